@@ -1,0 +1,1 @@
+"""A list and the issuer's half of its life. Imports nothing of the provider's half (`resolver`)."""

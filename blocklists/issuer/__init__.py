@@ -1,0 +1,1 @@
+"""The issuer's desk: the steps from a proposal to a published, signed list."""

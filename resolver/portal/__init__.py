@@ -1,0 +1,1 @@
+"""What people meet: the stop page, the look-up, the appeal, and the desk that answers it."""
