@@ -1,0 +1,89 @@
+"""What the tests share: which system packages and data a test needs, and a clear word at the end about what is missing.
+
+A test that needs a program says `@pytest.mark.needs("dig")`; one that needs the real names says `needs("data")`. Where
+it is missing the test is skipped and the run ends with the one line that installs it; with STOPSIGN_NO_SKIPS=1 (the
+gate) a skip is a failure.
+"""
+
+from __future__ import annotations
+
+import gzip
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+# The program a test runs -> the Debian package that brings it.
+PACKAGES = {
+    "chromium": "chromium",
+    "curl": "curl",
+    "dig": "bind9-dnsutils",
+    "dnsdist": "dnsdist",
+    "dnsperf": "dnsperf",
+    "initdb": "postgresql",
+    "kdig": "knot-dnsutils",
+    "kresd": "knot-resolver",
+    "named": "bind9",
+    "nsd": "nsd",
+    "ldns-signzone": "ldnsutils",
+    "pdns_recursor": "pdns-recursor",
+    "promtool": "prometheus",
+    "softhsm2-util": "softhsm2",
+    "systemd-analyze": "systemd",
+    "unbound": "unbound",
+    "wrk": "wrk",
+}
+DATA = Path(os.environ.get("STOPSIGN_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
+NO_SKIPS = os.environ.get("STOPSIGN_NO_SKIPS") == "1"
+_missing: set[str] = set()
+
+
+def find_program(program: str) -> str | None:
+    """The program's path, also where Debian keeps servers off the user's PATH."""
+    versions = sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
+    return shutil.which(program, path=os.pathsep.join([os.environ["PATH"], "/usr/sbin", *map(str, versions)]))
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", 'needs(*programs): skipped unless they are installed; "data" is the real names')
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    needed = [name for mark in item.iter_markers("needs") for name in mark.args]
+    for name in needed:
+        if name == "data":
+            if not DATA.is_dir():
+                pytest.skip("needs the lists of real names: set STOPSIGN_DATA to their directory")
+        elif find_program(name) is None:
+            _missing.add(PACKAGES[name])
+            pytest.skip(f"needs {name}")
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> object:
+    outcome = yield
+    report = outcome.get_result()  # type: ignore[attr-defined]
+    if NO_SKIPS and report.skipped and not hasattr(report, "wasxfail"):
+        report.outcome = "failed"
+        report.longrepr = f"skipped where nothing may be: {report.longrepr}"
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if _missing:
+        terminalreporter.write_line(f"to run what was skipped: apt-get install {' '.join(sorted(_missing))}")
+
+
+@pytest.fixture(scope="session")
+def real_names() -> list[str]:
+    """The 172,000 names of the two real lists, as they stand in the files (junk included)."""
+    files = sorted(DATA.glob("stevenblack-*.domains.txt.gz")) + sorted(DATA.glob("ut1-gambling-*.domains.txt.gz"))
+    lines = [line.strip() for path in files for line in gzip.open(path, "rt", encoding="utf-8")]
+    return [line for line in lines if line and not line.startswith("#")]
+
+
+@pytest.fixture(scope="session")
+def popular_names() -> list[str]:
+    """100,000 popular names, most popular first."""
+    (path,) = DATA.glob("top-100k-*.domains.txt.gz")
+    return gzip.open(path, "rt", encoding="utf-8").read().split()
