@@ -25,7 +25,7 @@ def _with_unit(value: object, units: dict[str, float], what: str) -> object:
 
 
 Seconds = Annotated[float, BeforeValidator(lambda v: _with_unit(v, _UNITS_TIME, "5m"))]
-Size = Annotated[int, BeforeValidator(lambda v: int(_with_unit(v, dict(_UNITS_SIZE), "256MiB")))]  # type: ignore[call-overload]
+Size = Annotated[int, BeforeValidator(lambda v: int(_with_unit(v, dict(_UNITS_SIZE), "256MiB")))]
 
 
 class Part(BaseModel):
