@@ -1,0 +1,130 @@
+"""The command `stopsign`: one root, each part's commands loaded when they are called.
+
+Enters: the command line. Leaves: results on standard output; everything else on standard error, as `stopsign: error: …`
+and `hint: …`; the exit status. Rules: 0 done; 1 checked and found wanting; 2 could not do it (bad input, a port taken,
+nobody there); 130 interrupted. No part is imported before it is asked for, so that `stopsign --help` and `stopsign
+bypass` never wait for a web framework, nor fail because of one.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import os
+import sys
+from typing import TYPE_CHECKING, NoReturn
+
+import click
+
+from blocklists.errors import BlocklistError
+from resolver.errors import ResolverError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+# name -> (where it lives, what it does in one line), in the order in which `--help` shows them.
+COMMANDS: dict[str, tuple[str, str]] = {
+    "demo": ("resolver.demo:demo", "Everything on loopback: two signers, a list, a provider, probes of each part."),
+    "run": ("resolver.run:run", "Start the provider's side: DNS, steward, stop page and portal."),
+    "check-config": ("resolver.lists.command:check_config", "Check a configuration; every mistake in one report."),
+    "explain": ("resolver.lists.command:explain", "Why a name is stopped, or why not."),
+    "bypass": ("resolver.lists.command:bypass", "The off switch: everything, one list or one name, at once."),
+    "lists": ("resolver.lists.command:lists", "The lists a provider follows: status, refresh, approve, diff."),
+    "override": ("resolver.lists.command:override", "Unblock one name for a time, with a reason."),
+    "appeals": ("resolver.portal.command:appeals", "The appeals that reached the provider."),
+    "audit": ("resolver.audit.command:audit", "The log: show, verify, prove, cosign."),
+    "report": ("resolver.audit.command:report", "What was blocked, on whose word, from when to when."),
+    "issuer": ("blocklists.issuer.command:issuer", "The list maintainer's desk: import, sign, publish."),
+}
+
+
+class Parts(click.Group):
+    """A click group whose commands are named here and imported on call."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return [*COMMANDS, *super().list_commands(ctx)]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return super().get_command(ctx, cmd_name)
+        module, _, attribute = COMMANDS[cmd_name][0].partition(":")
+        command = getattr(importlib.import_module(module), attribute)
+        assert isinstance(command, click.Command)  # noqa: S101 - the table above, not input, is what this checks
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and not args[0].startswith("-") and args[0] not in self.list_commands(ctx):
+            near = difflib.get_close_matches(args[0], self.list_commands(ctx), n=1)
+            wrong = click.UsageError(f"there is no command '{args[0]}'", ctx)
+            wrong.hint = f"did you mean 'stopsign {near[0]}'?" if near else "stopsign --help"  # type: ignore[attr-defined]
+            raise wrong
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        rows = [(name, line) for name, (_, line) in COMMANDS.items()]
+        for name in super().list_commands(ctx):
+            command = super().get_command(ctx, name)
+            if command is not None:
+                rows.append((name, command.get_short_help_str(90)))
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
+
+
+@click.group(cls=Parts, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+def stopsign() -> None:
+    """Signed blocking lists, a DNS forwarder that applies exactly those, a page that says why, a log that shows it."""
+
+
+@stopsign.command()
+def version() -> None:
+    """The version of the program, of its core and of Python."""
+    from importlib.metadata import PackageNotFoundError
+    from importlib.metadata import version as installed
+
+    try:
+        number = installed("stopsign")
+    except PackageNotFoundError:
+        number = "not installed (run from its source tree)"
+    click.echo(f"stopsign {number}, Python {sys.version.split()[0]}")
+
+
+def _complain(message: str, hint: str | None = None) -> None:
+    click.echo(f"stopsign: error: {message}", err=True)
+    if hint:
+        click.echo(f"hint: {hint}", err=True)
+
+
+def _status(arguments: Sequence[str] | None) -> int:
+    try:
+        outcome = stopsign.main(args=arguments, prog_name="stopsign", standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as asked:
+        click.echo(asked.format_message(), err=True)
+        return 2
+    except click.UsageError as wrong:
+        usage = f"{wrong.ctx.command_path} --help" if wrong.ctx else None
+        _complain(wrong.format_message(), getattr(wrong, "hint", None) or usage)
+        return 2
+    except click.ClickException as wrong:
+        _complain(wrong.format_message())
+        return 2
+    except (BlocklistError, ResolverError) as wrong:
+        _complain(str(wrong), wrong.hint)
+        return 2
+    except (KeyboardInterrupt, click.Abort):
+        return 130
+    except BrokenPipeError:
+        # `stopsign … | head`: nobody reads on. Python would complain once more when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    return outcome if isinstance(outcome, int) and not isinstance(outcome, bool) else 0
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run one command and exit: 0 done, 1 found wanting, 2 could not."""
+    sys.exit(_status(arguments))
+
+
+if __name__ == "__main__":
+    main()
