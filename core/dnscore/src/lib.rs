@@ -3,3 +3,5 @@
 //! Enters: datagrams, canonical list documents. Leaves: answers, queries for the upstreams, compiled lists.
 //! Rules that hold everywhere: nothing from the network is trusted before its bounds are; `unsafe` stands only in
 //! the modules that make system calls or map files, each with the reason why it is sound.
+
+pub mod list;

@@ -1,0 +1,223 @@
+//! The values that a compiled list speaks in: what an entry says ([`Rule`]), what is known about it ([`Record`]),
+//! and what a look-up found ([`Hit`], [`Hits`]).
+
+use std::fmt;
+
+/// Names in one batch; the plane receives as many datagrams at a time.
+pub const BATCH: usize = 64;
+
+/// Which names an entry stops, seen from the entry's own name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum Matching {
+    /// Everything below the name, not the name itself.
+    Below = 0,
+    /// The name alone.
+    Exact = 1,
+    /// The name and everything below it.
+    Subtree = 2,
+}
+
+impl Matching {
+    /// Does an entry of this kind stop a name that lies `distance` labels below the entry's own name?
+    #[must_use]
+    pub const fn covers(self, distance: u8) -> bool {
+        match self {
+            Self::Below => distance > 0,
+            Self::Exact => distance == 0,
+            Self::Subtree => true,
+        }
+    }
+
+    /// The word used in documents.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Below => "below",
+            Self::Exact => "exact",
+            Self::Subtree => "subtree",
+        }
+    }
+
+    pub(crate) const fn from_u8(value: u8) -> Option<Self> {
+        match value {
+            0 => Some(Self::Below),
+            1 => Some(Self::Exact),
+            2 => Some(Self::Subtree),
+            _ => None,
+        }
+    }
+}
+
+/// What a provider does with a match; set for a whole list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum Action {
+    /// The address of the stop page.
+    StopPage = 0,
+    /// "No such name".
+    Nxdomain = 1,
+    /// "No such data".
+    Nodata = 2,
+    /// REFUSED.
+    Refused = 3,
+    /// Count and let pass.
+    Monitor = 4,
+}
+
+impl Action {
+    /// The word used in the configuration.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::StopPage => "stop-page",
+            Self::Nxdomain => "nxdomain",
+            Self::Nodata => "nodata",
+            Self::Refused => "refused",
+            Self::Monitor => "monitor",
+        }
+    }
+
+    /// The action of that word, if there is one.
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Self> {
+        [Self::StopPage, Self::Nxdomain, Self::Nodata, Self::Refused, Self::Monitor]
+            .into_iter()
+            .find(|action| action.as_str() == word)
+    }
+
+    pub(crate) const fn from_u8(value: u8) -> Option<Self> {
+        match value {
+            0 => Some(Self::StopPage),
+            1 => Some(Self::Nxdomain),
+            2 => Some(Self::Nodata),
+            3 => Some(Self::Refused),
+            4 => Some(Self::Monitor),
+            _ => None,
+        }
+    }
+}
+
+/// What one entry says about its name. A row has one rule an entry, in the order of the lists.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Rule {
+    /// Index of the list in the provider's configuration.
+    pub list: u8,
+    /// Which names are meant.
+    pub matching: Matching,
+    /// What happens to them.
+    pub action: Action,
+    /// INFO-CODE of the Extended DNS Error (RFC 8914); 0: none.
+    pub ede: u16,
+    /// First second (Unix time) at which the entry no longer holds.
+    pub expires: u32,
+}
+
+impl Rule {
+    /// Does the rule stop, at `now` (Unix time), a name `distance` labels below the rule's own name?
+    #[must_use]
+    pub const fn applies(&self, distance: u8, now: u32) -> bool {
+        now < self.expires && self.matching.covers(distance)
+    }
+}
+
+/// What is kept about an entry beside its rule: read when a person asks, and for the text in an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Record<'a> {
+    /// The public reference: 16 characters of Crockford base32.
+    pub reference: [u8; 16],
+    /// Unix time at which the entry was issued.
+    pub issued: u32,
+    /// Key into the document's table of legal bases.
+    pub basis: &'a str,
+    /// The issuer's category.
+    pub category: &'a str,
+}
+
+/// One listed name found at or above the name asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Hit {
+    /// The row of the listed name: its rank in the list.
+    pub row: u32,
+    /// Labels between the two; 0: the very name that was asked for.
+    pub distance: u8,
+}
+
+/// What a batch of names met, name by name. Reused from batch to batch: it allocates only while it grows.
+#[derive(Clone, Debug, Default)]
+pub struct Hits {
+    pub(crate) hits: Vec<Hit>,
+    pub(crate) ends: Vec<u32>,
+}
+
+impl Hits {
+    /// A place for results, empty.
+    #[must_use]
+    pub fn new() -> Self {
+        Self { hits: Vec::with_capacity(2 * BATCH), ends: Vec::with_capacity(BATCH) }
+    }
+
+    /// What the `index`th name of the batch met, the most specific first; empty beyond the batch.
+    #[must_use]
+    pub fn of(&self, index: usize) -> &[Hit] {
+        let Some(&end) = self.ends.get(index) else { return &[] };
+        let start = if index == 0 { 0 } else { self.ends[index - 1] };
+        &self.hits[start as usize..end as usize]
+    }
+
+    /// Names in the batch.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// Was the batch empty?
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.hits.clear();
+        self.ends.clear();
+    }
+
+    pub(crate) fn close(&mut self) {
+        self.ends.push(u32::try_from(self.hits.len()).unwrap_or(u32::MAX));
+    }
+}
+
+/// Why a document, a line or a compiled list is refused.
+#[derive(Debug)]
+pub struct ListError {
+    /// Short code for programs and logs, e.g. `order`, `reference-twice`, `too-large`, `damaged`.
+    pub kind: &'static str,
+    /// Line of the document, from 1; 0 where no line is to blame.
+    pub line: u64,
+    /// The sentence for people.
+    pub reason: String,
+}
+
+impl ListError {
+    /// An error that no line is to blame for.
+    pub(crate) fn new(kind: &'static str, reason: impl Into<String>) -> Self {
+        Self { kind, line: 0, reason: reason.into() }
+    }
+
+    /// The same, at a line.
+    pub(crate) fn at(line: u64, kind: &'static str, reason: impl Into<String>) -> Self {
+        Self { kind, line, reason: reason.into() }
+    }
+}
+
+impl fmt::Display for ListError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.line > 0 {
+            write!(f, "line {}: {} ({})", self.line, self.reason, self.kind)
+        } else {
+            write!(f, "{} ({})", self.reason, self.kind)
+        }
+    }
+}
+
+impl std::error::Error for ListError {}
