@@ -1,31 +1,51 @@
 """The configuration as a typed tree.
 
-Enters: a YAML file. Leaves: one frozen `Config`, or `ConfigError` that names every mistake at once with its line.
-Rules: unknown keys are errors; sizes and times carry units; relative paths are relative to the file.
+Enters: a YAML file. Leaves: one frozen `Config`, or `ConfigError` that names every mistake at once, each as
+`file:line: key: what is wrong, what would be right`.
+Rules: unknown keys and keys given twice are errors; sizes, times and shares carry units; relative paths are relative to
+the file; no secret stands in the file. The JSON schema is generated from this tree (`Config.model_json_schema()`).
 """
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 
-_UNITS_TIME = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-_UNITS_SIZE = {"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "B": 1}
+from resolver.config_report import ConfigError, Problem, read
+from resolver.config_sense import contradictions
+from resolver.config_values import (
+    Colour,
+    Database,
+    Endpoint,
+    FilePath,
+    IPv4,
+    IPv6,
+    Listen,
+    Name,
+    Prefix,
+    Seconds,
+    Share,
+    Size,
+    Slug,
+    Text,
+    Upstream,
+    WebUrl,
+    WebUrlOrPath,
+    Workers,
+)
+from resolver.places import Places
 
+__all__ = ["Config", "ConfigError", "Endpoint", "Places", "Problem", "load", "locate"]
 
-def _with_unit(value: object, units: dict[str, float], what: str) -> object:
-    if isinstance(value, str):
-        for unit in sorted(units, key=len, reverse=True):
-            number = value.removesuffix(unit).strip()
-            if value.endswith(unit) and number.replace(".", "", 1).isdigit():
-                return float(number) * units[unit]
-    raise ValueError(f"needs a number with a unit ({', '.join(units)}), as in {what}")
+STANDARD = Path("/etc/stopsign/stopsign.yaml")
+FILE_NAME = "stopsign.yaml"
 
-
-Seconds = Annotated[float, BeforeValidator(lambda v: _with_unit(v, _UNITS_TIME, "5m"))]
-Size = Annotated[int, BeforeValidator(lambda v: int(_with_unit(v, dict(_UNITS_SIZE), "256MiB")))]
+Action = Literal["stop-page", "nxdomain", "nodata", "refused", "monitor"]
+Match = Literal["exact", "subtree", "below"]
+MAX_LISTS = 64  # a view is a mask of 64 bits in the core
 
 
 class Part(BaseModel):
@@ -35,55 +55,245 @@ class Part(BaseModel):
 
 
 class Cache(Part):
-    size: Size = 256 << 20
+    size: Size = 256 << 20  # the total over the workers
+    stale: Seconds = 86400.0  # how long past its end an answer may still be given when every upstream fails; 0s: never
+
+
+class Rate(Part):
+    """A token bucket per /32 and /56, whose answer is TC. Off unless written: behind CGNAT one address is a town."""
+
+    queries_per_second: int = Field(ge=1, le=1_000_000)
+    burst: int = Field(ge=1, le=10_000_000)
+
+
+class Limits(Part):
+    patience: Seconds = 4.0  # how long a client waits for all upstreams together
+    upstream_timeout: Seconds = 1.5
+    in_flight: int = Field(default=16384, ge=64, le=65536)  # queries relayed at a time, per worker
+    per_client: int = Field(default=512, ge=1)
+    per_zone: int = Field(default=1024, ge=1)
+    tcp_connections: int = Field(default=4096, ge=1)
+    tcp_per_client: int = Field(default=64, ge=1)
+    tcp_in_flight: int = Field(default=64, ge=1)  # pipelined queries on one connection
+    tcp_idle: Seconds = 10.0
 
 
 class Dns(Part):
-    listen: list[str]
-    workers: int | Literal["auto"] = "auto"
-    upstreams: list[str]
-    allow_clients: list[str]
+    listen: list[Listen] = Field(min_length=1)
+    workers: Workers = "auto"
+    upstreams: list[Upstream] = Field(min_length=1)
+    allow_clients: list[Prefix]
     cache: Cache = Cache()
+    rate: Rate | None = None
+    limits: Limits = Limits()
 
 
 class StopPage(Part):
-    listen: list[str] = []
-    ipv4: str | None = None
-    ipv6: str | None = None
+    listen: list[Listen] = []
+    ipv4: IPv4 | None = None
+    ipv6: IPv6 | None = None
+
+
+class Clocks(Part):
+    """How long an appeal may wait, and how long what it says is kept."""
+
+    fact: Seconds = 48 * 3600.0
+    decide: Seconds = 14 * 86400.0
+    keep: Seconds = 182 * 86400.0
 
 
 class Portal(Part):
-    listen: list[str] = []
-    url: str
-    database: str
+    listen: list[Listen] = []
+    url: WebUrl
+    database: Database | None = None  # none: state_dir/portal.db
+    # Reverse proxies whose X-Forwarded-For is believed: for rate limits in memory, never stored.
+    behind: list[Prefix] = []
+    clocks: Clocks = Clocks()
+
+
+class HelpLine(Part):
+    """Where a person finds help; `categories` empty: shown for every category of entry."""
+
+    name: Text
+    phone: Text | None = None
+    url: WebUrl | None = None
+    text: Text | None = None
+    categories: list[Slug] = []
+
+
+class Colours(Part):
+    accent: Colour = "#8a1c1c"
+    background: Colour = "#ffffff"
+    text: Colour = "#1a1a1a"
+
+
+class Provider(Part):
+    """Who blocks: shown on every stop page; `url` is the `blocked-by` of RFC 7725."""
+
+    name: Text | None = None
+    url: WebUrl | None = None
+    contact: Text | None = None
+    country: str | None = Field(default=None, pattern="^[A-Z]{2}$")
+    logo: FilePath | None = None
+    colours: Colours = Colours()
+    help_lines: list[HelpLine] = []
+
+
+class Cap(Part):
+    """What may be added before a person is asked: at most `number`, and at most `share` of what is active."""
+
+    number: int = Field(ge=0)
+    share: Share
+
+
+class Caps(Part):
+    """`always` additions pass every share (a list of ten entries may grow by one), never the numbers."""
+
+    update: Cap = Cap(number=5_000, share=0.10)
+    day: Cap = Cap(number=10_000, share=0.20)
+    week: Cap = Cap(number=20_000, share=0.40)
+    always: int = Field(default=25, ge=0)
+
+
+class Scope(Part):
+    """What this issuer may ask of this provider, whatever it signs. Empty or absent: no limit of that kind."""
+
+    matches: list[Match] = []
+    categories: list[Slug] = []
+    territories: list[str] = []
+    below: list[Name] = []  # only names at or below these
+    entries: int | None = Field(default=None, ge=0)
+
+
+class Bridge(Part):
+    """An unsigned CSV of a regulator, imported as an issuer of its own; the stop page says that it is unsigned."""
+
+    issuer: Text
+    contact: Text | None = None
+    law: Text
+    authority: Text
+    order: Text
+    date: str = Field(pattern=r"^\d{4}-\d{2}-\d{2}$")
+    territory: str = Field(pattern="^[A-Z]{2}$")
+    court: Text | None = None
+    category: Slug
+    match: Match = "exact"
+    column: str = "1"  # number or heading of the column that holds the name
+    lifetime: Seconds = 30 * 86400.0
 
 
 class ListSource(Part):
-    name: str
-    repository: str
-    trusted_root: Path
+    name: Slug
+    repository: WebUrlOrPath
+    trusted_root: FilePath | None = None  # only a bridge has none
     refresh: Seconds = 300.0
-    action: Literal["stop-page", "nxdomain", "nodata", "refused", "monitor"] = "stop-page"
+    deadline: Seconds = 60.0  # one for the whole refresh
+    action: Action = "stop-page"
     reason: Literal["blocked", "censored", "filtered", "none"] = "censored"
     min_threshold: int = Field(default=2, ge=1)
+    approve_first: bool = False  # true: the first load needs no person (the demo, tests)
+    approve_urgent: Seconds = 0.0  # alarm at once instead of after `alarm_held` for orders due within this time
+    alarm_held: Seconds = 4 * 3600.0
+    stale_after: Seconds = 14 * 86400.0
+    on_expiry: Literal["lapse", "hold"] = "lapse"
+    max_entries: int = Field(default=5_000_000, ge=1)
+    max_size: Size = 2 << 30  # of the uncompressed document
+    caps: Caps = Caps()
+    scope: Scope = Scope()
+    bridge: Bridge | None = None
+
+
+class Shadow(Part):
+    """New entries watched against live queries before they act. Counts live in memory, never on a disk."""
+
+    watch: Seconds = 0.0  # how long an addition is watched before it acts; 0s: it is watched while it acts
+    share: Share = 0.01  # of all queries that one entry may stop before a person is asked
+
+
+class Guards(Part):
+    protected: list[Name] = []
+    popular: FilePath | None = None  # one name a line, most popular first; plain or .gz
+    popular_top: int = Field(default=100_000, ge=1)
+    shadow: Shadow = Shadow()
 
 
 class View(Part):
-    name: str
-    clients: list[str]
-    lists: list[str]
+    name: Slug
+    clients: list[Prefix] = Field(min_length=1)
+    lists: list[Slug]
 
 
 class Log(Part):
-    dir: Path | None = None
+    dir: FilePath | None = None  # none: state_dir/log
+    origin: str | None = Field(default=None, pattern=r"^[^\s+]+$")  # the checkpoint's; none: the portal's host + /log
+    heartbeat: Seconds = 3600.0
+
+
+class Control(Part):
+    """Who may use the control socket besides root and the user that runs the process: operators do everything,
+    reporters (the web process under a user of its own) can only say that an appeal came in."""
+
+    operators: list[Text] = []
+    operator_groups: list[Text] = []
+    reporters: list[Text] = []
+
+
+class Metrics(Part):
+    listen: list[Listen] = []
 
 
 class Config(Part):
-    state_dir: Path
-    run_dir: Path
+    state_dir: FilePath
+    run_dir: FilePath
+    provider: Provider = Provider()
     dns: Dns
-    stop_page: StopPage
+    stop_page: StopPage = StopPage()
     portal: Portal
-    lists: list[ListSource] = []
-    views: list[View] = []
+    lists: list[ListSource] = Field(default=[], max_length=MAX_LISTS)
+    guards: Guards = Guards()
+    views: list[View] = Field(default=[], max_length=256)
     log: Log = Log()
+    control: Control = Control()
+    metrics: Metrics = Metrics()
+
+    @property
+    def places(self) -> Places:
+        return Places(self.state_dir, self.run_dir, self.log.dir or self.state_dir / "log")
+
+    @property
+    def portal_host(self) -> str:
+        return urlsplit(self.portal.url).hostname or ""
+
+    @property
+    def provider_name(self) -> str:
+        return self.provider.name or self.portal_host
+
+    @property
+    def provider_url(self) -> str:
+        return self.provider.url or self.portal.url
+
+    @property
+    def database_url(self) -> str:
+        """For SQLAlchemy, without a driver: `sqlite:////absolute/path` or `postgresql://…`."""
+        return self.portal.database or f"sqlite:///{(self.state_dir / 'portal.db').absolute()}"
+
+    @property
+    def log_origin(self) -> str:
+        return self.log.origin or f"{self.portal_host}/log"
+
+    def list_named(self, name: str) -> ListSource | None:
+        return next((source for source in self.lists if source.name == name), None)
+
+
+def load(path: Path) -> Config:
+    """The configuration in `path`; `ConfigError` with all its mistakes otherwise."""
+    return read(path, Config, contradictions)
+
+
+def locate(config: Path | None, directory: Path | None) -> Config:
+    """The configuration that `--config FILE` or `--dir DIR` names; the standard place where neither is given."""
+    if config is not None and directory is not None:
+        raise ConfigError.about(config, "--config and --dir name two configurations; one of them would be right")
+    if directory is not None:
+        return load(directory / FILE_NAME)
+    return load(config if config is not None else STANDARD)

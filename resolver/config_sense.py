@@ -1,0 +1,91 @@
+"""What no single value shows: parts of a configuration that contradict each other.
+
+Enters: the plain values of the file, which may be wrong in any way. Leaves: `(key, message)` for each contradiction, so
+that these stand in the same report as the mistakes in single values.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from resolver.config_values import Endpoint
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+Key = tuple[str | int, ...]
+
+
+def contradictions(raw: Any) -> Iterator[tuple[Key, str]]:
+    yield from _same_name_twice(raw, "lists")
+    yield from _same_name_twice(raw, "views")
+    yield from _views_of_nothing(raw)
+    yield from _lists_nobody_signs(raw)
+    yield from _two_on_one_port(raw)
+    yield from _asks_itself(raw)
+
+
+def _at(raw: Any, *key: str) -> Any:
+    for part in key:
+        raw = raw.get(part) if isinstance(raw, dict) else None
+    return raw
+
+
+def _parts(raw: Any, *key: str) -> list[tuple[int, dict[str, Any]]]:
+    found = _at(raw, *key)
+    return [(at, part) for at, part in enumerate(found) if isinstance(part, dict)] if isinstance(found, list) else []
+
+
+def _endpoints(raw: Any, *key: str) -> Iterator[tuple[Key, Endpoint]]:
+    found = _at(raw, *key)
+    for at, text in enumerate(found if isinstance(found, list) else []):
+        try:
+            yield (*key, at), Endpoint.parse(text, default_port=53 if key[-1] == "upstreams" else None)
+        except ValueError:
+            continue  # reported where values are checked
+
+
+def _same_name_twice(raw: Any, of: str) -> Iterator[tuple[Key, str]]:
+    first: dict[object, int] = {}
+    for at, part in _parts(raw, of):
+        name = part.get("name")
+        if isinstance(name, str) and first.setdefault(name, at) != at:
+            yield (of, at, "name"), f"{name!r} is also {of}[{first[name]}]; a name of its own would be right"
+
+
+def _views_of_nothing(raw: Any) -> Iterator[tuple[Key, str]]:
+    known = [part.get("name") for _, part in _parts(raw, "lists")]
+    for at, view in _parts(raw, "views"):
+        names = view.get("lists")
+        for number, name in enumerate(names if isinstance(names, list) else []):
+            if name not in known:
+                there = ", ".join(str(item) for item in known) or "none"
+                yield ("views", at, "lists", number), f"{name!r} is not one of the lists ({there})"
+
+
+def _lists_nobody_signs(raw: Any) -> Iterator[tuple[Key, str]]:
+    for at, part in _parts(raw, "lists"):
+        bridged, pinned = "bridge" in part, "trusted_root" in part
+        if bridged == pinned:
+            wrong = "stands beside a bridge, which nobody signs" if pinned else "is missing"
+            yield ("lists", at, "trusted_root"), f"{wrong}; either trusted_root or bridge would be right"
+        if bridged and part.get("min_threshold", 1) != 1:
+            yield ("lists", at, "min_threshold"), "nobody signs a bridged list; 1 or no such line would be right"
+
+
+def _two_on_one_port(raw: Any) -> Iterator[tuple[Key, str]]:
+    first: dict[Endpoint, Key] = {}
+    for part in ("stop_page", "portal", "metrics"):
+        for key, endpoint in _endpoints(raw, part, "listen"):
+            other = first.setdefault(endpoint, key)
+            if endpoint.port and other != key:
+                yield key, f"{endpoint} is already taken by {other[0]}.listen"
+
+
+def _asks_itself(raw: Any) -> Iterator[tuple[Key, str]]:
+    own = {endpoint for _, endpoint in _endpoints(raw, "dns", "listen") if endpoint.port}
+    wildcards = {endpoint.port for endpoint in own if endpoint.host in {"0.0.0.0", "::"}}
+    for key, upstream in _endpoints(raw, "dns", "upstreams"):
+        loopback = upstream.host == "::1" or upstream.host.startswith("127.")
+        if upstream in own or (loopback and upstream.port in wildcards):
+            yield key, f"{upstream} is where Stopsign itself listens; the resolver behind it would be right"

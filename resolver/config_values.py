@@ -1,0 +1,254 @@
+"""The values a configuration is made of: what a person writes, and the typed value it stands for.
+
+Enters: one scalar of the YAML file. Leaves: a frozen value in one canonical form, or `ValueError` whose text says what
+is wrong and what would be right. Rules: sizes, times and shares carry units (only code may hand in bare numbers, in
+seconds, bytes and parts of one); an address is never a name, so that nothing here asks the DNS; paths are relative to
+the folder of the file.
+"""
+
+# ruff: noqa: TRY004 - pydantic gathers ValueError; a TypeError would end the report at the first mistake
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+import idna
+from pydantic import (
+    BeforeValidator,
+    GetCoreSchemaHandler,
+    PlainSerializer,
+    PlainValidator,
+    ValidationInfo,
+    WithJsonSchema,
+)
+from pydantic_core import CoreSchema, core_schema
+
+_TIME_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_SIZE_UNITS = {"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "B": 1}
+_LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?")
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Endpoint:
+    """An address and a port, `192.0.2.1:53` or `[2001:db8::1]:53`."""
+
+    host: str
+    port: int
+
+    @classmethod
+    def parse(cls, text: object, *, default_port: int | None = None) -> Endpoint:
+        right = "192.0.2.1:53 or [2001:db8::1]:53 would be right"
+        if not isinstance(text, str):
+            raise ValueError(f"is not an address with a port; {right}")
+        host, colon, port = text.rpartition(":")
+        bare = _address(text.removeprefix("[").removesuffix("]"))
+        if default_port is not None and bare is not None:
+            return cls(str(bare), default_port)
+        address = _address(host[1:-1] if host.startswith("[") and host.endswith("]") else host)
+        if not colon or address is None or (address.version == 6 and not host.startswith("[")):
+            raise ValueError(f"{text!r} is not an address with a port; {right}")
+        if not port.isascii() or not port.isdigit() or int(port) > 65535:
+            raise ValueError(f"{port!r} is not a port; 0 to 65535 would be right")
+        return cls(str(address), int(port))
+
+    @property
+    def ipv6(self) -> bool:
+        return ":" in self.host
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if self.ipv6 else f"{self.host}:{self.port}"
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, _source: Any, _handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_plain_validator_function(
+            lambda value: value if isinstance(value, cls) else cls.parse(value),
+            serialization=core_schema.to_string_ser_schema(),
+        )
+
+
+def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        return ipaddress.ip_address(text)
+    except ValueError:
+        return None
+
+
+def domain_name(text: str) -> str:
+    """The A-label form of a name, lower case, without the final dot; `ValueError` where there is none."""
+    name = text.strip().removesuffix(".")
+    if not name.isascii():
+        try:
+            name = idna.encode(name, uts46=True).decode("ascii")
+        except idna.IDNAError as error:
+            raise ValueError(f"{text!r} is not a domain name ({error})") from error
+    name = name.lower()
+    labels = name.split(".")
+    if len(name) > 253 or not all(_LABEL.fullmatch(label) for label in labels) or labels[-1].isdigit():
+        raise ValueError(f"{text!r} is not a domain name; example.com would be right")
+    return name
+
+
+def _amount(value: object, info: ValidationInfo, units: dict[str, Any], example: str) -> float:
+    if isinstance(value, float | int) and not isinstance(value, bool) and info.context is None:
+        return value
+    if isinstance(value, str):
+        for unit in sorted(units, key=len, reverse=True):
+            number = value.removesuffix(unit).strip()
+            if value.endswith(unit) and number.isascii() and number.replace(".", "", 1).isdigit():
+                return float(number) * float(units[unit])
+    raise ValueError(f"{value!r} needs a number with a unit ({', '.join(units)}); {example} would be right")
+
+
+def _seconds(value: object, info: ValidationInfo) -> float:
+    return _amount(value, info, _TIME_UNITS, "5m")
+
+
+def _size(value: object, info: ValidationInfo) -> int:
+    return int(_amount(value, info, _SIZE_UNITS, "256MiB"))
+
+
+def _share(value: object, info: ValidationInfo) -> float:
+    share = _amount(value, info, {"%": 0.01}, "10%")
+    if share > 1:
+        raise ValueError(f"{value!r} is more than everything; 0% to 100% would be right")
+    return share
+
+
+def _workers(value: object) -> int | Literal["auto"]:
+    if value == "auto":
+        return "auto"
+    if isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= 1024:
+        return value
+    raise ValueError(f"{value!r} is not a number of workers; auto (one a processor) or 1 to 1024 would be right")
+
+
+def _upstream(value: object) -> Endpoint:
+    endpoint = Endpoint.parse(value, default_port=53)
+    if endpoint.port == 0:
+        raise ValueError(f"{value!r} has no port to ask; 192.0.2.1:53 would be right")
+    return endpoint
+
+
+def _prefix(value: object) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
+    if not isinstance(value, str):
+        raise ValueError("is not a prefix; 10.0.0.0/8 or 2001:db8::/32 would be right")
+    try:
+        return ipaddress.ip_network(value)
+    except ValueError:
+        try:
+            right = str(ipaddress.ip_network(value, strict=False))
+        except ValueError:
+            right = "10.0.0.0/8 or 2001:db8::/32"
+        raise ValueError(f"{value!r} is not a prefix; {right} would be right") from None
+
+
+def _ipv4(value: object) -> ipaddress.IPv4Address:
+    address = _address(value) if isinstance(value, str) else None
+    if not isinstance(address, ipaddress.IPv4Address):
+        raise ValueError(f"{value!r} is not an IPv4 address; 192.0.2.66 would be right")
+    return address
+
+
+def _ipv6(value: object) -> ipaddress.IPv6Address:
+    address = _address(value) if isinstance(value, str) else None
+    if not isinstance(address, ipaddress.IPv6Address):
+        raise ValueError(f'{value!r} is not an IPv6 address; "2001:db8::66" would be right')
+    return address
+
+
+def _web_url(value: object) -> str:
+    parts = urlsplit(value) if isinstance(value, str) else None
+    if not isinstance(value, str) or parts is None or parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise ValueError(f"{value!r} is not a web address; https://stop.isp.example would be right")
+    try:
+        _ = parts.port
+    except ValueError as error:
+        raise ValueError(f"{value!r} is not a web address ({error})") from error
+    if parts.username or parts.password:
+        raise ValueError(f"{parts.hostname!r} carries a user name or password; secrets never stand in this file")
+    return value
+
+
+def _path(value: object, info: ValidationInfo) -> Path:
+    if isinstance(value, Path):
+        return value
+    if not isinstance(value, str) or not value.strip() or "\0" in value:
+        raise ValueError(f"{value!r} is not a path")
+    return Path(_folder(info), value)
+
+
+def _folder(info: ValidationInfo) -> Path:
+    context = info.context
+    return Path(context["folder"]) if isinstance(context, dict) and "folder" in context else Path.cwd()
+
+
+def _web_url_or_path(value: object, info: ValidationInfo) -> str:
+    """A web address as it is, a directory as an absolute path."""
+    if isinstance(value, str) and "://" in value:
+        return _web_url(value)
+    return str(_path(value, info))
+
+
+def _name(value: object) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"{value!r} is not a domain name; example.com would be right")
+    return domain_name(value)
+
+
+def _slug(value: object) -> str:
+    if not isinstance(value, str) or not re.fullmatch(r"[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?", value):
+        raise ValueError(f"{value!r} is not a short name; lower case letters, digits and hyphens would be right")
+    return value
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str) or not value.strip() or any(ord(char) < 32 for char in value):
+        raise ValueError(f"{value!r} is not a line of text")
+    return value.strip()
+
+
+def _colour(value: object) -> str:
+    if not isinstance(value, str) or not re.fullmatch(r"#[0-9a-fA-F]{6}", value):
+        raise ValueError(f'{value!r} is not a colour; "#0b5394" (with the quotes) would be right')
+    return value.lower()
+
+
+def _database(value: object) -> str:
+    """`sqlite:///var/lib/x.db` is absolute here: a database in whichever folder one stands in is an accident."""
+    if isinstance(value, str):
+        scheme, separator, rest = value.partition("://")
+        if scheme == "sqlite" and separator and rest.lstrip("/"):
+            return "sqlite:////" + rest.lstrip("/")
+        if scheme == "postgresql" and urlsplit(value).hostname is not None:
+            if urlsplit(value).password:
+                raise ValueError("carries a password; secrets never stand in this file, PGPASSFILE would be right")
+            return value
+    right = "sqlite:///var/lib/stopsign/portal.db or postgresql://host/name"
+    raise ValueError(f"{value!r} is not a database; {right} would be right")
+
+
+_STRING = WithJsonSchema({"type": "string"})
+_SHOWN = PlainSerializer(str, return_type=str, when_used="json")
+
+Seconds = Annotated[float, BeforeValidator(_seconds), _STRING]
+Size = Annotated[int, BeforeValidator(_size), _STRING]
+Share = Annotated[float, BeforeValidator(_share), _STRING]
+Listen = Annotated[Endpoint, _STRING]
+Upstream = Annotated[Endpoint, BeforeValidator(_upstream), _STRING]
+Prefix = Annotated[ipaddress.IPv4Network | ipaddress.IPv6Network, BeforeValidator(_prefix), _SHOWN, _STRING]
+IPv4 = Annotated[ipaddress.IPv4Address, BeforeValidator(_ipv4), _SHOWN, _STRING]
+IPv6 = Annotated[ipaddress.IPv6Address, BeforeValidator(_ipv6), _SHOWN, _STRING]
+WebUrl = Annotated[str, BeforeValidator(_web_url), _STRING]
+FilePath = Annotated[Path, BeforeValidator(_path), _STRING]
+WebUrlOrPath = Annotated[str, BeforeValidator(_web_url_or_path), _STRING]
+Name = Annotated[str, BeforeValidator(_name), _STRING]
+Slug = Annotated[str, BeforeValidator(_slug), _STRING]
+Text = Annotated[str, BeforeValidator(_text), _STRING]
+Colour = Annotated[str, BeforeValidator(_colour), _STRING]
+Database = Annotated[str, BeforeValidator(_database), _STRING]
+Workers = Annotated[int | Literal["auto"], PlainValidator(_workers), WithJsonSchema({"type": ["integer", "string"]})]

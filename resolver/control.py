@@ -1,0 +1,195 @@
+"""The control socket: how the command line and the web process speak to the steward.
+
+Enters: a Unix stream, one JSON object in one line, `{"op": "approve", …}`. Leaves: one JSON object in one line,
+`{"ok": true, …}` or `{"ok": false, "error": …, "hint": …}`, and the end of the stream.
+Rules: the kernel says who is calling (SO_PEERCRED), the caller does not; root and the steward's own user may do
+everything, a reporter only what is marked for reporters; a line is bounded, and so is the time to send it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import grp
+import json
+import os
+import pwd
+import socket
+import struct
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from resolver.errors import ResolverError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from resolver import config
+
+LONGEST = 1 << 22  # bytes of a line
+PATIENCE = 10.0  # seconds for a caller to send its line
+
+Reply = Mapping[str, Any]
+
+
+class ControlError(ResolverError):
+    """The steward was asked and said no; the text is its own."""
+
+
+class UnreachableError(ControlError):
+    """Nobody listens on the control socket."""
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """Who is at the other end, as the kernel knows it."""
+
+    pid: int
+    uid: int
+    gid: int
+
+    @property
+    def user(self) -> str:
+        try:
+            return pwd.getpwuid(self.uid).pw_name
+        except KeyError:
+            return str(self.uid)
+
+    @property
+    def groups(self) -> frozenset[str]:
+        found: set[str] = set()
+        for gid in os.getgrouplist(self.user, self.gid) if self.user != str(self.uid) else [self.gid]:
+            with contextlib.suppress(KeyError):
+                found.add(grp.getgrgid(gid).gr_name)
+        return frozenset(found)
+
+
+Handle = Callable[[Peer, Mapping[str, Any]], Awaitable[Reply]]
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """What happens on an `op`; `reporters`: the web process may ask for it too."""
+
+    handle: Handle
+    reporters: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Callers:
+    """Who may call."""
+
+    operators: frozenset[str] = field(default_factory=frozenset)
+    operator_groups: frozenset[str] = field(default_factory=frozenset)
+    reporters: frozenset[str] = field(default_factory=frozenset)
+
+    @classmethod
+    def of(cls, settings: config.Control) -> Callers:
+        return cls(frozenset(settings.operators), frozenset(settings.operator_groups), frozenset(settings.reporters))
+
+    def refusal(self, peer: Peer, operation: Operation) -> str | None:
+        """Why this peer may not ask for it; `None` where it may."""
+        if peer.uid in {0, os.geteuid()} or peer.user in self.operators or peer.groups & self.operator_groups:
+            return None
+        if operation.reporters and peer.user in self.reporters:
+            return None
+        return f"user {peer.user} may not do this"
+
+
+def call(path: Path, op: str, *, timeout: float = 60.0, **arguments: Any) -> dict[str, Any]:
+    """The steward's answer; `UnreachableError` where it does not listen, `ControlError` where it refuses."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as stream:
+        stream.settimeout(timeout)
+        try:
+            stream.connect(str(path))
+            stream.sendall(_line({"op": op, **arguments}))
+            with stream.makefile("rb") as answers:
+                return _answer(answers.readline(LONGEST))
+        except OSError as error:
+            raise _unreachable(path, error) from error
+
+
+async def acall(path: Path, op: str, *, timeout: float = 60.0, **arguments: Any) -> dict[str, Any]:  # noqa: ASYNC109
+    """As `call`, for a process with an event loop."""
+    try:
+        async with asyncio.timeout(timeout):
+            reader, writer = await asyncio.open_unix_connection(str(path), limit=LONGEST)
+            try:
+                writer.write(_line({"op": op, **arguments}))
+                await writer.drain()
+                return _answer(await reader.readline())
+            finally:
+                writer.close()
+    except (OSError, ValueError) as error:
+        raise _unreachable(path, error) from error
+
+
+async def serve(path: Path, operations: Mapping[str, Operation], callers: Callers) -> asyncio.Server:
+    """Listen at `path`. A handler that raises `ResolverError` refuses; any other exception is the steward's fault, is
+    answered as such, and goes on to the loop's exception handler."""
+
+    async def on_connection(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            reply = await _handle(reader, _peer(writer), operations, callers)
+            with contextlib.suppress(ConnectionError):  # a caller that did not wait: nothing is lost
+                writer.write(_line(reply))
+                await writer.drain()
+        finally:
+            writer.close()
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.unlink(missing_ok=True)
+    server = await asyncio.start_unix_server(on_connection, str(path), limit=LONGEST)
+    path.chmod(0o666)  # whoever may not call is told so, by name, instead of "permission denied"
+    return server
+
+
+async def _handle(
+    reader: asyncio.StreamReader, peer: Peer, operations: Mapping[str, Operation], callers: Callers
+) -> Reply:
+    try:
+        async with asyncio.timeout(PATIENCE):
+            line = await reader.readline()
+        request = json.loads(line)
+    except (TimeoutError, ValueError):
+        return {"ok": False, "error": "the request is not one line of JSON"}
+    operation = operations.get(str(request.get("op"))) if isinstance(request, dict) else None
+    if operation is None:
+        return {"ok": False, "error": "no such operation", "hint": f"there are {', '.join(sorted(operations))}"}
+    if refusal := callers.refusal(peer, operation):
+        return {"ok": False, "error": refusal, "hint": "root may, and those named under control: in the configuration"}
+    try:
+        return {"ok": True, **await operation.handle(peer, request)}
+    except ResolverError as error:
+        return {"ok": False, "error": str(error), "hint": error.hint}
+    except Exception as error:  # noqa: BLE001 - the caller must hear of it, and the steward must go on
+        asyncio.get_running_loop().call_exception_handler(
+            {"message": f"control operation {request['op']} failed", "exception": error}
+        )
+        return {"ok": False, "error": f"the steward failed at this ({type(error).__name__}: {error})"}
+
+
+def _peer(writer: asyncio.StreamWriter) -> Peer:
+    stream = writer.get_extra_info("socket")
+    return Peer(*struct.unpack("3i", stream.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))))
+
+
+def _line(value: Mapping[str, Any]) -> bytes:
+    return json.dumps(value, separators=(",", ":")).encode() + b"\n"
+
+
+def _answer(line: bytes) -> dict[str, Any]:
+    try:
+        answer = json.loads(line)
+    except ValueError as error:
+        raise ControlError("the steward did not finish its answer") from error
+    if not isinstance(answer, dict) or answer.get("ok") is not True:
+        said = answer if isinstance(answer, dict) else {}
+        raise ControlError(str(said.get("error", "the steward's answer is not one")), hint=said.get("hint"))
+    return answer
+
+
+def _unreachable(path: Path, error: Exception) -> UnreachableError:
+    why = (error.strerror if isinstance(error, OSError) and error.strerror else str(error)) or "no answer in time"
+    return UnreachableError(f"the steward does not answer at {path} ({why})", hint="is `stopsign run` running?")

@@ -1,0 +1,105 @@
+"""Where everything lies: every path of a running provider in one frozen value, computed and never searched for.
+
+`state_dir` is durable, `run_dir` is a tmpfs that a reboot empties, `log_dir` is what may be published.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class ListPlaces:
+    """One list's part of the state directory."""
+
+    root: Path
+
+    @property
+    def tuf(self) -> Path:
+        """The verifying client's trusted metadata."""
+        return self.root / "tuf"
+
+    @property
+    def verified(self) -> Path:
+        """The last verified head, document and relief, as published."""
+        return self.root / "verified"
+
+    @property
+    def applied(self) -> Path:
+        """What the guards let through: the source of the compiled list."""
+        return self.root / "applied"
+
+    @property
+    def state(self) -> Path:
+        """What the steward knows of this list: versions, additions of the last week, what is held and why."""
+        return self.root / "state.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    state_dir: Path
+    run_dir: Path
+    log_dir: Path
+
+    def list(self, name: str) -> ListPlaces:
+        return ListPlaces(self.state_dir / "lists" / name)
+
+    @property
+    def generation(self) -> Path:
+        """The durable copy of the compiled list."""
+        return self.state_dir / "generation.list"
+
+    @property
+    def current(self) -> Path:
+        """The live compiled list, on tmpfs, renamed into place; every worker maps it."""
+        return self.run_dir / "current.list"
+
+    @property
+    def overrides(self) -> Path:
+        return self.state_dir / "overrides.json"
+
+    @property
+    def bypass(self) -> Path:
+        """The off switch as the operator set it; durable, so that a restart does not undo it."""
+        return self.state_dir / "bypass.json"
+
+    @property
+    def passes(self) -> Path:
+        """Overrides and bypass together, on tmpfs; every worker polls it."""
+        return self.run_dir / "passes.json"
+
+    @property
+    def control_socket(self) -> Path:
+        return self.run_dir / "control.sock"
+
+    @property
+    def workers(self) -> Path:
+        return self.run_dir / "workers"
+
+    def counters(self, worker: int) -> Path:
+        return self.workers / f"{worker}.counters"
+
+    @property
+    def audit(self) -> Path:
+        """The log's private half: `log.key` and the details."""
+        return self.state_dir / "audit"
+
+    @property
+    def log_key(self) -> Path:
+        return self.audit / "log.key"
+
+    @property
+    def log_details(self) -> Path:
+        return self.audit / "details"
+
+    @property
+    def log_vkey(self) -> Path:
+        return self.log_dir / "log.vkey"
+
+    @property
+    def checkpoint(self) -> Path:
+        return self.log_dir / "checkpoint"
