@@ -138,11 +138,23 @@ async def serve(path: Path, operations: Mapping[str, Operation], callers: Caller
         finally:
             writer.close()
 
+    listener = _bound(path)
+    return await asyncio.start_unix_server(on_connection, sock=listener, limit=LONGEST)
+
+
+def _bound(path: Path) -> socket.socket:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.unlink(missing_ok=True)
-    server = await asyncio.start_unix_server(on_connection, str(path), limit=LONGEST)
-    path.chmod(0o666)  # whoever may not call is told so, by name, instead of "permission denied"
-    return server
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        listener.bind(str(path))
+        path.chmod(0o666)  # whoever may not call is told so, by name, instead of "permission denied"
+        listener.listen(64)
+    except OSError:
+        listener.close()
+        raise
+    listener.setblocking(False)
+    return listener
 
 
 async def _handle(
