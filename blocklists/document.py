@@ -1,0 +1,186 @@
+"""A list document: the canonical lines of all entries, compressed, and the hash that names their state.
+
+Enters: entries, or a file from anywhere. Leaves: a file with its count, size and state hash; or entries, each of them
+checked; or `DocumentError` that names the line.
+
+Rules
+- Lines are canonical (see `entry`), strictly increasing in order, each reference once, each basis known.
+- The state hash is `sha256:` over the uncompressed lines, so that it does not depend on a compressor's version.
+- Nothing is decompressed beyond the size that was announced, nor into a window above `MAX_WINDOW`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import IO, TYPE_CHECKING
+
+import zstandard
+
+from blocklists.entry import MAX_LINE, Entry, EntryError, parse
+from blocklists.errors import BlocklistError
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Iterator
+    from pathlib import Path
+
+MAX_SIZE = 1 << 32
+"""No document is larger uncompressed, whatever its head says."""
+MAX_WINDOW = 1 << 27
+LEVEL = 6
+_CHUNK = 1 << 20
+
+
+class DocumentError(BlocklistError):
+    """A document is not what it should be. `line` counts from 1; 0 where it concerns the whole."""
+
+    def __init__(self, message: str, *, line: int = 0, hint: str | None = None) -> None:
+        super().__init__(f"line {line}: {message}" if line else message, hint=hint)
+        self.line = line
+
+
+class TooLargeError(DocumentError):
+    """More came out of the compressed file than was announced: a bomb, or not the announced file."""
+
+
+class StateError(DocumentError):
+    """The lines are not those that the state hash names."""
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What a document comes to."""
+
+    entries: int
+    size: int
+    """Octets, uncompressed."""
+    state: str
+    """`sha256:<hex>` over the uncompressed lines."""
+
+
+def in_order(entries: Iterable[Entry]) -> list[Entry]:
+    """The entries sorted as a document wants them. Raises DocumentError on a reference that comes twice."""
+    ordered = sorted(entries, key=Entry.order)
+    seen: set[str] = set()
+    for entry in ordered:
+        if entry.reference in seen:
+            raise DocumentError(f"reference {entry.reference} stands twice, the second time at {entry.name}")
+        seen.add(entry.reference)
+    return ordered
+
+
+def write(path: Path, entries: Iterable[Entry]) -> Summary:
+    """Write entries that are already in order; what was at `path` is replaced. The caller makes it durable."""
+    return write_lines(path, (entry.line() for entry in entries))
+
+
+def write_lines(path: Path, lines: Iterable[bytes]) -> Summary:
+    """As `write`, from canonical lines."""
+    digest, size, count = hashlib.sha256(), 0, 0
+    with path.open("wb") as file, zstandard.ZstdCompressor(level=LEVEL).stream_writer(file, closefd=False) as out:
+        for block, in_block in _blocks(lines):
+            digest.update(block)
+            out.write(block)
+            size += len(block)
+            count += in_block
+    return Summary(count, size, f"sha256:{digest.hexdigest()}")
+
+
+def summarise(lines: Iterable[bytes]) -> Summary:
+    """What these lines come to, without writing them."""
+    digest, size, count = hashlib.sha256(), 0, 0
+    for block, in_block in _blocks(lines):
+        digest.update(block)
+        size += len(block)
+        count += in_block
+    return Summary(count, size, f"sha256:{digest.hexdigest()}")
+
+
+def read_lines(path: Path, *, size: int) -> Iterator[bytes]:
+    """The raw lines, each with its line feed. Raises DocumentError beyond `size`, or on a line without an end."""
+    rest, number = b"", 0
+    for chunk in read_blocks(path, size=size):
+        # not splitlines(): it would also split at a carriage return, and then number lines as nobody else does
+        *lines, rest = (rest + chunk).split(b"\n")
+        for line in lines:
+            yield line + b"\n"
+        number += len(lines)
+        if len(rest) > MAX_LINE:
+            raise DocumentError(f"longer than {MAX_LINE} octets", line=number + 1)
+    if rest:
+        raise DocumentError("ends without a line feed: the file is cut short", line=number + 1)
+
+
+def read(path: Path, *, size: int) -> Iterator[Entry]:
+    """The entries, each parsed; order and references are `check`'s. Raises DocumentError."""
+    for number, line in enumerate(read_lines(path, size=size), 1):
+        try:
+            yield parse(line)
+        except EntryError as error:
+            raise DocumentError(str(error), line=number) from None
+
+
+def check(path: Path, *, expected: Summary, bases: Collection[str]) -> None:
+    """Raise DocumentError unless the file holds exactly the announced state and every rule above."""
+    check_state(path, expected=expected)
+    last: tuple[str, str, str] = ("", "", "")
+    seen: set[str] = set()
+    for number, entry in enumerate(read(path, size=expected.size), 1):
+        if (order := entry.order()) <= last:
+            raise DocumentError(f"{entry.name} is out of order", line=number)
+        if entry.reference in seen:
+            raise DocumentError(f"reference {entry.reference} stands twice", line=number)
+        if entry.basis not in bases:
+            raise DocumentError(
+                f"{entry.name} has the basis {entry.basis!r}, which the head does not know", line=number
+            )
+        last = order
+        seen.add(entry.reference)
+    if len(seen) != expected.entries:
+        raise DocumentError(f"{len(seen)} entries where {expected.entries} were announced")
+
+
+def check_state(path: Path, *, expected: Summary) -> None:
+    """Raise DocumentError unless size and state hash are the announced ones; no line is parsed."""
+    digest, size = hashlib.sha256(), 0
+    for block in read_blocks(path, size=expected.size):
+        digest.update(block)
+        size += len(block)
+    if size != expected.size:
+        raise StateError(f"{size} octets where {expected.size} were announced")
+    if (state := f"sha256:{digest.hexdigest()}") != expected.state:
+        raise StateError(f"the state hash is {state}, not the announced {expected.state}")
+
+
+def read_blocks(path: Path, *, size: int) -> Iterator[bytes]:
+    """The uncompressed octets in blocks. Raises TooLargeError as soon as they exceed `size`."""
+    if size > MAX_SIZE:
+        raise TooLargeError(f"{size} octets are announced; no list has more than {MAX_SIZE}")
+    with path.open("rb") as file:
+        yield from _decompress(file, size)
+
+
+def _decompress(file: IO[bytes], size: int) -> Iterator[bytes]:
+    decompressor = zstandard.ZstdDecompressor(max_window_size=MAX_WINDOW)
+    left = size
+    try:
+        with decompressor.stream_reader(file, read_across_frames=True, closefd=False) as reader:
+            while chunk := reader.read(min(_CHUNK, left + 1)):
+                left -= len(chunk)
+                if left < 0:
+                    raise TooLargeError(f"more comes out of the compressed file than the announced {size} octets")
+                yield chunk
+    except zstandard.ZstdError as error:
+        raise DocumentError(f"damaged compressed data: {error}") from None
+
+
+def _blocks(lines: Iterable[bytes]) -> Iterator[tuple[bytes, int]]:
+    """Lines joined to blocks worth one call of the hash and the compressor."""
+    waiting: list[bytes] = []
+    for line in lines:
+        waiting.append(line)
+        if len(waiting) == 4096:
+            yield b"".join(waiting), len(waiting)
+            waiting.clear()
+    if waiting:
+        yield b"".join(waiting), len(waiting)

@@ -1,0 +1,326 @@
+"""The head of a list (`<list>/head.json`) and its relief (`relief/<list>.json`): the two signed files that are JSON.
+
+Enters: bytes from anywhere. Leaves: a frozen `Head` or `Relief`, or `HeadError` that names the key.
+
+Rules
+- The head says which list this is, which version, what its one document comes to (count, size, state hash), who issued
+  it and on which grounds. Paths in it lie in the list's own folder and have the one form that a version has.
+- The relief only takes away: it suspends references and carries decisions on appeals. There is no key in it that
+  could name a name, so it cannot add.
+- Both are written in one form (sorted keys, no blanks, ASCII, a line feed at the end), and read in that form alone.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import asdict, dataclass, field
+from datetime import date
+from typing import TYPE_CHECKING, Any
+
+from blocklists.document import MAX_SIZE, Summary
+from blocklists.entry import check_time
+from blocklists.errors import BlocklistError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+FORMAT = 1
+MAX_HEAD = 1 << 20
+"""No head is larger, in octets."""
+MAX_RELIEF = 1 << 25
+
+_LIST = re.compile(r"[a-z0-9][a-z0-9-]{0,62}\Z").match
+_BASIS = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z").match
+_STATE = re.compile(r"sha256:[0-9a-f]{64}\Z").match
+_REFERENCE = re.compile(r"[0-9A-HJKMNP-TV-Z]{16}\Z").match
+_TERRITORY = re.compile(r"[A-Z]{2}(?:-[A-Z0-9]{1,3})?\Z").match
+RESERVED = frozenset({"relief", "metadata", "targets"})
+"""What no list can be called: these words have a place of their own in a repository."""
+
+
+class HeadError(BlocklistError):
+    """A head or a relief is not one; the message names the key."""
+
+
+@dataclass(frozen=True, slots=True)
+class Issuer:
+    """Who answers for a list. `appeals` is an e-mail address or a URL that a citizen can use."""
+
+    name: str
+    contact: str
+    appeals: str
+
+
+@dataclass(frozen=True, slots=True)
+class Basis:
+    """The ground on which entries stand: what a reader of the stop page is told."""
+
+    law: str
+    authority: str
+    order: str
+    date: str
+    """Of the order, `YYYY-MM-DD`."""
+    territory: str
+    """ISO 3166, such as `DE` or `AT-9`."""
+    court: str
+    """Where the order can be contested."""
+    overdue_suspends: bool = True
+    """Whether an appeal that nobody answered in time suspends the entry."""
+
+
+@dataclass(frozen=True, slots=True)
+class Delta:
+    """The line changes from the version before: where, and how many octets they are uncompressed."""
+
+    path: str
+    size: int
+    base: int
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """What one version of a list is."""
+
+    list: str
+    version: int
+    entries: int
+    state: str
+    issuer: Issuer
+    bases: Mapping[str, Basis]
+    full_path: str
+    full_size: int
+    """Octets of the document, uncompressed."""
+    delta: Delta | None = None
+
+    def summary(self) -> Summary:
+        """What the document must come to."""
+        return Summary(self.entries, self.full_size, self.state)
+
+    def to_bytes(self) -> bytes:
+        """The canonical form."""
+        delta = self.delta and {"path": self.delta.path, "size": self.delta.size, "from": self.delta.base}
+        return _canonical({
+            "format": FORMAT, "list": self.list, "version": self.version, "entries": self.entries, "state": self.state,
+            "issuer": asdict(self.issuer), "bases": {key: asdict(basis) for key, basis in self.bases.items()},
+            "full": {"path": self.full_path, "size": self.full_size}, "delta": delta, "sealed": None,
+        })  # fmt: skip
+
+    @staticmethod
+    def from_bytes(data: bytes) -> Head:
+        """The head that `to_bytes` wrote. Raises HeadError."""
+        top = _Reader(_load(data, MAX_HEAD, "head"), "head", {
+            "format", "list", "version", "entries", "state", "issuer", "bases", "full", "delta", "sealed",
+        })  # fmt: skip
+        _check_format(top)
+        if top.fields["sealed"] is not None:
+            raise HeadError("head: sealed: this program cannot read sealed lists", hint="update Stopsign")
+        name, version = check_list(top.text("list")), top.number("version", 1)
+        full = top.inner("full", {"path", "size"})
+        delta = None
+        if top.fields["delta"] is not None:
+            part = top.inner("delta", {"path", "size", "from"})
+            delta = Delta(part.text("path"), part.number("size", 0, MAX_SIZE), part.number("from", 1))
+            if delta.base != version - 1 or delta.path != delta_path(name, version):
+                raise HeadError(f"head: delta: not the step from version {version - 1} to {version}")
+        head = Head(
+            list=name, version=version, entries=top.number("entries", 0), state=top.text("state", _STATE),
+            issuer=Issuer(**top.inner("issuer", {"name", "contact", "appeals"}).texts()),
+            bases=_read_bases(top.fields["bases"], "head: bases"),
+            full_path=full.text("path"), full_size=full.number("size", 0, MAX_SIZE), delta=delta,
+        )  # fmt: skip
+        if head.full_path != full_path(name, version):
+            raise HeadError(f"head: full: path: {head.full_path!r} is not {full_path(name, version)!r}")
+        if head.to_bytes() != data:
+            raise HeadError("head: not in canonical form")
+        return head
+
+
+@dataclass(frozen=True, slots=True)
+class Suspension:
+    """An entry taken off by one person. For ever: reinstating it takes two signers and a new reference."""
+
+    since: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What the issuer decided on an appeal, with a person's reasons."""
+
+    appeal: str
+    reference: str
+    decided: str
+    outcome: str
+    """`upheld` (the block stays) or `granted` (it goes)."""
+    reasons: str
+    by: str
+    """The person or office that decided; never one who signed the entry."""
+
+
+@dataclass(frozen=True, slots=True)
+class Relief:
+    """What role `relief` says about one list."""
+
+    list: str
+    version: int
+    suspended: Mapping[str, Suspension] = field(default_factory=dict)
+    decisions: tuple[Decision, ...] = ()
+
+    def to_bytes(self) -> bytes:
+        """The canonical form."""
+        return _canonical({
+            "format": FORMAT, "list": self.list, "version": self.version,
+            "suspended": {reference: asdict(item) for reference, item in self.suspended.items()},
+            "decisions": [asdict(item) for item in self.decisions],
+        })  # fmt: skip
+
+    @staticmethod
+    def from_bytes(data: bytes) -> Relief:
+        """The relief that `to_bytes` wrote. Raises HeadError."""
+        top = _Reader(_load(data, MAX_RELIEF, "relief"), "relief", {
+            "format", "list", "version", "suspended", "decisions",
+        })  # fmt: skip
+        _check_format(top)
+        suspended: dict[str, Suspension] = {}
+        for reference, value in _mapping(top.fields["suspended"], "relief: suspended").items():
+            item = _Reader(value, f"relief: suspended: {reference}", {"since", "reason"})
+            _check_reference(reference, item.place)
+            suspended[reference] = Suspension(item.time("since"), item.text("reason"))
+        decisions: list[Decision] = []
+        if not isinstance(top.fields["decisions"], list):
+            raise HeadError("relief: decisions: not a list")
+        for at, value in enumerate(top.fields["decisions"]):
+            item = _Reader(value, f"relief: decisions: {at}", {
+                "appeal", "reference", "decided", "outcome", "reasons", "by",
+            })  # fmt: skip
+            _check_reference(item.text("reference"), item.place)
+            item.time("decided")
+            if item.text("outcome") not in {"upheld", "granted"}:
+                raise HeadError(f"{item.place}: outcome: neither upheld nor granted")
+            decisions.append(Decision(**item.texts()))
+        relief = Relief(check_list(top.text("list")), top.number("version", 1), suspended, tuple(decisions))
+        if relief.to_bytes() != data:
+            raise HeadError("relief: not in canonical form")
+        return relief
+
+
+def head_path(name: str) -> str:
+    """Where a list's head lies in a repository."""
+    return f"{name}/head.json"
+
+
+def full_path(name: str, version: int) -> str:
+    """Where a version's document lies in a repository."""
+    return f"{name}/full-{version}.zst"
+
+
+def delta_path(name: str, version: int) -> str:
+    """Where the step to a version from the one before lies in a repository."""
+    return f"{name}/delta-{version - 1}-{version}.zst"
+
+
+def relief_path(name: str) -> str:
+    """Where a list's relief lies in a repository."""
+    return f"relief/{name}.json"
+
+
+def check_list(name: str) -> str:
+    """The name of a list, or HeadError: it becomes a folder, a file and a label."""
+    if not _LIST(name) or name in RESERVED:
+        raise HeadError(f"list: {name!r} is not a list's name: a-z, 0-9 and '-', not {', '.join(sorted(RESERVED))}")
+    return name
+
+
+def read_bases(data: bytes) -> Mapping[str, Basis]:
+    """The table of grounds from a JSON object `{key: {law, authority, ...}}`. Raises HeadError."""
+    return _read_bases(_load(data, MAX_HEAD, "bases"), "bases")
+
+
+def _read_bases(value: object, place: str) -> Mapping[str, Basis]:
+    bases: dict[str, Basis] = {}
+    for key, inner in _mapping(value, place).items():
+        if not _BASIS(key):
+            raise HeadError(f"{place}: {key!r} is not a key of letters, digits, '.', '_' and '-'")
+        part = _Reader(inner, f"{place}: {key}", {
+            "law", "authority", "order", "date", "territory", "court", "overdue_suspends",
+        })  # fmt: skip
+        suspends = part.fields["overdue_suspends"]
+        if not isinstance(suspends, bool):
+            raise HeadError(f"{part.place}: overdue_suspends: neither true nor false")
+        try:
+            date.fromisoformat(part.text("date"))
+        except ValueError:
+            raise HeadError(f"{part.place}: date: not a day such as 2026-11-22") from None
+        part.text("territory", _TERRITORY)
+        texts = {name: part.text(name) for name in ("law", "authority", "order", "date", "territory", "court")}
+        bases[key] = Basis(**texts, overdue_suspends=suspends)
+    return bases
+
+
+class _Reader:
+    """One JSON object whose keys are known: asks for a key's value and names the place when it is not there."""
+
+    def __init__(self, value: object, place: str, keys: set[str]) -> None:
+        self.fields, self.place = _mapping(value, place), place
+        if unknown := self.fields.keys() - keys:
+            raise HeadError(f"{place}: unknown key {min(unknown)!r}")
+        if missing := keys - self.fields.keys():
+            raise HeadError(f"{place}: no {min(missing)}")
+
+    def text(self, key: str, form: Callable[[str], object] | None = None) -> str:
+        value = self.fields[key]
+        if not isinstance(value, str) or not 0 < len(value) <= 2000 or not value.isprintable():
+            raise HeadError(f"{self.place}: {key}: not a printable text")
+        if form is not None and not form(value):
+            raise HeadError(f"{self.place}: {key}: {value!r} has not the form")
+        return value
+
+    def texts(self) -> dict[str, str]:
+        return {key: self.text(key) for key in self.fields}
+
+    def time(self, key: str) -> str:
+        try:
+            check_time(key, self.text(key))
+        except BlocklistError as error:
+            raise HeadError(f"{self.place}: {error}") from None
+        return self.text(key)
+
+    def number(self, key: str, low: int, high: int = 1 << 53) -> int:
+        value = self.fields[key]
+        if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+            raise HeadError(f"{self.place}: {key}: not a whole number from {low} to {high}")
+        return value
+
+    def inner(self, key: str, keys: set[str]) -> _Reader:
+        return _Reader(self.fields[key], f"{self.place}: {key}", keys)
+
+
+def _check_format(top: _Reader) -> None:
+    if top.number("format", 1) != FORMAT:
+        raise HeadError(f"{top.place}: format {top.fields['format']} is not {FORMAT}", hint="update Stopsign")
+
+
+def _check_reference(text: str, place: str) -> None:
+    if not _REFERENCE(text):
+        raise HeadError(f"{place}: {text!r} is not a reference")
+
+
+def _mapping(value: object, place: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise HeadError(f"{place}: not an object")
+    return value
+
+
+def _load(data: bytes, limit: int, what: str) -> object:
+    if len(data) > limit:
+        raise HeadError(f"{what}: larger than {limit} octets")
+    try:
+        loaded: object = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise HeadError(f"{what}: not JSON: {error}") from None
+    return loaded
+
+
+def _canonical(value: object) -> bytes:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True).encode("ascii") + b"\n"
