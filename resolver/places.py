@@ -84,17 +84,17 @@ class Places:
         return self.workers / f"{worker}.counters"
 
     @property
-    def audit(self) -> Path:
+    def audit_dir(self) -> Path:
         """The log's private half: `log.key` and the details."""
         return self.state_dir / "audit"
 
     @property
     def log_key(self) -> Path:
-        return self.audit / "log.key"
+        return self.audit_dir / "log.key"
 
     @property
     def log_details(self) -> Path:
-        return self.audit / "details"
+        return self.audit_dir / "details"
 
     @property
     def log_vkey(self) -> Path:

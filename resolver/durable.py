@@ -1,0 +1,62 @@
+"""Files that are wholly old or wholly new, and still there after a power cut.
+
+Enters: bytes, or a finished file. Leaves: a file under its name. Rules: temporary file, fsync, rename, fsync of the
+folder; the temporary file's name is fixed, so that a process that died leaves one file behind and not one a death.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def replace(path: Path, data: bytes, *, mode: int = 0o644) -> None:
+    """`data` under the name `path`."""
+    make_folder(path.parent)
+    temporary = path.with_name(f"{path.name}.new")
+    temporary.unlink(missing_ok=True)
+    with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode), "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    put(temporary, path)
+
+
+def copy(source: Path, path: Path) -> None:
+    """A copy of `source` under the name `path`; linked where both lie on one file system."""
+    make_folder(path.parent)
+    temporary = path.with_name(f"{path.name}.new")
+    temporary.unlink(missing_ok=True)
+    try:
+        os.link(source, temporary)
+    except OSError:
+        shutil.copyfile(source, temporary)
+    put(temporary, path)
+
+
+def put(finished: Path, path: Path) -> None:
+    """The file `finished`, written by somebody else, under the name `path` of the same folder's file system."""
+    _sync(finished, os.O_RDONLY)
+    finished.rename(path)
+    _sync(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+
+
+def make_folder(path: Path, *, mode: int = 0o755) -> None:
+    """A folder and those above it, each durable in the one above."""
+    if path.is_dir():
+        return
+    make_folder(path.parent)
+    path.mkdir(mode=mode, exist_ok=True)
+    _sync(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+
+
+def _sync(path: Path, flags: int) -> None:
+    descriptor = os.open(path, flags | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
