@@ -4,4 +4,7 @@
 //! Rules that hold everywhere: nothing from the network is trusted before its bounds are; `unsafe` stands only in
 //! the modules that make system calls or map files, each with the reason why it is sound.
 
+pub mod answer;
 pub mod list;
+pub mod verdict;
+pub mod wire;

@@ -1,0 +1,37 @@
+//! Every message Stopsign writes: blocked answers, errors, the query for the upstream, the upstream's answer rebuilt.
+//!
+//! Enters: the client's packet and what was parsed of it. Leaves: bytes in the caller's buffer, and their number. Rules:
+//! id, RD, CD and the question in the client's own case come back; a forged answer never carries AD and says RA; an OPT
+//! answers an OPT and only that, always built anew; a message that would pass `limit` loses its extended error's text
+//! first, then the error, then everything but TC. `out` holds at least 512 bytes; `limit` never counts beyond it.
+
+mod blocked;
+mod relayed;
+mod write;
+
+pub use blocked::{MAX_BLOCKED_TTL, StopPage, blocked, hinfo};
+pub use relayed::{client_answer, upstream_query};
+
+use write::{Ede, Start};
+
+use crate::wire::{Echo, Query, flag, rcode};
+
+/// An answer without records: an error to a client, with an extended error where given and the client has EDNS.
+///
+/// An extended rcode (BADVERS) to a client without OPT, which cannot be said, becomes SERVFAIL.
+pub fn error(packet: &[u8], echo: Echo, rcode: u16, ede: Option<(u16, &str)>, out: &mut [u8]) -> usize {
+    let limit = echo.udp_limit();
+    let rcode = if rcode > flag::RCODE && echo.edns.is_none() { rcode::SERVFAIL } else { rcode };
+    let Some(mut start) = Start::of(packet, echo, out) else { return 0 };
+    start.flags(flag::RA | (rcode & flag::RCODE));
+    start.opt(rcode, ede.map(|(code, text)| Ede { code, text: [text.as_bytes(), b"", b""] }), limit);
+    start.finish()
+}
+
+/// An empty answer with TC: "ask me over TCP".
+pub fn truncated(packet: &[u8], query: &Query, out: &mut [u8]) -> usize {
+    let Some(mut start) = Start::of(packet, query.echo(), out) else { return 0 };
+    start.flags(flag::RA | flag::TC);
+    start.opt(0, None, usize::from(u16::MAX));
+    start.finish()
+}

@@ -1,0 +1,184 @@
+//! The common parts of a message: header and question, records, the OPT.
+
+use crate::wire::{Checked, Echo, HEADER, OPTION_EDE, Query, UDP_SIZE, flag, rcode, rtype, u16_at};
+
+/// Bytes of an OPT without options.
+pub(super) const OPT: usize = 11;
+
+/// An extended DNS error to say; the parts of its text are joined.
+#[derive(Clone, Copy)]
+pub(super) struct Ede<'a> {
+    pub code: u16,
+    pub text: [&'a [u8]; 3],
+}
+
+/// A message begun: header and question stand, records follow.
+pub(super) struct Start<'a> {
+    out: &'a mut [u8],
+    at: usize,
+    edns: Option<crate::wire::Edns>,
+}
+
+impl<'a> Start<'a> {
+    /// Copies id and question; counts are zero but for the question. `None` where `packet` holds no header or `out` no
+    /// such message.
+    #[inline]
+    pub fn of(packet: &[u8], echo: Echo, out: &'a mut [u8]) -> Option<Start<'a>> {
+        let end = usize::from(echo.question_end);
+        let question = packet.get(..end)?;
+        out.get_mut(..end)?.copy_from_slice(question);
+        let header = out.first_chunk_mut::<HEADER>()?;
+        header[4..].fill(0);
+        header[5] = u8::from(end > HEADER);
+        Some(Start { out, at: end, edns: echo.edns })
+    }
+
+    /// Sets the flags: QR and these, with opcode, RD and CD as the client sent them.
+    #[inline]
+    pub fn flags(&mut self, flags: u16) {
+        let asked = u16::from_be_bytes([self.out[2], self.out[3]]) & (flag::OPCODE | flag::RD | flag::CD);
+        self.out[2..4].copy_from_slice(&(flag::QR | asked | flags).to_be_bytes());
+    }
+
+    /// Sets the count of a section: 0 answer, 1 authority, 2 additional.
+    #[inline]
+    pub fn count(&mut self, section: usize, records: u16) {
+        self.out[6 + 2 * section..8 + 2 * section].copy_from_slice(&records.to_be_bytes());
+    }
+
+    /// Appends bytes; without effect where `out` is full.
+    #[inline]
+    pub fn put(&mut self, bytes: &[u8]) {
+        if let Some(place) = self.out.get_mut(self.at..self.at + bytes.len()) {
+            place.copy_from_slice(bytes);
+            self.at += bytes.len();
+        }
+    }
+
+    /// Appends the OPT that answers the client's, with the extended error as far as `limit` lets it.
+    #[inline]
+    pub fn opt(&mut self, rcode: u16, ede: Option<Ede<'_>>, limit: usize) {
+        if self.edns.is_none() {
+            return;
+        }
+        let limit = limit.min(self.out.len());
+        let data = self.begin_opt(rcode);
+        if let Some(ede) = ede {
+            self.ede(ede, limit);
+        }
+        self.end_opt(data);
+    }
+
+    fn begin_opt(&mut self, rcode: u16) -> usize {
+        let dnssec_ok = if self.edns.is_some_and(|edns| edns.dnssec_ok) { 0x80 } else { 0 };
+        let [size_high, size_low] = UDP_SIZE.to_be_bytes();
+        let [_, opt] = rtype::OPT.to_be_bytes();
+        self.put(&[0, 0, opt, size_high, size_low, (rcode >> 4) as u8, 0, dnssec_ok, 0, 0, 0]);
+        let additionals = u16::from_be_bytes([self.out[10], self.out[11]]) + 1;
+        self.count(2, additionals);
+        self.at
+    }
+
+    fn end_opt(&mut self, data: usize) {
+        let length = (self.at - data) as u16;
+        self.out[data - 2..data].copy_from_slice(&length.to_be_bytes());
+    }
+
+    /// An EDE option; its text is left out where it would pass `limit`, then the option.
+    fn ede(&mut self, ede: Ede<'_>, limit: usize) {
+        let text: usize = ede.text.iter().map(|part| part.len()).sum();
+        let text = if self.at + 6 + text <= limit { text } else { 0 };
+        if self.at + 6 + text > limit {
+            return;
+        }
+        self.put(&OPTION_EDE.to_be_bytes());
+        self.put(&(2 + text as u16).to_be_bytes());
+        self.put(&ede.code.to_be_bytes());
+        if text > 0 {
+            ede.text.iter().for_each(|part| self.put(part));
+        }
+    }
+
+    /// Copies the extended errors among `options`, each whole or not at all.
+    fn copy_ede(&mut self, options: &[u8], limit: usize) {
+        let mut rest = options;
+        while let (Some(code), Some(length)) = (u16_at(rest, 0), u16_at(rest, 2)) {
+            let Some((option, after)) = rest.split_at_checked(4 + usize::from(length)) else { break };
+            if code == OPTION_EDE && self.at + option.len() <= limit {
+                self.put(option);
+            }
+            rest = after;
+        }
+    }
+
+    /// The length of the message.
+    #[inline]
+    pub fn finish(self) -> usize {
+        self.at
+    }
+}
+
+/// An upstream's answer, taken apart: from a checked message or out of the cache.
+#[derive(Clone, Copy)]
+pub(crate) struct Body<'a> {
+    /// The upstream's flags.
+    pub flags: u16,
+    /// Extended rcode.
+    pub rcode: u16,
+    /// Counts of the three sections, the OPT left out.
+    pub counts: [u16; 3],
+    /// The records. The question before them is as long as the client's, so compression pointers hold.
+    pub records: &'a [u8],
+    /// EDNS options whose extended errors are passed on.
+    pub options: &'a [u8],
+    /// An extended error of our own.
+    pub ede: Option<u16>,
+}
+
+impl<'a> Body<'a> {
+    /// The parts of a checked answer.
+    pub fn of(answer: &'a [u8], checked: &Checked) -> Body<'a> {
+        Body {
+            flags: checked.flags,
+            rcode: checked.rcode,
+            counts: [checked.answers, checked.authorities, checked.additionals],
+            records: &answer[usize::from(checked.question_end)..usize::from(checked.body_end)],
+            options: &answer[usize::from(checked.ede.0)..usize::from(checked.ede.1)],
+            ede: None,
+        }
+    }
+}
+
+/// Writes an upstream's answer as this client asked for it. Returns the length, and whether the records are in it (they
+/// then begin at `query.question_end`) or TC stands in their place.
+#[inline]
+pub(crate) fn rebuild(packet: &[u8], query: &Query, body: &Body<'_>, limit: usize, out: &mut [u8]) -> (usize, bool) {
+    let limit = limit.min(out.len());
+    let rcode = if body.rcode > flag::RCODE && query.edns.is_none() { rcode::SERVFAIL } else { body.rcode };
+    let Some(mut start) = Start::of(packet, query.echo(), out) else { return (0, false) };
+    // RFC 6840, 5.8: AD only to a client that showed it knows the bit.
+    let kept = flag::AA | flag::TC | flag::RA | if query.wants_ad() { flag::AD } else { 0 };
+    let opt = if query.edns.is_some() { OPT } else { 0 };
+    let fits = usize::from(query.question_end) + body.records.len() + opt <= limit;
+    let flags = (body.flags & kept) | (rcode & flag::RCODE);
+    if fits {
+        start.flags(flags);
+        for (section, count) in body.counts.into_iter().enumerate() {
+            start.count(section, count);
+        }
+        start.put(body.records);
+    } else {
+        start.flags((flags & !flag::AD) | flag::TC);
+    }
+    if opt > 0 {
+        let data = start.begin_opt(rcode);
+        if let Some(code) = body.ede {
+            start.ede(Ede { code, text: [b""; 3] }, limit);
+        }
+        if !body.options.is_empty() {
+            start.copy_ede(body.options, limit);
+        }
+        start.end_opt(data);
+    }
+    (start.finish(), fits)
+}

@@ -1,0 +1,146 @@
+//! The verdict: what the lists and the operator together say about one name.
+//!
+//! Enters: the rows met by a name, the operator's passes, the lists of the client's view, the time. Leaves:
+//! [`Judgement`]. Rules: an operator's pass comes first; then the order of the lists; then, within a list, the most
+//! specific entry. A `monitor` match never hides a block. An expired entry never matches. A list that is bypassed or
+//! not of the view is as if it were not there.
+
+use std::collections::HashMap;
+
+use crate::list::{Action, CompiledList, Hit, Matching, Rule};
+use crate::wire::Name;
+
+/// What is to happen to a query. Nothing set: it passes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Judgement {
+    /// The entry that stops it.
+    pub stop: Option<Stop>,
+    /// The first entry, by the same order, of a list that only counts.
+    pub monitored: Option<Match>,
+    /// An operator's pass for a name let it through where an entry would have counted or stopped it.
+    pub excused: bool,
+}
+
+/// An entry that stops a query.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stop {
+    /// The row of its name.
+    pub row: u32,
+    /// Which of the row's rules.
+    pub rule: u16,
+    /// Labels from the name asked for up to the entry's.
+    pub distance: u8,
+    /// The list it is of.
+    pub list: u8,
+    /// What to answer.
+    pub action: Action,
+    /// The extended error's code; 0: none.
+    pub ede: u16,
+    /// First second (Unix time) at which it no longer holds.
+    pub expires: u32,
+}
+
+/// An entry that met a query.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Match {
+    /// The row of its name.
+    pub row: u32,
+    /// Which of the row's rules.
+    pub rule: u16,
+    /// The list it is of.
+    pub list: u8,
+}
+
+/// Judges one name. `view` has bit `n` set for every list `n` that holds for the client, `now` is Unix time.
+#[inline]
+pub fn verdict(list: &CompiledList, hits: &[Hit], qname: &Name, passes: &Passes, view: u64, now: u32) -> Judgement {
+    if hits.is_empty() {
+        return Judgement::default();
+    }
+    judge(hits.iter().map(|hit| (*hit, list.rules(hit.row))), qname, passes, view, now)
+}
+
+/// The same over rules at hand.
+fn judge<'a>(
+    rows: impl Iterator<Item = (Hit, &'a [Rule])>,
+    qname: &Name,
+    passes: &Passes,
+    view: u64,
+    now: u32,
+) -> Judgement {
+    let lists = if passes.bypass_all { 0 } else { view & !passes.bypass_lists };
+    let mut judgement = Judgement::default();
+    for (Hit { row, distance }, rules) in rows {
+        for (index, rule) in (0u16..).zip(rules) {
+            if lists.checked_shr(u32::from(rule.list)).unwrap_or(0) & 1 == 0 || !rule.applies(distance, now) {
+                continue;
+            }
+            // Rows come the most specific first: only a list that stands before replaces what was found.
+            if rule.action == Action::Monitor {
+                if judgement.monitored.is_none_or(|found| rule.list < found.list) {
+                    judgement.monitored = Some(Match { row, rule: index, list: rule.list });
+                }
+            } else if judgement.stop.is_none_or(|found| rule.list < found.list) {
+                let Rule { list, action, ede, expires, .. } = *rule;
+                judgement.stop = Some(Stop { row, rule: index, distance, list, action, ede, expires });
+            }
+        }
+    }
+    if (judgement.stop.is_some() || judgement.monitored.is_some()) && passes.excuse(qname, now) {
+        return Judgement { excused: true, ..Judgement::default() };
+    }
+    judgement
+}
+
+/// What an operator lets pass whatever the lists say: overrides for names, lists and everything bypassed.
+///
+/// Asked only about names that met an entry, so that it costs other queries nothing.
+#[derive(Clone, Debug, Default)]
+pub struct Passes {
+    bypass_all: bool,
+    bypass_lists: u64,
+    /// By lower-case wire name: the first second at which the pass no longer holds, by kind of match.
+    names: HashMap<Box<[u8]>, [u32; 3]>,
+    /// Bit `n`: some name has `n` labels. Others need not be looked for.
+    depths: u128,
+}
+
+impl Passes {
+    /// Nothing passes that a list stops.
+    pub fn none() -> Passes {
+        Passes::default()
+    }
+
+    /// Passes for names (until, exclusively, a Unix time), and which lists are switched off: all, or those of a mask.
+    pub fn new(
+        names: impl IntoIterator<Item = (Name, Matching, u32)>,
+        bypass_all: bool,
+        bypass_lists: u64,
+    ) -> Passes {
+        let mut passes = Passes { bypass_all, bypass_lists, ..Passes::default() };
+        for (name, matching, until) in names {
+            let held = passes.names.entry(name.wire().into()).or_default();
+            let held = &mut held[matching as usize];
+            *held = until.max(*held);
+            passes.depths |= 1 << name.labels();
+        }
+        passes
+    }
+
+    /// Whether a pass that holds `now` covers the name.
+    pub fn excuse(&self, qname: &Name, now: u32) -> bool {
+        let mut at = 0;
+        for distance in 0..=qname.labels() {
+            if self.depths >> (qname.labels() - distance) & 1 != 0
+                && let Some(until) = self.names.get(&qname.wire()[at..])
+                && [Matching::Below, Matching::Exact, Matching::Subtree]
+                    .into_iter()
+                    .any(|matching| matching.covers(distance) && now < until[matching as usize])
+            {
+                return true;
+            }
+            at += 1 + usize::from(qname.wire()[at]);
+        }
+        false
+    }
+}

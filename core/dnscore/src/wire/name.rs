@@ -1,0 +1,135 @@
+//! A query name: lower case, wire form, root byte included, in a fixed inline buffer.
+//!
+//! RFC 1035, 3.1 and RFC 4343: labels of 1 to 63 octets, 255 octets in all, any octet allowed, ASCII case ignored.
+
+/// The longest name in wire form, root byte included (RFC 1035, 2.3.4).
+pub const MAX_NAME: usize = 255;
+
+/// A name in lower-case wire form.
+#[derive(Clone, Copy)]
+pub struct Name {
+    bytes: [u8; MAX_NAME],
+    length: u8,
+    labels: u8,
+}
+
+/// Why bytes are not a name as a question may carry it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BadName {
+    /// It runs past the end of the message.
+    CutShort,
+    /// It is longer than 255 octets.
+    TooLong,
+    /// A compression pointer or a reserved label type, where nothing can lie before to be pointed at.
+    LabelType,
+}
+
+impl Name {
+    /// The root.
+    pub const ROOT: Name = Name { bytes: [0; MAX_NAME], length: 1, labels: 0 };
+
+    /// Reads an uncompressed name at `start`. Returns it with the offset of the first byte after it.
+    #[inline]
+    pub fn read(packet: &[u8], start: usize) -> Result<(Name, usize), BadName> {
+        let (length, labels) = measure(packet, start)?;
+        let mut name = Name { bytes: [0; MAX_NAME], length: length as u8, labels };
+        let text = &packet[start..start + length];
+        name.bytes[..length].copy_from_slice(text);
+        // Length octets are at most 63, below 'A': the whole form can be lower-cased without looking where a label
+        // begins, in vectors.
+        name.bytes[..length].make_ascii_lowercase();
+        Ok((name, start + length))
+    }
+
+    /// A name from text as people write it (`www.example.com`, final dot optional, no escapes). For configuration and
+    /// tests; `None` where it is no name.
+    pub fn from_text(text: &str) -> Option<Name> {
+        let text = text.strip_suffix('.').unwrap_or(text);
+        let mut wire = [0u8; MAX_NAME];
+        let mut at = 0;
+        if !text.is_empty() {
+            for label in text.split('.') {
+                if label.is_empty() || label.len() > 63 || at + 1 + label.len() >= MAX_NAME {
+                    return None;
+                }
+                wire[at] = label.len() as u8;
+                wire[at + 1..at + 1 + label.len()].copy_from_slice(label.as_bytes());
+                at += 1 + label.len();
+            }
+        }
+        Name::read(&wire[..at + 1], 0).ok().map(|(name, _)| name)
+    }
+
+    /// The lower-case wire form, root byte included.
+    #[inline(always)]
+    pub fn wire(&self) -> &[u8] {
+        &self.bytes[..usize::from(self.length)]
+    }
+
+    /// Length of the wire form: 1 (the root) to 255.
+    #[inline(always)]
+    #[allow(clippy::len_without_is_empty)] // a name has at least its root byte
+    pub fn len(&self) -> usize {
+        usize::from(self.length)
+    }
+
+    /// Labels, the root not counted: 0 to 127.
+    #[inline(always)]
+    pub fn labels(&self) -> u8 {
+        self.labels
+    }
+
+    /// Offset, within the wire form, of the ancestor `distance` labels up (0: the name itself). Beyond the root: the
+    /// root's offset.
+    #[inline]
+    pub fn ancestor(&self, distance: u8) -> usize {
+        let mut at = 0;
+        for _ in 0..distance.min(self.labels) {
+            at += 1 + usize::from(self.bytes[at]);
+        }
+        at
+    }
+}
+
+impl PartialEq for Name {
+    fn eq(&self, other: &Name) -> bool {
+        self.wire() == other.wire()
+    }
+}
+
+impl Eq for Name {}
+
+impl std::fmt::Debug for Name {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut at = 0;
+        while self.bytes[at] != 0 {
+            let label = &self.bytes[at + 1..at + 1 + usize::from(self.bytes[at])];
+            write!(f, "{}.", label.escape_ascii())?;
+            at += 1 + label.len();
+        }
+        if at == 0 { f.write_str(".") } else { Ok(()) }
+    }
+}
+
+/// Length of the name in wire form and its labels.
+#[inline(always)]
+fn measure(packet: &[u8], start: usize) -> Result<(usize, u8), BadName> {
+    let mut at = start;
+    let mut labels = 0u8;
+    loop {
+        let Some(&octet) = packet.get(at) else { return Err(BadName::CutShort) };
+        if octet == 0 {
+            break;
+        }
+        if octet > 63 {
+            return Err(BadName::LabelType);
+        }
+        at += 1 + usize::from(octet);
+        // 254 octets of labels and the root make 255.
+        if at - start >= MAX_NAME {
+            return Err(BadName::TooLong);
+        }
+        labels += 1;
+    }
+    Ok((at + 1 - start, labels))
+}

@@ -1,0 +1,219 @@
+//! The parse table: what a datagram from a client is, before anyone asks who the client is.
+//!
+//! | in the datagram | outcome |
+//! |---|---|
+//! | under 12 bytes, QR=1 | dropped: an answer could be reflected, and two servers could talk for ever |
+//! | opcode other than QUERY | NOTIMP, header alone |
+//! | QDCOUNT not 1 (RFC 9619); a pointer, a reserved label type, more than 255 octets or the end of the message in QNAME | FORMERR |
+//! | records in the answer or authority section (IXFR apart, which carries a SOA: RFC 1995) | FORMERR |
+//! | two OPTs, an OPT below the root, a length that leaves the message, QTYPE OPT | FORMERR |
+//! | EDNS version above 0 | BADVERS |
+//! | TSIG, SIG(0), TKEY, AXFR, IXFR, class other than IN | REFUSED |
+//! | other additional records, bytes after the last record | ignored, as Unbound and BIND do; neither is sent on, since the upstream's query is built anew |
+
+use super::message::{Header, options, record};
+use super::name::Name;
+use super::{CLASS_IN, HEADER, UDP_SIZE, UDP_SIZE_WITHOUT_EDNS, flag, rcode, rtype, u16_at};
+
+/// What [`parse`] makes of a datagram.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(clippy::large_enum_variant)] // boxed it would be an allocation a packet
+pub enum Parsed {
+    /// A question to decide.
+    Query(Query),
+    /// To be answered with an error, see [`crate::answer::error`].
+    Refuse(Refusal),
+    /// Not to be answered.
+    Drop(DropReason),
+}
+
+/// Why a datagram gets no answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DropReason {
+    /// Under 12 bytes.
+    Short,
+    /// QR=1: it is an answer itself.
+    Response,
+}
+
+/// A question of class IN, opcode QUERY.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Query {
+    /// The client's message id.
+    pub id: u16,
+    /// The header's flags as the client sent them.
+    pub flags: u16,
+    /// The name, lower case.
+    pub qname: Name,
+    /// The type.
+    pub qtype: u16,
+    /// The question as the client wrote it is `packet[12..question_end]`.
+    pub question_end: u16,
+    /// The client's OPT, if there was one.
+    pub edns: Option<Edns>,
+}
+
+/// What of a client's OPT counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Edns {
+    /// UDP size the client takes, as it said.
+    pub size: u16,
+    /// DNSSEC OK.
+    pub dnssec_ok: bool,
+}
+
+/// What of a query an answer repeats: the question, if it could be read, and whether there is an OPT to answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Echo {
+    /// End of the question; 12 where none is repeated.
+    pub question_end: u16,
+    /// The client's OPT.
+    pub edns: Option<Edns>,
+}
+
+/// An error to answer with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// Extended response code.
+    pub rcode: u16,
+    /// What the answer repeats.
+    pub echo: Echo,
+}
+
+impl Query {
+    /// Recursion desired.
+    #[inline(always)]
+    pub fn rd(&self) -> bool {
+        self.flags & flag::RD != 0
+    }
+
+    /// Checking disabled.
+    #[inline(always)]
+    pub fn cd(&self) -> bool {
+        self.flags & flag::CD != 0
+    }
+
+    /// DNSSEC OK.
+    #[inline(always)]
+    pub fn dnssec_ok(&self) -> bool {
+        matches!(self.edns, Some(Edns { dnssec_ok: true, .. }))
+    }
+
+    /// The client understands the AD bit (RFC 6840, 5.7): only then may an answer carry it.
+    #[inline(always)]
+    pub fn wants_ad(&self) -> bool {
+        self.flags & flag::AD != 0 || self.dnssec_ok()
+    }
+
+    /// The longest answer over UDP: min(the client's, 1232), 512 without OPT.
+    #[inline(always)]
+    pub fn udp_limit(&self) -> usize {
+        self.echo().udp_limit()
+    }
+
+    /// What an answer repeats of this query.
+    #[inline(always)]
+    pub fn echo(&self) -> Echo {
+        Echo { question_end: self.question_end, edns: self.edns }
+    }
+}
+
+impl Echo {
+    /// No question, no OPT.
+    pub const NOTHING: Echo = Echo { question_end: HEADER as u16, edns: None };
+
+    /// The longest answer over UDP. "Values lower than 512 MUST be treated as equal to 512" (RFC 6891, 6.2.3).
+    #[inline(always)]
+    pub fn udp_limit(&self) -> usize {
+        usize::from(match self.edns {
+            Some(edns) => edns.size.clamp(UDP_SIZE_WITHOUT_EDNS, UDP_SIZE),
+            None => UDP_SIZE_WITHOUT_EDNS,
+        })
+    }
+}
+
+/// Applies the parse table of this module's head.
+#[inline]
+pub fn parse(packet: &[u8]) -> Parsed {
+    let Some(header) = Header::read(packet) else { return Parsed::Drop(DropReason::Short) };
+    if header.flags & flag::QR != 0 {
+        return Parsed::Drop(DropReason::Response);
+    }
+    let refuse = |rcode, echo| Parsed::Refuse(Refusal { rcode, echo });
+    if header.flags & flag::OPCODE != 0 {
+        return refuse(rcode::NOTIMP, Echo::NOTHING);
+    }
+    if header.questions != 1 {
+        return refuse(rcode::FORMERR, Echo::NOTHING);
+    }
+    let Ok((qname, after)) = Name::read(packet, HEADER) else { return refuse(rcode::FORMERR, Echo::NOTHING) };
+    let (Some(qtype), Some(qclass)) = (u16_at(packet, after), u16_at(packet, after + 2)) else {
+        return refuse(rcode::FORMERR, Echo::NOTHING);
+    };
+    // At most 12 + 255 + 4.
+    let question_end = (after + 4) as u16;
+    let mut echo = Echo { question_end, edns: None };
+    let extra = if header.additionals == 0 {
+        Extra::default()
+    } else if header.answers | header.authorities != 0 {
+        // An IXFR's SOA lies before the OPT; it is refused all the same, the rest is an error all the same.
+        Extra::default()
+    } else {
+        match additional(packet, after + 4, header.additionals) {
+            Some(extra) => extra,
+            None => return refuse(rcode::FORMERR, echo),
+        }
+    };
+    echo.edns = extra.edns;
+    if extra.version > 0 {
+        return refuse(rcode::BADVERS, echo);
+    }
+    if matches!(qtype, rtype::AXFR | rtype::IXFR | rtype::TKEY | rtype::TSIG) || extra.signed {
+        return refuse(rcode::REFUSED, echo);
+    }
+    if header.answers | header.authorities != 0 || qtype == rtype::OPT {
+        return refuse(rcode::FORMERR, echo);
+    }
+    if qclass != CLASS_IN {
+        return refuse(rcode::REFUSED, echo);
+    }
+    Parsed::Query(Query { id: header.id, flags: header.flags, qname, qtype, question_end, edns: extra.edns })
+}
+
+/// What the additional section of a query says.
+#[derive(Default)]
+struct Extra {
+    edns: Option<Edns>,
+    version: u8,
+    signed: bool,
+}
+
+/// Walks the additional section; `None` is a FORMERR.
+#[inline]
+fn additional(packet: &[u8], start: usize, count: u16) -> Option<Extra> {
+    let mut extra = Extra::default();
+    let mut at = start;
+    for _ in 0..count {
+        let rr = record(packet, at)?;
+        match rr.rtype {
+            rtype::OPT => {
+                // "the presence of more than one OPT MUST be FORMERR"; its owner "MUST be 0 (root domain)" (RFC 6891, 6.1)
+                if extra.edns.is_some() || packet[rr.start] != 0 {
+                    return None;
+                }
+                extra.edns = Some(Edns { size: rr.class, dnssec_ok: rr.ttl & 0x8000 != 0 });
+                extra.version = (rr.ttl >> 16) as u8;
+                // The options of another version may look otherwise; BADVERS says so without reading them.
+                if extra.version == 0 {
+                    options(&packet[rr.data..rr.end], |_, _| ())?;
+                }
+            }
+            rtype::TSIG => extra.signed = true,
+            // SIG(0): a SIG that covers no type (RFC 2931, 3).
+            rtype::SIG if u16_at(&packet[rr.data..rr.end], 0) == Some(0) => extra.signed = true,
+            _ => {}
+        }
+        at = rr.end;
+    }
+    Some(extra)
+}
