@@ -112,11 +112,7 @@ impl Passes {
     }
 
     /// Passes for names (until, exclusively, a Unix time), and which lists are switched off: all, or those of a mask.
-    pub fn new(
-        names: impl IntoIterator<Item = (Name, Matching, u32)>,
-        bypass_all: bool,
-        bypass_lists: u64,
-    ) -> Passes {
+    pub fn new(names: impl IntoIterator<Item = (Name, Matching, u32)>, bypass_all: bool, bypass_lists: u64) -> Passes {
         let mut passes = Passes { bypass_all, bypass_lists, ..Passes::default() };
         for (name, matching, until) in names {
             let held = passes.names.entry(name.wire().into()).or_default();

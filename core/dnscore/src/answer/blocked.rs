@@ -84,9 +84,8 @@ fn record_head(start: &mut Start<'_>, owner: usize, rtype: u16, ttl: u32, length
     let owner = (0xc000 | owner as u16).to_be_bytes();
     let (rtype, ttl, length) = (rtype.to_be_bytes(), ttl.to_be_bytes(), length.to_be_bytes());
     let class = CLASS_IN as u8;
-    start.put(&[
-        owner[0], owner[1], rtype[0], rtype[1], 0, class, ttl[0], ttl[1], ttl[2], ttl[3], length[0], length[1],
-    ]);
+    start
+        .put(&[owner[0], owner[1], rtype[0], rtype[1], 0, class, ttl[0], ttl[1], ttl[2], ttl[3], length[0], length[1]]);
 }
 
 /// The SOA of an empty zone at the entry's name (the form of RFC 6303, 3), whose MINIMUM bounds how long "no" is kept.
