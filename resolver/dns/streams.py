@@ -1,0 +1,275 @@
+"""DNS over TCP (RFC 7766): the same decision as for a datagram, on connections.
+
+Enters: connections of clients. Leaves: answers, each when it is ready and in whatever order (section 6.2.1.1), after
+two octets of length (RFC 1035, section 4.2.2). What is decided for a message is the core's (`plane.decide`): an answer,
+a query to relay, or nothing, and then the connection ends.
+
+What a client can cost is bounded on each side:
+- connections: `total` a worker and `per_client` an address; at the total the connection that has been idle longest
+  gives way, and where none is idle the new one is closed;
+- time: a connection that completes no query for `idle` seconds ends, and a message that comes octet by octet does not
+  prolong it; one that does not read its answers for `stalled` seconds is cut off;
+- memory: while answers cannot be written, or `in_flight` queries of a connection are being relayed, it is not read;
+  what waits to be written never exceeds `unwritten` octets; `relayed` queries a worker are in flight at once;
+- a client that closes its half gets the answers to what it asked, then the other half is closed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import Counter, OrderedDict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from resolver.dns.upstreams import NoAnswer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from resolver._core import Forward
+    from resolver.dns.upstreams import Upstreams
+
+EDE_OTHER = 0  # RFC 8914, section 4.1: this host is too busy to ask
+SWEEP = 0.5  # seconds between two looks at what is idle or stalled
+
+
+class Decider(Protocol):
+    """What streams need of the core's `Plane`."""
+
+    def decide(self, message: bytes, client: str, port: int) -> bytes | Forward | None: ...
+    def finish(self, forward: Forward, answer: bytes) -> bytes | None: ...
+    def fail(self, forward: Forward, ede: int) -> bytes: ...
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Counts, seconds and octets; see the module's rules."""
+
+    total: int = 4096
+    per_client: int = 128
+    in_flight: int = 64
+    relayed: int = 4096
+    idle: float = 10.0
+    stalled: float = 5.0
+    unwritten: int = 1 << 20
+
+
+class Streams:
+    """All connections of one worker."""
+
+    def __init__(
+        self,
+        plane: Decider,
+        upstreams: Upstreams,
+        limits: Limits | None = None,
+        clock: Callable[[], float] | None = None,
+    ) -> None:
+        self.limits = limits or Limits()
+        self.refused = 0  # connections that found no place
+        self.relayed = 0  # queries with an upstream now
+        self._plane, self._upstreams = plane, upstreams
+        self._clock = clock or asyncio.get_running_loop().time
+        self._connections: OrderedDict[_Connection, None] = OrderedDict()  # the one that was active last at the end
+        self._per_client: Counter[str] = Counter()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def __len__(self) -> int:
+        return len(self._connections)
+
+    def connection(self) -> asyncio.Protocol:
+        """The protocol factory for `loop.create_server`."""
+        return _Connection(self)
+
+    def sweep(self) -> None:
+        """Ends what has been idle or stalled for too long; called every `SWEEP` seconds while there are connections."""
+        now = self.now()
+        for connection in list(self._connections):
+            if connection.stalled_since is not None and connection.stalled_since + self.limits.stalled < now:
+                connection.abort()
+            elif connection.active + self.limits.idle < now and not connection.in_flight:
+                connection.close()
+
+    async def drain(self, patience: float) -> None:
+        """Takes no more queries, waits for those in flight up to `patience` seconds, closes."""
+        for connection in list(self._connections):
+            connection.finish()
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=patience)
+        for connection in list(self._connections):
+            connection.close()
+
+    def admit(self, connection: _Connection) -> bool:
+        """Whether there is a place for a new connection; makes one where a place is held idly."""
+        if self._per_client[connection.client] >= self.limits.per_client:
+            self.refused += 1
+            return False
+        if len(self._connections) >= self.limits.total:
+            idle = next((c for c in self._connections if not c.in_flight), None)
+            if idle is None:
+                self.refused += 1
+                return False
+            idle.abort()
+            self.forget(idle)
+        self._connections[connection] = None
+        self._per_client[connection.client] += 1
+        return True
+
+    def forget(self, connection: _Connection) -> None:
+        if connection in self._connections:
+            del self._connections[connection]
+            self._per_client[connection.client] -= 1
+            if self._per_client[connection.client] <= 0:
+                del self._per_client[connection.client]
+
+    def touched(self, connection: _Connection) -> None:
+        connection.active = self.now()
+        with contextlib.suppress(KeyError):
+            self._connections.move_to_end(connection)
+
+    def now(self) -> float:
+        return self._clock()
+
+    def decide(self, connection: _Connection, message: bytes) -> None:
+        outcome = self._plane.decide(message, connection.client, connection.port)
+        if outcome is None:
+            connection.close()
+        elif isinstance(outcome, bytes):
+            connection.answer(outcome)
+        elif self.relayed >= self.limits.relayed:
+            connection.answer(self._plane.fail(outcome, EDE_OTHER))
+        else:
+            self.relayed += 1
+            connection.in_flight += 1
+            task = asyncio.create_task(self._relay(connection, outcome))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _relay(self, connection: _Connection, forward: Forward) -> None:
+        # A client that went away meanwhile cancels nothing: the answer still fills the cache.
+        try:
+            answer = await self._upstreams.ask(forward.query, lambda message: self._plane.finish(forward, message))
+        except NoAnswer as none:
+            answer = self._plane.fail(forward, none.ede)
+        finally:
+            self.relayed -= 1
+            connection.in_flight -= 1
+        connection.answer(answer)
+        connection.resume()
+
+
+class _Connection(asyncio.Protocol):
+    """One client's connection."""
+
+    def __init__(self, streams: Streams) -> None:
+        self.client, self.port = "", 0
+        self.in_flight = 0
+        self.active = streams.now()
+        self.stalled_since: float | None = None
+        self._streams = streams
+        self._received = bytearray()
+        self._transport: asyncio.Transport | None = None
+        self._ended = False  # the client closed its half, or the worker drains: no more is read
+        self._paused = False
+
+    # -- what asyncio tells
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - create_server makes no other kind
+        peer = transport.get_extra_info("peername")
+        self._transport = transport
+        if peer is None:  # gone between accept and now
+            transport.abort()
+            return
+        self.client, self.port = str(peer[0]).partition("%")[0], int(peer[1])
+        if not self._streams.admit(self):
+            transport.abort()
+
+    def data_received(self, data: bytes) -> None:
+        self._received += data
+        self._take()
+
+    def eof_received(self) -> bool:
+        self._ended = True
+        self._received.clear()
+        return not self._idle()  # true: asyncio keeps the other half open for the answers
+
+    def pause_writing(self) -> None:
+        self.stalled_since = self._streams.now()
+        self._pause()
+
+    def resume_writing(self) -> None:
+        self.stalled_since = None
+        self.resume()
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's own signature
+        self._ended = True
+        self._received.clear()
+        self._transport = None
+        self._streams.forget(self)
+
+    # -- what the worker does
+
+    def answer(self, message: bytes) -> None:
+        transport = self._transport
+        if transport is None or transport.is_closing():
+            return
+        transport.write(len(message).to_bytes(2) + message)
+        self._streams.touched(self)
+        if transport.get_write_buffer_size() > self._streams.limits.unwritten:
+            transport.abort()
+        elif self._idle():
+            self.close()
+
+    def resume(self) -> None:
+        """Reads on where a limit had stopped it, and no limit does any longer."""
+        if self._paused and self.stalled_since is None and self.in_flight < self._streams.limits.in_flight:
+            self._paused = False
+            self._take()
+            if not self._paused and self._transport is not None and not self._transport.is_closing():
+                self._transport.resume_reading()
+
+    def finish(self) -> None:
+        """No more queries; closes as soon as what is in flight is answered."""
+        self._ended = True
+        if self._idle():
+            self.close()
+
+    def close(self) -> None:
+        if self._transport is not None:
+            # What is still to be written is written, unless the client does not read it: then the sweep cuts it off.
+            self.stalled_since = self.stalled_since or self._streams.now()
+            self._transport.close()
+
+    def abort(self) -> None:
+        if self._transport is not None:
+            self._transport.abort()
+
+    # -- its own
+
+    def _idle(self) -> bool:
+        return self._ended and not self.in_flight
+
+    def _pause(self) -> None:
+        if not self._paused:
+            self._paused = True
+            if self._transport is not None and not self._transport.is_closing():
+                self._transport.pause_reading()
+
+    def _take(self) -> None:
+        """Decides every whole message received, until a limit says wait."""
+        received, start = self._received, 0
+        while not self._paused and not self._ended and len(received) - start >= 2:
+            size = int.from_bytes(received[start : start + 2])
+            if len(received) - start - 2 < size:
+                break
+            message = bytes(received[start + 2 : start + 2 + size])
+            start += 2 + size
+            self._streams.touched(self)
+            self._streams.decide(self, message)
+            if self._transport is None or self._transport.is_closing():
+                received.clear()
+                return
+            if self.in_flight >= self._streams.limits.in_flight:
+                self._pause()
+        del received[:start]

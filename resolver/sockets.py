@@ -1,0 +1,225 @@
+"""The listening sockets: opened here or taken from systemd, and handed on to the processes by inheritance.
+
+Enters: addresses as the configuration writes them (`0.0.0.0:53`, `[::]:53`). Leaves: open sockets, kept by the
+supervisor for as long as it lives, so that a port is never closed while a worker is replaced: what arrives meanwhile
+waits in the kernel's queue.
+
+Rules:
+- UDP and TCP of one address have the same port, one socket a worker (SO_REUSEPORT: the kernel spreads the clients).
+- A port that anyone else holds is an error, also where SO_REUSEPORT would let two servers of one user share it without
+  a word: each would then get half of the queries.
+- IPv6 sockets are V6ONLY, so that `0.0.0.0` and `[::]` stand side by side.
+- Port 0 means any free port; UDP and TCP still agree on it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import ipaddress
+import json
+import os
+import socket
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from resolver.errors import ResolverError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+SOCKETS = "STOPSIGN_SOCKETS"
+_FIRST_SYSTEMD_FD = 3
+_BACKLOG = 4096
+
+
+class SocketError(ResolverError):
+    """An address cannot be listened on."""
+
+
+@dataclass(frozen=True)
+class Address:
+    """A numeric host and a port. `str` gives the configuration's notation."""
+
+    host: str
+    port: int
+
+    @property
+    def family(self) -> socket.AddressFamily:
+        return socket.AF_INET6 if ":" in self.host else socket.AF_INET
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+def parse_address(text: str) -> Address:
+    """`127.0.0.1:53` or `[::1]:53`. Raises `SocketError`: a name needs a resolver, and this is one."""
+    host, _, port = text.rpartition(":")
+    bare = host.removeprefix("[").removesuffix("]") if host.startswith("[") else host
+    try:
+        ip = ipaddress.ip_address(bare)
+        number = int(port)
+    except ValueError:
+        raise SocketError(f"'{text}' is not an address with a port", hint="as in 127.0.0.1:53 or [::1]:53") from None
+    if (ip.version == 6) != host.startswith("[") or not 0 <= number <= 65_535:
+        raise SocketError(f"'{text}' is not an address with a port", hint="as in 127.0.0.1:53 or [::1]:53")
+    return Address(bare, number)
+
+
+@dataclass
+class Listeners:
+    """All sockets by use. `udp[a][w]` and `tcp[a][w]`: of address a, for worker w (modulo what there is)."""
+
+    udp: list[list[socket.socket]] = field(default_factory=list)
+    tcp: list[list[socket.socket]] = field(default_factory=list)
+    stop_page: list[socket.socket] = field(default_factory=list)
+    portal: list[socket.socket] = field(default_factory=list)
+
+    def of_worker(self, index: int) -> dict[str, list[int]]:
+        """The file descriptors that DNS worker `index` serves."""
+        return {
+            "udp": [group[index % len(group)].fileno() for group in self.udp],
+            "tcp": [group[index % len(group)].fileno() for group in self.tcp],
+        }
+
+    def of_web(self) -> dict[str, list[int]]:
+        return {"stop_page": [s.fileno() for s in self.stop_page], "portal": [s.fileno() for s in self.portal]}
+
+    def addresses(self) -> dict[str, list[str]]:
+        """Where each of them really listens, port 0 resolved."""
+        return {
+            "dns": [str(bound_to(group[0])) for group in self.udp],
+            "stop_page": [str(bound_to(s)) for s in self.stop_page],
+            "portal": [str(bound_to(s)) for s in self.portal],
+        }
+
+    def close(self) -> None:
+        for one in self._every():
+            one.close()
+
+    def _every(self) -> Iterator[socket.socket]:
+        for group in (*self.udp, *self.tcp, self.stop_page, self.portal):
+            yield from group
+
+
+def open_listeners(
+    *,
+    dns: Sequence[str] = (),
+    workers: int = 1,
+    stop_page: Sequence[str] = (),
+    portal: Sequence[str] = (),
+) -> Listeners:
+    """Opens everything or nothing. Raises `SocketError` naming the address and what is wrong with it."""
+    listeners = Listeners()
+    with contextlib.ExitStack() as undo:
+        undo.callback(listeners.close)
+        for text in dns:
+            udp, tcp = _open_pair(parse_address(text), workers)
+            listeners.udp.append(udp)
+            listeners.tcp.append(tcp)
+        listeners.stop_page += [_open(parse_address(a), socket.SOCK_STREAM, 1)[0] for a in stop_page]
+        listeners.portal += [_open(parse_address(a), socket.SOCK_STREAM, 1)[0] for a in portal]
+        undo.pop_all()
+    return listeners
+
+
+def bound_to(one: socket.socket) -> Address:
+    host, port = one.getsockname()[:2]
+    return Address(host, port)
+
+
+def _open_pair(address: Address, workers: int) -> tuple[list[socket.socket], list[socket.socket]]:
+    for attempt in range(50):
+        udp = _open(address, socket.SOCK_DGRAM, workers)
+        try:
+            return udp, _open(bound_to(udp[0]), socket.SOCK_STREAM, workers)
+        except SocketError:
+            for one in udp:
+                one.close()
+            if address.port or attempt == 49:
+                raise
+    raise AssertionError("unreachable")
+
+
+def _open(address: Address, kind: socket.SocketKind, count: int) -> list[socket.socket]:
+    opened: list[socket.socket] = []
+    try:
+        # Alone first: without SO_REUSEPORT a bind fails where anyone, of whatever options, holds the port.
+        with _socket(address, kind) as alone:
+            alone.bind((address.host, address.port))
+            address = bound_to(alone)
+            if kind is socket.SOCK_STREAM:
+                alone.listen(1)
+        for _ in range(count):
+            one = _socket(address, kind)
+            opened.append(one)
+            one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            one.bind((address.host, address.port))
+            if kind is socket.SOCK_STREAM:
+                one.listen(_BACKLOG)
+    except OSError as wrong:
+        for one in opened:
+            one.close()
+        raise _explained(address, kind, wrong) from wrong
+    return opened
+
+
+def _socket(address: Address, kind: socket.SocketKind) -> socket.socket:
+    one = socket.socket(address.family, kind | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+    if address.family is socket.AF_INET6:
+        one.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+    if kind is socket.SOCK_STREAM:
+        # Connections of the last run in TIME_WAIT shall not keep the port.
+        one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    return one
+
+
+def _explained(address: Address, kind: socket.SocketKind, wrong: OSError) -> SocketError:
+    transport = "TCP" if kind is socket.SOCK_STREAM else "UDP"
+    if wrong.errno == errno.EADDRINUSE:
+        return SocketError(
+            f"{transport} port {address.port} of {address.host} is taken by another program",
+            hint=f"see who with: ss -lunpt 'sport = :{address.port}'; or choose another port",
+        )
+    if wrong.errno == errno.EACCES:
+        return SocketError(
+            f"{transport} port {address.port} of {address.host} needs more rights than this user has",
+            hint="ports below 1024 need CAP_NET_BIND_SERVICE; under systemd the socket units open them",
+        )
+    if wrong.errno == errno.EADDRNOTAVAIL:
+        return SocketError(f"{address.host} is no address of this machine", hint="ip address show lists them")
+    return SocketError(f"cannot listen on {transport} {address}: {os.strerror(wrong.errno or 0)}")
+
+
+def from_systemd(environment: Mapping[str, str], pid: int) -> Listeners | None:
+    """The sockets that systemd opened for this process (sd_listen_fds(3)), or None where it did not.
+
+    Datagram sockets are DNS over UDP. A stream socket is what its `FileDescriptorName=` says (`stop-page`, `portal`),
+    and DNS over TCP otherwise. Several of one address (`ReusePort=yes`) are dealt out to the workers in turn.
+    """
+    if environment.get("LISTEN_PID") != str(pid):
+        return None
+    count = int(environment.get("LISTEN_FDS", "0"))
+    names = environment.get("LISTEN_FDNAMES", "").split(":")
+    listeners = Listeners()
+    groups: dict[tuple[int, str], list[socket.socket]] = {}
+    for offset in range(count):
+        one = socket.socket(fileno=_FIRST_SYSTEMD_FD + offset)
+        one.setblocking(False)
+        os.set_inheritable(one.fileno(), False)
+        name = names[offset] if offset < len(names) else ""
+        if name == "stop-page":
+            listeners.stop_page.append(one)
+        elif name == "portal":
+            listeners.portal.append(one)
+        else:
+            groups.setdefault((one.type, str(bound_to(one))), []).append(one)
+    listeners.udp = [group for (kind, _), group in groups.items() if kind == socket.SOCK_DGRAM]
+    listeners.tcp = [group for (kind, _), group in groups.items() if kind == socket.SOCK_STREAM]
+    return listeners
+
+
+def handed_over(environment: Mapping[str, str]) -> dict[str, list[int]]:
+    """What the supervisor passed to this process: use -> file descriptors. Empty where there is none."""
+    given = json.loads(environment.get(SOCKETS, "{}"))
+    return {use: [int(fd) for fd in fds] for use, fds in given.items()}
