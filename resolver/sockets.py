@@ -1,6 +1,6 @@
 """The listening sockets: opened here or taken from systemd, and handed on to the processes by inheritance.
 
-Enters: addresses as the configuration writes them (`0.0.0.0:53`, `[::]:53`). Leaves: open sockets, kept by the
+Enters: endpoints of the configuration. Leaves: open sockets, kept by the
 supervisor for as long as it lives, so that a port is never closed while a worker is replaced: what arrives meanwhile
 waits in the kernel's queue.
 
@@ -16,13 +16,13 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import ipaddress
 import json
 import os
 import socket
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from resolver.config_values import Endpoint
 from resolver.errors import ResolverError
 
 if TYPE_CHECKING:
@@ -35,35 +35,6 @@ _BACKLOG = 4096
 
 class SocketError(ResolverError):
     """An address cannot be listened on."""
-
-
-@dataclass(frozen=True)
-class Address:
-    """A numeric host and a port. `str` gives the configuration's notation."""
-
-    host: str
-    port: int
-
-    @property
-    def family(self) -> socket.AddressFamily:
-        return socket.AF_INET6 if ":" in self.host else socket.AF_INET
-
-    def __str__(self) -> str:
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
-
-
-def parse_address(text: str) -> Address:
-    """`127.0.0.1:53` or `[::1]:53`. Raises `SocketError`: a name needs a resolver, and this is one."""
-    host, _, port = text.rpartition(":")
-    bare = host.removeprefix("[").removesuffix("]") if host.startswith("[") else host
-    try:
-        ip = ipaddress.ip_address(bare)
-        number = int(port)
-    except ValueError:
-        raise SocketError(f"'{text}' is not an address with a port", hint="as in 127.0.0.1:53 or [::1]:53") from None
-    if (ip.version == 6) != host.startswith("[") or not 0 <= number <= 65_535:
-        raise SocketError(f"'{text}' is not an address with a port", hint="as in 127.0.0.1:53 or [::1]:53")
-    return Address(bare, number)
 
 
 @dataclass
@@ -104,31 +75,31 @@ class Listeners:
 
 def open_listeners(
     *,
-    dns: Sequence[str] = (),
+    dns: Sequence[Endpoint] = (),
     workers: int = 1,
-    stop_page: Sequence[str] = (),
-    portal: Sequence[str] = (),
+    stop_page: Sequence[Endpoint] = (),
+    portal: Sequence[Endpoint] = (),
 ) -> Listeners:
     """Opens everything or nothing. Raises `SocketError` naming the address and what is wrong with it."""
     listeners = Listeners()
     with contextlib.ExitStack() as undo:
         undo.callback(listeners.close)
-        for text in dns:
-            udp, tcp = _open_pair(parse_address(text), workers)
+        for endpoint in dns:
+            udp, tcp = _open_pair(endpoint, workers)
             listeners.udp.append(udp)
             listeners.tcp.append(tcp)
-        listeners.stop_page += [_open(parse_address(a), socket.SOCK_STREAM, 1)[0] for a in stop_page]
-        listeners.portal += [_open(parse_address(a), socket.SOCK_STREAM, 1)[0] for a in portal]
+        listeners.stop_page += [_open(a, socket.SOCK_STREAM, 1)[0] for a in stop_page]
+        listeners.portal += [_open(a, socket.SOCK_STREAM, 1)[0] for a in portal]
         undo.pop_all()
     return listeners
 
 
-def bound_to(one: socket.socket) -> Address:
+def bound_to(one: socket.socket) -> Endpoint:
     host, port = one.getsockname()[:2]
-    return Address(host, port)
+    return Endpoint(host, port)
 
 
-def _open_pair(address: Address, workers: int) -> tuple[list[socket.socket], list[socket.socket]]:
+def _open_pair(address: Endpoint, workers: int) -> tuple[list[socket.socket], list[socket.socket]]:
     for attempt in range(50):
         udp = _open(address, socket.SOCK_DGRAM, workers)
         try:
@@ -141,7 +112,7 @@ def _open_pair(address: Address, workers: int) -> tuple[list[socket.socket], lis
     raise AssertionError("unreachable")
 
 
-def _open(address: Address, kind: socket.SocketKind, count: int) -> list[socket.socket]:
+def _open(address: Endpoint, kind: socket.SocketKind, count: int) -> list[socket.socket]:
     opened: list[socket.socket] = []
     try:
         # Alone first: without SO_REUSEPORT a bind fails where anyone, of whatever options, holds the port.
@@ -164,9 +135,10 @@ def _open(address: Address, kind: socket.SocketKind, count: int) -> list[socket.
     return opened
 
 
-def _socket(address: Address, kind: socket.SocketKind) -> socket.socket:
-    one = socket.socket(address.family, kind | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
-    if address.family is socket.AF_INET6:
+def _socket(address: Endpoint, kind: socket.SocketKind) -> socket.socket:
+    family = socket.AF_INET6 if address.ipv6 else socket.AF_INET
+    one = socket.socket(family, kind | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+    if address.ipv6:
         one.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
     if kind is socket.SOCK_STREAM:
         # Connections of the last run in TIME_WAIT shall not keep the port.
@@ -174,7 +146,7 @@ def _socket(address: Address, kind: socket.SocketKind) -> socket.socket:
     return one
 
 
-def _explained(address: Address, kind: socket.SocketKind, wrong: OSError) -> SocketError:
+def _explained(address: Endpoint, kind: socket.SocketKind, wrong: OSError) -> SocketError:
     transport = "TCP" if kind is socket.SOCK_STREAM else "UDP"
     if wrong.errno == errno.EADDRINUSE:
         return SocketError(

@@ -23,10 +23,10 @@ import random
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from resolver.sockets import Address, parse_address
-
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+    from resolver.config import Endpoint
 
 EDE_NO_REACHABLE_AUTHORITY = 22  # RFC 8914, section 4.23
 EDE_NETWORK_ERROR = 23  # section 4.24
@@ -64,7 +64,7 @@ class Upstreams:
 
     def __init__(
         self,
-        addresses: Sequence[str],
+        addresses: Sequence[Endpoint],
         *,
         timing: Timing | None = None,
         connections: int = 4,
@@ -74,7 +74,7 @@ class Upstreams:
         self._timing = timing or Timing()
         self._rng = rng or random.SystemRandom()
         self._connections, self._crowded = connections, crowded
-        self.all = [_Upstream(parse_address(a), self) for a in addresses]
+        self.all = [_Upstream(a, self) for a in addresses]
 
     async def ask(self, query: bytes, accept: Callable[[bytes], bytes | None]) -> bytes:
         """What `accept` made of the first answer it took. Raises `NoAnswer`."""
@@ -119,7 +119,7 @@ class Upstreams:
 class _Upstream:
     """One upstream: its connections and its health as streams see it."""
 
-    def __init__(self, address: Address, owner: Upstreams) -> None:
+    def __init__(self, address: Endpoint, owner: Upstreams) -> None:
         self.address = address
         self.connections: list[_Connection] = []
         self.down_until = 0.0

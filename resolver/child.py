@@ -1,0 +1,33 @@
+"""`python -m resolver.child MODULE ARGUMENTS…`: a module run as a program whose life is tied to its parent's.
+
+The supervisor owns the sockets; were it killed outright, its children would go on holding the ports with nobody to
+replace them, and a new supervisor could not start. So the kernel is asked to send SIGTERM when the parent goes
+(prctl(2), PR_SET_PDEATHSIG), and a parent that went before the request is noticed.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import runpy
+import signal
+import sys
+
+PARENT = "STOPSIGN_PARENT"
+_PR_SET_PDEATHSIG = 1
+
+
+def main() -> None:
+    parent = os.environ.pop(PARENT, None)
+    if parent is not None:
+        if ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM) != 0:
+            raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG) failed")
+        if os.getppid() != int(parent):
+            sys.exit(0)
+    module = sys.argv[1]
+    sys.argv[:] = sys.argv[1:]
+    runpy.run_module(module, run_name="__main__", alter_sys=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,320 @@
+"""The supervisor: keeps every process of a provider's host alive, and the ports open while it does.
+
+Enters: services, each a command with the sockets it inherits. Leaves: running processes, until it is told to stop.
+
+Rules:
+- A process that ends is started again; at once the first time, then after a time that doubles up to `LONGEST_WAIT`. One
+  that ran for `STABLE` seconds is forgiven its past.
+- A process whose heartbeat is older than `HUNG` seconds is told to say where it hangs (SIGABRT, faulthandler), then
+  killed, then started again. Where the supervisor itself was not scheduled in between, the old heartbeat proves nothing
+  and is not held against anybody.
+- The sockets belong to the supervisor: what reaches the port of a dead worker waits in the kernel's queue for the next.
+- `replace` starts the successor first, waits until it says that it serves, and only then lets the predecessor drain.
+- Stopping goes by `order`: lower numbers first, together within a number; who does not go within `GRACE` seconds is
+  killed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import signal
+import subprocess
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, BinaryIO
+
+from resolver.child import PARENT
+from resolver.sockets import SOCKETS
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+READY = "STOPSIGN_READY"
+LONGEST_WAIT, STABLE, GRACE = 10.0, 30.0, 8.0
+HUNG, START = 5.0, 60.0  # seconds without a heartbeat while serving, and until the first
+_LOOK = 1.0
+_WORD = 8
+
+log = logging.getLogger("stopsign.supervisor")
+
+
+@dataclass(frozen=True)
+class Service:
+    """One process to keep alive. `heartbeat`: a file that begins with CLOCK_MONOTONIC in ms (u64, little endian)."""
+
+    name: str
+    command: tuple[str, ...]
+    sockets: Mapping[str, Sequence[int]] = field(default_factory=dict)
+    heartbeat: Path | None = None
+    says_ready: bool = False
+    order: int = 0
+
+
+def wait_before_restart(failures: int) -> float:
+    """Seconds to wait after so many ends in a row, each before `STABLE` was reached."""
+    return 0.0 if failures <= 1 else min(0.25 * 2.0 ** (failures - 2), LONGEST_WAIT)
+
+
+@dataclass(frozen=True)
+class Pulse:
+    """What is known of a process that should have a heartbeat, all in seconds of CLOCK_MONOTONIC."""
+
+    started: float
+    ready: bool
+    beat: float  # 0: none yet
+
+    def hung(self, now: float) -> bool:
+        if not self.ready:
+            return now - self.started > START
+        return now - max(self.beat, self.started) > HUNG
+
+
+class _Process:
+    """One incarnation of a service."""
+
+    def __init__(self, service: Service, popen: subprocess.Popen[bytes], ready: int | None) -> None:
+        self.service, self.popen, self.started = service, popen, time.monotonic()
+        self.ended = asyncio.Event()
+        self.serving = asyncio.Event()
+        self.killed = False
+        self._ready_end = ready
+        self._pidfd = os.pidfd_open(popen.pid)
+        self._counters: BinaryIO | None = None
+        loop = asyncio.get_running_loop()
+        loop.add_reader(self._pidfd, self._has_ended)
+        if ready is None:
+            self.serving.set()
+        else:
+            loop.add_reader(ready, self._has_spoken)
+
+    def counters(self) -> bytes:
+        """The counters file as it is now; kept open, since a successor makes one of the same name."""
+        if self._counters is None and self.service.heartbeat is not None and self.serving.is_set():
+            with contextlib.suppress(OSError):
+                self._counters = self.service.heartbeat.open("rb", buffering=0)
+        if self._counters is None:
+            return b""
+        return os.pread(self._counters.fileno(), 1 << 16, 0)
+
+    def pulse(self) -> Pulse:
+        beat = int.from_bytes(self.counters()[:_WORD], "little") / 1000
+        return Pulse(self.started, self.serving.is_set(), beat)
+
+    def signal(self, number: signal.Signals) -> None:
+        if not self.ended.is_set():
+            self.popen.send_signal(number)
+
+    def _has_spoken(self) -> None:
+        assert self._ready_end is not None  # noqa: S101 - the reader is registered with it
+        if os.read(self._ready_end, 16):
+            self.serving.set()
+        self._close_ready()
+
+    def _close_ready(self) -> None:
+        if self._ready_end is not None:
+            asyncio.get_running_loop().remove_reader(self._ready_end)
+            os.close(self._ready_end)
+            self._ready_end = None
+
+    def _has_ended(self) -> None:
+        asyncio.get_running_loop().remove_reader(self._pidfd)
+        os.close(self._pidfd)
+        self.popen.wait()
+        self._close_ready()
+        self.ended.set()
+
+    def close(self) -> None:
+        if self._counters is not None:
+            self._counters.close()
+
+
+class _Slot:
+    """A service and its present process."""
+
+    def __init__(self, service: Service) -> None:
+        self.service = service
+        self.process: _Process | None = None
+        self.failures = 0
+        self.restarts = 0
+        self.keeper: asyncio.Task[None] | None = None
+
+
+class Supervisor:
+    """Starts the services, keeps them alive, stops them. `output`: where their standard output and error go."""
+
+    def __init__(
+        self,
+        services: Sequence[Service],
+        *,
+        retired: Path | None = None,
+        output: int | None = None,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        self._slots = {service.name: _Slot(service) for service in services}
+        self._retired, self._output = retired, output
+        self._environment = dict(os.environ if environment is None else environment)
+        self._watcher: asyncio.Task[None] | None = None
+        self._living: set[_Process] = set()
+
+    def start(self) -> None:
+        """Starts all of them; returns at once."""
+        for slot in self._slots.values():
+            slot.process = self._spawn(slot.service)
+            slot.keeper = asyncio.create_task(self._keep(slot))
+        self._watcher = asyncio.create_task(self._watch())
+
+    async def serving(self) -> None:
+        """Returns when every service has said that it serves (or was restarted until it did)."""
+        for slot in self._slots.values():
+            while slot.process is None or not slot.process.serving.is_set():  # noqa: ASYNC110 - it may be another by then
+                await asyncio.sleep(0.02)
+
+    async def stop(self) -> None:
+        """Ends everything in order; returns when nothing runs any more."""
+        for task in (self._watcher, *(slot.keeper for slot in self._slots.values())):
+            if task is not None:
+                task.cancel()
+        for order in sorted({process.service.order for process in self._living}):
+            going = [process for process in self._living if process.service.order == order]
+            await asyncio.gather(*(self._end(process) for process in going))
+
+    async def replace(self, name: str) -> bool:
+        """A new process in the place of `name` without a moment in which neither serves. False: the new one did not
+        come up, and the old one goes on."""
+        slot = self._slots[name]
+        if slot.keeper is not None:
+            slot.keeper.cancel()  # else it would start a third, should the predecessor end by itself now
+        old, new = slot.process, self._spawn(slot.service)
+        waits = {asyncio.create_task(new.serving.wait()), asyncio.create_task(new.ended.wait())}
+        await asyncio.wait(waits, timeout=START, return_when=asyncio.FIRST_COMPLETED)
+        for wait in waits:
+            wait.cancel()
+        if not new.serving.is_set() or new.ended.is_set():
+            log.error("the successor of %s did not come up; the predecessor goes on", name)
+            await self._end(new)
+            slot.keeper = asyncio.create_task(self._keep(slot))
+            return False
+        new.counters()  # opened while the name is its own
+        slot.process = new
+        slot.keeper = asyncio.create_task(self._keep(slot))
+        if old is not None:
+            await self._end(old)
+        return True
+
+    @property
+    def names(self) -> list[str]:
+        return list(self._slots)
+
+    def pid(self, name: str) -> int | None:
+        process = self._slots[name].process
+        return None if process is None or process.ended.is_set() else process.popen.pid
+
+    def restarts(self, name: str) -> int:
+        return self._slots[name].restarts
+
+    def signal(self, name: str, number: signal.Signals) -> None:
+        process = self._slots[name].process
+        if process is not None:
+            process.signal(number)
+
+    # -- its own
+
+    def _spawn(self, service: Service) -> _Process:
+        passed = [fd for fds in service.sockets.values() for fd in fds]
+        environment = {**self._environment, PARENT: str(os.getpid()), SOCKETS: json.dumps(dict(service.sockets))}
+        ready: tuple[int, int] | None = None
+        if service.says_ready:
+            ready = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+            environment[READY] = str(ready[1])
+            passed.append(ready[1])
+        popen = subprocess.Popen(
+            service.command,
+            env=environment,
+            pass_fds=passed,
+            stdin=subprocess.DEVNULL,
+            stdout=self._output if self._output is not None else 2,
+            stderr=self._output,
+            # A Ctrl-C at the terminal is the supervisor's to pass on, in its order.
+            process_group=0,
+        )
+        if ready is not None:
+            os.close(ready[1])
+        log.info("%s started (pid %d)", service.name, popen.pid)
+        process = _Process(service, popen, None if ready is None else ready[0])
+        self._living.add(process)
+        return process
+
+    async def _keep(self, slot: _Slot) -> None:
+        """Starts `slot` again whenever it ends."""
+        while True:
+            process = slot.process
+            assert process is not None  # noqa: S101 - started before its keeper
+            await process.ended.wait()
+            slot.failures = 1 if time.monotonic() - process.started > STABLE else slot.failures + 1
+            wait = wait_before_restart(slot.failures)
+            log.error("%s (pid %d) %s; again in %.2g s", slot.service.name, process.popen.pid, _how(process), wait)
+            self._retire(process)
+            await asyncio.sleep(wait)
+            slot.restarts += 1
+            slot.process = self._spawn(slot.service)
+
+    async def _watch(self) -> None:
+        """Kills what hangs."""
+        last = time.monotonic()
+        while True:
+            await asyncio.sleep(_LOOK)
+            now = time.monotonic()
+            late, last = now - last > 2 * _LOOK, now
+            if late:
+                continue
+            for slot in self._slots.values():
+                process = slot.process
+                if process is None or process.killed or process.ended.is_set() or slot.service.heartbeat is None:
+                    continue
+                if process.pulse().hung(now):
+                    log.error("%s (pid %d) hangs; it is killed", slot.service.name, process.popen.pid)
+                    process.killed = True
+                    process.signal(signal.SIGABRT)
+                    asyncio.get_running_loop().call_later(0.5, process.signal, signal.SIGKILL)
+
+    async def _end(self, process: _Process) -> None:
+        process.signal(signal.SIGTERM)
+        try:
+            async with asyncio.timeout(GRACE):
+                await process.ended.wait()
+        except TimeoutError:
+            log.warning("%s (pid %d) did not go; it is killed", process.service.name, process.popen.pid)
+            process.signal(signal.SIGKILL)
+            await process.ended.wait()
+        self._retire(process)
+
+    def _retire(self, process: _Process) -> None:
+        """Adds the last counters of a process to those of its dead predecessors, so that totals never fall."""
+        self._living.discard(process)
+        counted = process.counters()
+        process.close()
+        if self._retired is None or not counted:
+            return
+        before = self._retired.read_bytes() if self._retired.exists() else b""
+        width = max(len(before), len(counted))
+        words = zip(_words(before, width), _words(counted, width), strict=True)
+        temporary = self._retired.with_suffix(".new")
+        temporary.write_bytes(b"".join(((a + b) % (1 << 64)).to_bytes(_WORD, "little") for a, b in words))
+        temporary.replace(self._retired)
+
+
+def _words(data: bytes, width: int) -> list[int]:
+    padded = data.ljust(width, b"\0")
+    return [int.from_bytes(padded[i : i + _WORD], "little") for i in range(0, width - width % _WORD, _WORD)]
+
+
+def _how(process: _Process) -> str:
+    code = process.popen.returncode
+    if process.killed:
+        return "hung and was killed"
+    return f"was killed by {signal.Signals(-code).name}" if code < 0 else f"exited with status {code}"
