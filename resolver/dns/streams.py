@@ -148,7 +148,9 @@ class Streams:
     async def _relay(self, connection: _Connection, forward: Forward) -> None:
         # A client that went away meanwhile cancels nothing: the answer still fills the cache.
         try:
-            answer = await self._upstreams.ask(forward.query, lambda message: self._plane.finish(forward, message))
+            answer = await self._upstreams.ask(
+                forward.query, forward.upstreams, lambda message: self._plane.finish(forward, message)
+            )
         except NoAnswer as none:
             answer = self._plane.fail(forward, none.ede)
         finally:

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    from resolver.config import Dns
+
 READY = "STOPSIGN_READY"
 LONGEST_WAIT, STABLE, GRACE = 10.0, 30.0, 8.0
 HUNG, START = 5.0, 60.0  # seconds without a heartbeat while serving, and until the first
@@ -53,6 +55,11 @@ class Service:
     heartbeat: Path | None = None
     says_ready: bool = False
     order: int = 0
+
+
+def count_workers(dns: Dns) -> int:
+    """`auto` is one for each processor that this process may use."""
+    return len(os.sched_getaffinity(0)) if dns.workers == "auto" else dns.workers
 
 
 def wait_before_restart(failures: int) -> float:

@@ -9,9 +9,8 @@ Rules:
   connection, and the client's answer is put together again under the core's own id.
 - An upstream that closes an idle connection did nothing wrong (section 6.2.4): what was in flight on a *kept*
   connection is asked once more on a fresh one. What fails on a fresh connection is the upstream's failure.
-- The order of preference is the configuration's. An upstream that failed is passed over for a time that doubles up to
-  `LONGEST_BACK_OFF`, unless every one has failed: then all are tried in order, since a wrong guess costs less than no
-  answer.
+- Which upstream is asked first is the core's choice, which knows their health from UDP too; what a connection showed is
+  told to it (`told`).
 - One deadline covers all attempts. An answer that `accept` refuses (wrong question, not an answer) counts as a failure.
 """
 
@@ -23,14 +22,13 @@ import random
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from resolver.config_values import Endpoint
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from resolver.config import Endpoint
-
 EDE_NO_REACHABLE_AUTHORITY = 22  # RFC 8914, section 4.23
 EDE_NETWORK_ERROR = 23  # section 4.24
-FIRST_BACK_OFF, LONGEST_BACK_OFF = 0.5, 30.0
 LARGEST_MESSAGE = 65_535
 
 
@@ -60,79 +58,67 @@ class Timing:
 
 
 class Upstreams:
-    """All upstreams in the order of preference."""
+    """The connections to all upstreams. `told(address, well)` hears what each attempt showed."""
 
     def __init__(
         self,
-        addresses: Sequence[Endpoint],
+        told: Callable[[str, bool], None],
         *,
         timing: Timing | None = None,
         connections: int = 4,
         crowded: int = 32,
         rng: random.Random | None = None,
     ) -> None:
-        self._timing = timing or Timing()
-        self._rng = rng or random.SystemRandom()
-        self._connections, self._crowded = connections, crowded
-        self.all = [_Upstream(a, self) for a in addresses]
+        self.timing = timing or Timing()
+        self.connections, self.crowded = connections, crowded
+        self.rng = rng or random.SystemRandom()
+        self._told = told
+        self._known: dict[str, _Upstream] = {}
 
-    async def ask(self, query: bytes, accept: Callable[[bytes], bytes | None]) -> bytes:
-        """What `accept` made of the first answer it took. Raises `NoAnswer`."""
+    async def ask(self, query: bytes, addresses: Sequence[str], accept: Callable[[bytes], bytes | None]) -> bytes:
+        """What `accept` made of the first answer it took, of `addresses` in their order. Raises `NoAnswer`."""
         loop = asyncio.get_running_loop()
-        deadline = loop.time() + self._timing.patience
+        deadline = loop.time() + self.timing.patience
         ede = EDE_NO_REACHABLE_AUTHORITY
-        for upstream in self._in_order(loop.time()):
-            until = min(deadline, loop.time() + self._timing.attempt)
+        for address in addresses:
+            until = min(deadline, loop.time() + self.timing.attempt)
             if until <= loop.time():
                 break
+            upstream = self._known.setdefault(address, _Upstream(Endpoint.parse(address), self))
             try:
                 async with asyncio.timeout_at(until):
                     answer = accept(await upstream.ask(query))
             except (TimeoutError, OSError, _Broken) as failure:
-                upstream.failed(loop.time())
-                ede = EDE_NO_REACHABLE_AUTHORITY if isinstance(failure, TimeoutError) else EDE_NETWORK_ERROR
-                continue
+                answer = None
+                silent = isinstance(failure, TimeoutError)
+                ede = EDE_NO_REACHABLE_AUTHORITY if silent else EDE_NETWORK_ERROR
+            else:
+                ede = EDE_NETWORK_ERROR
+            self._told(address, answer is not None)
             if answer is not None:
-                upstream.succeeded()
                 return answer
-            upstream.failed(loop.time())
-            ede = EDE_NETWORK_ERROR
         raise NoAnswer(ede)
 
     def close_idle(self) -> None:
         """Closes connections that nobody used for `Timing.idle`; called by the worker's slow timer."""
         now = asyncio.get_running_loop().time()
-        for upstream in self.all:
-            for connection in [c for c in upstream.connections if not c.waiting and c.used + self._timing.idle < now]:
+        for upstream in self._known.values():
+            for connection in [c for c in upstream.connections if not c.waiting and c.used + self.timing.idle < now]:
                 connection.close()
 
     def close(self) -> None:
-        for upstream in self.all:
+        for upstream in self._known.values():
             for connection in list(upstream.connections):
                 connection.close()
 
-    def _in_order(self, now: float) -> list[_Upstream]:
-        well = [u for u in self.all if u.down_until <= now]
-        return well + [u for u in self.all if u.down_until > now]
-
 
 class _Upstream:
-    """One upstream: its connections and its health as streams see it."""
+    """One upstream's connections."""
 
     def __init__(self, address: Endpoint, owner: Upstreams) -> None:
-        self.address = address
         self.connections: list[_Connection] = []
-        self.down_until = 0.0
-        self.failures = 0
-        self._owner = owner
+        self._address, self._owner = address, owner
         self._opening: asyncio.Task[_Connection] | None = None
-
-    def failed(self, now: float) -> None:
-        self.failures += 1
-        self.down_until = now + min(FIRST_BACK_OFF * 2 ** min(self.failures - 1, 10), LONGEST_BACK_OFF)
-
-    def succeeded(self) -> None:
-        self.failures, self.down_until = 0, 0.0
 
     async def ask(self, query: bytes) -> bytes:
         try:
@@ -146,7 +132,7 @@ class _Upstream:
         owner = self._owner
         if not fresh and self.connections:
             best = min(self.connections, key=lambda c: len(c.waiting))
-            if len(best.waiting) < owner._crowded or len(self.connections) >= owner._connections:
+            if len(best.waiting) < owner.crowded or len(self.connections) >= owner.connections:
                 return best
         # One connection is being opened at a time: a burst of first queries shares it.
         if self._opening is None or self._opening.done():
@@ -155,9 +141,9 @@ class _Upstream:
         return await asyncio.shield(self._opening)
 
     async def _open(self) -> _Connection:
-        async with asyncio.timeout(self._owner._timing.attempt):
+        async with asyncio.timeout(self._owner.timing.attempt):
             _, connection = await asyncio.get_running_loop().create_connection(
-                lambda: _Connection(self, self._owner._rng), self.address.host, self.address.port
+                lambda: _Connection(self, self._owner.rng), self._address.host, self._address.port
             )
         return connection
 

@@ -1,0 +1,340 @@
+"""A DNS worker: one process, one thread, one event loop, its share of the clients.
+
+`python -m resolver.dns.worker --config FILE --index N`
+
+Enters: the sockets that the supervisor opened, the compiled list and the passes that lie in `run_dir`. Leaves: answers,
+counters (a mapped file) and `workers/N.json`, which says what this worker runs with.
+
+Rules:
+- The native plane does everything that is done per datagram; this file gives it wake-ups, timers, lists and streams.
+- `current.list` and `passes.json` are looked at five times a second. A new list is opened beside the loop, in a thread,
+  and handed over between two batches: no query waits for it or meets half of it.
+- A list that cannot be opened is refused and alarmed, and the one there is goes on; without any list queries are
+  forwarded, and that is an alarm too. The same for passes: the last good ones hold until their own end.
+- SIGTERM: nothing new is taken from the sockets, what is in flight is answered, then the process ends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import faulthandler
+import gc
+import json
+import logging
+import os
+import signal
+import socket
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+import uvloop
+
+from resolver import passes
+from resolver._core import CompiledList, CoreError, Plane
+from resolver.config import Config, load
+from resolver.dns.streams import SWEEP, Limits, Streams
+from resolver.dns.supervisor import READY, count_workers
+from resolver.dns.upstreams import NoAnswer, Timing, Upstreams
+from resolver.errors import ResolverError
+from resolver.logs import to_standard_error
+from resolver.sockets import handed_over, open_listeners
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from resolver._core import Forward, PlaneSettings
+
+BUSY_TICK, IDLE_TICK, POLL = 0.02, 1.0, 0.2
+DRAIN = 5.0
+
+log = logging.getLogger("stopsign.dns")
+
+
+@dataclass(frozen=True)
+class State:
+    """What a worker says of itself in `workers/N.json`, for `status` and for tests."""
+
+    pid: int
+    index: int
+    generation: int | None
+    entries: int
+    alarms: tuple[str, ...]
+    upstreams: tuple[Mapping[str, object], ...]
+
+
+def plane_settings(config: Config, index: int, workers: int) -> PlaneSettings:
+    """The core's settings for one of `workers` workers."""
+    dns, limits = config.dns, config.dns.limits
+    order = [source.name for source in config.lists]
+    return {
+        "allow_clients": [str(prefix) for prefix in dns.allow_clients],
+        "stop_ipv4": None if config.stop_page.ipv4 is None else str(config.stop_page.ipv4),
+        "stop_ipv6": None if config.stop_page.ipv6 is None else str(config.stop_page.ipv6),
+        "portal_url": config.portal.url,
+        "views": [
+            {
+                "clients": [str(prefix) for prefix in view.clients],
+                "lists": sum(1 << order.index(name) for name in view.lists),
+            }
+            for view in config.views
+        ],
+        "cache_bytes": dns.cache.size // workers,
+        "counters_path": str(config.places.counters(index)),
+        "rate": None
+        if dns.rate is None
+        else {"queries_per_second": float(dns.rate.queries_per_second), "burst": float(dns.rate.burst)},
+        "patience_ms": int(limits.patience * 1000),
+        "upstream_timeout_ms": int(limits.upstream_timeout * 1000),
+        "max_in_flight": limits.in_flight,
+        "per_client_in_flight": limits.per_client,
+        "per_zone_in_flight": limits.per_zone,
+    }
+
+
+def stream_limits(config: Config) -> Limits:
+    limits = config.dns.limits
+    return Limits(
+        total=limits.tcp_connections,
+        per_client=limits.tcp_per_client,
+        in_flight=limits.tcp_in_flight,
+        idle=limits.tcp_idle,
+    )
+
+
+class Worker:
+    """The plane, its timers, its lists and its streams."""
+
+    def __init__(self, config: Config, index: int, workers: int) -> None:
+        self._config, self._places, self._index = config, config.places, index
+        self._places.workers.mkdir(parents=True, exist_ok=True)
+        # A new file: a predecessor that still drains has the old one mapped.
+        self._places.counters(index).unlink(missing_ok=True)
+        self.plane = Plane(plane_settings(config, index, workers))
+        self.plane.set_upstreams([str(endpoint) for endpoint in config.dns.upstreams])
+        limits = config.dns.limits
+        self._upstreams = Upstreams(
+            self.plane.upstream_spoke, timing=Timing(patience=limits.patience, attempt=limits.upstream_timeout)
+        )
+        self.streams = Streams(self.plane, self._upstreams, stream_limits(config))
+        self._servers: list[asyncio.Server] = []
+        self._retries: set[asyncio.Task[None]] = set()
+        self._ticking: asyncio.TimerHandle | None = None
+        self._busy = False  # the quick tick runs
+        self._alarms: dict[str, str] = {}
+        self._stats: dict[Path, tuple[int, int, int] | None] = {}
+        self._list: CompiledList | None = None
+        self._meta: dict[str, object] = {}
+        self._passes = passes.Passes()
+        self._said: State | None = None
+
+    # -- serving
+
+    async def start(self, udp: Sequence[int], tcp: Sequence[int]) -> None:
+        """Serves the sockets; returns when the first query can be answered."""
+        await self.poll()
+        for fd in udp:
+            self.plane.listen(fd)
+        loop = asyncio.get_running_loop()
+        loop.add_reader(self.plane.fileno(), self._pump)
+        for fd in tcp:
+            listener = socket.socket(fileno=os.dup(fd))
+            self._servers.append(await loop.create_server(self.streams.connection, sock=listener))
+        self._tick()
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Looks after lists and passes until `stop`, then drains."""
+        slow = 0.0
+        while not stop.is_set():
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), POLL)
+            await self.poll()
+            slow += POLL
+            if slow >= SWEEP:
+                slow = 0.0
+                if len(self.streams):
+                    self.streams.sweep()
+                self._upstreams.close_idle()
+                self._say()
+        await self.drain()
+
+    async def drain(self) -> None:
+        """Takes nothing new, answers what is in flight, closes."""
+        loop = asyncio.get_running_loop()
+        for server in self._servers:
+            server.close()
+        self.plane.stop_listening()
+        deadline = loop.time() + DRAIN
+        await self.streams.drain(DRAIN)
+        while self.plane.in_flight and loop.time() < deadline:  # noqa: ASYNC110 - the core has no event to wait for
+            await asyncio.sleep(BUSY_TICK)
+        loop.remove_reader(self.plane.fileno())
+        if self._ticking is not None:
+            self._ticking.cancel()
+        self._upstreams.close()
+
+    def _pump(self) -> None:
+        plane = self.plane
+        plane.pump()
+        if plane.tcp_retries_waiting:
+            self._retry_over_tcp()
+        if plane.in_flight and not self._busy:
+            self._tick()
+
+    def _tick(self) -> None:
+        if self._ticking is not None:
+            self._ticking.cancel()
+        self.plane.tick()
+        self._busy = self.plane.in_flight > 0
+        self._ticking = asyncio.get_running_loop().call_later(BUSY_TICK if self._busy else IDLE_TICK, self._tick)
+
+    def _retry_over_tcp(self) -> None:
+        for forward in self.plane.take_tcp_retries():
+            task = asyncio.create_task(self._retry(forward))
+            self._retries.add(task)
+            task.add_done_callback(self._retries.discard)
+
+    async def _retry(self, forward: Forward) -> None:
+        def accept(answer: bytes) -> bytes:
+            self.plane.finish(forward, answer)
+            return b""
+
+        try:
+            await self._upstreams.ask(forward.query, forward.upstreams, accept)
+        except NoAnswer as none:
+            self.plane.fail(forward, none.ede)
+
+    # -- lists and passes
+
+    async def poll(self) -> None:
+        """Takes up a new list and new passes, where there are any."""
+        if self._changed(self._places.current):
+            await self._take_list()
+        if self._changed(self._places.passes):
+            self._take_passes()
+
+    def _changed(self, path: Path) -> bool:
+        try:
+            status = path.stat()
+            seen = (status.st_ino, status.st_mtime_ns, status.st_size)
+        except OSError:
+            seen = None
+        if path in self._stats and self._stats[path] == seen:
+            return False
+        self._stats[path] = seen
+        return True
+
+    async def _take_list(self) -> None:
+        path = self._places.current
+        if self._stats[path] is None:
+            if self._list is None:
+                self._alarm("list", "there is no compiled list yet: everything is forwarded")
+            else:
+                self._alarm("list", f"{path} is gone; the list that is loaded goes on")
+            return
+        try:
+            opened = await asyncio.to_thread(CompiledList.open, str(path))
+            meta = json.loads(opened.meta)
+        except (CoreError, ValueError) as wrong:
+            kept = (
+                "the list before it goes on" if self._list is not None else "there is no other: everything is forwarded"
+            )
+            self._alarm("list", f"the compiled list is refused ({wrong}); {kept}")
+            return
+        self.plane.set_list(opened)
+        self._list, self._meta = opened, meta
+        self._hand_over_passes()
+        self._alarm("list", None)
+        log.info("generation %s is active: %d entries", meta.get("generation"), opened.entries)
+        self._say()
+
+    def _take_passes(self) -> None:
+        try:
+            self._passes = passes.read(self._places.passes)
+        except ResolverError as wrong:
+            self._alarm("passes", f"{wrong}; those before them go on")
+            return
+        self._hand_over_passes()
+        self._alarm("passes", None)
+
+    def _hand_over_passes(self) -> None:
+        lists = self._meta.get("lists", [])
+        names = [str(one["name"]) for one in lists] if isinstance(lists, list) else []
+        mask = sum(1 << index for index, name in enumerate(names) if name in self._passes.lists)
+        self.plane.set_passes([(p.name, p.match, p.until) for p in self._passes.names], self._passes.all, mask)
+
+    # -- what it says of itself
+
+    def _alarm(self, about: str, what: str | None) -> None:
+        if what is None:
+            self._alarms.pop(about, None)
+        elif self._alarms.get(about) != what:
+            self._alarms[about] = what
+            log.error("%s", what)
+        self._say()
+
+    def _say(self) -> None:
+        """Writes `workers/N.json` where something in it changed."""
+        number = self._meta.get("generation")
+        state = State(
+            pid=os.getpid(),
+            index=self._index,
+            generation=number if isinstance(number, int) else None,
+            entries=0 if self._list is None else self._list.entries,
+            alarms=tuple(self._alarms.values()),
+            upstreams=tuple({"address": u["address"], "state": u["state"]} for u in self.plane.upstreams()),
+        )
+        if state == self._said:
+            return
+        path = self._places.workers / f"{self._index}.json"
+        temporary = path.with_suffix(f".{os.getpid()}.new")
+        try:
+            temporary.write_text(json.dumps(asdict(state)), encoding="utf-8")
+            temporary.replace(path)
+        except OSError as wrong:  # a full tmpfs: `status` is late, DNS is not
+            log.warning("%s cannot be written (%s)", path, wrong.strerror)
+        else:
+            self._said = state
+
+
+async def serve(config: Config, index: int, sockets: Mapping[str, Sequence[int]]) -> None:
+    """One worker, from its sockets to its end by SIGTERM."""
+    loop, stop = asyncio.get_running_loop(), asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    worker = Worker(config, index, count_workers(config.dns))
+    await worker.start(sockets.get("udp", ()), sockets.get("tcp", ()))
+    # What start-up made stays: the collector never looks at it again.
+    gc.collect()
+    gc.freeze()
+    say_ready(os.environ)
+    await worker.run(stop)
+
+
+def say_ready(environment: Mapping[str, str]) -> None:
+    """Tells the supervisor, where there is one, that this process serves."""
+    if READY in environment:
+        fd = int(environment[READY])
+        os.write(fd, b"1")
+        os.close(fd)
+
+
+@click.command()
+@click.option("--config", "path", type=click.Path(path_type=Path), required=True)
+@click.option("--index", type=int, default=0)
+def main(path: Path, index: int) -> None:
+    """Serve the sockets that the supervisor passed on, or, started alone, the configuration's addresses."""
+    faulthandler.enable()
+    to_standard_error()
+    config = load(path)
+    sockets = handed_over(os.environ)
+    if not sockets:
+        listeners = open_listeners(dns=config.dns.listen)
+        sockets = listeners.of_worker(0)
+    uvloop.run(serve(config, index, sockets))
+
+
+if __name__ == "__main__":
+    main()

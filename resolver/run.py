@@ -1,0 +1,195 @@
+"""`stopsign run`: starts the three wings and keeps them running.
+
+Enters: a configuration. Leaves: a provider that serves until SIGTERM. Rules: every mistake of the configuration and
+every port that is taken is said before anything starts; the wings are processes of their own, so that none can take
+another down; the sockets are opened here, or come from systemd, and are handed on by inheritance.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import json
+import os
+import resource
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from resolver.config import FILE_NAME, STANDARD, Config, load
+from resolver.dns.supervisor import Service, Supervisor, count_workers
+from resolver.errors import ResolverError
+from resolver.logs import to_standard_error
+from resolver.notify import notify, watchdog_interval
+from resolver.sockets import SOCKETS, Listeners, from_systemd, open_listeners
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+WINGS = ("dns", "steward", "web")
+MODULES = {"dns": "resolver.dns.worker", "steward": "resolver.lists.steward", "web": "resolver.portal.app"}
+
+
+def command_of(wing: str, path: Path, *more: str) -> tuple[str, ...]:
+    # -P: the folder that one happens to stand in is no place to import from.
+    return (sys.executable, "-P", "-m", "resolver.child", MODULES[wing], "--config", str(path), *more)
+
+
+def services(config: Config, path: Path, listeners: Listeners, wings: Iterable[str]) -> list[Service]:
+    """The processes of this host. DNS and web end first, the steward last: it still logs what the others say."""
+    found: list[Service] = []
+    if "dns" in wings:
+        found += [
+            Service(
+                name=f"dns-{index}",
+                command=command_of("dns", path, "--index", str(index)),
+                sockets=listeners.of_worker(index),
+                heartbeat=config.places.counters(index),
+                says_ready=True,
+            )
+            for index in range(count_workers(config.dns))
+        ]
+    if "steward" in wings:
+        found.append(Service(name="steward", command=command_of("steward", path), order=1))
+    if "web" in wings and (listeners.stop_page or listeners.portal):
+        found.append(Service(name="web", command=command_of("web", path), sockets=listeners.of_web()))
+    return found
+
+
+class Provider:
+    """A provider's host, running: what `stopsign run` and `stopsign demo` both start.
+
+    Raises `ResolverError` where a port is taken or another one already runs on the same `run_dir`.
+    """
+
+    def __init__(self, config: Config, path: Path, *, wings: Iterable[str] = WINGS, output: int | None = None) -> None:
+        wings = tuple(wings)
+        self._config = config
+        with contextlib.ExitStack() as undo:
+            self._lock = undo.enter_context(only_one(config.places.run_dir))
+            self.listeners = from_systemd(os.environ, os.getpid()) or open_listeners(
+                dns=config.dns.listen if "dns" in wings else (),
+                workers=count_workers(config.dns),
+                stop_page=config.stop_page.listen if "web" in wings else (),
+                portal=config.portal.listen if "web" in wings else (),
+            )
+            undo.callback(self.listeners.close)
+            self._undo = undo.pop_all()
+        self._sweep()
+        environment = {k: v for k, v in os.environ.items() if k not in ("NOTIFY_SOCKET", "WATCHDOG_USEC", SOCKETS)}
+        self.supervisor = Supervisor(
+            services(config, path.resolve(), self.listeners, wings),
+            retired=config.places.workers / "retired.counters",
+            output=output,
+            environment=environment,
+        )
+
+    def start(self) -> None:
+        self.supervisor.start()
+        self._say_where()
+
+    async def stop(self) -> None:
+        await self.supervisor.stop()
+        (self._config.places.run_dir / "addresses.json").unlink(missing_ok=True)
+        self._undo.close()
+
+    def _sweep(self) -> None:
+        """What workers of an earlier run said of themselves is no longer true."""
+        folder = self._config.places.workers
+        folder.mkdir(parents=True, exist_ok=True)
+        for left in folder.iterdir():
+            left.unlink()
+
+    def _say_where(self) -> None:
+        """`run_dir/addresses.json`: who supervises, and where it really listens (port 0 resolved)."""
+        said = {"pid": os.getpid(), "services": self.supervisor.names, **self.listeners.addresses()}
+        path = self._config.places.run_dir / "addresses.json"
+        temporary = path.with_suffix(".new")
+        temporary.write_text(json.dumps(said), encoding="utf-8")
+        temporary.replace(path)
+
+
+@contextlib.contextmanager
+def only_one(run_dir: Path) -> Iterator[int]:
+    """Holds `run_dir` for this process. Raises `ResolverError` where another holds it."""
+    run_dir.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(run_dir / "supervisor.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ResolverError(
+                f"another Stopsign already runs with {run_dir}", hint="stop it first, or give this one its own run_dir"
+            ) from None
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+async def provide(config: Config, path: Path, wings: Iterable[str]) -> None:
+    """Serves until SIGTERM or SIGINT."""
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    provider = Provider(config, path, wings=wings)
+    provider.start()
+    tasks = {asyncio.create_task(_say_ready(provider)), asyncio.create_task(_pat_watchdog())}
+    try:
+        await stop.wait()
+    finally:
+        notify("STOPPING=1")
+        for task in tasks:
+            task.cancel()
+        await provider.stop()
+
+
+async def _say_ready(provider: Provider) -> None:
+    await provider.supervisor.serving()
+    notify("READY=1", f"STATUS=serving {', '.join(provider.listeners.addresses()['dns'])}")
+
+
+async def _pat_watchdog() -> None:
+    interval = watchdog_interval()
+    while interval is not None:
+        notify("WATCHDOG=1")
+        await asyncio.sleep(interval)
+
+
+def become(wing: str, config: Config, path: Path) -> None:
+    """Turns this process into the steward or the web process; under systemd each is a unit of its own."""
+    listeners = Listeners()
+    if wing == "web":
+        listeners = from_systemd(os.environ, os.getpid()) or open_listeners(
+            stop_page=config.stop_page.listen, portal=config.portal.listen
+        )
+    passed = listeners.of_web()
+    for fd in (fd for fds in passed.values() for fd in fds):
+        os.set_inheritable(fd, True)
+    command = command_of(wing, path)
+    os.execve(command[0], command, {**os.environ, SOCKETS: json.dumps(passed)})  # noqa: S606
+
+
+@click.command()
+@click.option("--config", "path", type=click.Path(path_type=Path, dir_okay=False), help="The configuration.")
+@click.option("--dir", "directory", type=click.Path(path_type=Path, file_okay=False), help="A tree that `demo` made.")
+@click.option("--only", type=click.Choice(WINGS), help="One wing alone, as its own unit.")
+def run(path: Path | None, directory: Path | None, only: str | None) -> None:
+    """Start the provider's side and serve until SIGTERM: DNS, the steward, the stop page and the portal.
+
+    DNS answers also with the others dead; each process that ends is started again.
+    """
+    if path is not None and directory is not None:
+        raise click.UsageError("--config and --dir name two configurations; give one of them")
+    path = path or (directory / FILE_NAME if directory else STANDARD)
+    config = load(path)
+    to_standard_error()
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    if only in ("steward", "web"):
+        become(only, config, path)
+    asyncio.run(provide(config, path, WINGS if only is None else (only,)))
