@@ -99,6 +99,9 @@ class Plane:
     def listen(self, fd: int) -> None:
         """Serves the bound UDP socket `fd` (left open when the plane goes; the caller owns it). Raises CoreError."""
 
+    def stop_listening(self) -> None:
+        """Takes no more queries from the sockets of `listen` (a successor does); what is in flight is still answered."""
+
     def set_list(self, compiled: CompiledList | None) -> None:
         """From the next query on this list holds; None: none."""
 
