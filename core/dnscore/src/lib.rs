@@ -5,6 +5,7 @@
 //! the modules that make system calls or map files, each with the reason why it is sound.
 
 pub mod answer;
+pub mod cache;
 pub mod list;
 pub mod verdict;
 pub mod wire;

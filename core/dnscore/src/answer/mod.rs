@@ -12,6 +12,7 @@ mod write;
 pub use blocked::{MAX_BLOCKED_TTL, StopPage, blocked, hinfo};
 pub use relayed::{client_answer, upstream_query};
 
+pub(crate) use write::{Body, rebuild};
 use write::{Ede, Start};
 
 use crate::wire::{Echo, Query, flag, rcode};

@@ -99,8 +99,6 @@ pub mod rcode {
 pub mod ede {
     /// A stale answer.
     pub const STALE_ANSWER: u16 = 3;
-    /// A failure out of the cache.
-    pub const CACHED_ERROR: u16 = 13;
     /// The operator's own policy.
     pub const BLOCKED: u16 = 15;
     /// An authority's order.

@@ -8,7 +8,8 @@ pub const MAX_NAME: usize = 255;
 /// A name in lower-case wire form.
 #[derive(Clone, Copy)]
 pub struct Name {
-    bytes: [u8; MAX_NAME],
+    /// Zeros after the name; one octet more than a name can take, so that it divides into words.
+    bytes: [u8; MAX_NAME + 1],
     length: u8,
     labels: u8,
 }
@@ -26,13 +27,13 @@ pub enum BadName {
 
 impl Name {
     /// The root.
-    pub const ROOT: Name = Name { bytes: [0; MAX_NAME], length: 1, labels: 0 };
+    pub const ROOT: Name = Name { bytes: [0; MAX_NAME + 1], length: 1, labels: 0 };
 
     /// Reads an uncompressed name at `start`. Returns it with the offset of the first byte after it.
     #[inline]
     pub fn read(packet: &[u8], start: usize) -> Result<(Name, usize), BadName> {
         let (length, labels) = measure(packet, start)?;
-        let mut name = Name { bytes: [0; MAX_NAME], length: length as u8, labels };
+        let mut name = Name { bytes: [0; MAX_NAME + 1], length: length as u8, labels };
         let text = &packet[start..start + length];
         name.bytes[..length].copy_from_slice(text);
         // Length octets are at most 63, below 'A': the whole form can be lower-cased without looking where a label
@@ -71,6 +72,12 @@ impl Name {
     #[allow(clippy::len_without_is_empty)] // a name has at least its root byte
     pub fn len(&self) -> usize {
         usize::from(self.length)
+    }
+
+    /// The wire form in chunks of 16, the last filled up with zeros.
+    #[inline(always)]
+    pub fn padded(&self) -> &[[u8; 16]] {
+        &self.bytes.as_chunks().0[..usize::from(self.length).div_ceil(16)]
     }
 
     /// Labels, the root not counted: 0 to 127.

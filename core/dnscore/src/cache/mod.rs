@@ -1,0 +1,247 @@
+//! The packet cache: upstreams' answers, ready to be sent again, in a fixed piece of memory.
+//!
+//! Enters: checked answers, and queries. Leaves: answers for those queries. Rules:
+//!
+//! * The key is the lower-case name, the type, DO, CD and the view; a query with RD=0 has none and passes by.
+//! * A hit is a copy with the client's id, question, RD and CD, TTLs lowered by the entry's age, an OPT of our own; AD
+//!   only where the query had AD or DO.
+//! * Never kept: TC, TTL 0, a negative answer without SOA, more than 4 KiB or 128 records. A negative answer lives for
+//!   min(SOA TTL, MINIMUM, 1 hour), a failure for 1, 2, 4, then 5 seconds (RFC 9520), anything for a day at most.
+//! * After its time an answer stays for a day as *stale*: it is given, with EDE 3 and a TTL of 30, where the caller has
+//!   found every upstream silent ([`Cache::stale`]), and from [`Cache::fail`] on for those few seconds (RFC 8767).
+//! * Memory is taken once and touched as it fills; names asked once push out only each other (S3-FIFO). No entry is
+//!   allocated for itself. Names are hashed under a secret, and what collides evicts: no name makes a look-up longer.
+
+mod entry;
+mod index;
+mod queue;
+mod store;
+
+pub use index::Key;
+
+use crate::answer::{Body, rebuild};
+use crate::wire::upstream::Kind;
+use crate::wire::{Checked, OPTION_EDE, Query, ede, flag, rcode};
+use entry::{Entry, Parts};
+use index::Hasher;
+use store::Store;
+
+/// The longest an answer is kept fresh, whatever its TTL: a day.
+pub const MAX_TTL: u32 = 86_400;
+
+/// How long after its time an answer can still be given as stale: a day.
+pub const MAX_STALE: u32 = 86_400;
+
+/// TTL of the records of a stale answer (RFC 8767, 4).
+pub const STALE_TTL: u32 = 30;
+
+/// Records, in bytes, that are kept at most of one answer.
+pub const MAX_RECORDS: usize = 4096;
+
+/// The cache of one worker.
+pub struct Cache {
+    hasher: Hasher,
+    store: Option<Store>,
+}
+
+impl Cache {
+    /// A cache of `bytes` in all, index included; below 256 KiB there is none and nothing is kept. `seed` is secret.
+    pub fn new(bytes: usize, seed: [u64; 2]) -> Cache {
+        Cache { hasher: Hasher::new(seed), store: Store::new(bytes) }
+    }
+
+    /// The key of a query; `None` where the cache is passed by. `view` tells apart clients whose upstreams differ.
+    #[inline]
+    pub fn key(&self, query: &Query, view: u8) -> Option<Key> {
+        (query.rd() && self.store.is_some()).then(|| self.hasher.key(query, view))
+    }
+
+    /// Brings what a batch of keys needs into the processor's caches, all at once instead of one after the other.
+    #[inline]
+    pub fn touch(&self, keys: &[Key]) {
+        if let Some(store) = &self.store {
+            store.touch(keys);
+        }
+    }
+
+    /// Writes the answer to a query, if there is one that still holds. `now_ms` is any clock that only goes forward.
+    #[inline]
+    pub fn get(
+        &mut self,
+        key: &Key,
+        query: &Query,
+        packet: &[u8],
+        now_ms: u64,
+        limit: usize,
+        out: &mut [u8],
+    ) -> Option<usize> {
+        let store = self.store.as_mut()?;
+        let now = seconds(now_ms);
+        let (at, entry) = store.find(key, query)?;
+        if now < entry.expires {
+            store.used(at, &entry);
+            return Some(write(
+                store.parts(at, &entry),
+                &entry,
+                Age::Of(now.saturating_sub(entry.stored)),
+                query,
+                packet,
+                limit,
+                out,
+            ));
+        }
+        if now < entry.retry_at && entry.stale(now) {
+            return Some(write(store.parts(at, &entry), &entry, Age::Stale, query, packet, limit, out));
+        }
+        None
+    }
+
+    /// Writes an answer whose time is over, with EDE 3 or 19. Only for when upstreams have failed.
+    pub fn stale(
+        &mut self,
+        key: &Key,
+        query: &Query,
+        packet: &[u8],
+        now_ms: u64,
+        limit: usize,
+        out: &mut [u8],
+    ) -> Option<usize> {
+        let store = self.store.as_mut()?;
+        let now = seconds(now_ms);
+        let (at, entry) = store.find(key, query)?;
+        let age = if now < entry.expires { Age::Of(now.saturating_sub(entry.stored)) } else { Age::Stale };
+        (now < entry.expires || entry.stale(now))
+            .then(|| write(store.parts(at, &entry), &entry, age, query, packet, limit, out))
+    }
+
+    /// Keeps an upstream's answer to this query, if the rules let it. Says whether it did.
+    pub fn put(&mut self, key: &Key, query: &Query, answer: &[u8], checked: &Checked, now_ms: u64) -> bool {
+        let Some(store) = self.store.as_mut() else { return false };
+        let body = Body::of(answer, checked);
+        if checked.truncated() || body.records.len() > MAX_RECORDS {
+            return false;
+        }
+        let now = seconds(now_ms);
+        let (lifetime, strikes) = match checked.kind {
+            Kind::Failure => failure(store.find(key, query).map(|(_, entry)| entry), now),
+            _ => (checked.lifetime.min(MAX_TTL), 0),
+        };
+        if lifetime == 0 {
+            return false;
+        }
+        let mut entry = Entry::new(key, query, now, now.saturating_add(lifetime), strikes);
+        entry.failure = checked.kind == Kind::Failure;
+        entry.flags = checked.flags;
+        entry.rcode = checked.rcode;
+        entry.counts = body.counts;
+        let question_end = checked.question_end;
+        let soa_ttl_at = match checked.kind {
+            Kind::Negative => checked.soa_ttl_at.checked_sub(question_end),
+            _ => None,
+        };
+        let ttls = checked.ttls().iter().map(|at| at - question_end);
+        store.put(key, query, entry, ttls, body.options, body.records, soa_ttl_at.map(|at| (at, lifetime)))
+    }
+
+    /// Remembers that every upstream was silent (EDE 22) or of no use (EDE 23): for 1 to 5 seconds the next query gets
+    /// the stale answer or, where there is none, SERVFAIL with that code.
+    pub fn fail(&mut self, key: &Key, query: &Query, code: u16, now_ms: u64) {
+        let Some(store) = self.store.as_mut() else { return };
+        let now = seconds(now_ms);
+        let found = store.find(key, query);
+        let (lifetime, strikes) = failure(found.map(|(_, entry)| entry), now);
+        if let Some((at, mut entry)) = found
+            && !entry.failure
+        {
+            // The old answer may still be of use.
+            entry.retry_at = now.saturating_add(lifetime);
+            entry.strikes = strikes;
+            store.rewrite(at, &entry);
+            return;
+        }
+        let mut entry = Entry::new(key, query, now, now.saturating_add(lifetime), strikes);
+        entry.failure = true;
+        entry.flags = flag::RA | rcode::SERVFAIL;
+        entry.rcode = rcode::SERVFAIL;
+        let [option_high, option_low] = OPTION_EDE.to_be_bytes();
+        let [code_high, code_low] = code.to_be_bytes();
+        let options = [option_high, option_low, 0, 2, code_high, code_low];
+        store.put(key, query, entry, std::iter::empty(), &options, &[], None);
+    }
+
+    /// Forgets everything.
+    pub fn flush(&mut self) {
+        if let Some(store) = self.store.as_mut() {
+            store.flush();
+        }
+    }
+
+    /// Answers held, stale ones included.
+    pub fn entries(&self) -> usize {
+        self.store.as_ref().map_or(0, Store::entries)
+    }
+}
+
+/// How old an answer is shown to be.
+enum Age {
+    Of(u32),
+    Stale,
+}
+
+/// Copies an entry out as the answer to this query.
+#[inline]
+fn write(
+    parts: Parts<'_>,
+    entry: &Entry,
+    age: Age,
+    query: &Query,
+    packet: &[u8],
+    limit: usize,
+    out: &mut [u8],
+) -> usize {
+    let ede = match age {
+        Age::Of(_) => None,
+        Age::Stale if entry.rcode == rcode::NXDOMAIN => Some(ede::STALE_NXDOMAIN),
+        Age::Stale => Some(ede::STALE_ANSWER),
+    };
+    let body = Body {
+        flags: entry.flags,
+        rcode: entry.rcode,
+        counts: entry.counts,
+        records: parts.records,
+        options: parts.options,
+        ede,
+    };
+    let (length, whole) = rebuild(packet, query, &body, limit, out);
+    if whole {
+        let question_end = usize::from(query.question_end);
+        for at in parts.ttls.as_chunks::<2>().0 {
+            let at = question_end + usize::from(u16::from_le_bytes(*at));
+            let Some(place) = out.get_mut(at..at + 4) else { break };
+            let ttl = match age {
+                Age::Of(seconds) => {
+                    u32::from_be_bytes([place[0], place[1], place[2], place[3]]).saturating_sub(seconds)
+                }
+                Age::Stale => STALE_TTL,
+            };
+            place.copy_from_slice(&ttl.to_be_bytes());
+        }
+    }
+    length
+}
+
+/// How long a failure is kept, and the how-manieth in a row it is: 1, 2, 4, then 5 seconds (RFC 9520, 3.2: at least a
+/// second, longer when it goes on). After a quarter of a minute without one the count begins anew.
+fn failure(before: Option<Entry>, now: u32) -> (u32, u8) {
+    let strikes = before.map_or(0, |entry| {
+        let last = if entry.failure { entry.expires } else { entry.retry_at };
+        if now < last.saturating_add(15) { entry.strikes } else { 0 }
+    });
+    let strikes = (strikes + 1).min(4);
+    ([1, 2, 4, 5][usize::from(strikes) - 1], strikes)
+}
+
+#[inline(always)]
+fn seconds(now_ms: u64) -> u32 {
+    (now_ms / 1000) as u32
+}
