@@ -20,7 +20,7 @@ import asyncio
 import contextlib
 from collections import Counter, OrderedDict
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, cast
 
 from resolver.dns.upstreams import NoAnswer
 
@@ -177,15 +177,14 @@ class _Connection(asyncio.Protocol):
     # -- what asyncio tells
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - create_server makes no other kind
         peer = transport.get_extra_info("peername")
-        self._transport = transport
+        self._transport = cast("asyncio.Transport", transport)
         if peer is None:  # gone between accept and now
-            transport.abort()
+            self.abort()
             return
         self.client, self.port = str(peer[0]).partition("%")[0], int(peer[1])
         if not self._streams.admit(self):
-            transport.abort()
+            self.abort()
 
     def data_received(self, data: bytes) -> None:
         self._received += data
