@@ -9,3 +9,22 @@ class BlocklistError(Exception):
     def __init__(self, message: str, *, hint: str | None = None) -> None:
         super().__init__(message)
         self.hint = hint
+
+
+class VerifyError(BlocklistError):
+    """A list is refused; what was verified before stays. `reason` is a code for programs, the message for people.
+
+    | reason | what it says |
+    |---|---|
+    | `unreachable`, `missing`, `deadline`, `too-large` | it could not be fetched: at all, in time, within its bounds |
+    | `malformed`, `wrong-list` | what came is not in the form, or is another list |
+    | `signature-threshold` | too few valid signatures |
+    | `threshold-too-low`, `duplicate-key`, `key-reuse`, `key-type` | the keys are not what two distinct people hold |
+    | `rollback`, `expired`, `hash-mismatch`, `state-hash` | older than known, too old, not what was signed |
+    | `reference-reuse` | a reference stands for another name, match or basis than before |
+    | `storage` | this machine's own disk |
+    """
+
+    def __init__(self, reason: str, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.reason = reason

@@ -1,30 +1,54 @@
-"""The client that both halves share: fetches a list and trusts it only once everything about it is proven."""
+"""The client that both halves share: fetches a list and trusts it only once everything about it is proven.
+
+Enters: a repository somewhere, a pinned root, a state directory. Leaves: `Verified`, or `VerifyError` with a reason.
+
+The order, and nothing is looked at before what stands above it held
+1. Root by root from the pinned one: TUF's own checks, then the rules on keys (`repository`).
+2. Timestamp, snapshot, targets: TUF. Only the top-level targets role speaks for lists; no delegation can name one.
+3. `<list>/head.json`: signed length and hash; its form; the list asked for; no lower version than before, and no other
+   content under the same version.
+4. The document: the step from the version before where there is one and it leads to the state hash, else the full
+   file: signed length and hash; decompressed within the head's size; the state hash; no reference that stood for
+   another name, match or basis.
+5. `relief/<list>.json` from the delegated role: no lower version; a suspension that was seen stays, whatever it says
+   now: lifting one takes two signers and a new reference, never one.
+6. All of it reaches the disk, the head last; a crash before that leaves the last verified version in place.
+
+One deadline spans all of it. The clock is handed in. python-tuf keeps its files in `tuf/`, we in `verified/`.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+import json
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
-from blocklists.errors import BlocklistError
+from securesystemslib.exceptions import StorageError
+from tuf.api import exceptions as tuf_errors
+from tuf.api.metadata import Metadata, Root, Targets
+from tuf.api.serialization import DeserializationError
+from tuf.ngclient import Updater, UpdaterConfig
+from tuf.ngclient._internal.trusted_metadata_set import TrustedMetadataSet
+
+from blocklists import document, durable, repository
+from blocklists.delta import DeltaError, apply, check_bonds
+from blocklists.document import DocumentError, StateError, TooLargeError
+from blocklists.entry import as_text, as_time
+from blocklists.errors import BlocklistError, VerifyError
+from blocklists.fetch import Deadline, Fetcher, place
+from blocklists.head import MAX_HEAD, MAX_RELIEF, Head, HeadError, Relief, check_list, head_path, relief_path
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from datetime import datetime
     from pathlib import Path
 
-    from blocklists.head import Head, Relief
+    from tuf.api.metadata import TargetFile
 
+    from blocklists.fetch import Place
 
-class VerifyError(BlocklistError):
-    """A list is refused; what was verified before stays. `reason` is a code for programs, the message for people.
-
-    Codes: `signature-threshold`, `threshold-too-low`, `duplicate-key`, `key-reuse`, `key-type`, `rollback`, `expired`,
-    `hash-mismatch`, `state-hash`, `too-large`, `deadline`, `malformed`, `missing`, `unreachable`, `reference-reuse`,
-    `wrong-list`, `storage`.
-    """
-
-    def __init__(self, reason: str, message: str, *, hint: str | None = None) -> None:
-        super().__init__(message, hint=hint)
-        self.reason = reason
+__all__ = ["Verified", "VerifyError", "refresh", "refresh_from", "stored"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +59,7 @@ class Verified:
     lines: Path
     """The document as canonical lines, zstd-compressed; size and state hash are those of the head."""
     relief: Relief | None
+    """With every suspension that was ever seen for an entry of this list."""
     signed_by: tuple[str, ...]
     """Key ids whose signatures over the list role are valid, sorted."""
     threshold: int
@@ -60,12 +85,257 @@ def refresh(
 
     `repository`: a directory's path, or an http(s) URL. `trusted_root`: the pinned root metadata (a file). `state`: a
     directory of this list alone: `tuf/` and `verified/` in it are this module's (created as needed). `deadline`:
-    seconds for all of it together. `now`: aware, UTC.
+    seconds for all of it together. `now`: aware.
     """
-    del trusted_root, state, name, deadline, min_threshold, now
-    raise VerifyError("unreachable", f"{repository}: not built yet")
+    clock = Deadline(deadline)
+    with _translated(name):
+        return refresh_from(place(repository, clock), trusted_root, state, name, min_threshold=min_threshold, now=now)
+
+
+def refresh_from(
+    where: Place, trusted_root: Path, state: Path, name: str, *, min_threshold: int = 2, now: datetime
+) -> Verified:
+    """As `refresh`, from a place that carries its own deadline."""
+    with _translated(name):
+        check_list(name)
+        before = _load(state)
+        (state / "tuf").mkdir(parents=True, exist_ok=True)
+        (state / "verified").mkdir(exist_ok=True)
+        client = _Client(where, trusted_root.read_bytes(), state / "tuf", min_threshold, now)
+        client.refresh()
+        head, head_bytes = _fetch_head(client, state, name, before)
+        lines = state / "verified" / f"full-{head.version}.zst"
+        if before is None or before.head != head or not lines.exists():
+            _fetch_document(client, state, head, before, lines)
+        relief = _fetch_relief(client, state, name, before)
+        for kept in sorted((state / "tuf").iterdir()):
+            durable.sync(kept)
+        verified = Verified(
+            head=head, lines=lines, relief=relief, signed_by=client.signed_by(), threshold=client.threshold(),
+            timestamp_expires=client.trusted.timestamp.expires, versions=client.versions(),
+            changed=before is None or before.head != head or before.relief != relief,
+        )  # fmt: skip
+        _keep(state, verified, head_bytes)
+        return verified
 
 
 def stored(state: Path) -> Verified | None:
-    """What `refresh` last verified, from disk alone; None before the first time. Raises VerifyError when damaged."""
-    raise VerifyError("storage", f"{state}: not built yet")
+    """What `refresh` last verified, from disk alone and proven again; None before the first time.
+
+    Raises VerifyError `storage` when it is damaged.
+    """
+    verified = _load(state)
+    if verified is not None:
+        try:
+            document.check_state(verified.lines, expected=verified.head.summary())
+        except (OSError, DocumentError) as error:
+            raise VerifyError(
+                "storage", f"{verified.lines}: {error}", hint="the next refresh fetches it again"
+            ) from None
+    return verified
+
+
+class _Rules(TrustedMetadataSet):
+    """TUF's state machine with the house's rules on keys after each of its steps.
+
+    Their errors are no RepositoryError: python-tuf takes that, from a cached root, for a reason to ask the network.
+    """
+
+    min_threshold: int
+
+    def update_root(self, data: bytes) -> Root:
+        root = super().update_root(data)
+        repository.check_root(root, self.min_threshold)
+        return root
+
+    def update_delegated_targets(self, data: bytes, role_name: str, delegator_name: str) -> Targets:
+        targets = super().update_delegated_targets(data, role_name, delegator_name)
+        if role_name == repository.TARGETS:
+            repository.check_delegations(self.root, targets.delegations)
+        return targets
+
+
+class _Client(Updater):
+    """python-tuf's client with our fetcher, our clock and our rules."""
+
+    def __init__(self, where: Place, bootstrap: bytes, folder: Path, min_threshold: int, now: datetime) -> None:
+        config = UpdaterConfig(max_root_rotations=64)
+        super().__init__(str(folder), "metadata/", str(folder), "targets/", Fetcher(where), config, bootstrap=bootstrap)
+        self._folder = folder
+        self.trusted = _Rules(bootstrap, config.envelope_type)
+        self.trusted.min_threshold, self.trusted.reference_time = min_threshold, now
+        self._trusted_set = self.trusted
+        repository.check_root(self.trusted.root, min_threshold)
+
+    def listed(self, path: str) -> TargetFile | None:
+        """The file as the top-level targets role has it; what delegations say of it does not count."""
+        return self.trusted.targets.targets.get(path)
+
+    def load(self, info: TargetFile, folder: Path, what: str, limit: int) -> bytes:
+        """A small target's octets. Raises VerifyError beyond `limit`."""
+        return self.save(info, folder / f".{what}.fetched", what, limit).read_bytes()
+
+    def save(self, info: TargetFile, path: Path, what: str, limit: int) -> Path:
+        """Fetch a target to `path`, its signed length and hash proven. Raises VerifyError beyond `limit`."""
+        if info.length > limit:
+            raise VerifyError("too-large", f"{what} has {info.length} octets; no more than {limit} are taken")
+        self.download_target(info, str(path))
+        return path
+
+    def signed_by(self) -> tuple[str, ...]:
+        """Key ids with a valid signature over the targets role, sorted."""
+        targets = Metadata[Targets].from_file(str(self._folder / "targets.json"))
+        result = self.trusted.root.get_verification_result(repository.TARGETS, targets.signed_bytes, targets.signatures)
+        return tuple(sorted(result.signed))
+
+    def threshold(self) -> int:
+        return self.trusted.root.roles[repository.TARGETS].threshold
+
+    def versions(self) -> tuple[int, int, int, int]:
+        of = self.trusted
+        return of.root.version, of.timestamp.version, of.snapshot.version, of.targets.version
+
+
+def _fetch_head(client: _Client, state: Path, name: str, before: Verified | None) -> tuple[Head, bytes]:
+    info = client.listed(head_path(name))
+    if info is None:
+        there = sorted(
+            path.removesuffix("/head.json") for path in client.trusted.targets.targets if "/head.json" in path
+        )
+        raise VerifyError(
+            "missing", f"the repository has no list {name!r}", hint=f"it has: {', '.join(there) or 'none'}"
+        )
+    data = client.load(info, state / "verified", "head", MAX_HEAD)
+    head = Head.from_bytes(data)
+    if head.list != name:
+        raise VerifyError("wrong-list", f"asked for {name!r}, the head is of {head.list!r}")
+    if before is not None:
+        if head.version < before.head.version:
+            raise VerifyError("rollback", f"version {head.version} after version {before.head.version}")
+        if head.version == before.head.version and data != before.head.to_bytes():
+            raise VerifyError("rollback", f"version {head.version} has another content than when it was first seen")
+    return head, data
+
+
+def _fetch_document(client: _Client, state: Path, head: Head, before: Verified | None, lines: Path) -> None:
+    folder = state / "verified"
+    if not (before is not None and before.lines.exists() and _by_delta(client, folder, head, before, lines)):
+        info = client.listed(head.full_path)
+        if info is None:
+            raise VerifyError("missing", f"{head.full_path} is named by the head, but not signed")
+        with durable.replaced(lines) as part:
+            client.save(info, part, head.full_path, _compressed_limit(head.full_size))
+            document.check_state(part, expected=head.summary())
+            if before is not None and before.lines.exists():
+                check_bonds(before.lines, before.head.full_size, part, head.full_size)
+
+
+def _by_delta(client: _Client, folder: Path, head: Head, before: Verified, lines: Path) -> bool:
+    """Whether the step from the version before led to the new state. One that does not is no failure: the full does."""
+    if head.delta is None or head.delta.base != before.head.version:
+        return False
+    info = client.listed(head.delta.path)
+    if info is None:
+        return False
+    part = folder / ".delta.fetched"
+    try:
+        client.save(info, part, head.delta.path, _compressed_limit(head.delta.size))
+        with durable.replaced(lines) as new:
+            apply(before.lines, before.head.full_size, part, head.delta.size, new, head.summary())
+    except (DeltaError, StateError, TooLargeError, tuf_errors.RepositoryError, tuf_errors.DownloadError):
+        return False
+    finally:
+        part.unlink(missing_ok=True)
+    return True
+
+
+def _fetch_relief(client: _Client, state: Path, name: str, before: Verified | None) -> Relief | None:
+    known = before.relief if before is not None else None
+    delegations = client.trusted.targets.delegations
+    if delegations is None or repository.RELIEF not in (delegations.roles or {}):
+        return known
+    info = client.get_targetinfo(relief_path(name))
+    if info is None:
+        return known
+    relief = Relief.from_bytes(client.load(info, state / "verified", "relief", MAX_RELIEF))
+    if relief.list != name:
+        raise VerifyError("wrong-list", f"asked for the relief of {name!r}, got that of {relief.list!r}")
+    if known is None:
+        return relief
+    if relief.version < known.version:
+        raise VerifyError("rollback", f"relief {relief.version} after relief {known.version}")
+    return replace(relief, suspended={**relief.suspended, **known.suspended})
+
+
+def _keep(state: Path, verified: Verified, head_bytes: bytes) -> None:
+    folder = state / "verified"
+    if verified.relief is not None:
+        durable.write(folder / "relief.json", verified.relief.to_bytes())
+    about = {
+        "signed_by": verified.signed_by, "threshold": verified.threshold, "versions": verified.versions,
+        "timestamp_expires": as_text(verified.timestamp_expires),
+    }  # fmt: skip
+    durable.write(folder / "about.json", json.dumps(about).encode())
+    durable.write(folder / "head.json", head_bytes)
+    for old in folder.glob("full-*.zst"):
+        if old != verified.lines:
+            old.unlink()
+
+
+def _load(state: Path) -> Verified | None:
+    folder = state / "verified"
+    if not (folder / "head.json").exists():
+        return None
+    try:
+        head = Head.from_bytes((folder / "head.json").read_bytes())
+        relief = folder / "relief.json"
+        about: dict[str, Any] = json.loads((folder / "about.json").read_bytes())
+        root, timestamp, snapshot, targets = about["versions"]
+        return Verified(
+            head=head, lines=folder / f"full-{head.version}.zst",
+            relief=Relief.from_bytes(relief.read_bytes()) if relief.exists() else None,
+            signed_by=tuple(about["signed_by"]), threshold=int(about["threshold"]),
+            timestamp_expires=as_time(about["timestamp_expires"]),
+            versions=(root, timestamp, snapshot, targets), changed=False,
+        )  # fmt: skip
+    except (OSError, ValueError, KeyError, TypeError, BlocklistError) as error:
+        raise VerifyError("storage", f"{folder} is damaged: {error}", hint="restore it from a backup") from None
+
+
+def _compressed_limit(size: int) -> int:
+    """No compressor makes `size` octets longer than this; more of them are padding at our expense."""
+    return size + size // 100 + 1024
+
+
+@contextmanager
+def _translated(name: str) -> Iterator[None]:
+    """Foreign errors become VerifyError here, and nowhere else."""
+    try:
+        yield
+    except VerifyError:
+        raise
+    except tuf_errors.UnsignedMetadataError as error:
+        raise VerifyError("signature-threshold", f"{name}: {error}") from error
+    except tuf_errors.ExpiredMetadataError as error:
+        hint = "the issuer did not refresh it, a mirror withholds it, or this machine's clock is wrong"
+        raise VerifyError("expired", f"{name}: {error}", hint=hint) from error
+    except tuf_errors.BadVersionNumberError as error:
+        raise VerifyError("rollback", f"{name}: {error}") from error
+    except tuf_errors.LengthOrHashMismatchError as error:
+        raise VerifyError("hash-mismatch", f"{name}: {error}") from error
+    except (DeserializationError, HeadError) as error:
+        raise VerifyError("malformed", f"{name}: {error}") from error
+    except tuf_errors.RepositoryError as error:
+        raise VerifyError("malformed", f"{name}: {error}") from error
+    except (TooLargeError, tuf_errors.DownloadLengthMismatchError) as error:
+        raise VerifyError("too-large", f"{name}: {error}") from error
+    except StateError as error:
+        raise VerifyError("state-hash", f"{name}: {error}") from error
+    except DocumentError as error:
+        raise VerifyError("malformed", f"{name}: {error}") from error
+    except tuf_errors.DownloadHTTPError as error:
+        raise VerifyError("missing", f"{name}: {error}") from error
+    except tuf_errors.DownloadError as error:
+        raise VerifyError("unreachable", f"{name}: {error}") from error
+    except (OSError, StorageError) as error:
+        raise VerifyError("storage", f"{name}: {error}") from error

@@ -1,1 +1,1 @@
-"""Foreign formats in, entries out: each importer separates a bad line from a bad file."""
+"""Importers: lists as the world has them become candidates for entries."""

@@ -1,0 +1,138 @@
+"""The step from one version of a document to the next: the lines that go, and the lines that come.
+
+Enters: two documents, or one and a delta. Leaves: the delta, the new document, or the difference as entries; or
+`DeltaError`, and `VerifyError` `reference-reuse`.
+
+The file is zstd over lines in the order of the document; each is `-` or `+` and the canonical line. Everything here
+streams: both documents are walked side by side once, and only lines that differ are parsed.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from blocklists import document
+from blocklists.document import DocumentError, Summary
+from blocklists.entry import Entry, EntryError, parse
+from blocklists.errors import VerifyError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+
+REMOVED, ADDED = b"-", b"+"
+_END: tuple[tuple[bytes, bytes, bytes], bytes] = (b"", b"", b""), b""
+
+
+class DeltaError(DocumentError):
+    """The step does not start where it says, or does not lead where it says."""
+
+
+def difference(old: Iterable[bytes], new: Iterable[bytes]) -> Iterator[tuple[bytes, bytes]]:
+    """`(REMOVED | ADDED, line)` in the order of the document, from two runs of canonical lines."""
+    olds, news = iter(old), iter(new)
+    before, after = next(olds, None), next(news, None)
+    while before is not None or after is not None:
+        if before == after:
+            before, after = next(olds, None), next(news, None)
+        elif after is None or (before is not None and _order(before) < _order(after)):
+            assert before is not None  # noqa: S101 - one of the two is left
+            yield REMOVED, before
+            before = next(olds, None)
+        else:
+            # one entry that only changed a field outside its order comes as removed, then added
+            if before is not None and _order(before) == _order(after):
+                yield REMOVED, before
+                before = next(olds, None)
+            yield ADDED, after
+            after = next(news, None)
+
+
+def write(path: Path, changes: Iterable[tuple[bytes, bytes]]) -> Summary:
+    """Write a delta file."""
+    return document.write_lines(path, (sign + line for sign, line in changes))
+
+
+def read(path: Path, *, size: int) -> Iterator[tuple[bytes, bytes]]:
+    """The changes of a delta file. Raises DocumentError."""
+    for number, line in enumerate(document.read_lines(path, size=size), 1):
+        if line[:1] not in {REMOVED, ADDED}:
+            raise DeltaError("neither a line that goes nor one that comes", line=number)
+        yield line[:1], line[1:]
+
+
+def apply(old: Path, old_size: int, delta: Path, delta_size: int, new: Path, expected: Summary) -> None:
+    """Write to `new` what `old` becomes; raises DocumentError unless that is exactly `expected`."""
+    changes = list(read(delta, size=delta_size))
+    check_rebinding(changes)
+    lines = merged(document.read_lines(old, size=old_size), changes)
+    if document.write_lines(new, _bounded(lines, expected.size)) != expected:
+        raise DeltaError("the step leads elsewhere")
+
+
+def merged(old: Iterable[bytes], changes: Iterable[tuple[bytes, bytes]]) -> Iterator[bytes]:
+    """The new lines from the old ones and the changes. Raises DeltaError where a line to be removed is not there."""
+    steps = list(changes)
+    gone = {line for sign, line in steps if sign == REMOVED}
+    come = iter([(_order(line), line) for sign, line in steps if sign == ADDED])
+    order, added = next(come, _END)
+    for line in old:
+        if line in gone:
+            gone.remove(line)
+            continue
+        while added and order < _order(line):
+            yield added
+            order, added = next(come, _END)
+        yield line
+    while added:
+        yield added
+        order, added = next(come, _END)
+    if gone:
+        raise DeltaError("a line that is to go is not there")
+
+
+def check_bonds(old: Path, old_size: int, new: Path, new_size: int) -> None:
+    """Raise VerifyError `reference-reuse` where a reference stands for another name, match or basis than in `old`."""
+    check_rebinding(
+        difference(document.read_lines(old, size=old_size), document.read_lines(new, size=new_size)),
+    )
+
+
+def check_rebinding(changes: Iterable[tuple[bytes, bytes]]) -> None:
+    """As `check_bonds`, from the changes."""
+    was: dict[str, Entry] = {}
+    now: dict[str, Entry] = {}
+    for sign, line in changes:
+        entry = _parse(line)
+        (was if sign == REMOVED else now)[entry.reference] = entry
+    for reference in was.keys() & now.keys():
+        if was[reference].bond() != now[reference].bond():
+            raise VerifyError(
+                "reference-reuse",
+                f"reference {reference} stood for {' '.join(was[reference].bond())}, "
+                f"and now for {' '.join(now[reference].bond())}",
+            )
+
+
+def _bounded(lines: Iterable[bytes], size: int) -> Iterator[bytes]:
+    for line in lines:
+        size -= len(line)
+        if size < 0:
+            raise DeltaError("the step leads to more than was announced")
+        yield line
+
+
+def _parse(line: bytes) -> Entry:
+    try:
+        return parse(line)
+    except EntryError as error:
+        raise DeltaError(str(error)) from None
+
+
+def _order(line: bytes) -> tuple[bytes, bytes, bytes]:
+    """`Entry.order` without parsing. Inside a JSON text a quote is escaped, so `"name":"` stands for the key alone."""
+    name = line.partition(b'"name":"')[2].partition(b'"')[0].split(b".")
+    return (
+        b"\0".join(name[::-1]), line.partition(b'"match":"')[2].partition(b'"')[0],
+        line.partition(b'"reference":"')[2].partition(b'"')[0],
+    )  # fmt: skip

@@ -1,0 +1,259 @@
+"""Octets from a repository (a directory, http, https), within one overall deadline.
+
+Enters: a place and relative paths. Leaves: chunks of octets, or `VerifyError` (`deadline`, `unreachable`, `malformed`),
+or python-tuf's `DownloadHTTPError` where the place says that there is no such file.
+
+Rules
+- One deadline covers name resolution, connecting, the TLS handshake and every read of head and body: time-outs by
+  operation are no bound, as a host that sends an octet a second never runs into one.
+- How many octets are too many is the caller's to say (python-tuf stops at the signed length); headers are bounded here.
+- No redirect is followed, no proxy taken from the environment, no content coding accepted: a repository is a plain
+  static host at exactly the place that the operator wrote down.
+"""
+
+from __future__ import annotations
+
+import http.client
+import io
+import os
+import re
+import socket
+import ssl
+import stat
+import threading
+import time
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, Protocol
+from urllib.parse import urlsplit
+
+from tuf.api.exceptions import DownloadHTTPError
+from tuf.ngclient.fetcher import FetcherInterface
+
+from blocklists.errors import VerifyError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+_CHUNK = 1 << 16
+_PATH = re.compile(r"(?:metadata|targets)(?:/[A-Za-z0-9_][A-Za-z0-9._-]*)+\Z").match
+
+
+class Deadline:
+    """A point on the monotonic clock that everything has to be done by."""
+
+    def __init__(self, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self.seconds, self._clock = seconds, clock
+        self._end = clock() + seconds
+
+    def left(self) -> float:
+        """Seconds that are left, more than 0. Raises VerifyError `deadline`."""
+        left = self._end - self._clock()
+        if left <= 0:
+            raise VerifyError("deadline", f"not done within {self.seconds:g} s", hint="a slow or a stalling host")
+        return left
+
+
+class Place(Protocol):
+    """Where a repository lies."""
+
+    def read(self, path: str) -> Iterator[bytes]:
+        """The file's octets. Raises DownloadHTTPError (404) where there is none."""
+
+
+def place(repository: str, deadline: Deadline) -> Place:
+    """The place that an operator wrote down: an http(s) URL or a directory. Raises VerifyError."""
+    if "://" not in repository:
+        return Directory([Path(repository)], deadline)
+    parts = urlsplit(repository)
+    if parts.scheme == "file":
+        return Directory([Path(parts.path)], deadline)
+    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.username or parts.query or parts.fragment:
+        raise VerifyError(
+            "malformed", f"{repository!r} is not a repository", hint="a directory, http://host/… or https://host/…"
+        )
+    return Web(parts.scheme, parts.hostname, parts.port, parts.path.strip("/"), deadline)
+
+
+class Fetcher(FetcherInterface):
+    """python-tuf's view of a place."""
+
+    def __init__(self, where: Place) -> None:
+        self._where = where
+
+    def _fetch(self, url: str) -> Iterator[bytes]:
+        if not _PATH(url):
+            raise VerifyError("malformed", f"{url!r} is not a path in a repository")
+        return self._where.read(url)
+
+
+class Directory:
+    """A repository in the file system; several folders lie over each other, the first that has a file wins."""
+
+    def __init__(self, folders: list[Path], deadline: Deadline) -> None:
+        self._folders, self._deadline = folders, deadline
+
+    def read(self, path: str) -> Iterator[bytes]:
+        """As `Place.read`."""
+        for folder in self._folders:
+            try:
+                # O_NONBLOCK: opening a pipe that somebody left here would wait for ever
+                handle = os.open(folder / path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+            except (FileNotFoundError, NotADirectoryError):
+                continue
+            except OSError as error:
+                raise VerifyError("unreachable", f"{folder / path}: {error.strerror}") from None
+            with os.fdopen(handle, "rb") as file:
+                if not stat.S_ISREG(os.fstat(handle).st_mode):
+                    raise VerifyError("malformed", f"{folder / path} is not a regular file")
+                while chunk := self._chunk(file, path):
+                    yield chunk
+            return
+        raise DownloadHTTPError(f"{path}: no such file in {self._folders[0]}", 404)
+
+    def _chunk(self, file: IO[bytes], path: str) -> bytes:
+        self._deadline.left()
+        try:
+            return file.read(_CHUNK)
+        except OSError as error:
+            raise VerifyError("unreachable", f"{path}: {error.strerror}") from None
+
+
+class Web:
+    """A repository on a static web host. One connection is kept over all requests."""
+
+    def __init__(self, scheme: str, host: str, port: int | None, prefix: str, deadline: Deadline) -> None:
+        default = http.client.HTTPS_PORT if scheme == "https" else http.client.HTTP_PORT
+        self._tls = ssl.create_default_context() if scheme == "https" else None
+        self._host, self._port, self._deadline = host, port or default, deadline
+        self._prefix = f"/{prefix}/" if prefix else "/"
+        self._base = f"{scheme}://{host}{f':{port}' if port else ''}{self._prefix}"
+        self._kept: _Connection | None = None
+
+    def read(self, path: str) -> Iterator[bytes]:
+        """As `Place.read`."""
+        connection: _Connection | None = None
+        try:
+            connection, response = self._ask(self._prefix + path)
+            if response.status in {403, 404, 410}:
+                raise DownloadHTTPError(f"{self._base}{path}: {response.status} {response.reason}", response.status)
+            if response.status != 200:
+                where = response.getheader("Location")
+                hint = f"it points to {where!r}: configure the final address" if where else None
+                raise VerifyError("unreachable", f"{self._base}{path}: status {response.status}", hint=hint)
+            if response.getheader("Content-Encoding", "identity") != "identity":
+                raise VerifyError("unreachable", f"{self._base}{path}: the host compresses what it serves")
+            # read1: at most one read of the socket, so that the deadline is met between any two
+            while chunk := response.read1(_CHUNK):
+                self._deadline.left()
+                yield chunk
+            if response.length:
+                raise VerifyError("unreachable", f"{self._base}{path}: the connection broke off")
+            response.close()
+            if not response.will_close:
+                self._kept, connection = connection, None
+        except TimeoutError:
+            raise VerifyError("deadline", f"{self._base}{path}: not done within {self._deadline.seconds:g} s") from None
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            raise VerifyError("unreachable", f"{self._base}{path}: {error or type(error).__name__}") from None
+        finally:
+            if connection is not None:
+                connection.hang_up()
+
+    def _ask(self, target: str) -> tuple[_Connection, http.client.HTTPResponse]:
+        if self._kept is not None:
+            connection, self._kept = self._kept, None
+            try:
+                return connection, connection.get(target)
+            except ConnectionError:
+                connection.hang_up()  # the host closed a connection that lay idle: its right, and no failure
+        connection = _Connection(self._host, self._port, _Stream(self._connect(), self._deadline))
+        try:
+            return connection, connection.get(target)
+        except BaseException:
+            connection.hang_up()
+            raise
+
+    def _connect(self) -> socket.socket:
+        failure: OSError = OSError(f"{self._host} has no address")
+        addresses = _resolve(self._host, self._port, self._deadline)
+        for tried, (family, kind, protocol, _, address) in enumerate(addresses):
+            stream = socket.socket(family, kind, protocol)
+            try:
+                # a share each, so that a dead first address leaves time for the next one
+                stream.settimeout(self._deadline.left() / (len(addresses) - tried))
+                stream.connect(address)
+                stream.settimeout(self._deadline.left())
+                return stream if self._tls is None else self._tls.wrap_socket(stream, server_hostname=self._host)
+            except OSError as error:
+                stream.close()
+                self._deadline.left()
+                failure = error
+        raise failure
+
+
+class _Connection:
+    """http.client's protocol over a stream of our own."""
+
+    def __init__(self, host: str, port: int, stream: _Stream) -> None:
+        self._http = http.client.HTTPConnection(host, port)
+        self._http.sock = stream
+        self._stream = stream
+
+    def get(self, target: str) -> http.client.HTTPResponse:
+        self._http.request("GET", target, headers={"User-Agent": "stopsign", "Accept-Encoding": "identity"})
+        return self._http.getresponse()
+
+    def hang_up(self) -> None:
+        self._stream.hang_up()
+
+
+class _Stream(io.RawIOBase):
+    """A socket for http.client whose every read and write ends at the deadline, be it header, chunk size or body."""
+
+    def __init__(self, stream: socket.socket, deadline: Deadline) -> None:
+        self._stream, self._deadline = stream, deadline
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        self._stream.settimeout(self._deadline.left())
+        return self._stream.recv_into(buffer)
+
+    def sendall(self, data: bytes) -> None:
+        self._stream.settimeout(self._deadline.left())
+        self._stream.sendall(data)
+
+    def makefile(self, mode: str) -> io.BufferedReader:
+        """What http.client reads a response from (`mode` is always `rb`)."""
+        del mode
+        return io.BufferedReader(self)
+
+    def close(self) -> None:
+        """Nothing: http.client closes while a response is still being read. `hang_up` closes."""
+
+    def hang_up(self) -> None:
+        """Close the connection."""
+        self._stream.close()
+
+
+def _resolve(host: str, port: int, deadline: Deadline) -> list[Any]:
+    """Addresses of the host. The C library knows no deadline, so it is asked in a thread that may be left behind."""
+    answer: list[Any] = []
+    failure: list[OSError] = []
+
+    def ask() -> None:
+        try:
+            answer.extend(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
+        except OSError as error:
+            failure.append(error)
+
+    thread = threading.Thread(target=ask, daemon=True, name="resolve")
+    thread.start()
+    thread.join(deadline.left())
+    if failure:
+        raise failure[0]
+    if thread.is_alive():
+        deadline.left()
+        raise TimeoutError
+    return answer

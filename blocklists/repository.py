@@ -1,0 +1,112 @@
+"""The shape of a list repository in TUF: its roles, their lifetimes, and the rules on keys that TUF leaves open.
+
+    metadata/  N.root.json  N.targets.json  N.relief.json  N.snapshot.json  timestamp.json
+    targets/   <list>/<hash>.head.json  <list>/<hash>.full-<v>.zst  relief/<hash>.<list>.json
+
+| role | keys | threshold | lives | says |
+|---|---|---|---|---|
+| root | the signers', offline | 2 | 1 year | who may sign what |
+| targets | the signers', offline | 2 | 90 days | every list: adding takes two |
+| relief (delegated, `relief/*`) | one a person, offline | 1 | 90 days | suspensions and decisions: relief takes one |
+| snapshot | the desk's, online | 1 | 7 days | which versions belong together |
+| timestamp | the desk's, online | 1 | 1 day | that this is the newest |
+
+Rules beyond TUF
+- Root and targets ask for at least `min_threshold` signatures.
+- No public key stands under two key ids in one role: a threshold counts key ids, and one person would be two.
+- No key of root or targets is also one of relief, snapshot or timestamp: those are used alone, or lie online.
+- Ed25519 and ECDSA on P-256 and P-384 alone.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+from blocklists.errors import VerifyError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from securesystemslib.signer import Key
+    from tuf.api.metadata import Delegations, Root
+
+ROOT, TARGETS, SNAPSHOT, TIMESTAMP, RELIEF = "root", "targets", "snapshot", "timestamp", "relief"
+OFFLINE, ONLINE = (ROOT, TARGETS), (SNAPSHOT, TIMESTAMP)
+LIFETIMES: Mapping[str, timedelta] = {
+    ROOT: timedelta(days=365),
+    TARGETS: timedelta(days=90),
+    RELIEF: timedelta(days=90),
+    SNAPSHOT: timedelta(days=7),
+    TIMESTAMP: timedelta(days=1),
+}
+RELIEF_PATHS = "relief/*"
+SCHEMES = frozenset({
+    ("ed25519", "ed25519"), ("ecdsa", "ecdsa-sha2-nistp256"), ("ecdsa", "ecdsa-sha2-nistp384"),
+})  # fmt: skip
+
+
+def check_root(root: Root, min_threshold: int) -> None:
+    """Raise VerifyError unless the root's keys keep the rules above."""
+    for role in OFFLINE:
+        if (threshold := root.roles[role].threshold) < min_threshold:
+            raise VerifyError(
+                "threshold-too-low",
+                f"root {root.version} lets {threshold} signature(s) decide for {role}; {min_threshold} are asked for",
+            )
+    publics = {role: _distinct(root.keys, root.roles[role].keyids, role) for role in (*OFFLINE, *ONLINE)}
+    for offline in OFFLINE:
+        for online in ONLINE:
+            if publics[offline] & publics[online]:
+                raise VerifyError(
+                    "key-reuse", f"root {root.version} uses a key of {offline}, kept offline, for {online}"
+                )
+
+
+def check_delegations(root: Root, delegations: Delegations | None) -> None:
+    """Raise VerifyError unless the delegated roles' keys keep the rules above."""
+    if delegations is None:
+        return
+    if delegations.succinct_roles is not None:
+        raise VerifyError("malformed", "targets delegates to hashed bins, which lists do not use")
+    strong = {public_form(root.keys[keyid]) for role in OFFLINE for keyid in root.roles[role].keyids}
+    for name, role in (delegations.roles or {}).items():
+        if _distinct(delegations.keys, role.keyids, name) & strong:
+            raise VerifyError("key-reuse", f"a key of root or targets is also one of {name}, which decides alone")
+
+
+def public_form(key: Key) -> bytes:
+    """The public key itself, whatever its key id and spelling. Raises VerifyError on a type that is not allowed."""
+    if (key.keytype, key.scheme) not in SCHEMES:
+        raise VerifyError("key-type", f"key {key.keyid[:16]} is of type {key.keytype}/{key.scheme}")
+    public = key.keyval.get("public")
+    try:
+        if not isinstance(public, str):
+            raise TypeError
+        if key.keytype == "ed25519":
+            loaded = Ed25519PublicKey.from_public_bytes(bytes.fromhex(public))
+            return loaded.public_bytes(serialization.Encoding.Raw, serialization.PublicFormat.Raw)
+        # Decoded and encoded again: a PEM text has many spellings, and so has a point (compressed or not)
+        return serialization.load_pem_public_key(public.encode()).public_bytes(
+            serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
+        )
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        raise VerifyError("malformed", f"key {key.keyid[:16]} is not a public key") from None
+
+
+def _distinct(keys: Mapping[str, Key], keyids: Iterable[str], role: str) -> set[bytes]:
+    seen: dict[bytes, str] = {}
+    for keyid in keyids:
+        if keyid not in keys:
+            raise VerifyError("malformed", f"role {role} names the key {keyid[:16]}, which is not there")
+        public = public_form(keys[keyid])
+        if public in seen:
+            raise VerifyError(
+                "duplicate-key", f"role {role}: {seen[public][:16]} and {keyid[:16]} are one key under two key ids"
+            )
+        seen[public] = keyid
+    return set(seen)
