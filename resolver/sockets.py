@@ -94,6 +94,14 @@ def open_listeners(
     return listeners
 
 
+def parse(text: str) -> Endpoint:
+    """`127.0.0.1:53` or `[::1]:53`. Raises `SocketError`: a name needs a resolver, and this is one."""
+    try:
+        return Endpoint.parse(text)
+    except ValueError as wrong:
+        raise SocketError(str(wrong)) from wrong
+
+
 def bound_to(one: socket.socket) -> Endpoint:
     host, port = one.getsockname()[:2]
     return Endpoint(host, port)

@@ -1,0 +1,281 @@
+"""The supervisor with real processes: small Python programs that serve, hang, die or refuse to go."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from resolver.dns import supervisor as supervising
+from resolver.dns.supervisor import Pulse, Service, Supervisor, wait_before_restart
+from resolver.sockets import open_listeners, parse
+
+PRELUDE = """
+import json, os, signal, socket, struct, sys, time
+counters = sys.argv[1]
+def beat(*more):
+    new = f"{counters}.{os.getpid()}"
+    open(new, "wb").write(struct.pack(f"<{1 + len(more)}Q", int(time.monotonic() * 1000), *more))
+    os.replace(new, counters)
+def ready():
+    os.write(int(os.environ["STOPSIGN_READY"]), b"1")
+sockets = {k: [socket.socket(fileno=fd) for fd in v] for k, v in json.loads(os.environ["STOPSIGN_SOCKETS"]).items()}
+"""
+# Answers each datagram with its process id.
+SERVER = """
+beat(7); ready()
+udp = sockets["udp"][0]
+udp.setblocking(True)
+udp.settimeout(0.1)
+going = []
+signal.signal(signal.SIGTERM, lambda *_: going.append(1))
+while not going:
+    beat(7)
+    try:
+        data, peer = udp.recvfrom(100)
+    except TimeoutError:
+        continue
+    udp.sendto(str(os.getpid()).encode(), peer)
+"""
+
+
+@pytest.fixture
+def counters(tmp_path: Path) -> Path:
+    return tmp_path / "0.counters"
+
+
+def service(counters: Path, program: str, **more: Any) -> Service:
+    text = PRELUDE + textwrap.dedent(program)
+    return Service("one", (sys.executable, "-c", text, str(counters)), heartbeat=counters, says_ready=True, **more)
+
+
+def play(scene: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    asyncio.run(scene())
+
+
+async def until(condition: Callable[[], bool], seconds: float = 20) -> None:
+    async with asyncio.timeout(seconds):
+        while not condition():  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+
+
+async def serving(supervisor: Supervisor) -> None:
+    async with asyncio.timeout(20):
+        await supervisor.serving()
+
+
+async def asked(address: tuple[str, int]) -> int:
+    """The process that answers."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as one:
+        one.setblocking(False)
+        one.connect(address)
+        one.send(b"?")
+        async with asyncio.timeout(20):
+            return int(await asyncio.get_running_loop().sock_recv(one, 100))
+
+
+def test_a_process_that_dies_is_started_again_and_what_came_meanwhile_is_answered(counters: Path) -> None:
+    async def scene() -> None:
+        listeners = open_listeners(dns=[parse("127.0.0.1:0")])
+        address = listeners.udp[0][0].getsockname()
+        supervisor = Supervisor([service(counters, SERVER, sockets=listeners.of_worker(0))])
+        supervisor.start()
+        await serving(supervisor)
+        first = await asked(address)
+        assert first == supervisor.pid("one")
+        supervisor.signal("one", signal.SIGKILL)
+        second = await asked(address)  # sent to a port that nobody reads at this moment
+        assert second == supervisor.pid("one") != first
+        assert supervisor.restarts("one") == 1
+        await supervisor.stop()
+        listeners.close()
+
+    play(scene)
+
+
+def test_a_process_that_hangs_is_killed_and_replaced(counters: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(supervising, "HUNG", 1.0)
+    monkeypatch.setattr(supervising, "_LOOK", 0.2)
+
+    async def scene() -> None:
+        listeners = open_listeners(dns=[parse("127.0.0.1:0")])
+        address = listeners.udp[0][0].getsockname()
+        supervisor = Supervisor([service(counters, SERVER, sockets=listeners.of_worker(0))])
+        supervisor.start()
+        await serving(supervisor)
+        first = await asked(address)
+        supervisor.signal("one", signal.SIGSTOP)
+        second = await asked(address)
+        assert second != first
+        await supervisor.stop()
+        listeners.close()
+
+    play(scene)
+
+
+def test_a_replacement_serves_before_its_predecessor_goes(counters: Path) -> None:
+    async def scene() -> None:
+        listeners = open_listeners(dns=[parse("127.0.0.1:0")])
+        address = listeners.udp[0][0].getsockname()
+        supervisor = Supervisor([service(counters, SERVER, sockets=listeners.of_worker(0))])
+        supervisor.start()
+        await serving(supervisor)
+        first = supervisor.pid("one")
+        replacing = asyncio.create_task(supervisor.replace("one"))
+        answered = []
+        while not replacing.done():
+            answered.append(await asked(address))
+        assert await replacing
+        assert await asked(address) == supervisor.pid("one") != first
+        assert set(answered) <= {first, supervisor.pid("one")}
+        assert supervisor.restarts("one") == 0
+        await supervisor.stop()
+        listeners.close()
+
+    play(scene)
+
+
+def test_a_successor_that_does_not_come_up_leaves_the_predecessor_in_place(counters: Path, tmp_path: Path) -> None:
+    once = tmp_path / "once"
+    program = f"""
+    if os.path.exists({str(once)!r}):
+        sys.exit(2)
+    open({str(once)!r}, "w").close()
+    beat(); ready()
+    while True:
+        beat(); time.sleep(0.1)
+    """
+
+    async def scene() -> None:
+        supervisor = Supervisor([service(counters, program)])
+        supervisor.start()
+        await serving(supervisor)
+        first = supervisor.pid("one")
+        assert not await supervisor.replace("one")
+        assert supervisor.pid("one") == first
+        await supervisor.stop()
+
+    play(scene)
+
+
+def test_totals_of_the_dead_are_kept(counters: Path, tmp_path: Path) -> None:
+    retired = tmp_path / "retired.counters"
+
+    async def scene() -> None:
+        supervisor = Supervisor([service(counters, "beat(7, 9); ready(); time.sleep(100)")], retired=retired)
+        supervisor.start()
+        for deaths in (1, 2):
+            await serving(supervisor)
+            await until(lambda: supervisor._slots["one"].process.pulse().beat > 0)  # type: ignore[union-attr]
+            supervisor.signal("one", signal.SIGKILL)
+            await until(lambda n=deaths: supervisor.restarts("one") == n)  # type: ignore[misc]
+        await supervisor.stop()
+
+    play(scene)
+    words = [int.from_bytes(retired.read_bytes()[i : i + 8], "little") for i in (8, 16)]
+    assert words[0] >= 14
+    assert words[1] >= 18
+
+
+def test_a_process_that_does_not_go_is_killed(counters: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(supervising, "GRACE", 0.2)
+
+    async def scene() -> None:
+        program = "signal.signal(signal.SIGTERM, signal.SIG_IGN); beat(); ready(); time.sleep(100)"
+        supervisor = Supervisor([service(counters, program)])
+        supervisor.start()
+        await serving(supervisor)
+        pid = supervisor.pid("one")
+        await supervisor.stop()
+        assert pid is not None
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)
+
+    play(scene)
+
+
+def test_services_stop_in_their_order(tmp_path: Path) -> None:
+    ends = tmp_path / "ends"
+    program = f"""
+    def go(*_):
+        open({str(ends)!r}, "a").write(sys.argv[2])
+        sys.exit(0)
+    signal.signal(signal.SIGTERM, go)
+    ready(); time.sleep(100)
+    """
+    text = PRELUDE + textwrap.dedent(program)
+
+    async def scene() -> None:
+        supervisor = Supervisor(
+            [
+                Service(name, (sys.executable, "-c", text, str(tmp_path / name), name), says_ready=True, order=order)
+                for name, order in (("c", 2), ("a", 0), ("b", 1))
+            ]
+        )
+        supervisor.start()
+        await serving(supervisor)
+        await supervisor.stop()
+
+    play(scene)
+    assert ends.read_text() == "abc"
+
+
+@pytest.mark.parametrize(("failures", "seconds"), [(0, 0), (1, 0), (2, 0.25), (3, 0.5), (5, 2.0), (50, 10.0)])
+def test_who_keeps_dying_is_started_ever_later(failures: int, seconds: float) -> None:
+    assert wait_before_restart(failures) == seconds
+
+
+@pytest.mark.parametrize(
+    ("pulse", "now", "hung"),
+    [
+        (Pulse(started=100, ready=False, beat=0), 150, False),
+        (Pulse(started=100, ready=False, beat=0), 161, True),
+        (Pulse(started=100, ready=True, beat=149), 150, False),
+        (Pulse(started=100, ready=True, beat=144), 150, True),
+        (Pulse(started=149, ready=True, beat=100), 150, False),  # the beat is its predecessor's
+    ],
+)
+def test_a_process_hangs_when_its_heart_stood_still_for_too_long(pulse: Pulse, now: float, hung: bool) -> None:
+    assert pulse.hung(now) is hung
+
+
+def test_a_child_goes_when_its_parent_is_killed(tmp_path: Path) -> None:
+    """Through `resolver.child`, as every service is started."""
+    (tmp_path / "grandchild.py").write_text(
+        "import os, pathlib, time\npathlib.Path('pid').write_text(str(os.getpid()))\ntime.sleep(100)\n"
+    )
+    parent = """
+import os, subprocess, sys, time
+subprocess.Popen([sys.executable, "-m", "resolver.child", "grandchild"],
+                 env={**os.environ, "STOPSIGN_PARENT": str(os.getpid())})
+time.sleep(100)
+"""
+    root = str(Path(__file__).resolve().parents[2])
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([root, str(tmp_path)])}
+    with subprocess.Popen([sys.executable, "-c", parent], cwd=tmp_path, env=environment) as process:
+        deadline = time.monotonic() + 20
+        said = tmp_path / "pid"
+        while not said.exists() or not said.read_text():
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        process.kill()
+    pid = int(said.read_text())
+    while True:
+        try:
+            state = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
+        except FileNotFoundError:
+            break
+        if state == "Z":  # nobody is left to wait for it; it ended
+            break
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
