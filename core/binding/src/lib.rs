@@ -1,16 +1,21 @@
 //! `resolver._core`: the native module. One error type; the interpreter is released only where a call blocks.
 
+mod list;
+mod plane;
+
 use pyo3::prelude::*;
 
-pyo3::create_exception!(
-    _core,
-    CoreError,
-    pyo3::exceptions::PyException,
-    "What the core refuses, in one sentence."
-);
+pyo3::create_exception!(_core, CoreError, pyo3::exceptions::PyException, "What the core refuses, in one sentence.");
+
+/// The one conversion of errors: whatever says a sentence becomes a `CoreError`.
+pub(crate) fn refused(reason: impl std::fmt::Display) -> PyErr {
+    CoreError::new_err(reason.to_string())
+}
 
 #[pymodule]
 fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("CoreError", module.py().get_type::<CoreError>())?;
+    list::register(module)?;
+    plane::register(module)?;
     Ok(())
 }

@@ -6,6 +6,11 @@
 
 pub mod answer;
 pub mod cache;
+pub mod clients;
+pub mod counters;
 pub mod list;
+pub mod plane;
+pub mod relay;
+pub mod udp;
 pub mod verdict;
 pub mod wire;

@@ -1,0 +1,309 @@
+//! The Python face of the plane: settings in, one call a wake, streams' messages.
+//!
+//! Nothing is decided here. A panic in the core is a bug; it is caught at this border, counted, and costs the batch it
+//! happened in, not the worker.
+
+use std::net::{IpAddr, SocketAddr};
+use std::os::fd::RawFd;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use dnscore::clients::{Clients, Prefix};
+use dnscore::counters;
+use dnscore::plane as core;
+use dnscore::relay::health::State;
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyDict};
+
+use crate::list::CompiledList;
+use crate::refused;
+
+/// Everything a worker does with datagrams.
+#[pyclass(unsendable, module = "resolver._core")]
+pub struct Plane {
+    inner: core::Plane,
+}
+
+/// A query that Python asks an upstream over TCP.
+#[pyclass(frozen, module = "resolver._core")]
+pub struct Forward {
+    inner: core::Forward,
+}
+
+#[derive(FromPyObject)]
+#[pyo3(from_item_all)]
+struct View {
+    clients: Vec<String>,
+    lists: u64,
+}
+
+#[derive(FromPyObject)]
+#[pyo3(from_item_all)]
+struct Rate {
+    queries_per_second: f64,
+    burst: f64,
+}
+
+/// Reads one key of the settings; one that is absent or None is none.
+fn setting<'py, T>(settings: &Bound<'py, PyDict>, key: &str) -> PyResult<Option<T>>
+where
+    T: for<'a> FromPyObject<'a, 'py>,
+    for<'a> <T as FromPyObject<'a, 'py>>::Error: std::fmt::Display,
+{
+    match settings.get_item(key)?.filter(|value| !value.is_none()) {
+        Some(value) => value.extract::<T>().map(Some).map_err(|error| refused(format_args!("{key}: {error}"))),
+        None => Ok(None),
+    }
+}
+
+const KEYS: [&str; 15] = [
+    "allow_clients",
+    "stop_ipv4",
+    "stop_ipv6",
+    "portal_url",
+    "views",
+    "cache_bytes",
+    "counters_path",
+    "rate",
+    "patience_ms",
+    "upstream_timeout_ms",
+    "max_in_flight",
+    "per_client_in_flight",
+    "per_zone_in_flight",
+    "remote_sockets",
+    "seed",
+];
+
+fn read_settings(given: &Bound<'_, PyDict>) -> PyResult<core::Settings> {
+    for key in given.keys() {
+        let key: String = key.extract()?;
+        if !KEYS.contains(&key.as_str()) {
+            return Err(refused(format_args!("{key}: no such setting")));
+        }
+    }
+    let prefixes = |texts: Vec<String>| -> PyResult<Vec<Prefix>> {
+        texts.iter().map(|text| Prefix::parse(text).map_err(refused)).collect()
+    };
+    let allowed = setting::<Vec<String>>(given, "allow_clients")?;
+    let allowed = prefixes(allowed.ok_or_else(|| refused("allow_clients: must be given"))?)?;
+    let mut views = Vec::new();
+    for View { clients, lists } in setting::<Vec<View>>(given, "views")?.unwrap_or_default() {
+        views.extend(prefixes(clients)?.into_iter().map(|prefix| (prefix, lists)));
+    }
+    let mut settings = core::Settings::new(Clients::new(&allowed, &views));
+    let address = |key: &str| -> PyResult<Option<IpAddr>> {
+        let text = setting::<String>(given, key)?;
+        text.map(|text| text.parse().map_err(|_| refused(format_args!("{key}: {text:?} is not an address"))))
+            .transpose()
+    };
+    for key in ["stop_ipv4", "stop_ipv6"] {
+        match (key, address(key)?) {
+            (_, None) => {}
+            ("stop_ipv4", Some(IpAddr::V4(v4))) => settings.page.ipv4 = Some(v4.octets()),
+            ("stop_ipv6", Some(IpAddr::V6(v6))) => settings.page.ipv6 = Some(v6.octets()),
+            (_, Some(other)) => return Err(refused(format_args!("{key}: {other} is of the other family"))),
+        }
+    }
+    settings.page.portal = setting::<String>(given, "portal_url")?.unwrap_or_default().into_bytes();
+    settings.counters_path = setting::<PathBuf>(given, "counters_path")?;
+    settings.rate = setting::<Rate>(given, "rate")?.map(|rate| (rate.queries_per_second, rate.burst));
+    settings.seed = setting::<u64>(given, "seed")?;
+    let number = |key: &str, place: &mut usize| -> PyResult<()> {
+        *place = setting::<usize>(given, key)?.unwrap_or(*place);
+        Ok(())
+    };
+    number("cache_bytes", &mut settings.cache_bytes)?;
+    number("max_in_flight", &mut settings.limits.in_flight)?;
+    number("per_client_in_flight", &mut settings.limits.per_client)?;
+    number("per_zone_in_flight", &mut settings.limits.per_zone)?;
+    number("remote_sockets", &mut settings.remote_sockets)?;
+    let time = |key: &str, place: &mut u64| -> PyResult<()> {
+        *place = setting::<u32>(given, key)?.map_or(*place, |ms| u64::from(ms) * 1000);
+        Ok(())
+    };
+    time("patience_ms", &mut settings.limits.patience)?;
+    time("upstream_timeout_ms", &mut settings.limits.upstream_timeout)?;
+    Ok(settings)
+}
+
+impl Plane {
+    /// Runs `work`; a panic in it is counted and gives `otherwise`.
+    fn guarded<T>(&mut self, otherwise: T, work: impl FnOnce(&mut core::Plane) -> T) -> T {
+        match catch_unwind(AssertUnwindSafe(|| work(&mut self.inner))) {
+            Ok(value) => value,
+            Err(_) => {
+                self.inner.recover();
+                otherwise
+            }
+        }
+    }
+}
+
+#[pymethods]
+impl Plane {
+    #[new]
+    fn new(settings: &Bound<'_, PyDict>) -> PyResult<Plane> {
+        let settings = read_settings(settings)?;
+        let shown = settings.counters_path.clone().unwrap_or_default();
+        let inner = core::Plane::new(settings)
+            .map_err(|error| refused(format_args!("cannot make the plane (counters {}): {error}", shown.display())))?;
+        Ok(Plane { inner })
+    }
+
+    fn fileno(&self) -> RawFd {
+        self.inner.fd()
+    }
+
+    fn pump(&mut self) {
+        self.guarded((), core::Plane::pump);
+    }
+
+    fn tick(&mut self) {
+        self.guarded((), core::Plane::tick);
+    }
+
+    #[getter]
+    fn in_flight(&self) -> usize {
+        self.inner.in_flight()
+    }
+
+    fn listen(&mut self, fd: RawFd) -> PyResult<()> {
+        self.inner.listen(fd).map_err(|error| refused(format_args!("cannot listen on descriptor {fd}: {error}")))
+    }
+
+    fn stop_listening(&mut self) -> PyResult<()> {
+        self.inner.stop_listening().map_err(refused)
+    }
+
+    fn set_list(&mut self, compiled: Option<&Bound<'_, CompiledList>>) {
+        self.inner.set_list(compiled.map(|list| Arc::clone(&list.get().inner)));
+    }
+
+    fn set_passes(&mut self, passes: Vec<(String, String, i64)>, bypass_all: bool, bypass_lists: u64) -> PyResult<()> {
+        let names = passes.iter().map(|(name, matching, until)| {
+            (name.as_str(), matching.as_str(), u32::try_from((*until).max(0)).unwrap_or(u32::MAX))
+        });
+        self.inner.set_passes(core::passes(names, bypass_all, bypass_lists).map_err(refused)?);
+        Ok(())
+    }
+
+    fn set_upstreams(&mut self, addresses: Vec<String>) -> PyResult<()> {
+        let addresses: Vec<SocketAddr> = addresses.iter().map(|text| socket_address(text)).collect::<PyResult<_>>()?;
+        self.inner.set_upstreams(&addresses);
+        Ok(())
+    }
+
+    fn upstreams<'py>(&self, py: Python<'py>) -> PyResult<Vec<Bound<'py, PyDict>>> {
+        let one = |upstream: &dnscore::relay::health::Upstream| {
+            let (state, reason) = match upstream.state {
+                State::Up => ("up", ""),
+                State::Suspect(fault) => ("suspect", fault.as_str()),
+                State::Down(fault) => ("down", fault.as_str()),
+            };
+            let dict = PyDict::new(py);
+            dict.set_item("address", upstream.address.to_string())?;
+            dict.set_item("state", state)?;
+            dict.set_item("reason", reason)?;
+            dict.set_item("rtt_us", upstream.rtt_us)?;
+            dict.set_item("answers", upstream.answers)?;
+            dict.set_item("timeouts", upstream.timeouts)?;
+            dict.set_item("mismatches", upstream.mismatches)?;
+            Ok(dict)
+        };
+        self.inner.upstreams().iter().map(one).collect()
+    }
+
+    fn decide<'py>(
+        &mut self,
+        py: Python<'py>,
+        message: &[u8],
+        client: &str,
+        port: u16,
+    ) -> PyResult<Option<Bound<'py, PyAny>>> {
+        // A link-local client comes with its zone (`fe80::1%eth0`), which is no part of the address.
+        let address = client.split('%').next().unwrap_or(client);
+        let ip: IpAddr = address.parse().map_err(|_| refused(format_args!("client: {client:?} is not an address")))?;
+        let decision = self.guarded(core::Decision::Close, |plane| plane.decide(message, SocketAddr::new(ip, port)));
+        Ok(match decision {
+            core::Decision::Answer(bytes) => Some(PyBytes::new(py, &bytes).into_any()),
+            core::Decision::Forward(forward) => Some(Bound::new(py, Forward { inner: *forward })?.into_any()),
+            core::Decision::Close => None,
+        })
+    }
+
+    fn take_tcp_retries(&mut self) -> Vec<Forward> {
+        self.inner.take_tcp_retries().into_iter().map(|inner| Forward { inner }).collect()
+    }
+
+    #[getter]
+    fn tcp_retries_waiting(&self) -> usize {
+        self.inner.tcp_retries_waiting()
+    }
+
+    fn finish<'py>(
+        &mut self,
+        py: Python<'py>,
+        forward: &Bound<'py, Forward>,
+        answer: &[u8],
+    ) -> Option<Bound<'py, PyBytes>> {
+        let forward = &forward.get().inner;
+        let message = self.guarded(None, |plane| plane.finish(forward, answer));
+        message.map(|message| PyBytes::new(py, &message))
+    }
+
+    fn fail<'py>(&mut self, py: Python<'py>, forward: &Bound<'py, Forward>, ede: u16) -> Bound<'py, PyBytes> {
+        let forward = &forward.get().inner;
+        let message = self.guarded(Vec::new(), |plane| plane.fail(forward, ede));
+        PyBytes::new(py, &message)
+    }
+
+    fn upstream_spoke(&mut self, address: &str, well: bool) -> PyResult<()> {
+        self.inner.upstream_spoke(socket_address(address)?, well);
+        Ok(())
+    }
+
+    fn flush_cache(&mut self) {
+        self.inner.flush_cache();
+    }
+
+    fn counters<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let dict = PyDict::new(py);
+        for (name, value) in counters::names().into_iter().zip(self.inner.counters().values()) {
+            dict.set_item(name, value)?;
+        }
+        Ok(dict)
+    }
+
+    fn drain_hits(&mut self) -> Vec<(u32, u32)> {
+        self.inner.drain_hits()
+    }
+}
+
+#[pymethods]
+impl Forward {
+    #[getter]
+    fn query<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
+        PyBytes::new(py, &self.inner.query)
+    }
+
+    #[getter]
+    fn upstreams(&self) -> Vec<String> {
+        self.inner.upstreams.iter().map(ToString::to_string).collect()
+    }
+
+    #[getter]
+    fn for_stream(&self) -> bool {
+        self.inner.is_for_stream()
+    }
+}
+
+fn socket_address(text: &str) -> PyResult<SocketAddr> {
+    text.parse().map_err(|_| refused(format_args!("{text:?} is not an address with a port")))
+}
+
+pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_class::<Plane>()?;
+    module.add_class::<Forward>()?;
+    module.add("COUNTERS", counters::names())
+}

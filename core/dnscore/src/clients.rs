@@ -1,0 +1,168 @@
+//! Which clients are served, and which lists hold for each: prefixes, flattened into intervals once.
+//!
+//! Enters: allowed prefixes and views (prefixes with a mask of lists). Leaves: for an address, `None` (not allowed) or
+//! the mask. The most specific prefix decides; an allowed client of no view gets every list.
+
+use std::net::IpAddr;
+
+/// Mask of all lists.
+pub const EVERY_LIST: u64 = u64::MAX;
+
+/// A network in CIDR form.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Prefix {
+    first: u128,
+    last: u128,
+    length: u8,
+    v6: bool,
+}
+
+impl Prefix {
+    /// From `192.0.2.0/24`, `2001:db8::/32`, or an address alone. Host bits that are set are an error.
+    pub fn parse(text: &str) -> Result<Prefix, String> {
+        let wrong = |why: &str| format!("{text:?} is not a prefix: {why}");
+        let (address, length) = match text.split_once('/') {
+            Some((address, length)) => (address, Some(length)),
+            None => (text, None),
+        };
+        let ip: IpAddr = address.parse().map_err(|_| wrong("not an address"))?;
+        let (bits, value, v6) = match ip {
+            IpAddr::V4(v4) => (32u8, u128::from(v4.to_bits()), false),
+            IpAddr::V6(v6) => (128u8, v6.to_bits(), true),
+        };
+        let length = match length {
+            None => bits,
+            Some(text) => text.parse().ok().filter(|&n| n <= bits).ok_or_else(|| wrong("its length"))?,
+        };
+        let host = (1u128 << (bits - length).min(127)) - 1;
+        let host = if bits - length == 128 { u128::MAX } else { host };
+        if value & host != 0 {
+            return Err(wrong("bits are set beyond its length"));
+        }
+        Ok(Prefix { first: value, last: value | host, length, v6 })
+    }
+}
+
+/// The look-up.
+#[derive(Debug, Default)]
+pub struct Clients {
+    v4: Intervals<u32>,
+    v6: Intervals<u128>,
+}
+
+/// Interval `i` is `starts[i]` up to the next start; `None` where nobody is allowed.
+#[derive(Debug)]
+struct Intervals<T> {
+    starts: Vec<T>,
+    masks: Vec<Option<u64>>,
+}
+
+impl<T> Default for Intervals<T> {
+    fn default() -> Self {
+        Intervals { starts: Vec::new(), masks: Vec::new() }
+    }
+}
+
+impl<T: Copy + Ord> Intervals<T> {
+    #[inline]
+    fn of(&self, address: T) -> Option<u64> {
+        let after = self.starts.partition_point(|start| *start <= address);
+        self.masks.get(after.wrapping_sub(1)).copied().flatten()
+    }
+}
+
+impl Clients {
+    /// From what the configuration says.
+    pub fn new(allowed: &[Prefix], views: &[(Prefix, u64)]) -> Clients {
+        let flatten = |v6: bool| {
+            let of_family = |p: &&Prefix| p.v6 == v6;
+            let allowed: Vec<&Prefix> = allowed.iter().filter(of_family).collect();
+            let views: Vec<&(Prefix, u64)> = views.iter().filter(|(p, _)| p.v6 == v6).collect();
+            let mut starts: Vec<u128> = vec![0];
+            for prefix in allowed.iter().copied().chain(views.iter().map(|(p, _)| p)) {
+                starts.push(prefix.first);
+                starts.extend(prefix.last.checked_add(1).filter(|&next| v6 || next <= u128::from(u32::MAX)));
+            }
+            starts.sort_unstable();
+            starts.dedup();
+            let masks: Vec<Option<u64>> = starts
+                .iter()
+                .map(|&at| {
+                    let holds = |p: &Prefix| p.first <= at && at <= p.last;
+                    let view = views.iter().filter(|(p, _)| holds(p)).max_by_key(|(p, _)| p.length);
+                    allowed.iter().any(|p| holds(p)).then(|| view.map_or(EVERY_LIST, |(_, mask)| *mask))
+                })
+                .collect();
+            (starts, masks)
+        };
+        let (starts4, masks4) = flatten(false);
+        let (starts, masks) = flatten(true);
+        let starts4 = starts4.iter().map(|&s| u32::try_from(s).unwrap_or(u32::MAX)).collect();
+        Clients { v4: Intervals { starts: starts4, masks: masks4 }, v6: Intervals { starts, masks } }
+    }
+
+    /// The lists that hold for an IPv4 client (host order).
+    #[inline]
+    pub fn view_v4(&self, address: u32) -> Option<u64> {
+        self.v4.of(address)
+    }
+
+    /// The lists that hold for a client; `None`: it is not served.
+    #[inline]
+    pub fn view(&self, address: IpAddr) -> Option<u64> {
+        match address {
+            IpAddr::V4(v4) => self.v4.of(v4.to_bits()),
+            IpAddr::V6(v6) => self.v6.of(v6.to_bits()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn prefixes(texts: &[&str]) -> Vec<Prefix> {
+        texts.iter().map(|t| Prefix::parse(t).expect("a test's literal")).collect()
+    }
+
+    #[test]
+    fn the_most_specific_prefix_decides_and_the_edges_belong_to_it() {
+        let views: Vec<(Prefix, u64)> = prefixes(&["10.1.0.0/16", "10.1.2.0/24", "2001:db8:1::/48", "192.168.0.0/16"])
+            .into_iter()
+            .zip([1, 2, 4, 8])
+            .collect();
+        let clients = Clients::new(&prefixes(&["10.0.0.0/8", "2001:db8::/32", "255.255.255.255", "::1"]), &views);
+        for (address, expected) in [
+            ("10.0.0.0", Some(EVERY_LIST)),
+            ("9.255.255.255", None),
+            ("10.255.255.255", Some(EVERY_LIST)),
+            ("11.0.0.0", None),
+            ("10.1.0.0", Some(1)),
+            ("10.1.1.255", Some(1)),
+            ("10.1.2.0", Some(2)),
+            ("10.1.2.255", Some(2)),
+            ("10.1.3.0", Some(1)),
+            ("192.168.1.1", None),
+            ("255.255.255.255", Some(EVERY_LIST)),
+            ("2001:db8::", Some(EVERY_LIST)),
+            ("2001:db8:1::7", Some(4)),
+            ("2001:db8:2::", Some(EVERY_LIST)),
+            ("2001:db9::", None),
+            ("::1", Some(EVERY_LIST)),
+            ("::", None),
+        ] {
+            assert_eq!(clients.view(address.parse().expect("a test's literal")), expected, "{address}");
+        }
+        assert_eq!(Clients::default().view(IpAddr::from([127, 0, 0, 1])), None);
+        let all = Clients::new(&prefixes(&["0.0.0.0/0", "::/0"]), &[]);
+        assert_eq!(all.view(IpAddr::from([255, 1, 2, 3])), Some(EVERY_LIST));
+        assert_eq!(all.view("ffff::1".parse().expect("a test's literal")), Some(EVERY_LIST));
+    }
+
+    #[test]
+    fn what_is_no_prefix_is_refused() {
+        for text in ["10.0.0.0/33", "10.0.0.1/8", "::/129", "ten", "10.0.0.0/-1", "", "/8", "1.2.3.4/x"] {
+            assert!(Prefix::parse(text).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,435 @@
+//! The plane: everything that a worker does with datagrams.
+//!
+//! Enters: wakes ([`Plane::pump`]), time ([`Plane::tick`]), messages from streams ([`Plane::decide`]). Leaves: answers
+//! and queries, sent. A wake takes at most eight batches of up to 64 datagrams: each batch is received at once, goes
+//! through the stages of [`chain`] as a batch (so that the look-ups' waits for memory overlap), and is sent at once.
+
+pub mod chain;
+mod hits;
+mod relaying;
+mod settings;
+mod streams;
+
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::RawFd;
+use std::sync::Arc;
+
+use crate::cache::{Cache, Key};
+use crate::counters::{Counter, Counters};
+use crate::list::{CompiledList, Hits};
+use crate::relay::health::Upstream;
+use crate::relay::random::Random;
+use crate::relay::rate::Rate;
+use crate::relay::{Relay, hash};
+use crate::udp::{self, BATCH, LARGEST_SENT, LINK, Listener, Poll, Ready, Receiver, Sender};
+use crate::verdict::Passes;
+use crate::wire::{Name, Query};
+
+use chain::{Chain, Now, Step};
+use relaying::{Lane, Relaying};
+
+pub use hits::RowHits;
+pub use settings::Settings;
+pub use streams::{Decision, Forward};
+
+/// Batches in one wake; then the event loop breathes.
+const BATCHES_A_WAKE: usize = 8;
+/// Bytes for a query. Longer than any that makes sense (padding to 468: RFC 8467), an odd number of cache lines.
+const QUERY_ROOM: usize = 21 * 64;
+/// Bytes for an upstream's answer: more than the 1232 that were asked for, an odd number of cache lines.
+const ANSWER_ROOM: usize = 65 * 64;
+
+/// A query of a batch, on its way through the chain.
+struct Asked {
+    index: usize,
+    view: u64,
+    query: Query,
+    key: Option<Key>,
+}
+
+/// A socket that clients send to, and the answers that wait to leave by it.
+struct Door {
+    listener: Listener,
+    sender: Sender,
+    open: bool,
+}
+
+impl Door {
+    /// Sends what waits.
+    fn flush(&mut self, counters: &mut Counters) {
+        if self.sender.is_empty() {
+            return;
+        }
+        let sent = self.sender.send(self.listener.raw(), false);
+        counters.add(Counter::SendDropped, u64::from(sent.dropped));
+        counters.add(Counter::SendFailed, u64::from(sent.failed));
+    }
+
+    /// Room for one more answer.
+    #[inline]
+    fn room(&mut self, counters: &mut Counters) -> &mut [u8] {
+        if self.sender.is_full() {
+            self.flush(counters);
+        }
+        self.sender.room()
+    }
+}
+
+/// One worker's plane.
+pub struct Plane {
+    poll: Poll,
+    ready: Vec<Ready>,
+    queries: Receiver,
+    answers: Receiver,
+    asked: Vec<Asked>,
+    hits: Hits,
+    keys: Vec<Key>,
+    chain: Chain,
+    relaying: Relaying,
+    wide: Box<[u8]>,
+    clock: Now,
+    unix_offset: u64,
+    published: u64,
+    next_uid: u32,
+}
+
+impl Plane {
+    /// A plane that listens nowhere yet and knows no upstream.
+    pub fn new(settings: Settings) -> io::Result<Plane> {
+        let Settings { page, clients, cache_bytes, counters_path, rate, limits, remote_sockets, seed } = settings;
+        let mut random = seed.map_or_else(|| Random::new(udp::fill_random), Random::seeded);
+        let key = hash::Key(random.u64(), random.u64());
+        let mut plane = Plane {
+            poll: Poll::new()?,
+            ready: Vec::with_capacity(BATCH),
+            queries: Receiver::new(QUERY_ROOM),
+            answers: Receiver::new(ANSWER_ROOM),
+            asked: Vec::with_capacity(BATCH),
+            hits: Hits::new(),
+            keys: Vec::with_capacity(BATCH),
+            chain: Chain {
+                clients,
+                rate: rate.map(|(per_second, burst)| Rate::new(per_second, burst)),
+                list: None,
+                passes: Passes::none(),
+                page,
+                cache: Cache::new(cache_bytes, [random.u64(), random.u64()]),
+                counters: counters_path.map_or_else(|| Ok(Counters::new()), |path| Counters::in_file(&path))?,
+                rows: RowHits::new(),
+                key,
+            },
+            relaying: Relaying::new(Relay::new(limits, key), random, remote_sockets),
+            wide: vec![0; usize::from(u16::MAX)].into_boxed_slice(),
+            clock: Now::default(),
+            unix_offset: 0,
+            published: 0,
+            next_uid: 0,
+        };
+        plane.tick();
+        Ok(plane)
+    }
+
+    /// The descriptor to watch.
+    pub fn fd(&self) -> RawFd {
+        self.poll.raw()
+    }
+
+    /// Serves a bound UDP socket.
+    pub fn listen(&mut self, fd: RawFd) -> io::Result<()> {
+        let listener = Listener::adopt(fd)?;
+        self.poll.add(fd, self.relaying.doors.len() as u64)?;
+        self.relaying.doors.push(Door { listener, sender: Sender::new(), open: true });
+        Ok(())
+    }
+
+    /// Takes no more queries; answers still leave.
+    pub fn stop_listening(&mut self) -> io::Result<()> {
+        for door in &mut self.relaying.doors {
+            if std::mem::replace(&mut door.open, false) {
+                self.poll.remove(door.listener.raw())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// From the next query on this list holds.
+    pub fn set_list(&mut self, list: Option<Arc<CompiledList>>) {
+        self.chain.list = list;
+        self.chain.rows = RowHits::new();
+    }
+
+    /// From the next query on these pass.
+    pub fn set_passes(&mut self, passes: Passes) {
+        self.chain.passes = passes;
+    }
+
+    /// The upstreams, in order of preference. One that stays keeps its health and its sockets.
+    pub fn set_upstreams(&mut self, addresses: &[SocketAddr]) {
+        let old = std::mem::take(&mut self.relaying.upstreams);
+        for address in addresses {
+            let upstream = old.iter().find(|u| u.address == *address).cloned().unwrap_or_else(|| {
+                self.next_uid += 1;
+                Upstream::new(self.next_uid, *address)
+            });
+            self.relaying.upstreams.push(upstream);
+        }
+        let known: Vec<_> = self.relaying.upstreams.iter().map(|u| (u.uid, u.address, u.loopback)).collect();
+        self.relaying.links.set_upstreams(&known, self.relaying.remote_sockets, self.clock.us);
+        self.relaying.lanes = known.iter().map(|_| Lane::default()).collect();
+    }
+
+    /// What is known of the upstreams.
+    pub fn upstreams(&self) -> &[Upstream] {
+        &self.relaying.upstreams
+    }
+
+    /// Questions in flight, late ones included.
+    pub fn in_flight(&self) -> usize {
+        self.relaying.relay.in_flight()
+    }
+
+    /// What has been counted.
+    pub fn counters(&self) -> &Counters {
+        &self.chain.counters
+    }
+
+    /// A bug was caught at the border: count it, and drop the batch it happened in.
+    pub fn recover(&mut self) {
+        self.chain.counters.count(Counter::Panics);
+        self.asked.clear();
+        self.relaying.doors.iter_mut().for_each(|door| door.sender.clear());
+        self.relaying.lanes.iter_mut().for_each(Lane::clear);
+    }
+
+    /// (row, hits) since the last call.
+    pub fn drain_hits(&mut self) -> Vec<(u32, u32)> {
+        self.chain.rows.drain()
+    }
+
+    /// Forgets all cached answers.
+    pub fn flush_cache(&mut self) {
+        self.chain.cache.flush();
+    }
+
+    fn read_clock(&mut self) {
+        let us = udp::monotonic();
+        let unix = (us + self.unix_offset) / 1_000_000;
+        self.clock = Now { us, unix: u32::try_from(unix).unwrap_or(u32::MAX) };
+    }
+
+    /// Takes what waits.
+    pub fn pump(&mut self) {
+        self.chain.counters.count(Counter::Wakes);
+        let mut budget = BATCHES_A_WAKE;
+        let mut ready = std::mem::take(&mut self.ready);
+        while budget > 0 {
+            if self.poll.ready(&mut ready).is_err() || ready.is_empty() {
+                break;
+            }
+            // A socket whose batch was full has more: it is read again without asking epoll.
+            while budget > 0 && !ready.is_empty() {
+                self.read_clock();
+                ready.retain(|at| {
+                    if budget == 0 {
+                        return true;
+                    }
+                    budget -= 1;
+                    self.chain.counters.count(Counter::Batches);
+                    if at.token & LINK != 0 { self.hear(at.token) } else { self.serve(at.token as usize) }
+                });
+                self.relaying.flush(&mut self.chain, &self.poll, self.clock);
+            }
+            if ready.is_empty() {
+                break;
+            }
+        }
+        ready.clear();
+        self.ready = ready;
+        self.publish(false);
+    }
+
+    /// A batch from clients. True if there may be more.
+    fn serve(&mut self, number: usize) -> bool {
+        let Some(door) = self.relaying.doors.get(number) else { return false };
+        let (fd, wildcard, local) = (door.listener.raw(), door.listener.is_wildcard(), door.listener.address());
+        let Ok(count) = self.queries.receive(fd, wildcard) else { return false };
+        self.chain
+            .counters
+            .add(if local.is_ipv4() { Counter::QueriesUdp4 } else { Counter::QueriesUdp6 }, count as u64);
+        for index in 0..count {
+            self.admit(number, index, local);
+        }
+        self.judge(number);
+        self.consult(number);
+        let mut asked = std::mem::take(&mut self.asked);
+        for Asked { index, query, key, .. } in asked.drain(..) {
+            let (packet, source) = (self.queries.datagram(index), self.queries.source(index));
+            let peer =
+                crate::relay::slot::Peer { source: *source, local: self.queries.local(index), listener: number as u16 };
+            self.relaying.relay_query(&mut self.chain, &self.poll, packet, &query, key, peer, self.clock);
+        }
+        self.asked = asked;
+        if let Some(door) = self.relaying.doors.get_mut(number) {
+            door.flush(&mut self.chain.counters);
+        }
+        count == BATCH
+    }
+
+    /// Stages 1 to 3 for one datagram.
+    #[inline]
+    fn admit(&mut self, number: usize, index: usize, listening: SocketAddr) {
+        let Plane { queries, chain, relaying, asked, clock, .. } = self;
+        let (packet, source) = (queries.datagram(index), queries.source(index));
+        let port = source.port();
+        let ip = source.ip();
+        // Port 0 cannot be answered; our own address asking would be a circle.
+        if port == 0 || (port == listening.port() && (ip == listening.ip() || is_itself(queries.local(index), ip))) {
+            chain.counters.count(Counter::DroppedSource);
+            return;
+        }
+        if relaying.links.is_ours(port, || SocketAddr::from(source)) {
+            chain.counters.count(Counter::Loops);
+            return;
+        }
+        let Some(view) = chain.allowed(ip) else { return };
+        let door = &mut relaying.doors[number];
+        let out = door.room(&mut chain.counters);
+        let answer = match chain.parsed(packet, out) {
+            Step::Answer(length) => length,
+            Step::Drop => return,
+            Step::Next(query) => match chain.in_bounds(packet, &query, ip, *clock, out) {
+                Step::Answer(length) => length,
+                Step::Drop => return,
+                Step::Next(()) => {
+                    asked.push(Asked { index, view, query, key: None });
+                    return;
+                }
+            },
+        };
+        chain.counters.answer(&out[..answer]);
+        door.sender.push(answer, Some(source), queries.local(index));
+    }
+
+    /// Stage 4 for the batch: one look-up for all names.
+    fn judge(&mut self, number: usize) {
+        let Plane { queries, chain, relaying, asked, hits, clock, .. } = self;
+        let Some(list) = chain.list.clone() else { return };
+        let mut names: [&[u8]; BATCH] = [&[]; BATCH];
+        for (name, asked) in names.iter_mut().zip(asked.iter()) {
+            *name = asked.query.qname.wire();
+        }
+        list.look_up(&names[..asked.len()], hits);
+        let mut at = 0;
+        asked.retain(|asked| {
+            let met = hits.of(at);
+            at += 1;
+            let Some(stop) = chain.judged(&asked.query, met, asked.view, *clock) else { return true };
+            let packet = queries.datagram(asked.index);
+            let door = &mut relaying.doors[number];
+            let out = door.room(&mut chain.counters);
+            let length = chain.blocked(packet, &asked.query, &stop, *clock, asked.query.udp_limit(), out);
+            chain.counters.answer(&out[..length]);
+            door.sender.push(length, Some(queries.source(asked.index)), queries.local(asked.index));
+            false
+        });
+    }
+
+    /// ANY and stage 5 for what is left of the batch; what the cache will read is fetched for all at once.
+    fn consult(&mut self, number: usize) {
+        let Plane { queries, chain, relaying, asked, keys, clock, .. } = self;
+        keys.clear();
+        for asked in asked.iter_mut() {
+            asked.key = chain.cache.key(&asked.query, 0);
+            keys.extend(asked.key);
+        }
+        chain.cache.touch(keys);
+        asked.retain(|asked| {
+            let (packet, query) = (queries.datagram(asked.index), &asked.query);
+            let door = &mut relaying.doors[number];
+            let out = door.room(&mut chain.counters);
+            let step = match chain.any(packet, query, out) {
+                Step::Next(()) => chain.cached(packet, query, asked.key.as_ref(), *clock, query.udp_limit(), out),
+                step => step,
+            };
+            let Step::Answer(length) = step else { return true };
+            chain.counters.answer(&out[..length]);
+            door.sender.push(length, Some(queries.source(asked.index)), queries.local(asked.index));
+            false
+        });
+    }
+
+    /// A batch from an upstream. True if there may be more.
+    fn hear(&mut self, token: u64) -> bool {
+        let Some((picked, upstream)) = self.relaying.links.of_token(token) else { return false };
+        let count = match self.answers.receive(picked.fd, false) {
+            Ok(count) => count,
+            Err(error) => {
+                self.relaying.trouble(&mut self.chain, &self.poll, picked, upstream, &error, self.clock);
+                return false;
+            }
+        };
+        for index in 0..count {
+            if self.answers.truncated(index) {
+                self.chain.counters.count(Counter::UpstreamMismatches);
+                continue;
+            }
+            self.relaying.heard(&mut self.chain, &self.poll, picked, self.answers.datagram(index), self.clock);
+        }
+        count == BATCH
+    }
+
+    /// Heartbeat, time-outs, retirement of sockets.
+    pub fn tick(&mut self) {
+        self.unix_offset = (u64::from(udp::unix_time()) * 1_000_000).saturating_sub(udp::monotonic());
+        self.read_clock();
+        self.relaying.tick(&mut self.chain, &self.poll, self.clock);
+        self.publish(true);
+    }
+
+    /// Shows the counters, ten times a second at most unless it is a tick.
+    fn publish(&mut self, tick: bool) {
+        if !tick && self.clock.us < self.published + 100_000 {
+            return;
+        }
+        self.published = self.clock.us;
+        let counters = &mut self.chain.counters;
+        if tick {
+            counters.set(Counter::Heartbeat, self.clock.ms());
+        }
+        counters.set(Counter::InFlightNow, self.relaying.relay.in_flight() as u64);
+        counters.set(Counter::SocketsNow, self.relaying.links.open_now() as u64);
+        counters.set(Counter::SocketsReopened, self.relaying.links.reopened);
+        counters.set(Counter::CacheEntriesNow, self.chain.cache.entries() as u64);
+        counters.publish();
+    }
+}
+
+/// The datagram came from the very address it was sent to.
+fn is_itself(local: udp::Local, ip: std::net::IpAddr) -> bool {
+    match (local, ip) {
+        (udp::Local::V4(ours), std::net::IpAddr::V4(theirs)) => ours == theirs.octets(),
+        (udp::Local::V6(ours, _), std::net::IpAddr::V6(theirs)) => ours == theirs.octets(),
+        _ => false,
+    }
+}
+
+/// Passes from names as they stand in the overrides: (name, kind of match, until).
+pub fn passes<'a>(
+    names: impl IntoIterator<Item = (&'a str, &'a str, u32)>,
+    bypass_all: bool,
+    bypass_lists: u64,
+) -> Result<Passes, String> {
+    use crate::list::Matching;
+    let mut parsed = Vec::new();
+    for (text, matching, until) in names {
+        let name = Name::from_text(text).ok_or_else(|| format!("{text:?} is not a name"))?;
+        let kinds = [Matching::Below, Matching::Exact, Matching::Subtree];
+        let matching = kinds.into_iter().find(|kind| kind.as_str() == matching);
+        let matching = matching.ok_or_else(|| format!("{text}: a pass is exact, subtree or below"))?;
+        parsed.push((Name::from_text(&text.to_ascii_lowercase()).unwrap_or(name), matching, until));
+    }
+    Ok(Passes::new(parsed, bypass_all, bypass_lists))
+}
+
+const _: () = assert!(LARGEST_SENT >= 512 && QUERY_ROOM >= LARGEST_SENT);

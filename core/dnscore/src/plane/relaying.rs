@@ -1,0 +1,497 @@
+//! The upstream side of a plane: carries out what the relay decides, and tells it what became of it.
+
+use std::collections::VecDeque;
+use std::io;
+
+use crate::answer;
+use crate::cache::Key;
+use crate::counters::Counter;
+use crate::relay::health::{Fault, Upstream, choose};
+use crate::relay::random::Random;
+use crate::relay::rate::client_hash;
+use crate::relay::slot::{Peer, Phase, Waiter};
+use crate::relay::{Admission, Cap, Due, Reception, Relay};
+use crate::udp::{LARGEST_SENT, Links, Local, Picked, Poll, Sender, Sent};
+use crate::wire::{Checked, Expected, HEADER, Query, check_answer, rcode};
+
+use super::Door;
+use super::chain::{Chain, Now};
+use super::streams::Forward;
+
+/// Questions that wait to be asked over TCP, at most; more would be an attack on Python's time.
+const MAX_OVER_TCP: usize = 1024;
+
+/// What waits to be sent to one upstream: a batch leaves by one socket, picked for it.
+#[derive(Default)]
+pub(super) struct Lane {
+    sender: Sender,
+    picked: Option<Picked>,
+}
+
+impl Lane {
+    pub fn clear(&mut self) {
+        self.sender.clear();
+        self.picked = None;
+    }
+}
+
+/// Everything between a miss and its answer.
+pub(super) struct Relaying {
+    pub relay: Relay,
+    pub links: Links,
+    pub upstreams: Vec<Upstream>,
+    pub lanes: Vec<Lane>,
+    pub doors: Vec<Door>,
+    pub over_tcp: VecDeque<Forward>,
+    pub remote_sockets: usize,
+    pub random: Random,
+    due: Vec<Due>,
+    slots: Vec<u32>,
+}
+
+impl Relaying {
+    pub fn new(relay: Relay, random: Random, remote_sockets: usize) -> Relaying {
+        Relaying {
+            relay,
+            links: Links::new(),
+            upstreams: Vec::new(),
+            lanes: Vec::new(),
+            doors: Vec::new(),
+            over_tcp: VecDeque::new(),
+            remote_sockets,
+            random,
+            due: Vec::new(),
+            slots: Vec::new(),
+        }
+    }
+
+    /// No upstream is up.
+    #[inline]
+    pub fn all_down(&self) -> bool {
+        !self.upstreams.iter().any(Upstream::is_usable)
+    }
+
+    /// Stage 6: a query that nobody here can answer.
+    #[allow(clippy::too_many_arguments)] // a stage takes what the stages before it found
+    #[inline]
+    pub fn relay_query(
+        &mut self,
+        chain: &mut Chain,
+        poll: &Poll,
+        packet: &[u8],
+        query: &Query,
+        key: Option<Key>,
+        peer: Peer,
+        now: Now,
+    ) {
+        let mut answered = false;
+        if self.all_down()
+            && let Some(key) = &key
+            && let Some(door) = self.doors.get_mut(usize::from(peer.listener))
+        {
+            let out = door.room(&mut chain.counters);
+            if let Some(length) = chain.stale(packet, query, key, now, query.udp_limit(), out) {
+                chain.counters.answer(&out[..length]);
+                door.sender.push(length, Some(&peer.source), peer.local);
+                if !self.upstreams.iter_mut().any(|u| u.wants_probe(now.us)) {
+                    return;
+                }
+                // The client has its answer; the question goes on as a probe.
+                answered = true;
+            }
+        }
+        let waiter = Waiter::new(packet, query, peer, client_hash(chain.key, peer.source.ip()));
+        let cap = match self.relay.admit(query, waiter, now.us) {
+            Admission::Ask(slot) => {
+                if answered {
+                    self.relay.take_waiting(slot);
+                }
+                self.ask(chain, poll, slot, now);
+                return;
+            }
+            Admission::Joined => return chain.counters.count(Counter::Joined),
+            Admission::Repeated => return chain.counters.count(Counter::Repeated),
+            Admission::Over(cap) => cap,
+        };
+        chain.counters.count(match cap {
+            Cap::Worker => Counter::CapWorker,
+            Cap::Client => Counter::CapClient,
+            Cap::Zone => Counter::CapZone,
+            Cap::Waiters => Counter::CapWaiters,
+        });
+        if let Some(door) = self.doors.get_mut(usize::from(peer.listener)).filter(|_| !answered) {
+            let out = door.room(&mut chain.counters);
+            let length = answer::error(packet, query.echo(), rcode::SERVFAIL, None, out);
+            chain.counters.answer(&out[..length]);
+            door.sender.push(length, Some(&peer.source), peer.local);
+        }
+    }
+
+    /// Puts the question of a slot to the best upstream that has not been asked, and to one that is due for a probe.
+    fn ask(&mut self, chain: &mut Chain, poll: &Poll, slot: u32, now: Now) {
+        let Relaying { upstreams, relay, .. } = self;
+        let Some(best) = choose(upstreams, |uid| relay.was_asked(slot, uid)) else {
+            chain.counters.count(Counter::NoUpstream);
+            self.give_up(chain, slot, now);
+            return;
+        };
+        chain.counters.count(Counter::Relayed);
+        self.put_to(chain, poll, slot, best, now);
+        for other in 0..self.upstreams.len() {
+            if other != best && self.upstreams[other].take_probe(now.us) {
+                chain.counters.count(Counter::Probes);
+                self.put_to(chain, poll, slot, other, now);
+            }
+        }
+        if !self.upstreams[best].is_usable() {
+            self.upstreams[best].take_probe(now.us);
+        }
+    }
+
+    /// Writes the question for one upstream; it leaves with the batch.
+    #[inline]
+    fn put_to(&mut self, chain: &mut Chain, poll: &Poll, slot: u32, number: usize, now: Now) {
+        if self.relay.slot(slot).is_asked_out() {
+            return;
+        }
+        if self.lanes[number].sender.is_full() {
+            self.send(chain, poll, number, now);
+        }
+        let Relaying { relay, links, upstreams, lanes, random, .. } = self;
+        let (lane, upstream) = (&mut lanes[number], &mut upstreams[number]);
+        let picked = match lane.picked {
+            Some(picked) => picked,
+            None => match links.pick(upstream.uid, poll, random, now.us) {
+                Ok(picked) => *lane.picked.insert(picked),
+                Err(_) => {
+                    if upstream.failed(Fault::Unreachable, now.us) {
+                        chain.counters.count(Counter::UpstreamDown);
+                    }
+                    return;
+                }
+            },
+        };
+        let id = relay.draw_id(picked.serial, random);
+        let out = lane.sender.room();
+        let held = relay.slot(slot);
+        let end = usize::from(held.query.question_end);
+        let length = if held.question().is_empty() {
+            let case = (!upstream.loopback).then(|| random.u64());
+            let length = answer::upstream_query(&held.query, id, case, out);
+            relay.slot_mut(slot).keep_question(&out[HEADER..end]);
+            length
+        } else {
+            // The same letters again: an answer to any of the questions asked will do.
+            let length = answer::upstream_query(&held.query, id, None, out);
+            out[HEADER..end].copy_from_slice(held.question());
+            length
+        };
+        relay.asked(slot, upstream.uid, picked.serial, id, now.us);
+        lane.sender.push(length, None, Local::Bound);
+    }
+
+    /// Sends what waits for one upstream.
+    fn send(&mut self, chain: &mut Chain, poll: &Poll, number: usize, now: Now) {
+        let lane = &mut self.lanes[number];
+        let Some(picked) = lane.picked.take() else { return lane.sender.clear() };
+        if lane.sender.is_empty() {
+            return;
+        }
+        let Sent { dropped, failed, refused, broken, .. } = lane.sender.send(picked.fd, true);
+        if dropped | failed == 0 && !refused && !broken {
+            return;
+        }
+        // What was not sent is asked again when its time is over, like what was lost on the way.
+        chain.counters.add(Counter::SendDropped, u64::from(dropped));
+        chain.counters.add(Counter::SendFailed, u64::from(failed));
+        let uid = self.upstreams[number].uid;
+        if broken {
+            self.links.close(picked.index);
+            self.links.reopened += 1;
+            self.fault(chain, poll, uid, Fault::Unreachable, now);
+        } else if refused {
+            self.fault(chain, poll, uid, Fault::NotListening, now);
+        }
+    }
+
+    /// Sends everything that waits, to upstreams and to clients.
+    pub fn flush(&mut self, chain: &mut Chain, poll: &Poll, now: Now) {
+        // A fault found while sending puts questions into other lanes; each upstream goes down once at most.
+        for _ in 0..=self.lanes.len() {
+            for number in 0..self.lanes.len() {
+                self.send(chain, poll, number, now);
+            }
+            if self.lanes.iter().all(|lane| lane.sender.is_empty()) {
+                break;
+            }
+        }
+        self.lanes.iter_mut().for_each(Lane::clear);
+        for door in &mut self.doors {
+            door.flush(&mut chain.counters);
+        }
+    }
+
+    /// A fault of an upstream. Where it goes down by it, what waits for it is put to the next one at once.
+    fn fault(&mut self, chain: &mut Chain, poll: &Poll, uid: u32, fault: Fault, now: Now) {
+        let Some(upstream) = self.upstreams.iter_mut().find(|u| u.uid == uid) else { return };
+        if !upstream.failed(fault, now.us) {
+            return;
+        }
+        chain.counters.count(Counter::UpstreamDown);
+        let mut slots = std::mem::take(&mut self.slots);
+        self.relay.waiting_on(|ask| ask.upstream == uid, &mut slots);
+        for slot in slots.drain(..) {
+            self.relay.slot_mut(slot).fault_ede = fault.ede();
+            if self.upstreams.iter().any(Upstream::is_usable) {
+                self.ask_next(chain, poll, slot, now);
+            }
+        }
+        self.slots = slots;
+    }
+
+    fn ask_next(&mut self, chain: &mut Chain, poll: &Poll, slot: u32, now: Now) {
+        chain.counters.count(Counter::Retried);
+        self.ask(chain, poll, slot, now);
+        if self.relay.slot(slot).phase == Phase::Asking {
+            self.relay.reschedule(slot, now.us + self.relay.limits().upstream_timeout);
+        }
+    }
+
+    /// Receiving failed: an ICMP error to something sent before, or a broken socket.
+    pub fn trouble(&mut self, chain: &mut Chain, poll: &Poll, picked: Picked, uid: u32, error: &io::Error, now: Now) {
+        match error.kind() {
+            io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted => {}
+            io::ErrorKind::ConnectionRefused => self.fault(chain, poll, uid, Fault::NotListening, now),
+            _ => {
+                self.links.close(picked.index);
+                self.links.reopened += 1;
+                self.fault(chain, poll, uid, Fault::Unreachable, now);
+            }
+        }
+    }
+
+    /// A datagram from an upstream, or from somebody who would like to be one.
+    #[inline]
+    pub fn heard(&mut self, chain: &mut Chain, poll: &Poll, picked: Picked, datagram: &[u8], now: Now) {
+        match self.relay.receive(picked.serial, datagram, now.us) {
+            Reception::Answer { slot, upstream, rtt, checked } => {
+                self.links.well(picked.index);
+                self.answered(chain, poll, slot, upstream, rtt, datagram, &checked, now);
+            }
+            Reception::Stray => {
+                chain.counters.count(Counter::UpstreamStrays);
+                if self.links.stray(picked.index) {
+                    // Somebody has found the port: what is in flight on it goes over TCP, the port is given up.
+                    self.links.close(picked.index);
+                    let mut slots = std::mem::take(&mut self.slots);
+                    self.relay.waiting_on(|ask| ask.serial() == picked.serial, &mut slots);
+                    for slot in slots.drain(..) {
+                        self.relay.leave_datagrams(slot);
+                        self.queue_for_tcp(chain, slot);
+                    }
+                    self.slots = slots;
+                }
+            }
+            Reception::Mismatch { upstream, over_tcp } => {
+                chain.counters.count(Counter::UpstreamMismatches);
+                if let Some(u) = self.upstreams.iter_mut().find(|u| u.uid == upstream) {
+                    u.mismatches += 1;
+                }
+                if let Some(slot) = over_tcp {
+                    self.queue_for_tcp(chain, slot);
+                    self.fault(chain, poll, upstream, Fault::Lying, now);
+                }
+            }
+        }
+    }
+
+    fn queue_for_tcp(&mut self, chain: &mut Chain, slot: u32) {
+        if self.over_tcp.len() < MAX_OVER_TCP {
+            chain.counters.count(Counter::OverTcp);
+            let upstreams = self.addresses();
+            let forward = Forward::for_slot(slot, self.relay.slot(slot), &mut self.random, upstreams);
+            self.over_tcp.push_back(forward);
+        }
+    }
+
+    /// The upstreams, those that are up first.
+    pub fn addresses(&self) -> Vec<std::net::SocketAddr> {
+        let (up, down): (Vec<&Upstream>, Vec<&Upstream>) = self.upstreams.iter().partition(|u| u.is_usable());
+        up.into_iter().chain(down).map(|u| u.address).collect()
+    }
+
+    /// The answer to a slot's question.
+    #[allow(clippy::too_many_arguments)] // what there is to know about an answer
+    fn answered(
+        &mut self,
+        chain: &mut Chain,
+        poll: &Poll,
+        slot: u32,
+        uid: u32,
+        rtt: u64,
+        datagram: &[u8],
+        checked: &Checked,
+        now: Now,
+    ) {
+        let counters = &mut chain.counters;
+        counters.count(Counter::UpstreamAnswers);
+        counters.rtt(rtt);
+        if checked.truncated() {
+            counters.count(Counter::UpstreamTruncated);
+        }
+        let unwilling = matches!(checked.rcode, rcode::REFUSED | rcode::NOTIMP);
+        if unwilling {
+            counters.count(Counter::UpstreamRefused);
+        } else if let Some(upstream) = self.upstreams.iter_mut().find(|u| u.uid == uid) {
+            upstream.answered(rtt, self.relay.limits().upstream_timeout);
+        }
+        let held = self.relay.slot_mut(slot);
+        if held.phase == Phase::Late {
+            counters.count(Counter::UpstreamLate);
+        }
+        if unwilling || checked.rcode == rcode::SERVFAIL {
+            if !unwilling {
+                counters.count(Counter::UpstreamServfail);
+            }
+            // Another upstream may know better. What this one said is kept for when none does.
+            let first = held.fallback.is_none() && held.phase == Phase::Asking;
+            if first {
+                held.fallback = Some(datagram.into());
+                held.fault_ede = Fault::Refusing.ede();
+            }
+            if unwilling {
+                self.fault(chain, poll, uid, Fault::Refusing, now);
+            }
+            let relay = &self.relay;
+            if first && self.upstreams.iter().any(|u| u.is_usable() && !relay.was_asked(slot, u.uid)) {
+                self.ask_next(chain, poll, slot, now);
+                return;
+            }
+            // Another upstream has been asked besides, and may yet answer.
+            if self.relay.slot(slot).phase == Phase::Asking && self.is_awaited(slot, uid) {
+                return;
+            }
+        }
+        self.settle(chain, slot, datagram, checked, now);
+    }
+
+    /// An upstream other than `uid` was asked later and is up: its answer may still come.
+    fn is_awaited(&self, slot: u32, uid: u32) -> bool {
+        let asks = self.relay.slot(slot).asks();
+        asks.last().is_some_and(|last| {
+            last.upstream != uid && self.upstreams.iter().any(|u| u.uid == last.upstream && u.is_usable())
+        })
+    }
+
+    /// Answers all who wait, keeps the answer, frees the slot.
+    pub fn settle(&mut self, chain: &mut Chain, slot: u32, message: &[u8], checked: &Checked, now: Now) {
+        let Relaying { relay, doors, .. } = self;
+        let mut query = relay.slot(slot).query;
+        if let Some(key) = chain.cache.key(&query, 0) {
+            chain.cache.put(&key, &query, message, checked, now.ms());
+        }
+        while let Some(waiter) = relay.take_waiting(slot) {
+            let Some(door) = doors.get_mut(usize::from(waiter.peer.listener)) else { continue };
+            as_asked_by(&mut query, waiter);
+            let out = door.room(&mut chain.counters);
+            let length = answer::client_answer(
+                waiter.head(),
+                &query,
+                message,
+                checked,
+                query.udp_limit().min(LARGEST_SENT),
+                out,
+            );
+            chain.counters.answer(&out[..length]);
+            door.sender.push(length, Some(&waiter.peer.source), waiter.peer.local);
+        }
+        relay.release(slot);
+    }
+
+    /// Nobody answered in time: stale answers, else SERVFAIL, for all who wait. The slot stays for a late answer.
+    pub fn give_up(&mut self, chain: &mut Chain, slot: u32, now: Now) {
+        let Relaying { relay, doors, .. } = self;
+        chain.counters.count(Counter::GaveUp);
+        let held = relay.slot(slot);
+        let (mut query, ede) = (held.query, held.fault_ede);
+        let key = chain.cache.key(&query, 0);
+        while let Some(waiter) = relay.take_waiting(slot) {
+            let Some(door) = doors.get_mut(usize::from(waiter.peer.listener)) else { continue };
+            as_asked_by(&mut query, waiter);
+            let out = door.room(&mut chain.counters);
+            let length = chain.failed(waiter.head(), &query, key.as_ref(), ede, now, query.udp_limit(), out);
+            chain.counters.answer(&out[..length]);
+            door.sender.push(length, Some(&waiter.peer.source), waiter.peer.local);
+        }
+        if let Some(key) = &key {
+            chain.cache.fail(key, &query, ede, now.ms());
+        }
+        relay.give_up(slot);
+    }
+
+    /// What time has brought.
+    pub fn tick(&mut self, chain: &mut Chain, poll: &Poll, now: Now) {
+        let mut due = std::mem::take(&mut self.due);
+        self.relay.due(now.us, &mut due);
+        for event in due.drain(..) {
+            match event {
+                Due::Retry(slot) => self.overdue(chain, poll, slot, now),
+                Due::GiveUp(slot) => {
+                    self.note_silence(chain, slot, now);
+                    if !self.fall_back(chain, slot, now) {
+                        self.give_up(chain, slot, now);
+                    }
+                }
+            }
+        }
+        self.due = due;
+        self.flush(chain, poll, now);
+        self.links.tick(now.us);
+    }
+
+    /// The upstream asked last has not answered in its time.
+    fn overdue(&mut self, chain: &mut Chain, poll: &Poll, slot: u32, now: Now) {
+        self.note_silence(chain, slot, now);
+        if !self.fall_back(chain, slot, now) {
+            self.ask_next(chain, poll, slot, now);
+        }
+    }
+
+    /// Counts the silence of the upstream that the slot was last put to.
+    fn note_silence(&mut self, chain: &mut Chain, slot: u32, now: Now) {
+        let timeout = self.relay.limits().upstream_timeout;
+        let held = self.relay.slot(slot);
+        let Some(last) = held.asks().last().filter(|ask| ask.at + timeout <= now.us && held.phase == Phase::Asking)
+        else {
+            return;
+        };
+        chain.counters.count(Counter::UpstreamTimeouts);
+        let uid = last.upstream;
+        if let Some(upstream) = self.upstreams.iter_mut().find(|u| u.uid == uid)
+            && upstream.failed(Fault::Silent, now.us)
+        {
+            chain.counters.count(Counter::UpstreamDown);
+        }
+    }
+
+    /// Settles with what an unwilling upstream said, if one said something.
+    fn fall_back(&mut self, chain: &mut Chain, slot: u32, now: Now) -> bool {
+        let held = self.relay.slot_mut(slot);
+        let Some(message) = held.fallback.take() else { return false };
+        let id = u16::from_be_bytes([message[0], message[1]]);
+        let Ok(checked) = check_answer(&message, &Expected { id, question: held.question() }) else { return false };
+        self.settle(chain, slot, &message, &checked, now);
+        true
+    }
+}
+
+/// The slot's question as this client asked it.
+#[inline]
+fn as_asked_by(query: &mut Query, waiter: &Waiter) {
+    let head = waiter.head();
+    if let [id0, id1, flags0, flags1, ..] = *head {
+        query.id = u16::from_be_bytes([id0, id1]);
+        query.flags = u16::from_be_bytes([flags0, flags1]);
+    }
+    query.edns = waiter.edns;
+}

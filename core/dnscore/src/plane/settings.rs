@@ -1,0 +1,50 @@
+//! What a plane is made from.
+
+use std::path::PathBuf;
+
+use crate::answer::StopPage;
+use crate::clients::Clients;
+use crate::relay::Limits;
+
+/// The settings of one worker's plane.
+#[derive(Debug)]
+pub struct Settings {
+    /// Where blocked clients are sent.
+    pub page: StopPage,
+    /// Who is served, and which lists hold for whom.
+    pub clients: Clients,
+    /// This worker's share of the cache.
+    pub cache_bytes: usize,
+    /// Where the counters are shown; none: nowhere.
+    pub counters_path: Option<PathBuf>,
+    /// Queries a second and burst of each client; none: no limit.
+    pub rate: Option<(f64, f64)>,
+    /// Times and caps of the relay.
+    pub limits: Limits,
+    /// Sockets towards each upstream that is not on loopback.
+    pub remote_sockets: usize,
+    /// For tests: where the random numbers begin.
+    pub seed: Option<u64>,
+}
+
+impl Settings {
+    /// The defaults for these clients.
+    pub fn new(clients: Clients) -> Settings {
+        Settings {
+            page: StopPage::default(),
+            clients,
+            cache_bytes: 32 << 20,
+            counters_path: None,
+            rate: None,
+            limits: Limits {
+                patience: 4_000_000,
+                upstream_timeout: 1_000_000,
+                in_flight: 16_384,
+                per_client: 1_024,
+                per_zone: 2_048,
+            },
+            remote_sockets: 256,
+            seed: None,
+        }
+    }
+}

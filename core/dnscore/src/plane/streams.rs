@@ -1,0 +1,198 @@
+//! The same decision for messages that came over a stream, and questions that are to be asked over TCP.
+//!
+//! Python owns the connections; here is decided. A message gives an answer, or a [`Forward`]: the query to send, with
+//! all that is needed to check the answer and to write the client's.
+
+use std::net::{IpAddr, SocketAddr};
+
+use crate::answer;
+use crate::cache::Key;
+use crate::counters::Counter;
+use crate::relay::random::Random;
+use crate::relay::slot::{Phase, Slot};
+use crate::wire::{Expected, HEADER, Query, check_answer};
+
+use super::Plane;
+use super::chain::Step;
+
+/// What becomes of a message from a stream.
+#[derive(Debug)]
+pub enum Decision {
+    /// Send this.
+    Answer(Vec<u8>),
+    /// Ask upstream.
+    Forward(Box<Forward>),
+    /// Close the connection: no answer is due.
+    Close,
+}
+
+/// A question to be asked over TCP.
+#[derive(Debug)]
+pub struct Forward {
+    /// The message to send.
+    pub query: Vec<u8>,
+    /// Whom to ask, best first.
+    pub upstreams: Vec<SocketAddr>,
+    id: u16,
+    asked: Query,
+    origin: Origin,
+}
+
+#[derive(Debug)]
+enum Origin {
+    /// A client's stream: its header and question as they came.
+    Stream { head: Vec<u8>, key: Option<Key> },
+    /// A slot whose datagrams nobody could trust.
+    Slot { slot: u32, generation: u32 },
+}
+
+impl Forward {
+    /// A client on a stream waits for it.
+    pub fn is_for_stream(&self) -> bool {
+        matches!(self.origin, Origin::Stream { .. })
+    }
+
+    pub(super) fn for_slot(number: u32, slot: &Slot, random: &mut Random, upstreams: Vec<SocketAddr>) -> Forward {
+        let origin = Origin::Slot { slot: number, generation: slot.generation };
+        Forward::new(slot.query, origin, random, upstreams)
+    }
+
+    fn new(asked: Query, origin: Origin, random: &mut Random, upstreams: Vec<SocketAddr>) -> Forward {
+        let id = random.u16();
+        let mut query = vec![0; 512];
+        let length = answer::upstream_query(&asked, id, None, &mut query);
+        query.truncate(length);
+        Forward { query, upstreams, id, asked, origin }
+    }
+
+    fn expected(&self) -> Expected<'_> {
+        let end = usize::from(self.asked.question_end).min(self.query.len());
+        Expected { id: self.id, question: &self.query[HEADER.min(end)..end] }
+    }
+}
+
+impl Plane {
+    /// Takes a message from a client's stream through the chain.
+    pub fn decide(&mut self, packet: &[u8], client: SocketAddr) -> Decision {
+        self.read_clock();
+        self.chain.counters.count(Counter::QueriesStream);
+        match self.decided(packet, client.ip().to_canonical()) {
+            Step::Answer(length) => {
+                let message = &self.wide[..length];
+                self.chain.counters.answer(message);
+                Decision::Answer(message.to_vec())
+            }
+            Step::Drop => Decision::Close,
+            Step::Next((query, key)) => {
+                self.chain.counters.count(Counter::StreamsForwarded);
+                let head = packet.get(..usize::from(query.question_end)).unwrap_or_default().to_vec();
+                let upstreams = self.relaying.addresses();
+                let origin = Origin::Stream { head, key };
+                Decision::Forward(Box::new(Forward::new(query, origin, &mut self.relaying.random, upstreams)))
+            }
+        }
+    }
+
+    fn decided(&mut self, packet: &[u8], client: IpAddr) -> Step<(Query, Option<Key>)> {
+        let Plane { chain, hits, wide: out, clock, .. } = self;
+        let now = *clock;
+        let limit = out.len();
+        let Some(view) = chain.allowed(client) else { return Step::Drop };
+        let query = match chain.parsed(packet, out) {
+            Step::Next(query) => query,
+            Step::Answer(length) => return Step::Answer(length),
+            Step::Drop => return Step::Drop,
+        };
+        if let Some(list) = chain.list.clone() {
+            list.look_up(&[query.qname.wire()], hits);
+            if let Some(stop) = chain.judged(&query, hits.of(0), view, now) {
+                return Step::Answer(chain.blocked(packet, &query, &stop, now, limit, out));
+            }
+        }
+        if let Step::Answer(length) = chain.any(packet, &query, out) {
+            return Step::Answer(length);
+        }
+        let key = chain.cache.key(&query, 0);
+        match chain.cached(packet, &query, key.as_ref(), now, limit, out) {
+            Step::Answer(length) => Step::Answer(length),
+            _ => Step::Next((query, key)),
+        }
+    }
+
+    /// An upstream's answer over TCP: checked, kept, and written for whoever waits. `None` where it is no answer to the
+    /// question, or where the clients were answered by datagram.
+    pub fn finish(&mut self, forward: &Forward, message: &[u8]) -> Option<Vec<u8>> {
+        self.read_clock();
+        let Plane { chain, relaying, wide, clock, .. } = self;
+        let checked = check_answer(message, &forward.expected()).ok();
+        let Some(checked) = checked.filter(|checked| !checked.truncated()) else {
+            chain.counters.count(Counter::UpstreamMismatches);
+            return None;
+        };
+        chain.counters.count(Counter::UpstreamAnswers);
+        match &forward.origin {
+            Origin::Stream { head, key } => {
+                if let Some(key) = key {
+                    chain.cache.put(key, &forward.asked, message, &checked, clock.ms());
+                }
+                let length = answer::client_answer(head, &forward.asked, message, &checked, wide.len(), wide);
+                chain.counters.answer(&wide[..length]);
+                Some(wide[..length].to_vec())
+            }
+            Origin::Slot { slot, generation } => {
+                if relaying.relay.living(*slot, *generation).is_some() {
+                    relaying.settle(chain, *slot, message, &checked, *clock);
+                    relaying.flush(chain, &self.poll, *clock);
+                }
+                None
+            }
+        }
+    }
+
+    /// No upstream answered over TCP: a stale answer, else SERVFAIL with that extended error.
+    pub fn fail(&mut self, forward: &Forward, ede: u16) -> Vec<u8> {
+        self.read_clock();
+        let Plane { chain, relaying, wide, clock, .. } = self;
+        match &forward.origin {
+            Origin::Stream { head, key } => {
+                let limit = wide.len();
+                let length = chain.failed(head, &forward.asked, key.as_ref(), ede, *clock, limit, wide);
+                if let Some(key) = key {
+                    chain.cache.fail(key, &forward.asked, ede, clock.ms());
+                }
+                chain.counters.answer(&wide[..length]);
+                wide[..length].to_vec()
+            }
+            Origin::Slot { slot, generation } => {
+                if relaying.relay.living(*slot, *generation).is_some_and(|held| held.phase != Phase::Late) {
+                    relaying.relay.slot_mut(*slot).fault_ede = ede;
+                    relaying.give_up(chain, *slot, *clock);
+                    relaying.flush(chain, &self.poll, *clock);
+                }
+                Vec::new()
+            }
+        }
+    }
+
+    /// Questions that wait to be asked over TCP.
+    pub fn take_tcp_retries(&mut self) -> Vec<Forward> {
+        self.relaying.over_tcp.drain(..).collect()
+    }
+
+    /// How many there are.
+    pub fn tcp_retries_waiting(&self) -> usize {
+        self.relaying.over_tcp.len()
+    }
+
+    /// What a TCP connection to an upstream showed.
+    pub fn upstream_spoke(&mut self, address: SocketAddr, well: bool) {
+        self.read_clock();
+        let now = self.clock.us;
+        if let Some(upstream) = self.relaying.upstreams.iter_mut().find(|u| u.address == address)
+            && !well
+            && upstream.failed(crate::relay::health::Fault::Silent, now)
+        {
+            self.chain.counters.count(Counter::UpstreamDown);
+        }
+    }
+}

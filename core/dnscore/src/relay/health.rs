@@ -1,0 +1,231 @@
+//! An upstream's health: what is observed of it, and whether it is to be asked.
+//!
+//! Enters: answers, time-outs, refusals. Leaves: up, suspect or down. An upstream that is down is not asked for a
+//! client's sake; after 1, 2, 4, then every 8 seconds one live query is sent to it *besides* the upstream in use, and
+//! one good answer brings it back. Faults count in a row: one good answer forgets them, so that loss on the way or a
+//! guesser's noise beside working service never takes an upstream out.
+
+use std::net::SocketAddr;
+
+/// Why an upstream is not trusted with queries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// No answer in time; a slow one counts as the same until it answers in time again.
+    Silent,
+    /// ECONNREFUSED: nothing listens there.
+    NotListening,
+    /// It answers REFUSED or NOTIMP.
+    Refusing,
+    /// Answers that do not fit what was asked, eight for one question.
+    Lying,
+    /// No route, or no socket.
+    Unreachable,
+}
+
+impl Fault {
+    /// The word for people.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Fault::Silent => "silent",
+            Fault::NotListening => "refused",
+            Fault::Refusing => "refusing",
+            Fault::Lying => "lying",
+            Fault::Unreachable => "unreachable",
+        }
+    }
+
+    /// How many in a row take it out.
+    fn limit(self, loopback: bool) -> u32 {
+        match self {
+            Fault::NotListening if loopback => 1,
+            Fault::NotListening | Fault::Unreachable => 2,
+            Fault::Silent | Fault::Lying => 3,
+            Fault::Refusing => 5,
+        }
+    }
+
+    /// INFO-CODE for a client that gets no answer because of it (RFC 8914: 22 No Reachable Authority, 23 Network Error).
+    pub fn ede(self) -> u16 {
+        match self {
+            Fault::Silent | Fault::Unreachable => 22,
+            Fault::NotListening | Fault::Refusing | Fault::Lying => 23,
+        }
+    }
+}
+
+/// Whether it is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// Yes.
+    Up,
+    /// Yes, but the last thing seen of it was a fault.
+    Suspect(Fault),
+    /// Not for a client's sake.
+    Down(Fault),
+}
+
+/// An upstream and what is known of it.
+#[derive(Clone, Debug)]
+pub struct Upstream {
+    /// Distinguishes it from others, also from those of an earlier configuration.
+    pub uid: u32,
+    /// Where it is.
+    pub address: SocketAddr,
+    /// On this host: few sockets, no 0x20; who can forge here can do anything.
+    pub loopback: bool,
+    /// Whether it is asked.
+    pub state: State,
+    /// Smoothed time to answer, in microseconds.
+    pub rtt_us: u64,
+    /// Answers that counted.
+    pub answers: u64,
+    /// Queries that it did not answer in time.
+    pub timeouts: u64,
+    /// Datagrams from it that did not fit.
+    pub mismatches: u64,
+    faults_in_a_row: u32,
+    backoff_us: u64,
+    probe_at: u64,
+}
+
+const SECOND: u64 = 1_000_000;
+
+impl Upstream {
+    /// One that nothing is known of: up.
+    pub fn new(uid: u32, address: SocketAddr) -> Upstream {
+        Upstream {
+            uid,
+            address,
+            loopback: address.ip().to_canonical().is_loopback(),
+            state: State::Up,
+            rtt_us: 0,
+            answers: 0,
+            timeouts: 0,
+            mismatches: 0,
+            faults_in_a_row: 0,
+            backoff_us: SECOND,
+            probe_at: 0,
+        }
+    }
+
+    /// It is asked for a client's sake.
+    #[inline]
+    pub fn is_usable(&self) -> bool {
+        !matches!(self.state, State::Down(_))
+    }
+
+    /// A good answer, `rtt_us` after the question. One beyond `timeout_us` proves that it lives, not that it is fit.
+    #[inline]
+    pub fn answered(&mut self, rtt_us: u64, timeout_us: u64) {
+        self.answers += 1;
+        self.rtt_us = if self.rtt_us == 0 { rtt_us } else { (self.rtt_us * 7 + rtt_us) / 8 };
+        if rtt_us <= timeout_us {
+            self.faults_in_a_row = 0;
+            self.backoff_us = SECOND;
+            self.state = State::Up;
+        }
+    }
+
+    /// A fault; true if it went down by it.
+    pub fn failed(&mut self, fault: Fault, now: u64) -> bool {
+        if fault == Fault::Silent {
+            self.timeouts += 1;
+        }
+        self.faults_in_a_row = self.faults_in_a_row.saturating_add(1);
+        if matches!(self.state, State::Down(_)) {
+            return false;
+        }
+        if self.faults_in_a_row < fault.limit(self.loopback) {
+            self.state = State::Suspect(fault);
+            return false;
+        }
+        self.state = State::Down(fault);
+        self.probe_at = now + self.backoff_us;
+        true
+    }
+
+    /// It is down and due for a probe.
+    #[inline]
+    pub fn wants_probe(&self, now: u64) -> bool {
+        !self.is_usable() && now >= self.probe_at
+    }
+
+    /// It is down and due for a probe; saying so once counts as sending it.
+    #[inline]
+    pub fn take_probe(&mut self, now: u64) -> bool {
+        if !self.wants_probe(now) {
+            return false;
+        }
+        self.backoff_us = (self.backoff_us * 2).min(8 * SECOND);
+        self.probe_at = now + self.backoff_us;
+        true
+    }
+}
+
+/// The upstream to ask next: the first usable one that was not tried; else the first that was not tried; else, for a
+/// datagram that was lost, the first usable one again, or the first.
+pub fn choose(upstreams: &[Upstream], tried: impl Fn(u32) -> bool) -> Option<usize> {
+    let first = |fits: &dyn Fn(&Upstream) -> bool| upstreams.iter().position(fits);
+    first(&|u| u.is_usable() && !tried(u.uid))
+        .or_else(|| first(&|u| !tried(u.uid)))
+        .or_else(|| first(&|u| u.is_usable()))
+        .or(if upstreams.is_empty() { None } else { Some(0) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn upstream(uid: u32) -> Upstream {
+        Upstream::new(uid, SocketAddr::from(([192, 0, 2, 1], 53)))
+    }
+
+    #[test]
+    fn three_silences_in_a_row_take_it_out_and_an_answer_between_them_does_not() {
+        let mut u = upstream(0);
+        assert!(!u.failed(Fault::Silent, 0));
+        assert!(!u.failed(Fault::Silent, 0));
+        u.answered(1000, SECOND);
+        assert_eq!(u.state, State::Up);
+        assert!(!u.failed(Fault::Silent, 0));
+        assert!(!u.failed(Fault::Silent, 0));
+        assert_eq!(u.state, State::Suspect(Fault::Silent));
+        assert!(u.failed(Fault::Silent, 0));
+        assert_eq!(u.state, State::Down(Fault::Silent));
+    }
+
+    #[test]
+    fn a_slow_answer_does_not_bring_it_back_and_a_timely_one_does() {
+        let mut u = upstream(0);
+        for _ in 0..3 {
+            u.failed(Fault::Silent, 0);
+        }
+        u.answered(2 * SECOND, SECOND);
+        assert!(!u.is_usable());
+        u.answered(SECOND / 2, SECOND);
+        assert_eq!(u.state, State::Up);
+    }
+
+    #[test]
+    fn probes_come_ever_more_rarely() {
+        let mut u = upstream(0);
+        for _ in 0..5 {
+            u.failed(Fault::Refusing, 0);
+        }
+        let probes: Vec<u64> = (0..60 * 10).map(|tenth| tenth * SECOND / 10).filter(|&now| u.take_probe(now)).collect();
+        assert_eq!(probes[..4], [1, 3, 7, 15].map(|s| s * SECOND));
+        assert_eq!(probes.len(), 9);
+    }
+
+    #[test]
+    fn the_first_usable_one_is_asked_then_the_others_then_the_first_again() {
+        let mut all = vec![upstream(10), upstream(11), upstream(12)];
+        assert_eq!(choose(&all, |_| false), Some(0));
+        all[0].state = State::Down(Fault::Silent);
+        assert_eq!(choose(&all, |_| false), Some(1));
+        assert_eq!(choose(&all, |uid| uid == 11), Some(2));
+        assert_eq!(choose(&all, |uid| uid >= 11), Some(0));
+        assert_eq!(choose(&all, |_| true), Some(1));
+        assert_eq!(choose(&[], |_| false), None);
+    }
+}

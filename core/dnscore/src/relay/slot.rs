@@ -1,0 +1,202 @@
+//! A question in flight, and the clients that wait for its answer.
+
+use crate::udp::{Endpoint, Local};
+use crate::wire::{Edns, Query};
+
+/// Header and the longest question: 12 + 255 + 4.
+pub const HEAD: usize = 271;
+
+/// Upstreams asked for one question, probes included.
+pub const MAX_ASKS: usize = 6;
+
+/// Where an answer goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Peer {
+    /// The client.
+    pub source: Endpoint,
+    /// The address of ours that it asked.
+    pub local: Local,
+    /// Which of our sockets it came in on.
+    pub listener: u16,
+}
+
+/// A client that waits: what its answer must repeat, and where it goes.
+#[derive(Clone, Copy)]
+pub struct Waiter {
+    /// Where the answer goes.
+    pub peer: Peer,
+    /// Its OPT.
+    pub edns: Option<Edns>,
+    /// Its hash, for the cap on clients.
+    pub client: u64,
+    pub(super) next: u32,
+    length: u16,
+    head: [u8; HEAD],
+}
+
+impl Waiter {
+    /// From the client's packet.
+    #[inline]
+    pub fn new(packet: &[u8], query: &Query, peer: Peer, client: u64) -> Waiter {
+        let end = usize::from(query.question_end).min(packet.len()).min(HEAD);
+        let mut head = [0; HEAD];
+        head[..end].copy_from_slice(&packet[..end]);
+        Waiter { peer, edns: query.edns, client, next: NONE, length: end as u16, head }
+    }
+
+    /// The client's header and question, as they came.
+    #[inline]
+    pub fn head(&self) -> &[u8] {
+        &self.head[..usize::from(self.length)]
+    }
+
+    /// The same client with the same question's id: a retransmit.
+    #[inline]
+    pub fn is_repeated_by(&self, other: &Waiter) -> bool {
+        self.peer.source == other.peer.source && self.head[..2] == other.head[..2]
+    }
+}
+
+/// No waiter, no slot.
+pub const NONE: u32 = u32::MAX;
+
+/// One question as sent to one upstream.
+#[derive(Clone, Copy, Debug)]
+pub struct Ask {
+    /// The socket's serial number and the id: what the answer must come on and carry.
+    pub key: u64,
+    /// Whom.
+    pub upstream: u32,
+    /// When, in microseconds.
+    pub at: u64,
+}
+
+impl Ask {
+    /// The socket's serial number.
+    pub fn serial(&self) -> u32 {
+        (self.key >> 16) as u32
+    }
+}
+
+/// What a slot is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// Waits for a datagram.
+    Asking,
+    /// Handed over to be asked on TCP.
+    Tcp,
+    /// Its clients have been answered; a late answer still fills the cache.
+    Late,
+}
+
+/// A question in flight.
+pub struct Slot {
+    /// Counts the slot's uses, so that a stale reference to it is noticed.
+    pub generation: u32,
+    /// What it is doing.
+    pub phase: Phase,
+    /// The question; that of the first client.
+    pub query: Query,
+    /// Hash of the cache key.
+    pub hash: u64,
+    /// Hash of the parent zone; 0: not counted.
+    pub zone: u64,
+    /// It may be joined by others and its answer kept (RD=1).
+    pub shared: bool,
+    /// When it came, in microseconds.
+    pub born: u64,
+    /// When the clients are told that nobody answered.
+    pub patience: u64,
+    /// When the next upstream is asked.
+    pub retry_at: u64,
+    /// When it is forgotten.
+    pub dies: u64,
+    /// Datagrams that came for it and did not fit.
+    pub mismatches: u8,
+    /// The fault seen last, for the EDE.
+    pub fault_ede: u16,
+    /// What an upstream said that another one may say better (SERVFAIL, REFUSED).
+    pub fallback: Option<Box<[u8]>>,
+    /// First of the waiting clients.
+    pub(super) first: u32,
+    /// How many wait.
+    pub(super) waiting: u8,
+    asks: [Ask; MAX_ASKS],
+    asked: u8,
+    question: [u8; HEAD - 12],
+    question_length: u16,
+}
+
+impl Slot {
+    pub(super) fn new(query: Query) -> Slot {
+        Slot {
+            generation: 0,
+            phase: Phase::Late,
+            query,
+            hash: 0,
+            zone: 0,
+            shared: false,
+            born: 0,
+            patience: 0,
+            retry_at: 0,
+            dies: 0,
+            mismatches: 0,
+            fault_ede: 0,
+            fallback: None,
+            first: NONE,
+            waiting: 0,
+            asks: [Ask { key: 0, upstream: 0, at: 0 }; MAX_ASKS],
+            asked: 0,
+            question: [0; HEAD - 12],
+            question_length: 0,
+        }
+    }
+
+    /// The question section as it was sent, letter case and all.
+    #[inline]
+    pub fn question(&self) -> &[u8] {
+        &self.question[..usize::from(self.question_length)]
+    }
+
+    /// Keeps the question section of the message that goes out.
+    #[inline]
+    pub fn keep_question(&mut self, question: &[u8]) {
+        let length = question.len().min(HEAD - 12);
+        self.question[..length].copy_from_slice(&question[..length]);
+        self.question_length = length as u16;
+    }
+
+    /// Whom it was put to, in order.
+    #[inline]
+    pub fn asks(&self) -> &[Ask] {
+        &self.asks[..usize::from(self.asked)]
+    }
+
+    /// No further upstream can be asked.
+    #[inline]
+    pub fn is_asked_out(&self) -> bool {
+        usize::from(self.asked) == MAX_ASKS
+    }
+
+    #[inline]
+    pub(super) fn note(&mut self, ask: Ask) {
+        if let Some(place) = self.asks.get_mut(usize::from(self.asked)) {
+            *place = ask;
+            self.asked += 1;
+        }
+    }
+
+    pub(super) fn forget_asks(&mut self) {
+        self.asked = 0;
+    }
+
+    /// The next moment at which something is to be done about it.
+    #[inline]
+    pub fn due(&self) -> u64 {
+        match self.phase {
+            Phase::Asking => self.retry_at.min(self.patience).min(self.dies),
+            Phase::Tcp => self.patience.min(self.dies),
+            Phase::Late => self.dies,
+        }
+    }
+}

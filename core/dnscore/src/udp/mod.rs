@@ -1,0 +1,28 @@
+//! The system calls: batches of datagrams in and out, sockets and their options, one epoll descriptor, the clock.
+//!
+//! Enters: descriptors and buffers. Leaves: datagrams with where they came from, and what became of those sent.
+//! This is the one module of the plane with `unsafe` in it; each block says why it is sound. Nothing here knows DNS.
+
+#![allow(unsafe_code)]
+
+mod address;
+mod clock;
+mod links;
+mod poll;
+mod receive;
+mod send;
+mod socket;
+
+pub use address::{Endpoint, Local};
+pub use clock::{fill_random, monotonic, unix_time};
+pub use links::{LINK, Links, Picked};
+pub use poll::{Poll, Ready};
+pub use receive::Receiver;
+pub use send::{Sender, Sent};
+pub use socket::{Listener, connect};
+
+/// Datagrams in one system call.
+pub const BATCH: usize = 64;
+
+/// No answer and no query that leaves is longer (DNS flag day 2020: no fragments).
+pub const LARGEST_SENT: usize = 1232;

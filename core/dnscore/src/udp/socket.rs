@@ -1,0 +1,109 @@
+//! Sockets: those the supervisor hands over, and those towards upstreams.
+
+use std::io;
+use std::mem;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::os::fd::{AsRawFd, FromRawFd, RawFd};
+
+const LARGE_BUFFER: i32 = 8 << 20;
+const UPSTREAM_BUFFER: i32 = 4 << 20;
+
+/// A bound UDP socket that clients send to. Owned by whoever handed it over: dropping this does not close it.
+#[derive(Debug, Clone, Copy)]
+pub struct Listener {
+    fd: RawFd,
+    address: SocketAddr,
+}
+
+impl Listener {
+    /// Takes up `fd` and sets what a DNS listener needs.
+    pub fn adopt(fd: RawFd) -> io::Result<Listener> {
+        // SAFETY: `fd` stays open during this function, since its owner called us with it; ManuallyDrop keeps the
+        // borrowed descriptor from being closed here, even on an early return.
+        let socket = mem::ManuallyDrop::new(unsafe { UdpSocket::from_raw_fd(fd) });
+        let address = socket.local_addr()?;
+        if option(fd, libc::SOL_SOCKET, libc::SO_TYPE)? != libc::SOCK_DGRAM {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a datagram socket"));
+        }
+        socket.set_nonblocking(true)?;
+        enlarge(fd, libc::SO_RCVBUF, libc::SO_RCVBUFFORCE, LARGE_BUFFER);
+        enlarge(fd, libc::SO_SNDBUF, libc::SO_SNDBUFFORCE, LARGE_BUFFER);
+        never_fragment_by_rumour(fd, &address);
+        if address.ip().is_unspecified() {
+            match address {
+                SocketAddr::V4(_) => set(fd, libc::IPPROTO_IP, libc::IP_PKTINFO, 1)?,
+                SocketAddr::V6(_) => {
+                    set(fd, libc::IPPROTO_IPV6, libc::IPV6_RECVPKTINFO, 1)?;
+                }
+            }
+        }
+        Ok(Listener { fd, address })
+    }
+
+    /// The descriptor.
+    pub fn raw(&self) -> RawFd {
+        self.fd
+    }
+
+    /// What it is bound to.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// It is bound to all addresses, so each datagram says which it was sent to.
+    pub fn is_wildcard(&self) -> bool {
+        self.address.ip().is_unspecified()
+    }
+}
+
+/// A socket connected to an upstream, on a port that the kernel picks at random from the local range.
+///
+/// Connected, the kernel drops what comes from elsewhere, and reports ECONNREFUSED.
+pub fn connect(upstream: SocketAddr) -> io::Result<UdpSocket> {
+    let any = match upstream {
+        SocketAddr::V4(_) => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+        SocketAddr::V6(_) => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+    };
+    let socket = UdpSocket::bind((any, 0))?;
+    socket.set_nonblocking(true)?;
+    let fd = socket.as_raw_fd();
+    never_fragment_by_rumour(fd, &upstream);
+    socket.connect(upstream)?;
+    enlarge(fd, libc::SO_RCVBUF, libc::SO_RCVBUFFORCE, UPSTREAM_BUFFER);
+    enlarge(fd, libc::SO_SNDBUF, libc::SO_SNDBUFFORCE, UPSTREAM_BUFFER);
+    Ok(socket)
+}
+
+/// IP(V6)_PMTUDISC_OMIT: a forged "fragmentation needed" must not make us send fragments, into which an attacker can
+/// splice. Absent in old kernels and containers that filter; then path MTU discovery stays as it was.
+fn never_fragment_by_rumour(fd: RawFd, address: &SocketAddr) {
+    let result = match address {
+        SocketAddr::V4(_) => set(fd, libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, libc::IP_PMTUDISC_OMIT),
+        SocketAddr::V6(_) => set(fd, libc::IPPROTO_IPV6, libc::IPV6_MTU_DISCOVER, libc::IPV6_PMTUDISC_OMIT),
+    };
+    drop(result);
+}
+
+/// A buffer of that size: beyond `rmem_max` where we may, else as much as is allowed. Small buffers lose queries in a
+/// burst, they do not stop anything.
+fn enlarge(fd: RawFd, name: i32, forced: i32, size: i32) {
+    if set(fd, libc::SOL_SOCKET, forced, size).is_err() {
+        drop(set(fd, libc::SOL_SOCKET, name, size));
+    }
+}
+
+fn set(fd: RawFd, level: i32, name: i32, value: i32) -> io::Result<()> {
+    // SAFETY: the option's value is a live i32 and its length is given; the kernel only reads it.
+    let r = unsafe {
+        libc::setsockopt(fd, level, name, (&raw const value).cast(), mem::size_of::<i32>() as libc::socklen_t)
+    };
+    if r < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+fn option(fd: RawFd, level: i32, name: i32) -> io::Result<i32> {
+    let mut value = 0i32;
+    let mut length = mem::size_of::<i32>() as libc::socklen_t;
+    // SAFETY: `value` and `length` live through the call, and `length` is the room at `value`.
+    let r = unsafe { libc::getsockopt(fd, level, name, (&raw mut value).cast(), &raw mut length) };
+    if r < 0 { Err(io::Error::last_os_error()) } else { Ok(value) }
+}
