@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from resolver.audit.merkle import EMPTY_ROOT, HASH_SIZE, complete_root, join_parts, leaf_hash
+from resolver.audit.merkle import EMPTY_ROOT, complete_root, join_parts, leaf_hash, parts_of
 from resolver.audit.tiles import TILE_SIZE, WIDTH, TileReader, bundle_path, pack_bundle, tile_path
 
 if TYPE_CHECKING:
@@ -89,12 +89,5 @@ class Edge:
 
     def root(self) -> bytes:
         """MTH of all entries."""
-        parts: list[bytes] = []
-        for tile in self._tiles:
-            width, end = len(tile) // HASH_SIZE, len(tile)
-            while width:  # the smallest complete subtree stands rightmost
-                take = (width & -width) * HASH_SIZE
-                parts.append(complete_root(bytes(tile[end - take : end])))
-                width &= width - 1
-                end -= take
-        return join_parts(parts[::-1]) if parts else EMPTY_ROOT
+        parts = [part for tile in reversed(self._tiles) for part in parts_of(bytes(tile))]
+        return join_parts(parts) if parts else EMPTY_ROOT

@@ -25,4 +25,8 @@ class MalformedError(AuditError):
 
 
 class UntrueError(AuditError):
-    """Checked and found wanting: a hash, a signature or a proof says otherwise."""
+    """Checked and found wanting: a hash, a signature or a proof says otherwise. `leaf`: the first bad one, if known."""
+
+    def __init__(self, message: str, *, hint: str | None = None, leaf: int | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.leaf = leaf

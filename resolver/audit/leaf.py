@@ -83,7 +83,7 @@ class Detail:
     def check(self, leaf: Leaf) -> None:
         """Raises `UntrueError` unless the leaf commits to this detail; an erased one is not held against anybody."""
         if self.erased is None and self.digest() != leaf.detail:
-            raise UntrueError(f"the detail of leaf {self.index} is not what the leaf commits to")
+            raise UntrueError(f"the detail of leaf {self.index} is not what the leaf commits to", leaf=self.index)
 
     def as_dict(self) -> dict[str, Any]:
         """As it is stored and exported."""
@@ -124,7 +124,7 @@ def parse_leaf(entry: bytes) -> Leaf:
 def parse_detail(line: bytes | str) -> Detail:
     """A stored detail; raises `MalformedError`."""
     try:
-        fields = json.loads(line)
+        fields = json.loads(line, parse_constant=_no_constant)  # NaN and Infinity are no JSON
         if "erased" in fields:
             return Detail(int(fields["index"]), erased=str(fields["erased"]), public=bool(fields.get("public")))
         if len(bytes.fromhex(fields["salt"])) != SALT_SIZE:
@@ -150,3 +150,7 @@ def time_of(hour: str) -> datetime:
         return datetime.strptime(hour, HOUR).replace(tzinfo=UTC)
     except ValueError:
         raise MalformedError(f"not an hour: {hour!r}") from None
+
+
+def _no_constant(name: str) -> float:
+    raise ValueError(name)

@@ -65,6 +65,15 @@ def tree_root(size: int, node: NodeReader) -> bytes:
     return range_root(0, size, node) if size else EMPTY_ROOT
 
 
+def parts_of(hashes: bytes) -> list[bytes]:
+    """The complete subtrees over concatenated hashes, largest first."""
+    width = len(hashes) // HASH_SIZE
+    return [
+        complete_root(hashes[(n << level) * HASH_SIZE : ((n + 1) << level) * HASH_SIZE])
+        for level, n in complete_parts(0, width)
+    ]
+
+
 class Frontier:
     """The right edge of a growing tree: one hash for each set bit of the size, whatever the size."""
 
@@ -81,9 +90,11 @@ class Frontier:
         self._parts.append(leaf)
         self.size += 1
 
-    def root(self) -> bytes:
-        """MTH of all that was pushed."""
-        return join_parts(self._parts) if self._parts else EMPTY_ROOT
+    def root(self, rest: bytes = b"") -> bytes:
+        """MTH of all that was pushed, followed by concatenated hashes of the same height or, where what was pushed are
+        roots of full tiles, by hashes of an unfinished one."""
+        parts = self._parts + parts_of(rest)
+        return join_parts(parts) if parts else EMPTY_ROOT
 
 
 def inclusion_proof(index: int, size: int, node: NodeReader) -> list[bytes]:

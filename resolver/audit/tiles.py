@@ -13,7 +13,7 @@ from resolver.audit.errors import MalformedError, MissingError
 from resolver.audit.merkle import HASH_SIZE, complete_root
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
 WIDTH = 256
 TILE_SIZE = WIDTH * HASH_SIZE
@@ -51,15 +51,23 @@ def pack_bundle(entries: Iterable[bytes]) -> bytes:
 
 def unpack_bundle(data: bytes) -> list[bytes]:
     """The entries of a bundle; raises `MalformedError` where the lengths do not come out even."""
-    entries: list[bytes] = []
-    position = 0
-    while position < len(data):
-        end = position + 2 + int.from_bytes(data[position : position + 2], "big")
-        if position + 2 > len(data) or end > len(data):
-            raise MalformedError(f"the bundle ends within its entry {len(entries)}")
-        entries.append(data[position + 2 : end])
-        position = end
+    end, entries = 0, []
+    for entry, end in split_bundle(data):  # noqa: B007 - the last one is where the entries end
+        entries.append(entry)
+    if end != len(data):
+        raise MalformedError(f"the bundle ends within its entry {len(entries)}")
     return entries
+
+
+def split_bundle(data: bytes) -> Iterator[tuple[bytes, int]]:
+    """Each whole entry of a bundle and where it ends."""
+    position = 0
+    while position + 2 <= len(data):
+        end = position + 2 + int.from_bytes(data[position : position + 2], "big")
+        if end > len(data):
+            return
+        yield data[position + 2 : end], end
+        position = end
 
 
 class TileReader:
@@ -78,6 +86,14 @@ class TileReader:
         if (kept := self._kept.get((level, index))) is not None:
             self._kept.move_to_end((level, index))
             return kept
+        data = self.read_tile(level, index)
+        self._kept[level, index] = data
+        if len(self._kept) > 64:
+            self._kept.popitem(last=False)
+        return data
+
+    def read_tile(self, level: int, index: int) -> bytes:
+        """The same, always from its place; safe in any thread if `fetch` is."""
         width = width_at(level, index, self.size)
         if not width:
             raise MissingError(f"tile {index} of level {level} is beyond a tree of {self.size}")
@@ -86,9 +102,6 @@ class TileReader:
             raise MalformedError(
                 f"{tile_path(level, index, width)} has {len(data)} bytes in place of {width * HASH_SIZE}"
             )
-        self._kept[level, index] = data
-        if len(self._kept) > 64:
-            self._kept.popitem(last=False)
         return data
 
     def bundle(self, index: int) -> list[bytes]:
@@ -98,6 +111,12 @@ class TileReader:
         if len(entries) < width:
             raise MalformedError(f"{bundle_path(index, width)} has {len(entries)} entries in place of {width}")
         return entries[:width]
+
+    def intact_entries(self, index: int) -> list[bytes]:
+        """The entries of a damaged bundle, up to the damage."""
+        width = width_at(0, index, self.size)
+        data = self._either(bundle_path(index, width), bundle_path(index), MAX_BUNDLE)
+        return [entry for entry, _ in split_bundle(data)][:width]
 
     def entry(self, index: int) -> bytes:
         """One log entry."""
