@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 # name -> (where it lives, what it does in one line), in the order in which `--help` shows them.
 COMMANDS: dict[str, tuple[str, str]] = {
-    "demo": ("resolver.demo.command:demo", "Everything on loopback: two signers, a list, a provider, probes of each part."),
+    "demo": ("resolver.demo.command:demo", "Everything on loopback: two signers, a list, a provider, and probes."),
     "run": ("resolver.run:run", "Start the provider's side: DNS, steward, stop page and portal."),
     "check-config": ("resolver.lists.command:check_config", "Check a configuration; every mistake in one report."),
     "explain": ("resolver.lists.command:explain", "Why a name is stopped, or why not."),

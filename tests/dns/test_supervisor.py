@@ -10,15 +10,17 @@ import subprocess
 import sys
 import textwrap
 import time
-from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from resolver.dns import supervisor as supervising
 from resolver.dns.supervisor import Pulse, Service, Supervisor, wait_before_restart
 from resolver.sockets import open_listeners, parse
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
 
 PRELUDE = """
 import json, os, signal, socket, struct, sys, time
