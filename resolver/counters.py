@@ -1,0 +1,83 @@
+"""What the workers counted, read from outside: for metrics, `status` and the demo.
+
+Enters: `run_dir/workers/*.counters`, arrays of u64 that living workers write, and `retired.counters`, the sums of the
+dead. Leaves: totals by name (`_core.COUNTERS`). Rules: reading disturbs nobody and needs no lock; names that end in
+`_now` are gauges, summed over the living alone; all others only grow, also over restarts; no counter knows a client.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from resolver._core import COUNTERS
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from resolver.places import Places
+
+RETIRED = "retired"
+HEARTBEAT = "heartbeat_ms"
+_WORD = 8
+
+
+@dataclass(frozen=True)
+class Worker:
+    """One worker as it is seen from outside."""
+
+    index: int
+    counters: Mapping[str, int]
+    said: Mapping[str, Any]
+    """What it says of itself (`workers/N.json`): pid, generation, entries, alarms, upstreams; empty: nothing yet."""
+
+    def heartbeat_age(self, now: float | None = None) -> float:
+        """Seconds since its last heartbeat, on CLOCK_MONOTONIC."""
+        return (time.monotonic() if now is None else now) - self.counters.get(HEARTBEAT, 0) / 1000
+
+
+def read(path: Path) -> dict[str, int]:
+    """The counters of one file; empty where there is none (yet)."""
+    try:
+        data = path.read_bytes()
+    except OSError:
+        return {}
+    words = (int.from_bytes(data[i : i + _WORD], "little") for i in range(0, len(data) - len(data) % _WORD, _WORD))
+    return dict(zip(COUNTERS, words, strict=False))
+
+
+def workers(places: Places) -> list[Worker]:
+    """Every worker that counts, by index."""
+    files = [path for path in places.workers.glob("*.counters") if path.stem.isdigit()]
+    found = [Worker(int(path.stem), read(path), _said(path.with_suffix(".json"))) for path in files]
+    return sorted(found, key=lambda worker: worker.index)
+
+
+def is_gauge(name: str) -> bool:
+    return name.endswith("_now") or name == HEARTBEAT
+
+
+def totals(places: Places, living: list[Worker] | None = None) -> dict[str, int]:
+    """Sums over all workers, the dead included (but for gauges)."""
+    retired = read(places.workers / f"{RETIRED}.counters")
+    sums = {name: 0 if is_gauge(name) else retired.get(name, 0) for name in COUNTERS if name != HEARTBEAT}
+    for worker in workers(places) if living is None else living:
+        for name in sums:
+            sums[name] += worker.counters.get(name, 0)
+    return sums
+
+
+def queries(sums: Mapping[str, int]) -> int:
+    """How many questions came, over all transports."""
+    return sum(sums.get(name, 0) for name in ("queries_udp4", "queries_udp6", "queries_stream"))
+
+
+def _said(path: Path) -> Mapping[str, Any]:
+    try:
+        said = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return said if isinstance(said, dict) else {}
