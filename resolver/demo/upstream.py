@@ -27,6 +27,7 @@ def answer(message: bytes) -> bytes | None:
     if query.header.qr or len(query.questions) != 1:
         return None
     reply = query.reply(ra=1, aa=0)
+    reply.header.ad = 0
     qname, qtype = query.q.qname, QTYPE.get(query.q.qtype)
     if str(qname).lower().endswith("invalid."):
         reply.header.rcode = RCODE.NXDOMAIN
