@@ -24,11 +24,6 @@ impl Index {
         Index { cells: vec![EMPTY; 1024], mask: 1023, length: 0 }
     }
 
-    /// Entries.
-    pub fn len(&self) -> usize {
-        self.length
-    }
-
     #[inline]
     fn home(&self, key: u64) -> usize {
         // Fibonacci hashing: the ids' low bits are random, the sockets' high bits are not.
@@ -109,6 +104,12 @@ impl Index {
     }
 }
 
+impl Default for Index {
+    fn default() -> Index {
+        Index::new()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::HashSet;
@@ -134,6 +135,6 @@ mod tests {
             let probe = (u64::from(random.u16() & 0xfff), u32::from(random.u16() & 3));
             assert_eq!(index.get(probe.0, |s| s == probe.1).is_some(), set.contains(&probe));
         }
-        assert_eq!(index.len(), set.len());
+        assert_eq!(index.length, set.len());
     }
 }

@@ -188,6 +188,7 @@ impl Slot {
 
     pub(super) fn forget_asks(&mut self) {
         self.asked = 0;
+        self.question_length = 0;
     }
 
     /// The next moment at which something is to be done about it.
