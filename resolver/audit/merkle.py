@@ -141,6 +141,7 @@ def check_inclusion(leaf: bytes, index: int, size: int, proof: Sequence[bytes], 
     """Raises `UntrueError` unless the leaf hash is at `index` of the tree with that size and root."""
     if not 0 <= index < size:
         raise UntrueError(f"leaf {index} is not in a tree of {size}")
+    _check_sizes(leaf, root, *proof)
     here, last, value = index, size - 1, leaf
     for sibling in proof:
         if last == 0:
@@ -162,10 +163,12 @@ def check_consistency(old: int, old_root: bytes, size: int, root: bytes, proof: 
     """Raises `UntrueError` unless the old tree is the beginning of the new one."""
     if old > size:
         raise UntrueError(f"a tree of {old} cannot be the beginning of one of {size}")
+    _check_sizes(old_root, root, *proof)
     if old in (0, size):
+        # c2sp.org/tlog-witness: "the empty tree is consistent with any tree, so no proof is necessary"
         if proof:
             raise UntrueError("the consistency proof should be empty")
-        if old_root != (root if old == size else EMPTY_ROOT):
+        if old_root != (EMPTY_ROOT if old == 0 else root) or (size == 0 and root != EMPTY_ROOT):
             raise UntrueError(f"two different roots for the same size {old}")
         return
     path = list(proof)
@@ -191,3 +194,8 @@ def check_consistency(old: int, old_root: bytes, size: int, root: bytes, proof: 
         raise UntrueError("the consistency proof is too short")
     if first != old_root or second != root:
         raise UntrueError(f"the tree of {old} is not the beginning of the tree of {size}: history was rewritten")
+
+
+def _check_sizes(*hashes: bytes) -> None:
+    if any(len(one) != HASH_SIZE for one in hashes):
+        raise UntrueError(f"a hash does not have {HASH_SIZE} bytes")
