@@ -79,7 +79,7 @@ impl Index {
 
     #[inline(always)]
     fn start(&self, hash: u64) -> usize {
-        self.skip + ((hash & 0xffff_ffff) * self.buckets >> 32) as usize * SLOTS
+        self.skip + (((hash & 0xffff_ffff) * self.buckets) >> 32) as usize * SLOTS
     }
 
     #[inline(always)]

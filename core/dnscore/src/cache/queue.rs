@@ -40,6 +40,11 @@ impl Queue {
         Some(at)
     }
 
+    /// Whether `need` bytes would find room before the queue's end without anything going; wrapped it is full.
+    pub fn has_room(&self, need: usize) -> bool {
+        self.used == 0 || (self.head > self.tail && self.length - self.head >= need)
+    }
+
     /// Takes out what is at the tail. Returns its place, if it was an entry; its bytes stay until the next `push`.
     pub fn pop(&mut self, arena: &[u8]) -> Popped {
         if self.used == 0 {

@@ -1,7 +1,7 @@
 //! The arena, and which answers stay in it: S3-FIFO.
 //!
 //! A new answer enters a small queue, a tenth of the memory. At its end it moves to the main queue if it was used
-//! meanwhile; else it goes, and its hash is remembered: asked for again it enters the main queue at once. At the end of
+//! meanwhile (or if there is room, as in the beginning); else it goes, and its hash is remembered: asked for again it enters the main queue at once. At the end of
 //! the main queue an answer that was used goes round again, one use less. So a scan of names asked once passes through
 //! the small queue alone.
 
@@ -40,8 +40,8 @@ impl Store {
         if bytes < MIN_BYTES {
             return None;
         }
-        // A slot for every 64 bytes (answers take 96 to 300): buckets of eight then rarely run over.
-        let buckets = bytes / 64 / 9;
+        // A slot for every 48 bytes (answers take 96 to 300): buckets of eight then rarely run over.
+        let buckets = bytes / 48 / 9;
         let ghosts = bytes / 512;
         let arena = (bytes - Index::bytes(buckets) - 4 * ghosts).min((u32::MAX as usize - 1) * UNIT) / UNIT * UNIT;
         let small = arena / 10 / UNIT * UNIT;
@@ -194,8 +194,9 @@ impl Store {
     }
 
     fn leave_small(&mut self, at: usize) {
-        let Some(mut entry) = self.live(at) else { return };
-        if entry.used == 0 {
+        let Some(entry) = self.live(at) else { return };
+        let size = entry.size as usize;
+        if entry.used == 0 && !self.main.has_room(size) {
             self.forget(entry.hash, at);
             if let Some(place) = self.ghost(entry.hash) {
                 self.ghosts[place] = tag(entry.hash);
@@ -203,12 +204,9 @@ impl Store {
             return;
         }
         // Room is made in the other queue, so the bytes here stay as they are.
-        let size = entry.size as usize;
         match self.make_room(size, true) {
             Some(new) => {
-                entry.used = 0;
                 self.arena.copy_within(at..at + size, new);
-                self.rewrite(new, &entry);
                 self.index.set(entry.hash, place(at), place(new));
             }
             None => self.forget(entry.hash, at),
@@ -242,7 +240,9 @@ impl Store {
             return;
         }
         let worst = self.index.places(hash).into_iter().min_by_key(|held| {
-            Entry::read(&self.arena[offset(*held)..]).map_or((0, 0), |entry| (entry.used, entry.expires))
+            let at = offset(*held);
+            let worth = Entry::read(&self.arena[at..]).map_or((0, 0), |entry| (entry.used, entry.expires));
+            (self.main.contains(at), worth)
         });
         if let Some(worst) = worst {
             self.index.remove(hash, worst);

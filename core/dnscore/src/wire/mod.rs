@@ -10,7 +10,7 @@ pub mod query;
 pub mod upstream;
 
 pub use name::Name;
-pub use query::{DropReason, Echo, Edns, Parsed, Query, Refusal, parse};
+pub use query::{DropReason, Echo, Edns, Parsed, Query, Refusal, Rejected, parse, parse_into};
 pub use upstream::{Checked, Expected, Mismatch, check_answer};
 
 /// Length of the fixed header (RFC 1035, 4.1.1).

@@ -8,7 +8,7 @@ pub const MAX_NAME: usize = 255;
 /// A name in lower-case wire form.
 #[derive(Clone, Copy)]
 pub struct Name {
-    /// Zeros after the name; one octet more than a name can take, so that it divides into words.
+    /// Zeros follow the name up to the next 16; what stands after those means nothing.
     bytes: [u8; MAX_NAME + 1],
     length: u8,
     labels: u8,
@@ -30,16 +30,28 @@ impl Name {
     pub const ROOT: Name = Name { bytes: [0; MAX_NAME + 1], length: 1, labels: 0 };
 
     /// Reads an uncompressed name at `start`. Returns it with the offset of the first byte after it.
-    #[inline]
     pub fn read(packet: &[u8], start: usize) -> Result<(Name, usize), BadName> {
+        let mut name = Name::ROOT;
+        let end = name.fill(packet, start)?;
+        Ok((name, end))
+    }
+
+    /// The same into a name that is at hand, of which nothing stays.
+    #[inline]
+    pub fn fill(&mut self, packet: &[u8], start: usize) -> Result<usize, BadName> {
         let (length, labels) = measure(packet, start)?;
-        let mut name = Name { bytes: [0; MAX_NAME + 1], length: length as u8, labels };
-        let text = &packet[start..start + length];
-        name.bytes[..length].copy_from_slice(text);
-        // Length octets are at most 63, below 'A': the whole form can be lower-cased without looking where a label
-        // begins, in vectors.
-        name.bytes[..length].make_ascii_lowercase();
-        Ok((name, start + length))
+        let end = start + length;
+        // Sixteen octets at a time, and zeros after the last.
+        let (whole, rest) = packet[start..end].as_chunks::<16>();
+        let mut last = [0; 16];
+        last[..rest.len()].copy_from_slice(rest);
+        for (place, chunk) in self.bytes.as_chunks_mut::<16>().0.iter_mut().zip(whole.iter().chain([&last])) {
+            // Length octets are at most 63, below 'A': the whole form is lower-cased without looking for labels.
+            *place = chunk.map(|octet| octet.to_ascii_lowercase());
+        }
+        self.length = length as u8;
+        self.labels = labels;
+        Ok(end)
     }
 
     /// A name from text as people write it (`www.example.com`, final dot optional, no escapes). For configuration and

@@ -81,6 +81,10 @@ pub struct Refusal {
 }
 
 impl Query {
+    /// Room for [`parse_into`].
+    pub const BLANK: Query =
+        Query { id: 0, flags: 0, qname: Name::ROOT, qtype: 0, question_end: HEADER as u16, edns: None };
+
     /// Recursion desired.
     #[inline(always)]
     pub fn rd(&self) -> bool {
@@ -132,31 +136,53 @@ impl Echo {
     }
 }
 
+/// Why a datagram holds no question to decide.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rejected {
+    /// To be answered with an error.
+    Refuse(Refusal),
+    /// Not to be answered.
+    Drop(DropReason),
+}
+
 /// Applies the parse table of this module's head.
 #[inline]
 pub fn parse(packet: &[u8]) -> Parsed {
-    let Some(header) = Header::read(packet) else { return Parsed::Drop(DropReason::Short) };
-    if header.flags & flag::QR != 0 {
-        return Parsed::Drop(DropReason::Response);
+    let mut query = Query::BLANK;
+    match parse_into(packet, &mut query) {
+        Ok(()) => Parsed::Query(query),
+        Err(Rejected::Refuse(refusal)) => Parsed::Refuse(refusal),
+        Err(Rejected::Drop(reason)) => Parsed::Drop(reason),
     }
-    let refuse = |rcode, echo| Parsed::Refuse(Refusal { rcode, echo });
+}
+
+/// The same into a query that is at hand: a [`Query`] is 270 octets, and a batch of them is not to be moved about. On an
+/// error nothing in `query` means anything.
+#[inline]
+pub fn parse_into(packet: &[u8], query: &mut Query) -> Result<(), Rejected> {
+    let Some(header) = Header::read(packet) else { return Err(Rejected::Drop(DropReason::Short)) };
+    if header.flags & flag::QR != 0 {
+        return Err(Rejected::Drop(DropReason::Response));
+    }
+    let refuse = |rcode, echo| Err(Rejected::Refuse(Refusal { rcode, echo }));
     if header.flags & flag::OPCODE != 0 {
         return refuse(rcode::NOTIMP, Echo::NOTHING);
     }
     if header.questions != 1 {
         return refuse(rcode::FORMERR, Echo::NOTHING);
     }
-    let Ok((qname, after)) = Name::read(packet, HEADER) else { return refuse(rcode::FORMERR, Echo::NOTHING) };
-    let (Some(qtype), Some(qclass)) = (u16_at(packet, after), u16_at(packet, after + 2)) else {
+    let Ok(after) = query.qname.fill(packet, HEADER) else { return refuse(rcode::FORMERR, Echo::NOTHING) };
+    let Some(&[type_high, type_low, class_high, class_low]) = packet[after..].first_chunk() else {
         return refuse(rcode::FORMERR, Echo::NOTHING);
     };
+    let qtype = u16::from_be_bytes([type_high, type_low]);
+    let qclass = u16::from_be_bytes([class_high, class_low]);
     // At most 12 + 255 + 4.
     let question_end = (after + 4) as u16;
     let mut echo = Echo { question_end, edns: None };
-    let extra = if header.additionals == 0 {
-        Extra::default()
-    } else if header.answers | header.authorities != 0 {
-        // An IXFR's SOA lies before the OPT; it is refused all the same, the rest is an error all the same.
+    let strange_sections = header.answers | header.authorities != 0;
+    // Behind records that should not be there no OPT is looked for: it is refused all the same.
+    let extra = if header.additionals == 0 || strange_sections {
         Extra::default()
     } else {
         match additional(packet, after + 4, header.additionals) {
@@ -168,16 +194,22 @@ pub fn parse(packet: &[u8]) -> Parsed {
     if extra.version > 0 {
         return refuse(rcode::BADVERS, echo);
     }
+    // Before the sections are judged: an IXFR carries a SOA (RFC 1995).
     if matches!(qtype, rtype::AXFR | rtype::IXFR | rtype::TKEY | rtype::TSIG) || extra.signed {
         return refuse(rcode::REFUSED, echo);
     }
-    if header.answers | header.authorities != 0 || qtype == rtype::OPT {
+    if strange_sections || qtype == rtype::OPT {
         return refuse(rcode::FORMERR, echo);
     }
     if qclass != CLASS_IN {
         return refuse(rcode::REFUSED, echo);
     }
-    Parsed::Query(Query { id: header.id, flags: header.flags, qname, qtype, question_end, edns: extra.edns })
+    query.id = header.id;
+    query.flags = header.flags;
+    query.qtype = qtype;
+    query.question_end = question_end;
+    query.edns = extra.edns;
+    Ok(())
 }
 
 /// What the additional section of a query says.
