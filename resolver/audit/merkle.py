@@ -163,7 +163,7 @@ def check_consistency(old: int, old_root: bytes, size: int, root: bytes, proof: 
     """Raises `UntrueError` unless the old tree is the beginning of the new one."""
     if old > size:
         raise UntrueError(f"a tree of {old} cannot be the beginning of one of {size}")
-    _check_sizes(old_root, root, *proof)
+    _check_sizes(*proof)
     if old in (0, size):
         # c2sp.org/tlog-witness: "the empty tree is consistent with any tree, so no proof is necessary"
         if proof:

@@ -48,7 +48,7 @@ def test_inclusion_as_transparency_dev_judges(case: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("case", cases("consistency"))
 def test_consistency_as_transparency_dev_judges(case: dict[str, Any]) -> None:
-    # The one case judged otherwise: there the empty tree goes before nothing, for c2sp.org/tlog-witness before any tree.
+    # One case is judged otherwise: there the empty tree precedes nothing, for c2sp.org/tlog-witness any tree.
     wrong = case["wantErr"] and case["case"] != "additional/size1-is-zero-and-size2-is-not-zero"
 
     def check() -> None:
