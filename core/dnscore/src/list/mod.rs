@@ -7,11 +7,22 @@
 //! (lists may share a name) in the order of the lists, and one [`Record`] a rule. Look-up finds names and leaves the
 //! judgement (matching kind, expiry, view, order of lists) to the verdict, by [`Rule::applies`].
 
+mod check;
+mod document;
+mod entry;
+mod guard;
+mod key;
+mod output;
+mod restrain;
 mod types;
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
+pub use check::{Announced, Change, Changes, Examination, Finding, check_document, examine};
+pub use document::MAX_PER_NAME;
+pub use guard::{Guard, Guards};
+pub use restrain::restrain;
 pub use types::{Action, BATCH, Hit, Hits, ListError, Matching, Record, Rule};
 
 /// One generation of the compiled lists, shared by everything that decides.

@@ -1,0 +1,293 @@
+//! What a document must promise before anything is done with it, and what changed since the one before.
+//!
+//! Enters: the new document with its announced size and state, the old one (checked when it came), the names that
+//! guards look after. Leaves: how many entries, what changed, which additions a guard objects to; or the first line
+//! that is wrong. One pass over both, side by side, whatever is asked.
+//!
+//! What counts as what, name by name: an entry whose reference stands in both is *prolonged* or *shortened* by its
+//! expiry, or *altered* elsewhere; one that is new is *narrowed* if an old entry of the very name covered all of it at
+//! least as long, *widened* if the name had another entry, else *added*; one that is gone is *removed*, unless what
+//! stands in its place counts as narrowed or widened. Widening counts as adding and meets the guards; so does an entry
+//! that moved to another name or match under its old reference.
+
+use std::collections::HashSet;
+use std::path::Path;
+
+use super::document::{Document, Group, Item, Trust};
+use super::entry::{Reference, encode_reference};
+use super::guard::{Guards, Objection};
+use super::key;
+use super::types::{ListError, Matching};
+
+/// How a document changed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Changes {
+    /// Entries in the new document.
+    pub entries: u64,
+    /// Entries that stand in both, letter by letter.
+    pub unchanged: u64,
+    /// New entries at names that the old document did not have, or had for another entry that stays.
+    pub added: u64,
+    /// Entries that are gone.
+    pub removed: u64,
+    /// Entries that stop more than the entries of the same name did.
+    pub widened: u64,
+    /// Entries that stop less than the entries of the same name did.
+    pub narrowed: u64,
+    /// The same reference, a later end.
+    pub prolonged: u64,
+    /// The same reference, an earlier end.
+    pub shortened: u64,
+    /// The same reference and end, another basis, category, date of issue or note.
+    pub altered: u64,
+    /// The first of them, in the order of the documents, up to the limit that was asked for.
+    pub listed: Vec<Change>,
+}
+
+/// One entry that changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// `added`, `removed`, `widened`, `narrowed`, `prolonged`, `shortened` or `altered`.
+    pub kind: &'static str,
+    /// The entry's name.
+    pub name: String,
+    /// Its kind of match.
+    pub matching: Matching,
+    /// Its public reference.
+    pub reference: String,
+}
+
+/// An addition that a guard objects to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// `protected`, `public-suffix` or `popular`.
+    pub kind: &'static str,
+    /// The entry's name.
+    pub name: String,
+    /// Its kind of match.
+    pub matching: Matching,
+    /// Its public reference.
+    pub reference: String,
+    /// The name that the guard looks after.
+    pub against: String,
+}
+
+/// What a new document comes to beside the old one.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Examination {
+    /// What changed.
+    pub changes: Changes,
+    /// Objections in all, by guard: protected, public suffix, popular.
+    pub objections: [u64; 3],
+    /// The first of them, up to the limit.
+    pub findings: Vec<Finding>,
+    /// References that stood for another name or match in the old document: each is bound to one for ever.
+    pub reused: Vec<String>,
+    compares: bool,
+    gone: HashSet<Reference>,
+    come: Vec<Reference>,
+}
+
+/// What was announced about a document.
+#[derive(Clone, Copy, Debug)]
+pub struct Announced<'a> {
+    /// Octets uncompressed, at most.
+    pub size: u64,
+    /// `sha256:` and 64 digits.
+    pub state: &'a str,
+    /// Keys of the legal bases that entries may name.
+    pub bases: &'a [String],
+}
+
+/// Check a document against what was announced; how many entries it has.
+///
+/// # Errors
+/// The first thing that is wrong with it, with the line.
+pub fn check_document(path: &Path, announced: Announced<'_>) -> Result<u64, ListError> {
+    let mut document = Document::open(path, announced.size, Trust::Nothing { bases: Some(announced.bases) })?;
+    let mut group = Group::default();
+    let mut entries = 0;
+    while document.next(&mut group)? {
+        entries += group.items.len() as u64;
+    }
+    check_state(document, announced.state)?;
+    Ok(entries)
+}
+
+/// Compare two documents and let the guards look at what was added. With `announced` the new one is checked against it
+/// in the same pass; without, it counts as checked before. At most `limit` changes and findings are listed.
+///
+/// # Errors
+/// Either document is not what it should be.
+pub fn examine(
+    old: Option<&Path>,
+    new: &Path,
+    announced: Option<Announced<'_>>,
+    guards: &Guards,
+    limit: usize,
+) -> Result<Examination, ListError> {
+    let mut result = Examination { compares: old.is_some(), ..Examination::default() };
+    let trust = announced.map_or(Trust::Checked, |announced| Trust::Nothing { bases: Some(announced.bases) });
+    let size = announced.map_or(u64::MAX, |announced| announced.size);
+    let new = Document::open(new, size, trust)?;
+    let new = side_by_side(old, new, |step| {
+        result.step(&step, guards, limit);
+        Ok(())
+    })?;
+    if let Some(announced) = announced {
+        check_state(new, announced.state)?;
+    }
+    let gone = std::mem::take(&mut result.gone);
+    let reused = std::mem::take(&mut result.come).into_iter().filter(|reference| gone.contains(reference));
+    result.reused = reused.take(limit).map(|reference| shown(&reference)).collect();
+    Ok(result)
+}
+
+fn check_state(document: Document<'_>, announced: &str) -> Result<(), ListError> {
+    let state = document.finish()?;
+    if state != announced {
+        return Err(ListError::new("state-hash", format!("the lines have the state {state}, not {announced}")));
+    }
+    Ok(())
+}
+
+/// One name, as both documents have it.
+pub(crate) enum Step<'g> {
+    Old(&'g Group),
+    New(&'g Group),
+    Both(&'g Group, &'g Group),
+}
+
+/// Walk both documents name by name, in their common order; gives back the new one, read to its end.
+pub(crate) fn side_by_side<'d>(
+    old: Option<&Path>,
+    mut new: Document<'d>,
+    mut visit: impl FnMut(Step<'_>) -> Result<(), ListError>,
+) -> Result<Document<'d>, ListError> {
+    let mut old = old.map(|path| Document::open(path, u64::MAX, Trust::Checked)).transpose()?;
+    let mut next_old = |group: &mut Group| old.as_mut().map_or(Ok(false), |document| document.next(group));
+    let (mut before, mut after) = (Group::default(), Group::default());
+    let (mut has_before, mut has_after) = (next_old(&mut before)?, new.next(&mut after)?);
+    loop {
+        let order = match (has_before, has_after) {
+            (false, false) => return Ok(new),
+            (true, false) => std::cmp::Ordering::Less,
+            (false, true) => std::cmp::Ordering::Greater,
+            (true, true) => before.key.cmp(&after.key),
+        };
+        match order {
+            std::cmp::Ordering::Less => visit(Step::Old(&before))?,
+            std::cmp::Ordering::Greater => visit(Step::New(&after))?,
+            std::cmp::Ordering::Equal => visit(Step::Both(&before, &after))?,
+        }
+        if order.is_le() {
+            has_before = next_old(&mut before)?;
+        }
+        if order.is_ge() {
+            has_after = new.next(&mut after)?;
+        }
+    }
+}
+
+impl Examination {
+    fn step(&mut self, step: &Step<'_>, guards: &Guards, limit: usize) {
+        match step {
+            Step::Both(before, after) if before.text == after.text => {
+                self.changes.entries += after.items.len() as u64;
+                self.changes.unchanged += after.items.len() as u64;
+            }
+            Step::Old(before) => {
+                self.gone.extend(before.items.iter().map(|item| item.reference));
+                before.items.iter().for_each(|item| self.note("removed", before, item, limit));
+            }
+            Step::New(after) => {
+                self.changes.entries += after.items.len() as u64;
+                for item in &after.items {
+                    self.note("added", after, item, limit);
+                    self.object(after, item, guards, limit);
+                }
+            }
+            Step::Both(before, after) => self.changed(before, after, guards, limit),
+        }
+    }
+
+    fn changed(&mut self, before: &Group, after: &Group, guards: &Guards, limit: usize) {
+        self.changes.entries += after.items.len() as u64;
+        let mut replaced = 0;
+        for item in &after.items {
+            let kind = match counterpart(before, item) {
+                Some(old) if before.line(old) == after.line(item) => {
+                    self.changes.unchanged += 1;
+                    continue;
+                }
+                Some(old) if item.expires > old.expires => "prolonged",
+                Some(old) if item.expires < old.expires => "shortened",
+                Some(_) => "altered",
+                None if narrows(before, item) => "narrowed",
+                None if before.items.iter().any(|old| counterpart(after, old).is_none()) => "widened",
+                None => "added",
+            };
+            if matches!(kind, "narrowed" | "widened") {
+                replaced += 1;
+            }
+            self.note(kind, after, item, limit);
+            if matches!(kind, "added" | "widened") {
+                self.object(after, item, guards, limit);
+            }
+        }
+        // each entry that stands in another's place accounts for one that is gone
+        let gone = before.items.iter().filter(|old| counterpart(after, old).is_none());
+        self.gone.extend(gone.clone().map(|item| item.reference));
+        gone.skip(replaced).for_each(|item| self.note("removed", before, item, limit));
+    }
+
+    fn note(&mut self, kind: &'static str, group: &Group, item: &Item, limit: usize) {
+        match kind {
+            "added" | "widened" | "narrowed" if self.compares => self.come.push(item.reference),
+            _ => {}
+        }
+        let changes = &mut self.changes;
+        let count = match kind {
+            "added" => &mut changes.added,
+            "removed" => &mut changes.removed,
+            "widened" => &mut changes.widened,
+            "narrowed" => &mut changes.narrowed,
+            "prolonged" => &mut changes.prolonged,
+            "shortened" => &mut changes.shortened,
+            _ => &mut changes.altered,
+        };
+        *count += 1;
+        if changes.listed.len() < limit {
+            let (name, matching, reference) = describe(group, item);
+            changes.listed.push(Change { kind, name, matching, reference });
+        }
+    }
+
+    fn object(&mut self, group: &Group, item: &Item, guards: &Guards, limit: usize) {
+        guards.examine(&group.key, item.matching, |Objection { guard, against }| {
+            self.objections[guard as usize] += 1;
+            if self.findings.len() < limit {
+                let (name, matching, reference) = describe(group, item);
+                self.findings.push(Finding { kind: guard.as_str(), name, matching, reference, against });
+            }
+        });
+    }
+}
+
+/// The entry of the other document with the same name, match and reference.
+pub(crate) fn counterpart<'g>(group: &'g Group, item: &Item) -> Option<&'g Item> {
+    group.items.iter().find(|other| other.matching == item.matching && other.reference == item.reference)
+}
+
+/// Did the old entries of the name stop all that this one stops, at least as long?
+pub(crate) fn narrows(before: &Group, item: &Item) -> bool {
+    before.holds_until(item.matching).is_some_and(|until| item.expires <= until)
+}
+
+fn describe(group: &Group, item: &Item) -> (String, Matching, String) {
+    (key::to_name(&group.key), item.matching, shown(&item.reference))
+}
+
+fn shown(reference: &Reference) -> String {
+    String::from_utf8_lossy(&encode_reference(reference)).into_owned()
+}

@@ -1,0 +1,362 @@
+//! A document read line by line: bounded, in order, each line canonical, the state hash in the same pass.
+//!
+//! Enters: a file of zstd-compressed canonical lines, and the size that was announced for it. Leaves: its entries, name
+//! by name ([`Group`]); at the end the state hash. Memory: a read buffer, the decompressor's window, one name's entries.
+//!
+//! Rules: not a byte is decompressed beyond the announced size; lines strictly increase by (labels from the right,
+//! match, reference); a reference stands once in a document; a name has at most [`MAX_PER_NAME`] entries in it, so that
+//! no query ever meets more rules than that a list.
+
+use std::collections::hash_map::RandomState;
+use std::fs::File;
+use std::hash::BuildHasher;
+use std::io::{BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread::JoinHandle;
+
+use sha2::{Digest, Sha256};
+
+use super::entry::{self, Entry, MAX_LINE, Reference, encode_reference};
+use super::key;
+use super::types::{ListError, Matching};
+
+/// Entries that one document may hold for one name: three kinds of match, a few bases each.
+pub const MAX_PER_NAME: usize = 16;
+
+/// No decompression window is larger (as power of two): what the issuer's half writes and reads.
+const MAX_WINDOW_LOG: u32 = 27;
+const CHUNK: usize = 1 << 18;
+
+/// All entries of one name, as they stand in one document.
+#[derive(Debug, Default)]
+pub(crate) struct Group {
+    /// The name's key.
+    pub key: Vec<u8>,
+    /// The canonical lines, each with its line feed.
+    pub text: Vec<u8>,
+    pub items: Vec<Item>,
+}
+
+/// One entry of a group.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Item {
+    start: usize,
+    end: usize,
+    pub matching: Matching,
+    pub reference: Reference,
+    pub expires: u32,
+    pub line: u64,
+}
+
+impl Group {
+    /// The line of an entry, with its line feed.
+    pub fn line(&self, item: &Item) -> &[u8] {
+        &self.text[item.start..item.end]
+    }
+
+    /// The entry again, with all its fields.
+    pub fn entry(&self, item: &Item) -> Result<Entry<'_>, ListError> {
+        entry::parse(&self.text[item.start..item.end - 1])
+            .map_err(|(kind, reason)| ListError::at(item.line, kind, reason))
+    }
+
+    /// The last second at which an entry of this name that covers `matching` still holds.
+    pub fn holds_until(&self, matching: Matching) -> Option<u32> {
+        let covering = self.items.iter().filter(|item| item.matching == matching || item.matching == Matching::Subtree);
+        covering.map(|item| item.expires).max()
+    }
+
+    fn clear(&mut self) {
+        self.key.clear();
+        self.text.clear();
+        self.items.clear();
+    }
+
+    fn push(&mut self, line: &[u8], number: u64, entry: &Entry<'_>) {
+        let start = self.text.len();
+        self.text.extend_from_slice(line);
+        self.text.push(b'\n');
+        self.items.push(Item {
+            start,
+            end: self.text.len(),
+            matching: entry.matching,
+            reference: entry.reference,
+            expires: entry.expires,
+            line: number,
+        });
+    }
+}
+
+/// A document while it is read.
+pub(crate) struct Document<'a> {
+    lines: Lines,
+    bases: Option<&'a [String]>,
+    references: Option<References>,
+    /// The first entry of the name after the current one.
+    ahead: Group,
+    /// Key of the line that `ahead` was filled from, while reading.
+    scratch: Vec<u8>,
+    ended: bool,
+}
+
+/// How much of what a document promises is checked anew.
+#[derive(Clone, Copy)]
+pub(crate) enum Trust<'a> {
+    /// Everything: hash, references, bases (`None`: any basis).
+    Nothing { bases: Option<&'a [String]> },
+    /// It was checked when it arrived, and kept by the provider: form and order alone.
+    Checked,
+}
+
+impl<'a> Document<'a> {
+    /// Open a document that holds at most `size` octets uncompressed.
+    pub fn open(path: &Path, size: u64, trust: Trust<'a>) -> Result<Self, ListError> {
+        let (hashed, bases) = match trust {
+            Trust::Nothing { bases } => (true, bases),
+            Trust::Checked => (false, None),
+        };
+        let mut document = Self {
+            lines: Lines::open(path, size, hashed)?,
+            bases,
+            references: hashed.then(References::default),
+            ahead: Group::default(),
+            scratch: Vec::new(),
+            ended: false,
+        };
+        document.read_ahead()?;
+        Ok(document)
+    }
+
+    /// Move the next name's entries into `group`; false after the last. The caller's buffers are used again.
+    pub fn next(&mut self, group: &mut Group) -> Result<bool, ListError> {
+        if self.ended {
+            group.clear();
+            return Ok(false);
+        }
+        std::mem::swap(group, &mut self.ahead);
+        self.ahead.clear();
+        loop {
+            let Some((number, line)) = self.lines.next()? else {
+                self.ended = true;
+                return Ok(true);
+            };
+            let entry = check(line, number, self.bases, self.references.as_mut())?;
+            self.scratch.clear();
+            key::from_name(entry.name, &mut self.scratch);
+            let last = group.items.last();
+            let order = group.key.as_slice().cmp(&self.scratch).then_with(|| {
+                last.map(|last| (last.matching, last.reference)).cmp(&Some((entry.matching, entry.reference)))
+            });
+            if order.is_ge() {
+                let name = String::from_utf8_lossy(entry.name);
+                return Err(ListError::at(number, "order", format!("{name} does not belong after the line before it")));
+            }
+            if group.key == self.scratch {
+                if group.items.len() == MAX_PER_NAME {
+                    let name = String::from_utf8_lossy(entry.name);
+                    let reason = format!("{name} has more than {MAX_PER_NAME} entries");
+                    return Err(ListError::at(number, "crowded", reason));
+                }
+                group.push(line, number, &entry);
+            } else {
+                self.ahead.push(line, number, &entry);
+                std::mem::swap(&mut self.ahead.key, &mut self.scratch);
+                return Ok(true);
+            }
+        }
+    }
+
+    /// The state hash over everything read: `sha256:` and 64 digits. Empty unless opened with [`Trust::Nothing`].
+    pub fn finish(self) -> Result<String, ListError> {
+        self.lines.finish()
+    }
+
+    fn read_ahead(&mut self) -> Result<(), ListError> {
+        match self.lines.next()? {
+            None => self.ended = true,
+            Some((number, line)) => {
+                let entry = check(line, number, self.bases, self.references.as_mut())?;
+                key::from_name(entry.name, &mut self.ahead.key);
+                self.ahead.push(line, number, &entry);
+            }
+        }
+        Ok(())
+    }
+}
+
+fn check<'l>(
+    line: &'l [u8],
+    number: u64,
+    bases: Option<&[String]>,
+    references: Option<&mut References>,
+) -> Result<Entry<'l>, ListError> {
+    let entry = entry::parse(line).map_err(|(kind, reason)| ListError::at(number, kind, reason))?;
+    if bases.is_some_and(|bases| !bases.iter().any(|basis| basis == entry.basis)) {
+        return Err(ListError::at(number, "no-basis", format!("basis {} is not in the head's table", entry.basis)));
+    }
+    if let Some(first) = references.and_then(|references| references.insert(&entry.reference, number)) {
+        let reference = String::from_utf8_lossy(&encode_reference(&entry.reference)).into_owned();
+        let reason = format!("reference {reference} stands on line {first} already");
+        return Err(ListError::at(number, "reference-twice", reason));
+    }
+    Ok(entry)
+}
+
+/// The references seen so far: 18 octets an entry, exact, keyed so that no issuer can choose colliding ones.
+#[derive(Default)]
+struct References {
+    seen: Vec<(Reference, u32)>,
+    /// Index + 1 into `seen`; 0: free. A power of two long, at most half full.
+    table: Vec<u32>,
+    hasher: RandomState,
+}
+
+impl References {
+    /// Remember a reference; the line of its first use, if it was there.
+    fn insert(&mut self, reference: &Reference, line: u64) -> Option<u64> {
+        if 2 * (self.seen.len() + 1) > self.table.len() {
+            self.grow();
+        }
+        let slot = self.slot(reference);
+        if self.table[slot] != 0 {
+            return Some(u64::from(self.seen[self.table[slot] as usize - 1].1));
+        }
+        self.seen.push((*reference, u32::try_from(line).unwrap_or(u32::MAX)));
+        self.table[slot] = u32::try_from(self.seen.len()).unwrap_or(u32::MAX);
+        None
+    }
+
+    fn slot(&self, reference: &Reference) -> usize {
+        let mask = self.table.len() - 1;
+        let mut slot = usize::try_from(self.hasher.hash_one(reference) & mask as u64).unwrap_or(0);
+        while self.table[slot] != 0 && self.seen[self.table[slot] as usize - 1].0 != *reference {
+            slot = (slot + 1) & mask;
+        }
+        slot
+    }
+
+    fn grow(&mut self) {
+        self.table = vec![0; (4 * (self.seen.len() + 1)).next_power_of_two()];
+        for index in 0..self.seen.len() {
+            let slot = self.slot(&self.seen[index].0);
+            self.table[slot] = u32::try_from(index + 1).unwrap_or(u32::MAX);
+        }
+    }
+}
+
+/// The lines of a compressed file, without their line feeds.
+pub(crate) struct Lines {
+    path: PathBuf,
+    decoder: zstd::stream::read::Decoder<'static, BufReader<File>>,
+    buffer: Vec<u8>,
+    start: usize,
+    end: usize,
+    /// Octets that may still come.
+    left: u64,
+    number: u64,
+    hashing: Option<Hashing>,
+}
+
+impl Lines {
+    /// Open a compressed file of at most `size` octets uncompressed.
+    pub fn open(path: &Path, size: u64, hashed: bool) -> Result<Self, ListError> {
+        let unreadable = |error| ListError::new("unreadable", format!("{}: {error}", path.display()));
+        let file = File::open(path).map_err(unreadable)?;
+        let mut decoder = zstd::stream::read::Decoder::new(file).map_err(unreadable)?;
+        decoder.window_log_max(MAX_WINDOW_LOG).map_err(unreadable)?;
+        let hashing = hashed.then(Hashing::start);
+        let buffer = vec![0; CHUNK + MAX_LINE];
+        Ok(Self { path: path.into(), decoder, buffer, start: 0, end: 0, left: size, number: 0, hashing })
+    }
+
+    /// The next line and its number, from 1.
+    pub fn next(&mut self) -> Result<Option<(u64, &[u8])>, ListError> {
+        let mut searched = 0;
+        loop {
+            let rest = &self.buffer[self.start + searched..self.end];
+            if let Some(length) = rest.iter().position(|&byte| byte == b'\n') {
+                let start = self.start;
+                self.start += searched + length + 1;
+                self.number += 1;
+                return Ok(Some((self.number, &self.buffer[start..self.start - 1])));
+            }
+            searched = self.end - self.start;
+            if searched >= MAX_LINE {
+                return Err(ListError::at(self.number + 1, "malformed", format!("longer than {MAX_LINE} octets")));
+            }
+            if !self.fill()? {
+                if searched > 0 {
+                    let reason = "ends without a line feed: the file is cut short";
+                    return Err(ListError::at(self.number + 1, "malformed", reason));
+                }
+                return Ok(None);
+            }
+        }
+    }
+
+    /// The state hash of all lines, if it was asked for.
+    pub fn finish(self) -> Result<String, ListError> {
+        self.hashing.map_or_else(|| Ok(String::new()), Hashing::finish)
+    }
+
+    fn fill(&mut self) -> Result<bool, ListError> {
+        self.buffer.copy_within(self.start..self.end, 0);
+        self.end -= self.start;
+        self.start = 0;
+        // one octet more than may come, so that a longer file shows
+        let room = usize::try_from(self.left.saturating_add(1)).unwrap_or(CHUNK).min(CHUNK);
+        let read = self.decoder.read(&mut self.buffer[self.end..self.end + room]);
+        let read = read.map_err(|error| {
+            ListError::new("damaged", format!("{}: not a whole zstd file: {error}", self.path.display()))
+        })?;
+        if read as u64 > self.left {
+            let reason = format!("{}: more octets than were announced", self.path.display());
+            return Err(ListError::new("too-large", reason));
+        }
+        self.left -= read as u64;
+        if let Some(hashing) = &mut self.hashing {
+            hashing.update(&self.buffer[self.end..self.end + read]);
+        }
+        self.end += read;
+        Ok(read > 0)
+    }
+}
+
+/// SHA-256 on a thread of its own: it costs more than all else that is done with a line.
+struct Hashing {
+    chunks: SyncSender<Vec<u8>>,
+    used: Receiver<Vec<u8>>,
+    thread: JoinHandle<[u8; 32]>,
+}
+
+impl Hashing {
+    fn start() -> Self {
+        let (chunks, to_hash) = sync_channel::<Vec<u8>>(8);
+        let (give_back, used) = sync_channel(16);
+        let thread = std::thread::spawn(move || {
+            let mut hash = Sha256::new();
+            for chunk in to_hash {
+                hash.update(&chunk);
+                // the reader takes it up again, or has gone: then it is dropped here
+                let _ = give_back.try_send(chunk);
+            }
+            hash.finalize().into()
+        });
+        Self { chunks, used, thread }
+    }
+
+    fn update(&mut self, bytes: &[u8]) {
+        let mut chunk = self.used.try_recv().unwrap_or_default();
+        chunk.clear();
+        chunk.extend_from_slice(bytes);
+        // fails only when the thread is gone, which `finish` reports
+        let _ = self.chunks.send(chunk);
+    }
+
+    fn finish(self) -> Result<String, ListError> {
+        drop(self.chunks);
+        let digest = self.thread.join().map_err(|_| ListError::new("internal", "the hashing thread failed"))?;
+        Ok(digest.iter().fold(String::from("sha256:"), |text, byte| format!("{text}{byte:02x}")))
+    }
+}
