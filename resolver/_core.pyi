@@ -1,10 +1,189 @@
 """The native core (Rust, core/binding): the compiled list and the UDP plane."""
 
 from collections.abc import Sequence
-from typing import NotRequired, TypedDict, final
+from os import PathLike
+from typing import Literal, NotRequired, TypeAlias, TypedDict, final
+
+StrPath: TypeAlias = str | PathLike[str]
 
 class CoreError(Exception):
     """What the core refuses, in one sentence."""
+
+    kind: str
+    """A short code, where documents and compiled lists are concerned."""
+    line: int
+    """Of the document, from 1; 0: no line is to blame."""
+
+# -- the compiled list: documents checked, compared, compiled; names looked up -----------------------------------------
+
+class Source(TypedDict):
+    """One list as `compile` takes it, in the order of the configuration."""
+
+    document: str
+    """Path of the zstd-compressed canonical lines."""
+    action: Literal["stop-page", "nxdomain", "nodata", "refused", "monitor"]
+    ede: int
+    """INFO-CODE of the Extended DNS Error (15, 16, 17); 0: none."""
+    bases: Sequence[str]
+    """Keys of the bases that entries may name; empty: any."""
+    suspended: Sequence[str]
+    """References that are left out."""
+
+@final
+class CompileSummary:
+    """What was compiled: entries of all lists, different names, octets of the file and of what queries touch."""
+
+    entries: int
+    names: int
+    bytes: int
+    hot_bytes: int
+    suspended: int
+    """Entries left out."""
+
+def compile(sources: Sequence[Source], output: StrPath, meta: bytes, *, max_size: int = ...) -> CompileSummary:  # noqa: A001
+    """Merges up to 64 lists into `output` (whole and durable, or not at all), with `meta` kept beside them.
+
+    No document may be larger than `max_size` octets uncompressed (default 4 GiB). Raises CoreError, as everything here,
+    with `kind` (a short code) and `line` (0: no line is to blame). The interpreter is free meanwhile."""
+
+def check_document(path: StrPath, *, size: int, state: str, bases: Sequence[str]) -> int:
+    """How many entries the document has. Raises CoreError for the first thing that is wrong with it.
+
+    `kind` is `too-large` (more than `size` octets come out), `damaged`, `malformed`, `order`, `reference-twice`,
+    `no-basis` (or one that is not in `bases`), `no-expiry`, `ip-address`, `name`, `category`, `match`, `reference`,
+    `time`, `crowded` (more than 16 entries for a name), `state-hash` or `unreadable`."""
+
+@final
+class Change:
+    """One entry that changed: `added`, `removed`, `widened`, `narrowed`, `prolonged`, `shortened` or `altered`."""
+
+    kind: str
+    name: str
+    match: str
+    reference: str
+
+@final
+class Changes:
+    """How a document changed, in entries.
+
+    *Widened* stops more than the entries of the name did and counts as adding; *narrowed* stops less, at most as long;
+    an entry whose reference stands in both is *prolonged* or *shortened* by its expiry, or *altered* elsewhere."""
+
+    entries: int
+    """In the new document."""
+    unchanged: int
+    added: int
+    removed: int
+    widened: int
+    narrowed: int
+    prolonged: int
+    shortened: int
+    altered: int
+    listed: list[Change]
+    """The first of them, up to the limit."""
+    reused: list[str]
+    """References that stood for another name or match in the old document, up to the limit: a reason to refuse."""
+
+def changes(old: StrPath | None, new: StrPath, *, limit: int = 100) -> Changes:
+    """What changed between two documents that were checked before; `old` None: everything is added."""
+
+@final
+class Finding:
+    """An added or widened entry that a guard objects to: `kind` is `protected`, `public-suffix` or `popular`."""
+
+    kind: str
+    name: str
+    match: str
+    reference: str
+    against: str
+    """The name that the guard looks after."""
+
+@final
+class Examination:
+    """What a new document comes to beside the old one."""
+
+    changes: Changes
+    added: int
+    """Added and widened."""
+    removed: int
+    protected: int
+    """Objections by this guard in all; `findings` has the first of them up to the limit."""
+    public_suffix: int
+    popular: int
+    findings: list[Finding]
+
+def examine(
+    old: StrPath | None,
+    new: StrPath,
+    *,
+    protected: Sequence[str],
+    suffixes: Sequence[str],
+    popular: Sequence[str],
+    limit: int = 100,
+    announced: tuple[int, str, Sequence[str]] | None = None,
+) -> Examination:
+    """Compares two documents and lets the guards look at what was added or widened.
+
+    An entry may neither stop a `protected` name nor lie at or below one; may not stop a public suffix together with
+    what is below it, nor anything above one (`suffixes`: rules of the public suffix list in A-labels, with `*.` and
+    `!`; every top-level domain counts); may not stop a `popular` name. With `announced` (size, state, bases) the new
+    document is checked as by `check_document` in the same pass, which saves one reading."""
+
+def restrain(old: StrPath | None, new: StrPath, output: StrPath) -> int:
+    """Writes to `output` the old document less what the new one removed, narrowed or shortened; how many entries.
+
+    Nothing is in it that the old one did not stop: what holds while the additions of the new one wait for a person."""
+
+@final
+class Match:
+    """One entry at or above a name that was looked up."""
+
+    name: str
+    """The entry's own name."""
+    match: str
+    list: int
+    """Index in the order of the configuration."""
+    action: str
+    ede: int
+    expires: int
+    """First second, Unix time, at which it no longer holds. Look-up does not leave out what has lapsed."""
+    issued: int
+    basis: str
+    category: str
+    reference: str
+    distance: int
+    """Labels between the two names; 0: the name itself."""
+    row: int
+
+@final
+class CompiledList:
+    """A compiled file, mapped. Immutable; shared by whoever decides."""
+
+    @staticmethod
+    def open(path: StrPath) -> CompiledList:
+        """Opens the file and checks all of it, with the interpreter free meanwhile. Raises CoreError."""
+
+    @property
+    def rows(self) -> int:
+        """Different names."""
+
+    @property
+    def entries(self) -> int: ...
+    @property
+    def meta(self) -> bytes: ...
+    @property
+    def hot_bytes(self) -> int:
+        """Octets of what queries touch."""
+
+    def look_up(self, name: str) -> list[Match]:
+        """Every entry at or above the name, the most specific name first, lists in their order; whether an entry stops
+        the name is for the caller to say: by `match`, `distance`, `expires`."""
+
+    def look_up_many(self, names: Sequence[str]) -> list[int]:
+        """For each name, how many names at or above it are listed."""
+
+    def sample(self, n: int, seed: int) -> list[str]:
+        """`n` listed names drawn with replacement; the same for the same seed."""
 
 # -- the plane: every datagram of one worker ---------------------------------------------------------------------------
 

@@ -1,24 +1,222 @@
-//! The Python face of the compiled list.
+//! `resolver._core`, the list's part: documents are checked, compared and compiled without the interpreter; what they
+//! come to is handed over as plain values.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use dnscore::list::{self, Action, Announced, Guards, Hits, ListError};
 use pyo3::prelude::*;
+use pyo3::types::PyBytes;
 
-use crate::refused;
+use crate::CoreError;
 
-/// One generation of the compiled lists, mapped.
+/// The one conversion: the sentence is the message; `kind` and `line` say it to programs.
+fn refused_at(py: Python<'_>, error: &ListError) -> PyErr {
+    let refusal = CoreError::new_err(error.to_string());
+    let value = refusal.value(py);
+    let noted = value.setattr("kind", error.kind).and_then(|()| value.setattr("line", error.line));
+    noted.err().unwrap_or(refusal)
+}
+
+/// Run without the interpreter what takes long.
+fn detached<T: Send>(py: Python<'_>, work: impl Send + FnOnce() -> Result<T, ListError>) -> PyResult<T> {
+    py.detach(work).map_err(|error| refused_at(py, &error))
+}
+
+#[derive(FromPyObject)]
+#[pyo3(from_item_all)]
+struct Source {
+    document: PathBuf,
+    action: String,
+    ede: u16,
+    bases: Vec<String>,
+    suspended: Vec<String>,
+}
+
+/// What was compiled.
+#[pyclass(frozen, get_all, module = "resolver._core")]
+struct CompileSummary {
+    entries: u32,
+    names: u32,
+    bytes: u64,
+    hot_bytes: u64,
+    suspended: u32,
+}
+
+#[pyfunction]
+#[pyo3(signature = (sources, output, meta, *, max_size = 1 << 32))]
+fn compile(py: Python<'_>, sources: Vec<Source>, output: PathBuf, meta: Vec<u8>, max_size: u64) -> PyResult<CompileSummary> {
+    let summary = detached(py, || {
+        let sources = sources.iter().map(|source| {
+            let action = Action::parse(&source.action)
+                .ok_or_else(|| ListError::new("action", format!("{:?} is not an action", source.action)))?;
+            Ok(list::Source {
+                document: &source.document,
+                action,
+                ede: source.ede,
+                bases: &source.bases,
+                suspended: &source.suspended,
+            })
+        });
+        list::compile(&sources.collect::<Result<Vec<_>, ListError>>()?, &output, &meta, max_size)
+    })?;
+    let list::CompileSummary { entries, names, bytes, hot_bytes, suspended } = summary;
+    Ok(CompileSummary { entries, names, bytes, hot_bytes, suspended })
+}
+
+#[pyfunction]
+#[pyo3(signature = (path, *, size, state, bases))]
+fn check_document(py: Python<'_>, path: PathBuf, size: u64, state: String, bases: Vec<String>) -> PyResult<u64> {
+    detached(py, || list::check_document(&path, Announced { size, state: &state, bases: &bases }))
+}
+
+/// One entry that changed.
+#[pyclass(frozen, get_all, module = "resolver._core")]
+struct Change {
+    kind: &'static str,
+    name: String,
+    r#match: &'static str,
+    reference: String,
+}
+
+/// How a document changed.
+#[pyclass(frozen, get_all, module = "resolver._core")]
+struct Changes {
+    entries: u64,
+    unchanged: u64,
+    added: u64,
+    removed: u64,
+    widened: u64,
+    narrowed: u64,
+    prolonged: u64,
+    shortened: u64,
+    altered: u64,
+    listed: Vec<Py<Change>>,
+    reused: Vec<String>,
+}
+
+/// An addition that a guard objects to.
+#[pyclass(frozen, get_all, module = "resolver._core")]
+struct Finding {
+    kind: &'static str,
+    name: String,
+    r#match: &'static str,
+    reference: String,
+    against: String,
+}
+
+/// What a new document comes to beside the old one.
+#[pyclass(frozen, get_all, module = "resolver._core")]
+struct Examination {
+    changes: Py<Changes>,
+    added: u64,
+    removed: u64,
+    protected: u64,
+    public_suffix: u64,
+    popular: u64,
+    findings: Vec<Py<Finding>>,
+}
+
+fn changes_of(py: Python<'_>, changes: list::Changes, reused: Vec<String>) -> PyResult<Changes> {
+    let listed = changes.listed.into_iter().map(|change| {
+        let list::Change { kind, name, matching, reference } = change;
+        Py::new(py, Change { kind, name, r#match: matching.as_str(), reference })
+    });
+    Ok(Changes {
+        entries: changes.entries,
+        unchanged: changes.unchanged,
+        added: changes.added,
+        removed: changes.removed,
+        widened: changes.widened,
+        narrowed: changes.narrowed,
+        prolonged: changes.prolonged,
+        shortened: changes.shortened,
+        altered: changes.altered,
+        listed: listed.collect::<PyResult<_>>()?,
+        reused,
+    })
+}
+
+#[pyfunction]
+#[pyo3(signature = (old, new, *, limit = 100))]
+fn changes(py: Python<'_>, old: Option<PathBuf>, new: PathBuf, limit: usize) -> PyResult<Changes> {
+    let found = detached(py, || list::examine(old.as_deref(), &new, None, &Guards::default(), limit))?;
+    changes_of(py, found.changes, found.reused)
+}
+
+#[pyfunction]
+#[pyo3(signature = (old, new, *, protected, suffixes, popular, limit = 100, announced = None))]
+#[expect(clippy::too_many_arguments, reason = "keyword arguments of one Python function")]
+fn examine(
+    py: Python<'_>,
+    old: Option<PathBuf>,
+    new: PathBuf,
+    protected: Vec<String>,
+    suffixes: Vec<String>,
+    popular: Vec<String>,
+    limit: usize,
+    announced: Option<(u64, String, Vec<String>)>,
+) -> PyResult<Examination> {
+    let found = detached(py, || {
+
+        let guards = Guards::new(
+            protected.iter().map(String::as_str),
+            suffixes.iter().map(String::as_str),
+            popular.iter().map(String::as_str),
+        );
+        let announced = announced.as_ref().map(|(size, state, bases)| Announced { size: *size, state, bases });
+        list::examine(old.as_deref(), &new, announced, &guards, limit)
+    })?;
+    let findings = found.findings.into_iter().map(|finding| {
+        let list::Finding { kind, name, matching, reference, against } = finding;
+        Py::new(py, Finding { kind, name, r#match: matching.as_str(), reference, against })
+    });
+    let [protected, public_suffix, popular] = found.objections;
+    Ok(Examination {
+        added: found.changes.added + found.changes.widened,
+        removed: found.changes.removed,
+        protected,
+        public_suffix,
+        popular,
+        findings: findings.collect::<PyResult<_>>()?,
+        changes: Py::new(py, changes_of(py, found.changes, found.reused)?)?,
+    })
+}
+
+#[pyfunction]
+fn restrain(py: Python<'_>, old: Option<PathBuf>, new: PathBuf, output: PathBuf) -> PyResult<u64> {
+    detached(py, || list::restrain(old.as_deref(), &new, &output))
+}
+
+/// One entry that a look-up met.
+#[pyclass(frozen, get_all, module = "resolver._core")]
+struct Match {
+    name: String,
+    r#match: &'static str,
+    list: u8,
+    action: &'static str,
+    ede: u16,
+    expires: u32,
+    issued: u32,
+    basis: String,
+    category: String,
+    reference: String,
+    distance: u8,
+    row: u32,
+}
+
+/// A compiled file, open.
 #[pyclass(frozen, module = "resolver._core")]
 pub struct CompiledList {
-    pub(crate) inner: Arc<dnscore::list::CompiledList>,
+    pub(crate) inner: Arc<list::CompiledList>,
 }
 
 #[pymethods]
 impl CompiledList {
     #[staticmethod]
-    fn open(py: Python<'_>, path: PathBuf) -> PyResult<CompiledList> {
-        let inner = py.detach(|| dnscore::list::CompiledList::open(&path)).map_err(refused)?;
-        Ok(CompiledList { inner: Arc::new(inner) })
+    fn open(py: Python<'_>, path: PathBuf) -> PyResult<Self> {
+        let inner = detached(py, || list::CompiledList::open(&path))?;
+        Ok(Self { inner: Arc::new(inner) })
     }
 
     #[getter]
@@ -27,11 +225,103 @@ impl CompiledList {
     }
 
     #[getter]
-    fn meta(&self) -> &[u8] {
-        self.inner.meta()
+    fn entries(&self) -> u32 {
+        self.inner.entries()
+    }
+
+    #[getter]
+    fn hot_bytes(&self) -> u64 {
+        self.inner.hot_bytes()
+    }
+
+    #[getter]
+    fn meta<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
+        PyBytes::new(py, self.inner.meta())
+    }
+
+    fn look_up(&self, name: &str) -> Vec<Match> {
+        let Some(wire) = wire_form(name) else { return Vec::new() };
+        let mut hits = Hits::new();
+        self.inner.look_up(&[&wire], &mut hits);
+        let mut matches = Vec::new();
+        for hit in hits.of(0) {
+            let name = self.inner.name(hit.row).unwrap_or_default();
+            for (index, rule) in self.inner.rules(hit.row).iter().enumerate() {
+                let Some(record) = self.inner.record(hit.row, index) else { continue };
+                matches.push(Match {
+                    name: name.clone(),
+                    r#match: rule.matching.as_str(),
+                    list: rule.list,
+                    action: rule.action.as_str(),
+                    ede: rule.ede,
+                    expires: rule.expires,
+                    issued: record.issued,
+                    basis: record.basis.into(),
+                    category: record.category.into(),
+                    reference: String::from_utf8_lossy(&record.reference).into_owned(),
+                    distance: hit.distance,
+                    row: hit.row,
+                });
+            }
+        }
+        matches
+    }
+
+    fn look_up_many(&self, py: Python<'_>, names: Vec<String>) -> Vec<u32> {
+        py.detach(|| {
+            let wires: Vec<Vec<u8>> = names.iter().map(|name| wire_form(name).unwrap_or_default()).collect();
+            let mut hits = Hits::new();
+            let mut counts = Vec::with_capacity(wires.len());
+            for batch in wires.chunks(list::BATCH) {
+                let batch: Vec<&[u8]> = batch.iter().map(Vec::as_slice).collect();
+                self.inner.look_up(&batch, &mut hits);
+                counts.extend((0..batch.len()).map(|index| u32::try_from(hits.of(index).len()).unwrap_or(u32::MAX)));
+            }
+            counts
+        })
+    }
+
+    fn sample(&self, n: u32, seed: u64) -> Vec<String> {
+        let rows = u64::from(self.inner.rows());
+        let mut state = seed;
+        let mut names = Vec::new();
+        for _ in 0..if rows == 0 { 0 } else { n } {
+            // SplitMix64: any row is as likely as any other, and a seed gives the same ones again
+            state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
+            let mixed = (state ^ (state >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+            let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+            let row = u32::try_from((u128::from(mixed ^ (mixed >> 31)) * u128::from(rows)) >> 64).unwrap_or(0);
+            names.extend(self.inner.name(row));
+        }
+        names
     }
 }
 
+/// A name in presentation form as queries carry it: lower case, length bytes, the root's byte.
+fn wire_form(name: &str) -> Option<Vec<u8>> {
+    let name = name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase();
+    let mut wire = Vec::with_capacity(name.len() + 2);
+    for label in name.split('.') {
+        wire.push(u8::try_from(label.len()).ok().filter(|length| (1..=63).contains(length))?);
+        wire.extend_from_slice(label.as_bytes());
+    }
+    wire.push(0);
+    (wire.len() <= 255).then_some(wire)
+}
+
+/// Register the list's part.
 pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
-    module.add_class::<CompiledList>()
+    module.add_class::<CompiledList>()?;
+    module.add_class::<Match>()?;
+    module.add_class::<CompileSummary>()?;
+    module.add_class::<Change>()?;
+    module.add_class::<Changes>()?;
+    module.add_class::<Finding>()?;
+    module.add_class::<Examination>()?;
+    module.add_function(wrap_pyfunction!(compile, module)?)?;
+    module.add_function(wrap_pyfunction!(check_document, module)?)?;
+    module.add_function(wrap_pyfunction!(changes, module)?)?;
+    module.add_function(wrap_pyfunction!(examine, module)?)?;
+    module.add_function(wrap_pyfunction!(restrain, module)?)?;
+    Ok(())
 }

@@ -105,7 +105,9 @@ pub(crate) struct Document<'a> {
 pub(crate) enum Trust<'a> {
     /// Everything: hash, references, bases (`None`: any basis).
     Nothing { bases: Option<&'a [String]> },
-    /// It was checked when it arrived, and kept by the provider: form and order alone.
+    /// Form, order and bases; it was checked when it arrived, and kept by the provider.
+    Compiling { bases: Option<&'a [String]> },
+    /// Form and order alone.
     Checked,
 }
 
@@ -114,6 +116,7 @@ impl<'a> Document<'a> {
     pub fn open(path: &Path, size: u64, trust: Trust<'a>) -> Result<Self, ListError> {
         let (hashed, bases) = match trust {
             Trust::Nothing { bases } => (true, bases),
+            Trust::Compiling { bases } => (false, bases),
             Trust::Checked => (false, None),
         };
         let mut document = Self {

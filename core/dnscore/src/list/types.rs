@@ -200,7 +200,7 @@ pub struct ListError {
 
 impl ListError {
     /// An error that no line is to blame for.
-    pub(crate) fn new(kind: &'static str, reason: impl Into<String>) -> Self {
+    pub fn new(kind: &'static str, reason: impl Into<String>) -> Self {
         Self { kind, line: 0, reason: reason.into() }
     }
 

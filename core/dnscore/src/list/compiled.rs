@@ -1,0 +1,257 @@
+//! The compiled list as everything that decides sees it.
+
+use std::path::Path;
+
+use super::build::{Builder, CLASS_PADDING, Listed, RECORD, RULE, unpack};
+use super::entry::{check_name, encode_reference};
+use super::file::{Content, Section, damaged};
+use super::key;
+use super::names::Names;
+use super::types::{Action, Hit, Hits, ListError, Matching, Record, Rule};
+
+/// One generation of the compiled lists, shared by everything that decides.
+#[derive(Debug)]
+pub struct CompiledList {
+    content: Content,
+    names: Names,
+    class_width: u32,
+    /// Where the rules of each class end in `rules`.
+    class_ends: Vec<u32>,
+    rules: Vec<Rule>,
+    /// Where each basis and category ends in their section.
+    kinds: Vec<(u32, u32)>,
+}
+
+impl CompiledList {
+    /// Open a compiled file and check all of it, once.
+    ///
+    /// # Errors
+    /// The file cannot be read, is damaged, or is not one that this version wrote.
+    pub fn open(path: &Path) -> Result<Self, ListError> {
+        Self::check(Content::open(path)?).map_err(|error| ListError {
+            reason: format!("{}: {}", path.display(), error.reason),
+            ..error
+        })
+    }
+
+    /// The same from memory.
+    ///
+    /// # Errors
+    /// As [`CompiledList::open`].
+    pub fn from_bytes(bytes: Vec<u8>) -> Result<Self, ListError> {
+        Self::check(Content::from_bytes(bytes)?)
+    }
+
+    /// A list held in memory, for tests and examples: names in presentation form (`example.com`), one rule each;
+    /// a name given twice has two rules. References count up from 0 in the order given, basis and category `test`.
+    ///
+    /// # Errors
+    /// A name that no document could hold.
+    pub fn from_rules(entries: &[(&str, Rule)]) -> Result<Self, ListError> {
+        let mut sorted = Vec::with_capacity(entries.len());
+        for (number, (name, rule)) in (0u64..).zip(entries) {
+            check_name(name.as_bytes()).map_err(|(kind, reason)| ListError::new(kind, reason))?;
+            let mut reversed = Vec::with_capacity(name.len());
+            key::from_name(name.as_bytes(), &mut reversed);
+            let mut reference = [0; 10];
+            reference[2..].copy_from_slice(&number.to_be_bytes());
+            sorted.push((reversed, Listed { rule: *rule, reference, issued: 0, basis: "test", category: "test" }));
+        }
+        sorted.sort_by(|one, other| (&one.0, one.1.rule.list).cmp(&(&other.0, other.1.rule.list)));
+        let mut builder = Builder::default();
+        for row in sorted.chunk_by(|one, other| one.0 == other.0) {
+            let listed: Vec<Listed<'_>> = row.iter().map(|(_, listed)| *listed).collect();
+            builder.row(&row[0].0, &listed)?;
+        }
+        Self::from_bytes(builder.finish(b"").to_bytes())
+    }
+
+    /// Find every listed name at or above each of up to [`BATCH`](super::BATCH) names (lower-case wire form with the
+    /// root's byte). Names beyond a batch are looked up batch by batch. A malformed name meets nothing.
+    pub fn look_up(&self, names: &[&[u8]], out: &mut Hits) {
+        out.clear();
+        for name in names {
+            let mut labels: Vec<&[u8]> = Vec::new();
+            let mut rest = *name;
+            while let [length @ 1..=63, after @ ..] = rest {
+                let Some((label, after)) = after.split_at_checked(usize::from(*length)) else { break };
+                labels.push(label);
+                rest = after;
+            }
+            if rest == [0] {
+                for distance in 0..labels.len() {
+                    let mut reversed = Vec::new();
+                    for (index, label) in labels[distance..].iter().rev().enumerate() {
+                        if index > 0 {
+                            reversed.push(key::SEPARATOR);
+                        }
+                        reversed.extend_from_slice(label);
+                    }
+                    let clean = labels[distance..].iter().all(|label| label.iter().all(|&byte| key::is_label_byte(byte)));
+                    if let Some(row) = self.names.find(&self.content, &reversed).filter(|_| clean) {
+                        out.hits.push(Hit { row, distance: distance as u8 });
+                    }
+                }
+            }
+            out.close();
+        }
+    }
+
+    /// What the lists say about a row, in the order of the lists; empty for a row that does not exist.
+    #[must_use]
+    pub fn rules(&self, row: u32) -> &[Rule] {
+        if row >= self.content.rows {
+            return &[];
+        }
+        let class = unpack(&self.content.get(Section::Classes)[4..], self.class_width, row) as usize;
+        let start = if class == 0 { 0 } else { self.class_ends[class - 1] };
+        &self.rules[start as usize..self.class_ends[class] as usize]
+    }
+
+    /// What is known about the `rule`th entry of a row.
+    #[must_use]
+    pub fn record(&self, row: u32, rule: usize) -> Option<Record<'_>> {
+        if rule >= self.rules(row).len() {
+            return None;
+        }
+        let number = row as usize + self.extra_before(row) as usize + rule;
+        let record = self.content.get(Section::Records).get(RECORD * number..RECORD * (number + 1))?;
+        let kind = u32::from_le_bytes(record[14..18].try_into().ok()?) as usize;
+        let &(middle, end) = self.kinds.get(kind)?;
+        let start = if kind == 0 { 0 } else { self.kinds[kind - 1].1 + 1 };
+        let text = |range: std::ops::Range<u32>| {
+            std::str::from_utf8(&self.content.get(Section::Kinds)[range.start as usize..range.end as usize]).ok()
+        };
+        Some(Record {
+            reference: encode_reference(record[..10].try_into().ok()?),
+            issued: u32::from_le_bytes(record[10..14].try_into().ok()?),
+            basis: text(start..middle)?,
+            category: text(middle + 1..end)?,
+        })
+    }
+
+    /// The listed name of a row in presentation form, without a trailing dot.
+    #[must_use]
+    pub fn name(&self, row: u32) -> Option<String> {
+        self.names.key(&self.content, row).map(|key| key::to_name(&key))
+    }
+
+    /// The steward's own description of this generation, as it was given to the compiler.
+    #[must_use]
+    pub fn meta(&self) -> &[u8] {
+        self.content.get(Section::Meta)
+    }
+
+    /// Listed names.
+    #[must_use]
+    pub fn rows(&self) -> u32 {
+        self.content.rows
+    }
+
+    /// Entries of all lists.
+    #[must_use]
+    pub fn entries(&self) -> u32 {
+        self.content.records
+    }
+
+    /// Octets of what queries may touch.
+    #[must_use]
+    pub fn hot_bytes(&self) -> u64 {
+        self.content.hot_bytes()
+    }
+
+    /// Rules of the rows before this one beyond one each.
+    fn extra_before(&self, row: u32) -> u32 {
+        let several = self.content.get(Section::Several);
+        let (mut low, mut high) = (0, several.len() / 8);
+        let number = |at: usize| u32::from_le_bytes(several[at..at + 4].try_into().unwrap_or_default());
+        while low < high {
+            let middle = usize::midpoint(low, high);
+            if number(8 * middle) < row {
+                low = middle + 1;
+            } else {
+                high = middle;
+            }
+        }
+        if low == 0 { 0 } else { number(8 * low - 4) }
+    }
+
+    fn check(content: Content) -> Result<Self, ListError> {
+        let names = Names::open(&content)?;
+        let (class_ends, rules) = read_rules(content.get(Section::Rules)).ok_or_else(|| damaged("rules"))?;
+        let classes = content.get(Section::Classes);
+        let class_width = classes.get(..4).map_or(u32::MAX, |four| u32::from_le_bytes(four.try_into().unwrap_or_default()));
+        let bits = u64::from(content.rows) * u64::from(class_width);
+        if class_width > 32 || classes.len() as u64 != 4 + bits / 8 + 1 + CLASS_PADDING as u64 {
+            return Err(damaged("classes"));
+        }
+        let several = content.get(Section::Several);
+        let mut several = several.chunks_exact(8).map(|pair| {
+            let number = |at: usize| u32::from_le_bytes(pair[at..at + 4].try_into().unwrap_or_default());
+            (number(0), number(4))
+        });
+        let mut extra = 0u32;
+        for row in 0..content.rows {
+            let class = unpack(&classes[4..], class_width, row) as usize;
+            let start = if class == 0 { 0 } else { *class_ends.get(class - 1).unwrap_or(&u32::MAX) };
+            let count = class_ends.get(class).and_then(|end| end.checked_sub(start)).unwrap_or(0);
+            if count == 0 {
+                return Err(damaged("a row without a rule"));
+            }
+            extra = extra.checked_add(count - 1).ok_or_else(|| damaged("rules"))?;
+            if count > 1 && several.next() != Some((row, extra)) {
+                return Err(damaged("rows with several rules"));
+            }
+        }
+        let records = content.rows.checked_add(extra);
+        let octets = content.get(Section::Records).len() as u64;
+        if several.next().is_some()
+            || !content.get(Section::Several).len().is_multiple_of(8)
+            || records != Some(content.records)
+            || octets != u64::from(content.records) * RECORD as u64
+        {
+            return Err(damaged("records"));
+        }
+        let kinds = read_kinds(content.get(Section::Kinds)).ok_or_else(|| damaged("kinds"))?;
+        for record in content.get(Section::Records).chunks_exact(RECORD) {
+            let kind = u32::from_le_bytes(record[14..].try_into().unwrap_or([0xFF; 4]));
+            if kind as usize >= kinds.len() {
+                return Err(damaged("a record of no kind"));
+            }
+        }
+        Ok(Self { content, names, class_width, class_ends, rules, kinds })
+    }
+}
+
+fn read_rules(section: &[u8]) -> Option<(Vec<u32>, Vec<Rule>)> {
+    let number = |four: &[u8]| u32::from_le_bytes(four.try_into().unwrap_or_default());
+    let (count, rest) = section.split_at_checked(4)?;
+    let (ends, rules) = rest.split_at_checked((number(count) as usize).checked_mul(4)?)?;
+    let ends: Vec<u32> = ends.chunks_exact(4).map(number).collect();
+    if !ends.is_sorted() || rules.len() != *ends.last().unwrap_or(&0) as usize * RULE {
+        return None;
+    }
+    let rules = rules.chunks_exact(RULE).map(|rule| {
+        Some(Rule {
+            list: rule[0],
+            matching: Matching::from_u8(rule[1])?,
+            action: Action::from_u8(rule[2])?,
+            expires: number(&rule[4..8]),
+            ede: u16::try_from(number(&rule[8..])).ok()?,
+        })
+    });
+    Some((ends, rules.collect::<Option<_>>()?))
+}
+
+/// Ends of basis and category in lines of two.
+fn read_kinds(section: &[u8]) -> Option<Vec<(u32, u32)>> {
+    if !section.is_ascii() {
+        return None;
+    }
+    let mut ends = section.iter().enumerate().filter(|&(_, &byte)| byte == b'\n').map(|(at, _)| at);
+    let mut kinds = Vec::new();
+    while let Some(middle) = ends.next() {
+        kinds.push((u32::try_from(middle).ok()?, u32::try_from(ends.next()?).ok()?));
+    }
+    Some(kinds)
+}
