@@ -45,7 +45,13 @@ struct CompileSummary {
 
 #[pyfunction]
 #[pyo3(signature = (sources, output, meta, *, max_size = 1 << 32))]
-fn compile(py: Python<'_>, sources: Vec<Source>, output: PathBuf, meta: Vec<u8>, max_size: u64) -> PyResult<CompileSummary> {
+fn compile(
+    py: Python<'_>,
+    sources: Vec<Source>,
+    output: PathBuf,
+    meta: Vec<u8>,
+    max_size: u64,
+) -> PyResult<CompileSummary> {
     let summary = detached(py, || {
         let sources = sources.iter().map(|source| {
             let action = Action::parse(&source.action)
@@ -158,7 +164,6 @@ fn examine(
     announced: Option<(u64, String, Vec<String>)>,
 ) -> PyResult<Examination> {
     let found = detached(py, || {
-
         let guards = Guards::new(
             protected.iter().map(String::as_str),
             suffixes.iter().map(String::as_str),

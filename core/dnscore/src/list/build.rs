@@ -72,7 +72,8 @@ impl Builder {
         self.names.finish(&mut self.sections);
         self.sections.rows = self.rows;
         self.sections.records = self.records;
-        let width = u32::BITS - u32::try_from(self.rule_ends.len().saturating_sub(1)).unwrap_or(u32::MAX).leading_zeros();
+        let width =
+            u32::BITS - u32::try_from(self.rule_ends.len().saturating_sub(1)).unwrap_or(u32::MAX).leading_zeros();
         let packed = pack(&self.row_classes, width);
         let classes = self.sections.section(Section::Classes);
         classes.extend_from_slice(&width.to_le_bytes());

@@ -28,10 +28,8 @@ impl CompiledList {
     /// # Errors
     /// The file cannot be read, is damaged, or is not one that this version wrote.
     pub fn open(path: &Path) -> Result<Self, ListError> {
-        Self::check(Content::open(path)?).map_err(|error| ListError {
-            reason: format!("{}: {}", path.display(), error.reason),
-            ..error
-        })
+        Self::check(Content::open(path)?)
+            .map_err(|error| ListError { reason: format!("{}: {}", path.display(), error.reason), ..error })
     }
 
     /// The same from memory.
@@ -87,7 +85,8 @@ impl CompiledList {
                         }
                         reversed.extend_from_slice(label);
                     }
-                    let clean = labels[distance..].iter().all(|label| label.iter().all(|&byte| key::is_label_byte(byte)));
+                    let clean =
+                        labels[distance..].iter().all(|label| label.iter().all(|&byte| key::is_label_byte(byte)));
                     if let Some(row) = self.names.find(&self.content, &reversed).filter(|_| clean) {
                         out.hits.push(Hit { row, distance: distance as u8 });
                     }
@@ -180,7 +179,8 @@ impl CompiledList {
         let names = Names::open(&content)?;
         let (class_ends, rules) = read_rules(content.get(Section::Rules)).ok_or_else(|| damaged("rules"))?;
         let classes = content.get(Section::Classes);
-        let class_width = classes.get(..4).map_or(u32::MAX, |four| u32::from_le_bytes(four.try_into().unwrap_or_default()));
+        let class_width =
+            classes.get(..4).map_or(u32::MAX, |four| u32::from_le_bytes(four.try_into().unwrap_or_default()));
         let bits = u64::from(content.rows) * u64::from(class_width);
         if class_width > 32 || classes.len() as u64 != 4 + bits / 8 + 1 + CLASS_PADDING as u64 {
             return Err(damaged("classes"));

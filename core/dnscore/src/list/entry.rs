@@ -61,7 +61,10 @@ pub(crate) fn parse(line: &[u8]) -> Result<Entry<'_>, Refusal> {
     let issued_text = reader.field(b",\"issued\":\"").ok_or_else(|| misfit(line, "issued"))?;
     let issued = time(issued_text).ok_or_else(|| bad_time("issued", issued_text))?;
     if expires_text <= issued_text {
-        return Err(("no-expiry", format!("expires {} is not after issued {}", shown(expires_text), shown(issued_text))));
+        return Err((
+            "no-expiry",
+            format!("expires {} is not after issued {}", shown(expires_text), shown(issued_text)),
+        ));
     }
     let matching = match reader.field(b",\"match\":\"").ok_or_else(|| misfit(line, "match"))? {
         b"below" => Matching::Below,
@@ -192,7 +195,9 @@ fn contains(line: &[u8], part: &[u8]) -> bool {
 }
 
 fn is_word(text: &[u8], first: impl Fn(u8) -> bool, later: impl Fn(u8) -> bool) -> bool {
-    text.len() <= 64 && text.first().is_some_and(|&byte| first(byte)) && text.iter().all(|&byte| first(byte) || later(byte))
+    text.len() <= 64
+        && text.first().is_some_and(|&byte| first(byte))
+        && text.iter().all(|&byte| first(byte) || later(byte))
 }
 
 fn clamp(time: i64) -> u32 {
@@ -203,9 +208,9 @@ fn clamp(time: i64) -> u32 {
 fn time(text: &[u8]) -> Option<i64> {
     let text: &[u8; 20] = text.try_into().ok()?;
     let number = |start: usize, digits: usize| {
-        text[start..start + digits].iter().try_fold(0i64, |sum, byte| {
-            byte.is_ascii_digit().then(|| sum * 10 + i64::from(byte - b'0'))
-        })
+        text[start..start + digits]
+            .iter()
+            .try_fold(0i64, |sum, byte| byte.is_ascii_digit().then(|| sum * 10 + i64::from(byte - b'0')))
     };
     let (year, month, day) = (number(0, 4)?, number(5, 2)?, number(8, 2)?);
     let (hour, minute, second) = (number(11, 2)?, number(14, 2)?, number(17, 2)?);

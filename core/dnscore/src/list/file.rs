@@ -74,7 +74,9 @@ impl Sections {
     }
 
     pub fn length(&self) -> u64 {
-        self.contents.iter().fold(start_of_sections() as u64, |at, content| at + content.len().next_multiple_of(ALIGN) as u64)
+        self.contents
+            .iter()
+            .fold(start_of_sections() as u64, |at, content| at + content.len().next_multiple_of(ALIGN) as u64)
     }
 
     fn head(&self) -> Vec<u8> {
@@ -176,7 +178,8 @@ impl Content {
     fn check(bytes: Bytes) -> Result<Self, ListError> {
         let content = Self { bytes, ranges: std::array::from_fn(|_| 0..0), rows: 0, records: 0 };
         let all = content.bytes();
-        let number = |at: usize| all.get(at..at + 8).map_or(0, |eight| u64::from_le_bytes(eight.try_into().unwrap_or_default()));
+        let number =
+            |at: usize| all.get(at..at + 8).map_or(0, |eight| u64::from_le_bytes(eight.try_into().unwrap_or_default()));
         if all.len() < start_of_sections() || &all[..8] != MAGIC {
             return Err(damaged("is not a compiled list"));
         }
@@ -219,13 +222,8 @@ pub(crate) struct Checksum {
     length: u64,
 }
 
-const PRIME: [u64; 5] = [
-    0x9E37_79B1_85EB_CA87,
-    0xC2B2_AE3D_27D4_EB4F,
-    0x1656_67B1_9E37_79F9,
-    0x85EB_CA77_C2B2_AE63,
-    0x27D4_EB2F_1656_67C5,
-];
+const PRIME: [u64; 5] =
+    [0x9E37_79B1_85EB_CA87, 0xC2B2_AE3D_27D4_EB4F, 0x1656_67B1_9E37_79F9, 0x85EB_CA77_C2B2_AE63, 0x27D4_EB2F_1656_67C5];
 
 impl Default for Checksum {
     fn default() -> Self {
@@ -259,9 +257,9 @@ impl Checksum {
         } else {
             let sum = a.rotate_left(1).wrapping_add(b.rotate_left(7));
             let sum = sum.wrapping_add(c.rotate_left(12)).wrapping_add(d.rotate_left(18));
-            self.lanes.iter().fold(sum, |sum, &lane| {
-                (sum ^ round(0, lane)).wrapping_mul(PRIME[0]).wrapping_add(PRIME[3])
-            })
+            self.lanes
+                .iter()
+                .fold(sum, |sum, &lane| (sum ^ round(0, lane)).wrapping_mul(PRIME[0]).wrapping_add(PRIME[3]))
         };
         sum = sum.wrapping_add(self.length);
         let eights = self.rest.chunks_exact(8);
@@ -271,7 +269,8 @@ impl Checksum {
         }
         let ones = fours.remainder();
         for four in fours {
-            sum = (sum ^ word(four).wrapping_mul(PRIME[0])).rotate_left(23).wrapping_mul(PRIME[1]).wrapping_add(PRIME[2]);
+            sum =
+                (sum ^ word(four).wrapping_mul(PRIME[0])).rotate_left(23).wrapping_mul(PRIME[1]).wrapping_add(PRIME[2]);
         }
         for &one in ones {
             sum = (sum ^ u64::from(one).wrapping_mul(PRIME[4])).rotate_left(11).wrapping_mul(PRIME[0]);
@@ -311,11 +310,7 @@ mod tests {
     #[test]
     fn the_checksum_is_xxh64() {
         // the empty and the short ones as published with the algorithm; the long one crosses stripes
-        for (text, sum) in [
-            ("", 0xEF46_DB37_51D8_E999),
-            ("a", 0xD24E_C4F1_A98C_6E5B),
-            ("abc", 0x44BC_2CF5_AD77_0999),
-        ] {
+        for (text, sum) in [("", 0xEF46_DB37_51D8_E999), ("a", 0xD24E_C4F1_A98C_6E5B), ("abc", 0x44BC_2CF5_AD77_0999)] {
             let mut checksum = Checksum::default();
             checksum.update(text.as_bytes());
             assert_eq!(checksum.finish(), sum, "{text:?}");

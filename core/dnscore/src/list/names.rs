@@ -44,7 +44,9 @@ impl Names {
 
     fn get(content: &Content, row: u32) -> Option<&[u8]> {
         let ends = content.get(Section::Tree);
-        let end = |row: usize| ends.get(4 * row..4 * row + 4).map(|e| u32::from_le_bytes(e.try_into().unwrap_or_default()) as usize);
+        let end = |row: usize| {
+            ends.get(4 * row..4 * row + 4).map(|e| u32::from_le_bytes(e.try_into().unwrap_or_default()) as usize)
+        };
         let row = row as usize;
         let start = if row == 0 { 0 } else { end(row - 1)? };
         content.get(Section::Buckets).get(start..end(row)?)
