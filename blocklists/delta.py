@@ -35,15 +35,11 @@ def difference(old: Iterable[bytes], new: Iterable[bytes]) -> Iterator[tuple[byt
     while before is not None or after is not None:
         if before == after:
             before, after = next(olds, None), next(news, None)
-        elif after is None or (before is not None and _order(before) < _order(after)):
-            assert before is not None  # noqa: S101 - one of the two is left
+        elif before is not None and (after is None or order(before) <= order(after)):
+            # equal order: one entry that only changed a field outside its order goes, then comes
             yield REMOVED, before
             before = next(olds, None)
-        else:
-            # one entry that only changed a field outside its order comes as removed, then added
-            if before is not None and _order(before) == _order(after):
-                yield REMOVED, before
-                before = next(olds, None)
+        elif after is not None:
             yield ADDED, after
             after = next(news, None)
 
@@ -74,19 +70,19 @@ def merged(old: Iterable[bytes], changes: Iterable[tuple[bytes, bytes]]) -> Iter
     """The new lines from the old ones and the changes. Raises DeltaError where a line to be removed is not there."""
     steps = list(changes)
     gone = {line for sign, line in steps if sign == REMOVED}
-    come = iter([(_order(line), line) for sign, line in steps if sign == ADDED])
-    order, added = next(come, _END)
+    come = iter([(order(line), line) for sign, line in steps if sign == ADDED])
+    place, added = next(come, _END)
     for line in old:
         if line in gone:
             gone.remove(line)
             continue
-        while added and order < _order(line):
+        while added and place < order(line):
             yield added
-            order, added = next(come, _END)
+            place, added = next(come, _END)
         yield line
     while added:
         yield added
-        order, added = next(come, _END)
+        place, added = next(come, _END)
     if gone:
         raise DeltaError("a line that is to go is not there")
 
@@ -129,10 +125,21 @@ def _parse(line: bytes) -> Entry:
         raise DeltaError(str(error)) from None
 
 
-def _order(line: bytes) -> tuple[bytes, bytes, bytes]:
-    """`Entry.order` without parsing. Inside a JSON text a quote is escaped, so `"name":"` stands for the key alone."""
-    name = line.partition(b'"name":"')[2].partition(b'"')[0].split(b".")
-    return (
-        b"\0".join(name[::-1]), line.partition(b'"match":"')[2].partition(b'"')[0],
-        line.partition(b'"reference":"')[2].partition(b'"')[0],
-    )  # fmt: skip
+def order(line: bytes) -> tuple[bytes, bytes, bytes]:
+    """`Entry.order` of a canonical line, without parsing it."""
+    return b"\0".join(_text(line, b"name").split(b".")[::-1]), _text(line, b"match"), _text(line, b"reference")
+
+
+def bond(line: bytes) -> tuple[str, str, str]:
+    """`Entry.bond` of a canonical line, without parsing it."""
+    return _text(line, b"name").decode(), _text(line, b"match").decode(), _text(line, b"basis").decode()
+
+
+def reference(line: bytes) -> str:
+    """The reference in a canonical line, without parsing it."""
+    return _text(line, b"reference").decode()
+
+
+def _text(line: bytes, key: bytes) -> bytes:
+    # Inside a JSON text a quote is escaped, so `"name":"` can only be the key; and these values hold no escapes
+    return line.partition(b'"%s":"' % key)[2].partition(b'"')[0]

@@ -5,9 +5,16 @@ Enters: names and entries. Leaves: findings. Nothing here decides; people and gu
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 from publicsuffixlist import PublicSuffixList
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Iterator
+
+    from blocklists.entry import Entry
 
 
 @lru_cache(maxsize=1)
@@ -19,3 +26,62 @@ def _suffixes() -> PublicSuffixList:
 def is_public_suffix(name: str) -> bool:
     """Whether strangers register names directly below this one (ICANN and private suffixes)."""
     return bool(_suffixes().is_public(name))
+
+
+SHARED_HOSTS = frozenset({
+    "blogspot.com", "blob.core.windows.net", "cdn.cloudflare.net", "cloudfront.net", "discordapp.com",
+    "docs.google.com", "drive.google.com", "drive.usercontent.google.com", "dropbox.com", "fastly.net",
+    "firebaseapp.com", "github.com", "github.io", "githubusercontent.com", "googleusercontent.com", "mediafire.com", "mega.nz", "mooo.com",
+    "onedrive.live.com", "pages.dev", "r2.dev", "s3.amazonaws.com", "sharepoint.com", "sites.google.com", "t.me",
+    "telegra.ph", "wetransfer.com", "wordpress.com", "workers.dev", "youtube.com",
+})  # fmt: skip
+"""Names under which many strangers keep things. Short and well known, not complete: a reminder, never a permission."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something about an entry that a person should look at before it stands."""
+
+    kind: str
+    """`public-suffix`, `shared-host` or `popular`."""
+    entry: Entry
+    against: tuple[str, ...]
+    """What it would touch: a suffix, a host, or popular names (the first few)."""
+    count: int
+    """How many there are of them."""
+
+    def sentence(self) -> str:
+        """For a person."""
+        more = f" and {self.count - len(self.against)} more" if self.count > len(self.against) else ""
+        return {
+            "public-suffix": f"{self.entry.name} ({self.entry.match}) is a public suffix: strangers' sites lie below",
+            "shared-host": f"{self.entry.name} ({self.entry.match}) is a host that many share",
+            "popular": f"{self.entry.name} ({self.entry.match}) stops popular names: {', '.join(self.against)}{more}",
+        }[self.kind]
+
+
+def preview(entries: Iterable[Entry], *, popular: Collection[str] = (), shown: int = 5) -> Iterator[Finding]:
+    """Findings on entries that are to come. `popular`: names, most popular first."""
+    listed: dict[str, list[Entry]] = {}
+    for entry in entries:
+        listed.setdefault(entry.name, []).append(entry)
+    for name, here in listed.items():
+        for entry in here:
+            if entry.match != "exact" and is_public_suffix(name):
+                yield Finding("public-suffix", entry, (name,), 1)
+            if name in SHARED_HOSTS:
+                yield Finding("shared-host", entry, (name,), 1)
+    touched: dict[Entry, list[str]] = {}
+    for name in popular:
+        labels = name.lower().split(".")
+        for at in range(len(labels)):
+            for entry in listed.get(".".join(labels[at:]), ()):
+                if covers(entry, at):
+                    touched.setdefault(entry, []).append(name)
+    for entry, names in touched.items():
+        yield Finding("popular", entry, tuple(names[:shown]), len(names))
+
+
+def covers(entry: Entry, distance: int) -> bool:
+    """Whether an entry stops a name that lies `distance` labels below it (0: the name itself)."""
+    return entry.match == "subtree" or (entry.match == "exact") == (distance == 0)

@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 
     from blocklists.fetch import Place
 
-__all__ = ["Verified", "VerifyError", "refresh", "refresh_from", "stored"]
+__all__ = ["Verified", "VerifyError", "refresh", "refresh_from", "roles", "stored"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +117,30 @@ def refresh_from(
         )  # fmt: skip
         _keep(state, verified, head_bytes)
         return verified
+
+
+@dataclass(frozen=True, slots=True)
+class Roles:
+    """What a repository's offline roles say, proven: for those who sign its next version."""
+
+    root: Root
+    targets: Targets
+    relief: Targets | None
+    timestamp_expires: datetime
+
+
+def roles(where: Place, trusted_root: Path, folder: Path, *, min_threshold: int = 2, now: datetime) -> Roles:
+    """The roles alone, without any list; `folder` is python-tuf's. Raises VerifyError."""
+    with _translated("metadata"):
+        folder.mkdir(parents=True, exist_ok=True)
+        client = _Client(where, trusted_root.read_bytes(), folder, min_threshold, now)
+        client.refresh()
+        client.get_targetinfo(f"{repository.RELIEF}/")
+        relief = client.trusted.get(repository.RELIEF)
+        return Roles(
+            client.trusted.root, client.trusted.targets, relief if isinstance(relief, Targets) else None,
+            client.trusted.timestamp.expires,
+        )  # fmt: skip
 
 
 def stored(state: Path) -> Verified | None:

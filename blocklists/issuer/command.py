@@ -1,0 +1,295 @@
+"""`stopsign issuer`: the list maintainer's desk, from a person's keys to a published list.
+
+Enters: the command line. Leaves: results on standard output, all else on standard error; 0 done, 1 checked and found
+wanting, 2 could not. Each command is a step of the list's life and calls the file named after it.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from blocklists import document, verify
+from blocklists.entry import as_text
+from blocklists.errors import VerifyError
+from blocklists.head import Basis, Issuer
+from blocklists.importers import formats
+from blocklists.importers.intake import Intake
+from blocklists.issuer import known, propose, publish, review, show, sign
+from blocklists.issuer.desk import Desk
+from blocklists.issuer.keys import PERSONAL, SCHEMES, Card, Keyring
+from blocklists.issuer.options import (
+    FILE,
+    FOLDER,
+    Duration,
+    author_option,
+    desk_option,
+    json_option,
+    list_option,
+    new_passphrase,
+    note_option,
+    now,
+    output_option,
+    passphrase_from,
+    passphrase_option,
+    result,
+    say,
+)
+from blocklists.issuer.request import Request
+
+if TYPE_CHECKING:
+    from datetime import timedelta
+
+    from blocklists.entry import Match
+    from blocklists.issuer.review import Review
+
+
+@click.group()
+def issuer() -> None:
+    """The list maintainer's desk: import, propose, review, sign, publish."""
+
+
+@issuer.group()
+def keys() -> None:
+    """A person's keys, on that person's machine."""
+
+
+@keys.command("new")
+@click.argument("folder", type=FOLDER)
+@click.option("--name", required=True, help="Who holds these keys.")
+@click.option("--scheme", type=click.Choice(list(SCHEMES)), default="ed25519", show_default=True)
+@click.option("--role", "roles", multiple=True, type=click.Choice(PERSONAL), help="Only for this role.  [default: all]")
+@passphrase_option
+def keys_new(folder: Path, name: str, scheme: str, roles: tuple[str, ...], passphrase_file: Path | None) -> None:
+    """Make keys in FOLDER, encrypted with a passphrase. FOLDER/card.json is public and goes to the desk."""
+    secret = new_passphrase(passphrase_file)
+    keyring = Keyring.create(folder, name, secret, roles=roles or PERSONAL, scheme=scheme)
+    say(f"keys of {name} for {', '.join(keyring.card.keys)}; keep {folder} to yourself and hand in the card:")
+    click.echo(str(folder / "card.json"))
+
+
+@issuer.command()
+@desk_option
+@click.option("--name", required=True, help="Who issues the lists: shown to every reader of a stop page.")
+@click.option("--contact", required=True, help="How a provider reaches you.")
+@click.option("--appeals", required=True, help="Where a citizen appeals: an e-mail address or a URL.")
+@click.option("--card", "cards", multiple=True, required=True, type=FILE, help="A signer's card.json; twice at least.")
+@click.option("--threshold", default=2, show_default=True, type=click.IntRange(1), help="How many must sign.")
+@click.option("--online-passphrase-file", type=FILE, help="Encrypt the desk's online keys with this passphrase.")
+def init(
+    folder: Path, name: str, contact: str, appeals: str, cards: tuple[Path, ...], threshold: int,
+    online_passphrase_file: Path | None,
+) -> None:  # fmt: skip
+    """Make a desk and the request for its first root, which the signers sign."""
+    signers = [_card(path) for path in cards]
+    secret = new_passphrase(online_passphrase_file) if online_passphrase_file else None
+    desk = Desk.create(folder, Issuer(name, contact, appeals), online_passphrase=secret)
+    path = folder / "requests" / "setup.request"
+    propose.setup(desk, signers, threshold=threshold, now=now()).save(path)
+    if len(signers) == threshold:
+        say("hint: with as many signers as signatures needed, one lost key ends this repository: add a spare signer")
+    say(f"desk in {folder}; have {threshold} of {len(signers)} signers sign:")
+    click.echo(str(path))
+
+
+@issuer.command()
+@click.argument("key")
+@desk_option
+@list_option
+@click.option("--law", required=True, help="The law, and the paragraph of it.")
+@click.option("--authority", required=True, help="Who ordered it.")
+@click.option("--order", required=True, help="The order's number.")
+@click.option("--date", required=True, help="The order's day, YYYY-MM-DD.")
+@click.option("--territory", required=True, help="Where it holds: ISO 3166, such as DE or AT-9.")
+@click.option("--court", required=True, help="Where it can be contested.")
+@click.option("--overdue-keeps", is_flag=True, help="An appeal that nobody answers in time does not suspend the entry.")
+def basis(
+    key: str, folder: Path, name: str, law: str, authority: str, order: str, date: str, territory: str, court: str,
+    overdue_keeps: bool,
+) -> None:  # fmt: skip
+    """Put the ground KEY on a list's table. It is published with the list's next version."""
+    desk = Desk.open(folder)
+    ground = Basis(law, authority, order, date, territory, court, overdue_suspends=not overdue_keeps)
+    desk.set_bases(name, {**desk.bases(name), key: ground})
+
+
+@issuer.command("import")
+@click.argument("files", nargs=-1, required=True, type=FILE)
+@desk_option
+@list_option
+@click.option("--basis", "ground", required=True, help="The ground's key (stopsign issuer basis adds one).")
+@click.option("--category", required=True, help="One word: gambling, malware …")
+@click.option("--expires", "span", type=Duration(), default="365d", show_default=True, help="When the entries lapse.")
+@click.option("--format", "form", default="auto", show_default=True, help=f"{', '.join(formats.FORMATS)} or auto.")
+@click.option("--match", type=click.Choice(["exact", "subtree", "below"]), default="subtree", show_default=True)
+@click.option("--replace", is_flag=True, help="Also take off the list what is not in the files.")
+@click.option("--dry-run", is_flag=True, help="Say what would be taken, and write nothing.")
+@click.option("--rejects", type=FILE, help="Write every rejected line to this file: line, reason, text.")
+@author_option
+@note_option
+@output_option
+@json_option
+def import_(
+    files: tuple[Path, ...], folder: Path, name: str, ground: str, category: str, span: timedelta, form: str,
+    match: Match, replace: bool, dry_run: bool, rejects: Path | None, author: str, note: str, output: Path | None,
+    plain: bool,
+) -> None:  # fmt: skip
+    """Bring the names of FILES onto a list: makes a request for the signers."""
+    desk, intake, time = Desk.open(folder), Intake(match), now()
+    for file in files:
+        formats.read(file, intake, form=form)
+    if rejects:
+        rejects.write_text("".join(f"{r.line}\t{r.reason}\t{r.text}\n" for r in intake.rejected), encoding="utf-8")
+    for rejected in intake.rejected[:10]:
+        say(f"line {rejected.line}: {rejected.reason}: {rejected.text}")
+    if len(intake.rejected) > 10:
+        say(f"and {len(intake.rejected) - 10} more rejected lines (--rejects FILE has them all)")
+    for notice in intake.notices[:10]:
+        say(f"line {notice.line}: {notice.text}: {notice.notice}")
+    counted = {"taken": len(intake.candidates), "rejected": len(intake.rejected), "noted": len(intake.notices)}
+    path: Path | None = None
+    if not dry_run:
+        terms = propose.Terms(ground, category, as_text(time), as_text(time + span))
+        steps = propose.from_candidates(desk, name, intake.candidates, terms, replace=replace, random=os.urandom)
+        wanted = note or f"import of {', '.join(file.name for file in files)}"
+        path = _save(propose.propose(desk, name, steps, now=time, author=author, note=wanted), desk, output)
+    say(f"{counted['taken']} names taken, {counted['rejected']} lines rejected, {counted['noted']} notices")
+    result({**counted, "request": path and str(path)}, plain, lambda: str(path or ""))
+
+
+@issuer.command("review")
+@click.argument("request", type=FILE)
+@click.option("--key", "folder", type=FOLDER, required=True, help="The folder of your keys.")
+@click.option("--repository", help="Where the list is published: a directory or a URL.  [default: as last time]")
+@click.option("--popular", type=FILE, help="Names that many people ask for, most popular first.")
+@click.option("--all", "everything", is_flag=True, help="Every entry, not the first of each kind.")
+@json_option
+def review_(
+    request: Path, folder: Path, repository: str | None, popular: Path | None, everything: bool, plain: bool
+) -> None:
+    """Show what REQUEST means, recomputed on this machine."""
+    reviewed = _review(request, Keyring.open(folder), repository, popular)
+    limit = 1 << 60 if everything else 20
+    result(show.as_json(reviewed) if plain else None, plain, lambda: "\n".join(show.as_text(reviewed, limit=limit)))
+
+
+@issuer.command("sign")
+@click.argument("request", type=FILE)
+@click.option("--key", "folder", type=FOLDER, required=True, help="The folder of your keys.")
+@click.option("--repository", help="Where the list is published: a directory or a URL.  [default: as last time]")
+@click.option("--popular", type=FILE, help="Names that many people ask for, most popular first.")
+@click.option("--yes", is_flag=True, help="Do not ask: the review was read elsewhere.")
+@click.option("--output", type=FILE, help="Write the signed request here.  [default: in place]")
+@passphrase_option
+def sign_(
+    request: Path, folder: Path, repository: str | None, popular: Path | None, yes: bool, output: Path | None,
+    passphrase_file: Path | None,
+) -> None:  # fmt: skip
+    """Show what REQUEST means and sign it."""
+    keyring = Keyring.open(folder)
+    reviewed = _review(request, keyring, repository, popular)
+    for line in show.as_text(reviewed):
+        say(line)
+    if not yes:
+        click.confirm(f"Sign this as {keyring.card.name}?", abort=True, err=True)
+    signed = sign.sign(reviewed, keyring, passphrase_from(passphrase_file))
+    signed.save(output or request)
+    click.echo(str(output or request))
+
+
+@issuer.command("publish")
+@click.argument("requests", nargs=-1, required=True, type=FILE)
+@desk_option
+@click.option("--min-threshold", default=2, show_default=True, type=click.IntRange(1), help="What providers ask for.")
+@passphrase_option
+def publish_(requests: tuple[Path, ...], folder: Path, min_threshold: int, passphrase_file: Path | None) -> None:
+    """Publish a change; REQUESTS are the signed copies of one and the same."""
+    desk = Desk.open(folder)
+    copies = [Request.load(path) for path in requests]
+    publish.publish(desk, copies, passphrase_from(passphrase_file), now=now(), min_threshold=min_threshold)
+    say(f"published; the web host serves what is in {desk.published}; providers pin {desk.trusted_root}")
+    click.echo(str(desk.published))
+
+
+@issuer.command()
+@desk_option
+@passphrase_option
+def timestamp(folder: Path, passphrase_file: Path | None) -> None:
+    """Confirm that what is published is the newest: run it by a timer, several times a day."""
+    publish.refresh_timestamp(Desk.open(folder), passphrase_from(passphrase_file), now=now())
+
+
+@issuer.command("verify")
+@click.argument("repository")
+@list_option
+@click.option("--root", type=FILE, required=True, help="The pinned root metadata.")
+@click.option("--state", type=FOLDER, help="Remember what was verified here, to notice an older version next time.")
+@click.option("--min-threshold", default=2, show_default=True, type=click.IntRange(1))
+@click.option("--deadline", default=60.0, show_default=True, help="Seconds for all of it.")
+@json_option
+def verify_(
+    repository: str, name: str, root: Path, state: Path | None, min_threshold: int, deadline: float, plain: bool
+) -> int:
+    """Fetch a list from REPOSITORY as a provider does, and check every entry of it. Exit 1 when it is refused."""
+    import tempfile
+
+    with tempfile.TemporaryDirectory(prefix="stopsign-verify-") as scratch:
+        try:
+            verified = verify.refresh(
+                repository,
+                root,
+                state or Path(scratch),
+                name,
+                deadline=deadline,
+                min_threshold=min_threshold,
+                now=now(),
+            )
+            document.check(verified.lines, expected=verified.head.summary(), bases=verified.head.bases)
+        except (VerifyError, document.DocumentError) as error:
+            reason = error.reason if isinstance(error, VerifyError) else "malformed"
+            refusal = {"ok": False, "reason": reason, "message": str(error)}
+            result(refusal, plain, lambda: f"refused: {reason}: {refusal['message']}")
+            return 1
+    head, relief = verified.head, verified.relief
+    suspended = len(relief.suspended) if relief else 0
+    result(
+        {
+            "ok": True, "list": head.list, "version": head.version, "entries": head.entries, "state": head.state,
+            "signed_by": verified.signed_by, "threshold": verified.threshold, "suspended": suspended,
+            "timestamp_expires": as_text(verified.timestamp_expires),
+        },
+        plain,
+        lambda: f"{head.list} version {head.version}: {head.entries} entries, {suspended} suspended, "
+        f"signed by {len(verified.signed_by)} of at least {verified.threshold}; {head.state}",
+    )  # fmt: skip
+    return 0
+
+
+def _card(path: Path) -> Card:
+    try:
+        return Card.from_bytes(path.read_bytes())
+    except OSError as error:
+        raise click.UsageError(f"{path}: {error.strerror}") from None
+
+
+def _save(request: Request, desk: Desk, output: Path | None) -> Path:
+    version = request.targets.signed.version if request.targets else 0
+    path = output or desk.folder / "requests" / f"{request.about.list or request.about.kind}-{version}.request"
+    request.save(path)
+    return path
+
+
+def _review(path: Path, keyring: Keyring, repository: str | None, popular: Path | None) -> Review:
+    request = Request.load(path)
+    remembered = keyring.folder / "known" / "repository"
+    if repository is None and remembered.exists():
+        repository = remembered.read_text().strip()
+    knowledge = known.look_up(keyring, request, repository, now=now())
+    if repository is not None:
+        remembered.parent.mkdir(parents=True, exist_ok=True)
+        remembered.write_text(f"{repository}\n")
+    names = popular.read_text(encoding="utf-8").split() if popular else ()
+    return review.review(request, knowledge, popular=names)

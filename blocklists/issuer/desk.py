@@ -1,0 +1,181 @@
+"""The desk: the folder where an issuer's lists are prepared and published from. No key that adds a name lies here.
+
+    DIR/  desk.json      who issues
+          bases/         <list>.json: the grounds on which its entries stand
+          online/        the keys of snapshot and timestamp, which a timer signs with
+          root.json      the first root: what a provider pins
+          published/     metadata/ and targets/: what goes to the web host, as it is
+          requests/      changes on their way to the signers and back
+          drafts/        documents that requests refer to, by their hash
+          client/        what the desk's own client verified last
+
+Enters: a folder. Leaves: the desk, and what it last published as `Current`.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, TypeVar
+
+from tuf.api.exceptions import RepositoryError
+from tuf.api.metadata import Metadata, Root, Snapshot, Targets, Timestamp
+
+from blocklists import durable, head
+from blocklists.errors import BlocklistError
+from blocklists.head import Head, HeadError, Issuer, Relief, head_path, relief_path
+from blocklists.issuer.keys import Keyring
+from blocklists.repository import ONLINE, RELIEF
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from blocklists.head import Basis
+
+T = TypeVar("T", Root, Targets, Snapshot, Timestamp)
+
+
+class DeskError(BlocklistError):
+    """The desk's folder is not in the state that a command needs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Current:
+    """What is published: the metadata of each role. Read without its expiry: an overdue desk must be able to renew."""
+
+    root: Metadata[Root]
+    timestamp: Metadata[Timestamp]
+    snapshot: Metadata[Snapshot]
+    targets: Metadata[Targets]
+    relief: Metadata[Targets]
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """A desk's folder."""
+
+    folder: Path
+    issuer: Issuer
+
+    @staticmethod
+    def create(folder: Path, issuer: Issuer, *, online_passphrase: bytes | None = None) -> Desk:
+        """Make a desk with fresh online keys. Raises DeskError where there is one."""
+        if (folder / "desk.json").exists():
+            raise DeskError(f"{folder} is a desk already")
+        for name in ("bases", "requests", "drafts", "published/metadata", "published/targets"):
+            (folder / name).mkdir(parents=True, exist_ok=True)
+        Keyring.create(folder / "online", "the desk", online_passphrase, roles=ONLINE)
+        text = json.dumps({"format": 1, "issuer": asdict(issuer)}, indent=1).encode() + b"\n"
+        durable.write(folder / "desk.json", text)
+        return Desk(folder, issuer)
+
+    @staticmethod
+    def open(folder: Path) -> Desk:
+        """The desk of a folder. Raises DeskError."""
+        try:
+            fields = json.loads((folder / "desk.json").read_bytes())
+            return Desk(folder, Issuer(**fields["issuer"]))
+        except OSError as error:
+            raise DeskError(f"{folder} is no desk: {error.strerror}", hint="stopsign issuer init makes one") from None
+        except (ValueError, KeyError, TypeError) as error:
+            raise DeskError(f"{folder / 'desk.json'}: {error}") from None
+
+    @property
+    def published(self) -> Path:
+        """What goes to the web host."""
+        return self.folder / "published"
+
+    @property
+    def trusted_root(self) -> Path:
+        """What a provider pins."""
+        return self.folder / "root.json"
+
+    def online(self) -> Keyring:
+        """The keys that sign by machine."""
+        return Keyring.open(self.folder / "online")
+
+    def bases(self, name: str) -> Mapping[str, Basis]:
+        """The grounds of a list, as they stand at the desk."""
+        path = self.folder / "bases" / f"{head.check_list(name)}.json"
+        if not path.exists():
+            return {}
+        try:
+            return head.read_bases(path.read_bytes())
+        except HeadError as error:
+            raise DeskError(f"{path}: {error}") from None
+
+    def set_bases(self, name: str, bases: Mapping[str, Basis]) -> None:
+        """Replace a list's table of grounds; it is published with the list's next version."""
+        text = json.dumps({key: asdict(basis) for key, basis in bases.items()}, indent=1).encode() + b"\n"
+        head.read_bases(text)
+        durable.write(self.folder / "bases" / f"{head.check_list(name)}.json", text)
+
+    def current(self) -> Current | None:
+        """What is published, None before the first time. Raises DeskError when it is damaged."""
+        folder = self.published / "metadata"
+        if not (folder / "timestamp.json").exists():
+            return None
+        try:
+            timestamp = _load(folder / "timestamp.json", Timestamp)
+            snapshot = _load(folder / f"{timestamp.signed.snapshot_meta.version}.snapshot.json", Snapshot)
+            versions = snapshot.signed.meta
+            newest = max(int(path.name.partition(".")[0]) for path in folder.glob("*.root.json"))
+            return Current(
+                _load(folder / f"{newest}.root.json", Root), timestamp, snapshot,
+                _load(folder / f"{versions['targets.json'].version}.targets.json", Targets),
+                _load(folder / f"{versions[f'{RELIEF}.json'].version}.{RELIEF}.json", Targets),
+            )  # fmt: skip
+        except (OSError, KeyError, ValueError, RepositoryError) as error:
+            raise DeskError(f"{folder} is damaged: {error}", hint="restore it from the web host") from None
+
+    def lists(self) -> list[str]:
+        """The lists that are published."""
+        current = self.current()
+        paths = current.targets.signed.targets if current else {}
+        return sorted(path.partition("/")[0] for path in paths if path.endswith("/head.json"))
+
+    def head(self, name: str) -> Head | None:
+        """The published head of a list, None before its first version."""
+        current = self.current()
+        path = current and self.target(current.targets.signed, head_path(name))
+        return Head.from_bytes(path.read_bytes()) if path else None
+
+    def document(self, published: Head) -> Path:
+        """Where the published document of a list lies. Raises DeskError."""
+        current = self.current()
+        path = current and self.target(current.targets.signed, published.full_path)
+        if not path or not path.exists():
+            raise DeskError(f"{published.full_path} is not in {self.published}", hint="restore it from the web host")
+        return path
+
+    def relief(self, name: str) -> Relief | None:
+        """The published relief of a list, None before the first."""
+        current = self.current()
+        path = current and self.target(current.relief.signed, relief_path(name))
+        return Relief.from_bytes(path.read_bytes()) if path else None
+
+    def target(self, role: Targets, path: str) -> Path | None:
+        """Where a target of a role lies (consistent snapshot: its hash is in its name), None if the role has none."""
+        info = role.targets.get(path)
+        return None if info is None else self.published / "targets" / info.get_prefixed_paths()[0]
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """One at a time: the timer's refresh and a person's publishing would both count versions up."""
+        handle = os.open(self.folder / ".lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(handle)
+
+
+def _load(path: Path, kind: type[T]) -> Metadata[T]:
+    loaded: Metadata[T] = Metadata.from_bytes(path.read_bytes())
+    if isinstance(loaded.signed, kind):
+        return loaded
+    raise DeskError(f"{path} is {loaded.signed.type}")

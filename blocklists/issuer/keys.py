@@ -1,0 +1,170 @@
+"""A person's keys: one folder on one person's machine, or at the desk for the roles that are signed by machine.
+
+    alice/  card.json            public: the name, and the public key for each role; this travels to the desk
+            root.pem             PKCS#8, encrypted with the person's passphrase, mode 0600
+            targets.pem          ...
+            targets.uri          instead of the .pem where the key lies in a PKCS#11 token (`hsm:...`)
+
+Enters: a folder, and a passphrase when something is to be signed. Leaves: `Card`, `Signer`; or `KeyFileError`.
+
+Rules
+- Each role has a key of its own: the key of root stays in the safe while that of targets is used weekly.
+- A private key is written once, encrypted, and never printed, copied or sent. Only the desk's online keys may lie
+  unencrypted, where a timer signs with nobody near.
+- Ed25519 by default; ECDSA on P-256 and P-384 for tokens, which rarely know Ed25519.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519
+from securesystemslib.exceptions import Error as SigningError
+from securesystemslib.signer import CryptoSigner, Key, Signer, SSlibKey
+
+from blocklists import durable
+from blocklists.errors import BlocklistError, VerifyError
+from blocklists.repository import OFFLINE, RELIEF, public_form
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+Passphrase = Callable[[str], "bytes | None"]
+"""Asks for the passphrase that protects what the text names; None: it is not encrypted."""
+
+PERSONAL = (*OFFLINE, RELIEF)
+SCHEMES = {"ed25519": "ed25519", "p256": "ecdsa-sha2-nistp256", "p384": "ecdsa-sha2-nistp384"}
+
+
+class KeyFileError(BlocklistError):
+    """A key cannot be made, read or used."""
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """The public half of a person's keys, by role."""
+
+    name: str
+    keys: Mapping[str, Key]
+
+    def to_bytes(self) -> bytes:
+        """The file that travels to the desk."""
+        keys = {role: {"keyid": key.keyid, **key.to_dict()} for role, key in self.keys.items()}
+        return json.dumps({"format": 1, "name": self.name, "keys": keys}, indent=1, sort_keys=True).encode() + b"\n"
+
+    @staticmethod
+    def from_bytes(data: bytes) -> Card:
+        """The card of a file. Raises KeyFileError."""
+        try:
+            card = json.loads(data)
+            keys = {role: Key.from_dict(fields.pop("keyid"), fields) for role, fields in card["keys"].items()}
+            for key in keys.values():
+                public_form(key)
+            if card["format"] != 1 or not isinstance(card["name"], str) or not card["name"].isprintable():
+                raise ValueError("format or name")
+        except (ValueError, KeyError, TypeError, AttributeError, VerifyError) as error:
+            raise KeyFileError(f"not a card of public keys: {error}") from None
+        return Card(card["name"], keys)
+
+
+@dataclass(frozen=True, slots=True)
+class Keyring:
+    """A folder of keys."""
+
+    folder: Path
+    card: Card
+
+    @staticmethod
+    def create(
+        folder: Path, name: str, passphrase: bytes | None, *, roles: Iterable[str] = PERSONAL, scheme: str = "ed25519"
+    ) -> Keyring:
+        """Make new keys for the roles. Raises KeyFileError where the folder has a card already."""
+        if (folder / "card.json").exists():
+            raise KeyFileError(f"{folder} has keys already", hint="a key is made once; take another folder")
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        keys: dict[str, Key] = {}
+        for role in roles:
+            private = _generate(scheme)
+            protection = (
+                serialization.BestAvailableEncryption(passphrase) if passphrase else serialization.NoEncryption()
+            )
+            pem = private.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, protection)
+            durable.write(folder / f"{role}.pem", pem, mode=0o600)
+            keys[role] = SSlibKey.from_crypto(private.public_key(), scheme=SCHEMES[scheme])
+        card = Card(name, keys)
+        durable.write(folder / "card.json", card.to_bytes())
+        return Keyring(folder, card)
+
+    @staticmethod
+    def open(folder: Path) -> Keyring:
+        """The keys of a folder, none of them decrypted yet. Raises KeyFileError."""
+        try:
+            return Keyring(folder, Card.from_bytes((folder / "card.json").read_bytes()))
+        except OSError as error:
+            raise KeyFileError(
+                f"{folder}: no card of keys: {error.strerror}", hint="stopsign issuer keys new makes one"
+            ) from None
+
+    def signer(self, role: str, passphrase: Passphrase) -> Signer:
+        """What signs for a role. Raises KeyFileError, also on a wrong passphrase."""
+        if role not in self.card.keys:
+            raise KeyFileError(f"{self.card.name} has no key for {role}")
+        token = self.folder / f"{role}.uri"
+        if token.exists():
+            return self._from_token(token.read_text().strip(), role, passphrase)
+        path = self.folder / f"{role}.pem"
+        try:
+            pem = path.read_bytes()
+            secret = passphrase(f"{self.card.name}'s key for {role}") if b"ENCRYPTED" in pem else None
+            private = serialization.load_pem_private_key(pem, secret)
+            return CryptoSigner(private, self.card.keys[role])  # type: ignore[arg-type]
+        except OSError as error:
+            raise KeyFileError(f"{path}: {error.strerror}") from None
+        except (ValueError, TypeError, UnsupportedAlgorithm, SigningError):
+            raise KeyFileError(f"{path}: the passphrase is wrong, or this is not the key of the card") from None
+
+    def _from_token(self, uri: str, role: str, passphrase: Passphrase) -> Signer:
+        def pin(_: str) -> str:
+            return (passphrase(f"the PIN of {self.card.name}'s token for {role}") or b"").decode()
+
+        try:
+            return Signer.from_priv_key_uri(uri, self.card.keys[role], pin)
+        except (ValueError, SigningError, OSError) as error:
+            raise KeyFileError(
+                f"{self.folder / role}.uri: {error}", hint="install stopsign[pkcs11] and set PYKCS11LIB"
+            ) from None
+
+
+def from_environment() -> bytes | None:
+    """The passphrase from the file that STOPSIGN_PASSPHRASE_FILE names, None where it is not set."""
+    path = os.environ.get("STOPSIGN_PASSPHRASE_FILE")
+    return None if path is None else read_passphrase(Path(path))
+
+
+def read_passphrase(path: Path) -> bytes:
+    """The first line of a file. Raises KeyFileError."""
+    try:
+        with path.open("rb") as file:
+            line = file.readline(4096).rstrip(b"\r\n")
+    except OSError as error:
+        raise KeyFileError(f"{path}: {error.strerror}") from None
+    if not line:
+        raise KeyFileError(f"{path}: no passphrase in the first line")
+    return line
+
+
+def _generate(scheme: str) -> ed25519.Ed25519PrivateKey | ec.EllipticCurvePrivateKey:
+    if scheme == "ed25519":
+        return ed25519.Ed25519PrivateKey.generate()
+    if scheme == "p256":
+        return ec.generate_private_key(ec.SECP256R1())
+    if scheme == "p384":
+        return ec.generate_private_key(ec.SECP384R1())
+    raise KeyFileError(f"no scheme {scheme!r}", hint=f"one of {', '.join(SCHEMES)}")

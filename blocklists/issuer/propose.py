@@ -1,0 +1,185 @@
+"""Proposing: a wished-for change becomes a request that signers can judge.
+
+Enters: the desk, and what is to change. Leaves: a `Request` without signatures. Nothing is published by it.
+
+Rules
+- A change is made of lines that go and lines that come (`delta`), so that a million entries are never rebuilt for one.
+- An entry that stays keeps its reference; one that changes name, match or basis gets a new one.
+- Where nothing changes there is no request: `ProposeError`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tuf.api.metadata import DelegatedRole, Delegations, Metadata, Root, TargetFile, Targets
+
+from blocklists import delta, document, durable
+from blocklists.delta import ADDED, REMOVED
+from blocklists.entry import Entry, as_text, references
+from blocklists.errors import BlocklistError
+from blocklists.head import Delta, Head, delta_path, full_path, head_path
+from blocklists.issuer.request import About, Request
+from blocklists.repository import LIFETIMES, OFFLINE, RELIEF, RELIEF_PATHS, ROOT, TARGETS, check_delegations, check_root
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from datetime import datetime
+
+    from blocklists.entry import Random
+    from blocklists.importers.intake import Candidate
+    from blocklists.issuer.desk import Current, Desk
+    from blocklists.issuer.keys import Card
+
+
+class ProposeError(BlocklistError):
+    """The wished-for change is none, or cannot be."""
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What new entries have in common; a candidate's own word goes before it."""
+
+    basis: str
+    category: str
+    issued: str
+    expires: str
+    removal_requested: str | None = None
+    impact: str | None = None
+
+
+def setup(desk: Desk, cards: Sequence[Card], *, threshold: int = 2, now: datetime, author: str = "the desk") -> Request:
+    """The first root, with the public keys on the cards, and empty lists. Raises ProposeError."""
+    if desk.current() is not None:
+        raise ProposeError(f"{desk.folder} is set up already", hint="stopsign issuer keys changes its keys")
+    if len(cards) < threshold:
+        raise ProposeError(f"{len(cards)} card(s) for a threshold of {threshold}", hint="each signer hands in a card")
+    root = Root(version=1, expires=_expires(ROOT, now), consistent_snapshot=True)
+    for role in OFFLINE:
+        for card in cards:
+            root.add_key(card.keys[role], role)
+        root.roles[role].threshold = threshold
+    for role, key in desk.online().card.keys.items():
+        root.add_key(key, role)
+    relief_keys = {card.keys[RELIEF].keyid: card.keys[RELIEF] for card in cards if RELIEF in card.keys}
+    relief_role = DelegatedRole(RELIEF, sorted(relief_keys), 1, terminating=True, paths=[RELIEF_PATHS])
+    delegations = Delegations(keys=relief_keys, roles={RELIEF: relief_role})
+    check_root(root, 1)
+    check_delegations(root, delegations)
+    about = About("setup", None, author, as_text(now), f"{desk.issuer.name}: {len(cards)} signers, {threshold} decide")
+    return Request(
+        about, root=Metadata(root),
+        targets=Metadata(Targets(version=1, expires=_expires(TARGETS, now), delegations=delegations)),
+        relief=Metadata(Targets(version=1, expires=_expires(RELIEF, now))),
+    )  # fmt: skip
+
+
+def from_candidates(
+    desk: Desk, name: str, candidates: Iterable[Candidate], terms: Terms, *, replace: bool = False, random: Random
+) -> list[tuple[bytes, bytes]]:
+    """The changes that bring these names onto a list. `replace`: and take off what is not among them.
+
+    What is listed already under the same name, match and basis stays as it is.
+    """
+    wanted: dict[tuple[str, str, str], Candidate] = {}
+    for candidate in candidates:
+        wanted.setdefault((candidate.name, candidate.match, candidate.basis or terms.basis), candidate)
+    gone: list[bytes] = []
+    if (published := desk.head(name)) is not None:
+        for line in document.read_lines(desk.document(published), size=published.full_size):
+            kept = wanted.pop(delta.bond(line), None)
+            if replace and kept is None:
+                gone.append(line)
+    fresh = zip(wanted.items(), references(len(wanted), random), strict=True)
+    come = [
+        Entry(
+            name=listed, match=candidate.match, basis=basis, category=candidate.category or terms.category,
+            issued=terms.issued, expires=candidate.expires or terms.expires, reference=reference,
+            removal_requested=terms.removal_requested, impact=terms.impact,
+        )
+        for ((listed, _, basis), candidate), reference in fresh
+    ]  # fmt: skip
+    return changes(gone, come)
+
+
+def changes(gone: Iterable[bytes], come: Iterable[Entry]) -> list[tuple[bytes, bytes]]:
+    """Changes in the order of the document."""
+    both = [(REMOVED, line) for line in gone] + [(ADDED, entry.line()) for entry in come]
+    return sorted(both, key=place)
+
+
+def place(change: tuple[bytes, bytes]) -> tuple[tuple[bytes, bytes, bytes], bool]:
+    """What changes are sorted by: the document's order; what goes before what comes."""
+    return delta.order(change[1]), change[0] == ADDED
+
+
+def propose(
+    desk: Desk, name: str, steps: Sequence[tuple[bytes, bytes]], *, now: datetime, author: str, note: str
+) -> Request:
+    """The request for a list's next version. Raises ProposeError, DocumentError."""
+    current = desk.current()
+    if current is None:
+        raise ProposeError(f"{desk.folder} has published no root yet", hint="sign and publish the setup request first")
+    before, bases = desk.head(name), desk.bases(name)
+    if not steps and before is not None and before.bases == bases and before.issuer == desk.issuer:
+        raise ProposeError(f"nothing would change in {name}")
+    for sign, line in steps:
+        if sign == ADDED and (basis := delta.bond(line)[2]) not in bases:
+            known = ", ".join(bases) or "none yet"
+            raise ProposeError(
+                f"{name} knows no basis {basis!r}", hint=f"it has: {known}; stopsign issuer basis adds one"
+            )
+    version = before.version + 1 if before else 1
+    old = document.read_lines(desk.document(before), size=before.full_size) if before else ()
+    draft = desk.folder / "drafts" / f"{name}-{version}.zst"
+    with durable.replaced(draft) as part:
+        summary = document.write_lines(part, delta.merged(old, steps))
+    full_bytes = draft.read_bytes()
+    draft.replace(draft.with_name(f"{hashlib.sha256(full_bytes).hexdigest()}.zst"))
+    delta_bytes, delta_summary = _packed(desk, steps)
+    step = Delta(delta_path(name, version), delta_summary.size, version - 1) if before else None
+    head = Head(
+        list=name, version=version, entries=summary.entries, state=summary.state, issuer=desk.issuer, bases=bases,
+        full_path=full_path(name, version), full_size=summary.size, delta=step,
+    )  # fmt: skip
+    files = {head_path(name): head.to_bytes(), head.full_path: full_bytes}
+    if step:
+        files[step.path] = delta_bytes
+    return Request(
+        About("list", name, author, as_text(now), note, delta_summary.size),
+        targets=_next_targets(current, name, files, now), relief=_next_relief(current, now), head=head.to_bytes(),
+        full=None if step else full_bytes, delta=delta_bytes if step else None,
+    )  # fmt: skip
+
+
+def _packed(desk: Desk, steps: Sequence[tuple[bytes, bytes]]) -> tuple[bytes, document.Summary]:
+    path = desk.folder / "drafts" / "delta.zst"
+    try:
+        summary = delta.write(path, steps)
+        return path.read_bytes(), summary
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def _next_targets(current: Current, name: str, files: dict[str, bytes], now: datetime) -> Metadata[Targets]:
+    """The targets role with one list's files exchanged; every other list's stay as they are."""
+    before = current.targets.signed
+    after = Targets(before.version + 1, expires=_expires(TARGETS, now), delegations=before.delegations)
+    after.targets = {path: info for path, info in before.targets.items() if not path.startswith(f"{name}/")}
+    for path, data in sorted(files.items()):
+        after.targets[path] = TargetFile.from_data(path, data, ["sha256"])
+    return Metadata(after)
+
+
+def _next_relief(current: Current, now: datetime) -> Metadata[Targets] | None:
+    """The relief role with a new end, where the old one is in its second half; whoever signs the list renews it too."""
+    before = current.relief.signed
+    if before.expires > now + LIFETIMES[RELIEF] / 2:
+        return None
+    return Metadata(Targets(before.version + 1, expires=_expires(RELIEF, now), targets=before.targets))
+
+
+def _expires(role: str, now: datetime) -> datetime:
+    return (now + LIFETIMES[role]).replace(microsecond=0)

@@ -1,0 +1,254 @@
+"""Publishing: a signed request becomes what the web host serves; or only the timestamp gets a new end.
+
+Enters: the desk and requests with enough signatures. Leaves: the new versions in `published/`; or `PublishError`, and
+what was published before stays.
+
+The order, and what a `kill -9` leaves behind at each step
+1. Everything new is built in `staged/`: target files, then targets and relief, then snapshot, then timestamp.
+   Killed: an unfinished folder that nobody reads; the next run begins by removing it.
+2. The desk's own client, which verified every version so far, fetches all lists from `staged/` laid over `published/`.
+   What it refuses is not published.
+3. The file `staged/ready` is written: from here on the publication counts as decided.
+4. New files are moved into `published/`, each durably: targets, then metadata by their versions, the root last.
+   Killed: files that nothing refers to yet; the next run goes on here, because of `staged/ready`.
+5. `timestamp.json` is renamed into place. That is the flip: all other files have names of their own.
+6. The client's state follows; `staged/` goes. Killed: the next run does this again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from typing import TYPE_CHECKING, Any
+
+from tuf.api.exceptions import RepositoryError
+from tuf.api.metadata import Metadata, MetaFile, Root, Snapshot, Timestamp
+
+from blocklists import document, durable, verify
+from blocklists.delta import merged, read
+from blocklists.errors import BlocklistError
+from blocklists.fetch import Deadline, Directory
+from blocklists.head import Head, relief_path
+from blocklists.issuer.request import merge
+from blocklists.repository import LIFETIMES, RELIEF, ROOT, SNAPSHOT, TARGETS, TIMESTAMP
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+    from pathlib import Path
+
+    from tuf.api.metadata import Targets
+
+    from blocklists.issuer.desk import Current, Desk
+    from blocklists.issuer.keys import Passphrase
+    from blocklists.issuer.request import Request
+
+_CHECK_SECONDS = 600.0
+"""For the desk's own client: a bound against a stalled disk, nothing more."""
+
+
+class PublishError(BlocklistError):
+    """Not published; what was published before stays."""
+
+
+def publish(
+    desk: Desk, requests: Sequence[Request], passphrase: Passphrase, *, now: datetime, min_threshold: int = 2
+) -> None:
+    """Publish one change, its signatures taken from all the copies that came back. Raises PublishError, VerifyError."""
+    with desk.locked():
+        recover(desk)
+        request, current = merge(requests), desk.current()
+        root = _check_signatures(request, current)
+        stage = desk.folder / "staged"
+        _stage_targets(desk, request, stage)
+        changed: dict[str, Metadata[Any]] = {}
+        for role, metadata in ((TARGETS, request.targets), (RELIEF, request.relief)):
+            if metadata is not None and _is_newer(role, metadata, current):
+                changed[role] = metadata
+                durable.write(stage / "metadata" / f"{metadata.signed.version}.{role}.json", metadata.to_bytes())
+        if request.root is not None:
+            durable.write(stage / "metadata" / f"{root.signed.version}.root.json", request.root.to_bytes())
+        _stage_online(desk, stage, current, changed, passphrase, now)
+        _finish(desk, stage, now, min_threshold)
+
+
+def refresh_timestamp(desk: Desk, passphrase: Passphrase, *, now: datetime, min_threshold: int = 2) -> None:
+    """Give the timestamp a new end, and the snapshot where its own is near: what a timer does. Raises PublishError."""
+    with desk.locked():
+        recover(desk)
+        current = desk.current()
+        if current is None:
+            raise PublishError(f"{desk.folder} has published nothing yet")
+        stage = desk.folder / "staged"
+        _stage_online(desk, stage, current, {}, passphrase, now)
+        _finish(desk, stage, now, min_threshold)
+
+
+def recover(desk: Desk) -> bool:
+    """Finish or forget a publication that was cut off; whether one was finished. Every publishing begins with it."""
+    stage = desk.folder / "staged"
+    if (stage / "ready").exists():
+        _flip(desk, stage)
+        return True
+    shutil.rmtree(stage, ignore_errors=True)
+    return False
+
+
+def _check_signatures(request: Request, current: Current | None) -> Metadata[Root]:
+    """The root that decides; raises PublishError unless every role of the request has enough signatures under it."""
+    root = request.root or (current.root if current else None)
+    if root is None:
+        raise PublishError("the desk has published no root, and the request brings none")
+    try:
+        if request.root is not None:
+            request.root.signed.verify_delegate(ROOT, request.root.signed_bytes, request.root.signatures)
+            if current is not None:
+                current.root.signed.verify_delegate(ROOT, request.root.signed_bytes, request.root.signatures)
+        if request.targets is not None:
+            root.signed.verify_delegate(TARGETS, request.targets.signed_bytes, request.targets.signatures)
+        if request.relief is not None:
+            targets = request.targets or (current.targets if current else None)
+            if targets is None:
+                raise PublishError("a relief before any targets")
+            targets.signed.verify_delegate(RELIEF, request.relief.signed_bytes, request.relief.signatures)
+    except (RepositoryError, ValueError) as error:
+        raise PublishError(f"not enough signatures: {error}", hint="have it signed by one more person") from None
+    for role, metadata in ((ROOT, request.root), (TARGETS, request.targets)):
+        before = getattr(current, role).signed.version if current else 0
+        if metadata is not None and metadata.signed.version != before + 1:
+            raise PublishError(
+                f"the request makes {role} version {metadata.signed.version}; version {before} is published",
+                hint="something else was published meanwhile: have the change proposed anew",
+            )
+    return root
+
+
+def _is_newer(role: str, metadata: Metadata[Targets], current: Current | None) -> bool:
+    """Whether a role goes forward. A renewed relief that somebody's `withdraw` has overtaken stays behind."""
+    before = getattr(current, role).signed.version if current else 0
+    return bool(metadata.signed.version > before)
+
+
+def _stage_targets(desk: Desk, request: Request, stage: Path) -> None:
+    blobs: dict[str, bytes] = {}
+    if request.targets is not None and request.head is not None:
+        head = Head.from_bytes(request.head)
+        blobs[f"{head.list}/head.json"] = request.head
+        if head.delta is not None and request.delta is not None:
+            blobs[head.delta.path] = request.delta
+        blobs[head.full_path] = (
+            request.full if request.full is not None else _full(desk, request.targets.signed, request, head)
+        )
+        _stage_blobs(stage, request.targets.signed, blobs)
+    if request.relief is not None and request.relief_list is not None:
+        path = relief_path(request.about.list or "")
+        _stage_blobs(stage, request.relief.signed, {path: request.relief_list})
+
+
+def _stage_blobs(stage: Path, role: Targets, blobs: dict[str, bytes]) -> None:
+    for path, data in blobs.items():
+        try:
+            info = role.targets[path]
+            info.verify_length_and_hashes(data)
+        except (KeyError, RepositoryError) as error:
+            raise PublishError(f"{path} is not the file that was signed: {error}") from None
+        durable.write(stage / "targets" / info.get_prefixed_paths()[0], data)
+
+
+def _full(desk: Desk, targets: Targets, request: Request, head: Head) -> bytes:
+    """The new document, from the drafts of this desk or made again from the published one and the step."""
+    wanted = targets.targets[head.full_path].hashes["sha256"]
+    draft = desk.folder / "drafts" / f"{wanted}.zst"
+    if not draft.exists():
+        before = desk.head(head.list)
+        if before is None or request.delta is None or head.delta is None:
+            raise PublishError(f"the document of {head.list} {head.version} is not here")
+        step = draft.with_name("step.zst")
+        step.write_bytes(request.delta)
+        old = document.read_lines(desk.document(before), size=before.full_size)
+        document.write_lines(draft, merged(old, list(read(step, size=head.delta.size))))
+        step.unlink()
+    data = draft.read_bytes()
+    if hashlib.sha256(data).hexdigest() != wanted:
+        draft.unlink()
+        raise PublishError(
+            "this machine compresses the document to another file than the one that was signed",
+            hint="publish at the desk where the change was proposed, or copy its drafts/ folder here",
+        )
+    return data
+
+
+def _stage_online(
+    desk: Desk,
+    stage: Path,
+    current: Current | None,
+    changed: dict[str, Metadata[Any]],
+    passphrase: Passphrase,
+    now: datetime,
+) -> None:
+    """Snapshot and timestamp over what is staged, signed by the desk's own keys."""
+    online = desk.online()
+    snapshot = current.snapshot if current else None
+    if snapshot is None or changed or snapshot.signed.expires < now + LIFETIMES[SNAPSHOT] / 2:
+        meta = dict(snapshot.signed.meta) if snapshot else {}
+        for role, metadata in changed.items():
+            meta[f"{role}.json"] = MetaFile.from_data(metadata.signed.version, metadata.to_bytes(), ["sha256"])
+        version = snapshot.signed.version + 1 if snapshot else 1
+        snapshot = Metadata(Snapshot(version, expires=_expires(SNAPSHOT, now), meta=meta))
+        snapshot.sign(online.signer(SNAPSHOT, passphrase))
+        durable.write(stage / "metadata" / f"{version}.snapshot.json", snapshot.to_bytes())
+    link = MetaFile.from_data(snapshot.signed.version, snapshot.to_bytes(), ["sha256"])
+    version = current.timestamp.signed.version + 1 if current else 1
+    timestamp = Metadata(Timestamp(version, expires=_expires(TIMESTAMP, now), snapshot_meta=link))
+    timestamp.sign(online.signer(TIMESTAMP, passphrase))
+    durable.write(stage / "metadata" / "timestamp.json", timestamp.to_bytes())
+
+
+def _finish(desk: Desk, stage: Path, now: datetime, min_threshold: int) -> None:
+    _check_as_client(desk, stage, now, min_threshold)
+    durable.write(stage / "ready", b"")
+    _flip(desk, stage)
+
+
+def _check_as_client(desk: Desk, stage: Path, now: datetime, min_threshold: int) -> None:
+    """Fetch every list as a provider would. Raises VerifyError."""
+    where = Directory([stage, desk.published], Deadline(_CHECK_SECONDS))
+    if not desk.trusted_root.exists():
+        durable.write(desk.trusted_root, (stage / "metadata" / "1.root.json").read_bytes())
+    if (desk.folder / "client").exists():
+        # Links do: the client replaces its files, it never writes into them
+        shutil.copytree(desk.folder / "client", stage / "client", symlinks=True, copy_function=os.link)
+    folder = stage / "client"
+    roles = verify.roles(where, desk.trusted_root, folder / "tuf", min_threshold=min_threshold, now=now)
+    for path in sorted(roles.targets.targets):
+        name, _, file = path.partition("/")
+        if file == "head.json":
+            verify.refresh_from(
+                where, desk.trusted_root, folder / "lists" / name, name, min_threshold=min_threshold, now=now
+            )
+
+
+def _flip(desk: Desk, stage: Path) -> None:
+    for part in ("targets", "metadata"):
+        folder = stage / part
+        files = [path for path in folder.rglob("*") if path.is_file() and path.name != "timestamp.json"]
+        for path in sorted(files, key=lambda path: (path.name.endswith(".root.json"), path)):
+            goal = desk.published / part / path.relative_to(folder)
+            goal.parent.mkdir(parents=True, exist_ok=True)
+            path.replace(goal)
+            durable.sync(goal.parent)
+    if (stage / "metadata" / "timestamp.json").exists():
+        (stage / "metadata" / "timestamp.json").replace(desk.published / "metadata" / "timestamp.json")
+        durable.sync(desk.published / "metadata")
+    if (stage / "client").exists():
+        shutil.rmtree(desk.folder / "client", ignore_errors=True)
+        (stage / "client").replace(desk.folder / "client")
+    (stage / "ready").unlink()
+    shutil.rmtree(stage)
+    for draft in (desk.folder / "drafts").glob("*.zst"):
+        draft.unlink()
+
+
+def _expires(role: str, now: datetime) -> datetime:
+    return (now + LIFETIMES[role]).replace(microsecond=0)

@@ -1,0 +1,292 @@
+"""Reviewing: what a request means, recomputed on the signer's own machine from what it last verified there.
+
+Enters: a request from anywhere, and what this machine knows (`Known`). Leaves: `Review`; or `ReviewError` where the
+request contradicts itself or is no step from the last signed state. Signing takes a review, never a bare request.
+
+Rules
+- The request's own words (author, note) are shown as such. Everything else is computed here.
+- The new document is the known one plus the request's changes, and must come to the head's count, size and state hash.
+- The new targets role differs from the known one in this list's files alone; their hashes are those of the parts here.
+- Every entry that comes is valid, has a known basis and a reference that is not in use; no basis in use disappears.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tuf.api.exceptions import RepositoryError
+
+from blocklists import delta, document, repository
+from blocklists.delta import ADDED, REMOVED
+from blocklists.document import DocumentError
+from blocklists.entry import Entry, EntryError, parse
+from blocklists.errors import BlocklistError, VerifyError
+from blocklists.head import Head, HeadError, Relief, head_path, relief_path
+from blocklists.impact import preview
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Mapping, Sequence
+
+    from tuf.api.metadata import Root, TargetFile, Targets
+
+    from blocklists.head import Suspension
+    from blocklists.impact import Finding
+    from blocklists.issuer.request import Request
+    from blocklists.verify import Roles, Verified
+
+_BREADTH = {("exact", "subtree"), ("below", "subtree"), ("exact", "below"), ("below", "exact")}
+
+
+class ReviewError(BlocklistError):
+    """The request is not what it says, or does not start from the last signed state: nothing to sign."""
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What the signer's machine last verified: the roles, and the list that the request is about."""
+
+    roles: Roles | None
+    """None before the first root is published."""
+    list: Verified | None
+    """None before the list's first version."""
+    overdue: bool = False
+    """The repository has expired; its signatures hold, but something newer may exist."""
+
+
+@dataclass(frozen=True, slots=True)
+class Meaning:
+    """What changes in a list. Pairs are (before, after)."""
+
+    added: tuple[Entry, ...] = ()
+    removed: tuple[Entry, ...] = ()
+    widened: tuple[tuple[Entry, Entry], ...] = ()
+    narrowed: tuple[tuple[Entry, Entry], ...] = ()
+    prolonged: tuple[tuple[Entry, Entry], ...] = ()
+    shortened: tuple[tuple[Entry, Entry], ...] = ()
+    reworded: tuple[tuple[Entry, Entry], ...] = ()
+    """Same reference and end; another category, note or time of issue."""
+
+    def by_basis(self) -> Mapping[str, tuple[int, int]]:
+        """For each basis: how many entries come, how many go."""
+        come = Counter(entry.basis for entry in (*self.added, *(new for _, new in self.widened)))
+        gone = Counter(entry.basis for entry in (*self.removed, *(new for _, new in self.narrowed)))
+        return {basis: (come[basis], gone[basis]) for basis in sorted(come.keys() | gone.keys())}
+
+
+@dataclass(frozen=True, slots=True)
+class Review:
+    """A request together with what it means."""
+
+    request: Request
+    known: Known
+    root: Root
+    """The root whose keys decide: the request's own where it brings one."""
+    head: Head | None = None
+    meaning: Meaning = field(default_factory=Meaning)
+    findings: tuple[Finding, ...] = ()
+    remarks: tuple[str, ...] = ()
+    """What else changes, in sentences: keys, thresholds, grounds, the issuer's own data."""
+    suspended: Mapping[str, Suspension] = field(default_factory=dict)
+    """References that the request newly suspends."""
+
+
+def review(request: Request, known: Known, *, popular: Collection[str] = (), min_threshold: int = 2) -> Review:
+    """What the request means. `popular`: names that many people ask for. Raises ReviewError, VerifyError."""
+    try:
+        return _review(request, known, popular, min_threshold)
+    except (EntryError, DocumentError, HeadError, RepositoryError) as error:
+        raise ReviewError(f"the request is damaged: {error}") from None
+
+
+def _review(request: Request, known: Known, popular: Collection[str], min_threshold: int) -> Review:
+    remarks: list[str] = []
+    old_root = known.roles.root if known.roles else None
+    old_targets = known.roles.targets if known.roles else None
+    if known.overdue:
+        remarks.append("the repository has expired: make sure that nothing newer was published")
+    if request.root is not None:
+        root = request.root.signed
+        repository.check_root(root, min_threshold)
+        _check_step("root", root.version, old_root.version if old_root else 0)
+        remarks += _root_changes(old_root, root)
+    elif known.roles is None:
+        raise ReviewError("this machine knows no root yet, and the request brings none")
+    else:
+        root = known.roles.root
+    if request.targets is not None:
+        targets = request.targets.signed
+        repository.check_delegations(root, targets.delegations)
+        _check_step("targets", targets.version, old_targets.version if old_targets else 0)
+        if old_targets and targets.delegations != old_targets.delegations:
+            remarks.append("who may sign relief changes")
+        _check_other_lists(request, targets, old_targets)
+    suspended = _check_relief(request, known)
+    if request.head is None:
+        return Review(request, known, root, remarks=tuple(remarks), suspended=suspended)
+    head = Head.from_bytes(request.head)
+    steps = _check_list(request, head, known)
+    remarks += _head_changes(known.list.head if known.list else None, head)
+    meaning = interpret(steps)
+    coming = [*meaning.added, *(new for _, new in meaning.widened)]
+    findings = tuple(preview(coming, popular=popular))
+    return Review(request, known, root, head, meaning, findings, tuple(remarks), suspended)
+
+
+def interpret(steps: Iterable[tuple[bytes, bytes]]) -> Meaning:
+    """What the line changes mean. Raises EntryError on a line that is none."""
+    gone: dict[str, Entry] = {}
+    come: dict[str, Entry] = {}
+    for sign, line in steps:
+        entry = parse(line)
+        (gone if sign == REMOVED else come)[entry.reference] = entry
+    kinds: dict[str, list[tuple[Entry, Entry]]] = {
+        name: [] for name in ("widened", "narrowed", "prolonged", "shortened", "reworded")
+    }
+    for reference in sorted(gone.keys() & come.keys()):
+        old, new = gone.pop(reference), come.pop(reference)
+        if old.bond() != new.bond():
+            raise VerifyError("reference-reuse", f"reference {reference} stood for {old.name}, and now for {new.name}")
+        kind = "prolonged" if new.expires > old.expires else "shortened" if new.expires < old.expires else "reworded"
+        kinds[kind].append((old, new))
+    going: dict[tuple[str, str], Entry] = {(entry.name, entry.basis): entry for entry in gone.values()}
+    for new in list(come.values()):
+        was = going.get((new.name, new.basis))
+        if was is not None and was.match != new.match:
+            del come[new.reference], gone[was.reference], going[new.name, new.basis]
+            kinds["widened" if (was.match, new.match) in _BREADTH else "narrowed"].append((was, new))
+    return Meaning(
+        added=tuple(sorted(come.values(), key=Entry.order)), removed=tuple(sorted(gone.values(), key=Entry.order)),
+        **{kind: tuple(pairs) for kind, pairs in kinds.items()},
+    )  # fmt: skip
+
+
+def _check_step(role: str, version: int, before: int) -> None:
+    if version != before + 1:
+        raise ReviewError(
+            f"the request makes {role} version {version}; this machine knows version {before}",
+            hint="fetch what was published since (--repository), or have the change proposed anew",
+        )
+
+
+def _check_other_lists(request: Request, now: Targets, before: Targets | None) -> None:
+    own = f"{request.about.list}/"
+    after = now.targets
+    old: Mapping[str, TargetFile] = before.targets if before else {}
+    if {path: info for path, info in after.items() if not path.startswith(own)} != {
+        path: info for path, info in old.items() if not path.startswith(own)
+    }:
+        raise ReviewError("the request also changes files of another list")
+    if request.head is None:
+        if {path for path in after if path.startswith(own)}:
+            raise ReviewError("the request signs files of a list that it does not bring")
+        return
+    head = Head.from_bytes(request.head)
+    parts = {head_path(head.list): request.head, head.full_path: request.full}
+    if head.delta:
+        parts[head.delta.path] = request.delta
+    if head.list != request.about.list or {path for path in after if path.startswith(own)} != set(parts):
+        raise ReviewError(f"the request signs other files than those of {head.list} {head.version}")
+    for path, data in parts.items():
+        # The full file need not travel: no client takes it unless it comes to the head's state hash, which is checked
+        if data is not None:
+            after[path].verify_length_and_hashes(data)
+
+
+def _check_list(request: Request, head: Head, known: Known) -> Sequence[tuple[bytes, bytes]]:
+    before = known.list
+    _check_step(f"the list {head.list}", head.version, before.head.version if before else 0)
+    with tempfile.TemporaryDirectory(prefix="stopsign-review-") as folder:
+        part = Path(folder) / "part.zst"
+        if before is None:
+            if request.full is None:
+                raise ReviewError("a first version without its document")
+            part.write_bytes(request.full)
+            document.check(part, expected=head.summary(), bases=head.bases)
+            return [(ADDED, line) for line in document.read_lines(part, size=head.full_size)]
+        if request.delta is None or head.delta is None:
+            raise ReviewError("a later version without the step to it")
+        part.write_bytes(request.delta)
+        steps = list(delta.read(part, size=head.delta.size))
+        delta.check_rebinding(steps)
+        delta.apply(
+            before.lines, before.head.full_size, part, head.delta.size, Path(folder) / "full.zst", head.summary()
+        )
+        _check_whole(Path(folder) / "full.zst", head)
+    return steps
+
+
+def _check_whole(path: Path, head: Head) -> None:
+    """What must hold over all lines; those that stay were parsed when they came."""
+    references: set[str] = set()
+    last: tuple[bytes, bytes, bytes] = (b"", b"", b"")
+    for number, line in enumerate(document.read_lines(path, size=head.full_size), 1):
+        reference, place = delta.reference(line), delta.order(line)
+        if place <= last:
+            raise ReviewError(f"line {number}: {delta.bond(line)[0]} is out of order")
+        if reference in references:
+            raise ReviewError(f"line {number}: reference {reference} stands twice")
+        if delta.bond(line)[2] not in head.bases:
+            raise ReviewError(f"line {number}: {delta.bond(line)[0]} stands on a basis that the head does not know")
+        references.add(reference)
+        last = place
+
+
+def _check_relief(request: Request, known: Known) -> Mapping[str, Suspension]:
+    if request.relief is None:
+        if request.relief_list is not None:
+            raise ReviewError("a relief that nobody would sign")
+        return {}
+    before = known.roles.relief if known.roles else None
+    _check_step("relief", request.relief.signed.version, before.version if before else 0)
+    targets = dict(request.relief.signed.targets)
+    old = dict(before.targets) if before else {}
+    suspended: Mapping[str, Suspension] = {}
+    if request.relief_list is not None:
+        relief = Relief.from_bytes(request.relief_list)
+        path = relief_path(relief.list)
+        if path not in targets:
+            raise ReviewError(f"the request brings a relief of {relief.list} and does not sign it")
+        targets.pop(path).verify_length_and_hashes(request.relief_list)
+        old.pop(path, None)
+        known_relief = known.list.relief if known.list else None
+        suspended = {
+            reference: item
+            for reference, item in relief.suspended.items()
+            if known_relief is None or reference not in known_relief.suspended
+        }
+    if targets != old:
+        raise ReviewError("the request also changes the relief of another list")
+    return suspended
+
+
+def _root_changes(before: Root | None, after: Root) -> list[str]:
+    changes: list[str] = []
+    for name, role in sorted(after.roles.items()):
+        old = before.roles[name] if before else None
+        if old is None or old.threshold != role.threshold:
+            changes.append(f"{name}: {role.threshold} signature(s) decide")
+        changes += [f"{name}: key {keyid[:16]} comes" for keyid in role.keyids if not old or keyid not in old.keyids]
+        changes += [
+            f"{name}: key {keyid[:16]} goes" for keyid in (old.keyids if old else ()) if keyid not in role.keyids
+        ]
+    return changes
+
+
+def _head_changes(before: Head | None, after: Head) -> list[str]:
+    changes: list[str] = []
+    if before is None or before.issuer != after.issuer:
+        changes.append(f"issuer: {after.issuer.name}, {after.issuer.contact}, appeals to {after.issuer.appeals}")
+    old = before.bases if before else {}
+    for key in sorted(old.keys() | after.bases.keys()):
+        if key not in after.bases:
+            changes.append(f"basis {key} goes")
+        elif key not in old:
+            basis = after.bases[key]
+            changes.append(f"basis {key} comes: {basis.law}; {basis.order} of {basis.authority}, {basis.date}")
+        elif old[key] != after.bases[key]:
+            changes.append(f"basis {key} changes its words")
+    return changes

@@ -1,0 +1,83 @@
+"""A review as a signer reads it, and as a program does.
+
+Enters: a `Review`. Leaves: lines of text, or a JSON-able dictionary. Foreign text (notes, names) is printable by then.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from blocklists.importers.source import shown
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from blocklists.entry import Entry
+    from blocklists.issuer.review import Review
+
+_KINDS = ("added", "removed", "widened", "narrowed", "prolonged", "shortened", "reworded")
+
+
+def as_text(review: Review, *, limit: int = 20) -> Iterator[str]:
+    """The review for a person; of each kind the first `limit` entries."""
+    about, head, meaning = review.request.about, review.head, review.meaning
+    yield f"{about.kind} request by {shown(about.author)}, {shown(about.created)}: {shown(about.note)}"
+    if head is not None:
+        before = review.known.list.head.entries if review.known.list else 0
+        yield f"list {head.list}: version {head.version}, {before} -> {head.entries} entries"
+    for remark in review.remarks:
+        yield f"  {remark}"
+    for basis, (come, gone) in meaning.by_basis().items():
+        yield f"  basis {basis}: {come} come, {gone} go"
+    for kind in _KINDS:
+        items = getattr(meaning, kind)
+        if items:
+            yield f"{kind}: {len(items)}"
+        for item in items[:limit]:
+            yield f"  {_one(item)}"
+        if len(items) > limit:
+            yield f"  and {len(items) - limit} more (--all shows them)"
+    for reference, suspension in review.suspended.items():
+        yield f"suspended: {reference}: {shown(suspension.reason)}"
+    if review.findings:
+        yield f"look at: {len(review.findings)}"
+    for finding in review.findings[:limit]:
+        yield f"  {finding.sentence()}"
+    if len(review.findings) > limit:
+        yield f"  and {len(review.findings) - limit} more (--all shows them)"
+
+
+def as_json(review: Review) -> dict[str, Any]:
+    """The review for a program."""
+    head = review.head
+    return {
+        "request": asdict(review.request.about),
+        "list": head and head.list,
+        "version": head and head.version,
+        "entries": head and head.entries,
+        "state": head and head.state,
+        "remarks": list(review.remarks),
+        "by_basis": {
+            basis: {"added": come, "removed": gone} for basis, (come, gone) in review.meaning.by_basis().items()
+        },
+        **{kind: [_plain(item) for item in getattr(review.meaning, kind)] for kind in _KINDS},
+        "suspended": {reference: asdict(item) for reference, item in review.suspended.items()},
+        "findings": [
+            {"kind": f.kind, "name": f.entry.name, "match": f.entry.match, "against": list(f.against), "count": f.count}
+            for f in review.findings
+        ],
+    }
+
+
+def _one(item: Entry | tuple[Entry, Entry]) -> str:
+    if isinstance(item, tuple):
+        old, new = item
+        what = f"{old.match} -> {new.match}" if old.match != new.match else f"{old.expires} -> {new.expires}"
+        return f"{new.name} ({what}) {new.basis} {new.reference}"
+    until = item.expires.partition("T")[0]
+    return f"{item.name} ({item.match}) {item.basis} {item.category} until {until} {item.reference}"
+
+
+def _plain(item: Entry | tuple[Entry, Entry]) -> Any:
+    return [asdict(entry) for entry in item] if isinstance(item, tuple) else asdict(item)

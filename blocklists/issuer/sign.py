@@ -1,0 +1,63 @@
+"""Signing: one person's signatures on a request that was reviewed on this machine.
+
+Enters: a `Review` (so nothing is signed that was not recomputed), the person's keys and passphrase. Leaves: the request
+with their signatures added; or `SignError`. The passphrase is asked for only when there is something to sign.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from securesystemslib.exceptions import Error as SigningError
+from tuf.api.exceptions import RepositoryError
+
+from blocklists.errors import BlocklistError
+from blocklists.issuer.known import pin
+from blocklists.issuer.request import ROLES, merge
+from blocklists.repository import RELIEF
+
+if TYPE_CHECKING:
+    from tuf.api.metadata import Metadata, Root, Targets
+
+    from blocklists.issuer.keys import Keyring, Passphrase
+    from blocklists.issuer.request import Request
+    from blocklists.issuer.review import Review
+
+
+class SignError(BlocklistError):
+    """These keys have nothing to sign here, or could not."""
+
+
+def sign(reviewed: Review, keyring: Keyring, passphrase: Passphrase) -> Request:
+    """The request with the person's signatures for every role of it that their keys decide on. Raises SignError."""
+    request = merge([reviewed.request])
+    signed = 0
+    for role in ROLES:
+        metadata: Metadata[Root] | Metadata[Targets] | None = getattr(request, role)
+        key = keyring.card.keys.get(role)
+        if metadata is None or key is None or key.keyid not in _deciding(reviewed, role):
+            continue
+        try:
+            metadata.sign(keyring.signer(role, passphrase), append=True)
+        except (RepositoryError, SigningError, ValueError, OSError) as error:
+            raise SignError(f"{keyring.card.name} could not sign {role}: {error}") from None
+        signed += 1
+    if not signed:
+        raise SignError(f"no key of {keyring.card.name} decides on anything in this request")
+    pin(keyring, request)
+    return request
+
+
+def _deciding(reviewed: Review, role: str) -> set[str]:
+    """Key ids that count for a role: those of the new root, and of the known one where the root itself changes."""
+    if role == RELIEF:
+        targets = reviewed.request.targets or None
+        delegations = targets.signed.delegations if targets else None
+        if delegations is None and reviewed.known.roles is not None:
+            delegations = reviewed.known.roles.targets.delegations
+        roles = (delegations.roles or {}) if delegations else {}
+        return set(roles[RELIEF].keyids) if RELIEF in roles else set()
+    deciding = set(reviewed.root.roles[role].keyids)
+    if role == "root" and reviewed.known.roles is not None:
+        deciding |= set(reviewed.known.roles.root.roles[role].keyids)
+    return deciding
