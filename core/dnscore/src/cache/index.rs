@@ -1,5 +1,6 @@
 //! From a query to its place in the arena: a keyed hash, and buckets of eight slots, one cache line each.
 
+use crate::udp::prefer_huge_pages;
 use crate::wire::Query;
 
 /// Slots of a bucket: 64 bytes.
@@ -67,7 +68,8 @@ pub(super) struct Index {
 
 impl Index {
     pub fn new(buckets: usize) -> Index {
-        let slots = vec![0u64; (buckets + 1) * SLOTS];
+        let mut slots = vec![0u64; (buckets + 1) * SLOTS];
+        prefer_huge_pages(&mut slots);
         let skip = slots.as_ptr().align_offset(SLOTS * 8).min(SLOTS);
         Index { slots, skip, buckets: buckets as u64 }
     }

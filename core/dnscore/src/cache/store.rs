@@ -11,6 +11,7 @@ use super::entry::{Entry, Parts, UNIT};
 use super::index::{Index, Key};
 use super::queue::{Popped, Queue};
 use super::{MAX_RECORDS, MAX_STALE};
+use crate::udp::prefer_huge_pages;
 use crate::wire::Query;
 
 /// Below this there is no cache.
@@ -34,6 +35,13 @@ pub(super) struct Store {
     now: u32,
 }
 
+/// Zeroed memory, of huge pages where there are some.
+fn huge(bytes: usize) -> Vec<u8> {
+    let mut memory = vec![0; bytes];
+    prefer_huge_pages(&mut memory);
+    memory
+}
+
 impl Store {
     /// `None` below the smallest size that makes sense.
     pub fn new(bytes: usize) -> Option<Store> {
@@ -46,7 +54,7 @@ impl Store {
         let arena = (bytes - Index::bytes(buckets) - 4 * ghosts).min((u32::MAX as usize - 1) * UNIT) / UNIT * UNIT;
         let small = arena / 10 / UNIT * UNIT;
         Some(Store {
-            arena: vec![0; arena],
+            arena: huge(arena),
             index: Index::new(buckets),
             small: Queue::new(0, small),
             main: Queue::new(small, arena - small),

@@ -29,7 +29,7 @@ use crate::list::{Action, CompiledList, Hit};
 use crate::relay::hash;
 use crate::relay::rate::{Rate, client_hash};
 use crate::verdict::{Judgement, Passes, Stop, verdict};
-use crate::wire::{Parsed, Query, parse, rtype};
+use crate::wire::{Query, Rejected, parse_into, rcode, rtype};
 
 use super::hits::RowHits;
 
@@ -61,6 +61,21 @@ impl Now {
     }
 }
 
+/// A query as the stages after the parser see it.
+#[derive(Clone, Copy)]
+pub struct Asked<'a> {
+    /// As it came.
+    pub packet: &'a [u8],
+    /// What it says.
+    pub query: &'a Query,
+    /// Where its answer lies in the cache; `None` where the cache is passed by (RD=0).
+    pub key: Option<&'a Key>,
+    /// The longest answer.
+    pub limit: usize,
+    /// When.
+    pub now: Now,
+}
+
 /// Everything that the stages consult.
 pub struct Chain {
     pub(super) clients: Clients,
@@ -87,17 +102,17 @@ impl Chain {
 
     /// Stage 2: the parse table.
     #[inline]
-    pub fn parsed(&mut self, packet: &[u8], out: &mut [u8]) -> Step<Query> {
-        match parse(packet) {
-            Parsed::Query(query) => {
+    pub fn parsed(&mut self, packet: &[u8], query: &mut Query, out: &mut [u8]) -> Step<()> {
+        match parse_into(packet, query) {
+            Ok(()) => {
                 self.counters.qtype(query.qtype);
-                Step::Next(query)
+                Step::Next(())
             }
-            Parsed::Refuse(refusal) => {
+            Err(Rejected::Refuse(refusal)) => {
                 self.counters.count(Counter::RefusedByTable);
                 Step::Answer(answer::error(packet, refusal.echo, refusal.rcode, None, out))
             }
-            Parsed::Drop(_) => {
+            Err(Rejected::Drop(_)) => {
                 self.counters.count(Counter::DroppedMalformed);
                 Step::Drop
             }
@@ -107,13 +122,13 @@ impl Chain {
     /// Stage 3: is the client within its rate? Asked of datagrams alone: the answer, TC, sends the client to TCP, where
     /// its address is proven.
     #[inline]
-    pub fn in_bounds(&mut self, packet: &[u8], query: &Query, ip: IpAddr, now: Now, out: &mut [u8]) -> Step<()> {
+    pub fn in_bounds(&mut self, asked: Asked<'_>, ip: IpAddr, out: &mut [u8]) -> Step<()> {
         let Some(rate) = &mut self.rate else { return Step::Next(()) };
-        if rate.take(client_hash(self.key, ip), now.ms()) {
+        if rate.take(client_hash(self.key, ip), asked.now.ms()) {
             return Step::Next(());
         }
         self.counters.count(Counter::RateLimited);
-        Step::Answer(answer::truncated(packet, query, out))
+        Step::Answer(answer::truncated(asked.packet, asked.query, out))
     }
 
     /// Stage 4, first half: what the lists and the operator say. The look-up itself was made for the whole batch.
@@ -137,15 +152,7 @@ impl Chain {
 
     /// Stage 4, second half: the blocked answer.
     #[inline]
-    pub fn blocked(
-        &mut self,
-        packet: &[u8],
-        query: &Query,
-        stop: &Stop,
-        now: Now,
-        limit: usize,
-        out: &mut [u8],
-    ) -> usize {
+    pub fn blocked(&mut self, asked: Asked<'_>, stop: &Stop, out: &mut [u8]) -> usize {
         self.counters.count(Counter::Blocked);
         self.counters.blocked_by(stop.list);
         self.counters.count(match stop.action {
@@ -156,34 +163,29 @@ impl Chain {
         });
         self.rows.count(stop.row, &mut self.counters);
         // The reference is only ever said in an extended error, and that only to who has EDNS.
-        let record = match (&self.list, query.edns) {
+        let record = match (&self.list, asked.query.edns) {
             (Some(list), Some(_)) if stop.ede != 0 => list.record(stop.row, usize::from(stop.rule)),
             _ => None,
         };
         let reference: &[u8] = record.as_ref().map_or(&[], |record| &record.reference);
+        let Asked { packet, query, limit, now, .. } = asked;
         answer::blocked(packet, query, stop, reference, &self.page, now.unix, limit, out)
     }
 
     /// Between list and cache: ANY.
     #[inline]
-    pub fn any(&mut self, packet: &[u8], query: &Query, out: &mut [u8]) -> Step<()> {
-        if query.qtype == rtype::ANY { Step::Answer(answer::hinfo(packet, query, out)) } else { Step::Next(()) }
+    pub fn any(&mut self, asked: Asked<'_>, out: &mut [u8]) -> Step<()> {
+        if asked.query.qtype != rtype::ANY {
+            return Step::Next(());
+        }
+        Step::Answer(answer::hinfo(asked.packet, asked.query, out))
     }
 
-    /// Stage 5: the cache. `key` is `None` where it is passed by (RD=0); `upstreams_down`: stale answers will do.
-    #[allow(clippy::too_many_arguments)] // a stage takes what the stages before it found
+    /// Stage 5: the cache.
     #[inline]
-    pub fn cached(
-        &mut self,
-        packet: &[u8],
-        query: &Query,
-        key: Option<&Key>,
-        now: Now,
-        limit: usize,
-        out: &mut [u8],
-    ) -> Step<()> {
-        let Some(key) = key else { return Step::Next(()) };
-        match self.cache.get(key, query, packet, now.ms(), limit, out) {
+    pub fn cached(&mut self, asked: Asked<'_>, out: &mut [u8]) -> Step<()> {
+        let Some(key) = asked.key else { return Step::Next(()) };
+        match self.cache.get(key, asked.query, asked.packet, asked.now.ms(), asked.limit, out) {
             Some(length) => {
                 self.counters.count(Counter::CacheHits);
                 Step::Answer(length)
@@ -196,33 +198,17 @@ impl Chain {
     }
 
     /// What a client gets when no upstream answered: a stale answer if there is one, else SERVFAIL with the reason.
-    pub fn failed(
-        &mut self,
-        packet: &[u8],
-        query: &Query,
-        key: Option<&Key>,
-        ede: u16,
-        now: Now,
-        limit: usize,
-        out: &mut [u8],
-    ) -> usize {
-        if let Some(length) = key.and_then(|key| self.stale(packet, query, key, now, limit, out)) {
-            return length;
+    pub fn failed(&mut self, asked: Asked<'_>, ede: u16, out: &mut [u8]) -> usize {
+        match self.stale(asked, out) {
+            Some(length) => length,
+            None => answer::error(asked.packet, asked.query.echo(), rcode::SERVFAIL, Some((ede, "")), out),
         }
-        answer::error(packet, query.echo(), crate::wire::rcode::SERVFAIL, Some((ede, "")), out)
     }
 
     /// A stale answer, if there is one.
-    pub fn stale(
-        &mut self,
-        packet: &[u8],
-        query: &Query,
-        key: &Key,
-        now: Now,
-        limit: usize,
-        out: &mut [u8],
-    ) -> Option<usize> {
-        let length = self.cache.stale(key, query, packet, now.ms(), limit, out)?;
+    pub fn stale(&mut self, asked: Asked<'_>, out: &mut [u8]) -> Option<usize> {
+        let key = asked.key?;
+        let length = self.cache.stale(key, asked.query, asked.packet, asked.now.ms(), asked.limit, out)?;
         self.counters.count(Counter::CacheStale);
         Some(length)
     }

@@ -21,12 +21,13 @@ use crate::list::{CompiledList, Hits};
 use crate::relay::health::Upstream;
 use crate::relay::random::Random;
 use crate::relay::rate::Rate;
+use crate::relay::slot::Peer;
 use crate::relay::{Relay, hash};
 use crate::udp::{self, BATCH, LARGEST_SENT, LINK, Listener, Poll, Ready, Receiver, Sender};
 use crate::verdict::Passes;
 use crate::wire::{Name, Query};
 
-use chain::{Chain, Now, Step};
+use chain::{Asked, Chain, Now, Step};
 use relaying::{Lane, Relaying};
 
 pub use hits::RowHits;
@@ -40,12 +41,24 @@ const QUERY_ROOM: usize = 21 * 64;
 /// Bytes for an upstream's answer: more than the 1232 that were asked for, an odd number of cache lines.
 const ANSWER_ROOM: usize = 65 * 64;
 
-/// A query of a batch, on its way through the chain.
-struct Asked {
-    index: usize,
+/// A query of a batch, on its way through the chain. Made once: a batch of queries is not to be moved about.
+struct Place {
     view: u64,
     query: Query,
     key: Option<Key>,
+}
+
+/// The queries of a batch, in the places of their datagrams, and which of them nothing has answered yet.
+struct Batch {
+    places: Box<[Place]>,
+    open: Vec<u8>,
+}
+
+impl Batch {
+    fn new() -> Batch {
+        let places = (0..BATCH).map(|_| Place { view: 0, query: Query::BLANK, key: None }).collect();
+        Batch { places, open: Vec::with_capacity(BATCH) }
+    }
 }
 
 /// A socket that clients send to, and the answers that wait to leave by it.
@@ -74,6 +87,27 @@ impl Door {
         }
         self.sender.room()
     }
+
+    /// The first `length` bytes of the room answer datagram `index`.
+    #[inline]
+    fn answer(&mut self, chain: &mut Chain, queries: &Receiver, index: usize, length: usize) {
+        chain.counters.answer(&self.sender.room()[..length]);
+        self.sender.push(length, Some(queries.source(index)), queries.local(index));
+    }
+
+    /// The same for a client that was kept.
+    #[inline]
+    fn answer_peer(&mut self, chain: &mut Chain, peer: &Peer, length: usize) {
+        chain.counters.answer(&self.sender.room()[..length]);
+        self.sender.push(length, Some(&peer.source), peer.local);
+    }
+}
+
+/// The query in that place of the batch.
+#[inline]
+fn asked_at<'a>(queries: &'a Receiver, place: &'a Place, index: usize, now: Now) -> Asked<'a> {
+    let Place { query, key, .. } = place;
+    Asked { packet: queries.datagram(index), query, key: key.as_ref(), limit: query.udp_limit(), now }
 }
 
 /// One worker's plane.
@@ -82,7 +116,7 @@ pub struct Plane {
     ready: Vec<Ready>,
     queries: Receiver,
     answers: Receiver,
-    asked: Vec<Asked>,
+    batch: Batch,
     hits: Hits,
     keys: Vec<Key>,
     chain: Chain,
@@ -105,7 +139,7 @@ impl Plane {
             ready: Vec::with_capacity(BATCH),
             queries: Receiver::new(QUERY_ROOM),
             answers: Receiver::new(ANSWER_ROOM),
-            asked: Vec::with_capacity(BATCH),
+            batch: Batch::new(),
             hits: Hits::new(),
             keys: Vec::with_capacity(BATCH),
             chain: Chain {
@@ -197,7 +231,7 @@ impl Plane {
     /// A bug was caught at the border: count it, and drop the batch it happened in.
     pub fn recover(&mut self) {
         self.chain.counters.count(Counter::Panics);
-        self.asked.clear();
+        self.batch.open.clear();
         self.relaying.doors.iter_mut().for_each(|door| door.sender.clear());
         self.relaying.lanes.iter_mut().for_each(Lane::clear);
     }
@@ -257,21 +291,20 @@ impl Plane {
         self.chain
             .counters
             .add(if local.is_ipv4() { Counter::QueriesUdp4 } else { Counter::QueriesUdp6 }, count as u64);
+        self.batch.open.clear();
         for index in 0..count {
             self.admit(number, index, local);
         }
         self.judge(number);
         self.consult(number);
-        let mut asked = std::mem::take(&mut self.asked);
-        for Asked { index, query, key, .. } in asked.drain(..) {
-            let (packet, source) = (self.queries.datagram(index), self.queries.source(index));
-            let peer =
-                crate::relay::slot::Peer { source: *source, local: self.queries.local(index), listener: number as u16 };
-            self.relaying.relay_query(&mut self.chain, &self.poll, packet, &query, key, peer, self.clock);
+        let Plane { queries, batch: Batch { places, open }, chain, relaying, poll, clock, .. } = self;
+        for index in open.drain(..).map(usize::from) {
+            let asked = asked_at(queries, &places[index], index, *clock);
+            let peer = Peer { source: *queries.source(index), local: queries.local(index), listener: number as u16 };
+            relaying.relay_query(chain, poll, asked, peer);
         }
-        self.asked = asked;
-        if let Some(door) = self.relaying.doors.get_mut(number) {
-            door.flush(&mut self.chain.counters);
+        if let Some(door) = relaying.doors.get_mut(number) {
+            door.flush(&mut chain.counters);
         }
         count == BATCH
     }
@@ -279,7 +312,7 @@ impl Plane {
     /// Stages 1 to 3 for one datagram.
     #[inline]
     fn admit(&mut self, number: usize, index: usize, listening: SocketAddr) {
-        let Plane { queries, chain, relaying, asked, clock, .. } = self;
+        let Plane { queries, chain, relaying, batch, clock, .. } = self;
         let (packet, source) = (queries.datagram(index), queries.source(index));
         let port = source.port();
         let ip = source.ip();
@@ -295,66 +328,65 @@ impl Plane {
         let Some(view) = chain.allowed(ip) else { return };
         let door = &mut relaying.doors[number];
         let out = door.room(&mut chain.counters);
-        let answer = match chain.parsed(packet, out) {
-            Step::Answer(length) => length,
-            Step::Drop => return,
-            Step::Next(query) => match chain.in_bounds(packet, &query, ip, *clock, out) {
-                Step::Answer(length) => length,
-                Step::Drop => return,
-                Step::Next(()) => {
-                    asked.push(Asked { index, view, query, key: None });
-                    return;
-                }
-            },
+        let place = &mut batch.places[index];
+        place.view = view;
+        place.key = None;
+        let step = match chain.parsed(packet, &mut place.query, out) {
+            Step::Next(()) => chain.in_bounds(asked_at(queries, place, index, *clock), ip, out),
+            step => step,
         };
-        chain.counters.answer(&out[..answer]);
-        door.sender.push(answer, Some(source), queries.local(index));
+        match step {
+            Step::Answer(length) => door.answer(chain, queries, index, length),
+            Step::Drop => {}
+            Step::Next(()) => batch.open.push(index as u8),
+        }
     }
 
     /// Stage 4 for the batch: one look-up for all names.
     fn judge(&mut self, number: usize) {
-        let Plane { queries, chain, relaying, asked, hits, clock, .. } = self;
+        let Plane { queries, chain, relaying, batch: Batch { places, open }, hits, clock, .. } = self;
         let Some(list) = chain.list.clone() else { return };
         let mut names: [&[u8]; BATCH] = [&[]; BATCH];
-        for (name, asked) in names.iter_mut().zip(asked.iter()) {
-            *name = asked.query.qname.wire();
+        for (name, index) in names.iter_mut().zip(open.iter()) {
+            *name = places[usize::from(*index)].query.qname.wire();
         }
-        list.look_up(&names[..asked.len()], hits);
+        list.look_up(&names[..open.len()], hits);
         let mut at = 0;
-        asked.retain(|asked| {
+        open.retain(|index| {
+            let index = usize::from(*index);
             let met = hits.of(at);
             at += 1;
-            let Some(stop) = chain.judged(&asked.query, met, asked.view, *clock) else { return true };
-            let packet = queries.datagram(asked.index);
+            let place = &places[index];
+            let Some(stop) = chain.judged(&place.query, met, place.view, *clock) else { return true };
             let door = &mut relaying.doors[number];
             let out = door.room(&mut chain.counters);
-            let length = chain.blocked(packet, &asked.query, &stop, *clock, asked.query.udp_limit(), out);
-            chain.counters.answer(&out[..length]);
-            door.sender.push(length, Some(queries.source(asked.index)), queries.local(asked.index));
+            let length = chain.blocked(asked_at(queries, place, index, *clock), &stop, out);
+            door.answer(chain, queries, index, length);
             false
         });
     }
 
     /// ANY and stage 5 for what is left of the batch; what the cache will read is fetched for all at once.
     fn consult(&mut self, number: usize) {
-        let Plane { queries, chain, relaying, asked, keys, clock, .. } = self;
+        let Plane { queries, chain, relaying, batch: Batch { places, open }, keys, clock, .. } = self;
         keys.clear();
-        for asked in asked.iter_mut() {
-            asked.key = chain.cache.key(&asked.query, 0);
-            keys.extend(asked.key);
+        for index in open.iter() {
+            let place = &mut places[usize::from(*index)];
+            place.key = chain.cache.key(&place.query, 0);
+            keys.extend(place.key);
         }
         chain.cache.touch(keys);
-        asked.retain(|asked| {
-            let (packet, query) = (queries.datagram(asked.index), &asked.query);
+        open.retain(|index| {
+            let index = usize::from(*index);
+            let asked = asked_at(queries, &places[index], index, *clock);
             let door = &mut relaying.doors[number];
             let out = door.room(&mut chain.counters);
-            let step = match chain.any(packet, query, out) {
-                Step::Next(()) => chain.cached(packet, query, asked.key.as_ref(), *clock, query.udp_limit(), out),
+            let step = match chain.any(asked, out) {
+                Step::Next(()) => chain.cached(asked, out),
                 step => step,
             };
             let Step::Answer(length) = step else { return true };
-            chain.counters.answer(&out[..length]);
-            door.sender.push(length, Some(queries.source(asked.index)), queries.local(asked.index));
+            door.answer(chain, queries, index, length);
             false
         });
     }

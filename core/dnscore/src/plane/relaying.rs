@@ -4,7 +4,6 @@ use std::collections::VecDeque;
 use std::io;
 
 use crate::answer;
-use crate::cache::Key;
 use crate::counters::Counter;
 use crate::relay::health::{Fault, Upstream, choose};
 use crate::relay::random::Random;
@@ -15,7 +14,7 @@ use crate::udp::{LARGEST_SENT, Links, Local, Picked, Poll, Sender, Sent};
 use crate::wire::{Checked, Expected, HEADER, Query, check_answer, rcode};
 
 use super::Door;
-use super::chain::{Chain, Now};
+use super::chain::{Asked, Chain, Now};
 use super::streams::Forward;
 
 /// Questions that wait to be asked over TCP, at most; more would be an attack on Python's time.
@@ -72,33 +71,23 @@ impl Relaying {
     }
 
     /// Stage 6: a query that nobody here can answer.
-    #[allow(clippy::too_many_arguments)] // a stage takes what the stages before it found
     #[inline]
-    pub fn relay_query(
-        &mut self,
-        chain: &mut Chain,
-        poll: &Poll,
-        packet: &[u8],
-        query: &Query,
-        key: Option<Key>,
-        peer: Peer,
-        now: Now,
-    ) {
+    pub fn relay_query(&mut self, chain: &mut Chain, poll: &Poll, asked: Asked<'_>, peer: Peer) {
+        let Asked { packet, query, now, .. } = asked;
         let mut answered = false;
         if self.all_down()
-            && let Some(key) = &key
             && let Some(door) = self.doors.get_mut(usize::from(peer.listener))
-        {
-            let out = door.room(&mut chain.counters);
-            if let Some(length) = chain.stale(packet, query, key, now, query.udp_limit(), out) {
-                chain.counters.answer(&out[..length]);
-                door.sender.push(length, Some(&peer.source), peer.local);
-                if !self.upstreams.iter_mut().any(|u| u.wants_probe(now.us)) {
-                    return;
-                }
-                // The client has its answer; the question goes on as a probe.
-                answered = true;
+            && let Some(length) = {
+                let out = door.room(&mut chain.counters);
+                chain.stale(asked, out)
             }
+        {
+            door.answer_peer(chain, &peer, length);
+            if !self.upstreams.iter().any(|u| u.wants_probe(now.us)) {
+                return;
+            }
+            // The client has its answer; the question goes on as a probe.
+            answered = true;
         }
         let waiter = Waiter::new(packet, query, peer, client_hash(chain.key, peer.source.ip()));
         let cap = match self.relay.admit(query, waiter, now.us) {
@@ -122,8 +111,7 @@ impl Relaying {
         if let Some(door) = self.doors.get_mut(usize::from(peer.listener)).filter(|_| !answered) {
             let out = door.room(&mut chain.counters);
             let length = answer::error(packet, query.echo(), rcode::SERVFAIL, None, out);
-            chain.counters.answer(&out[..length]);
-            door.sender.push(length, Some(&peer.source), peer.local);
+            door.answer_peer(chain, &peer, length);
         }
     }
 
@@ -402,8 +390,7 @@ impl Relaying {
                 query.udp_limit().min(LARGEST_SENT),
                 out,
             );
-            chain.counters.answer(&out[..length]);
-            door.sender.push(length, Some(&waiter.peer.source), waiter.peer.local);
+            door.answer_peer(chain, &waiter.peer, length);
         }
         relay.release(slot);
     }
@@ -419,9 +406,10 @@ impl Relaying {
             let Some(door) = doors.get_mut(usize::from(waiter.peer.listener)) else { continue };
             as_asked_by(&mut query, waiter);
             let out = door.room(&mut chain.counters);
-            let length = chain.failed(waiter.head(), &query, key.as_ref(), ede, now, query.udp_limit(), out);
-            chain.counters.answer(&out[..length]);
-            door.sender.push(length, Some(&waiter.peer.source), waiter.peer.local);
+            let asked =
+                Asked { packet: waiter.head(), query: &query, key: key.as_ref(), limit: query.udp_limit(), now };
+            let length = chain.failed(asked, ede, out);
+            door.answer_peer(chain, &waiter.peer, length);
         }
         if let Some(key) = &key {
             chain.cache.fail(key, &query, ede, now.ms());

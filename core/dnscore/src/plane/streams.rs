@@ -13,7 +13,7 @@ use crate::relay::slot::{Phase, Slot};
 use crate::wire::{Expected, HEADER, Query, check_answer};
 
 use super::Plane;
-use super::chain::Step;
+use super::chain::{Asked, Step};
 
 /// What becomes of a message from a stream.
 #[derive(Debug)]
@@ -96,24 +96,25 @@ impl Plane {
     fn decided(&mut self, packet: &[u8], client: IpAddr) -> Step<(Query, Option<Key>)> {
         let Plane { chain, hits, wide: out, clock, .. } = self;
         let now = *clock;
-        let limit = out.len();
         let Some(view) = chain.allowed(client) else { return Step::Drop };
-        let query = match chain.parsed(packet, out) {
-            Step::Next(query) => query,
+        let mut query = Query::BLANK;
+        match chain.parsed(packet, &mut query, out) {
+            Step::Next(()) => {}
             Step::Answer(length) => return Step::Answer(length),
             Step::Drop => return Step::Drop,
-        };
+        }
+        let key = chain.cache.key(&query, 0);
+        let asked = Asked { packet, query: &query, key: key.as_ref(), limit: out.len(), now };
         if let Some(list) = chain.list.clone() {
             list.look_up(&[query.qname.wire()], hits);
             if let Some(stop) = chain.judged(&query, hits.of(0), view, now) {
-                return Step::Answer(chain.blocked(packet, &query, &stop, now, limit, out));
+                return Step::Answer(chain.blocked(asked, &stop, out));
             }
         }
-        if let Step::Answer(length) = chain.any(packet, &query, out) {
+        if let Step::Answer(length) = chain.any(asked, out) {
             return Step::Answer(length);
         }
-        let key = chain.cache.key(&query, 0);
-        match chain.cached(packet, &query, key.as_ref(), now, limit, out) {
+        match chain.cached(asked, out) {
             Step::Answer(length) => Step::Answer(length),
             _ => Step::Next((query, key)),
         }
@@ -155,8 +156,9 @@ impl Plane {
         let Plane { chain, relaying, wide, clock, .. } = self;
         match &forward.origin {
             Origin::Stream { head, key } => {
-                let limit = wide.len();
-                let length = chain.failed(head, &forward.asked, key.as_ref(), ede, *clock, limit, wide);
+                let (query, limit) = (&forward.asked, wide.len());
+                let asked = Asked { packet: head, query, key: key.as_ref(), limit, now: *clock };
+                let length = chain.failed(asked, ede, wide);
                 if let Some(key) = key {
                     chain.cache.fail(key, &forward.asked, ede, clock.ms());
                 }

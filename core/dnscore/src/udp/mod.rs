@@ -8,6 +8,7 @@
 mod address;
 mod clock;
 mod links;
+mod memory;
 mod poll;
 mod receive;
 mod send;
@@ -16,6 +17,7 @@ mod socket;
 pub use address::{Endpoint, Local};
 pub use clock::{fill_random, monotonic, unix_time};
 pub use links::{LINK, Links, Picked};
+pub use memory::prefer_huge_pages;
 pub use poll::{Poll, Ready};
 pub use receive::Receiver;
 pub use send::{Sender, Sent};
