@@ -192,7 +192,7 @@ class ListSource(Part):
     reason: Literal["blocked", "censored", "filtered", "none"] = "censored"
     min_threshold: int = Field(default=2, ge=1)
     approve_first: bool = False  # true: the first load needs no person (the demo, tests)
-    approve_urgent: Seconds = 0.0  # alarm at once instead of after `alarm_held` for orders due within this time
+    urgent: bool = False  # orders due within 30 minutes: a held addition alarms at once, not after `alarm_held`
     alarm_held: Seconds = 4 * 3600.0
     stale_after: Seconds = 14 * 86400.0
     on_expiry: Literal["lapse", "hold"] = "lapse"

@@ -28,14 +28,11 @@ def replace(path: Path, data: bytes, *, mode: int = 0o644) -> None:
 
 
 def copy(source: Path, path: Path) -> None:
-    """A copy of `source` under the name `path`; linked where both lie on one file system."""
+    """A copy of `source` under the name `path`. Never a link: what damages one of them must not damage the other."""
     make_folder(path.parent)
     temporary = path.with_name(f"{path.name}.new")
     temporary.unlink(missing_ok=True)
-    try:
-        os.link(source, temporary)
-    except OSError:
-        shutil.copyfile(source, temporary)
+    shutil.copyfile(source, temporary)
     put(temporary, path)
 
 

@@ -59,6 +59,11 @@ class Places:
         return self.run_dir / "current.list"
 
     @property
+    def lists(self) -> Path:
+        """When each list was last confirmed, on tmpfs, for the stop page."""
+        return self.run_dir / "lists.json"
+
+    @property
     def overrides(self) -> Path:
         return self.state_dir / "overrides.json"
 

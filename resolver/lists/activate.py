@@ -1,0 +1,164 @@
+"""Active: what should be live becomes live, and the log knows first.
+
+Enters: a `Plan`. Leaves: `run_dir/current.list`, which every worker maps. There is one way to get there, for an update,
+for a suspension, for a list gone stale, and for a start after a crash:
+
+1. Does the live generation already say what the plan says? Then nothing happens.
+2. Does the durable one? (a reboot emptied the tmpfs, or the machine died between 5 and 6) Then on to 6.
+3. Compile into the state directory, under a name that nobody reads.
+4. A leaf for each list that changes: durable and under a signed checkpoint before anything is active.
+5. The compiled file becomes the durable generation (fsync, rename).
+6. It is copied to the tmpfs, the copy is opened, which checks all of it, and renamed to `current.list`.
+
+Killed anywhere, the next start finds itself at one of these steps and goes on. A log that cannot be written stops
+additions, never removals: those go live from memory (tmpfs) alone, and their leaf follows when it can.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from resolver import durable
+from resolver._core import CompiledList, CoreError
+from resolver.lists.compile import FORMAT, Plan, build
+from resolver.lists.ledger import Event, Ledger, LedgerError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from resolver.places import Places
+
+
+@dataclass(frozen=True, slots=True)
+class Live:
+    """What a generation on disk says of itself; `lists` is empty for one that cannot be used."""
+
+    generation: int = 0
+    lists: tuple[dict[str, Any], ...] = ()
+    compiled: str = ""
+    damage: str | None = None
+    """Why it cannot be used; None where it can, or is simply not there."""
+    there: bool = False
+
+
+def read(path: Path) -> Live:
+    """Open a compiled file, which checks all of it."""
+    if not path.exists():
+        return Live()
+    try:
+        meta = json.loads(CompiledList.open(str(path)).meta)
+        if meta["format"] != FORMAT:
+            raise ValueError(f"format {meta['format']!r}")
+        return Live(int(meta["generation"]), tuple(meta["lists"]), str(meta["compiled"]), there=True)
+    except (CoreError, OSError, ValueError, KeyError, TypeError) as error:
+        return Live(damage=f"{path}: {error}")
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What `bring_up` did: the generation that is live, and whether it is another one than before."""
+
+    live: Live
+    changed: bool
+    trouble: str | None = None
+    """What could not be done durably; the blocks are right all the same."""
+
+
+def bring_up(planned: Plan, places: Places, ledger: Ledger, *, now: float, live: Live | None = None) -> Outcome:
+    """Make the plan live. `live`: what is live, where the caller knows; read from disk otherwise. Blocking.
+
+    Raises `LedgerError`, `CoreError` or `OSError` where it cannot; what was live before then goes on.
+    """
+    before = live if live is not None and places.current.exists() else read(places.current)
+    if before.there and before.lists == planned.lists:
+        return Outcome(before, changed=False)
+    kept = read(places.generation)
+    if not (kept.there and kept.lists == planned.lists):
+        known = kept if kept.there else before
+        number = max(before.generation, kept.generation) + 1
+        try:
+            _build_durably(planned, places, ledger, known, number, now)
+        except (LedgerError, CoreError, OSError) as error:
+            if not _only_less(planned, known):
+                raise
+            return _from_memory(planned, places, number, now, str(error))
+    _publish(places.generation, places.current)
+    return Outcome(read(places.current), changed=True)
+
+
+def _build_durably(planned: Plan, places: Places, ledger: Ledger, known: Live, number: int, now: float) -> None:
+    finished = places.state_dir / "generation.next"
+    build(planned, finished, generation=number, now=now)
+    if events := activation_events(planned, known, number):
+        ledger.append(events)
+    durable.put(finished, places.generation)
+
+
+def _from_memory(planned: Plan, places: Places, number: int, now: float, trouble: str) -> Outcome:
+    """The state directory or the log is out of order, and what is asked for only takes away: that must never wait."""
+    finished = places.run_dir / "generation.next"
+    build(planned, finished, generation=number, now=now)
+    finished.rename(places.current)
+    return Outcome(read(places.current), changed=True, trouble=trouble)
+
+
+def _publish(source: Path, live: Path) -> None:
+    """A verified copy on tmpfs, so that no error of the disk ever reaches a worker through a mapped page."""
+    copy = live.with_name(f"{live.name}.next")
+    durable.make_folder(live.parent)
+    durable.copy(source, copy)
+    CompiledList.open(str(copy))
+    copy.rename(live)
+
+
+def _only_less(planned: Plan, known: Live) -> bool:
+    """Whether the plan cannot stop anything that the known generation did not stop: the same documents or their
+    remainders, no suspension fewer, no stronger action."""
+    before = {part["name"]: part for part in known.lists}
+    if list(before) != [part["name"] for part in planned.lists]:
+        return False
+    return all(_less(part, before[part["name"]]) for part in planned.lists)
+
+
+def _less(part: dict[str, Any], was: dict[str, Any]) -> bool:
+    if part["action"] != was["action"] and part["action"] != "monitor":
+        return False
+    if part["document"] == was["document"]:
+        return int(part.get("suspended", 0)) >= int(was.get("suspended", 0))
+    return part.get("added") == 0 and part.get("base") == was["document"]
+
+
+def activation_events(planned: Plan, known: Live, generation: int) -> list[Event]:
+    """A leaf for each list of which something else is about to be live than the known generation says."""
+    before = {part["name"]: part for part in known.lists}
+    events = []
+    for part in planned.lists:
+        was = before.get(part["name"], {})
+        if part == was:
+            continue
+        reference = f"{part['name']}/{part['version']}"
+        if _rules(part) != _rules(was) and (part["version"] or was.get("version")):
+            events.append(Event("list-activated", reference, {**_told(part), "generation": generation}))
+        if part.get("suspensions") != was.get("suspensions") and part.get("suspended"):
+            detail = {"list": part["name"], "relief": part.get("relief"), "suspended": part.get("suspended")}
+            events.append(Event("relief-applied", reference, {**detail, "generation": generation}))
+    events += [
+        Event("list-activated", f"{name}/0", {"list": name, "version": 0, "entries": 0, "generation": generation})
+        for name in before
+        if name not in {part["name"] for part in planned.lists}
+    ]
+    return events
+
+
+def _rules(part: dict[str, Any]) -> tuple[Any, ...]:
+    return tuple(part.get(key) for key in ("document", "action", "reason", "configured"))
+
+
+def _told(part: dict[str, Any]) -> dict[str, Any]:
+    keys = (
+        "version", "state", "less", "entries", "added", "removed", "action", "reason", "stale", "signed_by",
+        "threshold", "bridged", "approved_by", "repository",
+    )  # fmt: skip
+    return {"list": part["name"], **{key: part[key] for key in keys if part.get(key) is not None}}

@@ -1,0 +1,216 @@
+"""Guarded: from a proven list to what of it may be active.
+
+Enters: a candidate, what is applied now, the names to look after. Leaves: an `Admission`: the new applied state with
+its document in place but no head naming it yet, what is held, and what the log has to be told. Nothing is active
+before `store_applied` and `activate` have run; a crash before that leaves a file that nobody names.
+
+Removals, narrowing, shortening and suspensions are in the new state whatever the guards say.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from blocklists.document import read_lines
+from blocklists.entry import parse, reversed_labels
+from blocklists.errors import VerifyError
+from resolver import _core, durable
+from resolver.lists.guard import Facts, Finding, Judgement, judge, outside_scope
+from resolver.lists.ledger import Event
+from resolver.lists.state import WEEK, Applied, Held, as_text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from resolver.config import ListSource
+    from resolver.lists.fetch import Candidate
+    from resolver.lists.protected import Watched
+    from resolver.places import ListPlaces
+
+FINDINGS = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """What an update comes to. `applied` is None where nothing of it may be active yet."""
+
+    applied: Applied | None
+    held: Held | None
+    events: tuple[Event, ...]
+
+
+def admit(
+    candidate: Candidate,
+    applied: Applied | None,
+    source: ListSource,
+    places: ListPlaces,
+    watched: Watched,
+    *,
+    now: float,
+    approved_by: str | None = None,
+) -> Admission:
+    """Judge a candidate and put its document beside the applied head. Blocking. `VerifyError` where the document is not
+    what an issuer may sign; `CoreError` or `OSError` where this machine fails."""
+    old = places.applied / applied.document if applied else None
+    unchanged = applied is not None and applied.state == candidate.state and applied.less is None
+    if applied is not None and unchanged:
+        return Admission(_relieved(applied, candidate, now), None, ())
+    facts = examine(candidate, old, source, watched)
+    judgement = judge(
+        facts,
+        source,
+        watched,
+        active=applied.entries if applied else 0,
+        additions=applied.additions if applied else (),
+        now=now,
+    )
+    let_by = approved_by or ("the configuration (approve_first)" if facts.first and source.approve_first else None)
+    if judgement.adds or (let_by is not None and judgement.approvable):
+        return Admission(_all(candidate, applied, places, facts, now, None if judgement.adds else let_by), None, ())
+    held = _held(candidate, facts, judgement, source, now)
+    events = (Event("list-held", f"{candidate.name}/{candidate.version}", _as_detail(candidate, held)),)
+    if applied is None or old is None:
+        return Admission(None, held, events)
+    return Admission(_removals(candidate, applied, old, places, facts, now), held, events)
+
+
+def examine(candidate: Candidate, old: Path | None, source: ListSource, watched: Watched) -> Facts:
+    """The core compares both documents, checks the new one line by line, and matches additions with watched names."""
+    if candidate.entries > source.max_entries:
+        raise VerifyError("too-large", f"{candidate.entries:,} entries; max_entries allows {source.max_entries:,}")
+    if candidate.size > source.max_size:
+        raise VerifyError("too-large", f"{candidate.size:,} octets; max_size allows {source.max_size:,}")
+    try:
+        seen = _core.examine(
+            str(old) if old else None,
+            str(candidate.lines),
+            protected=list(watched.protected),
+            suffixes=list(watched.suffixes),
+            popular=[*watched.shared, *watched.popular],
+            limit=FINDINGS,
+            announced=(candidate.size, candidate.state, list(candidate.bases)),
+        )
+    except _core.CoreError as error:
+        raise VerifyError(getattr(error, "kind", "malformed"), str(error)) from error
+    scope = source.scope
+    limited = bool(scope.matches or scope.categories or scope.territories or scope.below)
+    return Facts(
+        first=old is None,
+        entries=candidate.entries,
+        added=seen.added,
+        removed=seen.removed + seen.changes.narrowed,
+        found=[Finding(f.kind, f.name, f.match, f.against) for f in seen.findings],
+        found_in_all=seen.protected + seen.public_suffix + seen.popular,
+        reused=list(seen.changes.reused),
+        outside=list(outside_scope(scope, _additions(old, candidate))) if limited and seen.added else (),
+    )
+
+
+def _additions(old: Path | None, candidate: Candidate) -> Iterator[tuple[str, str, str, str]]:
+    """Name, match, category and territory of each line that the old document does not have. Both are sorted alike, so
+    that one pass over both finds them; only lines that differ are parsed."""
+    before = read_lines(old, size=1 << 40) if old else iter(())
+    mine = next(before, None)
+    for line in read_lines(candidate.lines, size=candidate.size):
+        if line == mine:
+            mine = next(before, None)
+            continue
+        entry = parse(line)
+        order = (reversed_labels(entry.name), entry.match, entry.reference)
+        while mine is not None and parse(mine).order() < order:
+            mine = next(before, None)
+        if line == mine:
+            mine = next(before, None)
+            continue
+        basis = candidate.bases.get(entry.basis)
+        yield entry.name, entry.match, entry.category, basis.territory if basis else ""
+
+
+def _all(
+    candidate: Candidate, applied: Applied | None, places: ListPlaces, facts: Facts, now: float, approved: str | None
+) -> Applied:
+    document = f"{candidate.version}-{_short(candidate.state)}.zst"
+    durable.copy(candidate.lines, places.applied / document)
+    before = applied.additions if applied else ()
+    added = () if facts.first else ((now, facts.added),) if facts.added else ()
+    return Applied(
+        version=candidate.version,
+        state=candidate.state,
+        document=document,
+        size=candidate.size,
+        entries=candidate.entries,
+        issuer=candidate.issuer,
+        bases=dict(candidate.bases),
+        suspended=dict(candidate.suspended),
+        relief=candidate.relief,
+        signed_by=candidate.signed_by,
+        threshold=candidate.threshold,
+        bridged=candidate.bridged,
+        approved_by=approved,
+        since=as_text(now),
+        base=applied.document if applied else None,
+        added=facts.added,
+        removed=facts.removed,
+        additions=tuple(item for item in (*before, *added) if now - item[0] < WEEK),
+    )
+
+
+def _removals(
+    candidate: Candidate, applied: Applied, old: Path, places: ListPlaces, facts: Facts, now: float
+) -> Applied:
+    """What is applied, less what the candidate no longer has."""
+    if not facts.removed and applied.less is None:
+        return _relieved(applied, candidate, now)
+    document = f"{applied.version}-{_short(applied.state)}-less-{candidate.version}-{_short(candidate.state)}.zst"
+    if document == applied.document:
+        return _relieved(applied, candidate, now)
+    entries = _core.restrain(str(old), str(candidate.lines), str(places.applied / document))
+    return applied.model_copy(
+        update={
+            "document": document,
+            "entries": entries,
+            "bases": {**applied.bases, **candidate.bases},
+            "less": candidate.version,
+            "suspended": {**applied.suspended, **candidate.suspended},
+            "relief": candidate.relief,
+            "since": as_text(now),
+            "base": applied.document,
+            "added": 0,
+            "removed": applied.entries - entries,
+        }
+    )
+
+
+def _relieved(applied: Applied, candidate: Candidate, now: float) -> Applied:
+    """What is applied, with the candidate's suspensions. Once suspended, a reference stays so for ever."""
+    suspended = {**applied.suspended, **candidate.suspended}
+    if suspended == applied.suspended and candidate.relief == applied.relief:
+        return applied
+    return applied.model_copy(update={"suspended": suspended, "relief": candidate.relief, "since": as_text(now)})
+
+
+def _held(candidate: Candidate, facts: Facts, judgement: Judgement, source: ListSource, now: float) -> Held:
+    return Held(
+        version=candidate.version,
+        state=candidate.state,
+        added=facts.added,
+        since=as_text(now),
+        reasons=judgement.reasons,
+        urgent=source.urgent,
+    )
+
+
+def _as_detail(candidate: Candidate, held: Held) -> dict[str, Any]:
+    return {
+        "list": candidate.name,
+        "version": candidate.version,
+        "state": candidate.state,
+        "added": held.added,
+        "reasons": [f"{reason.kind}: {reason.text}" for reason in held.reasons],
+    }
+
+
+def _short(state: str) -> str:
+    return state.removeprefix("sha256:")[:16]

@@ -1,0 +1,292 @@
+"""The commands of the provider's lists: `lists`, `override`, `bypass`, `explain`, `check-config`.
+
+Results go to standard output, everything else to standard error. `explain`, `bypass`, `lists diff` and `check-config`
+read and write files alone, so that they work with the steward dead.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from resolver import control, durable, passes
+from resolver.config import Config, load, locate
+from resolver.config_values import domain_name
+from resolver.errors import ResolverError
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+UNITS = {"m": 60.0, "h": 3600.0, "d": 86400.0}
+
+
+def located(command: Command) -> Command:
+    """`--config FILE` or `--dir DIR`: which provider is meant."""
+    directory = click.option(
+        "--dir", "directory", type=click.Path(path_type=Path, file_okay=False), help="A tree that `demo` made."
+    )
+    path = click.option("--config", "path", type=click.Path(path_type=Path, dir_okay=False), help="The configuration.")
+    return path(directory(command))
+
+
+as_json = click.option("--json", "in_json", is_flag=True, help="For programs.")
+
+
+class Span(click.ParamType):
+    """A time with a unit, as `72h`."""
+
+    name = "time"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        text = str(value)
+        number, unit = text[:-1], text[-1:]
+        if unit not in UNITS or not number.replace(".", "", 1).isdigit():
+            self.fail(f"{text!r} needs a number with a unit (m, h, d); 72h would be right", param, ctx)
+        return float(number) * UNITS[unit]
+
+
+# -- lists
+
+
+@click.group()
+def lists() -> None:
+    """The lists that this provider follows."""
+
+
+@lists.command()
+@located
+@as_json
+def status(path: Path | None, directory: Path | None, in_json: bool) -> None:
+    """Every list: version, age, entries, what is held or refused and why."""
+    answer = control.call(locate(path, directory).places.control_socket, "status")
+    if in_json:
+        _print_json(answer)
+        return
+    for part in answer["lists"]:
+        click.echo(f"{part['name']}: {_version(part)}, {part['entries']:,} entries, {part['action']}")
+        click.echo(f"  confirmed {part['confirmed'] or 'never'}, from {part['repository']}")
+        if part["suspended"]:
+            click.echo(f"  suspended {part['suspended']:,}")
+        if part["refusal"]:
+            refusal = part["refusal"]
+            click.echo(f"  refused since {refusal['since']}: {refusal['code']}: {refusal['text']}")
+        if part["held"]:
+            _print_held(part["name"], part["held"])
+    for alarm in answer["alarms"]:
+        click.echo(f"alarm: {alarm}")
+
+
+def _version(part: dict[str, Any]) -> str:
+    if part["version"] is None:
+        return "nothing active"
+    less = f" without what version {part['less']} removes" if part["less"] else ""
+    return f"version {part['version']}{less} since {part['since']}"
+
+
+def _print_held(name: str, held: dict[str, Any]) -> None:
+    click.echo(f"  held: {held['added']:,} additions of version {held['version']} since {held['since']}")
+    for reason in held["reasons"]:
+        click.echo(f"    {reason['kind']}: {reason['text']}")
+    if held["approvable"]:
+        click.echo(f"    to let them through: stopsign lists approve {name} {held['version']} {held['state'][7:23]}")
+    else:
+        click.echo("    nobody can approve this: the issuer has to publish another version")
+
+
+@lists.command()
+@click.argument("names", nargs=-1, metavar="[LIST]…")
+@located
+@as_json
+@click.pass_context
+def refresh(
+    ctx: click.Context, names: tuple[str, ...], path: Path | None, directory: Path | None, in_json: bool
+) -> None:
+    """Fetch lists now. Exits 1 when one was refused, and says why."""
+    config = locate(path, directory)
+    patience = 60.0 + sum(source.deadline for source in config.lists)
+    answer = control.call(config.places.control_socket, "refresh", timeout=patience, lists=list(names))
+    if in_json:
+        _print_json(answer)
+    for outcome in answer["outcomes"] if not in_json else []:
+        version = f" version {outcome['version']}" if outcome["version"] else ""
+        said = f": {outcome['reason']}: {outcome['text']}" if outcome["reason"] else ""
+        click.echo(f"{outcome['list']}: {outcome['outcome']}{version}{said}")
+    ctx.exit(1 if any(outcome["outcome"] == "refused" for outcome in answer["outcomes"]) else 0)
+
+
+@lists.command()
+@click.argument("name", metavar="LIST")
+@click.argument("version", type=int)
+@click.argument("state", metavar="HASH")
+@located
+@as_json
+def approve(name: str, version: int, state: str, path: Path | None, directory: Path | None, in_json: bool) -> None:
+    """Let held additions through: exactly those of this VERSION with this HASH (its first 8 digits at least)."""
+    places = locate(path, directory).places
+    answer = control.call(places.control_socket, "approve", timeout=600.0, list=name, version=version, state=state)
+    if in_json:
+        _print_json(answer)
+    else:
+        click.echo(f"{name}: version {answer['version']} is {answer['outcome']}")
+
+
+@lists.command()
+@click.argument("name", metavar="LIST")
+@click.option("--limit", default=1000, show_default=True, help="How many changes to name.")
+@located
+@as_json
+def diff(name: str, limit: int, path: Path | None, directory: Path | None, in_json: bool) -> None:
+    """What the last verified version of LIST would change of what is applied."""
+    from resolver.lists.difference import difference
+
+    found = difference(locate(path, directory), name, limit)
+    if in_json:
+        _print_json(found)
+        return
+    for change in found["changes"]:
+        click.echo(f"{change['kind']:>9}  {change['name']} ({change['match']})  {change['reference']}")
+    counted = ", ".join(f"{number:,} {kind}" for kind, number in found["counts"].items() if number)
+    click.echo(f"{name}: version {found['from'] or 'none'} to {found['to']}: {counted or 'no difference'}")
+
+
+# -- override
+
+
+@click.group()
+def override() -> None:
+    """Names that a person lets pass. An override only ever unblocks, and ends by itself."""
+
+
+@override.command()
+@click.argument("name")
+@click.option("--reason", required=True, help="For the log, and for whoever asks later.")
+@click.option("--for", "span", type=Span(), default="72h", show_default=True, help="How long, as 72h.")
+@click.option("--match", type=click.Choice(["exact", "subtree", "below"]), default="subtree", show_default=True)
+@located
+@as_json
+def allow(
+    name: str, reason: str, span: float, match: str, path: Path | None, directory: Path | None, in_json: bool
+) -> None:
+    """Let NAME pass, whatever the lists say."""
+    places = locate(path, directory).places
+    answer = control.call(places.control_socket, "override", name=name, reason=reason, seconds=span, match=match)
+    if in_json:
+        _print_json(answer)
+    else:
+        click.echo(f"{answer['name']} ({answer['match']}) passes until {answer['until']}")
+
+
+@override.command("list")
+@located
+@as_json
+def list_overrides(path: Path | None, directory: Path | None, in_json: bool) -> None:
+    """The overrides that hold now."""
+    answer = control.call(locate(path, directory).places.control_socket, "overrides")
+    if in_json:
+        _print_json(answer)
+        return
+    for entry in answer["overrides"]:
+        click.echo(f"{entry['name']} ({entry['match']}) until {entry['until']} by {entry['by']}: {entry['reason']}")
+
+
+@override.command()
+@click.argument("name")
+@located
+@as_json
+def lift(name: str, path: Path | None, directory: Path | None, in_json: bool) -> None:
+    """End the override of NAME now."""
+    answer = control.call(locate(path, directory).places.control_socket, "lift", name=name)
+    if in_json:
+        _print_json(answer)
+    else:
+        click.echo(f"{answer['name']} no longer passes")
+
+
+# -- bypass
+
+
+@click.command()
+@click.argument("switch", type=click.Choice(["on", "off", "show"]), default="show")
+@click.argument("what", metavar="[LIST|NAME]", required=False)
+@located
+@as_json
+def bypass(switch: str, what: str | None, path: Path | None, directory: Path | None, in_json: bool) -> None:
+    """The off switch: `on` lets everything pass at once, or one list's names, or one name with all below it.
+
+    Works with the steward dead. It stays on until it is switched off, over restarts too.
+    """
+    config = locate(path, directory)
+    live = passes.read(config.places.passes) if switch == "show" else _throw(config, switch == "on", what)
+    names = [entry.name for entry in live.of_kind("bypass")]
+    if in_json:
+        _print_json({"all": live.all, "lists": list(live.lists), "names": names})
+    elif live.all:
+        click.echo("everything passes: nothing is blocked")
+    else:
+        off = [f"list {name}" for name in live.lists] + names
+        click.echo(f"passing: {', '.join(off)}" if off else "blocking as the lists say")
+
+
+def _throw(config: Config, on: bool, what: str | None) -> passes.Passes:
+    places, known = config.places, [source.name for source in config.lists]
+    if what is not None and what not in known:
+        try:
+            what = domain_name(what)
+        except ValueError as error:
+            raise ResolverError(f"{what!r} is neither a list nor a name", hint=f"lists: {', '.join(known)}") from error
+
+    def change(live: passes.Passes) -> passes.Passes:
+        if what is None:
+            return replace(live, all=on) if on else passes.Passes(names=live.of_kind("override"))
+        if what in known:
+            others = tuple(name for name in live.lists if name != what)
+            return replace(live, lists=(*others, what) if on else others)
+        kept = tuple(entry for entry in live.of_kind("bypass") if entry.name != what)
+        new = (passes.Pass(what, "subtree", passes.FOR_EVER, "bypass"),) if on else ()
+        return live.with_names("bypass", (*kept, *new))
+
+    live = passes.change(places, change)
+    try:
+        durable.replace(places.bypass, passes.dump(live.with_names("override", ())))
+    except OSError as error:
+        click.echo(f"stopsign: warning: done, but not for after a reboot ({places.bypass}: {error.strerror})", err=True)
+    return live
+
+
+# -- explain, check-config
+
+
+@click.command()
+@click.argument("name")
+@click.option("--client", help="For this client's address, where views are configured.")
+@located
+@as_json
+def explain(name: str, client: str | None, path: Path | None, directory: Path | None, in_json: bool) -> None:
+    """Why NAME is stopped, or why not: which entry of which list, signed by whom, on which ground."""
+    from resolver.lists.explain import explain as explained
+
+    found = explained(locate(path, directory), name, now=time.time(), client=client)
+    if in_json:
+        _print_json(found.as_dict())
+    else:
+        click.echo("\n".join(found.lines()))
+
+
+@click.command("check-config")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--schema", is_flag=True, help="Print the JSON schema instead.")
+def check_config(file: Path, schema: bool) -> None:
+    """Check a configuration: every mistake in one report, with its line. Exits 2 where there is one."""
+    if schema:
+        _print_json(Config.model_json_schema())
+        return
+    config = load(file)
+    click.echo(f"{file}: good: {len(config.lists)} lists, {len(config.dns.upstreams)} upstreams")
+
+
+def _print_json(value: Any) -> None:
+    click.echo(json.dumps(value, indent=2))

@@ -1,0 +1,139 @@
+"""Compiled: all lists together become one generation.
+
+Enters: the configuration and what of each list is applied. Leaves: a `Plan`, the exact description of what should be
+live now; and the file that the core makes of it. Rules: a list's place in the configuration is its number in the file,
+also where nothing of it is applied; a list that has been stale for too long only monitors.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any
+
+import zstandard
+
+from resolver import _core, durable
+from resolver.lists.state import as_text
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from resolver.config import Config, ListSource
+    from resolver.lists.state import Applied, Fetching
+    from resolver.places import Places
+
+FORMAT = 1
+EDE = {"blocked": 15, "censored": 16, "filtered": 17, "none": 0}  # RFC 8914
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What should be live. `lists` describes it fully: two plans with equal `lists` compile to the same rules."""
+
+    sources: tuple[_core.Source, ...]
+    lists: tuple[dict[str, Any], ...]
+
+    @property
+    def entries(self) -> int:
+        return sum(part["entries"] for part in self.lists)
+
+
+def plan(
+    config: Config,
+    applied: Mapping[str, Applied],
+    fetching: Mapping[str, Fetching],
+    *,
+    now: float,
+) -> Plan:
+    """What should be live now."""
+    sources, lists = [], []
+    for source in config.lists:
+        state = applied.get(source.name)
+        stale = is_stale(source, fetching.get(source.name), now)
+        action = "monitor" if stale else source.action
+        ede = EDE[source.reason]
+        if state is None:
+            sources.append(_source(nothing(config.places), action, ede, [], []))
+        else:
+            document = config.places.list(source.name).applied / state.document
+            sources.append(_source(document, action, ede, sorted(state.bases), sorted(state.suspended)))
+        lists.append(_described(source, state, action=action, stale=stale))
+    return Plan(tuple(sources), tuple(lists))
+
+
+def is_stale(source: ListSource, fetching: Fetching | None, now: float) -> bool:
+    """Whether nobody vouched for the list for so long that its blocks may be withdrawn ones."""
+    return fetching is not None and fetching.fresh > 0 and now - fetching.fresh > source.stale_after
+
+
+def build(planned: Plan, output: Path, *, generation: int, now: float) -> None:
+    """Write the compiled file of a plan. `CoreError` or `OSError` where it cannot be."""
+    meta = {
+        "format": FORMAT,
+        "generation": generation,
+        "compiled": as_text(now),
+        "lists": list(planned.lists),
+    }
+    durable.make_folder(output.parent)
+    _core.compile(list(planned.sources), str(output), canonical(meta))
+
+
+def nothing(places: Places) -> Path:
+    """An empty document, for a list of which nothing is applied."""
+    path = places.run_dir / "nothing.zst"
+    if not path.exists():
+        durable.replace(path, zstandard.ZstdCompressor().compress(b""))
+    return path
+
+
+def canonical(value: Any) -> bytes:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True).encode()
+
+
+def _source(document: Path, action: str, ede: int, bases: list[str], suspended: list[str]) -> _core.Source:
+    return {
+        "document": str(document),
+        "action": action,  # type: ignore[typeddict-item]
+        "ede": ede,
+        "bases": bases,
+        "suspended": suspended,
+    }
+
+
+def _described(source: ListSource, state: Applied | None, *, action: str, stale: bool) -> dict[str, Any]:
+    described: dict[str, Any] = {
+        "name": source.name,
+        "action": action,
+        "configured": source.action,
+        "stale": stale,
+        "reason": source.reason,
+        "repository": source.repository,
+        "version": 0,
+        "entries": 0,
+        "document": None,
+    }
+    if state is not None:
+        described |= {
+            "version": state.version,
+            "state": state.state,
+            "document": state.document,
+            "entries": state.entries,
+            "less": state.less,
+            "since": state.since,
+            "issuer": state.issuer.model_dump(),
+            "bases": {key: basis.model_dump() for key, basis in state.bases.items()},
+            "relief": state.relief,
+            "suspended": len(state.suspended),
+            "suspensions": sha256("\n".join(sorted(state.suspended)).encode()).hexdigest(),
+            "signed_by": list(state.signed_by),
+            "threshold": state.threshold,
+            "bridged": state.bridged,
+            "approved_by": state.approved_by,
+            "added": state.added,
+            "removed": state.removed,
+            "base": state.base,
+        }
+    return described

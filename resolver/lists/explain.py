@@ -1,0 +1,197 @@
+"""Why a name is stopped, or why not: the verdict in words, from the very files that the workers read.
+
+Enters: the live generation, the passes, the configuration's views. Leaves: an `Explanation`. Needs no steward, no
+worker and no network. The order is the verdict's: a pass, then the lists in the configuration's order, then the most
+specific entry; an expired entry never matches, and `monitor` never hides a block.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from resolver import passes
+from resolver._core import CompiledList, CoreError
+from resolver.config_values import domain_name
+from resolver.errors import ResolverError
+from resolver.lists.state import as_text
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from resolver.config import Config
+    from resolver.passes import Passes
+    from resolver.places import Places
+
+
+class ExplainError(ResolverError):
+    """There is nothing to explain from."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """One entry at or above the name, with what its list says about it."""
+
+    name: str
+    match: str
+    list: str
+    version: int
+    action: str
+    reference: str
+    category: str
+    issued: str
+    expires: str
+    basis: Mapping[str, Any]
+    issuer: Mapping[str, Any]
+    signed_by: Sequence[str]
+    why_not: str | None
+    """Why this entry does not decide; None for the one that does."""
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """The verdict on a name: `stopped`, `passes` (a person let it), `monitored` or `not listed`."""
+
+    name: str
+    verdict: str
+    why: str
+    generation: int
+    compiled: str
+    entries: tuple[Found, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    def lines(self) -> list[str]:
+        told = [f"{self.name}: {self.verdict}: {self.why}"]
+        for entry in self.entries:
+            mark = "->" if entry.why_not is None else "  "
+            told.append(f"{mark} {entry.name} ({entry.match}), list {entry.list} version {entry.version}")
+            told.append(f"     action     {entry.action}{f': {entry.why_not}' if entry.why_not else ''}")
+            told.append(f"     reference  {entry.reference}, category {entry.category}")
+            told.append(f"     from       {entry.issued} until {entry.expires}")
+            law, order = entry.basis.get("law", "unknown"), entry.basis.get("order", "unknown")
+            told.append(f"     basis      {law}, {order} ({entry.basis.get('authority', 'unknown')})")
+            told.append(f"     issuer     {entry.issuer.get('name', 'unknown')}, {entry.issuer.get('contact', '')}")
+            told.append(f"     signed by  {', '.join(key[:16] for key in entry.signed_by) or 'nobody (bridged)'}")
+        told.append(f"generation {self.generation}, compiled {self.compiled}")
+        return told
+
+
+def explain(config: Config, name: str, *, now: float, client: str | None = None) -> Explanation:
+    """The verdict on `name` as the workers would give it. `client`: for whom, where views are configured."""
+    qname = _clean(name)
+    compiled, meta = _open(config.places)
+    live = passes.read(config.places.passes)
+    seen = lists_of(config, client)
+    found = _in_order(_entries(compiled, meta, qname), config)
+    judged, verdict, why = _judge(found, live, seen, qname, now)
+    return Explanation(qname, verdict, why, int(meta["generation"]), str(meta["compiled"]), tuple(judged))
+
+
+def lists_of(config: Config, client: str | None) -> frozenset[str]:
+    """The lists that hold for a client: those of the view with the most specific prefix, all where it is in none."""
+    everything = frozenset(source.name for source in config.lists)
+    if client is None:
+        return everything
+    try:
+        address = ipaddress.ip_address(client)
+    except ValueError as error:
+        raise ExplainError(f"{client!r} is not an address") from error
+    length, chosen = -1, everything
+    for view in config.views:
+        for prefix in view.clients:
+            if address.version == prefix.version and address in prefix and prefix.prefixlen > length:
+                length, chosen = prefix.prefixlen, frozenset(view.lists)
+    return chosen
+
+
+def _clean(name: str) -> str:
+    try:
+        return domain_name(name)
+    except ValueError as error:
+        raise ExplainError(str(error)) from error
+
+
+def _open(places: Places) -> tuple[CompiledList, dict[str, Any]]:
+    try:
+        compiled = CompiledList.open(str(places.current))
+        meta: dict[str, Any] = json.loads(compiled.meta)
+    except (CoreError, OSError, ValueError) as error:
+        hint = "without a compiled list everything is forwarded; `stopsign lists status` says more"
+        raise ExplainError(f"the live list cannot be read: {error}", hint=hint) from error
+    return compiled, meta
+
+
+def _entries(compiled: CompiledList, meta: dict[str, Any], qname: str) -> list[tuple[Found, int, int]]:
+    """Everything listed at or above the name that covers it: with its distance and its end as Unix time."""
+    found = []
+    for match in compiled.look_up(qname):
+        if not passes.covers(passes.Pass(match.name, match.match, 0), qname):
+            continue
+        part = meta["lists"][match.list]
+        entry = Found(
+            name=match.name,
+            match=match.match,
+            list=part["name"],
+            version=part["version"],
+            action=match.action,
+            reference=match.reference,
+            category=match.category,
+            issued=as_text(match.issued),
+            expires=as_text(match.expires),
+            basis=part.get("bases", {}).get(match.basis, {}),
+            issuer=part.get("issuer", {}),
+            signed_by=part.get("signed_by", []),
+            why_not=None,
+        )
+        found.append((entry, match.distance, match.expires))
+    return found
+
+
+def _in_order(found: list[tuple[Found, int, int]], config: Config) -> list[tuple[Found, int]]:
+    order = {source.name: at for at, source in enumerate(config.lists)}
+    found.sort(key=lambda item: (order.get(item[0].list, len(order)), item[1]))
+    return [(entry, expires) for entry, _, expires in found]
+
+
+def _judge(
+    found: list[tuple[Found, int]], live: Passes, seen: frozenset[str], qname: str, now: float
+) -> tuple[list[Found], str, str]:
+    judged, decided = [], None
+    for entry, expires in found:
+        why_not = None
+        if expires <= now:
+            why_not = f"expired {entry.expires}"
+        elif entry.list not in seen:
+            why_not = "its list does not hold for this client"
+        elif entry.list in live.lists:
+            why_not = "its list is switched off (bypass)"
+        elif entry.action == "monitor":
+            why_not = "its list only monitors"
+        elif decided is not None:
+            why_not = f"the entry of list {decided.list} comes first"
+        else:
+            decided = entry
+        judged.append(Found(**{**_fields(entry), "why_not": why_not}))
+    if live.all:
+        return _undecided(judged, "everything is switched off"), "passes", "everything is switched off (bypass)"
+    if (let := live.covering(qname, now)) is not None:
+        until = "until it is switched on again" if let.until >= passes.FOR_EVER else f"until {as_text(let.until)}"
+        why = f"{let.name} ({let.match}) passes by {let.kind} {until}"
+        return _undecided(judged, f"passes by {let.kind}"), "passes", why
+    if decided is not None:
+        return judged, "stopped", f"{decided.action} by list {decided.list}, reference {decided.reference}"
+    if any(entry.why_not == "its list only monitors" for entry in judged):
+        return judged, "monitored", "counted, and answered as the upstream answers"
+    return judged, "not listed", "no entry holds" if judged else "no entry at or above it"
+
+
+def _undecided(judged: list[Found], why: str) -> list[Found]:
+    return [Found(**{**_fields(entry), "why_not": entry.why_not or why}) for entry in judged]
+
+
+def _fields(entry: Found) -> dict[str, Any]:
+    return {key: getattr(entry, key) for key in Found.__dataclass_fields__}

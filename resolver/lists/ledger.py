@@ -1,0 +1,63 @@
+"""The steward's hand on the log: opened when it can be, and never a reason for DNS to stop.
+
+Enters: events. Leaves: durable leaves, or `LedgerError`; whoever wanted to add something must then not. Rules: a log
+that cannot be opened now (a full disk, another writer) is tried again at the next event.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from resolver.audit.log import Event, Log
+from resolver.errors import ResolverError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+__all__ = ["Event", "Ledger", "LedgerError"]
+
+
+class LedgerError(ResolverError):
+    """Nothing can be added to the log; what depends on a leaf does not happen."""
+
+
+class Ledger:
+    """Appends to the log, from one thread at a time."""
+
+    def __init__(self, open_log: Callable[[], Log]) -> None:
+        self._open, self._log = open_log, None  # type: tuple[Callable[[], Log], Log | None]
+        self.trouble: str | None = None
+        """Why the last append failed; None since one succeeded."""
+
+    def append(self, events: Sequence[Event]) -> range:
+        """Indexes of the leaves, which are durable on return."""
+        try:
+            log = self._opened()
+            indexes = log.append_many(events)
+        except (ResolverError, OSError) as error:
+            self.trouble = str(error)
+            raise LedgerError(f"the log cannot be written: {error}", hint=getattr(error, "hint", None)) from error
+        self.trouble = None
+        return indexes
+
+    def heartbeat(self, detail: Mapping[str, Any]) -> None:
+        """A leaf an hour, however often it is called."""
+        try:
+            self._opened().heartbeat(detail)
+        except (ResolverError, OSError) as error:
+            self.trouble = str(error)
+
+    @property
+    def size(self) -> int | None:
+        """Leaves under the newest checkpoint; None while the log is not open."""
+        return None if self._log is None else int(self._log.checkpoint.split(b"\n")[1])
+
+    def close(self) -> None:
+        if self._log is not None:
+            self._log.close()
+            self._log = None
+
+    def _opened(self) -> Log:
+        if self._log is None:
+            self._log = self._open()
+        return self._log

@@ -1,0 +1,101 @@
+"""What may be asked of the steward through the control socket, and by whom.
+
+Each operation takes one JSON object and answers with one. The web process (a reporter) may only say that an appeal came
+in or was decided; it can forge neither an approval nor a list.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, get_args
+
+from resolver.control import Operation
+from resolver.errors import ResolverError
+from resolver.lists.overrides import USUAL, Match, Override
+from resolver.lists.state import as_text
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from resolver.control import Peer, Reply
+    from resolver.lists.steward import Steward
+
+REPORTED = ("appeal-received", "appeal-decided")
+
+
+class RequestError(ResolverError):
+    """An operation was asked for with arguments that it cannot take."""
+
+
+def operations(steward: Steward) -> dict[str, Operation]:
+    """By name."""
+    asked = _Operations(steward)
+    return {
+        "status": Operation(asked.status, reporters=True),
+        "refresh": Operation(asked.refresh),
+        "approve": Operation(asked.approve),
+        "override": Operation(asked.override),
+        "lift": Operation(asked.lift),
+        "overrides": Operation(asked.overrides),
+        **{kind: Operation(asked.report, reporters=True) for kind in REPORTED},
+    }
+
+
+class _Operations:
+    def __init__(self, steward: Steward) -> None:
+        self._steward, self._register = steward, steward.register
+
+    async def status(self, _peer: Peer, _request: Mapping[str, Any]) -> Reply:
+        return await self._steward.work(self._register.status)
+
+    async def refresh(self, _peer: Peer, request: Mapping[str, Any]) -> Reply:
+        names = request.get("lists") or [source.name for source in self._steward.config.lists]
+        known = [source.name for source in self._steward.config.lists]
+        for name in names:
+            if name not in known:
+                raise RequestError(f"there is no list {name!r}", hint=f"there are: {', '.join(known) or 'none'}")
+        outcomes = await self._steward.refresh_all(names)
+        return {"outcomes": [outcome.as_dict() for outcome in outcomes]}
+
+    async def approve(self, peer: Peer, request: Mapping[str, Any]) -> Reply:
+        name, state = _text(request, "list"), _text(request, "state")
+        version = request.get("version")
+        if not isinstance(version, int) or isinstance(version, bool):
+            raise RequestError("version is not a number")
+        outcome = await self._steward.work(self._register.approve, name, version, state, peer.user)
+        return outcome.as_dict()
+
+    async def override(self, peer: Peer, request: Mapping[str, Any]) -> Reply:
+        match, seconds = request.get("match", "subtree"), request.get("seconds", USUAL)
+        if match not in get_args(Match):
+            raise RequestError(f"{match!r} is not exact, subtree or below")
+        if not isinstance(seconds, int | float) or isinstance(seconds, bool):
+            raise RequestError("seconds is not a number")
+        new = await self._steward.work(
+            self._register.allow, _text(request, "name"), match, _text(request, "reason"), peer.user, float(seconds)
+        )
+        return _shown(new)
+
+    async def lift(self, peer: Peer, request: Mapping[str, Any]) -> Reply:
+        return _shown(await self._steward.work(self._register.lift, _text(request, "name"), peer.user))
+
+    async def overrides(self, _peer: Peer, _request: Mapping[str, Any]) -> Reply:
+        held = await self._steward.work(self._register.holding)
+        return {"overrides": [_shown(entry) for entry in held.overrides]}
+
+    async def report(self, _peer: Peer, request: Mapping[str, Any]) -> Reply:
+        detail = request.get("detail", {})
+        if not isinstance(detail, dict):
+            raise RequestError("detail is not an object")
+        reference = _text(request, "reference")
+        return {"leaf": await self._steward.work(self._register.note, str(request["op"]), reference, detail)}
+
+
+def _text(request: Mapping[str, Any], key: str) -> str:
+    value = request.get(key)
+    if not isinstance(value, str) or len(value) > 4096:
+        raise RequestError(f"{key} is not a text")
+    return value
+
+
+def _shown(entry: Override) -> dict[str, Any]:
+    return {**entry.model_dump(), "until": as_text(entry.until)}

@@ -1,0 +1,111 @@
+"""Overrides: a name that a person lets pass, with a reason and an end. They only ever unblock.
+
+Enters: a person's word through the control socket. Leaves: `state_dir/overrides.json`, which is the truth, and their
+part of `run_dir/passes.json`, which every worker polls. An override holds from the next query on; one that has ended
+is gone from both at the next change, and matches nothing before that.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from resolver import passes
+from resolver.config_values import domain_name
+from resolver.errors import ResolverError
+from resolver.lists.state import Stored, as_text, load, store
+
+if TYPE_CHECKING:
+    from resolver.places import Places
+
+LONGEST = 31 * 86400.0
+USUAL = 72 * 3600.0
+
+
+Match = Literal["exact", "subtree", "below"]
+
+
+class OverrideError(ResolverError):
+    """An override cannot be set or lifted."""
+
+
+class Override(Stored):
+    """One name that passes."""
+
+    name: str
+    match: Match = "subtree"
+    reason: str
+    by: str
+    since: str
+    until: float
+
+
+class Overrides(Stored):
+    """All overrides of this host."""
+
+    overrides: tuple[Override, ...] = ()
+
+    def holding(self, now: float) -> Overrides:
+        return Overrides(overrides=tuple(entry for entry in self.overrides if entry.until > now))
+
+    def named(self, name: str) -> Override | None:
+        return next((entry for entry in self.overrides if entry.name == name), None)
+
+
+def read(places: Places) -> Overrides:
+    return load(places.overrides, Overrides) or Overrides()
+
+
+def allow(
+    known: Overrides, name: str, *, match: Match, reason: str, by: str, seconds: float, now: float
+) -> tuple[Overrides, Override]:
+    """The overrides with one more; one of the same name is renewed. `OverrideError` says what is wrong with it."""
+    try:
+        clean = domain_name(name)
+    except ValueError as error:
+        raise OverrideError(str(error)) from error
+    if not reason.strip():
+        raise OverrideError("an override needs a reason", hint="--reason 'belongs to a hospital, not to the casino'")
+    if not 0 < seconds <= LONGEST:
+        raise OverrideError(
+            f"an override ends within {LONGEST / 86400:.0f} days", hint="--for 72h, renewed when needed"
+        )
+    new = Override(
+        name=clean, match=match, reason=reason.strip(), by=by, since=as_text(now), until=float(int(now + seconds))
+    )
+    others = tuple(entry for entry in known.holding(now).overrides if entry.name != clean)
+    return Overrides(overrides=(*others, new)), new
+
+
+def lift(known: Overrides, name: str, *, now: float) -> tuple[Overrides, Override]:
+    """The overrides without one."""
+    try:
+        clean = domain_name(name)
+    except ValueError as error:
+        raise OverrideError(str(error)) from error
+    gone = known.holding(now).named(clean)
+    if gone is None:
+        raise OverrideError(f"there is no override for {clean}", hint="stopsign override list")
+    kept = tuple(entry for entry in known.holding(now).overrides if entry.name != clean)
+    return Overrides(overrides=kept), gone
+
+
+def put(places: Places, overrides: Overrides, now: float) -> str | None:
+    """Make them durable and live. What unblocks must work with a full disk too: then they are live until a reboot, and
+    what went wrong is returned."""
+    trouble = None
+    try:
+        store(places.overrides, overrides)
+    except OSError as error:
+        trouble = f"{places.overrides} cannot be written ({error.strerror})"
+    publish(places, overrides, now)
+    return trouble
+
+
+def publish(places: Places, overrides: Overrides, now: float) -> None:
+    """Their part of the passes; what the off switch says stays. After a reboot the off switch is read back too."""
+    names = tuple(passes.Pass(o.name, o.match, int(o.until), "override") for o in overrides.holding(now).overrides)
+    if not places.passes.exists():
+        switched = passes.read(places.bypass)
+        passes.change(places, lambda _: switched.with_names("override", names))
+    else:
+        passes.change(places, lambda live: live.with_names("override", names))

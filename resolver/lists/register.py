@@ -1,0 +1,380 @@
+"""The register: every list of this host, what of it is applied, held or refused, and what the workers should have.
+
+Enters: candidates, refusals, a person's words. Leaves: the live generation, leaves in the log, `status`. All methods
+block and are called from one thread: that thread is the order in which things happen, and no lock is needed.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from resolver import durable, passes
+from resolver._core import CoreError
+from resolver.errors import ResolverError
+from resolver.lists import activate, fetch, overrides
+from resolver.lists.admit import admit
+from resolver.lists.compile import is_stale, plan
+from resolver.lists.ledger import Event, Ledger, LedgerError
+from resolver.lists.protected import Watched, watched
+from resolver.lists.state import (
+    Applied,
+    Fetching,
+    Refusal,
+    StateError,
+    as_text,
+    as_time,
+    load,
+    load_applied,
+    store,
+    store_applied,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from blocklists.errors import VerifyError
+    from resolver.config import Config, ListSource
+    from resolver.lists.fetch import Candidate
+
+say = logging.getLogger("stopsign.lists")
+
+NOT_REFUSALS = frozenset({"unreachable", "missing", "deadline", "storage"})
+"""Nothing came, so nothing was refused: an alarm, but no leaf every time a mirror is away."""
+DAY = 86400.0
+
+
+class ApprovalError(ResolverError):
+    """What a person wanted to let through is not what is held, or cannot be let through."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a refresh came to: `active`, `unchanged`, `held` or `refused`; `held` may have applied removals."""
+
+    name: str
+    kind: str
+    reason: str = ""
+    text: str = ""
+    version: int | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "list": self.name,
+            "outcome": self.kind,
+            "reason": self.reason,
+            "text": self.text,
+            "version": self.version,
+        }
+
+
+class Register:
+    """See the module."""
+
+    def __init__(self, config: Config, ledger: Ledger, clock: Callable[[], float]) -> None:
+        self.config, self.places = config, config.places
+        self._ledger, self._clock = ledger, clock
+        self._watched: Watched = watched(config)
+        self.applied: dict[str, Applied] = {}
+        self.fetching: dict[str, Fetching] = {}
+        self._judged: dict[str, str] = {}
+        self._live: activate.Live | None = None
+        self._overrides = overrides.Overrides()
+        self._bypass: passes.Passes | None = None
+        self.alarms: dict[str, str] = {}
+
+    # -- start
+
+    def open(self) -> None:
+        """Read what is stored, and make live what should be: the same way whatever happened before."""
+        for source in self.config.lists:
+            where = self.places.list(source.name)
+            try:
+                applied = load_applied(where)
+            except StateError as error:
+                self._alarm(f"{source.name}: applied", str(error))
+                applied = None
+            if applied is not None:
+                self.applied[source.name] = applied
+            try:
+                self.fetching[source.name] = load(where.state, Fetching) or Fetching()
+            except StateError as error:
+                say.warning("%s; it is learnt again", error)
+                self.fetching[source.name] = Fetching()
+        self._open_overrides()
+        self._tell([Event("start", "", {"lists": [source.name for source in self.config.lists]})])
+        self.settle()
+        self.publish_lists()
+
+    def _open_overrides(self) -> None:
+        try:
+            self._overrides = overrides.read(self.places)
+            overrides.publish(self.places, self._overrides, self._clock())
+        except (ResolverError, OSError) as error:
+            self._alarm("overrides", f"{error}; the overrides that were live stay live")
+
+    # -- an update
+
+    def take(self, candidate: Candidate, *, approved_by: str | None = None) -> Outcome:
+        """A proven list: judge it, apply what may be applied, make it live."""
+        name, now = candidate.name, self._clock()
+        source = self._source(name)
+        known = self.fetching.get(name, Fetching())
+        if approved_by is None:
+            known = known.model_copy(update={"attempted": now, "fresh": now, "refusal": None})
+        if approved_by is None and self._judged.get(name) == candidate.mark:
+            self._remember(name, known)
+            self.settle()
+            return self._outcome(name, known, "unchanged")
+        waiting = known.held if known.held is not None and known.held.state == candidate.state else None
+        admission = admit(
+            candidate,
+            self.applied.get(name),
+            source,
+            self.places.list(name),
+            self._watched,
+            # what is held waits for a person, not for a rolling window to pass
+            now=now if waiting is None or approved_by else as_time(waiting.since),
+            approved_by=approved_by,
+        )
+        if admission.events and waiting is None:
+            self._tell(admission.events)
+        changed = admission.applied is not None and admission.applied != self.applied.get(name)
+        if changed and admission.applied is not None:
+            store_applied(self.places.list(name), admission.applied)
+            self.applied[name] = admission.applied
+        held = admission.held
+        if held is not None and waiting is not None:
+            held = held.model_copy(update={"since": waiting.since})
+        known = known.model_copy(update={"held": held})
+        self._remember(name, known)
+        self._judged[name] = candidate.mark
+        self.settle()
+        return self._outcome(name, known, "active" if changed else "unchanged")
+
+    def refuse(self, name: str, error: VerifyError) -> Outcome:
+        """A refresh brought nothing that can be trusted: the last good list goes on."""
+        known, now = self.fetching.get(name, Fetching()), self._clock()
+        before = known.refusal
+        same = before is not None and before.code == error.reason
+        refusal = Refusal(
+            code=error.reason,
+            text=str(error),
+            since=before.since if before and same else as_text(now),
+            times=before.times + 1 if before and same else 1,
+        )
+        if not same:
+            say.error("list %s is refused: %s: %s", name, error.reason, error)
+            if error.reason not in NOT_REFUSALS:
+                detail = {"list": name, "reason": error.reason, "text": str(error)}
+                self._tell([Event("list-refused", name, detail)])
+        self._remember(name, known.model_copy(update={"attempted": now, "refusal": refusal}))
+        return Outcome(name, "refused", error.reason, str(error))
+
+    def approve(self, name: str, version: int, state: str, by: str) -> Outcome:
+        """Let held additions through: exactly those that the person has seen, by version and hash."""
+        self._source(name)
+        held = self.fetching.get(name, Fetching()).held
+        if held is None:
+            raise ApprovalError(f"nothing of list {name} is held", hint="stopsign lists status")
+        given = state.removeprefix("sha256:")
+        if held.version != version or len(given) < 8 or not held.state.removeprefix("sha256:").startswith(given):
+            what = f"version {held.version}, {held.state}"
+            raise ApprovalError(f"what is held of list {name} is {what}, not version {version}, {state}")
+        if not held.approvable:
+            reasons = "; ".join(reason.text for reason in held.reasons if not reason.approvable)
+            raise ApprovalError(f"nobody can approve this: {reasons}", hint="the issuer has to publish another version")
+        candidate = fetch.stored(self.places.list(name))
+        if candidate is None or candidate.state != held.state:
+            raise ApprovalError(f"version {version} of list {name} is no longer here", hint="stopsign lists refresh")
+        self._ledger.append(
+            [
+                Event(
+                    "list-approved",
+                    f"{name}/{version}",
+                    {"list": name, "version": version, "state": held.state, "added": held.added,
+                     "reasons": [reason.kind for reason in held.reasons]},
+                )
+            ]
+        )  # fmt: skip
+        say.warning("version %d of list %s is approved by %s", version, name, by)
+        return self.take(candidate, approved_by=by)
+
+    # -- making it live
+
+    def settle(self) -> None:
+        """Make live what should be live now. What cannot be done is an alarm; what was live goes on."""
+        now = self._clock()
+        try:
+            planned = plan(self.config, self.applied, self.fetching, now=now)
+            done = activate.bring_up(planned, self.places, self._ledger, now=now, live=self._live)
+        except (LedgerError, CoreError, OSError) as error:
+            self._live = None
+            self._alarm("activation", f"the new generation is not active: {error}")
+            return
+        self._alarm("activation", done.trouble)
+        self._live = done.live
+        if done.changed:
+            say.info("generation %d is live: %d entries", done.live.generation, planned.entries)
+
+    def tick(self) -> None:
+        """What time alone brings: a list gone stale, an override ended, the switch thrown, an hour gone by."""
+        self.settle()
+        self._note_bypass()
+        self._ledger.heartbeat({"generation": self._live.generation if self._live else 0})
+        self._alarm("log", self._ledger.trouble)
+
+    def publish_lists(self) -> None:
+        """`run_dir/lists.json`: when each list was last confirmed, for the stop page."""
+        now = self._clock()
+        told = {
+            source.name: {
+                "confirmed": as_text(known.fresh) if known.fresh else None,
+                "stale": is_stale(source, known, now),
+            }
+            for source in self.config.lists
+            for known in [self.fetching.get(source.name, Fetching())]
+        }
+        try:
+            durable.replace(self.places.lists, json.dumps({"format": 1, "lists": told}).encode())
+        except OSError as error:
+            say.warning("%s cannot be written (%s)", self.places.lists, error.strerror)
+
+    # -- a person's words
+
+    def allow(self, name: str, match: overrides.Match, reason: str, by: str, seconds: float) -> overrides.Override:
+        changed, new = overrides.allow(
+            self._overrides, name, match=match, reason=reason, by=by, seconds=seconds, now=self._clock()
+        )
+        self._override(changed)
+        detail = {"name": new.name, "match": new.match, "reason": new.reason, "by": by, "until": as_text(new.until)}
+        self._tell([Event("override-set", "", detail)])
+        return new
+
+    def lift(self, name: str, by: str) -> overrides.Override:
+        changed, gone = overrides.lift(self._overrides, name, now=self._clock())
+        # Lifting blocks again: like any addition it waits for its leaf.
+        self._ledger.append([Event("override-lifted", "", {"name": gone.name, "match": gone.match, "by": by})])
+        self._override(changed)
+        return gone
+
+    def holding(self) -> overrides.Overrides:
+        return self._overrides.holding(self._clock())
+
+    def _override(self, changed: overrides.Overrides) -> None:
+        self._alarm("overrides", overrides.put(self.places, changed, self._clock()))
+        self._overrides = changed
+
+    def note(self, kind: str, reference: str, detail: Mapping[str, Any]) -> int:
+        """A leaf on behalf of the web process."""
+        return self._ledger.append([Event(kind, reference, detail)])[0]
+
+    def _note_bypass(self) -> None:
+        """The off switch works without us; that it was thrown still belongs in the log."""
+        try:
+            live = passes.read(self.places.passes)
+        except ResolverError as error:
+            self._alarm("passes", str(error))
+            return
+        switched = replace(live, names=live.of_kind("bypass"))
+        on = switched.all or switched.lists or switched.names
+        self._alarm("bypass", "the off switch is on: see `stopsign bypass`" if on else None)
+        if switched != (self._bypass or passes.Passes()):
+            detail = {"all": switched.all, "lists": list(switched.lists), "names": [p.name for p in switched.names]}
+            if self._tell([Event("bypass", "", detail)]):
+                self._bypass = switched
+
+    # -- what there is to say
+
+    def status(self) -> dict[str, Any]:
+        """Everything about the lists, as `stopsign lists status --json` prints it."""
+        now = self._clock()
+        return {
+            "generation": self._live.generation if self._live else None,
+            "compiled": self._live.compiled if self._live else None,
+            "lists": [self._list_status(source, now) for source in self.config.lists],
+            "overrides": len(self.holding().overrides),
+            "log": {"leaves": self._ledger.size, "trouble": self._ledger.trouble},
+            "alarms": self.all_alarms(now),
+        }
+
+    def _list_status(self, source: ListSource, now: float) -> dict[str, Any]:
+        known, applied = self.fetching.get(source.name, Fetching()), self.applied.get(source.name)
+        return {
+            "name": source.name,
+            "repository": source.repository,
+            "action": "monitor" if is_stale(source, known, now) else source.action,
+            "version": applied.version if applied else None,
+            "state": applied.state if applied else None,
+            "entries": applied.entries if applied else 0,
+            "suspended": len(applied.suspended) if applied else 0,
+            "less": applied.less if applied else None,
+            "since": applied.since if applied else None,
+            "issuer": applied.issuer.name if applied else None,
+            "confirmed": as_text(known.fresh) if known.fresh else None,
+            "stale": is_stale(source, known, now),
+            "refusal": known.refusal.model_dump() if known.refusal else None,
+            "held": {**known.held.model_dump(), "approvable": known.held.approvable} if known.held else None,
+        }
+
+    def all_alarms(self, now: float) -> list[str]:
+        """What somebody should look at, each in a sentence."""
+        found = list(self.alarms.values())
+        for source in self.config.lists:
+            known = self.fetching.get(source.name, Fetching())
+            found += _alarms_of(source, known, now)
+        return found
+
+    def _outcome(self, name: str, known: Fetching, kind: str) -> Outcome:
+        version = self.applied[name].version if name in self.applied else None
+        if known.held is None:
+            return Outcome(name, kind, version=version)
+        reasons = known.held.reasons
+        return Outcome(name, "held", reasons[0].kind, "; ".join(reason.text for reason in reasons), known.held.version)
+
+    def _source(self, name: str) -> ListSource:
+        source = self.config.list_named(name)
+        if source is None:
+            names = ", ".join(source.name for source in self.config.lists) or "none"
+            raise ResolverError(f"there is no list {name!r}", hint=f"there are: {names}")
+        return source
+
+    def _remember(self, name: str, known: Fetching) -> None:
+        self.fetching[name] = known
+        try:
+            store(self.places.list(name).state, known)
+        except OSError as error:
+            self._alarm("state", f"{self.places.state_dir} cannot be written ({error.strerror})")
+        else:
+            self._alarm("state", None)
+
+    def _tell(self, events: tuple[Event, ...] | list[Event]) -> bool:
+        """Leaves about what adds nothing: a log that is out of order is an alarm and stops nothing."""
+        try:
+            self._ledger.append(list(events))
+        except LedgerError as error:
+            self._alarm("log", str(error))
+            return False
+        return True
+
+    def _alarm(self, about: str, what: str | None) -> None:
+        if what is None:
+            self.alarms.pop(about, None)
+        elif self.alarms.get(about) != what:
+            self.alarms[about] = what
+            say.error("%s", what)
+
+
+def _alarms_of(source: ListSource, known: Fetching, now: float) -> list[str]:
+    found = []
+    if is_stale(source, known, now):
+        found.append(f"list {source.name} only monitors: nobody has confirmed it since {as_text(known.fresh)}")
+    elif known.fresh and now - known.fresh > min(DAY, source.stale_after / 2):
+        found.append(f"list {source.name} has not been confirmed since {as_text(known.fresh)}")
+    if known.refusal is not None:
+        found.append(f"list {source.name} is refused since {known.refusal.since}: {known.refusal.text}")
+    if known.held is not None and (known.held.urgent or now - as_time(known.held.since) > source.alarm_held):
+        found.append(f"version {known.held.version} of list {source.name} is held since {known.held.since}")
+    return found

@@ -1,0 +1,167 @@
+"""What the steward knows of a list, as it lies on disk.
+
+Two files a list. `applied/head.json` names what may be active: the document beside it, the grounds, the suspensions,
+and how much was added when; it is replaced in one rename, which is the moment at which an update is decided.
+`state.json` is what is known about fetching: losing it costs a refresh, never a block.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from resolver import durable
+from resolver.errors import ResolverError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from resolver.places import ListPlaces
+
+WEEK = 7 * 86400.0
+
+
+class StateError(ResolverError):
+    """A file of the state directory cannot be read or understood."""
+
+
+class Stored(BaseModel):
+    """Base of what is stored: frozen; an unknown key is damage, or a newer program's file."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Basis(Stored):
+    """The ground of an entry, as the issuer's head has it."""
+
+    law: str
+    authority: str
+    order: str
+    date: str
+    territory: str
+    court: str
+    overdue_suspends: bool = True
+
+
+class Issuer(Stored):
+    name: str
+    contact: str
+    appeals: str
+
+
+class Suspension(Stored):
+    since: str
+    reason: str
+
+
+class Applied(Stored):
+    """What of one list may be active."""
+
+    version: int
+    state: str
+    """Of the issuer's document of that version; `less` says when not all of a later one is applied."""
+    document: str
+    """File name beside this head; it names the content, so that two documents never share one."""
+    size: int
+    entries: int
+    issuer: Issuer
+    bases: dict[str, Basis]
+    suspended: dict[str, Suspension] = {}
+    relief: int = 0
+    """Version of the relief that was applied last."""
+    signed_by: tuple[str, ...] = ()
+    threshold: int = 0
+    bridged: bool = False
+    less: int | None = None
+    """The later version whose removals are applied while its additions are held."""
+    approved_by: str | None = None
+    since: str = ""
+    base: str | None = None
+    """The document that this one was judged against."""
+    added: int = 0
+    """By the step that led here, with `removed`."""
+    removed: int = 0
+    additions: tuple[tuple[float, int], ...] = ()
+    """When how many entries were added, over the last week: what the rolling caps count."""
+
+
+class Reason(Stored):
+    """Why additions are held. `approvable`: a person may let them through all the same."""
+
+    kind: str
+    text: str
+    approvable: bool
+
+
+class Held(Stored):
+    """Additions of one version that wait for a person, or for the issuer's next version."""
+
+    version: int
+    state: str
+    added: int
+    since: str
+    reasons: tuple[Reason, ...]
+    urgent: bool = False
+
+    @property
+    def approvable(self) -> bool:
+        return all(reason.approvable for reason in self.reasons)
+
+
+class Refusal(Stored):
+    """Why the last refresh brought nothing; `code` is for programs."""
+
+    code: str
+    text: str
+    since: str
+    times: int = 1
+
+
+class Fetching(Stored):
+    """What is known about fetching a list."""
+
+    attempted: float = 0.0
+    fresh: float = 0.0
+    """When a timestamp that was then valid was last verified."""
+    refusal: Refusal | None = None
+    held: Held | None = None
+
+
+Kind = TypeVar("Kind", bound=Stored)
+
+
+def load(path: Path, kind: type[Kind]) -> Kind | None:
+    """What lies at `path`, nothing where there is no file; `StateError` where it is damaged."""
+    try:
+        return kind.model_validate_json(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    except (OSError, ValidationError) as error:
+        raise StateError(f"{path} is damaged ({str(error).splitlines()[0]})") from error
+
+
+def store(path: Path, value: Stored) -> None:
+    durable.replace(path, value.model_dump_json(indent=1).encode() + b"\n")
+
+
+def load_applied(places: ListPlaces) -> Applied | None:
+    return load(places.applied / "head.json", Applied)
+
+
+def store_applied(places: ListPlaces, applied: Applied) -> None:
+    """From this rename on the update is decided; documents that no head names any more go."""
+    store(places.applied / "head.json", applied)
+    for path in places.applied.glob("*.zst"):
+        if path.name != applied.document:
+            path.unlink(missing_ok=True)
+
+
+def as_text(moment: float) -> str:
+    """Unix time as the rest of the house writes it."""
+    return datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def as_time(text: str) -> float:
+    return datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC).timestamp()

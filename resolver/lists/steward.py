@@ -1,0 +1,157 @@
+"""The steward: the one process that fetches lists, decides what of them is active, and writes the log.
+
+    python -m resolver.lists.steward --config FILE
+
+asyncio conducts: one task a list (refresh, jitter, back-off), one for what time brings, one server for the control
+socket. Fetching runs in threads, each list for itself, so that one issuer's stalling host delays nobody else. All that
+changes something runs in one further thread, in the order in which it was asked for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import random
+import signal
+import time
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
+
+import click
+
+from resolver import control
+from resolver.audit.log import Log
+from resolver.config import Config, load
+from resolver.lists import fetch
+from resolver.lists.fetch import VerifyError
+from resolver.lists.ledger import Event, Ledger, LedgerError
+from resolver.lists.operations import operations
+from resolver.lists.register import Outcome, Register
+from resolver.logs import to_standard_error
+from resolver.notify import notify
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from resolver.config import ListSource
+    from resolver.lists.fetch import Candidate
+
+say = logging.getLogger("stopsign.steward")
+
+TICK = 5.0  # seconds between looks at what time brought
+SLOWEST = 3600.0  # seconds, or the list's own refresh where that is more
+Given = ParamSpec("Given")
+Result = TypeVar("Result")
+
+
+def pause(refresh: float, failures: int, chance: float) -> float:
+    """Seconds until the next refresh. `chance` is in 0..1: a thousand providers must not knock at the same second, and
+    a host in trouble is asked ever more rarely."""
+    doubled = float(2 ** min(max(failures - 1, 0), 12))
+    return min(refresh * doubled, max(refresh, SLOWEST)) * (0.9 + 0.2 * chance)
+
+
+class Steward:
+    """See the module."""
+
+    def __init__(
+        self, config: Config, *, clock: Callable[[], float] = time.time, chance: Callable[[], float] = random.random
+    ) -> None:
+        self.config = config
+        self._clock, self._chance = clock, chance
+        self._ledger = Ledger(partial(Log.open, config.places, clock, os.urandom, origin=config.log_origin))
+        self.register = Register(config, self._ledger, clock)
+        self._one = ThreadPoolExecutor(1, thread_name_prefix="register")
+        self._threads = ThreadPoolExecutor(max(len(config.lists), 1), thread_name_prefix="fetch")
+        self._turns = {source.name: asyncio.Lock() for source in config.lists}
+
+    async def work(self, what: Callable[Given, Result], *args: Given.args, **kwargs: Given.kwargs) -> Result:
+        """Run in the one thread that changes things."""
+        return await asyncio.get_running_loop().run_in_executor(self._one, partial(what, *args, **kwargs))
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Serve until `stop`."""
+        await self.work(self.register.open)
+        server = await control.serve(
+            self.config.places.control_socket, operations(self), control.Callers.of(self.config.control)
+        )
+        notify("READY=1", f"STATUS=following {len(self.config.lists)} lists")
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                running = [tasks.create_task(self._follow(source)) for source in self.config.lists]
+                running.append(tasks.create_task(self._tick()))
+                await stop.wait()
+                for task in running:
+                    task.cancel()
+        finally:
+            server.close()
+            await self.work(self._end)
+            self._one.shutdown()
+            self._threads.shutdown(wait=False, cancel_futures=True)
+
+    async def refresh_all(self, names: Iterable[str]) -> list[Outcome]:
+        """Refresh these lists now, side by side."""
+        return await asyncio.gather(*(self.refresh(name) for name in names))
+
+    async def refresh(self, name: str) -> Outcome:
+        """Fetch, verify, guard, compile, activate one list."""
+        source = next(source for source in self.config.lists if source.name == name)
+        async with self._turns[name]:
+            return await self._refresh(source)
+
+    async def _refresh(self, source: ListSource) -> Outcome:
+        places = self.config.places.list(source.name)
+        try:
+            candidate: Candidate = await asyncio.get_running_loop().run_in_executor(
+                self._threads, fetch.fetch, source, places, self._clock()
+            )
+            outcome = await self.work(self.register.take, candidate)
+        except VerifyError as error:
+            outcome = await self.work(self.register.refuse, source.name, error)
+        except Exception as error:  # noqa: BLE001 - not the list's fault but ours: all else must go on
+            say.exception("list %s: refreshing failed", source.name)
+            outcome = await self.work(self.register.refuse, source.name, VerifyError("storage", f"{error}"))
+        await self.work(self.register.publish_lists)
+        return outcome
+
+    async def _follow(self, source: ListSource) -> None:
+        failures = 0
+        while True:
+            outcome = await self.refresh(source.name)
+            failures = failures + 1 if outcome.kind == "refused" else 0
+            await asyncio.sleep(pause(source.refresh, failures, self._chance()))
+
+    async def _tick(self) -> None:
+        while True:
+            await asyncio.sleep(TICK)
+            await self.work(self.register.tick)
+
+    def _end(self) -> None:
+        try:
+            self._ledger.append([Event("stop", "", {})])
+        except LedgerError as error:
+            say.error("%s", error)
+        self._ledger.close()
+
+
+async def serve(config: Config) -> None:
+    """The steward, until SIGTERM or SIGINT."""
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    await Steward(config).run(stop)
+
+
+@click.command()
+@click.option("--config", "path", type=click.Path(path_type=Path), required=True)
+def main(path: Path) -> None:
+    """Fetch, verify, guard and activate the lists of a provider; write its log."""
+    to_standard_error()
+    asyncio.run(serve(load(path)))
+
+
+if __name__ == "__main__":
+    main()
