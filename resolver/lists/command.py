@@ -36,7 +36,7 @@ def located(command: Command) -> Command:
 as_json = click.option("--json", "in_json", is_flag=True, help="For programs.")
 
 
-class Span(click.ParamType):
+class Span(click.ParamType[float]):
     """A time with a unit, as `72h`."""
 
     name = "time"

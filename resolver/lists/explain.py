@@ -129,7 +129,7 @@ def _entries(compiled: CompiledList, meta: dict[str, Any], qname: str) -> list[t
     """Everything listed at or above the name that covers it: with its distance and its end as Unix time."""
     found = []
     for match in compiled.look_up(qname):
-        if not passes.covers(passes.Pass(match.name, match.match, 0), qname):
+        if (match.match == "exact" and match.distance) or (match.match == "below" and not match.distance):
             continue
         part = meta["lists"][match.list]
         entry = Found(
