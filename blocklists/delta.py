@@ -9,6 +9,7 @@ streams: both documents are walked side by side once, and only lines that differ
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from blocklists import document
@@ -21,7 +22,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 REMOVED, ADDED = b"-", b"+"
-_END: tuple[tuple[bytes, bytes, bytes], bytes] = (b"", b"", b""), b""
+Order = tuple[bytes, bytes, bytes]
+_END: tuple[Order, bytes] = (b"", b"", b""), b""
+_FIELDS = re.compile(
+    rb'\{"basis":"([!#-~]+)",.*"match":"([a-z]+)","name":"([!#-~]+)","reference":"([0-9A-Z]+)"', re.DOTALL
+).match
 
 
 class DeltaError(DocumentError):
@@ -125,21 +130,23 @@ def _parse(line: bytes) -> Entry:
         raise DeltaError(str(error)) from None
 
 
-def order(line: bytes) -> tuple[bytes, bytes, bytes]:
+def order(line: bytes) -> Order:
     """`Entry.order` of a canonical line, without parsing it."""
-    return b"\0".join(_text(line, b"name").split(b".")[::-1]), _text(line, b"match"), _text(line, b"reference")
+    _, match, name, reference = fields(line)
+    return b"\0".join(name.split(b".")[::-1]), match, reference
 
 
 def bond(line: bytes) -> tuple[str, str, str]:
     """`Entry.bond` of a canonical line, without parsing it."""
-    return _text(line, b"name").decode(), _text(line, b"match").decode(), _text(line, b"basis").decode()
+    basis, match, name, _ = fields(line)
+    return name.decode("ascii"), match.decode("ascii"), basis.decode("ascii")
 
 
-def reference(line: bytes) -> str:
-    """The reference in a canonical line, without parsing it."""
-    return _text(line, b"reference").decode()
-
-
-def _text(line: bytes, key: bytes) -> bytes:
-    # Inside a JSON text a quote is escaped, so `"name":"` can only be the key; and these values hold no escapes
-    return line.partition(b'"%s":"' % key)[2].partition(b'"')[0]
+def fields(line: bytes) -> tuple[bytes, bytes, bytes, bytes]:
+    """Basis, match, name and reference of a canonical line, without parsing it. Raises DeltaError on another line."""
+    # Inside a JSON text a quote is escaped, so `"match":"` can only be the key; and these values hold no escapes
+    found = _FIELDS(line)
+    if found is None:
+        raise DeltaError("not a canonical line")
+    basis, match, name, reference = found.groups()
+    return basis, match, name, reference

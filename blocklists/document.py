@@ -122,6 +122,12 @@ def read(path: Path, *, size: int) -> Iterator[Entry]:
 
 def check(path: Path, *, expected: Summary, bases: Collection[str]) -> None:
     """Raise DocumentError unless the file holds exactly the announced state and every rule above."""
+    for _ in checked(path, expected=expected, bases=bases):
+        pass
+
+
+def checked(path: Path, *, expected: Summary, bases: Collection[str]) -> Iterator[Entry]:
+    """The entries as `check` goes through them: believe none before the last one came."""
     check_state(path, expected=expected)
     last: tuple[str, str, str] = ("", "", "")
     seen: set[str] = set()
@@ -136,6 +142,7 @@ def check(path: Path, *, expected: Summary, bases: Collection[str]) -> None:
             )
         last = order
         seen.add(entry.reference)
+        yield entry
     if len(seen) != expected.entries:
         raise DocumentError(f"{len(seen)} entries where {expected.entries} were announced")
 

@@ -23,6 +23,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
+from itertools import repeat
 from typing import Any, Literal, get_args
 
 from blocklists.errors import BlocklistError
@@ -44,6 +45,10 @@ _BASIS = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z").match
 _CATEGORY = re.compile(r"[a-z0-9][a-z0-9-]{0,63}\Z").match
 _REFERENCE = re.compile(r"[0-9A-HJKMNP-TV-Z]{16}\Z").match
 _TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z\Z").match
+_PLAIN = re.compile(
+    rb'\{"basis":"([!-~]+?)","category":"([!-~]+?)","expires":"([!-~]+?)","issued":"([!-~]+?)",'
+    rb'"match":"([a-z]+)","name":"([!-~]+?)","reference":"([0-9A-Z]+)"\}\n?\Z'
+).match
 _CROCKFORD = bytes.maketrans(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567", b"0123456789ABCDEFGHJKMNPQRSTVWXYZ")
 _FIELDS = frozenset(
     {"basis", "category", "expires", "impact", "issued", "match", "name", "reference", "removal_requested"}
@@ -107,6 +112,10 @@ def parse(line: bytes) -> Entry:
     """The entry of one canonical line (with or without its line feed). Raises EntryError."""
     if len(line) > MAX_LINE:
         raise EntryError(f"the line is longer than {MAX_LINE} octets")
+    if plain := _PLAIN(line):
+        # No field of these can hold an escape, so a line of this shape with valid fields is canonical
+        basis, category, expires, issued, match, name, reference = map(str, plain.groups(), repeat("ascii"))
+        return Entry(name, match, basis, category, issued, expires, reference)  # type: ignore[arg-type]
     try:
         fields: Any = json.loads(line)
     except (ValueError, RecursionError) as error:

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from publicsuffixlist import PublicSuffixList
+import idna
+from publicsuffixlist import PSLFILE
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
@@ -17,23 +19,52 @@ if TYPE_CHECKING:
     from blocklists.entry import Entry
 
 
+@dataclass(frozen=True, slots=True)
+class Suffixes:
+    """The public suffix list, ICANN and private section, as A-labels (https://publicsuffix.org/list/)."""
+
+    names: frozenset[str]
+    wildcards: frozenset[str]
+    """Names whose every child is a suffix (`*.ck`), without the `*.`."""
+    exceptions: frozenset[str]
+    """Names that a wildcard covers and that are no suffixes all the same (`!www.ck`)."""
+
+
 @lru_cache(maxsize=1)
-def _suffixes() -> PublicSuffixList:
-    # Unknown top-level domains are no suffixes here: whoever lists `example` means that name
-    return PublicSuffixList(accept_unknown=False)
+def suffixes() -> Suffixes:
+    """The list that the package `publicsuffixlist` ships."""
+    lines = Path(PSLFILE).read_text(encoding="utf-8").splitlines()
+    rules = [line.split()[0] for line in lines if line.strip() and not line.startswith("//")]
+    rules = [rule if rule.isascii() else _a_labels(rule) for rule in rules]
+    return Suffixes(
+        frozenset(rule for rule in rules if rule[0] not in "*!"),
+        frozenset(rule[2:] for rule in rules if rule.startswith("*.")),
+        frozenset(rule[1:] for rule in rules if rule.startswith("!")),
+    )
 
 
 def is_public_suffix(name: str) -> bool:
-    """Whether strangers register names directly below this one (ICANN and private suffixes)."""
-    return bool(_suffixes().is_public(name))
+    """Whether strangers register names directly below this one (ICANN and private suffixes).
+
+    An unknown top-level domain is none here: whoever lists `example` means that name.
+    """
+    known = suffixes()
+    if name in known.names:
+        return True
+    return name.partition(".")[2] in known.wildcards and name not in known.exceptions
+
+
+def _a_labels(rule: str) -> str:
+    mark = rule[: len(rule) - len(rule.lstrip("*.!"))]
+    return mark + idna.encode(rule[len(mark) :], uts46=True).decode("ascii")
 
 
 SHARED_HOSTS = frozenset({
-    "blogspot.com", "blob.core.windows.net", "cdn.cloudflare.net", "cloudfront.net", "discordapp.com",
+    "blob.core.windows.net", "blogspot.com", "cdn.cloudflare.net", "cloudfront.net", "discordapp.com",
     "docs.google.com", "drive.google.com", "drive.usercontent.google.com", "dropbox.com", "fastly.net",
-    "firebaseapp.com", "github.com", "github.io", "githubusercontent.com", "googleusercontent.com", "mediafire.com", "mega.nz", "mooo.com",
-    "onedrive.live.com", "pages.dev", "r2.dev", "s3.amazonaws.com", "sharepoint.com", "sites.google.com", "t.me",
-    "telegra.ph", "wetransfer.com", "wordpress.com", "workers.dev", "youtube.com",
+    "firebaseapp.com", "github.com", "github.io", "githubusercontent.com", "googleusercontent.com", "mediafire.com",
+    "mega.nz", "mooo.com", "onedrive.live.com", "pages.dev", "r2.dev", "s3.amazonaws.com", "sharepoint.com",
+    "sites.google.com", "t.me", "telegra.ph", "wetransfer.com", "wordpress.com", "workers.dev", "youtube.com",
 })  # fmt: skip
 """Names under which many strangers keep things. Short and well known, not complete: a reminder, never a permission."""
 

@@ -138,27 +138,26 @@ def propose(
         summary = document.write_lines(part, delta.merged(old, steps))
     full_bytes = draft.read_bytes()
     draft.replace(draft.with_name(f"{hashlib.sha256(full_bytes).hexdigest()}.zst"))
-    delta_bytes, delta_summary = _packed(desk, steps)
-    step = Delta(delta_path(name, version), delta_summary.size, version - 1) if before else None
+    step, delta_bytes = _packed(desk, name, version, steps) if before else (None, None)
     head = Head(
         list=name, version=version, entries=summary.entries, state=summary.state, issuer=desk.issuer, bases=bases,
         full_path=full_path(name, version), full_size=summary.size, delta=step,
     )  # fmt: skip
     files = {head_path(name): head.to_bytes(), head.full_path: full_bytes}
-    if step:
+    if step and delta_bytes:
         files[step.path] = delta_bytes
     return Request(
-        About("list", name, author, as_text(now), note, delta_summary.size),
+        About("list", name, author, as_text(now), note),
         targets=_next_targets(current, name, files, now), relief=_next_relief(current, now), head=head.to_bytes(),
-        full=None if step else full_bytes, delta=delta_bytes if step else None,
+        full=None if step else full_bytes, delta=delta_bytes,
     )  # fmt: skip
 
 
-def _packed(desk: Desk, steps: Sequence[tuple[bytes, bytes]]) -> tuple[bytes, document.Summary]:
+def _packed(desk: Desk, name: str, version: int, steps: Sequence[tuple[bytes, bytes]]) -> tuple[Delta, bytes]:
     path = desk.folder / "drafts" / "delta.zst"
     try:
         summary = delta.write(path, steps)
-        return path.read_bytes(), summary
+        return Delta(delta_path(name, version), summary.size, version - 1), path.read_bytes()
     finally:
         path.unlink(missing_ok=True)
 

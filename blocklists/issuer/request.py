@@ -53,8 +53,6 @@ class About:
     author: str
     created: str
     note: str
-    delta_size: int = 0
-    """Octets of the step, uncompressed; a bound for the reader."""
 
 
 @dataclass(frozen=True, slots=True)

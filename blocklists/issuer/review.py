@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 from tuf.api.exceptions import RepositoryError
 
 from blocklists import delta, document, repository
-from blocklists.delta import ADDED, REMOVED
+from blocklists.delta import REMOVED
 from blocklists.document import DocumentError
 from blocklists.entry import Entry, EntryError, parse
 from blocklists.errors import BlocklistError, VerifyError
@@ -29,7 +29,7 @@ from blocklists.head import Head, HeadError, Relief, head_path, relief_path
 from blocklists.impact import preview
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping
 
     from tuf.api.metadata import Root, TargetFile, Targets
 
@@ -128,9 +128,8 @@ def _review(request: Request, known: Known, popular: Collection[str], min_thresh
     if request.head is None:
         return Review(request, known, root, remarks=tuple(remarks), suspended=suspended)
     head = Head.from_bytes(request.head)
-    steps = _check_list(request, head, known)
+    meaning = _check_list(request, head, known)
     remarks += _head_changes(known.list.head if known.list else None, head)
-    meaning = interpret(steps)
     coming = [*meaning.added, *(new for _, new in meaning.widened)]
     findings = tuple(preview(coming, popular=popular))
     return Review(request, known, root, head, meaning, findings, tuple(remarks), suspended)
@@ -196,7 +195,7 @@ def _check_other_lists(request: Request, now: Targets, before: Targets | None) -
             after[path].verify_length_and_hashes(data)
 
 
-def _check_list(request: Request, head: Head, known: Known) -> Sequence[tuple[bytes, bytes]]:
+def _check_list(request: Request, head: Head, known: Known) -> Meaning:
     before = known.list
     _check_step(f"the list {head.list}", head.version, before.head.version if before else 0)
     with tempfile.TemporaryDirectory(prefix="stopsign-review-") as folder:
@@ -205,34 +204,35 @@ def _check_list(request: Request, head: Head, known: Known) -> Sequence[tuple[by
             if request.full is None:
                 raise ReviewError("a first version without its document")
             part.write_bytes(request.full)
-            document.check(part, expected=head.summary(), bases=head.bases)
-            return [(ADDED, line) for line in document.read_lines(part, size=head.full_size)]
+            return Meaning(added=tuple(document.checked(part, expected=head.summary(), bases=head.bases)))
         if request.delta is None or head.delta is None:
             raise ReviewError("a later version without the step to it")
         part.write_bytes(request.delta)
         steps = list(delta.read(part, size=head.delta.size))
         delta.check_rebinding(steps)
-        delta.apply(
-            before.lines, before.head.full_size, part, head.delta.size, Path(folder) / "full.zst", head.summary()
-        )
-        _check_whole(Path(folder) / "full.zst", head)
-    return steps
+    lines = delta.merged(document.read_lines(before.lines, size=before.head.full_size), steps)
+    if document.summarise(_whole(lines, head)) != head.summary():
+        raise ReviewError("the change does not lead to the state that would be signed")
+    return interpret(steps)
 
 
-def _check_whole(path: Path, head: Head) -> None:
-    """What must hold over all lines; those that stay were parsed when they came."""
-    references: set[str] = set()
+def _whole(lines: Iterable[bytes], head: Head) -> Iterator[bytes]:
+    """The lines, and what must hold over all of them; those that stay were parsed when they came."""
+    references: set[bytes] = set()
+    bases = {key.encode() for key in head.bases}
     last: tuple[bytes, bytes, bytes] = (b"", b"", b"")
-    for number, line in enumerate(document.read_lines(path, size=head.full_size), 1):
-        reference, place = delta.reference(line), delta.order(line)
+    for number, line in enumerate(lines, 1):
+        basis, match, name, reference = delta.fields(line)
+        place = b"\0".join(name.split(b".")[::-1]), match, reference
         if place <= last:
-            raise ReviewError(f"line {number}: {delta.bond(line)[0]} is out of order")
+            raise ReviewError(f"line {number}: {name.decode()} is out of order")
         if reference in references:
-            raise ReviewError(f"line {number}: reference {reference} stands twice")
-        if delta.bond(line)[2] not in head.bases:
-            raise ReviewError(f"line {number}: {delta.bond(line)[0]} stands on a basis that the head does not know")
+            raise ReviewError(f"line {number}: reference {reference.decode()} stands twice")
+        if basis not in bases:
+            raise ReviewError(f"line {number}: {name.decode()} stands on a basis that the head does not know")
         references.add(reference)
         last = place
+        yield line
 
 
 def _check_relief(request: Request, known: Known) -> Mapping[str, Suspension]:
