@@ -134,6 +134,8 @@ class Provider(Part):
     url: WebUrl | None = None
     contact: Text | None = None
     country: str | None = Field(default=None, pattern="^[A-Z]{2}$")
+    # Of pages, for readers whose browser asks for none on offer: one of those in resolver/portal/locale, or English.
+    language: str = Field(default="en", pattern="^[a-z]{2}$")
     logo: FilePath | None = None
     colours: Colours = Colours()
     help_lines: list[HelpLine] = []

@@ -1,0 +1,201 @@
+"""The web process: the stop page on one set of sockets, the portal on the other.
+
+`python -m resolver.portal.app --config FILE`. Enters: listening sockets from the supervisor (STOPSIGN_SOCKETS), or the
+configuration's addresses. Leaves: pages, until SIGTERM. Rules: it reads the live list and the passes and writes
+nothing but the appeals database; without that database, without a list and without the steward the stop page goes on;
+when nobody asks it sleeps, but for two stats five times a second.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import logging
+import os
+import signal
+import socket
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+import uvloop
+from aiohttp import web
+
+from resolver import control
+from resolver.config import load
+from resolver.errors import ResolverError
+from resolver.logs import to_standard_error
+from resolver.notify import notify
+from resolver.portal.abuse import client_address
+from resolver.portal.clock import deliver, round_of
+from resolver.portal.live import Live
+from resolver.portal.pages import Pages
+from resolver.portal.plain_http import PlainHttp
+from resolver.portal.site import Portal
+from resolver.portal.stop_page import StopPage
+from resolver.portal.store import Store, StoreError
+from resolver.portal.transparency import Transparency
+from resolver.portal.web import QuietServer, UnreadableError, ask_of, respond
+from resolver.sockets import handed_over, open_listeners
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from resolver.config import Config
+    from resolver.portal.live import Listed
+
+log = logging.getLogger("stopsign.portal")
+
+POLL_SECONDS = 0.2
+ROUND_SECONDS = 60.0
+
+
+class Web:
+    """The running process. `open_list` opens a compiled list."""
+
+    def __init__(
+        self, config: Config, open_list: Callable[[str], Listed], clock: Callable[[], float] = time.time
+    ) -> None:
+        self._config, self._clock = config, clock
+        places, clocks = config.places, config.portal.clocks
+        self.live = Live(places.run_dir, open_list)
+        pages = Pages(config)
+        self.portal = Portal(
+            pages, self.live, Transparency(self.live, places.log_dir), clock, time.monotonic, os.urandom,
+            (int(clocks.fact), int(clocks.decide)), config.provider.language,
+        )  # fmt: skip
+        self._stop_page = StopPage(pages, self.live, clock, config.provider.language)
+        self._failures = 0
+        self._wake = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._undo = contextlib.AsyncExitStack()
+
+    async def start(self, stop_page: Sequence[socket.socket], portal: Sequence[socket.socket]) -> None:
+        self.live.poll()
+        loop = asyncio.get_running_loop()
+        plain = PlainHttp(self._stop_page.reply, self._failed)
+        self._undo.callback(plain.close)
+        for one in stop_page:
+            server = await loop.create_server(plain.protocol, sock=one, backlog=4096)
+            self._undo.callback(server.close)
+        runner = web.ServerRunner(QuietServer(self._answer, self._failed), shutdown_timeout=5.0)
+        await runner.setup()
+        self._undo.push_async_callback(runner.cleanup)
+        for one in portal:
+            await web.SockSite(runner, one, backlog=1024).start()
+        self.portal.wake = self._wake.set
+        self._tasks = [asyncio.create_task(self._watch()), asyncio.create_task(self._keep_time())]
+
+    async def stop(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._undo.aclose()
+        if self.portal.store is not None:
+            await self.portal.store.close()
+
+    async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
+        config = self._config.portal
+        origin = self.portal.pages.origin
+        try:
+            ask = await ask_of(request, origin, lambda peer, forwarded: client_address(peer, forwarded, config.behind))
+        except UnreadableError as wrong:
+            response = respond(self.portal.unreadable(wrong.status))
+            response.force_close()
+            return response
+        return respond(await self.portal.answer(ask))
+
+    def _failed(self) -> None:
+        """A page could not be made: counted and said, without a word of who asked for what."""
+        self._failures += 1
+        log.error("a page failed (number %d since the start)", self._failures)
+
+    async def _watch(self) -> None:
+        while True:
+            if self.live.poll():
+                self._wake.set()
+            await asyncio.sleep(POLL_SECONDS)
+
+    async def _keep_time(self) -> None:
+        """Opens the database as soon as it can be; then rounds of the clocks, at once where something is to be said."""
+        said = ""
+        while True:
+            try:
+                if self.portal.store is None:
+                    self.portal.store = await Store.open(self._config.database_url)
+                await self._round(self.portal.store)
+                said = ""
+            except StoreError as error:
+                if str(error) != said:
+                    said = str(error)
+                    log.error("%s; appeals wait, the stop page goes on", error)  # noqa: TRY400 - the sentence says it all
+            self._wake.clear()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._wake.wait(), ROUND_SECONDS if not said else 5.0)
+
+    async def _round(self, store: Store) -> None:
+        now = int(self._clock())
+        suspended, erased = await round_of(store, now, int(self._config.portal.clocks.keep))
+        if suspended:
+            log.warning("%d appeals are overdue: the suspension of their entries is asked for", suspended)
+        if erased:
+            log.info("what was said in %d appeals is deleted, as long after their end as was promised", erased)
+
+        async def steward(op: str, **arguments: Any) -> object:
+            return await control.acall(self._config.places.control_socket, op, timeout=10.0, **arguments)
+
+        await deliver(store, steward)
+
+
+def native(path: str) -> Listed:
+    """The compiled list of the core."""
+    from resolver._core import CompiledList
+
+    return CompiledList.open(path)
+
+
+def listening(config: Config) -> tuple[list[socket.socket], list[socket.socket]]:
+    """The supervisor's sockets, or our own where it gave none."""
+    given = handed_over(os.environ)
+    if given:
+        return tuple([socket.socket(fileno=fd) for fd in given.get(use, [])] for use in ("stop_page", "portal"))  # type: ignore[return-value]
+    opened = open_listeners(stop_page=config.stop_page.listen, portal=config.portal.listen)
+    return opened.stop_page, opened.portal
+
+
+async def serve(config: Config) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    process = Web(config, native)
+    await process.start(*listening(config))
+    gc.freeze()
+    notify("READY=1")
+    try:
+        await stop.wait()
+    finally:
+        notify("STOPPING=1")
+        await process.stop()
+
+
+@click.command()
+@click.option("--config", "path", type=click.Path(path_type=Path, dir_okay=False), required=True)
+def main(path: Path) -> None:
+    """The web process of `stopsign run`."""
+    to_standard_error()
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    try:
+        uvloop.run(serve(load(path)))
+    except ResolverError as wrong:
+        click.echo(f"stopsign: error: {wrong}", err=True)
+        if wrong.hint:
+            click.echo(f"hint: {wrong.hint}", err=True)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

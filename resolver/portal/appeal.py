@@ -1,0 +1,147 @@
+"""An appeal: the form as it comes in, and what may be wrong with it.
+
+Enters: the fields of a form, as text from anywhere. Leaves: a frozen `Form`, and for each field that is wrong the
+sentence that says what would be right. Rules: a reference and a reason are all that is needed; sizes are bounded; the
+name is the listed entry's, so that the form cannot be used to put a text before somebody's eyes; nothing is refused
+for its opinion.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from resolver.portal.catalogue import marked
+from resolver.portal.look_up import name_in
+from resolver.portal.store import NewAppeal
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from resolver.portal.live import Snapshot
+
+MAX_REASON = 8000  # characters; four pages
+MIN_REASON = 10
+MAX_CONTACT = 254
+
+ROLES: Mapping[str, str] = {
+    "visitor": marked("I wanted to visit the site"),
+    "owner": marked("I run the site"),
+    "other": marked("Someone else"),
+}
+
+GROUNDS: Mapping[str, str] = {
+    "mistake": marked("The wrong name is blocked, or too much of it"),
+    "removed": marked("What it was blocked for is no longer there"),
+    "lawful": marked("What is there is lawful"),
+    "rights": marked("The block is out of proportion, or violates rights"),
+    "other": marked("Something else"),
+}
+FACT = frozenset({"mistake"})  # what the provider itself can mend
+
+STATES: Mapping[str, str] = {
+    "received": marked("Received"),
+    "forwarded": marked("Passed on to those who keep the list"),
+    "reminded": marked("Those who keep the list were reminded"),
+    "suspended": marked("Nobody decided in time: the block is being suspended"),
+    "decided": marked("Decided"),
+    "withdrawn": marked("Withdrawn by you"),
+}
+
+OUTCOMES: Mapping[str, str] = {
+    "granted": marked("Your appeal was granted: the block is lifted."),
+    "upheld": marked("Your appeal was not granted: the block stays."),
+    "mended": marked("It was a mistake. %(provider)s has lifted the block."),
+    "withdrawn": marked("You withdrew this appeal."),
+}
+
+NO_REFERENCE = marked("The reference has 16 letters and digits. It stands on the page that says the name is blocked.")
+ANEW = marked("The form was open for too long, or was sent too fast. Nothing is lost: please send it again.")
+LATER = marked("Many appeals came from this connection. Nothing is lost: please send it again in a few minutes.")
+
+_REFERENCE = re.compile(r"[0-9A-HJKMNP-TV-Z]{16}")
+_CONFUSED = str.maketrans("ILOU", "110V")  # Crockford: I and L are read as 1, O as 0; U is not used
+_ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+
+
+@dataclass(frozen=True)
+class Form:
+    """The fields as they were sent, cleaned of what no text holds, ready to be shown again."""
+
+    reference: str = ""
+    name: str = ""
+    role: str = ""
+    ground: str = ""
+    reason: str = ""
+    contact: str = ""
+    share_contact: bool = False
+
+    @classmethod
+    def of(cls, fields: Mapping[str, str]) -> Form:
+        return cls(
+            reference=reference_in(fields.get("reference", "")),
+            name=name_in(fields.get("name", "")) or "",
+            role=fields.get("role", "") if fields.get("role") in ROLES else "",
+            ground=fields.get("ground", "") if fields.get("ground") in GROUNDS else "",
+            reason=cleaned(fields.get("reason", ""), lines=True)[: MAX_REASON + 1],
+            contact=cleaned(fields.get("contact", ""))[: MAX_CONTACT + 1],
+            share_contact=fields.get("share_contact") == "yes",
+        )
+
+    def wrong(self) -> dict[str, str]:
+        """What has to be mended, by field; texts for a `Voice`."""
+        found = {}
+        if not _REFERENCE.fullmatch(self.reference):
+            found["reference"] = NO_REFERENCE
+        if len(self.reason.strip()) < MIN_REASON:
+            found["reason"] = marked("Please say in a sentence or two why the block is wrong.")
+        elif len(self.reason) > MAX_REASON:
+            found["reason"] = marked("That is longer than 8,000 characters. Please shorten it.")
+        if len(self.contact) > MAX_CONTACT:
+            found["contact"] = marked("That is too long for an address.")
+        return found
+
+
+def new_appeal(
+    form: Form, snapshot: Snapshot, receipt: bytes, entropy: bytes, language: str, now: int, clocks: tuple[int, int]
+) -> NewAppeal:
+    """The appeal to store. `entropy` gives its public id (10 bytes); `clocks`: seconds for facts and for merits."""
+    match = snapshot.entry(form.name, form.reference, now)
+    about = snapshot.list_of(match) if match else {}
+    basis = (about.get("bases") or {}).get(match.basis) or {} if match else {}
+    return NewAppeal(
+        id=appeal_id(entropy),
+        receipt=receipt,
+        reference=form.reference,
+        name=match.name if match else "",
+        list=str(about.get("name") or ""),
+        role=form.role,
+        ground=form.ground,
+        language=language,
+        received=now,
+        due=now + (clocks[0] if form.ground in FACT else clocks[1]),
+        suspends=bool(match) and bool(basis.get("overdue_suspends", True)),
+        reason=form.reason.strip(),
+        contact=form.contact.strip(),
+        share_contact=form.share_contact and bool(form.contact.strip()),
+    )
+
+
+def appeal_id(entropy: bytes) -> str:
+    """A public name for an appeal, as it is spoken of between provider and issuer: `A-` and 12 characters."""
+    number = int.from_bytes(entropy[:8], "big")
+    return "A-" + "".join(_ALPHABET[number >> (5 * at) & 31] for at in range(12))
+
+
+def reference_in(text: str) -> str:
+    """A reference as somebody copied or typed it: in lower case, with blanks or hyphens, with O for 0."""
+    return re.sub(r"[\s-]+", "", text[:64]).upper().translate(_CONFUSED)[:16]
+
+
+def cleaned(text: str, *, lines: bool = False) -> str:
+    """Text without control, format and unassigned characters (which could reorder or hide it on a desk's terminal)."""
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    kept = {"\n", "\t", "\u200c", "\u200d"} if lines else set()  # the joiners are letters in Arabic and Persian
+    return "".join(c for c in unicodedata.normalize("NFC", text) if c in kept or unicodedata.category(c)[0] != "C")

@@ -1,0 +1,50 @@
+"""The clocks of appeals: what has to happen without anybody asking for it.
+
+Enters: the store, the time, and a way to speak to the steward. Leaves: the steward told, overdue entries suspended,
+what was due to be deleted gone. Rules: every step can be repeated and interrupted anywhere (several hosts do the same
+round on one database); nothing here decides or closes an appeal.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any, Protocol
+
+from resolver.control import ControlError, UnreachableError
+
+if TYPE_CHECKING:
+    from resolver.portal.store import Store
+
+log = logging.getLogger("stopsign.portal")
+
+
+class Steward(Protocol):
+    """How something is said to the steward; `resolver.control.acall` bound to its socket."""
+
+    async def __call__(self, op: str, **arguments: Any) -> object: ...
+
+
+async def deliver(store: Store, steward: Steward) -> bool:
+    """Tell the steward what waits, oldest first. False: it is away, and the rest waits.
+
+    What the steward refuses stays as well, so that nothing is lost to a version that does not know the word; the rest
+    goes on past it."""
+    for message in await store.messages():
+        try:
+            await steward(message.op, **message.arguments)
+        except UnreachableError:
+            return False
+        except ControlError as refused:
+            log.warning("the steward does not take %s number %d: %s", message.op, message.number, refused)
+            continue
+        await store.told(message.number)
+    return True
+
+
+async def round_of(store: Store, now: int, keep: int) -> tuple[int, int]:
+    """Suspend what is overdue, delete what is to be deleted; how many of each."""
+    suspended = 0
+    for one in await store.all():
+        if one.due < now and one.suspends and one.suspended is None:
+            suspended += await store.suspend(one, now)
+    return suspended, await store.erase(now - keep, now)

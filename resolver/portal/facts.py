@@ -1,0 +1,148 @@
+"""What people are told about an entry.
+
+Enters: a match of the compiled list and the lists' own description (head and bases) in its `meta`. Leaves: one frozen
+`Facts`, the only thing that page, look-up, appeal and JSON speak of. Rules: only what the signed list says, and what
+this provider knows of it; a gap in the list is shown as a gap, never guessed; the name is the entry's, never the one
+asked for.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import idna
+
+from resolver.portal.catalogue import marked
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from resolver.portal.live import Match, Snapshot
+
+CATEGORIES: Mapping[str, str] = {
+    "gambling": marked("Unlicensed gambling"),
+    "child-abuse": marked("Depictions of sexual abuse of children"),
+    "terrorism": marked("Terrorist content"),
+    "copyright": marked("Infringement of copyright"),
+    "phishing": marked("Phishing"),
+    "malware": marked("Malicious software"),
+    "fraud": marked("Fraud"),
+    "medicines": marked("Unlicensed medicines"),
+    "drugs": marked("Trade in drugs"),
+    "tobacco": marked("Unlicensed tobacco"),
+    "counterfeit": marked("Counterfeit goods"),
+    "hate": marked("Incitement to hatred"),
+    "sanctions": marked("Sanctions"),
+    "adult": marked("Content for adults"),
+    "advertising": marked("Advertising and tracking"),
+}
+
+
+@dataclass(frozen=True)
+class Facts:
+    """One entry as it is shown. Times are Unix seconds; an empty string is what the list does not say."""
+
+    name: str
+    unicode_name: str  # the U-label form; empty where it is the same
+    match: str
+    category: str
+    reference: str
+    since: int
+    until: int
+    confirmed: int  # when the provider last verified that the list still asks for it; 0: not known
+    action: str
+    reason: str  # the ground the provider names in DNS: censored, blocked, filtered, none
+    list: str
+    issuer: str
+    issuer_contact: str
+    law: str
+    authority: str
+    order: str
+    order_date: str
+    territory: str
+    court: str
+    overdue_suspends: bool
+    signatures: int  # how many people had to sign; 1 is said on the page, 0 is not known
+    unsigned: bool  # a publication without signatures that the provider itself imports
+
+    def as_json(self) -> dict[str, object]:
+        """The same for programs: times as RFC 3339, gaps as null."""
+        return {
+            "name": self.name,
+            "match": self.match,
+            "category": self.category,
+            "reference": self.reference,
+            "since": rfc3339(self.since),
+            "until": rfc3339(self.until),
+            "confirmed": rfc3339(self.confirmed) if self.confirmed else None,
+            "list": self.list,
+            "issuer": {"name": self.issuer or None, "contact": self.issuer_contact or None},
+            "basis": {
+                "law": self.law or None,
+                "authority": self.authority or None,
+                "order": self.order or None,
+                "date": self.order_date or None,
+                "territory": self.territory or None,
+                "court": self.court or None,
+            },
+            "action": self.action,
+            "reason": self.reason,
+        }
+
+
+def facts_of(match: Match, snapshot: Snapshot) -> Facts:
+    about = snapshot.list_of(match)
+    issuer: Mapping[str, Any] = about.get("issuer") or {}
+    basis: Mapping[str, Any] = (about.get("bases") or {}).get(match.basis) or {}
+    confirmed = about.get("confirmed") or snapshot.meta.get("compiled") or ""
+    return Facts(
+        name=match.name,
+        unicode_name=unicode_of(match.name),
+        match=match.match,
+        category=match.category,
+        reference=match.reference,
+        since=match.issued,
+        until=match.expires,
+        confirmed=unix(str(confirmed)),
+        action=match.action,
+        reason=str(about.get("reason") or "none"),
+        list=str(about.get("name") or ""),
+        issuer=str(issuer.get("name") or ""),
+        issuer_contact=str(issuer.get("contact") or ""),
+        law=str(basis.get("law") or ""),
+        authority=str(basis.get("authority") or ""),
+        order=str(basis.get("order") or ""),
+        order_date=str(basis.get("date") or ""),
+        territory=str(basis.get("territory") or ""),
+        court=str(basis.get("court") or ""),
+        overdue_suspends=bool(basis.get("overdue_suspends", True)),
+        signatures=int(about.get("threshold") or 0),
+        unsigned=bool(about.get("unsigned")),
+    )
+
+
+def unicode_of(name: str) -> str:
+    """The name in its own script, where that differs and is well-formed (RFC 5891); empty otherwise."""
+    if "xn--" not in name:
+        return ""
+    labels = []
+    for label in name.split("."):
+        try:
+            labels.append(idna.decode(label) if label.startswith("xn--") else label)
+        except (idna.IDNAError, UnicodeError):
+            return ""
+    return ".".join(labels)
+
+
+def unix(text: str) -> int:
+    """`YYYY-MM-DDTHH:MM:SSZ` as Unix seconds; 0 for anything else."""
+    try:
+        return int(datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC).timestamp())
+    except ValueError:
+        return 0
+
+
+def rfc3339(moment: int) -> str:
+    return datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,0 +1,151 @@
+"""Languages: which one a reader gets, and every text in it.
+
+Enters: an Accept-Language header and, where the reader chose one, its code. Leaves: a `Voice`, which says each text,
+date and place in that language. Rules: English is the source; a catalogue is a plain gettext `.po` file under
+`locale/` that a translator edits, read as it is (nothing to compile, nothing that can be stale); a text is always
+plain text and is escaped when it is said, so that a translation can never carry markup; values put into it are escaped
+as well.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from babel import Locale
+from babel.dates import format_date, format_datetime
+from babel.messages.pofile import read_po
+from babel.numbers import format_decimal
+from markupsafe import Markup, escape
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+LOCALE = Path(__file__).parent / "locale"
+
+
+@dataclass(frozen=True)
+class Language:
+    """One of the languages on offer: its code, its name in itself, and the direction it is read in."""
+
+    code: str
+    endonym: str
+    direction: str = "ltr"
+    dates: str = ""  # the locale whose dates are written, where it is not the code's own
+
+
+LANGUAGES: Mapping[str, Language] = {
+    language.code: language
+    for language in (
+        Language("en", "English", dates="en_GB"),  # day before month, as nearly everywhere
+        Language("de", "Deutsch"),
+        Language("fr", "Français"),
+        Language("nl", "Nederlands"),
+        Language("es", "Español"),
+        Language("it", "Italiano"),
+        Language("pl", "Polski"),
+        Language("cs", "Čeština"),
+        Language("ar", "العربية", "rtl"),
+    )
+}
+
+
+class Voice:
+    """Everything said in one language. `_` is what templates call for a text."""
+
+    def __init__(self, language: Language, texts: Mapping[str, str]) -> None:
+        self.language = language
+        self._texts = texts
+        self._locale = Locale.parse(language.dates or language.code)
+
+    def plain(self, message: str) -> str:
+        """The text as it stands in the catalogue; English where there is none."""
+        return self._texts.get(message) or message
+
+    def _(self, message: str, **values: object) -> Markup:
+        text = escape(self.plain(message))
+        return text % values if values else Markup(str(text).replace("%%", "%"))  # noqa: S704 - escaped above
+
+    def date(self, moment: int) -> str:
+        """A day, written out: 22 November 2026 (UTC)."""
+        return format_date(datetime.fromtimestamp(moment, UTC), "long", locale=self._locale)
+
+    def day(self, text: str) -> str:
+        """A day given as `YYYY-MM-DD`, written out; as it stands where it is none."""
+        try:
+            return format_date(date.fromisoformat(text), "long", locale=self._locale)
+        except ValueError:
+            return text
+
+    def moment(self, moment: int) -> str:
+        """A day and a time of day in UTC, which the text names."""
+        return format_datetime(datetime.fromtimestamp(moment, UTC), "d MMMM y, HH:mm", locale=self._locale) + " UTC"
+
+    def number(self, number: int) -> str:
+        return format_decimal(number, locale=self._locale)
+
+    def territory(self, code: str) -> str:
+        """A territory's name from its ISO 3166 code; what is no such code is shown as it stands."""
+        return str(self._locale.territories.get(code.upper(), code))
+
+
+def load(directory: Path = LOCALE) -> dict[str, Voice]:
+    """A voice for every language; a catalogue that cannot be read is a fault of the installation and raises."""
+    return {code: Voice(language, texts(code, directory)) for code, language in LANGUAGES.items()}
+
+
+def texts(code: str, directory: Path = LOCALE) -> dict[str, str]:
+    """The translated texts of one catalogue by their English source. English needs none."""
+    if code == "en":
+        return {}
+    with (directory / code / "LC_MESSAGES" / "messages.po").open("rb") as file:
+        catalogue = read_po(file, locale=code)
+    return {str(m.id): str(m.string) for m in catalogue if m.id and m.string and not m.fuzzy}
+
+
+@lru_cache(maxsize=512)
+def negotiate(accept_language: str, fallback: str = "en") -> str:
+    """The code of the language on offer that the header prefers (RFC 9110, 12.5.4; basic filtering of RFC 4647)."""
+    best, best_quality = fallback, 0.0
+    for item in accept_language[:1000].split(","):
+        tag, _, parameter = item.strip().partition(";")
+        code = tag.strip().lower().partition("-")[0]
+        quality = _quality(parameter)
+        if code in LANGUAGES and quality > best_quality:
+            best, best_quality = code, quality
+    return best
+
+
+@lru_cache(maxsize=512)
+def prefers_json(accept: str) -> bool:
+    """Whether an Accept header asks for JSON rather than for a page; no header, or a wildcard, asks for the page."""
+    json = html = 0.0
+    for item in accept[:1000].split(","):
+        kind, _, parameter = item.strip().partition(";")
+        kind = kind.strip().lower()
+        if kind == "application/json" or (kind.startswith("application/") and kind.endswith("+json")):
+            json = max(json, _quality(parameter))
+        elif kind in ("text/html", "application/xhtml+xml"):
+            html = max(html, _quality(parameter))
+    return json > html
+
+
+def _quality(parameter: str) -> float:
+    name, _, value = parameter.partition("=")
+    if name.strip().lower() != "q":
+        return 1.0
+    try:
+        quality = float(value.strip())
+    except ValueError:
+        return 0.0
+    return quality if 0.0 <= quality <= 1.0 else 0.0
+
+
+def said(text: str | Mapping[str, str], code: str) -> str:
+    """A text from the configuration: one for all, or one by language with English or the first as the fallback."""
+    if isinstance(text, str):
+        return text
+    return text.get(code) or text.get("en") or next(iter(text.values()), "")

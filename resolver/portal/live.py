@@ -1,0 +1,174 @@
+"""What is blocked now, as the web process sees it.
+
+Enters: the live generation `run_dir/current.list` and the passes beside it, polled by stat. Leaves: a `Snapshot` that
+says for a name which entries stop it. Rules: the snapshot is replaced as a whole, never changed; a generation that
+cannot be opened leaves the last good one in place; an entry counts only if it is unexpired, its kind of match covers
+the name, its list does more than monitor, and no pass lets the name through: the page says what DNS does, nothing
+else.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+from resolver.errors import ResolverError
+from resolver.passes import Passes
+from resolver.passes import read as read_passes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from pathlib import Path
+
+log = logging.getLogger(__name__)
+
+
+class Match(Protocol):
+    """One entry at a name or above it, as the compiled list tells it. Times are Unix seconds."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def match(self) -> str: ...
+    @property
+    def list(self) -> int: ...
+    @property
+    def action(self) -> str: ...
+    @property
+    def issued(self) -> int: ...
+    @property
+    def expires(self) -> int: ...
+    @property
+    def basis(self) -> str: ...
+    @property
+    def category(self) -> str: ...
+    @property
+    def reference(self) -> str: ...
+
+
+class Listed(Protocol):
+    """The compiled list, as far as people are concerned: `resolver._core.CompiledList`, or a fake in tests."""
+
+    @property
+    def meta(self) -> bytes: ...
+    def look_up(self, name: str) -> Sequence[Match]: ...
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """One generation with the passes of the moment."""
+
+    listed: Listed | None = None
+    meta: Mapping[str, Any] = field(default_factory=dict)
+    passes: Passes = field(default_factory=Passes)
+    number: int = 0
+
+    def matches(self, name: str, now: int) -> tuple[Match, ...]:
+        """Every unexpired entry that covers the name, watched ones too; in list order, the most specific first."""
+        if self.listed is None:
+            return ()
+        found = [m for m in self.listed.look_up(name) if m.expires > now and covers(m.name, m.match, name)]
+        return tuple(sorted(found, key=lambda m: (m.list, -m.name.count("."))))
+
+    def stops(self, name: str, now: int) -> tuple[Match, ...]:
+        """The entries that stop this name now; empty where DNS lets it pass."""
+        if self.passes.all or self.passes.covering(name, now) is not None:
+            return ()
+        off = self.passes.lists
+        return tuple(m for m in self.matches(name, now) if m.action != "monitor" and self.list_name(m) not in off)
+
+    def entry(self, name: str, reference: str, now: int) -> Match | None:
+        """The entry with this reference, where it covers the name."""
+        return next((m for m in self.matches(name, now) if m.reference == reference), None) if name else None
+
+    def list_of(self, match: Match) -> Mapping[str, Any]:
+        lists = self.meta.get("lists", ())
+        return lists[match.list] if match.list < len(lists) else {}
+
+    def list_name(self, match: Match) -> str:
+        return str(self.list_of(match).get("name", ""))
+
+
+def covers(entry: str, match: str, name: str) -> bool:
+    """Whether an entry's name and kind of match cover a name (all lower case, no trailing dot)."""
+    if name == entry:
+        return match != "below"
+    return match != "exact" and name.endswith("." + entry)
+
+
+class Live:
+    """The current snapshot; `poll` looks for a newer one and is cheap when there is none (two stats)."""
+
+    def __init__(self, run_dir: Path, open_list: Callable[[str], Listed]) -> None:
+        self._list, self._passes = run_dir / "current.list", run_dir / "passes.json"
+        self._open = open_list
+        self._seen: dict[Path, tuple[int, int, int] | None] = {}
+        self.snapshot = Snapshot()
+
+    def poll(self) -> bool:
+        """True if the snapshot changed."""
+        new_list, new_passes = self._changed(self._list), self._changed(self._passes)
+        listed, meta, passes = self.snapshot.listed, self.snapshot.meta, self.snapshot.passes
+        if new_list:
+            listed, meta = self._opened(listed, meta)
+        if new_passes:
+            passes = self._passed(passes)
+        if new_list or new_passes:
+            self.snapshot = Snapshot(listed, meta, passes, self.snapshot.number + 1)
+        return new_list or new_passes
+
+    def _changed(self, path: Path) -> bool:
+        try:
+            status = path.stat()
+            mark = (status.st_ino, status.st_mtime_ns, status.st_size)
+        except FileNotFoundError:
+            mark = None
+        changed = mark != self._seen.get(path)
+        self._seen[path] = mark
+        return changed
+
+    def _opened(self, listed: Listed | None, meta: Mapping[str, Any]) -> tuple[Listed | None, Mapping[str, Any]]:
+        if self._seen[self._list] is None:
+            return None, {}
+        try:
+            opened = self._open(os.fspath(self._list))
+            return opened, json.loads(opened.meta)
+        except Exception:
+            log.exception("the new generation cannot be opened; the last one stays")
+            return listed, meta
+
+    def _passed(self, passes: Passes) -> Passes:
+        try:
+            return read_passes(self._passes)
+        except ResolverError:
+            log.exception("the last passes stay")
+            return passes
+
+
+@dataclass(frozen=True)
+class ListedName:
+    """A match made by hand: what the fake below answers."""
+
+    name: str
+    match: str = "subtree"
+    list: int = 0
+    action: str = "stop-page"
+    issued: int = 1_790_000_000
+    expires: int = 1_830_000_000
+    basis: str = "order-17"
+    category: str = "gambling"
+    reference: str = "7ZK3M9Q2XW4T8RBC"
+
+
+class FakeList:
+    """The interface over a plain sequence of entries, for tests: every entry at the name or at a parent of it."""
+
+    def __init__(self, entries: Iterable[ListedName], meta: Mapping[str, Any]) -> None:
+        self._entries = tuple(entries)
+        self.meta = json.dumps(meta).encode()
+
+    def look_up(self, name: str) -> Sequence[Match]:
+        return [e for e in self._entries if name == e.name or name.endswith("." + e.name)]

@@ -1,0 +1,164 @@
+"""Pages: templates, the one style sheet, the provider's face, and the headers that keep a page harmless.
+
+Enters: a template's name, a voice and values. Leaves: HTML that needs nothing else: no script, no external resource.
+The style is inline and allowed by its hash, the logo is a data URL, so that `default-src 'none'` can hold everywhere.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode, urlsplit
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from resolver.errors import ResolverError
+from resolver.portal import language
+from resolver.portal.colours import palette
+from resolver.portal.facts import CATEGORIES, rfc3339
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from resolver.config import Config, HelpLine
+
+TEMPLATES = Path(__file__).parent / "templates"
+MAX_LOGO = 64 * 1024  # it is part of every page
+LOGO_TYPES = {".svg": "image/svg+xml", ".png": "image/png", ".webp": "image/webp", ".jpg": "image/jpeg"}
+
+
+@dataclass(frozen=True)
+class Face:
+    """Who the reader is dealing with, as every page shows it."""
+
+    name: str
+    url: str
+    contact: str
+    contact_link: str
+    logo: str  # a data URL; empty: the name alone
+    portal: str  # the portal's address, without a final slash
+    help_lines: tuple[HelpLine, ...]
+    decide_days: int
+    fact_hours: int
+    keep_months: int
+
+    def help_for(self, category: str) -> list[HelpLine]:
+        return [line for line in self.help_lines if not line.categories or category in line.categories]
+
+
+def face_of(config: Config) -> Face:
+    provider, clocks = config.provider, config.portal.clocks
+    contact = provider.contact or ""
+    return Face(
+        name=config.provider_name,
+        url=config.provider_url,
+        contact=contact,
+        contact_link=link_to(contact),
+        logo=_logo(provider.logo) if provider.logo else "",
+        portal=config.portal.url.rstrip("/"),
+        help_lines=tuple(provider.help_lines),
+        decide_days=round(clocks.decide / 86400),
+        fact_hours=round(clocks.fact / 3600),
+        keep_months=round(clocks.keep / (30.4 * 86400)),
+    )
+
+
+def link_to(contact: str) -> str:
+    """Where a contact leads: a web address or a mailbox; empty for anything else, which is shown as text."""
+    if contact.startswith(("https://", "http://")) and urlsplit(contact).hostname:
+        return contact
+    local, at, domain = contact.partition("@")
+    if local and at and "." in domain and contact.isprintable() and not set(contact) & set(" ?&<>\"'"):
+        return f"mailto:{contact}"
+    return ""
+
+
+def _logo(path: Path) -> str:
+    kind = LOGO_TYPES.get(path.suffix.lower())
+    if kind is None:
+        raise ResolverError(f"the logo {path} is none of {', '.join(LOGO_TYPES)}")
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise ResolverError(f"the logo {path} cannot be read ({error.strerror})") from error
+    if len(data) > MAX_LOGO:
+        raise ResolverError(
+            f"the logo {path} has {len(data)} bytes", hint=f"it is part of every page: {MAX_LOGO} at most"
+        )
+    return f"data:{kind};base64,{base64.b64encode(data).decode()}"
+
+
+class Pages:
+    """Renders. One for the process; everything in it is read once, at the start."""
+
+    def __init__(self, config: Config) -> None:
+        self.face = face_of(config)
+        self.voices: Mapping[str, language.Voice] = language.load()
+        colours = config.provider.colours
+        style = (TEMPLATES / "style.css").read_text(encoding="utf-8")
+        style = "".join(style.partition("*/\n")[2].splitlines())  # without the comment; rules have no line comments
+        for name, value in palette(colours.accent, colours.background, colours.text).items():
+            style = style.replace(f"@{name}@", value)
+        digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+        self._policy = (
+            f"default-src 'none'; style-src 'sha256-{digest}'; img-src data:; base-uri 'none'; frame-ancestors 'none'"
+        )
+        self._environment = Environment(
+            loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
+            lstrip_blocks=True, auto_reload=False,
+        )  # fmt: skip
+        self._environment.filters["rfc3339"] = rfc3339
+        self._environment.globals.update(
+            face=self.face,
+            style=Markup(style),  # noqa: S704 - our own file and colours
+            languages=language.LANGUAGES,
+            link_to=link_to,
+            category=category,
+        )
+
+    @property
+    def origin(self) -> str:
+        """The portal's origin (RFC 6454), as browsers send it with a form."""
+        parts = urlsplit(self.face.portal)
+        return f"{parts.scheme}://{parts.netloc}".lower()
+
+    def policy(self, *, forms: bool) -> str:
+        """The Content-Security-Policy of a page with or without a form of its own."""
+        target = "'self'" if forms else "'none'"
+        return f"{self._policy}; form-action {target}"
+
+    def render(self, template: str, code: str, **values: Any) -> bytes:
+        voice = self.voices[code]
+        here = Here(values.pop("at", ""), values.pop("query", {}), code, values.pop("chosen", True))
+        return (
+            self._environment.get_template(template)
+            .render(voice=voice, _=voice._, language=voice.language, here=here, **values)
+            .encode()
+        )
+
+
+@dataclass(frozen=True)
+class Here:
+    """The page's own address, for links that keep the reader's language."""
+
+    path: str
+    query: Mapping[str, str]
+    code: str
+    chosen: bool  # the reader chose the language; otherwise links leave it to the browser
+
+    def in_language(self, code: str) -> str:
+        return f"{self.path}?{urlencode({**self.query, 'lang': code})}"
+
+    def to(self, path: str, **query: str) -> str:
+        if self.chosen:
+            query["lang"] = self.code
+        return f"{path}?{urlencode(query)}" if query else path
+
+
+def category(slug: str, voice: language.Voice) -> str:
+    """A category in words; one that is not known here is shown as the list writes it."""
+    return voice.plain(CATEGORIES[slug]) if slug in CATEGORIES else slug.replace("-", " ").capitalize()

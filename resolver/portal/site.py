@@ -1,0 +1,255 @@
+"""The portal: every page it has, in one table.
+
+Enters: an `Ask`. Leaves: an `Answer`. Rules: GET changes nothing; a receipt's link is the only key to an appeal; text
+of a visitor is shown to that visitor alone; no answer redirects anywhere but to a path of this site; when the database
+is away, look-up and stop page go on and the appeal says where else it can be sent.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, Any
+
+from resolver.portal import appeal, form_token
+from resolver.portal.abuse import Allowance, Buckets
+from resolver.portal.language import LANGUAGES, negotiate, prefers_json
+from resolver.portal.look_up import look_up, name_in
+from resolver.portal.store import StoreError
+from resolver.portal.web import Answer
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+
+    from resolver.portal.live import Live
+    from resolver.portal.pages import Pages
+    from resolver.portal.store import Store
+    from resolver.portal.transparency import Transparency
+    from resolver.portal.web import Ask
+
+    Handler = Callable[["Portal", Ask], Awaitable[Answer]]
+
+APPEALS = Allowance(burst=10, every=60.0)
+LOOK_UPS = Allowance(burst=60, every=1.0)
+
+_RECEIPT = re.compile(r"[A-Za-z0-9_-]{22}")
+
+
+class Portal:
+    """The handlers and what they need. `clock` gives Unix seconds, `random` bytes."""
+
+    def __init__(
+        self,
+        pages: Pages,
+        live: Live,
+        transparency: Transparency,
+        clock: Callable[[], float],
+        monotonic: Callable[[], float],
+        random: Callable[[int], bytes],
+        clocks: tuple[int, int],
+        fallback: str = "en",
+    ) -> None:
+        self.pages, self.live, self.transparency = pages, live, transparency
+        self.clock, self.random, self.clocks, self.fallback = clock, random, clocks, fallback
+        self.store: Store | None = None  # none until the database is there
+        self.wake: Callable[[], None] = lambda: None  # somebody has to be told: called after something was stored
+        self._appeals = Buckets(APPEALS, monotonic, random)
+        self._look_ups = Buckets(LOOK_UPS, monotonic, random)
+        self._keys: dict[int, bytes] = {}
+
+    async def answer(self, ask: Ask) -> Answer:
+        if ask.method not in ("GET", "HEAD", "POST"):
+            return self._plain(405, "GET, HEAD and POST are understood here.", {"Allow": "GET, HEAD, POST"})
+        handlers = PAGES.get(ask.path)
+        if handlers is None and ask.path.startswith("/receipt/"):
+            handlers = RECEIPT
+        if handlers is None and ask.path.startswith("/log/"):
+            return await self.transparency.file(ask.path)
+        if handlers is None:
+            return self.message(ask, 404, "missing")
+        handler = handlers.get("POST" if ask.method == "POST" else "GET")
+        if handler is None:
+            return self._plain(405, "This page takes no form.", {"Allow": "GET, HEAD"})
+        if ask.method == "POST" and not ask.same_origin:
+            return self.message(ask, 403, "elsewhere")
+        try:
+            return await handler(self, ask)
+        except StoreError:
+            return self.message(ask, 503, "away")
+
+    # -- look-up
+
+    async def home(self, ask: Ask) -> Answer:
+        typed = ask.query.get("name", "")
+        as_json = prefers_json(ask.accept)
+        if not typed:
+            return self.page(ask, "home.html", typed="", found=None, wrong=False)
+        wait = self._look_ups.take(ask.address)
+        if wait:
+            return self.message(ask, 429, "slow", more={"Retry-After": str(int(wait) + 1)})
+        name = name_in(typed)
+        if name is None:
+            if as_json:
+                return self._json(400, {"error": "not a name"})
+            return self.page(ask, "home.html", 400, typed=typed[:253], found=None, wrong=True)
+        found = look_up(name, self.live.snapshot, int(self.clock()))
+        if as_json:
+            return self._json(200, {
+                "name": found.name,
+                "blocked": bool(found.stopped_by),
+                "entries": [entry.as_json() for entry in found.stopped_by],
+                "let_through": [entry.as_json() for entry in found.let_through],
+                "watched": [entry.as_json() for entry in found.watched],
+            })  # fmt: skip
+        return self.page(ask, "home.html", typed=found.unicode_name or found.name, found=found, wrong=False,
+                         query={"name": found.name})  # fmt: skip
+
+    # -- appeal
+
+    async def appeal_form(self, ask: Ask) -> Answer:
+        form = appeal.Form.of(ask.query)
+        given = (("reference", form.reference), ("name", form.name))
+        return await self._form(ask, form, {}, query={k: v for k, v in given if v})
+
+    async def appeal_sent(self, ask: Ask) -> Answer:
+        form = appeal.Form.of(ask.fields)
+        wrong = form.wrong()
+        if ask.fields.get("website"):  # the field that people do not see
+            return self.message(ask, 400, "robot")
+        if wrong:
+            return await self._form(ask, form, wrong, 422)
+        now = int(self.clock())
+        try:
+            secret = form_token.check(await self._form_keys(now), ask.fields.get("token", ""), now)
+        except form_token.TokenError:
+            return await self._form(ask, form, {"token": appeal.ANEW}, 409)
+        wait = self._appeals.take(ask.address)
+        if wait:
+            return await self._form(ask, form, {"token": appeal.LATER}, 429, more={"Retry-After": str(int(wait) + 1)})
+        code = form_token.receipt_code(secret)
+        receipt = form_token.receipt_hash(code)
+        assert receipt is not None  # noqa: S101 - it was made here
+        new = appeal.new_appeal(
+            form, self.live.snapshot, receipt, self.random(10), self.language(ask), now, self.clocks
+        )
+        await self._store().add(new)
+        self.wake()
+        return self._see(f"/receipt/{code}", ask, new="1")
+
+    async def _form(
+        self, ask: Ask, form: appeal.Form, wrong: Mapping[str, str], status: int = 200, **values: Any
+    ) -> Answer:
+        now = int(self.clock())
+        key = (await self._form_keys(now))[form_token.day_of(now)]
+        match = self.live.snapshot.entry(form.name, form.reference, now)
+        return self.page(
+            ask, "appeal.html", status, form=form, wrong=wrong, roles=appeal.ROLES, grounds=appeal.GROUNDS,
+            token=form_token.issue(key, now, self.random(16)), entry=self.transparency.facts(match), **values,
+        )  # fmt: skip
+
+    async def _form_keys(self, now: int) -> dict[int, bytes]:
+        """Today's key and yesterday's, as all hosts of this provider know them."""
+        today = form_token.day_of(now)
+        for day in (today - 1, today):
+            if day not in self._keys:
+                self._keys[day] = await self._store().form_key(day, self.random(32))
+        self._keys = {day: key for day, key in self._keys.items() if day >= today - 1}
+        return self._keys
+
+    # -- receipt
+
+    async def receipt_asked(self, ask: Ask) -> Answer:
+        typed = ask.query.get("code", "").strip()
+        code = typed.rpartition("/receipt/")[2].partition("?")[0].strip()
+        if _RECEIPT.fullmatch(code):
+            return self._see(f"/receipt/{code}", ask)
+        return self.page(ask, "receipt_ask.html", wrong=bool(typed))
+
+    async def receipt(self, ask: Ask) -> Answer:
+        code = ask.path.removeprefix("/receipt/")
+        hashed = form_token.receipt_hash(code) if _RECEIPT.fullmatch(code) else None
+        found = await self._store().by_receipt(hashed) if hashed else None
+        if found is None:
+            return self.page(ask, "receipt_ask.html", 404, wrong=True)
+        it, happened = found
+        if prefers_json(ask.accept):
+            return self._json(200, {
+                "appeal": it.id, "reference": it.reference, "name": it.name or None,
+                "received": it.received, "due": it.due,
+                "closed": it.closed, "outcome": it.outcome, "reasons": it.reasons,
+                "events": [{"at": one.at, "what": one.what, "note": one.note} for one in happened],
+            })  # fmt: skip
+        return self.page(
+            ask, "receipt.html", appeal=it, happened=happened, roles=appeal.ROLES, grounds=appeal.GROUNDS,
+            states=appeal.STATES, outcomes=appeal.OUTCOMES, code=code, new="new" in ask.query, now=int(self.clock()),
+            at=f"/receipt/{code}",
+        )  # fmt: skip
+
+    # -- the rest
+
+    async def open_records(self, ask: Ask) -> Answer:
+        counts = await self._store().counts() if self.store else {}
+        known = self.transparency.known()
+        if prefers_json(ask.accept):
+            return self._json(200, {"lists": [one.as_json() for one in known], "appeals": counts})
+        return self.page(ask, "transparency.html", lists=known, counts=counts, log=self.transparency.log_is_there(),
+                         outcomes=appeal.OUTCOMES)  # fmt: skip
+
+    async def healthy(self, ask: Ask) -> Answer:  # noqa: ARG002
+        return self._plain(200, "ok")
+
+    async def robots(self, ask: Ask) -> Answer:  # noqa: ARG002
+        return self._plain(200, "User-agent: *\nDisallow: /receipt/\nDisallow: /appeal")
+
+    # -- how answers are made
+
+    def language(self, ask: Ask) -> str:
+        chosen = ask.fields.get("lang") or ask.query.get("lang", "")
+        return chosen if chosen in LANGUAGES else negotiate(ask.accept_language, self.fallback)
+
+    def page(
+        self, ask: Ask, template: str, status: int = 200, *, more: Mapping[str, str] | None = None, **values: Any
+    ) -> Answer:
+        code = self.language(ask)
+        chosen = (ask.fields.get("lang") or ask.query.get("lang", "")) in LANGUAGES
+        body = self.pages.render(template, code, **{"at": ask.path, "chosen": chosen, **values})
+        policy = self.pages.policy(forms=True)
+        return Answer(status, body, language=code, policy=policy, referrer="same-origin", more=more or {})
+
+    def message(self, ask: Ask, status: int, what: str, more: Mapping[str, str] | None = None) -> Answer:
+        return self.page(ask, "message.html", status, what=what, at="/", more=more)
+
+    def unreadable(self, status: int) -> Answer:
+        """What is said of a body that is no form."""
+        return self._plain(status, "This form cannot be read.")
+
+    def _store(self) -> Store:
+        if self.store is None:
+            raise StoreError("the appeals database is not there yet")
+        return self.store
+
+    def _see(self, path: str, ask: Ask, **query: str) -> Answer:
+        """303 to a path of this site; `path` is made of checked parts only."""
+        chosen = ask.fields.get("lang") or ask.query.get("lang", "")
+        if chosen in LANGUAGES:
+            query["lang"] = chosen
+        more = "&".join(f"{name}={value}" for name, value in query.items())
+        return Answer(303, b"", "text/plain; charset=utf-8", location=f"{path}?{more}" if more else path)
+
+    def _json(self, status: int, value: object) -> Answer:
+        body = json.dumps(value, indent=1, ensure_ascii=False).encode() + b"\n"
+        return Answer(status, body, "application/json")
+
+    def _plain(self, status: int, text: str, more: Mapping[str, str] | None = None) -> Answer:
+        return Answer(status, text.encode() + b"\n", "text/plain; charset=utf-8", more=more or {})
+
+
+PAGES: Mapping[str, Mapping[str, Handler]] = {
+    "/": {"GET": Portal.home},
+    "/appeal": {"GET": Portal.appeal_form, "POST": Portal.appeal_sent},
+    "/receipt": {"GET": Portal.receipt_asked},
+    "/transparency": {"GET": Portal.open_records},
+    "/health": {"GET": Portal.healthy},
+    "/robots.txt": {"GET": Portal.robots},
+}
+RECEIPT: Mapping[str, Handler] = {"GET": Portal.receipt}

@@ -1,0 +1,113 @@
+"""The stop page: for a blocked Host the reasons (451, RFC 7725), for any other 421.
+
+Enters: the head of a request meant for another site. Leaves: one reply. Rules: it runs in the blocked site's origin
+and is handed its cookies, so nothing of the request is read beyond Host, Accept, Accept-Language and a language in the
+query; the page shows the entry's name and never the Host; no cookie, no script, nothing stored. A page is rendered
+once for (entries, language, form) and then sent as it is, until the lists or the passes change.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING
+
+from markupsafe import Markup, escape
+
+from blocklists.entry import is_name
+from resolver.portal.facts import facts_of
+from resolver.portal.language import LANGUAGES, negotiate, prefers_json
+from resolver.portal.plain_http import Reply
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from resolver.portal.facts import Facts
+    from resolver.portal.live import Live, Match
+    from resolver.portal.pages import Pages
+    from resolver.portal.plain_http import Head
+
+MAX_CACHED = 32 << 20  # bytes of rendered pages
+MAX_OTHERS = 8
+
+_CHOSEN = re.compile(rb"[?&]lang=([a-z]{2})(?:&|$)")
+_HOST = re.compile(rb"([A-Za-z0-9_.-]{1,254})(?::[0-9]{0,5})?")
+
+
+class StopPage:
+    """Decides and renders. `clock` gives Unix seconds."""
+
+    def __init__(self, pages: Pages, live: Live, clock: Callable[[], float], fallback: str = "en") -> None:
+        self._pages, self._live, self._clock, self._fallback = pages, live, clock, fallback
+        self._cache: dict[tuple[object, ...], Reply] = {}
+        self._cached_bytes = 0
+        self._generation = -1
+        link = f'<{pages.face.url}>; rel="blocked-by"'
+        self._links = f"Link: {link}\r\n"
+
+    def reply(self, head: Head) -> Reply:
+        snapshot = self._live.snapshot
+        if snapshot.number != self._generation:
+            self._cache.clear()
+            self._cached_bytes, self._generation = 0, snapshot.number
+        name = name_of(head.host)
+        stops = snapshot.stops(name, int(self._clock())) if name else ()
+        chosen = _CHOSEN.search(head.target)
+        code = chosen[1].decode() if chosen else ""
+        code = code if code in LANGUAGES else ""
+        as_json = prefers_json(head.accept)
+        spoken = code or negotiate(head.accept_language, self._fallback)
+        key = (tuple((m.list, m.reference) for m in stops), code, spoken, as_json)
+        reply = self._cache.get(key)
+        return reply if reply is not None else self._kept(key, self._made(stops, bool(code), spoken, as_json))
+
+    def _kept(self, key: tuple[object, ...], reply: Reply) -> Reply:
+        size = len(reply.body) + len(reply.head)
+        while self._cache and self._cached_bytes + size > MAX_CACHED:
+            oldest = self._cache.pop(next(iter(self._cache)))
+            self._cached_bytes -= len(oldest.body) + len(oldest.head)
+        self._cache[key] = reply
+        self._cached_bytes += size
+        return reply
+
+    def _made(self, stops: tuple[Match, ...], chosen: bool, code: str, as_json: bool) -> Reply:
+        snapshot = self._live.snapshot
+        entries = [facts_of(match, snapshot) for match in stops[: 1 + MAX_OTHERS]]
+        if as_json:
+            return self._reply(bool(entries), code, "application/json", self._json(entries))
+        if not entries:
+            body = self._pages.render("elsewhere.html", code, chosen=chosen)
+        else:
+            entry, *others = entries
+            body = self._pages.render("stop.html", code, chosen=chosen, entry=entry, others=others, shown=shown(entry))
+        return self._reply(bool(entries), code, "text/html; charset=utf-8", body)
+
+    def _json(self, entries: list[Facts]) -> bytes:
+        face = self._pages.face
+        answer: dict[str, object] = {"blocked": bool(entries), "blocked_by": face.url, "portal": face.portal}
+        if entries:
+            answer["appeal"] = f"{face.portal}/appeal?reference={entries[0].reference}&name={entries[0].name}"
+            answer["entries"] = [entry.as_json() for entry in entries]
+        return json.dumps(answer, indent=1, ensure_ascii=False).encode() + b"\n"
+
+    def _reply(self, blocked: bool, code: str, kind: str, body: bytes) -> Reply:
+        status = "451 Unavailable For Legal Reasons" if blocked else "421 Misdirected Request"
+        head = (
+            f"HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Language: {code}\r\nContent-Length: {len(body)}\r\n"
+            f"{self._links if blocked else ''}Cache-Control: no-store\r\nVary: Accept, Accept-Language\r\n"
+            f"Content-Security-Policy: {self._pages.policy(forms=False)}; sandbox allow-top-navigation allow-popups\r\n"
+            "Referrer-Policy: no-referrer\r\nX-Content-Type-Options: nosniff\r\n"
+        )
+        return Reply(head.encode("ascii"), body)
+
+
+def name_of(host: bytes) -> str:
+    """The name in a Host (RFC 9110, 7.2) in the form lists have it; empty for what no list can hold."""
+    found = _HOST.fullmatch(host)
+    name = found[1].decode("ascii").lower().removesuffix(".") if found else ""
+    return name if is_name(name) else ""
+
+
+def shown(entry: Facts) -> Markup:
+    """The entry's name for a heading, kept apart from the direction of the text around it."""
+    return Markup('<bdi class="name">{}</bdi>').format(escape(entry.unicode_name or entry.name))

@@ -1,0 +1,87 @@
+"""What everyone may see: the lists in force, how appeals end, and the log's public files.
+
+Enters: the live snapshot and the log's folder. Leaves: values for the page, and files by a path that can only be one
+of the log's own. Rules: nothing here is written; a path is matched whole, never joined and cleaned.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+from resolver.portal.facts import facts_of
+from resolver.portal.web import Answer
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from resolver.portal.facts import Facts
+    from resolver.portal.live import Live, Match
+
+# C2SP tlog-tiles: tile/<level>/<index in groups of three digits>[.p/<width>], and entry bundles under tile/entries.
+_FILE = re.compile(
+    r"/log/(checkpoint|log\.vkey|tile/(?:[0-9]{1,2}|entries)/(?:x[0-9]{3}/){0,6}[0-9]{3}(?:\.p/[0-9]{1,3})?)"
+)
+MAX_FILE = 32 << 20
+
+
+@dataclass(frozen=True)
+class InForce:
+    """One list as the page shows it."""
+
+    name: str
+    version: int
+    issuer: str
+    contact: str
+    action: str
+    signatures: int
+    state: str
+
+    def as_json(self) -> dict[str, object]:
+        return asdict(self)
+
+
+class Transparency:
+    def __init__(self, live: Live, log_dir: Path) -> None:
+        self._live, self._log = live, log_dir
+
+    def facts(self, match: Match | None) -> Facts | None:
+        return facts_of(match, self._live.snapshot) if match is not None else None
+
+    def known(self) -> list[InForce]:
+        found = []
+        for about in self._live.snapshot.meta.get("lists", ()):
+            issuer = about.get("issuer") or {}
+            found.append(InForce(
+                name=str(about.get("name", "")),
+                version=int(about.get("version") or 0),
+                issuer=str(issuer.get("name") or ""),
+                contact=str(issuer.get("contact") or ""),
+                action=str(about.get("action", "")),
+                signatures=int(about.get("threshold") or 0),
+                state=str(about.get("state") or ""),
+            ))  # fmt: skip
+        return found
+
+    def log_is_there(self) -> bool:
+        return (self._log / "checkpoint").is_file()
+
+    async def file(self, path: str) -> Answer:
+        """One of the log's public files; a checkpoint changes, a full tile never does."""
+        found = _FILE.fullmatch(path)
+        try:
+            body = await asyncio.to_thread(self._read, found[1]) if found else None
+        except OSError:
+            body = None
+        if found is None or body is None:
+            return Answer(404, b"There is no such file in the log.\n", "text/plain; charset=utf-8")
+        for_ever = found[1].startswith("tile/") and ".p/" not in found[1]
+        kind = "application/octet-stream" if found[1].startswith("tile/") else "text/plain; charset=utf-8"
+        cache = "public, max-age=31536000, immutable" if for_ever else "no-cache"
+        return Answer(200, body, kind, cache=cache)
+
+    def _read(self, name: str) -> bytes:
+        with (self._log / name).open("rb") as file:
+            return file.read(MAX_FILE)
