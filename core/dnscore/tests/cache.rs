@@ -18,7 +18,7 @@ struct Desk {
 
 impl Desk {
     fn new(bytes: usize) -> Desk {
-        Desk { cache: Cache::new(bytes, [1, 2]), now_ms: 5_000_000 }
+        Desk { cache: Cache::new(bytes, [1, 2]).unwrap(), now_ms: 5_000_000 }
     }
 
     fn after(&mut self, seconds: u64) -> &mut Desk {

@@ -1,10 +1,18 @@
 //! From a query to its place in the arena: a keyed hash, and buckets of eight slots, one cache line each.
 
-use crate::udp::prefer_huge_pages;
+use memmap2::MmapMut;
+
+use super::store::memory;
 use crate::wire::Query;
 
 /// Slots of a bucket: 64 bytes.
 const SLOTS: usize = 8;
+
+/// 32 bits of hash over 32 bits of place.
+type Slot = [u8; 8];
+
+/// No place is 0.
+const EMPTY: Slot = [0; 8];
 
 /// What a query is looked for under.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -58,54 +66,58 @@ fn fold(a: u64, b: u64) -> u64 {
     product as u64 ^ (product >> 64) as u64
 }
 
-/// The buckets. A slot is 32 bits of hash over 32 bits of place; place 0 is none.
+/// The buckets, each a cache line of the memory they lie in.
 pub(super) struct Index {
-    slots: Vec<u64>,
-    /// Slots before the first whole cache line.
-    skip: usize,
+    memory: MmapMut,
     buckets: u64,
 }
 
 impl Index {
-    pub fn new(buckets: usize) -> Index {
-        let mut slots = vec![0u64; (buckets + 1) * SLOTS];
-        prefer_huge_pages(&mut slots);
-        let skip = slots.as_ptr().align_offset(SLOTS * 8).min(SLOTS);
-        Index { slots, skip, buckets: buckets as u64 }
+    pub fn new(buckets: usize) -> std::io::Result<Index> {
+        Ok(Index { memory: memory(Self::bytes(buckets))?, buckets: buckets as u64 })
     }
 
     /// Memory taken.
     pub const fn bytes(buckets: usize) -> usize {
-        (buckets + 1) * SLOTS * 8
+        buckets * SLOTS * 8
     }
 
     #[inline(always)]
-    fn start(&self, hash: u64) -> usize {
-        self.skip + (((hash & 0xffff_ffff) * self.buckets) >> 32) as usize * SLOTS
+    fn at(&self, hash: u64) -> usize {
+        (((hash & 0xffff_ffff) * self.buckets) >> 32) as usize
     }
 
     #[inline(always)]
-    fn bucket(&self, hash: u64) -> &[u64; SLOTS] {
-        let start = self.start(hash);
-        self.slots[start..].first_chunk().unwrap_or(&[0; SLOTS])
+    fn bucket(&self, hash: u64) -> &[Slot; SLOTS] {
+        &self.memory.as_chunks::<8>().0.as_chunks::<SLOTS>().0[self.at(hash)]
+    }
+
+    #[inline(always)]
+    fn bucket_mut(&mut self, hash: u64) -> &mut [Slot; SLOTS] {
+        let at = self.at(hash);
+        &mut self.memory.as_chunks_mut::<8>().0.as_chunks_mut::<SLOTS>().0[at]
     }
 
     /// The first slot of a bucket, read to have the bucket at hand.
     #[inline(always)]
     pub fn first(&self, hash: u64) -> u64 {
-        self.bucket(hash)[0]
+        u64::from_le_bytes(self.bucket(hash)[0])
     }
 
     /// Places whose slot agrees with the hash.
     #[inline]
     pub fn candidates(&self, hash: u64) -> impl Iterator<Item = u32> {
         let tag = hash >> 32;
-        self.bucket(hash).iter().filter(move |slot| **slot >> 32 == tag && **slot as u32 != 0).map(|slot| *slot as u32)
+        self.bucket(hash)
+            .iter()
+            .map(|slot| u64::from_le_bytes(*slot))
+            .filter(move |slot| slot >> 32 == tag && *slot as u32 != 0)
+            .map(|slot| slot as u32)
     }
 
     /// All places of the bucket.
     pub fn places(&self, hash: u64) -> [u32; SLOTS] {
-        self.bucket(hash).map(|slot| slot as u32)
+        self.bucket(hash).map(|slot| u64::from_le_bytes(slot) as u32)
     }
 
     /// Whether the entry of this hash is the one at `place`.
@@ -115,32 +127,26 @@ impl Index {
 
     /// Puts `new` where `old` stands (0: in a free slot). False if there is none.
     pub fn set(&mut self, hash: u64, old: u32, new: u32) -> bool {
-        let start = self.start(hash);
-        for held in &mut self.slots[start..start + SLOTS] {
-            if *held == slot(hash, old) || (old == 0 && *held as u32 == 0) {
-                *held = slot(hash, new);
-                return true;
-            }
-        }
-        false
+        let wanted = if old == 0 { EMPTY } else { slot(hash, old) };
+        let held = self.bucket_mut(hash).iter_mut().find(|held| **held == wanted);
+        held.map(|held| *held = slot(hash, new)).is_some()
     }
 
     /// Takes out whatever lies at `place` in the bucket of `hash`.
     pub fn remove(&mut self, hash: u64, place: u32) {
-        let start = self.start(hash);
-        for held in &mut self.slots[start..start + SLOTS] {
-            if *held as u32 == place {
-                *held = 0;
+        for held in self.bucket_mut(hash) {
+            if u64::from_le_bytes(*held) as u32 == place {
+                *held = EMPTY;
             }
         }
     }
 
     pub fn clear(&mut self) {
-        self.slots.fill(0);
+        self.memory.fill(0);
     }
 }
 
 #[inline(always)]
-fn slot(hash: u64, place: u32) -> u64 {
-    if place == 0 { 0 } else { hash >> 32 << 32 | u64::from(place) }
+fn slot(hash: u64, place: u32) -> Slot {
+    (hash >> 32 << 32 | u64::from(place)).to_le_bytes()
 }

@@ -46,8 +46,11 @@ pub struct Cache {
 
 impl Cache {
     /// A cache of `bytes` in all, index included; below 256 KiB there is none and nothing is kept. `seed` is secret.
-    pub fn new(bytes: usize, seed: [u64; 2]) -> Cache {
-        Cache { hasher: Hasher::new(seed), store: Store::new(bytes) }
+    ///
+    /// # Errors
+    /// The system has not that much memory.
+    pub fn new(bytes: usize, seed: [u64; 2]) -> std::io::Result<Cache> {
+        Ok(Cache { hasher: Hasher::new(seed), store: Store::new(bytes)? })
     }
 
     /// The key of a query; `None` where the cache is passed by. `view` tells apart clients whose upstreams differ.

@@ -6,12 +6,14 @@
 //! the small queue alone.
 
 use std::hint::black_box;
+use std::io;
+
+use memmap2::{Advice, MmapMut};
 
 use super::entry::{Entry, Parts, UNIT};
 use super::index::{Index, Key};
 use super::queue::{Popped, Queue};
 use super::{MAX_RECORDS, MAX_STALE};
-use crate::udp::prefer_huge_pages;
 use crate::wire::Query;
 
 /// Below this there is no cache.
@@ -24,7 +26,7 @@ const MAX_ENTRY: usize = 48 + 255 + 2 * crate::wire::upstream::MAX_TTLS + 512 + 
 const MAX_ROUNDS: usize = 32;
 
 pub(super) struct Store {
-    arena: Vec<u8>,
+    arena: MmapMut,
     index: Index,
     small: Queue,
     main: Queue,
@@ -35,33 +37,26 @@ pub(super) struct Store {
     now: u32,
 }
 
-/// Zeroed memory, of huge pages where there are some.
-fn huge(bytes: usize) -> Vec<u8> {
-    let mut memory = vec![0; bytes];
-    prefer_huge_pages(&mut memory);
-    memory
-}
-
 impl Store {
-    /// `None` below the smallest size that makes sense.
-    pub fn new(bytes: usize) -> Option<Store> {
+    /// `None` below the smallest size that makes sense. Fails where the system has not that much.
+    pub fn new(bytes: usize) -> io::Result<Option<Store>> {
         if bytes < MIN_BYTES {
-            return None;
+            return Ok(None);
         }
         // A slot for every 48 bytes (answers take 96 to 300): buckets of eight then rarely run over.
         let buckets = bytes / 48 / 9;
         let ghosts = bytes / 512;
         let arena = (bytes - Index::bytes(buckets) - 4 * ghosts).min((u32::MAX as usize - 1) * UNIT) / UNIT * UNIT;
         let small = arena / 10 / UNIT * UNIT;
-        Some(Store {
-            arena: huge(arena),
-            index: Index::new(buckets),
+        Ok(Some(Store {
+            arena: memory(arena)?,
+            index: Index::new(buckets)?,
             small: Queue::new(0, small),
             main: Queue::new(small, arena - small),
             ghosts: vec![0; ghosts],
             entries: 0,
             now: 0,
-        })
+        }))
     }
 
     /// Loads what look-ups of these keys will read; the loads do not wait for each other.
@@ -276,6 +271,15 @@ impl Store {
         }
         found
     }
+}
+
+/// Zeroed memory that the system hands out as it is touched. In huge pages where it can: look-ups go anywhere in it, and
+/// under a hypervisor a page walk costs as much as the memory.
+pub(super) fn memory(bytes: usize) -> io::Result<MmapMut> {
+    let memory = MmapMut::map_anon(bytes)?;
+    // A kernel built without them says no, and small pages it is.
+    let _ = memory.advise(Advice::HugePage);
+    Ok(memory)
 }
 
 /// What is remembered of a hash that left; never 0.

@@ -148,7 +148,7 @@ impl Plane {
                 list: None,
                 passes: Passes::none(),
                 page,
-                cache: Cache::new(cache_bytes, [random.u64(), random.u64()]),
+                cache: Cache::new(cache_bytes, [random.u64(), random.u64()])?,
                 counters: counters_path.map_or_else(|| Ok(Counters::new()), |path| Counters::in_file(&path))?,
                 rows: RowHits::new(),
                 key,
