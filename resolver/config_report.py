@@ -162,6 +162,10 @@ def _sentence(item: Any, key: Key, model: type[BaseModel]) -> str:
         return f"{given!r} is not one of {context['expected']}"
     if kind in {"model_type", "model_attributes_type", "dict_type"}:
         return "is not a set of keys with values"
+    if kind == "too_short":
+        return f"is empty; at least {context['min_length']} would be right"
+    if kind == "too_long":
+        return f"has {context['actual_length']} items; at most {context['max_length']} would be right"
     if kind == "list_type":
         return "is not a list; a list in [brackets] or with hyphens would be right"
     if kind.startswith(("int_", "bool_", "string_type")):

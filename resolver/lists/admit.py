@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from blocklists.document import read_lines
+from blocklists.document import MAX_SIZE, read_lines
 from blocklists.entry import parse, reversed_labels
 from blocklists.errors import VerifyError
 from resolver import _core, durable
@@ -111,7 +111,7 @@ def examine(candidate: Candidate, old: Path | None, source: ListSource, watched:
 def _additions(old: Path | None, candidate: Candidate) -> Iterator[tuple[str, str, str, str]]:
     """Name, match, category and territory of each line that the old document does not have. Both are sorted alike, so
     that one pass over both finds them; only lines that differ are parsed."""
-    before = read_lines(old, size=1 << 40) if old else iter(())
+    before = read_lines(old, size=MAX_SIZE) if old else iter(())
     mine = next(before, None)
     for line in read_lines(candidate.lines, size=candidate.size):
         if line == mine:
@@ -143,7 +143,8 @@ def _all(
         entries=candidate.entries,
         issuer=candidate.issuer,
         bases=dict(candidate.bases),
-        suspended=dict(candidate.suspended),
+        # once suspended, a reference stays so for ever: reinstating takes two signers and a new reference
+        suspended={**(applied.suspended if applied else {}), **candidate.suspended},
         relief=candidate.relief,
         signed_by=candidate.signed_by,
         threshold=candidate.threshold,

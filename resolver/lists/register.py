@@ -11,6 +11,7 @@ import logging
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from blocklists.errors import VerifyError
 from resolver import durable, passes
 from resolver._core import CoreError
 from resolver.errors import ResolverError
@@ -19,6 +20,7 @@ from resolver.lists.admit import admit
 from resolver.lists.compile import is_stale, plan
 from resolver.lists.ledger import Event, Ledger, LedgerError
 from resolver.lists.protected import Watched, watched
+from resolver.lists.restore import restored
 from resolver.lists.state import (
     Applied,
     Fetching,
@@ -35,7 +37,6 @@ from resolver.lists.state import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from blocklists.errors import VerifyError
     from resolver.config import Config, ListSource
     from resolver.lists.fetch import Candidate
 
@@ -91,12 +92,7 @@ class Register:
         """Read what is stored, and make live what should be: the same way whatever happened before."""
         for source in self.config.lists:
             where = self.places.list(source.name)
-            try:
-                applied = load_applied(where)
-            except StateError as error:
-                self._alarm(f"{source.name}: applied", str(error))
-                applied = None
-            if applied is not None:
+            if (applied := self._load_applied(source.name)) is not None:
                 self.applied[source.name] = applied
             try:
                 self.fetching[source.name] = load(where.state, Fetching) or Fetching()
@@ -107,6 +103,21 @@ class Register:
         self._tell([Event("start", "", {"lists": [source.name for source in self.config.lists]})])
         self.settle()
         self.publish_lists()
+
+    def _load_applied(self, name: str) -> Applied | None:
+        where = self.places.list(name)
+        try:
+            return load_applied(where)
+        except StateError as error:
+            say.error("%s", error)
+        try:
+            applied = restored(self.places, name)
+            store_applied(where, applied)
+        except (StateError, VerifyError, OSError) as error:
+            self._alarm(f"applied {name}", f"nothing of list {name} is active: {error}")
+            return None
+        say.warning("list %s: version %d is taken up again from the generation that names it", name, applied.version)
+        return applied
 
     def _open_overrides(self) -> None:
         try:
@@ -145,6 +156,7 @@ class Register:
         if changed and admission.applied is not None:
             store_applied(self.places.list(name), admission.applied)
             self.applied[name] = admission.applied
+            self._alarm(f"applied {name}", None)
         held = admission.held
         if held is not None and waiting is not None:
             held = held.model_copy(update={"since": waiting.since})

@@ -6,7 +6,6 @@ import random
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from blocklists import document, entry
@@ -20,6 +19,7 @@ from resolver.lists.state import Basis, Issuer, Suspension
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+    from pathlib import Path
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 ISSUER = Issuer(name="Authority", contact="list@authority.example", appeals="appeals@authority.example")

@@ -1,0 +1,43 @@
+"""A damaged record of what is applied, written anew from what else knows it.
+
+Enters: the generation, whose meta names document, version and grounds; the document itself; the stored suspensions.
+Leaves: the record. Rules: nothing becomes active here that was not active before, and no suspension is lost: an older
+state would resurrect what was withdrawn. The rolling caps forget what was added in the last week.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pydantic import ValidationError
+
+from resolver.lists import activate, fetch
+from resolver.lists.state import Applied, StateError
+
+if TYPE_CHECKING:
+    from resolver.places import Places
+
+KEYS = (
+    "version", "state", "document", "entries", "less", "since", "issuer", "bases", "relief", "signed_by", "threshold",
+    "bridged", "approved_by", "added", "removed", "base",
+)  # fmt: skip
+
+
+def restored(places: Places, name: str) -> Applied:
+    """The record of one list. `StateError` or `VerifyError` where too little is left."""
+    for path in (places.generation, places.current):
+        part = next((part for part in activate.read(path).lists if part["name"] == name), None)
+        if part is None or part["document"] is None:
+            continue
+        document = places.list(name).applied / part["document"]
+        if not document.exists():
+            continue
+        candidate = fetch.stored(places.list(name))
+        suspended = dict(candidate.suspended) if candidate else {}
+        if len(suspended) < part["suspended"]:
+            raise StateError(f"{part['suspended']} suspensions of list {name} were active, {len(suspended)} are stored")
+        try:
+            return Applied(**{key: part[key] for key in KEYS}, size=0, suspended=suspended)
+        except (KeyError, ValidationError) as error:
+            raise StateError(f"{path} does not describe list {name} ({error})") from error
+    raise StateError(f"no generation names a document of list {name} that is still there")

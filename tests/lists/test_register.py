@@ -1,0 +1,290 @@
+"""A list from proven to active: what is applied, what is held, what the log says, and what survives what."""
+
+from __future__ import annotations
+
+import shutil
+from typing import TYPE_CHECKING
+
+import pytest
+
+from blocklists.errors import VerifyError
+from resolver.lists.register import ApprovalError
+from tests.lists.world import BASIS, World, make_entry
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    return World(tmp_path)
+
+
+def kinds(world: World) -> list[str]:
+    return [kind for kind, _ in world.leaves()]
+
+
+def test_a_version_is_active_with_a_leaf_that_names_it(world: World) -> None:
+    assert world.take(1, ["a.example"]).kind == "active"
+    assert world.active("www.a.example") == ["gambling"]
+    assert world.leaves()[-1] == ("list-activated", "gambling/1")
+
+
+def test_the_same_version_again_changes_nothing_and_writes_nothing(world: World) -> None:
+    world.take(1, ["a.example"])
+    before, live = world.leaves(), world.config.places.current.stat().st_ino
+    assert world.take(1, ["a.example"]).kind == "unchanged"
+    assert (world.leaves(), world.config.places.current.stat().st_ino) == (before, live)
+
+
+def test_one_name_more_and_one_less_are_active_together(world: World) -> None:
+    world.take(1, ["a.example", "b.example"])
+    world.take(2, ["a.example", "c.example"])
+    assert [world.active(name) for name in ("a.example", "b.example", "c.example")] == [["gambling"], [], ["gambling"]]
+
+
+def test_five_hundred_removals_with_one_bad_addition_are_five_hundred_removals(world: World) -> None:
+    names = [f"n{number}.example" for number in range(600)]
+    world.take(1, names)
+    outcome = world.take(2, [*names[500:], "com"])
+    assert outcome.kind == "held"
+    assert world.register.applied["gambling"].entries == 100
+    assert world.active("n499.example") == []
+    assert world.active("n500.example") == ["gambling"]
+    assert world.active("any.com") == []
+    assert world.leaves()[-2:] == [("list-held", "gambling/2"), ("list-activated", "gambling/1")]
+
+
+def test_narrowing_and_shortening_hold_at_once_beside_a_held_addition(world: World) -> None:
+    world.take(1, ["a.example", make_entry("b.example", expires="2027-11-01T00:00:00Z")])
+    narrowed = make_entry("a.example", match="exact")
+    shortened = make_entry("b.example", expires="2026-12-01T00:00:00Z")
+    world.take(2, [narrowed, shortened, "com"])
+    assert world.active("www.a.example") == []
+    from resolver._core import CompiledList
+
+    (entry,) = CompiledList.open(world.config.places.current).look_up("b.example")
+    assert entry.expires == 1796083200  # 2026-12-01
+
+
+def test_additions_come_all_or_none(world: World) -> None:
+    world.take(1, ["a.example"])
+    world.take(2, ["a.example", "good.example", "com"])
+    assert world.active("good.example") == []
+    world.take(3, ["a.example", "good.example"])
+    assert world.active("good.example") == ["gambling"]
+    assert world.register.fetching["gambling"].held is None
+
+
+def test_widening_counts_as_adding(world: World) -> None:
+    world.take(1, ["a.example", make_entry("github.io", match="exact")])
+    assert world.take(2, ["a.example", make_entry("github.io", match="subtree")]).kind == "held"
+    assert world.active("somebody.github.io") == []
+
+
+def test_the_first_load_waits_for_a_person_who_names_version_and_hash(tmp_path: Path) -> None:
+    world = World(tmp_path, lists={"gambling": {"approve_first": False}})
+    outcome = world.take(1, ["a.example"])
+    assert (outcome.kind, outcome.reason) == ("held", "first-load")
+    assert world.active("a.example") == []
+    assert kinds(world)[-1] == "list-held"
+
+
+def test_a_suspension_is_active_at_once_and_stays_whatever_a_later_relief_says(world: World) -> None:
+    entries = [make_entry("a.example"), make_entry("b.example")]
+    world.take(1, entries)
+    world.take(1, entries, suspended=[entries[0].reference])
+    assert world.active("a.example") == []
+    assert world.active("b.example") == ["gambling"]
+    assert world.leaves()[-1] == ("relief-applied", "gambling/1")
+    world.take(2, [*entries, "c.example"])
+    assert world.active("a.example") == []
+    assert world.active("c.example") == ["gambling"]
+
+
+def test_a_suspension_holds_also_while_additions_are_held(world: World) -> None:
+    entries = [make_entry("a.example"), make_entry("b.example")]
+    world.take(1, entries)
+    world.take(2, [*entries, "com"], suspended=[entries[0].reference])
+    assert world.active("a.example") == []
+    assert world.active("b.example") == ["gambling"]
+
+
+def test_a_reference_used_for_another_name_is_held_for_good(world: World) -> None:
+    first = make_entry("a.example")
+    world.take(1, [first, "b.example"])
+    world.take(2, ["b.example", make_entry("other.example", reference=first.reference)])
+    known = world.register.fetching["gambling"].held
+    assert known is not None
+    assert "reference-reuse" in [reason.kind for reason in known.reasons]
+    assert not known.approvable
+    assert world.active("other.example") == []
+
+
+def test_an_issuer_outside_its_scope_adds_nothing(tmp_path: Path) -> None:
+    world = World(tmp_path, lists={"gambling": {"scope": {"categories": ["gambling"], "territories": ["DE"]}}})
+    world.take(1, ["a.example"])
+    for version, entry in enumerate(
+        [make_entry("b.example", category="news"), make_entry("b.example", basis="other")], 2
+    ):
+        bases = {"order-17": BASIS, "other": BASIS.model_copy(update={"territory": "AT"})}
+        outcome = world.take(version, ["a.example", entry], bases=bases)
+        assert (outcome.kind, outcome.reason) == ("held", "scope")
+    assert world.active("b.example") == []
+
+
+def test_scope_looks_at_additions_alone_so_that_old_entries_do_not_hold_new_ones(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    old = [make_entry(f"n{number}.example", category="news") for number in range(5)]
+    world.take(1, old)
+    world.stop()
+    world.lists = {"gambling": {"scope": {"categories": ["gambling"]}}}
+    world.start()
+    assert world.take(2, [*old[1:], "new.example"]).kind == "active"
+
+
+@pytest.mark.parametrize("limit", [{"max_entries": 2}, {"max_size": "10B"}])
+def test_a_list_beyond_its_bounds_is_refused(tmp_path: Path, limit: dict[str, object]) -> None:
+    world = World(tmp_path, lists={"gambling": limit})
+    with pytest.raises(VerifyError) as caught:
+        world.take(1, ["a.example", "b.example", "c.example"])
+    assert caught.value.reason == "too-large"
+
+
+def test_a_refusal_is_one_leaf_and_an_alarm_and_the_last_good_list_goes_on(world: World) -> None:
+    world.take(1, ["a.example"])
+    for _ in range(3):
+        outcome = world.register.refuse("gambling", VerifyError("signature-threshold", "one of two signed"))
+    assert (outcome.kind, outcome.reason) == ("refused", "signature-threshold")
+    assert kinds(world).count("list-refused") == 1
+    assert "list gambling is refused" in world.register.status()["alarms"][0]
+    assert world.register.status()["lists"][0]["refusal"]["times"] == 3
+    assert world.active("a.example") == ["gambling"]
+    world.take(2, ["a.example"])
+    assert world.register.status()["alarms"] == []
+
+
+def test_a_mirror_that_is_away_is_an_alarm_but_no_leaf(world: World) -> None:
+    world.register.refuse("gambling", VerifyError("unreachable", "no route"))
+    assert kinds(world) == ["start"]
+    assert world.register.status()["alarms"]
+
+
+def test_one_issuer_that_fails_does_not_touch_another(tmp_path: Path) -> None:
+    world = World(tmp_path, lists={"gambling": {}, "piracy": {"action": "nxdomain"}})
+    world.take(1, ["a.example"])
+    world.take(1, ["a.example", "p.example"], name="piracy")
+    world.register.refuse("gambling", VerifyError("expired", "timestamp expired"))
+    world.take(2, ["p.example", "q.example"], name="piracy")
+    assert world.active("a.example") == ["gambling"]
+    assert world.active("q.example") == ["piracy"]
+
+
+def test_a_list_that_nobody_confirmed_for_long_only_monitors_and_comes_back_by_itself(world: World) -> None:
+    from resolver._core import CompiledList
+
+    def action() -> str:
+        return CompiledList.open(world.config.places.current).look_up("a.example")[0].action
+
+    offered = world.candidate(1, ["a.example"])
+    world.register.take(offered)
+    for days, alarmed, expected in [(1, False, "stop-page"), (2, True, "stop-page"), (15, True, "monitor")]:
+        world.clock.now = world.register.fetching["gambling"].fresh + days * 86400.0
+        world.register.tick()
+        assert action() == expected
+        assert bool(world.register.status()["alarms"]) is alarmed
+    assert world.leaves()[-2] == ("list-activated", "gambling/1")
+    world.register.take(offered)
+    assert action() == "stop-page"
+
+
+def test_after_a_start_everything_is_as_before_without_another_leaf_about_lists(world: World) -> None:
+    world.take(1, ["a.example"])
+    world.take(2, ["a.example", "com"])
+    before, status = world.leaves(), world.register.status()["lists"]
+    world.restart()
+    assert world.leaves()[len(before) :] == [("start", "")]
+    assert world.register.status()["lists"] == status
+
+
+@pytest.mark.parametrize("damage", ["gone", "cut", "flipped", "empty"])
+@pytest.mark.parametrize("which", ["current", "generation", "both"])
+def test_a_damaged_generation_is_made_again_from_the_stored_documents(world: World, damage: str, which: str) -> None:
+    world.take(1, ["a.example"])
+    world.take(2, ["b.example"])
+    places = world.config.places
+    for path in {
+        "current": [places.current],
+        "generation": [places.generation],
+        "both": [places.current, places.generation],
+    }[which]:
+        data = bytearray(path.read_bytes())
+        if damage == "flipped":
+            data[len(data) // 2] ^= 1
+        path.unlink()
+        if damage != "gone":
+            path.write_bytes(bytes({"cut": data[:-9], "flipped": data, "empty": b""}[damage]))
+    world.restart()
+    assert world.active("b.example") == ["gambling"]
+    assert world.active("a.example") == []
+
+
+def test_a_reboot_that_empties_the_tmpfs_costs_no_leaf(world: World) -> None:
+    world.take(1, ["a.example"])
+    before = len(world.leaves())
+    shutil.rmtree(world.config.places.run_dir)
+    world.restart()
+    assert world.active("a.example") == ["gambling"]
+    assert len(world.leaves()) == before + 1
+
+
+def test_a_damaged_record_of_a_list_is_written_anew_from_the_generation_that_names_it(world: World) -> None:
+    world.take(1, ["a.example"])
+    world.take(2, ["b.example"])
+    head = world.config.places.list("gambling").applied / "head.json"
+    head.write_bytes(b"{")
+    before = len(world.leaves())
+    world.restart()
+    assert world.active("b.example") == ["gambling"]
+    assert world.leaves()[before:] == [("start", "")]
+    assert world.register.applied["gambling"].version == 2
+
+
+def test_a_record_beyond_repair_is_an_alarm_until_the_list_comes_again(world: World) -> None:
+    offered = world.candidate(1, ["a.example"])
+    world.register.take(offered)
+    places = world.config.places
+    for path in places.list("gambling").applied.iterdir():
+        path.write_bytes(b"{") if path.name == "head.json" else path.unlink()
+    world.restart()
+    assert any("nothing of list gambling is active" in alarm for alarm in world.register.status()["alarms"])
+    world.register.take(offered)
+    assert world.active("a.example") == ["gambling"]
+    assert world.register.status()["alarms"] == []
+
+
+def test_approving_something_else_than_what_is_held_is_refused_in_words(world: World) -> None:
+    world.take(1, ["a.example"])
+    with pytest.raises(ApprovalError, match="nothing of list gambling is held"):
+        world.register.approve("gambling", 1, "0" * 64, "root")
+    world.take(2, ["a.example", "mooo.com"])
+    held = world.register.fetching["gambling"].held
+    assert held is not None
+    for version, state in [(3, held.state), (2, "sha256:" + "0" * 64), (2, held.state[7:10])]:
+        with pytest.raises(ApprovalError, match="what is held of list gambling is version 2"):
+            world.register.approve("gambling", version, state, "root")
+    world.take(3, ["a.example", "com"])
+    held = world.register.fetching["gambling"].held
+    assert held is not None
+    with pytest.raises(ApprovalError, match=r"nobody can approve this: .*com"):
+        world.register.approve("gambling", 3, held.state, "root")
+
+
+def test_a_held_addition_alarms_after_a_time_and_at_once_where_orders_are_urgent(tmp_path: Path) -> None:
+    world = World(tmp_path, lists={"gambling": {}, "urgent": {"urgent": True}})
+    for name in ("gambling", "urgent"):
+        world.take(1, ["a.example"], name=name)
+        world.take(2, ["a.example", "com"], name=name)
+    assert [alarm.split()[4] for alarm in world.register.status()["alarms"]] == ["urgent"]
+    world.clock.forward(hours=5)
+    assert len(world.register.status()["alarms"]) == 2
