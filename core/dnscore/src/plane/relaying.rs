@@ -356,26 +356,26 @@ impl Relaying {
                 return;
             }
             // Another upstream has been asked besides, and may yet answer.
-            if self.relay.slot(slot).phase == Phase::Asking && self.is_awaited(slot, uid) {
+            if self.relay.slot(slot).phase == Phase::Asking && self.is_awaited(slot) {
                 return;
             }
         }
         self.settle(chain, slot, datagram, checked, now);
     }
 
-    /// An upstream other than `uid` was asked later and is up: its answer may still come.
-    fn is_awaited(&self, slot: u32, uid: u32) -> bool {
-        let asks = self.relay.slot(slot).asks();
-        asks.last().is_some_and(|last| {
-            last.upstream != uid && self.upstreams.iter().any(|u| u.uid == last.upstream && u.is_usable())
-        })
+    /// An upstream that is up has been asked and may yet answer.
+    fn is_awaited(&self, slot: u32) -> bool {
+        let mut open = self.relay.slot(slot).asks().iter().filter(|ask| ask.open);
+        open.any(|ask| self.upstreams.iter().any(|u| u.uid == ask.upstream && u.is_usable()))
     }
 
     /// Answers all who wait, keeps the answer, frees the slot.
     pub fn settle(&mut self, chain: &mut Chain, slot: u32, message: &[u8], checked: &Checked, now: Now) {
         let Relaying { relay, doors, .. } = self;
         let mut query = relay.slot(slot).query;
-        if let Some(key) = chain.cache.key(&query, 0) {
+        if !relay.slot(slot).settled
+            && let Some(key) = chain.cache.key(&query, 0)
+        {
             chain.cache.put(&key, &query, message, checked, now.ms());
         }
         while let Some(waiter) = relay.take_waiting(slot) {
@@ -392,7 +392,7 @@ impl Relaying {
             );
             door.answer_peer(chain, &waiter.peer, length);
         }
-        relay.release(slot);
+        relay.settled(slot);
     }
 
     /// Nobody answered in time: stale answers, else SERVFAIL, for all who wait. The slot stays for a late answer.

@@ -7,7 +7,8 @@
 //!   letter case included (RFC 5452, 9). A mismatch never frees the slot; after eight the question is asked over TCP.
 //! * One question in flight per cache key (a birthday attack needs several, VU#457875), at most 64 clients waiting for
 //!   it; a client's retransmit takes its own place.
-//! * A slot lives five seconds, longer than its clients wait: a late answer still fills the cache.
+//! * A slot lives five seconds, longer than its clients wait: a late answer still fills the cache, and tells of its
+//!   upstream's health.
 //! * Caps on what is in flight for the worker, for a client, and under one parent zone (random-subdomain attacks).
 
 pub mod caps;
@@ -224,6 +225,7 @@ impl Relay {
         slot.hash = hash;
         slot.zone = zone;
         slot.shared = shared;
+        slot.settled = false;
         slot.born = now;
         slot.patience = now + limits.patience;
         slot.retry_at = now + limits.upstream_timeout;
@@ -308,7 +310,7 @@ impl Relay {
     pub fn asked(&mut self, slot: u32, upstream: u32, serial: u32, id: u16, now: u64) {
         let key = ask_key(serial, id);
         self.by_id.insert(key, slot);
-        self.slots[slot as usize].note(Ask { key, upstream, at: now });
+        self.slots[slot as usize].note(Ask { key, upstream, at: now, open: true });
     }
 
     /// A datagram on the socket `serial`.
@@ -321,6 +323,8 @@ impl Relay {
         let Some(ask) = slot.asks().iter().find(|ask| ask.key == key).copied() else { return Reception::Stray };
         match check_answer(datagram, &Expected { id, question: slot.question() }) {
             Ok(checked) => {
+                slot.close(key);
+                self.by_id.remove(key, number);
                 Reception::Answer { slot: number, upstream: ask.upstream, rtt: now.saturating_sub(ask.at), checked }
             }
             Err(Mismatch::Short | Mismatch::Id) => Reception::Stray,
@@ -345,8 +349,8 @@ impl Relay {
     }
 
     fn forget_ids(&mut self, number: u32) {
-        let slot = &mut self.slots[number as usize];
-        for ask in slot.asks() {
+        let slot = &self.slots[number as usize];
+        for ask in slot.asks().iter().filter(|ask| ask.open) {
             self.by_id.remove(ask.key, number);
         }
     }
@@ -412,6 +416,18 @@ impl Relay {
         slot.shared = false;
         slot.phase = Phase::Late;
         self.due[number as usize] = slot.due();
+    }
+
+    /// An upstream's answer went to the clients. Where another upstream was asked besides, the slot stays for what it
+    /// says: its health is told by that, and nobody takes its datagram for a guess.
+    pub fn settled(&mut self, number: u32) {
+        let slot = &mut self.slots[number as usize];
+        slot.settled = true;
+        if slot.phase != Phase::Tcp && slot.asks().iter().any(|ask| ask.open) {
+            self.give_up(number);
+        } else {
+            self.release(number);
+        }
     }
 
     /// Forgets the slot. Clients that still wait are forgotten with it.

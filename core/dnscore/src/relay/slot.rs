@@ -69,6 +69,8 @@ pub struct Ask {
     pub upstream: u32,
     /// When, in microseconds.
     pub at: u64,
+    /// No answer to it has come.
+    pub open: bool,
 }
 
 impl Ask {
@@ -85,7 +87,8 @@ pub enum Phase {
     Asking,
     /// Handed over to be asked on TCP.
     Tcp,
-    /// Its clients have been answered; a late answer still fills the cache.
+    /// Its clients have been answered; what still comes tells of an upstream's health, and fills the cache if nothing
+    /// else has.
     Late,
 }
 
@@ -101,8 +104,10 @@ pub struct Slot {
     pub hash: u64,
     /// Hash of the parent zone; 0: not counted.
     pub zone: u64,
-    /// It may be joined by others and its answer kept (RD=1).
+    /// It may be joined by others (RD=1).
     pub shared: bool,
+    /// An upstream's answer has been given to the clients.
+    pub settled: bool,
     /// When it came, in microseconds.
     pub born: u64,
     /// When the clients are told that nobody answered.
@@ -136,6 +141,7 @@ impl Slot {
             hash: 0,
             zone: 0,
             shared: false,
+            settled: false,
             born: 0,
             patience: 0,
             retry_at: 0,
@@ -145,7 +151,7 @@ impl Slot {
             fallback: None,
             first: NONE,
             waiting: 0,
-            asks: [Ask { key: 0, upstream: 0, at: 0 }; MAX_ASKS],
+            asks: [Ask { key: 0, upstream: 0, at: 0, open: false }; MAX_ASKS],
             asked: 0,
             question: [0; HEAD - 12],
             question_length: 0,
@@ -176,6 +182,15 @@ impl Slot {
     #[inline]
     pub fn is_asked_out(&self) -> bool {
         usize::from(self.asked) == MAX_ASKS
+    }
+
+    /// Takes the answer to the question asked under that key; `None` if it was answered before.
+    #[inline]
+    pub(super) fn close(&mut self, key: u64) -> Option<Ask> {
+        let asks = &mut self.asks[..usize::from(self.asked)];
+        let ask = asks.iter_mut().find(|ask| ask.key == key && ask.open)?;
+        ask.open = false;
+        Some(*ask)
     }
 
     #[inline]

@@ -1,0 +1,207 @@
+"""A plane on loopback, clients and upstreams that are played by the test: every byte goes through real sockets."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import socket
+import time
+from typing import TYPE_CHECKING, Any
+
+import zstandard
+from dnslib import EDNS0, QTYPE, RCODE, RR, A, DNSRecord
+
+from resolver import _core
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
+
+STOP_PAGE = "192.0.2.66"
+PATIENCE = 5.0
+LATER = "2099-01-01T00:00:00Z"
+
+
+def query(name: str, qtype: str = "A", *, edns: bool = False, rd: int = 1) -> DNSRecord:
+    """A question; its id is dnslib's random one."""
+    record = DNSRecord.question(name, qtype)
+    record.header.rd = rd
+    if edns:
+        record.add_ar(EDNS0(udp_len=1232))
+    return record
+
+
+def answer(question: DNSRecord, address: str = "198.51.100.7", ttl: int = 300) -> DNSRecord:
+    """What an upstream says to it."""
+    reply = question.reply()
+    reply.header.ad = 0
+    reply.add_answer(RR(question.q.qname, QTYPE.A, ttl=ttl, rdata=A(address)))
+    return reply
+
+
+def failing(question: DNSRecord, rcode: str) -> DNSRecord:
+    reply = question.reply()
+    reply.header.ad = 0
+    reply.header.rcode = getattr(RCODE, rcode)
+    return reply
+
+
+class Upstream:
+    """A UDP socket that answers only when the test says so."""
+
+    def __init__(self, host: str = "127.0.0.1", seen_as: str | None = None) -> None:
+        self.socket = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM)
+        self.socket.bind((host, 0))
+        self.socket.settimeout(PATIENCE)
+        self.port: int = self.socket.getsockname()[1]
+        self.address = f"[{host}]:{self.port}" if ":" in host else f"{seen_as or host}:{self.port}"
+
+    def take(self) -> tuple[DNSRecord, Any]:
+        """The next question, and where it came from."""
+        message, source = self.socket.recvfrom(65535)
+        return DNSRecord.parse(message), source
+
+    def waiting(self) -> list[tuple[DNSRecord, Any]]:
+        """All questions that have come."""
+        found = []
+        self.socket.setblocking(False)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                found.append(self.take())
+        self.socket.settimeout(PATIENCE)
+        return found
+
+    def say(self, message: DNSRecord | bytes, to: Any) -> None:
+        self.socket.sendto(message if isinstance(message, bytes) else bytes(message.pack()), to)
+
+
+class Rig:
+    """A plane, the socket it listens on, and one client."""
+
+    def __init__(self, *upstreams: str, host: str = "127.0.0.1", bind: str | None = None, **settings: Any) -> None:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        self.host = host
+        self.listener = socket.socket(family, socket.SOCK_DGRAM)
+        if family == socket.AF_INET6:
+            self.listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        self.listener.bind((bind or host, 0))
+        self.port: int = self.listener.getsockname()[1]
+        settings = {"allow_clients": ["127.0.0.0/8", "::1"], "stop_ipv4": STOP_PAGE, "cache_bytes": 1 << 20} | settings
+        self.plane = _core.Plane(settings)  # type: ignore[arg-type]
+        self.plane.listen(self.listener.fileno())
+        self.plane.set_upstreams(upstreams)
+        self.sockets: list[socket.socket] = []
+        self.client = self.new_client()
+
+    def new_client(self, host: str | None = None) -> socket.socket:
+        """A client's socket, connected: an answer from any other address would not reach it."""
+        made = socket.socket(self.listener.family, socket.SOCK_DGRAM)
+        made.connect((host or self.host, self.port))
+        made.settimeout(PATIENCE)
+        self.sockets.append(made)
+        return made
+
+    def send(self, message: DNSRecord | bytes, client: socket.socket | None = None) -> None:
+        (client or self.client).send(message if isinstance(message, bytes) else bytes(message.pack()))
+        self.plane.pump()
+
+    def receive(self, client: socket.socket | None = None) -> DNSRecord:
+        return DNSRecord.parse((client or self.client).recv(65535))
+
+    def ask(self, message: DNSRecord | bytes) -> DNSRecord:
+        """Sends and receives: for what the plane answers by itself."""
+        self.send(message)
+        return self.receive()
+
+    def silent(self, client: socket.socket | None = None) -> bool:
+        """No answer waits for the client."""
+        client = client or self.client
+        client.setblocking(False)
+        try:
+            client.recv(65535)
+        except BlockingIOError:
+            return True
+        else:
+            return False
+        finally:
+            client.settimeout(PATIENCE)
+
+    def until(self, happened: Callable[[], Any]) -> Any:
+        """Pumps and ticks until `happened()` is true; returns it."""
+        deadline = time.monotonic() + PATIENCE
+        while time.monotonic() < deadline:
+            self.plane.pump()
+            self.plane.tick()
+            if value := happened():
+                return value
+            time.sleep(0.002)
+        raise AssertionError(f"did not happen within {PATIENCE} s; {self.counted()}")
+
+    def until_answered(self, client: socket.socket | None = None) -> DNSRecord:
+        """The client's answer, however long (within patience) the plane lets it wait."""
+        client = client or self.client
+        client.setblocking(False)
+
+        def received() -> bytes | None:
+            with contextlib.suppress(BlockingIOError):
+                return client.recv(65535)
+            return None
+
+        try:
+            return DNSRecord.parse(self.until(received))
+        finally:
+            client.settimeout(PATIENCE)
+
+    def count(self, name: str) -> int:
+        return self.plane.counters()[name]
+
+    def counted(self) -> dict[str, int]:
+        """The counters that are not zero."""
+        return {name: value for name, value in self.plane.counters().items() if value}
+
+    def state(self, number: int = 0) -> str:
+        return self.plane.upstreams()[number]["state"]
+
+    def close(self) -> None:
+        for made in [self.listener, *self.sockets]:
+            made.close()
+
+
+@contextlib.contextmanager
+def rig(*upstreams: Upstream, **settings: Any) -> Iterator[Rig]:
+    made = Rig(*(upstream.address for upstream in upstreams), **settings)
+    try:
+        yield made
+    finally:
+        made.close()
+        for upstream in upstreams:
+            upstream.socket.close()
+
+
+def compiled(
+    directory: Path, *lists: Sequence[str], action: str = "stop-page", match: str = "subtree", expires: str = LATER
+) -> _core.CompiledList:
+    """A compiled list of these lists of names; references count up from `0000000000000000`."""
+    sources: list[_core.Source] = []
+    number = 0
+    for at, names in enumerate(lists):
+        lines = []
+        for name in sorted(names, key=lambda n: n.split(".")[::-1]):
+            entry = {
+                "basis": "order-1",
+                "category": "test",
+                "expires": expires,
+                "issued": "2020-01-01T00:00:00Z",
+                "match": match,
+                "name": name,
+                "reference": f"{number:016}",
+            }
+            number += 1
+            lines.append(json.dumps(entry, sort_keys=True, separators=(",", ":")) + "\n")
+        document = directory / f"{at}.zst"
+        document.write_bytes(zstandard.compress("".join(lines).encode()))
+        source = {"document": str(document), "action": action, "ede": 16, "bases": ["order-1"], "suspended": []}
+        sources.append(source)  # type: ignore[arg-type]
+    output = directory / f"{number}-{action}-{match}.list"
+    _core.compile(sources, str(output), b"{}")
+    return _core.CompiledList.open(str(output))
