@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 from os import PathLike
-from typing import Literal, NotRequired, TypeAlias, TypedDict, final
+from typing import Literal, NotRequired, TypeAlias, TypedDict, final, type_check_only
 
-StrPath: TypeAlias = str | PathLike[str]
+_StrPath: TypeAlias = str | PathLike[str]
 
 class CoreError(Exception):
     """What the core refuses, in one sentence."""
@@ -16,6 +16,7 @@ class CoreError(Exception):
 
 # -- the compiled list: documents checked, compared, compiled; names looked up -----------------------------------------
 
+@type_check_only
 class Source(TypedDict):
     """One list as `compile` takes it, in the order of the configuration."""
 
@@ -40,13 +41,13 @@ class CompileSummary:
     suspended: int
     """Entries left out."""
 
-def compile(sources: Sequence[Source], output: StrPath, meta: bytes, *, max_size: int = ...) -> CompileSummary:  # noqa: A001
+def compile(sources: Sequence[Source], output: _StrPath, meta: bytes, *, max_size: int = ...) -> CompileSummary:  # noqa: A001
     """Merges up to 64 lists into `output` (whole and durable, or not at all), with `meta` kept beside them.
 
     No document may be larger than `max_size` octets uncompressed (default 4 GiB). Raises CoreError, as everything here,
     with `kind` (a short code) and `line` (0: no line is to blame). The interpreter is free meanwhile."""
 
-def check_document(path: StrPath, *, size: int, state: str, bases: Sequence[str]) -> int:
+def check_document(path: _StrPath, *, size: int, state: str, bases: Sequence[str]) -> int:
     """How many entries the document has. Raises CoreError for the first thing that is wrong with it.
 
     `kind` is `too-large` (more than `size` octets come out), `damaged`, `malformed`, `order`, `reference-twice`,
@@ -84,7 +85,7 @@ class Changes:
     reused: list[str]
     """References that stood for another name or match in the old document, up to the limit: a reason to refuse."""
 
-def changes(old: StrPath | None, new: StrPath, *, limit: int = 100) -> Changes:
+def changes(old: _StrPath | None, new: _StrPath, *, limit: int = 100) -> Changes:
     """What changed between two documents that were checked before; `old` None: everything is added."""
 
 @final
@@ -113,8 +114,8 @@ class Examination:
     findings: list[Finding]
 
 def examine(
-    old: StrPath | None,
-    new: StrPath,
+    old: _StrPath | None,
+    new: _StrPath,
     *,
     protected: Sequence[str],
     suffixes: Sequence[str],
@@ -129,7 +130,7 @@ def examine(
     `!`; every top-level domain counts); may not stop a `popular` name. With `announced` (size, state, bases) the new
     document is checked as by `check_document` in the same pass, which saves one reading."""
 
-def restrain(old: StrPath | None, new: StrPath, output: StrPath) -> int:
+def restrain(old: _StrPath | None, new: _StrPath, output: _StrPath) -> int:
     """Writes to `output` the old document less what the new one removed, narrowed or shortened; how many entries.
 
     Nothing is in it that the old one did not stop: what holds while the additions of the new one wait for a person."""
@@ -160,7 +161,7 @@ class CompiledList:
     """A compiled file, mapped. Immutable; shared by whoever decides."""
 
     @staticmethod
-    def open(path: StrPath) -> CompiledList:
+    def open(path: _StrPath) -> CompiledList:
         """Opens the file and checks all of it, with the interpreter free meanwhile. Raises CoreError."""
 
     @property
@@ -193,6 +194,7 @@ COUNTERS: list[str]
 The first, `heartbeat_ms`, is CLOCK_MONOTONIC at the last `tick`; those that end in `_now` are gauges; all others only
 grow. `blocked_list_0` to `blocked_list_63` count by index of the list in the compiled list's `meta`."""
 
+@type_check_only
 class View(TypedDict):
     """Clients for which only some lists hold."""
 
@@ -201,12 +203,14 @@ class View(TypedDict):
     lists: int
     """Bit n stands for list n of the compiled list's `meta`."""
 
+@type_check_only
 class Rate(TypedDict):
     """A token bucket for each IPv4 address and each IPv6 /56; above it the answer is TC."""
 
     queries_per_second: float
     burst: float
 
+@type_check_only
 class PlaneSettings(TypedDict):
     """What a worker's plane needs. Only `allow_clients` must be there."""
 
@@ -228,10 +232,13 @@ class PlaneSettings(TypedDict):
     per_client_in_flight: NotRequired[int]
     per_zone_in_flight: NotRequired[int]
     remote_sockets: NotRequired[int]
-    """Sockets, so random ports, towards each upstream that is not on loopback (default 256; opened as they are needed)."""
+    """Sockets, so random ports, towards each upstream that is not on loopback (default 256; opened as they are
+    needed).
+    """
     seed: NotRequired[int | None]
     """For tests: random ids, ports' choice and letter case from this seed; none: from the operating system."""
 
+@type_check_only
 class UpstreamState(TypedDict):
     """An upstream as `Plane.upstreams` reports it."""
 
@@ -239,7 +246,9 @@ class UpstreamState(TypedDict):
     state: str
     """`up`, `suspect` or `down`."""
     reason: str
-    """Why it is not up: `silent`, `refused` (nothing listens), `refusing` (answers REFUSED), `lying`, `unreachable`; else empty."""
+    """Why it is not up: `silent`, `refused` (nothing listens), `refusing` (answers REFUSED), `lying`, `unreachable`;
+    else empty.
+    """
     rtt_us: int
     answers: int
     timeouts: int
@@ -266,7 +275,9 @@ class Plane:
         """The epoll descriptor that holds every socket of the plane, for `loop.add_reader(plane, plane.pump)`."""
 
     def pump(self) -> None:
-        """Receives, decides, answers and relays what waits: at most 8 batches of 64. Never raises for what a packet holds."""
+        """Receives, decides, answers and relays what waits: at most 8 batches of 64. Never raises for what a packet
+        holds.
+        """
 
     def tick(self) -> None:
         """Heartbeat, time-outs, retries, sockets' retirement. Every 20 ms while `in_flight`, else once a second."""
@@ -279,13 +290,17 @@ class Plane:
         """Serves the bound UDP socket `fd` (left open when the plane goes; the caller owns it). Raises CoreError."""
 
     def stop_listening(self) -> None:
-        """Takes no more queries from the sockets of `listen` (a successor does); what is in flight is still answered."""
+        """Takes no more queries from the sockets of `listen` (a successor does); what is in flight is still
+        answered.
+        """
 
     def set_list(self, compiled: CompiledList | None) -> None:
         """From the next query on this list holds; None: none."""
 
     def set_passes(self, passes: Sequence[tuple[str, str, int]], bypass_all: bool, bypass_lists: int) -> None:
-        """What passes whatever the lists say: (name, `exact` | `subtree` | `below`, until as Unix time), all, or a mask of lists."""
+        """What passes whatever the lists say: (name, `exact` | `subtree` | `below`, until as Unix time), all, or a
+        mask of lists.
+        """
 
     def set_upstreams(self, addresses: Sequence[str]) -> None:
         """`127.0.0.1:5335`, `[::1]:53` in order of preference; queries in flight to an upstream that stays are kept."""
@@ -294,18 +309,22 @@ class Plane:
         """Their health, in order of preference."""
 
     def decide(self, message: bytes, client: str, port: int) -> bytes | Forward | None:
-        """The same decision for a message from a stream: the answer, what to ask upstream, or None: close the connection."""
+        """The same decision for a message from a stream: the answer, what to ask upstream, or None: close the
+        connection.
+        """
 
     def take_tcp_retries(self) -> list[Forward]:
-        """Queries whose datagrams drew too many wrong answers: ask over TCP, then `finish` or `fail` each. Empty as a rule."""
+        """Queries whose datagrams drew too many wrong answers: ask over TCP, then `finish` or `fail` each. Empty as a
+        rule.
+        """
 
     @property
     def tcp_retries_waiting(self) -> int:
         """How many `take_tcp_retries` would return; read it after `pump`."""
 
     def finish(self, forward: Forward, answer: bytes) -> bytes | None:
-        """An upstream's answer: checked and cached. For a stream's forward the client's answer, None where `answer` is not an
-        answer to it; for one of `take_tcp_retries` the waiting clients are answered here, and the result is None."""
+        """An upstream's answer: checked and cached. For a stream's forward the client's answer, None where `answer` is
+        not an answer to it; for one of `take_tcp_retries` the waiting clients are answered here, and the result is None."""
 
     def fail(self, forward: Forward, ede: int) -> bytes:
         """No upstream answered: a stale answer if there is one, else SERVFAIL with this EDE (22 or 23); for one of
@@ -319,4 +338,6 @@ class Plane:
         """The counters as they are now."""
 
     def drain_hits(self) -> list[tuple[int, int]]:
-        """(row, hits) of the current compiled list since the last call; bounded, what was beyond is in `hits_dropped`."""
+        """(row, hits) of the current compiled list since the last call; bounded, what was beyond is in
+        `hits_dropped`.
+        """
