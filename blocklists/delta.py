@@ -142,6 +142,11 @@ def bond(line: bytes) -> tuple[str, str, str]:
     return name.decode("ascii"), match.decode("ascii"), basis.decode("ascii")
 
 
+def reference(line: bytes) -> str:
+    """The reference of a canonical line, without parsing it."""
+    return fields(line)[3].decode("ascii")
+
+
 def fields(line: bytes) -> tuple[bytes, bytes, bytes, bytes]:
     """Basis, match, name and reference of a canonical line, without parsing it. Raises DeltaError on another line."""
     # Inside a JSON text a quote is escaped, so `"match":"` can only be the key; and these values hold no escapes

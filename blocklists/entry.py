@@ -190,13 +190,20 @@ def check_time(field: str, text: str) -> None:
     raise EntryError(f"{field} {text!r} is not a time such as 2026-11-22T00:00:00Z")
 
 
+def check_key(basis: str | None, category: str | None) -> None:
+    """Raise EntryError where a basis or a category, if there is one, has not its form."""
+    if basis is not None and not _BASIS(basis):
+        raise EntryError(f"basis {basis!r} is not a key of letters, digits, '.', '_' and '-'")
+    if category is not None and not _CATEGORY(category):
+        raise EntryError(f"category {category!r} is not a word of a-z, 0-9 and '-'")
+
+
 @lru_cache(maxsize=4096)
 def _check_shared(basis: str, category: str, issued: str, expires: str) -> None:
     """The fields that a million entries share a few values of: checked once a combination."""
-    if not _BASIS(basis):
-        raise EntryError(f"basis {basis!r} is not a key of letters, digits, '.', '_' and '-'" if basis else "no basis")
-    if not _CATEGORY(category):
-        raise EntryError(f"category {category!r} is not a word of a-z, 0-9 and '-'")
+    if not basis:
+        raise EntryError("no basis")
+    check_key(basis, category)
     check_time("issued", issued)
     check_time("expires", expires)
     if expires <= issued:

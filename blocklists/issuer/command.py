@@ -18,9 +18,9 @@ from blocklists.errors import VerifyError
 from blocklists.head import Basis, Issuer
 from blocklists.importers import formats
 from blocklists.importers.intake import Intake
-from blocklists.issuer import known, propose, publish, review, show, sign
+from blocklists.issuer import command_keys, command_upkeep, known, propose, publish, review, show, sign
 from blocklists.issuer.desk import Desk
-from blocklists.issuer.keys import PERSONAL, SCHEMES, Card, Keyring
+from blocklists.issuer.keys import Card, Keyring
 from blocklists.issuer.options import (
     FILE,
     FOLDER,
@@ -36,6 +36,7 @@ from blocklists.issuer.options import (
     passphrase_from,
     passphrase_option,
     result,
+    save,
     say,
 )
 from blocklists.issuer.request import Request
@@ -52,23 +53,8 @@ def issuer() -> None:
     """The list maintainer's desk: import, propose, review, sign, publish."""
 
 
-@issuer.group()
-def keys() -> None:
-    """A person's keys, on that person's machine."""
-
-
-@keys.command("new")
-@click.argument("folder", type=FOLDER)
-@click.option("--name", required=True, help="Who holds these keys.")
-@click.option("--scheme", type=click.Choice(list(SCHEMES)), default="ed25519", show_default=True)
-@click.option("--role", "roles", multiple=True, type=click.Choice(PERSONAL), help="Only for this role.  [default: all]")
-@passphrase_option
-def keys_new(folder: Path, name: str, scheme: str, roles: tuple[str, ...], passphrase_file: Path | None) -> None:
-    """Make keys in FOLDER, encrypted with a passphrase. FOLDER/card.json is public and goes to the desk."""
-    secret = new_passphrase(passphrase_file)
-    keyring = Keyring.create(folder, name, secret, roles=roles or PERSONAL, scheme=scheme)
-    say(f"keys of {name} for {', '.join(keyring.card.keys)}; keep {folder} to yourself and hand in the card:")
-    click.echo(str(folder / "card.json"))
+for _command in (*command_keys.COMMANDS, *command_upkeep.COMMANDS):
+    issuer.add_command(_command)
 
 
 @issuer.command()
@@ -84,7 +70,7 @@ def init(
     online_passphrase_file: Path | None,
 ) -> None:  # fmt: skip
     """Make a desk and the request for its first root, which the signers sign."""
-    signers = [_card(path) for path in cards]
+    signers = [Card.load(path) for path in cards]
     secret = new_passphrase(online_passphrase_file) if online_passphrase_file else None
     desk = Desk.create(folder, Issuer(name, contact, appeals), online_passphrase=secret)
     path = folder / "requests" / "setup.request"
@@ -155,7 +141,7 @@ def import_(
         terms = propose.Terms(ground, category, as_text(time), as_text(time + span))
         steps = propose.from_candidates(desk, name, intake.candidates, terms, replace=replace, random=os.urandom)
         wanted = note or f"import of {', '.join(file.name for file in files)}"
-        path = _save(propose.propose(desk, name, steps, now=time, author=author, note=wanted), desk, output)
+        path = save(propose.propose(desk, name, steps, now=time, author=author, note=wanted), folder, output)
     say(f"{counted['taken']} names taken, {counted['rejected']} lines rejected, {counted['noted']} notices")
     result({**counted, "request": path and str(path)}, plain, lambda: str(path or ""))
 
@@ -266,20 +252,6 @@ def verify_(
         f"signed by {len(verified.signed_by)} of at least {verified.threshold}; {head.state}",
     )  # fmt: skip
     return 0
-
-
-def _card(path: Path) -> Card:
-    try:
-        return Card.from_bytes(path.read_bytes())
-    except OSError as error:
-        raise click.UsageError(f"{path}: {error.strerror}") from None
-
-
-def _save(request: Request, desk: Desk, output: Path | None) -> Path:
-    version = request.targets.signed.version if request.targets else 0
-    path = output or desk.folder / "requests" / f"{request.about.list or request.about.kind}-{version}.request"
-    request.save(path)
-    return path
 
 
 def _review(path: Path, keyring: Keyring, repository: str | None, popular: Path | None) -> Review:

@@ -73,6 +73,14 @@ class Card:
             raise KeyFileError(f"not a card of public keys: {error}") from None
         return Card(card["name"], keys)
 
+    @staticmethod
+    def load(path: Path) -> Card:
+        """The card in a file. Raises KeyFileError."""
+        try:
+            return Card.from_bytes(path.read_bytes())
+        except OSError as error:
+            raise KeyFileError(f"{path}: {error.strerror}") from None
+
 
 @dataclass(frozen=True, slots=True)
 class Keyring:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from blocklists.fetch import Place
+    from blocklists.issuer.desk import Desk
     from blocklists.issuer.keys import Keyring
     from blocklists.issuer.request import Request
 
@@ -68,6 +69,14 @@ def look_up(
         state = folder / "lists" / name
         listed = verify.refresh_from(where, root, state, name, min_threshold=min_threshold, now=now)
     return Known(roles, listed, overdue)
+
+
+def at_desk(desk: Desk, keyring: Keyring, request: Request, *, now: datetime) -> Known:
+    """What is known where the keys are used at the desk itself, on its own published files and its own first root."""
+    folder = keyring.folder / "known"
+    if not (folder / "root.json").exists() and not (folder / "root.sha256").exists():
+        durable.write(folder / "root.json", desk.trusted_root.read_bytes())
+    return look_up(keyring, request, str(desk.published), now=now)
 
 
 def pin(keyring: Keyring, request: Request) -> None:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from blocklists.issuer.keys import Passphrase
+    from blocklists.issuer.request import Request
 
 FILE = click.Path(dir_okay=False, path_type=Path)
 FOLDER = click.Path(file_okay=False, path_type=Path)
@@ -51,14 +52,20 @@ class Duration(click.ParamType[timedelta]):
 
 
 def passphrase_from(path: Path | None) -> Passphrase:
-    """Asks on the terminal, unless a file or the environment says it. The answer is asked for once."""
-    said: list[bytes] = []
+    """Asks on the terminal, once a holder, unless a file or the environment says it.
+
+    The desk's own keys may have another: STOPSIGN_ONLINE_PASSPHRASE_FILE.
+    """
+    said: dict[str, bytes] = {}
 
     def ask(what: str) -> bytes:
-        if not said:
-            known = read_passphrase(path) if path else from_environment()
-            said.append(known or click.prompt(f"Passphrase of {what}", hide_input=True, err=True).encode())
-        return said[0]
+        holder = what.partition("'s key")[0]
+        if holder not in said:
+            own = os.environ.get("STOPSIGN_ONLINE_PASSPHRASE_FILE") if holder == "the desk" else None
+            source = Path(own) if own else path
+            known = read_passphrase(source) if source else from_environment()
+            said[holder] = known or click.prompt(f"Passphrase of {what}", hide_input=True, err=True).encode()
+        return said[holder]
 
     return ask
 
@@ -80,6 +87,14 @@ def now() -> datetime:
 def say(text: str) -> None:
     """Something for the person, not a result: to standard error."""
     click.echo(text, err=True)
+
+
+def save(request: Request, folder: Path, output: Path | None) -> Path:
+    """Write a request where it was asked for, else into the desk's `requests/`."""
+    version = request.targets.signed.version if request.targets else 0
+    path = output or folder / "requests" / f"{request.about.list or request.about.kind}-{version}.request"
+    request.save(path)
+    return path
 
 
 def result(value: Any, plain: bool, text: Callable[[], str]) -> None:

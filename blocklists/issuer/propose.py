@@ -11,6 +11,7 @@ Rules
 from __future__ import annotations
 
 import hashlib
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -21,14 +22,16 @@ from blocklists.delta import ADDED, REMOVED
 from blocklists.entry import Entry, as_text, references
 from blocklists.errors import BlocklistError
 from blocklists.head import Delta, Head, delta_path, full_path, head_path
+from blocklists.importers.intake import Intake
 from blocklists.issuer.request import About, Request
+from blocklists.issuer.rotate import keep_cards
 from blocklists.repository import LIFETIMES, OFFLINE, RELIEF, RELIEF_PATHS, ROOT, TARGETS, check_delegations, check_root
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Iterable, Sequence
     from datetime import datetime
 
-    from blocklists.entry import Random
+    from blocklists.entry import Match, Random
     from blocklists.importers.intake import Candidate
     from blocklists.issuer.desk import Current, Desk
     from blocklists.issuer.keys import Card
@@ -68,6 +71,7 @@ def setup(desk: Desk, cards: Sequence[Card], *, threshold: int = 2, now: datetim
     delegations = Delegations(keys=relief_keys, roles={RELIEF: relief_role})
     check_root(root, 1)
     check_delegations(root, delegations)
+    keep_cards(desk, cards)
     about = About("setup", None, author, as_text(now), f"{desk.issuer.name}: {len(cards)} signers, {threshold} decide")
     return Request(
         about, root=Metadata(root),
@@ -102,6 +106,36 @@ def from_candidates(
         for ((listed, _, basis), candidate), reference in fresh
     ]  # fmt: skip
     return changes(gone, come)
+
+
+def by_hand(
+    desk: Desk, name: str, *, add: Collection[str] = (), remove: Collection[str] = (), match: Match = "subtree",
+    terms: Terms, random: Random = os.urandom,
+) -> list[tuple[bytes, bytes]]:  # fmt: skip
+    """The changes for a few names. An added name that is listed on the same basis with another match is exchanged.
+
+    Raises ProposeError where a name is none, or what is to go is not there.
+    """
+    intake, published = Intake(match), desk.head(name)
+    for number, wanted in enumerate(add, 1):
+        intake.take(number, wanted, match=match)
+    if intake.rejected:
+        raise ProposeError(f"{intake.rejected[0].text}: {intake.rejected[0].reason}")
+    if intake.notices:
+        raise ProposeError(f"{intake.notices[0].text}: {intake.notices[0].notice}")
+    coming = {candidate.name for candidate in intake.candidates}
+    missing, gone = set(remove), []
+    for line in document.read_lines(desk.document(published), size=published.full_size) if published else ():
+        basis, listed_match, listed, reference = (field.decode("ascii") for field in delta.fields(line))
+        if listed in remove or reference in remove:
+            missing -= {listed, reference}
+            gone.append(line)
+        elif listed in coming and basis == terms.basis and listed_match != match:
+            gone.append(line)
+    if missing:
+        raise ProposeError(f"not on {name}: {', '.join(sorted(missing))}")
+    come = from_candidates(desk, name, intake.candidates, terms, random=random) if add else []
+    return sorted([*((REMOVED, line) for line in gone), *come], key=place)
 
 
 def changes(gone: Iterable[bytes], come: Iterable[Entry]) -> list[tuple[bytes, bytes]]:

@@ -23,13 +23,14 @@ import shutil
 from typing import TYPE_CHECKING, Any
 
 from tuf.api.exceptions import RepositoryError
-from tuf.api.metadata import Metadata, MetaFile, Root, Snapshot, Timestamp
+from tuf.api.metadata import Metadata, MetaFile, Root, Snapshot, Targets, Timestamp
 
-from blocklists import document, durable, verify
-from blocklists.delta import merged, read
+from blocklists import delta, document, durable, verify
 from blocklists.errors import BlocklistError
 from blocklists.fetch import Deadline, Directory
 from blocklists.head import Head, relief_path
+from blocklists.issuer import history
+from blocklists.issuer.keys import Keyring
 from blocklists.issuer.request import merge
 from blocklists.repository import LIFETIMES, RELIEF, ROOT, SNAPSHOT, TARGETS, TIMESTAMP
 
@@ -38,14 +39,16 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
-    from tuf.api.metadata import Targets
-
     from blocklists.issuer.desk import Current, Desk
     from blocklists.issuer.keys import Passphrase
     from blocklists.issuer.request import Request
 
 _CHECK_SECONDS = 600.0
 """For the desk's own client: a bound against a stalled disk, nothing more."""
+
+
+KEEP = 8
+"""Snapshots back to which every file stays published."""
 
 
 class PublishError(BlocklistError):
@@ -62,6 +65,7 @@ def publish(
         root = _check_signatures(request, current)
         stage = desk.folder / "staged"
         _stage_targets(desk, request, stage)
+        _stage_ledger(request, stage)
         changed: dict[str, Metadata[Any]] = {}
         for role, metadata in ((TARGETS, request.targets), (RELIEF, request.relief)):
             if metadata is not None and _is_newer(role, metadata, current):
@@ -69,7 +73,8 @@ def publish(
                 durable.write(stage / "metadata" / f"{metadata.signed.version}.{role}.json", metadata.to_bytes())
         if request.root is not None:
             durable.write(stage / "metadata" / f"{root.signed.version}.root.json", request.root.to_bytes())
-        _stage_online(desk, stage, current, changed, passphrase, now)
+        online = _online(desk, root.signed)
+        _stage_online(online, stage, current, changed, passphrase, now)
         _finish(desk, stage, now, min_threshold)
 
 
@@ -81,7 +86,7 @@ def refresh_timestamp(desk: Desk, passphrase: Passphrase, *, now: datetime, min_
         if current is None:
             raise PublishError(f"{desk.folder} has published nothing yet")
         stage = desk.folder / "staged"
-        _stage_online(desk, stage, current, {}, passphrase, now)
+        _stage_online(_online(desk, current.root.signed), stage, current, {}, passphrase, now)
         _finish(desk, stage, now, min_threshold)
 
 
@@ -167,7 +172,7 @@ def _full(desk: Desk, targets: Targets, request: Request, head: Head) -> bytes:
         step = draft.with_name("step.zst")
         step.write_bytes(request.delta)
         old = document.read_lines(desk.document(before), size=before.full_size)
-        document.write_lines(draft, merged(old, list(read(step, size=head.delta.size))))
+        document.write_lines(draft, delta.merged(old, list(delta.read(step, size=head.delta.size))))
         step.unlink()
     data = draft.read_bytes()
     if hashlib.sha256(data).hexdigest() != wanted:
@@ -180,7 +185,7 @@ def _full(desk: Desk, targets: Targets, request: Request, head: Head) -> bytes:
 
 
 def _stage_online(
-    desk: Desk,
+    online: Keyring,
     stage: Path,
     current: Current | None,
     changed: dict[str, Metadata[Any]],
@@ -188,7 +193,6 @@ def _stage_online(
     now: datetime,
 ) -> None:
     """Snapshot and timestamp over what is staged, signed by the desk's own keys."""
-    online = desk.online()
     snapshot = current.snapshot if current else None
     if snapshot is None or changed or snapshot.signed.expires < now + LIFETIMES[SNAPSHOT] / 2:
         meta = dict(snapshot.signed.meta) if snapshot else {}
@@ -203,6 +207,34 @@ def _stage_online(
     timestamp = Metadata(Timestamp(version, expires=_expires(TIMESTAMP, now), snapshot_meta=link))
     timestamp.sign(online.signer(TIMESTAMP, passphrase))
     durable.write(stage / "metadata" / "timestamp.json", timestamp.to_bytes())
+
+
+def _online(desk: Desk, root: Root) -> Keyring:
+    """The online keys that the root names: after a change of keys those in `online.next/`, which then move up."""
+    coming = desk.folder / "online.next"
+    wanted = set(root.roles[TIMESTAMP].keyids) | set(root.roles[SNAPSHOT].keyids)
+    if coming.exists():
+        keyring = Keyring.open(coming)
+        if {key.keyid for key in keyring.card.keys.values()} == wanted:
+            return keyring
+    keyring = desk.online()
+    if {key.keyid for key in keyring.card.keys.values()} != wanted:
+        raise PublishError("the desk's online keys are not those that the root names")
+    return keyring
+
+
+def _stage_ledger(request: Request, stage: Path) -> None:
+    """What this version changes and who signed it, for `diff` and for who may decide on an appeal."""
+    if request.head is None or request.targets is None:
+        return
+    head, part = Head.from_bytes(request.head), stage / "step.zst"
+    part.write_bytes(request.delta or request.full or b"")
+    if head.delta is not None:
+        steps = delta.read(part, size=head.delta.size)
+    else:
+        steps = ((delta.ADDED, line) for line in document.read_lines(part, size=head.full_size))
+    history.record(stage / "ledger", head, steps, request.targets.signatures)
+    part.unlink()
 
 
 def _finish(desk: Desk, stage: Path, now: datetime, min_threshold: int) -> None:
@@ -241,13 +273,46 @@ def _flip(desk: Desk, stage: Path) -> None:
     if (stage / "metadata" / "timestamp.json").exists():
         (stage / "metadata" / "timestamp.json").replace(desk.published / "metadata" / "timestamp.json")
         durable.sync(desk.published / "metadata")
-    if (stage / "client").exists():
-        shutil.rmtree(desk.folder / "client", ignore_errors=True)
-        (stage / "client").replace(desk.folder / "client")
+    _follow(desk, stage)
     (stage / "ready").unlink()
     shutil.rmtree(stage)
     for draft in (desk.folder / "drafts").glob("*.zst"):
         draft.unlink()
+    _prune(desk)
+
+
+def _follow(desk: Desk, stage: Path) -> None:
+    """What the desk itself keeps moves on to what is published now."""
+    for path in sorted((stage / "ledger").rglob("*.*")):
+        goal = desk.folder / "ledger" / path.relative_to(stage / "ledger")
+        goal.parent.mkdir(parents=True, exist_ok=True)
+        path.replace(goal)
+    current, coming = desk.current(), desk.folder / "online.next"
+    if current is not None and coming.exists() and _online(desk, current.root.signed).folder == coming:
+        # Card last: until it is there, `online.next/` is what the root names
+        for path in sorted(coming.iterdir(), key=lambda path: path.name == "card.json"):
+            durable.write(desk.folder / "online" / path.name, path.read_bytes(), mode=0o600)
+        shutil.rmtree(coming)
+    if (stage / "client").exists():
+        shutil.rmtree(desk.folder / "client", ignore_errors=True)
+        (stage / "client").replace(desk.folder / "client")
+
+
+def _prune(desk: Desk) -> None:
+    """Drop what only snapshots refer to that no client in the middle of a fetch can still be reading."""
+    metadata, targets = desk.published / "metadata", desk.published / "targets"
+    snapshots = sorted(metadata.glob("*.snapshot.json"), key=lambda path: int(path.name.partition(".")[0]))
+    kept: set[Path] = set(snapshots[-KEEP:])
+    for path in snapshots[-KEEP:]:
+        for name, meta in Metadata[Snapshot].from_bytes(path.read_bytes()).signed.meta.items():
+            role = metadata / f"{meta.version}.{name}"
+            kept.add(role)
+            if role.exists():
+                files = Metadata[Targets].from_bytes(role.read_bytes()).signed.targets.values()
+                kept |= {targets / info.get_prefixed_paths()[0] for info in files}
+    for path in [*metadata.glob("*.*.json"), *targets.rglob("*.*")]:
+        if path.is_file() and path not in kept and not path.name.endswith(".root.json"):
+            path.unlink()
 
 
 def _expires(role: str, now: datetime) -> datetime:

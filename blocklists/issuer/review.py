@@ -130,7 +130,8 @@ def _review(request: Request, known: Known, popular: Collection[str], min_thresh
     head = Head.from_bytes(request.head)
     meaning = _check_list(request, head, known)
     remarks += _head_changes(known.list.head if known.list else None, head)
-    coming = [*meaning.added, *(new for _, new in meaning.widened)]
+    # A renewal too: what became popular, or a suffix, since it was first signed
+    coming = [*meaning.added, *(new for _, new in (*meaning.widened, *meaning.prolonged))]
     findings = tuple(preview(coming, popular=popular))
     return Review(request, known, root, head, meaning, findings, tuple(remarks), suspended)
 

@@ -1,0 +1,227 @@
+"""The desk's commands for lists that are published: withdraw, renew, due, diff, and decisions on appeals."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import click
+
+from blocklists.delta import ADDED
+from blocklists.entry import as_text
+from blocklists.head import read_bases
+from blocklists.issuer import history, known, propose, publish, renew, review, show, sign, withdraw
+from blocklists.issuer.desk import Desk
+from blocklists.issuer.keys import Keyring
+from blocklists.issuer.options import (
+    FILE,
+    FOLDER,
+    Duration,
+    author_option,
+    desk_option,
+    json_option,
+    list_option,
+    note_option,
+    now,
+    output_option,
+    passphrase_from,
+    passphrase_option,
+    save,
+    say,
+)
+
+if TYPE_CHECKING:
+    from datetime import timedelta
+    from pathlib import Path
+
+    from blocklists.entry import Match
+    from blocklists.issuer.keys import Passphrase
+    from blocklists.issuer.request import Request
+
+MATCH = click.Choice(["exact", "subtree", "below"])
+key_option = click.option("--key", "keys", type=FOLDER, required=True, help="The folder of your keys.")
+
+
+@click.command("propose")
+@desk_option
+@list_option
+@click.option("--add", "add", multiple=True, help="A name to be stopped.")
+@click.option("--remove", "remove", multiple=True, help="A name or a reference that goes.")
+@click.option("--basis", "ground", help="The ground's key, for what is added.")
+@click.option("--category", help="One word, for what is added.")
+@click.option("--match", type=MATCH, default="subtree", show_default=True)
+@click.option("--expires", "span", type=Duration(), default="365d", show_default=True)
+@click.option("--removal-requested", help="When taking it down at the source was asked for: 2026-11-22T00:00:00Z.")
+@click.option("--impact", help="What else the block is known to touch, in one sentence.")
+@click.option("--bases", type=FILE, help="Replace the list's table of grounds by this JSON file.")
+@author_option
+@note_option
+@output_option
+def propose_(
+    folder: Path, name: str, add: tuple[str, ...], remove: tuple[str, ...], ground: str | None, category: str | None,
+    match: Match, span: timedelta, removal_requested: str | None, impact: str | None, bases: Path | None, author: str,
+    note: str, output: Path | None,
+) -> None:  # fmt: skip
+    """Make a request for a few names by hand. --add of a listed name with another --match widens or narrows it."""
+    desk, time = Desk.open(folder), now()
+    if bases is not None:
+        desk.set_bases(name, read_bases(bases.read_bytes()))
+    if add and not (ground and category):
+        raise click.UsageError("what is added needs --basis and --category")
+    terms = propose.Terms(
+        ground or "",
+        category or "",
+        as_text(time),
+        as_text(time + span),
+        removal_requested=removal_requested,
+        impact=impact,
+    )
+    steps = propose.by_hand(desk, name, add=add, remove=remove, match=match, terms=terms)
+    click.echo(str(save(propose.propose(desk, name, steps, now=time, author=author, note=note), folder, output)))
+
+
+@click.command("withdraw")
+@click.argument("wanted", nargs=-1, required=True)
+@desk_option
+@list_option
+@click.option("--reason", required=True, help="Why: the person concerned will read it.")
+@key_option
+@click.option("--output", type=FILE, help="Only sign: write a request that the desk publishes.")
+@passphrase_option
+def withdraw_(
+    wanted: tuple[str, ...], folder: Path, name: str, reason: str, keys: Path, output: Path | None,
+    passphrase_file: Path | None,
+) -> None:  # fmt: skip
+    """Take entries (references or names) off at once: one person, one command."""
+    desk, keyring = Desk.open(folder), Keyring.open(keys)
+    request = withdraw.suspend(desk, name, wanted, reason=reason, now=now(), author=keyring.card.name)
+    _relieve(desk, keyring, request, passphrase_from(passphrase_file), output)
+
+
+@click.group("appeals")
+def appeals() -> None:
+    """Decisions on appeals, published with the list."""
+
+
+@appeals.command("decide")
+@click.argument("appeal")
+@desk_option
+@list_option
+@click.option("--reference", required=True, help="The entry that the appeal is against.")
+@click.option("--outcome", type=click.Choice(["upheld", "granted"]), required=True, help="The block stays, or goes.")
+@click.option("--reasons", required=True, help="A person's reasons: they are published.")
+@key_option
+@click.option("--output", type=FILE, help="Only sign: write a request that the desk publishes.")
+@passphrase_option
+def decide(
+    appeal: str, folder: Path, name: str, reference: str, outcome: str, reasons: str, keys: Path, output: Path | None,
+    passphrase_file: Path | None,
+) -> None:  # fmt: skip
+    """Decide on APPEAL. Not by one who signed the entry; `granted` takes the entry off in the same step."""
+    desk, keyring = Desk.open(folder), Keyring.open(keys)
+    request = withdraw.decide(
+        desk,
+        name,
+        appeal=appeal,
+        reference=reference,
+        outcome=outcome,
+        reasons=reasons,
+        officer=keyring.card,
+        now=now(),
+    )
+    _relieve(desk, keyring, request, passphrase_from(passphrase_file), output)
+
+
+@appeals.command("list")
+@desk_option
+@list_option
+@json_option
+def appeals_list(folder: Path, name: str, plain: bool) -> None:
+    """What was decided."""
+    relief = Desk.open(folder).relief(name)
+    decisions = relief.decisions if relief else ()
+    if plain:
+        click.echo(json.dumps([asdict(decision) for decision in decisions]))
+        return
+    for decision in decisions:
+        click.echo(f"{decision.decided} {decision.appeal} {decision.reference} {decision.outcome} by {decision.by}")
+
+
+@click.command("due")
+@desk_option
+@click.option("--within", type=Duration(), default="30d", show_default=True)
+@json_option
+def due(folder: Path, within: timedelta, plain: bool) -> int:
+    """What lapses soon: entries, and the roles' signatures. Exit 1 when something does."""
+    found = renew.due(Desk.open(folder), now=now(), within=within)
+    if plain:
+        entries = [{"list": name, "name": entry.name, "reference": entry.reference, "expires": entry.expires}
+                   for name, entry in found.entries]  # fmt: skip
+        click.echo(json.dumps({"roles": {role: as_text(end) for role, end in found.roles}, "entries": entries}))
+    else:
+        for role, end in found.roles:
+            click.echo(f"{as_text(end)} role {role}")
+        for name, entry in found.entries:
+            click.echo(f"{entry.expires} {name} {entry.name} ({entry.match}) {entry.basis} {entry.reference}")
+    return 1 if found.roles or found.entries else 0
+
+
+@click.command("renew")
+@click.argument("only", nargs=-1)
+@desk_option
+@click.option("--list", "name", help="The list whose entries are renewed.")
+@click.option("--roles", is_flag=True, help="Renew the roles' signatures instead; no list changes.")
+@click.option("--within", type=Duration(), default="30d", show_default=True, help="What lapses within this time.")
+@click.option("--expires", "span", type=Duration(), default="365d", show_default=True, help="The new end, from today.")
+@author_option
+@note_option
+@output_option
+def renew_(
+    only: tuple[str, ...], folder: Path, name: str | None, roles: bool, within: timedelta, span: timedelta, author: str,
+    note: str, output: Path | None,
+) -> None:  # fmt: skip
+    """Make a request that gives entries (all that lapse soon, or ONLY these) a new end."""
+    desk, time = Desk.open(folder), now()
+    if roles == bool(name):
+        raise click.UsageError("either --list or --roles")
+    if name is None:
+        request = renew.roles(desk, now=time, author=author)
+    else:
+        steps = renew.prolong(desk, name, now=time, within=within, span=span, only=only)
+        request = propose.propose(desk, name, steps, now=time, author=author, note=note or "renewal")
+    click.echo(str(save(request, folder, output)))
+
+
+@click.command("diff")
+@desk_option
+@list_option
+@click.option("--from", "first", type=click.IntRange(0), help="A version; 0 is nothing.  [default: the one before]")
+@click.option("--to", "last", type=click.IntRange(1), help="A version.  [default: the published one]")
+def diff(folder: Path, name: str, first: int | None, last: int | None) -> None:
+    """What changed from one published version to another: `+` and `-`, and the entry."""
+    desk = Desk.open(folder)
+    head = desk.head(name)
+    if head is None:
+        raise click.UsageError(f"there is no list {name!r}")
+    until = last or head.version
+    for change, line in history.between(desk, name, until - 1 if first is None else first, until):
+        click.echo(("+" if change == ADDED else "-") + line.decode("ascii").rstrip())
+
+
+def _relieve(desk: Desk, keyring: Keyring, request: Request, passphrase: Passphrase, output: Path | None) -> None:
+    """Review, sign and publish a relief in one go; or sign it alone."""
+    knowledge = known.at_desk(desk, keyring, request, now=now())
+    reviewed = review.review(request, knowledge)
+    for line in show.as_text(reviewed):
+        say(line)
+    signed = sign.sign(reviewed, keyring, passphrase)
+    if output is not None:
+        signed.save(output)
+        click.echo(str(output))
+        return
+    publish.publish(desk, [signed], passphrase, now=now())
+    say(f"published in {desk.published}")
+
+
+COMMANDS = (propose_, withdraw_, appeals, due, renew_, diff)

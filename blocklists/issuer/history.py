@@ -1,0 +1,69 @@
+"""What each version of a list changed, and who signed it: kept at the desk, one file a version.
+
+    ledger/<list>/<version>.zst    the step, as in `delta`; the first version's is all of it
+    ledger/<list>/<version>.json   {"state": ..., "signed_by": [key ids]}
+
+Enters: the desk. Leaves: steps between two versions, and the signers of an entry; or `HistoryError`.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from blocklists import delta
+from blocklists.delta import ADDED, REMOVED
+from blocklists.document import MAX_SIZE
+from blocklists.errors import BlocklistError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from blocklists.head import Head
+    from blocklists.issuer.desk import Desk
+
+
+class HistoryError(BlocklistError):
+    """The desk has no record of a version."""
+
+
+def record(folder: Path, head: Head, steps: Iterable[tuple[bytes, bytes]], signed_by: Iterable[str]) -> None:
+    """Write a version's record into `folder` (a stage: the caller makes it durable)."""
+    place = folder / head.list
+    place.mkdir(parents=True, exist_ok=True)
+    delta.write(place / f"{head.version}.zst", steps)
+    about = {"state": head.state, "signed_by": sorted(signed_by)}
+    (place / f"{head.version}.json").write_text(json.dumps(about))
+
+
+def between(desk: Desk, name: str, first: int, last: int) -> list[tuple[bytes, bytes]]:
+    """The net change from version `first` (0: nothing) to `last`. Raises HistoryError."""
+    gone: dict[bytes, None] = {}
+    come: dict[bytes, None] = {}
+    for version in range(first + 1, last + 1):
+        for sign, line in _steps(desk, name, version):
+            one, other = (come, gone) if sign == REMOVED else (gone, come)
+            if line in one:
+                del one[line]
+            else:
+                other[line] = None
+    both = [(REMOVED, line) for line in gone] + [(ADDED, line) for line in come]
+    return sorted(both, key=lambda change: (delta.order(change[1]), change[0] == ADDED))
+
+
+def signers(desk: Desk, name: str, reference: str) -> set[str]:
+    """Key ids that signed the version in which an entry came. Raises HistoryError."""
+    versions = sorted((int(path.stem) for path in (desk.folder / "ledger" / name).glob("*.json")), reverse=True)
+    for version in versions:
+        if any(sign == ADDED and delta.reference(line) == reference for sign, line in _steps(desk, name, version)):
+            about = json.loads((desk.folder / "ledger" / name / f"{version}.json").read_bytes())
+            return set(about["signed_by"])
+    raise HistoryError(f"no version of {name} brought {reference}")
+
+
+def _steps(desk: Desk, name: str, version: int) -> Iterable[tuple[bytes, bytes]]:
+    path = desk.folder / "ledger" / name / f"{version}.zst"
+    if not path.exists():
+        raise HistoryError(f"the desk has no record of {name} version {version}")
+    return delta.read(path, size=MAX_SIZE)

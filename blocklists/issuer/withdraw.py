@@ -1,0 +1,101 @@
+"""Withdrawing: one person takes entries off, at once, by the role `relief`; and decisions on appeals, by the same role.
+
+Enters: the desk, references or names, a reason. Leaves: a `Request` of kind `relief` that one signature completes.
+
+Rules
+- Relief only takes away. A suspension stays for ever: who wants the block back proposes a new entry, with a new
+  reference, that two people sign.
+- A decision has a person's reasons, and is not made by one whose key is among those that signed the entry.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from tuf.api.metadata import Metadata, TargetFile, Targets
+
+from blocklists import delta, document
+from blocklists.entry import as_text
+from blocklists.errors import BlocklistError
+from blocklists.head import Decision, Relief, Suspension, relief_path
+from blocklists.issuer import history
+from blocklists.issuer.request import About, Request
+from blocklists.repository import LIFETIMES, RELIEF, TARGETS
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+    from datetime import datetime
+
+    from blocklists.issuer.desk import Desk
+    from blocklists.issuer.keys import Card
+
+
+class WithdrawError(BlocklistError):
+    """There is no such entry, or this person may not decide."""
+
+
+def suspend(desk: Desk, name: str, wanted: Collection[str], *, reason: str, now: datetime, author: str) -> Request:
+    """The relief that takes these entries (references or names) off. Raises WithdrawError."""
+    if not reason.strip():
+        raise WithdrawError("no reason", hint="--reason; the person concerned will read it")
+    listed, relief = find(desk, name, wanted), _relief(desk, name)
+    fresh = {reference: Suspension(as_text(now), reason) for reference in listed if reference not in relief.suspended}
+    if not fresh:
+        raise WithdrawError(f"{', '.join(wanted)}: suspended already")
+    suspended = {**relief.suspended, **fresh}
+    return _request(desk, replace(relief, suspended=suspended), now, author, f"withdraw {', '.join(wanted)}: {reason}")
+
+
+def decide(
+    desk: Desk, name: str, *, appeal: str, reference: str, outcome: str, reasons: str, officer: Card, now: datetime
+) -> Request:
+    """The relief that carries a decision; `granted` suspends the entry too. Raises WithdrawError."""
+    if outcome not in {"upheld", "granted"} or not reasons.strip():
+        raise WithdrawError("a decision is upheld or granted, and has reasons")
+    listed, relief = find(desk, name, [reference]), _relief(desk, name)
+    own = officer.keys.get(TARGETS)
+    if own is not None and own.keyid in history.signers(desk, name, reference):
+        raise WithdrawError(
+            f"{officer.name} signed {reference}: somebody else decides on the appeal against it",
+            hint="an officer for appeals needs keys for relief alone: stopsign issuer keys new --role relief",
+        )
+    decision = Decision(appeal, reference, as_text(now), outcome, reasons, officer.name)
+    suspended = dict(relief.suspended)
+    if outcome == "granted" and reference in listed:
+        suspended.setdefault(reference, Suspension(as_text(now), f"appeal {appeal} granted"))
+    wanted = replace(relief, suspended=suspended, decisions=(*relief.decisions, decision))
+    return _request(desk, wanted, now, officer.name, f"appeal {appeal} against {reference}: {outcome}")
+
+
+def find(desk: Desk, name: str, wanted: Collection[str]) -> Mapping[str, str]:
+    """References and their names, by either. Raises WithdrawError where one is not listed."""
+    published = desk.head(name)
+    if published is None:
+        raise WithdrawError(f"there is no list {name!r}", hint=f"there are: {', '.join(desk.lists()) or 'none'}")
+    found: dict[str, str] = {}
+    missing = set(wanted)
+    for line in document.read_lines(desk.document(published), size=published.full_size):
+        _, _, listed, reference = (field.decode("ascii") for field in delta.fields(line))
+        if listed in wanted or reference in wanted:
+            found[reference] = listed
+            missing -= {listed, reference}
+    if missing:
+        raise WithdrawError(f"not on {name}: {', '.join(sorted(missing))}")
+    return found
+
+
+def _relief(desk: Desk, name: str) -> Relief:
+    return desk.relief(name) or Relief(name, 0)
+
+
+def _request(desk: Desk, relief: Relief, now: datetime, author: str, note: str) -> Request:
+    current = desk.current()
+    if current is None:
+        raise WithdrawError(f"{desk.folder} has published nothing yet")
+    relief = replace(relief, version=relief.version + 1)
+    data, before, path = relief.to_bytes(), current.relief.signed, relief_path(relief.list)
+    role = Targets(before.version + 1, expires=(now + LIFETIMES[RELIEF]).replace(microsecond=0))
+    role.targets = {**before.targets, path: TargetFile.from_data(path, data, ["sha256"])}
+    about = About("relief", relief.list, author, as_text(now), note)
+    return Request(about, relief=Metadata(role), relief_list=data)
