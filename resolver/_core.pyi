@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from os import PathLike
-from typing import Literal, NotRequired, TypeAlias, TypedDict, final, type_check_only
+from typing import Literal, NotRequired, Self, TypeAlias, TypedDict, final, type_check_only
 
 _StrPath: TypeAlias = str | PathLike[str]
 
@@ -268,7 +268,7 @@ class Forward:
 class Plane:
     """Everything a worker does with datagrams. All methods are called from the one thread of its event loop."""
 
-    def __init__(self, settings: PlaneSettings) -> None:
+    def __new__(cls, settings: PlaneSettings) -> Self:
         """Raises CoreError for a setting that cannot be."""
 
     def fileno(self) -> int:
@@ -324,7 +324,9 @@ class Plane:
 
     def finish(self, forward: Forward, answer: bytes) -> bytes | None:
         """An upstream's answer: checked and cached. For a stream's forward the client's answer, None where `answer` is
-        not an answer to it; for one of `take_tcp_retries` the waiting clients are answered here, and the result is None."""
+        not an answer to it; for one of `take_tcp_retries` the waiting clients are answered here, and the result is
+        None.
+        """
 
     def fail(self, forward: Forward, ede: int) -> bytes:
         """No upstream answered: a stale answer if there is one, else SERVFAIL with this EDE (22 or 23); for one of
