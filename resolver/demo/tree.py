@@ -1,0 +1,137 @@
+"""What the demo makes before a provider starts: an issuer with two signers, a published list, a configuration.
+
+Enters: a folder, the files of names, ports. Leaves: a `Tree`:
+
+    DIR/  issuer/        the desk and its two signers, Alice and Bob (their passphrase is no secret)
+          published      what a web host would serve
+          stopsign.yaml  the provider's configuration
+          state/ run/    the provider's own
+          log/           what it commits to in public
+
+A folder that a demo made before is taken up again: same keys, same log, the new names as the list's next version.
+"""
+
+from __future__ import annotations
+
+import importlib.resources
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import yaml
+
+from blocklists.head import Basis, Issuer
+from blocklists.importers import formats
+from blocklists.importers.intake import Intake
+from blocklists.issuer.propose import ProposeError
+from blocklists.issuer.rehearsal import Rehearsal
+from resolver.config import FILE_NAME
+from resolver.errors import ResolverError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from resolver.config import Endpoint
+
+LIST, CATEGORY, GROUND = "demo", "demonstration", "order-1"
+STOP_ADDRESS = "192.0.2.66"
+REFRESH = "2s"
+
+ISSUER = Issuer("Authority for Demonstrations", "list@authority.example", "appeals@authority.example")
+BASIS = Basis(
+    law="Demonstration Act, section 1",
+    authority="Authority for Demonstrations",
+    order="1/2026",
+    date="2026-11-22",
+    territory="DE",
+    court="Administrative Court of Example",
+    overdue_suspends=True,
+)
+
+
+@dataclass(frozen=True)
+class Ports:
+    """Where the demo listens on 127.0.0.1."""
+
+    dns: Endpoint
+    stop_page: Endpoint
+    portal: Endpoint
+
+
+@dataclass(frozen=True)
+class Tree:
+    """What was made."""
+
+    folder: Path
+    config: Path
+    names: tuple[str, ...]
+    """The names that were taken, in the order of their files."""
+    rejected: int
+    """Lines that were not."""
+
+
+def plant(folder: Path, files: Sequence[Path], *, ports: Ports, upstream: Endpoint, workers: int) -> Tree:
+    """Makes the tree. Raises `BlocklistError` where a file cannot be read, `ResolverError` where no line is a name."""
+    intake = Intake("subtree")
+    if files:
+        for file in files:
+            formats.read(file, intake, form="auto")
+    else:
+        with importlib.resources.as_file(importlib.resources.files("resolver.demo") / "sample.domains") as sample:
+            formats.read(sample, intake, form="auto")
+    if not intake.candidates:
+        raise ResolverError(
+            f"no line of {', '.join(str(f) for f in files)} is a name", hint="one name a line, as in example.com"
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    _publish(folder, intake)
+    config = folder / FILE_NAME
+    config.write_text(_configuration(folder, ports, upstream, workers), encoding="utf-8")
+    names = tuple(candidate.name for candidate in intake.candidates)
+    return Tree(folder, config, names, len(intake.rejected))
+
+
+def _publish(folder: Path, intake: Intake) -> None:
+    desk = folder / "issuer"
+    if (desk / "desk.json").exists():
+        rehearsal = Rehearsal.open(desk)
+    else:
+        rehearsal = Rehearsal.create(desk, ISSUER)
+        rehearsal.add_basis(LIST, GROUND, BASIS)
+    try:
+        rehearsal.put(LIST, intake.candidates, basis=GROUND, category=CATEGORY, replace=True)
+    except ProposeError:  # the same names as last time
+        rehearsal.refresh_timestamp()
+    published = folder / "published"
+    if not published.is_symlink():
+        published.symlink_to("issuer/published", target_is_directory=True)
+
+
+def _configuration(folder: Path, ports: Ports, upstream: Endpoint, workers: int) -> str:
+    settings = {
+        "state_dir": "state",
+        "run_dir": "run",
+        "provider": {"name": "Example Net", "url": f"http://{ports.portal}/"},
+        "dns": {
+            "listen": [str(ports.dns)],
+            "workers": workers,
+            "upstreams": [str(upstream)],
+            "allow_clients": ["127.0.0.0/8"],
+        },
+        "stop_page": {"listen": [str(ports.stop_page)], "ipv4": STOP_ADDRESS},
+        "portal": {"listen": [str(ports.portal)], "url": f"http://{ports.portal}"},
+        "lists": [
+            {
+                "name": LIST,
+                "repository": "published",
+                "trusted_root": "issuer/root.json",
+                "refresh": REFRESH,
+                # Nobody sits at the demo's desk to approve the first load; a provider's first load waits for a person.
+                "approve_first": True,
+            }
+        ],
+        "log": {"dir": "log"},
+    }
+    made = f"# Made by `stopsign demo` in {folder}, {datetime.now(UTC):%Y-%m-%d}.\n"
+    return made + yaml.safe_dump(settings, sort_keys=False)
