@@ -148,11 +148,13 @@ def _histogram(sums: Mapping[str, int]) -> HistogramMetricFamily:
 
 
 def _by_list(sums: Mapping[str, int], living: Sequence[counters.Worker]) -> Iterator[Metric]:
-    names: Sequence[object] = next((worker.said["lists"] for worker in living if worker.said.get("lists")), [])
+    lists: Sequence[Mapping[str, object]] = next(
+        (worker.said["lists"] for worker in living if worker.said.get("lists")), []
+    )
     for what, verb in (("blocked", "Blocked questions"), ("monitored", "Questions that a monitored list matched")):
         family = CounterMetricFamily(f"stopsign_{what}_by_list", f"{verb}, by list.", labels=["list"])
-        for index, name in enumerate(names):
-            family.add_metric([str(name)], sums.get(f"{what}_list_{index}", 0))
+        for index, one in enumerate(lists):
+            family.add_metric([str(one["name"])], sums.get(f"{what}_list_{index}", 0))
         yield family
 
 

@@ -102,6 +102,16 @@ def parse(text: str) -> Endpoint:
         raise SocketError(str(wrong)) from wrong
 
 
+def free_endpoint(wanted: Endpoint) -> Endpoint:
+    """`wanted`, or with port 0 one whose port is free, over UDP and TCP; held by nobody afterwards. Raises
+    `SocketError` where it is taken."""
+    udp, tcp = _open_pair(wanted, 1)
+    found = bound_to(udp[0])
+    for one in (*udp, *tcp):
+        one.close()
+    return found
+
+
 def bound_to(one: socket.socket) -> Endpoint:
     host, port = one.getsockname()[:2]
     return Endpoint(host, port)

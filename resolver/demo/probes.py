@@ -1,17 +1,18 @@
 """What the demo asks from outside, as a subscriber, a browser and an auditor would, and what must come back.
 
-Enters: a running provider, some names that are on its list and some that are not. Leaves: a `Probe` for each question:
-asked, expected, got. Rules: nothing is looked up inside the program; the upstream is asked too, since what is not listed
-must get its very answer.
+Enters: a running provider, some names that are on its list and some that are not. Leaves: a `Probe` for each
+question: asked, expected, got. Rules: nothing is looked up inside the program; the upstream is asked too, since what is
+not listed must get its very answer.
 """
 
 from __future__ import annotations
 
+import http
 import http.client
 import re
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 from urllib.parse import urlencode
 
 from dnslib import DNSError
@@ -19,7 +20,7 @@ from dnslib import DNSError
 from resolver.audit.errors import AuditError
 from resolver.audit.source import Folder
 from resolver.audit.verify import verify
-from resolver.demo.questions import ask
+from resolver.demo.questions import Transport, ask
 from resolver.demo.tree import STOP_ADDRESS
 
 if TYPE_CHECKING:
@@ -27,14 +28,16 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from resolver.config import Endpoint
-    from resolver.demo.questions import Answer, Transport
+    from resolver.demo.questions import Answer
     from resolver.demo.tree import Ports
 
 OTHERS = ("debian.org", "wikipedia.org", "python.org", "example.com", "iana.org")
+TRANSPORTS: Final[tuple[Transport, Transport]] = ("UDP", "TCP")
 EDE_CENSORED = 16
 YOUNGEST_FORM = 2.2  # seconds: the portal takes no form that was sent faster than a person can
 _REFERENCE = re.compile(r"[0-9A-HJKMNP-TV-Z]{16}")
 _PATIENCE = 10.0
+_ASKED: Final[tuple[tuple[str, Transport], ...]] = (("A", "UDP"), ("A", "TCP"), ("AAAA", "UDP"), ("HTTPS", "UDP"))
 
 
 @dataclass(frozen=True)
@@ -83,7 +86,7 @@ class Prober:
         for name in listed:
             below = f"www.{name}" if len(name) < 240 else name
             for asked in dict.fromkeys((name, below)):
-                for transport in ("UDP", "TCP"):
+                for transport in TRANSPORTS:
                     yield self._dns("on the list", asked, "A", transport, STOP_ADDRESS)
         for qtype in ("AAAA", "HTTPS", "MX"):
             yield self._dns("on the list", listed[0], qtype, "UDP", "NODATA")
@@ -104,7 +107,7 @@ class Prober:
         listed = set(self.names)
         others = [name for name in OTHERS if not any(above in listed for above in _ancestors(name))]
         for name in others[:3]:
-            for qtype, transport in (("A", "UDP"), ("A", "TCP"), ("AAAA", "UDP"), ("HTTPS", "UDP")):
+            for qtype, transport in _ASKED:
                 own = self._ask(self.upstream, name, qtype, transport)
                 yield self._dns("any other name", name, qtype, transport, f"{own}", own="as the upstream: ")
 
@@ -112,7 +115,9 @@ class Prober:
         got = str(self._ask(self.ports.dns, name, qtype, transport))
         return Probe(what, f"{name} {qtype} over {transport}", own + expect, got, got == expect)
 
-    def _ask(self, server: Endpoint, name: str, qtype: str, transport: Transport, *, edns: bool = False) -> Answer | str:
+    def _ask(
+        self, server: Endpoint, name: str, qtype: str, transport: Transport, *, edns: bool = False
+    ) -> Answer | str:
         try:
             return ask(server, name, qtype, transport, edns=edns)
         except (OSError, DNSError) as wrong:
@@ -136,7 +141,7 @@ class Prober:
         blocked = '"blocked": true' in body
         got = f"{status}, {'blocked' if blocked else 'not blocked'}"
         yield Probe("the portal", f"is {name} blocked here, and why", "200, blocked", got, got == "200, blocked")
-        status, _, form = self._http(portal, "GET", f"/appeal?{about}", {})
+        status, form = self._form(f"/appeal?{about}")
         token = re.search(r'name="token" value="([^"]+)"', form)
         yield Probe("the portal", "the appeal form", "200", str(status), status == 200 and token is not None)
         time.sleep(YOUNGEST_FORM)
@@ -151,6 +156,15 @@ class Prober:
         known = self.reference in body and status == 200
         got = f"{status}, {'the appeal' if known else 'nothing'}"
         yield Probe("the portal", "how the appeal stands, by its receipt", "200, the appeal", got, known)
+
+    def _form(self, path: str) -> tuple[int, str]:
+        """The page that a person would reload: at the very first start its database is still being made."""
+        deadline = time.monotonic() + _PATIENCE
+        while True:
+            status, _, body = self._http(self.ports.portal, "GET", path, {})
+            if status != http.HTTPStatus.SERVICE_UNAVAILABLE or time.monotonic() > deadline:
+                return status, body
+            time.sleep(0.2)
 
     def _http(
         self, server: Endpoint, method: str, path: str, headers: dict[str, str], body: str | None = None

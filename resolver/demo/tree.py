@@ -69,6 +69,8 @@ class Tree:
     """The names that were taken, in the order of their files."""
     rejected: int
     """Lines that were not."""
+    version: int
+    """Of the list, as it is published now."""
 
 
 def plant(folder: Path, files: Sequence[Path], *, ports: Ports, upstream: Endpoint, workers: int) -> Tree:
@@ -85,14 +87,14 @@ def plant(folder: Path, files: Sequence[Path], *, ports: Ports, upstream: Endpoi
             f"no line of {', '.join(str(f) for f in files)} is a name", hint="one name a line, as in example.com"
         )
     folder.mkdir(parents=True, exist_ok=True)
-    _publish(folder, intake)
+    version = _publish(folder, intake)
     config = folder / FILE_NAME
     config.write_text(_configuration(folder, ports, upstream, workers), encoding="utf-8")
     names = tuple(candidate.name for candidate in intake.candidates)
-    return Tree(folder, config, names, len(intake.rejected))
+    return Tree(folder, config, names, len(intake.rejected), version)
 
 
-def _publish(folder: Path, intake: Intake) -> None:
+def _publish(folder: Path, intake: Intake) -> int:
     desk = folder / "issuer"
     if (desk / "desk.json").exists():
         rehearsal = Rehearsal.open(desk)
@@ -106,6 +108,8 @@ def _publish(folder: Path, intake: Intake) -> None:
     published = folder / "published"
     if not published.is_symlink():
         published.symlink_to("issuer/published", target_is_directory=True)
+    head = rehearsal.desk.head(LIST)
+    return head.version if head else 0
 
 
 def _configuration(folder: Path, ports: Ports, upstream: Endpoint, workers: int) -> str:

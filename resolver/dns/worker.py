@@ -61,7 +61,7 @@ class State:
     index: int
     generation: int | None
     entries: int
-    lists: tuple[str, ...]
+    lists: tuple[Mapping[str, object], ...]
     alarms: tuple[str, ...]
     upstreams: tuple[Mapping[str, object], ...]
 
@@ -261,13 +261,13 @@ class Worker:
         self._alarm("passes", None)
 
     def _hand_over_passes(self) -> None:
-        mask = sum(1 << index for index, name in enumerate(self._list_names()) if name in self._passes.lists)
+        mask = sum(1 << index for index, one in enumerate(self._lists()) if one.get("name") in self._passes.lists)
         self.plane.set_passes([(p.name, p.match, p.until) for p in self._passes.names], self._passes.all, mask)
 
-    def _list_names(self) -> tuple[str, ...]:
-        """Of the list in use, in the order of the core's indices."""
+    def _lists(self) -> list[Mapping[str, object]]:
+        """Of the compiled list in use, in the order of the core's indices."""
         lists = self._meta.get("lists")
-        return tuple(str(one["name"]) for one in lists) if isinstance(lists, list) else ()
+        return lists if isinstance(lists, list) else []
 
     # -- what it says of itself
 
@@ -287,7 +287,7 @@ class Worker:
             index=self._index,
             generation=number if isinstance(number, int) else None,
             entries=0 if self._list is None else self._list.entries,
-            lists=self._list_names(),
+            lists=tuple({"name": one.get("name"), "version": one.get("version")} for one in self._lists()),
             alarms=tuple(self._alarms.values()),
             upstreams=tuple({"address": u["address"], "state": u["state"]} for u in self.plane.upstreams()),
         )

@@ -241,7 +241,9 @@ async def ask_tcp(address: tuple[str, int], queries: Sequence[bytes], window: in
                     while todo and len(waiting) < window:
                         index = todo.pop(0)
                         waiting.add(index)
-                        writer.write(len(queries[index]).to_bytes(2) + (index & 0xFFFF).to_bytes(2) + queries[index][2:])
+                        writer.write(
+                            len(queries[index]).to_bytes(2) + (index & 0xFFFF).to_bytes(2) + queries[index][2:]
+                        )
                     await writer.drain()
                     answer = await reader.readexactly(int.from_bytes(await reader.readexactly(2)))
                     (index,) = [i for i in waiting if i & 0xFFFF == int.from_bytes(answer[:2])]

@@ -1,0 +1,103 @@
+"""How the demo shows itself: a table of the probes, where everything is, and a line that counts.
+
+Enters: probes, a tree, counters. Leaves: text on standard output. Rules: without a terminal there are no colours and
+nothing that moves; the live line is written at most once a second and reads one small file a worker.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import sys
+import time
+from typing import TYPE_CHECKING
+
+from rich import box
+from rich.console import Console, Group
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from resolver import counters
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from resolver.demo.probes import Probe, Prober
+    from resolver.demo.tree import Tree
+    from resolver.places import Places
+
+MEANING = {
+    "on the list": "the stop page's address, or nothing",
+    "any other name": "what the upstream says",
+    "the stop page": "who ordered it, and why",
+    "the portal": "look-up and appeal",
+    "the log": "what the provider committed to",
+}
+EVERY = 1.0  # seconds between two looks at the counters
+
+
+def console() -> Console:
+    """The terminal; a file or a pipe is as wide as the longest line may want."""
+    return Console(highlight=False) if sys.stdout.isatty() else Console(highlight=False, width=160)
+
+
+def report(screen: Console, tree: Tree, active: int, probes: Sequence[Probe], prober: Prober) -> None:
+    """The table, and below it what one can try."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in ("asked", "came back", ""):
+        table.add_column(column, overflow="fold")
+    for what, group in itertools.groupby(probes, key=lambda probe: probe.what):
+        table.add_row(Text(what, "bold"), Text(MEANING.get(what, ""), "dim"))
+        for probe in group:
+            mark = Text("ok", "green") if probe.ok else Text(f"WRONG, expected {probe.expect}", "bold red")
+            table.add_row(f"  {probe.ask}", probe.got, mark)
+    screen.print(f"{active:,} entries active, {tree.rejected:,} lines rejected", style="bold")
+    screen.print(table)
+    ports, folder = prober.ports, tree.folder
+    dig = f"dig @{ports.dns.host} -p {ports.dns.port}"
+    rows = (
+        ("ask", f"{dig} {tree.names[0]}"),
+        ("stop page", f"http://{ports.stop_page}/  (curl -H 'Host: {tree.names[0]}' …)"),
+        ("portal", f"http://{ports.portal}/"),
+        ("appeal", prober.appeal_link),
+        ("receipt", f"http://{ports.portal}{prober.receipt.partition('?')[0]}"),
+        ("why", f"stopsign explain {tree.names[0]} --dir {folder}"),
+        ("log", f"stopsign audit verify {folder / 'log'}"),
+    )
+    for label, text in rows:
+        screen.print(Text.assemble((f"{label:>10}  ", "bold"), text), soft_wrap=True)
+
+
+async def count(screen: Console, places: Places, stop: asyncio.Event) -> None:
+    """Counts live until `stop`; without a terminal it only waits."""
+    if not screen.is_terminal:
+        await stop.wait()
+        return
+    screen.print(Text("serving; Ctrl-C ends it", "dim"))
+    before, then = counters.totals(places), time.monotonic()
+    with Live(_line(before, {}, 1.0), console=screen, auto_refresh=False, transient=False) as live:
+        while not stop.is_set():
+            try:
+                await asyncio.wait_for(stop.wait(), EVERY)
+            except TimeoutError:
+                sums, now = counters.totals(places), time.monotonic()
+                live.update(_line(sums, before, now - then), refresh=True)
+                before, then = sums, now
+
+
+def _line(sums: Mapping[str, int], before: Mapping[str, int], seconds: float) -> Group:
+    asked = counters.queries(sums)
+    rate = (asked - counters.queries(before)) / seconds if before else 0.0
+    parts = (
+        ("questions", asked),
+        ("blocked", sums["blocked"]),
+        ("from the cache", sums["cache_hits"]),
+        ("relayed", sums["relayed"] + sums["streams_forwarded"]),
+        ("dropped", sums["dropped_client"] + sums["dropped_malformed"] + sums["dropped_source"]),
+    )
+    text = Text.assemble((f"{rate:>9,.0f} q/s", "bold"))
+    for label, number in parts:
+        text.append(f"   {label} ", "dim")
+        text.append(f"{number:,}")
+    return Group(text)
