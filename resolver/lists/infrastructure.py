@@ -12,7 +12,7 @@ PROTECTED: dict[str, tuple[str, ...]] = {
         "alt", "arpa", "home.arpa", "internal", "invalid", "local", "localhost", "onion",
     ),
     "the DNS itself": (
-        "gtld-servers.net", "iana.org", "iana-servers.net", "icann.org", "internic.net", "root-servers.net",
+        "gtld-servers.net", "iana.org", "iana-servers.net", "internic.net", "ns.icann.org", "root-servers.net",
         "root-servers.org",
     ),
     "time (RFC 5905; without it no certificate and no signature is valid)": (
