@@ -68,6 +68,11 @@ class Places:
         return self.state_dir / "overrides.json"
 
     @property
+    def suspensions(self) -> Path:
+        """Entries taken off here because an appeal is overdue."""
+        return self.state_dir / "suspensions.json"
+
+    @property
     def bypass(self) -> Path:
         """The off switch as the operator set it; durable, so that a restart does not undo it."""
         return self.state_dir / "bypass.json"

@@ -67,23 +67,26 @@ class Outcome:
 
 
 def bring_up(planned: Plan, places: Places, ledger: Ledger, *, now: float, live: Live | None = None) -> Outcome:
-    """Make the plan live. `live`: what is live, where the caller knows; read from disk otherwise. Blocking.
+    """Make the plan live. `live`: what is live and durable, where the caller knows; read from disk otherwise. Blocking.
 
     Raises `LedgerError`, `CoreError` or `OSError` where it cannot; what was live before then goes on.
     """
-    before = live if live is not None and places.current.exists() else read(places.current)
-    if before.there and before.lists == planned.lists:
-        return Outcome(before, changed=False)
-    kept = read(places.generation)
+    if live is not None and live.lists == planned.lists and places.current.exists():
+        return Outcome(live, changed=False)
+    before, kept = read(places.current), read(places.generation)
     if not (kept.there and kept.lists == planned.lists):
         known = kept if kept.there else before
         number = max(before.generation, kept.generation) + 1
         try:
             _build_durably(planned, places, ledger, known, number, now)
         except (LedgerError, CoreError, OSError) as error:
-            if not _only_less(planned, known):
+            if before.there and before.lists == planned.lists:
+                return Outcome(before, changed=False, trouble=str(error))
+            if not _only_less(planned, before if before.there else kept):
                 raise
             return _from_memory(planned, places, number, now, str(error))
+    elif before.there and before.lists == planned.lists:
+        return Outcome(before, changed=False)
     _publish(places.generation, places.current)
     return Outcome(read(places.current), changed=True)
 
@@ -126,7 +129,7 @@ def _less(part: dict[str, Any], was: dict[str, Any]) -> bool:
     if part["action"] != was["action"] and part["action"] != "monitor":
         return False
     if part["document"] == was["document"]:
-        return int(part.get("suspended", 0)) >= int(was.get("suspended", 0))
+        return all(int(part.get(key, 0)) >= int(was.get(key, 0)) for key in ("suspended", "here"))
     return part.get("added") == 0 and part.get("base") == was["document"]
 
 
@@ -159,6 +162,6 @@ def _rules(part: dict[str, Any]) -> tuple[Any, ...]:
 def _told(part: dict[str, Any]) -> dict[str, Any]:
     keys = (
         "version", "state", "less", "entries", "added", "removed", "action", "reason", "stale", "signed_by",
-        "threshold", "bridged", "approved_by", "repository",
+        "threshold", "unsigned", "approved_by", "repository",
     )  # fmt: skip
     return {"list": part["name"], **{key: part[key] for key in keys if part.get(key) is not None}}

@@ -54,8 +54,7 @@ def admit(
     """Judge a candidate and put its document beside the applied head. Blocking. `VerifyError` where the document is not
     what an issuer may sign; `CoreError` or `OSError` where this machine fails."""
     old = places.applied / applied.document if applied else None
-    unchanged = applied is not None and applied.state == candidate.state and applied.less is None
-    if applied is not None and unchanged:
+    if applied is not None and _is(applied, candidate):
         return Admission(_relieved(applied, candidate, now), None, ())
     facts = examine(candidate, old, source, watched)
     judgement = judge(
@@ -74,6 +73,14 @@ def admit(
     if applied is None or old is None:
         return Admission(None, held, events)
     return Admission(_removals(candidate, applied, old, places, facts, now), held, events)
+
+
+def _is(applied: Applied, candidate: Candidate) -> bool:
+    """Whether the candidate is what is applied already, but for suspensions."""
+    return applied.less is None and all(
+        getattr(applied, key) == getattr(candidate, key)
+        for key in ("version", "state", "issuer", "bases", "signed_by", "threshold")
+    )
 
 
 def examine(candidate: Candidate, old: Path | None, source: ListSource, watched: Watched) -> Facts:

@@ -18,11 +18,12 @@ from resolver import _core, durable
 from resolver.lists.state import as_text
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
     from resolver.config import Config, ListSource
     from resolver.lists.state import Applied, Fetching
+    from resolver.lists.suspensions import Suspensions
     from resolver.places import Places
 
 FORMAT = 1
@@ -45,10 +46,11 @@ def plan(
     config: Config,
     applied: Mapping[str, Applied],
     fetching: Mapping[str, Fetching],
+    here: Suspensions,
     *,
     now: float,
 ) -> Plan:
-    """What should be live now."""
+    """What should be live now. `here`: what this provider itself has suspended."""
     sources, lists = [], []
     for source in config.lists:
         state = applied.get(source.name)
@@ -59,8 +61,9 @@ def plan(
             sources.append(_source(nothing(config.places), action, ede, [], []))
         else:
             document = config.places.list(source.name).applied / state.document
-            sources.append(_source(document, action, ede, sorted(state.bases), sorted(state.suspended)))
-        lists.append(_described(source, state, action=action, stale=stale))
+            suspended = sorted({*state.suspended, *here.of(source.name)})
+            sources.append(_source(document, action, ede, sorted(state.bases), suspended))
+        lists.append(_described(source, state, action=action, stale=stale, here=here.of(source.name)))
     return Plan(tuple(sources), tuple(lists))
 
 
@@ -103,7 +106,9 @@ def _source(document: Path, action: str, ede: int, bases: list[str], suspended: 
     }
 
 
-def _described(source: ListSource, state: Applied | None, *, action: str, stale: bool) -> dict[str, Any]:
+def _described(
+    source: ListSource, state: Applied | None, *, action: str, stale: bool, here: frozenset[str]
+) -> dict[str, Any]:
     described: dict[str, Any] = {
         "name": source.name,
         "action": action,
@@ -127,13 +132,19 @@ def _described(source: ListSource, state: Applied | None, *, action: str, stale:
             "bases": {key: basis.model_dump() for key, basis in state.bases.items()},
             "relief": state.relief,
             "suspended": len(state.suspended),
-            "suspensions": sha256("\n".join(sorted(state.suspended)).encode()).hexdigest(),
+            "suspensions": _digest(state.suspended),
+            "here": len(here),
+            "suspensions_here": _digest(here),
             "signed_by": list(state.signed_by),
             "threshold": state.threshold,
-            "bridged": state.bridged,
+            "unsigned": state.bridged,
             "approved_by": state.approved_by,
             "added": state.added,
             "removed": state.removed,
             "base": state.base,
         }
     return described
+
+
+def _digest(references: Iterable[str]) -> str:
+    return sha256("\n".join(sorted(references)).encode()).hexdigest()

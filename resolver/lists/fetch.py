@@ -45,7 +45,8 @@ class Candidate:
     @property
     def mark(self) -> str:
         """Names what was signed: two candidates with one mark need one judgement."""
-        return f"{self.state} {self.relief} {len(self.suspended)}"
+        grounds = hash((self.issuer, *sorted(self.bases.items()), self.signed_by))
+        return f"{self.version} {self.state} {self.relief} {len(self.suspended)} {grounds}"
 
 
 def fetch(source: ListSource, places: ListPlaces, now: float) -> Candidate:

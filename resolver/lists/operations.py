@@ -1,7 +1,7 @@
 """What may be asked of the steward through the control socket, and by whom.
 
 Each operation takes one JSON object and answers with one. The web process (a reporter) may only say that an appeal came
-in or was decided; it can forge neither an approval nor a list.
+in, is overdue or was decided; it can forge neither an approval nor a list, and can stop nothing that is not signed.
 """
 
 from __future__ import annotations
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from resolver.control import Peer, Reply
     from resolver.lists.steward import Steward
 
-REPORTED = ("appeal-received", "appeal-decided")
-
 
 class RequestError(ResolverError):
     """An operation was asked for with arguments that it cannot take."""
@@ -36,7 +34,9 @@ def operations(steward: Steward) -> dict[str, Operation]:
         "override": Operation(asked.override),
         "lift": Operation(asked.lift),
         "overrides": Operation(asked.overrides),
-        **{kind: Operation(asked.report, reporters=True) for kind in REPORTED},
+        "appeal-received": Operation(asked.appeal_received, reporters=True),
+        "appeal-decided": Operation(asked.appeal_decided, reporters=True),
+        "appeal-overdue": Operation(asked.appeal_overdue, reporters=True),
     }
 
 
@@ -82,12 +82,27 @@ class _Operations:
         held = await self._steward.work(self._register.holding)
         return {"overrides": [_shown(entry) for entry in held.overrides]}
 
-    async def report(self, _peer: Peer, request: Mapping[str, Any]) -> Reply:
-        detail = request.get("detail", {})
-        if not isinstance(detail, dict):
-            raise RequestError("detail is not an object")
-        reference = _text(request, "reference")
-        return {"leaf": await self._steward.work(self._register.note, str(request["op"]), reference, detail)}
+    async def appeal_received(self, _peer: Peer, request: Mapping[str, Any]) -> Reply:
+        detail = _told(request)
+        return {"leaf": await self._steward.work(self._register.appeal_received, detail["reference"], detail)}
+
+    async def appeal_decided(self, _peer: Peer, request: Mapping[str, Any]) -> Reply:
+        detail = _told(request)
+        return {"leaf": await self._steward.work(self._register.appeal_decided, detail["reference"], detail)}
+
+    async def appeal_overdue(self, _peer: Peer, request: Mapping[str, Any]) -> Reply:
+        detail, name, appeal = _told(request), _text(request, "name"), _text(request, "appeal")
+        return {
+            "suspended": await self._steward.work(
+                self._register.appeal_overdue, detail["reference"], name, appeal, detail
+            )
+        }
+
+
+def _told(request: Mapping[str, Any]) -> dict[str, Any]:
+    """What the web process says of an appeal, as it goes into the leaf's private detail."""
+    _text(request, "reference")
+    return {key: value for key, value in request.items() if key != "op"}
 
 
 def _text(request: Mapping[str, Any], key: str) -> str:

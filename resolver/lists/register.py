@@ -15,7 +15,7 @@ from blocklists.errors import VerifyError
 from resolver import durable, passes
 from resolver._core import CoreError
 from resolver.errors import ResolverError
-from resolver.lists import activate, fetch, overrides
+from resolver.lists import activate, fetch, overrides, suspensions
 from resolver.lists.admit import admit
 from resolver.lists.compile import is_stale, plan
 from resolver.lists.ledger import Event, Ledger, LedgerError
@@ -45,6 +45,7 @@ say = logging.getLogger("stopsign.lists")
 NOT_REFUSALS = frozenset({"unreachable", "missing", "deadline", "storage"})
 """Nothing came, so nothing was refused: an alarm, but no leaf every time a mirror is away."""
 DAY = 86400.0
+FIRST_RETRY, LAST_RETRY = 5.0, 600.0
 
 
 class ApprovalError(ResolverError):
@@ -82,7 +83,12 @@ class Register:
         self.fetching: dict[str, Fetching] = {}
         self._judged: dict[str, str] = {}
         self._live: activate.Live | None = None
+        """What is live and durable; None: not known, or not so."""
+        self.generation, self.compiled = 0, ""
+        self._order: list[str] = []
         self._overrides = overrides.Overrides()
+        self._retry_at, self._patience = 0.0, FIRST_RETRY
+        self._here = suspensions.Suspensions()
         self._bypass: passes.Passes | None = None
         self.alarms: dict[str, str] = {}
 
@@ -120,6 +126,10 @@ class Register:
         return applied
 
     def _open_overrides(self) -> None:
+        try:
+            self._here = suspensions.read(self.places)
+        except StateError as error:
+            self._alarm("suspensions", f"{error}: entries with overdue appeals may be active again")
         try:
             self._overrides = overrides.read(self.places)
             overrides.publish(self.places, self._overrides, self._clock())
@@ -220,22 +230,34 @@ class Register:
         """Make live what should be live now. What cannot be done is an alarm; what was live goes on."""
         now = self._clock()
         try:
-            planned = plan(self.config, self.applied, self.fetching, now=now)
+            planned = plan(self.config, self.applied, self.fetching, self._here, now=now)
             done = activate.bring_up(planned, self.places, self._ledger, now=now, live=self._live)
         except (LedgerError, CoreError, OSError) as error:
             self._live = None
             self._alarm("activation", f"the new generation is not active: {error}")
+            self._wait(now)
             return
-        self._alarm("activation", done.trouble)
-        self._live = done.live
+        self._alarm("activation", done.trouble and f"active, but not for after a reboot: {done.trouble}")
+        self._live = None if done.trouble else done.live
+        if done.trouble:
+            self._wait(now)
+        else:
+            self._patience = FIRST_RETRY
+        self.generation, self.compiled = done.live.generation, done.live.compiled
+        self._order = [part["name"] for part in done.live.lists]
         if done.changed:
             say.info("generation %d is live: %d entries", done.live.generation, planned.entries)
 
+    def _wait(self, now: float) -> None:
+        """Compiling a million entries against a full disk every few seconds would help nobody."""
+        self._retry_at, self._patience = now + self._patience, min(self._patience * 2, LAST_RETRY)
+
     def tick(self) -> None:
         """What time alone brings: a list gone stale, an override ended, the switch thrown, an hour gone by."""
-        self.settle()
+        if self._live is not None or self._clock() >= self._retry_at:
+            self.settle()
         self._note_bypass()
-        self._ledger.heartbeat({"generation": self._live.generation if self._live else 0})
+        self._ledger.heartbeat({"generation": self.generation})
         self._alarm("log", self._ledger.trouble)
 
     def publish_lists(self) -> None:
@@ -279,9 +301,44 @@ class Register:
         self._alarm("overrides", overrides.put(self.places, changed, self._clock()))
         self._overrides = changed
 
-    def note(self, kind: str, reference: str, detail: Mapping[str, Any]) -> int:
+    def appeal_received(self, reference: str, detail: Mapping[str, Any]) -> int:
         """A leaf on behalf of the web process."""
-        return self._ledger.append([Event(kind, reference, detail)])[0]
+        return self._ledger.append([Event("appeal-received", reference, detail)])[0]
+
+    def appeal_decided(self, reference: str, detail: Mapping[str, Any]) -> int:
+        """A leaf; and where somebody decided that the block stays, what was suspended here for want of a decision ends.
+        `granted` and `mended` leave it: the issuer's relief or an override is on its way."""
+        leaf = self._ledger.append([Event("appeal-decided", reference, detail)])[0]
+        if detail.get("outcome") in {"upheld", "withdrawn"} and reference in self._here.entries:
+            self._suspend_here(self._here.without(reference))
+        return leaf
+
+    def appeal_overdue(self, reference: str, name: str, appeal: str, detail: Mapping[str, Any]) -> bool:
+        """Suspend the entry here, unless its ground forbids; whether it is suspended now."""
+        changed = suspensions.suspend(
+            self._here,
+            self.places,
+            self.applied,
+            order=self._order,
+            reference=reference,
+            name=name,
+            appeal=appeal,
+            now=self._clock(),
+        )
+        if changed != self._here:
+            self._tell([Event("appeal-overdue", reference, detail)])
+            self._suspend_here(changed)
+        return reference in changed.entries
+
+    def _suspend_here(self, changed: suspensions.Suspensions) -> None:
+        self._here = changed
+        try:
+            store(self.places.suspensions, changed)
+        except OSError as error:
+            self._alarm("suspensions", f"{self.places.suspensions} cannot be written ({error.strerror})")
+        else:
+            self._alarm("suspensions", None)
+        self.settle()
 
     def _note_bypass(self) -> None:
         """The off switch works without us; that it was thrown still belongs in the log."""
@@ -304,8 +361,8 @@ class Register:
         """Everything about the lists, as `stopsign lists status --json` prints it."""
         now = self._clock()
         return {
-            "generation": self._live.generation if self._live else None,
-            "compiled": self._live.compiled if self._live else None,
+            "generation": self.generation,
+            "compiled": self.compiled,
             "lists": [self._list_status(source, now) for source in self.config.lists],
             "overrides": len(self.holding().overrides),
             "log": {"leaves": self._ledger.size, "trouble": self._ledger.trouble},

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 KEYS = (
     "version", "state", "document", "entries", "less", "since", "issuer", "bases", "relief", "signed_by", "threshold",
-    "bridged", "approved_by", "added", "removed", "base",
+    "approved_by", "added", "removed", "base",
 )  # fmt: skip
 
 
@@ -37,7 +37,8 @@ def restored(places: Places, name: str) -> Applied:
         if len(suspended) < part["suspended"]:
             raise StateError(f"{part['suspended']} suspensions of list {name} were active, {len(suspended)} are stored")
         try:
-            return Applied(**{key: part[key] for key in KEYS}, size=0, suspended=suspended)
+            fields = {key: part[key] for key in KEYS}
+            return Applied(**fields, bridged=part["unsigned"], size=0, suspended=suspended)
         except (KeyError, ValidationError) as error:
             raise StateError(f"{path} does not describe list {name} ({error})") from error
     raise StateError(f"no generation names a document of list {name} that is still there")

@@ -1,0 +1,180 @@
+"""Activation under the worst: killed at every step, a log that cannot be written, a disk that is full or read-only."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import sys
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import pytest
+
+from resolver.lists.ledger import LedgerError
+from tests.lists.world import World, make_entry
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+FIRST = ["a.example", "b.example"]
+SECOND = ["a.example", "c.example"]
+TOUCHES = {"open", "os.rename", "os.remove", "os.mkdir", "os.truncate", "os.link", "fcntl.flock", "os.chmod"}
+
+
+def die_at(step: int, folder: Path) -> None:
+    """From now on the process kills itself (SIGKILL) just before its `step`th touch of the file system in `folder`."""
+    left = step
+
+    def watch(event: str, arguments: tuple[Any, ...]) -> None:
+        nonlocal left
+        if event not in TOUCHES:
+            return
+        if event == "open" and (not isinstance(arguments[0], str | bytes) or not arguments[2] & 3):
+            return  # reading
+        if event != "fcntl.flock" and str(folder) not in str(arguments[0]):
+            return
+        left -= 1
+        if left == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    sys.addaudithook(watch)
+
+
+def in_a_child_killed_at(step: int, folder: Path) -> bool:
+    """Start as the steward does and take the second version, in a process that is killed; False: it came to its end."""
+    child = os.fork()
+    if child == 0:
+        _child(step, folder)
+    _, status = os.waitpid(child, 0)
+    if os.WIFSIGNALED(status):
+        assert os.WTERMSIG(status) == signal.SIGKILL
+        return True
+    assert os.WEXITSTATUS(status) == 0
+    return False
+
+
+def _child(step: int, folder: Path) -> NoReturn:
+    try:
+        world = World(folder)
+        offered = world.candidate(2, SECOND)
+        die_at(step, folder)
+        world.register.take(offered)
+    except BaseException:  # noqa: BLE001 - a child of fork must never come back into pytest
+        os._exit(1)
+    os._exit(0)
+
+
+def test_killed_at_any_step_nothing_half_written_is_active_and_the_next_start_goes_on(tmp_path: Path) -> None:
+    before = World(tmp_path / "before")
+    before.take(1, FIRST)
+    before.stop()
+    step, reached_the_end = 0, False
+    while not reached_the_end:
+        step += 1
+        folder = tmp_path / f"step-{step}"
+        shutil.copytree(tmp_path / "before", folder)
+        reached_the_end = not in_a_child_killed_at(step, folder)
+
+        live = live_names(folder)
+        assert live in ({"a", "b"}, {"a", "c"})
+        world = World(folder)
+        if live == {"a", "c"}:
+            assert ("list-activated", "gambling/2") in world.leaves()
+        world.take(2, SECOND)
+        assert live_names(folder) == {"a", "c"}
+        assert world.leaves().count(("list-activated", "gambling/2")) in (1, 2)
+        assert world.register.status()["alarms"] == []
+        world.stop()
+        shutil.rmtree(folder)
+    assert step > 15
+
+
+def live_names(folder: Path) -> set[str]:
+    """What a worker that opens the live file blocks."""
+    from resolver._core import CompiledList
+
+    compiled = CompiledList.open(folder / "run" / "current.list")
+    return {name for name in "abc" if compiled.look_up(f"{name}.example")}
+
+
+def broken(*_: object, **__: object) -> NoReturn:
+    raise OSError(28, "No space left on device")
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    world = World(tmp_path)
+    world.take(1, [*FIRST, make_entry("d.example")])
+    return world
+
+
+def test_without_the_log_nothing_is_added(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr("resolver.audit.log.Log.append_many", broken)
+        world.take(2, [*FIRST, "d.example", "new.example"])
+        assert world.active("new.example") == []
+        assert world.active("a.example") == ["gambling"]
+        assert any("log cannot be written" in alarm for alarm in world.register.status()["alarms"])
+    world.clock.forward(minutes=1)
+    world.register.tick()
+    assert world.active("new.example") == ["gambling"]
+    assert world.leaves()[-1] != ("start", "")
+    assert ("list-activated", "gambling/2") in world.leaves()
+    assert world.register.status()["alarms"] == []
+
+
+def test_without_the_log_removals_and_suspensions_hold_all_the_same_and_their_leaf_follows(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone = make_entry("d.example").reference
+    with monkeypatch.context() as patch:
+        patch.setattr("resolver.audit.log.Log.append_many", broken)
+        world.take(2, ["a.example", "d.example"])
+        assert world.active("b.example") == []
+        world.take(2, ["a.example", "d.example"], suspended=[gone])
+        assert world.active("d.example") == []
+        assert world.active("a.example") == ["gambling"]
+        assert world.register.status()["alarms"]
+    world.clock.forward(minutes=1)
+    world.register.tick()
+    assert {("list-activated", "gambling/2"), ("relief-applied", "gambling/2")} <= set(world.leaves())
+    assert world.register.status()["alarms"] == []
+
+
+def test_without_the_log_an_addition_does_not_slip_in_behind_a_removal(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("resolver.audit.log.Log.append_many", broken)
+    world.take(2, [*FIRST, "new.example"])
+    world.take(3, ["a.example", "new.example"])
+    assert world.active("new.example") == []
+
+
+def test_a_full_disk_stops_additions_and_neither_dns_nor_removals(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr("resolver.durable.put", broken)
+        with pytest.raises(OSError, match="No space left"):
+            world.take(2, [*FIRST, "new.example"])
+        assert world.active("a.example") == ["gambling"]
+        assert world.active("new.example") == []
+    world.take(2, [*FIRST, "new.example"])
+    assert world.active("new.example") == ["gambling"]
+
+
+def test_lifting_an_override_waits_for_its_leaf_and_setting_one_does_not(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from resolver import passes
+
+    with monkeypatch.context() as patch:
+        patch.setattr("resolver.audit.log.Log.append_many", broken)
+        world.register.allow("a.example", "subtree", "mistake", "root", 3600.0)
+        live = passes.read(world.config.places.passes)
+        assert live.covering("www.a.example", world.clock()) is not None
+        with pytest.raises(LedgerError):
+            world.register.lift("a.example", "root")
+        assert passes.read(world.config.places.passes) == live
+    world.register.lift("a.example", "root")
+    assert passes.read(world.config.places.passes).names == ()
