@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 import click
 
 from resolver import control, durable, passes
-from resolver.config import Config, load, locate
+from resolver.config import STANDARD, Config, load, locate
 from resolver.config_values import domain_name
 from resolver.errors import ResolverError
 
@@ -277,13 +277,14 @@ def explain(name: str, client: str | None, path: Path | None, directory: Path | 
 
 
 @click.command("check-config")
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("file", type=click.Path(path_type=Path), required=False)
 @click.option("--schema", is_flag=True, help="Print the JSON schema instead.")
-def check_config(file: Path, schema: bool) -> None:
+def check_config(file: Path | None, schema: bool) -> None:
     """Check a configuration: every mistake in one report, with its line. Exits 2 where there is one."""
     if schema:
         _print_json(Config.model_json_schema())
         return
+    file = file or STANDARD
     config = load(file)
     click.echo(f"{file}: good: {len(config.lists)} lists, {len(config.dns.upstreams)} upstreams")
 

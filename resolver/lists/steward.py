@@ -66,6 +66,7 @@ class Steward:
         self.register = Register(config, self._ledger, clock)
         self._one = ThreadPoolExecutor(1, thread_name_prefix="register")
         self._threads = ThreadPoolExecutor(max(len(config.lists), 1), thread_name_prefix="fetch")
+        self.serving = asyncio.Event()
         self._turns = {source.name: asyncio.Lock() for source in config.lists}
 
     async def work(self, what: Callable[Given, Result], *args: Given.args, **kwargs: Given.kwargs) -> Result:
@@ -78,6 +79,7 @@ class Steward:
         server = await control.serve(
             self.config.places.control_socket, operations(self), control.Callers.of(self.config.control)
         )
+        self.serving.set()
         notify("READY=1", f"STATUS=following {len(self.config.lists)} lists")
         try:
             async with asyncio.TaskGroup() as tasks:

@@ -1,0 +1,235 @@
+"""The steward's process as an operator meets it: started, asked through the commands, fed by a rehearsed desk."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+from click.testing import CliRunner
+
+from blocklists.head import Basis, Issuer
+from blocklists.issuer.rehearsal import Rehearsal
+from resolver import command
+from resolver.config import load
+from resolver.lists.steward import Steward, pause
+from tests.lists.world import Clock, settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+GROUND = Basis("Act 12", "Authority", "17/2026", "2026-11-01", "DE", "Court of Bonn")
+
+
+class Provider:
+    """A desk that publishes, and a steward in a thread that follows it."""
+
+    def __init__(self, folder: Path, **lists: dict[str, Any]) -> None:
+        self.folder, self.clock = folder, Clock()
+        self.desk = Rehearsal.create(
+            folder / "issuer",
+            Issuer("Authority", "list@authority.example", "appeals@authority.example"),
+            clock=lambda: datetime.fromtimestamp(self.clock(), UTC),
+        )
+        self.lists = {
+            name: {
+                "repository": str(self.desk.desk.published),
+                "trusted_root": str(self.desk.desk.trusted_root),
+                "refresh": "1h",
+                **more,
+            }
+            for name, more in (lists or {"gambling": {}}).items()
+        }
+        for name in self.lists:
+            self.desk.add_basis(name, "order-17", GROUND)
+        (folder / "stopsign.yaml").write_text(yaml.safe_dump(settings(folder, **self.lists)))
+
+    def publish(self, *names: str, name: str = "gambling") -> None:
+        file = self.folder / "names.txt"
+        file.write_text("\n".join(names))
+        self.desk.import_files(name, [file], basis="order-17", category="gambling")
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        stops: list[Any] = []
+        ready = threading.Event()
+
+        async def serve() -> None:
+            stop = asyncio.Event()
+            stops.extend((asyncio.get_running_loop(), stop))
+            steward = Steward(load(self.folder / "stopsign.yaml"), clock=self.clock)
+            task = asyncio.create_task(steward.run(stop))
+            await asyncio.wait({task, asyncio.create_task(steward.serving.wait())}, return_when="FIRST_COMPLETED")
+            ready.set()
+            await task
+
+        thread = threading.Thread(target=asyncio.run, args=(serve(),))
+        thread.start()
+        try:
+            assert ready.wait(30)
+            yield
+        finally:
+            stops[0].call_soon_threadsafe(stops[1].set)
+            thread.join(30)
+
+    def ask(self, *arguments: str) -> Answer:
+        result = CliRunner().invoke(command.stopsign, [*arguments, "--dir", str(self.folder)])
+        return Answer(result.exit_code, result.stdout, result.exception)
+
+
+class Answer:
+    def __init__(self, status: int, output: str, error: BaseException | None) -> None:
+        self.status, self.output, self.error = status, output, error
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.output)
+
+
+@pytest.fixture
+def provider(tmp_path: Path) -> Provider:
+    return Provider(tmp_path)
+
+
+def test_what_two_people_signed_is_active_and_the_next_version_replaces_it(provider: Provider) -> None:
+    provider.publish("a.example", "b.example")
+    with provider.running():
+        first = provider.ask("lists", "refresh")
+        assert first.status == 0
+        assert provider.ask("explain", "www.a.example", "--json").json["verdict"] == "stopped"
+        provider.desk.change("gambling", add=["c.example"], remove=["b.example"])
+        assert provider.ask("lists", "refresh", "--json").json["outcomes"][0]["outcome"] == "active"
+        verdicts = [provider.ask("explain", f"{x}.example", "--json").json["verdict"] for x in "abc"]
+        assert verdicts == ["stopped", "not listed", "stopped"]
+        status = provider.ask("lists", "status", "--json").json
+        assert status["lists"][0]["version"] == 2
+        assert status["alarms"] == []
+
+
+def test_a_refused_list_is_exit_1_with_the_reason_and_the_last_good_list_goes_on(provider: Provider) -> None:
+    provider.publish("a.example")
+    with provider.running():
+        provider.ask("lists", "refresh")
+        timestamp = provider.desk.desk.published / "metadata/timestamp.json"
+        signed = json.loads(timestamp.read_bytes())
+        signed["signed"]["version"] += 1
+        timestamp.write_text(json.dumps(signed))
+        answer = provider.ask("lists", "refresh")
+        assert answer.status == 1
+        assert "gambling: refused: signature-threshold" in answer.output
+        assert provider.ask("explain", "a.example", "--json").json["verdict"] == "stopped"
+        assert "refused since" in provider.ask("lists", "status").output
+
+
+def test_an_addition_is_held_named_compared_and_approved(provider: Provider) -> None:
+    provider.publish("a.example", "b.example")
+    with provider.running():
+        provider.ask("lists", "refresh")
+        provider.desk.change("gambling", add=["mooo.com"], remove=["b.example"])
+        assert "held" in provider.ask("lists", "refresh").output
+        assert provider.ask("explain", "b.example", "--json").json["verdict"] == "not listed"
+        held = provider.ask("lists", "status", "--json").json["lists"][0]["held"]
+        assert [change["name"] for change in provider.ask("lists", "diff", "gambling", "--json").json["changes"]] == [
+            "mooo.com"
+        ]
+        shown = provider.ask("lists", "status").output
+        assert f"stopsign lists approve gambling 2 {held['state'][7:23]}" in shown
+        wrong = provider.ask("lists", "approve", "gambling", "2", "0" * 16)
+        assert "what is held" in str(wrong.error)
+        assert provider.ask("lists", "approve", "gambling", "2", held["state"][7:23]).status == 0
+        assert provider.ask("explain", "mooo.com", "--json").json["verdict"] == "stopped"
+        assert provider.ask("lists", "status", "--json").json["lists"][0]["held"] is None
+
+
+def test_a_withdrawn_entry_is_off_with_the_next_refresh_and_one_list_does_not_touch_another(tmp_path: Path) -> None:
+    provider = Provider(tmp_path, gambling={}, piracy={"action": "nxdomain"})
+    provider.publish("a.example")
+    provider.publish("p.example", name="piracy")
+    with provider.running():
+        provider.ask("lists", "refresh", "piracy")
+        provider.ask("lists", "refresh")
+        assert provider.ask("explain", "p.example", "--json").json["entries"][0]["action"] == "nxdomain"
+        provider.desk.change("gambling", remove=["a.example"])
+        provider.ask("lists", "refresh", "gambling")
+        assert provider.ask("explain", "a.example", "--json").json["verdict"] == "not listed"
+        assert provider.ask("explain", "p.example", "--json").json["verdict"] == "stopped"
+
+
+def test_overrides_are_set_listed_and_lifted_by_command(provider: Provider) -> None:
+    provider.publish("a.example")
+    with provider.running():
+        provider.ask("lists", "refresh")
+        provider.ask("override", "allow", "a.example", "--reason", "a hospital's", "--for", "72h")
+        assert "a hospital's" in provider.ask("override", "list").output
+        assert provider.ask("explain", "a.example", "--json").json["verdict"] == "passes"
+        assert provider.ask("override", "lift", "a.example").status == 0
+        assert provider.ask("explain", "a.example", "--json").json["verdict"] == "stopped"
+        assert provider.ask("override", "allow", "a.example", "--reason", "x", "--for", "3").status == 2
+
+
+def test_with_the_steward_dead_explain_bypass_and_diff_work_and_status_says_so(provider: Provider) -> None:
+    provider.publish("a.example")
+    with provider.running():
+        provider.ask("lists", "refresh")
+    assert provider.ask("explain", "a.example", "--json").json["verdict"] == "stopped"
+    assert provider.ask("bypass", "on", "a.example").output == "passing: a.example\n"
+    assert provider.ask("explain", "a.example", "--json").json["verdict"] == "passes"
+    assert provider.ask("bypass", "on", "gambling", "--json").json["lists"] == ["gambling"]
+    assert provider.ask("bypass", "on").output == "everything passes: nothing is blocked\n"
+    assert provider.ask("bypass", "off").output == "blocking as the lists say\n"
+    assert provider.ask("lists", "diff", "gambling").output == "gambling: version 1 to 1: no difference\n"
+    assert "neither a list nor a name" in str(provider.ask("bypass", "on", "not a name").error)
+    assert "the steward does not answer" in str(provider.ask("lists", "status").error)
+
+
+def test_the_off_switch_stays_thrown_over_a_restart(provider: Provider) -> None:
+    provider.publish("a.example")
+    with provider.running():
+        provider.ask("lists", "refresh")
+    provider.ask("bypass", "on", "a.example")
+    (provider.folder / "run/passes.json").unlink()
+    with provider.running():
+        assert provider.ask("explain", "a.example", "--json").json["verdict"] == "passes"
+
+
+@pytest.mark.parametrize(
+    ("days", "reason", "action"),
+    [(2, "expired", "stop-page"), (10, "expired", "stop-page"), (20, "expired", "monitor")],
+)
+def test_a_mirror_that_freezes_a_list_cannot_keep_a_block_alive(
+    provider: Provider, days: int, reason: str, action: str
+) -> None:
+    provider.publish("a.example")
+    with provider.running():
+        provider.ask("lists", "refresh")
+        provider.clock.forward(days=days)
+        answer = provider.ask("lists", "refresh", "--json")
+        assert answer.status == 1
+        assert answer.json["outcomes"][0]["reason"] == reason
+    with provider.running():
+        status = provider.ask("lists", "status", "--json").json
+        assert status["lists"][0]["action"] == action
+        assert any("confirmed" in alarm for alarm in status["alarms"])
+
+
+def test_check_config_says_good_or_everything_that_is_wrong(tmp_path: Path) -> None:
+    path = tmp_path / "stopsign.yaml"
+    path.write_text(yaml.safe_dump(settings(tmp_path)))
+    assert "good" in CliRunner().invoke(command.stopsign, ["check-config", str(path)]).output
+    path.write_text("dns: {listen: 3}\nrun_dir: x")
+    error = str(CliRunner().invoke(command.stopsign, ["check-config", str(path)]).exception)
+    assert "stopsign.yaml:1: dns.listen: is not a list" in error
+    assert "state_dir: is missing" in error
+    assert json.loads(CliRunner().invoke(command.stopsign, ["check-config", "--schema"]).output)["properties"]
+
+
+def test_refreshes_spread_and_a_host_in_trouble_is_asked_ever_more_rarely() -> None:
+    assert [pause(300, failures, 0.5) for failures in (0, 1, 2, 3, 9)] == [300, 300, 600, 1200, 3600]
+    assert 270 <= pause(300, 0, 0.0) < pause(300, 0, 1.0) <= 330
+    assert pause(7200, 9, 0.5) == 7200
