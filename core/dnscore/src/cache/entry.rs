@@ -64,7 +64,7 @@ impl Entry {
         }
     }
 
-    /// Whether its time is over, but not long.
+    /// Whether it is an answer whose time is not over, or not long.
     pub fn stale(&self, now: u32) -> bool {
         !self.failure && now < self.expires.saturating_add(MAX_STALE)
     }

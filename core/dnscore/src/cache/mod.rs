@@ -154,7 +154,7 @@ impl Cache {
         let found = store.find(key, query);
         let (lifetime, strikes) = failure(found.map(|(_, entry)| entry), now);
         if let Some((at, mut entry)) = found
-            && !entry.failure
+            && entry.stale(now)
         {
             // The old answer may still be of use.
             entry.retry_at = now.saturating_add(lifetime);

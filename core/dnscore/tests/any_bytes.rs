@@ -1,0 +1,131 @@
+//! Whatever comes in: the fuzzers' corpora, and messages made, bent and cut at random.
+#![allow(clippy::unwrap_used)]
+
+mod invariants;
+mod message;
+
+use std::fs;
+use std::path::Path;
+
+use message::{A, Message, OPT, QR, RA, RD, SOA, TXT, ede, option, soa};
+use proptest::prelude::*;
+use proptest::sample::{Index, select};
+
+fn corpus(target: &str, run: fn(&[u8])) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus").join(target);
+    let mut files = 0;
+    for file in fs::read_dir(&folder).unwrap() {
+        let path = file.unwrap().path();
+        run(&fs::read(&path).unwrap());
+        files += 1;
+    }
+    assert!(files > 0, "{} is empty", folder.display());
+}
+
+#[test]
+fn the_packet_fuzzer_s_corpus_breaks_nothing() {
+    corpus("packet", invariants::packet);
+}
+
+#[test]
+fn the_answer_fuzzer_s_corpus_breaks_nothing() {
+    corpus("answer", invariants::answer);
+}
+
+fn label() -> impl Strategy<Value = Vec<u8>> {
+    prop_oneof![
+        4 => "[a-zA-Z0-9-]{1,12}".prop_map(String::into_bytes),
+        1 => prop::collection::vec(any::<u8>(), 1..=63),
+    ]
+}
+
+/// A name in wire form, as a rule a legal one.
+fn wire_name() -> impl Strategy<Value = Vec<u8>> {
+    prop_oneof![
+        8 => prop::collection::vec(label(), 0..6).prop_map(|labels| {
+            let mut wire: Vec<u8> =
+                labels.iter().flat_map(|label| [&[label.len() as u8][..], label].concat()).collect();
+            wire.push(0);
+            wire
+        }),
+        1 => (1..=127usize).prop_map(|n| [[1, b'X'].repeat(n), vec![0]].concat()),
+        1 => prop::collection::vec(any::<u8>(), 1..20),
+    ]
+}
+
+fn qtype() -> impl Strategy<Value = u16> {
+    prop_oneof![select(vec![A, TXT, SOA, 28, 65, 255, OPT, 250, 251, 252]), any::<u16>()]
+}
+
+fn class() -> impl Strategy<Value = u16> {
+    prop_oneof![9 => Just(1), 1 => any::<u16>()]
+}
+
+/// A message with up to five records and perhaps an OPT.
+fn dns_message(flags: u16) -> impl Strategy<Value = Message> {
+    let owner =
+        prop_oneof![Just(vec![0xc0, 12]), wire_name(), (0..300u16).prop_map(|at| (0xc000 | at).to_be_bytes().to_vec())];
+    let data =
+        prop_oneof![Just(vec![192, 0, 2, 1]), (0..90u32).prop_map(soa), prop::collection::vec(any::<u8>(), 0..40)];
+    let ttl = prop_oneof![0..100u32, any::<u32>()];
+    let record = (1..=3usize, owner, qtype(), ttl, data);
+    let opt = (any::<u16>(), any::<u32>(), select(vec![vec![], ede(22, "why"), option(10, &[7; 8]), vec![0, 15, 0]]));
+    let opt = prop_oneof![(any::<u16>(), select(vec![0u32, 0x8000]), Just(vec![])).boxed(), opt.boxed(),];
+    let bits = any::<u16>().prop_map(|bits| bits & 0x87bf);
+    (any::<u16>(), bits, wire_name(), qtype(), class(), prop::collection::vec(record, 0..5), prop::option::of(opt))
+        .prop_map(move |(id, bits, qname, qtype, class, mut records, opt)| {
+            let mut message = Message { id, flags: flags | bits & !QR, counts: [0; 4], body: vec![] };
+            message = message.question(&qname, qtype, class);
+            records.sort_by_key(|record| record.0);
+            if flags & QR == 0 {
+                records.retain(|record| record.0 == 3);
+            }
+            for (section, owner, rtype, ttl, data) in records {
+                message = message.record(section, &owner, rtype, 1, ttl, &data);
+            }
+            match opt {
+                Some((size, ttl, options)) => message.opt(size, ttl, &options),
+                None => message,
+            }
+        })
+}
+
+/// The same message, with some octets changed and the end cut.
+fn bent(message: impl Strategy<Value = Message>) -> impl Strategy<Value = Vec<u8>> {
+    let changes = prop::collection::vec((any::<Index>(), any::<u8>()), 0..4);
+    (message, changes, prop::option::weighted(0.3, any::<Index>())).prop_map(|(message, changes, cut)| {
+        let mut bytes = message.bytes();
+        for (at, octet) in changes {
+            let at = at.index(bytes.len());
+            bytes[at] = octet;
+        }
+        if let Some(cut) = cut {
+            bytes.truncate(cut.index(bytes.len()));
+        }
+        bytes
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, cases: 2000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_octets_as_a_query(data in prop::collection::vec(any::<u8>(), 0..600)) {
+        invariants::packet(&data);
+    }
+
+    #[test]
+    fn a_query_whole_or_bent(data in bent(dns_message(RD))) {
+        invariants::packet(&data);
+    }
+
+    #[test]
+    fn any_octets_as_an_answer(data in prop::collection::vec(any::<u8>(), 0..600)) {
+        invariants::answer(&data);
+    }
+
+    #[test]
+    fn an_answer_whole_or_bent(asked in any::<u8>(), data in bent(dns_message(QR | RD | RA))) {
+        invariants::answer(&[&[asked][..], &data].concat());
+    }
+}

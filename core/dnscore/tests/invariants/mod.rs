@@ -1,0 +1,230 @@
+//! What holds for whatever bytes come in: run by the fuzzers over all they invent, and as ordinary tests over their
+//! corpora and over generated messages.
+#![allow(dead_code, clippy::unwrap_used)]
+
+use std::cell::RefCell;
+
+use dnscore::answer::{self, StopPage};
+use dnscore::cache::Cache;
+use dnscore::list::Action;
+use dnscore::verdict::Stop;
+use dnscore::wire::{Echo, Expected, Parsed, Query, Rejected, check_answer, parse, parse_into};
+
+const NOW: u32 = 1_800_000_000;
+
+/// A datagram from anyone.
+pub fn packet(data: &[u8]) {
+    let mut query = Query::BLANK;
+    match (parse(data), parse_into(data, &mut query)) {
+        (Parsed::Drop(by_value), Err(Rejected::Drop(in_place))) => {
+            assert_eq!(by_value, in_place);
+            assert!(data.len() < 12 || data[2] & 0x80 != 0);
+        }
+        (Parsed::Refuse(refusal), Err(Rejected::Refuse(in_place))) => {
+            assert_eq!(refusal, in_place);
+            let mut out = [0xee; 1232];
+            let length = answer::error(data, refusal.echo, refusal.rcode, None, &mut out);
+            let message = well_formed(&out[..length], data, refusal.echo, refusal.echo.udp_limit());
+            assert_eq!(message.rcode, refusal.rcode);
+        }
+        (Parsed::Query(by_value), Ok(())) => {
+            assert_eq!(by_value, query);
+            question(data, &query);
+        }
+        (by_value, in_place) => panic!("{by_value:?} but {in_place:?}"),
+    }
+}
+
+/// A question that can be decided: every answer that it could get.
+fn question(data: &[u8], query: &Query) {
+    let end = usize::from(query.question_end);
+    assert_eq!(data[12..end - 4].to_ascii_lowercase(), query.qname.wire());
+    assert_eq!(data[end - 2..end], [0, 1]);
+    let mut labels = 0;
+    while query.qname.ancestor(labels) < query.qname.len() - 1 {
+        labels += 1;
+    }
+    assert_eq!(labels, query.qname.labels());
+
+    let mut out = [0xee; 1232];
+    let page = StopPage { ipv4: Some([192, 0, 2, 66]), ipv6: None, portal: b"https://stop.isp.example".to_vec() };
+    for action in [Action::StopPage, Action::Nxdomain, Action::Nodata, Action::Refused] {
+        for (distance, ede) in [(0, 0), (labels, 16), (labels / 2, 17)] {
+            let stop = Stop { row: 0, rule: 0, distance, list: 0, action, ede, expires: NOW + 9 };
+            for limit in [512, query.udp_limit(), 65535] {
+                let length = answer::blocked(data, query, &stop, b"7ZK3M9Q2XW4T8RBC", &page, NOW, limit, &mut out);
+                let message = well_formed(&out[..length], data, query.echo(), limit);
+                assert_eq!(message.flags & 0x0220, 0, "neither TC nor AD");
+                assert!(message.ttls.iter().all(|(_, ttl)| *ttl == 9));
+            }
+        }
+    }
+    let length = answer::hinfo(data, query, &mut out);
+    well_formed(&out[..length], data, query.echo(), 512);
+    let length = answer::truncated(data, query, &mut out);
+    well_formed(&out[..length], data, query.echo(), 512);
+    let length = answer::error(data, query.echo(), 2, Some((22, "no upstream answered")), &mut out);
+    well_formed(&out[..length], data, query.echo(), 512);
+
+    for case in [None, Some(0x5555_5555_5555_5555), Some(u64::MAX)] {
+        let length = answer::upstream_query(query, 7, case, &mut out);
+        let Parsed::Query(sent) = parse(&out[..length]) else { panic!("we would refuse our own query") };
+        assert_eq!((sent.id, sent.qname, sent.qtype), (7, query.qname, query.qtype));
+        assert_eq!((sent.rd(), sent.cd(), sent.dnssec_ok()), (query.rd(), query.cd(), query.dnssec_ok()));
+        assert_eq!((sent.question_end, sent.edns.unwrap().size), (query.question_end, 1232));
+    }
+}
+
+thread_local! {
+    static CACHE: RefCell<Cache> = RefCell::new(Cache::new(1 << 20, [1, 2]).unwrap());
+}
+
+/// A message from the upstream's address. The first octet says how the client asked; to get past the first checks the
+/// rest is taken as the answer to whatever it seems to answer.
+pub fn answer(data: &[u8]) {
+    let Some((&asked, message)) = data.split_first() else { return };
+    let mut message = message.to_vec();
+    if message.len() < 12 {
+        let expected = Expected { id: 0, question: &[0, 0, 1, 0, 1] };
+        assert!(check_answer(&message, &expected).is_err());
+        return;
+    }
+    let id = u16::from_be_bytes([message[0], message[1]]);
+    message[2] = message[2] & 0x07 | 0x80;
+    message[4..6].copy_from_slice(&[0, 1]);
+    let Some(end) = question_end(&message) else { return };
+    let question = message[12..end].to_vec();
+
+    // The client's query to that question.
+    let mut packet = vec![0x12, 0x34, asked & 1, asked & 0x10 | asked & 0x20, 0, 1, 0, 0, 0, 0, 0, asked >> 1 & 1];
+    packet.extend_from_slice(&question);
+    if asked & 2 != 0 {
+        let size = u16::from(asked) << 4;
+        packet.extend_from_slice(&[0, 0, 41, (size >> 8) as u8, size as u8, 0, 0, asked & 0x80, 0, 0, 0]);
+    }
+    let Parsed::Query(query) = parse(&packet) else { return };
+    for other in [id ^ 1, id ^ 0x8000] {
+        assert!(check_answer(&message, &Expected { id: other, question: &question }).is_err());
+    }
+    let Ok(checked) = check_answer(&message, &Expected { id, question: &question }) else { return };
+    let limit = query.udp_limit();
+    let mut fresh = [0xee; 65535];
+    let length = answer::client_answer(&packet, &query, &message, &checked, limit, &mut fresh);
+    let first = well_formed(&fresh[..length], &packet, query.echo(), limit);
+    assert!(first.flags & 0x0020 == 0 || asked & 0x20 != 0 || query.dnssec_ok(), "AD unasked for");
+    let mut wide = [0xee; 65535];
+    let length = answer::client_answer(&packet, &query, &message, &checked, 65535, &mut wide);
+    well_formed(&wide[..length], &packet, query.echo(), 65535);
+    CACHE.with_borrow_mut(|cache| cached(cache, &packet, &query, &message, &checked, &first));
+}
+
+/// Into the cache and out again: the same but for the TTLs, until its time is over.
+fn cached(
+    cache: &mut Cache,
+    packet: &[u8],
+    query: &Query,
+    message: &[u8],
+    checked: &dnscore::wire::Checked,
+    first: &Message,
+) {
+    let Some(key) = cache.key(query, 0) else { return };
+    let limit = query.udp_limit();
+    let mut out = [0xee; 1232];
+    cache.touch(&[key]);
+    if !cache.put(&key, query, message, checked, 50_000) {
+        return;
+    }
+    assert!(!checked.truncated());
+    for age in [0, 1, 5, 1000, 100_000, 200_000] {
+        let now_ms = 50_000 + age * 1000;
+        for stale in [false, true] {
+            let length = if stale {
+                cache.stale(&key, query, packet, now_ms, limit, &mut out)
+            } else {
+                cache.get(&key, query, packet, now_ms, limit, &mut out)
+            };
+            assert!(age > 0 || stale || length.is_some(), "gone at once");
+            let Some(length) = length else { continue };
+            let again = well_formed(&out[..length], packet, query.echo(), limit);
+            assert_eq!((again.flags, again.rcode, &again.counts), (first.flags, first.rcode, &first.counts));
+            for ((at, ttl), (at_first, ttl_first)) in again.ttls.iter().zip(&first.ttls) {
+                assert_eq!(at, at_first);
+                assert!(*ttl <= *ttl_first || *ttl == 30);
+            }
+        }
+    }
+    cache.fail(&key, query, 22, 300_000_000);
+    let length = cache.get(&key, query, packet, 300_000_000, limit, &mut out).expect("a failure is kept");
+    well_formed(&out[..length], packet, query.echo(), limit);
+}
+
+/// A message as an independent reader sees it.
+pub struct Message {
+    pub flags: u16,
+    pub rcode: u16,
+    pub counts: [u16; 4],
+    /// Offset and value of the TTLs, the OPT's left out.
+    pub ttls: Vec<(usize, u32)>,
+}
+
+/// Reads a message that was written for the client who sent `packet`; panics where it is not what every answer must be.
+fn well_formed(message: &[u8], packet: &[u8], echo: Echo, limit: usize) -> Message {
+    assert!(message.len() <= limit, "{} over {limit}", message.len());
+    let word = |at: usize| u16::from_be_bytes([message[at], message[at + 1]]);
+    let question_end = usize::from(echo.question_end);
+    assert_eq!(message[..2], packet[..2], "its id");
+    assert_eq!(message[12..question_end], packet[12..question_end], "its question");
+    let flags = word(2);
+    let asked = u16::from_be_bytes([packet[2], packet[3]]);
+    assert_eq!(flags & 0xf910, asked & 0x7910 | 0x8000, "QR, opcode, RD and CD");
+    let counts = [word(4), word(6), word(8), word(10)];
+    assert_eq!(counts[0], u16::from(question_end > 12));
+    let mut at = question_end;
+    let mut ttls = Vec::new();
+    let mut opts = 0;
+    let mut rcode = flags & 15;
+    for record in 0..usize::from(counts[1]) + usize::from(counts[2]) + usize::from(counts[3]) {
+        let start = at;
+        loop {
+            match message[at] {
+                0 => break at += 1,
+                192.. => break at += 2,
+                length => at += 1 + usize::from(length),
+            }
+        }
+        let ttl = u32::from(word(at + 4)) << 16 | u32::from(word(at + 6));
+        if word(at) == 41 {
+            opts += 1;
+            assert!(record >= usize::from(counts[1]) + usize::from(counts[2]), "an OPT outside its section");
+            assert_eq!((message[start], word(at + 2)), (0, 1232));
+            let edns = echo.edns.expect("an OPT for one who sent none");
+            assert_eq!(ttl & 0x00ff_ffff, if edns.dnssec_ok { 0x8000 } else { 0 });
+            rcode |= (ttl >> 24 << 4) as u16;
+            let end = at + 10 + usize::from(word(at + 8));
+            let mut option = at + 10;
+            while option < end {
+                assert_eq!(word(option), 15, "an option that is no extended error");
+                option += 4 + usize::from(word(option + 2));
+            }
+            assert_eq!(option, end);
+        } else {
+            ttls.push((at + 4, ttl));
+        }
+        at += 10 + usize::from(word(at + 8));
+    }
+    assert_eq!(at, message.len(), "octets left over");
+    assert_eq!(opts, usize::from(echo.edns.is_some()), "an OPT answers an OPT");
+    Message { flags, rcode, counts, ttls }
+}
+
+/// The end of the question of a message, if it has one of plain labels.
+fn question_end(message: &[u8]) -> Option<usize> {
+    let mut at = 12;
+    while *message.get(at)? != 0 {
+        if message[at] > 63 || at > 12 + 255 {
+            return None;
+        }
+        at += 1 + usize::from(message[at]);
+    }
+    (at + 5 <= message.len()).then_some(at + 5)
+}
