@@ -131,7 +131,7 @@ class Pages:
         target = "'self'" if forms else "'none'"
         return f"{self._policy}; form-action {target}"
 
-    def render(self, template: str, code: str, **values: Any) -> bytes:
+    def render(self, template: str, code: str, /, **values: Any) -> bytes:
         voice = self.voices[code]
         here = Here(values.pop("at", ""), values.pop("query", {}), code, values.pop("chosen", True))
         return (
