@@ -46,8 +46,8 @@ _CATEGORY = re.compile(r"[a-z0-9][a-z0-9-]{0,63}\Z").match
 _REFERENCE = re.compile(r"[0-9A-HJKMNP-TV-Z]{16}\Z").match
 _TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z\Z").match
 _PLAIN = re.compile(
-    rb'\{"basis":"([!-~]+?)","category":"([!-~]+?)","expires":"([!-~]+?)","issued":"([!-~]+?)",'
-    rb'"match":"([a-z]+)","name":"([!-~]+?)","reference":"([0-9A-Z]+)"\}\n?\Z'
+    rb'\{"basis":"([!#-\[\]-~]+)","category":"([!#-\[\]-~]+)","expires":"([!#-\[\]-~]+)","issued":"([!#-\[\]-~]+)",'
+    rb'"match":"([a-z]+)","name":"([!#-\[\]-~]+)","reference":"([0-9A-Z]+)"\}\n?\Z'
 ).match
 _CROCKFORD = bytes.maketrans(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567", b"0123456789ABCDEFGHJKMNPQRSTVWXYZ")
 _FIELDS = frozenset(

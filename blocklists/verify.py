@@ -5,13 +5,14 @@ Enters: a repository somewhere, a pinned root, a state directory. Leaves: `Verif
 The order, and nothing is looked at before what stands above it held
 1. Root by root from the pinned one: TUF's own checks, then the rules on keys (`repository`).
 2. Timestamp, snapshot, targets: TUF. Only the top-level targets role speaks for lists; no delegation can name one.
-3. `<list>/head.json`: signed length and hash; its form; the list asked for; no lower version than before, and no other
+3. `relief/<list>.json` from the delegated role: no lower version; a suspension that was seen stays, whatever it says
+   now: lifting one takes two signers and a new reference, never one. It is kept at once, so that a withdrawal arrives
+   (by `stored`) even where the version beside it is refused.
+4. `<list>/head.json`: signed length and hash; its form; the list asked for; no lower version than before, and no other
    content under the same version.
-4. The document: the step from the version before where there is one and it leads to the state hash, else the full
+5. The document: the step from the version before where there is one and it leads to the state hash, else the full
    file: signed length and hash; decompressed within the head's size; the state hash; no reference that stood for
    another name, match or basis.
-5. `relief/<list>.json` from the delegated role: no lower version; a suspension that was seen stays, whatever it says
-   now: lifting one takes two signers and a new reference, never one.
 6. All of it reaches the disk, the head last; a crash before that leaves the last verified version in place.
 
 One deadline spans all of it. The clock is handed in. python-tuf keeps its files in `tuf/`, we in `verified/`.
@@ -32,7 +33,7 @@ from tuf.ngclient import Updater, UpdaterConfig
 from tuf.ngclient._internal.trusted_metadata_set import TrustedMetadataSet
 
 from blocklists import document, durable, repository
-from blocklists.delta import DeltaError, apply, check_bonds
+from blocklists.delta import apply, check_bonds
 from blocklists.document import DocumentError, StateError, TooLargeError
 from blocklists.entry import as_text, as_time
 from blocklists.errors import BlocklistError, VerifyError
@@ -103,11 +104,11 @@ def refresh_from(
         (state / "verified").mkdir(exist_ok=True)
         client = _Client(where, trusted_root.read_bytes(), state / "tuf", min_threshold, now)
         client.refresh()
+        relief = _fetch_relief(client, state, name, before)
         head, head_bytes = _fetch_head(client, state, name, before)
         lines = state / "verified" / f"full-{head.version}.zst"
         if before is None or before.head != head or not lines.exists():
             _fetch_document(client, state, head, before, lines)
-        relief = _fetch_relief(client, state, name, before)
         for kept in sorted((state / "tuf").iterdir()):
             durable.sync(kept)
         verified = Verified(
@@ -259,14 +260,15 @@ def _by_delta(client: _Client, folder: Path, head: Head, before: Verified, lines
     if head.delta is None or head.delta.base != before.head.version:
         return False
     info = client.listed(head.delta.path)
-    if info is None:
+    limit = _compressed_limit(head.delta.size)
+    if info is None or info.length > limit:
         return False
     part = folder / ".delta.fetched"
     try:
-        client.save(info, part, head.delta.path, _compressed_limit(head.delta.size))
+        client.save(info, part, head.delta.path, limit)
         with durable.replaced(lines) as new:
             apply(before.lines, before.head.full_size, part, head.delta.size, new, head.summary())
-    except (DeltaError, StateError, TooLargeError, tuf_errors.RepositoryError, tuf_errors.DownloadError):
+    except (DocumentError, tuf_errors.RepositoryError, tuf_errors.DownloadError):
         return False
     finally:
         part.unlink(missing_ok=True)
@@ -284,11 +286,13 @@ def _fetch_relief(client: _Client, state: Path, name: str, before: Verified | No
     relief = Relief.from_bytes(client.load(info, state / "verified", "relief", MAX_RELIEF))
     if relief.list != name:
         raise VerifyError("wrong-list", f"asked for the relief of {name!r}, got that of {relief.list!r}")
-    if known is None:
-        return relief
-    if relief.version < known.version:
-        raise VerifyError("rollback", f"relief {relief.version} after relief {known.version}")
-    return replace(relief, suspended={**relief.suspended, **known.suspended})
+    if known is not None:
+        if relief.version < known.version:
+            raise VerifyError("rollback", f"relief {relief.version} after relief {known.version}")
+        relief = replace(relief, suspended={**relief.suspended, **known.suspended})
+    if before is not None and relief != known:
+        durable.write(state / "verified" / "relief.json", relief.to_bytes())
+    return relief
 
 
 def _keep(state: Path, verified: Verified, head_bytes: bytes) -> None:

@@ -1,0 +1,234 @@
+"""The document, the delta and the head: written in one form, read within bounds."""
+
+from __future__ import annotations
+
+import json
+import random
+from typing import TYPE_CHECKING
+
+import pytest
+import zstandard
+from hypothesis import given
+from hypothesis import strategies as st
+
+from blocklists import delta, document
+from blocklists.document import DocumentError, StateError, Summary, TooLargeError
+from blocklists.entry import Entry
+from blocklists.errors import VerifyError
+from blocklists.head import Delta, Head, HeadError, Relief, Suspension
+from tests.blocklists.world import BASIS, ISSUER, make_entry
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+ENTRIES = document.in_order(
+    make_entry(name, f"{number:016d}") for number, name in enumerate(["b.com", "a.com", "c.de"])
+)
+
+
+def written(folder: Path, entries: list[Entry] | None = None) -> tuple[Path, Summary]:
+    path = folder / "full.zst"
+    return path, document.write(path, ENTRIES if entries is None else entries)
+
+
+def test_what_is_written_is_read_and_its_hash_is_over_the_lines(tmp_path: Path) -> None:
+    path, summary = written(tmp_path)
+    assert list(document.read(path, size=summary.size)) == ENTRIES
+    assert summary == document.summarise(entry.line() for entry in ENTRIES)
+    assert zstandard.ZstdDecompressor().stream_reader(path.read_bytes()).read() == b"".join(
+        entry.line() for entry in ENTRIES
+    )
+    document.check(path, expected=summary, bases={"order-17"})
+
+
+def test_an_empty_document_is_one(tmp_path: Path) -> None:
+    path, summary = written(tmp_path, [])
+    assert summary.entries == summary.size == 0
+    document.check(path, expected=summary, bases=set())
+
+
+def test_the_same_reference_twice_is_refused() -> None:
+    with pytest.raises(DocumentError, match="stands twice"):
+        document.in_order([make_entry("a.com"), make_entry("b.com")])
+
+
+def check_lines(folder: Path, lines: list[bytes], bases: set[str] | None = None) -> None:
+    path = folder / "lines.zst"
+    summary = document.write_lines(path, lines)
+    document.check(path, expected=summary, bases={"order-17"} if bases is None else bases)
+
+
+LINES = [entry.line() for entry in ENTRIES]
+
+
+@pytest.mark.parametrize(
+    ("lines", "bases", "reason"),
+    [
+        ([LINES[1], LINES[0]], None, "line 2: a.com is out of order"),
+        ([LINES[0], LINES[0]], None, "line 2: a.com is out of order"),
+        ([LINES[0], LINES[1].replace(b"0000000000000000", b"0000000000000001")], None, "line 2: reference .* twice"),
+        (LINES, {"order-18"}, "line 1: a.com has the basis 'order-17'"),
+        ([LINES[0], b"\n"], None, "line 2: not a line of JSON"),
+        ([LINES[0].replace(b"a.com", b"10.0.0.1")], None, "line 1: .*IP address"),
+        ([LINES[0].replace(b"\n", b"\r\n")], None, "line 1: not in canonical form"),
+        ([LINES[0].rstrip()], None, "line 1: ends without a line feed"),
+        ([b"x" * 9000], None, "line 1: longer than"),
+    ],
+)
+def test_a_document_that_breaks_a_rule_is_refused_by_line(
+    tmp_path: Path, lines: list[bytes], bases: set[str] | None, reason: str
+) -> None:
+    with pytest.raises(DocumentError, match=reason):
+        check_lines(tmp_path, lines, bases)
+
+
+def test_another_state_size_or_count_than_announced_is_refused(tmp_path: Path) -> None:
+    path, summary = written(tmp_path)
+    for wrong, error in (
+        (Summary(3, summary.size, "sha256:" + "0" * 64), StateError),
+        (Summary(3, summary.size + 1, summary.state), StateError),
+        (Summary(3, summary.size - 1, summary.state), TooLargeError),
+        (Summary(4, summary.size, summary.state), DocumentError),
+    ):
+        with pytest.raises(error):
+            document.check(path, expected=wrong, bases={"order-17"})
+
+
+def test_a_bomb_is_stopped_at_the_announced_size(tmp_path: Path) -> None:
+    path = tmp_path / "bomb.zst"
+    path.write_bytes(zstandard.ZstdCompressor(level=3).compress(b"\0" * (256 << 20)))
+    blocks = document.read_blocks(path, size=10_000)
+    with pytest.raises(TooLargeError, match="announced 10000 octets"):
+        next(blocks)
+
+
+def test_an_announced_size_beyond_every_list_is_refused_before_reading(tmp_path: Path) -> None:
+    with pytest.raises(TooLargeError, match="no list has more"):
+        list(document.read_blocks(tmp_path / "not there", size=document.MAX_SIZE + 1))
+
+
+def test_a_window_that_would_fill_the_memory_is_refused(tmp_path: Path) -> None:
+    parameters = zstandard.ZstdCompressionParameters(window_log=30, enable_ldm=True)
+    compressor = zstandard.ZstdCompressor(compression_params=parameters).compressobj()
+    path = tmp_path / "wide.zst"
+    path.write_bytes(compressor.compress(b"x" * 1000) + compressor.flush())
+    with pytest.raises(DocumentError, match="damaged"):
+        list(document.read_blocks(path, size=1000))
+
+
+@pytest.mark.parametrize("cut", range(0, 100, 7))
+def test_a_damaged_file_is_never_taken(tmp_path: Path, cut: int) -> None:
+    path, summary = written(tmp_path)
+    data = path.read_bytes()
+    at = cut * len(data) // 100
+    for damaged in (data[:at], data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :], data + b"x"):
+        path.write_bytes(damaged)
+        with pytest.raises(DocumentError):
+            document.check(path, expected=summary, bases={"order-17"})
+
+
+# -- delta -------------------------------------------------------------------------------------------------------------
+
+names = st.sets(st.sampled_from([f"{a}.{b}.example" for a in "abcdefgh" for b in "xyz"]), max_size=12)
+
+
+def lines_of(chosen: set[str], expires: str = "2027-11-22T12:00:00Z") -> list[bytes]:
+    entries = [make_entry(name, f"{sum(name.encode()):016d}"[-16:], expires=expires) for name in chosen]
+    return [entry.line() for entry in sorted(entries, key=Entry.order)]
+
+
+@given(names, names)
+def test_a_step_leads_from_one_document_to_the_other(old: set[str], new: set[str]) -> None:
+    before, after = lines_of(old), lines_of(new)
+    steps = list(delta.difference(before, after))
+    assert list(delta.merged(before, steps)) == after
+    assert {line for sign, line in steps if sign == delta.ADDED} == set(after) - set(before)
+    assert {line for sign, line in steps if sign == delta.REMOVED} == set(before) - set(after)
+
+
+def test_an_entry_that_only_gets_another_end_goes_and_comes() -> None:
+    before, after = lines_of({"a.x.example"}), lines_of({"a.x.example"}, expires="2028-01-01T00:00:00Z")
+    assert list(delta.difference(before, after)) == [(b"-", before[0]), (b"+", after[0])]
+    assert list(delta.merged(before, delta.difference(before, after))) == after
+
+
+def test_a_step_that_takes_away_what_is_not_there_is_refused() -> None:
+    with pytest.raises(delta.DeltaError, match="not there"):
+        list(delta.merged([], [(b"-", LINES[0])]))
+
+
+def test_fields_are_read_from_a_line_without_parsing_it_even_with_text_that_looks_like_a_key() -> None:
+    rng = random.Random(1)
+    for number in range(200):
+        impact = rng.choice([None, '"name":"evil.example"', '","match":"exact","name":"x"', "\\", 'ü"match":"'])
+        entry = make_entry(f"n{number}.example", f"{number:016d}", impact=impact)
+        assert delta.bond(entry.line()) == entry.bond()
+        assert delta.reference(entry.line()) == entry.reference
+        assert delta.order(entry.line())[0].decode() == entry.order()[0]
+
+
+def test_a_reference_that_moves_to_another_name_is_refused() -> None:
+    old, new = make_entry("a.com"), make_entry("b.com")
+    with pytest.raises(VerifyError) as refusal:
+        delta.check_rebinding([(b"-", old.line()), (b"+", new.line())])
+    assert refusal.value.reason == "reference-reuse"
+    delta.check_rebinding([(b"-", old.line()), (b"+", make_entry("a.com", expires="2030-01-01T00:00:00Z").line())])
+
+
+# -- head and relief ---------------------------------------------------------------------------------------------------
+
+HEAD = Head(
+    "gambling", 3, 2, "sha256:" + "a" * 64, ISSUER, {"order-17": BASIS}, "gambling/full-3.zst", 400,
+    Delta("gambling/delta-2-3.zst", 100, 2),
+)  # fmt: skip
+
+
+def test_a_head_goes_there_and_back() -> None:
+    assert Head.from_bytes(HEAD.to_bytes()) == HEAD
+    assert json.loads(HEAD.to_bytes())["delta"] == {"from": 2, "path": "gambling/delta-2-3.zst", "size": 100}
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"format": 2}, "format 2"),
+        ({"list": "Gambling"}, "not a list's name"),
+        ({"list": "relief"}, "not a list's name"),
+        ({"list": "../x"}, "not a list's name"),
+        ({"version": 0}, "version"),
+        ({"version": True}, "version"),
+        ({"state": "sha256:00"}, "state"),
+        ({"entries": -1}, "entries"),
+        ({"full": {"path": "gambling/../../etc/passwd", "size": 1}}, "full: path"),
+        ({"full": {"path": "gambling/full-3.zst", "size": 1 << 40}}, "full: size"),
+        ({"delta": {"path": "gambling/delta-1-3.zst", "size": 1, "from": 1}}, "delta"),
+        ({"sealed": {"key": "x"}}, "sealed"),
+        ({"more": 1}, "unknown key 'more'"),
+        ({"issuer": {"name": "x"}}, "issuer: no appeals"),
+        ({"issuer": {"name": "x\u0007", "contact": "y", "appeals": "z"}}, "issuer: name"),
+        ({"bases": {"order 17": {}}}, "key of letters"),
+        ({"bases": {"order-17": {}}}, "bases: order-17: no "),
+        ({"bases": []}, "bases: not an object"),
+    ],
+)
+def test_a_head_that_breaks_a_rule_is_refused_by_key(change: dict[str, object], reason: str) -> None:
+    fields = json.loads(HEAD.to_bytes()) | change
+    with pytest.raises(HeadError, match=reason):
+        Head.from_bytes(json.dumps(fields, sort_keys=True, separators=(",", ":")).encode() + b"\n")
+
+
+def test_a_head_in_another_spelling_is_refused() -> None:
+    with pytest.raises(HeadError, match="canonical"):
+        Head.from_bytes(json.dumps(json.loads(HEAD.to_bytes())).encode())
+    with pytest.raises(HeadError, match="not JSON"):
+        Head.from_bytes(b"[" * 100_000)
+    with pytest.raises(HeadError, match="larger"):
+        Head.from_bytes(b" " * (2 << 20))
+
+
+def test_a_relief_goes_there_and_back_and_has_no_key_that_could_add() -> None:
+    relief = Relief("gambling", 2, {"0" * 16: Suspension("2026-11-22T12:00:00Z", "wrong folder")})
+    assert Relief.from_bytes(relief.to_bytes()) == relief
+    fields = json.loads(relief.to_bytes()) | {"added": ["example.com"]}
+    with pytest.raises(HeadError, match="unknown key 'added'"):
+        Relief.from_bytes(json.dumps(fields, sort_keys=True, separators=(",", ":")).encode() + b"\n")
