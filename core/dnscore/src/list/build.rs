@@ -68,8 +68,8 @@ impl Builder {
     }
 
     /// The sections of the file.
-    pub fn finish(mut self, meta: &[u8]) -> Sections {
-        self.names.finish(&mut self.sections);
+    pub fn finish(mut self, meta: &[u8]) -> Result<Sections, ListError> {
+        self.names.finish(&mut self.sections)?;
         self.sections.rows = self.rows;
         self.sections.records = self.records;
         let width =
@@ -83,7 +83,7 @@ impl Builder {
         ends.append(self.sections.section(Section::Rules));
         *self.sections.section(Section::Rules) = ends;
         self.sections.section(Section::Meta).extend_from_slice(meta);
-        self.sections
+        Ok(self.sections)
     }
 
     fn class(&mut self) -> Result<u32, ListError> {

@@ -138,7 +138,7 @@ fn merge(sources: &[Source<'_>], meta: &[u8], max_size: u64) -> Result<(Sections
             one.more = one.document.next(&mut one.group).map_err(named(one.source))?;
         }
     }
-    Ok((builder.finish(meta), left_out))
+    Ok((builder.finish(meta)?, left_out))
 }
 
 fn named(source: &Source<'_>) -> impl Fn(ListError) -> ListError {

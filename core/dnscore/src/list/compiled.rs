@@ -1,19 +1,21 @@
 //! The compiled list as everything that decides sees it.
 
-use std::path::Path;
+use std::path;
 
 use super::build::{Builder, CLASS_PADDING, Listed, RECORD, RULE, unpack};
 use super::entry::{check_name, encode_reference};
 use super::file::{Content, Section, damaged};
 use super::key;
 use super::names::Names;
-use super::types::{Action, Hit, Hits, ListError, Matching, Record, Rule};
+use super::vector;
+use super::types::{Action, BATCH, Hits, ListError, Matching, Record, Rule};
 
 /// One generation of the compiled lists, shared by everything that decides.
 #[derive(Debug)]
 pub struct CompiledList {
     content: Content,
     names: Names,
+    path: Path,
     class_width: u32,
     /// Where the rules of each class end in `rules`.
     class_ends: Vec<u32>,
@@ -22,12 +24,39 @@ pub struct CompiledList {
     kinds: Vec<(u32, u32)>,
 }
 
+/// How this processor looks names up: the same work, compiled for what it can do.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Path {
+    Portable,
+    #[cfg(target_arch = "x86_64")]
+    Avx2(vector::Avx2),
+}
+
+impl Path {
+    fn best() -> Self {
+        #[cfg(target_arch = "x86_64")]
+        if let Some(lanes) = vector::Avx2::detect() {
+            return Self::Avx2(lanes);
+        }
+        Self::Portable
+    }
+
+    #[inline]
+    fn look_up(self, names: &Names, content: &Content, batch: &[&[u8]], out: &mut Hits) {
+        match self {
+            Self::Portable => names.look_up(vector::Portable, content, batch, out),
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2(lanes) => vector::with_avx2(lanes, |lanes| names.look_up(lanes, content, batch, out)),
+        }
+    }
+}
+
 impl CompiledList {
     /// Open a compiled file and check all of it, once.
     ///
     /// # Errors
     /// The file cannot be read, is damaged, or is not one that this version wrote.
-    pub fn open(path: &Path) -> Result<Self, ListError> {
+    pub fn open(path: &path::Path) -> Result<Self, ListError> {
         Self::check(Content::open(path)?)
             .map_err(|error| ListError { reason: format!("{}: {}", path.display(), error.reason), ..error })
     }
@@ -46,53 +75,15 @@ impl CompiledList {
     /// # Errors
     /// A name that no document could hold.
     pub fn from_rules(entries: &[(&str, Rule)]) -> Result<Self, ListError> {
-        let mut sorted = Vec::with_capacity(entries.len());
-        for (number, (name, rule)) in (0u64..).zip(entries) {
-            check_name(name.as_bytes()).map_err(|(kind, reason)| ListError::new(kind, reason))?;
-            let mut reversed = Vec::with_capacity(name.len());
-            key::from_name(name.as_bytes(), &mut reversed);
-            let mut reference = [0; 10];
-            reference[2..].copy_from_slice(&number.to_be_bytes());
-            sorted.push((reversed, Listed { rule: *rule, reference, issued: 0, basis: "test", category: "test" }));
-        }
-        sorted.sort_by(|one, other| (&one.0, one.1.rule.list).cmp(&(&other.0, other.1.rule.list)));
-        let mut builder = Builder::default();
-        for row in sorted.chunk_by(|one, other| one.0 == other.0) {
-            let listed: Vec<Listed<'_>> = row.iter().map(|(_, listed)| *listed).collect();
-            builder.row(&row[0].0, &listed)?;
-        }
-        Self::from_bytes(builder.finish(b"").to_bytes())
+        Self::from_bytes(Self::bytes_from_rules(entries)?)
     }
 
-    /// Find every listed name at or above each of up to [`BATCH`](super::BATCH) names (lower-case wire form with the
+    /// Find every listed name at or above each of up to [`BATCH`] names (lower-case wire form with the
     /// root's byte). Names beyond a batch are looked up batch by batch. A malformed name meets nothing.
     pub fn look_up(&self, names: &[&[u8]], out: &mut Hits) {
         out.clear();
-        for name in names {
-            let mut labels: Vec<&[u8]> = Vec::new();
-            let mut rest = *name;
-            while let [length @ 1..=63, after @ ..] = rest {
-                let Some((label, after)) = after.split_at_checked(usize::from(*length)) else { break };
-                labels.push(label);
-                rest = after;
-            }
-            if rest == [0] {
-                for distance in 0..labels.len() {
-                    let mut reversed = Vec::new();
-                    for (index, label) in labels[distance..].iter().rev().enumerate() {
-                        if index > 0 {
-                            reversed.push(key::SEPARATOR);
-                        }
-                        reversed.extend_from_slice(label);
-                    }
-                    let clean =
-                        labels[distance..].iter().all(|label| label.iter().all(|&byte| key::is_label_byte(byte)));
-                    if let Some(row) = self.names.find(&self.content, &reversed).filter(|_| clean) {
-                        out.hits.push(Hit { row, distance: distance as u8 });
-                    }
-                }
-            }
-            out.close();
+        for batch in names.chunks(BATCH) {
+            self.path.look_up(&self.names, &self.content, batch, out);
         }
     }
 
@@ -153,10 +144,37 @@ impl CompiledList {
         self.content.records
     }
 
+    /// Octets of each section of the file by name, the hot ones first, and of what is kept in memory beside it.
+    #[must_use]
+    pub fn sizes(&self) -> Vec<(&'static str, u64)> {
+        let mut sizes = self.content.sizes();
+        sizes.push(("decoder", self.names.size() as u64));
+        sizes
+    }
+
     /// Octets of what queries may touch.
     #[must_use]
     pub fn hot_bytes(&self) -> u64 {
-        self.content.hot_bytes()
+        self.content.hot_bytes() + self.names.size() as u64
+    }
+
+    pub(super) fn bytes_from_rules(entries: &[(&str, Rule)]) -> Result<Vec<u8>, ListError> {
+        let mut sorted = Vec::with_capacity(entries.len());
+        for (number, (name, rule)) in (0u64..).zip(entries) {
+            check_name(name.as_bytes()).map_err(|(kind, reason)| ListError::new(kind, reason))?;
+            let mut reversed = Vec::with_capacity(name.len());
+            key::from_name(name.as_bytes(), &mut reversed);
+            let mut reference = [0; 10];
+            reference[2..].copy_from_slice(&number.to_be_bytes());
+            sorted.push((reversed, Listed { rule: *rule, reference, issued: 0, basis: "test", category: "test" }));
+        }
+        sorted.sort_by(|one, other| (&one.0, one.1.rule.list).cmp(&(&other.0, other.1.rule.list)));
+        let mut builder = Builder::default();
+        for row in sorted.chunk_by(|one, other| one.0 == other.0) {
+            let listed: Vec<Listed<'_>> = row.iter().map(|(_, listed)| *listed).collect();
+            builder.row(&row[0].0, &listed)?;
+        }
+        Ok(builder.finish(b"")?.to_bytes())
     }
 
     /// Rules of the rows before this one beyond one each.
@@ -219,7 +237,7 @@ impl CompiledList {
                 return Err(damaged("a record of no kind"));
             }
         }
-        Ok(Self { content, names, class_width, class_ends, rules, kinds })
+        Ok(Self { content, names, path: Path::best(), class_width, class_ends, rules, kinds })
     }
 }
 
@@ -254,4 +272,29 @@ fn read_kinds(section: &[u8]) -> Option<Vec<(u32, u32)>> {
         kinds.push((u32::try_from(middle).ok()?, u32::try_from(ends.next()?).ok()?));
     }
     Some(kinds)
+}
+
+#[cfg(test)]
+impl Path {
+    /// Every way that this processor can go.
+    pub(super) fn all() -> Vec<Self> {
+        let mut all = vec![Self::Portable];
+        #[cfg(target_arch = "x86_64")]
+        all.extend(vector::Avx2::detect().map(Self::Avx2));
+        all
+    }
+}
+
+#[cfg(test)]
+impl CompiledList {
+    /// The same list, looked up this way. Shares nothing.
+    pub(super) fn with_path(&self, path: Path) -> Self {
+        let list = Self::from_bytes(self.content.bytes().to_vec()).expect("our own");
+        Self { path, ..list }
+    }
+
+    /// The file with the checksum that it would have been written with.
+    pub(super) fn with_right_checksum(bytes: Vec<u8>) -> Vec<u8> {
+        super::file::with_right_checksum(bytes)
+    }
 }

@@ -168,7 +168,13 @@ impl Content {
         HOT.iter().map(|&section| self.ranges[section as usize].len() as u64).sum()
     }
 
-    fn bytes(&self) -> &[u8] {
+    pub fn sizes(&self) -> Vec<(&'static str, u64)> {
+        let names = ["filter", "tree", "overflow", "buckets", "chains", "tokens", "classes", "rules"];
+        let cold = ["several", "records", "kinds", "meta"];
+        names.into_iter().chain(cold).zip(&self.ranges).map(|(name, range)| (name, range.len() as u64)).collect()
+    }
+
+    pub fn bytes(&self) -> &[u8] {
         match &self.bytes {
             Bytes::Mapped(map) => map,
             Bytes::Owned(bytes) => bytes,
@@ -301,6 +307,16 @@ fn word(bytes: &[u8]) -> u64 {
     let mut eight = [0; 8];
     eight[..bytes.len()].copy_from_slice(bytes);
     u64::from_le_bytes(eight)
+}
+
+/// The bytes with the checksum that they would have been written with, whatever they say.
+#[cfg(test)]
+pub(crate) fn with_right_checksum(mut bytes: Vec<u8>) -> Vec<u8> {
+    bytes[CHECKSUM].fill(0);
+    let mut sum = Checksum::default();
+    sum.update(&bytes);
+    bytes[CHECKSUM].copy_from_slice(&sum.finish().to_le_bytes());
+    bytes
 }
 
 #[cfg(test)]

@@ -35,6 +35,12 @@ pub(crate) const fn is_label_byte(byte: u8) -> bool {
     matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_')
 }
 
+/// Is this the key of a name that a document may hold?
+pub(crate) fn is_key(key: &[u8]) -> bool {
+    let is_label = |label: &[u8]| (1..=63).contains(&label.len()) && label.iter().all(|&byte| is_label_byte(byte));
+    key.len() <= MAX_KEY && key.split(|&byte| byte == SEPARATOR).all(is_label)
+}
+
 /// Octets that two keys have in common at their start.
 pub(crate) fn common(one: &[u8], other: &[u8]) -> usize {
     one.iter().zip(other).take_while(|(a, b)| a == b).count()

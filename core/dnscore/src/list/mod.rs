@@ -7,18 +7,26 @@
 //! (lists may share a name) in the order of the lists, and one [`Record`] a rule. Look-up finds names and leaves the
 //! judgement (matching kind, expiry, view, order of lists) to the verdict, by [`Rule::applies`].
 
+mod alphabet;
+mod bucket;
 mod build;
 mod check;
+mod code;
 mod compile;
 mod compiled;
 mod document;
 mod entry;
 mod file;
+mod filter;
 mod guard;
 mod key;
 mod names;
 mod output;
 mod restrain;
+#[cfg(test)]
+mod tests;
+mod train;
+mod tree;
 mod types;
 mod vector;
 

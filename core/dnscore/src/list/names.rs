@@ -1,71 +1,516 @@
-//! The names of a list: sorted keys and a binary search.
-use super::file::{Content, Section, Sections, damaged};
-use super::key;
-use super::types::ListError;
+//! The listed names: built from keys in order, found again in batches.
+//!
+//! Enters: keys, strictly increasing; then query names. Leaves: five sections of the file; then for each query the rows of
+//! all listed names at or above it.
+//!
+//! A query goes through the filter, down the tree, into one bucket. All names of a batch take each step together, and
+//! ask for the memory of the next step before any of them takes it: a look-up costs one miss of the cache, not five in
+//! a row. What is listed above a bucket's head but before it in the order, the bucket's *chain* names, so that one
+//! bucket is enough whatever the number of labels:
+//!
+//! ```text
+//! chains: 12 octets each: row u32, the next one further up u32 (0xFFFFFFFF: none), octets of the key u8, free
+//! ```
 
+use super::bucket::{self, Bucket, NO_CHAIN};
+use super::code::{Coder, Decoder};
+use super::file::{Content, Section, Sections, damaged};
+use super::filter::{self, Hash, Place};
+use super::key;
+use super::train;
+use super::tree::{self, FAN_OUT, Heads, INNER, LOWEST, Levels, PADDED, Prefix};
+use super::types::{BATCH, Hit, Hits, ListError};
+use super::vector::{Lanes, Portable, prefetch};
+
+const CHAIN: usize = 12;
+const NO_MORE: u32 = u32::MAX;
+/// Octets of suffixes that tokens are chosen from.
+const SAMPLE: usize = 1 << 19;
+/// A name with more labels than this is not asked of the filter: it goes to the tree at once.
+const FILTERED: usize = 6;
+
+/// Names as they come, front-coded: about 16 octets each.
 #[derive(Default)]
 pub(crate) struct NamesBuilder {
-    keys: Vec<u8>,
-    ends: Vec<u32>,
+    last: Vec<u8>,
+    shared: Vec<u8>,
+    lengths: Vec<u8>,
+    suffixes: Vec<u8>,
 }
 
 impl NamesBuilder {
+    /// The next name; its key must be above all before it.
     pub fn push(&mut self, key: &[u8]) {
-        self.keys.extend_from_slice(key);
-        self.ends.push(self.keys.len() as u32);
+        let shared = key::common(&self.last, key);
+        self.shared.push(shared as u8);
+        self.lengths.push((key.len() - shared) as u8);
+        self.suffixes.extend_from_slice(&key[shared..]);
+        self.last.clear();
+        self.last.extend_from_slice(key);
     }
 
-    pub fn finish(self, sections: &mut Sections) {
-        sections.rows = self.ends.len() as u32;
-        for end in &self.ends {
-            sections.section(Section::Tree).extend_from_slice(&end.to_le_bytes());
+    /// Write the sections.
+    pub fn finish(self, sections: &mut Sections) -> Result<(), ListError> {
+        let rows = self.shared.len();
+        let mut index = Index::new(rows);
+        self.each(|row, key, shared| index.add(row, key, shared));
+        let (mut coder, tokens) = self.coder();
+        let mut buckets = Vec::with_capacity(6 * rows);
+        let mut places = Vec::with_capacity(index.heads.len());
+        let mut start = 0;
+        let mut names = Vec::with_capacity(FAN_OUT);
+        let mut of_node = 0;
+        let mut bucket = 0;
+        while bucket < index.heads.len() {
+            if bucket % FAN_OUT == 0 {
+                of_node = buckets.len();
+            }
+            let head = &index.heads.get(bucket)[index.heads.prefix(bucket / FAN_OUT).len()..];
+            let first = bucket * FAN_OUT;
+            let last = rows.min(first + FAN_OUT);
+            start += usize::from(self.lengths[first]);
+            names.clear();
+            for row in first + 1..last {
+                let end = start + usize::from(self.lengths[row]);
+                names.push(bucket::Name { shared: usize::from(self.shared[row]), suffix: &self.suffixes[start..end] });
+                start = end;
+            }
+            places.push(buckets.len());
+            bucket::write(&mut coder, head, &names, index.chains[bucket], &mut buckets);
+            bucket += 1;
+            if (bucket % FAN_OUT == 0 || bucket == index.heads.len()) && buckets.len() - of_node > tree::MAX_DISTANCE {
+                widen(&mut buckets, &mut places[(bucket - 1) / FAN_OUT * FAN_OUT..]);
+            }
         }
-        *sections.section(Section::Buckets) = self.keys;
+        buckets.resize(buckets.len() + bucket::PADDING, 0);
+        let too_large = || ListError::new("too-large", "more octets of names than a compiled list can hold");
+        let (nodes, overflow) = index.heads.tree(&places).ok_or_else(too_large)?;
+        *sections.section(Section::Tree) = nodes;
+        *sections.section(Section::Overflow) = overflow;
+        *sections.section(Section::Buckets) = buckets;
+        *sections.section(Section::Tokens) = tokens;
+        *sections.section(Section::Chains) = index.chain_nodes;
+        *sections.section(Section::Filter) = index.filter;
+        Ok(())
+    }
+
+    /// Call `visit` with each row, its key, and what it shares with the one before.
+    fn each(&self, mut visit: impl FnMut(usize, &[u8], usize)) {
+        let mut key = Vec::with_capacity(key::MAX_KEY);
+        let mut start = 0;
+        for (row, (&shared, &length)) in self.shared.iter().zip(&self.lengths).enumerate() {
+            key.truncate(usize::from(shared));
+            key.extend_from_slice(&self.suffixes[start..start + usize::from(length)]);
+            start += usize::from(length);
+            visit(row, &key, usize::from(shared));
+        }
+    }
+
+    /// Tokens from a sample, and the code for them.
+    fn coder(&self) -> (Coder, Vec<u8>) {
+        // whole buckets, so that the sample shares what neighbours share
+        let stride = self.suffixes.len().div_ceil(SAMPLE).max(1);
+        let mut sample = Vec::with_capacity(self.shared.len() / stride);
+        let mut start = 0;
+        for (row, &length) in self.lengths.iter().enumerate() {
+            let end = start + usize::from(length);
+            if row % stride == 0 && row % FAN_OUT != 0 {
+                sample.push(&self.suffixes[start + 1..end]);
+            }
+            start = end;
+        }
+        let (tokens, used) = train::train(sample.iter().copied(), stride);
+        Coder::new(tokens, &used)
     }
 }
 
+/// Move the buckets of one node apart so that each starts at a multiple of eight octets from the first.
+fn widen(buckets: &mut Vec<u8>, places: &mut [usize]) {
+    let ends: Vec<usize> = places[1..].iter().copied().chain([buckets.len()]).collect();
+    let moved: Vec<Vec<u8>> = places.iter().zip(ends).map(|(&start, end)| buckets[start..end].to_vec()).collect();
+    let first = places[0];
+    buckets.truncate(first);
+    for (place, bytes) in places.iter_mut().zip(moved) {
+        buckets.resize(first + (buckets.len() - first).next_multiple_of(tree::WIDE), 0);
+        *place = buckets.len();
+        buckets.extend_from_slice(&bytes);
+    }
+}
+
+/// What follows from the keys alone, whatever the code: built when compiling, and again, to compare, when opening.
+struct Index {
+    heads: Heads,
+    /// The chain of each bucket.
+    chains: Vec<u32>,
+    chain_nodes: Vec<u8>,
+    filter: Vec<u8>,
+    /// Listed names at or above the last key: row, octets, number of its chain node if it has one.
+    above: Vec<(u32, usize, u32)>,
+}
+
+impl Index {
+    fn new(rows: usize) -> Self {
+        Self {
+            heads: Heads::default(),
+            chains: Vec::new(),
+            chain_nodes: Vec::new(),
+            filter: filter::empty(rows),
+            above: Vec::new(),
+        }
+    }
+
+    fn add(&mut self, row: usize, key: &[u8], shared: usize) {
+        let is_above = |length: usize| length <= shared && key.get(length) == Some(&key::SEPARATOR);
+        while self.above.pop_if(|&mut (_, length, _)| !is_above(length)).is_some() {}
+        if row % FAN_OUT == 0 {
+            let mut parent = NO_MORE;
+            for (row, length, node) in &mut self.above {
+                if *node == NO_MORE {
+                    *node = (self.chain_nodes.len() / CHAIN) as u32;
+                    self.chain_nodes.extend_from_slice(&row.to_le_bytes());
+                    self.chain_nodes.extend_from_slice(&parent.to_le_bytes());
+                    self.chain_nodes.extend_from_slice(&[*length as u8, 0, 0, 0]);
+                }
+                parent = *node;
+            }
+            self.chains.push(parent.min(NO_CHAIN));
+            self.heads.push(key, shared);
+        }
+        self.above.push((row as u32, key.len(), NO_MORE));
+        let lines = filter::lines(&self.filter);
+        let hash = key.split(|&byte| byte == key::SEPARATOR).fold(Hash::ROOT, Hash::below_label);
+        hash.place(lines).set(&mut self.filter);
+    }
+}
+
+/// The names of an open file.
 #[derive(Debug)]
-pub(crate) struct Names;
+pub(crate) struct Names {
+    decoder: Decoder,
+    levels: Levels,
+    buckets: usize,
+    filter_lines: usize,
+    /// Is a name of one label listed? Else the filter is not asked about them.
+    single: bool,
+}
+
+/// A key with zeros behind it.
+#[derive(Clone)]
+struct Key {
+    bytes: [u8; PADDED],
+    length: usize,
+    /// Labels of the query name that the key leaves out: those from the first on that no listed name has.
+    left_out: u8,
+}
+
+/// Where a batch stands.
+#[derive(Clone)]
+pub(crate) struct Batch {
+    padded: Box<[u8; PADDED]>,
+    places: Box<[[Place; FILTERED]; BATCH]>,
+    /// Hashes to ask the filter for, name by name; beyond [`FILTERED`]: do not ask.
+    asked: [u8; BATCH],
+    keys: Vec<Key>,
+    /// Number of each key's name in the batch.
+    names: Vec<u8>,
+    nodes: Vec<u32>,
+    prefixes: Vec<Prefix>,
+    buckets: Vec<(u32, usize)>,
+}
+
+impl Default for Batch {
+    fn default() -> Self {
+        Self {
+            padded: Box::new([0; PADDED]),
+            places: Box::new([[Place::default(); FILTERED]; BATCH]),
+            asked: [0; BATCH],
+            keys: vec![Key { bytes: [0; PADDED], length: 0, left_out: 0 }; BATCH],
+            names: Vec::with_capacity(BATCH),
+            nodes: Vec::with_capacity(BATCH),
+            prefixes: Vec::with_capacity(BATCH),
+            buckets: Vec::with_capacity(BATCH),
+        }
+    }
+}
 
 impl Names {
+    /// Check everything that look-ups rely on: the whole of the sections is decoded and built again.
     pub fn open(content: &Content) -> Result<Self, ListError> {
-        if content.get(Section::Tree).len() != 4 * content.rows as usize {
-            return Err(damaged("names"));
+        let rows = content.rows as usize;
+        let decoder = Decoder::read(content.get(Section::Tokens)).ok_or_else(|| damaged("tokens"))?;
+        let buckets = rows.div_ceil(FAN_OUT);
+        let levels = Levels::over(buckets);
+        let filter = content.get(Section::Filter);
+        let mut names = Self { decoder, levels, buckets, filter_lines: filter::lines(filter), single: false };
+        if content.get(Section::Tree).len() != levels.size() || filter.len() != filter::empty(rows).len() {
+            return Err(damaged("tree"));
         }
-        let mut last: &[u8] = b"";
-        for row in 0..content.rows {
-            match Self::get(content, row) {
-                Some(key) if key > last && key.len() <= key::MAX_KEY => last = key,
-                _ => return Err(damaged("names")),
+        let mut index = Index::new(rows);
+        let mut places = Vec::with_capacity(buckets);
+        let mut last = Vec::with_capacity(key::MAX_KEY);
+        let mut key = [0; PADDED];
+        for bucket in 0..buckets {
+            let whole = names.bucket(content, bucket).and_then(|(place, prefix, read)| {
+                places.push(place);
+                key[..prefix.len()].copy_from_slice(prefix);
+                let count = FAN_OUT.min(rows - bucket * FAN_OUT);
+                let chain = read.chain;
+                let walked = read.walk(&names.decoder, count, prefix.len(), &mut key, |at, key| {
+                    let shared = key::common(&last, key);
+                    let above = shared == last.len() || key.get(shared) > last.get(shared);
+                    if !above || last == *key || !key::is_key(key) {
+                        return None;
+                    }
+                    names.single |= !key.contains(&key::SEPARATOR);
+                    index.add(bucket * FAN_OUT + at, key, shared);
+                    last.clear();
+                    last.extend_from_slice(key);
+                    Some(())
+                });
+                walked.filter(|_| index.chains.last() == Some(&chain))
+            });
+            if whole.is_none() {
+                return Err(damaged("names"));
             }
         }
-        Ok(Self)
+        let sane = places.is_sorted() && places.first().is_none_or(|&first| first == 0);
+        let (tree, overflow) = if sane { index.heads.tree(&places) } else { None }.ok_or_else(|| damaged("tree"))?;
+        if tree != content.get(Section::Tree)
+            || overflow != content.get(Section::Overflow)
+            || index.chain_nodes != content.get(Section::Chains)
+            || index.filter != filter
+        {
+            return Err(damaged("tree"));
+        }
+        Ok(names)
     }
 
-    fn get(content: &Content, row: u32) -> Option<&[u8]> {
-        let ends = content.get(Section::Tree);
-        let end = |row: usize| {
-            ends.get(4 * row..4 * row + 4).map(|e| u32::from_le_bytes(e.try_into().unwrap_or_default()) as usize)
-        };
-        let row = row as usize;
-        let start = if row == 0 { 0 } else { end(row - 1)? };
-        content.get(Section::Buckets).get(start..end(row)?)
+    /// Octets that look-ups touch beside the sections.
+    pub fn size(&self) -> usize {
+        self.decoder.size()
     }
 
+    /// The key of a row.
     pub fn key(&self, content: &Content, row: u32) -> Option<Vec<u8>> {
-        Self::get(content, row).map(<[u8]>::to_vec)
+        if row >= content.rows {
+            return None;
+        }
+        let (bucket, at) = (row as usize / FAN_OUT, row as usize % FAN_OUT);
+        let (_, prefix, bucket) = self.bucket(content, bucket)?;
+        let mut key = [0; PADDED];
+        key[..prefix.len()].copy_from_slice(prefix);
+        let mut found = None;
+        bucket.walk(&self.decoder, at + 1, prefix.len(), &mut key, |index, key| {
+            if index == at {
+                found = Some(key.to_vec());
+            }
+            Some(())
+        });
+        found
     }
 
-    pub fn find(&self, content: &Content, key: &[u8]) -> Option<u32> {
-        let (mut low, mut high) = (0, content.rows);
-        while low < high {
-            let middle = u32::midpoint(low, high);
-            if Self::get(content, middle)? < key {
-                low = middle + 1;
-            } else {
-                high = middle;
+    /// Find all rows at or above each of up to [`BATCH`] names, and append them to `hits`.
+    #[inline(always)]
+    pub fn look_up<L: Lanes>(&self, lanes: L, content: &Content, names: &[&[u8]], hits: &mut Hits) {
+        let mut batch = std::mem::take(&mut hits.batch);
+        self.ask(content.get(Section::Filter), names, &mut batch);
+        self.keep(content.get(Section::Filter), names, &mut batch);
+        self.descend(lanes, content, &mut batch);
+        self.collect(lanes, content, names.len(), &batch, hits);
+        hits.batch = batch;
+    }
+
+    /// Hash every name and those above it, and ask for the filter's lines.
+    #[inline(always)]
+    fn ask(&self, filter: &[u8], names: &[&[u8]], batch: &mut Batch) {
+        for (index, name) in names.iter().enumerate() {
+            let (labels, starts) = label_starts(name);
+            let depth_first = usize::from(!self.single);
+            let asked = labels.saturating_sub(depth_first);
+            if labels == 0 || asked > FILTERED {
+                batch.asked[index] = if labels == 0 { 0 } else { u8::MAX };
+                continue;
+            }
+            let padded = &mut *batch.padded;
+            padded[..name.len()].copy_from_slice(name);
+            let mut hash = Hash::ROOT;
+            for depth in 0..labels {
+                let start = usize::from(starts[labels - 1 - depth]);
+                let length = usize::from(padded[start]);
+                hash = hash.below(length, |word| {
+                    let at = start + 1 + 8 * word;
+                    let octets = (length - 8 * word).min(8);
+                    u64::from_le_bytes(tree::eight(&padded[at..])) & (u64::MAX >> (64 - 8 * octets))
+                });
+                if depth >= depth_first {
+                    let place = hash.place(self.filter_lines);
+                    prefetch(filter, place.offset);
+                    batch.places[index][depth - depth_first] = place;
+                }
+            }
+            batch.asked[index] = asked as u8;
+        }
+    }
+
+    /// Make the keys of those that pass the filter.
+    #[inline(always)]
+    fn keep(&self, filter: &[u8], names: &[&[u8]], batch: &mut Batch) {
+        batch.names.clear();
+        for (index, name) in names.iter().enumerate() {
+            let asked = usize::from(batch.asked[index]);
+            let passes = match batch.places[index].get(..asked) {
+                Some(places) => places.iter().any(|place| place.is_set(filter)),
+                None => true,
+            };
+            if passes && self.buckets > 0 && make_key(name, &mut batch.keys[batch.names.len()]) {
+                batch.names.push(index as u8);
             }
         }
-        (Self::get(content, low)? == key).then_some(low)
     }
+
+    /// Take all keys down the tree, level by level, to the place of a bucket.
+    #[inline(always)]
+    fn descend<L: Lanes>(&self, lanes: L, content: &Content, batch: &mut Batch) {
+        let (tree, overflow) = (content.get(Section::Tree), content.get(Section::Overflow));
+        let count = batch.names.len();
+        batch.nodes.clear();
+        batch.nodes.resize(count, 0);
+        batch.buckets.clear();
+        for level in (1..self.levels.depth).rev() {
+            let below = self.levels.nodes(level - 1);
+            for (node, key) in batch.nodes.iter_mut().zip(&batch.keys) {
+                let offset = self.levels.offset(level, *node as usize);
+                let Some(bytes) = tree.get(offset..offset + INNER).and_then(|bytes| bytes.try_into().ok()) else { continue };
+                let first = *node as usize * FAN_OUT;
+                let (child, _) = tree::child(lanes, bytes, (below - first).min(FAN_OUT), overflow, &key.bytes);
+                *node = (first + child) as u32;
+                let next = self.levels.offset(level - 1, first + child);
+                for line in (0..LOWEST).step_by(64) {
+                    prefetch(tree, next + line);
+                }
+            }
+        }
+        let buckets = content.get(Section::Buckets);
+        batch.prefixes.clear();
+        for (node, key) in batch.nodes.iter().zip(&batch.keys) {
+            let offset = self.levels.offset(0, *node as usize);
+            let first = *node as usize * FAN_OUT;
+            let lowest: Option<&[u8; LOWEST]> = tree.get(offset..offset + LOWEST).and_then(|bytes| bytes.try_into().ok());
+            let Some(lowest) = lowest else { continue };
+            let inner = lowest[..INNER].try_into().unwrap_or(&[0; INNER]);
+            let (child, prefix) = tree::child(lanes, inner, (self.buckets - first).min(FAN_OUT), overflow, &key.bytes);
+            let place = tree::place(lowest, child);
+            for line in (0..256).step_by(64) {
+                prefetch(buckets, place + line);
+            }
+            batch.prefixes.push(prefix);
+            batch.buckets.push(((first + child) as u32, place));
+        }
+    }
+
+    /// Scan the buckets and write down the hits of every name of the batch.
+    #[inline(always)]
+    fn collect<L: Lanes>(&self, lanes: L, content: &Content, names: usize, batch: &Batch, hits: &mut Hits) {
+        let buckets = content.get(Section::Buckets);
+        let mut next = 0;
+        for index in 0..names {
+            if batch.names.get(next).is_some_and(|&name| usize::from(name) == index) {
+                let (key, (bucket, place)) = (&batch.keys[next], batch.buckets[next]);
+                let start = hits.hits.len();
+                if let Some(read) = buckets.get(place..).and_then(|area| Bucket::read(lanes, area)) {
+                    let first_row = bucket * FAN_OUT as u32;
+                    let shared = read.scan(lanes, &self.decoder, batch.prefixes[next], &key.bytes, key.length, |at, octets| {
+                        hits.hits.push(key.hit(first_row + at as u32, octets));
+                    });
+                    hits.hits[start..].reverse();
+                    if read.chain != NO_CHAIN {
+                        follow(content.get(Section::Chains), read.chain, shared, key, &mut hits.hits);
+                    }
+                }
+                next += 1;
+            }
+            hits.close();
+        }
+    }
+
+    /// A bucket with its place and the prefix of its node.
+    fn bucket<'c>(&self, content: &'c Content, bucket: usize) -> Option<(usize, &'c [u8], Bucket<'c>)> {
+        let offset = self.levels.offset(0, bucket / FAN_OUT);
+        let node: &[u8; LOWEST] = content.get(Section::Tree).get(offset..offset + LOWEST)?.try_into().ok()?;
+        let place = tree::place(node, bucket % FAN_OUT);
+        let area = content.get(Section::Buckets).get(place..)?;
+        Some((place, tree::prefix(node), Bucket::read(Portable, area)?))
+    }
+}
+
+/// The listed names above a bucket's head that are above the key too: the nearest first.
+#[cold]
+fn follow(chains: &[u8], chain: u32, shared: usize, key: &Key, hits: &mut Vec<Hit>) {
+    let number = |four: &[u8]| u32::from_le_bytes(four.try_into().unwrap_or_default());
+    let mut node = chain;
+    // each node names one further up, so there are no more of them than labels
+    for _ in 0..=key::MAX_KEY / 2 {
+        let Some(bytes) = chains.get(node as usize * CHAIN..(node as usize + 1) * CHAIN) else { return };
+        let octets = usize::from(bytes[8]);
+        if octets <= shared && (octets == key.length || key.bytes[octets] == key::SEPARATOR) {
+            hits.push(key.hit(number(&bytes[..4]), octets));
+        }
+        node = number(&bytes[4..8]);
+    }
+}
+
+impl Key {
+    /// The hit of a row whose key is the first `octets` of this one.
+    #[inline(always)]
+    fn hit(&self, row: u32, octets: usize) -> Hit {
+        let labels = self.bytes[octets..self.length].iter().filter(|&&byte| byte == key::SEPARATOR).count();
+        Hit { row, distance: labels as u8 + self.left_out }
+    }
+}
+
+/// Labels of a wire-form name and where their length bytes are; no labels if it is malformed or the root.
+#[inline(always)]
+fn label_starts(name: &[u8]) -> (usize, [u8; 128]) {
+    let mut starts = [0; 128];
+    let (mut labels, mut at) = (0, 0);
+    while let Some(&length) = name.get(at) {
+        if length == 0 {
+            let whole = at + 1 == name.len() && at < 255;
+            return (if whole { labels } else { 0 }, starts);
+        }
+        if length > 63 || labels == 127 || at > 255 {
+            break;
+        }
+        starts[labels] = at as u8;
+        labels += 1;
+        at += usize::from(length) + 1;
+    }
+    (0, starts)
+}
+
+/// Write the key of a name: from the right, as far as its labels are ones that a listed name may have. False: nothing.
+#[inline(always)]
+fn make_key(name: &[u8], key: &mut Key) -> bool {
+    let (labels, starts) = label_starts(name);
+    let mut length = 0;
+    for done in 0..labels {
+        let start = usize::from(starts[labels - 1 - done]);
+        let label = &name[start + 1..start + 1 + usize::from(name[start])];
+        // a byte of the key's own meaning would make one label look like two
+        let strange = label.iter().fold(false, |strange, &byte| strange | (byte <= key::SEPARATOR));
+        if strange || length + label.len() > key::MAX_KEY {
+            key.left_out = (labels - done) as u8;
+            break;
+        }
+        if done > 0 {
+            key.bytes[length] = key::SEPARATOR;
+            length += 1;
+        }
+        key.bytes[length..length + label.len()].copy_from_slice(label);
+        length += label.len();
+        key.left_out = 0;
+    }
+    key.length = length;
+    key.bytes[length..length + 32].fill(0);
+    length > 0
 }

@@ -144,17 +144,25 @@ pub struct Hit {
 }
 
 /// What a batch of names met, name by name. Reused from batch to batch: it allocates only while it grows.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct Hits {
     pub(crate) hits: Vec<Hit>,
     pub(crate) ends: Vec<u32>,
+    /// Working memory of a look-up.
+    pub(crate) batch: super::names::Batch,
+}
+
+impl fmt::Debug for Hits {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries((0..self.len()).map(|index| self.of(index))).finish()
+    }
 }
 
 impl Hits {
     /// A place for results, empty.
     #[must_use]
     pub fn new() -> Self {
-        Self { hits: Vec::with_capacity(2 * BATCH), ends: Vec::with_capacity(BATCH) }
+        Self { hits: Vec::with_capacity(2 * BATCH), ends: Vec::with_capacity(BATCH), batch: super::names::Batch::default() }
     }
 
     /// What the `index`th name of the batch met, the most specific first; empty beyond the batch.

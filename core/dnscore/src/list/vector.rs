@@ -1,4 +1,7 @@
-//! What needs the machine itself: mapping a file, prefetching.
+//! What needs the machine itself: mapping a file, prefetching, comparing 32 octets at a time.
+//!
+//! Every vector operation exists twice: [`Portable`], in plain Rust, and for x86-64 with AVX2, found at run time. Both
+//! give the same results; the tests of the list run with either.
 #![allow(unsafe_code)]
 
 use std::fs::File;
@@ -10,4 +13,251 @@ pub(crate) fn map(file: &File) -> io::Result<memmap2::Mmap> {
     // into it (`output`), never written again; the folder belongs to the provider's own processes. Everything read
     // through the map is checked when it is opened and bounds-checked when it is used.
     unsafe { memmap2::MmapOptions::new().populate().map(file) }
+}
+
+/// Ask for the cache line that holds `bytes[at]`; nothing where there is none.
+#[inline(always)]
+pub(crate) fn prefetch(bytes: &[u8], at: usize) {
+    #[cfg(target_arch = "x86_64")]
+    if let Some(byte) = bytes.get(at) {
+        // SAFETY: a prefetch reads nothing that the program sees, and SSE is part of every x86-64
+        unsafe {
+            use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+            _mm_prefetch::<_MM_HINT_T0>(std::ptr::from_ref(byte).cast());
+        }
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = (bytes, at);
+}
+
+/// Operations on 32 octets at a time.
+pub(crate) trait Lanes: Copy {
+    /// Bit i: is `levels[i]` below `level`, or the same and `firsts[i]` at least `first`?
+    fn candidates(self, levels: &[u8; 32], firsts: &[u8; 32], level: u8, first: u8) -> u32;
+    /// 16 octets as 32 numbers of four bits, all the low halves first.
+    fn halves(self, packed: &[u8; 16]) -> [u8; 32];
+    /// The sum of the first `count` numbers, each below 16.
+    fn sum(self, numbers: &[u8; 32], count: usize) -> usize;
+    /// How many of the numbers (ascending) are at most `number`, and how many below it.
+    fn rank(self, numbers: &[u8; 256], number: u64) -> (usize, usize);
+}
+
+/// Plain Rust.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Portable;
+
+impl Lanes for Portable {
+    #[inline(always)]
+    fn candidates(self, levels: &[u8; 32], firsts: &[u8; 32], level: u8, first: u8) -> u32 {
+        let mut flags = [0u8; 32];
+        for ((flag, &own), &byte) in flags.iter_mut().zip(levels).zip(firsts) {
+            *flag = u8::from(own < level) | (u8::from(own == level) & u8::from(byte >= first));
+        }
+        let mut mask = 0;
+        for (index, eight) in (0..).zip(flags.chunks_exact(8)) {
+            let word = u64::from_le_bytes(eight.try_into().unwrap_or_default());
+            // gathers the lowest bit of each octet in the highest octet
+            let gathered = word.wrapping_mul(0x0102_0408_1020_4080) >> 56;
+            mask |= (gathered as u32) << (8 * index);
+        }
+        mask
+    }
+
+    #[inline(always)]
+    fn halves(self, packed: &[u8; 16]) -> [u8; 32] {
+        let mut halves = [0; 32];
+        for (index, &octet) in packed.iter().enumerate() {
+            halves[index] = octet & 15;
+            halves[index + 16] = octet >> 4;
+        }
+        halves
+    }
+
+    #[inline(always)]
+    fn sum(self, numbers: &[u8; 32], count: usize) -> usize {
+        numbers.iter().zip(0..count).map(|(&number, _)| usize::from(number)).sum()
+    }
+
+    #[inline(always)]
+    fn rank(self, numbers: &[u8; 256], number: u64) -> (usize, usize) {
+        let (mut at_most, mut below) = (0, 0);
+        for eight in numbers.chunks_exact(8) {
+            let own = u64::from_le_bytes(eight.try_into().unwrap_or_default());
+            at_most += usize::from(own <= number);
+            below += usize::from(own < number);
+        }
+        (at_most, below)
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+pub(crate) use avx2::{Avx2, with_avx2};
+
+#[cfg(target_arch = "x86_64")]
+mod avx2 {
+    use super::Lanes;
+    use std::arch::x86_64::{
+        __m256i, _mm_and_si128, _mm_loadu_si128, _mm_set1_epi8, _mm_srli_epi16, _mm256_and_si256, _mm256_cmpeq_epi8,
+        _mm256_cmpeq_epi64, _mm256_cmpgt_epi64, _mm256_loadu_si256, _mm256_max_epu8, _mm256_min_epu8,
+        _mm256_movemask_epi8, _mm256_movemask_pd, _mm256_castsi256_pd, _mm256_or_si256, _mm256_andnot_si256,
+        _mm256_sad_epu8, _mm256_set_m128i, _mm256_set1_epi8, _mm256_set1_epi64x, _mm256_setzero_si256,
+        _mm256_storeu_si256, _mm256_xor_si256, _mm256_extract_epi64,
+    };
+
+    /// x86-64 with AVX2; made only where the processor has it.
+    #[derive(Clone, Copy, Debug)]
+    pub(crate) struct Avx2(());
+
+    impl Avx2 {
+        /// Proof that the processor has AVX2, if it has.
+        pub fn detect() -> Option<Self> {
+            (std::is_x86_feature_detected!("avx2") && std::is_x86_feature_detected!("bmi1")).then_some(Self(()))
+        }
+    }
+
+    /// Run `work` compiled for AVX2.
+    #[inline]
+    pub(crate) fn with_avx2<R>(lanes: Avx2, work: impl FnOnce(Avx2) -> R) -> R {
+        #[target_feature(enable = "avx2,bmi1")]
+        fn run<R>(lanes: Avx2, work: impl FnOnce(Avx2) -> R) -> R {
+            work(lanes)
+        }
+        // SAFETY: an `Avx2` exists only after the processor was asked for both
+        unsafe { run(lanes, work) }
+    }
+
+    /// `count` octets of ones before 32 of zeros, from 32 - count.
+    static ONES: [u8; 64] = {
+        let mut ones = [0; 64];
+        let mut index = 0;
+        while index < 32 {
+            ones[index] = 0xFF;
+            index += 1;
+        }
+        ones
+    };
+
+    // SAFETY of every call below: an `Avx2` exists only after the processor was asked; loads and stores are unaligned
+    // ones, of exactly the arrays that the references stand for.
+    impl Lanes for Avx2 {
+        #[inline(always)]
+        fn candidates(self, levels: &[u8; 32], firsts: &[u8; 32], level: u8, first: u8) -> u32 {
+            unsafe { candidates(levels, firsts, level, first) }
+        }
+
+        #[inline(always)]
+        fn halves(self, packed: &[u8; 16]) -> [u8; 32] {
+            unsafe { halves(packed) }
+        }
+
+        #[inline(always)]
+        fn sum(self, numbers: &[u8; 32], count: usize) -> usize {
+            unsafe { sum(numbers, count) }
+        }
+
+        #[inline(always)]
+        fn rank(self, numbers: &[u8; 256], number: u64) -> (usize, usize) {
+            unsafe { rank(numbers, number) }
+        }
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    fn load(octets: &[u8; 32]) -> __m256i {
+        // SAFETY: 32 octets are there, and the load needs no alignment
+        unsafe { _mm256_loadu_si256(octets.as_ptr().cast()) }
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    fn candidates(levels: &[u8; 32], firsts: &[u8; 32], level: u8, first: u8) -> u32 {
+        let (levels, firsts) = (load(levels), load(firsts));
+        let (level, first) = (_mm256_set1_epi8(level as i8), _mm256_set1_epi8(first as i8));
+        let same = _mm256_cmpeq_epi8(levels, level);
+        let at_most = _mm256_cmpeq_epi8(_mm256_min_epu8(levels, level), levels);
+        let far_enough = _mm256_cmpeq_epi8(_mm256_max_epu8(firsts, first), firsts);
+        let below = _mm256_andnot_si256(same, at_most);
+        _mm256_movemask_epi8(_mm256_or_si256(below, _mm256_and_si256(same, far_enough))) as u32
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    fn halves(packed: &[u8; 16]) -> [u8; 32] {
+        // SAFETY: 16 octets are there, and the load needs no alignment
+        let packed = unsafe { _mm_loadu_si128(packed.as_ptr().cast()) };
+        let low = _mm_set1_epi8(15);
+        let halves = _mm256_set_m128i(_mm_and_si128(_mm_srli_epi16::<4>(packed), low), _mm_and_si128(packed, low));
+        let mut out = [0; 32];
+        // SAFETY: 32 octets are there, and the store needs no alignment
+        unsafe { _mm256_storeu_si256(out.as_mut_ptr().cast(), halves) };
+        out
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    fn sum(numbers: &[u8; 32], count: usize) -> usize {
+        let from = 32 - count.min(32);
+        let mask: &[u8; 32] = ONES[from..from + 32].try_into().unwrap_or(&[0; 32]);
+        let sums = _mm256_sad_epu8(_mm256_and_si256(load(numbers), load(mask)), _mm256_setzero_si256());
+        (_mm256_extract_epi64::<0>(sums) + _mm256_extract_epi64::<1>(sums)) as usize
+            + (_mm256_extract_epi64::<2>(sums) + _mm256_extract_epi64::<3>(sums)) as usize
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    fn rank(numbers: &[u8; 256], number: u64) -> (usize, usize) {
+        let sign = _mm256_set1_epi64x(i64::MIN);
+        let number = _mm256_xor_si256(_mm256_set1_epi64x(number as i64), sign);
+        let (mut above, mut same) = (0, 0);
+        for four in numbers.chunks_exact(32) {
+            let own = _mm256_xor_si256(load(four.try_into().unwrap_or(&[0; 32])), sign);
+            above += _mm256_movemask_pd(_mm256_castsi256_pd(_mm256_cmpgt_epi64(own, number))).count_ones();
+            same += _mm256_movemask_pd(_mm256_castsi256_pd(_mm256_cmpeq_epi64(own, number))).count_ones();
+        }
+        let at_most = 32 - above as usize;
+        (at_most, at_most - same as usize)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn same_as_meant(lanes: impl Lanes, bytes: &[u8], levels: [u8; 32], level: u8, first: u8, count: usize) {
+        let firsts: [u8; 32] = bytes[..32].try_into().expect("32");
+        let mask = (0..32).fold(0, |mask, index| {
+            let meant = levels[index] < level || levels[index] == level && firsts[index] >= first;
+            mask | u32::from(meant) << index
+        });
+        assert_eq!(lanes.candidates(&levels, &firsts, level, first), mask);
+        let packed: [u8; 16] = bytes[..16].try_into().expect("16");
+        let halves = lanes.halves(&packed);
+        assert!((0..16).all(|index| halves[index] == packed[index] & 15 && halves[index + 16] == packed[index] >> 4));
+        assert_eq!(lanes.sum(&halves, count), halves[..count].iter().map(|&half| usize::from(half)).sum::<usize>());
+        let mut numbers: Vec<u64> = bytes.chunks_exact(8).map(|eight| u64::from_le_bytes(eight.try_into().expect("8"))).collect();
+        numbers.sort_unstable();
+        let all: Vec<u8> = numbers.iter().flat_map(|number| number.to_le_bytes()).collect();
+        for &number in numbers.iter().chain([&0, &u64::MAX, &(1 << 63)]) {
+            let rank = (numbers.partition_point(|&own| own <= number), numbers.partition_point(|&own| own < number));
+            assert_eq!(lanes.rank(all.as_slice().try_into().expect("256"), number), rank);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn either_way_gives_what_is_meant(
+            bytes in prop::collection::vec(any::<u8>(), 256),
+            levels in prop::array::uniform32(0u8..20),
+            level in 0u8..20,
+            first in any::<u8>(),
+            count in 0usize..=32,
+        ) {
+            same_as_meant(Portable, &bytes, levels, level, first, count);
+            #[cfg(target_arch = "x86_64")]
+            if let Some(lanes) = Avx2::detect() {
+                same_as_meant(lanes, &bytes, levels, level, first, count);
+            }
+        }
+    }
 }

@@ -1,0 +1,170 @@
+//! `cargo bench -p dnscore --bench list [-- FILE]`: the compiled list's octets a name, time to compile, and nanoseconds
+//! a look-up in batches of 64.
+//!
+//! FILE holds one name a line; without it a million pairs of made-up words stand in. Half of what is asked for that is
+//! not listed is a listed name with a letter changed, half a made-up one; each with two labels or three.
+
+use std::fmt::Write as _;
+use std::hint::black_box;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use dnscore::list::{Action, BATCH, CompiledList, Hits, Source, compile};
+
+const ROUNDS: usize = 7;
+const QUERIES: usize = 1 << 19;
+
+/// SplitMix64.
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        mixed ^ (mixed >> 31)
+    }
+
+    fn below(&mut self, limit: usize) -> usize {
+        usize::try_from(self.next() % limit as u64).unwrap_or(0)
+    }
+
+    fn word(&mut self) -> String {
+        const START: [&str; 24] = [
+            "b", "c", "d", "f", "g", "h", "j", "k", "l", "m", "n", "p", "r", "s", "t", "v", "w", "st", "br", "tr", "ch",
+            "pl", "sh", "cr",
+        ];
+        const MIDDLE: [&str; 12] = ["a", "e", "i", "o", "u", "ea", "ou", "ai", "oo", "y", "ie", "au"];
+        const END: [&str; 12] = ["", "", "", "n", "r", "s", "t", "l", "ng", "ck", "nd", "m"];
+        let syllables = 2 + self.below(3);
+        (0..syllables).map(|_| [START[self.below(24)], MIDDLE[self.below(12)], END[self.below(12)]].concat()).collect()
+    }
+}
+
+fn made_up(count: usize) -> Vec<String> {
+    let mut random = Random(1);
+    let words: Vec<String> = (0..200_000).map(|_| random.word()).collect();
+    let tops = ["com", "com", "com", "net", "org", "de"];
+    let mut names = std::collections::HashSet::new();
+    while names.len() < count {
+        let (first, second) = (random.below(words.len()), random.below(words.len()));
+        names.insert(format!("{}{}.{}", words[first], words[second], tops[random.below(6)]));
+    }
+    names.into_iter().collect()
+}
+
+fn write_document(names: &mut Vec<String>, path: &Path) -> std::io::Result<u64> {
+    names.sort_by(|one, other| one.rsplit('.').cmp(other.rsplit('.')));
+    names.dedup();
+    let mut encoder = zstd::Encoder::new(std::fs::File::create(path)?, 3)?;
+    let mut random = Random(2);
+    let (mut octets, mut line) = (0, String::new());
+    for name in names {
+        line.clear();
+        let _ = write!(
+            line,
+            r#"{{"basis":"order-{}","category":"gambling","expires":"20{:02}-11-22T00:00:00Z","issued":"2026-11-22T00:00:00Z","match":"subtree","name":"{name}","reference":""#,
+            random.below(8),
+            27 + random.below(4),
+        );
+        line.extend((0..16).map(|_| char::from(b"0123456789ABCDEFGHJKMNPQRSTVWXYZ"[random.below(32)])));
+        line.push_str("\"}\n");
+        octets += line.len() as u64;
+        encoder.write_all(line.as_bytes())?;
+    }
+    encoder.finish()?;
+    Ok(octets)
+}
+
+fn wire(name: &str) -> Vec<u8> {
+    let mut wire = Vec::new();
+    for label in name.split('.') {
+        wire.push(u8::try_from(label.len()).unwrap_or(0));
+        wire.extend_from_slice(label.as_bytes());
+    }
+    wire.push(0);
+    wire
+}
+
+fn measure(what: &str, list: &CompiledList, queries: &[Vec<u8>]) {
+    let slices: Vec<&[u8]> = queries.iter().map(Vec::as_slice).collect();
+    let mut hits = Hits::new();
+    let (mut best, mut found) = (f64::INFINITY, 0);
+    for _ in 0..ROUNDS {
+        found = 0;
+        let start = Instant::now();
+        for batch in slices.chunks(BATCH) {
+            list.look_up(batch, &mut hits);
+            found += (0..batch.len()).map(|index| usize::from(!hits.of(index).is_empty())).sum::<usize>();
+        }
+        best = best.min(start.elapsed().as_secs_f64() * 1e9 / slices.len() as f64);
+        black_box(&hits);
+    }
+    println!("{what:<28} {best:>8.1} ns   ({:.2}% listed)", 100.0 * found as f64 / slices.len() as f64);
+}
+
+fn run(folder: &Path) -> Result<(), Box<dyn std::error::Error>> {
+    let file = std::env::args().skip(1).find(|argument| !argument.starts_with("--"));
+    let mut names = match file {
+        None => made_up(1_000_000),
+        Some(file) => std::fs::read_to_string(file)?.lines().map(str::to_owned).collect(),
+    };
+    let lists: usize = std::env::var("LISTS").ok().and_then(|lists| lists.parse().ok()).unwrap_or(1);
+    let mut documents = Vec::new();
+    let per_list = names.len().div_ceil(lists);
+    for (number, part) in names.chunks_mut(per_list).enumerate() {
+        let path = folder.join(format!("{number}.zst"));
+        write_document(&mut part.to_vec(), &path)?;
+        documents.push(path);
+    }
+    let sources: Vec<Source<'_>> = documents
+        .iter()
+        .map(|document| Source { document, action: Action::StopPage, ede: 16, bases: &[], suspended: &[] })
+        .collect();
+    let output = folder.join("compiled");
+    let start = Instant::now();
+    let summary = compile(&sources, &output, b"{}", 1 << 32)?;
+    println!("{:<28} {:>8.2} s    ({} names in {lists} lists)", "compile", start.elapsed().as_secs_f64(), summary.names);
+    let start = Instant::now();
+    let list = CompiledList::open(&output)?;
+    println!("{:<28} {:>8.2} s", "open", start.elapsed().as_secs_f64());
+    let each = |octets: u64| octets as f64 / f64::from(summary.names);
+    let size = |wanted: &[&str]| -> u64 {
+        list.sizes().iter().filter(|(name, _)| wanted.contains(name)).map(|(_, octets)| octets).sum()
+    };
+    for (name, octets) in list.sizes() {
+        println!("  {name:<26} {:>8.3} B", each(octets));
+    }
+    println!("{:<28} {:>8.2} B", "trie", each(size(&["tree", "overflow", "buckets", "chains", "tokens"])));
+    println!("{:<28} {:>8.2} B", "all that a query touches", each(list.hot_bytes()));
+    names.sort_unstable();
+    let mut random = Random(3);
+    let (mut listed, mut not_listed) = (Vec::new(), Vec::new());
+    while listed.len() < QUERIES {
+        let name = &names[random.below(names.len())];
+        let prefix = if random.below(2) == 0 { "www." } else { "" };
+        listed.push(wire(&format!("{prefix}{name}")));
+        let other = if random.below(2) == 0 {
+            let at = random.below(name.split('.').next().unwrap_or_default().len());
+            format!("{}q{}", &name[..at], &name[at + 1..])
+        } else {
+            format!("{}{}.com", random.word(), random.word())
+        };
+        let parent = other.split_once('.').map_or("", |(_, parent)| parent);
+        if names.binary_search(&other).is_err() && names.binary_search_by(|name| name.as_str().cmp(parent)).is_err() {
+            not_listed.push(wire(&format!("{prefix}{other}")));
+        }
+    }
+    measure("look-up, not listed", &list, &not_listed);
+    measure("look-up, listed", &list, &listed);
+    Ok(())
+}
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let folder: PathBuf = std::env::temp_dir().join(format!("stopsign-bench-{}", std::process::id()));
+    std::fs::create_dir_all(&folder)?;
+    let result = run(&folder);
+    std::fs::remove_dir_all(&folder)?;
+    result
+}

@@ -1,0 +1,285 @@
+//! A bucket: 32 names in order, front-coded in columns.
+//!
+//! ```text
+//!  0  shared: 32 numbers of four bits, octets that a name shares with the one before it, less the bucket's base;
+//!     15: in the list of long ones. The first, the head, shares with none: its number holds the flags below
+//! 16  next: 32 octets, each name's first octet after those; in the head's place the base
+//! 48  lengths: 32 numbers of four bits, octets of code for what follows; 15: in the list of long ones
+//! 64  with flag 4: number of a chain, three octets
+//!     with flag 1: the long shared, one octet each        with flag 2: the long lengths, two octets each
+//!     the code of the head after its node's prefix, then of each name after its next octet
+//! ```
+//!
+//! Packed numbers: the low halves of all octets first. Rows missing from the last bucket share nothing, go on with 0xFF
+//! and have no code.
+//!
+//! To find what a key meets: while names go on they only leave the key later or not at all, so with m octets in common
+//! with the last name looked at, a name that shares more than m with its neighbour is passed over, one that shares less
+//! is above the key, and one that shares just m decides by its next octet. One comparison of all columns finds it.
+
+use super::code::{Coder, Decoder, SLACK};
+use super::key;
+use super::tree::{FAN_OUT, PADDED, Prefix, eight};
+use super::vector::{Lanes, Portable};
+
+const COLUMNS: usize = 64;
+const LONG: usize = 15;
+const LONG_SHARED: u8 = 1;
+const LONG_LENGTHS: u8 = 2;
+const CHAIN: u8 = 4;
+
+/// Octets that follow the last bucket in its section.
+pub(crate) const PADDING: usize = 32;
+/// No chain.
+pub(crate) const NO_CHAIN: u32 = 0xFF_FFFF;
+
+/// A name in a bucket to be written: octets shared with the name before, then the rest.
+pub(crate) struct Name<'a> {
+    pub shared: usize,
+    pub suffix: &'a [u8],
+}
+
+/// Append a bucket. `head` is the first name after its node's prefix; `names` are those after it.
+pub(crate) fn write(coder: &mut Coder, head: &[u8], names: &[Name<'_>], chain: u32, out: &mut Vec<u8>) {
+    let base = names.iter().map(|name| name.shared).min().unwrap_or(0);
+    let (mut shared, mut firsts, mut lengths) = ([0; FAN_OUT], [0xFF; FAN_OUT], [0; FAN_OUT]);
+    let (mut long_shared, mut long_lengths, mut codes) = (Vec::new(), Vec::new(), Vec::new());
+    let mut length = |octets: usize, slot: &mut u8| {
+        *slot = octets.min(LONG) as u8;
+        if octets >= LONG {
+            long_lengths.extend_from_slice(&(octets as u16).to_le_bytes());
+        }
+    };
+    firsts[0] = base as u8;
+    length(coder.encode(head, &mut codes), &mut lengths[0]);
+    for (index, name) in (1..).zip(names) {
+        let above = name.shared - base;
+        shared[index] = above.min(LONG) as u8;
+        if above >= LONG {
+            long_shared.push(above as u8);
+        }
+        firsts[index] = name.suffix[0];
+        length(coder.encode(&name.suffix[1..], &mut codes), &mut lengths[index]);
+    }
+    for (flag, holds) in
+        [(LONG_SHARED, !long_shared.is_empty()), (LONG_LENGTHS, !long_lengths.is_empty()), (CHAIN, chain != NO_CHAIN)]
+    {
+        shared[0] |= if holds { flag } else { 0 };
+    }
+    out.extend((0..16).map(|index| shared[index] | shared[index + 16] << 4));
+    out.extend_from_slice(&firsts);
+    out.extend((0..16).map(|index| lengths[index] | lengths[index + 16] << 4));
+    if chain != NO_CHAIN {
+        out.extend_from_slice(&chain.to_le_bytes()[..3]);
+    }
+    out.extend_from_slice(&long_shared);
+    out.extend_from_slice(&long_lengths);
+    out.extend_from_slice(&codes);
+}
+
+/// A bucket, its columns unpacked.
+pub(crate) struct Bucket<'a> {
+    area: &'a [u8],
+    shared: [u8; FAN_OUT],
+    firsts: &'a [u8; FAN_OUT],
+    lengths: [u8; FAN_OUT],
+    long_lengths: Option<Box<[u16; FAN_OUT]>>,
+    base: usize,
+    codes: usize,
+    pub chain: u32,
+}
+
+impl<'a> Bucket<'a> {
+    /// The bucket that starts `area`; `None` if it ends too early for one.
+    #[inline(always)]
+    pub fn read<L: Lanes>(lanes: L, area: &'a [u8]) -> Option<Self> {
+        let columns: &[u8; COLUMNS] = area.get(..COLUMNS)?.try_into().ok()?;
+        let mut shared = lanes.halves(columns[..16].try_into().ok()?);
+        let firsts: &[u8; FAN_OUT] = columns[16..48].try_into().ok()?;
+        let lengths = lanes.halves(columns[48..].try_into().ok()?);
+        let flags = shared[0];
+        let mut bucket = Self {
+            area,
+            shared,
+            firsts,
+            lengths,
+            long_lengths: None,
+            base: usize::from(firsts[0]),
+            codes: COLUMNS,
+            chain: NO_CHAIN,
+        };
+        if flags != 0 {
+            bucket.read_rest(flags)?;
+        }
+        shared = bucket.shared;
+        shared[0] = 0xFF;
+        bucket.shared = shared;
+        Some(bucket)
+    }
+
+    fn read_rest(&mut self, flags: u8) -> Option<()> {
+        if flags & CHAIN != 0 {
+            let three = self.area.get(self.codes..self.codes + 3)?;
+            self.chain = u32::from_le_bytes([three[0], three[1], three[2], 0]);
+            self.codes += 3;
+        }
+        if flags & LONG_SHARED != 0 {
+            for index in 1..FAN_OUT {
+                if usize::from(self.shared[index]) == LONG {
+                    self.shared[index] = *self.area.get(self.codes)?;
+                    self.codes += 1;
+                }
+            }
+        }
+        if flags & LONG_LENGTHS != 0 {
+            let mut lengths = self.lengths.map(u16::from);
+            for length in lengths.iter_mut().filter(|length| usize::from(**length) == LONG) {
+                let two = self.area.get(self.codes..self.codes + 2)?;
+                *length = u16::from_le_bytes([two[0], two[1]]);
+                self.codes += 2;
+            }
+            self.long_lengths = Some(Box::new(lengths));
+        }
+        Some(())
+    }
+
+    /// Where the code of a name starts and ends.
+    #[inline(always)]
+    fn code<L: Lanes>(&self, lanes: L, index: usize) -> (usize, usize) {
+        match &self.long_lengths {
+            None => {
+                let start = self.codes + lanes.sum(&self.lengths, index);
+                (start, start + usize::from(self.lengths[index]))
+            }
+            Some(lengths) => {
+                let start = self.codes + lengths[..index].iter().map(|&length| usize::from(length)).sum::<usize>();
+                (start, start + usize::from(lengths[index]))
+            }
+        }
+    }
+
+    /// Find the names that are the key's own or above it: calls `found` with the index and the octets of each, the
+    /// topmost first. Returns how many octets the key shares with the head.
+    #[inline(always)]
+    pub fn scan<L: Lanes>(
+        &self,
+        lanes: L,
+        decoder: &Decoder,
+        prefix: Prefix,
+        key: &[u8; PADDED],
+        length: usize,
+        mut found: impl FnMut(usize, usize),
+    ) -> usize {
+        let mut text = [0; PADDED];
+        let with_head = match prefix {
+            Prefix::Below { .. } => return prefix.shared(),
+            Prefix::Above { shared } => shared,
+            Prefix::Same { length: prefix } => {
+                let (start, end) = self.code(lanes, 0);
+                let rest = decoder.decode(self.area, start, end, &mut text, 0);
+                let with_head = prefix + common(&text, &key[prefix.min(PADDED)..], rest);
+                if with_head == prefix + rest {
+                    if is_whole(key, length, with_head) {
+                        found(0, with_head);
+                    }
+                } else if with_head >= length || key[with_head] < text[with_head - prefix] {
+                    return with_head; // the key lies before the head
+                }
+                with_head
+            }
+        };
+        let mut common_now = with_head;
+        let mut after = !1u32;
+        while common_now < length && common_now >= self.base {
+            let (level, next) = ((common_now - self.base) as u8, key[common_now]);
+            let mask = lanes.candidates(&self.shared, self.firsts, level, next) & after;
+            let index = mask.trailing_zeros() as usize;
+            if index >= FAN_OUT || self.shared[index] != level || self.firsts[index] != next {
+                break;
+            }
+            after = (!1u32) << index;
+            let (start, end) = self.code(lanes, index);
+            let rest = decoder.decode(self.area, start, end, &mut text, 0);
+            let place = common_now + 1;
+            let same = common(&text, &key[place..], rest);
+            common_now = place + same;
+            if same == rest {
+                if is_whole(key, length, common_now) {
+                    found(index, common_now);
+                }
+            } else if common_now >= length || key[common_now] < text[same] {
+                break;
+            }
+        }
+        with_head
+    }
+
+    /// Walk the names in order: `next` gets each whole key, after the check that the columns say what it says. `key`
+    /// holds the node's prefix (`prefix` octets). `None` if the bucket is not one that a builder writes.
+    pub fn walk(
+        &self,
+        decoder: &Decoder,
+        names: usize,
+        prefix: usize,
+        key: &mut [u8; PADDED],
+        mut next: impl FnMut(usize, &[u8]) -> Option<()>,
+    ) -> Option<usize> {
+        let mut length = prefix;
+        let mut codes_end = self.codes;
+        for index in 0..FAN_OUT {
+            let (start, end) = self.code(Portable, index);
+            if index >= names {
+                let free = self.shared[index] == 0 && self.firsts[index] == 0xFF && start == end;
+                if !free {
+                    return None;
+                }
+                continue;
+            }
+            let mut from = prefix;
+            let mut before = 0xFF;
+            if index > 0 {
+                from = self.base + usize::from(self.shared[index]);
+                if from > length {
+                    return None;
+                }
+                before = if from == length { 0 } else { key[from] };
+                key[from] = self.firsts[index];
+                from += 1;
+            }
+            if end + 8 > self.area.len() {
+                return None;
+            }
+            let stop = decoder.decode(self.area, start, end, key, from);
+            if stop > key::MAX_KEY || stop == 0 || index > 0 && self.firsts[index] <= before {
+                return None;
+            }
+            key[stop..].fill(0);
+            length = stop;
+            codes_end = end;
+            next(index, &key[..length])?;
+        }
+        Some(codes_end)
+    }
+}
+
+/// Is what the key shares with a name a whole name: does the key end there, or go on with another label?
+#[inline(always)]
+fn is_whole(key: &[u8; PADDED], length: usize, shared: usize) -> bool {
+    shared == length || key[shared] == key::SEPARATOR
+}
+
+/// Octets shared by `text[..limit]` and `other`.
+#[inline(always)]
+fn common(text: &[u8; PADDED], other: &[u8], limit: usize) -> usize {
+    let mut at = 0;
+    while at < limit {
+        let different = u64::from_le_bytes(eight(&text[at..])) ^ u64::from_le_bytes(eight(&other[at.min(other.len())..]));
+        if different != 0 {
+            return (at + different.trailing_zeros() as usize / 8).min(limit);
+        }
+        at += 8;
+    }
+    limit
+}
+
+const _: () = assert!(key::MAX_KEY + SLACK <= PADDED);

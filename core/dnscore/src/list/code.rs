@@ -1,0 +1,246 @@
+//! Codes for tokens: Huffman codes of at most [`MAX_BITS`] bits, and the text of each token beside its code.
+//!
+//! Enters: tokens and how often each is used. Leaves: bits for a text, ended at a whole octet; the text for bits.
+//!
+//! Codes are canonical: in the order of their lengths, so that lengths and texts are all that a file holds. The last
+//! code, all ones, is no token: what fills an octet are ones, so that filling never decodes as a token.
+
+use super::alphabet;
+use super::train::{MAX_TOKEN, MAX_TOKENS, Tokens};
+
+/// Bits of the longest code.
+pub(crate) const MAX_BITS: u32 = 14;
+const NO_TOKEN: u16 = 0xFFFF;
+
+/// The lengths of the codes for symbols used so often; no code is longer than [`MAX_BITS`]. At least two symbols.
+pub(crate) fn lengths(counts: &[u32]) -> Vec<u32> {
+    let mut order: Vec<usize> = (0..counts.len()).collect();
+    order.sort_by_key(|&symbol| counts[symbol]);
+    // package-merge (Larmore and Hirschberg, 1990): of MAX_BITS coins for each symbol the cheapest 2n-2 pair up
+    let leaves: Vec<u64> = order.iter().map(|&symbol| u64::from(counts[symbol].max(1))).collect();
+    let mut level = leaves.clone();
+    let mut levels = vec![level.clone()];
+    for _ in 1..MAX_BITS {
+        let packages: Vec<u64> = level.chunks_exact(2).map(|pair| pair[0] + pair[1]).collect();
+        let (mut from_leaves, mut from_packages) = (leaves.iter().peekable(), packages.iter().peekable());
+        level = Vec::with_capacity(leaves.len() + packages.len());
+        loop {
+            match (from_leaves.peek(), from_packages.peek()) {
+                (Some(&&leaf), Some(&&package)) if leaf <= package => level.extend(from_leaves.next()),
+                (_, Some(_)) => level.extend(from_packages.next()),
+                (Some(_), None) => level.extend(from_leaves.next()),
+                (None, None) => break,
+            }
+        }
+        levels.push(level.clone());
+    }
+    // walk back: of the coins chosen on a level, those that are packages choose twice as many on the level below
+    let mut lengths = vec![0; counts.len()];
+    let mut chosen = 2 * counts.len() - 2;
+    for depth in (0..levels.len()).rev() {
+        let packages: Vec<u64> = match depth {
+            0 => Vec::new(),
+            _ => levels[depth - 1].chunks_exact(2).map(|pair| pair[0] + pair[1]).collect(),
+        };
+        let (mut leaf, mut package) = (0, 0);
+        for _ in 0..chosen {
+            if package >= packages.len() || leaf < leaves.len() && leaves[leaf] <= packages[package] {
+                lengths[order[leaf]] += 1;
+                leaf += 1;
+            } else {
+                package += 1;
+            }
+        }
+        chosen = 2 * package;
+    }
+    lengths
+}
+
+/// Spells texts in bits.
+pub(crate) struct Coder {
+    tokens: Tokens,
+    codes: Vec<(u16, u32)>,
+    parse: Vec<u16>,
+}
+
+impl Coder {
+    /// A coder for these tokens, and the section that a decoder reads.
+    pub fn new(tokens: Tokens, used: &[u32]) -> (Self, Vec<u8>) {
+        let mut counts = used.to_vec();
+        counts.push(0); // the code that is no token: the rarest, so among the longest
+        let lengths = lengths(&counts);
+        // canonical order, the code that is no token last of all
+        let mut order: Vec<usize> = (0..tokens.texts.len()).collect();
+        order.sort_by_key(|&token| lengths[token]);
+        let mut codes = vec![(0, 0); tokens.texts.len()];
+        let mut section = (order.len() as u32).to_le_bytes().to_vec();
+        let (mut code, mut last) = (0u32, 0);
+        for &token in &order {
+            code <<= lengths[token] - last;
+            last = lengths[token];
+            codes[token] = (code as u16, last);
+            code += 1;
+            section.push((last << 4) as u8 | tokens.texts[token].len() as u8);
+            section.extend_from_slice(&tokens.texts[token]);
+        }
+        let costs = codes.iter().map(|&(_, bits)| bits).collect();
+        let tokens = Tokens::new(tokens.texts, costs);
+        (Self { tokens, codes, parse: Vec::new() }, section)
+    }
+
+    /// Append the bits of `text`; how many octets.
+    pub fn encode(&mut self, text: &[u8], out: &mut Vec<u8>) -> usize {
+        let before = out.len();
+        let mut parse = std::mem::take(&mut self.parse);
+        self.tokens.parse(text, u16::MAX, &mut parse);
+        let (mut pending, mut bits) = (0u64, 0);
+        for &token in &parse {
+            let (code, length) = self.codes[usize::from(token)];
+            pending = pending << length | u64::from(code);
+            bits += length;
+            while bits >= 8 {
+                bits -= 8;
+                out.push((pending >> bits) as u8);
+            }
+        }
+        if bits > 0 {
+            out.push((pending << (8 - bits)) as u8 | 0xFF >> bits);
+        }
+        self.parse = parse;
+        out.len() - before
+    }
+}
+
+/// Spells bits in texts.
+pub(crate) struct Decoder {
+    /// The token of each code, by the next [`MAX_BITS`] bits.
+    table: Vec<u16>,
+    /// Text of up to 15 octets, then its length (high) and that of the code (low).
+    tokens: Vec<[u8; 16]>,
+}
+
+/// Octets that a decoder may write beyond the text's end, and read beyond the bits' end.
+pub(crate) const SLACK: usize = 16;
+
+impl std::fmt::Debug for Decoder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Decoder({} tokens)", self.tokens.len() - 1)
+    }
+}
+
+impl Decoder {
+    /// A decoder of what [`Coder::new`] described; `None` if it is not a code with "no token" at its end.
+    pub fn read(section: &[u8]) -> Option<Self> {
+        let (count, mut rest) = section.split_at_checked(4)?;
+        let count = u32::from_le_bytes(count.try_into().ok()?) as usize;
+        if count > MAX_TOKENS {
+            return None;
+        }
+        let mut table = vec![NO_TOKEN; 1 << MAX_BITS];
+        let mut tokens = Vec::with_capacity(count + 1);
+        let (mut code, mut last) = (0usize, 0);
+        for token in 0..count {
+            let (&lengths, after) = rest.split_first()?;
+            let (bits, octets) = (u32::from(lengths >> 4), usize::from(lengths & 15));
+            let (text, after) = after.split_at_checked(octets)?;
+            rest = after;
+            if bits < last || bits == 0 || bits > MAX_BITS || octets == 0 {
+                return None;
+            }
+            if text.iter().any(|&byte| alphabet::NUMBER[usize::from(byte)] == 0xFF) {
+                return None;
+            }
+            code <<= bits - last;
+            last = bits;
+            let (start, width) = (code << (MAX_BITS - bits), 1 << (MAX_BITS - bits));
+            // strictly inside: the codes of all ones stay free
+            if start + width >= table.len() {
+                return None;
+            }
+            table[start..start + width].fill(token as u16);
+            code += 1;
+            let mut record = [0; 16];
+            record[..octets].copy_from_slice(text);
+            record[15] = (octets as u8) << 4 | bits as u8;
+            tokens.push(record);
+        }
+        if !rest.is_empty() {
+            return None;
+        }
+        // a code longer than any rest of an octet, with no text: ends every loop
+        for slot in table.iter_mut().filter(|slot| **slot == NO_TOKEN) {
+            *slot = count as u16;
+        }
+        let mut none = [0; 16];
+        none[15] = 15;
+        tokens.push(none);
+        Some(Self { table, tokens })
+    }
+
+    /// Octets that decoding touches.
+    pub fn size(&self) -> usize {
+        2 * self.table.len() + 16 * self.tokens.len()
+    }
+
+    /// Decode the bits of `area[start..end]` to `out[from..]`; where the text ends. Stops where `out` has less than
+    /// [`SLACK`] octets left or `area` less than eight beyond the place being read: what was written by the builder
+    /// never comes to either.
+    #[inline(always)]
+    pub fn decode(&self, area: &[u8], start: usize, end: usize, out: &mut [u8], from: usize) -> usize {
+        let mut bit = 8 * start;
+        let last = 8 * end;
+        let mut place = from;
+        while bit < last {
+            let Some(eight) = area.get(bit / 8..bit / 8 + 8) else { break };
+            let word = u64::from_be_bytes(eight.try_into().unwrap_or_default()) << (bit % 8);
+            let record = &self.tokens[usize::from(self.table[(word >> (64 - MAX_BITS)) as usize])];
+            let bits = usize::from(record[15] & 15);
+            let Some(slot) = out.get_mut(place..place + 16) else { break };
+            if bit + bits > last {
+                break;
+            }
+            slot.copy_from_slice(record);
+            place += usize::from(record[15] >> 4);
+            bit += bits;
+        }
+        place
+    }
+}
+
+/// The longest token's length fits the record.
+const _: () = assert!(MAX_TOKEN <= 15 && MAX_BITS <= 14);
+
+#[cfg(test)]
+mod tests {
+    use super::super::train::train;
+    use super::*;
+
+    #[test]
+    fn lengths_make_a_whole_code() {
+        for counts in [vec![1, 1], vec![0, 0, 0], vec![5, 1, 1, 100, 3], (0..4000).collect(), vec![1 << 30; 300]] {
+            let lengths = lengths(&counts);
+            let sum: u64 = lengths.iter().map(|&bits| 1u64 << (MAX_BITS - bits)).sum();
+            assert_eq!(sum, 1 << MAX_BITS);
+        }
+        assert_eq!(lengths(&[8, 4, 2, 1, 1]), [1, 2, 3, 4, 4]);
+    }
+
+    #[test]
+    fn what_was_encoded_is_decoded() {
+        let names = ["", "example", "a-1_b\x01com", "casinocasino", "online-casino\x01www", "zzzzzzzzzzzzzzzzzzzzzzzzzzzzzz"];
+        let sample: Vec<&[u8]> = names.iter().cycle().take(600).map(|name| name.as_bytes()).collect();
+        for sample in [&sample[..], &sample[..6], &[]] {
+            let (tokens, used) = train(sample.iter().copied(), 1);
+            let (mut coder, section) = Coder::new(tokens, &used);
+            let decoder = Decoder::read(&section).expect("our own");
+            for name in names {
+                let mut bits = vec![0xAA; 3];
+                let length = coder.encode(name.as_bytes(), &mut bits);
+                bits.extend([0xFF; SLACK]);
+                let mut text = [0; 64];
+                let end = decoder.decode(&bits, 3, 3 + length, &mut text, 2);
+                assert_eq!(&text[2..end], name.as_bytes());
+            }
+        }
+    }
+}

@@ -1,0 +1,195 @@
+//! The choice of tokens: strings of a list's own names for which one code each saves most.
+//!
+//! Enters: a sample of suffixes. Leaves: up to [`MAX_TOKENS`] strings and how often each is used in the cheapest parse.
+//!
+//! Rounds of: parse the sample with the tokens there are, each at the cost of its code; count tokens and neighbours;
+//! keep the strings that save most, among the tokens and the joined neighbours. A token saves what the next best
+//! spelling of its string would cost more. The last rounds only drop and count, so that what is kept is in use.
+
+use std::collections::HashMap;
+
+use super::alphabet;
+
+/// Tokens at most, beside the one that means "no more".
+pub(crate) const MAX_TOKENS: usize = 4096;
+/// Octets of the longest token.
+pub(crate) const MAX_TOKEN: usize = 15;
+
+const GROWING: usize = 7;
+const SETTLING: usize = 2;
+/// Costs are counted in 256ths of a bit.
+const BIT: f32 = 256.0;
+const NONE: u16 = 0xFFFF;
+
+/// The tokens of a list as they are used for parsing.
+pub(crate) struct Tokens {
+    pub texts: Vec<Vec<u8>>,
+    pub costs: Vec<u32>,
+    children: Vec<[u16; alphabet::SIZE]>,
+    /// Token that ends at a node.
+    ends: Vec<u16>,
+    best: Vec<u32>,
+    from: Vec<u16>,
+}
+
+impl Tokens {
+    pub fn new(texts: Vec<Vec<u8>>, costs: Vec<u32>) -> Self {
+        let mut tokens = Self {
+            texts: Vec::new(),
+            costs,
+            children: vec![[NONE; alphabet::SIZE]],
+            ends: vec![NONE],
+            best: Vec::new(),
+            from: Vec::new(),
+        };
+        for (token, text) in texts.iter().enumerate() {
+            let mut node = 0;
+            for &byte in text {
+                let number = usize::from(alphabet::NUMBER[usize::from(byte)]);
+                if tokens.children[node][number] == NONE {
+                    tokens.children[node][number] = tokens.children.len() as u16;
+                    tokens.children.push([NONE; alphabet::SIZE]);
+                    tokens.ends.push(NONE);
+                }
+                node = usize::from(tokens.children[node][number]);
+            }
+            tokens.ends[node] = token as u16;
+        }
+        tokens.texts = texts;
+        tokens
+    }
+
+    /// The cheapest way to spell `text`, token by token into `parse`; without `barred` if there is another way.
+    pub fn parse(&mut self, text: &[u8], barred: u16, parse: &mut Vec<u16>) -> u32 {
+        let end = text.len();
+        self.best.clear();
+        self.best.resize(end + 1, u32::MAX);
+        self.from.resize(self.from.len().max(end + 1), 0);
+        self.best[0] = 0;
+        for start in 0..end {
+            let so_far = self.best[start];
+            let mut node = 0;
+            for (length, &byte) in (1..).zip(&text[start..]) {
+                let number = usize::from(alphabet::NUMBER[usize::from(byte)]);
+                let next = self.children[node][number];
+                if next == NONE {
+                    break;
+                }
+                node = usize::from(next);
+                let token = self.ends[node];
+                if token != NONE && token != barred {
+                    let cost = so_far + self.costs[usize::from(token)];
+                    let place: usize = start + length;
+                    if cost < self.best[place] {
+                        self.best[place] = cost;
+                        self.from[place] = token;
+                    }
+                }
+            }
+        }
+        parse.clear();
+        let mut place = end;
+        while place > 0 {
+            let token = self.from[place];
+            parse.push(token);
+            place -= self.texts[usize::from(token)].len();
+        }
+        parse.reverse();
+        self.best[end]
+    }
+}
+
+/// Choose tokens for texts of which `sample` is one part in `share`.
+pub(crate) fn train<'a>(sample: impl Iterator<Item = &'a [u8]> + Clone, share: usize) -> (Tokens, Vec<u32>) {
+    let mut counts = vec![1u32; alphabet::SIZE];
+    sample.clone().flatten().for_each(|&byte| counts[usize::from(alphabet::NUMBER[usize::from(byte)])] += 1);
+    let texts = alphabet::BYTE.iter().map(|&byte| vec![byte]).collect();
+    let mut tokens = Tokens::new(texts, costs(&counts));
+    let mut parse = Vec::new();
+    // what a token costs in the file, seen from the sample
+    let entry = 8.0 * 8.0 * BIT / share as f32;
+    for round in 0..GROWING + SETTLING {
+        let mut used = vec![0u32; tokens.texts.len()];
+        let mut pairs: HashMap<u32, u32, BuildMix> = HashMap::default();
+        let grows = round < GROWING;
+        for text in sample.clone() {
+            tokens.parse(text, NONE, &mut parse);
+            parse.iter().for_each(|&token| used[usize::from(token)] += 1);
+            if grows {
+                for pair in parse.windows(2) {
+                    *pairs.entry(u32::from(pair[0]) << 16 | u32::from(pair[1])).or_default() += 1;
+                }
+            }
+        }
+        let total = used.iter().sum::<u32>().max(1) as f32;
+        let own_cost = |count: u32| (total / count as f32).log2() * BIT;
+        let mut scored: Vec<(f32, Vec<u8>, u32)> = Vec::new();
+        for token in alphabet::SIZE..tokens.texts.len() {
+            if used[token] > 1 {
+                let text = std::mem::take(&mut tokens.texts[token]);
+                let length = text.len();
+                tokens.texts[token] = text.clone();
+                let other = if length == 0 { 0 } else { tokens.parse(&text, token as u16, &mut parse) };
+                let saved = used[token] as f32 * (other as f32 - own_cost(used[token]));
+                scored.push((saved, text, used[token]));
+            }
+        }
+        for (&pair, &count) in &pairs {
+            let (left, right) = ((pair >> 16) as usize, (pair & 0xFFFF) as usize);
+            if count > 1 && tokens.texts[left].len() + tokens.texts[right].len() <= MAX_TOKEN {
+                let apart = (tokens.costs[left] + tokens.costs[right]) as f32;
+                let saved = count as f32 * (apart - own_cost(count));
+                if saved > entry {
+                    scored.push((saved, [tokens.texts[left].as_slice(), &tokens.texts[right]].concat(), count));
+                }
+            }
+        }
+        scored.retain(|(saved, ..)| *saved > entry);
+        scored.sort_unstable_by(|one, other| other.0.total_cmp(&one.0).then_with(|| one.1.cmp(&other.1)));
+        let mut texts: Vec<Vec<u8>> = alphabet::BYTE.iter().map(|&byte| vec![byte]).collect();
+        let mut counts: Vec<u32> = used[..alphabet::SIZE].iter().map(|&count| count.max(1)).collect();
+        let mut taken = std::collections::HashSet::new();
+        for (_, text, count) in scored {
+            if texts.len() == MAX_TOKENS {
+                break;
+            }
+            if taken.insert(text.clone()) {
+                texts.push(text);
+                counts.push(count);
+            }
+        }
+        tokens = Tokens::new(texts, costs(&counts));
+    }
+    let mut used = vec![0u32; tokens.texts.len()];
+    for text in sample {
+        tokens.parse(text, NONE, &mut parse);
+        parse.iter().for_each(|&token| used[usize::from(token)] += 1);
+    }
+    (tokens, used)
+}
+
+fn costs(counts: &[u32]) -> Vec<u32> {
+    let total = counts.iter().map(|&count| count.max(1)).sum::<u32>() as f32;
+    counts.iter().map(|&count| ((total / count.max(1) as f32).log2() * BIT) as u32).collect()
+}
+
+/// Mixing that is enough for keys of our own making.
+#[derive(Clone, Copy, Default)]
+struct Mix(u64);
+
+type BuildMix = std::hash::BuildHasherDefault<Mix>;
+
+impl std::hash::Hasher for Mix {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|&byte| self.write_u32(u32::from(byte)));
+    }
+
+    fn write_u32(&mut self, number: u32) {
+        let mixed = (self.0 ^ u64::from(number)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        self.0 = mixed ^ mixed >> 32;
+    }
+}
