@@ -40,7 +40,7 @@ _NAME = re.compile(
     r"(?=.{1,253}\Z)(?:(?!-)[a-z0-9_-]{1,63}(?<!-)\.)*"
     r"(?![0-9]+\Z|0x[0-9a-f]*\Z)(?!-)[a-z0-9_-]{1,63}(?<!-)\Z"
 ).match
-_ADDRESS = re.compile(r"(?:.*\.)?(?:[0-9]+|0x[0-9a-f]*)\Z|.*[:\[\]]", re.IGNORECASE).match
+_ADDRESS = re.compile(r"(?:.*\.)?(?:[0-9]+|0x[0-9a-f]*)\Z|\[?[0-9a-f.]*:[0-9a-f:.]*\]?\Z", re.IGNORECASE).match
 _BASIS = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z").match
 _CATEGORY = re.compile(r"[a-z0-9][a-z0-9-]{0,63}\Z").match
 _REFERENCE = re.compile(r"[0-9A-HJKMNP-TV-Z]{16}\Z").match

@@ -59,6 +59,9 @@ class Place(Protocol):
     def read(self, path: str) -> Iterator[bytes]:
         """The file's octets. Raises DownloadHTTPError (404) where there is none."""
 
+    def close(self) -> None:
+        """Let go of what is kept open between two files."""
+
 
 def place(repository: str, deadline: Deadline) -> Place:
     """The place that an operator wrote down: an http(s) URL or a directory. Raises VerifyError."""
@@ -83,7 +86,8 @@ class Fetcher(FetcherInterface):
     def _fetch(self, url: str) -> Iterator[bytes]:
         if not _PATH(url):
             raise VerifyError("malformed", f"{url!r} is not a path in a repository")
-        return self._where.read(url)
+        # from, so that this is a generator: what `_fetch` itself raises python-tuf would wrap
+        yield from self._where.read(url)
 
 
 class Directory:
@@ -109,6 +113,9 @@ class Directory:
                     yield chunk
             return
         raise DownloadHTTPError(f"{path}: no such file in {self._folders[0]}", 404)
+
+    def close(self) -> None:
+        """As `Place.close`: nothing is kept open."""
 
     def _chunk(self, file: IO[bytes], path: str) -> bytes:
         self._deadline.left()
@@ -159,19 +166,21 @@ class Web:
             if connection is not None:
                 connection.hang_up()
 
+    def close(self) -> None:
+        """As `Place.close`."""
+        if self._kept is not None:
+            self._kept.hang_up()
+            self._kept = None
+
     def _ask(self, target: str) -> tuple[_Connection, http.client.HTTPResponse]:
         if self._kept is not None:
-            connection, self._kept = self._kept, None
+            kept, self._kept = self._kept, None
             try:
-                return connection, connection.get(target)
+                return kept, _get(kept, target)
             except ConnectionError:
-                connection.hang_up()  # the host closed a connection that lay idle: its right, and no failure
+                pass  # the host closed a connection that lay idle: its right, and no failure
         connection = _Connection(self._host, self._port, _Stream(self._connect(), self._deadline))
-        try:
-            return connection, connection.get(target)
-        except BaseException:
-            connection.hang_up()
-            raise
+        return connection, _get(connection, target)
 
     def _connect(self) -> socket.socket:
         failure: OSError = OSError(f"{self._host} has no address")
@@ -235,6 +244,14 @@ class _Stream(io.RawIOBase):
     def hang_up(self) -> None:
         """Close the connection."""
         self._stream.close()
+
+
+def _get(connection: _Connection, target: str) -> http.client.HTTPResponse:
+    try:
+        return connection.get(target)
+    except BaseException:
+        connection.hang_up()
+        raise
 
 
 def _resolve(host: str, port: int, deadline: Deadline) -> list[Any]:

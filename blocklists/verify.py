@@ -21,7 +21,7 @@ One deadline spans all of it. The clock is handed in. python-tuf keeps its files
 from __future__ import annotations
 
 import json
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -89,8 +89,8 @@ def refresh(
     seconds for all of it together. `now`: aware.
     """
     clock = Deadline(deadline)
-    with _translated(name):
-        return refresh_from(place(repository, clock), trusted_root, state, name, min_threshold=min_threshold, now=now)
+    with _translated(name), closing(place(repository, clock)) as where:
+        return refresh_from(where, trusted_root, state, name, min_threshold=min_threshold, now=now)
 
 
 def refresh_from(
@@ -147,13 +147,14 @@ def roles(where: Place, trusted_root: Path, folder: Path, *, min_threshold: int 
 def stored(state: Path) -> Verified | None:
     """What `refresh` last verified, from disk alone and proven again; None before the first time.
 
-    Raises VerifyError `storage` when it is damaged.
+    Raises VerifyError `storage` when it is damaged; the next `refresh` then fetches the document again.
     """
     verified = _load(state)
     if verified is not None:
         try:
             document.check_state(verified.lines, expected=verified.head.summary())
         except (OSError, DocumentError) as error:
+            verified.lines.unlink(missing_ok=True)
             raise VerifyError(
                 "storage", f"{verified.lines}: {error}", hint="the next refresh fetches it again"
             ) from None

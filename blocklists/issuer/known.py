@@ -10,6 +10,7 @@ Rules
 from __future__ import annotations
 
 import hashlib
+from contextlib import closing
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -52,8 +53,11 @@ def look_up(
         return Known(None, None)
     if repository is None:
         raise VerifyError("unreachable", "no repository to compare with", hint="name it with --repository")
-    where = place(repository, Deadline(deadline))
-    folder = keyring.folder / "known"
+    with closing(place(repository, Deadline(deadline))) as where:
+        return _look_up(keyring.folder / "known", request.about.list, where, now, min_threshold)
+
+
+def _look_up(folder: Path, name: str | None, where: Place, now: datetime, min_threshold: int) -> Known:
     root = _pinned(folder, where)
     overdue = False
     try:
@@ -63,7 +67,6 @@ def look_up(
             raise
         overdue, now = True, _LONG_AGO
         roles = verify.roles(where, root, folder / "tuf", min_threshold=min_threshold, now=now)
-    name = request.about.list
     listed = None
     if name is not None and head_path(name) in roles.targets.targets:
         state = folder / "lists" / name

@@ -73,7 +73,7 @@ def test_names_in_the_form_of_entries_are_taken(name: str) -> None:
         ("example.0x7f", "IP address"),
         ("2001:db8::1", "IP address"),
         ("[2001:db8::1]", "IP address"),
-        ("example.com:80", "IP address"),
+        ("example.com:80", "character"),
         ("12345", "IP address"),
     ],
 )

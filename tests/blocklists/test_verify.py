@@ -71,7 +71,6 @@ def test_what_was_verified_and_then_damaged_on_disk_is_noticed_and_fetched_anew(
     with pytest.raises(VerifyError, match="damaged") as refusal:
         verify.stored(world.folder / "provider")
     assert refusal.value.reason == "storage"
-    verified.lines.unlink()
     assert world.listed(world.fetch()) == set(NAMES)
 
 
