@@ -2,6 +2,10 @@
 
 Enters: one list's settings. Leaves: a `Candidate`, or `VerifyError`. Rules: blocking, so it runs in a thread; one
 deadline for all of it; nothing of another list is touched; what was verified last stays until something newer is.
+
+A look costs one small file: while the mirror serves the very timestamp that was proven last, and that timestamp has not
+expired, nothing else can have changed that a full refresh would accept. Keys alone could have been rotated, so all of
+it is done every hour, and whenever a person asks.
 """
 
 from __future__ import annotations
@@ -10,8 +14,11 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from tuf.api.exceptions import DownloadHTTPError
+
 from blocklists import verify
 from blocklists.errors import VerifyError
+from blocklists.fetch import Deadline, place
 from resolver.lists.state import Basis, Issuer, Suspension
 
 if TYPE_CHECKING:
@@ -21,7 +28,10 @@ if TYPE_CHECKING:
     from resolver.config import ListSource
     from resolver.places import ListPlaces
 
-__all__ = ["Candidate", "VerifyError", "fetch", "stored"]
+__all__ = ["Candidate", "Mirror", "VerifyError", "stored"]
+
+COMPLETE_EVERY = 3600.0
+LARGEST_TIMESTAMP = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,21 +59,54 @@ class Candidate:
         return f"{self.version} {self.state} {self.relief} {len(self.suspended)} {grounds}"
 
 
-def fetch(source: ListSource, places: ListPlaces, now: float) -> Candidate:
-    """The newest version of a list; `VerifyError` otherwise."""
-    if source.trusted_root is None:
-        raise VerifyError("malformed", f"list {source.name} has no trusted root")
-    return _candidate(
-        verify.refresh(
+class Mirror:
+    """Where one list comes from, and what was last proven of it. For one thread at a time."""
+
+    def __init__(self, source: ListSource, places: ListPlaces) -> None:
+        self._source, self._places = source, places
+        self._proven: Candidate | None = None
+        self._expires = self._complete = 0.0
+
+    def fetch(self, now: float, *, complete: bool = False) -> Candidate:
+        """The newest version, or `VerifyError`. `complete`: even where the timestamp says that nothing is new."""
+        source, root = self._source, self._source.trusted_root
+        if root is None:
+            raise VerifyError("malformed", f"list {source.name} has no trusted root")
+        recent = now < min(self._expires, self._complete + COMPLETE_EVERY)
+        if self._proven is not None and recent and not complete and self._served() == self._kept():
+            return self._proven
+        self._proven = None
+        verified = verify.refresh(
             source.repository,
-            source.trusted_root,
-            places.root,
+            root,
+            self._places.root,
             source.name,
             deadline=source.deadline,
             min_threshold=source.min_threshold,
             now=datetime.fromtimestamp(now, UTC),
         )
-    )
+        self._expires, self._complete = verified.timestamp_expires.timestamp(), now
+        self._proven = _candidate(verified)
+        return self._proven
+
+    def _served(self) -> bytes:
+        data = b""
+        try:
+            for chunk in place(self._source.repository, Deadline(self._source.deadline)).read(
+                "metadata/timestamp.json"
+            ):
+                data += chunk
+                if len(data) > LARGEST_TIMESTAMP:
+                    break  # whatever that is, it is not what was proven
+        except DownloadHTTPError as error:
+            raise VerifyError("missing", f"{self._source.name}: {error}") from error
+        return data
+
+    def _kept(self) -> bytes | None:
+        try:
+            return (self._places.tuf / "timestamp.json").read_bytes()
+        except OSError:
+            return None
 
 
 def stored(places: ListPlaces) -> Candidate | None:

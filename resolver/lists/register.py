@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from blocklists.errors import VerifyError
-from resolver import durable, passes
+from resolver import passes
 from resolver._core import CoreError
 from resolver.errors import ResolverError
 from resolver.lists import activate, fetch, overrides, suspensions
@@ -45,6 +45,7 @@ say = logging.getLogger("stopsign.lists")
 NOT_REFUSALS = frozenset({"unreachable", "missing", "deadline", "storage"})
 """Nothing came, so nothing was refused: an alarm, but no leaf every time a mirror is away."""
 DAY = 86400.0
+CONFIRMED_EVERY = 600.0
 FIRST_RETRY, LAST_RETRY = 5.0, 600.0
 
 
@@ -81,6 +82,8 @@ class Register:
         self._watched: Watched = watched(config)
         self.applied: dict[str, Applied] = {}
         self.fetching: dict[str, Fetching] = {}
+        self._written: dict[str, Fetching] = {}
+        self._told: dict[str, Any] = {}
         self._judged: dict[str, str] = {}
         self._live: activate.Live | None = None
         """What is live and durable; None: not known, or not so."""
@@ -265,16 +268,23 @@ class Register:
         now = self._clock()
         told = {
             source.name: {
-                "confirmed": as_text(known.fresh) if known.fresh else None,
+                # to the minute, so that a look every few seconds does not write every few seconds
+                "confirmed": as_text(known.fresh // 60 * 60) if known.fresh else None,
                 "stale": is_stale(source, known, now),
             }
             for source in self.config.lists
             for known in [self.fetching.get(source.name, Fetching())]
         }
+        if told == self._told:
+            return
         try:
-            durable.replace(self.places.lists, json.dumps({"format": 1, "lists": told}).encode())
+            temporary = self.places.lists.with_suffix(".new")
+            temporary.write_text(json.dumps({"format": 1, "lists": told}), encoding="utf-8")
+            temporary.rename(self.places.lists)
         except OSError as error:
             say.warning("%s cannot be written (%s)", self.places.lists, error.strerror)
+        else:
+            self._told = told
 
     # -- a person's words
 
@@ -411,12 +421,16 @@ class Register:
         return source
 
     def _remember(self, name: str, known: Fetching) -> None:
-        self.fetching[name] = known
+        """On disk where it says something new; that a list was confirmed once more is written every ten minutes."""
+        before, self.fetching[name] = self._written.get(name), known
+        if before is not None and known.fresh - before.fresh < CONFIRMED_EVERY and _says_the_same(known, before):
+            return
         try:
             store(self.places.list(name).state, known)
         except OSError as error:
             self._alarm("state", f"{self.places.state_dir} cannot be written ({error.strerror})")
         else:
+            self._written[name] = known
             self._alarm("state", None)
 
     def _tell(self, events: tuple[Event, ...] | list[Event]) -> bool:
@@ -434,6 +448,10 @@ class Register:
         elif self.alarms.get(about) != what:
             self.alarms[about] = what
             say.error("%s", what)
+
+
+def _says_the_same(known: Fetching, before: Fetching) -> bool:
+    return (known.held, known.refusal) == (before.held, before.refusal)
 
 
 def _alarms_of(source: ListSource, known: Fetching, now: float) -> list[str]:

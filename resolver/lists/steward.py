@@ -67,6 +67,7 @@ class Steward:
         self._one = ThreadPoolExecutor(1, thread_name_prefix="register")
         self._threads = ThreadPoolExecutor(max(len(config.lists), 1), thread_name_prefix="fetch")
         self.serving = asyncio.Event()
+        self._mirrors = {source.name: fetch.Mirror(source, config.places.list(source.name)) for source in config.lists}
         self._turns = {source.name: asyncio.Lock() for source in config.lists}
 
     async def work(self, what: Callable[Given, Result], *args: Given.args, **kwargs: Given.kwargs) -> Result:
@@ -96,20 +97,18 @@ class Steward:
 
     async def refresh_all(self, names: Iterable[str]) -> list[Outcome]:
         """Refresh these lists now, side by side."""
-        return await asyncio.gather(*(self.refresh(name) for name in names))
+        return await asyncio.gather(*(self.refresh(name, complete=True) for name in names))
 
-    async def refresh(self, name: str) -> Outcome:
+    async def refresh(self, name: str, *, complete: bool = False) -> Outcome:
         """Fetch, verify, guard, compile, activate one list."""
         source = next(source for source in self.config.lists if source.name == name)
         async with self._turns[name]:
-            return await self._refresh(source)
+            return await self._refresh(source, complete=complete)
 
-    async def _refresh(self, source: ListSource) -> Outcome:
-        places = self.config.places.list(source.name)
+    async def _refresh(self, source: ListSource, *, complete: bool) -> Outcome:
+        look = partial(self._mirrors[source.name].fetch, self._clock(), complete=complete)
         try:
-            candidate: Candidate = await asyncio.get_running_loop().run_in_executor(
-                self._threads, fetch.fetch, source, places, self._clock()
-            )
+            candidate: Candidate = await asyncio.get_running_loop().run_in_executor(self._threads, look)
             outcome = await self.work(self.register.take, candidate)
         except VerifyError as error:
             outcome = await self.work(self.register.refuse, source.name, error)

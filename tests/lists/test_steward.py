@@ -7,7 +7,7 @@ import json
 import threading
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 import yaml
@@ -17,6 +17,7 @@ from blocklists.head import Basis, Issuer
 from blocklists.issuer.rehearsal import Rehearsal
 from resolver import command
 from resolver.config import load
+from resolver.lists.fetch import Mirror, VerifyError
 from resolver.lists.steward import Steward, pause
 from tests.lists.world import Clock, settings
 
@@ -233,3 +234,35 @@ def test_refreshes_spread_and_a_host_in_trouble_is_asked_ever_more_rarely() -> N
     assert [pause(300, failures, 0.5) for failures in (0, 1, 2, 3, 9)] == [300, 300, 600, 1200, 3600]
     assert 270 <= pause(300, 0, 0.0) < pause(300, 0, 1.0) <= 330
     assert pause(7200, 9, 0.5) == 7200
+
+
+@pytest.mark.parametrize(
+    ("later", "complete", "all_of_it"),
+    [(60, False, False), (60, True, True), (7200, False, True), (86400, False, True)],
+)
+def test_a_look_at_an_unchanged_mirror_costs_one_small_file_but_an_hourly_one_is_complete(
+    provider: Provider, monkeypatch: pytest.MonkeyPatch, later: float, complete: bool, all_of_it: bool
+) -> None:
+    provider.publish("a.example")
+    config = load(provider.folder / "stopsign.yaml")
+    mirror = Mirror(config.lists[0], config.places.list("gambling"))
+    first = mirror.fetch(provider.clock())
+
+    def refused(*_: object, **__: object) -> NoReturn:
+        raise VerifyError("expired", "all of it was looked at")
+
+    monkeypatch.setattr("blocklists.verify.refresh", refused)
+    if all_of_it:
+        with pytest.raises(VerifyError, match="all of it"):
+            mirror.fetch(provider.clock() + later, complete=complete)
+    else:
+        assert mirror.fetch(provider.clock() + later, complete=complete) is first
+
+
+def test_a_new_version_is_seen_by_the_small_look(provider: Provider) -> None:
+    provider.publish("a.example")
+    config = load(provider.folder / "stopsign.yaml")
+    mirror = Mirror(config.lists[0], config.places.list("gambling"))
+    assert mirror.fetch(provider.clock()).version == 1
+    provider.desk.change("gambling", add=["b.example"])
+    assert mirror.fetch(provider.clock()).version == 2
