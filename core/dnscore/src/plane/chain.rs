@@ -150,9 +150,20 @@ impl Chain {
         stop
     }
 
+    /// Notes the row, and looks up the public reference of the entry that stops a query: said in an extended error, and
+    /// that only to who has EDNS.
+    #[inline]
+    pub fn reference(&mut self, query: &Query, stop: &Stop) -> Option<[u8; 16]> {
+        self.rows.count(stop.row, &mut self.counters);
+        if stop.ede == 0 || query.edns.is_none() {
+            return None;
+        }
+        self.list.as_ref()?.record(stop.row, usize::from(stop.rule)).map(|record| record.reference)
+    }
+
     /// Stage 4, second half: the blocked answer.
     #[inline]
-    pub fn blocked(&mut self, asked: Asked<'_>, stop: &Stop, out: &mut [u8]) -> usize {
+    pub fn blocked(&mut self, asked: Asked<'_>, stop: &Stop, reference: Option<[u8; 16]>, out: &mut [u8]) -> usize {
         self.counters.count(Counter::Blocked);
         self.counters.blocked_by(stop.list);
         self.counters.count(match stop.action {
@@ -161,13 +172,7 @@ impl Chain {
             Action::Refused => Counter::BlockedRefused,
             Action::Nodata | Action::Monitor => Counter::BlockedNodata,
         });
-        self.rows.count(stop.row, &mut self.counters);
-        // The reference is only ever said in an extended error, and that only to who has EDNS.
-        let record = match (&self.list, asked.query.edns) {
-            (Some(list), Some(_)) if stop.ede != 0 => list.record(stop.row, usize::from(stop.rule)),
-            _ => None,
-        };
-        let reference: &[u8] = record.as_ref().map_or(&[], |record| &record.reference);
+        let reference = reference.as_ref().map_or(&[][..], |reference| reference);
         let Asked { packet, query, limit, now, .. } = asked;
         answer::blocked(packet, query, stop, reference, &self.page, now.unix, limit, out)
     }

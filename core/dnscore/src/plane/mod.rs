@@ -24,7 +24,7 @@ use crate::relay::rate::Rate;
 use crate::relay::slot::Peer;
 use crate::relay::{Relay, hash};
 use crate::udp::{self, BATCH, LARGEST_SENT, LINK, Listener, Poll, Ready, Receiver, Sender};
-use crate::verdict::Passes;
+use crate::verdict::{Passes, Stop};
 use crate::wire::{Name, Query};
 
 use chain::{Asked, Chain, Now, Step};
@@ -52,12 +52,13 @@ struct Place {
 struct Batch {
     places: Box<[Place]>,
     open: Vec<u8>,
+    stops: Vec<(usize, Stop, Option<[u8; 16]>)>,
 }
 
 impl Batch {
     fn new() -> Batch {
         let places = (0..BATCH).map(|_| Place { view: 0, query: Query::BLANK, key: None }).collect();
-        Batch { places, open: Vec::with_capacity(BATCH) }
+        Batch { places, open: Vec::with_capacity(BATCH), stops: Vec::with_capacity(BATCH) }
     }
 }
 
@@ -232,6 +233,7 @@ impl Plane {
     pub fn recover(&mut self) {
         self.chain.counters.count(Counter::Panics);
         self.batch.open.clear();
+        self.batch.stops.clear();
         self.relaying.doors.iter_mut().for_each(|door| door.sender.clear());
         self.relaying.lanes.iter_mut().for_each(Lane::clear);
     }
@@ -274,9 +276,6 @@ impl Plane {
                 });
                 self.relaying.flush(&mut self.chain, &self.poll, self.clock);
             }
-            if ready.is_empty() {
-                break;
-            }
         }
         ready.clear();
         self.ready = ready;
@@ -297,7 +296,7 @@ impl Plane {
         }
         self.judge(number);
         self.consult(number);
-        let Plane { queries, batch: Batch { places, open }, chain, relaying, poll, clock, .. } = self;
+        let Plane { queries, batch: Batch { places, open, .. }, chain, relaying, poll, clock, .. } = self;
         for index in open.drain(..).map(usize::from) {
             let asked = asked_at(queries, &places[index], index, *clock);
             let peer = Peer { source: *queries.source(index), local: queries.local(index), listener: number as u16 };
@@ -344,31 +343,38 @@ impl Plane {
 
     /// Stage 4 for the batch: one look-up for all names.
     fn judge(&mut self, number: usize) {
-        let Plane { queries, chain, relaying, batch: Batch { places, open }, hits, clock, .. } = self;
+        let Plane { queries, chain, relaying, batch: Batch { places, open, stops }, hits, clock, .. } = self;
         let Some(list) = chain.list.clone() else { return };
         let mut names: [&[u8]; BATCH] = [&[]; BATCH];
         for (name, index) in names.iter_mut().zip(open.iter()) {
             *name = places[usize::from(*index)].query.qname.wire();
         }
         list.look_up(&names[..open.len()], hits);
+        stops.clear();
         let mut at = 0;
         open.retain(|index| {
-            let index = usize::from(*index);
             let met = hits.of(at);
             at += 1;
-            let place = &places[index];
-            let Some(stop) = chain.judged(&place.query, met, place.view, *clock) else { return true };
+            let place = &places[usize::from(*index)];
+            let stop = chain.judged(&place.query, met, place.view, *clock);
+            stops.extend(stop.map(|stop| (usize::from(*index), stop, None)));
+            stop.is_none()
+        });
+        // References lie in a cold column, hits in a table of their own: read in one loop, they are waited for together.
+        for (index, stop, reference) in stops.iter_mut() {
+            *reference = chain.reference(&places[*index].query, stop);
+        }
+        for (index, stop, reference) in stops.drain(..) {
             let door = &mut relaying.doors[number];
             let out = door.room(&mut chain.counters);
-            let length = chain.blocked(asked_at(queries, place, index, *clock), &stop, out);
+            let length = chain.blocked(asked_at(queries, &places[index], index, *clock), &stop, reference, out);
             door.answer(chain, queries, index, length);
-            false
-        });
+        }
     }
 
     /// ANY and stage 5 for what is left of the batch; what the cache will read is fetched for all at once.
     fn consult(&mut self, number: usize) {
-        let Plane { queries, chain, relaying, batch: Batch { places, open }, keys, clock, .. } = self;
+        let Plane { queries, chain, relaying, batch: Batch { places, open, .. }, keys, clock, .. } = self;
         keys.clear();
         for index in open.iter() {
             let place = &mut places[usize::from(*index)];

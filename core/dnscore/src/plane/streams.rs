@@ -108,7 +108,8 @@ impl Plane {
         if let Some(list) = chain.list.clone() {
             list.look_up(&[query.qname.wire()], hits);
             if let Some(stop) = chain.judged(&query, hits.of(0), view, now) {
-                return Step::Answer(chain.blocked(asked, &stop, out));
+                let reference = chain.reference(&query, &stop);
+                return Step::Answer(chain.blocked(asked, &stop, reference, out));
             }
         }
         if let Step::Answer(length) = chain.any(asked, out) {

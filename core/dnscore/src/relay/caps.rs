@@ -2,9 +2,9 @@
 //!
 //! A table of exact counts would have to be searched and grown; here each hash has one counter in either of two rows and
 //! the smaller counts (a count-min sketch, Cormode and Muthukrishnan 2005). It can only count too much, and one busy
-//! client does so for another with a probability of 1 in 2^28. Hashes are keyed, so nobody can aim.
+//! client does so for another with a probability of 1 in 2^24. Hashes are keyed, so nobody can aim.
 
-const ROW: usize = 1 << 14;
+const ROW: usize = 1 << 12;
 
 /// The counters, all zero at first.
 pub struct Caps {

@@ -18,6 +18,8 @@ pub mod index;
 pub mod random;
 pub mod rate;
 pub mod slot;
+#[cfg(test)]
+mod tests;
 
 use crate::wire::{Checked, Expected, Mismatch, Query, check_answer};
 

@@ -206,3 +206,91 @@ fn write_control(local: Local, out: &mut [u8; CONTROL]) -> usize {
     // CMSG_SPACE: the data padded to eight bytes.
     HEADER + length.div_ceil(8) * 8
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::{SocketAddr, UdpSocket};
+    use std::os::fd::AsRawFd;
+
+    use super::*;
+
+    fn socket() -> (UdpSocket, SocketAddr) {
+        let socket = UdpSocket::bind("127.0.0.1:0").expect("loopback");
+        socket.set_nonblocking(true).expect("a socket");
+        let address = socket.local_addr().expect("bound");
+        (socket, address)
+    }
+
+    fn put(sender: &mut Sender, message: &[u8], to: Option<SocketAddr>) {
+        sender.room()[..message.len()].copy_from_slice(message);
+        sender.push(message.len(), to.map(Endpoint::from).as_ref(), Local::Bound);
+    }
+
+    #[test]
+    fn a_message_that_cannot_be_sent_is_skipped_and_the_rest_goes_on() {
+        let ((ours, _), (theirs, address)) = (socket(), socket());
+        let mut sender = Sender::new();
+        // Without SO_BROADCAST the kernel answers EACCES.
+        let forbidden = SocketAddr::from(([255, 255, 255, 255], 9));
+        for (message, to) in [("a", address), ("x", forbidden), ("b", address), ("y", forbidden), ("c", address)] {
+            put(&mut sender, message.as_bytes(), Some(to));
+        }
+        let sent = sender.send(ours.as_raw_fd(), false);
+        assert_eq!(sent, Sent { sent: 3, failed: 2, ..Sent::default() });
+        let mut got = [0; 3];
+        for byte in &mut got {
+            theirs.recv(std::slice::from_mut(byte)).expect("sent before");
+        }
+        assert_eq!(&got, b"abc");
+        assert!(sender.is_empty());
+    }
+
+    #[test]
+    fn a_refusal_from_before_is_told_and_costs_no_message() {
+        let (theirs, address) = socket();
+        let ours = super::super::connect(address).expect("loopback");
+        drop(theirs);
+        ours.send(b"first").expect("not refused yet");
+        let mut sender = Sender::new();
+        put(&mut sender, b"a", None);
+        let sent = sender.send(ours.as_raw_fd(), true);
+        assert!(sent.refused && sent.sent == 1, "{sent:?}");
+    }
+
+    #[test]
+    fn a_closed_descriptor_is_a_broken_socket() {
+        let (ours, address) = socket();
+        let mut sender = Sender::new();
+        put(&mut sender, b"a", Some(address));
+        put(&mut sender, b"b", Some(address));
+        let gone = ours.as_raw_fd() + 1000;
+        let sent = sender.send(gone, false);
+        assert_eq!(sent, Sent { failed: 2, broken: true, ..Sent::default() });
+    }
+
+    #[test]
+    fn a_batch_is_full_at_its_number_or_its_octets() {
+        let (_, address) = socket();
+        let mut small = Sender::new();
+        while !small.is_full() {
+            put(&mut small, b"a", Some(address));
+        }
+        assert_eq!(small.len(), BATCH);
+        let mut large = Sender::new();
+        while !large.is_full() {
+            put(&mut large, &[7; LARGEST_SENT], Some(address));
+        }
+        assert_eq!(large.len(), ROOM / LARGEST_SENT);
+    }
+
+    #[test]
+    fn a_control_message_names_the_address_to_answer_from() {
+        let mut control = [0xff; CONTROL];
+        assert_eq!(write_control(Local::V4([127, 0, 0, 2]), &mut control), 32);
+        assert_eq!(control[..8], 28usize.to_ne_bytes());
+        assert_eq!(control[20..24], [127, 0, 0, 2]);
+        assert_eq!(write_control(Local::V6([9; 16], 3), &mut control), 40);
+        assert_eq!(control[16..32], [9; 16]);
+        assert_eq!(write_control(Local::Bound, &mut control), 0);
+    }
+}
