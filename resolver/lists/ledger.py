@@ -40,6 +40,13 @@ class Ledger:
         self.trouble = None
         return indexes
 
+    def erase(self, index: int, reason: str) -> int:
+        """Forget the detail of a leaf; the index of the leaf that says so."""
+        try:
+            return self._opened().erase(index, reason)
+        except OSError as error:
+            raise LedgerError(f"the log cannot be written: {error}") from error
+
     def heartbeat(self, detail: Mapping[str, Any]) -> None:
         """A leaf an hour, however often it is called."""
         try:

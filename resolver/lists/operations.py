@@ -37,6 +37,7 @@ def operations(steward: Steward) -> dict[str, Operation]:
         "appeal-received": Operation(asked.appeal_received, reporters=True),
         "appeal-decided": Operation(asked.appeal_decided, reporters=True),
         "appeal-overdue": Operation(asked.appeal_overdue, reporters=True),
+        "audit-erase": Operation(asked.erase),
     }
 
 
@@ -97,6 +98,12 @@ class _Operations:
                 self._register.appeal_overdue, detail["reference"], name, appeal, detail
             )
         }
+
+    async def erase(self, _peer: Peer, request: Mapping[str, Any]) -> Reply:
+        leaf = request.get("leaf")
+        if not isinstance(leaf, int) or isinstance(leaf, bool):
+            raise RequestError("leaf is not a number")
+        return {"leaf": await self._steward.work(self._register.erase, leaf, _text(request, "reason"))}
 
 
 def _told(request: Mapping[str, Any]) -> dict[str, Any]:

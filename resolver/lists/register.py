@@ -350,6 +350,10 @@ class Register:
             self._alarm("suspensions", None)
         self.settle()
 
+    def erase(self, leaf: int, reason: str) -> int:
+        """The detail of a leaf is forgotten; the index of the leaf that says so."""
+        return self._ledger.erase(leaf, reason)
+
     def _note_bypass(self) -> None:
         """The off switch works without us; that it was thrown still belongs in the log."""
         try:

@@ -1,0 +1,78 @@
+"""One DNS question to a live resolver, with EDNS, and what of the answer tells who stopped it."""
+
+from __future__ import annotations
+
+import secrets
+import socket
+from dataclasses import dataclass
+
+from dnslib import EDNS0, QTYPE, RCODE, DNSError, DNSRecord
+
+EDE = 15  # the EDNS option, RFC 8914
+PATIENCE = 2.0
+TRIES = 3
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came back."""
+
+    rcode: str
+    records: tuple[str, ...]
+    ede: int | None = None
+    text: str = ""
+
+    def __str__(self) -> str:
+        said = f"{self.rcode} {' '.join(self.records)}".rstrip()
+        return said if self.ede is None else f"{said} (EDE {self.ede}: {self.text})"
+
+
+def ask(host: str, port: int, name: str, kind: str = "A", *, tcp: bool = False) -> Answer | None:
+    """The answer; `None` where there is none within the patience."""
+    question = DNSRecord.question(name, kind)
+    question.header.id = secrets.randbelow(1 << 16)
+    question.add_ar(EDNS0(udp_len=1232))
+    packet = question.pack()
+    try:
+        reply = _over_tcp(host, port, packet) if tcp else _over_udp(host, port, packet)
+        return _read(reply, question.header.id)
+    except (OSError, DNSError):
+        return None
+
+
+def _over_udp(host: str, port: int, packet: bytes) -> bytes:
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM) as link:
+        link.settimeout(PATIENCE)
+        link.connect((host, port))
+        for attempt in range(TRIES):
+            link.send(packet)
+            try:
+                return link.recv(65535)
+            except TimeoutError:
+                if attempt == TRIES - 1:
+                    raise
+    raise TimeoutError
+
+
+def _over_tcp(host: str, port: int, packet: bytes) -> bytes:
+    with socket.create_connection((host, port), timeout=PATIENCE * TRIES) as stream:
+        stream.sendall(len(packet).to_bytes(2, "big") + packet)
+        with stream.makefile("rb") as answers:
+            size = int.from_bytes(answers.read(2), "big")
+            reply = answers.read(size)
+    if not size or len(reply) < size:
+        raise ConnectionResetError("the answer is not whole")
+    return reply
+
+
+def _read(message: bytes, number: int) -> Answer:
+    reply = DNSRecord.parse(message)
+    if reply.header.id != number:
+        raise DNSError("another question's answer")
+    ede, text = None, ""
+    for record in reply.ar:
+        if record.rtype == QTYPE.OPT:
+            for option in record.rdata:
+                if option.code == EDE:
+                    ede, text = int.from_bytes(option.data[:2], "big"), option.data[2:].decode("utf-8", "replace")
+    return Answer(str(RCODE.get(reply.header.rcode)), tuple(str(record.rdata) for record in reply.rr), ede, text)
