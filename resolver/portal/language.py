@@ -12,11 +12,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from functools import lru_cache
+from gettext import GNUTranslations, NullTranslations
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from babel import Locale
 from babel.dates import format_date, format_datetime
+from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
 from babel.numbers import format_decimal
 from markupsafe import Markup, escape
@@ -54,20 +57,23 @@ LANGUAGES: Mapping[str, Language] = {
 
 
 class Voice:
-    """Everything said in one language. `_` is what templates call for a text."""
+    """Everything said in one language. Templates call `_` for a text and `n_` for one that counts something."""
 
-    def __init__(self, language: Language, texts: Mapping[str, str]) -> None:
+    def __init__(self, language: Language, texts: NullTranslations) -> None:
         self.language = language
         self._texts = texts
         self._locale = Locale.parse(language.dates or language.code)
 
     def plain(self, message: str) -> str:
         """The text as it stands in the catalogue; English where there is none."""
-        return self._texts.get(message) or message
+        return self._texts.gettext(message)
 
     def _(self, message: str, **values: object) -> Markup:
-        text = escape(self.plain(message))
-        return text % values if values else Markup(str(text).replace("%%", "%"))  # noqa: S704 - escaped above
+        return _said(self.plain(message), values)
+
+    def n_(self, singular: str, plural: str, number: int, **values: object) -> Markup:
+        """As `_`, in the form that the language has for this number, which the text calls `number`."""
+        return _said(self._texts.ngettext(singular, plural, number), {**values, "number": self.number(number)})
 
     def date(self, moment: int) -> str:
         """A day, written out: 22 November 2026 (UTC)."""
@@ -97,13 +103,21 @@ def load(directory: Path = LOCALE) -> dict[str, Voice]:
     return {code: Voice(language, texts(code, directory)) for code, language in LANGUAGES.items()}
 
 
-def texts(code: str, directory: Path = LOCALE) -> dict[str, str]:
-    """The translated texts of one catalogue by their English source. English needs none."""
+def texts(code: str, directory: Path = LOCALE) -> NullTranslations:
+    """The translated texts of one language. English is the source and needs none."""
     if code == "en":
-        return {}
+        return NullTranslations()
     with (directory / code / "LC_MESSAGES" / "messages.po").open("rb") as file:
         catalogue = read_po(file, locale=code)
-    return {str(m.id): str(m.string) for m in catalogue if m.id and m.string and not m.fuzzy}
+    compiled = BytesIO()
+    write_mo(compiled, catalogue)
+    compiled.seek(0)
+    return GNUTranslations(compiled)
+
+
+def _said(text: str, values: Mapping[str, object]) -> Markup:
+    escaped = escape(text)
+    return escaped % values if values else Markup(str(escaped).replace("%%", "%"))  # noqa: S704 - escaped just now
 
 
 @lru_cache(maxsize=512)
@@ -142,10 +156,3 @@ def _quality(parameter: str) -> float:
     except ValueError:
         return 0.0
     return quality if 0.0 <= quality <= 1.0 else 0.0
-
-
-def said(text: str | Mapping[str, str], code: str) -> str:
-    """A text from the configuration: one for all, or one by language with English or the first as the fallback."""
-    if isinstance(text, str):
-        return text
-    return text.get(code) or text.get("en") or next(iter(text.values()), "")

@@ -136,7 +136,7 @@ class Pages:
         here = Here(values.pop("at", ""), values.pop("query", {}), code, values.pop("chosen", True))
         return (
             self._environment.get_template(template)
-            .render(voice=voice, _=voice._, language=voice.language, here=here, **values)
+            .render(voice=voice, _=voice._, n_=voice.n_, language=voice.language, here=here, **values)
             .encode()
         )
 

@@ -185,6 +185,15 @@ class Portal:
             at=f"/receipt/{code}",
         )  # fmt: skip
 
+    async def withdrawn(self, ask: Ask) -> Answer:
+        code = ask.path.removeprefix("/receipt/")
+        hashed = form_token.receipt_hash(code) if _RECEIPT.fullmatch(code) else None
+        found = await self._store().by_receipt(hashed) if hashed else None
+        if found is None or ask.fields.get("withdraw") != "yes":
+            return self.page(ask, "receipt_ask.html", 404, wrong=True)
+        await self._store().withdraw(found[0].id, int(self.clock()))
+        return self._see(f"/receipt/{code}", ask)
+
     # -- the rest
 
     async def open_records(self, ask: Ask) -> Answer:
@@ -252,4 +261,4 @@ PAGES: Mapping[str, Mapping[str, Handler]] = {
     "/health": {"GET": Portal.healthy},
     "/robots.txt": {"GET": Portal.robots},
 }
-RECEIPT: Mapping[str, Handler] = {"GET": Portal.receipt}
+RECEIPT: Mapping[str, Handler] = {"GET": Portal.receipt, "POST": Portal.withdrawn}

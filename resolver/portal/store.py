@@ -228,6 +228,19 @@ class Store:
                 await _tell(connection, "appeal-decided", at, **told)
             return bool(changed.rowcount)
 
+    async def withdraw(self, appeal: str, at: int) -> bool:
+        """Close an open appeal because its author says so, and delete what was said in it."""
+        async with self._begin() as connection:
+            changed = await connection.execute(
+                update(appeals)
+                .where(appeals.c.id == appeal, appeals.c.closed.is_(None))
+                .values(closed=at, outcome="withdrawn")
+            )
+            if changed.rowcount:
+                await _note(connection, appeal, at, "withdrawn")
+                await _erase(connection, [appeal], at)
+            return bool(changed.rowcount)
+
     async def erase(self, closed_before: int, at: int) -> int:
         """Delete what can name a person from appeals closed before that time; how many."""
         due = select(appeals.c.id).where(appeals.c.closed < closed_before, appeals.c.erased.is_(None))
@@ -236,10 +249,6 @@ class Store:
             if ids:
                 await _erase(connection, ids, at)
             return len(ids)
-
-    async def erase_one(self, appeal: str, at: int) -> None:
-        async with self._begin() as connection:
-            await _erase(connection, [appeal], at)
 
     # -- what the steward has yet to hear
 
