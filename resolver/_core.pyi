@@ -180,6 +180,10 @@ class CompiledList:
         """Every entry at or above the name, the most specific name first, lists in their order; whether an entry stops
         the name is for the caller to say: by `match`, `distance`, `expires`."""
 
+    def find(self, reference: str) -> list[Match]:
+        """The entry with this reference (two, where lists share one), `distance` 0. A scan, 30 ns an entry, with the
+        interpreter free meanwhile: for people, not for queries."""
+
     def look_up_many(self, names: Sequence[str]) -> list[int]:
         """For each name, how many names at or above it are listed."""
 

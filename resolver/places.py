@@ -64,6 +64,11 @@ class Places:
         return self.run_dir / "lists.json"
 
     @property
+    def decisions(self) -> Path:
+        """What issuers decided on appeals, on tmpfs, for the receipts."""
+        return self.run_dir / "decisions.json"
+
+    @property
     def overrides(self) -> Path:
         return self.state_dir / "overrides.json"
 

@@ -15,7 +15,7 @@ from blocklists.errors import VerifyError
 from resolver import passes
 from resolver._core import CoreError
 from resolver.errors import ResolverError
-from resolver.lists import activate, fetch, overrides, suspensions
+from resolver.lists import activate, decisions, fetch, overrides, suspensions
 from resolver.lists.admit import admit
 from resolver.lists.compile import is_stale, plan
 from resolver.lists.ledger import Event, Ledger, LedgerError
@@ -264,7 +264,7 @@ class Register:
         self._alarm("log", self._ledger.trouble)
 
     def publish_lists(self) -> None:
-        """`run_dir/lists.json`: when each list was last confirmed, for the stop page."""
+        """`run_dir/lists.json`: when each list was last confirmed, for the stop page; and the decisions on appeals."""
         now = self._clock()
         told = {
             source.name: {
@@ -281,6 +281,7 @@ class Register:
             temporary = self.places.lists.with_suffix(".new")
             temporary.write_text(json.dumps({"format": 1, "lists": told}), encoding="utf-8")
             temporary.rename(self.places.lists)
+            decisions.publish(self.places, told)
         except OSError as error:
             say.warning("%s cannot be written (%s)", self.places.lists, error.strerror)
         else:

@@ -28,7 +28,8 @@ from resolver import control
 from resolver.config import load
 from resolver.errors import ResolverError
 from resolver.logs import to_standard_error
-from resolver.notify import notify
+from resolver.notify import notify, watchdog_interval
+from resolver.portal import decisions
 from resolver.portal.abuse import client_address
 from resolver.portal.clock import deliver, round_of
 from resolver.portal.live import Live
@@ -61,7 +62,7 @@ class Web:
     ) -> None:
         self._config, self._clock = config, clock
         places, clocks = config.places, config.portal.clocks
-        self.live = Live(places.run_dir, open_list)
+        self.live = Live(places, open_list)
         pages = Pages(config)
         self.portal = Portal(
             pages, self.live, Transparency(self.live, places.log_dir), clock, time.monotonic, os.urandom,
@@ -87,7 +88,7 @@ class Web:
         for one in portal:
             await web.SockSite(runner, one, backlog=1024).start()
         self.portal.wake = self._wake.set
-        self._tasks = [asyncio.create_task(self._watch()), asyncio.create_task(self._keep_time())]
+        self._tasks = [asyncio.create_task(work) for work in (self._watch(), self._keep_time(), pat_watchdog())]
 
     async def stop(self) -> None:
         for task in self._tasks:
@@ -138,7 +139,10 @@ class Web:
 
     async def _round(self, store: Store) -> None:
         now = int(self._clock())
-        suspended, erased = await round_of(store, now, int(self._config.portal.clocks.keep))
+        decided = decisions.read(self._config.places.decisions)
+        closed, suspended, erased = await round_of(store, decided, now, int(self._config.portal.clocks.keep))
+        if closed:
+            log.info("%d appeals were decided by those who keep the lists", closed)
         if suspended:
             log.warning("%d appeals are overdue: the suspension of their entries is asked for", suspended)
         if erased:
@@ -148,6 +152,13 @@ class Web:
             return await control.acall(self._config.places.control_socket, op, timeout=10.0, **arguments)
 
         await deliver(store, steward)
+
+
+async def pat_watchdog() -> None:
+    interval = watchdog_interval()
+    while interval is not None:
+        notify("WATCHDOG=1")
+        await asyncio.sleep(interval)
 
 
 def native(path: str) -> Listed:

@@ -20,7 +20,7 @@ from resolver.portal.store import NewAppeal
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from resolver.portal.live import Snapshot
+    from resolver.portal.live import Match, Snapshot
 
 MAX_REASON = 8000  # characters; four pages
 MIN_REASON = 10
@@ -61,7 +61,7 @@ NO_REFERENCE = marked("The reference has 16 letters and digits. It stands on the
 ANEW = marked("The form was open for too long, or was sent too fast. Nothing is lost: please send it again.")
 LATER = marked("Many appeals came from this connection. Nothing is lost: please send it again in a few minutes.")
 
-_REFERENCE = re.compile(r"[0-9A-HJKMNP-TV-Z]{16}")
+REFERENCE = re.compile(r"[0-9A-HJKMNP-TV-Z]{16}")
 _CONFUSED = str.maketrans("ILOU", "110V")  # Crockford: I and L are read as 1, O as 0; U is not used
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 
@@ -93,7 +93,7 @@ class Form:
     def wrong(self) -> dict[str, str]:
         """What has to be mended, by field; texts for a `Voice`."""
         found = {}
-        if not _REFERENCE.fullmatch(self.reference):
+        if not REFERENCE.fullmatch(self.reference):
             found["reference"] = NO_REFERENCE
         if len(self.reason.strip()) < MIN_REASON:
             found["reason"] = marked("Please say in a sentence or two why the block is wrong.")
@@ -105,10 +105,17 @@ class Form:
 
 
 def new_appeal(
-    form: Form, snapshot: Snapshot, receipt: bytes, entropy: bytes, language: str, now: int, clocks: tuple[int, int]
+    form: Form,
+    match: Match | None,
+    snapshot: Snapshot,
+    receipt: bytes,
+    entropy: bytes,
+    language: str,
+    now: int,
+    clocks: tuple[int, int],
 ) -> NewAppeal:
-    """The appeal to store. `entropy` gives its public id (10 bytes); `clocks`: seconds for facts and for merits."""
-    match = snapshot.entry(form.name, form.reference, now)
+    """The appeal to store, about the entry `match` if there is one. `entropy` (10 bytes) gives its public id; `clocks`
+    are the seconds for mistakes of fact and for merits."""
     about = snapshot.list_of(match) if match else {}
     basis = (about.get("bases") or {}).get(match.basis) or {} if match else {}
     return NewAppeal(

@@ -11,8 +11,10 @@ import logging
 from typing import TYPE_CHECKING, Any, Protocol
 
 from resolver.control import ControlError, UnreachableError
+from resolver.portal import decisions
 
 if TYPE_CHECKING:
+    from resolver.portal.decisions import Decision
     from resolver.portal.store import Store
 
 log = logging.getLogger("stopsign.portal")
@@ -41,10 +43,10 @@ async def deliver(store: Store, steward: Steward) -> bool:
     return True
 
 
-async def round_of(store: Store, now: int, keep: int) -> tuple[int, int]:
-    """Suspend what is overdue, delete what is to be deleted; how many of each."""
-    suspended = 0
+async def round_of(store: Store, decided: list[Decision], now: int, keep: int) -> tuple[int, int, int]:
+    """Close what was decided, suspend what is overdue, delete what is to be deleted; how many of each."""
+    closed, suspended = await decisions.apply(store, decided), 0
     for one in await store.all():
         if one.due < now and one.suspends and one.suspended is None:
             suspended += await store.suspend(one, now)
-    return suspended, await store.erase(now - keep, now)
+    return closed, suspended, await store.erase(now - keep, now)

@@ -1,10 +1,10 @@
 """What is blocked now, as the web process sees it.
 
-Enters: the live generation `run_dir/current.list` and the passes beside it, polled by stat. Leaves: a `Snapshot` that
-says for a name which entries stop it. Rules: the snapshot is replaced as a whole, never changed; a generation that
-cannot be opened leaves the last good one in place; an entry counts only if it is unexpired, its kind of match covers
-the name, its list does more than monitor, and no pass lets the name through: the page says what DNS does, nothing
-else.
+Enters: `run_dir/current.list`, and beside it the passes and when each list was last confirmed, polled by stat. Leaves:
+a `Snapshot` that says for a name which entries stop it. Rules: the snapshot is replaced as a whole, never changed; a
+generation that cannot be opened leaves the last good one in place; an entry counts only if it is unexpired, its kind
+of match covers the name, its list does more than monitor, and no pass lets the name through: the page says what DNS
+does, nothing else.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import logging
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from resolver.errors import ResolverError
@@ -22,6 +22,8 @@ from resolver.passes import read as read_passes
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
+
+    from resolver.places import Places
 
 log = logging.getLogger(__name__)
 
@@ -55,6 +57,7 @@ class Listed(Protocol):
     @property
     def meta(self) -> bytes: ...
     def look_up(self, name: str) -> Sequence[Match]: ...
+    def find(self, reference: str) -> Sequence[Match]: ...
 
 
 @dataclass(frozen=True)
@@ -64,6 +67,7 @@ class Snapshot:
     listed: Listed | None = None
     meta: Mapping[str, Any] = field(default_factory=dict)
     passes: Passes = field(default_factory=Passes)
+    confirmed: Mapping[str, str] = field(default_factory=dict)
     number: int = 0
 
     def matches(self, name: str, now: int) -> tuple[Match, ...]:
@@ -80,9 +84,11 @@ class Snapshot:
         off = self.passes.lists
         return tuple(m for m in self.matches(name, now) if m.action != "monitor" and self.list_name(m) not in off)
 
-    def entry(self, name: str, reference: str, now: int) -> Match | None:
-        """The entry with this reference, where it covers the name."""
-        return next((m for m in self.matches(name, now) if m.reference == reference), None) if name else None
+    def entry(self, reference: str, now: int) -> Match | None:
+        """The unexpired entry with this reference. A scan of the list: for what a person does, never for a page."""
+        if self.listed is None or not reference:
+            return None
+        return next((m for m in self.listed.find(reference) if m.expires > now), None)
 
     def list_of(self, match: Match) -> Mapping[str, Any]:
         lists = self.meta.get("lists", ())
@@ -100,25 +106,26 @@ def covers(entry: str, match: str, name: str) -> bool:
 
 
 class Live:
-    """The current snapshot; `poll` looks for a newer one and is cheap when there is none (two stats)."""
+    """The current snapshot; `poll` looks for a newer one and is cheap when there is none (three stats)."""
 
-    def __init__(self, run_dir: Path, open_list: Callable[[str], Listed]) -> None:
-        self._list, self._passes = run_dir / "current.list", run_dir / "passes.json"
-        self._open = open_list
+    def __init__(self, places: Places, open_list: Callable[[str], Listed]) -> None:
+        self._places, self._open = places, open_list
         self._seen: dict[Path, tuple[int, int, int] | None] = {}
         self.snapshot = Snapshot()
 
     def poll(self) -> bool:
         """True if the snapshot changed."""
-        new_list, new_passes = self._changed(self._list), self._changed(self._passes)
-        listed, meta, passes = self.snapshot.listed, self.snapshot.meta, self.snapshot.passes
-        if new_list:
-            listed, meta = self._opened(listed, meta)
-        if new_passes:
-            passes = self._passed(passes)
-        if new_list or new_passes:
-            self.snapshot = Snapshot(listed, meta, passes, self.snapshot.number + 1)
-        return new_list or new_passes
+        new = self.snapshot
+        if self._changed(self._places.current):
+            new = self._with_list(new)
+        if self._changed(self._places.passes):
+            new = self._with_passes(new)
+        if self._changed(self._places.lists):
+            new = replace(new, confirmed=self._confirmed(new.confirmed))
+        if new is self.snapshot:
+            return False
+        self.snapshot = replace(new, number=self.snapshot.number + 1)
+        return True
 
     def _changed(self, path: Path) -> bool:
         try:
@@ -130,22 +137,30 @@ class Live:
         self._seen[path] = mark
         return changed
 
-    def _opened(self, listed: Listed | None, meta: Mapping[str, Any]) -> tuple[Listed | None, Mapping[str, Any]]:
-        if self._seen[self._list] is None:
-            return None, {}
+    def _with_list(self, snapshot: Snapshot) -> Snapshot:
+        if self._seen[self._places.current] is None:
+            return replace(snapshot, listed=None, meta={})
         try:
-            opened = self._open(os.fspath(self._list))
-            return opened, json.loads(opened.meta)
+            opened = self._open(os.fspath(self._places.current))
+            return replace(snapshot, listed=opened, meta=json.loads(opened.meta))
         except Exception:
             log.exception("the new generation cannot be opened; the last one stays")
-            return listed, meta
+            return snapshot
 
-    def _passed(self, passes: Passes) -> Passes:
+    def _with_passes(self, snapshot: Snapshot) -> Snapshot:
         try:
-            return read_passes(self._passes)
-        except ResolverError:
-            log.exception("the last passes stay")
-            return passes
+            return replace(snapshot, passes=read_passes(self._places.passes))
+        except ResolverError as wrong:
+            log.error("%s; the last ones stay", wrong)  # noqa: TRY400 - the sentence says it all
+            return snapshot
+
+    def _confirmed(self, before: Mapping[str, str]) -> Mapping[str, str]:
+        """When each list was last confirmed. It decides nothing, so a file that cannot be read changes nothing."""
+        try:
+            told = json.loads(self._places.lists.read_bytes())["lists"]
+            return {str(name): str(about["confirmed"] or "") for name, about in told.items()}
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            return before
 
 
 @dataclass(frozen=True)
@@ -172,3 +187,6 @@ class FakeList:
 
     def look_up(self, name: str) -> Sequence[Match]:
         return [e for e in self._entries if name == e.name or name.endswith("." + e.name)]
+
+    def find(self, reference: str) -> Sequence[Match]:
+        return [e for e in self._entries if e.reference == reference]

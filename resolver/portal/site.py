@@ -7,6 +7,7 @@ is away, look-up and stop page go on and the appeal says where else it can be se
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from typing import TYPE_CHECKING, Any
@@ -21,7 +22,7 @@ from resolver.portal.web import Answer
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
-    from resolver.portal.live import Live
+    from resolver.portal.live import Live, Match
     from resolver.portal.pages import Pages
     from resolver.portal.store import Store
     from resolver.portal.transparency import Transparency
@@ -87,7 +88,8 @@ class Portal:
         wait = self._look_ups.take(ask.address)
         if wait:
             return self.message(ask, 429, "slow", more={"Retry-After": str(int(wait) + 1)})
-        name = name_in(typed)
+        match = await self._entry(appeal.reference_in(typed)) if len(typed) < 40 else None
+        name = match.name if match else name_in(typed)
         if name is None:
             if as_json:
                 return self._json(400, {"error": "not a name"})
@@ -129,9 +131,8 @@ class Portal:
         code = form_token.receipt_code(secret)
         receipt = form_token.receipt_hash(code)
         assert receipt is not None  # noqa: S101 - it was made here
-        new = appeal.new_appeal(
-            form, self.live.snapshot, receipt, self.random(10), self.language(ask), now, self.clocks
-        )
+        match, language = await self._entry(form.reference), self.language(ask)
+        new = appeal.new_appeal(form, match, self.live.snapshot, receipt, self.random(10), language, now, self.clocks)
         await self._store().add(new)
         self.wake()
         return self._see(f"/receipt/{code}", ask, new="1")
@@ -141,11 +142,17 @@ class Portal:
     ) -> Answer:
         now = int(self.clock())
         key = (await self._form_keys(now))[form_token.day_of(now)]
-        match = self.live.snapshot.entry(form.name, form.reference, now)
+        match = await self._entry(form.reference)
         return self.page(
             ask, "appeal.html", status, form=form, wrong=wrong, roles=appeal.ROLES, grounds=appeal.GROUNDS,
             token=form_token.issue(key, now, self.random(16)), entry=self.transparency.facts(match), **values,
         )  # fmt: skip
+
+    async def _entry(self, reference: str) -> Match | None:
+        """The entry with this reference, found in a thread: a scan of a million entries takes 30 ms."""
+        if appeal.REFERENCE.fullmatch(reference) is None:
+            return None
+        return await asyncio.to_thread(self.live.snapshot.entry, reference, int(self.clock()))
 
     async def _form_keys(self, now: int) -> dict[int, bytes]:
         """Today's key and yesterday's, as all hosts of this provider know them."""
@@ -181,7 +188,7 @@ class Portal:
             })  # fmt: skip
         return self.page(
             ask, "receipt.html", appeal=it, happened=happened, roles=appeal.ROLES, grounds=appeal.GROUNDS,
-            states=appeal.STATES, outcomes=appeal.OUTCOMES, code=code, new="new" in ask.query, now=int(self.clock()),
+            states=appeal.STATES, outcomes=appeal.OUTCOMES, receipt=code, new="new" in ask.query, now=int(self.clock()),
             at=f"/receipt/{code}",
         )  # fmt: skip
 

@@ -238,6 +238,9 @@ class Store:
             )
             if changed.rowcount:
                 await _note(connection, appeal, at, "withdrawn")
+                entry = await connection.execute(select(appeals.c.reference).where(appeals.c.id == appeal))
+                told = {"appeal": appeal, "reference": entry.scalar_one(), "outcome": "withdrawn", "decided": at}
+                await _tell(connection, "appeal-decided", at, **told)
                 await _erase(connection, [appeal], at)
             return bool(changed.rowcount)
 

@@ -7,6 +7,7 @@ of the log's own. Rules: nothing here is written; a path is matched whole, never
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
@@ -66,7 +67,7 @@ class Transparency:
         return found
 
     def log_is_there(self) -> bool:
-        return (self._log / "checkpoint").is_file()
+        return os.access(self._log / "checkpoint", os.R_OK)
 
     async def file(self, path: str) -> Answer:
         """One of the log's public files; a checkpoint changes, a full tile never does."""

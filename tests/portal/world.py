@@ -124,7 +124,7 @@ class World:
         pages = _standard_pages() if self.config is None else Pages(self.config)
         config = self.config or configuration(self.directory)
         self.config = config
-        self.live = Live(config.places.run_dir, lambda _: FakeList([], {}))
+        self.live = Live(config.places, lambda _: FakeList([], {}))
         self.live.snapshot = Snapshot(FakeList(self.entries, self.meta), self.meta, number=1)
         self.pages = pages
         self.stop_page = StopPage(self.pages, self.live, self.clock)

@@ -248,28 +248,18 @@ impl CompiledList {
         let Some(wire) = wire_form(name) else { return Vec::new() };
         let mut hits = Hits::new();
         self.inner.look_up(&[&wire], &mut hits);
-        let mut matches = Vec::new();
-        for hit in hits.of(0) {
-            let name = self.inner.name(hit.row).unwrap_or_default();
-            for (index, rule) in self.inner.rules(hit.row).iter().enumerate() {
-                let Some(record) = self.inner.record(hit.row, index) else { continue };
-                matches.push(Match {
-                    name: name.clone(),
-                    r#match: rule.matching.as_str(),
-                    list: rule.list,
-                    action: rule.action.as_str(),
-                    ede: rule.ede,
-                    expires: rule.expires,
-                    issued: record.issued,
-                    basis: record.basis.into(),
-                    category: record.category.into(),
-                    reference: String::from_utf8_lossy(&record.reference).into_owned(),
-                    distance: hit.distance,
-                    row: hit.row,
-                });
-            }
-        }
-        matches
+        let every = hits.of(0).iter().flat_map(|hit| self.matches(hit.row, hit.distance));
+        every.collect()
+    }
+
+    fn find(&self, py: Python<'_>, reference: &str) -> Vec<Match> {
+        let has = |row: &u32| {
+            let rules = 0..self.inner.rules(*row).len();
+            rules.filter_map(|rule| self.inner.record(*row, rule)).any(|record| record.reference == reference.as_bytes())
+        };
+        let row = py.detach(|| (0..self.inner.rows()).find(has));
+        let matches = row.into_iter().flat_map(|row| self.matches(row, 0));
+        matches.filter(|found| found.reference == reference).collect()
     }
 
     fn look_up_many(&self, py: Python<'_>, names: Vec<String>) -> Vec<u32> {
@@ -299,6 +289,32 @@ impl CompiledList {
             names.extend(self.inner.name(row));
         }
         names
+    }
+}
+
+impl CompiledList {
+    /// The entries of one row.
+    fn matches(&self, row: u32, distance: u8) -> Vec<Match> {
+        let name = self.inner.name(row).unwrap_or_default();
+        let mut matches = Vec::new();
+        for (index, rule) in self.inner.rules(row).iter().enumerate() {
+            let Some(record) = self.inner.record(row, index) else { continue };
+            matches.push(Match {
+                name: name.clone(),
+                r#match: rule.matching.as_str(),
+                list: rule.list,
+                action: rule.action.as_str(),
+                ede: rule.ede,
+                expires: rule.expires,
+                issued: record.issued,
+                basis: record.basis.into(),
+                category: record.category.into(),
+                reference: String::from_utf8_lossy(&record.reference).into_owned(),
+                distance,
+                row,
+            });
+        }
+        matches
     }
 }
 

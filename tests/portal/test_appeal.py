@@ -1,0 +1,314 @@
+"""An appeal's way: the form, what may be wrong with it, the receipt, its state; and the guards on the way."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl, urlsplit
+
+import pytest
+
+from resolver.portal import form_token
+from resolver.portal.appeal import MAX_REASON, Form, appeal_id, cleaned, reference_in
+from resolver.portal.store import Store
+from resolver.portal.web import Answer, Ask
+from tests.portal.world import NOW, REFERENCE, World
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+    from pathlib import Path
+
+REASON = "This is my own shop and has nothing to do with gambling."
+
+
+class Visitor:
+    """Somebody with a browser, who fills in what the page offers."""
+
+    def __init__(self, world: World, address: str = "203.0.113.7") -> None:
+        self.world, self.address = world, address
+
+    async def get(self, url: str, **more: Any) -> Answer:
+        parts = urlsplit(url)
+        query = dict(parse_qsl(parts.query))
+        return await self.world.portal.answer(Ask("GET", parts.path, query, address=self.address, **more))
+
+    async def post(self, path: str, fields: dict[str, str], **more: Any) -> Answer:
+        return await self.world.portal.answer(Ask("POST", path, {}, fields, address=self.address, **more))
+
+    async def fill_in(self, **fields: str) -> dict[str, str]:
+        page = await self.get(f"/appeal?reference={REFERENCE}&name=example.com")
+        offered = dict(re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)"', page.body.decode()))
+        shown = re.search(r'name="reference"[^>]* value="([^"]*)"', page.body.decode())
+        assert shown is not None
+        self.world.clock.now += 30
+        return {**offered, "reference": shown[1], "reason": REASON, **fields}
+
+    async def appeal(self, **fields: str) -> str:
+        answer = await self.post("/appeal", await self.fill_in(**fields))
+        assert answer.status == 303, answer.body.decode()
+        return answer.location
+
+
+def with_store(work: Callable[[World, Visitor], Coroutine[Any, Any, None]], directory: Path) -> None:
+    async def run() -> None:
+        world = World(directory)
+        world.portal.store = await Store.open(f"sqlite:///{directory / 'portal.db'}")
+        try:
+            await work(world, Visitor(world))
+        finally:
+            await world.portal.store.close()
+
+    asyncio.run(run())
+
+
+def test_an_appeal_leads_to_a_receipt_that_only_its_link_opens(tmp_path: Path) -> None:
+    async def work(world: World, visitor: Visitor) -> None:
+        link = await visitor.appeal(role="owner", ground="lawful", contact="owner@shop.example")
+        assert re.fullmatch(r"/receipt/[A-Za-z0-9_-]{22}\?new=1", link)
+        page = await visitor.get(link)
+        text = page.body.decode()
+        assert page.status == 200
+        assert "Keep this link" in text
+        assert REASON in text
+        assert "owner@shop.example" in text
+        assert "example.com" in text
+        assert (await visitor.get("/receipt/" + "A" * 22)).status == 404
+        stored = (tmp_path / "portal.db").read_bytes() + (tmp_path / "portal.db-wal").read_bytes()
+        assert link[9:31].encode() not in stored, "the secret is kept as a hash alone"
+
+    with_store(work, tmp_path)
+
+
+def test_the_appeal_s_id_says_nothing_of_its_receipt(tmp_path: Path) -> None:
+    async def work(world: World, visitor: Visitor) -> None:
+        link = await visitor.appeal()
+        assert world.portal.store is not None
+        (one,) = await world.portal.store.all()
+        assert one.id not in link
+        assert (await visitor.get(f"/receipt/{one.id}")).status == 404
+
+    with_store(work, tmp_path)
+
+
+def test_a_form_that_is_sent_twice_is_one_appeal_with_one_receipt(tmp_path: Path) -> None:
+    async def work(world: World, visitor: Visitor) -> None:
+        fields = await visitor.fill_in()
+        first, second = [await visitor.post("/appeal", fields) for _ in range(2)]
+        assert first.location == second.location
+        assert world.portal.store is not None
+        assert len(await world.portal.store.all()) == 1
+
+    with_store(work, tmp_path)
+
+
+def test_the_steward_is_told_with_the_appeal_and_without_its_words(tmp_path: Path) -> None:
+    async def work(world: World, visitor: Visitor) -> None:
+        woken = []
+        world.portal.wake = lambda: woken.append(1)
+        await visitor.appeal(contact="me@home.example")
+        assert world.portal.store is not None
+        (message,) = await world.portal.store.messages()
+        assert message.op == "appeal-received"
+        assert message.arguments["reference"] == REFERENCE
+        assert message.arguments["list"] == "gambling"
+        assert REASON not in str(message)
+        assert "me@home.example" not in str(message)
+        assert woken
+
+    with_store(work, tmp_path)
+
+
+@pytest.mark.parametrize(("ground", "seconds"), [("mistake", 48 * 3600), ("lawful", 14 * 86400), ("", 14 * 86400)])
+def test_the_clock_is_that_of_the_ground(tmp_path: Path, ground: str, seconds: int) -> None:
+    async def work(world: World, visitor: Visitor) -> None:
+        await visitor.appeal(ground=ground)
+        assert world.portal.store is not None
+        (one,) = await world.portal.store.all()
+        assert one.due - one.received == seconds
+
+    with_store(work, tmp_path)
+
+
+@pytest.mark.parametrize(("fields", "said"), [
+    ({"reference": ""}, "The reference has 16 letters"),
+    ({"reference": "7ZK3M9Q2XW4T8RB"}, "The reference has 16 letters"),
+    ({"reference": "' OR 1=1 --"}, "The reference has 16 letters"),
+    ({"reason": ""}, "Please say in a sentence or two"),
+    ({"reason": " \n\t \x00\u202e"}, "Please say in a sentence or two"),
+    ({"reason": "x" * (MAX_REASON + 1)}, "longer than 8,000 characters"),
+    ({"contact": "x" * 255}, "too long for an address"),
+])  # fmt: skip
+def test_what_is_wrong_with_a_form_is_said_beside_the_field_and_nothing_is_lost(
+    tmp_path: Path, fields: dict[str, str], said: str
+) -> None:
+    async def work(world: World, visitor: Visitor) -> None:
+        answer = await visitor.post("/appeal", await visitor.fill_in(role="owner", **fields))
+        assert answer.status == 422
+        assert said in answer.body.decode()
+        assert 'value="owner" checked' in answer.body.decode()
+        if "reason" not in fields:
+            assert REASON in answer.body.decode()
+        assert world.portal.store is not None
+        assert await world.portal.store.all() == []
+
+    with_store(work, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("token", "wait"), [("", 0), ("x", 0), ("A" * 54, 0), (None, -30), (None, 2 * 86400), ("\u00fc", 0)]
+)
+def test_a_form_without_a_fresh_token_of_ours_comes_back_filled_in(
+    tmp_path: Path, token: str | None, wait: int
+) -> None:
+    async def work(world: World, visitor: Visitor) -> None:
+        fields = await visitor.fill_in()
+        world.clock.now += wait
+        answer = await visitor.post("/appeal", fields if token is None else {**fields, "token": token})
+        assert answer.status == 409
+        assert "please send it again" in answer.body.decode()
+        assert REASON in answer.body.decode()
+        again = dict(re.findall(r'name="(\w+)" value="([^"]*)"', answer.body.decode()))
+        world.clock.now += 30
+        assert (await visitor.post("/appeal", {**fields, "token": again["token"]})).status == 303
+
+    with_store(work, tmp_path)
+
+
+def test_a_form_from_another_site_is_refused(tmp_path: Path) -> None:
+    async def work(world: World, visitor: Visitor) -> None:
+        assert (await visitor.post("/appeal", await visitor.fill_in(), same_origin=False)).status == 403
+
+    with_store(work, tmp_path)
+
+
+def test_the_field_that_people_do_not_see_stays_empty(tmp_path: Path) -> None:
+    async def work(world: World, visitor: Visitor) -> None:
+        assert (await visitor.post("/appeal", await visitor.fill_in(website="https://spam.example"))).status == 400
+
+    with_store(work, tmp_path)
+
+
+def test_floods_of_one_connection_wait_and_others_go_on(tmp_path: Path) -> None:
+    async def work(world: World, visitor: Visitor) -> None:
+        answers = []
+        for _ in range(12):
+            fields = await visitor.fill_in()
+            world.clock.now -= 30
+            fields["token"] = form_token.issue((await world.portal._form_keys(NOW))[form_token.day_of(NOW)], NOW - 60,
+                                               world.random(16))  # fmt: skip
+            answers.append(await visitor.post("/appeal", fields))
+        assert [answer.status for answer in answers] == [303] * 10 + [429] * 2
+        assert REASON in answers[-1].body.decode()
+        other = Visitor(world, "198.51.100.9")
+        assert (await other.post("/appeal", {**fields, "token": fields["token"]})).status == 303
+
+    with_store(work, tmp_path)
+
+
+def test_an_appeal_against_a_reference_that_is_not_listed_is_taken_all_the_same(tmp_path: Path) -> None:
+    async def work(world: World, visitor: Visitor) -> None:
+        await visitor.appeal(reference="0000000000000000")
+        assert world.portal.store is not None
+        (one,) = await world.portal.store.all()
+        assert (one.name, one.list, one.suspends) == ("", "", False)
+
+    with_store(work, tmp_path)
+
+
+def test_the_name_shown_is_the_entry_s_and_never_what_the_link_says(tmp_path: Path) -> None:
+    async def work(world: World, visitor: Visitor) -> None:
+        page = await visitor.get(f"/appeal?reference={REFERENCE}&name=evil-marker.example")
+        assert "example.com" in page.body.decode()
+        assert ">evil-marker" not in page.body.decode()
+
+    with_store(work, tmp_path)
+
+
+def test_a_decision_shows_on_the_receipt_with_its_reasons(tmp_path: Path) -> None:
+    async def work(world: World, visitor: Visitor) -> None:
+        link = await visitor.appeal()
+        assert world.portal.store is not None
+        (one,) = await world.portal.store.all()
+        assert await world.portal.store.decide(one.id, "granted", "Ms Judge", "You are right.\n<b>Sorry.</b>", NOW + 90)
+        text = (await visitor.get(link)).body.decode()
+        assert "Your appeal was granted" in text
+        assert "You are right." in text
+        assert "&lt;b&gt;Sorry" in text
+        assert "Ms Judge" in text
+
+    with_store(work, tmp_path)
+
+
+def test_an_overdue_appeal_says_so(tmp_path: Path) -> None:
+    async def work(world: World, visitor: Visitor) -> None:
+        link = await visitor.appeal()
+        world.clock.now += 15 * 86400
+        text = (await visitor.get(link)).body.decode()
+        assert "The decision is overdue since" in text
+        assert "The block is suspended until somebody decides" in text
+
+    with_store(work, tmp_path)
+
+
+def test_its_author_can_withdraw_it_and_its_words_are_gone(tmp_path: Path) -> None:
+    async def work(world: World, visitor: Visitor) -> None:
+        link = (await visitor.appeal()).partition("?")[0]
+        assert (await visitor.post(link, {"withdraw": "yes"})).status == 303
+        text = (await visitor.get(link)).body.decode()
+        assert "You withdrew this appeal" in text
+        assert REASON not in text
+        assert world.portal.store is not None
+        assert [m.arguments["outcome"] for m in await world.portal.store.messages() if m.op == "appeal-decided"] == [
+            "withdrawn"
+        ]
+
+    with_store(work, tmp_path)
+
+
+def test_the_receipt_s_link_can_be_typed_in(tmp_path: Path) -> None:
+    async def work(world: World, visitor: Visitor) -> None:
+        link = (await visitor.appeal()).partition("?")[0]
+        for typed in (link[9:], "https://stop.nordlicht.example" + link, f" {link}?new=1 "):
+            answer = await world.portal.answer(Ask("GET", "/receipt", {"code": typed}))
+            assert (answer.status, answer.location) == (303, link)
+        for typed in ("//evil.example/receipt/x", "https://evil.example", "/receipt/../x", "x" * 22 + "\r\nX: y"):
+            answer = await world.portal.answer(Ask("GET", "/receipt", {"code": typed}))
+            assert (answer.status, answer.location) == (200, "")
+
+    with_store(work, tmp_path)
+
+
+def test_without_the_database_appeals_say_where_else_to_go_and_look_up_goes_on(tmp_path: Path) -> None:
+    async def work() -> None:
+        visitor = Visitor(World(tmp_path))
+        page = await visitor.get("/appeal")
+        assert page.status == 503
+        assert "blocking@nordlicht.example" in page.body.decode()
+        assert (await visitor.get("/?name=example.com")).status == 200
+        assert (await visitor.get("/transparency")).status == 200
+
+    asyncio.run(work())
+
+
+@pytest.mark.parametrize(("typed", "reference"), [
+    ("7zk3m9q2xw4t8rbc", REFERENCE), (" 7ZK3-M9Q2 XW4T-8RBC ", REFERENCE), ("OIL0000000000000", "0110000000000000"),
+    ("<b>", "<B>"), ("x" * 10_000, "X" * 16),
+])  # fmt: skip
+def test_a_reference_is_understood_as_people_write_it(typed: str, reference: str) -> None:
+    assert reference_in(typed) == reference
+
+
+def test_text_keeps_its_letters_and_loses_what_could_reorder_or_hide_it() -> None:
+    assert cleaned("a\u202eb\x1b[31mc\x00d\u200be\ufeff\ud800") == "ab[31mcde"
+    assert cleaned("می\u200cخواهم\r\nدو", lines=True) == "می\u200cخواهم\nدو"
+    assert cleaned("one\ntwo") == "onetwo"
+
+
+def test_an_unknown_choice_is_none() -> None:
+    form = Form.of({"role": "admin", "ground": "x", "share_contact": "on"})
+    assert (form.role, form.ground, form.share_contact) == ("", "", False)
+
+
+def test_an_id_has_a_form_that_can_be_read_aloud() -> None:
+    assert re.fullmatch(r"A-[0-9A-HJKMNP-TV-Z]{12}", appeal_id(bytes(range(10))))
