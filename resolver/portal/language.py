@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from babel import Locale
-from babel.dates import format_date, format_datetime
+from babel.dates import format_date
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
 from babel.numbers import format_decimal
@@ -69,11 +69,24 @@ class Voice:
         return self._texts.gettext(message)
 
     def _(self, message: str, **values: object) -> Markup:
-        return _said(self.plain(message), values)
+        return self._said(self.plain(message), values)
 
     def n_(self, singular: str, plural: str, number: int, **values: object) -> Markup:
         """As `_`, in the form that the language has for this number, which the text calls `number`."""
-        return _said(self._texts.ngettext(singular, plural, number), {**values, "number": self.number(number)})
+        return self._said(
+            self._texts.ngettext(singular, plural, number), {**values, "number": escape(self.number(number))}
+        )
+
+    def _said(self, text: str, values: Mapping[str, object]) -> Markup:
+        escaped = escape(text)
+        if not values:
+            return Markup(str(escaped).replace("%%", "%"))  # noqa: S704 - escaped just now
+        return escaped % {name: self._apart(value) for name, value in values.items()}
+
+    def _apart(self, value: object) -> object:
+        """A value kept apart from the direction of the text around it (first strong isolate, UAX 9)."""
+        apart = self.language.direction == "rtl" and isinstance(value, str) and not isinstance(value, Markup)
+        return f"\u2068{value}\u2069" if apart else value
 
     def date(self, moment: int) -> str:
         """A day, written out: 22 November 2026 (UTC)."""
@@ -88,7 +101,7 @@ class Voice:
 
     def moment(self, moment: int) -> str:
         """A day and a time of day in UTC, which the text names."""
-        return format_datetime(datetime.fromtimestamp(moment, UTC), "d MMMM y, HH:mm", locale=self._locale) + " UTC"
+        return f"{self.date(moment)}, {self._apart(datetime.fromtimestamp(moment, UTC).strftime('%H:%M UTC'))}"
 
     def number(self, number: int) -> str:
         return format_decimal(number, locale=self._locale)
@@ -113,11 +126,6 @@ def texts(code: str, directory: Path = LOCALE) -> NullTranslations:
     write_mo(compiled, catalogue)
     compiled.seek(0)
     return GNUTranslations(compiled)
-
-
-def _said(text: str, values: Mapping[str, object]) -> Markup:
-    escaped = escape(text)
-    return escaped % values if values else Markup(str(escaped).replace("%%", "%"))  # noqa: S704 - escaped just now
 
 
 @lru_cache(maxsize=512)

@@ -255,7 +255,9 @@ impl CompiledList {
     fn find(&self, py: Python<'_>, reference: &str) -> Vec<Match> {
         let has = |row: &u32| {
             let rules = 0..self.inner.rules(*row).len();
-            rules.filter_map(|rule| self.inner.record(*row, rule)).any(|record| record.reference == reference.as_bytes())
+            rules
+                .filter_map(|rule| self.inner.record(*row, rule))
+                .any(|record| record.reference == reference.as_bytes())
         };
         let row = py.detach(|| (0..self.inner.rows()).find(has));
         let matches = row.into_iter().flat_map(|row| self.matches(row, 0));
