@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING
 from tuf.api.exceptions import DownloadHTTPError
 
 from blocklists import verify
-from blocklists.errors import VerifyError
+from blocklists.errors import BlocklistError, VerifyError
 from blocklists.fetch import Deadline, place
+from blocklists.head import Relief
 from resolver.lists.state import Basis, Issuer, Suspension
 
 if TYPE_CHECKING:
@@ -115,6 +116,20 @@ def stored(places: ListPlaces) -> Candidate | None:
     return None if verified is None else _candidate(verified)
 
 
+def stored_relief(places: ListPlaces) -> Relief | None:
+    """The newest proven relief: kept also where the version beside it was refused. `VerifyError` when damaged."""
+    try:
+        return Relief.from_bytes((places.verified / "relief.json").read_bytes())
+    except FileNotFoundError:
+        return None
+    except (OSError, BlocklistError) as error:
+        raise VerifyError("storage", f"{places.verified / 'relief.json'} is damaged: {error}") from error
+
+
+def suspensions(relief: Relief | None) -> dict[str, Suspension]:
+    return {ref: Suspension(**asdict(item)) for ref, item in relief.suspended.items()} if relief else {}
+
+
 def _candidate(verified: verify.Verified) -> Candidate:
     head, relief = verified.head, verified.relief
     return Candidate(
@@ -126,7 +141,7 @@ def _candidate(verified: verify.Verified) -> Candidate:
         lines=verified.lines,
         issuer=Issuer(**asdict(head.issuer)),
         bases={key: Basis(**asdict(basis)) for key, basis in head.bases.items()},
-        suspended={ref: Suspension(**asdict(item)) for ref, item in relief.suspended.items()} if relief else {},
+        suspended=suspensions(relief),
         relief=relief.version if relief else 0,
         signed_by=verified.signed_by,
         threshold=verified.threshold,

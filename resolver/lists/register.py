@@ -196,7 +196,23 @@ class Register:
                 detail = {"list": name, "reason": error.reason, "text": str(error)}
                 self._tell([Event("list-refused", name, detail)])
         self._remember(name, known.model_copy(update={"attempted": now, "refusal": refusal}))
+        self._relieve(name)
         return Outcome(name, "refused", error.reason, str(error))
+
+    def _relieve(self, name: str) -> None:
+        """Suspensions that arrived beside a version that was refused."""
+        applied = self.applied.get(name)
+        try:
+            relief = fetch.stored_relief(self.places.list(name))
+        except VerifyError as error:
+            say.error("%s", error)
+            return
+        if applied is None or relief is None or relief.suspended.keys() <= applied.suspended.keys():
+            return
+        suspended = {**applied.suspended, **fetch.suspensions(relief)}
+        self.applied[name] = applied.model_copy(update={"suspended": suspended, "relief": relief.version})
+        store_applied(self.places.list(name), self.applied[name])
+        self.settle()
 
     def approve(self, name: str, version: int, state: str, by: str) -> Outcome:
         """Let held additions through: exactly those that the person has seen, by version and hash."""

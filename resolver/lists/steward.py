@@ -22,10 +22,11 @@ from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 import click
 
-from resolver import control
+from resolver import control, metrics
 from resolver.audit.log import Log
 from resolver.config import Config, load
 from resolver.lists import fetch
+from resolver.lists.exposition import Lists
 from resolver.lists.fetch import VerifyError
 from resolver.lists.ledger import Event, Ledger, LedgerError
 from resolver.lists.operations import operations
@@ -80,6 +81,7 @@ class Steward:
         server = await control.serve(
             self.config.places.control_socket, operations(self), control.Callers.of(self.config.control)
         )
+        exposition = self._expose()
         self.serving.set()
         notify("READY=1", f"STATUS=following {len(self.config.lists)} lists")
         try:
@@ -91,6 +93,8 @@ class Steward:
                     task.cancel()
         finally:
             server.close()
+            if exposition is not None:
+                await asyncio.to_thread(exposition.close)
             await self.work(self._end)
             self._one.shutdown()
             self._threads.shutdown(wait=False, cancel_futures=True)
@@ -129,6 +133,13 @@ class Steward:
         while True:
             await asyncio.sleep(TICK)
             await self.work(self.register.tick)
+
+    def _expose(self) -> metrics.Exposition | None:
+        try:
+            return metrics.expose(self.config, Lists(self.register.status))
+        except OSError as error:
+            say.error("metrics are not served: %s", error)
+            return None
 
     def _end(self) -> None:
         try:

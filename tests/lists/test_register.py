@@ -164,6 +164,21 @@ def test_a_refusal_is_one_leaf_and_an_alarm_and_the_last_good_list_goes_on(world
     assert world.register.status()["alarms"] == []
 
 
+def test_a_suspension_that_came_beside_a_refused_version_is_applied(world: World) -> None:
+    from blocklists.head import Relief, Suspension
+
+    entries = [make_entry("a.example"), make_entry("b.example")]
+    world.take(1, entries)
+    folder = world.config.places.list("gambling").verified
+    folder.mkdir(parents=True)
+    relief = Relief("gambling", 3, {entries[0].reference: Suspension("2026-11-22T00:00:00Z", "appeal granted")})
+    (folder / "relief.json").write_bytes(relief.to_bytes())
+    world.register.refuse("gambling", VerifyError("state-hash", "not what was signed"))
+    assert world.active("a.example") == []
+    assert world.active("b.example") == ["gambling"]
+    assert world.leaves()[-1] == ("relief-applied", "gambling/1")
+
+
 def test_a_mirror_that_is_away_is_an_alarm_but_no_leaf(world: World) -> None:
     world.register.refuse("gambling", VerifyError("unreachable", "no route"))
     assert kinds(world) == ["start"]

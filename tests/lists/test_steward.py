@@ -266,3 +266,24 @@ def test_a_new_version_is_seen_by_the_small_look(provider: Provider) -> None:
     assert mirror.fetch(provider.clock()).version == 1
     provider.desk.change("gambling", add=["b.example"])
     assert mirror.fetch(provider.clock()).version == 2
+
+
+def test_prometheus_is_told_about_every_list(tmp_path: Path) -> None:
+    from prometheus_client import CollectorRegistry, generate_latest
+
+    from resolver.lists.exposition import Lists
+    from tests.lists.world import World
+
+    world = World(tmp_path, lists={"gambling": {}, "piracy": {}})
+    world.take(1, ["a.example", "b.example"])
+    world.take(2, ["a.example", "com"])
+    registry = CollectorRegistry()
+    registry.register(Lists(world.register.status))
+    text = generate_latest(registry).decode()
+    for line in (
+        'stopsign_list_entries{list="gambling"} 1.0',
+        'stopsign_list_held{list="gambling"} 1.0',
+        'stopsign_list_version{list="piracy"} 0.0',
+        "stopsign_log_failing 0.0",
+    ):
+        assert line in text
