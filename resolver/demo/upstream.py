@@ -12,6 +12,7 @@ import contextlib
 from dnslib import AAAA, MX, NS, QTYPE, RCODE, RD, RR, SOA, TXT, A, DNSError, DNSLabel, DNSRecord
 
 from resolver.config import Endpoint
+from resolver.sockets import free_endpoint
 
 TTL = 300
 ADDRESS, ADDRESS6 = "198.51.100.7", "2001:db8::7"
@@ -82,18 +83,14 @@ class Upstream:
         self._server, self._datagrams, self.address = server, datagrams, address
 
     @classmethod
-    async def open(cls) -> Upstream:
-        loop = asyncio.get_running_loop()
-        for _ in range(20):
-            server = await asyncio.start_server(_stream, "127.0.0.1", 0)
-            port = server.sockets[0].getsockname()[1]
-            try:
-                datagrams, _ = await loop.create_datagram_endpoint(_Datagrams, ("127.0.0.1", port))
-            except OSError:  # another program has this UDP port
-                server.close()
-                continue
-            return cls(server, datagrams, Endpoint("127.0.0.1", port))
-        raise OSError("no port of 127.0.0.1 is free for both UDP and TCP")
+    async def open(cls, port: int = 0) -> Upstream:
+        """On this port of loopback, 0: any free one. Raises `SocketError`."""
+        endpoint = free_endpoint(Endpoint("127.0.0.1", port))
+        server = await asyncio.start_server(_stream, endpoint.host, endpoint.port)
+        datagrams, _ = await asyncio.get_running_loop().create_datagram_endpoint(
+            _Datagrams, (endpoint.host, endpoint.port)
+        )
+        return cls(server, datagrams, endpoint)
 
     def close(self) -> None:
         self._server.close()

@@ -13,13 +13,18 @@ import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import yaml
+
+from resolver.config import load
+from resolver.counters import totals
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+Address = tuple[str, int]
+AnyHost = TypeVar("AnyHost", bound="Host")
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE = 60.0
 
@@ -117,13 +122,17 @@ class Host:
         pairs = [text.rpartition(":") for text in said[use]]
         return [(host.strip("[]"), int(port)) for host, _, port in pairs]
 
+    def counters(self) -> dict[str, int]:
+        """Summed over the workers."""
+        return totals(load(self.config).places)
+
     @property
     def address(self) -> tuple[str, int]:
         return self.addresses()[0]
 
 
 @contextlib.contextmanager
-def running(host: Host) -> Iterator[Host]:
+def running(host: AnyHost) -> Iterator[AnyHost]:
     """Starts it; ends it and everything it started, whatever happens."""
     try:
         host.start()

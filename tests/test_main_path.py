@@ -1,0 +1,364 @@
+"""The main path with everything as in production: an issuer publishes, the processes of `stopsign run` serve.
+
+A load of questions goes on all the while, each of which must be answered once, correctly and in time: that is what
+"no query is lost" means here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+import os
+import random
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from blocklists.issuer.rehearsal import Rehearsal
+from resolver.config import Endpoint, load
+from resolver.demo import tree
+from resolver.demo.upstream import ADDRESS, Upstream
+from tests.dns.house import ROOT, Host, free_port, question, running, wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterator
+
+    from tests.dns.house import Address
+
+REFRESH = 2.0  # as the demo's configuration says
+STOPPED, PASSED = tree.STOP_ADDRESS, ADDRESS
+A = 1
+
+
+@dataclass
+class Provider(Host):
+    """All of `stopsign run` over a tree that the demo's code planted."""
+
+    list_version: int = 1
+
+    def write_config(self) -> None:
+        """It is there already."""
+
+    def serving(self) -> bool:
+        return super().serving() and all(one["lists"] and one["lists"][0]["version"] for one in self.said())
+
+    def children(self) -> dict[str, int]:
+        """Process ids by name."""
+        assert self.process is not None
+        found: dict[str, int] = {}
+        for pid in Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split():
+            words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+            if b"resolver.child" not in words:  # a dead one, or one that is only just coming up
+                continue
+            name = words[words.index(b"resolver.child") + 1].decode().rpartition(".")[2]
+            number = f"-{words[words.index(b'--index') + 1].decode()}" if b"--index" in words else ""
+            found[name + number] = int(pid)
+        return found
+
+
+@pytest.fixture
+def provider(tmp_path: Path) -> Iterator[tuple[Provider, str]]:
+    """A provider with two workers, 59 names on its list, and the demo's upstream in a process of its own."""
+    upstream = free_port()
+    ports = tree.Ports(*(Endpoint("127.0.0.1", free_port()) for _ in range(3)))
+    folder = tmp_path / "tree"
+    tree.plant(folder, [], ports=ports, upstream=Endpoint("127.0.0.1", upstream), workers=2)
+    program = "import sys; from tests.test_main_path import outside; outside(int(sys.argv[1]))"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    world = subprocess.Popen([sys.executable, "-c", program, str(upstream)], env=environment)
+    try:
+        with running(Provider(folder, [], workers=2, only=None)) as host:
+            yield host, f"127.0.0.1:{upstream}"
+    finally:
+        world.terminate()
+        world.wait(20)
+
+
+def outside(port: int) -> None:
+    """The world outside, on a port that is known beforehand."""
+
+    async def serve() -> None:
+        await Upstream.open(port)
+        await asyncio.Event().wait()
+
+    asyncio.run(serve())
+
+
+@dataclass
+class Load:
+    """Questions for listed and other names, from several sockets (so that every worker gets some), at a steady rate."""
+
+    address: Address
+    expected: dict[str, str]
+    rate: float = 1500.0
+    patience: float = 5.0
+    sent: int = 0
+    answered: int = 0
+    wrong: list[str] = field(default_factory=list)
+    lost: list[str] = field(default_factory=list)
+
+    async def run(self, until: Callable[[], bool]) -> None:
+        loop = asyncio.get_running_loop()
+        sockets = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(8)]
+        waiting: list[dict[int, tuple[str, float]]] = [{} for _ in sockets]
+        for number, one in enumerate(sockets):
+            one.setblocking(False)
+            one.connect(self.address)
+            loop.add_reader(one.fileno(), self._receive, one, waiting[number])
+        names = itertools.cycle(self.expected)
+        start = loop.time()
+        while not until():
+            for _ in range(max(int((loop.time() - start) * self.rate) - self.sent, 0)):
+                at, number = self.sent % len(sockets), self.sent // len(sockets) & 0xFFFF
+                name = next(names)
+                waiting[at][number] = name, loop.time()
+                sockets[at].send(question(number, name, A))
+                self.sent += 1
+            await asyncio.sleep(0.005)
+        deadline = loop.time() + self.patience
+        while any(waiting) and loop.time() < deadline:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        for one in sockets:
+            loop.remove_reader(one.fileno())
+            one.close()
+        self.lost += [name for left in waiting for name, _ in left.values()]
+
+    def _receive(self, one: socket.socket, waiting: dict[int, tuple[str, float]]) -> None:
+        try:
+            while True:
+                message = one.recv(4096)
+                name, _ = waiting.pop(int.from_bytes(message[:2]), ("", 0.0))
+                self.answered += 1
+                if name and (got := first_address(message)) != self.expected[name]:
+                    self.wrong.append(f"{name}: {got} instead of {self.expected[name]}")
+        except BlockingIOError:
+            return
+
+    def check(self) -> None:
+        assert not self.wrong, self.wrong[:5]
+        assert not self.lost, f"{len(self.lost)} of {self.sent} lost: {self.lost[:5]}"
+        assert self.answered == self.sent > 1000
+
+
+def first_address(message: bytes) -> str:
+    """The first A record, or what there is instead of one."""
+    if message[3] & 15 or message[6:8] == b"\0\0":
+        return f"rcode {message[3] & 15}, {int.from_bytes(message[6:8])} answers"
+    return socket.inet_ntoa(message[-4:]) if message[10:12] == b"\0\0" else "more than an answer"
+
+
+def under_load(load: Load, scene: Callable[[], Awaitable[None]]) -> None:
+    """Plays the scene while the load goes on, and a moment longer."""
+
+    async def both() -> None:
+        ended = asyncio.Event()
+
+        async def act() -> None:
+            await asyncio.sleep(0.3)
+            try:
+                await scene()
+                await asyncio.sleep(0.3)
+            finally:
+                ended.set()
+
+        await asyncio.gather(load.run(ended.is_set), act())
+
+    asyncio.run(both())
+    load.check()
+
+
+def ask(address: Address, name: str, patience: float = 5.0) -> str:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as one:
+        one.settimeout(patience)
+        one.connect(address)
+        one.send(question(7, name, A))
+        return first_address(one.recv(4096))
+
+
+async def until(condition: Callable[[], bool], what: str, patience: float) -> float:
+    """How long it took, in seconds."""
+    started = time.monotonic()
+    while not condition():
+        assert time.monotonic() - started < patience, f"{what}: not within {patience:g} s"
+        await asyncio.sleep(0.02)
+    return time.monotonic() - started
+
+
+EXPECTED = {
+    "aces-bets.example": STOPPED,
+    "www.lucky-wheel.example": STOPPED,
+    "debian.org": PASSED,
+    "wild-wheel.example.org": PASSED,
+    "a.b.c.example.net": PASSED,
+}
+
+
+def test_a_new_version_is_active_within_the_refresh_interval_and_loses_no_query(
+    provider: tuple[Provider, str],
+) -> None:
+    host, _ = provider
+    before = host.children()
+    rehearsal = Rehearsal.open(host.folder / "issuer")
+    come, gone = "brand-new.example", "wild-dice.example"
+    assert (ask(host.address, come), ask(host.address, gone)) == (PASSED, STOPPED)
+
+    async def scene() -> None:
+        await asyncio.to_thread(rehearsal.change, tree.LIST, add=[come], remove=[gone])
+        done = lambda: all(one["lists"][0]["version"] == 2 for one in host.said())  # noqa: E731
+        await until(done, "version 2 on every worker", REFRESH * 1.1 + 2.0 + SLACK)
+        assert await asyncio.to_thread(ask, host.address, come) == STOPPED
+        assert await asyncio.to_thread(ask, host.address, gone) == PASSED
+
+    under_load(Load(host.address, EXPECTED), scene)
+    assert host.children() == before, "something was restarted"
+    assert all(one["entries"] == 59 for one in host.said())
+
+
+# A machine that does several things at once starts threads late; the interval itself is what is measured.
+SLACK = 3.0
+
+
+@pytest.mark.parametrize("process", ["steward", "app"])
+def test_dns_goes_on_with_a_process_killed_and_it_comes_back(provider: tuple[Provider, str], process: str) -> None:
+    host, _ = provider
+    before = host.children()
+
+    async def scene() -> None:
+        os.kill(before[process], signal.SIGKILL)
+        again = lambda: host.children().get(process, before[process]) != before[process]  # noqa: E731
+        await until(again, f"another {process}", 20)
+
+    under_load(Load(host.address, EXPECTED), scene)
+    after = host.children()
+    assert {name: pid for name, pid in after.items() if name != process} == {
+        name: pid for name, pid in before.items() if name != process
+    }
+
+
+def test_a_list_goes_on_when_its_steward_comes_back(provider: tuple[Provider, str]) -> None:
+    """Killed while nothing is published, it must neither lose what is active nor the next version."""
+    host, _ = provider
+    os.kill(host.children()["steward"], signal.SIGKILL)
+    rehearsal = Rehearsal.open(host.folder / "issuer")
+    rehearsal.change(tree.LIST, add=["later.example"])
+    wait_until(lambda: ask(host.address, "later.example") == STOPPED, "the version that came meanwhile")
+    assert ask(host.address, "aces-bets.example") == STOPPED
+
+
+def test_a_worker_killed_under_load_loses_only_what_it_held(provider: tuple[Provider, str]) -> None:
+    """Its socket stays open in the supervisor: what comes meanwhile waits, and is answered by its successor."""
+    host, _ = provider
+    before = host.children()
+    load = Load(host.address, EXPECTED, patience=20.0)
+
+    async def scene() -> None:
+        os.kill(before["worker-0"], signal.SIGKILL)
+        again = lambda: host.children().get("worker-0", before["worker-0"]) != before["worker-0"]  # noqa: E731
+        await until(again, "another worker", 20)
+        await until(lambda: len(host.said()) == 2 and host.said()[0]["pid"] == host.children()["worker-0"], "up", 20)
+
+    async def both() -> None:
+        ended = asyncio.Event()
+
+        async def act() -> None:
+            await scene()
+            ended.set()
+
+        await asyncio.gather(load.run(ended.is_set), act())
+
+    asyncio.run(both())
+    assert not load.wrong, load.wrong[:5]
+    # Two batches of 64 at most were in its hands, and what it had relayed.
+    assert len(load.lost) <= 256, f"{len(load.lost)} of {load.sent}"
+
+
+def test_malformed_packets_are_dropped_or_answered_and_never_stop_a_worker(provider: tuple[Provider, str]) -> None:
+    host, _ = provider
+    before = host.children()
+    rng = random.Random(20261122)
+    good = question(1, "www.lucky-wheel.example", A, edns=1232)
+    shapes: list[Callable[[], bytes]] = [
+        lambda: rng.randbytes(rng.randrange(600)),
+        lambda: good[: rng.randrange(len(good))],
+        lambda: bytes(b ^ (1 << rng.randrange(8)) if rng.random() < 0.1 else b for b in good),
+        lambda: good[:12] + b"\xc0\x0c" + good[14:],  # a name that points at itself
+        lambda: good[:12] + b"\x3f" + b"a" * 63 + b"\xc0\x0c\0\1\0\1",
+        lambda: good[:4] + rng.randbytes(8) + good[12:],
+        lambda: good + rng.randbytes(rng.randrange(400)),
+    ]
+
+    async def scene() -> None:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as one:
+            one.connect(host.address)
+            for _ in range(200):
+                for shape in shapes:
+                    one.send(shape())
+                await asyncio.sleep(0.005)
+        for _ in range(40):
+            reader, writer = await asyncio.open_connection(*host.address)
+            message = rng.choice(shapes)()
+            writer.write(len(message).to_bytes(2) + message)
+            writer.write_eof()
+            async with asyncio.timeout(10):
+                await reader.read()
+            writer.close()
+
+    under_load(Load(host.address, EXPECTED), scene)
+    assert host.children() == before
+    counters = wait_until(host.counters, "counters")
+    assert counters["panics"] == 0
+    assert counters["dropped_malformed"] > 0
+
+
+def test_a_damaged_list_is_refused_and_the_old_one_goes_on(provider: tuple[Provider, str]) -> None:
+    """The steward is stopped, so that nobody mends it before the workers see it."""
+    host, _ = provider
+    os.kill(host.children()["steward"], signal.SIGSTOP)
+    current = host.run_dir / "current.list"
+    good = current.read_bytes()
+    for damage in (b"", good[:1000], good[:-1], good[:500] + b"\xff" + good[501:], b"\0" * len(good)):
+        damaged = current.with_name("damaged")
+        damaged.write_bytes(damage)
+        damaged.replace(current)
+        wait_until(lambda: all("refused" in " ".join(one["alarms"]) for one in host.said()), "the alarm")
+        assert ask(host.address, "aces-bets.example") == STOPPED
+        shutil.copy(host.folder / "state/generation.list", damaged)
+        damaged.replace(current)
+        wait_until(lambda: not any(one["alarms"] for one in host.said()), "the good list again")
+    current.unlink()
+    wait_until(lambda: all("is gone" in " ".join(one["alarms"]) for one in host.said()), "the alarm")
+    assert ask(host.address, "aces-bets.example") == STOPPED
+    os.kill(host.children()["steward"], signal.SIGCONT)
+
+
+def test_no_address_of_a_client_and_no_name_that_is_not_blocked_reaches_a_disk(provider: tuple[Provider, str]) -> None:
+    host, _ = provider
+    under_load(Load(host.address, {"never-written-down.example": PASSED, "aces-bets.example": STOPPED}), _a_moment)
+    assert host.stop() == 0
+    config = load(host.folder / "stopsign.yaml")
+    assert config.places.state_dir.is_dir()
+    for path in host.folder.rglob("*"):
+        if path.is_file() and not path.is_symlink():
+            assert b"never-written-down" not in path.read_bytes(), path
+
+
+async def _a_moment() -> None:
+    await asyncio.sleep(1.5)
+
+
+def test_it_ends_in_order_and_can_be_started_again(provider: tuple[Provider, str]) -> None:
+    host, _ = provider
+    assert host.stop() == 0
+    assert "did not go" not in host.log
+    host.start()
+    wait_until(lambda: ask(host.address, "aces-bets.example") == STOPPED, "blocked again")
+    assert json.loads((host.run_dir / "addresses.json").read_bytes())["pid"]
