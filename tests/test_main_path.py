@@ -146,7 +146,7 @@ class Load:
     def check(self) -> None:
         assert not self.wrong, self.wrong[:5]
         assert not self.lost, f"{len(self.lost)} of {self.sent} lost: {self.lost[:5]}"
-        assert self.answered == self.sent > 1000
+        assert self.answered == self.sent > 100
 
 
 def first_address(message: bytes) -> str:
@@ -193,13 +193,9 @@ async def until(condition: Callable[[], bool], what: str, patience: float) -> fl
     return time.monotonic() - started
 
 
-EXPECTED = {
-    "aces-bets.example": STOPPED,
-    "www.lucky-wheel.example": STOPPED,
-    "debian.org": PASSED,
-    "wild-wheel.example.org": PASSED,
-    "a.b.c.example.net": PASSED,
-}
+EXPECTED = {"aces-bets.example": STOPPED, "debian.org": PASSED, "wild-wheel.example.org": PASSED}
+EXPECTED |= {f"www{n}.lucky-wheel.example": STOPPED for n in range(100)}
+EXPECTED |= {f"www{n}.example.net": PASSED for n in range(100)}
 
 
 def test_a_new_version_is_active_within_the_refresh_interval_and_loses_no_query(
