@@ -6,6 +6,25 @@ from typing import Literal, NotRequired, Self, TypeAlias, TypedDict, final, type
 
 _StrPath: TypeAlias = str | PathLike[str]
 
+__all__ = [
+    "COUNTERS",
+    "Change",
+    "Changes",
+    "CompileSummary",
+    "CompiledList",
+    "CoreError",
+    "Examination",
+    "Finding",
+    "Forward",
+    "Match",
+    "Plane",
+    "changes",
+    "check_document",
+    "compile",
+    "examine",
+    "restrain",
+]
+
 class CoreError(Exception):
     """What the core refuses, in one sentence."""
 
@@ -291,7 +310,8 @@ class Plane:
         """Queries that wait for an upstream (and late ones still listened for)."""
 
     def listen(self, fd: int) -> None:
-        """Serves the bound UDP socket `fd` (left open when the plane goes; the caller owns it). Raises CoreError."""
+        """Serves the bound UDP socket `fd`; the caller owns it, keeps it open as long as the plane, and closes it. An
+        IPv6 wildcard socket is to be IPV6_V6ONLY. Raises CoreError."""
 
     def stop_listening(self) -> None:
         """Takes no more queries from the sockets of `listen` (a successor does); what is in flight is still

@@ -63,11 +63,15 @@ class Upstream:
 
     def waiting(self) -> list[tuple[DNSRecord, Any]]:
         """All questions that have come."""
+        return [(DNSRecord.parse(message), source) for message, source in self.waiting_raw()]
+
+    def waiting_raw(self) -> list[tuple[bytes, Any]]:
+        """The same as octets: dnslib refuses names that DNS allows."""
         found = []
         self.socket.setblocking(False)
         with contextlib.suppress(BlockingIOError):
             while True:
-                found.append(self.take())
+                found.append(self.socket.recvfrom(65535))
         self.socket.settimeout(PATIENCE)
         return found
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import socket
 from typing import TYPE_CHECKING
 
@@ -262,3 +263,27 @@ def test_a_stream_gets_the_same_decision_and_its_answer_fills_the_cache(tmp_path
         failed = r.plane.fail(other, 22)
         assert DNSRecord.parse(failed).header.rcode == 2
         assert b"\0\x0f\0\2\0\x16" in failed
+
+
+def test_whatever_is_sent_to_it_the_plane_goes_on(tmp_path: Path) -> None:
+    rng = random.Random(20261122)
+    upstream = Upstream()
+    with rig(upstream, rate={"queries_per_second": 10_000, "burst": 5_000}) as r:
+        r.plane.set_list(compiled(tmp_path, ["blocked.example"]))
+        names = ["www.blocked.example", "blocked.example", "fine.example", "."]
+        seeds = [bytes(query(name, "HTTPS", edns=True).pack()) for name in names]
+        for _ in range(20):
+            for _ in range(100):
+                junk = bytearray(rng.choice(seeds))
+                for _ in range(rng.randrange(6)):
+                    junk[rng.randrange(len(junk))] = rng.randrange(256)
+                junk += rng.randbytes(rng.choice([0, 0, 0, 1, 20, 1500]))
+                r.client.send(bytes(junk[rng.randrange(2) * rng.randrange(len(junk)) :]))
+            r.plane.pump()
+            upstream.waiting_raw()
+        r.plane.pump()
+        assert r.count("panics") == 0
+        assert r.count("queries_udp4") == 2000
+        while not r.silent():
+            pass
+        assert str(r.ask(query("blocked.example")).rr[0].rdata) == STOP_PAGE

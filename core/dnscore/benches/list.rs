@@ -32,8 +32,8 @@ impl Random {
 
     fn word(&mut self) -> String {
         const START: [&str; 24] = [
-            "b", "c", "d", "f", "g", "h", "j", "k", "l", "m", "n", "p", "r", "s", "t", "v", "w", "st", "br", "tr", "ch",
-            "pl", "sh", "cr",
+            "b", "c", "d", "f", "g", "h", "j", "k", "l", "m", "n", "p", "r", "s", "t", "v", "w", "st", "br", "tr",
+            "ch", "pl", "sh", "cr",
         ];
         const MIDDLE: [&str; 12] = ["a", "e", "i", "o", "u", "ea", "ou", "ai", "oo", "y", "ie", "au"];
         const END: [&str; 12] = ["", "", "", "n", "r", "s", "t", "l", "ng", "ck", "nd", "m"];
@@ -125,7 +125,12 @@ fn run(folder: &Path) -> Result<(), Box<dyn std::error::Error>> {
     let output = folder.join("compiled");
     let start = Instant::now();
     let summary = compile(&sources, &output, b"{}", 1 << 32)?;
-    println!("{:<28} {:>8.2} s    ({} names in {lists} lists)", "compile", start.elapsed().as_secs_f64(), summary.names);
+    println!(
+        "{:<28} {:>8.2} s    ({} names in {lists} lists)",
+        "compile",
+        start.elapsed().as_secs_f64(),
+        summary.names
+    );
     let start = Instant::now();
     let list = CompiledList::open(&output)?;
     println!("{:<28} {:>8.2} s", "open", start.elapsed().as_secs_f64());

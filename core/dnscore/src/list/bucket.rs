@@ -273,7 +273,8 @@ fn is_whole(key: &[u8; PADDED], length: usize, shared: usize) -> bool {
 fn common(text: &[u8; PADDED], other: &[u8], limit: usize) -> usize {
     let mut at = 0;
     while at < limit {
-        let different = u64::from_le_bytes(eight(&text[at..])) ^ u64::from_le_bytes(eight(&other[at.min(other.len())..]));
+        let different =
+            u64::from_le_bytes(eight(&text[at..])) ^ u64::from_le_bytes(eight(&other[at.min(other.len())..]));
         if different != 0 {
             return (at + different.trailing_zeros() as usize / 8).min(limit);
         }

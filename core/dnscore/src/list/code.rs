@@ -227,7 +227,8 @@ mod tests {
 
     #[test]
     fn what_was_encoded_is_decoded() {
-        let names = ["", "example", "a-1_b\x01com", "casinocasino", "online-casino\x01www", "zzzzzzzzzzzzzzzzzzzzzzzzzzzzzz"];
+        let names =
+            ["", "example", "a-1_b\x01com", "casinocasino", "online-casino\x01www", "zzzzzzzzzzzzzzzzzzzzzzzzzzzzzz"];
         let sample: Vec<&[u8]> = names.iter().cycle().take(600).map(|name| name.as_bytes()).collect();
         for sample in [&sample[..], &sample[..6], &[]] {
             let (tokens, used) = train(sample.iter().copied(), 1);

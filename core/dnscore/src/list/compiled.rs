@@ -7,8 +7,8 @@ use super::entry::{check_name, encode_reference};
 use super::file::{Content, Section, damaged};
 use super::key;
 use super::names::Names;
-use super::vector;
 use super::types::{Action, BATCH, Hits, ListError, Matching, Record, Rule};
+use super::vector;
 
 /// One generation of the compiled lists, shared by everything that decides.
 #[derive(Debug)]

@@ -74,7 +74,9 @@ impl Place {
     pub fn is_set(&self, filter: &[u8]) -> bool {
         let has = |index: usize| {
             let at = self.offset + self.words[index];
-            let word = filter.get(at..at + 8).map_or(u64::MAX, |eight| u64::from_le_bytes(eight.try_into().unwrap_or_default()));
+            let word = filter
+                .get(at..at + 8)
+                .map_or(u64::MAX, |eight| u64::from_le_bytes(eight.try_into().unwrap_or_default()));
             word & self.masks[index] == self.masks[index]
         };
         has(0) & has(1)

@@ -380,7 +380,9 @@ impl Names {
             let below = self.levels.nodes(level - 1);
             for (node, key) in batch.nodes.iter_mut().zip(&batch.keys) {
                 let offset = self.levels.offset(level, *node as usize);
-                let Some(bytes) = tree.get(offset..offset + INNER).and_then(|bytes| bytes.try_into().ok()) else { continue };
+                let Some(bytes) = tree.get(offset..offset + INNER).and_then(|bytes| bytes.try_into().ok()) else {
+                    continue;
+                };
                 let first = *node as usize * FAN_OUT;
                 let (child, _) = tree::child(lanes, bytes, (below - first).min(FAN_OUT), overflow, &key.bytes);
                 *node = (first + child) as u32;
@@ -395,7 +397,8 @@ impl Names {
         for (node, key) in batch.nodes.iter().zip(&batch.keys) {
             let offset = self.levels.offset(0, *node as usize);
             let first = *node as usize * FAN_OUT;
-            let lowest: Option<&[u8; LOWEST]> = tree.get(offset..offset + LOWEST).and_then(|bytes| bytes.try_into().ok());
+            let lowest: Option<&[u8; LOWEST]> =
+                tree.get(offset..offset + LOWEST).and_then(|bytes| bytes.try_into().ok());
             let Some(lowest) = lowest else { continue };
             let inner = lowest[..INNER].try_into().unwrap_or(&[0; INNER]);
             let (child, prefix) = tree::child(lanes, inner, (self.buckets - first).min(FAN_OUT), overflow, &key.bytes);
@@ -419,9 +422,10 @@ impl Names {
                 let start = hits.hits.len();
                 if let Some(read) = buckets.get(place..).and_then(|area| Bucket::read(lanes, area)) {
                     let first_row = bucket * FAN_OUT as u32;
-                    let shared = read.scan(lanes, &self.decoder, batch.prefixes[next], &key.bytes, key.length, |at, octets| {
-                        hits.hits.push(key.hit(first_row + at as u32, octets));
-                    });
+                    let shared =
+                        read.scan(lanes, &self.decoder, batch.prefixes[next], &key.bytes, key.length, |at, octets| {
+                            hits.hits.push(key.hit(first_row + at as u32, octets));
+                        });
                     hits.hits[start..].reverse();
                     if read.chain != NO_CHAIN {
                         follow(content.get(Section::Chains), read.chain, shared, key, &mut hits.hits);

@@ -93,7 +93,10 @@ fn an_empty_list_meets_nothing() {
 
 #[test]
 fn one_name_is_found_and_nothing_else() {
-    compare(&["example.com"], &["example.com".into(), "a.example.com".into(), "com".into(), "xexample.com".into(), String::new()]);
+    compare(
+        &["example.com"],
+        &["example.com".into(), "a.example.com".into(), "com".into(), "xexample.com".into(), String::new()],
+    );
 }
 
 #[test]
@@ -127,8 +130,11 @@ fn names_of_every_length_and_depth_are_found() {
 
 #[test]
 fn strange_labels_meet_what_is_above_them() {
-    let list = CompiledList::from_rules(&[("example.com", rule(0, Matching::Subtree)), ("a.example.com", rule(0, Matching::Exact))])
-        .expect("names");
+    let list = CompiledList::from_rules(&[
+        ("example.com", rule(0, Matching::Subtree)),
+        ("a.example.com", rule(0, Matching::Exact)),
+    ])
+    .expect("names");
     let mut hits = Hits::new();
     for path in Path::all() {
         let list = list.with_path(path);
@@ -174,7 +180,8 @@ fn a_name_of_several_lists_has_their_rules_in_order() {
 }
 
 fn sample_file() -> Vec<u8> {
-    let names: Vec<String> = (0..200).map(|n| format!("{}.{}casino{n}.example", ["www", "a.b", "x"][n % 3], n % 7)).collect();
+    let names: Vec<String> =
+        (0..200).map(|n| format!("{}.{}casino{n}.example", ["www", "a.b", "x"][n % 3], n % 7)).collect();
     let mut entries: Vec<(&str, Rule)> = names.iter().map(|name| (name.as_str(), rule(0, Matching::Subtree))).collect();
     entries.push(("0casino0.example", rule(1, Matching::Below)));
     entries.push(("0casino0.example", rule(2, Matching::Exact)));

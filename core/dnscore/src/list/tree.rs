@@ -209,7 +209,13 @@ impl Prefix {
 /// The child of a node that a key belongs to, and how the key compares with the node's prefix. `key` is padded with
 /// zeros.
 #[inline(always)]
-pub(crate) fn child<L: Lanes>(lanes: L, node: &[u8; INNER], children: usize, overflow: &[u8], key: &[u8; PADDED]) -> (usize, Prefix) {
+pub(crate) fn child<L: Lanes>(
+    lanes: L,
+    node: &[u8; INNER],
+    children: usize,
+    overflow: &[u8],
+    key: &[u8; PADDED],
+) -> (usize, Prefix) {
     let length = usize::from(node[0] & 31).min(MAX_PREFIX);
     let prefix = &node[1..1 + MAX_PREFIX];
     let shared = common_24(prefix, &key[..24]).min(length);

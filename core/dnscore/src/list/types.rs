@@ -162,7 +162,11 @@ impl Hits {
     /// A place for results, empty.
     #[must_use]
     pub fn new() -> Self {
-        Self { hits: Vec::with_capacity(2 * BATCH), ends: Vec::with_capacity(BATCH), batch: super::names::Batch::default() }
+        Self {
+            hits: Vec::with_capacity(2 * BATCH),
+            ends: Vec::with_capacity(BATCH),
+            batch: super::names::Batch::default(),
+        }
     }
 
     /// What the `index`th name of the batch met, the most specific first; empty beyond the batch.

@@ -97,11 +97,11 @@ pub(crate) use avx2::{Avx2, with_avx2};
 mod avx2 {
     use super::Lanes;
     use std::arch::x86_64::{
-        __m256i, _mm_and_si128, _mm_loadu_si128, _mm_set1_epi8, _mm_srli_epi16, _mm256_and_si256, _mm256_cmpeq_epi8,
-        _mm256_cmpeq_epi64, _mm256_cmpgt_epi64, _mm256_loadu_si256, _mm256_max_epu8, _mm256_min_epu8,
-        _mm256_movemask_epi8, _mm256_movemask_pd, _mm256_castsi256_pd, _mm256_or_si256, _mm256_andnot_si256,
-        _mm256_sad_epu8, _mm256_set_m128i, _mm256_set1_epi8, _mm256_set1_epi64x, _mm256_setzero_si256,
-        _mm256_storeu_si256, _mm256_xor_si256, _mm256_extract_epi64,
+        __m256i, _mm_and_si128, _mm_loadu_si128, _mm_set1_epi8, _mm_srli_epi16, _mm256_and_si256, _mm256_andnot_si256,
+        _mm256_castsi256_pd, _mm256_cmpeq_epi8, _mm256_cmpeq_epi64, _mm256_cmpgt_epi64, _mm256_extract_epi64,
+        _mm256_loadu_si256, _mm256_max_epu8, _mm256_min_epu8, _mm256_movemask_epi8, _mm256_movemask_pd,
+        _mm256_or_si256, _mm256_sad_epu8, _mm256_set_m128i, _mm256_set1_epi8, _mm256_set1_epi64x, _mm256_setzero_si256,
+        _mm256_storeu_si256, _mm256_xor_si256,
     };
 
     /// x86-64 with AVX2; made only where the processor has it.
@@ -235,7 +235,8 @@ mod tests {
         let halves = lanes.halves(&packed);
         assert!((0..16).all(|index| halves[index] == packed[index] & 15 && halves[index + 16] == packed[index] >> 4));
         assert_eq!(lanes.sum(&halves, count), halves[..count].iter().map(|&half| usize::from(half)).sum::<usize>());
-        let mut numbers: Vec<u64> = bytes.chunks_exact(8).map(|eight| u64::from_le_bytes(eight.try_into().expect("8"))).collect();
+        let mut numbers: Vec<u64> =
+            bytes.chunks_exact(8).map(|eight| u64::from_le_bytes(eight.try_into().expect("8"))).collect();
         numbers.sort_unstable();
         let all: Vec<u8> = numbers.iter().flat_map(|number| number.to_le_bytes()).collect();
         for &number in numbers.iter().chain([&0, &u64::MAX, &(1 << 63)]) {

@@ -181,7 +181,10 @@ impl Relaying {
     /// Sends what waits for one upstream.
     fn send(&mut self, chain: &mut Chain, poll: &Poll, number: usize, now: Now) {
         let lane = &mut self.lanes[number];
-        let Some(picked) = lane.picked.take() else { return lane.sender.clear() };
+        // A socket that was closed since it was picked must not be written to: its descriptor may be another's by now.
+        let Some(picked) = lane.picked.take().filter(|picked| self.links.holds(picked)) else {
+            return lane.sender.clear();
+        };
         if lane.sender.is_empty() {
             return;
         }

@@ -166,6 +166,12 @@ impl Links {
         (link.serial == token as u32).then_some((picked, link.upstream))
     }
 
+    /// That socket is still open: its descriptor is its own.
+    #[inline]
+    pub fn holds(&self, picked: &Picked) -> bool {
+        self.links.get(picked.index as usize).and_then(Option::as_ref).is_some_and(|link| link.serial == picked.serial)
+    }
+
     /// A datagram came there that nothing was asked for; true once there were so many that somebody seems to guess.
     pub fn stray(&mut self, index: u32) -> bool {
         let Some(Some(link)) = self.links.get_mut(index as usize) else { return false };
