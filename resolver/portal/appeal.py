@@ -149,6 +149,6 @@ def reference_in(text: str) -> str:
 
 def cleaned(text: str, *, lines: bool = False) -> str:
     """Text without control, format and unassigned characters (which could reorder or hide it on a desk's terminal)."""
-    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    text = re.sub("\r\n?|[\u2028\u2029]", "\n", text)
     kept = {"\n", "\t", "\u200c", "\u200d"} if lines else set()  # the joiners are letters in Arabic and Persian
     return "".join(c for c in unicodedata.normalize("NFC", text) if c in kept or unicodedata.category(c)[0] != "C")
