@@ -180,7 +180,7 @@ class Bridge(Part):
     court: Text | None = None
     category: Slug
     match: Match = "exact"
-    column: str = "1"  # number or heading of the column that holds the name
+    column: Text | None = None  # number or heading of the column with the name; none: found by the look of the file
     lifetime: Seconds = 30 * 86400.0
 
 

@@ -71,6 +71,8 @@ def _lists_nobody_signs(raw: Any) -> Iterator[tuple[Key, str]]:
             yield ("lists", at, "trusted_root"), f"{wrong}; either trusted_root or bridge would be right"
         if bridged and part.get("min_threshold", 1) != 1:
             yield ("lists", at, "min_threshold"), "nobody signs a bridged list; 1 or no such line would be right"
+        if part.get("on_expiry") == "hold" and not bridged:
+            yield ("lists", at, "on_expiry"), "a signed entry's end is its issuer's word; hold is for a bridge"
 
 
 def _two_on_one_port(raw: Any) -> Iterator[tuple[Key, str]]:

@@ -141,6 +141,7 @@ views:
         ("dns:", "dns: &self\n  cache: *self\n  more:", "contains itself"),
         ("[gambling]}", "[gambling]}\n  - 3", "views[1]: is not a set of keys with values"),
         ('["10.1.0.0/16"]', "10.1.0.0/16", "views[0].clients: is not a list"),
+        ("refresh: 5m", "on_expiry: hold", "lists[0].on_expiry: a signed entry's end is its issuer's word"),
         ("name: gambling\n", "name: gambling\n    approve_first: maybe\n", "'maybe' is not true or false"),
         ("[gambling]}", "[gambling]}\n  - {name: youth, clients: [], lists: []}", "views[1].name: 'youth' is also views[0]"),  # noqa: E501
     ],

@@ -68,7 +68,10 @@ def plan(
 
 
 def is_stale(source: ListSource, fetching: Fetching | None, now: float) -> bool:
-    """Whether nobody vouched for the list for so long that its blocks may be withdrawn ones."""
+    """Whether nobody vouched for the list for so long that its blocks may be withdrawn ones. A bridge that holds does
+    so on purpose, and alarms."""
+    if source.on_expiry == "hold":
+        return False
     return fetching is not None and fetching.fresh > 0 and now - fetching.fresh > source.stale_after
 
 

@@ -20,11 +20,12 @@ KINDS = ("added", "removed", "widened", "narrowed", "prolonged", "shortened", "a
 
 def difference(config: Config, name: str, limit: int) -> dict[str, Any]:
     """Counts by kind, and the first `limit` changes."""
-    if config.list_named(name) is None:
+    source = config.list_named(name)
+    if source is None:
         names = ", ".join(source.name for source in config.lists) or "none"
         raise ResolverError(f"there is no list {name!r}", hint=f"there are: {names}")
     places = config.places.list(name)
-    applied, candidate = load_applied(places), fetch.stored(places)
+    applied, candidate = load_applied(places), fetch.stored(source, places)
     if candidate is None:
         raise ResolverError(f"no version of list {name} was ever verified", hint=f"stopsign lists refresh {name}")
     old = str(places.applied / applied.document) if applied else None

@@ -10,6 +10,7 @@ it is done every hour, and whenever a person asks.
 
 from __future__ import annotations
 
+import os
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -20,13 +21,14 @@ from blocklists import verify
 from blocklists.errors import BlocklistError, VerifyError
 from blocklists.fetch import Deadline, place
 from blocklists.head import Relief
+from resolver.lists import bridge
 from resolver.lists.state import Basis, Issuer, Suspension
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from resolver.config import ListSource
+    from resolver.config import Bridge, ListSource
     from resolver.places import ListPlaces
 
 __all__ = ["Candidate", "Mirror", "VerifyError", "stored"]
@@ -52,6 +54,10 @@ class Candidate:
     signed_by: tuple[str, ...]
     threshold: int
     bridged: bool = False
+    lapses: float | None = None
+    """Where nobody signed: when all of it ends unless it is seen again."""
+    trouble: VerifyError | None = None
+    """Why it could not be fetched; what is here is the last good one, held."""
 
     @property
     def mark(self) -> str:
@@ -71,6 +77,8 @@ class Mirror:
     def fetch(self, now: float, *, complete: bool = False) -> Candidate:
         """The newest version, or `VerifyError`. `complete`: even where the timestamp says that nothing is new."""
         source, root = self._source, self._source.trusted_root
+        if source.bridge is not None:
+            return _bridged(source, source.bridge, bridge.cross(source, source.bridge, self._places, now, os.urandom))
         if root is None:
             raise VerifyError("malformed", f"list {source.name} has no trusted root")
         recent = now < min(self._expires, self._complete + COMPLETE_EVERY)
@@ -110,8 +118,11 @@ class Mirror:
             return None
 
 
-def stored(places: ListPlaces) -> Candidate | None:
+def stored(source: ListSource, places: ListPlaces) -> Candidate | None:
     """What was verified last, proven again from disk; None before the first time. `VerifyError` when damaged."""
+    if source.bridge is not None:
+        crossing = bridge.stored(places)
+        return None if crossing is None else _bridged(source, source.bridge, crossing)
     verified = verify.stored(places.root)
     return None if verified is None else _candidate(verified)
 
@@ -145,4 +156,25 @@ def _candidate(verified: verify.Verified) -> Candidate:
         relief=relief.version if relief else 0,
         signed_by=verified.signed_by,
         threshold=verified.threshold,
+    )
+
+
+def _bridged(source: ListSource, settings: Bridge, crossing: bridge.Crossing) -> Candidate:
+    made = crossing.bridged
+    return Candidate(
+        name=source.name,
+        version=made.version,
+        state=made.state,
+        entries=made.entries,
+        size=made.size,
+        lines=crossing.lines,
+        issuer=bridge.issuer_of(settings),
+        bases={bridge.KEY: bridge.basis_of(settings)},
+        suspended={},
+        relief=0,
+        signed_by=(),
+        threshold=0,
+        bridged=True,
+        lapses=made.lapses,
+        trouble=crossing.trouble,
     )

@@ -46,6 +46,7 @@ NOT_REFUSALS = frozenset({"unreachable", "missing", "deadline", "storage"})
 """Nothing came, so nothing was refused: an alarm, but no leaf every time a mirror is away."""
 DAY = 86400.0
 CONFIRMED_EVERY = 600.0
+LAPSE_NOTICE = 30 * DAY
 FIRST_RETRY, LAST_RETRY = 5.0, 600.0
 
 
@@ -120,7 +121,7 @@ class Register:
         except StateError as error:
             say.error("%s", error)
         try:
-            applied = restored(self.places, name)
+            applied = restored(self._source(name), self.places)
             store_applied(where, applied)
         except (StateError, VerifyError, OSError) as error:
             self._alarm(f"applied {name}", f"nothing of list {name} is active: {error}")
@@ -146,8 +147,12 @@ class Register:
         name, now = candidate.name, self._clock()
         source = self._source(name)
         known = self.fetching.get(name, Fetching())
-        if approved_by is None:
+        if candidate.trouble is not None:
+            self.refuse(name, candidate.trouble)
+            known = self.fetching[name]
+        elif approved_by is None:
             known = known.model_copy(update={"attempted": now, "fresh": now, "refusal": None})
+        known = known.model_copy(update={"lapses": candidate.lapses})
         if approved_by is None and self._judged.get(name) == candidate.mark:
             self._remember(name, known)
             self.settle()
@@ -216,7 +221,7 @@ class Register:
 
     def approve(self, name: str, version: int, state: str, by: str) -> Outcome:
         """Let held additions through: exactly those that the person has seen, by version and hash."""
-        self._source(name)
+        source = self._source(name)
         held = self.fetching.get(name, Fetching()).held
         if held is None:
             raise ApprovalError(f"nothing of list {name} is held", hint="stopsign lists status")
@@ -227,7 +232,7 @@ class Register:
         if not held.approvable:
             reasons = "; ".join(reason.text for reason in held.reasons if not reason.approvable)
             raise ApprovalError(f"nobody can approve this: {reasons}", hint="the issuer has to publish another version")
-        candidate = fetch.stored(self.places.list(name))
+        candidate = fetch.stored(source, self.places.list(name))
         if candidate is None or candidate.state != held.state:
             raise ApprovalError(f"version {version} of list {name} is no longer here", hint="stopsign lists refresh")
         self._ledger.append(
@@ -472,7 +477,7 @@ class Register:
 
 
 def _says_the_same(known: Fetching, before: Fetching) -> bool:
-    return (known.held, known.refusal) == (before.held, before.refusal)
+    return (known.held, known.refusal, known.lapses) == (before.held, before.refusal, before.lapses)
 
 
 def _alarms_of(source: ListSource, known: Fetching, now: float) -> list[str]:
@@ -483,6 +488,9 @@ def _alarms_of(source: ListSource, known: Fetching, now: float) -> list[str]:
         found.append(f"list {source.name} has not been confirmed since {as_text(known.fresh)}")
     if known.refusal is not None:
         found.append(f"list {source.name} is refused since {known.refusal.since}: {known.refusal.text}")
+    if known.lapses is not None and known.refusal is not None and known.lapses - now < LAPSE_NOTICE:
+        end = "is held beyond its end" if source.on_expiry == "hold" else f"ends on {as_text(known.lapses)}"
+        found.append(f"list {source.name} {end}: its file has not been seen since {as_text(known.fresh)}")
     if known.held is not None and (known.held.urgent or now - as_time(known.held.since) > source.alarm_held):
         found.append(f"version {known.held.version} of list {source.name} is held since {known.held.since}")
     return found

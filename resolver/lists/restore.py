@@ -15,6 +15,7 @@ from resolver.lists import activate, fetch
 from resolver.lists.state import Applied, StateError
 
 if TYPE_CHECKING:
+    from resolver.config import ListSource
     from resolver.places import Places
 
 KEYS = (
@@ -23,8 +24,9 @@ KEYS = (
 )  # fmt: skip
 
 
-def restored(places: Places, name: str) -> Applied:
+def restored(source: ListSource, places: Places) -> Applied:
     """The record of one list. `StateError` or `VerifyError` where too little is left."""
+    name = source.name
     for path in (places.generation, places.current):
         part = next((part for part in activate.read(path).lists if part["name"] == name), None)
         if part is None or part["document"] is None:
@@ -32,7 +34,7 @@ def restored(places: Places, name: str) -> Applied:
         document = places.list(name).applied / part["document"]
         if not document.exists():
             continue
-        candidate = fetch.stored(places.list(name))
+        candidate = fetch.stored(source, places.list(name))
         suspended = dict(candidate.suspended) if candidate else {}
         if len(suspended) < part["suspended"]:
             raise StateError(f"{part['suspended']} suspensions of list {name} were active, {len(suspended)} are stored")

@@ -127,6 +127,8 @@ class Fetching(Stored):
     """When a timestamp that was then valid was last verified."""
     refusal: Refusal | None = None
     held: Held | None = None
+    lapses: float | None = None
+    """Of a bridged list: when all of it ends unless it is seen again."""
 
 
 Kind = TypeVar("Kind", bound=Stored)

@@ -1,0 +1,167 @@
+"""A regulator's unsigned file as an issuer of its own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from blocklists.errors import VerifyError
+from resolver.config import Config
+from resolver.lists.explain import explain
+from resolver.lists.fetch import Mirror
+from tests.lists.world import World, settings
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+BRIDGE = {
+    "issuer": "Gambling Board", "law": "Act 12", "authority": "Gambling Board", "order": "17/2026",
+    "date": "2026-11-01", "territory": "DK", "category": "gambling", "match": "subtree",
+}  # fmt: skip
+
+
+@dataclass
+class Bridged(World):
+    """A provider that follows a file. `more` is of the list, `ground` of its bridge."""
+
+    ground: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def config(self) -> Config:
+        plain = settings(self.folder, gambling={})
+        plain["lists"][0].pop("trusted_root")
+        plain["lists"][0] |= {"repository": str(self.file), "bridge": {**BRIDGE, **self.ground}, **self.more}
+        return Config.model_validate(plain)
+
+    @property
+    def file(self) -> Path:
+        return self.folder / "board.csv"
+
+    def refresh(self) -> Any:
+        config = self.config
+        mirror = Mirror(config.lists[0], config.places.list("gambling"))
+        try:
+            return self.register.take(mirror.fetch(self.clock()))
+        except VerifyError as error:
+            return self.register.refuse("gambling", error)
+
+    def verdict(self, name: str) -> str:
+        return explain(self.config, name, now=self.clock()).verdict
+
+
+FILE = "Domain;Added\na.example;2026-01-01\nB.Example.;2026-01-01\nnot a name;x\n"
+
+
+def test_the_names_of_the_file_are_stopped_and_said_to_be_signed_by_nobody(tmp_path: Path) -> None:
+    world = Bridged(tmp_path)
+    world.file.write_text(FILE)
+    assert world.refresh().kind == "active"
+    found = explain(world.config, "www.a.example", now=world.clock())
+    assert (found.verdict, found.entries[0].signed_by) == ("stopped", [])
+    assert "signed by  nobody (bridged)" in "\n".join(found.lines())
+    assert world.verdict("b.example") == "stopped"
+
+
+def test_a_name_gone_from_the_file_is_off_and_a_name_that_stays_keeps_its_reference(tmp_path: Path) -> None:
+    world = Bridged(tmp_path)
+    world.file.write_text(FILE)
+    world.refresh()
+    before = explain(world.config, "a.example", now=world.clock()).entries[0]
+    world.clock.forward(days=1)
+    world.file.write_text("domain\na.example\nc.example\n")
+    world.refresh()
+    after = explain(world.config, "a.example", now=world.clock()).entries[0]
+    assert (after.reference, after.issued) == (before.reference, before.issued)
+    assert world.verdict("b.example") == "not listed"
+    assert world.verdict("c.example") == "stopped"
+
+
+def test_an_unchanged_file_is_the_same_version_until_its_ends_move(tmp_path: Path) -> None:
+    world = Bridged(tmp_path)
+    world.file.write_text(FILE)
+    versions = []
+    for _ in range(31):
+        world.refresh()
+        versions.append(world.register.applied["gambling"].version)
+        world.clock.forward(days=1)
+    assert versions[-1] in (4, 5)
+    assert world.verdict("a.example") == "stopped"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "<html><body>500 Internal Server Error</body></html>\n", "domain\nnot a name\nneither this\nc.example\n"],
+)
+def test_an_error_page_in_place_of_the_file_is_refused_and_the_last_good_one_goes_on(tmp_path: Path, text: str) -> None:
+    world = Bridged(tmp_path)
+    world.file.write_text(FILE)
+    world.refresh()
+    world.file.write_text(text)
+    outcome = world.refresh()
+    assert (outcome.kind, outcome.reason) == ("refused", "malformed")
+    assert world.verdict("a.example") == "stopped"
+
+
+def test_a_file_that_is_never_seen_again_lapses_with_an_alarm_ahead(tmp_path: Path) -> None:
+    world = Bridged(tmp_path, more={"stale_after": "60d"})
+    world.file.write_text(FILE)
+    world.refresh()
+    world.file.unlink()
+    world.clock.forward(days=2)
+    assert world.refresh().reason == "missing"
+    assert any("ends on 2026-12-" in alarm for alarm in world.register.status()["alarms"])
+    assert world.verdict("a.example") == "stopped"
+    world.clock.forward(days=29)
+    assert world.verdict("a.example") == "not listed"
+
+
+def test_where_the_law_wants_it_the_last_good_file_is_held_with_an_alarm(tmp_path: Path) -> None:
+    world = Bridged(tmp_path, more={"on_expiry": "hold"})
+    world.file.write_text(FILE)
+    world.refresh()
+    world.file.unlink()
+    for _ in range(10):
+        world.clock.forward(days=7)
+        world.refresh()
+        world.register.tick()
+    assert world.verdict("a.example") == "stopped"
+    assert any("is held beyond its end" in alarm for alarm in world.register.status()["alarms"])
+    assert world.register.status()["lists"][0]["refusal"]["code"] == "missing"
+
+
+def test_the_guards_look_at_a_bridged_list_as_at_any(tmp_path: Path) -> None:
+    world = Bridged(tmp_path)
+    world.file.write_text(FILE)
+    world.refresh()
+    world.file.write_text("domain\na.example\nstop.isp.example\n")
+    assert world.refresh().kind == "held"
+    assert world.verdict("b.example") == "not listed"
+    world.file.write_text("domain\na.example\nmooo.com\n")
+    world.refresh()
+    held = world.register.fetching["gambling"].held
+    assert held is not None
+    world.register.approve("gambling", held.version, held.state, "root")
+    assert world.verdict("mooo.com") == "stopped"
+
+
+@pytest.mark.parametrize(
+    ("column", "text"),
+    [
+        ("2", "1,a.example\n2,b.example\n"),
+        ("Domæne", "Nr;Domæne\n1;a.example\n2;b.example\n"),
+    ],
+)
+def test_a_column_is_named_by_number_or_heading(tmp_path: Path, column: str, text: str) -> None:
+    world = Bridged(tmp_path, ground={"column": column})
+    world.file.write_text(text)
+    world.refresh()
+    assert [world.verdict(name) for name in ("a.example", "b.example")] == ["stopped", "stopped"]
+
+
+def test_a_heading_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    world = Bridged(tmp_path, ground={"column": "Name"})
+    world.file.write_text("Nr;Domæne\n1;a.example\n")
+    assert world.refresh().reason == "malformed"
