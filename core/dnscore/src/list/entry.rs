@@ -145,8 +145,13 @@ pub(crate) fn decode_reference(text: &[u8]) -> Option<Reference> {
 
 /// A reference as people read it.
 pub(crate) fn encode_reference(reference: &Reference) -> [u8; 16] {
-    let bits = reference.iter().fold(0u128, |bits, &byte| bits << 8 | u128::from(byte));
-    std::array::from_fn(|index| ALPHABET[(bits >> (5 * (15 - index)) & 31) as usize])
+    let mut text = [0; 16];
+    // Five octets are eight characters.
+    for (five, eight) in reference.as_chunks::<5>().0.iter().zip(text.as_chunks_mut::<8>().0) {
+        let bits = five.iter().fold(0u64, |bits, &byte| bits << 8 | u64::from(byte));
+        *eight = std::array::from_fn(|index| ALPHABET[(bits >> (35 - 5 * index) & 31) as usize]);
+    }
+    text
 }
 
 const ALPHABET: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";

@@ -158,7 +158,7 @@ impl Chain {
         if stop.ede == 0 || query.edns.is_none() {
             return None;
         }
-        self.list.as_ref()?.record(stop.row, usize::from(stop.rule)).map(|record| record.reference)
+        self.list.as_ref()?.reference(stop.row, usize::from(stop.rule))
     }
 
     /// Stage 4, second half: the blocked answer.
