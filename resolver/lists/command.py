@@ -17,6 +17,7 @@ import click
 
 from resolver import control, durable, passes
 from resolver.config import STANDARD, Config, load, locate
+from resolver.config_trial import trial
 from resolver.config_values import domain_name
 from resolver.errors import ResolverError
 
@@ -279,13 +280,20 @@ def explain(name: str, client: str | None, path: Path | None, directory: Path | 
 @click.command("check-config")
 @click.argument("file", type=click.Path(path_type=Path), required=False)
 @click.option("--schema", is_flag=True, help="Print the JSON schema instead.")
-def check_config(file: Path | None, schema: bool) -> None:
-    """Check a configuration: every mistake in one report, with its line. Exits 2 where there is one."""
+@click.option("--no-trial", is_flag=True, help="Only read it; do not try ports, upstreams, roots, files and folders.")
+@click.pass_context
+def check_config(ctx: click.Context, file: Path | None, schema: bool, no_trial: bool) -> None:
+    """Check a configuration: every mistake in one report, with its line (exit 2); then what only a try shows (exit 1)."""
     if schema:
         _print_json(Config.model_json_schema())
         return
     file = file or STANDARD
     config = load(file)
+    findings = [] if no_trial else trial(config)
+    for finding in findings:
+        click.echo(f"{file}: {finding if finding.fatal else f'{finding} (a warning)'}")
+    if any(finding.fatal for finding in findings):
+        ctx.exit(1)
     click.echo(f"{file}: good: {len(config.lists)} lists, {len(config.dns.upstreams)} upstreams")
 
 

@@ -1,0 +1,178 @@
+"""What only a try shows: whether this machine can do what a correct configuration asks for.
+
+Enters: a configuration without mistakes. Leaves: findings, each with its key: what does not work, and what only might
+not. Nothing is changed: ports are bound and let go, files are opened for reading, folders are asked whether they could
+be written; one query for the root's name servers goes to each upstream.
+"""
+
+from __future__ import annotations
+
+import grp
+import os
+import pwd
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tuf.api.metadata import Metadata, Root
+from tuf.api.serialization import DeserializationError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from resolver.config import Config, Endpoint
+
+PATIENCE = 2.0
+_ROOT_NS = bytes.fromhex("5354 0100 0001 0000 0000 0000 00 0002 0001")
+TMPFS_MAGIC = ("tmpfs", "ramfs")
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """`fatal`: starting would fail, or a list could not be followed."""
+
+    key: str
+    message: str
+    fatal: bool = True
+
+    def __str__(self) -> str:
+        return f"{self.key}: {self.message}"
+
+
+def trial(config: Config) -> list[Finding]:
+    """Everything that does not work here and now."""
+    return [
+        *_folders(config),
+        *_ports(config),
+        *_upstreams(config),
+        *_lists(config),
+        *_files(config),
+        *_people(config),
+    ]
+
+
+def _folders(config: Config) -> Iterator[Finding]:
+    places = config.places
+    for key, folder in (("state_dir", places.state_dir), ("run_dir", places.run_dir), ("log.dir", places.log_dir)):
+        there = next(above for above in (folder, *folder.parents) if above.exists())
+        if not there.is_dir():
+            yield Finding(key, f"{there} is not a folder")
+        elif not os.access(there, os.W_OK | os.X_OK):
+            yield Finding(key, f"{there} cannot be written by this user")
+    if _file_system(places.run_dir) not in TMPFS_MAGIC:
+        wanted = "a tmpfs would be right: a disk error must never reach a worker through a mapped page"
+        yield Finding("run_dir", f"{places.run_dir} is not on a tmpfs; {wanted}", fatal=False)
+
+
+def _file_system(folder: Path) -> str:
+    """The type of the file system that holds (or would hold) the folder."""
+    best, kind = "", ""
+    try:
+        mounts = Path("/proc/self/mounts").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return ""
+    for line in mounts:
+        _, where, found, *_ = line.split()
+        inside = str(folder.absolute()) == where or str(folder.absolute()).startswith(where.rstrip("/") + "/")
+        if inside and len(where) >= len(best):
+            best, kind = where, found
+    return kind
+
+
+def _ports(config: Config) -> Iterator[Finding]:
+    for key, endpoints, kinds in (
+        ("dns.listen", config.dns.listen, (socket.SOCK_DGRAM, socket.SOCK_STREAM)),
+        ("stop_page.listen", config.stop_page.listen, (socket.SOCK_STREAM,)),
+        ("portal.listen", config.portal.listen, (socket.SOCK_STREAM,)),
+        ("metrics.listen", config.metrics.listen, (socket.SOCK_STREAM,)),
+    ):
+        for at, endpoint in enumerate(endpoints):
+            for kind in kinds:
+                if why := _unbindable(endpoint, kind):
+                    over = "UDP" if kind == socket.SOCK_DGRAM else "TCP"
+                    yield Finding(f"{key}[{at}]", f"{endpoint} over {over} cannot be opened ({why})")
+
+
+def _unbindable(endpoint: Endpoint, kind: socket.SocketKind) -> str | None:
+    family = socket.AF_INET6 if endpoint.ipv6 else socket.AF_INET
+    try:
+        with socket.socket(family, kind) as trying:
+            trying.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, int(kind == socket.SOCK_STREAM))
+            if endpoint.ipv6:
+                trying.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            trying.bind((endpoint.host, endpoint.port))
+    except OSError as error:
+        return error.strerror or str(error)
+    return None
+
+
+def _upstreams(config: Config) -> Iterator[Finding]:
+    failed = [(at, why) for at, upstream in enumerate(config.dns.upstreams) if (why := _silent(upstream))]
+    for at, why in failed:
+        fatal = len(failed) == len(config.dns.upstreams)
+        yield Finding(f"dns.upstreams[{at}]", f"{config.dns.upstreams[at]} {why}", fatal=fatal)
+
+
+def _silent(upstream: Endpoint) -> str | None:
+    family = socket.AF_INET6 if upstream.ipv6 else socket.AF_INET
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as asking:
+            asking.settimeout(PATIENCE)
+            asking.connect((upstream.host, upstream.port))
+            asking.send(_ROOT_NS)
+            answer = asking.recv(4096)
+    except TimeoutError:
+        return f"does not answer within {PATIENCE:g} s"
+    except OSError as error:
+        return f"cannot be asked ({error.strerror})"
+    if answer[:2] != _ROOT_NS[:2] or len(answer) < 12:
+        return "answers with something that is no answer"
+    rcode = answer[3] & 15
+    return None if rcode == 0 else f"answers with RCODE {rcode}"
+
+
+def _lists(config: Config) -> Iterator[Finding]:
+    for at, source in enumerate(config.lists):
+        if "://" not in source.repository:
+            path = Path(source.repository)
+            wanted = path if source.bridge else path / "metadata" / "timestamp.json"
+            if not wanted.exists():
+                yield Finding(f"lists[{at}].repository", f"{wanted} is not there")
+        if source.trusted_root is not None:
+            yield from _root(f"lists[{at}].trusted_root", source.trusted_root, source.min_threshold)
+
+
+def _root(key: str, path: Path, wanted: int) -> Iterator[Finding]:
+    try:
+        root: Metadata[Any] = Metadata.from_bytes(path.read_bytes())
+    except OSError as error:
+        yield Finding(key, f"{path} cannot be read ({error.strerror})")
+        return
+    except DeserializationError:
+        yield Finding(key, f"{path} is not the root metadata of a repository")
+        return
+    if not isinstance(root.signed, Root):
+        yield Finding(key, f"{path} is {root.signed.type} metadata; the root would be right")
+    elif (given := root.signed.roles["targets"].threshold) < wanted:
+        yield Finding(key, f"{path} asks for {given} signatures on a list, min_threshold for {wanted}")
+
+
+def _files(config: Config) -> Iterator[Finding]:
+    for key, path in (("guards.popular", config.guards.popular), ("provider.logo", config.provider.logo)):
+        if path is not None and not os.access(path, os.R_OK):
+            yield Finding(key, f"{path} cannot be read")
+
+
+def _people(config: Config) -> Iterator[Finding]:
+    for key, names in (("operators", config.control.operators), ("reporters", config.control.reporters)):
+        for at, name in enumerate(names):
+            try:
+                pwd.getpwnam(name)
+            except KeyError:
+                yield Finding(f"control.{key}[{at}]", f"there is no user {name!r} on this machine")
+    for at, name in enumerate(config.control.operator_groups):
+        try:
+            grp.getgrnam(name)
+        except KeyError:
+            yield Finding(f"control.operator_groups[{at}]", f"there is no group {name!r} on this machine")

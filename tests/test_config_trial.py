@@ -1,0 +1,120 @@
+"""What only a try shows, each on a machine where it fails."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from resolver.config import Config
+from resolver.config_trial import trial
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@contextmanager
+def upstream(answer: bytes | None) -> Iterator[str]:
+    """A server that gives one answer to everything, after the id of the question; None: it is silent."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
+        server.bind(("127.0.0.1", 0))
+        server.settimeout(0.05)
+        over = threading.Event()
+
+        def serve() -> None:
+            while not over.is_set():
+                try:
+                    question, client = server.recvfrom(512)
+                except TimeoutError:
+                    continue
+                if answer is not None:
+                    server.sendto(question[:2] + answer, client)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        try:
+            yield f"127.0.0.1:{server.getsockname()[1]}"
+        finally:
+            over.set()
+            thread.join()
+
+
+def found(folder: Path, **changed: Any) -> dict[str, str]:
+    """Findings by key; the warning about the tmpfs aside."""
+    plain: dict[str, Any] = {
+        "state_dir": str(folder / "state"),
+        "run_dir": str(folder / "run"),
+        "dns": {"listen": ["127.0.0.1:0"], "upstreams": ["127.0.0.1:1"], "allow_clients": []},
+        "portal": {"url": "https://stop.isp.example"},
+    }
+    for key, value in changed.items():
+        plain[key] = {**plain.get(key, {}), **value} if isinstance(value, dict) else value
+    config = Config.model_validate(plain, context={"folder": folder})
+    return {finding.key: finding.message for finding in trial(config) if finding.key != "run_dir" or finding.fatal}
+
+
+NOERROR = b"\x81\x80\0\1\0\0\0\0\0\0"
+REFUSED = b"\x81\x85\0\1\0\0\0\0\0\0"
+
+
+def test_a_machine_that_can_do_it_all_has_nothing_to_say(tmp_path: Path) -> None:
+    with upstream(NOERROR) as address:
+        assert found(tmp_path, dns={"upstreams": [address]}) == {}
+
+
+@pytest.mark.parametrize(
+    ("answer", "message"), [(REFUSED, "answers with RCODE 5"), (b"", "answers with something that is no answer")]
+)
+def test_an_upstream_that_does_not_resolve_is_found(tmp_path: Path, answer: bytes, message: str) -> None:
+    with upstream(answer) as address:
+        assert message in found(tmp_path, dns={"upstreams": [address]})["dns.upstreams[0]"]
+
+
+def test_a_silent_upstream_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("resolver.config_trial.PATIENCE", 0.05)
+    with upstream(None) as address:
+        assert "does not answer within" in found(tmp_path, dns={"upstreams": [address]})["dns.upstreams[0]"]
+
+
+def test_a_port_that_is_taken_is_found_for_each_transport(tmp_path: Path) -> None:
+    with socket.socket() as taken, upstream(NOERROR) as address:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        here = f"127.0.0.1:{taken.getsockname()[1]}"
+        findings = found(
+            tmp_path, dns={"upstreams": [address], "listen": [here]}, stop_page={"listen": ["192.0.2.1:80"]}
+        )
+    assert "over TCP cannot be opened (Address already in use)" in findings["dns.listen[0]"]
+    assert "cannot be opened" in findings["stop_page.listen[0]"]
+
+
+def test_files_folders_roots_and_people_that_are_not_there_are_found(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    (tmp_path / "root.json").write_text("{}")
+    lists = [
+        {"name": "a", "repository": str(tmp_path / "none"), "trusted_root": str(tmp_path / "none.json")},
+        {"name": "b", "repository": "https://lists.example/", "trusted_root": str(tmp_path / "root.json")},
+    ]
+    with upstream(NOERROR) as address:
+        findings = found(
+            tmp_path,
+            state_dir=str(tmp_path / "file" / "state"),
+            dns={"upstreams": [address]},
+            lists=lists,
+            guards={"popular": str(tmp_path / "none.txt")},
+            control={"operators": ["nobody-here"], "operator_groups": ["no-group-here"]},
+        )
+    assert findings == {
+        "state_dir": f"{tmp_path / 'file'} is not a folder",
+        "log.dir": f"{tmp_path / 'file'} is not a folder",
+        "lists[0].repository": f"{tmp_path / 'none/metadata/timestamp.json'} is not there",
+        "lists[0].trusted_root": f"{tmp_path / 'none.json'} cannot be read (No such file or directory)",
+        "lists[1].trusted_root": f"{tmp_path / 'root.json'} is not the root metadata of a repository",
+        "guards.popular": f"{tmp_path / 'none.txt'} cannot be read",
+        "control.operators[0]": "there is no user 'nobody-here' on this machine",
+        "control.operator_groups[0]": "there is no group 'no-group-here' on this machine",
+    }
