@@ -25,7 +25,7 @@ from resolver.config import Config, Endpoint, load
 from resolver.control import ControlError, acall
 from resolver.demo import show
 from resolver.demo.probes import Probe, Prober
-from resolver.demo.tree import LIST, Ports, Tree, plant
+from resolver.demo.tree import LIST, Ports, Tree, planted
 from resolver.demo.upstream import Upstream
 from resolver.errors import ResolverError
 from resolver.run import Provider
@@ -105,8 +105,8 @@ async def _demo(
             undo.callback(built_in.close)
             upstream = built_in.address
         started = time.monotonic()
-        tree = await asyncio.to_thread(plant, folder, names, ports=ports, upstream=upstream, workers=workers)
-        _say(f"{len(tree.names):,} names signed by two and published ({time.monotonic() - started:.1f} s)")
+        tree = await planted(folder, names, ports=ports, upstream=upstream, workers=workers)
+        _say(f"{tree.taken:,} names signed by two and published ({time.monotonic() - started:.1f} s)")
         config = load(tree.config)
         output = undo.enter_context((folder / "processes.log").open("ab", buffering=0))
         provider = Provider(config, tree.config, output=output.fileno())
@@ -116,7 +116,7 @@ async def _demo(
         if active is None:
             return 130
         _say(f"{active:,} entries active ({time.monotonic() - started:.1f} s)")
-        prober = Prober(ports, upstream, tree.names, config.places.log_dir)
+        prober = Prober(ports, upstream, tree.listed, tree.others, config.places.log_dir)
         probes = await asyncio.to_thread(_probe, prober)
         ok = all(probe.ok for probe in probes)
         screen = show.console()

@@ -57,12 +57,12 @@ def report(screen: Console, tree: Tree, active: int, probes: Sequence[Probe], pr
     ports, folder = prober.ports, tree.folder
     dig = f"dig @{ports.dns.host} -p {ports.dns.port}"
     rows = (
-        ("ask", f"{dig} {tree.names[0]}"),
-        ("stop page", f"http://{ports.stop_page}/  (curl -H 'Host: {tree.names[0]}' …)"),
+        ("ask", f"{dig} {tree.listed[0]}"),
+        ("stop page", f"http://{ports.stop_page}/  (curl -H 'Host: {tree.listed[0]}' …)"),
         ("portal", f"http://{ports.portal}/"),
         ("appeal", prober.appeal_link),
         ("receipt", f"http://{ports.portal}{prober.receipt.partition('?')[0]}"),
-        ("why", f"stopsign explain {tree.names[0]} --dir {folder}"),
+        ("why", f"stopsign explain {tree.listed[0]} --dir {folder}"),
         ("log", f"stopsign audit verify {folder / 'log'}"),
     )
     for label, text in rows:

@@ -8,14 +8,20 @@ Enters: a folder, the files of names, ports. Leaves: a `Tree`:
           state/ run/    the provider's own
           log/           what it commits to in public
 
+Everything that is made of a million names is made in a process of its own (`planted`), which gives its memory back.
 A folder that a demo made before is taken up again: same keys, same log, the new names as the list's next version.
 """
 
 from __future__ import annotations
 
+import asyncio
 import importlib.resources
+import signal
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
+from multiprocessing import get_context
 from typing import TYPE_CHECKING
 
 import yaml
@@ -37,6 +43,7 @@ if TYPE_CHECKING:
 LIST, CATEGORY, GROUND = "demo", "demonstration", "order-1"
 STOP_ADDRESS = "192.0.2.66"
 REFRESH = "2s"
+OTHERS = ("debian.org", "wikipedia.org", "python.org", "example.com", "iana.org")
 
 ISSUER = Issuer("Authority for Demonstrations", "list@authority.example", "appeals@authority.example")
 BASIS = Basis(
@@ -65,12 +72,28 @@ class Tree:
 
     folder: Path
     config: Path
-    names: tuple[str, ...]
-    """The names that were taken, in the order of their files."""
+    taken: int
+    """Names that are on the list now."""
+    listed: tuple[str, ...]
+    """Of them the first, one from the middle, and the last."""
+    others: tuple[str, ...]
+    """Well-known names that neither are on it nor lie below one that is."""
     rejected: int
     """Lines that were not."""
     version: int
     """Of the list, as it is published now."""
+
+
+async def planted(folder: Path, files: Sequence[Path], *, ports: Ports, upstream: Endpoint, workers: int) -> Tree:
+    """`plant`, in another process."""
+    work = partial(plant, folder, files, ports=ports, upstream=upstream, workers=workers)
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn"), initializer=_leave_interrupts) as pool:
+        return await asyncio.get_running_loop().run_in_executor(pool, work)
+
+
+def _leave_interrupts() -> None:
+    """A Ctrl-C at the terminal reaches both; one of them is to act on it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def plant(folder: Path, files: Sequence[Path], *, ports: Ports, upstream: Endpoint, workers: int) -> Tree:
@@ -90,8 +113,16 @@ def plant(folder: Path, files: Sequence[Path], *, ports: Ports, upstream: Endpoi
     version = _publish(folder, intake)
     config = folder / FILE_NAME
     config.write_text(_configuration(folder, ports, upstream, workers), encoding="utf-8")
-    names = tuple(candidate.name for candidate in intake.candidates)
-    return Tree(folder, config, names, len(intake.rejected), version)
+    names = [candidate.name for candidate in intake.candidates]
+    listed = tuple(dict.fromkeys((names[0], names[len(names) // 2], names[-1])))
+    others = tuple(name for name in OTHERS if not _above(name) & set(names))
+    return Tree(folder, config, len(names), listed, others, len(intake.rejected), version)
+
+
+def _above(name: str) -> set[str]:
+    """The name and all those that it lies below."""
+    labels = name.split(".")
+    return {".".join(labels[at:]) for at in range(len(labels))}
 
 
 def _publish(folder: Path, intake: Intake) -> int:
