@@ -69,6 +69,7 @@ impl<'a> Start<'a> {
         self.end_opt(data);
     }
 
+    #[inline]
     fn begin_opt(&mut self, rcode: u16) -> usize {
         let dnssec_ok = if self.edns.is_some_and(|edns| edns.dnssec_ok) { 0x80 } else { 0 };
         let [size_high, size_low] = UDP_SIZE.to_be_bytes();
@@ -155,30 +156,52 @@ impl<'a> Body<'a> {
 pub(crate) fn rebuild(packet: &[u8], query: &Query, body: &Body<'_>, limit: usize, out: &mut [u8]) -> (usize, bool) {
     let limit = limit.min(out.len());
     let rcode = if body.rcode > flag::RCODE && query.edns.is_none() { rcode::SERVFAIL } else { body.rcode };
-    let Some(mut start) = Start::of(packet, query.echo(), out) else { return (0, false) };
     // RFC 6840, 5.8: AD only to a client that showed it knows the bit.
     let kept = flag::AA | flag::TC | flag::RA | if query.wants_ad() { flag::AD } else { 0 };
-    let opt = if query.edns.is_some() { OPT } else { 0 };
-    let fits = usize::from(query.question_end) + body.records.len() + opt <= limit;
     let flags = (body.flags & kept) | (rcode & flag::RCODE);
-    if fits {
-        start.flags(flags);
-        for (section, count) in body.counts.into_iter().enumerate() {
-            start.count(section, count);
-        }
-        start.put(body.records);
-    } else {
+    let question_end = usize::from(query.question_end);
+    let records_end = question_end + body.records.len();
+    let opt = if query.edns.is_some() { OPT } else { 0 };
+    if records_end + opt > limit {
+        let Some(mut start) = Start::of(packet, query.echo(), out) else { return (0, false) };
         start.flags((flags & !flag::AD) | flag::TC);
+        start.opt(rcode, None, limit);
+        return (start.finish(), false);
     }
+    let (Some(id), Some(question)) = (packet.first_chunk::<2>(), packet.get(HEADER..question_end)) else {
+        return (0, false);
+    };
+    let (message, _) = out.split_at_mut(records_end);
+    let (head, records) = message.split_at_mut(question_end);
+    records.copy_from_slice(body.records);
+    let (head, name) = head.split_at_mut(HEADER);
+    name.copy_from_slice(question);
+    let flags = (flag::QR | (query.flags & (flag::OPCODE | flag::RD | flag::CD)) | flags).to_be_bytes();
+    let [answers, authorities, additionals] = body.counts.map(u16::to_be_bytes);
+    head.copy_from_slice(&[
+        id[0],
+        id[1],
+        flags[0],
+        flags[1],
+        0,
+        1,
+        answers[0],
+        answers[1],
+        authorities[0],
+        authorities[1],
+        additionals[0],
+        additionals[1],
+    ]);
+    let mut start = Start { out, at: records_end, edns: query.edns };
     if opt > 0 {
         let data = start.begin_opt(rcode);
-        if let Some(code) = body.ede {
-            start.ede(Ede { code, text: [b""; 3] }, limit);
-        }
-        if !body.options.is_empty() {
+        if body.ede.is_some() || !body.options.is_empty() {
+            if let Some(code) = body.ede {
+                start.ede(Ede { code, text: [b""; 3] }, limit);
+            }
             start.copy_ede(body.options, limit);
+            start.end_opt(data);
         }
-        start.end_opt(data);
     }
-    (start.finish(), fits)
+    (start.finish(), true)
 }

@@ -5,14 +5,11 @@ use memmap2::MmapMut;
 use super::store::memory;
 use crate::wire::Query;
 
-/// Slots of a bucket: 64 bytes.
+/// Slots of a bucket.
 const SLOTS: usize = 8;
 
-/// 32 bits of hash over 32 bits of place.
-type Slot = [u8; 8];
-
-/// No place is 0.
-const EMPTY: Slot = [0; 8];
+/// Eight hash halves, then the eight places they stand for; place 0: the slot is free. So all eight are compared at once.
+type Bucket = [[u8; 4]; 2 * SLOTS];
 
 /// What a query is looked for under.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -79,7 +76,7 @@ impl Index {
 
     /// Memory taken.
     pub const fn bytes(buckets: usize) -> usize {
-        buckets * SLOTS * 8
+        buckets * size_of::<Bucket>()
     }
 
     #[inline(always)]
@@ -88,55 +85,67 @@ impl Index {
     }
 
     #[inline(always)]
-    fn bucket(&self, hash: u64) -> &[Slot; SLOTS] {
-        &self.memory.as_chunks::<8>().0.as_chunks::<SLOTS>().0[self.at(hash)]
+    fn bucket(&self, hash: u64) -> &Bucket {
+        &self.memory.as_chunks::<4>().0.as_chunks().0[self.at(hash)]
     }
 
     #[inline(always)]
-    fn bucket_mut(&mut self, hash: u64) -> &mut [Slot; SLOTS] {
+    fn bucket_mut(&mut self, hash: u64) -> &mut Bucket {
         let at = self.at(hash);
-        &mut self.memory.as_chunks_mut::<8>().0.as_chunks_mut::<SLOTS>().0[at]
+        &mut self.memory.as_chunks_mut::<4>().0.as_chunks_mut().0[at]
     }
 
-    /// The first slot of a bucket, read to have the bucket at hand.
+    /// The first word of a bucket, read to have the bucket at hand.
     #[inline(always)]
-    pub fn first(&self, hash: u64) -> u64 {
-        u64::from_le_bytes(self.bucket(hash)[0])
+    pub fn first(&self, hash: u64) -> u32 {
+        u32::from_le_bytes(self.bucket(hash)[0])
     }
 
     /// Places whose slot agrees with the hash.
     #[inline]
     pub fn candidates(&self, hash: u64) -> impl Iterator<Item = u32> {
-        let tag = hash >> 32;
-        self.bucket(hash)
-            .iter()
-            .map(|slot| u64::from_le_bytes(*slot))
-            .filter(move |slot| slot >> 32 == tag && *slot as u32 != 0)
-            .map(|slot| slot as u32)
+        let (bucket, tag) = (self.bucket(hash), tag(hash));
+        let mut agreeing = 0u32;
+        for slot in 0..SLOTS {
+            agreeing |= u32::from(u32::from_le_bytes(bucket[slot]) == tag) << slot;
+        }
+        std::iter::from_fn(move || {
+            while agreeing != 0 {
+                let slot = agreeing.trailing_zeros() as usize;
+                agreeing &= agreeing - 1;
+                let place = u32::from_le_bytes(bucket[SLOTS + slot]);
+                if place != 0 {
+                    return Some(place);
+                }
+            }
+            None
+        })
     }
 
     /// All places of the bucket.
-    pub fn places(&self, hash: u64) -> [u32; SLOTS] {
-        self.bucket(hash).map(|slot| u64::from_le_bytes(slot) as u32)
+    pub fn places(&self, hash: u64) -> impl Iterator<Item = u32> {
+        self.bucket(hash)[SLOTS..].iter().map(|place| u32::from_le_bytes(*place))
     }
 
     /// Whether the entry of this hash is the one at `place`.
     pub fn holds(&self, hash: u64, place: u32) -> bool {
-        self.bucket(hash).contains(&slot(hash, place))
+        self.candidates(hash).any(|held| held == place)
     }
 
     /// Puts `new` where `old` stands (0: in a free slot). False if there is none.
     pub fn set(&mut self, hash: u64, old: u32, new: u32) -> bool {
-        let wanted = if old == 0 { EMPTY } else { slot(hash, old) };
-        let held = self.bucket_mut(hash).iter_mut().find(|held| **held == wanted);
-        held.map(|held| *held = slot(hash, new)).is_some()
+        let bucket = self.bucket_mut(hash);
+        let slot = (0..SLOTS).find(|slot| {
+            bucket[SLOTS + slot] == old.to_le_bytes() && (old == 0 || bucket[*slot] == tag(hash).to_le_bytes())
+        });
+        slot.map(|slot| (bucket[slot], bucket[SLOTS + slot]) = (tag(hash).to_le_bytes(), new.to_le_bytes())).is_some()
     }
 
     /// Takes out whatever lies at `place` in the bucket of `hash`.
     pub fn remove(&mut self, hash: u64, place: u32) {
-        for held in self.bucket_mut(hash) {
-            if u64::from_le_bytes(*held) as u32 == place {
-                *held = EMPTY;
+        for held in &mut self.bucket_mut(hash)[SLOTS..] {
+            if *held == place.to_le_bytes() {
+                *held = [0; 4];
             }
         }
     }
@@ -146,7 +155,8 @@ impl Index {
     }
 }
 
+/// The half of the hash that did not choose the bucket.
 #[inline(always)]
-fn slot(hash: u64, place: u32) -> Slot {
-    (hash >> 32 << 32 | u64::from(place)).to_le_bytes()
+fn tag(hash: u64) -> u32 {
+    (hash >> 32) as u32
 }

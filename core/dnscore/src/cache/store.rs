@@ -62,14 +62,14 @@ impl Store {
     /// Loads what look-ups of these keys will read; the loads do not wait for each other.
     #[inline]
     pub fn touch(&self, keys: &[Key]) {
-        let mut sum = 0u64;
+        let mut sum = 0u32;
         for key in keys {
             sum ^= self.index.first(key.hash);
         }
         for key in keys {
             for place in self.index.candidates(key.hash) {
                 let at = offset(place);
-                sum ^= u64::from(self.arena[at]) ^ self.arena.get(at + 64).map_or(0, |byte| u64::from(*byte));
+                sum ^= u32::from(self.arena[at]) ^ self.arena.get(at + 64).map_or(0, |byte| u32::from(*byte));
             }
         }
         black_box(sum);
@@ -242,7 +242,7 @@ impl Store {
         if self.index.set(hash, 0, place(at)) {
             return;
         }
-        let worst = self.index.places(hash).into_iter().min_by_key(|held| {
+        let worst = self.index.places(hash).min_by_key(|held| {
             let at = offset(*held);
             let worth = Entry::read(&self.arena[at..]).map_or((0, 0), |entry| (entry.used, entry.expires));
             (self.main.contains(at), worth)
