@@ -21,8 +21,8 @@ APPEAL = Appeal(
 
 
 def sealed(*appeals: Appeal, **more: Any) -> bytes:
-    given = {"provider": "Nordlicht", "portal": "https://stop.example", "made": "2026-11-22T01:00:00Z", "sender": SENDER,
-             "reader": bundle.public_line(READER), **more}  # fmt: skip
+    given = {"provider": "Nordlicht", "portal": "https://stop.example", "made": "2026-11-22T01:00:00Z",
+             "sender": SENDER, "reader": bundle.public_line(READER), **more}  # fmt: skip
     return bundle.seal(appeals, **given)
 
 
@@ -84,7 +84,8 @@ def test_a_flipped_bit_anywhere_is_noticed() -> None:
 
 
 @pytest.mark.parametrize("data", [
-    b"", b"{}", b"[]", b"null", b"\xff", b'{"kind":"stopsign-appeals","format":2}', b'{"kind":"stopsign-appeals","format":1}',
+    b"", b"{}", b"[]", b"null", b"\xff", b'{"kind":"stopsign-appeals","format":2}',
+    b'{"kind":"stopsign-appeals","format":1}',
     b'{"kind":"stopsign-appeals","format":1,"to":1,"sealed":[]}', b"[" * 100_000,
 ])  # fmt: skip
 def test_what_is_no_bundle_is_refused_in_one_sentence(data: bytes) -> None:
@@ -102,10 +103,8 @@ def test_an_appeal_with_what_no_portal_sends_is_refused(wrong: Appeal) -> None:
 
 
 @pytest.mark.parametrize(
-    "line", ["", "stopsign-appeals:", "stopsign-appeals:AAAA", "ssh-ed25519 AAAA", "stopsign-appeals:" + "A" * 44]
+    "line", ["", "stopsign-appeals:", "stopsign-appeals:AAAA", "ssh-ed25519 AAAA", "stopsign-appeals:" + "A" * 43 + "!"]
 )
 def test_a_key_that_is_none_is_said_to_be_none(line: str) -> None:
-    if line.endswith("A" * 44):
-        line = line[:-1] + "!"
     with pytest.raises(BundleError, match="is not a key"):
         sealed(APPEAL, reader=line)
