@@ -106,8 +106,8 @@ impl Index {
     pub fn candidates(&self, hash: u64) -> impl Iterator<Item = u32> {
         let (bucket, tag) = (self.bucket(hash), tag(hash));
         let mut agreeing = 0u32;
-        for slot in 0..SLOTS {
-            agreeing |= u32::from(u32::from_le_bytes(bucket[slot]) == tag) << slot;
+        for (slot, held) in bucket[..SLOTS].iter().enumerate() {
+            agreeing |= u32::from(u32::from_le_bytes(*held) == tag) << slot;
         }
         std::iter::from_fn(move || {
             while agreeing != 0 {
