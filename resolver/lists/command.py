@@ -283,7 +283,7 @@ def explain(name: str, client: str | None, path: Path | None, directory: Path | 
 @click.option("--no-trial", is_flag=True, help="Only read it; do not try ports, upstreams, roots, files and folders.")
 @click.pass_context
 def check_config(ctx: click.Context, file: Path | None, schema: bool, no_trial: bool) -> None:
-    """Check a configuration: every mistake in one report, with its line (exit 2); then what only a try shows (exit 1)."""
+    """Check a configuration: every mistake with its line (exit 2), then what only a try shows (exit 1)."""
     if schema:
         _print_json(Config.model_json_schema())
         return

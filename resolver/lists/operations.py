@@ -6,7 +6,7 @@ in, is overdue or was decided; it can forge neither an approval nor a list, and 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar, get_args
 
 from resolver.control import Operation
 from resolver.errors import ResolverError
@@ -14,10 +14,25 @@ from resolver.lists.overrides import USUAL, Match, Override
 from resolver.lists.state import as_text
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
+    from resolver.config import Config
     from resolver.control import Peer, Reply
-    from resolver.lists.steward import Steward
+    from resolver.lists.register import Outcome, Register
+
+
+Given = ParamSpec("Given")
+Result = TypeVar("Result")
+
+
+class Steward(Protocol):
+    """What operations need of the steward: its register, the thread that changes things, and a refresh."""
+
+    config: Config
+    register: Register
+
+    async def work(self, what: Callable[Given, Result], *args: Given.args, **kwargs: Given.kwargs) -> Result: ...
+    async def refresh_all(self, names: Iterable[str]) -> list[Outcome]: ...
 
 
 class RequestError(ResolverError):
@@ -72,24 +87,29 @@ class _Operations:
         if not isinstance(seconds, int | float) or isinstance(seconds, bool):
             raise RequestError("seconds is not a number")
         new = await self._steward.work(
-            self._register.allow, _text(request, "name"), match, _text(request, "reason"), peer.user, float(seconds)
+            self._register.people.allow,
+            _text(request, "name"),
+            match,
+            _text(request, "reason"),
+            peer.user,
+            float(seconds),
         )
         return _shown(new)
 
     async def lift(self, peer: Peer, request: Mapping[str, Any]) -> Reply:
-        return _shown(await self._steward.work(self._register.lift, _text(request, "name"), peer.user))
+        return _shown(await self._steward.work(self._register.people.lift, _text(request, "name"), peer.user))
 
     async def overrides(self, _peer: Peer, _request: Mapping[str, Any]) -> Reply:
-        held = await self._steward.work(self._register.holding)
+        held = await self._steward.work(self._register.people.holding)
         return {"overrides": [_shown(entry) for entry in held.overrides]}
 
     async def appeal_received(self, _peer: Peer, request: Mapping[str, Any]) -> Reply:
         detail = _told(request)
-        return {"leaf": await self._steward.work(self._register.appeal_received, detail["reference"], detail)}
+        return {"leaf": await self._steward.work(self._register.people.appeal_received, detail["reference"], detail)}
 
     async def appeal_decided(self, _peer: Peer, request: Mapping[str, Any]) -> Reply:
         detail = _told(request)
-        return {"leaf": await self._steward.work(self._register.appeal_decided, detail["reference"], detail)}
+        return {"leaf": await self._steward.work(self._register.people.appeal_decided, detail["reference"], detail)}
 
     async def appeal_overdue(self, _peer: Peer, request: Mapping[str, Any]) -> Reply:
         detail, name, appeal = _told(request), _text(request, "name"), _text(request, "appeal")
@@ -103,7 +123,7 @@ class _Operations:
         leaf = request.get("leaf")
         if not isinstance(leaf, int) or isinstance(leaf, bool):
             raise RequestError("leaf is not a number")
-        return {"leaf": await self._steward.work(self._register.erase, leaf, _text(request, "reason"))}
+        return {"leaf": await self._steward.work(self._register.people.erase, leaf, _text(request, "reason"))}
 
 
 def _told(request: Mapping[str, Any]) -> dict[str, Any]:

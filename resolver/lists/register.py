@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import json
 import logging
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from blocklists.errors import VerifyError
-from resolver import passes
 from resolver._core import CoreError
 from resolver.errors import ResolverError
-from resolver.lists import activate, decisions, fetch, overrides, suspensions
+from resolver.lists import activate, decisions, fetch, report
 from resolver.lists.admit import admit
 from resolver.lists.compile import is_stale, plan
 from resolver.lists.ledger import Event, Ledger, LedgerError
+from resolver.lists.people import People
 from resolver.lists.protected import Watched, watched
 from resolver.lists.restore import restored
 from resolver.lists.state import (
@@ -44,9 +44,7 @@ say = logging.getLogger("stopsign.lists")
 
 NOT_REFUSALS = frozenset({"unreachable", "missing", "deadline", "storage"})
 """Nothing came, so nothing was refused: an alarm, but no leaf every time a mirror is away."""
-DAY = 86400.0
 CONFIRMED_EVERY = 600.0
-LAPSE_NOTICE = 30 * DAY
 FIRST_RETRY, LAST_RETRY = 5.0, 600.0
 
 
@@ -79,7 +77,7 @@ class Register:
 
     def __init__(self, config: Config, ledger: Ledger, clock: Callable[[], float]) -> None:
         self.config, self.places = config, config.places
-        self._ledger, self._clock = ledger, clock
+        self.ledger, self._clock = ledger, clock
         self._watched: Watched = watched(config)
         self.applied: dict[str, Applied] = {}
         self.fetching: dict[str, Fetching] = {}
@@ -89,12 +87,10 @@ class Register:
         self._live: activate.Live | None = None
         """What is live and durable; None: not known, or not so."""
         self.generation, self.compiled = 0, ""
-        self._order: list[str] = []
-        self._overrides = overrides.Overrides()
+        self.order: list[str] = []
         self._retry_at, self._patience = 0.0, FIRST_RETRY
-        self._here = suspensions.Suspensions()
-        self._bypass: passes.Passes | None = None
         self.alarms: dict[str, str] = {}
+        self.people = People(self.places, ledger, clock, self._alarm, self.settle)
 
     # -- start
 
@@ -109,7 +105,7 @@ class Register:
             except StateError as error:
                 say.warning("%s; it is learnt again", error)
                 self.fetching[source.name] = Fetching()
-        self._open_overrides()
+        self.people.open()
         self._tell([Event("start", "", {"lists": [source.name for source in self.config.lists]})])
         self.settle()
         self.publish_lists()
@@ -128,17 +124,6 @@ class Register:
             return None
         say.warning("list %s: version %d is taken up again from the generation that names it", name, applied.version)
         return applied
-
-    def _open_overrides(self) -> None:
-        try:
-            self._here = suspensions.read(self.places)
-        except StateError as error:
-            self._alarm("suspensions", f"{error}: entries with overdue appeals may be active again")
-        try:
-            self._overrides = overrides.read(self.places)
-            overrides.publish(self.places, self._overrides, self._clock())
-        except (ResolverError, OSError) as error:
-            self._alarm("overrides", f"{error}; the overrides that were live stay live")
 
     # -- an update
 
@@ -235,7 +220,7 @@ class Register:
         candidate = fetch.stored(source, self.places.list(name))
         if candidate is None or candidate.state != held.state:
             raise ApprovalError(f"version {version} of list {name} is no longer here", hint="stopsign lists refresh")
-        self._ledger.append(
+        self.ledger.append(
             [
                 Event(
                     "list-approved",
@@ -254,8 +239,8 @@ class Register:
         """Make live what should be live now. What cannot be done is an alarm; what was live goes on."""
         now = self._clock()
         try:
-            planned = plan(self.config, self.applied, self.fetching, self._here, now=now)
-            done = activate.bring_up(planned, self.places, self._ledger, now=now, live=self._live)
+            planned = plan(self.config, self.applied, self.fetching, self.people.suspended, now=now)
+            done = activate.bring_up(planned, self.places, self.ledger, now=now, live=self._live)
         except (LedgerError, CoreError, OSError) as error:
             self._live = None
             self._alarm("activation", f"the new generation is not active: {error}")
@@ -268,7 +253,7 @@ class Register:
         else:
             self._patience = FIRST_RETRY
         self.generation, self.compiled = done.live.generation, done.live.compiled
-        self._order = [part["name"] for part in done.live.lists]
+        self.order = [part["name"] for part in done.live.lists]
         if done.changed:
             say.info("generation %d is live: %d entries", done.live.generation, planned.entries)
 
@@ -280,9 +265,9 @@ class Register:
         """What time alone brings: a list gone stale, an override ended, the switch thrown, an hour gone by."""
         if self._live is not None or self._clock() >= self._retry_at:
             self.settle()
-        self._note_bypass()
-        self._ledger.heartbeat({"generation": self.generation})
-        self._alarm("log", self._ledger.trouble)
+        self.people.note_bypass()
+        self.ledger.heartbeat({"generation": self.generation})
+        self._alarm("log", self.ledger.trouble)
 
     def publish_lists(self) -> None:
         """`run_dir/lists.json`: when each list was last confirmed, for the stop page; and the decisions on appeals."""
@@ -308,129 +293,13 @@ class Register:
         else:
             self._told = told
 
-    # -- a person's words
-
-    def allow(self, name: str, match: overrides.Match, reason: str, by: str, seconds: float) -> overrides.Override:
-        changed, new = overrides.allow(
-            self._overrides, name, match=match, reason=reason, by=by, seconds=seconds, now=self._clock()
-        )
-        self._override(changed)
-        detail = {"name": new.name, "match": new.match, "reason": new.reason, "by": by, "until": as_text(new.until)}
-        self._tell([Event("override-set", "", detail)])
-        return new
-
-    def lift(self, name: str, by: str) -> overrides.Override:
-        changed, gone = overrides.lift(self._overrides, name, now=self._clock())
-        # Lifting blocks again: like any addition it waits for its leaf.
-        self._ledger.append([Event("override-lifted", "", {"name": gone.name, "match": gone.match, "by": by})])
-        self._override(changed)
-        return gone
-
-    def holding(self) -> overrides.Overrides:
-        return self._overrides.holding(self._clock())
-
-    def _override(self, changed: overrides.Overrides) -> None:
-        self._alarm("overrides", overrides.put(self.places, changed, self._clock()))
-        self._overrides = changed
-
-    def appeal_received(self, reference: str, detail: Mapping[str, Any]) -> int:
-        """A leaf on behalf of the web process."""
-        return self._ledger.append([Event("appeal-received", reference, detail)])[0]
-
-    def appeal_decided(self, reference: str, detail: Mapping[str, Any]) -> int:
-        """A leaf; and where somebody decided that the block stays, what was suspended here for want of a decision ends.
-        `granted` and `mended` leave it: the issuer's relief or an override is on its way."""
-        leaf = self._ledger.append([Event("appeal-decided", reference, detail)])[0]
-        if detail.get("outcome") in {"upheld", "withdrawn"} and reference in self._here.entries:
-            self._suspend_here(self._here.without(reference))
-        return leaf
+    def status(self) -> dict[str, Any]:
+        """Everything about the lists, as `stopsign lists status --json` prints it."""
+        return report.status(self, self._clock())
 
     def appeal_overdue(self, reference: str, name: str, appeal: str, detail: Mapping[str, Any]) -> bool:
         """Suspend the entry here, unless its ground forbids; whether it is suspended now."""
-        changed = suspensions.suspend(
-            self._here,
-            self.places,
-            self.applied,
-            order=self._order,
-            reference=reference,
-            name=name,
-            appeal=appeal,
-            now=self._clock(),
-        )
-        if changed != self._here:
-            self._tell([Event("appeal-overdue", reference, detail)])
-            self._suspend_here(changed)
-        return reference in changed.entries
-
-    def _suspend_here(self, changed: suspensions.Suspensions) -> None:
-        self._here = changed
-        try:
-            store(self.places.suspensions, changed)
-        except OSError as error:
-            self._alarm("suspensions", f"{self.places.suspensions} cannot be written ({error.strerror})")
-        else:
-            self._alarm("suspensions", None)
-        self.settle()
-
-    def erase(self, leaf: int, reason: str) -> int:
-        """The detail of a leaf is forgotten; the index of the leaf that says so."""
-        return self._ledger.erase(leaf, reason)
-
-    def _note_bypass(self) -> None:
-        """The off switch works without us; that it was thrown still belongs in the log."""
-        try:
-            live = passes.read(self.places.passes)
-        except ResolverError as error:
-            self._alarm("passes", str(error))
-            return
-        switched = replace(live, names=live.of_kind("bypass"))
-        on = switched.all or switched.lists or switched.names
-        self._alarm("bypass", "the off switch is on: see `stopsign bypass`" if on else None)
-        if switched != (self._bypass or passes.Passes()):
-            detail = {"all": switched.all, "lists": list(switched.lists), "names": [p.name for p in switched.names]}
-            if self._tell([Event("bypass", "", detail)]):
-                self._bypass = switched
-
-    # -- what there is to say
-
-    def status(self) -> dict[str, Any]:
-        """Everything about the lists, as `stopsign lists status --json` prints it."""
-        now = self._clock()
-        return {
-            "generation": self.generation,
-            "compiled": self.compiled,
-            "lists": [self._list_status(source, now) for source in self.config.lists],
-            "overrides": len(self.holding().overrides),
-            "log": {"leaves": self._ledger.size, "trouble": self._ledger.trouble},
-            "alarms": self.all_alarms(now),
-        }
-
-    def _list_status(self, source: ListSource, now: float) -> dict[str, Any]:
-        known, applied = self.fetching.get(source.name, Fetching()), self.applied.get(source.name)
-        return {
-            "name": source.name,
-            "repository": source.repository,
-            "action": "monitor" if is_stale(source, known, now) else source.action,
-            "version": applied.version if applied else None,
-            "state": applied.state if applied else None,
-            "entries": applied.entries if applied else 0,
-            "suspended": len(applied.suspended) if applied else 0,
-            "less": applied.less if applied else None,
-            "since": applied.since if applied else None,
-            "issuer": applied.issuer.name if applied else None,
-            "confirmed": as_text(known.fresh) if known.fresh else None,
-            "stale": is_stale(source, known, now),
-            "refusal": known.refusal.model_dump() if known.refusal else None,
-            "held": {**known.held.model_dump(), "approvable": known.held.approvable} if known.held else None,
-        }
-
-    def all_alarms(self, now: float) -> list[str]:
-        """What somebody should look at, each in a sentence."""
-        found = list(self.alarms.values())
-        for source in self.config.lists:
-            known = self.fetching.get(source.name, Fetching())
-            found += _alarms_of(source, known, now)
-        return found
+        return self.people.appeal_overdue(reference, name, appeal, detail, applied=self.applied, order=self.order)
 
     def _outcome(self, name: str, known: Fetching, kind: str) -> Outcome:
         version = self.applied[name].version if name in self.applied else None
@@ -462,7 +331,7 @@ class Register:
     def _tell(self, events: tuple[Event, ...] | list[Event]) -> bool:
         """Leaves about what adds nothing: a log that is out of order is an alarm and stops nothing."""
         try:
-            self._ledger.append(list(events))
+            self.ledger.append(list(events))
         except LedgerError as error:
             self._alarm("log", str(error))
             return False
@@ -478,19 +347,3 @@ class Register:
 
 def _says_the_same(known: Fetching, before: Fetching) -> bool:
     return (known.held, known.refusal, known.lapses) == (before.held, before.refusal, before.lapses)
-
-
-def _alarms_of(source: ListSource, known: Fetching, now: float) -> list[str]:
-    found = []
-    if is_stale(source, known, now):
-        found.append(f"list {source.name} only monitors: nobody has confirmed it since {as_text(known.fresh)}")
-    elif known.fresh and now - known.fresh > min(DAY, source.stale_after / 2):
-        found.append(f"list {source.name} has not been confirmed since {as_text(known.fresh)}")
-    if known.refusal is not None:
-        found.append(f"list {source.name} is refused since {known.refusal.since}: {known.refusal.text}")
-    if known.lapses is not None and known.refusal is not None and known.lapses - now < LAPSE_NOTICE:
-        end = "is held beyond its end" if source.on_expiry == "hold" else f"ends on {as_text(known.lapses)}"
-        found.append(f"list {source.name} {end}: its file has not been seen since {as_text(known.fresh)}")
-    if known.held is not None and (known.held.urgent or now - as_time(known.held.since) > source.alarm_held):
-        found.append(f"version {known.held.version} of list {source.name} is held since {known.held.since}")
-    return found

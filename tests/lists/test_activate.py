@@ -170,11 +170,11 @@ def test_lifting_an_override_waits_for_its_leaf_and_setting_one_does_not(
 
     with monkeypatch.context() as patch:
         patch.setattr("resolver.audit.log.Log.append_many", broken)
-        world.register.allow("a.example", "subtree", "mistake", "root", 3600.0)
+        world.register.people.allow("a.example", "subtree", "mistake", "root", 3600.0)
         live = passes.read(world.config.places.passes)
         assert live.covering("www.a.example", world.clock()) is not None
         with pytest.raises(LedgerError):
-            world.register.lift("a.example", "root")
+            world.register.people.lift("a.example", "root")
         assert passes.read(world.config.places.passes) == live
-    world.register.lift("a.example", "root")
+    world.register.people.lift("a.example", "root")
     assert passes.read(world.config.places.passes).names == ()

@@ -32,21 +32,21 @@ def verdict(world: World, name: str) -> str:
 
 def test_an_override_passes_the_name_and_all_below_it_until_its_end(world: World) -> None:
     assert verdict(world, "www.a.example") == "stopped"
-    new = world.register.allow("A.example.", "subtree", "a hospital's", "root", 3600.0)
+    new = world.register.people.allow("A.example.", "subtree", "a hospital's", "root", 3600.0)
     assert verdict(world, "www.a.example") == "passes"
     assert verdict(world, "b.example") == "stopped"
     assert world.leaves()[-1] == ("override-set", "")
     world.clock.now = new.until
     assert verdict(world, "www.a.example") == "stopped"
-    assert world.register.holding().overrides == ()
+    assert world.register.people.holding().overrides == ()
 
 
 def test_an_override_is_renewed_not_doubled_and_is_lifted_with_a_leaf(world: World) -> None:
-    world.register.allow("a.example", "subtree", "one", "root", 3600.0)
-    world.register.allow("a.example", "exact", "two", "root", 7200.0)
-    assert [entry.reason for entry in world.register.holding().overrides] == ["two"]
+    world.register.people.allow("a.example", "subtree", "one", "root", 3600.0)
+    world.register.people.allow("a.example", "exact", "two", "root", 7200.0)
+    assert [entry.reason for entry in world.register.people.holding().overrides] == ["two"]
     assert verdict(world, "www.a.example") == "stopped"
-    world.register.lift("a.example", "root")
+    world.register.people.lift("a.example", "root")
     assert verdict(world, "a.example") == "stopped"
     assert world.leaves()[-1] == ("override-lifted", "")
 
@@ -54,7 +54,7 @@ def test_an_override_is_renewed_not_doubled_and_is_lifted_with_a_leaf(world: Wor
 def test_overrides_survive_a_restart_and_a_reboot(world: World) -> None:
     import shutil
 
-    world.register.allow("a.example", "subtree", "one", "root", 3600.0)
+    world.register.people.allow("a.example", "subtree", "one", "root", 3600.0)
     world.restart()
     assert verdict(world, "a.example") == "passes"
     world.stop()
@@ -75,9 +75,9 @@ def test_overrides_survive_a_restart_and_a_reboot(world: World) -> None:
 def test_an_override_without_name_reason_or_end_is_refused(world: World, wrong: dict[str, Any], sentence: str) -> None:
     right: dict[str, Any] = {"name": "a.example", "match": "subtree", "reason": "x", "by": "root", "seconds": 60.0}
     with pytest.raises(OverrideError, match=sentence):
-        world.register.allow(**{**right, **wrong})
+        world.register.people.allow(**{**right, **wrong})
     with pytest.raises(OverrideError, match="there is no override"):
-        world.register.lift("b.example", "root")
+        world.register.people.lift("b.example", "root")
 
 
 def test_the_off_switch_is_in_the_log_although_it_works_without_the_steward(world: World) -> None:
@@ -101,10 +101,10 @@ def test_a_list_that_is_switched_off_leaves_the_others_on(world: World) -> None:
 
 
 def test_a_bypassed_name_passes_without_an_end_and_overrides_stay_beside_it(world: World) -> None:
-    world.register.allow("b.example", "subtree", "one", "root", 3600.0)
+    world.register.people.allow("b.example", "subtree", "one", "root", 3600.0)
     switched = (Pass("a.example", "subtree", FOR_EVER, "bypass"),)
     passes.change(world.config.places, lambda live: live.with_names("bypass", switched))
-    world.register.lift("b.example", "root")
+    world.register.people.lift("b.example", "root")
     assert [verdict(world, name) for name in ("a.example", "b.example")] == ["passes", "stopped"]
 
 
@@ -147,7 +147,7 @@ def test_an_overdue_appeal_takes_the_entry_off_until_somebody_decides(world: Wor
     assert world.leaves()[-1][0] == "appeal-overdue"
     world.restart()
     assert world.active("a.example") == ["piracy"]
-    world.register.appeal_decided(reference, {**detail, "outcome": "upheld"})
+    world.register.people.appeal_decided(reference, {**detail, "outcome": "upheld"})
     assert world.active("a.example") == ["gambling", "piracy"]
 
 

@@ -1,0 +1,151 @@
+"""What people say at this provider: overrides, the off switch, appeals that are overdue or decided.
+
+Enters: words that came through the control socket, or lie in a file because the steward was dead. Leaves: what passes,
+what is suspended here, and leaves. Rules: whatever unblocks works with the log out of order too; whatever blocks again
+waits for its leaf.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from resolver import passes
+from resolver.errors import ResolverError
+from resolver.lists import overrides, suspensions
+from resolver.lists.ledger import Event, Ledger, LedgerError
+from resolver.lists.state import StateError, as_text, store
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from resolver.lists.state import Applied
+    from resolver.places import Places
+
+
+class People:
+    """Called from the register's thread alone."""
+
+    def __init__(
+        self,
+        places: Places,
+        ledger: Ledger,
+        clock: Callable[[], float],
+        alarm: Callable[[str, str | None], None],
+        settle: Callable[[], None],
+    ) -> None:
+        self._places, self._ledger, self._clock, self._alarm, self._settle = places, ledger, clock, alarm, settle
+        self.overrides = overrides.Overrides()
+        self.suspended = suspensions.Suspensions()
+        self._bypass: passes.Passes | None = None
+
+    def open(self) -> None:
+        """Read what holds, and make the passes live again where a reboot took them."""
+        try:
+            self.suspended = suspensions.read(self._places)
+        except StateError as error:
+            self._alarm("suspensions", f"{error}: entries with overdue appeals may be active again")
+        try:
+            self.overrides = overrides.read(self._places)
+            overrides.publish(self._places, self.overrides, self._clock())
+        except (ResolverError, OSError) as error:
+            self._alarm("overrides", f"{error}; the overrides that were live stay live")
+
+    def allow(self, name: str, match: overrides.Match, reason: str, by: str, seconds: float) -> overrides.Override:
+        changed, new = overrides.allow(
+            self.overrides, name, match=match, reason=reason, by=by, seconds=seconds, now=self._clock()
+        )
+        self._override(changed)
+        detail = {"name": new.name, "match": new.match, "reason": new.reason, "by": by, "until": as_text(new.until)}
+        self._tell([Event("override-set", "", detail)])
+        return new
+
+    def lift(self, name: str, by: str) -> overrides.Override:
+        changed, gone = overrides.lift(self.overrides, name, now=self._clock())
+        # Lifting blocks again: like any addition it waits for its leaf.
+        self._ledger.append([Event("override-lifted", "", {"name": gone.name, "match": gone.match, "by": by})])
+        self._override(changed)
+        return gone
+
+    def holding(self) -> overrides.Overrides:
+        return self.overrides.holding(self._clock())
+
+    def _override(self, changed: overrides.Overrides) -> None:
+        self._alarm("overrides", overrides.put(self._places, changed, self._clock()))
+        self.overrides = changed
+
+    def appeal_received(self, reference: str, detail: Mapping[str, Any]) -> int:
+        """A leaf on behalf of the web process."""
+        return self._ledger.append([Event("appeal-received", reference, detail)])[0]
+
+    def appeal_decided(self, reference: str, detail: Mapping[str, Any]) -> int:
+        """A leaf; and where somebody decided that the block stays, what was suspended here for want of a decision ends.
+        `granted` and `mended` leave it: the issuer's relief or an override is on its way."""
+        leaf = self._ledger.append([Event("appeal-decided", reference, detail)])[0]
+        if detail.get("outcome") in {"upheld", "withdrawn"} and reference in self.suspended.entries:
+            self._suspend_here(self.suspended.without(reference))
+        return leaf
+
+    def appeal_overdue(
+        self,
+        reference: str,
+        name: str,
+        appeal: str,
+        detail: Mapping[str, Any],
+        *,
+        applied: Mapping[str, Applied],
+        order: Sequence[str],
+    ) -> bool:
+        """Suspend the entry here, unless its ground forbids; whether it is suspended now."""
+        changed = suspensions.suspend(
+            self.suspended,
+            self._places,
+            applied,
+            order=order,
+            reference=reference,
+            name=name,
+            appeal=appeal,
+            now=self._clock(),
+        )
+        if changed != self.suspended:
+            self._tell([Event("appeal-overdue", reference, detail)])
+            self._suspend_here(changed)
+        return reference in changed.entries
+
+    def _suspend_here(self, changed: suspensions.Suspensions) -> None:
+        self.suspended = changed
+        try:
+            store(self._places.suspensions, changed)
+        except OSError as error:
+            self._alarm("suspensions", f"{self._places.suspensions} cannot be written ({error.strerror})")
+        else:
+            self._alarm("suspensions", None)
+        self._settle()
+
+    def erase(self, leaf: int, reason: str) -> int:
+        """The detail of a leaf is forgotten; the index of the leaf that says so."""
+        return self._ledger.erase(leaf, reason)
+
+    def note_bypass(self) -> None:
+        """The off switch works without us; that it was thrown still belongs in the log."""
+        try:
+            live = passes.read(self._places.passes)
+        except ResolverError as error:
+            self._alarm("passes", str(error))
+            return
+        switched = replace(live, names=live.of_kind("bypass"))
+        on = switched.all or switched.lists or switched.names
+        self._alarm("bypass", "the off switch is on: see `stopsign bypass`" if on else None)
+        if switched != (self._bypass or passes.Passes()):
+            detail = {"all": switched.all, "lists": list(switched.lists), "names": [p.name for p in switched.names]}
+            if self._tell([Event("bypass", "", detail)]):
+                self._bypass = switched
+
+    def _tell(self, events: list[Event]) -> bool:
+        """Leaves about what blocks nothing: a log that is out of order is an alarm and stops nothing."""
+        try:
+            self._ledger.append(events)
+        except LedgerError as error:
+            self._alarm("log", str(error))
+            return False
+        return True

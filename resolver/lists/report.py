@@ -1,0 +1,90 @@
+"""What there is to say about the lists: the status that commands and metrics show, and what somebody should look at.
+
+Enters: the register. Leaves: plain values. Reads memory alone and changes nothing, so that any thread may ask.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+from resolver.lists.compile import is_stale
+from resolver.lists.state import Fetching, as_text, as_time
+
+if TYPE_CHECKING:
+    from resolver.config import Config, ListSource
+    from resolver.lists.ledger import Ledger
+    from resolver.lists.people import People
+    from resolver.lists.state import Applied
+
+DAY = 86400.0
+LAPSE_NOTICE = 30 * DAY
+
+
+class Known(Protocol):
+    """What the register knows."""
+
+    config: Config
+    ledger: Ledger
+    people: People
+    applied: dict[str, Applied]
+    fetching: dict[str, Fetching]
+    generation: int
+    compiled: str
+    alarms: dict[str, str]
+
+
+def status(register: Known, now: float) -> dict[str, Any]:
+    """Everything about the lists, as `stopsign lists status --json` prints it."""
+    return {
+        "generation": register.generation,
+        "compiled": register.compiled,
+        "lists": [_list_status(register, source, now) for source in register.config.lists],
+        "overrides": len(register.people.holding().overrides),
+        "log": {"leaves": register.ledger.size, "trouble": register.ledger.trouble},
+        "alarms": alarms(register, now),
+    }
+
+
+def _list_status(register: Known, source: ListSource, now: float) -> dict[str, Any]:
+    known, applied = register.fetching.get(source.name, Fetching()), register.applied.get(source.name)
+    return {
+        "name": source.name,
+        "repository": source.repository,
+        "action": "monitor" if is_stale(source, known, now) else source.action,
+        "version": applied.version if applied else None,
+        "state": applied.state if applied else None,
+        "entries": applied.entries if applied else 0,
+        "suspended": len(applied.suspended) if applied else 0,
+        "less": applied.less if applied else None,
+        "since": applied.since if applied else None,
+        "issuer": applied.issuer.name if applied else None,
+        "confirmed": as_text(known.fresh) if known.fresh else None,
+        "stale": is_stale(source, known, now),
+        "refusal": known.refusal.model_dump() if known.refusal else None,
+        "held": {**known.held.model_dump(), "approvable": known.held.approvable} if known.held else None,
+    }
+
+
+def alarms(register: Known, now: float) -> list[str]:
+    """What somebody should look at, each in a sentence."""
+    found = list(register.alarms.values())
+    for source in register.config.lists:
+        known = register.fetching.get(source.name, Fetching())
+        found += _alarms_of(source, known, now)
+    return found
+
+
+def _alarms_of(source: ListSource, known: Fetching, now: float) -> list[str]:
+    found = []
+    if is_stale(source, known, now):
+        found.append(f"list {source.name} only monitors: nobody has confirmed it since {as_text(known.fresh)}")
+    elif known.fresh and now - known.fresh > min(DAY, source.stale_after / 2):
+        found.append(f"list {source.name} has not been confirmed since {as_text(known.fresh)}")
+    if known.refusal is not None:
+        found.append(f"list {source.name} is refused since {known.refusal.since}: {known.refusal.text}")
+    if known.lapses is not None and known.refusal is not None and known.lapses - now < LAPSE_NOTICE:
+        end = "is held beyond its end" if source.on_expiry == "hold" else f"ends on {as_text(known.lapses)}"
+        found.append(f"list {source.name} {end}: its file has not been seen since {as_text(known.fresh)}")
+    if known.held is not None and (known.held.urgent or now - as_time(known.held.since) > source.alarm_held):
+        found.append(f"version {known.held.version} of list {source.name} is held since {known.held.since}")
+    return found
