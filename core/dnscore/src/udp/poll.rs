@@ -52,11 +52,17 @@ impl Poll {
     }
 
     /// What is ready now, without waiting; `out` is replaced.
+    #[inline]
     pub fn ready(&mut self, out: &mut Vec<Ready>) -> io::Result<()> {
+        self.wait(out, 0)
+    }
+
+    /// What is ready, waiting for it so many milliseconds (-1: for ever); `out` is replaced.
+    pub fn wait(&mut self, out: &mut Vec<Ready>, milliseconds: i32) -> io::Result<()> {
         out.clear();
         let room = self.events.capacity();
         // SAFETY: the vector has room for `room` events and is not touched by anyone else during the call.
-        let n = unsafe { libc::epoll_wait(self.fd.as_raw_fd(), self.events.as_mut_ptr(), room as i32, 0) };
+        let n = unsafe { libc::epoll_wait(self.fd.as_raw_fd(), self.events.as_mut_ptr(), room as i32, milliseconds) };
         if n < 0 {
             let error = io::Error::last_os_error();
             return if error.kind() == io::ErrorKind::Interrupted { Ok(()) } else { Err(error) };
