@@ -26,6 +26,7 @@ from resolver.lists.compile import FORMAT, Plan, build
 from resolver.lists.ledger import Event, Ledger, LedgerError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from resolver.places import Places
@@ -119,10 +120,16 @@ def _publish(source: Path, live: Path) -> None:
 def _only_less(planned: Plan, known: Live) -> bool:
     """Whether the plan cannot stop anything that the known generation did not stop: the same documents or their
     remainders, no suspension fewer, no stronger action."""
-    before = {part["name"]: part for part in known.lists}
-    if list(before) != [part["name"] for part in planned.lists]:
+    before = {part["name"]: part for part in _acting(known.lists)}
+    after = _acting(planned.lists)
+    if list(before) != [part["name"] for part in after]:
         return False
-    return all(_less(part, before[part["name"]]) for part in planned.lists)
+    return all(_less(part, before[part["name"]]) for part in after)
+
+
+def _acting(lists: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """All but what is only watched."""
+    return [part for part in lists if "watched" not in part]
 
 
 def _less(part: dict[str, Any], was: dict[str, Any]) -> bool:
@@ -135,9 +142,9 @@ def _less(part: dict[str, Any], was: dict[str, Any]) -> bool:
 
 def activation_events(planned: Plan, known: Live, generation: int) -> list[Event]:
     """A leaf for each list of which something else is about to be live than the known generation says."""
-    before = {part["name"]: part for part in known.lists}
+    before = {part["name"]: part for part in _acting(known.lists)}
     events = []
-    for part in planned.lists:
+    for part in _acting(planned.lists):
         was = before.get(part["name"], {})
         if part == was:
             continue
@@ -162,6 +169,8 @@ def _rules(part: dict[str, Any]) -> tuple[Any, ...]:
 def _told(part: dict[str, Any]) -> dict[str, Any]:
     keys = (
         "version", "state", "less", "entries", "added", "removed", "action", "reason", "stale", "signed_by",
-        "threshold", "unsigned", "approved_by", "repository",
+        "threshold", "unsigned", "repository",
     )  # fmt: skip
-    return {"list": part["name"], **{key: part[key] for key in keys if part.get(key) is not None}}
+    told = {key: part[key] for key in keys if part.get(key) is not None}
+    # who approved stands in the journal: the log is public, and is about the provider
+    return {"list": part["name"], **told, "approved": part.get("approved_by") is not None}

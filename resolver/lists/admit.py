@@ -13,13 +13,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from blocklists.document import MAX_SIZE, read_lines
-from blocklists.entry import parse, reversed_labels
+from blocklists.document import MAX_SIZE, read_lines, write_lines
+from blocklists.entry import Entry, parse
 from blocklists.errors import VerifyError
 from resolver import _core, durable
 from resolver.lists.guard import Facts, Finding, Judgement, judge, outside_scope
 from resolver.lists.ledger import Event
-from resolver.lists.state import WEEK, Applied, Held, as_text
+from resolver.lists.state import WEEK, Applied, Held, Reason, as_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -51,9 +51,11 @@ def admit(
     *,
     now: float,
     approved_by: str | None = None,
+    watch: float = 0.0,
 ) -> Admission:
     """Judge a candidate and put its document beside the applied head. Blocking. `VerifyError` where the document is not
-    what an issuer may sign; `CoreError` or `OSError` where this machine fails."""
+    what an issuer may sign; `CoreError` or `OSError` where this machine fails. `watch`: for how many seconds additions
+    that nothing speaks against meet live queries before they act."""
     old = places.applied / applied.document if applied else None
     if applied is not None and _is(applied, candidate):
         return Admission(_relieved(applied, candidate, now), None, ())
@@ -66,10 +68,13 @@ def admit(
         additions=applied.additions if applied else (),
         now=now,
     )
+    watched_now = bool(watch and judgement.adds and facts.added and old is not None and approved_by is None)
     let_by = approved_by or ("the configuration (approve_first)" if facts.first and source.approve_first else None)
-    if judgement.adds or (let_by is not None and judgement.approvable):
+    if (judgement.adds and not watched_now) or (let_by is not None and judgement.approvable):
         return Admission(_all(candidate, applied, places, facts, now, None if judgement.adds else let_by), None, ())
     held = _held(candidate, facts, judgement, source, now)
+    if watched_now and old is not None:
+        held = _watched(held, candidate, old, places, now + watch)
     events = (Event("list-held", f"{candidate.name}/{candidate.version}", _as_detail(candidate, held)),)
     if applied is None or old is None:
         return Admission(None, held, events)
@@ -133,8 +138,15 @@ def _compared(candidate: Candidate, old: Path | None, watched: Watched) -> _core
 
 
 def _additions(old: Path | None, candidate: Candidate) -> Iterator[tuple[str, str, str, str]]:
-    """Name, match, category and territory of each line that the old document does not have. Both are sorted alike, so
-    that one pass over both finds them; only lines that differ are parsed."""
+    """Name, match, category and territory of each entry that the old document does not have just so."""
+    for _, entry, _ in _new_lines(old, candidate):
+        basis = candidate.bases.get(entry.basis)
+        yield entry.name, entry.match, entry.category, basis.territory if basis else ""
+
+
+def _new_lines(old: Path | None, candidate: Candidate) -> Iterator[tuple[bytes, Entry, bool]]:
+    """Each line that the old document does not have, its entry, and whether it is an old entry altered. Both documents
+    are sorted alike, so that one pass over both finds them; only lines that differ are parsed."""
     before = read_lines(old, size=MAX_SIZE) if old else iter(())
     mine = next(before, None)
     for line in read_lines(candidate.lines, size=candidate.size):
@@ -142,14 +154,13 @@ def _additions(old: Path | None, candidate: Candidate) -> Iterator[tuple[str, st
             mine = next(before, None)
             continue
         entry = parse(line)
-        order = (reversed_labels(entry.name), entry.match, entry.reference)
+        order = entry.order()
         while mine is not None and parse(mine).order() < order:
             mine = next(before, None)
         if line == mine:
             mine = next(before, None)
             continue
-        basis = candidate.bases.get(entry.basis)
-        yield entry.name, entry.match, entry.category, basis.territory if basis else ""
+        yield line, entry, mine is not None and parse(mine).order() == order
 
 
 def _all(
@@ -225,6 +236,17 @@ def _held(candidate: Candidate, facts: Facts, judgement: Judgement, source: List
         reasons=judgement.reasons,
         urgent=source.urgent,
     )
+
+
+def _watched(held: Held, candidate: Candidate, old: Path, places: ListPlaces, until: float) -> Held:
+    """The additions alone, as a document that is compiled beside the list and only monitors."""
+    name = f"watched-{candidate.version}-{_short(candidate.state)}.zst"
+    part = places.applied / f"{name}.part"
+    write_lines(part, (line for line, _, altered in _new_lines(old, candidate) if not altered))
+    durable.put(part, places.applied / name)
+    text = f"watched against live queries until {as_text(until)}"
+    reason = Reason(kind="watched", text=text, approvable=True)
+    return held.model_copy(update={"reasons": (reason,), "until": until, "document": name})
 
 
 def _as_detail(candidate: Candidate, held: Held) -> dict[str, Any]:

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 import zstandard
 
 from resolver import _core, durable
+from resolver.config import MAX_LISTS
+from resolver.lists.shadow import MARK
 from resolver.lists.state import as_text
 
 if TYPE_CHECKING:
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from resolver.config import Config, ListSource
-    from resolver.lists.state import Applied, Fetching
+    from resolver.lists.state import Applied, Fetching, Held
     from resolver.lists.suspensions import Suspensions
     from resolver.places import Places
 
@@ -64,6 +66,12 @@ def plan(
             suspended = sorted({*state.suspended, *here.of(source.name)})
             sources.append(_source(document, action, ede, sorted(state.bases), suspended))
         lists.append(_described(source, state, action=action, stale=stale, here=here.of(source.name)))
+    for source in config.lists:
+        held = fetching[source.name].held if source.name in fetching else None
+        if held is not None and held.document is not None and len(sources) < MAX_LISTS:
+            document = config.places.list(source.name).applied / held.document
+            sources.append(_source(document, "monitor", 0, [], []))
+            lists.append(_watched(source, held))
     return Plan(tuple(sources), tuple(lists))
 
 
@@ -147,6 +155,21 @@ def _described(
             "base": state.base,
         }
     return described
+
+
+def _watched(source: ListSource, held: Held) -> dict[str, Any]:
+    """Additions that are watched: a list after all others, which only monitors."""
+    return {
+        "name": source.name + MARK,
+        "watched": source.name,
+        "action": "monitor",
+        "configured": "monitor",
+        "stale": False,
+        "reason": "none",
+        "version": held.version,
+        "entries": held.added,
+        "document": held.document,
+    }
 
 
 def _digest(references: Iterable[str]) -> str:

@@ -11,6 +11,8 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from blocklists.document import MAX_SIZE
+from blocklists.document import read as read_entries
 from blocklists.errors import VerifyError
 from resolver._core import CoreError
 from resolver.errors import ResolverError
@@ -21,9 +23,11 @@ from resolver.lists.ledger import Event, Ledger, LedgerError
 from resolver.lists.people import People
 from resolver.lists.protected import Watched, watched
 from resolver.lists.restore import restored
+from resolver.lists.shadow import Shadow
 from resolver.lists.state import (
     Applied,
     Fetching,
+    Reason,
     Refusal,
     StateError,
     as_text,
@@ -46,6 +50,7 @@ NOT_REFUSALS = frozenset({"unreachable", "missing", "deadline", "storage"})
 """Nothing came, so nothing was refused: an alarm, but no leaf every time a mirror is away."""
 CONFIRMED_EVERY = 600.0
 FIRST_RETRY, LAST_RETRY = 5.0, 600.0
+TRAFFIC = "traffic"
 
 
 class ApprovalError(ResolverError):
@@ -90,6 +95,7 @@ class Register:
         self.order: list[str] = []
         self._retry_at, self._patience = 0.0, FIRST_RETRY
         self.alarms: dict[str, str] = {}
+        self._shadow = Shadow(self.places)
         self.people = People(self.places, ledger, clock, self._alarm, self.settle)
 
     # -- start
@@ -105,6 +111,7 @@ class Register:
             except StateError as error:
                 say.warning("%s; it is learnt again", error)
                 self.fetching[source.name] = Fetching()
+        self._watch_anew()
         self.people.open()
         self._tell([Event("start", "", {"lists": [source.name for source in self.config.lists]})])
         self.settle()
@@ -127,8 +134,8 @@ class Register:
 
     # -- an update
 
-    def take(self, candidate: Candidate, *, approved_by: str | None = None) -> Outcome:
-        """A proven list: judge it, apply what may be applied, make it live."""
+    def take(self, candidate: Candidate, *, approved_by: str | None = None, seen: bool = False) -> Outcome:
+        """A proven list: judge it, apply what may be applied, make it live. `seen`: its additions were watched."""
         name, now = candidate.name, self._clock()
         source = self._source(name)
         known = self.fetching.get(name, Fetching())
@@ -138,11 +145,12 @@ class Register:
         elif approved_by is None:
             known = known.model_copy(update={"attempted": now, "fresh": now, "refusal": None})
         known = known.model_copy(update={"lapses": candidate.lapses})
-        if approved_by is None and self._judged.get(name) == candidate.mark:
+        waiting = known.held if known.held is not None and known.held.state == candidate.state else None
+        stopped = waiting is not None and any(reason.kind == TRAFFIC for reason in waiting.reasons)
+        if approved_by is None and not seen and (self._judged.get(name) == candidate.mark or stopped):
             self._remember(name, known)
             self.settle()
             return self._outcome(name, known, "unchanged")
-        waiting = known.held if known.held is not None and known.held.state == candidate.state else None
         admission = admit(
             candidate,
             self.applied.get(name),
@@ -152,22 +160,66 @@ class Register:
             # what is held waits for a person, not for a rolling window to pass
             now=now if waiting is None or approved_by else as_time(waiting.since),
             approved_by=approved_by,
+            watch=0.0 if seen else self.config.guards.shadow.watch,
         )
-        if admission.events and waiting is None:
+        if admission.events and (waiting is None or seen):
             self._tell(admission.events)
         changed = admission.applied is not None and admission.applied != self.applied.get(name)
         if changed and admission.applied is not None:
-            store_applied(self.places.list(name), admission.applied)
+            beside = admission.held.document if admission.held else None
+            store_applied(self.places.list(name), admission.applied, beside=beside)
             self.applied[name] = admission.applied
             self._alarm(f"applied {name}", None)
         held = admission.held
         if held is not None and waiting is not None:
             held = held.model_copy(update={"since": waiting.since})
+        if held is not None and held.until is not None:
+            held = held.model_copy(update={"until": now + self.config.guards.shadow.watch})
+            self._shadow.begin(name, held.state)
+        else:
+            self._shadow.end(name)
         known = known.model_copy(update={"held": held})
         self._remember(name, known)
         self._judged[name] = candidate.mark
         self.settle()
         return self._outcome(name, known, "active" if changed else "unchanged")
+
+    def _watch_anew(self) -> None:
+        """What was seen lay in memory: a steward that starts watches from the start."""
+        for name, known in self.fetching.items():
+            if known.held is not None and known.held.until is not None:
+                until = self._clock() + self.config.guards.shadow.watch
+                held = known.held.model_copy(update={"until": until})
+                self.fetching[name] = known.model_copy(update={"held": held})
+                self._shadow.begin(name, held.state)
+
+    def _watch(self) -> None:
+        """Additions whose time under watch is over act, or wait for a person."""
+        now = self._clock()
+        for source in self.config.lists:
+            known = self.fetching.get(source.name, Fetching())
+            held = known.held
+            if held is None or held.until is None or held.document is None:
+                continue
+            self._shadow.look()
+            if now < held.until:
+                continue
+            document = self.places.list(source.name).applied / held.document
+            names = {entry.reference: entry.name for entry in read_entries(document, size=MAX_SIZE)}
+            found = self._shadow.too_much(source.name, set(names), self.config.guards.shadow.share)
+            if found:
+                shown = "; ".join(f"{names[ref]} would stop {share:.1%} of all queries" for ref, share in found.items())
+                reason = Reason(kind=TRAFFIC, text=shown, approvable=True)
+                held = held.model_copy(update={"reasons": (reason,), "until": None, "document": None})
+                self._remember(source.name, known.model_copy(update={"held": held}))
+                self._tell(
+                    [Event("list-held", f"{source.name}/{held.version}", {"list": source.name, "reasons": [shown]})]
+                )
+                self.settle()
+                continue
+            candidate = fetch.stored(source, self.places.list(source.name))
+            if candidate is not None and candidate.state == held.state:
+                self.take(candidate, approved_by=None, seen=True)
 
     def refuse(self, name: str, error: VerifyError) -> Outcome:
         """A refresh brought nothing that can be trusted: the last good list goes on."""
@@ -265,6 +317,7 @@ class Register:
         """What time alone brings: a list gone stale, an override ended, the switch thrown, an hour gone by."""
         if self._live is not None or self._clock() >= self._retry_at:
             self.settle()
+        self._watch()
         self.people.note_bypass()
         self.ledger.heartbeat({"generation": self.generation})
         self._alarm("log", self.ledger.trouble)

@@ -104,6 +104,10 @@ class Held(Stored):
     since: str
     reasons: tuple[Reason, ...]
     urgent: bool = False
+    until: float | None = None
+    """Until when they are watched against live queries; None: they wait for a person."""
+    document: str | None = None
+    """What is watched, beside the applied document."""
 
     @property
     def approvable(self) -> bool:
@@ -152,11 +156,11 @@ def load_applied(places: ListPlaces) -> Applied | None:
     return load(places.applied / "head.json", Applied)
 
 
-def store_applied(places: ListPlaces, applied: Applied) -> None:
-    """From this rename on the update is decided; documents that no head names any more go."""
+def store_applied(places: ListPlaces, applied: Applied, *, beside: str | None = None) -> None:
+    """From this rename on the update is decided; documents that nobody names any more go (`beside`: one that stays)."""
     store(places.applied / "head.json", applied)
     for path in places.applied.glob("*.zst"):
-        if path.name != applied.document:
+        if path.name not in {applied.document, beside}:
             path.unlink(missing_ok=True)
 
 

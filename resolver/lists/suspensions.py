@@ -76,7 +76,9 @@ def suspend(
     if entry is None:
         return known
     holder = order[entry.list]
-    basis = applied[holder].bases.get(entry.basis) if holder in applied else None
+    if holder not in applied:  # only watched: it stops nothing
+        return known
+    basis = applied[holder].bases.get(entry.basis)
     if basis is None or not basis.overdue_suspends:
         raise SuspensionError(f"the ground of {name} says that an overdue appeal suspends nothing")
     if len(known.entries) >= MOST:

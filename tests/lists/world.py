@@ -84,6 +84,8 @@ class World:
     more: Mapping[str, Any] = field(default_factory=dict)
     register: Register = field(init=False)
     ledger: Ledger = field(init=False)
+    last: Candidate = field(init=False)
+    """Offered last: what a test puts in place of `fetch.stored`."""
 
     def __post_init__(self) -> None:
         self.start()
@@ -120,7 +122,7 @@ class World:
         made = [one if isinstance(one, Entry) else make_entry(one) for one in entries]
         path = self.folder / f"{name}-{version}.zst"
         summary = document.write(path, document.in_order(made))
-        return Candidate(
+        self.last = Candidate(
             name=name,
             version=version,
             state=summary.state,
@@ -134,6 +136,7 @@ class World:
             signed_by=("a" * 64, "b" * 64),
             threshold=2,
         )
+        return self.last
 
     def take(self, version: int, entries: Iterable[str | Entry], **more: Any) -> Any:
         return self.register.take(self.candidate(version, entries, **more))
