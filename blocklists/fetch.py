@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 _CHUNK = 1 << 16
-_PATH = re.compile(r"(?:metadata|targets)(?:/[A-Za-z0-9_][A-Za-z0-9._-]*)+\Z").match
+_PATH = re.compile(r"(?:metadata|targets)(?:/[A-Za-z0-9_](?:[A-Za-z0-9._-]|%[0-9A-F]{2})*)+\Z").match
 
 
 class Deadline:

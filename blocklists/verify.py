@@ -49,7 +49,7 @@ if TYPE_CHECKING:
 
     from blocklists.fetch import Place
 
-__all__ = ["Verified", "VerifyError", "refresh", "refresh_from", "roles", "stored"]
+__all__ = ["Client", "Verified", "VerifyError", "refresh", "refresh_from", "roles", "stored", "translated"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +89,7 @@ def refresh(
     seconds for all of it together. `now`: aware.
     """
     clock = Deadline(deadline)
-    with _translated(name), closing(place(repository, clock)) as where:
+    with translated(name), closing(place(repository, clock)) as where:
         return refresh_from(where, trusted_root, state, name, min_threshold=min_threshold, now=now)
 
 
@@ -97,12 +97,12 @@ def refresh_from(
     where: Place, trusted_root: Path, state: Path, name: str, *, min_threshold: int = 2, now: datetime
 ) -> Verified:
     """As `refresh`, from a place that carries its own deadline."""
-    with _translated(name):
+    with translated(name):
         check_list(name)
         before = _load(state)
         (state / "tuf").mkdir(parents=True, exist_ok=True)
         (state / "verified").mkdir(exist_ok=True)
-        client = _Client(where, trusted_root.read_bytes(), state / "tuf", min_threshold, now)
+        client = Client(where, trusted_root.read_bytes(), state / "tuf", min_threshold, now)
         client.refresh()
         relief = _fetch_relief(client, state, name, before)
         head, head_bytes = _fetch_head(client, state, name, before)
@@ -132,9 +132,9 @@ class Roles:
 
 def roles(where: Place, trusted_root: Path, folder: Path, *, min_threshold: int = 2, now: datetime) -> Roles:
     """The roles alone, without any list; `folder` is python-tuf's. Raises VerifyError."""
-    with _translated("metadata"):
+    with translated("metadata"):
         folder.mkdir(parents=True, exist_ok=True)
-        client = _Client(where, trusted_root.read_bytes(), folder, min_threshold, now)
+        client = Client(where, trusted_root.read_bytes(), folder, min_threshold, now)
         client.refresh()
         client.get_targetinfo(f"{repository.RELIEF}/")
         relief = client.trusted.get(repository.RELIEF)
@@ -167,31 +167,36 @@ class _Rules(TrustedMetadataSet):
     Their errors are no RepositoryError: python-tuf takes that, from a cached root, for a reason to ask the network.
     """
 
-    min_threshold: int
+    min_threshold: int | None
 
     def update_root(self, data: bytes) -> Root:
         root = super().update_root(data)
-        repository.check_root(root, self.min_threshold)
+        if self.min_threshold is not None:
+            repository.check_root(root, self.min_threshold)
         return root
 
     def update_delegated_targets(self, data: bytes, role_name: str, delegator_name: str) -> Targets:
         targets = super().update_delegated_targets(data, role_name, delegator_name)
-        if role_name == repository.TARGETS:
+        if role_name == repository.TARGETS and self.min_threshold is not None:
             repository.check_delegations(self.root, targets.delegations)
         return targets
 
 
-class _Client(Updater):
-    """python-tuf's client with our fetcher, our clock and our rules."""
+class Client(Updater):
+    """python-tuf's client with our fetcher, our clock and our rules.
 
-    def __init__(self, where: Place, bootstrap: bytes, folder: Path, min_threshold: int, now: datetime) -> None:
+    `min_threshold` None: TUF's rules alone, which is what its conformance suite asks about. Nothing else asks for it.
+    """
+
+    def __init__(self, where: Place, bootstrap: bytes, folder: Path, min_threshold: int | None, now: datetime) -> None:
         config = UpdaterConfig(max_root_rotations=64)
         super().__init__(str(folder), "metadata/", str(folder), "targets/", Fetcher(where), config, bootstrap=bootstrap)
         self._folder = folder
         self.trusted = _Rules(bootstrap, config.envelope_type)
         self.trusted.min_threshold, self.trusted.reference_time = min_threshold, now
         self._trusted_set = self.trusted
-        repository.check_root(self.trusted.root, min_threshold)
+        if min_threshold is not None:
+            repository.check_root(self.trusted.root, min_threshold)
 
     def listed(self, path: str) -> TargetFile | None:
         """The file as the top-level targets role has it; what delegations say of it does not count."""
@@ -222,7 +227,7 @@ class _Client(Updater):
         return of.root.version, of.timestamp.version, of.snapshot.version, of.targets.version
 
 
-def _fetch_head(client: _Client, state: Path, name: str, before: Verified | None) -> tuple[Head, bytes]:
+def _fetch_head(client: Client, state: Path, name: str, before: Verified | None) -> tuple[Head, bytes]:
     info = client.listed(head_path(name))
     if info is None:
         there = sorted(
@@ -243,7 +248,7 @@ def _fetch_head(client: _Client, state: Path, name: str, before: Verified | None
     return head, data
 
 
-def _fetch_document(client: _Client, state: Path, head: Head, before: Verified | None, lines: Path) -> None:
+def _fetch_document(client: Client, state: Path, head: Head, before: Verified | None, lines: Path) -> None:
     folder = state / "verified"
     if not (before is not None and before.lines.exists() and _by_delta(client, folder, head, before, lines)):
         info = client.listed(head.full_path)
@@ -256,7 +261,7 @@ def _fetch_document(client: _Client, state: Path, head: Head, before: Verified |
                 check_bonds(before.lines, before.head.full_size, part, head.full_size)
 
 
-def _by_delta(client: _Client, folder: Path, head: Head, before: Verified, lines: Path) -> bool:
+def _by_delta(client: Client, folder: Path, head: Head, before: Verified, lines: Path) -> bool:
     """Whether the step from the version before led to the new state. One that does not is no failure: the full does."""
     if head.delta is None or head.delta.base != before.head.version:
         return False
@@ -276,7 +281,7 @@ def _by_delta(client: _Client, folder: Path, head: Head, before: Verified, lines
     return True
 
 
-def _fetch_relief(client: _Client, state: Path, name: str, before: Verified | None) -> Relief | None:
+def _fetch_relief(client: Client, state: Path, name: str, before: Verified | None) -> Relief | None:
     known = before.relief if before is not None else None
     delegations = client.trusted.targets.delegations
     if delegations is None or repository.RELIEF not in (delegations.roles or {}):
@@ -337,7 +342,7 @@ def _compressed_limit(size: int) -> int:
 
 
 @contextmanager
-def _translated(name: str) -> Iterator[None]:
+def translated(name: str) -> Iterator[None]:
     """Foreign errors become VerifyError here, and nowhere else."""
     try:
         yield

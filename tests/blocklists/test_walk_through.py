@@ -1,0 +1,105 @@
+"""The issuer's guide works as written: every command in it is run, each on its person's own machine."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+GUIDE = ROOT / "docs" / "issuer.md"
+
+
+@dataclass
+class Machines:
+    """A folder for each person, one for the stick that travels, and the command on everybody's path."""
+
+    folder: Path
+
+    def __post_init__(self) -> None:
+        (self.folder / "usb").mkdir()
+        (self.folder / "bin").mkdir()
+        command = self.folder / "bin" / "stopsign"
+        command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m resolver.command "$@"\n')
+        command.chmod(0o755)
+        (self.folder / "passphrase").write_text("correct horse battery staple\n")
+
+    def run(self, person: str, line: str) -> subprocess.CompletedProcess[str]:
+        """Run one line as this person, who says yes to every question."""
+        home = self.folder / person
+        home.mkdir(exist_ok=True)
+        return subprocess.run(
+            ["bash", "-c", line.replace("/media/usb", str(self.folder / "usb"))],
+            cwd=home, input="y\n", capture_output=True, text=True, check=False,
+            env=os.environ | {
+                "PATH": f"{self.folder / 'bin'}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT),
+                "STOPSIGN_PASSPHRASE_FILE": str(self.folder / "passphrase"),
+            },
+        )  # fmt: skip
+
+
+def commands() -> list[tuple[str, str]]:
+    blocks = re.findall(r"```console\n(.*?)```", GUIDE.read_text(encoding="utf-8"), re.DOTALL)
+    lines = [line.partition("$ ") for block in blocks for line in block.splitlines()]
+    return [(person, line) for person, _, line in lines]
+
+
+def walk(machines: Machines, names: list[str]) -> dict[str, str]:
+    """Run the whole guide; leaves what each command said on standard output."""
+    (machines.folder / "alice").mkdir()
+    (machines.folder / "alice" / "names.txt").write_text("".join(f"{name}\n" for name in names))
+    said: dict[str, str] = {}
+    for person, line in commands():
+        done = machines.run(person, line)
+        assert done.returncode == 0, f"{person}$ {line}\n{done.stdout}{done.stderr}"
+        said[line] = done.stdout
+    return said
+
+
+def test_the_guide_works_as_written(tmp_path: Path) -> None:
+    machines = Machines(tmp_path)
+    said = walk(machines, ["casino.example", "dice.example", "192.0.2.1", "github.io"])
+    assert len(said) > 35
+    last = [text for line, text in said.items() if " verify " in line][-1]
+    assert last.startswith("gambling version 2: 4 entries, 1 suspended, signed by 2 of at least 2")
+    assert "Dora" in machines.run("alice", "stopsign issuer keys list --dir desk").stdout
+    assert (tmp_path / "alice" / "rejects.txt").read_text().startswith("3\t")
+
+
+@pytest.mark.needs("data")
+def test_the_guide_works_as_written_on_the_real_names(tmp_path: Path, real_names: list[str]) -> None:
+    said = walk(Machines(tmp_path), real_names)
+    last = [text for line, text in said.items() if " verify " in line][-1]
+    found = re.match(r"gambling version 2: (\d+) entries", last)
+    assert found
+    assert int(found[1]) > 172_000
+
+
+def test_a_command_that_cannot_be_done_says_why_in_one_line_and_exits_2(tmp_path: Path) -> None:
+    machines = Machines(tmp_path)
+    for line, error in (
+        ("stopsign issuer publish none.request --dir none", "is no desk"),
+        ("stopsign issuer sign none.request --key none", "no card of keys"),
+        ("stopsign issuer due --dir . --within soon", "not a time such as 365d"),
+        ("stopsign issuer keys new k --name X --passphrase-file none", "No such file"),
+    ):
+        done = machines.run("alice", line)
+        assert done.returncode == 2
+        assert done.stdout == ""
+        first = done.stderr.splitlines()[0]
+        assert first.startswith("stopsign: error: ")
+        assert error in first
+
+
+def test_a_refused_list_is_said_with_its_reason_and_exit_1(tmp_path: Path) -> None:
+    machines = Machines(tmp_path)
+    (tmp_path / "alice").mkdir()
+    (tmp_path / "alice" / "root.json").write_text("{}")
+    done = machines.run("alice", "stopsign issuer verify . --list gambling --root root.json --json")
+    assert done.returncode == 1
+    assert '"reason": "malformed"' in done.stdout
