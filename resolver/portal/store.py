@@ -7,26 +7,32 @@ hear of it, in the same transaction; nothing closes an appeal but a decision by 
 
 from __future__ import annotations
 
+import fcntl
 import json
-from contextlib import asynccontextmanager
+import os
+import sqlite3
+from contextlib import asynccontextmanager, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from alembic import command
 from alembic.config import Config as AlembicConfig
+from alembic.migration import MigrationContext
 from sqlalchemy import Select, delete, event, func, insert, select, text, update
 from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
+from resolver import durable
 from resolver.errors import ResolverError
 from resolver.portal.tables import appeals, events, form_keys, outbox, words
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping, Sequence
+    from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 
     from sqlalchemy.engine import Connection, RowMapping
 
+NEWEST = "0001"  # the last step in `migrations/`
 MIGRATIONS = Path(__file__).parent / "migrations"
 _MIGRATING = 0x53544F50  # PostgreSQL's advisory lock: several hosts start at once, one of them migrates
 
@@ -115,6 +121,8 @@ class Store:
     @classmethod
     async def open(cls, url: str) -> Store:
         """Open and bring to the newest form. `url` is the configuration's, without a driver."""
+        if url.startswith("sqlite:"):
+            _reach(Path(url.removeprefix("sqlite:///")))
         store = cls(_engine(url))
         try:
             async with store._begin() as connection:
@@ -242,7 +250,9 @@ class Store:
                 told = {"appeal": appeal, "reference": entry.scalar_one(), "outcome": "withdrawn", "decided": at}
                 await _tell(connection, "appeal-decided", at, **told)
                 await _erase(connection, [appeal], at)
-            return bool(changed.rowcount)
+        if changed.rowcount:
+            await self._forget()
+        return bool(changed.rowcount)
 
     async def erase(self, closed_before: int, at: int) -> int:
         """Delete what can name a person from appeals closed before that time; how many."""
@@ -251,7 +261,15 @@ class Store:
             ids = list((await connection.execute(due)).scalars())
             if ids:
                 await _erase(connection, ids, at)
-            return len(ids)
+        if ids:
+            await self._forget()
+        return len(ids)
+
+    async def _forget(self) -> None:
+        """SQLite keeps what was written in a journal beside the database until it is folded in: fold it in now."""
+        if self._engine.dialect.name == "sqlite":
+            async with self._begin() as connection:
+                await connection.execute(text("PRAGMA wal_checkpoint(TRUNCATE)"))
 
     # -- what the steward has yet to hear
 
@@ -280,13 +298,40 @@ class Store:
 
 
 def migrate(connection: Connection) -> None:
-    """Bring the database to the newest form, whichever it has."""
+    """Bring the database to the newest form, whichever it has. Of several processes one does it, the others find it
+    done. Raises StoreError for a database of a newer version."""
+    if _form(connection) == NEWEST:
+        return
+    with _alone(connection):
+        form = _form(connection)
+        if form is not None and form > NEWEST:
+            raise StoreError(
+                "the appeals database is of a newer version of Stopsign", hint="install that version again"
+            )
+        settings = AlembicConfig()
+        settings.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+        settings.attributes["connection"] = connection
+        command.upgrade(settings, NEWEST)
+
+
+def _form(connection: Connection) -> str | None:
+    return MigrationContext.configure(connection).get_current_revision()
+
+
+@contextmanager
+def _alone(connection: Connection) -> Iterator[None]:
+    """Until the transaction ends (PostgreSQL) or the block does (SQLite) nobody else migrates."""
     if connection.dialect.name == "postgresql":
         connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _MIGRATING})
-    settings = AlembicConfig()
-    settings.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
-    settings.attributes["connection"] = connection
-    command.upgrade(settings, "head")
+        yield
+        return
+    lock = os.open(f"{connection.engine.url.database}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+        connection.commit()
+    finally:
+        os.close(lock)
 
 
 async def _note(connection: AsyncConnection, appeal: str, at: int, what: str, note: str = "") -> None:
@@ -305,6 +350,17 @@ async def _erase(connection: AsyncConnection, ids: Sequence[str], at: int) -> No
 
 def _appeal(row: RowMapping) -> Appeal:
     return Appeal(**{name: row[name] for name in Appeal.__dataclass_fields__})
+
+
+def _reach(path: Path) -> None:
+    """The file is there, for its owner alone, and a database: found out before a thread of aiosqlite meets it."""
+    try:
+        durable.make_folder(path.parent)
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        with closing(sqlite3.connect(path)) as connection:
+            connection.execute("PRAGMA schema_version")
+    except (OSError, sqlite3.Error) as error:
+        raise StoreError(f"the appeals database cannot be used ({path}: {error})") from error
 
 
 def _engine(url: str) -> AsyncEngine:

@@ -1,0 +1,75 @@
+"""A PostgreSQL server of the tests' own: Debian's binaries, a folder and a port of its own, trusting loopback alone."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import socket
+import subprocess
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tests.conftest import find_program
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+
+@contextmanager
+def server() -> Iterator[str]:
+    """Runs until the block ends; gives the URL of its database server, to which `/name` is to be added."""
+    initdb = find_program("initdb")
+    assert initdb is not None
+    # Not in pytest's folder: that is closed to the user that the server runs as.
+    programs, data = Path(initdb).resolve().parent, Path(tempfile.mkdtemp(prefix="stopsign-postgres-"))
+    run_as = _not_root(data)
+    settings = [
+        "--auth=trust",
+        "--username=stopsign",
+        "--encoding=UTF8",
+        "--locale=C",
+        "--no-sync",
+        "--no-instructions",
+    ]
+    _run([programs / "initdb", "--pgdata", data, *settings], run_as)
+    port = _free_port()
+    options = (
+        f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories='' -c fsync=off -c max_connections=40"
+    )
+    log = data / "server.log"
+    _run([programs / "pg_ctl", "start", "--wait", "--pgdata", data, "--log", log, "--options", options], run_as)
+    try:
+        yield f"postgresql://stopsign@127.0.0.1:{port}"
+    finally:
+        _run([programs / "pg_ctl", "stop", "--mode=immediate", "--pgdata", data], run_as)
+        shutil.rmtree(data)
+
+
+def _not_root(data: Path) -> Mapping[str, int]:
+    """PostgreSQL refuses to run as root; the folder is then given to the user that Debian made for it, or to nobody."""
+    if os.geteuid() != 0:
+        return {}
+    try:
+        user = pwd.getpwnam("postgres")
+    except KeyError:
+        user = pwd.getpwnam("nobody")
+    os.chown(data, user.pw_uid, user.pw_gid)
+    return {"user": user.pw_uid, "group": user.pw_gid}
+
+
+def _run(command: list[str | Path], run_as: Mapping[str, int]) -> None:
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=120, check=False, cwd="/", extra_groups=[] if run_as else None,
+        **run_as,  # type: ignore[call-overload]
+    )  # fmt: skip
+    assert done.returncode == 0, f"{command[0]}: {done.stdout}{done.stderr}"
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port

@@ -1,0 +1,372 @@
+"""The appeals database: the same tests on SQLite and on PostgreSQL."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import subprocess
+import sys
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import asyncpg
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config as AlembicConfig
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import inspect, text
+
+from resolver.control import ControlError, UnreachableError
+from resolver.portal import clock, decisions
+from resolver.portal.decisions import Decision
+from resolver.portal.store import MIGRATIONS, NEWEST, NewAppeal, Store, StoreError
+from resolver.portal.tables import tables
+from tests.conftest import find_program
+from tests.portal import postgres
+from tests.portal.world import NOW, REFERENCE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Iterator
+    from pathlib import Path
+
+    from sqlalchemy.engine import Connection
+
+    Run = Callable[[Callable[[Store], Coroutine[Any, Any, Any]]], Any]
+
+DAY = 86400
+KEEP = 182 * DAY
+NEW = NewAppeal(
+    id="A-1", receipt=b"r" * 32, reference=REFERENCE, name="example.com", list="gambling", role="owner",
+    ground="lawful", language="de", received=NOW, due=NOW + 14 * DAY, suspends=True, reason="Ünïcode \U0001f6b2 'x'",
+    contact="me@shop.example", share_contact=True,
+)  # fmt: skip
+
+
+def number(count: int) -> NewAppeal:
+    return replace(NEW, id=f"A-{count}", receipt=bytes([count]) * 32)
+
+
+@pytest.fixture(scope="module")
+def postgres_url() -> Iterator[str]:
+    with postgres.server() as url:
+        yield url
+
+
+async def empty_database(server: str, name: str) -> str:
+    connection = await asyncpg.connect(f"{server}/postgres")
+    try:
+        await connection.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+        await connection.execute(f"CREATE DATABASE {name}")
+    finally:
+        await connection.close()
+    return f"{server}/{name}"
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.needs("initdb"))])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'portal.db'}"
+    return asyncio.run(empty_database(request.getfixturevalue("postgres_url"), "appeals"))
+
+
+@pytest.fixture
+def run(url: str) -> Run:
+    def runner(work: Callable[[Store], Coroutine[Any, Any, Any]]) -> Any:
+        async def whole() -> Any:
+            store = await Store.open(url)
+            try:
+                return await work(store)
+            finally:
+                await store.close()
+
+        return asyncio.run(whole())
+
+    return runner
+
+
+def test_what_was_stored_is_there_after_a_restart(run: Run) -> None:
+    async def write(store: Store) -> None:
+        assert await store.add(NEW)
+
+    async def read(store: Store) -> Any:
+        return await store.by_receipt(NEW.receipt)
+
+    run(write)
+    appeal, happened = run(read)
+    assert (appeal.reason, appeal.contact, appeal.share_contact) == (NEW.reason, NEW.contact, True)
+    assert [(one.what, one.at) for one in happened] == [("received", NOW)]
+
+
+def test_the_same_receipt_is_stored_once(run: Run) -> None:
+    async def work(store: Store) -> None:
+        assert [await store.add(NEW), await store.add(replace(NEW, id="A-2"))] == [True, False]
+        assert [one.id for one in await store.all()] == ["A-1"]
+        assert len(await store.messages()) == 1
+
+    run(work)
+
+
+def test_the_nearest_deadline_comes_first_and_closed_ones_last(run: Run) -> None:
+    async def work(store: Store) -> None:
+        for count, due in ((1, 300), (2, 100), (3, 200), (4, 50)):
+            await store.add(replace(number(count), due=NOW + due))
+        await store.decide("A-4", "upheld", "x", "y", NOW)
+        assert [one.id for one in await store.all()] == ["A-2", "A-3", "A-1"]
+        assert [one.id for one in await store.all(closed=True)] == ["A-2", "A-3", "A-1", "A-4"]
+        assert await store.all(reference="0" * 16) == []
+
+    run(work)
+
+
+def test_an_appeal_is_decided_once(run: Run) -> None:
+    async def work(store: Store) -> None:
+        await store.add(NEW)
+        assert await store.decide("A-1", "granted", "Ms Judge", "because", NOW + 5)
+        assert not await store.decide("A-1", "upheld", "Mr Late", "no", NOW + 6)
+        assert not await store.withdraw("A-1", NOW + 7)
+        assert not await store.mark("A-1", "forwarded", NOW + 8)
+        found = await store.by_id("A-1")
+        assert found is not None
+        assert (found[0].outcome, found[0].decided_by) == ("granted", "Ms Judge")
+        assert [one.op for one in await store.messages()] == ["appeal-received", "appeal-decided"]
+        assert await store.counts() == {"granted": 1}
+
+    run(work)
+
+
+def test_the_words_go_on_schedule_and_the_count_stays(run: Run) -> None:
+    async def work(store: Store) -> None:
+        await store.add(number(1))
+        await store.add(number(2))
+        await store.mark("A-1", "forwarded", NOW, "with a note that names somebody")
+        await store.decide("A-1", "upheld", "x", "public reasons", NOW)
+        assert await clock.round_of(store, [], NOW + KEEP, KEEP) == (0, 1, 0), (
+            "not a day early; the open one is overdue"
+        )
+        assert (await clock.round_of(store, [], NOW + KEEP + 1, KEEP))[2] == 1
+        assert (await clock.round_of(store, [], NOW + 9 * KEEP, KEEP))[2] == 0
+        one, happened = await store.by_id("A-1") or pytest.fail("gone")
+        assert (one.reason, one.contact, one.reasons) == ("", "", "public reasons")
+        assert not any(each.note for each in happened)
+        other, _ = await store.by_id("A-2") or pytest.fail("gone")
+        assert other.reason == NEW.reason, "an open appeal keeps its words"
+
+    run(work)
+
+
+def test_what_is_overdue_is_suspended_once_unless_its_basis_says_otherwise(run: Run) -> None:
+    async def work(store: Store) -> None:
+        await store.add(number(1))
+        await store.add(replace(number(2), suspends=False))
+        rounds = [await clock.round_of(store, [], moment, KEEP) for moment in (NEW.due, NEW.due + 1, NEW.due + 99)]
+        assert [suspended for _, suspended, _ in rounds] == [0, 1, 0]
+        asked = [one.arguments for one in await store.messages() if one.op == "appeal-overdue"]
+        assert [(one["appeal"], one["name"], one["reference"]) for one in asked] == [("A-1", "example.com", REFERENCE)]
+        assert len(await store.all()) == 2, "nothing closes itself"
+
+    run(work)
+
+
+def test_hosts_that_share_a_database_do_each_thing_once(run: Run, url: str) -> None:
+    async def work(store: Store) -> None:
+        await store.add(NEW)
+        others = [await Store.open(url) for _ in range(3)]
+        try:
+            rounds = await asyncio.gather(
+                *(clock.round_of(one, [], NEW.due + 1, KEEP) for one in (store, *others)), return_exceptions=True
+            )
+            done = [one for one in rounds if not isinstance(one, BaseException)]
+            assert sum(suspended for _, suspended, _ in done) == 1
+            keys = await asyncio.gather(*(one.form_key(7, bytes([n]) * 32) for n, one in enumerate((store, *others))))
+            assert len(set(keys)) == 1
+        finally:
+            for one in others:
+                await one.close()
+        assert [one.op for one in await store.messages()].count("appeal-overdue") == 1
+
+    run(work)
+
+
+def test_several_processes_may_start_at_once_on_an_empty_database(url: str) -> None:
+    program = "import asyncio, sys; from resolver.portal.store import Store; s = asyncio.run(Store.open(sys.argv[1]))"
+    processes = [subprocess.Popen([sys.executable, "-c", program, url], stderr=subprocess.PIPE) for _ in range(3)]
+    ends = [(process.communicate(timeout=60)[1], process.returncode) for process in processes]
+    assert [code for _, code in ends] == [0, 0, 0], ends
+
+
+def test_a_database_of_a_newer_version_is_left_alone(run: Run, url: str) -> None:
+    async def work(store: Store) -> None:
+        async with store._begin() as connection:
+            await connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+
+    run(work)
+    with pytest.raises(StoreError, match="newer version"):
+        asyncio.run(Store.open(url))
+
+
+def test_the_newest_form_is_the_last_migration_there_is() -> None:
+    settings = AlembicConfig()
+    settings.set_main_option("script_location", str(MIGRATIONS))
+    assert ScriptDirectory.from_config(settings).get_heads() == [NEWEST]
+
+
+class Steward:
+    """Takes what it is told; `away` and `refuses` are how it may be."""
+
+    def __init__(self, *, away: bool = False, refuses: str = "") -> None:
+        self.away, self.refuses = away, refuses
+        self.told: list[str] = []
+
+    async def __call__(self, op: str, **arguments: Any) -> object:
+        if self.away:
+            raise UnreachableError("nobody listens")
+        if op == self.refuses:
+            raise ControlError("no such operation")
+        self.told.append(op)
+        return {}
+
+
+def test_what_the_steward_has_to_hear_waits_while_it_is_away(run: Run) -> None:
+    async def work(store: Store) -> None:
+        await store.add(NEW)
+        assert not await clock.deliver(store, Steward(away=True))
+        assert len(await store.messages()) == 1
+        steward = Steward()
+        assert await clock.deliver(store, steward)
+        assert await clock.deliver(store, steward)
+        assert steward.told == ["appeal-received"]
+
+    run(work)
+
+
+def test_what_the_steward_refuses_waits_and_holds_nothing_up(run: Run) -> None:
+    async def work(store: Store) -> None:
+        await store.add(NEW)
+        await store.decide("A-1", "granted", "x", "y", NOW)
+        steward = Steward(refuses="appeal-received")
+        assert await clock.deliver(store, steward)
+        assert steward.told == ["appeal-decided"]
+        assert [one.op for one in await store.messages()] == ["appeal-received"]
+
+    run(work)
+
+
+def test_only_the_list_that_blocks_decides_and_only_about_its_entry(run: Run) -> None:
+    good = Decision("gambling", "A-1", REFERENCE, NOW + 60, "granted", "You are right.", "Ms Judge")
+
+    async def work(store: Store) -> None:
+        await store.add(NEW)
+        wrong = [replace(good, list="other"), replace(good, reference="0" * 16), replace(good, appeal="A-9")]
+        assert await decisions.apply(store, wrong) == 0
+        assert await decisions.apply(store, [good]) == 1
+        assert await decisions.apply(store, [replace(good, outcome="upheld")]) == 0
+        one, _ = await store.by_id("A-1") or pytest.fail("gone")
+        assert (one.outcome, one.reasons, one.closed) == ("granted", "You are right.", NOW + 60)
+
+    run(work)
+
+
+def test_the_form_key_of_a_day_stays_and_old_ones_go(run: Run) -> None:
+    async def work(store: Store) -> None:
+        assert await store.form_key(10, b"a" * 32) == b"a" * 32
+        assert await store.form_key(10, b"b" * 32) == b"a" * 32
+        assert await store.form_key(12, b"c" * 32) == b"c" * 32
+        assert await store.form_key(10, b"d" * 32) == b"d" * 32, "the key of two days ago was deleted"
+
+    run(work)
+
+
+def test_the_migrations_lead_to_the_tables_that_the_code_names(run: Run) -> None:
+    def differences(connection: Connection) -> list[Any]:
+        return list(compare_metadata(MigrationContext.configure(connection, opts={"compare_type": True}), tables))
+
+    async def work(store: Store) -> None:
+        async with store._begin() as connection:
+            assert await connection.run_sync(differences) == []
+
+    run(work)
+
+
+def test_there_is_no_column_for_an_address(run: Run) -> None:
+    def columns(connection: Connection) -> set[str]:
+        found = inspect(connection)
+        return {column["name"] for table in found.get_table_names() for column in found.get_columns(table)}
+
+    async def work(store: Store) -> None:
+        async with store._begin() as connection:
+            names = await connection.run_sync(columns)
+        assert not [name for name in names if any(word in name for word in ("ip", "address", "agent", "host"))
+                    and name not in ("receipt", "description")]  # fmt: skip
+
+    run(work)
+
+
+def test_a_database_that_is_away_is_said_so_in_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "junk.db").write_bytes(b"junk" * 1000)
+    for url in ("sqlite:////proc/no/x.db", f"sqlite:///{tmp_path / 'junk.db'}", "postgresql://127.0.0.1:1/none"):
+        with pytest.raises(StoreError, match="the appeals database cannot be used"):
+            asyncio.run(Store.open(url))
+
+
+# -- SQLite alone
+
+
+def written(folder: Path) -> bytes:
+    return b"".join(path.read_bytes() for path in folder.iterdir())
+
+
+def test_what_is_erased_is_overwritten_on_the_disk(tmp_path: Path) -> None:
+    async def work() -> None:
+        store = await Store.open(f"sqlite:///{tmp_path / 'portal.db'}")
+        await store.add(replace(NEW, reason="unmistakable-words " * 50))
+        await store.decide("A-1", "upheld", "x", "y", NOW)
+        assert b"unmistakable-words" in written(tmp_path)
+        assert await store.erase(NOW + 1, NOW + 2) == 1
+        assert b"unmistakable-words" not in written(tmp_path)
+        await store.close()
+
+    asyncio.run(work())
+
+
+def test_a_backup_taken_while_it_runs_can_be_put_back(tmp_path: Path) -> None:
+    """docs/operator.md: sqlite3 portal.db ".backup copy.db" """
+
+    async def work() -> None:
+        store = await Store.open(f"sqlite:///{tmp_path / 'portal.db'}")
+        await store.add(NEW)
+        with sqlite3.connect(tmp_path / "portal.db") as source, sqlite3.connect(tmp_path / "copy.db") as copy:
+            source.backup(copy)
+        source.close()
+        copy.close()
+        await store.close()
+        again = await Store.open(f"sqlite:///{tmp_path / 'copy.db'}")
+        assert await again.by_receipt(NEW.receipt) is not None
+        await again.close()
+
+    asyncio.run(work())
+
+
+@pytest.mark.needs("initdb")
+def test_a_dump_of_postgresql_can_be_put_back(postgres_url: str) -> None:
+    """docs/operator.md: pg_dump --format=custom, pg_restore"""
+    dump, restore = find_program("pg_dump"), find_program("pg_restore")
+    assert dump
+    assert restore
+
+    async def work() -> None:
+        store = await Store.open(await empty_database(postgres_url, "before"))
+        await store.add(NEW)
+        await store.close()
+        target = await empty_database(postgres_url, "after")
+        dumped = await asyncio.to_thread(
+            subprocess.run, [dump, "--format=custom", f"{postgres_url}/before"], capture_output=True, check=True
+        )
+        await asyncio.to_thread(subprocess.run, [restore, "--dbname", target], input=dumped.stdout, check=True)
+        again = await Store.open(target)
+        assert await again.by_receipt(NEW.receipt) is not None
+        async with again._begin() as connection:
+            assert (await connection.execute(text("SELECT count(*) FROM outbox"))).scalar_one() == 1
+        await again.close()
+
+    asyncio.run(work())
