@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-UNITS = sorted((Path(__file__).resolve().parents[1] / "systemd").glob("stopsign*.[st][oea][crv]*"))
+UNITS = sorted((Path(__file__).resolve().parents[1] / "systemd").glob("stopsign*.[st][oeai][crvm]*"))
 SERVICES = [unit for unit in UNITS if unit.suffix == ".service"]
 
 
@@ -29,6 +29,8 @@ def test_there_is_a_unit_for_each_process_and_port() -> None:
         "stopsign-dns.service",
         "stopsign-dns.socket",
         "stopsign-steward.service",
+        "stopsign-timestamp.service",
+        "stopsign-timestamp.timer",
         "stopsign-web.service",
         "stopsign-web.socket",
     }

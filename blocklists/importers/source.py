@@ -64,6 +64,15 @@ def lines(path: Path) -> Iterator[tuple[int, str] | Rejection]:
         raise SourceError(f"{where}: {reason}") from None
 
 
+def count(path: Path) -> int:
+    """How many lines a file has, for a progress bar; 0 where it cannot be read."""
+    try:
+        with path.open("rb") as raw, _decompressed(raw) as file:
+            return sum(block.count(b"\n") for block in iter(lambda: file.read(1 << 20), b""))
+    except (OSError, EOFError, zlib.error, zstandard.ZstdError):
+        return 0  # `lines` will say what is wrong, and where
+
+
 def shown(text: str) -> str:
     """Foreign text as a report may print it: one line, no control characters, not endless."""
     cut = text if len(text) <= 100 else text[:97] + "..."

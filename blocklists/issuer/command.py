@@ -16,7 +16,7 @@ from blocklists import document, verify
 from blocklists.entry import as_text
 from blocklists.errors import VerifyError
 from blocklists.head import Basis, Issuer
-from blocklists.importers import formats
+from blocklists.importers import formats, source
 from blocklists.importers.intake import Intake
 from blocklists.issuer import command_keys, command_upkeep, known, propose, publish, review, show, sign
 from blocklists.issuer.desk import Desk
@@ -35,6 +35,7 @@ from blocklists.issuer.options import (
     output_option,
     passphrase_from,
     passphrase_option,
+    progress,
     result,
     save,
     say,
@@ -125,23 +126,24 @@ def import_(
 ) -> None:  # fmt: skip
     """Bring the names of FILES onto a list: makes a request for the signers."""
     desk, intake, time = Desk.open(folder), Intake(match), now()
-    for file in files:
-        formats.read(file, intake, form=form)
-    if rejects:
-        rejects.write_text("".join(f"{r.line}\t{r.reason}\t{r.text}\n" for r in intake.rejected), encoding="utf-8")
-    for rejected in intake.rejected[:10]:
-        say(f"line {rejected.line}: {rejected.reason}: {rejected.text}")
-    if len(intake.rejected) > 10:
-        say(f"and {len(intake.rejected) - 10} more rejected lines (--rejects FILE has them all)")
-    for notice in intake.notices[:10]:
-        say(f"line {notice.line}: {notice.text}: {notice.notice}")
-    counted = {"taken": len(intake.candidates), "rejected": len(intake.rejected), "noted": len(intake.notices)}
+    with progress("reading", sum(source.count(file) for file in files), lambda: intake.lines):
+        for file in files:
+            formats.read(file, intake, form=form)
+    unread = len(intake.rejected)
+    terms = propose.Terms(ground, category, as_text(time), as_text(time + span))
+    steps = propose.from_candidates(
+        desk, name, intake.candidates, terms, replace=replace, random=os.urandom, rejected=intake.rejected
+    )
+    _report(intake, rejects)
     path: Path | None = None
     if not dry_run:
-        terms = propose.Terms(ground, category, as_text(time), as_text(time + span))
-        steps = propose.from_candidates(desk, name, intake.candidates, terms, replace=replace, random=os.urandom)
         wanted = note or f"import of {', '.join(file.name for file in files)}"
         path = save(propose.propose(desk, name, steps, now=time, author=author, note=wanted), folder, output)
+    counted = {
+        "taken": len(intake.candidates) + unread - len(intake.rejected),
+        "rejected": len(intake.rejected),
+        "noted": len(intake.notices),
+    }
     say(f"{counted['taken']} names taken, {counted['rejected']} lines rejected, {counted['noted']} notices")
     result({**counted, "request": path and str(path)}, plain, lambda: str(path or ""))
 
@@ -252,6 +254,18 @@ def verify_(
         f"signed by {len(verified.signed_by)} of at least {verified.threshold}; {head.state}",
     )  # fmt: skip
     return 0
+
+
+def _report(intake: Intake, rejects: Path | None) -> None:
+    """What was not taken as written: the first of it here, all rejected lines in a file where one is asked for."""
+    if rejects:
+        rejects.write_text("".join(f"{r.line}\t{r.reason}\t{r.text}\n" for r in intake.rejected), encoding="utf-8")
+    for rejected in intake.rejected[:10]:
+        say(f"line {rejected.line}: {rejected.reason}: {rejected.text}")
+    if len(intake.rejected) > 10:
+        say(f"and {len(intake.rejected) - 10} more rejected lines (--rejects FILE has them all)")
+    for notice in intake.notices[:10]:
+        say(f"line {notice.line}: {notice.text}: {notice.notice}")
 
 
 def _review(path: Path, keyring: Keyring, repository: str | None, popular: Path | None) -> Review:

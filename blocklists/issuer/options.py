@@ -5,16 +5,22 @@ from __future__ import annotations
 import json
 import os
 import re
+import sys
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from blocklists.issuer.keys import from_environment, read_passphrase
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Iterator
+
+    from rich.console import RenderableType
 
     from blocklists.issuer.keys import Passphrase
     from blocklists.issuer.request import Request
@@ -77,6 +83,25 @@ def new_passphrase(path: Path | None) -> bytes:
     if len(secret) < 10:
         raise click.UsageError("a passphrase of fewer than 10 characters protects nothing")
     return bytes(secret)
+
+
+@contextmanager
+def progress(what: str, total: int, done: Callable[[], int]) -> Iterator[None]:
+    """A bar on a terminal's standard error while the block runs; `done` is asked ten times a second."""
+    if not sys.stderr.isatty():
+        yield
+        return
+
+    class Asking(Progress):
+        def get_renderables(self) -> Iterable[RenderableType]:
+            for task in self.task_ids:
+                self.update(task, completed=done())
+            return super().get_renderables()
+
+    columns = TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
+    with Asking(*columns, console=Console(stderr=True), transient=True) as bar:
+        bar.add_task(what, total=total or None)
+        yield
 
 
 def now() -> datetime:

@@ -19,10 +19,11 @@ from tuf.api.metadata import DelegatedRole, Delegations, Metadata, Root, TargetF
 
 from blocklists import delta, document, durable
 from blocklists.delta import ADDED, REMOVED
-from blocklists.entry import Entry, as_text, references
+from blocklists.entry import Entry, EntryError, as_text, check_key, references
 from blocklists.errors import BlocklistError
 from blocklists.head import Delta, Head, delta_path, full_path, head_path
 from blocklists.importers.intake import Intake
+from blocklists.importers.source import Rejection
 from blocklists.issuer.request import About, Request
 from blocklists.issuer.rotate import keep_cards
 from blocklists.repository import LIFETIMES, OFFLINE, RELIEF, RELIEF_PATHS, ROOT, TARGETS, check_delegations, check_root
@@ -81,12 +82,21 @@ def setup(desk: Desk, cards: Sequence[Card], *, threshold: int = 2, now: datetim
 
 
 def from_candidates(
-    desk: Desk, name: str, candidates: Iterable[Candidate], terms: Terms, *, replace: bool = False, random: Random
+    desk: Desk,
+    name: str,
+    candidates: Iterable[Candidate],
+    terms: Terms,
+    *,
+    replace: bool = False,
+    random: Random,
+    rejected: list[Rejection] | None = None,
 ) -> list[tuple[bytes, bytes]]:
     """The changes that bring these names onto a list. `replace`: and take off what is not among them.
 
-    What is listed already under the same name, match and basis stays as it is.
+    What is listed already under the same name, match and basis stays as it is. A candidate whose own fields do not fit
+    the terms (an end that has passed) is added to `rejected`; without it ProposeError is raised.
     """
+    check_key(terms.basis or None, terms.category or None)
     wanted: dict[tuple[str, str, str], Candidate] = {}
     for candidate in candidates:
         wanted.setdefault((candidate.name, candidate.match, candidate.basis or terms.basis), candidate)
@@ -96,15 +106,18 @@ def from_candidates(
             kept = wanted.pop(delta.bond(line), None)
             if replace and kept is None:
                 gone.append(line)
-    fresh = zip(wanted.items(), references(len(wanted), random), strict=True)
-    come = [
-        Entry(
-            name=listed, match=candidate.match, basis=basis, category=candidate.category or terms.category,
-            issued=terms.issued, expires=candidate.expires or terms.expires, reference=reference,
-            removal_requested=terms.removal_requested, impact=terms.impact,
-        )
-        for ((listed, _, basis), candidate), reference in fresh
-    ]  # fmt: skip
+    come: list[Entry] = []
+    for ((listed, _, basis), candidate), reference in zip(wanted.items(), references(len(wanted), random), strict=True):
+        try:
+            come.append(Entry(
+                name=listed, match=candidate.match, basis=basis, category=candidate.category or terms.category,
+                issued=terms.issued, expires=candidate.expires or terms.expires, reference=reference,
+                removal_requested=terms.removal_requested, impact=terms.impact,
+            ))  # fmt: skip
+        except EntryError as error:
+            if rejected is None:
+                raise ProposeError(f"line {candidate.line}: {listed}: {error}") from None
+            rejected.append(Rejection(candidate.line, listed, str(error)))
     return changes(gone, come)
 
 
