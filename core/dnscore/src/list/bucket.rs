@@ -158,6 +158,17 @@ impl<'a> Bucket<'a> {
         }
     }
 
+    /// Decode what follows a name's next octet (or a head's prefix) into `text`; how many octets.
+    #[inline(always)]
+    fn text<L: Lanes>(&self, lanes: L, decoder: &Decoder, index: usize, text: &mut [u8; PADDED]) -> usize {
+        let (start, end) = self.code(lanes, index);
+        let window = self.area.get(start..start + 16).and_then(|window| window.try_into().ok());
+        match window {
+            Some(window) if self.long_lengths.is_none() => decoder.decode_short(window, end - start, text),
+            _ => decoder.decode(self.area, start, end, text, 0),
+        }
+    }
+
     /// Find the names that are the key's own or above it: calls `found` with the index and the octets of each, the
     /// topmost first. Returns how many octets the key shares with the head.
     #[inline(always)]
@@ -175,8 +186,7 @@ impl<'a> Bucket<'a> {
             Prefix::Below { .. } => return prefix.shared(),
             Prefix::Above { shared } => shared,
             Prefix::Same { length: prefix } => {
-                let (start, end) = self.code(lanes, 0);
-                let rest = decoder.decode(self.area, start, end, &mut text, 0);
+                let rest = self.text(lanes, decoder, 0, &mut text);
                 let with_head = prefix + common(&text, &key[prefix.min(PADDED)..], rest);
                 if with_head == prefix + rest {
                     if is_whole(key, length, with_head) {
@@ -198,8 +208,7 @@ impl<'a> Bucket<'a> {
                 break;
             }
             after = (!1u32) << index;
-            let (start, end) = self.code(lanes, index);
-            let rest = decoder.decode(self.area, start, end, &mut text, 0);
+            let rest = self.text(lanes, decoder, index, &mut text);
             let place = common_now + 1;
             let same = common(&text, &key[place..], rest);
             common_now = place + same;

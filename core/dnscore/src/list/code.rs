@@ -7,10 +7,10 @@
 
 use super::alphabet;
 use super::train::{MAX_TOKEN, MAX_TOKENS, Tokens};
+use super::tree::PADDED;
 
 /// Bits of the longest code.
 pub(crate) const MAX_BITS: u32 = 14;
-const NO_TOKEN: u16 = 0xFFFF;
 
 /// The lengths of the codes for symbols used so often; no code is longer than [`MAX_BITS`]. At least two symbols.
 pub(crate) fn lengths(counts: &[u32]) -> Vec<u32> {
@@ -113,10 +113,11 @@ impl Coder {
 
 /// Spells bits in texts.
 pub(crate) struct Decoder {
-    /// The token of each code, by the next [`MAX_BITS`] bits.
-    table: Vec<u16>,
-    /// Text of up to 15 octets, then its length (high) and that of the code (low).
-    tokens: Vec<[u8; 16]>,
+    /// By the next [`MAX_BITS`] bits: the number of the token, octets of its text (four bits), bits of its code (four).
+    table: Box<[u32; 1 << MAX_BITS]>,
+    /// Texts, with whatever behind them.
+    tokens: Box<[[u8; 16]; MAX_TOKENS]>,
+    count: usize,
 }
 
 /// Octets that a decoder may write beyond the text's end, and read beyond the bits' end.
@@ -124,7 +125,7 @@ pub(crate) const SLACK: usize = 16;
 
 impl std::fmt::Debug for Decoder {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Decoder({} tokens)", self.tokens.len() - 1)
+        write!(f, "Decoder({} tokens)", self.count)
     }
 }
 
@@ -136,10 +137,11 @@ impl Decoder {
         if count > MAX_TOKENS {
             return None;
         }
-        let mut table = vec![NO_TOKEN; 1 << MAX_BITS];
-        let mut tokens = Vec::with_capacity(count + 1);
+        // what is no code is one of 15 bits, which no rest of an octet holds, with no text: it ends every loop
+        let mut table = vec![15; 1 << MAX_BITS];
+        let mut tokens = vec![[0; 16]; MAX_TOKENS];
         let (mut code, mut last) = (0usize, 0);
-        for token in 0..count {
+        for (token, record) in tokens.iter_mut().enumerate().take(count) {
             let (&lengths, after) = rest.split_first()?;
             let (bits, octets) = (u32::from(lengths >> 4), usize::from(lengths & 15));
             let (text, after) = after.split_at_checked(octets)?;
@@ -157,29 +159,41 @@ impl Decoder {
             if start + width >= table.len() {
                 return None;
             }
-            table[start..start + width].fill(token as u16);
+            table[start..start + width].fill((token as u32) << 8 | (octets as u32) << 4 | bits);
             code += 1;
-            let mut record = [0; 16];
             record[..octets].copy_from_slice(text);
-            record[15] = (octets as u8) << 4 | bits as u8;
-            tokens.push(record);
         }
         if !rest.is_empty() {
             return None;
         }
-        // a code longer than any rest of an octet, with no text: ends every loop
-        for slot in table.iter_mut().filter(|slot| **slot == NO_TOKEN) {
-            *slot = count as u16;
-        }
-        let mut none = [0; 16];
-        none[15] = 15;
-        tokens.push(none);
-        Some(Self { table, tokens })
+        let table = table.into_boxed_slice().try_into().ok()?;
+        Some(Self { table, tokens: tokens.into_boxed_slice().try_into().ok()?, count })
     }
 
     /// Octets that decoding touches.
     pub fn size(&self) -> usize {
-        2 * self.table.len() + 16 * self.tokens.len()
+        4 * self.table.len() + 16 * self.count
+    }
+
+    /// Decode the first `octets` (at most 14) of `code`, the octets of a code and whatever follows them, to the start of
+    /// `out`; where the text ends. Stops where `out` ends: what was written by the builder never comes to that.
+    #[inline(always)]
+    pub fn decode_short(&self, code: [u8; 16], octets: usize, out: &mut [u8; PADDED]) -> usize {
+        let mut window = u128::from_be_bytes(code);
+        let mut left = 8 * octets.min(14) as u32;
+        let mut place = 0usize;
+        while left > 0 {
+            let entry = self.table[(window >> (128 - MAX_BITS)) as usize];
+            let bits = entry & 15;
+            if bits > left || place > PADDED - 16 {
+                break;
+            }
+            left -= bits;
+            window <<= bits;
+            out[place..place + 16].copy_from_slice(&self.tokens[(entry >> 8) as usize % MAX_TOKENS]);
+            place += (entry >> 4 & 15) as usize;
+        }
+        place
     }
 
     /// Decode the bits of `area[start..end]` to `out[from..]`; where the text ends. Stops where `out` has less than
@@ -193,15 +207,14 @@ impl Decoder {
         while bit < last {
             let Some(eight) = area.get(bit / 8..bit / 8 + 8) else { break };
             let word = u64::from_be_bytes(eight.try_into().unwrap_or_default()) << (bit % 8);
-            let record = &self.tokens[usize::from(self.table[(word >> (64 - MAX_BITS)) as usize])];
-            let bits = usize::from(record[15] & 15);
-            let Some(slot) = out.get_mut(place..place + 16) else { break };
-            if bit + bits > last {
+            let entry = self.table[(word >> (64 - MAX_BITS)) as usize];
+            bit += (entry & 15) as usize;
+            if bit > last {
                 break;
             }
-            slot.copy_from_slice(record);
-            place += usize::from(record[15] >> 4);
-            bit += bits;
+            let Some(slot) = out.get_mut(place..place + 16) else { break };
+            slot.copy_from_slice(&self.tokens[(entry >> 8) as usize % MAX_TOKENS]);
+            place += (entry >> 4 & 15) as usize;
         }
         place
     }
@@ -238,9 +251,13 @@ mod tests {
                 let mut bits = vec![0xAA; 3];
                 let length = coder.encode(name.as_bytes(), &mut bits);
                 bits.extend([0xFF; SLACK]);
-                let mut text = [0; 64];
+                let mut text = [0; PADDED];
                 let end = decoder.decode(&bits, 3, 3 + length, &mut text, 2);
                 assert_eq!(&text[2..end], name.as_bytes());
+                if length < 15 {
+                    let end = decoder.decode_short(bits[3..19].try_into().expect("16"), length, &mut text);
+                    assert_eq!(&text[..end], name.as_bytes());
+                }
             }
         }
     }

@@ -114,19 +114,19 @@ fn merge(sources: &[Source<'_>], meta: &[u8], max_size: u64) -> Result<(Sections
                     left_out += 1;
                     continue;
                 }
-                let entry = one.group.entry(item)?;
+                let (basis, category) = one.group.words(item);
                 listed.push(Listed {
                     rule: Rule {
                         list: one.index,
-                        matching: entry.matching,
+                        matching: item.matching,
                         action: one.source.action,
                         ede: one.source.ede,
-                        expires: entry.expires,
+                        expires: item.expires,
                     },
-                    reference: entry.reference,
-                    issued: entry.issued,
-                    basis: entry.basis,
-                    category: entry.category,
+                    reference: item.reference,
+                    issued: item.issued,
+                    basis,
+                    category,
                 });
             }
         }

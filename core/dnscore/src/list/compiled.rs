@@ -8,7 +8,7 @@ use super::file::{Content, Section, damaged};
 use super::key;
 use super::names::Names;
 use super::types::{Action, BATCH, Hits, ListError, Matching, Record, Rule};
-use super::vector;
+use super::vector::{self, Lanes, Work};
 
 /// One generation of the compiled lists, shared by everything that decides.
 #[derive(Debug)]
@@ -41,13 +41,27 @@ impl Path {
         Self::Portable
     }
 
-    #[inline]
-    fn look_up(self, names: &Names, content: &Content, batch: &[&[u8]], out: &mut Hits) {
+    fn run(self, work: impl Work) {
         match self {
-            Self::Portable => names.look_up(vector::Portable, content, batch, out),
+            Self::Portable => work.run(vector::Portable),
             #[cfg(target_arch = "x86_64")]
-            Self::Avx2(lanes) => vector::with_avx2(lanes, |lanes| names.look_up(lanes, content, batch, out)),
+            Self::Avx2(lanes) => vector::with_avx2(lanes, work),
         }
+    }
+}
+
+/// The look-up of one batch.
+struct LookUp<'w> {
+    names: &'w Names,
+    content: &'w Content,
+    batch: &'w [&'w [u8]],
+    out: &'w mut Hits,
+}
+
+impl Work for LookUp<'_> {
+    #[inline(always)]
+    fn run<L: Lanes>(self, lanes: L) {
+        self.names.look_up(lanes, self.content, self.batch, self.out);
     }
 }
 
@@ -83,7 +97,7 @@ impl CompiledList {
     pub fn look_up(&self, names: &[&[u8]], out: &mut Hits) {
         out.clear();
         for batch in names.chunks(BATCH) {
-            self.path.look_up(&self.names, &self.content, batch, out);
+            self.path.run(LookUp { names: &self.names, content: &self.content, batch, out });
         }
     }
 
@@ -101,7 +115,11 @@ impl CompiledList {
     /// What is known about the `rule`th entry of a row.
     #[must_use]
     pub fn record(&self, row: u32, rule: usize) -> Option<Record<'_>> {
-        let record = self.record_bytes(row, rule)?;
+        if rule >= self.rules(row).len() {
+            return None;
+        }
+        let number = row as usize + self.extra_before(row) as usize + rule;
+        let record = self.content.get(Section::Records).get(RECORD * number..RECORD * (number + 1))?;
         let kind = u32::from_le_bytes(record[14..18].try_into().ok()?) as usize;
         let &(middle, end) = self.kinds.get(kind)?;
         let start = if kind == 0 { 0 } else { self.kinds[kind - 1].1 + 1 };
@@ -114,23 +132,6 @@ impl CompiledList {
             basis: text(start..middle)?,
             category: text(middle + 1..end)?,
         })
-    }
-
-    /// The public reference of the `rule`th entry of a row alone: what an answer says, read for every one.
-    #[must_use]
-    #[inline]
-    pub fn reference(&self, row: u32, rule: usize) -> Option<[u8; 16]> {
-        Some(encode_reference(self.record_bytes(row, rule)?.first_chunk()?))
-    }
-
-    /// The record of the `rule`th entry of a row.
-    #[inline]
-    fn record_bytes(&self, row: u32, rule: usize) -> Option<&[u8]> {
-        if rule >= self.rules(row).len() {
-            return None;
-        }
-        let number = row as usize + self.extra_before(row) as usize + rule;
-        self.content.get(Section::Records).get(RECORD * number..RECORD * (number + 1))
     }
 
     /// The listed name of a row in presentation form, without a trailing dot.

@@ -27,6 +27,9 @@ pub const MAX_PER_NAME: usize = 16;
 /// No decompression window is larger (as power of two): what the issuer's half writes and reads.
 const MAX_WINDOW_LOG: u32 = 27;
 const CHUNK: usize = 1 << 18;
+/// Octets of `{"basis":"` and of `","category":"`.
+const BEFORE_BASIS: usize = 10;
+const BEFORE_CATEGORY: usize = 14;
 
 /// All entries of one name, as they stand in one document.
 #[derive(Debug, Default)]
@@ -46,7 +49,9 @@ pub(crate) struct Item {
     pub matching: Matching,
     pub reference: Reference,
     pub expires: u32,
-    pub line: u64,
+    pub issued: u32,
+    /// Octets of the basis and the category, which stand first in the line.
+    words: (u8, u8),
 }
 
 impl Group {
@@ -55,10 +60,12 @@ impl Group {
         &self.text[item.start..item.end]
     }
 
-    /// The entry again, with all its fields.
-    pub fn entry(&self, item: &Item) -> Result<Entry<'_>, ListError> {
-        entry::parse(&self.text[item.start..item.end - 1])
-            .map_err(|(kind, reason)| ListError::at(item.line, kind, reason))
+    /// The basis and the category of an entry.
+    pub fn words(&self, item: &Item) -> (&str, &str) {
+        let basis = item.start + BEFORE_BASIS;
+        let category = basis + usize::from(item.words.0) + BEFORE_CATEGORY;
+        let word = |start: usize, octets: u8| std::str::from_utf8(&self.text[start..start + usize::from(octets)]);
+        (word(basis, item.words.0).unwrap_or_default(), word(category, item.words.1).unwrap_or_default())
     }
 
     /// The last second at which an entry of this name that covers `matching` still holds.
@@ -73,7 +80,7 @@ impl Group {
         self.items.clear();
     }
 
-    fn push(&mut self, line: &[u8], number: u64, entry: &Entry<'_>) {
+    fn push(&mut self, line: &[u8], entry: &Entry<'_>) {
         let start = self.text.len();
         self.text.extend_from_slice(line);
         self.text.push(b'\n');
@@ -83,7 +90,8 @@ impl Group {
             matching: entry.matching,
             reference: entry.reference,
             expires: entry.expires,
-            line: number,
+            issued: entry.issued,
+            words: (entry.basis.len() as u8, entry.category.len() as u8),
         });
     }
 }
@@ -161,9 +169,9 @@ impl<'a> Document<'a> {
                     let reason = format!("{name} has more than {MAX_PER_NAME} entries");
                     return Err(ListError::at(number, "crowded", reason));
                 }
-                group.push(line, number, &entry);
+                group.push(line, &entry);
             } else {
-                self.ahead.push(line, number, &entry);
+                self.ahead.push(line, &entry);
                 std::mem::swap(&mut self.ahead.key, &mut self.scratch);
                 return Ok(true);
             }
@@ -181,7 +189,7 @@ impl<'a> Document<'a> {
             Some((number, line)) => {
                 let entry = check(line, number, self.bases, self.references.as_mut())?;
                 key::from_name(entry.name, &mut self.ahead.key);
-                self.ahead.push(line, number, &entry);
+                self.ahead.push(line, &entry);
             }
         }
         Ok(())

@@ -4,27 +4,35 @@
 //! is not listed). Ten bits a name; the six bits of one name lie in two words of one cache line, so one question costs
 //! one miss.
 
+use super::tree::eight;
+
 /// Octets of a cache line, and of a block of the filter.
 const LINE: usize = 64;
 const BITS_PER_NAME: u64 = 10;
 const SEED: u64 = 0x243F_6A88_85A3_08D3;
 const PRIME: u64 = 0x9E37_79B9_7F4A_7C15;
+const OTHER: u64 = 0xD6E8_FEB8_6659_FD93;
+/// Ones in the lowest n octets, by n.
+const LOW: [u64; 9] =
+    [0, 0xFF, 0xFFFF, 0xFF_FFFF, u32::MAX as u64, 0xFF_FFFF_FFFF, 0xFFFF_FFFF_FFFF, u64::MAX >> 8, u64::MAX];
 
 /// The hash of a name, label by label from the right.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 pub(crate) struct Hash(u64);
 
 impl Hash {
     /// The hash of the root.
     pub const ROOT: Self = Self(SEED);
 
-    /// The hash one label further down; `word(n)` is octets 8n to 8n+7 of the label, little-endian, with zeros after
-    /// its end.
+    /// The hash one label further down: `first` and `second` are octets 0 to 7 and 8 to 15 of the label, little-endian,
+    /// with zeros after its end; `rest(n)` the same for octets 8n to 8n+7, asked for longer labels only.
     #[inline(always)]
-    pub fn below(self, length: usize, word: impl Fn(usize) -> u64) -> Self {
-        let mut hash = self.0.wrapping_add(length as u64);
-        for index in 0..length.div_ceil(8) {
-            hash = (hash ^ word(index)).wrapping_mul(PRIME);
+    pub fn below(self, length: usize, first: u64, second: u64, rest: impl Fn(usize) -> u64) -> Self {
+        let mut hash = self.0 ^ second.rotate_left(23).wrapping_add(length as u64).wrapping_mul(OTHER);
+        hash = (hash ^ first).wrapping_mul(PRIME);
+        hash ^= hash >> 32;
+        for index in 2..length.div_ceil(8) {
+            hash = (hash ^ rest(index)).wrapping_mul(PRIME);
             hash ^= hash >> 32;
         }
         Self(hash)
@@ -35,20 +43,36 @@ impl Hash {
         Self(number.wrapping_mul(PRIME))
     }
 
-    /// The hash of a key's label, and of the label alone.
+    /// The hash one label further down, the label standing in `padded` with at least 64 octets that may be read.
+    #[inline(always)]
+    pub fn below_padded(self, padded: &[u8], length: usize) -> Self {
+        let word = |index: usize| {
+            let word = u64::from_le_bytes(eight(padded.get(8 * index..).unwrap_or(&[])));
+            word & LOW[length.saturating_sub(8 * index).min(8)]
+        };
+        self.below(length, word(0), word(1), word)
+    }
+
+    /// The same for a label alone.
     pub fn below_label(self, label: &[u8]) -> Self {
-        self.below(label.len(), |index| {
+        let word = |index: usize| {
             let mut eight = [0; 8];
-            let part = &label[8 * index..label.len().min(8 * index + 8)];
+            let part = &label[label.len().min(8 * index)..label.len().min(8 * index + 8)];
             eight[..part.len()].copy_from_slice(part);
             u64::from_le_bytes(eight)
-        })
+        };
+        self.below(label.len(), word(0), word(1), word)
+    }
+
+    /// The place of the name's line alone.
+    #[inline(always)]
+    pub fn line(self, lines: usize) -> usize {
+        LINE * ((u128::from(self.0) * lines as u128) >> 64) as usize
     }
 
     /// The place of the name's line among `lines`, and the bits within it: two words of three bits each.
     #[inline(always)]
     pub fn place(self, lines: usize) -> Place {
-        let line = ((u128::from(self.0) * lines as u128) >> 64) as usize;
         let bits = (self.0 ^ SEED).wrapping_mul(PRIME).rotate_left(32).wrapping_mul(PRIME);
         let mask = |shift: u32| {
             let bit = |at: u32| 1u64 << ((bits >> (shift + at)) & 63);
@@ -56,14 +80,13 @@ impl Hash {
         };
         let word = (bits >> 61) as usize;
         let other = word ^ (1 + ((bits >> 58) & 7) as usize % 7);
-        Place { offset: LINE * line, words: [8 * word, 8 * other], masks: [mask(20), mask(38)] }
+        Place { offset: self.line(lines), words: [8 * word, 8 * other], masks: [mask(20), mask(38)] }
     }
 }
 
 /// Where the bits of a name are.
-#[derive(Clone, Copy, Default)]
 pub(crate) struct Place {
-    pub offset: usize,
+    offset: usize,
     words: [usize; 2],
     masks: [u64; 2],
 }

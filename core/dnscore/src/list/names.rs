@@ -15,7 +15,7 @@
 use super::bucket::{self, Bucket, NO_CHAIN};
 use super::code::{Coder, Decoder};
 use super::file::{Content, Section, Sections, damaged};
-use super::filter::{self, Hash, Place};
+use super::filter::{self, Hash};
 use super::key;
 use super::train;
 use super::tree::{self, FAN_OUT, Heads, INNER, LOWEST, Levels, PADDED, Prefix};
@@ -60,9 +60,8 @@ impl NamesBuilder {
         let mut start = 0;
         let mut names = Vec::with_capacity(FAN_OUT);
         let mut of_node = 0;
-        let mut bucket = 0;
-        while bucket < index.heads.len() {
-            if bucket % FAN_OUT == 0 {
+        for bucket in 0..index.heads.len() {
+            if bucket.is_multiple_of(FAN_OUT) {
                 of_node = buckets.len();
             }
             let head = &index.heads.get(bucket)[index.heads.prefix(bucket / FAN_OUT).len()..];
@@ -77,9 +76,9 @@ impl NamesBuilder {
             }
             places.push(buckets.len());
             bucket::write(&mut coder, head, &names, index.chains[bucket], &mut buckets);
-            bucket += 1;
-            if (bucket % FAN_OUT == 0 || bucket == index.heads.len()) && buckets.len() - of_node > tree::MAX_DISTANCE {
-                widen(&mut buckets, &mut places[(bucket - 1) / FAN_OUT * FAN_OUT..]);
+            let ends_node = (bucket + 1).is_multiple_of(FAN_OUT) || bucket + 1 == index.heads.len();
+            if ends_node && buckets.len() - of_node > tree::MAX_DISTANCE {
+                widen(&mut buckets, &mut places[bucket / FAN_OUT * FAN_OUT..]);
             }
         }
         buckets.resize(buckets.len() + bucket::PADDING, 0);
@@ -108,13 +107,12 @@ impl NamesBuilder {
 
     /// Tokens from a sample, and the code for them.
     fn coder(&self) -> (Coder, Vec<u8>) {
-        // whole buckets, so that the sample shares what neighbours share
         let stride = self.suffixes.len().div_ceil(SAMPLE).max(1);
         let mut sample = Vec::with_capacity(self.shared.len() / stride);
         let mut start = 0;
         for (row, &length) in self.lengths.iter().enumerate() {
             let end = start + usize::from(length);
-            if row % stride == 0 && row % FAN_OUT != 0 {
+            if row.is_multiple_of(stride) && !row.is_multiple_of(FAN_OUT) {
                 sample.push(&self.suffixes[start + 1..end]);
             }
             start = end;
@@ -162,7 +160,7 @@ impl Index {
     fn add(&mut self, row: usize, key: &[u8], shared: usize) {
         let is_above = |length: usize| length <= shared && key.get(length) == Some(&key::SEPARATOR);
         while self.above.pop_if(|&mut (_, length, _)| !is_above(length)).is_some() {}
-        if row % FAN_OUT == 0 {
+        if row.is_multiple_of(FAN_OUT) {
             let mut parent = NO_MORE;
             for (row, length, node) in &mut self.above {
                 if *node == NO_MORE {
@@ -206,8 +204,11 @@ struct Key {
 /// Where a batch stands.
 #[derive(Clone)]
 pub(crate) struct Batch {
-    padded: Box<[u8; PADDED]>,
-    places: Box<[[Place; FILTERED]; BATCH]>,
+    /// Each name with octets behind it that may be read.
+    padded: Vec<[u8; PADDED]>,
+    /// Each name's labels: how many, and where they start.
+    labels: [Labels; BATCH],
+    hashes: [[Hash; FILTERED]; BATCH],
     /// Hashes to ask the filter for, name by name; beyond [`FILTERED`]: do not ask.
     asked: [u8; BATCH],
     keys: Vec<Key>,
@@ -221,8 +222,9 @@ pub(crate) struct Batch {
 impl Default for Batch {
     fn default() -> Self {
         Self {
-            padded: Box::new([0; PADDED]),
-            places: Box::new([[Place::default(); FILTERED]; BATCH]),
+            padded: vec![[0; PADDED]; BATCH],
+            labels: [Labels::default(); BATCH],
+            hashes: [[Hash::default(); FILTERED]; BATCH],
             asked: [0; BATCH],
             keys: vec![Key { bytes: [0; PADDED], length: 0, left_out: 0 }; BATCH],
             names: Vec::with_capacity(BATCH),
@@ -312,58 +314,62 @@ impl Names {
     /// Find all rows at or above each of up to [`BATCH`] names, and append them to `hits`.
     #[inline(always)]
     pub fn look_up<L: Lanes>(&self, lanes: L, content: &Content, names: &[&[u8]], hits: &mut Hits) {
-        let mut batch = std::mem::take(&mut hits.batch);
-        self.ask(content.get(Section::Filter), names, &mut batch);
-        self.keep(content.get(Section::Filter), names, &mut batch);
-        self.descend(lanes, content, &mut batch);
-        self.collect(lanes, content, names.len(), &batch, hits);
-        hits.batch = batch;
+        self.ask(content.get(Section::Filter), names, &mut hits.batch);
+        self.keep(lanes, content.get(Section::Filter), names, &mut hits.batch);
+        self.descend(lanes, content, &mut hits.batch);
+        self.collect(lanes, content, names.len(), hits);
     }
 
     /// Hash every name and those above it, and ask for the filter's lines.
     #[inline(always)]
     fn ask(&self, filter: &[u8], names: &[&[u8]], batch: &mut Batch) {
-        for (index, name) in names.iter().enumerate() {
-            let (labels, starts) = label_starts(name);
-            let depth_first = usize::from(!self.single);
-            let asked = labels.saturating_sub(depth_first);
-            if labels == 0 || asked > FILTERED {
-                batch.asked[index] = if labels == 0 { 0 } else { u8::MAX };
+        let top = usize::from(!self.single);
+        for (index, name) in names.iter().enumerate().take(BATCH) {
+            let padded = &mut batch.padded[index];
+            let labels = &mut batch.labels[index];
+            *labels = Labels::default();
+            batch.asked[index] = 0;
+            if name.len() > 255 {
                 continue;
             }
-            let padded = &mut *batch.padded;
             padded[..name.len()].copy_from_slice(name);
+            if !labels.find(padded, name.len()) {
+                continue;
+            }
+            let count = usize::from(labels.count);
+            if count > labels.starts.len() {
+                batch.asked[index] = u8::MAX;
+                continue;
+            }
             let mut hash = Hash::ROOT;
-            for depth in 0..labels {
-                let start = usize::from(starts[labels - 1 - depth]);
+            for depth in 0..count {
+                let start = usize::from(labels.starts[count - 1 - depth]);
                 let length = usize::from(padded[start]);
-                hash = hash.below(length, |word| {
-                    let at = start + 1 + 8 * word;
-                    let octets = (length - 8 * word).min(8);
-                    u64::from_le_bytes(tree::eight(&padded[at..])) & (u64::MAX >> (64 - 8 * octets))
-                });
-                if depth >= depth_first {
-                    let place = hash.place(self.filter_lines);
-                    prefetch(filter, place.offset);
-                    batch.places[index][depth - depth_first] = place;
+                hash = hash.below_padded(&padded[start + 1..], length);
+                if depth >= top {
+                    prefetch(filter, hash.line(self.filter_lines));
+                    batch.hashes[index][depth - top] = hash;
                 }
             }
-            batch.asked[index] = asked as u8;
+            batch.asked[index] = (count - top) as u8;
         }
     }
 
     /// Make the keys of those that pass the filter.
     #[inline(always)]
-    fn keep(&self, filter: &[u8], names: &[&[u8]], batch: &mut Batch) {
+    fn keep<L: Lanes>(&self, lanes: L, filter: &[u8], names: &[&[u8]], batch: &mut Batch) {
         batch.names.clear();
-        for (index, name) in names.iter().enumerate() {
-            let asked = usize::from(batch.asked[index]);
-            let passes = match batch.places[index].get(..asked) {
-                Some(places) => places.iter().any(|place| place.is_set(filter)),
+        for index in 0..names.len().min(BATCH) {
+            let passes = match batch.hashes[index].get(..usize::from(batch.asked[index])) {
+                Some(hashes) => hashes.iter().any(|hash| hash.place(self.filter_lines).is_set(filter)),
                 None => true,
             };
-            if passes && self.buckets > 0 && make_key(name, &mut batch.keys[batch.names.len()]) {
-                batch.names.push(index as u8);
+            if passes && self.buckets > 0 {
+                let key = &mut batch.keys[batch.names.len()];
+                let (padded, labels) = (&batch.padded[index], &batch.labels[index]);
+                if labels.fast_key(lanes, padded, key) || slow_key(&padded[..names[index].len()], key) {
+                    batch.names.push(index as u8);
+                }
             }
         }
     }
@@ -387,8 +393,8 @@ impl Names {
                 let (child, _) = tree::child(lanes, bytes, (below - first).min(FAN_OUT), overflow, &key.bytes);
                 *node = (first + child) as u32;
                 let next = self.levels.offset(level - 1, first + child);
-                for line in (0..LOWEST).step_by(64) {
-                    prefetch(tree, next + line);
+                if level == 1 {
+                    (0..LOWEST).step_by(64).for_each(|line| prefetch(tree, next + line));
                 }
             }
         }
@@ -413,27 +419,28 @@ impl Names {
 
     /// Scan the buckets and write down the hits of every name of the batch.
     #[inline(always)]
-    fn collect<L: Lanes>(&self, lanes: L, content: &Content, names: usize, batch: &Batch, hits: &mut Hits) {
+    fn collect<L: Lanes>(&self, lanes: L, content: &Content, names: usize, hits: &mut Hits) {
         let buckets = content.get(Section::Buckets);
+        let Hits { hits, ends, batch } = hits;
         let mut next = 0;
         for index in 0..names {
             if batch.names.get(next).is_some_and(|&name| usize::from(name) == index) {
                 let (key, (bucket, place)) = (&batch.keys[next], batch.buckets[next]);
-                let start = hits.hits.len();
+                let start = hits.len();
                 if let Some(read) = buckets.get(place..).and_then(|area| Bucket::read(lanes, area)) {
                     let first_row = bucket * FAN_OUT as u32;
                     let shared =
                         read.scan(lanes, &self.decoder, batch.prefixes[next], &key.bytes, key.length, |at, octets| {
-                            hits.hits.push(key.hit(first_row + at as u32, octets));
+                            hits.push(key.hit(first_row + at as u32, octets));
                         });
-                    hits.hits[start..].reverse();
+                    hits[start..].reverse();
                     if read.chain != NO_CHAIN {
-                        follow(content.get(Section::Chains), read.chain, shared, key, &mut hits.hits);
+                        follow(content.get(Section::Chains), read.chain, shared, key, hits);
                     }
                 }
                 next += 1;
             }
-            hits.close();
+            ends.push(hits.len() as u32);
         }
     }
 
@@ -472,38 +479,85 @@ impl Key {
     }
 }
 
-/// Labels of a wire-form name and where their length bytes are; no labels if it is malformed or the root.
-#[inline(always)]
-fn label_starts(name: &[u8]) -> (usize, [u8; 128]) {
-    let mut starts = [0; 128];
-    let (mut labels, mut at) = (0, 0);
-    while let Some(&length) = name.get(at) {
-        if length == 0 {
-            let whole = at + 1 == name.len() && at < 255;
-            return (if whole { labels } else { 0 }, starts);
-        }
-        if length > 63 || labels == 127 || at > 255 {
-            break;
-        }
-        starts[labels] = at as u8;
-        labels += 1;
-        at += usize::from(length) + 1;
-    }
-    (0, starts)
+/// The labels of a query name.
+#[derive(Clone, Copy, Default)]
+struct Labels {
+    count: u8,
+    /// Where the length bytes of the first few are.
+    starts: [u8; FILTERED],
 }
 
-/// Write the key of a name: from the right, as far as its labels are ones that a listed name may have. False: nothing.
-#[inline(always)]
-fn make_key(name: &[u8], key: &mut Key) -> bool {
-    let (labels, starts) = label_starts(name);
+impl Labels {
+    /// Find them; false: the name is malformed, or the root.
+    #[inline(always)]
+    fn find(&mut self, padded: &[u8; PADDED], length: usize) -> bool {
+        let (mut at, mut count) = (0, 0);
+        while at < length {
+            let octets = usize::from(padded[at]);
+            if octets == 0 {
+                self.count = count as u8;
+                return at + 1 == length && count > 0;
+            }
+            if octets > 63 {
+                return false;
+            }
+            if count < FILTERED {
+                self.starts[count] = at as u8;
+            }
+            count += 1;
+            at += octets + 1;
+        }
+        false
+    }
+
+    /// Write the key of a name with few labels, all of them short and of the usual letters; false: that it is not.
+    #[inline(always)]
+    fn fast_key<L: Lanes>(&self, lanes: L, padded: &[u8; PADDED], key: &mut Key) -> bool {
+        let count = usize::from(self.count);
+        if count > FILTERED {
+            return false;
+        }
+        let mut length = 0;
+        let mut strange = false;
+        for index in (0..count).rev() {
+            let start = usize::from(self.starts[index]);
+            let octets = usize::from(padded[start]);
+            // what is copied too much is overwritten by the next label, or by the zeros behind the key
+            let label: Option<&[u8; 32]> = padded.get(start + 1..start + 33).and_then(|label| label.try_into().ok());
+            let (Some(label), Some(slot)) = (label, key.bytes.get_mut(length..length + 32)) else { return false };
+            if octets > 31 {
+                return false;
+            }
+            slot.copy_from_slice(label);
+            slot[octets] = key::SEPARATOR;
+            // a byte of the key's own meaning would make one label look like two
+            strange |= u64::from(lanes.at_most(label, key::SEPARATOR)) & ((1 << octets) - 1) != 0;
+            length += octets + 1;
+        }
+        length -= 1;
+        let Some(behind) = key.bytes.get_mut(length..length + 32) else { return false };
+        behind.fill(0);
+        key.length = length;
+        key.left_out = 0;
+        !strange
+    }
+}
+
+/// Write the key of any name: from the right, as far as its labels are ones that a listed name may have. False: none is.
+#[cold]
+fn slow_key(name: &[u8], key: &mut Key) -> bool {
+    let mut labels = Vec::new();
+    let mut rest = name;
+    while let [octets @ 1..=63, after @ ..] = rest {
+        let (label, after) = after.split_at(usize::from(*octets).min(after.len()));
+        labels.push(label);
+        rest = after;
+    }
     let mut length = 0;
-    for done in 0..labels {
-        let start = usize::from(starts[labels - 1 - done]);
-        let label = &name[start + 1..start + 1 + usize::from(name[start])];
-        // a byte of the key's own meaning would make one label look like two
-        let strange = label.iter().fold(false, |strange, &byte| strange | (byte <= key::SEPARATOR));
-        if strange || length + label.len() > key::MAX_KEY {
-            key.left_out = (labels - done) as u8;
+    key.left_out = 0;
+    for (done, label) in labels.iter().rev().enumerate() {
+        if !label.iter().all(|&byte| key::is_label_byte(byte)) {
+            key.left_out = (labels.len() - done) as u8;
             break;
         }
         if done > 0 {
@@ -512,7 +566,6 @@ fn make_key(name: &[u8], key: &mut Key) -> bool {
         }
         key.bytes[length..length + label.len()].copy_from_slice(label);
         length += label.len();
-        key.left_out = 0;
     }
     key.length = length;
     key.bytes[length..length + 32].fill(0);

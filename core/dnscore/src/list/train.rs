@@ -6,7 +6,7 @@
 //! keep the strings that save most, among the tokens and the joined neighbours. A token saves what the next best
 //! spelling of its string would cost more. The last rounds only drop and count, so that what is kept is in use.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::alphabet;
 
@@ -124,15 +124,10 @@ pub(crate) fn train<'a>(sample: impl Iterator<Item = &'a [u8]> + Clone, share: u
         let total = used.iter().sum::<u32>().max(1) as f32;
         let own_cost = |count: u32| (total / count as f32).log2() * BIT;
         let mut scored: Vec<(f32, Vec<u8>, u32)> = Vec::new();
-        for token in alphabet::SIZE..tokens.texts.len() {
-            if used[token] > 1 {
-                let text = std::mem::take(&mut tokens.texts[token]);
-                let length = text.len();
-                tokens.texts[token] = text.clone();
-                let other = if length == 0 { 0 } else { tokens.parse(&text, token as u16, &mut parse) };
-                let saved = used[token] as f32 * (other as f32 - own_cost(used[token]));
-                scored.push((saved, text, used[token]));
-            }
+        for (token, &count) in used.iter().enumerate().skip(alphabet::SIZE).filter(|&(_, &count)| count > 1) {
+            let text = tokens.texts[token].clone();
+            let other = tokens.parse(&text, token as u16, &mut parse) as f32;
+            scored.push((count as f32 * (other - own_cost(count)), text, count));
         }
         for (&pair, &count) in &pairs {
             let (left, right) = ((pair >> 16) as usize, (pair & 0xFFFF) as usize);
@@ -148,7 +143,7 @@ pub(crate) fn train<'a>(sample: impl Iterator<Item = &'a [u8]> + Clone, share: u
         scored.sort_unstable_by(|one, other| other.0.total_cmp(&one.0).then_with(|| one.1.cmp(&other.1)));
         let mut texts: Vec<Vec<u8>> = alphabet::BYTE.iter().map(|&byte| vec![byte]).collect();
         let mut counts: Vec<u32> = used[..alphabet::SIZE].iter().map(|&count| count.max(1)).collect();
-        let mut taken = std::collections::HashSet::new();
+        let mut taken = HashSet::new();
         for (_, text, count) in scored {
             if texts.len() == MAX_TOKENS {
                 break;

@@ -193,7 +193,7 @@ pub(crate) enum Prefix {
     Same { length: usize },
     /// It is below, with so many octets in common.
     Below { shared: usize },
-    /// It is above.
+    /// It is above the prefix, or above the first key of the child.
     Above { shared: usize },
 }
 
@@ -218,7 +218,7 @@ pub(crate) fn child<L: Lanes>(
 ) -> (usize, Prefix) {
     let length = usize::from(node[0] & 31).min(MAX_PREFIX);
     let prefix = &node[1..1 + MAX_PREFIX];
-    let shared = common_24(prefix, &key[..24]).min(length);
+    let shared = common_23(prefix, key).min(length);
     if shared < length {
         if key[shared] < prefix[shared] {
             return (0, Prefix::Below { shared });
@@ -227,12 +227,22 @@ pub(crate) fn child<L: Lanes>(
     }
     let slice = u64::from_be_bytes(eight(&key[length..]));
     let slices: &[u8; 256] = node[32..].try_into().unwrap_or(&[0; 256]);
-    let (mut at_most, below) = lanes.rank(slices, slice);
+    let mut at_most = lanes.rank(slices, slice);
+    let of_child = |child: usize| u64::from_le_bytes(eight(&slices[SLICE * (child % FAN_OUT)..]));
     let long = u32::from_le_bytes([node[24], node[25], node[26], node[27]]) as usize;
-    if at_most > below && long > 0 {
+    if long > 0 && of_child(at_most.max(1) - 1) == slice {
+        let below = (0..at_most).find(|&child| of_child(child) == slice).unwrap_or(at_most);
         at_most = settle(overflow.get(long - 1..).unwrap_or(&[]), below, at_most, &key[length + SLICE..]);
     }
-    (at_most.clamp(1, children) - 1, Prefix::Same { length })
+    let child = at_most.clamp(1, children) - 1;
+    // Where the key leaves the child's separator before its end, it lies above all that begins with the separator, so
+    // above the child's first key, and shares with that what it shares with the separator: no need to look at the key.
+    let separator = of_child(child);
+    let same = (separator ^ slice).leading_zeros() as usize / 8;
+    if same < SLICE && (separator << (8 * same)) >> 56 != 0 {
+        return (child, Prefix::Above { shared: length + same });
+    }
+    (child, Prefix::Same { length })
 }
 
 /// Of the children `below..at_most` with the key's own slice, count those whose whole separator is not above the key.
@@ -252,9 +262,9 @@ fn settle(mut long: &[u8], below: usize, at_most: usize, rest: &[u8]) -> usize {
     at_most
 }
 
-/// Octets shared by the first 24 of two texts.
+/// Octets shared by the first 23 of two texts.
 #[inline(always)]
-fn common_24(one: &[u8], other: &[u8]) -> usize {
+fn common_23(one: &[u8], other: &[u8; PADDED]) -> usize {
     let word = |bytes: &[u8], at: usize| u64::from_le_bytes(eight(&bytes[at..]));
     // of the prefix there are 23 octets: the last word overlaps the one before
     for at in [0, 8, 15] {

@@ -193,10 +193,6 @@ impl Hits {
         self.hits.clear();
         self.ends.clear();
     }
-
-    pub(crate) fn close(&mut self) {
-        self.ends.push(u32::try_from(self.hits.len()).unwrap_or(u32::MAX));
-    }
 }
 
 /// Why a document, a line or a compiled list is refused.

@@ -34,12 +34,19 @@ pub(crate) fn prefetch(bytes: &[u8], at: usize) {
 pub(crate) trait Lanes: Copy {
     /// Bit i: is `levels[i]` below `level`, or the same and `firsts[i]` at least `first`?
     fn candidates(self, levels: &[u8; 32], firsts: &[u8; 32], level: u8, first: u8) -> u32;
+    /// Bit i: is octet i at most `limit`?
+    fn at_most(self, octets: &[u8; 32], limit: u8) -> u32;
     /// 16 octets as 32 numbers of four bits, all the low halves first.
     fn halves(self, packed: &[u8; 16]) -> [u8; 32];
     /// The sum of the first `count` numbers, each below 16.
     fn sum(self, numbers: &[u8; 32], count: usize) -> usize;
-    /// How many of the numbers (ascending) are at most `number`, and how many below it.
-    fn rank(self, numbers: &[u8; 256], number: u64) -> (usize, usize);
+    /// How many of the numbers (of eight octets, ascending) are at most `number`.
+    fn rank(self, numbers: &[u8; 256], number: u64) -> usize;
+}
+
+/// Work that is compiled once for each kind of lanes: `run` must be `#[inline(always)]`, with all that matters in it.
+pub(crate) trait Work {
+    fn run<L: Lanes>(self, lanes: L);
 }
 
 /// Plain Rust.
@@ -53,14 +60,12 @@ impl Lanes for Portable {
         for ((flag, &own), &byte) in flags.iter_mut().zip(levels).zip(firsts) {
             *flag = u8::from(own < level) | (u8::from(own == level) & u8::from(byte >= first));
         }
-        let mut mask = 0;
-        for (index, eight) in (0..).zip(flags.chunks_exact(8)) {
-            let word = u64::from_le_bytes(eight.try_into().unwrap_or_default());
-            // gathers the lowest bit of each octet in the highest octet
-            let gathered = word.wrapping_mul(0x0102_0408_1020_4080) >> 56;
-            mask |= (gathered as u32) << (8 * index);
-        }
-        mask
+        gather(&flags)
+    }
+
+    #[inline(always)]
+    fn at_most(self, octets: &[u8; 32], limit: u8) -> u32 {
+        gather(&octets.map(|octet| u8::from(octet <= limit)))
     }
 
     #[inline(always)]
@@ -79,15 +84,26 @@ impl Lanes for Portable {
     }
 
     #[inline(always)]
-    fn rank(self, numbers: &[u8; 256], number: u64) -> (usize, usize) {
-        let (mut at_most, mut below) = (0, 0);
+    fn rank(self, numbers: &[u8; 256], number: u64) -> usize {
+        let mut at_most = 0;
         for eight in numbers.chunks_exact(8) {
-            let own = u64::from_le_bytes(eight.try_into().unwrap_or_default());
-            at_most += usize::from(own <= number);
-            below += usize::from(own < number);
+            at_most += usize::from(u64::from_le_bytes(eight.try_into().unwrap_or_default()) <= number);
         }
-        (at_most, below)
+        at_most
     }
+}
+
+/// The lowest bit of each of 32 octets.
+#[inline(always)]
+fn gather(flags: &[u8; 32]) -> u32 {
+    let mut mask = 0;
+    for (index, eight) in (0..).zip(flags.chunks_exact(8)) {
+        let word = u64::from_le_bytes(eight.try_into().unwrap_or_default());
+        // the product gathers the lowest bits in the highest octet
+        let gathered = word.wrapping_mul(0x0102_0408_1020_4080) >> 56;
+        mask |= (gathered as u32) << (8 * index);
+    }
+    mask
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -95,13 +111,12 @@ pub(crate) use avx2::{Avx2, with_avx2};
 
 #[cfg(target_arch = "x86_64")]
 mod avx2 {
-    use super::Lanes;
+    use super::{Lanes, Work};
     use std::arch::x86_64::{
         __m256i, _mm_and_si128, _mm_loadu_si128, _mm_set1_epi8, _mm_srli_epi16, _mm256_and_si256, _mm256_andnot_si256,
-        _mm256_castsi256_pd, _mm256_cmpeq_epi8, _mm256_cmpeq_epi64, _mm256_cmpgt_epi64, _mm256_extract_epi64,
-        _mm256_loadu_si256, _mm256_max_epu8, _mm256_min_epu8, _mm256_movemask_epi8, _mm256_movemask_pd,
-        _mm256_or_si256, _mm256_sad_epu8, _mm256_set_m128i, _mm256_set1_epi8, _mm256_set1_epi64x, _mm256_setzero_si256,
-        _mm256_storeu_si256, _mm256_xor_si256,
+        _mm256_cmpeq_epi8, _mm256_cmpgt_epi64, _mm256_extract_epi64, _mm256_loadu_si256, _mm256_max_epu8,
+        _mm256_min_epu8, _mm256_movemask_epi8, _mm256_or_si256, _mm256_sad_epu8, _mm256_set_m128i, _mm256_set1_epi8,
+        _mm256_set1_epi64x, _mm256_setzero_si256, _mm256_storeu_si256, _mm256_sub_epi64, _mm256_xor_si256,
     };
 
     /// x86-64 with AVX2; made only where the processor has it.
@@ -111,18 +126,23 @@ mod avx2 {
     impl Avx2 {
         /// Proof that the processor has AVX2, if it has.
         pub fn detect() -> Option<Self> {
-            (std::is_x86_feature_detected!("avx2") && std::is_x86_feature_detected!("bmi1")).then_some(Self(()))
+            let has_all = std::is_x86_feature_detected!("avx2")
+                && std::is_x86_feature_detected!("bmi1")
+                && std::is_x86_feature_detected!("bmi2")
+                && std::is_x86_feature_detected!("lzcnt")
+                && std::is_x86_feature_detected!("popcnt");
+            has_all.then_some(Self(()))
         }
     }
 
     /// Run `work` compiled for AVX2.
     #[inline]
-    pub(crate) fn with_avx2<R>(lanes: Avx2, work: impl FnOnce(Avx2) -> R) -> R {
-        #[target_feature(enable = "avx2,bmi1")]
-        fn run<R>(lanes: Avx2, work: impl FnOnce(Avx2) -> R) -> R {
-            work(lanes)
+    pub(crate) fn with_avx2<W: Work>(lanes: Avx2, work: W) {
+        #[target_feature(enable = "avx2,bmi1,bmi2,lzcnt,popcnt")]
+        fn run<W: Work>(lanes: Avx2, work: W) {
+            work.run(lanes);
         }
-        // SAFETY: an `Avx2` exists only after the processor was asked for both
+        // SAFETY: an `Avx2` exists only after the processor was asked for all of these
         unsafe { run(lanes, work) }
     }
 
@@ -146,6 +166,11 @@ mod avx2 {
         }
 
         #[inline(always)]
+        fn at_most(self, octets: &[u8; 32], limit: u8) -> u32 {
+            unsafe { at_most(octets, limit) }
+        }
+
+        #[inline(always)]
         fn halves(self, packed: &[u8; 16]) -> [u8; 32] {
             unsafe { halves(packed) }
         }
@@ -156,7 +181,7 @@ mod avx2 {
         }
 
         #[inline(always)]
-        fn rank(self, numbers: &[u8; 256], number: u64) -> (usize, usize) {
+        fn rank(self, numbers: &[u8; 256], number: u64) -> usize {
             unsafe { rank(numbers, number) }
         }
     }
@@ -178,6 +203,13 @@ mod avx2 {
         let far_enough = _mm256_cmpeq_epi8(_mm256_max_epu8(firsts, first), firsts);
         let below = _mm256_andnot_si256(same, at_most);
         _mm256_movemask_epi8(_mm256_or_si256(below, _mm256_and_si256(same, far_enough))) as u32
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    fn at_most(octets: &[u8; 32], limit: u8) -> u32 {
+        let octets = load(octets);
+        _mm256_movemask_epi8(_mm256_cmpeq_epi8(_mm256_min_epu8(octets, _mm256_set1_epi8(limit as i8)), octets)) as u32
     }
 
     #[inline]
@@ -205,17 +237,17 @@ mod avx2 {
 
     #[inline]
     #[target_feature(enable = "avx2")]
-    fn rank(numbers: &[u8; 256], number: u64) -> (usize, usize) {
+    fn rank(numbers: &[u8; 256], number: u64) -> usize {
         let sign = _mm256_set1_epi64x(i64::MIN);
         let number = _mm256_xor_si256(_mm256_set1_epi64x(number as i64), sign);
-        let (mut above, mut same) = (0, 0);
+        let mut above = _mm256_setzero_si256();
         for four in numbers.chunks_exact(32) {
             let own = _mm256_xor_si256(load(four.try_into().unwrap_or(&[0; 32])), sign);
-            above += _mm256_movemask_pd(_mm256_castsi256_pd(_mm256_cmpgt_epi64(own, number))).count_ones();
-            same += _mm256_movemask_pd(_mm256_castsi256_pd(_mm256_cmpeq_epi64(own, number))).count_ones();
+            above = _mm256_sub_epi64(above, _mm256_cmpgt_epi64(own, number));
         }
-        let at_most = 32 - above as usize;
-        (at_most, at_most - same as usize)
+        let sums = [_mm256_extract_epi64::<0>(above), _mm256_extract_epi64::<1>(above)];
+        let more = [_mm256_extract_epi64::<2>(above), _mm256_extract_epi64::<3>(above)];
+        32 - (sums[0] + sums[1] + more[0] + more[1]) as usize
     }
 }
 
@@ -231,6 +263,8 @@ mod tests {
             mask | u32::from(meant) << index
         });
         assert_eq!(lanes.candidates(&levels, &firsts, level, first), mask);
+        let at_most = (0..32).fold(0, |mask, index| mask | u32::from(firsts[index] <= first) << index);
+        assert_eq!(lanes.at_most(&firsts, first), at_most);
         let packed: [u8; 16] = bytes[..16].try_into().expect("16");
         let halves = lanes.halves(&packed);
         assert!((0..16).all(|index| halves[index] == packed[index] & 15 && halves[index + 16] == packed[index] >> 4));
@@ -240,7 +274,7 @@ mod tests {
         numbers.sort_unstable();
         let all: Vec<u8> = numbers.iter().flat_map(|number| number.to_le_bytes()).collect();
         for &number in numbers.iter().chain([&0, &u64::MAX, &(1 << 63)]) {
-            let rank = (numbers.partition_point(|&own| own <= number), numbers.partition_point(|&own| own < number));
+            let rank = numbers.partition_point(|&own| own <= number);
             assert_eq!(lanes.rank(all.as_slice().try_into().expect("256"), number), rank);
         }
     }
