@@ -115,11 +115,7 @@ impl CompiledList {
     /// What is known about the `rule`th entry of a row.
     #[must_use]
     pub fn record(&self, row: u32, rule: usize) -> Option<Record<'_>> {
-        if rule >= self.rules(row).len() {
-            return None;
-        }
-        let number = row as usize + self.extra_before(row) as usize + rule;
-        let record = self.content.get(Section::Records).get(RECORD * number..RECORD * (number + 1))?;
+        let record = self.record_bytes(row, rule)?;
         let kind = u32::from_le_bytes(record[14..18].try_into().ok()?) as usize;
         let &(middle, end) = self.kinds.get(kind)?;
         let start = if kind == 0 { 0 } else { self.kinds[kind - 1].1 + 1 };
@@ -132,6 +128,23 @@ impl CompiledList {
             basis: text(start..middle)?,
             category: text(middle + 1..end)?,
         })
+    }
+
+    /// The public reference of the `rule`th entry of a row alone: what an answer says, read for every one.
+    #[must_use]
+    #[inline]
+    pub fn reference(&self, row: u32, rule: usize) -> Option<[u8; 16]> {
+        Some(encode_reference(self.record_bytes(row, rule)?.first_chunk()?))
+    }
+
+    /// The record of the `rule`th entry of a row.
+    #[inline]
+    fn record_bytes(&self, row: u32, rule: usize) -> Option<&[u8]> {
+        if rule >= self.rules(row).len() {
+            return None;
+        }
+        let number = row as usize + self.extra_before(row) as usize + rule;
+        self.content.get(Section::Records).get(RECORD * number..RECORD * (number + 1))
     }
 
     /// The listed name of a row in presentation form, without a trailing dot.
