@@ -72,9 +72,12 @@ def bring_up(planned: Plan, places: Places, ledger: Ledger, *, now: float, live:
 
     Raises `LedgerError`, `CoreError` or `OSError` where it cannot; what was live before then goes on.
     """
-    if live is not None and live.lists == planned.lists and places.current.exists():
+    if live is None or not places.current.exists():
+        before, kept = read(places.current), read(places.generation)
+    elif live.lists == planned.lists:
         return Outcome(live, changed=False)
-    before, kept = read(places.current), read(places.generation)
+    else:
+        before = kept = live
     if not (kept.there and kept.lists == planned.lists):
         known = kept if kept.there else before
         number = max(before.generation, kept.generation) + 1
@@ -88,8 +91,7 @@ def bring_up(planned: Plan, places: Places, ledger: Ledger, *, now: float, live:
             return _from_memory(planned, places, number, now, str(error))
     elif before.there and before.lists == planned.lists:
         return Outcome(before, changed=False)
-    _publish(places.generation, places.current)
-    return Outcome(read(places.current), changed=True)
+    return Outcome(_publish(places.generation, places.current), changed=True)
 
 
 def _build_durably(planned: Plan, places: Places, ledger: Ledger, known: Live, number: int, now: float) -> None:
@@ -108,13 +110,16 @@ def _from_memory(planned: Plan, places: Places, number: int, now: float, trouble
     return Outcome(read(places.current), changed=True, trouble=trouble)
 
 
-def _publish(source: Path, live: Path) -> None:
+def _publish(source: Path, live: Path) -> Live:
     """A verified copy on tmpfs, so that no error of the disk ever reaches a worker through a mapped page."""
     copy = live.with_name(f"{live.name}.next")
     durable.make_folder(live.parent)
     durable.copy(source, copy)
-    CompiledList.open(str(copy))
+    checked = read(copy)
+    if not checked.there:
+        raise OSError(f"{checked.damage}, though it was written a moment ago")
     copy.rename(live)
+    return checked
 
 
 def _only_less(planned: Plan, known: Live) -> bool:

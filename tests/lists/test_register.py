@@ -253,6 +253,13 @@ def test_a_reboot_that_empties_the_tmpfs_costs_no_leaf(world: World) -> None:
     assert len(world.leaves()) == before + 1
 
 
+def test_a_live_file_that_somebody_removed_is_back_at_the_next_tick(world: World) -> None:
+    world.take(1, ["a.example"])
+    world.config.places.current.unlink()
+    world.register.tick()
+    assert world.active("a.example") == ["gambling"]
+
+
 def test_a_damaged_record_of_a_list_is_written_anew_from_the_generation_that_names_it(world: World) -> None:
     world.take(1, ["a.example"])
     world.take(2, ["b.example"])
