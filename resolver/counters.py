@@ -75,6 +75,12 @@ def queries(sums: Mapping[str, int]) -> int:
     return sum(sums.get(name, 0) for name in ("queries_udp4", "queries_udp6", "queries_stream"))
 
 
+def listening(places: Places, use: str = "dns") -> list[str]:
+    """Where the processes listen (`dns`, `stop_page`, `portal`), as the supervisor says; empty: it does not."""
+    addresses = _said(places.addresses).get(use, [])
+    return [str(address) for address in addresses]
+
+
 def _said(path: Path) -> Mapping[str, Any]:
     try:
         said = json.loads(path.read_bytes())

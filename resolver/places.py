@@ -92,6 +92,15 @@ class Places:
         return self.run_dir / "control.sock"
 
     @property
+    def supervisor_socket(self) -> Path:
+        return self.run_dir / "supervisor.sock"
+
+    @property
+    def addresses(self) -> Path:
+        """Where the processes really listen, as their supervisor says."""
+        return self.run_dir / "addresses.json"
+
+    @property
     def workers(self) -> Path:
         return self.run_dir / "workers"
 

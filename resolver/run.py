@@ -11,16 +11,19 @@ import asyncio
 import contextlib
 import fcntl
 import json
+import logging
 import os
 import resource
 import signal
 import sys
+import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from resolver.config import FILE_NAME, STANDARD, Config, load
+from resolver.control import Callers, Operation, serve
 from resolver.dns.supervisor import Service, Supervisor, count_workers
 from resolver.errors import ResolverError
 from resolver.logs import to_standard_error
@@ -28,8 +31,20 @@ from resolver.notify import notify, watchdog_interval
 from resolver.sockets import SOCKETS, Listeners, from_systemd, open_listeners
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
+    from resolver.control import Peer, Reply
+
+# What belongs to sockets and folders that are held for as long as the supervisor lives.
+_FIXED: dict[str, Callable[[Config], object]] = {
+    "dns.listen": lambda config: config.dns.listen,
+    "dns.workers": lambda config: config.dns.workers,
+    "stop_page.listen": lambda config: config.stop_page.listen,
+    "portal.listen": lambda config: config.portal.listen,
+    "state_dir": lambda config: config.state_dir,
+    "run_dir": lambda config: config.run_dir,
+}
+log = logging.getLogger("stopsign.supervisor")
 WINGS = ("dns", "steward", "web")
 MODULES = {"dns": "resolver.dns.worker", "steward": "resolver.lists.steward", "web": "resolver.portal.app"}
 
@@ -68,7 +83,9 @@ class Provider:
 
     def __init__(self, config: Config, path: Path, *, wings: Iterable[str] = WINGS, output: int | None = None) -> None:
         wings = tuple(wings)
-        self._config = config
+        self._config, self._path = config, path
+        self._control: asyncio.Server | None = None
+        self._turn = asyncio.Lock()
         with contextlib.ExitStack() as undo:
             self._lock = undo.enter_context(only_one(config.places.run_dir))
             self.listeners = from_systemd(os.environ, os.getpid()) or open_listeners(
@@ -88,14 +105,69 @@ class Provider:
             environment=environment,
         )
 
-    def start(self) -> None:
+    async def start(self) -> None:
         self.supervisor.start()
         self._say_where()
+        operations = {
+            "status": Operation(self._status, reporters=True),
+            "reload": Operation(lambda *_: self.reload()),
+            "restart-workers": Operation(lambda *_: self.restart_workers()),
+            "flush-cache": Operation(self._flush_cache),
+        }
+        places = self._config.places
+        self._control = await serve(places.supervisor_socket, operations, Callers.of(self._config.control))
 
     async def stop(self) -> None:
+        if self._control is not None:
+            self._control.close()
         await self.supervisor.stop()
-        (self._config.places.run_dir / "addresses.json").unlink(missing_ok=True)
+        self._config.places.addresses.unlink(missing_ok=True)
         self._undo.close()
+
+    async def reload(self) -> dict[str, Any]:
+        """Takes up the configuration file anew: every process is replaced, the workers one by one.
+
+        Raises `ResolverError`, and nothing is changed, where the file has mistakes or needs other sockets.
+        """
+        async with self._turn:
+            config = load(self._path)
+            if wrong := [key for key, value in _FIXED.items() if value(config) != value(self._config)]:
+                raise ResolverError(
+                    f"{', '.join(wrong)} cannot change while the sockets are open", hint="restart instead of reload"
+                )
+            self._config = config
+            replaced = await self._replace_workers()
+            for name in ("web", "steward"):
+                if name in self.supervisor.names:
+                    await self.supervisor.restart(name)
+                    replaced.append(name)
+            return {"replaced": replaced}
+
+    async def restart_workers(self) -> dict[str, Any]:
+        async with self._turn:
+            return {"replaced": await self._replace_workers()}
+
+    async def _replace_workers(self) -> list[str]:
+        replaced = []
+        for name in (name for name in self.supervisor.names if name.startswith("dns-")):
+            if not await self.supervisor.replace(name):
+                raise ResolverError(f"the successor of {name} did not come up; the rest goes on as it was")
+            replaced.append(name)
+        return replaced
+
+    async def _status(self, _peer: Peer, _request: Mapping[str, Any]) -> Reply:
+        names = self.supervisor.names
+        services = [
+            {"name": name, "pid": self.supervisor.pid(name), "restarts": self.supervisor.restarts(name)}
+            for name in names
+        ]
+        return {"services": services, "alarms": [f"{one['name']} is down" for one in services if one["pid"] is None]}
+
+    async def _flush_cache(self, _peer: Peer, _request: Mapping[str, Any]) -> Reply:
+        told = [name for name in self.supervisor.names if name.startswith("dns-")]
+        for name in told:
+            self.supervisor.signal(name, signal.SIGUSR1)
+        return {"told": told}
 
     def _sweep(self) -> None:
         """What workers of an earlier run said of themselves is no longer true."""
@@ -107,7 +179,7 @@ class Provider:
     def _say_where(self) -> None:
         """`run_dir/addresses.json`: who supervises, and where it really listens (port 0 resolved)."""
         said = {"pid": os.getpid(), "services": self.supervisor.names, **self.listeners.addresses()}
-        path = self._config.places.run_dir / "addresses.json"
+        path = self._config.places.addresses
         temporary = path.with_suffix(".new")
         temporary.write_text(json.dumps(said), encoding="utf-8")
         temporary.replace(path)
@@ -136,8 +208,11 @@ async def provide(config: Config, path: Path, wings: Iterable[str]) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     provider = Provider(config, path, wings=wings)
-    provider.start()
-    tasks = {asyncio.create_task(_say_ready(provider)), asyncio.create_task(_pat_watchdog())}
+    await provider.start()
+    asyncio.get_running_loop().add_signal_handler(
+        signal.SIGHUP, lambda: tasks.add(asyncio.create_task(_reload(provider)))
+    )
+    tasks: set[asyncio.Task[None]] = {asyncio.create_task(_say_ready(provider)), asyncio.create_task(_pat_watchdog())}
     try:
         await stop.wait()
     finally:
@@ -145,6 +220,18 @@ async def provide(config: Config, path: Path, wings: Iterable[str]) -> None:
         for task in tasks:
             task.cancel()
         await provider.stop()
+
+
+async def _reload(provider: Provider) -> None:
+    """SIGHUP: as `stopsign reload`, but nobody hears the answer, so it is logged."""
+    notify("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
+    try:
+        answer = await provider.reload()
+    except ResolverError as wrong:
+        log.error("the new configuration is refused, the old one goes on: %s", wrong)  # noqa: TRY400
+    else:
+        log.info("the new configuration is taken up by %s", ", ".join(answer["replaced"]))
+    notify("READY=1")
 
 
 async def _say_ready(provider: Provider) -> None:

@@ -111,7 +111,7 @@ async def _demo(
         output = undo.enter_context((folder / "processes.log").open("ab", buffering=0))
         provider = Provider(config, tree.config, output=output.fileno())
         undo.push_async_callback(provider.stop)
-        provider.start()
+        await provider.start()
         active = await _active(config, tree, stop)
         if active is None:
             return 130

@@ -89,6 +89,7 @@ class _Process:
         self.ended = asyncio.Event()
         self.serving = asyncio.Event()
         self.killed = False
+        self.told = False  # it ends because it was told to
         self._ready_end = ready
         self._pidfd = os.pidfd_open(popen.pid)
         self._counters: BinaryIO | None = None
@@ -196,7 +197,10 @@ class Supervisor:
         slot = self._slots[name]
         if slot.keeper is not None:
             slot.keeper.cancel()  # else it would start a third, should the predecessor end by itself now
-        old, new = slot.process, self._spawn(slot.service)
+        old = slot.process
+        if old is not None:
+            old.counters()  # opened before a successor's file stands under the name
+        new = self._spawn(slot.service)
         waits = {asyncio.create_task(new.serving.wait()), asyncio.create_task(new.ended.wait())}
         await asyncio.wait(waits, timeout=START, return_when=asyncio.FIRST_COMPLETED)
         for wait in waits:
@@ -212,6 +216,15 @@ class Supervisor:
         if old is not None:
             await self._end(old)
         return True
+
+    async def restart(self, name: str) -> None:
+        """Ends `name` and starts it again: for a process of which there can be only one at a time."""
+        process = self._slots[name].process
+        if process is not None:
+            process.told = True
+            await self._end(process)
+            while self._slots[name].process is process:  # its keeper starts the next  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
 
     @property
     def names(self) -> list[str]:
@@ -262,6 +275,10 @@ class Supervisor:
             process = slot.process
             assert process is not None  # noqa: S101 - started before its keeper
             await process.ended.wait()
+            if process.told:
+                slot.failures = 0
+                slot.process = self._spawn(slot.service)
+                continue
             slot.failures = 1 if time.monotonic() - process.started > STABLE else slot.failures + 1
             wait = wait_before_restart(slot.failures)
             log.error("%s (pid %d) %s; again in %.2g s", slot.service.name, process.popen.pid, _how(process), wait)

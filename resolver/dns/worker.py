@@ -11,6 +11,7 @@ Rules:
   and handed over between two batches: no query waits for it or meets half of it.
 - A list that cannot be opened is refused and alarmed, and the one there is goes on; without any list queries are
   forwarded, and that is an alarm too. The same for passes: the last good ones hold until their own end.
+- SIGUSR1: the cache is emptied.
 - SIGTERM: nothing new is taken from the sockets, what is in flight is answered, then the process ends.
 """
 
@@ -45,7 +46,7 @@ from resolver.sockets import handed_over, open_listeners
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from resolver._core import Forward, PlaneSettings
+    from resolver._core import Forward, PlaneSettings, UpstreamState
 
 BUSY_TICK, IDLE_TICK, POLL = 0.02, 1.0, 0.2
 DRAIN = 5.0
@@ -114,6 +115,7 @@ class Worker:
         # A new file: a predecessor that still drains has the old one mapped.
         self._places.counters(index).unlink(missing_ok=True)
         self.plane = Plane(plane_settings(config, index, workers))
+        self._inode = self._places.counters(index).stat().st_ino
         self.plane.set_upstreams([str(endpoint) for endpoint in config.dns.upstreams])
         limits = config.dns.limits
         self._upstreams = Upstreams(
@@ -174,6 +176,7 @@ class Worker:
         loop.remove_reader(self.plane.fileno())
         if self._ticking is not None:
             self._ticking.cancel()
+        self.plane.tick()  # the last of what was counted reaches the file
         self._upstreams.close()
 
     def _pump(self) -> None:
@@ -279,6 +282,13 @@ class Worker:
             log.error("%s", what)
         self._say()
 
+    def _is_succeeded(self) -> bool:
+        """The counters file of this number is another's: a successor speaks for it, this process only drains."""
+        try:
+            return self._places.counters(self._index).stat().st_ino != self._inode
+        except OSError:
+            return True
+
     def _say(self) -> None:
         """Writes `workers/N.json` where something in it changed."""
         number = self._meta.get("generation")
@@ -289,9 +299,9 @@ class Worker:
             entries=0 if self._list is None else self._list.entries,
             lists=tuple({"name": one.get("name"), "version": one.get("version")} for one in self._lists()),
             alarms=tuple(self._alarms.values()),
-            upstreams=tuple({"address": u["address"], "state": u["state"]} for u in self.plane.upstreams()),
+            upstreams=tuple(_shown(upstream) for upstream in self.plane.upstreams()),
         )
-        if state == self._said:
+        if state == self._said or self._is_succeeded():
             return
         path = self._places.workers / f"{self._index}.json"
         temporary = path.with_suffix(f".{os.getpid()}.new")
@@ -304,12 +314,24 @@ class Worker:
             self._said = state
 
 
+def _shown(upstream: UpstreamState) -> Mapping[str, object]:
+    """To two digits, so that what is said changes when something did."""
+    rtt = float(f"{upstream['rtt_us']:.1e}")
+    return {
+        "address": upstream["address"],
+        "state": upstream["state"],
+        "reason": upstream["reason"],
+        "rtt_us": int(rtt),
+    }
+
+
 async def serve(config: Config, index: int, sockets: Mapping[str, Sequence[int]]) -> None:
     """One worker, from its sockets to its end by SIGTERM."""
     loop, stop = asyncio.get_running_loop(), asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     worker = Worker(config, index, count_workers(config.dns))
+    loop.add_signal_handler(signal.SIGUSR1, worker.plane.flush_cache)
     await worker.start(sockets.get("udp", ()), sockets.get("tcp", ()))
     # What start-up made stays: the collector never looks at it again.
     gc.collect()

@@ -88,6 +88,17 @@ def running(command: list[str], cpu: str, log: Path) -> Iterator[subprocess.Pope
             process.wait()
 
 
+def settle(pid: int) -> None:
+    """Waits until the server has done what it does only once, after its start."""
+    before = cpu_seconds(pid)
+    for _ in range(20):
+        time.sleep(1.0)
+        now = cpu_seconds(pid)
+        if now - before < 0.03:
+            return
+        before = now
+
+
 def measure(tool: Path, server: Server, pid: int, work: Work, kind: str, seconds: float, skip: int) -> Figures:
     """One row: the load for so many seconds, and what the server's processes used meanwhile."""
     command = ["taskset", "-c", LOAD_CPU, str(tool), "ask", f"127.0.0.1:{server.port}", str(work.queries[kind])]
@@ -111,6 +122,7 @@ def one_round(tool: Path, server: Server, work: Work, seconds: float, number: in
     with running(server.command, SERVER_CPU, work.folder / f"{server.name}.log") as process:
         server.wait(work.probe, process)
         ready = time.monotonic() - started
+        settle(process.pid)
         for kind in server.kinds:
             if kind in ("cached", "mix"):  # each name has been asked before
                 measure(tool, server, process.pid, work, kind, seconds, 0)

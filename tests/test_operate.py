@@ -1,0 +1,226 @@
+"""The commands of the person on call, against a running provider: what they say, what they change, what they cost."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+import urllib.request
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+
+from resolver.metrics import kernel_drops
+from tests.dns.house import ROOT, free_port, wait_until
+from tests.test_main_path import EXPECTED, STOPPED, Load, Provider, ask, provider, under_load, until
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["provider"]  # the fixture
+Running = tuple[Provider, str]
+
+
+def command(host: Provider, *words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-P", "-m", "resolver.command", *words, "--dir", str(host.folder)],
+        env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False, timeout=120,
+    )  # fmt: skip
+
+
+def said(host: Provider, *words: str) -> dict[str, Any]:
+    done = command(host, *words, "--json")
+    assert done.returncode == 0, done.stderr
+    answer: dict[str, Any] = json.loads(done.stdout)
+    return answer
+
+
+def change(host: Provider, **settings: dict[str, Any]) -> None:
+    config = yaml.safe_load(host.config.read_text())
+    for part, values in settings.items():
+        config[part] = {**config.get(part, {}), **values}
+    host.config.write_text(yaml.safe_dump(config))
+
+
+def test_workers_are_replaced_one_by_one_and_no_query_is_lost(provider: Running) -> None:
+    host, _ = provider
+    before = host.children()
+
+    async def scene() -> None:
+        done = await asyncio.to_thread(command, host, "workers", "restart")
+        assert (done.returncode, done.stdout) == (0, "replaced: dns-0, dns-1\n"), done.stderr
+
+    load = Load(host.address, EXPECTED)
+    under_load(load, scene)
+    after = host.children()
+    assert not {before["worker-0"], before["worker-1"]} & set(after.values())
+    assert (after["steward"], after["app"]) == (before["steward"], before["app"])
+    assert [one["pid"] for one in host.said()] == [after["worker-0"], after["worker-1"]]
+    # What the predecessors counted is kept.
+    wait_until(lambda: host.counters()["queries_udp4"] >= load.sent, "all of it counted")
+
+
+def test_a_configuration_is_taken_up_without_a_lost_query(provider: Running) -> None:
+    host, _ = provider
+    before = host.children()
+    change(host, stop_page={"ipv6": "2001:db8::66"})
+
+    async def scene() -> None:
+        done = await asyncio.to_thread(command, host, "reload")
+        assert done.returncode == 0, done.stderr
+
+    under_load(Load(host.address, EXPECTED), scene)
+    wait_until(lambda: set(host.children()) == set(before), "every process is back")
+    assert not set(before.values()) & set(host.children().values())
+
+
+@pytest.mark.parametrize(
+    ("settings", "error"),
+    [
+        ({"dns": {"upstreams": ["localhost"]}}, "localhost"),
+        ({"dns": {"listen": ["127.0.0.1:1"]}}, "dns.listen cannot change while the sockets are open"),
+    ],
+)
+def test_a_configuration_that_cannot_be_is_refused_and_the_old_one_goes_on(
+    provider: Running, settings: dict[str, dict[str, Any]], error: str
+) -> None:
+    host, _ = provider
+    before = host.children()
+    good = host.config.read_text()
+    change(host, **settings)
+    broken = host.config.read_text()
+    done = command(host, "reload")
+    assert done.returncode == 2
+    assert error in done.stderr
+    # By signal there is nobody to tell, so the log is told.
+    assert host.process is not None
+    host.process.send_signal(signal.SIGHUP)
+    wait_until(lambda: "the new configuration is refused" in host.log, "a word in the log")
+    assert host.children() == before
+    assert host.config.read_text() == broken != good
+    assert ask(host.address, "aces-bets.example") == STOPPED
+
+
+def test_a_hung_worker_is_killed_and_replaced_while_its_port_stays_open(provider: Running) -> None:
+    host, _ = provider
+    before = host.children()["worker-0"]
+    load = Load(host.address, EXPECTED, rate=300, patience=30.0)
+
+    async def both() -> None:
+        ended = asyncio.Event()
+
+        async def act() -> None:
+            os.kill(before, signal.SIGSTOP)
+            await until(lambda: host.children().get("worker-0", before) != before, "another worker", 40)
+            await asyncio.sleep(1.0)
+            ended.set()
+
+        await asyncio.gather(load.run(ended.is_set), act())
+
+    asyncio.run(both())
+    assert not load.wrong, load.wrong[:5]
+    assert not load.lost, f"{len(load.lost)} of {load.sent}"
+    assert "hangs; it is killed" in host.log
+
+
+def test_status_is_one_screen_and_the_same_in_json(provider: Running) -> None:
+    host, _ = provider
+    under_load(Load(host.address, EXPECTED), _a_second)
+    answer = said(host, "status")
+    assert [worker["index"] for worker in answer["workers"]] == [0, 1]
+    assert {one["name"] for one in answer["services"]} == {"dns-0", "dns-1", "steward", "web"}
+    assert answer["lists"][0]["entries"] == 59
+    assert answer["queries"]["total"] > 100
+    assert 0.3 < answer["queries"]["blocked"] < 0.7
+    assert answer["upstreams"][0]["state"] == "up"
+    assert answer["alarms"] == []
+    screen = command(host, "status")
+    assert screen.returncode == 0
+    assert len(screen.stdout.splitlines()) <= 24
+    for word in ("q/s", "dns-0", "demo", "alarm: none"):
+        assert word in screen.stdout
+
+
+async def _a_second() -> None:
+    await asyncio.sleep(1.0)
+
+
+def test_status_names_who_does_not_answer_and_shows_the_rest(provider: Running) -> None:
+    host, _ = provider
+    assert host.process is not None
+    os.kill(host.process.pid, signal.SIGSTOP)
+    os.kill(host.children()["steward"], signal.SIGKILL)
+    try:
+        answer = said(host, "status")
+        assert len(answer["workers"]) == 2
+        assert any("the steward does not answer" in alarm for alarm in answer["alarms"])
+        assert any("the supervisor does not answer" in alarm for alarm in answer["alarms"])
+        assert said(host, "bypass", "on")["all"]
+        wait_until(lambda: ask(host.address, "aces-bets.example") != STOPPED, "the off switch")
+        assert any("everything passes" in alarm for alarm in said(host, "status")["alarms"])
+    finally:
+        os.kill(host.process.pid, signal.SIGCONT)
+
+
+def test_health_says_no_with_the_reason_when_queries_would_not_be_answered(provider: Running) -> None:
+    host, _ = provider
+    assert command(host, "health").stdout == "healthy\n"
+    for worker in ("worker-0", "worker-1"):
+        os.kill(host.children()[worker], signal.SIGSTOP)
+    done = command(host, "health")
+    assert done.returncode == 1
+    assert "UDP 127.0.0.1" in done.stdout
+    assert host.stop() == 0
+    done = command(host, "health")
+    assert done.returncode == 1
+    assert "Connection refused" in done.stdout
+
+
+def test_the_cache_is_flushed_on_every_worker(provider: Running) -> None:
+    host, _ = provider
+    under_load(Load(host.address, EXPECTED), _a_second)
+    wait_until(lambda: host.counters()["cache_entries_now"] > 50, "something cached")
+    assert said(host, "cache", "flush")["told"] == ["dns-0", "dns-1"]
+    wait_until(lambda: host.counters()["cache_entries_now"] == 0, "nothing cached")
+
+
+def test_metrics_are_scraped_and_name_no_client(provider: Running) -> None:
+    host, _ = provider
+    port = free_port()
+    change(host, metrics={"listen": [f"127.0.0.1:{port}"]})
+    assert command(host, "reload").returncode == 0
+
+    def scraped() -> str:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
+                return str(answer.read().decode())
+        except OSError:
+            return ""
+
+    wait_until(scraped, "the exposition")
+    under_load(Load(host.address, EXPECTED), _a_second)
+    text = scraped()
+    for family in (
+        'stopsign_queries_total{transport="udp4"}', 'stopsign_verdicts_total{verdict="blocked"}',
+        'stopsign_blocked_by_list_total{list="demo"}', "stopsign_upstream_rtt_seconds_bucket",
+        'stopsign_worker_heartbeat_age_seconds{worker="1"}', "stopsign_kernel_drops_total",
+    ):  # fmt: skip
+        assert family in text, text[:3000]
+    labels = [line for line in text.splitlines() if "{" in line and not line.startswith("#")]
+    assert not [line for line in labels if "127.0.0.1" in line.split("{")[1] and "upstream=" not in line]
+
+
+def test_what_the_kernel_dropped_is_read_from_its_own_table(tmp_path: Path) -> None:
+    header = (
+        "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode ref  drops"
+    )
+    row = " 1: {address} 00000000:0000 07 00000000:00000000 00:00000000 00000000 0 0 12 2 0000000000000000 {drops}"
+    rows = [row.format(address="0100007F:0035", drops=7), row.format(address="0100007F:1388", drops=9)]
+    (tmp_path / "udp").write_text("\n".join([header, *rows]) + "\n")
+    assert kernel_drops({53}, tmp_path) == 7
+    assert kernel_drops({53, 5000}, tmp_path) == 16
+    assert kernel_drops({54}, tmp_path) == 0
