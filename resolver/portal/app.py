@@ -71,6 +71,7 @@ class Web:
         self._stop_page = StopPage(pages, self.live, clock, config.provider.language)
         self._failures = 0
         self._wake = asyncio.Event()
+        self.stored = asyncio.Event()  # the database is there
         self._tasks: list[asyncio.Task[None]] = []
         self._undo = contextlib.AsyncExitStack()
 
@@ -127,6 +128,7 @@ class Web:
             try:
                 if self.portal.store is None:
                     self.portal.store = await Store.open(self._config.database_url)
+                    self.stored.set()
                 await self._round(self.portal.store)
                 said = ""
             except StoreError as error:

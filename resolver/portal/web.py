@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 MAX_BODY = 160 * 1024  # 8,000 characters of four octets, percent-encoded, are 96,000
 MAX_FIELDS = 20
+HEAD_SECONDS = 20.0
 FORM_SECONDS = 20.0
 
 _silent = logging.getLogger("stopsign.portal.http")
@@ -80,7 +81,7 @@ class QuietServer(web.Server):
 
 
 class QuietHandler(RequestHandler):
-    __slots__ = ("_failed",)
+    __slots__ = ("_failed", "_patience")
 
     def __init__(self, manager: QuietServer, failed: Callable[[], None]) -> None:
         super().__init__(
@@ -88,6 +89,21 @@ class QuietHandler(RequestHandler):
             logger=_silent, lingering_time=2.0, max_headers=100,
         )  # fmt: skip
         self._failed = failed
+        self._patience: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        # aiohttp waits for ever for the head of the first request; between requests it has a limit of its own.
+        self._patience = asyncio.get_running_loop().call_later(HEAD_SECONDS, self._lapsed)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        if self._patience is not None:
+            self._patience.cancel()
+        super().connection_lost(exc)
+
+    def _lapsed(self) -> None:
+        if self._request_count == 0:
+            self.force_close()
 
     def handle_error(
         self,
