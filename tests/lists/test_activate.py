@@ -178,3 +178,29 @@ def test_lifting_an_override_waits_for_its_leaf_and_setting_one_does_not(
         assert passes.read(world.config.places.passes) == live
     world.register.people.lift("a.example", "root")
     assert passes.read(world.config.places.passes).names == ()
+
+
+def test_a_start_on_a_read_only_state_directory_after_a_reboot_blocks_what_was_blocked(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from resolver import durable
+
+    put, places = durable.put, world.config.places
+
+    def read_only(finished: Path, path: Path) -> None:
+        if path.is_relative_to(places.state_dir):
+            raise OSError(30, "Read-only file system")
+        put(finished, path)
+
+    world.stop()
+    shutil.rmtree(places.run_dir)
+    monkeypatch.setattr("resolver.durable.put", read_only)
+    monkeypatch.setattr("resolver.audit.log.Log.open", broken)
+    world.start()
+    assert world.active("a.example") == ["gambling"]
+    assert any("log cannot be written" in alarm for alarm in world.register.status()["alarms"])
+    world.register.people.allow("a.example", "subtree", "mistake", "root", 3600.0)
+    from resolver import passes
+
+    assert passes.read(places.passes).covering("a.example", world.clock()) is not None
+    assert any("overrides.json cannot be written" in alarm for alarm in world.register.status()["alarms"])
