@@ -1,0 +1,199 @@
+"""A worker as a process: both families, upstreams that lie over UDP, answers as large as TCP allows, its end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.dns.house import Host, ask_tcp, ask_udp, free_port, question, running, wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+    from pathlib import Path
+
+    Answering = Callable[[bytes], bytes | None]
+
+A, TXT = 1, 16
+
+
+def honest(query: bytes) -> bytes:
+    """One address for every name."""
+    end = query.index(b"\0", 12) + 5
+    record = b"\xc0\x0c\0\x01\0\x01\0\0\0\x3c\0\x04\xc6\x33\x64\x07"
+    return query[:2] + b"\x81\x80\0\x01\0\x01\0\0\0\0" + query[12:end] + record
+
+
+def large(query: bytes) -> bytes:
+    """A TXT answer of 65,535 octets, to the last one."""
+    end = query.index(b"\0", 12) + 5
+    head = query[:2] + b"\x81\x80\0\x01\0\x01\0\0\0\0" + query[12:end] + b"\xc0\x0c\0\x10\0\x01\0\0\0\x3c"
+    size = 65_535 - len(head) - 2
+    text = (b"\xff" + b"x" * 255) * (size // 256)
+    rest = size - len(text)
+    return head + size.to_bytes(2) + text + (bytes([rest - 1]) + b"y" * (rest - 1) if rest else b"")
+
+
+def truncated(query: bytes) -> bytes:
+    return query[:2] + b"\x83\x80\0\x01\0\0\0\0\0\0" + query[12 : query.index(b"\0", 12) + 5]
+
+
+def lying(query: bytes) -> bytes:
+    """An answer to another question, under the right id."""
+    return honest(query[:12] + b"\x05wrong\x07example\0\0\x01\0\x01")
+
+
+@contextlib.asynccontextmanager
+async def upstream(port: int, udp: Answering, tcp: Answering, copies: int = 1) -> AsyncIterator[None]:
+    class Datagrams(asyncio.DatagramProtocol):
+        def connection_made(self, transport: asyncio.DatagramTransport) -> None:  # type: ignore[override]
+            self.transport = transport
+
+        def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
+            if reply := udp(data):
+                for _ in range(copies):
+                    self.transport.sendto(reply, addr)
+
+    kept: list[asyncio.StreamWriter] = []
+
+    async def stream(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        kept.append(writer)
+        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+            while reply := tcp(await reader.readexactly(int.from_bytes(await reader.readexactly(2)))):
+                writer.write(len(reply).to_bytes(2) + reply)
+                await writer.drain()
+        writer.close()
+
+    datagrams, _ = await asyncio.get_running_loop().create_datagram_endpoint(Datagrams, ("127.0.0.1", port))
+    server = await asyncio.start_server(stream, "127.0.0.1", port)
+    try:
+        yield
+    finally:
+        datagrams.close()
+        server.close()
+        for writer in kept:
+            writer.transport.abort()
+        await asyncio.sleep(0.05)  # what was closed comes to its end
+
+
+@pytest.fixture
+def port() -> int:
+    return free_port()
+
+
+def host(tmp_path: Path, port: int, *listen: str) -> Host:
+    return Host(tmp_path / "host", [f"127.0.0.1:{port}"], listen=listen or ("127.0.0.1:0",))
+
+
+def test_ipv4_and_ipv6_are_served_alike_over_udp_and_tcp(tmp_path: Path, port: int) -> None:
+    async def scene(provider: Host) -> None:
+        async with upstream(port, honest, honest):
+            for address in provider.addresses():
+                for ask in (ask_udp, ask_tcp):
+                    (answer,) = await ask(address, [question(0, "a.example", A)])
+                    assert answer.endswith(b"\xc6\x33\x64\x07"), address
+
+    with running(host(tmp_path, port, "127.0.0.1:0", "[::1]:0")) as provider:
+        assert [address[0] for address in provider.addresses()] == ["127.0.0.1", "::1"]
+        asyncio.run(scene(provider))
+
+
+def test_wildcard_addresses_answer_from_the_address_that_was_asked(tmp_path: Path, port: int) -> None:
+    async def scene(provider: Host) -> None:
+        async with upstream(port, honest, honest):
+            for listening in provider.addresses():
+                asked = ("127.0.0.3" if listening[0] == "0.0.0.0" else "::1", listening[1])
+                # A connected socket takes an answer from nowhere else.
+                (answer,) = await ask_udp(asked, [question(0, "a.example", A)])
+                assert answer.endswith(b"\xc6\x33\x64\x07")
+
+    with running(host(tmp_path, port, "0.0.0.0:0", "[::]:0")) as provider:
+        asyncio.run(scene(provider))
+
+
+def test_after_too_many_wrong_answers_the_question_is_asked_over_tcp(tmp_path: Path, port: int) -> None:
+    async def scene(provider: Host) -> None:
+        async with upstream(port, lying, honest, copies=20):
+            (answer,) = await ask_udp(provider.address, [question(0, "a.example", A)])
+            assert answer.endswith(b"\xc6\x33\x64\x07")
+
+    with running(host(tmp_path, port)) as provider:
+        asyncio.run(scene(provider))
+        wait_until(lambda: provider.counters()["over_tcp"] == 1, "counted")
+        assert provider.counters()["upstream_mismatches"] > 0
+
+
+def test_truncation_passes_over_udp_and_the_whole_answer_over_tcp(tmp_path: Path, port: int) -> None:
+    query = question(0, "large.example", TXT)
+
+    async def scene(provider: Host) -> None:
+        async with upstream(port, truncated, large):
+            (short,) = await ask_udp(provider.address, [query])
+            assert short[2] & 0x02
+            for _ in range(2):
+                (whole,) = await ask_tcp(provider.address, [query])
+                assert len(whole) == 65_535
+                assert whole[2:] == large(query)[2:]
+
+    with running(host(tmp_path, port)) as provider:
+        asyncio.run(scene(provider))
+
+
+def test_without_any_upstream_the_client_hears_servfail_and_why(tmp_path: Path, port: int) -> None:
+    async def scene(provider: Host) -> None:
+        for ask in (ask_udp, ask_tcp):
+            (answer,) = await ask(provider.address, [question(0, "a.example", A, edns=1232)])
+            assert answer[3] & 15 == 2
+            # RFC 8914: option 15, info code 22 or 23
+            assert b"\0\x0f\0\x02\0\x16" in answer or b"\0\x0f\0\x02\0\x17" in answer
+
+    limits = {"dns": {"limits": {"patience": "1s", "upstream_timeout": "300ms"}}}
+    provider = host(tmp_path, port)
+    provider.more = limits
+    with running(provider):
+        asyncio.run(scene(provider))
+
+
+def test_a_worker_that_is_told_to_go_answers_what_it_has_in_flight(tmp_path: Path, port: int) -> None:
+    """It is stopped for good here, with its supervisor: the answer still comes."""
+    came = asyncio.Event
+
+    async def scene(provider: Host) -> None:
+        asked, release = came(), came()
+
+        class Slow(asyncio.DatagramProtocol):
+            def connection_made(self, transport: asyncio.DatagramTransport) -> None:  # type: ignore[override]
+                self.transport = transport
+
+            def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
+                asked.set()
+                self.waiting = asyncio.create_task(self.later(data, addr))
+
+            async def later(self, data: bytes, addr: tuple[str, int]) -> None:
+                await release.wait()
+                self.transport.sendto(honest(data), addr)
+
+        transport, _ = await asyncio.get_running_loop().create_datagram_endpoint(Slow, ("127.0.0.1", port))
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as one:
+            one.setblocking(False)
+            one.connect(provider.address)
+            one.send(question(7, "slow.example", A))
+            async with asyncio.timeout(10):
+                await asked.wait()
+                assert provider.process is not None
+                os.kill(provider.process.pid, signal.SIGTERM)
+                await asyncio.sleep(0.5)
+                release.set()
+                answer = await asyncio.get_running_loop().sock_recv(one, 4096)
+        assert answer.endswith(b"\xc6\x33\x64\x07")
+        transport.close()
+
+    with running(host(tmp_path, port)) as provider:
+        asyncio.run(scene(provider))
+        assert provider.process is not None
+        assert provider.process.wait(30) == 0
