@@ -104,6 +104,11 @@ def key_id(line: str) -> str:
     return hashlib.sha256(line.strip().encode()).hexdigest()[:16]
 
 
+def check_sender(line: str) -> None:
+    """Raise BundleError unless this is a provider's public key."""
+    _raw(line, _SENDER)
+
+
 def seal(
     appeals: Iterable[Appeal], *, provider: str, portal: str, made: str, sender: Ed25519PrivateKey, reader: str
 ) -> bytes:

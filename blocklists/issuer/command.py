@@ -18,7 +18,7 @@ from blocklists.errors import VerifyError
 from blocklists.head import Basis, Issuer
 from blocklists.importers import formats, source
 from blocklists.importers.intake import Intake
-from blocklists.issuer import command_keys, command_upkeep, known, propose, publish, review, show, sign
+from blocklists.issuer import command_appeals, command_keys, command_upkeep, known, propose, publish, review, show, sign
 from blocklists.issuer.desk import Desk
 from blocklists.issuer.keys import Card, Keyring
 from blocklists.issuer.options import (
@@ -54,6 +54,8 @@ def issuer() -> None:
     """The list maintainer's desk: import, propose, review, sign, publish."""
 
 
+for _command in command_appeals.COMMANDS:
+    command_upkeep.appeals.add_command(_command)
 for _command in (*command_keys.COMMANDS, *command_upkeep.COMMANDS):
     issuer.add_command(_command)
 

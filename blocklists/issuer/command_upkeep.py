@@ -101,7 +101,7 @@ def withdraw_(
 
 @click.group("appeals")
 def appeals() -> None:
-    """Decisions on appeals, published with the list."""
+    """Appeals that providers pass on, and the decisions on them, published with the list."""
 
 
 @appeals.command("decide")

@@ -1,0 +1,139 @@
+"""Appeals at the issuer's desk: bundles of providers come in, wait for a person, and are forgotten after the decision.
+
+    DIR/appeals/  reader.pem       opens the bundles; readable by its owner alone
+                  providers.json   the keys of the providers whose bundles are believed, by name
+                  inbox/           one file an appeal, <id>.json
+
+Enters: a bundle (`blocklists/bundle.py`). Leaves: appeals that wait, the nearest deadline first. Rules: what is not
+signed by a provider named here is refused; an appeal that came twice is there once; whoever signed the entry cannot
+decide (that is `withdraw.decide`); what a citizen wrote is deleted half a year after the decision.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import asdict, dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+
+from blocklists import bundle, durable
+from blocklists.bundle import Appeal, BundleError
+from blocklists.entry import as_time
+from blocklists.errors import BlocklistError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+    from pathlib import Path
+
+    from blocklists.head import Decision
+    from blocklists.issuer.desk import Desk
+
+KEPT = timedelta(days=182)
+_ID = re.compile(r"A-[0-9A-HJKMNP-TV-Z]{12}\Z").match
+
+
+class InboxError(BlocklistError):
+    """The desk's folder of appeals is not in the state that a command needs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """An appeal in the inbox: who passed it on, and what it says."""
+
+    provider: str
+    appeal: Appeal
+
+
+def reader_key(desk: Desk) -> X25519PrivateKey:
+    """The key that opens bundles; made on first use."""
+    path = desk.folder / "appeals" / "reader.pem"
+    try:
+        key = serialization.load_pem_private_key(path.read_bytes(), None)
+    except FileNotFoundError:
+        key = bundle.new_reader_key()
+        pem = key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+        durable.write(path, pem, mode=0o600)
+    except (OSError, ValueError) as error:
+        raise InboxError(f"{path} cannot be read ({error})") from error
+    if not isinstance(key, X25519PrivateKey):
+        raise InboxError(f"{path} is not an X25519 key")
+    return key
+
+
+def trust(desk: Desk, name: str, line: str) -> None:
+    """Believe the bundles that are signed with this key. Raises BundleError for what is no key."""
+    bundle.check_sender(line)
+    known = {**providers(desk), name: line.strip()}
+    durable.write(desk.folder / "appeals" / "providers.json", json.dumps(known, indent=1, sort_keys=True).encode())
+
+
+def providers(desk: Desk) -> Mapping[str, str]:
+    """The keys that are believed, by name."""
+    path = desk.folder / "appeals" / "providers.json"
+    try:
+        return {str(name): str(line) for name, line in json.loads(path.read_bytes()).items()}
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, AttributeError) as error:
+        raise InboxError(f"{path} cannot be read ({error})") from error
+
+
+def take_in(desk: Desk, data: bytes) -> tuple[str, list[Appeal]]:
+    """Put a bundle's appeals into the inbox; who sent it, and those that were new. Raises BundleError."""
+    known = providers(desk)
+    opened = bundle.unseal(data, reader_key(desk), list(known.values()))
+    provider = next(name for name, line in known.items() if bundle.key_id(line) == opened.sender)
+    for appeal in opened.appeals:
+        if not _ID(appeal.appeal):
+            raise BundleError(f"{appeal.appeal!r} is not the id of an appeal")
+    new = [appeal for appeal in opened.appeals if not _file(desk, appeal.appeal).exists()]
+    for appeal in new:
+        line = json.dumps({"provider": provider, **asdict(appeal)}, indent=1, sort_keys=True)
+        durable.write(_file(desk, appeal.appeal), line.encode(), mode=0o600)
+    return provider, new
+
+
+def inbox(desk: Desk) -> list[Waiting]:
+    """Every appeal that is kept, the nearest deadline first."""
+    found = []
+    for path in sorted((desk.folder / "appeals" / "inbox").glob("A-*.json")):
+        try:
+            fields = json.loads(path.read_bytes())
+            found.append(Waiting(fields.pop("provider"), Appeal(**fields)))
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise InboxError(f"{path} cannot be read ({error})") from error
+    return sorted(found, key=lambda one: (one.appeal.due, one.appeal.appeal))
+
+
+def decisions(desk: Desk) -> Mapping[str, Decision]:
+    """What was decided and published, by appeal."""
+    reliefs = [relief for name in desk.lists() if (relief := desk.relief(name)) is not None]
+    return {decision.appeal: decision for relief in reliefs for decision in relief.decisions}
+
+
+def waiting(desk: Desk) -> list[Waiting]:
+    """Those that nobody has decided."""
+    decided = decisions(desk)
+    return [one for one in inbox(desk) if one.appeal.appeal not in decided]
+
+
+def forget(desk: Desk, now: datetime) -> int:
+    """Delete what was written in appeals that were decided half a year ago; how many."""
+    gone = 0
+    for appeal, decision in decisions(desk).items():
+        path = _file(desk, appeal) if _ID(appeal) else None
+        if path is not None and path.exists() and as_time(decision.decided) + KEPT < now:
+            path.unlink()
+            gone += 1
+    return gone
+
+
+def _file(desk: Desk, appeal: str) -> Path:
+    return desk.folder / "appeals" / "inbox" / f"{appeal}.json"
