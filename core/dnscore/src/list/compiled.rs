@@ -71,7 +71,8 @@ impl CompiledList {
     /// # Errors
     /// The file cannot be read, is damaged, or is not one that this version wrote.
     pub fn open(path: &path::Path) -> Result<Self, ListError> {
-        Self::check(Content::open(path)?)
+        Content::open(path)
+            .and_then(Self::check)
             .map_err(|error| ListError { reason: format!("{}: {}", path.display(), error.reason), ..error })
     }
 

@@ -151,7 +151,7 @@ enum Bytes {
 
 impl Content {
     pub fn open(path: &Path) -> Result<Self, ListError> {
-        let unreadable = |error| ListError::new("unreadable", format!("{}: {error}", path.display()));
+        let unreadable = |error: std::io::Error| ListError::new("unreadable", error.to_string());
         let file = File::open(path).map_err(unreadable)?;
         Self::check(Bytes::Mapped(super::vector::map(&file).map_err(unreadable)?))
     }
@@ -187,10 +187,10 @@ impl Content {
         let number =
             |at: usize| all.get(at..at + 8).map_or(0, |eight| u64::from_le_bytes(eight.try_into().unwrap_or_default()));
         if all.len() < start_of_sections() || &all[..8] != MAGIC {
-            return Err(damaged("is not a compiled list"));
+            return Err(damaged("no header"));
         }
         if number(8) != u64::from(FORMAT) | (SECTIONS as u64) << 32 {
-            return Err(ListError::new("format", "was written by another version: compile again"));
+            return Err(ListError::new("format", "compiled by another version: compile again"));
         }
         let mut sum = Checksum::default();
         sum.update(&all[..CHECKSUM.start]);
@@ -218,7 +218,7 @@ impl Content {
 
 /// The error of a file that is not what the compiler writes.
 pub(crate) fn damaged(what: &str) -> ListError {
-    ListError::new("damaged", format!("compiled list: {what}"))
+    ListError::new("damaged", format!("damaged compiled list: {what}"))
 }
 
 /// XXH64 with seed 0, by its specification (doc/xxhash_spec.md of Cyan4973/xxHash).
