@@ -203,6 +203,9 @@ class CompiledList:
         """The entry with this reference (two, where lists share one), `distance` 0. A scan, 30 ns an entry, with the
         interpreter free meanwhile: for people, not for queries."""
 
+    def at(self, row: int) -> list[Match]:
+        """The entries of one row, whose number `Plane.drain_hits` gives; raises IndexError."""
+
     def look_up_many(self, names: Sequence[str]) -> list[int]:
         """For each name, how many names at or above it are listed."""
 

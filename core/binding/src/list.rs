@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use dnscore::list::{self, Action, Announced, Guards, Hits, ListError};
+use pyo3::exceptions::PyIndexError;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
@@ -250,6 +251,13 @@ impl CompiledList {
         self.inner.look_up(&[&wire], &mut hits);
         let every = hits.of(0).iter().flat_map(|hit| self.matches(hit.row, hit.distance));
         every.collect()
+    }
+
+    fn at(&self, row: u32) -> PyResult<Vec<Match>> {
+        if row < self.inner.rows() {
+            return Ok(self.matches(row, 0));
+        }
+        Err(PyIndexError::new_err(format!("row {row} of {}", self.inner.rows())))
     }
 
     fn find(&self, py: Python<'_>, reference: &str) -> Vec<Match> {
