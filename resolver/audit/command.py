@@ -24,6 +24,7 @@ from resolver.audit.asked import (
 )
 from resolver.audit.command_proof import check_proof, cosign, prove, witness_verify
 from resolver.audit.command_provider import erase, export, probe
+from resolver.audit.command_report import report
 from resolver.audit.errors import UntrueError
 
 if TYPE_CHECKING:
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from resolver.audit.leaf import Detail, Leaf
+
+__all__ = ["audit", "report"]
 
 
 class Judging(click.Group):

@@ -63,7 +63,8 @@ def probe(
     as_json: bool,
 ) -> None:
     """Ask the live resolver whether it does what the log says: logged entries stopped, withdrawn ones not."""
-    from resolver.audit.probe import Asker, find_documents
+    from resolver.audit.documents import find_documents
+    from resolver.audit.probe import Asker
     from resolver.audit.probe import probe as run
 
     source, details = readable(log, config_file, directory)

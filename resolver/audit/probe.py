@@ -8,17 +8,14 @@ longer must not be; the sample is drawn with a seed, so that anybody can ask it 
 
 from __future__ import annotations
 
-import io
 import ipaddress
-import json
 import random
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Protocol
 
-import zstandard
-
+from resolver.audit.documents import read_document
 from resolver.audit.errors import AuditError
 from resolver.audit.question import Answer, ask
 from resolver.audit.show import leaves
@@ -30,7 +27,6 @@ if TYPE_CHECKING:
     from resolver.audit.leaf import Detail
     from resolver.audit.source import Source
 
-MAX_LINE = 1 << 20
 STOPPING = frozenset({15, 16, 17})  # RFC 8914: Blocked, Censored, Filtered
 
 
@@ -182,23 +178,9 @@ def logged(source: Source, details: Callable[[int], list[Detail]]) -> tuple[dict
     return active, history, max(overrides, 0)
 
 
-def find_documents(lists: Path) -> list[Path]:
-    """The documents that this provider keeps."""
-    return sorted(lists.glob("*/applied/*.zst"))
-
-
-def read_document(path: Path) -> Iterator[tuple[bytes, Entry]]:
-    """The entries of a published list with the line each stands on."""
-    with path.open("rb") as file:
-        stream = zstandard.ZstdDecompressor(max_window_size=1 << 27).stream_reader(file)
-        try:
-            for line in io.BufferedReader(stream):
-                if len(line) > MAX_LINE:
-                    raise AuditError(f"{path}: a line is longer than {MAX_LINE} bytes")
-                told = json.loads(line)
-                yield line, Entry(told["name"], told["match"], told["reference"], told["expires"])
-        except (zstandard.ZstdError, ValueError, KeyError, TypeError) as wrong:
-            raise AuditError(f"{path} is not a list document: {wrong}") from wrong
+def _entries(path: Path) -> Iterator[tuple[bytes, Entry]]:
+    for line, told in read_document(path):
+        yield line, Entry(told["name"], told["match"], told["reference"], told["expires"])
 
 
 def _samples(
@@ -231,7 +213,7 @@ def _samples(
         outcome.remarks.append("withdrawn names were not asked: a list that is active now may stop them")
         return entries, []
     for path in current:  # what is on a list now is not withdrawn
-        for _, entry in read_document(path):
+        for _, entry in _entries(path):
             former = [old for old in former if not entry.covers(old.name)]
     return entries, former
 
@@ -239,7 +221,7 @@ def _samples(
 def _draw(path: Path, sample: int, chance: random.Random) -> tuple[str, list[Entry]]:
     """A document's state hash, and a sample of it in one pass."""
     whole, drawn = sha256(), list[Entry]()
-    for number, (line, entry) in enumerate(read_document(path)):
+    for number, (line, entry) in enumerate(_entries(path)):
         whole.update(line)
         if len(drawn) < sample:
             drawn.append(entry)

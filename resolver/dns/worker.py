@@ -26,6 +26,7 @@ import logging
 import os
 import signal
 import socket
+from collections import deque
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -35,6 +36,7 @@ import uvloop
 
 from resolver import passes
 from resolver._core import CompiledList, CoreError, Plane
+from resolver.audit.hits import Spool
 from resolver.config import Config, load
 from resolver.dns.streams import SWEEP, Limits, Streams
 from resolver.dns.supervisor import READY, count_workers
@@ -50,6 +52,8 @@ if TYPE_CHECKING:
 
 BUSY_TICK, IDLE_TICK, POLL = 0.02, 1.0, 0.2
 DRAIN = 5.0
+COUNT = 10.0  # seconds between two counts of what was stopped
+ROWS_AT_A_TIME = 512
 
 log = logging.getLogger("stopsign.dns")
 
@@ -132,6 +136,9 @@ class Worker:
         self._meta: dict[str, object] = {}
         self._passes = passes.Passes()
         self._said: State | None = None
+        self._spool = Spool(self._places.workers, index)
+        self._counted: dict[str, int] = {}
+        self._hits: deque[tuple[CompiledList, list[str], list[tuple[int, int]]]] = deque()
 
     # -- serving
 
@@ -149,12 +156,17 @@ class Worker:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Looks after lists and passes until `stop`, then drains."""
-        slow = 0.0
+        slow = counting = 0.0
         while not stop.is_set():
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), POLL)
             await self.poll()
             slow += POLL
+            counting += POLL
+            if counting >= COUNT:
+                counting = 0.0
+                self._count()
+            self._hand_over()
             if slow >= SWEEP:
                 slow = 0.0
                 if len(self.streams):
@@ -174,6 +186,8 @@ class Worker:
         while self.plane.in_flight and loop.time() < deadline:  # noqa: ASYNC110 - the core has no event to wait for
             await asyncio.sleep(BUSY_TICK)
         loop.remove_reader(self.plane.fileno())
+        self._count()
+        self._hand_over(last=True)
         if self._ticking is not None:
             self._ticking.cancel()
         self.plane.tick()  # the last of what was counted reaches the file
@@ -247,6 +261,7 @@ class Worker:
             )
             self._alarm("list", f"the compiled list is refused ({wrong}); {kept}")
             return
+        self._count()  # rows are those of the list that is about to go
         self.plane.set_list(opened)
         self._list, self._meta = opened, meta
         self._hand_over_passes()
@@ -271,6 +286,37 @@ class Worker:
         """Of the compiled list in use, in the order of the core's indices."""
         lists = self._meta.get("lists")
         return lists if isinstance(lists, list) else []
+
+    # -- what it counted
+
+    def _count(self) -> None:
+        """Takes from the plane how often each list, and which entry, stopped a query; never who asked, nor for what."""
+        if self._list is None:
+            return
+        now, before = self.plane.counters(), self._counted
+        self._counted = now
+        names = [str(one.get("name")) for one in self._lists()]
+        blocked = {n: now[key] - before.get(key, 0) for i, n in enumerate(names) if (key := f"blocked_list_{i}") in now}
+        self._spool.total(blocked, now["hits_dropped"] - before.get("hits_dropped", 0))
+        if hits := self.plane.drain_hits():
+            self._hits.append((self._list, names, hits))
+
+    def _hand_over(self, *, last: bool = False) -> None:
+        """Rows become references, a few hundred at a time: thousands at once would keep packets waiting."""
+        room = sum(len(hits) for _, _, hits in self._hits) if last else ROWS_AT_A_TIME
+        try:
+            while self._hits and room > 0:
+                opened, names, hits = self._hits[0]
+                part, self._hits[0] = hits[:room], (opened, names, hits[room:])
+                if len(part) == len(hits):
+                    self._hits.popleft()
+                room -= len(part)
+                met = [(opened.at(row), count) for row, count in part]
+                self._spool.add((names[of[0].list], of[0].reference, count) for of, count in met if of)
+            if last or not self._hits:
+                self._spool.flush(last=last)
+        except OSError as wrong:  # a full tmpfs: what has no place is counted as dropped
+            log.warning("counts cannot be handed over (%s)", wrong.strerror)
 
     # -- what it says of itself
 

@@ -15,6 +15,7 @@ from blocklists.document import MAX_SIZE
 from blocklists.document import read as read_entries
 from blocklists.errors import VerifyError
 from resolver._core import CoreError
+from resolver.audit.counting import Counting
 from resolver.errors import ResolverError
 from resolver.lists import activate, decisions, fetch, report
 from resolver.lists.admit import admit
@@ -97,6 +98,7 @@ class Register:
         self.alarms: dict[str, str] = {}
         self._shadow = Shadow(self.places)
         self.people = People(self.places, ledger, clock, self._alarm, self.settle)
+        self._counting = Counting(self.places, ledger.append)
 
     # -- start
 
@@ -321,6 +323,14 @@ class Register:
         self.people.note_bypass()
         self.ledger.heartbeat({"generation": self.generation})
         self._alarm("log", self.ledger.trouble)
+        self._alarm("counts", self._counting.tick(self._clock(), self._entries))
+
+    def close(self) -> None:
+        """What was counted until now is kept."""
+        self._counting.close(self._clock())
+
+    def _entries(self) -> dict[str, int]:
+        return {name: applied.entries for name, applied in self.applied.items()}
 
     def publish_lists(self) -> None:
         """`run_dir/lists.json`: when each list was last confirmed, for the stop page; and the decisions on appeals."""

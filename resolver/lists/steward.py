@@ -142,6 +142,7 @@ class Steward:
             return None
 
     def _end(self) -> None:
+        self.register.close()
         try:
             self._ledger.append([Event("stop", "", {})])
         except LedgerError as error:

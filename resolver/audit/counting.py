@@ -1,0 +1,85 @@
+"""The steward's turn at counting: takes what the workers handed over, and gives the log what is due.
+
+Enters: a tick. Leaves: leaves, `run_dir/hits.json` for the operator (today's entries, exact, gone with a reboot),
+or the trouble in one sentence. Rules: a count that cannot be kept is never a reason for anything else to stop.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections import Counter
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from resolver import durable
+from resolver.audit.counts import Counts
+from resolver.audit.hits import waiting
+from resolver.errors import ResolverError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from resolver.audit.hits import Batch
+    from resolver.audit.log import Event
+    from resolver.places import Places
+
+PERIOD = 60.0
+MOST = 10_000  # entries in hits.json
+
+
+class Counting:
+    """One for the steward's life; its `tick` is called from one thread at a time."""
+
+    def __init__(self, places: Places, append: Callable[[Sequence[Event]], object]) -> None:
+        self._places, self._append = places, append
+        self._counts: Counts | None = None
+        self._next = 0.0
+        self._day, self._today = "", Counter[str]()
+
+    def tick(self, now: float, active: Callable[[], Mapping[str, int]]) -> str | None:
+        """Once a minute: gathers, and logs what is due; the trouble, if any. `active`: entries by list."""
+        if now < self._next:
+            return None
+        self._next = now + PERIOD
+        try:
+            counts = self._opened()
+            batches = waiting(self._places.workers)
+            counts.gather(batches, now)
+            self._tell(batches, now)
+            due = counts.due(now, active)
+            if due.events:
+                self._append(due.events)
+                counts.logged(due)
+        except (OSError, sqlite3.Error, ResolverError) as wrong:
+            return f"blocks cannot be counted: {wrong}"
+        return None
+
+    def close(self, now: float) -> None:
+        """Counts what the last workers left behind."""
+        self._next = 0.0
+        self.tick(now, dict)
+        if self._counts is not None:
+            self._counts.close()
+            self._counts = None
+
+    def _opened(self) -> Counts:
+        if self._counts is None:
+            durable.make_folder(self._places.audit_dir, mode=0o700)
+            self._counts = Counts(self._places.audit_dir / "counts.db")
+        return self._counts
+
+    def _tell(self, batches: Iterable[Batch], now: float) -> None:
+        day = datetime.fromtimestamp(now, UTC).date().isoformat()
+        if day != self._day:
+            self._day, self._today = day, Counter()
+        before = self._today.total()
+        for batch in batches:
+            self._today.update({reference: count for _, reference, count in batch.hits})
+        if self._today.total() == before:
+            return
+        path = self._places.run_dir / "hits.json"
+        temporary = path.with_suffix(".new")
+        temporary.touch(mode=0o600)
+        temporary.write_text(json.dumps({"day": day, "entries": dict(self._today.most_common(MOST))}), encoding="utf-8")
+        temporary.replace(path)
