@@ -7,6 +7,7 @@ can be read; `verify` checks.
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -39,7 +40,7 @@ def published_details(source: Source) -> Callable[[int], list[Detail]]:
             lines = source.fetch(f"details/{number_path(number)}.jsonl", MAX_DETAILS).splitlines()
         except MissingError:
             return []
-        return [parse_detail(line) for line in lines]
+        return [replace(parse_detail(line), public=True) for line in lines]
 
     return read
 

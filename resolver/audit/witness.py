@@ -49,6 +49,7 @@ def cosign(source: Source, key: Verifier, witness: Signer, seen: Path, clock: Ca
             ) from wrong
         parsed = parse_note(note)
         mine = witness.sign(parsed.text, int(clock()))
+        durable.replace(seen / "witness.vkey", f"{witness.verifier}\n".encode())
         others = tuple(one for one in parsed.signatures if (one.name, one.key_id) != (mine.name, mine.key_id))
         cosigned = Note(parsed.text, (*others, mine)).encode()
         durable.replace(folder / "checkpoint", cosigned)

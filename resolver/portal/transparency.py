@@ -21,9 +21,11 @@ if TYPE_CHECKING:
     from resolver.portal.facts import Facts
     from resolver.portal.live import Live, Match
 
-# C2SP tlog-tiles: tile/<level>/<index in groups of three digits>[.p/<width>], and entry bundles under tile/entries.
+# C2SP tlog-tiles: tile/<level>/<index in groups of three digits>[.p/<width>], and entry bundles under tile/entries;
+# beside them what is published of the details.
 _FILE = re.compile(
-    r"/log/(checkpoint|log\.vkey|tile/(?:[0-9]{1,2}|entries)/(?:x[0-9]{3}/){0,6}[0-9]{3}(?:\.p/[0-9]{1,3})?)"
+    r"/log/(checkpoint|log\.vkey|tile/(?:[0-9]{1,2}|entries)/(?:x[0-9]{3}/){0,6}[0-9]{3}(?:\.p/[0-9]{1,3})?"
+    r"|details/(?:x[0-9]{3}/){0,6}[0-9]{3}\.jsonl)"
 )
 MAX_FILE = 32 << 20
 
