@@ -321,7 +321,7 @@ def test_a_damaged_list_is_refused_and_the_old_one_goes_on(provider: tuple[Provi
     os.kill(host.children()["steward"], signal.SIGSTOP)
     current = host.run_dir / "current.list"
     good = current.read_bytes()
-    for damage in (b"", good[:1000], good[:-1], good[:500] + b"\xff" + good[501:], b"\0" * len(good)):
+    for damage in (b"", good[:1000], good[:-1], good[:500] + bytes([good[500] ^ 255]) + good[501:], b"\0" * len(good)):
         damaged = current.with_name("damaged")
         damaged.write_bytes(damage)
         damaged.replace(current)
