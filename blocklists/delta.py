@@ -9,7 +9,8 @@ streams: both documents are walked side by side once, and only lines that differ
 
 from __future__ import annotations
 
-import re
+from bisect import bisect_left
+from collections import deque
 from typing import TYPE_CHECKING
 
 from blocklists import document
@@ -23,10 +24,7 @@ if TYPE_CHECKING:
 
 REMOVED, ADDED = b"-", b"+"
 Order = tuple[bytes, bytes, bytes]
-_END: tuple[Order, bytes] = (b"", b"", b""), b""
-_FIELDS = re.compile(
-    rb'\{"basis":"([!#-~]+)",.*"match":"([a-z]+)","name":"([!#-~]+)","reference":"([0-9A-Z]+)"', re.DOTALL
-).match
+_BASIS, _MATCH, _NAME, _REFERENCE = len(b'{"basis":"'), b'"match":"', b'","name":"', b'","reference":"'
 
 
 class DeltaError(DocumentError):
@@ -66,30 +64,61 @@ def apply(old: Path, old_size: int, delta: Path, delta_size: int, new: Path, exp
     """Write to `new` what `old` becomes; raises DocumentError unless that is exactly `expected`."""
     changes = list(read(delta, size=delta_size))
     check_rebinding(changes)
-    lines = merged(document.read_lines(old, size=old_size), changes)
-    if document.write_lines(new, _bounded(lines, expected.size)) != expected:
+    blocks = merged_blocks(document.read_blocks(old, size=old_size), changes)
+    if document.write_blocks(new, _bounded(blocks, expected.size), level=document.LOCAL_LEVEL) != expected:
         raise DeltaError("the step leads elsewhere")
 
 
 def merged(old: Iterable[bytes], changes: Iterable[tuple[bytes, bytes]]) -> Iterator[bytes]:
     """The new lines from the old ones and the changes. Raises DeltaError where a line to be removed is not there."""
-    steps = list(changes)
-    gone = {line for sign, line in steps if sign == REMOVED}
-    come = iter([(order(line), line) for sign, line in steps if sign == ADDED])
-    place, added = next(come, _END)
-    for line in old:
-        if line in gone:
-            gone.remove(line)
-            continue
-        while added and place < order(line):
-            yield added
-            place, added = next(come, _END)
-        yield line
-    while added:
-        yield added
-        place, added = next(come, _END)
-    if gone:
+    for block in merged_blocks(old, changes):
+        yield from block.splitlines(keepends=True)
+
+
+def merged_blocks(old: Iterable[bytes], changes: Iterable[tuple[bytes, bytes]]) -> Iterator[bytes]:
+    """As `merged`, from octets in blocks to blocks of whole lines: a few changes touch a few of a million lines.
+
+    The changes are in the order of the document.
+    """
+    steps = deque((order(line), sign, line) for sign, line in changes)
+    for lines in _line_blocks(old):
+        if steps and steps[0][0] <= order(lines[-1]):
+            lines = list(_changed(lines, steps))  # noqa: PLW2901 - the same block, changed
+        if lines:
+            yield b"\n".join(lines) + b"\n"
+    rest = b"".join(line for _, sign, line in steps if sign == ADDED)
+    if any(sign == REMOVED for _, sign, _ in steps):
         raise DeltaError("a line that is to go is not there")
+    if rest:
+        yield rest
+
+
+def _changed(lines: list[bytes], steps: deque[tuple[Order, bytes, bytes]]) -> Iterator[bytes]:
+    """The block's lines with those steps that fall into it, which are taken off the queue."""
+    last, at = order(lines[-1]), 0
+    while steps and steps[0][0] <= last:
+        place, sign, line = steps.popleft()
+        here = bisect_left(lines, place, lo=at, key=order)
+        yield from lines[at:here]
+        at = here
+        if sign == ADDED:
+            yield line[:-1]
+        elif here < len(lines) and lines[here] == line[:-1]:
+            at += 1
+        else:
+            raise DeltaError("a line that is to go is not there")
+    yield from lines[at:]
+
+
+def _line_blocks(blocks: Iterable[bytes]) -> Iterator[list[bytes]]:
+    """Whole lines, without their ends, as many at a time as a block has."""
+    rest = b""
+    for block in blocks:
+        *lines, rest = (rest + block).split(b"\n")
+        if lines:
+            yield lines
+    if rest:
+        raise DeltaError("ends without a line feed: the file is cut short")
 
 
 def check_bonds(old: Path, old_size: int, new: Path, new_size: int) -> None:
@@ -115,12 +144,12 @@ def check_rebinding(changes: Iterable[tuple[bytes, bytes]]) -> None:
             )
 
 
-def _bounded(lines: Iterable[bytes], size: int) -> Iterator[bytes]:
-    for line in lines:
-        size -= len(line)
+def _bounded(blocks: Iterable[bytes], size: int) -> Iterator[bytes]:
+    for block in blocks:
+        size -= len(block)
         if size < 0:
             raise DeltaError("the step leads to more than was announced")
-        yield line
+        yield block
 
 
 def _parse(line: bytes) -> Entry:
@@ -150,8 +179,14 @@ def reference(line: bytes) -> str:
 def fields(line: bytes) -> tuple[bytes, bytes, bytes, bytes]:
     """Basis, match, name and reference of a canonical line, without parsing it. Raises DeltaError on another line."""
     # Inside a JSON text a quote is escaped, so `"match":"` can only be the key; and these values hold no escapes
-    found = _FIELDS(line)
-    if found is None:
-        raise DeltaError("not a canonical line")
-    basis, match, name, reference = found.groups()
-    return basis, match, name, reference
+    try:
+        match = line.index(_MATCH) + len(_MATCH)
+        name = line.index(_NAME, match) + len(_NAME)
+        end = line.index(_REFERENCE, name)
+    except ValueError:
+        raise DeltaError("not a canonical line") from None
+    reference = end + len(_REFERENCE)
+    return (
+        line[_BASIS : line.index(b'"', _BASIS)], line[match : name - len(_NAME)], line[name:end],
+        line[reference : reference + 16],
+    )  # fmt: skip

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from itertools import islice
 from typing import IO, TYPE_CHECKING
 
 import zstandard
@@ -28,6 +29,9 @@ MAX_SIZE = 1 << 32
 """No document is larger uncompressed, whatever its head says."""
 MAX_WINDOW = 1 << 27
 LEVEL = 6
+"""For what is published."""
+LOCAL_LEVEL = 1
+"""For what stays on this machine, where time counts more than a few megabytes."""
 _CHUNK = 1 << 20
 
 
@@ -74,25 +78,34 @@ def write(path: Path, entries: Iterable[Entry]) -> Summary:
     return write_lines(path, (entry.line() for entry in entries))
 
 
-def write_lines(path: Path, lines: Iterable[bytes]) -> Summary:
+def write_lines(path: Path, lines: Iterable[bytes], *, level: int = LEVEL) -> Summary:
     """As `write`, from canonical lines."""
-    digest, size, count = hashlib.sha256(), 0, 0
-    with path.open("wb") as file, zstandard.ZstdCompressor(level=LEVEL).stream_writer(file, closefd=False) as out:
-        for block, in_block in _blocks(lines):
-            digest.update(block)
-            out.write(block)
-            size += len(block)
-            count += in_block
-    return Summary(count, size, f"sha256:{digest.hexdigest()}")
+    return write_blocks(path, _blocks(lines), level=level)
+
+
+def write_blocks(path: Path, blocks: Iterable[bytes], *, level: int = LEVEL) -> Summary:
+    """As `write`, from canonical lines joined to blocks of any size."""
+    with path.open("wb") as file, zstandard.ZstdCompressor(level=level).stream_writer(file, closefd=False) as out:
+
+        def kept() -> Iterator[bytes]:
+            for block in blocks:
+                out.write(block)
+                yield block
+
+        return _summarise(kept())
 
 
 def summarise(lines: Iterable[bytes]) -> Summary:
     """What these lines come to, without writing them."""
+    return _summarise(_blocks(lines))
+
+
+def _summarise(blocks: Iterable[bytes]) -> Summary:
     digest, size, count = hashlib.sha256(), 0, 0
-    for block, in_block in _blocks(lines):
+    for block in blocks:
         digest.update(block)
         size += len(block)
-        count += in_block
+        count += block.count(b"\n")
     return Summary(count, size, f"sha256:{digest.hexdigest()}")
 
 
@@ -181,13 +194,8 @@ def _decompress(file: IO[bytes], size: int) -> Iterator[bytes]:
         raise DocumentError(f"damaged compressed data: {error}") from None
 
 
-def _blocks(lines: Iterable[bytes]) -> Iterator[tuple[bytes, int]]:
+def _blocks(lines: Iterable[bytes]) -> Iterator[bytes]:
     """Lines joined to blocks worth one call of the hash and the compressor."""
-    waiting: list[bytes] = []
-    for line in lines:
-        waiting.append(line)
-        if len(waiting) == 4096:
-            yield b"".join(waiting), len(waiting)
-            waiting.clear()
-    if waiting:
-        yield b"".join(waiting), len(waiting)
+    rest = iter(lines)
+    while block := b"".join(islice(rest, 4096)):
+        yield block

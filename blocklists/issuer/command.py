@@ -6,6 +6,7 @@ wanting, 2 could not. Each command is a step of the list's life and calls the fi
 
 from __future__ import annotations
 
+import gc
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -127,6 +128,7 @@ def import_(
     plain: bool,
 ) -> None:  # fmt: skip
     """Bring the names of FILES onto a list: makes a request for the signers."""
+    gc.disable()  # millions of small things that all live to the end: looking for garbage among them only takes time
     desk, intake, time = Desk.open(folder), Intake(match), now()
     with progress("reading", sum(source.count(file) for file in files), lambda: intake.lines):
         for file in files:

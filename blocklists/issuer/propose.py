@@ -153,8 +153,9 @@ def by_hand(
 
 def changes(gone: Iterable[bytes], come: Iterable[Entry]) -> list[tuple[bytes, bytes]]:
     """Changes in the order of the document."""
-    both = [(REMOVED, line) for line in gone] + [(ADDED, entry.line()) for entry in come]
-    return sorted(both, key=place)
+    fresh = [(ADDED, entry.line()) for entry in sorted(come, key=Entry.order)]
+    old = [(REMOVED, line) for line in gone]
+    return sorted(old + fresh, key=place) if old else fresh
 
 
 def place(change: tuple[bytes, bytes]) -> tuple[tuple[bytes, bytes, bytes], bool]:
@@ -172,17 +173,17 @@ def propose(
     before, bases = desk.head(name), desk.bases(name)
     if not steps and before is not None and before.bases == bases and before.issuer == desk.issuer:
         raise ProposeError(f"nothing would change in {name}")
-    for sign, line in steps:
-        if sign == ADDED and (basis := delta.bond(line)[2]) not in bases:
-            known = ", ".join(bases) or "none yet"
-            raise ProposeError(
-                f"{name} knows no basis {basis!r}", hint=f"it has: {known}; stopsign issuer basis adds one"
-            )
+    unknown = {delta.fields(line)[0].decode("ascii") for sign, line in steps if sign == ADDED} - bases.keys()
+    if unknown:
+        known = ", ".join(bases) or "none yet"
+        raise ProposeError(
+            f"{name} knows no basis {min(unknown)!r}", hint=f"it has: {known}; stopsign issuer basis adds one"
+        )
     version = before.version + 1 if before else 1
-    old = document.read_lines(desk.document(before), size=before.full_size) if before else ()
+    old = document.read_blocks(desk.document(before), size=before.full_size) if before else ()
     draft = desk.folder / "drafts" / f"{name}-{version}.zst"
     with durable.replaced(draft) as part:
-        summary = document.write_lines(part, delta.merged(old, steps))
+        summary = document.write_blocks(part, delta.merged_blocks(old, steps))
     full_bytes = draft.read_bytes()
     draft.replace(draft.with_name(f"{hashlib.sha256(full_bytes).hexdigest()}.zst"))
     step, delta_bytes = _packed(desk, name, version, steps) if before else (None, None)

@@ -171,8 +171,8 @@ def _full(desk: Desk, targets: Targets, request: Request, head: Head) -> bytes:
             raise PublishError(f"the document of {head.list} {head.version} is not here")
         step = draft.with_name("step.zst")
         step.write_bytes(request.delta)
-        old = document.read_lines(desk.document(before), size=before.full_size)
-        document.write_lines(draft, delta.merged(old, list(delta.read(step, size=head.delta.size))))
+        old = document.read_blocks(desk.document(before), size=before.full_size)
+        document.write_blocks(draft, delta.merged_blocks(old, list(delta.read(step, size=head.delta.size))))
         step.unlink()
     data = draft.read_bytes()
     if hashlib.sha256(data).hexdigest() != wanted:

@@ -211,7 +211,7 @@ def _check_list(request: Request, head: Head, known: Known) -> Meaning:
         part.write_bytes(request.delta)
         steps = list(delta.read(part, size=head.delta.size))
         delta.check_rebinding(steps)
-    lines = delta.merged(document.read_lines(before.lines, size=before.head.full_size), steps)
+    lines = delta.merged(document.read_blocks(before.lines, size=before.head.full_size), steps)
     if document.summarise(_whole(lines, head)) != head.summary():
         raise ReviewError("the change does not lead to the state that would be signed")
     return interpret(steps)
