@@ -37,12 +37,6 @@ fn main() {
     let compare = |name: &str, ns: (f64, f64), limit: (f64, f64)| {
         println!("{name:10} of limit: {:.2} (least), {:.2} (median)", limit.0 / ns.0, limit.1 / ns.1);
     };
-    if std::env::var_os("ONLY_BLOCKED").is_some() {
-        for _ in 0..20 {
-            bench.rounds("blocked", |b, batch| b.pumped(batch), &|n| question(shuffled[n % shuffled.len()], n as u16));
-        }
-        return;
-    }
     let ns = bench.rounds("blocked", |b, batch| b.pumped(batch), &|n| question(shuffled[n % shuffled.len()], n as u16));
     compare("blocked", ns, echo);
     bench.rounds("(filling)", |b, batch| b.relayed(batch), &|n| question(&popular[n % popular.len()], n as u16));

@@ -65,6 +65,13 @@ impl Work for LookUp<'_> {
     }
 }
 
+/// The text of a reference: 16 characters of Crockford base32.
+#[must_use]
+#[inline]
+pub fn reference_text(stored: &[u8; 10]) -> [u8; 16] {
+    encode_reference(stored)
+}
+
 impl CompiledList {
     /// Open a compiled file and check all of it, once.
     ///
@@ -131,11 +138,12 @@ impl CompiledList {
         })
     }
 
-    /// The public reference of the `rule`th entry of a row alone: what an answer says, read for every one.
+    /// The public reference of the `rule`th entry of a row alone, as it is stored. It lies in a cold column and is said
+    /// in every answer, so a batch of them is read before the first is spelt out, by [`reference_text`].
     #[must_use]
     #[inline]
-    pub fn reference(&self, row: u32, rule: usize) -> Option<[u8; 16]> {
-        Some(encode_reference(self.record_bytes(row, rule)?.first_chunk()?))
+    pub fn reference(&self, row: u32, rule: usize) -> Option<[u8; 10]> {
+        self.record_bytes(row, rule)?.first_chunk().copied()
     }
 
     /// The record of the `rule`th entry of a row.

@@ -32,7 +32,7 @@ mod vector;
 
 pub use check::{Announced, Change, Changes, Examination, Finding, check_document, examine};
 pub use compile::{CompileSummary, MAX_LISTS, Source, compile};
-pub use compiled::CompiledList;
+pub use compiled::{CompiledList, reference_text};
 pub use document::MAX_PER_NAME;
 pub use guard::{Guard, Guards};
 pub use restrain::restrain;

@@ -25,7 +25,7 @@ use crate::answer::{self, StopPage};
 use crate::cache::{Cache, Key};
 use crate::clients::Clients;
 use crate::counters::{Counter, Counters};
-use crate::list::{Action, CompiledList, Hit};
+use crate::list::{Action, CompiledList, Hit, reference_text};
 use crate::relay::hash;
 use crate::relay::rate::{Rate, client_hash};
 use crate::verdict::{Judgement, Passes, Stop, verdict};
@@ -145,7 +145,7 @@ impl Chain {
         if let Some(found) = monitored {
             self.counters.count(Counter::Monitored);
             self.counters.monitored_by(found.list);
-            self.rows.count(found.row, &mut self.counters);
+            self.rows.note(found.row, &mut self.counters);
         }
         stop
     }
@@ -153,8 +153,8 @@ impl Chain {
     /// Notes the row, and looks up the public reference of the entry that stops a query: said in an extended error, and
     /// that only to who has EDNS.
     #[inline]
-    pub fn reference(&mut self, query: &Query, stop: &Stop) -> Option<[u8; 16]> {
-        self.rows.count(stop.row, &mut self.counters);
+    pub fn reference(&mut self, query: &Query, stop: &Stop) -> Option<[u8; 10]> {
+        self.rows.note(stop.row, &mut self.counters);
         if stop.ede == 0 || query.edns.is_none() {
             return None;
         }
@@ -163,7 +163,7 @@ impl Chain {
 
     /// Stage 4, second half: the blocked answer.
     #[inline]
-    pub fn blocked(&mut self, asked: Asked<'_>, stop: &Stop, reference: Option<[u8; 16]>, out: &mut [u8]) -> usize {
+    pub fn blocked(&mut self, asked: Asked<'_>, stop: &Stop, reference: Option<[u8; 10]>, out: &mut [u8]) -> usize {
         self.counters.count(Counter::Blocked);
         self.counters.blocked_by(stop.list);
         self.counters.count(match stop.action {
@@ -172,6 +172,7 @@ impl Chain {
             Action::Refused => Counter::BlockedRefused,
             Action::Nodata | Action::Monitor => Counter::BlockedNodata,
         });
+        let reference = reference.as_ref().map(reference_text);
         let reference = reference.as_ref().map_or(&[][..], |reference| reference);
         let Asked { packet, query, limit, now, .. } = asked;
         answer::blocked(packet, query, stop, reference, &self.page, now.unix, limit, out)

@@ -6,38 +6,46 @@ use crate::counters::{Counter, Counters};
 
 const CELLS: usize = 1 << 14;
 const REACH: usize = 8;
+const NOTED: usize = 1024;
 
-/// The table.
+/// The table, and what is yet to be entered into it.
 pub struct RowHits {
     cells: Box<[(u32, u32)]>,
+    noted: Vec<u32>,
 }
 
 impl RowHits {
     /// Empty.
     pub fn new() -> RowHits {
-        RowHits { cells: vec![(0, 0); CELLS].into_boxed_slice() }
+        RowHits { cells: vec![(0, 0); CELLS].into_boxed_slice(), noted: Vec::with_capacity(NOTED) }
     }
 
-    /// One more for `row`.
+    /// One more for `row`. It is entered later, with many others: then their waits for memory overlap.
     #[inline]
-    pub fn count(&mut self, row: u32, counters: &mut Counters) {
-        let home = (row.wrapping_mul(0x9e37_79b1) >> 18) as usize;
-        for step in 0..REACH {
-            let cell = &mut self.cells[(home + step) & (CELLS - 1)];
-            if cell.1 == 0 {
-                *cell = (row, 1);
-                return;
-            }
-            if cell.0 == row {
-                cell.1 = cell.1.saturating_add(1);
-                return;
+    pub fn note(&mut self, row: u32, counters: &mut Counters) {
+        self.noted.push(row);
+        if self.noted.len() == NOTED {
+            self.enter(counters);
+        }
+    }
+
+    #[cold]
+    fn enter(&mut self, counters: &mut Counters) {
+        let mut noted = std::mem::take(&mut self.noted);
+        for row in noted.drain(..) {
+            let home = (row.wrapping_mul(0x9e37_79b1) >> 18) as usize;
+            let places = (home..home + REACH).map(|place| place & (CELLS - 1));
+            match places.into_iter().find(|place| self.cells[*place].1 == 0 || self.cells[*place].0 == row) {
+                Some(place) => self.cells[place] = (row, self.cells[place].1.saturating_add(1)),
+                None => counters.count(Counter::HitsDropped),
             }
         }
-        counters.count(Counter::HitsDropped);
+        self.noted = noted;
     }
 
     /// (row, hits) in the order of rows; the table is empty afterwards.
-    pub fn drain(&mut self) -> Vec<(u32, u32)> {
+    pub fn drain(&mut self, counters: &mut Counters) -> Vec<(u32, u32)> {
+        self.enter(counters);
         let mut hits: Vec<(u32, u32)> = self.cells.iter().copied().filter(|(_, n)| *n > 0).collect();
         self.cells.fill((0, 0));
         hits.sort_unstable();
@@ -59,13 +67,13 @@ mod tests {
     fn every_hit_is_either_drained_or_counted_as_dropped() {
         let (mut rows, mut counters) = (RowHits::new(), Counters::new());
         for i in 0..100_000u32 {
-            rows.count(i % 30_000, &mut counters);
+            rows.note(i % 30_000, &mut counters);
         }
-        let drained: u64 = rows.drain().iter().map(|(_, n)| u64::from(*n)).sum();
+        let drained: u64 = rows.drain(&mut counters).iter().map(|(_, n)| u64::from(*n)).sum();
         assert_eq!(drained + counters.get(Counter::HitsDropped), 100_000);
-        assert!(rows.drain().is_empty());
-        rows.count(7, &mut counters);
-        rows.count(7, &mut counters);
-        assert_eq!(rows.drain(), [(7, 2)]);
+        assert!(rows.drain(&mut counters).is_empty());
+        rows.note(7, &mut counters);
+        rows.note(7, &mut counters);
+        assert_eq!(rows.drain(&mut counters), [(7, 2)]);
     }
 }

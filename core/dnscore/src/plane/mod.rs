@@ -52,7 +52,7 @@ struct Place {
 struct Batch {
     places: Box<[Place]>,
     open: Vec<u8>,
-    stops: Vec<(usize, Stop, Option<[u8; 16]>)>,
+    stops: Vec<(usize, Stop, Option<[u8; 10]>)>,
 }
 
 impl Batch {
@@ -240,7 +240,7 @@ impl Plane {
 
     /// (row, hits) since the last call.
     pub fn drain_hits(&mut self) -> Vec<(u32, u32)> {
-        self.chain.rows.drain()
+        self.chain.rows.drain(&mut self.chain.counters)
     }
 
     /// Forgets all cached answers.
@@ -360,7 +360,7 @@ impl Plane {
             stops.extend(stop.map(|stop| (usize::from(*index), stop, None)));
             stop.is_none()
         });
-        // References lie in a cold column, hits in a table of their own: read in one loop, they are waited for together.
+        // References lie in a cold column: read in a loop of their own, they are waited for together.
         for (index, stop, reference) in stops.iter_mut() {
             *reference = chain.reference(&places[*index].query, stop);
         }
