@@ -30,8 +30,8 @@ NASTY = [
     f"{MARK}' OR 1=1 --",
     "\ud800" + MARK, f"{MARK}\u0130\u1e9e\u00df", "xn--" + MARK, "xn--a-ecp." + MARK + ".ru",
 ]  # fmt: skip
-PATHS = ["/", "/appeal", "/receipt", "/receipt/" + "A" * 22, "/receipt/x", "/transparency", "/health", "/log/checkpoint",
-         "/log/../../etc/passwd", "/log/tile/0/000", "/nothing", "/robots.txt"]  # fmt: skip
+PATHS = ["/", "/appeal", "/receipt", "/receipt/" + "A" * 22, "/receipt/x", "/transparency", "/health",
+         "/log/checkpoint", "/log/../../etc/passwd", "/log/tile/0/000", "/nothing", "/robots.txt"]  # fmt: skip
 
 nasty = st.sampled_from(NASTY) | st.text(max_size=60).map(lambda text: text + MARK)
 octets = st.binary(max_size=300)
