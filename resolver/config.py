@@ -231,6 +231,10 @@ class Log(Part):
     heartbeat: Seconds = 3600.0
 
 
+class Evaluation(Part):
+    resolve: Seconds = 60.0  # between two looks whether a name of the lists still resolves at the upstream; 0s: never
+
+
 class Control(Part):
     """Who may use the control socket besides root and the user that runs the process: operators do everything,
     reporters (the web process under a user of its own) can only say that an appeal came in."""
@@ -255,6 +259,7 @@ class Config(Part):
     guards: Guards = Guards()
     views: list[View] = Field(default=[], max_length=256)
     log: Log = Log()
+    evaluation: Evaluation = Evaluation()
     control: Control = Control()
     metrics: Metrics = Metrics()
 

@@ -6,6 +6,7 @@ or the trouble in one sentence. Rules: a count that cannot be kept is never a re
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sqlite3
 from collections import Counter
@@ -54,6 +55,11 @@ class Counting:
         except (OSError, sqlite3.Error, ResolverError) as wrong:
             return f"blocks cannot be counted: {wrong}"
         return None
+
+    def looked(self, now: float, *, gone: bool) -> None:
+        """A name of the lists was asked for at the upstream (see `resolving`)."""
+        with contextlib.suppress(OSError, sqlite3.Error):  # an evaluation's sample: the next look counts
+            self._opened().looked(now, gone=gone)
 
     def close(self, now: float) -> None:
         """Counts what the last workers left behind."""

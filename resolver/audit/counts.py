@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from resolver.audit.leaf import BANDS, COUNTS
+from resolver.audit.leaf import BANDS, COUNTS, RESOLVING
 from resolver.audit.log import Event
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ CREATE TABLE IF NOT EXISTS months (
   month TEXT, list TEXT, reference TEXT, hits INTEGER, PRIMARY KEY (month, list, reference)
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS batches (id TEXT PRIMARY KEY);
+CREATE TABLE IF NOT EXISTS resolving (month TEXT PRIMARY KEY, asked INTEGER, gone INTEGER);
 CREATE TABLE IF NOT EXISTS dropped (month TEXT PRIMARY KEY, hits INTEGER);
 """
 
@@ -79,15 +80,27 @@ class Counts:
         for batch in batches:
             batch.path.unlink(missing_ok=True)
 
+    def looked(self, now: float, *, gone: bool) -> None:
+        """One name of the lists was asked for at the upstream."""
+        month = f"{datetime.fromtimestamp(now, UTC):%Y-%m}"
+        self._database.execute(
+            "INSERT INTO resolving VALUES (?, 1, ?) "
+            "ON CONFLICT DO UPDATE SET asked = asked + 1, gone = gone + excluded.gone",
+            (month, int(gone)),
+        )
+
     def due(self, now: float, active: Callable[[], Mapping[str, int]]) -> Due:
         """What the log should have by now. `active`: how many entries each list has."""
         latest = datetime.fromtimestamp(now, UTC).date() - timedelta(days=2)
         days = self._periods("SELECT DISTINCT day FROM days WHERE day <= ? ORDER BY day", latest.isoformat())
         last = (latest + timedelta(days=1)).replace(day=1) - timedelta(days=1)
-        months = self._periods("SELECT DISTINCT month FROM months WHERE month <= ? ORDER BY month", f"{last:%Y-%m}")
+        both = "SELECT month FROM months UNION SELECT month FROM resolving"
+        months = self._periods(f"SELECT month FROM ({both}) WHERE month <= ? ORDER BY month", f"{last:%Y-%m}")  # noqa: S608
         events = [Event(COUNTS, day, {"day": day, "lists": self.day(day)}) for day in days]
         for month in months:
             events += self._bands(month, active())
+            for asked, gone in self._database.execute("SELECT asked, gone FROM resolving WHERE month = ?", (month,)):
+                events.append(Event(RESOLVING, month, {"month": month, "asked": asked, "gone": gone}))
         return Due(tuple(events), days, months)
 
     def logged(self, due: Due) -> None:
@@ -96,6 +109,7 @@ class Counts:
             cursor.execute("BEGIN IMMEDIATE")
             cursor.executemany("DELETE FROM days WHERE day = ?", [(day,) for day in due.days])
             cursor.executemany("DELETE FROM months WHERE month = ?", [(month,) for month in due.months])
+            cursor.executemany("DELETE FROM resolving WHERE month = ?", [(month,) for month in due.months])
             cursor.executemany("DELETE FROM dropped WHERE month = ?", [(month,) for month in due.months])
             cursor.execute("COMMIT")
 

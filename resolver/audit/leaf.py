@@ -26,6 +26,7 @@ HOUR = "%Y-%m-%dT%HZ"
 HEARTBEAT = "heartbeat"
 COUNTS = "counts"
 BANDS = "bands"
+RESOLVING = "resolving"
 ERASED = "detail-erased"
 
 PUBLIC = frozenset(
@@ -42,6 +43,7 @@ PUBLIC = frozenset(
         HEARTBEAT,
         COUNTS,
         BANDS,
+        RESOLVING,
         ERASED,
     }
 )

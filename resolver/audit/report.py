@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 Report = dict[str, Any]
 AGES = ((30, "under 30 days"), (90, "30 to 89 days"), (365, "90 to 364 days"), (10**6, "a year or more"))
 FORMAT = 1
+SUMMED = frozenset({"blocks", "appeals", "overrides", "availability", "resolving"})
 
 
 def report(
@@ -62,10 +63,9 @@ def add(reports: Iterable[Report]) -> Report:
     for other in others:
         if (other.get("format"), other["from"], other["to"]) != (FORMAT, first["from"], first["to"]):
             raise AuditError("reports of different periods or formats do not add up")
-        whole = {
-            key: _joined(value, other.get(key), summed=key in {"blocks", "appeals", "overrides", "availability"})
-            for key, value in whole.items()
-        } | {key: value for key, value in other.items() if key not in whole}
+        whole = {key: _joined(value, other.get(key), summed=key in SUMMED) for key, value in whole.items()} | {
+            key: value for key, value in other.items() if key not in whole
+        }
     if others:
         whole = whole | {"hosts": [host for one in (first, *others) for host in one["hosts"]]}
         whole["appeals"] = whole["appeals"] | {"median_hours": None}  # a median of medians is none
@@ -126,10 +126,11 @@ class _Story:
         self._hours: list[float] = []
         self._alive: set[str] = set()
         self._unsaid: Counter[str] = Counter()
+        self._resolving: dict[str, tuple[int, int]] = {}
 
     def tell(self, leaf: Leaf, detail: Detail | None) -> None:
         when = time_of(leaf.hour).date()
-        if when > self._end and leaf.type not in {"counts", "bands"}:
+        if when > self._end and leaf.type not in {"counts", "bands", "resolving"}:
             return
         told = detail.value if detail is not None and detail.erased is None else None
         inside = when >= self._start
@@ -150,6 +151,10 @@ class _Story:
             self._days[leaf.reference] = dict(told["lists"])  # the same day twice is the same leaf, written again
         elif leaf.type == "bands" and self._start.isoformat()[:7] <= str(told["month"]) <= self._end.isoformat()[:7]:
             self._band(leaf, told)
+        elif (
+            leaf.type == "resolving" and self._start.isoformat()[:7] <= str(told["month"]) <= self._end.isoformat()[:7]
+        ):
+            self._resolving[leaf.reference] = (int(told["asked"]), int(told["gone"]))
         elif inside and leaf.type == "list-refused":
             self._refused[str(told.get("list"))][str(told.get("reason"))] += 1
         elif inside and leaf.type == "list-held":
@@ -219,6 +224,10 @@ class _Story:
             "bands": {
                 month: {name: _band_told(of_list) for name, of_list in sorted(lists.items())}
                 for month, lists in sorted(self._bands.items())
+            },
+            "resolving": {
+                "asked": sum(asked for asked, _ in self._resolving.values()),
+                "gone": sum(gone for _, gone in self._resolving.values()),
             },
             "not_published": {kind: count for kind, count in sorted(self._unsaid.items()) if kind.startswith("appeal")},
         }

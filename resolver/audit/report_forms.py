@@ -150,7 +150,7 @@ def _judgement(report: Report) -> Iterator[str]:
         ["over-blocking found by appeals", told["overblocking_found"]],
         ["share of decided appeals that were right", told["appeals_that_were_right"]],
     ]
-    if resolving := report.get("resolving"):
+    if (resolving := report["resolving"])["asked"]:
         rows += [
             ["entries asked for at the upstream", resolving["asked"]],
             ["of those, names that no longer resolve", resolving["gone"]],

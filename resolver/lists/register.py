@@ -325,6 +325,10 @@ class Register:
         self._alarm("log", self.ledger.trouble)
         self._alarm("counts", self._counting.tick(self._clock(), self._entries))
 
+    def looked(self, *, gone: bool) -> None:
+        """A name of the lists was asked for at the upstream."""
+        self._counting.looked(self._clock(), gone=gone)
+
     def close(self) -> None:
         """What was counted until now is kept."""
         self._counting.close(self._clock())

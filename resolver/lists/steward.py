@@ -24,6 +24,7 @@ import click
 
 from resolver import control, metrics
 from resolver.audit.log import Log
+from resolver.audit.resolving import Resolving
 from resolver.config import Config, load
 from resolver.lists import fetch
 from resolver.lists.exposition import Lists
@@ -88,6 +89,7 @@ class Steward:
             async with asyncio.TaskGroup() as tasks:
                 running = [tasks.create_task(self._follow(source)) for source in self.config.lists]
                 running.append(tasks.create_task(self._tick()))
+                running.append(tasks.create_task(self._resolve()))
                 await stop.wait()
                 for task in running:
                     task.cancel()
@@ -140,6 +142,17 @@ class Steward:
         except OSError as error:
             say.error("metrics are not served: %s", error)
             return None
+
+    async def _resolve(self) -> None:
+        """Now and then: does a name of the lists still resolve?"""
+        pace = self.config.evaluation.resolve
+        upstreams = [(endpoint.host, endpoint.port) for endpoint in self.config.dns.upstreams]
+        resolving = Resolving(self.config.places.current, upstreams, random.random)
+        while pace:
+            await asyncio.sleep(pace)
+            gone = await asyncio.to_thread(resolving.look)
+            if gone is not None:
+                await self.work(self.register.looked, gone=gone)
 
     def _end(self) -> None:
         self.register.close()

@@ -11,8 +11,11 @@ import pytest
 from resolver.audit.counting import Counting
 from resolver.audit.counts import Counts, band_of
 from resolver.audit.hits import Spool, waiting
+from resolver.audit.question import Answer
+from resolver.audit.resolving import Resolving
 from resolver.errors import ResolverError
 from resolver.places import Places
+from tests.audit.test_counted import compiled
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -214,3 +217,39 @@ class TestTheStewardsTurn:
             "day": "2026-11-22", "entries": {"A" * 16: 3},
         }  # fmt: skip
         assert (places.run_dir / "hits.json").stat().st_mode & 0o077 == 0
+
+
+class TestNamesThatNoLongerResolve:
+    def test_the_month_s_sample_is_logged_as_two_numbers(self, counts: Counts) -> None:
+        for gone in (True, False, True):
+            counts.looked(at("2026-10-10"), gone=gone)
+        (event,) = counts.due(at("2026-11-02"), dict).events
+        assert (event.type, event.reference) == ("resolving", "2026-10")
+        assert event.detail == {"month": "2026-10", "asked": 3, "gone": 2}
+        counts.logged(counts.due(at("2026-11-02"), dict))
+        assert not counts.due(at("2026-11-02"), dict).events
+
+    @pytest.mark.parametrize(
+        ("answers", "gone"),
+        [
+            (["NXDOMAIN"], True),
+            (["NOERROR"], False),
+            (["SERVFAIL", "NXDOMAIN"], True),
+            ([None, "NOERROR"], False),
+            ([None, "SERVFAIL"], None),
+        ],
+    )
+    def test_an_upstream_that_does_not_answer_says_nothing(
+        self, tmp_path: Path, answers: list[str | None], gone: bool | None
+    ) -> None:
+        compiled(tmp_path, "a.example")
+
+        def asking(host: str, port: int, name: str) -> Answer | None:
+            assert name == "a.example"
+            return None if answers[port] is None else Answer(str(answers[port]), ())
+
+        upstreams = [("127.0.0.1", number) for number in range(len(answers))]
+        assert Resolving(tmp_path / "run/current.list", upstreams, lambda: 0.5, asking).look() is gone
+
+    def test_without_a_list_nobody_is_asked(self, tmp_path: Path) -> None:
+        assert Resolving(tmp_path / "none", [("127.0.0.1", 1)], lambda: 0.5).look() is None
