@@ -23,7 +23,7 @@ lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/stubtest --concise --allowlist tests/core/stubtest-allowlist.txt resolver._core
+	$(BIN)/stubtest --concise resolver._core
 	cargo fmt --all --check --manifest-path $(CARGO_MANIFEST)
 	cargo clippy --release --locked --quiet --all-targets --manifest-path $(CARGO_MANIFEST) -- --deny warnings
 
