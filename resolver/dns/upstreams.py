@@ -107,9 +107,9 @@ class Upstreams:
                 connection.close()
 
     def close(self) -> None:
+        """For good: also a connection that is being opened now ends as soon as it is there."""
         for upstream in self._known.values():
-            for connection in list(upstream.connections):
-                connection.close()
+            upstream.close()
 
 
 class _Upstream:
@@ -119,6 +119,14 @@ class _Upstream:
         self.connections: list[_Connection] = []
         self._address, self._owner = address, owner
         self._opening: asyncio.Task[_Connection] | None = None
+        self.closed = False
+
+    def close(self) -> None:
+        self.closed = True
+        if self._opening is not None:
+            self._opening.cancel()
+        for connection in list(self.connections):
+            connection.close()
 
     async def ask(self, query: bytes) -> bytes:
         try:
@@ -180,6 +188,9 @@ class _Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
+        if self._upstream.closed:
+            self._transport.abort()
+            return
         self._upstream.connections.append(self)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's own signature

@@ -490,3 +490,19 @@ def test_idle_connections_to_upstreams_are_closed_and_busy_ones_kept() -> None:
             await until(lambda: not known.connections)
 
     play(scene)
+
+
+def test_a_connection_that_is_being_opened_when_all_are_closed_is_not_left_behind() -> None:
+    async def scene() -> None:
+        upstreams = Upstreams(lambda *_: None)
+        async with upstream(silent) as address:
+            asked = asyncio.create_task(upstreams.ask(b"\x00\x01query", [address], lambda answer: answer))
+            await asyncio.sleep(0)  # it has asked for a connection
+            await asyncio.sleep(0)
+            upstreams.close()
+            with pytest.raises((NoAnswer, asyncio.CancelledError)):
+                await asked
+            (known,) = upstreams._known.values()
+            assert not known.connections
+
+    play(scene)
