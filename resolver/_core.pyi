@@ -203,8 +203,8 @@ class CompiledList:
         """The entry with this reference (two, where lists share one), `distance` 0. A scan, 30 ns an entry, with the
         interpreter free meanwhile: for people, not for queries."""
 
-    def at(self, row: int) -> list[Match]:
-        """The entries of one row, whose number `Plane.drain_hits` gives; raises IndexError."""
+    def entry(self, number: int) -> Match:
+        """One of the `entries`, by the number under which `Plane.count_in` counts it; raises IndexError."""
 
     def look_up_many(self, names: Sequence[str]) -> list[int]:
         """For each name, how many names at or above it are listed."""
@@ -366,7 +366,6 @@ class Plane:
     def counters(self) -> dict[str, int]:
         """The counters as they are now."""
 
-    def drain_hits(self) -> list[tuple[int, int]]:
-        """(row, hits) of the current compiled list since the last call; bounded, what was beyond is in
-        `hits_dropped`.
-        """
+    def count_in(self, path: _StrPath, at: int) -> None:
+        """From the next query on what each entry of the list meets is counted in this file, whose totals begin at octet
+        `at` (its form stands in `resolver.audit.hits`); `set_list` ends it. Raises CoreError."""

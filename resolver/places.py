@@ -59,6 +59,11 @@ class Places:
         return self.run_dir / "current.list"
 
     @property
+    def generations(self) -> Path:
+        """Live lists of before, on tmpfs, while counts of theirs are on their way."""
+        return self.run_dir / "generations"
+
+    @property
     def lists(self) -> Path:
         """When each list was last confirmed, on tmpfs, for the stop page."""
         return self.run_dir / "lists.json"

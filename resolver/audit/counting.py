@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING
 
 from resolver import durable
 from resolver.audit.counts import Counts
-from resolver.audit.hits import waiting
+from resolver.audit.generations import Generations
+from resolver.audit.hits import generations, waiting
 from resolver.errors import ResolverError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
-    from resolver.audit.hits import Batch
     from resolver.audit.log import Event
     from resolver.places import Places
 
@@ -34,6 +34,7 @@ class Counting:
 
     def __init__(self, places: Places, append: Callable[[Sequence[Event]], object]) -> None:
         self._places, self._append = places, append
+        self._generations = Generations(places)
         self._counts: Counts | None = None
         self._next = 0.0
         self._day, self._today = "", Counter[str]()
@@ -45,9 +46,7 @@ class Counting:
         self._next = now + PERIOD
         try:
             counts = self._opened()
-            batches = waiting(self._places.workers)
-            counts.gather(batches, now)
-            self._tell(batches, now)
+            self._gather(counts, now)
             due = counts.due(now, active)
             if due.events:
                 self._append(due.events)
@@ -75,17 +74,24 @@ class Counting:
             self._counts = Counts(self._places.audit_dir / "counts.db")
         return self._counts
 
-    def _tell(self, batches: Iterable[Batch], now: float) -> None:
+    def _gather(self, counts: Counts, now: float) -> None:
+        """Takes what waits, one worker's file at a time; the operator's file where something was met."""
         day = datetime.fromtimestamp(now, UTC).date().isoformat()
         if day != self._day:
             self._day, self._today = day, Counter()
         before = self._today.total()
-        for batch in batches:
-            self._today.update({reference: count for _, reference, count in batch.hits})
-        if self._today.total() == before:
-            return
+        for batch in waiting(self._places.workers, self._generations.open):
+            if counts.gather(batch, now):
+                for _, reference, count in batch.hits():
+                    self._today[reference] += count
+        self._generations.drop_unused(generations(self._places.workers), now)
+        if self._today.total() != before:
+            self._tell()
+
+    def _tell(self) -> None:
         path = self._places.run_dir / "hits.json"
         temporary = path.with_suffix(".new")
         temporary.touch(mode=0o600)
-        temporary.write_text(json.dumps({"day": day, "entries": dict(self._today.most_common(MOST))}), encoding="utf-8")
+        told = {"day": self._day, "entries": dict(self._today.most_common(MOST))}
+        temporary.write_text(json.dumps(told), encoding="utf-8")
         temporary.replace(path)

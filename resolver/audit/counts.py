@@ -20,7 +20,7 @@ from resolver.audit.leaf import BANDS, COUNTS, RESOLVING
 from resolver.audit.log import Event
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from resolver.audit.hits import Batch
@@ -61,15 +61,13 @@ class Counts:
     def close(self) -> None:
         self._database.close()
 
-    def gather(self, batches: Iterable[Batch], now: float) -> None:
-        """Counts what came since the last time. The files of batches are removed once they are counted for good."""
+    def gather(self, batch: Batch, now: float) -> bool:
+        """Counts a batch, which is then removed; False for one that was counted before and outlived a crash."""
         today = datetime.fromtimestamp(now, UTC).date().isoformat()
-        batches = list(batches)
         with closing(self._database.cursor()) as cursor:
             cursor.execute("BEGIN IMMEDIATE")
             try:
-                for batch in batches:
-                    self._add(cursor, batch, today)
+                new = self._add(cursor, batch, today)
                 cursor.execute(
                     "DELETE FROM batches WHERE rowid <= (SELECT max(rowid) FROM batches) - ?", (KEPT_BATCHES,)
                 )
@@ -77,8 +75,8 @@ class Counts:
                 cursor.execute("ROLLBACK")
                 raise
             cursor.execute("COMMIT")
-        for batch in batches:
-            batch.path.unlink(missing_ok=True)
+        batch.path.unlink(missing_ok=True)
+        return new
 
     def looked(self, now: float, *, gone: bool) -> None:
         """One name of the lists was asked for at the upstream."""
@@ -124,22 +122,23 @@ class Counts:
         rows = self._database.execute("SELECT list, reference, hits FROM months WHERE month = ?", (month,))
         return {(name, reference): hits for name, reference, hits in rows}
 
-    def _add(self, cursor: sqlite3.Cursor, batch: Batch, today: str) -> None:
+    def _add(self, cursor: sqlite3.Cursor, batch: Batch, today: str) -> bool:
         if not cursor.execute("INSERT OR IGNORE INTO batches VALUES (?)", (batch.id,)).rowcount:
-            return  # counted before, but the file outlived a crash
+            return False
         month = today[:7]
         cursor.executemany(
             "INSERT INTO days VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET hits = hits + excluded.hits",
-            [(today, name, hits) for name, hits in batch.lists.items()],
+            [(today, name, hits) for name, hits in batch.lists.items() if hits],
         )
         cursor.executemany(
             "INSERT INTO months VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET hits = hits + excluded.hits",
-            [(month, name, reference, hits) for name, reference, hits in batch.hits],
+            ((month, name, reference, hits) for name, reference, hits in batch.hits()),
         )
         cursor.execute(
             "INSERT INTO dropped VALUES (?, ?) ON CONFLICT DO UPDATE SET hits = hits + excluded.hits",
             (month, batch.dropped),
         )
+        return True
 
     def _bands(self, month: str, active: Mapping[str, int]) -> list[Event]:
         met: dict[str, dict[str, int]] = {}

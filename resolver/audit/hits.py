@@ -1,120 +1,164 @@
-"""From a worker to the steward: how often which entry stopped a query since the last batch.
+"""From a worker to the steward: how often which entry met a query, in a file that outlives the worker.
 
-Enters: (list, reference, hits), a few at a time, and how often each list stopped one. Leaves: batches, each counted
-once. Rules: a worker appends lines to a file on tmpfs, which costs it next to nothing, and hands the file over by a
-rename once the one before it was taken; so a dead steward costs two bounded files and never a worker's time. A worker
-that ends hands over the rest; one that is killed loses what it had not handed over. What finds no place is counted as
-dropped. Nothing here knows who asked.
+Enters: the core counts into a mapped file on tmpfs, one cell an entry of the compiled list. Leaves: batches, each
+counted once. Rules:
+
+- a file is locked (flock) for as long as its worker counts in it. Whoever finds the lock free knows that nothing is
+  added any more, however the worker ended: one that is killed loses nothing that it had counted;
+- a worker begins a new file with every compiled list, and now and then when the one before was taken: so a dead steward
+  costs two bounded files a worker and no worker's time;
+- a file's pages are all there before it is mapped: a tmpfs that fills up is an error here, never a signal there;
+- nothing here knows who asked, nor for what name.
+
+A file is a line of JSON (`generation`, names of the `lists`, number of `entries`) padded with spaces, then little
+endian: a u64 of all that was met, 64 u64 of what each list stopped, and a u32 an entry.
 """
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
 import os
 import secrets
-from collections import Counter
+import sys
+from array import array
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-MOST = 16 << 20  # bytes of lines that wait in one worker
-MAX_FILE = MOST + (1 << 20)
+    from resolver._core import CompiledList
+
 SUFFIX = ".hits"
+LISTS = 64
+ALIGNED = 64
+MAX_HEADER = 1 << 16
+TOTALS = 8 * (1 + LISTS)
 
 Hit = tuple[str, str, int]
 """List, reference, how often."""
 
 
-class Spool:
-    """One worker's waiting hits."""
+class Cells:
+    """A file that this worker counts in, until `close`."""
 
-    def __init__(self, folder: Path, worker: int) -> None:
-        self._path = folder / f"{worker}-{os.getpid()}{SUFFIX}"
-        self._file: TextIO | None = None
-        self._size = 0
-        self._lists: Counter[str] = Counter()
-        self._dropped = 0
-
-    def add(self, hits: Iterable[Hit]) -> None:
-        """Hits by entry. Raises `OSError`; what was not written is counted as dropped."""
-        hits = list(hits)
-        lines = "".join(f"{name} {reference} {count}\n" for name, reference, count in hits)
-        if self._size + len(lines) > MOST:
-            self._dropped += sum(count for _, _, count in hits)
-            return
+    @classmethod
+    def create(cls, folder: Path, worker: int, *, generation: int, lists: Sequence[str], entries: int) -> Cells:
+        """All zero, whole and locked before anybody sees it. Blocking. Raises `OSError`."""
+        told = json.dumps({"generation": generation, "lists": list(lists), "entries": entries}).encode("ascii")
+        header = told + b" " * (-(len(told) + 1) % ALIGNED) + b"\n"
+        path = folder / f"{worker}-{os.getpid()}-{secrets.token_hex(8)}{SUFFIX}"
+        beside = path.with_suffix(".part")
+        held = os.open(beside, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640)
         try:
-            self._opened().write(lines)
-        except OSError:
-            self._dropped += sum(count for _, _, count in hits)
+            fcntl.flock(held, fcntl.LOCK_EX)
+            with os.fdopen(os.dup(held), "wb") as file:
+                file.write(header)
+                left = TOTALS + 4 * entries
+                while left:
+                    left -= file.write(bytes(min(left, 1 << 20)))
+            beside.rename(path)
+        except BaseException:
+            os.close(held)
+            beside.unlink(missing_ok=True)
             raise
-        self._size += len(lines)
+        return cls(path, len(header), held)
 
-    def total(self, lists: Mapping[str, int], dropped: int = 0) -> None:
-        """Blocks by list, those included whose entries found no place (`dropped`)."""
-        self._lists.update({name: count for name, count in lists.items() if count})
-        self._dropped += dropped
-
-    def flush(self, *, last: bool = False) -> None:
-        """Hands over what waits, if what was handed over before is gone; `last`: in any case, the worker ends."""
-        path = self._path
-        if not self._lists or (path.exists() and not last):
-            return
-        if path.exists():
-            path = path.with_name(f"last-{path.name}")
-        file = self._opened()
-        about = {"id": secrets.token_hex(8), "lists": self._lists, "dropped": self._dropped}
-        file.write(json.dumps(about) + "\n")
-        file.close()
-        self._part.replace(path)
-        self._file, self._size, self._dropped = None, 0, 0
-        self._lists.clear()
+    def __init__(self, path: Path, at: int, held: int) -> None:
+        self.path, self.at = path, at
+        self._held = held
 
     @property
-    def _part(self) -> Path:
-        return self._path.with_suffix(".part")
+    def met(self) -> int:
+        """What was counted so far."""
+        return int.from_bytes(os.pread(self._held, 8, self.at), "little")
 
-    def _opened(self) -> TextIO:
-        if self._file is None:
-            self._file = self._part.open("w", encoding="ascii")
-        return self._file
+    def close(self) -> None:
+        """Nothing is added any more; one that counted nothing is gone."""
+        if not self.met:
+            self.path.unlink(missing_ok=True)
+        os.close(self._held)
 
 
 @dataclass(frozen=True)
 class Batch:
-    """What one worker handed over. Its file is to be removed once it is counted for good."""
+    """What one worker counted in one file, which is to be removed once it is counted for good."""
 
     path: Path
-    id: str
-    hits: tuple[Hit, ...]
+    generation: int
     lists: Mapping[str, int]
-    dropped: int
+    """Stopped queries by list."""
+    cells: array[int]
+    opened: CompiledList | None
+    """The compiled list that the cells belong to; None: it is gone."""
+
+    @property
+    def id(self) -> str:
+        return self.path.stem
+
+    def hits(self) -> Iterator[Hit]:
+        """By entry, as far as the list is known."""
+        if self.opened is None or self.opened.entries != len(self.cells):
+            return
+        names = list(self.lists)
+        for number, count in enumerate(self.cells):
+            if count:
+                of = self.opened.entry(number)
+                yield names[of.list], of.reference, count
+
+    @property
+    def dropped(self) -> int:
+        """What was met, but nobody can say any more which entries."""
+        known = self.opened is not None and self.opened.entries == len(self.cells)
+        return 0 if known else sum(self.cells)
 
 
-def waiting(folder: Path) -> list[Batch]:
-    """What all workers handed over and nobody has counted. What cannot be read is removed: it can only be a file cut
-    short by a full tmpfs, and would be there for ever."""
-    found = []
+def waiting(folder: Path, opened: Callable[[int], CompiledList | None]) -> Iterator[Batch]:
+    """What nobody counted yet and nobody adds to any more, one file at a time. `opened`: the compiled list of that
+    generation. What cannot be read is removed: it would be there for ever."""
     for path in sorted(folder.glob(f"*{SUFFIX}")):
         try:
-            found.append(_read(path))
+            with path.open("rb") as file:
+                if not _is_finished(file.fileno()):
+                    continue
+                data = file.read()
         except FileNotFoundError:
             continue
-        except (ValueError, TypeError, KeyError, AttributeError):
+        try:
+            yield _parse(path, data, opened)
+        except (ValueError, TypeError, KeyError):
             path.unlink(missing_ok=True)
+
+
+def generations(folder: Path) -> set[int]:
+    """The generations that some file counts for, finished or not."""
+    found = set()
+    for path in folder.glob(f"*{SUFFIX}"):
+        with contextlib.suppress(OSError, ValueError, TypeError, KeyError), path.open("rb") as file:
+            found.add(int(json.loads(file.readline(MAX_HEADER))["generation"]))
     return found
 
 
-def _read(path: Path) -> Batch:
-    with path.open("rb") as file:
-        lines = file.read(MAX_FILE).decode("ascii").splitlines()
-    about = json.loads(lines.pop() if lines else "")
-    counted: Counter[tuple[str, str]] = Counter()
-    for line in lines:
-        name, reference, count = line.split(" ")
-        counted[name, reference] += int(count)
-    hits = tuple((name, reference, count) for (name, reference), count in counted.items())
-    lists = {str(name): int(count) for name, count in about["lists"].items()}
-    return Batch(path, str(about["id"]), hits, lists, int(about["dropped"]))
+def _is_finished(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _parse(path: Path, data: bytes, opened: Callable[[int], CompiledList | None]) -> Batch:
+    header, newline, counted = data.partition(b"\n")
+    about = json.loads(header)
+    totals, cells = array("Q", counted[:TOTALS]), array("I", counted[TOTALS:])
+    if sys.byteorder == "big":
+        totals.byteswap()
+        cells.byteswap()
+    if not newline or len(totals) != 1 + LISTS or len(cells) != about["entries"] or len(about["lists"]) > LISTS:
+        raise ValueError("not as long as it says")
+    lists = {str(name): stopped for name, stopped in zip(about["lists"], totals[1:], strict=False)}
+    generation = int(about["generation"])
+    return Batch(path, generation, lists, cells, opened(generation))

@@ -26,8 +26,8 @@ import logging
 import os
 import signal
 import socket
-from collections import deque
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,7 +36,7 @@ import uvloop
 
 from resolver import passes
 from resolver._core import CompiledList, CoreError, Plane
-from resolver.audit.hits import Spool
+from resolver.audit.hits import Cells
 from resolver.config import Config, load
 from resolver.dns.streams import SWEEP, Limits, Streams
 from resolver.dns.supervisor import READY, count_workers
@@ -52,8 +52,7 @@ if TYPE_CHECKING:
 
 BUSY_TICK, IDLE_TICK, POLL = 0.02, 1.0, 0.2
 DRAIN = 5.0
-COUNT = 10.0  # seconds between two counts of what was stopped
-ROWS_AT_A_TIME = 512
+COUNT = 10.0  # seconds between two looks whether what was counted can be handed over
 
 log = logging.getLogger("stopsign.dns")
 
@@ -136,9 +135,8 @@ class Worker:
         self._meta: dict[str, object] = {}
         self._passes = passes.Passes()
         self._said: State | None = None
-        self._spool = Spool(self._places.workers, index)
-        self._counted: dict[str, int] = {}
-        self._hits: deque[tuple[CompiledList, list[str], list[tuple[int, int]]]] = deque()
+        self._cells: Cells | None = None
+        self._given: Path | None = None  # what was handed over last
 
     # -- serving
 
@@ -165,8 +163,7 @@ class Worker:
             counting += POLL
             if counting >= COUNT:
                 counting = 0.0
-                self._count()
-            self._hand_over()
+                await self._hand_over()
             if slow >= SWEEP:
                 slow = 0.0
                 if len(self.streams):
@@ -186,11 +183,10 @@ class Worker:
         while self.plane.in_flight and loop.time() < deadline:  # noqa: ASYNC110 - the core has no event to wait for
             await asyncio.sleep(BUSY_TICK)
         loop.remove_reader(self.plane.fileno())
-        self._count()
-        self._hand_over(last=True)
         if self._ticking is not None:
             self._ticking.cancel()
         self.plane.tick()  # the last of what was counted reaches the file
+        self._count_in(None)
         self._upstreams.close()
 
     def _pump(self) -> None:
@@ -261,9 +257,10 @@ class Worker:
             )
             self._alarm("list", f"the compiled list is refused ({wrong}); {kept}")
             return
-        self._count()  # rows are those of the list that is about to go
+        cells = await self._new_cells(opened, meta)
         self.plane.set_list(opened)
         self._list, self._meta = opened, meta
+        self._count_in(cells)
         self._hand_over_passes()
         self._alarm("list", None)
         log.info("generation %s is active: %d entries", meta.get("generation"), opened.entries)
@@ -284,39 +281,47 @@ class Worker:
 
     def _lists(self) -> list[Mapping[str, object]]:
         """Of the compiled list in use, in the order of the core's indices."""
-        lists = self._meta.get("lists")
-        return lists if isinstance(lists, list) else []
+        return _lists(self._meta)
 
-    # -- what it counted
+    # -- what it counts
 
-    def _count(self) -> None:
-        """Takes from the plane how often each list, and which entry, stopped a query; never who asked, nor for what."""
-        if self._list is None:
+    async def _hand_over(self) -> None:
+        """A new file to count in, if the steward took the last one; the one before is the steward's to read."""
+        if self._list is None or (self._given is not None and self._given.exists()):
             return
-        now, before = self.plane.counters(), self._counted
-        self._counted = now
-        names = [str(one.get("name")) for one in self._lists()]
-        blocked = {n: now[key] - before.get(key, 0) for i, n in enumerate(names) if (key := f"blocked_list_{i}") in now}
-        self._spool.total(blocked, now["hits_dropped"] - before.get("hits_dropped", 0))
-        if hits := self.plane.drain_hits():
-            self._hits.append((self._list, names, hits))
+        if self._cells is None or self._cells.met:
+            opened = self._list
+            cells = await self._new_cells(opened, self._meta)
+            if cells is not None:
+                self._count_in(cells)
 
-    def _hand_over(self, *, last: bool = False) -> None:
-        """Rows become references, a few hundred at a time: thousands at once would keep packets waiting."""
-        room = sum(len(hits) for _, _, hits in self._hits) if last else ROWS_AT_A_TIME
+    async def _new_cells(self, opened: CompiledList, meta: Mapping[str, object]) -> Cells | None:
+        lists, generation = _lists(meta), meta.get("generation")
+        create = partial(
+            Cells.create,
+            self._places.workers,
+            self._index,
+            generation=generation if isinstance(generation, int) else 0,
+            lists=[str(one.get("name")) for one in lists],
+            entries=opened.entries,
+        )
         try:
-            while self._hits and room > 0:
-                opened, names, hits = self._hits[0]
-                part, self._hits[0] = hits[:room], (opened, names, hits[room:])
-                if len(part) == len(hits):
-                    self._hits.popleft()
-                room -= len(part)
-                met = [(opened.at(row), count) for row, count in part]
-                self._spool.add((names[of[0].list], of[0].reference, count) for of, count in met if of)
-            if last or not self._hits:
-                self._spool.flush(last=last)
-        except OSError as wrong:  # a full tmpfs: what has no place is counted as dropped
-            log.warning("counts cannot be handed over (%s)", wrong.strerror)
+            return await asyncio.to_thread(create)
+        except OSError as wrong:  # a full tmpfs: DNS goes on, and so do the counters
+            log.warning("nothing can be counted by entry (%s)", wrong.strerror)
+            return None
+
+    def _count_in(self, cells: Cells | None) -> None:
+        """From the next query on; what was counted until now is handed over."""
+        try:
+            if cells is not None:
+                self.plane.count_in(cells.path, cells.at)
+        except CoreError as wrong:
+            log.warning("nothing is counted by entry (%s)", wrong)
+        if self._cells is not None:
+            self._given = self._cells.path
+            self._cells.close()
+        self._cells = cells
 
     # -- what it says of itself
 
@@ -358,6 +363,11 @@ class Worker:
             log.warning("%s cannot be written (%s)", path, wrong.strerror)
         else:
             self._said = state
+
+
+def _lists(meta: Mapping[str, object]) -> list[Mapping[str, object]]:
+    lists = meta.get("lists")
+    return lists if isinstance(lists, list) else []
 
 
 def _shown(upstream: UpstreamState) -> Mapping[str, object]:

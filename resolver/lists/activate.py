@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from resolver import durable
 from resolver._core import CompiledList, CoreError
+from resolver.audit import generations
 from resolver.lists.compile import FORMAT, Plan, build
 from resolver.lists.ledger import Event, Ledger, LedgerError
 
@@ -88,9 +89,11 @@ def bring_up(planned: Plan, places: Places, ledger: Ledger, *, now: float, live:
                 return Outcome(before, changed=False, trouble=str(error))
             if not _only_less(planned, before if before.there else kept):
                 raise
+            generations.keep(places, before.generation)
             return _from_memory(planned, places, number, now, str(error))
     elif before.there and before.lists == planned.lists:
         return Outcome(before, changed=False)
+    generations.keep(places, before.generation)
     return Outcome(_publish(places.generation, places.current), changed=True)
 
 

@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import json
+import os
+import struct
+import time
+from array import array
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pytest
+import zstandard
 
+from resolver import _core
+from resolver._core import CompiledList
+from resolver.audit import generations
 from resolver.audit.counting import Counting
 from resolver.audit.counts import Counts, band_of
-from resolver.audit.hits import Spool, waiting
+from resolver.audit.generations import Generations
+from resolver.audit.hits import Cells, waiting
 from resolver.audit.question import Answer
 from resolver.audit.resolving import Resolving
 from resolver.errors import ResolverError
@@ -18,7 +27,7 @@ from resolver.places import Places
 from tests.audit.test_counted import compiled
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from resolver.audit.log import Event
@@ -41,73 +50,127 @@ def counts(places: Places) -> Counts:
     return Counts(places.audit_dir / "counts.db")
 
 
+def make_live(places: Places, generation: int = 1, **lists: Sequence[str]) -> CompiledList:
+    """The live compiled list: of these lists, whose entries have these references."""
+    sources: list[_core.Source] = []
+    for name, references in lists.items():
+        document = places.run_dir / f"{name}.zst"
+        lines = [
+            {"basis": "order-1", "category": "gambling", "expires": "2035-01-01T00:00:00Z",
+             "issued": "2026-11-22T00:00:00Z", "match": "subtree", "name": f"{number:06}.example",
+             "reference": reference}
+            for number, reference in enumerate(references)
+        ]  # fmt: skip
+        told = "".join(json.dumps(line, sort_keys=True, separators=(",", ":")) + "\n" for line in lines)
+        document.write_bytes(zstandard.compress(told.encode()))
+        sources.append(
+            {"document": str(document), "action": "stop-page", "ede": 16, "bases": ["order-1"], "suspended": []}
+        )
+    meta = {"generation": generation, "lists": [{"name": name, "version": 1} for name in lists]}
+    _core.compile(sources, places.run_dir / "next.list", json.dumps(meta).encode())
+    (places.run_dir / "next.list").rename(places.current)
+    return CompiledList.open(places.current)
+
+
+def begun(places: Places, opened: CompiledList, worker: int = 0) -> Cells:
+    meta = json.loads(opened.meta)
+    names = [one["name"] for one in meta["lists"]]
+    return Cells.create(places.workers, worker, generation=meta["generation"], lists=names, entries=opened.entries)
+
+
+def met(places: Places, opened: CompiledList, hits: Mapping[str, int], worker: int = 0) -> Path:
+    """What a worker leaves behind: these references stopped so many queries."""
+    cells = begun(places, opened, worker)
+    totals, counted = array("Q", bytes(8 * 65)), array("I", bytes(4 * opened.entries))
+    for number in range(opened.entries):
+        of = opened.entry(number)
+        counted[number] = hits.get(of.reference, 0)
+        totals[0] += counted[number]
+        totals[1 + of.list] += counted[number]
+    with cells.path.open("r+b") as file:
+        file.seek(cells.at)
+        file.write(totals.tobytes() + counted.tobytes())
+    cells.close()
+    return cells.path
+
+
+def gather(places: Places, counts: Counts, now: str) -> None:
+    for batch in waiting(places.workers, Generations(places).open):
+        counts.gather(batch, at(now))
+
+
 def test_what_several_workers_counted_adds_up(places: Places, counts: Counts) -> None:
+    live = make_live(places, gambling=["A" * 16, "C" * 16], piracy=["B" * 16])
     for worker in range(3):
-        spool = Spool(places.workers, worker)
-        spool.add([("gambling", "A" * 16, 5), ("piracy", "B" * 16, 1)])
-        spool.total({"gambling": 7, "piracy": 1}, 2)
-        spool.flush()
-    counts.gather(waiting(places.workers), at("2026-11-22"))
+        met(places, live, {"A" * 16: 5, "B" * 16: 1, "C" * 16: 2}, worker)
+    gather(places, counts, "2026-11-22")
     assert counts.day("2026-11-22") == {"gambling": 21, "piracy": 3}
-    assert counts.month("2026-11") == {("gambling", "A" * 16): 15, ("piracy", "B" * 16): 3}
+    assert counts.month("2026-11") == {
+        ("gambling", "A" * 16): 15, ("gambling", "C" * 16): 6, ("piracy", "B" * 16): 3,
+    }  # fmt: skip
     assert not list(places.workers.glob("*.hits"))
 
 
-def test_nothing_is_handed_over_before_the_last_was_taken_and_nothing_is_lost(places: Places, counts: Counts) -> None:
-    spool = Spool(places.workers, 0)
-    for _ in range(3):
-        spool.add([("gambling", "A" * 16, 1)])
-        spool.total({"gambling": 1})
-        spool.flush()
-    assert len(waiting(places.workers)) == 1
-    counts.gather(waiting(places.workers), at("2026-11-22"))
-    spool.flush()
-    counts.gather(waiting(places.workers), at("2026-11-22"))
-    assert counts.day("2026-11-22") == {"gambling": 3}
+def test_a_file_is_taken_when_its_worker_lets_go_of_it_and_not_before(places: Places, counts: Counts) -> None:
+    live = make_live(places, gambling=["A" * 16])
+    cells = begun(places, live)
+    with cells.path.open("r+b") as file:
+        file.seek(cells.at)
+        file.write(struct.pack("<QQ", 4, 4))
+        file.seek(-4, os.SEEK_END)
+        file.write(struct.pack("<I", 4))
+    gather(places, counts, "2026-11-22")
+    assert (counts.day("2026-11-22"), cells.met) == ({}, 4)
+    cells.close()
+    gather(places, counts, "2026-11-22")
+    assert counts.day("2026-11-22") == {"gambling": 4}
 
 
-def test_a_worker_that_ends_hands_over_the_rest(places: Places, counts: Counts) -> None:
-    spool = Spool(places.workers, 0)
-    for _ in range(2):
-        spool.add([("gambling", "A" * 16, 1)])
-        spool.total({"gambling": 1})
-        spool.flush()
-    spool.flush(last=True)
-    counts.gather(waiting(places.workers), at("2026-11-22"))
-    assert counts.day("2026-11-22") == {"gambling": 2}
-
-
-def test_a_batch_that_outlived_a_crash_of_the_steward_counts_once(places: Places, counts: Counts) -> None:
-    spool = Spool(places.workers, 0)
-    spool.add([("gambling", "A" * 16, 4)])
-    spool.total({"gambling": 4})
-    spool.flush()
-    file = next(places.workers.glob("*.hits"))
-    kept = file.read_bytes()
-    counts.gather(waiting(places.workers), at("2026-11-22"))
-    file.write_bytes(kept)  # the steward died between the transaction and the removal
-    counts.close()
-    again = Counts(places.audit_dir / "counts.db")
-    again.gather(waiting(places.workers), at("2026-11-22"))
-    assert again.day("2026-11-22") == {"gambling": 4}
-
-
-def test_a_file_that_is_none_is_removed_and_counts_for_nothing(places: Places) -> None:
-    for number, text in enumerate(("", "{}", "[]", 'a b\n{"id":"x","lists":{},"dropped":0}', "a b 1\n")):
-        (places.workers / f"{number}-1.hits").write_text(text)
-    assert waiting(places.workers) == []
+def test_a_file_that_counted_nothing_is_gone_when_its_worker_lets_go_of_it(places: Places) -> None:
+    begun(places, make_live(places, gambling=["A" * 16])).close()
     assert not list(places.workers.iterdir())
 
 
-def test_more_entries_than_fit_are_dropped_and_counted(places: Places, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("resolver.audit.hits.MOST", 60)
-    spool = Spool(places.workers, 0)
-    for reference in "ABC":
-        spool.add([("gambling", reference * 16, 3)])
-    spool.total({"gambling": 9})
-    spool.flush()
-    (batch,) = waiting(places.workers)
-    assert (len(batch.hits), batch.dropped, batch.lists) == (2, 3, {"gambling": 9})
+def test_a_batch_that_outlived_a_crash_of_the_steward_counts_once(places: Places, counts: Counts) -> None:
+    file = met(places, make_live(places, gambling=["A" * 16]), {"A" * 16: 4})
+    kept = file.read_bytes()
+    gather(places, counts, "2026-11-22")
+    file.write_bytes(kept)  # the steward died between the transaction and the removal
+    counts.close()
+    again = Counts(places.audit_dir / "counts.db")
+    gather(places, again, "2026-11-22")
+    assert again.day("2026-11-22") == {"gambling": 4}
+    assert not file.exists()
+
+
+def test_what_was_counted_for_a_list_that_is_live_no_more_is_named_by_that_list(places: Places) -> None:
+    told: list[Event] = []
+    counting = Counting(places, told.extend)
+    met(places, make_live(places, 1, gambling=["A" * 16, "B" * 16]), {"A" * 16: 1, "B" * 16: 2})
+    generations.keep(places, 1)
+    met(places, make_live(places, 2, gambling=["B" * 16, "C" * 16]), {"B" * 16: 3, "C" * 16: 4})
+    assert counting.tick(at("2026-11-22"), dict) is None
+    assert json.loads((places.run_dir / "hits.json").read_text())["entries"] == {
+        "A" * 16: 1, "B" * 16: 5, "C" * 16: 4,
+    }  # fmt: skip
+    later = time.time() + 1000
+    assert counting.tick(later, dict) is None
+    assert not list(places.generations.iterdir())
+
+
+def test_where_the_list_is_gone_its_totals_count_and_its_entries_are_dropped(places: Places, counts: Counts) -> None:
+    met(places, make_live(places, 1, gambling=["A" * 16]), {"A" * 16: 7})
+    make_live(places, 2, gambling=["B" * 16])
+    gather(places, counts, "2026-10-31")
+    assert (counts.day("2026-10-31"), counts.month("2026-10")) == ({"gambling": 7}, {})
+
+
+def test_a_file_that_is_none_is_removed_and_counts_for_nothing(places: Places) -> None:
+    header = b'{"generation": 1, "lists": ["a"], "entries": 2}\n'
+    for number, data in enumerate((b"", b"{}\n", b"[]\n", header, header + bytes(8 * 65 + 4), b"\0\n")):
+        (places.workers / f"{number}-1.hits").write_bytes(data)
+    assert list(waiting(places.workers, lambda _generation: None)) == []
+    assert not list(places.workers.iterdir())
 
 
 @pytest.mark.parametrize(
@@ -122,11 +185,8 @@ def test_more_entries_than_fit_are_dropped_and_counted(places: Places, monkeypat
 def test_a_day_and_a_month_are_due_when_a_whole_day_lies_between(
     places: Places, counts: Counts, now: str, days: list[str], months: list[str]
 ) -> None:
-    spool = Spool(places.workers, 0)
-    spool.add([("gambling", "A" * 16, 12)])
-    spool.total({"gambling": 12})
-    spool.flush()
-    counts.gather(waiting(places.workers), at("2026-10-31T10:00:00"))
+    met(places, make_live(places, gambling=["A" * 16]), {"A" * 16: 12})
+    gather(places, counts, "2026-10-31T10:00:00")
     due = counts.due(at(now), lambda: {"gambling": 100})
     assert (list(due.days), list(due.months)) == (days, months)
 
@@ -134,12 +194,9 @@ def test_a_day_and_a_month_are_due_when_a_whole_day_lies_between(
 def test_bands_say_nothing_of_an_entry_below_ten_and_the_exact_counts_are_forgotten(
     places: Places, counts: Counts
 ) -> None:
-    spool = Spool(places.workers, 0)
-    met = {"A": 1, "B": 9, "C": 10, "D": 99, "E": 100, "F": 12345}
-    spool.add([("gambling", name * 16, hits) for name, hits in met.items()])
-    spool.total({"gambling": sum(met.values())})
-    spool.flush()
-    counts.gather(waiting(places.workers), at("2026-10-31"))
+    hits = {"A" * 16: 1, "B" * 16: 9, "C" * 16: 10, "D" * 16: 99, "E" * 16: 100, "F" * 16: 12345}
+    met(places, make_live(places, gambling=list(hits)), hits)
+    gather(places, counts, "2026-10-31")
     due = counts.due(at("2026-11-03"), lambda: {"gambling": 100})
     day, bands = due.events
     assert (day.type, day.reference, day.detail["lists"]) == ("counts", "2026-10-31", {"gambling": 12564})
@@ -158,11 +215,9 @@ def test_bands_of_many_entries_take_several_leaves(
     places: Places, counts: Counts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("resolver.audit.counts.PER_LEAF", 3)
-    spool = Spool(places.workers, 0)
-    spool.add([("gambling", f"{number:016}", 10) for number in range(7)])
-    spool.total({"gambling": 70})
-    spool.flush()
-    counts.gather(waiting(places.workers), at("2026-10-31"))
+    hits = {f"{number:016}": 10 for number in range(7)}
+    met(places, make_live(places, gambling=list(hits)), hits)
+    gather(places, counts, "2026-10-31")
     bands = [event for event in counts.due(at("2026-11-03"), dict).events if event.type == "bands"]
     assert [event.reference[-1] for event in bands] == ["0", "1", "2"]
     assert sum(len(event.detail["bands"]) for event in bands) == 7
@@ -178,10 +233,7 @@ class TestTheStewardsTurn:
     def test_it_logs_what_is_due_once(self, places: Places) -> None:
         told: list[Event] = []
         counting = Counting(places, told.extend)
-        spool = Spool(places.workers, 0)
-        spool.add([("gambling", "A" * 16, 12)])
-        spool.total({"gambling": 12})
-        spool.flush()
+        met(places, make_live(places, gambling=["A" * 16]), {"A" * 16: 12})
         for now in ("2026-10-31T10:00:00", "2026-11-02T10:00:00", "2026-11-02T10:02:00", "2026-11-03T10:00:00"):
             assert counting.tick(at(now), dict) is None
         assert [event.type for event in told] == ["counts", "bands"]
@@ -196,10 +248,8 @@ class TestTheStewardsTurn:
             told.extend(events)
 
         counting = Counting(places, append)
-        spool = Spool(places.workers, 0)
-        spool.add([])
-        spool.total({"gambling": 12})
-        spool.flush()
+        met(places, make_live(places, gambling=["A" * 16]), {"A" * 16: 12})
+        make_live(places, 2, gambling=["A" * 16])
         assert counting.tick(at("2026-10-31"), dict) is None
         assert "the disk is full" in str(counting.tick(at("2026-11-02"), dict))
         assert counting.tick(at("2026-11-02T00:02:00"), dict) is None
@@ -207,10 +257,7 @@ class TestTheStewardsTurn:
 
     def test_the_operator_sees_today_s_entries_in_the_run_directory_alone(self, places: Places) -> None:
         counting = Counting(places, list)
-        spool = Spool(places.workers, 0)
-        spool.add([("gambling", "A" * 16, 3)])
-        spool.total({"gambling": 3})
-        spool.flush()
+        met(places, make_live(places, gambling=["A" * 16]), {"A" * 16: 3})
         counting.tick(at("2026-11-22"), dict)
         counting.close(at("2026-11-22"))
         assert json.loads((places.run_dir / "hits.json").read_text()) == {

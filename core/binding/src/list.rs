@@ -253,11 +253,10 @@ impl CompiledList {
         every.collect()
     }
 
-    fn at(&self, row: u32) -> PyResult<Vec<Match>> {
-        if row < self.inner.rows() {
-            return Ok(self.matches(row, 0));
-        }
-        Err(PyIndexError::new_err(format!("row {row} of {}", self.inner.rows())))
+    fn entry(&self, number: u32) -> PyResult<Match> {
+        let (row, rule) = self.inner.place(number).unwrap_or((u32::MAX, 0));
+        let missing = || PyIndexError::new_err(format!("entry {number} of {}", self.inner.entries()));
+        self.matches(row, 0).into_iter().nth(usize::from(rule)).ok_or_else(missing)
     }
 
     fn find(&self, py: Python<'_>, reference: &str) -> Vec<Match> {

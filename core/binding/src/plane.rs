@@ -275,8 +275,9 @@ impl Plane {
         Ok(dict)
     }
 
-    fn drain_hits(&mut self) -> Vec<(u32, u32)> {
-        self.inner.drain_hits()
+    fn count_in(&mut self, path: PathBuf, at: usize) -> PyResult<()> {
+        let counted = self.inner.count_in(&path, at);
+        counted.map_err(|error| refused(format_args!("cannot count in {}: {error}", path.display())))
     }
 }
 

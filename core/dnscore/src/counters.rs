@@ -97,7 +97,6 @@ counters! {
     AnsweredTruncated = "answered_truncated",
     SendDropped = "send_dropped",
     SendFailed = "send_failed",
-    HitsDropped = "hits_dropped",
     Panics = "panics",
     Batches = "batches",
     Wakes = "wakes",

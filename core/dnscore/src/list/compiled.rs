@@ -138,12 +138,39 @@ impl CompiledList {
         })
     }
 
-    /// The public reference of the `rule`th entry of a row alone, as it is stored. It lies in a cold column and is said
+    /// The number of the `rule`th entry of a row: entries are numbered in the order of rows, then of lists.
+    #[must_use]
+    #[inline]
+    pub fn number(&self, row: u32, rule: u16) -> u32 {
+        row + self.extra_before(row) + u32::from(rule)
+    }
+
+    /// The row and rule of an entry, by its number.
+    #[must_use]
+    pub fn place(&self, entry: u32) -> Option<(u32, u16)> {
+        let several = self.content.get(Section::Several);
+        let pair = |at: usize| {
+            let number = |at: usize| u32::from_le_bytes(several[at..at + 4].try_into().unwrap_or_default());
+            (number(8 * at), number(8 * at + 4))
+        };
+        let (mut low, mut high) = (0, several.len() / 8);
+        while low < high {
+            let middle = usize::midpoint(low, high);
+            let (row, extra) = pair(middle);
+            if row + extra < entry { low = middle + 1 } else { high = middle }
+        }
+        let before = if low == 0 { 0 } else { pair(low - 1).1 };
+        let row = if low < several.len() / 8 { pair(low).0.min(entry - before) } else { entry - before };
+        let rule = u16::try_from(entry - before - row).ok()?;
+        (entry < self.entries()).then_some((row, rule))
+    }
+
+    /// The public reference of an entry alone, as it is stored, by its number. It lies in a cold column and is said
     /// in every answer, so a batch of them is read before the first is spelt out, by [`reference_text`].
     #[must_use]
     #[inline]
-    pub fn reference(&self, row: u32, rule: usize) -> Option<[u8; 10]> {
-        self.record_bytes(row, rule)?.first_chunk().copied()
+    pub fn reference(&self, entry: u32) -> Option<[u8; 10]> {
+        self.content.get(Section::Records).get(RECORD * entry as usize..)?.first_chunk().copied()
     }
 
     /// The record of the `rule`th entry of a row.

@@ -177,6 +177,30 @@ fn a_name_of_several_lists_has_their_rules_in_order() {
     assert_eq!(references, b"1203");
     assert_eq!(list.record(1, 2), None);
     assert_eq!(list.record(3, 0), None);
+    for (number, place) in (0..).zip([(0, 0), (1, 0), (1, 1), (2, 0)]) {
+        assert_eq!((list.number(place.0, place.1), list.place(number)), (number, Some(place)));
+    }
+    assert_eq!(list.place(4), None);
+}
+
+#[test]
+fn every_entry_has_one_number_however_many_its_name_has() {
+    let names: Vec<String> = (0..40).map(|n| format!("{n}.example")).collect();
+    let several = |n: usize| [1, 1, 3, 2, 1, 1, 1, 5][n % 8];
+    let entries: Vec<(&str, Rule)> = (0..40)
+        .flat_map(|n| (0..several(n)).map(move |list| (n, list)))
+        .map(|(n, list)| (names[n].as_str(), rule(list as u8, Matching::Exact)))
+        .collect();
+    let list = CompiledList::from_rules(&entries).expect("names");
+    let places: Vec<(u32, u16)> =
+        (0..list.rows()).flat_map(|row| (0..list.rules(row).len() as u16).map(move |rule| (row, rule))).collect();
+    assert_eq!(places.len(), entries.len());
+    for (number, &(row, rule)) in (0..).zip(&places) {
+        assert_eq!((list.number(row, rule), list.place(number)), (number, Some((row, rule))));
+        let record = list.record(row, usize::from(rule)).expect("a record");
+        assert_eq!(list.reference(number).map(|stored| reference_text(&stored)), Some(record.reference));
+    }
+    assert_eq!((list.place(list.entries()), list.reference(list.entries())), (None, None));
 }
 
 fn sample_file() -> Vec<u8> {

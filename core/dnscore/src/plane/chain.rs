@@ -31,7 +31,7 @@ use crate::relay::rate::{Rate, client_hash};
 use crate::verdict::{Judgement, Passes, Stop, verdict};
 use crate::wire::{Query, Rejected, parse_into, rcode, rtype};
 
-use super::hits::RowHits;
+use super::hits::EntryHits;
 
 /// What a stage says.
 #[derive(Debug)]
@@ -85,7 +85,7 @@ pub struct Chain {
     pub(super) page: StopPage,
     pub(super) cache: Cache,
     pub(super) counters: Counters,
-    pub(super) rows: RowHits,
+    pub(super) hits: EntryHits,
     pub(super) key: hash::Key,
 }
 
@@ -145,20 +145,22 @@ impl Chain {
         if let Some(found) = monitored {
             self.counters.count(Counter::Monitored);
             self.counters.monitored_by(found.list);
-            self.rows.note(found.row, &mut self.counters);
+            self.hits.note(list.number(found.row, found.rule));
         }
         stop
     }
 
-    /// Notes the row, and looks up the public reference of the entry that stops a query: said in an extended error, and
+    /// Notes the entry, and looks up the public reference of the entry that stops a query: said in an extended error, and
     /// that only to who has EDNS.
     #[inline]
     pub fn reference(&mut self, query: &Query, stop: &Stop) -> Option<[u8; 10]> {
-        self.rows.note(stop.row, &mut self.counters);
+        let list = self.list.as_deref()?;
+        let entry = list.number(stop.row, stop.rule);
+        self.hits.note_stop(entry, stop.list);
         if stop.ede == 0 || query.edns.is_none() {
             return None;
         }
-        self.list.as_ref()?.reference(stop.row, usize::from(stop.rule))
+        list.reference(entry)
     }
 
     /// Stage 4, second half: the blocked answer.

@@ -1,61 +1,66 @@
-//! How often each row of the list was hit since somebody last asked: for daily totals and for entries that meet nothing.
+//! How often each entry of the list was met, in a mapped file that outlives this process: for daily totals and for
+//! entries that meet nothing.
 //!
-//! A fixed table; what finds no place is counted as dropped. Rows alone are kept: not who asked, nor for what name.
+//! Enters: the number of an entry. Leaves: one more in its cell. The file is made by who reads it afterwards
+//! (`resolver/audit/hits.py`, where its form stands); a kill at any instruction loses no count that was made. Not who
+//! asked is kept, nor for what name.
 
-use crate::counters::{Counter, Counters};
+#![allow(unsafe_code)]
 
-const CELLS: usize = 1 << 14;
-const REACH: usize = 8;
-const NOTED: usize = 1024;
+use std::fs::OpenOptions;
+use std::io;
+use std::path::Path;
 
-/// The table, and what is yet to be entered into it.
-pub struct RowHits {
-    cells: Box<[(u32, u32)]>,
-    noted: Vec<u32>,
+use crate::counters::LISTS;
+
+const TOTALS: usize = 8 * (1 + LISTS);
+
+/// The cells of one list, or none: then nothing is counted.
+#[derive(Default)]
+pub struct EntryHits {
+    file: Option<memmap2::MmapMut>,
+    at: usize,
 }
 
-impl RowHits {
-    /// Empty.
-    pub fn new() -> RowHits {
-        RowHits { cells: vec![(0, 0); CELLS].into_boxed_slice(), noted: Vec::with_capacity(NOTED) }
+impl EntryHits {
+    /// The file at `path`, whose totals begin at `at`, with a cell for each of `entries`.
+    pub fn in_file(path: &Path, at: usize, entries: u32) -> io::Result<EntryHits> {
+        let file = OpenOptions::new().read(true).write(true).open(path)?;
+        // SAFETY: the file was made for this process, written to its full length (so that no page of it is missing when
+        // the file system is full) and is never truncated by anybody; its readers wait until this process lets go.
+        let map = unsafe { memmap2::MmapMut::map_mut(&file)? };
+        let length = (entries as usize).checked_mul(4).and_then(|cells| cells.checked_add(at)?.checked_add(TOTALS));
+        if length != Some(map.len()) {
+            return Err(io::Error::other(format!("{} octets are not {entries} cells", map.len())));
+        }
+        Ok(EntryHits { file: Some(map), at })
     }
 
-    /// One more for `row`. It is entered later, with many others: then their waits for memory overlap.
+    /// An entry was met.
     #[inline]
-    pub fn note(&mut self, row: u32, counters: &mut Counters) {
-        self.noted.push(row);
-        if self.noted.len() == NOTED {
-            self.enter(counters);
+    pub fn note(&mut self, entry: u32) {
+        let Some(counted) = self.file.as_mut().and_then(|map| map.get_mut(self.at..)) else { return };
+        one_more(counted, 0);
+        let place = TOTALS + 4 * entry as usize;
+        if let Some(cell) = counted.get_mut(place..).and_then(|rest| rest.first_chunk_mut::<4>()) {
+            *cell = u32::from_le_bytes(*cell).saturating_add(1).to_le_bytes();
         }
     }
 
-    #[cold]
-    fn enter(&mut self, counters: &mut Counters) {
-        let mut noted = std::mem::take(&mut self.noted);
-        for row in noted.drain(..) {
-            let home = (row.wrapping_mul(0x9e37_79b1) >> 18) as usize;
-            let places = (home..home + REACH).map(|place| place & (CELLS - 1));
-            match places.into_iter().find(|place| self.cells[*place].1 == 0 || self.cells[*place].0 == row) {
-                Some(place) => self.cells[place] = (row, self.cells[place].1.saturating_add(1)),
-                None => counters.count(Counter::HitsDropped),
-            }
+    /// The same, and it stopped the query: one more for its list.
+    #[inline]
+    pub fn note_stop(&mut self, entry: u32, list: u8) {
+        self.note(entry);
+        if let Some(counted) = self.file.as_mut().and_then(|map| map.get_mut(self.at..)) {
+            one_more(counted, 1 + usize::from(list) % LISTS);
         }
-        self.noted = noted;
-    }
-
-    /// (row, hits) in the order of rows; the table is empty afterwards.
-    pub fn drain(&mut self, counters: &mut Counters) -> Vec<(u32, u32)> {
-        self.enter(counters);
-        let mut hits: Vec<(u32, u32)> = self.cells.iter().copied().filter(|(_, n)| *n > 0).collect();
-        self.cells.fill((0, 0));
-        hits.sort_unstable();
-        hits
     }
 }
 
-impl Default for RowHits {
-    fn default() -> RowHits {
-        RowHits::new()
+#[inline]
+fn one_more(counted: &mut [u8], word: usize) {
+    if let Some(total) = counted.get_mut(8 * word..).and_then(|rest| rest.first_chunk_mut::<8>()) {
+        *total = u64::from_le_bytes(*total).wrapping_add(1).to_le_bytes();
     }
 }
 
@@ -64,16 +69,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_hit_is_either_drained_or_counted_as_dropped() {
-        let (mut rows, mut counters) = (RowHits::new(), Counters::new());
-        for i in 0..100_000u32 {
-            rows.note(i % 30_000, &mut counters);
+    fn every_note_stands_in_its_cell_its_list_and_the_sum() {
+        let path = std::env::temp_dir().join(format!("hits-{}", std::process::id()));
+        std::fs::write(&path, vec![0; 64 + TOTALS + 4 * 3]).expect("a writable temporary directory");
+        assert!(EntryHits::in_file(&path, 64, 4).is_err());
+        let mut hits = EntryHits::in_file(&path, 64, 3).expect("of that length");
+        for (entry, list) in [(2, 0), (2, 63), (0, 63)] {
+            hits.note_stop(entry, list);
         }
-        let drained: u64 = rows.drain(&mut counters).iter().map(|(_, n)| u64::from(*n)).sum();
-        assert_eq!(drained + counters.get(Counter::HitsDropped), 100_000);
-        assert!(rows.drain(&mut counters).is_empty());
-        rows.note(7, &mut counters);
-        rows.note(7, &mut counters);
-        assert_eq!(rows.drain(&mut counters), [(7, 2)]);
+        hits.note(1);
+        hits.note(3); // there is no such entry: its like is counted in the sum alone
+        let bytes = std::fs::read(&path).expect("still there");
+        let word = |at: usize| u64::from_le_bytes(bytes[at..at + 8].try_into().expect("eight bytes"));
+        assert_eq!([word(64), word(64 + 8), word(64 + 8 * LISTS)], [5, 1, 2]);
+        assert_eq!(&bytes[64 + TOTALS..], [1, 0, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0]);
+        EntryHits::default().note_stop(0, 0);
+        std::fs::remove_file(&path).expect("still there");
     }
 }

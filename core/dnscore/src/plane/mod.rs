@@ -13,6 +13,7 @@ mod streams;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::RawFd;
+use std::path::Path;
 use std::sync::Arc;
 
 use crate::cache::{Cache, Key};
@@ -30,7 +31,7 @@ use crate::wire::{Name, Query};
 use chain::{Asked, Chain, Now, Step};
 use relaying::{Lane, Relaying};
 
-pub use hits::RowHits;
+pub use hits::EntryHits;
 pub use settings::Settings;
 pub use streams::{Decision, Forward};
 
@@ -151,7 +152,7 @@ impl Plane {
                 page,
                 cache: Cache::new(cache_bytes, [random.u64(), random.u64()])?,
                 counters: counters_path.map_or_else(|| Ok(Counters::new()), |path| Counters::in_file(&path))?,
-                rows: RowHits::new(),
+                hits: EntryHits::default(),
                 key,
             },
             relaying: Relaying::new(Relay::new(limits, key), random, remote_sockets),
@@ -188,10 +189,10 @@ impl Plane {
         Ok(())
     }
 
-    /// From the next query on this list holds.
+    /// From the next query on this list holds. What it meets is counted once [`Plane::count_in`] says where.
     pub fn set_list(&mut self, list: Option<Arc<CompiledList>>) {
         self.chain.list = list;
-        self.chain.rows = RowHits::new();
+        self.chain.hits = EntryHits::default();
     }
 
     /// From the next query on these pass.
@@ -238,9 +239,13 @@ impl Plane {
         self.relaying.lanes.iter_mut().for_each(Lane::clear);
     }
 
-    /// (row, hits) since the last call.
-    pub fn drain_hits(&mut self) -> Vec<(u32, u32)> {
-        self.chain.rows.drain(&mut self.chain.counters)
+    /// From the next query on what each entry of the list meets is counted in this file, whose totals begin at `at`, and
+    /// no more in the one before, whatever becomes of this.
+    pub fn count_in(&mut self, path: &Path, at: usize) -> io::Result<()> {
+        let entries = self.chain.list.as_ref().map_or(0, |list| list.entries());
+        self.chain.hits = EntryHits::default();
+        self.chain.hits = EntryHits::in_file(path, at, entries)?;
+        Ok(())
     }
 
     /// Forgets all cached answers.
