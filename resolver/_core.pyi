@@ -18,10 +18,12 @@ __all__ = [
     "Forward",
     "Match",
     "Plane",
+    "Policies",
     "changes",
     "check_document",
     "compile",
     "examine",
+    "policy_changes",
     "restrain",
 ]
 
@@ -155,6 +157,25 @@ def restrain(old: _StrPath | None, new: _StrPath, output: _StrPath) -> int:
     Nothing is in it that the old one did not stop: what holds while the additions of the new one wait for a person."""
 
 @final
+class Policies:
+    """What `CompiledList.write_policies` wrote."""
+
+    names: int
+    """Lines of the file."""
+    owners: int
+    """Owners of records: one or two a line."""
+    next: int
+    """First second (Unix time) at which the rules are others if nothing else changes; 0: never."""
+    unsayable: int
+    """Owners that the zone cannot hold: too long for it, or at or below a label that policy zones reserve (`rpz-…`)."""
+    told: list[str]
+    """The first of them, up to the limit."""
+
+def policy_changes(old: _StrPath, new: _StrPath, limit: int) -> list[tuple[str, str, str]] | None:
+    """What changed between two files of `write_policies`: (name, what the old one says, what the new one says), each
+    two letters or empty; None where more than `limit` names changed."""
+
+@final
 class Match:
     """One entry at or above a name that was looked up."""
 
@@ -198,6 +219,23 @@ class CompiledList:
     def look_up(self, name: str) -> list[Match]:
         """Every entry at or above the name, the most specific name first, lists in their order; whether an entry stops
         the name is for the caller to say: by `match`, `distance`, `expires`."""
+
+    def write_policies(
+        self,
+        output: _StrPath,
+        *,
+        lists: int,
+        passes: Sequence[tuple[str, str, int]],
+        now: int,
+        room: int,
+        limit: int = 100,
+    ) -> Policies:
+        """Writes the rules of a response policy zone to `output`, whole and durable, or not at all.
+
+        A line is `NAME SB`: what holds for the name itself and for all below it, each `s` (stop page), `x` (NXDOMAIN),
+        `n` (NODATA), `r` (REFUSED), `p` (passes, where what is above it does not) or `-` (nothing is said). Bit n of
+        `lists`: list n counts. `passes` as for `Plane.set_passes`. `room`: octets of the longest name, wildcard label
+        included, that fits before the zone's own. The interpreter is free meanwhile."""
 
     def find(self, reference: str) -> list[Match]:
         """The entry with this reference (two, where lists share one), `distance` 0. A scan, 30 ns an entry, with the

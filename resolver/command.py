@@ -39,6 +39,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "appeals": ("resolver.portal.command:appeals", "The appeals that reached the provider."),
     "audit": ("resolver.audit.command:audit", "The log: show, verify, prove, cosign."),
     "report": ("resolver.audit.command:report", "What was blocked, on whose word, from when to when."),
+    "rpz": (
+        "resolver.rpz.command:rpz",
+        "The lists as response policy zones, for Unbound, BIND, PowerDNS, Knot Resolver.",
+    ),
     "issuer": ("blocklists.issuer.command:issuer", "The list maintainer's desk: import, sign, publish."),
 }
 

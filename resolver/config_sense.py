@@ -23,6 +23,8 @@ def contradictions(raw: Any) -> Iterator[tuple[Key, str]]:
     yield from _lists_nobody_signs(raw)
     yield from _two_on_one_port(raw)
     yield from _asks_itself(raw)
+    yield from _zones_of_nothing(raw)
+    yield from _secondaries_unproven(raw)
 
 
 def _at(raw: Any, *key: str) -> Any:
@@ -77,11 +79,12 @@ def _lists_nobody_signs(raw: Any) -> Iterator[tuple[Key, str]]:
 
 def _two_on_one_port(raw: Any) -> Iterator[tuple[Key, str]]:
     first: dict[Endpoint, Key] = {}
-    for part in ("stop_page", "portal", "metrics"):
-        for key, endpoint in _endpoints(raw, part, "listen"):
+    every = ("stop_page.listen", "portal.listen", "metrics.listen", "rpz.listen", "rpz.listen_tls")
+    for part, of in (key.split(".") for key in every):
+        for key, endpoint in _endpoints(raw, part, of):
             other = first.setdefault(endpoint, key)
             if endpoint.port and other != key:
-                yield key, f"{endpoint} is already taken by {other[0]}.listen"
+                yield key, f"{endpoint} is already taken by {other[0]}.{other[1]}"
 
 
 def _asks_itself(raw: Any) -> Iterator[tuple[Key, str]]:
@@ -91,3 +94,40 @@ def _asks_itself(raw: Any) -> Iterator[tuple[Key, str]]:
         loopback = upstream.host == "::1" or upstream.host.startswith("127.")
         if upstream in own or (loopback and upstream.port in wildcards):
             yield key, f"{upstream} is where Stopsign itself listens; the resolver behind it would be right"
+
+
+def _zones_of_nothing(raw: Any) -> Iterator[tuple[Key, str]]:
+    known = [part.get("name") for _, part in _parts(raw, "lists")]
+    views = [part.get("name") for _, part in _parts(raw, "views")]
+    first: dict[object, int] = {}
+    for at, zone in _parts(raw, "rpz", "zones"):
+        origin = zone.get("origin", "rpz.stopsign")
+        if first.setdefault(origin, at) != at:
+            yield (
+                ("rpz", "zones", at),
+                f"{origin} is also rpz.zones[{first[origin]}]; an origin of its own would be right",
+            )
+        names = zone.get("lists")
+        for number, name in enumerate(names if isinstance(names, list) else []):
+            if name not in known:
+                there = ", ".join(str(item) for item in known) or "none"
+                yield ("rpz", "zones", at, "lists", number), f"{name!r} is not one of the lists ({there})"
+        if "view" in zone and "lists" in zone:
+            yield ("rpz", "zones", at, "view"), "stands beside lists; one of them would be right"
+        elif "view" in zone and zone["view"] not in views:
+            yield ("rpz", "zones", at, "view"), f"{zone['view']!r} is not one of the views"
+        if zone.get("run") and "file" not in zone:
+            yield ("rpz", "zones", at, "run"), "runs after a file is written, and there is no file"
+
+
+def _secondaries_unproven(raw: Any) -> Iterator[tuple[Key, str]]:
+    origins = [zone.get("origin", "rpz.stopsign") for _, zone in _parts(raw, "rpz", "zones")]
+    for at, secondary in _parts(raw, "rpz", "secondaries"):
+        if ("key" in secondary) == bool(secondary.get("unsigned")):
+            yield ("rpz", "secondaries", at), "either key (a TSIG key's file) or unsigned: true would be right"
+        names = secondary.get("zones")
+        for number, name in enumerate(names if isinstance(names, list) else []):
+            if name not in origins:
+                yield ("rpz", "secondaries", at, "zones", number), f"{name!r} is not one of rpz.zones"
+    if _at(raw, "rpz", "listen_tls") and not (_at(raw, "rpz", "certificate") and _at(raw, "rpz", "private_key")):
+        yield ("rpz", "listen_tls"), "needs certificate and private_key"

@@ -92,6 +92,15 @@ class Places:
         """Overrides and bypass together, on tmpfs; every worker polls it."""
         return self.run_dir / "passes.json"
 
+    def rpz(self, origin: str) -> Path:
+        """What is durable of a response policy zone: its serial, its rules and its last changes."""
+        return self.state_dir / "rpz" / origin
+
+    @property
+    def rpz_said(self) -> Path:
+        """What the process of the zones says of itself."""
+        return self.run_dir / "rpz.json"
+
     @property
     def control_socket(self) -> Path:
         return self.run_dir / "control.sock"

@@ -41,12 +41,20 @@ _FIXED: dict[str, Callable[[Config], object]] = {
     "dns.workers": lambda config: config.dns.workers,
     "stop_page.listen": lambda config: config.stop_page.listen,
     "portal.listen": lambda config: config.portal.listen,
+    "rpz.listen": lambda config: config.rpz.listen,
+    "rpz.listen_tls": lambda config: config.rpz.listen_tls,
+    "rpz.zones (none, or some)": lambda config: bool(config.rpz.zones),
     "state_dir": lambda config: config.state_dir,
     "run_dir": lambda config: config.run_dir,
 }
 log = logging.getLogger("stopsign.supervisor")
-WINGS = ("dns", "steward", "web")
-MODULES = {"dns": "resolver.dns.worker", "steward": "resolver.lists.steward", "web": "resolver.portal.app"}
+WINGS = ("dns", "steward", "web", "rpz")
+MODULES = {
+    "dns": "resolver.dns.worker",
+    "steward": "resolver.lists.steward",
+    "web": "resolver.portal.app",
+    "rpz": "resolver.rpz.primary",
+}
 
 
 def command_of(wing: str, path: Path, *more: str) -> tuple[str, ...]:
@@ -72,6 +80,8 @@ def services(config: Config, path: Path, listeners: Listeners, wings: Iterable[s
         found.append(Service(name="steward", command=command_of("steward", path), order=1))
     if "web" in wings and (listeners.stop_page or listeners.portal):
         found.append(Service(name="web", command=command_of("web", path), sockets=listeners.of_web()))
+    if "rpz" in wings and config.rpz.zones:
+        found.append(Service(name="rpz", command=command_of("rpz", path), sockets=listeners.of_rpz()))
     return found
 
 
@@ -93,6 +103,8 @@ class Provider:
                 workers=count_workers(config.dns),
                 stop_page=config.stop_page.listen if "web" in wings else (),
                 portal=config.portal.listen if "web" in wings else (),
+                rpz=config.rpz.listen if "rpz" in wings else (),
+                rpz_tls=config.rpz.listen_tls if "rpz" in wings else (),
             )
             undo.callback(self.listeners.close)
             self._undo = undo.pop_all()
@@ -137,7 +149,7 @@ class Provider:
                 )
             self._config = config
             replaced = await self._replace_workers()
-            for name in ("web", "steward"):
+            for name in ("web", "rpz", "steward"):
                 if name in self.supervisor.names:
                     await self.supervisor.restart(name)
                     replaced.append(name)
@@ -247,13 +259,17 @@ async def _pat_watchdog() -> None:
 
 
 def become(wing: str, config: Config, path: Path) -> None:
-    """Turns this process into the steward or the web process; under systemd each is a unit of its own."""
+    """Turns this process into the steward, the web process or that of the zones; under systemd each is a unit."""
     listeners = Listeners()
     if wing == "web":
         listeners = from_systemd(os.environ, os.getpid()) or open_listeners(
             stop_page=config.stop_page.listen, portal=config.portal.listen
         )
-    passed = listeners.of_web()
+    elif wing == "rpz":
+        listeners = from_systemd(os.environ, os.getpid()) or open_listeners(
+            rpz=config.rpz.listen, rpz_tls=config.rpz.listen_tls
+        )
+    passed = listeners.of_rpz() if wing == "rpz" else listeners.of_web()
     for fd in (fd for fds in passed.values() for fd in fds):
         os.set_inheritable(fd, True)
     command = command_of(wing, path)
@@ -265,7 +281,7 @@ def become(wing: str, config: Config, path: Path) -> None:
 @click.option("--dir", "directory", type=click.Path(path_type=Path, file_okay=False), help="A tree that `demo` made.")
 @click.option("--only", type=click.Choice(WINGS), help="One wing alone, as its own unit.")
 def run(path: Path | None, directory: Path | None, only: str | None) -> None:
-    """Start the provider's side and serve until SIGTERM: DNS, the steward, the stop page and the portal.
+    """Start the provider's side and serve until SIGTERM: DNS, the steward, the stop page and the portal, the zones.
 
     DNS answers also with the others dead; each process that ends is started again.
     """
@@ -277,6 +293,6 @@ def run(path: Path | None, directory: Path | None, only: str | None) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != hard:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    if only in ("steward", "web"):
+    if only in ("steward", "web", "rpz"):
         become(only, config, path)
     asyncio.run(provide(config, path, WINGS if only is None else (only,)))

@@ -45,6 +45,9 @@ class Listeners:
     tcp: list[list[socket.socket]] = field(default_factory=list)
     stop_page: list[socket.socket] = field(default_factory=list)
     portal: list[socket.socket] = field(default_factory=list)
+    rpz_udp: list[socket.socket] = field(default_factory=list)
+    rpz_tcp: list[socket.socket] = field(default_factory=list)
+    rpz_tls: list[socket.socket] = field(default_factory=list)
 
     def of_worker(self, index: int) -> dict[str, list[int]]:
         """The file descriptors that DNS worker `index` serves."""
@@ -56,12 +59,18 @@ class Listeners:
     def of_web(self) -> dict[str, list[int]]:
         return {"stop_page": [s.fileno() for s in self.stop_page], "portal": [s.fileno() for s in self.portal]}
 
+    def of_rpz(self) -> dict[str, list[int]]:
+        every = {"rpz_udp": self.rpz_udp, "rpz_tcp": self.rpz_tcp, "rpz_tls": self.rpz_tls}
+        return {use: [s.fileno() for s in sockets] for use, sockets in every.items()}
+
     def addresses(self) -> dict[str, list[str]]:
         """Where each of them really listens, port 0 resolved."""
         return {
             "dns": [str(bound_to(group[0])) for group in self.udp],
             "stop_page": [str(bound_to(s)) for s in self.stop_page],
             "portal": [str(bound_to(s)) for s in self.portal],
+            "rpz": [str(bound_to(s)) for s in self.rpz_tcp],
+            "rpz_tls": [str(bound_to(s)) for s in self.rpz_tls],
         }
 
     def close(self) -> None:
@@ -69,7 +78,7 @@ class Listeners:
             one.close()
 
     def _every(self) -> Iterator[socket.socket]:
-        for group in (*self.udp, *self.tcp, self.stop_page, self.portal):
+        for group in (*self.udp, *self.tcp, self.stop_page, self.portal, self.rpz_udp, self.rpz_tcp, self.rpz_tls):
             yield from group
 
 
@@ -79,6 +88,8 @@ def open_listeners(
     workers: int = 1,
     stop_page: Sequence[Endpoint] = (),
     portal: Sequence[Endpoint] = (),
+    rpz: Sequence[Endpoint] = (),
+    rpz_tls: Sequence[Endpoint] = (),
 ) -> Listeners:
     """Opens everything or nothing. Raises `SocketError` naming the address and what is wrong with it."""
     listeners = Listeners()
@@ -90,6 +101,11 @@ def open_listeners(
             listeners.tcp.append(tcp)
         listeners.stop_page += [_open(a, socket.SOCK_STREAM, 1)[0] for a in stop_page]
         listeners.portal += [_open(a, socket.SOCK_STREAM, 1)[0] for a in portal]
+        for endpoint in rpz:
+            udp, tcp = _open_pair(endpoint, 1)
+            listeners.rpz_udp += udp
+            listeners.rpz_tcp += tcp
+        listeners.rpz_tls += [_open(a, socket.SOCK_STREAM, 1)[0] for a in rpz_tls]
         undo.pop_all()
     return listeners
 
@@ -184,8 +200,8 @@ def _explained(address: Endpoint, kind: socket.SocketKind, wrong: OSError) -> So
 def from_systemd(environment: Mapping[str, str], pid: int) -> Listeners | None:
     """The sockets that systemd opened for this process (sd_listen_fds(3)), or None where it did not.
 
-    Datagram sockets are DNS over UDP. A stream socket is what its `FileDescriptorName=` says (`stop-page`, `portal`),
-    and DNS over TCP otherwise. Several of one address (`ReusePort=yes`) are dealt out to the workers in turn.
+    A socket is what its `FileDescriptorName=` says (`stop-page`, `portal`, `rpz`, `rpz-tls`), and DNS otherwise.
+    Several of one address (`ReusePort=yes`) are dealt out to the workers in turn.
     """
     if environment.get("LISTEN_PID") != str(pid):
         return None
@@ -202,6 +218,10 @@ def from_systemd(environment: Mapping[str, str], pid: int) -> Listeners | None:
             listeners.stop_page.append(one)
         elif name == "portal":
             listeners.portal.append(one)
+        elif name == "rpz":
+            (listeners.rpz_udp if one.type == socket.SOCK_DGRAM else listeners.rpz_tcp).append(one)
+        elif name == "rpz-tls":
+            listeners.rpz_tls.append(one)
         else:
             groups.setdefault((one.type, str(bound_to(one))), []).append(one)
     listeners.udp = [group for (kind, _), group in groups.items() if kind == socket.SOCK_DGRAM]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-WINGS = {"resolver.dns", "resolver.lists", "resolver.portal"}
+WINGS = {"resolver.dns", "resolver.lists", "resolver.portal", "resolver.rpz"}
 GROUND = {"resolver.audit", "resolver.config", "resolver.control", "resolver.metrics", "resolver.errors"}
 
 

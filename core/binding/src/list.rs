@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use dnscore::list::{self, Action, Announced, Guards, Hits, ListError};
+use dnscore::list::{self, Action, Announced, Guards, Hits, ListError, Matching};
 use pyo3::exceptions::PyIndexError;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
@@ -194,6 +194,27 @@ fn restrain(py: Python<'_>, old: Option<PathBuf>, new: PathBuf, output: PathBuf)
     detached(py, || list::restrain(old.as_deref(), &new, &output))
 }
 
+/// What was written of a response policy zone.
+#[pyclass(frozen, get_all, module = "resolver._core")]
+struct Policies {
+    names: u64,
+    owners: u64,
+    next: u32,
+    unsayable: u64,
+    told: Vec<String>,
+}
+
+#[pyfunction]
+fn policy_changes(
+    py: Python<'_>,
+    old: PathBuf,
+    new: PathBuf,
+    limit: usize,
+) -> PyResult<Option<Vec<(String, String, String)>>> {
+    let changes = detached(py, || list::policy_changes(&old, &new, limit))?;
+    Ok(changes.map(|changes| changes.into_iter().map(|change| (change.name, change.old, change.new)).collect()))
+}
+
 /// One entry that a look-up met.
 #[pyclass(frozen, get_all, module = "resolver._core")]
 struct Match {
@@ -257,6 +278,32 @@ impl CompiledList {
         let (row, rule) = self.inner.place(number).unwrap_or((u32::MAX, 0));
         let missing = || PyIndexError::new_err(format!("entry {number} of {}", self.inner.entries()));
         self.matches(row, 0).into_iter().nth(usize::from(rule)).ok_or_else(missing)
+    }
+
+    #[pyo3(signature = (output, *, lists, passes, now, room, limit = 100))]
+    #[expect(clippy::too_many_arguments, reason = "keyword arguments of one Python function")]
+    fn write_policies(
+        &self,
+        py: Python<'_>,
+        output: PathBuf,
+        lists: u64,
+        passes: Vec<(String, String, u32)>,
+        now: u32,
+        room: usize,
+        limit: usize,
+    ) -> PyResult<Policies> {
+        let inner = Arc::clone(&self.inner);
+        let written = detached(py, || {
+            let passes = passes.into_iter().map(|(name, word, until)| {
+                let matching = Matching::parse(&word)
+                    .ok_or_else(|| ListError::new("match", format!("{word:?} is not a kind of match")))?;
+                Ok((name, matching, until))
+            });
+            let passes = passes.collect::<Result<Vec<_>, ListError>>()?;
+            inner.write_policies(&output, list::Terms { lists, passes: &passes, now, room, limit })
+        })?;
+        let list::Policies { names, owners, next, unsayable, told } = written;
+        Ok(Policies { names, owners, next, unsayable, told })
     }
 
     fn find(&self, py: Python<'_>, reference: &str) -> Vec<Match> {
@@ -348,6 +395,8 @@ pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<Changes>()?;
     module.add_class::<Finding>()?;
     module.add_class::<Examination>()?;
+    module.add_class::<Policies>()?;
+    module.add_function(wrap_pyfunction!(policy_changes, module)?)?;
     module.add_function(wrap_pyfunction!(compile, module)?)?;
     module.add_function(wrap_pyfunction!(check_document, module)?)?;
     module.add_function(wrap_pyfunction!(changes, module)?)?;

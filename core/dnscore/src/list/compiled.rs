@@ -7,6 +7,7 @@ use super::entry::{check_name, encode_reference};
 use super::file::{Content, Section, damaged};
 use super::key;
 use super::names::Names;
+use super::policy::{Policies, Terms, Walk};
 use super::types::{Action, BATCH, Hits, ListError, Matching, Record, Rule};
 use super::vector::{self, Lanes, Work};
 
@@ -187,6 +188,16 @@ impl CompiledList {
     #[must_use]
     pub fn name(&self, row: u32) -> Option<String> {
         self.names.key(&self.content, row).map(|key| key::to_name(&key))
+    }
+
+    /// Write the rules of a response policy zone to `place`, whole and durable or not at all.
+    ///
+    /// # Errors
+    /// `place` cannot be written.
+    pub fn write_policies(&self, place: &path::Path, terms: Terms<'_>) -> Result<Policies, ListError> {
+        let mut walk = Walk::create(place, terms)?;
+        self.names.each(&self.content, |row, key| walk.row(key, self.rules(row)))?;
+        walk.finish()
     }
 
     /// The steward's own description of this generation, as it was given to the compiler.

@@ -22,6 +22,7 @@ mod guard;
 mod key;
 mod names;
 mod output;
+mod policy;
 mod restrain;
 #[cfg(test)]
 mod tests;
@@ -35,5 +36,6 @@ pub use compile::{CompileSummary, MAX_LISTS, Source, compile};
 pub use compiled::{CompiledList, reference_text};
 pub use document::MAX_PER_NAME;
 pub use guard::{Guard, Guards};
+pub use policy::{Policies, PolicyChange, Terms, policy_changes};
 pub use restrain::restrain;
 pub use types::{Action, BATCH, Hit, Hits, ListError, Matching, Record, Rule};

@@ -311,6 +311,24 @@ impl Names {
         found
     }
 
+    /// Call `visit` with each row and its key, in order; its error ends the walk.
+    pub fn each<E>(&self, content: &Content, mut visit: impl FnMut(u32, &[u8]) -> Result<(), E>) -> Result<(), E> {
+        let rows = content.rows as usize;
+        let mut key = [0; PADDED];
+        for bucket in 0..self.buckets {
+            // the file was decoded whole when it was opened
+            let Some((_, prefix, read)) = self.bucket(content, bucket) else { break };
+            key[..prefix.len()].copy_from_slice(prefix);
+            let (first, mut outcome) = (bucket * FAN_OUT, Ok(()));
+            read.walk(&self.decoder, FAN_OUT.min(rows - first), prefix.len(), &mut key, |at, key| {
+                outcome = visit((first + at) as u32, key);
+                outcome.is_ok().then_some(())
+            });
+            outcome?;
+        }
+        Ok(())
+    }
+
     /// Find all rows at or above each of up to [`BATCH`] names, and append them to `hits`.
     #[inline(always)]
     pub fn look_up<L: Lanes>(&self, lanes: L, content: &Content, names: &[&[u8]], hits: &mut Hits) {

@@ -39,6 +39,12 @@ impl Matching {
         }
     }
 
+    /// The kind of that word, if there is one.
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Self> {
+        [Self::Below, Self::Exact, Self::Subtree].into_iter().find(|matching| matching.as_str() == word)
+    }
+
     pub(crate) const fn from_u8(value: u8) -> Option<Self> {
         match value {
             0 => Some(Self::Below),

@@ -1,0 +1,120 @@
+"""What is live now, as the zones see it: the generation and the passes, and the rules they come to.
+
+Enters: `run_dir/current.list` and `run_dir/passes.json`, looked at by stat. Leaves: a file of rules for a zone. Rules:
+only lists of the zone count, in the order of the configuration; a list that is switched off counts for nothing, and
+neither does what only monitors, what is suspended (the compiler has left it out), what has lapsed; a pass comes before
+all lists. A generation or passes that cannot be read leave the last good ones.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from resolver import passes
+from resolver._core import CompiledList, CoreError
+from resolver.errors import ResolverError
+from resolver.rpz.zone import RpzError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from resolver._core import Policies
+    from resolver.config import Config, RpzZone
+    from resolver.places import Places
+    from resolver.rpz.zone import Zone
+
+EVERYTHING = (1 << 64) - 1
+
+
+@dataclass(frozen=True)
+class Live:
+    """One generation with the passes of the moment."""
+
+    compiled: CompiledList | None = None
+    meta: Mapping[str, Any] = field(default_factory=dict)
+    passes: passes.Passes = field(default_factory=passes.Passes)
+    trouble: str | None = None
+
+    @property
+    def lists(self) -> list[str]:
+        """By the core's indices; additions that are only watched stand behind all others and act on nothing."""
+        return [str(part["name"]) for part in self.meta.get("lists", ())]
+
+    def mask(self, wanted: frozenset[str] | None) -> int:
+        """The lists that count, as bits. `wanted` None: all."""
+        if self.passes.all:
+            return 0
+        counted = (at for at, name in enumerate(self.lists) if name not in self.passes.lists)
+        return sum(1 << at for at in counted if wanted is None or self.lists[at] in wanted)
+
+
+class Watch:
+    """Follows the two files; `look` is cheap where nothing changed."""
+
+    def __init__(self, places: Places) -> None:
+        self._places = places
+        self._seen: dict[Path, tuple[int, int, int] | None] = {}
+        self.live = Live()
+
+    def look(self) -> bool:
+        """True where something changed. Opens a new generation, which checks all of it: not for an event loop."""
+        new = self.live
+        if self._changed(self._places.current):
+            new = self._with_list(new)
+        if self._changed(self._places.passes):
+            try:
+                new = replace(new, passes=passes.read(self._places.passes))
+            except ResolverError as wrong:
+                new = replace(new, trouble=f"{wrong}; those before them go on")
+        changed = new is not self.live
+        self.live = new
+        return changed
+
+    def _with_list(self, live: Live) -> Live:
+        if self._seen[self._places.current] is None:
+            return replace(live, trouble=f"{self._places.current} is not there")
+        try:
+            opened = CompiledList.open(self._places.current)
+            return replace(live, compiled=opened, meta=json.loads(opened.meta), trouble=None)
+        except (CoreError, ValueError) as wrong:
+            return replace(live, trouble=f"the compiled list is refused ({wrong}); the one before it goes on")
+
+    def _changed(self, path: Path) -> bool:
+        try:
+            status = path.stat()
+            mark = (status.st_ino, status.st_mtime_ns, status.st_size)
+        except OSError:
+            mark = None
+        changed = path not in self._seen or mark != self._seen[path]
+        self._seen[path] = mark
+        return changed
+
+
+def lists_of(config: Config, source: RpzZone) -> frozenset[str] | None:
+    """The lists of a zone: its own, those of its view, or all."""
+    if source.lists is not None:
+        return frozenset(source.lists)
+    if source.view is not None:
+        return frozenset(name for view in config.views if view.name == source.view for name in view.lists)
+    return None
+
+
+def write_rules(live: Live, zone: Zone, wanted: frozenset[str] | None, output: Path, now: float) -> Policies:
+    """Writes the rules of a zone to `output`, whole and durable or not at all. `RpzError` where there is no list."""
+    if live.compiled is None:
+        hint = "the steward compiles it; `stopsign lists status` says more"
+        raise RpzError(f"there is no list to make {zone.origin} of: {live.trouble}", hint=hint)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        return live.compiled.write_policies(
+            output,
+            lists=live.mask(wanted),
+            passes=[(entry.name, entry.match, entry.until) for entry in live.passes.names],
+            now=int(now),
+            room=zone.room,
+        )
+    except CoreError as error:
+        raise RpzError(str(error)) from error

@@ -1,0 +1,263 @@
+"""The process of the response policy zones: makes them of what is live, serves them, tells the secondaries.
+
+    python -m resolver.rpz.primary --config FILE
+
+Enters: the generation and the passes, looked at five times a second. Leaves: editions, durable before they are served;
+zone files; NOTIFY; `run_dir/rpz.json`, what it says of itself. Rules: a zone is made anew when the generation or a pass
+changes, and at the second at which the next entry lapses or pass ends, whether or not anybody updates anything; it is
+served only once it was made of what is live; what cannot be made or written is an alarm, and what is served goes on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import faulthandler
+import json
+import logging
+import os
+import signal
+import socket
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+import uvloop
+
+from resolver.config import Config, load
+from resolver.errors import ResolverError
+from resolver.logs import to_standard_error
+from resolver.notify import notify
+from resolver.rpz import export, keys
+from resolver.rpz.answer import Secondary, Served
+from resolver.rpz.history import Edition, advance, sweep
+from resolver.rpz.live import Live, Watch, lists_of, write_rules
+from resolver.rpz.notify import tell
+from resolver.rpz.serve import Server, Tls
+from resolver.rpz.zone import RpzError, Zone, zone_of
+from resolver.sockets import handed_over, open_listeners
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from resolver._core import Policies
+    from resolver.config import RpzSecondary, RpzZone
+    from resolver.config_values import Endpoint
+
+POLL, AGAIN = 0.2, 5.0
+
+log = logging.getLogger("stopsign.rpz")
+
+
+@dataclass
+class Kept:
+    """One zone while the process lives."""
+
+    source: RpzZone
+    zone: Zone
+    folder: Path
+    lists: frozenset[str] | None
+    edition: Edition | None = None
+    written: Policies | None = None
+    due: float = 0.0
+    """When it is made anew, whatever else happens; 0: never."""
+    telling: dict[str, asyncio.Task[None]] = field(default_factory=dict)
+    states: dict[str, str] = field(default_factory=dict)
+    """Of each secondary, by its name or the address that is told."""
+
+    def make(self, live: Live, now: float) -> tuple[Policies, Edition]:
+        """The zone of what is live, durable. Blocking; `RpzError` where it cannot be."""
+        fresh = self.folder / "rules.next"
+        written = write_rules(live, self.zone, self.lists, fresh, now)
+        return written, advance(self.folder, self.zone, fresh, written.names, now)
+
+
+class Primary:
+    """See the module."""
+
+    def __init__(self, config: Config) -> None:
+        self._config, self._places = config, config.places
+        self._watch = Watch(config.places)
+        origins = frozenset(zone.origin for zone in config.rpz.zones)
+        self._zones = {
+            source.origin: Kept(
+                source, zone_of(config, source), config.places.rpz(source.origin), lists_of(config, source)
+            )
+            for source in config.rpz.zones
+        }
+        self._secondaries = [(secondary_of(one, origins), one.notify) for one in config.rpz.secondaries]
+        self._alarms: dict[str, str] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._server = Server(
+            [secondary for secondary, _ in self._secondaries],
+            self._served,
+            transfers=config.rpz.transfers,
+            has=self._has,
+        )
+
+    async def run(self, sockets: Mapping[str, Sequence[int]], stop: asyncio.Event) -> None:
+        rpz = self._config.rpz
+        tls = None
+        if rpz.certificate is not None and rpz.private_key is not None:
+            tls = Tls(rpz.certificate, rpz.private_key)
+        udp, tcp, over_tls = ([_own(fd) for fd in sockets.get(use, ())] for use in ("rpz_udp", "rpz_tcp", "rpz_tls"))
+        await self._server.start(udp, tcp, over_tls, tls)
+        notify("READY=1", f"STATUS=primary of {len(self._zones)} zones")
+        try:
+            while not stop.is_set():
+                await self.look(time.time())
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(stop.wait(), POLL)
+        finally:
+            for task in self._tasks:
+                task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+            await self._server.stop()
+
+    async def look(self, now: float) -> None:
+        """Makes what is due."""
+        changed = await asyncio.to_thread(self._watch.look)
+        live = self._watch.live
+        self._alarm("live", live.trouble)
+        for kept in self._zones.values():
+            if changed or (kept.due and now >= kept.due):
+                await self._make(kept, live, now)
+
+    async def _make(self, kept: Kept, live: Live, now: float) -> None:
+        origin = kept.zone.origin
+        try:
+            written, edition = await asyncio.to_thread(kept.make, live, now)
+        except RpzError as wrong:
+            kept.due = now + AGAIN
+            self._alarm(origin, str(wrong))
+            return
+        kept.written, kept.due = written, float(written.next)
+        self._alarm(origin, None)
+        if edition == kept.edition:
+            return
+        kept.edition = edition
+        log.info("%s: serial %d, %d owners", origin, edition.serial, written.owners)
+        sweep(edition)
+        self._start(self._write_file(kept, edition))
+        for secondary, addresses in self._secondaries:
+            if origin in secondary.zones:
+                for address in addresses:
+                    self._tell(kept, edition, secondary, address)
+        self._say()
+
+    async def _write_file(self, kept: Kept, edition: Edition) -> None:
+        path = kept.source.file
+        if path is None or export.serial_in(path) == edition.serial:
+            return
+        try:
+            await asyncio.to_thread(export.put, kept.zone, edition.serial, edition.rules, path)
+            await asyncio.to_thread(export.run_after, kept.source.run)
+        except RpzError as wrong:
+            self._alarm(f"{kept.zone.origin} file", str(wrong))
+        else:
+            self._alarm(f"{kept.zone.origin} file", None)
+
+    def _tell(self, kept: Kept, edition: Edition, secondary: Secondary, address: Endpoint) -> None:
+        name = f"{secondary.name} {address}"
+        if (older := kept.telling.pop(name, None)) is not None:
+            older.cancel()
+
+        async def telling() -> None:
+            heard = await tell(kept.zone, edition.serial, address, secondary.key)
+            what = None if heard else f"{secondary.name}: {address} does not acknowledge serial {edition.serial}"
+            self._alarm(f"{kept.zone.origin} {name}", what)
+
+        kept.telling[name] = self._start(telling())
+
+    def _start(self, work: object) -> asyncio.Task[None]:
+        task: asyncio.Task[None] = asyncio.create_task(work)  # type: ignore[arg-type]
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    def _served(self) -> Mapping[str, Served]:
+        return {origin: Served(kept.zone, kept.edition) for origin, kept in self._zones.items()}
+
+    def _has(self, secondary: str, origin: str, serial: int, how: str) -> None:
+        self._zones[origin].states[secondary] = f"has serial {serial} ({how})"
+        self._say()
+
+    def _alarm(self, about: str, what: str | None) -> None:
+        if self._alarms.get(about) == what:
+            return
+        if what is None:
+            del self._alarms[about]
+        else:
+            self._alarms[about] = what
+            log.error("%s", what)
+        self._say()
+
+    def _say(self) -> None:
+        zones = [
+            {
+                "origin": origin,
+                "serial": 0 if kept.edition is None else kept.edition.serial,
+                "steps": 0 if kept.edition is None else len(kept.edition.steps),
+                "names": 0 if kept.written is None else kept.written.names,
+                "owners": 0 if kept.written is None else kept.written.owners,
+                "unsayable": 0 if kept.written is None else kept.written.unsayable,
+                "told": [] if kept.written is None else kept.written.told,
+                "secondaries": [
+                    {"name": one.name, "state": kept.states.get(one.name, "has asked for nothing yet")}
+                    for one, _ in self._secondaries
+                    if origin in one.zones
+                ],
+            }
+            for origin, kept in self._zones.items()
+        ]
+        path = self._places.rpz_said
+        temporary = path.with_suffix(".new")
+        try:
+            temporary.write_text(json.dumps({"zones": zones, "alarms": list(self._alarms.values())}), encoding="utf-8")
+            temporary.replace(path)
+        except OSError as wrong:  # a full tmpfs: `rpz status` is late, transfers are not
+            log.warning("%s cannot be written (%s)", path, wrong.strerror)
+
+
+def secondary_of(source: RpzSecondary, origins: frozenset[str]) -> Secondary:
+    """Who may ask, with the key read from its file. `RpzError` where that cannot be used."""
+    key = None if source.key is None else keys.read(source.key)
+    return Secondary(source.name, tuple(source.addresses), key, frozenset(source.zones) or origins)
+
+
+def _own(descriptor: int) -> socket.socket:
+    one = socket.socket(fileno=os.dup(descriptor))
+    one.setblocking(False)
+    return one
+
+
+async def serve(config: Config, sockets: Mapping[str, Sequence[int]]) -> None:
+    """The zones, until SIGTERM or SIGINT."""
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    await Primary(config).run(sockets, stop)
+
+
+@click.command()
+@click.option("--config", "path", type=click.Path(path_type=Path), required=True)
+def main(path: Path) -> None:
+    """Serve the response policy zones of a provider."""
+    faulthandler.enable()
+    to_standard_error()
+    config = load(path)
+    sockets = handed_over(os.environ)
+    if not sockets:
+        listeners = open_listeners(rpz=config.rpz.listen, rpz_tls=config.rpz.listen_tls)
+        sockets = listeners.of_rpz()
+    try:
+        uvloop.run(serve(config, sockets))
+    except ResolverError as wrong:
+        log.error("%s", wrong)  # noqa: TRY400 - the sentence says it all
+        raise SystemExit(2) from None
+
+
+if __name__ == "__main__":
+    main()
