@@ -24,6 +24,7 @@ __all__ = [
     "compile",
     "examine",
     "policy_changes",
+    "read_proxy_header",
     "restrain",
 ]
 
@@ -250,6 +251,14 @@ class CompiledList:
     def sample(self, n: int, seed: int) -> list[str]:
         """`n` listed names drawn with replacement; the same for the same seed."""
 
+# -- the PROXY protocol, for streams; the plane reads it from datagrams by itself --------------------------------------
+
+def read_proxy_header(
+    data: bytes,
+) -> tuple[int, tuple[tuple[str, int], tuple[str, int]] | None] | None:
+    """The header (version 2) at the beginning of `data`: its length, and the client and the address that it asked, or
+    None where the sender speaks for itself. None: more is to come. Raises CoreError where there is none."""
+
 # -- the plane: every datagram of one worker ---------------------------------------------------------------------------
 
 COUNTERS: list[str]
@@ -273,6 +282,15 @@ class Rate(TypedDict):
 
     queries_per_second: float
     burst: float
+
+@type_check_only
+class Tap(TypedDict):
+    """Blocked answers as dnstap frames, which wait for `Plane.take_tap`."""
+
+    identity: str
+    version: str
+    client_addresses: bool
+    """The client's address and port are in them."""
 
 @type_check_only
 class PlaneSettings(TypedDict):
@@ -299,6 +317,11 @@ class PlaneSettings(TypedDict):
     """Sockets, so random ports, towards each upstream that is not on loopback (default 256; opened as they are
     needed).
     """
+    proxy_from: NotRequired[Sequence[str]]
+    """Prefixes of balancers: what comes from them must begin with a PROXY header (version 2), which says who asks."""
+    proxy_to: NotRequired[Sequence[str]]
+    """Those of the upstreams that are told in such a header who asks."""
+    tap: NotRequired[Tap | None]
     seed: NotRequired[int | None]
     """For tests: random ids, ports' choice and letter case from this seed; none: from the operating system."""
 
@@ -325,6 +348,10 @@ class Forward:
     query: bytes
     upstreams: list[str]
     """Addresses to try, best first."""
+    told: list[str]
+    """Those of them that want `header` at the beginning of the connection."""
+    header: bytes
+    """The PROXY header that says who asks; empty where nobody wants it."""
     for_stream: bool
     """Made by `decide` (a client's stream waits for it); false: made by `take_tcp_retries`."""
 
@@ -373,9 +400,9 @@ class Plane:
     def upstreams(self) -> list[UpstreamState]:
         """Their health, in order of preference."""
 
-    def decide(self, message: bytes, client: str, port: int) -> bytes | Forward | None:
-        """The same decision for a message from a stream: the answer, what to ask upstream, or None: close the
-        connection.
+    def decide(self, message: bytes, client: tuple[str, int], asked: tuple[str, int]) -> bytes | Forward | None:
+        """The same decision for a message from a stream, with its two ends as (address, port): the answer, what to ask
+        upstream, or None: close the connection.
         """
 
     def take_tcp_retries(self) -> list[Forward]:
@@ -399,6 +426,13 @@ class Plane:
 
     def upstream_spoke(self, address: str, well: bool) -> None:
         """What a TCP connection to an upstream showed, for its health."""
+
+    def note_streams(self, connected: int, refused: int) -> None:
+        """How many streams are connected, and how many found no place since the start: for the counters."""
+
+    def take_tap(self) -> bytes:
+        """The dnstap frames that wait, each after four octets of length; empty where none do or no `tap` is set. At
+        most a MiB waits, what is beyond is in `tap_dropped`."""
 
     def flush_cache(self) -> None: ...
     def counters(self) -> dict[str, int]:

@@ -78,6 +78,24 @@ class Limits(Part):
     tcp_idle: Seconds = 10.0
 
 
+class ProxyProtocol(Part):
+    """Version 2, over UDP and TCP: who asks, where a load balancer stands before this host or a resolver behind it."""
+
+    # Balancers: each query from one of them must begin with the header; views, allow_clients, rate and limits then
+    # look at the client that it names. Over UDP whoever can forge these addresses can speak for any client.
+    accept_from: list[Prefix] = []
+    send_to: list[
+        Upstream
+    ] = []  # those of the upstreams that want the header; what they answer is cached for everybody
+
+
+class Dnstap(Part):
+    """Blocked answers as dnstap over Frame Streams. Off unless `socket` is written."""
+
+    socket: FilePath | None = None
+    client_addresses: bool = False  # true: each record names who asked, and every start says so in the log
+
+
 class Dns(Part):
     listen: list[Listen] = Field(min_length=1)
     workers: Workers = "auto"
@@ -86,6 +104,8 @@ class Dns(Part):
     cache: Cache = Cache()
     rate: Rate | None = None
     limits: Limits = Limits()
+    proxy_protocol: ProxyProtocol = ProxyProtocol()
+    dnstap: Dnstap = Dnstap()
 
 
 class StopPage(Part):

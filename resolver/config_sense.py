@@ -25,6 +25,8 @@ def contradictions(raw: Any) -> Iterator[tuple[Key, str]]:
     yield from _asks_itself(raw)
     yield from _zones_of_nothing(raw)
     yield from _secondaries_unproven(raw)
+    yield from _tells_strangers(raw)
+    yield from _names_clients_to_nobody(raw)
 
 
 def _at(raw: Any, *key: str) -> Any:
@@ -42,7 +44,7 @@ def _endpoints(raw: Any, *key: str) -> Iterator[tuple[Key, Endpoint]]:
     found = _at(raw, *key)
     for at, text in enumerate(found if isinstance(found, list) else []):
         try:
-            yield (*key, at), Endpoint.parse(text, default_port=53 if key[-1] == "upstreams" else None)
+            yield (*key, at), Endpoint.parse(text, default_port=53 if key[-1] in ("upstreams", "send_to") else None)
         except ValueError:
             continue  # reported where values are checked
 
@@ -131,3 +133,16 @@ def _secondaries_unproven(raw: Any) -> Iterator[tuple[Key, str]]:
                 yield ("rpz", "secondaries", at, "zones", number), f"{name!r} is not one of rpz.zones"
     if _at(raw, "rpz", "listen_tls") and not (_at(raw, "rpz", "certificate") and _at(raw, "rpz", "private_key")):
         yield ("rpz", "listen_tls"), "needs certificate and private_key"
+
+
+def _tells_strangers(raw: Any) -> Iterator[tuple[Key, str]]:
+    known = {endpoint for _, endpoint in _endpoints(raw, "dns", "upstreams")}
+    for key, upstream in _endpoints(raw, "dns", "proxy_protocol", "send_to"):
+        if upstream not in known:
+            yield key, f"{upstream} is not one of dns.upstreams"
+
+
+def _names_clients_to_nobody(raw: Any) -> Iterator[tuple[Key, str]]:
+    tap = _at(raw, "dns", "dnstap")
+    if isinstance(tap, dict) and tap.get("client_addresses") is True and "socket" not in tap:
+        yield ("dns", "dnstap", "client_addresses"), "is true without a socket; a socket beside it would be right"

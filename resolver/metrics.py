@@ -75,6 +75,7 @@ _LABELLED: dict[str, tuple[str, str, dict[str, str]]] = {
             "client": "dropped_client",
             "malformed": "dropped_malformed",
             "source": "dropped_source",
+            "proxy": "dropped_proxy",
             "socket-full": "send_dropped",
             "send-failed": "send_failed",
         },
@@ -98,8 +99,15 @@ _LABELLED: dict[str, tuple[str, str, dict[str, str]]] = {
         },
     ),
 }
-PROC = Path("/proc/net")
-_RTT = "upstream_rtt_"
+PROC = Path("/proc/self/net")  # also there where a sandbox hides all of /proc but processes
+# prefix of the counters -> (family, help)
+_HISTOGRAMS = {
+    "upstream_rtt_": ("stopsign_upstream_rtt_seconds", "How long upstreams took to answer over UDP."),
+    "wait_": (
+        "stopsign_relayed_seconds",
+        "How long clients waited for what was relayed for them; who joined a question in flight, as long as the first.",
+    ),
+}
 _SINGLE = {name for _, _, by_label in _LABELLED.values() for name in by_label.values()}
 
 
@@ -117,10 +125,11 @@ class Workers(Collector):
             for value, name in by_label.items():
                 counter.add_metric([value], sums.get(name, 0))
             yield counter
-        yield _histogram(sums)
+        for prefix, (family, about) in _HISTOGRAMS.items():
+            yield _histogram(sums, prefix, family, about)
         yield from _by_list(sums, living)
         for name in sorted(sums):
-            if name in _SINGLE or name.startswith((_RTT, "blocked_list_", "monitored_list_")):
+            if name in _SINGLE or name.startswith((*_HISTOGRAMS, "blocked_list_", "monitored_list_")):
                 continue
             about = name.replace("_", " ").capitalize() + ", over all workers."
             if counters.is_gauge(name):
@@ -133,17 +142,17 @@ class Workers(Collector):
         yield drops
 
 
-def _histogram(sums: Mapping[str, int]) -> HistogramMetricFamily:
+def _histogram(sums: Mapping[str, int], prefix: str, name: str, about: str) -> HistogramMetricFamily:
     """Each counter holds its own bucket; Prometheus wants them cumulated."""
     buckets: list[tuple[str, float]] = []
     seen = 0
-    for name in COUNTERS:
-        if name.startswith(f"{_RTT}le_"):
-            seen += sums[name]
-            buckets.append((str(int(name.removeprefix(f"{_RTT}le_").removesuffix("ms")) / 1000), seen))
-    buckets.append(("+Inf", seen + sums.get(f"{_RTT}more", 0)))
-    family = HistogramMetricFamily("stopsign_upstream_rtt_seconds", "How long upstreams took to answer.")
-    family.add_metric([], buckets, sum_value=sums.get(f"{_RTT}sum_us", 0) / 1e6)
+    for counter in COUNTERS:
+        if counter.startswith(f"{prefix}le_"):
+            seen += sums[counter]
+            buckets.append((str(int(counter.removeprefix(f"{prefix}le_").removesuffix("ms")) / 1000), seen))
+    buckets.append(("+Inf", seen + sums.get(f"{prefix}more", 0)))
+    family = HistogramMetricFamily(name, about)
+    family.add_metric([], buckets, sum_value=sums.get(f"{prefix}sum_us", 0) / 1e6)
     return family
 
 

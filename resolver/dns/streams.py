@@ -11,6 +11,8 @@ What a client can cost is bounded on each side:
   prolong it; one that does not read its answers for `stalled` seconds is cut off;
 - memory: while answers cannot be written, or `in_flight` queries of a connection are being relayed, it is not read;
   what waits to be written never exceeds `unwritten` octets; `relayed` queries a worker are in flight at once;
+- a connection from a balancer (`balancers`) begins with a PROXY header, before which nothing is decided; from then on
+  its client is the one that the header names. Until then it counts against `total` alone;
 - a client that closes its half gets the answers to what it asked, then the other half is closed.
 """
 
@@ -18,26 +20,32 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ipaddress
 from collections import Counter, OrderedDict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, cast
 
+from resolver._core import CoreError, read_proxy_header
 from resolver.dns.upstreams import NoAnswer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
+    from ipaddress import IPv4Network, IPv6Network
 
     from resolver._core import Forward
     from resolver.dns.upstreams import Upstreams
 
+End = tuple[str, int]  # address and port
+NOBODY: End = ("", 0)
 EDE_OTHER = 0  # RFC 8914, section 4.1: this host is too busy to ask
+LONGEST_HEADER = 2048  # octets of a PROXY header; the specification wants 232 to be enough, values included
 SWEEP = 0.5  # seconds between two looks at what is idle or stalled
 
 
 class Decider(Protocol):
     """What streams need of the core's `Plane`."""
 
-    def decide(self, message: bytes, client: str, port: int) -> bytes | Forward | None: ...
+    def decide(self, message: bytes, client: End, asked: End) -> bytes | Forward | None: ...
     def finish(self, forward: Forward, answer: bytes) -> bytes | None: ...
     def fail(self, forward: Forward, ede: int) -> bytes: ...
 
@@ -64,8 +72,10 @@ class Streams:
         upstreams: Upstreams,
         limits: Limits | None = None,
         clock: Callable[[], float] | None = None,
+        balancers: Sequence[IPv4Network | IPv6Network] = (),
     ) -> None:
         self.limits = limits or Limits()
+        self._balancers = tuple(balancers)
         self.refused = 0  # connections that found no place
         self.relayed = 0  # queries with an upstream now
         self._plane, self._upstreams = plane, upstreams
@@ -101,7 +111,7 @@ class Streams:
 
     def admit(self, connection: _Connection) -> bool:
         """Whether there is a place for a new connection; makes one where a place is held idly."""
-        if self._per_client[connection.client] >= self.limits.per_client:
+        if connection.client != NOBODY and self._per_client[connection.client[0]] >= self.limits.per_client:
             self.refused += 1
             return False
         if len(self._connections) >= self.limits.total:
@@ -112,15 +122,23 @@ class Streams:
             idle.abort()
             self.forget(idle)
         self._connections[connection] = None
-        self._per_client[connection.client] += 1
+        self._per_client[connection.client[0]] += 1
         return True
 
     def forget(self, connection: _Connection) -> None:
         if connection in self._connections:
             del self._connections[connection]
-            self._per_client[connection.client] -= 1
-            if self._per_client[connection.client] <= 0:
-                del self._per_client[connection.client]
+            client = connection.client[0]
+            self._per_client[client] -= 1
+            if self._per_client[client] <= 0:
+                del self._per_client[client]
+
+    def is_balancer(self, address: str) -> bool:
+        """What comes from there begins with a PROXY header."""
+        if not self._balancers:
+            return False
+        ip = ipaddress.ip_address(address)
+        return any(ip in prefix for prefix in self._balancers)
 
     def touched(self, connection: _Connection) -> None:
         connection.active = self.now()
@@ -131,7 +149,7 @@ class Streams:
         return self._clock()
 
     def decide(self, connection: _Connection, message: bytes) -> None:
-        outcome = self._plane.decide(message, connection.client, connection.port)
+        outcome = self._plane.decide(message, connection.client, connection.asked)
         if outcome is None:
             connection.close()
         elif isinstance(outcome, bytes):
@@ -148,9 +166,7 @@ class Streams:
     async def _relay(self, connection: _Connection, forward: Forward) -> None:
         # A client that went away meanwhile cancels nothing: the answer still fills the cache.
         try:
-            answer = await self._upstreams.ask(
-                forward.query, forward.upstreams, lambda message: self._plane.finish(forward, message)
-            )
+            answer = await self._upstreams.ask(forward, lambda message: self._plane.finish(forward, message))
         except NoAnswer as none:
             answer = self._plane.fail(forward, none.ede)
         finally:
@@ -160,11 +176,17 @@ class Streams:
         connection.resume()
 
 
+def _end(name: Sequence[object]) -> End:
+    """Of a socket's name; a link-local address comes with its zone, which is no part of it."""
+    return str(name[0]).partition("%")[0], int(str(name[1]))
+
+
 class _Connection(asyncio.Protocol):
     """One client's connection."""
 
     def __init__(self, streams: Streams) -> None:
-        self.client, self.port = "", 0
+        self.client, self.asked = NOBODY, NOBODY
+        self._peer = NOBODY  # whom it comes from, where that is a balancer whose header is still to come
         self.in_flight = 0
         self.active = streams.now()
         self.stalled_since: float | None = None
@@ -182,13 +204,19 @@ class _Connection(asyncio.Protocol):
         if peer is None:  # gone between accept and now
             self.abort()
             return
-        self.client, self.port = str(peer[0]).partition("%")[0], int(peer[1])
+        client, own = _end(peer), transport.get_extra_info("sockname")
+        self.asked = _end(own)
+        if self._streams.is_balancer(client[0]):
+            self._peer = client
+        else:
+            self.client = client
         if not self._streams.admit(self):
             self.abort()
 
     def data_received(self, data: bytes) -> None:
         self._received += data
-        self._take()
+        if self._peer == NOBODY or self._introduced():
+            self._take()
 
     def eof_received(self) -> bool:
         self._ended = True
@@ -247,6 +275,28 @@ class _Connection(asyncio.Protocol):
             self._transport.abort()
 
     # -- its own
+
+    def _introduced(self) -> bool:
+        """The balancer's header has come whole and is believed: from now on this is its client's connection."""
+        try:
+            header = read_proxy_header(bytes(self._received[:LONGEST_HEADER]))
+        except CoreError:
+            self.abort()
+            return False
+        if header is None:
+            if len(self._received) >= LONGEST_HEADER:
+                self.abort()
+            return False
+        length, ends = header
+        del self._received[:length]
+        self._streams.forget(self)
+        self.client, self._peer = self._peer, NOBODY
+        if ends is not None:
+            self.client, self.asked = ends
+        if not self._streams.admit(self):
+            self.abort()
+            return False
+        return True
 
     def _idle(self) -> bool:
         return self._ended and not self.in_flight

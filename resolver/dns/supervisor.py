@@ -28,6 +28,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, BinaryIO
 
 from resolver.child import PARENT
+from resolver.logs import about
 from resolver.sockets import SOCKETS
 
 if TYPE_CHECKING:
@@ -264,7 +265,7 @@ class Supervisor:
         )
         if ready is not None:
             os.close(ready[1])
-        log.info("%s started (pid %d)", service.name, popen.pid)
+        log.info("%s started (pid %d)", service.name, popen.pid, extra=about(service=service.name))
         process = _Process(service, popen, None if ready is None else ready[0])
         self._living.add(process)
         return process
@@ -281,7 +282,10 @@ class Supervisor:
                 continue
             slot.failures = 1 if time.monotonic() - process.started > STABLE else slot.failures + 1
             wait = wait_before_restart(slot.failures)
-            log.error("%s (pid %d) %s; again in %.2g s", slot.service.name, process.popen.pid, _how(process), wait)
+            log.error(
+                "%s (pid %d) %s; again in %.2g s",
+                slot.service.name, process.popen.pid, _how(process), wait, extra=about(service=slot.service.name),
+            )  # fmt: skip
             self._retire(process)
             await asyncio.sleep(wait)
             slot.restarts += 1

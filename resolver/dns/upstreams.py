@@ -11,6 +11,8 @@ Rules:
   connection is asked once more on a fresh one. What fails on a fresh connection is the upstream's failure.
 - Which upstream is asked first is the core's choice, which knows their health from UDP too; what a connection showed is
   told to it (`told`).
+- An upstream that is told who asks gets a PROXY header at the beginning of a connection, which then is this client's
+  alone and ends with its last answer.
 - One deadline covers all attempts. An answer that `accept` refuses (wrong question, not an answer) counts as a failure.
 """
 
@@ -20,7 +22,7 @@ import asyncio
 import contextlib
 import random
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Protocol, cast
 
 from resolver.config_values import Endpoint
 
@@ -30,6 +32,19 @@ if TYPE_CHECKING:
 EDE_NO_REACHABLE_AUTHORITY = 22  # RFC 8914, section 4.23
 EDE_NETWORK_ERROR = 23  # section 4.24
 LARGEST_MESSAGE = 65_535
+
+
+class Question(Protocol):
+    """What is asked of `_core.Forward`."""
+
+    @property
+    def query(self) -> bytes: ...
+    @property
+    def upstreams(self) -> Sequence[str]: ...
+    @property
+    def told(self) -> Sequence[str]: ...
+    @property
+    def header(self) -> bytes: ...
 
 
 class NoAnswer(Exception):  # noqa: N818 - what happened, not a mistake of the program
@@ -73,21 +88,23 @@ class Upstreams:
         self.connections, self.crowded = connections, crowded
         self.rng = rng or random.SystemRandom()
         self._told = told
-        self._known: dict[str, _Upstream] = {}
+        self._known: dict[tuple[str, bytes], _Upstream] = {}
 
-    async def ask(self, query: bytes, addresses: Sequence[str], accept: Callable[[bytes], bytes | None]) -> bytes:
-        """What `accept` made of the first answer it took, of `addresses` in their order. Raises `NoAnswer`."""
+    async def ask(self, question: Question, accept: Callable[[bytes], bytes | None]) -> bytes:
+        """What `accept` made of the first answer it took, of the upstreams in their order. Raises `NoAnswer`."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self.timing.patience
         ede = EDE_NO_REACHABLE_AUTHORITY
-        for address in addresses:
+        told = question.told
+        for address in question.upstreams:
             until = min(deadline, loop.time() + self.timing.attempt)
             if until <= loop.time():
                 break
-            upstream = self._known.setdefault(address, _Upstream(Endpoint.parse(address), self))
+            header = question.header if address in told else b""
+            upstream = self._known.setdefault((address, header), _Upstream(Endpoint.parse(address), self, header))
             try:
                 async with asyncio.timeout_at(until):
-                    answer = accept(await upstream.ask(query))
+                    answer = accept(await upstream.ask(question.query))
             except (TimeoutError, OSError, _Broken) as failure:
                 answer = None
                 silent = isinstance(failure, TimeoutError)
@@ -105,6 +122,8 @@ class Upstreams:
         for upstream in self._known.values():
             for connection in [c for c in upstream.connections if not c.waiting and c.used + self.timing.idle < now]:
                 connection.close()
+        for key in [key for key, upstream in self._known.items() if key[1] and upstream.is_left]:
+            del self._known[key]
 
     def close(self) -> None:
         """For good: also a connection that is being opened now ends as soon as it is there."""
@@ -115,8 +134,9 @@ class Upstreams:
 class _Upstream:
     """One upstream's connections."""
 
-    def __init__(self, address: Endpoint, owner: Upstreams) -> None:
+    def __init__(self, address: Endpoint, owner: Upstreams, header: bytes) -> None:
         self.connections: list[_Connection] = []
+        self.header = header
         self._address, self._owner = address, owner
         self._opening: asyncio.Task[_Connection] | None = None
         self.closed = False
@@ -135,6 +155,11 @@ class _Upstream:
             if not broken.kept:
                 raise
         return await (await self._connection(fresh=True)).ask(query)
+
+    @property
+    def is_left(self) -> bool:
+        """Nobody asks it any more."""
+        return not self.connections and (self._opening is None or self._opening.done())
 
     async def _connection(self, *, fresh: bool) -> _Connection:
         owner = self._owner
@@ -181,6 +206,8 @@ class _Connection(asyncio.Protocol):
             return await future
         finally:
             self.waiting.pop(number, None)
+            if self._upstream.header and not self.waiting:
+                self.close()
 
     def close(self) -> None:
         if self._transport is not None:
@@ -191,6 +218,8 @@ class _Connection(asyncio.Protocol):
         if self._upstream.closed:
             self._transport.abort()
             return
+        if self._upstream.header:
+            self._transport.write(self._upstream.header)
         self._upstream.connections.append(self)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's own signature

@@ -28,6 +28,7 @@ import signal
 import socket
 from dataclasses import asdict, dataclass
 from functools import partial
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -40,9 +41,10 @@ from resolver.audit.hits import Cells
 from resolver.config import Config, load
 from resolver.dns.streams import SWEEP, Limits, Streams
 from resolver.dns.supervisor import READY, count_workers
+from resolver.dns.tap import Tap, announce
 from resolver.dns.upstreams import NoAnswer, Timing, Upstreams
 from resolver.errors import ResolverError
-from resolver.logs import to_standard_error
+from resolver.logs import about, to_standard_error
 from resolver.sockets import handed_over, open_listeners
 
 if TYPE_CHECKING:
@@ -96,7 +98,23 @@ def plane_settings(config: Config, index: int, workers: int) -> PlaneSettings:
         "max_in_flight": limits.in_flight,
         "per_client_in_flight": limits.per_client,
         "per_zone_in_flight": limits.per_zone,
+        "proxy_from": [str(prefix) for prefix in dns.proxy_protocol.accept_from],
+        "proxy_to": [str(endpoint) for endpoint in dns.proxy_protocol.send_to],
+        "tap": None
+        if dns.dnstap.socket is None
+        else {
+            "identity": socket.gethostname(),
+            "version": _version(),
+            "client_addresses": dns.dnstap.client_addresses,
+        },
     }
+
+
+def _version() -> str:
+    try:
+        return f"stopsign {metadata.version('stopsign')}"
+    except metadata.PackageNotFoundError:  # run from its source tree
+        return "stopsign"
 
 
 def stream_limits(config: Config) -> Limits:
@@ -124,7 +142,16 @@ class Worker:
         self._upstreams = Upstreams(
             self.plane.upstream_spoke, timing=Timing(patience=limits.patience, attempt=limits.upstream_timeout)
         )
-        self.streams = Streams(self.plane, self._upstreams, stream_limits(config))
+        self.streams = Streams(
+            self.plane,
+            self._upstreams,
+            stream_limits(config),
+            balancers=config.dns.proxy_protocol.accept_from,
+        )
+        self._tap: Tap | None = None
+        if (recorder := config.dns.dnstap.socket) is not None:
+            announce(config.dns.dnstap)
+            self._tap = Tap(recorder, self.plane.take_tap)
         self._servers: list[asyncio.Server] = []
         self._retries: set[asyncio.Task[None]] = set()
         self._ticking: asyncio.TimerHandle | None = None
@@ -159,6 +186,9 @@ class Worker:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), POLL)
             await self.poll()
+            self.plane.note_streams(len(self.streams), self.streams.refused)
+            if self._tap is not None:
+                self._tap.pass_on()
             slow += POLL
             counting += POLL
             if counting >= COUNT:
@@ -183,6 +213,8 @@ class Worker:
         while self.plane.in_flight and loop.time() < deadline:  # noqa: ASYNC110 - the core has no event to wait for
             await asyncio.sleep(BUSY_TICK)
         loop.remove_reader(self.plane.fileno())
+        if self._tap is not None:
+            self._tap.close()
         if self._ticking is not None:
             self._ticking.cancel()
         self.plane.tick()  # the last of what was counted reaches the file
@@ -216,7 +248,7 @@ class Worker:
             return b""
 
         try:
-            await self._upstreams.ask(forward.query, forward.upstreams, accept)
+            await self._upstreams.ask(forward, accept)
         except NoAnswer as none:
             self.plane.fail(forward, none.ede)
 
@@ -263,7 +295,8 @@ class Worker:
         self._count_in(cells)
         self._hand_over_passes()
         self._alarm("list", None)
-        log.info("generation %s is active: %d entries", meta.get("generation"), opened.entries)
+        extra = about(worker=self._index, generation=meta.get("generation"), entries=opened.entries)
+        log.info("generation %s is active: %d entries", meta.get("generation"), opened.entries, extra=extra)
         self._say()
 
     def _take_passes(self) -> None:
@@ -325,12 +358,12 @@ class Worker:
 
     # -- what it says of itself
 
-    def _alarm(self, about: str, what: str | None) -> None:
+    def _alarm(self, about_what: str, what: str | None) -> None:
         if what is None:
-            self._alarms.pop(about, None)
-        elif self._alarms.get(about) != what:
-            self._alarms[about] = what
-            log.error("%s", what)
+            self._alarms.pop(about_what, None)
+        elif self._alarms.get(about_what) != what:
+            self._alarms[about_what] = what
+            log.error("%s", what, extra=about(worker=self._index, alarm=about_what))
         self._say()
 
     def _is_succeeded(self) -> bool:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from resolver.lists.state import as_time
@@ -49,6 +49,24 @@ class Lists(Collector):
                 if (number := value(part)) is not None:
                     family.add_metric([part["name"]], float(number))
             yield family
+        for name, text, label, counts in (
+            (
+                "stopsign_guard_refusals",
+                "Times that a guard held or refused additions, since the steward started.",
+                "guard",
+                status["guarded"],
+            ),
+            (
+                "stopsign_list_refusals",
+                "Refreshes that brought nothing to be trusted, since the steward started.",
+                "reason",
+                status["refused"],
+            ),
+        ):
+            counter = CounterMetricFamily(name, text, labels=["list", label])
+            for one in counts:
+                counter.add_metric([one["list"], one["why"]], one["times"])
+            yield counter
         for name, text, number in (
             ("stopsign_lists_generation", "Number of the live generation.", status["generation"]),
             ("stopsign_overrides", "Overrides that hold now.", status["overrides"]),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -38,6 +39,7 @@ from resolver.lists.state import (
     store,
     store_applied,
 )
+from resolver.logs import about
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -96,6 +98,8 @@ class Register:
         self.order: list[str] = []
         self._retry_at, self._patience = 0.0, FIRST_RETRY
         self.alarms: dict[str, str] = {}
+        self.guarded: Counter[tuple[str, str]] = Counter()  # (list, guard), since the start
+        self.refused: Counter[tuple[str, str]] = Counter()  # (list, reason), likewise
         self._shadow = Shadow(self.places)
         self.people = People(self.places, ledger, clock, self._alarm, self.settle)
         self._counting = Counting(self.places, ledger.append)
@@ -173,6 +177,8 @@ class Register:
             self.applied[name] = admission.applied
             self._alarm(f"applied {name}", None)
         held = admission.held
+        if held is not None and (waiting is None or seen):
+            self.guarded.update((name, reason.kind) for reason in held.reasons)
         if held is not None and waiting is not None:
             held = held.model_copy(update={"since": waiting.since})
         if held is not None and held.until is not None:
@@ -211,6 +217,7 @@ class Register:
             found = self._shadow.too_much(source.name, set(names), self.config.guards.shadow.share)
             if found:
                 shown = "; ".join(f"{names[ref]} would stop {share:.1%} of all queries" for ref, share in found.items())
+                self.guarded[source.name, TRAFFIC] += 1
                 reason = Reason(kind=TRAFFIC, text=shown, approvable=True)
                 held = held.model_copy(update={"reasons": (reason,), "until": None, "document": None})
                 self._remember(source.name, known.model_copy(update={"held": held}))
@@ -227,6 +234,7 @@ class Register:
         """A refresh brought nothing that can be trusted: the last good list goes on."""
         known, now = self.fetching.get(name, Fetching()), self._clock()
         before = known.refusal
+        self.refused[name, error.reason] += 1
         same = before is not None and before.code == error.reason
         refusal = Refusal(
             code=error.reason,
@@ -235,7 +243,8 @@ class Register:
             times=before.times + 1 if before and same else 1,
         )
         if not same:
-            say.error("list %s is refused: %s: %s", name, error.reason, error)
+            extra = about(list=name, reason=error.reason)
+            say.error("list %s is refused: %s: %s", name, error.reason, error, extra=extra)
             if error.reason not in NOT_REFUSALS:
                 detail = {"list": name, "reason": error.reason, "text": str(error)}
                 self._tell([Event("list-refused", name, detail)])
@@ -284,7 +293,8 @@ class Register:
                 )
             ]
         )  # fmt: skip
-        say.warning("version %d of list %s is approved by %s", version, name, by)
+        extra = about(list=name, version=version, person=by)
+        say.warning("version %d of list %s is approved by %s", version, name, by, extra=extra)
         return self.take(candidate, approved_by=by)
 
     # -- making it live
@@ -309,7 +319,8 @@ class Register:
         self.generation, self.compiled = done.live.generation, done.live.compiled
         self.order = [part["name"] for part in done.live.lists]
         if done.changed:
-            say.info("generation %d is live: %d entries", done.live.generation, planned.entries)
+            extra = about(generation=done.live.generation, entries=planned.entries)
+            say.info("generation %d is live: %d entries", done.live.generation, planned.entries, extra=extra)
 
     def _wait(self, now: float) -> None:
         """Compiling a million entries against a full disk every few seconds would help nobody."""
@@ -404,12 +415,12 @@ class Register:
             return False
         return True
 
-    def _alarm(self, about: str, what: str | None) -> None:
+    def _alarm(self, about_what: str, what: str | None) -> None:
         if what is None:
-            self.alarms.pop(about, None)
-        elif self.alarms.get(about) != what:
-            self.alarms[about] = what
-            say.error("%s", what)
+            self.alarms.pop(about_what, None)
+        elif self.alarms.get(about_what) != what:
+            self.alarms[about_what] = what
+            say.error("%s", what, extra=about(alarm=about_what))
 
 
 def _says_the_same(known: Fetching, before: Fetching) -> bool:

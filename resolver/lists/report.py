@@ -11,6 +11,8 @@ from resolver.lists.compile import is_stale
 from resolver.lists.state import Fetching, as_text, as_time
 
 if TYPE_CHECKING:
+    from collections import Counter
+
     from resolver.config import Config, ListSource
     from resolver.lists.ledger import Ledger
     from resolver.lists.people import People
@@ -31,6 +33,8 @@ class Known(Protocol):
     generation: int
     compiled: str
     alarms: dict[str, str]
+    guarded: Counter[tuple[str, str]]
+    refused: Counter[tuple[str, str]]
 
 
 def status(register: Known, now: float) -> dict[str, Any]:
@@ -39,10 +43,17 @@ def status(register: Known, now: float) -> dict[str, Any]:
         "generation": register.generation,
         "compiled": register.compiled,
         "lists": [_list_status(register, source, now) for source in register.config.lists],
+        "guarded": _counts(register.guarded),
+        "refused": _counts(register.refused),
         "overrides": len(register.people.holding().overrides),
         "log": {"leaves": register.ledger.size, "trouble": register.ledger.trouble},
         "alarms": alarms(register, now),
     }
+
+
+def _counts(of: Counter[tuple[str, str]]) -> list[dict[str, Any]]:
+    """Of a copy: another thread may be counting."""
+    return [{"list": name, "why": why, "times": times} for (name, why), times in sorted(of.copy().items())]
 
 
 def _list_status(register: Known, source: ListSource, now: float) -> dict[str, Any]:

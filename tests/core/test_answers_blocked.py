@@ -42,7 +42,7 @@ def question(name: str, qtype: str = "A", *, edns: int | None = None, do: bool =
 
 def decided(on: _core.Plane, asked: DNSRecord) -> DNSRecord:
     """What a plane answers, with what holds for every answer checked."""
-    decision = on.decide(bytes(asked.pack()), "127.0.0.1", 40000)
+    decision = on.decide(bytes(asked.pack()), ("127.0.0.1", 40000), ("127.0.0.1", 53))
     assert isinstance(decision, bytes)
     reply = DNSRecord.parse(decision)
     header = reply.header
@@ -128,13 +128,15 @@ def test_the_longest_name_is_answered_with_reference_and_portal(tmp_path: Path) 
 def test_a_list_that_only_counts_lets_everything_pass(tmp_path: Path) -> None:
     on = plane(compiled(tmp_path, ["blocked.example"], action="monitor"))
     for qtype in ("A", "HTTPS", "TXT"):
-        assert isinstance(on.decide(bytes(question(NAME, qtype).pack()), "127.0.0.1", 40000), _core.Forward)
+        assert isinstance(
+            on.decide(bytes(question(NAME, qtype).pack()), ("127.0.0.1", 40000), ("127.0.0.1", 53)), _core.Forward
+        )
     assert on.counters()["monitored"] == 3
 
 
 def test_an_entry_that_has_lapsed_stops_nothing(tmp_path: Path) -> None:
     on = plane(compiled(tmp_path, ["blocked.example"], expires="2021-01-01T00:00:00Z"))
-    assert isinstance(on.decide(bytes(question(NAME).pack()), "127.0.0.1", 40000), _core.Forward)
+    assert isinstance(on.decide(bytes(question(NAME).pack()), ("127.0.0.1", 40000), ("127.0.0.1", 53)), _core.Forward)
 
 
 @pytest.mark.parametrize(
@@ -150,4 +152,6 @@ def test_what_an_entry_matches(tmp_path: Path, match: str, stopped: list[str], p
     for name in stopped:
         assert [str(rr.rdata) for rr in decided(on, question(name)).rr] == [STOP4]
     for name in passing:
-        assert isinstance(on.decide(bytes(question(name).pack()), "127.0.0.1", 40000), _core.Forward)
+        assert isinstance(
+            on.decide(bytes(question(name).pack()), ("127.0.0.1", 40000), ("127.0.0.1", 53)), _core.Forward
+        )

@@ -96,7 +96,7 @@ def said(
 
 
 def relayed(on: _core.Plane, asked: DNSRecord) -> _core.Forward:
-    decision = on.decide(bytes(asked.pack()), "127.0.0.1", 40000)
+    decision = on.decide(bytes(asked.pack()), ("127.0.0.1", 40000), ("127.0.0.1", 53))
     assert isinstance(decision, _core.Forward)
     return decision
 
@@ -154,7 +154,9 @@ def test_what_was_kept_is_given_again_to_the_next_in_its_own_case(qtype: str) ->
         assert repr(given_again.rdata) == repr(data)
         assert 290 <= given_again.ttl <= 300
         assert extended_error(reply) == (None if edns is None else (4, "forged"))
-    authentic = on.decide(bytes(question("www.example.com", qtype, ad=1).pack()), "127.0.0.1", 40000)
+    authentic = on.decide(
+        bytes(question("www.example.com", qtype, ad=1).pack()), ("127.0.0.1", 40000), ("127.0.0.1", 53)
+    )
     assert isinstance(authentic, bytes)
     assert DNSRecord.parse(authentic).header.ad == 1
     for other in (
@@ -184,7 +186,7 @@ def test_what_is_kept(what: str, sections: list[list[RR]], flags: dict[str, int]
     on = plane(None)
     forward = relayed(on, question("a.example"))
     assert on.finish(forward, said(forward, sections, flags, [])) is not None
-    again = on.decide(bytes(question("a.example").pack()), "127.0.0.1", 40000)
+    again = on.decide(bytes(question("a.example").pack()), ("127.0.0.1", 40000), ("127.0.0.1", 53))
     assert isinstance(again, bytes) == kept, what
     if isinstance(again, bytes):
         reply = DNSRecord.parse(again)
@@ -209,4 +211,6 @@ def test_an_answer_to_something_else_is_none() -> None:
     }
     for what, message in wrong.items():
         assert on.finish(relayed(on, question("www.example.com")), message) is None, what
-    assert isinstance(on.decide(bytes(question("www.example.com").pack()), "127.0.0.1", 40000), _core.Forward)
+    assert isinstance(
+        on.decide(bytes(question("www.example.com").pack()), ("127.0.0.1", 40000), ("127.0.0.1", 53)), _core.Forward
+    )

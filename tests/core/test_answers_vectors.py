@@ -64,7 +64,7 @@ def test_a_stream_is_answered_with_the_same_octets() -> None:
     plane = _core.Plane({"allow_clients": ["127.0.0.0/8"]})
     plane.set_upstreams(["127.0.0.1:9"])
     for what, sent, answered in rows():
-        decision = plane.decide(sent, "127.0.0.1", 40000)
+        decision = plane.decide(sent, ("127.0.0.1", 40000), ("127.0.0.1", 53))
         match answered:
             case "passes":
                 assert isinstance(decision, _core.Forward), what

@@ -139,7 +139,7 @@ def test_above_its_rate_a_client_is_sent_to_tcp_and_there_it_is_answered(tmp_pat
         r.plane.set_list(compiled(tmp_path, ["blocked.example"]))
         truncated = [r.ask(query("blocked.example")).header.tc for _ in range(5)]
         assert truncated == [0, 0, 0, 1, 1]
-        over_tcp = r.plane.decide(bytes(query("blocked.example").pack()), "127.0.0.1", 5)
+        over_tcp = r.plane.decide(bytes(query("blocked.example").pack()), ("127.0.0.1", 5), ("127.0.0.1", 53))
         assert isinstance(over_tcp, bytes)
         assert str(DNSRecord.parse(over_tcp).rr[0].rdata) == STOP_PAGE
 
@@ -245,10 +245,10 @@ def test_a_stream_gets_the_same_decision_and_its_answer_fills_the_cache(tmp_path
     upstream = Upstream()
     with rig(upstream) as r:
         r.plane.set_list(compiled(tmp_path, ["blocked.example"]))
-        assert r.plane.decide(b"short", "127.0.0.1", 5) is None
-        assert r.plane.decide(bytes(query("example.com").pack()), "192.0.2.1", 5) is None
+        assert r.plane.decide(b"short", ("127.0.0.1", 5), ("127.0.0.1", 53)) is None
+        assert r.plane.decide(bytes(query("example.com").pack()), ("192.0.2.1", 5), ("127.0.0.1", 53)) is None
         asked = query("www.Fine.example", edns=True)
-        forward = r.plane.decide(bytes(asked.pack()), "::1", 5)
+        forward = r.plane.decide(bytes(asked.pack()), ("::1", 5), ("127.0.0.1", 53))
         assert isinstance(forward, _core.Forward)
         assert (forward.for_stream, forward.upstreams) == (True, [upstream.address])
         question = DNSRecord.parse(forward.query)
@@ -261,7 +261,7 @@ def test_a_stream_gets_the_same_decision_and_its_answer_fills_the_cache(tmp_path
         reply = DNSRecord.parse(finished)
         assert (reply.header.id, str(reply.q.qname)) == (asked.header.id, "www.Fine.example.")
         assert str(r.ask(query("www.fine.example")).rr[0].rdata) == "198.51.100.7"
-        other = r.plane.decide(bytes(query("other.example", edns=True).pack()), "127.0.0.1", 5)
+        other = r.plane.decide(bytes(query("other.example", edns=True).pack()), ("127.0.0.1", 5), ("127.0.0.1", 53))
         assert isinstance(other, _core.Forward)
         failed = r.plane.fail(other, 22)
         assert DNSRecord.parse(failed).header.rcode == 2

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ipaddress
 import random
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
@@ -22,6 +23,8 @@ class FakeForward:
     query: bytes
     upstreams: list[str]
     for_stream: bool = True
+    told: tuple[str, ...] = ()
+    header: bytes = b""
 
 
 @dataclass
@@ -31,11 +34,17 @@ class FakePlane:
     upstreams: list[str] = field(default_factory=list)
     told: list[tuple[str, bool]] = field(default_factory=list)
     answer_size: int = 0
+    asked_by: list[tuple[str, int]] = field(default_factory=list)
+    told_who: bool = False
 
-    def decide(self, message: bytes, client: str, port: int) -> Any:
+    def decide(self, message: bytes, client: tuple[str, int], asked: tuple[str, int]) -> Any:
+        self.asked_by.append(client)
         if message[:1] == b"a":
             return b"A" + message[1:] + bytes(self.answer_size)
-        return FakeForward(b"\x12\x34" + message[1:], self.upstreams) if message[:1] == b"r" else None
+        if message[:1] != b"r":
+            return None
+        header = b"from %s;" % client[0].encode() if self.told_who else b""
+        return FakeForward(b"\x12\x34" + message[1:], self.upstreams, True, tuple(self.upstreams), header)
 
     def finish(self, forward: FakeForward, answer: bytes) -> bytes | None:
         return None if answer[2:] == b"lie" or answer[:2] != b"\x12\x34" else b"R" + answer[2:]
@@ -59,10 +68,13 @@ Reply = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
 @contextlib.asynccontextmanager
-async def serving(limits: Limits | None = None, clock: Callable[[], float] | None = None) -> AsyncIterator[House]:
+async def serving(
+    limits: Limits | None = None, clock: Callable[[], float] | None = None, balancers: tuple[str, ...] = ()
+) -> AsyncIterator[House]:
     plane = FakePlane()
     upstreams = Upstreams(plane.told_of, timing=Timing(patience=1.0, attempt=0.3), rng=random.Random(1))
-    streams = Streams(plane, upstreams, limits, clock)  # type: ignore[arg-type]
+    behind = [ipaddress.ip_network(prefix) for prefix in balancers]
+    streams = Streams(plane, upstreams, limits, clock, balancers=behind)  # type: ignore[arg-type]
     loop = asyncio.get_running_loop()
     server = await loop.create_server(streams.connection, "127.0.0.1", 0)
     async with server:
@@ -472,7 +484,7 @@ def test_one_deadline_covers_all_attempts() -> None:
         upstreams = Upstreams(lambda *_: None, timing=Timing(patience=0.2, attempt=10.0))
         async with upstream(silent) as first, upstream(echo) as second:
             with pytest.raises(NoAnswer):
-                await upstreams.ask(b"\x00\x01query", [first, second], lambda answer: answer)
+                await upstreams.ask(FakeForward(b"\x00\x01query", [first, second]), lambda answer: answer)
         upstreams.close()
 
     play(scene)
@@ -482,7 +494,7 @@ def test_idle_connections_to_upstreams_are_closed_and_busy_ones_kept() -> None:
     async def scene() -> None:
         upstreams = Upstreams(lambda *_: None, timing=Timing(idle=0.0))
         async with upstream(echo) as address:
-            await upstreams.ask(b"\x00\x01query", [address], lambda answer: answer)
+            await upstreams.ask(FakeForward(b"\x00\x01query", [address]), lambda answer: answer)
             (known,) = upstreams._known.values()
             assert len(known.connections) == 1
             await asyncio.sleep(0.01)
@@ -496,7 +508,7 @@ def test_a_connection_that_is_being_opened_when_all_are_closed_is_not_left_behin
     async def scene() -> None:
         upstreams = Upstreams(lambda *_: None)
         async with upstream(silent) as address:
-            asked = asyncio.create_task(upstreams.ask(b"\x00\x01query", [address], lambda answer: answer))
+            asked = asyncio.create_task(upstreams.ask(FakeForward(b"\x00\x01query", [address]), lambda answer: answer))
             await asyncio.sleep(0)  # it has asked for a connection
             await asyncio.sleep(0)
             upstreams.close()
@@ -504,5 +516,91 @@ def test_a_connection_that_is_being_opened_when_all_are_closed_is_not_left_behin
                 await asked
             (known,) = upstreams._known.values()
             assert not known.connections
+
+
+# PROXY protocol, version 2: TCP over IPv4, 192.0.2.7:4711 to 198.51.100.1:53, and a value of five octets to be skipped.
+SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
+ENDS = bytes([192, 0, 2, 7, 198, 51, 100, 1]) + b"\x12\x67\0\x35"
+HEADER = SIGNATURE + b"\x21\x11\0\x11" + ENDS + b"\x04\0\x02ab"
+LOCAL = SIGNATURE + b"\x20\0\0\0"
+
+
+def test_behind_a_balancer_the_client_is_the_one_it_names_and_the_limits_are_that_clients() -> None:
+    async def scene() -> None:
+        async with serving(Limits(per_client=2), balancers=("127.0.0.0/8",)) as house:
+            for octets in (HEADER, LOCAL):
+                for cut in range(0, len(octets), 9):
+                    reader, writer = await connect(house)
+                    writer.write(octets[:cut])
+                    await asyncio.sleep(0.001)
+                    writer.write(octets[cut:])
+                    send(writer, b"a1")
+                    assert await receive(reader) == b"A1"
+                    writer.close()
+                    await until(lambda: not len(house.streams))
+            assert {client for client, _ in house.plane.asked_by} == {"192.0.2.7", "127.0.0.1"}
+            kept = []
+            for number in range(3):
+                reader, writer = await connect(house)
+                writer.write(HEADER)
+                send(writer, b"a1")
+                assert await ended(reader) if number == 2 else await receive(reader)
+                kept.append(writer)
+            # Another client has a place of its own.
+            reader, writer = await connect(house)
+            writer.write(HEADER.replace(bytes([192, 0, 2, 7]), bytes([192, 0, 2, 8])))
+            send(writer, b"a1")
+            assert await receive(reader) == b"A1"
+            for one in (*kept, writer):
+                one.close()
+
+    play(scene)
+
+
+@pytest.mark.parametrize(
+    "octets",
+    [
+        b"\x00\x02a1",
+        SIGNATURE + b"\x31" + HEADER[13:],
+        b"\r\nGET",
+        SIGNATURE + b"\x21\x11\xff\xff" + bytes(3000),
+    ],
+)
+def test_a_balancer_that_does_not_say_for_whom_it_speaks_is_cut_off(octets: bytes) -> None:
+    async def scene() -> None:
+        async with serving(balancers=("127.0.0.0/8",)) as house:
+            reader, writer = await connect(house)
+            writer.write(octets)
+            assert await ended(reader)
+            assert house.plane.asked_by == []
+            writer.close()
+
+    play(scene)
+
+
+def test_an_upstream_that_is_told_who_asks_gets_one_connection_a_client_with_the_header_first() -> None:
+    first: list[bytes] = []
+
+    async def reply(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        first.append(await reader.readuntil(b";"))
+        await echo(reader, writer)
+
+    async def scene() -> None:
+        async with serving(balancers=("127.0.0.0/8",)) as house, upstream(reply) as address:
+            house.plane.upstreams, house.plane.told_who = [address], True
+            for last in (7, 8):
+                reader, writer = await connect(house)
+                writer.write(HEADER.replace(bytes([192, 0, 2, 7]), bytes([192, 0, 2, last])))
+                for _ in range(3):
+                    send(writer, b"rx")
+                for _ in range(3):
+                    assert await receive(reader) == b"Rx"
+                writer.close()
+            assert set(first) == {b"from 192.0.2.7;", b"from 192.0.2.8;"}
+            await until(lambda: not house.streams.relayed)
+            house.upstreams.close_idle()
+            await until(lambda: not any(one.connections for one in house.upstreams._known.values()))
+            house.upstreams.close_idle()
+            assert not house.upstreams._known  # a client that is gone leaves nothing behind
 
     play(scene)

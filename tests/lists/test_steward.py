@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
+import time
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -32,7 +33,8 @@ class Provider:
     """A desk that publishes, and a steward in a thread that follows it."""
 
     def __init__(self, folder: Path, **lists: dict[str, Any]) -> None:
-        self.folder, self.clock = folder, Clock()
+        # The commands read the real clock: from there the test moves on.
+        self.folder, self.clock = folder, Clock(time.time())
         self.desk = Rehearsal.create(
             folder / "issuer",
             Issuer("Authority", "list@authority.example", "appeals@authority.example"),

@@ -13,6 +13,8 @@ use dnscore::clients::{Clients, Prefix};
 use dnscore::counters;
 use dnscore::plane as core;
 use dnscore::relay::health::State;
+use dnscore::tap;
+use dnscore::wire::proxy::{self, Ends, Header, Read};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
 
@@ -45,6 +47,14 @@ struct Rate {
     burst: f64,
 }
 
+#[derive(FromPyObject)]
+#[pyo3(from_item_all)]
+struct TapSettings {
+    identity: String,
+    version: String,
+    client_addresses: bool,
+}
+
 /// Reads one key of the settings; one that is absent or None is none.
 fn setting<'py, T>(settings: &Bound<'py, PyDict>, key: &str) -> PyResult<Option<T>>
 where
@@ -57,7 +67,7 @@ where
     }
 }
 
-const KEYS: [&str; 15] = [
+const KEYS: [&str; 18] = [
     "allow_clients",
     "stop_ipv4",
     "stop_ipv6",
@@ -72,6 +82,9 @@ const KEYS: [&str; 15] = [
     "per_client_in_flight",
     "per_zone_in_flight",
     "remote_sockets",
+    "proxy_from",
+    "proxy_to",
+    "tap",
     "seed",
 ];
 
@@ -109,6 +122,12 @@ fn read_settings(given: &Bound<'_, PyDict>) -> PyResult<core::Settings> {
     settings.counters_path = setting::<PathBuf>(given, "counters_path")?;
     settings.rate = setting::<Rate>(given, "rate")?.map(|rate| (rate.queries_per_second, rate.burst));
     settings.seed = setting::<u64>(given, "seed")?;
+    settings.proxy_from = prefixes(setting::<Vec<String>>(given, "proxy_from")?.unwrap_or_default())?;
+    let told = setting::<Vec<String>>(given, "proxy_to")?.unwrap_or_default();
+    settings.proxy_to = told.iter().map(|text| socket_address(text)).collect::<PyResult<_>>()?;
+    settings.tap = setting::<TapSettings>(given, "tap")?.map(|TapSettings { identity, version, client_addresses }| {
+        tap::Settings { identity, version, client_addresses }
+    });
     let number = |key: &str, place: &mut usize| -> PyResult<()> {
         *place = setting::<usize>(given, key)?.unwrap_or(*place);
         Ok(())
@@ -218,13 +237,11 @@ impl Plane {
         &mut self,
         py: Python<'py>,
         message: &[u8],
-        client: &str,
-        port: u16,
+        client: (&str, u16),
+        asked: (&str, u16),
     ) -> PyResult<Option<Bound<'py, PyAny>>> {
-        // A link-local client comes with its zone (`fe80::1%eth0`), which is no part of the address.
-        let address = client.split('%').next().unwrap_or(client);
-        let ip: IpAddr = address.parse().map_err(|_| refused(format_args!("client: {client:?} is not an address")))?;
-        let decision = self.guarded(core::Decision::Close, |plane| plane.decide(message, SocketAddr::new(ip, port)));
+        let ends = Ends { source: end("client", client)?, destination: end("asked", asked)? };
+        let decision = self.guarded(core::Decision::Close, |plane| plane.decide(message, &ends));
         Ok(match decision {
             core::Decision::Answer(bytes) => Some(PyBytes::new(py, &bytes).into_any()),
             core::Decision::Forward(forward) => Some(Bound::new(py, Forward { inner: *forward })?.into_any()),
@@ -263,6 +280,14 @@ impl Plane {
         Ok(())
     }
 
+    fn note_streams(&mut self, connected: u64, refused: u64) {
+        self.inner.note_streams(connected, refused);
+    }
+
+    fn take_tap<'py>(&mut self, py: Python<'py>) -> Bound<'py, PyBytes> {
+        PyBytes::new(py, &self.inner.take_tap())
+    }
+
     fn flush_cache(&mut self) {
         self.inner.flush_cache();
     }
@@ -294,9 +319,42 @@ impl Forward {
     }
 
     #[getter]
+    fn header<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
+        PyBytes::new(py, &self.inner.header)
+    }
+
+    #[getter]
+    fn told(&self) -> Vec<String> {
+        self.inner.told.iter().map(ToString::to_string).collect()
+    }
+
+    #[getter]
     fn for_stream(&self) -> bool {
         self.inner.is_for_stream()
     }
+}
+
+/// Two ends as (address, port).
+type Said = ((String, u16), (String, u16));
+
+/// The PROXY header at the beginning of `data`: its length and the two ends, if it says any. `None`: more is to come.
+#[pyfunction]
+fn read_proxy_header(data: &[u8]) -> PyResult<Option<(usize, Option<Said>)>> {
+    let pair = |address: SocketAddr| (address.ip().to_string(), address.port());
+    match proxy::read(data) {
+        Read::Begun => Ok(None),
+        Read::Refused => Err(refused("not a PROXY header of version 2")),
+        Read::Header(Header { length, ends }) => {
+            Ok(Some((length, ends.map(|ends| (pair(ends.source), pair(ends.destination))))))
+        }
+    }
+}
+
+/// An end of a stream. A link-local address comes with its zone (`fe80::1%eth0`), which is no part of it.
+fn end(what: &str, (text, port): (&str, u16)) -> PyResult<SocketAddr> {
+    let address = text.split('%').next().unwrap_or(text);
+    let ip: IpAddr = address.parse().map_err(|_| refused(format_args!("{what}: {text:?} is not an address")))?;
+    Ok(SocketAddr::new(ip.to_canonical(), port))
 }
 
 fn socket_address(text: &str) -> PyResult<SocketAddr> {
@@ -306,5 +364,6 @@ fn socket_address(text: &str) -> PyResult<SocketAddr> {
 pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<Plane>()?;
     module.add_class::<Forward>()?;
+    module.add_function(wrap_pyfunction!(read_proxy_header, module)?)?;
     module.add("COUNTERS", counters::names())
 }

@@ -38,6 +38,8 @@ counters! {
     DroppedSource = "dropped_source",
     /// A query that came from one of our own sockets: an upstream points back here.
     Loops = "loops",
+    /// From a proxy, without a header that says for whom.
+    DroppedProxy = "dropped_proxy",
     RateLimited = "rate_limited",
     RefusedByTable = "refused_by_table",
     Blocked = "blocked",
@@ -62,7 +64,6 @@ counters! {
     CacheMisses = "cache_misses",
     CacheStale = "cache_stale",
     CacheEntriesNow = "cache_entries_now",
-    CacheBytesNow = "cache_bytes_now",
     Relayed = "relayed",
     Joined = "joined",
     Repeated = "repeated",
@@ -70,6 +71,8 @@ counters! {
     Probes = "probes",
     OverTcp = "over_tcp",
     StreamsForwarded = "streams_forwarded",
+    StreamsNow = "streams_now",
+    StreamsRefused = "streams_refused",
     UpstreamAnswers = "upstream_answers",
     UpstreamLate = "upstream_late",
     UpstreamTruncated = "upstream_truncated",
@@ -97,6 +100,8 @@ counters! {
     AnsweredTruncated = "answered_truncated",
     SendDropped = "send_dropped",
     SendFailed = "send_failed",
+    TapFrames = "tap_frames",
+    TapDropped = "tap_dropped",
     Panics = "panics",
     Batches = "batches",
     Wakes = "wakes",
@@ -113,13 +118,26 @@ counters! {
     Rtt1000 = "upstream_rtt_le_1000ms",
     Rtt2000 = "upstream_rtt_le_2000ms",
     RttMore = "upstream_rtt_more",
+    WaitSumUs = "wait_sum_us",
+    Wait1 = "wait_le_1ms",
+    Wait2 = "wait_le_2ms",
+    Wait5 = "wait_le_5ms",
+    Wait10 = "wait_le_10ms",
+    Wait20 = "wait_le_20ms",
+    Wait50 = "wait_le_50ms",
+    Wait100 = "wait_le_100ms",
+    Wait200 = "wait_le_200ms",
+    Wait500 = "wait_le_500ms",
+    Wait1000 = "wait_le_1000ms",
+    Wait2000 = "wait_le_2000ms",
+    WaitMore = "wait_more",
 }
 
 const FIXED: usize = NAMES.len();
 const TOTAL: usize = FIXED + 2 * LISTS;
 
-/// The buckets of the histogram, in microseconds; what is beyond the last is `RttMore`.
-const RTT_BUCKETS: [u64; 11] =
+/// The buckets of the histograms, in microseconds; one more takes what is beyond the last.
+const BUCKETS: [u64; 11] =
     [1_000, 2_000, 5_000, 10_000, 20_000, 50_000, 100_000, 200_000, 500_000, 1_000_000, 2_000_000];
 
 /// All names in the order of the file.
@@ -197,10 +215,22 @@ impl Counters {
     /// An upstream answered after so many microseconds.
     #[inline]
     pub fn rtt(&mut self, us: u64) {
-        self.add(Counter::RttSumUs, us);
-        let bucket = RTT_BUCKETS.iter().position(|&le| us <= le).unwrap_or(RTT_BUCKETS.len());
-        let value = &mut self.values[Counter::Rtt1 as usize + bucket];
-        *value = value.wrapping_add(1);
+        self.observe(Counter::RttSumUs, us, 1);
+    }
+
+    /// `clients` heard after so many microseconds what was relayed for them.
+    #[inline]
+    pub fn waited(&mut self, us: u64, clients: u64) {
+        self.observe(Counter::WaitSumUs, us, clients);
+    }
+
+    /// `times` the same value, in the histogram whose sum is `sum`; its buckets stand behind it.
+    #[inline]
+    fn observe(&mut self, sum: Counter, us: u64, times: u64) {
+        self.add(sum, us * times);
+        let bucket = BUCKETS.iter().position(|&le| us <= le).unwrap_or(BUCKETS.len());
+        let value = &mut self.values[sum as usize + 1 + bucket];
+        *value = value.wrapping_add(times);
     }
 
     /// A question of that type.
@@ -270,7 +300,8 @@ mod tests {
     fn names_are_as_many_as_counters_and_none_comes_twice() {
         let names = names();
         assert_eq!(names.len(), TOTAL);
-        assert_eq!(names[Counter::RttMore as usize], "upstream_rtt_more");
+        assert_eq!(names[Counter::RttSumUs as usize + 1 + BUCKETS.len()], "upstream_rtt_more");
+        assert_eq!(names[Counter::WaitSumUs as usize + 1 + BUCKETS.len()], "wait_more");
         assert_eq!(names[0], "heartbeat_ms");
         let unique: std::collections::HashSet<_> = names.iter().collect();
         assert_eq!(unique.len(), TOTAL);

@@ -18,7 +18,7 @@
 //!   anyone upstream.
 //! * **cache before the relay**: that is what it is for; stale answers stand behind it, only when no upstream is up.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use crate::answer::{self, StopPage};
@@ -28,6 +28,7 @@ use crate::counters::{Counter, Counters};
 use crate::list::{Action, CompiledList, Hit, reference_text};
 use crate::relay::hash;
 use crate::relay::rate::{Rate, client_hash};
+use crate::tap::{self, Tap};
 use crate::verdict::{Judgement, Passes, Stop, verdict};
 use crate::wire::{Query, Rejected, parse_into, rcode, rtype};
 
@@ -51,6 +52,8 @@ pub struct Now {
     pub us: u64,
     /// Unix time.
     pub unix: u32,
+    /// The same in microseconds.
+    pub unix_us: u64,
 }
 
 impl Now {
@@ -86,6 +89,7 @@ pub struct Chain {
     pub(super) cache: Cache,
     pub(super) counters: Counters,
     pub(super) hits: EntryHits,
+    pub(super) tap: Option<Box<Tap>>,
     pub(super) key: hash::Key,
 }
 
@@ -178,6 +182,33 @@ impl Chain {
         let reference = reference.as_ref().map_or(&[][..], |reference| reference);
         let Asked { packet, query, limit, now, .. } = asked;
         answer::blocked(packet, query, stop, reference, &self.page, now.unix, limit, out)
+    }
+
+    /// Records a blocked answer, where that is asked for.
+    #[inline]
+    pub fn record(
+        &mut self,
+        client: impl FnOnce() -> SocketAddr,
+        stream: bool,
+        asked: Asked<'_>,
+        stop: &Stop,
+        answer: &[u8],
+    ) {
+        if self.tap.is_some() {
+            self.recorded(client(), stream, asked, stop, answer);
+        }
+    }
+
+    #[cold]
+    fn recorded(&mut self, client: SocketAddr, stream: bool, asked: Asked<'_>, stop: &Stop, answer: &[u8]) {
+        let Some(tap) = &mut self.tap else { return };
+        let reference = self.list.as_ref().and_then(|list| list.reference(list.number(stop.row, stop.rule)));
+        let reference = reference.as_ref().map(reference_text);
+        let reference = reference.as_ref().map_or(&[][..], |reference| reference);
+        let name = asked.query.qname.without(stop.distance);
+        let (unix_us, action) = (asked.now.unix_us, stop.action);
+        let noted = tap.note(&tap::Blocked { client, stream, unix_us, answer, action, reference, name });
+        self.counters.count(if noted { Counter::TapFrames } else { Counter::TapDropped });
     }
 
     /// Between list and cache: ANY.

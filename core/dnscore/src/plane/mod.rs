@@ -4,6 +4,7 @@
 //! and queries, sent. A wake takes at most eight batches of up to 64 datagrams: each batch is received at once, goes
 //! through the stages of [`chain`] as a batch (so that the look-ups' waits for memory overlap), and is sent at once.
 
+mod behind;
 pub mod chain;
 mod hits;
 mod relaying;
@@ -11,7 +12,7 @@ mod settings;
 mod streams;
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::RawFd;
 use std::path::Path;
 use std::sync::Arc;
@@ -24,10 +25,12 @@ use crate::relay::random::Random;
 use crate::relay::rate::Rate;
 use crate::relay::slot::Peer;
 use crate::relay::{Relay, hash};
+use crate::tap::Tap;
 use crate::udp::{self, BATCH, LARGEST_SENT, LINK, Listener, Poll, Ready, Receiver, Sender};
 use crate::verdict::{Passes, Stop};
 use crate::wire::{Name, Query};
 
+use behind::Balancers;
 use chain::{Asked, Chain, Now, Step};
 use relaying::{Lane, Relaying};
 
@@ -121,6 +124,7 @@ pub struct Plane {
     batch: Batch,
     hits: Hits,
     keys: Vec<Key>,
+    balancers: Balancers,
     chain: Chain,
     relaying: Relaying,
     wide: Box<[u8]>,
@@ -133,7 +137,8 @@ pub struct Plane {
 impl Plane {
     /// A plane that listens nowhere yet and knows no upstream.
     pub fn new(settings: Settings) -> io::Result<Plane> {
-        let Settings { page, clients, cache_bytes, counters_path, rate, limits, remote_sockets, seed } = settings;
+        let Settings { page, clients, cache_bytes, counters_path, rate, limits, remote_sockets, .. } = settings;
+        let Settings { proxy_from, proxy_to, tap, seed, .. } = settings;
         let mut random = seed.map_or_else(|| Random::new(udp::fill_random), Random::seeded);
         let key = hash::Key(random.u64(), random.u64());
         let mut plane = Plane {
@@ -144,6 +149,7 @@ impl Plane {
             batch: Batch::new(),
             hits: Hits::new(),
             keys: Vec::with_capacity(BATCH),
+            balancers: Balancers::new(&proxy_from),
             chain: Chain {
                 clients,
                 rate: rate.map(|(per_second, burst)| Rate::new(per_second, burst)),
@@ -153,9 +159,10 @@ impl Plane {
                 cache: Cache::new(cache_bytes, [random.u64(), random.u64()])?,
                 counters: counters_path.map_or_else(|| Ok(Counters::new()), |path| Counters::in_file(&path))?,
                 hits: EntryHits::default(),
+                tap: tap.map(|settings| Box::new(Tap::new(settings))),
                 key,
             },
-            relaying: Relaying::new(Relay::new(limits, key), random, remote_sockets),
+            relaying: Relaying::new(Relay::new(limits, key), random, remote_sockets, proxy_to),
             wide: vec![0; usize::from(u16::MAX)].into_boxed_slice(),
             clock: Now::default(),
             unix_offset: 0,
@@ -206,7 +213,8 @@ impl Plane {
         for address in addresses {
             let upstream = old.iter().find(|u| u.address == *address).cloned().unwrap_or_else(|| {
                 self.next_uid += 1;
-                Upstream::new(self.next_uid, *address)
+                let told = self.relaying.proxy_to.contains(address);
+                Upstream::new(self.next_uid, *address).telling(told)
             });
             self.relaying.upstreams.push(upstream);
         }
@@ -248,6 +256,17 @@ impl Plane {
         Ok(())
     }
 
+    /// The dnstap frames that wait.
+    pub fn take_tap(&mut self) -> Vec<u8> {
+        self.chain.tap.as_mut().map_or_else(Vec::new, |tap| tap.take())
+    }
+
+    /// How many streams are connected, and how many found no place so far: Python holds them, all counters are here.
+    pub fn note_streams(&mut self, connected: u64, refused: u64) {
+        self.chain.counters.set(Counter::StreamsNow, connected);
+        self.chain.counters.set(Counter::StreamsRefused, refused);
+    }
+
     /// Forgets all cached answers.
     pub fn flush_cache(&mut self) {
         self.chain.cache.flush();
@@ -255,8 +274,8 @@ impl Plane {
 
     fn read_clock(&mut self) {
         let us = udp::monotonic();
-        let unix = (us + self.unix_offset) / 1_000_000;
-        self.clock = Now { us, unix: u32::try_from(unix).unwrap_or(u32::MAX) };
+        let unix_us = us + self.unix_offset;
+        self.clock = Now { us, unix: u32::try_from(unix_us / 1_000_000).unwrap_or(u32::MAX), unix_us };
     }
 
     /// Takes what waits.
@@ -296,16 +315,17 @@ impl Plane {
             .counters
             .add(if local.is_ipv4() { Counter::QueriesUdp4 } else { Counter::QueriesUdp6 }, count as u64);
         self.batch.open.clear();
+        self.balancers.unwrap_batch(&mut self.queries, count, &mut self.chain.counters);
         for index in 0..count {
             self.admit(number, index, local);
         }
         self.judge(number);
         self.consult(number);
-        let Plane { queries, batch: Batch { places, open, .. }, chain, relaying, poll, clock, .. } = self;
+        let Plane { queries, batch: Batch { places, open, .. }, balancers, chain, relaying, poll, clock, .. } = self;
         for index in open.drain(..).map(usize::from) {
             let asked = asked_at(queries, &places[index], index, *clock);
             let peer = Peer { source: *queries.source(index), local: queries.local(index), listener: number as u16 };
-            relaying.relay_query(chain, poll, asked, peer);
+            relaying.relay_query(chain, poll, asked, peer, balancers.ends(index));
         }
         if let Some(door) = relaying.doors.get_mut(number) {
             door.flush(&mut chain.counters);
@@ -316,7 +336,7 @@ impl Plane {
     /// Stages 1 to 3 for one datagram.
     #[inline]
     fn admit(&mut self, number: usize, index: usize, listening: SocketAddr) {
-        let Plane { queries, chain, relaying, batch, clock, .. } = self;
+        let Plane { queries, balancers, chain, relaying, batch, clock, .. } = self;
         let (packet, source) = (queries.datagram(index), queries.source(index));
         let port = source.port();
         let ip = source.ip();
@@ -329,6 +349,7 @@ impl Plane {
             chain.counters.count(Counter::Loops);
             return;
         }
+        let Some(ip) = balancers.client(index, ip) else { return };
         let Some(view) = chain.allowed(ip) else { return };
         let door = &mut relaying.doors[number];
         let out = door.room(&mut chain.counters);
@@ -348,7 +369,8 @@ impl Plane {
 
     /// Stage 4 for the batch: one look-up for all names.
     fn judge(&mut self, number: usize) {
-        let Plane { queries, chain, relaying, batch: Batch { places, open, stops }, hits, clock, .. } = self;
+        let Plane { queries, balancers, chain, relaying, batch, hits, clock, .. } = self;
+        let Batch { places, open, stops } = batch;
         let Some(list) = chain.list.clone() else { return };
         let mut names: [&[u8]; BATCH] = [&[]; BATCH];
         for (name, index) in names.iter_mut().zip(open.iter()) {
@@ -372,7 +394,9 @@ impl Plane {
         for (index, stop, reference) in stops.drain(..) {
             let door = &mut relaying.doors[number];
             let out = door.room(&mut chain.counters);
-            let length = chain.blocked(asked_at(queries, &places[index], index, *clock), &stop, reference, out);
+            let asked = asked_at(queries, &places[index], index, *clock);
+            let length = chain.blocked(asked, &stop, reference, out);
+            chain.record(|| balancers.source(index, queries.source(index)), false, asked, &stop, &out[..length]);
             door.answer(chain, queries, index, length);
         }
     }
@@ -449,10 +473,10 @@ impl Plane {
 }
 
 /// The datagram came from the very address it was sent to.
-fn is_itself(local: udp::Local, ip: std::net::IpAddr) -> bool {
+fn is_itself(local: udp::Local, ip: IpAddr) -> bool {
     match (local, ip) {
-        (udp::Local::V4(ours), std::net::IpAddr::V4(theirs)) => ours == theirs.octets(),
-        (udp::Local::V6(ours, _), std::net::IpAddr::V6(theirs)) => ours == theirs.octets(),
+        (udp::Local::V4(ours), IpAddr::V4(theirs)) => ours == theirs.octets(),
+        (udp::Local::V6(ours, _), IpAddr::V6(theirs)) => ours == theirs.octets(),
         _ => false,
     }
 }

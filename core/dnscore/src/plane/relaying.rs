@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::net::{IpAddr, SocketAddr};
 
 use crate::answer;
 use crate::counters::Counter;
@@ -11,6 +12,7 @@ use crate::relay::rate::client_hash;
 use crate::relay::slot::{Peer, Phase, Waiter};
 use crate::relay::{Admission, Cap, Due, Reception, Relay};
 use crate::udp::{LARGEST_SENT, Links, Local, Picked, Poll, Sender, Sent};
+use crate::wire::proxy::{self, Ends};
 use crate::wire::{Checked, Expected, HEADER, Query, check_answer, rcode};
 
 use super::Door;
@@ -43,13 +45,16 @@ pub(super) struct Relaying {
     pub doors: Vec<Door>,
     pub over_tcp: VecDeque<Forward>,
     pub remote_sockets: usize,
+    /// Upstreams that are told who asks; and, where there are any, who asked first for the question of each slot.
+    pub proxy_to: Vec<SocketAddr>,
+    askers: Vec<Option<Ends>>,
     pub random: Random,
     due: Vec<Due>,
     slots: Vec<u32>,
 }
 
 impl Relaying {
-    pub fn new(relay: Relay, random: Random, remote_sockets: usize) -> Relaying {
+    pub fn new(relay: Relay, random: Random, remote_sockets: usize, proxy_to: Vec<SocketAddr>) -> Relaying {
         Relaying {
             relay,
             links: Links::new(),
@@ -58,6 +63,8 @@ impl Relaying {
             doors: Vec::new(),
             over_tcp: VecDeque::new(),
             remote_sockets,
+            proxy_to,
+            askers: Vec::new(),
             random,
             due: Vec::new(),
             slots: Vec::new(),
@@ -70,9 +77,9 @@ impl Relaying {
         !self.upstreams.iter().any(Upstream::is_usable)
     }
 
-    /// Stage 6: a query that nobody here can answer.
+    /// Stage 6: a query that nobody here can answer. `behind`: the client's ends, where a balancer said them.
     #[inline]
-    pub fn relay_query(&mut self, chain: &mut Chain, poll: &Poll, asked: Asked<'_>, peer: Peer) {
+    pub fn relay_query(&mut self, chain: &mut Chain, poll: &Poll, asked: Asked<'_>, peer: Peer, behind: Option<&Ends>) {
         let Asked { packet, query, now, .. } = asked;
         let mut answered = false;
         if self.all_down()
@@ -89,11 +96,15 @@ impl Relaying {
             // The client has its answer; the question goes on as a probe.
             answered = true;
         }
-        let waiter = Waiter::new(packet, query, peer, client_hash(chain.key, peer.source.ip()));
+        let client = behind.map_or_else(|| peer.source.ip(), |ends| ends.source.ip());
+        let waiter = Waiter::new(packet, query, peer, client_hash(chain.key, client));
         let cap = match self.relay.admit(query, waiter, now.us) {
             Admission::Ask(slot) => {
                 if answered {
                     self.relay.take_waiting(slot);
+                }
+                if !self.proxy_to.is_empty() {
+                    self.note_asker(slot, &peer, behind);
                 }
                 self.ask(chain, poll, slot, now);
                 return;
@@ -113,6 +124,24 @@ impl Relaying {
             let length = answer::error(packet, query.echo(), rcode::SERVFAIL, None, out);
             door.answer_peer(chain, &peer, length);
         }
+    }
+
+    /// Notes who asked, for the headers to the upstreams that are told.
+    #[cold]
+    fn note_asker(&mut self, slot: u32, peer: &Peer, behind: Option<&Ends>) {
+        let slot = slot as usize;
+        if self.askers.len() <= slot {
+            self.askers.resize(slot + 1, None);
+        }
+        self.askers[slot] = behind.copied().or_else(|| {
+            let bound = self.doors.get(usize::from(peer.listener))?.listener.address();
+            let asked = match peer.local {
+                Local::Bound => bound.ip(),
+                Local::V4(address) => IpAddr::from(address),
+                Local::V6(address, _) => IpAddr::from(address),
+            };
+            Some(Ends { source: SocketAddr::from(&peer.source), destination: SocketAddr::new(asked, bound.port()) })
+        });
     }
 
     /// Puts the question of a slot to the best upstream that has not been asked, and to one that is due for a probe.
@@ -145,7 +174,7 @@ impl Relaying {
         if self.lanes[number].sender.is_full() {
             self.send(chain, poll, number, now);
         }
-        let Relaying { relay, links, upstreams, lanes, random, .. } = self;
+        let Relaying { relay, links, upstreams, lanes, random, askers, .. } = self;
         let (lane, upstream) = (&mut lanes[number], &mut upstreams[number]);
         let picked = match lane.picked {
             Some(picked) => picked,
@@ -160,7 +189,12 @@ impl Relaying {
             },
         };
         let id = relay.draw_id(picked.serial, random);
-        let out = lane.sender.room();
+        let mut out = lane.sender.room();
+        let mut before = 0;
+        if upstream.is_told_who_asks {
+            before = proxy::write(askers.get(slot as usize).and_then(Option::as_ref), true, out);
+            out = &mut out[before..];
+        }
         let held = relay.slot(slot);
         let end = usize::from(held.query.question_end);
         let length = if held.question().is_empty() {
@@ -175,7 +209,7 @@ impl Relaying {
             length
         };
         relay.asked(slot, upstream.uid, picked.serial, id, now.us);
-        lane.sender.push(length, None, Local::Bound);
+        lane.sender.push(before + length, None, Local::Bound);
     }
 
     /// Sends what waits for one upstream.
@@ -300,13 +334,14 @@ impl Relaying {
         if self.over_tcp.len() < MAX_OVER_TCP {
             chain.counters.count(Counter::OverTcp);
             let upstreams = self.addresses();
-            let forward = Forward::for_slot(slot, self.relay.slot(slot), &mut self.random, upstreams);
+            let mut forward = Forward::for_slot(slot, self.relay.slot(slot), &mut self.random, upstreams);
+            forward.tell(&self.proxy_to, self.askers.get(slot as usize).and_then(Option::as_ref));
             self.over_tcp.push_back(forward);
         }
     }
 
     /// The upstreams, those that are up first.
-    pub fn addresses(&self) -> Vec<std::net::SocketAddr> {
+    pub fn addresses(&self) -> Vec<SocketAddr> {
         let (up, down): (Vec<&Upstream>, Vec<&Upstream>) = self.upstreams.iter().partition(|u| u.is_usable());
         up.into_iter().chain(down).map(|u| u.address).collect()
     }
@@ -381,7 +416,10 @@ impl Relaying {
         {
             chain.cache.put(&key, &query, message, checked, now.ms());
         }
+        let born = relay.slot(slot).born;
+        let mut heard = 0;
         while let Some(waiter) = relay.take_waiting(slot) {
+            heard += 1;
             let Some(door) = doors.get_mut(usize::from(waiter.peer.listener)) else { continue };
             as_asked_by(&mut query, waiter);
             let out = door.room(&mut chain.counters);
@@ -395,6 +433,7 @@ impl Relaying {
             );
             door.answer_peer(chain, &waiter.peer, length);
         }
+        chain.counters.waited(now.us.saturating_sub(born), heard);
         relay.settled(slot);
     }
 
@@ -403,9 +442,11 @@ impl Relaying {
         let Relaying { relay, doors, .. } = self;
         chain.counters.count(Counter::GaveUp);
         let held = relay.slot(slot);
-        let (mut query, ede) = (held.query, held.fault_ede);
+        let (mut query, ede, born) = (held.query, held.fault_ede, held.born);
         let key = chain.cache.key(&query, 0);
+        let mut heard = 0;
         while let Some(waiter) = relay.take_waiting(slot) {
+            heard += 1;
             let Some(door) = doors.get_mut(usize::from(waiter.peer.listener)) else { continue };
             as_asked_by(&mut query, waiter);
             let out = door.room(&mut chain.counters);
@@ -414,6 +455,7 @@ impl Relaying {
             let length = chain.failed(asked, ede, out);
             door.answer_peer(chain, &waiter.peer, length);
         }
+        chain.counters.waited(now.us.saturating_sub(born), heard);
         if let Some(key) = &key {
             chain.cache.fail(key, &query, ede, now.ms());
         }

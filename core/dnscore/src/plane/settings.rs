@@ -1,10 +1,12 @@
 //! What a plane is made from.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use crate::answer::StopPage;
-use crate::clients::Clients;
+use crate::clients::{Clients, Prefix};
 use crate::relay::Limits;
+use crate::tap;
 
 /// The settings of one worker's plane.
 #[derive(Debug)]
@@ -23,6 +25,12 @@ pub struct Settings {
     pub limits: Limits,
     /// Sockets towards each upstream that is not on loopback.
     pub remote_sockets: usize,
+    /// Whose PROXY headers are believed; theirs must have one.
+    pub proxy_from: Vec<Prefix>,
+    /// Upstreams that are told in a PROXY header who asks.
+    pub proxy_to: Vec<SocketAddr>,
+    /// Blocked answers as dnstap frames; none: not recorded.
+    pub tap: Option<tap::Settings>,
     /// For tests: where the random numbers begin.
     pub seed: Option<u64>,
 }
@@ -44,6 +52,9 @@ impl Settings {
                 per_zone: 2_048,
             },
             remote_sockets: 256,
+            proxy_from: Vec::new(),
+            proxy_to: Vec::new(),
+            tap: None,
             seed: None,
         }
     }

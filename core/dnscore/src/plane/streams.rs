@@ -3,13 +3,14 @@
 //! Python owns the connections; here is decided. A message gives an answer, or a [`Forward`]: the query to send, with
 //! all that is needed to check the answer and to write the client's.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
 use crate::answer;
 use crate::cache::Key;
 use crate::counters::Counter;
 use crate::relay::random::Random;
 use crate::relay::slot::{Phase, Slot};
+use crate::wire::proxy::{self, Ends};
 use crate::wire::{Expected, HEADER, Query, check_answer};
 
 use super::Plane;
@@ -33,6 +34,11 @@ pub struct Forward {
     pub query: Vec<u8>,
     /// Whom to ask, best first.
     pub upstreams: Vec<SocketAddr>,
+    /// The PROXY header that goes before it on a connection to one of [`Forward::told`].
+    pub header: Vec<u8>,
+    /// Those of the upstreams that are told who asks.
+    pub told: Vec<SocketAddr>,
+    born: u64,
     id: u16,
     asked: Query,
     origin: Origin,
@@ -54,15 +60,26 @@ impl Forward {
 
     pub(super) fn for_slot(number: u32, slot: &Slot, random: &mut Random, upstreams: Vec<SocketAddr>) -> Forward {
         let origin = Origin::Slot { slot: number, generation: slot.generation };
-        Forward::new(slot.query, origin, random, upstreams)
+        Forward::new(slot.query, origin, random, upstreams, slot.born)
     }
 
-    fn new(asked: Query, origin: Origin, random: &mut Random, upstreams: Vec<SocketAddr>) -> Forward {
+    fn new(asked: Query, origin: Origin, random: &mut Random, upstreams: Vec<SocketAddr>, born: u64) -> Forward {
         let id = random.u16();
         let mut query = vec![0; 512];
         let length = answer::upstream_query(&asked, id, None, &mut query);
         query.truncate(length);
-        Forward { query, upstreams, id, asked, origin }
+        Forward { query, upstreams, header: Vec::new(), told: Vec::new(), born, id, asked, origin }
+    }
+
+    /// Who asks, for those of the upstreams that are told.
+    pub(super) fn tell(&mut self, proxy_to: &[SocketAddr], ends: Option<&Ends>) {
+        if proxy_to.is_empty() {
+            return;
+        }
+        self.told = self.upstreams.iter().filter(|upstream| proxy_to.contains(upstream)).copied().collect();
+        self.header = vec![0; proxy::LONGEST];
+        let length = proxy::write(ends, false, &mut self.header);
+        self.header.truncate(length);
     }
 
     fn expected(&self) -> Expected<'_> {
@@ -72,11 +89,11 @@ impl Forward {
 }
 
 impl Plane {
-    /// Takes a message from a client's stream through the chain.
-    pub fn decide(&mut self, packet: &[u8], client: SocketAddr) -> Decision {
+    /// Takes a message from a client's stream through the chain. `ends`: the client, and the address that it asked.
+    pub fn decide(&mut self, packet: &[u8], ends: &Ends) -> Decision {
         self.read_clock();
         self.chain.counters.count(Counter::QueriesStream);
-        match self.decided(packet, client.ip().to_canonical()) {
+        match self.decided(packet, ends.source) {
             Step::Answer(length) => {
                 let message = &self.wide[..length];
                 self.chain.counters.answer(message);
@@ -88,15 +105,17 @@ impl Plane {
                 let head = packet.get(..usize::from(query.question_end)).unwrap_or_default().to_vec();
                 let upstreams = self.relaying.addresses();
                 let origin = Origin::Stream { head, key };
-                Decision::Forward(Box::new(Forward::new(query, origin, &mut self.relaying.random, upstreams)))
+                let mut forward = Forward::new(query, origin, &mut self.relaying.random, upstreams, self.clock.us);
+                forward.tell(&self.relaying.proxy_to, Some(ends));
+                Decision::Forward(Box::new(forward))
             }
         }
     }
 
-    fn decided(&mut self, packet: &[u8], client: IpAddr) -> Step<(Query, Option<Key>)> {
+    fn decided(&mut self, packet: &[u8], client: SocketAddr) -> Step<(Query, Option<Key>)> {
         let Plane { chain, hits, wide: out, clock, .. } = self;
         let now = *clock;
-        let Some(view) = chain.allowed(client) else { return Step::Drop };
+        let Some(view) = chain.allowed(client.ip().to_canonical()) else { return Step::Drop };
         let mut query = Query::BLANK;
         match chain.parsed(packet, &mut query, out) {
             Step::Next(()) => {}
@@ -109,7 +128,9 @@ impl Plane {
             list.look_up(&[query.qname.wire()], hits);
             if let Some(stop) = chain.judged(&query, hits.of(0), view, now) {
                 let reference = chain.reference(&query, &stop);
-                return Step::Answer(chain.blocked(asked, &stop, reference, out));
+                let length = chain.blocked(asked, &stop, reference, out);
+                chain.record(|| client, true, asked, &stop, &out[..length]);
+                return Step::Answer(length);
             }
         }
         if let Step::Answer(length) = chain.any(asked, out) {
@@ -139,6 +160,7 @@ impl Plane {
                 }
                 let length = answer::client_answer(head, &forward.asked, message, &checked, wide.len(), wide);
                 chain.counters.answer(&wide[..length]);
+                chain.counters.waited(clock.us.saturating_sub(forward.born), 1);
                 Some(wide[..length].to_vec())
             }
             Origin::Slot { slot, generation } => {
@@ -164,6 +186,7 @@ impl Plane {
                     chain.cache.fail(key, &forward.asked, ede, clock.ms());
                 }
                 chain.counters.answer(&wide[..length]);
+                chain.counters.waited(clock.us.saturating_sub(forward.born), 1);
                 wide[..length].to_vec()
             }
             Origin::Slot { slot, generation } => {

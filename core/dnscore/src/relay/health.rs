@@ -73,6 +73,8 @@ pub struct Upstream {
     pub address: SocketAddr,
     /// On this host: few sockets, no 0x20; who can forge here can do anything.
     pub loopback: bool,
+    /// A PROXY header tells it who asks.
+    pub is_told_who_asks: bool,
     /// Whether it is asked.
     pub state: State,
     /// Smoothed time to answer, in microseconds.
@@ -97,6 +99,7 @@ impl Upstream {
             uid,
             address,
             loopback: address.ip().to_canonical().is_loopback(),
+            is_told_who_asks: false,
             state: State::Up,
             rtt_us: 0,
             answers: 0,
@@ -106,6 +109,11 @@ impl Upstream {
             backoff_us: SECOND,
             probe_at: 0,
         }
+    }
+
+    /// The same, told who asks or not.
+    pub fn telling(self, is_told_who_asks: bool) -> Upstream {
+        Upstream { is_told_who_asks, ..self }
     }
 
     /// It is asked for a client's sake.

@@ -93,6 +93,15 @@ impl Receiver {
         &self.bytes[start..start + length]
     }
 
+    /// Takes the first `length` octets off datagram `i`; the rest moves to its beginning.
+    pub fn strip(&mut self, i: usize, length: usize) {
+        let whole = self.datagram(i).len();
+        let length = length.min(whole);
+        let start = i * self.stride;
+        self.bytes.copy_within(start + length..start + whole, start);
+        self.headers[i].msg_len = (whole - length) as u32;
+    }
+
     /// Who sent it (meaningless on a connected socket that does not ask).
     #[inline]
     pub fn source(&self, i: usize) -> &Endpoint {

@@ -73,6 +73,16 @@ impl Name {
         Name::read(&wire[..at + 1], 0).ok().map(|(name, _)| name)
     }
 
+    /// The wire form of the name that is so many labels shorter; the root's where there are not so many.
+    pub fn without(&self, labels: u8) -> &[u8] {
+        let wire = self.wire();
+        let start = (0..labels).try_fold(0, |at, _| match wire.get(at) {
+            Some(&length) if length > 0 => Some(at + 1 + usize::from(length)),
+            _ => None,
+        });
+        &wire[start.filter(|&at| at < wire.len()).unwrap_or(wire.len() - 1)..]
+    }
+
     /// The lower-case wire form, root byte included.
     #[inline(always)]
     pub fn wire(&self) -> &[u8] {
