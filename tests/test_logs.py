@@ -39,10 +39,16 @@ def journald(tmp_path: Path) -> socket.socket:
     return one
 
 
+def logger(folder: Path) -> logging.Logger:
+    log = logging.getLogger("stopsign.test")
+    log.setLevel(logging.INFO)
+    log.propagate = False
+    log.addHandler(logs.Journal(str(folder / "journal")))
+    return log
+
+
 def test_an_entry_has_its_fields_whatever_stands_in_them(tmp_path: Path, journald: socket.socket) -> None:
-    handler = logs.Journal(str(tmp_path / "journal"))
-    log = logging.Logger("stopsign.test")
-    log.addHandler(handler)
+    log = logger(tmp_path)
     log.error("list %s is refused:\nPRIORITY=0\n", "x=y", extra=logs.about(list="gambling", reason="two\nlines"))
     fields = parse(journald.recv(65536))
     assert fields["MESSAGE"] == "list x=y is refused:\nPRIORITY=0\n"
@@ -51,14 +57,12 @@ def test_an_entry_has_its_fields_whatever_stands_in_them(tmp_path: Path, journal
     assert fields["CODE_FILE"].endswith("test_logs.py")
     log.info("%s", "é" * 200_000)
     assert len(parse(journald.recv(1 << 20))["MESSAGE"]) < 50_000
-    handler.close()
     journald.close()
+    log.handlers.pop().close()
 
 
 def test_a_journal_that_sleeps_costs_words_and_no_time(tmp_path: Path, journald: socket.socket) -> None:
-    handler = logs.Journal(str(tmp_path / "journal"))
-    log = logging.Logger("stopsign.test")
-    log.addHandler(handler)
+    log = logger(tmp_path)
     for number in range(5000):  # more than its socket holds
         log.info("%d", number)
     heard = []
@@ -70,8 +74,8 @@ def test_a_journal_that_sleeps_costs_words_and_no_time(tmp_path: Path, journald:
         log.info("after")
     journald.settimeout(10)
     assert int(parse(journald.recv(65536))["STOPSIGN_LOST"]) == 5000 - len(heard)
-    handler.close()
     journald.close()
+    log.handlers.pop().close()
 
 
 def test_only_the_stream_that_systemd_connected_is_the_journal() -> None:
