@@ -153,7 +153,7 @@ def test_blocked_answers_are_recorded_and_name_nobody_unless_the_operator_says_s
     host.run_dir.mkdir(parents=True)
     compiled(tmp_path, ["blocked.example"])
     next(tmp_path.glob("*.list")).replace(host.run_dir / "current.list")
-    capture = ["-t", "protobuf:dnstap.Dnstap", "-u", listening, "-w", record]
+    capture: list[str | Path] = ["-t", "protobuf:dnstap.Dnstap", "-u", listening, "-w", record]
     with program(tmp_path, "fstrm_capture", *capture) as recorder:
         wait_until(listening.exists, "the recorder")
         with running(host):
