@@ -110,9 +110,12 @@ class _Process:
             return b""
         return os.pread(self._counters.fileno(), 1 << 16, 0)
 
-    def pulse(self) -> Pulse:
-        beat = int.from_bytes(self.counters()[:_WORD], "little") / 1000
-        return Pulse(self.started, self.serving.is_set(), beat)
+    def pulse(self) -> Pulse | None:
+        """None: it serves, but there was no room for a file that its heart could be heard in; that proves nothing."""
+        counted = self.counters()
+        if self.serving.is_set() and not counted:
+            return None
+        return Pulse(self.started, self.serving.is_set(), int.from_bytes(counted[:_WORD], "little") / 1000)
 
     def signal(self, number: signal.Signals) -> None:
         if not self.ended.is_set():
@@ -304,7 +307,8 @@ class Supervisor:
                 process = slot.process
                 if process is None or process.killed or process.ended.is_set() or slot.service.heartbeat is None:
                     continue
-                if process.pulse().hung(now):
+                pulse = process.pulse()
+                if pulse is not None and pulse.hung(now):
                     log.error("%s (pid %d) hangs; it is killed", slot.service.name, process.popen.pid)
                     process.killed = True
                     process.signal(signal.SIGABRT)
@@ -328,12 +332,17 @@ class Supervisor:
         process.close()
         if self._retired is None or not counted:
             return
-        before = self._retired.read_bytes() if self._retired.exists() else b""
-        width = max(len(before), len(counted))
-        words = zip(_words(before, width), _words(counted, width), strict=True)
         temporary = self._retired.with_suffix(".new")
-        temporary.write_bytes(b"".join(((a + b) % (1 << 64)).to_bytes(_WORD, "little") for a, b in words))
-        temporary.replace(self._retired)
+        try:
+            before = self._retired.read_bytes() if self._retired.exists() else b""
+            width = max(len(before), len(counted))
+            words = zip(_words(before, width), _words(counted, width), strict=True)
+            temporary.write_bytes(b"".join(((a + b) % (1 << 64)).to_bytes(_WORD, "little") for a, b in words))
+            temporary.replace(self._retired)
+        except OSError as wrong:  # a full tmpfs: totals fall, and the successor is started all the same
+            log.warning("the last counts of %s are lost (%s)", process.service.name, wrong.strerror)
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
 
 
 def _words(data: bytes, width: int) -> list[int]:

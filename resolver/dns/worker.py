@@ -133,10 +133,9 @@ class Worker:
     def __init__(self, config: Config, index: int, workers: int) -> None:
         self._config, self._places, self._index = config, config.places, index
         self._places.workers.mkdir(parents=True, exist_ok=True)
-        # A new file: a predecessor that still drains has the old one mapped.
-        self._places.counters(index).unlink(missing_ok=True)
-        self.plane = Plane(plane_settings(config, index, workers))
-        self._inode = self._places.counters(index).stat().st_ino
+        self._alarms: dict[str, str] = {}
+        self._said: State | None = None
+        self.plane, self._inode = self._new_plane(plane_settings(config, index, workers))
         self.plane.set_upstreams([str(endpoint) for endpoint in config.dns.upstreams])
         limits = config.dns.limits
         self._upstreams = Upstreams(
@@ -156,14 +155,28 @@ class Worker:
         self._retries: set[asyncio.Task[None]] = set()
         self._ticking: asyncio.TimerHandle | None = None
         self._busy = False  # the quick tick runs
-        self._alarms: dict[str, str] = {}
         self._stats: dict[Path, tuple[int, int, int] | None] = {}
         self._list: CompiledList | None = None
         self._meta: dict[str, object] = {}
         self._passes = passes.Passes()
-        self._said: State | None = None
         self._cells: Cells | None = None
         self._given: Path | None = None  # what was handed over last
+
+    def _new_plane(self, settings: PlaneSettings) -> tuple[Plane, int | None]:
+        """The plane, and the inode of the file that it counts in; None where the tmpfs has no room for one: then nobody
+        sees what it counts."""
+        path = self._places.counters(self._index)
+        # A new file: a predecessor that still drains has the old one mapped.
+        path.unlink(missing_ok=True)
+        try:
+            return Plane(settings), path.stat().st_ino
+        except (CoreError, OSError) as wrong:
+            what = f"what worker {self._index} counts is seen by nobody: {wrong}"
+        path.unlink(missing_ok=True)
+        plane = Plane({**settings, "counters_path": None})  # raises again where something else is wrong
+        self._alarms["counters"] = what
+        log.error("%s", what, extra=about(worker=self._index, alarm="counters"))
+        return plane, None
 
     # -- serving
 
@@ -371,7 +384,7 @@ class Worker:
         try:
             return self._places.counters(self._index).stat().st_ino != self._inode
         except OSError:
-            return True
+            return self._inode is not None
 
     def _say(self) -> None:
         """Writes `workers/N.json` where something in it changed."""

@@ -6,7 +6,7 @@
 #![allow(unsafe_code)]
 
 use std::fs::OpenOptions;
-use std::io;
+use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -166,8 +166,9 @@ impl Counters {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
-        let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o644).open(path)?;
-        file.set_len(TOTAL as u64 * 8)?;
+        let mut file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o644).open(path)?;
+        // Written, not only made long: on a file system that is full a page that is missing would be a SIGBUS later.
+        file.write_all(&[0; TOTAL * 8])?;
         // SAFETY: the file is new, of full length, writable by us alone (mode 0644 in a directory of ours) and never
         // truncated by us; what readers do cannot invalidate the map.
         let map = unsafe { memmap2::MmapMut::map_mut(&file)? };
