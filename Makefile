@@ -7,7 +7,7 @@ CARGO_MANIFEST := core/Cargo.toml
 RUST_SOURCES := $(shell find core -name '*.rs' -not -path '*/target/*') core/Cargo.toml core/Cargo.lock core/dnscore/Cargo.toml core/binding/Cargo.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test setup gate lint bench lock clean check-system
+.PHONY: help demo test setup gate lint bench soak lock clean check-system
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -29,6 +29,9 @@ lint: setup
 
 bench: setup ## one table: the bare sockets' limit, Stopsign, and the peers that are installed
 	$(BIN)/python -m tests.bench
+
+soak: setup ## ten minutes under load with everything that goes wrong; memory and descriptors must stay flat
+	$(BIN)/python -m tests.faults.soak --minutes 10
 
 setup: check-system $(VENV)/installed $(VENV)/built ## the virtual environment, the locked dependencies, the core in release mode
 

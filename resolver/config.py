@@ -182,7 +182,7 @@ class Scope(Part):
 
     matches: list[Match] = []
     categories: list[Slug] = []
-    territories: list[str] = []
+    territories: list[Text] = []
     below: list[Name] = []  # only names at or below these
     entries: int | None = Field(default=None, ge=0)
 

@@ -16,6 +16,7 @@ import yaml
 
 from resolver.metrics import kernel_drops
 from tests.dns.house import ROOT, free_port, wait_until
+from tests.test_alerts import missing, promtool
 from tests.test_main_path import EXPECTED, STOPPED, Load, Provider, ask, provider, under_load, until
 
 if TYPE_CHECKING:
@@ -188,6 +189,7 @@ def test_the_cache_is_flushed_on_every_worker(provider: Running) -> None:
     wait_until(lambda: host.counters()["cache_entries_now"] == 0, "nothing cached")
 
 
+@pytest.mark.needs("promtool")
 def test_metrics_are_scraped_and_name_no_client(provider: Running) -> None:
     host, _ = provider
     port = free_port()
@@ -210,6 +212,10 @@ def test_metrics_are_scraped_and_name_no_client(provider: Running) -> None:
         'stopsign_worker_heartbeat_age_seconds{worker="1"}', "stopsign_kernel_drops_total",
     ):  # fmt: skip
         assert family in text, text[:3000]
+    # Whatever an alert or a panel asks for is there, and Prometheus has nothing to say against the form of it.
+    assert missing(text) == set()
+    checked = promtool("check", "metrics", data=text)
+    assert checked.returncode == 0, checked.stdout + checked.stderr
     labels = [line for line in text.splitlines() if "{" in line and not line.startswith("#")]
     assert not [line for line in labels if "127.0.0.1" in line.split("{")[1] and "upstream=" not in line]
 

@@ -9,18 +9,34 @@ import socket
 import subprocess
 import tempfile
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tests.conftest import find_program
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
+
+
+@dataclass(frozen=True)
+class Server:
+    """`url`: of the database server, to which `/name` is to be added."""
+
+    url: str
+    restart: Callable[[], None]
 
 
 @contextmanager
 def server() -> Iterator[str]:
-    """Runs until the block ends; gives the URL of its database server, to which `/name` is to be added."""
+    """Runs until the block ends; gives its URL."""
+    with restartable() as one:
+        yield one.url
+
+
+@contextmanager
+def restartable() -> Iterator[Server]:
+    """The same, and it can be started again."""
     initdb = find_program("initdb")
     assert initdb is not None
     # Not in pytest's folder: that is closed to the user that the server runs as.
@@ -41,8 +57,9 @@ def server() -> Iterator[str]:
     )
     log = data / "server.log"
     _run([programs / "pg_ctl", "start", "--wait", "--pgdata", data, "--log", log, "--options", options], run_as)
+    restart = [programs / "pg_ctl", "restart", "--wait", "--mode=fast", "--pgdata", data, "--log", log]
     try:
-        yield f"postgresql://stopsign@127.0.0.1:{port}"
+        yield Server(f"postgresql://stopsign@127.0.0.1:{port}", lambda: _run([*restart, "--options", options], run_as))
     finally:
         _run([programs / "pg_ctl", "stop", "--mode=immediate", "--pgdata", data], run_as)
         shutil.rmtree(data)

@@ -48,9 +48,14 @@ def number(count: int) -> NewAppeal:
 
 
 @pytest.fixture(scope="module")
-def postgres_url() -> Iterator[str]:
-    with postgres.server() as url:
-        yield url
+def postgres_server() -> Iterator[postgres.Server]:
+    with postgres.restartable() as one:
+        yield one
+
+
+@pytest.fixture(scope="module")
+def postgres_url(postgres_server: postgres.Server) -> str:
+    return postgres_server.url
 
 
 async def empty_database(server: str, name: str) -> str:
@@ -307,6 +312,25 @@ def test_a_database_that_is_away_is_said_so_in_one_sentence(tmp_path: Path) -> N
     for url in ("sqlite:////proc/no/x.db", f"sqlite:///{tmp_path / 'junk.db'}", "postgresql://127.0.0.1:1/none"):
         with pytest.raises(StoreError, match="the appeals database cannot be used"):
             asyncio.run(Store.open(url))
+
+
+@pytest.mark.needs("initdb")
+def test_a_database_server_that_was_restarted_is_used_again(postgres_server: postgres.Server) -> None:
+    """Its connections are gone; the next thing that is stored or read goes through all the same."""
+
+    async def work() -> None:
+        store = await Store.open(await empty_database(postgres_server.url, "restarted"))
+        try:
+            for count in range(1, 4):
+                assert await store.add(number(count))
+                await asyncio.to_thread(postgres_server.restart)
+                appeal, _ = await store.by_receipt(number(count).receipt) or (None, None)
+                assert appeal is not None
+                assert appeal.id == f"A-{count}"
+        finally:
+            await store.close()
+
+    asyncio.run(work())
 
 
 # -- SQLite alone
