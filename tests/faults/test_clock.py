@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,9 @@ def test_an_hour_and_a_year_off_in_both_directions(offset: Path, provider: tuple
         part = status()["lists"][0]
         return part["refusal"] or abs(as_time(part["confirmed"]) - time.time() - shift) < 300
 
+    def answered(expected: str) -> bool:
+        return ask(host.address, LISTED) == expected
+
     for jump, shift, listed in [
         ("+1h", HOUR, STOPPED),
         ("-1h", -HOUR, STOPPED),
@@ -60,9 +64,9 @@ def test_an_hour_and_a_year_off_in_both_directions(offset: Path, provider: tuple
         ("+0", 0.0, STOPPED),
     ]:
         offset.write_text(f"{jump}\n")
-        wait_until(lambda shift=shift: seen(shift), f"the steward's clock at {jump}")
+        wait_until(partial(seen, shift), f"the steward's clock at {jump}")
         # An entry that has ended never stops anything: in a year none of these is left.
-        wait_until(lambda listed=listed: ask(host.address, LISTED) == listed, f"the answer at {jump}")
+        wait_until(partial(answered, listed), f"the answer at {jump}")
         assert ask(host.address, OTHER) == PASSED
         if jump == "+370d":
             wait_until(alarms, "an alarm: nothing that was signed is of today")

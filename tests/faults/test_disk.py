@@ -64,7 +64,10 @@ def test_with_the_tmpfs_full_a_new_list_is_taken_up_and_a_killed_worker_comes_ba
     assert after["worker-1"] == workers[1]
     # With room again the next worker counts where everybody sees it.
     os.kill(after["worker-0"], signal.SIGKILL)
-    pids = lambda: [one["pid"] for one in host.said()]  # noqa: E731
+
+    def pids() -> list[int | None]:
+        return [one["pid"] for one in host.said()]
+
     wait_until(lambda: pids() == [host.children().get("worker-0"), workers[1]], "both say what they are")
     wait_until(lambda: version(host) == {2}, "said by both")
 

@@ -57,7 +57,16 @@ def restartable() -> Iterator[Server]:
     )
     log = data / "server.log"
     _run([programs / "pg_ctl", "start", "--wait", "--pgdata", data, "--log", log, "--options", options], run_as)
-    restart = [programs / "pg_ctl", "restart", "--wait", "--mode=fast", "--pgdata", data, "--log", log]
+    restart: list[str | Path] = [
+        programs / "pg_ctl",
+        "restart",
+        "--wait",
+        "--mode=fast",
+        "--pgdata",
+        data,
+        "--log",
+        log,
+    ]
     try:
         yield Server(f"postgresql://stopsign@127.0.0.1:{port}", lambda: _run([*restart, "--options", options], run_as))
     finally:
