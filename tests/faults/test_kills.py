@@ -18,7 +18,7 @@ def test_processes_are_killed_at_random_and_no_answer_is_wrong(provider: tuple[P
     host, _ = provider
     names = set(host.children())
     rng = random.Random(20261125)
-    load = Load(host.address, EXPECTED, rate=800, patience=30.0)
+    load = Load(host.address, EXPECTED, rate=800, patience=8.0)
 
     async def scene() -> None:
         ended = asyncio.Event()

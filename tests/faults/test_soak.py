@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def test_a_short_soak_finds_nothing_wrong_lost_or_growing(tmp_path: Path) -> None:
-    found = play(tmp_path / "tree", seconds=12.0, rate=500.0)
+    found = play(tmp_path / "tree", seconds=6.0, rate=500.0)
     assert found.complaints == []
-    assert found.asked > 1000
-    assert found.connections > 5
+    assert found.asked > 500
+    assert found.connections > 3
