@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
@@ -203,6 +203,15 @@ class Relief:
         if relief.to_bytes() != data:
             raise HeadError("relief: not in canonical form")
         return relief
+
+    def since(self, before: Relief | None) -> Relief:
+        """What is new in it: suspensions and decisions that `before` had not."""
+        old = before or Relief(self.list, 0)
+        return replace(
+            self,
+            suspended={ref: item for ref, item in self.suspended.items() if ref not in old.suspended},
+            decisions=tuple(item for item in self.decisions if item not in set(old.decisions)),
+        )
 
 
 def head_path(name: str) -> str:

@@ -29,7 +29,7 @@ from blocklists import delta, document, durable, verify
 from blocklists.errors import BlocklistError
 from blocklists.fetch import Deadline, Directory
 from blocklists.head import Head, relief_path
-from blocklists.issuer import history
+from blocklists.issuer import history, withdraw
 from blocklists.issuer.keys import Keyring
 from blocklists.issuer.request import merge
 from blocklists.repository import LIFETIMES, RELIEF, ROOT, SNAPSHOT, TARGETS, TIMESTAMP
@@ -62,7 +62,7 @@ def publish(
     with desk.locked():
         recover(desk)
         request, current = merge(requests), desk.current()
-        root = _check_signatures(request, current)
+        root = _check_signatures(desk, request, current)
         stage = desk.folder / "staged"
         _stage_targets(desk, request, stage)
         _stage_ledger(request, stage)
@@ -100,7 +100,7 @@ def recover(desk: Desk) -> bool:
     return False
 
 
-def _check_signatures(request: Request, current: Current | None) -> Metadata[Root]:
+def _check_signatures(desk: Desk, request: Request, current: Current | None) -> Metadata[Root]:
     """The root that decides; raises PublishError unless every role of the request has enough signatures under it."""
     root = request.root or (current.root if current else None)
     if root is None:
@@ -117,6 +117,7 @@ def _check_signatures(request: Request, current: Current | None) -> Metadata[Roo
             if targets is None:
                 raise PublishError("a relief before any targets")
             targets.signed.verify_delegate(RELIEF, request.relief.signed_bytes, request.relief.signatures)
+            withdraw.check_deciders(desk, request, targets.signed.delegations)
     except (RepositoryError, ValueError) as error:
         raise PublishError(f"not enough signatures: {error}", hint="have it signed by one more person") from None
     for role, metadata in ((ROOT, request.root), (TARGETS, request.targets)):

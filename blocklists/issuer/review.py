@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from tuf.api.metadata import Root, TargetFile, Targets
 
-    from blocklists.head import Suspension
+    from blocklists.head import Decision, Suspension
     from blocklists.impact import Finding
     from blocklists.issuer.request import Request
     from blocklists.verify import Roles, Verified
@@ -92,6 +92,8 @@ class Review:
     """What else changes, in sentences: keys, thresholds, grounds, the issuer's own data."""
     suspended: Mapping[str, Suspension] = field(default_factory=dict)
     """References that the request newly suspends."""
+    decided: tuple[Decision, ...] = ()
+    """Decisions on appeals that the request newly carries."""
 
 
 def review(request: Request, known: Known, *, popular: Collection[str] = (), min_threshold: int = 2) -> Review:
@@ -124,16 +126,16 @@ def _review(request: Request, known: Known, popular: Collection[str], min_thresh
         if old_targets and targets.delegations != old_targets.delegations:
             remarks.append("who may sign relief changes")
         _check_other_lists(request, targets, old_targets)
-    suspended = _check_relief(request, known)
+    suspended, decided = _check_relief(request, known)
     if request.head is None:
-        return Review(request, known, root, remarks=tuple(remarks), suspended=suspended)
+        return Review(request, known, root, remarks=tuple(remarks), suspended=suspended, decided=decided)
     head = Head.from_bytes(request.head)
     meaning = _check_list(request, head, known)
     remarks += _head_changes(known.list.head if known.list else None, head)
     # A renewal too: what became popular, or a suffix, since it was first signed
     coming = [*meaning.added, *(new for _, new in (*meaning.widened, *meaning.prolonged))]
     findings = tuple(preview(coming, popular=popular))
-    return Review(request, known, root, head, meaning, findings, tuple(remarks), suspended)
+    return Review(request, known, root, head, meaning, findings, tuple(remarks), suspended, decided)
 
 
 def interpret(steps: Iterable[tuple[bytes, bytes]]) -> Meaning:
@@ -236,16 +238,18 @@ def _whole(lines: Iterable[bytes], head: Head) -> Iterator[bytes]:
         yield line
 
 
-def _check_relief(request: Request, known: Known) -> Mapping[str, Suspension]:
+def _check_relief(request: Request, known: Known) -> tuple[Mapping[str, Suspension], tuple[Decision, ...]]:
+    """What the request newly suspends, and newly decides."""
     if request.relief is None:
         if request.relief_list is not None:
             raise ReviewError("a relief that nobody would sign")
-        return {}
+        return {}, ()
     before = known.roles.relief if known.roles else None
     _check_step("relief", request.relief.signed.version, before.version if before else 0)
     targets = dict(request.relief.signed.targets)
     old = dict(before.targets) if before else {}
     suspended: Mapping[str, Suspension] = {}
+    decided: tuple[Decision, ...] = ()
     if request.relief_list is not None:
         relief = Relief.from_bytes(request.relief_list)
         path = relief_path(relief.list)
@@ -253,15 +257,11 @@ def _check_relief(request: Request, known: Known) -> Mapping[str, Suspension]:
             raise ReviewError(f"the request brings a relief of {relief.list} and does not sign it")
         targets.pop(path).verify_length_and_hashes(request.relief_list)
         old.pop(path, None)
-        known_relief = known.list.relief if known.list else None
-        suspended = {
-            reference: item
-            for reference, item in relief.suspended.items()
-            if known_relief is None or reference not in known_relief.suspended
-        }
+        fresh = relief.since(known.list.relief if known.list else None)
+        suspended, decided = fresh.suspended, fresh.decisions
     if targets != old:
         raise ReviewError("the request also changes the relief of another list")
-    return suspended
+    return suspended, decided
 
 
 def _root_changes(before: Root | None, after: Root) -> list[str]:

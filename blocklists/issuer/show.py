@@ -40,6 +40,11 @@ def as_text(review: Review, *, limit: int = 20) -> Iterator[str]:
             yield f"  and {len(items) - limit} more (--all shows them)"
     for reference, suspension in review.suspended.items():
         yield f"suspended: {reference}: {shown(suspension.reason)}"
+    for decision in review.decided:
+        yield (
+            f"appeal {shown(decision.appeal)} against {decision.reference}: {decision.outcome}, "
+            f"by {shown(decision.by)}: {shown(decision.reasons)}"
+        )
     if review.findings:
         yield f"look at: {len(review.findings)}"
     for finding in review.findings[:limit]:
@@ -63,6 +68,7 @@ def as_json(review: Review) -> dict[str, Any]:
         },
         **{kind: [_plain(item) for item in getattr(review.meaning, kind)] for kind in _KINDS},
         "suspended": {reference: asdict(item) for reference, item in review.suspended.items()},
+        "decided": [asdict(item) for item in review.decided],
         "findings": [
             {"kind": f.kind, "name": f.entry.name, "match": f.entry.match, "against": list(f.against), "count": f.count}
             for f in review.findings

@@ -1,7 +1,8 @@
 """Signing: one person's signatures on a request that was reviewed on this machine.
 
 Enters: a `Review` (so nothing is signed that was not recomputed), the person's keys and passphrase. Leaves: the request
-with their signatures added; or `SignError`. The passphrase is asked for only when there is something to sign.
+with their signatures added; or `SignError`. The passphrase is asked for only when there is something to sign. A
+decision on an appeal is signed by the person whose name stands under it, and by nobody else.
 """
 
 from __future__ import annotations
@@ -30,6 +31,11 @@ class SignError(BlocklistError):
 
 def sign(reviewed: Review, keyring: Keyring, passphrase: Passphrase) -> Request:
     """The request with the person's signatures for every role of it that their keys decide on. Raises SignError."""
+    for decision in reviewed.decided:
+        if decision.by != keyring.card.name:
+            raise SignError(
+                f"the decision on appeal {decision.appeal} is {decision.by}'s; {keyring.card.name} cannot sign it"
+            )
     request = merge([reviewed.request])
     signed = 0
     for role in ROLES:

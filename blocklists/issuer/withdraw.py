@@ -5,14 +5,17 @@ Enters: the desk, references or names, a reason. Leaves: a `Request` of kind `re
 Rules
 - Relief only takes away. A suspension stays for ever: who wants the block back proposes a new entry, with a new
   reference, that two people sign.
-- A decision has a person's reasons, and is not made by one whose key is among those that signed the entry.
+- A decision has a person's reasons, and is not made by one whose key is among those that signed the entry. That is
+  asked when it is proposed, and again of its signatures before it is published.
 """
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from securesystemslib.exceptions import UnverifiedSignatureError
 from tuf.api.metadata import Metadata, TargetFile, Targets
 
 from blocklists import delta, document
@@ -21,11 +24,14 @@ from blocklists.errors import BlocklistError
 from blocklists.head import Decision, Relief, Suspension, relief_path
 from blocklists.issuer import history
 from blocklists.issuer.request import About, Request
+from blocklists.issuer.rotate import holders
 from blocklists.repository import LIFETIMES, RELIEF, TARGETS
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
     from datetime import datetime
+
+    from tuf.api.metadata import Delegations
 
     from blocklists.issuer.desk import Desk
     from blocklists.issuer.keys import Card
@@ -53,9 +59,14 @@ def decide(
     """The relief that carries a decision; `granted` suspends the entry too. Raises WithdrawError."""
     if outcome not in {"upheld", "granted"} or not reasons.strip():
         raise WithdrawError("a decision is upheld or granted, and has reasons")
-    listed, relief = find(desk, name, [reference]), _relief(desk, name)
+    # What has left the list since is decided on all the same: somebody waits for the answer.
+    listed, relief, signed_by = (
+        _listed(desk, name, [reference]),
+        _relief(desk, name),
+        history.signers(desk, name, reference),
+    )
     own = officer.keys.get(TARGETS)
-    if own is not None and own.keyid in history.signers(desk, name, reference):
+    if own is not None and own.keyid in signed_by:
         raise WithdrawError(
             f"{officer.name} signed {reference}: somebody else decides on the appeal against it",
             hint="an officer for appeals needs keys for relief alone: stopsign issuer keys new --role relief",
@@ -68,20 +79,55 @@ def decide(
     return _request(desk, wanted, now, officer.name, f"appeal {appeal} against {reference}: {outcome}")
 
 
+def check_deciders(desk: Desk, request: Request, delegations: Delegations | None) -> None:
+    """Before it is published: each decision that is new in the request is signed by the person whose name it bears, and
+    that person signed no version in which the entry came. Raises WithdrawError."""
+    if request.relief is None or request.relief_list is None or delegations is None:
+        return
+    relief = Relief.from_bytes(request.relief_list)
+    fresh = relief.since(desk.relief(relief.list)).decisions
+    if not fresh:
+        return
+    names = holders(desk)
+    deciders = {names.get(keyid, "") for keyid in _signed_by(request.relief, delegations)}
+    for decision in fresh:
+        if decision.by not in deciders:
+            raise WithdrawError(
+                f"the decision on appeal {decision.appeal} is not signed by {decision.by}",
+                hint="who decides signs, with a key for relief whose card the desk has",
+            )
+        if decision.by in {names.get(keyid) for keyid in history.signers(desk, relief.list, decision.reference)}:
+            raise WithdrawError(f"{decision.by} signed {decision.reference}: somebody else decides on the appeal")
+
+
+def _signed_by(metadata: Metadata[Targets], delegations: Delegations) -> set[str]:
+    """Key ids of role `relief` whose signature holds."""
+    roles, found = delegations.roles or {}, set()
+    for keyid in roles[RELIEF].keyids if RELIEF in roles else ():
+        if keyid in metadata.signatures:
+            with suppress(UnverifiedSignatureError):
+                delegations.keys[keyid].verify_signature(metadata.signatures[keyid], metadata.signed_bytes)
+                found.add(keyid)
+    return found
+
+
 def find(desk: Desk, name: str, wanted: Collection[str]) -> Mapping[str, str]:
     """References and their names, by either. Raises WithdrawError where one is not listed."""
+    found = _listed(desk, name, wanted)
+    if missing := set(wanted) - found.keys() - set(found.values()):
+        raise WithdrawError(f"not on {name}: {', '.join(sorted(missing))}")
+    return found
+
+
+def _listed(desk: Desk, name: str, wanted: Collection[str]) -> Mapping[str, str]:
     published = desk.head(name)
     if published is None:
         raise WithdrawError(f"there is no list {name!r}", hint=f"there are: {', '.join(desk.lists()) or 'none'}")
     found: dict[str, str] = {}
-    missing = set(wanted)
     for line in document.read_lines(desk.document(published), size=published.full_size):
         _, _, listed, reference = (field.decode("ascii") for field in delta.fields(line))
         if listed in wanted or reference in wanted:
             found[reference] = listed
-            missing -= {listed, reference}
-    if missing:
-        raise WithdrawError(f"not on {name}: {', '.join(sorted(missing))}")
     return found
 
 

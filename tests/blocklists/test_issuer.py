@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from tuf.api.metadata import Metadata, TargetFile, Targets
 
 from blocklists import durable, verify
 from blocklists.entry import Entry, as_text
 from blocklists.errors import BlocklistError, VerifyError
 from blocklists.fetch import Deadline, Directory
+from blocklists.head import Relief
 from blocklists.importers.intake import Candidate
 from blocklists.issuer import history, propose, publish, renew, rotate, show, withdraw
 from blocklists.issuer.desk import Desk, DeskError
@@ -544,9 +546,26 @@ def test_an_appeal_is_decided_by_somebody_who_did_not_sign_the_entry(world: Worl
         desk, LIST, appeal="A-1", reference=reference, outcome="granted", reasons="an error", officer=judge.card,
         now=world.now,
     )  # fmt: skip
+    with pytest.raises(SignError, match="is Judge's; alice cannot sign it"):
+        signed_by(world, request, "alice")
     shutil.copytree(world.signer("alice").folder / "known", judge.folder / "known", symlinks=True)
     reviewed = world.rehearsal.review(request, judge)
-    published(world, [sign(reviewed, judge, lambda _: PASSPHRASE)])
+    assert any("granted, by Judge: an error" in line for line in show.as_text(reviewed))
+    signed = sign(reviewed, judge, lambda _: PASSPHRASE)
+    alice = world.signer("alice")
+    assert signed.relief is not None
+    forged = Metadata(Targets.from_dict(signed.relief.signed.to_dict()))
+    forged.sign(alice.signer("relief", lambda _: PASSPHRASE))
+    with pytest.raises(withdraw.WithdrawError, match="not signed by Judge"):
+        published(world, [replace(signed, relief=forged)])
+    posing = replace(reviewed.decided[0], by="alice")
+    carried = Relief.from_bytes(signed.relief_list or b"")
+    claimed = replace(carried, decisions=(posing,))
+    forged.signed.targets = {f"relief/{LIST}.json": TargetFile.from_data("x", claimed.to_bytes(), ["sha256"])}
+    forged.sign(alice.signer("relief", lambda _: PASSPHRASE))
+    with pytest.raises(withdraw.WithdrawError, match="alice signed"):
+        published(world, [replace(signed, relief=forged, relief_list=claimed.to_bytes())])
+    published(world, [signed])
     relief = world.fetch().relief
     assert relief is not None
     assert reference in relief.suspended
