@@ -56,16 +56,18 @@ def import_(file: Path, folder: Path) -> None:
     for appeal in new:
         click.echo(f"{appeal.appeal} {appeal.reference} {appeal.name} due {appeal.due}")
     say(f"{len(new)} new appeals from {provider}")
-    if gone := appeals.forget(desk, now()):
-        say(f"{gone} decided half a year ago were deleted")
+    _forget(desk)
 
 
 @click.command("inbox")
 @desk_option
 @json_option
 def inbox(folder: Path, plain: bool) -> int:
-    """The appeals that wait for a decision, the nearest deadline first. Exit 1 when one is overdue."""
-    found = appeals.waiting(Desk.open(folder))
+    """The appeals that wait for a decision, the nearest deadline first. Exit 1 when one is overdue. What is older than
+    half a year after its decision is deleted on this occasion."""
+    desk = Desk.open(folder)
+    found = appeals.waiting(desk)
+    _forget(desk)
     if plain:
         click.echo(json.dumps([{"provider": one.provider, **asdict(one.appeal)} for one in found]))
     for one in () if plain else found:
@@ -91,6 +93,11 @@ def show(appeal: str, folder: Path, plain: bool) -> None:
         click.echo(f"contact: {it.contact}")
     for line in it.reason.splitlines():
         click.echo(f"| {line}")
+
+
+def _forget(desk: Desk) -> None:
+    if gone := appeals.forget(desk, now()):
+        say(f"{gone} decided half a year ago were deleted")
 
 
 def _found(desk: Desk, appeal: str) -> Waiting:

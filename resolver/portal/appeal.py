@@ -133,6 +133,7 @@ def new_appeal(
         reason=form.reason.strip(),
         contact=form.contact.strip(),
         share_contact=form.share_contact and bool(form.contact.strip()),
+        court=str(basis.get("court") or ""),
     )
 
 

@@ -141,7 +141,8 @@ async def _found(store: Store, appeal: str) -> tuple[Appeal, Any]:
 def forward(
     wanted: tuple[str, ...], name: str | None, reader: Path, output: Path, path: Path | None, directory: Path | None
 ) -> None:
-    """Pass appeals on to those who keep the list, sealed for them: those named, or all that wait for it."""
+    """Pass appeals on to those who keep the list, sealed for them: those named, or all that wait for it. Mistakes that
+    were mended here go too: only those who keep the list can take the entry off."""
     config, moment = locate(path, directory), now()
     if not wanted and name is None:
         raise DeskError("neither an appeal nor a list is named", hint="stopsign appeals forward --list NAME …")
@@ -150,8 +151,9 @@ def forward(
         if wanted:
             chosen = [(await _found(store, appeal))[0] for appeal in wanted]
         else:
-            chosen = [one for one in await store.all() if one.list == name and desk.is_for_the_issuer(one)]
-        return [one for one in chosen if one.closed is None]
+            every = await store.all(closed=True)
+            chosen = [one for one in every if one.list == name and desk.is_for_the_issuer(one)]
+        return [one for one in chosen if one.closed is None or one.outcome == "mended"]
 
     chosen = with_store(config, choose)
     if len({one.list for one in chosen}) > 1:

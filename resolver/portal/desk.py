@@ -101,8 +101,11 @@ def may_decide(appeal: Appeal, outcome: str, own: bool) -> None:
 
 
 def is_for_the_issuer(appeal: Appeal) -> bool:
-    """Whether it waits to be passed on: no mistake of fact, and not yet passed on."""
-    return appeal.forwarded is None and appeal.ground not in FACT
+    """Whether it is to be passed on, and was not yet: merits, and mistakes that were mended here, since an override
+    ends while the entry stays on the list."""
+    if appeal.forwarded is not None:
+        return False
+    return appeal.outcome == "mended" or (appeal.closed is None and appeal.ground not in FACT)
 
 
 def to_remind(appeals: Iterable[Appeal], now: int) -> list[Appeal]:

@@ -38,6 +38,7 @@ class Language:
     endonym: str
     direction: str = "ltr"
     dates: str = ""  # the locale whose dates are written, where it is not the code's own
+    comma: str = ", "
 
 
 LANGUAGES: Mapping[str, Language] = {
@@ -51,7 +52,7 @@ LANGUAGES: Mapping[str, Language] = {
         Language("it", "Italiano"),
         Language("pl", "Polski"),
         Language("cs", "Čeština"),
-        Language("ar", "العربية", "rtl"),
+        Language("ar", "العربية", "rtl", comma="، "),
     )
 }
 
@@ -101,7 +102,8 @@ class Voice:
 
     def moment(self, moment: int) -> str:
         """A day and a time of day in UTC, which the text names."""
-        return f"{self.date(moment)}, {self._apart(datetime.fromtimestamp(moment, UTC).strftime('%H:%M UTC'))}"
+        time = self._apart(datetime.fromtimestamp(moment, UTC).strftime("%H:%M UTC"))
+        return f"{self.date(moment)}{self.language.comma}{time}"
 
     def number(self, number: int) -> str:
         return format_decimal(number, locale=self._locale)

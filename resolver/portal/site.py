@@ -142,11 +142,18 @@ class Portal:
     ) -> Answer:
         now = int(self.clock())
         key = (await self._form_keys(now))[form_token.day_of(now)]
-        match = await self._entry(form.reference)
+        match = await self._shown(ask, form.reference)
         return self.page(
             ask, "appeal.html", status, form=form, wrong=wrong, roles=appeal.ROLES, grounds=appeal.GROUNDS,
             token=form_token.issue(key, now, self.random(16)), entry=self.transparency.facts(match), **values,
         )  # fmt: skip
+
+    async def _shown(self, ask: Ask, reference: str) -> Match | None:
+        """The entry to be shown beside a form. For a connection that asked for very many it is left out: each costs a
+        scan, and the form does without."""
+        if appeal.REFERENCE.fullmatch(reference) is None or self._look_ups.take(ask.address):
+            return None
+        return await self._entry(reference)
 
     async def _entry(self, reference: str) -> Match | None:
         """The entry with this reference, found in a thread: a scan of a million entries takes 30 ms."""
@@ -183,7 +190,7 @@ class Portal:
             return self._json(200, {
                 "appeal": it.id, "reference": it.reference, "name": it.name or None,
                 "received": it.received, "due": it.due,
-                "closed": it.closed, "outcome": it.outcome, "reasons": it.reasons,
+                "closed": it.closed, "outcome": it.outcome, "reasons": it.reasons, "court": it.court or None,
                 "events": [{"at": one.at, "what": one.what, "note": one.note} for one in happened],
             })  # fmt: skip
         return self.page(
@@ -211,6 +218,9 @@ class Portal:
         return self.page(ask, "transparency.html", lists=known, counts=counts, log=self.transparency.log_is_there(),
                          outcomes=appeal.OUTCOMES)  # fmt: skip
 
+    async def press(self, ask: Ask) -> Answer:
+        return self.page(ask, "press.html", lists=self.transparency.known())
+
     async def healthy(self, ask: Ask) -> Answer:  # noqa: ARG002
         return self._plain(200, "ok")
 
@@ -233,6 +243,8 @@ class Portal:
         return Answer(status, body, language=code, policy=policy, referrer="same-origin", more=more or {})
 
     def message(self, ask: Ask, status: int, what: str, more: Mapping[str, str] | None = None) -> Answer:
+        if prefers_json(ask.accept):
+            return self._json(status, {"error": what}, more)
         return self.page(ask, "message.html", status, what=what, at="/", more=more)
 
     def unreadable(self, status: int) -> Answer:
@@ -252,9 +264,9 @@ class Portal:
         more = "&".join(f"{name}={value}" for name, value in query.items())
         return Answer(303, b"", "text/plain; charset=utf-8", location=f"{path}?{more}" if more else path)
 
-    def _json(self, status: int, value: object) -> Answer:
+    def _json(self, status: int, value: object, more: Mapping[str, str] | None = None) -> Answer:
         body = json.dumps(value, indent=1, ensure_ascii=False).encode() + b"\n"
-        return Answer(status, body, "application/json")
+        return Answer(status, body, "application/json", more=more or {})
 
     def _plain(self, status: int, text: str, more: Mapping[str, str] | None = None) -> Answer:
         return Answer(status, text.encode() + b"\n", "text/plain; charset=utf-8", more=more or {})
@@ -265,6 +277,7 @@ PAGES: Mapping[str, Mapping[str, Handler]] = {
     "/appeal": {"GET": Portal.appeal_form, "POST": Portal.appeal_sent},
     "/receipt": {"GET": Portal.receipt_asked},
     "/transparency": {"GET": Portal.open_records},
+    "/press": {"GET": Portal.press},
     "/health": {"GET": Portal.healthy},
     "/robots.txt": {"GET": Portal.robots},
 }

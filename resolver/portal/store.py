@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy.engine import Connection, RowMapping
 
-NEWEST = "0001"  # the last step in `migrations/`
+NEWEST = "0002"  # the last step in `migrations/`
 MIGRATIONS = Path(__file__).parent / "migrations"
 _MIGRATING = 0x53544F50  # PostgreSQL's advisory lock: several hosts start at once, one of them migrates
 
@@ -59,6 +59,7 @@ class NewAppeal:
     reason: str
     contact: str
     share_contact: bool
+    court: str = ""
 
 
 @dataclass(frozen=True)
@@ -86,6 +87,7 @@ class Appeal:
     reason: str
     contact: str
     share_contact: bool
+    court: str = ""
 
 
 @dataclass(frozen=True)
@@ -197,11 +199,10 @@ class Store:
             return {str(outcome): int(number) for outcome, number in await connection.execute(query)}
 
     async def mark(self, appeal: str, what: str, at: int, note: str = "") -> bool:
-        """Write `forwarded`, `reminded` or `suspended` on an open appeal. False: it is closed or there is none."""
+        """Write `forwarded` or `reminded` on an appeal that is open, or that we mended. False: it is not."""
+        waits = appeals.c.closed.is_(None) | (appeals.c.outcome == "mended")
         async with self._begin() as connection:
-            changed = await connection.execute(
-                update(appeals).where(appeals.c.id == appeal, appeals.c.closed.is_(None)).values({what: at})
-            )
+            changed = await connection.execute(update(appeals).where(appeals.c.id == appeal, waits).values({what: at}))
             if changed.rowcount:
                 await _note(connection, appeal, at, what, note)
             return bool(changed.rowcount)
@@ -297,10 +298,10 @@ class Store:
                 return bytes(key.scalar_one())
 
 
-def migrate(connection: Connection) -> None:
+def migrate(connection: Connection, to: str = NEWEST) -> None:
     """Bring the database to the newest form, whichever it has. Of several processes one does it, the others find it
     done. Raises StoreError for a database of a newer version."""
-    if _form(connection) == NEWEST:
+    if _form(connection) == to:
         return
     with _alone(connection):
         form = _form(connection)
@@ -311,7 +312,7 @@ def migrate(connection: Connection) -> None:
         settings = AlembicConfig()
         settings.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
         settings.attributes["connection"] = connection
-        command.upgrade(settings, NEWEST)
+        command.upgrade(settings, to)
 
 
 def _form(connection: Connection) -> str | None:

@@ -44,6 +44,7 @@ appeals = Table(
     Column("decided_by", String(200)),
     Column("reasons", Text),
     Column("erased", BigInteger),
+    Column("court", Text, nullable=False, server_default=""),  # where the entry's ground says it can be contested
     Index("appeals_by_entry", "reference"),
     Index("appeals_by_due", "closed", "due"),
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlsplit
@@ -11,6 +12,7 @@ import pytest
 
 from resolver.portal import form_token
 from resolver.portal.appeal import MAX_REASON, Form, appeal_id, cleaned, reference_in
+from resolver.portal.live import Snapshot
 from resolver.portal.store import Store
 from resolver.portal.web import Answer, Ask
 from tests.portal.world import NOW, REFERENCE, World
@@ -206,6 +208,22 @@ def test_floods_of_one_connection_wait_and_others_go_on(tmp_path: Path) -> None:
     with_store(work, tmp_path)
 
 
+def test_a_flood_of_forms_costs_no_scans(tmp_path: Path) -> None:
+    async def work(world: World, visitor: Visitor) -> None:
+        scans = []
+        listed = world.live.snapshot.listed
+        assert listed is not None
+        find = listed.find
+        listed.find = lambda reference: (scans.append(1), find(reference))[1]  # type: ignore[method-assign, func-returns-value]
+        answers = [await visitor.get(f"/appeal?reference={REFERENCE}") for _ in range(100)]
+        assert {answer.status for answer in answers} == {200}, "the form itself is always there"
+        assert len(scans) == 60
+        assert b"It is about" in answers[0].body
+        assert b"It is about" not in answers[-1].body
+
+    with_store(work, tmp_path)
+
+
 def test_an_appeal_against_a_reference_that_is_not_listed_is_taken_all_the_same(tmp_path: Path) -> None:
     async def work(world: World, visitor: Visitor) -> None:
         await visitor.appeal(reference="0000000000000000")
@@ -251,6 +269,17 @@ def test_an_overdue_appeal_says_so(tmp_path: Path) -> None:
     with_store(work, tmp_path)
 
 
+def test_the_court_is_shown_before_and_after_even_when_the_entry_is_gone(tmp_path: Path) -> None:
+    async def work(world: World, visitor: Visitor) -> None:
+        assert b"Administrative Court, Halle" in (await visitor.get(f"/appeal?reference={REFERENCE}")).body
+        link = await visitor.appeal()
+        world.live.snapshot = Snapshot()
+        assert b"go to court at any time: Administrative Court, Halle" in (await visitor.get(link)).body
+        assert json.loads((await visitor.get(link, accept="application/json")).body)["court"]
+
+    with_store(work, tmp_path)
+
+
 def test_its_author_can_withdraw_it_and_its_words_are_gone(tmp_path: Path) -> None:
     async def work(world: World, visitor: Visitor) -> None:
         link = (await visitor.appeal()).partition("?")[0]
@@ -287,6 +316,33 @@ def test_without_the_database_appeals_say_where_else_to_go_and_look_up_goes_on(t
         assert "blocking@nordlicht.example" in page.body.decode()
         assert (await visitor.get("/?name=example.com")).status == 200
         assert (await visitor.get("/transparency")).status == 200
+
+    asyncio.run(work())
+
+
+def test_programs_are_told_in_json_why_not(tmp_path: Path) -> None:
+    async def work() -> None:
+        visitor = Visitor(World(tmp_path))
+        for path, status, error in (
+            ("/appeal", 503, "away"),
+            ("/none", 404, "missing"),
+            ("/?name=.", 400, "not a name"),
+        ):
+            answer = await visitor.get(path, accept="application/json")
+            assert (answer.status, answer.kind, json.loads(answer.body)) == (
+                status,
+                "application/json",
+                {"error": error},
+            )
+
+    asyncio.run(work())
+
+
+def test_the_press_finds_whom_to_ask_and_the_way_to_the_records(tmp_path: Path) -> None:
+    async def work() -> None:
+        page = (await Visitor(World(tmp_path)).get("/press")).body.decode()
+        for said in ("blocking@nordlicht.example", "lists@authority.example", 'href="/transparency"', "Watcher"):
+            assert said in page
 
     asyncio.run(work())
 

@@ -201,6 +201,22 @@ def test_answer_lets_a_name_through_that_was_blocked_by_mistake(
     assert (shown["outcome"], shown["reasons"], shown["decided_by"]) == ("mended", "Wrong folder.", "Ms Day")
 
 
+def test_a_mistake_that_was_mended_here_is_passed_on_so_that_the_entry_goes(provider: Path) -> None:
+    stored(provider, {"ground": "mistake"})
+
+    async def mended() -> None:
+        store = await Store.open(f"sqlite:///{provider / 'state' / 'portal.db'}")
+        await store.decide("A-000000000000", "mended", "Ms Day", "Wrong folder.", NOW)
+        await store.close()
+
+    (provider / "issuer.pub").write_text(bundle.public_line(bundle.new_reader_key()) + "\n")
+    arguments = ("--key", str(provider / "issuer.pub"), "--output", str(provider / "out.json"))
+    assert "nothing waits" in said(provider, "forward", "--list", "gambling", *arguments).output
+    asyncio.run(mended())
+    assert "1 appeals sealed" in said(provider, "forward", "--list", "gambling", *arguments).output
+    assert "nothing waits" in said(provider, "forward", "--list", "gambling", *arguments).output
+
+
 def test_answer_leaves_the_appeal_open_where_the_steward_is_away(provider: Path) -> None:
     stored(provider, {"ground": "mistake"})
     outcome = said(provider, "answer", "A-000000000000", "--outcome", "mended", "--reasons", "Wrong folder.")

@@ -56,6 +56,7 @@ def test_a_translation_is_text_and_never_markup(code: str) -> None:
 
 @pytest.mark.parametrize(("code", "number", "shown"), [
     ("pl", 1, "1 osobę"), ("pl", 2, "2 osoby"), ("pl", 5, "5 osób"), ("ar", 2, "شخصان"), ("ar", 3, "3 أشخاص"),
+    ("ar", 14, "14 شخصًا"), ("ar", 100, "100 شخص "),
     ("cs", 5, "5 osob"), ("de", 1, "1 Person"), ("en", 1, "1 person"), ("en", 2, "2 people"),
 ])  # fmt: skip
 def test_what_is_counted_takes_the_form_of_its_number(code: str, number: int, shown: str) -> None:

@@ -20,7 +20,7 @@ from sqlalchemy import inspect, text
 from resolver.control import ControlError, UnreachableError
 from resolver.portal import clock, decisions
 from resolver.portal.decisions import Decision
-from resolver.portal.store import MIGRATIONS, NEWEST, NewAppeal, Store, StoreError
+from resolver.portal.store import MIGRATIONS, NEWEST, NewAppeal, Store, StoreError, _engine, migrate
 from resolver.portal.tables import tables
 from tests.conftest import find_program
 from tests.portal import postgres
@@ -291,6 +291,29 @@ def test_the_migrations_lead_to_the_tables_that_the_code_names(run: Run) -> None
             assert await connection.run_sync(differences) == []
 
     run(work)
+
+
+def test_a_database_of_the_first_version_is_brought_up_with_what_is_in_it(url: str) -> None:
+    first = {"id": "A-1", "receipt": NEW.receipt, "reference": REFERENCE, "name": "example.com", "list": "gambling",
+             "role": "", "ground": "", "language": "de", "received": NOW, "due": NOW, "suspends": True}  # fmt: skip
+
+    async def work() -> None:
+        engine = _engine(url)
+        async with engine.begin() as connection:
+            await connection.run_sync(migrate, "0001")
+        async with engine.begin() as connection:
+            columns, values = ", ".join(f'"{name}"' for name in first), ", ".join(f":{name}" for name in first)
+            await connection.execute(text(f"INSERT INTO appeals ({columns}) VALUES ({values})"), first)
+        await engine.dispose()
+        store = await Store.open(url)
+        try:
+            one, _ = await store.by_receipt(NEW.receipt) or pytest.fail("gone")
+            assert (one.id, one.court) == ("A-1", "")
+            assert await store.add(replace(number(2), court="Administrative Court"))
+        finally:
+            await store.close()
+
+    asyncio.run(work())
 
 
 def test_there_is_no_column_for_an_address(run: Run) -> None:
