@@ -33,9 +33,11 @@ PACKAGES = {
     "pdns_recursor": "pdns-recursor",
     "promtool": "prometheus",
     "softhsm2-util": "softhsm2",
+    "sqlite3": "sqlite3",
     "systemd-analyze": "systemd",
     "unbound": "unbound",
     "wrk": "wrk",
+    "zzuf": "zzuf",
 }
 DATA = Path(os.environ.get("STOPSIGN_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
 NO_SKIPS = os.environ.get("STOPSIGN_NO_SKIPS") == "1"
