@@ -56,9 +56,13 @@ REQUESTS = {
 }
 
 
+THE_END = b"\r\n\r\nGET /health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+
+
 @pytest.fixture(scope="module")
 def web(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    with running(tmp_path_factory.mktemp("fuzzed")) as process:
+    with pytest.MonkeyPatch.context() as patch, running(tmp_path_factory.mktemp("fuzzed")) as process:
+        patch.setattr("resolver.portal.web.FORM_SECONDS", 1.0)  # a length that grew is waited for
         yield process
         assert process.web._failures == 0, "a page failed"
 
@@ -78,11 +82,12 @@ def flipped(request: bytes, folder: Path) -> Iterator[bytes]:
 
 @pytest.mark.parametrize("kind", REQUESTS)
 def test_flipped_bits_find_no_failure_no_echo_and_no_way_elsewhere(web: Running, tmp_path: Path, kind: str) -> None:
-    answers = 0
+    answers = {web.stop_page: 0, web.portal: 0}
     for sent in flipped(REQUESTS[kind].encode(), tmp_path):
         for where in (web.stop_page, web.portal):
-            answer = web.ask(where, sent, and_no_more=True)
-            answers += bool(answer)
+            # aiohttp gives up a request whose sender ends the stream: a last request ends the connection instead.
+            answer = web.ask(where, sent + THE_END) if where == web.portal else web.ask(where, sent, and_no_more=True)
+            answers[where] += bool(answer)
             if not answer:  # the head never ended
                 continue
             try:
@@ -93,4 +98,4 @@ def test_flipped_bits_find_no_failure_no_echo_and_no_way_elsewhere(web: Running,
                     check_markup(answer)
             except AssertionError as found:
                 raise AssertionError(f"{found}: sent {sent!r}, got {answer[:2000]!r}") from found
-    assert answers > SEEDS, "of both sites: flipping leaves many of them a request"
+    assert min(answers.values()) > SEEDS / 3, f"flipping leaves many of them a request: {answers}"

@@ -150,10 +150,12 @@ def test_a_form_comes_back_as_text_and_leads_nowhere_else(
 @given(octets, st.sampled_from([b"application/x-www-form-urlencoded", b"multipart/form-data; boundary=x", b"a", b""]))
 def test_the_portal_survives_any_octets(web: Running, sent: bytes, kind: bytes) -> None:
     head = b"POST /appeal HTTP/1.1\r\nHost: x\r\nContent-Type: %s\r\nConnection: close\r\nContent-Length: %d\r\n\r\n"
-    for request in (sent, sent + b"\r\n\r\n", head % (kind, len(sent)) + sent):
-        answer = web.ask(web.portal, request, and_no_more=True)
-        if answer:
-            check(answer)
+    # aiohttp gives up a request whose sender ends the stream: what follows the octets ends the connection instead.
+    for request in (
+        sent + b"\r\n\r\nGET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+        head % (kind, len(sent)) + sent,
+    ):
+        check(web.ask(web.portal, request))
 
 
 PLAIN = [
