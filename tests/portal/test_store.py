@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
+import shlex
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import asyncpg
@@ -28,7 +29,6 @@ from tests.portal.world import NOW, REFERENCE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator
-    from pathlib import Path
 
     from sqlalchemy.engine import Connection
 
@@ -376,44 +376,51 @@ def test_what_is_erased_is_overwritten_on_the_disk(tmp_path: Path) -> None:
     asyncio.run(work())
 
 
-def test_a_backup_taken_while_it_runs_can_be_put_back(tmp_path: Path) -> None:
-    """docs/operator.md: sqlite3 portal.db ".backup copy.db" """
+GUIDE = Path(__file__).parents[2] / "docs" / "appeals.md"
+PLACES = {"sqlite": "/var/lib/stopsign-web/portal.db", "postgresql": "postgresql://stopsign@db.isp.example/appeals"}
+
+
+def typed(database: str, place: str, folder: Path) -> list[list[str]]:
+    """The guide's two commands for this database, backup and restore, with this test's places in them."""
+    lines = [line.strip() for line in GUIDE.read_text("utf-8").splitlines() if line.startswith("    ")]
+    found = [line for line in lines if PLACES[database] in line]
+    assert len(found) == 2, found
+    commands = [
+        shlex.split(line.replace(PLACES[database], place).replace("/var/backups", str(folder))) for line in found
+    ]
+    return [[find_program(program) or program, *rest] for program, *rest in commands]
+
+
+SQLITE = pytest.param("sqlite", marks=pytest.mark.needs("sqlite3"))
+POSTGRESQL = pytest.param("postgresql", marks=pytest.mark.needs("initdb"))
+
+
+@pytest.mark.parametrize("database", [SQLITE, POSTGRESQL])
+def test_a_backup_taken_while_it_runs_can_be_put_back_as_the_guide_says(
+    database: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    backups = tmp_path / "backups"
+    backups.mkdir()
 
     async def work() -> None:
-        store = await Store.open(f"sqlite:///{tmp_path / 'portal.db'}")
+        if database == "sqlite":
+            place, url = str(tmp_path / "portal.db"), f"sqlite:///{tmp_path / 'portal.db'}"
+        else:
+            place = url = await empty_database(request.getfixturevalue("postgres_url"), "kept")
+        backup, restore = typed(database, place, backups)
+        store = await Store.open(url)
         await store.add(NEW)
-        with sqlite3.connect(tmp_path / "portal.db") as source, sqlite3.connect(tmp_path / "copy.db") as copy:
-            source.backup(copy)
-        source.close()
-        copy.close()
+        await asyncio.to_thread(subprocess.run, backup, check=True, timeout=60)
+        await store.decide("A-1", "upheld", "x", "y", NOW)
+        await store.add(number(2))
         await store.close()
-        again = await Store.open(f"sqlite:///{tmp_path / 'copy.db'}")
-        assert await again.by_receipt(NEW.receipt) is not None
-        await again.close()
-
-    asyncio.run(work())
-
-
-@pytest.mark.needs("initdb")
-def test_a_dump_of_postgresql_can_be_put_back(postgres_url: str) -> None:
-    """docs/operator.md: pg_dump --format=custom, pg_restore"""
-    dump, restore = find_program("pg_dump"), find_program("pg_restore")
-    assert dump
-    assert restore
-
-    async def work() -> None:
-        store = await Store.open(await empty_database(postgres_url, "before"))
-        await store.add(NEW)
-        await store.close()
-        target = await empty_database(postgres_url, "after")
-        dumped = await asyncio.to_thread(
-            subprocess.run, [dump, "--format=custom", f"{postgres_url}/before"], capture_output=True, check=True
-        )
-        await asyncio.to_thread(subprocess.run, [restore, "--dbname", target], input=dumped.stdout, check=True)
-        again = await Store.open(target)
-        assert await again.by_receipt(NEW.receipt) is not None
-        async with again._begin() as connection:
-            assert (await connection.execute(text("SELECT count(*) FROM outbox"))).scalar_one() == 1
+        await asyncio.to_thread(subprocess.run, restore, check=True, timeout=60)
+        again = await Store.open(url)
+        one, happened = await again.by_receipt(NEW.receipt) or pytest.fail("gone")
+        assert (one.reason, one.closed, [each.what for each in happened]) == (NEW.reason, None, ["received"])
+        assert [one.id for one in await again.all(closed=True)] == ["A-1"], "what came after the backup is gone"
+        assert [message.op for message in await again.messages()] == ["appeal-received"]
+        assert await again.add(number(3)), "what is restored can be written to"
         await again.close()
 
     asyncio.run(work())
