@@ -112,6 +112,14 @@ def inbox(desk: Desk) -> list[Waiting]:
     return sorted(found, key=lambda one: (one.appeal.due, one.appeal.appeal))
 
 
+def find(desk: Desk, appeal: str) -> Waiting:
+    """One appeal of the inbox. Raises InboxError."""
+    for one in inbox(desk):
+        if one.appeal.appeal == appeal:
+            return one
+    raise InboxError(f"there is no appeal {appeal!r} in the inbox", hint="stopsign issuer appeals inbox")
+
+
 def decisions(desk: Desk) -> Mapping[str, Decision]:
     """What was decided and published, by appeal."""
     reliefs = [relief for name in desk.lists() if (relief := desk.relief(name)) is not None]

@@ -22,8 +22,6 @@ from blocklists.issuer.options import FILE, desk_option, json_option, now, say
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from blocklists.issuer.appeals import Waiting
-
 
 @click.command("key")
 @desk_option
@@ -82,7 +80,7 @@ def inbox(folder: Path, plain: bool) -> int:
 @json_option
 def show(appeal: str, folder: Path, plain: bool) -> None:
     """One appeal, with what its author wrote."""
-    one = _found(Desk.open(folder), appeal)
+    one = appeals.find(Desk.open(folder), appeal)
     if plain:
         click.echo(json.dumps({"provider": one.provider, **asdict(one.appeal)}, indent=1))
         return
@@ -98,13 +96,6 @@ def show(appeal: str, folder: Path, plain: bool) -> None:
 def _forget(desk: Desk) -> None:
     if gone := appeals.forget(desk, now()):
         say(f"{gone} decided half a year ago were deleted")
-
-
-def _found(desk: Desk, appeal: str) -> Waiting:
-    for one in appeals.inbox(desk):
-        if one.appeal.appeal == appeal:
-            return one
-    raise InboxError(f"there is no appeal {appeal!r} in the inbox", hint="stopsign issuer appeals inbox")
 
 
 COMMANDS = (key, trust, import_, inbox, show)

@@ -11,6 +11,7 @@ import click
 from blocklists.delta import ADDED
 from blocklists.entry import as_text
 from blocklists.head import read_bases
+from blocklists.issuer import appeals as inbox
 from blocklists.issuer import history, known, propose, publish, renew, review, show, sign, withdraw
 from blocklists.issuer.desk import Desk
 from blocklists.issuer.keys import Keyring
@@ -107,19 +108,22 @@ def appeals() -> None:
 @appeals.command("decide")
 @click.argument("appeal")
 @desk_option
-@list_option
-@click.option("--reference", required=True, help="The entry that the appeal is against.")
+@click.option("--list", "name", help="The list's name.  [default: as the appeal in the inbox says]")
+@click.option("--reference", help="The entry that the appeal is against.  [default: likewise]")
 @click.option("--outcome", type=click.Choice(["upheld", "granted"]), required=True, help="The block stays, or goes.")
 @click.option("--reasons", required=True, help="A person's reasons: they are published.")
 @key_option
 @click.option("--output", type=FILE, help="Only sign: write a request that the desk publishes.")
 @passphrase_option
 def decide(
-    appeal: str, folder: Path, name: str, reference: str, outcome: str, reasons: str, keys: Path, output: Path | None,
-    passphrase_file: Path | None,
+    appeal: str, folder: Path, name: str | None, reference: str | None, outcome: str, reasons: str, keys: Path,
+    output: Path | None, passphrase_file: Path | None,
 ) -> None:  # fmt: skip
     """Decide on APPEAL. Not by one who signed the entry; `granted` takes the entry off in the same step."""
     desk, keyring = Desk.open(folder), Keyring.open(keys)
+    if name is None or reference is None:
+        it = inbox.find(desk, appeal).appeal
+        name, reference = name or it.list, reference or it.reference
     request = withdraw.decide(
         desk,
         name,

@@ -19,7 +19,8 @@ WIDTHS = {"phone": (390, 844), "desktop": (1200, 820)}
 
 @contextmanager
 def browser(names: Mapping[str, str]) -> Iterator[Browser]:
-    """A browser for which these names lead to these `address:port`, and every other name to nothing."""
+    """A browser for which these names lead to these `address:port`, and every other name to nothing. They are
+    taken from what Stopsign's DNS answers: a browser cannot be told a resolver's port, and 80 may be taken here."""
     rules = [f"MAP {name} {where}" for name, where in names.items()]
     rules += ["MAP * ~NOTFOUND", "EXCLUDE 127.0.0.1"]
     with sync_playwright() as playwright:

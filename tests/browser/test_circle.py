@@ -10,29 +10,33 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import socket
 import subprocess
 import sys
+import threading
+from base64 import b64encode
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from hashlib import md5, sha1, sha256
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
 
 import pytest
 import yaml
 from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
 
-from blocklists.issuer import rotate, withdraw
+from blocklists.issuer import rotate
 from blocklists.issuer.keys import Keyring
-from blocklists.issuer.publish import publish
 from blocklists.issuer.rehearsal import PASSPHRASE, Rehearsal
-from blocklists.issuer.sign import sign
 from resolver.config import Endpoint
 from resolver.demo import tree
 from resolver.demo.upstream import ADDRESS
 from tests.browser.chromium import WIDTHS, browser, page
-from tests.dns.house import ROOT, free_port, running, wait_until
+from tests.dns.house import ROOT, free_port, question, running, wait_until, wire_name
 from tests.test_main_path import Provider, ask
 
 if TYPE_CHECKING:
@@ -45,6 +49,7 @@ pytestmark = pytest.mark.needs("chromium")
 NAME = "lucky-wheel.example"
 WORDS = "Das ist mein Fahrradladen; mit Glücksspiel hat er nichts zu tun."
 VISITOR = "127.0.0.77"  # of the visitor that is searched for in everything that was written
+OTHER, UNBLOCKED = "other-dice.example", "unblocked-and-asked-for.example.net"
 PICTURES = os.environ.get("STOPSIGN_PICTURES")
 
 
@@ -55,6 +60,8 @@ class World:
     host: Provider
     rehearsal: Rehearsal
     judge: Keyring
+    site: str
+    """Where the blocked site itself is served."""
     pictures: Path
     requested: list[str] = field(default_factory=list)
 
@@ -69,26 +76,31 @@ class World:
     def asked(self, name: str) -> str:
         return ask(self.host.address, name)
 
-    def desk(self, *arguments: str) -> str:
+    def led(self, *names: str) -> dict[str, str]:
+        """Where a browser goes for these names, as Stopsign's DNS answers now: the stop page, or the site itself."""
+        places = {tree.STOP_ADDRESS: self.stop_page, ADDRESS: self.site}
+        return {name: places[self.asked(name)] for name in names}
+
+    def desk(self, *arguments: str, fails: str = "") -> str:
         """`stopsign appeals …` at the provider, `stopsign issuer appeals …` at the issuer; what it prints."""
         where = self.rehearsal.desk.folder if arguments[0] == "issuer" else self.host.folder
+        secret = self.host.folder / "passphrase"
+        secret.write_bytes(PASSPHRASE)
         done = subprocess.run(
             [sys.executable, "-P", "-m", "resolver.command", *arguments, "--dir", str(where)],
-            env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=60, check=False,
+            env={**os.environ, "PYTHONPATH": str(ROOT), "STOPSIGN_PASSPHRASE_FILE": str(secret)},
+            capture_output=True, text=True, timeout=120, check=False,
         )  # fmt: skip
-        assert done.returncode == 0, done.stderr
+        assert (done.returncode == 0) is not bool(fails), done.stderr
+        assert fails in done.stderr
         return done.stdout
 
-    def decide(self, appeal: str, reference: str) -> None:
-        """The judge, who signed no entry, grants it on a machine of their own, and the desk publishes."""
-        now = datetime.now(UTC)
-        request = withdraw.decide(
-            self.rehearsal.desk, tree.LIST, appeal=appeal, reference=reference, outcome="granted",
-            reasons="The entry confuses this shop with another one. We are sorry.", officer=self.judge.card, now=now,
+    def decide(self, appeal: str, keys: Path, *, fails: str = "") -> None:
+        """Whoever owns these keys grants it, and the desk publishes."""
+        self.desk(
+            "issuer", "appeals", "decide", appeal, "--outcome", "granted", "--key", str(keys), "--reasons",
+            "The entry confuses this shop with another one. We are sorry.", fails=fails,
         )  # fmt: skip
-        shutil.copytree(self.rehearsal.signers[0].folder / "known", self.judge.folder / "known", symlinks=True)
-        signed = sign(self.rehearsal.review(request, self.judge), self.judge, lambda _: PASSPHRASE)
-        publish(self.rehearsal.desk, [signed], lambda _: None, now=now)
 
     def look(self, started: Browser, url: str, name: str, *, dark: bool = False, language: str = "en") -> None:
         """Pictures on a phone and a desktop, and what axe finds in each: nothing."""
@@ -131,11 +143,36 @@ def world(tmp_path: Path) -> Iterator[World]:
     pictures = Path(PICTURES) if PICTURES else tmp_path / "pictures"
     pictures.mkdir(exist_ok=True)
     try:
-        with running(Provider(folder, [], workers=1, only=None)) as host:
-            yield World(host, rehearsal, judge, pictures)
+        with running(Provider(folder, [], workers=1, only=None)) as host, the_site_itself() as site:
+            yield World(host, rehearsal, judge, site, pictures)
     finally:
         outside.terminate()
         outside.wait(20)
+
+
+@contextmanager
+def the_site_itself() -> Iterator[str]:
+    class Shop(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            body = b"<title>Lucky Wheel</title><h1>Bicycles and repairs</h1>"
+            self.send_response(200)
+            self.send_header("Content-Type", "text/html")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            """It keeps no log either."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Shop)
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+    thread.start()
+    try:
+        yield f"127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join(20)
 
 
 def appeal(world: World, seen: Page) -> str:
@@ -162,40 +199,47 @@ def appeal(world: World, seen: Page) -> str:
 
 
 def test_a_blocked_name_is_appealed_decided_and_resolves_again(world: World) -> None:
-    assert world.asked(f"www.{NAME}") == tree.STOP_ADDRESS
-    with browser({f"www.{NAME}": world.stop_page, NAME: world.stop_page}) as started:
+    site = f"www.{NAME}"
+    assert world.asked(site) == tree.STOP_ADDRESS
+    with browser(world.led(site)) as started:
         with page(started) as seen:
             seen.on("request", lambda request: world.requested.append(request.url))
             receipt = appeal(world, seen)
-        places = (f"http://www.{NAME}/", f"{world.portal}/")
+        places = (f"http://{site}/", f"{world.portal}/")
         assert all(url.startswith(places) for url in world.requested), "nothing is loaded from anywhere else"
         world.look(started, receipt, "receipt-open")
+    visit = Visit(world)
+    visit.every_page()
+    visit.appeals()
 
-        (one,) = _waiting(world)
-        key = world.desk("issuer", "appeals", "key")
-        (world.host.folder / "issuer.pub").write_text(key)
-        world.desk("issuer", "appeals", "trust", "nordlicht", world.desk("appeals", "key").strip())
-        parcel = str(world.host.folder / "parcel.json")
-        world.desk("appeals", "forward", one["id"], "--key", str(world.host.folder / "issuer.pub"), "--output", parcel)
-        world.desk("issuer", "appeals", "import", parcel)
-        assert WORDS in world.desk("issuer", "appeals", "show", one["id"])
-        world.decide(one["id"], one["reference"])
+    one, another = _waiting(world)
+    (world.host.folder / "issuer.pub").write_text(world.desk("issuer", "appeals", "key"))
+    world.desk("issuer", "appeals", "trust", "nordlicht", world.desk("appeals", "key").strip())
+    parcel, key = str(world.host.folder / "parcel.json"), str(world.host.folder / "issuer.pub")
+    world.desk("appeals", "forward", "--list", tree.LIST, "--key", key, "--output", parcel)
+    assert WORDS not in Path(parcel).read_text()
+    world.desk("issuer", "appeals", "import", parcel)
+    assert WORDS in world.desk("issuer", "appeals", "show", one["id"])
+    world.decide(one["id"], world.rehearsal.signers[0].folder, fails="somebody else decides on the appeal")
+    world.decide(one["id"], world.judge.folder)
 
-        wait_until(lambda: world.asked(f"www.{NAME}") == ADDRESS, "the name resolves again")
-        wait_until(lambda: _waiting(world) == [], "the decision reaches the receipt", patience=90)
+    wait_until(lambda: world.asked(site) == ADDRESS, "the name resolves again")
+    wait_until(lambda: [a["id"] for a in _waiting(world)] == [another["id"]], "the receipt hears of it", patience=90)
+    with browser(world.led(site)) as started:
         with page(started, language="de") as seen:
             seen.goto(receipt)
             said = seen.locator("main").inner_text()
             assert "Ihrem Einspruch wurde stattgegeben" in said
             assert "confuses this shop" in said
             assert "Dr Recht" in said
-            answer = seen.goto(f"http://www.{NAME}/")
-            assert answer is not None
-            assert answer.status == 421
+            assert "Administrative Court of Example" in said
+            seen.goto(f"http://{site}/")
+            assert seen.locator("h1").inner_text() == "Bicycles and repairs"
             seen.goto(f"{world.portal}/?name={NAME}")
             assert "ist hier nicht gesperrt" in seen.locator("main").inner_text()
         world.look(started, receipt, "receipt-decided")
-    _visit_by_hand(world)
+    visit.every_page()
+    visit.asks_names()
     _no_visitor_is_written(world)
 
 
@@ -204,27 +248,86 @@ def _waiting(world: World) -> list[dict[str, Any]]:
     return found
 
 
-def _visit_by_hand(world: World) -> None:
-    """A visitor from an address that nothing else here has, on every page there is."""
-    for host, port in (*world.host.addresses("stop_page"), *world.host.addresses("portal")):
-        for path in ("/", "/appeal", "/receipt", "/transparency", "/log/checkpoint", "/?name=other-dice.example", "/x"):
-            for line in (f"GET {path} HTTP/1.1\r\nHost: www.{NAME}", f"GET {path} HTTP/1.1\r\nbroken"):
-                with socket.create_connection((host, port), 10, source_address=(VISITOR, 0)) as connection:
-                    connection.sendall(f"{line}\r\nUser-Agent: odd-browser\r\nConnection: close\r\n\r\n".encode())
-                    while connection.recv(65536):
-                        pass
+@dataclass
+class Visit:
+    """A visitor from an address that nothing else here has."""
+
+    world: World
+
+    def every_page(self) -> None:
+        for host, port in (*self.world.host.addresses("stop_page"), *self.world.host.addresses("portal")):
+            for path in ("/", "/appeal", "/receipt", "/transparency", "/press", "/log/checkpoint",
+                         f"/?name={OTHER}", "/x"):  # fmt: skip
+                for line in (f"GET {path} HTTP/1.1\r\nHost: www.{NAME}", f"GET {path} HTTP/1.1\r\nbroken"):
+                    self.says(host, port, f"{line}\r\nUser-Agent: odd-browser\r\nConnection: close\r\n\r\n")
+
+    def appeals(self) -> None:
+        """By the form, as a script would: the token is taken from the page, and is old enough a little later."""
+        ((host, port),) = self.world.host.addresses("portal")
+        reference = _waiting(self.world)[0]["reference"]
+        form = self.says(host, port, f"GET /appeal?reference={reference} HTTP/1.0\r\nHost: x\r\n\r\n")
+        token = re.search(r'name="token" value="([^"]+)"', form)
+        assert token is not None
+        body = urlencode({"token": token[1], "reference": reference, "reason": "I bought my bicycle there."})
+        head = "POST /appeal HTTP/1.0\r\nHost: x\r\nContent-Type: application/x-www-form-urlencoded\r\n"
+
+        def sent() -> str:
+            return self.says(
+                host, port, f"{head}Content-Length: {len(body)}\r\nX-Forwarded-For: {VISITOR}\r\n\r\n{body}"
+            )
+
+        answer = wait_until(lambda: (said := sent()).startswith("HTTP/1.0 303") and said, "the form is taken")
+        receipt = re.search(r"Location: (/receipt/\S+)", answer)
+        assert receipt is not None
+        assert "I bought my bicycle there." in self.says(host, port, f"GET {receipt[1]} HTTP/1.0\r\nHost: x\r\n\r\n")
+
+    def asks_names(self) -> None:
+        """Blocked, not blocked and no question at all, over UDP and TCP."""
+        for kind in (socket.SOCK_DGRAM, socket.SOCK_STREAM):
+            for message in (question(7, "aces-bets.example", 1), question(8, UNBLOCKED, 1), b"\0\x09\1\0\0\1junk"):
+                with socket.socket(socket.AF_INET, kind) as one:
+                    one.settimeout(10)
+                    one.bind((VISITOR, 0))
+                    one.connect(self.world.host.address)
+                    one.sendall((len(message).to_bytes(2) if kind == socket.SOCK_STREAM else b"") + message)
+                    if not message.endswith(b"junk"):
+                        assert one.recv(4096)
+
+    def says(self, host: str, port: int, request: str) -> str:
+        with socket.create_connection((host, port), 20, source_address=(VISITOR, 0)) as connection:
+            connection.sendall(request.encode())
+            answer = b""
+            while part := connection.recv(65536):
+                answer += part
+            return answer.decode()
 
 
 def _no_visitor_is_written(world: World) -> None:
-    traces = [VISITOR.encode(), socket.inet_aton(VISITOR), b"HeadlessChrome", b"odd-browser", b"other-dice"]
-    for path in world.host.folder.rglob("*"):
-        if path.is_file() and "issuer" not in path.parts and path.name != "current.list":
-            data = path.read_bytes()
-            assert not [trace for trace in traces if trace in data], path
+    """Neither address nor browser nor what was asked for, in any form, in any file that is written or open for it."""
+    packed = socket.inet_aton(VISITOR)
+    address = [VISITOR.encode(), packed, packed[::-1], packed.hex().encode(), str(int(ip_address(VISITOR))).encode()]
+    for made in (md5, sha1, sha256):
+        for digest in (made(VISITOR.encode()).digest(), made(packed).digest()):
+            address += [digest, digest.hex().encode(), b64encode(digest)[:20]]
+    visit = [b"HeadlessChrome", b"odd-browser", OTHER.encode(), UNBLOCKED.encode(), wire_name(UNBLOCKED)]
+    searched = 0
+    for path in sorted(world.host.folder.rglob("*")):
+        if path.is_file():
+            data, listed = path.read_bytes(), "issuer" in path.parts or path.name == "current.list"
+            assert not [trace for trace in (address if listed else address + visit) if trace in data], path
+            searched += 1
+    assert searched > 50
+    assert world.host.process is not None
+    for pid in (world.host.process.pid, *world.host.children().values()):
+        for fd in Path(f"/proc/{pid}/fd").iterdir():
+            target = os.path.realpath(fd)
+            flags = int((Path(f"/proc/{pid}/fdinfo") / fd.name).read_text().split("flags:")[1].split()[0], 8)
+            if Path(target).is_file() and flags & os.O_ACCMODE:
+                assert Path(target).is_relative_to(world.host.folder.resolve()), f"{target} is written and not searched"
 
 
 def test_every_page_is_accessible_and_fits_a_phone(world: World) -> None:
-    with browser({NAME: world.stop_page, "other.example": world.stop_page}) as started:
+    with browser({**world.led(NAME), "other.example": world.stop_page}) as started:
         stop, portal = f"http://{NAME}/", world.portal
         reference = _reference(started, stop)
         world.look(started, stop, "stop-page")
@@ -240,6 +343,7 @@ def test_every_page_is_accessible_and_fits_a_phone(world: World) -> None:
         world.look(started, f"{portal}/appeal", "appeal-ar", language="ar", dark=True)
         world.look(started, f"{portal}/receipt?code=x", "receipt-ask")
         world.look(started, f"{portal}/transparency", "transparency")
+        world.look(started, f"{portal}/press", "press")
         world.look(started, f"{portal}/none", "missing")
 
 
@@ -252,7 +356,7 @@ def _reference(started: Browser, stop: str) -> str:
 
 
 def test_the_keyboard_alone_leads_to_another_language_and_to_the_appeal(world: World) -> None:
-    with browser({NAME: world.stop_page}) as started, page(started, width="phone") as seen:
+    with browser(world.led(NAME)) as started, page(started, width="phone") as seen:
         seen.goto(f"http://{NAME}/")
         keys = seen.keyboard
         keys.press("Tab")
