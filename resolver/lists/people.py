@@ -79,11 +79,12 @@ class People:
         return self._ledger.append([Event("appeal-received", reference, detail)])[0]
 
     def appeal_decided(self, reference: str, detail: Mapping[str, Any]) -> int:
-        """A leaf; and where somebody decided that the block stays, what was suspended here for want of a decision ends.
+        """A leaf; and where somebody decided that the block stays, what was suspended here for want of it ends.
         `granted` and `mended` leave it: the issuer's relief or an override is on its way."""
         leaf = self._ledger.append([Event("appeal-decided", reference, detail)])[0]
-        if detail.get("outcome") in {"upheld", "withdrawn"} and reference in self.suspended.entries:
-            self._suspend_here(self.suspended.without(reference))
+        left = self.suspended.decided(reference, str(detail.get("appeal")))
+        if detail.get("outcome") in {"upheld", "withdrawn"} and left != self.suspended:
+            self._suspend_here(left)
         return leaf
 
     def appeal_overdue(

@@ -2,7 +2,8 @@
 
 Enters: the word of the web process that an appeal is overdue. Leaves: references that are left out of the next
 generation. Rules: it only ever takes off; only what is listed, and only on a ground that does not forbid it; it ends
-when somebody decides that the block stays. The issuer's own suspensions (`relief`) are another matter and never end.
+when somebody decided that the block stays, on every appeal that was overdue: one appeal more, withdrawn at once, must
+not bring a block back. The issuer's own suspensions (`relief`) are another matter and never end.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from resolver.places import Places
 
 MOST = 100_000
+MOST_APPEALS = 1_000  # against one entry, whose ids are kept
 
 
 class SuspensionError(ResolverError):
@@ -32,7 +34,7 @@ class SuspensionError(ResolverError):
 class Suspended(Stored):
     list: str
     name: str
-    appeal: str
+    appeals: tuple[str, ...]
     since: str
 
 
@@ -45,8 +47,24 @@ class Suspensions(Stored):
         """References of one list."""
         return frozenset(reference for reference, entry in self.entries.items() if entry.list == name)
 
-    def without(self, reference: str) -> Suspensions:
-        return Suspensions(entries={ref: entry for ref, entry in self.entries.items() if ref != reference})
+    def decided(self, reference: str, appeal: str) -> Suspensions:
+        """Without this appeal; the entry is suspended no longer when it was the last."""
+        entry = self.entries.get(reference)
+        if entry is None or appeal not in entry.appeals:
+            return self
+        left = tuple(one for one in entry.appeals if one != appeal)
+        others = {ref: one for ref, one in self.entries.items() if ref != reference}
+        return Suspensions(
+            entries={**others, reference: entry.model_copy(update={"appeals": left})} if left else others
+        )
+
+    def joined(self, reference: str, appeal: str) -> Suspensions:
+        """With one more appeal against an entry that is suspended already."""
+        entry = self.entries[reference]
+        if appeal in entry.appeals or len(entry.appeals) >= MOST_APPEALS:
+            return self
+        more = entry.model_copy(update={"appeals": (*entry.appeals, appeal)})
+        return Suspensions(entries={**self.entries, reference: more})
 
 
 def read(places: Places) -> Suspensions:
@@ -64,10 +82,11 @@ def suspend(
     appeal: str,
     now: float,
 ) -> Suspensions:
-    """The suspensions with one more; the same ones where the entry is no longer listed. `order`: names of the lists as
-    the live generation has them. `SuspensionError` where the ground says that an overdue appeal suspends nothing."""
+    """The suspensions with one more appeal; the same ones where the entry is no longer listed. `order`: names of the
+    lists as the live generation has them. `SuspensionError` where the ground says that an overdue appeal suspends
+    nothing."""
     if reference in known.entries:
-        return known
+        return known.joined(reference, appeal)
     try:
         matches = CompiledList.open(places.current).look_up(domain_name(name))
     except (CoreError, ValueError) as error:
@@ -83,5 +102,5 @@ def suspend(
         raise SuspensionError(f"the ground of {name} says that an overdue appeal suspends nothing")
     if len(known.entries) >= MOST:
         raise SuspensionError(f"{MOST:,} entries are suspended here already; that is no longer mending")
-    new = Suspended(list=holder, name=entry.name, appeal=appeal, since=as_text(now))
+    new = Suspended(list=holder, name=entry.name, appeals=(appeal,), since=as_text(now))
     return Suspensions(entries={**known.entries, reference: new})

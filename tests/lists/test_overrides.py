@@ -151,6 +151,19 @@ def test_an_overdue_appeal_takes_the_entry_off_until_somebody_decides(world: Wor
     assert world.active("a.example") == ["gambling", "piracy"]
 
 
+def test_a_block_comes_back_only_when_every_overdue_appeal_is_decided(world: World) -> None:
+    reference = make_entry("a.example").reference
+    details = [{"appeal": appeal, "reference": reference} for appeal in ("A1", "A2", "A3")]
+    for detail in details[:2]:
+        assert world.register.appeal_overdue(reference, "a.example", detail["appeal"], detail)
+    for detail, outcome in zip((details[2], details[0]), ("withdrawn", "upheld"), strict=True):
+        world.register.people.appeal_decided(reference, {**detail, "outcome": outcome})
+        assert world.active("a.example") == ["piracy"], f"{detail['appeal']} is not what it waits for"
+    world.restart()
+    world.register.people.appeal_decided(reference, {**details[1], "outcome": "upheld"})
+    assert world.active("a.example") == ["gambling", "piracy"]
+
+
 def test_a_ground_can_say_that_an_overdue_appeal_suspends_nothing(world: World) -> None:
     firm = BASIS.model_copy(update={"overdue_suspends": False})
     world.take(2, ["a.example", "b.example"], bases={"order-17": firm})
