@@ -11,11 +11,12 @@ import json
 import os
 import re
 import socket
+import sqlite3
 import subprocess
 import sys
 import threading
 from base64 import b64encode
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from hashlib import md5, sha1, sha256
@@ -49,6 +50,7 @@ pytestmark = pytest.mark.needs("chromium")
 NAME = "lucky-wheel.example"
 WORDS = "Das ist mein Fahrradladen; mit Glücksspiel hat er nichts zu tun."
 VISITOR = "127.0.0.77"  # of the visitor that is searched for in everything that was written
+FORGOTTEN = "aces-bets.example"
 OTHER, UNBLOCKED = "other-dice.example", "unblocked-and-asked-for.example.net"
 PICTURES = os.environ.get("STOPSIGN_PICTURES")
 
@@ -81,7 +83,7 @@ class World:
         places = {tree.STOP_ADDRESS: self.stop_page, ADDRESS: self.site}
         return {name: places[self.asked(name)] for name in names}
 
-    def desk(self, *arguments: str, fails: str = "") -> str:
+    def desk(self, *arguments: str, fails: str = "", overdue: bool = False) -> str:
         """`stopsign appeals …` at the provider, `stopsign issuer appeals …` at the issuer; what it prints."""
         where = self.rehearsal.desk.folder if arguments[0] == "issuer" else self.host.folder
         secret = self.host.folder / "passphrase"
@@ -91,7 +93,7 @@ class World:
             env={**os.environ, "PYTHONPATH": str(ROOT), "STOPSIGN_PASSPHRASE_FILE": str(secret)},
             capture_output=True, text=True, timeout=120, check=False,
         )  # fmt: skip
-        assert (done.returncode == 0) is not bool(fails), done.stderr
+        assert done.returncode == (2 if fails else 1 if overdue else 0), done.stderr
         assert fails in done.stderr
         return done.stdout
 
@@ -210,9 +212,9 @@ def test_a_blocked_name_is_appealed_decided_and_resolves_again(world: World) -> 
         world.look(started, receipt, "receipt-open")
     visit = Visit(world)
     visit.every_page()
-    visit.appeals()
+    visit.appeals(FORGOTTEN)
 
-    one, another = _waiting(world)
+    one, forgotten = _waiting(world)
     (world.host.folder / "issuer.pub").write_text(world.desk("issuer", "appeals", "key"))
     world.desk("issuer", "appeals", "trust", "nordlicht", world.desk("appeals", "key").strip())
     parcel, key = str(world.host.folder / "parcel.json"), str(world.host.folder / "issuer.pub")
@@ -224,7 +226,13 @@ def test_a_blocked_name_is_appealed_decided_and_resolves_again(world: World) -> 
     world.decide(one["id"], world.judge.folder)
 
     wait_until(lambda: world.asked(site) == ADDRESS, "the name resolves again")
-    wait_until(lambda: [a["id"] for a in _waiting(world)] == [another["id"]], "the receipt hears of it", patience=90)
+    wait_until(lambda: [a["id"] for a in _waiting(world)] == [forgotten["id"]], "the receipt hears of it", patience=90)
+    assert world.asked(FORGOTTEN) == tree.STOP_ADDRESS
+    _time_passes(world, forgotten["id"])
+    wait_until(lambda: world.asked(FORGOTTEN) == ADDRESS, "what nobody decides is suspended", patience=150)
+    assert [one["state"] for one in _waiting(world, overdue=True)] == ["suspended"], (
+        "and waits for a person all the same"
+    )
     with browser(world.led(site)) as started:
         with page(started, language="de") as seen:
             seen.goto(receipt)
@@ -243,9 +251,16 @@ def test_a_blocked_name_is_appealed_decided_and_resolves_again(world: World) -> 
     _no_visitor_is_written(world)
 
 
-def _waiting(world: World) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = json.loads(world.desk("appeals", "list", "--json"))
+def _waiting(world: World, *, overdue: bool = False) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads(world.desk("appeals", "list", "--json", overdue=overdue))
     return found
+
+
+def _time_passes(world: World, appeal: str) -> None:
+    """The last day on which this appeal could have been decided in time was long ago."""
+    with closing(sqlite3.connect(world.host.folder / "state" / "portal.db")) as database:
+        database.execute("UPDATE appeals SET due = received - 1 WHERE id = ?", (appeal,))
+        database.commit()
 
 
 @dataclass
@@ -261,10 +276,11 @@ class Visit:
                 for line in (f"GET {path} HTTP/1.1\r\nHost: www.{NAME}", f"GET {path} HTTP/1.1\r\nbroken"):
                     self.says(host, port, f"{line}\r\nUser-Agent: odd-browser\r\nConnection: close\r\n\r\n")
 
-    def appeals(self) -> None:
+    def appeals(self, name: str) -> None:
         """By the form, as a script would: the token is taken from the page, and is old enough a little later."""
         ((host, port),) = self.world.host.addresses("portal")
-        reference = _waiting(self.world)[0]["reference"]
+        found = self.says(host, port, f"GET /?name={name} HTTP/1.0\r\nHost: x\r\nAccept: application/json\r\n\r\n")
+        reference = json.loads(found.partition("\r\n\r\n")[2])["entries"][0]["reference"]
         form = self.says(host, port, f"GET /appeal?reference={reference} HTTP/1.0\r\nHost: x\r\n\r\n")
         token = re.search(r'name="token" value="([^"]+)"', form)
         assert token is not None
@@ -284,7 +300,7 @@ class Visit:
     def asks_names(self) -> None:
         """Blocked, not blocked and no question at all, over UDP and TCP."""
         for kind in (socket.SOCK_DGRAM, socket.SOCK_STREAM):
-            for message in (question(7, "aces-bets.example", 1), question(8, UNBLOCKED, 1), b"\0\x09\1\0\0\1junk"):
+            for message in (question(7, FORGOTTEN, 1), question(8, UNBLOCKED, 1), b"\0\x09\1\0\0\1junk"):
                 with socket.socket(socket.AF_INET, kind) as one:
                     one.settimeout(10)
                     one.bind((VISITOR, 0))
