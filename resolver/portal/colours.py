@@ -16,13 +16,16 @@ Rgb = tuple[float, float, float]
 
 TEXT = 4.6  # WCAG 2.2, 1.4.3 asks for 4.5; the rest is for rounding
 DRAWN = 3.1  # 1.4.11
+PAPER = 9.0  # of black or white on the background, so that softer colours and a card still have room
 
 DARK_PAPER, DARK_CARD = "#14171a", "#1d2125"
 
 
 def palette(accent: str, background: str, text: str) -> Mapping[str, str]:
     """The colours by the names that the style sheet uses."""
-    paper, white, black = background, "#ffffff", "#000000"
+    white, black = "#ffffff", "#000000"
+    # On a background of middle brightness nothing is readable: it becomes lighter or darker until something is.
+    paper = readable(background, (max((white, black), key=lambda pole: contrast(pole, background)),), PAPER)
     ink = readable(text, (paper,), 7.0)
     card = mixed(paper, ink, 0.05)
     light = readable(accent, (paper,), DRAWN)
