@@ -19,10 +19,12 @@ import click
 
 from blocklists import bundle
 from resolver import control, durable
+from resolver._core import CompiledList
 from resolver.config import Config, locate
 from resolver.portal import desk
 from resolver.portal.desk import DeskError, visible
 from resolver.portal.facts import rfc3339
+from resolver.portal.live import Live
 from resolver.portal.store import Appeal, Store
 
 T = TypeVar("T")
@@ -174,7 +176,18 @@ def forward(
                 await store.mark(one.id, "forwarded", moment)
 
     with_store(config, mark)
-    click.echo(f"{len(chosen)} appeals sealed into {output}")
+    contact = _where_appeals_go(config, chosen[0].list)
+    click.echo(
+        f"{len(chosen)} appeals sealed into {output}" + (f", to be sent to {visible(contact)}" if contact else "")
+    )
+
+
+def _where_appeals_go(config: Config, name: str) -> str:
+    """The address that the list's head gives for appeals; empty where no list is live."""
+    live = Live(config.places, CompiledList.open)
+    live.poll()
+    about: dict[str, Any] = next((one for one in live.snapshot.meta.get("lists", ()) if one.get("name") == name), {})
+    return str((about.get("issuer") or {}).get("appeals") or "")
 
 
 @appeals.command()

@@ -218,7 +218,8 @@ def test_a_blocked_name_is_appealed_decided_and_resolves_again(world: World) -> 
     (world.host.folder / "issuer.pub").write_text(world.desk("issuer", "appeals", "key"))
     world.desk("issuer", "appeals", "trust", "nordlicht", world.desk("appeals", "key").strip())
     parcel, key = str(world.host.folder / "parcel.json"), str(world.host.folder / "issuer.pub")
-    world.desk("appeals", "forward", "--list", tree.LIST, "--key", key, "--output", parcel)
+    sealed = world.desk("appeals", "forward", "--list", tree.LIST, "--key", key, "--output", parcel)
+    assert sealed == f"2 appeals sealed into {parcel}, to be sent to {tree.ISSUER.appeals}\n"
     assert WORDS not in Path(parcel).read_text()
     world.desk("issuer", "appeals", "import", parcel)
     assert WORDS in world.desk("issuer", "appeals", "show", one["id"])
