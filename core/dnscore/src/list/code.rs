@@ -10,7 +10,7 @@ use super::train::{MAX_TOKEN, MAX_TOKENS, Tokens};
 use super::tree::PADDED;
 
 /// Bits of the longest code.
-pub(crate) const MAX_BITS: u32 = 14;
+pub(crate) const MAX_BITS: u32 = 12;
 
 /// The lengths of the codes for symbols used so often; no code is longer than [`MAX_BITS`]. At least two symbols.
 pub(crate) fn lengths(counts: &[u32]) -> Vec<u32> {
@@ -113,10 +113,9 @@ impl Coder {
 
 /// Spells bits in texts.
 pub(crate) struct Decoder {
-    /// By the next [`MAX_BITS`] bits: the number of the token, octets of its text (four bits), bits of its code (four).
-    table: Box<[u32; 1 << MAX_BITS]>,
-    /// Texts, with whatever behind them.
-    tokens: Box<[[u8; 16]; MAX_TOKENS]>,
+    /// By the next [`MAX_BITS`] bits: bits of the code (lowest four), octets of its text (next four), then the text. One
+    /// read a token, from a table that stays in the first-level cache beside the packets.
+    table: Box<[u64; 1 << MAX_BITS]>,
     count: usize,
 }
 
@@ -139,14 +138,13 @@ impl Decoder {
         }
         // what is no code is one of 15 bits, which no rest of an octet holds, with no text: it ends every loop
         let mut table = vec![15; 1 << MAX_BITS];
-        let mut tokens = vec![[0; 16]; MAX_TOKENS];
         let (mut code, mut last) = (0usize, 0);
-        for (token, record) in tokens.iter_mut().enumerate().take(count) {
+        for _ in 0..count {
             let (&lengths, after) = rest.split_first()?;
             let (bits, octets) = (u32::from(lengths >> 4), usize::from(lengths & 15));
             let (text, after) = after.split_at_checked(octets)?;
             rest = after;
-            if bits < last || bits == 0 || bits > MAX_BITS || octets == 0 {
+            if bits < last || bits == 0 || bits > MAX_BITS || octets == 0 || octets > MAX_TOKEN {
                 return None;
             }
             if text.iter().any(|&byte| alphabet::NUMBER[usize::from(byte)] == 0xFF) {
@@ -159,20 +157,21 @@ impl Decoder {
             if start + width >= table.len() {
                 return None;
             }
-            table[start..start + width].fill((token as u32) << 8 | (octets as u32) << 4 | bits);
+            let mut entry = [0; 8];
+            entry[0] = (octets << 4) as u8 | bits as u8;
+            entry[1..=octets].copy_from_slice(text);
+            table[start..start + width].fill(u64::from_le_bytes(entry));
             code += 1;
-            record[..octets].copy_from_slice(text);
         }
         if !rest.is_empty() {
             return None;
         }
-        let table = table.into_boxed_slice().try_into().ok()?;
-        Some(Self { table, tokens: tokens.into_boxed_slice().try_into().ok()?, count })
+        Some(Self { table: table.into_boxed_slice().try_into().ok()?, count })
     }
 
     /// Octets that decoding touches.
     pub fn size(&self) -> usize {
-        4 * self.table.len() + 16 * self.count
+        8 * self.table.len()
     }
 
     /// Decode the first `octets` (at most 14) of `code`, the octets of a code and whatever follows them, to the start of
@@ -184,13 +183,13 @@ impl Decoder {
         let mut place = 0usize;
         while left > 0 {
             let entry = self.table[(window >> (128 - MAX_BITS)) as usize];
-            let bits = entry & 15;
-            if bits > left || place > PADDED - 16 {
+            let bits = entry as u32 & 15;
+            if bits > left || place > PADDED - 8 {
                 break;
             }
             left -= bits;
             window <<= bits;
-            out[place..place + 16].copy_from_slice(&self.tokens[(entry >> 8) as usize % MAX_TOKENS]);
+            out[place..place + 8].copy_from_slice(&(entry >> 8).to_le_bytes());
             place += (entry >> 4 & 15) as usize;
         }
         place
@@ -212,16 +211,16 @@ impl Decoder {
             if bit > last {
                 break;
             }
-            let Some(slot) = out.get_mut(place..place + 16) else { break };
-            slot.copy_from_slice(&self.tokens[(entry >> 8) as usize % MAX_TOKENS]);
+            let Some(slot) = out.get_mut(place..place + 8) else { break };
+            slot.copy_from_slice(&(entry >> 8).to_le_bytes());
             place += (entry >> 4 & 15) as usize;
         }
         place
     }
 }
 
-/// The longest token's length fits the record.
-const _: () = assert!(MAX_TOKEN <= 15 && MAX_BITS <= 14);
+/// A token, its length and that of its code fit an entry.
+const _: () = assert!(MAX_TOKEN <= 7 && MAX_BITS <= 14 && MAX_TOKENS < 1 << MAX_BITS);
 
 #[cfg(test)]
 mod tests {

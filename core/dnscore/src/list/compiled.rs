@@ -174,6 +174,15 @@ impl CompiledList {
         self.content.get(Section::Records).get(RECORD * entry as usize..)?.first_chunk().copied()
     }
 
+    /// Asks for the memory that [`CompiledList::reference`] will read.
+    #[inline]
+    pub fn expect_reference(&self, entry: u32) {
+        let (records, start) = (self.content.get(Section::Records), RECORD * entry as usize);
+        // Ten octets may lie across two lines.
+        vector::prefetch(records, start);
+        vector::prefetch(records, start + 9);
+    }
+
     /// The record of the `rule`th entry of a row.
     #[inline]
     fn record_bytes(&self, row: u32, rule: usize) -> Option<&[u8]> {

@@ -11,9 +11,9 @@ use std::collections::{HashMap, HashSet};
 use super::alphabet;
 
 /// Tokens at most, beside the one that means "no more".
-pub(crate) const MAX_TOKENS: usize = 4096;
+pub(crate) const MAX_TOKENS: usize = 2048;
 /// Octets of the longest token.
-pub(crate) const MAX_TOKEN: usize = 15;
+pub(crate) const MAX_TOKEN: usize = 7;
 
 const GROWING: usize = 7;
 const SETTLING: usize = 2;

@@ -151,6 +151,9 @@ impl Chain {
             self.counters.monitored_by(found.list);
             self.hits.note(list.number(found.row, found.rule));
         }
+        if let Some(stop) = stop.as_ref().filter(|stop| tells_reference(query, stop)) {
+            list.expect_reference(list.number(stop.row, stop.rule));
+        }
         stop
     }
 
@@ -161,7 +164,7 @@ impl Chain {
         let list = self.list.as_deref()?;
         let entry = list.number(stop.row, stop.rule);
         self.hits.note_stop(entry, stop.list);
-        if stop.ede == 0 || query.edns.is_none() {
+        if !tells_reference(query, stop) {
             return None;
         }
         list.reference(entry)
@@ -251,4 +254,9 @@ impl Chain {
         self.counters.count(Counter::CacheStale);
         Some(length)
     }
+}
+
+/// An extended error carries the reference, and only who has EDNS gets one.
+fn tells_reference(query: &Query, stop: &Stop) -> bool {
+    stop.ede != 0 && query.edns.is_some()
 }
