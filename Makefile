@@ -16,7 +16,7 @@ demo: setup ## block a sample of names on loopback and show what happens to them
 	$(BIN)/stopsign demo
 
 test: setup lint ## everything that must hold before a commit: linters, types, the core's tests, the tests
-	cargo test --release --locked --quiet --manifest-path $(CARGO_MANIFEST)
+	cargo test --profile gate --locked --quiet --manifest-path $(CARGO_MANIFEST)
 	$(BIN)/python -m pytest
 
 lint: setup
@@ -25,7 +25,7 @@ lint: setup
 	$(BIN)/mypy
 	$(BIN)/stubtest --concise resolver._core
 	cargo fmt --all --check --manifest-path $(CARGO_MANIFEST)
-	cargo clippy --release --locked --quiet --all-targets --manifest-path $(CARGO_MANIFEST) -- --deny warnings
+	cargo clippy --profile gate --locked --quiet --all-targets --manifest-path $(CARGO_MANIFEST) -- --deny warnings
 
 bench: setup ## one table: the bare sockets' limit, Stopsign, and the peers that are installed
 	$(BIN)/python -m tests.bench

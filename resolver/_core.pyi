@@ -199,7 +199,7 @@ class Match:
 
 @final
 class CompiledList:
-    """A compiled file, mapped. Immutable; shared by whoever decides."""
+    """A compiled file, read into memory of its own. Immutable; shared by whoever decides."""
 
     @staticmethod
     def open(path: _StrPath) -> CompiledList:

@@ -109,7 +109,7 @@ impl<'a> Bucket<'a> {
             chain: NO_CHAIN,
         };
         if flags != 0 {
-            bucket.read_rest(flags)?;
+            bucket.read_rest(lanes, flags)?;
         }
         shared = bucket.shared;
         shared[0] = 0xFF;
@@ -117,18 +117,19 @@ impl<'a> Bucket<'a> {
         Some(bucket)
     }
 
-    fn read_rest(&mut self, flags: u8) -> Option<()> {
+    fn read_rest<L: Lanes>(&mut self, lanes: L, flags: u8) -> Option<()> {
         if flags & CHAIN != 0 {
             let three = self.area.get(self.codes..self.codes + 3)?;
             self.chain = u32::from_le_bytes([three[0], three[1], three[2], 0]);
             self.codes += 3;
         }
         if flags & LONG_SHARED != 0 {
-            for index in 1..FAN_OUT {
-                if usize::from(self.shared[index]) == LONG {
-                    self.shared[index] = *self.area.get(self.codes)?;
-                    self.codes += 1;
-                }
+            // the head's own number holds the flags
+            let mut long = !lanes.at_most(&self.shared, LONG as u8 - 1) & !1;
+            while long != 0 {
+                self.shared[long.trailing_zeros() as usize] = *self.area.get(self.codes)?;
+                self.codes += 1;
+                long &= long - 1;
             }
         }
         if flags & LONG_LENGTHS != 0 {

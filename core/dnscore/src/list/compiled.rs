@@ -88,7 +88,7 @@ impl CompiledList {
     ///
     /// # Errors
     /// As [`CompiledList::open`].
-    pub fn from_bytes(bytes: Vec<u8>) -> Result<Self, ListError> {
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, ListError> {
         Self::check(Content::from_bytes(bytes)?)
     }
 
@@ -98,7 +98,7 @@ impl CompiledList {
     /// # Errors
     /// A name that no document could hold.
     pub fn from_rules(entries: &[(&str, Rule)]) -> Result<Self, ListError> {
-        Self::from_bytes(Self::bytes_from_rules(entries)?)
+        Self::from_bytes(&Self::bytes_from_rules(entries)?)
     }
 
     /// Find every listed name at or above each of up to [`BATCH`] names (lower-case wire form with the
@@ -372,7 +372,7 @@ impl Path {
 impl CompiledList {
     /// The same list, looked up this way. Shares nothing.
     pub(super) fn with_path(&self, path: Path) -> Self {
-        let list = Self::from_bytes(self.content.bytes().to_vec()).expect("our own");
+        let list = Self::from_bytes(self.content.bytes()).expect("our own");
         Self { path, ..list }
     }
 

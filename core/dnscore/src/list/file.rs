@@ -16,6 +16,7 @@ use std::ops::Range;
 use std::path::Path;
 
 use super::output::{Output, unwritable};
+use super::pages::Pages;
 use super::types::ListError;
 
 const MAGIC: &[u8; 8] = b"STOPLIST";
@@ -137,27 +138,21 @@ const fn start_of_sections() -> usize {
 /// A file's content as it was found, the checksum and the table of sections checked.
 #[derive(Debug)]
 pub(crate) struct Content {
-    bytes: Bytes,
+    pages: Pages,
     ranges: [Range<usize>; SECTIONS],
     pub rows: u32,
     pub records: u32,
 }
 
-#[derive(Debug)]
-enum Bytes {
-    Mapped(memmap2::Mmap),
-    Owned(Vec<u8>),
-}
-
 impl Content {
     pub fn open(path: &Path) -> Result<Self, ListError> {
         let unreadable = |error: std::io::Error| ListError::new("unreadable", error.to_string());
-        let file = File::open(path).map_err(unreadable)?;
-        Self::check(Bytes::Mapped(super::vector::map(&file).map_err(unreadable)?))
+        let mut file = File::open(path).map_err(unreadable)?;
+        Self::check(Pages::read(&mut file).map_err(unreadable)?)
     }
 
-    pub fn from_bytes(bytes: Vec<u8>) -> Result<Self, ListError> {
-        Self::check(Bytes::Owned(bytes))
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, ListError> {
+        Self::check(Pages::copy(bytes).map_err(|error| ListError::new("memory", error.to_string()))?)
     }
 
     pub fn get(&self, section: Section) -> &[u8] {
@@ -175,14 +170,11 @@ impl Content {
     }
 
     pub fn bytes(&self) -> &[u8] {
-        match &self.bytes {
-            Bytes::Mapped(map) => map,
-            Bytes::Owned(bytes) => bytes,
-        }
+        self.pages.bytes()
     }
 
-    fn check(bytes: Bytes) -> Result<Self, ListError> {
-        let content = Self { bytes, ranges: std::array::from_fn(|_| 0..0), rows: 0, records: 0 };
+    fn check(pages: Pages) -> Result<Self, ListError> {
+        let content = Self { pages, ranges: std::array::from_fn(|_| 0..0), rows: 0, records: 0 };
         let all = content.bytes();
         let number =
             |at: usize| all.get(at..at + 8).map_or(0, |eight| u64::from_le_bytes(eight.try_into().unwrap_or_default()));

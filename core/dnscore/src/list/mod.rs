@@ -22,6 +22,7 @@ mod guard;
 mod key;
 mod names;
 mod output;
+mod pages;
 mod policy;
 mod restrain;
 #[cfg(test)]

@@ -215,14 +215,14 @@ fn sample_file() -> Vec<u8> {
 #[test]
 fn every_flipped_bit_is_noticed() {
     let file = sample_file();
-    assert!(CompiledList::from_bytes(file.clone()).is_ok());
+    assert!(CompiledList::from_bytes(&file).is_ok());
     for at in 0..file.len() {
         let mut damaged = file.clone();
         damaged[at] ^= 1 << (at % 8);
-        assert!(CompiledList::from_bytes(damaged).is_err(), "octet {at}");
+        assert!(CompiledList::from_bytes(&damaged).is_err(), "octet {at}");
     }
     for length in 0..file.len() {
-        assert!(CompiledList::from_bytes(file[..length].to_vec()).is_err(), "cut at {length}");
+        assert!(CompiledList::from_bytes(&file[..length]).is_err(), "cut at {length}");
     }
 }
 
@@ -238,7 +238,7 @@ fn a_forged_file_is_refused_or_harmless() {
             let mut forged = file.clone();
             forged[at] ^= change;
             let forged = CompiledList::with_right_checksum(forged);
-            match CompiledList::from_bytes(forged) {
+            match CompiledList::from_bytes(&forged) {
                 Err(_) => refused += 1,
                 // what is left says other things about the same names: records, rules, meta
                 Ok(list) => {

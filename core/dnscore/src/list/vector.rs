@@ -1,19 +1,8 @@
-//! What needs the machine itself: mapping a file, prefetching, comparing 32 octets at a time.
+//! What needs the machine itself: prefetching, comparing 32 octets at a time.
 //!
 //! Every vector operation exists twice: [`Portable`], in plain Rust, and for x86-64 with AVX2, found at run time. Both
 //! give the same results; the tests of the list run with either.
 #![allow(unsafe_code)]
-
-use std::fs::File;
-use std::io;
-
-/// Map a file for reading.
-pub(crate) fn map(file: &File) -> io::Result<memmap2::Mmap> {
-    // SAFETY: the bytes must not change while they are mapped. A compiled list is written beside its place and renamed
-    // into it (`output`), never written again; the folder belongs to the provider's own processes. Everything read
-    // through the map is checked when it is opened and bounds-checked when it is used.
-    unsafe { memmap2::MmapOptions::new().populate().map(file) }
-}
 
 /// Ask for the cache line that holds `bytes[at]`; nothing where there is none.
 #[inline(always)]
