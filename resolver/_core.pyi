@@ -22,7 +22,9 @@ __all__ = [
     "changes",
     "check_document",
     "compile",
+    "distinct",
     "examine",
+    "joined",
     "policy_changes",
     "read_proxy_header",
     "restrain",
@@ -322,6 +324,8 @@ class PlaneSettings(TypedDict):
     proxy_to: NotRequired[Sequence[str]]
     """Those of the upstreams that are told in such a header who asks."""
     tap: NotRequired[Tap | None]
+    watch_key: NotRequired[tuple[int, int] | None]
+    """Two secret words, the same for all workers whose sketches are to be joined; none: random ones."""
     seed: NotRequired[int | None]
     """For tests: random ids, ports' choice and letter case from this seed; none: from the operating system."""
 
@@ -441,3 +445,18 @@ class Plane:
     def count_in(self, path: _StrPath, at: int) -> None:
         """From the next query on what each entry of the list meets is counted in this file, whose totals begin at octet
         `at` (its form stands in `resolver.audit.hits`); `set_list` ends it. Raises CoreError."""
+
+    def watch(self, watches: Sequence[tuple[int, int, str]]) -> None:
+        """Lists of the compiled file whose entries are only watched: (its number, the number of the list that they
+        would join, an id that names them whatever the file). To be said after each `set_list`; what has the same id as
+        before goes on."""
+
+    def watched(self) -> dict[str, tuple[bytes, dict[str, bytes]]]:
+        """By id: a sketch of all clients for whom the list would hold, and one for each entry that some client met, by
+        reference. A client is an IPv4 address or an IPv6 /56; sketches know none of them (see `distinct`)."""
+
+def distinct(sketch: bytes) -> float:
+    """How many different clients a sketch saw: HyperLogLog in 512 octets, 5% off as a rule. Raises CoreError."""
+
+def joined(one: bytes, other: bytes) -> bytes:
+    """What two sketches under one `watch_key` saw together. Raises CoreError."""

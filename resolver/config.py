@@ -226,10 +226,10 @@ class ListSource(Part):
 
 
 class Shadow(Part):
-    """New entries watched against live queries before they act. Counts live in memory, never on a disk."""
+    """New entries watched against live queries before they act. Sketches live in memory and know no client."""
 
-    watch: Seconds = 0.0  # how long an addition is watched before it acts; 0s: it is watched while it acts
-    share: Share = 0.01  # of all queries that one entry may stop before a person is asked
+    watch: Seconds = 0.0  # how long an addition is watched before it acts (urgent lists: 10m at most); 0s: it is not
+    share: Share = 0.01  # of all different clients that one entry may meet before a person is asked
 
 
 class Guards(Part):

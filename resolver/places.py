@@ -121,6 +121,9 @@ class Places:
     def counters(self, worker: int) -> Path:
         return self.workers / f"{worker}.counters"
 
+    def watched(self, worker: int) -> Path:
+        return self.workers / f"{worker}.watched"
+
     @property
     def audit_dir(self) -> Path:
         """The log's private half: `log.key` and the details."""

@@ -14,6 +14,7 @@ import json
 import logging
 import os
 import resource
+import secrets
 import signal
 import sys
 import time
@@ -22,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from resolver import watched
 from resolver.config import FILE_NAME, STANDARD, Config, load
 from resolver.control import Callers, Operation, serve
 from resolver.dns.supervisor import Service, Supervisor, count_workers
@@ -65,6 +67,7 @@ def command_of(wing: str, path: Path, *more: str) -> tuple[str, ...]:
 def services(config: Config, path: Path, listeners: Listeners, wings: Iterable[str]) -> list[Service]:
     """The processes of this host. DNS and web end first, the steward last: it still logs what the others say."""
     found: list[Service] = []
+    secret = {watched.KEY: secrets.token_hex(16)}  # in memory alone, and another at each start
     if "dns" in wings:
         found += [
             Service(
@@ -73,6 +76,7 @@ def services(config: Config, path: Path, listeners: Listeners, wings: Iterable[s
                 sockets=listeners.of_worker(index),
                 heartbeat=config.places.counters(index),
                 says_ready=True,
+                environment=secret,
             )
             for index in range(count_workers(config.dns))
         ]

@@ -19,6 +19,7 @@ from blocklists.issuer.options import (
     new_passphrase,
     now,
     output_option,
+    passphrase_from,
     passphrase_option,
     save,
     say,
@@ -40,11 +41,20 @@ def keys() -> None:
 @click.option("--name", required=True, help="Who holds these keys.")
 @click.option("--scheme", type=click.Choice(list(SCHEMES)), default="ed25519", show_default=True)
 @click.option("--role", "roles", multiple=True, type=click.Choice(PERSONAL), help="Only for this role.  [default: all]")
+@click.option("--token", "tokens", multiple=True, metavar="ROLE=URI", help="This role's key lies in a PKCS#11 token.")
 @passphrase_option
-def new(folder: Path, name: str, scheme: str, roles: tuple[str, ...], passphrase_file: Path | None) -> None:
+def new(
+    folder: Path, name: str, scheme: str, roles: tuple[str, ...], tokens: tuple[str, ...], passphrase_file: Path | None
+) -> None:
     """Make keys in FOLDER, encrypted with a passphrase. FOLDER/card.json is public and goes to the desk."""
-    secret = new_passphrase(passphrase_file)
-    keyring = Keyring.create(folder, name, secret, roles=roles or PERSONAL, scheme=scheme)
+    lying = dict(text.partition("=")[::2] for text in tokens)
+    if unknown := lying.keys() - set(PERSONAL):
+        raise click.UsageError(f"{min(unknown)!r} is no role; --token targets=hsm:2?label=Alice would be right")
+    made = [role for role in roles or PERSONAL if role not in lying]
+    secret = new_passphrase(passphrase_file) if made else None
+    keyring = Keyring.create(
+        folder, name, secret, roles=made, scheme=scheme, tokens=lying, pin=passphrase_from(passphrase_file)
+    )
     say(f"keys of {name} for {', '.join(keyring.card.keys)}; keep {folder} to yourself and hand in the card:")
     click.echo(str(folder / "card.json"))
 

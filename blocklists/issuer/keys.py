@@ -27,14 +27,17 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from securesystemslib.exceptions import Error as SigningError
-from securesystemslib.signer import CryptoSigner, Key, Signer, SSlibKey
+from securesystemslib.signer import CryptoSigner, Key, SSlibKey
 
 from blocklists import durable
 from blocklists.errors import BlocklistError, VerifyError
+from blocklists.issuer import token
 from blocklists.repository import OFFLINE, RELIEF, public_form
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+
+    from securesystemslib.signer import Signer
 
 Passphrase = Callable[[str], "bytes | None"]
 """Asks for the passphrase that protects what the text names; None: it is not encrypted."""
@@ -91,14 +94,19 @@ class Keyring:
 
     @staticmethod
     def create(
-        folder: Path, name: str, passphrase: bytes | None, *, roles: Iterable[str] = PERSONAL, scheme: str = "ed25519"
-    ) -> Keyring:
-        """Make new keys for the roles. Raises KeyFileError where the folder has a card already."""
+        folder: Path, name: str, passphrase: bytes | None, *, roles: Iterable[str] = PERSONAL, scheme: str = "ed25519",
+        tokens: Mapping[str, str] | None = None, pin: Passphrase = lambda _: None,
+    ) -> Keyring:  # fmt: skip
+        """Make new keys for the roles; those of `tokens` (a URI by role) lie in a token already. Raises KeyFileError
+        where the folder has a card already, TokenError."""
+        tokens = tokens or {}
         if (folder / "card.json").exists():
             raise KeyFileError(f"{folder} has keys already", hint="a key is made once; take another folder")
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        keys: dict[str, Key] = {}
-        for role in roles:
+        keys: dict[str, Key] = {role: token.public_key(uri, _pin(pin, name, role)) for role, uri in tokens.items()}
+        for role, uri in tokens.items():
+            durable.write(folder / f"{role}.uri", f"{uri}\n".encode(), mode=0o600)
+        for role in set(roles) - tokens.keys():
             private = _generate(scheme)
             protection = (
                 serialization.BestAvailableEncryption(passphrase) if passphrase else serialization.NoEncryption()
@@ -124,9 +132,11 @@ class Keyring:
         """What signs for a role. Raises KeyFileError, also on a wrong passphrase."""
         if role not in self.card.keys:
             raise KeyFileError(f"{self.card.name} has no key for {role}")
-        token = self.folder / f"{role}.uri"
-        if token.exists():
-            return self._from_token(token.read_text().strip(), role, passphrase)
+        uri = self.folder / f"{role}.uri"
+        if uri.exists():
+            return token.TokenSigner(
+                uri.read_text().strip(), self.card.keys[role], _pin(passphrase, self.card.name, role)
+            )
         path = self.folder / f"{role}.pem"
         try:
             pem = path.read_bytes()
@@ -138,16 +148,12 @@ class Keyring:
         except (ValueError, TypeError, UnsupportedAlgorithm, SigningError):
             raise KeyFileError(f"{path}: the passphrase is wrong, or this is not the key of the card") from None
 
-    def _from_token(self, uri: str, role: str, passphrase: Passphrase) -> Signer:
-        def pin(_: str) -> str:
-            return (passphrase(f"the PIN of {self.card.name}'s token for {role}") or b"").decode()
 
-        try:
-            return Signer.from_priv_key_uri(uri, self.card.keys[role], pin)
-        except (ValueError, SigningError, OSError) as error:
-            raise KeyFileError(
-                f"{self.folder / role}.uri: {error}", hint="install stopsign[pkcs11] and set PYKCS11LIB"
-            ) from None
+def _pin(ask: Passphrase, name: str, role: str) -> Callable[[], str]:
+    def pin() -> str:
+        return (ask(f"{name}'s token for {role}") or b"").decode()
+
+    return pin
 
 
 def from_environment() -> bytes | None:

@@ -65,12 +65,13 @@ def passphrase_from(path: Path | None) -> Passphrase:
     said: dict[str, bytes] = {}
 
     def ask(what: str) -> bytes:
-        holder = what.partition("'s key")[0]
+        holder = what.partition("'s key")[0]  # a token's PIN is one for itself
         if holder not in said:
             own = os.environ.get("STOPSIGN_ONLINE_PASSPHRASE_FILE") if holder == "the desk" else None
             source = Path(own) if own else path
             known = read_passphrase(source) if source else from_environment()
-            said[holder] = known or click.prompt(f"Passphrase of {what}", hide_input=True, err=True).encode()
+            word = "PIN" if "'s token" in what else "Passphrase"
+            said[holder] = known or click.prompt(f"{word} of {what}", hide_input=True, err=True).encode()
         return said[holder]
 
     return ask

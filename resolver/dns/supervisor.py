@@ -56,6 +56,8 @@ class Service:
     heartbeat: Path | None = None
     says_ready: bool = False
     order: int = 0
+    environment: Mapping[str, str] = field(default_factory=dict)
+    """For it alone, beside what all get."""
 
 
 def count_workers(dns: Dns) -> int:
@@ -250,7 +252,8 @@ class Supervisor:
 
     def _spawn(self, service: Service) -> _Process:
         passed = [fd for fds in service.sockets.values() for fd in fds]
-        environment = {**self._environment, PARENT: str(os.getpid()), SOCKETS: json.dumps(dict(service.sockets))}
+        environment = {**self._environment, **service.environment, PARENT: str(os.getpid())}
+        environment[SOCKETS] = json.dumps(dict(service.sockets))
         ready: tuple[int, int] | None = None
         if service.says_ready:
             ready = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)

@@ -24,8 +24,10 @@ import gc
 import json
 import logging
 import os
+import secrets
 import signal
 import socket
+import time
 from dataclasses import asdict, dataclass
 from functools import partial
 from importlib import metadata
@@ -35,7 +37,7 @@ from typing import TYPE_CHECKING
 import click
 import uvloop
 
-from resolver import passes
+from resolver import passes, watched
 from resolver._core import CompiledList, CoreError, Plane
 from resolver.audit.hits import Cells
 from resolver.config import Config, load
@@ -55,6 +57,7 @@ if TYPE_CHECKING:
 BUSY_TICK, IDLE_TICK, POLL = 0.02, 1.0, 0.2
 DRAIN = 5.0
 COUNT = 10.0  # seconds between two looks whether what was counted can be handed over
+TELL, TELLING = 1.0, 0.02  # seconds between two tellings of what is watched, and the share of time that may take
 
 log = logging.getLogger("stopsign.dns")
 
@@ -72,8 +75,8 @@ class State:
     upstreams: tuple[Mapping[str, object], ...]
 
 
-def plane_settings(config: Config, index: int, workers: int) -> PlaneSettings:
-    """The core's settings for one of `workers` workers."""
+def plane_settings(config: Config, index: int, workers: int, key: watched.Key) -> PlaneSettings:
+    """The core's settings for one of `workers` workers, which share `key`."""
     dns, limits = config.dns, config.dns.limits
     order = [source.name for source in config.lists]
     return {
@@ -107,6 +110,7 @@ def plane_settings(config: Config, index: int, workers: int) -> PlaneSettings:
             "version": _version(),
             "client_addresses": dns.dnstap.client_addresses,
         },
+        "watch_key": key.words,
     }
 
 
@@ -130,12 +134,12 @@ def stream_limits(config: Config) -> Limits:
 class Worker:
     """The plane, its timers, its lists and its streams."""
 
-    def __init__(self, config: Config, index: int, workers: int) -> None:
+    def __init__(self, config: Config, index: int, workers: int, key: watched.Key) -> None:
         self._config, self._places, self._index = config, config.places, index
         self._places.workers.mkdir(parents=True, exist_ok=True)
         self._alarms: dict[str, str] = {}
         self._said: State | None = None
-        self.plane, self._inode = self._new_plane(plane_settings(config, index, workers))
+        self.plane, self._inode = self._new_plane(plane_settings(config, index, workers, key))
         self.plane.set_upstreams([str(endpoint) for endpoint in config.dns.upstreams])
         limits = config.dns.limits
         self._upstreams = Upstreams(
@@ -161,6 +165,7 @@ class Worker:
         self._passes = passes.Passes()
         self._cells: Cells | None = None
         self._given: Path | None = None  # what was handed over last
+        self._key, self._watches, self._telling_until = key, False, 0.0
 
     def _new_plane(self, settings: PlaneSettings) -> tuple[Plane, int | None]:
         """The plane, and the inode of the file that it counts in; None where the tmpfs has no room for one: then nobody
@@ -207,6 +212,7 @@ class Worker:
             if counting >= COUNT:
                 counting = 0.0
                 await self._hand_over()
+            self._tell_watched()
             if slow >= SWEEP:
                 slow = 0.0
                 if len(self.streams):
@@ -306,6 +312,7 @@ class Worker:
         self.plane.set_list(opened)
         self._list, self._meta = opened, meta
         self._count_in(cells)
+        self._watch()
         self._hand_over_passes()
         self._alarm("list", None)
         extra = about(worker=self._index, generation=meta.get("generation"), entries=opened.entries)
@@ -368,6 +375,27 @@ class Worker:
             self._given = self._cells.path
             self._cells.close()
         self._cells = cells
+
+    # -- additions that are only watched
+
+    def _watch(self) -> None:
+        watches = watched.watches(self._lists())
+        self.plane.watch(watches)
+        self._watches = self._watches or bool(watches)
+
+    def _tell_watched(self) -> None:
+        """Hands over sketches, as often as a small share of the time allows; after a watch, that there are none."""
+        now = time.monotonic()
+        if not self._watches or now < self._telling_until or self._is_succeeded():
+            return
+        try:
+            seen = self.plane.watched()
+            watched.write(self._places.watched(self._index), self._key, seen)
+        except OSError as wrong:  # a full tmpfs: they are told a little later
+            log.warning("what is watched cannot be handed over (%s)", wrong.strerror)
+        else:
+            self._watches = bool(seen)
+        self._telling_until = now + max(TELL, (time.monotonic() - now) / TELLING)
 
     # -- what it says of itself
 
@@ -432,7 +460,8 @@ async def serve(config: Config, index: int, sockets: Mapping[str, Sequence[int]]
     loop, stop = asyncio.get_running_loop(), asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    worker = Worker(config, index, count_workers(config.dns))
+    key = watched.Key.from_text(os.environ.pop(watched.KEY, secrets.token_hex(16)))
+    worker = Worker(config, index, count_workers(config.dns), key)
     loop.add_signal_handler(signal.SIGUSR1, worker.plane.flush_cache)
     await worker.start(sockets.get("udp", ()), sockets.get("tcp", ()))
     # What start-up made stays: the collector never looks at it again.

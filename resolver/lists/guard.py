@@ -117,7 +117,7 @@ def _found(facts: Facts, watched: Watched) -> list[Reason]:
         "popular": "popular names",
     }
     return [
-        Reason(kind=kind, text=f"{words[kind]}: {_some(texts[kind])}", approvable=kind in {"shared-host", "popular"})
+        Reason(kind=kind, text=f"{words[kind]}: {some(texts[kind])}", approvable=kind in {"shared-host", "popular"})
         for kind in words
         if kind in texts
     ]
@@ -127,14 +127,14 @@ def _reused(facts: Facts) -> list[Reason]:
     """A reference is bound for ever to one name, match and basis: people keep it, courts cite it."""
     if not facts.reused:
         return []
-    text = f"references that stood for something else before: {_some(list(facts.reused))}"
+    text = f"references that stood for something else before: {some(list(facts.reused))}"
     return [Reason(kind="reference-reuse", text=text, approvable=False)]
 
 
 def _outside(facts: Facts, scope: Scope) -> list[Reason]:
     reasons = []
     if facts.outside:
-        text = f"outside this issuer's scope: {_some(list(facts.outside))}"
+        text = f"outside this issuer's scope: {some(list(facts.outside))}"
         reasons.append(Reason(kind="scope", text=text, approvable=False))
     if scope.entries is not None and facts.entries > scope.entries:
         text = f"outside this issuer's scope: {facts.entries:,} entries where {scope.entries:,} are allowed"
@@ -162,7 +162,8 @@ def _caps(added: int, caps: Caps, active: int, additions: list[tuple[float, int]
     return reasons
 
 
-def _some(texts: list[str]) -> str:
+def some(texts: list[str]) -> str:
+    """The first few of them, and how many more there are."""
     shown = "; ".join(texts[:SHOWN])
     return shown if len(texts) <= SHOWN else f"{shown}; and {len(texts) - SHOWN:,} more"
 

@@ -15,17 +15,19 @@ from typing import TYPE_CHECKING, Any
 from blocklists.document import MAX_SIZE
 from blocklists.document import read as read_entries
 from blocklists.errors import VerifyError
+from resolver import watched as sketches
 from resolver._core import CoreError
 from resolver.audit.counting import Counting
 from resolver.errors import ResolverError
 from resolver.lists import activate, decisions, fetch, report
 from resolver.lists.admit import admit
 from resolver.lists.compile import is_stale, plan
+from resolver.lists.guard import some
 from resolver.lists.ledger import Event, Ledger, LedgerError
 from resolver.lists.people import People
 from resolver.lists.protected import Watched, watched
 from resolver.lists.restore import restored
-from resolver.lists.shadow import Shadow
+from resolver.lists.shadow import URGENT, Shadow
 from resolver.lists.state import (
     Applied,
     Fetching,
@@ -166,7 +168,7 @@ class Register:
             # what is held waits for a person, not for a rolling window to pass
             now=now if waiting is None or approved_by else as_time(waiting.since),
             approved_by=approved_by,
-            watch=0.0 if seen else self.config.guards.shadow.watch,
+            watch=0.0 if seen else self._watch_for(source),
         )
         if admission.events and (waiting is None or seen):
             self._tell(admission.events)
@@ -182,10 +184,7 @@ class Register:
         if held is not None and waiting is not None:
             held = held.model_copy(update={"since": waiting.since})
         if held is not None and held.until is not None:
-            held = held.model_copy(update={"until": now + self.config.guards.shadow.watch})
-            self._shadow.begin(name, held.state)
-        else:
-            self._shadow.end(name)
+            held = held.model_copy(update={"until": now + self._watch_for(source)})
         known = known.model_copy(update={"held": held})
         self._remember(name, known)
         self._judged[name] = candidate.mark
@@ -194,29 +193,39 @@ class Register:
 
     def _watch_anew(self) -> None:
         """What was seen lay in memory: a steward that starts watches from the start."""
-        for name, known in self.fetching.items():
+        for source in self.config.lists:
+            known = self.fetching[source.name]
             if known.held is not None and known.held.until is not None:
-                until = self._clock() + self.config.guards.shadow.watch
+                until = self._clock() + self._watch_for(source)
                 held = known.held.model_copy(update={"until": until})
-                self.fetching[name] = known.model_copy(update={"held": held})
-                self._shadow.begin(name, held.state)
+                self.fetching[source.name] = known.model_copy(update={"held": held})
+
+    def _watch_for(self, source: ListSource) -> float:
+        """Seconds for which a list's additions are watched before they act."""
+        watch = self.config.guards.shadow.watch
+        return min(watch, URGENT) if source.urgent else watch
 
     def _watch(self) -> None:
         """Additions whose time under watch is over act, or wait for a person."""
         now = self._clock()
+        watching = {
+            sketches.watch_id(name, known.held.document)
+            for name, known in self.fetching.items()
+            if known.held is not None and known.held.document is not None
+        }
+        self._shadow.look(watching)
         for source in self.config.lists:
             known = self.fetching.get(source.name, Fetching())
             held = known.held
-            if held is None or held.until is None or held.document is None:
+            if held is None or held.until is None or held.document is None or now < held.until:
                 continue
-            self._shadow.look()
-            if now < held.until:
-                continue
-            document = self.places.list(source.name).applied / held.document
-            names = {entry.reference: entry.name for entry in read_entries(document, size=MAX_SIZE)}
-            found = self._shadow.too_much(source.name, set(names), self.config.guards.shadow.share)
+            watch, share = sketches.watch_id(source.name, held.document), self.config.guards.shadow.share
+            found = self._shadow.too_much(watch, share)
             if found:
-                shown = "; ".join(f"{names[ref]} would stop {share:.1%} of all queries" for ref, share in found.items())
+                document = self.places.list(source.name).applied / held.document
+                names = {entry.reference: entry.name for entry in read_entries(document, size=MAX_SIZE)}
+                most = sorted(found.items(), key=lambda item: -item[1])
+                shown = some([f"{names.get(ref, ref)} would stop {part:.1%} of all clients" for ref, part in most])
                 self.guarded[source.name, TRAFFIC] += 1
                 reason = Reason(kind=TRAFFIC, text=shown, approvable=True)
                 held = held.model_copy(update={"reasons": (reason,), "until": None, "document": None})

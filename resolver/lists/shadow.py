@@ -1,75 +1,51 @@
 """Watched: additions that every other guard lets pass meet live queries for a while before they act.
 
-Enters: what the workers count (`run_dir/hits.json`, by reference, and their counters). Leaves: the additions that would
-stop too much, with the share of all queries that each would have stopped. Rules: while watched, an addition is compiled
-as a list of its own that only monitors; counts lie in memory and know no client; a host with hardly any queries proves
-nothing, and what is watched there passes at its end; a steward that starts anew watches anew.
+Enters: what the workers see (`resolver.watched`). Leaves: the additions that would stop too much, with the share of all
+clients that each would have met: different clients, so that neither one that asks a thousand times nor a name that is
+asked for often by few can hold an order. Rules: while watched, an addition is compiled as a list of its own that only
+monitors; sketches lie in memory and know no client; hardly any clients prove nothing, and what is watched there passes
+at its end; a steward that starts anew watches anew.
 """
 
 from __future__ import annotations
 
-import json
-from collections import Counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from resolver import counters
+from resolver import _core, watched
 
 if TYPE_CHECKING:
     from resolver.places import Places
 
-FEWEST = 1_000  # queries below which a share says nothing
-LARGEST = 1 << 24
+FEWEST = 100  # clients below which a share says nothing
 MARK = "+new"  # what a watched list's name ends in, beside the list that it would join
+URGENT = 600.0  # seconds that an urgent list is watched at most: an order of thirty minutes leaves no more
 
 
 class Shadow:
-    """What was seen since each watch began."""
+    """What was seen of all that is watched now."""
 
     def __init__(self, places: Places) -> None:
         self._places = places
-        self._hits: Counter[str] = Counter()
-        self._queries = 0
-        self._last: tuple[dict[str, int], int] | None = None
-        self._begun: dict[str, tuple[str, Counter[str], int]] = {}
+        self._seen: dict[str, watched.Seen] = {}
+        """By key: a supervisor that started anew has drawn another one."""
 
-    def begin(self, name: str, state: str) -> None:
-        """Watch a list's additions from now on; a watch of the very same additions goes on."""
-        self.look()
-        if name not in self._begun or self._begun[name][0] != state:
-            self._begun[name] = (state, self._hits.copy(), self._queries)
+    def look(self, watching: set[str]) -> None:
+        """Takes up what the workers have seen of these watches; what was known of others is forgotten."""
+        for key, seen in watched.read(self._places.workers) if watching else ():
+            watched.join(self._seen.setdefault(key, {}), seen)
+        kept = {key: {watch: seen[watch] for watch in seen.keys() & watching} for key, seen in self._seen.items()}
+        self._seen = {key: seen for key, seen in kept.items() if seen}
 
-    def end(self, name: str) -> None:
-        self._begun.pop(name, None)
-
-    def look(self) -> None:
-        """Take up what was counted since the last look. Counts that stand lower than before began anew."""
-        hits, queries = self._counted()
-        if self._last is not None:
-            before, asked = self._last
-            for reference, count in hits.items():
-                known = before.get(reference, 0)
-                self._hits[reference] += count - known if count >= known else count
-            self._queries += queries - asked if queries >= asked else queries
-        self._last = (hits, queries)
-
-    def too_much(self, name: str, references: set[str], share: float) -> dict[str, float]:
-        """Of these references, those that would have stopped more than `share` of all queries, with their share."""
-        self.look()
-        if name not in self._begun:
-            return {}
-        _, before, asked = self._begun[name]
-        queries = self._queries - asked
-        if queries < FEWEST:
-            return {}
-        shares = {reference: (self._hits[reference] - before[reference]) / queries for reference in references}
-        return {reference: found for reference, found in shares.items() if found > share}
-
-    def _counted(self) -> tuple[dict[str, int], int]:
-        path = self._places.run_dir / "hits.json"
-        try:
-            with path.open("rb") as file:
-                told: Any = json.loads(file.read(LARGEST))
-            hits = {str(reference): int(count) for reference, count in told["entries"].items()}
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
-            hits = {}  # nobody has counted yet, or a file cut short by a full tmpfs: nothing was seen
-        return hits, counters.queries(counters.totals(self._places))
+    def too_much(self, watch: str, share: float) -> dict[str, float]:
+        """References of entries that would have met more than `share` of all clients, with their share."""
+        found: dict[str, float] = {}
+        for seen in self._seen.values():
+            everyone, met = seen.get(watch, (b"", {}))
+            clients = _core.distinct(everyone) if everyone else 0.0
+            if clients < FEWEST:
+                continue
+            for reference, sketch in met.items():
+                part = min(_core.distinct(sketch) / clients, 1.0)
+                if part > max(share, found.get(reference, 0.0)):
+                    found[reference] = part
+        return found

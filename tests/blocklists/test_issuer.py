@@ -328,7 +328,7 @@ def test_a_repository_of_ecdsa_keys_is_verified_too(tmp_path: Path, scheme: str)
     rehearsal.add_basis(LIST, "order-17", BASIS)
     rehearsal.change(LIST, add=NAMES, basis="order-17", category="gambling")
     desk = rehearsal.desk
-    verified = verify.refresh(str(desk.published), desk.trusted_root, tmp_path / "s", LIST, deadline=9, now=NOW)
+    verified = verify.refresh(str(desk.published), desk.trusted_root, tmp_path / "s", LIST, deadline=120, now=NOW)
     assert verified.head.entries == len(NAMES)
 
 

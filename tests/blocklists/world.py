@@ -79,7 +79,7 @@ class World:
         """What the provider's steward does."""
         return verify.refresh(
             repository or str(self.published), self.rehearsal.desk.trusted_root, self.folder / state, LIST,
-            **{"deadline": 20.0, "now": self.now, **options},
+            **{"deadline": 120.0, "now": self.now, **options},
         )  # fmt: skip
 
     def entries(self, verified: Verified) -> list[Entry]:

@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import signal
 import socket
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import pytest
 
+from blocklists import document
+from resolver import _core, watched
+from tests.core.list_documents import entry
 from tests.dns.house import Host, ask_tcp, ask_udp, free_port, question, running, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
     from pathlib import Path
+
+    from resolver._core import Source
 
     Answering = Callable[[bytes], bytes | None]
 
@@ -197,3 +203,38 @@ def test_a_worker_that_is_told_to_go_answers_what_it_has_in_flight(tmp_path: Pat
         asyncio.run(scene(provider))
         assert provider.process is not None
         assert provider.process.wait(30) == 0
+
+
+def test_workers_tell_how_many_clients_would_meet_what_is_watched_under_one_key(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir(parents=True)
+    sources = [_source(tmp_path, "listed", "stop-page"), _source(tmp_path, "coming", "monitor")]
+    meta = {"generation": 1, "lists": [{"name": "g"}, {"name": "g+new", "watched": "g", "document": "coming.zst"}]}
+    _core.compile(sources, tmp_path / "run" / "current.list", json.dumps(meta).encode())
+    with running(Host(tmp_path, [f"127.0.0.1:{free_port()}"], workers=2)) as host:
+        for number in range(1, 151):
+            for name in ("coming.example", "elsewhere.example") if number <= 30 else ("elsewhere.example",):
+                with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as one:
+                    one.bind((f"127.0.1.{number}", 0))
+                    one.sendto(question(number, name, A), host.address)
+
+        def seen() -> tuple[float, float]:
+            """All clients, and those that asked for the name, joined over the workers."""
+            joined: watched.Seen = {}
+            keys = set()
+            for key, told in watched.read(host.run_dir / "workers"):
+                keys.add(key)
+                watched.join(joined, told)
+            assert len(keys) <= 1
+            everyone, met = joined.get("g/coming.zst", (b"", {}))
+            counted = [_core.distinct(sketch) for sketch in met.values()]
+            return _core.distinct(everyone) if everyone else 0.0, sum(counted)
+
+        wait_until(lambda: 120 < seen()[0] < 180 and 24 < seen()[1] < 36, "150 clients, of which 30 asked for it")
+        for path in (tmp_path / "run").rglob("*"):
+            assert not path.is_file() or b"127.0.1." not in path.read_bytes()
+
+
+def _source(folder: Path, name: str, action: Literal["stop-page", "monitor"]) -> Source:
+    """A list of the one name `NAME.example`."""
+    document.write(folder / f"{name}.zst", [entry(f"{name}.example", len(name), expires="2099-01-01T00:00:00Z")])
+    return {"document": str(folder / f"{name}.zst"), "action": action, "ede": 0, "bases": [], "suspended": []}

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING
 
 import pytest
 
-from resolver._core import COUNTERS, CompiledList
+from resolver import watched
+from resolver._core import CompiledList, Plane
+from tests.dns.house import question
 from tests.lists.world import World, make_entry
 
 if TYPE_CHECKING:
@@ -15,22 +18,26 @@ if TYPE_CHECKING:
 
 
 class Traffic:
-    """What workers would have counted."""
+    """Clients that ask a worker, or several, of which each says what it saw."""
 
-    def __init__(self, world: World) -> None:
-        self._world, self.hits, self.queries = world, dict[str, int](), 0
+    def __init__(self, world: World, key: tuple[int, int] = (3, 5), worker: int = 0) -> None:
+        self._places, self._worker, self._key = world.config.places, worker, watched.Key(key)
+        self._plane = Plane({"allow_clients": ["10.0.0.0/8"], "watch_key": key})
 
-    def flow(self, queries: int, **hits: int) -> None:
-        """So many more queries, so many of them for these names (`popular` is popular.example)."""
-        places = self._world.config.places
-        self.queries += queries
-        for name, count in hits.items():
-            reference = make_entry(f"{name}.example").reference
-            self.hits[reference] = self.hits.get(reference, 0) + count
-        places.workers.mkdir(parents=True, exist_ok=True)
-        words = [self.queries if name == "queries_udp4" else 0 for name in COUNTERS]
-        places.counters(0).write_bytes(b"".join(word.to_bytes(8, "little") for word in words))
-        (places.run_dir / "hits.json").write_text(json.dumps({"day": "2026-11-22", "entries": self.hits}))
+    def take_up(self) -> None:
+        """The worker takes up the generation that is live."""
+        compiled = CompiledList.open(self._places.current)
+        self._plane.set_list(compiled)
+        self._plane.watch(watched.watches(json.loads(compiled.meta)["lists"]))
+
+    def flow(self, clients: range, *names: str) -> None:
+        """Each of these clients asks for each of these names."""
+        for name in names:
+            message = question(1, name, 1)
+            for number in clients:
+                self._plane.decide(message, f"10.{number >> 16}.{number >> 8 & 255}.{number & 255}", 5353)
+        self._places.workers.mkdir(parents=True, exist_ok=True)
+        watched.write(self._places.watched(self._worker), self._key, self._plane.watched())
 
 
 @pytest.fixture
@@ -59,10 +66,11 @@ def test_an_addition_only_monitors_while_it_is_watched_and_removals_hold_at_once
 
 
 def test_an_addition_that_hardly_anybody_asks_for_acts_after_its_watch(world: World) -> None:
-    traffic = Traffic(world)
-    traffic.flow(1_000_000, new=900_000)  # before the watch: somebody else's story
     world.take(2, ["a.example", "new.example"])
-    traffic.flow(100_000, new=1_000)
+    traffic = Traffic(world)
+    traffic.take_up()
+    traffic.flow(range(1_000), "elsewhere.example")
+    traffic.flow(range(5), *["new.example"] * 500)  # however often they ask
     world.register.tick()
     assert action(world, "new.example") == "monitor"
     pass_time(world)
@@ -71,18 +79,86 @@ def test_an_addition_that_hardly_anybody_asks_for_acts_after_its_watch(world: Wo
     assert world.register.fetching["gambling"].held is None
 
 
-def test_an_addition_that_would_stop_too_much_waits_for_a_person(world: World) -> None:
+def test_an_addition_that_would_stop_too_many_waits_for_a_person(world: World) -> None:
+    names = ["a.example", "new.example", "popular.example"]
+    world.take(2, names)
     traffic = Traffic(world)
-    world.take(2, ["a.example", "new.example", "popular.example"])
-    traffic.flow(100_000, new=1_000, popular=1_001)
+    traffic.take_up()
+    traffic.flow(range(1_000), "elsewhere.example")
+    traffic.flow(range(3), "new.example")
+    traffic.flow(range(100), "www.popular.example")
     pass_time(world)
     held = world.register.fetching["gambling"].held
     assert held is not None
-    assert [reason.text for reason in held.reasons] == ["popular.example would stop 1.0% of all queries"]
+    (reason,) = held.reasons
+    assert (reason.kind, reason.approvable) == ("traffic", True)
+    assert re.fullmatch(r"popular\.example would stop (8|9|10|11|12)\.\d% of all clients", reason.text)
     assert [action(world, f"{name}.example") for name in ("a", "new", "popular")] == ["stop-page", None, None]
     world.restart()
-    world.take(2, ["a.example", "new.example", "popular.example"])
+    world.take(2, names)
     assert world.register.fetching["gambling"].held == held
+
+
+def test_what_several_workers_see_counts_once_and_is_kept_when_one_dies(world: World) -> None:
+    world.take(2, ["a.example", "popular.example"])
+    workers = [Traffic(world, worker=number) for number in range(2)]
+    for traffic in workers:
+        traffic.take_up()
+        traffic.flow(range(1_000), "elsewhere.example")
+    workers[0].flow(range(8), "popular.example")
+    workers[1].flow(range(4, 12), "popular.example")
+    world.register.tick()
+    successor = Traffic(world)
+    successor.take_up()
+    successor.flow(range(1), "elsewhere.example")  # in the file of the dead
+    pass_time(world)
+    assert action(world, "popular.example") is None  # 12 of 1,000: neither worker saw so many
+
+
+def test_a_generation_in_between_and_a_list_of_another_view_change_nothing(world: World) -> None:
+    world.take(2, ["a.example", "popular.example"])
+    traffic = Traffic(world)
+    traffic.take_up()
+    traffic.flow(range(500), "elsewhere.example", "popular.example")
+    world.register.appeal_overdue(make_entry("a.example").reference, "a.example", "A-1", {})
+    traffic.take_up()
+    traffic.flow(range(500, 1_000), "elsewhere.example")
+    pass_time(world)
+    held = world.register.fetching["gambling"].held
+    assert held is not None
+    assert held.reasons[0].kind == "traffic"
+
+
+def test_who_is_stopped_already_does_not_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(tmp_path, lists={"one": {}, "two": {}}, more={"guards": {"shadow": {"watch": "1h", "share": "1%"}}})
+    monkeypatch.setattr("resolver.lists.fetch.stored", lambda *_: world.last)
+    world.take(1, ["popular.example"], name="one")
+    world.take(1, ["b.example"], name="two")
+    world.take(2, ["b.example", "popular.example"], name="two")
+    traffic = Traffic(world)
+    traffic.take_up()
+    traffic.flow(range(1_000), "elsewhere.example", "popular.example")
+    pass_time(world)
+    assert world.register.fetching["two"].held is None
+
+
+def test_sketches_tell_no_address_and_nothing_of_them_is_written_but_on_the_tmpfs(world: World) -> None:
+    world.take(2, ["a.example", "new.example"])
+    traffic = Traffic(world)
+    traffic.take_up()
+    traffic.flow(range(300), "elsewhere.example", "new.example")
+    world.register.tick()
+    path = world.config.places.watched(0)
+    assert path.stat().st_mode & 0o777 == 0o600
+    told = path.read_text()
+    assert "10.0." not in told
+    (everyone,) = {one["everyone"] for one in json.loads(told)["watches"].values()}
+    for file in world.config.places.state_dir.rglob("*"):
+        assert not file.is_file() or everyone.encode() not in file.read_bytes()
+    other = Traffic(world, key=(7, 11), worker=1)  # the same clients under another start's key
+    other.take_up()
+    other.flow(range(300), "elsewhere.example", "new.example")
+    assert everyone not in world.config.places.watched(1).read_text()
 
 
 def test_a_person_may_end_the_watch(world: World) -> None:
@@ -101,12 +177,14 @@ def test_a_renewed_entry_is_no_addition_and_is_not_watched(world: World) -> None
 
 
 def test_a_steward_that_starts_anew_watches_anew(world: World) -> None:
-    traffic = Traffic(world)
     offered = world.candidate(2, ["a.example", "popular.example"])
     world.register.take(offered)
     world.clock.forward(minutes=50)
     world.restart()
-    traffic.flow(10_000, popular=5_000)
+    traffic = Traffic(world)
+    traffic.take_up()
+    traffic.flow(range(1_000), "elsewhere.example")
+    traffic.flow(range(500), "popular.example")
     world.clock.forward(minutes=30)
     world.register.take(offered)
     world.register.tick()
@@ -115,11 +193,24 @@ def test_a_steward_that_starts_anew_watches_anew(world: World) -> None:
     assert action(world, "popular.example") is None
 
 
-def test_hardly_any_queries_prove_nothing_and_counts_that_began_anew_do_not_confuse(world: World) -> None:
-    traffic = Traffic(world)
-    traffic.flow(50_000, popular=100)
+def test_hardly_any_clients_prove_nothing_and_a_damaged_file_says_nothing(world: World) -> None:
     world.take(2, ["a.example", "popular.example"])
-    traffic.hits, traffic.queries = {}, 0
-    traffic.flow(500, popular=400)
+    traffic = Traffic(world)
+    traffic.take_up()
+    traffic.flow(range(50), "popular.example")
+    for number, text in enumerate(["", "{", '{"key": 1, "watches": {"x": {"everyone": "AAAA", "met": {}}}}', "[]"], 1):
+        world.config.places.watched(number).write_text(text)
     pass_time(world)
     assert action(world, "popular.example") == "stop-page"
+
+
+def test_an_urgent_list_is_watched_for_ten_minutes_at_most(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(
+        tmp_path, lists={"gambling": {"urgent": True}}, more={"guards": {"shadow": {"watch": "1h", "share": "1%"}}}
+    )
+    monkeypatch.setattr("resolver.lists.fetch.stored", lambda *_: world.last)
+    world.take(1, ["a.example"])
+    world.take(2, ["a.example", "new.example"])
+    world.clock.forward(minutes=11)
+    world.register.tick()
+    assert action(world, "new.example") == "stop-page"

@@ -11,8 +11,10 @@ use std::sync::Arc;
 
 use dnscore::clients::{Clients, Prefix};
 use dnscore::counters;
+use dnscore::list::reference_text;
 use dnscore::plane as core;
 use dnscore::relay::health::State;
+use dnscore::sketch::Sketch;
 use dnscore::tap;
 use dnscore::wire::proxy::{self, Ends, Header, Read};
 use pyo3::prelude::*;
@@ -67,7 +69,7 @@ where
     }
 }
 
-const KEYS: [&str; 18] = [
+const KEYS: [&str; 19] = [
     "allow_clients",
     "stop_ipv4",
     "stop_ipv6",
@@ -85,6 +87,7 @@ const KEYS: [&str; 18] = [
     "proxy_from",
     "proxy_to",
     "tap",
+    "watch_key",
     "seed",
 ];
 
@@ -121,6 +124,7 @@ fn read_settings(given: &Bound<'_, PyDict>) -> PyResult<core::Settings> {
     settings.page.portal = setting::<String>(given, "portal_url")?.unwrap_or_default().into_bytes();
     settings.counters_path = setting::<PathBuf>(given, "counters_path")?;
     settings.rate = setting::<Rate>(given, "rate")?.map(|rate| (rate.queries_per_second, rate.burst));
+    settings.watch_key = setting::<(u64, u64)>(given, "watch_key")?;
     settings.seed = setting::<u64>(given, "seed")?;
     settings.proxy_from = prefixes(setting::<Vec<String>>(given, "proxy_from")?.unwrap_or_default())?;
     let told = setting::<Vec<String>>(given, "proxy_to")?.unwrap_or_default();
@@ -304,6 +308,23 @@ impl Plane {
         let counted = self.inner.count_in(&path, at);
         counted.map_err(|error| refused(format_args!("cannot count in {}: {error}", path.display())))
     }
+
+    fn watch(&mut self, watches: Vec<(u8, u8, String)>) {
+        self.inner.watch(watches.into_iter().map(|(list, of, id)| core::Watch { list, of, id }).collect());
+    }
+
+    fn watched<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let all = PyDict::new(py);
+        for core::Seen { watch, everyone, met } in self.inner.watched() {
+            let entries = PyDict::new(py);
+            for (reference, sketch) in met {
+                let reference = reference_text(reference);
+                entries.set_item(String::from_utf8_lossy(&reference), PyBytes::new(py, sketch.octets()))?;
+            }
+            all.set_item(&watch.id, (PyBytes::new(py, everyone.octets()), entries))?;
+        }
+        Ok(all)
+    }
 }
 
 #[pymethods]
@@ -361,9 +382,29 @@ fn socket_address(text: &str) -> PyResult<SocketAddr> {
     text.parse().map_err(|_| refused(format_args!("{text:?} is not an address with a port")))
 }
 
+/// How many different clients a sketch saw, about.
+#[pyfunction]
+fn distinct(sketch: &[u8]) -> PyResult<f64> {
+    Ok(sketch_of(sketch)?.estimate())
+}
+
+/// One sketch of what two saw together.
+#[pyfunction]
+fn joined<'py>(py: Python<'py>, one: &[u8], other: &[u8]) -> PyResult<Bound<'py, PyBytes>> {
+    let mut both = sketch_of(one)?;
+    both.join(&sketch_of(other)?);
+    Ok(PyBytes::new(py, both.octets()))
+}
+
+fn sketch_of(octets: &[u8]) -> PyResult<Sketch> {
+    Sketch::from_octets(octets).ok_or_else(|| refused("these octets are no sketch"))
+}
+
 pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<Plane>()?;
     module.add_class::<Forward>()?;
     module.add_function(wrap_pyfunction!(read_proxy_header, module)?)?;
+    module.add_function(wrap_pyfunction!(distinct, module)?)?;
+    module.add_function(wrap_pyfunction!(joined, module)?)?;
     module.add("COUNTERS", counters::names())
 }

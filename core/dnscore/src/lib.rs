@@ -11,6 +11,7 @@ pub mod counters;
 pub mod list;
 pub mod plane;
 pub mod relay;
+pub mod sketch;
 pub mod tap;
 pub mod udp;
 pub mod verdict;

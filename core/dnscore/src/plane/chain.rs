@@ -33,6 +33,7 @@ use crate::verdict::{Judgement, Passes, Stop, verdict};
 use crate::wire::{Query, Rejected, parse_into, rcode, rtype};
 
 use super::hits::EntryHits;
+use super::watch::Watching;
 
 /// What a stage says.
 #[derive(Debug)]
@@ -90,6 +91,7 @@ pub struct Chain {
     pub(super) counters: Counters,
     pub(super) hits: EntryHits,
     pub(super) tap: Option<Box<Tap>>,
+    pub(super) watching: Watching,
     pub(super) key: hash::Key,
 }
 

@@ -10,6 +10,7 @@ mod hits;
 mod relaying;
 mod settings;
 mod streams;
+mod watch;
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -37,6 +38,7 @@ use relaying::{Lane, Relaying};
 pub use hits::EntryHits;
 pub use settings::Settings;
 pub use streams::{Decision, Forward};
+pub use watch::{Seen, Watch, Watching};
 
 /// Batches in one wake; then the event loop breathes.
 const BATCHES_A_WAKE: usize = 8;
@@ -138,9 +140,10 @@ impl Plane {
     /// A plane that listens nowhere yet and knows no upstream.
     pub fn new(settings: Settings) -> io::Result<Plane> {
         let Settings { page, clients, cache_bytes, counters_path, rate, limits, remote_sockets, .. } = settings;
-        let Settings { proxy_from, proxy_to, tap, seed, .. } = settings;
+        let Settings { proxy_from, proxy_to, tap, watch_key, seed, .. } = settings;
         let mut random = seed.map_or_else(|| Random::new(udp::fill_random), Random::seeded);
         let key = hash::Key(random.u64(), random.u64());
+        let watch_key = watch_key.map_or_else(|| hash::Key(random.u64(), random.u64()), |(a, b)| hash::Key(a, b));
         let mut plane = Plane {
             poll: Poll::new()?,
             ready: Vec::with_capacity(BATCH),
@@ -160,6 +163,7 @@ impl Plane {
                 counters: counters_path.map_or_else(|| Ok(Counters::new()), |path| Counters::in_file(&path))?,
                 hits: EntryHits::default(),
                 tap: tap.map(|settings| Box::new(Tap::new(settings))),
+                watching: Watching::new(watch_key),
                 key,
             },
             relaying: Relaying::new(Relay::new(limits, key), random, remote_sockets, proxy_to),
@@ -200,6 +204,16 @@ impl Plane {
     pub fn set_list(&mut self, list: Option<Arc<CompiledList>>) {
         self.chain.list = list;
         self.chain.hits = EntryHits::default();
+    }
+
+    /// These lists of the compiled file are watched from the next query on; said anew with each file.
+    pub fn watch(&mut self, watches: Vec<Watch>) {
+        self.chain.watching.set(watches);
+    }
+
+    /// What was seen of them.
+    pub fn watched(&self) -> &[Seen] {
+        self.chain.watching.seen()
     }
 
     /// From the next query on these pass.
@@ -384,6 +398,12 @@ impl Plane {
             at += 1;
             let place = &places[usize::from(*index)];
             let stop = chain.judged(&place.query, met, place.view, *clock);
+            let source = queries.source(usize::from(*index));
+            if chain.watching.is_on()
+                && let Some(ip) = balancers.client(usize::from(*index), source.ip())
+            {
+                chain.watching.asked(ip, place.view, &list, met, stop.is_some(), clock.unix);
+            }
             stops.extend(stop.map(|stop| (usize::from(*index), stop, None)));
             stop.is_none()
         });

@@ -31,6 +31,8 @@ pub struct Settings {
     pub proxy_to: Vec<SocketAddr>,
     /// Blocked answers as dnstap frames; none: not recorded.
     pub tap: Option<tap::Settings>,
+    /// Of the sketches of clients, shared by the workers that are to be joined; none: a random one.
+    pub watch_key: Option<(u64, u64)>,
     /// For tests: where the random numbers begin.
     pub seed: Option<u64>,
 }
@@ -55,6 +57,7 @@ impl Settings {
             proxy_from: Vec::new(),
             proxy_to: Vec::new(),
             tap: None,
+            watch_key: None,
             seed: None,
         }
     }

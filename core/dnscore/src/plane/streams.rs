@@ -126,7 +126,11 @@ impl Plane {
         let asked = Asked { packet, query: &query, key: key.as_ref(), limit: out.len(), now };
         if let Some(list) = chain.list.clone() {
             list.look_up(&[query.qname.wire()], hits);
-            if let Some(stop) = chain.judged(&query, hits.of(0), view, now) {
+            let stop = chain.judged(&query, hits.of(0), view, now);
+            if chain.watching.is_on() {
+                chain.watching.asked(client, view, &list, hits.of(0), stop.is_some(), now.unix);
+            }
+            if let Some(stop) = stop {
                 let reference = chain.reference(&query, &stop);
                 let length = chain.blocked(asked, &stop, reference, out);
                 chain.record(|| client, true, asked, &stop, &out[..length]);

@@ -1,0 +1,93 @@
+//! Additions under watch: how many different clients would meet each, before it acts.
+//!
+//! Enters: queries that reached the lists. Leaves: for each watched list a sketch of all clients for whom it would hold,
+//! and one for each entry that was met. Rules: only sketches are kept (see [`crate::sketch`]), by the entry's reference, so
+//! that they outlive the compiled file; a client that another list stops anyway does not count for an entry; nothing is
+//! done, but for one look at an empty table, where nothing is watched.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+
+use crate::list::{CompiledList, Hit};
+use crate::relay::hash::Key;
+use crate::relay::rate::client_hash;
+use crate::sketch::Sketch;
+
+/// A list that is watched.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Watch {
+    /// Its number in the compiled file.
+    pub list: u8,
+    /// The number of the list that its entries would join: it says for whom they would hold.
+    pub of: u8,
+    /// What it is called, whatever its number in the next file.
+    pub id: String,
+}
+
+/// What was seen of one.
+#[derive(Debug)]
+pub struct Seen {
+    /// Which.
+    pub watch: Watch,
+    /// Clients for whom it would hold.
+    pub everyone: Sketch,
+    /// Clients that met an entry, by its reference.
+    pub met: HashMap<[u8; 10], Sketch>,
+}
+
+/// All that are watched.
+pub struct Watching {
+    key: Key,
+    lists: Vec<Seen>,
+}
+
+impl Watching {
+    /// None. Workers that share a key can have their sketches joined.
+    pub fn new(key: Key) -> Watching {
+        Watching { key, lists: Vec::new() }
+    }
+
+    /// Watches these from now on; what has the same id as before goes on.
+    pub fn set(&mut self, watches: Vec<Watch>) {
+        let mut before = std::mem::take(&mut self.lists);
+        for watch in watches {
+            let seen = match before.iter().position(|seen| seen.watch.id == watch.id) {
+                Some(at) => Seen { watch, ..before.swap_remove(at) },
+                None => Seen { watch, everyone: Sketch::default(), met: HashMap::new() },
+            };
+            self.lists.push(seen);
+        }
+    }
+
+    /// Whether there is anything to watch.
+    #[inline]
+    pub fn is_on(&self) -> bool {
+        !self.lists.is_empty()
+    }
+
+    /// What was seen until now.
+    pub fn seen(&self) -> &[Seen] {
+        &self.lists
+    }
+
+    /// A client asked for a name that met these rows. `stopped`: by a list that acts.
+    pub fn asked(&mut self, ip: IpAddr, view: u64, list: &CompiledList, hits: &[Hit], stopped: bool, now: u32) {
+        let client = client_hash(self.key, ip);
+        for Seen { watch, everyone, met } in &mut self.lists {
+            if view.checked_shr(u32::from(watch.of)).unwrap_or(0) & 1 == 0 {
+                continue;
+            }
+            everyone.add(client);
+            for Hit { row, distance } in hits.iter().filter(|_| !stopped) {
+                for (index, rule) in list.rules(*row).iter().enumerate() {
+                    if rule.list == watch.list
+                        && rule.applies(*distance, now)
+                        && let Some(reference) = list.reference(*row, index)
+                    {
+                        met.entry(reference).or_default().add(client);
+                    }
+                }
+            }
+        }
+    }
+}
