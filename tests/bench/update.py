@@ -12,6 +12,7 @@ import argparse
 import json
 import os
 import random
+import shutil
 import socket
 import subprocess
 import sys
@@ -23,7 +24,9 @@ from typing import Any
 import yaml
 
 from blocklists.issuer.rehearsal import Rehearsal
+from resolver import control
 from resolver.config import Endpoint
+from resolver.config import load as load_config
 from resolver.demo import tree
 from tests.bench.work import PASS_ADDRESS, SYLLABLES, free_port
 from tests.dns.house import ROOT, Host, question, running
@@ -48,6 +51,7 @@ class Provider(Host):
     def write_config(self) -> None:
         settings = yaml.safe_load(self.config.read_text())
         settings["lists"][0]["refresh"] = "1h"
+        settings["dns"] |= {"upstreams": list(self.upstreams), "workers": self.workers}
         self.config.write_text(yaml.safe_dump(settings))
 
     def generation(self, entries: int) -> int:
@@ -91,49 +95,57 @@ def is_stopped(host: Provider, name: str) -> bool:
         return socket.inet_aton(tree.STOP_ADDRESS) in one.recv(4096)
 
 
-def prepare(folder: Path, names: int, more: int, upstream: int, workers: int) -> list[str]:
-    """The tree with its first version published, and the queries; the names that are to come."""
+def prepare(folder: Path, names: int, more: int) -> None:
+    """In `folder`: a tree with an issuer, and what it publishes before (`v1`) and after (`v2`); what will be asked."""
     rng = random.Random(20261122)
     drawn = invented(rng, names + more)
     listed, coming = drawn[:names], drawn[names:]
     (folder / "names").write_text("\n".join(listed) + "\n")
+    (folder / "coming").write_text("\n".join(coming) + "\n")
     asked = [f"{rng.choice(listed)} A" if rng.random() < 0.1 else f"www{rng.randrange(2000)}.passed.example A"
              for _ in range(100_000)]  # fmt: skip
     (folder / "queries").write_text("\n".join(asked) + "\n")
     ports = tree.Ports(*(Endpoint("127.0.0.1", free_port()) for _ in range(3)))
-    tree.plant(folder / "tree", [folder / "names"], ports=ports, upstream=Endpoint("127.0.0.1", upstream),
-               workers=workers)  # fmt: skip
-    return coming
+    tree.plant(folder / "tree", [folder / "names"], ports=ports, upstream=Endpoint("127.0.0.1", free_port()), workers=1)
+    published = folder / "tree" / "issuer" / "published"
+    shutil.copytree(published, folder / "v1")
+    Rehearsal.open(folder / "tree" / "issuer").change(tree.LIST, add=coming)
+    shutil.copytree(published, folder / "v2")
 
 
-def measure(folder: Path, tool: Path, options: argparse.Namespace) -> dict[str, Any]:
-    names, more, rate, seconds = options.names, options.more, options.rate, options.seconds
-    upstream, queries, workers = free_port(), folder / "queries", len(os.sched_getaffinity(0))
-    found: dict[str, Any] = {"names": names, "more": more, "workers": workers}
-    coming = prepare(folder, names, more, upstream, workers)
+def serve(folder: Path, version: str) -> None:
+    """What the mirror serves from now on."""
+    link = folder / "tree" / "published"
+    link.with_suffix(".new").symlink_to(folder / version, target_is_directory=True)
+    link.with_suffix(".new").rename(link)
+
+
+def measure(folder: Path, tool: Path, rate: int, seconds: float) -> dict[str, Any]:
+    listed, coming = ((folder / name).read_text().split() for name in ("names", "coming"))
+    upstream, workers = free_port(), len(os.sched_getaffinity(0))
+    for old in ("state", "run", "log"):
+        shutil.rmtree(folder / "tree" / old, ignore_errors=True)
+    serve(folder, "v1")
     world = subprocess.Popen([str(tool), "answer", f"127.0.0.1:{upstream}", PASS_ADDRESS])
     try:
-        with running(Provider(folder / "tree", [], workers=workers, only=None)) as host:
+        with running(Provider(folder / "tree", [f"127.0.0.1:{upstream}"], workers=workers, only=None)) as host:
             began = time.monotonic()
-            first = wait(host, 0, names)
+            first = wait(host, 0, len(listed))
+            found: dict[str, Any] = {"names": len(listed), "more": len(coming), "workers": workers}
             found["first_load_s"] = time.monotonic() - began
             pid = steward(host)
             found["memory_first"] = memory(pid)
-            Rehearsal.open(folder / "tree" / "issuer").change(tree.LIST, add=coming)
-            time.sleep(3)  # the issuer's work is not what is measured
-            found["before"] = report(load(tool, host, queries, rate, seconds))
-            running_load = load(tool, host, queries, rate, seconds)
+            serve(folder, "v2")
+            time.sleep(2)  # what the first load left to do is not what is measured
+            found["before"] = report(load(tool, host, folder / "queries", rate, seconds))
+            running_load = load(tool, host, folder / "queries", rate, seconds)
             began = time.monotonic()
-            asked_for = subprocess.Popen(
-                [sys.executable, "-P", "-m", "resolver.command", "lists", "refresh", "--json", "--config",
-                 str(host.config)],
-                env={**os.environ, "PYTHONPATH": str(ROOT)}, stdout=subprocess.PIPE, text=True,
-            )  # fmt: skip
-            wait(host, first, names + more)
+            answer = control.call(load_config(host.config).places.control_socket, "refresh", timeout=PATIENCE, lists=[])
+            assert answer["outcomes"][0]["outcome"] == "active", answer
+            found["steward_s"] = time.monotonic() - began
+            wait(host, first, len(listed) + len(coming))
             found["active_s"] = time.monotonic() - began
-            outcome = json.loads(asked_for.communicate(timeout=PATIENCE)[0])["outcomes"][0]
-            assert outcome["outcome"] == "active", outcome
-            found["stopped"] = all(is_stopped(host, name) for name in coming[:: max(more // 20, 1)])
+            found["stopped"] = all(is_stopped(host, name) for name in coming[:: max(len(coming) // 20, 1)])
             found["during"] = report(running_load)
             found["memory"] = memory(pid)
     finally:
@@ -158,14 +170,22 @@ def main() -> int:
     parser.add_argument("--more", type=int, default=1_000)
     parser.add_argument("--rate", type=int, default=2_000, help="queries a second all the while")
     parser.add_argument("--seconds", type=float, default=6.0)
+    parser.add_argument("--folder", type=Path, help="where the lists are made, or were made before")
+    parser.add_argument("--prepare", action="store_true", help="make the lists in --folder and measure nothing")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     subprocess.run(
         ["cargo", "build", "--release", "--locked", "--quiet", "--package", "load"], cwd=ROOT / "core", check=True
     )
     tool = ROOT / "core/target/release/load"
-    with tempfile.TemporaryDirectory(prefix="stopsign-update-") as folder:
-        found = measure(Path(folder), tool, options)
+    with tempfile.TemporaryDirectory(prefix="stopsign-update-") as temporary:
+        folder = options.folder or Path(temporary)
+        if not (folder / "v2").exists():
+            folder.mkdir(parents=True, exist_ok=True)
+            prepare(folder, options.names, options.more)
+        found = {} if options.prepare else measure(folder, tool, options.rate, options.seconds)
+    if options.prepare:
+        return 0
     if options.json:
         print(json.dumps(found, indent=1))
         return 0
@@ -174,6 +194,7 @@ def main() -> int:
     print(
         f"active on all workers after   {found['active_s']:.2f} s ({'stopped' if found['stopped'] else 'NOT STOPPED'})"
     )
+    print(f"of that, the steward          {found['steward_s']:.2f} s")
     print(f"lost, wrong                   {during['lost']:.0f}, {during['wrong']:.0f} of {during['sent']:,.0f}")
     print(f"p99 before, meanwhile         {before['p99_us']:.0f} us, {during['p99_us']:.0f} us "
           f"({during['p99_us'] / max(before['p99_us'], 1):.2f})")  # fmt: skip

@@ -128,7 +128,7 @@ impl Plane {
             list.look_up(&[query.qname.wire()], hits);
             let stop = chain.judged(&query, hits.of(0), view, now);
             if chain.watching.is_on() {
-                chain.watching.asked(client, view, &list, hits.of(0), stop.is_some(), now.unix);
+                chain.watching.asked(client.ip().to_canonical(), view, &list, hits.of(0), stop.is_some(), now.unix);
             }
             if let Some(stop) = stop {
                 let reference = chain.reference(&query, &stop);
