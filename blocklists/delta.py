@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 REMOVED, ADDED = b"-", b"+"
+PIECE = 1 << 14  # octets
 Order = tuple[bytes, bytes, bytes]
 _BASIS, _MATCH, _NAME, _REFERENCE = len(b'{"basis":"'), b'"match":"', b'","name":"', b'","reference":"'
 
@@ -81,11 +82,13 @@ def merged_blocks(old: Iterable[bytes], changes: Iterable[tuple[bytes, bytes]]) 
     The changes are in the order of the document.
     """
     steps = deque((order(line), sign, line) for sign, line in changes)
-    for lines in _line_blocks(old):
-        if steps and steps[0][0] <= order(lines[-1]):
-            lines = list(_changed(lines, steps))  # noqa: PLW2901 - the same block, changed
-        if lines:
-            yield b"\n".join(lines) + b"\n"
+    for piece in _pieces(old):
+        if steps and steps[0][0] <= order(piece[piece.rfind(b"\n", 0, -1) + 1 :]):
+            lines = list(_changed(piece[:-1].split(b"\n"), steps))
+            if lines:
+                yield b"\n".join(lines) + b"\n"
+        else:
+            yield piece
     rest = b"".join(line for _, sign, line in steps if sign == ADDED)
     if any(sign == REMOVED for _, sign, _ in steps):
         raise DeltaError("a line that is to go is not there")
@@ -110,13 +113,15 @@ def _changed(lines: list[bytes], steps: deque[tuple[Order, bytes, bytes]]) -> It
     yield from lines[at:]
 
 
-def _line_blocks(blocks: Iterable[bytes]) -> Iterator[list[bytes]]:
-    """Whole lines, without their ends, as many at a time as a block has."""
+def _pieces(blocks: Iterable[bytes]) -> Iterator[bytes]:
+    """Whole lines, as many at a time as fit into a piece, or one: few pieces of a long list are taken apart."""
     rest = b""
     for block in blocks:
-        *lines, rest = (rest + block).split(b"\n")
-        if lines:
-            yield lines
+        octets, at = rest + block, 0
+        while end := octets.rfind(b"\n", at, at + PIECE) + 1 or octets.find(b"\n", at) + 1:
+            yield octets[at:end]
+            at = end
+        rest = octets[at:]
     if rest:
         raise DeltaError("ends without a line feed: the file is cut short")
 

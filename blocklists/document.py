@@ -85,7 +85,8 @@ def write_lines(path: Path, lines: Iterable[bytes], *, level: int = LEVEL) -> Su
 
 def write_blocks(path: Path, blocks: Iterable[bytes], *, level: int = LEVEL) -> Summary:
     """As `write`, from canonical lines joined to blocks of any size."""
-    with path.open("wb") as file, zstandard.ZstdCompressor(level=level).stream_writer(file, closefd=False) as out:
+    compressor = zstandard.ZstdCompressor(level=level, threads=1)  # beside the hash, which costs as much
+    with path.open("wb") as file, compressor.stream_writer(file, closefd=False) as out:
 
         def kept() -> Iterator[bytes]:
             for block in blocks:
