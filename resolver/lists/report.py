@@ -96,6 +96,8 @@ def _alarms_of(source: ListSource, known: Fetching, now: float) -> list[str]:
     if known.lapses is not None and known.refusal is not None and known.lapses - now < LAPSE_NOTICE:
         end = "is held beyond its end" if source.on_expiry == "hold" else f"ends on {as_text(known.lapses)}"
         found.append(f"list {source.name} {end}: its file has not been seen since {as_text(known.fresh)}")
-    if known.held is not None and (known.held.urgent or now - as_time(known.held.since) > source.alarm_held):
-        found.append(f"version {known.held.version} of list {source.name} is held since {known.held.since}")
+    held = known.held
+    # what is still watched waits for nobody
+    if held is not None and held.until is None and (held.urgent or now - as_time(held.since) > source.alarm_held):
+        found.append(f"version {held.version} of list {source.name} is held since {held.since}")
     return found

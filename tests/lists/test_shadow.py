@@ -211,6 +211,7 @@ def test_an_urgent_list_is_watched_for_ten_minutes_at_most(tmp_path: Path, monke
     monkeypatch.setattr("resolver.lists.fetch.stored", lambda *_: world.last)
     world.take(1, ["a.example"])
     world.take(2, ["a.example", "new.example"])
+    assert world.register.status()["alarms"] == []  # it waits for nobody
     world.clock.forward(minutes=11)
     world.register.tick()
     assert action(world, "new.example") == "stop-page"
