@@ -79,10 +79,10 @@ impl Watching {
             }
             everyone.add(client);
             for Hit { row, distance } in hits.iter().filter(|_| !stopped) {
-                for (index, rule) in list.rules(*row).iter().enumerate() {
+                for (index, rule) in (0u16..).zip(list.rules(*row)) {
                     if rule.list == watch.list
                         && rule.applies(*distance, now)
-                        && let Some(reference) = list.reference(*row, index)
+                        && let Some(reference) = list.reference(list.number(*row, index))
                     {
                         met.entry(reference).or_default().add(client);
                     }
