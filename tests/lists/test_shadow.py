@@ -35,7 +35,8 @@ class Traffic:
         for name in names:
             message = question(1, name, 1)
             for number in clients:
-                self._plane.decide(message, f"10.{number >> 16}.{number >> 8 & 255}.{number & 255}", 5353)
+                client = f"10.{number >> 16}.{number >> 8 & 255}.{number & 255}"
+                self._plane.decide(message, (client, 5353), ("10.255.255.53", 53))
         self._places.workers.mkdir(parents=True, exist_ok=True)
         watched.write(self._places.watched(self._worker), self._key, self._plane.watched())
 
