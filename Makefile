@@ -7,7 +7,7 @@ CARGO_MANIFEST := core/Cargo.toml
 RUST_SOURCES := $(shell find core -name '*.rs' -not -path '*/target/*') core/Cargo.toml core/Cargo.lock core/dnscore/Cargo.toml core/binding/Cargo.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test setup gate lint bench soak lock clean check-system
+.PHONY: help demo test setup gate lint bench soak deb lock clean check-system
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -33,6 +33,9 @@ bench: setup ## one table: the bare sockets' limit, Stopsign, and the peers that
 soak: setup ## ten minutes under load with everything that goes wrong; memory and descriptors must stay flat
 	$(BIN)/python -m tests.faults.soak --minutes 10
 
+deb: setup ## dist/stopsign_VERSION_ARCH.deb: the program, what it needs, the units
+	packaging/build-deb
+
 setup: check-system $(VENV)/installed $(VENV)/built ## the virtual environment, the locked dependencies, the core in release mode
 
 check-system:
@@ -56,6 +59,8 @@ lock: ## choose the newest dependencies that pyproject.toml allows, and write th
 	build/lock/bin/pip install --quiet pip-tools
 	CUSTOM_COMPILE_COMMAND="make lock" build/lock/bin/pip-compile --quiet --upgrade --extra dev --generate-hashes \
 	  --allow-unsafe --strip-extras --no-emit-index-url --no-emit-find-links --output-file requirements.lock pyproject.toml
+	CUSTOM_COMPILE_COMMAND="make lock" build/lock/bin/pip-compile --quiet --generate-hashes --strip-extras \
+	  --no-emit-index-url --no-emit-find-links --constraint requirements.lock --output-file requirements-run.lock pyproject.toml
 
 clean: ## remove what setup made
-	rm -rf $(VENV) build core/target resolver/_core*.so
+	rm -rf $(VENV) build dist core/target resolver/_core*.so

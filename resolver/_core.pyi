@@ -8,6 +8,7 @@ _StrPath: TypeAlias = str | PathLike[str]
 
 __all__ = [
     "COUNTERS",
+    "VERSION",
     "Change",
     "Changes",
     "CompileSummary",
@@ -29,6 +30,8 @@ __all__ = [
     "read_proxy_header",
     "restrain",
 ]
+
+VERSION: str
 
 class CoreError(Exception):
     """What the core refuses, in one sentence."""
@@ -303,6 +306,8 @@ class PlaneSettings(TypedDict):
     stop_ipv6: NotRequired[str | None]
     portal_url: NotRequired[str]
     """Goes into the EDE text after the reference; empty: the reference alone."""
+    health_name: NotRequired[str | None]
+    """Answered here: an empty answer while an upstream is up, else SERVFAIL."""
     views: NotRequired[Sequence[View]]
     cache_bytes: NotRequired[int]
     """This worker's share of the cache (default 32 MiB)."""

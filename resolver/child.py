@@ -8,13 +8,29 @@ replace them, and a new supervisor could not start. So the kernel is asked to se
 from __future__ import annotations
 
 import ctypes
+import json
 import os
 import runpy
 import signal
 import sys
+from typing import NoReturn
+
+from resolver.sealed import USE
+from resolver.sockets import SOCKETS
 
 PARENT = "STOPSIGN_PARENT"
 _PR_SET_PDEATHSIG = 1
+
+
+def again() -> NoReturn:
+    """Begins this program anew in the same process: same id, same parent, same inherited sockets; configuration and
+    code as they are now. The request for the parent's death signal holds over it (prctl(2))."""
+    handed = json.loads(os.environ.get(SOCKETS, "{}"))
+    if handed.pop(USE, None) is not None:
+        os.environ[SOCKETS] = json.dumps(handed)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606
 
 
 def main() -> None:

@@ -27,9 +27,11 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "demo": ("resolver.demo.command:demo", "Everything on loopback: two signers, a list, a provider, and probes."),
     "run": ("resolver.run:run", "Start the provider's side: DNS, steward, stop page and portal."),
     "check-config": ("resolver.lists.command:check_config", "Check a configuration; every mistake in one report."),
+    "units": ("resolver.units:units", "What systemd's socket units listen on, made from the configuration."),
     "status": ("resolver.operate:status", "One screen: workers, load, upstreams, lists, log, alarms."),
     "health": ("resolver.operate:health", "Should this host get queries? For anycast and load balancers."),
     "reload": ("resolver.operate:reload", "Take up the configuration anew, all of it or nothing."),
+    "restart": ("resolver.operate:begin_anew", "Begin anew with the program installed now; no query is lost."),
     "workers": ("resolver.operate:workers", "Replace the DNS workers one by one."),
     "cache": ("resolver.operate:cache", "Forget what was cached."),
     "explain": ("resolver.lists.command:explain", "Why a name is stopped, or why not."),
@@ -89,14 +91,14 @@ def stopsign() -> None:
 @stopsign.command()
 def version() -> None:
     """The version of the program, of its core and of Python."""
-    from importlib.metadata import PackageNotFoundError
-    from importlib.metadata import version as installed
+    from resolver.version import VERSION
 
     try:
-        number = installed("stopsign")
-    except PackageNotFoundError:
-        number = "not installed (run from its source tree)"
-    click.echo(f"stopsign {number}, Python {sys.version.split()[0]}")
+        from resolver._core import VERSION as CORE
+    except ImportError as wrong:  # an installation that is not whole is what one asks for the version of
+        _complain(f"the core cannot be loaded ({wrong})", "install it anew")
+        sys.exit(2)
+    click.echo(f"stopsign {VERSION}, core {CORE}, Python {sys.version.split()[0]}")
 
 
 def _complain(message: str, hint: str | None = None) -> None:

@@ -8,13 +8,15 @@ the file; no secret stands in the file. The JSON schema is generated from this t
 
 from __future__ import annotations
 
+import hashlib
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from resolver.config_report import ConfigError, Problem, read
+from resolver.config_report import ConfigError, Problem, parse, read
 from resolver.config_sense import contradictions
 from resolver.config_values import (
     Colour,
@@ -38,7 +40,18 @@ from resolver.config_values import (
 )
 from resolver.places import Places
 
-__all__ = ["Config", "ConfigError", "Endpoint", "Places", "Problem", "load", "locate"]
+__all__ = [
+    "Accepted",
+    "Config",
+    "ConfigError",
+    "Endpoint",
+    "Places",
+    "Problem",
+    "accept",
+    "load",
+    "locate",
+    "located_at",
+]
 
 STANDARD = Path("/etc/stopsign/stopsign.yaml")
 FILE_NAME = "stopsign.yaml"
@@ -103,6 +116,8 @@ class Dns(Part):
     allow_clients: list[Prefix]
     cache: Cache = Cache()
     rate: Rate | None = None
+    # Answered by the worker itself: NOERROR while an upstream is up, else SERVFAIL. For balancers and anycast.
+    health_name: Name = "health.stopsign.invalid"
     limits: Limits = Limits()
     proxy_protocol: ProxyProtocol = ProxyProtocol()
     dnstap: Dnstap = Dnstap()
@@ -352,13 +367,37 @@ class Config(Part):
 
 def load(path: Path) -> Config:
     """The configuration in `path`; `ConfigError` with all its mistakes otherwise."""
-    return read(path, Config, contradictions)
+    return accept(path).config
 
 
-def locate(config: Path | None, directory: Path | None) -> Config:
-    """The configuration that `--config FILE` or `--dir DIR` names; the standard place where neither is given."""
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """A configuration without mistakes, and the very bytes that it was read from."""
+
+    path: Path
+    data: bytes
+    config: Config
+
+    @property
+    def digest(self) -> str:
+        return hashlib.sha256(self.data).hexdigest()
+
+
+def accept(path: Path, data: bytes | None = None) -> Accepted:
+    """What stands in `path`, or in `data`, which was read there before; `ConfigError` with all its mistakes."""
+    data = read(path) if data is None else data
+    return Accepted(path, data, parse(data, path, Config, contradictions))
+
+
+def located_at(config: Path | None, directory: Path | None) -> Path:
+    """The file that `--config FILE` or `--dir DIR` names; the standard place where neither is given."""
     if config is not None and directory is not None:
         raise ConfigError.about(config, "--config and --dir name two configurations; one of them would be right")
     if directory is not None:
-        return load(directory / FILE_NAME)
-    return load(config if config is not None else STANDARD)
+        return directory / FILE_NAME
+    return config if config is not None else STANDARD
+
+
+def locate(config: Path | None, directory: Path | None) -> Config:
+    """The configuration itself."""
+    return load(located_at(config, directory))

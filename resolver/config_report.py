@@ -55,19 +55,19 @@ class ConfigError(ResolverError):
         return cls([Problem(0, "", message, file)])
 
 
-def read(path: Path, model: type[Model], contradictions: Contradictions | None = None) -> Model:
-    """The model that the file holds."""
+def read(path: Path) -> bytes:
+    """What the file holds."""
     try:
         data = path.read_bytes()
     except OSError as error:
         raise ConfigError.about(path, f"cannot be read ({error.strerror})") from error
     if len(data) > LARGEST:
         raise ConfigError.about(path, f"has {len(data)} bytes; a configuration has at most {LARGEST}")
-    return parse(data, path, model, contradictions)
+    return data
 
 
 def parse(data: bytes, path: Path, model: type[Model], contradictions: Contradictions | None = None) -> Model:
-    """As `read`, from bytes; `path` is named in messages, and relative paths in it are relative to its folder."""
+    """The model that `data` holds; `path` is named in messages, and relative paths in it are relative to its folder."""
     reader = _Reader(path)
     raw = reader.read(data)
     problems = reader.problems

@@ -11,12 +11,17 @@ import grp
 import os
 import pwd
 import socket
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tuf.api.metadata import Metadata, Root
 from tuf.api.serialization import DeserializationError
+
+from resolver import control
+from resolver.config_finding import Finding
+from resolver.config_trial_far import far
+from resolver.config_trial_users import rights
+from resolver.control import ControlError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,30 +30,21 @@ if TYPE_CHECKING:
 
 PATIENCE = 2.0
 _ROOT_NS = bytes.fromhex("5354 0100 0001 0000 0000 0000 00 0002 0001")
+_LOCALE = Path(__file__).parent / "portal" / "locale"
 TMPFS_MAGIC = ("tmpfs", "ramfs")
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """`fatal`: starting would fail, or a list could not be followed."""
-
-    key: str
-    message: str
-    fatal: bool = True
-
-    def __str__(self) -> str:
-        return f"{self.key}: {self.message}"
-
-
-def trial(config: Config) -> list[Finding]:
-    """Everything that does not work here and now."""
+def trial(config: Config, file: Path) -> list[Finding]:
+    """Everything that does not work here and now; `file`: where the configuration stands."""
     return [
         *_folders(config),
+        *rights(config, file),
         *_ports(config),
         *_upstreams(config),
         *_lists(config),
         *_files(config),
         *_people(config),
+        *far(config),
     ]
 
 
@@ -81,6 +77,7 @@ def _file_system(folder: Path) -> str:
 
 
 def _ports(config: Config) -> Iterator[Finding]:
+    own = _held_by_itself(config)
     for key, endpoints, kinds in (
         ("dns.listen", config.dns.listen, (socket.SOCK_DGRAM, socket.SOCK_STREAM)),
         ("stop_page.listen", config.stop_page.listen, (socket.SOCK_STREAM,)),
@@ -88,10 +85,23 @@ def _ports(config: Config) -> Iterator[Finding]:
         ("metrics.listen", config.metrics.listen, (socket.SOCK_STREAM,)),
     ):
         for at, endpoint in enumerate(endpoints):
-            for kind in kinds:
+            for kind in kinds if str(endpoint) not in own else ():
                 if why := _unbindable(endpoint, kind):
                     over = "UDP" if kind == socket.SOCK_DGRAM else "TCP"
                     yield Finding(f"{key}[{at}]", f"{endpoint} over {over} cannot be opened ({why})")
+
+
+def _held_by_itself(config: Config) -> set[str]:
+    """The addresses of a Stopsign that runs with this configuration: one may check it again before a reload."""
+    places = config.places
+    own: set[str] = set()
+    for socket_path in (places.supervisor_socket, places.web_socket, places.control_socket):
+        try:
+            said = control.call(socket_path, "status", timeout=PATIENCE)
+        except ControlError:
+            continue
+        own.update(*(said.get(use, ()) for use in ("dns", "stop_page", "portal", "metrics")))
+    return own
 
 
 def _unbindable(endpoint: Endpoint, kind: socket.SocketKind) -> str | None:
@@ -162,6 +172,10 @@ def _files(config: Config) -> Iterator[Finding]:
     for key, path in (("guards.popular", config.guards.popular), ("provider.logo", config.provider.logo)):
         if path is not None and not os.access(path, os.R_OK):
             yield Finding(key, f"{path} cannot be read")
+    languages = sorted({"en", *(found.name for found in _LOCALE.iterdir() if found.is_dir())})
+    if config.provider.language not in languages:
+        right = f"{', '.join(languages)} would be right"
+        yield Finding("provider.language", f"there are no pages in {config.provider.language!r}; {right}")
 
 
 def _people(config: Config) -> Iterator[Finding]:

@@ -1,9 +1,10 @@
-"""The control socket: how the command line and the web process speak to the steward.
+"""Control sockets: how the command line and the web process speak to the steward, and the command line to the others.
 
 Enters: a Unix stream, one JSON object in one line, `{"op": "approve", …}`. Leaves: one JSON object in one line,
 `{"ok": true, …}` or `{"ok": false, "error": …, "hint": …}`, and the end of the stream.
-Rules: the kernel says who is calling (SO_PEERCRED), the caller does not; root and the steward's own user may do
-everything, a reporter only what is marked for reporters; a line is bounded, and so is the time to send it.
+Rules: the kernel says who is calling (SO_PEERCRED), the caller does not; root and the process's own user may do
+everything, a reporter only what is marked for reporters, and anyone may look; a line is bounded, and so is the time to
+send it.
 """
 
 from __future__ import annotations
@@ -30,11 +31,14 @@ if TYPE_CHECKING:
 LONGEST = 1 << 22  # bytes of a line
 PATIENCE = 10.0  # seconds for a caller to send its line
 
+# By the name of its socket.
+WHO = {"control.sock": "the steward", "supervisor.sock": "the supervisor", "web.sock": "the web process"}
+
 Reply = Mapping[str, Any]
 
 
 class ControlError(ResolverError):
-    """The steward was asked and said no; the text is its own."""
+    """A process was asked and said no; the text is its own."""
 
 
 class UnreachableError(ControlError):
@@ -70,10 +74,11 @@ Handle = Callable[[Peer, Mapping[str, Any]], Awaitable[Reply]]
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """What happens on an `op`; `reporters`: the web process may ask for it too."""
+    """What happens on an `op`; `reporters`: the web process may ask for it too; `anyone`: so may everybody."""
 
     handle: Handle
     reporters: bool = False
+    anyone: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +95,8 @@ class Callers:
 
     def refusal(self, peer: Peer, operation: Operation) -> str | None:
         """Why this peer may not ask for it; `None` where it may."""
+        if operation.anyone:
+            return None
         if peer.uid in {0, os.geteuid()} or peer.user in self.operators or peer.groups & self.operator_groups:
             return None
         if operation.reporters and peer.user in self.reporters:
@@ -98,7 +105,7 @@ class Callers:
 
 
 def call(path: Path, op: str, *, timeout: float = 60.0, **arguments: Any) -> dict[str, Any]:
-    """The steward's answer; `UnreachableError` where it does not listen, `ControlError` where it refuses."""
+    """The answer of whoever listens there; `UnreachableError` where nobody does, `ControlError` where it refuses."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as stream:
         stream.settimeout(timeout)
         try:
@@ -125,13 +132,13 @@ async def acall(path: Path, op: str, *, timeout: float = 60.0, **arguments: Any)
         raise _unreachable(path, error) from error
 
 
-async def serve(path: Path, operations: Mapping[str, Operation], callers: Callers) -> asyncio.Server:
-    """Listen at `path`. A handler that raises `ResolverError` refuses; any other exception is the steward's fault, is
-    answered as such, and goes on to the loop's exception handler."""
+async def serve(path: Path, operations: Mapping[str, Operation], callers: Callable[[], Callers]) -> asyncio.Server:
+    """Listen at `path`; `callers`: who may call just then. A handler that raises `ResolverError` refuses; any other
+    exception is a fault of ours, is answered as such, and goes on to the loop's exception handler."""
 
     async def on_connection(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            reply = await _handle(reader, _peer(writer), operations, callers)
+            reply = await _handle(reader, _peer(writer), operations, callers())
             with contextlib.suppress(ConnectionError):  # a caller that did not wait: nothing is lost
                 writer.write(_line(reply))
                 await writer.drain()
@@ -175,11 +182,11 @@ async def _handle(
         return {"ok": True, **await operation.handle(peer, request)}
     except ResolverError as error:
         return {"ok": False, "error": str(error), "hint": error.hint}
-    except Exception as error:  # noqa: BLE001 - the caller must hear of it, and the steward must go on
+    except Exception as error:  # noqa: BLE001 - the caller must hear of it, and the process must go on
         asyncio.get_running_loop().call_exception_handler(
             {"message": f"control operation {request['op']} failed", "exception": error}
         )
-        return {"ok": False, "error": f"the steward failed at this ({type(error).__name__}: {error})"}
+        return {"ok": False, "error": f"it failed at this ({type(error).__name__}: {error})"}
 
 
 def _peer(writer: asyncio.StreamWriter) -> Peer:
@@ -195,13 +202,16 @@ def _answer(line: bytes) -> dict[str, Any]:
     try:
         answer = json.loads(line)
     except ValueError as error:
-        raise ControlError("the steward did not finish its answer") from error
+        raise ControlError("the answer was not finished") from error
     if not isinstance(answer, dict) or answer.get("ok") is not True:
         said = answer if isinstance(answer, dict) else {}
-        raise ControlError(str(said.get("error", "the steward's answer is not one")), hint=said.get("hint"))
+        raise ControlError(str(said.get("error", "the answer is not one")), hint=said.get("hint"))
     return answer
 
 
 def _unreachable(path: Path, error: Exception) -> UnreachableError:
     why = (error.strerror if isinstance(error, OSError) and error.strerror else str(error)) or "no answer in time"
-    return UnreachableError(f"the steward does not answer at {path} ({why})", hint="is `stopsign run` running?")
+    denied = isinstance(error, PermissionError)
+    hint = "root may ask, and members of the group stopsign" if denied else "is `stopsign run` running?"
+    who = WHO.get(path.name, "the process")
+    return UnreachableError(f"{who} does not answer at {path} ({why})", hint=hint)

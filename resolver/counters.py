@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from resolver._core import COUNTERS
+from resolver.errors import ResolverError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     from resolver.places import Places
 
+READERS = "root may, and members of the group stopsign"
 RETIRED = "retired"
 HEARTBEAT = "heartbeat_ms"
 _WORD = 8
@@ -40,9 +42,12 @@ class Worker:
 
 
 def read(path: Path) -> dict[str, int]:
-    """The counters of one file; empty where there is none (yet)."""
+    """The counters of one file; empty where there is none (yet). Raises `ResolverError` where this user may not read
+    it: a worker that cannot be seen must not look like one that is dead."""
     try:
         data = path.read_bytes()
+    except PermissionError as error:
+        raise ResolverError(f"{path} cannot be read ({error.strerror})", hint=READERS) from error
     except OSError:
         return {}
     words = (int.from_bytes(data[i : i + _WORD], "little") for i in range(0, len(data) - len(data) % _WORD, _WORD))
@@ -50,8 +55,11 @@ def read(path: Path) -> dict[str, int]:
 
 
 def workers(places: Places) -> list[Worker]:
-    """Every worker that counts, by index."""
-    files = [path for path in places.workers.glob("*.counters") if path.stem.isdigit()]
+    """Every worker that counts, by index. Raises `ResolverError` where this user may not read it."""
+    try:
+        files = [path for path in places.workers.glob("*.counters") if path.stem.isdigit()]
+    except PermissionError as error:
+        raise ResolverError(f"{places.workers} cannot be read ({error.strerror})", hint=READERS) from error
     found = [Worker(int(path.stem), read(path), _said(path.with_suffix(".json"))) for path in files]
     return sorted(found, key=lambda worker: worker.index)
 

@@ -2,6 +2,7 @@
 
 Enters: bytes, or a finished file. Leaves: a file under its name. Rules: temporary file, fsync, rename, fsync of the
 folder; the temporary file's name is fixed, so that a process that died leaves one file behind and not one a death.
+What root writes, as somebody on call does, belongs to the folder's owner and group: the processes run as others.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ def replace(path: Path, data: bytes, *, mode: int = 0o644) -> None:
     temporary = path.with_name(f"{path.name}.new")
     temporary.unlink(missing_ok=True)
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+    belong(descriptor, path.parent, mode)
     with os.fdopen(descriptor, "wb") as file:
         file.write(data)
         file.flush()
@@ -34,6 +36,14 @@ def copy(source: Path, path: Path) -> None:
     temporary.unlink(missing_ok=True)
     shutil.copyfile(source, temporary)
     put(temporary, path)
+
+
+def belong(descriptor: int, folder: Path, mode: int) -> None:
+    """As root: gives a file just made to the folder's owner and group, whatever root's own umask."""
+    if os.geteuid() == 0:
+        owner = folder.stat()
+        os.fchown(descriptor, owner.st_uid, owner.st_gid)
+        os.fchmod(descriptor, mode)
 
 
 def put(finished: Path, path: Path) -> None:

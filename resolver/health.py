@@ -2,7 +2,9 @@
 
 Enters: the addresses it listens on, and the workers' heartbeats. Leaves: every reason why not. Rules: a host that
 answers from its upstreams is healthy, whatever its lists and its web process do: withdrawing it would cost more than
-they are worth; a wildcard address is asked on loopback; UDP and TCP both count.
+they are worth. What is asked for by default is the name that the workers answer by themselves (`dns.health_name`): any
+other may come out of the cache long after the last upstream fell silent. A wildcard address is asked on loopback; UDP
+and TCP both count.
 """
 
 from __future__ import annotations

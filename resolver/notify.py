@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import socket
 
@@ -19,3 +20,11 @@ def watchdog_interval() -> float | None:
     """Seconds after which systemd wants to hear `WATCHDOG=1` (half of its patience), None where it does not ask."""
     microseconds = os.environ.get("WATCHDOG_USEC")
     return int(microseconds) / 2e6 if microseconds and microseconds.isdigit() else None
+
+
+async def pat_watchdog() -> None:
+    """Tells systemd for as long as the loop turns that it does; returns at once where systemd does not ask."""
+    interval = watchdog_interval()
+    while interval is not None:
+        notify("WATCHDOG=1")
+        await asyncio.sleep(interval)

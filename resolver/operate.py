@@ -6,26 +6,34 @@ and `health` read files and work with every process dead; the others are done by
 
 from __future__ import annotations
 
+import asyncio
 import json
 import sys
 import time
-from typing import TYPE_CHECKING, Any
+from collections import deque
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 from rich.console import Console
 from rich.live import Live
 
 from resolver import control
-from resolver.config import locate
+from resolver.config import locate, located_at
 from resolver.health import reasons
 from resolver.lists.command import as_json, located
-from resolver.status import sample, screen
+from resolver.reload import everywhere
+from resolver.screen import screen
+from resolver.status import sample
 from resolver.status import status as gathered
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
+    from resolver.config import Config
+
 EVERY = 1.0  # seconds between two samples
+CURVE = 60  # of them are shown as a curve
 LONG = 600.0  # seconds for the supervisor to replace all processes
 
 
@@ -37,34 +45,40 @@ def status(path: Path | None, directory: Path | None, in_json: bool, watch: bool
     """One screen: workers, load, upstreams, lists, log, alarms."""
     config = locate(path, directory)
     console = Console(highlight=False)
-    before = sample(config.places)
-    time.sleep(EVERY / 4 if not watch else EVERY)
-    now = sample(config.places)
-    said = gathered(config, before, now)
+    looks = _looks(config, EVERY if watch else EVERY / 4)
     if not watch:
+        said = next(looks)
         _print(said) if in_json else console.print(screen(said))
         return
     if in_json:
-        while True:
+        for said in looks:
             print(json.dumps(said), flush=True)  # one line a second, for whatever reads along
-            time.sleep(EVERY)
-            before, now = now, sample(config.places)
-            said = gathered(config, before, now)
-    with Live(screen(said), console=console, auto_refresh=False, screen=sys.stdout.isatty()) as live:
-        while True:
-            time.sleep(EVERY)
-            before, now = now, sample(config.places)
-            live.update(screen(gathered(config, before, now)), refresh=True)
+    curve: deque[float] = deque(maxlen=CURVE)
+    with Live(console=console, auto_refresh=False, screen=sys.stdout.isatty()) as live:
+        for said in looks:
+            curve.append(said["queries"]["per_second"])
+            live.update(screen(said, curve), refresh=True)
+
+
+def _looks(config: Config, every: float) -> Iterator[dict[str, Any]]:
+    """The status over and over, each over the time since the one before."""
+    before = sample(config.places)
+    while True:
+        time.sleep(every)
+        now = sample(config.places)
+        yield gathered(config, before, now)
+        before = now
 
 
 @click.command()
 @located
 @as_json
-@click.option("--name", default=".", show_default=True, help="The name to ask for (its NS records).")
+@click.option("--name", help="The name to ask for (its NS records).  [default: dns.health_name]")
 @click.pass_context
-def health(ctx: click.Context, path: Path | None, directory: Path | None, in_json: bool, name: str) -> None:
+def health(ctx: click.Context, path: Path | None, directory: Path | None, in_json: bool, name: str | None) -> None:
     """Should this host get queries? 0: yes; 1: no, and why. For BIRD, keepalived, load balancers."""
-    found = reasons(locate(path, directory), name)
+    config = locate(path, directory)
+    found = reasons(config, name or config.dns.health_name)
     if in_json:
         _print({"ok": not found, "reasons": found})
     else:
@@ -77,8 +91,23 @@ def health(ctx: click.Context, path: Path | None, directory: Path | None, in_jso
 @as_json
 def reload(path: Path | None, directory: Path | None, in_json: bool) -> None:
     """Take up the configuration anew, all of it or nothing of it. No query is lost."""
-    answer = control.call(locate(path, directory).places.supervisor_socket, "reload", timeout=LONG)
-    _print(answer) if in_json else click.echo(f"taken up by {', '.join(answer['replaced'])}")
+    _everywhere("reload", path, directory, in_json=in_json)
+
+
+@click.command("restart")
+@located
+@as_json
+def begin_anew(path: Path | None, directory: Path | None, in_json: bool) -> None:
+    """Begin anew with the program that is installed now: every process, in its own place. No query is lost.
+
+    Takes up the configuration too, all of it or nothing. Addresses and the number of workers stay as they are.
+    """
+    _everywhere("restart", path, directory, in_json=in_json)
+
+
+def _everywhere(op: Literal["reload", "restart"], path: Path | None, directory: Path | None, *, in_json: bool) -> None:
+    replaced = asyncio.run(everywhere(located_at(path, directory).absolute(), op))
+    _print({"replaced": replaced}) if in_json else click.echo(f"taken up by {', '.join(replaced)}")
 
 
 @click.group()

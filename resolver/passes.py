@@ -121,7 +121,11 @@ def change(places: Places, how: Callable[[Passes], Passes]) -> Passes:
 @contextmanager
 def _only_writer(places: Places) -> Iterator[None]:
     places.run_dir.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(places.run_dir / "passes.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        descriptor = os.open(places.run_dir / "passes.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    except PermissionError as error:
+        raise ResolverError(f"{places.run_dir} cannot be written ({error.strerror})", hint="root may") from error
+    durable.belong(descriptor, places.run_dir, 0o644)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield

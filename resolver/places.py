@@ -110,6 +110,11 @@ class Places:
         return self.run_dir / "supervisor.sock"
 
     @property
+    def web_socket(self) -> Path:
+        """In a folder of its own: under a user of its own the web process writes nowhere else in `run_dir`."""
+        return self.run_dir / "web" / "web.sock"
+
+    @property
     def addresses(self) -> Path:
         """Where the processes really listen, as their supervisor says."""
         return self.run_dir / "addresses.json"

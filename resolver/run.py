@@ -16,6 +16,7 @@ import os
 import resource
 import secrets
 import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -24,32 +25,25 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from resolver import watched
-from resolver.config import FILE_NAME, STANDARD, Config, load
-from resolver.control import Callers, Operation, serve
+from resolver.child import again
+from resolver.config import FILE_NAME, STANDARD, accept
+from resolver.control import Operation, serve
 from resolver.dns.supervisor import Service, Supervisor, count_workers
 from resolver.errors import ResolverError
 from resolver.logs import to_standard_error
-from resolver.notify import notify, watchdog_interval
-from resolver.sockets import SOCKETS, Listeners, from_systemd, open_listeners
+from resolver.notify import notify, pat_watchdog
+from resolver.reload import OF_DNS, Held, everywhere
+from resolver.sealed import USE, seal
+from resolver.sockets import SOCKETS, Listeners, taken_or_opened
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
+    from resolver.config import Accepted, Config
     from resolver.control import Peer, Reply
 
-# What belongs to sockets and folders that are held for as long as the supervisor lives.
-_FIXED: dict[str, Callable[[Config], object]] = {
-    "dns.listen": lambda config: config.dns.listen,
-    "dns.workers": lambda config: config.dns.workers,
-    "stop_page.listen": lambda config: config.stop_page.listen,
-    "portal.listen": lambda config: config.portal.listen,
-    "rpz.listen": lambda config: config.rpz.listen,
-    "rpz.listen_tls": lambda config: config.rpz.listen_tls,
-    "rpz.zones (none, or some)": lambda config: bool(config.rpz.zones),
-    "state_dir": lambda config: config.state_dir,
-    "run_dir": lambda config: config.run_dir,
-}
 log = logging.getLogger("stopsign.supervisor")
+LEFT = "STOPSIGN_LEFT"  # what a supervisor leaves to itself when it begins anew
 WINGS = ("dns", "steward", "web", "rpz")
 MODULES = {
     "dns": "resolver.dns.worker",
@@ -64,8 +58,12 @@ def command_of(wing: str, path: Path, *more: str) -> tuple[str, ...]:
     return (sys.executable, "-P", "-m", "resolver.child", MODULES[wing], "--config", str(path), *more)
 
 
-def services(config: Config, path: Path, listeners: Listeners, wings: Iterable[str]) -> list[Service]:
-    """The processes of this host. DNS and web end first, the steward last: it still logs what the others say."""
+def services(accepted: Accepted, sealed: int, listeners: Listeners, wings: Iterable[str]) -> list[Service]:
+    """The processes of this host. DNS and web end first, the steward last: it still logs what the others say.
+
+    `sealed`: the bytes of the accepted configuration, which they read instead of the file.
+    """
+    config, path = accepted.config, accepted.path
     found: list[Service] = []
     secret = {watched.KEY: secrets.token_hex(16)}  # in memory alone, and another at each start
     if "dns" in wings:
@@ -73,7 +71,7 @@ def services(config: Config, path: Path, listeners: Listeners, wings: Iterable[s
             Service(
                 name=f"dns-{index}",
                 command=command_of("dns", path, "--index", str(index)),
-                sockets=listeners.of_worker(index),
+                sockets={**listeners.of_worker(index, count_workers(config.dns)), USE: [sealed]},
                 heartbeat=config.places.counters(index),
                 says_ready=True,
                 environment=secret,
@@ -81,11 +79,11 @@ def services(config: Config, path: Path, listeners: Listeners, wings: Iterable[s
             for index in range(count_workers(config.dns))
         ]
     if "steward" in wings:
-        found.append(Service(name="steward", command=command_of("steward", path), order=1))
+        found.append(Service("steward", command_of("steward", path), {USE: [sealed]}, order=1))
     if "web" in wings and (listeners.stop_page or listeners.portal):
-        found.append(Service(name="web", command=command_of("web", path), sockets=listeners.of_web()))
+        found.append(Service("web", command_of("web", path), {**listeners.of_web(), USE: [sealed]}))
     if "rpz" in wings and config.rpz.zones:
-        found.append(Service(name="rpz", command=command_of("rpz", path), sockets=listeners.of_rpz()))
+        found.append(Service("rpz", command_of("rpz", path), listeners.of_rpz()))
     return found
 
 
@@ -95,81 +93,126 @@ class Provider:
     Raises `ResolverError` where a port is taken or another one already runs on the same `run_dir`.
     """
 
-    def __init__(self, config: Config, path: Path, *, wings: Iterable[str] = WINGS, output: int | None = None) -> None:
-        wings = tuple(wings)
-        self._config, self._path = config, path
+    def __init__(self, accepted: Accepted, *, wings: Iterable[str] = WINGS, output: int | None = None) -> None:
+        config = accepted.config
+        self._config, self._wings = config, tuple(wings)
+        # With an output of its own it is part of another program (the demo), which cannot begin anew.
+        self._held = Held(accepted, OF_DNS, self._take_up, self._begin_anew if output is None else None)
+        left = json.loads(os.environ.pop(LEFT, "null"))
+        self._children: dict[str, int] | None = left and left["children"]
+        self._sealed = seal(accepted.data)
         self._control: asyncio.Server | None = None
         self._turn = asyncio.Lock()
+        self._since = time.monotonic()
         with contextlib.ExitStack() as undo:
-            self._lock = undo.enter_context(only_one(config.places.run_dir))
-            self.listeners = from_systemd(os.environ, os.getpid()) or open_listeners(
-                dns=config.dns.listen if "dns" in wings else (),
-                workers=count_workers(config.dns),
-                stop_page=config.stop_page.listen if "web" in wings else (),
-                portal=config.portal.listen if "web" in wings else (),
-                rpz=config.rpz.listen if "rpz" in wings else (),
-                rpz_tls=config.rpz.listen_tls if "rpz" in wings else (),
-            )
+            self._lock = undo.enter_context(only_one(config.places.run_dir, left and left["lock"]))
+            if left is not None:
+                self.listeners = Listeners.of_descriptors(left["listeners"])
+            else:
+                self.listeners = taken_or_opened(
+                    os.environ,
+                    dns=config.dns.listen if "dns" in wings else (),
+                    workers=count_workers(config.dns),
+                    stop_page=config.stop_page.listen if "web" in wings else (),
+                    portal=config.portal.listen if "web" in wings else (),
+                    rpz=config.rpz.listen if "rpz" in wings else (),
+                    rpz_tls=config.rpz.listen_tls if "rpz" in wings else (),
+                )
             undo.callback(self.listeners.close)
             self._undo = undo.pop_all()
-        self._sweep()
+        if self._children is None:
+            self._sweep()
         environment = {k: v for k, v in os.environ.items() if k not in ("NOTIFY_SOCKET", "WATCHDOG_USEC", SOCKETS)}
         self.supervisor = Supervisor(
-            services(config, path.resolve(), self.listeners, wings),
+            services(accepted, self._sealed, self.listeners, wings),
             retired=config.places.workers / "retired.counters",
             output=output,
             environment=environment,
         )
 
     async def start(self) -> None:
-        self.supervisor.start()
+        if self._children is None:
+            self.supervisor.start()
+        else:
+            await self.supervisor.adopt(self._children)
         self._say_where()
         operations = {
-            "status": Operation(self._status, reporters=True),
-            "reload": Operation(lambda *_: self.reload()),
+            "status": Operation(self._status, anyone=True),
+            **self._held.operations(),
             "restart-workers": Operation(lambda *_: self.restart_workers()),
             "flush-cache": Operation(self._flush_cache),
         }
         places = self._config.places
-        self._control = await serve(places.supervisor_socket, operations, Callers.of(self._config.control))
+        self._control = await serve(places.supervisor_socket, operations, self._held.callers)
 
     async def stop(self) -> None:
         if self._control is not None:
             self._control.close()
         await self.supervisor.stop()
         self._config.places.addresses.unlink(missing_ok=True)
+        os.close(self._sealed)
         self._undo.close()
 
-    async def reload(self) -> dict[str, Any]:
-        """Takes up the configuration file anew: every process is replaced, the workers one by one.
-
-        Raises `ResolverError`, and nothing is changed, where the file has mistakes or needs other sockets.
-        """
+    async def _take_up(self, new: Accepted) -> list[str]:
+        """Replaces the workers one by one by such that run with `new`. Where one does not come up, those before it go
+        back to the old configuration, and `ResolverError` is raised."""
         async with self._turn:
-            config = load(self._path)
-            if wrong := [key for key, value in _FIXED.items() if value(config) != value(self._config)]:
-                raise ResolverError(
-                    f"{', '.join(wrong)} cannot change while the sockets are open", hint="restart instead of reload"
-                )
-            self._config = config
-            replaced = await self._replace_workers()
-            for name in ("web", "rpz", "steward"):
-                if name in self.supervisor.names:
-                    await self.supervisor.restart(name)
-                    replaced.append(name)
-            return {"replaced": replaced}
+            old, kept = self._held.accepted, self._sealed
+            self._sealed = seal(new.data)
+            self.supervisor.update(services(new, self._sealed, self.listeners, self._wings))
+            replaced: list[str] = []
+            try:
+                await self._replace_workers(replaced)
+            except ResolverError:
+                os.close(self._sealed)
+                self._sealed = kept
+                self.supervisor.update(services(old, kept, self.listeners, self._wings))
+                await self._put_back(replaced)
+                raise
+            os.close(kept)
+            self._held.accepted = new
+            if "rpz" in self.supervisor.names:  # reads the file, and has no socket at which one could tell it to
+                await self.supervisor.restart("rpz")
+                replaced.append("rpz")
+            return replaced
+
+    async def _begin_anew(self, new: Accepted) -> list[str]:
+        """This program from its beginning, as it is installed now, in the same process: sockets, lock and children are
+        left to it. Raises `ResolverError` where the installed one does not even accept the configuration."""
+        trying = [sys.executable, "-P", "-m", "resolver.command", "check-config", "--no-trial", str(new.path)]
+        done = await asyncio.to_thread(subprocess.run, trying, capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            raise ResolverError(f"the program as it is installed now refuses: {done.stderr.strip()}")
+        asyncio.get_running_loop().call_later(0.05, self._leave_all)  # the answer goes out first
+        return self.supervisor.names
+
+    def _leave_all(self) -> None:
+        children = {name: pid for name in self.supervisor.names if (pid := self.supervisor.pid(name)) is not None}
+        os.set_inheritable(self._lock, True)
+        os.environ[LEFT] = json.dumps(
+            {"listeners": self.listeners.descriptors(), "lock": self._lock, "children": children}
+        )
+        again()
+
+    async def _put_back(self, replaced: Iterable[str]) -> None:
+        for name in replaced:
+            if not await self.supervisor.replace(name):
+                log.error("%s goes on with the configuration that was refused", name)
 
     async def restart_workers(self) -> dict[str, Any]:
         async with self._turn:
-            return {"replaced": await self._replace_workers()}
+            replaced: list[str] = []
+            await self._replace_workers(replaced)
+            return {"replaced": replaced}
 
-    async def _replace_workers(self) -> list[str]:
-        replaced = []
+    async def _replace_workers(self, replaced: list[str]) -> None:
+        """Adds to `replaced` as it goes. Raises `ResolverError` at the first whose successor does not come up."""
         for name in (name for name in self.supervisor.names if name.startswith("dns-")):
             if not await self.supervisor.replace(name):
-                raise ResolverError(f"the successor of {name} did not come up; the rest goes on as it was")
+                raise ResolverError(
+                    f"the successor of {name} did not come up; {name} goes on as it was", hint="its log says why"
+                )
             replaced.append(name)
-        return replaced
 
     async def _status(self, _peer: Peer, _request: Mapping[str, Any]) -> Reply:
         names = self.supervisor.names
@@ -177,7 +220,14 @@ class Provider:
             {"name": name, "pid": self.supervisor.pid(name), "restarts": self.supervisor.restarts(name)}
             for name in names
         ]
-        return {"services": services, "alarms": [f"{one['name']} is down" for one in services if one["pid"] is None]}
+        up = round(time.monotonic() - self._since)
+        return {
+            **self._held.status(),
+            **self.listeners.addresses(),
+            "up": up,
+            "services": services,
+            "alarms": [f"{one['name']} is down" for one in services if one["pid"] is None],
+        }
 
     async def _flush_cache(self, _peer: Peer, _request: Mapping[str, Any]) -> Reply:
         told = [name for name in self.supervisor.names if name.startswith("dns-")]
@@ -202,10 +252,14 @@ class Provider:
 
 
 @contextlib.contextmanager
-def only_one(run_dir: Path) -> Iterator[int]:
-    """Holds `run_dir` for this process. Raises `ResolverError` where another holds it."""
+def only_one(run_dir: Path, left: int | None = None) -> Iterator[int]:
+    """Holds `run_dir` for this process; `left`: it holds it already. Raises `ResolverError` where another does."""
     run_dir.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(run_dir / "supervisor.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    if left is not None:
+        os.set_inheritable(left, False)
+    descriptor = (
+        left if left is not None else os.open(run_dir / "supervisor.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    )
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -218,17 +272,19 @@ def only_one(run_dir: Path) -> Iterator[int]:
         os.close(descriptor)
 
 
-async def provide(config: Config, path: Path, wings: Iterable[str]) -> None:
+async def provide(accepted: Accepted, wings: Iterable[str]) -> None:
     """Serves until SIGTERM or SIGINT."""
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    provider = Provider(config, path, wings=wings)
+    provider = Provider(accepted, wings=wings)
+    # Before anything is waited for: adopting workers takes as long as their successors need to come up.
+    tasks: set[asyncio.Task[None]] = {asyncio.create_task(pat_watchdog())}
     await provider.start()
     asyncio.get_running_loop().add_signal_handler(
-        signal.SIGHUP, lambda: tasks.add(asyncio.create_task(_reload(provider)))
+        signal.SIGHUP, lambda: tasks.add(asyncio.create_task(_reload(accepted.path)))
     )
-    tasks: set[asyncio.Task[None]] = {asyncio.create_task(_say_ready(provider)), asyncio.create_task(_pat_watchdog())}
+    tasks.add(asyncio.create_task(_say_ready(provider)))
     try:
         await stop.wait()
     finally:
@@ -238,15 +294,15 @@ async def provide(config: Config, path: Path, wings: Iterable[str]) -> None:
         await provider.stop()
 
 
-async def _reload(provider: Provider) -> None:
+async def _reload(path: Path) -> None:
     """SIGHUP: as `stopsign reload`, but nobody hears the answer, so it is logged."""
     notify("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
     try:
-        answer = await provider.reload()
+        replaced = await everywhere(path, "reload")
     except ResolverError as wrong:
         log.error("the new configuration is refused, the old one goes on: %s", wrong)  # noqa: TRY400
     else:
-        log.info("the new configuration is taken up by %s", ", ".join(answer["replaced"]))
+        log.info("the new configuration is taken up by %s", ", ".join(replaced))
     notify("READY=1")
 
 
@@ -255,24 +311,13 @@ async def _say_ready(provider: Provider) -> None:
     notify("READY=1", f"STATUS=serving {', '.join(provider.listeners.addresses()['dns'])}")
 
 
-async def _pat_watchdog() -> None:
-    interval = watchdog_interval()
-    while interval is not None:
-        notify("WATCHDOG=1")
-        await asyncio.sleep(interval)
-
-
 def become(wing: str, config: Config, path: Path) -> None:
     """Turns this process into the steward, the web process or that of the zones; under systemd each is a unit."""
     listeners = Listeners()
     if wing == "web":
-        listeners = from_systemd(os.environ, os.getpid()) or open_listeners(
-            stop_page=config.stop_page.listen, portal=config.portal.listen
-        )
+        listeners = taken_or_opened(os.environ, stop_page=config.stop_page.listen, portal=config.portal.listen)
     elif wing == "rpz":
-        listeners = from_systemd(os.environ, os.getpid()) or open_listeners(
-            rpz=config.rpz.listen, rpz_tls=config.rpz.listen_tls
-        )
+        listeners = taken_or_opened(os.environ, rpz=config.rpz.listen, rpz_tls=config.rpz.listen_tls)
     passed = listeners.of_rpz() if wing == "rpz" else listeners.of_web()
     for fd in (fd for fds in passed.values() for fd in fds):
         os.set_inheritable(fd, True)
@@ -292,11 +337,11 @@ def run(path: Path | None, directory: Path | None, only: str | None) -> None:
     if path is not None and directory is not None:
         raise click.UsageError("--config and --dir name two configurations; give one of them")
     path = path or (directory / FILE_NAME if directory else STANDARD)
-    config = load(path)
+    accepted = accept(path.absolute())
     to_standard_error()
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != hard:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     if only in ("steward", "web", "rpz"):
-        become(only, config, path)
-    asyncio.run(provide(config, path, WINGS if only is None else (only,)))
+        become(only, accepted.config, accepted.path)
+    asyncio.run(provide(accepted, WINGS if only is None else (only,)))

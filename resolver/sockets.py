@@ -19,8 +19,8 @@ import errno
 import json
 import os
 import socket
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, Any
 
 from resolver.config_values import Endpoint
 from resolver.errors import ResolverError
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 SOCKETS = "STOPSIGN_SOCKETS"
 _FIRST_SYSTEMD_FD = 3
-_BACKLOG = 4096
+BACKLOG = 4096
 
 
 class SocketError(ResolverError):
@@ -39,7 +39,7 @@ class SocketError(ResolverError):
 
 @dataclass
 class Listeners:
-    """All sockets by use. `udp[a][w]` and `tcp[a][w]`: of address a, for worker w (modulo what there is)."""
+    """All sockets by use. `udp[a]` and `tcp[a]`: of address a, dealt out to the workers in turn."""
 
     udp: list[list[socket.socket]] = field(default_factory=list)
     tcp: list[list[socket.socket]] = field(default_factory=list)
@@ -49,12 +49,10 @@ class Listeners:
     rpz_tcp: list[socket.socket] = field(default_factory=list)
     rpz_tls: list[socket.socket] = field(default_factory=list)
 
-    def of_worker(self, index: int) -> dict[str, list[int]]:
-        """The file descriptors that DNS worker `index` serves."""
-        return {
-            "udp": [group[index % len(group)].fileno() for group in self.udp],
-            "tcp": [group[index % len(group)].fileno() for group in self.tcp],
-        }
+    def of_worker(self, index: int, workers: int) -> dict[str, list[int]]:
+        """The file descriptors that DNS worker `index` of `workers` serves. The kernel gives every socket its share of
+        the clients, so none is left out: with more sockets than workers some serve several, with fewer some share."""
+        return {"udp": _dealt(self.udp, index, workers), "tcp": _dealt(self.tcp, index, workers)}
 
     def of_web(self) -> dict[str, list[int]]:
         return {"stop_page": [s.fileno() for s in self.stop_page], "portal": [s.fileno() for s in self.portal]}
@@ -73,6 +71,33 @@ class Listeners:
             "rpz_tls": [str(bound_to(s)) for s in self.rpz_tls],
         }
 
+    def descriptors(self) -> dict[str, Any]:
+        """All of them, for `of_descriptors` in the same process begun anew, which inherits them."""
+        for one in self._every():
+            one.set_inheritable(True)
+        return {
+            "udp": [[one.fileno() for one in group] for group in self.udp],
+            "tcp": [[one.fileno() for one in group] for group in self.tcp],
+            **{
+                use: [one.fileno() for one in getattr(self, use)]
+                for use in ("stop_page", "portal", "rpz_udp", "rpz_tcp", "rpz_tls")
+            },
+        }
+
+    @classmethod
+    def of_descriptors(cls, given: Mapping[str, Any]) -> Listeners:
+        def kept(fd: int) -> socket.socket:
+            one = socket.socket(fileno=fd)
+            one.setblocking(False)
+            one.set_inheritable(False)
+            return one
+
+        return cls(
+            udp=[[kept(fd) for fd in group] for group in given["udp"]],
+            tcp=[[kept(fd) for fd in group] for group in given["tcp"]],
+            **{use: [kept(fd) for fd in fds] for use, fds in given.items() if use not in ("udp", "tcp")},
+        )
+
     def close(self) -> None:
         for one in self._every():
             one.close()
@@ -80,6 +105,10 @@ class Listeners:
     def _every(self) -> Iterator[socket.socket]:
         for group in (*self.udp, *self.tcp, self.stop_page, self.portal, self.rpz_udp, self.rpz_tcp, self.rpz_tls):
             yield from group
+
+
+def _dealt(groups: list[list[socket.socket]], index: int, workers: int) -> list[int]:
+    return [one.fileno() for group in groups for one in group[index::workers] or [group[index % len(group)]]]
 
 
 def open_listeners(
@@ -161,7 +190,7 @@ def _open(address: Endpoint, kind: socket.SocketKind, count: int) -> list[socket
             one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
             one.bind((address.host, address.port))
             if kind is socket.SOCK_STREAM:
-                one.listen(_BACKLOG)
+                one.listen(BACKLOG)
     except OSError as wrong:
         for one in opened:
             one.close()
@@ -226,6 +255,32 @@ def from_systemd(environment: Mapping[str, str], pid: int) -> Listeners | None:
             groups.setdefault((one.type, str(bound_to(one))), []).append(one)
     listeners.udp = [group for (kind, _), group in groups.items() if kind == socket.SOCK_DGRAM]
     listeners.tcp = [group for (kind, _), group in groups.items() if kind == socket.SOCK_STREAM]
+    return listeners
+
+
+def taken_or_opened(
+    environment: Mapping[str, str],
+    *,
+    dns: Sequence[Endpoint] = (),
+    workers: int = 1,
+    stop_page: Sequence[Endpoint] = (),
+    portal: Sequence[Endpoint] = (),
+    rpz: Sequence[Endpoint] = (),
+    rpz_tls: Sequence[Endpoint] = (),
+) -> Listeners:
+    """What systemd opened for this process, and of each use for which it opened nothing, what is named here: the portal
+    behind a web server of its own needs no socket unit."""
+    listeners = from_systemd(environment, os.getpid()) or Listeners()
+    more = open_listeners(
+        dns=() if listeners.udp or listeners.tcp else dns,
+        workers=workers,
+        stop_page=() if listeners.stop_page else stop_page,
+        portal=() if listeners.portal else portal,
+        rpz=() if listeners.rpz_udp or listeners.rpz_tcp else rpz,
+        rpz_tls=() if listeners.rpz_tls else rpz_tls,
+    )
+    for use in fields(Listeners):
+        getattr(listeners, use.name).extend(getattr(more, use.name))
     return listeners
 
 

@@ -1,22 +1,21 @@
-"""What a provider's host is doing: one screen for the person on call, the same as JSON, and whether it is healthy.
+"""What a provider's host is doing: everything that the person on call looks at, as plain values.
 
-Enters: what the workers count and say, what the supervisor and the steward answer. Leaves: plain values, and text made
-of them. Rules: whoever does not answer is an alarm and hides nothing else: the screen is made for the moment in which
-something is dead; reading disturbs nobody; nothing here knows a client.
+Enters: what the workers count and say, what the supervisor, the steward and the web process answer. Leaves: plain
+values, which `screen.py` shows and `status --json` prints. Rules: whoever does not answer is an alarm and hides nothing
+else: this is made for the moment in which something is dead; reading disturbs nobody; nothing here knows a client.
 """
 
 from __future__ import annotations
 
+import socket
 import time
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
-
-from rich.console import Group
-from rich.table import Table
-from rich.text import Text
 
 from resolver import control, counters, passes
 from resolver.errors import ResolverError
+from resolver.version import VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -48,17 +47,22 @@ def status(config: Config, before: Sample, now: Sample) -> dict[str, Any]:
     living = counters.workers(config.places)
     supervisor = _asked(config.places.supervisor_socket)
     steward = _asked(config.places.control_socket)
+    web = _asked(config.places.web_socket) if config.stop_page.listen or config.portal.listen else {}
     seconds = max(now.at - before.at, 1e-6)
     return {
+        "host": socket.gethostname(),
+        "version": VERSION,
+        "at": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
+        "up": supervisor.get("up"),
         "workers": [_worker(worker, before, now, seconds) for worker in living],
         "queries": _queries(before, now, seconds),
         "totals": dict(now.sums),
         "upstreams": _upstreams(living),
-        "services": supervisor.get("services", []),
-        "lists": steward.get("lists"),
+        "services": _services(supervisor, steward=steward, web=web),
+        "lists": _lists(living, steward.get("lists"), before, now, seconds),
         "log": steward.get("log"),
         "passing": _passing(config.places),
-        "alarms": _alarms(config, living, supervisor, steward),
+        "alarms": _alarms(config, living, (supervisor, steward, web)),
     }
 
 
@@ -67,6 +71,16 @@ def _asked(path: Any) -> dict[str, Any]:
         return control.call(path, "status", timeout=PATIENCE)
     except ResolverError as silent:
         return {"silent": str(silent)}
+
+
+def _services(supervisor: Mapping[str, Any], **others: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Those of the supervisor, and those that are units of their own."""
+    services = list(supervisor.get("services", []))
+    known = {one["name"] for one in services}
+    for name, answer in others.items():
+        if name not in known and answer:
+            services.append({"name": name, "pid": answer.get("pid"), "restarts": None})
+    return services
 
 
 def _worker(worker: counters.Worker, before: Sample, now: Sample, seconds: float) -> dict[str, Any]:
@@ -120,6 +134,23 @@ def _upstreams(living: Sequence[counters.Worker]) -> list[dict[str, Any]]:
     ]
 
 
+def _lists(
+    living: Sequence[counters.Worker],
+    told: Sequence[Mapping[str, Any]] | None,
+    before: Sample,
+    now: Sample,
+    seconds: float,
+) -> list[dict[str, Any]]:
+    """What the steward tells of each list, and what the workers do with it; without the steward the latter alone."""
+    in_use: Sequence[Mapping[str, Any]] = next((w.said["lists"] for w in living if w.said.get("lists")), [])
+    rates = {
+        str(one["name"]): round(max(now.sums.get(key, 0) - before.sums.get(key, 0), 0) / seconds, 1)
+        for key, one in ((f"blocked_list_{index}", one) for index, one in enumerate(in_use))
+    }
+    known = told if told is not None else [{"name": one["name"], "version": one["version"]} for one in in_use]
+    return [{**one, "blocked_per_second": rates.get(str(one["name"]), 0.0)} for one in known]
+
+
 def _passing(places: Places) -> dict[str, Any]:
     try:
         live = passes.read(places.passes)
@@ -128,9 +159,7 @@ def _passing(places: Places) -> dict[str, Any]:
     return {"all": live.all, "lists": list(live.lists), "names": len(live.names)}
 
 
-def _alarms(
-    config: Config, living: Sequence[counters.Worker], supervisor: Mapping[str, Any], steward: Mapping[str, Any]
-) -> list[str]:
+def _alarms(config: Config, living: Sequence[counters.Worker], answers: Sequence[Mapping[str, Any]]) -> list[str]:
     found = [f"dns-{w.index}: {alarm}" for w in living for alarm in w.said.get("alarms", ())]
     found += [
         f"dns-{w.index} gave no sign of life for {age:.0f} s" for w in living if (age := w.heartbeat_age()) > BEHIND
@@ -142,54 +171,10 @@ def _alarms(
     ]
     if not living:
         found.append(f"no DNS worker counts in {config.places.workers}")
-    for who, answer in (("supervisor", supervisor), ("steward", steward)):
+    for answer in answers:
         if "silent" in answer:
-            found.append(f"the {who} does not answer: {answer['silent']}")
+            found.append(answer["silent"])
         found += [str(alarm) for alarm in answer.get("alarms", ())]
     if _passing(config.places).get("all"):
         found.append("everything passes: the off switch is on")
     return found
-
-
-# -- the screen
-
-
-def screen(said: Mapping[str, Any]) -> Group:
-    """The status as one screen of text."""
-    queries = said["queries"]
-    parts: list[Text | Table] = []
-    head = Text.assemble((f"{queries['per_second']:>10,.0f} q/s", "bold"))
-    for name in ("blocked", "cached", "relayed", "dropped", "servfail"):
-        head.append(f"   {name} ", "dim")
-        head.append(f"{queries[name]:.1%}")
-    parts.append(head)
-    parts.append(_table(("worker", "pid", "q/s", "heartbeat", "generation", "entries", "in flight"), (
-        (f"dns-{w['index']}", f"{w['pid']}", f"{w['queries_per_second']:,.0f}", f"{w['heartbeat_age']:.1f} s ago",
-         f"{w['generation']}", f"{w['entries']:,}", f"{w['in_flight']:,}") for w in said["workers"]
-    )))  # fmt: skip
-    parts.append(_table(("upstream", "state", "answers in", ""), (
-        (u["address"], u["state"], f"{u['rtt_ms']:.1f} ms", u["reason"]) for u in said["upstreams"]
-    )))  # fmt: skip
-    if said["lists"] is not None:
-        parts.append(_table(("list", "version", "entries", "action", "confirmed", "held"), (
-            (one["name"], f"{one['version'] or '-'}", f"{one['entries']:,}", one["action"], one["confirmed"] or "never",
-             f"{one['held']['added']:,} additions" if one["held"] else "-") for one in said["lists"]
-        )))  # fmt: skip
-    if said["log"]:
-        parts.append(Text(f"log: {said['log']['leaves']:,} leaves"))
-    passing = said["passing"]
-    if passing.get("lists") or passing.get("names"):
-        parts.append(Text(f"passing: {len(passing['lists'])} lists, {passing['names']} names"))
-    alarms = said["alarms"] or ["none"]
-    parts += [Text(f"alarm: {alarm}", "bold red" if said["alarms"] else "green") for alarm in alarms]
-    return Group(*parts)
-
-
-def _table(columns: Sequence[str], rows: Any) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    for column in columns:
-        right = column in ("q/s", "entries", "in flight", "answers in")
-        table.add_column(column, justify="right" if right else "left", no_wrap=True)
-    for row in rows:
-        table.add_row(*row)
-    return table

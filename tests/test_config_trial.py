@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
 import socket
 import threading
 from contextlib import contextmanager
@@ -9,8 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from resolver import control
 from resolver.config import Config
 from resolver.config_trial import trial
+from resolver.config_trial_users import User
+from resolver.places import Places
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -54,7 +59,11 @@ def found(folder: Path, **changed: Any) -> dict[str, str]:
     for key, value in changed.items():
         plain[key] = {**plain.get(key, {}), **value} if isinstance(value, dict) else value
     config = Config.model_validate(plain, context={"folder": folder})
-    return {finding.key: finding.message for finding in trial(config) if finding.key != "run_dir" or finding.fatal}
+    return {
+        finding.key: finding.message
+        for finding in trial(config, folder / "stopsign.yaml")
+        if finding.key != "run_dir" or finding.fatal
+    }
 
 
 NOERROR = b"\x81\x80\0\1\0\0\0\0\0\0"
@@ -93,11 +102,11 @@ def test_a_port_that_is_taken_is_found_for_each_transport(tmp_path: Path) -> Non
 
 
 def test_files_folders_roots_and_people_that_are_not_there_are_found(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("x")
+    (tmp_path / "file").write_text("x" * 1000)
     (tmp_path / "root.json").write_text("{}")
     lists = [
         {"name": "a", "repository": str(tmp_path / "none"), "trusted_root": str(tmp_path / "none.json")},
-        {"name": "b", "repository": "https://lists.example/", "trusted_root": str(tmp_path / "root.json")},
+        {"name": "b", "repository": "http://127.0.0.1:1/", "trusted_root": str(tmp_path / "root.json")},
     ]
     with upstream(NOERROR) as address:
         findings = found(
@@ -107,14 +116,61 @@ def test_files_folders_roots_and_people_that_are_not_there_are_found(tmp_path: P
             lists=lists,
             guards={"popular": str(tmp_path / "none.txt")},
             control={"operators": ["nobody-here"], "operator_groups": ["no-group-here"]},
+            provider={"language": "xx"},
+            portal={"database": f"sqlite://{tmp_path / 'file'}"},
         )
+    assert "cannot be read now" in findings.pop("lists[1].repository")
     assert findings == {
         "state_dir": f"{tmp_path / 'file'} is not a folder",
         "log.dir": f"{tmp_path / 'file'} is not a folder",
         "lists[0].repository": f"{tmp_path / 'none/metadata/timestamp.json'} is not there",
         "lists[0].trusted_root": f"{tmp_path / 'none.json'} cannot be read (No such file or directory)",
         "lists[1].trusted_root": f"{tmp_path / 'root.json'} is not the root metadata of a repository",
+        "provider.language": "there are no pages in 'xx'; ar, cs, de, en, es, fr, it, nl, pl would be right",
+        "portal.database": f"{tmp_path / 'file'} is not a database that can be read (file is not a database)",
         "guards.popular": f"{tmp_path / 'none.txt'} cannot be read",
         "control.operators[0]": "there is no user 'nobody-here' on this machine",
         "control.operator_groups[0]": "there is no group 'no-group-here' on this machine",
     }
+
+
+def test_what_the_users_of_the_units_may_not_do_is_found_although_root_may(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, inside = tmp_path / "closed", tmp_path / "closed" / "state"
+    inside.mkdir(parents=True)
+    folder.chmod(0o711)
+    inside.chmod(0o2770)
+    owner, group, other = (
+        User("x", uid, frozenset({gid})) for uid, gid in ((os.getuid(), 1), (1, os.getgid()), (1, 1))
+    )
+    assert [who.may(inside, 7) for who in (owner, group, other)] == [True, True, False]
+    assert [who.may(folder, 1) for who in (owner, group, other)] == [True, True, True]
+    assert [who.may(folder, 4) for who in (owner, group, other)] == [True, False, False]
+    folder.chmod(0o700)
+    monkeypatch.setattr(User, "named", staticmethod(lambda name: User(name, 1, frozenset({1}))))
+    with upstream(NOERROR) as address:
+        findings = found(folder, dns={"upstreams": [address]}, run_dir=str(tmp_path / "none"))
+    assert "cannot be entered by stopsign-steward, the user of its unit" in findings["state_dir"]
+
+
+def test_the_ports_of_the_stopsign_that_runs_are_its_own(tmp_path: Path) -> None:
+    with socket.socket() as taken, upstream(NOERROR) as address:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        here = f"127.0.0.1:{taken.getsockname()[1]}"
+
+        async def status(*_: object) -> dict[str, Any]:
+            return {"dns": [], "stop_page": [here], "portal": []}
+
+        async def scene() -> dict[str, str]:
+            places = Places(tmp_path / "state", tmp_path / "run", tmp_path / "log")
+            server = await control.serve(places.web_socket, {"status": control.Operation(status)}, control.Callers)
+            try:
+                return await asyncio.to_thread(
+                    found, tmp_path, dns={"upstreams": [address]}, stop_page={"listen": [here]}
+                )
+            finally:
+                server.close()
+
+        assert asyncio.run(scene()) == {}

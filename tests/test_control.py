@@ -39,7 +39,7 @@ def asked(tmp_path: Path, what: Any) -> Any:
     async def serve() -> Any:
         asyncio.get_running_loop().set_exception_handler(lambda *_: None)
         path = tmp_path / "run" / "control.sock"
-        server = await control.serve(path, OPERATIONS, Callers())
+        server = await control.serve(path, OPERATIONS, Callers)
         async with server:
             return await asyncio.to_thread(what, path)
 

@@ -25,6 +25,7 @@ import pytest
 
 from blocklists.issuer.rehearsal import Rehearsal
 from resolver.config import Endpoint, load
+from resolver.control import UnreachableError, call
 from resolver.demo import tree
 from resolver.demo.upstream import ADDRESS, Upstream
 from tests.dns.house import ROOT, Host, free_port, question, running, wait_until
@@ -49,7 +50,14 @@ class Provider(Host):
         """It is there already."""
 
     def serving(self) -> bool:
-        return super().serving() and all(one["lists"] and one["lists"][0]["version"] for one in self.said())
+        """Every process: one that only just starts has not read the configuration yet, which a test may change."""
+        if not super().serving() or not all(one["lists"] and one["lists"][0]["version"] for one in self.said()):
+            return False
+        places = load(self.config).places
+        try:
+            return bool(call(places.web_socket, "status") and call(places.control_socket, "status"))
+        except UnreachableError:
+            return False
 
     def children(self) -> dict[str, int]:
         """Process ids by name."""

@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import urllib.request
@@ -14,13 +15,17 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
+from resolver.config import accept, load
+from resolver.control import call
 from resolver.metrics import kernel_drops
-from tests.dns.house import ROOT, free_port, wait_until
+from tests.dns.house import ROOT, free_port, question, wait_until
 from tests.test_alerts import missing, promtool
 from tests.test_main_path import EXPECTED, STOPPED, Load, Provider, ask, provider, under_load, until
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from tests.dns.house import Address
 
 __all__ = ["provider"]  # the fixture
 Running = tuple[Provider, str]
@@ -72,18 +77,99 @@ def test_a_configuration_is_taken_up_without_a_lost_query(provider: Running) -> 
 
     async def scene() -> None:
         done = await asyncio.to_thread(command, host, "reload")
-        assert done.returncode == 0, done.stderr
+        assert (done.returncode, done.stdout) == (0, "taken up by dns-0, dns-1, steward, web\n"), done.stderr
 
     under_load(Load(host.address, EXPECTED), scene)
-    wait_until(lambda: set(host.children()) == set(before), "every process is back")
+    after = host.children()
+    assert not {before["worker-0"], before["worker-1"]} & set(after.values())
+    # These begin anew in their own place.
+    assert (after["steward"], after["app"]) == (before["steward"], before["app"])
+    said = [call(path, "status")["configuration"] for path in sockets(host)]
+    assert said == [accept(host.config).digest] * 3
+    assert stop_page_v6(host.address) == "2001:db8::66"
+
+
+def test_everything_begins_anew_in_its_own_place_without_a_lost_query(provider: Running) -> None:
+    """What an upgrade does: the supervisor is the same process with another program, and keeps sockets and lock."""
+    host, _ = provider
+    assert host.process is not None
+    before = host.children()
+    began = [call(path, "status")["began"] for path in sockets(host)]
+
+    async def scene() -> None:
+        done = await asyncio.to_thread(command, host, "restart")
+        assert (done.returncode, done.stdout) == (0, "taken up by dns-0, dns-1, steward, web\n"), done.stderr
+
+    under_load(Load(host.address, EXPECTED), scene)
     assert not set(before.values()) & set(host.children().values())
+    assert not set(began) & {call(path, "status")["began"] for path in sockets(host)}
+    assert command(host, "workers", "restart").returncode == 0, "its children are its own"
+    worker = host.children()["worker-0"]
+    os.kill(worker, signal.SIGKILL)
+    wait_until(lambda: host.children().get("worker-0", worker) != worker, "another worker")
+    assert host.stop() == 0
+    assert "did not go" not in host.log
+
+
+def stop_page_v6(address: Address) -> str:
+    """What AAAA of a blocked name is answered with; empty: nothing."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as one:
+        one.settimeout(5)
+        one.connect(address)
+        one.send(question(7, "aces-bets.example", 28))
+        answer = one.recv(4096)
+    return socket.inet_ntop(socket.AF_INET6, answer[-16:]) if answer[6:8] == b"\0\1" else ""
+
+
+def sockets(host: Provider) -> list[Path]:
+    places = load(host.config).places
+    return [places.supervisor_socket, places.control_socket, places.web_socket]
+
+
+def test_a_configuration_that_one_process_cannot_take_up_is_taken_up_by_none(provider: Running) -> None:
+    host, _ = provider
+    before, good = host.children(), host.config.read_text()
+    # Of no concern to the workers, which are asked first.
+    change(host, portal={"listen": ["127.0.0.1:1"]})
+    done = command(host, "reload")
+    assert done.returncode == 2
+    assert "portal.listen cannot change" in done.stderr
+    assert host.children() == before
+    # Only starting shows that this cannot be: the first worker has a successor by then.
+    host.config.write_text(good)
+    change(host, stop_page={"ipv6": "2001:db8::66"})
+    counting = host.run_dir / "workers" / "1.counters"
+    counting.rename(counting.with_suffix(".kept"))
+    counting.mkdir()  # a worker that starts wants a file there
+    done = command(host, "reload")
+    counting.rmdir()
+    assert done.returncode == 2
+    assert "the successor of dns-1 did not come up" in done.stderr
+    after = host.children()
+    assert {name: pid for name, pid in after.items() if name != "worker-0"} == {
+        name: pid for name, pid in before.items() if name != "worker-0"
+    }
+    assert {stop_page_v6(host.address) for _ in range(16)} == {""}, "from ports that reach both workers"
+    old = {call(path, "status")["configuration"] for path in sockets(host)}
+    assert len(old) == 1
+    assert accept(host.config).digest not in old
+
+
+def test_a_worker_that_dies_comes_back_with_what_was_accepted_not_with_what_is_being_written(provider: Running) -> None:
+    host, _ = provider
+    before = host.children()["worker-0"]
+    host.config.write_text("dns: {listen: [")
+    os.kill(before, signal.SIGKILL)
+    wait_until(lambda: host.children().get("worker-0", before) != before, "another worker")
+    wait_until(lambda: host.said()[0]["pid"] == host.children()["worker-0"], "it serves")
+    assert ask(host.address, "aces-bets.example") == STOPPED
 
 
 @pytest.mark.parametrize(
     ("settings", "error"),
     [
         ({"dns": {"upstreams": ["localhost"]}}, "localhost"),
-        ({"dns": {"listen": ["127.0.0.1:1"]}}, "dns.listen cannot change while the sockets are open"),
+        ({"dns": {"listen": ["127.0.0.1:1"]}}, "dns.listen cannot change while the sockets and folders are held"),
     ],
 )
 def test_a_configuration_that_cannot_be_is_refused_and_the_old_one_goes_on(

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from resolver import counters
-from resolver.config import Config, Endpoint, load
+from resolver.config import Config, Endpoint, accept
 from resolver.control import ControlError, acall
 from resolver.demo import show
 from resolver.demo.probes import Probe, Prober
@@ -107,9 +107,10 @@ async def _demo(
         started = time.monotonic()
         tree = await planted(folder, names, ports=ports, upstream=upstream, workers=workers)
         _say(f"{tree.taken:,} names signed by two and published ({time.monotonic() - started:.1f} s)")
-        config = load(tree.config)
+        accepted = accept(tree.config.absolute())
+        config = accepted.config
         output = undo.enter_context((folder / "processes.log").open("ab", buffering=0))
-        provider = Provider(config, tree.config, output=output.fileno())
+        provider = Provider(accepted, output=output.fileno())
         undo.push_async_callback(provider.stop)
         await provider.start()
         active = await _active(config, tree, stop)

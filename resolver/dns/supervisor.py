@@ -84,15 +84,29 @@ class Pulse:
         return now - max(self.beat, self.started) > HUNG
 
 
+class _Adopted:
+    """A child that was started before this process began anew; as much of `Popen` as is needed."""
+
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
+        self.returncode = 0
+
+    def send_signal(self, number: signal.Signals) -> None:
+        os.kill(self.pid, number)
+
+    def wait(self) -> int:
+        self.returncode = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+        return self.returncode
+
+
 class _Process:
     """One incarnation of a service."""
 
-    def __init__(self, service: Service, popen: subprocess.Popen[bytes], ready: int | None) -> None:
+    def __init__(self, service: Service, popen: subprocess.Popen[bytes] | _Adopted, ready: int | None) -> None:
         self.service, self.popen, self.started = service, popen, time.monotonic()
         self.ended = asyncio.Event()
         self.serving = asyncio.Event()
         self.killed = False
-        self.told = False  # it ends because it was told to
         self._ready_end = ready
         self._pidfd = os.pidfd_open(popen.pid)
         self._counters: BinaryIO | None = None
@@ -182,6 +196,30 @@ class Supervisor:
             slot.keeper = asyncio.create_task(self._keep(slot))
         self._watcher = asyncio.create_task(self._watch())
 
+    async def adopt(self, children: Mapping[str, int]) -> None:
+        """Takes the place of a supervisor that was this very process, and whose children serve: each is replaced, so
+        that all of them run what is installed now. `children`: process ids by name."""
+        for name, pid in children.items():
+            if name in self._slots:
+                self._slots[name].process = _Process(self._slots[name].service, _Adopted(pid), None)
+        self._living.update(slot.process for slot in self._slots.values() if slot.process is not None)
+        self._watcher = asyncio.create_task(self._watch())
+        for name, slot in self._slots.items():
+            if slot.process is not None and slot.service.says_ready:
+                await self.replace(name)
+                continue
+            await self.restart(name)
+
+    async def restart(self, name: str) -> None:
+        """Ends `name` and starts it again: for a process of which there can be only one at a time."""
+        slot = self._slots[name]
+        if slot.keeper is not None:
+            slot.keeper.cancel()  # its end is no accident
+        if slot.process is not None:
+            await self._end(slot.process)
+        slot.process = self._spawn(slot.service)
+        slot.keeper = asyncio.create_task(self._keep(slot))
+
     async def serving(self) -> None:
         """Returns when every service has said that it serves (or was restarted until it did)."""
         for slot in self._slots.values():
@@ -223,14 +261,10 @@ class Supervisor:
             await self._end(old)
         return True
 
-    async def restart(self, name: str) -> None:
-        """Ends `name` and starts it again: for a process of which there can be only one at a time."""
-        process = self._slots[name].process
-        if process is not None:
-            process.told = True
-            await self._end(process)
-            while self._slots[name].process is process:  # its keeper starts the next  # noqa: ASYNC110
-                await asyncio.sleep(0.02)
+    def update(self, services: Sequence[Service]) -> None:
+        """How each of them is started from now on; none is started or stopped by this."""
+        for service in services:
+            self._slots[service.name].service = service
 
     @property
     def names(self) -> list[str]:
@@ -282,10 +316,6 @@ class Supervisor:
             process = slot.process
             assert process is not None  # noqa: S101 - started before its keeper
             await process.ended.wait()
-            if process.told:
-                slot.failures = 0
-                slot.process = self._spawn(slot.service)
-                continue
             slot.failures = 1 if time.monotonic() - process.started > STABLE else slot.failures + 1
             wait = wait_before_restart(slot.failures)
             log.error(

@@ -40,19 +40,20 @@ import uvloop
 from resolver import passes, watched
 from resolver._core import CompiledList, CoreError, Plane
 from resolver.audit.hits import Cells
-from resolver.config import Config, load
 from resolver.dns.streams import SWEEP, Limits, Streams
 from resolver.dns.supervisor import READY, count_workers
 from resolver.dns.tap import Tap, announce
 from resolver.dns.upstreams import NoAnswer, Timing, Upstreams
 from resolver.errors import ResolverError
 from resolver.logs import about, to_standard_error
-from resolver.sockets import handed_over, open_listeners
+from resolver.sealed import unsealed
+from resolver.sockets import BACKLOG, handed_over, open_listeners
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from resolver._core import Forward, PlaneSettings, UpstreamState
+    from resolver.config import Config
 
 BUSY_TICK, IDLE_TICK, POLL = 0.02, 1.0, 0.2
 DRAIN = 5.0
@@ -84,6 +85,7 @@ def plane_settings(config: Config, index: int, workers: int, key: watched.Key) -
         "stop_ipv4": None if config.stop_page.ipv4 is None else str(config.stop_page.ipv4),
         "stop_ipv6": None if config.stop_page.ipv6 is None else str(config.stop_page.ipv6),
         "portal_url": config.portal.url,
+        "health_name": dns.health_name,
         "views": [
             {
                 "clients": [str(prefix) for prefix in view.clients],
@@ -194,7 +196,7 @@ class Worker:
         loop.add_reader(self.plane.fileno(), self._pump)
         for fd in tcp:
             listener = socket.socket(fileno=os.dup(fd))
-            self._servers.append(await loop.create_server(self.streams.connection, sock=listener))
+            self._servers.append(await loop.create_server(self.streams.connection, sock=listener, backlog=BACKLOG))
         self._tick()
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -486,11 +488,11 @@ def main(path: Path, index: int) -> None:
     """Serve the sockets that the supervisor passed on, or, started alone, the configuration's addresses."""
     faulthandler.enable()
     to_standard_error()
-    config = load(path)
     sockets = handed_over(os.environ)
+    config = unsealed(path, sockets).config
     if not sockets:
         listeners = open_listeners(dns=config.dns.listen)
-        sockets = listeners.of_worker(0)
+        sockets = listeners.of_worker(0, 1)
     uvloop.run(serve(config, index, sockets))
 
 

@@ -289,7 +289,7 @@ def check_config(ctx: click.Context, file: Path | None, schema: bool, no_trial: 
         return
     file = file or STANDARD
     config = load(file)
-    findings = [] if no_trial else trial(config)
+    findings = [] if no_trial else trial(config, file)
     for finding in findings:
         click.echo(f"{file}: {finding if finding.fatal else f'{finding} (a warning)'}")
     if any(finding.fatal for finding in findings):

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from resolver.config import Config
     from resolver.control import Peer, Reply
     from resolver.lists.register import Outcome, Register
+    from resolver.reload import Held
 
 
 Given = ParamSpec("Given")
@@ -30,6 +31,7 @@ class Steward(Protocol):
 
     config: Config
     register: Register
+    held: Held
 
     async def work(self, what: Callable[Given, Result], *args: Given.args, **kwargs: Given.kwargs) -> Result: ...
     async def refresh_all(self, names: Iterable[str]) -> list[Outcome]: ...
@@ -43,7 +45,8 @@ def operations(steward: Steward) -> dict[str, Operation]:
     """By name."""
     asked = _Operations(steward)
     return {
-        "status": Operation(asked.status, reporters=True),
+        "status": Operation(asked.status, anyone=True),
+        **steward.held.operations(),
         "refresh": Operation(asked.refresh),
         "approve": Operation(asked.approve),
         "override": Operation(asked.override),
@@ -61,7 +64,8 @@ class _Operations:
         self._steward, self._register = steward, steward.register
 
     async def status(self, _peer: Peer, _request: Mapping[str, Any]) -> Reply:
-        return await self._steward.work(self._register.status)
+        listening = {"metrics": [str(endpoint) for endpoint in self._steward.config.metrics.listen]}
+        return {**await self._steward.work(self._register.status), **self._steward.held.status(), **listening}
 
     async def refresh(self, _peer: Peer, request: Mapping[str, Any]) -> Reply:
         names = request.get("lists") or [source.name for source in self._steward.config.lists]

@@ -10,6 +10,7 @@ changes something runs in one further thread, in the order in which it was asked
 from __future__ import annotations
 
 import asyncio
+import faulthandler
 import logging
 import os
 import random
@@ -25,7 +26,7 @@ import click
 from resolver import control, metrics
 from resolver.audit.log import Log
 from resolver.audit.resolving import Resolving
-from resolver.config import Config, load
+from resolver.child import again
 from resolver.lists import fetch
 from resolver.lists.exposition import Lists
 from resolver.lists.fetch import VerifyError
@@ -33,12 +34,15 @@ from resolver.lists.ledger import Event, Ledger, LedgerError
 from resolver.lists.operations import operations
 from resolver.lists.register import Outcome, Register
 from resolver.logs import to_standard_error
-from resolver.notify import notify
+from resolver.notify import notify, pat_watchdog
+from resolver.reload import OF_STEWARD, Held
+from resolver.sealed import unsealed
+from resolver.sockets import handed_over
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from resolver.config import ListSource
+    from resolver.config import Accepted, ListSource
     from resolver.lists.fetch import Candidate
 
 say = logging.getLogger("stopsign.steward")
@@ -60,9 +64,11 @@ class Steward:
     """See the module."""
 
     def __init__(
-        self, config: Config, *, clock: Callable[[], float] = time.time, chance: Callable[[], float] = random.random
+        self, accepted: Accepted, *, clock: Callable[[], float] = time.time, chance: Callable[[], float] = random.random
     ) -> None:
-        self.config = config
+        self.config = config = accepted.config
+        self.held = Held(accepted, OF_STEWARD, self._take_up)
+        self._anew = asyncio.Event()  # it is to begin again, with the configuration that is in the file now
         self._clock, self._chance = clock, chance
         self._ledger = Ledger(partial(Log.open, config.places, clock, os.urandom, origin=config.log_origin))
         self.register = Register(config, self._ledger, clock)
@@ -76,12 +82,14 @@ class Steward:
         """Run in the one thread that changes things."""
         return await asyncio.get_running_loop().run_in_executor(self._one, partial(what, *args, **kwargs))
 
-    async def run(self, stop: asyncio.Event) -> None:
-        """Serve until `stop`."""
+    async def _take_up(self, _new: Accepted) -> list[str]:
+        asyncio.get_running_loop().call_later(0.05, self._anew.set)  # the answer goes out first
+        return ["steward"]
+
+    async def run(self, stop: asyncio.Event) -> bool:
+        """Serve until `stop`: False; or until it is to begin anew: True."""
         await self.work(self.register.open)
-        server = await control.serve(
-            self.config.places.control_socket, operations(self), control.Callers.of(self.config.control)
-        )
+        server = await control.serve(self.config.places.control_socket, operations(self), self.held.callers)
         exposition = self._expose()
         self.serving.set()
         notify("READY=1", f"STATUS=following {len(self.config.lists)} lists")
@@ -90,8 +98,10 @@ class Steward:
                 running = [tasks.create_task(self._follow(source)) for source in self.config.lists]
                 running.append(tasks.create_task(self._tick()))
                 running.append(tasks.create_task(self._resolve()))
-                await stop.wait()
-                for task in running:
+                running.append(tasks.create_task(pat_watchdog()))
+                ends = [asyncio.create_task(event.wait()) for event in (stop, self._anew)]
+                await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+                for task in (*running, *ends):
                     task.cancel()
         finally:
             server.close()
@@ -100,6 +110,7 @@ class Steward:
             await self.work(self._end)
             self._one.shutdown()
             self._threads.shutdown(wait=False, cancel_futures=True)
+        return self._anew.is_set() and not stop.is_set()
 
     async def refresh_all(self, names: Iterable[str]) -> list[Outcome]:
         """Refresh these lists now, side by side."""
@@ -163,20 +174,22 @@ class Steward:
         self._ledger.close()
 
 
-async def serve(config: Config) -> None:
-    """The steward, until SIGTERM or SIGINT."""
+async def serve(accepted: Accepted) -> bool:
+    """The steward, until SIGTERM or SIGINT; True: it is to begin anew."""
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    await Steward(config).run(stop)
+    return await Steward(accepted).run(stop)
 
 
 @click.command()
 @click.option("--config", "path", type=click.Path(path_type=Path), required=True)
 def main(path: Path) -> None:
     """Fetch, verify, guard and activate the lists of a provider; write its log."""
+    faulthandler.enable()  # a watchdog's SIGABRT then says where it hung
     to_standard_error()
-    asyncio.run(serve(load(path)))
+    if asyncio.run(serve(unsealed(path, handed_over(os.environ)))):
+        again()
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import faulthandler
 import gc
 import logging
 import os
@@ -25,10 +26,10 @@ import uvloop
 from aiohttp import web
 
 from resolver import control
-from resolver.config import load
+from resolver.child import again
 from resolver.errors import ResolverError
 from resolver.logs import to_standard_error
-from resolver.notify import notify, watchdog_interval
+from resolver.notify import notify, pat_watchdog
 from resolver.portal import decisions
 from resolver.portal.abuse import client_address
 from resolver.portal.clock import deliver, round_of
@@ -40,12 +41,14 @@ from resolver.portal.stop_page import StopPage
 from resolver.portal.store import Store, StoreError
 from resolver.portal.transparency import Transparency
 from resolver.portal.web import QuietServer, UnreadableError, ask_of, respond
-from resolver.sockets import handed_over, open_listeners
+from resolver.reload import OF_WEB, Held
+from resolver.sealed import unsealed
+from resolver.sockets import bound_to, handed_over, open_listeners
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
-    from resolver.config import Config
+    from resolver.config import Accepted, Config
     from resolver.portal.live import Listed
 
 log = logging.getLogger("stopsign.portal")
@@ -156,13 +159,6 @@ class Web:
         await deliver(store, steward)
 
 
-async def pat_watchdog() -> None:
-    interval = watchdog_interval()
-    while interval is not None:
-        notify("WATCHDOG=1")
-        await asyncio.sleep(interval)
-
-
 def native(path: str) -> Listed:
     """The compiled list of the core."""
     from resolver._core import CompiledList
@@ -173,36 +169,61 @@ def native(path: str) -> Listed:
 def listening(config: Config) -> tuple[list[socket.socket], list[socket.socket]]:
     """The supervisor's sockets, or our own where it gave none."""
     given = handed_over(os.environ)
-    if given:
-        return tuple([socket.socket(fileno=fd) for fd in given.get(use, [])] for use in ("stop_page", "portal"))  # type: ignore[return-value]
+    if "stop_page" in given:
+        # Duplicates: what was given stays open for this process begun anew.
+        return tuple([socket.socket(fileno=os.dup(fd)) for fd in given.get(use, [])] for use in ("stop_page", "portal"))  # type: ignore[return-value]
     opened = open_listeners(stop_page=config.stop_page.listen, portal=config.portal.listen)
     return opened.stop_page, opened.portal
 
 
-async def serve(config: Config) -> None:
-    stop = asyncio.Event()
+async def serve(accepted: Accepted) -> bool:
+    """The web process, until SIGTERM or SIGINT; True: it is to begin anew, with the configuration in the file."""
+    config, stop, anew = accepted.config, asyncio.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     process = Web(config, native)
-    await process.start(*listening(config))
+    stop_page, portal = listening(config)
+    await process.start(stop_page, portal)
+
+    async def take_up(_new: Accepted) -> list[str]:
+        loop.call_later(0.05, anew.set)  # the answer goes out first
+        return ["web"]
+
+    held = Held(accepted, OF_WEB, take_up)
+    said = {
+        "stop_page": [str(bound_to(one)) for one in stop_page],
+        "portal": [str(bound_to(one)) for one in portal],
+    }
+
+    async def status(_peer: control.Peer, _request: Mapping[str, Any]) -> control.Reply:
+        stored = [] if process.stored.is_set() else ["the database is not there: appeals wait"]
+        return {**held.status(), **said, "alarms": stored}
+
+    operations = {"status": control.Operation(status, anyone=True), **held.operations()}
+    server = await control.serve(config.places.web_socket, operations, held.callers)
     gc.freeze()
     notify("READY=1")
+    ends = [asyncio.create_task(event.wait()) for event in (stop, anew)]
     try:
-        await stop.wait()
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
     finally:
-        notify("STOPPING=1")
+        notify("STOPPING=1" if stop.is_set() else "RELOADING=1")
+        server.close()
         await process.stop()
+    return not stop.is_set()
 
 
 @click.command()
 @click.option("--config", "path", type=click.Path(path_type=Path, dir_okay=False), required=True)
 def main(path: Path) -> None:
     """The web process of `stopsign run`."""
+    faulthandler.enable()  # a watchdog's SIGABRT then says where it hung
     to_standard_error()
     logging.getLogger("alembic").setLevel(logging.WARNING)
     try:
-        uvloop.run(serve(load(path)))
+        if uvloop.run(serve(unsealed(path, handed_over(os.environ)))):
+            again()
     except ResolverError as wrong:
         click.echo(f"stopsign: error: {wrong}", err=True)
         if wrong.hint:

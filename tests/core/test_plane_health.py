@@ -179,3 +179,27 @@ def test_upstreams_that_stay_keep_their_health_and_what_is_in_flight() -> None:
         second.say(answer(question), source)
         r.plane.pump()
         assert r.receive().header.rcode == 0
+
+
+@pytest.mark.parametrize("over_tcp", [False, True], ids=["UDP", "TCP"])
+def test_one_name_says_whether_the_host_should_be_asked_whatever_the_cache_holds(over_tcp: bool) -> None:
+    upstream = Upstream()
+    with rig(upstream, health_name="health.example.net", **QUICK) as r:
+
+        def asked() -> int:
+            if over_tcp:
+                said = r.plane.decide(bytes(query("Health.example.net").pack()), ("127.0.0.1", 4000), ("127.0.0.1", 53))
+                assert isinstance(said, bytes)
+                return said[3] & 15
+            r.send(query("Health.example.net"))
+            return int(r.until_answered().header.rcode)
+
+        assert asked() == 0
+        for number in range(3):
+            r.send(query(f"silence{number}.example"))
+            upstream.take()
+            assert r.until_answered().header.rcode == 2
+        assert r.state(0) == "down"
+        assert asked() == 2
+        relayed = {str(question.q.qname).lower() for question, _ in upstream.waiting()}
+        assert "health.example.net." not in relayed

@@ -96,7 +96,10 @@ class Host:
         environment = {**os.environ, "PYTHONPATH": str(ROOT)}
         with (self.folder / "processes.log").open("ab") as log:
             self.process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
-        wait_until(self.serving, f"the workers do not serve:\n{self.log}")
+        try:
+            wait_until(self.serving, "the workers serve", 3 * PATIENCE)  # several interpreters at once
+        except AssertionError as late:
+            raise AssertionError(f"{late}\n{self.log}") from None
 
     def serving(self) -> bool:
         assert self.process is not None

@@ -20,7 +20,7 @@ def test_udp_and_tcp_of_one_address_share_a_port_and_each_worker_has_its_own_soc
         for udp, tcp in zip(listeners.udp, listeners.tcp, strict=True):
             assert {bound_to(one) for one in udp} == {bound_to(one) for one in tcp}
             assert len(udp) == len(tcp) == 3
-        passed = [fd for index in range(3) for fds in listeners.of_worker(index).values() for fd in fds]
+        passed = [fd for index in range(3) for fds in listeners.of_worker(index, 3).values() for fd in fds]
         assert len(set(passed)) == 12
         assert [address.rpartition(":")[0] for address in listeners.addresses()["dns"]] == ["127.0.0.1", "[::1]"]
     finally:
@@ -30,7 +30,7 @@ def test_udp_and_tcp_of_one_address_share_a_port_and_each_worker_has_its_own_soc
 def test_sockets_are_passed_on_only_where_it_is_asked_for() -> None:
     listeners = open_listeners(dns=[parse("127.0.0.1:0")])
     try:
-        assert not any(os.get_inheritable(fd) for fds in listeners.of_worker(0).values() for fd in fds)
+        assert not any(os.get_inheritable(fd) for fds in listeners.of_worker(0, 1).values() for fd in fds)
     finally:
         listeners.close()
 
@@ -83,14 +83,19 @@ for number, one in enumerate(kept):
 for number in range(5):
     os.dup2(100 + number, 3 + number)
 kept = [one.detach() for one in kept]
-from resolver.sockets import from_systemd
+from resolver.sockets import from_systemd, parse, taken_or_opened
 environment = {"LISTEN_PID": "7", "LISTEN_FDS": "5", "LISTEN_FDNAMES": "dns:dns:dns:stop-page:portal"}
 assert from_systemd(environment, 8) is None
 taken = from_systemd(environment, 7)
 assert [len(group) for group in taken.udp] == [2]
 assert [len(group) for group in taken.tcp] == [1]
-assert taken.of_worker(0)["udp"] == [3] and taken.of_worker(1)["udp"] == [4] and taken.of_worker(1)["tcp"] == [5]
+assert taken.of_worker(0, 2) == {"udp": [3], "tcp": [5]} and taken.of_worker(1, 2) == {"udp": [4], "tcp": [5]}
+assert taken.of_worker(0, 1) == {"udp": [3, 4], "tcp": [5]}, "a socket that nobody reads is a share of the clients lost"
 assert taken.of_web() == {"stop_page": [6], "portal": [7]}
+environment |= {"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": "4"}
+both = taken_or_opened(environment, stop_page=[parse("127.0.0.1:0")], portal=[parse("127.0.0.1:0")])
+assert both.of_web()["stop_page"] == [6], "systemd's"
+assert len(both.portal) == 1, "what no socket unit names is opened here"
 os._exit(0)
 """
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])}

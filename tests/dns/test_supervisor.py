@@ -90,7 +90,7 @@ def test_a_process_that_dies_is_started_again_and_what_came_meanwhile_is_answere
     async def scene() -> None:
         listeners = open_listeners(dns=[parse("127.0.0.1:0")])
         address = listeners.udp[0][0].getsockname()
-        supervisor = Supervisor([service(counters, SERVER, sockets=listeners.of_worker(0))])
+        supervisor = Supervisor([service(counters, SERVER, sockets=listeners.of_worker(0, 1))])
         supervisor.start()
         await serving(supervisor)
         first = await asked(address)
@@ -112,7 +112,7 @@ def test_a_process_that_hangs_is_killed_and_replaced(counters: Path, monkeypatch
     async def scene() -> None:
         listeners = open_listeners(dns=[parse("127.0.0.1:0")])
         address = listeners.udp[0][0].getsockname()
-        supervisor = Supervisor([service(counters, SERVER, sockets=listeners.of_worker(0))])
+        supervisor = Supervisor([service(counters, SERVER, sockets=listeners.of_worker(0, 1))])
         supervisor.start()
         await serving(supervisor)
         first = await asked(address)
@@ -129,7 +129,7 @@ def test_a_replacement_serves_before_its_predecessor_goes(counters: Path) -> Non
     async def scene() -> None:
         listeners = open_listeners(dns=[parse("127.0.0.1:0")])
         address = listeners.udp[0][0].getsockname()
-        supervisor = Supervisor([service(counters, SERVER, sockets=listeners.of_worker(0))])
+        supervisor = Supervisor([service(counters, SERVER, sockets=listeners.of_worker(0, 1))])
         supervisor.start()
         await serving(supervisor)
         first = supervisor.pid("one")

@@ -17,7 +17,7 @@ from click.testing import CliRunner
 from blocklists.head import Basis, Issuer
 from blocklists.issuer.rehearsal import Rehearsal
 from resolver import command
-from resolver.config import load
+from resolver.config import accept, load
 from resolver.lists.fetch import Mirror, VerifyError
 from resolver.lists.steward import Steward, pause
 from tests.lists.world import Clock, settings
@@ -66,7 +66,7 @@ class Provider:
         async def serve() -> None:
             stop = asyncio.Event()
             stops.extend((asyncio.get_running_loop(), stop))
-            steward = Steward(load(self.folder / "stopsign.yaml"), clock=self.clock)
+            steward = Steward(accept(self.folder / "stopsign.yaml"), clock=self.clock)
             task = asyncio.create_task(steward.run(stop))
             await asyncio.wait({task, asyncio.create_task(steward.serving.wait())}, return_when="FIRST_COMPLETED")
             ready.set()

@@ -14,6 +14,7 @@ pub(crate) fn refused(reason: impl std::fmt::Display) -> PyErr {
 
 #[pymodule]
 fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add("VERSION", env!("CARGO_PKG_VERSION"))?;
     module.add("CoreError", module.py().get_type::<CoreError>())?;
     list::register(module)?;
     plane::register(module)?;

@@ -16,6 +16,7 @@ use dnscore::plane as core;
 use dnscore::relay::health::State;
 use dnscore::sketch::Sketch;
 use dnscore::tap;
+use dnscore::wire::Name;
 use dnscore::wire::proxy::{self, Ends, Header, Read};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
@@ -74,6 +75,7 @@ const KEYS: [&str; 19] = [
     "stop_ipv4",
     "stop_ipv6",
     "portal_url",
+    "health_name",
     "views",
     "cache_bytes",
     "counters_path",
@@ -122,6 +124,12 @@ fn read_settings(given: &Bound<'_, PyDict>) -> PyResult<core::Settings> {
         }
     }
     settings.page.portal = setting::<String>(given, "portal_url")?.unwrap_or_default().into_bytes();
+    settings.health = match setting::<String>(given, "health_name")? {
+        Some(text) => {
+            Some(Name::from_text(&text).ok_or_else(|| refused(format_args!("health_name: {text:?} is no name")))?)
+        }
+        None => None,
+    };
     settings.counters_path = setting::<PathBuf>(given, "counters_path")?;
     settings.rate = setting::<Rate>(given, "rate")?.map(|rate| (rate.queries_per_second, rate.burst));
     settings.watch_key = setting::<(u64, u64)>(given, "watch_key")?;

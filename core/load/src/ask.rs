@@ -146,6 +146,8 @@ pub fn ask(plan: &Plan, queries: &Queries) -> io::Result<Report> {
         let now = monotonic();
         let asking = now < end;
         let mut busy = false;
+        // By turns: at a rate the first port would take all that is due, and one of the server's workers with it.
+        ports.rotate_left(1);
         for port in &mut ports {
             busy |= take(port, &mut receiver, queries, plan, &mut report)?;
             report.lost += port.expire(now);

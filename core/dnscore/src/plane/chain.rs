@@ -17,6 +17,8 @@
 //! * **ANY after the list, before the cache**: a listed name is stopped for ANY too; else RFC 8482 answers without
 //!   anyone upstream.
 //! * **cache before the relay**: that is what it is for; stale answers stand behind it, only when no upstream is up.
+//! * **health after the cache**: the one name that is answered here whatever the upstreams say costs no other query a
+//!   comparison, and is itself never cached.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -30,7 +32,7 @@ use crate::relay::hash;
 use crate::relay::rate::{Rate, client_hash};
 use crate::tap::{self, Tap};
 use crate::verdict::{Judgement, Passes, Stop, verdict};
-use crate::wire::{Query, Rejected, parse_into, rcode, rtype};
+use crate::wire::{Name, Query, Rejected, ede, parse_into, rcode, rtype};
 
 use super::hits::EntryHits;
 use super::watch::Watching;
@@ -87,6 +89,7 @@ pub struct Chain {
     pub(super) list: Option<Arc<CompiledList>>,
     pub(super) passes: Passes,
     pub(super) page: StopPage,
+    pub(super) health: Option<Name>,
     pub(super) cache: Cache,
     pub(super) counters: Counters,
     pub(super) hits: EntryHits,
@@ -239,6 +242,20 @@ impl Chain {
                 Step::Next(())
             }
         }
+    }
+
+    /// The name by which a balancer or an anycast daemon asks whether this host should get queries: an empty answer
+    /// without error while an upstream is up, else SERVFAIL with EDE 22.
+    pub fn healthy(asked: Asked<'_>, up: bool, out: &mut [u8]) -> usize {
+        let (rcode, reason) =
+            if up { (rcode::NOERROR, None) } else { (rcode::SERVFAIL, Some((ede::NO_REACHABLE_AUTHORITY, ""))) };
+        answer::error(asked.packet, asked.query.echo(), rcode, reason, out)
+    }
+
+    /// Is it that name?
+    #[inline]
+    pub fn asks_for_health(&self, query: &Query) -> bool {
+        self.health.as_ref().is_some_and(|name| name.wire() == query.qname.wire())
     }
 
     /// What a client gets when no upstream answered: a stale answer if there is one, else SERVFAIL with the reason.

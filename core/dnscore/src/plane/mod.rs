@@ -139,7 +139,7 @@ pub struct Plane {
 impl Plane {
     /// A plane that listens nowhere yet and knows no upstream.
     pub fn new(settings: Settings) -> io::Result<Plane> {
-        let Settings { page, clients, cache_bytes, counters_path, rate, limits, remote_sockets, .. } = settings;
+        let Settings { page, clients, health, cache_bytes, counters_path, rate, limits, remote_sockets, .. } = settings;
         let Settings { proxy_from, proxy_to, tap, watch_key, seed, .. } = settings;
         let mut random = seed.map_or_else(|| Random::new(udp::fill_random), Random::seeded);
         let key = hash::Key(random.u64(), random.u64());
@@ -159,6 +159,7 @@ impl Plane {
                 list: None,
                 passes: Passes::none(),
                 page,
+                health,
                 cache: Cache::new(cache_bytes, [random.u64(), random.u64()])?,
                 counters: counters_path.map_or_else(|| Ok(Counters::new()), |path| Counters::in_file(&path))?,
                 hits: EntryHits::default(),

@@ -81,8 +81,15 @@ impl Relaying {
     #[inline]
     pub fn relay_query(&mut self, chain: &mut Chain, poll: &Poll, asked: Asked<'_>, peer: Peer, behind: Option<&Ends>) {
         let Asked { packet, query, now, .. } = asked;
+        let up = !self.all_down();
+        if chain.asks_for_health(query)
+            && let Some(door) = self.doors.get_mut(usize::from(peer.listener))
+        {
+            let length = Chain::healthy(asked, up, door.room(&mut chain.counters));
+            return door.answer_peer(chain, &peer, length);
+        }
         let mut answered = false;
-        if self.all_down()
+        if !up
             && let Some(door) = self.doors.get_mut(usize::from(peer.listener))
             && let Some(length) = {
                 let out = door.room(&mut chain.counters);

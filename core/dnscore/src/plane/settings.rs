@@ -7,6 +7,7 @@ use crate::answer::StopPage;
 use crate::clients::{Clients, Prefix};
 use crate::relay::Limits;
 use crate::tap;
+use crate::wire::Name;
 
 /// The settings of one worker's plane.
 #[derive(Debug)]
@@ -15,6 +16,8 @@ pub struct Settings {
     pub page: StopPage,
     /// Who is served, and which lists hold for whom.
     pub clients: Clients,
+    /// The name that says whether this host should be asked; none: there is no such name.
+    pub health: Option<Name>,
     /// This worker's share of the cache.
     pub cache_bytes: usize,
     /// Where the counters are shown; none: nowhere.
@@ -43,6 +46,7 @@ impl Settings {
         Settings {
             page: StopPage::default(),
             clients,
+            health: None,
             cache_bytes: 32 << 20,
             counters_path: None,
             rate: None,

@@ -14,7 +14,7 @@ use crate::wire::proxy::{self, Ends};
 use crate::wire::{Expected, HEADER, Query, check_answer};
 
 use super::Plane;
-use super::chain::{Asked, Step};
+use super::chain::{Asked, Chain, Step};
 
 /// What becomes of a message from a stream.
 #[derive(Debug)]
@@ -113,7 +113,7 @@ impl Plane {
     }
 
     fn decided(&mut self, packet: &[u8], client: SocketAddr) -> Step<(Query, Option<Key>)> {
-        let Plane { chain, hits, wide: out, clock, .. } = self;
+        let Plane { chain, relaying, hits, wide: out, clock, .. } = self;
         let now = *clock;
         let Some(view) = chain.allowed(client.ip().to_canonical()) else { return Step::Drop };
         let mut query = Query::BLANK;
@@ -140,10 +140,13 @@ impl Plane {
         if let Step::Answer(length) = chain.any(asked, out) {
             return Step::Answer(length);
         }
-        match chain.cached(asked, out) {
-            Step::Answer(length) => Step::Answer(length),
-            _ => Step::Next((query, key)),
+        if let Step::Answer(length) = chain.cached(asked, out) {
+            return Step::Answer(length);
         }
+        if chain.asks_for_health(&query) {
+            return Step::Answer(Chain::healthy(asked, !relaying.all_down(), out));
+        }
+        Step::Next((query, key))
     }
 
     /// An upstream's answer over TCP: checked, kept, and written for whoever waits. `None` where it is no answer to the

@@ -1,0 +1,76 @@
+"""What only a try shows of other machines and other programs: the hosts of the lists, the appeals database.
+
+Enters: a configuration without mistakes. Leaves: findings. A list's host may be away for a day without harm, so that it
+is a warning; a database that cannot be used means that no appeal is taken. Nothing is written anywhere.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tuf.api.exceptions import DownloadHTTPError
+
+from blocklists.errors import VerifyError
+from blocklists.fetch import Deadline, place
+from resolver.config_finding import Finding
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from resolver.config import Config
+
+PATIENCE = 3.0
+
+
+def far(config: Config) -> Iterator[Finding]:
+    yield from _hosts(config)
+    yield from _database(config)
+
+
+def _hosts(config: Config) -> Iterator[Finding]:
+    for at, source in enumerate(config.lists):
+        if "://" not in source.repository or source.bridge:
+            continue
+        key, where = f"lists[{at}].repository", place(source.repository, Deadline(PATIENCE))
+        try:
+            next(iter(where.read("metadata/timestamp.json")), b"")
+        except DownloadHTTPError as error:
+            yield Finding(key, f"{source.repository} has no metadata/timestamp.json (status {error.status_code})")
+        except VerifyError as error:
+            yield Finding(key, f"{source.repository} cannot be read now: {error}", fatal=False)
+        finally:
+            where.close()
+
+
+def _database(config: Config) -> Iterator[Finding]:
+    url = config.database_url
+    if url.startswith("sqlite:"):
+        path = Path(url.removeprefix("sqlite:///"))
+        if path.exists() and (why := _no_database(path)):
+            yield Finding("portal.database", f"{path} {why}")
+    elif why := asyncio.run(_refused(url)):
+        yield Finding("portal.database", f"{url} {why}", fatal=False)
+
+
+def _no_database(path: Path) -> str | None:
+    try:
+        with sqlite3.connect(f"file:{path}?mode=ro", uri=True) as database:
+            database.execute("PRAGMA schema_version").fetchone()
+        database.close()
+    except sqlite3.Error as error:
+        return f"is not a database that can be read ({error})"
+    return None
+
+
+async def _refused(url: str) -> str | None:
+    import asyncpg
+
+    try:
+        connection = await asyncpg.connect(url, timeout=PATIENCE)
+    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        return f"cannot be used by this user ({error or 'no answer in time'})"
+    await connection.close()
+    return None

@@ -1,0 +1,152 @@
+"""Taking up a configuration anew, or the program itself: every process of a host, or none of them.
+
+Enters: the configuration file. Leaves: who took it up. Rules:
+
+- The file is read here first, with all its mistakes in one report; then each process is asked whether it could take it
+  up, and reads it with its own eyes; only where all agree is any of them told to. One that does not run is not asked:
+  it reads the file when it starts.
+- What was agreed on has a name, the SHA-256 of the file's bytes: who finds other bytes there refuses.
+- DNS goes first: its workers are replaced one by one, and all go back to the old configuration where one cannot come up
+  with the new. The steward and the web process then begin anew in their own place: the same process, the same sockets.
+  On a restart the supervisor does so too, and adopts its workers until their successors serve.
+- What belongs to sockets and folders that are held cannot change while they are (`Held`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from resolver.config import accept
+from resolver.control import Callers, ControlError, Operation, UnreachableError, acall
+from resolver.errors import ResolverError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+    from pathlib import Path
+
+    from resolver.config import Accepted, Config
+    from resolver.control import Peer, Reply
+
+AGREE, TAKE_UP, COME_BACK = 10.0, 600.0, 300.0  # seconds
+_BEGAN = time.monotonic_ns()  # tells a process that began anew from the one that it was
+
+_FOLDERS: dict[str, Callable[[Config], object]] = {
+    "state_dir": lambda config: config.state_dir,
+    "run_dir": lambda config: config.run_dir,
+}
+OF_DNS: dict[str, Callable[[Config], object]] = {
+    **_FOLDERS,
+    "dns.listen": lambda config: config.dns.listen,
+    "dns.workers": lambda config: config.dns.workers,
+    "rpz.listen": lambda config: config.rpz.listen,
+    "rpz.listen_tls": lambda config: config.rpz.listen_tls,
+    "rpz.zones (none, or some)": lambda config: bool(config.rpz.zones),
+}
+OF_STEWARD = {**_FOLDERS, "log.dir": lambda config: config.places.log_dir}
+OF_WEB: dict[str, Callable[[Config], object]] = {
+    **_FOLDERS,
+    "stop_page.listen": lambda config: config.stop_page.listen,
+    "portal.listen": lambda config: config.portal.listen,
+}
+
+
+class ReloadError(ResolverError):
+    """The new configuration is not taken up; the old one goes on."""
+
+
+@dataclass
+class Held:
+    """What one process runs with, and which parts of it cannot change before it ends."""
+
+    accepted: Accepted
+    fixed: Mapping[str, Callable[[Config], object]]
+    take_up: Callable[[Accepted], Awaitable[list[str]]]
+    """Who took it up."""
+    begin_anew: Callable[[Accepted], Awaitable[list[str]]] | None = None
+    """The same, for a restart; the process answers before it begins. None: there is no other way than `take_up`."""
+
+    def operations(self) -> dict[str, Operation]:
+        """What the control socket of this process offers."""
+        return {
+            "check-reload": Operation(self._check),
+            "reload": Operation(self._reload),
+            "restart": Operation(self._restart),
+        }
+
+    def callers(self) -> Callers:
+        """Who may call this process, as the configuration that it runs with says."""
+        return Callers.of(self.accepted.config.control)
+
+    def status(self) -> dict[str, Any]:
+        return {"pid": os.getpid(), "began": _BEGAN, "configuration": self.accepted.digest}
+
+    async def _check(self, _peer: Peer, request: Mapping[str, Any]) -> Reply:
+        self._agree(request)
+        return {}
+
+    async def _reload(self, _peer: Peer, request: Mapping[str, Any]) -> Reply:
+        return {"replaced": await self.take_up(self._agree(request))}
+
+    async def _restart(self, _peer: Peer, request: Mapping[str, Any]) -> Reply:
+        return {"replaced": await (self.begin_anew or self.take_up)(self._agree(request))}
+
+    def _agree(self, request: Mapping[str, Any]) -> Accepted:
+        found = accept(self.accepted.path)
+        if found.digest != request.get("digest"):
+            raise ReloadError(f"{found.path} has changed since it was checked", hint="once more: stopsign reload")
+        new, old = found.config, self.accepted.config
+        if wrong := [key for key, value in self.fixed.items() if value(new) != value(old)]:
+            raise ReloadError(
+                f"{', '.join(wrong)} cannot change while the sockets and folders are held",
+                hint="restart instead of reload",
+            )
+        return found
+
+
+async def everywhere(path: Path, op: Literal["reload", "restart"]) -> list[str]:
+    """The names of those that took it up. Raises `ResolverError`, and nothing has changed, where one would not."""
+    new = accept(path)
+    places = new.config.places
+    sockets = {"dns": places.supervisor_socket, "steward": places.control_socket, "web": places.web_socket}
+    living = {name: began for name, socket in sockets.items() if (began := await _agrees(socket, new.digest))}
+    if not living:
+        raise ReloadError(
+            f"no process of this configuration runs with {places.run_dir}",
+            hint="run_dir cannot change by a reload; otherwise: is `stopsign run` running?",
+        )
+    replaced: list[str] = []
+    for name, began in living.items():
+        if name not in replaced:  # else a child of the supervisor, which replaced it with all others
+            replaced += (await acall(sockets[name], op, timeout=TAKE_UP, digest=new.digest))["replaced"]
+        await _has(name, sockets[name], new.digest, began, stays=(name, op) == ("dns", "reload"))
+    return replaced
+
+
+async def _agrees(socket: Path, digest: str) -> int | None:
+    """When it began; `None`: there is no such process. Raises `ControlError` where it refuses, or hangs."""
+    try:
+        await acall(socket, "check-reload", timeout=AGREE, digest=digest)
+        return int((await acall(socket, "status", timeout=AGREE))["began"])
+    except UnreachableError as error:
+        if isinstance(error.__cause__, FileNotFoundError | ConnectionRefusedError):
+            return None
+        raise
+
+
+async def _has(name: str, socket: Path, digest: str, began: int, *, stays: bool) -> None:
+    """Returns when the process runs with that configuration, having begun anew unless it `stays`."""
+    said, deadline = "it does not answer", time.monotonic() + COME_BACK
+    while time.monotonic() < deadline:
+        try:
+            status = await acall(socket, "status", timeout=AGREE)
+            if status.get("configuration") == digest and (stays or status.get("began") != began):
+                return
+            said = "it goes on as it was"
+        except ControlError as error:
+            said = str(error)
+        await asyncio.sleep(0.1)
+    raise ReloadError(f"{name} did not come back: {said}", hint="its log says why")

@@ -1,0 +1,165 @@
+"""The status as one screen of text, made to be left open.
+
+Enters: what `status.py` gathered, and with `--watch` the load of the last minutes. Leaves: something that rich can
+print at any width. Rules: what is wrong stands at the top, where no small terminal cuts it off; colour only says again
+what a word says already; an age is an age ("3 min"), since nobody subtracts times at night.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Group
+from rich.rule import Rule
+from rich.table import Table
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+SHARES = {"blocked": "red", "cached": "green", "relayed": "blue", "dropped": "yellow", "servfail": "magenta"}
+_BAR, _CURVE = 40, "▁▂▃▄▅▆▇█"
+_RIGHT = {"q/s", "entries", "in flight", "answers in", "blocks/s", "restarts"}
+_LATE = 2.0  # seconds after which a heartbeat is worth a colour
+
+
+def screen(said: Mapping[str, Any], curve: Sequence[float] = ()) -> Group:
+    """`curve`: queries per second over the last looks, oldest first."""
+    parts: list[Any] = [_title(said), *_alarms(said), *_load(said["queries"], curve)]
+    parts += [_section("dns"), _workers(said), _section("upstreams"), _upstreams(said["upstreams"])]
+    if said["lists"]:
+        parts += [_section("lists"), _lists(said["lists"], said["at"])]
+    parts += [_section("log"), _log(said)]
+    return Group(*parts)
+
+
+def ago(seconds: float) -> str:
+    """An age in its largest unit."""
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{max(seconds, 0):.0f} s"
+
+
+def _or_dash(number: int | None) -> str:
+    return "-" if number is None else f"{number:,}"
+
+
+def _age(text: str | None, now: str) -> str:
+    if not text:
+        return "never"
+    return ago((_time(now) - _time(text)).total_seconds())
+
+
+def _time(text: str) -> datetime:
+    return datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
+
+
+def _title(said: Mapping[str, Any]) -> Text:
+    up = f"   up {ago(said['up'])}" if said["up"] is not None else ""
+    return Text.assemble(
+        ("Stopsign", "bold"), f" {said['version']} on ", (said["host"], "bold"), f"   {said['at']}{up}"
+    )
+
+
+def _alarms(said: Mapping[str, Any]) -> list[Text]:
+    if not said["alarms"]:
+        return [Text("alarm: none", "green")]
+    return [Text(f"alarm: {alarm}", "bold red") for alarm in said["alarms"]]
+
+
+def _section(name: str) -> Rule:
+    return Rule(Text(name, "dim"), align="left", style="dim")
+
+
+def _load(queries: Mapping[str, Any], curve: Sequence[float]) -> list[Text]:
+    bar, legend = Text(), Text()
+    for name, colour in SHARES.items():
+        bar.append("█" * round(queries[name] * _BAR), colour)
+        legend.append(f"  {name} ", "dim").append(f"{queries[name]:.1%}", colour if queries[name] else "dim")
+    head = Text.assemble((f"{queries['per_second']:>10,.0f} q/s  ", "bold"), bar)
+    parts = [head, legend]
+    if len(curve) > 1:
+        top = max(*curve, 1.0)
+        line = "".join(_CURVE[min(int(value / top * len(_CURVE)), len(_CURVE) - 1)] for value in curve)
+        parts.append(Text.assemble(("  ", ""), (line, "cyan"), (f"  of {top:,.0f} q/s at most", "dim")))
+    return parts
+
+
+def _workers(said: Mapping[str, Any]) -> Table:
+    restarts = {one["name"]: one["restarts"] for one in said["services"]}
+    living = [
+        (f"dns-{w['index']}", f"{w['pid']}", f"{w['queries_per_second']:,.0f}", f"{w['in_flight']:,}",
+         Text(f"{w['heartbeat_age']:.1f} s ago", "red" if w["heartbeat_age"] > _LATE else ""),
+         f"{w['generation'] or '-'}", f"{w['entries']:,}", _or_dash(restarts.get(f"dns-{w['index']}")))
+        for w in said["workers"]
+    ]  # fmt: skip
+    counting = {row[0] for row in living}
+    others = [
+        (
+            one["name"],
+            f"{one['pid']}" if one["pid"] else Text("down", "red"),
+            "",
+            "",
+            "",
+            "",
+            "",
+            _or_dash(one["restarts"]),
+        )
+        for one in said["services"]
+        if one["name"] not in counting
+    ]
+    columns = ("process", "pid", "q/s", "in flight", "heartbeat", "generation", "entries", "restarts")
+    return _table(columns, [*living, *others])
+
+
+def _upstreams(upstreams: Sequence[Mapping[str, Any]]) -> Table:
+    colours = {"up": "green", "suspect": "yellow", "down": "red"}
+    return _table(("upstream", "state", "answers in", ""), (
+        (u["address"], Text(u["state"], colours[u["state"]]), f"{u['rtt_ms']:.1f} ms", u["reason"]) for u in upstreams
+    ))  # fmt: skip
+
+
+def _lists(lists: Sequence[Mapping[str, Any]], now: str) -> Table:
+    """Where the steward is silent, only what the workers know: name, version, load."""
+    rows = []
+    for one in lists:
+        told = "entries" in one
+        action = Text(one["action"], "yellow" if one["stale"] else "") if told else Text("?", "red")
+        rows.append((
+            one["name"], f"{one['version'] or '-'}", f"{one['entries']:,}" if told else "?", action,
+            f"{one['blocked_per_second']:,.0f}", f"{_age(one['confirmed'], now)} ago" if told else "?", _waiting(one),
+        ))  # fmt: skip
+    return _table(("list", "version", "entries", "action", "blocks/s", "confirmed", "waiting"), rows)
+
+
+def _waiting(one: Mapping[str, Any]) -> Text:
+    if one.get("refusal"):
+        return Text(f"refused: {one['refusal']['code']}", "red")
+    if one.get("held"):
+        return Text(f"held: {one['held']['added']:,} of version {one['held']['version']}", "yellow")
+    return Text("-", "dim")
+
+
+def _log(said: Mapping[str, Any]) -> Text:
+    line = Text()
+    if said["log"]:
+        line.append(f"{said['log']['leaves']:,} leaves")
+        if said["log"]["trouble"]:
+            line.append(f", failing: {said['log']['trouble']}", "red")
+    else:
+        line.append("the steward does not say", "red")
+    passing = said["passing"]
+    if passing.get("lists") or passing.get("names"):
+        line.append(f"   passing by a person's word: {len(passing['lists'])} lists, {passing['names']} names", "yellow")
+    return line
+
+
+def _table(columns: Sequence[str], rows: Iterable[Sequence[str | Text]]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for column in columns:
+        table.add_column(column, justify="right" if column in _RIGHT else "left", no_wrap=True)
+    for row in rows:
+        table.add_row(*row)
+    return table

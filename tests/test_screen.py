@@ -1,0 +1,67 @@
+"""The status screen from plain values: what is wrong comes first, and silence hides nothing."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from resolver.screen import ago, screen
+
+LIST = {
+    "name": "gambling", "version": 41, "entries": 172_465, "action": "stop-page", "stale": False, "refusal": None,
+    "confirmed": "2026-11-25T20:20:00Z", "blocked_per_second": 12.0, "held": {"added": 3, "version": 42},
+}  # fmt: skip
+SAID: dict[str, Any] = {
+    "host": "resolver-1", "version": "1.0", "at": "2026-11-25T20:50:00Z", "up": 7300,
+    "workers": [{"index": 0, "pid": 7, "queries_per_second": 900.0, "heartbeat_age": 0.4, "generation": 9,
+                 "entries": 172_465, "in_flight": 3}],
+    "queries": {"per_second": 900.0, "total": 5, "blocked": 0.25, "cached": 0.5, "relayed": 0.25, "dropped": 0.0,
+                "servfail": 0.0},
+    "upstreams": [{"address": "127.0.0.1:5335", "state": "down", "reason": "silent", "rtt_ms": 0.0}],
+    "services": [{"name": "dns-0", "pid": 7, "restarts": 2}, {"name": "web", "pid": None, "restarts": None}],
+    "lists": [LIST], "log": {"leaves": 1234, "trouble": None},
+    "passing": {"all": False, "lists": ["piracy"], "names": 0}, "alarms": ["upstream 127.0.0.1:5335 is down: silent"],
+}  # fmt: skip
+
+
+def shown(said: dict[str, Any], *curve: float) -> list[str]:
+    console = Console(file=io.StringIO(), width=100, record=True)
+    console.print(screen(said, curve))
+    return [line.rstrip() for line in console.export_text().splitlines()]
+
+
+def test_what_is_wrong_stands_right_below_the_title() -> None:
+    lines = shown(SAID)
+    assert lines[0] == "Stopsign 1.0 on resolver-1   2026-11-25T20:50:00Z   up 2 h"
+    assert lines[1] == "alarm: upstream 127.0.0.1:5335 is down: silent"
+
+
+def test_each_list_says_how_old_it_is_and_what_waits_for_a_person() -> None:
+    (line,) = [line.split("  ") for line in shown(SAID) if line.startswith("gambling")]
+    assert [word.strip() for word in line if word] == [
+        "gambling", "41", "172,465", "stop-page", "12", "30 min ago", "held: 3 of version 42",
+    ]  # fmt: skip
+    refused = {**LIST, "refusal": {"code": "signature"}, "stale": True, "action": "monitor"}
+    assert any(line.endswith("refused: signature") for line in shown({**SAID, "lists": [refused]}))
+
+
+def test_without_the_steward_the_rest_is_there() -> None:
+    known = [{"name": "gambling", "version": 41, "blocked_per_second": 12.0}]
+    lines = shown({**SAID, "lists": known, "log": None, "up": None})
+    assert any(line.startswith("gambling  41") and "12" in line for line in lines)
+    assert lines[-1].startswith("the steward does not say")
+    assert any(line.split()[:2] == ["web", "down"] for line in lines)
+
+
+def test_the_curve_is_drawn_between_nothing_and_the_most() -> None:
+    assert any("▁▅█  of 100 q/s at most" in line for line in shown(SAID, 0.0, 50.0, 100.0))
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(-1, "0 s"), (59, "59 s"), (119, "119 s"), (120, "2 min"), (7200, "2 h"), (2 * 86400, "2 d")]
+)
+def test_an_age_is_told_in_its_largest_unit(seconds: float, text: str) -> None:
+    assert ago(seconds) == text
