@@ -308,15 +308,24 @@ class RpzSecondary(Part):
     zones: list[Name] = []
 
 
+class RpzCount(Part):
+    """A resolver that says what it answered: over a socket that Stopsign listens on, and nothing of it is kept."""
+
+    zone: Name = "rpz.stopsign"
+    dnstap: FilePath | None = None  # a Unix socket: BIND, Unbound, Knot Resolver
+    protobuf: Listen | None = None  # PowerDNS Recursor
+
+
 class Rpz(Part):
     """Stopsign as the primary of response policy zones; without zones there is none."""
 
     listen: list[Listen] = []  # UDP and TCP
-    listen_tls: list[Listen] = []  # zone transfer over TLS (RFC 9103)
+    listen_tls: list[Listen] = []  # zone transfer over TLS (RFC 9103); UDP at the same port answers for the SOA
     certificate: FilePath | None = None
     private_key: FilePath | None = None
     zones: list[RpzZone] = Field(default=[], max_length=64)
     secondaries: list[RpzSecondary] = []
+    counts: list[RpzCount] = []
     transfers: int = Field(default=8, ge=1, le=256)  # at a time
 
 

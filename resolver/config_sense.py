@@ -27,6 +27,7 @@ def contradictions(raw: Any) -> Iterator[tuple[Key, str]]:
     yield from _secondaries_unproven(raw)
     yield from _tells_strangers(raw)
     yield from _names_clients_to_nobody(raw)
+    yield from _counts_of_nothing(raw)
 
 
 def _at(raw: Any, *key: str) -> Any:
@@ -146,3 +147,12 @@ def _names_clients_to_nobody(raw: Any) -> Iterator[tuple[Key, str]]:
     tap = _at(raw, "dns", "dnstap")
     if isinstance(tap, dict) and tap.get("client_addresses") is True and "socket" not in tap:
         yield ("dns", "dnstap", "client_addresses"), "is true without a socket; a socket beside it would be right"
+
+
+def _counts_of_nothing(raw: Any) -> Iterator[tuple[Key, str]]:
+    origins = [zone.get("origin", "rpz.stopsign") for _, zone in _parts(raw, "rpz", "zones")]
+    for at, count in _parts(raw, "rpz", "counts"):
+        if ("dnstap" in count) == ("protobuf" in count):
+            yield ("rpz", "counts", at), "either dnstap (a Unix socket) or protobuf (an address) would be right"
+        if count.get("zone", "rpz.stopsign") not in origins:
+            yield ("rpz", "counts", at, "zone"), f"{count.get('zone', 'rpz.stopsign')!r} is not one of rpz.zones"

@@ -134,7 +134,11 @@ def open_listeners(
             udp, tcp = _open_pair(endpoint, 1)
             listeners.rpz_udp += udp
             listeners.rpz_tcp += tcp
-        listeners.rpz_tls += [_open(a, socket.SOCK_STREAM, 1)[0] for a in rpz_tls]
+        for endpoint in rpz_tls:
+            # Unbound asks for the SOA by UDP at the port of its transfers, TLS or not
+            udp, tcp = _open_pair(endpoint, 1)
+            listeners.rpz_udp += udp
+            listeners.rpz_tls += tcp
         undo.pop_all()
     return listeners
 
@@ -250,7 +254,7 @@ def from_systemd(environment: Mapping[str, str], pid: int) -> Listeners | None:
         elif name == "rpz":
             (listeners.rpz_udp if one.type == socket.SOCK_DGRAM else listeners.rpz_tcp).append(one)
         elif name == "rpz-tls":
-            listeners.rpz_tls.append(one)
+            (listeners.rpz_udp if one.type == socket.SOCK_DGRAM else listeners.rpz_tls).append(one)
         else:
             groups.setdefault((one.type, str(bound_to(one))), []).append(one)
     listeners.udp = [group for (kind, _), group in groups.items() if kind == socket.SOCK_DGRAM]

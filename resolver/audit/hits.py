@@ -23,6 +23,7 @@ import os
 import secrets
 import sys
 from array import array
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -46,7 +47,7 @@ class Cells:
     """A file that this worker counts in, until `close`."""
 
     @classmethod
-    def create(cls, folder: Path, worker: int, *, generation: int, lists: Sequence[str], entries: int) -> Cells:
+    def create(cls, folder: Path, worker: int | str, *, generation: int, lists: Sequence[str], entries: int) -> Cells:
         """All zero, whole and locked before anybody sees it. Blocking. Raises `OSError`."""
         told = json.dumps({"generation": generation, "lists": list(lists), "entries": entries}).encode("ascii")
         header = told + b" " * (-(len(told) + 1) % ALIGNED) + b"\n"
@@ -75,6 +76,15 @@ class Cells:
     def met(self) -> int:
         """What was counted so far."""
         return int.from_bytes(os.pread(self._held, 8, self.at), "little")
+
+    def put(self, hits: Mapping[tuple[int, int], int]) -> None:
+        """By list and number of the entry: what was counted elsewhere, into a file that holds nothing yet."""
+        lists = Counter[int]()
+        for (of, number), count in hits.items():
+            lists[of] += count
+            os.pwrite(self._held, min(count, 0xFFFF_FFFF).to_bytes(4, "little"), self.at + TOTALS + 4 * number)
+        for of, count in ((-1, lists.total()), *lists.items()):
+            os.pwrite(self._held, count.to_bytes(8, "little"), self.at + 8 * (1 + of))
 
     def close(self) -> None:
         """Nothing is added any more; one that counted nothing is gone."""

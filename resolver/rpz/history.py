@@ -88,8 +88,9 @@ def stored(folder: Path, zone: Zone) -> Edition | None:
     return edition if edition is not None and edition.terms == zone.terms and edition.rules.exists() else None
 
 
-def advance(folder: Path, zone: Zone, fresh: Path, names: int, now: float) -> Edition:
+def advance(folder: Path, zone: Zone, fresh: Path, names: int, now: float, *, last: int = 0) -> Edition:
     """What the rules in `fresh` make of the zone: the same edition where nothing changed, else the next one, durable.
+    `last`: the serial that is served, where that is not the one in `folder`.
 
     `fresh` lies in `folder`, was written by the core, and is gone afterwards; `names`: its lines. `RpzError` where the
     folder cannot be written. Blocking.
@@ -97,10 +98,11 @@ def advance(folder: Path, zone: Zone, fresh: Path, names: int, now: float) -> Ed
     known = _read(folder)
     before = stored(folder, zone)
     try:
-        if before is not None and before.same(fresh):
+        if before is not None and not newer(last, before.serial) and before.same(fresh):
             fresh.unlink()
             return before
-        serial = next_serial(0 if known is None else known.serial, now)
+        kept = 0 if known is None else known.serial
+        serial = next_serial(last if newer(last, kept) else kept, now)
         steps = () if before is None else _with_step(before, fresh, serial, names)
         edition = Edition(folder, serial, zone.terms, steps)
         fresh.rename(edition.rules)

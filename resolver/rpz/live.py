@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from resolver._core import Policies
+    from resolver._core import Match, Policies
     from resolver.config import Config, RpzZone
     from resolver.places import Places
     from resolver.rpz.zone import Zone
@@ -43,12 +43,34 @@ class Live:
         """By the core's indices; additions that are only watched stand behind all others and act on nothing."""
         return [str(part["name"]) for part in self.meta.get("lists", ())]
 
+    @property
+    def generation(self) -> int:
+        return int(self.meta.get("generation", 0))
+
+    @property
+    def entries(self) -> int:
+        return 0 if self.compiled is None else self.compiled.entries
+
     def mask(self, wanted: frozenset[str] | None) -> int:
         """The lists that count, as bits. `wanted` None: all."""
         if self.passes.all:
             return 0
         counted = (at for at, name in enumerate(self.lists) if name not in self.passes.lists)
         return sum(1 << at for at in counted if wanted is None or self.lists[at] in wanted)
+
+    def stops(self, qname: str, wanted: frozenset[str] | None, now: float) -> Match | None:
+        """The entry that stops a name (lower case): of the list that stands first, then the most specific."""
+        if self.compiled is None or self.passes.all:
+            return None
+        mask = self.mask(wanted)
+        found: Match | None = None
+        for match in self.compiled.look_up(qname):
+            covers = match.distance == 0 if match.match == "exact" else match.match == "subtree" or match.distance > 0
+            if covers and match.expires > now and match.action != "monitor" and mask >> match.list & 1:
+                found = match if found is None or match.list < found.list else found
+        if found is not None and self.passes.covering(qname, now) is not None:
+            return None
+        return found
 
 
 class Watch:
@@ -107,8 +129,8 @@ def write_rules(live: Live, zone: Zone, wanted: frozenset[str] | None, output: P
     if live.compiled is None:
         hint = "the steward compiles it; `stopsign lists status` says more"
         raise RpzError(f"there is no list to make {zone.origin} of: {live.trouble}", hint=hint)
-    output.parent.mkdir(parents=True, exist_ok=True)
     try:
+        output.parent.mkdir(parents=True, exist_ok=True)
         return live.compiled.write_policies(
             output,
             lists=live.mask(wanted),
@@ -116,5 +138,5 @@ def write_rules(live: Live, zone: Zone, wanted: frozenset[str] | None, output: P
             now=int(now),
             room=zone.room,
         )
-    except CoreError as error:
+    except (CoreError, OSError) as error:
         raise RpzError(str(error)) from error

@@ -32,6 +32,7 @@ from resolver.logs import to_standard_error
 from resolver.notify import notify
 from resolver.rpz import export, keys
 from resolver.rpz.answer import Secondary, Served
+from resolver.rpz.counting import Counting
 from resolver.rpz.history import Edition, advance, sweep
 from resolver.rpz.live import Live, Watch, lists_of, write_rules
 from resolver.rpz.notify import tell
@@ -46,9 +47,18 @@ if TYPE_CHECKING:
     from resolver.config import RpzSecondary, RpzZone
     from resolver.config_values import Endpoint
 
-POLL, AGAIN = 0.2, 5.0
+POLL, AGAIN, LATER = 0.2, 5.0, 60.0
 
 log = logging.getLogger("stopsign.rpz")
+
+
+@dataclass(frozen=True)
+class Made:
+    """A zone that was made; `trouble`: why it is not durable."""
+
+    written: Policies
+    edition: Edition
+    trouble: str | None
 
 
 @dataclass
@@ -58,20 +68,34 @@ class Kept:
     source: RpzZone
     zone: Zone
     folder: Path
+    spare: Path
+    """Where it is made while `folder` cannot be written."""
     lists: frozenset[str] | None
     edition: Edition | None = None
     written: Policies | None = None
     due: float = 0.0
     """When it is made anew, whatever else happens; 0: never."""
     telling: dict[str, asyncio.Task[None]] = field(default_factory=dict)
+    writing: asyncio.Lock = field(default_factory=asyncio.Lock)
     states: dict[str, str] = field(default_factory=dict)
     """Of each secondary, by its name or the address that is told."""
 
-    def make(self, live: Live, now: float) -> tuple[Policies, Edition]:
-        """The zone of what is live, durable. Blocking; `RpzError` where it cannot be."""
-        fresh = self.folder / "rules.next"
+    def make(self, live: Live, now: float) -> Made:
+        """The zone of what is live, durable. A full disk must not keep an entry in force that was withdrawn: then the
+        zone is made on the tmpfs. Blocking; `RpzError` where it cannot be made at all."""
+        try:
+            return self._make_in(self.folder, live, now, None)
+        except RpzError as wrong:
+            if live.compiled is None:
+                raise
+            return self._make_in(self.spare, live, now, str(wrong))
+
+    def _make_in(self, folder: Path, live: Live, now: float, trouble: str | None) -> Made:
+        fresh = folder / "rules.next"
         written = write_rules(live, self.zone, self.lists, fresh, now)
-        return written, advance(self.folder, self.zone, fresh, written.names, now)
+        served = 0 if self.edition is None else self.edition.serial
+        edition = advance(folder, self.zone, fresh, written.names, now, last=served)
+        return Made(written, edition, trouble)
 
 
 class Primary:
@@ -83,7 +107,11 @@ class Primary:
         origins = frozenset(zone.origin for zone in config.rpz.zones)
         self._zones = {
             source.origin: Kept(
-                source, zone_of(config, source), config.places.rpz(source.origin), lists_of(config, source)
+                source,
+                zone_of(config, source),
+                config.places.rpz(source.origin),
+                config.places.run_dir / "rpz" / source.origin,
+                lists_of(config, source),
             )
             for source in config.rpz.zones
         }
@@ -96,6 +124,9 @@ class Primary:
             transfers=config.rpz.transfers,
             has=self._has,
         )
+        about = {origin: (kept.zone, kept.lists) for origin, kept in self._zones.items()}
+        known = [secondary for secondary, _ in self._secondaries]
+        self._counting = Counting(config.places, about, known, lambda: self._watch.live) if config.rpz.counts else None
 
     async def run(self, sockets: Mapping[str, Sequence[int]], stop: asyncio.Event) -> None:
         rpz = self._config.rpz
@@ -104,6 +135,9 @@ class Primary:
             tls = Tls(rpz.certificate, rpz.private_key)
         udp, tcp, over_tls = ([_own(fd) for fd in sockets.get(use, ())] for use in ("rpz_udp", "rpz_tcp", "rpz_tls"))
         await self._server.start(udp, tcp, over_tls, tls)
+        if self._counting is not None:
+            await self._counting.start(rpz.counts)
+            self._start(self._counting.run())
         notify("READY=1", f"STATUS=primary of {len(self._zones)} zones")
         try:
             while not stop.is_set():
@@ -128,13 +162,16 @@ class Primary:
     async def _make(self, kept: Kept, live: Live, now: float) -> None:
         origin = kept.zone.origin
         try:
-            written, edition = await asyncio.to_thread(kept.make, live, now)
+            made = await asyncio.to_thread(kept.make, live, now)
         except RpzError as wrong:
             kept.due = now + AGAIN
             self._alarm(origin, str(wrong))
             return
+        written, edition = made.written, made.edition
         kept.written, kept.due = written, float(written.next)
-        self._alarm(origin, None)
+        if made.trouble is not None:
+            kept.due = min(kept.due or now + LATER, now + LATER)
+        self._alarm(origin, made.trouble)
         if edition == kept.edition:
             return
         kept.edition = edition
@@ -151,13 +188,16 @@ class Primary:
         path = kept.source.file
         if path is None or export.serial_in(path) == edition.serial:
             return
-        try:
-            await asyncio.to_thread(export.put, kept.zone, edition.serial, edition.rules, path)
-            await asyncio.to_thread(export.run_after, kept.source.run)
-        except RpzError as wrong:
-            self._alarm(f"{kept.zone.origin} file", str(wrong))
-        else:
-            self._alarm(f"{kept.zone.origin} file", None)
+        async with kept.writing:
+            if edition is not kept.edition:
+                return  # a newer one waits for its turn
+            try:
+                await asyncio.to_thread(export.put, kept.zone, edition.serial, edition.rules, path)
+                await asyncio.to_thread(export.run_after, kept.source.run)
+            except RpzError as wrong:
+                self._alarm(f"{kept.zone.origin} file", str(wrong))
+            else:
+                self._alarm(f"{kept.zone.origin} file", None)
 
     def _tell(self, kept: Kept, edition: Edition, secondary: Secondary, address: Endpoint) -> None:
         name = f"{secondary.name} {address}"
@@ -182,6 +222,8 @@ class Primary:
 
     def _has(self, secondary: str, origin: str, serial: int, how: str) -> None:
         self._zones[origin].states[secondary] = f"has serial {serial} ({how})"
+        for about in [about for about in self._alarms if about.startswith(f"{origin} {secondary} ")]:
+            self._alarm(about, None)  # who never acknowledged has come by itself
         self._say()
 
     def _alarm(self, about: str, what: str | None) -> None:

@@ -3,7 +3,7 @@
 Enters: sockets that the supervisor opened. Leaves: what `answer` decided. Rules: a transfer is made and signed while
 it is sent, and no faster than the secondary reads; one that reads nothing for `STALLED` seconds is cut off;
 connections and transfers are bounded; an address that is no secondary's is closed without a word. TLS is RFC 9103:
-version 1.3, ALPN `dot`; a client that offers no ALPN at all is served (Unbound offers none).
+version 1.3, ALPN `dot`; a client that offers no ALPN at all is served too.
 """
 
 from __future__ import annotations

@@ -19,7 +19,8 @@ import pytest
 
 from tests.core.list_documents import entry
 from tests.dns.house import free_port, wait_until
-from tests.rpz.world import ORIGIN, World, listed, running
+from tests.rpz.resolvers import Outside, unbound
+from tests.rpz.world import ORIGIN, STOP, World, listed, running
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -97,6 +98,21 @@ def test_an_entry_leaves_at_its_end_and_an_override_at_once(tmp_path: Path) -> N
         assert str(zone.get_rdataset("www.kept.test", "CNAME")[0]) == "rpz-passthru."  # type: ignore[index]
 
 
+def test_a_state_directory_that_cannot_be_written_keeps_nothing_in_force(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    world.activate(listed(NAMES))
+    with running(world):
+        zone, first = world.transfer(key=world.key()), world.serial()
+        folder = tmp_path / "state" / "rpz"
+        folder.rename(tmp_path / "elsewhere")
+        folder.write_text("in the way")
+        world.activate(listed(NAMES[1:]))
+        wait_for_serial_after(world, first)
+        zone = world.transfer(zone, key=world.key())
+        assert zone.get_node("casino-0.test") is None
+        assert any(str(folder) in alarm for alarm in world.said()["alarms"])
+
+
 def test_an_unsigned_or_wrongly_signed_request_gets_nothing(world: World) -> None:
     right = world.key()
     wrong = dns.tsig.Key(right.name, base64.b64encode(b"x" * 32).decode(), right.algorithm)
@@ -156,6 +172,32 @@ def test_transfer_over_tls_with_the_protocol_named_dot(tmp_path: Path) -> None:
             old.wrap_socket(again, server_hostname="localhost"),
         ):
             pass
+
+
+@pytest.mark.needs("unbound")
+def test_unbound_which_has_no_tsig_transfers_over_tls(tmp_path: Path) -> None:
+    port = free_port()
+    certificate, private_key = make_certificate(tmp_path)
+    more = {
+        "listen_tls": [f"127.0.0.1:{port}"],
+        "certificate": str(certificate),
+        "private_key": str(private_key),
+        "secondaries": [{"name": "unbound", "addresses": ["127.0.0.1/32"], "unsigned": True}],
+    }
+    world, outside = World(tmp_path, more), Outside()
+    world.activate([entry("casino.bet", 1)])
+    folder = tmp_path / "unbound"
+    folder.mkdir()
+    with running(world):
+        resolver = unbound(world, folder, free_port(), outside.port)
+        settings = (folder / "unbound.conf").read_text()
+        settings = settings.replace(f"127.0.0.1@{world.port}", f"127.0.0.1@{port}#localhost")
+        (folder / "unbound.conf").write_text(f'server:\n    tls-cert-bundle: "{certificate}"\n{settings}')
+        resolver.start()
+        try:
+            resolver.wait("www.casino.bet", socket.inet_aton(STOP))
+        finally:
+            resolver.stop()
 
 
 def test_a_notify_is_repeated_until_it_is_heard(tmp_path: Path) -> None:

@@ -85,6 +85,11 @@ class World:
     def names(self) -> list[str]:
         return [f"list-{at}" for at in range(len(self.actions))]
 
+    @property
+    def counts(self) -> dict[str, str]:
+        """Where resolvers say what they answered."""
+        return {how: str(where) for one in self.more.get("counts", ()) for how, where in one.items()}
+
     def make_key(self, name: str) -> Path:
         """A TSIG key's file, made by the command."""
         path = self.folder / f"{name}.key"
