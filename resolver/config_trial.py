@@ -83,6 +83,8 @@ def _ports(config: Config) -> Iterator[Finding]:
         ("stop_page.listen", config.stop_page.listen, (socket.SOCK_STREAM,)),
         ("portal.listen", config.portal.listen, (socket.SOCK_STREAM,)),
         ("metrics.listen", config.metrics.listen, (socket.SOCK_STREAM,)),
+        ("rpz.listen", config.rpz.listen, (socket.SOCK_DGRAM, socket.SOCK_STREAM)),
+        ("rpz.listen_tls", config.rpz.listen_tls, (socket.SOCK_DGRAM, socket.SOCK_STREAM)),
     ):
         for at, endpoint in enumerate(endpoints):
             for kind in kinds if str(endpoint) not in own else ():
@@ -169,7 +171,14 @@ def _root(key: str, path: Path, wanted: int) -> Iterator[Finding]:
 
 
 def _files(config: Config) -> Iterator[Finding]:
-    for key, path in (("guards.popular", config.guards.popular), ("provider.logo", config.provider.logo)):
+    rpz = config.rpz
+    for key, path in (
+        ("guards.popular", config.guards.popular),
+        ("provider.logo", config.provider.logo),
+        ("rpz.certificate", rpz.certificate),
+        ("rpz.private_key", rpz.private_key),
+        *((f"rpz.secondaries[{at}].key", one.key) for at, one in enumerate(rpz.secondaries)),
+    ):
         if path is not None and not os.access(path, os.R_OK):
             yield Finding(key, f"{path} cannot be read")
     languages = sorted({"en", *(found.name for found in _LOCALE.iterdir() if found.is_dir())})
