@@ -40,6 +40,7 @@ ALGORITHMS = {
 SHORTEST = 16  # octets of a secret
 FUDGE = 300
 BADSIG, BADKEY, BADTIME = 16, 17, 18
+_COMMENT = re.compile(r"^\s*(//|#).*$", re.MULTILINE)  # on lines of its own: a secret may hold two slashes
 _KEY = re.compile(
     r'\s*key\s+"?([A-Za-z0-9._-]+)"?\s*\{\s*algorithm\s+"?([A-Za-z0-9-]+)"?\s*;\s*secret\s+"?([A-Za-z0-9+/=]+)"?\s*;\s*\}\s*;\s*'
 )
@@ -53,7 +54,7 @@ def read(path: Path) -> dns.tsig.Key:
         raise RpzError(f"the TSIG key {path} cannot be read ({error})") from error
     if status.st_mode & 0o007:
         raise RpzError(f"the TSIG key {path} can be read by everybody", hint=f"chmod o= {path}")
-    found = _KEY.fullmatch(re.sub(r"(//|#).*", "", text))
+    found = _KEY.fullmatch(_COMMENT.sub("", text))
     if found is None:
         raise RpzError(f"{path} is not a TSIG key", hint="`stopsign rpz key NAME` and tsig-keygen make one")
     name, algorithm, secret = found.groups()

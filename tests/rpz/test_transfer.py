@@ -17,6 +17,8 @@ import dns.tsig
 import dns.xfr
 import pytest
 
+from resolver.rpz import keys
+from resolver.rpz.zone import RpzError
 from tests.core.list_documents import entry
 from tests.dns.house import free_port, wait_until
 from tests.rpz.resolvers import Outside, unbound
@@ -96,6 +98,30 @@ def test_an_entry_leaves_at_its_end_and_an_override_at_once(tmp_path: Path) -> N
         world.transfer(zone, key=world.key())
         assert zone == world.exported()
         assert str(zone.get_rdataset("www.kept.test", "CNAME")[0]) == "rpz-passthru."  # type: ignore[index]
+
+
+@pytest.mark.parametrize(
+    ("text", "wrong"),
+    [
+        ('// made by hand\nkey "a" { algorithm hmac-sha256; secret "ab//cdefghijklmnopqrstu+"; };\n', None),
+        ("key a { algorithm hmac-md5; secret abcdefghijklmnopqrstuvwx; };", "hmac-md5 is too weak"),
+        ('key "a" { algorithm hmac-sha256; secret "abcd"; };', "shorter than 128 bits"),
+        ("secret abcd", "is not a TSIG key"),
+    ],
+    ids=["good", "md5", "short", "no-key"],
+)
+def test_a_key_file_is_read_or_refused_in_a_sentence(text: str, wrong: str | None, tmp_path: Path) -> None:
+    path = tmp_path / "key"
+    path.write_text(text)
+    path.chmod(0o640)
+    if wrong is None:
+        assert keys.read(path).name == dns.name.from_text("a")
+    else:
+        with pytest.raises(RpzError, match=wrong):
+            keys.read(path)
+    path.chmod(0o644)
+    with pytest.raises(RpzError, match="can be read by everybody"):
+        keys.read(path)
 
 
 def test_a_state_directory_that_cannot_be_written_keeps_nothing_in_force(tmp_path: Path) -> None:
