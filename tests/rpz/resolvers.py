@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 SNIPPETS = ROOT / "config" / "rpz"
 OUTSIDE = socket.inet_aton("198.51.100.7")
 OUTSIDE6 = socket.inet_pton(socket.AF_INET6, "2001:db8::7")
+TTL = (1).to_bytes(4)  # a second: PowerDNS keeps whole answers, also of names that a zone has stopped since
 LOADING = 240.0
 
 
@@ -58,9 +59,9 @@ class Outside:
         address = {1: OUTSIDE, 28: OUTSIDE6}.get(qtype)
         head = data[:2] + (b"\x85\x80" if data[2] & 1 else b"\x84\x00") + b"\0\1"
         if address is None:
-            soa = b"\0\0\6\0\1\0\0\0\x3c" + (22).to_bytes(2) + b"\0\0" + b"\0\0\0\x3c" * 5
+            soa = b"\0\0\6\0\1" + TTL + (22).to_bytes(2) + b"\0\0" + TTL * 5
             return head + b"\0\0\0\1\0\0" + data[12 : end + 4] + soa
-        record = b"\xc0\x0c" + data[end : end + 4] + b"\0\0\0\x3c" + len(address).to_bytes(2) + address
+        record = b"\xc0\x0c" + data[end : end + 4] + TTL + len(address).to_bytes(2) + address
         return head + b"\0\1\0\0\0\0" + data[12 : end + 4] + record
 
     def close(self) -> None:
