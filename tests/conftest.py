@@ -26,7 +26,7 @@ PACKAGES = {
     "fstrm_capture": "fstrm-bin",
     "initdb": "postgresql",
     "kdig": "knot-dnsutils",
-    "kresd": "knot-resolver",
+    "kresd": "knot-resolver lua-cqueues",  # with which it sees a new zone file
     "named": "bind9",
     "nsd": "nsd",
     "ldns-signzone": "ldnsutils",
