@@ -3,6 +3,9 @@
 The supervisor owns the sockets; were it killed outright, its children would go on holding the ports with nobody to
 replace them, and a new supervisor could not start. So the kernel is asked to send SIGTERM when the parent goes
 (prctl(2), PR_SET_PDEATHSIG), and a parent that went before the request is noticed.
+
+Its memory holds what subscribers ask for, so it is never written anywhere: no core file (RLIMIT_CORE), no dump handed
+to a program that collects them, and no process of the same user that looks in (PR_SET_DUMPABLE).
 """
 
 from __future__ import annotations
@@ -10,6 +13,7 @@ from __future__ import annotations
 import ctypes
 import json
 import os
+import resource
 import runpy
 import signal
 import sys
@@ -19,7 +23,7 @@ from resolver.sealed import USE
 from resolver.sockets import SOCKETS
 
 PARENT = "STOPSIGN_PARENT"
-_PR_SET_PDEATHSIG = 1
+_PR_SET_PDEATHSIG, _PR_SET_DUMPABLE = 1, 4
 
 
 def again() -> NoReturn:
@@ -34,15 +38,21 @@ def again() -> NoReturn:
 
 
 def main() -> None:
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    _ask_kernel(_PR_SET_DUMPABLE, 0)
     parent = os.environ.pop(PARENT, None)
     if parent is not None:
-        if ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM) != 0:
-            raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG) failed")
+        _ask_kernel(_PR_SET_PDEATHSIG, signal.SIGTERM)
         if os.getppid() != int(parent):
             sys.exit(0)
     module = sys.argv[1]
     sys.argv[:] = sys.argv[1:]
     runpy.run_module(module, run_name="__main__", alter_sys=True)
+
+
+def _ask_kernel(option: int, value: int) -> None:
+    if ctypes.CDLL(None, use_errno=True).prctl(option, value, 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), f"prctl({option}, {value}) failed")
 
 
 if __name__ == "__main__":

@@ -370,6 +370,12 @@ class Config(Part):
     def log_origin(self) -> str:
         return self.log.origin or f"{self.portal_host}/log"
 
+    @property
+    def digest(self) -> str:
+        """What a leaf says of the configuration: whether two starts had the same one. The database's address is left
+        out, since a password may stand in it that could be guessed."""
+        return "sha256:" + hashlib.sha256(self.model_dump_json(exclude={"portal": {"database"}}).encode()).hexdigest()
+
     def list_named(self, name: str) -> ListSource | None:
         return next((source for source in self.lists if source.name == name), None)
 

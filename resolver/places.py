@@ -149,3 +149,12 @@ class Places:
     @property
     def checkpoint(self) -> Path:
         return self.log_dir / "checkpoint"
+
+    def activated(self, name: str) -> Path:
+        """A proof that this list's newest activation stands in the log."""
+        return self.log_dir / "activated" / f"{name}.tlog-proof"
+
+    @property
+    def report(self) -> Path:
+        """The transparency report of the last thirty days, for everybody; beside it the same as CSV."""
+        return self.log_dir / "report.json"

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from datetime import UTC, date, datetime, timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from resolver.audit.asked import FILE, locate, provider_options, read_file, readable
+from resolver.audit.asked import FILE, locate, provider_options, readable
 from resolver.audit.errors import AuditError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from pathlib import Path
 
 
 class Day(click.ParamType[date]):
@@ -49,6 +47,7 @@ def report(
     output: Path | None,
 ) -> None:
     """The transparency report of a period, from the log and the lists in force."""
+    from resolver.audit.documents import head_beside, in_force
     from resolver.audit.report import add
     from resolver.audit.report import report as compute
     from resolver.audit.report_forms import as_csv, as_html, as_json
@@ -69,33 +68,10 @@ def report(
     replace(output, text.encode())
 
 
-def in_force(lists: Path) -> Iterator[tuple[Path, Mapping[str, Any]]]:
-    """The applied documents of a provider, each with its head."""
-    for path in sorted(lists.glob("*/applied/head.json")):
-        head = _json(path)
-        document = path.parent / Path(str(head.get("document", ""))).name
-        if document.is_file():
-            yield document, head
-
-
-def head_beside(path: Path) -> Mapping[str, Any]:
-    """The `head.json` that was published with a document, where it lies beside it."""
-    head = path.with_name("head.json")
-    return _json(head) if head.is_file() else {}
-
-
 def _other(path: Path) -> dict[str, Any]:
-    told = _json(path)
+    from resolver.audit.documents import read_object
+
+    told = read_object(path)
     if not isinstance(told.get("hosts"), list) or "blocks" not in told:
         raise AuditError(f"{path} is not a report", hint="`stopsign report --format json` makes one")
-    return told
-
-
-def _json(path: Path) -> dict[str, Any]:
-    try:
-        told = json.loads(read_file(path))
-    except ValueError as wrong:
-        raise AuditError(f"{path} is not JSON: {wrong}") from wrong
-    if not isinstance(told, dict):
-        raise AuditError(f"{path} is not a JSON object")
     return told

@@ -136,9 +136,12 @@ def parse_detail(line: bytes | str) -> Detail:
         raise MalformedError(f"not a detail: {line[:80]!r}") from None
 
 
+_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+
+
 def canonical(value: Any) -> bytes:
     """JSON with sorted keys, no spaces, ASCII only: one value, one spelling."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False).encode()
+    return _CANONICAL.encode(value).encode()
 
 
 def hour_of(now: float) -> str:

@@ -31,6 +31,8 @@ from resolver.audit.errors import AuditError, MalformedError, MissingError, Untr
 from resolver.audit.leaf import ERASED, HEARTBEAT, PUBLIC, SALT_SIZE, Detail, hour_of, make_leaf
 from resolver.audit.merkle import EMPTY_ROOT, tree_root
 from resolver.audit.note import ED25519, MAX_NOTE, Signer, good_name, parse_secret
+from resolver.audit.proof import prove
+from resolver.audit.source import Folder
 from resolver.audit.tiles import TileReader
 
 if TYPE_CHECKING:
@@ -143,6 +145,10 @@ class Log:
         """Erases the detail of a leaf for good and says so in a leaf of its own; that one's index."""
         erased = self.details.erase(index, hour_of(self._clock()))
         return self.append(ERASED, str(index), {"reason": reason, "already": erased.erased})
+
+    def proof(self, index: int) -> bytes:
+        """That this leaf is in the log, with its detail, for somebody who has only the log's key (`check-proof`)."""
+        return prove(Folder(self._public), index, self.details.get(index))
 
     @property
     def origin(self) -> str:

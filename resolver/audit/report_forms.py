@@ -41,7 +41,10 @@ def as_csv(report: Report) -> str:
         keys = [*path, "", "", ""][:4] if len(path) <= 4 else [*path[:3], " ".join(path[3:])]
         # a spreadsheet runs what begins so (CWE-1236)
         writer.writerow(
-            [("'" + cell if cell[:1] in "=+-@\t" else cell) for cell in (*keys, "" if value is None else str(value))]
+            [
+                ("'" + cell if cell.startswith(("=", "+", "-", "@", "\t")) else cell)
+                for cell in (*keys, "" if value is None else str(value))
+            ]
         )
     return out.getvalue()
 

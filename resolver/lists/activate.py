@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 from resolver import durable
 from resolver._core import CompiledList, CoreError
 from resolver.audit import generations
+from resolver.lists import evidence
 from resolver.lists.compile import FORMAT, Plan, build
 from resolver.lists.ledger import Event, Ledger, LedgerError
 
@@ -101,7 +102,7 @@ def _build_durably(planned: Plan, places: Places, ledger: Ledger, known: Live, n
     finished = places.state_dir / "generation.next"
     build(planned, finished, generation=number, now=now)
     if events := activation_events(planned, known, number):
-        ledger.append(events)
+        evidence.of_activations(places, ledger, zip(ledger.append(events), events, strict=True))
     durable.put(finished, places.generation)
 
 

@@ -47,6 +47,13 @@ class Ledger:
         except OSError as error:
             raise LedgerError(f"the log cannot be written: {error}") from error
 
+    def proof(self, index: int) -> bytes:
+        """That a leaf is in the log, with its detail (`resolver.audit.proof`)."""
+        try:
+            return self._opened().proof(index)
+        except (ResolverError, OSError) as error:
+            raise LedgerError(f"leaf {index} cannot be proved: {error}") from error
+
     def heartbeat(self, detail: Mapping[str, Any]) -> None:
         """A leaf an hour, however often it is called."""
         try:

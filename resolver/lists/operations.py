@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar, get_args
 
 from resolver.control import Operation
 from resolver.errors import ResolverError
+from resolver.lists.evidence import of_leaf
 from resolver.lists.overrides import USUAL, Match, Override
 from resolver.lists.state import as_text
 
@@ -109,11 +110,16 @@ class _Operations:
 
     async def appeal_received(self, _peer: Peer, request: Mapping[str, Any]) -> Reply:
         detail = _told(request)
-        return {"leaf": await self._steward.work(self._register.people.appeal_received, detail["reference"], detail)}
+        return await self._proved(self._register.people.appeal_received, detail)
 
     async def appeal_decided(self, _peer: Peer, request: Mapping[str, Any]) -> Reply:
         detail = _told(request)
-        return {"leaf": await self._steward.work(self._register.people.appeal_decided, detail["reference"], detail)}
+        return await self._proved(self._register.people.appeal_decided, detail)
+
+    async def _proved(self, what: Callable[[str, Mapping[str, Any]], int], detail: Mapping[str, Any]) -> Reply:
+        """A leaf, and the proof that it is in the log, for the receipt."""
+        leaf = await self._steward.work(what, detail["reference"], detail)
+        return {"leaf": leaf, "proof": await self._steward.work(of_leaf, self._register.ledger, leaf)}
 
     async def appeal_overdue(self, _peer: Peer, request: Mapping[str, Any]) -> Reply:
         detail, name, appeal = _told(request), _text(request, "name"), _text(request, "appeal")

@@ -121,7 +121,8 @@ class Register:
                 self.fetching[source.name] = Fetching()
         self._watch_anew()
         self.people.open()
-        self._tell([Event("start", "", {"lists": [source.name for source in self.config.lists]})])
+        told = {"lists": [source.name for source in self.config.lists], "configuration": self.config.digest}
+        self._tell([Event("start", "", told)])
         self.settle()
         self.publish_lists()
 

@@ -25,8 +25,10 @@ import click
 
 from resolver import control, metrics
 from resolver.audit.log import Log
+from resolver.audit.publish import publish
 from resolver.audit.resolving import Resolving
 from resolver.child import again
+from resolver.errors import ResolverError
 from resolver.lists import fetch
 from resolver.lists.exposition import Lists
 from resolver.lists.fetch import VerifyError
@@ -48,6 +50,7 @@ if TYPE_CHECKING:
 say = logging.getLogger("stopsign.steward")
 
 TICK = 5.0  # seconds between looks at what time brought
+REPORT = 3600.0  # seconds between two looks whether a day is over
 SLOWEST = 3600.0  # seconds, or the list's own refresh where that is more
 Given = ParamSpec("Given")
 Result = TypeVar("Result")
@@ -97,7 +100,7 @@ class Steward:
             async with asyncio.TaskGroup() as tasks:
                 running = [tasks.create_task(self._follow(source)) for source in self.config.lists]
                 running.append(tasks.create_task(self._tick()))
-                running.append(tasks.create_task(self._resolve()))
+                running += [tasks.create_task(self._resolve()), tasks.create_task(self._report())]
                 running.append(tasks.create_task(pat_watchdog()))
                 ends = [asyncio.create_task(event.wait()) for event in (stop, self._anew)]
                 await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
@@ -164,6 +167,15 @@ class Steward:
             gone = await asyncio.to_thread(resolving.look)
             if gone is not None:
                 await self.work(self.register.looked, gone=gone)
+
+    async def _report(self) -> None:
+        """Once a day: the report that everybody may read. It is computed beside everything else."""
+        while True:
+            try:
+                await asyncio.to_thread(publish, self.config.places, self._clock())
+            except (ResolverError, OSError) as error:
+                say.warning("the transparency report cannot be published: %s", error)
+            await asyncio.sleep(REPORT)
 
     def _end(self) -> None:
         self.register.close()

@@ -153,7 +153,7 @@ class Web:
         if erased:
             log.info("what was said in %d appeals is deleted, as long after their end as was promised", erased)
 
-        async def steward(op: str, **arguments: Any) -> object:
+        async def steward(op: str, **arguments: Any) -> Mapping[str, Any]:
             return await control.acall(self._config.places.control_socket, op, timeout=10.0, **arguments)
 
         await deliver(store, steward)

@@ -14,6 +14,8 @@ from resolver.control import ControlError, UnreachableError
 from resolver.portal import decisions
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from resolver.portal.decisions import Decision
     from resolver.portal.store import Store
 
@@ -23,7 +25,7 @@ log = logging.getLogger("stopsign.portal")
 class Steward(Protocol):
     """How something is said to the steward; `resolver.control.acall` bound to its socket."""
 
-    async def __call__(self, op: str, **arguments: Any) -> object: ...
+    async def __call__(self, op: str, **arguments: Any) -> Mapping[str, Any]: ...
 
 
 async def deliver(store: Store, steward: Steward) -> bool:
@@ -33,13 +35,14 @@ async def deliver(store: Store, steward: Steward) -> bool:
     goes on past it."""
     for message in await store.messages():
         try:
-            await steward(message.op, **message.arguments)
+            answer = await steward(message.op, **message.arguments)
         except UnreachableError:
             return False
         except ControlError as refused:
             log.warning("the steward does not take %s number %d: %s", message.op, message.number, refused)
             continue
-        await store.told(message.number)
+        proof = answer.get("proof")
+        await store.told(message, proof if isinstance(proof, str) else None)
     return True
 
 

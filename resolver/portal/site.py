@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 APPEALS = Allowance(burst=10, every=60.0)
 LOOK_UPS = Allowance(burst=60, every=1.0)
 
+PROOF = ".tlog-proof"
 _RECEIPT = re.compile(r"[A-Za-z0-9_-]{22}")
 
 
@@ -180,22 +181,28 @@ class Portal:
         return self.page(ask, "receipt_ask.html", wrong=bool(typed))
 
     async def receipt(self, ask: Ask) -> Answer:
-        code = ask.path.removeprefix("/receipt/")
+        code, _, proved = ask.path.removeprefix("/receipt/").partition("/")
         hashed = form_token.receipt_hash(code) if _RECEIPT.fullmatch(code) else None
         found = await self._store().by_receipt(hashed) if hashed else None
         if found is None:
             return self.page(ask, "receipt_ask.html", 404, wrong=True)
         it, happened = found
+        proofs = await self._store().proofs(it.id)
+        if proved:
+            proof = proofs.get(proved.removesuffix(PROOF)) if proved.endswith(PROOF) else None
+            return self.message(ask, 404, "missing") if proof is None else self._plain(200, proof.removesuffix("\n"))
         if prefers_json(ask.accept):
             return self._json(200, {
                 "appeal": it.id, "reference": it.reference, "name": it.name or None,
                 "received": it.received, "due": it.due,
                 "closed": it.closed, "outcome": it.outcome, "reasons": it.reasons, "court": it.court or None,
                 "events": [{"at": one.at, "what": one.what, "note": one.note} for one in happened],
+                "proofs": proofs,
             })  # fmt: skip
         return self.page(
-            ask, "receipt.html", appeal=it, happened=happened, roles=appeal.ROLES, grounds=appeal.GROUNDS,
-            states=appeal.STATES, outcomes=appeal.OUTCOMES, receipt=code, new="new" in ask.query, now=int(self.clock()),
+            ask, "receipt.html", appeal=it, happened=happened, proofs=proofs, roles=appeal.ROLES,
+            grounds=appeal.GROUNDS, states=appeal.STATES, outcomes=appeal.OUTCOMES, receipt=code,
+            new="new" in ask.query, now=int(self.clock()),
             at=f"/receipt/{code}",
         )  # fmt: skip
 
@@ -212,11 +219,11 @@ class Portal:
 
     async def open_records(self, ask: Ask) -> Answer:
         counts = await self._store().counts() if self.store else {}
-        known = self.transparency.known()
+        known, report = self.transparency.known(), await self.transparency.report()
         if prefers_json(ask.accept):
             return self._json(200, {"lists": [one.as_json() for one in known], "appeals": counts})
         return self.page(ask, "transparency.html", lists=known, counts=counts, log=self.transparency.log_is_there(),
-                         outcomes=appeal.OUTCOMES)  # fmt: skip
+                         outcomes=appeal.OUTCOMES, report=report)  # fmt: skip
 
     async def press(self, ask: Ask) -> Answer:
         return self.page(ask, "press.html", lists=self.transparency.known())

@@ -25,15 +25,16 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 
 from resolver import durable
 from resolver.errors import ResolverError
-from resolver.portal.tables import appeals, events, form_keys, outbox, words
+from resolver.portal.tables import appeals, events, form_keys, outbox, proofs, words
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 
     from sqlalchemy.engine import Connection, RowMapping
 
-NEWEST = "0002"  # the last step in `migrations/`
+NEWEST = "0003"  # the last step in `migrations/`
 MIGRATIONS = Path(__file__).parent / "migrations"
+PROVED = {"appeal-received": "received", "appeal-decided": "decided"}  # what of it the receipt shows
 _MIGRATING = 0x53544F50  # PostgreSQL's advisory lock: several hosts start at once, one of them migrates
 
 
@@ -279,9 +280,20 @@ class Store:
             rows = await connection.execute(select(outbox).order_by(outbox.c.number).limit(limit))
             return [Message(row.number, row.op, json.loads(row.arguments)) for row in rows]
 
-    async def told(self, number: int) -> None:
+    async def told(self, message: Message, proof: str | None = None) -> None:
+        """The steward has it; `proof`: that it stands in the log now."""
         async with self._begin() as connection:
-            await connection.execute(delete(outbox).where(outbox.c.number == number))
+            gone = await connection.execute(delete(outbox).where(outbox.c.number == message.number))
+            if proof is not None and gone.rowcount and message.op in PROVED:
+                appeal, what = str(message.arguments["appeal"]), PROVED[message.op]
+                await connection.execute(delete(proofs).where(proofs.c.appeal == appeal, proofs.c.what == what))
+                await connection.execute(insert(proofs).values(appeal=appeal, what=what, proof=proof))
+
+    async def proofs(self, appeal: str) -> Mapping[str, str]:
+        """What of an appeal stands in the log (`received`, `decided`), with the proof of each."""
+        async with self._begin() as connection:
+            found = await connection.execute(select(proofs.c.what, proofs.c.proof).where(proofs.c.appeal == appeal))
+            return {str(what): str(proof) for what, proof in found}
 
     # -- form tokens
 
@@ -344,7 +356,8 @@ async def _tell(connection: AsyncConnection, op: str, since: int, **arguments: o
 
 
 async def _erase(connection: AsyncConnection, ids: Sequence[str], at: int) -> None:
-    await connection.execute(delete(words).where(words.c.appeal.in_(ids)))
+    for table in (words, proofs):
+        await connection.execute(delete(table).where(table.c.appeal.in_(ids)))
     await connection.execute(update(events).where(events.c.appeal.in_(ids)).values(note=""))
     await connection.execute(update(appeals).where(appeals.c.id.in_(ids)).values(erased=at))
 

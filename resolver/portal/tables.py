@@ -69,6 +69,15 @@ events = Table(
     Index("events_by_appeal", "appeal"),
 )
 
+# What the steward answered: that what happened stands in the log (c2sp.org/tlog-proof), for the appellant's receipt.
+proofs = Table(
+    "proofs",
+    tables,
+    Column("appeal", String(16), ForeignKey("appeals.id"), primary_key=True),
+    Column("what", String(16), primary_key=True),  # as in `events`
+    Column("proof", Text, nullable=False),
+)
+
 # What the steward has yet to be told: written with the change it tells of, removed when the steward has it.
 outbox = Table(
     "outbox",

@@ -7,11 +7,15 @@ of the log's own. Rules: nothing here is written; a path is matched whole, never
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import re
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
+from markupsafe import Markup
+
+from resolver.audit.report_forms import body
 from resolver.portal.facts import facts_of
 from resolver.portal.web import Answer
 
@@ -22,10 +26,10 @@ if TYPE_CHECKING:
     from resolver.portal.live import Live, Match
 
 # C2SP tlog-tiles: tile/<level>/<index in groups of three digits>[.p/<width>], and entry bundles under tile/entries;
-# beside them what is published of the details.
+# beside them what is published of the details, the report, and the proofs of the newest activations.
 _FILE = re.compile(
     r"/log/(checkpoint|log\.vkey|tile/(?:[0-9]{1,2}|entries)/(?:x[0-9]{3}/){0,6}[0-9]{3}(?:\.p/[0-9]{1,3})?"
-    r"|details/(?:x[0-9]{3}/){0,6}[0-9]{3}\.jsonl)"
+    r"|details/(?:x[0-9]{3}/){0,6}[0-9]{3}\.jsonl|report\.(?:json|csv)|activated/[a-z0-9][a-z0-9._-]{0,63}\.tlog-proof)"
 )
 MAX_FILE = 32 << 20
 
@@ -49,6 +53,7 @@ class InForce:
 class Transparency:
     def __init__(self, live: Live, log_dir: Path) -> None:
         self._live, self._log = live, log_dir
+        self._report: tuple[tuple[int, int], Markup] | None = None
 
     def facts(self, match: Match | None) -> Facts | None:
         return facts_of(match, self._live.snapshot) if match is not None else None
@@ -70,6 +75,21 @@ class Transparency:
 
     def log_is_there(self) -> bool:
         return os.access(self._log / "checkpoint", os.R_OK)
+
+    async def report(self) -> Markup | None:
+        """The last thirty days in numbers: plots and tables, as the steward published them (in English)."""
+        return await asyncio.to_thread(self._read_report)
+
+    def _read_report(self) -> Markup | None:
+        path = self._log / "report.json"
+        try:
+            status = path.stat()
+            seen = (status.st_ino, status.st_mtime_ns)
+            if self._report is None or self._report[0] != seen:
+                self._report = seen, Markup(body(json.loads(self._read("report.json"))))  # noqa: S704 - body() escapes
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            return None  # none yet, or one of another version: the steward makes one anew
+        return self._report[1]
 
     async def file(self, path: str) -> Answer:
         """One of the log's public files; a checkpoint changes, a full tile never does."""

@@ -16,10 +16,13 @@ from click.testing import CliRunner
 
 from blocklists.head import Basis, Issuer
 from blocklists.issuer.rehearsal import Rehearsal
-from resolver import command
+from resolver import command, control
+from resolver.audit.note import parse_vkey
+from resolver.audit.proof import check_proof
 from resolver.config import accept, load
 from resolver.lists.fetch import Mirror, VerifyError
 from resolver.lists.steward import Steward, pause
+from tests.dns.house import wait_until
 from tests.lists.world import Clock, settings
 
 if TYPE_CHECKING:
@@ -113,6 +116,30 @@ def test_what_two_people_signed_is_active_and_the_next_version_replaces_it(provi
         status = provider.ask("lists", "status", "--json").json
         assert status["lists"][0]["version"] == 2
         assert status["alarms"] == []
+
+
+def test_what_became_active_and_what_came_in_can_be_proved_to_anybody(provider: Provider) -> None:
+    provider.publish("a.example")
+    with provider.running():
+        provider.ask("lists", "refresh")
+        places = load(provider.folder / "stopsign.yaml").places
+        appeal: dict[str, Any] = {"appeal": "A-0123456789AB", "reference": "7ZK3M9Q2XW4T8RBC", "ground": "lawful"}
+        answers = [control.call(places.control_socket, op, **appeal) for op in ("appeal-received", "appeal-decided")]
+        wait_until(places.report.exists, "the report that everybody may read")
+    (start,) = provider.ask("audit", "show", "--type", "start", "--json").output.splitlines()
+    assert json.loads(start)["detail"]["configuration"] == load(provider.folder / "stopsign.yaml").digest
+    key = parse_vkey(places.log_vkey.read_text().strip())
+    activation = check_proof(places.activated("gambling").read_bytes(), key)
+    assert (activation.leaf.type, activation.leaf.reference) == ("list-activated", "gambling/1")
+    assert activation.detail is not None
+    assert activation.detail.value["entries"] == 1
+    for answer, kind in zip(answers, ("appeal-received", "appeal-decided"), strict=True):
+        proven = check_proof(answer["proof"].encode(), key)
+        assert (proven.index, proven.leaf.type) == (answer["leaf"], kind)
+        assert proven.detail is not None
+        assert proven.detail.value == appeal
+    assert json.loads(places.report.read_text())["hosts"][0]["leaves"] > 0
+    assert places.report.with_suffix(".csv").read_text().startswith("section,")
 
 
 def test_a_refused_list_is_exit_1_with_the_reason_and_the_last_good_list_goes_on(provider: Provider) -> None:

@@ -10,8 +10,12 @@ from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
+from resolver.audit.log import Log
+from resolver.audit.note import parse_vkey
+from resolver.audit.proof import check_proof
 from resolver.portal import form_token
 from resolver.portal.appeal import MAX_REASON, Form, appeal_id, cleaned, reference_in
+from resolver.portal.clock import deliver
 from resolver.portal.live import Snapshot
 from resolver.portal.store import Store
 from resolver.portal.web import Answer, Ask
@@ -78,6 +82,39 @@ def test_an_appeal_leads_to_a_receipt_that_only_its_link_opens(tmp_path: Path) -
         assert (await visitor.get("/receipt/" + "A" * 22)).status == 404
         stored = (tmp_path / "portal.db").read_bytes() + (tmp_path / "portal.db-wal").read_bytes()
         assert link[9:31].encode() not in stored, "the secret is kept as a hash alone"
+
+    with_store(work, tmp_path)
+
+
+def test_the_receipt_hands_out_the_proof_that_the_appeal_stands_in_the_log(tmp_path: Path) -> None:
+    async def work(world: World, visitor: Visitor) -> None:
+        assert world.config is not None
+        assert world.portal.store is not None
+        link = (await visitor.appeal()).partition("?")[0]
+        assert "tlog-proof" not in (await visitor.get(link)).body.decode()
+        with Log.open(world.config.places, world.clock) as log:
+
+            async def steward(op: str, **arguments: Any) -> dict[str, Any]:
+                leaf = log.append(op, arguments["reference"], arguments)
+                return {"leaf": leaf, "proof": log.proof(leaf).decode()}
+
+            assert await deliver(world.portal.store, steward)
+            key = parse_vkey(log.vkey)
+        assert f'href="{link}/received.tlog-proof"' in (await visitor.get(link)).body.decode()
+        proof = await visitor.get(f"{link}/received.tlog-proof")
+        proven = check_proof(proof.body, key)
+        (one,) = await world.portal.store.all()
+        assert proven.detail is not None
+        assert (proven.leaf.type, proven.detail.value["appeal"]) == ("appeal-received", one.id)
+        for other in (
+            f"{link}/decided.tlog-proof",
+            f"{link}/received",
+            f"{link}/",
+            "/receipt/" + "A" * 22 + "/received",
+        ):
+            assert (await visitor.get(other)).status == 404 or other.endswith("/")
+        await world.portal.store.withdraw(one.id, NOW)
+        assert await world.portal.store.proofs(one.id) == {}, "it goes with what was said"
 
     with_store(work, tmp_path)
 

@@ -223,7 +223,7 @@ class Steward:
         self.away, self.refuses = away, refuses
         self.told: list[str] = []
 
-    async def __call__(self, op: str, **arguments: Any) -> object:
+    async def __call__(self, op: str, **arguments: Any) -> dict[str, Any]:
         if self.away:
             raise UnreachableError("nobody listens")
         if op == self.refuses:

@@ -1,0 +1,55 @@
+"""What everybody may see: the report of the last thirty days, as plots and tables, and the same for programs."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from typing import TYPE_CHECKING
+
+from resolver.audit.log import Log
+from resolver.audit.publish import publish
+from resolver.portal.web import Answer, Ask
+from tests.portal.world import NOW, World
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+DAY = 86_400
+
+
+def get(world: World, path: str, accept: str = "") -> Answer:
+    return asyncio.run(world.portal.answer(Ask("GET", path, {}, accept=accept)))
+
+
+def test_the_page_has_the_report_with_its_plots_as_tables_and_programs_get_the_same(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    assert world.config is not None
+    places = world.config.places
+    page = get(world, "/transparency")
+    assert (page.status, b"<figure>" in page.body) == (200, False)
+    with Log.open(places, lambda: NOW - 3 * DAY) as log:
+        log.append("counts", "2026-11-15", {"day": "2026-11-15", "lists": {"gambling": 105, "<b>": 7}})
+    assert publish(places, NOW)
+    assert not publish(places, NOW + 3600), "once a day"
+    text = get(world, "/transparency").body.decode()
+    report = json.loads(get(world, "/log/report.json").body)
+    assert (report["from"], report["to"], report["blocks"]["total"]) == ("2026-10-18", "2026-11-16", 112)
+    assert "blocks,by_day,2026-11-15,gambling,105\r\n" in get(world, "/log/report.csv").body.decode()
+    figures = re.findall(r"<figure>.*?</figure><details>.*?</details>", text, re.DOTALL)
+    assert len(figures) >= 3
+    assert all('role="img"' in one and "<caption>" in one and "<title" in one for one in figures)
+    assert '<th scope="row">2026-11-15</th><td>7</td><td>105</td>' in text
+    assert "&lt;b&gt;" in text
+    assert "style=" not in text, "the policy allows no style but the page's own"
+    assert publish(places, NOW + DAY)
+    assert json.loads(get(world, "/log/report.json").body)["to"] == "2026-11-17"
+
+
+def test_a_report_that_cannot_be_read_is_left_out(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    assert world.config is not None
+    for told in ("", "[]", '{"hosts": 1}'):
+        world.config.places.report.parent.mkdir(parents=True, exist_ok=True)
+        world.config.places.report.write_text(told)
+        assert get(world, "/transparency").status == 200
