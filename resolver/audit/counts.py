@@ -132,7 +132,7 @@ class Counts:
         )
         cursor.executemany(
             "INSERT INTO months VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET hits = hits + excluded.hits",
-            ((month, name, reference, hits) for name, reference, hits in batch.hits()),
+            ((month, name, reference, hits) for name, reference, hits in batch.hits(monitored=False)),
         )
         cursor.execute(
             "INSERT INTO dropped VALUES (?, ?) ON CONFLICT DO UPDATE SET hits = hits + excluded.hits",

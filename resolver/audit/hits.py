@@ -109,15 +109,16 @@ class Batch:
     def id(self) -> str:
         return self.path.stem
 
-    def hits(self) -> Iterator[Hit]:
-        """By entry, as far as the list is known."""
+    def hits(self, *, monitored: bool = True) -> Iterator[Hit]:
+        """By entry, as far as the list is known; `monitored`: those too that only count, and stop nothing."""
         if self.opened is None or self.opened.entries != len(self.cells):
             return
         names = list(self.lists)
         for number, count in enumerate(self.cells):
             if count:
                 of = self.opened.entry(number)
-                yield names[of.list], of.reference, count
+                if monitored or of.action != "monitor":
+                    yield names[of.list], of.reference, count
 
     @property
     def dropped(self) -> int:

@@ -50,7 +50,9 @@ def counts(places: Places) -> Counts:
     return Counts(places.audit_dir / "counts.db")
 
 
-def make_live(places: Places, generation: int = 1, **lists: Sequence[str]) -> CompiledList:
+def make_live(
+    places: Places, generation: int = 1, *, action: str = "stop-page", **lists: Sequence[str]
+) -> CompiledList:
     """The live compiled list: of these lists, whose entries have these references."""
     sources: list[_core.Source] = []
     for name, references in lists.items():
@@ -63,9 +65,7 @@ def make_live(places: Places, generation: int = 1, **lists: Sequence[str]) -> Co
         ]  # fmt: skip
         told = "".join(json.dumps(line, sort_keys=True, separators=(",", ":")) + "\n" for line in lines)
         document.write_bytes(zstandard.compress(told.encode()))
-        sources.append(
-            {"document": str(document), "action": "stop-page", "ede": 16, "bases": ["order-1"], "suspended": []}
-        )
+        sources.append({"document": str(document), "action": action, "ede": 16, "bases": ["order-1"], "suspended": []})
     meta = {"generation": generation, "lists": [{"name": name, "version": 1} for name in lists]}
     _core.compile(sources, places.run_dir / "next.list", json.dumps(meta).encode())
     (places.run_dir / "next.list").rename(places.current)
@@ -156,6 +156,16 @@ def test_what_was_counted_for_a_list_that_is_live_no_more_is_named_by_that_list(
     later = time.time() + 1000
     assert counting.tick(later, dict) is None
     assert not list(places.generations.iterdir())
+
+
+def test_what_is_only_watched_is_for_the_operator_and_not_for_the_bands(places: Places) -> None:
+    told: list[Event] = []
+    counting = Counting(places, told.extend)
+    met(places, make_live(places, action="monitor", gambling=["A" * 16]), {"A" * 16: 50})
+    assert counting.tick(at("2026-10-31"), dict) is None
+    assert json.loads((places.run_dir / "hits.json").read_text())["entries"] == {"A" * 16: 50}
+    assert counting.tick(at("2026-11-02"), dict) is None
+    assert "bands" not in [event.type for event in told]
 
 
 def test_where_the_list_is_gone_its_totals_count_and_its_entries_are_dropped(places: Places, counts: Counts) -> None:
