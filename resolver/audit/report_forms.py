@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 STYLE = (
     "body{font:1rem/1.5 system-ui,sans-serif;max-width:50rem;margin:2rem auto;padding:0 1rem;color-scheme:light dark}"
     "table{border-collapse:collapse;margin:1rem 0;font-variant-numeric:tabular-nums}"
-    "caption{text-align:left;font-weight:600}"
+    "caption,figcaption{text-align:left;font-weight:600}"
     "th,td{text-align:left;padding:.2rem .8rem .2rem 0;border-bottom:1px solid #8886;vertical-align:top}"
-    "td{text-align:right}svg{width:100%;height:auto}figure{margin:1rem 0}"
+    "td,thead th:not(:first-child){text-align:right}svg{width:100%;height:auto}figure{margin:1rem 0}"
 )
 
 
@@ -79,7 +79,8 @@ def _blocks(report: Report) -> Iterator[str]:
     by_day, names = report["blocks"]["by_day"], list(report["blocks"]["by_list"])
     yield f"<h2>Stopped queries: {report['blocks']['total']:,}</h2>"
     series = {name: [lists.get(name, 0) for lists in by_day.values()] for name in names}
-    yield f"<figure>{lines('blocks', 'Stopped queries by day and list', list(by_day), series)}</figure>"
+    what = "Stopped queries by day and list"
+    yield _figure(what, lines("blocks", what, list(by_day), series))
     rows = [[day, *(lists.get(name, 0) for name in names)] for day, lists in by_day.items()]
     yield _folded("The same as a table", table("Stopped queries by day", ["day", *names], rows))
     for month, by_list in report["bands"].items():
@@ -89,7 +90,7 @@ def _blocks(report: Report) -> Iterator[str]:
             for band, count in told["bands"].items():
                 bands[band] = bands.get(band, 0) + count
         what = f"Entries by how often they stopped a query in {month}"
-        yield f"<figure>{bars(f'bands-{month}', what, bands)}</figure>"
+        yield _figure(what, bars(f"bands-{month}", what, bands))
         yield _folded("The same as a table", table(f"Entries in {month}", ["stopped", "entries"], list(bands.items())))
 
 
@@ -97,7 +98,7 @@ def _entries(report: Report) -> Iterator[str]:
     entries = report["entries"]
     yield f"<h2>Entries in force at the end: {entries['total']:,}</h2>"
     for key, what in (("by_category", "category"), ("by_age", "age"), ("by_issuer", "issuer")):
-        yield f"<figure>{bars(key, f'Entries by {what}', entries[key])}</figure>"
+        yield _figure(f"Entries by {what}", bars(key, f"Entries by {what}", entries[key]))
         yield _folded("The same as a table", table(f"Entries by {what}", [what, "entries"], list(entries[key].items())))
     heads = ["basis", "law", "authority", "order", "of", "territory", "entries", "lapsed"]
     rows = [
@@ -140,7 +141,9 @@ def _appeals(report: Report) -> Iterator[str]:
     yield table("By ground", ["ground", "appeals"], list(appeals["grounds"].items()))
     yield table("By outcome", ["outcome", "appeals"], list(appeals["decided"].items()))
     yield table(
-        "Time", ["what", ""], [["median hours to a decision", appeals["median_hours"]], ["overdue", appeals["overdue"]]]
+        "Time",
+        ["what", "value"],
+        [["median hours to a decision", appeals["median_hours"]], ["overdue", appeals["overdue"]]],
     )
 
 
@@ -158,7 +161,11 @@ def _judgement(report: Report) -> Iterator[str]:
             ["entries asked for at the upstream", resolving["asked"]],
             ["of those, names that no longer resolve", resolving["gone"]],
         ]
-    yield table("Evaluation", ["figure", ""], rows)
+    yield table("Evaluation", ["figure", "value"], rows)
+
+
+def _figure(title: str, plot: str) -> str:
+    return f"<figure><figcaption>{escape(title)}</figcaption>{plot}</figure>"
 
 
 def _folded(summary: str, inner: str) -> str:
