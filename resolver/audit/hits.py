@@ -22,6 +22,7 @@ import json
 import os
 import secrets
 import sys
+import time
 from array import array
 from collections import Counter
 from dataclasses import dataclass
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 
     from resolver._core import CompiledList
 
-SUFFIX = ".hits"
+SUFFIX, UNBORN = ".hits", ".part"
 LISTS = 64
 ALIGNED = 64
 MAX_HEADER = 1 << 16
@@ -52,7 +53,7 @@ class Cells:
         told = json.dumps({"generation": generation, "lists": list(lists), "entries": entries}).encode("ascii")
         header = told + b" " * (-(len(told) + 1) % ALIGNED) + b"\n"
         path = folder / f"{worker}-{os.getpid()}-{secrets.token_hex(8)}{SUFFIX}"
-        beside = path.with_suffix(".part")
+        beside = path.with_suffix(UNBORN)
         held = os.open(beside, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640)
         try:
             fcntl.flock(held, fcntl.LOCK_EX)
@@ -130,6 +131,7 @@ class Batch:
 def waiting(folder: Path, opened: Callable[[int], CompiledList | None]) -> Iterator[Batch]:
     """What nobody counted yet and nobody adds to any more, one file at a time. `opened`: the compiled list of that
     generation. What cannot be read is removed: it would be there for ever."""
+    _remove_unborn(folder)
     for path in sorted(folder.glob(f"*{SUFFIX}")):
         try:
             with path.open("rb") as file:
@@ -151,6 +153,14 @@ def generations(folder: Path) -> set[int]:
         with contextlib.suppress(OSError, ValueError, TypeError, KeyError), path.open("rb") as file:
             found.add(int(json.loads(file.readline(MAX_HEADER))["generation"]))
     return found
+
+
+def _remove_unborn(folder: Path) -> None:
+    """A worker that is killed while it makes a file leaves one that nobody counted in."""
+    for path in folder.glob(f"*{UNBORN}"):
+        with contextlib.suppress(FileNotFoundError), path.open("rb") as file:
+            if path.stat().st_mtime < time.time() - 60 and _is_finished(file.fileno()):
+                path.unlink()
 
 
 def _is_finished(descriptor: int) -> bool:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from resolver.audit.log import Event
+    from resolver.config import Action
 
 
 def at(text: str) -> float:
@@ -51,7 +52,7 @@ def counts(places: Places) -> Counts:
 
 
 def make_live(
-    places: Places, generation: int = 1, *, action: str = "stop-page", **lists: Sequence[str]
+    places: Places, generation: int = 1, *, action: Action = "stop-page", **lists: Sequence[str]
 ) -> CompiledList:
     """The live compiled list: of these lists, whose entries have these references."""
     sources: list[_core.Source] = []
@@ -173,6 +174,15 @@ def test_where_the_list_is_gone_its_totals_count_and_its_entries_are_dropped(pla
     make_live(places, 2, gambling=["B" * 16])
     gather(places, counts, "2026-10-31")
     assert (counts.day("2026-10-31"), counts.month("2026-10")) == ({"gambling": 7}, {})
+
+
+def test_what_a_killed_worker_was_about_to_begin_is_removed(places: Places) -> None:
+    for name, age in (("old", 100), ("new", 0)):
+        path = places.workers / f"{name}.part"
+        path.write_bytes(b"")
+        os.utime(path, (time.time() - age,) * 2)
+    assert list(waiting(places.workers, lambda _generation: None)) == []
+    assert [path.name for path in places.workers.iterdir()] == ["new.part"]
 
 
 def test_a_file_that_is_none_is_removed_and_counts_for_nothing(places: Places) -> None:
