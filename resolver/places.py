@@ -98,8 +98,8 @@ class Places:
 
     @property
     def rpz_said(self) -> Path:
-        """What the process of the zones says of itself."""
-        return self.run_dir / "rpz.json"
+        """What the process of the zones says of itself: in the one folder of `run_dir` that it writes to."""
+        return self.run_dir / "rpz" / "said.json"
 
     @property
     def control_socket(self) -> Path:

@@ -3,9 +3,9 @@
     python -m resolver.rpz.primary --config FILE
 
 Enters: the generation and the passes, looked at five times a second. Leaves: editions, durable before they are served;
-zone files; NOTIFY; `run_dir/rpz.json`, what it says of itself. Rules: a zone is made anew when the generation or a pass
-changes, and at the second at which the next entry lapses or pass ends, whether or not anybody updates anything; it is
-served only once it was made of what is live; what cannot be made or written is an alarm, and what is served goes on.
+zone files; NOTIFY; `run_dir/rpz/said.json`, what it says of itself. Rules: a zone is made anew when the generation or a
+pass changes, and at the second at which the next entry lapses or pass ends, whether or not anybody updates anything; it
+is served only once it was made of what is live; what cannot be made or written is an alarm, and what is served goes on.
 """
 
 from __future__ import annotations
@@ -257,6 +257,7 @@ class Primary:
         path = self._places.rpz_said
         temporary = path.with_suffix(".new")
         try:
+            path.parent.mkdir(exist_ok=True)
             temporary.write_text(json.dumps({"zones": zones, "alarms": list(self._alarms.values())}), encoding="utf-8")
             temporary.replace(path)
         except OSError as wrong:  # a full tmpfs: `rpz status` is late, transfers are not

@@ -66,11 +66,11 @@ def test_a_signed_transfer_is_the_exported_zone_and_moves_on_by_what_changed(wor
 def test_serials_grow_over_a_restart_and_what_changed_meanwhile_is_still_incremental(world: World) -> None:
     zone, first = world.transfer(key=world.key()), world.serial()
     world.stop()
-    (world.run_dir / "rpz.json").unlink()
+    (world.run_dir / "rpz" / "said.json").unlink()
     world.start()
     assert world.serial() == first
     world.stop()
-    (world.run_dir / "rpz.json").unlink()
+    (world.run_dir / "rpz" / "said.json").unlink()
     world.activate(listed(NAMES[10:]))
     world.start()
     assert world.serial() > first

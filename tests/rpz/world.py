@@ -137,7 +137,7 @@ class World:
 
     def said(self) -> dict[str, Any]:
         with contextlib.suppress(OSError):
-            found: dict[str, Any] = json.loads((self.run_dir / "rpz.json").read_bytes())
+            found: dict[str, Any] = json.loads((self.run_dir / "rpz" / "said.json").read_bytes())
             return found
         return {"zones": [], "alarms": []}
 

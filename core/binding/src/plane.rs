@@ -70,7 +70,7 @@ where
     }
 }
 
-const KEYS: [&str; 19] = [
+const KEYS: [&str; 20] = [
     "allow_clients",
     "stop_ipv4",
     "stop_ipv6",
