@@ -41,7 +41,7 @@ setup: check-system $(VENV)/installed $(VENV)/built ## the virtual environment, 
 check-system:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "stopsign: error: needs Python 3.11 or newer: apt-get install python3 python3-venv" >&2; exit 2; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "stopsign: error: needs Python's venv: apt-get install python3-venv" >&2; exit 2; }
-	@command -v cargo >/dev/null || { echo "stopsign: error: needs a Rust toolchain, 1.88 or newer: apt-get install rustup && rustup default stable" >&2; exit 2; }
+	@printf '1.88\n%s\n' "$$(cargo --version 2>/dev/null | cut -d ' ' -f 2)" | sort --check=silent --version-sort || { echo "stopsign: error: needs a Rust toolchain, 1.88 or newer: apt-get install rustup && rustup default stable (Debian 13), or rustup's own installer" >&2; exit 2; }
 	@command -v cc >/dev/null || { echo "stopsign: error: needs a C compiler: apt-get install gcc" >&2; exit 2; }
 
 $(VENV)/installed: requirements.lock

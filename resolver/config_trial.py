@@ -57,7 +57,7 @@ def _folders(config: Config) -> Iterator[Finding]:
         elif not os.access(there, os.W_OK | os.X_OK):
             yield Finding(key, f"{there} cannot be written by this user")
     if _file_system(places.run_dir) not in TMPFS_MAGIC:
-        wanted = "a tmpfs would be right: a disk error must never reach a worker through a mapped page"
+        wanted = "a tmpfs would be right: no error or stall of a disk must ever reach a worker"
         yield Finding("run_dir", f"{places.run_dir} is not on a tmpfs; {wanted}", fatal=False)
 
 

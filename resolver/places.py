@@ -55,7 +55,7 @@ class Places:
 
     @property
     def current(self) -> Path:
-        """The live compiled list, on tmpfs, renamed into place; every worker maps it."""
+        """The live compiled list, on tmpfs, renamed into place; every worker reads it."""
         return self.run_dir / "current.list"
 
     @property

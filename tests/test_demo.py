@@ -88,6 +88,16 @@ def test_the_real_names_all_become_active(tmp_path: Path, real_names: list[str])
     assert said["active"] + said["rejected"] <= len(real_names)
 
 
+def test_names_that_are_listed_alone_or_only_from_below_are_asked_for_as_they_are_listed(tmp_path: Path) -> None:
+    names = tmp_path / "names"
+    names.write_text("*.wild.example\ngithub.io\n192.0.2.7\n")
+    said = in_json("--names", str(names))
+    assert (said["ok"], said["active"], said["rejected"]) == (True, 2, 1)
+    asked = {probe["ask"] for probe in said["probes"]}
+    assert {"www.wild.example A over UDP", "github.io A over UDP"} <= asked
+    assert not {"wild.example A over UDP", "www.github.io A over UDP"} & asked
+
+
 def test_without_a_terminal_the_table_has_no_colours_and_nothing_moves() -> None:
     done = demo("--once", *FREE)
     assert done.returncode == 0, done.stdout + done.stderr

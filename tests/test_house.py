@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -60,3 +61,14 @@ def test_the_ground_imports_nothing_above_it() -> None:
         if within(name, WINGS | {"resolver.run", "resolver.demo", "resolver.command"})
     }
     assert not found
+
+
+def test_every_file_that_the_architecture_names_is_there() -> None:
+    named = re.findall(r"`([a-z_]+/[a-z_/]+(?:\.[a-z]+)?)`", (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8"))
+    there = [
+        name
+        for name in named
+        if name.partition("/")[0] in {"blocklists", "config", "core", "docs", "resolver", "tests"}
+    ]
+    assert len(there) > 10
+    assert [name for name in there if not (ROOT / name).exists()] == []

@@ -140,6 +140,7 @@ def import_(
     )
     _report(intake, rejects)
     path: Path | None = None
+    propose.require_bases(name, desk.bases(name), steps)
     if not dry_run:
         wanted = note or f"import of {', '.join(file.name for file in files)}"
         path = save(propose.propose(desk, name, steps, now=time, author=author, note=wanted), folder, output)

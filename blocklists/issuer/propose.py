@@ -163,6 +163,16 @@ def place(change: tuple[bytes, bytes]) -> tuple[tuple[bytes, bytes, bytes], bool
     return delta.order(change[1]), change[0] == ADDED
 
 
+def require_bases(name: str, bases: Collection[str], steps: Sequence[tuple[bytes, bytes]]) -> None:
+    """Raises ProposeError where something is added on a basis that the list's table does not have."""
+    unknown = {delta.fields(line)[0].decode("ascii") for sign, line in steps if sign == ADDED}.difference(bases)
+    if unknown:
+        known = ", ".join(bases) or "none yet"
+        raise ProposeError(
+            f"{name} knows no basis {min(unknown)!r}", hint=f"it has: {known}; stopsign issuer basis adds one"
+        )
+
+
 def propose(
     desk: Desk, name: str, steps: Sequence[tuple[bytes, bytes]], *, now: datetime, author: str, note: str
 ) -> Request:
@@ -173,12 +183,7 @@ def propose(
     before, bases = desk.head(name), desk.bases(name)
     if not steps and before is not None and before.bases == bases and before.issuer == desk.issuer:
         raise ProposeError(f"nothing would change in {name}")
-    unknown = {delta.fields(line)[0].decode("ascii") for sign, line in steps if sign == ADDED} - bases.keys()
-    if unknown:
-        known = ", ".join(bases) or "none yet"
-        raise ProposeError(
-            f"{name} knows no basis {min(unknown)!r}", hint=f"it has: {known}; stopsign issuer basis adds one"
-        )
+    require_bases(name, bases, steps)
     version = before.version + 1 if before else 1
     old = document.read_blocks(desk.document(before), size=before.full_size) if before else ()
     draft = desk.folder / "drafts" / f"{name}-{version}.zst"

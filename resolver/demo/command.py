@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
 READY = 120.0  # seconds for the list to become active; a million names take a few
+REJECTS_SHOWN = 5
 USUAL = {"dns": 5353, "stop": 8451, "portal": 8080}
 
 
@@ -106,6 +107,10 @@ async def _demo(
             upstream = built_in.address
         started = time.monotonic()
         tree = await planted(folder, names, ports=ports, upstream=upstream, workers=workers)
+        for line in tree.rejected[:REJECTS_SHOWN]:
+            _say(f"line {line.line} rejected, {line.reason}: {line.text}")
+        if len(tree.rejected) > REJECTS_SHOWN:
+            _say(f"and {len(tree.rejected) - REJECTS_SHOWN:,} more lines")
         _say(f"{tree.taken:,} names signed by two and published ({time.monotonic() - started:.1f} s)")
         accepted = accept(tree.config.absolute())
         config = accepted.config
@@ -122,7 +127,7 @@ async def _demo(
         ok = all(probe.ok for probe in probes)
         screen = show.console()
         if as_json:
-            said = {"ok": ok, "active": active, "rejected": tree.rejected, "probes": [p.as_dict() for p in probes]}
+            said = {"ok": ok, "active": active, "rejected": len(tree.rejected), "probes": [p.as_dict() for p in probes]}
             sys.stdout.write(json.dumps(said, indent=1) + "\n")
             sys.stdout.flush()
         else:

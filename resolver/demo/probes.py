@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from resolver.config import Endpoint
     from resolver.demo.questions import Answer
-    from resolver.demo.tree import Ports
+    from resolver.demo.tree import Listed, Ports
 
 TRANSPORTS: Final[tuple[Transport, Transport]] = ("UDP", "TCP")
 EDE_CENSORED = 16
@@ -59,7 +59,7 @@ class Prober:
 
     ports: Ports
     upstream: Endpoint
-    listed: Sequence[str]
+    listed: Sequence[Listed]
     others: Sequence[str]
     log_dir: Path
     reference: str = ""
@@ -70,21 +70,20 @@ class Prober:
         """All probes, in the order in which a reader wants them."""
         yield from self._stopped(self.listed)
         yield from self._passed()
-        yield from self._stop_page(self.listed[0])
+        yield from self._stop_page(self.listed[0].asked[0])
         yield from self._appeal(self.listed[0])
         yield self._log()
 
     # -- DNS
 
-    def _stopped(self, listed: Sequence[str]) -> Iterator[Probe]:
-        for name in listed:
-            below = f"www.{name}" if len(name) < 240 else name
-            for asked in dict.fromkeys((name, below)):
+    def _stopped(self, listed: Sequence[Listed]) -> Iterator[Probe]:
+        for one in listed:
+            for asked in one.asked:
                 for transport in TRANSPORTS:
                     yield self._dns("on the list", asked, "A", transport, STOP_ADDRESS)
         for qtype in ("AAAA", "HTTPS", "MX"):
-            yield self._dns("on the list", listed[0], qtype, "UDP", "NODATA")
-        yield from self._reasons(listed[0])
+            yield self._dns("on the list", listed[0].asked[0], qtype, "UDP", "NODATA")
+        yield from self._reasons(listed[0].asked[0])
 
     def _reasons(self, name: str) -> Iterator[Probe]:
         """With EDNS the answer says why: RFC 8914, with the public reference."""
@@ -126,7 +125,8 @@ class Prober:
         status, _, _ = self._http(self.ports.stop_page, "GET", "/", {"Host": "not-on-any-list.example"})
         yield Probe("the stop page", "http://not-on-any-list.example/", "421", str(status), status == 421)
 
-    def _appeal(self, name: str) -> Iterator[Probe]:
+    def _appeal(self, listed: Listed) -> Iterator[Probe]:
+        name = listed.asked[0]
         portal, about = self.ports.portal, urlencode({"reference": self.reference, "name": name})
         self.appeal_link = f"http://{portal}/appeal?{about}"
         status, _, body = self._http(portal, "GET", f"/?{urlencode({'name': name})}", {"Accept": "application/json"})

@@ -10,6 +10,7 @@ import asyncio
 import itertools
 import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich import box
@@ -52,18 +53,25 @@ def report(screen: Console, tree: Tree, active: int, probes: Sequence[Probe], pr
         for probe in group:
             mark = Text("ok", "green") if probe.ok else Text(f"WRONG, expected {probe.expect}", "bold red")
             table.add_row(f"  {probe.ask}", probe.got, mark)
-    screen.print(f"{active:,} entries active, {tree.rejected:,} lines rejected", style="bold")
+    screen.print(f"{active:,} entries active, {len(tree.rejected):,} lines rejected", style="bold")
     screen.print(table)
     ports, folder = prober.ports, tree.folder
+    started_as = Path(sys.argv[0])
+    command = started_as if started_as.name == "stopsign" else "stopsign"
+    name = tree.listed[0].asked[0]
     dig = f"dig @{ports.dns.host} -p {ports.dns.port}"
     rows = (
-        ("ask", f"{dig} {tree.listed[0]}"),
-        ("stop page", f"http://{ports.stop_page}/  (curl -H 'Host: {tree.listed[0]}' …)"),
+        ("ask", f"{dig} {name}"),
+        ("stop page", f"curl -i -H 'Host: {name}' http://{ports.stop_page}/"),
+        (
+            "",
+            f"chromium --host-resolver-rules='MAP {name} {ports.stop_page.host}' http://{name}:{ports.stop_page.port}/",
+        ),
         ("portal", f"http://{ports.portal}/"),
         ("appeal", prober.appeal_link),
         ("receipt", f"http://{ports.portal}{prober.receipt.partition('?')[0]}"),
-        ("why", f"stopsign explain {tree.listed[0]} --dir {folder}"),
-        ("log", f"stopsign audit verify {folder / 'log'}"),
+        ("why", f"{command} explain {name} --dir {folder}"),
+        ("log", f"{command} audit verify {folder / 'log'}"),
     )
     for label, text in rows:
         screen.print(Text.assemble((f"{label:>10}  ", "bold"), text), soft_wrap=True)
@@ -71,10 +79,11 @@ def report(screen: Console, tree: Tree, active: int, probes: Sequence[Probe], pr
 
 async def count(screen: Console, places: Places, stop: asyncio.Event) -> None:
     """Counts live until `stop`; without a terminal it only waits."""
+    screen.print(Text("serving; Ctrl-C ends it", "dim"))
     if not screen.is_terminal:
+        sys.stdout.flush()
         await stop.wait()
         return
-    screen.print(Text("serving; Ctrl-C ends it", "dim"))
     before, then = counters.totals(places), time.monotonic()
     with Live(_line(before, {}, 1.0), console=screen, auto_refresh=False, transient=False) as live:
         while not stop.is_set():

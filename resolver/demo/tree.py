@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from blocklists.entry import Match
+    from blocklists.importers.source import Rejection
     from resolver.config import Endpoint
 
 LIST, CATEGORY, GROUND = "demo", "demonstration", "order-1"
@@ -67,6 +69,22 @@ class Ports:
 
 
 @dataclass(frozen=True)
+class Listed:
+    """A name on the list, and what to ask to meet it."""
+
+    name: str
+    match: Match
+
+    @property
+    def asked(self) -> tuple[str, ...]:
+        """Names that the entry stops: its own where it does, and one below it where it does."""
+        below = f"www.{self.name}" if len(self.name) < 240 else None
+        return tuple(
+            n for n in (self.name if self.match != "below" else None, below if self.match != "exact" else None) if n
+        )
+
+
+@dataclass(frozen=True)
 class Tree:
     """What was made."""
 
@@ -74,11 +92,11 @@ class Tree:
     config: Path
     taken: int
     """Names that are on the list now."""
-    listed: tuple[str, ...]
+    listed: tuple[Listed, ...]
     """Of them the first, one from the middle, and the last."""
     others: tuple[str, ...]
     """Well-known names that neither are on it nor lie below one that is."""
-    rejected: int
+    rejected: tuple[Rejection, ...]
     """Lines that were not."""
     version: int
     """Of the list, as it is published now."""
@@ -106,17 +124,20 @@ def plant(folder: Path, files: Sequence[Path], *, ports: Ports, upstream: Endpoi
         with importlib.resources.as_file(importlib.resources.files("resolver.demo") / "sample.domains") as sample:
             formats.read(sample, intake, form="auto")
     if not intake.candidates:
+        why = f"line {intake.rejected[0].line}: {intake.rejected[0].reason}" if intake.rejected else "they are empty"
         raise ResolverError(
-            f"no line of {', '.join(str(f) for f in files)} is a name", hint="one name a line, as in example.com"
+            f"no line of {', '.join(str(f) for f in files)} can be listed ({why})",
+            hint="one name a line, as in example.com",
         )
     folder.mkdir(parents=True, exist_ok=True)
     version = _publish(folder, intake)
     config = folder / FILE_NAME
     config.write_text(_configuration(folder, ports, upstream, workers), encoding="utf-8")
     names = [candidate.name for candidate in intake.candidates]
-    listed = tuple(dict.fromkeys((names[0], names[len(names) // 2], names[-1])))
+    chosen = (intake.candidates[at] for at in (0, len(names) // 2, -1))
+    listed = tuple(dict.fromkeys(Listed(candidate.name, candidate.match) for candidate in chosen))
     others = tuple(name for name in OTHERS if not _above(name) & set(names))
-    return Tree(folder, config, len(names), listed, others, len(intake.rejected), version)
+    return Tree(folder, config, len(names), listed, others, tuple(intake.rejected), version)
 
 
 def _above(name: str) -> set[str]:

@@ -1,7 +1,7 @@
 """Active: what should be live becomes live, and the log knows first.
 
-Enters: a `Plan`. Leaves: `run_dir/current.list`, which every worker maps. There is one way to get there, for an update,
-for a suspension, for a list gone stale, and for a start after a crash:
+Enters: a `Plan`. Leaves: `run_dir/current.list`, which every worker reads. There is one way to get there, for an
+update, for a suspension, for a list gone stale, and for a start after a crash:
 
 1. Does the live generation already say what the plan says? Then nothing happens.
 2. Does the durable one? (a reboot emptied the tmpfs, or the machine died between 5 and 6) Then on to 6.
@@ -115,7 +115,7 @@ def _from_memory(planned: Plan, places: Places, number: int, now: float, trouble
 
 
 def _publish(source: Path, live: Path) -> Live:
-    """A verified copy on tmpfs, so that no error of the disk ever reaches a worker through a mapped page."""
+    """A verified copy on tmpfs, so that no error or stall of the disk ever reaches a worker."""
     copy = live.with_name(f"{live.name}.next")
     durable.make_folder(live.parent)
     durable.copy(source, copy)

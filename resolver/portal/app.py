@@ -54,7 +54,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("stopsign.portal")
 
 POLL_SECONDS = 0.2
-ROUND_SECONDS = 60.0
+ROUND_SECONDS = 10.0  # a decision shows on its receipt within that
 
 
 class Web:
