@@ -20,7 +20,7 @@ from rich.live import Live
 from resolver import control
 from resolver.config import locate, located_at
 from resolver.health import reasons
-from resolver.lists.command import as_json, located
+from resolver.options import as_json, located
 from resolver.reload import everywhere
 from resolver.screen import screen
 from resolver.status import sample

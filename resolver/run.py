@@ -19,25 +19,26 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from resolver import watched
 from resolver.child import again
-from resolver.config import FILE_NAME, STANDARD, accept
+from resolver.config import accept, located_at
 from resolver.control import Operation, serve
 from resolver.dns.supervisor import Service, Supervisor, count_workers
 from resolver.errors import ResolverError
 from resolver.logs import to_standard_error
 from resolver.notify import notify, pat_watchdog
+from resolver.options import located
 from resolver.reload import OF_DNS, Held, everywhere
 from resolver.sealed import USE, seal
 from resolver.sockets import SOCKETS, Listeners, taken_or_opened
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
+    from pathlib import Path
 
     from resolver.config import Accepted, Config
     from resolver.control import Peer, Reply
@@ -326,17 +327,14 @@ def become(wing: str, config: Config, path: Path) -> None:
 
 
 @click.command()
-@click.option("--config", "path", type=click.Path(path_type=Path, dir_okay=False), help="The configuration.")
-@click.option("--dir", "directory", type=click.Path(path_type=Path, file_okay=False), help="A tree that `demo` made.")
+@located
 @click.option("--only", type=click.Choice(WINGS), help="One wing alone, as its own unit.")
 def run(path: Path | None, directory: Path | None, only: str | None) -> None:
     """Start the provider's side and serve until SIGTERM: DNS, the steward, the stop page and the portal, the zones.
 
     DNS answers also with the others dead; each process that ends is started again.
     """
-    if path is not None and directory is not None:
-        raise click.UsageError("--config and --dir name two configurations; give one of them")
-    path = path or (directory / FILE_NAME if directory else STANDARD)
+    path = located_at(path, directory)
     accepted = accept(path.absolute())
     to_standard_error()
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)

@@ -15,7 +15,7 @@ import click
 from resolver import durable
 from resolver.config import locate
 from resolver.dns.supervisor import count_workers
-from resolver.lists.command import located
+from resolver.options import located
 
 if TYPE_CHECKING:
     from resolver.config import Config

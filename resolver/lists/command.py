@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
@@ -20,21 +19,9 @@ from resolver.config import STANDARD, Config, load, locate
 from resolver.config_trial import trial
 from resolver.config_values import domain_name
 from resolver.errors import ResolverError
+from resolver.options import as_json, located
 
-Command = TypeVar("Command", bound=Callable[..., Any])
 UNITS = {"m": 60.0, "h": 3600.0, "d": 86400.0}
-
-
-def located(command: Command) -> Command:
-    """`--config FILE` or `--dir DIR`: which provider is meant."""
-    directory = click.option(
-        "--dir", "directory", type=click.Path(path_type=Path, file_okay=False), help="A tree that `demo` made."
-    )
-    path = click.option("--config", "path", type=click.Path(path_type=Path, dir_okay=False), help="The configuration.")
-    return path(directory(command))
-
-
-as_json = click.option("--json", "in_json", is_flag=True, help="For programs.")
 
 
 class Span(click.ParamType[float]):

@@ -11,9 +11,8 @@ import asyncio
 import getpass
 import json
 import time
-from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -21,28 +20,19 @@ from blocklists import bundle
 from resolver import control, durable
 from resolver._core import CompiledList
 from resolver.config import Config, locate
+from resolver.options import as_json, located
 from resolver.portal import desk
 from resolver.portal.desk import DeskError, visible
 from resolver.portal.facts import rfc3339
 from resolver.portal.live import Live
 from resolver.portal.store import Appeal, Store
 
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
 T = TypeVar("T")
-Command = TypeVar("Command", bound=Callable[..., Any])
 
 FILE = click.Path(path_type=Path, dir_okay=False)
-
-
-def located(command: Command) -> Command:
-    """`--config FILE` or `--dir DIR`: which provider is meant."""
-    directory = click.option(
-        "--dir", "directory", type=click.Path(path_type=Path, file_okay=False), help="A tree that `demo` made."
-    )
-    path = click.option("--config", "path", type=FILE, help="The configuration.")
-    return path(directory(command))
-
-
-as_json = click.option("--json", "in_json", is_flag=True, help="For programs.")
 
 
 def with_store(config: Config, work: Callable[[Store], Awaitable[T]]) -> T:

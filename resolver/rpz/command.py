@@ -11,13 +11,13 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING
 
 import click
 
 from resolver.config import RpzZone, locate
+from resolver.options import as_json, located
 from resolver.rpz import export as zone_file
 from resolver.rpz.history import next_serial, stored
 from resolver.rpz.live import Watch, lists_of, write_rules
@@ -26,21 +26,6 @@ from resolver.rpz.zone import RpzError, zone_of
 if TYPE_CHECKING:
     from resolver._core import Policies
     from resolver.config import Config
-
-
-Command = TypeVar("Command", bound=Callable[..., Any])
-
-
-def located(command: Command) -> Command:
-    """`--config FILE` or `--dir DIR`: which provider is meant."""
-    directory = click.option(
-        "--dir", "directory", type=click.Path(path_type=Path, file_okay=False), help="A tree that `demo` made."
-    )
-    path = click.option("--config", "path", type=click.Path(path_type=Path, dir_okay=False), help="The configuration.")
-    return path(directory(command))
-
-
-as_json = click.option("--json", "in_json", is_flag=True, help="For programs.")
 
 
 @click.group()
