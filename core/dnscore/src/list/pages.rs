@@ -1,8 +1,8 @@
 //! A file's content in memory of this process's own, on huge pages where the kernel has them.
 //!
 //! Enters: a file. Leaves: its octets, which nobody can change or cut short any more: what becomes of the file, or of the
-//! disk under it, no longer concerns who holds them. A look-up touches a page here and a page there; on pages of four
-//! kilobytes most of its time went to walking page tables, in a virtual machine above all.
+//! disk under it, no longer concerns who holds them. A look-up touches a page here and a page there: on huge ones it
+//! walks page tables more rarely, which in a virtual machine is dear.
 
 use std::fs::File;
 use std::io::{self, Read};
