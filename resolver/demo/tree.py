@@ -78,10 +78,9 @@ class Listed:
     @property
     def asked(self) -> tuple[str, ...]:
         """Names that the entry stops: its own where it does, and one below it where it does."""
-        below = f"www.{self.name}" if len(self.name) < 240 else None
-        return tuple(
-            n for n in (self.name if self.match != "below" else None, below if self.match != "exact" else None) if n
-        )
+        own = () if self.match == "below" else (self.name,)
+        below = () if self.match == "exact" or len(self.name) >= 240 else (f"www.{self.name}",)
+        return (*own, *below)
 
 
 @dataclass(frozen=True)
