@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use dnscore::list::{self, Action, Announced, Guards, Hits, ListError, Matching};
+use dnscore::wire::Name;
 use pyo3::exceptions::PyIndexError;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
@@ -267,9 +268,9 @@ impl CompiledList {
     }
 
     fn look_up(&self, name: &str) -> Vec<Match> {
-        let Some(wire) = wire_form(name) else { return Vec::new() };
+        let Some(name) = Name::from_text(name) else { return Vec::new() };
         let mut hits = Hits::new();
-        self.inner.look_up(&[&wire], &mut hits);
+        self.inner.look_up(&[&name], &mut hits);
         let every = hits.of(0).iter().flat_map(|hit| self.matches(hit.row, hit.distance));
         every.collect()
     }
@@ -320,12 +321,11 @@ impl CompiledList {
 
     fn look_up_many(&self, py: Python<'_>, names: Vec<String>) -> Vec<u32> {
         py.detach(|| {
-            let wires: Vec<Vec<u8>> = names.iter().map(|name| wire_form(name).unwrap_or_default()).collect();
             let mut hits = Hits::new();
-            let mut counts = Vec::with_capacity(wires.len());
-            for batch in wires.chunks(list::BATCH) {
-                let batch: Vec<&[u8]> = batch.iter().map(Vec::as_slice).collect();
-                self.inner.look_up(&batch, &mut hits);
+            let mut counts = Vec::with_capacity(names.len());
+            for batch in names.chunks(list::BATCH) {
+                let batch: Vec<Name> = batch.iter().map(|name| Name::from_text(name).unwrap_or(Name::ROOT)).collect();
+                self.inner.look_up(&batch.iter().collect::<Vec<_>>(), &mut hits);
                 counts.extend((0..batch.len()).map(|index| u32::try_from(hits.of(index).len()).unwrap_or(u32::MAX)));
             }
             counts
@@ -372,18 +372,6 @@ impl CompiledList {
         }
         matches
     }
-}
-
-/// A name in presentation form as queries carry it: lower case, length bytes, the root's byte.
-fn wire_form(name: &str) -> Option<Vec<u8>> {
-    let name = name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase();
-    let mut wire = Vec::with_capacity(name.len() + 2);
-    for label in name.split('.') {
-        wire.push(u8::try_from(label.len()).ok().filter(|length| (1..=63).contains(length))?);
-        wire.extend_from_slice(label.as_bytes());
-    }
-    wire.push(0);
-    (wire.len() <= 255).then_some(wire)
 }
 
 /// Register the list's part.

@@ -8,9 +8,10 @@ use std::fmt::Write as _;
 use std::hint::black_box;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use dnscore::list::{Action, BATCH, CompiledList, Hits, Source, compile};
+use dnscore::wire::Name;
 
 const ROUNDS: usize = 7;
 const QUERIES: usize = 1 << 19;
@@ -77,45 +78,34 @@ fn write_document(names: &mut Vec<String>, path: &Path) -> std::io::Result<u64> 
     Ok(octets)
 }
 
-fn wire(name: &str) -> Vec<u8> {
-    let mut wire = Vec::new();
-    for label in name.split('.') {
-        wire.push(u8::try_from(label.len()).unwrap_or(0));
-        wire.extend_from_slice(label.as_bytes());
-    }
-    wire.push(0);
-    wire
-}
-
-fn measure(what: &str, list: &CompiledList, queries: &[Vec<u8>]) {
-    // in one piece, as names lie in received packets: what is measured is the list's memory, not theirs
-    let all = queries.concat();
-    let mut rest = all.as_slice();
-    let mut slices = Vec::with_capacity(queries.len());
-    for query in queries {
-        let (slice, after) = rest.split_at(query.len());
-        slices.push(slice);
-        rest = after;
-    }
+fn measure(what: &str, list: &CompiledList, queries: &[String]) {
+    // Names come from the parser one batch at a time, so what is measured is the list's memory, not theirs.
+    let mut names = [Name::ROOT; BATCH];
     let mut hits = Hits::new();
     let mut found = 0;
     // short pieces, so that most of them are not interrupted; the lower quartile leaves out those that were
     let mut pieces = Vec::new();
     for _ in 0..ROUNDS {
         found = 0;
-        for piece in slices.chunks(16 * BATCH) {
-            let start = Instant::now();
+        for piece in queries.chunks(16 * BATCH) {
+            let mut took = Duration::ZERO;
             for batch in piece.chunks(BATCH) {
-                list.look_up(batch, &mut hits);
+                for (name, query) in names.iter_mut().zip(batch) {
+                    *name = Name::from_text(query).unwrap_or(Name::ROOT);
+                }
+                let names = names.each_ref();
+                let start = Instant::now();
+                list.look_up(&names[..batch.len()], &mut hits);
+                took += start.elapsed();
                 found += (0..batch.len()).map(|index| usize::from(!hits.of(index).is_empty())).sum::<usize>();
             }
-            pieces.push(start.elapsed().as_secs_f64() * 1e9 / piece.len() as f64);
+            pieces.push(took.as_secs_f64() * 1e9 / piece.len() as f64);
             black_box(&hits);
         }
     }
     pieces.sort_by(f64::total_cmp);
     let (quartile, median) = (pieces[pieces.len() / 4], pieces[pieces.len() / 2]);
-    let share = 100.0 * found as f64 / slices.len() as f64;
+    let share = 100.0 * found as f64 / queries.len() as f64;
     println!("{what:<28} {quartile:>8.1} ns   (median {median:.1}, {share:.2}% listed)");
 }
 
@@ -169,7 +159,7 @@ fn run(folder: &Path) -> Result<(), Box<dyn std::error::Error>> {
     while listed.len() < QUERIES {
         let name = &names[random.below(names.len())];
         let prefix = if random.below(2) == 0 { "www." } else { "" };
-        listed.push(wire(&format!("{prefix}{name}")));
+        listed.push(format!("{prefix}{name}"));
         let other = if random.below(2) == 0 {
             let at = random.below(name.split('.').next().unwrap_or_default().len());
             format!("{}q{}", &name[..at], &name[at + 1..])
@@ -178,7 +168,7 @@ fn run(folder: &Path) -> Result<(), Box<dyn std::error::Error>> {
         };
         let parent = other.split_once('.').map_or("", |(_, parent)| parent);
         if names.binary_search(&other).is_err() && names.binary_search_by(|name| name.as_str().cmp(parent)).is_err() {
-            not_listed.push(wire(&format!("{prefix}{other}")));
+            not_listed.push(format!("{prefix}{other}"));
         }
     }
     measure("look-up, not listed", &list, &not_listed);

@@ -16,7 +16,7 @@ fn judge_with(entries: &[(&str, Rule)], name: &str, passes: &Passes, view: u64, 
     let list = CompiledList::from_rules(entries).unwrap();
     let qname = Name::from_text(name).unwrap();
     let mut hits = Hits::new();
-    list.look_up(&[qname.wire()], &mut hits);
+    list.look_up(&[&qname], &mut hits);
     verdict(&list, hits.of(0), &qname, passes, view, now)
 }
 

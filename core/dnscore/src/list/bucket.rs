@@ -17,9 +17,9 @@
 //! with the last name looked at, a name that shares more than m with its neighbour is passed over, one that shares less
 //! is above the key, and one that shares just m decides by its next octet. One comparison of all columns finds it.
 
-use super::code::{Coder, Decoder, SLACK};
+use super::code::{Coder, Decoder, Met, SLACK};
 use super::key;
-use super::tree::{FAN_OUT, PADDED, Prefix, eight};
+use super::tree::{FAN_OUT, PADDED, Prefix};
 use super::vector::{Lanes, Portable};
 
 const COLUMNS: usize = 64;
@@ -83,7 +83,9 @@ pub(crate) struct Bucket<'a> {
     shared: [u8; FAN_OUT],
     firsts: &'a [u8; FAN_OUT],
     lengths: [u8; FAN_OUT],
-    long_lengths: Option<Box<[u16; FAN_OUT]>>,
+    /// Bit i: the length of name i is in the list of long ones, which starts there.
+    long: u32,
+    long_at: usize,
     base: usize,
     codes: usize,
     pub chain: u32,
@@ -94,16 +96,15 @@ impl<'a> Bucket<'a> {
     #[inline(always)]
     pub fn read<L: Lanes>(lanes: L, area: &'a [u8]) -> Option<Self> {
         let columns: &[u8; COLUMNS] = area.get(..COLUMNS)?.try_into().ok()?;
-        let mut shared = lanes.halves(columns[..16].try_into().ok()?);
         let firsts: &[u8; FAN_OUT] = columns[16..48].try_into().ok()?;
-        let lengths = lanes.halves(columns[48..].try_into().ok()?);
-        let flags = shared[0];
+        let flags = columns[0] & 15;
         let mut bucket = Self {
             area,
-            shared,
+            shared: lanes.halves(columns[..16].try_into().ok()?),
             firsts,
-            lengths,
-            long_lengths: None,
+            lengths: lanes.halves(columns[48..].try_into().ok()?),
+            long: 0,
+            long_at: COLUMNS,
             base: usize::from(firsts[0]),
             codes: COLUMNS,
             chain: NO_CHAIN,
@@ -111,9 +112,6 @@ impl<'a> Bucket<'a> {
         if flags != 0 {
             bucket.read_rest(lanes, flags)?;
         }
-        shared = bucket.shared;
-        shared[0] = 0xFF;
-        bucket.shared = shared;
         Some(bucket)
     }
 
@@ -133,13 +131,10 @@ impl<'a> Bucket<'a> {
             }
         }
         if flags & LONG_LENGTHS != 0 {
-            let mut lengths = self.lengths.map(u16::from);
-            for length in lengths.iter_mut().filter(|length| usize::from(**length) == LONG) {
-                let two = self.area.get(self.codes..self.codes + 2)?;
-                *length = u16::from_le_bytes([two[0], two[1]]);
-                self.codes += 2;
-            }
-            self.long_lengths = Some(Box::new(lengths));
+            self.long = !lanes.at_most(&self.lengths, LONG as u8 - 1);
+            self.long_at = self.codes;
+            self.codes += 2 * self.long.count_ones() as usize;
+            self.area.get(self.long_at..self.codes)?;
         }
         Some(())
     }
@@ -147,27 +142,27 @@ impl<'a> Bucket<'a> {
     /// Where the code of a name starts and ends.
     #[inline(always)]
     fn code<L: Lanes>(&self, lanes: L, index: usize) -> (usize, usize) {
-        match &self.long_lengths {
-            None => {
-                let start = self.codes + lanes.sum(&self.lengths, index);
-                (start, start + usize::from(self.lengths[index]))
-            }
-            Some(lengths) => {
-                let start = self.codes + lengths[..index].iter().map(|&length| usize::from(length)).sum::<usize>();
-                (start, start + usize::from(lengths[index]))
+        let mut start = self.codes + lanes.sum(&self.lengths, index);
+        let mut length = usize::from(self.lengths[index]);
+        if self.long != 0 {
+            let long = |at: usize| match self.area.get(self.long_at + 2 * at..) {
+                Some(&[low, high, ..]) => usize::from(u16::from_le_bytes([low, high])),
+                _ => 0,
+            };
+            let before = (self.long & !(!0 << index)).count_ones() as usize;
+            start += (0..before).map(|at| long(at).saturating_sub(LONG)).sum::<usize>();
+            if self.long >> index & 1 != 0 {
+                length = long(before);
             }
         }
+        (start, start + length)
     }
 
-    /// Decode what follows a name's next octet (or a head's prefix) into `text`; how many octets.
+    /// Compare what follows a name's next octet (or a head's prefix) with the key from its octet `from` on.
     #[inline(always)]
-    fn text<L: Lanes>(&self, lanes: L, decoder: &Decoder, index: usize, text: &mut [u8; PADDED]) -> usize {
+    fn meet<L: Lanes>(&self, lanes: L, decoder: &Decoder, index: usize, key: &[u8; PADDED], from: usize) -> Met {
         let (start, end) = self.code(lanes, index);
-        let window = self.area.get(start..start + 16).and_then(|window| window.try_into().ok());
-        match window {
-            Some(window) if self.long_lengths.is_none() => decoder.decode_short(window, end - start, text),
-            _ => decoder.decode(self.area, start, end, text, 0),
-        }
+        decoder.compare(self.area, start, end, key, from)
     }
 
     /// Find the names that are the key's own or above it: calls `found` with the index and the octets of each, the
@@ -182,22 +177,19 @@ impl<'a> Bucket<'a> {
         length: usize,
         mut found: impl FnMut(usize, usize),
     ) -> usize {
-        let mut text = [0; PADDED];
         let with_head = match prefix {
             Prefix::Below { .. } => return prefix.shared(),
             Prefix::Above { shared } => shared,
-            Prefix::Same { length: prefix } => {
-                let rest = self.text(lanes, decoder, 0, &mut text);
-                let with_head = prefix + common(&text, &key[prefix.min(PADDED)..], rest);
-                if with_head == prefix + rest {
+            Prefix::Same { length: prefix } => match self.meet(lanes, decoder, 0, key, prefix) {
+                Met::Before(with_head) => return with_head,
+                Met::Beyond(with_head) => with_head,
+                Met::Whole(with_head) => {
                     if is_whole(key, length, with_head) {
                         found(0, with_head);
                     }
-                } else if with_head >= length || key[with_head] < text[with_head - prefix] {
-                    return with_head; // the key lies before the head
+                    with_head
                 }
-                with_head
-            }
+            },
         };
         let mut common_now = with_head;
         let mut after = !1u32;
@@ -209,16 +201,15 @@ impl<'a> Bucket<'a> {
                 break;
             }
             after = (!1u32) << index;
-            let rest = self.text(lanes, decoder, index, &mut text);
-            let place = common_now + 1;
-            let same = common(&text, &key[place..], rest);
-            common_now = place + same;
-            if same == rest {
-                if is_whole(key, length, common_now) {
-                    found(index, common_now);
+            match self.meet(lanes, decoder, index, key, common_now + 1) {
+                Met::Before(_) => break,
+                Met::Beyond(shared) => common_now = shared,
+                Met::Whole(shared) => {
+                    common_now = shared;
+                    if is_whole(key, length, shared) {
+                        found(index, shared);
+                    }
                 }
-            } else if common_now >= length || key[common_now] < text[same] {
-                break;
             }
         }
         with_head
@@ -276,21 +267,6 @@ impl<'a> Bucket<'a> {
 #[inline(always)]
 fn is_whole(key: &[u8; PADDED], length: usize, shared: usize) -> bool {
     shared == length || key[shared] == key::SEPARATOR
-}
-
-/// Octets shared by `text[..limit]` and `other`.
-#[inline(always)]
-fn common(text: &[u8; PADDED], other: &[u8], limit: usize) -> usize {
-    let mut at = 0;
-    while at < limit {
-        let different =
-            u64::from_le_bytes(eight(&text[at..])) ^ u64::from_le_bytes(eight(&other[at.min(other.len())..]));
-        if different != 0 {
-            return (at + different.trailing_zeros() as usize / 8).min(limit);
-        }
-        at += 8;
-    }
-    limit
 }
 
 const _: () = assert!(key::MAX_KEY + SLACK <= PADDED);

@@ -7,7 +7,7 @@
 
 use super::alphabet;
 use super::train::{MAX_TOKEN, MAX_TOKENS, Tokens};
-use super::tree::PADDED;
+use super::tree::{PADDED, eight};
 
 /// Bits of the longest code.
 pub(crate) const MAX_BITS: u32 = 12;
@@ -174,25 +174,43 @@ impl Decoder {
         8 * self.table.len()
     }
 
-    /// Decode the first `octets` (at most 14) of `code`, the octets of a code and whatever follows them, to the start of
-    /// `out`; where the text ends. Stops where `out` ends: what was written by the builder never comes to that.
+    /// Compare the text that the bits of `area[start..end]` spell with `key` from its octet `from` on, token by token
+    /// as they are decoded: as far as the two are the same, and no further. Behind the key are zeros, which no token
+    /// holds; where `key` or `area` ends the text does.
     #[inline(always)]
-    pub fn decode_short(&self, code: [u8; 16], octets: usize, out: &mut [u8; PADDED]) -> usize {
-        let mut window = u128::from_be_bytes(code);
-        let mut left = 8 * octets.min(14) as u32;
-        let mut place = 0usize;
-        while left > 0 {
-            let entry = self.table[(window >> (128 - MAX_BITS)) as usize];
-            let bits = entry as u32 & 15;
-            if bits > left || place > PADDED - 8 {
-                break;
+    pub fn compare(&self, area: &[u8], start: usize, end: usize, key: &[u8; PADDED], from: usize) -> Met {
+        let octets = end.saturating_sub(start);
+        let mut place = from;
+        if octets <= 8 {
+            let mut window = u64::from_be_bytes(eight(area.get(start..).unwrap_or(&[])));
+            let mut left = 8 * octets as u32;
+            loop {
+                let entry = self.table[(window >> (64 - MAX_BITS)) as usize];
+                let bits = entry as u32 & 15;
+                if bits > left || place > PADDED - 8 {
+                    return Met::Whole(place);
+                }
+                match differ(entry, key, place) {
+                    Ok(same) => place = same,
+                    Err(met) => return met,
+                }
+                left -= bits;
+                window <<= bits;
             }
-            left -= bits;
-            window <<= bits;
-            out[place..place + 8].copy_from_slice(&(entry >> 8).to_le_bytes());
-            place += (entry >> 4 & 15) as usize;
         }
-        place
+        let (mut bit, last) = (8 * start, 8 * end);
+        loop {
+            let word = u64::from_be_bytes(eight(area.get(bit / 8..).unwrap_or(&[]))) << (bit % 8);
+            let entry = self.table[(word >> (64 - MAX_BITS)) as usize];
+            bit += (entry & 15) as usize;
+            if bit > last || place > PADDED - 8 {
+                return Met::Whole(place);
+            }
+            match differ(entry, key, place) {
+                Ok(same) => place = same,
+                Err(met) => return met,
+            }
+        }
     }
 
     /// Decode the bits of `area[start..end]` to `out[from..]`; where the text ends. Stops where `out` has less than
@@ -217,6 +235,32 @@ impl Decoder {
         }
         place
     }
+}
+
+/// How a text and a key compare, with the octet of the key up to which they are the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Met {
+    /// The key goes on, or ends, where the text ends.
+    Whole(usize),
+    /// The key leaves the text for what is below it, or ends within it.
+    Before(usize),
+    /// The key leaves the text for what is above it.
+    Beyond(usize),
+}
+
+/// Compare a table entry's token with the key at `place`: the place behind it, or how they differ.
+#[inline(always)]
+fn differ(entry: u64, key: &[u8; PADDED], place: usize) -> Result<usize, Met> {
+    let octets = (entry >> 4 & 15) as usize;
+    let (own, theirs) = (entry >> 8, u64::from_le_bytes(eight(&key[place..])));
+    let different = (own ^ theirs) & ((1 << (8 * octets % 64)) - 1);
+    if different == 0 {
+        return Ok(place + octets);
+    }
+    let at = different.trailing_zeros() & !7;
+    let shared = place + at as usize / 8;
+    let before = (theirs >> at & 0xFF) < (own >> at & 0xFF);
+    Err(if before { Met::Before(shared) } else { Met::Beyond(shared) })
 }
 
 /// A token, its length and that of its code fit an entry.
@@ -253,9 +297,21 @@ mod tests {
                 let mut text = [0; PADDED];
                 let end = decoder.decode(&bits, 3, 3 + length, &mut text, 2);
                 assert_eq!(&text[2..end], name.as_bytes());
-                if length < 15 {
-                    let end = decoder.decode_short(bits[3..19].try_into().expect("16"), length, &mut text);
-                    assert_eq!(&text[..end], name.as_bytes());
+                let mut key = [0; PADDED];
+                key[5..5 + name.len()].copy_from_slice(name.as_bytes());
+                let compare = |key: &[u8; PADDED]| decoder.compare(&bits, 3, 3 + length, key, 5);
+                assert_eq!(compare(&key), Met::Whole(5 + name.len()));
+                key[5 + name.len()] = b'a';
+                assert_eq!(compare(&key), Met::Whole(5 + name.len()));
+                for at in 0..name.len() {
+                    let other = |octet: u8| {
+                        let mut key = key;
+                        key[5 + at] = octet;
+                        compare(&key)
+                    };
+                    assert_eq!(other(0), Met::Before(5 + at), "{name} ends at {at}");
+                    assert_eq!(other(name.as_bytes()[at] - 1), Met::Before(5 + at));
+                    assert_eq!(other(name.as_bytes()[at] + 1), Met::Beyond(5 + at));
                 }
             }
         }

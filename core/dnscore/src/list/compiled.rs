@@ -10,6 +10,7 @@ use super::names::Names;
 use super::policy::{Policies, Terms, Walk};
 use super::types::{Action, BATCH, Hits, ListError, Matching, Record, Rule};
 use super::vector::{self, Lanes, Work};
+use crate::wire::Name;
 
 /// One generation of the compiled lists, shared by everything that decides.
 #[derive(Debug)]
@@ -55,7 +56,7 @@ impl Path {
 struct LookUp<'w> {
     names: &'w Names,
     content: &'w Content,
-    batch: &'w [&'w [u8]],
+    batch: &'w [&'w Name],
     out: &'w mut Hits,
 }
 
@@ -101,9 +102,9 @@ impl CompiledList {
         Self::from_bytes(&Self::bytes_from_rules(entries)?)
     }
 
-    /// Find every listed name at or above each of up to [`BATCH`] names (lower-case wire form with the
-    /// root's byte). Names beyond a batch are looked up batch by batch. A malformed name meets nothing.
-    pub fn look_up(&self, names: &[&[u8]], out: &mut Hits) {
+    /// Find every listed name at or above each of up to [`BATCH`] names. Names beyond a batch are looked up batch by
+    /// batch.
+    pub fn look_up(&self, names: &[&Name], out: &mut Hits) {
         out.clear();
         for batch in names.chunks(BATCH) {
             self.path.run(LookUp { names: &self.names, content: &self.content, batch, out });

@@ -21,13 +21,15 @@ use super::train;
 use super::tree::{self, FAN_OUT, Heads, INNER, LOWEST, Levels, PADDED, Prefix};
 use super::types::{BATCH, Hit, Hits, ListError};
 use super::vector::{Lanes, Portable, prefetch};
+use crate::wire::Name;
+use crate::wire::name::KEPT_STARTS;
 
 const CHAIN: usize = 12;
 const NO_MORE: u32 = u32::MAX;
 /// Octets of suffixes that tokens are chosen from.
 const SAMPLE: usize = 1 << 19;
 /// A name with more labels than this is not asked of the filter: it goes to the tree at once.
-const FILTERED: usize = 6;
+const FILTERED: usize = KEPT_STARTS;
 
 /// Names as they come, front-coded: about 16 octets each.
 #[derive(Default)]
@@ -204,10 +206,6 @@ struct Key {
 /// Where a batch stands.
 #[derive(Clone)]
 pub(crate) struct Batch {
-    /// Each name with octets behind it that may be read.
-    padded: Vec<[u8; PADDED]>,
-    /// Each name's labels: how many, and where they start.
-    labels: [Labels; BATCH],
     hashes: [[Hash; FILTERED]; BATCH],
     /// Hashes to ask the filter for, name by name; beyond [`FILTERED`]: do not ask.
     asked: [u8; BATCH],
@@ -222,8 +220,6 @@ pub(crate) struct Batch {
 impl Default for Batch {
     fn default() -> Self {
         Self {
-            padded: vec![[0; PADDED]; BATCH],
-            labels: [Labels::default(); BATCH],
             hashes: [[Hash::default(); FILTERED]; BATCH],
             asked: [0; BATCH],
             keys: vec![Key { bytes: [0; PADDED], length: 0, left_out: 0 }; BATCH],
@@ -331,7 +327,7 @@ impl Names {
 
     /// Find all rows at or above each of up to [`BATCH`] names, and append them to `hits`.
     #[inline(always)]
-    pub fn look_up<L: Lanes>(&self, lanes: L, content: &Content, names: &[&[u8]], hits: &mut Hits) {
+    pub fn look_up<L: Lanes>(&self, lanes: L, content: &Content, names: &[&Name], hits: &mut Hits) {
         self.ask(content.get(Section::Filter), names, &mut hits.batch);
         self.keep(lanes, content.get(Section::Filter), names, &mut hits.batch);
         self.descend(lanes, content, &mut hits.batch);
@@ -340,52 +336,39 @@ impl Names {
 
     /// Hash every name and those above it, and ask for the filter's lines.
     #[inline(always)]
-    fn ask(&self, filter: &[u8], names: &[&[u8]], batch: &mut Batch) {
+    fn ask(&self, filter: &[u8], names: &[&Name], batch: &mut Batch) {
         let top = usize::from(!self.single);
         for (index, name) in names.iter().enumerate().take(BATCH) {
-            let padded = &mut batch.padded[index];
-            let labels = &mut batch.labels[index];
-            *labels = Labels::default();
-            batch.asked[index] = 0;
-            if name.len() > 255 {
-                continue;
-            }
-            padded[..name.len()].copy_from_slice(name);
-            if !labels.find(padded, name.len()) {
-                continue;
-            }
-            let count = usize::from(labels.count);
-            if count > labels.starts.len() {
+            let (held, starts) = (name.held(), name.starts());
+            if usize::from(name.labels()) > FILTERED {
                 batch.asked[index] = u8::MAX;
                 continue;
             }
             let mut hash = Hash::ROOT;
-            for depth in 0..count {
-                let start = usize::from(labels.starts[count - 1 - depth]);
-                let length = usize::from(padded[start]);
-                hash = hash.below_padded(&padded[start + 1..], length);
+            for (depth, &start) in starts.iter().rev().enumerate() {
+                let start = usize::from(start);
+                hash = hash.below_padded(&held[start + 1..], usize::from(held[start]));
                 if depth >= top {
                     prefetch(filter, hash.line(self.filter_lines));
                     batch.hashes[index][depth - top] = hash;
                 }
             }
-            batch.asked[index] = (count - top) as u8;
+            batch.asked[index] = starts.len().saturating_sub(top) as u8;
         }
     }
 
     /// Make the keys of those that pass the filter.
     #[inline(always)]
-    fn keep<L: Lanes>(&self, lanes: L, filter: &[u8], names: &[&[u8]], batch: &mut Batch) {
+    fn keep<L: Lanes>(&self, lanes: L, filter: &[u8], names: &[&Name], batch: &mut Batch) {
         batch.names.clear();
-        for index in 0..names.len().min(BATCH) {
+        for (index, name) in names.iter().enumerate().take(BATCH) {
             let passes = match batch.hashes[index].get(..usize::from(batch.asked[index])) {
                 Some(hashes) => hashes.iter().any(|hash| hash.place(self.filter_lines).is_set(filter)),
                 None => true,
             };
             if passes && self.buckets > 0 {
                 let key = &mut batch.keys[batch.names.len()];
-                let (padded, labels) = (&batch.padded[index], &batch.labels[index]);
-                if labels.fast_key(lanes, padded, key) || slow_key(&padded[..names[index].len()], key) {
+                if key.fill(lanes, name) || key.fill_from_the_right(name) {
                     batch.names.push(index as u8);
                 }
             }
@@ -489,103 +472,78 @@ fn follow(chains: &[u8], chain: u32, shared: usize, key: &Key, hits: &mut Vec<Hi
 }
 
 impl Key {
+    /// Make this the key of a name with few labels of the usual letters; false: that it is not.
+    #[inline(always)]
+    fn fill<L: Lanes>(&mut self, lanes: L, name: &Name) -> bool {
+        let (held, starts) = (name.held(), name.starts());
+        if usize::from(name.labels()) > starts.len() {
+            return false;
+        }
+        let mut length = 0;
+        let mut strange = false;
+        for &start in starts.iter().rev() {
+            let first = usize::from(start) + 1;
+            let octets = usize::from(held[first - 1]);
+            // what is copied too much is overwritten by the next label, or by the zeros behind the key
+            let mut half = |from: usize, octets: usize| {
+                let (Some(label), Some(slot)) = (
+                    held[first + from..].first_chunk::<32>(),
+                    self.bytes.get_mut(length + from..).and_then(|rest| rest.first_chunk_mut::<32>()),
+                ) else {
+                    return false;
+                };
+                *slot = *label;
+                // a byte of the key's own meaning would make one label look like two
+                strange |= u64::from(lanes.at_most(label, key::SEPARATOR)) & ((1 << octets) - 1) != 0;
+                true
+            };
+            if !half(0, octets.min(32)) || octets > 31 && !half(32, octets - 32) {
+                return false;
+            }
+            self.bytes[length + octets] = key::SEPARATOR;
+            length += octets + 1;
+        }
+        length = length.saturating_sub(1);
+        let Some(behind) = self.bytes.get_mut(length..length + 32) else { return false };
+        behind.fill(0);
+        self.length = length;
+        self.left_out = 0;
+        !strange
+    }
+
+    /// The same for any name: from the right, as far as its labels are ones that a listed name may have. False: none is.
+    #[cold]
+    fn fill_from_the_right(&mut self, name: &Name) -> bool {
+        let (mut starts, mut labels, mut at) = ([0; 128], 0, 0);
+        while let Some(&octets @ 1..) = name.wire().get(at) {
+            starts[labels] = at as u8;
+            labels += 1;
+            at += 1 + usize::from(octets);
+        }
+        self.length = 0;
+        self.left_out = 0;
+        for (done, &start) in starts[..labels].iter().rev().enumerate() {
+            let first = usize::from(start) + 1;
+            let label = &name.wire()[first..first + usize::from(name.wire()[first - 1])];
+            if !label.iter().all(|&byte| key::is_label_byte(byte)) {
+                self.left_out = (labels - done) as u8;
+                break;
+            }
+            if done > 0 {
+                self.bytes[self.length] = key::SEPARATOR;
+                self.length += 1;
+            }
+            self.bytes[self.length..self.length + label.len()].copy_from_slice(label);
+            self.length += label.len();
+        }
+        self.bytes[self.length..self.length + 32].fill(0);
+        self.length > 0
+    }
+
     /// The hit of a row whose key is the first `octets` of this one.
     #[inline(always)]
     fn hit(&self, row: u32, octets: usize) -> Hit {
         let labels = self.bytes[octets..self.length].iter().filter(|&&byte| byte == key::SEPARATOR).count();
         Hit { row, distance: labels as u8 + self.left_out }
     }
-}
-
-/// The labels of a query name.
-#[derive(Clone, Copy, Default)]
-struct Labels {
-    count: u8,
-    /// Where the length bytes of the first few are.
-    starts: [u8; FILTERED],
-}
-
-impl Labels {
-    /// Find them; false: the name is malformed, or the root.
-    #[inline(always)]
-    fn find(&mut self, padded: &[u8; PADDED], length: usize) -> bool {
-        let (mut at, mut count) = (0, 0);
-        while at < length {
-            let octets = usize::from(padded[at]);
-            if octets == 0 {
-                self.count = count as u8;
-                return at + 1 == length && count > 0;
-            }
-            if octets > 63 {
-                return false;
-            }
-            if count < FILTERED {
-                self.starts[count] = at as u8;
-            }
-            count += 1;
-            at += octets + 1;
-        }
-        false
-    }
-
-    /// Write the key of a name with few labels, all of them short and of the usual letters; false: that it is not.
-    #[inline(always)]
-    fn fast_key<L: Lanes>(&self, lanes: L, padded: &[u8; PADDED], key: &mut Key) -> bool {
-        let count = usize::from(self.count);
-        if count > FILTERED {
-            return false;
-        }
-        let mut length = 0;
-        let mut strange = false;
-        for index in (0..count).rev() {
-            let start = usize::from(self.starts[index]);
-            let octets = usize::from(padded[start]);
-            // what is copied too much is overwritten by the next label, or by the zeros behind the key
-            let label: Option<&[u8; 32]> = padded.get(start + 1..start + 33).and_then(|label| label.try_into().ok());
-            let (Some(label), Some(slot)) = (label, key.bytes.get_mut(length..length + 32)) else { return false };
-            if octets > 31 {
-                return false;
-            }
-            slot.copy_from_slice(label);
-            slot[octets] = key::SEPARATOR;
-            // a byte of the key's own meaning would make one label look like two
-            strange |= u64::from(lanes.at_most(label, key::SEPARATOR)) & ((1 << octets) - 1) != 0;
-            length += octets + 1;
-        }
-        length -= 1;
-        let Some(behind) = key.bytes.get_mut(length..length + 32) else { return false };
-        behind.fill(0);
-        key.length = length;
-        key.left_out = 0;
-        !strange
-    }
-}
-
-/// Write the key of any name: from the right, as far as its labels are ones that a listed name may have. False: none is.
-#[cold]
-fn slow_key(name: &[u8], key: &mut Key) -> bool {
-    let mut labels = Vec::new();
-    let mut rest = name;
-    while let [octets @ 1..=63, after @ ..] = rest {
-        let (label, after) = after.split_at(usize::from(*octets).min(after.len()));
-        labels.push(label);
-        rest = after;
-    }
-    let mut length = 0;
-    key.left_out = 0;
-    for (done, label) in labels.iter().rev().enumerate() {
-        if !label.iter().all(|&byte| key::is_label_byte(byte)) {
-            key.left_out = (labels.len() - done) as u8;
-            break;
-        }
-        if done > 0 {
-            key.bytes[length] = key::SEPARATOR;
-            length += 1;
-        }
-        key.bytes[length..length + label.len()].copy_from_slice(label);
-        length += label.len();
-    }
-    key.length = length;
-    key.bytes[length..length + 32].fill(0);
-    length > 0
 }

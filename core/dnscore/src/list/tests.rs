@@ -6,19 +6,14 @@ use proptest::prelude::*;
 
 use super::compiled::Path;
 use super::*;
+use crate::wire::Name;
 
 fn rule(list: u8, matching: Matching) -> Rule {
     Rule { list, matching, action: Action::StopPage, ede: 16, expires: 2_000_000_000 + u32::from(list) }
 }
 
-fn wire(name: &str) -> Vec<u8> {
-    let mut wire = Vec::new();
-    for label in name.split('.').filter(|label| !label.is_empty()) {
-        wire.push(u8::try_from(label.len()).expect("a label"));
-        wire.extend_from_slice(label.as_bytes());
-    }
-    wire.push(0);
-    wire
+fn name(text: &str) -> Name {
+    Name::from_text(text).expect("a name")
 }
 
 /// Each name's row, as any dictionary would have it: the rank of its labels from the right.
@@ -47,9 +42,9 @@ fn compare(names: &[&str], queries: &[String]) {
     let mut hits = Hits::new();
     for path in Path::all() {
         let list = list.with_path(path);
-        let wires: Vec<Vec<u8>> = queries.iter().map(|query| wire(query)).collect();
-        for (texts, batch) in queries.chunks(150).zip(wires.chunks(150)) {
-            let batch: Vec<&[u8]> = batch.iter().map(Vec::as_slice).collect();
+        let asked: Vec<Name> = queries.iter().map(|query| name(query)).collect();
+        for (texts, batch) in queries.chunks(150).zip(asked.chunks(150)) {
+            let batch: Vec<&Name> = batch.iter().collect();
             list.look_up(&batch, &mut hits);
             assert_eq!(hits.len(), batch.len());
             for (index, query) in texts.iter().enumerate() {
@@ -144,15 +139,11 @@ fn strange_labels_meet_what_is_above_them() {
             (b"\x02\x01a\x07example\x03com\0", vec![1]),
             (b"\x09a\x01example\x03com\0", vec![]),
             (b"\x0dexample\x01a\x00\x00\x00\x00\x03com\0", vec![]),
-            (b"\x07EXAMPLE\x03com\0", vec![]),
-            (b"\x07example\x03com", vec![]),
-            (b"\x07example\x03com\0\0", vec![]),
-            (b"\x07example\x03co", vec![]),
-            (b"\x47example\x03com\0", vec![]),
+            (b"\x07EXAMPLE\x03com\0", vec![0]),
             (b"\0", vec![]),
-            (b"", vec![]),
         ] {
-            list.look_up(&[query], &mut hits);
+            let (name, _) = Name::read(query, 0).expect("a name on the wire");
+            list.look_up(&[&name], &mut hits);
             let found: Vec<u8> = hits.of(0).iter().map(|hit| hit.distance).collect();
             assert_eq!(found, distances, "{}", query.escape_ascii());
         }
@@ -230,8 +221,8 @@ fn every_flipped_bit_is_noticed() {
 fn a_forged_file_is_refused_or_harmless() {
     let file = sample_file();
     let queries = ["www.0casino0.example", "x.0casino0.example", "www.3casino3.example", "example", "zz", "0"];
-    let wires: Vec<Vec<u8>> = queries.iter().map(|query| wire(query)).collect();
-    let batch: Vec<&[u8]> = wires.iter().map(Vec::as_slice).collect();
+    let asked = queries.map(name);
+    let batch = asked.each_ref();
     let (mut refused, mut hits) = (0, Hits::new());
     for at in (0..file.len()).filter(|at| at % 11 == 0 || *at < 128) {
         for change in [0x01, 0xFF] {

@@ -250,14 +250,26 @@ pub(crate) fn child<L: Lanes>(
 fn settle(mut long: &[u8], below: usize, at_most: usize, rest: &[u8]) -> usize {
     let Some((&count, after)) = long.split_first() else { return at_most };
     long = after;
+    let first = eight(rest);
     for _ in 0..count {
         let [child, length, after @ ..] = long else { break };
-        let Some((separator, after)) = after.split_at_checked(usize::from(*length)) else { break };
-        let child = usize::from(*child);
-        if (below..at_most).contains(&child) && rest.get(..separator.len()).is_none_or(|rest| rest < separator) {
-            return child;
+        let (child, length) = (usize::from(*child), usize::from(*length));
+        let Some(behind) = after.get(length..) else { break };
+        if child >= at_most {
+            break;
         }
-        long = after;
+        if child >= below {
+            // nearly all are told apart by their first eight octets
+            let unused = 64 - 8 * length.min(SLICE) as u32;
+            let start = |bytes: [u8; 8]| u64::from_be_bytes(bytes).checked_shr(unused).unwrap_or(0);
+            let (own, theirs) = (start(eight_at_most(after)), start(first));
+            let above = own > theirs
+                || own == theirs && length > SLICE && rest.get(..length).is_none_or(|rest| rest < &after[..length]);
+            if above {
+                return child;
+            }
+        }
+        long = behind;
     }
     at_most
 }
@@ -274,6 +286,16 @@ fn common_23(one: &[u8], other: &[u8; PADDED]) -> usize {
         }
     }
     MAX_PREFIX
+}
+
+/// The first eight octets, zeros in the place of those that are not there.
+#[inline(always)]
+fn eight_at_most(bytes: &[u8]) -> [u8; 8] {
+    bytes.first_chunk().copied().unwrap_or_else(|| {
+        let mut eight = [0; 8];
+        eight[..bytes.len()].copy_from_slice(bytes);
+        eight
+    })
 }
 
 #[inline(always)]

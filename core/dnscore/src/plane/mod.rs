@@ -387,9 +387,9 @@ impl Plane {
         let Plane { queries, balancers, chain, relaying, batch, hits, clock, .. } = self;
         let Batch { places, open, stops } = batch;
         let Some(list) = chain.list.clone() else { return };
-        let mut names: [&[u8]; BATCH] = [&[]; BATCH];
+        let mut names = [&Name::ROOT; BATCH];
         for (name, index) in names.iter_mut().zip(open.iter()) {
-            *name = places[usize::from(*index)].query.qname.wire();
+            *name = &places[usize::from(*index)].query.qname;
         }
         list.look_up(&names[..open.len()], hits);
         stops.clear();

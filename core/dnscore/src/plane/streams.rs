@@ -125,7 +125,7 @@ impl Plane {
         let key = chain.cache.key(&query, 0);
         let asked = Asked { packet, query: &query, key: key.as_ref(), limit: out.len(), now };
         if let Some(list) = chain.list.clone() {
-            list.look_up(&[query.qname.wire()], hits);
+            list.look_up(&[&query.qname], hits);
             let stop = chain.judged(&query, hits.of(0), view, now);
             if chain.watching.is_on() {
                 chain.watching.asked(client.ip().to_canonical(), view, &list, hits.of(0), stop.is_some(), now.unix);

@@ -5,13 +5,21 @@
 /// The longest name in wire form, root byte included (RFC 1035, 2.3.4).
 pub const MAX_NAME: usize = 255;
 
+/// Octets that a name is held in: the longest, and behind the last place of a label's length as many as a label has.
+pub const NAME_ROOM: usize = MAX_NAME + 65;
+
+/// Labels whose places are kept.
+pub const KEPT_STARTS: usize = 6;
+
 /// A name in lower-case wire form.
 #[derive(Clone, Copy)]
 pub struct Name {
     /// Zeros follow the name up to the next 16; what stands after those means nothing.
-    bytes: [u8; MAX_NAME + 1],
+    bytes: [u8; NAME_ROOM],
     length: u8,
     labels: u8,
+    /// Where the length octets of the first labels are.
+    starts: [u8; KEPT_STARTS],
 }
 
 /// Why bytes are not a name as a question may carry it.
@@ -27,7 +35,7 @@ pub enum BadName {
 
 impl Name {
     /// The root.
-    pub const ROOT: Name = Name { bytes: [0; MAX_NAME + 1], length: 1, labels: 0 };
+    pub const ROOT: Name = Name { bytes: [0; NAME_ROOM], length: 1, labels: 0, starts: [0; KEPT_STARTS] };
 
     /// Reads an uncompressed name at `start`. Returns it with the offset of the first byte after it.
     pub fn read(packet: &[u8], start: usize) -> Result<(Name, usize), BadName> {
@@ -39,7 +47,7 @@ impl Name {
     /// The same into a name that is at hand, of which nothing stays.
     #[inline]
     pub fn fill(&mut self, packet: &[u8], start: usize) -> Result<usize, BadName> {
-        let (length, labels) = measure(packet, start)?;
+        let (length, labels) = measure(packet, start, &mut self.starts)?;
         let end = start + length;
         // Sixteen octets at a time, and zeros after the last.
         let (whole, rest) = packet[start..end].as_chunks::<16>();
@@ -102,6 +110,18 @@ impl Name {
         &self.bytes.as_chunks().0[..usize::from(self.length).div_ceil(16)]
     }
 
+    /// The octets that the name is held in: its wire form first, then what means nothing.
+    #[inline(always)]
+    pub fn held(&self) -> &[u8; NAME_ROOM] {
+        &self.bytes
+    }
+
+    /// Where, in the wire form, the length octets of the first [`KEPT_STARTS`] labels are.
+    #[inline(always)]
+    pub fn starts(&self) -> &[u8] {
+        &self.starts[..usize::from(self.labels).min(KEPT_STARTS)]
+    }
+
     /// Labels, the root not counted: 0 to 127.
     #[inline(always)]
     pub fn labels(&self) -> u8 {
@@ -140,9 +160,9 @@ impl std::fmt::Debug for Name {
     }
 }
 
-/// Length of the name in wire form and its labels.
+/// Length of the name in wire form and its labels; writes down where the first of them are.
 #[inline(always)]
-fn measure(packet: &[u8], start: usize) -> Result<(usize, u8), BadName> {
+fn measure(packet: &[u8], start: usize, starts: &mut [u8; KEPT_STARTS]) -> Result<(usize, u8), BadName> {
     let mut at = start;
     let mut labels = 0u8;
     loop {
@@ -152,6 +172,9 @@ fn measure(packet: &[u8], start: usize) -> Result<(usize, u8), BadName> {
         }
         if octet > 63 {
             return Err(BadName::LabelType);
+        }
+        if let Some(kept) = starts.get_mut(usize::from(labels)) {
+            *kept = (at - start) as u8;
         }
         at += 1 + usize::from(octet);
         // 254 octets of labels and the root make 255.
