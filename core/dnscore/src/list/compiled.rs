@@ -175,13 +175,17 @@ impl CompiledList {
         self.content.get(Section::Records).get(RECORD * entry as usize..)?.first_chunk().copied()
     }
 
-    /// Asks for the memory that [`CompiledList::reference`] will read.
+    /// Asks for the memory that the verdict about a row reads, and the reference of its first entry. Returns that entry's
+    /// number.
     #[inline]
-    pub fn expect_reference(&self, entry: u32) {
-        let (records, start) = (self.content.get(Section::Records), RECORD * entry as usize);
-        // Ten octets may lie across two lines.
-        vector::prefetch(records, start);
-        vector::prefetch(records, start + 9);
+    pub fn expect(&self, row: u32) -> u32 {
+        let entry = self.number(row, 0);
+        let (classes, records) = (self.content.get(Section::Classes), self.content.get(Section::Records));
+        vector::prefetch(classes, 4 + (u64::from(row) * u64::from(self.class_width) / 8) as usize);
+        // ten octets may lie across two lines
+        vector::prefetch(records, RECORD * entry as usize);
+        vector::prefetch(records, RECORD * entry as usize + 9);
+        entry
     }
 
     /// The record of the `rule`th entry of a row.

@@ -20,7 +20,7 @@ use super::pages::Pages;
 use super::types::ListError;
 
 const MAGIC: &[u8; 8] = b"STOPLIST";
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 const HEADER: usize = 64;
 const ALIGN: usize = 64;
 const CHECKSUM: Range<usize> = 24..32;

@@ -40,3 +40,4 @@ pub use guard::{Guard, Guards};
 pub use policy::{Policies, PolicyChange, Terms, policy_changes};
 pub use restrain::restrain;
 pub use types::{Action, BATCH, Hit, Hits, ListError, Matching, Record, Rule};
+pub(crate) use vector::prefetch;

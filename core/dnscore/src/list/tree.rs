@@ -10,7 +10,7 @@
 //!                          32 slices: 32 of eight octets, the first 0, those beyond the last child all ones
 //! lowest node, 352 octets: the same; 28 place of the first bucket (u32); 288 distances of its buckets from there (32 u16),
 //!                          in eights of octets where the top bit of octet 0 is set: a node of exceptionally long names
-//! overflow of a node:      number of separators u8, then for each: child u8, octets u8, the octets
+//! overflow of a node:      bit c: child c has a long separator (u32), then for each: where it ends (u16), then the octets
 //! ```
 //!
 //! Levels follow each other in the section, the lowest first, each with a node for every 32 of the level below.
@@ -143,7 +143,7 @@ impl Heads {
         header[1..=prefix.len()].copy_from_slice(prefix);
         let mut slices = [0xFF; SLICE * FAN_OUT];
         slices[..SLICE].fill(0);
-        let mut long = vec![0];
+        let (mut long, mut ends, mut octets) = (0u32, Vec::new(), Vec::new());
         for child in 1..children {
             let bucket = first + child * step;
             let separator = &self.get(bucket)[prefix.len()..=usize::from(self.shared[bucket])];
@@ -153,14 +153,16 @@ impl Heads {
             slice.reverse(); // compared as a number
             slices[SLICE * child..SLICE * (child + 1)].copy_from_slice(&slice);
             if separator.len() > SLICE {
-                long[0] += 1;
-                long.extend_from_slice(&[child as u8, (separator.len() - SLICE) as u8]);
-                long.extend_from_slice(&separator[SLICE..]);
+                long |= 1 << child;
+                octets.extend_from_slice(&separator[SLICE..]);
+                ends.extend_from_slice(&(octets.len() as u16).to_le_bytes());
             }
         }
-        if long[0] > 0 {
+        if long != 0 {
             header[24..28].copy_from_slice(&(overflow.len() as u32 + 1).to_le_bytes());
-            overflow.extend_from_slice(&long);
+            overflow.extend_from_slice(&long.to_le_bytes());
+            overflow.append(&mut ends);
+            overflow.append(&mut octets);
         }
         tree.extend_from_slice(&header);
         tree.extend_from_slice(&slices);
@@ -247,31 +249,39 @@ pub(crate) fn child<L: Lanes>(
 
 /// Of the children `below..at_most` with the key's own slice, count those whose whole separator is not above the key.
 #[cold]
-fn settle(mut long: &[u8], below: usize, at_most: usize, rest: &[u8]) -> usize {
-    let Some((&count, after)) = long.split_first() else { return at_most };
-    long = after;
-    let first = eight(rest);
-    for _ in 0..count {
-        let [child, length, after @ ..] = long else { break };
-        let (child, length) = (usize::from(*child), usize::from(*length));
-        let Some(behind) = after.get(length..) else { break };
-        if child >= at_most {
-            break;
+fn settle(overflow: &[u8], below: usize, at_most: usize, rest: &[u8]) -> usize {
+    let Some((children, table)) = overflow.split_first_chunk::<4>() else { return at_most };
+    let children = u32::from_le_bytes(*children);
+    let octets = table.get(2 * children.count_ones() as usize..).unwrap_or(&[]);
+    let of_slice = children & (!0 << below) & !(!0u32).checked_shl(at_most as u32).unwrap_or(0);
+    let end = |number: usize| match table.get(2 * number..) {
+        Some(&[low, high, ..]) => usize::from(u16::from_le_bytes([low, high])),
+        _ => 0,
+    };
+    let first = (children & !(!0 << below)).count_ones() as usize;
+    let mut start = if first == 0 { 0 } else { end(first - 1) };
+    let (mut left, mut number) = (of_slice, first);
+    while left != 0 {
+        let separator = octets.get(start..end(number)).unwrap_or(&[]);
+        if is_above(separator, rest) {
+            return left.trailing_zeros() as usize;
         }
-        if child >= below {
-            // nearly all are told apart by their first eight octets
-            let unused = 64 - 8 * length.min(SLICE) as u32;
-            let start = |bytes: [u8; 8]| u64::from_be_bytes(bytes).checked_shr(unused).unwrap_or(0);
-            let (own, theirs) = (start(eight_at_most(after)), start(first));
-            let above = own > theirs
-                || own == theirs && length > SLICE && rest.get(..length).is_none_or(|rest| rest < &after[..length]);
-            if above {
-                return child;
-            }
-        }
-        long = behind;
+        start = end(number);
+        number += 1;
+        left &= left - 1;
     }
     at_most
+}
+
+/// Is a separator's rest above a key's? Nearly all are told apart by their first eight octets.
+#[inline(always)]
+fn is_above(separator: &[u8], rest: &[u8]) -> bool {
+    if let (Some(own), Some(theirs)) = (separator.first_chunk::<SLICE>(), rest.first_chunk::<SLICE>())
+        && own != theirs
+    {
+        return u64::from_be_bytes(*own) > u64::from_be_bytes(*theirs);
+    }
+    rest.get(..separator.len()).is_none_or(|rest| rest < separator)
 }
 
 /// Octets shared by the first 23 of two texts.
@@ -286,16 +296,6 @@ fn common_23(one: &[u8], other: &[u8; PADDED]) -> usize {
         }
     }
     MAX_PREFIX
-}
-
-/// The first eight octets, zeros in the place of those that are not there.
-#[inline(always)]
-fn eight_at_most(bytes: &[u8]) -> [u8; 8] {
-    bytes.first_chunk().copied().unwrap_or_else(|| {
-        let mut eight = [0; 8];
-        eight[..bytes.len()].copy_from_slice(bytes);
-        eight
-    })
 }
 
 #[inline(always)]

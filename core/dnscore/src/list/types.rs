@@ -183,6 +183,12 @@ impl Hits {
         &self.hits[start as usize..end as usize]
     }
 
+    /// What all names met.
+    #[must_use]
+    pub fn all(&self) -> &[Hit] {
+        &self.hits
+    }
+
     /// Names in the batch.
     #[must_use]
     pub fn len(&self) -> usize {

@@ -27,7 +27,7 @@ use crate::answer::{self, StopPage};
 use crate::cache::{Cache, Key};
 use crate::clients::Clients;
 use crate::counters::{Counter, Counters};
-use crate::list::{Action, CompiledList, Hit, reference_text};
+use crate::list::{Action, CompiledList, Hit, Hits, reference_text};
 use crate::relay::hash;
 use crate::relay::rate::{Rate, client_hash};
 use crate::tap::{self, Tap};
@@ -140,6 +140,14 @@ impl Chain {
         Step::Answer(answer::truncated(asked.packet, asked.query, out))
     }
 
+    /// Asks for the memory that the verdicts about a batch will read and change: then they wait for it together.
+    #[inline]
+    pub fn expect(&self, hits: &Hits) {
+        if let Some(list) = &self.list {
+            hits.all().iter().for_each(|hit| self.hits.expect(list.expect(hit.row)));
+        }
+    }
+
     /// Stage 4, first half: what the lists and the operator say. The look-up itself was made for the whole batch.
     #[inline]
     pub fn judged(&mut self, query: &Query, hits: &[Hit], view: u64, now: Now) -> Option<Stop> {
@@ -156,28 +164,12 @@ impl Chain {
             self.counters.monitored_by(found.list);
             self.hits.note(list.number(found.row, found.rule));
         }
-        if let Some(stop) = stop.as_ref().filter(|stop| tells_reference(query, stop)) {
-            list.expect_reference(list.number(stop.row, stop.rule));
-        }
         stop
     }
 
-    /// Notes the entry, and looks up the public reference of the entry that stops a query: said in an extended error, and
-    /// that only to who has EDNS.
+    /// Stage 4, second half: the entry is noted, and the blocked answer written.
     #[inline]
-    pub fn reference(&mut self, query: &Query, stop: &Stop) -> Option<[u8; 10]> {
-        let list = self.list.as_deref()?;
-        let entry = list.number(stop.row, stop.rule);
-        self.hits.note_stop(entry, stop.list);
-        if !tells_reference(query, stop) {
-            return None;
-        }
-        list.reference(entry)
-    }
-
-    /// Stage 4, second half: the blocked answer.
-    #[inline]
-    pub fn blocked(&mut self, asked: Asked<'_>, stop: &Stop, reference: Option<[u8; 10]>, out: &mut [u8]) -> usize {
+    pub fn blocked(&mut self, asked: Asked<'_>, stop: &Stop, out: &mut [u8]) -> usize {
         self.counters.count(Counter::Blocked);
         self.counters.blocked_by(stop.list);
         self.counters.count(match stop.action {
@@ -186,9 +178,18 @@ impl Chain {
             Action::Refused => Counter::BlockedRefused,
             Action::Nodata | Action::Monitor => Counter::BlockedNodata,
         });
+        let Asked { packet, query, limit, now, .. } = asked;
+        let mut reference = None;
+        if let Some(list) = &self.list {
+            let entry = list.number(stop.row, stop.rule);
+            self.hits.note_stop(entry, stop.list);
+            // an extended error carries the reference, and only who has EDNS gets one
+            if stop.ede != 0 && query.edns.is_some() {
+                reference = list.reference(entry);
+            }
+        }
         let reference = reference.as_ref().map(reference_text);
         let reference = reference.as_ref().map_or(&[][..], |reference| reference);
-        let Asked { packet, query, limit, now, .. } = asked;
         answer::blocked(packet, query, stop, reference, &self.page, now.unix, limit, out)
     }
 
@@ -273,9 +274,4 @@ impl Chain {
         self.counters.count(Counter::CacheStale);
         Some(length)
     }
-}
-
-/// An extended error carries the reference, and only who has EDNS gets one.
-fn tells_reference(query: &Query, stop: &Stop) -> bool {
-    stop.ede != 0 && query.edns.is_some()
 }

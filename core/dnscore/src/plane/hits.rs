@@ -12,6 +12,7 @@ use std::io;
 use std::path::Path;
 
 use crate::counters::LISTS;
+use crate::list::prefetch;
 
 const TOTALS: usize = 8 * (1 + LISTS);
 
@@ -34,6 +35,14 @@ impl EntryHits {
             return Err(io::Error::other(format!("{} octets are not {entries} cells", map.len())));
         }
         Ok(EntryHits { file: Some(map), at })
+    }
+
+    /// Asks for the memory that [`EntryHits::note`] will change.
+    #[inline]
+    pub fn expect(&self, entry: u32) {
+        if let Some(map) = &self.file {
+            prefetch(map, self.at + TOTALS + 4 * entry as usize);
+        }
     }
 
     /// An entry was met.

@@ -28,7 +28,7 @@ use crate::relay::slot::Peer;
 use crate::relay::{Relay, hash};
 use crate::tap::Tap;
 use crate::udp::{self, BATCH, LARGEST_SENT, LINK, Listener, Poll, Ready, Receiver, Sender};
-use crate::verdict::{Passes, Stop};
+use crate::verdict::Passes;
 use crate::wire::{Name, Query};
 
 use behind::Balancers;
@@ -58,13 +58,12 @@ struct Place {
 struct Batch {
     places: Box<[Place]>,
     open: Vec<u8>,
-    stops: Vec<(usize, Stop, Option<[u8; 10]>)>,
 }
 
 impl Batch {
     fn new() -> Batch {
         let places = (0..BATCH).map(|_| Place { view: 0, query: Query::BLANK, key: None }).collect();
-        Batch { places, open: Vec::with_capacity(BATCH), stops: Vec::with_capacity(BATCH) }
+        Batch { places, open: Vec::with_capacity(BATCH) }
     }
 }
 
@@ -257,7 +256,6 @@ impl Plane {
     pub fn recover(&mut self) {
         self.chain.counters.count(Counter::Panics);
         self.batch.open.clear();
-        self.batch.stops.clear();
         self.relaying.doors.iter_mut().for_each(|door| door.sender.clear());
         self.relaying.lanes.iter_mut().for_each(Lane::clear);
     }
@@ -385,41 +383,35 @@ impl Plane {
     /// Stage 4 for the batch: one look-up for all names.
     fn judge(&mut self, number: usize) {
         let Plane { queries, balancers, chain, relaying, batch, hits, clock, .. } = self;
-        let Batch { places, open, stops } = batch;
+        let Batch { places, open } = batch;
         let Some(list) = chain.list.clone() else { return };
         let mut names = [&Name::ROOT; BATCH];
         for (name, index) in names.iter_mut().zip(open.iter()) {
             *name = &places[usize::from(*index)].query.qname;
         }
         list.look_up(&names[..open.len()], hits);
-        stops.clear();
+        chain.expect(hits);
         let mut at = 0;
         open.retain(|index| {
+            let index = usize::from(*index);
             let met = hits.of(at);
             at += 1;
-            let place = &places[usize::from(*index)];
+            let place = &places[index];
             let stop = chain.judged(&place.query, met, place.view, *clock);
-            let source = queries.source(usize::from(*index));
             if chain.watching.is_on()
-                && let Some(ip) = balancers.client(usize::from(*index), source.ip())
+                && let Some(ip) = balancers.client(index, queries.source(index).ip())
             {
                 chain.watching.asked(ip, place.view, &list, met, stop.is_some(), clock.unix);
             }
-            stops.extend(stop.map(|stop| (usize::from(*index), stop, None)));
-            stop.is_none()
-        });
-        // References lie in a cold column: read in a loop of their own, they are waited for together.
-        for (index, stop, reference) in stops.iter_mut() {
-            *reference = chain.reference(&places[*index].query, stop);
-        }
-        for (index, stop, reference) in stops.drain(..) {
+            let Some(stop) = stop else { return true };
             let door = &mut relaying.doors[number];
             let out = door.room(&mut chain.counters);
-            let asked = asked_at(queries, &places[index], index, *clock);
-            let length = chain.blocked(asked, &stop, reference, out);
+            let asked = asked_at(queries, place, index, *clock);
+            let length = chain.blocked(asked, &stop, out);
             chain.record(|| balancers.source(index, queries.source(index)), false, asked, &stop, &out[..length]);
             door.answer(chain, queries, index, length);
-        }
+            false
+        });
     }
 
     /// ANY and stage 5 for what is left of the batch; what the cache will read is fetched for all at once.

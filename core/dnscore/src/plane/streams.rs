@@ -131,8 +131,7 @@ impl Plane {
                 chain.watching.asked(client.ip().to_canonical(), view, &list, hits.of(0), stop.is_some(), now.unix);
             }
             if let Some(stop) = stop {
-                let reference = chain.reference(&query, &stop);
-                let length = chain.blocked(asked, &stop, reference, out);
+                let length = chain.blocked(asked, &stop, out);
                 chain.record(|| client, true, asked, &stop, &out[..length]);
                 return Step::Answer(length);
             }

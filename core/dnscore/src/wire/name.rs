@@ -9,7 +9,7 @@ pub const MAX_NAME: usize = 255;
 pub const NAME_ROOM: usize = MAX_NAME + 65;
 
 /// Labels whose places are kept.
-pub const KEPT_STARTS: usize = 6;
+pub const KEPT_STARTS: usize = 8;
 
 /// A name in lower-case wire form.
 #[derive(Clone, Copy)]
