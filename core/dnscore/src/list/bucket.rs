@@ -77,6 +77,14 @@ pub(crate) fn write(coder: &mut Coder, head: &[u8], names: &[Name<'_>], chain: u
     out.extend_from_slice(&codes);
 }
 
+/// The chain of the bucket that starts `area`, if it has one.
+#[inline(always)]
+pub(crate) fn chain(area: &[u8]) -> Option<u32> {
+    let flags = area.first()? & 15;
+    let three = area.get(COLUMNS..COLUMNS + 3).filter(|_| flags & CHAIN != 0)?;
+    Some(u32::from_le_bytes([three[0], three[1], three[2], 0]))
+}
+
 /// A bucket, its columns unpacked.
 pub(crate) struct Bucket<'a> {
     area: &'a [u8],
@@ -117,8 +125,7 @@ impl<'a> Bucket<'a> {
 
     fn read_rest<L: Lanes>(&mut self, lanes: L, flags: u8) -> Option<()> {
         if flags & CHAIN != 0 {
-            let three = self.area.get(self.codes..self.codes + 3)?;
-            self.chain = u32::from_le_bytes([three[0], three[1], three[2], 0]);
+            self.chain = chain(self.area)?;
             self.codes += 3;
         }
         if flags & LONG_SHARED != 0 {

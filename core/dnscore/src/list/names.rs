@@ -401,6 +401,13 @@ impl Names {
         }
         let buckets = content.get(Section::Buckets);
         batch.prefixes.clear();
+        for node in &batch.nodes {
+            let node = tree.get(self.levels.offset(0, *node as usize)..).unwrap_or(&[]);
+            if let Some(place) = tree::overflow_at(node) {
+                prefetch(overflow, place);
+                prefetch(overflow, place + 64);
+            }
+        }
         for (node, key) in batch.nodes.iter().zip(&batch.keys) {
             let offset = self.levels.offset(0, *node as usize);
             let first = *node as usize * FAN_OUT;
@@ -423,6 +430,12 @@ impl Names {
     fn collect<L: Lanes>(&self, lanes: L, content: &Content, names: usize, hits: &mut Hits) {
         let buckets = content.get(Section::Buckets);
         let Hits { hits, ends, batch } = hits;
+        let chains = content.get(Section::Chains);
+        for (_, place) in &batch.buckets {
+            if let Some(chain) = buckets.get(*place..).and_then(bucket::chain) {
+                prefetch(chains, CHAIN * chain as usize);
+            }
+        }
         let mut next = 0;
         for index in 0..names {
             if batch.names.get(next).is_some_and(|&name| usize::from(name) == index) {
@@ -436,7 +449,7 @@ impl Names {
                         });
                     hits[start..].reverse();
                     if read.chain != NO_CHAIN {
-                        follow(content.get(Section::Chains), read.chain, shared, key, hits);
+                        follow(chains, read.chain, shared, key, hits);
                     }
                 }
                 next += 1;

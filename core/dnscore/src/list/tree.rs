@@ -188,6 +188,13 @@ pub(crate) fn place(node: &[u8; LOWEST], child: usize) -> usize {
     base + if node[0] & 0x80 == 0 { distance } else { distance * WIDE }
 }
 
+/// Where a node's overflow is, if it has any.
+#[inline(always)]
+pub(crate) fn overflow_at(node: &[u8]) -> Option<usize> {
+    let place = node.get(24..28).and_then(|four| four.try_into().ok()).map_or(0, u32::from_le_bytes);
+    (place as usize).checked_sub(1)
+}
+
 /// How a key compares with the prefix of a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Prefix {
@@ -231,10 +238,11 @@ pub(crate) fn child<L: Lanes>(
     let slices: &[u8; 256] = node[32..].try_into().unwrap_or(&[0; 256]);
     let mut at_most = lanes.rank(slices, slice);
     let of_child = |child: usize| u64::from_le_bytes(eight(&slices[SLICE * (child % FAN_OUT)..]));
-    let long = u32::from_le_bytes([node[24], node[25], node[26], node[27]]) as usize;
-    if long > 0 && of_child(at_most.max(1) - 1) == slice {
+    if let Some(place) = overflow_at(node)
+        && of_child(at_most.max(1) - 1) == slice
+    {
         let below = (0..at_most).find(|&child| of_child(child) == slice).unwrap_or(at_most);
-        at_most = settle(overflow.get(long - 1..).unwrap_or(&[]), below, at_most, &key[length + SLICE..]);
+        at_most = settle(overflow.get(place..).unwrap_or(&[]), below, at_most, &key[length + SLICE..]);
     }
     let child = at_most.clamp(1, children) - 1;
     // Where the key leaves the child's separator before its end, it lies above all that begins with the separator, so
@@ -262,8 +270,8 @@ fn settle(overflow: &[u8], below: usize, at_most: usize, rest: &[u8]) -> usize {
     let mut start = if first == 0 { 0 } else { end(first - 1) };
     let (mut left, mut number) = (of_slice, first);
     while left != 0 {
-        let separator = octets.get(start..end(number)).unwrap_or(&[]);
-        if is_above(separator, rest) {
+        let length = end(number).saturating_sub(start);
+        if is_above(octets.get(start..).unwrap_or(&[]), length, rest) {
             return left.trailing_zeros() as usize;
         }
         start = end(number);
@@ -273,15 +281,19 @@ fn settle(overflow: &[u8], below: usize, at_most: usize, rest: &[u8]) -> usize {
     at_most
 }
 
-/// Is a separator's rest above a key's? Nearly all are told apart by their first eight octets.
+/// Is a separator's rest, the first `length` of `octets`, above a key's? Nearly all are told apart by eight octets.
 #[inline(always)]
-fn is_above(separator: &[u8], rest: &[u8]) -> bool {
-    if let (Some(own), Some(theirs)) = (separator.first_chunk::<SLICE>(), rest.first_chunk::<SLICE>())
-        && own != theirs
-    {
-        return u64::from_be_bytes(*own) > u64::from_be_bytes(*theirs);
+fn is_above(octets: &[u8], length: usize, rest: &[u8]) -> bool {
+    if let (Some(own), Some(theirs)) = (octets.first_chunk::<SLICE>(), rest.first_chunk::<SLICE>()) {
+        let unused = 8 * SLICE.saturating_sub(length) as u32;
+        let start = |octets: &[u8; SLICE]| u64::from_be_bytes(*octets).checked_shr(unused).unwrap_or(0);
+        let (own, theirs) = (start(own), start(theirs));
+        if own != theirs || length <= SLICE {
+            return own > theirs;
+        }
     }
-    rest.get(..separator.len()).is_none_or(|rest| rest < separator)
+    let separator = octets.get(..length).unwrap_or(&[]);
+    rest.get(..length).is_none_or(|rest| rest < separator)
 }
 
 /// Octets shared by the first 23 of two texts.
