@@ -119,6 +119,9 @@ class Pages:
             link_to=link_to,
             category=category,
         )
+        # compiled now: a broken template ends the start, not a reader's visit, and the first reader waits for none
+        for template in self._environment.list_templates(extensions=["html"]):
+            self._environment.get_template(template)
 
     @property
     def origin(self) -> str:
