@@ -7,6 +7,7 @@ mod message;
 use std::fs;
 use std::path::Path;
 
+use dnscore::list::CompiledList;
 use message::{A, Message, OPT, QR, RA, RD, SOA, TXT, ede, option, soa};
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
@@ -30,6 +31,14 @@ fn the_packet_fuzzer_s_corpus_breaks_nothing() {
 #[test]
 fn the_answer_fuzzer_s_corpus_breaks_nothing() {
     corpus("answer", invariants::answer);
+}
+
+#[test]
+fn the_list_fuzzer_s_corpus_breaks_nothing() {
+    corpus("list", |file| {
+        CompiledList::from_bytes(file).expect("of this version: write the corpus anew");
+        invariants::list(file);
+    });
 }
 
 fn label() -> impl Strategy<Value = Vec<u8>> {

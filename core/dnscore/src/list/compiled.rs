@@ -380,9 +380,4 @@ impl CompiledList {
         let list = Self::from_bytes(self.content.bytes()).expect("our own");
         Self { path, ..list }
     }
-
-    /// The file with the checksum that it would have been written with.
-    pub(super) fn with_right_checksum(bytes: Vec<u8>) -> Vec<u8> {
-        super::file::with_right_checksum(bytes)
-    }
 }

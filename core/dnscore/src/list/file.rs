@@ -301,9 +301,16 @@ fn word(bytes: &[u8]) -> u64 {
     u64::from_le_bytes(eight)
 }
 
-/// The bytes with the checksum that they would have been written with, whatever they say.
-#[cfg(test)]
-pub(crate) fn with_right_checksum(mut bytes: Vec<u8>) -> Vec<u8> {
+/// The bytes with the length and the checksum that they would have been written with, whatever else they say: how the
+/// tests and the fuzzers come past the first checks.
+#[doc(hidden)]
+#[must_use]
+pub fn with_right_checksum(mut bytes: Vec<u8>) -> Vec<u8> {
+    if bytes.len() < start_of_sections() {
+        return bytes;
+    }
+    let length = bytes.len() as u64;
+    bytes[16..24].copy_from_slice(&length.to_le_bytes());
     bytes[CHECKSUM].fill(0);
     let mut sum = Checksum::default();
     sum.update(&bytes);

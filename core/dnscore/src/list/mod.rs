@@ -36,6 +36,8 @@ pub use check::{Announced, Change, Changes, Examination, Finding, check_document
 pub use compile::{CompileSummary, MAX_LISTS, Source, compile};
 pub use compiled::{CompiledList, reference_text};
 pub use document::MAX_PER_NAME;
+#[doc(hidden)]
+pub use file::with_right_checksum;
 pub use guard::{Guard, Guards};
 pub use policy::{Policies, PolicyChange, Terms, policy_changes};
 pub use restrain::restrain;

@@ -203,6 +203,45 @@ fn sample_file() -> Vec<u8> {
     CompiledList::bytes_from_rules(&entries).expect("names")
 }
 
+/// Small files of every shape, by name.
+fn shapes() -> Vec<(&'static str, Vec<u8>)> {
+    let of = |names: &[String]| {
+        let entries: Vec<(&str, Rule)> = names.iter().map(|name| (name.as_str(), rule(0, Matching::Subtree))).collect();
+        CompiledList::bytes_from_rules(&entries).expect("names")
+    };
+    let texts = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>();
+    let mut crowd: Vec<String> = (0..70).map(|n| format!("n{}.longer-than-eight.example", n * 37 % 71)).collect();
+    crowd.extend(texts(&["example", "longer-than-eight.example"]));
+    let start = |n: usize| if n.is_multiple_of(2) { "" } else { "abcdefghijklmnopqrstuvwxyz0123456789-_" };
+    let long: Vec<String> = (0..40).map(|n| format!("{}{n}.{}.test", start(n), "q".repeat(n % 60 + 1))).collect();
+    let several = [
+        ("a.test", rule(0, Matching::Below)),
+        ("a.test", rule(1, Matching::Exact)),
+        ("b.test", rule(2, Matching::Subtree)),
+    ];
+    vec![
+        ("none", of(&[])),
+        ("one", of(&texts(&["example.com"]))),
+        ("top", of(&texts(&["zz", "a.zz"]))),
+        ("chains", of(&crowd)),
+        ("long", of(&long)),
+        ("several", CompiledList::bytes_from_rules(&several).expect("names")),
+    ]
+}
+
+/// A new form of the file needs a new corpus: run this test with `WRITE_CORPUS=1`.
+#[test]
+fn the_fuzzer_s_corpus_is_of_this_version() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus/list");
+    for (name, file) in shapes() {
+        let path = folder.join(name);
+        if std::env::var_os("WRITE_CORPUS").is_some() {
+            std::fs::write(&path, &file).expect("a writable tree");
+        }
+        assert!(std::fs::read(&path).is_ok_and(|found| found == file), "{}", path.display());
+    }
+}
+
 #[test]
 fn every_flipped_bit_is_noticed() {
     let file = sample_file();
@@ -228,7 +267,7 @@ fn a_forged_file_is_refused_or_harmless() {
         for change in [0x01, 0xFF] {
             let mut forged = file.clone();
             forged[at] ^= change;
-            let forged = CompiledList::with_right_checksum(forged);
+            let forged = with_right_checksum(forged);
             match CompiledList::from_bytes(&forged) {
                 Err(_) => refused += 1,
                 // what is left says other things about the same names: records, rules, meta

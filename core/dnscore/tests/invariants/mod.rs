@@ -6,9 +6,9 @@ use std::cell::RefCell;
 
 use dnscore::answer::{self, StopPage};
 use dnscore::cache::Cache;
-use dnscore::list::Action;
+use dnscore::list::{Action, CompiledList, Hits, with_right_checksum};
 use dnscore::verdict::Stop;
-use dnscore::wire::{Echo, Expected, Parsed, Query, Rejected, check_answer, parse, parse_into};
+use dnscore::wire::{Echo, Expected, Name, Parsed, Query, Rejected, check_answer, parse, parse_into};
 
 const NOW: u32 = 1_800_000_000;
 
@@ -227,4 +227,20 @@ fn question_end(message: &[u8]) -> Option<usize> {
         at += 1 + usize::from(message[at]);
     }
     (at + 5 <= message.len()).then_some(at + 5)
+}
+
+/// A compiled list that somebody else wrote. It is refused, or every name in it is found again.
+pub fn list(data: &[u8]) {
+    let Ok(list) = CompiledList::from_bytes(&with_right_checksum(data.to_vec())) else { return };
+    let mut hits = Hits::new();
+    for row in 0..list.rows() {
+        let name = list.name(row).expect("every row has a name");
+        let name = Name::from_text(&name).expect("one that can be asked for");
+        list.look_up(&[&name, &Name::ROOT], &mut hits);
+        assert!(hits.of(0).first().is_some_and(|hit| hit.row == row && hit.distance == 0), "{name:?}");
+        assert!(hits.of(1).is_empty());
+        let rules = list.rules(row).len();
+        assert!(rules > 0 && (0..rules).all(|rule| list.record(row, rule).is_some()));
+    }
+    assert!(list.name(list.rows()).is_none() && list.rules(list.rows()).is_empty());
 }
