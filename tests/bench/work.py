@@ -17,6 +17,8 @@ import socket
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from publicsuffixlist import PublicSuffixList
+
 from tests.conftest import DATA
 
 if TYPE_CHECKING:
@@ -48,6 +50,9 @@ def prepare(folder: Path, lists: Sequence[Path] | None, popular: Path | None) ->
     listed = {name for path in lists or _lists() for name in _names(path)} or set(_invented(rng, 150_000, "example"))
     # A list of real names holds a few very popular ones, which would make "popular" mean "blocked".
     listed -= set(asked[:20_000])
+    # What is no public suffix is blocked with all below it.
+    suffixes = PublicSuffixList()
+    listed = {name for name in listed if not suffixes.is_public(name)}
     stopped = sorted(listed)
     names = folder / "names"
     names.write_text("\n".join(stopped) + "\n")
