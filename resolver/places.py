@@ -12,6 +12,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+def control_socket(run_dir: Path) -> Path:
+    """The steward's, for one who knows no more than `run_dir`."""
+    return run_dir / "control.sock"
+
+
 @dataclass(frozen=True, slots=True)
 class ListPlaces:
     """One list's part of the state directory."""
@@ -103,7 +108,7 @@ class Places:
 
     @property
     def control_socket(self) -> Path:
-        return self.run_dir / "control.sock"
+        return control_socket(self.run_dir)
 
     @property
     def supervisor_socket(self) -> Path:

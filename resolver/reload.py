@@ -10,19 +10,24 @@ Enters: the configuration file. Leaves: who took it up. Rules:
   with the new. The steward and the web process then begin anew in their own place: the same process, the same sockets.
   On a restart the supervisor does so too, and adopts its workers until their successors serve.
 - What belongs to sockets and folders that are held cannot change while they are (`Held`).
+- What is refused is told to the steward, for an alarm and a leaf; the alarm ends when a configuration is taken up.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
+import re
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from resolver.config import accept
+import yaml
+
+from resolver.config import ConfigError, accept
 from resolver.control import Callers, ControlError, Operation, UnreachableError, acall
 from resolver.errors import ResolverError
+from resolver.places import control_socket
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -109,6 +114,18 @@ class Held:
 
 async def everywhere(path: Path, op: Literal["reload", "restart"]) -> list[str]:
     """The names of those that took it up. Raises `ResolverError`, and nothing has changed, where one would not."""
+    replaced: list[str] = []
+    try:
+        await _take_up(path, op, replaced)
+    except ResolverError as refusal:
+        if not replaced:
+            await _tell(path, refusal)
+        raise
+    return replaced
+
+
+async def _take_up(path: Path, op: Literal["reload", "restart"], replaced: list[str]) -> None:
+    """Adds to `replaced` as it goes."""
     new = accept(path)
     places = new.config.places
     sockets = {"dns": places.supervisor_socket, "steward": places.control_socket, "web": places.web_socket}
@@ -118,19 +135,47 @@ async def everywhere(path: Path, op: Literal["reload", "restart"]) -> list[str]:
             f"no process of this configuration runs with {places.run_dir}",
             hint="run_dir cannot change by a reload; otherwise: is `stopsign run` running?",
         )
-    replaced: list[str] = []
     for name, began in living.items():
         if name not in replaced:  # else a child of the supervisor, which replaced it with all others
             replaced += (await acall(sockets[name], op, timeout=TAKE_UP, digest=new.digest))["replaced"]
         await _has(name, sockets[name], new.digest, began, stays=(name, op) == ("dns", "reload"))
-    return replaced
+
+
+async def _tell(path: Path, refusal: ResolverError) -> None:
+    """The steward hears of a refusal, where it runs; that it could not be told becomes a part of the hint."""
+    run_dir = _run_dir(path)
+    if run_dir is None:
+        return
+    mistakes = len(refusal.problems) if isinstance(refusal, ConfigError) else 1
+    try:
+        await _call_if_there(
+            control_socket(run_dir), "configuration-refused", text=str(refusal).partition("\n")[0], mistakes=mistakes
+        )
+    except ControlError as silent:
+        refusal.hint = "; ".join(filter(None, (refusal.hint, f"the log does not say so: {silent}")))
+
+
+def _run_dir(path: Path) -> Path | None:
+    """Where those run whom a configuration concerns, told from its line alone: the file may be wrong all over."""
+    try:
+        line = re.search(rb"^run_dir:.*", path.read_bytes(), flags=re.MULTILINE)
+        value = yaml.safe_load(line[0])["run_dir"] if line else None
+    except (OSError, yaml.YAMLError):
+        return None
+    return path.absolute().parent / value if isinstance(value, str) else None
 
 
 async def _agrees(socket: Path, digest: str) -> int | None:
     """When it began; `None`: there is no such process. Raises `ControlError` where it refuses, or hangs."""
+    if await _call_if_there(socket, "check-reload", digest=digest) is None:
+        return None
+    return int((await acall(socket, "status", timeout=AGREE))["began"])
+
+
+async def _call_if_there(socket: Path, op: str, **arguments: Any) -> dict[str, Any] | None:
+    """The answer; `None`: there is no such process."""
     try:
-        await acall(socket, "check-reload", timeout=AGREE, digest=digest)
-        return int((await acall(socket, "status", timeout=AGREE))["began"])
+        return await acall(socket, op, timeout=AGREE, **arguments)
     except UnreachableError as error:
         if isinstance(error.__cause__, FileNotFoundError | ConnectionRefusedError):
             return None

@@ -183,13 +183,50 @@ def test_a_configuration_that_cannot_be_is_refused_and_the_old_one_goes_on(
     done = command(host, "reload")
     assert done.returncode == 2
     assert error in done.stderr
-    # By signal there is nobody to tell, so the log is told.
+    # By signal there is nobody to tell: after the steward's alarm the supervisor says it too.
     assert host.process is not None
+    assert host.log.count("the new configuration is refused") == 1
     host.process.send_signal(signal.SIGHUP)
-    wait_until(lambda: "the new configuration is refused" in host.log, "a word in the log")
+    wait_until(lambda: host.log.count("the new configuration is refused") == 2, "a word in the log")
     assert host.children() == before
     assert host.config.read_text() == broken != good
     assert ask(host.address, "aces-bets.example") == STOPPED
+    host.config.write_text(good)
+    alarm, *others = said(host, "status")["alarms"]
+    assert "the new configuration is refused, the old one goes on" in alarm
+    assert error in alarm
+    assert not others
+    assert refusals(host) == [{"mistakes": 1, "goes_on": load(host.config).digest}], "the same mistake twice: one leaf"
+    assert command(host, "reload").returncode == 0
+    assert said(host, "status")["alarms"] == []
+
+
+def test_a_file_that_is_no_configuration_at_all_leaves_an_alarm_and_a_leaf_too(provider: Running) -> None:
+    host, _ = provider
+    good = host.config.read_text()
+    host.config.write_text(good + "dns: {listen: [\n")
+    done = command(host, "reload")
+    assert done.returncode == 2
+    assert "is not YAML" in done.stderr
+    assert "the log does not say so" not in done.stderr
+    host.config.write_text(good)
+    assert "is not YAML" in said(host, "status")["alarms"][0]
+    assert len(refusals(host)) == 1
+    # With the steward silent the refusal is still said, and that the log does not know of it.
+    steward = host.children()["steward"]
+    os.kill(steward, signal.SIGSTOP)
+    try:
+        done = command(host, "reload")
+    finally:
+        os.kill(steward, signal.SIGCONT)
+    assert done.returncode == 2
+    assert "the log does not say so: the steward does not answer" in done.stderr
+
+
+def refusals(host: Provider) -> list[dict[str, Any]]:
+    """The details of the leaves that say so."""
+    done = command(host, "audit", "show", "--type", "configuration-refused", "--json")
+    return [json.loads(line)["detail"] for line in done.stdout.splitlines()]
 
 
 def test_a_hung_worker_is_killed_and_replaced_while_its_port_stays_open(provider: Running) -> None:

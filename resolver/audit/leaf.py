@@ -33,7 +33,7 @@ PUBLIC = frozenset(
     {
         "start",
         "stop",
-        "configuration",
+        "configuration-refused",
         "list-activated",
         "list-refused",
         "list-held",

@@ -57,6 +57,7 @@ def operations(steward: Steward) -> dict[str, Operation]:
         "appeal-decided": Operation(asked.appeal_decided, reporters=True),
         "appeal-overdue": Operation(asked.appeal_overdue, reporters=True),
         "audit-erase": Operation(asked.erase),
+        "configuration-refused": Operation(asked.configuration_refused),
     }
 
 
@@ -134,6 +135,14 @@ class _Operations:
         if not isinstance(leaf, int) or isinstance(leaf, bool):
             raise RequestError("leaf is not a number")
         return {"leaf": await self._steward.work(self._register.people.erase, leaf, _text(request, "reason"))}
+
+    async def configuration_refused(self, _peer: Peer, request: Mapping[str, Any]) -> Reply:
+        mistakes = request.get("mistakes")
+        if not isinstance(mistakes, int) or isinstance(mistakes, bool):
+            raise RequestError("mistakes is not a number")
+        detail = {"mistakes": mistakes, "goes_on": self._steward.config.digest}
+        await self._steward.work(self._register.people.configuration_refused, _text(request, "text"), detail)
+        return {}
 
 
 def _told(request: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,5 @@
-"""What people say at this provider: overrides, the off switch, appeals that are overdue or decided.
+"""What people say at this provider: overrides, the off switch, appeals that are overdue or decided, a configuration
+that was refused.
 
 Enters: words that came through the control socket, or lie in a file because the steward was dead. Leaves: what passes,
 what is suspended here, and leaves. Rules: whatever unblocks works with the log out of order too; whatever blocks again
@@ -38,6 +39,7 @@ class People:
         self.overrides = overrides.Overrides()
         self.suspended = suspensions.Suspensions()
         self._bypass: passes.Passes | None = None
+        self._refused: str | None = None
 
     def open(self) -> None:
         """Read what holds, and make the passes live again where a reboot took them."""
@@ -126,6 +128,15 @@ class People:
     def erase(self, leaf: int, reason: str) -> int:
         """The detail of a leaf is forgotten; the index of the leaf that says so."""
         return self._ledger.erase(leaf, reason)
+
+    def configuration_refused(self, text: str, detail: Mapping[str, Any]) -> None:
+        """An alarm with the first mistake, and a leaf that says how many; once for the same mistake."""
+        more = f" (and {others} more)" if (others := detail["mistakes"] - 1) > 0 else ""
+        said = f"the new configuration is refused, the old one goes on: {text}{more}"
+        if said != self._refused:
+            self._refused = said
+            self._alarm("configuration", said)
+            self._tell([Event("configuration-refused", "", detail)])
 
     def note_bypass(self) -> None:
         """The off switch works without us; that it was thrown still belongs in the log."""

@@ -92,6 +92,16 @@ def test_the_off_switch_is_in_the_log_although_it_works_without_the_steward(worl
     assert verdict(world, "a.example") == "stopped"
 
 
+def test_a_configuration_that_is_refused_again_for_the_same_mistake_is_one_leaf(world: World) -> None:
+    for text, mistakes in (("x.yaml:3: dns: is missing", 3), ("x.yaml:3: dns: is missing", 3), ("cannot be read", 1)):
+        world.register.people.configuration_refused(text, {"mistakes": mistakes, "goes_on": "sha256:0"})
+        alarm = world.register.status()["alarms"][-1]
+        more = " (and 2 more)" if mistakes == 3 else ""
+        assert alarm == f"the new configuration is refused, the old one goes on: {text}{more}"
+    assert world.leaves()[-2:] == [("configuration-refused", "")] * 2
+    assert world.leaves()[-3] != ("configuration-refused", "")
+
+
 def test_a_list_that_is_switched_off_leaves_the_others_on(world: World) -> None:
     passes.change(world.config.places, lambda _: Passes(lists=("gambling",)))
     assert verdict(world, "b.example") == "not listed"
