@@ -97,12 +97,12 @@ def _held_by_itself(config: Config) -> set[str]:
     """The addresses of a Stopsign that runs with this configuration: one may check it again before a reload."""
     places = config.places
     own: set[str] = set()
-    for socket_path in (places.supervisor_socket, places.web_socket, places.control_socket):
+    for socket_path in (places.supervisor_socket, places.web_socket, places.rpz_socket, places.control_socket):
         try:
             said = control.call(socket_path, "status", timeout=PATIENCE)
         except ControlError:
             continue
-        own.update(*(said.get(use, ()) for use in ("dns", "stop_page", "portal", "metrics")))
+        own.update(*(said.get(use, ()) for use in ("dns", "stop_page", "portal", "rpz", "rpz_tls", "metrics")))
     return own
 
 

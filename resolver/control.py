@@ -32,7 +32,12 @@ LONGEST = 1 << 22  # bytes of a line
 PATIENCE = 10.0  # seconds for a caller to send its line
 
 # By the name of its socket.
-WHO = {"control.sock": "the steward", "supervisor.sock": "the supervisor", "web.sock": "the web process"}
+WHO = {
+    "control.sock": "the steward",
+    "supervisor.sock": "the supervisor",
+    "web.sock": "the web process",
+    "rpz.sock": "the process of the zones",
+}
 
 Reply = Mapping[str, Any]
 

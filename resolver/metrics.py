@@ -1,4 +1,4 @@
-"""Prometheus: what the workers count and what the steward knows, over HTTP, for whoever scrapes.
+"""Prometheus: what the workers count, what the zones and the steward say, over HTTP, for whoever scrapes.
 
 Enters: the counters of all workers, and what a caller adds (`more`: the steward's lists, guards and log). Leaves: the
 text exposition format on the addresses of `metrics.listen`. Rules: no label that could name a subscriber (labels are
@@ -20,6 +20,7 @@ from prometheus_client.registry import Collector
 
 from resolver import counters
 from resolver._core import COUNTERS
+from resolver.zones import Zones
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -231,7 +232,7 @@ class Exposition:
 def expose(config: Config, *more: Collector) -> Exposition:
     """Starts to serve `metrics.listen`. Raises `OSError` where a port is taken."""
     ports = {endpoint.port for endpoint in config.dns.listen}
-    return Exposition(config.metrics.listen, [Workers(config.places, lambda: ports), *more])
+    return Exposition(config.metrics.listen, [Workers(config.places, lambda: ports), Zones(config.places), *more])
 
 
 class _Quiet(WSGIRequestHandler):

@@ -107,6 +107,10 @@ class Places:
         return self.run_dir / "rpz" / "said.json"
 
     @property
+    def rpz_socket(self) -> Path:
+        return self.run_dir / "rpz" / "rpz.sock"
+
+    @property
     def control_socket(self) -> Path:
         return control_socket(self.run_dir)
 

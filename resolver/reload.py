@@ -7,8 +7,8 @@ Enters: the configuration file. Leaves: who took it up. Rules:
   it reads the file when it starts.
 - What was agreed on has a name, the SHA-256 of the file's bytes: who finds other bytes there refuses.
 - DNS goes first: its workers are replaced one by one, and all go back to the old configuration where one cannot come up
-  with the new. The steward and the web process then begin anew in their own place: the same process, the same sockets.
-  On a restart the supervisor does so too, and adopts its workers until their successors serve.
+  with the new. The steward, the web process and that of the zones then begin anew in their own place: the same process,
+  the same sockets. On a restart the supervisor does so too, and adopts its workers until their successors serve.
 - What belongs to sockets and folders that are held cannot change while they are (`Held`).
 - What is refused is told to the steward, for an alarm and a leaf; the alarm ends when a configuration is taken up.
 """
@@ -47,6 +47,9 @@ OF_DNS: dict[str, Callable[[Config], object]] = {
     **_FOLDERS,
     "dns.listen": lambda config: config.dns.listen,
     "dns.workers": lambda config: config.dns.workers,
+}
+OF_RPZ: dict[str, Callable[[Config], object]] = {
+    **_FOLDERS,
     "rpz.listen": lambda config: config.rpz.listen,
     "rpz.listen_tls": lambda config: config.rpz.listen_tls,
     "rpz.zones (none, or some)": lambda config: bool(config.rpz.zones),
@@ -73,6 +76,8 @@ class Held:
     """Who took it up."""
     begin_anew: Callable[[Accepted], Awaitable[list[str]]] | None = None
     """The same, for a restart; the process answers before it begins. None: there is no other way than `take_up`."""
+    usable: Callable[[Config], object] | None = None
+    """Raises `ResolverError` where what the configuration names cannot be used."""
 
     def operations(self) -> dict[str, Operation]:
         """What the control socket of this process offers."""
@@ -109,6 +114,8 @@ class Held:
                 f"{', '.join(wrong)} cannot change while the sockets and folders are held",
                 hint="restart instead of reload",
             )
+        if self.usable is not None:
+            self.usable(new)
         return found
 
 
@@ -128,7 +135,12 @@ async def _take_up(path: Path, op: Literal["reload", "restart"], replaced: list[
     """Adds to `replaced` as it goes."""
     new = accept(path)
     places = new.config.places
-    sockets = {"dns": places.supervisor_socket, "steward": places.control_socket, "web": places.web_socket}
+    sockets = {
+        "dns": places.supervisor_socket,
+        "steward": places.control_socket,
+        "web": places.web_socket,
+        "rpz": places.rpz_socket,
+    }
     living = {name: began for name, socket in sockets.items() if (began := await _agrees(socket, new.digest))}
     if not living:
         raise ReloadError(

@@ -32,7 +32,7 @@ from resolver.errors import ResolverError
 from resolver.logs import to_standard_error
 from resolver.notify import notify, pat_watchdog
 from resolver.options import located
-from resolver.reload import OF_DNS, Held, everywhere
+from resolver.reload import OF_DNS, OF_RPZ, Held, everywhere
 from resolver.sealed import USE, seal
 from resolver.sockets import SOCKETS, Listeners, taken_or_opened
 
@@ -84,7 +84,7 @@ def services(accepted: Accepted, sealed: int, listeners: Listeners, wings: Itera
     if "web" in wings and (listeners.stop_page or listeners.portal):
         found.append(Service("web", command_of("web", path), {**listeners.of_web(), USE: [sealed]}))
     if "rpz" in wings and config.rpz.zones:
-        found.append(Service("rpz", command_of("rpz", path), listeners.of_rpz()))
+        found.append(Service("rpz", command_of("rpz", path), {**listeners.of_rpz(), USE: [sealed]}))
     return found
 
 
@@ -98,7 +98,8 @@ class Provider:
         config = accepted.config
         self._config, self._wings = config, tuple(wings)
         # With an output of its own it is part of another program (the demo), which cannot begin anew.
-        self._held = Held(accepted, OF_DNS, self._take_up, self._begin_anew if output is None else None)
+        fixed = {**OF_DNS, **OF_RPZ} if "rpz" in self._wings else OF_DNS
+        self._held = Held(accepted, fixed, self._take_up, self._begin_anew if output is None else None)
         left = json.loads(os.environ.pop(LEFT, "null"))
         self._children: dict[str, int] | None = left and left["children"]
         self._sealed = seal(accepted.data)
@@ -172,9 +173,6 @@ class Provider:
                 raise
             os.close(kept)
             self._held.accepted = new
-            if "rpz" in self.supervisor.names:  # reads the file, and has no socket at which one could tell it to
-                await self.supervisor.restart("rpz")
-                replaced.append("rpz")
             return replaced
 
     async def _begin_anew(self, new: Accepted) -> list[str]:

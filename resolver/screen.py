@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 SHARES = {"blocked": "red", "cached": "green", "relayed": "blue", "dropped": "yellow", "servfail": "magenta"}
 _BAR, _CURVE = 40, "▁▂▃▄▅▆▇█"
-_RIGHT = {"q/s", "entries", "in flight", "answers in", "blocks/s", "restarts"}
+_RIGHT = {"q/s", "entries", "in flight", "answers in", "blocks/s", "restarts", "owners", "transfers"}
 _LATE = 2.0  # seconds after which a heartbeat is worth a colour
 
 
@@ -30,6 +30,8 @@ def screen(said: Mapping[str, Any], curve: Sequence[float] = ()) -> Group:
     parts += [_section("dns"), _workers(said), _section("upstreams"), _upstreams(said["upstreams"])]
     if said["lists"]:
         parts += [_section("lists"), _lists(said["lists"], said["at"])]
+    if said["zones"]:
+        parts += [_section("zones"), _zones(said["zones"], said["at"])]
     parts += [_section("log"), _log(said)]
     return Group(*parts)
 
@@ -132,6 +134,23 @@ def _lists(lists: Sequence[Mapping[str, Any]], now: str) -> Table:
             f"{one['blocked_per_second']:,.0f}", f"{_age(one['confirmed'], now)} ago" if told else "?", _waiting(one),
         ))  # fmt: skip
     return _table(("list", "version", "entries", "action", "blocks/s", "confirmed", "waiting"), rows)
+
+
+def _zones(zones: Sequence[Mapping[str, Any]], now: str) -> Table:
+    return _table(("zone", "serial", "owners", "changed", "transfers", "secondaries"), (
+        (
+            zone["origin"], f"{zone['serial'] or '-'}", f"{zone['owners']:,}",
+            f"{ago(_time(now).timestamp() - zone['serial'])} ago" if zone["serial"] else "never",
+            f"{sum(zone['transfers'].values()):,}", _who_has(zone),
+        ) for zone in zones
+    ))  # fmt: skip
+
+
+def _who_has(zone: Mapping[str, Any]) -> Text:
+    without = [one["name"] for one in zone["secondaries"] if one["serial"] != zone["serial"]]
+    if without:
+        return Text(f"not given it: {', '.join(without)}", "yellow")
+    return Text(f"{len(zone['secondaries'])} have it" if zone["secondaries"] else "-", "dim")
 
 
 def _waiting(one: Mapping[str, Any]) -> Text:

@@ -1,8 +1,9 @@
 """What a provider's host is doing: everything that the person on call looks at, as plain values.
 
-Enters: what the workers count and say, what the supervisor, the steward and the web process answer. Leaves: plain
-values, which `screen.py` shows and `status --json` prints. Rules: whoever does not answer is an alarm and hides nothing
-else: this is made for the moment in which something is dead; reading disturbs nobody; nothing here knows a client.
+Enters: what the workers count and say, and what the supervisor, the steward, the web process and that of the zones
+answer. Leaves: plain values, which `screen.py` shows and `status --json` prints. Rules: whoever does not answer is an
+alarm and hides nothing else: this is made for the moment in which something is dead; reading disturbs nobody; nothing
+here knows a client.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from resolver import control, counters, passes
+from resolver import control, counters, passes, zones
 from resolver.errors import ResolverError
 from resolver.version import VERSION
 
@@ -48,6 +49,7 @@ def status(config: Config, before: Sample, now: Sample) -> dict[str, Any]:
     supervisor = _asked(config.places.supervisor_socket)
     steward = _asked(config.places.control_socket)
     web = _asked(config.places.web_socket) if config.stop_page.listen or config.portal.listen else {}
+    rpz = _asked(config.places.rpz_socket) if config.rpz.zones else {}
     seconds = max(now.at - before.at, 1e-6)
     return {
         "host": socket.gethostname(),
@@ -58,11 +60,12 @@ def status(config: Config, before: Sample, now: Sample) -> dict[str, Any]:
         "queries": _queries(before, now, seconds),
         "totals": dict(now.sums),
         "upstreams": _upstreams(living),
-        "services": _services(supervisor, steward=steward, web=web),
+        "services": _services(supervisor, steward=steward, web=web, rpz=rpz),
         "lists": _lists(living, steward.get("lists"), before, now, seconds),
+        "zones": _zones(config),
         "log": steward.get("log"),
         "passing": _passing(config.places),
-        "alarms": _alarms(config, living, (supervisor, steward, web)),
+        "alarms": _alarms(config, living, (supervisor, steward, web, rpz)),
     }
 
 
@@ -149,6 +152,14 @@ def _lists(
     }
     known = told if told is not None else [{"name": one["name"], "version": one["version"]} for one in in_use]
     return [{**one, "blocked_per_second": rates.get(str(one["name"]), 0.0)} for one in known]
+
+
+def _zones(config: Config) -> list[Mapping[str, Any]]:
+    """From the file, so that what was served last is shown with its process dead too."""
+    try:
+        return list(zones.read(config.places).zones) if config.rpz.zones else []
+    except (OSError, ValueError):
+        return []  # nothing was said yet; that nobody answers is an alarm
 
 
 def _passing(places: Places) -> dict[str, Any]:

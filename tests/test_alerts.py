@@ -49,6 +49,10 @@ QUIET = {
     'stopsign_list_version{list="gambling"}': "3x400",
     "stopsign_log_failing": "0x400",
     "stopsign_steward_alarms": "0x400",
+    "stopsign_rpz_alarms": "0x400",
+    "stopsign_rpz_heartbeat_age_seconds": "2x400",
+    'stopsign_rpz_serial{zone="rpz.stopsign"}': "1000+60x400",
+    'stopsign_rpz_secondary_serial{secondary="bind",zone="rpz.stopsign"}': "1000+60x400",
 }
 # What goes wrong -> what fires, and when it must have (minutes).
 DAYS: list[tuple[dict[str, str], str, int]] = [
@@ -76,6 +80,9 @@ DAYS: list[tuple[dict[str, str], str, int]] = [
     ({"stopsign_log_failing": "1x400"}, "StopsignLogFailing", 7),
     ({"stopsign_steward_alarms": "2x400"}, "StopsignAlarm", 35),
     ({'stopsign_worker_alarms{worker="0"}': "1x400"}, "StopsignAlarm", 35),
+    ({"stopsign_rpz_alarms": "1x400"}, "StopsignAlarm", 35),
+    ({"stopsign_rpz_heartbeat_age_seconds": "0+60x400"}, "StopsignZonesSilent", 5),
+    ({'stopsign_rpz_secondary_serial{secondary="bind",zone="rpz.stopsign"}': "9x400"}, "StopsignSecondaryBehind", 20),
 ]  # fmt: skip
 
 

@@ -111,6 +111,21 @@ def test_everything_begins_anew_in_its_own_place_without_a_lost_query(provider: 
     assert "did not go" not in host.log
 
 
+def test_the_zones_are_taken_up_with_all_else(provider: Running) -> None:
+    host, _ = provider
+    assert host.stop() == 0
+    change(host, rpz={"listen": ["127.0.0.1:0"], "zones": [{"origin": "rpz.stopsign"}]})
+    host.start()
+    for op, zones in (("reload", ["rpz.stopsign", "rpz.more"]), ("restart", ["rpz.more"])):
+        before = host.children()["primary"]
+        change(host, rpz={"zones": [{"origin": origin} for origin in zones]})
+        done = command(host, op)
+        assert (done.returncode, done.stdout) == (0, "taken up by dns-0, dns-1, steward, web, rpz\n"), done.stderr
+        assert (host.children()["primary"] == before) == (op == "reload")
+        wait_until(lambda: all(zone["serial"] for zone in said(host, "status")["zones"]), "they are served")
+        assert [zone["origin"] for zone in said(host, "status")["zones"]] == zones
+
+
 def stop_page_v6(address: Address) -> str:
     """What AAAA of a blocked name is answered with; empty: nothing."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as one:

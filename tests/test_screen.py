@@ -22,7 +22,7 @@ SAID: dict[str, Any] = {
                 "servfail": 0.0},
     "upstreams": [{"address": "127.0.0.1:5335", "state": "down", "reason": "silent", "rtt_ms": 0.0}],
     "services": [{"name": "dns-0", "pid": 7, "restarts": 2}, {"name": "web", "pid": None, "restarts": None}],
-    "lists": [LIST], "log": {"leaves": 1234, "trouble": None},
+    "lists": [LIST], "zones": [], "log": {"leaves": 1234, "trouble": None},
     "passing": {"all": False, "lists": ["piracy"], "names": 0}, "alarms": ["upstream 127.0.0.1:5335 is down: silent"],
 }  # fmt: skip
 
@@ -54,6 +54,16 @@ def test_without_the_steward_the_rest_is_there() -> None:
     assert any(line.startswith("gambling  41") and "12" in line for line in lines)
     assert lines[-1].startswith("the steward does not say")
     assert any(line.split()[:2] == ["web", "down"] for line in lines)
+
+
+def test_each_zone_says_how_old_it_is_and_who_was_not_given_it() -> None:
+    one = {"name": "bind", "serial": 1_795_639_000, "by": "IXFR"}
+    zone = {"origin": "rpz.stopsign", "serial": 1_795_639_000, "owners": 200_000, "transfers": {"AXFR": 1, "IXFR": 7},
+            "secondaries": [one, {"name": "unbound", "serial": None, "by": None}]}  # fmt: skip
+    (line,) = [line for line in shown({**SAID, "zones": [zone]}) if line.startswith("rpz.stopsign")]
+    assert " ".join(line.split()) == "rpz.stopsign 1795639000 200,000 13 min ago 8 not given it: unbound"
+    (line,) = [line for line in shown({**SAID, "zones": [{**zone, "secondaries": [one]}]}) if "rpz.stopsign" in line]
+    assert line.endswith("1 have it")
 
 
 def test_the_curve_is_drawn_between_nothing_and_the_most() -> None:

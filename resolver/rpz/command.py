@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from resolver import zones
 from resolver.config import RpzZone, locate
 from resolver.options import as_json, located
 from resolver.rpz import export as zone_file
@@ -77,22 +78,23 @@ def status(path: Path | None, directory: Path | None, in_json: bool) -> None:
     """Every zone: serial, size, what each secondary has; what the process of the zones complains of."""
     places = locate(path, directory).places
     try:
-        said = json.loads(places.rpz_said.read_bytes())
+        said = zones.read(places)
     except (OSError, ValueError) as error:
         hint = "does `stopsign run` run, and has its configuration rpz.zones?"
         raise RpzError(f"{places.rpz_said} cannot be read ({error})", hint=hint) from error
     if in_json:
-        click.echo(json.dumps(said))
+        click.echo(json.dumps({"zones": said.zones, "alarms": said.complaints}))
         return
-    for zone in said["zones"]:
+    for zone in said.zones:
         click.echo(
             f"{zone['origin']}: serial {zone['serial']}, {zone['owners']:,} owners, {zone['steps']} changes kept"
         )
         if zone["unsayable"]:
             click.echo(f"  {zone['unsayable']:,} owners cannot be said, as {', '.join(zone['told'][:3])}")
         for secondary in zone["secondaries"]:
-            click.echo(f"  {secondary['name']} {secondary['state']}")
-    for alarm in said["alarms"]:
+            state = f"has serial {secondary['serial']} ({secondary['by']})"
+            click.echo(f"  {secondary['name']} {state if secondary['by'] else 'has asked for nothing yet'}")
+    for alarm in said.complaints:
         click.echo(f"alarm: {alarm}")
 
 
@@ -116,16 +118,16 @@ def key(name: str, output: Path | None) -> None:
 
 def chosen(config: Config, origin: str | None) -> RpzZone:
     """The configured zone of that name; where none is configured, one of all lists."""
-    zones = config.rpz.zones
-    if origin is None and len(zones) > 1:
-        raise click.UsageError(f"which zone? --zone {' or --zone '.join(zone.origin for zone in zones)}")
-    if not zones:
+    sources = config.rpz.zones
+    if origin is None and len(sources) > 1:
+        raise click.UsageError(f"which zone? --zone {' or --zone '.join(one.origin for one in sources)}")
+    if not sources:
         return RpzZone() if origin is None else RpzZone(origin=origin)
-    wanted = origin.rstrip(".").lower() if origin is not None else zones[0].origin
-    for zone in zones:
-        if zone.origin == wanted:
-            return zone
-    raise RpzError(f"{origin} is not one of rpz.zones", hint=", ".join(zone.origin for zone in zones))
+    wanted = origin.rstrip(".").lower() if origin is not None else sources[0].origin
+    for one in sources:
+        if one.origin == wanted:
+            return one
+    raise RpzError(f"{origin} is not one of rpz.zones", hint=", ".join(one.origin for one in sources))
 
 
 def complaints(written: Policies) -> list[str]:

@@ -2,10 +2,11 @@
 
     python -m resolver.rpz.primary --config FILE
 
-Enters: the generation and the passes, looked at five times a second. Leaves: editions, durable before they are served;
-zone files; NOTIFY; `run_dir/rpz/said.json`, what it says of itself. Rules: a zone is made anew when the generation or a
-pass changes, and at the second at which the next entry lapses or pass ends, whether or not anybody updates anything; it
-is served only once it was made of what is live; what cannot be made or written is an alarm, and what is served goes on.
+Enters: the generation and the passes, looked at five times a second; what the control socket is asked. Leaves:
+editions, durable before they are served; zone files; NOTIFY; what it says of itself (`resolver.zones`). Rules: a zone
+is made anew when the generation or a pass changes, and at the second at which the next entry lapses or pass ends,
+whether or not anybody updates anything; it is served only once it was made of what is live; what cannot be made or
+written is an alarm, and what is served goes on.
 """
 
 from __future__ import annotations
@@ -13,23 +14,26 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import faulthandler
-import json
 import logging
 import os
 import signal
 import socket
 import time
+from collections import Counter
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 import uvloop
 
-from resolver.config import Config, load
+from resolver import control, zones
+from resolver.child import again
 from resolver.errors import ResolverError
 from resolver.logs import to_standard_error
 from resolver.notify import notify
+from resolver.reload import OF_RPZ, Held
 from resolver.rpz import export, keys
 from resolver.rpz.answer import Secondary, Served
 from resolver.rpz.counting import Counting
@@ -38,13 +42,14 @@ from resolver.rpz.live import Live, Watch, lists_of, write_rules
 from resolver.rpz.notify import tell
 from resolver.rpz.serve import Server, Tls
 from resolver.rpz.zone import RpzError, Zone, zone_of
-from resolver.sockets import handed_over, open_listeners
+from resolver.sealed import unsealed
+from resolver.sockets import bound_to, handed_over, open_listeners
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from resolver._core import Policies
-    from resolver.config import RpzSecondary, RpzZone
+    from resolver.config import Accepted, Config, RpzSecondary, RpzZone
     from resolver.config_values import Endpoint
 
 POLL, AGAIN, LATER = 0.2, 5.0, 60.0
@@ -77,8 +82,9 @@ class Kept:
     """When it is made anew, whatever else happens; 0: never."""
     telling: dict[str, asyncio.Task[None]] = field(default_factory=dict)
     writing: asyncio.Lock = field(default_factory=asyncio.Lock)
-    states: dict[str, str] = field(default_factory=dict)
-    """Of each secondary, by its name or the address that is told."""
+    given: dict[str, tuple[int, str]] = field(default_factory=dict)
+    """What each secondary was given last, by its name: a serial, and by which kind of transfer."""
+    transfers: Counter[str] = field(default_factory=Counter)
 
     def make(self, live: Live, now: float) -> Made:
         """The zone of what is live, durable. A full disk must not keep an entry in force that was withdrawn: then the
@@ -130,18 +136,19 @@ class Primary:
 
     async def run(self, sockets: Mapping[str, Sequence[int]], stop: asyncio.Event) -> None:
         rpz = self._config.rpz
-        tls = None
-        if rpz.certificate is not None and rpz.private_key is not None:
-            tls = Tls(rpz.certificate, rpz.private_key)
         udp, tcp, over_tls = ([_own(fd) for fd in sockets.get(use, ())] for use in ("rpz_udp", "rpz_tcp", "rpz_tls"))
-        await self._server.start(udp, tcp, over_tls, tls)
+        await self._server.start(udp, tcp, over_tls, tls_of(self._config))
         if self._counting is not None:
             await self._counting.start(rpz.counts)
             self._start(self._counting.run())
         notify("READY=1", f"STATUS=primary of {len(self._zones)} zones")
         try:
+            said = time.monotonic()
             while not stop.is_set():
                 await self.look(time.time())
+                if time.monotonic() - said >= zones.BEAT:
+                    said = time.monotonic()
+                    self._say()
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(stop.wait(), POLL)
         finally:
@@ -221,7 +228,8 @@ class Primary:
         return {origin: Served(kept.zone, kept.edition) for origin, kept in self._zones.items()}
 
     def _has(self, secondary: str, origin: str, serial: int, how: str) -> None:
-        self._zones[origin].states[secondary] = f"has serial {serial} ({how})"
+        self._zones[origin].given[secondary] = serial, how
+        self._zones[origin].transfers[how] += 1
         for about in [about for about in self._alarms if about.startswith(f"{origin} {secondary} ")]:
             self._alarm(about, None)  # who never acknowledged has come by itself
         self._say()
@@ -237,31 +245,33 @@ class Primary:
         self._say()
 
     def _say(self) -> None:
-        zones = [
-            {
-                "origin": origin,
-                "serial": 0 if kept.edition is None else kept.edition.serial,
-                "steps": 0 if kept.edition is None else len(kept.edition.steps),
-                "names": 0 if kept.written is None else kept.written.names,
-                "owners": 0 if kept.written is None else kept.written.owners,
-                "unsayable": 0 if kept.written is None else kept.written.unsayable,
-                "told": [] if kept.written is None else kept.written.told,
-                "secondaries": [
-                    {"name": one.name, "state": kept.states.get(one.name, "has asked for nothing yet")}
-                    for one, _ in self._secondaries
-                    if origin in one.zones
-                ],
-            }
-            for origin, kept in self._zones.items()
-        ]
-        path = self._places.rpz_said
-        temporary = path.with_suffix(".new")
         try:
-            path.parent.mkdir(exist_ok=True)
-            temporary.write_text(json.dumps({"zones": zones, "alarms": list(self._alarms.values())}), encoding="utf-8")
-            temporary.replace(path)
+            zones.write(self._places, [self._said(kept) for kept in self._zones.values()], self.alarms)
         except OSError as wrong:  # a full tmpfs: `rpz status` is late, transfers are not
-            log.warning("%s cannot be written (%s)", path, wrong.strerror)
+            log.warning("%s cannot be written (%s)", self._places.rpz_said, wrong.strerror)
+
+    def _said(self, kept: Kept) -> dict[str, Any]:
+        origin, edition, written = kept.zone.origin, kept.edition, kept.written
+        return {
+            "origin": origin,
+            "serial": 0 if edition is None else edition.serial,
+            "steps": 0 if edition is None else len(edition.steps),
+            "names": 0 if written is None else written.names,
+            "owners": 0 if written is None else written.owners,
+            "unsayable": 0 if written is None else written.unsayable,
+            "told": [] if written is None else written.told,
+            "transfers": {kind: kept.transfers[kind] for kind in ("AXFR", "IXFR")},
+            "secondaries": [
+                {"name": one.name, "serial": serial, "by": by}
+                for one, _ in self._secondaries
+                if origin in one.zones
+                for serial, by in [kept.given.get(one.name, (None, None))]
+            ],
+        }
+
+    @property
+    def alarms(self) -> list[str]:
+        return list(self._alarms.values())
 
 
 def secondary_of(source: RpzSecondary, origins: frozenset[str]) -> Secondary:
@@ -270,18 +280,68 @@ def secondary_of(source: RpzSecondary, origins: frozenset[str]) -> Secondary:
     return Secondary(source.name, tuple(source.addresses), key, frozenset(source.zones) or origins)
 
 
+def tls_of(config: Config) -> Tls | None:
+    """The certificate for transfers over TLS, where there is one."""
+    rpz = config.rpz
+    if rpz.certificate is None or rpz.private_key is None:
+        return None
+    return Tls(rpz.certificate, rpz.private_key)
+
+
+def usable(config: Config) -> None:
+    """Raises `RpzError` where a key or a certificate cannot be used."""
+    for source in config.rpz.secondaries:
+        secondary_of(source, frozenset())
+    tls = tls_of(config)
+    if tls is not None:
+        tls.context()
+
+
 def _own(descriptor: int) -> socket.socket:
+    # A duplicate: what was handed over stays open for this process begun anew.
     one = socket.socket(fileno=os.dup(descriptor))
     one.setblocking(False)
     return one
 
 
-async def serve(config: Config, sockets: Mapping[str, Sequence[int]]) -> None:
-    """The zones, until SIGTERM or SIGINT."""
-    stop = asyncio.Event()
+def _addresses(descriptors: Sequence[int]) -> list[str]:
+    found = []
+    for descriptor in descriptors:
+        with _own(descriptor) as one:
+            found.append(str(bound_to(one)))
+    return found
+
+
+async def serve(accepted: Accepted, sockets: Mapping[str, Sequence[int]]) -> bool:
+    """The zones, until SIGTERM or SIGINT; True: it is to begin anew, with the configuration in the file."""
+    loop, stop, begins_anew = asyncio.get_running_loop(), asyncio.Event(), False
+
+    def end(*, anew: bool) -> None:
+        nonlocal begins_anew
+        begins_anew = anew
+        stop.set()
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    await Primary(config).run(sockets, stop)
+        loop.add_signal_handler(number, partial(end, anew=False))
+    primary = Primary(accepted.config)
+
+    async def take_up(_new: Accepted) -> list[str]:
+        loop.call_later(0.05, partial(end, anew=True))  # the answer goes out first
+        return ["rpz"]
+
+    held = Held(accepted, OF_RPZ, take_up, usable=usable)
+    said = {"rpz": _addresses(sockets.get("rpz_tcp", ())), "rpz_tls": _addresses(sockets.get("rpz_tls", ()))}
+
+    async def status(_peer: control.Peer, _request: Mapping[str, Any]) -> control.Reply:
+        return {**held.status(), **said, "alarms": primary.alarms}
+
+    operations = {"status": control.Operation(status, anyone=True), **held.operations()}
+    server = await control.serve(accepted.config.places.rpz_socket, operations, held.callers)
+    try:
+        await primary.run(sockets, stop)
+    finally:
+        server.close()
+    return begins_anew
 
 
 @click.command()
@@ -290,13 +350,15 @@ def main(path: Path) -> None:
     """Serve the response policy zones of a provider."""
     faulthandler.enable()
     to_standard_error()
-    config = load(path)
     sockets = handed_over(os.environ)
-    if not sockets:
-        listeners = open_listeners(rpz=config.rpz.listen, rpz_tls=config.rpz.listen_tls)
-        sockets = listeners.of_rpz()
     try:
-        uvloop.run(serve(config, sockets))
+        accepted = unsealed(path, sockets)
+        if not sockets:
+            rpz = accepted.config.rpz
+            listeners = open_listeners(rpz=rpz.listen, rpz_tls=rpz.listen_tls)
+            sockets = listeners.of_rpz()
+        if uvloop.run(serve(accepted, sockets)):
+            again()
     except ResolverError as wrong:
         log.error("%s", wrong)  # noqa: TRY400 - the sentence says it all
         raise SystemExit(2) from None

@@ -40,7 +40,8 @@ def world(tmp_path: Path) -> Iterator[World]:
 
 
 def state(world: World) -> str:
-    return str(world.said()["zones"][0]["secondaries"][0]["state"])
+    one = world.said()["zones"][0]["secondaries"][0]
+    return f"has serial {one['serial']} ({one['by']})"
 
 
 def wait_for_serial_after(world: World, before: int) -> None:

@@ -1,0 +1,143 @@
+"""The process of the zones by itself, as a unit runs it: it takes up a configuration, and is seen."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from prometheus_client import CollectorRegistry, generate_latest
+
+from resolver import zones
+from resolver.config import accept, load
+from resolver.control import call
+from tests.dns.house import free_port, wait_until
+from tests.rpz.world import ORIGIN, World, listed, running
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+NAMES = [f"casino-{number}.test" for number in range(300)]
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    world = World(tmp_path)
+    world.activate(listed(NAMES))
+    with running(world):
+        yield world
+
+
+def change(world: World, **rpz: Any) -> None:
+    world.more.update(rpz)
+    world.write_config()
+
+
+def asked(world: World, what: str) -> Any:
+    return call(load(world.config).places.rpz_socket, "status")[what]
+
+
+def refusal(world: World, op: str) -> str:
+    with pytest.raises(subprocess.CalledProcessError) as refused:
+        world.stopsign(op, "--config", str(world.config))
+    assert refused.value.returncode == 2
+    return str(refused.value.stderr.decode())
+
+
+@pytest.mark.parametrize("op", ["reload", "restart"])
+def test_a_configuration_is_taken_up_in_its_own_place(world: World, op: str) -> None:
+    assert world.process is not None
+    began = asked(world, "began")
+    change(world, zones=[{"origin": ORIGIN, "ttl": "90s"}, {"origin": "rpz.second"}])
+    assert world.stopsign(op, "--config", str(world.config)) == "taken up by rpz\n"
+    assert world.process.poll() is None
+    assert asked(world, "pid") == world.process.pid
+    assert asked(world, "began") != began
+    assert asked(world, "configuration") == accept(world.config).digest
+    wait_until(lambda: [bool(zone["serial"]) for zone in world.said()["zones"]] == [True, True], "both zones")
+    assert {rdataset.ttl for _, rdataset in world.transfer(key=world.key()).iterate_rdatasets()} == {90}
+
+
+def test_what_it_cannot_use_or_change_is_refused_and_the_old_goes_on(world: World) -> None:
+    good = world.config.read_text()
+    (world.folder / "short.key").write_text('key "short" { algorithm hmac-sha256; secret "abcd"; };')
+    (world.folder / "short.key").chmod(0o640)
+    one = {"name": "one", "addresses": ["127.0.0.1/32"], "key": "short.key"}
+    change(world, secondaries=[one])
+    assert "shorter than 128 bits" in refusal(world, "reload")
+    change(world, secondaries=[{**one, "key": "secondary.key"}], listen=[f"127.0.0.1:{free_port()}"])
+    assert "rpz.listen cannot change" in refusal(world, "restart")
+    world.config.write_text(good)
+    assert asked(world, "configuration") == accept(world.config).digest
+    assert len(world.transfer(key=world.key()).nodes) == 1 + 2 * len(NAMES)
+
+
+def test_a_configuration_is_checked_beside_it_although_it_holds_the_ports(world: World) -> None:
+    done = subprocess.CompletedProcess[str]([], 0)
+    try:
+        world.stopsign("check-config", "--json", str(world.config))
+    except subprocess.CalledProcessError as wanting:  # its list has no host; that is not what is asked here
+        done.stdout = wanting.stdout.decode()
+    assert "rpz.listen" not in done.stdout
+
+
+def test_status_tells_each_zone_and_who_has_it(world: World) -> None:
+    def shown() -> list[str]:
+        lines = world.stopsign("status", "--config", str(world.config)).splitlines()
+        return [" ".join(line.split()) for line in lines if line.startswith(f"{ORIGIN} ")]
+
+    def told() -> dict[str, Any]:
+        answer: dict[str, Any] = json.loads(world.stopsign("status", "--json", "--config", str(world.config)))
+        return answer
+
+    (line,) = shown()
+    assert re.fullmatch(rf"{ORIGIN} \d+ 600 \d+ s ago 0 not given it: one", line), line
+    world.transfer(key=world.key())
+    wait_until(lambda: world.said()["zones"][0]["transfers"] == {"AXFR": 1, "IXFR": 0}, "it is counted")
+    (line,) = shown()
+    assert re.fullmatch(rf"{ORIGIN} \d+ 600 \d+ s ago 1 1 have it", line), line
+    said = told()
+    assert said["zones"][0]["secondaries"] == [{"name": "one", "serial": world.serial(), "by": "AXFR"}]
+    assert {"name": "rpz", "pid": asked(world, "pid"), "restarts": None} in said["services"]
+    world.stop()
+    said = told()
+    assert said["zones"][0]["origin"] == ORIGIN, "what was served last is still shown"
+    assert any("the process of the zones does not answer" in alarm for alarm in said["alarms"])
+
+
+def test_prometheus_is_told_of_zones_and_secondaries_by_name(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    places = load(world.config).places
+    registry = CollectorRegistry()
+    registry.register(zones.Zones(places))
+
+    def scraped() -> dict[str, float]:
+        lines = generate_latest(registry).decode().splitlines()
+        return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines if line[0] != "#")}
+
+    before = scraped()
+    assert f'stopsign_rpz_secondary_serial{{secondary="one",zone="{ORIGIN}"}}' not in before
+    world.transfer(key=world.key())
+    wait_until(lambda: world.said()["zones"][0]["secondaries"][0]["serial"], "a transfer")
+    after = scraped()
+    assert after[f'stopsign_rpz_serial{{zone="{ORIGIN}"}}'] == world.serial() == pytest.approx(time.time(), abs=600)
+    assert after[f'stopsign_rpz_secondary_serial{{secondary="one",zone="{ORIGIN}"}}'] == world.serial()
+    assert after[f'stopsign_rpz_transfers_total{{kind="AXFR",zone="{ORIGIN}"}}'] == 1
+    assert after[f'stopsign_rpz_owners{{zone="{ORIGIN}"}}'] == 600
+    assert after["stopsign_rpz_alarms"] == 0
+    assert after["stopsign_rpz_heartbeat_age_seconds"] < zones.SILENT
+    assert not [name for name in after if "127.0.0.1" in name]
+    world.stop()
+    # The clock goes on; nobody says anything any more.
+    later = time.monotonic() + 2 * zones.SILENT
+    monkeypatch.setattr(time, "monotonic", lambda: later)
+    assert scraped()["stopsign_rpz_heartbeat_age_seconds"] > zones.SILENT
+    assert zones.read(places).complaints[0].startswith("the process of the zones gave no sign of life for")
+
+
+def test_it_says_that_it_lives_while_nothing_changes(world: World) -> None:
+    wait_until(lambda: zones.read(load(world.config).places).age > 0.5, "a quiet moment")
+    wait_until(lambda: zones.read(load(world.config).places).age < 0.5, "a sign of life", 3 * zones.BEAT)
