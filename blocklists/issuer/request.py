@@ -96,7 +96,8 @@ class Request:
                         raise RequestError(f"{role}.json is {fields[role].signed.type}")
             fields |= {_BLOBS[name]: blob for name, blob in parts.items()}
             return Request(about, **fields)
-        except (zipfile.BadZipFile, RepositoryError, ValueError, KeyError, TypeError, EOFError) as error:
+        # RuntimeError is zipfile's for what is encrypted, NotImplementedError (one of them) for what it does not know
+        except (zipfile.BadZipFile, RepositoryError, RuntimeError, ValueError, KeyError, TypeError, EOFError) as error:
             raise RequestError(f"not a request: {error}") from None
 
     def save(self, path: Path) -> None:
