@@ -16,6 +16,8 @@ Rules beyond TUF
 - No public key stands under two key ids in one role: a threshold counts key ids, and one person would be two.
 - No key of root or targets is also one of relief, snapshot or timestamp: those are used alone, or lie online.
 - Ed25519 and ECDSA on P-256 and P-384 alone.
+- TUF has no names. A key of a person carries its holder's in the field `x-stopsign-holder`, so that the name is signed
+  with the key; it is for people to read, and decides nothing.
 """
 
 from __future__ import annotations
@@ -26,13 +28,13 @@ from typing import TYPE_CHECKING
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from securesystemslib.signer import Key
 
 from blocklists.errors import VerifyError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from securesystemslib.signer import Key
     from tuf.api.metadata import Delegations, Root
 
 ROOT, TARGETS, SNAPSHOT, TIMESTAMP, RELIEF = "root", "targets", "snapshot", "timestamp", "relief"
@@ -45,6 +47,7 @@ LIFETIMES: Mapping[str, timedelta] = {
     TIMESTAMP: timedelta(days=1),
 }
 RELIEF_PATHS = "relief/*"
+_HOLDER, _LONGEST_NAME = "x-stopsign-holder", 100
 SCHEMES = frozenset({
     ("ed25519", "ed25519"), ("ecdsa", "ecdsa-sha2-nistp256"), ("ecdsa", "ecdsa-sha2-nistp384"),
 })  # fmt: skip
@@ -77,6 +80,22 @@ def check_delegations(root: Root, delegations: Delegations | None) -> None:
     for name, role in (delegations.roles or {}).items():
         if _distinct(delegations.keys, role.keyids, name) & strong:
             raise VerifyError("key-reuse", f"a key of root or targets is also one of {name}, which decides alone")
+
+
+def is_holder(name: object) -> bool:
+    """Whether this can be the name of who holds a key: one short printable line."""
+    return isinstance(name, str) and 0 < len(name) <= _LONGEST_NAME and name.isprintable()
+
+
+def held_by(key: Key, name: str) -> Key:
+    """The key as metadata has it, with the name of who holds it."""
+    return Key.from_dict(key.keyid, {**key.to_dict(), _HOLDER: name})
+
+
+def holder(key: Key) -> str | None:
+    """Who holds the key, as its metadata says; None where it says nothing that could be a name."""
+    name = key.unrecognized_fields.get(_HOLDER)
+    return str(name) if is_holder(name) else None
 
 
 def public_form(key: Key) -> bytes:

@@ -41,7 +41,7 @@ from blocklists.fetch import Deadline, Fetcher, place
 from blocklists.head import MAX_HEAD, MAX_RELIEF, Head, HeadError, Relief, check_list, head_path, relief_path
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from datetime import datetime
     from pathlib import Path
 
@@ -63,6 +63,8 @@ class Verified:
     """With every suspension that was ever seen for an entry of this list."""
     signed_by: tuple[str, ...]
     """Key ids whose signatures over the list role are valid, sorted."""
+    holders: Mapping[str, str]
+    """Who holds them, by key id, as far as the root says."""
     threshold: int
     """How many of them the role asks for."""
     timestamp_expires: datetime
@@ -112,9 +114,9 @@ def refresh_from(
         for kept in sorted((state / "tuf").iterdir()):
             durable.sync(kept)
         verified = Verified(
-            head=head, lines=lines, relief=relief, signed_by=client.signed_by(), threshold=client.threshold(),
-            timestamp_expires=client.trusted.timestamp.expires, versions=client.versions(),
-            changed=before is None or before.head != head or before.relief != relief,
+            head=head, lines=lines, relief=relief, signed_by=client.signed_by(), holders=client.holders(),
+            threshold=client.threshold(), timestamp_expires=client.trusted.timestamp.expires,
+            versions=client.versions(), changed=before is None or before.head != head or before.relief != relief,
         )  # fmt: skip
         _keep(state, verified, head_bytes)
         return verified
@@ -219,6 +221,11 @@ class Client(Updater):
         result = self.trusted.root.get_verification_result(repository.TARGETS, targets.signed_bytes, targets.signatures)
         return tuple(sorted(result.signed))
 
+    def holders(self) -> dict[str, str]:
+        """The names of those who signed, by key id, where the root has them."""
+        keys = self.trusted.root.keys
+        return {keyid: name for keyid in self.signed_by() if (name := repository.holder(keys[keyid])) is not None}
+
     def threshold(self) -> int:
         return self.trusted.root.roles[repository.TARGETS].threshold
 
@@ -306,8 +313,8 @@ def _keep(state: Path, verified: Verified, head_bytes: bytes) -> None:
     if verified.relief is not None:
         durable.write(folder / "relief.json", verified.relief.to_bytes())
     about = {
-        "signed_by": verified.signed_by, "threshold": verified.threshold, "versions": verified.versions,
-        "timestamp_expires": as_text(verified.timestamp_expires),
+        "signed_by": verified.signed_by, "holders": dict(verified.holders), "threshold": verified.threshold,
+        "versions": verified.versions, "timestamp_expires": as_text(verified.timestamp_expires),
     }  # fmt: skip
     durable.write(folder / "about.json", json.dumps(about).encode())
     durable.write(folder / "head.json", head_bytes)
@@ -328,7 +335,8 @@ def _load(state: Path) -> Verified | None:
         return Verified(
             head=head, lines=folder / f"full-{head.version}.zst",
             relief=Relief.from_bytes(relief.read_bytes()) if relief.exists() else None,
-            signed_by=tuple(about["signed_by"]), threshold=int(about["threshold"]),
+            signed_by=tuple(about["signed_by"]), holders=dict(about.get("holders", {})),
+            threshold=int(about["threshold"]),
             timestamp_expires=as_time(about["timestamp_expires"]),
             versions=(root, timestamp, snapshot, targets), changed=False,
         )  # fmt: skip

@@ -251,8 +251,8 @@ def verify_(
     result(
         {
             "ok": True, "list": head.list, "version": head.version, "entries": head.entries, "state": head.state,
-            "signed_by": verified.signed_by, "threshold": verified.threshold, "suspended": suspended,
-            "timestamp_expires": as_text(verified.timestamp_expires),
+            "signed_by": verified.signed_by, "holders": dict(verified.holders), "threshold": verified.threshold,
+            "suspended": suspended, "timestamp_expires": as_text(verified.timestamp_expires),
         },
         plain,
         lambda: f"{head.list} version {head.version}: {head.entries} entries, {suspended} suspended, "

@@ -32,7 +32,7 @@ from securesystemslib.signer import CryptoSigner, Key, SSlibKey
 from blocklists import durable
 from blocklists.errors import BlocklistError, VerifyError
 from blocklists.issuer import token
-from blocklists.repository import OFFLINE, RELIEF, public_form
+from blocklists.repository import OFFLINE, RELIEF, held_by, is_holder, public_form
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -57,6 +57,10 @@ class Card:
     name: str
     keys: Mapping[str, Key]
 
+    def named(self, role: str) -> Key:
+        """The key for a role as metadata shall have it: with the name."""
+        return held_by(self.keys[role], self.name)
+
     def to_bytes(self) -> bytes:
         """The file that travels to the desk."""
         keys = {role: {"keyid": key.keyid, **key.to_dict()} for role, key in self.keys.items()}
@@ -70,7 +74,7 @@ class Card:
             keys = {role: Key.from_dict(fields.pop("keyid"), fields) for role, fields in card["keys"].items()}
             for key in keys.values():
                 public_form(key)
-            if card["format"] != 1 or not isinstance(card["name"], str) or not card["name"].isprintable():
+            if card["format"] != 1 or not is_holder(card["name"]):
                 raise ValueError("format or name")
         except (ValueError, KeyError, TypeError, AttributeError, VerifyError) as error:
             raise KeyFileError(f"not a card of public keys: {error}") from None
@@ -100,6 +104,10 @@ class Keyring:
         """Make new keys for the roles; those of `tokens` (a URI by role) lie in a token already. Raises KeyFileError
         where the folder has a card already, TokenError."""
         tokens = tokens or {}
+        if not is_holder(name):
+            raise KeyFileError(
+                f"{name!r} cannot be the name of who holds a key", hint="one line, 100 characters at most"
+            )
         if (folder / "card.json").exists():
             raise KeyFileError(f"{folder} has keys already", hint="a key is made once; take another folder")
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)

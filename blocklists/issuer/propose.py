@@ -63,11 +63,11 @@ def setup(desk: Desk, cards: Sequence[Card], *, threshold: int = 2, now: datetim
     root = Root(version=1, expires=_expires(ROOT, now), consistent_snapshot=True)
     for role in OFFLINE:
         for card in cards:
-            root.add_key(card.keys[role], role)
+            root.add_key(card.named(role), role)
         root.roles[role].threshold = threshold
     for role, key in desk.online().card.keys.items():
         root.add_key(key, role)
-    relief_keys = {card.keys[RELIEF].keyid: card.keys[RELIEF] for card in cards if RELIEF in card.keys}
+    relief_keys = {card.keys[RELIEF].keyid: card.named(RELIEF) for card in cards if RELIEF in card.keys}
     relief_role = DelegatedRole(RELIEF, sorted(relief_keys), 1, terminating=True, paths=[RELIEF_PATHS])
     delegations = Delegations(keys=relief_keys, roles={RELIEF: relief_role})
     check_root(root, 1)

@@ -31,6 +31,7 @@ from blocklists.impact import preview
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping
 
+    from securesystemslib.signer import Key
     from tuf.api.metadata import Root, TargetFile, Targets
 
     from blocklists.head import Decision, Suspension
@@ -270,11 +271,18 @@ def _root_changes(before: Root | None, after: Root) -> list[str]:
         old = before.roles[name] if before else None
         if old is None or old.threshold != role.threshold:
             changes.append(f"{name}: {role.threshold} signature(s) decide")
-        changes += [f"{name}: key {keyid[:16]} comes" for keyid in role.keyids if not old or keyid not in old.keyids]
-        changes += [
-            f"{name}: key {keyid[:16]} goes" for keyid in (old.keyids if old else ()) if keyid not in role.keyids
-        ]
+        come = [after.keys[keyid] for keyid in role.keyids if not old or keyid not in old.keyids]
+        changes += [f"{name}: {_key(key)} comes" for key in come]
+        if before is not None and old is not None:
+            gone = [before.keys[keyid] for keyid in old.keyids if keyid not in role.keyids]
+            changes += [f"{name}: {_key(key)} goes" for key in gone]
     return changes
+
+
+def _key(key: Key) -> str:
+    """What is signed with the root, the name too."""
+    name = repository.holder(key)
+    return f"key {key.keyid[:16]} of {name}" if name else f"key {key.keyid[:16]}"
 
 
 def _head_changes(before: Head | None, after: Head) -> list[str]:

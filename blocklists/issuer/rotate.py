@@ -77,7 +77,7 @@ def rotate(
             root.revoke_key(keyid, role)
         for card in come:
             if role in card.keys:
-                root.add_key(card.keys[role], role)
+                root.add_key(card.named(role), role)
         root.roles[role].threshold = threshold or root.roles[role].threshold
         if len(root.roles[role].keyids) < root.roles[role].threshold:
             raise RotateError(
@@ -134,7 +134,7 @@ def _going(desk: Desk, current: Current, go: Collection[str]) -> set[str]:
 def _delegations(before: Targets, come: Sequence[Card], going: set[str]) -> Delegations:
     old = before.delegations
     keys: dict[str, Key] = {keyid: key for keyid, key in (old.keys if old else {}).items() if keyid not in going}
-    keys |= {card.keys[RELIEF].keyid: card.keys[RELIEF] for card in come if RELIEF in card.keys}
+    keys |= {card.keys[RELIEF].keyid: card.named(RELIEF) for card in come if RELIEF in card.keys}
     if not keys:
         raise RotateError("nobody would be left who can withdraw an entry")
     role = DelegatedRole(RELIEF, sorted(keys), 1, terminating=True, paths=[RELIEF_PATHS])

@@ -85,7 +85,7 @@ def _is(applied: Applied, candidate: Candidate) -> bool:
     """Whether the candidate is what is applied already, but for suspensions."""
     return applied.less is None and all(
         getattr(applied, key) == getattr(candidate, key)
-        for key in ("version", "state", "issuer", "bases", "signed_by", "threshold")
+        for key in ("version", "state", "issuer", "bases", "signed_by", "holders", "threshold")
     )
 
 
@@ -182,6 +182,7 @@ def _all(
         suspended={**(applied.suspended if applied else {}), **candidate.suspended},
         relief=candidate.relief,
         signed_by=candidate.signed_by,
+        holders=dict(candidate.holders),
         threshold=candidate.threshold,
         bridged=candidate.bridged,
         approved_by=approved,

@@ -147,6 +147,7 @@ def _described(
             "here": len(here),
             "suspensions_here": _digest(here),
             "signed_by": list(state.signed_by),
+            "holders": state.holders,
             "threshold": state.threshold,
             "unsigned": state.bridged,
             "approved_by": state.approved_by,

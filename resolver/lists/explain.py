@@ -46,8 +46,16 @@ class Found:
     basis: Mapping[str, Any]
     issuer: Mapping[str, Any]
     signed_by: Sequence[str]
+    """Key ids."""
+    holders: Mapping[str, str]
+    """Who holds them, by key id, as far as the issuer's root says."""
     why_not: str | None
     """Why this entry does not decide; None for the one that does."""
+
+    def signer(self, keyid: str) -> str:
+        """For people: the name and the key, which alone is proven; or the key."""
+        name = self.holders.get(keyid)
+        return f"{name} (key {keyid[:16]})" if name else f"key {keyid[:16]}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +83,7 @@ class Explanation:
             law, order = entry.basis.get("law", "unknown"), entry.basis.get("order", "unknown")
             told.append(f"     basis      {law}, {order} ({entry.basis.get('authority', 'unknown')})")
             told.append(f"     issuer     {entry.issuer.get('name', 'unknown')}, {entry.issuer.get('contact', '')}")
-            told.append(f"     signed by  {', '.join(key[:16] for key in entry.signed_by) or 'nobody (bridged)'}")
+            told.append(f"     signed by  {', '.join(map(entry.signer, entry.signed_by)) or 'nobody (bridged)'}")
         told.append(f"generation {self.generation}, compiled {self.compiled}")
         return told
 
@@ -145,6 +153,7 @@ def _entries(compiled: CompiledList, meta: dict[str, Any], qname: str) -> list[t
             basis=part.get("bases", {}).get(match.basis, {}),
             issuer=part.get("issuer", {}),
             signed_by=part.get("signed_by", []),
+            holders=part.get("holders", {}),
             why_not=None,
         )
         found.append((entry, match.distance, match.expires))

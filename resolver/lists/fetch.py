@@ -52,6 +52,7 @@ class Candidate:
     suspended: Mapping[str, Suspension]
     relief: int
     signed_by: tuple[str, ...]
+    holders: Mapping[str, str]
     threshold: int
     bridged: bool = False
     lapses: float | None = None
@@ -62,7 +63,7 @@ class Candidate:
     @property
     def mark(self) -> str:
         """Names what was signed: two candidates with one mark need one judgement."""
-        grounds = hash((self.issuer, *sorted(self.bases.items()), self.signed_by))
+        grounds = hash((self.issuer, *sorted(self.bases.items()), self.signed_by, *sorted(self.holders.items())))
         return f"{self.version} {self.state} {self.relief} {len(self.suspended)} {grounds}"
 
 
@@ -155,6 +156,7 @@ def _candidate(verified: verify.Verified) -> Candidate:
         suspended=suspensions(relief),
         relief=relief.version if relief else 0,
         signed_by=verified.signed_by,
+        holders=verified.holders,
         threshold=verified.threshold,
     )
 
@@ -173,6 +175,7 @@ def _bridged(source: ListSource, settings: Bridge, crossing: bridge.Crossing) ->
         suspended={},
         relief=0,
         signed_by=(),
+        holders={},
         threshold=0,
         bridged=True,
         lapses=made.lapses,

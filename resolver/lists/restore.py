@@ -39,7 +39,7 @@ def restored(source: ListSource, places: Places) -> Applied:
         if len(suspended) < part["suspended"]:
             raise StateError(f"{part['suspended']} suspensions of list {name} were active, {len(suspended)} are stored")
         try:
-            fields = {key: part[key] for key in KEYS}
+            fields = {key: part[key] for key in KEYS} | {"holders": part.get("holders", {})}
             return Applied(**fields, bridged=part["unsigned"], size=0, suspended=suspended)
         except (KeyError, ValidationError) as error:
             raise StateError(f"{path} does not describe list {name} ({error})") from error

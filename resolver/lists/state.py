@@ -72,6 +72,8 @@ class Applied(Stored):
     relief: int = 0
     """Version of the relief that was applied last."""
     signed_by: tuple[str, ...] = ()
+    holders: dict[str, str] = {}
+    """Who holds the keys of `signed_by`, by key id, as far as the issuer's root says."""
     threshold: int = 0
     bridged: bool = False
     less: int | None = None

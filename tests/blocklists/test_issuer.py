@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from tuf.api.metadata import Metadata, TargetFile, Targets
+from tuf.api.metadata import Metadata, Root, TargetFile, Targets
 
 from blocklists import durable, verify
 from blocklists.entry import Entry, as_text
@@ -241,6 +241,15 @@ def test_a_damaged_request_is_never_another_one(world: World) -> None:
         except BlocklistError:
             continue
         assert counts(reviewed.meaning) == {"added": 1}
+
+
+@pytest.mark.parametrize("flag", [0x01, 0x20, 0x40], ids=["encrypted", "patched", "strongly encrypted"])
+def test_a_request_that_no_archive_reader_can_open_is_refused(world: World, flag: int) -> None:
+    data = bytearray(request_for(world, add=["new.example"]).to_bytes())
+    for mark, flags in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):  # a member's own header, and that in the directory
+        data[data.index(mark) + flags] |= flag
+    with pytest.raises(RequestError, match="not a request"):
+        Request.from_bytes(bytes(data))
 
 
 def test_a_request_with_a_compressed_or_unknown_part_is_refused(world: World, tmp_path: Path) -> None:
@@ -623,7 +632,8 @@ def test_a_lost_key_is_replaced_by_the_two_that_are_left(tmp_path: Path) -> None
     shutil.rmtree(world.signer("carol").folder)
     request = rotate.rotate(desk, come=[dora.card], go=["carol"], now=world.now, author="alice")
     text = "\n".join(show.as_text(world.rehearsal.review(request, world.signer("alice"))))
-    assert "root: key" in text
+    assert f"root: key {dora.card.keys['root'].keyid[:16]} of dora comes" in text
+    assert "of carol goes" in text
     assert "who may sign relief changes" in text
     published(world, signed_by(world, request, "alice", "bob"))
     assert set(rotate.holders(desk).values()) == {"alice", "bob", "carol", "dora", "the desk"}
@@ -634,6 +644,26 @@ def test_a_lost_key_is_replaced_by_the_two_that_are_left(tmp_path: Path) -> None
     verified = world.fetch()
     assert verified.head.version == 2
     assert dora.card.keys["targets"].keyid in verified.signed_by
+    assert sorted(verified.holders) == list(verified.signed_by)
+    assert set(verified.holders.values()) == {"bob", "dora"}
+
+
+def test_a_name_travels_signed_with_its_key_and_only_where_it_is_one(world: World) -> None:
+    verified = world.fetch()
+    by_name = {world.signer(name).card.keys["targets"].keyid: name for name in ("alice", "bob")}
+    assert verified.holders == by_name
+    stored = verify.stored(world.folder / "provider")
+    assert stored is not None
+    assert stored.holders == by_name
+
+    def rename(root: Root) -> None:
+        for name, said in (("alice", "alice\u202eecila"), ("bob", ["bob"])):
+            root.keys[world.signer(name).card.keys["targets"].keyid].unrecognized_fields["x-stopsign-holder"] = said
+
+    world.forge(root=rename)
+    assert world.fetch().holders == {}
+    with pytest.raises(KeyFileError, match="cannot be the name"):
+        Keyring.create(world.folder / "nobody", "two\nlines", PASSPHRASE)
 
 
 def test_a_lost_key_of_two_cannot_be_replaced_by_one(world: World) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -133,6 +134,18 @@ def test_explain_says_which_entry_decides_and_why_the_others_do_not(world: World
     late = explain(world.config, "a.example", now=world.clock())
     assert late.verdict == "not listed"
     assert all(entry.why_not == "expired 2027-11-01T00:00:00Z" for entry in late.entries)
+
+
+def test_explain_names_the_signers_where_the_issuer_s_root_does(world: World) -> None:
+    candidate = replace(world.candidate(2, ["a.example", "b.example"]), holders={"a" * 64: "Alice, registrar"})
+    world.register.take(candidate)
+    found = explain(world.config, "a.example", now=world.clock()).entries[0]
+    assert (found.list, found.holders) == ("gambling", {"a" * 64: "Alice, registrar"})
+    line = "     signed by  Alice, registrar (key aaaaaaaaaaaaaaaa), key bbbbbbbbbbbbbbbb"
+    assert line in explain(world.config, "a.example", now=world.clock()).lines()
+    written = [path.read_bytes() for path in world.config.places.log_dir.rglob("*") if path.is_file()]
+    assert any(b"b" * 64 in text for text in written)
+    assert not any(b"Alice" in text for text in written), "the log names keys alone"
 
 
 def test_explain_knows_for_whom_a_list_holds(tmp_path: Path) -> None:

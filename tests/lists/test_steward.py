@@ -207,7 +207,9 @@ def test_with_the_steward_dead_explain_bypass_and_diff_work_and_status_says_so(p
     provider.publish("a.example")
     with provider.running():
         provider.ask("lists", "refresh")
-    assert provider.ask("explain", "a.example", "--json").json["verdict"] == "stopped"
+    explained = provider.ask("explain", "a.example", "--json").json
+    assert explained["verdict"] == "stopped"
+    assert sorted(explained["entries"][0]["holders"].values()) == ["alice", "bob"]
     assert provider.ask("bypass", "on", "a.example").output == "passing: a.example\n"
     assert provider.ask("explain", "a.example", "--json").json["verdict"] == "passes"
     assert provider.ask("bypass", "on", "gambling", "--json").json["lists"] == ["gambling"]

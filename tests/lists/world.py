@@ -133,6 +133,7 @@ class World:
             bases=bases or {"order-17": BASIS},
             suspended={ref: Suspension(since="2026-11-22T00:00:00Z", reason="appeal") for ref in suspended},
             relief=1 if suspended else 0,
+            holders={},
             signed_by=("a" * 64, "b" * 64),
             threshold=2,
         )
