@@ -28,6 +28,7 @@ from resolver.config import ConfigError, accept
 from resolver.control import Callers, ControlError, Operation, UnreachableError, acall
 from resolver.errors import ResolverError
 from resolver.places import control_socket
+from resolver.version import VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -92,7 +93,12 @@ class Held:
         return Callers.of(self.accepted.config.control)
 
     def status(self) -> dict[str, Any]:
-        return {"pid": os.getpid(), "began": _BEGAN, "configuration": self.accepted.digest}
+        return {
+            "pid": os.getpid(),
+            "began": _BEGAN,
+            "version": VERSION,
+            "configuration": self.accepted.digest,
+        }
 
     async def _check(self, _peer: Peer, request: Mapping[str, Any]) -> Reply:
         self._agree(request)

@@ -65,7 +65,7 @@ def status(config: Config, before: Sample, now: Sample) -> dict[str, Any]:
         "zones": _zones(config),
         "log": steward.get("log"),
         "passing": _passing(config.places),
-        "alarms": _alarms(config, living, (supervisor, steward, web, rpz)),
+        "alarms": _alarms(config, living, {"dns": supervisor, "steward": steward, "web": web, "rpz": rpz}),
     }
 
 
@@ -170,7 +170,7 @@ def _passing(places: Places) -> dict[str, Any]:
     return {"all": live.all, "lists": list(live.lists), "names": len(live.names)}
 
 
-def _alarms(config: Config, living: Sequence[counters.Worker], answers: Sequence[Mapping[str, Any]]) -> list[str]:
+def _alarms(config: Config, living: Sequence[counters.Worker], answers: Mapping[str, Mapping[str, Any]]) -> list[str]:
     found = [f"dns-{w.index}: {alarm}" for w in living for alarm in w.said.get("alarms", ())]
     found += [
         f"dns-{w.index} gave no sign of life for {age:.0f} s" for w in living if (age := w.heartbeat_age()) > BEHIND
@@ -182,7 +182,9 @@ def _alarms(config: Config, living: Sequence[counters.Worker], answers: Sequence
     ]
     if not living:
         found.append(f"no DNS worker counts in {config.places.workers}")
-    for answer in answers:
+    for name, answer in answers.items():
+        if (runs := answer.get("version", VERSION)) != VERSION:
+            found.append(f"{name} runs version {runs}, installed is {VERSION}: stopsign restart takes it up")
         if "silent" in answer:
             found.append(answer["silent"])
         found += [str(alarm) for alarm in answer.get("alarms", ())]
