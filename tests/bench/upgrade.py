@@ -38,11 +38,13 @@ SHARED = Path("/srv")  # where the machine sees the folder that is made here
 class Machine:
     """A Debian that runs in a container; `run` does something on it."""
 
-    def __init__(self, init: int) -> None:
-        self._init = init
+    def __init__(self, container: int) -> None:
+        self._children = Path(f"/proc/{container}/task/{container}/children")
 
     def command(self, *words: object) -> list[str]:
-        return ["nsenter", "--target", f"{self._init}", "--all", *map(str, words)]
+        # Looked for each time: the first child is not the machine's init, but makes it.
+        init = next(iter(self._children.read_text().split()), "0")
+        return ["nsenter", "--target", init, "--all", *map(str, words)]
 
     def run(self, *words: object) -> str:
         done = subprocess.run(self.command(*words), capture_output=True, text=True, check=False, timeout=300)
@@ -59,14 +61,13 @@ def booted(root: Path, shared: Path) -> Iterator[Machine]:
     with (shared / "console").open("wb") as console:
         container = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=console, stderr=console)
     try:
-        children = Path(f"/proc/{container.pid}/task/{container.pid}/children")
-        machine = Machine(int(wait_until(lambda: children.read_text().split(), "the container starts")[0]))
+        machine = Machine(container.pid)
 
         def up() -> bool:
             ask = machine.command("systemctl", "is-system-running")
             return subprocess.run(ask, capture_output=True, check=False).stdout.strip() in {b"running", b"degraded"}
 
-        wait_until(up, "the machine boots", 180)
+        wait_until(up, "the machine boots")
         yield machine
     finally:
         container.send_signal(signal.SIGTERM)
