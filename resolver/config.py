@@ -20,12 +20,16 @@ from resolver.config_report import ConfigError, Problem, parse, read
 from resolver.config_sense import contradictions
 from resolver.config_values import (
     Colour,
+    Country,
     Database,
+    Day,
     Endpoint,
     FilePath,
     IPv4,
     IPv6,
+    Language,
     Listen,
+    LogOrigin,
     Name,
     Prefix,
     Seconds,
@@ -168,9 +172,9 @@ class Provider(Part):
     name: Text | None = None
     url: WebUrl | None = None
     contact: Text | None = None
-    country: str | None = Field(default=None, pattern="^[A-Z]{2}$")
+    country: Country | None = None
     # Of pages, for readers whose browser asks for none on offer: one of those in resolver/portal/locale, or English.
-    language: str = Field(default="en", pattern="^[a-z]{2}$")
+    language: Language = "en"
     logo: FilePath | None = None
     colours: Colours = Colours()
     help_lines: list[HelpLine] = []
@@ -210,8 +214,8 @@ class Bridge(Part):
     law: Text
     authority: Text
     order: Text
-    date: str = Field(pattern=r"^\d{4}-\d{2}-\d{2}$")
-    territory: str = Field(pattern="^[A-Z]{2}$")
+    date: Day
+    territory: Country
     court: Text | None = None
     category: Slug
     match: Match = "exact"
@@ -262,7 +266,7 @@ class View(Part):
 
 class Log(Part):
     dir: FilePath | None = None  # none: state_dir/log
-    origin: str | None = Field(default=None, pattern=r"^[^\s+]+$")  # the checkpoint's; none: the portal's host + /log
+    origin: LogOrigin | None = None  # the checkpoint's; none: the portal's host + /log
     heartbeat: Seconds = 3600.0
 
 

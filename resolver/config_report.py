@@ -25,7 +25,13 @@ if TYPE_CHECKING:
 
 Key = tuple[str | int, ...]
 Model = TypeVar("Model", bound=BaseModel)
-_WANTED = {"i": "a whole number", "b": "true or false", "s": "a text (in quotes where it looks like a number)"}
+_WANTED = {
+    "i": "a whole number",
+    "f": "a whole number",
+    "b": "true or false",
+    "s": "a text (in quotes where it looks like a number)",
+}
+_BOUNDS = {"greater_than_equal": ("ge", "too small; at least"), "less_than_equal": ("le", "too large; at most")}
 LARGEST = 1 << 20  # bytes; a configuration is written by people
 
 
@@ -150,6 +156,7 @@ def _shown(key: Key) -> str:
 
 
 def _sentence(item: Any, key: Key, model: type[BaseModel]) -> str:
+    """What is wrong and what would be right, in our words: this is where pydantic's are translated."""
     kind, context, given = item["type"], item.get("ctx", {}), item.get("input")
     if kind == "missing":
         return "is missing"
@@ -168,10 +175,13 @@ def _sentence(item: Any, key: Key, model: type[BaseModel]) -> str:
         return f"has {context['actual_length']} items; at most {context['max_length']} would be right"
     if kind == "list_type":
         return "is not a list; a list in [brackets] or with hyphens would be right"
-    if kind.startswith(("int_", "bool_", "string_type")):
+    if kind.startswith(("int_", "finite_number", "bool_", "string_type")):
         return f"{given!r} is not {_WANTED[kind[0]]}"
-    text: str = item["msg"]
-    return f"{given!r} is wrong: {text[0].lower()}{text[1:]}"
+    if kind in _BOUNDS:
+        limit, words = _BOUNDS[kind]
+        unit = "s" if isinstance(given, float) else ""  # it is a time
+        return f"{given:g}{unit} is {words} {context[limit]:g}{unit} would be right"
+    return f"{given!r} is not what belongs here"
 
 
 def _keys(model: type[BaseModel], key: Key) -> list[str]:

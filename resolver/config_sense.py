@@ -105,7 +105,7 @@ def _zones_of_nothing(raw: Any) -> Iterator[tuple[Key, str]]:
     first: dict[object, int] = {}
     for at, zone in _parts(raw, "rpz", "zones"):
         origin = zone.get("origin", "rpz.stopsign")
-        if first.setdefault(origin, at) != at:
+        if isinstance(origin, str) and first.setdefault(origin, at) != at:
             yield (
                 ("rpz", "zones", at),
                 f"{origin} is also rpz.zones[{first[origin]}]; an origin of its own would be right",

@@ -13,6 +13,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
@@ -218,6 +219,35 @@ def _colour(value: object) -> str:
     return value.lower()
 
 
+def _country(value: object) -> str:
+    if not isinstance(value, str) or not re.fullmatch(r"[A-Z]{2}", value):
+        raise ValueError(f"{value!r} is not the code of a country (ISO 3166); DE would be right")
+    return value
+
+
+def _language(value: object) -> str:
+    if not isinstance(value, str) or not re.fullmatch(r"[a-z]{2}", value):
+        raise ValueError(f"{value!r} is not the code of a language (ISO 639); de would be right")
+    return value
+
+
+def _day(value: object) -> str:
+    right = 'a day as "2026-11-01" (with the quotes) would be right'
+    if not isinstance(value, str) or not re.fullmatch(r"\d{4}-\d{2}-\d{2}", value):
+        raise ValueError(f"{str(value)!r} is not a day; {right}")
+    try:
+        date.fromisoformat(value)
+    except ValueError:
+        raise ValueError(f"{value!r} is on no calendar; {right}") from None
+    return value
+
+
+def _log_origin(value: object) -> str:
+    if not isinstance(value, str) or not re.fullmatch(r"[^\s+]+", value):
+        raise ValueError(f"{value!r} is not a log's name; stop.isp.example/log, without spaces and +, would be right")
+    return value
+
+
 def _database(value: object) -> str:
     """`sqlite:///var/lib/x.db` is absolute here: a database in whichever folder one stands in is an accident."""
     if isinstance(value, str):
@@ -251,4 +281,8 @@ Slug = Annotated[str, BeforeValidator(_slug), _STRING]
 Text = Annotated[str, BeforeValidator(_text), _STRING]
 Colour = Annotated[str, BeforeValidator(_colour), _STRING]
 Database = Annotated[str, BeforeValidator(_database), _STRING]
+Country = Annotated[str, BeforeValidator(_country), WithJsonSchema({"type": "string", "pattern": "^[A-Z]{2}$"})]
+Language = Annotated[str, BeforeValidator(_language), WithJsonSchema({"type": "string", "pattern": "^[a-z]{2}$"})]
+Day = Annotated[str, BeforeValidator(_day), WithJsonSchema({"type": "string", "pattern": r"^\d{4}-\d{2}-\d{2}$"})]
+LogOrigin = Annotated[str, BeforeValidator(_log_origin), WithJsonSchema({"type": "string", "pattern": r"^[^\s+]+$"})]
 Workers = Annotated[int | Literal["auto"], PlainValidator(_workers), WithJsonSchema({"type": ["integer", "string"]})]

@@ -134,6 +134,10 @@ views:
         ("    trusted_root: roots/gambling.json\n", "", "lists[0].trusted_root: is missing; either trusted_root or"),
         ("https://stop", "https://me:secret@stop", "portal.url: 'stop.isp.example' carries a user name or password"),
         ("sqlite:///var/lib/stopsign/portal.db", "postgresql://u:p@db/x", "portal.database: carries a password"),
+        ("portal:", "provider: {country: Germany}\nportal:", "provider.country: 'Germany' is not the code of a country (ISO 3166); DE would be right"),  # noqa: E501
+        ("portal:", "log: {origin: a log}\nportal:", "log.origin: 'a log' is not a log's name"),
+        ("portal:", "rpz: {zones: [{ttl: 0s}]}\nportal:", "rpz.zones[0].ttl: 0s is too small; at least 1s would be right"),  # noqa: E501
+        ("portal:", "rpz: {transfers: 300}\nportal:", "rpz.transfers: 300 is too large; at most 256 would be right"),
         ("10%", "0.1", "caps.update.share: 0.1 needs a number with a unit (%); 10% would be right"),
         ("10%", "110%", "'110%' is more than everything"),
         ("256MiB", "-1MiB", "dns.cache.size: '-1MiB' needs a number with a unit"),

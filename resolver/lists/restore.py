@@ -42,5 +42,5 @@ def restored(source: ListSource, places: Places) -> Applied:
             fields = {key: part[key] for key in KEYS} | {"holders": part.get("holders", {})}
             return Applied(**fields, bridged=part["unsigned"], size=0, suspended=suspended)
         except (KeyError, ValidationError) as error:
-            raise StateError(f"{path} does not describe list {name} ({error})") from error
+            raise StateError(f"{path} does not describe list {name} ({str(error).splitlines()[0]})") from error
     raise StateError(f"no generation names a document of list {name} that is still there")
