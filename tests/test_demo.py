@@ -130,8 +130,8 @@ def test_a_port_that_is_taken_is_named_with_a_hint(option: str) -> None:
         done = demo("--once", option, port, *(word for name in rest for word in (name, "0")))
     assert done.returncode == 2
     assert done.stdout == ""
-    errors = [line for line in done.stderr.splitlines() if not line.startswith("demo:")]
-    assert errors[0] == f"stopsign: error: TCP port {port} of 127.0.0.1 is taken by another program"
+    errors = done.stderr.splitlines()
+    assert errors[0] == f"stopsign: error: TCP port {port} of 127.0.0.1 is taken by another program", "before all else"
     assert errors[1].startswith("hint: ")
 
 

@@ -29,7 +29,7 @@ from resolver.demo.tree import LIST, Ports, Tree, planted
 from resolver.demo.upstream import Upstream
 from resolver.errors import ResolverError
 from resolver.run import Provider
-from resolver.sockets import SocketError, free_endpoint, parse
+from resolver.sockets import SocketError, free_endpoint, open_listeners, parse
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -69,6 +69,8 @@ def demo(
     ports = Ports(
         _endpoint(dns_port, USUAL["dns"]), _endpoint(stop_port, USUAL["stop"]), _endpoint(portal_port, USUAL["portal"])
     )
+    # Tried before anything is signed, which with a million names takes a while.
+    open_listeners(dns=[ports.dns], stop_page=[ports.stop_page], portal=[ports.portal]).close()
     with _folder(folder) as place:
         ctx.exit(asyncio.run(_demo(place, names, ports, own_upstream, workers, once=once, as_json=as_json)))
 
