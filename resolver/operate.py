@@ -14,8 +14,9 @@ from collections import deque
 from typing import TYPE_CHECKING, Any, Literal
 
 import click
-from rich.console import Console
+from rich.console import Console, Group
 from rich.live import Live
+from rich.measure import Measurement
 
 from resolver import control
 from resolver.config import locate, located_at
@@ -48,7 +49,7 @@ def status(path: Path | None, directory: Path | None, in_json: bool, watch: bool
     looks = _looks(config, EVERY if watch else EVERY / 4)
     if not watch:
         said = next(looks)
-        _print(said) if in_json else console.print(screen(said))
+        _print(said) if in_json else console.print(_fitting(console, screen(said)))
         return
     if in_json:
         for said in looks:
@@ -57,7 +58,15 @@ def status(path: Path | None, directory: Path | None, in_json: bool, watch: bool
     with Live(console=console, auto_refresh=False, screen=sys.stdout.isatty()) as live:
         for said in looks:
             curve.append(said["queries"]["per_second"])
-            live.update(screen(said, curve), refresh=True)
+            live.update(_fitting(console, screen(said, curve)), refresh=True)
+
+
+def _fitting(console: Console, shown: Group) -> Group:
+    """A file or a pipe becomes as wide as the longest line wants; a terminal is as wide as it is."""
+    if not console.is_terminal:
+        unbounded = console.options.update(max_width=1 << 16)
+        console.width = max(console.width, Measurement.get(console, unbounded, shown).maximum)
+    return shown
 
 
 def _looks(config: Config, every: float) -> Iterator[dict[str, Any]]:

@@ -284,6 +284,8 @@ def test_status_is_one_screen_and_the_same_in_json(provider: Running) -> None:
     assert answer["alarms"] == []
     screen = command(host, "status")
     assert screen.returncode == 0
+    assert screen.stdout.splitlines()[0].startswith("Stopsign ")
+    assert screen.stdout.splitlines()[1].rstrip() == "alarm: none", "nothing is wrapped in a pipe"
     assert len(screen.stdout.splitlines()) <= 24
     for word in ("q/s", "dns-0", "demo", "alarm: none"):
         assert word in screen.stdout
