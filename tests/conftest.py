@@ -31,6 +31,7 @@ PACKAGES = {
     "nsd": "nsd",
     "ldns-signzone": "ldnsutils",
     "pdns_recursor": "pdns-recursor",
+    "prometheus": "prometheus",
     "promtool": "prometheus",
     "softhsm2-util": "softhsm2",
     "sqlite3": "sqlite3",
