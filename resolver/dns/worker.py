@@ -40,6 +40,7 @@ import uvloop
 from resolver import passes, watched
 from resolver._core import CompiledList, CoreError, Plane
 from resolver.audit.hits import Cells
+from resolver.changed import Changed
 from resolver.dns.streams import SWEEP, Limits, Streams
 from resolver.dns.supervisor import READY, count_workers
 from resolver.dns.tap import Tap, announce
@@ -161,7 +162,7 @@ class Worker:
         self._retries: set[asyncio.Task[None]] = set()
         self._ticking: asyncio.TimerHandle | None = None
         self._busy = False  # the quick tick runs
-        self._stats: dict[Path, tuple[int, int, int] | None] = {}
+        self._changed = Changed()
         self._list: CompiledList | None = None
         self._meta: dict[str, object] = {}
         self._passes = passes.Passes()
@@ -277,25 +278,14 @@ class Worker:
 
     async def poll(self) -> None:
         """Takes up a new list and new passes, where there are any."""
-        if self._changed(self._places.current):
+        if self._changed.look(self._places.current):
             await self._take_list()
-        if self._changed(self._places.passes):
+        if self._changed.look(self._places.passes):
             self._take_passes()
-
-    def _changed(self, path: Path) -> bool:
-        try:
-            status = path.stat()
-            seen = (status.st_ino, status.st_mtime_ns, status.st_size)
-        except OSError:
-            seen = None
-        if path in self._stats and self._stats[path] == seen:
-            return False
-        self._stats[path] = seen
-        return True
 
     async def _take_list(self) -> None:
         path = self._places.current
-        if self._stats[path] is None:
+        if not self._changed.there(path):
             if self._list is None:
                 self._alarm("list", "there is no compiled list yet: everything is forwarded")
             else:

@@ -15,13 +15,13 @@ import os
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
+from resolver.changed import Changed
 from resolver.errors import ResolverError
 from resolver.passes import Passes
 from resolver.passes import read as read_passes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
-    from pathlib import Path
 
     from resolver.places import Places
 
@@ -110,35 +110,25 @@ class Live:
 
     def __init__(self, places: Places, open_list: Callable[[str], Listed]) -> None:
         self._places, self._open = places, open_list
-        self._seen: dict[Path, tuple[int, int, int] | None] = {}
+        self._changed = Changed()
         self.snapshot = Snapshot()
 
     def poll(self) -> bool:
         """True if the snapshot changed."""
         new = self.snapshot
-        if self._changed(self._places.current):
+        if self._changed.look(self._places.current):
             new = self._with_list(new)
-        if self._changed(self._places.passes):
+        if self._changed.look(self._places.passes):
             new = self._with_passes(new)
-        if self._changed(self._places.lists):
+        if self._changed.look(self._places.lists):
             new = replace(new, confirmed=self._confirmed(new.confirmed))
         if new is self.snapshot:
             return False
         self.snapshot = replace(new, number=self.snapshot.number + 1)
         return True
 
-    def _changed(self, path: Path) -> bool:
-        try:
-            status = path.stat()
-            mark = (status.st_ino, status.st_mtime_ns, status.st_size)
-        except FileNotFoundError:
-            mark = None
-        changed = mark != self._seen.get(path)
-        self._seen[path] = mark
-        return changed
-
     def _with_list(self, snapshot: Snapshot) -> Snapshot:
-        if self._seen[self._places.current] is None:
+        if not self._changed.there(self._places.current):
             return replace(snapshot, listed=None, meta={})
         try:
             opened = self._open(os.fspath(self._places.current))

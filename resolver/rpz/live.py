@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from resolver import passes
 from resolver._core import CompiledList, CoreError
+from resolver.changed import Changed
 from resolver.errors import ResolverError
 from resolver.rpz.zone import RpzError
 
@@ -78,15 +79,15 @@ class Watch:
 
     def __init__(self, places: Places) -> None:
         self._places = places
-        self._seen: dict[Path, tuple[int, int, int] | None] = {}
+        self._changed = Changed()
         self.live = Live()
 
     def look(self) -> bool:
         """True where something changed. Opens a new generation, which checks all of it: not for an event loop."""
         new = self.live
-        if self._changed(self._places.current):
+        if self._changed.look(self._places.current):
             new = self._with_list(new)
-        if self._changed(self._places.passes):
+        if self._changed.look(self._places.passes):
             try:
                 new = replace(new, passes=passes.read(self._places.passes))
             except ResolverError as wrong:
@@ -96,23 +97,13 @@ class Watch:
         return changed
 
     def _with_list(self, live: Live) -> Live:
-        if self._seen[self._places.current] is None:
+        if not self._changed.there(self._places.current):
             return replace(live, trouble=f"{self._places.current} is not there")
         try:
             opened = CompiledList.open(self._places.current)
             return replace(live, compiled=opened, meta=json.loads(opened.meta), trouble=None)
         except (CoreError, ValueError) as wrong:
             return replace(live, trouble=f"the compiled list is refused ({wrong}); the one before it goes on")
-
-    def _changed(self, path: Path) -> bool:
-        try:
-            status = path.stat()
-            mark = (status.st_ino, status.st_mtime_ns, status.st_size)
-        except OSError:
-            mark = None
-        changed = path not in self._seen or mark != self._seen[path]
-        self._seen[path] = mark
-        return changed
 
 
 def lists_of(config: Config, source: RpzZone) -> frozenset[str] | None:
