@@ -111,7 +111,11 @@ def prepare(shared: Path, deb: Path) -> None:
     settings["dns"] |= {"listen": ["0.0.0.0:53"], "workers": WORKERS, "allow_clients": ["127.0.0.0/8"]}
     settings["dns"]["limits"] = {"per_client": WINDOW}  # all of the load is one client
     settings["stop_page"]["listen"] = ["0.0.0.0:80"]
-    settings["rpz"] = {"listen": ["0.0.0.0:5354"], "zones": [{}]}
+    settings["rpz"] = {
+        "listen": ["0.0.0.0:5354"],
+        "zones": [{}],
+        "counts": [{"dnstap": "/run/stopsign/rpz/one.dnstap"}],
+    }
     one = yaml.safe_load(made.config.read_text())["lists"][0]
     settings["lists"] = [
         one | {"repository": f"{SHARED}/tree/published", "trusted_root": f"{SHARED}/tree/issuer/root.json"}

@@ -168,7 +168,7 @@ options {{
     dnssec-validation no;
     recursion yes;
     {snippet("named.conf.options")}
-    {told_to("named.conf.counts", "/run/stopsign/bind.dnstap", world.counts.get("dnstap"))}
+    {told_to("named.conf.counts", "/run/stopsign/rpz/bind.dnstap", world.counts.get("dnstap"))}
 }};
 controls {{ }};
 {zones}
