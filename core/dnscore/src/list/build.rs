@@ -15,8 +15,8 @@ pub(crate) struct Listed<'a> {
     pub rule: Rule,
     pub reference: Reference,
     pub issued: u32,
-    pub basis: &'a str,
-    pub category: &'a str,
+    pub basis: &'a [u8],
+    pub category: &'a [u8],
 }
 
 /// Octets of one record in its section: reference, date of issue, kind.
@@ -32,7 +32,9 @@ pub(crate) struct Builder {
     classes: HashMap<Vec<Rule>, u32>,
     rule_ends: Vec<u32>,
     row_classes: Vec<u32>,
-    kinds: HashMap<String, u32>,
+    kinds: HashMap<Vec<u8>, u32>,
+    /// Basis and category of the last entry as `kinds` spells them, and their number.
+    last_kind: (Vec<u8>, u32),
     rules: u32,
     rows: u32,
     records: u32,
@@ -111,20 +113,22 @@ impl Builder {
         Ok(class)
     }
 
-    fn kind(&mut self, basis: &str, category: &str) -> u32 {
-        // neither holds a line feed: both are words
-        let mut kind = String::with_capacity(basis.len() + category.len() + 1);
-        kind.push_str(basis);
-        kind.push('\n');
-        kind.push_str(category);
-        if let Some(&number) = self.kinds.get(&kind) {
-            return number;
+    fn kind(&mut self, basis: &[u8], category: &[u8]) -> u32 {
+        let (last, number) = &self.last_kind;
+        if last.strip_prefix(basis).and_then(|rest| rest.strip_prefix(b"\n")) == Some(category) {
+            return *number;
         }
-        let number = self.kinds.len() as u32;
-        let text = self.sections.section(Section::Kinds);
-        text.extend_from_slice(kind.as_bytes());
-        text.push(b'\n');
-        self.kinds.insert(kind, number);
+        // neither holds a line feed: both are words
+        let kind = [basis, b"\n", category].concat();
+        let number = self.kinds.get(&kind).copied().unwrap_or_else(|| {
+            let text = self.sections.section(Section::Kinds);
+            text.extend_from_slice(&kind);
+            text.push(b'\n');
+            let number = self.kinds.len() as u32;
+            self.kinds.insert(kind.clone(), number);
+            number
+        });
+        self.last_kind = (kind, number);
         number
     }
 }

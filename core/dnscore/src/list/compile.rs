@@ -142,8 +142,7 @@ fn merge(sources: &[Source<'_>], meta: &[u8], max_size: u64) -> Result<(Sections
 }
 
 fn named(source: &Source<'_>) -> impl Fn(ListError) -> ListError {
-    let path = source.document.display().to_string();
-    move |error| ListError { reason: format!("{path}: {}", error.reason), ..error }
+    |error| ListError { reason: format!("{}: {}", source.document.display(), error.reason), ..error }
 }
 
 fn references(texts: &[String]) -> Result<HashSet<Reference>, ListError> {

@@ -254,7 +254,7 @@ impl CompiledList {
             key::from_name(name.as_bytes(), &mut reversed);
             let mut reference = [0; 10];
             reference[2..].copy_from_slice(&number.to_be_bytes());
-            sorted.push((reversed, Listed { rule: *rule, reference, issued: 0, basis: "test", category: "test" }));
+            sorted.push((reversed, Listed { rule: *rule, reference, issued: 0, basis: b"test", category: b"test" }));
         }
         sorted.sort_by(|one, other| (&one.0, one.1.rule.list).cmp(&(&other.0, other.1.rule.list)));
         let mut builder = Builder::default();

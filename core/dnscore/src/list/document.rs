@@ -7,17 +7,18 @@
 //! match, reference); a reference stands once in a document; a name has at most [`MAX_PER_NAME`] entries in it, so that
 //! no query ever meets more rules than that a list.
 
+use std::collections::HashSet;
 use std::collections::hash_map::RandomState;
 use std::fs::File;
 use std::hash::BuildHasher;
-use std::io::{BufReader, Read};
+use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 
 use sha2::{Digest, Sha256};
 
-use super::entry::{self, Entry, MAX_LINE, Reference, encode_reference};
+use super::entry::{Entry, MAX_LINE, Reader, Reference, encode_reference, split_words};
 use super::key;
 use super::types::{ListError, Matching};
 
@@ -27,9 +28,6 @@ pub const MAX_PER_NAME: usize = 16;
 /// No decompression window is larger (as power of two): what the issuer's half writes and reads.
 const MAX_WINDOW_LOG: u32 = 27;
 const CHUNK: usize = 1 << 18;
-/// Octets of `{"basis":"` and of `","category":"`.
-const BEFORE_BASIS: usize = 10;
-const BEFORE_CATEGORY: usize = 14;
 
 /// All entries of one name, as they stand in one document.
 #[derive(Debug, Default)]
@@ -61,11 +59,8 @@ impl Group {
     }
 
     /// The basis and the category of an entry.
-    pub fn words(&self, item: &Item) -> (&str, &str) {
-        let basis = item.start + BEFORE_BASIS;
-        let category = basis + usize::from(item.words.0) + BEFORE_CATEGORY;
-        let word = |start: usize, octets: u8| std::str::from_utf8(&self.text[start..start + usize::from(octets)]);
-        (word(basis, item.words.0).unwrap_or_default(), word(category, item.words.1).unwrap_or_default())
+    pub fn words(&self, item: &Item) -> (&[u8], &[u8]) {
+        split_words(self.line(item), (item.words.0.into(), item.words.1.into()))
     }
 
     /// The last second at which an entry of this name that covers `matching` still holds.
@@ -99,8 +94,7 @@ impl Group {
 /// A document while it is read.
 pub(crate) struct Document<'a> {
     lines: Lines,
-    bases: Option<&'a [String]>,
-    references: Option<References>,
+    checks: Checks<'a>,
     /// The first entry of the name after the current one.
     ahead: Group,
     /// Key of the line that `ahead` was filled from, while reading.
@@ -129,8 +123,7 @@ impl<'a> Document<'a> {
         };
         let mut document = Self {
             lines: Lines::open(path, size, hashed)?,
-            bases,
-            references: hashed.then(References::default),
+            checks: Checks::new(bases, hashed),
             ahead: Group::default(),
             scratch: Vec::new(),
             ended: false,
@@ -152,18 +145,19 @@ impl<'a> Document<'a> {
                 self.ended = true;
                 return Ok(true);
             };
-            let entry = check(line, number, self.bases, self.references.as_mut())?;
+            let entry = self.checks.read(line, number)?;
             self.scratch.clear();
             key::from_name(entry.name, &mut self.scratch);
             let last = group.items.last();
-            let order = group.key.as_slice().cmp(&self.scratch).then_with(|| {
+            let names = group.key.as_slice().cmp(&self.scratch);
+            let order = names.then_with(|| {
                 last.map(|last| (last.matching, last.reference)).cmp(&Some((entry.matching, entry.reference)))
             });
             if order.is_ge() {
                 let name = String::from_utf8_lossy(entry.name);
                 return Err(ListError::at(number, "order", format!("{name} does not belong after the line before it")));
             }
-            if group.key == self.scratch {
+            if names.is_eq() {
                 if group.items.len() == MAX_PER_NAME {
                     let name = String::from_utf8_lossy(entry.name);
                     let reason = format!("{name} has more than {MAX_PER_NAME} entries");
@@ -187,7 +181,7 @@ impl<'a> Document<'a> {
         match self.lines.next()? {
             None => self.ended = true,
             Some((number, line)) => {
-                let entry = check(line, number, self.bases, self.references.as_mut())?;
+                let entry = self.checks.read(line, number)?;
                 key::from_name(entry.name, &mut self.ahead.key);
                 self.ahead.push(line, &entry);
             }
@@ -196,22 +190,45 @@ impl<'a> Document<'a> {
     }
 }
 
-fn check<'l>(
-    line: &'l [u8],
-    number: u64,
-    bases: Option<&[String]>,
-    references: Option<&mut References>,
-) -> Result<Entry<'l>, ListError> {
-    let entry = entry::parse(line).map_err(|(kind, reason)| ListError::at(number, kind, reason))?;
-    if bases.is_some_and(|bases| !bases.iter().any(|basis| basis == entry.basis)) {
-        return Err(ListError::at(number, "no-basis", format!("basis {} is not in the head's table", entry.basis)));
+/// What each line is held against.
+struct Checks<'a> {
+    reader: Reader,
+    /// Keys that entries may name; `None`: any.
+    bases: Option<HashSet<&'a [u8]>>,
+    /// The last of them that an entry named.
+    basis: &'a [u8],
+    references: Option<References>,
+}
+
+impl<'a> Checks<'a> {
+    fn new(bases: Option<&'a [String]>, references: bool) -> Self {
+        Self {
+            reader: Reader::default(),
+            bases: bases.map(|bases| bases.iter().map(String::as_bytes).collect()),
+            basis: b"",
+            references: references.then(References::default),
+        }
     }
-    if let Some(first) = references.and_then(|references| references.insert(&entry.reference, number)) {
-        let reference = String::from_utf8_lossy(&encode_reference(&entry.reference)).into_owned();
-        let reason = format!("reference {reference} stands on line {first} already");
-        return Err(ListError::at(number, "reference-twice", reason));
+
+    fn read<'l>(&mut self, line: &'l [u8], number: u64) -> Result<Entry<'l>, ListError> {
+        let entry = self.reader.read(line).map_err(|(kind, reason)| ListError::at(number, kind, reason))?;
+        if let Some(bases) = &self.bases
+            && self.basis != entry.basis
+        {
+            self.basis = bases.get(entry.basis).ok_or_else(|| {
+                let basis = String::from_utf8_lossy(entry.basis);
+                ListError::at(number, "no-basis", format!("basis {basis} is not in the head's table"))
+            })?;
+        }
+        if let Some(references) = &mut self.references
+            && let Some(first) = references.insert(&entry.reference, number)
+        {
+            let reference = String::from_utf8_lossy(&encode_reference(&entry.reference)).into_owned();
+            let reason = format!("reference {reference} stands on line {first} already");
+            return Err(ListError::at(number, "reference-twice", reason));
+        }
+        Ok(entry)
     }
-    Ok(entry)
 }
 
 /// The references seen so far: 18 octets an entry, exact, keyed so that no issuer can choose colliding ones.
@@ -285,10 +302,9 @@ impl Lines {
     pub fn next(&mut self) -> Result<Option<(u64, &[u8])>, ListError> {
         let mut searched = 0;
         loop {
-            let rest = &self.buffer[self.start + searched..self.end];
-            if let Some(length) = rest.iter().position(|&byte| byte == b'\n') {
+            if let Some(length) = line_length(&self.buffer[self.start + searched..self.end]) {
                 let start = self.start;
-                self.start += searched + length + 1;
+                self.start += searched + length;
                 self.number += 1;
                 return Ok(Some((self.number, &self.buffer[start..self.start - 1])));
             }
@@ -332,6 +348,13 @@ impl Lines {
         self.end += read;
         Ok(read > 0)
     }
+}
+
+/// Octets of the first line with its line feed, if that is here.
+fn line_length(text: &[u8]) -> Option<usize> {
+    let mut rest = text;
+    let octets = rest.skip_until(b'\n').ok()?;
+    text[..octets].ends_with(b"\n").then_some(octets)
 }
 
 /// SHA-256 on a thread of its own: it costs more than all else that is done with a line.

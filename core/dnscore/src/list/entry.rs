@@ -5,6 +5,9 @@
 //! The order of the fields is fixed (sorted keys), so a line is read from left to right once. A second spelling of the
 //! same entry would give one list two state hashes; that is why none is accepted. Times beyond what 32 bits of Unix
 //! time can say (2106) are read as the last second that they can: far enough for an entry that no one renews.
+//!
+//! What stands before the name, the entries of one order have in common. A [`Reader`] that meets the octets of the line
+//! before again knows what they say, and reads on from the name.
 
 use super::key::is_label_byte;
 use super::types::Matching;
@@ -21,8 +24,8 @@ pub(crate) type Reference = [u8; 10];
 /// An entry as its line says it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Entry<'a> {
-    pub basis: &'a str,
-    pub category: &'a str,
+    pub basis: &'a [u8],
+    pub category: &'a [u8],
     pub expires: u32,
     pub issued: u32,
     pub matching: Matching,
@@ -30,13 +33,75 @@ pub(crate) struct Entry<'a> {
     pub reference: Reference,
 }
 
-/// Read one canonical line.
-pub(crate) fn parse(line: &[u8]) -> Result<Entry<'_>, Refusal> {
-    if line.len() >= MAX_LINE {
-        return Err(("malformed", format!("longer than {MAX_LINE} octets")));
+/// Reads canonical lines.
+#[derive(Default)]
+pub(crate) struct Reader {
+    /// What the last line began with, up to its name.
+    opening: Vec<u8>,
+    says: Option<Opening>,
+}
+
+/// What a line says before the name.
+#[derive(Clone, Copy)]
+struct Opening {
+    /// Octets of the basis and of the category.
+    words: (usize, usize),
+    expires: u32,
+    issued: u32,
+    matching: Matching,
+}
+
+/// What stands before the basis, and between it and the category.
+pub(crate) const BEFORE_BASIS: &[u8] = b"{\"basis\":\"";
+pub(crate) const BEFORE_CATEGORY: &[u8] = b"\",\"category\":\"";
+
+impl Reader {
+    /// Read one line.
+    pub fn read<'l>(&mut self, line: &'l [u8]) -> Result<Entry<'l>, Refusal> {
+        if line.len() >= MAX_LINE {
+            return Err(("malformed", format!("longer than {MAX_LINE} octets")));
+        }
+        let says = match self.says {
+            Some(says) if line.starts_with(&self.opening) => says,
+            _ => {
+                let (says, octets) = opening(line)?;
+                self.opening.clear();
+                self.opening.extend_from_slice(&line[..octets]);
+                *self.says.insert(says)
+            }
+        };
+        let mut fields = Fields { rest: &line[self.opening.len()..] };
+        let name = fields.until_quote().ok_or_else(|| misfit(line, "name"))?;
+        check_name(name)?;
+        let reference_text = fields.field(b",\"reference\":\"").ok_or_else(|| misfit(line, "reference"))?;
+        let reference = decode_reference(reference_text).ok_or_else(|| {
+            ("reference", format!("reference {} is not 16 characters of Crockford's base32", shown(reference_text)))
+        })?;
+        if fields.rest != b"}" {
+            let text =
+                fields.field(b",\"removal_requested\":\"").ok_or_else(|| misfit(line, "what follows reference"))?;
+            time(text).ok_or_else(|| bad_time("removal_requested", text))?;
+            if fields.rest != b"}" {
+                return Err(misfit(line, "the end"));
+            }
+        }
+        let Opening { words, expires, issued, matching } = says;
+        let (basis, category) = split_words(line, words);
+        Ok(Entry { basis, category, expires, issued, matching, name, reference })
     }
-    let mut reader = Reader { rest: line };
-    let basis = match reader.field(b"{\"basis\":\"") {
+}
+
+/// The basis and the category of a line, by their octets.
+pub(crate) fn split_words(line: &[u8], (basis, category): (usize, usize)) -> (&[u8], &[u8]) {
+    let start = BEFORE_BASIS.len();
+    let then = start + basis + BEFORE_CATEGORY.len();
+    (&line[start..start + basis], &line[then..then + category])
+}
+
+/// What a line says before the name, and where the name starts.
+fn opening(line: &[u8]) -> Result<(Opening, usize), Refusal> {
+    let mut fields = Fields { rest: line };
+    let basis = match fields.field(BEFORE_BASIS) {
         Some(basis) => basis,
         None if line.starts_with(b"{\"category\":") => return Err(("no-basis", "no basis".into())),
         None => return Err(misfit(line, "basis")),
@@ -45,20 +110,20 @@ pub(crate) fn parse(line: &[u8]) -> Result<Entry<'_>, Refusal> {
         let why = if basis.is_empty() { "no basis".into() } else { format!("basis {} is not a key", shown(basis)) };
         return Err(("no-basis", why));
     }
-    let category = reader.field(b",\"category\":\"").ok_or_else(|| misfit(line, "category"))?;
+    let category = fields.field(b",\"category\":\"").ok_or_else(|| misfit(line, "category"))?;
     if !is_word(category, |byte| byte.is_ascii_digit() || byte.is_ascii_lowercase(), |byte| byte == b'-') {
         return Err(("category", format!("category {} is not a word of a-z, 0-9 and '-'", shown(category))));
     }
-    let expires_text = match reader.field(b",\"expires\":\"") {
+    let expires_text = match fields.field(b",\"expires\":\"") {
         Some(text) => text,
         None if !contains(line, b",\"expires\":\"") => return Err(("no-expiry", "no expiry".into())),
         None => return Err(misfit(line, "expires")),
     };
     let expires = time(expires_text).ok_or_else(|| bad_time("expires", expires_text))?;
-    if let Some(after) = reader.rest.strip_prefix(b",\"impact\":\"") {
-        reader.rest = impact(after)?;
+    if let Some(after) = fields.rest.strip_prefix(b",\"impact\":\"") {
+        fields.rest = impact(after)?;
     }
-    let issued_text = reader.field(b",\"issued\":\"").ok_or_else(|| misfit(line, "issued"))?;
+    let issued_text = fields.field(b",\"issued\":\"").ok_or_else(|| misfit(line, "issued"))?;
     let issued = time(issued_text).ok_or_else(|| bad_time("issued", issued_text))?;
     if expires_text <= issued_text {
         return Err((
@@ -66,65 +131,52 @@ pub(crate) fn parse(line: &[u8]) -> Result<Entry<'_>, Refusal> {
             format!("expires {} is not after issued {}", shown(expires_text), shown(issued_text)),
         ));
     }
-    let matching = match reader.field(b",\"match\":\"").ok_or_else(|| misfit(line, "match"))? {
+    let matching = match fields.field(b",\"match\":\"").ok_or_else(|| misfit(line, "match"))? {
         b"below" => Matching::Below,
         b"exact" => Matching::Exact,
         b"subtree" => Matching::Subtree,
         other => return Err(("match", format!("match {} is none of exact, subtree, below", shown(other)))),
     };
-    let name = reader.field(b",\"name\":\"").ok_or_else(|| misfit(line, "name"))?;
-    check_name(name)?;
-    let reference_text = reader.field(b",\"reference\":\"").ok_or_else(|| misfit(line, "reference"))?;
-    let reference = decode_reference(reference_text).ok_or_else(|| {
-        ("reference", format!("reference {} is not 16 characters of Crockford's base32", shown(reference_text)))
-    })?;
-    if reader.rest != b"}" {
-        let text = reader.field(b",\"removal_requested\":\"").ok_or_else(|| misfit(line, "what follows reference"))?;
-        time(text).ok_or_else(|| bad_time("removal_requested", text))?;
-        if reader.rest != b"}" {
-            return Err(misfit(line, "the end"));
-        }
-    }
-    let (Ok(basis), Ok(category)) = (std::str::from_utf8(basis), std::str::from_utf8(category)) else {
-        return Err(("malformed", "not text".into()));
-    };
-    Ok(Entry { basis, category, expires: clamp(expires), issued: clamp(issued), matching, name, reference })
+    let rest = fields.rest.strip_prefix(b",\"name\":\"").ok_or_else(|| misfit(line, "name"))?;
+    let words = (basis.len(), category.len());
+    Ok((Opening { words, expires: clamp(expires), issued: clamp(issued), matching }, line.len() - rest.len()))
 }
 
 /// Is this a name as entries spell it: lower-case A-labels, no IP address, no dot at the end?
 pub(crate) fn check_name(name: &[u8]) -> Result<(), Refusal> {
-    let refuse = |kind, what: &str| Err((kind, format!("{} {what}", shown(name))));
+    let problem = if name.is_empty() {
+        Some("no name")
+    } else if name.len() > super::key::MAX_KEY {
+        Some("is longer than 253 octets")
+    } else {
+        name.split(|&byte| byte == b'.').find_map(wrong_with_label)
+    };
     let last = name.rsplit(|&byte| byte == b'.').next().unwrap_or_default();
+    if problem.is_none() && !last.first().is_some_and(u8::is_ascii_digit) {
+        return Ok(());
+    }
     let hexadecimal = last.strip_prefix(b"0x").is_some_and(|rest| rest.iter().all(u8::is_ascii_hexdigit));
     if !last.is_empty() && (last.iter().all(u8::is_ascii_digit) || hexadecimal) || name.contains(&b':') {
-        return refuse("ip-address", "is an IP address or ends like one: an address belongs to many sites");
+        let what = "is an IP address or ends like one: an address belongs to many sites";
+        return Err(("ip-address", format!("{} {what}", shown(name))));
     }
-    if name.is_empty() {
-        return Err(("name", "no name".into()));
+    match problem {
+        None => Ok(()),
+        Some(problem) if name.is_empty() => Err(("name", problem.into())),
+        Some(problem) => Err(("name", format!("{} {problem}", shown(name)))),
     }
-    if name.len() > super::key::MAX_KEY {
-        return refuse("name", "is longer than 253 octets");
+}
+
+fn wrong_with_label(label: &[u8]) -> Option<&'static str> {
+    match label {
+        _ if !label.iter().fold(true, |fine, &byte| fine & is_label_byte(byte)) => {
+            Some("has a character that no name in a list has")
+        }
+        [] => Some("has an empty label"),
+        _ if label.len() > 63 => Some("has a label of more than 63 octets"),
+        [b'-', ..] | [.., b'-'] => Some("has a label that starts or ends with a hyphen"),
+        _ => None,
     }
-    let mut start = 0;
-    for at in 0..=name.len() {
-        if at < name.len() && name[at] != b'.' {
-            if !is_label_byte(name[at]) {
-                return refuse("name", "has a character that no name in a list has");
-            }
-            continue;
-        }
-        if at == start {
-            return refuse("name", "has an empty label");
-        }
-        if at - start > 63 {
-            return refuse("name", "has a label of more than 63 octets");
-        }
-        if name[start] == b'-' || name[at - 1] == b'-' {
-            return refuse("name", "has a label that starts or ends with a hyphen");
-        }
-        start = at + 1;
-    }
-    Ok(())
 }
 
 /// The 80 bits of 16 characters of Crockford's base32 in their one spelling: upper case, no I, L, O, U.
@@ -166,17 +218,22 @@ const VALUES: [u8; 256] = {
     values
 };
 
-struct Reader<'a> {
+struct Fields<'a> {
     rest: &'a [u8],
 }
 
-impl<'a> Reader<'a> {
+impl<'a> Fields<'a> {
     /// The text between `opening` and the next quotation mark; no canonical value but `impact` holds one, or a `\`.
     fn field(&mut self, opening: &[u8]) -> Option<&'a [u8]> {
-        let after = self.rest.strip_prefix(opening)?;
-        let end = after.iter().position(|&byte| byte == b'"')?;
-        self.rest = &after[end + 1..];
-        Some(&after[..end])
+        self.rest = self.rest.strip_prefix(opening)?;
+        self.until_quote()
+    }
+
+    fn until_quote(&mut self) -> Option<&'a [u8]> {
+        let end = self.rest.iter().position(|&byte| byte == b'"')?;
+        let (text, rest) = self.rest.split_at(end);
+        self.rest = &rest[1..];
+        Some(text)
     }
 }
 
@@ -212,14 +269,14 @@ fn clamp(time: i64) -> u32 {
 /// Unix time of `YYYY-MM-DDTHH:MM:SSZ`, if it is one.
 fn time(text: &[u8]) -> Option<i64> {
     let text: &[u8; 20] = text.try_into().ok()?;
-    let number = |start: usize, digits: usize| {
-        text[start..start + digits]
-            .iter()
-            .try_fold(0i64, |sum, byte| byte.is_ascii_digit().then(|| sum * 10 + i64::from(byte - b'0')))
-    };
-    let (year, month, day) = (number(0, 4)?, number(5, 2)?, number(8, 2)?);
-    let (hour, minute, second) = (number(11, 2)?, number(14, 2)?, number(17, 2)?);
     let marks = [text[4], text[7], text[10], text[13], text[16], text[19]];
+    let digits = [0, 1, 2, 3, 5, 6, 8, 9, 11, 12, 14, 15, 17, 18].map(|at: usize| text[at].wrapping_sub(b'0'));
+    if &marks != b"--T::Z" || digits.iter().any(|&digit| digit > 9) {
+        return None;
+    }
+    let two = |at: usize| i64::from(10 * digits[at] + digits[at + 1]);
+    let (year, month, day) = (100 * two(0) + two(2), two(4), two(6));
+    let (hour, minute, second) = (two(8), two(10), two(12));
     let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
     let days = match month {
         2 => 28 + i64::from(leap),
@@ -227,7 +284,7 @@ fn time(text: &[u8]) -> Option<i64> {
         1 | 3 | 5 | 7 | 8 | 10 | 12 => 31,
         _ => return None,
     };
-    if &marks != b"--T::Z" || year == 0 || !(1..=days).contains(&day) || hour > 23 || minute > 59 || second > 59 {
+    if year == 0 || !(1..=days).contains(&day) || hour > 23 || minute > 59 || second > 59 {
         return None;
     }
     // days since 1970-01-01, counted in years that start in March, so that the leap day comes last
@@ -280,14 +337,21 @@ fn escaped(text: &[u8]) -> Option<(u32, &[u8])> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    fn parse(line: &[u8]) -> Result<Entry<'_>, Refusal> {
+        Reader::default().read(line)
+    }
 
     const LINE: &str = r#"{"basis":"order-17","category":"gambling","expires":"2027-11-22T00:00:00Z","issued":"2026-11-22T00:00:00Z","match":"subtree","name":"example.com","reference":"7ZK3M9Q2XW4T8RBC"}"#;
 
     #[test]
     fn a_canonical_line_is_read() {
         let entry = parse(LINE.as_bytes()).expect("canonical");
-        assert_eq!((entry.basis, entry.category, entry.name), ("order-17", "gambling", b"example.com".as_slice()));
+        let (basis, category, name) = (b"order-17".as_slice(), b"gambling".as_slice(), b"example.com".as_slice());
+        assert_eq!((entry.basis, entry.category, entry.name), (basis, category, name));
         assert_eq!((entry.matching, entry.issued, entry.expires), (Matching::Subtree, 1_795_305_600, 1_826_841_600));
         assert_eq!(&encode_reference(&entry.reference), b"7ZK3M9Q2XW4T8RBC");
     }
@@ -337,6 +401,24 @@ mod tests {
         ] {
             let line = LINE.replace(from, to);
             assert_eq!(parse(line.as_bytes()).map_err(|(kind, _)| kind), Err(kind), "{line}");
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2000))]
+        #[test]
+        fn what_was_read_before_changes_nothing(
+            edits in prop::collection::vec((0..LINE.len(), 0..4usize, "[a-z\",:{}0-9.\\-_ ]{0,3}"), 0..3),
+        ) {
+            let mut line = LINE.to_owned();
+            for (at, gone, text) in edits {
+                let at = at.min(line.len());
+                line.replace_range(at..(at + gone).min(line.len()), &text);
+            }
+            let mut reader = Reader::default();
+            for other in [LINE, &line, LINE, &line] {
+                prop_assert_eq!(reader.read(other.as_bytes()), parse(other.as_bytes()));
+            }
         }
     }
 
