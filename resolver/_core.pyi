@@ -21,7 +21,6 @@ __all__ = [
     "Plane",
     "Policies",
     "changes",
-    "check_document",
     "compile",
     "distinct",
     "examine",
@@ -73,13 +72,6 @@ def compile(sources: Sequence[Source], output: _StrPath, meta: bytes, *, max_siz
 
     No document may be larger than `max_size` octets uncompressed (default 4 GiB). Raises CoreError, as everything here,
     with `kind` (a short code) and `line` (0: no line is to blame). The interpreter is free meanwhile."""
-
-def check_document(path: _StrPath, *, size: int, state: str, bases: Sequence[str]) -> int:
-    """How many entries the document has. Raises CoreError for the first thing that is wrong with it.
-
-    `kind` is `too-large` (more than `size` octets come out), `damaged`, `malformed`, `order`, `reference-twice`,
-    `no-basis` (or one that is not in `bases`), `no-expiry`, `ip-address`, `name`, `category`, `match`, `reference`,
-    `time`, `crowded` (more than 16 entries for a name), `state-hash` or `unreadable`."""
 
 @final
 class Change:
@@ -144,18 +136,23 @@ def examine(
     old: _StrPath | None,
     new: _StrPath,
     *,
+    announced: tuple[int, str, Sequence[str]],
     protected: Sequence[str],
     suffixes: Sequence[str],
     popular: Sequence[str],
     limit: int = 100,
-    announced: tuple[int, str, Sequence[str]] | None = None,
 ) -> Examination:
-    """Compares two documents and lets the guards look at what was added or widened.
+    """Checks a new document against what was `announced` (size, state, bases), compares it with the old one, which was
+    checked when it came, and lets the guards look at what was added or widened.
+
+    Raises CoreError for the first thing that is wrong with the new document. `kind` is `too-large` (more than `size`
+    octets come out), `damaged`, `malformed`, `order`, `reference-twice`, `no-basis` (or one that is not in `bases`),
+    `no-expiry`, `ip-address`, `name`, `category`, `match`, `reference`, `time`, `crowded` (more than 16 entries for a
+    name), `state-hash` or `unreadable`.
 
     An entry may neither stop a `protected` name nor lie at or below one; may not stop a public suffix together with
     what is below it, nor anything above one (`suffixes`: rules of the public suffix list in A-labels, with `*.` and
-    `!`; every top-level domain counts); may not stop a `popular` name. With `announced` (size, state, bases) the new
-    document is checked as by `check_document` in the same pass, which saves one reading."""
+    `!`; every top-level domain counts); may not stop a `popular` name."""
 
 def restrain(old: _StrPath | None, new: _StrPath, output: _StrPath) -> int:
     """Writes to `output` the old document less what the new one removed, narrowed or shortened; how many entries.

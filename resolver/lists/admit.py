@@ -9,7 +9,6 @@ Removals, narrowing, shortening and suspensions are in the new state whatever th
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -96,7 +95,15 @@ def examine(candidate: Candidate, old: Path | None, source: ListSource, watched:
     if candidate.size > source.max_size:
         raise VerifyError("too-large", f"{candidate.size:,} octets; max_size allows {source.max_size:,}")
     try:
-        seen = _compared(candidate, old, watched)
+        seen = _core.examine(
+            old,
+            candidate.lines,
+            announced=(candidate.size, candidate.state, list(candidate.bases)),
+            protected=list(watched.protected),
+            suffixes=list(watched.suffixes),
+            popular=[*watched.shared, *watched.popular],
+            limit=FINDINGS,
+        )
     except _core.CoreError as error:
         raise VerifyError(error.kind, str(error)) from error
     scope = source.scope
@@ -111,30 +118,6 @@ def examine(candidate: Candidate, old: Path | None, source: ListSource, watched:
         reused=list(seen.changes.reused),
         outside=list(outside_scope(scope, _additions(old, candidate))) if limited and seen.added else (),
     )
-
-
-def _compared(candidate: Candidate, old: Path | None, watched: Watched) -> _core.Examination:
-    """Checked and compared side by side, since a million lines take the core a second for each. Nothing is made of a
-    document that the check refuses, whatever the comparison says of it."""
-    with ThreadPoolExecutor(1) as beside:
-        checking = beside.submit(
-            _core.check_document,
-            candidate.lines,
-            size=candidate.size,
-            state=candidate.state,
-            bases=list(candidate.bases),
-        )
-        try:
-            return _core.examine(
-                old,
-                candidate.lines,
-                protected=list(watched.protected),
-                suffixes=list(watched.suffixes),
-                popular=[*watched.shared, *watched.popular],
-                limit=FINDINGS,
-            )
-        finally:
-            checking.result()
 
 
 def _additions(old: Path | None, candidate: Candidate) -> Iterator[tuple[str, str, str, str]]:

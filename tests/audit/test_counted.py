@@ -43,7 +43,8 @@ def compiled(folder: Path, *names: str) -> None:
     ).encode()
     document = folder / "full.zst"
     document.write_bytes(zstandard.compress(lines))
-    _core.check_document(document, size=len(lines), state=f"sha256:{sha256(lines).hexdigest()}", bases=["order-1"])
+    announced = (len(lines), f"sha256:{sha256(lines).hexdigest()}", ["order-1"])
+    _core.examine(None, document, announced=announced, protected=[], suffixes=[], popular=[])
     source: _core.Source = {
         "document": str(document), "action": "stop-page", "ede": 16, "bases": ["order-1"], "suspended": [],
     }  # fmt: skip

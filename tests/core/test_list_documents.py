@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -23,8 +22,9 @@ A, B, C = entry("a.example", 1), entry("b.example", 2), entry("c.example", 3)
 LINE = A.line()
 
 
-def check(path: Path, state: str, *, size: int = 1 << 20, bases: Sequence[str] = BASES) -> int:
-    return _core.check_document(path, size=size, state=state, bases=bases)
+def check(path: Path, state: str, *, size: int = 1 << 20, bases: Sequence[str] = BASES, old: Path | None = None) -> int:
+    announced = (size, state, bases)
+    return _core.examine(old, path, announced=announced, protected=[], suffixes=[], popular=[]).changes.entries
 
 
 def refusal(path: Path, lines: list[bytes], **other: Any) -> tuple[str, int]:
@@ -33,6 +33,10 @@ def refusal(path: Path, lines: list[bytes], **other: Any) -> tuple[str, int]:
         check(path, state, **other)
     assert (refused.value.line > 0) == str(refused.value).startswith(f"line {refused.value.line}: ")
     return refused.value.kind, refused.value.line
+
+
+BESIDE = [entry(f"{letter}.example", 100 + at) for at, letter in enumerate("012yz")]
+"""Stand in both documents, before and after what is wrong with the new one."""
 
 
 def test_a_document_of_the_issuer_is_accepted(tmp_path: Path) -> None:
@@ -71,6 +75,11 @@ def test_a_document_of_the_issuer_is_accepted(tmp_path: Path) -> None:
 )
 def test_what_is_wrong_is_named_with_its_line(lines: list[bytes], expected: tuple[str, int], tmp_path: Path) -> None:
     assert refusal(tmp_path / "full.zst", lines) == expected
+    # as a step from a document that came before, whose lines are passed over
+    write(tmp_path / "old.zst", BESIDE)
+    before = [one.line() for one in BESIDE[:3]]
+    among = [*before, *lines, *([one.line() for one in BESIDE[3:]] if lines[-1].endswith(b"\n") else [])]
+    assert refusal(tmp_path / "full.zst", among, old=tmp_path / "old.zst") == (expected[0], expected[1] + 3)
 
 
 def test_a_name_has_no_more_entries_than_a_query_should_meet(tmp_path: Path) -> None:
@@ -255,22 +264,8 @@ def test_guards_look_at_what_is_added_or_widened_and_at_nothing_else(tmp_path: P
     }
     assert (found.protected, found.public_suffix, found.popular) == (2, 2, 2)
     assert (found.added, found.removed, found.changes.widened, found.changes.unchanged) == (6, 0, 1, 2)
-    limited = _core.examine(None, tmp_path / "new", protected=["example"], suffixes=[], popular=[], limit=1)
+    announced = (summary.size, summary.state, BASES)
+    limited = _core.examine(
+        None, tmp_path / "new", announced=announced, protected=["example"], suffixes=[], popular=[], limit=1
+    )
     assert (limited.protected, len(limited.findings)) == (3, 1)
-
-
-def test_examining_checks_the_new_document_in_the_same_pass(tmp_path: Path) -> None:
-    state = write_lines(tmp_path / "new", [A.line(), entry("b.example", 1).line()])
-
-    def examine(state: str) -> None:
-        new = tmp_path / "new"
-        _core.examine(None, new, protected=[], suffixes=[], popular=[], announced=(1 << 20, state, BASES))
-
-    with pytest.raises(_core.CoreError) as refused:
-        examine(state)
-    assert refused.value.kind == "reference-twice"
-    write_lines(tmp_path / "new", [A.line()])
-    with pytest.raises(_core.CoreError) as refused:
-        examine("sha256:" + "0" * 64)
-    assert refused.value.kind == "state-hash"
-    assert hashlib.sha256(A.line()).hexdigest() in str(refused.value)

@@ -72,12 +72,6 @@ fn compile(
     Ok(CompileSummary { entries, names, bytes, hot_bytes, suspended })
 }
 
-#[pyfunction]
-#[pyo3(signature = (path, *, size, state, bases))]
-fn check_document(py: Python<'_>, path: PathBuf, size: u64, state: String, bases: Vec<String>) -> PyResult<u64> {
-    detached(py, || list::check_document(&path, Announced { size, state: &state, bases: &bases }))
-}
-
 /// One entry that changed.
 #[pyclass(frozen, get_all, module = "resolver._core")]
 struct Change {
@@ -153,17 +147,17 @@ fn changes(py: Python<'_>, old: Option<PathBuf>, new: PathBuf, limit: usize) -> 
 }
 
 #[pyfunction]
-#[pyo3(signature = (old, new, *, protected, suffixes, popular, limit = 100, announced = None))]
+#[pyo3(signature = (old, new, *, announced, protected, suffixes, popular, limit = 100))]
 #[expect(clippy::too_many_arguments, reason = "keyword arguments of one Python function")]
 fn examine(
     py: Python<'_>,
     old: Option<PathBuf>,
     new: PathBuf,
+    announced: (u64, String, Vec<String>),
     protected: Vec<String>,
     suffixes: Vec<String>,
     popular: Vec<String>,
     limit: usize,
-    announced: Option<(u64, String, Vec<String>)>,
 ) -> PyResult<Examination> {
     let found = detached(py, || {
         let guards = Guards::new(
@@ -171,8 +165,9 @@ fn examine(
             suffixes.iter().map(String::as_str),
             popular.iter().map(String::as_str),
         );
-        let announced = announced.as_ref().map(|(size, state, bases)| Announced { size: *size, state, bases });
-        list::examine(old.as_deref(), &new, announced, &guards, limit)
+        let (size, state, bases) = &announced;
+        let announced = Announced { size: *size, state, bases };
+        list::examine(old.as_deref(), &new, Some(announced), &guards, limit)
     })?;
     let findings = found.findings.into_iter().map(|finding| {
         let list::Finding { kind, name, matching, reference, against } = finding;
@@ -386,7 +381,6 @@ pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<Policies>()?;
     module.add_function(wrap_pyfunction!(policy_changes, module)?)?;
     module.add_function(wrap_pyfunction!(compile, module)?)?;
-    module.add_function(wrap_pyfunction!(check_document, module)?)?;
     module.add_function(wrap_pyfunction!(changes, module)?)?;
     module.add_function(wrap_pyfunction!(examine, module)?)?;
     module.add_function(wrap_pyfunction!(restrain, module)?)?;

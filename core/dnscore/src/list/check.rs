@@ -2,7 +2,8 @@
 //!
 //! Enters: the new document with its announced size and state, the old one (checked when it came), the names that
 //! guards look after. Leaves: how many entries, what changed, which additions a guard objects to; or the first line
-//! that is wrong. One pass over both, side by side, whatever is asked.
+//! that is wrong. One pass over both, side by side, whatever is asked: a line that is not in its place in the old document
+//! is checked whole, one that is by itself (see [`Document::pass`]).
 //!
 //! What counts as what, name by name: an entry whose reference stands in both is *prolonged* or *shortened* by its
 //! expiry, or *altered* elsewhere; one that is new is *narrowed* if an old entry of the very name covered all of it at
@@ -17,6 +18,7 @@ use super::document::{Document, Group, Item, Trust};
 use super::entry::{Reference, encode_reference};
 use super::guard::{Guards, Objection};
 use super::key;
+use super::side_by_side::{Step, side_by_side};
 use super::types::{ListError, Matching};
 
 /// How a document changed.
@@ -99,27 +101,35 @@ pub struct Announced<'a> {
     pub bases: &'a [String],
 }
 
-/// Check a document against what was announced; how many entries it has.
-///
-/// # Errors
-/// The first thing that is wrong with it, with the line.
-pub fn check_document(path: &Path, announced: Announced<'_>) -> Result<u64, ListError> {
-    let mut document = Document::open(path, announced.size, Trust::Nothing { bases: Some(announced.bases) })?;
-    let mut group = Group::default();
-    let mut entries = 0;
-    while document.next(&mut group)? {
-        entries += group.items.len() as u64;
-    }
-    check_state(document, announced.state)?;
-    Ok(entries)
-}
-
 /// Compare two documents and let the guards look at what was added. With `announced` the new one is checked against it
 /// in the same pass; without, it counts as checked before. At most `limit` changes and findings are listed.
 ///
 /// # Errors
-/// Either document is not what it should be.
+/// The first thing that is wrong with the new document, with the line, whatever the old one is; or the old one is not
+/// what it should be.
 pub fn examine(
+    old: Option<&Path>,
+    new: &Path,
+    announced: Option<Announced<'_>>,
+    guards: &Guards,
+    limit: usize,
+) -> Result<Examination, ListError> {
+    compare(old, new, announced, guards, limit).or_else(|error| match announced {
+        // what was passed over beside the old document is not looked at in order: what comes first is said by a full check
+        Some(announced) if old.is_some() => check(new, announced).and(Err(error)),
+        _ => Err(error),
+    })
+}
+
+/// Check a document against what was announced, line by line.
+fn check(path: &Path, announced: Announced<'_>) -> Result<(), ListError> {
+    let mut document = Document::open(path, announced.size, Trust::Nothing { bases: Some(announced.bases) })?;
+    let mut group = Group::default();
+    while document.next(&mut group)? {}
+    check_state(document, announced.state)
+}
+
+fn compare(
     old: Option<&Path>,
     new: &Path,
     announced: Option<Announced<'_>>,
@@ -151,50 +161,12 @@ fn check_state(document: Document<'_>, announced: &str) -> Result<(), ListError>
     Ok(())
 }
 
-/// One name, as both documents have it.
-pub(crate) enum Step<'g> {
-    Old(&'g Group),
-    New(&'g Group),
-    Both(&'g Group, &'g Group),
-}
-
-/// Walk both documents name by name, in their common order; gives back the new one, read to its end.
-pub(crate) fn side_by_side<'d>(
-    old: Option<&Path>,
-    mut new: Document<'d>,
-    mut visit: impl FnMut(Step<'_>) -> Result<(), ListError>,
-) -> Result<Document<'d>, ListError> {
-    let mut old = old.map(|path| Document::open(path, u64::MAX, Trust::Checked)).transpose()?;
-    let mut next_old = |group: &mut Group| old.as_mut().map_or(Ok(false), |document| document.next(group));
-    let (mut before, mut after) = (Group::default(), Group::default());
-    let (mut has_before, mut has_after) = (next_old(&mut before)?, new.next(&mut after)?);
-    loop {
-        let order = match (has_before, has_after) {
-            (false, false) => return Ok(new),
-            (true, false) => std::cmp::Ordering::Less,
-            (false, true) => std::cmp::Ordering::Greater,
-            (true, true) => before.key.cmp(&after.key),
-        };
-        match order {
-            std::cmp::Ordering::Less => visit(Step::Old(&before))?,
-            std::cmp::Ordering::Greater => visit(Step::New(&after))?,
-            std::cmp::Ordering::Equal => visit(Step::Both(&before, &after))?,
-        }
-        if order.is_le() {
-            has_before = next_old(&mut before)?;
-        }
-        if order.is_ge() {
-            has_after = new.next(&mut after)?;
-        }
-    }
-}
-
 impl Examination {
     fn step(&mut self, step: &Step<'_>, guards: &Guards, limit: usize) {
         match step {
-            Step::Both(before, after) if before.text == after.text => {
-                self.changes.entries += after.items.len() as u64;
-                self.changes.unchanged += after.items.len() as u64;
+            &Step::Same(_, entries) => {
+                self.changes.entries += entries;
+                self.changes.unchanged += entries;
             }
             Step::Old(before) => {
                 self.gone.extend(before.items.iter().map(|item| item.reference));

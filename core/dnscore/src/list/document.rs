@@ -9,25 +9,16 @@
 
 use std::collections::HashSet;
 use std::collections::hash_map::RandomState;
-use std::fs::File;
 use std::hash::BuildHasher;
-use std::io::{BufRead, BufReader, Read};
-use std::path::{Path, PathBuf};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::thread::JoinHandle;
+use std::path::Path;
 
-use sha2::{Digest, Sha256};
-
-use super::entry::{Entry, MAX_LINE, Reader, Reference, encode_reference, split_words};
+use super::entry::{Entry, Reader, Reference, encode_reference, split_words};
 use super::key;
+use super::lines::{Lines, lines_of};
 use super::types::{ListError, Matching};
 
 /// Entries that one document may hold for one name: three kinds of match, a few bases each.
 pub const MAX_PER_NAME: usize = 16;
-
-/// No decompression window is larger (as power of two): what the issuer's half writes and reads.
-const MAX_WINDOW_LOG: u32 = 27;
-const CHUNK: usize = 1 << 18;
 
 /// All entries of one name, as they stand in one document.
 #[derive(Debug, Default)]
@@ -172,8 +163,25 @@ impl<'a> Document<'a> {
         }
     }
 
+    /// The first line of the next name, if there is one, and what is at hand of the lines after it.
+    pub fn coming(&self) -> (&[u8], &[u8]) {
+        (&self.ahead.text, self.lines.at_hand())
+    }
+
+    /// Passes over the first line of the next name and the `octets` after it, so many whole lines up to where another name
+    /// begins. The caller knows that these lines stand in another document just so, one after the other, which was
+    /// checked before: so they are in order, no name among them is crowded and no reference stands there twice. The rest
+    /// is checked here.
+    pub fn pass(&mut self, octets: usize, lines: u64) -> Result<(), ListError> {
+        self.checks.pass(&self.lines.at_hand()[..octets], self.lines.number())?;
+        self.lines.pass(octets, lines);
+        self.ahead.clear();
+        self.read_ahead()
+    }
+
     /// The state hash over everything read: `sha256:` and 64 digits. Empty unless opened with [`Trust::Nothing`].
     pub fn finish(self) -> Result<String, ListError> {
+        self.checks.finish()?;
         self.lines.finish()
     }
 
@@ -198,6 +206,8 @@ struct Checks<'a> {
     /// The last of them that an entry named.
     basis: &'a [u8],
     references: Option<References>,
+    /// References of the lines that were passed over.
+    passed: Vec<Reference>,
 }
 
 impl<'a> Checks<'a> {
@@ -207,10 +217,47 @@ impl<'a> Checks<'a> {
             bases: bases.map(|bases| bases.iter().map(String::as_bytes).collect()),
             basis: b"",
             references: references.then(References::default),
+            passed: Vec::new(),
         }
     }
 
+    /// A line by itself, and its reference beside all that were read.
     fn read<'l>(&mut self, line: &'l [u8], number: u64) -> Result<Entry<'l>, ListError> {
+        let entry = self.alone(line, number)?;
+        if let Some(references) = &mut self.references
+            && let Some(first) = references.insert(&entry.reference, number)
+        {
+            let reference = String::from_utf8_lossy(&encode_reference(&entry.reference)).into_owned();
+            let reason = format!("reference {reference} stands on line {first} already");
+            return Err(ListError::at(number, "reference-twice", reason));
+        }
+        Ok(entry)
+    }
+
+    /// Lines after the `number`th by themselves, where anything is checked anew; their references are looked at in the end.
+    fn pass(&mut self, text: &[u8], number: u64) -> Result<(), ListError> {
+        if self.references.is_some() {
+            for (line, number) in lines_of(text).zip(number + 1..) {
+                let entry = self.alone(line, number)?;
+                self.passed.push(entry.reference);
+            }
+        }
+        Ok(())
+    }
+
+    /// No reference of a line that was read stands in one that was passed over.
+    fn finish(&self) -> Result<(), ListError> {
+        let Some(references) = &self.references else { return Ok(()) };
+        match self.passed.iter().find(|reference| references.has(reference)) {
+            None => Ok(()),
+            Some(reference) => {
+                let reference = String::from_utf8_lossy(&encode_reference(reference)).into_owned();
+                Err(ListError::new("reference-twice", format!("reference {reference} stands there twice")))
+            }
+        }
+    }
+
+    fn alone<'l>(&mut self, line: &'l [u8], number: u64) -> Result<Entry<'l>, ListError> {
         let entry = self.reader.read(line).map_err(|(kind, reason)| ListError::at(number, kind, reason))?;
         if let Some(bases) = &self.bases
             && self.basis != entry.basis
@@ -219,13 +266,6 @@ impl<'a> Checks<'a> {
                 let basis = String::from_utf8_lossy(entry.basis);
                 ListError::at(number, "no-basis", format!("basis {basis} is not in the head's table"))
             })?;
-        }
-        if let Some(references) = &mut self.references
-            && let Some(first) = references.insert(&entry.reference, number)
-        {
-            let reference = String::from_utf8_lossy(&encode_reference(&entry.reference)).into_owned();
-            let reason = format!("reference {reference} stands on line {first} already");
-            return Err(ListError::at(number, "reference-twice", reason));
         }
         Ok(entry)
     }
@@ -255,6 +295,10 @@ impl References {
         None
     }
 
+    fn has(&self, reference: &Reference) -> bool {
+        !self.table.is_empty() && self.table[self.slot(reference)] != 0
+    }
+
     fn slot(&self, reference: &Reference) -> usize {
         let mask = self.table.len() - 1;
         let mut slot = usize::try_from(self.hasher.hash_one(reference) & mask as u64).unwrap_or(0);
@@ -270,127 +314,5 @@ impl References {
             let slot = self.slot(&self.seen[index].0);
             self.table[slot] = u32::try_from(index + 1).unwrap_or(u32::MAX);
         }
-    }
-}
-
-/// The lines of a compressed file, without their line feeds.
-pub(crate) struct Lines {
-    path: PathBuf,
-    decoder: zstd::stream::read::Decoder<'static, BufReader<File>>,
-    buffer: Vec<u8>,
-    start: usize,
-    end: usize,
-    /// Octets that may still come.
-    left: u64,
-    number: u64,
-    hashing: Option<Hashing>,
-}
-
-impl Lines {
-    /// Open a compressed file of at most `size` octets uncompressed.
-    pub fn open(path: &Path, size: u64, hashed: bool) -> Result<Self, ListError> {
-        let unreadable = |error| ListError::new("unreadable", format!("{}: {error}", path.display()));
-        let file = File::open(path).map_err(unreadable)?;
-        let mut decoder = zstd::stream::read::Decoder::new(file).map_err(unreadable)?;
-        decoder.window_log_max(MAX_WINDOW_LOG).map_err(unreadable)?;
-        let hashing = hashed.then(Hashing::start);
-        let buffer = vec![0; CHUNK + MAX_LINE];
-        Ok(Self { path: path.into(), decoder, buffer, start: 0, end: 0, left: size, number: 0, hashing })
-    }
-
-    /// The next line and its number, from 1.
-    pub fn next(&mut self) -> Result<Option<(u64, &[u8])>, ListError> {
-        let mut searched = 0;
-        loop {
-            if let Some(length) = line_length(&self.buffer[self.start + searched..self.end]) {
-                let start = self.start;
-                self.start += searched + length;
-                self.number += 1;
-                return Ok(Some((self.number, &self.buffer[start..self.start - 1])));
-            }
-            searched = self.end - self.start;
-            if searched >= MAX_LINE {
-                return Err(ListError::at(self.number + 1, "malformed", format!("longer than {MAX_LINE} octets")));
-            }
-            if !self.fill()? {
-                if searched > 0 {
-                    let reason = "ends without a line feed: the file is cut short";
-                    return Err(ListError::at(self.number + 1, "malformed", reason));
-                }
-                return Ok(None);
-            }
-        }
-    }
-
-    /// The state hash of all lines, if it was asked for.
-    pub fn finish(self) -> Result<String, ListError> {
-        self.hashing.map_or_else(|| Ok(String::new()), Hashing::finish)
-    }
-
-    fn fill(&mut self) -> Result<bool, ListError> {
-        self.buffer.copy_within(self.start..self.end, 0);
-        self.end -= self.start;
-        self.start = 0;
-        // one octet more than may come, so that a longer file shows
-        let room = usize::try_from(self.left.saturating_add(1)).unwrap_or(CHUNK).min(CHUNK);
-        let read = self.decoder.read(&mut self.buffer[self.end..self.end + room]);
-        let read = read.map_err(|error| {
-            ListError::new("damaged", format!("{}: not a whole zstd file: {error}", self.path.display()))
-        })?;
-        if read as u64 > self.left {
-            let reason = format!("{}: more octets than were announced", self.path.display());
-            return Err(ListError::new("too-large", reason));
-        }
-        self.left -= read as u64;
-        if let Some(hashing) = &mut self.hashing {
-            hashing.update(&self.buffer[self.end..self.end + read]);
-        }
-        self.end += read;
-        Ok(read > 0)
-    }
-}
-
-/// Octets of the first line with its line feed, if that is here.
-fn line_length(text: &[u8]) -> Option<usize> {
-    let mut rest = text;
-    let octets = rest.skip_until(b'\n').ok()?;
-    text[..octets].ends_with(b"\n").then_some(octets)
-}
-
-/// SHA-256 on a thread of its own: it costs more than all else that is done with a line.
-struct Hashing {
-    chunks: SyncSender<Vec<u8>>,
-    used: Receiver<Vec<u8>>,
-    thread: JoinHandle<[u8; 32]>,
-}
-
-impl Hashing {
-    fn start() -> Self {
-        let (chunks, to_hash) = sync_channel::<Vec<u8>>(8);
-        let (give_back, used) = sync_channel(16);
-        let thread = std::thread::spawn(move || {
-            let mut hash = Sha256::new();
-            for chunk in to_hash {
-                hash.update(&chunk);
-                // the reader takes it up again, or has gone: then it is dropped here
-                let _ = give_back.try_send(chunk);
-            }
-            hash.finalize().into()
-        });
-        Self { chunks, used, thread }
-    }
-
-    fn update(&mut self, bytes: &[u8]) {
-        let mut chunk = self.used.try_recv().unwrap_or_default();
-        chunk.clear();
-        chunk.extend_from_slice(bytes);
-        // fails only when the thread is gone, which `finish` reports
-        let _ = self.chunks.send(chunk);
-    }
-
-    fn finish(self) -> Result<String, ListError> {
-        drop(self.chunks);
-        let digest = self.thread.join().map_err(|_| ListError::new("internal", "the hashing thread failed"))?;
-        Ok(digest.iter().fold(String::from("sha256:"), |text, byte| format!("{text}{byte:02x}")))
     }
 }

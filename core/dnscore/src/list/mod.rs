@@ -20,11 +20,13 @@ mod file;
 mod filter;
 mod guard;
 mod key;
+mod lines;
 mod names;
 mod output;
 mod pages;
 mod policy;
 mod restrain;
+mod side_by_side;
 #[cfg(test)]
 mod tests;
 mod train;
@@ -32,7 +34,7 @@ mod tree;
 mod types;
 mod vector;
 
-pub use check::{Announced, Change, Changes, Examination, Finding, check_document, examine};
+pub use check::{Announced, Change, Changes, Examination, Finding, examine};
 pub use compile::{CompileSummary, MAX_LISTS, Source, compile};
 pub use compiled::{CompiledList, reference_text};
 pub use document::MAX_PER_NAME;

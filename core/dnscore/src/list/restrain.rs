@@ -9,9 +9,10 @@
 use std::io::Write;
 use std::path::Path;
 
-use super::check::{Step, counterpart, narrows, side_by_side};
+use super::check::{counterpart, narrows};
 use super::document::{Document, Group, Trust};
 use super::output::{Output, unwritable};
+use super::side_by_side::{Step, side_by_side};
 use super::types::ListError;
 
 const LEVEL: i32 = 3;
@@ -25,10 +26,18 @@ pub fn restrain(old: Option<&Path>, new: &Path, output: &Path) -> Result<u64, Li
     let mut entries = 0;
     let new = Document::open(new, u64::MAX, Trust::Checked)?;
     side_by_side(old, new, |step| {
-        let Step::Both(before, after) = step else { return Ok(()) };
-        for (group, index) in still_stopped(before, after) {
-            out.write(group.line(&group.items[index]))?;
-            entries += 1;
+        match step {
+            Step::Same(lines, number) => {
+                out.write(lines)?;
+                entries += number;
+            }
+            Step::Both(before, after) => {
+                for (group, index) in still_stopped(before, after) {
+                    out.write(group.line(&group.items[index]))?;
+                    entries += 1;
+                }
+            }
+            Step::Old(_) | Step::New(_) => {}
         }
         Ok(())
     })?;
@@ -67,8 +76,8 @@ impl<'p> Writer<'p> {
         Ok(Self { encoder, path })
     }
 
-    fn write(&mut self, line: &[u8]) -> Result<(), ListError> {
-        self.encoder.write_all(line).map_err(|error| unwritable(self.path, &error))
+    fn write(&mut self, lines: &[u8]) -> Result<(), ListError> {
+        self.encoder.write_all(lines).map_err(|error| unwritable(self.path, &error))
     }
 
     fn commit(self) -> Result<(), ListError> {
