@@ -30,7 +30,7 @@ MAX_SIZE = 1 << 32
 MAX_WINDOW = 1 << 27
 LEVEL = 6
 """For what is published."""
-LOCAL_LEVEL = 1
+LOCAL_LEVEL = -3
 """For what stays on this machine, where time counts more than a few megabytes."""
 _CHUNK = 1 << 20
 

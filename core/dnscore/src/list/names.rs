@@ -56,6 +56,7 @@ impl NamesBuilder {
         let rows = self.shared.len();
         let mut index = Index::new(rows);
         self.each(|row, key, shared| index.add(row, key, shared));
+        index.settle();
         let (mut coder, tokens) = self.coder();
         let mut buckets = Vec::with_capacity(6 * rows);
         let mut places = Vec::with_capacity(index.heads.len());
@@ -144,6 +145,8 @@ struct Index {
     chains: Vec<u32>,
     chain_nodes: Vec<u8>,
     filter: Vec<u8>,
+    /// Names that the filter does not hold yet: their lines are asked for before the first of them is written.
+    waiting: Vec<Hash>,
     /// Listed names at or above the last key: row, octets, number of its chain node if it has one.
     above: Vec<(u32, usize, u32)>,
 }
@@ -155,6 +158,7 @@ impl Index {
             chains: Vec::new(),
             chain_nodes: Vec::new(),
             filter: filter::empty(rows),
+            waiting: Vec::with_capacity(BATCH),
             above: Vec::new(),
         }
     }
@@ -177,9 +181,18 @@ impl Index {
             self.heads.push(key, shared);
         }
         self.above.push((row as u32, key.len(), NO_MORE));
-        let lines = filter::lines(&self.filter);
         let hash = key.split(|&byte| byte == key::SEPARATOR).fold(Hash::ROOT, Hash::below_label);
-        hash.place(lines).set(&mut self.filter);
+        prefetch(&self.filter, hash.line(filter::lines(&self.filter)));
+        self.waiting.push(hash);
+        if self.waiting.len() == BATCH {
+            self.settle();
+        }
+    }
+
+    /// After the last key: the filter holds all.
+    fn settle(&mut self) {
+        let lines = filter::lines(&self.filter);
+        self.waiting.drain(..).for_each(|hash| hash.place(lines).set(&mut self.filter));
     }
 }
 
@@ -271,6 +284,7 @@ impl Names {
                 return Err(damaged("names"));
             }
         }
+        index.settle();
         let sane = places.is_sorted() && places.first().is_none_or(|&first| first == 0);
         let (tree, overflow) = if sane { index.heads.tree(&places) } else { None }.ok_or_else(|| damaged("tree"))?;
         if tree != content.get(Section::Tree)

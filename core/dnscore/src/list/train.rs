@@ -25,35 +25,35 @@ const NONE: u16 = 0xFFFF;
 pub(crate) struct Tokens {
     pub texts: Vec<Vec<u8>>,
     pub costs: Vec<u32>,
-    children: Vec<[u16; alphabet::SIZE]>,
-    /// Token that ends at a node.
-    ends: Vec<u16>,
+    nodes: Vec<Node>,
     best: Vec<u32>,
     from: Vec<u16>,
 }
 
+/// Where a text that tokens begin with leads.
+#[derive(Clone, Copy)]
+struct Node {
+    children: [u16; alphabet::SIZE],
+    /// Token that ends here.
+    token: u16,
+}
+
+const NOTHING: Node = Node { children: [NONE; alphabet::SIZE], token: NONE };
+
 impl Tokens {
     pub fn new(texts: Vec<Vec<u8>>, costs: Vec<u32>) -> Self {
-        let mut tokens = Self {
-            texts: Vec::new(),
-            costs,
-            children: vec![[NONE; alphabet::SIZE]],
-            ends: vec![NONE],
-            best: Vec::new(),
-            from: Vec::new(),
-        };
+        let mut tokens = Self { texts: Vec::new(), costs, nodes: vec![NOTHING], best: Vec::new(), from: Vec::new() };
         for (token, text) in texts.iter().enumerate() {
             let mut node = 0;
             for &byte in text {
                 let number = usize::from(alphabet::NUMBER[usize::from(byte)]);
-                if tokens.children[node][number] == NONE {
-                    tokens.children[node][number] = tokens.children.len() as u16;
-                    tokens.children.push([NONE; alphabet::SIZE]);
-                    tokens.ends.push(NONE);
+                if tokens.nodes[node].children[number] == NONE {
+                    tokens.nodes[node].children[number] = tokens.nodes.len() as u16;
+                    tokens.nodes.push(NOTHING);
                 }
-                node = usize::from(tokens.children[node][number]);
+                node = usize::from(tokens.nodes[node].children[number]);
             }
-            tokens.ends[node] = token as u16;
+            tokens.nodes[node].token = token as u16;
         }
         tokens.texts = texts;
         tokens
@@ -68,15 +68,14 @@ impl Tokens {
         self.best[0] = 0;
         for start in 0..end {
             let so_far = self.best[start];
-            let mut node = 0;
+            let mut node = &self.nodes[0];
             for (length, &byte) in (1..).zip(&text[start..]) {
-                let number = usize::from(alphabet::NUMBER[usize::from(byte)]);
-                let next = self.children[node][number];
+                let next = node.children[usize::from(alphabet::NUMBER[usize::from(byte)])];
                 if next == NONE {
                     break;
                 }
-                node = usize::from(next);
-                let token = self.ends[node];
+                node = &self.nodes[usize::from(next)];
+                let token = node.token;
                 if token != NONE && token != barred {
                     let cost = so_far + self.costs[usize::from(token)];
                     let place: usize = start + length;
