@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import deque
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from blocklists import document
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 REMOVED, ADDED = b"-", b"+"
 PIECE = 1 << 14  # octets
+LINES = 4096
 Order = tuple[bytes, bytes, bytes]
 _BASIS, _MATCH, _NAME, _REFERENCE = len(b'{"basis":"'), b'"match":"', b'","name":"', b'","reference":"'
 
@@ -81,26 +83,26 @@ def merged_blocks(old: Iterable[bytes], changes: Iterable[tuple[bytes, bytes]]) 
 
     The changes are in the order of the document.
     """
-    steps = deque((order(line), sign, line) for sign, line in changes)
+    steps = deque(changes)
     for piece in _pieces(old):
-        if steps and steps[0][0] <= order(piece[piece.rfind(b"\n", 0, -1) + 1 :]):
+        if steps and order(steps[0][1]) <= order(piece[piece.rfind(b"\n", 0, -1) + 1 :]):
             lines = list(_changed(piece[:-1].split(b"\n"), steps))
             if lines:
                 yield b"\n".join(lines) + b"\n"
         else:
             yield piece
-    rest = b"".join(line for _, sign, line in steps if sign == ADDED)
-    if any(sign == REMOVED for _, sign, _ in steps):
+    if any(sign == REMOVED for sign, _ in steps):
         raise DeltaError("a line that is to go is not there")
-    if rest:
-        yield rest
+    coming = (line for _, line in steps)
+    while block := b"".join(islice(coming, LINES)):
+        yield block
 
 
-def _changed(lines: list[bytes], steps: deque[tuple[Order, bytes, bytes]]) -> Iterator[bytes]:
+def _changed(lines: list[bytes], steps: deque[tuple[bytes, bytes]]) -> Iterator[bytes]:
     """The block's lines with those steps that fall into it, which are taken off the queue."""
     last, at = order(lines[-1]), 0
-    while steps and steps[0][0] <= last:
-        place, sign, line = steps.popleft()
+    while steps and (place := order(steps[0][1])) <= last:
+        sign, line = steps.popleft()
         here = bisect_left(lines, place, lo=at, key=order)
         yield from lines[at:here]
         at = here
@@ -174,6 +176,11 @@ def bond(line: bytes) -> tuple[str, str, str]:
     """`Entry.bond` of a canonical line, without parsing it."""
     basis, match, name, _ = fields(line)
     return name.decode("ascii"), match.decode("ascii"), basis.decode("ascii")
+
+
+def basis(line: bytes) -> str:
+    """The basis of a canonical line, without parsing it."""
+    return line[_BASIS : line.find(b'"', _BASIS)].decode("ascii")
 
 
 def reference(line: bytes) -> str:

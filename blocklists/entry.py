@@ -16,14 +16,12 @@ Rules
 
 from __future__ import annotations
 
-import base64
 import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
-from itertools import repeat
 from typing import Any, Literal, get_args
 
 from blocklists.errors import BlocklistError
@@ -46,10 +44,16 @@ _CATEGORY = re.compile(r"[a-z0-9][a-z0-9-]{0,63}\Z").match
 _REFERENCE = re.compile(r"[0-9A-HJKMNP-TV-Z]{16}\Z").match
 _TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z\Z").match
 _PLAIN = re.compile(
-    rb'\{"basis":"([!#-\[\]-~]+)","category":"([!#-\[\]-~]+)","expires":"([!#-\[\]-~]+)","issued":"([!#-\[\]-~]+)",'
-    rb'"match":"([a-z]+)","name":"([!#-\[\]-~]+)","reference":"([0-9A-Z]+)"\}\n?\Z'
+    r'\{"basis":"([!#-\[\]-~]+)","category":"([!#-\[\]-~]+)","expires":"([!#-\[\]-~]+)","issued":"([!#-\[\]-~]+)",'
+    r'"match":"([a-z]+)","name":"([!#-\[\]-~]+)","reference":"([0-9A-Z]+)"\}\n?\Z'
 ).match
-_CROCKFORD = bytes.maketrans(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567", b"0123456789ABCDEFGHJKMNPQRSTVWXYZ")
+_CROCKFORD = bytes.maketrans(bytes(range(32)), b"0123456789ABCDEFGHJKMNPQRSTVWXYZ")
+_HALVES = (
+    (0x000000FFFFF00000, 0x00000000000FFFFF, 12),
+    (0x000FFC00000FFC00, 0x000003FF000003FF, 6),
+    (0x03E003E003E003E0, 0x001F001F001F001F, 3),
+)
+"""In each eight octets: the upper and the lower half of every number, and by how much the upper one moves up."""
 _FIELDS = frozenset(
     {"basis", "category", "expires", "impact", "issued", "match", "name", "reference", "removal_requested"}
 )
@@ -112,9 +116,9 @@ def parse(line: bytes) -> Entry:
     """The entry of one canonical line (with or without its line feed). Raises EntryError."""
     if len(line) > MAX_LINE:
         raise EntryError(f"the line is longer than {MAX_LINE} octets")
-    if plain := _PLAIN(line):
+    if plain := _PLAIN(line.decode("ascii", "replace")):
         # No field of these can hold an escape, so a line of this shape with valid fields is canonical
-        basis, category, expires, issued, match, name, reference = map(str, plain.groups(), repeat("ascii"))
+        basis, category, expires, issued, match, name, reference = plain.groups()
         return Entry(name, match, basis, category, issued, expires, reference)  # type: ignore[arg-type]
     try:
         fields: Any = json.loads(line)
@@ -163,8 +167,25 @@ def explain_name(name: str) -> str:
 
 def references(count: int, random: Random) -> list[str]:
     """`count` fresh references of 80 random bits each, as 16 characters of Crockford's base32."""
-    text = base64.b32encode(random(10 * count)).translate(_CROCKFORD).decode("ascii")
+    text = _base32(random(10 * count))
     return [text[at : at + 16] for at in range(0, len(text), 16)]
+
+
+def _base32(octets: bytes) -> str:
+    """Eight characters for every five octets. All groups of five bits move to their own octets at once, as one number:
+    that is ten times as fast as one group after the other."""
+    groups = len(octets) // 5
+    spread = bytearray(8 * groups)
+    for at in range(5):
+        spread[3 + at :: 8] = octets[at::5]
+    bits = int.from_bytes(spread, "big")
+    for upper, lower, shift in _HALVES:
+        bits = (bits & _everywhere(upper, groups)) << shift | bits & _everywhere(lower, groups)
+    return bits.to_bytes(8 * groups, "big").translate(_CROCKFORD).decode("ascii")
+
+
+def _everywhere(mask: int, groups: int) -> int:
+    return int.from_bytes(mask.to_bytes(8, "big") * groups, "big")
 
 
 def as_text(moment: datetime) -> str:

@@ -93,24 +93,29 @@ class Finding:
 
 def preview(entries: Iterable[Entry], *, popular: Collection[str] = (), shown: int = 5) -> Iterator[Finding]:
     """Findings on entries that are to come. `popular`: names, most popular first."""
-    listed: dict[str, list[Entry]] = {}
+    above: dict[str, list[Entry]] = {parent: [] for name in popular for parent in _at_or_above(name)}
     for entry in entries:
-        listed.setdefault(entry.name, []).append(entry)
-    for name, here in listed.items():
-        for entry in here:
-            if entry.match != "exact" and is_public_suffix(name):
-                yield Finding("public-suffix", entry, (name,), 1)
-            if name in SHARED_HOSTS:
-                yield Finding("shared-host", entry, (name,), 1)
+        name = entry.name
+        if entry.match != "exact" and is_public_suffix(name):
+            yield Finding("public-suffix", entry, (name,), 1)
+        if name in SHARED_HOSTS:
+            yield Finding("shared-host", entry, (name,), 1)
+        if name in above:
+            above[name].append(entry)
     touched: dict[Entry, list[str]] = {}
     for name in popular:
-        labels = name.lower().split(".")
-        for at in range(len(labels)):
-            for entry in listed.get(".".join(labels[at:]), ()):
-                if covers(entry, at):
+        for distance, parent in enumerate(_at_or_above(name)):
+            for entry in above[parent]:
+                if covers(entry, distance):
                     touched.setdefault(entry, []).append(name)
     for entry, names in touched.items():
         yield Finding("popular", entry, tuple(names[:shown]), len(names))
+
+
+def _at_or_above(name: str) -> list[str]:
+    """The name and those above it."""
+    labels = name.lower().split(".")
+    return [".".join(labels[at:]) for at in range(len(labels))]
 
 
 def covers(entry: Entry, distance: int) -> bool:

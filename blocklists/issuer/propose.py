@@ -19,7 +19,7 @@ from tuf.api.metadata import DelegatedRole, Delegations, Metadata, Root, TargetF
 
 from blocklists import delta, document, durable
 from blocklists.delta import ADDED, REMOVED
-from blocklists.entry import Entry, EntryError, as_text, check_key, references
+from blocklists.entry import Entry, EntryError, as_text, check_key, is_name, references, reversed_labels
 from blocklists.errors import BlocklistError
 from blocklists.head import Delta, Head, delta_path, full_path, head_path
 from blocklists.importers.intake import Intake
@@ -106,19 +106,34 @@ def from_candidates(
             kept = wanted.pop(delta.bond(line), None)
             if replace and kept is None:
                 gone.append(line)
-    come: list[Entry] = []
-    for ((listed, _, basis), candidate), reference in zip(wanted.items(), references(len(wanted), random), strict=True):
-        try:
-            come.append(Entry(
-                name=listed, match=candidate.match, basis=basis, category=candidate.category or terms.category,
-                issued=terms.issued, expires=candidate.expires or terms.expires, reference=reference,
-                removal_requested=terms.removal_requested, impact=terms.impact,
-            ))  # fmt: skip
-        except EntryError as error:
-            if rejected is None:
-                raise ProposeError(f"line {candidate.line}: {listed}: {error}") from None
-            rejected.append(Rejection(candidate.line, listed, str(error)))
-    return changes(gone, come)
+    come: dict[str, bytes] = {}
+    forms: dict[tuple[str, str, str | None, str | None], tuple[str, str]] = {}
+    for ((listed, match, basis), candidate), reference in zip(
+        wanted.items(), references(len(wanted), random), strict=True
+    ):
+        words = match, basis, candidate.category, candidate.expires
+        if words not in forms or not is_name(listed):
+            try:
+                forms[words] = _form(Entry(
+                    name=listed, match=candidate.match, basis=basis, category=candidate.category or terms.category,
+                    issued=terms.issued, expires=candidate.expires or terms.expires, reference=reference,
+                    removal_requested=terms.removal_requested, impact=terms.impact,
+                ))  # fmt: skip
+            except EntryError as error:
+                if rejected is None:
+                    raise ProposeError(f"line {candidate.line}: {listed}: {error}") from None
+                rejected.append(Rejection(candidate.line, listed, str(error)))
+                continue
+        before, after = forms[words]
+        text = f'{before}"name":"{listed}","reference":"{reference}"{after}'
+        come[f"{reversed_labels(listed)}\0\0{match}\0{reference}"] = text.encode("ascii")
+    return _in_order(gone, [come[order] for order in sorted(come)])
+
+
+def _form(entry: Entry) -> tuple[str, str]:
+    """What stands before the name and after the reference in the lines of all entries with the same other fields."""
+    before, _, after = entry.line().decode("ascii").partition(f'"name":"{entry.name}","reference":"{entry.reference}"')
+    return before, after
 
 
 def by_hand(
@@ -153,7 +168,12 @@ def by_hand(
 
 def changes(gone: Iterable[bytes], come: Iterable[Entry]) -> list[tuple[bytes, bytes]]:
     """Changes in the order of the document."""
-    fresh = [(ADDED, entry.line()) for entry in sorted(come, key=Entry.order)]
+    return _in_order(gone, [entry.line() for entry in sorted(come, key=Entry.order)])
+
+
+def _in_order(gone: Iterable[bytes], come: Iterable[bytes]) -> list[tuple[bytes, bytes]]:
+    """Changes from lines; those that come are in order."""
+    fresh = [(ADDED, line) for line in come]
     old = [(REMOVED, line) for line in gone]
     return sorted(old + fresh, key=place) if old else fresh
 
@@ -165,7 +185,7 @@ def place(change: tuple[bytes, bytes]) -> tuple[tuple[bytes, bytes, bytes], bool
 
 def require_bases(name: str, bases: Collection[str], steps: Sequence[tuple[bytes, bytes]]) -> None:
     """Raises ProposeError where something is added on a basis that the list's table does not have."""
-    unknown = {delta.fields(line)[0].decode("ascii") for sign, line in steps if sign == ADDED}.difference(bases)
+    unknown = {delta.basis(line) for sign, line in steps if sign == ADDED}.difference(bases)
     if unknown:
         known = ", ".join(bases) or "none yet"
         raise ProposeError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 
@@ -159,6 +160,14 @@ def test_references_are_distinct_random_and_of_crockford_s_alphabet() -> None:
     assert all(len(reference) == 16 for reference in found)
     assert set("".join(found)) == set("0123456789ABCDEFGHJKMNPQRSTVWXYZ")
     assert references(2, lambda count: b"\0" * count) == ["0" * 16] * 2
+
+
+@given(st.integers(0, 20).flatmap(lambda count: st.binary(min_size=10 * count, max_size=10 * count)))
+def test_references_are_base32_in_another_alphabet(octets: bytes) -> None:
+    # RFC 4648 section 6, by Python's own encoder
+    alphabet = bytes.maketrans(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567", b"0123456789ABCDEFGHJKMNPQRSTVWXYZ")
+    expected = base64.b32encode(octets).translate(alphabet).decode()
+    assert "".join(references(len(octets) // 10, lambda _: octets)) == expected
 
 
 def test_times_go_there_and_back() -> None:

@@ -13,7 +13,7 @@ import pytest
 from tuf.api.metadata import Metadata, Root, TargetFile, Targets
 
 from blocklists import durable, verify
-from blocklists.entry import Entry, as_text
+from blocklists.entry import Entry, as_text, parse
 from blocklists.errors import BlocklistError, VerifyError
 from blocklists.fetch import Deadline, Directory
 from blocklists.head import Relief
@@ -30,6 +30,9 @@ from tests.blocklists.world import LIST, NAMES, World, make_entry
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from blocklists.entry import Match
+    from blocklists.importers.source import Rejection
 
 
 @pytest.fixture
@@ -129,6 +132,32 @@ def test_what_is_listed_already_stays_as_it_is_and_replace_takes_the_rest_off(wo
     after = {entry.name: entry for entry in world.entries(world.fetch())}
     assert set(after) == {"dice.example", "new.example"}
     assert after["dice.example"] == before["dice.example"]
+
+
+def test_what_comes_is_spelt_and_sorted_as_entries_are(world: World) -> None:
+    words: list[tuple[Match, str | None, str | None, str | None]] = [
+        ("exact", None, None, None),
+        ("below", "order-18", None, None),
+        ("below", None, "fraud", "2030-01-01T00:00:00Z"),
+    ]
+    names = ["b.example", "a.b.example", "b-c.example", "z.example", "b.example", "a.net"]
+    candidates = [Candidate(number, name, *more) for number, name in enumerate(names) for more in words]
+    more = [Candidate(99, "-x.example", "exact"), Candidate(100, "x.example", "exact")]
+    common = replace(terms(world), impact='"match":"exact","name":"b.example","reference":"7" \\ ä')
+    rejected: list[Rejection] = []
+    steps = propose.from_candidates(
+        world.rehearsal.desk, LIST, [*candidates, *more], common, random=os.urandom, rejected=rejected
+    )
+    entries = [parse(line) for _, line in steps]
+    assert [entry.line() for entry in entries] == [line for _, line in steps]
+    assert entries == sorted(entries, key=Entry.order)
+    assert {entry.impact for entry in entries} == {common.impact}
+    asked = {
+        (one.name, one.match, one.basis or "order-17", one.category or "gambling", one.expires or common.expires)
+        for one in (*candidates, more[1])
+    }
+    assert {(one.name, one.match, one.basis, one.category, one.expires) for one in entries} == asked
+    assert [item.line for item in rejected] == [99]
 
 
 def test_no_request_is_made_where_nothing_changes_or_the_ground_is_unknown(world: World) -> None:
