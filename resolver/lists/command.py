@@ -205,7 +205,8 @@ def lift(name: str, path: Path | None, directory: Path | None, in_json: bool) ->
 def bypass(switch: str, what: str | None, path: Path | None, directory: Path | None, in_json: bool) -> None:
     """The off switch: `on` lets everything pass at once, or one list's names, or one name with all below it.
 
-    Works with the steward dead. It stays on until it is switched off, over restarts too.
+    Works with the steward dead. It stays on until it is switched off, over restarts too. `off` alone ends all of
+    them, lists and names that were switched off apart too. A top-level domain is written with its dot: `example.`
     """
     config = locate(path, directory)
     live = passes.read(config.places.passes) if switch == "show" else _throw(config, switch == "on", what)
@@ -223,9 +224,15 @@ def _throw(config: Config, on: bool, what: str | None) -> passes.Passes:
     places, known = config.places, [source.name for source in config.lists]
     if what is not None and what not in known:
         try:
-            what = domain_name(what)
+            name = domain_name(what)
         except ValueError as error:
             raise ResolverError(f"{what!r} is neither a list nor a name", hint=f"lists: {', '.join(known)}") from error
+        if on and "." not in what:
+            raise ResolverError(
+                f"there is no list {what!r}",
+                hint=f"lists: {', '.join(known)}; a whole top-level domain is written with its dot: {name}.",
+            )
+        what = name
 
     def change(live: passes.Passes) -> passes.Passes:
         if what is None:

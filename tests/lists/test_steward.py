@@ -217,6 +217,9 @@ def test_with_the_steward_dead_explain_bypass_and_diff_work_and_status_says_so(p
     assert provider.ask("bypass", "off").output == "blocking as the lists say\n"
     assert provider.ask("lists", "diff", "gambling").output == "gambling: version 1 to 1: no difference\n"
     assert "neither a list nor a name" in str(provider.ask("bypass", "on", "not a name").error)
+    assert "there is no list 'gamblign'" in str(provider.ask("bypass", "on", "gamblign").error)
+    assert provider.ask("bypass", "on", "example.").output == "passing: example\n"
+    assert provider.ask("bypass", "off", "example").output == "blocking as the lists say\n"
     assert "the steward does not answer" in str(provider.ask("lists", "status").error)
 
 
