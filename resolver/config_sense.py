@@ -82,7 +82,7 @@ def _lists_nobody_signs(raw: Any) -> Iterator[tuple[Key, str]]:
 
 def _two_on_one_port(raw: Any) -> Iterator[tuple[Key, str]]:
     first: dict[Endpoint, Key] = {}
-    every = ("stop_page.listen", "portal.listen", "metrics.listen", "rpz.listen", "rpz.listen_tls")
+    every = ("dns.listen", "stop_page.listen", "portal.listen", "metrics.listen", "rpz.listen", "rpz.listen_tls")
     for part, of in (key.split(".") for key in every):
         for key, endpoint in _endpoints(raw, part, of):
             other = first.setdefault(endpoint, key)

@@ -131,6 +131,7 @@ views:
         ("[gambling]", "[gambling", "is not YAML"),
         ("127.0.0.1:5335", "127.0.0.1:53", "dns.upstreams[0]: 127.0.0.1:53 is where Stopsign itself listens"),
         ("127.0.0.1:8080", "0.0.0.0:80", "portal.listen[0]: 0.0.0.0:80 is already taken by stop_page.listen"),
+        ('"[::]:53"', '"0.0.0.0:53"', "dns.listen[1]: 0.0.0.0:53 is already taken by dns.listen"),
         ("    trusted_root: roots/gambling.json\n", "", "lists[0].trusted_root: is missing; either trusted_root or"),
         ("https://stop", "https://me:secret@stop", "portal.url: 'stop.isp.example' carries a user name or password"),
         ("sqlite:///var/lib/stopsign/portal.db", "postgresql://u:p@db/x", "portal.database: carries a password"),
