@@ -31,6 +31,7 @@ from pydantic_core import CoreSchema, core_schema
 
 _TIME_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _SIZE_UNITS = {"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "B": 1}
+_COUNTRY, _LANGUAGE, _DAY, _ORIGIN = r"[A-Z]{2}", r"[a-z]{2}", r"\d{4}-\d{2}-\d{2}", r"[^\s+]+"
 _LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?")
 
 
@@ -201,10 +202,19 @@ def _name(value: object) -> str:
     return domain_name(value)
 
 
-def _slug(value: object) -> str:
-    if not isinstance(value, str) or not re.fullmatch(r"[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?", value):
-        raise ValueError(f"{value!r} is not a short name; lower case letters, digits and hyphens would be right")
-    return value
+def _spelt(pattern: str, what: str) -> BeforeValidator:
+    """A text that is all of `pattern`. `what`: what another one is not, and what would be right."""
+
+    def check(value: object) -> str:
+        if not isinstance(value, str) or not re.fullmatch(pattern, value):
+            raise ValueError(f"{value!r} is not {what}")
+        return value
+
+    return BeforeValidator(check)
+
+
+def _of_pattern(pattern: str) -> WithJsonSchema:
+    return WithJsonSchema({"type": "string", "pattern": f"^{pattern}$"})
 
 
 def _text(value: object) -> str:
@@ -219,32 +229,14 @@ def _colour(value: object) -> str:
     return value.lower()
 
 
-def _country(value: object) -> str:
-    if not isinstance(value, str) or not re.fullmatch(r"[A-Z]{2}", value):
-        raise ValueError(f"{value!r} is not the code of a country (ISO 3166); DE would be right")
-    return value
-
-
-def _language(value: object) -> str:
-    if not isinstance(value, str) or not re.fullmatch(r"[a-z]{2}", value):
-        raise ValueError(f"{value!r} is not the code of a language (ISO 639); de would be right")
-    return value
-
-
 def _day(value: object) -> str:
     right = 'a day as "2026-11-01" (with the quotes) would be right'
-    if not isinstance(value, str) or not re.fullmatch(r"\d{4}-\d{2}-\d{2}", value):
+    if not isinstance(value, str) or not re.fullmatch(_DAY, value):
         raise ValueError(f"{str(value)!r} is not a day; {right}")
     try:
         date.fromisoformat(value)
     except ValueError:
         raise ValueError(f"{value!r} is on no calendar; {right}") from None
-    return value
-
-
-def _log_origin(value: object) -> str:
-    if not isinstance(value, str) or not re.fullmatch(r"[^\s+]+", value):
-        raise ValueError(f"{value!r} is not a log's name; stop.isp.example/log, without spaces and +, would be right")
     return value
 
 
@@ -277,12 +269,25 @@ WebUrl = Annotated[str, BeforeValidator(_web_url), _STRING]
 FilePath = Annotated[Path, BeforeValidator(_path), _STRING]
 WebUrlOrPath = Annotated[str, BeforeValidator(_web_url_or_path), _STRING]
 Name = Annotated[str, BeforeValidator(_name), _STRING]
-Slug = Annotated[str, BeforeValidator(_slug), _STRING]
+Slug = Annotated[
+    str,
+    _spelt(
+        r"[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?",
+        "a short name; lower case letters, digits and hyphens would be right",
+    ),
+    _STRING,
+]
 Text = Annotated[str, BeforeValidator(_text), _STRING]
 Colour = Annotated[str, BeforeValidator(_colour), _STRING]
 Database = Annotated[str, BeforeValidator(_database), _STRING]
-Country = Annotated[str, BeforeValidator(_country), WithJsonSchema({"type": "string", "pattern": "^[A-Z]{2}$"})]
-Language = Annotated[str, BeforeValidator(_language), WithJsonSchema({"type": "string", "pattern": "^[a-z]{2}$"})]
-Day = Annotated[str, BeforeValidator(_day), WithJsonSchema({"type": "string", "pattern": r"^\d{4}-\d{2}-\d{2}$"})]
-LogOrigin = Annotated[str, BeforeValidator(_log_origin), WithJsonSchema({"type": "string", "pattern": r"^[^\s+]+$"})]
+Country = Annotated[str, _spelt(_COUNTRY, "the code of a country (ISO 3166); DE would be right"), _of_pattern(_COUNTRY)]
+Language = Annotated[
+    str, _spelt(_LANGUAGE, "the code of a language (ISO 639); de would be right"), _of_pattern(_LANGUAGE)
+]
+Day = Annotated[str, BeforeValidator(_day), _of_pattern(_DAY)]
+LogOrigin = Annotated[
+    str,
+    _spelt(_ORIGIN, "a log's name; stop.isp.example/log, without spaces and +, would be right"),
+    _of_pattern(_ORIGIN),
+]
 Workers = Annotated[int | Literal["auto"], PlainValidator(_workers), WithJsonSchema({"type": ["integer", "string"]})]

@@ -20,7 +20,7 @@ import json
 import os
 import socket
 from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 from resolver.config_values import Endpoint
 from resolver.errors import ResolverError
@@ -35,6 +35,17 @@ BACKLOG = 4096
 
 class SocketError(ResolverError):
     """An address cannot be listened on."""
+
+
+class Wanted(TypedDict, total=False):
+    """Addresses by use, none where none is named; `workers`: how many sockets each address of DNS has (1)."""
+
+    dns: Sequence[Endpoint]
+    workers: int
+    stop_page: Sequence[Endpoint]
+    portal: Sequence[Endpoint]
+    rpz: Sequence[Endpoint]
+    rpz_tls: Sequence[Endpoint]
 
 
 @dataclass
@@ -111,30 +122,22 @@ def _dealt(groups: list[list[socket.socket]], index: int, workers: int) -> list[
     return [one.fileno() for group in groups for one in group[index::workers] or [group[index % len(group)]]]
 
 
-def open_listeners(
-    *,
-    dns: Sequence[Endpoint] = (),
-    workers: int = 1,
-    stop_page: Sequence[Endpoint] = (),
-    portal: Sequence[Endpoint] = (),
-    rpz: Sequence[Endpoint] = (),
-    rpz_tls: Sequence[Endpoint] = (),
-) -> Listeners:
+def open_listeners(**wanted: Unpack[Wanted]) -> Listeners:
     """Opens everything or nothing. Raises `SocketError` naming the address and what is wrong with it."""
     listeners = Listeners()
     with contextlib.ExitStack() as undo:
         undo.callback(listeners.close)
-        for endpoint in dns:
-            udp, tcp = _open_pair(endpoint, workers)
+        for endpoint in wanted.get("dns", ()):
+            udp, tcp = _open_pair(endpoint, wanted.get("workers", 1))
             listeners.udp.append(udp)
             listeners.tcp.append(tcp)
-        listeners.stop_page += [_open(a, socket.SOCK_STREAM, 1)[0] for a in stop_page]
-        listeners.portal += [_open(a, socket.SOCK_STREAM, 1)[0] for a in portal]
-        for endpoint in rpz:
+        listeners.stop_page += [_open(a, socket.SOCK_STREAM, 1)[0] for a in wanted.get("stop_page", ())]
+        listeners.portal += [_open(a, socket.SOCK_STREAM, 1)[0] for a in wanted.get("portal", ())]
+        for endpoint in wanted.get("rpz", ()):
             udp, tcp = _open_pair(endpoint, 1)
             listeners.rpz_udp += udp
             listeners.rpz_tcp += tcp
-        for endpoint in rpz_tls:
+        for endpoint in wanted.get("rpz_tls", ()):
             # Unbound asks for the SOA by UDP at the port of its transfers, TLS or not
             udp, tcp = _open_pair(endpoint, 1)
             listeners.rpz_udp += udp
@@ -262,27 +265,21 @@ def from_systemd(environment: Mapping[str, str], pid: int) -> Listeners | None:
     return listeners
 
 
-def taken_or_opened(
-    environment: Mapping[str, str],
-    *,
-    dns: Sequence[Endpoint] = (),
-    workers: int = 1,
-    stop_page: Sequence[Endpoint] = (),
-    portal: Sequence[Endpoint] = (),
-    rpz: Sequence[Endpoint] = (),
-    rpz_tls: Sequence[Endpoint] = (),
-) -> Listeners:
+def taken_or_opened(environment: Mapping[str, str], **wanted: Unpack[Wanted]) -> Listeners:
     """What systemd opened for this process, and of each use for which it opened nothing, what is named here: the portal
     behind a web server of its own needs no socket unit."""
     listeners = from_systemd(environment, os.getpid()) or Listeners()
-    more = open_listeners(
-        dns=() if listeners.udp or listeners.tcp else dns,
-        workers=workers,
-        stop_page=() if listeners.stop_page else stop_page,
-        portal=() if listeners.portal else portal,
-        rpz=() if listeners.rpz_udp or listeners.rpz_tcp else rpz,
-        rpz_tls=() if listeners.rpz_tls else rpz_tls,
-    )
+    if listeners.udp or listeners.tcp:
+        wanted.pop("dns", None)
+    if listeners.stop_page:
+        wanted.pop("stop_page", None)
+    if listeners.portal:
+        wanted.pop("portal", None)
+    if listeners.rpz_udp or listeners.rpz_tcp:
+        wanted.pop("rpz", None)
+    if listeners.rpz_tls:
+        wanted.pop("rpz_tls", None)
+    more = open_listeners(**wanted)
     for use in fields(Listeners):
         getattr(listeners, use.name).extend(getattr(more, use.name))
     return listeners

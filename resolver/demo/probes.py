@@ -117,12 +117,10 @@ class Prober:
     # -- HTTP
 
     def _stop_page(self, name: str) -> Iterator[Probe]:
-        deadline = time.monotonic() + _PATIENCE
-        while True:  # the web process takes up a list when the workers do, but no sooner than it gets a processor
-            status, headers, body = self._http(self.ports.stop_page, "GET", "/", {"Host": name})
-            if status != http.HTTPStatus.MISDIRECTED_REQUEST or time.monotonic() > deadline:
-                break
-            time.sleep(0.1)
+        # the web process takes up a list when the workers do, but no sooner than it gets a processor
+        status, headers, body = self._once_past(
+            http.HTTPStatus.MISDIRECTED_REQUEST, self.ports.stop_page, "/", {"Host": name}
+        )
         by, said = "blocked-by" in headers.get("link", ""), self.reference in body
         got = f"{status}{', blocked-by' if by else ''}{', the reference' if said else ''}"
         expect = "451, blocked-by, the reference"
@@ -138,7 +136,8 @@ class Prober:
         blocked = '"blocked": true' in body
         got = f"{status}, {'blocked' if blocked else 'not blocked'}"
         yield Probe("the portal", f"is {name} blocked here, and why", "200, blocked", got, got == "200, blocked")
-        status, form = self._form(f"/appeal?{about}")
+        # its database is still being made at the very first start
+        status, _, form = self._once_past(http.HTTPStatus.SERVICE_UNAVAILABLE, portal, f"/appeal?{about}", {})
         token = re.search(r'name="token" value="([^"]+)"', form)
         yield Probe("the portal", "the appeal form", "200", str(status), status == 200 and token is not None)
         time.sleep(YOUNGEST_FORM)
@@ -154,14 +153,16 @@ class Prober:
         got = f"{status}, {'the appeal' if known else 'nothing'}"
         yield Probe("the portal", "how the appeal stands, by its receipt", "200, the appeal", got, known)
 
-    def _form(self, path: str) -> tuple[int, str]:
-        """The page that a person would reload: at the very first start its database is still being made."""
+    def _once_past(
+        self, passing: http.HTTPStatus, server: Endpoint, path: str, headers: dict[str, str]
+    ) -> tuple[int, dict[str, str], str]:
+        """As `_http`, and again while the answer is one that only a start gives: a person would reload the page."""
         deadline = time.monotonic() + _PATIENCE
         while True:
-            status, _, body = self._http(self.ports.portal, "GET", path, {})
-            if status != http.HTTPStatus.SERVICE_UNAVAILABLE or time.monotonic() > deadline:
-                return status, body
-            time.sleep(0.2)
+            answer = self._http(server, "GET", path, headers)
+            if answer[0] != passing or time.monotonic() > deadline:
+                return answer
+            time.sleep(0.1)
 
     def _http(
         self, server: Endpoint, method: str, path: str, headers: dict[str, str], body: str | None = None

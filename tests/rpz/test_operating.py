@@ -6,7 +6,7 @@ import json
 import re
 import subprocess
 import time
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
@@ -15,21 +15,7 @@ from resolver import zones
 from resolver.config import accept, load
 from resolver.control import call
 from tests.dns.house import free_port, wait_until
-from tests.rpz.world import ORIGIN, World, listed, running
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-NAMES = [f"casino-{number}.test" for number in range(300)]
-
-
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    world = World(tmp_path)
-    world.activate(listed(NAMES))
-    with running(world):
-        yield world
+from tests.rpz.world import NAMES, ORIGIN, World
 
 
 def change(world: World, **rpz: Any) -> None:

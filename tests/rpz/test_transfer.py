@@ -22,21 +22,10 @@ from resolver.rpz.zone import RpzError
 from tests.core.list_documents import entry
 from tests.dns.house import free_port, wait_until
 from tests.rpz.resolvers import Outside, unbound
-from tests.rpz.world import ORIGIN, STOP, World, listed, running
+from tests.rpz.world import NAMES, ORIGIN, STOP, World, listed, running
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
-
-NAMES = [f"casino-{number}.test" for number in range(300)]
-
-
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    world = World(tmp_path)
-    world.activate(listed(NAMES))
-    with running(world):
-        yield world
 
 
 def state(world: World) -> str:

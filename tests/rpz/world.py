@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from blocklists.entry import Entry
 
 STOP, STOP6 = "192.0.2.66", "2001:db8::66"
+NAMES = [f"casino-{number}.test" for number in range(300)]
 ORIGIN = "rpz.stopsign"
 
 

@@ -167,8 +167,8 @@ impl CompiledList {
         (entry < self.entries()).then_some((row, rule))
     }
 
-    /// The public reference of an entry alone, as it is stored, by its number. It lies in a cold column and is said
-    /// in every answer, so a batch of them is read before the first is spelt out, by [`reference_text`].
+    /// The public reference of an entry alone, as it is stored, by its number; [`reference_text`] spells it. It lies in a
+    /// cold column and is said in every answer, so [`CompiledList::expect`] asks for it before.
     #[must_use]
     #[inline]
     pub fn reference(&self, entry: u32) -> Option<[u8; 10]> {

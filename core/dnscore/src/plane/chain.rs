@@ -189,7 +189,7 @@ impl Chain {
             }
         }
         let reference = reference.as_ref().map(reference_text);
-        let reference = reference.as_ref().map_or(&[][..], |reference| reference);
+        let reference = reference.as_slice().as_flattened();
         answer::blocked(packet, query, stop, reference, &self.page, now.unix, limit, out)
     }
 
@@ -213,7 +213,7 @@ impl Chain {
         let Some(tap) = &mut self.tap else { return };
         let reference = self.list.as_ref().and_then(|list| list.reference(list.number(stop.row, stop.rule)));
         let reference = reference.as_ref().map(reference_text);
-        let reference = reference.as_ref().map_or(&[][..], |reference| reference);
+        let reference = reference.as_slice().as_flattened();
         let name = asked.query.qname.without(stop.distance);
         let (unix_us, action) = (asked.now.unix_us, stop.action);
         let noted = tap.note(&tap::Blocked { client, stream, unix_us, answer, action, reference, name });
