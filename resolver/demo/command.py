@@ -1,6 +1,6 @@
 """`stopsign demo`: the whole circle on loopback, with no root and no internet.
 
-Enters: options. Leaves: a table of what was asked and what came back, or JSON; then, unless `--once`, a provider that
+Enters: options. Leaves: what was asked and what came back, or JSON; then, unless `--once`, a provider that
 serves until Ctrl-C. Rules: it is no second implementation: the issuer's half is what `stopsign issuer` calls, the
 provider's half what `stopsign run` starts; probes ask from outside. 0: every probe came out as expected; 1: one did
 not; 2: it could not be started.

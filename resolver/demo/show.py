@@ -1,4 +1,4 @@
-"""How the demo shows itself: a table of the probes, where everything is, and a line that counts.
+"""How the demo shows itself: the probes, where everything is, and a line that counts.
 
 Enters: probes, a tree, counters. Leaves: text on standard output. Rules: without a terminal there are no colours and
 nothing that moves; the live line is written at most once a second and reads one small file a worker.
@@ -13,10 +13,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich import box
 from rich.console import Console, Group
 from rich.live import Live
-from rich.table import Table
 from rich.text import Text
 
 from resolver import counters
@@ -35,6 +33,7 @@ MEANING = {
     "the portal": "look-up and appeal",
     "the log": "what the provider committed to",
 }
+WIDEST = 60  # columns for what was asked; a longer name moves its own line
 EVERY = 1.0  # seconds between two looks at the counters
 
 
@@ -44,17 +43,16 @@ def console() -> Console:
 
 
 def report(screen: Console, tree: Tree, active: int, probes: Sequence[Probe], prober: Prober) -> None:
-    """The table, and below it what one can try."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for column in ("asked", "came back", ""):
-        table.add_column(column, overflow="fold")
+    """Probe by probe, and below it what one can try."""
+    lines = Text()
+    width = min(max(len(probe.ask) for probe in probes), WIDEST)
     for what, group in itertools.groupby(probes, key=lambda probe: probe.what):
-        table.add_row(Text(what, "bold"), Text(MEANING.get(what, ""), "dim"))
+        lines.append(f"{what}", "bold").append(f"  {MEANING[what]}\n", "dim")
         for probe in group:
-            mark = Text("ok", "green") if probe.ok else Text(f"WRONG, expected {probe.expect}", "bold red")
-            table.add_row(f"  {probe.ask}", probe.got, mark)
+            lines.append(*(("     ok", "green") if probe.ok else ("  WRONG", "bold red")))
+            lines.append(f"  {probe.ask:{width}}  {probe.got}{'' if probe.ok else f', expected {probe.expect}'}\n")
     screen.print(f"{active:,} entries active, {len(tree.rejected):,} lines rejected", style="bold")
-    screen.print(table)
+    screen.print(lines, soft_wrap=True)
     ports, folder = prober.ports, tree.folder
     started_as = Path(sys.argv[0])
     command = started_as if started_as.name == "stopsign" else "stopsign"

@@ -137,9 +137,9 @@ def unicode_of(name: str) -> str:
 
 
 def unix(text: str) -> int:
-    """`YYYY-MM-DDTHH:MM:SSZ` as Unix seconds; 0 for anything else."""
+    """`YYYY-MM-DDTHH:MM:SSZ` as Unix seconds; 0 for what is no time in UTC."""
     try:
-        return int(datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC).timestamp())
+        return int(datetime.fromisoformat(text).timestamp()) if text.endswith("Z") else 0
     except ValueError:
         return 0
 

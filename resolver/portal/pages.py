@@ -119,9 +119,11 @@ class Pages:
             link_to=link_to,
             category=category,
         )
-        # compiled now: a broken template ends the start, not a reader's visit, and the first reader waits for none
+        # compiled now: a broken template ends the start, not a reader's visit, and the first reader waits for none,
+        # nor for the names of places in the provider's language
         for template in self._environment.list_templates(extensions=["html"]):
             self._environment.get_template(template)
+        self.voices[config.provider.language].territory("")
 
     @property
     def origin(self) -> str:
