@@ -46,6 +46,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("stopsign.supervisor")
 LEFT = "STOPSIGN_LEFT"  # what a supervisor leaves to itself when it begins anew
 WINGS = ("dns", "steward", "web", "rpz")
+BEHIND = 10  # how much nicer the others are than DNS; Nice= of their units says the same
 MODULES = {
     "dns": "resolver.dns.worker",
     "steward": "resolver.lists.steward",
@@ -80,11 +81,11 @@ def services(accepted: Accepted, sealed: int, listeners: Listeners, wings: Itera
             for index in range(count_workers(config.dns))
         ]
     if "steward" in wings:
-        found.append(Service("steward", command_of("steward", path), {USE: [sealed]}, order=1))
+        found.append(Service("steward", command_of("steward", path), {USE: [sealed]}, order=1, nice=BEHIND))
     if "web" in wings and (listeners.stop_page or listeners.portal):
-        found.append(Service("web", command_of("web", path), {**listeners.of_web(), USE: [sealed]}))
+        found.append(Service("web", command_of("web", path), {**listeners.of_web(), USE: [sealed]}, nice=BEHIND))
     if "rpz" in wings and config.rpz.zones:
-        found.append(Service("rpz", command_of("rpz", path), {**listeners.of_rpz(), USE: [sealed]}))
+        found.append(Service("rpz", command_of("rpz", path), {**listeners.of_rpz(), USE: [sealed]}, nice=BEHIND))
     return found
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from resolver.config import load
+from resolver.run import BEHIND, WINGS
 from resolver.units import DROP_IN, drop_ins
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -43,6 +44,12 @@ def test_there_is_a_unit_for_each_process_and_port() -> None:
         "stopsign-web.service",
         "stopsign-web.socket",
     }
+
+
+def test_the_others_stand_behind_dns_as_far_as_under_stopsign_run() -> None:
+    nice = {unit.name: re.findall(r"^Nice=(\d+)$", unit.read_text(encoding="utf-8"), re.MULTILINE) for unit in SERVICES}
+    behind = {f"stopsign-{wing}.service": [str(BEHIND)] for wing in WINGS if wing != "dns"}
+    assert nice == {"stopsign-dns.service": [], "stopsign-timestamp.service": [], **behind}
 
 
 @pytest.mark.needs("systemd-analyze")

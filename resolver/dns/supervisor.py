@@ -58,6 +58,8 @@ class Service:
     order: int = 0
     environment: Mapping[str, str] = field(default_factory=dict)
     """For it alone, beside what all get."""
+    nice: int = 0
+    """How far it stands behind who answers queries (setpriority(2)), as in the units of systemd."""
 
 
 def count_workers(dns: Dns) -> int:
@@ -305,6 +307,8 @@ class Supervisor:
         )
         if ready is not None:
             os.close(ready[1])
+        if service.nice:
+            os.setpriority(os.PRIO_PROCESS, popen.pid, service.nice)
         log.info("%s started (pid %d)", service.name, popen.pid, extra=about(service=service.name))
         process = _Process(service, popen, None if ready is None else ready[0])
         self._living.add(process)

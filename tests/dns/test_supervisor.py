@@ -232,6 +232,19 @@ def test_services_stop_in_their_order(tmp_path: Path) -> None:
     assert ends.read_text() == "abc"
 
 
+def test_who_stands_behind_gets_less_of_a_processor(counters: Path) -> None:
+    async def scene() -> None:
+        supervisor = Supervisor([service(counters, "beat(); ready()\nwhile True: beat(); time.sleep(0.1)", nice=7)])
+        supervisor.start()
+        await serving(supervisor)
+        pid = supervisor.pid("one")
+        assert pid is not None
+        assert os.getpriority(os.PRIO_PROCESS, pid) == 7
+        await supervisor.stop()
+
+    play(scene)
+
+
 @pytest.mark.parametrize(("failures", "seconds"), [(0, 0), (1, 0), (2, 0.25), (3, 0.5), (5, 2.0), (50, 10.0)])
 def test_who_keeps_dying_is_started_ever_later(failures: int, seconds: float) -> None:
     assert wait_before_restart(failures) == seconds

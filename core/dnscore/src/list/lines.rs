@@ -2,7 +2,7 @@
 //!
 //! Enters: a zstd file, and how many octets may come out of it. Leaves: lines without their line feeds, with their numbers
 //! from 1; at the end the state hash. Not a byte is decompressed beyond the announced size, and no line is longer than
-//! [`MAX_LINE`], so that a read buffer and the decompressor's window are all the memory there is to it.
+//! [`MAX_LINE`], so that a few chunks and the decompressor's window are all the memory there is to it.
 
 use std::fs::File;
 use std::io::{BufReader, Read};
@@ -21,27 +21,18 @@ const CHUNK: usize = 1 << 18;
 
 /// The lines of a compressed file, without their line feeds.
 pub(crate) struct Lines {
-    path: PathBuf,
-    decoder: zstd::stream::read::Decoder<'static, BufReader<File>>,
     buffer: Vec<u8>,
     start: usize,
     end: usize,
-    /// Octets that may still come.
-    left: u64,
     number: u64,
-    hashing: Option<Hashing>,
+    reading: Reading,
 }
 
 impl Lines {
     /// Open a compressed file of at most `size` octets uncompressed.
     pub fn open(path: &Path, size: u64, hashed: bool) -> Result<Self, ListError> {
-        let unreadable = |error| ListError::new("unreadable", format!("{}: {error}", path.display()));
-        let file = File::open(path).map_err(unreadable)?;
-        let mut decoder = zstd::stream::read::Decoder::new(file).map_err(unreadable)?;
-        decoder.window_log_max(MAX_WINDOW_LOG).map_err(unreadable)?;
-        let hashing = hashed.then(Hashing::start);
-        let buffer = vec![0; CHUNK + MAX_LINE];
-        Ok(Self { path: path.into(), decoder, buffer, start: 0, end: 0, left: size, number: 0, hashing })
+        let reading = Reading::start(path, size, hashed)?;
+        Ok(Self { buffer: Vec::new(), start: 0, end: 0, number: 0, reading })
     }
 
     /// The next line and its number, from 1.
@@ -84,31 +75,20 @@ impl Lines {
         self.number
     }
 
-    /// The state hash of all lines, if it was asked for.
+    /// The state hash of all lines, which were read to their end, if it was asked for.
     pub fn finish(self) -> Result<String, ListError> {
-        self.hashing.map_or_else(|| Ok(String::new()), Hashing::finish)
+        self.reading.finish()
     }
 
+    /// Goes on in the next chunk, with the part of a line that this one ends with before it.
     fn fill(&mut self) -> Result<bool, ListError> {
-        self.buffer.copy_within(self.start..self.end, 0);
-        self.end -= self.start;
-        self.start = 0;
-        // one octet more than may come, so that a longer file shows
-        let room = usize::try_from(self.left.saturating_add(1)).unwrap_or(CHUNK).min(CHUNK);
-        let read = self.decoder.read(&mut self.buffer[self.end..self.end + room]);
-        let read = read.map_err(|error| {
-            ListError::new("damaged", format!("{}: not a whole zstd file: {error}", self.path.display()))
-        })?;
-        if read as u64 > self.left {
-            let reason = format!("{}: more octets than were announced", self.path.display());
-            return Err(ListError::new("too-large", reason));
-        }
-        self.left -= read as u64;
-        if let Some(hashing) = &mut self.hashing {
-            hashing.update(&self.buffer[self.end..self.end + read]);
-        }
-        self.end += read;
-        Ok(read > 0)
+        let Some(mut next) = self.reading.next()? else { return Ok(false) };
+        let rest = &self.buffer[self.start..self.end];
+        let start = MAX_LINE - rest.len();
+        next[start..MAX_LINE].copy_from_slice(rest);
+        (self.start, self.end) = (start, next.len());
+        self.reading.give_back(std::mem::replace(&mut self.buffer, next));
+        Ok(true)
     }
 }
 
@@ -135,40 +115,96 @@ pub(crate) fn count(text: &[u8]) -> u64 {
     text.chunks(128).map(|chunk| u64::from(in_chunk(chunk))).sum()
 }
 
-/// SHA-256 on a thread of its own: it costs more than all else that is done with a line.
-struct Hashing {
-    chunks: SyncSender<Vec<u8>>,
-    used: Receiver<Vec<u8>>,
-    thread: JoinHandle<[u8; 32]>,
+/// A thread that decompresses and hashes ahead of whoever looks at the lines: that costs more than all else that is done
+/// with a line. Chunks come with [`MAX_LINE`] octets of room before them.
+struct Reading {
+    chunks: Receiver<Result<Vec<u8>, ListError>>,
+    used: SyncSender<Vec<u8>>,
+    thread: JoinHandle<Option<Sha256>>,
+    ended: bool,
 }
 
-impl Hashing {
-    fn start() -> Self {
-        let (chunks, to_hash) = sync_channel::<Vec<u8>>(8);
-        let (give_back, used) = sync_channel(16);
+impl Reading {
+    fn start(path: &Path, size: u64, hashed: bool) -> Result<Self, ListError> {
+        let unreadable = |error| ListError::new("unreadable", format!("{}: {error}", path.display()));
+        let file = File::open(path).map_err(unreadable)?;
+        let mut decoder = zstd::stream::read::Decoder::new(file).map_err(unreadable)?;
+        decoder.window_log_max(MAX_WINDOW_LOG).map_err(unreadable)?;
+        let (give, chunks) = sync_channel(1);
+        let (used, again) = sync_channel(2);
+        let mut source = Decompressed { path: path.into(), decoder, left: size };
         let thread = std::thread::spawn(move || {
-            let mut hash = Sha256::new();
-            for chunk in to_hash {
-                hash.update(&chunk);
-                // the reader takes it up again, or has gone: then it is dropped here
-                let _ = give_back.try_send(chunk);
+            let mut hash = hashed.then(Sha256::new);
+            loop {
+                let chunk = source.read(again.try_recv().unwrap_or_default());
+                if let (Some(hash), Ok(chunk)) = (&mut hash, &chunk) {
+                    hash.update(&chunk[MAX_LINE..]);
+                }
+                let last = chunk.as_ref().map_or(true, |chunk| chunk.len() == MAX_LINE);
+                // fails where nobody reads any more
+                if give.send(chunk).is_err() || last {
+                    return hash;
+                }
             }
-            hash.finalize().into()
         });
-        Self { chunks, used, thread }
+        Ok(Self { chunks, used, thread, ended: false })
     }
 
-    fn update(&mut self, bytes: &[u8]) {
-        let mut chunk = self.used.try_recv().unwrap_or_default();
-        chunk.clear();
-        chunk.extend_from_slice(bytes);
-        // fails only when the thread is gone, which `finish` reports
-        let _ = self.chunks.send(chunk);
+    /// The next chunk, `None` behind the last.
+    fn next(&mut self) -> Result<Option<Vec<u8>>, ListError> {
+        if self.ended {
+            return Ok(None);
+        }
+        let chunk = self.chunks.recv().map_err(|_| failed())??;
+        self.ended = chunk.len() == MAX_LINE;
+        Ok((!self.ended).then_some(chunk))
+    }
+
+    /// A chunk that was read, whose memory the thread takes up again.
+    fn give_back(&self, chunk: Vec<u8>) {
+        let _ = self.used.try_send(chunk);
     }
 
     fn finish(self) -> Result<String, ListError> {
         drop(self.chunks);
-        let digest = self.thread.join().map_err(|_| ListError::new("internal", "the hashing thread failed"))?;
-        Ok(digest.iter().fold(String::from("sha256:"), |text, byte| format!("{text}{byte:02x}")))
+        let hash = self.thread.join().map_err(|_| failed())?;
+        let Some(hash) = hash else { return Ok(String::new()) };
+        Ok(hash.finalize().iter().fold(String::from("sha256:"), |text, byte| format!("{text}{byte:02x}")))
+    }
+}
+
+fn failed() -> ListError {
+    ListError::new("internal", "the reading thread failed")
+}
+
+/// What comes out of a compressed file, chunk by chunk.
+struct Decompressed {
+    path: PathBuf,
+    decoder: zstd::stream::read::Decoder<'static, BufReader<File>>,
+    /// Octets that may still come.
+    left: u64,
+}
+
+impl Decompressed {
+    /// The next chunk, in the memory of one that was read; empty behind the last.
+    fn read(&mut self, mut chunk: Vec<u8>) -> Result<Vec<u8>, ListError> {
+        // one octet more than may come, so that a longer file shows
+        let room = usize::try_from(self.left.saturating_add(1)).unwrap_or(CHUNK).min(CHUNK);
+        chunk.resize(MAX_LINE + room, 0);
+        let mut end = MAX_LINE;
+        while end < chunk.len() {
+            let read = self.decoder.read(&mut chunk[end..]).map_err(|error| {
+                ListError::new("damaged", format!("{}: not a whole zstd file: {error}", self.path.display()))
+            })?;
+            if read == 0 {
+                break;
+            }
+            end += read;
+        }
+        chunk.truncate(end);
+        self.left = self.left.checked_sub((end - MAX_LINE) as u64).ok_or_else(|| {
+            ListError::new("too-large", format!("{}: more octets than were announced", self.path.display()))
+        })?;
+        Ok(chunk)
     }
 }
