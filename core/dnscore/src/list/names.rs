@@ -53,11 +53,35 @@ impl NamesBuilder {
 
     /// Write the sections.
     pub fn finish(self, sections: &mut Sections) -> Result<(), ListError> {
-        let rows = self.shared.len();
-        let mut index = Index::new(rows);
+        // the code needs a sample of the suffixes alone, the index the keys alone
+        let (index, (coder, tokens)) = std::thread::scope(|threads| {
+            let coder = threads.spawn(|| self.coder());
+            let index = self.index();
+            coder.join().map(|coder| (index, coder))
+        })
+        .map_err(|_| ListError::new("internal", "the thread that makes the code failed"))?;
+        let (places, buckets) = self.encoded(&index, coder);
+        let too_large = || ListError::new("too-large", "more octets of names than a compiled list can hold");
+        let (nodes, overflow) = index.heads.tree(&places).ok_or_else(too_large)?;
+        *sections.section(Section::Tree) = nodes;
+        *sections.section(Section::Overflow) = overflow;
+        *sections.section(Section::Buckets) = buckets;
+        *sections.section(Section::Tokens) = tokens;
+        *sections.section(Section::Chains) = index.chain_nodes;
+        *sections.section(Section::Filter) = index.filter;
+        Ok(())
+    }
+
+    fn index(&self) -> Index {
+        let mut index = Index::new(self.shared.len());
         self.each(|row, key, shared| index.add(row, key, shared));
         index.settle();
-        let (mut coder, tokens) = self.coder();
+        index
+    }
+
+    /// The buckets, and where each of them is.
+    fn encoded(&self, index: &Index, mut coder: Coder) -> (Vec<usize>, Vec<u8>) {
+        let rows = self.shared.len();
         let mut buckets = Vec::with_capacity(6 * rows);
         let mut places = Vec::with_capacity(index.heads.len());
         let mut start = 0;
@@ -85,15 +109,7 @@ impl NamesBuilder {
             }
         }
         buckets.resize(buckets.len() + bucket::PADDING, 0);
-        let too_large = || ListError::new("too-large", "more octets of names than a compiled list can hold");
-        let (nodes, overflow) = index.heads.tree(&places).ok_or_else(too_large)?;
-        *sections.section(Section::Tree) = nodes;
-        *sections.section(Section::Overflow) = overflow;
-        *sections.section(Section::Buckets) = buckets;
-        *sections.section(Section::Tokens) = tokens;
-        *sections.section(Section::Chains) = index.chain_nodes;
-        *sections.section(Section::Filter) = index.filter;
-        Ok(())
+        (places, buckets)
     }
 
     /// Call `visit` with each row, its key, and what it shares with the one before.
