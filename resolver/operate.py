@@ -19,11 +19,12 @@ from rich.live import Live
 from rich.measure import Measurement
 
 from resolver import control
-from resolver.config import locate, located_at
+from resolver.config import located_at
 from resolver.health import reasons
 from resolver.options import as_json, located
 from resolver.reload import everywhere
 from resolver.screen import screen
+from resolver.standing import legible
 from resolver.status import sample
 from resolver.status import status as gathered
 
@@ -44,7 +45,7 @@ LONG = 600.0  # seconds for the supervisor to replace all processes
 @click.option("--watch", is_flag=True, help="Go on, once a second, until Ctrl-C.")
 def status(path: Path | None, directory: Path | None, in_json: bool, watch: bool) -> None:
     """One screen: workers, load, upstreams, lists, log, alarms."""
-    config = locate(path, directory)
+    config = legible(path, directory)
     console = Console(highlight=False)
     looks = _looks(config, EVERY if watch else EVERY / 4)
     if not watch:
@@ -86,7 +87,7 @@ def _looks(config: Config, every: float) -> Iterator[dict[str, Any]]:
 @click.pass_context
 def health(ctx: click.Context, path: Path | None, directory: Path | None, in_json: bool, name: str | None) -> None:
     """Should this host get queries? 0: yes; 1: no, and why. For BIRD, keepalived, load balancers."""
-    config = locate(path, directory)
+    config = legible(path, directory)
     found = reasons(config, name or config.dns.health_name)
     if in_json:
         _print({"ok": not found, "reasons": found})
@@ -129,7 +130,7 @@ def workers() -> None:
 @as_json
 def restart(path: Path | None, directory: Path | None, in_json: bool) -> None:
     """Replace every worker, one by one; each successor serves before its predecessor drains."""
-    answer = control.call(locate(path, directory).places.supervisor_socket, "restart-workers", timeout=LONG)
+    answer = control.call(legible(path, directory).places.supervisor_socket, "restart-workers", timeout=LONG)
     _print(answer) if in_json else click.echo(f"replaced: {', '.join(answer['replaced'])}")
 
 
@@ -143,7 +144,7 @@ def cache() -> None:
 @as_json
 def flush(path: Path | None, directory: Path | None, in_json: bool) -> None:
     """Forget every cached answer, on every worker."""
-    answer = control.call(locate(path, directory).places.supervisor_socket, "flush-cache")
+    answer = control.call(legible(path, directory).places.supervisor_socket, "flush-cache")
     _print(answer) if in_json else click.echo(f"told: {', '.join(answer['told'])}")
 
 

@@ -124,6 +124,11 @@ class Places:
         return self.run_dir / "web" / "web.sock"
 
     @property
+    def taken_up(self) -> Path:
+        """The configuration that the supervisor serves by, for whoever finds the file itself broken."""
+        return self.run_dir / "taken-up.yaml"
+
+    @property
     def addresses(self) -> Path:
         """Where the processes really listen, as their supervisor says."""
         return self.run_dir / "addresses.json"

@@ -17,17 +17,15 @@ from __future__ import annotations
 
 import asyncio
 import os
-import re
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
-
-import yaml
 
 from resolver.config import ConfigError, accept
 from resolver.control import Callers, ControlError, Operation, UnreachableError, acall
 from resolver.errors import ResolverError
 from resolver.places import control_socket
+from resolver.standing import folder_named
 from resolver.version import VERSION
 
 if TYPE_CHECKING:
@@ -161,7 +159,7 @@ async def _take_up(path: Path, op: Literal["reload", "restart"], replaced: list[
 
 async def _tell(path: Path, refusal: ResolverError) -> None:
     """The steward hears of a refusal, where it runs; that it could not be told becomes a part of the hint."""
-    run_dir = _run_dir(path)
+    run_dir = folder_named(path, "run_dir")
     if run_dir is None:
         return
     mistakes = len(refusal.problems) if isinstance(refusal, ConfigError) else 1
@@ -171,16 +169,6 @@ async def _tell(path: Path, refusal: ResolverError) -> None:
         )
     except ControlError as silent:
         refusal.hint = "; ".join(filter(None, (refusal.hint, f"the log does not say so: {silent}")))
-
-
-def _run_dir(path: Path) -> Path | None:
-    """Where those run whom a configuration concerns, told from its line alone: the file may be wrong all over."""
-    try:
-        line = re.search(rb"^run_dir:.*", path.read_bytes(), flags=re.MULTILINE)
-        value = yaml.safe_load(line[0])["run_dir"] if line else None
-    except (OSError, yaml.YAMLError):
-        return None
-    return path.absolute().parent / value if isinstance(value, str) else None
 
 
 async def _agrees(socket: Path, digest: str) -> int | None:

@@ -35,6 +35,7 @@ from resolver.options import located
 from resolver.reload import OF_DNS, OF_RPZ, Held, everywhere
 from resolver.sealed import USE, seal
 from resolver.sockets import SOCKETS, Listeners, taken_or_opened
+from resolver.standing import keep
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -139,6 +140,7 @@ class Provider:
         else:
             await self.supervisor.adopt(self._children)
         self._say_where()
+        keep(self._held.accepted)
         operations = {
             "status": Operation(self._status, anyone=True),
             **self._held.operations(),
@@ -174,6 +176,7 @@ class Provider:
                 raise
             os.close(kept)
             self._held.accepted = new
+            keep(new)
             return replaced
 
     async def _begin_anew(self, new: Accepted) -> list[str]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import click
 
 from resolver import durable
-from resolver.config import locate
+from resolver.config import load, located_at
 from resolver.dns.supervisor import count_workers
 from resolver.options import located
 
@@ -44,7 +44,7 @@ def drop_ins(config: Config) -> dict[str, str]:
 )  # fmt: skip
 def units(path: Path | None, directory: Path | None, folder: Path | None) -> None:
     """Drop-ins that let systemd open the configuration's ports: one UDP socket a worker and address."""
-    for unit, text in drop_ins(locate(path, directory)).items():
+    for unit, text in drop_ins(load(located_at(path, directory))).items():
         if folder is None:
             click.echo(f"# {unit}.d/{DROP_IN}\n{text}")
             continue

@@ -170,14 +170,28 @@ def test_a_configuration_that_one_process_cannot_take_up_is_taken_up_by_none(pro
     assert accept(host.config).digest not in old
 
 
-def test_a_worker_that_dies_comes_back_with_what_was_accepted_not_with_what_is_being_written(provider: Running) -> None:
+def test_with_a_broken_file_all_goes_on_with_what_was_accepted_workers_that_die_and_who_is_on_call(
+    provider: Running,
+) -> None:
     host, _ = provider
     before = host.children()["worker-0"]
-    host.config.write_text("dns: {listen: [")
+    host.config.write_text(host.config.read_text() + "dns: {listen: [")
     os.kill(before, signal.SIGKILL)
     wait_until(lambda: host.children().get("worker-0", before) != before, "another worker")
     wait_until(lambda: host.said()[0]["pid"] == host.children()["worker-0"], "it serves")
     assert ask(host.address, "aces-bets.example") == STOPPED
+    for words in (
+        ("health",), ("status",), ("cache", "flush"), ("workers", "restart"), ("lists", "status"), ("bypass", "show"),
+        ("override", "allow", "aces-bets.example", "--reason", "a test"), ("explain", "aces-bets.example"),
+    ):  # fmt: skip
+        done = command(host, *words)
+        assert done.returncode == 0, done.stderr
+        assert "stopsign.yaml:" in done.stderr
+        assert "going on with what the running processes took up at " in done.stderr
+    assert "passes by override" in done.stdout
+    for words in (("reload",), ("restart",), ("units",)):
+        done = command(host, *words)
+        assert (done.returncode, "is not YAML" in done.stderr) == (2, True)
 
 
 @pytest.mark.parametrize(

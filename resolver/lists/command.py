@@ -15,11 +15,12 @@ from typing import Any
 import click
 
 from resolver import control, durable, passes
-from resolver.config import STANDARD, Config, load, locate
+from resolver.config import STANDARD, Config, load
 from resolver.config_trial import trial
 from resolver.config_values import domain_name
 from resolver.errors import ResolverError
 from resolver.options import as_json, located
+from resolver.standing import legible
 
 UNITS = {"m": 60.0, "h": 3600.0, "d": 86400.0}
 
@@ -50,7 +51,7 @@ def lists() -> None:
 @as_json
 def status(path: Path | None, directory: Path | None, in_json: bool) -> None:
     """Every list: version, age, entries, what is held or refused and why."""
-    answer = control.call(locate(path, directory).places.control_socket, "status")
+    answer = control.call(legible(path, directory).places.control_socket, "status")
     if in_json:
         _print_json(answer)
         return
@@ -94,7 +95,7 @@ def refresh(
     ctx: click.Context, names: tuple[str, ...], path: Path | None, directory: Path | None, in_json: bool
 ) -> None:
     """Fetch lists now. Exits 1 when one was refused, and says why."""
-    config = locate(path, directory)
+    config = legible(path, directory)
     patience = 60.0 + sum(source.deadline for source in config.lists)
     answer = control.call(config.places.control_socket, "refresh", timeout=patience, lists=list(names))
     if in_json:
@@ -114,7 +115,7 @@ def refresh(
 @as_json
 def approve(name: str, version: int, state: str, path: Path | None, directory: Path | None, in_json: bool) -> None:
     """Let held additions through: exactly those of this VERSION with this HASH (its first 8 digits at least)."""
-    places = locate(path, directory).places
+    places = legible(path, directory).places
     answer = control.call(places.control_socket, "approve", timeout=600.0, list=name, version=version, state=state)
     if in_json:
         _print_json(answer)
@@ -131,7 +132,7 @@ def diff(name: str, limit: int, path: Path | None, directory: Path | None, in_js
     """What the last verified version of LIST would change of what is applied."""
     from resolver.lists.difference import difference
 
-    found = difference(locate(path, directory), name, limit)
+    found = difference(legible(path, directory), name, limit)
     if in_json:
         _print_json(found)
         return
@@ -160,7 +161,7 @@ def allow(
     name: str, reason: str, span: float, match: str, path: Path | None, directory: Path | None, in_json: bool
 ) -> None:
     """Let NAME pass, whatever the lists say."""
-    places = locate(path, directory).places
+    places = legible(path, directory).places
     answer = control.call(places.control_socket, "override", name=name, reason=reason, seconds=span, match=match)
     if in_json:
         _print_json(answer)
@@ -173,7 +174,7 @@ def allow(
 @as_json
 def list_overrides(path: Path | None, directory: Path | None, in_json: bool) -> None:
     """The overrides that hold now."""
-    answer = control.call(locate(path, directory).places.control_socket, "overrides")
+    answer = control.call(legible(path, directory).places.control_socket, "overrides")
     if in_json:
         _print_json(answer)
         return
@@ -187,7 +188,7 @@ def list_overrides(path: Path | None, directory: Path | None, in_json: bool) -> 
 @as_json
 def lift(name: str, path: Path | None, directory: Path | None, in_json: bool) -> None:
     """End the override of NAME now."""
-    answer = control.call(locate(path, directory).places.control_socket, "lift", name=name)
+    answer = control.call(legible(path, directory).places.control_socket, "lift", name=name)
     if in_json:
         _print_json(answer)
     else:
@@ -208,7 +209,7 @@ def bypass(switch: str, what: str | None, path: Path | None, directory: Path | N
     Works with the steward dead. It stays on until it is switched off, over restarts too. `off` alone ends all of
     them, lists and names that were switched off apart too. A top-level domain is written with its dot: `example.`
     """
-    config = locate(path, directory)
+    config = legible(path, directory)
     live = passes.read(config.places.passes) if switch == "show" else _throw(config, switch == "on", what)
     names = [entry.name for entry in live.of_kind("bypass")]
     if in_json:
@@ -264,7 +265,7 @@ def explain(name: str, client: str | None, path: Path | None, directory: Path | 
     """Why NAME is stopped, or why not: which entry of which list, signed by whom, on which ground."""
     from resolver.lists.explain import explain as explained
 
-    found = explained(locate(path, directory), name, now=time.time(), client=client)
+    found = explained(legible(path, directory), name, now=time.time(), client=client)
     if in_json:
         _print_json(found.as_dict())
     else:

@@ -23,6 +23,7 @@ from resolver.rpz import export as zone_file
 from resolver.rpz.history import next_serial, stored
 from resolver.rpz.live import Watch, lists_of, write_rules
 from resolver.rpz.zone import RpzError, zone_of
+from resolver.standing import legible
 
 if TYPE_CHECKING:
     from resolver._core import Policies
@@ -76,7 +77,7 @@ def export(path: Path | None, directory: Path | None, in_json: bool, origin: str
 @as_json
 def status(path: Path | None, directory: Path | None, in_json: bool) -> None:
     """Every zone: serial, size, what each secondary has; what the process of the zones complains of."""
-    places = locate(path, directory).places
+    places = legible(path, directory).places
     try:
         said = zones.read(places)
     except (OSError, ValueError) as error:
