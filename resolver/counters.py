@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 READERS = "root may, and members of the group stopsign"
 RETIRED = "retired"
 HEARTBEAT = "heartbeat_ms"
+SILENT = 5.0  # seconds; a heartbeat older than this is no sign of life any more
 _WORD = 8
 
 
@@ -34,7 +35,8 @@ class Worker:
     index: int
     counters: Mapping[str, int]
     said: Mapping[str, Any]
-    """What it says of itself (`workers/N.json`): pid, generation, entries, alarms, upstreams; empty: nothing yet."""
+    """What it says of itself (`workers/N.json`): pid, generation, entries, lists, passes, alarms, upstreams; empty:
+    nothing yet."""
 
     def heartbeat_age(self, now: float | None = None) -> float:
         """Seconds since its last heartbeat, on CLOCK_MONOTONIC."""

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from resolver.config import Config
 
 PATIENCE, TRIES = 1.5, 2
-BEHIND = 5.0
 _SERVFAIL = 2
 
 
@@ -33,7 +32,9 @@ def reasons(config: Config, name: str) -> list[str]:
     if not living:
         found.append(f"no DNS worker counts in {config.places.workers}")
     ages = {worker.index: worker.heartbeat_age() for worker in living}
-    found += [f"dns-{index} gave no sign of life for {age:.0f} s" for index, age in ages.items() if age > BEHIND]
+    found += [
+        f"dns-{index} gave no sign of life for {age:.0f} s" for index, age in ages.items() if age > counters.SILENT
+    ]
     for endpoint in _addresses(config):
         for transport, ask in (("UDP", _over_udp), ("TCP", _over_tcp)):
             why = _asked(endpoint, name, ask)

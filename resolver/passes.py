@@ -11,6 +11,7 @@ under one lock; what cannot be read passes nothing, and says so.
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import json
 import os
 from contextlib import contextmanager
@@ -51,6 +52,11 @@ class Passes:
     all: bool = False
     lists: tuple[str, ...] = ()
     names: tuple[Pass, ...] = ()
+
+    @property
+    def mark(self) -> str:
+        """Names them: by this a process says which ones it took up."""
+        return hashlib.sha256(dump(self)).hexdigest()
 
     def of_kind(self, kind: Kind) -> tuple[Pass, ...]:
         return tuple(entry for entry in self.names if entry.kind == kind)
@@ -107,24 +113,27 @@ def dump(passes: Passes) -> bytes:
 
 def change(places: Places, how: Callable[[Passes], Passes]) -> Passes:
     """What `how` makes of the live passes, made live. A file that cannot be understood counts as empty here: the off
-    switch must work on a damaged file too."""
-    with _only_writer(places):
-        try:
-            before = read(places.passes)
-        except ResolverError:
-            before = Passes()
-        after = how(before)
-        durable.replace(places.passes, dump(after))
-        return after
+    switch must work on a damaged file too. Raises `ResolverError` where it cannot be written."""
+    try:
+        with _only_writer(places):
+            try:
+                before = read(places.passes)
+            except ResolverError:
+                before = Passes()
+            after = how(before)
+            durable.replace(places.passes, dump(after))
+            return after
+    except OSError as error:
+        hint = "root may" if isinstance(error, PermissionError) else "room on the tmpfs would be right"
+        raise ResolverError(f"{places.passes} cannot be written ({error.strerror})", hint=hint) from error
 
 
 @contextmanager
 def _only_writer(places: Places) -> Iterator[None]:
     places.run_dir.mkdir(parents=True, exist_ok=True)
-    try:
-        descriptor = os.open(places.run_dir / "passes.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    except PermissionError as error:
-        raise ResolverError(f"{places.run_dir} cannot be written ({error.strerror})", hint="root may") from error
+    # Not through a link: whoever writes in this folder must not choose which file root gives away.
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+    descriptor = os.open(places.run_dir / "passes.lock", flags, 0o644)
     durable.belong(descriptor, places.run_dir, 0o644)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from resolver.places import Places
 
 PATIENCE = 3.0  # seconds for the steward and the supervisor to answer
-BEHIND = 5.0  # a heartbeat older than this is an alarm
 
 
 @dataclass(frozen=True)
@@ -173,7 +172,9 @@ def _passing(places: Places) -> dict[str, Any]:
 def _alarms(config: Config, living: Sequence[counters.Worker], answers: Mapping[str, Mapping[str, Any]]) -> list[str]:
     found = [f"dns-{w.index}: {alarm}" for w in living for alarm in w.said.get("alarms", ())]
     found += [
-        f"dns-{w.index} gave no sign of life for {age:.0f} s" for w in living if (age := w.heartbeat_age()) > BEHIND
+        f"dns-{w.index} gave no sign of life for {age:.0f} s"
+        for w in living
+        if (age := w.heartbeat_age()) > counters.SILENT
     ]
     found += [
         f"upstream {one['address']} is {one['state']}: {one['reason'] or 'no reason given'}"

@@ -73,6 +73,8 @@ class State:
     generation: int | None
     entries: int
     lists: tuple[Mapping[str, object], ...]
+    passes: str
+    """The mark of those that it took up."""
     alarms: tuple[str, ...]
     upstreams: tuple[Mapping[str, object], ...]
 
@@ -166,6 +168,7 @@ class Worker:
         self._list: CompiledList | None = None
         self._meta: dict[str, object] = {}
         self._passes = passes.Passes()
+        self._passes_mark = self._passes.mark
         self._cells: Cells | None = None
         self._given: Path | None = None  # what was handed over last
         self._key, self._watches, self._telling_until = key, False, 0.0
@@ -318,6 +321,7 @@ class Worker:
             self._alarm("passes", f"{wrong}; those before them go on")
             return
         self._hand_over_passes()
+        self._passes_mark = self._passes.mark
         self._alarm("passes", None)
 
     def _hand_over_passes(self) -> None:
@@ -415,6 +419,7 @@ class Worker:
             generation=number if isinstance(number, int) else None,
             entries=0 if self._list is None else self._list.entries,
             lists=tuple({"name": one.get("name"), "version": one.get("version")} for one in self._lists()),
+            passes=self._passes_mark,
             alarms=tuple(self._alarms.values()),
             upstreams=tuple(_shown(upstream) for upstream in self.plane.upstreams()),
         )

@@ -19,6 +19,7 @@ from resolver.config import STANDARD, Config, load
 from resolver.config_trial import trial
 from resolver.config_values import domain_name
 from resolver.errors import ResolverError
+from resolver.following import following, wait
 from resolver.options import as_json, located
 from resolver.standing import legible
 
@@ -203,26 +204,46 @@ def lift(name: str, path: Path | None, directory: Path | None, in_json: bool) ->
 @click.argument("what", metavar="[LIST|NAME]", required=False)
 @located
 @as_json
-def bypass(switch: str, what: str | None, path: Path | None, directory: Path | None, in_json: bool) -> None:
+@click.pass_context
+def bypass(
+    ctx: click.Context, switch: str, what: str | None, path: Path | None, directory: Path | None, in_json: bool
+) -> None:
     """The off switch: `on` lets everything pass at once, or one list's names, or one name with all below it.
 
     Works with the steward dead. It stays on until it is switched off, over restarts too. `off` alone ends all of
     them, lists and names that were switched off apart too. A top-level domain is written with its dot: `example.`
+    Waits until every worker and the zones follow, and exits 1 where one does not, or nobody runs.
     """
     config = legible(path, directory)
-    live = passes.read(config.places.passes) if switch == "show" else _throw(config, switch == "on", what)
+    places, shows = config.places, switch == "show"
+    live = passes.read(places.passes) if shows else _throw(config, switch == "on", what)
+    now = following(places) if shows else wait(places)
     names = [entry.name for entry in live.of_kind("bypass")]
     if in_json:
-        _print_json({"all": live.all, "lists": list(live.lists), "names": names})
+        follow = {"follow": list(now.follow), "behind": [*now.late, *now.silent]}
+        _print_json({"all": live.all, "lists": list(live.lists), "names": names, **follow})
     elif live.all:
         click.echo("everything passes: nothing is blocked")
     else:
         off = [f"list {name}" for name in live.lists] + names
         click.echo(f"passing: {', '.join(off)}" if off else "blocking as the lists say")
+    if now.follow and not in_json:
+        click.echo(f"{len(now.follow)} follow: {', '.join(now.follow)}")
+    behind = (*now.late, *now.silent)
+    if now.nobody:
+        behind = (f"nobody runs with {places.run_dir}: this holds from the next start on",)
+    for sentence in behind:
+        click.echo(f"stopsign: warning: {sentence}", err=True)
+    if behind and not now.nobody:
+        click.echo("hint: its successor takes it up when it starts: stopsign bypass show, stopsign status", err=True)
+    ctx.exit(1 if behind and not shows else 0)
 
 
 def _throw(config: Config, on: bool, what: str | None) -> passes.Passes:
     places, known = config.places, [source.name for source in config.lists]
+    if not places.run_dir.is_dir():
+        hint = "that of the processes is meant: their configuration by --config FILE or --dir DIR"
+        raise ResolverError(f"there is no {places.run_dir}: nobody runs there, and nothing is changed", hint=hint)
     if what is not None and what not in known:
         try:
             name = domain_name(what)

@@ -78,6 +78,8 @@ class Kept:
     lists: frozenset[str] | None
     edition: Edition | None = None
     written: Policies | None = None
+    passes: str | None = None
+    """The mark of those that it was made of."""
     due: float = 0.0
     """When it is made anew, whatever else happens; 0: never."""
     telling: dict[str, asyncio.Task[None]] = field(default_factory=dict)
@@ -165,6 +167,8 @@ class Primary:
         for kept in self._zones.values():
             if changed or (kept.due and now >= kept.due):
                 await self._make(kept, live, now)
+        if changed:
+            self._say()
 
     async def _make(self, kept: Kept, live: Live, now: float) -> None:
         origin = kept.zone.origin
@@ -175,7 +179,7 @@ class Primary:
             self._alarm(origin, str(wrong))
             return
         written, edition = made.written, made.edition
-        kept.written, kept.due = written, float(written.next)
+        kept.written, kept.due, kept.passes = written, float(written.next), live.passes.mark
         if made.trouble is not None:
             kept.due = min(kept.due or now + LATER, now + LATER)
         self._alarm(origin, made.trouble)
@@ -260,6 +264,7 @@ class Primary:
             "owners": 0 if written is None else written.owners,
             "unsayable": 0 if written is None else written.unsayable,
             "told": [] if written is None else written.told,
+            "passes": kept.passes,
             "transfers": {kind: kept.transfers[kind] for kind in ("AXFR", "IXFR")},
             "secondaries": [
                 {"name": one.name, "serial": serial, "by": by}

@@ -1,0 +1,103 @@
+"""The off switch waits until those who decide follow, and says who does not."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+from click.testing import CliRunner, Result
+
+from resolver import following, passes, zones
+from resolver.command import stopsign
+from resolver.config import load
+from resolver.errors import ResolverError
+from resolver.passes import Passes
+from tests.test_config import write
+from tests.test_standing import GOOD
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from resolver.places import Places
+
+ALL = Passes(all=True)
+
+
+@pytest.fixture
+def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Places:
+    monkeypatch.setattr(following, "PATIENCE", 0.1)
+    places = load(write(tmp_path, GOOD)).places
+    places.workers.mkdir(parents=True)
+    return places
+
+
+def worker(places: Places, index: int, took_up: Passes, *, age: float = 0.0) -> None:
+    places.counters(index).write_bytes(int((time.monotonic() - age) * 1000).to_bytes(8, "little"))
+    places.counters(index).with_suffix(".json").write_text(json.dumps({"pid": 1, "passes": took_up.mark}))
+
+
+def primary(places: Places, *made_of: Passes) -> None:
+    zones.write(places, [{"origin": f"{at}", "passes": one.mark} for at, one in enumerate(made_of)], [])
+
+
+def bypass(places: Places, *words: str) -> Result:
+    return CliRunner().invoke(stopsign, ["bypass", *words, "--dir", str(places.run_dir.parent)])
+
+
+def test_all_follow(places: Places) -> None:
+    worker(places, 0, ALL)
+    worker(places, 1, ALL)
+    primary(places, ALL, ALL)
+    done = bypass(places, "on")
+    assert (done.exit_code, done.stderr) == (0, "")
+    assert done.stdout == "everything passes: nothing is blocked\n3 follow: dns-0, dns-1, rpz\n"
+    done = bypass(places, "on", "--json")
+    assert json.loads(done.stdout) == {
+        "all": True, "lists": [], "names": [], "follow": ["dns-0", "dns-1", "rpz"], "behind": [],
+    }  # fmt: skip
+
+
+def test_who_does_not_follow_is_named_and_the_others_are_counted(places: Places) -> None:
+    worker(places, 0, ALL)
+    worker(places, 1, Passes())
+    worker(places, 2, ALL, age=70.0)
+    primary(places, ALL, Passes())
+    done = bypass(places, "on")
+    assert done.exit_code == 1
+    assert done.stdout == "everything passes: nothing is blocked\n1 follow: dns-0\n"
+    assert [line.partition(": warning: ")[2] for line in done.stderr.splitlines()[:2]] == [
+        "dns-1 does not say that it took this up", "rpz does not say that it took this up",
+    ]  # fmt: skip
+    assert "dns-2 gave no sign of life for " in done.stderr
+    assert passes.read(places.passes) == ALL
+    done = bypass(places, "show")
+    assert (done.exit_code, "dns-1 does not say" in done.stderr) == (0, True)
+
+
+def test_where_nobody_runs_it_is_written_and_said(places: Places) -> None:
+    worker(places, 0, ALL, age=100.0)
+    done = bypass(places, "on")
+    assert done.exit_code == 1
+    assert done.stdout == "everything passes: nothing is blocked\n"
+    assert done.stderr == (f"stopsign: warning: nobody runs with {places.run_dir}: this holds from the next start on\n")
+    assert passes.read(places.passes) == passes.read(places.bypass) == ALL
+
+
+def test_where_there_is_no_such_folder_nothing_is_changed(places: Places) -> None:
+    places.workers.rmdir()
+    places.run_dir.rmdir()
+    done = bypass(places, "on")
+    assert isinstance(done.exception, ResolverError)
+    assert "nobody runs there, and nothing is changed" in str(done.exception)
+    assert not places.run_dir.exists()
+    assert not places.bypass.exists()
+
+
+def test_the_lock_of_the_passes_is_taken_through_no_link(places: Places) -> None:
+    target = places.run_dir.parent / "target"
+    (places.run_dir / "passes.lock").symlink_to(target)
+    with pytest.raises(ResolverError, match="cannot be written"):
+        passes.change(places, lambda live: live)
+    assert not target.exists()
