@@ -4,7 +4,8 @@ Enters: a Unix stream, one JSON object in one line, `{"op": "approve", …}`. Le
 `{"ok": true, …}` or `{"ok": false, "error": …, "hint": …}`, and the end of the stream.
 Rules: the kernel says who is calling (SO_PEERCRED), the caller does not; root and the process's own user may do
 everything, a reporter only what is marked for reporters, and anyone may look; a line is bounded, and so is the time to
-send it.
+send it. A request says until when it has to be begun (`begin_by`, CLOCK_MONOTONIC): a process that hung, or was busy,
+does nothing later whose caller was told that it failed, or is gone.
 """
 
 from __future__ import annotations
@@ -15,11 +16,14 @@ import grp
 import json
 import os
 import pwd
+import select
 import socket
 import struct
+import time
 from collections.abc import Awaitable, Callable, Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from resolver.errors import ResolverError
 
@@ -30,6 +34,8 @@ if TYPE_CHECKING:
 
 LONGEST = 1 << 22  # bytes of a line
 PATIENCE = 10.0  # seconds for a caller to send its line
+WAIT = 15.0  # seconds that a caller waits for its answer
+_BEGIN = 0.8  # of them until it has to be begun; the rest is for doing it
 
 # By the name of its socket.
 WHO = {
@@ -40,6 +46,9 @@ WHO = {
 }
 
 Reply = Mapping[str, Any]
+Given = ParamSpec("Given")
+Result = TypeVar("Result")
+_wanted: ContextVar[Callable[[], None]] = ContextVar("wanted", default=lambda: None)
 
 
 class ControlError(ResolverError):
@@ -109,26 +118,26 @@ class Callers:
         return f"user {peer.user} may not do this"
 
 
-def call(path: Path, op: str, *, timeout: float = 60.0, **arguments: Any) -> dict[str, Any]:
+def call(path: Path, op: str, *, timeout: float = WAIT, **arguments: Any) -> dict[str, Any]:
     """The answer of whoever listens there; `UnreachableError` where nobody does, `ControlError` where it refuses."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as stream:
         stream.settimeout(timeout)
         try:
             stream.connect(str(path))
-            stream.sendall(_line({"op": op, **arguments}))
+            stream.sendall(_request(op, timeout, arguments))
             with stream.makefile("rb") as answers:
                 return _answer(answers.readline(LONGEST))
         except OSError as error:
             raise _unreachable(path, error) from error
 
 
-async def acall(path: Path, op: str, *, timeout: float = 60.0, **arguments: Any) -> dict[str, Any]:  # noqa: ASYNC109
+async def acall(path: Path, op: str, *, timeout: float = WAIT, **arguments: Any) -> dict[str, Any]:  # noqa: ASYNC109
     """As `call`, for a process with an event loop."""
     try:
         async with asyncio.timeout(timeout):
             reader, writer = await asyncio.open_unix_connection(str(path), limit=LONGEST)
             try:
-                writer.write(_line({"op": op, **arguments}))
+                writer.write(_request(op, timeout, arguments))
                 await writer.drain()
                 return _answer(await reader.readline())
             finally:
@@ -137,13 +146,25 @@ async def acall(path: Path, op: str, *, timeout: float = 60.0, **arguments: Any)
         raise _unreachable(path, error) from error
 
 
+def while_wanted(what: Callable[Given, Result]) -> Callable[Given, Result]:
+    """`what` for a later moment, as in another thread, where it raises `ControlError` instead of beginning too late for
+    whoever asks just now."""
+    check = _wanted.get()
+
+    def begin(*args: Given.args, **kwargs: Given.kwargs) -> Result:
+        check()
+        return what(*args, **kwargs)
+
+    return begin
+
+
 async def serve(path: Path, operations: Mapping[str, Operation], callers: Callable[[], Callers]) -> asyncio.Server:
     """Listen at `path`; `callers`: who may call just then. A handler that raises `ResolverError` refuses; any other
     exception is a fault of ours, is answered as such, and goes on to the loop's exception handler."""
 
     async def on_connection(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            reply = await _handle(reader, _peer(writer), operations, callers())
+            reply = await _handle(reader, writer, operations, callers())
             with contextlib.suppress(ConnectionError):  # a caller that did not wait: nothing is lost
                 writer.write(_line(reply))
                 await writer.drain()
@@ -170,8 +191,12 @@ def _bound(path: Path) -> socket.socket:
 
 
 async def _handle(
-    reader: asyncio.StreamReader, peer: Peer, operations: Mapping[str, Operation], callers: Callers
+    reader: asyncio.StreamReader,
+    writer: asyncio.StreamWriter,
+    operations: Mapping[str, Operation],
+    callers: Callers,
 ) -> Reply:
+    peer = _peer(writer)
     try:
         async with asyncio.timeout(PATIENCE):
             line = await reader.readline()
@@ -183,8 +208,10 @@ async def _handle(
         return {"ok": False, "error": "no such operation", "hint": f"there are {', '.join(sorted(operations))}"}
     if refusal := callers.refusal(peer, operation):
         return {"ok": False, "error": refusal, "hint": "root may, and those named under control: in the configuration"}
+    begin_by = request.pop("begin_by", None)
+    _wanted.set(lambda: _check_wanted(writer, begin_by))
     try:
-        return {"ok": True, **await operation.handle(peer, request)}
+        return {"ok": True, **await while_wanted(operation.handle)(peer, request)}
     except ResolverError as error:
         return {"ok": False, "error": str(error), "hint": error.hint}
     except Exception as error:  # noqa: BLE001 - the caller must hear of it, and the process must go on
@@ -197,6 +224,21 @@ async def _handle(
 def _peer(writer: asyncio.StreamWriter) -> Peer:
     stream = writer.get_extra_info("socket")
     return Peer(*struct.unpack("3i", stream.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))))
+
+
+def _check_wanted(writer: asyncio.StreamWriter, begin_by: object) -> None:
+    stream = writer.get_extra_info("socket").fileno()
+    gone = stream < 0
+    if not gone:
+        look = select.poll()
+        look.register(stream, 0)
+        gone = any(events & select.POLLHUP for _, events in look.poll(0))
+    if gone or (isinstance(begin_by, int | float) and time.monotonic() > begin_by):
+        raise ControlError("it was not begun in time, and is not done any more")
+
+
+def _request(op: str, timeout: float, arguments: Mapping[str, Any]) -> bytes:
+    return _line({"op": op, "begin_by": time.monotonic() + _BEGIN * timeout, **arguments})
 
 
 def _line(value: Mapping[str, Any]) -> bytes:
@@ -216,7 +258,10 @@ def _answer(line: bytes) -> dict[str, Any]:
 
 def _unreachable(path: Path, error: Exception) -> UnreachableError:
     why = (error.strerror if isinstance(error, OSError) and error.strerror else str(error)) or "no answer in time"
-    denied = isinstance(error, PermissionError)
-    hint = "root may ask, and members of the group stopsign" if denied else "is `stopsign run` running?"
+    hint = "is `stopsign run` running?"
+    if isinstance(error, PermissionError):
+        hint = "root may ask, and members of the group stopsign"
+    elif isinstance(error, TimeoutError):
+        hint = "it hangs or is busy; what it has not begun by now it does not do any more"
     who = WHO.get(path.name, "the process")
     return UnreachableError(f"{who} does not answer at {path} ({why})", hint=hint)

@@ -1,10 +1,20 @@
-"""sd_notify(3): what a service says to systemd. Without systemd every word is spoken into the void."""
+"""What a service says to those who watch it: systemd, by sd_notify(3), and the supervisor, by a heartbeat in memory.
+
+Where neither watches, every word is spoken into the void.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import os
 import socket
+import time
+
+from resolver.sockets import handed_over
+
+HEARTBEAT = "heartbeat"
+"""A descriptor that the supervisor hands over, for CLOCK_MONOTONIC in ms (u64, little endian)."""
+_BEAT = 1.0  # seconds
 
 
 def notify(*words: str) -> None:
@@ -22,9 +32,13 @@ def watchdog_interval() -> float | None:
     return int(microseconds) / 2e6 if microseconds and microseconds.isdigit() else None
 
 
-async def pat_watchdog() -> None:
-    """Tells systemd for as long as the loop turns that it does; returns at once where systemd does not ask."""
-    interval = watchdog_interval()
+async def beat() -> None:
+    """Says for as long as the loop turns that it does, as often as who watches wants to hear it; returns at once where
+    nobody does."""
+    hearts = handed_over(os.environ).get(HEARTBEAT, [])
+    interval = _BEAT if hearts else watchdog_interval()
     while interval is not None:
         notify("WATCHDOG=1")
+        for heart in hearts:
+            os.pwrite(heart, (time.monotonic_ns() // 1_000_000).to_bytes(8, "little"), 0)
         await asyncio.sleep(interval)

@@ -19,6 +19,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -30,7 +31,7 @@ from resolver.control import Operation, serve
 from resolver.dns.supervisor import Service, Supervisor, count_workers
 from resolver.errors import ResolverError
 from resolver.logs import to_standard_error
-from resolver.notify import notify, pat_watchdog
+from resolver.notify import beat, notify
 from resolver.options import located
 from resolver.reload import OF_DNS, OF_RPZ, Held, everywhere
 from resolver.sealed import USE, seal
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("stopsign.supervisor")
 LEFT = "STOPSIGN_LEFT"  # what a supervisor leaves to itself when it begins anew
+SLOW = 30.0  # seconds without a heartbeat, of those whom no query waits for: all long work is done in threads
 WINGS = ("dns", "steward", "web", "rpz")
 BEHIND = 10  # how much nicer the others are than DNS; Nice= of their units says the same
 MODULES = {
@@ -68,6 +70,7 @@ def services(accepted: Accepted, sealed: int, listeners: Listeners, wings: Itera
     """
     config, path = accepted.config, accepted.path
     found: list[Service] = []
+    other = partial(Service, nice=BEHIND, patience=SLOW)
     secret = {watched.KEY: secrets.token_hex(16)}  # in memory alone, and another at each start
     if "dns" in wings:
         found += [
@@ -82,11 +85,11 @@ def services(accepted: Accepted, sealed: int, listeners: Listeners, wings: Itera
             for index in range(count_workers(config.dns))
         ]
     if "steward" in wings:
-        found.append(Service("steward", command_of("steward", path), {USE: [sealed]}, order=1, nice=BEHIND))
+        found.append(other("steward", command_of("steward", path), {USE: [sealed]}, order=1))
     if "web" in wings and (listeners.stop_page or listeners.portal):
-        found.append(Service("web", command_of("web", path), {**listeners.of_web(), USE: [sealed]}, nice=BEHIND))
+        found.append(other("web", command_of("web", path), {**listeners.of_web(), USE: [sealed]}))
     if "rpz" in wings and config.rpz.zones:
-        found.append(Service("rpz", command_of("rpz", path), {**listeners.of_rpz(), USE: [sealed]}, nice=BEHIND))
+        found.append(other("rpz", command_of("rpz", path), {**listeners.of_rpz(), USE: [sealed]}))
     return found
 
 
@@ -282,7 +285,7 @@ async def provide(accepted: Accepted, wings: Iterable[str]) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     provider = Provider(accepted, wings=wings)
     # Before anything is waited for: adopting workers takes as long as their successors need to come up.
-    tasks: set[asyncio.Task[None]] = {asyncio.create_task(pat_watchdog())}
+    tasks: set[asyncio.Task[None]] = {asyncio.create_task(beat())}
     await provider.start()
     asyncio.get_running_loop().add_signal_handler(
         signal.SIGHUP, lambda: tasks.add(asyncio.create_task(_reload(accepted.path)))

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import socket
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from resolver import control
-from resolver.control import Callers, ControlError, Operation, Peer, UnreachableError, acall, call
+from resolver.control import Callers, ControlError, Operation, Peer, UnreachableError, acall, call, while_wanted
 from resolver.errors import ResolverError
 
 if TYPE_CHECKING:
@@ -111,6 +113,53 @@ def test_a_socket_left_by_a_dead_steward_is_no_obstacle(tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX) as stale:
         stale.bind(str(path))
     assert asked(tmp_path, lambda path: call(path, "echo"))["ok"]
+
+
+@pytest.mark.parametrize("queued", [False, True], ids=["hung", "busy"])
+@pytest.mark.parametrize(
+    ("late", "gone", "expected"), [(False, False, ["done"]), (True, False, []), (False, True, [])], ids=str
+)
+def test_nothing_is_begun_for_a_caller_who_waits_no_longer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, queued: bool, late: bool, gone: bool, expected: list[str]
+) -> None:
+    """A process that hung finds such requests when it wakes; one that was busy, in its own queue."""
+    done: list[str] = []
+    now = 1000.0
+    monkeypatch.setattr(control, "time", SimpleNamespace(monotonic=lambda: now))
+
+    async def scene() -> None:
+        nonlocal now
+        asked, free = asyncio.Event(), asyncio.Event()
+
+        async def act(_peer: Peer, _request: Mapping[str, Any]) -> dict[str, Any]:
+            begin = while_wanted(done.append)
+            asked.set()
+            await free.wait()
+            begin("done")
+            return {}
+
+        path = tmp_path / "control.sock"
+        server = await control.serve(path, {"act": Operation(act)}, Callers)
+        with socket.socket(socket.AF_UNIX) as caller:
+            caller.connect(str(path))
+            caller.sendall(json.dumps({"op": "act", "begin_by": 1010.0}).encode() + b"\n")
+            if queued:
+                await asked.wait()
+            if late:
+                now = 1011.0
+            if gone:
+                caller.close()
+            free.set()
+            with pytest.raises(ControlError, match="no such operation"):
+                await acall(path, "another")  # answered after that one
+            if not gone:
+                caller.setblocking(False)
+                answer = await asyncio.get_running_loop().sock_recv(caller, 1000)
+                assert (b"not done any more" in answer) == (not expected)
+        server.close()
+
+    asyncio.run(scene())
+    assert done == expected
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import urllib.request
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -23,8 +24,6 @@ from tests.test_alerts import missing, promtool
 from tests.test_main_path import EXPECTED, PASSED, STOPPED, Load, Provider, ask, provider, under_load, until
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from tests.dns.house import Address
 
 __all__ = ["provider"]  # the fixture
@@ -123,7 +122,17 @@ def test_the_zones_are_taken_up_with_all_else(provider: Running) -> None:
         assert (done.returncode, done.stdout) == (0, "taken up by dns-0, dns-1, steward, web, rpz\n"), done.stderr
         assert (host.children()["primary"] == before) == (op == "reload")
         wait_until(lambda: all(zone["serial"] for zone in said(host, "status")["zones"]), "they are served")
+        hearts = beating(host)
+        wait_until(lambda h=hearts: len(h) == 3 and all(map(int.__lt__, h, beating(host))), "they beat")  # type: ignore[misc]
         assert [zone["origin"] for zone in said(host, "status")["zones"]] == zones
+
+
+def beating(host: Provider) -> list[int]:
+    """What the supervisor was told last by the hearts of the steward, the web process and that of the zones."""
+    assert host.process is not None
+    open_files = sorted(Path(f"/proc/{host.process.pid}/fd").iterdir())
+    hearts = [one for one in open_files if "memfd:heartbeat of" in str(one.readlink())]
+    return [int.from_bytes(heart.read_bytes(), "little") for heart in hearts]
 
 
 def stop_page_v6(address: Address) -> str:

@@ -5,9 +5,10 @@ Enters: services, each a command with the sockets it inherits. Leaves: running p
 Rules:
 - A process that ends is started again; at once the first time, then after a time that doubles up to `LONGEST_WAIT`. One
   that ran for `STABLE` seconds is forgiven its past.
-- A process whose heartbeat is older than `HUNG` seconds is told to say where it hangs (SIGABRT, faulthandler), then
-  killed, then started again. Where the supervisor itself was not scheduled in between, the old heartbeat proves nothing
-  and is not held against anybody.
+- A process whose heartbeat is older than its service's `patience` is told to say where it hangs (SIGABRT,
+  faulthandler), then killed, then started again. A worker's heart beats in its counters file, that of the others in
+  memory that they are handed (`resolver.notify.beat`). Where the supervisor itself was not scheduled in between, the
+  old heartbeat proves nothing and is not held against anybody.
 - The sockets belong to the supervisor: what reaches the port of a dead worker waits in the kernel's queue for the next.
 - `replace` starts the successor first, waits until it says that it serves, and only then lets the predecessor drain.
 - Stopping goes by `order`: lower numbers first, together within a number; who does not go within `GRACE` seconds is
@@ -29,6 +30,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from resolver.child import PARENT
 from resolver.logs import about
+from resolver.notify import HEARTBEAT
 from resolver.sockets import SOCKETS
 
 if TYPE_CHECKING:
@@ -39,7 +41,7 @@ if TYPE_CHECKING:
 
 READY = "STOPSIGN_READY"
 LONGEST_WAIT, STABLE, GRACE = 10.0, 30.0, 8.0
-HUNG, START = 5.0, 60.0  # seconds without a heartbeat while serving, and until the first
+START = 60.0  # seconds until the first heartbeat; more for the more patient, which start behind all others
 _LOOK = 1.0
 _WORD = 8
 
@@ -48,12 +50,14 @@ log = logging.getLogger("stopsign.supervisor")
 
 @dataclass(frozen=True)
 class Service:
-    """One process to keep alive. `heartbeat`: a file that begins with CLOCK_MONOTONIC in ms (u64, little endian)."""
+    """One process to keep alive. `heartbeat`: a file that begins with CLOCK_MONOTONIC in ms (u64, little endian); None:
+    it is handed memory for that. `patience`: seconds without a heartbeat until it hangs."""
 
     name: str
     command: tuple[str, ...]
     sockets: Mapping[str, Sequence[int]] = field(default_factory=dict)
     heartbeat: Path | None = None
+    patience: float = 5.0
     says_ready: bool = False
     order: int = 0
     environment: Mapping[str, str] = field(default_factory=dict)
@@ -80,10 +84,10 @@ class Pulse:
     ready: bool
     beat: float  # 0: none yet
 
-    def hung(self, now: float) -> bool:
+    def hung(self, now: float, patience: float) -> bool:
         if not self.ready:
-            return now - self.started > START
-        return now - max(self.beat, self.started) > HUNG
+            return now - self.started > max(START, 4 * patience)
+        return now - max(self.beat, self.started) > patience
 
 
 class _Adopted:
@@ -104,12 +108,18 @@ class _Adopted:
 class _Process:
     """One incarnation of a service."""
 
-    def __init__(self, service: Service, popen: subprocess.Popen[bytes] | _Adopted, ready: int | None) -> None:
+    def __init__(
+        self,
+        service: Service,
+        popen: subprocess.Popen[bytes] | _Adopted,
+        ready: int | None = None,
+        heart: int | None = None,
+    ) -> None:
         self.service, self.popen, self.started = service, popen, time.monotonic()
         self.ended = asyncio.Event()
         self.serving = asyncio.Event()
         self.killed = False
-        self._ready_end = ready
+        self._ready_end, self._heart = ready, heart
         self._pidfd = os.pidfd_open(popen.pid)
         self._counters: BinaryIO | None = None
         loop = asyncio.get_running_loop()
@@ -129,7 +139,13 @@ class _Process:
         return os.pread(self._counters.fileno(), 1 << 16, 0)
 
     def pulse(self) -> Pulse | None:
-        """None: it serves, but there was no room for a file that its heart could be heard in; that proves nothing."""
+        """None: it serves, but there was no room for a file that its heart could be heard in; that proves nothing. Nor
+        does silence of one that was started before this process began anew."""
+        if self.service.heartbeat is None:
+            if self._heart is None:
+                return None
+            beat = int.from_bytes(os.pread(self._heart, _WORD, 0), "little") / 1000
+            return Pulse(self.started, beat > 0, beat)
         counted = self.counters()
         if self.serving.is_set() and not counted:
             return None
@@ -161,6 +177,9 @@ class _Process:
     def close(self) -> None:
         if self._counters is not None:
             self._counters.close()
+        if self._heart is not None:
+            os.close(self._heart)
+            self._heart = None
 
 
 class _Slot:
@@ -203,7 +222,7 @@ class Supervisor:
         that all of them run what is installed now. `children`: process ids by name."""
         for name, pid in children.items():
             if name in self._slots:
-                self._slots[name].process = _Process(self._slots[name].service, _Adopted(pid), None)
+                self._slots[name].process = _Process(self._slots[name].service, _Adopted(pid))
         self._living.update(slot.process for slot in self._slots.values() if slot.process is not None)
         self._watcher = asyncio.create_task(self._watch())
         for name, slot in self._slots.items():
@@ -287,9 +306,14 @@ class Supervisor:
     # -- its own
 
     def _spawn(self, service: Service) -> _Process:
-        passed = [fd for fds in service.sockets.values() for fd in fds]
+        handed = dict(service.sockets)
+        heart = None
+        if service.heartbeat is None:
+            heart = os.memfd_create(f"heartbeat of {service.name}", os.MFD_CLOEXEC)
+            handed[HEARTBEAT] = [heart]
+        passed = [fd for fds in handed.values() for fd in fds]
         environment = {**self._environment, **service.environment, PARENT: str(os.getpid())}
-        environment[SOCKETS] = json.dumps(dict(service.sockets))
+        environment[SOCKETS] = json.dumps(handed)
         ready: tuple[int, int] | None = None
         if service.says_ready:
             ready = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
@@ -310,7 +334,7 @@ class Supervisor:
         if service.nice:
             os.setpriority(os.PRIO_PROCESS, popen.pid, service.nice)
         log.info("%s started (pid %d)", service.name, popen.pid, extra=about(service=service.name))
-        process = _Process(service, popen, None if ready is None else ready[0])
+        process = _Process(service, popen, None if ready is None else ready[0], heart)
         self._living.add(process)
         return process
 
@@ -342,10 +366,10 @@ class Supervisor:
                 continue
             for slot in self._slots.values():
                 process = slot.process
-                if process is None or process.killed or process.ended.is_set() or slot.service.heartbeat is None:
+                if process is None or process.killed or process.ended.is_set():
                     continue
                 pulse = process.pulse()
-                if pulse is not None and pulse.hung(now):
+                if pulse is not None and pulse.hung(now, process.service.patience):
                     log.error("%s (pid %d) hangs; it is killed", slot.service.name, process.popen.pid)
                     process.killed = True
                     process.signal(signal.SIGABRT)

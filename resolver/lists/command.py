@@ -23,6 +23,7 @@ from resolver.following import following, wait
 from resolver.options import as_json, located
 from resolver.standing import legible
 
+LONG = 120.0  # seconds for the steward to compile all lists
 UNITS = {"m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
@@ -117,7 +118,7 @@ def refresh(
 def approve(name: str, version: int, state: str, path: Path | None, directory: Path | None, in_json: bool) -> None:
     """Let held additions through: exactly those of this VERSION with this HASH (its first 8 digits at least)."""
     places = legible(path, directory).places
-    answer = control.call(places.control_socket, "approve", timeout=600.0, list=name, version=version, state=state)
+    answer = control.call(places.control_socket, "approve", timeout=LONG, list=name, version=version, state=state)
     if in_json:
         _print_json(answer)
     else:
@@ -163,7 +164,11 @@ def allow(
 ) -> None:
     """Let NAME pass, whatever the lists say."""
     places = legible(path, directory).places
-    answer = control.call(places.control_socket, "override", name=name, reason=reason, seconds=span, match=match)
+    try:
+        answer = control.call(places.control_socket, "override", name=name, reason=reason, seconds=span, match=match)
+    except control.UnreachableError as silent:
+        silent.hint = f"{silent.hint}; without it: stopsign bypass on {name}, until bypass off {name}"
+        raise
     if in_json:
         _print_json(answer)
     else:

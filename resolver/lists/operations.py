@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar, get_args
 
-from resolver.control import Operation
+from resolver.control import Operation, while_wanted
 from resolver.errors import ResolverError
 from resolver.lists.evidence import of_leaf
 from resolver.lists.overrides import USUAL, Match, Override
@@ -83,7 +83,7 @@ class _Operations:
         version = request.get("version")
         if not isinstance(version, int) or isinstance(version, bool):
             raise RequestError("version is not a number")
-        outcome = await self._steward.work(self._register.approve, name, version, state, peer.user)
+        outcome = await self._steward.work(while_wanted(self._register.approve), name, version, state, peer.user)
         return outcome.as_dict()
 
     async def override(self, peer: Peer, request: Mapping[str, Any]) -> Reply:
@@ -93,7 +93,7 @@ class _Operations:
         if not isinstance(seconds, int | float) or isinstance(seconds, bool):
             raise RequestError("seconds is not a number")
         new = await self._steward.work(
-            self._register.people.allow,
+            while_wanted(self._register.people.allow),
             _text(request, "name"),
             match,
             _text(request, "reason"),
@@ -103,7 +103,8 @@ class _Operations:
         return _shown(new)
 
     async def lift(self, peer: Peer, request: Mapping[str, Any]) -> Reply:
-        return _shown(await self._steward.work(self._register.people.lift, _text(request, "name"), peer.user))
+        lift = while_wanted(self._register.people.lift)
+        return _shown(await self._steward.work(lift, _text(request, "name"), peer.user))
 
     async def overrides(self, _peer: Peer, _request: Mapping[str, Any]) -> Reply:
         held = await self._steward.work(self._register.people.holding)
@@ -119,14 +120,14 @@ class _Operations:
 
     async def _proved(self, what: Callable[[str, Mapping[str, Any]], int], detail: Mapping[str, Any]) -> Reply:
         """A leaf, and the proof that it is in the log, for the receipt."""
-        leaf = await self._steward.work(what, detail["reference"], detail)
+        leaf = await self._steward.work(while_wanted(what), detail["reference"], detail)
         return {"leaf": leaf, "proof": await self._steward.work(of_leaf, self._register.ledger, leaf)}
 
     async def appeal_overdue(self, _peer: Peer, request: Mapping[str, Any]) -> Reply:
         detail, name, appeal = _told(request), _text(request, "name"), _text(request, "appeal")
         return {
             "suspended": await self._steward.work(
-                self._register.appeal_overdue, detail["reference"], name, appeal, detail
+                while_wanted(self._register.appeal_overdue), detail["reference"], name, appeal, detail
             )
         }
 
@@ -134,14 +135,16 @@ class _Operations:
         leaf = request.get("leaf")
         if not isinstance(leaf, int) or isinstance(leaf, bool):
             raise RequestError("leaf is not a number")
-        return {"leaf": await self._steward.work(self._register.people.erase, leaf, _text(request, "reason"))}
+        erase = while_wanted(self._register.people.erase)
+        return {"leaf": await self._steward.work(erase, leaf, _text(request, "reason"))}
 
     async def configuration_refused(self, _peer: Peer, request: Mapping[str, Any]) -> Reply:
         mistakes = request.get("mistakes")
         if not isinstance(mistakes, int) or isinstance(mistakes, bool):
             raise RequestError("mistakes is not a number")
         detail = {"mistakes": mistakes, "goes_on": self._steward.config.digest}
-        await self._steward.work(self._register.people.configuration_refused, _text(request, "text"), detail)
+        refused = while_wanted(self._register.people.configuration_refused)
+        await self._steward.work(refused, _text(request, "text"), detail)
         return {}
 
 

@@ -36,7 +36,7 @@ from resolver.lists.ledger import Event, Ledger, LedgerError
 from resolver.lists.operations import operations
 from resolver.lists.register import Outcome, Register
 from resolver.logs import to_standard_error
-from resolver.notify import notify, pat_watchdog
+from resolver.notify import beat, notify
 from resolver.reload import OF_STEWARD, Held
 from resolver.sealed import unsealed
 from resolver.sockets import handed_over
@@ -91,6 +91,7 @@ class Steward:
 
     async def run(self, stop: asyncio.Event) -> bool:
         """Serve until `stop`: False; or until it is to begin anew: True."""
+        beating = asyncio.create_task(beat())  # from the first moment to the last: both may take long
         await self.work(self.register.open)
         server = await control.serve(self.config.places.control_socket, operations(self), self.held.callers)
         exposition = self._expose()
@@ -101,7 +102,6 @@ class Steward:
                 running = [tasks.create_task(self._follow(source)) for source in self.config.lists]
                 running.append(tasks.create_task(self._tick()))
                 running += [tasks.create_task(self._resolve()), tasks.create_task(self._report())]
-                running.append(tasks.create_task(pat_watchdog()))
                 ends = [asyncio.create_task(event.wait()) for event in (stop, self._anew)]
                 await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
                 for task in (*running, *ends):
@@ -113,6 +113,7 @@ class Steward:
             await self.work(self._end)
             self._one.shutdown()
             self._threads.shutdown(wait=False, cancel_futures=True)
+            beating.cancel()
         return self._anew.is_set() and not stop.is_set()
 
     async def refresh_all(self, names: Iterable[str]) -> list[Outcome]:

@@ -29,7 +29,7 @@ from resolver import control
 from resolver.child import again
 from resolver.errors import ResolverError
 from resolver.logs import to_standard_error
-from resolver.notify import notify, pat_watchdog
+from resolver.notify import beat, notify
 from resolver.portal import decisions
 from resolver.portal.abuse import client_address
 from resolver.portal.clock import deliver, round_of
@@ -92,7 +92,7 @@ class Web:
         for one in portal:
             await web.SockSite(runner, one, backlog=1024).start()
         self.portal.wake = self._wake.set
-        self._tasks = [asyncio.create_task(work) for work in (self._watch(), self._keep_time(), pat_watchdog())]
+        self._tasks = [asyncio.create_task(work) for work in (self._watch(), self._keep_time(), beat())]
 
     async def stop(self) -> None:
         for task in self._tasks:

@@ -32,7 +32,7 @@ from resolver import control, zones
 from resolver.child import again
 from resolver.errors import ResolverError
 from resolver.logs import to_standard_error
-from resolver.notify import notify
+from resolver.notify import beat, notify
 from resolver.reload import OF_RPZ, Held
 from resolver.rpz import export, keys
 from resolver.rpz.answer import Secondary, Served
@@ -143,6 +143,7 @@ class Primary:
         if self._counting is not None:
             await self._counting.start(rpz.counts)
             self._start(self._counting.run())
+        self._start(beat())
         notify("READY=1", f"STATUS=primary of {len(self._zones)} zones")
         try:
             said = time.monotonic()

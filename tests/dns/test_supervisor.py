@@ -15,9 +15,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from resolver.config import accept
 from resolver.dns import supervisor as supervising
 from resolver.dns.supervisor import Pulse, Service, Supervisor, wait_before_restart
+from resolver.run import WINGS, services
 from resolver.sockets import open_listeners, parse
+from tests.test_config import write
+from tests.test_standing import GOOD
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -31,7 +35,8 @@ def beat(*more):
     os.replace(new, counters)
 def ready():
     os.write(int(os.environ["STOPSIGN_READY"]), b"1")
-sockets = {k: [socket.socket(fileno=fd) for fd in v] for k, v in json.loads(os.environ["STOPSIGN_SOCKETS"]).items()}
+sockets = {k: [socket.socket(fileno=fd) for fd in v] for k, v in json.loads(os.environ["STOPSIGN_SOCKETS"]).items()
+           if k != "heartbeat"}
 """
 # Answers each datagram with its process id.
 SERVER = """
@@ -106,13 +111,12 @@ def test_a_process_that_dies_is_started_again_and_what_came_meanwhile_is_answere
 
 
 def test_a_process_that_hangs_is_killed_and_replaced(counters: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(supervising, "HUNG", 1.0)
     monkeypatch.setattr(supervising, "_LOOK", 0.2)
 
     async def scene() -> None:
         listeners = open_listeners(dns=[parse("127.0.0.1:0")])
         address = listeners.udp[0][0].getsockname()
-        supervisor = Supervisor([service(counters, SERVER, sockets=listeners.of_worker(0, 1))])
+        supervisor = Supervisor([service(counters, SERVER, sockets=listeners.of_worker(0, 1), patience=1.0)])
         supervisor.start()
         await serving(supervisor)
         first = await asked(address)
@@ -123,6 +127,39 @@ def test_a_process_that_hangs_is_killed_and_replaced(counters: Path, monkeypatch
         listeners.close()
 
     play(scene)
+
+
+def test_one_that_has_no_counters_beats_in_memory_and_is_watched_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The steward and its like: their event loops say that they turn."""
+    monkeypatch.setattr(supervising, "_LOOK", 0.2)
+    program = "import asyncio; from resolver.notify import beat; asyncio.run(beat())"
+    environment = {"PYTHONPATH": str(Path(__file__).resolve().parents[2])}
+
+    async def scene() -> None:
+        one = Service("one", (sys.executable, "-c", program), environment=environment, patience=2.0)
+        supervisor = Supervisor([one])
+        supervisor.start()
+        for _ in range(2):
+            process = supervisor._slots["one"].process
+            assert process is not None
+            await until(lambda: process.pulse().ready)  # type: ignore[union-attr]  # noqa: B023
+            process.signal(signal.SIGSTOP)
+            await until(lambda: supervisor.pid("one") not in {None, process.popen.pid})  # noqa: B023
+            assert process.killed
+        await supervisor.stop()
+
+    play(scene)
+
+
+def test_every_process_of_a_host_has_a_heart(tmp_path: Path) -> None:
+    more = 'stop_page: {listen: ["127.0.0.1:0"]}\nrpz: {listen: ["127.0.0.1:0"], zones: [{}]}\n'
+    accepted = accept(write(tmp_path, GOOD.replace("dns: {", "dns: {workers: 1, ") + more))
+    listeners = open_listeners(dns=accepted.config.dns.listen, stop_page=accepted.config.stop_page.listen)
+    found = services(accepted, 0, listeners, WINGS)
+    listeners.close()
+    assert {one.name: (one.heartbeat is None, one.patience) for one in found} == {
+        "dns-0": (False, 5.0), "steward": (True, 30.0), "web": (True, 30.0), "rpz": (True, 30.0),
+    }  # fmt: skip
 
 
 def test_a_replacement_serves_before_its_predecessor_goes(counters: Path) -> None:
@@ -261,7 +298,12 @@ def test_who_keeps_dying_is_started_ever_later(failures: int, seconds: float) ->
     ],
 )
 def test_a_process_hangs_when_its_heart_stood_still_for_too_long(pulse: Pulse, now: float, hung: bool) -> None:
-    assert pulse.hung(now) is hung
+    assert pulse.hung(now, 5.0) is hung
+
+
+def test_who_is_given_more_patience_has_more_time_to_start_too() -> None:
+    starting = Pulse(started=100, ready=False, beat=0)
+    assert [starting.hung(now, 30.0) for now in (219, 221)] == [False, True]
 
 
 def test_a_child_goes_when_its_parent_is_killed(tmp_path: Path) -> None:
