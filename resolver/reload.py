@@ -65,6 +65,14 @@ class ReloadError(ResolverError):
     """The new configuration is not taken up; the old one goes on."""
 
 
+class PartError(ReloadError):
+    """A restart is refused, which says nothing of the configuration."""
+
+    def __init__(self, whole: str) -> None:
+        hint = "end it and start it again; `stopsign reload` takes up the configuration"
+        super().__init__(f"what runs there is a part of `{whole}`, and cannot begin anew", hint=hint)
+
+
 @dataclass
 class Held:
     """What one process runs with, and which parts of it cannot change before it ends."""
@@ -75,6 +83,8 @@ class Held:
     """Who took it up."""
     begin_anew: Callable[[Accepted], Awaitable[list[str]]] | None = None
     """The same, for a restart; the process answers before it begins. None: there is no other way than `take_up`."""
+    part_of: str | None = None
+    """Another program that cannot begin anew for it."""
     usable: Callable[[Config], object] | None = None
     """Raises `ResolverError` where what the configuration names cannot be used."""
 
@@ -96,6 +106,7 @@ class Held:
             "began": _BEGAN,
             "version": VERSION,
             "configuration": self.accepted.digest,
+            "part_of": self.part_of,
         }
 
     async def _check(self, _peer: Peer, request: Mapping[str, Any]) -> Reply:
@@ -106,6 +117,8 @@ class Held:
         return {"replaced": await self.take_up(self._agree(request))}
 
     async def _restart(self, _peer: Peer, request: Mapping[str, Any]) -> Reply:
+        if self.part_of is not None:
+            raise PartError(self.part_of)
         return {"replaced": await (self.begin_anew or self.take_up)(self._agree(request))}
 
     def _agree(self, request: Mapping[str, Any]) -> Accepted:
@@ -129,7 +142,7 @@ async def everywhere(path: Path, op: Literal["reload", "restart"]) -> list[str]:
     try:
         await _take_up(path, op, replaced)
     except ResolverError as refusal:
-        if not replaced:
+        if not replaced and not isinstance(refusal, PartError):
             await _tell(path, refusal)
         raise
     return replaced
@@ -145,16 +158,19 @@ async def _take_up(path: Path, op: Literal["reload", "restart"], replaced: list[
         "web": places.web_socket,
         "rpz": places.rpz_socket,
     }
-    living = {name: began for name, socket in sockets.items() if (began := await _agrees(socket, new.digest))}
+    living = {name: status for name, socket in sockets.items() if (status := await _agrees(socket, new.digest))}
     if not living:
         raise ReloadError(
             f"no process of this configuration runs with {places.run_dir}",
             hint="run_dir cannot change by a reload; otherwise: is `stopsign run` running?",
         )
-    for name, began in living.items():
+    for whole in (status.get("part_of") for status in living.values()):
+        if op == "restart" and whole is not None:
+            raise PartError(whole)
+    for name, status in living.items():
         if name not in replaced:  # else a child of the supervisor, which replaced it with all others
             replaced += (await acall(sockets[name], op, timeout=TAKE_UP, digest=new.digest))["replaced"]
-        await _has(name, sockets[name], new.digest, began, stays=(name, op) == ("dns", "reload"))
+        await _has(name, sockets[name], new.digest, status["began"], stays=(name, op) == ("dns", "reload"))
 
 
 async def _tell(path: Path, refusal: ResolverError) -> None:
@@ -171,11 +187,11 @@ async def _tell(path: Path, refusal: ResolverError) -> None:
         refusal.hint = "; ".join(filter(None, (refusal.hint, f"the log does not say so: {silent}")))
 
 
-async def _agrees(socket: Path, digest: str) -> int | None:
-    """When it began; `None`: there is no such process. Raises `ControlError` where it refuses, or hangs."""
+async def _agrees(socket: Path, digest: str) -> dict[str, Any] | None:
+    """Its status; `None`: there is no such process. Raises `ControlError` where it refuses, or hangs."""
     if await _call_if_there(socket, "check-reload", digest=digest) is None:
         return None
-    return int((await acall(socket, "status", timeout=AGREE))["began"])
+    return await acall(socket, "status", timeout=AGREE)
 
 
 async def _call_if_there(socket: Path, op: str, **arguments: Any) -> dict[str, Any] | None:

@@ -99,12 +99,18 @@ class Provider:
     Raises `ResolverError` where a port is taken or another one already runs on the same `run_dir`.
     """
 
-    def __init__(self, accepted: Accepted, *, wings: Iterable[str] = WINGS, output: int | None = None) -> None:
+    def __init__(
+        self,
+        accepted: Accepted,
+        *,
+        wings: Iterable[str] = WINGS,
+        output: int | None = None,
+        part_of: str | None = None,
+    ) -> None:
         config = accepted.config
         self._config, self._wings = config, tuple(wings)
-        # With an output of its own it is part of another program (the demo), which cannot begin anew.
         fixed = {**OF_DNS, **OF_RPZ} if "rpz" in self._wings else OF_DNS
-        self._held = Held(accepted, fixed, self._take_up, self._begin_anew if output is None else None)
+        self._held = Held(accepted, fixed, self._take_up, self._begin_anew, part_of=part_of)
         left = json.loads(os.environ.pop(LEFT, "null"))
         self._children: dict[str, int] | None = left and left["children"]
         self._sealed = seal(accepted.data)

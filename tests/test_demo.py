@@ -153,10 +153,21 @@ def test_it_serves_until_it_is_interrupted_and_leaves_nothing_behind(tmp_path: P
         # Beside the provider's processes there is multiprocessing's own resource tracker.
         children = [pid for pid in offspring if b"resolver.child" in Path(f"/proc/{pid}/cmdline").read_bytes()]
         assert len(children) == 4
+        # It cannot begin anew with a new program, and says so at once; that is no refusal of its configuration.
+        done = on_call("restart", folder)
+        assert (done.returncode, "is a part of `stopsign demo`, and cannot begin anew" in done.stderr) == (2, True)
+        assert "`stopsign reload` takes up the configuration" in done.stderr
+        assert on_call("reload", folder).stdout == "taken up by dns-0, dns-1, steward, web\n"
+        assert "the new configuration is refused" not in (folder / "processes.log").read_text()
         process.send_signal(signal.SIGINT)
         assert process.wait(60) == 0
     assert not [pid for pid in children if Path(f"/proc/{pid}").exists()]
     assert not (folder / "run/addresses.json").exists()
+
+
+def on_call(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    words = [sys.executable, "-m", "resolver.command", command, "--dir", str(folder)]
+    return subprocess.run(words, env=ENVIRONMENT, capture_output=True, text=True, check=False, timeout=60)
 
 
 def test_its_tree_is_what_the_other_commands_work_on_and_can_be_taken_up_again(tmp_path: Path) -> None:

@@ -117,7 +117,7 @@ async def _demo(
         accepted = accept(tree.config.absolute())
         config = accepted.config
         output = undo.enter_context((folder / "processes.log").open("ab", buffering=0))
-        provider = Provider(accepted, output=output.fileno())
+        provider = Provider(accepted, output=output.fileno(), part_of="stopsign demo")
         undo.push_async_callback(provider.stop)
         await provider.start()
         active = await _active(config, tree, stop)
