@@ -35,6 +35,10 @@ if TYPE_CHECKING:
     from resolver.config import Accepted, Config
     from resolver.control import Peer, Reply
 
+TO_CHANGE_THEM = (
+    "stop it and start it again; as units: stopsign units --output /etc/systemd/system, systemctl daemon-reload, "
+    "systemctl restart stopsign.target"
+)
 AGREE, TAKE_UP, COME_BACK = 10.0, 600.0, 300.0  # seconds
 _BEGAN = time.monotonic_ns()  # tells a process that began anew from the one that it was
 
@@ -129,7 +133,7 @@ class Held:
         if wrong := [key for key, value in self.fixed.items() if value(new) != value(old)]:
             raise ReloadError(
                 f"{', '.join(wrong)} cannot change while the sockets and folders are held",
-                hint="restart instead of reload",
+                hint=TO_CHANGE_THEM,
             )
         if self.usable is not None:
             self.usable(new)

@@ -158,6 +158,8 @@ def test_a_configuration_that_one_process_cannot_take_up_is_taken_up_by_none(pro
     done = command(host, "reload")
     assert done.returncode == 2
     assert "portal.listen cannot change" in done.stderr
+    assert "hint: stop it and start it again; as units: stopsign units --output" in done.stderr
+    assert "systemctl restart stopsign.target" in done.stderr
     assert host.children() == before
     # Only starting shows that this cannot be: the first worker has a successor by then.
     host.config.write_text(good)
