@@ -11,6 +11,7 @@ import grp
 import os
 import pwd
 import socket
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
     from resolver.config import Config, Endpoint
 
-PATIENCE = 2.0
+PATIENCE, TRIES = 2.0, 2
 _ROOT_NS = bytes.fromhex("5354 0100 0001 0000 0000 0000 00 0002 0001")
 _LOCALE = Path(__file__).parent / "portal" / "locale"
 TMPFS_MAGIC = ("tmpfs", "ramfs")
@@ -51,11 +52,15 @@ def trial(config: Config, file: Path) -> list[Finding]:
 def _folders(config: Config) -> Iterator[Finding]:
     places = config.places
     for key, folder in (("state_dir", places.state_dir), ("run_dir", places.run_dir), ("log.dir", places.log_dir)):
-        there = next(above for above in (folder, *folder.parents) if above.exists())
+        try:
+            there = next(above for above in (folder, *folder.parents) if above.exists())
+        except PermissionError as error:
+            yield _unreadable(key, folder, error)
+            continue
         if not there.is_dir():
             yield Finding(key, f"{there} is not a folder")
         elif not os.access(there, os.W_OK | os.X_OK):
-            yield Finding(key, f"{there} cannot be written by this user")
+            yield Finding(key, f"{there} cannot be written by this user", denied=True)
     if _file_system(places.run_dir) not in TMPFS_MAGIC:
         wanted = "a tmpfs would be right: no error or stall of a disk must ever reach a worker"
         yield Finding("run_dir", f"{places.run_dir} is not on a tmpfs; {wanted}", fatal=False)
@@ -88,9 +93,10 @@ def _ports(config: Config) -> Iterator[Finding]:
     ):
         for at, endpoint in enumerate(endpoints):
             for kind in kinds if str(endpoint) not in own else ():
-                if why := _unbindable(endpoint, kind):
+                if error := _unbindable(endpoint, kind):
                     over = "UDP" if kind == socket.SOCK_DGRAM else "TCP"
-                    yield Finding(f"{key}[{at}]", f"{endpoint} over {over} cannot be opened ({why})")
+                    why = f"{endpoint} over {over} cannot be opened ({error.strerror or error})"
+                    yield Finding(f"{key}[{at}]", why, denied=isinstance(error, PermissionError))
 
 
 def _held_by_itself(config: Config) -> set[str]:
@@ -106,7 +112,7 @@ def _held_by_itself(config: Config) -> set[str]:
     return own
 
 
-def _unbindable(endpoint: Endpoint, kind: socket.SocketKind) -> str | None:
+def _unbindable(endpoint: Endpoint, kind: socket.SocketKind) -> OSError | None:
     family = socket.AF_INET6 if endpoint.ipv6 else socket.AF_INET
     try:
         with socket.socket(family, kind) as trying:
@@ -115,12 +121,14 @@ def _unbindable(endpoint: Endpoint, kind: socket.SocketKind) -> str | None:
                 trying.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
             trying.bind((endpoint.host, endpoint.port))
     except OSError as error:
-        return error.strerror or str(error)
+        return error
     return None
 
 
 def _upstreams(config: Config) -> Iterator[Finding]:
-    failed = [(at, why) for at, upstream in enumerate(config.dns.upstreams) if (why := _silent(upstream))]
+    with ThreadPoolExecutor(len(config.dns.upstreams)) as asking:
+        said = list(asking.map(_silent, config.dns.upstreams))
+    failed = [(at, why) for at, why in enumerate(said) if why]
     for at, why in failed:
         fatal = len(failed) == len(config.dns.upstreams)
         yield Finding(f"dns.upstreams[{at}]", f"{config.dns.upstreams[at]} {why}", fatal=fatal)
@@ -130,10 +138,17 @@ def _silent(upstream: Endpoint) -> str | None:
     family = socket.AF_INET6 if upstream.ipv6 else socket.AF_INET
     try:
         with socket.socket(family, socket.SOCK_DGRAM) as asking:
-            asking.settimeout(PATIENCE)
+            asking.settimeout(PATIENCE / TRIES)
             asking.connect((upstream.host, upstream.port))
-            asking.send(_ROOT_NS)
-            answer = asking.recv(4096)
+            answer = b""
+            for attempt in range(TRIES):  # a datagram may get lost
+                asking.send(_ROOT_NS)
+                try:
+                    answer = asking.recv(4096)
+                    break
+                except TimeoutError:
+                    if attempt == TRIES - 1:
+                        raise
     except TimeoutError:
         return f"does not answer within {PATIENCE:g} s"
     except OSError as error:
@@ -149,17 +164,29 @@ def _lists(config: Config) -> Iterator[Finding]:
         if "://" not in source.repository:
             path = Path(source.repository)
             wanted = path if source.bridge else path / "metadata" / "timestamp.json"
-            if not wanted.exists():
-                yield Finding(f"lists[{at}].repository", f"{wanted} is not there")
+            yield from _there(f"lists[{at}].repository", wanted)
         if source.trusted_root is not None:
             yield from _root(f"lists[{at}].trusted_root", source.trusted_root, source.min_threshold)
+
+
+def _there(key: str, path: Path) -> Iterator[Finding]:
+    try:
+        path.stat()
+    except PermissionError as error:
+        yield _unreadable(key, path, error)
+    except OSError:
+        yield Finding(key, f"{path} is not there")
+
+
+def _unreadable(key: str, path: Path, error: OSError) -> Finding:
+    return Finding(key, f"{path} cannot be read ({error.strerror})", denied=isinstance(error, PermissionError))
 
 
 def _root(key: str, path: Path, wanted: int) -> Iterator[Finding]:
     try:
         root: Metadata[Any] = Metadata.from_bytes(path.read_bytes())
     except OSError as error:
-        yield Finding(key, f"{path} cannot be read ({error.strerror})")
+        yield _unreadable(key, path, error)
         return
     except DeserializationError:
         yield Finding(key, f"{path} is not the root metadata of a repository")
@@ -179,8 +206,11 @@ def _files(config: Config) -> Iterator[Finding]:
         ("rpz.private_key", rpz.private_key),
         *((f"rpz.secondaries[{at}].key", one.key) for at, one in enumerate(rpz.secondaries)),
     ):
-        if path is not None and not os.access(path, os.R_OK):
-            yield Finding(key, f"{path} cannot be read")
+        if path is not None:
+            try:
+                path.open("rb").close()
+            except OSError as error:
+                yield _unreadable(key, path, error)
     languages = sorted({"en", *(found.name for found in _LOCALE.iterdir() if found.is_dir())})
     if config.provider.language not in languages:
         right = f"{', '.join(languages)} would be right"

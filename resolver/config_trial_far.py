@@ -7,7 +7,9 @@ is a warning; a database that cannot be used means that no appeal is taken. Noth
 from __future__ import annotations
 
 import asyncio
+import os
 import sqlite3
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from resolver.config import Config
 
 PATIENCE = 3.0
+_AWAY = 500  # a status from here on speaks of the host, not of the file
 
 
 def far(config: Config) -> Iterator[Finding]:
@@ -31,26 +34,37 @@ def far(config: Config) -> Iterator[Finding]:
 
 
 def _hosts(config: Config) -> Iterator[Finding]:
-    for at, source in enumerate(config.lists):
-        if "://" not in source.repository or source.bridge:
-            continue
-        key, where = f"lists[{at}].repository", place(source.repository, Deadline(PATIENCE))
-        try:
-            next(iter(where.read("metadata/timestamp.json")), b"")
-        except DownloadHTTPError as error:
-            yield Finding(key, f"{source.repository} has no metadata/timestamp.json (status {error.status_code})")
-        except VerifyError as error:
-            yield Finding(key, f"{source.repository} cannot be read now: {error}", fatal=False)
-        finally:
-            where.close()
+    far = [(at, one.repository) for at, one in enumerate(config.lists) if "://" in one.repository and not one.bridge]
+    with ThreadPoolExecutor(len(far) or 1) as asking:
+        for found in asking.map(lambda one: _host(*one), far):
+            if found is not None:
+                yield found
+
+
+def _host(at: int, repository: str) -> Finding | None:
+    key, where = f"lists[{at}].repository", place(repository, Deadline(PATIENCE))
+    try:
+        next(iter(where.read("metadata/timestamp.json")), b"")
+    except DownloadHTTPError as error:
+        status = error.status_code
+        why = f"{repository} has no metadata/timestamp.json (status {status})"
+        return Finding(key, why, fatal=status < _AWAY)
+    except VerifyError as error:
+        return Finding(key, f"{repository} cannot be read now: {error}", fatal=False)
+    finally:
+        where.close()
+    return None
 
 
 def _database(config: Config) -> Iterator[Finding]:
     url = config.database_url
     if url.startswith("sqlite:"):
         path = Path(url.removeprefix("sqlite:///"))
-        if path.exists() and (why := _no_database(path)):
-            yield Finding("portal.database", f"{path} {why}")
+        try:
+            if path.exists() and (why := _no_database(path)):
+                yield Finding("portal.database", f"{path} {why}", denied=not os.access(path, os.R_OK))
+        except PermissionError:
+            yield Finding("portal.database", f"{path} cannot be looked at by this user", denied=True)
     elif why := asyncio.run(_refused(url)):
         yield Finding("portal.database", f"{url} {why}", fatal=False)
 

@@ -57,7 +57,12 @@ def rights(config: Config, file: Path) -> Iterator[Finding]:
     users = {name: user for name in (DNS, STEWARD, WEB) if (user := User.named(name))}
     for key, name, path, wanted in _needs(config, file):
         user = users.get(name)
-        if user is not None and (why := _refused(user, path, wanted)):
+        try:
+            why = None if user is None else _refused(user, path, wanted)
+        except PermissionError:
+            yield Finding(key, f"{path} cannot be looked at by this user", fatal=False)
+            continue
+        if why is not None:
             yield Finding(key, f"{why} by {name}, the user of its unit")
 
 

@@ -96,27 +96,41 @@ def health(ctx: click.Context, path: Path | None, directory: Path | None, in_jso
     ctx.exit(1 if found else 0)
 
 
+untried = click.option(
+    "--no-trial",
+    is_flag=True,
+    help="Do not try ports, upstreams, roots, files and folders first, as check-config does.",
+)
+
+
 @click.command()
 @located
+@untried
 @as_json
-def reload(path: Path | None, directory: Path | None, in_json: bool) -> None:
+def reload(path: Path | None, directory: Path | None, no_trial: bool, in_json: bool) -> None:
     """Take up the configuration anew, all of it or nothing of it. No query is lost."""
-    _everywhere("reload", path, directory, in_json=in_json)
+    _everywhere("reload", path, directory, tries=not no_trial, in_json=in_json)
 
 
 @click.command("restart")
 @located
+@untried
 @as_json
-def begin_anew(path: Path | None, directory: Path | None, in_json: bool) -> None:
+def begin_anew(path: Path | None, directory: Path | None, no_trial: bool, in_json: bool) -> None:
     """Begin anew with the program that is installed now: every process, in its own place. No query is lost.
 
     Takes up the configuration too, all of it or nothing. Addresses and the number of workers stay as they are.
     """
-    _everywhere("restart", path, directory, in_json=in_json)
+    _everywhere("restart", path, directory, tries=not no_trial, in_json=in_json)
 
 
-def _everywhere(op: Literal["reload", "restart"], path: Path | None, directory: Path | None, *, in_json: bool) -> None:
-    replaced = asyncio.run(everywhere(located_at(path, directory).absolute(), op))
+def _everywhere(
+    op: Literal["reload", "restart"], path: Path | None, directory: Path | None, *, tries: bool, in_json: bool
+) -> None:
+    def warn(what: str) -> None:
+        click.echo(f"stopsign: warning: {what}", err=True)
+
+    replaced = asyncio.run(everywhere(located_at(path, directory).absolute(), op, tries=tries, warn=warn))
     _print({"replaced": replaced}) if in_json else click.echo(f"taken up by {', '.join(replaced)}")
 
 

@@ -6,6 +6,9 @@ Enters: the configuration file. Leaves: who took it up. Rules:
   up, and reads it with its own eyes; only where all agree is any of them told to. One that does not run is not asked:
   it reads the file when it starts.
 - What was agreed on has a name, the SHA-256 of the file's bytes: who finds other bytes there refuses.
+- Then what it asks for is tried here and now, as `check-config` does (`resolver.config_trial`): what does not work is
+  refused in the same words, unless nothing is to be tried. What only this user may not do proves nothing where the
+  processes are those of others.
 - DNS goes first: its workers are replaced one by one, and all go back to the old configuration where one cannot come up
   with the new. The steward, the web process and that of the zones then begin anew in their own place: the same process,
   the same sockets. On a restart the supervisor does so too, and adopts its workers until their successors serve.
@@ -29,10 +32,11 @@ from resolver.standing import folder_named
 from resolver.version import VERSION
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
     from pathlib import Path
 
     from resolver.config import Accepted, Config
+    from resolver.config_finding import Finding
     from resolver.control import Peer, Reply
 
 TO_CHANGE_THEM = (
@@ -140,11 +144,25 @@ class Held:
         return found
 
 
-async def everywhere(path: Path, op: Literal["reload", "restart"]) -> list[str]:
-    """The names of those that took it up. Raises `ResolverError`, and nothing has changed, where one would not."""
+class TrialError(ReloadError):
+    """Without a mistake, but something that it asks for does not work here and now."""
+
+    def __init__(self, path: Path, findings: Sequence[Finding]) -> None:
+        self.problems = [one for one in findings if one.fatal]
+        findings = [*self.problems, *(one for one in findings if not one.fatal)]
+        hint = "mend that; or take it up as it is, with --no-trial"
+        super().__init__("\n".join(f"{path}: {finding}" for finding in findings), hint=hint)
+
+
+async def everywhere(
+    path: Path, op: Literal["reload", "restart"], *, tries: bool = True, warn: Callable[[str], None]
+) -> list[str]:
+    """The names of those that took it up. Raises `ResolverError`, and nothing has changed, where one would not.
+
+    `tries`: whether what it asks for is tried first; `warn` hears what works only in part."""
     replaced: list[str] = []
     try:
-        await _take_up(path, op, replaced)
+        await _take_up(path, op, replaced, warn if tries else None)
     except ResolverError as refusal:
         if not replaced and not isinstance(refusal, PartError):
             await _tell(path, refusal)
@@ -152,8 +170,10 @@ async def everywhere(path: Path, op: Literal["reload", "restart"]) -> list[str]:
     return replaced
 
 
-async def _take_up(path: Path, op: Literal["reload", "restart"], replaced: list[str]) -> None:
-    """Adds to `replaced` as it goes."""
+async def _take_up(
+    path: Path, op: Literal["reload", "restart"], replaced: list[str], warn: Callable[[str], None] | None
+) -> None:
+    """Adds to `replaced` as it goes. `warn` None: nothing is tried."""
     new = accept(path)
     places = new.config.places
     sockets = {
@@ -171,10 +191,24 @@ async def _take_up(path: Path, op: Literal["reload", "restart"], replaced: list[
     for whole in (status.get("part_of") for status in living.values()):
         if op == "restart" and whole is not None:
             raise PartError(whole)
+    if warn is not None:
+        await try_first(new, {sockets[name].stat().st_uid for name in living}, warn)
     for name, status in living.items():
         if name not in replaced:  # else a child of the supervisor, which replaced it with all others
             replaced += (await acall(sockets[name], op, timeout=TAKE_UP, digest=new.digest))["replaced"]
         await _has(name, sockets[name], new.digest, status["began"], stays=(name, op) == ("dns", "reload"))
+
+
+async def try_first(new: Accepted, users: set[int], warn: Callable[[str], None]) -> None:
+    """Raises `TrialError` where something does not work. `users`: those of the processes."""
+    from resolver.config_trial import trial  # TUF and all: not for a process that has nothing to try
+
+    findings = await asyncio.to_thread(trial, new.config, new.path)
+    judge = os.geteuid() == 0 or users == {os.geteuid()}
+    if any(one.fatal and (judge or not one.denied) for one in findings):
+        raise TrialError(new.path, findings)
+    for one in findings:
+        warn(f"{new.path}: {one}")
 
 
 async def _tell(path: Path, refusal: ResolverError) -> None:
@@ -182,7 +216,7 @@ async def _tell(path: Path, refusal: ResolverError) -> None:
     run_dir = folder_named(path, "run_dir")
     if run_dir is None:
         return
-    mistakes = len(refusal.problems) if isinstance(refusal, ConfigError) else 1
+    mistakes = len(refusal.problems) if isinstance(refusal, ConfigError | TrialError) else 1
     try:
         await _call_if_there(
             control_socket(run_dir), "configuration-refused", text=str(refusal).partition("\n")[0], mistakes=mistakes

@@ -310,7 +310,7 @@ async def _reload(path: Path) -> None:
     """SIGHUP: as `stopsign reload`, but nobody hears the answer, so it is logged."""
     notify("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
     try:
-        replaced = await everywhere(path, "reload")
+        replaced = await everywhere(path, "reload", warn=log.warning)
     except ResolverError as wrong:
         log.error("the new configuration is refused, the old one goes on: %s", wrong)  # noqa: TRY400
     else:

@@ -7,19 +7,21 @@ import os
 import socket
 import threading
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from resolver import control
-from resolver.config import Config
+from resolver.config import Accepted, Config
+from resolver.config_finding import Finding
 from resolver.config_trial import trial
 from resolver.config_trial_users import User
 from resolver.places import Places
+from resolver.reload import TrialError, try_first
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 
 @contextmanager
@@ -128,7 +130,7 @@ def test_files_folders_roots_and_people_that_are_not_there_are_found(tmp_path: P
         "lists[1].trusted_root": f"{tmp_path / 'root.json'} is not the root metadata of a repository",
         "provider.language": "there are no pages in 'xx'; ar, cs, de, en, es, fr, it, nl, pl would be right",
         "portal.database": f"{tmp_path / 'file'} is not a database that can be read (file is not a database)",
-        "guards.popular": f"{tmp_path / 'none.txt'} cannot be read",
+        "guards.popular": f"{tmp_path / 'none.txt'} cannot be read (No such file or directory)",
         "control.operators[0]": "there is no user 'nobody-here' on this machine",
         "control.operator_groups[0]": "there is no group 'no-group-here' on this machine",
     }
@@ -152,6 +154,38 @@ def test_what_the_users_of_the_units_may_not_do_is_found_although_root_may(
     with upstream(NOERROR) as address:
         findings = found(folder, dns={"upstreams": [address]}, run_dir=str(tmp_path / "none"))
     assert "cannot be entered by stopsign-steward, the user of its unit" in findings["state_dir"]
+
+
+@pytest.mark.parametrize(
+    ("found", "ours", "refused"),
+    [
+        (
+            [Finding("dns.upstreams[0]", "is silent", fatal=False), Finding("run_dir", "is slow", fatal=False)],
+            True,
+            False,
+        ),
+        ([Finding("run_dir", "is slow", fatal=False), Finding("dns.upstreams[0]", "is silent")], True, True),
+        ([Finding("dns.upstreams[0]", "is silent")], False, True),
+        ([Finding("guards.popular", "cannot be read", denied=True)], True, True),
+        ([Finding("guards.popular", "cannot be read", denied=True)], False, False),
+    ],
+)
+def test_a_reload_is_refused_for_what_does_not_work_not_for_what_another_user_may(
+    monkeypatch: pytest.MonkeyPatch, found: list[Finding], ours: bool, refused: bool
+) -> None:
+    """`ours`: the processes run as the user who asks for the reload."""
+    monkeypatch.setattr("resolver.config_trial.trial", lambda *_: found)
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    new = Accepted(Path("x.yaml"), b"", Config.model_construct())
+    warned: list[str] = []
+    trying = try_first(new, {1000} if ours else {1000, 1001}, warned.append)
+    if not refused:
+        asyncio.run(trying)
+        assert warned == [f"x.yaml: {one}" for one in found]
+        return
+    with pytest.raises(TrialError, match=r"^x\.yaml: [a-z.]+(\[0\])?: (is silent|cannot be read)") as caught:
+        asyncio.run(trying)
+    assert all(str(one) in str(caught.value) for one in found)
 
 
 def test_the_ports_of_the_stopsign_that_runs_are_its_own(tmp_path: Path) -> None:

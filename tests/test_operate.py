@@ -179,6 +179,18 @@ def test_a_configuration_that_one_process_cannot_take_up_is_taken_up_by_none(pro
     old = {call(path, "status")["configuration"] for path in sockets(host)}
     assert len(old) == 1
     assert accept(host.config).digest not in old
+    # Only trying shows this; who knows better takes it up all the same.
+    change(host, dns={"upstreams": ["127.0.0.1:1"]}, guards={"popular": "none.txt"})
+    done = command(host, "reload")
+    assert done.returncode == 2
+    assert "stopsign.yaml: dns.upstreams[0]: 127.0.0.1:1 cannot be asked" in done.stderr
+    assert "stopsign.yaml: guards.popular: " in done.stderr
+    assert "hint: mend that; or take it up as it is, with --no-trial" in done.stderr
+    assert {call(path, "status")["configuration"] for path in sockets(host)} == old
+    assert any("dns.upstreams[0]: 127.0.0.1:1" in alarm for alarm in said(host, "status")["alarms"])
+    change(host, guards={"popular": None})
+    assert command(host, "reload", "--no-trial").returncode == 0
+    assert {call(path, "status")["configuration"] for path in sockets(host)} == {accept(host.config).digest}
 
 
 def test_with_a_broken_file_all_goes_on_with_what_was_accepted_workers_that_die_and_who_is_on_call(

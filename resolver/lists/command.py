@@ -312,7 +312,7 @@ def check_config(ctx: click.Context, file: Path | None, schema: bool, no_trial: 
     config = load(file)
     findings = [] if no_trial else trial(config, file)
     for finding in findings:
-        click.echo(f"{file}: {finding if finding.fatal else f'{finding} (a warning)'}")
+        click.echo(f"{file}: {finding}")
     if any(finding.fatal for finding in findings):
         ctx.exit(1)
     click.echo(f"{file}: good: {len(config.lists)} lists, {len(config.dns.upstreams)} upstreams")
