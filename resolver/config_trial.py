@@ -161,10 +161,8 @@ def _silent(upstream: Endpoint) -> str | None:
 
 def _lists(config: Config) -> Iterator[Finding]:
     for at, source in enumerate(config.lists):
-        if "://" not in source.repository:
-            path = Path(source.repository)
-            wanted = path if source.bridge else path / "metadata" / "timestamp.json"
-            yield from _there(f"lists[{at}].repository", wanted)
+        if source.bridge and "://" not in source.repository:
+            yield from _there(f"lists[{at}].repository", Path(source.repository))
         if source.trusted_root is not None:
             yield from _root(f"lists[{at}].trusted_root", source.trusted_root, source.min_threshold)
 

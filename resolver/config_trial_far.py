@@ -1,7 +1,8 @@
 """What only a try shows of other machines and other programs: the hosts of the lists, the appeals database.
 
 Enters: a configuration without mistakes. Leaves: findings. A list's host may be away for a day without harm, so that it
-is a warning; a database that cannot be used means that no appeal is taken. Nothing is written anywhere.
+is a warning; where it answers, the list must be there under its name; a database that cannot be used means that no
+appeal is taken. Nothing is written anywhere.
 """
 
 from __future__ import annotations
@@ -11,21 +12,27 @@ import os
 import sqlite3
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tuf.api.exceptions import DownloadHTTPError
+from tuf.api.metadata import Metadata
+from tuf.api.serialization import DeserializationError
 
 from blocklists.errors import VerifyError
 from blocklists.fetch import Deadline, place
+from blocklists.head import head_path
 from resolver.config_finding import Finding
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from resolver.config import Config
+    from tuf.api.metadata import Snapshot, Targets, Timestamp
+
+    from blocklists.fetch import Place
+    from resolver.config import Config, ListSource
 
 PATIENCE = 3.0
-_AWAY = 500  # a status from here on speaks of the host, not of the file
+LARGEST, SHOWN = 1 << 24, 20  # bytes of one file of metadata; names
 
 
 def far(config: Config) -> Iterator[Finding]:
@@ -34,26 +41,49 @@ def far(config: Config) -> Iterator[Finding]:
 
 
 def _hosts(config: Config) -> Iterator[Finding]:
-    far = [(at, one.repository) for at, one in enumerate(config.lists) if "://" in one.repository and not one.bridge]
-    with ThreadPoolExecutor(len(far) or 1) as asking:
-        for found in asking.map(lambda one: _host(*one), far):
+    lists = [(at, source) for at, source in enumerate(config.lists) if not source.bridge]
+    with ThreadPoolExecutor(len(lists) or 1) as asking:
+        for found in asking.map(lambda one: _host(*one), lists):
             if found is not None:
                 yield found
 
 
-def _host(at: int, repository: str) -> Finding | None:
-    key, where = f"lists[{at}].repository", place(repository, Deadline(PATIENCE))
+def _host(at: int, source: ListSource) -> Finding | None:
+    key, where = f"lists[{at}].repository", place(source.repository, Deadline(PATIENCE))
     try:
-        next(iter(where.read("metadata/timestamp.json")), b"")
+        offered = _offered(where)
     except DownloadHTTPError as error:
-        status = error.status_code
-        why = f"{repository} has no metadata/timestamp.json (status {status})"
-        return Finding(key, why, fatal=status < _AWAY)
-    except VerifyError as error:
-        return Finding(key, f"{repository} cannot be read now: {error}", fatal=False)
+        return Finding(key, str(error))
+    except (VerifyError, DeserializationError, KeyError) as error:  # KeyError: a snapshot without targets
+        return Finding(key, f"{source.repository} cannot be read now: {error}", fatal=False)
     finally:
         where.close()
-    return None
+    if source.name in offered:
+        return None
+    # Quoted, and some of them: whatever these strings are, an operator's terminal is to show them.
+    there = f"it has {', '.join(map(repr, offered[:SHOWN]))}" if offered else "it has none at all"
+    return Finding(f"lists[{at}].name", f"{source.repository} has no list {source.name!r}; {there}")
+
+
+def _offered(where: Place) -> list[str]:
+    """The names of the lists that a repository has. Nothing is proven: that is for the steward."""
+    timestamp: Metadata[Timestamp] = _metadata(where, "timestamp")
+    snapshot: Metadata[Snapshot] = _metadata(where, f"{timestamp.signed.snapshot_meta.version}.snapshot")
+    targets: Metadata[Targets] = _metadata(where, f"{snapshot.signed.meta['targets.json'].version}.targets")
+    head = head_path("")
+    return sorted(path.removesuffix(head) for path in targets.signed.targets if path.endswith(head))
+
+
+def _metadata(where: Place, role: str) -> Metadata[Any]:
+    path, data = f"metadata/{role}.json", b""
+    for chunk in where.read(path):
+        data += chunk
+        if len(data) > LARGEST:
+            raise VerifyError("malformed", f"{path} is larger than {LARGEST} bytes")
+    found: Metadata[Any] = Metadata.from_bytes(data)
+    if found.signed.type != role.rpartition(".")[2]:
+        raise VerifyError("malformed", f"{path} is {found.signed.type} metadata")
+    return found
 
 
 def _database(config: Config) -> Iterator[Finding]:

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from blocklists.head import Issuer
+from blocklists.issuer.rehearsal import Rehearsal
 from resolver import control
 from resolver.config import Accepted, Config
 from resolver.config_finding import Finding
@@ -19,6 +21,7 @@ from resolver.config_trial import trial
 from resolver.config_trial_users import User
 from resolver.places import Places
 from resolver.reload import TrialError, try_first
+from tests.lists.test_steward import GROUND
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -125,7 +128,7 @@ def test_files_folders_roots_and_people_that_are_not_there_are_found(tmp_path: P
     assert findings == {
         "state_dir": f"{tmp_path / 'file'} is not a folder",
         "log.dir": f"{tmp_path / 'file'} is not a folder",
-        "lists[0].repository": f"{tmp_path / 'none/metadata/timestamp.json'} is not there",
+        "lists[0].repository": f"metadata/timestamp.json: no such file in {tmp_path / 'none'}",
         "lists[0].trusted_root": f"{tmp_path / 'none.json'} cannot be read (No such file or directory)",
         "lists[1].trusted_root": f"{tmp_path / 'root.json'} is not the root metadata of a repository",
         "provider.language": "there are no pages in 'xx'; ar, cs, de, en, es, fr, it, nl, pl would be right",
@@ -134,6 +137,25 @@ def test_files_folders_roots_and_people_that_are_not_there_are_found(tmp_path: P
         "control.operators[0]": "there is no user 'nobody-here' on this machine",
         "control.operator_groups[0]": "there is no group 'no-group-here' on this machine",
     }
+
+
+def test_a_list_that_its_repository_does_not_have_is_found(tmp_path: Path) -> None:
+    desk = Rehearsal.create(tmp_path / "issuer", Issuer("Authority", "list@a.example", "appeals@a.example"))
+    published, root = desk.desk.published, str(desk.desk.trusted_root)
+    lists = [{"name": "gamblign", "repository": str(published), "trusted_root": root}]
+    with upstream(NOERROR) as address:
+        nothing = found(tmp_path, dns={"upstreams": [address]}, lists=lists)
+        desk.add_basis("gambling", "order-17", GROUND)
+        (tmp_path / "names.txt").write_text("a.example")
+        desk.import_files("gambling", [tmp_path / "names.txt"], basis="order-17", category="gambling")
+        another = found(tmp_path, dns={"upstreams": [address]}, lists=lists)
+        right = found(tmp_path, dns={"upstreams": [address]}, lists=[{**lists[0], "name": "gambling"}])
+        (published / "metadata" / "timestamp.json").write_text("{}")
+        damaged = found(tmp_path, dns={"upstreams": [address]}, lists=lists)
+    assert nothing == {"lists[0].name": f"{published} has no list 'gamblign'; it has none at all"}
+    assert another == {"lists[0].name": f"{published} has no list 'gamblign'; it has 'gambling'"}
+    assert right == {}
+    assert "cannot be read now: " in damaged["lists[0].repository"]
 
 
 def test_what_the_users_of_the_units_may_not_do_is_found_although_root_may(
