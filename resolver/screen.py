@@ -22,6 +22,7 @@ SHARES = {"blocked": "red", "cached": "green", "relayed": "blue", "dropped": "ye
 _BAR, _CURVE = 40, "▁▂▃▄▅▆▇█"
 _RIGHT = {"q/s", "entries", "in flight", "answers in", "blocks/s", "restarts", "owners", "transfers"}
 _LATE = 2.0  # seconds after which a heartbeat is worth a colour
+_WRONG = ("dead", "hung")
 
 
 def screen(said: Mapping[str, Any], curve: Sequence[float] = ()) -> Group:
@@ -45,7 +46,7 @@ def ago(seconds: float) -> str:
 
 
 def _or_dash(number: int | None) -> str:
-    return "-" if number is None else f"{number:,}"
+    return "-" if number is None else f"{number}"
 
 
 def _age(text: str | None, now: str) -> str:
@@ -90,30 +91,24 @@ def _load(queries: Mapping[str, Any], curve: Sequence[float]) -> list[Text]:
 
 
 def _workers(said: Mapping[str, Any]) -> Table:
+    """Who is dead or hung stands first."""
     restarts = {one["name"]: one["restarts"] for one in said["services"]}
-    living = [
-        (f"dns-{w['index']}", f"{w['pid']}", f"{w['queries_per_second']:,.0f}", f"{w['in_flight']:,}",
-         Text(f"{w['heartbeat_age']:.1f} s ago", "red" if w["heartbeat_age"] > _LATE else ""),
-         f"{w['generation'] or '-'}", f"{w['entries']:,}", _or_dash(restarts.get(f"dns-{w['index']}")))
-        for w in said["workers"]
-    ]  # fmt: skip
-    counting = {row[0] for row in living}
-    others = [
-        (
-            one["name"],
-            f"{one['pid']}" if one["pid"] else Text("down", "red"),
-            "",
-            "",
-            "",
-            "",
-            "",
-            _or_dash(one["restarts"]),
+    rows: dict[str, tuple[str | Text, ...]] = {
+        f"dns-{w['index']}": (
+            w["state"], _or_dash(w["pid"]), f"{w['queries_per_second']:,.0f}", f"{w['in_flight']:,}",
+            Text(f"{w['heartbeat_age']:.1f} s ago", "red" if w["heartbeat_age"] > _LATE else ""),
+            f"{w['generation'] or '-'}", f"{w['entries']:,}", _or_dash(restarts.get(f"dns-{w['index']}")),
         )
-        for one in said["services"]
-        if one["name"] not in counting
-    ]
-    columns = ("process", "pid", "q/s", "in flight", "heartbeat", "generation", "entries", "restarts")
-    return _table(columns, [*living, *others])
+        for w in said["workers"]
+    }  # fmt: skip
+    for one in said["services"]:
+        pid, again = _or_dash(one["pid"]), _or_dash(one["restarts"])
+        rows.setdefault(one["name"], (one["state"], pid, "", "", Text(""), "", "", again))
+    columns = ("process", "", "pid", "q/s", "in flight", "heartbeat", "generation", "entries", "restarts")
+    ordered = sorted(rows.items(), key=lambda row: row[1][0] not in _WRONG)
+    return _table(columns, (
+        (name, Text(str(row[0]), "bold red" if row[0] in _WRONG else "dim"), *row[1:]) for name, row in ordered
+    ))  # fmt: skip
 
 
 def _upstreams(upstreams: Sequence[Mapping[str, Any]]) -> Table:

@@ -2,16 +2,20 @@
 
 Enters: what the workers count and say, and what the supervisor, the steward, the web process and that of the zones
 answer. Leaves: plain values, which `screen.py` shows and `status --json` prints. Rules: whoever does not answer is an
-alarm and hides nothing else: this is made for the moment in which something is dead; reading disturbs nobody; nothing
-here knows a client.
+alarm and hides nothing else: this is made for the moment in which something is dead; workers are looked at in one
+instant, before anybody is asked and waited for, and all are asked at once; who is dead or hung is said first and in
+these words; reading disturbs nobody; nothing here knows a client.
 """
 
 from __future__ import annotations
 
+import os
 import socket
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from resolver import control, counters, passes, zones
@@ -24,65 +28,129 @@ if TYPE_CHECKING:
     from resolver.config import Config
     from resolver.places import Places
 
-PATIENCE = 3.0  # seconds for the steward and the supervisor to answer
+PATIENCE = 3.0  # seconds for each process to answer
+DEAD, HUNG, STARTS, LIVES = "dead", "hung", "starts", "lives"
+UNKNOWN = "?"  # who looks may not ask
 
 
 @dataclass(frozen=True)
 class Sample:
-    """Counters at a moment, so that two of them make a rate."""
+    """The workers and what they counted at a moment, so that two of them make a rate."""
 
     at: float
+    """CLOCK_MONOTONIC, in seconds."""
+    workers: Sequence[counters.Worker]
     sums: Mapping[str, int]
-    by_worker: Mapping[int, int]
+
+    @property
+    def by_worker(self) -> dict[int, int]:
+        """Questions that came, by worker."""
+        return {worker.index: counters.queries(worker.counters) for worker in self.workers}
 
 
 def sample(places: Places) -> Sample:
-    living = counters.workers(places)
-    by_worker = {worker.index: counters.queries(worker.counters) for worker in living}
-    return Sample(time.monotonic(), counters.totals(places, living), by_worker)
+    workers = counters.workers(places)
+    return Sample(time.monotonic(), workers, counters.totals(places, workers))
 
 
 def status(config: Config, before: Sample, now: Sample) -> dict[str, Any]:
     """Everything on the screen. Rates are over the time between the two samples."""
-    living = counters.workers(config.places)
-    supervisor = _asked(config.places.supervisor_socket)
-    steward = _asked(config.places.control_socket)
-    web = _asked(config.places.web_socket) if config.stop_page.listen or config.portal.listen else {}
-    rpz = _asked(config.places.rpz_socket) if config.rpz.zones else {}
+    living = now.workers
+    states = {worker.index: state(worker, now.at) for worker in living}
+    answers = _answers(config)
+    steward = answers["steward"]
     seconds = max(now.at - before.at, 1e-6)
     return {
         "host": socket.gethostname(),
         "version": VERSION,
         "at": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
-        "up": supervisor.get("up"),
-        "workers": [_worker(worker, before, now, seconds) for worker in living],
+        "up": answers["dns"].get("up"),
+        "workers": [{**_worker(worker, before, now, seconds), "state": states[worker.index]} for worker in living],
         "queries": _queries(before, now, seconds),
         "totals": dict(now.sums),
         "upstreams": _upstreams(living),
-        "services": _services(supervisor, steward=steward, web=web, rpz=rpz),
+        "services": _services(answers, states),
         "lists": _lists(living, steward.get("lists"), before, now, seconds),
         "zones": _zones(config),
         "log": steward.get("log"),
         "passing": _passing(config.places),
-        "alarms": _alarms(config, living, {"dns": supervisor, "steward": steward, "web": web, "rpz": rpz}),
+        "alarms": _alarms(config, now, states, answers),
     }
 
 
-def _asked(path: Any) -> dict[str, Any]:
+def state(worker: counters.Worker, at: float) -> str:
+    """Whether a worker lives: its counters stay when it dies, so its process and its heartbeat say so."""
+    pid = worker.said.get("pid")
+    if pid is not None and not _runs(int(pid)):
+        return DEAD
+    return HUNG if worker.heartbeat_age(at) > counters.SILENT else LIVES
+
+
+def _runs(pid: int) -> bool:
+    """Whether there is such a process; one that is dead and whose parent has not looked yet is none."""
     try:
-        return control.call(path, "status", timeout=PATIENCE)
+        return Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()[0] != "Z"
+    except PermissionError:  # a /proc that shows nobody else's processes
+        return True
+    except OSError:
+        return _is_known(pid)
+
+
+def _is_known(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except PermissionError:
+        return True
+    except OSError:
+        return False
+    return True
+
+
+def _answers(config: Config) -> dict[str, dict[str, Any]]:
+    """What each unit of this host says of itself (`dns`: the supervisor), all asked at once: one that hangs costs its
+    own patience alone."""
+    places = config.places
+    asked = {"dns": places.supervisor_socket, "steward": places.control_socket}
+    if config.stop_page.listen or config.portal.listen:
+        asked["web"] = places.web_socket
+    if config.rpz.zones:
+        asked["rpz"] = places.rpz_socket
+    with ThreadPoolExecutor(len(asked)) as threads:
+        answers = dict(zip(asked, threads.map(_asked, asked.values()), strict=True))
+    for child in answers["dns"].get("services", ()):
+        answer = answers.get(child["name"], {})
+        if answer.get("state") == DEAD and child["pid"] is not None:
+            answer["state"] = STARTS  # its parent says that it runs
+    return answers
+
+
+def _asked(path: Path) -> dict[str, Any]:
+    try:
+        return {**control.call(path, "status", timeout=PATIENCE), "state": LIVES}
     except ResolverError as silent:
-        return {"silent": str(silent)}
+        return {"silent": str(silent), "state": _why_silent(silent.__cause__)}
 
 
-def _services(supervisor: Mapping[str, Any], **others: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Those of the supervisor, and those that are units of their own."""
-    services = list(supervisor.get("services", []))
-    known = {one["name"] for one in services}
-    for name, answer in others.items():
-        if name not in known and answer:
-            services.append({"name": name, "pid": answer.get("pid"), "restarts": None})
-    return services
+def _why_silent(cause: BaseException | None) -> str:
+    if isinstance(cause, TimeoutError):
+        return HUNG
+    return DEAD if isinstance(cause, ConnectionError | FileNotFoundError) else UNKNOWN
+
+
+def _services(answers: Mapping[str, Mapping[str, Any]], workers: Mapping[int, str]) -> list[dict[str, Any]]:
+    """The supervisor's children, and those that are units of their own."""
+    states = {name: answer["state"] for name, answer in answers.items()}
+    states |= {f"dns-{index}": one for index, one in workers.items()}
+    children = [
+        {**child, "state": DEAD if child["pid"] is None else states.get(child["name"], STARTS)}
+        for child in answers["dns"].get("services", ())
+    ]
+    known = {child["name"] for child in children}
+    units = [name for name in answers if name != "dns" and name not in known]
+    return [
+        *children,
+        *({"name": n, "pid": answers[n].get("pid"), "restarts": None, "state": states[n]} for n in units),
+    ]
 
 
 def _worker(worker: counters.Worker, before: Sample, now: Sample, seconds: float) -> dict[str, Any]:
@@ -91,7 +159,7 @@ def _worker(worker: counters.Worker, before: Sample, now: Sample, seconds: float
         "index": worker.index,
         "pid": worker.said.get("pid"),
         "queries_per_second": round(max(asked, 0) / seconds, 1),
-        "heartbeat_age": round(worker.heartbeat_age(), 1),
+        "heartbeat_age": round(worker.heartbeat_age(now.at), 1),
         "generation": worker.said.get("generation"),
         "entries": worker.said.get("entries", 0),
         "in_flight": worker.counters.get("in_flight_now", 0),
@@ -169,26 +237,28 @@ def _passing(places: Places) -> dict[str, Any]:
     return {"all": live.all, "lists": list(live.lists), "names": len(live.names)}
 
 
-def _alarms(config: Config, living: Sequence[counters.Worker], answers: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    found = [f"dns-{w.index}: {alarm}" for w in living for alarm in w.said.get("alarms", ())]
-    found += [
-        f"dns-{w.index} gave no sign of life for {age:.0f} s"
-        for w in living
-        if (age := w.heartbeat_age()) > counters.SILENT
-    ]
+def _alarms(
+    config: Config, now: Sample, states: Mapping[int, str], answers: Mapping[str, Mapping[str, Any]]
+) -> list[str]:
+    """Who is dead, who hangs, then all else, each once."""
+    silent = [f"{answer['state']}: {answer['silent']}" for answer in answers.values() if "silent" in answer]
+    for worker in now.workers:
+        if (seen := states[worker.index]) != LIVES:
+            beat = f"no sign of life for {worker.heartbeat_age(now.at):.0f} s"
+            silent.append(f"{seen}: dns-{worker.index} (pid {worker.said.get('pid', 'unknown')}), {beat}")
+    found = sorted(silent, key=lambda alarm: (not alarm.startswith(DEAD), not alarm.startswith(HUNG)))
+    if not now.workers:
+        found.append(f"no DNS worker counts in {config.places.workers}")
+    found += [f"dns-{w.index}: {alarm}" for w in now.workers for alarm in w.said.get("alarms", ())]
     found += [
         f"upstream {one['address']} is {one['state']}: {one['reason'] or 'no reason given'}"
-        for one in _upstreams(living)
+        for one in _upstreams(now.workers)
         if one["state"] == "down"
     ]
-    if not living:
-        found.append(f"no DNS worker counts in {config.places.workers}")
     for name, answer in answers.items():
         if (runs := answer.get("version", VERSION)) != VERSION:
             found.append(f"{name} runs version {runs}, installed is {VERSION}: stopsign restart takes it up")
-        if "silent" in answer:
-            found.append(answer["silent"])
         found += [str(alarm) for alarm in answer.get("alarms", ())]
     if _passing(config.places).get("all"):
         found.append("everything passes: the off switch is on")
-    return found
+    return list(dict.fromkeys(found))

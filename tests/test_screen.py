@@ -17,11 +17,12 @@ LIST = {
 SAID: dict[str, Any] = {
     "host": "resolver-1", "version": "1.0", "at": "2026-11-25T20:50:00Z", "up": 7300,
     "workers": [{"index": 0, "pid": 7, "queries_per_second": 900.0, "heartbeat_age": 0.4, "generation": 9,
-                 "entries": 172_465, "in_flight": 3}],
+                 "entries": 172_465, "in_flight": 3, "state": "lives"}],
     "queries": {"per_second": 900.0, "total": 5, "blocked": 0.25, "cached": 0.5, "relayed": 0.25, "dropped": 0.0,
                 "servfail": 0.0},
     "upstreams": [{"address": "127.0.0.1:5335", "state": "down", "reason": "silent", "rtt_ms": 0.0}],
-    "services": [{"name": "dns-0", "pid": 7, "restarts": 2}, {"name": "web", "pid": None, "restarts": None}],
+    "services": [{"name": "dns-0", "pid": 7, "restarts": 2, "state": "lives"},
+                 {"name": "web", "pid": None, "restarts": None, "state": "dead"}],
     "lists": [LIST], "zones": [], "log": {"leaves": 1234, "trouble": None},
     "passing": {"all": False, "lists": ["piracy"], "names": 0}, "alarms": ["upstream 127.0.0.1:5335 is down: silent"],
 }  # fmt: skip
@@ -53,7 +54,16 @@ def test_without_the_steward_the_rest_is_there() -> None:
     lines = shown({**SAID, "lists": known, "log": None, "up": None})
     assert any(line.startswith("gambling  41") and "12" in line for line in lines)
     assert lines[-1].startswith("the steward does not say")
-    assert any(line.split()[:2] == ["web", "down"] for line in lines)
+    assert any(line.split() == ["web", "dead", "-", "-"] for line in lines)
+
+
+def test_who_is_dead_or_hung_stands_before_those_that_live() -> None:
+    workers = [{**SAID["workers"][0], "index": index, "state": state} for index, state in enumerate(("lives", "hung"))]
+    lines = shown({**SAID, "workers": workers})
+    first = next(at for at, line in enumerate(lines) if line.startswith("process")) + 1
+    assert [line.split()[:2] for line in lines[first : first + 3]] == [
+        ["dns-1", "hung"], ["web", "dead"], ["dns-0", "lives"],
+    ]  # fmt: skip
 
 
 def test_each_zone_says_how_old_it_is_and_who_was_not_given_it() -> None:

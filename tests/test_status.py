@@ -1,0 +1,100 @@
+"""What `status` gathers, from files and sockets made by hand: no process of a provider runs here."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import socket
+import subprocess
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from resolver import status as gathering
+from resolver._core import COUNTERS
+from resolver.config import Config
+from resolver.status import Sample, sample, status
+from tests.lists.world import settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Config:
+    return Config.model_validate(settings(tmp_path), context={"folder": "/"})
+
+
+def counted(config: Config, index: int, *, beat: float, **values: int) -> None:
+    """A worker's counters, its last heartbeat `beat` seconds ago."""
+    found = {"heartbeat_ms": int((time.monotonic() - beat) * 1000), **values}
+    path = config.places.counters(index)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(b"".join(found.get(name, 0).to_bytes(8, "little") for name in COUNTERS))
+
+
+def says(config: Config, index: int, pid: int, **more: Any) -> None:
+    path = config.places.counters(index).with_suffix(".json")
+    path.write_text(json.dumps({"pid": pid, "index": index, **more}))
+
+
+def look(config: Config, before: Sample | None = None) -> dict[str, Any]:
+    now = sample(config.places)
+    return status(config, before or now, now)
+
+
+@contextlib.contextmanager
+def hung(path: Path) -> Iterator[None]:
+    """A socket at which somebody listens, and answers nobody."""
+    with socket.socket(socket.AF_UNIX) as one:
+        one.bind(str(path))
+        one.listen()
+        yield
+
+
+def test_who_is_dead_or_hung_is_said_first_and_in_these_words(
+    config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gathering, "PATIENCE", 0.3)
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    for index, (beat, pid) in enumerate(((0.1, os.getpid()), (0.1, gone.pid), (90, os.getpid()))):
+        counted(config, index, beat=beat)
+        says(config, index, pid, alarms=[f"complaint {index}"])
+    with hung(config.places.control_socket):
+        said = look(config)
+    assert [worker["state"] for worker in said["workers"]] == ["lives", "dead", "hung"]
+    assert [alarm.partition(",")[0] for alarm in said["alarms"]] == [
+        f"dead: the supervisor does not answer at {config.places.supervisor_socket} (No such file or directory)",
+        f"dead: dns-1 (pid {gone.pid})",
+        f"hung: the steward does not answer at {config.places.control_socket} (timed out)",
+        f"hung: dns-2 (pid {os.getpid()})",
+        "dns-0: complaint 0", "dns-1: complaint 1", "dns-2: complaint 2",
+    ]  # fmt: skip
+    assert {one["name"]: one["state"] for one in said["services"]} == {"steward": "hung"}
+
+
+def test_a_worker_that_is_a_zombie_is_dead(config: Config) -> None:
+    """Its parent hangs, so nobody has buried it."""
+    zombie = subprocess.Popen(["true"])
+    os.waitid(os.P_PID, zombie.pid, os.WEXITED | os.WNOWAIT)
+    counted(config, 0, beat=0.1)
+    says(config, 0, zombie.pid)
+    assert look(config)["workers"][0]["state"] == "dead"
+    zombie.wait()
+
+
+def test_heartbeats_are_as_old_as_they_were_before_anybody_was_waited_for(
+    config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gathering, "PATIENCE", 0.3)
+    counted(config, 0, beat=1.0)
+    now = sample(config.places)
+    time.sleep(0.2)
+    with hung(config.places.control_socket), hung(config.places.supervisor_socket):
+        said = status(config, now, now)
+    age = now.workers[0].heartbeat_age(now.at)
+    assert said["workers"][0]["heartbeat_age"] == round(age, 1)
