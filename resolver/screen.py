@@ -18,7 +18,14 @@ from rich.text import Text
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-SHARES = {"blocked": "red", "cached": "green", "relayed": "blue", "dropped": "yellow", "servfail": "magenta"}
+SHARES = {
+    "blocked": "red",
+    "cached": "green",
+    "relayed": "blue",
+    "dropped": "yellow",
+    "refused": "magenta",
+    "other": "cyan",
+}
 _BAR, _CURVE = 40, "▁▂▃▄▅▆▇█"
 _RIGHT = {"q/s", "entries", "in flight", "answers in", "blocks/s", "restarts", "owners", "transfers"}
 _LATE = 2.0  # seconds after which a heartbeat is worth a colour
@@ -47,6 +54,10 @@ def ago(seconds: float) -> str:
 
 def _or_dash(number: int | None) -> str:
     return "-" if number is None else f"{number}"
+
+
+def _percent(share: float | None) -> str:
+    return "–" if share is None else f"{share:.1%}" if share else "0%"
 
 
 def _age(text: str | None, now: str) -> str:
@@ -79,10 +90,13 @@ def _section(name: str) -> Rule:
 def _load(queries: Mapping[str, Any], curve: Sequence[float]) -> list[Text]:
     bar, legend = Text(), Text()
     for name, colour in SHARES.items():
-        bar.append("█" * round(queries[name] * _BAR), colour)
-        legend.append(f"  {name} ", "dim").append(f"{queries[name]:.1%}", colour if queries[name] else "dim")
-    head = Text.assemble((f"{queries['per_second']:>10,.0f} q/s  ", "bold"), bar)
+        bar.append("█" * round((queries[name] or 0) * _BAR), colour)
+        legend.append(f"  {name} ", "dim").append(_percent(queries[name]), colour if queries[name] else "dim")
+    over = "of all since the start" if queries["over"] is None else f"of the last {queries['over']:.2g} s"
+    head = Text.assemble((f"{queries['per_second']:>10,.0f} q/s  ", "bold"), bar, (f"  {over}", "dim"))
     parts = [head, legend]
+    if queries["servfail"]:
+        parts.append(Text(f"  SERVFAIL {queries['servfail']:.1%} of the answers", "magenta"))
     if len(curve) > 1:
         top = max(*curve, 1.0)
         line = "".join(_CURVE[min(int(value / top * len(_CURVE)), len(_CURVE) - 1)] for value in curve)

@@ -31,6 +31,14 @@ if TYPE_CHECKING:
 PATIENCE = 3.0  # seconds for each process to answer
 DEAD, HUNG, STARTS, LIVES = "dead", "hung", "starts", "lives"
 UNKNOWN = "?"  # who looks may not ask
+# What became of a question -> the counters that say so.
+SHARES = {
+    "blocked": ("blocked",),
+    "cached": ("cache_hits",),
+    "relayed": ("relayed", "joined", "repeated", "streams_forwarded"),
+    "dropped": ("dropped_client", "dropped_malformed", "dropped_source", "dropped_proxy", "loops"),
+    "refused": ("refused_by_table", "rate_limited", "cap_worker", "cap_client", "cap_zone", "cap_waiters"),
+}
 
 
 @dataclass(frozen=True)
@@ -167,22 +175,25 @@ def _worker(worker: counters.Worker, before: Sample, now: Sample, seconds: float
 
 
 def _queries(before: Sample, now: Sample, seconds: float) -> dict[str, Any]:
-    """Shares are of what was asked between the samples; of everything so far, where nothing was."""
-    asked = counters.queries(now.sums) - counters.queries(before.sums)
-    since = before.sums if asked > 0 else {}
-    base = counters.queries(now.sums) - counters.queries(since)
-
-    def share(*names: str) -> float:
-        return round(sum(now.sums.get(n, 0) - since.get(n, 0) for n in names) / base, 4) if base > 0 else 0.0
-
+    """What became of the questions, each of which is in one share: `other` is what no share by name counts (ANY,
+    the health name, a stale answer). `over`: of how many seconds the shares are; None where nothing was asked between
+    the samples, so that they are of all since the start. No share is a number where there was nothing to share."""
+    since = before.sums if counters.queries(now.sums) > counters.queries(before.sums) else {}
+    grown = {name: max(value - since.get(name, 0), 0) for name, value in now.sums.items()}
+    asked = counters.queries(grown)
+    # One that an upstream did not answer counts as relayed once more for each further one that is asked.
+    parts = {name: sum(grown.get(one, 0) for one in of) for name, of in SHARES.items()}
+    parts["relayed"] = max(parts["relayed"] - grown.get("retried", 0), 0)
+    # Counters are read while they grow: a part may be ahead of the whole.
+    parts["other"] = max(asked - sum(parts.values()), 0)
+    whole = sum(parts.values())
+    answered = grown.get("answered", 0)
     return {
-        "per_second": round(max(asked, 0) / seconds, 1),
+        "per_second": round(asked / seconds, 1) if since else 0.0,
         "total": counters.queries(now.sums),
-        "blocked": share("blocked"),
-        "cached": share("cache_hits"),
-        "relayed": share("relayed", "joined", "streams_forwarded"),
-        "dropped": share("dropped_client", "dropped_malformed", "dropped_source"),
-        "servfail": share("answered_servfail"),
+        "over": round(seconds, 2) if since else None,
+        **{name: round(part / whole, 4) if whole else None for name, part in parts.items()},
+        "servfail": round(grown.get("answered_servfail", 0) / answered, 4) if answered else None,
     }
 
 

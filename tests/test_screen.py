@@ -18,8 +18,8 @@ SAID: dict[str, Any] = {
     "host": "resolver-1", "version": "1.0", "at": "2026-11-25T20:50:00Z", "up": 7300,
     "workers": [{"index": 0, "pid": 7, "queries_per_second": 900.0, "heartbeat_age": 0.4, "generation": 9,
                  "entries": 172_465, "in_flight": 3, "state": "lives"}],
-    "queries": {"per_second": 900.0, "total": 5, "blocked": 0.25, "cached": 0.5, "relayed": 0.25, "dropped": 0.0,
-                "servfail": 0.0},
+    "queries": {"per_second": 900.0, "total": 5, "over": 1.0, "blocked": 0.25, "cached": 0.5, "relayed": 0.2,
+                "dropped": 0.0, "refused": 0.0, "other": 0.05, "servfail": 0.0},
     "upstreams": [{"address": "127.0.0.1:5335", "state": "down", "reason": "silent", "rtt_ms": 0.0}],
     "services": [{"name": "dns-0", "pid": 7, "restarts": 2, "state": "lives"},
                  {"name": "web", "pid": None, "restarts": None, "state": "dead"}],
@@ -38,6 +38,18 @@ def test_what_is_wrong_stands_right_below_the_title() -> None:
     lines = shown(SAID)
     assert lines[0] == "Stopsign 1.0 on resolver-1   2026-11-25T20:50:00Z   up 2 h"
     assert lines[1] == "alarm: upstream 127.0.0.1:5335 is down: silent"
+
+
+def test_the_shares_say_of_what_they_are() -> None:
+    lines = shown(SAID)
+    assert lines[2].split()[:2] == ["900", "q/s"]
+    assert lines[2].endswith("of the last 1 s")
+    words = "blocked 25.0% cached 50.0% relayed 20.0% dropped 0% refused 0% other 5.0%"
+    assert " ".join(lines[3].split()) == words
+    lines = shown({**SAID, "queries": {**SAID["queries"], "over": None, "servfail": 0.25, "other": None}})
+    assert lines[2].endswith("of all since the start")
+    assert lines[3].endswith("other –")
+    assert lines[4] == "  SERVFAIL 25.0% of the answers"
 
 
 def test_each_list_says_how_old_it_is_and_what_waits_for_a_person() -> None:

@@ -98,3 +98,44 @@ def test_heartbeats_are_as_old_as_they_were_before_anybody_was_waited_for(
         said = status(config, now, now)
     age = now.workers[0].heartbeat_age(now.at)
     assert said["workers"][0]["heartbeat_age"] == round(age, 1)
+
+
+ASKED = {
+    "queries_udp4": 90, "queries_stream": 10, "blocked": 20, "cache_hits": 30, "relayed": 25, "retried": 5, "joined": 4,
+    "repeated": 1, "streams_forwarded": 5, "dropped_client": 3, "loops": 2, "refused_by_table": 4, "cap_zone": 6,
+    "answered": 80, "answered_servfail": 8,
+}  # fmt: skip
+SHARES = {
+    "blocked": 0.2, "cached": 0.3, "relayed": 0.3, "dropped": 0.05, "refused": 0.1, "other": 0.05, "servfail": 0.1,
+}  # fmt: skip
+
+
+def shares(said: dict[str, Any]) -> dict[str, Any]:
+    assert said["queries"].keys() >= SHARES.keys()
+    return {name: said["queries"][name] for name in SHARES}
+
+
+def test_each_question_is_in_one_share_and_the_shares_say_of_what_they_are(config: Config) -> None:
+    counted(config, 0, beat=0.1)
+    nothing = sample(config.places)
+    assert shares(look(config)) == dict.fromkeys(SHARES), "of nothing there is no share"
+    counted(config, 0, beat=0.1, **ASKED)
+    first = sample(config.places)
+    said = status(config, nothing, first)
+    assert shares(said) == SHARES
+    assert said["queries"]["over"] == round(first.at - nothing.at, 2)
+    # Nothing more was asked: the shares are of all since the start, and that is said.
+    said = status(config, first, sample(config.places))
+    assert shares(said) == SHARES
+    assert (said["queries"]["per_second"], said["queries"]["over"]) == (0.0, None)
+    # Then only blocked names.
+    counted(config, 0, beat=0.1, **{**ASKED, "queries_udp4": 190, "blocked": 120, "answered": 180})
+    said = status(config, first, sample(config.places))
+    assert shares(said) == {**dict.fromkeys(SHARES, 0.0), "blocked": 1.0}
+    assert said["queries"]["over"] is not None
+
+
+def test_shares_never_come_to_more_than_all_while_counters_grow(config: Config) -> None:
+    counted(config, 0, beat=0.1, queries_udp4=10, blocked=6, cache_hits=6)
+    said = shares(look(config))
+    assert (said["blocked"], said["cached"], said["other"]) == (0.5, 0.5, 0.0)
