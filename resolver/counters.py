@@ -25,6 +25,7 @@ READERS = "root may, and members of the group stopsign"
 RETIRED = "retired"
 HEARTBEAT = "heartbeat_ms"
 SILENT = 5.0  # seconds; a heartbeat older than this is no sign of life any more
+NOT_ASKED = "not asked yet"  # of an upstream: it counts neither as up nor as down
 _WORD = 8
 
 

@@ -173,8 +173,11 @@ def _workers(living: Sequence[counters.Worker]) -> Iterator[Metric]:
     entries = GaugeMetricFamily("stopsign_worker_entries", "Entries of the list in use.", labels=["worker"])
     generation = GaugeMetricFamily("stopsign_worker_generation", "Generation of the list in use.", labels=["worker"])
     alarms = GaugeMetricFamily("stopsign_worker_alarms", "What a worker complains of.", labels=["worker"])
-    up = GaugeMetricFamily("stopsign_upstream_up", "Workers that find the upstream up.", labels=["upstream"])
-    well: dict[str, int] = {}
+    up = GaugeMetricFamily(
+        "stopsign_upstream_up",
+        "1: the worker asks this upstream; 0: it finds it down. Nothing where it has not asked it yet.",
+        labels=["worker", "upstream"],
+    )
     for worker in living:
         label = [str(worker.index)]
         age.add_metric(label, worker.heartbeat_age())
@@ -182,10 +185,8 @@ def _workers(living: Sequence[counters.Worker]) -> Iterator[Metric]:
         generation.add_metric(label, float(worker.said.get("generation") or 0))
         alarms.add_metric(label, len(worker.said.get("alarms", ())))
         for upstream in worker.said.get("upstreams", ()):
-            address = str(upstream.get("address"))
-            well[address] = well.get(address, 0) + (upstream.get("state") == "up")
-    for address, count in well.items():
-        up.add_metric([address], count)
+            if upstream["state"] != counters.NOT_ASKED:
+                up.add_metric([*label, str(upstream["address"])], upstream["state"] != "down")
     yield from (age, entries, generation, alarms, up)
 
 

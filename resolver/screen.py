@@ -128,7 +128,10 @@ def _workers(said: Mapping[str, Any]) -> Table:
 def _upstreams(upstreams: Sequence[Mapping[str, Any]]) -> Table:
     colours = {"up": "green", "suspect": "yellow", "down": "red"}
     return _table(("upstream", "state", "answers in", ""), (
-        (u["address"], Text(u["state"], colours[u["state"]]), f"{u['rtt_ms']:.1f} ms", u["reason"]) for u in upstreams
+        (
+            u["address"], Text(u["state"], colours.get(u["state"], "")),
+            "–" if u["rtt_ms"] is None else f"{u['rtt_ms']:.1f} ms", u["reason"],
+        ) for u in upstreams
     ))  # fmt: skip
 
 

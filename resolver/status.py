@@ -198,20 +198,21 @@ def _queries(before: Sample, now: Sample, seconds: float) -> dict[str, Any]:
 
 
 def _upstreams(living: Sequence[counters.Worker]) -> list[dict[str, Any]]:
-    """Each upstream as the workers together see it: the worst state, the mean time."""
+    """Each upstream as the workers together see it: the worst state, the mean time of those whom it answered."""
     found: dict[str, list[Mapping[str, Any]]] = {}
     for worker in living:
         for one in worker.said.get("upstreams", ()):
             found.setdefault(str(one["address"]), []).append(one)
-    order = ("up", "suspect", "down")
+    order = (counters.NOT_ASKED, "up", "suspect", "down")
     return [
         {
             "address": address,
             "state": max((str(one["state"]) for one in seen), key=order.index),
             "reason": next((str(one["reason"]) for one in seen if one.get("reason")), ""),
-            "rtt_ms": round(sum(int(one.get("rtt_us", 0)) for one in seen) / len(seen) / 1000, 2),
+            "rtt_ms": round(sum(times) / len(times) / 1000, 2) if times else None,
         }
         for address, seen in found.items()
+        for times in [[int(one["rtt_us"]) for one in seen if one.get("rtt_us")]]
     ]
 
 

@@ -15,6 +15,7 @@ import pytest
 from resolver import status as gathering
 from resolver._core import COUNTERS
 from resolver.config import Config
+from resolver.metrics import Workers
 from resolver.status import Sample, sample, status
 from tests.lists.world import settings
 
@@ -139,3 +140,20 @@ def test_shares_never_come_to_more_than_all_while_counters_grow(config: Config) 
     counted(config, 0, beat=0.1, queries_udp4=10, blocked=6, cache_hits=6)
     said = shares(look(config))
     assert (said["blocked"], said["cached"], said["other"]) == (0.5, 0.5, 0.0)
+
+
+def seen(address: str, state: str, rtt_us: int = 0) -> dict[str, Any]:
+    return {"address": address, "state": state, "reason": "silent" if state == "down" else "", "rtt_us": rtt_us}
+
+
+def test_an_upstream_that_nobody_asked_is_neither_up_nor_down(config: Config) -> None:
+    one, two, three = "127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:3"
+    for index, states in enumerate((("up", "down", "not asked yet"), ("not asked yet", "suspect", "not asked yet"))):
+        counted(config, index, beat=0.1)
+        upstreams = [seen(address, state, 2000) for address, state in zip((one, two), states, strict=False)]
+        says(config, index, os.getpid(), upstreams=[*upstreams, seen(three, states[2])])
+    said = {one["address"]: (one["state"], one["rtt_ms"]) for one in look(config)["upstreams"]}
+    assert said == {one: ("up", 2.0), two: ("down", 2.0), three: ("not asked yet", None)}
+    (up,) = [family for family in Workers(config.places).collect() if family.name == "stopsign_upstream_up"]
+    found = {(sample.labels["worker"], sample.labels["upstream"]): sample.value for sample in up.samples}
+    assert found == {("0", one): 1, ("0", two): 0, ("1", two): 1}

@@ -41,6 +41,7 @@ from resolver import passes, watched
 from resolver._core import CompiledList, CoreError, Plane
 from resolver.audit.hits import Cells
 from resolver.changed import Changed
+from resolver.counters import NOT_ASKED
 from resolver.dns.streams import SWEEP, Limits, Streams
 from resolver.dns.supervisor import READY, count_workers
 from resolver.dns.tap import Tap, announce
@@ -51,7 +52,7 @@ from resolver.sealed import unsealed
 from resolver.sockets import BACKLOG, handed_over, open_listeners
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Container, Mapping, Sequence
 
     from resolver._core import Forward, PlaneSettings, UpstreamState
     from resolver.config import Config
@@ -147,8 +148,9 @@ class Worker:
         self.plane, self._inode = self._new_plane(plane_settings(config, index, workers, key))
         self.plane.set_upstreams([str(endpoint) for endpoint in config.dns.upstreams])
         limits = config.dns.limits
+        self._heard: set[str] = set()  # upstreams that answered over TCP: the plane counts datagrams alone
         self._upstreams = Upstreams(
-            self.plane.upstream_spoke, timing=Timing(patience=limits.patience, attempt=limits.upstream_timeout)
+            self._upstream_spoke, timing=Timing(patience=limits.patience, attempt=limits.upstream_timeout)
         )
         self.streams = Streams(
             self.plane,
@@ -276,6 +278,11 @@ class Worker:
             await self._upstreams.ask(forward, accept)
         except NoAnswer as none:
             self.plane.fail(forward, none.ede)
+
+    def _upstream_spoke(self, address: str, well: bool) -> None:
+        if well:
+            self._heard.add(address)
+        self.plane.upstream_spoke(address, well)
 
     # -- lists and passes
 
@@ -421,7 +428,7 @@ class Worker:
             lists=tuple({"name": one.get("name"), "version": one.get("version")} for one in self._lists()),
             passes=self._passes_mark,
             alarms=tuple(self._alarms.values()),
-            upstreams=tuple(_shown(upstream) for upstream in self.plane.upstreams()),
+            upstreams=tuple(_shown(upstream, self._heard) for upstream in self.plane.upstreams()),
         )
         if state == self._said or self._is_succeeded():
             return
@@ -441,12 +448,14 @@ def _lists(meta: Mapping[str, object]) -> list[Mapping[str, object]]:
     return lists if isinstance(lists, list) else []
 
 
-def _shown(upstream: UpstreamState) -> Mapping[str, object]:
-    """To two digits, so that what is said changes when something did."""
+def _shown(upstream: UpstreamState, heard: Container[str]) -> Mapping[str, object]:
+    """To two digits, so that what is said changes when something did. The plane asks whom nothing is known of, and so
+    calls it up; here it says so. `heard`: answered over TCP."""
+    known = upstream["state"] != "up" or upstream["answers"] > 0 or upstream["address"] in heard
     rtt = float(f"{upstream['rtt_us']:.1e}")
     return {
         "address": upstream["address"],
-        "state": upstream["state"],
+        "state": upstream["state"] if known else NOT_ASKED,
         "reason": upstream["reason"],
         "rtt_us": int(rtt),
     }

@@ -18,12 +18,14 @@ from tests.core.list_documents import entry
 from tests.dns.house import Host, ask_tcp, ask_udp, free_port, question, running, wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
     from pathlib import Path
 
     from resolver._core import Source
+    from tests.dns.house import Address
 
     Answering = Callable[[bytes], bytes | None]
+    Asking = Callable[[Address, Sequence[bytes]], Awaitable[list[bytes]]]
 
 A, TXT = 1, 16
 
@@ -97,16 +99,18 @@ def host(tmp_path: Path, port: int, *listen: str) -> Host:
 
 
 def test_ipv4_and_ipv6_are_served_alike_over_udp_and_tcp(tmp_path: Path, port: int) -> None:
-    async def scene(provider: Host) -> None:
+    async def scene(provider: Host, ask: Asking) -> None:
         async with upstream(port, honest, honest):
             for address in provider.addresses():
-                for ask in (ask_udp, ask_tcp):
-                    (answer,) = await ask(address, [question(0, "a.example", A)])
-                    assert answer.endswith(b"\xc6\x33\x64\x07"), address
+                (answer,) = await ask(address, [question(0, "a.example", A)])
+                assert answer.endswith(b"\xc6\x33\x64\x07"), address
 
     with running(host(tmp_path, port, "127.0.0.1:0", "[::1]:0")) as provider:
         assert [address[0] for address in provider.addresses()] == ["127.0.0.1", "::1"]
-        asyncio.run(scene(provider))
+        assert provider.said()[0]["upstreams"][0]["state"] == "not asked yet"
+        asyncio.run(scene(provider, ask_tcp))
+        wait_until(lambda: provider.said()[0]["upstreams"][0]["state"] == "up", "it was heard over TCP")
+        asyncio.run(scene(provider, ask_udp))
 
 
 def test_wildcard_addresses_answer_from_the_address_that_was_asked(tmp_path: Path, port: int) -> None:
