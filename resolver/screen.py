@@ -168,6 +168,8 @@ def _who_has(zone: Mapping[str, Any]) -> Text:
 def _waiting(one: Mapping[str, Any]) -> Text:
     if one.get("refusal"):
         return Text(f"refused: {one['refusal']['code']}", "red")
+    if one.get("held") and not one["version"]:
+        return Text(f"first load: {one['held']['added']:,} of version {one['held']['version']}", "bold red")
     if one.get("held"):
         return Text(f"held: {one['held']['added']:,} of version {one['held']['version']}", "yellow")
     return Text("-", "dim")

@@ -76,6 +76,8 @@ DAYS: list[tuple[dict[str, str], str, int]] = [
     ({'stopsign_list_stale{list="gambling"}': "1x400"}, "StopsignListStale", 1),
     ({'stopsign_list_refused{list="gambling"}': "1x400"}, "StopsignListRefused", 65),
     ({'stopsign_list_held{list="gambling"}': "12x400"}, "StopsignListHeld", 245),
+    ({'stopsign_list_held{list="gambling"}': "12x400", 'stopsign_list_version{list="gambling"}': "0x400",
+      'stopsign_list_entries{list="gambling"}': "0x400"}, "StopsignListWaits", 12),
     ({'stopsign_list_entries{list="gambling"}': "0x400"}, "StopsignListEmpty", 12),
     ({'stopsign_verdicts_total{verdict="blocked"}': "5x400"}, "StopsignNothingBlocked", 130),
     ({'stopsign_verdicts_total{verdict="blocked"}': "0+20000x400"}, "StopsignBlocksJump", 25),

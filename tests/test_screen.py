@@ -58,6 +58,8 @@ def test_each_list_says_how_old_it_is_and_what_waits_for_a_person() -> None:
         "gambling", "41", "172,465", "stop-page", "12", "30 min ago", "held: 3 of version 42",
     ]  # fmt: skip
     refused = {**LIST, "refusal": {"code": "signature"}, "stale": True, "action": "monitor"}
+    first = {**LIST, "version": None, "entries": 0}
+    assert any(line.endswith("first load: 3 of version 42") for line in shown({**SAID, "lists": [first]}))
     assert any(line.endswith("refused: signature") for line in shown({**SAID, "lists": [refused]}))
 
 

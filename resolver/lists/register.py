@@ -31,6 +31,7 @@ from resolver.lists.shadow import URGENT, Shadow
 from resolver.lists.state import (
     Applied,
     Fetching,
+    Held,
     Reason,
     Refusal,
     StateError,
@@ -182,6 +183,7 @@ class Register:
         held = admission.held
         if held is not None and (waiting is None or seen):
             self.guarded.update((name, reason.kind) for reason in held.reasons)
+            self._say_held(source, held, known.model_copy(update={"held": held}))
         if held is not None and waiting is not None:
             held = held.model_copy(update={"since": waiting.since})
         if held is not None and held.until is not None:
@@ -191,6 +193,12 @@ class Register:
         self._judged[name] = candidate.mark
         self.settle()
         return self._outcome(name, known, "active" if changed else "unchanged")
+
+    def _say_held(self, source: ListSource, held: Held, known: Fetching) -> None:
+        reasons = "; ".join(reason.text for reason in held.reasons)
+        what = f"{held.added:,} additions of version {held.version} of list {source.name} are held: {reasons}"
+        first = report.nothing_yet(source, known) if source.name not in self.applied else None
+        say.warning("%s", first or what, extra=about(list=source.name, version=held.version))
 
     def _watch_anew(self) -> None:
         """What was seen lay in memory: a steward that starts watches from the start."""

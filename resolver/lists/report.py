@@ -82,7 +82,28 @@ def alarms(register: Known, now: float) -> list[str]:
     for source in register.config.lists:
         known = register.fetching.get(source.name, Fetching())
         found += _alarms_of(source, known, now)
+        waits = nothing_yet(source, known) if source.name not in register.applied else _held_long(source, known, now)
+        found += [waits] if waits else []
     return found
+
+
+def nothing_yet(source: ListSource, known: Fetching) -> str | None:
+    """Of a list of which nothing is active: that its first load waits for a person."""
+    held = known.held
+    if held is None:
+        return None
+    waits = f"waits for approval since {held.since}"
+    why = waits if held.approvable else f"is held since {held.since} and cannot be approved"
+    load = f"its first load, {held.added:,} entries of version {held.version}, {why}"
+    return f"list {source.name} stops nothing: {load}: stopsign lists status"
+
+
+def _held_long(source: ListSource, known: Fetching, now: float) -> str | None:
+    held = known.held
+    # what is still watched waits for nobody
+    if held is not None and held.until is None and (held.urgent or now - as_time(held.since) > source.alarm_held):
+        return f"version {held.version} of list {source.name} is held since {held.since}"
+    return None
 
 
 def _alarms_of(source: ListSource, known: Fetching, now: float) -> list[str]:
@@ -96,8 +117,4 @@ def _alarms_of(source: ListSource, known: Fetching, now: float) -> list[str]:
     if known.lapses is not None and known.refusal is not None and known.lapses - now < LAPSE_NOTICE:
         end = "is held beyond its end" if source.on_expiry == "hold" else f"ends on {as_text(known.lapses)}"
         found.append(f"list {source.name} {end}: its file has not been seen since {as_text(known.fresh)}")
-    held = known.held
-    # what is still watched waits for nobody
-    if held is not None and held.until is None and (held.urgent or now - as_time(held.since) > source.alarm_held):
-        found.append(f"version {held.version} of list {source.name} is held since {held.since}")
     return found

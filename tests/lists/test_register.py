@@ -82,12 +82,36 @@ def test_widening_counts_as_adding(world: World) -> None:
     assert world.active("somebody.github.io") == []
 
 
-def test_the_first_load_waits_for_a_person_who_names_version_and_hash(tmp_path: Path) -> None:
+def test_the_first_load_waits_for_a_person_and_says_so_at_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     world = World(tmp_path, lists={"gambling": {"approve_first": False}})
     outcome = world.take(1, ["a.example"])
     assert (outcome.kind, outcome.reason) == ("held", "first-load")
     assert world.active("a.example") == []
     assert kinds(world)[-1] == "list-held"
+    said = (
+        "list gambling stops nothing: its first load, 1 entries of version 1, waits for approval since "
+        "2026-11-22T12:00:00Z: stopsign lists status"
+    )
+    assert world.register.status()["alarms"] == [said]
+    assert [record.message for record in caplog.records if record.levelname == "WARNING"] == [said]
+    world.take(2, ["a.example", "com"])
+    (alarm,) = world.register.status()["alarms"]
+    assert "2 entries of version 2, is held since 2026-11-22T12:00:00Z and cannot be approved" in alarm
+
+
+def test_what_is_held_later_is_said_in_the_log_once_and_an_alarm_only_when_it_is_held_long(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    world.take(1, ["a.example"])
+    for _ in range(2):
+        world.take(2, ["a.example", "com"])
+    (said,) = [record.message for record in caplog.records if record.levelname == "WARNING"]
+    assert said.startswith("1 additions of version 2 of list gambling are held: ")
+    assert world.register.status()["alarms"] == []
+    world.clock.forward(hours=5)
+    assert "version 2 of list gambling is held since 2026-11-22T12:00:00Z" in world.register.status()["alarms"]
 
 
 def test_a_suspension_is_active_at_once_and_stays_whatever_a_later_relief_says(world: World) -> None:
