@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
@@ -20,6 +21,8 @@ from prometheus_client.registry import Collector
 
 from resolver import counters
 from resolver._core import COUNTERS
+from resolver.errors import ResolverError
+from resolver.passes import read as read_passes
 from resolver.zones import Zones
 
 if TYPE_CHECKING:
@@ -143,6 +146,29 @@ class Workers(Collector):
         yield drops
 
 
+class Bypassed(Collector):
+    """The off switch, from the file that the workers read. Names are counted, never named."""
+
+    def __init__(self, places: Places, lists: Sequence[str], clock: Callable[[], float] = time.time) -> None:
+        self._places, self._lists, self._clock = places, lists, clock
+
+    def collect(self) -> Iterator[Metric]:
+        family = GaugeMetricFamily(
+            "stopsign_bypass",
+            "1 while everything, or this list, is bypassed; of names, how many are.",
+            labels=["kind", "list"],
+        )
+        try:
+            on = read_passes(self._places.passes).holding(self._clock())
+        except ResolverError:
+            on = ()  # nothing passes by a file that cannot be understood; it is an alarm
+        family.add_metric(["all", ""], sum(1 for one in on if one.kind == "all"))
+        family.add_metric(["name", ""], sum(1 for one in on if one.kind == "name"))
+        for name in self._lists:
+            family.add_metric(["list", name], sum(1 for one in on if (one.kind, one.of) == ("list", name)))
+        yield family
+
+
 def _histogram(sums: Mapping[str, int], prefix: str, name: str, about: str) -> HistogramMetricFamily:
     """Each counter holds its own bucket; Prometheus wants them cumulated."""
     buckets: list[tuple[str, float]] = []
@@ -233,7 +259,9 @@ class Exposition:
 def expose(config: Config, *more: Collector) -> Exposition:
     """Starts to serve `metrics.listen`. Raises `OSError` where a port is taken."""
     ports = {endpoint.port for endpoint in config.dns.listen}
-    return Exposition(config.metrics.listen, [Workers(config.places, lambda: ports), Zones(config.places), *more])
+    bypassed = Bypassed(config.places, [source.name for source in config.lists])
+    own = [Workers(config.places, lambda: ports), bypassed, Zones(config.places)]
+    return Exposition(config.metrics.listen, [*own, *more])
 
 
 class _Quiet(WSGIRequestHandler):

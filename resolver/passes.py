@@ -1,11 +1,16 @@
 """What passes whatever the lists say: overrides and the off switch, in one small file that every worker polls.
 
 Enters: changes by the steward (overrides) and by `stopsign bypass` (the off switch, which works with the steward dead).
-Leaves: `run_dir/passes.json`, wholly old or wholly new. Rules: a pass only ever unblocks; both writers change the file
-under one lock; what cannot be read passes nothing, and says so.
+Leaves: `run_dir/passes.json`, wholly old or wholly new, and of the off switch a durable copy that a reboot does not
+undo. Rules: a pass only ever unblocks, and ends by itself at its end, whoever is dead by then; both writers change the
+file under one lock; what cannot be read passes nothing, and says so; what is done to the off switch stays in the file
+until the log has it.
 
-    {"format": 1, "all": false, "lists": ["gambling"],
-     "names": [{"name": "example.com", "match": "subtree", "until": 1795000000, "kind": "override"}]}
+    {"format": 2,
+     "overrides": [{"name": "example.com", "match": "subtree", "until": 1795000000}],
+     "bypasses": [{"kind": "list", "of": "gambling", "since": 1794990000, "until": 1795000000, "by": "alice",
+                   "reason": "a whole bank is on it"}],
+     "untold": [{"act": "on", "at": 1794990000, "by": "alice", "reason": "…", "bypass": {…}}]}
 """
 
 from __future__ import annotations
@@ -14,9 +19,9 @@ import fcntl
 import hashlib
 import json
 import os
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, astuple, dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from resolver import durable
 from resolver.errors import ResolverError
@@ -27,12 +32,14 @@ if TYPE_CHECKING:
 
     from resolver.places import Places
 
-FORMAT = 1
+FORMAT = 2
 FOR_EVER = 0xFFFF_FFFF  # Unix time of a pass without an end: until somebody switches it off
 LARGEST = 1 << 24
+MOST_UNTOLD = 1_000  # acts that wait for the log; of more the oldest are forgotten
 
 Match = Literal["exact", "subtree", "below"]
-Kind = Literal["override", "bypass"]
+Kind = Literal["all", "list", "name"]
+Does = Literal["on", "off", "end"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,33 +49,104 @@ class Pass:
     name: str
     match: Match
     until: int
-    kind: Kind = "override"
+
+
+@dataclass(frozen=True, slots=True)
+class Bypass:
+    """The off switch, thrown: for everything, for one list, or for one name with all below it."""
+
+    kind: Kind
+    of: str
+    """The list or the name; empty for everything."""
+    since: int
+    until: int
+    """Unix times; `FOR_EVER`: until it is switched off."""
+    by: str
+    reason: str = ""
+
+    def __str__(self) -> str:
+        return {"all": "everything", "list": f"list {self.of}", "name": self.of}[self.kind]
+
+
+@dataclass(frozen=True, slots=True)
+class Act:
+    """What was done to the off switch: thrown, taken back, or come to its end by itself (`by` nobody)."""
+
+    act: Does
+    at: int
+    by: str
+    reason: str
+    bypass: Bypass
 
 
 @dataclass(frozen=True, slots=True)
 class Passes:
-    """Everything that passes: all names, those of some lists, and single names."""
+    """Everything that passes, and what the log does not know of it yet."""
 
-    all: bool = False
-    lists: tuple[str, ...] = ()
-    names: tuple[Pass, ...] = ()
+    overrides: tuple[Pass, ...] = ()
+    bypasses: tuple[Bypass, ...] = ()
+    untold: tuple[Act, ...] = ()
 
     @property
     def mark(self) -> str:
-        """Names them: by this a process says which ones it took up."""
-        return hashlib.sha256(dump(self)).hexdigest()
+        """Names what passes and until when: by this a process says which ones it took up."""
+        what = [astuple(entry) for entry in self.overrides], [(one.kind, one.of, one.until) for one in self.bypasses]
+        return hashlib.sha256(json.dumps(what).encode()).hexdigest()
 
-    def of_kind(self, kind: Kind) -> tuple[Pass, ...]:
-        return tuple(entry for entry in self.names if entry.kind == kind)
+    @property
+    def names(self) -> tuple[Pass, ...]:
+        """Names that pass, for whichever reason, each with its end."""
+        switched = tuple(Pass(one.of, "subtree", one.until) for one in self.bypasses if one.kind == "name")
+        return (*self.overrides, *switched)
 
-    def with_names(self, kind: Kind, names: tuple[Pass, ...]) -> Passes:
-        """The same, with all names of this kind replaced."""
-        others = tuple(entry for entry in self.names if entry.kind != kind)
-        return replace(self, names=tuple(sorted((*others, *names), key=lambda entry: (entry.name, entry.match))))
+    def holding(self, now: float) -> tuple[Bypass, ...]:
+        return tuple(one for one in self.bypasses if one.until > now)
+
+    def all(self, now: float) -> bool:
+        """Whether everything passes."""
+        return any(one.kind == "all" for one in self.holding(now))
+
+    def lists(self, now: float) -> tuple[str, ...]:
+        """The lists that are switched off."""
+        return tuple(one.of for one in self.holding(now) if one.kind == "list")
+
+    def next_end(self, now: float) -> int | None:
+        """When the next bypass ends by itself."""
+        return min((one.until for one in self.holding(now) if one.until < FOR_EVER), default=None)
 
     def covering(self, qname: str, now: float) -> Pass | None:
         """The pass that holds for this name (A-labels, lower case, no final dot), if any."""
         return next((entry for entry in self.names if entry.until > now and covers(entry, qname)), None)
+
+    # -- changes
+
+    def with_overrides(self, overrides: tuple[Pass, ...]) -> Passes:
+        return replace(self, overrides=tuple(sorted(overrides, key=lambda entry: (entry.name, entry.match))))
+
+    def on(self, new: Bypass) -> Passes:
+        """The switch thrown. Where it was on already it has been on since then; all else is said anew."""
+        before = next((one for one in self.bypasses if (one.kind, one.of) == (new.kind, new.of)), new)
+        others = tuple(one for one in self.bypasses if one is not before)
+        held = replace(new, since=before.since)
+        return replace(self, bypasses=(*others, held))._noting(Act("on", new.since, new.by, new.reason, held))
+
+    def off(self, kind: Kind, of: str, *, now: int, by: str, reason: str = "") -> Passes:
+        """The switch taken back; `all` ends also what was switched off apart."""
+        gone = tuple(one for one in self.bypasses if kind == "all" or (one.kind, one.of) == (kind, of))
+        kept = tuple(one for one in self.bypasses if one not in gone)
+        return replace(self, bypasses=kept)._noting(*(Act("off", now, by, reason, one) for one in gone))
+
+    def ended(self, now: float) -> Passes:
+        """Without the bypasses that have come to their end."""
+        gone = tuple(one for one in self.bypasses if one.until <= now)
+        return replace(self, bypasses=self.holding(now))._noting(*(Act("end", o.until, "", "", o) for o in gone))
+
+    def told(self, acts: tuple[Act, ...]) -> Passes:
+        """The log has these."""
+        return replace(self, untold=tuple(act for act in self.untold if act not in acts))
+
+    def _noting(self, *acts: Act) -> Passes:
+        return replace(self, untold=(*self.untold, *acts)[-MOST_UNTOLD:])
 
 
 def covers(entry: Pass, qname: str) -> bool:
@@ -84,8 +162,11 @@ def parse(data: bytes) -> Passes:
         raw = json.loads(data)
         if raw["format"] != FORMAT:
             raise ValueError(f"format {raw['format']!r}")
-        names = tuple(Pass(str(n["name"]), _match(n), int(n["until"]), _kind(n)) for n in raw["names"])
-        return Passes(bool(raw["all"]), tuple(str(name) for name in raw["lists"]), names)
+        return Passes(
+            tuple(Pass(str(n["name"]), _one_of(Match, n["match"]), int(n["until"])) for n in raw["overrides"]),
+            tuple(_bypass(one) for one in raw["bypasses"]),
+            tuple(_act(one) for one in raw["untold"]),
+        )
     except (ValueError, KeyError, TypeError) as error:
         raise ResolverError(f"the passes cannot be understood ({error})") from error
 
@@ -102,30 +183,41 @@ def read(path: Path) -> Passes:
 
 
 def dump(passes: Passes) -> bytes:
-    raw = {
-        "format": FORMAT,
-        "all": passes.all,
-        "lists": list(passes.lists),
-        "names": [asdict(entry) for entry in passes.names],
-    }
-    return json.dumps(raw, sort_keys=True, indent=1).encode() + b"\n"
+    return json.dumps({"format": FORMAT, **asdict(passes)}, sort_keys=True, indent=1).encode() + b"\n"
 
 
-def change(places: Places, how: Callable[[Passes], Passes]) -> Passes:
-    """What `how` makes of the live passes, made live. A file that cannot be understood counts as empty here: the off
-    switch must work on a damaged file too. Raises `ResolverError` where it cannot be written."""
+def change(places: Places, how: Callable[[Passes], Passes]) -> tuple[Passes, str | None]:
+    """What `how` makes of the live passes, made live; the off switch durable too. Returns why that could not be, if it
+    could not: what unblocks must work with a full disk. What cannot be understood counts as if it were not there: the
+    off switch must work on a damaged file. Raises `ResolverError` where it cannot be made live."""
     try:
         with _only_writer(places):
-            try:
-                before = read(places.passes)
-            except ResolverError:
-                before = Passes()
+            before = _before(places)
             after = how(before)
             durable.replace(places.passes, dump(after))
-            return after
+            return after, _kept(places, before.with_overrides(()), after.with_overrides(()))
     except OSError as error:
         hint = "root may" if isinstance(error, PermissionError) else "room on the tmpfs would be right"
         raise ResolverError(f"{places.passes} cannot be written ({error.strerror})", hint=hint) from error
+
+
+def _kept(places: Places, before: Passes, after: Passes) -> str | None:
+    """Makes the off switch durable; why that cannot be."""
+    try:
+        if after != before:
+            durable.replace(places.bypass, dump(after))
+    except OSError as error:
+        return f"{places.bypass}: {error.strerror}"
+    return None
+
+
+def _before(places: Places) -> Passes:
+    """What is live, or after a reboot the off switch as it was."""
+    for path in (places.passes, places.bypass):
+        with suppress(ResolverError):
+            if path.exists():
+                return read(path)
+    return Passes()
 
 
 @contextmanager
@@ -142,12 +234,20 @@ def _only_writer(places: Places) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _match(raw: dict[str, Any]) -> Match:
-    if raw["match"] not in ("exact", "subtree", "below"):
-        raise ValueError(f"match {raw['match']!r}")
-    match: Match = raw["match"]
-    return match
+def _bypass(raw: dict[str, Any]) -> Bypass:
+    return Bypass(
+        _one_of(Kind, raw["kind"]), str(raw["of"]), int(raw["since"]), int(raw["until"]), str(raw["by"]),
+        str(raw["reason"]),
+    )  # fmt: skip
 
 
-def _kind(raw: dict[str, Any]) -> Kind:
-    return "bypass" if raw.get("kind") == "bypass" else "override"
+def _act(raw: dict[str, Any]) -> Act:
+    return Act(
+        _one_of(Does, raw["act"]), int(raw["at"]), str(raw["by"]), str(raw["reason"]), _bypass(raw["bypass"])
+    )  # fmt: skip
+
+
+def _one_of(words: Any, word: object) -> Any:
+    if word not in get_args(words):
+        raise ValueError(f"{word!r} is none of {', '.join(get_args(words))}")
+    return word

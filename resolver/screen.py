@@ -184,8 +184,9 @@ def _log(said: Mapping[str, Any]) -> Text:
     else:
         line.append("the steward does not say", "red")
     passing = said["passing"]
-    if passing.get("lists") or passing.get("names"):
-        line.append(f"   passing by a person's word: {len(passing['lists'])} lists, {passing['names']} names", "yellow")
+    if passing["bypasses"] or passing["overrides"]:
+        counts = f"{len(passing['bypasses'])} bypasses, {passing['overrides']} overrides"
+        line.append(f"   passing by a person's word: {counts}", "yellow")
     return line
 
 

@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from resolver import control, counters, passes, zones
+from resolver import bypass, control, counters, passes, zones
 from resolver.errors import ResolverError
 from resolver.version import VERSION
 
@@ -67,6 +67,7 @@ def status(config: Config, before: Sample, now: Sample) -> dict[str, Any]:
     states = {worker.index: state(worker, now.at) for worker in living}
     answers = _answers(config)
     steward = answers["steward"]
+    passing, bypassed = _passing(config.places)
     seconds = max(now.at - before.at, 1e-6)
     return {
         "host": socket.gethostname(),
@@ -81,8 +82,8 @@ def status(config: Config, before: Sample, now: Sample) -> dict[str, Any]:
         "lists": _lists(living, steward.get("lists"), before, now, seconds),
         "zones": _zones(config),
         "log": steward.get("log"),
-        "passing": _passing(config.places),
-        "alarms": _alarms(config, now, states, answers),
+        "passing": passing,
+        "alarms": _alarms(config, now, states, answers, bypassed),
     }
 
 
@@ -241,24 +242,35 @@ def _zones(config: Config) -> list[Mapping[str, Any]]:
         return []  # nothing was said yet; that nobody answers is an alarm
 
 
-def _passing(places: Places) -> dict[str, Any]:
+def _passing(places: Places) -> tuple[dict[str, Any], list[str]]:
+    """What a person lets pass, from the file, so that it is shown whoever is dead; and the alarms about it."""
+    now = time.time()
     try:
         live = passes.read(places.passes)
     except ResolverError as wrong:
-        return {"trouble": str(wrong)}
-    return {"all": live.all, "lists": list(live.lists), "names": len(live.names)}
+        return {"bypasses": [], "overrides": None}, [str(wrong)]
+    overrides = sum(1 for one in live.overrides if one.until > now)
+    return {
+        "bypasses": [bypass.as_dict(one) for one in live.holding(now)],
+        "overrides": overrides,
+    }, bypass.alarms(live, now)
 
 
 def _alarms(
-    config: Config, now: Sample, states: Mapping[int, str], answers: Mapping[str, Mapping[str, Any]]
+    config: Config,
+    now: Sample,
+    states: Mapping[int, str],
+    answers: Mapping[str, Mapping[str, Any]],
+    bypassed: Sequence[str],
 ) -> list[str]:
-    """Who is dead, who hangs, then all else, each once."""
+    """Who is dead, who hangs, what is bypassed, then all else, each once: the steward says some of it too."""
     silent = [f"{answer['state']}: {answer['silent']}" for answer in answers.values() if "silent" in answer]
     for worker in now.workers:
         if (seen := states[worker.index]) != LIVES:
             beat = f"no sign of life for {worker.heartbeat_age(now.at):.0f} s"
             silent.append(f"{seen}: dns-{worker.index} (pid {worker.said.get('pid', 'unknown')}), {beat}")
     found = sorted(silent, key=lambda alarm: (not alarm.startswith(DEAD), not alarm.startswith(HUNG)))
+    found += bypassed
     if not now.workers:
         found.append(f"no DNS worker counts in {config.places.workers}")
     found += [f"dns-{w.index}: {alarm}" for w in now.workers for alarm in w.said.get("alarms", ())]
@@ -271,6 +283,4 @@ def _alarms(
         if (runs := answer.get("version", VERSION)) != VERSION:
             found.append(f"{name} runs version {runs}, installed is {VERSION}: stopsign restart takes it up")
         found += [str(alarm) for alarm in answer.get("alarms", ())]
-    if _passing(config.places).get("all"):
-        found.append("everything passes: the off switch is on")
     return list(dict.fromkeys(found))

@@ -8,14 +8,16 @@ import os
 import socket
 import subprocess
 import time
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
+from resolver import bypass, passes
 from resolver import status as gathering
 from resolver._core import COUNTERS
 from resolver.config import Config
-from resolver.metrics import Workers
+from resolver.metrics import Bypassed, Workers
 from resolver.status import Sample, sample, status
 from tests.lists.world import settings
 
@@ -157,3 +159,45 @@ def test_an_upstream_that_nobody_asked_is_neither_up_nor_down(config: Config) ->
     (up,) = [family for family in Workers(config.places).collect() if family.name == "stopsign_upstream_up"]
     found = {(sample.labels["worker"], sample.labels["upstream"]): sample.value for sample in up.samples}
     assert found == {("0", one): 1, ("0", two): 0, ("1", two): 1}
+
+
+def test_the_off_switch_is_counted_for_prometheus_and_no_name_is_told(config: Config) -> None:
+    config.places.run_dir.mkdir(parents=True, exist_ok=True)
+    for kind, of in (("list", "gambling"), ("name", "a.example"), ("name", "b.example")):
+        one = passes.Bypass(cast("passes.Kind", kind), of, 100, 200, "alice", "why")
+        passes.change(config.places, partial(passes.Passes.on, new=one))
+
+    def found(now: float) -> dict[tuple[str, str], float]:
+        (family,) = Bypassed(config.places, ["gambling", "piracy"], lambda: now).collect()
+        return {(one.labels["kind"], one.labels["list"]): one.value for one in family.samples}
+
+    on = {("all", ""): 0, ("name", ""): 2, ("list", "gambling"): 1, ("list", "piracy"): 0}
+    assert found(199) == on
+    assert found(200) == dict.fromkeys(on, 0)
+
+
+def test_a_bypass_is_named_with_the_steward_dead(config: Config) -> None:
+    config.places.run_dir.mkdir(parents=True, exist_ok=True)
+    one = passes.Bypass("list", "gambling", 0, passes.FOR_EVER, "alice", "a wrong list")
+    passes.change(config.places, partial(passes.Passes.on, new=one))
+    said = look(config)
+    alarm = "list gambling is bypassed since 1970-01-01T00:00:00Z by alice, until it is switched off: a wrong list"
+    assert alarm in said["alarms"]
+    assert said["passing"]["bypasses"][0]["by"] == "alice"
+
+
+def test_who_throws_the_switch_is_the_login_s_user_and_not_root(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    login = tmp_path / "loginuid"
+    login.write_text("0")
+    assert bypass.caller(login) == "root"
+    login.write_text(str(0xFFFF_FFFF))
+    monkeypatch.setattr("resolver.bypass.os.getuid", lambda: 0)
+    monkeypatch.setenv("SUDO_USER", "alice")
+    assert bypass.caller(login) == "alice"
+    monkeypatch.delenv("SUDO_USER")
+    assert bypass.caller(tmp_path / "none") == "root"
+    monkeypatch.setenv("SUDO_USER", "somebody else")
+    monkeypatch.setattr("resolver.bypass.os.getuid", lambda: 4_000_000_000)
+    assert bypass.caller(login) == "4000000000", "only root's word on whom sudo brought counts"

@@ -123,6 +123,7 @@ class _Story:
         self._received: dict[str, float] = {}
         self._grounds: Counter[str] = Counter()
         self._outcomes: Counter[str] = Counter()
+        self._thrown = 0
         self._hours: list[float] = []
         self._alive: set[str] = set()
         self._unsaid: Counter[str] = Counter()
@@ -157,6 +158,8 @@ class _Story:
             self._resolving[leaf.reference] = (int(told["asked"]), int(told["gone"]))
         elif inside and leaf.type == "list-refused":
             self._refused[str(told.get("list"))][str(told.get("reason"))] += 1
+        elif inside and leaf.type == "bypass":
+            self._thrown += told.get("act") == "on"
         elif inside and leaf.type == "list-held":
             for reason in told.get("reasons", ()):
                 self._held[str(told.get("list"))][str(reason).partition(":")[0]] += 1
@@ -214,7 +217,7 @@ class _Story:
                 "median_hours": round(median(self._hours), 1) if self._hours else None,
             },
             "overrides": {"set": types["override-set"], "lifted": types["override-lifted"]},
-            "bypass": types["bypass"],
+            "bypass": self._thrown,
             "availability": {"hours": hours, "hours_with_a_leaf": len(self._alive), "starts": types["start"]},
             "blocks": {
                 "total": by_list.total(),

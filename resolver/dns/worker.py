@@ -7,8 +7,8 @@ counters (a mapped file) and `workers/N.json`, which says what this worker runs 
 
 Rules:
 - The native plane does everything that is done per datagram; this file gives it wake-ups, timers, lists and streams.
-- `current.list` and `passes.json` are looked at five times a second. A new list is opened beside the loop, in a thread,
-  and handed over between two batches: no query waits for it or meets half of it.
+- `current.list` and `passes.json` are looked at five times a second, and so is whether a bypass is over. A new list is
+  opened beside the loop, in a thread, and handed over between two batches: no query waits for it or meets half of it.
 - A list that cannot be opened is refused and alarmed, and the one there is goes on; without any list queries are
   forwarded, and that is an alarm too. The same for passes: the last good ones hold until their own end.
 - SIGUSR1: the cache is emptied.
@@ -171,6 +171,7 @@ class Worker:
         self._meta: dict[str, object] = {}
         self._passes = passes.Passes()
         self._passes_mark = self._passes.mark
+        self._bypass_ends: int | None = None  # the plane knows the ends of names alone
         self._cells: Cells | None = None
         self._given: Path | None = None  # what was handed over last
         self._key, self._watches, self._telling_until = key, False, 0.0
@@ -292,6 +293,8 @@ class Worker:
             await self._take_list()
         if self._changed.look(self._places.passes):
             self._take_passes()
+        elif self._bypass_ends is not None and time.time() >= self._bypass_ends:
+            self._hand_over_passes()
 
     async def _take_list(self) -> None:
         path = self._places.current
@@ -332,8 +335,11 @@ class Worker:
         self._alarm("passes", None)
 
     def _hand_over_passes(self) -> None:
-        mask = sum(1 << index for index, one in enumerate(self._lists()) if one.get("name") in self._passes.lists)
-        self.plane.set_passes([(p.name, p.match, p.until) for p in self._passes.names], self._passes.all, mask)
+        now = time.time()
+        off = self._passes.lists(now)
+        mask = sum(1 << index for index, one in enumerate(self._lists()) if one.get("name") in off)
+        self.plane.set_passes([(p.name, p.match, p.until) for p in self._passes.names], self._passes.all(now), mask)
+        self._bypass_ends = self._passes.next_end(now)
 
     def _lists(self) -> list[Mapping[str, object]]:
         """Of the compiled list in use, in the order of the core's indices."""

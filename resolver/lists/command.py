@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import click
 
-from resolver import control, durable, passes
+from resolver import bypass as off_switch
+from resolver import control, passes
 from resolver.config import STANDARD, Config, load
 from resolver.config_trial import trial
 from resolver.config_values import domain_name
@@ -207,75 +207,96 @@ def lift(name: str, path: Path | None, directory: Path | None, in_json: bool) ->
 @click.command()
 @click.argument("switch", type=click.Choice(["on", "off", "show"]), default="show")
 @click.argument("what", metavar="[LIST|NAME]", required=False)
+@click.option("--reason", default="", help="For the log, and for whoever asks later.")
+@click.option("--for", "span", type=Span(), help="It ends by itself after so long, as 2h.  [default: never]")
 @located
 @as_json
 @click.pass_context
 def bypass(
-    ctx: click.Context, switch: str, what: str | None, path: Path | None, directory: Path | None, in_json: bool
+    ctx: click.Context,
+    switch: str,
+    what: str | None,
+    reason: str,
+    span: float | None,
+    path: Path | None,
+    directory: Path | None,
+    in_json: bool,
 ) -> None:
     """The off switch: `on` lets everything pass at once, or one list's names, or one name with all below it.
 
-    Works with the steward dead. It stays on until it is switched off, over restarts too. `off` alone ends all of
-    them, lists and names that were switched off apart too. A top-level domain is written with its dot: `example.`
-    Waits until every worker and the zones follow, and exits 1 where one does not, or nobody runs.
+    Works with the steward dead. It stays on until it is switched off or its time is over, over restarts too. `off`
+    alone ends all of them, lists and names that were switched off apart too. A top-level domain is written with its
+    dot: `example.` Waits until every worker and the zones follow, and exits 1 where one does not, or nobody runs.
     """
+    if span is not None and switch != "on":
+        raise click.UsageError(f"--for says how long a bypass is on; it means nothing to {switch!r}")
     config = legible(path, directory)
     places, shows = config.places, switch == "show"
-    live = passes.read(places.passes) if shows else _throw(config, switch == "on", what)
-    now = following(places) if shows else wait(places)
-    names = [entry.name for entry in live.of_kind("bypass")]
+    live = passes.read(places.passes) if shows else _throw(config, switch == "on", what, reason, span)
+    seen = following(places) if shows else wait(places)
+    behind = (*seen.late, *seen.silent)
     if in_json:
-        follow = {"follow": list(now.follow), "behind": [*now.late, *now.silent]}
-        _print_json({"all": live.all, "lists": list(live.lists), "names": names, **follow})
-    elif live.all:
-        click.echo("everything passes: nothing is blocked")
+        _print_json({**_bypassed(live), "follow": list(seen.follow), "behind": list(behind)})
     else:
-        off = [f"list {name}" for name in live.lists] + names
-        click.echo(f"passing: {', '.join(off)}" if off else "blocking as the lists say")
-    if now.follow and not in_json:
-        click.echo(f"{len(now.follow)} follow: {', '.join(now.follow)}")
-    behind = (*now.late, *now.silent)
-    if now.nobody:
+        _show_bypassed(live)
+    if seen.follow and not in_json:
+        click.echo(f"{len(seen.follow)} follow: {', '.join(seen.follow)}")
+    if seen.nobody:
         behind = (f"nobody runs with {places.run_dir}: this holds from the next start on",)
     for sentence in behind:
         click.echo(f"stopsign: warning: {sentence}", err=True)
-    if behind and not now.nobody:
+    if behind and not seen.nobody:
         click.echo("hint: its successor takes it up when it starts: stopsign bypass show, stopsign status", err=True)
     ctx.exit(1 if behind and not shows else 0)
 
 
-def _throw(config: Config, on: bool, what: str | None) -> passes.Passes:
+def _bypassed(live: passes.Passes) -> dict[str, Any]:
+    now = time.time()
+    names = [one.of for one in live.holding(now) if one.kind == "name"]
+    bypasses = [off_switch.as_dict(one) for one in live.holding(now)]
+    return {"all": live.all(now), "lists": list(live.lists(now)), "names": names, "bypasses": bypasses}
+
+
+def _show_bypassed(live: passes.Passes) -> None:
+    now = time.time()
+    on = live.holding(now)
+    if live.all(now):
+        click.echo("everything passes: nothing is blocked")
+    else:
+        click.echo(f"passing: {', '.join(map(str, on))}" if on else "blocking as the lists say")
+    for one in on:
+        click.echo(f"  {one} {off_switch.told(one)}")
+
+
+def _throw(config: Config, on: bool, what: str | None, reason: str, span: float | None) -> passes.Passes:
     places, known = config.places, [source.name for source in config.lists]
     if not places.run_dir.is_dir():
         hint = "that of the processes is meant: their configuration by --config FILE or --dir DIR"
         raise ResolverError(f"there is no {places.run_dir}: nobody runs there, and nothing is changed", hint=hint)
-    if what is not None and what not in known:
+    kind: passes.Kind = "all" if what is None else "list" if what in known else "name"
+    of = what or ""
+    if kind == "name":
         try:
-            name = domain_name(what)
+            of = domain_name(of)
         except ValueError as error:
             raise ResolverError(f"{what!r} is neither a list nor a name", hint=f"lists: {', '.join(known)}") from error
-        if on and "." not in what:
+        if on and "." not in str(what):
             raise ResolverError(
                 f"there is no list {what!r}",
-                hint=f"lists: {', '.join(known)}; a whole top-level domain is written with its dot: {name}.",
+                hint=f"lists: {', '.join(known)}; a whole top-level domain is written with its dot: {of}.",
             )
-        what = name
+    now, by = int(time.time()), off_switch.caller()
+    until = passes.FOR_EVER if span is None else int(now + span)
 
     def change(live: passes.Passes) -> passes.Passes:
-        if what is None:
-            return replace(live, all=on) if on else passes.Passes(names=live.of_kind("override"))
-        if what in known:
-            others = tuple(name for name in live.lists if name != what)
-            return replace(live, lists=(*others, what) if on else others)
-        kept = tuple(entry for entry in live.of_kind("bypass") if entry.name != what)
-        new = (passes.Pass(what, "subtree", passes.FOR_EVER, "bypass"),) if on else ()
-        return live.with_names("bypass", (*kept, *new))
+        live = live.ended(now)
+        if on:
+            return live.on(passes.Bypass(kind, of, now, until, by, reason))
+        return live.off(kind, of, now=now, by=by, reason=reason)
 
-    live = passes.change(places, change)
-    try:
-        durable.replace(places.bypass, passes.dump(live.with_names("override", ())))
-    except OSError as error:
-        click.echo(f"stopsign: warning: done, but not for after a reboot ({places.bypass}: {error.strerror})", err=True)
+    live, trouble = passes.change(places, change)
+    if trouble is not None:
+        click.echo(f"stopsign: warning: done, but not for after a reboot ({trouble})", err=True)
     return live
 
 

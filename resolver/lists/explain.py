@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import ipaddress
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from resolver import passes
+from resolver import bypass, passes
 from resolver._core import CompiledList, CoreError
 from resolver.config_values import domain_name
 from resolver.errors import ResolverError
@@ -170,37 +170,41 @@ def _judge(
     found: list[tuple[Found, int]], live: Passes, seen: frozenset[str], qname: str, now: float
 ) -> tuple[list[Found], str, str]:
     judged, decided = [], None
+    on = live.holding(now)
+    off = {one.of: f"its list is bypassed {bypass.told(one)}" for one in on if one.kind == "list"}
     for entry, expires in found:
         why_not = None
         if expires <= now:
             why_not = f"expired {entry.expires}"
         elif entry.list not in seen:
             why_not = "its list does not hold for this client"
-        elif entry.list in live.lists:
-            why_not = "its list is switched off (bypass)"
+        elif entry.list in off:
+            why_not = off[entry.list]
         elif entry.action == "monitor":
             why_not = "its list only monitors"
         elif decided is not None:
             why_not = f"the entry of list {decided.list} comes first"
         else:
             decided = entry
-        judged.append(Found(**{**_fields(entry), "why_not": why_not}))
-    if live.all:
-        return _undecided(judged, "everything is switched off"), "passes", "everything is switched off (bypass)"
+        judged.append(replace(entry, why_not=why_not))
+    for one in on:
+        if one.kind == "all":
+            return _undecided(judged, "everything passes"), "passes", f"everything passes {bypass.told(one)}"
+        if one.kind == "name" and (qname == one.of or qname.endswith(f".{one.of}")):
+            why = f"{one.of} and all below it are bypassed {bypass.told(one)}"
+            return _undecided(judged, "its name is bypassed"), "passes", why
     if (let := live.covering(qname, now)) is not None:
-        until = "until it is switched on again" if let.until >= passes.FOR_EVER else f"until {as_text(let.until)}"
-        why = f"{let.name} ({let.match}) passes by {let.kind} {until}"
-        return _undecided(judged, f"passes by {let.kind}"), "passes", why
+        why = f"{let.name} ({let.match}) is overridden {bypass.ends(let.until)}"
+        return _undecided(judged, "its name is overridden"), "passes", why
     if decided is not None:
         return judged, "stopped", f"{decided.action} by list {decided.list}, reference {decided.reference}"
+    for entry in judged:
+        if entry.why_not == off.get(entry.list):
+            return judged, "passes", f"on list {entry.list}, but {entry.why_not}"
     if any(entry.why_not == "its list only monitors" for entry in judged):
         return judged, "monitored", "counted, and answered as the upstream answers"
     return judged, "not listed", "no entry holds" if judged else "no entry at or above it"
 
 
 def _undecided(judged: list[Found], why: str) -> list[Found]:
-    return [Found(**{**_fields(entry), "why_not": entry.why_not or why}) for entry in judged]
-
-
-def _fields(entry: Found) -> dict[str, Any]:
-    return {key: getattr(entry, key) for key in Found.__dataclass_fields__}
+    return [replace(entry, why_not=entry.why_not or why) for entry in judged]

@@ -102,10 +102,6 @@ def put(places: Places, overrides: Overrides, now: float) -> str | None:
 
 
 def publish(places: Places, overrides: Overrides, now: float) -> None:
-    """Their part of the passes; what the off switch says stays. After a reboot the off switch is read back too."""
-    names = tuple(passes.Pass(o.name, o.match, int(o.until), "override") for o in overrides.holding(now).overrides)
-    if not places.passes.exists():
-        switched = passes.read(places.bypass)
-        passes.change(places, lambda _: switched.with_names("override", names))
-    else:
-        passes.change(places, lambda live: live.with_names("override", names))
+    """Their part of the passes; what the off switch says stays."""
+    names = tuple(passes.Pass(o.name, o.match, int(o.until)) for o in overrides.holding(now).overrides)
+    passes.change(places, lambda live: live.with_overrides(names))

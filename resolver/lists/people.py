@@ -8,10 +8,10 @@ waits for its leaf.
 
 from __future__ import annotations
 
-from dataclasses import replace
+import logging
 from typing import TYPE_CHECKING, Any
 
-from resolver import passes
+from resolver import bypass, passes
 from resolver.errors import ResolverError
 from resolver.lists import overrides, suspensions
 from resolver.lists.ledger import Event, Ledger, LedgerError
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
     from resolver.lists.state import Applied
     from resolver.places import Places
+
+say = logging.getLogger("stopsign.lists")
 
 
 class People:
@@ -38,7 +40,7 @@ class People:
         self._places, self._ledger, self._clock, self._alarm, self._settle = places, ledger, clock, alarm, settle
         self.overrides = overrides.Overrides()
         self.suspended = suspensions.Suspensions()
-        self._bypass: passes.Passes | None = None
+        self._told: tuple[passes.Act, ...] = ()  # has its leaf, but still stands in the file
         self._refused: str | None = None
 
     def open(self) -> None:
@@ -139,19 +141,25 @@ class People:
             self._tell([Event("configuration-refused", "", detail)])
 
     def note_bypass(self) -> None:
-        """The off switch works without us; that it was thrown still belongs in the log."""
+        """The off switch works without us; what was done to it still belongs in the log, be it on again or off by now,
+        and with the time at which it was."""
+        now = self._clock()
         try:
             live = passes.read(self._places.passes)
-        except ResolverError as error:
+            if any(one.until <= now for one in live.bypasses):
+                live, _ = passes.change(self._places, lambda found: found.ended(now))
+            acts = tuple(act for act in live.untold if act not in self._told)
+            if acts and self._tell([Event(kind, "", detail) for act in acts for kind, detail in bypass.details(act)]):
+                self._told += acts
+                for act in acts:
+                    say.warning("%s", bypass.sentence(act))
+            if self._told:
+                passes.change(self._places, lambda found: found.told(self._told))
+                self._told = ()
+        except (ResolverError, OSError) as error:
             self._alarm("passes", str(error))
-            return
-        switched = replace(live, names=live.of_kind("bypass"))
-        on = switched.all or switched.lists or switched.names
-        self._alarm("bypass", "the off switch is on: see `stopsign bypass`" if on else None)
-        if switched != (self._bypass or passes.Passes()):
-            detail = {"all": switched.all, "lists": list(switched.lists), "names": [p.name for p in switched.names]}
-            if self._tell([Event("bypass", "", detail)]):
-                self._bypass = switched
+        else:
+            self._alarm("passes", None)
 
     def _tell(self, events: list[Event]) -> bool:
         """Leaves about what blocks nothing: a log that is out of order is an alarm and stops nothing."""

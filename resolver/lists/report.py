@@ -1,12 +1,15 @@
 """What there is to say about the lists: the status that commands and metrics show, and what somebody should look at.
 
-Enters: the register. Leaves: plain values. Reads memory alone and changes nothing, so that any thread may ask.
+Enters: the register, and the passes, which others change too. Leaves: plain values. Reads memory and that one small
+file and changes nothing, so that any thread may ask.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol
 
+from resolver import bypass, passes
+from resolver.errors import ResolverError
 from resolver.lists.compile import is_stale
 from resolver.lists.state import Fetching, as_text, as_time
 
@@ -17,6 +20,7 @@ if TYPE_CHECKING:
     from resolver.lists.ledger import Ledger
     from resolver.lists.people import People
     from resolver.lists.state import Applied
+    from resolver.places import Places
 
 DAY = 86400.0
 LAPSE_NOTICE = 30 * DAY
@@ -78,13 +82,20 @@ def _list_status(register: Known, source: ListSource, now: float) -> dict[str, A
 
 def alarms(register: Known, now: float) -> list[str]:
     """What somebody should look at, each in a sentence."""
-    found = list(register.alarms.values())
+    found = [*_bypassed(register.config.places, now), *register.alarms.values()]
     for source in register.config.lists:
         known = register.fetching.get(source.name, Fetching())
         found += _alarms_of(source, known, now)
         waits = nothing_yet(source, known) if source.name not in register.applied else _held_long(source, known, now)
         found += [waits] if waits else []
     return found
+
+
+def _bypassed(places: Places, now: float) -> list[str]:
+    try:
+        return bypass.alarms(passes.read(places.passes), now)
+    except ResolverError:
+        return []  # an alarm by itself
 
 
 def nothing_yet(source: ListSource, known: Fetching) -> str | None:

@@ -79,9 +79,9 @@ class Snapshot:
 
     def stops(self, name: str, now: int) -> tuple[Match, ...]:
         """The entries that stop this name now; empty where DNS lets it pass."""
-        if self.passes.all or self.passes.covering(name, now) is not None:
+        if self.passes.all(now) or self.passes.covering(name, now) is not None:
             return ()
-        off = self.passes.lists
+        off = self.passes.lists(now)
         return tuple(m for m in self.matches(name, now) if m.action != "monitor" and self.list_name(m) not in off)
 
     def entry(self, reference: str, now: int) -> Match | None:

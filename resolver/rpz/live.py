@@ -52,18 +52,19 @@ class Live:
     def entries(self) -> int:
         return 0 if self.compiled is None else self.compiled.entries
 
-    def mask(self, wanted: frozenset[str] | None) -> int:
+    def mask(self, wanted: frozenset[str] | None, now: float) -> int:
         """The lists that count, as bits. `wanted` None: all."""
-        if self.passes.all:
+        if self.passes.all(now):
             return 0
-        counted = (at for at, name in enumerate(self.lists) if name not in self.passes.lists)
+        off = self.passes.lists(now)
+        counted = (at for at, name in enumerate(self.lists) if name not in off)
         return sum(1 << at for at in counted if wanted is None or self.lists[at] in wanted)
 
     def stops(self, qname: str, wanted: frozenset[str] | None, now: float) -> Match | None:
         """The entry that stops a name (lower case): of the list that stands first, then the most specific."""
-        if self.compiled is None or self.passes.all:
+        if self.compiled is None or self.passes.all(now):
             return None
-        mask = self.mask(wanted)
+        mask = self.mask(wanted, now)
         found: Match | None = None
         for match in self.compiled.look_up(qname):
             covers = match.distance == 0 if match.match == "exact" else match.match == "subtree" or match.distance > 0
@@ -124,7 +125,7 @@ def write_rules(live: Live, zone: Zone, wanted: frozenset[str] | None, output: P
         output.parent.mkdir(parents=True, exist_ok=True)
         return live.compiled.write_policies(
             output,
-            lists=live.mask(wanted),
+            lists=live.mask(wanted, now),
             passes=[(entry.name, entry.match, entry.until) for entry in live.passes.names],
             now=int(now),
             room=zone.room,

@@ -180,7 +180,9 @@ class Primary:
             self._alarm(origin, str(wrong))
             return
         written, edition = made.written, made.edition
-        kept.written, kept.due, kept.passes = written, float(written.next), live.passes.mark
+        ends = (written.next, live.passes.next_end(now) or 0)
+        kept.written, kept.due = written, float(min(filter(None, ends), default=0))
+        kept.passes = live.passes.mark
         if made.trouble is not None:
             kept.due = min(kept.due or now + LATER, now + LATER)
         self._alarm(origin, made.trouble)

@@ -52,6 +52,8 @@ def month_of(world: World) -> None:
         (at(8), "appeal-decided", "A" * 16, {"appeal": "one", "outcome": "granted", "decided": at(8)}),
         (at(11), "appeal-decided", "B" * 16, {"appeal": "two", "outcome": "upheld", "decided": at(11)}),
         (at(12), "override-set", "", {"name": "bakery.example"}),
+        (at(12), "bypass", "", {"act": "on", "kind": "all", "of": ""}),
+        (at(12), "bypass", "", {"act": "off", "kind": "all", "of": ""}),
         (at(1, month=11), "stop", "", {}),
         (at(2, month=11), "counts", "2026-10-01", {"day": "2026-10-01", "lists": {"gambling": 40}}),
         (at(2, month=11), "counts", "2026-10-01", {"day": "2026-10-01", "lists": {"gambling": 40}}),
@@ -112,7 +114,7 @@ def test_it_tells_the_period_and_nothing_of_the_days_around_it(
     assert told["changes"] == {"gambling": {"activations": 1, "added": 3, "removed": 1}}
     assert told["refused"] == {"gambling": {"rollback": 1}}
     assert told["held"] == {"gambling": {"cap-share": 1, "popular": 1}}
-    assert (told["approved"], told["overrides"], told["bypass"]) == (1, {"set": 1, "lifted": 0}, 0)
+    assert (told["approved"], told["overrides"], told["bypass"]) == (1, {"set": 1, "lifted": 0}, 1)
     assert told["appeals"] == {
         "received": 2, "grounds": {"mistake": 1, "rights": 1}, "decided": {"granted": 1, "upheld": 1}, "overdue": 0,
         "median_hours": 72.0,

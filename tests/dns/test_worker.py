@@ -8,14 +8,18 @@ import json
 import os
 import signal
 import socket
-from typing import TYPE_CHECKING, Literal
+from functools import partial
+from typing import TYPE_CHECKING, Literal, cast
 
 import pytest
 
 from blocklists import document
-from resolver import _core, watched
+from resolver import _core, passes, watched
+from resolver.config import Config
+from resolver.dns.worker import Worker
 from tests.core.list_documents import entry
 from tests.dns.house import Host, ask_tcp, ask_udp, free_port, question, running, wait_until
+from tests.lists.world import settings
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -236,6 +240,39 @@ def test_workers_tell_how_many_clients_would_meet_what_is_watched_under_one_key(
         wait_until(lambda: 120 < seen()[0] < 180 and 24 < seen()[1] < 36, "150 clients, of which 30 asked for it")
         for path in (tmp_path / "run").rglob("*"):
             assert not path.is_file() or b"127.0.1." not in path.read_bytes()
+
+
+def test_a_bypass_ends_by_itself_with_nobody_there_to_take_it_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The steward is dead, the file stays as it is: the worker looks at the clock."""
+    config = Config.model_validate(settings(tmp_path, casino={}, games={}), context={"folder": "/"})
+    places, now = config.places, [1_900_000_000.0]
+    monkeypatch.setattr("resolver.dns.worker.time.time", lambda: now[0])
+    meta = json.dumps({"generation": 1, "lists": [{"name": "casino"}, {"name": "games"}]}).encode()
+    places.run_dir.mkdir()
+    _core.compile([_source(tmp_path, name, "stop-page") for name in ("casino", "games")], places.current, meta)
+
+    async def scene() -> None:
+        worker = Worker(config, 0, 1, watched.Key((1, 2)))
+        at = int(now[0])
+        for kind, of, span in (("list", "casino", 60), ("all", "", 30), ("name", "games.example", 90)):
+            one = passes.Bypass(cast("passes.Kind", kind), of, at, at + span, "root")
+            passes.change(places, partial(passes.Passes.on, new=one))
+
+        async def stopped() -> list[str]:
+            await worker.poll()
+            asked = {name: question(1, f"{name}.example", A) for name in ("casino", "games")}
+            ends = ("127.0.0.1", 4000), ("127.0.0.1", 53)
+            return [name for name, query in asked.items() if isinstance(worker.plane.decide(query, *ends), bytes)]
+
+        found = []
+        for later in (0, 29, 30, 59, 60):
+            now[0] = at + later
+            found.append(await stopped())
+        assert found == [[], [], [], [], ["casino"]]
+
+    asyncio.run(scene())
 
 
 def _source(folder: Path, name: str, action: Literal["stop-page", "monitor"]) -> Source:

@@ -12,7 +12,7 @@ from resolver.errors import ResolverError
 from resolver.lists.explain import explain
 from resolver.lists.overrides import OverrideError
 from resolver.lists.suspensions import SuspensionError
-from resolver.passes import FOR_EVER, Pass, Passes
+from resolver.passes import FOR_EVER, Bypass, Pass, Passes
 from tests.lists.world import BASIS, World, make_entry
 
 if TYPE_CHECKING:
@@ -81,16 +81,133 @@ def test_an_override_without_name_reason_or_end_is_refused(world: World, wrong: 
         world.register.people.lift("b.example", "root")
 
 
-def test_the_off_switch_is_in_the_log_although_it_works_without_the_steward(world: World) -> None:
-    passes.change(world.config.places, lambda live: Passes(all=True, names=live.names))
+def thrown(world: World, kind: passes.Kind, of: str = "", *, span: float | None = None, reason: str = "") -> None:
+    """As `stopsign bypass on`, by alice."""
+    now = int(world.clock())
+    until = FOR_EVER if span is None else now + int(span)
+    passes.change(world.config.places, lambda live: live.on(Bypass(kind, of, now, until, "alice", reason)))
+
+
+def taken_back(world: World, kind: passes.Kind, of: str = "") -> None:
+    now = int(world.clock())
+    passes.change(world.config.places, lambda live: live.off(kind, of, now=now, by="bob"))
+
+
+def said_in_the_log(world: World) -> list[tuple[str, Any]]:
+    """Type and detail of the leaves about the off switch."""
+    log = world.ledger._log
+    assert log is not None
+    leaves = [(index, kind) for index, (kind, _) in enumerate(world.leaves()) if kind.startswith("bypass")]
+    return [(kind, detail.value) for index, kind in leaves if (detail := log.details.get(index))]
+
+
+def test_the_off_switch_is_an_alarm_that_names_what_is_off_from_the_moment_it_is_on(world: World) -> None:
+    thrown(world, "all", reason="a wrong list")
     assert verdict(world, "a.example") == "passes"
-    world.register.tick()
-    assert world.leaves()[-2:] == [("bypass", ""), ("heartbeat", "2026-11-22T12Z")]
-    assert any("off switch" in alarm for alarm in world.register.status()["alarms"])
-    passes.change(world.config.places, lambda live: Passes(names=live.names))
-    world.register.tick()
-    assert world.leaves()[-1] == ("bypass", "")
+    alarm = "everything passes since 2026-11-22T12:00:00Z by alice, until it is switched off: a wrong list"
+    assert world.register.status()["alarms"] == [alarm]
+    taken_back(world, "all")
+    assert world.register.status()["alarms"] == []
     assert verdict(world, "a.example") == "stopped"
+    thrown(world, "list", "gambling", span=3600)
+    alarm = "list gambling is bypassed since 2026-11-22T12:00:00Z by alice, until 2026-11-22T13:00:00Z, no reason given"
+    assert world.register.status()["alarms"] == [alarm]
+    taken_back(world, "list", "gambling")
+    for number in range(5):
+        thrown(world, "name", f"n{number}.example")
+    alarm = "5 names are bypassed, among them n0.example, n1.example, n2.example: stopsign bypass"
+    assert world.register.status()["alarms"] == [alarm]
+
+
+def test_a_bypass_of_a_moment_is_in_the_log_with_its_true_times_although_the_steward_was_dead(world: World) -> None:
+    world.stop()
+    thrown(world, "list", "gambling", reason="a wrong list")
+    world.clock.forward(seconds=3)
+    taken_back(world, "list", "gambling")
+    world.clock.forward(hours=2)
+    world.start()
+    for _ in range(2):
+        world.register.tick()
+    about = {"kind": "list", "of": "gambling"}
+    on, off = (
+        {"act": "on", "at": "2026-11-22T12:00:00Z", **about},
+        {"act": "off", "at": "2026-11-22T12:00:03Z", **about},
+    )
+    span = {"since": on["at"], "until": None}
+    assert said_in_the_log(world) == [
+        ("bypass", {**on, **span}), ("bypass-words", {**on, "by": "alice", "reason": "a wrong list"}),
+        ("bypass", {**off, **span}), ("bypass-words", {**off, "by": "bob", "reason": ""}),
+    ]  # fmt: skip
+    assert passes.read(world.config.places.passes).untold == ()
+    world.restart()
+    world.register.tick()
+    assert len(said_in_the_log(world)) == 4, "once"
+    published = b"".join(path.read_bytes() for path in world.config.places.log_dir.rglob("*") if path.is_file())
+    assert b"2026-11-22T12:00:03Z" in published, "what was off from when to when is for everybody"
+    assert b"alice" not in published, "a person's words stay here"
+    assert b"a wrong list" not in published
+
+
+def test_a_bypass_with_an_end_ends_by_itself_and_that_is_in_the_log(world: World) -> None:
+    thrown(world, "all", span=3600)
+    world.register.tick()
+    world.clock.forward(hours=1)
+    assert verdict(world, "a.example") == "stopped"
+    assert world.register.status()["alarms"] == []
+    world.clock.forward(hours=1)
+    world.register.tick()
+    kind, detail = said_in_the_log(world)[-1]
+    assert (kind, detail["act"], detail["at"]) == ("bypass", "end", "2026-11-22T13:00:00Z")
+    assert passes.read(world.config.places.passes) == Passes()
+    assert passes.read(world.config.places.bypass) == Passes()
+
+
+def test_what_the_log_could_not_take_it_is_told_later(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("resolver.audit.log.Log.append_many", broken)
+        thrown(world, "all")
+        taken_back(world, "all")
+        world.register.tick()
+    world.register.tick()
+    assert [detail["act"] for kind, detail in said_in_the_log(world) if kind == "bypass"] == ["on", "off"]
+
+
+def test_what_the_log_has_is_not_told_twice_where_the_file_cannot_be_written(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    thrown(world, "all")
+    with monkeypatch.context() as patch:
+        patch.setattr("resolver.passes.durable.replace", full)
+        for _ in range(2):
+            world.register.tick()
+    assert any("No space left" in alarm for alarm in world.register.status()["alarms"])
+    world.register.tick()
+    assert [kind for kind, _ in said_in_the_log(world)] == ["bypass", "bypass-words"]
+    assert passes.read(world.config.places.passes).untold == ()
+
+
+def test_thrown_again_it_has_been_on_since_the_first_time_and_ends_as_said_last(world: World) -> None:
+    thrown(world, "list", "gambling")
+    world.clock.forward(minutes=5)
+    thrown(world, "list", "gambling", span=60, reason="now we know")
+    (one,) = passes.read(world.config.places.passes).bypasses
+    assert (one.since, one.until, one.reason) == (int(world.clock()) - 300, int(world.clock()) + 60, "now we know")
+
+
+def test_the_off_switch_is_as_it_was_after_a_reboot_whoever_writes_first(world: World) -> None:
+    thrown(world, "list", "gambling")
+    world.config.places.passes.unlink()
+    thrown(world, "list", "piracy")
+    assert passes.read(world.config.places.passes).lists(world.clock()) == ("gambling", "piracy")
+    world.config.places.passes.unlink()
+    world.restart()
+    assert passes.read(world.config.places.passes).lists(world.clock()) == ("gambling", "piracy")
 
 
 def test_a_configuration_that_is_refused_again_for_the_same_mistake_is_one_leaf(world: World) -> None:
@@ -104,17 +221,22 @@ def test_a_configuration_that_is_refused_again_for_the_same_mistake_is_one_leaf(
 
 
 def test_a_list_that_is_switched_off_leaves_the_others_on(world: World) -> None:
-    passes.change(world.config.places, lambda _: Passes(lists=("gambling",)))
-    assert verdict(world, "b.example") == "not listed"
+    thrown(world, "list", "gambling", reason="a wrong one")
+    found = explain(world.config, "b.example", now=world.clock())
+    bypassed = "its list is bypassed since 2026-11-22T12:00:00Z by alice, until it is switched off: a wrong one"
+    assert (found.verdict, found.why) == ("passes", f"on list gambling, but {bypassed}")
     found = explain(world.config, "a.example", now=world.clock())
-    assert (found.verdict, found.entries[0].why_not) == ("stopped", "its list is switched off (bypass)")
+    assert (found.verdict, found.entries[0].why_not) == ("stopped", bypassed)
     assert found.entries[1].list == "piracy"
 
 
 def test_a_bypassed_name_passes_without_an_end_and_overrides_stay_beside_it(world: World) -> None:
     world.register.people.allow("b.example", "subtree", "one", "root", 3600.0)
-    switched = (Pass("a.example", "subtree", FOR_EVER, "bypass"),)
-    passes.change(world.config.places, lambda live: live.with_names("bypass", switched))
+    thrown(world, "name", "a.example")
+    why = explain(world.config, "x.a.example", now=world.clock()).why
+    assert why.startswith("a.example and all below it are bypassed since 2026-11-22T12:00:00Z by alice, until")
+    why = explain(world.config, "b.example", now=world.clock()).why
+    assert why == "b.example (subtree) is overridden until 2026-11-22T13:00:00Z"
     world.register.people.lift("b.example", "root")
     assert [verdict(world, name) for name in ("a.example", "b.example")] == ["passes", "stopped"]
 
@@ -201,7 +323,16 @@ def test_an_appeal_against_what_is_not_listed_changes_nothing(world: World) -> N
 
 
 @pytest.mark.parametrize(
-    "data", [b"", b"{}", b"[]", b'{"format": 2}', b"\xff", b'{"format":1,"all":0,"lists":3,"names":[]}']
+    "data",
+    [
+        b"",
+        b"{}",
+        b"[]",
+        b'{"format": 1}',
+        b"\xff",
+        b'{"format":2,"overrides":3,"bypasses":[],"untold":[]}',
+        b'{"format":2,"overrides":[],"bypasses":[{"kind":"most"}],"untold":[]}',
+    ],
 )
 def test_passes_that_cannot_be_understood_are_refused_and_overwritten_by_the_next_change(
     world: World, data: bytes
@@ -210,8 +341,8 @@ def test_passes_that_cannot_be_understood_are_refused_and_overwritten_by_the_nex
     path.write_bytes(data)
     with pytest.raises(ResolverError, match="passes cannot be understood"):
         passes.read(path)
-    passes.change(world.config.places, lambda live: Passes(all=True, names=live.names))
-    assert passes.read(path).all
+    thrown(world, "all")
+    assert passes.read(path).all(world.clock())
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import threading
 import time
 from contextlib import contextmanager
@@ -210,16 +211,23 @@ def test_with_the_steward_dead_explain_bypass_and_diff_work_and_status_says_so(p
     explained = provider.ask("explain", "a.example", "--json").json
     assert explained["verdict"] == "stopped"
     assert sorted(explained["entries"][0]["holders"].values()) == ["alice", "bob"]
-    assert provider.ask("bypass", "on", "a.example").output == "passing: a.example\n"
+    said = provider.ask("bypass", "on", "a.example", "--reason", "a bank", "--for", "2h").output.splitlines()
+    assert said[0] == "passing: a.example"
+    assert re.fullmatch(r"  a\.example since \S+Z by \S+, until \S+Z: a bank", said[1])
     assert provider.ask("explain", "a.example", "--json").json["verdict"] == "passes"
-    assert provider.ask("bypass", "on", "gambling", "--json").json["lists"] == ["gambling"]
-    assert provider.ask("bypass", "on").output == "everything passes: nothing is blocked\n"
+    switched = provider.ask("bypass", "on", "gambling", "--json").json
+    assert (switched["lists"], switched["names"]) == (["gambling"], ["a.example"])
+    assert [one["until"] is None for one in switched["bypasses"]] == [False, True]
+    said = provider.ask("bypass", "on").output.splitlines()
+    assert said[0] == "everything passes: nothing is blocked"
+    assert provider.ask("bypass").output.splitlines() == said, "shown as long as it is on"
     assert provider.ask("bypass", "off").output == "blocking as the lists say\n"
     assert provider.ask("lists", "diff", "gambling").output == "gambling: version 1 to 1: no difference\n"
     assert "neither a list nor a name" in str(provider.ask("bypass", "on", "not a name").error)
     assert "there is no list 'gamblign'" in str(provider.ask("bypass", "on", "gamblign").error)
-    assert provider.ask("bypass", "on", "example.").output == "passing: example\n"
+    assert provider.ask("bypass", "on", "example.").output.splitlines()[0] == "passing: example"
     assert provider.ask("bypass", "off", "example").output == "blocking as the lists say\n"
+    assert provider.ask("bypass", "off", "--for", "2h").status == 2
     assert "the steward does not answer" in str(provider.ask("lists", "status").error)
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from resolver.passes import Pass, Passes
+from resolver.passes import Bypass, Pass, Passes
 from resolver.portal.plain_http import Head, Reply
 from resolver.portal.stop_page import name_of
 from tests.portal.world import NOW, REFERENCE, World
@@ -147,7 +147,13 @@ def test_the_chooser_offers_every_language_in_its_own_words(world: World) -> Non
 
 
 @pytest.mark.parametrize(
-    "passes", [Passes(all=True), Passes(lists=("gambling",)), Passes(names=(Pass("example.com", "exact", NOW + 1),))]
+    "passes",
+    [
+        Passes(bypasses=(Bypass("all", "", NOW - 1, NOW + 1, "root"),)),
+        Passes(bypasses=(Bypass("list", "gambling", NOW - 1, NOW + 1, "root"),)),
+        Passes(bypasses=(Bypass("name", "example.com", NOW - 1, NOW + 1, "root"),)),
+        Passes(overrides=(Pass("example.com", "exact", NOW + 1),)),
+    ],
 )
 def test_a_name_that_is_let_through_is_not_called_blocked(world: World, passes: Passes) -> None:
     world.live.snapshot = replace(world.live.snapshot, passes=passes, number=2)

@@ -88,6 +88,15 @@ def test_an_entry_leaves_at_its_end_and_an_override_at_once(tmp_path: Path) -> N
         world.transfer(zone, key=world.key())
         assert zone == world.exported()
         assert str(zone.get_rdataset("www.kept.test", "CNAME")[0]) == "rpz-passthru."  # type: ignore[index]
+        before = world.serial()
+        world.stopsign("bypass", "on", "--for", "0.03m", "--config", str(world.config))
+        wait_for_serial_after(world, before)
+        before = world.serial()
+        world.transfer(zone, key=world.key())
+        assert {str(name) for name in zone.nodes} == {"@"}, "everything passes"
+        wait_for_serial_after(world, before)
+        world.transfer(zone, key=world.key())
+        assert "b.soon.test" in {str(name) for name in zone.nodes}, "for a time, which is over"
 
 
 @pytest.mark.parametrize(
