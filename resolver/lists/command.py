@@ -304,12 +304,15 @@ def _throw(config: Config, on: bool, what: str | None, reason: str, span: float 
 
 
 @click.command()
-@click.argument("name")
-@click.option("--client", help="For this client's address, where views are configured.")
+@click.argument("name", metavar="NAME|URL|REFERENCE")
+@click.option("--client", help="For this client's address: is it served, by which lists?")
 @located
 @as_json
 def explain(name: str, client: str | None, path: Path | None, directory: Path | None, in_json: bool) -> None:
-    """Why NAME is stopped, or why not: which entry of which list, signed by whom, on which ground."""
+    """Why a name is stopped, or why not: which entry of which list, signed by whom, on which ground.
+
+    Takes a name, the address of a page, or the 16 characters of a stop page's reference.
+    """
     from resolver.lists.explain import explain as explained
 
     found = explained(legible(path, directory), name, now=time.time(), client=client)

@@ -1,8 +1,9 @@
 """Why a name is stopped, or why not: the verdict in words, from the very files that the workers read.
 
-Enters: the live generation, the passes, the configuration's views. Leaves: an `Explanation`. Needs no steward, no
-worker and no network. The order is the verdict's: a pass, then the lists in the configuration's order, then the most
-specific entry; an expired entry never matches, and `monitor` never hides a block.
+Enters: a name, the address of a page on it, or an entry's reference; the live generation, the passes, the
+configuration's clients and views. Leaves: an `Explanation`. Needs no steward, no worker and no network. The order is
+the verdict's: is the client served, a pass, then the lists in the configuration's order, then the most specific entry;
+an expired entry never matches, and `monitor` never hides a block.
 """
 
 from __future__ import annotations
@@ -14,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 from resolver import bypass, passes
 from resolver._core import CompiledList, CoreError
-from resolver.config_values import domain_name
 from resolver.errors import ResolverError
 from resolver.lists.state import as_text
+from resolver.typed import is_reference, name_in, reference_in
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from resolver.config import Config
     from resolver.passes import Passes
     from resolver.places import Places
+
+    Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 class ExplainError(ResolverError):
@@ -60,8 +63,10 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """The verdict on a name: `stopped`, `passes` (a person let it), `monitored` or `not listed`."""
+    """The verdict on a name: `stopped`, `passes` (a person let it), `monitored`, `not listed`, or `refused` (the client
+    is not served). `asked`: what was typed."""
 
+    asked: str
     name: str
     verdict: str
     why: str
@@ -73,7 +78,8 @@ class Explanation:
         return asdict(self)
 
     def lines(self) -> list[str]:
-        told = [f"{self.name}: {self.verdict}: {self.why}"]
+        told = [] if is_it(self.asked, self.name) else [f"{self.asked} is about {self.name}"]
+        told.append(f"{self.name}: {self.verdict}: {self.why}")
         for entry in self.entries:
             mark = "->" if entry.why_not is None else "  "
             told.append(f"{mark} {entry.name} ({entry.match}), list {entry.list} version {entry.version}")
@@ -89,25 +95,42 @@ class Explanation:
 
 
 def explain(config: Config, name: str, *, now: float, client: str | None = None) -> Explanation:
-    """The verdict on `name` as the workers would give it. `client`: for whom, where views are configured."""
-    qname = _clean(name)
+    """The verdict on `name` as the workers would give it. `client`: for this client's address, which may not be served
+    at all, or by some lists alone."""
     compiled, meta = _open(config.places)
+    qname = _meant(compiled, name)
     live = passes.read(config.places.passes)
-    seen = lists_of(config, client)
+    address = None if client is None else _address(client)
     found = _in_order(_entries(compiled, meta, qname), config)
-    judged, verdict, why = _judge(found, live, seen, qname, now)
-    return Explanation(qname, verdict, why, int(meta["generation"]), str(meta["compiled"]), tuple(judged))
+    judged, verdict, why = _judge(found, live, lists_of(config, address), qname, now)
+    if address is not None and not _is_served(config, address):
+        verdict, why = "refused", f"{address} is not in dns.allow_clients: its queries are dropped without an answer"
+        judged = _undecided(judged, "the client is not served")
+    return Explanation(name, qname, verdict, why, int(meta["generation"]), str(meta["compiled"]), tuple(judged))
 
 
-def lists_of(config: Config, client: str | None) -> frozenset[str]:
-    """The lists that hold for a client: those of the view with the most specific prefix, all where it is in none."""
-    everything = frozenset(source.name for source in config.lists)
-    if client is None:
-        return everything
+def is_it(asked: str, name: str) -> bool:
+    """Whether this name itself was typed."""
+    return asked.strip().removesuffix(".").lower() == name
+
+
+def _address(client: str) -> Address:
     try:
         address = ipaddress.ip_address(client)
     except ValueError as error:
         raise ExplainError(f"{client!r} is not an address") from error
+    return getattr(address, "ipv4_mapped", None) or address
+
+
+def _is_served(config: Config, address: Address) -> bool:
+    return any(address.version == prefix.version and address in prefix for prefix in config.dns.allow_clients)
+
+
+def lists_of(config: Config, address: Address | None) -> frozenset[str]:
+    """The lists that hold for a client: those of the view with the most specific prefix, all where it is in none."""
+    everything = frozenset(source.name for source in config.lists)
+    if address is None:
+        return everything
     length, chosen = -1, everything
     for view in config.views:
         for prefix in view.clients:
@@ -116,11 +139,18 @@ def lists_of(config: Config, client: str | None) -> frozenset[str]:
     return chosen
 
 
-def _clean(name: str) -> str:
-    try:
-        return domain_name(name)
-    except ValueError as error:
-        raise ExplainError(str(error)) from error
+def _meant(compiled: CompiledList, typed: str) -> str:
+    """The name that is asked about. Of an entry that stops only what is below it, a name below it."""
+    reference = reference_in(typed)
+    if "." not in typed and sum(letter.isalnum() for letter in typed) == len(reference) and is_reference(reference):
+        for match in compiled.find(reference):
+            return f"www.{match.name}" if match.match == "below" else match.name
+        hint = "the entry may have been withdrawn, or the stop page be another provider's"
+        raise ExplainError(f"no entry has the reference {reference}", hint=hint)
+    name = name_in(typed)
+    if name is None:
+        raise ExplainError(f"{typed!r} is neither a domain name nor a reference; example.com would be right")
+    return name
 
 
 def _open(places: Places) -> tuple[CompiledList, dict[str, Any]]:

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from resolver.portal.catalogue import marked
-from resolver.portal.look_up import name_in
 from resolver.portal.store import NewAppeal
+from resolver.typed import is_reference, name_in, reference_in
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -61,8 +61,6 @@ NO_REFERENCE = marked("The reference has 16 letters and digits. It stands on the
 ANEW = marked("The form was open for too long, or was sent too fast. Nothing is lost: please send it again.")
 LATER = marked("Many appeals came from this connection. Nothing is lost: please send it again in a few minutes.")
 
-REFERENCE = re.compile(r"[0-9A-HJKMNP-TV-Z]{16}")
-_CONFUSED = str.maketrans("ILOU", "110V")  # Crockford: I and L are read as 1, O as 0; U is not used
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 
 
@@ -93,7 +91,7 @@ class Form:
     def wrong(self) -> dict[str, str]:
         """What has to be mended, by field; texts for a `Voice`."""
         found = {}
-        if not REFERENCE.fullmatch(self.reference):
+        if not is_reference(self.reference):
             found["reference"] = NO_REFERENCE
         if len(self.reason.strip()) < MIN_REASON:
             found["reason"] = marked("Please say in a sentence or two why the block is wrong.")
@@ -141,11 +139,6 @@ def appeal_id(entropy: bytes) -> str:
     """A public name for an appeal, as it is spoken of between provider and issuer: `A-` and 12 characters."""
     number = int.from_bytes(entropy[:8], "big")
     return "A-" + "".join(_ALPHABET[number >> (5 * at) & 31] for at in range(12))
-
-
-def reference_in(text: str) -> str:
-    """A reference as somebody copied or typed it: in lower case, with blanks or hyphens, with O for 0."""
-    return re.sub(r"[\s-]+", "", text[:64]).upper().translate(_CONFUSED)[:16]
 
 
 def cleaned(text: str, *, lines: bool = False) -> str:

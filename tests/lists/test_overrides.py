@@ -258,6 +258,35 @@ def test_explain_says_which_entry_decides_and_why_the_others_do_not(world: World
     assert all(entry.why_not == "expired 2027-11-01T00:00:00Z" for entry in late.entries)
 
 
+def test_explain_takes_what_a_subscriber_reads_out(world: World) -> None:
+    a, c = make_entry("a.example"), make_entry("c.example", match="below")
+    hyphened = "-".join(a.reference[at : at + 4] for at in range(0, 16, 4)).lower()
+    for asked in ("https://www.a.example:8443/path?x=1", "www.a.example/", " WWW.A.example. "):
+        found = explain(world.config, asked, now=world.clock())
+        assert (found.name, found.verdict) == ("www.a.example", "stopped")
+    for asked, name in ((a.reference, "a.example"), (hyphened, "a.example"), (c.reference, "www.c.example")):
+        found = explain(world.config, asked, now=world.clock())
+        assert (found.name, found.verdict) == (name, "stopped")
+        assert found.lines()[0] == f"{asked} is about {name}"
+    assert explain(world.config, "a.example.", now=world.clock()).lines()[0].startswith("a.example: stopped")
+    with pytest.raises(ResolverError, match="no entry has the reference 0000000000000000"):
+        explain(world.config, "OOOO OOOO OOOO OOOO", now=world.clock())
+    for asked in ("192.0.2.1", "https:///path", "a b.example"):
+        with pytest.raises(ResolverError, match="neither a domain name nor a reference"):
+            explain(world.config, asked, now=world.clock())
+    assert verdict(world, "northwesternmutual") == "not listed"
+
+
+def test_explain_says_that_a_client_is_not_served(world: World) -> None:
+    for client, expected in (("127.0.0.1", "stopped"), ("::ffff:127.0.0.1", "stopped"), ("192.0.2.1", "refused")):
+        found = explain(world.config, "a.example", now=world.clock(), client=client)
+        assert found.verdict == expected
+    assert found.why == "192.0.2.1 is not in dns.allow_clients: its queries are dropped without an answer"
+    assert [entry.why_not for entry in found.entries] == [
+        "the client is not served", "the entry of list gambling comes first",
+    ]  # fmt: skip
+
+
 def test_explain_names_the_signers_where_the_issuer_s_root_does(world: World) -> None:
     candidate = replace(world.candidate(2, ["a.example", "b.example"]), holders={"a" * 64: "Alice, registrar"})
     world.register.take(candidate)
@@ -275,7 +304,8 @@ def test_explain_knows_for_whom_a_list_holds(tmp_path: Path) -> None:
         {"name": "wide", "clients": ["10.0.0.0/8"], "lists": []},
         {"name": "narrow", "clients": ["10.1.0.0/16"], "lists": ["gambling"]},
     ]
-    world = World(tmp_path, more={"views": views})
+    dns = {"listen": ["127.0.0.1:0"], "upstreams": ["127.0.0.1:5335"], "allow_clients": ["10.0.0.0/8", "192.0.2.0/24"]}
+    world = World(tmp_path, more={"views": views, "dns": dns})
     world.take(1, ["a.example"])
 
     def seen(client: str) -> str:
