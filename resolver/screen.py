@@ -61,9 +61,7 @@ def _percent(share: float | None) -> str:
 
 
 def _age(text: str | None, now: str) -> str:
-    if not text:
-        return "never"
-    return ago((_time(now) - _time(text)).total_seconds())
+    return f"{ago((_time(now) - _time(text)).total_seconds())} ago" if text else "not yet"
 
 
 def _time(text: str) -> datetime:
@@ -143,7 +141,7 @@ def _lists(lists: Sequence[Mapping[str, Any]], now: str) -> Table:
         action = Text(one["action"], "yellow" if one["stale"] else "") if told else Text("?", "red")
         rows.append((
             one["name"], f"{one['version'] or '-'}", f"{one['entries']:,}" if told else "?", action,
-            f"{one['blocked_per_second']:,.0f}", f"{_age(one['confirmed'], now)} ago" if told else "?", _waiting(one),
+            f"{one['blocked_per_second']:,.0f}", _age(one["confirmed"], now) if told else "?", _waiting(one),
         ))  # fmt: skip
     return _table(("list", "version", "entries", "action", "blocks/s", "confirmed", "waiting"), rows)
 

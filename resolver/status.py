@@ -76,7 +76,7 @@ def status(config: Config, before: Sample, now: Sample) -> dict[str, Any]:
         "up": answers["dns"].get("up"),
         "workers": [{**_worker(worker, before, now, seconds), "state": states[worker.index]} for worker in living],
         "queries": _queries(before, now, seconds),
-        "totals": dict(now.sums),
+        "totals": _totals(now),
         "upstreams": _upstreams(living),
         "services": _services(answers, states),
         "lists": _lists(living, steward.get("lists"), before, now, seconds),
@@ -198,6 +198,22 @@ def _queries(before: Sample, now: Sample, seconds: float) -> dict[str, Any]:
     }
 
 
+def _totals(now: Sample) -> dict[str, Any]:
+    """What was counted since the start, by name; of each list by its own."""
+    names = [str(one["name"]) for one in _in_use(now.workers)]
+    by_list = ("blocked", "monitored")
+    whole = {name: n for name, n in now.sums.items() if not name.startswith(tuple(f"{what}_list_" for what in by_list))}
+    return whole | {
+        f"{what}_by_list": {name: now.sums.get(f"{what}_list_{index}", 0) for index, name in enumerate(names)}
+        for what in by_list
+    }
+
+
+def _in_use(workers: Sequence[counters.Worker]) -> Sequence[Mapping[str, Any]]:
+    """The lists of the generation that the workers have, in the order of the core's indices."""
+    return next((worker.said["lists"] for worker in workers if worker.said.get("lists")), [])
+
+
 def _upstreams(living: Sequence[counters.Worker]) -> list[dict[str, Any]]:
     """Each upstream as the workers together see it: the worst state, the mean time of those whom it answered."""
     found: dict[str, list[Mapping[str, Any]]] = {}
@@ -225,7 +241,7 @@ def _lists(
     seconds: float,
 ) -> list[dict[str, Any]]:
     """What the steward tells of each list, and what the workers do with it; without the steward the latter alone."""
-    in_use: Sequence[Mapping[str, Any]] = next((w.said["lists"] for w in living if w.said.get("lists")), [])
+    in_use = _in_use(living)
     rates = {
         str(one["name"]): round(max(now.sums.get(key, 0) - before.sums.get(key, 0), 0) / seconds, 1)
         for key, one in ((f"blocked_list_{index}", one) for index, one in enumerate(in_use))

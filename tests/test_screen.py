@@ -61,6 +61,8 @@ def test_each_list_says_how_old_it_is_and_what_waits_for_a_person() -> None:
     refused = {**LIST, "refusal": {"code": "signature"}, "stale": True, "action": "monitor"}
     first = {**LIST, "version": None, "entries": 0}
     assert any(line.endswith("first load: 3 of version 42") for line in shown({**SAID, "lists": [first]}))
+    lines = shown({**SAID, "lists": [{**LIST, "confirmed": None}]})
+    assert any(line.startswith("gambling") and " not yet " in line for line in lines)
     assert any(line.endswith("refused: signature") for line in shown({**SAID, "lists": [refused]}))
 
 

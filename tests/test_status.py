@@ -201,3 +201,13 @@ def test_who_throws_the_switch_is_the_login_s_user_and_not_root(
     monkeypatch.setenv("SUDO_USER", "somebody else")
     monkeypatch.setattr("resolver.bypass.os.getuid", lambda: 4_000_000_000)
     assert bypass.caller(login) == "4000000000", "only root's word on whom sudo brought counts"
+
+
+def test_what_was_counted_of_a_list_is_told_by_its_name(config: Config) -> None:
+    counted(config, 0, beat=0.1, blocked=7, blocked_list_0=5, blocked_list_1=2, monitored_list_1=4)
+    says(config, 0, os.getpid(), lists=[{"name": "gambling", "version": 1}, {"name": "piracy", "version": 2}])
+    totals = look(config)["totals"]
+    assert totals["blocked"] == 7
+    assert totals["blocked_by_list"] == {"gambling": 5, "piracy": 2}
+    assert totals["monitored_by_list"] == {"gambling": 0, "piracy": 4}
+    assert not [name for name in totals if "_list_" in name]

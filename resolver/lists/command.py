@@ -59,7 +59,8 @@ def status(path: Path | None, directory: Path | None, in_json: bool) -> None:
         return
     for part in answer["lists"]:
         click.echo(f"{part['name']}: {_version(part)}, {part['entries']:,} entries, {part['action']}")
-        click.echo(f"  confirmed {part['confirmed'] or 'never'}, from {part['repository']}")
+        confirmed = f"confirmed {part['confirmed']}" if part["confirmed"] else "not confirmed yet"
+        click.echo(f"  {confirmed}, from {part['repository']}")
         if part["suspended"]:
             click.echo(f"  suspended {part['suspended']:,}")
         if part["refusal"]:
@@ -184,6 +185,8 @@ def list_overrides(path: Path | None, directory: Path | None, in_json: bool) -> 
     if in_json:
         _print_json(answer)
         return
+    if not answer["overrides"]:
+        click.echo("no overrides")
     for entry in answer["overrides"]:
         click.echo(f"{entry['name']} ({entry['match']}) until {entry['until']} by {entry['by']}: {entry['reason']}")
 

@@ -200,6 +200,7 @@ def test_overrides_are_set_listed_and_lifted_by_command(provider: Provider) -> N
         assert "a hospital's" in provider.ask("override", "list").output
         assert provider.ask("explain", "a.example", "--json").json["verdict"] == "passes"
         assert provider.ask("override", "lift", "a.example").status == 0
+        assert provider.ask("override", "list").output == "no overrides\n"
         assert provider.ask("explain", "a.example", "--json").json["verdict"] == "stopped"
         assert provider.ask("override", "allow", "a.example", "--reason", "x", "--for", "3").status == 2
 
