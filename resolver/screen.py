@@ -30,6 +30,7 @@ _BAR, _CURVE = 40, "▁▂▃▄▅▆▇█"
 _RIGHT = {"q/s", "entries", "in flight", "answers in", "blocks/s", "restarts", "owners", "transfers"}
 _LATE = 2.0  # seconds after which a heartbeat is worth a colour
 _WRONG = ("dead", "hung")
+_SCARCE = 0.05  # of a file system that is left: worth a colour
 
 
 def screen(said: Mapping[str, Any], curve: Sequence[float] = ()) -> Group:
@@ -40,7 +41,7 @@ def screen(said: Mapping[str, Any], curve: Sequence[float] = ()) -> Group:
         parts += [_section("lists"), _lists(said["lists"], said["at"])]
     if said["zones"]:
         parts += [_section("zones"), _zones(said["zones"], said["at"])]
-    parts += [_section("log"), _log(said)]
+    parts += [_section("log, disk"), *_log(said)]
     return Group(*parts)
 
 
@@ -54,6 +55,16 @@ def ago(seconds: float) -> str:
 
 def _or_dash(number: int | None) -> str:
     return "-" if number is None else f"{number}"
+
+
+def _octets(number: int | None) -> str:
+    """In its largest unit."""
+    if number is None:
+        return "-"
+    for size, unit in ((1 << 40, "TiB"), (1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")):
+        if number >= size:
+            return f"{number / size:.1f} {unit}"
+    return f"{number} B"
 
 
 def _percent(share: float | None) -> str:
@@ -173,19 +184,23 @@ def _waiting(one: Mapping[str, Any]) -> Text:
     return Text("-", "dim")
 
 
-def _log(said: Mapping[str, Any]) -> Text:
-    line = Text()
+def _log(said: Mapping[str, Any]) -> list[Text]:
+    line, disk = Text(), said["disk"]
     if said["log"]:
-        line.append(f"{said['log']['leaves']:,} leaves")
+        line.append(f"{said['log']['leaves']:,} leaves, {_octets(disk['log'])}")
         if said["log"]["trouble"]:
             line.append(f", failing: {said['log']['trouble']}", "red")
     else:
         line.append("the steward does not say", "red")
+    for name in ("state_dir", "run_dir"):
+        if (room := disk[name]) is not None:
+            scarce = room["free"] < room["of"] * _SCARCE
+            line.append(f"   {name}: ", "dim").append(f"{_octets(room['free'])} free", "red" if scarce else "")
     passing = said["passing"]
-    if passing["bypasses"] or passing["overrides"]:
-        counts = f"{len(passing['bypasses'])} bypasses, {passing['overrides']} overrides"
-        line.append(f"   passing by a person's word: {counts}", "yellow")
-    return line
+    if not passing["bypasses"] and not passing["overrides"]:
+        return [line]
+    counts = f"{len(passing['bypasses'])} bypasses, {passing['overrides']} overrides"
+    return [line, Text(f"passing by a person's word: {counts}", "yellow")]
 
 
 def _table(columns: Sequence[str], rows: Iterable[Sequence[str | Text]]) -> Table:

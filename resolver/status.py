@@ -10,6 +10,7 @@ these words; reading disturbs nobody; nothing here knows a client.
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -82,6 +83,7 @@ def status(config: Config, before: Sample, now: Sample) -> dict[str, Any]:
         "lists": _lists(living, steward.get("lists"), before, now, seconds),
         "zones": _zones(config),
         "log": steward.get("log"),
+        "disk": _disk(config.places),
         "passing": passing,
         "alarms": _alarms(config, now, states, answers, bypassed),
     }
@@ -256,6 +258,31 @@ def _zones(config: Config) -> list[Mapping[str, Any]]:
         return list(zones.read(config.places).zones) if config.rpz.zones else []
     except (OSError, ValueError):
         return []  # nothing was said yet; that nobody answers is an alarm
+
+
+def _disk(places: Places) -> dict[str, Any]:
+    """Octets: what the log takes, published and private, and what is left on the two file systems; None where that
+    cannot be seen."""
+    try:
+        log = sum(_octets(folder) for folder in (places.log_dir, places.audit_dir))
+    except OSError:
+        log = None
+    return {"log": log, "state_dir": _room(places.state_dir), "run_dir": _room(places.run_dir)}
+
+
+def _octets(folder: Path) -> int:
+    def give_up(wrong: OSError) -> None:
+        raise wrong
+
+    return sum(Path(at, name).lstat().st_size for at, _, names in os.walk(folder, onerror=give_up) for name in names)
+
+
+def _room(folder: Path) -> dict[str, int] | None:
+    try:
+        room = shutil.disk_usage(folder)
+    except OSError:
+        return None
+    return {"free": room.free, "of": room.total}
 
 
 def _passing(places: Places) -> tuple[dict[str, Any], list[str]]:

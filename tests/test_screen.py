@@ -24,6 +24,7 @@ SAID: dict[str, Any] = {
     "services": [{"name": "dns-0", "pid": 7, "restarts": 2, "state": "lives"},
                  {"name": "web", "pid": None, "restarts": None, "state": "dead"}],
     "lists": [LIST], "zones": [], "log": {"leaves": 1234, "trouble": None},
+    "disk": {"log": 5_400_000, "state_dir": {"free": 12 << 30, "of": 40 << 30}, "run_dir": None},
     "passing": {"bypasses": [{"kind": "list", "of": "piracy"}], "overrides": 2},
     "alarms": ["upstream 127.0.0.1:5335 is down: silent"],
 }  # fmt: skip
@@ -70,7 +71,9 @@ def test_without_the_steward_the_rest_is_there() -> None:
     known = [{"name": "gambling", "version": 41, "blocked_per_second": 12.0}]
     lines = shown({**SAID, "lists": known, "log": None, "up": None})
     assert any(line.startswith("gambling  41") and "12" in line for line in lines)
-    assert lines[-1] == "the steward does not say   passing by a person's word: 1 bypasses, 2 overrides"
+    room, word = "state_dir: 12.0 GiB free", "passing by a person's word: 1 bypasses, 2 overrides"
+    assert lines[-2:] == [f"the steward does not say   {room}", word]
+    assert shown(SAID)[-2:] == [f"1,234 leaves, 5.1 MiB   {room}", word]
     assert any(line.split() == ["web", "dead", "-", "-"] for line in lines)
 
 

@@ -211,3 +211,16 @@ def test_what_was_counted_of_a_list_is_told_by_its_name(config: Config) -> None:
     assert totals["blocked_by_list"] == {"gambling": 5, "piracy": 2}
     assert totals["monitored_by_list"] == {"gambling": 0, "piracy": 4}
     assert not [name for name in totals if "_list_" in name]
+
+
+def test_what_the_log_takes_and_what_is_left_of_the_disk_is_told(config: Config) -> None:
+    places = config.places
+    assert look(config)["disk"] == {"log": None, "state_dir": None, "run_dir": None}, "nothing there"
+    for folder, size in ((places.log_dir / "tile", 1000), (places.audit_dir, 24)):
+        folder.mkdir(parents=True)
+        (folder / "file").write_bytes(b"x" * size)
+    places.run_dir.mkdir(exist_ok=True)
+    disk = look(config)["disk"]
+    assert disk["log"] == 1024
+    assert 0 < disk["state_dir"]["free"] <= disk["state_dir"]["of"]
+    assert disk["run_dir"] is not None
