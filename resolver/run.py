@@ -229,7 +229,12 @@ class Provider:
     async def _status(self, _peer: Peer, _request: Mapping[str, Any]) -> Reply:
         names = self.supervisor.names
         services = [
-            {"name": name, "pid": self.supervisor.pid(name), "restarts": self.supervisor.restarts(name)}
+            {
+                "name": name,
+                "pid": self.supervisor.pid(name),
+                "restarts": self.supervisor.restarts(name),
+                "died": self.supervisor.died(name),
+            }
             for name in names
         ]
         up = round(time.monotonic() - self._since)

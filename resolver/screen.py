@@ -30,13 +30,14 @@ _BAR, _CURVE = 40, "▁▂▃▄▅▆▇█"
 _RIGHT = {"q/s", "entries", "in flight", "answers in", "blocks/s", "restarts", "owners", "transfers"}
 _LATE = 2.0  # seconds after which a heartbeat is worth a colour
 _WRONG = ("dead", "hung")
+_DEATHS = 3  # that are told
 _SCARCE = 0.05  # of a file system that is left: worth a colour
 
 
 def screen(said: Mapping[str, Any], curve: Sequence[float] = ()) -> Group:
     """`curve`: queries per second over the last looks, oldest first."""
     parts: list[Any] = [_title(said), *_alarms(said), *_load(said["queries"], curve)]
-    parts += [_section("dns"), _workers(said), _section("upstreams"), _upstreams(said["upstreams"])]
+    parts += [_section("dns"), _workers(said), *_deaths(said), _section("upstreams"), _upstreams(said["upstreams"])]
     if said["lists"]:
         parts += [_section("lists"), _lists(said["lists"], said["at"])]
     if said["zones"]:
@@ -132,6 +133,15 @@ def _workers(said: Mapping[str, Any]) -> Table:
     return _table(columns, (
         (name, Text(str(row[0]), "bold red" if row[0] in _WRONG else "dim"), *row[1:]) for name, row in ordered
     ))  # fmt: skip
+
+
+def _deaths(said: Mapping[str, Any]) -> list[Text]:
+    """How those ended last whom the supervisor started again, the newest first."""
+    died = sorted((one for one in said["services"] if one["died"]), key=lambda one: one["died"]["at"], reverse=True)
+    return [
+        Text(f"{one['name']} {one['died']['how']} {_age(one['died']['at'], said['at'])}", "yellow")
+        for one in died[:_DEATHS]
+    ]
 
 
 def _upstreams(upstreams: Sequence[Mapping[str, Any]]) -> Table:

@@ -153,15 +153,24 @@ def _services(answers: Mapping[str, Mapping[str, Any]], workers: Mapping[int, st
     states = {name: answer["state"] for name, answer in answers.items()}
     states |= {f"dns-{index}": one for index, one in workers.items()}
     children = [
-        {**child, "state": DEAD if child["pid"] is None else states.get(child["name"], STARTS)}
+        {
+            **child,
+            "died": _death(child.get("died")),
+            "state": DEAD if child["pid"] is None else states.get(child["name"], STARTS),
+        }
         for child in answers["dns"].get("services", ())
     ]
     known = {child["name"] for child in children}
     units = [name for name in answers if name != "dns" and name not in known]
     return [
         *children,
-        *({"name": n, "pid": answers[n].get("pid"), "restarts": None, "state": states[n]} for n in units),
+        *({"name": n, "pid": answers[n].get("pid"), "restarts": None, "died": None, "state": states[n]} for n in units),
     ]
+
+
+def _death(died: Sequence[Any] | None) -> dict[str, str] | None:
+    """When and how a process last died; None: it has not since its supervisor began, or the supervisor is older."""
+    return None if died is None else {"at": bypass.when(died[0]), "how": died[1]}
 
 
 def _worker(worker: counters.Worker, before: Sample, now: Sample, seconds: float) -> dict[str, Any]:

@@ -301,6 +301,8 @@ def test_a_hung_worker_is_killed_and_replaced_while_its_port_stays_open(provider
     assert not load.wrong, load.wrong[:5]
     assert not load.lost, f"{len(load.lost)} of {load.sent}"
     assert "hangs; it is killed" in host.log
+    (died,) = [one["died"] for one in said(host, "status")["services"] if one["died"]]
+    assert died["how"] == "hung and was killed"
 
 
 def test_status_is_one_screen_and_the_same_in_json(provider: Running) -> None:

@@ -21,8 +21,9 @@ SAID: dict[str, Any] = {
     "queries": {"per_second": 900.0, "total": 5, "over": 1.0, "blocked": 0.25, "cached": 0.5, "relayed": 0.2,
                 "dropped": 0.0, "refused": 0.0, "other": 0.05, "servfail": 0.0},
     "upstreams": [{"address": "127.0.0.1:5335", "state": "down", "reason": "silent", "rtt_ms": 0.0}],
-    "services": [{"name": "dns-0", "pid": 7, "restarts": 2, "state": "lives"},
-                 {"name": "web", "pid": None, "restarts": None, "state": "dead"}],
+    "services": [{"name": "dns-0", "pid": 7, "restarts": 2, "state": "lives",
+                  "died": {"at": "2026-11-25T20:40:00Z", "how": "was killed by SIGKILL"}},
+                 {"name": "web", "pid": None, "restarts": None, "state": "dead", "died": None}],
     "lists": [LIST], "zones": [], "log": {"leaves": 1234, "trouble": None},
     "disk": {"log": 5_400_000, "state_dir": {"free": 12 << 30, "of": 40 << 30}, "run_dir": None},
     "passing": {"bypasses": [{"kind": "list", "of": "piracy"}], "overrides": 2},
@@ -40,6 +41,10 @@ def test_what_is_wrong_stands_right_below_the_title() -> None:
     lines = shown(SAID)
     assert lines[0] == "Stopsign 1.0 on resolver-1   2026-11-25T20:50:00Z   up 2 h"
     assert lines[1] == "alarm: upstream 127.0.0.1:5335 is down: silent"
+
+
+def test_who_was_started_again_says_how_it_ended_and_when() -> None:
+    assert "dns-0 was killed by SIGKILL 10 min ago" in shown(SAID)
 
 
 def test_the_shares_say_of_what_they_are() -> None:

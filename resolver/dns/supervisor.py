@@ -190,6 +190,7 @@ class _Slot:
         self.process: _Process | None = None
         self.failures = 0
         self.restarts = 0
+        self.died: tuple[float, str] | None = None
         self.keeper: asyncio.Task[None] | None = None
 
 
@@ -298,6 +299,10 @@ class Supervisor:
     def restarts(self, name: str) -> int:
         return self._slots[name].restarts
 
+    def died(self, name: str) -> tuple[float, str] | None:
+        """When, in Unix time, and how it last came to an end that nobody wanted."""
+        return self._slots[name].died
+
     def signal(self, name: str, number: signal.Signals) -> None:
         process = self._slots[name].process
         if process is not None:
@@ -350,6 +355,7 @@ class Supervisor:
                 "%s (pid %d) %s; again in %.2g s",
                 slot.service.name, process.popen.pid, _how(process), wait, extra=about(service=slot.service.name),
             )  # fmt: skip
+            slot.died = time.time(), _how(process)
             self._retire(process)
             await asyncio.sleep(wait)
             slot.restarts += 1

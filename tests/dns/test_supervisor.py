@@ -100,10 +100,15 @@ def test_a_process_that_dies_is_started_again_and_what_came_meanwhile_is_answere
         await serving(supervisor)
         first = await asked(address)
         assert first == supervisor.pid("one")
+        assert supervisor.died("one") is None
         supervisor.signal("one", signal.SIGKILL)
         second = await asked(address)  # sent to a port that nobody reads at this moment
         assert second == supervisor.pid("one") != first
         assert supervisor.restarts("one") == 1
+        died = supervisor.died("one")
+        assert died is not None
+        assert died[1] == "was killed by SIGKILL"
+        assert abs(died[0] - time.time()) < 60
         await supervisor.stop()
         listeners.close()
 
