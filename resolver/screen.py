@@ -209,7 +209,7 @@ def _log(said: Mapping[str, Any]) -> list[Text]:
     passing = said["passing"]
     if not passing["bypasses"] and not passing["overrides"]:
         return [line]
-    counts = f"{len(passing['bypasses'])} bypasses, {passing['overrides']} overrides"
+    counts = f"bypasses {len(passing['bypasses'])}, overrides {_or_dash(passing['overrides'])}"
     return [line, Text(f"passing by a person's word: {counts}", "yellow")]
 
 

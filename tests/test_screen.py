@@ -76,7 +76,7 @@ def test_without_the_steward_the_rest_is_there() -> None:
     known = [{"name": "gambling", "version": 41, "blocked_per_second": 12.0}]
     lines = shown({**SAID, "lists": known, "log": None, "up": None})
     assert any(line.startswith("gambling  41") and "12" in line for line in lines)
-    room, word = "state_dir: 12.0 GiB free", "passing by a person's word: 1 bypasses, 2 overrides"
+    room, word = "state_dir: 12.0 GiB free", "passing by a person's word: bypasses 1, overrides 2"
     assert lines[-2:] == [f"the steward does not say   {room}", word]
     assert shown(SAID)[-2:] == [f"1,234 leaves, 5.1 MiB   {room}", word]
     assert any(line.split() == ["web", "dead", "-", "-"] for line in lines)

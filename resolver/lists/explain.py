@@ -201,7 +201,7 @@ def _judge(
 ) -> tuple[list[Found], str, str]:
     judged, decided = [], None
     on = live.holding(now)
-    off = {one.of: f"its list is bypassed {bypass.told(one)}" for one in on if one.kind == "list"}
+    off = {one.of: f"is bypassed {bypass.told(one)}" for one in on if one.kind == "list"}
     for entry, expires in found:
         why_not = None
         if expires <= now:
@@ -209,7 +209,7 @@ def _judge(
         elif entry.list not in seen:
             why_not = "its list does not hold for this client"
         elif entry.list in off:
-            why_not = off[entry.list]
+            why_not = f"its list {off[entry.list]}"
         elif entry.action == "monitor":
             why_not = "its list only monitors"
         elif decided is not None:
@@ -229,8 +229,8 @@ def _judge(
     if decided is not None:
         return judged, "stopped", f"{decided.action} by list {decided.list}, reference {decided.reference}"
     for entry in judged:
-        if entry.why_not == off.get(entry.list):
-            return judged, "passes", f"on list {entry.list}, but {entry.why_not}"
+        if entry.list in off and entry.why_not == f"its list {off[entry.list]}":
+            return judged, "passes", f"on list {entry.list}, which {off[entry.list]}"
     if any(entry.why_not == "its list only monitors" for entry in judged):
         return judged, "monitored", "counted, and answered as the upstream answers"
     return judged, "not listed", "no entry holds" if judged else "no entry at or above it"

@@ -223,10 +223,10 @@ def test_a_configuration_that_is_refused_again_for_the_same_mistake_is_one_leaf(
 def test_a_list_that_is_switched_off_leaves_the_others_on(world: World) -> None:
     thrown(world, "list", "gambling", reason="a wrong one")
     found = explain(world.config, "b.example", now=world.clock())
-    bypassed = "its list is bypassed since 2026-11-22T12:00:00Z by alice, until it is switched off: a wrong one"
-    assert (found.verdict, found.why) == ("passes", f"on list gambling, but {bypassed}")
+    bypassed = "is bypassed since 2026-11-22T12:00:00Z by alice, until it is switched off: a wrong one"
+    assert (found.verdict, found.why) == ("passes", f"on list gambling, which {bypassed}")
     found = explain(world.config, "a.example", now=world.clock())
-    assert (found.verdict, found.entries[0].why_not) == ("stopped", bypassed)
+    assert (found.verdict, found.entries[0].why_not) == ("stopped", f"its list {bypassed}")
     assert found.entries[1].list == "piracy"
 
 
