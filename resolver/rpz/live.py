@@ -90,7 +90,9 @@ class Watch:
             new = self._with_list(new)
         if self._changed.look(self._places.passes):
             try:
-                new = replace(new, passes=passes.read(self._places.passes))
+                found = passes.read(self._places.passes)
+                if found.mark != new.passes.mark:  # who said so and why is nothing to make a zone anew for
+                    new = replace(new, passes=found)
             except ResolverError as wrong:
                 new = replace(new, trouble=f"{wrong}; those before them go on")
         changed = new is not self.live

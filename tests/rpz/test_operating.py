@@ -6,16 +6,21 @@ import json
 import re
 import subprocess
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
-from resolver import zones
+from resolver import passes, zones
 from resolver.config import accept, load
 from resolver.control import call
+from resolver.places import Places
+from resolver.rpz.live import Watch
 from tests.dns.house import free_port, wait_until
 from tests.rpz.world import NAMES, ORIGIN, World
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def change(world: World, **rpz: Any) -> None:
@@ -130,3 +135,15 @@ def test_prometheus_is_told_of_zones_and_secondaries_by_name(world: World, monke
 def test_it_says_that_it_lives_while_nothing_changes(world: World) -> None:
     wait_until(lambda: zones.read(load(world.config).places).age > 0.5, "a quiet moment")
     wait_until(lambda: zones.read(load(world.config).places).age < 0.5, "a sign of life", 3 * zones.BEAT)
+
+
+def test_that_the_log_was_told_of_a_bypass_makes_no_zone_anew(tmp_path: Path) -> None:
+    places = Places(tmp_path / "state", tmp_path / "run", tmp_path / "log")
+    one = passes.Bypass("list", "gambling", 0, passes.FOR_EVER, "somebody")
+    live, _ = passes.change(places, lambda found: found.on(one))
+    watch = Watch(places)
+    assert watch.look()
+    passes.change(places, lambda found: found.told(live.untold))
+    assert not watch.look()
+    passes.change(places, lambda found: found.off("list", "gambling", now=1, by="somebody"))
+    assert watch.look()
