@@ -20,7 +20,7 @@
 use super::code::{Coder, Decoder, Met, SLACK};
 use super::key;
 use super::tree::{FAN_OUT, PADDED, Prefix};
-use super::vector::{Lanes, Portable};
+use super::vector::Lanes;
 
 const COLUMNS: usize = 64;
 const LONG: usize = 15;
@@ -146,20 +146,24 @@ impl<'a> Bucket<'a> {
         Some(())
     }
 
+    /// The lengths that four bits do not hold, in order.
+    #[inline(always)]
+    fn long_lengths(&self) -> impl Iterator<Item = usize> {
+        let of_all = self.area.get(self.long_at..self.codes).unwrap_or(&[]);
+        of_all.chunks_exact(2).map(|two| usize::from(u16::from_le_bytes([two[0], two[1]])))
+    }
+
     /// Where the code of a name starts and ends.
     #[inline(always)]
     fn code<L: Lanes>(&self, lanes: L, index: usize) -> (usize, usize) {
         let mut start = self.codes + lanes.sum(&self.lengths, index);
         let mut length = usize::from(self.lengths[index]);
         if self.long != 0 {
-            let long = |at: usize| match self.area.get(self.long_at + 2 * at..) {
-                Some(&[low, high, ..]) => usize::from(u16::from_le_bytes([low, high])),
-                _ => 0,
-            };
             let before = (self.long & !(!0 << index)).count_ones() as usize;
-            start += (0..before).map(|at| long(at).saturating_sub(LONG)).sum::<usize>();
+            let mut long = self.long_lengths();
+            start += long.by_ref().take(before).map(|octets| octets.saturating_sub(LONG)).sum::<usize>();
             if self.long >> index & 1 != 0 {
-                length = long(before);
+                length = long.next().unwrap_or(0);
             }
         }
         (start, start + length)
@@ -234,8 +238,14 @@ impl<'a> Bucket<'a> {
     ) -> Option<usize> {
         let mut length = prefix;
         let mut codes_end = self.codes;
+        let mut long = self.long_lengths();
         for index in 0..FAN_OUT {
-            let (start, end) = self.code(Portable, index);
+            let start = codes_end;
+            let octets = match self.long >> index & 1 {
+                0 => usize::from(self.lengths[index]),
+                _ => long.next().filter(|&octets| octets >= LONG)?,
+            };
+            let end = start + octets;
             if index >= names {
                 let free = self.shared[index] == 0 && self.firsts[index] == 0xFF && start == end;
                 if !free {
@@ -261,7 +271,6 @@ impl<'a> Bucket<'a> {
             if stop > key::MAX_KEY || stop == 0 || index > 0 && self.firsts[index] <= before {
                 return None;
             }
-            key[stop..].fill(0);
             length = stop;
             codes_end = end;
             next(index, &key[..length])?;

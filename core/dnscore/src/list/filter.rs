@@ -24,15 +24,18 @@ impl Hash {
     /// The hash of the root.
     pub const ROOT: Self = Self(SEED);
 
-    /// The hash one label further down: `first` and `second` are octets 0 to 7 and 8 to 15 of the label, little-endian,
-    /// with zeros after its end; `rest(n)` the same for octets 8n to 8n+7, asked for longer labels only.
+    /// The hash one label further down: the first `length` octets of `padded`, of which at least 64 may be read.
     #[inline(always)]
-    pub fn below(self, length: usize, first: u64, second: u64, rest: impl Fn(usize) -> u64) -> Self {
-        let mut hash = self.0 ^ second.rotate_left(23).wrapping_add(length as u64).wrapping_mul(OTHER);
-        hash = (hash ^ first).wrapping_mul(PRIME);
+    pub fn below(self, padded: &[u8], length: usize) -> Self {
+        let word = |index: usize| {
+            let word = u64::from_le_bytes(eight(padded.get(8 * index..).unwrap_or(&[])));
+            word & LOW[length.saturating_sub(8 * index).min(8)]
+        };
+        let mut hash = self.0 ^ word(1).rotate_left(23).wrapping_add(length as u64).wrapping_mul(OTHER);
+        hash = (hash ^ word(0)).wrapping_mul(PRIME);
         hash ^= hash >> 32;
         for index in 2..length.div_ceil(8) {
-            hash = (hash ^ rest(index)).wrapping_mul(PRIME);
+            hash = (hash ^ word(index)).wrapping_mul(PRIME);
             hash ^= hash >> 32;
         }
         Self(hash)
@@ -41,27 +44,6 @@ impl Hash {
     #[cfg(test)]
     fn of(number: u64) -> Self {
         Self(number.wrapping_mul(PRIME))
-    }
-
-    /// The hash one label further down, the label standing in `padded` with at least 64 octets that may be read.
-    #[inline(always)]
-    pub fn below_padded(self, padded: &[u8], length: usize) -> Self {
-        let word = |index: usize| {
-            let word = u64::from_le_bytes(eight(padded.get(8 * index..).unwrap_or(&[])));
-            word & LOW[length.saturating_sub(8 * index).min(8)]
-        };
-        self.below(length, word(0), word(1), word)
-    }
-
-    /// The same for a label alone.
-    pub fn below_label(self, label: &[u8]) -> Self {
-        let word = |index: usize| {
-            let mut eight = [0; 8];
-            let part = &label[label.len().min(8 * index)..label.len().min(8 * index + 8)];
-            eight[..part.len()].copy_from_slice(part);
-            u64::from_le_bytes(eight)
-        };
-        self.below(label.len(), word(0), word(1), word)
     }
 
     /// The place of the name's line alone.
@@ -108,10 +90,9 @@ impl Place {
     /// Set them.
     pub fn set(&self, filter: &mut [u8]) {
         for (word, mask) in self.words.iter().zip(self.masks) {
-            let eight = &mut filter[self.offset + word..][..8];
-            for (octet, bits) in eight.iter_mut().zip(mask.to_le_bytes()) {
-                *octet |= bits;
-            }
+            let slot = &mut filter[self.offset + word..][..8];
+            let set = u64::from_le_bytes(eight(slot)) | mask;
+            slot.copy_from_slice(&set.to_le_bytes());
         }
     }
 }

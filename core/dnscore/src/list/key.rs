@@ -37,9 +37,29 @@ pub(crate) const fn is_label_byte(byte: u8) -> bool {
 
 /// Is this the key of a name that a document may hold?
 pub(crate) fn is_key(key: &[u8]) -> bool {
-    let is_label = |label: &[u8]| (1..=63).contains(&label.len()) && label.iter().all(|&byte| is_label_byte(byte));
-    key.len() <= MAX_KEY && key.split(|&byte| byte == SEPARATOR).all(is_label)
+    // no way out before the end: keys are right but for accidents, and there are a million of them
+    let (mut right, mut label) = (key.len() <= MAX_KEY, 0);
+    for &byte in key {
+        if byte == SEPARATOR {
+            right &= (1..=63).contains(&label);
+            label = 0;
+        } else {
+            right &= LABEL_BYTES[usize::from(byte)];
+            label += 1;
+        }
+    }
+    right & (1..=63).contains(&label)
 }
+
+const LABEL_BYTES: [bool; 256] = {
+    let mut may = [false; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        may[byte] = is_label_byte(byte as u8);
+        byte += 1;
+    }
+    may
+};
 
 /// Octets that two keys have in common at their start.
 pub(crate) fn common(one: &[u8], other: &[u8]) -> usize {
@@ -65,6 +85,20 @@ mod tests {
         let mut key = Vec::new();
         from_name(b"a.example.com", &mut key);
         assert_eq!(key, b"com\x01example\x01a");
+    }
+
+    #[test]
+    fn a_key_is_labels_of_the_right_length_and_bytes() {
+        let (longest, too_long) = ("a".repeat(63), "a".repeat(64));
+        let whole = [longest.as_str(); 4].join("\x01");
+        for key in ["com", "com\x01a-b_9", &longest, &format!("com\x01{longest}\x01x"), &whole[..MAX_KEY]] {
+            assert!(is_key(key.as_bytes()), "{key}");
+        }
+        for key in ["", "\x01", "com\x01", "\x01com", "com\x01\x01a", "Com", "a.b", "a b", "\u{e4}", &too_long, &whole]
+        {
+            assert!(!is_key(key.as_bytes()), "{key}");
+        }
+        assert!(!is_key(format!("com\x01{too_long}\x01x").as_bytes()));
     }
 
     #[test]

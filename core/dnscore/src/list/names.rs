@@ -161,6 +161,8 @@ struct Index {
     chains: Vec<u32>,
     chain_nodes: Vec<u8>,
     filter: Vec<u8>,
+    /// Where a key stands while it is hashed.
+    padded: [u8; PADDED],
     /// Names that the filter does not hold yet: their lines are asked for before the first of them is written.
     waiting: Vec<Hash>,
     /// Listed names at or above the last key: row, octets, number of its chain node if it has one.
@@ -174,6 +176,7 @@ impl Index {
             chains: Vec::new(),
             chain_nodes: Vec::new(),
             filter: filter::empty(rows),
+            padded: [0; PADDED],
             waiting: Vec::with_capacity(BATCH),
             above: Vec::new(),
         }
@@ -197,12 +200,23 @@ impl Index {
             self.heads.push(key, shared);
         }
         self.above.push((row as u32, key.len(), NO_MORE));
-        let hash = key.split(|&byte| byte == key::SEPARATOR).fold(Hash::ROOT, Hash::below_label);
+        let hash = self.hash(key);
         prefetch(&self.filter, hash.line(filter::lines(&self.filter)));
         self.waiting.push(hash);
         if self.waiting.len() == BATCH {
             self.settle();
         }
+    }
+
+    /// The hash of a key's name.
+    fn hash(&mut self, key: &[u8]) -> Hash {
+        self.padded[..key.len()].copy_from_slice(key);
+        let mut rest = &self.padded[..];
+        key.split(|&byte| byte == key::SEPARATOR).fold(Hash::ROOT, |hash, label| {
+            let below = hash.below(rest, label.len());
+            rest = &rest[label.len() + 1..];
+            below
+        })
     }
 
     /// After the last key: the filter holds all.
@@ -377,7 +391,7 @@ impl Names {
             let mut hash = Hash::ROOT;
             for (depth, &start) in starts.iter().rev().enumerate() {
                 let start = usize::from(start);
-                hash = hash.below_padded(&held[start + 1..], usize::from(held[start]));
+                hash = hash.below(&held[start + 1..], usize::from(held[start]));
                 if depth >= top {
                     prefetch(filter, hash.line(self.filter_lines));
                     batch.hashes[index][depth - top] = hash;
