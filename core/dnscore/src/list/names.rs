@@ -27,7 +27,7 @@ use crate::wire::name::KEPT_STARTS;
 const CHAIN: usize = 12;
 const NO_MORE: u32 = u32::MAX;
 /// Octets of suffixes that tokens are chosen from.
-const SAMPLE: usize = 1 << 19;
+const SAMPLE: usize = 1 << 18;
 /// A name with more labels than this is not asked of the filter: it goes to the tree at once.
 const FILTERED: usize = KEPT_STARTS;
 
