@@ -49,7 +49,8 @@ log = logging.getLogger("stopsign.supervisor")
 LEFT = "STOPSIGN_LEFT"  # what a supervisor leaves to itself when it begins anew
 SLOW = 30.0  # seconds without a heartbeat, of those whom no query waits for: all long work is done in threads
 WINGS = ("dns", "steward", "web", "rpz")
-BEHIND = 10  # how much nicer the others are than DNS; Nice= of their units says the same
+# How far the others stand behind DNS: people wait for the web, nobody for the rest. Nice= of their units says the same.
+NICE = {"web": 5, "steward": 10, "rpz": 10}
 MODULES = {
     "dns": "resolver.dns.worker",
     "steward": "resolver.lists.steward",
@@ -70,7 +71,7 @@ def services(accepted: Accepted, sealed: int, listeners: Listeners, wings: Itera
     """
     config, path = accepted.config, accepted.path
     found: list[Service] = []
-    other = partial(Service, nice=BEHIND, patience=SLOW)
+    other = partial(Service, patience=SLOW)
     secret = {watched.KEY: secrets.token_hex(16)}  # in memory alone, and another at each start
     if "dns" in wings:
         found += [
@@ -85,11 +86,11 @@ def services(accepted: Accepted, sealed: int, listeners: Listeners, wings: Itera
             for index in range(count_workers(config.dns))
         ]
     if "steward" in wings:
-        found.append(other("steward", command_of("steward", path), {USE: [sealed]}, order=1))
+        found.append(other("steward", command_of("steward", path), {USE: [sealed]}, order=1, nice=NICE["steward"]))
     if "web" in wings and (listeners.stop_page or listeners.portal):
-        found.append(other("web", command_of("web", path), {**listeners.of_web(), USE: [sealed]}))
+        found.append(other("web", command_of("web", path), {**listeners.of_web(), USE: [sealed]}, nice=NICE["web"]))
     if "rpz" in wings and config.rpz.zones:
-        found.append(other("rpz", command_of("rpz", path), {**listeners.of_rpz(), USE: [sealed]}))
+        found.append(other("rpz", command_of("rpz", path), {**listeners.of_rpz(), USE: [sealed]}, nice=NICE["rpz"]))
     return found
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from resolver.config import load
-from resolver.run import BEHIND, WINGS
+from resolver.run import NICE
 from resolver.units import DROP_IN, drop_ins
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -48,7 +48,7 @@ def test_there_is_a_unit_for_each_process_and_port() -> None:
 
 def test_the_others_stand_behind_dns_as_far_as_under_stopsign_run() -> None:
     nice = {unit.name: re.findall(r"^Nice=(\d+)$", unit.read_text(encoding="utf-8"), re.MULTILINE) for unit in SERVICES}
-    behind = {f"stopsign-{wing}.service": [str(BEHIND)] for wing in WINGS if wing != "dns"}
+    behind = {f"stopsign-{wing}.service": [str(number)] for wing, number in NICE.items()}
     assert nice == {"stopsign-dns.service": [], "stopsign-timestamp.service": [], **behind}
 
 
