@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar, get_args
 from resolver.control import Operation, while_wanted
 from resolver.errors import ResolverError
 from resolver.lists.evidence import of_leaf
-from resolver.lists.overrides import USUAL, Match, Override
+from resolver.lists.overrides import USUAL, Override
 from resolver.lists.state import as_text
+from resolver.passes import Match
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping

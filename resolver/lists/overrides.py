@@ -7,7 +7,7 @@ is gone from both at the next change, and matches nothing before that.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from resolver import passes
 from resolver.config_values import domain_name
@@ -21,9 +21,6 @@ LONGEST = 31 * 86400.0
 USUAL = 72 * 3600.0
 
 
-Match = Literal["exact", "subtree", "below"]
-
-
 class OverrideError(ResolverError):
     """An override cannot be set or lifted."""
 
@@ -32,7 +29,7 @@ class Override(Stored):
     """One name that passes."""
 
     name: str
-    match: Match = "subtree"
+    match: passes.Match = "subtree"
     reason: str
     by: str
     since: str
@@ -56,7 +53,7 @@ def read(places: Places) -> Overrides:
 
 
 def allow(
-    known: Overrides, name: str, *, match: Match, reason: str, by: str, seconds: float, now: float
+    known: Overrides, name: str, *, match: passes.Match, reason: str, by: str, seconds: float, now: float
 ) -> tuple[Overrides, Override]:
     """The overrides with one more; one of the same name is renewed. `OverrideError` says what is wrong with it."""
     try:

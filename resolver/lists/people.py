@@ -50,12 +50,13 @@ class People:
         except StateError as error:
             self._alarm("suspensions", f"{error}: entries with overdue appeals may be active again")
         try:
+            passes.change(self._places, lambda live: live)  # the off switch, whatever became of the overrides
             self.overrides = overrides.read(self._places)
             overrides.publish(self._places, self.overrides, self._clock())
         except (ResolverError, OSError) as error:
             self._alarm("overrides", f"{error}; the overrides that were live stay live")
 
-    def allow(self, name: str, match: overrides.Match, reason: str, by: str, seconds: float) -> overrides.Override:
+    def allow(self, name: str, match: passes.Match, reason: str, by: str, seconds: float) -> overrides.Override:
         changed, new = overrides.allow(
             self.overrides, name, match=match, reason=reason, by=by, seconds=seconds, now=self._clock()
         )

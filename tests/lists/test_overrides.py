@@ -208,6 +208,10 @@ def test_the_off_switch_is_as_it_was_after_a_reboot_whoever_writes_first(world: 
     world.config.places.passes.unlink()
     world.restart()
     assert passes.read(world.config.places.passes).lists(world.clock()) == ("gambling", "piracy")
+    world.config.places.passes.unlink()
+    world.config.places.overrides.write_text("{")
+    world.restart()
+    assert passes.read(world.config.places.passes).lists(world.clock()) == ("gambling", "piracy")
 
 
 def test_a_configuration_that_is_refused_again_for_the_same_mistake_is_one_leaf(world: World) -> None:
