@@ -3,8 +3,8 @@
 Enters: changes by the steward (overrides) and by `stopsign bypass` (the off switch, which works with the steward dead).
 Leaves: `run_dir/passes.json`, wholly old or wholly new, and of the off switch a durable copy that a reboot does not
 undo. Rules: a pass only ever unblocks, and ends by itself at its end, whoever is dead by then; both writers change the
-file under one lock; what cannot be read passes nothing, and says so; what is done to the off switch stays in the file
-until the log has it.
+file under one lock, for which none waits long: a writer that hangs, as on a stalled disk, does not hold the off switch;
+what cannot be read passes nothing, and says so; what is done to the off switch stays in the file until the log has it.
 
     {"format": 2,
      "overrides": [{"name": "example.com", "match": "subtree", "until": 1795000000}],
@@ -19,6 +19,7 @@ import fcntl
 import hashlib
 import json
 import os
+import time
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, astuple, dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, get_args
@@ -36,6 +37,8 @@ FORMAT = 2
 FOR_EVER = 0xFFFF_FFFF  # Unix time of a pass without an end: until somebody switches it off
 LARGEST = 1 << 24
 MOST_UNTOLD = 1_000  # acts that wait for the log; of more the oldest are forgotten
+PATIENCE = 2.0  # seconds for another writer, who needs a few milliseconds
+_AGAIN = 0.02
 
 Match = Literal["exact", "subtree", "below"]
 Kind = Literal["all", "list", "name"]
@@ -222,16 +225,25 @@ def _before(places: Places) -> Passes:
 
 @contextmanager
 def _only_writer(places: Places) -> Iterator[None]:
+    """The lock is the folder itself, so that only who may read there can hold it. Who holds it longer than `PATIENCE`
+    hangs, and is not waited for."""
     places.run_dir.mkdir(parents=True, exist_ok=True)
-    # Not through a link: whoever writes in this folder must not choose which file root gives away.
-    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-    descriptor = os.open(places.run_dir / "passes.lock", flags, 0o644)
-    durable.belong(descriptor, places.run_dir, 0o644)
+    descriptor = os.open(places.run_dir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    deadline = time.monotonic() + PATIENCE
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        while not _locked(descriptor) and time.monotonic() < deadline:
+            time.sleep(_AGAIN)
         yield
     finally:
         os.close(descriptor)
+
+
+def _locked(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _bypass(raw: dict[str, Any]) -> Bypass:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
 import time
 from typing import TYPE_CHECKING
 
@@ -96,9 +98,11 @@ def test_where_there_is_no_such_folder_nothing_is_changed(places: Places) -> Non
     assert not places.bypass.exists()
 
 
-def test_the_lock_of_the_passes_is_taken_through_no_link(places: Places) -> None:
-    target = places.run_dir.parent / "target"
-    (places.run_dir / "passes.lock").symlink_to(target)
-    with pytest.raises(ResolverError, match="cannot be written"):
-        passes.change(places, lambda live: live)
-    assert not target.exists()
+def test_a_writer_that_hangs_does_not_hold_the_off_switch(places: Places, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the steward may, on a stalled disk: it holds the lock and never lets go."""
+    monkeypatch.setattr(passes, "PATIENCE", 0.1)
+    stalled = os.open(places.run_dir, os.O_RDONLY | os.O_DIRECTORY)
+    fcntl.flock(stalled, fcntl.LOCK_EX)
+    bypass(places, "on")
+    os.close(stalled)
+    assert passes.read(places.passes).mark == ALL.mark
