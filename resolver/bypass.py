@@ -1,28 +1,145 @@
-"""The off switch as people meet it: who throws it, and what they, the alarms, the journal and the log are told of it.
+"""The off switch as people meet it: the command, who throws it, and what they, the alarms, the journal and the log are
+told of it.
 
-Enters: the passes, and for who is calling the kernel's word. Leaves: sentences and details. Rules: what is on is named,
-with since when, by whom, until when and why; what a person wrote goes into a leaf of its own, whose detail stays
-private as with overrides: the public leaf says what was off from when to when.
+Enters: a person's word; the passes; for who is calling the kernel's word. Leaves: other passes, sentences and details.
+Rules: the command reads and writes files alone, so that it works with the steward dead; what is on is named, with since
+when, by whom, until when and why; what a person wrote goes into a leaf of its own, whose detail stays private as with
+overrides: the public leaf says what was off from when to when.
 """
 
 from __future__ import annotations
 
 import os
 import pwd
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import click
+
 from blocklists.entry import as_text
+from resolver import passes
+from resolver.config_values import domain_name
+from resolver.errors import ResolverError
+from resolver.following import following, wait
+from resolver.options import Span, as_json, located, print_json
 from resolver.passes import FOR_EVER
+from resolver.standing import legible
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from resolver.config import Config
     from resolver.passes import Act, Bypass, Passes
 
 NAMED = 3  # names that an alarm names one by one
 _NOBODY = 0xFFFF_FFFF  # no login: a service, a container
+
+
+@click.command()
+@click.argument("switch", type=click.Choice(["on", "off", "show"]), default="show")
+@click.argument("what", metavar="[LIST|NAME]", required=False)
+@click.option("--reason", default="", help="For the log, and for whoever asks later.")
+@click.option("--for", "span", type=Span(), help="It ends by itself after so long, as 2h.  [default: never]")
+@located
+@as_json
+@click.pass_context
+def bypass(
+    ctx: click.Context,
+    switch: str,
+    what: str | None,
+    reason: str,
+    span: float | None,
+    path: Path | None,
+    directory: Path | None,
+    in_json: bool,
+) -> None:
+    """The off switch: `on` lets everything pass at once, or one list's names, or one name with all below it.
+
+    Works with the steward dead. It stays on until it is switched off or its time is over, over restarts too. `off`
+    alone ends all of them, lists and names that were switched off apart too. A top-level domain is written with its
+    dot: `example.` Waits until every worker and the zones follow, and exits 1 where one does not, or nobody runs.
+    """
+    if span is not None and switch != "on":
+        raise click.UsageError(f"--for says how long a bypass is on; it means nothing to {switch!r}")
+    config = legible(path, directory)
+    places, shows = config.places, switch == "show"
+    live = passes.read(places.passes) if shows else _throw(config, switch == "on", what, reason, span)
+    seen = following(places) if shows else wait(places)
+    behind = (*seen.late, *seen.silent)
+    if in_json:
+        print_json({**_bypassed(live), "follow": list(seen.follow), "behind": list(behind)})
+    else:
+        _show_bypassed(live)
+    if seen.follow and not in_json:
+        click.echo(f"{len(seen.follow)} follow: {', '.join(seen.follow)}")
+    if seen.nobody:
+        behind = (f"nobody runs with {places.run_dir}: this holds from the next start on",)
+    for sentence in behind:
+        click.echo(f"stopsign: warning: {sentence}", err=True)
+    if behind and not seen.nobody:
+        click.echo("hint: its successor takes it up when it starts: stopsign bypass show, stopsign status", err=True)
+    ctx.exit(1 if behind and not shows else 0)
+
+
+def _bypassed(live: passes.Passes) -> dict[str, Any]:
+    now = time.time()
+    names = [one.of for one in live.holding(now) if one.kind == "name"]
+    bypasses = [as_dict(one) for one in live.holding(now)]
+    return {"all": live.all(now), "lists": list(live.lists(now)), "names": names, "bypasses": bypasses}
+
+
+def _show_bypassed(live: passes.Passes) -> None:
+    now = time.time()
+    on = live.holding(now)
+    if live.all(now):
+        click.echo("everything passes: nothing is blocked")
+    else:
+        click.echo(f"passing: {', '.join(map(str, on))}" if on else "blocking as the lists say")
+    for one in on:
+        click.echo(f"  {one} {told(one)}")
+
+
+def _throw(config: Config, on: bool, what: str | None, reason: str, span: float | None) -> passes.Passes:
+    places = config.places
+    if not places.run_dir.is_dir():
+        hint = "that of the processes is meant: their configuration by --config FILE or --dir DIR"
+        raise ResolverError(f"there is no {places.run_dir}: nobody runs there, and nothing is changed", hint=hint)
+    now, by = int(time.time()), caller()
+    until = passes.FOR_EVER if span is None else int(now + span)
+
+    def change(live: passes.Passes) -> passes.Passes:
+        kind, of = _meant(config, live, what, on=on)
+        live = live.ended(now)
+        if on:
+            return live.on(passes.Bypass(kind, of, now, until, by, reason))
+        return live.off(kind, of, now=now, by=by, reason=reason)
+
+    live, trouble = passes.change(places, change)
+    if trouble is not None:
+        click.echo(f"stopsign: warning: done, but not for after a reboot ({trouble})", err=True)
+    return live
+
+
+def _meant(config: Config, live: passes.Passes, what: str | None, *, on: bool) -> tuple[passes.Kind, str]:
+    """Everything, a list or a name. Back on comes also a list that the configuration does not name any more."""
+    if what is None:
+        return "all", ""
+    known = [source.name for source in config.lists]
+    gone = [one.of for one in live.bypasses if one.kind == "list" and not on]
+    if what in (*known, *gone):
+        return "list", what
+    try:
+        name = domain_name(what)
+    except ValueError as error:
+        raise ResolverError(f"{what!r} is neither a list nor a name", hint=f"lists: {', '.join(known)}") from error
+    if on and "." not in what:
+        raise ResolverError(
+            f"there is no list {what!r}",
+            hint=f"lists: {', '.join(known)}; a whole top-level domain is written with its dot: {name}.",
+        )
+    return "name", name
 
 
 def caller(login: Path = Path("/proc/self/loginuid")) -> str:

@@ -35,7 +35,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "workers": ("resolver.operate:workers", "Replace the DNS workers one by one."),
     "cache": ("resolver.operate:cache", "Forget what was cached."),
     "explain": ("resolver.lists.command:explain", "Why a name is stopped, or why not."),
-    "bypass": ("resolver.lists.command:bypass", "The off switch: everything, one list or one name, at once."),
+    "bypass": ("resolver.bypass:bypass", "The off switch: everything, one list or one name, at once."),
     "lists": ("resolver.lists.command:lists", "The lists a provider follows: status, refresh, approve, diff."),
     "override": ("resolver.lists.command:override", "Unblock one name for a time, with a reason."),
     "appeals": ("resolver.portal.command:appeals", "The appeals that reached the provider."),

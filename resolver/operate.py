@@ -21,7 +21,7 @@ from rich.measure import Measurement
 from resolver import control
 from resolver.config import located_at
 from resolver.health import reasons
-from resolver.options import as_json, located
+from resolver.options import as_json, located, print_json
 from resolver.reload import everywhere
 from resolver.screen import screen
 from resolver.standing import legible
@@ -50,7 +50,7 @@ def status(path: Path | None, directory: Path | None, in_json: bool, watch: bool
     looks = _looks(config, EVERY if watch else EVERY / 4)
     if not watch:
         said = next(looks)
-        _print(said) if in_json else console.print(_fitting(console, screen(said)))
+        print_json(said) if in_json else console.print(_fitting(console, screen(said)))
         return
     if in_json:
         for said in looks:
@@ -90,7 +90,7 @@ def health(ctx: click.Context, path: Path | None, directory: Path | None, in_jso
     config = legible(path, directory)
     found = reasons(config, name or config.dns.health_name)
     if in_json:
-        _print({"ok": not found, "reasons": found})
+        print_json({"ok": not found, "reasons": found})
     else:
         click.echo("\n".join(found) if found else "healthy")
     ctx.exit(1 if found else 0)
@@ -131,7 +131,7 @@ def _everywhere(
         click.echo(f"stopsign: warning: {what}", err=True)
 
     replaced = asyncio.run(everywhere(located_at(path, directory).absolute(), op, tries=tries, warn=warn))
-    _print({"replaced": replaced}) if in_json else click.echo(f"taken up by {', '.join(replaced)}")
+    print_json({"replaced": replaced}) if in_json else click.echo(f"taken up by {', '.join(replaced)}")
 
 
 @click.group()
@@ -145,7 +145,7 @@ def workers() -> None:
 def restart(path: Path | None, directory: Path | None, in_json: bool) -> None:
     """Replace every worker, one by one; each successor serves before its predecessor drains."""
     answer = control.call(legible(path, directory).places.supervisor_socket, "restart-workers", timeout=LONG)
-    _print(answer) if in_json else click.echo(f"replaced: {', '.join(answer['replaced'])}")
+    print_json(answer) if in_json else click.echo(f"replaced: {', '.join(answer['replaced'])}")
 
 
 @click.group()
@@ -159,8 +159,4 @@ def cache() -> None:
 def flush(path: Path | None, directory: Path | None, in_json: bool) -> None:
     """Forget every cached answer, on every worker."""
     answer = control.call(legible(path, directory).places.supervisor_socket, "flush-cache")
-    _print(answer) if in_json else click.echo(f"told: {', '.join(answer['told'])}")
-
-
-def _print(value: Any) -> None:
-    click.echo(json.dumps(value, indent=2))
+    print_json(answer) if in_json else click.echo(f"told: {', '.join(answer['told'])}")

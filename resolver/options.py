@@ -1,7 +1,8 @@
-"""Options that commands of every wing share: which provider is meant, and how the answer is to be read."""
+"""What commands of every wing share: which provider is meant, how long a time is, how the answer is to be read."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -9,6 +10,8 @@ from typing import Any, TypeVar
 import click
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+UNITS = {"m": 60.0, "h": 3600.0, "d": 86400.0}
+LONGEST = 36500 * UNITS["d"]
 
 
 def located(command: Command) -> Command:
@@ -21,3 +24,23 @@ def located(command: Command) -> Command:
 
 
 as_json = click.option("--json", "in_json", is_flag=True, help="For programs.")
+
+
+def print_json(value: Any) -> None:
+    click.echo(json.dumps(value, indent=2))
+
+
+class Span(click.ParamType[float]):
+    """A time with a unit, as `72h`."""
+
+    name = "time"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        text = str(value)
+        number, unit = text[:-1], text[-1:]
+        if unit not in UNITS or not number.replace(".", "", 1).isdigit():
+            self.fail(f"{text!r} needs a number with a unit (m, h, d); 72h would be right", param, ctx)
+        seconds = float(number) * UNITS[unit]
+        if not 0 < seconds < LONGEST:
+            self.fail(f"{text!r} is no time, or longer than a life; 72h would be right", param, ctx)
+        return seconds

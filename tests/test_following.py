@@ -88,6 +88,19 @@ def test_where_nobody_runs_it_is_written_and_said(places: Places) -> None:
     assert passes.read(places.passes).mark == passes.read(places.bypass).mark == ALL.mark
 
 
+def test_a_list_that_was_taken_out_of_the_configuration_is_switched_back_on(places: Places) -> None:
+    passes.change(places, lambda live: live.on(Bypass("list", "gone", 0, FOR_EVER, "somebody")))
+    done = bypass(places, "off", "gone")
+    assert done.stdout.splitlines()[0] == "blocking as the lists say"
+    assert passes.read(places.passes).bypasses == ()
+
+
+@pytest.mark.parametrize("span", ["0h", "0.0m", "9" * 400 + "d", "2", "h"])
+def test_what_is_no_time_is_refused_and_changes_nothing(places: Places, span: str) -> None:
+    assert bypass(places, "on", "--for", span).exit_code == 2
+    assert not places.passes.exists()
+
+
 def test_where_there_is_no_such_folder_nothing_is_changed(places: Places) -> None:
     places.workers.rmdir()
     places.run_dir.rmdir()

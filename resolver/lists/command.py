@@ -1,43 +1,24 @@
-"""The commands of the provider's lists: `lists`, `override`, `bypass`, `explain`, `check-config`.
+"""The commands of the provider's lists: `lists`, `override`, `explain`, `check-config`.
 
-Results go to standard output, everything else to standard error. `explain`, `bypass`, `lists diff` and `check-config`
-read and write files alone, so that they work with the steward dead.
+Results go to standard output, everything else to standard error. `explain`, `lists diff` and `check-config` read files
+alone, so that they work with the steward dead.
 """
 
 from __future__ import annotations
 
-import json
 import time
 from pathlib import Path
 from typing import Any
 
 import click
 
-from resolver import bypass as off_switch
-from resolver import control, passes
+from resolver import control
 from resolver.config import STANDARD, Config, load
 from resolver.config_trial import trial
-from resolver.config_values import domain_name
-from resolver.errors import ResolverError
-from resolver.following import following, wait
-from resolver.options import as_json, located
+from resolver.options import Span, as_json, located, print_json
 from resolver.standing import legible
 
 LONG = 120.0  # seconds for the steward to compile all lists
-UNITS = {"m": 60.0, "h": 3600.0, "d": 86400.0}
-
-
-class Span(click.ParamType[float]):
-    """A time with a unit, as `72h`."""
-
-    name = "time"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        text = str(value)
-        number, unit = text[:-1], text[-1:]
-        if unit not in UNITS or not number.replace(".", "", 1).isdigit():
-            self.fail(f"{text!r} needs a number with a unit (m, h, d); 72h would be right", param, ctx)
-        return float(number) * UNITS[unit]
 
 
 # -- lists
@@ -55,7 +36,7 @@ def status(path: Path | None, directory: Path | None, in_json: bool) -> None:
     """Every list: version, age, entries, what is held or refused and why."""
     answer = control.call(legible(path, directory).places.control_socket, "status")
     if in_json:
-        _print_json(answer)
+        print_json(answer)
         return
     for part in answer["lists"]:
         click.echo(f"{part['name']}: {_version(part)}, {part['entries']:,} entries, {part['action']}")
@@ -102,7 +83,7 @@ def refresh(
     patience = 60.0 + sum(source.deadline for source in config.lists)
     answer = control.call(config.places.control_socket, "refresh", timeout=patience, lists=list(names))
     if in_json:
-        _print_json(answer)
+        print_json(answer)
     for outcome in answer["outcomes"] if not in_json else []:
         version = f" version {outcome['version']}" if outcome["version"] else ""
         said = f": {outcome['reason']}: {outcome['text']}" if outcome["reason"] else ""
@@ -121,7 +102,7 @@ def approve(name: str, version: int, state: str, path: Path | None, directory: P
     places = legible(path, directory).places
     answer = control.call(places.control_socket, "approve", timeout=LONG, list=name, version=version, state=state)
     if in_json:
-        _print_json(answer)
+        print_json(answer)
     else:
         click.echo(f"{name}: version {answer['version']} is {answer['outcome']}")
 
@@ -137,7 +118,7 @@ def diff(name: str, limit: int, path: Path | None, directory: Path | None, in_js
 
     found = difference(legible(path, directory), name, limit)
     if in_json:
-        _print_json(found)
+        print_json(found)
         return
     for change in found["changes"]:
         click.echo(f"{change['kind']:>9}  {change['name']} ({change['match']})  {change['reference']}")
@@ -171,7 +152,7 @@ def allow(
         silent.hint = f"{silent.hint}; without it: stopsign bypass on {name}, until bypass off {name}"
         raise
     if in_json:
-        _print_json(answer)
+        print_json(answer)
     else:
         click.echo(f"{answer['name']} ({answer['match']}) passes until {answer['until']}")
 
@@ -183,7 +164,7 @@ def list_overrides(path: Path | None, directory: Path | None, in_json: bool) -> 
     """The overrides that hold now."""
     answer = control.call(legible(path, directory).places.control_socket, "overrides")
     if in_json:
-        _print_json(answer)
+        print_json(answer)
         return
     if not answer["overrides"]:
         click.echo("no overrides")
@@ -199,108 +180,9 @@ def lift(name: str, path: Path | None, directory: Path | None, in_json: bool) ->
     """End the override of NAME now."""
     answer = control.call(legible(path, directory).places.control_socket, "lift", name=name)
     if in_json:
-        _print_json(answer)
+        print_json(answer)
     else:
         click.echo(f"{answer['name']} no longer passes")
-
-
-# -- bypass
-
-
-@click.command()
-@click.argument("switch", type=click.Choice(["on", "off", "show"]), default="show")
-@click.argument("what", metavar="[LIST|NAME]", required=False)
-@click.option("--reason", default="", help="For the log, and for whoever asks later.")
-@click.option("--for", "span", type=Span(), help="It ends by itself after so long, as 2h.  [default: never]")
-@located
-@as_json
-@click.pass_context
-def bypass(
-    ctx: click.Context,
-    switch: str,
-    what: str | None,
-    reason: str,
-    span: float | None,
-    path: Path | None,
-    directory: Path | None,
-    in_json: bool,
-) -> None:
-    """The off switch: `on` lets everything pass at once, or one list's names, or one name with all below it.
-
-    Works with the steward dead. It stays on until it is switched off or its time is over, over restarts too. `off`
-    alone ends all of them, lists and names that were switched off apart too. A top-level domain is written with its
-    dot: `example.` Waits until every worker and the zones follow, and exits 1 where one does not, or nobody runs.
-    """
-    if span is not None and switch != "on":
-        raise click.UsageError(f"--for says how long a bypass is on; it means nothing to {switch!r}")
-    config = legible(path, directory)
-    places, shows = config.places, switch == "show"
-    live = passes.read(places.passes) if shows else _throw(config, switch == "on", what, reason, span)
-    seen = following(places) if shows else wait(places)
-    behind = (*seen.late, *seen.silent)
-    if in_json:
-        _print_json({**_bypassed(live), "follow": list(seen.follow), "behind": list(behind)})
-    else:
-        _show_bypassed(live)
-    if seen.follow and not in_json:
-        click.echo(f"{len(seen.follow)} follow: {', '.join(seen.follow)}")
-    if seen.nobody:
-        behind = (f"nobody runs with {places.run_dir}: this holds from the next start on",)
-    for sentence in behind:
-        click.echo(f"stopsign: warning: {sentence}", err=True)
-    if behind and not seen.nobody:
-        click.echo("hint: its successor takes it up when it starts: stopsign bypass show, stopsign status", err=True)
-    ctx.exit(1 if behind and not shows else 0)
-
-
-def _bypassed(live: passes.Passes) -> dict[str, Any]:
-    now = time.time()
-    names = [one.of for one in live.holding(now) if one.kind == "name"]
-    bypasses = [off_switch.as_dict(one) for one in live.holding(now)]
-    return {"all": live.all(now), "lists": list(live.lists(now)), "names": names, "bypasses": bypasses}
-
-
-def _show_bypassed(live: passes.Passes) -> None:
-    now = time.time()
-    on = live.holding(now)
-    if live.all(now):
-        click.echo("everything passes: nothing is blocked")
-    else:
-        click.echo(f"passing: {', '.join(map(str, on))}" if on else "blocking as the lists say")
-    for one in on:
-        click.echo(f"  {one} {off_switch.told(one)}")
-
-
-def _throw(config: Config, on: bool, what: str | None, reason: str, span: float | None) -> passes.Passes:
-    places, known = config.places, [source.name for source in config.lists]
-    if not places.run_dir.is_dir():
-        hint = "that of the processes is meant: their configuration by --config FILE or --dir DIR"
-        raise ResolverError(f"there is no {places.run_dir}: nobody runs there, and nothing is changed", hint=hint)
-    kind: passes.Kind = "all" if what is None else "list" if what in known else "name"
-    of = what or ""
-    if kind == "name":
-        try:
-            of = domain_name(of)
-        except ValueError as error:
-            raise ResolverError(f"{what!r} is neither a list nor a name", hint=f"lists: {', '.join(known)}") from error
-        if on and "." not in str(what):
-            raise ResolverError(
-                f"there is no list {what!r}",
-                hint=f"lists: {', '.join(known)}; a whole top-level domain is written with its dot: {of}.",
-            )
-    now, by = int(time.time()), off_switch.caller()
-    until = passes.FOR_EVER if span is None else int(now + span)
-
-    def change(live: passes.Passes) -> passes.Passes:
-        live = live.ended(now)
-        if on:
-            return live.on(passes.Bypass(kind, of, now, until, by, reason))
-        return live.off(kind, of, now=now, by=by, reason=reason)
-
-    live, trouble = passes.change(places, change)
-    if trouble is not None:
-        click.echo(f"stopsign: warning: done, but not for after a reboot ({trouble})", err=True)
-    return live
 
 
 # -- explain, check-config
@@ -320,7 +202,7 @@ def explain(name: str, client: str | None, path: Path | None, directory: Path | 
 
     found = explained(legible(path, directory), name, now=time.time(), client=client)
     if in_json:
-        _print_json(found.as_dict())
+        print_json(found.as_dict())
     else:
         click.echo("\n".join(found.lines()))
 
@@ -333,7 +215,7 @@ def explain(name: str, client: str | None, path: Path | None, directory: Path | 
 def check_config(ctx: click.Context, file: Path | None, schema: bool, no_trial: bool) -> None:
     """Check a configuration: every mistake with its line (exit 2), then what only a try shows (exit 1)."""
     if schema:
-        _print_json(Config.model_json_schema())
+        print_json(Config.model_json_schema())
         return
     file = file or STANDARD
     config = load(file)
@@ -343,7 +225,3 @@ def check_config(ctx: click.Context, file: Path | None, schema: bool, no_trial: 
     if any(finding.fatal for finding in findings):
         ctx.exit(1)
     click.echo(f"{file}: good: {len(config.lists)} lists, {len(config.dns.upstreams)} upstreams")
-
-
-def _print_json(value: Any) -> None:
-    click.echo(json.dumps(value, indent=2))
