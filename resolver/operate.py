@@ -36,7 +36,8 @@ if TYPE_CHECKING:
 
 EVERY = 1.0  # seconds between two samples
 CURVE = 60  # of them are shown as a curve
-LONG = 600.0  # seconds for the supervisor to replace all processes
+LONG = 600.0  # seconds for the supervisor to replace all workers
+PATIENCE = 5.0  # seconds for it to say that it does not hang
 
 
 @click.command()
@@ -144,7 +145,9 @@ def workers() -> None:
 @as_json
 def restart(path: Path | None, directory: Path | None, in_json: bool) -> None:
     """Replace every worker, one by one; each successor serves before its predecessor drains."""
-    answer = control.call(legible(path, directory).places.supervisor_socket, "restart-workers", timeout=LONG)
+    supervisor = legible(path, directory).places.supervisor_socket
+    control.call(supervisor, "status", timeout=PATIENCE)  # one that hangs is not given the time that work may take
+    answer = control.call(supervisor, "restart-workers", timeout=LONG)
     print_json(answer) if in_json else click.echo(f"replaced: {', '.join(answer['replaced'])}")
 
 

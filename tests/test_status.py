@@ -12,14 +12,19 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
+from click.testing import CliRunner
 
-from resolver import bypass, passes
+from resolver import bypass, operate, passes
 from resolver import status as gathering
 from resolver._core import COUNTERS
-from resolver.config import Config
+from resolver.command import stopsign
+from resolver.config import Config, load
+from resolver.control import UnreachableError
 from resolver.metrics import Bypassed, Workers
 from resolver.status import Sample, sample, status
 from tests.lists.world import settings
+from tests.test_config import write
+from tests.test_standing import GOOD
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -78,6 +83,19 @@ def test_who_is_dead_or_hung_is_said_first_and_in_these_words(
         "dns-0: complaint 0", "dns-1: complaint 1", "dns-2: complaint 2",
     ]  # fmt: skip
     assert {one["name"]: one["state"] for one in said["services"]} == {"steward": "hung"}
+
+
+def test_workers_restart_does_not_wait_for_a_supervisor_that_hangs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All workers may take ten minutes, but it says at once that it lives."""
+    monkeypatch.setattr(operate, "PATIENCE", 0.1)
+    places = load(write(tmp_path, GOOD)).places
+    places.run_dir.mkdir()
+    with hung(places.supervisor_socket):
+        done = CliRunner().invoke(stopsign, ["workers", "restart", "--dir", str(tmp_path)])
+    assert isinstance(done.exception, UnreachableError)
+    assert "what it has not begun by now" in str(done.exception.hint)
 
 
 def test_a_worker_that_is_a_zombie_is_dead(config: Config) -> None:
