@@ -21,11 +21,9 @@ def replace(path: Path, data: bytes, *, mode: int = 0o644) -> None:
     temporary = path.with_name(f"{path.name}.new")
     temporary.unlink(missing_ok=True)
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
-    belong(descriptor, path.parent, mode)
     with os.fdopen(descriptor, "wb") as file:
+        belong(descriptor, path.parent, mode)
         file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
     put(temporary, path)
 
 

@@ -24,7 +24,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, astuple, dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from resolver import durable
+from resolver import durable, volatile
 from resolver.errors import ResolverError
 
 if TYPE_CHECKING:
@@ -197,7 +197,7 @@ def change(places: Places, how: Callable[[Passes], Passes]) -> tuple[Passes, str
         with _only_writer(places):
             before = _before(places)
             after = how(before)
-            durable.replace(places.passes, dump(after))
+            volatile.replace(places.passes, dump(after))
             return after, _kept(places, before.with_overrides(()), after.with_overrides(()))
     except OSError as error:
         hint = "root may" if isinstance(error, PermissionError) else "room on the tmpfs would be right"

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from resolver import watched
+from resolver import volatile, watched
 from resolver.child import again
 from resolver.config import accept, located_at
 from resolver.control import Operation, serve
@@ -263,10 +263,7 @@ class Provider:
     def _say_where(self) -> None:
         """`run_dir/addresses.json`: who supervises, and where it really listens (port 0 resolved)."""
         said = {"pid": os.getpid(), "services": self.supervisor.names, **self.listeners.addresses()}
-        path = self._config.places.addresses
-        temporary = path.with_suffix(".new")
-        temporary.write_text(json.dumps(said), encoding="utf-8")
-        temporary.replace(path)
+        volatile.replace(self._config.places.addresses, json.dumps(said).encode())
 
 
 @contextlib.contextmanager

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING
 import click
 import yaml
 
-from resolver import durable
+from resolver import volatile
 from resolver.config import STANDARD, ConfigError, accept, load, located_at
 from resolver.config_report import LARGEST
 from resolver.errors import ResolverError
@@ -66,7 +66,7 @@ def keep(accepted: Accepted) -> None:
     """This is what holds from now on."""
     path = accepted.config.places.taken_up
     try:
-        durable.replace(path, accepted.data, mode=_mode(accepted.path))
+        volatile.replace(path, accepted.data, mode=_mode(accepted.path))
     except OSError as wrong:  # a full tmpfs: DNS goes on
         log.warning("%s cannot be written (%s)", path, wrong.strerror)
         path.unlink(missing_ok=True)

@@ -14,7 +14,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from resolver import _core
+from resolver import _core, volatile
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -70,10 +70,7 @@ def write(path: Path, key: Key, seen: Mapping[str, tuple[bytes, Mapping[str, byt
         watch: {"everyone": _text(everyone), "met": {reference: _text(sketch) for reference, sketch in met.items()}}
         for watch, (everyone, met) in seen.items()
     }
-    temporary = path.with_suffix(".watched-new")
-    temporary.touch(mode=0o600)
-    temporary.write_text(json.dumps({"key": key.id, "watches": told}), encoding="ascii")
-    temporary.replace(path)
+    volatile.replace(path, json.dumps({"key": key.id, "watches": told}).encode(), mode=0o600)
 
 
 def read(folder: Path) -> Iterable[tuple[str, Seen]]:

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+from resolver import volatile
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
@@ -46,12 +48,8 @@ class Said:
 
 def write(places: Places, zones: Sequence[Mapping[str, Any]], alarms: Sequence[str]) -> None:
     """Replaces what was said before. Raises `OSError`."""
-    path = places.rpz_said
-    temporary = path.with_suffix(".new")
-    path.parent.mkdir(exist_ok=True)
     told = {"beat": time.monotonic(), "zones": zones, "alarms": alarms}
-    temporary.write_text(json.dumps(told), encoding="utf-8")
-    temporary.replace(path)
+    volatile.replace(places.rpz_said, json.dumps(told).encode())
 
 
 def read(places: Places) -> Said:

@@ -117,6 +117,6 @@ def test_nobody_reads_it_there_who_could_not_read_the_file(
 
 def test_where_there_is_no_room_the_one_before_goes_too(file: Path) -> None:
     run = file.parent / "run"
-    (run / "taken-up.yaml.new").mkdir()  # nothing can be written under that name
+    (run / f"taken-up.yaml.{os.getpid()}.new").mkdir()  # nothing can be written under that name
     keep(accept(file))
     assert not Places(run, run, run).taken_up.exists()

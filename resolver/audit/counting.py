@@ -13,7 +13,7 @@ from collections import Counter
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from resolver import durable
+from resolver import durable, volatile
 from resolver.audit.counts import Counts
 from resolver.audit.generations import Generations
 from resolver.audit.hits import generations, waiting
@@ -89,9 +89,5 @@ class Counting:
             self._tell()
 
     def _tell(self) -> None:
-        path = self._places.run_dir / "hits.json"
-        temporary = path.with_suffix(".new")
-        temporary.touch(mode=0o600)
         told = {"day": self._day, "entries": dict(self._today.most_common(MOST))}
-        temporary.write_text(json.dumps(told), encoding="utf-8")
-        temporary.replace(path)
+        volatile.replace(self._places.run_dir / "hits.json", json.dumps(told).encode(), mode=0o600)

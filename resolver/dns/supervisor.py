@@ -28,6 +28,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, BinaryIO
 
+from resolver import volatile
 from resolver.child import PARENT
 from resolver.logs import about
 from resolver.notify import HEARTBEAT
@@ -399,17 +400,14 @@ class Supervisor:
         process.close()
         if self._retired is None or not counted:
             return
-        temporary = self._retired.with_suffix(".new")
         try:
             before = self._retired.read_bytes() if self._retired.exists() else b""
             width = max(len(before), len(counted))
             words = zip(_words(before, width), _words(counted, width), strict=True)
-            temporary.write_bytes(b"".join(((a + b) % (1 << 64)).to_bytes(_WORD, "little") for a, b in words))
-            temporary.replace(self._retired)
+            sums = b"".join(((a + b) % (1 << 64)).to_bytes(_WORD, "little") for a, b in words)
+            volatile.replace(self._retired, sums)
         except OSError as wrong:  # a full tmpfs: totals fall, and the successor is started all the same
             log.warning("the last counts of %s are lost (%s)", process.service.name, wrong.strerror)
-            with contextlib.suppress(OSError):
-                temporary.unlink(missing_ok=True)
 
 
 def _words(data: bytes, width: int) -> list[int]:

@@ -37,7 +37,7 @@ from typing import TYPE_CHECKING
 import click
 import uvloop
 
-from resolver import passes, watched
+from resolver import passes, volatile, watched
 from resolver._core import CompiledList, CoreError, Plane
 from resolver.audit.hits import Cells
 from resolver.changed import Changed
@@ -439,10 +439,8 @@ class Worker:
         if state == self._said or self._is_succeeded():
             return
         path = self._places.workers / f"{self._index}.json"
-        temporary = path.with_suffix(f".{os.getpid()}.new")
         try:
-            temporary.write_text(json.dumps(asdict(state)), encoding="utf-8")
-            temporary.replace(path)
+            volatile.replace(path, json.dumps(asdict(state)).encode())
         except OSError as wrong:  # a full tmpfs: `status` is late, DNS is not
             log.warning("%s cannot be written (%s)", path, wrong.strerror)
         else:

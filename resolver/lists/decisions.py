@@ -15,7 +15,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from blocklists.head import HeadError, Relief
-from resolver import durable
+from resolver import volatile
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -36,4 +36,4 @@ def publish(places: Places, lists: Iterable[str]) -> None:
         decided += [{"list": name, **asdict(decision)} for decision in relief.decisions]
     told = json.dumps({"format": FORMAT, "decisions": decided}).encode()
     if not places.decisions.exists() or places.decisions.read_bytes() != told:
-        durable.replace(places.decisions, told)
+        volatile.replace(places.decisions, told)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from blocklists.document import MAX_SIZE
 from blocklists.document import read as read_entries
 from blocklists.errors import VerifyError
+from resolver import volatile
 from resolver import watched as sketches
 from resolver._core import CoreError
 from resolver.audit.counting import Counting
@@ -380,9 +381,7 @@ class Register:
         if told == self._told:
             return
         try:
-            temporary = self.places.lists.with_suffix(".new")
-            temporary.write_text(json.dumps({"format": 1, "lists": told}), encoding="utf-8")
-            temporary.rename(self.places.lists)
+            volatile.replace(self.places.lists, json.dumps({"format": 1, "lists": told}).encode())
             decisions.publish(self.places, told)
         except OSError as error:
             say.warning("%s cannot be written (%s)", self.places.lists, error.strerror)

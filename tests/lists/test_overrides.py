@@ -183,7 +183,7 @@ def test_what_the_log_has_is_not_told_twice_where_the_file_cannot_be_written(
 
     thrown(world, "all")
     with monkeypatch.context() as patch:
-        patch.setattr("resolver.passes.durable.replace", full)
+        patch.setattr("resolver.passes.volatile.replace", full)
         for _ in range(2):
             world.register.tick()
     assert any("No space left" in alarm for alarm in world.register.status()["alarms"])
