@@ -4,7 +4,8 @@ Enters: services, each a command with the sockets it inherits. Leaves: running p
 
 Rules:
 - A process that ends is started again; at once the first time, then after a time that doubles up to `LONGEST_WAIT`. One
-  that ran for `STABLE` seconds is forgiven its past.
+  that ran for `STABLE` seconds is forgiven its past. What cannot even be started (no memory, or the program is just
+  being replaced) is tried again as often.
 - A process whose heartbeat is older than its service's `patience` is told to say where it hangs (SIGABRT,
   faulthandler), then killed, then started again. A worker's heart beats in its counters file, that of the others in
   memory that they are handed (`resolver.notify.beat`). Where the supervisor itself was not scheduled in between, the
@@ -240,7 +241,7 @@ class Supervisor:
             slot.keeper.cancel()  # its end is no accident
         if slot.process is not None:
             await self._end(slot.process)
-        slot.process = self._spawn(slot.service)
+        slot.process = await self._started(slot)
         slot.keeper = asyncio.create_task(self._keep(slot))
 
     async def serving(self) -> None:
@@ -267,14 +268,9 @@ class Supervisor:
         old = slot.process
         if old is not None:
             old.counters()  # opened before a successor's file stands under the name
-        new = self._spawn(slot.service)
-        waits = {asyncio.create_task(new.serving.wait()), asyncio.create_task(new.ended.wait())}
-        await asyncio.wait(waits, timeout=START, return_when=asyncio.FIRST_COMPLETED)
-        for wait in waits:
-            wait.cancel()
-        if not new.serving.is_set() or new.ended.is_set():
+        new = await self._successor(slot.service)
+        if new is None:
             log.error("the successor of %s did not come up; the predecessor goes on", name)
-            await self._end(new)
             slot.keeper = asyncio.create_task(self._keep(slot))
             return False
         new.counters()  # opened while the name is its own
@@ -311,38 +307,71 @@ class Supervisor:
 
     # -- its own
 
+    async def _started(self, slot: _Slot) -> _Process:
+        """As soon as it can be started."""
+        while True:
+            try:
+                return self._spawn(slot.service)
+            except OSError as wrong:
+                log.error("%s cannot be started (%s); again in %.2g s", slot.service.name, wrong, LONGEST_WAIT)  # noqa: TRY400
+            await asyncio.sleep(LONGEST_WAIT)
+
+    async def _successor(self, service: Service) -> _Process | None:
+        """One that serves; None: it does not come up."""
+        try:
+            new = self._spawn(service)
+        except OSError as wrong:
+            log.error("%s cannot be started (%s)", service.name, wrong)  # noqa: TRY400
+            return None
+        waits = {asyncio.create_task(new.serving.wait()), asyncio.create_task(new.ended.wait())}
+        await asyncio.wait(waits, timeout=START, return_when=asyncio.FIRST_COMPLETED)
+        for wait in waits:
+            wait.cancel()
+        if new.serving.is_set() and not new.ended.is_set():
+            return new
+        await self._end(new)
+        return None
+
     def _spawn(self, service: Service) -> _Process:
+        """Raises `OSError` where the kernel has no room for it, or the program is not there."""
+        with contextlib.ExitStack() as undo:
+            process = self._spawned(service, undo)
+            undo.pop_all()
+        if service.nice:
+            os.setpriority(os.PRIO_PROCESS, process.popen.pid, service.nice)
+        log.info("%s started (pid %d)", service.name, process.popen.pid, extra=about(service=service.name))
+        self._living.add(process)
+        return process
+
+    def _spawned(self, service: Service, undo: contextlib.ExitStack) -> _Process:
         handed = dict(service.sockets)
         heart = None
         if service.heartbeat is None:
             heart = os.memfd_create(f"heartbeat of {service.name}", os.MFD_CLOEXEC)
+            undo.callback(os.close, heart)
             handed[HEARTBEAT] = [heart]
         passed = [fd for fds in handed.values() for fd in fds]
         environment = {**self._environment, **service.environment, PARENT: str(os.getpid())}
         environment[SOCKETS] = json.dumps(handed)
-        ready: tuple[int, int] | None = None
-        if service.says_ready:
-            ready = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
-            environment[READY] = str(ready[1])
-            passed.append(ready[1])
-        popen = subprocess.Popen(
-            service.command,
-            env=environment,
-            pass_fds=passed,
-            stdin=subprocess.DEVNULL,
-            stdout=self._output if self._output is not None else 2,
-            stderr=self._output,
-            # A Ctrl-C at the terminal is the supervisor's to pass on, in its order.
-            process_group=0,
-        )
-        if ready is not None:
-            os.close(ready[1])
-        if service.nice:
-            os.setpriority(os.PRIO_PROCESS, popen.pid, service.nice)
-        log.info("%s started (pid %d)", service.name, popen.pid, extra=about(service=service.name))
-        process = _Process(service, popen, None if ready is None else ready[0], heart)
-        self._living.add(process)
-        return process
+        ready = None
+        with contextlib.ExitStack() as its_own:
+            if service.says_ready:
+                ready, says = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+                undo.callback(os.close, ready)
+                its_own.callback(os.close, says)
+                environment[READY] = str(says)
+                passed.append(says)
+            popen = subprocess.Popen(
+                service.command,
+                env=environment,
+                pass_fds=passed,
+                stdin=subprocess.DEVNULL,
+                stdout=self._output if self._output is not None else 2,
+                stderr=self._output,
+                # A Ctrl-C at the terminal is the supervisor's to pass on, in its order.
+                process_group=0,
+            )
+        return _Process(service, popen, ready, heart)
 
     async def _keep(self, slot: _Slot) -> None:
         """Starts `slot` again whenever it ends."""
@@ -360,7 +389,7 @@ class Supervisor:
             self._retire(process)
             await asyncio.sleep(wait)
             slot.restarts += 1
-            slot.process = self._spawn(slot.service)
+            slot.process = await self._started(slot)
 
     async def _watch(self) -> None:
         """Kills what hangs."""

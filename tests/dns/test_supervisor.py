@@ -156,6 +156,41 @@ def test_one_that_has_no_counters_beats_in_memory_and_is_watched_too(monkeypatch
     play(scene)
 
 
+def open_here() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+def test_what_cannot_be_started_just_now_is_started_as_soon_as_it_can(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As while a package is being replaced, or without memory for one more process."""
+    monkeypatch.setattr(supervising, "LONGEST_WAIT", 0.05)
+    program, away = tmp_path / "program", tmp_path / "away"
+    program.write_text("#!/bin/sh\nexec sleep 100\n")
+    program.chmod(0o755)
+
+    async def scene() -> None:
+        supervisor = Supervisor([Service("one", (str(program),))])
+        supervisor.start()
+        first, left = supervisor.pid("one"), open_here()
+        program.rename(away)
+        supervisor.signal("one", signal.SIGKILL)
+        await until(lambda: caplog.text.count("one cannot be started") > 2)
+        assert open_here() <= left, "a start that fails leaves nothing open"
+        away.rename(program)
+        await until(lambda: supervisor.pid("one") not in {None, first})
+        program.rename(away)
+        second = supervisor.pid("one")
+        assert not await supervisor.replace("one")
+        assert supervisor.pid("one") == second
+        away.rename(program)
+        supervisor.signal("one", signal.SIGKILL)
+        await until(lambda: supervisor.pid("one") not in {None, second})
+        await supervisor.stop()
+
+    play(scene)
+
+
 def test_every_process_of_a_host_has_a_heart(tmp_path: Path) -> None:
     more = 'stop_page: {listen: ["127.0.0.1:0"]}\nrpz: {listen: ["127.0.0.1:0"], zones: [{}]}\n'
     accepted = accept(write(tmp_path, GOOD.replace("dns: {", "dns: {workers: 1, ") + more))
