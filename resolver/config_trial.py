@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from resolver.config import Config, Endpoint
 
 PATIENCE, TRIES = 2.0, 2
+BUSY = 10.0  # seconds for a process of ours
 _ROOT_NS = bytes.fromhex("5354 0100 0001 0000 0000 0000 00 0002 0001")
 _LOCALE = Path(__file__).parent / "portal" / "locale"
 TMPFS_MAGIC = ("tmpfs", "ramfs")
@@ -102,14 +103,19 @@ def _ports(config: Config) -> Iterator[Finding]:
 def _held_by_itself(config: Config) -> set[str]:
     """The addresses of a Stopsign that runs with this configuration: one may check it again before a reload."""
     places = config.places
-    own: set[str] = set()
-    for socket_path in (places.supervisor_socket, places.web_socket, places.rpz_socket, places.control_socket):
-        try:
-            said = control.call(socket_path, "status", timeout=PATIENCE)
-        except ControlError:
-            continue
-        own.update(*(said.get(use, ()) for use in ("dns", "stop_page", "portal", "rpz", "rpz_tls", "metrics")))
-    return own
+    sockets = (places.supervisor_socket, places.web_socket, places.rpz_socket, places.control_socket)
+    with ThreadPoolExecutor(len(sockets)) as asking:
+        return {address for addresses in asking.map(_held_by, sockets) for address in addresses}
+
+
+def _held_by(socket_path: Path) -> list[str]:
+    """As a process says that may be busy: not to have waited for it would be told as a port that another one holds."""
+    try:
+        said = control.call(socket_path, "status", timeout=BUSY)
+    except ControlError:
+        return []
+    uses = ("dns", "stop_page", "portal", "rpz", "rpz_tls", "metrics")
+    return [str(address) for use in uses for address in said.get(use, ())]
 
 
 def _unbindable(endpoint: Endpoint, kind: socket.SocketKind) -> OSError | None:

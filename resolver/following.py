@@ -68,5 +68,5 @@ def _deciding(places: Places) -> Iterator[tuple[str, float, bool, str | None]]:
         said = zones.read(places)
     except (OSError, ValueError):
         return  # there is none, or it has said nothing yet and will read the file first
-    made_of = {zone["passes"] for zone in said.zones}
+    made_of = {zone.get("passes") for zone in said.zones}  # of an older version: it does not say
     yield "rpz", said.age, said.age <= zones.SILENT, made_of.pop() if len(made_of) == 1 else None

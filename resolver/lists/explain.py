@@ -199,9 +199,10 @@ def _in_order(found: list[tuple[Found, int, int]], config: Config) -> list[tuple
 def _judge(
     found: list[tuple[Found, int]], live: Passes, seen: frozenset[str], qname: str, now: float
 ) -> tuple[list[Found], str, str]:
-    judged, decided = [], None
-    on = live.holding(now)
-    off = {one.of: f"is bypassed {bypass.told(one)}" for one in on if one.kind == "list"}
+    """Why each entry does not decide, and of the one that does or of them all, verdict and reason."""
+    judged: list[Found] = []
+    decided = bypassed = monitored = None
+    off = {one.of: f"is bypassed {bypass.told(one)}" for one in live.holding(now) if one.kind == "list"}
     for entry, expires in found:
         why_not = None
         if expires <= now:
@@ -209,31 +210,36 @@ def _judge(
         elif entry.list not in seen:
             why_not = "its list does not hold for this client"
         elif entry.list in off:
-            why_not = f"its list {off[entry.list]}"
+            why_not, bypassed = f"its list {off[entry.list]}", bypassed or entry
         elif entry.action == "monitor":
-            why_not = "its list only monitors"
+            why_not, monitored = "its list only monitors", entry
         elif decided is not None:
             why_not = f"the entry of list {decided.list} comes first"
         else:
             decided = entry
         judged.append(replace(entry, why_not=why_not))
-    for one in on:
-        if one.kind == "all":
-            return _undecided(judged, "everything passes"), "passes", f"everything passes {bypass.told(one)}"
-        if one.kind == "name" and (qname == one.of or qname.endswith(f".{one.of}")):
-            why = f"{one.of} and all below it are bypassed {bypass.told(one)}"
-            return _undecided(judged, "its name is bypassed"), "passes", why
-    if (let := live.covering(qname, now)) is not None:
-        why = f"{let.name} ({let.match}) is overridden {bypass.ends(let.until)}"
-        return _undecided(judged, "its name is overridden"), "passes", why
+    if (let := _let_through(live, qname, now)) is not None:
+        what, why = let
+        return _undecided(judged, what), "passes", why
     if decided is not None:
         return judged, "stopped", f"{decided.action} by list {decided.list}, reference {decided.reference}"
-    for entry in judged:
-        if entry.list in off and entry.why_not == f"its list {off[entry.list]}":
-            return judged, "passes", f"on list {entry.list}, which {off[entry.list]}"
-    if any(entry.why_not == "its list only monitors" for entry in judged):
+    if bypassed is not None:
+        return judged, "passes", f"on list {bypassed.list}, which {off[bypassed.list]}"
+    if monitored is not None:
         return judged, "monitored", "counted, and answered as the upstream answers"
     return judged, "not listed", "no entry holds" if judged else "no entry at or above it"
+
+
+def _let_through(live: Passes, qname: str, now: float) -> tuple[str, str] | None:
+    """Whether a person lets it pass, whatever the lists say: in short, and in full."""
+    for one in live.holding(now):
+        if one.kind == "all":
+            return "everything passes", f"everything passes {bypass.told(one)}"
+        if one.kind == "name" and (qname == one.of or qname.endswith(f".{one.of}")):
+            return "its name is bypassed", f"{one.of} and all below it are bypassed {bypass.told(one)}"
+    if (let := live.covering(qname, now)) is not None:
+        return "its name is overridden", f"{let.name} ({let.match}) is overridden {bypass.ends(let.until)}"
+    return None
 
 
 def _undecided(judged: list[Found], why: str) -> list[Found]:
