@@ -12,17 +12,16 @@ from __future__ import annotations
 import os
 import pwd
 import time
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from blocklists.entry import as_text
 from resolver import passes
 from resolver.config_values import domain_name
 from resolver.errors import ResolverError
 from resolver.following import following, wait
+from resolver.moments import as_text
 from resolver.options import Span, as_json, located, print_json
 from resolver.passes import FOR_EVER
 from resolver.standing import legible
@@ -159,25 +158,20 @@ def caller(login: Path = Path("/proc/self/loginuid")) -> str:
         return str(uid)
 
 
-def when(moment: float) -> str:
-    """Unix time as the rest of the house writes it."""
-    return as_text(datetime.fromtimestamp(moment, UTC))
-
-
 def ends(until: int) -> str:
-    return "until it is switched off" if until >= FOR_EVER else f"until {when(until)}"
+    return "until it is switched off" if until >= FOR_EVER else f"until {as_text(until)}"
 
 
 def told(one: Bypass) -> str:
     """Since when, by whom, until when and why."""
     reason = f": {one.reason}" if one.reason else ", no reason given"
-    return f"since {when(one.since)} by {one.by}, {ends(one.until)}{reason}"
+    return f"since {as_text(one.since)} by {one.by}, {ends(one.until)}{reason}"
 
 
 def as_dict(one: Bypass) -> dict[str, Any]:
-    until = None if one.until >= FOR_EVER else when(one.until)
+    until = None if one.until >= FOR_EVER else as_text(one.until)
     return {
-        "kind": one.kind, "of": one.of, "since": when(one.since), "until": until, "by": one.by, "reason": one.reason,
+        "kind": one.kind, "of": one.of, "since": as_text(one.since), "until": until, "by": one.by, "reason": one.reason,
     }  # fmt: skip
 
 
@@ -198,18 +192,18 @@ def sentence(act: Act) -> str:
     """For the journal."""
     one = act.bypass
     if act.act == "end":
-        return f"the bypass of {one} has ended by itself at {when(act.at)}"
+        return f"the bypass of {one} has ended by itself at {as_text(act.at)}"
     if act.act == "off":
-        return f"the bypass of {one} is switched off by {act.by} at {when(act.at)}{_because(act)}"
-    return f"{one} is bypassed by {act.by} since {when(act.at)}, {ends(one.until)}{_because(act)}"
+        return f"the bypass of {one} is switched off by {act.by} at {as_text(act.at)}{_because(act)}"
+    return f"{one} is bypassed by {act.by} since {as_text(act.at)}, {ends(one.until)}{_because(act)}"
 
 
 def details(act: Act) -> Iterator[tuple[str, dict[str, Any]]]:
     """Types and details of the leaves about it."""
     one = act.bypass
-    until = None if one.until >= FOR_EVER else when(one.until)
-    about = {"act": act.act, "at": when(act.at), "kind": one.kind, "of": one.of}
-    yield "bypass", {**about, "since": when(one.since), "until": until}
+    until = None if one.until >= FOR_EVER else as_text(one.until)
+    about = {"act": act.act, "at": as_text(act.at), "kind": one.kind, "of": one.of}
+    yield "bypass", {**about, "since": as_text(one.since), "until": until}
     if act.by:
         yield "bypass-words", {**about, "by": act.by, "reason": act.reason}
 

@@ -7,13 +7,14 @@ what a word says already; an age is an age ("3 min"), since nobody subtracts tim
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Group
 from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
+
+from resolver.moments import as_time
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -73,11 +74,7 @@ def _percent(share: float | None) -> str:
 
 
 def _age(text: str | None, now: str) -> str:
-    return f"{ago((_time(now) - _time(text)).total_seconds())} ago" if text else "not yet"
-
-
-def _time(text: str) -> datetime:
-    return datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
+    return f"{ago(as_time(now) - as_time(text))} ago" if text else "not yet"
 
 
 def _title(said: Mapping[str, Any]) -> Text:
@@ -171,7 +168,7 @@ def _zones(zones: Sequence[Mapping[str, Any]], now: str) -> Table:
     return _table(("zone", "serial", "owners", "changed", "transfers", "secondaries"), (
         (
             zone["origin"], f"{zone['serial'] or '-'}", f"{zone['owners']:,}",
-            f"{ago(_time(now).timestamp() - zone['serial'])} ago" if zone["serial"] else "never",
+            f"{ago(as_time(now) - zone['serial'])} ago" if zone["serial"] else "never",
             f"{sum(zone['transfers'].values()):,}", _who_has(zone),
         ) for zone in zones
     ))  # fmt: skip

@@ -19,7 +19,6 @@ import logging
 import os
 import re
 import stat
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import click
@@ -29,6 +28,7 @@ from resolver import volatile
 from resolver.config import STANDARD, ConfigError, accept, load, located_at
 from resolver.config_report import LARGEST
 from resolver.errors import ResolverError
+from resolver.moments import as_text
 from resolver.places import Places
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def legible(config: Path | None, directory: Path | None) -> Config:
         more = f" (and {len(others)} more: stopsign check-config)" if others else ""
         click.echo(f"stopsign: warning: {first}{more}", err=True)
         click.echo(
-            f"stopsign: warning: going on with what the running processes took up at {when:%Y-%m-%dT%H:%M:%SZ}",
+            f"stopsign: warning: going on with what the running processes took up at {as_text(when)}",
             err=True,
         )
         return taken_up
@@ -89,8 +89,8 @@ def _mode(file: Path) -> int:
     return 0o640 if ours else 0o600
 
 
-def _taken_up(file: Path) -> tuple[Config, datetime]:
-    """And since when. Raises `ResolverError`, whose text says what is missing."""
+def _taken_up(file: Path) -> tuple[Config, float]:
+    """And since when (Unix time). Raises `ResolverError`, whose text says what is missing."""
     folders = {key: _folder(file, key) for key in _STANDARD_FOLDERS}
     path = Places(folders["state_dir"], folders["run_dir"], folders["state_dir"]).taken_up
     try:
@@ -113,10 +113,10 @@ def _folder(file: Path, key: str) -> Path:
     return folder.absolute()
 
 
-def _read(path: Path) -> tuple[bytes, datetime]:
+def _read(path: Path) -> tuple[bytes, float]:
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     with os.fdopen(descriptor, "rb") as kept:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             raise OSError("it is no file")
-        return kept.read(LARGEST), datetime.fromtimestamp(status.st_mtime, UTC)
+        return kept.read(LARGEST), status.st_mtime

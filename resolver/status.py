@@ -15,12 +15,12 @@ import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from resolver import bypass, control, counters, passes, zones
 from resolver.errors import ResolverError
+from resolver.moments import as_text
 from resolver.version import VERSION
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def status(config: Config, before: Sample, now: Sample) -> dict[str, Any]:
     return {
         "host": socket.gethostname(),
         "version": VERSION,
-        "at": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
+        "at": as_text(time.time()),
         "up": answers["dns"].get("up"),
         "workers": [{**_worker(worker, before, now, seconds), "state": states[worker.index]} for worker in living],
         "queries": _queries(before, now, seconds),
@@ -170,7 +170,7 @@ def _services(answers: Mapping[str, Mapping[str, Any]], workers: Mapping[int, st
 
 def _death(died: Sequence[Any] | None) -> dict[str, str] | None:
     """When and how a process last died; None: it has not since its supervisor began, or the supervisor is older."""
-    return None if died is None else {"at": bypass.when(died[0]), "how": died[1]}
+    return None if died is None else {"at": as_text(died[0]), "how": died[1]}
 
 
 def _worker(worker: counters.Worker, before: Sample, now: Sample, seconds: float) -> dict[str, Any]:

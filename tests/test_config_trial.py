@@ -14,7 +14,7 @@ import pytest
 
 from blocklists.head import Issuer
 from blocklists.issuer.rehearsal import Rehearsal
-from resolver import control
+from resolver import config_trial, control
 from resolver.config import Accepted, Config
 from resolver.config_finding import Finding
 from resolver.config_trial import trial
@@ -210,13 +210,17 @@ def test_a_reload_is_refused_for_what_does_not_work_not_for_what_another_user_ma
     assert all(str(one) in str(caught.value) for one in found)
 
 
-def test_the_ports_of_the_stopsign_that_runs_are_its_own(tmp_path: Path) -> None:
+def test_the_ports_of_the_stopsign_that_runs_are_its_own_though_it_be_busy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(config_trial, "PATIENCE", 0.2)
     with socket.socket() as taken, upstream(NOERROR) as address:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         here = f"127.0.0.1:{taken.getsockname()[1]}"
 
         async def status(*_: object) -> dict[str, Any]:
+            await asyncio.sleep(0.5)
             return {"dns": [], "stop_page": [here], "portal": []}
 
         async def scene() -> dict[str, str]:

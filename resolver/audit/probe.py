@@ -11,7 +11,6 @@ from __future__ import annotations
 import ipaddress
 import random
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -19,6 +18,7 @@ from resolver.audit.documents import read_document
 from resolver.audit.errors import AuditError
 from resolver.audit.question import Answer, ask
 from resolver.audit.show import leaves
+from resolver.moments import as_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -142,7 +142,7 @@ def probe(
     outcome, chance = Outcome(seed), random.Random(seed)
     active, history, overrides = logged(source, details)
     entries, gone = _samples(documents, active, history, sample, chance, outcome)
-    clock = datetime.fromtimestamp(now, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    clock = as_text(now)
     questions = [
         (name, entry.reference, action != "monitor")
         for entry, action in entries

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from resolver.audit.checkpoint import Checkpoint, parse_checkpoint
@@ -16,6 +15,7 @@ from resolver.audit.errors import MissingError
 from resolver.audit.leaf import Detail, parse_detail, parse_leaf
 from resolver.audit.note import MAX_NOTE, parse_note
 from resolver.audit.tiles import WIDTH, TileReader, number_path
+from resolver.moments import as_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -96,7 +96,7 @@ def verdict_lines(verdict: Verdict) -> Iterator[str]:
     for size in verdict.kept:
         yield f"  - the first {size} leaves are those of the checkpoint that was kept"
     for one in verdict.witnesses:
-        when = datetime.fromtimestamp(min(one.timestamp, 253402300799), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        when = as_text(min(one.timestamp, 253402300799))
         yield f"  - {one.name} saw the first {one.size} leaves just so, and as a continuation, at {when}"
     yield "Not proved:"
     if verdict.key_from_copy:

@@ -18,7 +18,8 @@ from blocklists.errors import VerifyError
 from resolver import _core, durable
 from resolver.lists.guard import Facts, Finding, Judgement, judge, outside_scope
 from resolver.lists.ledger import Event
-from resolver.lists.state import WEEK, Applied, Held, Reason, as_text
+from resolver.lists.state import WEEK, Applied, Held, Reason
+from resolver.moments import as_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -34,7 +34,8 @@ from blocklists.importers import formats
 from blocklists.importers.intake import Intake
 from blocklists.importers.source import Rejection, lines
 from resolver import durable
-from resolver.lists.state import Basis, Issuer, StateError, Stored, as_text, load, store
+from resolver.lists.state import Basis, Issuer, StateError, Stored, load, store
+from resolver.moments import as_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -17,7 +17,7 @@ import zstandard
 from resolver import _core, durable
 from resolver.config import MAX_LISTS
 from resolver.lists.shadow import MARK
-from resolver.lists.state import as_text
+from resolver.moments import as_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from resolver import bypass, passes
 from resolver._core import CompiledList, CoreError
 from resolver.errors import ResolverError
-from resolver.lists.state import as_text
+from resolver.moments import as_text
 from resolver.typed import is_reference, name_in, reference_in
 
 if TYPE_CHECKING:

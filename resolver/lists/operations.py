@@ -12,7 +12,7 @@ from resolver.control import Operation, while_wanted
 from resolver.errors import ResolverError
 from resolver.lists.evidence import of_leaf
 from resolver.lists.overrides import USUAL, Override
-from resolver.lists.state import as_text
+from resolver.moments import as_text
 from resolver.passes import Match
 
 if TYPE_CHECKING:

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 from resolver import passes
 from resolver.config_values import domain_name
 from resolver.errors import ResolverError
-from resolver.lists.state import Stored, as_text, load, store
+from resolver.lists.state import Stored, load, store
+from resolver.moments import as_text
 
 if TYPE_CHECKING:
     from resolver.places import Places

@@ -15,7 +15,8 @@ from resolver import bypass, passes
 from resolver.errors import ResolverError
 from resolver.lists import overrides, suspensions
 from resolver.lists.ledger import Event, Ledger, LedgerError
-from resolver.lists.state import StateError, as_text, store
+from resolver.lists.state import StateError, store
+from resolver.moments import as_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

@@ -36,14 +36,13 @@ from resolver.lists.state import (
     Reason,
     Refusal,
     StateError,
-    as_text,
-    as_time,
     load,
     load_applied,
     store,
     store_applied,
 )
 from resolver.logs import about
+from resolver.moments import as_text, as_time
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

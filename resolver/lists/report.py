@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 from resolver import bypass, passes
 from resolver.errors import ResolverError
 from resolver.lists.compile import is_stale
-from resolver.lists.state import Fetching, as_text, as_time
+from resolver.lists.state import Fetching
+from resolver.moments import as_text, as_time
 
 if TYPE_CHECKING:
     from collections import Counter

@@ -7,7 +7,6 @@ and how much was added when; it is replaced in one rename, which is the moment a
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -164,12 +163,3 @@ def store_applied(places: ListPlaces, applied: Applied, *, beside: str | None = 
     for path in places.applied.glob("*.zst"):
         if path.name not in {applied.document, beside}:
             path.unlink(missing_ok=True)
-
-
-def as_text(moment: float) -> str:
-    """Unix time as the rest of the house writes it."""
-    return datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def as_time(text: str) -> float:
-    return datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC).timestamp()

@@ -15,7 +15,8 @@ from pydantic import Field
 from resolver._core import CompiledList, CoreError
 from resolver.config_values import domain_name
 from resolver.errors import ResolverError
-from resolver.lists.state import Stored, as_text, load
+from resolver.lists.state import Stored, load
+from resolver.moments import as_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

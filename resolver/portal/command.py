@@ -20,10 +20,10 @@ from blocklists import bundle
 from resolver import control, durable
 from resolver._core import CompiledList
 from resolver.config import Config, locate
+from resolver.moments import as_text
 from resolver.options import as_json, located
 from resolver.portal import desk
 from resolver.portal.desk import DeskError, visible
-from resolver.portal.facts import rfc3339
 from resolver.portal.live import Live
 from resolver.portal.store import Appeal, Store
 
@@ -83,7 +83,7 @@ def _print_entry(entry: desk.Entry, moment: int) -> None:
     click.echo(f"{visible(name)}  list {visible(entry.list or '-')}  entry {entry.reference}  {waiting} waiting, {due}")
     for one in entry.appeals:
         about = ", ".join(word for word in (one.ground, one.role, one.language) if word)
-        click.echo(f"  {one.id}  {desk.state_of(one):10}  due {rfc3339(one.due)}  {about}")
+        click.echo(f"  {one.id}  {desk.state_of(one):10}  due {as_text(one.due)}  {about}")
 
 
 @appeals.command()
@@ -98,10 +98,10 @@ def show(appeal: str, path: Path | None, directory: Path | None, in_json: bool) 
 
     one, happened = with_store(locate(path, directory), find)
     if in_json:
-        events = [{"at": rfc3339(each.at), "what": each.what, "note": each.note} for each in happened]
+        events = [{"at": as_text(each.at), "what": each.what, "note": each.note} for each in happened]
         click.echo(json.dumps({**desk.as_json(one), "events": events}, indent=1))
         return
-    click.echo(f"{one.id}  {desk.state_of(one)}  due {rfc3339(one.due)} ({desk.left(one.due, now())})")
+    click.echo(f"{one.id}  {desk.state_of(one)}  due {as_text(one.due)} ({desk.left(one.due, now())})")
     click.echo(f"entry {one.reference}  {visible(one.name or '(on no list here)')}  list {visible(one.list or '-')}")
     click.echo(f"from: {one.role or 'not said'}; ground: {one.ground or 'not said'}; language: {one.language}")
     if one.contact:
@@ -110,9 +110,9 @@ def show(appeal: str, path: Path | None, directory: Path | None, in_json: bool) 
     for line in one.reason.splitlines():
         click.echo(f"| {visible(line)}")
     if one.erased:
-        click.echo(f"its words were deleted on {rfc3339(one.erased)}")
+        click.echo(f"its words were deleted on {as_text(one.erased)}")
     for each in happened:
-        click.echo(f"{rfc3339(each.at)}  {each.what}  {visible(each.note)}".rstrip())
+        click.echo(f"{as_text(each.at)}  {each.what}  {visible(each.note)}".rstrip())
     if one.reasons:
         click.echo(f"decided by {visible(one.decided_by or '?')}: {visible(one.reasons)}")
 

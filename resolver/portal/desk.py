@@ -19,8 +19,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from blocklists import bundle
 from resolver import durable
 from resolver.errors import ResolverError
+from resolver.moments import as_text
 from resolver.portal.appeal import FACT
-from resolver.portal.facts import rfc3339
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -124,7 +124,7 @@ def reminder(appeals: Sequence[Appeal], provider: str, now: int) -> str:
     """The text of a reminder to those who keep a list. It holds no word of a citizen."""
     lines = [f"{provider} passed on these appeals against entries of list {appeals[0].list}. They wait:", ""]
     for one in appeals:
-        due = f"due {rfc3339(one.due)} ({left(one.due, now)})"
+        due = f"due {as_text(one.due)} ({left(one.due, now)})"
         lines.append(f"  {one.id}  entry {one.reference}  {one.name}  {due}")
     lines += ["", "An entry whose appeal is overdue is suspended here, unless its legal basis says otherwise.",
               "To decide: stopsign issuer appeals decide APPEAL --outcome upheld|granted --reasons TEXT"]  # fmt: skip
@@ -146,8 +146,8 @@ def bundled(appeals: Iterable[Appeal], config: Config, key: Ed25519PrivateKey, r
                 role=one.role,
                 ground=one.ground,
                 language=one.language,
-                received=rfc3339(one.received),
-                due=rfc3339(one.due),
+                received=as_text(one.received),
+                due=as_text(one.due),
                 reason=one.reason,
                 contact=one.contact if one.share_contact else "",
             )
@@ -155,7 +155,7 @@ def bundled(appeals: Iterable[Appeal], config: Config, key: Ed25519PrivateKey, r
         ),
         provider=config.provider_name,
         portal=config.portal.url,
-        made=rfc3339(now),
+        made=as_text(now),
         sender=key,
         reader=reader,
     )
@@ -214,5 +214,5 @@ def as_csv(appeals: Iterable[Appeal]) -> str:
 def as_json(appeal: Appeal) -> dict[str, object]:
     """For programs: times as RFC 3339, the state in a word."""
     times = ("received", "due", "forwarded", "reminded", "suspended", "closed", "erased")
-    fields = {k: rfc3339(v) if k in times and isinstance(v, int) else v for k, v in asdict(appeal).items()}
+    fields = {k: as_text(v) if k in times and isinstance(v, int) else v for k, v in asdict(appeal).items()}
     return {**fields, "state": state_of(appeal)}

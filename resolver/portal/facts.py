@@ -9,11 +9,12 @@ asked for.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import idna
 
+from resolver.moments import as_text
 from resolver.portal.catalogue import marked
 
 if TYPE_CHECKING:
@@ -74,9 +75,9 @@ class Facts:
             "match": self.match,
             "category": self.category,
             "reference": self.reference,
-            "since": rfc3339(self.since),
-            "until": rfc3339(self.until),
-            "confirmed": rfc3339(self.confirmed) if self.confirmed else None,
+            "since": as_text(self.since),
+            "until": as_text(self.until),
+            "confirmed": as_text(self.confirmed) if self.confirmed else None,
             "list": self.list,
             "issuer": {"name": self.issuer or None, "contact": self.issuer_contact or None},
             "basis": {
@@ -142,7 +143,3 @@ def unix(text: str) -> int:
         return int(datetime.fromisoformat(text).timestamp()) if text.endswith("Z") else 0
     except ValueError:
         return 0
-
-
-def rfc3339(moment: int) -> str:
-    return datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

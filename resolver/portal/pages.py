@@ -17,9 +17,10 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from resolver.errors import ResolverError
+from resolver.moments import as_text
 from resolver.portal import language
 from resolver.portal.colours import palette
-from resolver.portal.facts import CATEGORIES, rfc3339
+from resolver.portal.facts import CATEGORIES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -111,7 +112,7 @@ class Pages:
             loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
             lstrip_blocks=True, auto_reload=False,
         )  # fmt: skip
-        self._environment.filters["rfc3339"] = rfc3339
+        self._environment.filters["rfc3339"] = as_text
         self._environment.globals.update(
             face=self.face,
             style=Markup(style),  # noqa: S704 - our own file and colours

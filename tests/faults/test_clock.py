@@ -12,7 +12,7 @@ import pytest
 
 from resolver import control
 from resolver.config import load
-from resolver.lists.state import as_time
+from resolver.moments import as_time
 from tests.dns.house import wait_until
 from tests.test_main_path import PASSED, STOPPED, Provider, ask, provider
 
