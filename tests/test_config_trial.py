@@ -213,8 +213,9 @@ def test_a_reload_is_refused_for_what_does_not_work_not_for_what_another_user_ma
 def test_the_ports_of_the_stopsign_that_runs_are_its_own_though_it_be_busy(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(config_trial, "PATIENCE", 0.2)
-    with socket.socket() as taken, upstream(NOERROR) as address:
+    monkeypatch.setattr(config_trial, "PATIENCE", 0.2)  # of upstreams, which are not asked here
+    monkeypatch.setattr(config_trial, "_upstreams", lambda _config: ())
+    with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         here = f"127.0.0.1:{taken.getsockname()[1]}"
@@ -227,9 +228,7 @@ def test_the_ports_of_the_stopsign_that_runs_are_its_own_though_it_be_busy(
             places = Places(tmp_path / "state", tmp_path / "run", tmp_path / "log")
             server = await control.serve(places.web_socket, {"status": control.Operation(status)}, control.Callers)
             try:
-                return await asyncio.to_thread(
-                    found, tmp_path, dns={"upstreams": [address]}, stop_page={"listen": [here]}
-                )
+                return await asyncio.to_thread(found, tmp_path, stop_page={"listen": [here]})
             finally:
                 server.close()
 
