@@ -4,7 +4,7 @@ told of it.
 Enters: a person's word; the passes; for who is calling the kernel's word. Leaves: other passes, sentences and details.
 Rules: the command reads and writes files alone, so that it works with the steward dead; what is on is named, with since
 when, by whom, until when and why; what a person wrote goes into a leaf of its own, whose detail stays private as with
-overrides: the public leaf says what was off from when to when.
+overrides, and so does a name, which may be on no list: the public leaf says what kind was off from when to when.
 """
 
 from __future__ import annotations
@@ -203,7 +203,8 @@ def details(act: Act) -> Iterator[tuple[str, dict[str, Any]]]:
     one = act.bypass
     until = None if one.until >= FOR_EVER else as_text(one.until)
     about = {"act": act.act, "at": as_text(act.at), "kind": one.kind, "of": one.of}
-    yield "bypass", {**about, "since": as_text(one.since), "until": until}
+    public = {**about, "of": ""} if one.kind == "name" else about
+    yield "bypass", {**public, "since": as_text(one.since), "until": until}
     if act.by:
         yield "bypass-words", {**about, "by": act.by, "reason": act.reason}
 
