@@ -142,7 +142,7 @@ class Web:
         try:
             connection, response = self._ask(self._prefix + path)
             if response.status in {403, 404, 410}:
-                raise DownloadHTTPError(f"{self._base}{path}: {response.status} {response.reason}", response.status)
+                raise DownloadHTTPError(f"{self._base}{path}: status {response.status}", response.status)
             if response.status != 200:
                 where = response.getheader("Location")
                 hint = f"it points to {where!r}: configure the final address" if where else None

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 COMMANDS: dict[str, tuple[str, str]] = {
     "demo": ("resolver.demo.command:demo", "Everything on loopback: two signers, a list, a provider, and probes."),
     "run": ("resolver.run:run", "Start the provider's side: DNS, steward, stop page and portal."),
-    "check-config": ("resolver.lists.command:check_config", "Check a configuration; every mistake in one report."),
+    "check-config": ("resolver.config_check:check_config", "Check a configuration; every mistake in one report."),
     "units": ("resolver.units:units", "What systemd's socket units listen on, made from the configuration."),
     "status": ("resolver.operate:status", "One screen: workers, load, upstreams, lists, log, alarms."),
     "health": ("resolver.operate:health", "Should this host get queries? For anycast and load balancers."),

@@ -161,7 +161,7 @@ class Bypassed(Collector):
         try:
             on = read_passes(self._places.passes).holding(self._clock())
         except ResolverError:
-            on = ()  # nothing passes by a file that cannot be understood; it is an alarm
+            on = ()  # the workers go on with what they understood last; it is an alarm
         family.add_metric(["all", ""], sum(1 for one in on if one.kind == "all"))
         family.add_metric(["name", ""], sum(1 for one in on if one.kind == "name"))
         for name in self._lists:

@@ -1,22 +1,22 @@
-"""The commands of the provider's lists: `lists`, `override`, `explain`, `check-config`.
+"""The commands of the provider's lists: `lists`, `override`, `explain`.
 
-Results go to standard output, everything else to standard error. `explain`, `lists diff` and `check-config` read files
-alone, so that they work with the steward dead.
+Results go to standard output, everything else to standard error. `explain` and `lists diff` read files alone, so
+that they work with the steward dead.
 """
 
 from __future__ import annotations
 
 import time
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from resolver import control
-from resolver.config import STANDARD, Config, load
-from resolver.config_trial import trial
 from resolver.options import Span, as_json, located, print_json
 from resolver.standing import legible
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 LONG = 120.0  # seconds for the steward to compile all lists
 
@@ -185,7 +185,7 @@ def lift(name: str, path: Path | None, directory: Path | None, in_json: bool) ->
         click.echo(f"{answer['name']} no longer passes")
 
 
-# -- explain, check-config
+# -- explain
 
 
 @click.command()
@@ -205,23 +205,3 @@ def explain(name: str, client: str | None, path: Path | None, directory: Path | 
         print_json(found.as_dict())
     else:
         click.echo("\n".join(found.lines()))
-
-
-@click.command("check-config")
-@click.argument("file", type=click.Path(path_type=Path), required=False)
-@click.option("--schema", is_flag=True, help="Print the JSON schema instead.")
-@click.option("--no-trial", is_flag=True, help="Only read it; do not try ports, upstreams, roots, files and folders.")
-@click.pass_context
-def check_config(ctx: click.Context, file: Path | None, schema: bool, no_trial: bool) -> None:
-    """Check a configuration: every mistake with its line (exit 2), then what only a try shows (exit 1)."""
-    if schema:
-        print_json(Config.model_json_schema())
-        return
-    file = file or STANDARD
-    config = load(file)
-    findings = [] if no_trial else trial(config, file)
-    for finding in findings:
-        click.echo(f"{file}: {finding}")
-    if any(finding.fatal for finding in findings):
-        ctx.exit(1)
-    click.echo(f"{file}: good: {len(config.lists)} lists, {len(config.dns.upstreams)} upstreams")
