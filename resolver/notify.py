@@ -6,6 +6,7 @@ Where neither watches, every word is spoken into the void.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import socket
 import time
@@ -18,11 +19,15 @@ _BEAT = 1.0  # seconds
 
 
 def notify(*words: str) -> None:
-    """Sends `READY=1`, `STOPPING=1`, `STATUS=…`, `WATCHDOG=1` to the socket in NOTIFY_SOCKET, if there is one."""
+    """Sends `READY=1`, `STOPPING=1`, `STATUS=…`, `WATCHDOG=1` to the socket in NOTIFY_SOCKET, if there is one. That it
+    was not heard is no reason to fail: who waits for a word does something about its absence."""
     path = os.environ.get("NOTIFY_SOCKET")
     if not path:
         return
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sender:
+    with (
+        contextlib.suppress(OSError),
+        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sender,
+    ):
         sender.sendto("\n".join(words).encode(), f"\0{path[1:]}" if path.startswith("@") else path)
 
 

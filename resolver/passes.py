@@ -4,7 +4,8 @@ Enters: changes by the steward (overrides) and by `stopsign bypass` (the off swi
 Leaves: `run_dir/passes.json`, wholly old or wholly new, and of the off switch a durable copy that a reboot does not
 undo. Rules: a pass only ever unblocks, and ends by itself at its end, whoever is dead by then; both writers change the
 file under one lock, for which none waits long: a writer that hangs, as on a stalled disk, does not hold the off switch;
-what cannot be read passes nothing, and says so; what is done to the off switch stays in the file until the log has it.
+what cannot be read passes nothing, and says so; words in it do nothing to a terminal, whoever wrote them; what is done
+to the off switch stays in the file until the log has it.
 
     {"format": 2,
      "overrides": [{"name": "example.com", "match": "subtree", "until": 1795000000}],
@@ -26,6 +27,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from resolver import durable, volatile
 from resolver.errors import ResolverError
+from resolver.terminal import visible
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -248,14 +250,14 @@ def _locked(descriptor: int) -> bool:
 
 def _bypass(raw: dict[str, Any]) -> Bypass:
     return Bypass(
-        _one_of(Kind, raw["kind"]), str(raw["of"]), int(raw["since"]), int(raw["until"]), str(raw["by"]),
-        str(raw["reason"]),
+        _one_of(Kind, raw["kind"]), visible(raw["of"]), int(raw["since"]), int(raw["until"]), visible(raw["by"]),
+        visible(raw["reason"]),
     )  # fmt: skip
 
 
 def _act(raw: dict[str, Any]) -> Act:
     return Act(
-        _one_of(Does, raw["act"]), int(raw["at"]), str(raw["by"]), str(raw["reason"]), _bypass(raw["bypass"])
+        _one_of(Does, raw["act"]), int(raw["at"]), visible(raw["by"]), visible(raw["reason"]), _bypass(raw["bypass"])
     )  # fmt: skip
 
 

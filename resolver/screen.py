@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from resolver.moments import as_time
+from resolver.terminal import visible
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -37,6 +38,7 @@ _SCARCE = 0.05  # of a file system that is left: worth a colour
 
 def screen(said: Mapping[str, Any], curve: Sequence[float] = ()) -> Group:
     """`curve`: queries per second over the last looks, oldest first."""
+    said = _harmless(said)
     parts: list[Any] = [_title(said), *_alarms(said), *_load(said["queries"], curve)]
     parts += [_section("dns"), _workers(said), *_deaths(said), _section("upstreams"), _upstreams(said["upstreams"])]
     if said["lists"]:
@@ -45,6 +47,15 @@ def screen(said: Mapping[str, Any], curve: Sequence[float] = ()) -> Group:
         parts += [_section("zones"), _zones(said["zones"], said["at"])]
     parts += [_section("log, disk"), *_log(said)]
     return Group(*parts)
+
+
+def _harmless(said: Any) -> Any:
+    """With each text as a terminal may show it: some come from who serves strangers' packets, and root may look."""
+    if isinstance(said, str):
+        return visible(said)
+    if isinstance(said, dict):
+        return {key: _harmless(value) for key, value in said.items()}
+    return [_harmless(one) for one in said] if isinstance(said, list | tuple) else said
 
 
 def ago(seconds: float) -> str:

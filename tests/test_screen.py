@@ -43,6 +43,11 @@ def test_what_is_wrong_stands_right_below_the_title() -> None:
     assert lines[1] == "alarm: upstream 127.0.0.1:5335 is down: silent"
 
 
+def test_what_others_say_of_themselves_does_nothing_to_a_terminal() -> None:
+    lines = shown({**SAID, "alarms": ["\x1b[2Jall\nis well"]})
+    assert lines[1] == "alarm: \ufffd[2Jall\ufffdis well"
+
+
 def test_who_was_started_again_says_how_it_ended_and_when() -> None:
     assert "dns-0 was killed by SIGKILL 10 min ago" in shown(SAID)
 

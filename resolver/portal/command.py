@@ -23,9 +23,10 @@ from resolver.config import Config, locate
 from resolver.moments import as_text
 from resolver.options import as_json, located
 from resolver.portal import desk
-from resolver.portal.desk import DeskError, visible
+from resolver.portal.desk import DeskError
 from resolver.portal.live import Live
 from resolver.portal.store import Appeal, Store
+from resolver.terminal import visible
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import csv
 import io
-import unicodedata
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
@@ -21,6 +20,7 @@ from resolver import durable
 from resolver.errors import ResolverError
 from resolver.moments import as_text
 from resolver.portal.appeal import FACT
+from resolver.terminal import visible
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -181,14 +181,6 @@ def desk_key(folder: Path) -> Ed25519PrivateKey:
 
 
 # -- harmless text
-
-
-_SHOWN = {"Zs": " ", **dict.fromkeys(("Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp"), "\ufffd")}
-
-
-def visible(text: str) -> str:
-    """Text for a terminal: what would move the cursor, change colours or reorder letters is shown as a sign."""
-    return "".join(_SHOWN.get(unicodedata.category(character), character) for character in text)
 
 
 def cell(text: str) -> str:

@@ -200,6 +200,12 @@ def test_what_the_log_has_is_not_told_twice_where_the_file_cannot_be_written(
     assert passes.read(world.config.places.passes).untold == ()
 
 
+def test_words_in_the_file_do_nothing_to_a_terminal(world: World) -> None:
+    thrown(world, "name", "a.example", reason="\x1b[2Jnone\nat all")
+    (one,) = passes.read(world.config.places.passes).bypasses
+    assert one.reason == "\ufffd[2Jnone\ufffdat all"
+
+
 def test_thrown_again_it_has_been_on_since_the_first_time_and_ends_as_said_last(world: World) -> None:
     thrown(world, "list", "gambling")
     world.clock.forward(minutes=5)

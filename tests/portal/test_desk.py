@@ -17,8 +17,9 @@ from blocklists import bundle
 from resolver import control
 from resolver.command import stopsign
 from resolver.portal import desk
-from resolver.portal.desk import DeskError, by_entry, cell, left, may_decide, reminder, to_remind, visible
+from resolver.portal.desk import DeskError, by_entry, cell, left, may_decide, reminder, to_remind
 from resolver.portal.store import Appeal, NewAppeal, Store
+from resolver.terminal import visible
 from tests.portal.world import NOW, REFERENCE
 
 if TYPE_CHECKING:
