@@ -133,7 +133,7 @@ impl Reading {
         let (give, chunks) = sync_channel(1);
         let (used, again) = sync_channel(2);
         let mut source = Decompressed { path: path.into(), decoder, left: size };
-        let thread = std::thread::spawn(move || {
+        let thread = std::thread::Builder::new().name("read".into()).spawn(move || {
             let mut hash = hashed.then(Sha256::new);
             loop {
                 let chunk = source.read(again.try_recv().unwrap_or_default());
@@ -147,7 +147,7 @@ impl Reading {
                 }
             }
         });
-        Ok(Self { chunks, used, thread, ended: false })
+        Ok(Self { chunks, used, thread: thread.map_err(unreadable)?, ended: false })
     }
 
     /// The next chunk, `None` behind the last.

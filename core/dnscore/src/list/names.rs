@@ -55,11 +55,12 @@ impl NamesBuilder {
     pub fn finish(self, sections: &mut Sections) -> Result<(), ListError> {
         // the code needs a sample of the suffixes alone, the index the keys alone
         let (index, (coder, tokens)) = std::thread::scope(|threads| {
-            let coder = threads.spawn(|| self.coder());
+            let failed = |why: String| ListError::new("internal", format!("the thread that makes the code: {why}"));
+            let coder = std::thread::Builder::new().name("code".into()).spawn_scoped(threads, || self.coder());
+            let coder = coder.map_err(|error| failed(error.to_string()))?;
             let index = self.index();
-            coder.join().map(|coder| (index, coder))
-        })
-        .map_err(|_| ListError::new("internal", "the thread that makes the code failed"))?;
+            Ok((index, coder.join().map_err(|_| failed("it failed".into()))?))
+        })?;
         let (places, buckets) = self.encoded(&index, coder);
         let too_large = || ListError::new("too-large", "more octets of names than a compiled list can hold");
         let (nodes, overflow) = index.heads.tree(&places).ok_or_else(too_large)?;
