@@ -4,7 +4,8 @@ Enters: the addresses it listens on, and the workers' heartbeats. Leaves: every 
 answers from its upstreams is healthy, whatever its lists and its web process do: withdrawing it would cost more than
 they are worth. What is asked for by default is the name that the workers answer by themselves (`dns.health_name`): any
 other may come out of the cache long after the last upstream fell silent. A wildcard address is asked on loopback; UDP
-and TCP both count.
+and TCP both count. Where every address answers, but nobody counts in `run_dir`, it cannot be told: the file may name
+another `run_dir` than the processes took up, and one edit for all hosts would withdraw them all.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from resolver import counters
 from resolver.config_values import Endpoint
+from resolver.errors import ResolverError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,21 +28,29 @@ _SERVFAIL = 2
 
 
 def reasons(config: Config, name: str) -> list[str]:
-    """Why not; empty: healthy. `name` is asked for; any answer but SERVFAIL will do."""
+    """Why not; empty: healthy. `name` is asked for; any answer but SERVFAIL will do. Raises `ResolverError` where it
+    cannot be told."""
     found = []
     living = counters.workers(config.places)
-    if not living:
-        found.append(f"no DNS worker counts in {config.places.workers}")
     ages = {worker.index: worker.heartbeat_age() for worker in living}
     found += [
         f"dns-{index} gave no sign of life for {age:.0f} s" for index, age in ages.items() if age > counters.SILENT
     ]
-    for endpoint in _addresses(config):
+    addresses = list(_addresses(config))
+    for endpoint in addresses:
         for transport, ask in (("UDP", _over_udp), ("TCP", _over_tcp)):
             why = _asked(endpoint, name, ask)
             if why:
                 found.append(f"{transport} {endpoint}: {why}")
-    return found
+    if living:
+        return found
+    nobody = f"no DNS worker counts in {config.places.workers}"
+    if not found:
+        raise ResolverError(
+            f"{nobody}, but {', '.join(map(str, addresses))} answers",
+            hint="the processes go on with the run_dir that they took up; where it is the same, its tmpfs is full",
+        )
+    return [nobody, *found]
 
 
 def _addresses(config: Config) -> Iterator[Endpoint]:

@@ -13,7 +13,8 @@ Enters: the configuration file. Leaves: who took it up. Rules:
   with the new. The steward, the web process and that of the zones then begin anew in their own place: the same process,
   the same sockets. On a restart the supervisor does so too, and adopts its workers until their successors serve.
 - What belongs to sockets and folders that are held cannot change while they are (`Held`).
-- What is refused is told to the steward, for an alarm and a leaf; the alarm ends when a configuration is taken up.
+- What is refused is told to the steward, for an alarm and a leaf; the alarm ends when a configuration is taken up. Who
+  hangs refuses nothing.
 """
 
 from __future__ import annotations
@@ -164,7 +165,7 @@ async def everywhere(
     try:
         await _take_up(path, op, replaced, warn if tries else None)
     except ResolverError as refusal:
-        if not replaced and not isinstance(refusal, PartError):
+        if not replaced and not isinstance(refusal, PartError | UnreachableError):
             await _tell(path, refusal)
         raise
     return replaced

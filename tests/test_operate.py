@@ -16,14 +16,18 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
+from resolver import control
 from resolver.config import accept, load
 from resolver.control import call
 from resolver.metrics import kernel_drops
-from tests.dns.house import ROOT, free_port, question, wait_until
+from resolver.reload import everywhere
+from tests.dns.house import ROOT, Host, free_port, question, wait_until
 from tests.test_alerts import missing, promtool
 from tests.test_main_path import EXPECTED, PASSED, STOPPED, Load, Provider, ask, provider, under_load, until
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from tests.dns.house import Address
 
 __all__ = ["provider"]  # the fixture
@@ -261,9 +265,11 @@ def test_a_file_that_is_no_configuration_at_all_leaves_an_alarm_and_a_leaf_too(p
     assert done.returncode == 2
     assert "is not YAML" in done.stderr
     assert "the log does not say so" not in done.stderr
+    broken = host.config.read_text()
     host.config.write_text(good)
     assert "is not YAML" in said(host, "status")["alarms"][0]
     assert len(refusals(host)) == 1
+    host.config.write_text(broken)
     # With the steward silent the refusal is still said, and that the log does not know of it.
     steward = host.children()["steward"]
     os.kill(steward, signal.SIGSTOP)
@@ -272,7 +278,33 @@ def test_a_file_that_is_no_configuration_at_all_leaves_an_alarm_and_a_leaf_too(p
     finally:
         os.kill(steward, signal.SIGCONT)
     assert done.returncode == 2
+    assert "is not YAML" in done.stderr
     assert "the log does not say so: the steward does not answer" in done.stderr
+
+
+def test_a_supervisor_that_hangs_refuses_no_configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    host = Host(tmp_path, ["127.0.0.1:9"])
+    host.write_config()
+    places = load(host.config).places
+    places.run_dir.mkdir()
+    monkeypatch.setattr("resolver.reload.AGREE", 0.3)
+    told: list[str] = []
+
+    async def hear(_peer: control.Peer, request: Mapping[str, Any]) -> control.Reply:
+        told.append(request["text"])
+        return {}
+
+    async def scene() -> None:
+        steward = {"configuration-refused": control.Operation(hear)}
+        async with await control.serve(places.control_socket, steward, control.Callers):
+            with pytest.raises(control.UnreachableError, match="the supervisor does not answer"):
+                await everywhere(host.config, "reload", warn=pytest.fail)
+
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as hung:
+        hung.bind(str(places.supervisor_socket))
+        hung.listen()
+        asyncio.run(scene())
+    assert told == []
 
 
 def refusals(host: Provider) -> list[dict[str, Any]]:
@@ -358,6 +390,16 @@ def test_status_names_who_does_not_answer_and_shows_the_rest(provider: Running) 
 def test_health_says_no_with_the_reason_when_queries_would_not_be_answered(provider: Running) -> None:
     host, _ = provider
     assert command(host, "health").stdout == "healthy\n"
+    good = host.config.read_text()
+    address = f"{host.address[0]}:{host.address[1]}"
+    host.config.write_text(yaml.safe_dump({**yaml.safe_load(good), "run_dir": "elsewhere"}))
+    change(host, dns={"listen": [address]})  # the port as it came out
+    elsewhere = host.config.read_text()
+    done = command(host, "health")
+    assert (done.returncode, done.stdout) == (2, ""), "an edited file is no reason to withdraw a host"
+    assert f"no DNS worker counts in {host.folder / 'elsewhere'}" in done.stderr
+    assert f"{address} answers" in done.stderr
+    host.config.write_text(good)
     for worker in ("worker-0", "worker-1"):
         os.kill(host.children()[worker], signal.SIGSTOP)
     done = command(host, "health")
@@ -367,6 +409,8 @@ def test_health_says_no_with_the_reason_when_queries_would_not_be_answered(provi
     done = command(host, "health")
     assert done.returncode == 1
     assert "Connection refused" in done.stdout
+    host.config.write_text(elsewhere)
+    assert command(host, "health").returncode == 1, "dead is dead, whatever the file says"
 
 
 def test_the_cache_is_flushed_on_every_worker(provider: Running) -> None:

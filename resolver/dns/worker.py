@@ -11,6 +11,7 @@ Rules:
   opened beside the loop, in a thread, and handed over between two batches: no query waits for it or meets half of it.
 - A list that cannot be opened is refused and alarmed, and the one there is goes on; without any list queries are
   forwarded, and that is an alarm too. The same for passes: the last good ones hold until their own end.
+- An upstream that goes down, and one that is up again, is a line in the log; so is a file that cannot be written, once.
 - SIGUSR1: the cache is emptied.
 - SIGTERM: nothing new is taken from the sockets, what is in flight is answered, then the process ends.
 """
@@ -144,6 +145,8 @@ class Worker:
         self._config, self._places, self._index = config, config.places, index
         self._places.workers.mkdir(parents=True, exist_ok=True)
         self._alarms: dict[str, str] = {}
+        self._unwritten: dict[str, str] = {}  # what cannot be written, and why: said once
+        self._down: set[str] = set()  # upstreams of which the log says so
         self._said: State | None = None
         self.plane, self._inode = self._new_plane(plane_settings(config, index, workers, key))
         self.plane.set_upstreams([str(endpoint) for endpoint in config.dns.upstreams])
@@ -227,6 +230,7 @@ class Worker:
                 if len(self.streams):
                     self.streams.sweep()
                 self._upstreams.close_idle()
+                self._log_upstreams()
                 self._say()
         await self.drain()
 
@@ -368,10 +372,12 @@ class Worker:
             entries=opened.entries,
         )
         try:
-            return await asyncio.to_thread(create)
+            cells = await asyncio.to_thread(create)
         except OSError as wrong:  # a full tmpfs: DNS goes on, and so do the counters
-            log.warning("nothing can be counted by entry (%s)", wrong.strerror)
+            self._log_written("what is counted by entry", wrong)
             return None
+        self._log_written("what is counted by entry", None)
+        return cells
 
     def _count_in(self, cells: Cells | None) -> None:
         """From the next query on; what was counted until now is handed over."""
@@ -401,8 +407,9 @@ class Worker:
             seen = self.plane.watched()
             watched.write(self._places.watched(self._index), self._key, seen)
         except OSError as wrong:  # a full tmpfs: they are told a little later
-            log.warning("what is watched cannot be handed over (%s)", wrong.strerror)
+            self._log_written("what is watched", wrong)
         else:
+            self._log_written("what is watched", None)
             self._watches = bool(seen)
         self._telling_until = now + max(TELL, (time.monotonic() - now) / TELLING)
 
@@ -415,6 +422,29 @@ class Worker:
             self._alarms[about_what] = what
             log.error("%s", what, extra=about(worker=self._index, alarm=about_what))
         self._say()
+
+    def _log_upstreams(self) -> None:
+        """Once a change, whoever asked what."""
+        for upstream in self.plane.upstreams():
+            address, state, extra = upstream["address"], upstream["state"], about(worker=self._index)
+            if state == "down" and address not in self._down:
+                self._down.add(address)
+                log.warning("upstream %s is down: %s", address, upstream["reason"], extra=extra)
+            elif state == "up" and address in self._down:
+                self._down.remove(address)
+                log.warning("upstream %s is up again", address, extra=extra)
+
+    def _log_written(self, what: str, wrong: OSError | None) -> None:
+        """Once a change: a tmpfs that is full stays so for a while. None: it is written."""
+        why = None if wrong is None else wrong.strerror or str(wrong)
+        if why == self._unwritten.get(what):
+            return
+        if why is None:
+            del self._unwritten[what]
+            log.warning("%s: written again", what, extra=about(worker=self._index))
+        else:
+            self._unwritten[what] = why
+            log.warning("%s: cannot be written (%s)", what, why, extra=about(worker=self._index))
 
     def _is_succeeded(self) -> bool:
         """The counters file of this number is another's: a successor speaks for it, this process only drains."""
@@ -442,8 +472,9 @@ class Worker:
         try:
             volatile.replace(path, json.dumps(asdict(state)).encode())
         except OSError as wrong:  # a full tmpfs: `status` is late, DNS is not
-            log.warning("%s cannot be written (%s)", path, wrong.strerror)
+            self._log_written(str(path), wrong)
         else:
+            self._log_written(str(path), None)
             self._said = state
 
 

@@ -16,7 +16,9 @@ from resolver.errors import ResolverError
 from resolver.lists import overrides, suspensions
 from resolver.lists.ledger import Event, Ledger, LedgerError
 from resolver.lists.state import StateError, store
+from resolver.logs import about
 from resolver.moments import as_text
+from resolver.terminal import visible
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -64,6 +66,14 @@ class People:
         self._override(changed)
         detail = {"name": new.name, "match": new.match, "reason": new.reason, "by": by, "until": as_text(new.until)}
         self._tell([Event("override-set", "", detail)])
+        say.warning(
+            "%s is allowed until %s by %s: %s",
+            new.name,
+            detail["until"],
+            by,
+            visible(new.reason),
+            extra=about(person=by),
+        )
         return new
 
     def lift(self, name: str, by: str) -> overrides.Override:
@@ -71,6 +81,7 @@ class People:
         # Lifting blocks again: like any addition it waits for its leaf.
         self._ledger.append([Event("override-lifted", "", {"name": gone.name, "match": gone.match, "by": by})])
         self._override(changed)
+        say.warning("the override of %s is lifted by %s", gone.name, by, extra=about(person=by))
         return gone
 
     def holding(self) -> overrides.Overrides:

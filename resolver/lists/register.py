@@ -153,6 +153,9 @@ class Register:
             self.refuse(name, candidate.trouble)
             known = self.fetching[name]
         elif approved_by is None:
+            if known.refusal is not None:
+                text = "list %s is good again, after %s since %s"
+                say.warning(text, name, known.refusal.code, known.refusal.since, extra=about(list=name))
             known = known.model_copy(update={"attempted": now, "fresh": now, "refusal": None})
         known = known.model_copy(update={"lapses": candidate.lapses})
         waiting = known.held if known.held is not None and known.held.state == candidate.state else None

@@ -15,7 +15,8 @@ import pytest
 
 from blocklists import document
 from resolver import _core, passes, watched
-from resolver.config import Config
+from resolver.config import Config, load
+from resolver.dns.streams import SWEEP
 from resolver.dns.worker import Worker
 from tests.core.list_documents import entry
 from tests.dns.house import Host, ask_tcp, ask_udp, free_port, question, running, wait_until
@@ -279,3 +280,33 @@ def _source(folder: Path, name: str, action: Literal["stop-page", "monitor"]) ->
     """A list of the one name `NAME.example`."""
     document.write(folder / f"{name}.zst", [entry(f"{name}.example", len(name), expires="2099-01-01T00:00:00Z")])
     return {"document": str(folder / f"{name}.zst"), "action": action, "ede": 0, "bases": [], "suspended": []}
+
+
+def test_a_worker_that_cannot_say_what_it_is_logs_that_once_and_once_that_it_can(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    one = host(tmp_path, free_port())
+    one.folder.mkdir()
+    one.write_config()
+    in_the_way = one.run_dir / "workers" / "0.json"
+    in_the_way.mkdir(parents=True)
+
+    def logged() -> list[str]:
+        return [record.message for record in caplog.records if record.message.startswith(str(in_the_way))]
+
+    async def scene() -> None:
+        stop = asyncio.Event()
+        worker = Worker(load(one.config), 0, 1, watched.Key.from_text("0" * 32))
+        await worker.start([], [])
+        serving = asyncio.create_task(worker.run(stop))
+        await asyncio.sleep(4 * SWEEP)
+        assert logged() == [f"{in_the_way}: cannot be written (Is a directory)"]
+        in_the_way.rmdir()
+        async with asyncio.timeout(60):
+            while len(logged()) == 1:  # noqa: ASYNC110 - a log record wakes nobody
+                await asyncio.sleep(0.05)
+        stop.set()
+        await serving
+
+    asyncio.run(scene())
+    assert logged()[1:] == [f"{in_the_way}: written again"]

@@ -96,3 +96,8 @@ def test_a_flapping_upstream_costs_its_clients_no_answer_and_all_gone_for_a_whil
         asyncio.run(gone())
         assert host.counters()["panics"] == 0
         wait_until(lambda: any(one["state"] == "up" for one in host.said()[0]["upstreams"]), "up again")
+        told = [line for line in host.log.splitlines() if f"upstream 127.0.0.1:{second} is " in line]
+        assert told, "it was down for a while"
+        assert [": silent" in line for line in told] == [n % 2 == 0 for n in range(len(told))], "once a change"
+        assert all("is down: silent" in line or "is up again" in line for line in told)
+        assert not any(name in host.log for name in ("flap-", "known-", "new-", "again-")), "a name that was asked"

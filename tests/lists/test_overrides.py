@@ -42,7 +42,9 @@ def test_an_override_passes_the_name_and_all_below_it_until_its_end(world: World
     assert world.register.people.holding().overrides == ()
 
 
-def test_an_override_is_renewed_not_doubled_and_is_lifted_with_a_leaf(world: World) -> None:
+def test_an_override_is_renewed_not_doubled_and_is_lifted_with_a_leaf(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
     world.register.people.allow("a.example", "subtree", "one", "root", 3600.0)
     world.register.people.allow("a.example", "exact", "two", "root", 7200.0)
     assert [entry.reason for entry in world.register.people.holding().overrides] == ["two"]
@@ -50,6 +52,10 @@ def test_an_override_is_renewed_not_doubled_and_is_lifted_with_a_leaf(world: Wor
     world.register.people.lift("a.example", "root")
     assert verdict(world, "a.example") == "stopped"
     assert world.leaves()[-1] == ("override-lifted", "")
+    said = [record.message for record in caplog.records if record.name == "stopsign.lists" and "root" in record.message]
+    assert [sentence.startswith("a.example is allowed until 2") for sentence in said] == [True, True, False]
+    assert said[1].endswith(" by root: two")
+    assert said[2] == "the override of a.example is lifted by root"
 
 
 def test_overrides_survive_a_restart_and_a_reboot(world: World) -> None:

@@ -175,7 +175,9 @@ def test_a_list_beyond_its_bounds_is_refused(tmp_path: Path, limit: dict[str, ob
     assert caught.value.reason == "too-large"
 
 
-def test_a_refusal_is_one_leaf_and_an_alarm_and_the_last_good_list_goes_on(world: World) -> None:
+def test_a_refusal_is_one_leaf_and_an_alarm_and_the_last_good_list_goes_on(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
     world.take(1, ["a.example"])
     for _ in range(3):
         outcome = world.register.refuse("gambling", VerifyError("signature-threshold", "one of two signed"))
@@ -184,8 +186,11 @@ def test_a_refusal_is_one_leaf_and_an_alarm_and_the_last_good_list_goes_on(world
     assert "list gambling is refused" in world.register.status()["alarms"][0]
     assert world.register.status()["lists"][0]["refusal"]["times"] == 3
     assert world.active("a.example") == ["gambling"]
-    world.take(2, ["a.example"])
+    for _ in range(2):
+        world.take(2, ["a.example"])
     assert world.register.status()["alarms"] == []
+    (again,) = [record.message for record in caplog.records if "good again" in record.message]
+    assert again.startswith("list gambling is good again, after signature-threshold since 2")
 
 
 def test_a_suspension_that_came_beside_a_refused_version_is_applied(world: World) -> None:
