@@ -4,8 +4,8 @@ Enters: changes by the steward (overrides) and by `stopsign bypass` (the off swi
 Leaves: `run_dir/passes.json`, wholly old or wholly new, and of the off switch a durable copy that a reboot does not
 undo. Rules: a pass only ever unblocks, and ends by itself at its end, whoever is dead by then; both writers change the
 file under one lock, for which none waits long: a writer that hangs, as on a stalled disk, does not hold the off switch;
-what cannot be read passes nothing, and says so; words in it do nothing to a terminal, whoever wrote them; what is done
-to the off switch stays in the file until the log has it.
+room on the tmpfs is kept in reserve for it; what cannot be read passes nothing, and says so; words in it do nothing to
+a terminal, whoever wrote them; what is done to the off switch stays in the file until the log has it.
 
     {"format": 2,
      "overrides": [{"name": "example.com", "match": "subtree", "until": 1795000000}],
@@ -16,6 +16,7 @@ to the off switch stays in the file until the log has it.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import json
@@ -41,6 +42,7 @@ LARGEST = 1 << 24
 MOST_UNTOLD = 1_000  # acts that wait for the log; of more the oldest are forgotten
 PATIENCE = 2.0  # seconds for another writer, who needs a few milliseconds
 _AGAIN = 0.02
+ROOM = 1 << 16  # octets in reserve
 
 Match = Literal["exact", "subtree", "below"]
 Kind = Literal["all", "list", "name"]
@@ -199,11 +201,43 @@ def change(places: Places, how: Callable[[Passes], Passes]) -> tuple[Passes, str
         with _only_writer(places):
             before = _before(places)
             after = how(before)
-            volatile.replace(places.passes, dump(after))
+            _make_live(places, dump(after))
             return after, _kept(places, before.with_overrides(()), after.with_overrides(()))
     except OSError as error:
         hint = "root may" if isinstance(error, PermissionError) else "room on the tmpfs would be right"
         raise ResolverError(f"{places.passes} cannot be written ({error.strerror})", hint=hint) from error
+
+
+def keep_room(places: Places) -> None:
+    """The reserve, where it is not whole and there is room for it."""
+    if not _is_whole(places):
+        with suppress(OSError), _only_writer(places):
+            _reserve(places, ROOM)
+
+
+def _is_whole(places: Places) -> bool:
+    try:
+        return places.reserve.stat().st_size == ROOM
+    except OSError:
+        return False
+
+
+def _reserve(places: Places, size: int) -> None:
+    volatile.replace(places.reserve, bytes(size))  # written: a hole would keep nothing
+
+
+def _make_live(places: Places, data: bytes) -> None:
+    try:
+        volatile.replace(places.passes, data)
+    except OSError as error:
+        if error.errno != errno.ENOSPC or not places.reserve.exists():
+            raise
+        size = places.reserve.stat().st_size
+        places.reserve.unlink(missing_ok=True)
+        volatile.replace(places.passes, data)
+        # Half of it for the next time; the workers say in the rest that they follow.
+        with suppress(OSError):
+            _reserve(places, size // 2)
 
 
 def _kept(places: Places, before: Passes, after: Passes) -> str | None:

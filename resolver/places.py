@@ -97,6 +97,11 @@ class Places:
         """Overrides and bypass together, on tmpfs; every worker polls it."""
         return self.run_dir / "passes.json"
 
+    @property
+    def reserve(self) -> Path:
+        """Room on the tmpfs for the passes, should all other be taken."""
+        return self.run_dir / "reserve"
+
     def rpz(self, origin: str) -> Path:
         """What is durable of a response policy zone: its serial, its rules and its last changes."""
         return self.state_dir / "rpz" / origin

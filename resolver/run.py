@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from resolver import volatile, watched
+from resolver import passes, volatile, watched
 from resolver.child import again
 from resolver.config import accept, located_at
 from resolver.control import Operation, serve
@@ -150,6 +150,7 @@ class Provider:
         else:
             await self.supervisor.adopt(self._children)
         self._say_where()
+        passes.keep_room(self._config.places)
         keep(self._held.accepted)
         operations = {
             "status": Operation(self._status, anyone=True),

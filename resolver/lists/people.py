@@ -157,6 +157,7 @@ class People:
         """The off switch works without us; what was done to it still belongs in the log, be it on again or off by now,
         and with the time at which it was."""
         now = self._clock()
+        passes.keep_room(self._places)
         try:
             live = passes.read(self._places.passes)
             if any(one.until <= now for one in live.bypasses):

@@ -8,7 +8,7 @@ import signal
 from pathlib import Path
 
 from blocklists.issuer.rehearsal import Rehearsal
-from resolver import control
+from resolver import control, passes
 from resolver.config import load
 from resolver.demo import tree
 from tests.dns.house import Host, ask_udp, question, running, wait_until
@@ -81,6 +81,7 @@ def a_worker_starts_on_a_tmpfs_without_an_octet_left(tmp_path: Path) -> None:
     host = Host(tmp_path / "host", ["127.0.0.1:9"], more={"dns": {"limits": {"patience": "500ms"}}})
     host.run_dir.mkdir(parents=True)
     with small_tmpfs(host.run_dir, "2m"), running(host):
+        assert (host.run_dir / "reserve").stat().st_size == passes.ROOM, "for the off switch"
         for _ in range(2):
             fill(host.run_dir)
             os.kill(worker(host), signal.SIGKILL)

@@ -13,6 +13,8 @@ from resolver.lists.explain import explain
 from resolver.lists.overrides import OverrideError
 from resolver.lists.suspensions import SuspensionError
 from resolver.passes import FOR_EVER, Bypass, Pass, Passes
+from resolver.places import Places
+from tests.faults.limits import can_mount, fill, small_tmpfs
 from tests.lists.world import BASIS, World, make_entry
 
 if TYPE_CHECKING:
@@ -56,6 +58,50 @@ def test_an_override_is_renewed_not_doubled_and_is_lifted_with_a_leaf(
     assert [sentence.startswith("a.example is allowed until 2") for sentence in said] == [True, True, False]
     assert said[1].endswith(" by root: two")
     assert said[2] == "the override of a.example is lifted by root"
+
+
+def on_a_full_tmpfs_the_switch_goes_on_and_off(tmp_path: Path) -> None:
+    places = Places(tmp_path / "state", tmp_path / "run", tmp_path / "log")
+    everything = Bypass("all", "", 1, FOR_EVER, "root", "x" * 1000)
+    places.run_dir.mkdir()
+    with small_tmpfs(places.run_dir, "1m"):
+        passes.keep_room(places)
+        filler = fill(places.run_dir)
+        with pytest.raises(OSError, match="No space left"):
+            (places.run_dir / "another").write_bytes(b"x")
+        assert passes.change(places, lambda live: live.on(everything)) == (passes.read(places.passes), None)
+        assert passes.read(places.passes).all(2.0)
+        passes.keep_room(places)
+        assert places.reserve.stat().st_size == passes.ROOM // 2, "there is no room for more"
+        fill(places.run_dir)
+        passes.change(places, lambda live: live.off("all", "", now=2, by="root"))
+        assert not passes.read(places.passes).all(2.0)
+        filler.unlink()
+        passes.keep_room(places)
+        assert places.reserve.stat().st_size == passes.ROOM
+
+
+if can_mount():
+    test_on_a_full_tmpfs_the_switch_goes_on_and_off = on_a_full_tmpfs_the_switch_goes_on_and_off
+
+
+def test_without_a_reserve_a_full_tmpfs_is_said_and_the_steward_keeps_one(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.register.tick()
+    assert len(world.register.places.reserve.read_bytes()) == passes.ROOM
+    world.register.places.reserve.unlink()
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("resolver.volatile.belong", full)
+        with pytest.raises(ResolverError, match="No space left"):
+            passes.change(world.register.places, lambda live: live)
+        world.register.tick()
+    world.register.tick()
+    assert world.register.places.reserve.exists()
 
 
 def test_overrides_survive_a_restart_and_a_reboot(world: World) -> None:
