@@ -109,7 +109,7 @@ def _throw(config: Config, on: bool, what: str | None, reason: str, span: float 
     until = passes.FOR_EVER if span is None else int(now + span)
 
     def change(live: passes.Passes) -> passes.Passes:
-        kind, of = _meant(config, live, what, on=on)
+        kind, of = meant(config, live, what, on=on)
         live = live.ended(now)
         if on:
             return live.on(passes.Bypass(kind, of, now, until, by, reason))
@@ -121,7 +121,7 @@ def _throw(config: Config, on: bool, what: str | None, reason: str, span: float 
     return live
 
 
-def _meant(config: Config, live: passes.Passes, what: str | None, *, on: bool) -> tuple[passes.Kind, str]:
+def meant(config: Config, live: passes.Passes, what: str | None, *, on: bool) -> tuple[passes.Kind, str]:
     """Everything, a list or a name. Back on comes also a list that the configuration does not name any more."""
     if what is None:
         return "all", ""

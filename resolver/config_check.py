@@ -13,15 +13,18 @@ from resolver.options import print_json
 
 @click.command("check-config")
 @click.argument("file", type=click.Path(path_type=Path), required=False)
+@click.option("--config", "path", type=click.Path(path_type=Path), help="As FILE.")
 @click.option("--schema", is_flag=True, help="Print the JSON schema instead.")
 @click.option("--no-trial", is_flag=True, help="Only read it; do not try ports, upstreams, roots, files and folders.")
 @click.pass_context
-def check_config(ctx: click.Context, file: Path | None, schema: bool, no_trial: bool) -> None:
+def check_config(ctx: click.Context, file: Path | None, path: Path | None, schema: bool, no_trial: bool) -> None:
     """Check a configuration: every mistake with its line (exit 2), then what only a try shows (exit 1)."""
     if schema:
         print_json(Config.model_json_schema())
         return
-    file = file or STANDARD
+    if file is not None and path is not None:
+        raise click.UsageError("the file is named twice: as FILE or as --config FILE")
+    file = file or path or STANDARD
     config = load(file)
     findings = [] if no_trial else trial(config, file)
     for finding in findings:

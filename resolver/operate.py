@@ -56,11 +56,23 @@ def status(path: Path | None, directory: Path | None, in_json: bool, watch: bool
     if in_json:
         for said in looks:
             print(json.dumps(said), flush=True)  # one line a second, for whatever reads along
+        return
+    screens = _screens(looks)
+    if sys.stdout.isatty():
+        with Live(console=console, auto_refresh=False, screen=True) as live:
+            for one in screens:
+                live.update(one, refresh=True)
+    for one in screens:  # nothing to draw over: each below the one before
+        with console.capture() as drawn:
+            console.print(_fitting(console, one))
+        click.echo(drawn.get())
+
+
+def _screens(looks: Iterator[dict[str, Any]]) -> Iterator[Group]:
     curve: deque[float] = deque(maxlen=CURVE)
-    with Live(console=console, auto_refresh=False, screen=sys.stdout.isatty()) as live:
-        for said in looks:
-            curve.append(said["queries"]["per_second"])
-            live.update(_fitting(console, screen(said, curve)), refresh=True)
+    for said in looks:
+        curve.append(said["queries"]["per_second"])
+        yield screen(said, curve)
 
 
 def _fitting(console: Console, shown: Group) -> Group:

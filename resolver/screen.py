@@ -205,9 +205,10 @@ def _waiting(one: Mapping[str, Any]) -> Text:
 def _log(said: Mapping[str, Any]) -> list[Text]:
     line, disk = Text(), said["disk"]
     if said["log"]:
-        line.append(f"{said['log']['leaves']:,} leaves, {_octets(disk['log'])}")
+        leaves = said["log"]["leaves"]
+        line.append("log: unknown" if leaves is None else f"{leaves:,} leaves, {_octets(disk['log'])}")
         if said["log"]["trouble"]:
-            line.append(f", failing: {said['log']['trouble']}", "red")
+            line.append(f", {said['log']['trouble']}", "red")
     else:
         line.append("the steward does not say", "red")
     for name in ("state_dir", "run_dir"):

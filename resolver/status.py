@@ -10,7 +10,6 @@ these words; reading disturbs nobody; nothing here knows a client.
 from __future__ import annotations
 
 import os
-import shutil
 import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from resolver import bypass, control, counters, passes, zones
+from resolver import room as rooms
 from resolver.errors import ResolverError
 from resolver.moments import as_text
 from resolver.version import VERSION
@@ -276,7 +276,7 @@ def _disk(places: Places) -> dict[str, Any]:
         log = sum(_octets(folder) for folder in (places.log_dir, places.audit_dir))
     except OSError:
         log = None
-    return {"log": log, "state_dir": _room(places.state_dir), "run_dir": _room(places.run_dir)}
+    return {"log": log, "state_dir": rooms.room(places.state_dir), "run_dir": rooms.room(places.run_dir)}
 
 
 def _octets(folder: Path) -> int:
@@ -284,14 +284,6 @@ def _octets(folder: Path) -> int:
         raise wrong
 
     return sum(Path(at, name).lstat().st_size for at, _, names in os.walk(folder, onerror=give_up) for name in names)
-
-
-def _room(folder: Path) -> dict[str, int] | None:
-    try:
-        room = shutil.disk_usage(folder)
-    except OSError:
-        return None
-    return {"free": room.free, "of": room.total}
 
 
 def _passing(places: Places) -> tuple[dict[str, Any], list[str]]:
@@ -322,7 +314,7 @@ def _alarms(
             beat = f"no sign of life for {worker.heartbeat_age(now.at):.0f} s"
             silent.append(f"{seen}: dns-{worker.index} (pid {worker.said.get('pid', 'unknown')}), {beat}")
     found = sorted(silent, key=lambda alarm: (not alarm.startswith(DEAD), not alarm.startswith(HUNG)))
-    found += bypassed
+    found += [*bypassed, *rooms.alarms(config.places)]
     if not now.workers:
         found.append(f"no DNS worker counts in {config.places.workers}")
     found += [f"dns-{w.index}: {alarm}" for w in now.workers for alarm in w.said.get("alarms", ())]

@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import io
-from typing import Any
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
 
 import pytest
+import yaml
 from rich.console import Console
 
 from resolver.screen import ago, screen
+from tests.dns.house import ROOT
+from tests.lists.world import settings
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 LIST = {
     "name": "gambling", "version": 41, "entries": 172_465, "action": "stop-page", "stale": False, "refusal": None,
@@ -87,6 +96,19 @@ def test_without_the_steward_the_rest_is_there() -> None:
     assert any(line.split() == ["web", "dead", "-", "-"] for line in lines)
 
 
+def test_what_nobody_could_find_out_is_shown_as_unknown() -> None:
+    """A steward that never could open its log; a /proc, a disk and an upstream that say nothing."""
+    worker = {**SAID["workers"][0], "pid": None, "generation": None}
+    unknown = {
+        "workers": [worker], "log": {"leaves": None, "trouble": "the log cannot be written: …"},
+        "disk": {"log": None, "state_dir": None, "run_dir": None}, "passing": {"bypasses": [], "overrides": None},
+        "upstreams": [{**SAID["upstreams"][0], "rtt_ms": None}],
+        "queries": {**SAID["queries"], **dict.fromkeys(("over", "servfail", "blocked", "cached", "relayed"))},
+        "lists": [{**LIST, "version": None, "confirmed": None, "held": None}],
+    }  # fmt: skip
+    assert shown({**SAID, **unknown})[-1] == "log: unknown, the log cannot be written: …"
+
+
 def test_who_is_dead_or_hung_stands_before_those_that_live() -> None:
     workers = [{**SAID["workers"][0], "index": index, "state": state} for index, state in enumerate(("lives", "hung"))]
     lines = shown({**SAID, "workers": workers})
@@ -108,6 +130,27 @@ def test_each_zone_says_how_old_it_is_and_who_was_not_given_it() -> None:
 
 def test_the_curve_is_drawn_between_nothing_and_the_most() -> None:
     assert any("▁▅█  of 100 q/s at most" in line for line in shown(SAID, 0.0, 50.0, 100.0))
+
+
+def test_watching_without_a_terminal_prints_screen_below_screen_until_nobody_reads_on(tmp_path: Path) -> None:
+    """With every process dead: `stopsign status --watch | head` is what a script over ssh types."""
+    config = tmp_path / "stopsign.yaml"
+    config.write_text(yaml.safe_dump(settings(tmp_path)))
+    watching = subprocess.Popen(
+        [sys.executable, "-P", "-m", "resolver.command", "status", "--watch", "--config", str(config)],
+        env={**os.environ, "PYTHONPATH": str(ROOT)}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert watching.stdout is not None
+    assert watching.stderr is not None
+    titles = 0
+    while titles < 2:
+        line = watching.stdout.readline()
+        assert line, watching.stderr.read()
+        titles += line.startswith("Stopsign ")
+    watching.stdout.close()
+    watching.wait(timeout=30)
+    assert watching.stderr.read() == ""
+    watching.stderr.close()
 
 
 @pytest.mark.parametrize(

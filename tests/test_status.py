@@ -9,18 +9,20 @@ import socket
 import subprocess
 import time
 from functools import partial
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 from click.testing import CliRunner
 
-from resolver import bypass, operate, passes
+from resolver import bypass, operate, passes, room
 from resolver import status as gathering
 from resolver._core import COUNTERS
 from resolver.command import stopsign
 from resolver.config import Config, load
 from resolver.control import UnreachableError
 from resolver.metrics import Bypassed, Workers
+from resolver.places import Places
 from resolver.status import Sample, sample, status
 from tests.lists.world import settings
 from tests.test_config import write
@@ -242,3 +244,20 @@ def test_what_the_log_takes_and_what_is_left_of_the_disk_is_told(config: Config)
     assert disk["log"] == 1024
     assert 0 < disk["state_dir"]["free"] <= disk["state_dir"]["of"]
     assert disk["run_dir"] is not None
+
+
+def test_a_disk_is_an_alarm_where_little_is_left_of_it_in_share_and_in_octets(
+    config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    places = Places(tmp_path / "state", tmp_path / "run", tmp_path / "log")
+    left = {places.state_dir: (40 << 30, 63 << 20), places.run_dir: (64 << 20, 4 << 20)}
+
+    def usage(of: Path) -> SimpleNamespace:
+        return SimpleNamespace(total=left[of][0], free=left[of][1])
+
+    monkeypatch.setattr("resolver.room.shutil.disk_usage", usage)
+    limit = "is nearly full: less than 5% and less than 64 MiB are free"
+    assert room.alarms(places) == [f"the file system of {places.state_dir} {limit}"]
+    assert f"the file system of {config.places.state_dir} {limit}" in look(config)["alarms"]
+    left |= {places.state_dir: (40 << 30, 65 << 20), places.run_dir: (64 << 20, 3 << 20)}
+    assert room.alarms(places) == [f"the file system of {places.run_dir} {limit}"]

@@ -17,7 +17,7 @@ from resolver import durable, volatile
 from resolver.audit.counts import Counts
 from resolver.audit.generations import Generations
 from resolver.audit.hits import generations, waiting
-from resolver.errors import ResolverError
+from resolver.errors import ResolverError, why
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -36,14 +36,21 @@ class Counting:
         self._places, self._append = places, append
         self._generations = Generations(places)
         self._counts: Counts | None = None
+        self._path = places.audit_dir / "counts.db"
         self._next = 0.0
+        self._trouble: str | None = None
         self._day, self._today = "", Counter[str]()
 
     def tick(self, now: float, active: Callable[[], Mapping[str, int]]) -> str | None:
-        """Once a minute: gathers, and logs what is due; the trouble, if any. `active`: entries by list."""
+        """Once a minute: gathers, and logs what is due. The trouble, if any, until it has gone. `active`: entries by
+        list."""
         if now < self._next:
-            return None
+            return self._trouble
         self._next = now + PERIOD
+        self._trouble = self._turn(now, active)
+        return self._trouble
+
+    def _turn(self, now: float, active: Callable[[], Mapping[str, int]]) -> str | None:
         try:
             counts = self._opened()
             self._gather(counts, now)
@@ -51,8 +58,11 @@ class Counting:
             if due.events:
                 self._append(due.events)
                 counts.logged(due)
-        except (OSError, sqlite3.Error, ResolverError) as wrong:
-            return f"blocks cannot be counted: {wrong}"
+        except sqlite3.Error as wrong:
+            self._shut()  # opened on a read-only disk it would stay so
+            return f"blocks cannot be counted: {self._path}: {wrong}"
+        except (OSError, ResolverError) as wrong:
+            return f"blocks cannot be counted: {why(wrong)}"
         return None
 
     def looked(self, now: float, *, gone: bool) -> None:
@@ -64,6 +74,9 @@ class Counting:
         """Counts what the last workers left behind."""
         self._next = 0.0
         self.tick(now, dict)
+        self._shut()
+
+    def _shut(self) -> None:
         if self._counts is not None:
             self._counts.close()
             self._counts = None
@@ -71,7 +84,7 @@ class Counting:
     def _opened(self) -> Counts:
         if self._counts is None:
             durable.make_folder(self._places.audit_dir, mode=0o700)
-            self._counts = Counts(self._places.audit_dir / "counts.db")
+            self._counts = Counts(self._path)
         return self._counts
 
     def _gather(self, counts: Counts, now: float) -> None:

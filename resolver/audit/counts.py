@@ -11,7 +11,7 @@ Enters: batches from the workers. Leaves: events for the log. Rules:
 from __future__ import annotations
 
 import sqlite3
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -20,7 +20,7 @@ from resolver.audit.leaf import BANDS, COUNTS, RESOLVING
 from resolver.audit.log import Event
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     from resolver.audit.hits import Batch
@@ -64,17 +64,9 @@ class Counts:
     def gather(self, batch: Batch, now: float) -> bool:
         """Counts a batch, which is then removed; False for one that was counted before and outlived a crash."""
         today = datetime.fromtimestamp(now, UTC).date().isoformat()
-        with closing(self._database.cursor()) as cursor:
-            cursor.execute("BEGIN IMMEDIATE")
-            try:
-                new = self._add(cursor, batch, today)
-                cursor.execute(
-                    "DELETE FROM batches WHERE rowid <= (SELECT max(rowid) FROM batches) - ?", (KEPT_BATCHES,)
-                )
-            except BaseException:
-                cursor.execute("ROLLBACK")
-                raise
-            cursor.execute("COMMIT")
+        with self._transaction() as cursor:
+            new = self._add(cursor, batch, today)
+            cursor.execute("DELETE FROM batches WHERE rowid <= (SELECT max(rowid) FROM batches) - ?", (KEPT_BATCHES,))
         batch.path.unlink(missing_ok=True)
         return new
 
@@ -103,13 +95,11 @@ class Counts:
 
     def logged(self, due: Due) -> None:
         """The leaves are in the log: exact counts by entry are forgotten, and so are days."""
-        with closing(self._database.cursor()) as cursor:
-            cursor.execute("BEGIN IMMEDIATE")
+        with self._transaction() as cursor:
             cursor.executemany("DELETE FROM days WHERE day = ?", [(day,) for day in due.days])
             cursor.executemany("DELETE FROM months WHERE month = ?", [(month,) for month in due.months])
             cursor.executemany("DELETE FROM resolving WHERE month = ?", [(month,) for month in due.months])
             cursor.executemany("DELETE FROM dropped WHERE month = ?", [(month,) for month in due.months])
-            cursor.execute("COMMIT")
 
     def day(self, day: str) -> dict[str, int]:
         """Blocks by list on one day that is not logged yet."""
@@ -121,6 +111,19 @@ class Counts:
         """Blocks by (list, reference) in one month that is not logged yet: for the operator, not for the log."""
         rows = self._database.execute("SELECT list, reference, hits FROM months WHERE month = ?", (month,))
         return {(name, reference): hits for name, reference, hits in rows}
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Cursor]:
+        """All of it or nothing. SQLite has already taken back what a full disk stopped."""
+        with closing(self._database.cursor()) as cursor:
+            cursor.execute("BEGIN IMMEDIATE")
+            try:
+                yield cursor
+                cursor.execute("COMMIT")
+            except BaseException:
+                if self._database.in_transaction:
+                    cursor.execute("ROLLBACK")
+                raise
 
     def _add(self, cursor: sqlite3.Cursor, batch: Batch, today: str) -> bool:
         if not cursor.execute("INSERT OR IGNORE INTO batches VALUES (?)", (batch.id,)).rowcount:

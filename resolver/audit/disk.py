@@ -13,6 +13,7 @@ import os
 from typing import TYPE_CHECKING, Protocol
 
 from resolver.audit.errors import AuditError, LogBusyError, MissingError
+from resolver.errors import naming
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -52,8 +53,9 @@ class RealDisk:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
         try:
             view = memoryview(data)
-            while view:
-                view = view[os.write(descriptor, view) :]
+            with naming(path):
+                while view:
+                    view = view[os.write(descriptor, view) :]
         finally:
             os.close(descriptor)
 
@@ -141,6 +143,7 @@ def unlock(descriptor: int) -> None:
 def _sync(path: Path, flags: int) -> None:
     descriptor = os.open(path, flags | os.O_CLOEXEC)
     try:
-        os.fsync(descriptor)
+        with naming(path):
+            os.fsync(descriptor)
     finally:
         os.close(descriptor)

@@ -132,10 +132,11 @@ class Log:
             self._edge = edge
             return range(before.size, edge.size)
 
-    def heartbeat(self, detail: Mapping[str, Any]) -> int | None:
-        """A leaf a clock hour, however often it is called: silence in the log then means that nobody was there."""
+    def heartbeat(self, detail: Mapping[str, Any], *, anew: bool = False) -> int | None:
+        """A leaf a clock hour, however often it is called: silence in the log then means that nobody was there.
+        `anew`: one more, after a time in which nothing could be written."""
         hour = hour_of(self._clock())
-        if hour == self._beat:
+        if hour == self._beat and not anew:
             return None
         index = self.append(HEARTBEAT, hour, detail)
         self._beat = hour

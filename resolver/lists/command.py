@@ -11,11 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from resolver import bypass as off_switch
 from resolver import control
+from resolver.errors import ResolverError
 from resolver.options import Span, as_json, located, print_json
+from resolver.passes import Passes
 from resolver.standing import legible
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
 LONG = 120.0  # seconds for the steward to compile all lists
@@ -144,13 +148,19 @@ def override() -> None:
 def allow(
     name: str, reason: str, span: float, match: str, path: Path | None, directory: Path | None, in_json: bool
 ) -> None:
-    """Let NAME pass, whatever the lists say."""
-    places = legible(path, directory).places
+    """Let NAME pass, whatever the lists say. A top-level domain is written with its dot: `example.`"""
+    config = legible(path, directory)
+    kind, name = off_switch.meant(config, Passes(), name, on=True)
+    if kind != "name":
+        raise ResolverError(f"{name!r} is a list, not a name", hint=f"all that it stops: stopsign bypass on {name}")
     try:
-        answer = control.call(places.control_socket, "override", name=name, reason=reason, seconds=span, match=match)
+        answer = control.call(
+            config.places.control_socket, "override", name=name, reason=reason, seconds=span, match=match
+        )
     except control.UnreachableError as silent:
         silent.hint = f"{silent.hint}; without it: stopsign bypass on {name}, until bypass off {name}"
         raise
+    _warn(answer)
     if in_json:
         print_json(answer)
     else:
@@ -179,10 +189,16 @@ def list_overrides(path: Path | None, directory: Path | None, in_json: bool) -> 
 def lift(name: str, path: Path | None, directory: Path | None, in_json: bool) -> None:
     """End the override of NAME now."""
     answer = control.call(legible(path, directory).places.control_socket, "lift", name=name)
+    _warn(answer)
     if in_json:
         print_json(answer)
     else:
         click.echo(f"{answer['name']} no longer passes")
+
+
+def _warn(answer: Mapping[str, Any]) -> None:
+    if answer.get("trouble"):  # a steward from before an upgrade says nothing of it
+        click.echo(f"stopsign: warning: {answer['trouble']}", err=True)
 
 
 # -- explain

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from resolver.audit.log import Event, Log
-from resolver.errors import ResolverError
+from resolver.errors import ResolverError, why
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -35,8 +35,8 @@ class Ledger:
             log = self._opened()
             indexes = log.append_many(events)
         except (ResolverError, OSError) as error:
-            self.trouble = str(error)
-            raise LedgerError(f"the log cannot be written: {error}", hint=getattr(error, "hint", None)) from error
+            self.trouble = _unwritten(error)
+            raise LedgerError(self.trouble, hint=getattr(error, "hint", None)) from error
         self.trouble = None
         return indexes
 
@@ -45,21 +45,23 @@ class Ledger:
         try:
             return self._opened().erase(index, reason)
         except OSError as error:
-            raise LedgerError(f"the log cannot be written: {error}") from error
+            raise LedgerError(_unwritten(error)) from error
 
     def proof(self, index: int) -> bytes:
         """That a leaf is in the log, with its detail (`resolver.audit.proof`)."""
         try:
             return self._opened().proof(index)
         except (ResolverError, OSError) as error:
-            raise LedgerError(f"leaf {index} cannot be proved: {error}") from error
+            raise LedgerError(f"leaf {index} cannot be proved: {why(error)}") from error
 
     def heartbeat(self, detail: Mapping[str, Any]) -> None:
-        """A leaf an hour, however often it is called."""
+        """A leaf an hour, however often it is called; and one as soon as the log can be written again."""
         try:
-            self._opened().heartbeat(detail)
+            self._opened().heartbeat(detail, anew=self.trouble is not None)
         except (ResolverError, OSError) as error:
-            self.trouble = str(error)
+            self.trouble = _unwritten(error)
+        else:
+            self.trouble = None
 
     @property
     def size(self) -> int | None:
@@ -75,3 +77,7 @@ class Ledger:
         if self._log is None:
             self._log = self._open()
         return self._log
+
+
+def _unwritten(error: Exception) -> str:
+    return f"the log cannot be written: {why(error)}"

@@ -93,7 +93,7 @@ class _Operations:
             raise RequestError(f"{match!r} is not exact, subtree or below")
         if not isinstance(seconds, int | float) or isinstance(seconds, bool):
             raise RequestError("seconds is not a number")
-        new = await self._steward.work(
+        new, trouble = await self._steward.work(
             while_wanted(self._register.people.allow),
             _text(request, "name"),
             match,
@@ -101,11 +101,12 @@ class _Operations:
             peer.user,
             float(seconds),
         )
-        return _shown(new)
+        return {**_shown(new), "trouble": trouble}
 
     async def lift(self, peer: Peer, request: Mapping[str, Any]) -> Reply:
         lift = while_wanted(self._register.people.lift)
-        return _shown(await self._steward.work(lift, _text(request, "name"), peer.user))
+        gone, trouble = await self._steward.work(lift, _text(request, "name"), peer.user)
+        return {**_shown(gone), "trouble": trouble}
 
     async def overrides(self, _peer: Peer, _request: Mapping[str, Any]) -> Reply:
         held = await self._steward.work(self._register.people.holding)

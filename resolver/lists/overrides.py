@@ -2,7 +2,8 @@
 
 Enters: a person's word through the control socket. Leaves: `state_dir/overrides.json`, which is the truth, and their
 part of `run_dir/passes.json`, which every worker polls. An override holds from the next query on; one that has ended
-is gone from both at the next change, and matches nothing before that.
+is gone from both at the next change, and matches nothing before that. Where one of the two cannot be written the other
+is all the same, and that is said.
 """
 
 from __future__ import annotations
@@ -88,14 +89,20 @@ def lift(known: Overrides, name: str, *, now: float) -> tuple[Overrides, Overrid
 
 
 def put(places: Places, overrides: Overrides, now: float) -> str | None:
-    """Make them durable and live. What unblocks must work with a full disk too: then they are live until a reboot, and
-    what went wrong is returned."""
+    """Make them durable and live; returns what of it could not be. What unblocks must work with a full disk too, and
+    what is stored need not be said again once the tmpfs has room. `ResolverError`: neither could be."""
     trouble = None
     try:
         store(places.overrides, overrides)
     except OSError as error:
-        trouble = f"{places.overrides} cannot be written ({error.strerror})"
-    publish(places, overrides, now)
+        what = f"{places.overrides} cannot be written ({error.strerror})"
+        trouble = f"{what}: the overrides hold, but not for after a restart until it can"
+    try:
+        publish(places, overrides, now)
+    except ResolverError as error:
+        if trouble is not None:
+            raise
+        return f"{error}: the overrides are stored, and hold as soon as there is room"
     return trouble
 
 

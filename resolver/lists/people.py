@@ -12,7 +12,7 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from resolver import bypass, passes
-from resolver.errors import ResolverError
+from resolver.errors import ResolverError, why
 from resolver.lists import overrides, suspensions
 from resolver.lists.ledger import Event, Ledger, LedgerError
 from resolver.lists.state import StateError, store
@@ -43,6 +43,8 @@ class People:
         self._places, self._ledger, self._clock, self._alarm, self._settle = places, ledger, clock, alarm, settle
         self.overrides = overrides.Overrides()
         self.suspended = suspensions.Suspensions()
+        self._unwritten = False  # the overrides, on disk or live
+        self._unstored = False  # the suspensions, on disk
         self._told: tuple[passes.Act, ...] = ()  # has its leaf, but still stands in the file
         self._refused: str | None = None
 
@@ -55,15 +57,20 @@ class People:
         try:
             passes.change(self._places, lambda live: live)  # the off switch, whatever became of the overrides
             self.overrides = overrides.read(self._places)
+            self._unwritten = True
             overrides.publish(self._places, self.overrides, self._clock())
+            self._unwritten = False
         except (ResolverError, OSError) as error:
-            self._alarm("overrides", f"{error}; the overrides that were live stay live")
+            self._alarm("overrides", f"{why(error)}; the overrides that were live stay live")
 
-    def allow(self, name: str, match: passes.Match, reason: str, by: str, seconds: float) -> overrides.Override:
+    def allow(
+        self, name: str, match: passes.Match, reason: str, by: str, seconds: float
+    ) -> tuple[overrides.Override, str | None]:
+        """The override, and what stands in its way (`overrides.put`)."""
         changed, new = overrides.allow(
             self.overrides, name, match=match, reason=reason, by=by, seconds=seconds, now=self._clock()
         )
-        self._override(changed)
+        trouble = self._override(changed)
         detail = {"name": new.name, "match": new.match, "reason": new.reason, "by": by, "until": as_text(new.until)}
         self._tell([Event("override-set", "", detail)])
         say.warning(
@@ -74,22 +81,35 @@ class People:
             visible(new.reason),
             extra=about(person=by),
         )
-        return new
+        return new, trouble
 
-    def lift(self, name: str, by: str) -> overrides.Override:
+    def lift(self, name: str, by: str) -> tuple[overrides.Override, str | None]:
+        """The override that was, and what stands in the way of its end."""
         changed, gone = overrides.lift(self.overrides, name, now=self._clock())
         # Lifting blocks again: like any addition it waits for its leaf.
         self._ledger.append([Event("override-lifted", "", {"name": gone.name, "match": gone.match, "by": by})])
-        self._override(changed)
+        trouble = self._override(changed)
         say.warning("the override of %s is lifted by %s", gone.name, by, extra=about(person=by))
-        return gone
+        return gone, trouble
 
     def holding(self) -> overrides.Overrides:
         return self.overrides.holding(self._clock())
 
-    def _override(self, changed: overrides.Overrides) -> None:
-        self._alarm("overrides", overrides.put(self._places, changed, self._clock()))
-        self.overrides = changed
+    def _override(self, changed: overrides.Overrides) -> str | None:
+        trouble = overrides.put(self._places, changed, self._clock())
+        self.overrides, self._unwritten = changed, trouble is not None
+        self._alarm("overrides", trouble)
+        return trouble
+
+    def write_again(self) -> None:
+        """What could not be written, once it can be."""
+        if self._unwritten:
+            try:
+                self._override(self.overrides)
+            except ResolverError as error:
+                self._alarm("overrides", str(error))
+        if self._unstored:
+            self._store_suspensions()
 
     def appeal_received(self, reference: str, detail: Mapping[str, Any]) -> int:
         """A leaf on behalf of the web process."""
@@ -132,13 +152,18 @@ class People:
 
     def _suspend_here(self, changed: suspensions.Suspensions) -> None:
         self.suspended = changed
+        self._store_suspensions()
+        self._settle()
+
+    def _store_suspensions(self) -> None:
         try:
-            store(self._places.suspensions, changed)
+            store(self._places.suspensions, self.suspended)
         except OSError as error:
+            self._unstored = True
             self._alarm("suspensions", f"{self._places.suspensions} cannot be written ({error.strerror})")
         else:
+            self._unstored = False
             self._alarm("suspensions", None)
-        self._settle()
 
     def erase(self, leaf: int, reason: str) -> int:
         """The detail of a leaf is forgotten; the index of the leaf that says so."""
@@ -171,7 +196,7 @@ class People:
                 passes.change(self._places, lambda found: found.told(self._told))
                 self._told = ()
         except (ResolverError, OSError) as error:
-            self._alarm("passes", str(error))
+            self._alarm("passes", why(error))
         else:
             self._alarm("passes", None)
 

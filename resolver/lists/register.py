@@ -19,7 +19,7 @@ from resolver import volatile
 from resolver import watched as sketches
 from resolver._core import CoreError
 from resolver.audit.counting import Counting
-from resolver.errors import ResolverError
+from resolver.errors import ResolverError, why
 from resolver.lists import activate, decisions, fetch, report
 from resolver.lists.admit import admit
 from resolver.lists.compile import is_stale, plan
@@ -93,6 +93,7 @@ class Register:
         self.applied: dict[str, Applied] = {}
         self.fetching: dict[str, Fetching] = {}
         self._written: dict[str, Fetching] = {}
+        self._unwritten: set[str] = set()  # lists whose state the disk did not take
         self._told: dict[str, Any] = {}
         self._judged: dict[str, str] = {}
         self._live: activate.Live | None = None
@@ -137,7 +138,7 @@ class Register:
             applied = restored(self._source(name), self.places)
             store_applied(where, applied)
         except (StateError, VerifyError, OSError) as error:
-            self._alarm(f"applied {name}", f"nothing of list {name} is active: {error}")
+            self._alarm(f"applied {name}", f"nothing of list {name} is active: {why(error)}")
             return None
         say.warning("list %s: version %d is taken up again from the generation that names it", name, applied.version)
         return applied
@@ -328,7 +329,7 @@ class Register:
             done = activate.bring_up(planned, self.places, self.ledger, now=now, live=self._live)
         except (LedgerError, CoreError, OSError) as error:
             self._live = None
-            self._alarm("activation", f"the new generation is not active: {error}")
+            self._alarm("activation", f"the new generation is not active: {why(error)}")
             self._wait(now)
             return
         self._alarm("activation", done.trouble and f"active, but not for after a reboot: {done.trouble}")
@@ -352,6 +353,9 @@ class Register:
         if self._live is not None or self._clock() >= self._retry_at:
             self.settle()
         self._watch()
+        for name in tuple(self._unwritten):
+            self._remember(name, self.fetching[name])
+        self.people.write_again()
         self.people.note_bypass()
         self.ledger.heartbeat({"generation": self.generation})
         self._alarm("log", self.ledger.trouble)
@@ -420,10 +424,13 @@ class Register:
         try:
             store(self.places.list(name).state, known)
         except OSError as error:
+            self._unwritten.add(name)
             self._alarm("state", f"{self.places.state_dir} cannot be written ({error.strerror})")
         else:
             self._written[name] = known
-            self._alarm("state", None)
+            self._unwritten.discard(name)
+            if not self._unwritten:
+                self._alarm("state", None)
 
     def _tell(self, events: tuple[Event, ...] | list[Event]) -> bool:
         """Leaves about what adds nothing: a log that is out of order is an alarm and stops nothing."""

@@ -1,14 +1,14 @@
 """What there is to say about the lists: the status that commands and metrics show, and what somebody should look at.
 
-Enters: the register, and the passes, which others change too. Leaves: plain values. Reads memory and that one small
-file and changes nothing, so that any thread may ask.
+Enters: the register, the passes, which others change too, and what is left of the disks. Leaves: plain values. Reads
+memory and that one small file and changes nothing, so that any thread may ask.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol
 
-from resolver import bypass, passes
+from resolver import bypass, passes, room
 from resolver.errors import ResolverError
 from resolver.lists.compile import is_stale
 from resolver.lists.state import Fetching
@@ -83,7 +83,7 @@ def _list_status(register: Known, source: ListSource, now: float) -> dict[str, A
 
 def alarms(register: Known, now: float) -> list[str]:
     """What somebody should look at, each in a sentence."""
-    found = [*_bypassed(register.config.places, now), *register.alarms.values()]
+    found = [*_bypassed(register.config.places, now), *room.alarms(register.config.places), *register.alarms.values()]
     for source in register.config.lists:
         known = register.fetching.get(source.name, Fetching())
         found += _alarms_of(source, known, now)

@@ -205,6 +205,8 @@ def answer(
         if outcome == "mended":
             told = await control.acall(config.places.control_socket, "override", name=one.name, match="subtree",
                                        reason=f"appeal {one.id}: {reasons}"[:400], seconds=hours * 3600.0)  # fmt: skip
+            if told.get("trouble"):
+                click.echo(f"stopsign: warning: {told['trouble']}", err=True)
             click.echo(f"{told['name']} passes until {told['until']}")
         if not await store.decide(one.id, outcome, by, reasons, now()):
             raise DeskError(f"{one.id} was closed in the meantime")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sqlite3
 import struct
 import time
 from array import array
@@ -274,6 +275,24 @@ class TestTheStewardsTurn:
         assert "the disk is full" in str(counting.tick(at("2026-11-02"), dict))
         assert counting.tick(at("2026-11-02T00:02:00"), dict) is None
         assert [event.type for event in told] == ["counts", "counts"]
+
+    def test_a_full_disk_is_said_in_a_sentence_until_blocks_are_counted_again(
+        self, places: Places, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def full(counts: Counts, *_: object) -> None:
+            counts._database.execute("ROLLBACK")  # as SQLite itself does then
+            raise sqlite3.OperationalError("database or disk is full")
+
+        counting = Counting(places, list)
+        met(places, make_live(places, gambling=["A" * 16]), {"A" * 16: 3})
+        with monkeypatch.context() as patch:
+            patch.setattr(Counts, "_add", full)
+            trouble = counting.tick(at("2026-11-22"), dict)
+        assert trouble == f"blocks cannot be counted: {places.audit_dir}/counts.db: database or disk is full"
+        assert counting.tick(at("2026-11-22T00:00:05"), dict) == trouble, "nobody has tried again yet"
+        assert counting.tick(at("2026-11-22T00:01:00"), dict) is None
+        counting.close(at("2026-11-22T00:01:00"))
+        assert json.loads((places.run_dir / "hits.json").read_text())["entries"] == {"A" * 16: 3}
 
     def test_the_operator_sees_today_s_entries_in_the_run_directory_alone(self, places: Places) -> None:
         counting = Counting(places, list)

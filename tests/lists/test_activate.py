@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import sys
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 
+from blocklists.errors import VerifyError
 from resolver.lists.ledger import LedgerError
 from tests.lists.world import World, make_entry
 
@@ -178,6 +180,30 @@ def test_lifting_an_override_waits_for_its_leaf_and_setting_one_does_not(
         assert passes.read(world.config.places.passes) == live
     world.register.people.lift("a.example", "root")
     assert passes.read(world.config.places.passes).names == ()
+
+
+def test_what_could_not_be_written_is_no_alarm_any_more_once_it_can_be(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr("resolver.audit.log.Log.append_many", broken)
+        patch.setattr("resolver.durable.put", broken)
+        world.register.refuse("gambling", VerifyError("signature", "not signed"))
+        alarms = world.register.status()["alarms"]
+        assert "the log cannot be written: No space left on device" in alarms
+        assert f"{world.config.places.state_dir} cannot be written (No space left on device)" in alarms
+    world.register.tick()
+    assert [alarm for alarm in world.register.status()["alarms"] if "cannot" in alarm] == []
+    assert world.leaves()[-1][0] == "heartbeat"
+
+
+def test_a_full_disk_is_told_with_the_file_that_it_did_not_take(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr("resolver.audit.disk.os.write", broken)
+        world.register.people.allow("a.example", "subtree", "mistake", "root", 3600.0)
+    (alarm,) = world.register.status()["alarms"]
+    at = re.escape(str(world.config.places.state_dir))
+    assert re.fullmatch(f"the log cannot be written: No space left on device: {at}/.+", alarm)
 
 
 def test_a_start_on_a_read_only_state_directory_after_a_reboot_blocks_what_was_blocked(

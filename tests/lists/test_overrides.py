@@ -29,13 +29,17 @@ def world(tmp_path: Path) -> World:
     return world
 
 
+def no_room(*_: object, **__: object) -> None:
+    raise OSError(28, "No space left on device")
+
+
 def verdict(world: World, name: str) -> str:
     return explain(world.config, name, now=world.clock()).verdict
 
 
 def test_an_override_passes_the_name_and_all_below_it_until_its_end(world: World) -> None:
     assert verdict(world, "www.a.example") == "stopped"
-    new = world.register.people.allow("A.example.", "subtree", "a hospital's", "root", 3600.0)
+    new, _ = world.register.people.allow("A.example.", "subtree", "a hospital's", "root", 3600.0)
     assert verdict(world, "www.a.example") == "passes"
     assert verdict(world, "b.example") == "stopped"
     assert world.leaves()[-1] == ("override-set", "")
@@ -220,6 +224,40 @@ def test_a_bypass_with_an_end_ends_by_itself_and_that_is_in_the_log(world: World
     assert (kind, detail["act"], detail["at"]) == ("bypass", "end", "2026-11-22T13:00:00Z")
     assert passes.read(world.config.places.passes) == Passes()
     assert passes.read(world.config.places.bypass) == Passes()
+
+
+@pytest.mark.parametrize(
+    ("full", "said", "then"),
+    [
+        ("resolver.durable.put", "hold, but not for after a restart", "passes"),
+        ("resolver.volatile.replace", "are stored, and hold as soon as there is room", "stopped"),
+    ],
+)
+def test_an_override_that_only_one_of_the_disks_took_says_so_and_is_written_again_by_itself(
+    world: World, monkeypatch: pytest.MonkeyPatch, full: str, said: str, then: str
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(full, no_room)
+        _, trouble = world.register.people.allow("a.example", "subtree", "a hospital's", "root", 3600.0)
+        assert said in str(trouble)
+        assert trouble in world.register.status()["alarms"]
+        assert verdict(world, "a.example") == then
+    world.register.tick()
+    assert world.register.status()["alarms"] == []
+    assert verdict(world, "a.example") == "passes"
+    world.restart()
+    assert [one.name for one in world.register.people.holding().overrides] == ["a.example"]
+
+
+def test_an_override_that_no_disk_took_changes_nothing(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr("resolver.durable.put", no_room)
+        patch.setattr("resolver.volatile.replace", no_room)
+        with pytest.raises(ResolverError, match="cannot be written"):
+            world.register.people.allow("a.example", "subtree", "a hospital's", "root", 3600.0)
+    world.register.tick()
+    assert world.register.people.holding().overrides == ()
+    assert verdict(world, "a.example") == "stopped"
 
 
 def test_what_the_log_could_not_take_it_is_told_later(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -200,6 +200,12 @@ def test_overrides_are_set_listed_and_lifted_by_command(provider: Provider) -> N
         assert "a hospital's" in provider.ask("override", "list").output
         assert provider.ask("explain", "a.example", "--json").json["verdict"] == "passes"
         assert provider.ask("override", "lift", "a.example").status == 0
+        for wrong, why in (
+            ("example", "there is no list 'example'"),
+            ("gambling", "is a list, not a name"),
+            ("not a name", "neither a list nor a name"),
+        ):
+            assert why in str(provider.ask("override", "allow", wrong, "--reason", "x").error)
         assert provider.ask("override", "list").output == "no overrides\n"
         assert provider.ask("explain", "a.example", "--json").json["verdict"] == "stopped"
         assert provider.ask("override", "allow", "a.example", "--reason", "x", "--for", "3").status == 2
@@ -266,6 +272,8 @@ def test_check_config_says_good_or_everything_that_is_wrong(tmp_path: Path) -> N
     path = tmp_path / "stopsign.yaml"
     path.write_text(yaml.safe_dump(settings(tmp_path)))
     assert "good" in CliRunner().invoke(command.stopsign, ["check-config", "--no-trial", str(path)]).output
+    assert "good" in CliRunner().invoke(command.stopsign, ["check-config", "--no-trial", "--config", str(path)]).output
+    assert CliRunner().invoke(command.stopsign, ["check-config", str(path), "--config", str(path)]).exit_code == 2
     path.write_text("dns: {listen: 3}\nrun_dir: x")
     error = str(CliRunner().invoke(command.stopsign, ["check-config", str(path)]).exception)
     assert "stopsign.yaml:1: dns.listen: is not a list" in error
