@@ -22,7 +22,7 @@ from resolver.config_values import domain_name
 from resolver.errors import ResolverError
 from resolver.following import following, wait
 from resolver.moments import as_text
-from resolver.options import Span, as_json, located, print_json
+from resolver.options import Span, as_json, located, print_json, warn
 from resolver.passes import FOR_EVER
 from resolver.standing import legible
 
@@ -76,7 +76,7 @@ def bypass(
     if seen.nobody:
         behind = (f"nobody runs with {places.run_dir}: this holds from the next start on",)
     for sentence in behind:
-        click.echo(f"stopsign: warning: {sentence}", err=True)
+        warn(sentence)
     if behind and not seen.nobody:
         click.echo("hint: its successor takes it up when it starts: stopsign bypass show, stopsign status", err=True)
     ctx.exit(1 if behind and not shows else 0)
@@ -117,7 +117,7 @@ def _throw(config: Config, on: bool, what: str | None, reason: str, span: float 
 
     live, trouble = passes.change(places, change)
     if trouble is not None:
-        click.echo(f"stopsign: warning: done, but not for after a reboot ({trouble})", err=True)
+        warn(f"done, but not for after a reboot ({trouble})")
     return live
 
 

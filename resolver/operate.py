@@ -21,7 +21,7 @@ from rich.measure import Measurement
 from resolver import control
 from resolver.config import located_at
 from resolver.health import reasons
-from resolver.options import as_json, located, print_json
+from resolver.options import as_json, located, print_json, warn
 from resolver.reload import everywhere
 from resolver.screen import screen
 from resolver.standing import legible
@@ -62,6 +62,7 @@ def status(path: Path | None, directory: Path | None, in_json: bool, watch: bool
         with Live(console=console, auto_refresh=False, screen=True) as live:
             for one in screens:
                 live.update(one, refresh=True)
+        return
     for one in screens:  # nothing to draw over: each below the one before
         with console.capture() as drawn:
             console.print(_fitting(console, one))
@@ -140,9 +141,6 @@ def begin_anew(path: Path | None, directory: Path | None, no_trial: bool, in_jso
 def _everywhere(
     op: Literal["reload", "restart"], path: Path | None, directory: Path | None, *, tries: bool, in_json: bool
 ) -> None:
-    def warn(what: str) -> None:
-        click.echo(f"stopsign: warning: {what}", err=True)
-
     replaced = asyncio.run(everywhere(located_at(path, directory).absolute(), op, tries=tries, warn=warn))
     print_json({"replaced": replaced}) if in_json else click.echo(f"taken up by {', '.join(replaced)}")
 

@@ -26,6 +26,11 @@ def located(command: Command) -> Command:
 as_json = click.option("--json", "in_json", is_flag=True, help="For programs.")
 
 
+def warn(what: str) -> None:
+    """What a person should know beside the result."""
+    click.echo(f"stopsign: warning: {what}", err=True)
+
+
 def print_json(value: Any) -> None:
     click.echo(json.dumps(value, indent=2))
 

@@ -74,6 +74,10 @@ class Bypass:
     def __str__(self) -> str:
         return {"all": "everything", "list": f"list {self.of}", "name": self.of}[self.kind]
 
+    def as_pass(self) -> Pass:
+        """Of a name: with all below it."""
+        return Pass(self.of, "subtree", self.until)
+
 
 @dataclass(frozen=True, slots=True)
 class Act:
@@ -103,8 +107,7 @@ class Passes:
     @property
     def names(self) -> tuple[Pass, ...]:
         """Names that pass, for whichever reason, each with its end."""
-        switched = tuple(Pass(one.of, "subtree", one.until) for one in self.bypasses if one.kind == "name")
-        return (*self.overrides, *switched)
+        return (*self.overrides, *(one.as_pass() for one in self.bypasses if one.kind == "name"))
 
     def holding(self, now: float) -> tuple[Bypass, ...]:
         return tuple(one for one in self.bypasses if one.until > now)

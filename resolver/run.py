@@ -19,7 +19,6 @@ import signal
 import subprocess
 import sys
 import time
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -39,7 +38,7 @@ from resolver.sockets import SOCKETS, Listeners, taken_or_opened
 from resolver.standing import keep
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from resolver.config import Accepted, Config
@@ -71,7 +70,11 @@ def services(accepted: Accepted, sealed: int, listeners: Listeners, wings: Itera
     """
     config, path = accepted.config, accepted.path
     found: list[Service] = []
-    other = partial(Service, patience=SLOW)
+
+    def other(name: str, sockets: Mapping[str, Sequence[int]], order: int = 0) -> Service:
+        sockets = {**sockets, USE: [sealed]}
+        return Service(name, command_of(name, path), sockets, patience=SLOW, order=order, nice=NICE[name])
+
     secret = {watched.KEY: secrets.token_hex(16)}  # in memory alone, and another at each start
     if "dns" in wings:
         found += [
@@ -86,11 +89,11 @@ def services(accepted: Accepted, sealed: int, listeners: Listeners, wings: Itera
             for index in range(count_workers(config.dns))
         ]
     if "steward" in wings:
-        found.append(other("steward", command_of("steward", path), {USE: [sealed]}, order=1, nice=NICE["steward"]))
+        found.append(other("steward", {}, order=1))
     if "web" in wings and (listeners.stop_page or listeners.portal):
-        found.append(other("web", command_of("web", path), {**listeners.of_web(), USE: [sealed]}, nice=NICE["web"]))
+        found.append(other("web", listeners.of_web()))
     if "rpz" in wings and config.rpz.zones:
-        found.append(other("rpz", command_of("rpz", path), {**listeners.of_rpz(), USE: [sealed]}, nice=NICE["rpz"]))
+        found.append(other("rpz", listeners.of_rpz()))
     return found
 
 

@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from resolver.moments import as_time
+from resolver.room import SHARE
 from resolver.terminal import visible
 
 if TYPE_CHECKING:
@@ -33,7 +34,6 @@ _RIGHT = {"q/s", "entries", "in flight", "answers in", "blocks/s", "restarts", "
 _LATE = 2.0  # seconds after which a heartbeat is worth a colour
 _WRONG = ("dead", "hung")
 _DEATHS = 3  # that are told
-_SCARCE = 0.05  # of a file system that is left: worth a colour
 
 
 def screen(said: Mapping[str, Any], curve: Sequence[float] = ()) -> Group:
@@ -213,7 +213,7 @@ def _log(said: Mapping[str, Any]) -> list[Text]:
         line.append("the steward does not say", "red")
     for name in ("state_dir", "run_dir"):
         if (room := disk[name]) is not None:
-            scarce = room["free"] < room["of"] * _SCARCE
+            scarce = room["free"] < room["of"] * SHARE
             line.append(f"   {name}: ", "dim").append(f"{_octets(room['free'])} free", "red" if scarce else "")
     passing = said["passing"]
     if not passing["bypasses"] and not passing["overrides"]:

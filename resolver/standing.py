@@ -21,7 +21,6 @@ import re
 import stat
 from typing import TYPE_CHECKING
 
-import click
 import yaml
 
 from resolver import volatile
@@ -29,6 +28,7 @@ from resolver.config import STANDARD, ConfigError, accept, load, located_at
 from resolver.config_report import LARGEST
 from resolver.errors import ResolverError
 from resolver.moments import as_text
+from resolver.options import warn
 from resolver.places import Places
 
 if TYPE_CHECKING:
@@ -54,11 +54,8 @@ def legible(config: Path | None, directory: Path | None) -> Config:
             raise broken from nothing
         first, *others = broken.problems
         more = f" (and {len(others)} more: stopsign check-config)" if others else ""
-        click.echo(f"stopsign: warning: {first}{more}", err=True)
-        click.echo(
-            f"stopsign: warning: going on with what the running processes took up at {as_text(when)}",
-            err=True,
-        )
+        warn(f"{first}{more}")
+        warn(f"going on with what the running processes took up at {as_text(when)}")
         return taken_up
 
 

@@ -14,7 +14,7 @@ import click
 from resolver import bypass as off_switch
 from resolver import control
 from resolver.errors import ResolverError
-from resolver.options import Span, as_json, located, print_json
+from resolver.options import Span, as_json, located, print_json, warn
 from resolver.passes import Passes
 from resolver.standing import legible
 
@@ -198,7 +198,7 @@ def lift(name: str, path: Path | None, directory: Path | None, in_json: bool) ->
 
 def _warn(answer: Mapping[str, Any]) -> None:
     if answer.get("trouble"):  # a steward from before an upgrade says nothing of it
-        click.echo(f"stopsign: warning: {answer['trouble']}", err=True)
+        warn(answer["trouble"])
 
 
 # -- explain

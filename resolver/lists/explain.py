@@ -235,7 +235,7 @@ def _let_through(live: Passes, qname: str, now: float) -> tuple[str, str] | None
     for one in live.holding(now):
         if one.kind == "all":
             return "everything passes", f"everything passes {bypass.told(one)}"
-        if one.kind == "name" and (qname == one.of or qname.endswith(f".{one.of}")):
+        if one.kind == "name" and passes.covers(one.as_pass(), qname):
             return "its name is bypassed", f"{one.of} and all below it are bypassed {bypass.told(one)}"
     if (let := live.covering(qname, now)) is not None:
         return "its name is overridden", f"{let.name} ({let.match}) is overridden {bypass.ends(let.until)}"

@@ -21,7 +21,7 @@ from resolver import control, durable
 from resolver._core import CompiledList
 from resolver.config import Config, locate
 from resolver.moments import as_text
-from resolver.options import as_json, located
+from resolver.options import as_json, located, warn
 from resolver.portal import desk
 from resolver.portal.desk import DeskError
 from resolver.portal.live import Live
@@ -206,7 +206,7 @@ def answer(
             told = await control.acall(config.places.control_socket, "override", name=one.name, match="subtree",
                                        reason=f"appeal {one.id}: {reasons}"[:400], seconds=hours * 3600.0)  # fmt: skip
             if told.get("trouble"):
-                click.echo(f"stopsign: warning: {told['trouble']}", err=True)
+                warn(told["trouble"])
             click.echo(f"{told['name']} passes until {told['until']}")
         if not await store.decide(one.id, outcome, by, reasons, now()):
             raise DeskError(f"{one.id} was closed in the meantime")
