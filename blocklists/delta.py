@@ -9,7 +9,6 @@ streams: both documents are walked side by side once, and only lines that differ
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections import deque
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -24,8 +23,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 REMOVED, ADDED = b"-", b"+"
-PIECE = 1 << 14  # octets
 LINES = 4096
+NEAR = 1 << 10  # octets within which the next change is looked for first
 Order = tuple[bytes, bytes, bytes]
 _BASIS, _MATCH, _NAME, _REFERENCE = len(b'{"basis":"'), b'"match":"', b'","name":"', b'","reference":"'
 
@@ -63,12 +62,13 @@ def read(path: Path, *, size: int) -> Iterator[tuple[bytes, bytes]]:
         yield line[:1], line[1:]
 
 
-def apply(old: Path, old_size: int, delta: Path, delta_size: int, new: Path, expected: Summary) -> None:
-    """Write to `new` what `old` becomes; raises DocumentError unless that is exactly `expected`."""
+def apply(old: Path, was: Summary, delta: Path, delta_size: int, new: Path, expected: Summary) -> None:
+    """Write to `new` what `old`, which comes to `was`, becomes. Raises DocumentError unless that is `expected`."""
     changes = list(read(delta, size=delta_size))
     check_rebinding(changes)
-    blocks = merged_blocks(document.read_blocks(old, size=old_size), changes)
-    if document.write_blocks(new, _bounded(blocks, expected.size), level=document.LOCAL_LEVEL) != expected:
+    entries = was.entries + sum(1 if sign == ADDED else -1 for sign, _ in changes)
+    blocks = _bounded(merged_blocks(document.read_blocks(old, size=was.size), changes), expected.size)
+    if document.write_blocks(new, blocks, entries=entries, level=document.LOCAL_LEVEL) != expected:
         raise DeltaError("the step leads elsewhere")
 
 
@@ -79,18 +79,13 @@ def merged(old: Iterable[bytes], changes: Iterable[tuple[bytes, bytes]]) -> Iter
 
 
 def merged_blocks(old: Iterable[bytes], changes: Iterable[tuple[bytes, bytes]]) -> Iterator[bytes]:
-    """As `merged`, from octets in blocks to blocks of whole lines: a few changes touch a few of a million lines.
+    """As `merged`, from octets in blocks to blocks of whole lines: what no change touches is not taken apart.
 
     The changes are in the order of the document.
     """
     steps = deque(changes)
-    for piece in _pieces(old):
-        if steps and order(steps[0][1]) <= order(piece[piece.rfind(b"\n", 0, -1) + 1 :]):
-            lines = list(_changed(piece[:-1].split(b"\n"), steps))
-            if lines:
-                yield b"\n".join(lines) + b"\n"
-        else:
-            yield piece
+    for text in _whole_lines(old):
+        yield _changed(text, steps) if steps else text
     if any(sign == REMOVED for sign, _ in steps):
         raise DeltaError("a line that is to go is not there")
     coming = (line for _, line in steps)
@@ -98,32 +93,49 @@ def merged_blocks(old: Iterable[bytes], changes: Iterable[tuple[bytes, bytes]]) 
         yield block
 
 
-def _changed(lines: list[bytes], steps: deque[tuple[bytes, bytes]]) -> Iterator[bytes]:
-    """The block's lines with those steps that fall into it, which are taken off the queue."""
-    last, at = order(lines[-1]), 0
+def _changed(text: bytes, steps: deque[tuple[bytes, bytes]]) -> bytes:
+    """The lines with those steps that fall among them, which are taken off the queue."""
+    last, at = order(text[text.rfind(b"\n", 0, -1) + 1 :]), 0
+    whole, parts = memoryview(text), []
     while steps and (place := order(steps[0][1])) <= last:
         sign, line = steps.popleft()
-        here = bisect_left(lines, place, lo=at, key=order)
-        yield from lines[at:here]
+        here = _place(text, place, at)
+        parts.append(whole[at:here])
         at = here
         if sign == ADDED:
-            yield line[:-1]
-        elif here < len(lines) and lines[here] == line[:-1]:
-            at += 1
+            parts.append(memoryview(line))
+        elif text.startswith(line, here):
+            at += len(line)
         else:
             raise DeltaError("a line that is to go is not there")
-    yield from lines[at:]
+    return b"".join((*parts, whole[at:])) if parts else text
 
 
-def _pieces(blocks: Iterable[bytes]) -> Iterator[bytes]:
-    """Whole lines, as many at a time as fit into a piece, or one: few pieces of a long list are taken apart."""
+def _place(text: bytes, place: Order, start: int) -> int:
+    """Where the first line from `start` on begins whose order is not below `place`; both are where lines begin."""
+    reach, end = NEAR, start
+    while (end := text.find(b"\n", end + reach) + 1) and order(text[text.rfind(b"\n", 0, end - 1) + 1 : end]) < place:
+        start, reach = end, 2 * reach
+    end = end or len(text)
+    while start < end:
+        middle = text.rfind(b"\n", start, (start + end) // 2) + 1 or start
+        behind = text.find(b"\n", middle) + 1
+        if order(text[middle:behind]) < place:
+            start = behind
+        else:
+            end = middle
+    return start
+
+
+def _whole_lines(blocks: Iterable[bytes]) -> Iterator[bytes]:
+    """The same octets, cut where lines end."""
     rest = b""
     for block in blocks:
-        octets, at = rest + block, 0
-        while end := octets.rfind(b"\n", at, at + PIECE) + 1 or octets.find(b"\n", at) + 1:
-            yield octets[at:end]
-            at = end
-        rest = octets[at:]
+        end = block.rfind(b"\n") + 1
+        if end:
+            yield b"".join((rest, memoryview(block)[:end]))
+            rest = b""
+        rest += block[end:]
     if rest:
         raise DeltaError("ends without a line feed: the file is cut short")
 

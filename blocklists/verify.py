@@ -280,7 +280,7 @@ def _by_delta(client: Client, folder: Path, head: Head, before: Verified, lines:
     try:
         client.save(info, part, head.delta.path, limit)
         with durable.replaced(lines) as new:
-            apply(before.lines, before.head.full_size, part, head.delta.size, new, head.summary())
+            apply(before.lines, before.head.summary(), part, head.delta.size, new, head.summary())
     except (DocumentError, tuf_errors.RepositoryError, tuf_errors.DownloadError):
         return False
     finally:

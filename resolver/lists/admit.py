@@ -107,6 +107,9 @@ def examine(candidate: Candidate, old: Path | None, source: ListSource, watched:
         )
     except _core.CoreError as error:
         raise VerifyError(error.kind, str(error)) from error
+    if seen.changes.entries != candidate.entries:
+        told = f"the head announces {candidate.entries:,} entries; the document has {seen.changes.entries:,}"
+        raise VerifyError("malformed", told)
     scope = source.scope
     limited = bool(scope.matches or scope.categories or scope.territories or scope.below)
     return Facts(

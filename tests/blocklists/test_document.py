@@ -143,8 +143,9 @@ def test_a_step_leads_from_one_document_to_the_other(old: set[str], new: set[str
     steps = list(delta.difference(before, after))
     assert list(delta.merged(before, steps)) == after
     together = b"".join(before)
-    cuts = [together[at : at + 300] for at in range(0, len(together), 300)]
-    assert b"".join(delta.merged_blocks(cuts, steps)) == b"".join(after)
+    for octets in (300, 3_000, 30_000):
+        cuts = [together[at : at + octets] for at in range(0, len(together), octets)]
+        assert b"".join(delta.merged_blocks(cuts, steps)) == b"".join(after)
     assert {line for sign, line in steps if sign == delta.ADDED} == set(after) - set(before)
     assert {line for sign, line in steps if sign == delta.REMOVED} == set(before) - set(after)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -173,6 +174,14 @@ def test_a_list_beyond_its_bounds_is_refused(tmp_path: Path, limit: dict[str, ob
     with pytest.raises(VerifyError) as caught:
         world.take(1, ["a.example", "b.example", "c.example"])
     assert caught.value.reason == "too-large"
+
+
+def test_a_head_that_announces_fewer_entries_than_there_are_is_refused(tmp_path: Path) -> None:
+    world = World(tmp_path, lists={"gambling": {"max_entries": 2}})
+    candidate = replace(world.candidate(1, ["a.example", "b.example", "c.example"]), entries=2)
+    with pytest.raises(VerifyError, match="announces 2 entries; the document has 3"):
+        world.register.take(candidate)
+    assert world.active("a.example") == []
 
 
 def test_a_refusal_is_one_leaf_and_an_alarm_and_the_last_good_list_goes_on(
