@@ -1,4 +1,4 @@
-"""`python -m resolver.child MODULE ARGUMENTS…`: a module run as a program whose life is tied to its parent's.
+"""`python -m resolver.child [--behind N] MODULE ARGUMENTS…`: a module run as a program that lives with its parent.
 
 The supervisor owns the sockets; were it killed outright, its children would go on holding the ports with nobody to
 replace them, and a new supervisor could not start. So the kernel is asked to send SIGTERM when the parent goes
@@ -19,6 +19,7 @@ import signal
 import sys
 from typing import NoReturn
 
+from resolver._core import give_way
 from resolver.sealed import USE
 from resolver.sockets import SOCKETS
 
@@ -45,6 +46,9 @@ def main() -> None:
         _ask_kernel(_PR_SET_PDEATHSIG, signal.SIGTERM)
         if os.getppid() != int(parent):
             sys.exit(0)
+    if sys.argv[1] == "--behind":
+        give_way(int(sys.argv[2]))  # before the module is imported, which takes a second of processor
+        del sys.argv[1:3]
     module = sys.argv[1]
     sys.argv[:] = sys.argv[1:]
     runpy.run_module(module, run_name="__main__", alter_sys=True)

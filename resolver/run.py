@@ -48,8 +48,8 @@ log = logging.getLogger("stopsign.supervisor")
 LEFT = "STOPSIGN_LEFT"  # what a supervisor leaves to itself when it begins anew
 SLOW = 30.0  # seconds without a heartbeat, of those whom no query waits for: all long work is done in threads
 WINGS = ("dns", "steward", "web", "rpz")
-# How far the others stand behind DNS: people wait for the web, nobody for the rest. Nice= of their units says the same.
-NICE = {"web": 5, "steward": 10, "rpz": 10}
+# How far the others stand behind DNS: people wait for the web, nobody for the rest.
+BEHIND = {"web": 5, "steward": 10, "rpz": 10}
 MODULES = {
     "dns": "resolver.dns.worker",
     "steward": "resolver.lists.steward",
@@ -59,8 +59,9 @@ MODULES = {
 
 
 def command_of(wing: str, path: Path, *more: str) -> tuple[str, ...]:
+    behind = ("--behind", str(BEHIND[wing])) if wing in BEHIND else ()
     # -P: the folder that one happens to stand in is no place to import from.
-    return (sys.executable, "-P", "-m", "resolver.child", MODULES[wing], "--config", str(path), *more)
+    return (sys.executable, "-P", "-m", "resolver.child", *behind, MODULES[wing], "--config", str(path), *more)
 
 
 def services(accepted: Accepted, sealed: int, listeners: Listeners, wings: Iterable[str]) -> list[Service]:
@@ -73,7 +74,7 @@ def services(accepted: Accepted, sealed: int, listeners: Listeners, wings: Itera
 
     def other(name: str, sockets: Mapping[str, Sequence[int]], order: int = 0) -> Service:
         sockets = {**sockets, USE: [sealed]}
-        return Service(name, command_of(name, path), sockets, patience=SLOW, order=order, nice=NICE[name])
+        return Service(name, command_of(name, path), sockets, patience=SLOW, order=order)
 
     secret = {watched.KEY: secrets.token_hex(16)}  # in memory alone, and another at each start
     if "dns" in wings:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import re
+import socket
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from resolver.config import load
-from resolver.run import NICE
+from resolver.run import WINGS
 from resolver.units import DROP_IN, drop_ins
+from tests.dns.house import PATIENCE, Host
 
 ROOT = Path(__file__).resolve().parents[1]
 UNITS = sorted((ROOT / "systemd").glob("stopsign*.[st][oeai][crvm]*"))
@@ -46,12 +50,6 @@ def test_there_is_a_unit_for_each_process_and_port() -> None:
     }
 
 
-def test_the_others_stand_behind_dns_as_far_as_under_stopsign_run() -> None:
-    nice = {unit.name: re.findall(r"^Nice=(\d+)$", unit.read_text(encoding="utf-8"), re.MULTILINE) for unit in SERVICES}
-    behind = {f"stopsign-{wing}.service": [str(number)] for wing, number in NICE.items()}
-    assert nice == {"stopsign-dns.service": [], "stopsign-timestamp.service": [], **behind}
-
-
 @pytest.mark.needs("systemd-analyze")
 def test_systemd_finds_nothing_wrong_with_the_units(installed: Path) -> None:
     checked = subprocess.run(
@@ -78,6 +76,72 @@ def test_each_service_has_the_exposure_that_the_guide_says(service: Path, instal
     (promised,) = re.findall(rf"^\| `{re.escape(service.name)}`.*\| ([\d.]+) \|$", guide, re.MULTILINE)
     # Each release of systemd weighs a little differently.
     assert float(exposure) == pytest.approx(float(promised), abs=0.2)
+
+
+CONFINED = """
+import ctypes, os, sys
+seccomp = ctypes.CDLL("libseccomp.so.2")
+seccomp.seccomp_init.restype = ctypes.c_void_p
+KILL_PROCESS, ALLOW = 0x80000000, 0x7FFF0000
+kept = ctypes.c_void_p(seccomp.seccomp_init(KILL_PROCESS))
+for name in sys.argv[1].split():
+    number = seccomp.seccomp_syscall_resolve_name(name.encode())
+    if number >= 0:  # else it is one of another processor's
+        assert seccomp.seccomp_rule_add(kept, ALLOW, number, 0) == 0
+assert seccomp.seccomp_load(kept) == 0
+os.execv(sys.argv[2], sys.argv[2:])
+"""
+
+
+def system_calls(unit: Path) -> set[str]:
+    """What the unit's filter leaves, its sets taken apart by systemd."""
+
+    def of(name: str) -> set[str]:
+        if not name.startswith("@"):
+            return {name}
+        listed = subprocess.run(
+            ["systemd-analyze", "syscall-filter", name], capture_output=True, text=True, check=True
+        ).stdout.splitlines()
+        return set().union(*(of(line.strip()) for line in listed[1:] if line.strip() and "#" not in line))
+
+    allowed = of("@default")
+    for line in re.findall(r"^SystemCallFilter=(.*)$", unit.read_text(encoding="utf-8"), re.MULTILINE):
+        named = set().union(*(of(name) for name in line.removeprefix("~").split()))
+        allowed = allowed - named if line.startswith("~") else allowed | named
+    return allowed
+
+
+@pytest.mark.needs("systemd-analyze")
+@pytest.mark.parametrize("wing", WINGS)
+def test_each_wing_lives_under_the_system_call_filter_of_its_unit(wing: str, tmp_path: Path) -> None:
+    """A call that the filter does not know would end it with SIGSYS."""
+    allowed = system_calls(ROOT / "systemd" / f"stopsign-{wing}.service")
+    assert "sendmmsg" in allowed
+    assert "setpriority" not in allowed
+    if os.geteuid() == 0:  # whom no unit runs as: root gives a file to whom its folder belongs
+        allowed.add("fchown")
+    more = {
+        "stop_page": {"ipv4": "192.0.2.66", "listen": ["127.0.0.1:0"]},
+        "rpz": {"listen": ["127.0.0.1:0"], "zones": [{"origin": "rpz.example"}]},
+    }
+    host = Host(tmp_path, ["127.0.0.1:9"], more=more)
+    host.write_config()
+    command = [sys.executable, "-P", "-m", "resolver.command", "run", "--config", str(host.config), "--only", wing]
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(tmp_path / "notify"))
+        manager.settimeout(PATIENCE)
+        process = subprocess.Popen(
+            [sys.executable, "-c", CONFINED, " ".join(sorted(allowed)), *command],
+            env={**os.environ, "PYTHONPATH": str(ROOT), "NOTIFY_SOCKET": str(tmp_path / "notify")},
+        )
+        try:
+            while b"READY=1" not in manager.recv(4096):
+                pass
+            process.terminate()
+            assert process.wait(PATIENCE) == 0
+        finally:
+            process.kill()
+            process.wait()
 
 
 def test_systemd_is_to_open_a_udp_and_a_tcp_socket_a_worker_and_address(tmp_path: Path) -> None:

@@ -64,8 +64,6 @@ class Service:
     order: int = 0
     environment: Mapping[str, str] = field(default_factory=dict)
     """For it alone, beside what all get."""
-    nice: int = 0
-    """How far it stands behind who answers queries (setpriority(2)), as in the units of systemd."""
 
 
 def count_workers(dns: Dns) -> int:
@@ -337,8 +335,6 @@ class Supervisor:
         with contextlib.ExitStack() as undo:
             process = self._spawned(service, undo)
             undo.pop_all()
-        if service.nice:
-            os.setpriority(os.PRIO_PROCESS, process.popen.pid, service.nice)
         log.info("%s started (pid %d)", service.name, process.popen.pid, extra=about(service=service.name))
         self._living.add(process)
         return process

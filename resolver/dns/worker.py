@@ -39,7 +39,7 @@ import click
 import uvloop
 
 from resolver import passes, volatile, watched
-from resolver._core import CompiledList, CoreError, Plane
+from resolver._core import CompiledList, CoreError, Plane, give_way
 from resolver.audit.hits import Cells
 from resolver.changed import Changed
 from resolver.counters import NOT_ASKED
@@ -59,6 +59,7 @@ if TYPE_CHECKING:
     from resolver.config import Config
 
 BUSY_TICK, IDLE_TICK, POLL = 0.02, 1.0, 0.2
+OPENING = 5  # how far the thread that opens a list stands behind
 DRAIN = 5.0
 COUNT = 10.0  # seconds between two looks whether what was counted can be handed over
 TELL, TELLING = 1.0, 0.02  # seconds between two tellings of what is watched, and the share of time that may take
@@ -309,7 +310,7 @@ class Worker:
                 self._alarm("list", f"{path} is gone; the list that is loaded goes on")
             return
         try:
-            opened = await asyncio.to_thread(CompiledList.open, str(path))
+            opened = await asyncio.to_thread(_opened, path)
             meta = json.loads(opened.meta)
         except (CoreError, ValueError) as wrong:
             kept = (
@@ -476,6 +477,12 @@ class Worker:
         else:
             self._log_written(str(path), None)
             self._said = state
+
+
+def _opened(path: Path) -> CompiledList:
+    """The compiled list, opened by a thread that hinders no query."""
+    give_way(OPENING)
+    return CompiledList.open(str(path))
 
 
 def _lists(meta: Mapping[str, object]) -> list[Mapping[str, object]]:

@@ -309,17 +309,12 @@ def test_services_stop_in_their_order(tmp_path: Path) -> None:
     assert ends.read_text() == "abc"
 
 
-def test_who_stands_behind_gets_less_of_a_processor(counters: Path) -> None:
-    async def scene() -> None:
-        supervisor = Supervisor([service(counters, "beat(); ready()\nwhile True: beat(); time.sleep(0.1)", nice=7)])
-        supervisor.start()
-        await serving(supervisor)
-        pid = supervisor.pid("one")
-        assert pid is not None
-        assert os.getpriority(os.PRIO_PROCESS, pid) == 7
-        await supervisor.stop()
-
-    play(scene)
+def test_who_stands_behind_gets_less_of_a_processor(tmp_path: Path) -> None:
+    (tmp_path / "tells.py").write_text("import os, sys\nprint(os.getpriority(os.PRIO_PROCESS, 0), *sys.argv[1:])")
+    command = [sys.executable, "-m", "resolver.child", "--behind", "7", "tells", "--config", "x"]
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    told = subprocess.run(command, env=environment, capture_output=True, text=True, check=True, timeout=60)
+    assert told.stdout == "7 --config x\n"
 
 
 @pytest.mark.parametrize(("failures", "seconds"), [(0, 0), (1, 0), (2, 0.25), (3, 0.5), (5, 2.0), (50, 10.0)])

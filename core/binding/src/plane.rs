@@ -16,6 +16,7 @@ use dnscore::plane as core;
 use dnscore::relay::health::State;
 use dnscore::sketch::Sketch;
 use dnscore::tap;
+use dnscore::udp;
 use dnscore::wire::Name;
 use dnscore::wire::proxy::{self, Ends, Header, Read};
 use pyo3::prelude::*;
@@ -404,6 +405,12 @@ fn joined<'py>(py: Python<'py>, one: &[u8], other: &[u8]) -> PyResult<Bound<'py,
     Ok(PyBytes::new(py, both.octets()))
 }
 
+/// This thread stands behind those that answer queries.
+#[pyfunction]
+fn give_way(nice: i32) {
+    udp::give_way(nice);
+}
+
 fn sketch_of(octets: &[u8]) -> PyResult<Sketch> {
     Sketch::from_octets(octets).ok_or_else(|| refused("these octets are no sketch"))
 }
@@ -414,5 +421,6 @@ pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(read_proxy_header, module)?)?;
     module.add_function(wrap_pyfunction!(distinct, module)?)?;
     module.add_function(wrap_pyfunction!(joined, module)?)?;
+    module.add_function(wrap_pyfunction!(give_way, module)?)?;
     module.add("COUNTERS", counters::names())
 }

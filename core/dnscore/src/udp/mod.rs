@@ -1,4 +1,4 @@
-//! The system calls: batches of datagrams in and out, sockets and their options, one epoll descriptor, the clock.
+//! The system calls: batches of datagrams in and out, sockets and their options, one epoll descriptor, the clock, turns.
 //!
 //! Enters: descriptors and buffers. Leaves: datagrams with where they came from, and what became of those sent.
 //! This is the one module of the plane with `unsafe` in it; each block says why it is sound. Nothing here knows DNS.
@@ -13,6 +13,7 @@ mod poll;
 mod receive;
 mod send;
 mod socket;
+mod turn;
 
 pub use address::{Endpoint, Local};
 pub use clock::{fill_random, monotonic, unix_time};
@@ -22,6 +23,7 @@ pub use poll::{Poll, Ready};
 pub use receive::Receiver;
 pub use send::{Sender, Sent};
 pub use socket::{Listener, connect};
+pub use turn::give_way;
 
 /// Datagrams in one system call.
 pub const BATCH: usize = 64;
