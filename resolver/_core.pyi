@@ -339,7 +339,7 @@ class UpstreamState(TypedDict):
     state: str
     """`up`, `suspect` or `down`."""
     reason: str
-    """Why it is not up: `silent`, `refused` (nothing listens), `refusing` (answers REFUSED), `lying` (what comes
+    """Why it is not up: `silent`, `not listening`, `refusing` (answers REFUSED), `lying` (what comes
     from it fits no question), `unreachable`; else empty.
     """
     rtt_us: int

@@ -76,7 +76,7 @@ def test_nothing_listens_there_so_the_next_one_is_asked_at_once() -> None:
         question, source = r.until(second.waiting)[0]
         second.say(answer(question), source)
         assert r.until_answered().header.rcode == 0
-        assert r.plane.upstreams()[0]["reason"] == "refused"
+        assert r.plane.upstreams()[0]["reason"] == "not listening"
 
 
 @pytest.mark.parametrize("rcode", ["REFUSED", "NOTIMP", "SERVFAIL"])
@@ -224,6 +224,7 @@ def test_when_all_upstreams_are_gone_servfail_comes_at_once_over_udp_and_tcp_and
         second.say(failing(question, "REFUSED"), source)
         r.plane.pump()
         assert (r.state(0), r.state(1)) == ("down", "down"), "it lives, and is not known to be of use"
+        assert r.plane.upstreams()[1]["reason"] == "refusing"
         r.send(query("back.example"))
         assert r.silent(), "it may know"
         question, source = next(one for one in r.until(second.waiting) if one[0].q.qtype == 1)

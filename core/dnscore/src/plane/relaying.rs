@@ -387,12 +387,13 @@ impl Relaying {
     fn answered_us(&mut self, chain: &mut Chain, slot: u32, uid: u32, rtt: u64, checked: &Checked, now: Now) {
         chain.counters.count(Counter::UpstreamAnswers);
         chain.counters.rtt(rtt);
-        if !is_unwilling(checked)
-            && let Some(upstream) = self.upstreams.iter_mut().find(|u| u.uid == uid && u.lacks_probes(now.us))
-        {
+        self.relay.release(slot);
+        let Some(upstream) = self.upstreams.iter_mut().find(|u| u.uid == uid) else { return };
+        if is_unwilling(checked) {
+            upstream.failed(Fault::Refusing, now.us);
+        } else if upstream.lacks_probes(now.us) {
             upstream.answered(rtt, self.relay.limits().upstream_timeout);
         }
-        self.relay.release(slot);
     }
 
     /// The answer to a slot's question.

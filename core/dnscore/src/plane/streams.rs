@@ -225,9 +225,10 @@ impl Plane {
     pub fn upstream_spoke(&mut self, address: SocketAddr, well: bool) {
         self.read_clock();
         let now = self.clock.us;
+        let asked_at = now.saturating_sub(self.relaying.relay.limits().upstream_timeout);
         if let Some(upstream) = self.relaying.upstreams.iter_mut().find(|u| u.address == address)
             && !well
-            && upstream.unanswered(now, now)
+            && upstream.unanswered(asked_at, now)
         {
             self.chain.counters.count(Counter::UpstreamDown);
         }

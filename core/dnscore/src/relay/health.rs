@@ -28,7 +28,7 @@ impl Fault {
     pub fn as_str(self) -> &'static str {
         match self {
             Fault::Silent => "silent",
-            Fault::NotListening => "refused",
+            Fault::NotListening => "not listening",
             Fault::Refusing => "refusing",
             Fault::Lying => "lying",
             Fault::Unreachable => "unreachable",
@@ -86,7 +86,8 @@ pub struct Upstream {
     pub timeouts: u64,
     /// Datagrams from its address that fit no question.
     pub mismatches: u64,
-    unfit_at: u64,
+    /// What was seen of it instead of an answer, and when.
+    seen: (Fault, u64),
     faults_in_a_row: u32,
     backoff_us: u64,
     probe_at: u64,
@@ -110,7 +111,7 @@ impl Upstream {
             answers: 0,
             timeouts: 0,
             mismatches: 0,
-            unfit_at: 0,
+            seen: (Fault::Silent, 0),
             faults_in_a_row: 0,
             backoff_us: SECOND,
             probe_at: 0,
@@ -143,19 +144,24 @@ impl Upstream {
     /// A datagram from its address that fits no question.
     pub fn unfit(&mut self, now: u64) {
         self.mismatches += 1;
-        self.unfit_at = now;
+        self.seen = (Fault::Lying, now);
     }
 
     /// What was asked at `asked_at` was not answered in time; true if it went down by it.
     pub fn unanswered(&mut self, asked_at: u64, now: u64) -> bool {
         self.timeouts += 1;
-        self.failed(if self.unfit_at > asked_at { Fault::Lying } else { Fault::Silent }, now)
+        let (seen, at) = self.seen;
+        self.failed(if at > asked_at { seen } else { Fault::Silent }, now)
     }
 
-    /// A fault; true if it went down by it.
+    /// A fault; true if it went down by it. Of one that is down it only says why by now.
     pub fn failed(&mut self, fault: Fault, now: u64) -> bool {
+        if fault != Fault::Silent {
+            self.seen = (fault, now);
+        }
         self.faults_in_a_row = self.faults_in_a_row.saturating_add(1);
         if matches!(self.state, State::Down(_)) {
+            self.state = State::Down(fault);
             return false;
         }
         if self.faults_in_a_row < fault.limit(self.loopback) {
@@ -248,6 +254,21 @@ mod tests {
         assert_eq!(u.state, State::Suspect(Fault::Lying));
         assert!(u.unanswered(SECOND, 2 * SECOND));
         assert_eq!((u.state, u.timeouts), (State::Down(Fault::Lying), 3));
+    }
+
+    #[test]
+    fn of_one_that_is_down_the_reason_is_the_one_by_now() {
+        let mut u = upstream(0);
+        for _ in 0..3 {
+            u.failed(Fault::Silent, 0);
+        }
+        u.failed(Fault::NotListening, 10 * SECOND);
+        u.unanswered(9 * SECOND, 11 * SECOND);
+        assert_eq!(u.state, State::Down(Fault::NotListening), "the question whose refusal was seen is no silence");
+        u.unanswered(12 * SECOND, 13 * SECOND);
+        assert_eq!(u.state, State::Down(Fault::Silent));
+        u.failed(Fault::Refusing, 14 * SECOND);
+        assert_eq!(u.state, State::Down(Fault::Refusing));
     }
 
     #[test]
