@@ -339,13 +339,14 @@ class UpstreamState(TypedDict):
     state: str
     """`up`, `suspect` or `down`."""
     reason: str
-    """Why it is not up: `silent`, `refused` (nothing listens), `refusing` (answers REFUSED), `lying`, `unreachable`;
-    else empty.
+    """Why it is not up: `silent`, `not listening`, `refusing` (answers REFUSED), `lying` (what comes
+    from it fits no question), `unreachable`; else empty.
     """
     rtt_us: int
     answers: int
     timeouts: int
     mismatches: int
+    """Datagrams from its address that fit no question."""
 
 @final
 class Forward:

@@ -85,13 +85,14 @@ def _fitting(console: Console, shown: Group) -> Group:
 
 
 def _looks(config: Config, every: float) -> Iterator[dict[str, Any]]:
-    """The status over and over, each over the time since the one before."""
-    before = sample(config.places)
+    """The status over and over, each over the time since the one before, or where nothing was asked in it over all
+    that are shown as a curve."""
+    past = deque([sample(config.places)], maxlen=CURVE)
     while True:
         time.sleep(every)
         now = sample(config.places)
-        yield gathered(config, before, now)
-        before = now
+        yield gathered(config, past[-1], now, past[0])
+        past.append(now)
 
 
 @click.command()

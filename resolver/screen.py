@@ -26,9 +26,10 @@ SHARES = {
     "cached": "green",
     "relayed": "blue",
     "dropped": "yellow",
-    "refused": "magenta",
+    "turned_away": "magenta",
     "other": "cyan",
 }
+TOLD = {"servfail": "SERVFAIL", "refused": "REFUSED", "stale": "stale"}
 _BAR, _CURVE = 40, "▁▂▃▄▅▆▇█"
 _RIGHT = {"q/s", "entries", "in flight", "answers in", "blocks/s", "restarts", "owners", "transfers"}
 _LATE = 2.0  # seconds after which a heartbeat is worth a colour
@@ -106,20 +107,27 @@ def _section(name: str) -> Rule:
 
 
 def _load(queries: Mapping[str, Any], curve: Sequence[float]) -> list[Text]:
-    bar, legend = Text(), Text()
+    bar, legend = Text(), Text(f"  {_period(queries)}:")
     for name, colour in SHARES.items():
         bar.append("█" * round((queries[name] or 0) * _BAR), colour)
-        legend.append(f"  {name} ", "dim").append(_percent(queries[name]), colour if queries[name] else "dim")
-    over = "of all since the start" if queries["over"] is None else f"of the last {queries['over']:.2g} s"
-    head = Text.assemble((f"{queries['per_second']:>10,.0f} q/s  ", "bold"), bar, (f"  {over}", "dim"))
-    parts = [head, legend]
-    if queries["servfail"]:
-        parts.append(Text(f"  SERVFAIL {queries['servfail']:.1%} of the answers", "magenta"))
+        legend.append(f"  {name.replace('_', ' ')} ", "dim")
+        legend.append(_percent(queries[name]), colour if queries[name] else "dim")
+    parts = [Text.assemble((f"{queries['per_second']:>10,.0f} q/s  ", "bold"), bar), legend]
+    told = [f"{word} {queries[name]:.1%}" for name, word in TOLD.items() if queries[name]]
+    if told:
+        parts.append(Text(f"  of the answers in that time: {', '.join(told)}", "magenta"))
     if len(curve) > 1:
         top = max(*curve, 1.0)
         line = "".join(_CURVE[min(int(value / top * len(_CURVE)), len(_CURVE) - 1)] for value in curve)
         parts.append(Text.assemble(("  ", ""), (line, "cyan"), (f"  of {top:,.0f} q/s at most", "dim")))
     return parts
+
+
+def _period(queries: Mapping[str, Any]) -> str:
+    """Of what the shares are."""
+    if queries["over"] is not None:
+        return f"of the last {queries['over']:.2g} s"
+    return "nothing was asked just now; of all since the start" if queries["total"] else "nothing was asked yet"
 
 
 def _workers(said: Mapping[str, Any]) -> Table:

@@ -38,8 +38,12 @@ SHARES = {
     "cached": ("cache_hits",),
     "relayed": ("relayed", "joined", "repeated", "streams_forwarded"),
     "dropped": ("dropped_client", "dropped_malformed", "dropped_source", "dropped_proxy", "loops"),
-    "refused": ("refused_by_table", "rate_limited", "cap_worker", "cap_client", "cap_zone", "cap_waiters"),
-}
+    "turned_away": (
+        "refused_by_table", "rate_limited", "cap_worker", "cap_client", "cap_zone", "cap_waiters", "no_upstream",
+    ),
+}  # fmt: skip
+# What clients were told instead of an answer, as shares of all answers -> the counter that says so.
+TOLD = {"servfail": "answered_servfail", "refused": "answered_refused", "stale": "cache_stale"}
 
 
 @dataclass(frozen=True)
@@ -62,8 +66,9 @@ def sample(places: Places) -> Sample:
     return Sample(time.monotonic(), workers, counters.totals(places, workers))
 
 
-def status(config: Config, before: Sample, now: Sample) -> dict[str, Any]:
-    """Everything on the screen. Rates are over the time between the two samples."""
+def status(config: Config, before: Sample, now: Sample, oldest: Sample | None = None) -> dict[str, Any]:
+    """Everything on the screen. Rates are over the time between the two samples, shares too where anything was asked in
+    it; else they are over the time since `oldest`."""
     living = now.workers
     states = {worker.index: state(worker, now.at) for worker in living}
     answers = _answers(config)
@@ -76,7 +81,7 @@ def status(config: Config, before: Sample, now: Sample) -> dict[str, Any]:
         "at": as_text(time.time()),
         "up": answers["dns"].get("up"),
         "workers": [{**_worker(worker, before, now, seconds), "state": states[worker.index]} for worker in living],
-        "queries": _queries(before, now, seconds),
+        "queries": _queries(before, now, seconds, oldest or before),
         "totals": _totals(now),
         "upstreams": _upstreams(living),
         "services": _services(answers, states),
@@ -186,11 +191,15 @@ def _worker(worker: counters.Worker, before: Sample, now: Sample, seconds: float
     }
 
 
-def _queries(before: Sample, now: Sample, seconds: float) -> dict[str, Any]:
-    """What became of the questions, each of which is in one share: `other` is what no share by name counts (ANY,
-    the health name, a stale answer). `over`: of how many seconds the shares are; None where nothing was asked between
-    the samples, so that they are of all since the start. No share is a number where there was nothing to share."""
-    since = before.sums if counters.queries(now.sums) > counters.queries(before.sums) else {}
+def _queries(before: Sample, now: Sample, seconds: float, oldest: Sample) -> dict[str, Any]:
+    """What became of the questions, each of which is in one share: `turned_away` is what this host refuses by itself
+    (a type or a form that it does not serve, a rate, a cap, no upstream left to ask), `other` what no share by name
+    counts (ANY, the health name, a stale answer). `over`: of how many seconds the shares are; None where nothing was
+    asked since `oldest`, so that they are of all since the start. No share is a number where there was nothing to
+    share."""
+    asked = counters.queries(now.sums)
+    base = next((one for one in (before, oldest) if asked > counters.queries(one.sums)), None)
+    since = base.sums if base else {}
     grown = {name: max(value - since.get(name, 0), 0) for name, value in now.sums.items()}
     asked = counters.queries(grown)
     # One that an upstream did not answer counts as relayed once more for each further one that is asked.
@@ -201,11 +210,11 @@ def _queries(before: Sample, now: Sample, seconds: float) -> dict[str, Any]:
     whole = sum(parts.values())
     answered = grown.get("answered", 0)
     return {
-        "per_second": round(asked / seconds, 1) if since else 0.0,
+        "per_second": round(asked / seconds, 1) if base is before else 0.0,
         "total": counters.queries(now.sums),
-        "over": round(seconds, 2) if since else None,
+        "over": round(now.at - base.at, 2) if base else None,
         **{name: round(part / whole, 4) if whole else None for name, part in parts.items()},
-        "servfail": round(grown.get("answered_servfail", 0) / answered, 4) if answered else None,
+        **{name: round(grown.get(one, 0) / answered, 4) if answered else None for name, one in TOLD.items()},
     }
 
 

@@ -28,7 +28,7 @@ SAID: dict[str, Any] = {
     "workers": [{"index": 0, "pid": 7, "queries_per_second": 900.0, "heartbeat_age": 0.4, "generation": 9,
                  "entries": 172_465, "in_flight": 3, "state": "lives"}],
     "queries": {"per_second": 900.0, "total": 5, "over": 1.0, "blocked": 0.25, "cached": 0.5, "relayed": 0.2,
-                "dropped": 0.0, "refused": 0.0, "other": 0.05, "servfail": 0.0},
+                "dropped": 0.0, "turned_away": 0.0, "other": 0.05, "servfail": 0.0, "refused": 0.0, "stale": 0.0},
     "upstreams": [{"address": "127.0.0.1:5335", "state": "down", "reason": "silent", "rtt_ms": 0.0}],
     "services": [{"name": "dns-0", "pid": 7, "restarts": 2, "state": "lives",
                   "died": {"at": "2026-11-25T20:40:00Z", "how": "was killed by SIGKILL"}},
@@ -64,13 +64,15 @@ def test_who_was_started_again_says_how_it_ended_and_when() -> None:
 def test_the_shares_say_of_what_they_are() -> None:
     lines = shown(SAID)
     assert lines[2].split()[:2] == ["900", "q/s"]
-    assert lines[2].endswith("of the last 1 s")
-    words = "blocked 25.0% cached 50.0% relayed 20.0% dropped 0% refused 0% other 5.0%"
-    assert " ".join(lines[3].split()) == words
-    lines = shown({**SAID, "queries": {**SAID["queries"], "over": None, "servfail": 0.25, "other": None}})
-    assert lines[2].endswith("of all since the start")
-    assert lines[3].endswith("other –")
-    assert lines[4] == "  SERVFAIL 25.0% of the answers"
+    words = "of the last 1 s: blocked 25.0% cached 50.0% relayed 20.0% dropped 0% turned away 0% other 5.0%"
+    assert " ".join(" ".join(lines[3:5]).split()).startswith(words)
+    outage = {"over": None, "servfail": 0.25, "refused": 0.5, "stale": 0.1, "other": None}
+    lines = shown({**SAID, "queries": {**SAID["queries"], **outage}})
+    assert lines[3].startswith("  nothing was asked just now; of all since the start:  blocked 25.0%")
+    assert lines[4].endswith("other –")
+    assert lines[5] == "  of the answers in that time: SERVFAIL 25.0%, REFUSED 50.0%, stale 10.0%"
+    lines = shown({**SAID, "queries": {**SAID["queries"], "over": None, "total": 0}})
+    assert lines[3].startswith("  nothing was asked yet:")
 
 
 def test_each_list_says_how_old_it_is_and_what_waits_for_a_person() -> None:
@@ -103,7 +105,7 @@ def test_what_nobody_could_find_out_is_shown_as_unknown() -> None:
         "workers": [worker], "log": {"leaves": None, "trouble": "the log cannot be written: …"},
         "disk": {"log": None, "state_dir": None, "run_dir": None}, "passing": {"bypasses": [], "overrides": None},
         "upstreams": [{**SAID["upstreams"][0], "rtt_ms": None}],
-        "queries": {**SAID["queries"], **dict.fromkeys(("over", "servfail", "blocked", "cached", "relayed"))},
+        "queries": {**SAID["queries"], **dict.fromkeys(("over", "servfail", "refused", "stale", "blocked"))},
         "lists": [{**LIST, "version": None, "confirmed": None, "held": None}],
     }  # fmt: skip
     assert shown({**SAID, **unknown})[-1] == "log: unknown, the log cannot be written: …"

@@ -125,11 +125,12 @@ def test_heartbeats_are_as_old_as_they_were_before_anybody_was_waited_for(
 
 ASKED = {
     "queries_udp4": 90, "queries_stream": 10, "blocked": 20, "cache_hits": 30, "relayed": 25, "retried": 5, "joined": 4,
-    "repeated": 1, "streams_forwarded": 5, "dropped_client": 3, "loops": 2, "refused_by_table": 4, "cap_zone": 6,
-    "answered": 80, "answered_servfail": 8,
+    "repeated": 1, "streams_forwarded": 5, "dropped_client": 3, "loops": 2, "refused_by_table": 4, "cap_zone": 3,
+    "no_upstream": 3, "answered": 80, "answered_servfail": 8, "answered_refused": 4, "cache_stale": 2,
 }  # fmt: skip
 SHARES = {
-    "blocked": 0.2, "cached": 0.3, "relayed": 0.3, "dropped": 0.05, "refused": 0.1, "other": 0.05, "servfail": 0.1,
+    "blocked": 0.2, "cached": 0.3, "relayed": 0.3, "dropped": 0.05, "turned_away": 0.1, "other": 0.05,
+    "servfail": 0.1, "refused": 0.05, "stale": 0.025,
 }  # fmt: skip
 
 
@@ -151,6 +152,11 @@ def test_each_question_is_in_one_share_and_the_shares_say_of_what_they_are(confi
     said = status(config, first, sample(config.places))
     assert shares(said) == SHARES
     assert (said["queries"]["per_second"], said["queries"]["over"]) == (0.0, None)
+    # But something was asked a while ago: they are of the time since then, the rate is not.
+    said = status(config, first, sample(config.places), nothing)
+    assert shares(said) == SHARES
+    assert said["queries"]["per_second"] == 0.0
+    assert said["queries"]["over"] is not None
     # Then only blocked names.
     counted(config, 0, beat=0.1, **{**ASKED, "queries_udp4": 190, "blocked": 120, "answered": 180})
     said = status(config, first, sample(config.places))

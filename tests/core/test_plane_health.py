@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
+import time
+from typing import TYPE_CHECKING
 
 import pytest
+from dnslib import DNSRecord
 
-from tests.core.plane_rig import Rig, Upstream, answer, failing, query, rig
+from tests.core.plane_rig import PATIENCE, Rig, Upstream, answer, failing, query, rig
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 
 QUICK = {"upstream_timeout_ms": 30, "patience_ms": 400}
 
@@ -68,7 +76,7 @@ def test_nothing_listens_there_so_the_next_one_is_asked_at_once() -> None:
         question, source = r.until(second.waiting)[0]
         second.say(answer(question), source)
         assert r.until_answered().header.rcode == 0
-        assert r.plane.upstreams()[0]["reason"] == "refused"
+        assert r.plane.upstreams()[0]["reason"] == "not listening"
 
 
 @pytest.mark.parametrize("rcode", ["REFUSED", "NOTIMP", "SERVFAIL"])
@@ -159,7 +167,191 @@ def test_without_any_upstream_left_a_stale_answer_is_given_else_servfail_with_th
         # All are down by now: the stale answer comes at once.
         assert r.state() == "down"
         r.send(query("known.example"))
-        assert r.until_answered().rr[0].ttl == 30
+        assert r.receive().rr[0].ttl == 30
+        over_tcp = r.plane.decide(bytes(query("known.example").pack()), ("127.0.0.1", 4000), ("127.0.0.1", 53))
+        assert isinstance(over_tcp, bytes)
+        assert DNSRecord.parse(over_tcp).rr[0].ttl == 30
+
+
+def silence_all(r: Rig) -> None:
+    """Nobody answers until all are down; the clients hear of it."""
+    number = 0
+    while any(upstream["state"] != "down" for upstream in r.plane.upstreams()):
+        number += 1
+        r.send(query(f"silence{number}.example"))
+        assert r.until_answered().header.rcode == 2
+
+
+def until_gone(r: Rig, *upstreams: Upstream) -> None:
+    """No word for a client's whole patience: then nothing is counted as asked."""
+
+    others = r.new_client()
+
+    def gone() -> bool:
+        r.send(query(f"gone{r.count('relayed')}.example"), others)
+        return r.count("no_upstream") > 0
+
+    r.until(gone)
+    for upstream in upstreams:
+        upstream.waiting()
+
+
+def own(questions: list[tuple[DNSRecord, tuple[str, int]]]) -> list[tuple[DNSRecord, tuple[str, int]]]:
+    """Those of the worker itself: the root's name servers."""
+    return [one for one in questions if (str(one[0].q.qname), one[0].q.qtype) == (".", 2)]
+
+
+def test_when_all_upstreams_are_gone_servfail_comes_at_once_over_udp_and_tcp_and_a_word_ends_that() -> None:
+    first, second = Upstream(), Upstream()
+    with rig(first, second, **{**QUICK, "patience_ms": 1000}) as r:
+        silence_all(r)
+        until_gone(r, first, second)
+        before = r.count("no_upstream")
+        for number in range(50):
+            message = query(f"n{number}.example", edns=True)
+            r.send(message)
+            reply = r.client.recv(512)
+            assert reply[3] & 15 == 2
+            assert b"\0\x0f\0\2\0\x16" in reply
+            over_tcp = r.plane.decide(bytes(message.pack()), ("127.0.0.1", 4000), ("127.0.0.1", 53))
+            assert isinstance(over_tcp, bytes)
+            assert over_tcp[3] & 15 == 2
+        assert r.count("no_upstream") == before + 100
+        for upstream in (first, second):
+            assert len([1 for question, _ in upstream.waiting() if str(question.q.qname) != "."]) <= 1, "the probe"
+
+        question, source = r.until(lambda: own(second.waiting()))[0]
+        second.say(failing(question, "REFUSED"), source)
+        r.plane.pump()
+        assert (r.state(0), r.state(1)) == ("down", "down"), "it lives, and is not known to be of use"
+        assert r.plane.upstreams()[1]["reason"] == "refusing"
+        r.send(query("back.example"))
+        assert r.silent(), "it may know"
+        question, source = next(one for one in r.until(second.waiting) if one[0].q.qtype == 1)
+        second.say(answer(question), source)
+        assert r.until_answered().header.rcode == 0
+        assert r.state(1) == "up"
+        second.waiting()
+        r.send(query("again.example"))
+        assert [str(question.q.qname) for question, _ in second.waiting()] == ["again.example."]
+
+
+def test_an_outage_shorter_than_the_clients_patience_costs_nobody_an_answer() -> None:
+    """As when the resolver behind is restarted."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as held:
+        held.bind(("127.0.0.1", 0))
+        closed = held.getsockname()[1]
+    with rig(upstream_timeout_ms=30) as r:
+        r.plane.set_upstreams([f"127.0.0.1:{closed}"])
+        r.send(query("early.example"))
+        r.until(lambda: r.state() == "down")
+        r.until(lambda: r.count("probes"))
+        r.send(query("early.example", "AAAA"))
+        assert r.silent()
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as back:
+            back.bind(("127.0.0.1", closed))
+            back.setblocking(False)
+
+            def asked() -> bool:
+                with contextlib.suppress(BlockingIOError):
+                    message, source = back.recvfrom(512)
+                    back.sendto(bytes(answer(DNSRecord.parse(message)).pack()), source)
+                return r.state() == "up"
+
+            r.until(asked)
+            assert r.until_answered().header.rcode == 0
+
+
+def test_upstreams_that_still_speak_are_not_gone_however_late_or_unwilling() -> None:
+    slow = Upstream()
+    with rig(slow, **QUICK) as r:
+        silence_all(r)
+        slow.waiting()
+        late = time.monotonic() + 2 * QUICK["patience_ms"] / 1000
+
+        def spoke() -> bool:
+            for question, source in own(slow.waiting()):
+                slow.say(failing(question, "SERVFAIL"), source)
+            return time.monotonic() > late
+
+        r.until(spoke)
+        assert r.state() == "down"
+        r.send(query("late.example"))
+        assert r.silent()
+        assert r.count("no_upstream") == 0
+
+
+def test_a_reload_with_another_upstream_asks_it() -> None:
+    gone, new = Upstream(), Upstream()
+    with rig(gone, **QUICK) as r:
+        silence_all(r)
+        until_gone(r, gone)
+        r.plane.set_upstreams([gone.address, new.address])
+        r.send(query("new.example"))
+        question, source = new.take()
+        new.say(answer(question), source)
+        assert r.until_answered().header.rcode == 0
+        new.socket.close()
+
+
+def test_with_no_client_to_probe_for_what_the_upstream_says_of_the_root_brings_it_up() -> None:
+    """A host that was withdrawn has no clients: its health must not wait for them."""
+    upstream = Upstream()
+    with rig(upstream, health_name="health.example.net", **QUICK) as r:
+        silence_all(r)
+        until = time.monotonic() + 4 * PATIENCE
+        while r.ask(query("health.example.net")).header.rcode:
+            assert time.monotonic() < until
+            r.plane.tick()
+            for question, source in own(upstream.waiting()):
+                upstream.say(answer(question), source)
+            r.plane.pump()
+            time.sleep(0.01)
+        assert r.state() == "up"
+
+
+def other_case(lie: bytearray) -> None:
+    lie[13] ^= 0x20
+
+
+def other_name(lie: bytearray) -> None:
+    lie[13] ^= 0x01
+
+
+def other_id(lie: bytearray) -> None:
+    lie[0] ^= 0xFF
+
+
+@pytest.mark.parametrize("wrong", [other_case, other_name, other_id])
+def test_an_upstream_that_answers_another_question_lies_and_is_not_silent(wrong: Callable[[bytearray], None]) -> None:
+    upstream = Upstream(seen_as="0.0.0.0")
+    with rig(upstream, **QUICK) as r:
+
+        def down() -> bool:
+            r.send(query(f"n{r.count('relayed')}.example"))
+            for question, source in upstream.waiting():
+                lie = bytearray(answer(question).pack())
+                wrong(lie)
+                upstream.say(bytes(lie), source)
+            return r.state() == "down"
+
+        r.until(down)
+        assert r.plane.upstreams()[0]["reason"] == "lying"
+
+
+def test_noise_from_its_address_takes_no_upstream_out_that_answers() -> None:
+    upstream = Upstream(seen_as="0.0.0.0")
+    with rig(upstream, **QUICK) as r:
+        for number in range(20):
+            r.send(query(f"n{number}.example"))
+            question, source = upstream.take()
+            for wrong in (other_case, other_name, other_id):
+                noise = bytearray(answer(question).pack())
+                wrong(noise)
+                upstream.say(bytes(noise), source)
+            upstream.say(answer(question), source)
+            assert r.until_answered().header.rcode == 0
+            assert (r.state(), r.plane.upstreams()[0]["reason"]) == ("up", "")
 
 
 def test_no_upstream_at_all_is_answered_and_counted() -> None:

@@ -105,6 +105,21 @@ def test_without_a_balancer_the_clients_own_end_is_told_and_the_address_it_asked
         assert octets[:28] == SIGNATURE + b"\x21\x12\0\x0c" + block
 
 
+def test_what_the_worker_itself_asks_names_no_client() -> None:
+    told = Upstream()
+    with rig(told, proxy_to=[told.address], upstream_timeout_ms=30) as r:
+        for number in range(6):
+            r.send(query(f"n{number}.example"))
+        for octets, source in told.waiting_raw()[:3]:  # what these took is free for others
+            told.say(answer(DNSRecord.parse(octets[28:])), source)
+        r.until(lambda: r.state() == "down")
+        root = b"\0\0\2\0\1"
+        octets = r.until(lambda: [octets for octets, _ in told.waiting_raw() if root in octets])[0]
+        local = SIGNATURE + b"\x20\0\0\0"
+        assert octets.startswith(local)
+        assert str(DNSRecord.parse(octets[len(local) :]).q.qname) == "."
+
+
 def test_a_question_for_tcp_carries_the_header_of_its_client() -> None:
     told, other = Upstream(), Upstream()
     with rig(told, other, proxy_to=[told.address]) as r:

@@ -16,7 +16,8 @@
 //!   needs no part in it.
 //! * **ANY after the list, before the cache**: a listed name is stopped for ANY too; else RFC 8482 answers without
 //!   anyone upstream.
-//! * **cache before the relay**: that is what it is for; stale answers stand behind it, only when no upstream is up.
+//! * **cache before the relay**: that is what it is for; stale answers stand behind it, only when no upstream is up, and
+//!   behind them SERVFAIL, only when the upstreams are gone.
 //! * **health after the cache**: the one name that is answered here whatever the upstreams say costs no other query a
 //!   comparison, and is itself never cached.
 
@@ -267,8 +268,19 @@ impl Chain {
         }
     }
 
+    /// While no upstream is up: a stale answer if there is one; else, where the upstreams are gone, SERVFAIL with that
+    /// reason. It is not kept (RFC 9520): it costs no upstream a query, and is to end when they are back.
+    pub fn unserved(&mut self, asked: Asked<'_>, gone: Option<u16>, out: &mut [u8]) -> Option<usize> {
+        if let Some(length) = self.stale(asked, out) {
+            return Some(length);
+        }
+        let ede = gone?;
+        self.counters.count(Counter::NoUpstream);
+        Some(answer::error(asked.packet, asked.query.echo(), rcode::SERVFAIL, Some((ede, "")), out))
+    }
+
     /// A stale answer, if there is one.
-    pub fn stale(&mut self, asked: Asked<'_>, out: &mut [u8]) -> Option<usize> {
+    fn stale(&mut self, asked: Asked<'_>, out: &mut [u8]) -> Option<usize> {
         let key = asked.key?;
         let length = self.cache.stale(key, asked.query, asked.packet, asked.now.ms(), asked.limit, out)?;
         self.counters.count(Counter::CacheStale);

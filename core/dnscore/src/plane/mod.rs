@@ -232,6 +232,7 @@ impl Plane {
             });
             self.relaying.upstreams.push(upstream);
         }
+        self.relaying.unheard_since = None;
         let known: Vec<_> = self.relaying.upstreams.iter().map(|u| (u.uid, u.address, u.loopback)).collect();
         self.relaying.links.set_upstreams(&known, self.relaying.remote_sockets, self.clock.us);
         self.relaying.lanes = known.iter().map(|_| Lane::default()).collect();
@@ -454,7 +455,8 @@ impl Plane {
                 self.chain.counters.count(Counter::UpstreamMismatches);
                 continue;
             }
-            self.relaying.heard(&mut self.chain, &self.poll, picked, self.answers.datagram(index), self.clock);
+            let datagram = self.answers.datagram(index);
+            self.relaying.heard(&mut self.chain, &self.poll, picked, upstream, datagram, self.clock);
         }
         count == BATCH
     }

@@ -6,14 +6,14 @@ use std::net::{IpAddr, SocketAddr};
 
 use crate::answer;
 use crate::counters::Counter;
-use crate::relay::health::{Fault, Upstream, choose};
+use crate::relay::health::{Fault, SECOND, State, Upstream, choose};
 use crate::relay::random::Random;
 use crate::relay::rate::client_hash;
-use crate::relay::slot::{Peer, Phase, Waiter};
+use crate::relay::slot::{Ask, Peer, Phase, Waiter};
 use crate::relay::{Admission, Cap, Due, Reception, Relay};
 use crate::udp::{LARGEST_SENT, Links, Local, Picked, Poll, Sender, Sent};
 use crate::wire::proxy::{self, Ends};
-use crate::wire::{Checked, Expected, HEADER, Query, check_answer, rcode};
+use crate::wire::{Checked, Expected, HEADER, Query, check_answer, flag, rcode, rtype};
 
 use super::Door;
 use super::chain::{Asked, Chain, Now};
@@ -21,6 +21,10 @@ use super::streams::Forward;
 
 /// Questions that wait to be asked over TCP, at most; more would be an attack on Python's time.
 const MAX_OVER_TCP: usize = 1024;
+
+/// What the worker itself asks: for the root's name servers, which any resolver has at hand.
+const OWN_QUESTION: Query =
+    Query { flags: flag::RD, qtype: rtype::NS, question_end: HEADER as u16 + 5, ..Query::BLANK };
 
 /// What waits to be sent to one upstream: a batch leaves by one socket, picked for it.
 #[derive(Default)]
@@ -45,6 +49,9 @@ pub(super) struct Relaying {
     pub doors: Vec<Door>,
     pub over_tcp: VecDeque<Forward>,
     pub remote_sockets: usize,
+    /// Since when the worker itself asks the upstreams, of which none is up, without a word from any.
+    pub unheard_since: Option<u64>,
+    asks_at: u64,
     /// Upstreams that are told who asks; and, where there are any, who asked first for the question of each slot.
     pub proxy_to: Vec<SocketAddr>,
     askers: Vec<Option<Ends>>,
@@ -63,6 +70,8 @@ impl Relaying {
             doors: Vec::new(),
             over_tcp: VecDeque::new(),
             remote_sockets,
+            unheard_since: None,
+            asks_at: 0,
             proxy_to,
             askers: Vec::new(),
             random,
@@ -75,6 +84,16 @@ impl Relaying {
     #[inline]
     pub fn all_down(&self) -> bool {
         !self.upstreams.iter().any(Upstream::is_usable)
+    }
+
+    /// No upstream is up, and for as long as a client waits none has said a word: INFO-CODE of the reason.
+    pub fn gone(&self, now: u64) -> Option<u16> {
+        let since = self.unheard_since.filter(|_| self.all_down())?;
+        if now < since + self.relay.limits().patience {
+            return None;
+        }
+        let State::Down(fault) = self.upstreams.first()?.state else { return None };
+        Some(fault.ede())
     }
 
     /// Stage 6: a query that nobody here can answer. `behind`: the client's ends, where a balancer said them.
@@ -90,10 +109,11 @@ impl Relaying {
         }
         let mut answered = false;
         if !up
+            && let gone = self.gone(now.us)
             && let Some(door) = self.doors.get_mut(usize::from(peer.listener))
             && let Some(length) = {
                 let out = door.room(&mut chain.counters);
-                chain.stale(asked, out)
+                chain.unserved(asked, gone, out)
             }
         {
             door.answer_peer(chain, &peer, length);
@@ -302,16 +322,22 @@ impl Relaying {
         }
     }
 
-    /// A datagram from an upstream, or from somebody who would like to be one.
+    /// A datagram from the upstream `uid`, or from somebody who would like to be it.
     #[inline]
-    pub fn heard(&mut self, chain: &mut Chain, poll: &Poll, picked: Picked, datagram: &[u8], now: Now) {
+    pub fn heard(&mut self, chain: &mut Chain, poll: &Poll, picked: Picked, uid: u32, datagram: &[u8], now: Now) {
         match self.relay.receive(picked.serial, datagram, now.us) {
             Reception::Answer { slot, upstream, rtt, checked } => {
                 self.links.well(picked.index);
-                self.answered(chain, poll, slot, upstream, rtt, datagram, &checked, now);
+                self.unheard_since = None;
+                if self.relay.slot(slot).own {
+                    self.answered_us(chain, slot, upstream, rtt, &checked, now);
+                } else {
+                    self.answered(chain, poll, slot, upstream, rtt, datagram, &checked, now);
+                }
             }
             Reception::Stray => {
                 chain.counters.count(Counter::UpstreamStrays);
+                self.unfit(uid, now);
                 if self.links.stray(picked.index) {
                     // Somebody has found the port: what is in flight on it goes over TCP, the port is given up.
                     self.links.close(picked.index);
@@ -326,14 +352,18 @@ impl Relaying {
             }
             Reception::Mismatch { upstream, over_tcp } => {
                 chain.counters.count(Counter::UpstreamMismatches);
-                if let Some(u) = self.upstreams.iter_mut().find(|u| u.uid == upstream) {
-                    u.mismatches += 1;
-                }
+                self.unfit(upstream, now);
                 if let Some(slot) = over_tcp {
                     self.queue_for_tcp(chain, slot);
                     self.fault(chain, poll, upstream, Fault::Lying, now);
                 }
             }
+        }
+    }
+
+    fn unfit(&mut self, uid: u32, now: Now) {
+        if let Some(upstream) = self.upstreams.iter_mut().find(|u| u.uid == uid) {
+            upstream.unfit(now.us);
         }
     }
 
@@ -351,6 +381,19 @@ impl Relaying {
     pub fn addresses(&self) -> Vec<SocketAddr> {
         let (up, down): (Vec<&Upstream>, Vec<&Upstream>) = self.upstreams.iter().partition(|u| u.is_usable());
         up.into_iter().chain(down).map(|u| u.address).collect()
+    }
+
+    /// The answer to a question of the worker's own.
+    fn answered_us(&mut self, chain: &mut Chain, slot: u32, uid: u32, rtt: u64, checked: &Checked, now: Now) {
+        chain.counters.count(Counter::UpstreamAnswers);
+        chain.counters.rtt(rtt);
+        self.relay.release(slot);
+        let Some(upstream) = self.upstreams.iter_mut().find(|u| u.uid == uid) else { return };
+        if is_unwilling(checked) {
+            upstream.failed(Fault::Refusing, now.us);
+        } else if upstream.lacks_probes(now.us) {
+            upstream.answered(rtt, self.relay.limits().upstream_timeout);
+        }
     }
 
     /// The answer to a slot's question.
@@ -372,7 +415,7 @@ impl Relaying {
         if checked.truncated() {
             counters.count(Counter::UpstreamTruncated);
         }
-        let unwilling = matches!(checked.rcode, rcode::REFUSED | rcode::NOTIMP);
+        let unwilling = is_unwilling(checked);
         if unwilling {
             counters.count(Counter::UpstreamRefused);
         } else if let Some(upstream) = self.upstreams.iter_mut().find(|u| u.uid == uid) {
@@ -485,8 +528,31 @@ impl Relaying {
             }
         }
         self.due = due;
+        self.ask_ourselves(chain, poll, now);
         self.flush(chain, poll, now);
         self.links.tick(now.us);
+    }
+
+    /// While no upstream is up, asks each of them once a second whether it lives.
+    fn ask_ourselves(&mut self, chain: &mut Chain, poll: &Poll, now: Now) {
+        if !self.all_down() {
+            self.unheard_since = None;
+            return;
+        }
+        if now.us < self.asks_at {
+            return;
+        }
+        self.asks_at = now.us + SECOND;
+        self.unheard_since.get_or_insert(now.us);
+        for number in 0..self.upstreams.len() {
+            let slot = self.relay.own(&OWN_QUESTION, now.us);
+            // Whoever had this slot before does not ask this.
+            if let Some(asker) = self.askers.get_mut(slot as usize) {
+                *asker = None;
+            }
+            chain.counters.count(Counter::Probes);
+            self.put_to(chain, poll, slot, number, now);
+        }
     }
 
     /// The upstream asked last has not answered in its time.
@@ -506,9 +572,9 @@ impl Relaying {
             return;
         };
         chain.counters.count(Counter::UpstreamTimeouts);
-        let uid = last.upstream;
+        let Ask { upstream: uid, at, .. } = *last;
         if let Some(upstream) = self.upstreams.iter_mut().find(|u| u.uid == uid)
-            && upstream.failed(Fault::Silent, now.us)
+            && upstream.unanswered(at, now.us)
         {
             chain.counters.count(Counter::UpstreamDown);
         }
@@ -523,6 +589,11 @@ impl Relaying {
         self.settle(chain, slot, &message, &checked, now);
         true
     }
+}
+
+/// It says that it does not answer such questions, or not ours.
+fn is_unwilling(checked: &Checked) -> bool {
+    matches!(checked.rcode, rcode::REFUSED | rcode::NOTIMP)
 }
 
 /// The slot's question as this client asked it.

@@ -142,8 +142,12 @@ impl Plane {
         if let Step::Answer(length) = chain.cached(asked, out) {
             return Step::Answer(length);
         }
+        let up = !relaying.all_down();
         if chain.asks_for_health(&query) {
-            return Step::Answer(Chain::healthy(asked, !relaying.all_down(), out));
+            return Step::Answer(Chain::healthy(asked, up, out));
+        }
+        if !up && let Some(length) = chain.unserved(asked, relaying.gone(now.us), out) {
+            return Step::Answer(length);
         }
         Step::Next((query, key))
     }
@@ -159,6 +163,7 @@ impl Plane {
             return None;
         };
         chain.counters.count(Counter::UpstreamAnswers);
+        relaying.unheard_since = None;
         match &forward.origin {
             Origin::Stream { head, key } => {
                 if let Some(key) = key {
@@ -220,9 +225,10 @@ impl Plane {
     pub fn upstream_spoke(&mut self, address: SocketAddr, well: bool) {
         self.read_clock();
         let now = self.clock.us;
+        let asked_at = now.saturating_sub(self.relaying.relay.limits().upstream_timeout);
         if let Some(upstream) = self.relaying.upstreams.iter_mut().find(|u| u.address == address)
             && !well
-            && upstream.failed(crate::relay::health::Fault::Silent, now)
+            && upstream.unanswered(asked_at, now)
         {
             self.chain.counters.count(Counter::UpstreamDown);
         }

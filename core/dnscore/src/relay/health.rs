@@ -3,7 +3,8 @@
 //! Enters: answers, time-outs, refusals. Leaves: up, suspect or down. An upstream that is down is not asked for a
 //! client's sake; after 1, 2, 4, then every 8 seconds one live query is sent to it *besides* the upstream in use, and
 //! one good answer brings it back. Faults count in a row: one good answer forgets them, so that loss on the way or a
-//! guesser's noise beside working service never takes an upstream out.
+//! guesser's noise beside working service never takes an upstream out. What comes from its address and fits no question
+//! is no fault, since anybody can forge an address: it only says of a silence that there was talk instead of an answer.
 
 use std::net::SocketAddr;
 
@@ -16,7 +17,7 @@ pub enum Fault {
     NotListening,
     /// It answers REFUSED or NOTIMP.
     Refusing,
-    /// Answers that do not fit what was asked, eight for one question.
+    /// Answers that do not fit what was asked: eight for one question, or some instead of the one that was due.
     Lying,
     /// No route, or no socket.
     Unreachable,
@@ -27,7 +28,7 @@ impl Fault {
     pub fn as_str(self) -> &'static str {
         match self {
             Fault::Silent => "silent",
-            Fault::NotListening => "refused",
+            Fault::NotListening => "not listening",
             Fault::Refusing => "refusing",
             Fault::Lying => "lying",
             Fault::Unreachable => "unreachable",
@@ -83,14 +84,19 @@ pub struct Upstream {
     pub answers: u64,
     /// Queries that it did not answer in time.
     pub timeouts: u64,
-    /// Datagrams from it that did not fit.
+    /// Datagrams from its address that fit no question.
     pub mismatches: u64,
+    /// What was seen of it instead of an answer, and when.
+    seen: (Fault, u64),
     faults_in_a_row: u32,
     backoff_us: u64,
     probe_at: u64,
 }
 
-const SECOND: u64 = 1_000_000;
+/// In microseconds.
+pub const SECOND: u64 = 1_000_000;
+/// The longest time between two probes.
+const RAREST: u64 = 8 * SECOND;
 
 impl Upstream {
     /// One that nothing is known of: up.
@@ -105,6 +111,7 @@ impl Upstream {
             answers: 0,
             timeouts: 0,
             mismatches: 0,
+            seen: (Fault::Silent, 0),
             faults_in_a_row: 0,
             backoff_us: SECOND,
             probe_at: 0,
@@ -134,13 +141,27 @@ impl Upstream {
         }
     }
 
-    /// A fault; true if it went down by it.
+    /// A datagram from its address that fits no question.
+    pub fn unfit(&mut self, now: u64) {
+        self.mismatches += 1;
+        self.seen = (Fault::Lying, now);
+    }
+
+    /// What was asked at `asked_at` was not answered in time; true if it went down by it.
+    pub fn unanswered(&mut self, asked_at: u64, now: u64) -> bool {
+        self.timeouts += 1;
+        let (seen, at) = self.seen;
+        self.failed(if at > asked_at { seen } else { Fault::Silent }, now)
+    }
+
+    /// A fault; true if it went down by it. Of one that is down it only says why by now.
     pub fn failed(&mut self, fault: Fault, now: u64) -> bool {
-        if fault == Fault::Silent {
-            self.timeouts += 1;
+        if fault != Fault::Silent {
+            self.seen = (fault, now);
         }
         self.faults_in_a_row = self.faults_in_a_row.saturating_add(1);
         if matches!(self.state, State::Down(_)) {
+            self.state = State::Down(fault);
             return false;
         }
         if self.faults_in_a_row < fault.limit(self.loopback) {
@@ -164,9 +185,14 @@ impl Upstream {
         if !self.wants_probe(now) {
             return false;
         }
-        self.backoff_us = (self.backoff_us * 2).min(8 * SECOND);
+        self.backoff_us = (self.backoff_us * 2).min(RAREST);
         self.probe_at = now + self.backoff_us;
         true
+    }
+
+    /// It is down and has long been due for a probe: there are no live queries.
+    pub fn lacks_probes(&self, now: u64) -> bool {
+        self.wants_probe(now.saturating_sub(RAREST))
     }
 }
 
@@ -212,6 +238,50 @@ mod tests {
         assert!(!u.is_usable());
         u.answered(SECOND / 2, SECOND);
         assert_eq!(u.state, State::Up);
+    }
+
+    #[test]
+    fn what_fits_no_question_names_a_silence_and_is_no_fault_by_itself() {
+        let mut u = upstream(0);
+        for now in 0..100 {
+            u.unfit(now);
+        }
+        assert_eq!(u.state, State::Up);
+        u.unanswered(200, SECOND);
+        assert_eq!(u.state, State::Suspect(Fault::Silent));
+        u.unfit(SECOND + 7);
+        u.unanswered(SECOND, 2 * SECOND);
+        assert_eq!(u.state, State::Suspect(Fault::Lying));
+        assert!(u.unanswered(SECOND, 2 * SECOND));
+        assert_eq!((u.state, u.timeouts), (State::Down(Fault::Lying), 3));
+    }
+
+    #[test]
+    fn of_one_that_is_down_the_reason_is_the_one_by_now() {
+        let mut u = upstream(0);
+        for _ in 0..3 {
+            u.failed(Fault::Silent, 0);
+        }
+        u.failed(Fault::NotListening, 10 * SECOND);
+        u.unanswered(9 * SECOND, 11 * SECOND);
+        assert_eq!(u.state, State::Down(Fault::NotListening), "the question whose refusal was seen is no silence");
+        u.unanswered(12 * SECOND, 13 * SECOND);
+        assert_eq!(u.state, State::Down(Fault::Silent));
+        u.failed(Fault::Refusing, 14 * SECOND);
+        assert_eq!(u.state, State::Down(Fault::Refusing));
+    }
+
+    #[test]
+    fn where_no_query_comes_to_probe_with_it_lacks_them() {
+        let mut u = upstream(0);
+        u.failed(Fault::Unreachable, 0);
+        u.failed(Fault::Unreachable, 0);
+        assert!(!u.lacks_probes(8 * SECOND));
+        assert!(u.lacks_probes(9 * SECOND));
+        assert!(u.take_probe(9 * SECOND));
+        assert!(!u.lacks_probes(18 * SECOND));
+        u.answered(1000, SECOND);
+        assert!(!u.lacks_probes(60 * SECOND));
     }
 
     #[test]

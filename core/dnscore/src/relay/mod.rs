@@ -10,6 +10,12 @@
 //! * A slot lives five seconds, longer than its clients wait: a late answer still fills the cache, and tells of its
 //!   upstream's health.
 //! * Caps on what is in flight for the worker, for a client, and under one parent zone (random-subdomain attacks).
+//! * While no upstream is up, the worker asks each of them once a second for the root's name servers, which any resolver
+//!   has at hand. An answer, of whatever kind, to that or to a client's question, is a *word*. Once none has come for as
+//!   long as a client waits, the upstreams are *gone*: what has no stale answer gets SERVFAIL at once, until the next
+//!   word. So an outage shorter than that costs nobody an answer, and what is gone gets no more load than a probe.
+//! * What an upstream says of the root does not bring it up: it may know that and no way out. A live query does; where
+//!   none came for as long as probes are apart at most, there is nothing better, and the root's answer does.
 
 pub mod caps;
 pub mod hash;
@@ -212,7 +218,7 @@ impl Relay {
         if zone != 0 && self.zones.is_reached(zone) {
             return Admission::Over(Cap::Zone);
         }
-        let number = self.take_slot(query);
+        let number = self.open(query, now);
         self.clients.add(waiter.client);
         let first = self.take_waiter(waiter);
         if zone != 0 {
@@ -221,13 +227,34 @@ impl Relay {
         if shared {
             self.by_key.insert(hash, number);
         }
-        let limits = self.limits;
         let slot = &mut self.slots[number as usize];
-        slot.phase = Phase::Asking;
         slot.hash = hash;
         slot.zone = zone;
         slot.shared = shared;
+        slot.first = first;
+        slot.waiting = 1;
+        Admission::Ask(number)
+    }
+
+    /// A question of the worker's own: nobody waits for it or joins it, and it is put to nobody else.
+    pub fn own(&mut self, query: &Query, now: u64) -> u32 {
+        let number = self.open(query, now);
+        self.slots[number as usize].own = true;
+        self.give_up(number);
+        number
+    }
+
+    /// A slot for that question, which nobody waits for yet.
+    fn open(&mut self, query: &Query, now: u64) -> u32 {
+        let number = self.take_slot(query);
+        let limits = self.limits;
+        let slot = &mut self.slots[number as usize];
+        slot.phase = Phase::Asking;
+        slot.hash = 0;
+        slot.zone = 0;
+        slot.shared = false;
         slot.settled = false;
+        slot.own = false;
         slot.born = now;
         slot.patience = now + limits.patience;
         slot.retry_at = now + limits.upstream_timeout;
@@ -235,10 +262,10 @@ impl Relay {
         slot.mismatches = 0;
         slot.fault_ede = health::Fault::Silent.ede();
         slot.fallback = None;
-        slot.first = first;
-        slot.waiting = 1;
+        slot.first = NONE;
+        slot.waiting = 0;
         self.due[number as usize] = slot.due();
-        Admission::Ask(number)
+        number
     }
 
     fn join(&mut self, number: u32, mut waiter: Waiter) -> Admission {

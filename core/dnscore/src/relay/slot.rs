@@ -108,6 +108,8 @@ pub struct Slot {
     pub shared: bool,
     /// An upstream's answer has been given to the clients.
     pub settled: bool,
+    /// The worker's own question: no client's.
+    pub own: bool,
     /// When it came, in microseconds.
     pub born: u64,
     /// When the clients are told that nobody answered.
@@ -142,6 +144,7 @@ impl Slot {
             zone: 0,
             shared: false,
             settled: false,
+            own: false,
             born: 0,
             patience: 0,
             retry_at: 0,

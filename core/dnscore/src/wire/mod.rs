@@ -49,6 +49,8 @@ pub mod flag {
 pub mod rtype {
     /// IPv4 address.
     pub const A: u16 = 1;
+    /// Name server.
+    pub const NS: u16 = 2;
     /// Alias.
     pub const CNAME: u16 = 5;
     /// Start of authority.
