@@ -27,7 +27,7 @@ from resolver import passes, volatile, watched
 from resolver.child import again
 from resolver.config import accept, located_at
 from resolver.control import Operation, serve
-from resolver.dns.supervisor import Service, Supervisor, count_workers
+from resolver.dns.supervisor import LIST_BY, Service, Supervisor, count_workers
 from resolver.errors import ResolverError
 from resolver.logs import to_standard_error
 from resolver.notify import beat, notify
@@ -47,6 +47,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("stopsign.supervisor")
 LEFT = "STOPSIGN_LEFT"  # what a supervisor leaves to itself when it begins anew
 SLOW = 30.0  # seconds without a heartbeat, of those whom no query waits for: all long work is done in threads
+REBOOTED = 10.0  # seconds from here on that workers wait for the list that a reboot took from the tmpfs
 WINGS = ("dns", "steward", "web", "rpz")
 # How far the others stand behind DNS: people wait for the web, nobody for the rest. Nice= of their units says the same.
 NICE = {"web": 5, "steward": 10, "rpz": 10}
@@ -75,7 +76,10 @@ def services(accepted: Accepted, sealed: int, listeners: Listeners, wings: Itera
         sockets = {**sockets, USE: [sealed]}
         return Service(name, command_of(name, path), sockets, patience=SLOW, order=order, nice=NICE[name])
 
-    secret = {watched.KEY: secrets.token_hex(16)}  # in memory alone, and another at each start
+    of_workers = {
+        watched.KEY: secrets.token_hex(16),  # in memory alone, and another at each start
+        LIST_BY: f"{time.monotonic() + REBOOTED}",
+    }
     if "dns" in wings:
         found += [
             Service(
@@ -84,7 +88,7 @@ def services(accepted: Accepted, sealed: int, listeners: Listeners, wings: Itera
                 sockets={**listeners.of_worker(index, count_workers(config.dns)), USE: [sealed]},
                 heartbeat=config.places.counters(index),
                 says_ready=True,
-                environment=secret,
+                environment=of_workers,
             )
             for index in range(count_workers(config.dns))
         ]
