@@ -9,22 +9,20 @@ an expired entry never matches, and `monitor` never hides a block.
 from __future__ import annotations
 
 import ipaddress
-import json
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from resolver import bypass, passes
-from resolver._core import CompiledList, CoreError
+from resolver import bypass, listed, passes
 from resolver.errors import ResolverError
 from resolver.moments import as_text
-from resolver.typed import is_reference, name_in, reference_in
+from resolver.typed import name_in, only_reference
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from resolver._core import CompiledList
     from resolver.config import Config
     from resolver.passes import Passes
-    from resolver.places import Places
 
     Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -97,7 +95,7 @@ class Explanation:
 def explain(config: Config, name: str, *, now: float, client: str | None = None) -> Explanation:
     """The verdict on `name` as the workers would give it. `client`: for this client's address, which may not be served
     at all, or by some lists alone."""
-    compiled, meta = _open(config.places)
+    compiled, meta = listed.live(config.places)
     qname = _meant(compiled, name)
     live = passes.read(config.places.passes)
     address = None if client is None else _address(client)
@@ -141,9 +139,8 @@ def lists_of(config: Config, address: Address | None) -> frozenset[str]:
 
 def _meant(compiled: CompiledList, typed: str) -> str:
     """The name that is asked about. Of an entry that stops only what is below it, a name below it."""
-    reference = reference_in(typed)
-    if "." not in typed and sum(letter.isalnum() for letter in typed) == len(reference) and is_reference(reference):
-        for match in compiled.find(reference):
+    if (reference := only_reference(typed)) is not None:
+        if (match := listed.under(compiled, reference)) is not None:
             return f"www.{match.name}" if match.match == "below" else match.name
         hint = "the entry may have been withdrawn, or the stop page be another provider's"
         raise ExplainError(f"no entry has the reference {reference}", hint=hint)
@@ -153,22 +150,10 @@ def _meant(compiled: CompiledList, typed: str) -> str:
     return name
 
 
-def _open(places: Places) -> tuple[CompiledList, dict[str, Any]]:
-    try:
-        compiled = CompiledList.open(str(places.current))
-        meta: dict[str, Any] = json.loads(compiled.meta)
-    except (CoreError, OSError, ValueError) as error:
-        hint = "without a compiled list everything is forwarded; `stopsign lists status` says more"
-        raise ExplainError(f"the live list cannot be read: {error}", hint=hint) from error
-    return compiled, meta
-
-
 def _entries(compiled: CompiledList, meta: dict[str, Any], qname: str) -> list[tuple[Found, int, int]]:
     """Everything listed at or above the name that covers it: with its distance and its end as Unix time."""
     found = []
-    for match in compiled.look_up(qname):
-        if (match.match == "exact" and match.distance) or (match.match == "below" and not match.distance):
-            continue
+    for match in listed.covering(compiled, qname):
         part = meta["lists"][match.list]
         entry = Found(
             name=match.name,
