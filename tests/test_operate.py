@@ -215,7 +215,7 @@ def test_with_a_broken_file_all_goes_on_with_what_was_accepted_workers_that_die_
         assert done.returncode == 0, done.stderr
         assert "stopsign.yaml:" in done.stderr
         assert "going on with what the running processes took up at " in done.stderr
-    assert "is overridden until" in done.stdout
+    assert "is overridden since" in done.stdout
     for words in (("reload",), ("restart",), ("units",)):
         done = command(host, *words)
         assert (done.returncode, "is not YAML" in done.stderr) == (2, True)

@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 from resolver import bypass, listed, passes
 from resolver.errors import ResolverError
+from resolver.lists import overrides
 from resolver.moments import as_text
+from resolver.terminal import visible
 from resolver.typed import name_in, only_reference
 
 if TYPE_CHECKING:
@@ -22,7 +24,8 @@ if TYPE_CHECKING:
 
     from resolver._core import CompiledList
     from resolver.config import Config
-    from resolver.passes import Passes
+    from resolver.passes import Pass, Passes
+    from resolver.places import Places
 
     Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -100,7 +103,8 @@ def explain(config: Config, name: str, *, now: float, client: str | None = None)
     live = passes.read(config.places.passes)
     address = None if client is None else _address(client)
     found = _in_order(_entries(compiled, meta, qname), config)
-    judged, verdict, why = _judge(found, live, lists_of(config, address), qname, now)
+    let = _let_through(config.places, live, qname, now)
+    judged, verdict, why = _judge(found, live, let, lists_of(config, address), now)
     if address is not None and not _is_served(config, address):
         verdict, why = "refused", f"{address} is not in dns.allow_clients: its queries are dropped without an answer"
         judged = _undecided(judged, "the client is not served")
@@ -182,9 +186,10 @@ def _in_order(found: list[tuple[Found, int, int]], config: Config) -> list[tuple
 
 
 def _judge(
-    found: list[tuple[Found, int]], live: Passes, seen: frozenset[str], qname: str, now: float
+    found: list[tuple[Found, int]], live: Passes, let: tuple[str, str] | None, seen: frozenset[str], now: float
 ) -> tuple[list[Found], str, str]:
-    """Why each entry does not decide, and of the one that does or of them all, verdict and reason."""
+    """Why each entry does not decide, and of the one that does or of them all, verdict and reason. `let`: that a person
+    lets the name pass, in short and in full."""
     judged: list[Found] = []
     decided = bypassed = monitored = None
     off = {one.of: f"is bypassed {bypass.told(one)}" for one in live.holding(now) if one.kind == "list"}
@@ -203,7 +208,7 @@ def _judge(
         else:
             decided = entry
         judged.append(replace(entry, why_not=why_not))
-    if (let := _let_through(live, qname, now)) is not None:
+    if let is not None:
         what, why = let
         return _undecided(judged, what), "passes", why
     if decided is not None:
@@ -215,7 +220,7 @@ def _judge(
     return judged, "not listed", "no entry holds" if judged else "no entry at or above it"
 
 
-def _let_through(live: Passes, qname: str, now: float) -> tuple[str, str] | None:
+def _let_through(places: Places, live: Passes, qname: str, now: float) -> tuple[str, str] | None:
     """Whether a person lets it pass, whatever the lists say: in short, and in full."""
     for one in live.holding(now):
         if one.kind == "all":
@@ -223,8 +228,21 @@ def _let_through(live: Passes, qname: str, now: float) -> tuple[str, str] | None
         if one.kind == "name" and passes.covers(one.as_pass(), qname):
             return "its name is bypassed", f"{one.of} and all below it are bypassed {bypass.told(one)}"
     if (let := live.covering(qname, now)) is not None:
-        return "its name is overridden", f"{let.name} ({let.match}) is overridden {bypass.ends(let.until)}"
+        return "its name is overridden", f"{let.name} ({let.match}) is overridden {_words(places, let)}"
     return None
+
+
+def _words(places: Places, let: Pass) -> str:
+    """Of an override: since when, by whom, until when and why, as far as its own file can be read: the passes, by which
+    it holds, say its end alone."""
+    until = bypass.ends(let.until)
+    try:
+        one = overrides.read(places).named(let.name)
+    except ResolverError as unread:
+        return f"{until}; by whom and why cannot be seen: {unread}"
+    if one is None:
+        return f"{until}; {places.overrides} says nothing of it"
+    return f"since {one.since} by {visible(one.by)}, {until}: {visible(one.reason)}"
 
 
 def _undecided(judged: list[Found], why: str) -> list[Found]:
