@@ -66,7 +66,7 @@ def status(config: Config, before: Sample, now: Sample) -> dict[str, Any]:
     """Everything on the screen. Rates are over the time between the two samples."""
     living = now.workers
     states = {worker.index: state(worker, now.at) for worker in living}
-    answers = _answers(config)
+    answers = answers_of(config)
     steward = answers["steward"]
     passing, bypassed = _passing(config.places)
     seconds = max(now.at - before.at, 1e-6)
@@ -117,7 +117,7 @@ def _is_known(pid: int) -> bool:
     return True
 
 
-def _answers(config: Config) -> dict[str, dict[str, Any]]:
+def answers_of(config: Config) -> dict[str, dict[str, Any]]:
     """What each unit of this host says of itself (`dns`: the supervisor), all asked at once: one that hangs costs its
     own patience alone."""
     places = config.places

@@ -100,6 +100,14 @@ def test_workers_restart_does_not_wait_for_a_supervisor_that_hangs(
     assert "what it has not begun by now" in str(done.exception.hint)
 
 
+def test_version_says_also_what_the_processes_run_where_it_is_told_which(tmp_path: Path) -> None:
+    write(tmp_path, GOOD)
+    said = CliRunner().invoke(stopsign, ["version"]).stdout
+    for which in (["--dir", str(tmp_path)], ["--config", str(tmp_path / "stopsign.yaml")]):
+        done = CliRunner().invoke(stopsign, ["version", *which])
+        assert (done.exit_code, done.stdout) == (0, f"{said}dns: dead\nsteward: dead\n")
+
+
 def test_a_worker_that_is_a_zombie_is_dead(config: Config) -> None:
     """Its parent hangs, so nobody has buried it."""
     zombie = subprocess.Popen(["true"])

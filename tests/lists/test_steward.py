@@ -301,7 +301,9 @@ def test_check_config_says_good_or_everything_that_is_wrong(tmp_path: Path) -> N
     path.write_text(yaml.safe_dump(settings(tmp_path)))
     assert "good" in CliRunner().invoke(command.stopsign, ["check-config", "--no-trial", str(path)]).output
     assert "good" in CliRunner().invoke(command.stopsign, ["check-config", "--no-trial", "--config", str(path)]).output
+    assert "good" in CliRunner().invoke(command.stopsign, ["check-config", "--no-trial", "--dir", str(tmp_path)]).output
     assert CliRunner().invoke(command.stopsign, ["check-config", str(path), "--config", str(path)]).exit_code == 2
+    assert CliRunner().invoke(command.stopsign, ["check-config", str(path), "--dir", str(tmp_path)]).exit_code == 2
     path.write_text("dns: {listen: 3}\nrun_dir: x")
     error = str(CliRunner().invoke(command.stopsign, ["check-config", str(path)]).exception)
     assert "stopsign.yaml:1: dns.listen: is not a list" in error
