@@ -41,8 +41,8 @@ from typing import TYPE_CHECKING
 import click
 import uvloop
 
-from resolver import passes, volatile, watched
-from resolver._core import CompiledList, CoreError, Plane
+from resolver import listed, passes, volatile, watched
+from resolver._core import CoreError, Plane
 from resolver.audit.hits import Cells
 from resolver.changed import Changed
 from resolver.counters import NOT_ASKED
@@ -58,7 +58,7 @@ from resolver.sockets import BACKLOG, handed_over, open_listeners
 if TYPE_CHECKING:
     from collections.abc import Container, Mapping, Sequence
 
-    from resolver._core import Forward, PlaneSettings, UpstreamState
+    from resolver._core import CompiledList, Forward, PlaneSettings, UpstreamState
     from resolver.config import Config
     from resolver.places import Places
 
@@ -313,7 +313,7 @@ class Worker:
                 self._alarm("list", f"{path} is gone; the list that is loaded goes on")
             return
         try:
-            opened = await asyncio.to_thread(CompiledList.open, str(path))
+            opened = await asyncio.to_thread(listed.opened, path)
             meta = json.loads(opened.meta)
         except (CoreError, ValueError) as wrong:
             kept = (

@@ -17,8 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from blocklists import bundle
-from resolver import control, durable
-from resolver._core import CompiledList
+from resolver import control, durable, listed
 from resolver.config import Config, locate
 from resolver.moments import as_text
 from resolver.options import Span, as_json, located, warn
@@ -175,7 +174,7 @@ def forward(
 
 def _where_appeals_go(config: Config, name: str) -> str:
     """The address that the list's head gives for appeals; empty where no list is live."""
-    live = Live(config.places, CompiledList.open)
+    live = Live(config.places, listed.opened)
     live.poll()
     about: dict[str, Any] = next((one for one in live.snapshot.meta.get("lists", ()) if one.get("name") == name), {})
     return str((about.get("issuer") or {}).get("appeals") or "")
