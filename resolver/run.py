@@ -26,7 +26,7 @@ import click
 from resolver import passes, volatile, watched
 from resolver.child import again
 from resolver.config import accept, located_at
-from resolver.control import Operation, serve
+from resolver.control import Operation, UnreachableError, serve
 from resolver.dns.supervisor import LIST_BY, Service, Supervisor, count_workers
 from resolver.errors import ResolverError
 from resolver.logs import to_standard_error
@@ -126,7 +126,7 @@ class Provider:
         self._turn = asyncio.Lock()
         self._since = time.monotonic()
         with contextlib.ExitStack() as undo:
-            self._lock = undo.enter_context(only_one(config.places.run_dir, left and left["lock"]))
+            self._lock = undo.enter_context(only_one(config.places.supervisor_lock, left and left["lock"]))
             if left is not None:
                 self.listeners = Listeners.of_descriptors(left["listeners"])
             else:
@@ -213,6 +213,7 @@ class Provider:
         os.environ[LEFT] = json.dumps(
             {"listeners": self.listeners.descriptors(), "lock": self._lock, "children": children}
         )
+        hold_hangups(signal.SIG_BLOCK)
         again()
 
     async def _put_back(self, replaced: Iterable[str]) -> None:
@@ -275,14 +276,13 @@ class Provider:
 
 
 @contextlib.contextmanager
-def only_one(run_dir: Path, left: int | None = None) -> Iterator[int]:
+def only_one(lock: Path, left: int | None = None) -> Iterator[int]:
     """Holds `run_dir` for this process; `left`: it holds it already. Raises `ResolverError` where another does."""
+    run_dir = lock.parent
     run_dir.mkdir(parents=True, exist_ok=True)
     if left is not None:
         os.set_inheritable(left, False)
-    descriptor = (
-        left if left is not None else os.open(run_dir / "supervisor.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    )
+    descriptor = left if left is not None else os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -307,6 +307,7 @@ async def provide(accepted: Accepted, wings: Iterable[str]) -> None:
     asyncio.get_running_loop().add_signal_handler(
         signal.SIGHUP, lambda: tasks.add(asyncio.create_task(_reload(accepted.path)))
     )
+    hold_hangups(signal.SIG_UNBLOCK)
     tasks.add(asyncio.create_task(_say_ready(provider)))
     try:
         await stop.wait()
@@ -317,11 +318,19 @@ async def provide(accepted: Accepted, wings: Iterable[str]) -> None:
         await provider.stop()
 
 
+def hold_hangups(how: int) -> None:
+    """SIGHUP waits while this process starts, over its beginning anew too, or comes now. Its children do not hold it
+    (`resolver.child`)."""
+    signal.pthread_sigmask(how, {signal.SIGHUP})
+
+
 async def _reload(path: Path) -> None:
     """SIGHUP: as `stopsign reload`, but nobody hears the answer, so it is logged."""
     notify("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
     try:
         replaced = await everywhere(path, "reload", warn=log.warning)
+    except UnreachableError as silent:
+        log.error("whether the configuration can be taken up could not be asked of all: %s", silent)  # noqa: TRY400
     except ResolverError as wrong:
         log.error("the new configuration is refused, the old one goes on: %s", wrong)  # noqa: TRY400
     else:
@@ -356,6 +365,8 @@ def run(path: Path | None, directory: Path | None, only: str | None) -> None:
 
     DNS answers also with the others dead; each process that ends is started again.
     """
+    if only in (None, "dns"):
+        hold_hangups(signal.SIG_BLOCK)
     path = located_at(path, directory)
     accepted = accept(path.absolute())
     to_standard_error()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import os
 import signal
@@ -10,18 +11,21 @@ import socket
 import subprocess
 import sys
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
 
-from resolver import control
+from resolver import control, reload, run
 from resolver.config import accept, load
 from resolver.control import call
+from resolver.errors import ResolverError
 from resolver.metrics import kernel_drops
 from resolver.reload import everywhere
-from tests.dns.house import ROOT, Host, free_port, question, wait_until
+from tests.dns.house import ROOT, Host, free_port, question, running, wait_until
 from tests.test_alerts import missing, promtool
 from tests.test_main_path import EXPECTED, PASSED, STOPPED, Load, Provider, ask, provider, under_load, until
 
@@ -34,7 +38,7 @@ __all__ = ["provider"]  # the fixture
 Running = tuple[Provider, str]
 
 
-def command(host: Provider, *words: str) -> subprocess.CompletedProcess[str]:
+def command(host: Host, *words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-P", "-m", "resolver.command", *words, "--dir", str(host.folder)],
         env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False, timeout=120,
@@ -305,6 +309,76 @@ def test_a_supervisor_that_hangs_refuses_no_configuration(tmp_path: Path, monkey
         hung.listen()
         asyncio.run(scene())
     assert told == []
+
+
+@dataclass
+class HungUp(Host):
+    """One that is told to reload in the moment in which it starts."""
+
+    told: bool = False
+
+    def serving(self) -> bool:
+        if not self.told and (self.run_dir / "supervisor.lock").exists():
+            self.told = True
+            self.hang_up()
+        return super().serving()
+
+    def hang_up(self) -> None:
+        assert self.process is not None
+        self.process.send_signal(signal.SIGHUP)
+
+
+def test_sighup_ends_no_supervisor_that_starts_and_reload_takes_none_that_begins_anew_for_dead(tmp_path: Path) -> None:
+    heard = "the new configuration is refused"  # what is tried first does not work: there is no such upstream
+    with running(HungUp(tmp_path / "host", ["127.0.0.1:9"])) as host, ThreadPoolExecutor() as threads:
+
+        def begins_anew() -> bool:
+            with socket.socket(socket.AF_UNIX) as one:
+                return one.connect_ex(str(host.run_dir / "supervisor.sock")) == errno.ECONNREFUSED
+
+        wait_until(lambda: host.log.count(heard) == 1, "what was held comes")
+        anew = threads.submit(command, host, "restart", "--no-trial")
+        wait_until(begins_anew, "it begins anew")
+        host.hang_up()
+        done = command(host, "reload", "--no-trial")
+        assert (done.returncode, done.stdout) == (0, "taken up by dns-0\n"), done.stderr
+        assert anew.result().returncode == 0
+        wait_until(lambda: host.log.count(heard) == 2, "what was held over it comes")
+
+
+def test_who_starts_is_known_by_the_supervisor_s_lock_and_by_its_word(tmp_path: Path) -> None:
+    lock = tmp_path / "supervisor.lock"
+    sockets = {name: tmp_path / name for name in ("dns", "steward", "web")}
+
+    def starting(**living: dict[str, Any]) -> list[str]:
+        return reload._starting(living, sockets, lock)
+
+    assert starting() == []
+    with run.only_one(lock):
+        assert starting() == starting(web={}) == ["the supervisor"]
+    assert starting() == []
+    children = [{"name": name, "pid": pid} for name, pid in (("dns-0", 1), ("steward", 2), ("web", None))]
+    assert starting(dns={"services": children}) == ["steward"]
+    assert starting(dns={"services": children}, steward={}) == []
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        (control.UnreachableError("the steward does not answer"), "could not be asked of all: the steward does not"),
+        (ResolverError("x.yaml:3: dns: is missing"), "is refused, the old one goes on: x.yaml:3: dns: is missing"),
+    ],
+)
+def test_the_log_says_of_a_reload_by_signal_whether_it_was_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, wrong: ResolverError, said: str
+) -> None:
+    async def raises(*_: object, **__: object) -> None:
+        raise wrong
+
+    monkeypatch.setattr(run, "everywhere", raises)
+    asyncio.run(run._reload(tmp_path))
+    (record,) = caplog.records
+    assert said in record.message
 
 
 def refusals(host: Provider) -> list[dict[str, Any]]:
