@@ -48,6 +48,7 @@ log = logging.getLogger("stopsign.supervisor")
 LEFT = "STOPSIGN_LEFT"  # what a supervisor leaves to itself when it begins anew
 SLOW = 30.0  # seconds without a heartbeat, of those whom no query waits for: all long work is done in threads
 REBOOTED = 10.0  # seconds from here on that workers wait for the list that a reboot took from the tmpfs
+LOOK = 2.0  # seconds between two looks whether what belongs in `run_dir` is there
 WINGS = ("dns", "steward", "web", "rpz")
 # How far the others stand behind DNS: people wait for the web, nobody for the rest. Nice= of their units says the same.
 NICE = {"web": 5, "steward": 10, "rpz": 10}
@@ -156,6 +157,10 @@ class Provider:
             self.supervisor.start()
         else:
             await self.supervisor.adopt(self._children)
+        await self._open_up()
+
+    async def _open_up(self) -> None:
+        """What this process keeps in `run_dir`."""
         self._say_where()
         passes.keep_room(self._config.places)
         keep(self._held.accepted)
@@ -165,8 +170,10 @@ class Provider:
             "restart-workers": Operation(lambda *_: self.restart_workers()),
             "flush-cache": Operation(self._flush_cache),
         }
-        places = self._config.places
-        self._control = await serve(places.supervisor_socket, operations, self._held.callers)
+        before = self._control
+        self._control = await serve(self._config.places.supervisor_socket, operations, self._held.callers)
+        if before is not None:
+            before.close()
 
     async def stop(self) -> None:
         if self._control is not None:
@@ -175,6 +182,26 @@ class Provider:
         self._config.places.addresses.unlink(missing_ok=True)
         os.close(self._sealed)
         self._undo.close()
+
+    async def look_after_run_dir(self) -> None:
+        """Should somebody empty it: what belongs there comes back, by new processes in turn. Not before the steward has
+        put list and passes back: a worker that starts without the one would forward everything, without the other stop
+        what a person lets pass."""
+        places = self._config.places
+        while True:
+            await asyncio.sleep(LOOK)
+            if places.supervisor_socket.exists() or not (places.current.exists() and places.passes.exists()):
+                continue
+            log.error("%s was emptied: what belongs there is put back", places.run_dir)
+            try:
+                if not places.supervisor_lock.exists():
+                    self._lock = self._undo.enter_context(only_one(places.supervisor_lock))
+                await self._open_up()
+                await self.restart_workers()
+                for name in (name for name in self.supervisor.names if not name.startswith("dns-")):
+                    await self.supervisor.restart(name)
+            except (OSError, ResolverError) as wrong:
+                log.error("%s is not whole: %s", places.run_dir, wrong)  # noqa: TRY400
 
     async def _take_up(self, new: Accepted) -> list[str]:
         """Replaces the workers one by one by such that run with `new`. Where one does not come up, those before it go
@@ -308,7 +335,7 @@ async def provide(accepted: Accepted, wings: Iterable[str]) -> None:
         signal.SIGHUP, lambda: tasks.add(asyncio.create_task(_reload(accepted.path)))
     )
     hold_hangups(signal.SIG_UNBLOCK)
-    tasks.add(asyncio.create_task(_say_ready(provider)))
+    tasks |= {asyncio.create_task(_say_ready(provider)), asyncio.create_task(provider.look_after_run_dir())}
     try:
         await stop.wait()
     finally:

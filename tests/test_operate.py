@@ -6,6 +6,7 @@ import asyncio
 import errno
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -485,6 +486,29 @@ def test_health_says_no_with_the_reason_when_queries_would_not_be_answered(provi
     assert "Connection refused" in done.stdout
     host.config.write_text(elsewhere)
     assert command(host, "health").returncode == 1, "dead is dead, whatever the file says"
+
+
+def test_a_run_dir_that_somebody_emptied_becomes_whole_again_and_answers_stay_as_they_were(provider: Running) -> None:
+    host, _ = provider
+    before = host.children()
+    assert command(host, "bypass", "on", "wild-dice.example").returncode == 0
+    expected = {**EXPECTED, "wild-dice.example": PASSED}
+    load = Load(host.address, expected, rate=300, patience=20.0)
+
+    async def scene() -> None:
+        for path in host.run_dir.iterdir():
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+        whole = lambda: len(host.said()) == 2 and set(host.children().values()).isdisjoint(before.values())  # noqa: E731
+        await until(whole, "new processes", 60)
+
+    under_load(load, scene)
+    wait_until(host.serving, "all of them answer")
+    assert [alarm.partition(" since")[0] for alarm in said(host, "status")["alarms"]] == [
+        "wild-dice.example is bypassed"
+    ]
+    assert command(host, "health").stdout == "healthy\n"
+    assert (host.run_dir / "taken-up.yaml").read_bytes() == host.config.read_bytes()
+    assert command(host, "reload").returncode == 0
 
 
 def test_the_cache_is_flushed_on_every_worker(provider: Running) -> None:

@@ -333,6 +333,10 @@ class Worker:
         self._say()
 
     def _take_passes(self) -> None:
+        path = self._places.passes
+        if not self._changed.there(path) and self._passes != passes.Passes():
+            self._alarm("passes", f"{path} is gone; those before them go on")
+            return
         try:
             self._passes = passes.read(self._places.passes)
         except ResolverError as wrong:

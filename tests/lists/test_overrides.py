@@ -304,6 +304,14 @@ def test_thrown_again_it_has_been_on_since_the_first_time_and_ends_as_said_last(
     assert (one.since, one.until, one.reason) == (int(world.clock()) - 300, int(world.clock()) + 60, "now we know")
 
 
+def test_passes_that_somebody_removed_are_put_back(world: World) -> None:
+    world.register.people.allow("a.example", "subtree", "one", "root", 3600.0)
+    thrown(world, "name", "b.example")
+    world.config.places.passes.unlink()
+    world.register.tick()
+    assert [verdict(world, name) for name in ("a.example", "b.example")] == ["passes", "passes"]
+
+
 def test_the_off_switch_is_as_it_was_after_a_reboot_whoever_writes_first(world: World) -> None:
     thrown(world, "list", "gambling")
     world.config.places.passes.unlink()
