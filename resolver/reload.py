@@ -114,6 +114,7 @@ class Held:
         return {
             "pid": os.getpid(),
             "began": _BEGAN,
+            "up": _up(),
             "version": VERSION,
             "configuration": self.accepted.digest,
             "part_of": self.part_of,
@@ -246,6 +247,12 @@ def _starting(living: Mapping[str, Mapping[str, Any]], sockets: Mapping[str, Pat
         return ["the supervisor"] if _is_held(lock) else []
     children = living["dns"].get("services", ())
     return [one["name"] for one in children if one["pid"] and one["name"] in sockets and one["name"] not in living]
+
+
+def _up() -> int:
+    """Seconds since this process was started, which beginning anew does not change (proc_pid_stat(5), starttime)."""
+    started = Path("/proc/self/stat").read_text(encoding="ascii").rpartition(")")[2].split()[19]
+    return round(time.clock_gettime(time.CLOCK_BOOTTIME) - int(started) / os.sysconf("SC_CLK_TCK"))
 
 
 def _is_held(lock: Path) -> bool:

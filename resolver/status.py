@@ -156,16 +156,19 @@ def _services(answers: Mapping[str, Mapping[str, Any]], workers: Mapping[int, st
         {
             **child,
             "died": _death(child.get("died")),
+            "up": answers.get(child["name"], {}).get("up"),
             "state": DEAD if child["pid"] is None else states.get(child["name"], STARTS),
         }
         for child in answers["dns"].get("services", ())
     ]
     known = {child["name"] for child in children}
     units = [name for name in answers if name != "dns" and name not in known]
+    unknown = {"restarts": None, "died": None}  # systemd starts it again, and its journal has how it ended
     return [
         *children,
-        *({"name": n, "pid": answers[n].get("pid"), "restarts": None, "died": None, "state": states[n]} for n in units),
-    ]
+        *({"name": n, **unknown, "pid": answers[n].get("pid"), "up": answers[n].get("up"), "state": states[n]}
+          for n in units),
+    ]  # fmt: skip
 
 
 def _death(died: Sequence[Any] | None) -> dict[str, str] | None:
