@@ -14,6 +14,7 @@ import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from resolver.places import Places
 
 PATIENCE = 3.0  # seconds for each process to answer
+EVERY = 60.0  # seconds between two countings of the log's files
 DEAD, HUNG, STARTS, LIVES = "dead", "hung", "starts", "lives"
 UNKNOWN = "?"  # who looks may not ask
 # What became of a question -> the counters that say so.
@@ -276,10 +278,16 @@ def _disk(places: Places) -> dict[str, Any]:
     """Octets: what the log takes, published and private, and what is left on the two file systems; None where that
     cannot be seen."""
     try:
-        log = sum(_octets(folder) for folder in (places.log_dir, places.audit_dir))
+        log = log_octets(places, int(time.monotonic() // EVERY))
     except OSError:
         log = None
     return {"log": log, "state_dir": rooms.room(places.state_dir), "run_dir": rooms.room(places.run_dir)}
+
+
+@lru_cache(maxsize=1)
+def log_octets(places: Places, _when: int) -> int:
+    """What the log takes at that time, in units of `EVERY`: a large one has many files, and `--watch` looks often."""
+    return sum(_octets(folder) for folder in (places.log_dir, places.audit_dir))
 
 
 def _octets(folder: Path) -> int:

@@ -254,6 +254,17 @@ def test_what_the_log_takes_and_what_is_left_of_the_disk_is_told(config: Config)
     assert disk["run_dir"] is not None
 
 
+def test_the_log_s_files_are_not_counted_at_every_look(config: Config) -> None:
+    for folder in (config.places.log_dir, config.places.audit_dir):
+        folder.mkdir(parents=True)
+    file = config.places.log_dir / "file"
+    found = []
+    for size, minute in ((10, 1), (20, 1), (20, 2)):
+        file.write_bytes(b"x" * size)
+        found.append(gathering.log_octets(config.places, minute))
+    assert found == [10, 10, 20]
+
+
 def test_a_disk_is_an_alarm_where_little_is_left_of_it_in_share_and_in_octets(
     config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
