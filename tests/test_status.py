@@ -8,6 +8,7 @@ import os
 import socket
 import subprocess
 import time
+import urllib.request
 from functools import partial
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
@@ -19,9 +20,9 @@ from resolver import bypass, operate, passes, room
 from resolver import status as gathering
 from resolver._core import COUNTERS
 from resolver.command import stopsign
-from resolver.config import Config, load
+from resolver.config import Config, Endpoint, load
 from resolver.control import UnreachableError
-from resolver.metrics import Bypassed, Workers
+from resolver.metrics import Bypassed, Exposition, Workers
 from resolver.places import Places
 from resolver.status import Sample, sample, status
 from tests.lists.world import settings
@@ -280,3 +281,12 @@ def test_a_disk_is_an_alarm_where_little_is_left_of_it_in_share_and_in_octets(
     assert f"the file system of {config.places.state_dir} {limit}" in look(config)["alarms"]
     left |= {places.state_dir: (40 << 30, 65 << 20), places.run_dir: (64 << 20, 3 << 20)}
     assert room.alarms(places) == [f"the file system of {places.run_dir} {limit}"]
+
+
+def test_metrics_are_served_on_an_address_that_the_host_only_gets_later() -> None:
+    """As at boot, where nothing waits for the network."""
+    served = Exposition([Endpoint("192.0.2.1", 0), Endpoint("127.0.0.1", 0)], [])
+    assert all(served.ports)
+    with urllib.request.urlopen(f"http://127.0.0.1:{served.ports[1]}/metrics", timeout=20) as answer:
+        assert answer.status == 200
+    served.close()

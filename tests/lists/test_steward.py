@@ -312,7 +312,7 @@ def test_check_config_says_good_or_everything_that_is_wrong(tmp_path: Path) -> N
 
 
 def test_refreshes_spread_and_a_host_in_trouble_is_asked_ever_more_rarely() -> None:
-    assert [pause(300, failures, 0.5) for failures in (0, 1, 2, 3, 9)] == [300, 300, 600, 1200, 3600]
+    assert [pause(300, failures, 0.5) for failures in (0, 1, 2, 3, 9)] == [300, 30, 600, 1200, 3600]
     assert 270 <= pause(300, 0, 0.0) < pause(300, 0, 1.0) <= 330
     assert pause(7200, 9, 0.5) == 7200
 
