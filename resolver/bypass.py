@@ -17,20 +17,21 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from resolver import passes
-from resolver.config_values import domain_name
+from resolver import listed, passes
 from resolver.errors import ResolverError
 from resolver.following import following, wait
 from resolver.moments import as_text
 from resolver.options import Span, as_json, located, print_json, warn
 from resolver.passes import FOR_EVER
 from resolver.standing import legible
+from resolver.typed import name_in, only_reference
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from resolver.config import Config
     from resolver.passes import Act, Bypass, Passes
+    from resolver.places import Places
 
 NAMED = 3  # names that an alarm names one by one
 _NOBODY = 0xFFFF_FFFF  # no login: a service, a container
@@ -38,7 +39,7 @@ _NOBODY = 0xFFFF_FFFF  # no login: a service, a container
 
 @click.command()
 @click.argument("switch", type=click.Choice(["on", "off", "show"]), default="show")
-@click.argument("what", metavar="[LIST|NAME]", required=False)
+@click.argument("what", metavar="[LIST|NAME|URL|REFERENCE]", required=False)
 @click.option("--reason", default="", help="For the log, and for whoever asks later.")
 @click.option("--for", "span", type=Span(), help="It ends by itself after so long, as 2h.  [default: never]")
 @located
@@ -55,6 +56,8 @@ def bypass(
     in_json: bool,
 ) -> None:
     """The off switch: `on` lets everything pass at once, or one list's names, or one name with all below it.
+
+    The name may also be said as the address of a page, or as the reference on a stop page.
 
     Works with the steward dead. It stays on until it is switched off or its time is over, over restarts too. `off`
     alone ends all of them, lists and names that were switched off apart too. A top-level domain is written with its
@@ -118,26 +121,43 @@ def _throw(config: Config, on: bool, what: str | None, reason: str, span: float 
     live, trouble = passes.change(places, change)
     if trouble is not None:
         warn(f"done, but not for after a reboot ({trouble})")
+    if on and (thrown := live.bypasses[-1]).kind == "name":
+        note_unlisted(places, thrown.of, now)
     return live
 
 
+def note_unlisted(places: Places, name: str, now: float) -> None:
+    """Says of a name that somebody lets pass that no list stops it, as a mistyped one."""
+    try:
+        compiled, _ = listed.live(places)
+    except listed.ListedError as unseen:
+        warn(f"whether a list holds {name} cannot be seen: {unseen}")
+        return
+    if not listed.concerns(compiled, name, now):
+        warn(f"no list holds {name} or a name above it: done, but it passed already; or something below it is meant")
+
+
 def meant(config: Config, live: passes.Passes, what: str | None, *, on: bool) -> tuple[passes.Kind, str]:
-    """Everything, a list or a name. Back on comes also a list that the configuration does not name any more."""
+    """Everything, a list or a name, also by the address of a page or an entry's reference. Back on comes also a list
+    that the configuration does not name any more."""
     if what is None:
         return "all", ""
     known = [source.name for source in config.lists]
     gone = [one.of for one in live.bypasses if one.kind == "list" and not on]
     if what in (*known, *gone):
         return "list", what
-    try:
-        name = domain_name(what)
-    except ValueError as error:
-        raise ResolverError(f"{what!r} is neither a list nor a name", hint=f"lists: {', '.join(known)}") from error
-    if on and "." not in what:
-        raise ResolverError(
-            f"there is no list {what!r}",
-            hint=f"lists: {', '.join(known)}; a whole top-level domain is written with its dot: {name}.",
-        )
+    hint = f"lists: {', '.join(known)}"
+    if (reference := only_reference(what)) is not None:
+        entry = listed.under(listed.live(config.places)[0], reference)
+        if entry is None:
+            raise ResolverError(f"there is no list {what!r}, nor an entry with that reference", hint=hint)
+        return "name", entry.name
+    name = name_in(what)
+    if name is None:
+        raise ResolverError(f"{what!r} is neither a list nor a name", hint=hint)
+    if on and "." not in name and not what.endswith("."):
+        hint = f"{hint}; a whole top-level domain is written with its dot: {name}."
+        raise ResolverError(f"there is no list {what!r}", hint=hint)
     return "name", name
 
 

@@ -41,6 +41,7 @@ def again() -> NoReturn:
 def main() -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     _ask_kernel(_PR_SET_DUMPABLE, 0)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})  # a parent that starts holds it for itself alone
     parent = os.environ.pop(PARENT, None)
     if parent is not None:
         _ask_kernel(_PR_SET_PDEATHSIG, signal.SIGTERM)

@@ -18,9 +18,11 @@ import click
 
 from blocklists.errors import BlocklistError
 from resolver.errors import ResolverError
+from resolver.options import located
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
 # name -> (where it lives, what it does in one line), in the order in which `--help` shows them.
 COMMANDS: dict[str, tuple[str, str]] = {
@@ -89,8 +91,9 @@ def stopsign() -> None:
 
 
 @stopsign.command()
-def version() -> None:
-    """The version of the program, of its core and of Python."""
+@located
+def version(path: Path | None, directory: Path | None) -> None:
+    """The version of the program, of its core and of Python; and with --config or --dir what the processes run."""
     from resolver.version import VERSION
 
     try:
@@ -99,6 +102,12 @@ def version() -> None:
         _complain(f"the core cannot be loaded ({wrong})", "install it anew")
         sys.exit(2)
     click.echo(f"stopsign {VERSION}, core {CORE}, Python {sys.version.split()[0]}")
+    if path is not None or directory is not None:
+        from resolver.standing import legible
+        from resolver.status import answers_of
+
+        for name, answer in answers_of(legible(path, directory)).items():
+            click.echo(f"{name}: {answer.get('version', answer['state'])}")
 
 
 def _complain(message: str, hint: str | None = None) -> None:

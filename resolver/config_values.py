@@ -29,7 +29,7 @@ from pydantic import (
 )
 from pydantic_core import CoreSchema, core_schema
 
-_TIME_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+TIME_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _SIZE_UNITS = {"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "B": 1}
 _COUNTRY, _LANGUAGE, _DAY, _ORIGIN = r"[A-Z]{2}", r"[a-z]{2}", r"\d{4}-\d{2}-\d{2}", r"[^\s+]+"
 _LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?")
@@ -98,6 +98,11 @@ def domain_name(text: str) -> str:
 def _amount(value: object, info: ValidationInfo, units: dict[str, Any], example: str) -> float:
     if isinstance(value, float | int) and not isinstance(value, bool) and info.context is None:
         return value
+    return amount(value, units, example)
+
+
+def amount(value: object, units: dict[str, Any], example: str) -> float:
+    """A number with one of these units, as a text; `ValueError` where it is none."""
     if isinstance(value, str):
         for unit in sorted(units, key=len, reverse=True):
             number = value.removesuffix(unit).strip()
@@ -107,7 +112,7 @@ def _amount(value: object, info: ValidationInfo, units: dict[str, Any], example:
 
 
 def _seconds(value: object, info: ValidationInfo) -> float:
-    return _amount(value, info, _TIME_UNITS, "5m")
+    return _amount(value, info, TIME_UNITS, "5m")
 
 
 def _size(value: object, info: ValidationInfo) -> int:

@@ -258,7 +258,7 @@ def _answer(line: bytes) -> dict[str, Any]:
 
 def _unreachable(path: Path, error: Exception) -> UnreachableError:
     why = (error.strerror if isinstance(error, OSError) and error.strerror else str(error)) or "no answer in time"
-    hint = "is `stopsign run` running?"
+    hint = "does it start just now? once more in some seconds; who is dead says stopsign status"
     if isinstance(error, PermissionError):
         hint = "root may ask, and members of the group stopsign"
     elif isinstance(error, TimeoutError):

@@ -12,6 +12,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from resolver import volatile
 from resolver._core import COUNTERS
 from resolver.errors import ResolverError
 
@@ -26,6 +27,7 @@ RETIRED = "retired"
 HEARTBEAT = "heartbeat_ms"
 SILENT = 5.0  # seconds; a heartbeat older than this is no sign of life any more
 NOT_ASKED = "not asked yet"  # of an upstream: it counts neither as up nor as down
+LARGEST = 1 << 20
 _WORD = 8
 
 
@@ -48,7 +50,7 @@ def read(path: Path) -> dict[str, int]:
     """The counters of one file; empty where there is none (yet). Raises `ResolverError` where this user may not read
     it: a worker that cannot be seen must not look like one that is dead."""
     try:
-        data = path.read_bytes()
+        data = volatile.read(path, LARGEST)
     except PermissionError as error:
         raise ResolverError(f"{path} cannot be read ({error.strerror})", hint=READERS) from error
     except OSError:
@@ -94,7 +96,7 @@ def listening(places: Places, use: str = "dns") -> list[str]:
 
 def _said(path: Path) -> Mapping[str, Any]:
     try:
-        said = json.loads(path.read_bytes())
+        said = json.loads(volatile.read(path, LARGEST))
     except (OSError, ValueError):
         return {}
     return said if isinstance(said, dict) else {}

@@ -12,6 +12,7 @@ import socket
 import threading
 import time
 from pathlib import Path
+from socketserver import TCPServer
 from typing import TYPE_CHECKING
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from resolver.config import Config, Endpoint
     from resolver.places import Places
 
+_IP_FREEBIND = 15  # ip(7): an address that the host only gets later, as at boot; of both families
 # family -> (help, label, {label's value: counter})
 _LABELLED: dict[str, tuple[str, str, dict[str, str]]] = {
     "stopsign_queries": (
@@ -272,5 +274,11 @@ class _Quiet(WSGIRequestHandler):
 def _server(endpoint: Endpoint, app: WSGIApplication) -> WSGIServer:
     class Family(WSGIServer):
         address_family = socket.AF_INET6 if endpoint.ipv6 else socket.AF_INET
+
+        def server_bind(self) -> None:
+            self.socket.setsockopt(socket.SOL_IP, _IP_FREEBIND, 1)
+            TCPServer.server_bind(self)  # that of HTTPServer asks the DNS what the address is called
+            self.server_name, self.server_port = endpoint.host, int(self.server_address[1])
+            self.setup_environ()
 
     return make_server(endpoint.host, endpoint.port, app, Family, _Quiet)

@@ -10,8 +10,7 @@ from typing import Any, TypeVar
 import click
 
 Command = TypeVar("Command", bound=Callable[..., Any])
-UNITS = {"m": 60.0, "h": 3600.0, "d": 86400.0}
-LONGEST = 36500 * UNITS["d"]
+LONGEST = 36500 * 86400.0  # seconds
 
 
 def located(command: Command) -> Command:
@@ -36,16 +35,18 @@ def print_json(value: Any) -> None:
 
 
 class Span(click.ParamType[float]):
-    """A time with a unit, as `72h`."""
+    """A time with a unit, as `72h`: written as in the configuration. In seconds."""
 
     name = "time"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        text = str(value)
-        number, unit = text[:-1], text[-1:]
-        if unit not in UNITS or not number.replace(".", "", 1).isdigit():
-            self.fail(f"{text!r} needs a number with a unit (m, h, d); 72h would be right", param, ctx)
-        seconds = float(number) * UNITS[unit]
+        # pydantic and all: not for a command that has no such option
+        from resolver.config_values import TIME_UNITS, amount
+
+        try:
+            seconds = amount(value, TIME_UNITS, "72h")
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
         if not 0 < seconds < LONGEST:
-            self.fail(f"{text!r} is no time, or longer than a life; 72h would be right", param, ctx)
+            self.fail(f"{value!r} is no time, or longer than a life; 72h would be right", param, ctx)
         return seconds

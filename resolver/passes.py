@@ -184,8 +184,7 @@ def parse(data: bytes) -> Passes:
 def read(path: Path) -> Passes:
     """The passes in `path`; none where there is no such file; `ResolverError` where it cannot be understood."""
     try:
-        with path.open("rb") as file:
-            return parse(file.read(LARGEST))
+        return parse(volatile.read(path, LARGEST))
     except FileNotFoundError:
         return Passes()
     except OSError as error:

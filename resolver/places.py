@@ -124,6 +124,11 @@ class Places:
         return self.run_dir / "supervisor.sock"
 
     @property
+    def supervisor_lock(self) -> Path:
+        """Held by the supervisor from its first moment to its last."""
+        return self.run_dir / "supervisor.lock"
+
+    @property
     def web_socket(self) -> Path:
         """In a folder of its own: under a user of its own the web process writes nowhere else in `run_dir`."""
         return self.run_dir / "web" / "web.sock"

@@ -4,7 +4,7 @@ Enters: the configuration file. Leaves: who took it up. Rules:
 
 - The file is read here first, with all its mistakes in one report; then each process is asked whether it could take it
   up, and reads it with its own eyes; only where all agree is any of them told to. One that does not run is not asked:
-  it reads the file when it starts.
+  it reads the file when it starts. One that just starts has read it already, and is waited for.
 - What was agreed on has a name, the SHA-256 of the file's bytes: who finds other bytes there refuses.
 - Then what it asks for is tried here and now, as `check-config` does (`resolver.config_trial`): what does not work is
   refused in the same words, unless nothing is to be tried. What only this user may not do proves nothing where the
@@ -23,6 +23,7 @@ import asyncio
 import os
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from resolver.config import ConfigError, accept
@@ -34,7 +35,6 @@ from resolver.version import VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
-    from pathlib import Path
 
     from resolver.config import Accepted, Config
     from resolver.config_finding import Finding
@@ -45,6 +45,7 @@ TO_CHANGE_THEM = (
     "systemctl restart stopsign.target"
 )
 AGREE, TAKE_UP, COME_BACK = 10.0, 600.0, 300.0  # seconds
+START, _AGAIN = 60.0, 0.2  # seconds that one who just starts is waited for
 _BEGAN = time.monotonic_ns()  # tells a process that began anew from the one that it was
 
 _FOLDERS: dict[str, Callable[[Config], object]] = {
@@ -113,6 +114,7 @@ class Held:
         return {
             "pid": os.getpid(),
             "began": _BEGAN,
+            "up": _up(),
             "version": VERSION,
             "configuration": self.accepted.digest,
             "part_of": self.part_of,
@@ -183,7 +185,7 @@ async def _take_up(
         "web": places.web_socket,
         "rpz": places.rpz_socket,
     }
-    living = {name: status for name, socket in sockets.items() if (status := await _agrees(socket, new.digest))}
+    living = await _living(sockets, new.digest, places.supervisor_lock)
     if not living:
         raise ReloadError(
             f"no process of this configuration runs with {places.run_dir}",
@@ -224,6 +226,43 @@ async def _tell(path: Path, refusal: ResolverError) -> None:
         )
     except ControlError as silent:
         refusal.hint = "; ".join(filter(None, (refusal.hint, f"the log does not say so: {silent}")))
+
+
+async def _living(sockets: Mapping[str, Path], digest: str, lock: Path) -> dict[str, dict[str, Any]]:
+    """What each says of itself that runs, all of whom agree. Raises `ReloadError` where one starts for too long."""
+    deadline = time.monotonic() + START
+    while True:
+        living = {name: status for name, socket in sockets.items() if (status := await _agrees(socket, digest))}
+        starting = _starting(living, sockets, lock)
+        if not starting:
+            return living
+        if time.monotonic() > deadline:
+            raise ReloadError(f"{', '.join(starting)} did not come up within {START:g} s", hint="its log says why")
+        await asyncio.sleep(_AGAIN)
+
+
+def _starting(living: Mapping[str, Mapping[str, Any]], sockets: Mapping[str, Path], lock: Path) -> list[str]:
+    """Who runs already, and does not listen yet: the supervisor holds its lock, its children are known to it."""
+    if "dns" not in living:
+        return ["the supervisor"] if _is_held(lock) else []
+    children = living["dns"].get("services", ())
+    return [one["name"] for one in children if one["pid"] and one["name"] in sockets and one["name"] not in living]
+
+
+def _up() -> int:
+    """Seconds since this process was started, which beginning anew does not change (proc_pid_stat(5), starttime)."""
+    started = Path("/proc/self/stat").read_text(encoding="ascii").rpartition(")")[2].split()[19]
+    return round(time.clock_gettime(time.CLOCK_BOOTTIME) - int(started) / os.sysconf("SC_CLK_TCK"))
+
+
+def _is_held(lock: Path) -> bool:
+    """As proc_locks(5) says: to try it oneself could keep another from taking it."""
+    try:
+        inode = lock.stat().st_ino
+        held = [line.split() for line in Path("/proc/locks").read_text(encoding="ascii").splitlines()]
+    except OSError:
+        return False
+    return any("FLOCK" in words and words[-3].endswith(f":{inode}") for words in held)
 
 
 async def _agrees(socket: Path, digest: str) -> dict[str, Any] | None:

@@ -26,8 +26,8 @@ import click
 from resolver import passes, volatile, watched
 from resolver.child import again
 from resolver.config import accept, located_at
-from resolver.control import Operation, serve
-from resolver.dns.supervisor import Service, Supervisor, count_workers
+from resolver.control import Operation, UnreachableError, serve
+from resolver.dns.supervisor import LIST_BY, Service, Supervisor, count_workers
 from resolver.errors import ResolverError
 from resolver.logs import to_standard_error
 from resolver.notify import beat, notify
@@ -47,6 +47,8 @@ if TYPE_CHECKING:
 log = logging.getLogger("stopsign.supervisor")
 LEFT = "STOPSIGN_LEFT"  # what a supervisor leaves to itself when it begins anew
 SLOW = 30.0  # seconds without a heartbeat, of those whom no query waits for: all long work is done in threads
+REBOOTED = 10.0  # seconds from here on that workers wait for the list that a reboot took from the tmpfs
+LOOK = 2.0  # seconds between two looks whether what belongs in `run_dir` is there
 WINGS = ("dns", "steward", "web", "rpz")
 # How far the others stand behind DNS: people wait for the web, nobody for the rest.
 BEHIND = {"web": 5, "steward": 10, "rpz": 10}
@@ -76,7 +78,10 @@ def services(accepted: Accepted, sealed: int, listeners: Listeners, wings: Itera
         sockets = {**sockets, USE: [sealed]}
         return Service(name, command_of(name, path), sockets, patience=SLOW, order=order)
 
-    secret = {watched.KEY: secrets.token_hex(16)}  # in memory alone, and another at each start
+    of_workers = {
+        watched.KEY: secrets.token_hex(16),  # in memory alone, and another at each start
+        LIST_BY: f"{time.monotonic() + REBOOTED}",
+    }
     if "dns" in wings:
         found += [
             Service(
@@ -85,7 +90,7 @@ def services(accepted: Accepted, sealed: int, listeners: Listeners, wings: Itera
                 sockets={**listeners.of_worker(index, count_workers(config.dns)), USE: [sealed]},
                 heartbeat=config.places.counters(index),
                 says_ready=True,
-                environment=secret,
+                environment=of_workers,
             )
             for index in range(count_workers(config.dns))
         ]
@@ -123,7 +128,7 @@ class Provider:
         self._turn = asyncio.Lock()
         self._since = time.monotonic()
         with contextlib.ExitStack() as undo:
-            self._lock = undo.enter_context(only_one(config.places.run_dir, left and left["lock"]))
+            self._lock = undo.enter_context(only_one(config.places.supervisor_lock, left and left["lock"]))
             if left is not None:
                 self.listeners = Listeners.of_descriptors(left["listeners"])
             else:
@@ -153,6 +158,10 @@ class Provider:
             self.supervisor.start()
         else:
             await self.supervisor.adopt(self._children)
+        await self._open_up()
+
+    async def _open_up(self) -> None:
+        """What this process keeps in `run_dir`."""
         self._say_where()
         passes.keep_room(self._config.places)
         keep(self._held.accepted)
@@ -162,8 +171,10 @@ class Provider:
             "restart-workers": Operation(lambda *_: self.restart_workers()),
             "flush-cache": Operation(self._flush_cache),
         }
-        places = self._config.places
-        self._control = await serve(places.supervisor_socket, operations, self._held.callers)
+        before = self._control
+        self._control = await serve(self._config.places.supervisor_socket, operations, self._held.callers)
+        if before is not None:
+            before.close()
 
     async def stop(self) -> None:
         if self._control is not None:
@@ -172,6 +183,26 @@ class Provider:
         self._config.places.addresses.unlink(missing_ok=True)
         os.close(self._sealed)
         self._undo.close()
+
+    async def look_after_run_dir(self) -> None:
+        """Should somebody empty it: what belongs there comes back, by new processes in turn. Not before the steward has
+        put list and passes back: a worker that starts without the one would forward everything, without the other stop
+        what a person lets pass."""
+        places = self._config.places
+        while True:
+            await asyncio.sleep(LOOK)
+            if places.supervisor_socket.exists() or not (places.current.exists() and places.passes.exists()):
+                continue
+            log.error("%s was emptied: what belongs there is put back", places.run_dir)
+            try:
+                if not places.supervisor_lock.exists():
+                    self._lock = self._undo.enter_context(only_one(places.supervisor_lock))
+                await self._open_up()
+                await self.restart_workers()
+                for name in (name for name in self.supervisor.names if not name.startswith("dns-")):
+                    await self.supervisor.restart(name)
+            except (OSError, ResolverError) as wrong:
+                log.error("%s is not whole: %s", places.run_dir, wrong)  # noqa: TRY400
 
     async def _take_up(self, new: Accepted) -> list[str]:
         """Replaces the workers one by one by such that run with `new`. Where one does not come up, those before it go
@@ -210,6 +241,7 @@ class Provider:
         os.environ[LEFT] = json.dumps(
             {"listeners": self.listeners.descriptors(), "lock": self._lock, "children": children}
         )
+        hold_hangups(signal.SIG_BLOCK)
         again()
 
     async def _put_back(self, replaced: Iterable[str]) -> None:
@@ -272,14 +304,13 @@ class Provider:
 
 
 @contextlib.contextmanager
-def only_one(run_dir: Path, left: int | None = None) -> Iterator[int]:
+def only_one(lock: Path, left: int | None = None) -> Iterator[int]:
     """Holds `run_dir` for this process; `left`: it holds it already. Raises `ResolverError` where another does."""
+    run_dir = lock.parent
     run_dir.mkdir(parents=True, exist_ok=True)
     if left is not None:
         os.set_inheritable(left, False)
-    descriptor = (
-        left if left is not None else os.open(run_dir / "supervisor.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    )
+    descriptor = left if left is not None else os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -304,7 +335,8 @@ async def provide(accepted: Accepted, wings: Iterable[str]) -> None:
     asyncio.get_running_loop().add_signal_handler(
         signal.SIGHUP, lambda: tasks.add(asyncio.create_task(_reload(accepted.path)))
     )
-    tasks.add(asyncio.create_task(_say_ready(provider)))
+    hold_hangups(signal.SIG_UNBLOCK)
+    tasks |= {asyncio.create_task(_say_ready(provider)), asyncio.create_task(provider.look_after_run_dir())}
     try:
         await stop.wait()
     finally:
@@ -314,11 +346,19 @@ async def provide(accepted: Accepted, wings: Iterable[str]) -> None:
         await provider.stop()
 
 
+def hold_hangups(how: int) -> None:
+    """SIGHUP waits while this process starts, over its beginning anew too, or comes now. Its children do not hold it
+    (`resolver.child`)."""
+    signal.pthread_sigmask(how, {signal.SIGHUP})
+
+
 async def _reload(path: Path) -> None:
     """SIGHUP: as `stopsign reload`, but nobody hears the answer, so it is logged."""
     notify("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
     try:
         replaced = await everywhere(path, "reload", warn=log.warning)
+    except UnreachableError as silent:
+        log.error("whether the configuration can be taken up could not be asked of all: %s", silent)  # noqa: TRY400
     except ResolverError as wrong:
         log.error("the new configuration is refused, the old one goes on: %s", wrong)  # noqa: TRY400
     else:
@@ -353,6 +393,8 @@ def run(path: Path | None, directory: Path | None, only: str | None) -> None:
 
     DNS answers also with the others dead; each process that ends is started again.
     """
+    if only in (None, "dns"):
+        hold_hangups(signal.SIG_BLOCK)
     path = located_at(path, directory)
     accepted = accept(path.absolute())
     to_standard_error()

@@ -35,6 +35,10 @@ _RIGHT = {"q/s", "entries", "in flight", "answers in", "blocks/s", "restarts", "
 _LATE = 2.0  # seconds after which a heartbeat is worth a colour
 _WRONG = ("dead", "hung")
 _DEATHS = 3  # that are told
+_YOUNG, _TOGETHER = (
+    3600.0,
+    60.0,
+)  # seconds: for so long a unit is new; who was started within so long was with the others
 
 
 def screen(said: Mapping[str, Any], curve: Sequence[float] = ()) -> Group:
@@ -152,12 +156,17 @@ def _workers(said: Mapping[str, Any]) -> Table:
 
 
 def _deaths(said: Mapping[str, Any]) -> list[Text]:
-    """How those ended last whom the supervisor started again, the newest first."""
+    """How those ended last whom the supervisor started again, the newest first; and which units of their own were
+    started after it, and not long ago."""
     died = sorted((one for one in said["services"] if one["died"]), key=lambda one: one["died"]["at"], reverse=True)
-    return [
-        Text(f"{one['name']} {one['died']['how']} {_age(one['died']['at'], said['at'])}", "yellow")
-        for one in died[:_DEATHS]
+    told = [f"{one['name']} {one['died']['how']} {_age(one['died']['at'], said['at'])}" for one in died[:_DEATHS]]
+    units = [one for one in said["services"] if one["restarts"] is None and one["up"] is not None]
+    told += [
+        f"{one['name']} was started {ago(one['up'])} ago: how it ended before is in its journal"
+        for one in units
+        if one["up"] < _YOUNG and said["up"] is not None and said["up"] - one["up"] > _TOGETHER
     ]
+    return [Text(line, "yellow") for line in told]
 
 
 def _upstreams(upstreams: Sequence[Mapping[str, Any]]) -> Table:

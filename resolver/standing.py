@@ -91,7 +91,8 @@ def _taken_up(file: Path) -> tuple[Config, float]:
     folders = {key: _folder(file, key) for key in _STANDARD_FOLDERS}
     path = Places(folders["state_dir"], folders["run_dir"], folders["state_dir"]).taken_up
     try:
-        data, when = _read(path)
+        with volatile.opened(path, LARGEST) as kept:
+            data, when = kept.read(LARGEST), os.fstat(kept.fileno()).st_mtime
         config = accept(file, data).config
     except (OSError, ConfigError) as error:
         raise ResolverError(f"{path}, which holds what was taken up last, cannot be used: mend {file}") from error
@@ -108,12 +109,3 @@ def _folder(file: Path, key: str) -> Path:
     if folder is None:
         raise ResolverError(f"whom it concerns cannot be told: a line `{key}: FOLDER` in {file} would be enough")
     return folder.absolute()
-
-
-def _read(path: Path) -> tuple[bytes, float]:
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    with os.fdopen(descriptor, "rb") as kept:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
-            raise OSError("it is no file")
-        return kept.read(LARGEST), status.st_mtime

@@ -14,6 +14,7 @@ import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from resolver.places import Places
 
 PATIENCE = 3.0  # seconds for each process to answer
+EVERY = 60.0  # seconds between two countings of the log's files
 DEAD, HUNG, STARTS, LIVES = "dead", "hung", "starts", "lives"
 UNKNOWN = "?"  # who looks may not ask
 # What became of a question -> the counters that say so.
@@ -71,7 +73,7 @@ def status(config: Config, before: Sample, now: Sample, oldest: Sample | None = 
     it; else they are over the time since `oldest`."""
     living = now.workers
     states = {worker.index: state(worker, now.at) for worker in living}
-    answers = _answers(config)
+    answers = answers_of(config)
     steward = answers["steward"]
     passing, bypassed = _passing(config.places)
     seconds = max(now.at - before.at, 1e-6)
@@ -122,7 +124,7 @@ def _is_known(pid: int) -> bool:
     return True
 
 
-def _answers(config: Config) -> dict[str, dict[str, Any]]:
+def answers_of(config: Config) -> dict[str, dict[str, Any]]:
     """What each unit of this host says of itself (`dns`: the supervisor), all asked at once: one that hangs costs its
     own patience alone."""
     places = config.places
@@ -161,16 +163,19 @@ def _services(answers: Mapping[str, Mapping[str, Any]], workers: Mapping[int, st
         {
             **child,
             "died": _death(child.get("died")),
+            "up": answers.get(child["name"], {}).get("up"),
             "state": DEAD if child["pid"] is None else states.get(child["name"], STARTS),
         }
         for child in answers["dns"].get("services", ())
     ]
     known = {child["name"] for child in children}
     units = [name for name in answers if name != "dns" and name not in known]
+    unknown = {"restarts": None, "died": None}  # systemd starts it again, and its journal has how it ended
     return [
         *children,
-        *({"name": n, "pid": answers[n].get("pid"), "restarts": None, "died": None, "state": states[n]} for n in units),
-    ]
+        *({"name": n, **unknown, "pid": answers[n].get("pid"), "up": answers[n].get("up"), "state": states[n]}
+          for n in units),
+    ]  # fmt: skip
 
 
 def _death(died: Sequence[Any] | None) -> dict[str, str] | None:
@@ -282,10 +287,16 @@ def _disk(places: Places) -> dict[str, Any]:
     """Octets: what the log takes, published and private, and what is left on the two file systems; None where that
     cannot be seen."""
     try:
-        log = sum(_octets(folder) for folder in (places.log_dir, places.audit_dir))
+        log = log_octets(places, int(time.monotonic() // EVERY))
     except OSError:
         log = None
     return {"log": log, "state_dir": rooms.room(places.state_dir), "run_dir": rooms.room(places.run_dir)}
+
+
+@lru_cache(maxsize=1)
+def log_octets(places: Places, _when: int) -> int:
+    """What the log takes at that time, in units of `EVERY`: a large one has many files, and `--watch` looks often."""
+    return sum(_octets(folder) for folder in (places.log_dir, places.audit_dir))
 
 
 def _octets(folder: Path) -> int:

@@ -27,6 +27,13 @@ def is_reference(text: str) -> bool:
     return _REFERENCE.fullmatch(text) is not None
 
 
+def only_reference(typed: str) -> str | None:
+    """The reference, where nothing else was typed."""
+    reference = reference_in(typed)
+    alone = "." not in typed and sum(letter.isalnum() for letter in typed) == len(reference)
+    return reference if alone and is_reference(reference) else None
+
+
 def name_in(typed: str) -> str | None:
     """The name in what was typed: a name in any script, or an address copied from a browser. None: there is none."""
     text = typed[:MAX_TYPED].strip().strip("<>\"'()")

@@ -77,8 +77,7 @@ def read(folder: Path) -> Iterable[tuple[str, Seen]]:
     """What each worker says, with the id of its key. A file that cannot be read says nothing."""
     for path in sorted(folder.glob(f"*{SUFFIX}")):
         try:
-            with path.open("rb") as file:
-                told = json.loads(file.read(LARGEST))
+            told = json.loads(volatile.read(path, LARGEST))
             yield str(told["key"]), {str(watch): _seen(one) for watch, one in told["watches"].items()}
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             continue  # cut short by a full tmpfs, or gone: its worker says it again

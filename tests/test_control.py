@@ -102,7 +102,7 @@ def test_what_is_no_request_is_answered_in_words(tmp_path: Path, sent: bytes, ex
 def test_nobody_there_is_said_with_what_to_look_for(tmp_path: Path) -> None:
     with pytest.raises(UnreachableError, match="does not answer") as caught:
         call(tmp_path / "control.sock", "echo")
-    assert caught.value.hint == "is `stopsign run` running?"
+    assert caught.value.hint == "does it start just now? once more in some seconds; who is dead says stopsign status"
     with pytest.raises(UnreachableError):
         asyncio.run(acall(tmp_path / "control.sock", "echo"))
 

@@ -102,6 +102,12 @@ def test_what_is_no_time_is_refused_and_changes_nothing(places: Places, span: st
     assert not places.passes.exists()
 
 
+def test_a_bypass_may_be_one_of_seconds(places: Places) -> None:
+    bypass(places, "on", "--for", "90s")
+    (one,) = passes.read(places.passes).bypasses
+    assert one.until - one.since == 90
+
+
 def test_where_there_is_no_such_folder_nothing_is_changed(places: Places) -> None:
     places.workers.rmdir()
     places.run_dir.rmdir()

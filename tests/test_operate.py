@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
 
-from resolver import control
+from resolver import control, reload, run
 from resolver.config import accept, load
 from resolver.control import call
+from resolver.errors import ResolverError
 from resolver.metrics import kernel_drops
 from resolver.reload import everywhere
-from tests.dns.house import ROOT, Host, free_port, question, wait_until
+from tests.dns.house import ROOT, Host, free_port, question, running, wait_until
 from tests.test_alerts import missing, promtool
 from tests.test_main_path import EXPECTED, PASSED, STOPPED, Load, Provider, ask, provider, under_load, until
 
@@ -34,7 +39,7 @@ __all__ = ["provider"]  # the fixture
 Running = tuple[Provider, str]
 
 
-def command(host: Provider, *words: str) -> subprocess.CompletedProcess[str]:
+def command(host: Host, *words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-P", "-m", "resolver.command", *words, "--dir", str(host.folder)],
         env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False, timeout=120,
@@ -215,7 +220,7 @@ def test_with_a_broken_file_all_goes_on_with_what_was_accepted_workers_that_die_
         assert done.returncode == 0, done.stderr
         assert "stopsign.yaml:" in done.stderr
         assert "going on with what the running processes took up at " in done.stderr
-    assert "is overridden until" in done.stdout
+    assert "is overridden since" in done.stdout
     for words in (("reload",), ("restart",), ("units",)):
         done = command(host, *words)
         assert (done.returncode, "is not YAML" in done.stderr) == (2, True)
@@ -305,6 +310,76 @@ def test_a_supervisor_that_hangs_refuses_no_configuration(tmp_path: Path, monkey
         hung.listen()
         asyncio.run(scene())
     assert told == []
+
+
+@dataclass
+class HungUp(Host):
+    """One that is told to reload in the moment in which it starts."""
+
+    told: bool = False
+
+    def serving(self) -> bool:
+        if not self.told and (self.run_dir / "supervisor.lock").exists():
+            self.told = True
+            self.hang_up()
+        return super().serving()
+
+    def hang_up(self) -> None:
+        assert self.process is not None
+        self.process.send_signal(signal.SIGHUP)
+
+
+def test_sighup_ends_no_supervisor_that_starts_and_reload_takes_none_that_begins_anew_for_dead(tmp_path: Path) -> None:
+    heard = "the new configuration is refused"  # what is tried first does not work: there is no such upstream
+    with running(HungUp(tmp_path / "host", ["127.0.0.1:9"])) as host, ThreadPoolExecutor() as threads:
+
+        def begins_anew() -> bool:
+            with socket.socket(socket.AF_UNIX) as one:
+                return one.connect_ex(str(host.run_dir / "supervisor.sock")) == errno.ECONNREFUSED
+
+        wait_until(lambda: host.log.count(heard) == 1, "what was held comes")
+        anew = threads.submit(command, host, "restart", "--no-trial")
+        wait_until(begins_anew, "it begins anew")
+        host.hang_up()
+        done = command(host, "reload", "--no-trial")
+        assert (done.returncode, done.stdout) == (0, "taken up by dns-0\n"), done.stderr
+        assert anew.result().returncode == 0
+        wait_until(lambda: host.log.count(heard) == 2, "what was held over it comes")
+
+
+def test_who_starts_is_known_by_the_supervisor_s_lock_and_by_its_word(tmp_path: Path) -> None:
+    lock = tmp_path / "supervisor.lock"
+    sockets = {name: tmp_path / name for name in ("dns", "steward", "web")}
+
+    def starting(**living: dict[str, Any]) -> list[str]:
+        return reload._starting(living, sockets, lock)
+
+    assert starting() == []
+    with run.only_one(lock):
+        assert starting() == starting(web={}) == ["the supervisor"]
+    assert starting() == []
+    children = [{"name": name, "pid": pid} for name, pid in (("dns-0", 1), ("steward", 2), ("web", None))]
+    assert starting(dns={"services": children}) == ["steward"]
+    assert starting(dns={"services": children}, steward={}) == []
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        (control.UnreachableError("the steward does not answer"), "could not be asked of all: the steward does not"),
+        (ResolverError("x.yaml:3: dns: is missing"), "is refused, the old one goes on: x.yaml:3: dns: is missing"),
+    ],
+)
+def test_the_log_says_of_a_reload_by_signal_whether_it_was_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, wrong: ResolverError, said: str
+) -> None:
+    async def raises(*_: object, **__: object) -> None:
+        raise wrong
+
+    monkeypatch.setattr(run, "everywhere", raises)
+    asyncio.run(run._reload(tmp_path))
+    (record,) = caplog.records
+    assert said in record.message
 
 
 def refusals(host: Provider) -> list[dict[str, Any]]:
@@ -411,6 +486,29 @@ def test_health_says_no_with_the_reason_when_queries_would_not_be_answered(provi
     assert "Connection refused" in done.stdout
     host.config.write_text(elsewhere)
     assert command(host, "health").returncode == 1, "dead is dead, whatever the file says"
+
+
+def test_a_run_dir_that_somebody_emptied_becomes_whole_again_and_answers_stay_as_they_were(provider: Running) -> None:
+    host, _ = provider
+    before = host.children()
+    assert command(host, "bypass", "on", "wild-dice.example").returncode == 0
+    expected = {**EXPECTED, "wild-dice.example": PASSED}
+    load = Load(host.address, expected, rate=300, patience=20.0)
+
+    async def scene() -> None:
+        for path in host.run_dir.iterdir():
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+        whole = lambda: len(host.said()) == 2 and set(host.children().values()).isdisjoint(before.values())  # noqa: E731
+        await until(whole, "new processes", 60)
+
+    under_load(load, scene)
+    wait_until(host.serving, "all of them answer")
+    assert [alarm.partition(" since")[0] for alarm in said(host, "status")["alarms"]] == [
+        "wild-dice.example is bypassed"
+    ]
+    assert command(host, "health").stdout == "healthy\n"
+    assert (host.run_dir / "taken-up.yaml").read_bytes() == host.config.read_bytes()
+    assert command(host, "reload").returncode == 0
 
 
 def test_the_cache_is_flushed_on_every_worker(provider: Running) -> None:

@@ -31,8 +31,8 @@ SAID: dict[str, Any] = {
                 "dropped": 0.0, "turned_away": 0.0, "other": 0.05, "servfail": 0.0, "refused": 0.0, "stale": 0.0},
     "upstreams": [{"address": "127.0.0.1:5335", "state": "down", "reason": "silent", "rtt_ms": 0.0}],
     "services": [{"name": "dns-0", "pid": 7, "restarts": 2, "state": "lives",
-                  "died": {"at": "2026-11-25T20:40:00Z", "how": "was killed by SIGKILL"}},
-                 {"name": "web", "pid": None, "restarts": None, "state": "dead", "died": None}],
+                  "died": {"at": "2026-11-25T20:40:00Z", "how": "was killed by SIGKILL"}, "up": None},
+                 {"name": "web", "pid": None, "restarts": None, "state": "dead", "died": None, "up": None}],
     "lists": [LIST], "zones": [], "log": {"leaves": 1234, "trouble": None},
     "disk": {"log": 5_400_000, "state_dir": {"free": 12 << 30, "of": 40 << 30}, "run_dir": None},
     "passing": {"bypasses": [{"kind": "list", "of": "piracy"}], "overrides": 2},
@@ -59,6 +59,17 @@ def test_what_others_say_of_themselves_does_nothing_to_a_terminal() -> None:
 
 def test_who_was_started_again_says_how_it_ended_and_when() -> None:
     assert "dns-0 was killed by SIGKILL 10 min ago" in shown(SAID)
+
+
+def test_a_unit_of_its_own_that_is_younger_than_the_host_s_supervisor_is_told() -> None:
+    def told(up: int, dns: int = 7300, restarts: int | None = None) -> list[str]:
+        unit = {"name": "steward", "pid": 8, "restarts": restarts, "state": "lives", "died": None, "up": up}
+        lines = shown({**SAID, "up": dns, "services": [unit]})
+        return [line for line in lines if line.startswith("steward was")]
+
+    assert told(180) == ["steward was started 3 min ago: how it ended before is in its journal"]
+    assert told(180, restarts=0) == [], "a child of the supervisor, which knows"
+    assert told(7290) == told(3700) == told(180, dns=190) == []
 
 
 def test_the_shares_say_of_what_they_are() -> None:

@@ -8,6 +8,7 @@ import os
 import socket
 import subprocess
 import time
+import urllib.request
 from functools import partial
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
@@ -19,9 +20,9 @@ from resolver import bypass, operate, passes, room
 from resolver import status as gathering
 from resolver._core import COUNTERS
 from resolver.command import stopsign
-from resolver.config import Config, load
+from resolver.config import Config, Endpoint, load
 from resolver.control import UnreachableError
-from resolver.metrics import Bypassed, Workers
+from resolver.metrics import Bypassed, Exposition, Workers
 from resolver.places import Places
 from resolver.status import Sample, sample, status
 from tests.lists.world import settings
@@ -98,6 +99,14 @@ def test_workers_restart_does_not_wait_for_a_supervisor_that_hangs(
         done = CliRunner().invoke(stopsign, ["workers", "restart", "--dir", str(tmp_path)])
     assert isinstance(done.exception, UnreachableError)
     assert "what it has not begun by now" in str(done.exception.hint)
+
+
+def test_version_says_also_what_the_processes_run_where_it_is_told_which(tmp_path: Path) -> None:
+    write(tmp_path, GOOD)
+    said = CliRunner().invoke(stopsign, ["version"]).stdout
+    for which in (["--dir", str(tmp_path)], ["--config", str(tmp_path / "stopsign.yaml")]):
+        done = CliRunner().invoke(stopsign, ["version", *which])
+        assert (done.exit_code, done.stdout) == (0, f"{said}dns: dead\nsteward: dead\n")
 
 
 def test_a_worker_that_is_a_zombie_is_dead(config: Config) -> None:
@@ -252,6 +261,17 @@ def test_what_the_log_takes_and_what_is_left_of_the_disk_is_told(config: Config)
     assert disk["run_dir"] is not None
 
 
+def test_the_log_s_files_are_not_counted_at_every_look(config: Config) -> None:
+    for folder in (config.places.log_dir, config.places.audit_dir):
+        folder.mkdir(parents=True)
+    file = config.places.log_dir / "file"
+    found = []
+    for size, minute in ((10, 1), (20, 1), (20, 2)):
+        file.write_bytes(b"x" * size)
+        found.append(gathering.log_octets(config.places, minute))
+    assert found == [10, 10, 20]
+
+
 def test_a_disk_is_an_alarm_where_little_is_left_of_it_in_share_and_in_octets(
     config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -267,3 +287,12 @@ def test_a_disk_is_an_alarm_where_little_is_left_of_it_in_share_and_in_octets(
     assert f"the file system of {config.places.state_dir} {limit}" in look(config)["alarms"]
     left |= {places.state_dir: (40 << 30, 65 << 20), places.run_dir: (64 << 20, 3 << 20)}
     assert room.alarms(places) == [f"the file system of {places.run_dir} {limit}"]
+
+
+def test_metrics_are_served_on_an_address_that_the_host_only_gets_later() -> None:
+    """As at boot, where nothing waits for the network."""
+    served = Exposition([Endpoint("192.0.2.1", 0), Endpoint("127.0.0.1", 0)], [])
+    assert all(served.ports)
+    with urllib.request.urlopen(f"http://127.0.0.1:{served.ports[1]}/metrics", timeout=20) as answer:
+        assert answer.status == 200
+    served.close()

@@ -11,11 +11,13 @@ import contextlib
 import json
 from typing import TYPE_CHECKING
 
-from resolver._core import CompiledList, CoreError
+from resolver import listed
+from resolver._core import CoreError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from resolver._core import CompiledList
     from resolver.places import Places
 
 GRACE = 120.0  # seconds in which a worker that starts may still take up the list before
@@ -41,7 +43,7 @@ class Generations:
         self._look_at_live()
         if generation not in self._opened:
             with contextlib.suppress(OSError, CoreError):
-                self._opened[generation] = CompiledList.open(_path(self._places, generation))
+                self._opened[generation] = listed.opened(_path(self._places, generation))
         return self._opened.get(generation)
 
     def drop_unused(self, used: set[int], now: float) -> None:
@@ -58,7 +60,7 @@ class Generations:
             status = self._places.current.stat()
             seen = (status.st_ino, status.st_mtime_ns)
             if self._live is None or seen != self._live[0]:
-                opened = CompiledList.open(self._places.current)
+                opened = listed.opened(self._places.current)
                 number = int(json.loads(opened.meta)["generation"])
                 self._opened[number], self._live = opened, (seen, number)
 

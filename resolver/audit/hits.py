@@ -28,6 +28,8 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from resolver import volatile
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
@@ -38,6 +40,7 @@ SUFFIX, UNBORN = ".hits", ".part"
 LISTS = 64
 ALIGNED = 64
 MAX_HEADER = 1 << 16
+LARGEST = 1 << 30
 TOTALS = 8 * (1 + LISTS)
 
 Hit = tuple[str, str, int]
@@ -134,7 +137,7 @@ def waiting(folder: Path, opened: Callable[[int], CompiledList | None]) -> Itera
     _remove_unborn(folder)
     for path in sorted(folder.glob(f"*{SUFFIX}")):
         try:
-            with path.open("rb") as file:
+            with volatile.opened(path, LARGEST) as file:
                 if not _is_finished(file.fileno()):
                     continue
                 data = file.read()
@@ -150,7 +153,7 @@ def generations(folder: Path) -> set[int]:
     """The generations that some file counts for, finished or not."""
     found = set()
     for path in folder.glob(f"*{SUFFIX}"):
-        with contextlib.suppress(OSError, ValueError, TypeError, KeyError), path.open("rb") as file:
+        with contextlib.suppress(OSError, ValueError, TypeError, KeyError), volatile.opened(path, LARGEST) as file:
             found.add(int(json.loads(file.readline(MAX_HEADER))["generation"]))
     return found
 
@@ -158,7 +161,7 @@ def generations(folder: Path) -> set[int]:
 def _remove_unborn(folder: Path) -> None:
     """A worker that is killed while it makes a file leaves one that nobody counted in."""
     for path in folder.glob(f"*{UNBORN}"):
-        with contextlib.suppress(FileNotFoundError), path.open("rb") as file:
+        with contextlib.suppress(FileNotFoundError), volatile.opened(path, LARGEST) as file:
             if path.stat().st_mtime < time.time() - 60 and _is_finished(file.fileno()):
                 path.unlink()
 

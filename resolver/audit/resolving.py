@@ -9,13 +9,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from resolver._core import CompiledList, CoreError
+from resolver import listed
+from resolver._core import CoreError
 from resolver.audit.question import ask
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from pathlib import Path
 
+    from resolver._core import CompiledList
     from resolver.audit.question import Answer
 
 
@@ -48,7 +50,7 @@ class Resolving:
             status = self._current.stat()
             seen = (status.st_ino, status.st_mtime_ns)
             if self._list is None or self._list[0] != seen:
-                self._list = seen, CompiledList.open(str(self._current))
+                self._list = seen, listed.opened(self._current)
         except (OSError, CoreError):
             self._list = None
         return self._list[1] if self._list else None

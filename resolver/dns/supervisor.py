@@ -42,10 +42,13 @@ if TYPE_CHECKING:
     from resolver.config import Dns
 
 READY = "STOPSIGN_READY"
+LIST_BY = "STOPSIGN_LIST_BY"
+"""In CLOCK_MONOTONIC: until then a worker waits for a list that was live before (`resolver.dns.worker`)."""
 LONGEST_WAIT, STABLE, GRACE = 10.0, 30.0, 8.0
 START = 60.0  # seconds until the first heartbeat; more for the more patient, which start behind all others
 _LOOK = 1.0
 _WORD = 8
+_LARGEST = 1 << 16  # octets of a counters file
 
 log = logging.getLogger("stopsign.supervisor")
 
@@ -133,10 +136,10 @@ class _Process:
         """The counters file as it is now; kept open, since a successor makes one of the same name."""
         if self._counters is None and self.service.heartbeat is not None and self.serving.is_set():
             with contextlib.suppress(OSError):
-                self._counters = self.service.heartbeat.open("rb", buffering=0)
+                self._counters = volatile.opened(self.service.heartbeat, _LARGEST)
         if self._counters is None:
             return b""
-        return os.pread(self._counters.fileno(), 1 << 16, 0)
+        return os.pread(self._counters.fileno(), _LARGEST, 0)
 
     def pulse(self) -> Pulse | None:
         """None: it serves, but there was no room for a file that its heart could be heard in; that proves nothing. Nor
@@ -426,7 +429,7 @@ class Supervisor:
         if self._retired is None or not counted:
             return
         try:
-            before = self._retired.read_bytes() if self._retired.exists() else b""
+            before = volatile.read(self._retired, _LARGEST) if self._retired.exists() else b""
             width = max(len(before), len(counted))
             words = zip(_words(before, width), _words(counted, width), strict=True)
             sums = b"".join(((a + b) % (1 << 64)).to_bytes(_WORD, "little") for a, b in words)

@@ -11,6 +11,9 @@ Rules:
   opened beside the loop, in a thread, and handed over between two batches: no query waits for it or meets half of it.
 - A list that cannot be opened is refused and alarmed, and the one there is goes on; without any list queries are
   forwarded, and that is an alarm too. The same for passes: the last good ones hold until their own end.
+- A reboot empties the tmpfs. Where a list was live before, a worker begins only when the steward has brought it back,
+  the passes before it; at the latest at `LIST_BY`, since the steward may be dead. What comes meanwhile waits in its
+  socket.
 - An upstream that goes down, and one that is up again, is a line in the log; so is a file that cannot be written, once.
 - SIGUSR1: the cache is emptied.
 - SIGTERM: nothing new is taken from the sockets, what is in flight is answered, then the process ends.
@@ -38,13 +41,13 @@ from typing import TYPE_CHECKING
 import click
 import uvloop
 
-from resolver import passes, volatile, watched
-from resolver._core import CompiledList, CoreError, Plane, give_way
+from resolver import listed, passes, volatile, watched
+from resolver._core import CoreError, Plane, give_way
 from resolver.audit.hits import Cells
 from resolver.changed import Changed
 from resolver.counters import NOT_ASKED
 from resolver.dns.streams import SWEEP, Limits, Streams
-from resolver.dns.supervisor import READY, count_workers
+from resolver.dns.supervisor import LIST_BY, READY, count_workers
 from resolver.dns.tap import Tap, announce
 from resolver.dns.upstreams import NoAnswer, Timing, Upstreams
 from resolver.errors import ResolverError
@@ -55,8 +58,9 @@ from resolver.sockets import BACKLOG, handed_over, open_listeners
 if TYPE_CHECKING:
     from collections.abc import Container, Mapping, Sequence
 
-    from resolver._core import Forward, PlaneSettings, UpstreamState
+    from resolver._core import CompiledList, Forward, PlaneSettings, UpstreamState
     from resolver.config import Config
+    from resolver.places import Places
 
 BUSY_TICK, IDLE_TICK, POLL = 0.02, 1.0, 0.2
 OPENING = 5  # how far the thread that opens a list stands behind
@@ -330,6 +334,10 @@ class Worker:
         self._say()
 
     def _take_passes(self) -> None:
+        path = self._places.passes
+        if not self._changed.there(path) and self._passes != passes.Passes():
+            self._alarm("passes", f"{path} is gone; those before them go on")
+            return
         try:
             self._passes = passes.read(self._places.passes)
         except ResolverError as wrong:
@@ -482,7 +490,7 @@ class Worker:
 def _opened(path: Path) -> CompiledList:
     """The compiled list, opened by a thread that hinders no query."""
     give_way(OPENING)
-    return CompiledList.open(str(path))
+    return listed.opened(path)
 
 
 def _lists(meta: Mapping[str, object]) -> list[Mapping[str, object]]:
@@ -508,6 +516,7 @@ async def serve(config: Config, index: int, sockets: Mapping[str, Sequence[int]]
     loop, stop = asyncio.get_running_loop(), asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
+    await list_is_back(config.places, float(os.environ.pop(LIST_BY, "0")), stop)
     key = watched.Key.from_text(os.environ.pop(watched.KEY, secrets.token_hex(16)))
     worker = Worker(config, index, count_workers(config.dns), key)
     loop.add_signal_handler(signal.SIGUSR1, worker.plane.flush_cache)
@@ -517,6 +526,17 @@ async def serve(config: Config, index: int, sockets: Mapping[str, Sequence[int]]
     gc.freeze()
     say_ready(os.environ)
     await worker.run(stop)
+
+
+async def list_is_back(places: Places, by: float, stop: asyncio.Event) -> None:
+    """Returns when a list is live, or none can be expected. `by`: of CLOCK_MONOTONIC."""
+
+    def waits() -> bool:
+        was_live, is_live = (os.access(path, os.F_OK) for path in (places.generation, places.current))
+        return was_live and not is_live and time.monotonic() < by
+
+    while waits() and not stop.is_set():  # noqa: ASYNC110 - another process brings it
+        await asyncio.sleep(BUSY_TICK)
 
 
 def say_ready(environment: Mapping[str, str]) -> None:

@@ -20,8 +20,8 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from resolver import durable
-from resolver._core import CompiledList, CoreError
+from resolver import durable, listed
+from resolver._core import CoreError
 from resolver.audit import generations
 from resolver.lists import evidence
 from resolver.lists.compile import FORMAT, Plan, build
@@ -51,7 +51,7 @@ def read(path: Path) -> Live:
     if not path.exists():
         return Live()
     try:
-        meta = json.loads(CompiledList.open(str(path)).meta)
+        meta = json.loads(listed.opened(path).meta)
         if meta["format"] != FORMAT:
             raise ValueError(f"format {meta['format']!r}")
         return Live(int(meta["generation"]), tuple(meta["lists"]), str(meta["compiled"]), there=True)

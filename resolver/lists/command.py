@@ -139,7 +139,7 @@ def override() -> None:
 
 
 @override.command()
-@click.argument("name")
+@click.argument("name", metavar="NAME|URL|REFERENCE")
 @click.option("--reason", required=True, help="For the log, and for whoever asks later.")
 @click.option("--for", "span", type=Span(), default="72h", show_default=True, help="How long, as 72h.")
 @click.option("--match", type=click.Choice(["exact", "subtree", "below"]), default="subtree", show_default=True)
@@ -161,6 +161,7 @@ def allow(
         silent.hint = f"{silent.hint}; without it: stopsign bypass on {name}, until bypass off {name}"
         raise
     _warn(answer)
+    off_switch.note_unlisted(config.places, name, time.time())
     if in_json:
         print_json(answer)
     else:

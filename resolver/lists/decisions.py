@@ -35,5 +35,9 @@ def publish(places: Places, lists: Iterable[str]) -> None:
             continue
         decided += [{"list": name, **asdict(decision)} for decision in relief.decisions]
     told = json.dumps({"format": FORMAT, "decisions": decided}).encode()
-    if not places.decisions.exists() or places.decisions.read_bytes() != told:
+    try:
+        known = volatile.read(places.decisions, len(told))
+    except OSError:  # none yet, or another
+        known = b""
+    if known != told:
         volatile.replace(places.decisions, told)

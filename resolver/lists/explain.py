@@ -9,21 +9,22 @@ an expired entry never matches, and `monitor` never hides a block.
 from __future__ import annotations
 
 import ipaddress
-import json
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from resolver import bypass, passes
-from resolver._core import CompiledList, CoreError
+from resolver import bypass, listed, passes
 from resolver.errors import ResolverError
+from resolver.lists import overrides
 from resolver.moments import as_text
-from resolver.typed import is_reference, name_in, reference_in
+from resolver.terminal import visible
+from resolver.typed import name_in, only_reference
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from resolver._core import CompiledList
     from resolver.config import Config
-    from resolver.passes import Passes
+    from resolver.passes import Pass, Passes
     from resolver.places import Places
 
     Address = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -97,12 +98,13 @@ class Explanation:
 def explain(config: Config, name: str, *, now: float, client: str | None = None) -> Explanation:
     """The verdict on `name` as the workers would give it. `client`: for this client's address, which may not be served
     at all, or by some lists alone."""
-    compiled, meta = _open(config.places)
+    compiled, meta = listed.live(config.places)
     qname = _meant(compiled, name)
     live = passes.read(config.places.passes)
     address = None if client is None else _address(client)
     found = _in_order(_entries(compiled, meta, qname), config)
-    judged, verdict, why = _judge(found, live, lists_of(config, address), qname, now)
+    let = _let_through(config.places, live, qname, now)
+    judged, verdict, why = _judge(found, live, let, lists_of(config, address), now)
     if address is not None and not _is_served(config, address):
         verdict, why = "refused", f"{address} is not in dns.allow_clients: its queries are dropped without an answer"
         judged = _undecided(judged, "the client is not served")
@@ -141,9 +143,8 @@ def lists_of(config: Config, address: Address | None) -> frozenset[str]:
 
 def _meant(compiled: CompiledList, typed: str) -> str:
     """The name that is asked about. Of an entry that stops only what is below it, a name below it."""
-    reference = reference_in(typed)
-    if "." not in typed and sum(letter.isalnum() for letter in typed) == len(reference) and is_reference(reference):
-        for match in compiled.find(reference):
+    if (reference := only_reference(typed)) is not None:
+        if (match := listed.under(compiled, reference)) is not None:
             return f"www.{match.name}" if match.match == "below" else match.name
         hint = "the entry may have been withdrawn, or the stop page be another provider's"
         raise ExplainError(f"no entry has the reference {reference}", hint=hint)
@@ -153,22 +154,10 @@ def _meant(compiled: CompiledList, typed: str) -> str:
     return name
 
 
-def _open(places: Places) -> tuple[CompiledList, dict[str, Any]]:
-    try:
-        compiled = CompiledList.open(str(places.current))
-        meta: dict[str, Any] = json.loads(compiled.meta)
-    except (CoreError, OSError, ValueError) as error:
-        hint = "without a compiled list everything is forwarded; `stopsign lists status` says more"
-        raise ExplainError(f"the live list cannot be read: {error}", hint=hint) from error
-    return compiled, meta
-
-
 def _entries(compiled: CompiledList, meta: dict[str, Any], qname: str) -> list[tuple[Found, int, int]]:
     """Everything listed at or above the name that covers it: with its distance and its end as Unix time."""
     found = []
-    for match in compiled.look_up(qname):
-        if (match.match == "exact" and match.distance) or (match.match == "below" and not match.distance):
-            continue
+    for match in listed.covering(compiled, qname):
         part = meta["lists"][match.list]
         entry = Found(
             name=match.name,
@@ -197,9 +186,10 @@ def _in_order(found: list[tuple[Found, int, int]], config: Config) -> list[tuple
 
 
 def _judge(
-    found: list[tuple[Found, int]], live: Passes, seen: frozenset[str], qname: str, now: float
+    found: list[tuple[Found, int]], live: Passes, let: tuple[str, str] | None, seen: frozenset[str], now: float
 ) -> tuple[list[Found], str, str]:
-    """Why each entry does not decide, and of the one that does or of them all, verdict and reason."""
+    """Why each entry does not decide, and of the one that does or of them all, verdict and reason. `let`: that a person
+    lets the name pass, in short and in full."""
     judged: list[Found] = []
     decided = bypassed = monitored = None
     off = {one.of: f"is bypassed {bypass.told(one)}" for one in live.holding(now) if one.kind == "list"}
@@ -218,7 +208,7 @@ def _judge(
         else:
             decided = entry
         judged.append(replace(entry, why_not=why_not))
-    if (let := _let_through(live, qname, now)) is not None:
+    if let is not None:
         what, why = let
         return _undecided(judged, what), "passes", why
     if decided is not None:
@@ -230,7 +220,7 @@ def _judge(
     return judged, "not listed", "no entry holds" if judged else "no entry at or above it"
 
 
-def _let_through(live: Passes, qname: str, now: float) -> tuple[str, str] | None:
+def _let_through(places: Places, live: Passes, qname: str, now: float) -> tuple[str, str] | None:
     """Whether a person lets it pass, whatever the lists say: in short, and in full."""
     for one in live.holding(now):
         if one.kind == "all":
@@ -238,8 +228,21 @@ def _let_through(live: Passes, qname: str, now: float) -> tuple[str, str] | None
         if one.kind == "name" and passes.covers(one.as_pass(), qname):
             return "its name is bypassed", f"{one.of} and all below it are bypassed {bypass.told(one)}"
     if (let := live.covering(qname, now)) is not None:
-        return "its name is overridden", f"{let.name} ({let.match}) is overridden {bypass.ends(let.until)}"
+        return "its name is overridden", f"{let.name} ({let.match}) is overridden {_words(places, let)}"
     return None
+
+
+def _words(places: Places, let: Pass) -> str:
+    """Of an override: since when, by whom, until when and why, as far as its own file can be read: the passes, by which
+    it holds, say its end alone."""
+    until = bypass.ends(let.until)
+    try:
+        one = overrides.read(places).named(let.name)
+    except ResolverError as unread:
+        return f"{until}; by whom and why cannot be seen: {unread}"
+    if one is None:
+        return f"{until}; {places.overrides} says nothing of it"
+    return f"since {one.since} by {visible(one.by)}, {until}: {visible(one.reason)}"
 
 
 def _undecided(judged: list[Found], why: str) -> list[Found]:

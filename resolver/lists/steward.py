@@ -51,6 +51,7 @@ say = logging.getLogger("stopsign.steward")
 
 TICK = 5.0  # seconds between looks at what time brought
 REPORT = 3600.0  # seconds between two looks whether a day is over
+SOON = 30.0  # seconds until one that failed is tried once more
 SLOWEST = 3600.0  # seconds, or the list's own refresh where that is more
 Given = ParamSpec("Given")
 Result = TypeVar("Result")
@@ -58,9 +59,10 @@ Result = TypeVar("Result")
 
 def pause(refresh: float, failures: int, chance: float) -> float:
     """Seconds until the next refresh. `chance` is in 0..1: a thousand providers must not knock at the same second, and
-    a host in trouble is asked ever more rarely."""
+    a host in trouble is asked ever more rarely; but once soon, since after a boot the network may come after us."""
     doubled = float(2 ** min(max(failures - 1, 0), 12))
-    return min(refresh * doubled, max(refresh, SLOWEST)) * (0.9 + 0.2 * chance)
+    usual = min(refresh * doubled, max(refresh, SLOWEST))
+    return min(usual, SOON if failures == 1 else usual) * (0.9 + 0.2 * chance)
 
 
 class Steward:

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from resolver._core import CompiledList, CoreError
+from resolver import listed
+from resolver._core import CoreError
 from resolver.config_values import domain_name
 from resolver.errors import ResolverError
 from resolver.lists.state import Stored, load
@@ -89,7 +90,7 @@ def suspend(
     if reference in known.entries:
         return known.joined(reference, appeal)
     try:
-        matches = CompiledList.open(places.current).look_up(domain_name(name))
+        matches = listed.opened(places.current).look_up(domain_name(name))
     except (CoreError, ValueError) as error:
         raise SuspensionError(f"what is listed cannot be read: {error}") from error
     entry = next((match for match in matches if match.reference == reference), None)

@@ -61,7 +61,7 @@ class Web:
     """The running process. `open_list` opens a compiled list."""
 
     def __init__(
-        self, config: Config, open_list: Callable[[str], Listed], clock: Callable[[], float] = time.time
+        self, config: Config, open_list: Callable[[Path], Listed], clock: Callable[[], float] = time.time
     ) -> None:
         self._config, self._clock = config, clock
         places, clocks = config.places, config.portal.clocks
@@ -159,11 +159,11 @@ class Web:
         await deliver(store, steward)
 
 
-def native(path: str) -> Listed:
+def native(path: Path) -> Listed:
     """The compiled list of the core."""
-    from resolver._core import CompiledList
+    from resolver.listed import opened
 
-    return CompiledList.open(path)
+    return opened(path)
 
 
 def listening(config: Config) -> tuple[list[socket.socket], list[socket.socket]]:

@@ -17,11 +17,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from blocklists import bundle
-from resolver import control, durable
-from resolver._core import CompiledList
+from resolver import control, durable, listed
 from resolver.config import Config, locate
 from resolver.moments import as_text
-from resolver.options import as_json, located, warn
+from resolver.options import Span, as_json, located, warn
 from resolver.portal import desk
 from resolver.portal.desk import DeskError
 from resolver.portal.live import Live
@@ -175,7 +174,7 @@ def forward(
 
 def _where_appeals_go(config: Config, name: str) -> str:
     """The address that the list's head gives for appeals; empty where no list is live."""
-    live = Live(config.places, CompiledList.open)
+    live = Live(config.places, listed.opened)
     live.poll()
     about: dict[str, Any] = next((one for one in live.snapshot.meta.get("lists", ()) if one.get("name") == name), {})
     return str((about.get("issuer") or {}).get("appeals") or "")
@@ -187,11 +186,11 @@ def _where_appeals_go(config: Config, name: str) -> str:
               help="mended: it was a mistake, the name is let through; upheld: the block stays.")  # fmt: skip
 @click.option("--reasons", required=True, help="A person's reasons, in words for the appellant.")
 @click.option("--by", default=getpass.getuser, help="Who decides. Default: the user.")
-@click.option("--for", "hours", type=click.IntRange(1, 24 * 365), default=72, show_default=True,
-              help="For how many hours the name is let through; renew with `override allow`.")  # fmt: skip
+@click.option("--for", "span", type=Span(), default="72h", show_default=True,
+              help="How long the name is let through, as 72h; renew with `override allow`.")  # fmt: skip
 @located
 def answer(
-    appeal: str, outcome: str, reasons: str, by: str, hours: int, path: Path | None, directory: Path | None
+    appeal: str, outcome: str, reasons: str, by: str, span: float, path: Path | None, directory: Path | None
 ) -> None:
     """Decide on a mistake of fact (or on a list of our own), with reasons. The receipt shows it at once."""
     config = locate(path, directory)
@@ -204,7 +203,7 @@ def answer(
         desk.may_decide(one, outcome, own=source is not None and source.reason in ("blocked", "none"))
         if outcome == "mended":
             told = await control.acall(config.places.control_socket, "override", name=one.name, match="subtree",
-                                       reason=f"appeal {one.id}: {reasons}"[:400], seconds=hours * 3600.0)  # fmt: skip
+                                       reason=f"appeal {one.id}: {reasons}"[:400], seconds=span)  # fmt: skip
             if told.get("trouble"):
                 warn(told["trouble"])
             click.echo(f"{told['name']} passes until {told['until']}")

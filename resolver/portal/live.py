@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
+from resolver import volatile
 from resolver.changed import Changed
 from resolver.errors import ResolverError
 from resolver.passes import Passes
@@ -22,10 +22,13 @@ from resolver.passes import read as read_passes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
+    from pathlib import Path
 
     from resolver.places import Places
 
 log = logging.getLogger(__name__)
+
+LARGEST = 1 << 20  # octets of the file of confirmations
 
 
 class Match(Protocol):
@@ -108,7 +111,7 @@ def covers(entry: str, match: str, name: str) -> bool:
 class Live:
     """The current snapshot; `poll` looks for a newer one and is cheap when there is none (three stats)."""
 
-    def __init__(self, places: Places, open_list: Callable[[str], Listed]) -> None:
+    def __init__(self, places: Places, open_list: Callable[[Path], Listed]) -> None:
         self._places, self._open = places, open_list
         self._changed = Changed()
         self.snapshot = Snapshot()
@@ -131,7 +134,7 @@ class Live:
         if not self._changed.there(self._places.current):
             return replace(snapshot, listed=None, meta={})
         try:
-            opened = self._open(os.fspath(self._places.current))
+            opened = self._open(self._places.current)
             return replace(snapshot, listed=opened, meta=json.loads(opened.meta))
         except Exception:
             log.exception("the new generation cannot be opened; the last one stays")
@@ -147,7 +150,7 @@ class Live:
     def _confirmed(self, before: Mapping[str, str]) -> Mapping[str, str]:
         """When each list was last confirmed. It decides nothing, so a file that cannot be read changes nothing."""
         try:
-            told = json.loads(self._places.lists.read_bytes())["lists"]
+            told = json.loads(volatile.read(self._places.lists, LARGEST))["lists"]
             return {str(name): str(about["confirmed"] or "") for name, about in told.items()}
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return before

@@ -12,8 +12,8 @@ import json
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from resolver import passes
-from resolver._core import CompiledList, CoreError
+from resolver import listed, passes
+from resolver._core import CoreError
 from resolver.changed import Changed
 from resolver.errors import ResolverError
 from resolver.rpz.zone import RpzError
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from resolver._core import Match, Policies
+    from resolver._core import CompiledList, Match, Policies
     from resolver.config import Config, RpzZone
     from resolver.places import Places
     from resolver.rpz.zone import Zone
@@ -103,7 +103,7 @@ class Watch:
         if not self._changed.there(self._places.current):
             return replace(live, trouble=f"{self._places.current} is not there")
         try:
-            opened = CompiledList.open(self._places.current)
+            opened = listed.opened(self._places.current)
             return replace(live, compiled=opened, meta=json.loads(opened.meta), trouble=None)
         except (CoreError, ValueError) as wrong:
             return replace(live, trouble=f"the compiled list is refused ({wrong}); the one before it goes on")

@@ -9,6 +9,7 @@ import json
 import os
 import signal
 import socket
+import time
 from functools import partial
 from typing import TYPE_CHECKING, Literal, cast
 
@@ -18,7 +19,8 @@ from blocklists import document
 from resolver import _core, passes, watched
 from resolver.config import Config, load
 from resolver.dns.streams import SWEEP
-from resolver.dns.worker import Worker
+from resolver.dns.worker import Worker, list_is_back
+from resolver.places import Places
 from tests.core.list_documents import entry
 from tests.dns.house import Host, ask_tcp, ask_udp, free_port, question, running, wait_until
 from tests.lists.world import settings
@@ -248,6 +250,33 @@ def in_this_thread(scene: Callable[[], Coroutine[None, None, None]]) -> None:
     """Of a worker too: it is a circle of objects, and whichever thread collects it later must not end its plane."""
     asyncio.run(scene())
     gc.collect()
+
+
+def test_after_a_reboot_a_worker_waits_for_the_list_that_was_live_and_never_for_long(tmp_path: Path) -> None:
+    places = Places(tmp_path / "state", tmp_path / "run", tmp_path / "log")
+
+    def waits(by: float, meanwhile: Callable[[], object] = lambda: None) -> bool:
+        async def scene() -> bool:
+            stop = asyncio.Event()
+            waiting = asyncio.create_task(list_is_back(places, by, stop))
+            await asyncio.sleep(0.1)
+            waited = not waiting.done()
+            meanwhile()
+            async with asyncio.timeout(20):
+                await waiting
+            return waited
+
+        return asyncio.run(scene())
+
+    late, soon = time.monotonic() + 3600, time.monotonic() + 0.5
+    assert not waits(late), "nothing was ever live"
+    for folder in (places.state_dir, places.run_dir):
+        folder.mkdir()
+    places.generation.touch()
+    assert waits(soon), "the steward is dead"
+    assert not waits(soon), "one that is started later"
+    assert waits(late, places.current.touch)
+    assert not waits(late)
 
 
 def test_a_bypass_ends_by_itself_with_nobody_there_to_take_it_back(

@@ -304,6 +304,14 @@ def test_thrown_again_it_has_been_on_since_the_first_time_and_ends_as_said_last(
     assert (one.since, one.until, one.reason) == (int(world.clock()) - 300, int(world.clock()) + 60, "now we know")
 
 
+def test_passes_that_somebody_removed_are_put_back(world: World) -> None:
+    world.register.people.allow("a.example", "subtree", "one", "root", 3600.0)
+    thrown(world, "name", "b.example")
+    world.config.places.passes.unlink()
+    world.register.tick()
+    assert [verdict(world, name) for name in ("a.example", "b.example")] == ["passes", "passes"]
+
+
 def test_the_off_switch_is_as_it_was_after_a_reboot_whoever_writes_first(world: World) -> None:
     thrown(world, "list", "gambling")
     world.config.places.passes.unlink()
@@ -344,7 +352,15 @@ def test_a_bypassed_name_passes_without_an_end_and_overrides_stay_beside_it(worl
     why = explain(world.config, "x.a.example", now=world.clock()).why
     assert why.startswith("a.example and all below it are bypassed since 2026-11-22T12:00:00Z by alice, until")
     why = explain(world.config, "b.example", now=world.clock()).why
-    assert why == "b.example (subtree) is overridden until 2026-11-22T13:00:00Z"
+    words = "since 2026-11-22T12:00:00Z by root, until 2026-11-22T13:00:00Z: one"
+    assert why == f"b.example (subtree) is overridden {words}"
+    kept = world.config.places.overrides.read_bytes()
+    for damage, said in ((b"{", "is damaged"), (b"{}", "says nothing of it")):
+        world.config.places.overrides.write_bytes(damage)
+        why = explain(world.config, "b.example", now=world.clock()).why
+        assert why.startswith("b.example (subtree) is overridden until 2026-11-22T13:00:00Z; ")
+        assert said in why
+    world.config.places.overrides.write_bytes(kept)
     world.register.people.lift("b.example", "root")
     assert [verdict(world, name) for name in ("a.example", "b.example")] == ["passes", "stopped"]
 

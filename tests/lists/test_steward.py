@@ -87,12 +87,12 @@ class Provider:
 
     def ask(self, *arguments: str) -> Answer:
         result = CliRunner().invoke(command.stopsign, [*arguments, "--dir", str(self.folder)])
-        return Answer(result.exit_code, result.stdout, result.exception)
+        return Answer(result.exit_code, result.stdout, result.exception, result.stderr)
 
 
 class Answer:
-    def __init__(self, status: int, output: str, error: BaseException | None) -> None:
-        self.status, self.output, self.error = status, output, error
+    def __init__(self, status: int, output: str, error: BaseException | None, warned: str) -> None:
+        self.status, self.output, self.error, self.warned = status, output, error, warned
 
     @property
     def json(self) -> Any:
@@ -209,6 +209,9 @@ def test_overrides_are_set_listed_and_lifted_by_command(provider: Provider) -> N
         assert provider.ask("override", "list").output == "no overrides\n"
         assert provider.ask("explain", "a.example", "--json").json["verdict"] == "stopped"
         assert provider.ask("override", "allow", "a.example", "--reason", "x", "--for", "3").status == 2
+        done = provider.ask("override", "allow", "http://b.example/page", "--reason", "x")
+        assert (done.status, done.output.partition(" until")[0]) == (0, "b.example (subtree) passes")
+        assert "no list holds b.example or a name above it" in done.warned
 
 
 def test_with_the_steward_dead_explain_bypass_and_diff_work_and_status_says_so(provider: Provider) -> None:
@@ -236,6 +239,31 @@ def test_with_the_steward_dead_explain_bypass_and_diff_work_and_status_says_so(p
     assert provider.ask("bypass", "off", "example").output == "blocking as the lists say\n"
     assert provider.ask("bypass", "off", "--for", "2h").status == 2
     assert "the steward does not answer" in str(provider.ask("lists", "status").error)
+
+
+def test_what_is_switched_off_is_said_as_people_have_it_and_what_no_list_stops_is_noted(provider: Provider) -> None:
+    provider.publish("a.example")
+    with provider.running():
+        provider.ask("lists", "refresh")
+    reference = provider.ask("explain", "a.example", "--json").json["entries"][0]["reference"]
+    for said, name, listed in (
+        ("a.example", "a.example", True), ("https://www.a.example:8443/path?x=1", "www.a.example", True),
+        (reference, "a.example", True), ("-".join(reference[at : at + 4] for at in range(0, 16, 4)), "a.example", True),
+        ("https://b.example/a.example", "b.example", False), ("example.", "example", False),
+    ):  # fmt: skip
+        done = provider.ask("bypass", "on", said)
+        assert done.output.splitlines()[0] == f"passing: {name}"
+        assert (f"no list holds {name} or a name above it" in done.warned) is not listed
+        assert provider.ask("bypass", "off", said).output == "blocking as the lists say\n"
+    for said, why in (
+        ("0000000000000000", "there is no list '0000000000000000', nor an entry with that reference"),
+        ("https://gambling/", "there is no list 'https://gambling/'"), ("https://192.0.2.1/", "neither a list nor a"),
+    ):  # fmt: skip
+        assert why in str(provider.ask("bypass", "on", said).error)
+    (provider.folder / "run/current.list").unlink()
+    done = provider.ask("bypass", "on", "a.example")
+    assert done.output.splitlines()[0] == "passing: a.example"
+    assert "whether a list holds a.example cannot be seen" in done.warned
 
 
 def test_the_off_switch_stays_thrown_over_a_restart(provider: Provider) -> None:
@@ -273,7 +301,9 @@ def test_check_config_says_good_or_everything_that_is_wrong(tmp_path: Path) -> N
     path.write_text(yaml.safe_dump(settings(tmp_path)))
     assert "good" in CliRunner().invoke(command.stopsign, ["check-config", "--no-trial", str(path)]).output
     assert "good" in CliRunner().invoke(command.stopsign, ["check-config", "--no-trial", "--config", str(path)]).output
+    assert "good" in CliRunner().invoke(command.stopsign, ["check-config", "--no-trial", "--dir", str(tmp_path)]).output
     assert CliRunner().invoke(command.stopsign, ["check-config", str(path), "--config", str(path)]).exit_code == 2
+    assert CliRunner().invoke(command.stopsign, ["check-config", str(path), "--dir", str(tmp_path)]).exit_code == 2
     path.write_text("dns: {listen: 3}\nrun_dir: x")
     error = str(CliRunner().invoke(command.stopsign, ["check-config", str(path)]).exception)
     assert "stopsign.yaml:1: dns.listen: is not a list" in error
@@ -282,7 +312,7 @@ def test_check_config_says_good_or_everything_that_is_wrong(tmp_path: Path) -> N
 
 
 def test_refreshes_spread_and_a_host_in_trouble_is_asked_ever_more_rarely() -> None:
-    assert [pause(300, failures, 0.5) for failures in (0, 1, 2, 3, 9)] == [300, 300, 600, 1200, 3600]
+    assert [pause(300, failures, 0.5) for failures in (0, 1, 2, 3, 9)] == [300, 30, 600, 1200, 3600]
     assert 270 <= pause(300, 0, 0.0) < pause(300, 0, 1.0) <= 330
     assert pause(7200, 9, 0.5) == 7200
 
