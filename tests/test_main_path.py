@@ -66,9 +66,10 @@ class Provider(Host):
         found: dict[str, int] = {}
         for pid in Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split():
             words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-            if b"resolver.child" not in words:  # a dead one, or one that is only just coming up
+            modules = [word.decode() for word in words if word.startswith(b"resolver.") and word != b"resolver.child"]
+            if not modules:  # a dead one, or one that is only just coming up
                 continue
-            name = words[words.index(b"resolver.child") + 1].decode().rpartition(".")[2]
+            name = modules[0].rpartition(".")[2]
             number = f"-{words[words.index(b'--index') + 1].decode()}" if b"--index" in words else ""
             found[name + number] = int(pid)
         return found
