@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from resolver.config import Config
+
 LONG = 120.0  # seconds for the steward to compile all lists
 
 
@@ -150,9 +152,7 @@ def allow(
 ) -> None:
     """Let NAME pass, whatever the lists say. A top-level domain is written with its dot: `example.`"""
     config = legible(path, directory)
-    kind, name = off_switch.meant(config, Passes(), name, on=True)
-    if kind != "name":
-        raise ResolverError(f"{name!r} is a list, not a name", hint=f"all that it stops: stopsign bypass on {name}")
+    name = _name_meant(config, name, on=True)
     try:
         answer = control.call(
             config.places.control_socket, "override", name=name, reason=reason, seconds=span, match=match
@@ -184,17 +184,25 @@ def list_overrides(path: Path | None, directory: Path | None, in_json: bool) -> 
 
 
 @override.command()
-@click.argument("name")
+@click.argument("name", metavar="NAME|URL|REFERENCE")
 @located
 @as_json
 def lift(name: str, path: Path | None, directory: Path | None, in_json: bool) -> None:
     """End the override of NAME now."""
-    answer = control.call(legible(path, directory).places.control_socket, "lift", name=name)
+    config = legible(path, directory)
+    answer = control.call(config.places.control_socket, "lift", name=_name_meant(config, name, on=False))
     _warn(answer)
     if in_json:
         print_json(answer)
     else:
         click.echo(f"{answer['name']} no longer passes")
+
+
+def _name_meant(config: Config, typed: str, *, on: bool) -> str:
+    kind, name = off_switch.meant(config, Passes(), typed, on=on)
+    if kind != "name":
+        raise ResolverError(f"{name!r} is a list, not a name", hint=f"all that it stops: stopsign bypass on {name}")
+    return name
 
 
 def _warn(answer: Mapping[str, Any]) -> None:

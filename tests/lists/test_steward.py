@@ -212,6 +212,17 @@ def test_overrides_are_set_listed_and_lifted_by_command(provider: Provider) -> N
         done = provider.ask("override", "allow", "http://b.example/page", "--reason", "x")
         assert (done.status, done.output.partition(" until")[0]) == (0, "b.example (subtree) passes")
         assert "no list holds b.example or a name above it" in done.warned
+        reference = provider.ask("explain", "a.example", "--json").json["entries"][0]["reference"]
+        for typed in (
+            "https://a.example/page?q=1",
+            reference,
+            f"{reference[:8]}-{reference[8:]}".lower(),
+            "A.EXAMPLE.",
+        ):
+            provider.ask("override", "allow", typed, "--reason", "x")
+            done = provider.ask("override", "lift", typed)
+            assert (done.status, done.output) == (0, "a.example no longer passes\n")
+        assert "is a list, not a name" in str(provider.ask("override", "lift", "gambling").error)
 
 
 def test_with_the_steward_dead_explain_bypass_and_diff_work_and_status_says_so(provider: Provider) -> None:
