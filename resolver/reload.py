@@ -13,6 +13,7 @@ Enters: the configuration file. Leaves: who took it up. Rules:
   with the new. The steward, the web process and that of the zones then begin anew in their own place: the same process,
   the same sockets. On a restart the supervisor does so too, and adopts its workers until their successors serve.
 - What belongs to sockets and folders that are held cannot change while they are (`Held`).
+- Each process that takes it up says so in its journal, and who asked.
 - What is refused is told to the steward, for an alarm and a leaf; the alarm ends when a configuration is taken up. Who
   hangs refuses nothing.
 """
@@ -20,6 +21,7 @@ Enters: the configuration file. Leaves: who took it up. Rules:
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import time
 from dataclasses import dataclass
@@ -29,6 +31,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from resolver.config import ConfigError, accept
 from resolver.control import Callers, ControlError, Operation, UnreachableError, acall
 from resolver.errors import ResolverError
+from resolver.logs import about
 from resolver.places import control_socket
 from resolver.standing import folder_named
 from resolver.version import VERSION
@@ -40,6 +43,7 @@ if TYPE_CHECKING:
     from resolver.config_finding import Finding
     from resolver.control import Peer, Reply
 
+log = logging.getLogger("stopsign.reload")
 TO_CHANGE_THEM = (
     "stop it and start it again; as units: stopsign units --output /etc/systemd/system, systemctl daemon-reload, "
     "systemctl restart stopsign.target"
@@ -124,13 +128,22 @@ class Held:
         self._agree(request)
         return {}
 
-    async def _reload(self, _peer: Peer, request: Mapping[str, Any]) -> Reply:
-        return {"replaced": await self.take_up(self._agree(request))}
+    async def _reload(self, peer: Peer, request: Mapping[str, Any]) -> Reply:
+        return await self._by(self.take_up, "reload", peer, request)
 
-    async def _restart(self, _peer: Peer, request: Mapping[str, Any]) -> Reply:
+    async def _restart(self, peer: Peer, request: Mapping[str, Any]) -> Reply:
         if self.part_of is not None:
             raise PartError(self.part_of)
-        return {"replaced": await (self.begin_anew or self.take_up)(self._agree(request))}
+        return await self._by(self.begin_anew or self.take_up, "restart", peer, request)
+
+    async def _by(
+        self, way: Callable[[Accepted], Awaitable[list[str]]], op: str, peer: Peer, request: Mapping[str, Any]
+    ) -> Reply:
+        new = self._agree(request)
+        replaced = await way(new)
+        text = "%s, asked for by %s: configuration %s is taken up by %s"
+        log.info(text, op, peer.user, new.digest[:8], ", ".join(replaced), extra=about(person=peer.user))
+        return {"replaced": replaced}
 
     def _agree(self, request: Mapping[str, Any]) -> Accepted:
         found = accept(self.accepted.path)

@@ -29,7 +29,7 @@ from resolver.config import accept, located_at
 from resolver.control import Operation, UnreachableError, serve
 from resolver.dns.supervisor import LIST_BY, Service, Supervisor, count_workers
 from resolver.errors import ResolverError
-from resolver.logs import to_standard_error
+from resolver.logs import about, to_standard_error
 from resolver.notify import beat, notify
 from resolver.options import located
 from resolver.reload import OF_DNS, OF_RPZ, Held, everywhere
@@ -168,7 +168,7 @@ class Provider:
         operations = {
             "status": Operation(self._status, anyone=True),
             **self._held.operations(),
-            "restart-workers": Operation(lambda *_: self.restart_workers()),
+            "restart-workers": Operation(self._restart_workers),
             "flush-cache": Operation(self._flush_cache),
         }
         before = self._control
@@ -249,11 +249,17 @@ class Provider:
             if not await self.supervisor.replace(name):
                 log.error("%s goes on with the configuration that was refused", name)
 
-    async def restart_workers(self) -> dict[str, Any]:
+    async def restart_workers(self) -> list[str]:
         async with self._turn:
             replaced: list[str] = []
             await self._replace_workers(replaced)
-            return {"replaced": replaced}
+            return replaced
+
+    async def _restart_workers(self, peer: Peer, _request: Mapping[str, Any]) -> Reply:
+        replaced = await self.restart_workers()
+        text = "workers restart, asked for by %s: %s are replaced"
+        log.info(text, peer.user, ", ".join(replaced), extra=about(person=peer.user))
+        return {"replaced": replaced}
 
     async def _replace_workers(self, replaced: list[str]) -> None:
         """Adds to `replaced` as it goes. Raises `ResolverError` at the first whose successor does not come up."""
@@ -284,10 +290,12 @@ class Provider:
             "alarms": [f"{one['name']} is down" for one in services if one["pid"] is None],
         }
 
-    async def _flush_cache(self, _peer: Peer, _request: Mapping[str, Any]) -> Reply:
+    async def _flush_cache(self, peer: Peer, _request: Mapping[str, Any]) -> Reply:
         told = [name for name in self.supervisor.names if name.startswith("dns-")]
         for name in told:
             self.supervisor.signal(name, signal.SIGUSR1)
+        text = "cache flush, asked for by %s: %s are told to forget every cached answer"
+        log.info(text, peer.user, ", ".join(told), extra=about(person=peer.user))
         return {"told": told}
 
     def _sweep(self) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import errno
 import json
 import os
+import pwd
 import shutil
 import signal
 import socket
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 
 __all__ = ["provider"]  # the fixture
 Running = tuple[Provider, str]
+ME = pwd.getpwuid(os.getuid()).pw_name
 
 
 def command(host: Host, *words: str) -> subprocess.CompletedProcess[str]:
@@ -60,6 +62,10 @@ def change(host: Provider, **settings: dict[str, Any]) -> None:
     host.config.write_text(yaml.safe_dump(config))
 
 
+def asked_for(op: str, host: Provider, who: str) -> str:
+    return f"{op}, asked for by {ME}: configuration {accept(host.config).digest[:8]} is taken up by {who}\n"
+
+
 def test_workers_are_replaced_one_by_one_and_no_query_is_lost(provider: Running) -> None:
     host, _ = provider
     before = host.children()
@@ -70,6 +76,7 @@ def test_workers_are_replaced_one_by_one_and_no_query_is_lost(provider: Running)
 
     load = Load(host.address, EXPECTED)
     under_load(load, scene)
+    assert f"workers restart, asked for by {ME}: dns-0, dns-1 are replaced\n" in host.log
     after = host.children()
     assert not {before["worker-0"], before["worker-1"]} & set(after.values())
     assert (after["steward"], after["app"]) == (before["steward"], before["app"])
@@ -94,6 +101,8 @@ def test_a_configuration_is_taken_up_without_a_lost_query(provider: Running) -> 
     assert (after["steward"], after["app"]) == (before["steward"], before["app"])
     said = [call(path, "status")["configuration"] for path in sockets(host)]
     assert said == [accept(host.config).digest] * 3
+    for who in ("dns-0, dns-1", "steward", "web"):
+        assert asked_for("reload", host, who) in host.log
     assert stop_page_v6(host.address) == "2001:db8::66"
 
 
@@ -109,6 +118,7 @@ def test_everything_begins_anew_in_its_own_place_without_a_lost_query(provider: 
         assert (done.returncode, done.stdout) == (0, "taken up by dns-0, dns-1, steward, web\n"), done.stderr
 
     under_load(Load(host.address, EXPECTED), scene)
+    assert asked_for("restart", host, "dns-0, dns-1, steward, web") in host.log
     assert not set(before.values()) & set(host.children().values())
     assert not set(began) & {call(path, "status")["began"] for path in sockets(host)}
     assert command(host, "workers", "restart").returncode == 0, "its children are its own"
@@ -517,6 +527,7 @@ def test_the_cache_is_flushed_on_every_worker(provider: Running) -> None:
     under_load(Load(host.address, EXPECTED), _a_second)
     wait_until(lambda: host.counters()["cache_entries_now"] > 50, "something cached")
     assert said(host, "cache", "flush")["told"] == ["dns-0", "dns-1"]
+    assert f"cache flush, asked for by {ME}: dns-0, dns-1 are told to forget every cached answer\n" in host.log
     wait_until(lambda: host.counters()["cache_entries_now"] == 0, "nothing cached")
 
 
