@@ -26,6 +26,7 @@ from resolver.audit import generations
 from resolver.lists import evidence
 from resolver.lists.compile import FORMAT, Plan, build
 from resolver.lists.ledger import Event, Ledger, LedgerError
+from resolver.moments import as_text, as_time
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -54,7 +55,8 @@ def read(path: Path) -> Live:
         meta = json.loads(listed.opened(path).meta)
         if meta["format"] != FORMAT:
             raise ValueError(f"format {meta['format']!r}")
-        return Live(int(meta["generation"]), tuple(meta["lists"]), str(meta["compiled"]), there=True)
+        compiled = as_text(as_time(meta["compiled"]))
+        return Live(int(meta["generation"]), tuple(meta["lists"]), compiled, there=True)
     except (CoreError, OSError, ValueError, KeyError, TypeError) as error:
         return Live(damage=f"{path}: {error}")
 

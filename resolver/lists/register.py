@@ -57,6 +57,7 @@ NOT_REFUSALS = frozenset({"unreachable", "missing", "deadline", "storage"})
 CONFIRMED_EVERY = 600.0
 FIRST_RETRY, LAST_RETRY = 5.0, 600.0
 TRAFFIC = "traffic"
+BACK = 300.0  # seconds that a clock may be set back, as NTP does at a start, without a word
 
 
 class ApprovalError(ResolverError):
@@ -100,6 +101,8 @@ class Register:
         """What is live and durable; None: not known, or not so."""
         self.generation, self.compiled = 0, ""
         self.order: list[str] = []
+        self._newest = 0.0
+        """The latest time that anything of this steward's bears, as it ever saw."""
         self._retry_at, self._patience = 0.0, FIRST_RETRY
         self.alarms: dict[str, str] = {}
         self.guarded: Counter[tuple[str, str]] = Counter()  # (list, guard), since the start
@@ -121,6 +124,7 @@ class Register:
             except StateError as error:
                 say.warning("%s; it is learnt again", error)
                 self.fetching[source.name] = Fetching()
+        self._look_at_the_clock()
         self._watch_anew()
         self.people.open()
         told = {"lists": [source.name for source in self.config.lists], "configuration": self.config.digest}
@@ -350,6 +354,7 @@ class Register:
 
     def tick(self) -> None:
         """What time alone brings: a list gone stale, an override ended, the switch thrown, an hour gone by."""
+        self._look_at_the_clock()
         if self._live is not None or self._clock() >= self._retry_at:
             self.settle()
         self._watch()
@@ -360,6 +365,19 @@ class Register:
         self.ledger.heartbeat({"generation": self.generation})
         self._alarm("log", self.ledger.trouble)
         self._alarm("counts", self._counting.tick(self._clock(), self._entries))
+
+    def _look_at_the_clock(self) -> None:
+        """A clock far in the past lets nothing lapse or expire. What it is measured by is remembered: whatever is
+        written meanwhile bears the wrong time."""
+        now, written = self._clock(), [known.fresh for known in self.fetching.values()]
+        self._newest = max([self._newest, *written, *([as_time(self.compiled)] if self.compiled else [])])
+        if now >= self._newest - BACK:
+            self._alarm("clock", None)
+        elif "clock" not in self.alarms:  # once: its text has the time
+            at, last = as_text(now), as_text(self._newest)
+            self._alarm(
+                "clock", f"the clock went back to {at}, before {last}, when the steward last wrote: see timedatectl"
+            )
 
     def looked(self, *, gone: bool) -> None:
         """A name of the lists was asked for at the upstream."""

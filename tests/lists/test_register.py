@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -9,6 +10,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from blocklists.errors import VerifyError
+from resolver import _core
+from resolver.lists import activate
+from resolver.lists.compile import FORMAT
 from resolver.lists.register import ApprovalError
 from tests.lists.world import BASIS, World, make_entry
 
@@ -249,6 +253,38 @@ def test_a_list_that_nobody_confirmed_for_long_only_monitors_and_comes_back_by_i
     assert world.leaves()[-2] == ("list-activated", "gambling/1")
     world.register.take(offered)
     assert action() == "stop-page"
+
+
+def test_a_clock_that_went_back_is_an_alarm_until_it_is_right_over_a_start_and_an_update_too(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    def alarms() -> list[str]:
+        return [alarm for alarm in world.register.status()["alarms"] if "clock" in alarm]
+
+    world.take(1, ["a.example"])
+    right = world.clock.now
+    world.clock.now = right - 200.0
+    world.register.tick()
+    assert alarms() == [], "NTP does that"
+    world.clock.now = right - 400 * 86400.0
+    world.restart()
+    world.clock.forward(minutes=1)
+    world.register.tick()
+    world.take(2, ["a.example", "b.example"])  # bears the wrong time
+    world.register.tick()
+    went = "the clock went back to 2025-10-18T12:00:00Z, before 2026-11-22T12:00:00Z, when the steward last wrote"
+    assert alarms() == [f"{went}: see timedatectl"]
+    assert caplog.text.count(went) == 1
+    world.clock.now = right + 60.0
+    world.register.tick()
+    assert alarms() == []
+
+
+def test_a_generation_that_bears_no_time_cannot_be_used(tmp_path: Path) -> None:
+    for compiled, usable in (("2026-11-22T12:00:00Z", True), ("once upon a time", False), (None, False)):
+        path, meta = tmp_path / "generation", {"format": FORMAT, "generation": 1, "lists": [], "compiled": compiled}
+        _core.compile([], path, json.dumps(meta).encode())
+        assert activate.read(path).there == usable
 
 
 def test_after_a_start_everything_is_as_before_without_another_leaf_about_lists(world: World) -> None:
