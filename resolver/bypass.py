@@ -110,20 +110,44 @@ def _throw(config: Config, on: bool, what: str | None, reason: str, span: float 
         raise ResolverError(f"there is no {places.run_dir}: nobody runs there, and nothing is changed", hint=hint)
     now, by = int(time.time()), caller()
     until = passes.FOR_EVER if span is None else int(now + span)
+    one, was_on = passes.Bypass("all", "", now, until, by, reason), False
 
     def change(live: passes.Passes) -> passes.Passes:
-        kind, of = meant(config, live, what, on=on)
+        nonlocal one, was_on
+        one = passes.Bypass(*meant(config, live, what, on=on), now, until, by, reason)
         live = live.ended(now)
-        if on:
-            return live.on(passes.Bypass(kind, of, now, until, by, reason))
-        return live.off(kind, of, now=now, by=by, reason=reason)
+        was_on = any((other.kind, other.of) == (one.kind, one.of) for other in live.bypasses)
+        return live.on(one) if on else live.off(one.kind, one.of, now=now, by=by, reason=reason)
 
     live, trouble = passes.change(places, change)
     if trouble is not None:
         warn(f"done, but not for after a reboot ({trouble})")
-    if on and (thrown := live.bypasses[-1]).kind == "name":
-        note_unlisted(places, thrown.of, now)
+    if on and one.kind == "name":
+        note_unlisted(places, one.of, now)
+    if not on and one.kind != "all":
+        note_off(live, one, was_on=was_on, now=now)
     return live
+
+
+def note_off(live: Passes, one: Bypass, *, was_on: bool, now: float) -> None:
+    """Says of a list or a name whose bypass is switched off that there was none, or that it passes all the same."""
+    why = ", ".join(_still(live, one, now))
+    if not was_on:
+        warn(f"{one} was not on; it goes on passing: {why}" if why else f"{one} was not on")
+    elif why:
+        warn(f"{one} goes on passing: {why}")
+
+
+def _still(live: Passes, one: Bypass, now: float) -> list[str]:
+    """Why it goes on passing."""
+    on = [other for other in live.holding(now) if other.kind == "all"]
+    if one.kind == "name":
+        on += [other for other in live.holding(now) if other.kind == "name" and passes.covers(other.as_pass(), one.of)]
+    found = [f"{other} is on" for other in on]
+    if one.kind == "name":
+        over = [entry for entry in live.overrides if entry.until > now and passes.covers(entry, one.of)]
+        found += [f"{entry.name} is overridden (stopsign override lift {entry.name})" for entry in over]
+    return found
 
 
 def note_unlisted(places: Places, name: str, now: float) -> None:

@@ -15,7 +15,7 @@ from resolver import following, passes, zones
 from resolver.command import stopsign
 from resolver.config import load
 from resolver.errors import ResolverError
-from resolver.passes import FOR_EVER, Bypass, Passes
+from resolver.passes import FOR_EVER, Bypass, Pass, Passes
 from tests.test_config import write
 from tests.test_standing import GOOD
 
@@ -94,6 +94,28 @@ def test_a_list_that_was_taken_out_of_the_configuration_is_switched_back_on(plac
     done = bypass(places, "off", "gone")
     assert done.stdout.splitlines()[0] == "blocking as the lists say"
     assert passes.read(places.passes).bypasses == ()
+
+
+def test_switched_off_what_was_not_on_or_passes_all_the_same_is_said(places: Places) -> None:
+    def warned(*on: Bypass, off: str, overrides: tuple[Pass, ...] = ()) -> list[str]:
+        passes.change(places, lambda _: Passes(overrides, on))
+        worker(places, 0, passes.read(places.passes).off("name", off, now=0, by="").ended(time.time()))
+        done = bypass(places, "off", off)
+        assert done.exit_code == 0
+        return [line.partition(": warning: ")[2] for line in done.stderr.splitlines()]
+
+    def on(name: str, until: int = FOR_EVER) -> Bypass:
+        return Bypass("name", name, 0, until, "somebody")
+
+    assert warned(on("a.example"), off="a.example") == []
+    assert warned(on("b.example"), off="a.example") == ["a.example was not on"]
+    assert warned(on("example", 1), off="a.example") == ["a.example was not on"], "that one has ended"
+    assert warned(on("example"), off="a.example") == ["a.example was not on; it goes on passing: example is on"]
+    assert warned(*ALL.bypasses, off="a.example") == ["a.example was not on; it goes on passing: everything is on"]
+    assert warned(on("a.example"), on("example"), off="a.example") == ["a.example goes on passing: example is on"]
+    assert warned(off="a.example", overrides=(Pass("example", "subtree", FOR_EVER),)) == [
+        "a.example was not on; it goes on passing: example is overridden (stopsign override lift example)"
+    ]
 
 
 @pytest.mark.parametrize("span", ["0h", "0.0m", "9" * 400 + "d", "2", "h"])
