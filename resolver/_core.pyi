@@ -24,6 +24,7 @@ __all__ = [
     "compile",
     "distinct",
     "examine",
+    "give_way",
     "joined",
     "policy_changes",
     "read_proxy_header",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import socket
 import time
 from typing import TYPE_CHECKING, Any
@@ -46,8 +47,11 @@ def failing(question: DNSRecord, rcode: str) -> DNSRecord:
     return reply
 
 
+OWN_QUESTION = re.compile(rb"\x00[\x00\x01]\x00\x00\x02\x00\x01")  # the end of the header, then the root, NS, IN
+
+
 class Upstream:
-    """A UDP socket that answers only when the test says so."""
+    """A UDP socket that answers only when the test says so. What the worker itself asks is kept apart."""
 
     def __init__(self, host: str = "127.0.0.1", seen_as: str | None = None) -> None:
         self.socket = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM)
@@ -55,10 +59,14 @@ class Upstream:
         self.socket.settimeout(PATIENCE)
         self.port: int = self.socket.getsockname()[1]
         self.address = f"[{host}]:{self.port}" if ":" in host else f"{seen_as or host}:{self.port}"
+        self._of_clients: list[tuple[bytes, Any]] = []
+        self._own: list[tuple[bytes, Any]] = []
 
     def take(self) -> tuple[DNSRecord, Any]:
         """The next question, and where it came from."""
-        message, source = self.socket.recvfrom(65535)
+        while not self._of_clients:
+            self._sort(self.socket.recvfrom(65535))
+        message, source = self._of_clients.pop(0)
         return DNSRecord.parse(message), source
 
     def waiting(self) -> list[tuple[DNSRecord, Any]]:
@@ -67,13 +75,28 @@ class Upstream:
 
     def waiting_raw(self) -> list[tuple[bytes, Any]]:
         """The same as octets: dnslib refuses names that DNS allows."""
-        found = []
+        self._read()
+        found, self._of_clients = self._of_clients, []
+        return found
+
+    def own(self) -> list[tuple[DNSRecord, Any]]:
+        """What the worker itself has asked: for the root's name servers."""
+        return [(DNSRecord.parse(message), source) for message, source in self.own_raw()]
+
+    def own_raw(self) -> list[tuple[bytes, Any]]:
+        self._read()
+        found, self._own = self._own, []
+        return found
+
+    def _read(self) -> None:
         self.socket.setblocking(False)
         with contextlib.suppress(BlockingIOError):
             while True:
-                found.append(self.socket.recvfrom(65535))
+                self._sort(self.socket.recvfrom(65535))
         self.socket.settimeout(PATIENCE)
-        return found
+
+    def _sort(self, came: tuple[bytes, Any]) -> None:
+        (self._own if OWN_QUESTION.search(came[0]) else self._of_clients).append(came)
 
     def say(self, message: DNSRecord | bytes, to: Any) -> None:
         self.socket.sendto(message if isinstance(message, bytes) else bytes(message.pack()), to)

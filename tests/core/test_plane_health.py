@@ -20,13 +20,16 @@ QUICK = {"upstream_timeout_ms": 30, "patience_ms": 400}
 
 
 def take_out_by_silence(r: Rig, upstream: Upstream, other: Upstream) -> None:
-    """Three questions without an answer; the other upstream gives them."""
-    for number in range(3):
+    """Questions without an answer, the worker's own too; the other upstream gives those of clients."""
+    number = 0
+    while r.state(0) != "down":
+        number += 1
         r.send(query(f"silence{number}.example"))
-        upstream.take()
         question, source = r.until(other.waiting)[0]
         other.say(answer(question), source)
         assert r.until_answered().header.rcode == 0
+    assert len(upstream.waiting()) >= 2
+    assert upstream.own()
 
 
 def test_a_silent_upstream_is_passed_over_within_the_clients_patience_then_taken_out() -> None:
@@ -63,6 +66,23 @@ def test_it_is_probed_beside_the_one_in_use_and_comes_back_with_its_first_good_a
         r.until(probed)
         r.send(query("back.example"))
         assert len(first.waiting()) == 1
+
+
+def test_a_dead_zone_takes_no_upstream_out_which_answers_what_the_worker_asks_nor_the_host() -> None:
+    upstream = Upstream()
+    with rig(upstream, health_name="health.example.net", **QUICK) as r:
+        for number in range(8):
+            r.send(query(f"n{number}.dead.example"))
+
+            def given_up() -> bool:
+                for question, source in upstream.own():
+                    upstream.say(answer(question), source)
+                return not r.silent()
+
+            r.until(given_up)
+            assert r.state() in ("up", "suspect")
+            assert r.ask(query("health.example.net")).header.rcode == 0
+        assert len(upstream.waiting()) >= 8
 
 
 def test_nothing_listens_there_so_the_next_one_is_asked_at_once() -> None:
@@ -125,16 +145,13 @@ def test_an_upstream_that_lies_is_taken_out() -> None:
 def test_a_slow_upstream_is_passed_over_and_its_answers_still_fill_the_cache() -> None:
     slow, second = Upstream(), Upstream()
     with rig(slow, second, **QUICK) as r:
-        late = []
-        for number in range(3):
-            r.send(query(f"n{number}.example"))
-            late.append(slow.take())
-            question, source = r.until(second.waiting)[0]
-            if number < 2:
-                second.say(answer(question), source)
-                assert r.until_answered().header.rcode == 0
-        assert r.state(0) == "down"
-        question, source = late[2]
+        r.send(query("first.example"))
+        question, source = r.until(second.waiting)[0]
+        second.say(answer(question), source)
+        assert r.until_answered().header.rcode == 0
+        r.send(query("second.example"))
+        r.until(lambda: r.state(0) == "down")
+        question, source = slow.waiting()[1]
         slow.say(answer(question, "198.51.100.99"), source)
         assert str(r.until_answered().rr[0].rdata) == "198.51.100.99"
         assert r.state(0) == "down"
@@ -164,8 +181,8 @@ def test_without_any_upstream_left_a_stale_answer_is_given_else_servfail_with_th
         message = bytes(r.until_answered().pack())
         assert message[3] & 15 == 2
         assert b"\0\x0f\0\2\0\x16" in message
-        # All are down by now: the stale answer comes at once.
-        assert r.state() == "down"
+        # Once all are down the stale answer comes at once.
+        r.until(lambda: r.state() == "down")
         r.send(query("known.example"))
         assert r.receive().rr[0].ttl == 30
         over_tcp = r.plane.decide(bytes(query("known.example").pack()), ("127.0.0.1", 4000), ("127.0.0.1", 53))
@@ -194,11 +211,7 @@ def until_gone(r: Rig, *upstreams: Upstream) -> None:
     r.until(gone)
     for upstream in upstreams:
         upstream.waiting()
-
-
-def own(questions: list[tuple[DNSRecord, tuple[str, int]]]) -> list[tuple[DNSRecord, tuple[str, int]]]:
-    """Those of the worker itself: the root's name servers."""
-    return [one for one in questions if (str(one[0].q.qname), one[0].q.qtype) == (".", 2)]
+        upstream.own()
 
 
 def test_when_all_upstreams_are_gone_servfail_comes_at_once_over_udp_and_tcp_and_a_word_ends_that() -> None:
@@ -220,11 +233,12 @@ def test_when_all_upstreams_are_gone_servfail_comes_at_once_over_udp_and_tcp_and
         for upstream in (first, second):
             assert len([1 for question, _ in upstream.waiting() if str(question.q.qname) != "."]) <= 1, "the probe"
 
-        question, source = r.until(lambda: own(second.waiting()))[0]
+        question, source = r.until(second.own)[0]
         second.say(failing(question, "REFUSED"), source)
         r.plane.pump()
         assert (r.state(0), r.state(1)) == ("down", "down"), "it lives, and is not known to be of use"
         assert r.plane.upstreams()[1]["reason"] == "refusing"
+        second.waiting()
         r.send(query("back.example"))
         assert r.silent(), "it may know"
         question, source = next(one for one in r.until(second.waiting) if one[0].q.qtype == 1)
@@ -270,7 +284,7 @@ def test_upstreams_that_still_speak_are_not_gone_however_late_or_unwilling() -> 
         late = time.monotonic() + 2 * QUICK["patience_ms"] / 1000
 
         def spoke() -> bool:
-            for question, source in own(slow.waiting()):
+            for question, source in slow.own():
                 slow.say(failing(question, "SERVFAIL"), source)
             return time.monotonic() > late
 
@@ -299,15 +313,17 @@ def test_with_no_client_to_probe_for_what_the_upstream_says_of_the_root_brings_i
     upstream = Upstream()
     with rig(upstream, health_name="health.example.net", **QUICK) as r:
         silence_all(r)
+        until_gone(r, upstream)
+        assert r.ask(query("health.example.net")).header.rcode == 2
         until = time.monotonic() + 4 * PATIENCE
-        while r.ask(query("health.example.net")).header.rcode:
+        while r.state() != "up":
             assert time.monotonic() < until
             r.plane.tick()
-            for question, source in own(upstream.waiting()):
+            for question, source in upstream.own():
                 upstream.say(answer(question), source)
             r.plane.pump()
             time.sleep(0.01)
-        assert r.state() == "up"
+        assert r.ask(query("health.example.net")).header.rcode == 0
 
 
 def other_case(lie: bytearray) -> None:
@@ -329,7 +345,7 @@ def test_an_upstream_that_answers_another_question_lies_and_is_not_silent(wrong:
 
         def down() -> bool:
             r.send(query(f"n{r.count('relayed')}.example"))
-            for question, source in upstream.waiting():
+            for question, source in (*upstream.waiting(), *upstream.own()):
                 lie = bytearray(answer(question).pack())
                 wrong(lie)
                 upstream.say(bytes(lie), source)
@@ -391,7 +407,7 @@ def test_one_name_says_whether_the_host_should_be_asked_whatever_the_cache_holds
             r.send(query(f"silence{number}.example"))
             upstream.take()
             assert r.until_answered().header.rcode == 2
+        r.until(lambda: asked() == 2)
         assert r.state(0) == "down"
-        assert asked() == 2
         relayed = {str(question.q.qname).lower() for question, _ in upstream.waiting()}
         assert "health.example.net." not in relayed

@@ -247,10 +247,11 @@ impl Chain {
     }
 
     /// The name by which a balancer or an anycast daemon asks whether this host should get queries: an empty answer
-    /// without error while an upstream is up, else SERVFAIL with EDE 22.
-    pub fn healthy(asked: Asked<'_>, up: bool, out: &mut [u8]) -> usize {
+    /// without error unless the upstreams are gone, then SERVFAIL with EDE 22. That clients ask for what nobody answers must
+    /// not take the host out.
+    pub fn healthy(asked: Asked<'_>, heard: bool, out: &mut [u8]) -> usize {
         let (rcode, reason) =
-            if up { (rcode::NOERROR, None) } else { (rcode::SERVFAIL, Some((ede::NO_REACHABLE_AUTHORITY, ""))) };
+            if heard { (rcode::NOERROR, None) } else { (rcode::SERVFAIL, Some((ede::NO_REACHABLE_AUTHORITY, ""))) };
         answer::error(asked.packet, asked.query.echo(), rcode, reason, out)
     }
 

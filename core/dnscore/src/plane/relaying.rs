@@ -102,9 +102,10 @@ impl Relaying {
         let Asked { packet, query, now, .. } = asked;
         let up = !self.all_down();
         if chain.asks_for_health(query)
+            && let heard = self.gone(now.us).is_none()
             && let Some(door) = self.doors.get_mut(usize::from(peer.listener))
         {
-            let length = Chain::healthy(asked, up, door.room(&mut chain.counters));
+            let length = Chain::healthy(asked, heard, door.room(&mut chain.counters));
             return door.answer_peer(chain, &peer, length);
         }
         let mut answered = false;
@@ -393,6 +394,8 @@ impl Relaying {
             upstream.failed(Fault::Refusing, now.us);
         } else if upstream.lacks_probes(now.us) {
             upstream.answered(rtt, self.relay.limits().upstream_timeout);
+        } else {
+            upstream.vouched(rtt, self.relay.limits().upstream_timeout);
         }
     }
 
@@ -533,18 +536,27 @@ impl Relaying {
         self.links.tick(now.us);
     }
 
-    /// While no upstream is up, asks each of them once a second whether it lives.
+    /// Asks once a second each upstream that clients' silences make doubtful, and while none is up each of all.
     fn ask_ourselves(&mut self, chain: &mut Chain, poll: &Poll, now: Now) {
-        if !self.all_down() {
+        let all_down = self.all_down();
+        if !all_down {
             self.unheard_since = None;
-            return;
         }
+        let timeout = self.relay.limits().upstream_timeout;
+        self.upstreams.iter_mut().for_each(|upstream| upstream.look(timeout, now.us));
         if now.us < self.asks_at {
             return;
         }
-        self.asks_at = now.us + SECOND;
-        self.unheard_since.get_or_insert(now.us);
+        if all_down {
+            self.unheard_since.get_or_insert(now.us);
+        }
         for number in 0..self.upstreams.len() {
+            let upstream = &mut self.upstreams[number];
+            if !all_down && !upstream.is_doubted() {
+                continue;
+            }
+            upstream.asked_by_us(now.us);
+            self.asks_at = now.us + SECOND;
             let slot = self.relay.own(&OWN_QUESTION, now.us);
             // Whoever had this slot before does not ask this.
             if let Some(asker) = self.askers.get_mut(slot as usize) {
@@ -573,8 +585,9 @@ impl Relaying {
         };
         chain.counters.count(Counter::UpstreamTimeouts);
         let Ask { upstream: uid, at, .. } = *last;
+        let again = held.asks().iter().filter(|ask| ask.upstream == uid).count() > 1;
         if let Some(upstream) = self.upstreams.iter_mut().find(|u| u.uid == uid)
-            && upstream.unanswered(at, now.us)
+            && upstream.unanswered(again, at, now.us)
         {
             chain.counters.count(Counter::UpstreamDown);
         }

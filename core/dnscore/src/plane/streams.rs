@@ -142,11 +142,13 @@ impl Plane {
         if let Step::Answer(length) = chain.cached(asked, out) {
             return Step::Answer(length);
         }
-        let up = !relaying.all_down();
+        let gone = relaying.gone(now.us);
         if chain.asks_for_health(&query) {
-            return Step::Answer(Chain::healthy(asked, up, out));
+            return Step::Answer(Chain::healthy(asked, gone.is_none(), out));
         }
-        if !up && let Some(length) = chain.unserved(asked, relaying.gone(now.us), out) {
+        if relaying.all_down()
+            && let Some(length) = chain.unserved(asked, gone, out)
+        {
             return Step::Answer(length);
         }
         Step::Next((query, key))
@@ -228,7 +230,7 @@ impl Plane {
         let asked_at = now.saturating_sub(self.relaying.relay.limits().upstream_timeout);
         if let Some(upstream) = self.relaying.upstreams.iter_mut().find(|u| u.address == address)
             && !well
-            && upstream.unanswered(asked_at, now)
+            && upstream.unanswered(false, asked_at, now)
         {
             self.chain.counters.count(Counter::UpstreamDown);
         }

@@ -5,6 +5,10 @@
 //! one good answer brings it back. Faults count in a row: one good answer forgets them, so that loss on the way or a
 //! guesser's noise beside working service never takes an upstream out. What comes from its address and fits no question
 //! is no fault, since anybody can forge an address: it only says of a silence that there was talk instead of an answer.
+//!
+//! Clients ask for names that nobody answers: their silences alone are no proof, however many of them come from one dead
+//! zone. They make an upstream suspect; then the worker asks it something that any resolver has at hand, and only where
+//! that is not answered either do three silences take it out. Twenty in a row without one good answer do so all the same.
 
 use std::net::SocketAddr;
 
@@ -89,12 +93,18 @@ pub struct Upstream {
     /// What was seen of it instead of an answer, and when.
     seen: (Fault, u64),
     faults_in_a_row: u32,
+    /// When the worker asked it what it has not answered yet.
+    asked_at: Option<u64>,
+    /// It did not answer what the worker asked.
+    unvouched: bool,
     backoff_us: u64,
     probe_at: u64,
 }
 
 /// In microseconds.
 pub const SECOND: u64 = 1_000_000;
+/// Clients' questions in a row without an answer that take out an upstream which answers the worker's own.
+const SILENCES: u32 = 20;
 /// The longest time between two probes.
 const RAREST: u64 = 8 * SECOND;
 
@@ -113,6 +123,8 @@ impl Upstream {
             mismatches: 0,
             seen: (Fault::Silent, 0),
             faults_in_a_row: 0,
+            asked_at: None,
+            unvouched: false,
             backoff_us: SECOND,
             probe_at: 0,
         }
@@ -136,6 +148,7 @@ impl Upstream {
         self.rtt_us = if self.rtt_us == 0 { rtt_us } else { (self.rtt_us * 7 + rtt_us) / 8 };
         if rtt_us <= timeout_us {
             self.faults_in_a_row = 0;
+            self.unvouched = false;
             self.backoff_us = SECOND;
             self.state = State::Up;
         }
@@ -147,15 +160,50 @@ impl Upstream {
         self.seen = (Fault::Lying, now);
     }
 
-    /// What was asked at `asked_at` was not answered in time; true if it went down by it.
-    pub fn unanswered(&mut self, asked_at: u64, now: u64) -> bool {
+    /// Clients' questions to it were not answered: the worker is to ask it itself.
+    pub fn is_doubted(&self) -> bool {
+        matches!(self.state, State::Suspect(Fault::Silent | Fault::Lying))
+    }
+
+    /// The worker asks it something.
+    pub fn asked_by_us(&mut self, now: u64) {
+        self.asked_at.get_or_insert(now);
+    }
+
+    /// It answered what the worker asked: what clients asked is to blame for their silences.
+    pub fn vouched(&mut self, rtt_us: u64, timeout_us: u64) {
+        if rtt_us <= timeout_us {
+            self.asked_at = None;
+            self.unvouched = false;
+            if self.is_doubted() {
+                self.state = State::Up;
+            }
+        }
+    }
+
+    /// Looks whether it has answered the worker in time.
+    pub fn look(&mut self, timeout_us: u64, now: u64) {
+        self.unvouched |= self.asked_at.take_if(|at| now >= *at + timeout_us).is_some();
+    }
+
+    /// What was asked for a client at `asked_at`, not for the first time if `again`, was not answered in time; true if it
+    /// went down by it. While it vouches for itself, a question is one silence, however often it is asked.
+    pub fn unanswered(&mut self, again: bool, asked_at: u64, now: u64) -> bool {
         self.timeouts += 1;
+        if again && !self.unvouched {
+            return false;
+        }
         let (seen, at) = self.seen;
-        self.failed(if at > asked_at { seen } else { Fault::Silent }, now)
+        let fault = if at > asked_at { seen } else { Fault::Silent };
+        self.faulty(fault, if self.unvouched { fault.limit(self.loopback) } else { SILENCES }, now)
     }
 
     /// A fault; true if it went down by it. Of one that is down it only says why by now.
     pub fn failed(&mut self, fault: Fault, now: u64) -> bool {
+        self.faulty(fault, fault.limit(self.loopback), now)
+    }
+
+    fn faulty(&mut self, fault: Fault, limit: u32, now: u64) -> bool {
         if fault != Fault::Silent {
             self.seen = (fault, now);
         }
@@ -164,7 +212,7 @@ impl Upstream {
             self.state = State::Down(fault);
             return false;
         }
-        if self.faults_in_a_row < fault.limit(self.loopback) {
+        if self.faults_in_a_row < limit {
             self.state = State::Suspect(fault);
             return false;
         }
@@ -247,13 +295,38 @@ mod tests {
             u.unfit(now);
         }
         assert_eq!(u.state, State::Up);
-        u.unanswered(200, SECOND);
+        u.unanswered(false, 200, SECOND);
         assert_eq!(u.state, State::Suspect(Fault::Silent));
         u.unfit(SECOND + 7);
-        u.unanswered(SECOND, 2 * SECOND);
+        u.unanswered(false, SECOND, 2 * SECOND);
         assert_eq!(u.state, State::Suspect(Fault::Lying));
-        assert!(u.unanswered(SECOND, 2 * SECOND));
+        u.asked_by_us(0);
+        u.look(SECOND, 2 * SECOND);
+        assert!(u.unanswered(true, SECOND, 2 * SECOND));
         assert_eq!((u.state, u.timeouts), (State::Down(Fault::Lying), 3));
+    }
+
+    #[test]
+    fn silences_of_what_clients_ask_take_it_out_where_what_the_worker_asks_is_not_answered_either() {
+        let mut u = upstream(0);
+        for _ in 0..10 {
+            assert!(!u.unanswered(false, 0, SECOND));
+            assert!(u.is_doubted());
+            u.asked_by_us(SECOND);
+            u.vouched(1000, SECOND);
+            assert_eq!(u.state, State::Up);
+            u.look(SECOND, 9 * SECOND);
+            assert!(!u.unvouched, "nothing is open");
+        }
+        u.asked_by_us(SECOND);
+        let mut mute = u.clone();
+        mute.look(SECOND, 2 * SECOND - 1);
+        assert!(!mute.clone().unanswered(true, 0, SECOND), "asked again");
+        assert!(!mute.unvouched);
+        mute.look(SECOND, 2 * SECOND);
+        assert!(mute.unanswered(false, 2 * SECOND, 3 * SECOND), "it does not vouch for itself any more");
+        assert!((0..9).all(|_| !u.unanswered(false, 0, SECOND)));
+        assert!(u.unanswered(false, 0, SECOND), "too many");
     }
 
     #[test]
@@ -263,9 +336,9 @@ mod tests {
             u.failed(Fault::Silent, 0);
         }
         u.failed(Fault::NotListening, 10 * SECOND);
-        u.unanswered(9 * SECOND, 11 * SECOND);
+        u.unanswered(false, 9 * SECOND, 11 * SECOND);
         assert_eq!(u.state, State::Down(Fault::NotListening), "the question whose refusal was seen is no silence");
-        u.unanswered(12 * SECOND, 13 * SECOND);
+        u.unanswered(false, 12 * SECOND, 13 * SECOND);
         assert_eq!(u.state, State::Down(Fault::Silent));
         u.failed(Fault::Refusing, 14 * SECOND);
         assert_eq!(u.state, State::Down(Fault::Refusing));

@@ -10,10 +10,11 @@
 //! * A slot lives five seconds, longer than its clients wait: a late answer still fills the cache, and tells of its
 //!   upstream's health.
 //! * Caps on what is in flight for the worker, for a client, and under one parent zone (random-subdomain attacks).
-//! * While no upstream is up, the worker asks each of them once a second for the root's name servers, which any resolver
-//!   has at hand. An answer, of whatever kind, to that or to a client's question, is a *word*. Once none has come for as
-//!   long as a client waits, the upstreams are *gone*: what has no stale answer gets SERVFAIL at once, until the next
-//!   word. So an outage shorter than that costs nobody an answer, and what is gone gets no more load than a probe.
+//! * An upstream that left a client's question unanswered is asked once a second, by the worker itself, for the root's
+//!   name servers, which any resolver has at hand; while none is up each of them is. An answer, of whatever kind, to that
+//!   or to a client's question, is a *word*. Once no upstream is up and none has said a word for as long as a client
+//!   waits, they are *gone*: what has no stale answer gets SERVFAIL at once, until the next word. So an outage shorter
+//!   than that costs nobody an answer, and what is gone gets no more load than a probe.
 //! * What an upstream says of the root does not bring it up: it may know that and no way out. A live query does; where
 //!   none came for as long as probes are apart at most, there is nothing better, and the root's answer does.
 
