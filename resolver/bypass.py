@@ -141,13 +141,14 @@ def note_off(live: Passes, one: Bypass, *, was_on: bool, now: float) -> None:
 def _still(live: Passes, one: Bypass, now: float) -> list[str]:
     """Why it goes on passing."""
     on = [other for other in live.holding(now) if other.kind == "all"]
-    if one.kind == "name":
-        on += [other for other in live.holding(now) if other.kind == "name" and passes.covers(other.as_pass(), one.of)]
-    found = [f"{other} is on" for other in on]
-    if one.kind == "name":
-        over = [entry for entry in live.overrides if entry.until > now and passes.covers(entry, one.of)]
-        found += [f"{entry.name} is overridden (stopsign override lift {entry.name})" for entry in over]
-    return found
+    if one.kind != "name":
+        return [f"{other} is on" for other in on]
+    on += [other for other in live.holding(now) if other.kind == "name" and passes.covers(other.as_pass(), one.of)]
+    over = [entry for entry in live.overrides if entry.until > now and passes.covers(entry, one.of)]
+    return [
+        *(f"{other} is on" for other in on),
+        *(f"{entry.name} is overridden (stopsign override lift {entry.name})" for entry in over),
+    ]
 
 
 def note_unlisted(places: Places, name: str, now: float) -> None:

@@ -48,7 +48,7 @@ def live(places: Places) -> tuple[CompiledList, dict[str, Any]]:
 
 def covering(compiled: CompiledList, name: str) -> list[Match]:
     """Every entry at or above the name that covers it, expired ones too."""
-    return [match for match in compiled.look_up(name) if _covers(match)]
+    return [match for match in compiled.look_up(name) if covers(match)]
 
 
 def concerns(compiled: CompiledList, name: str, now: float) -> bool:
@@ -62,5 +62,6 @@ def under(compiled: CompiledList, reference: str) -> Match | None:
     return next(iter(compiled.find(reference)), None)
 
 
-def _covers(match: Match) -> bool:
+def covers(match: Match) -> bool:
+    """Whether an entry that was found at or above a name covers the name itself."""
     return match.match == "subtree" or (match.match == "exact") == (match.distance == 0)

@@ -24,7 +24,7 @@ import os
 import time
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, astuple, dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args
 
 from resolver import durable, volatile
 from resolver.errors import ResolverError
@@ -159,7 +159,17 @@ class Passes:
         return replace(self, untold=(*self.untold, *acts)[-MOST_UNTOLD:])
 
 
-def covers(entry: Pass, qname: str) -> bool:
+class Named(Protocol):
+    """A pass, or an entry of a list."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def match(self) -> str: ...
+
+
+def covers(entry: Named, qname: str) -> bool:
+    """Whether its name and kind of match cover this name (both A-labels, lower case, no final dot)."""
     below = qname.endswith(f".{entry.name}")
     if entry.match == "below":
         return below

@@ -35,10 +35,8 @@ _RIGHT = {"q/s", "entries", "in flight", "answers in", "blocks/s", "restarts", "
 _LATE = 2.0  # seconds after which a heartbeat is worth a colour
 _WRONG = ("dead", "hung")
 _DEATHS = 3  # that are told
-_YOUNG, _TOGETHER = (
-    3600.0,
-    60.0,
-)  # seconds: for so long a unit is new; who was started within so long was with the others
+_YOUNG = 3600.0  # seconds for which a unit is new
+_TOGETHER = 60.0  # who was started within so many seconds was started with the others
 
 
 def screen(said: Mapping[str, Any], curve: Sequence[float] = ()) -> Group:

@@ -374,17 +374,8 @@ async def _a_moment() -> None:
 
 def test_it_ends_in_order_and_can_be_started_again(provider: tuple[Provider, str]) -> None:
     host, _ = provider
-    thrown = [
-        sys.executable,
-        "-m",
-        "resolver.command",
-        "bypass",
-        "on",
-        "lucky-wheel.example",
-        "--dir",
-        str(host.folder),
-    ]
-    assert subprocess.run(thrown, check=False).returncode == 0
+    thrown = ["bypass", "on", "lucky-wheel.example", "--dir", str(host.folder)]
+    assert subprocess.run([sys.executable, "-m", "resolver.command", *thrown], check=False).returncode == 0
     address = host.address
     assert host.stop() == 0
     assert "did not go" not in host.log

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from resolver import volatile
 from resolver.changed import Changed
 from resolver.errors import ResolverError
-from resolver.passes import Passes
+from resolver.passes import Passes, covers
 from resolver.passes import read as read_passes
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ class Snapshot:
         """Every unexpired entry that covers the name, watched ones too; in list order, the most specific first."""
         if self.listed is None:
             return ()
-        found = [m for m in self.listed.look_up(name) if m.expires > now and covers(m.name, m.match, name)]
+        found = [m for m in self.listed.look_up(name) if m.expires > now and covers(m, name)]
         return tuple(sorted(found, key=lambda m: (m.list, -m.name.count("."))))
 
     def stops(self, name: str, now: int) -> tuple[Match, ...]:
@@ -99,13 +99,6 @@ class Snapshot:
 
     def list_name(self, match: Match) -> str:
         return str(self.list_of(match).get("name", ""))
-
-
-def covers(entry: str, match: str, name: str) -> bool:
-    """Whether an entry's name and kind of match cover a name (all lower case, no trailing dot)."""
-    if name == entry:
-        return match != "below"
-    return match != "exact" and name.endswith("." + entry)
 
 
 class Live:

@@ -67,8 +67,7 @@ class Live:
         mask = self.mask(wanted, now)
         found: Match | None = None
         for match in self.compiled.look_up(qname):
-            covers = match.distance == 0 if match.match == "exact" else match.match == "subtree" or match.distance > 0
-            if covers and match.expires > now and match.action != "monitor" and mask >> match.list & 1:
+            if listed.covers(match) and match.expires > now and match.action != "monitor" and mask >> match.list & 1:
                 found = match if found is None or match.list < found.list else found
         if found is not None and self.passes.covering(qname, now) is not None:
             return None

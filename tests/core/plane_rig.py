@@ -75,25 +75,25 @@ class Upstream:
 
     def waiting_raw(self) -> list[tuple[bytes, Any]]:
         """The same as octets: dnslib refuses names that DNS allows."""
-        self._read()
-        found, self._of_clients = self._of_clients, []
-        return found
+        return self._taken(self._of_clients)
 
     def own(self) -> list[tuple[DNSRecord, Any]]:
         """What the worker itself has asked: for the root's name servers."""
         return [(DNSRecord.parse(message), source) for message, source in self.own_raw()]
 
     def own_raw(self) -> list[tuple[bytes, Any]]:
-        self._read()
-        found, self._own = self._own, []
-        return found
+        return self._taken(self._own)
 
-    def _read(self) -> None:
+    def _taken(self, kind: list[tuple[bytes, Any]]) -> list[tuple[bytes, Any]]:
+        """All of one kind that have come, which are no longer kept."""
         self.socket.setblocking(False)
         with contextlib.suppress(BlockingIOError):
             while True:
                 self._sort(self.socket.recvfrom(65535))
         self.socket.settimeout(PATIENCE)
+        found = kind.copy()
+        kind.clear()
+        return found
 
     def _sort(self, came: tuple[bytes, Any]) -> None:
         (self._own if OWN_QUESTION.search(came[0]) else self._of_clients).append(came)
