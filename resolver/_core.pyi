@@ -322,6 +322,8 @@ class PlaneSettings(TypedDict):
     """Sockets, so random ports, towards each upstream that is not on loopback (default 256; opened as they are
     needed).
     """
+    udp_gso: NotRequired[bool]
+    """May datagrams of a batch to one destination be handed to the kernel as one (default true)?"""
     proxy_from: NotRequired[Sequence[str]]
     """Prefixes of balancers: what comes from them must begin with a PROXY header (version 2), which says who asks."""
     proxy_to: NotRequired[Sequence[str]]

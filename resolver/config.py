@@ -122,6 +122,9 @@ class Dns(Part):
     rate: Rate | None = None
     # Answered by the worker itself: NOERROR while an upstream is up, else SERVFAIL. For balancers and anycast.
     health_name: Name = "health.stopsign.invalid"
+    # Generic segmentation offload: datagrams of a batch to one destination pass through the kernel as one, and may be
+    # seen as one by whatever captures packets on this host. Off: each by itself.
+    udp_gso: bool = True
     limits: Limits = Limits()
     proxy_protocol: ProxyProtocol = ProxyProtocol()
     dnstap: Dnstap = Dnstap()

@@ -113,6 +113,7 @@ def plane_settings(config: Config, index: int, workers: int, key: watched.Key) -
         "max_in_flight": limits.in_flight,
         "per_client_in_flight": limits.per_client,
         "per_zone_in_flight": limits.per_zone,
+        "udp_gso": dns.udp_gso,
         "proxy_from": [str(prefix) for prefix in dns.proxy_protocol.accept_from],
         "proxy_to": [str(endpoint) for endpoint in dns.proxy_protocol.send_to],
         "tap": None

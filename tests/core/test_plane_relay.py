@@ -41,6 +41,37 @@ def test_ipv6_is_relayed_as_ipv4_is() -> None:
         assert r.count("queries_udp6") == 1
 
 
+UDP_GRO = 104  # linux/udp.h: a socket with it takes what was joined as it comes
+
+
+@pytest.mark.parametrize("joined", [True, False])
+def test_a_batch_passes_through_the_kernel_as_one_datagram_each_way_unless_it_is_not_to(joined: bool) -> None:
+    upstream = Upstream()
+    with rig(upstream, udp_gso=joined) as r:
+        for one in (upstream.socket, r.client):
+            one.setsockopt(socket.IPPROTO_UDP, UDP_GRO, 1)
+        names = [f"name-{letter}.example" for letter in "abcdefgh"]
+        for name in names:
+            r.client.send(query(name).pack())
+        r.plane.pump()
+        questions: list[DNSRecord] = []
+        length = len(query(names[0], edns=True).pack())
+        while len(questions) < len(names):
+            came, source = upstream.socket.recvfrom(65535)
+            assert len(came) == (length * len(names) if joined else length)
+            questions += [DNSRecord.parse(came[at : at + length]) for at in range(0, len(came), length)]
+        for question in questions:
+            upstream.say(answer(question), source)
+        r.plane.pump()
+        answers: list[DNSRecord] = []
+        length = len(answer(questions[0]).pack())
+        while len(answers) < len(names):
+            came = r.client.recv(65535)
+            assert len(came) == (length * len(names) if joined else length)
+            answers += [DNSRecord.parse(came[at : at + length]) for at in range(0, len(came), length)]
+        assert sorted(str(reply.q.qname) for reply in answers) == [f"{name}." for name in names]
+
+
 def test_questions_leave_with_random_ids_ports_and_letter_case() -> None:
     upstream = Upstream(seen_as=REMOTE)
     with rig(upstream, remote_sockets=16) as r:

@@ -71,7 +71,7 @@ where
     }
 }
 
-const KEYS: [&str; 20] = [
+const KEYS: [&str; 21] = [
     "allow_clients",
     "stop_ipv4",
     "stop_ipv6",
@@ -87,6 +87,7 @@ const KEYS: [&str; 20] = [
     "per_client_in_flight",
     "per_zone_in_flight",
     "remote_sockets",
+    "udp_gso",
     "proxy_from",
     "proxy_to",
     "tap",
@@ -150,6 +151,7 @@ fn read_settings(given: &Bound<'_, PyDict>) -> PyResult<core::Settings> {
     number("per_client_in_flight", &mut settings.limits.per_client)?;
     number("per_zone_in_flight", &mut settings.limits.per_zone)?;
     number("remote_sockets", &mut settings.remote_sockets)?;
+    settings.joins = setting::<bool>(given, "udp_gso")?.unwrap_or(settings.joins);
     let time = |key: &str, place: &mut u64| -> PyResult<()> {
         *place = setting::<u32>(given, key)?.map_or(*place, |ms| u64::from(ms) * 1000);
         Ok(())

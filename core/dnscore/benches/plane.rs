@@ -103,7 +103,7 @@ impl Bench {
         let address = upstream.local_addr().expect("bound");
         plane.set_upstreams(&[address]);
         let link = udp::connect(address).expect("loopback");
-        let (sender, receiver) = (Sender::new(), Receiver::new(1344));
+        let (sender, receiver) = (Sender::new(false), Receiver::new(1344));
         Bench {
             plane,
             listening,
@@ -112,7 +112,7 @@ impl Bench {
             link,
             sender,
             receiver,
-            theirs: Sender::new(),
+            theirs: Sender::new(false),
             heard: Receiver::new(1344),
         }
     }

@@ -136,7 +136,7 @@ pub fn ask(plan: &Plan, queries: &Queries) -> io::Result<Report> {
     for (token, port) in ports.iter().enumerate() {
         poll.add(port.socket.as_raw_fd(), token as u64)?;
     }
-    let (mut receiver, mut sender, mut ready) = (Receiver::new(4096), Sender::new(), Vec::new());
+    let (mut receiver, mut sender, mut ready) = (Receiver::new(4096), Sender::new(false), Vec::new());
     let mut report = Report::new();
     let each = plan.window.div_ceil(plan.sockets);
     let mut upcoming = plan.skip % queries.len();

@@ -53,7 +53,7 @@ pub fn answer(address: SocketAddr, ip: Ipv4Addr) -> io::Result<()> {
 /// Answers each query by `make`, which writes the answer and says how long it is.
 fn serve(address: SocketAddr, make: impl Fn(&[u8], &mut [u8]) -> Option<usize>) -> io::Result<()> {
     let (_socket, listener, mut poll) = listen(address)?;
-    let (mut receiver, mut sender, mut ready) = (Receiver::new(1232 + 48), Sender::new(), Vec::new());
+    let (mut receiver, mut sender, mut ready) = (Receiver::new(1232 + 48), Sender::new(false), Vec::new());
     loop {
         let Some(count) = received(&mut receiver, listener.raw())? else {
             poll.wait(&mut ready, -1)?;
@@ -84,7 +84,7 @@ pub fn relay(address: SocketAddr, upstream: SocketAddr) -> io::Result<()> {
         poll.add(socket.as_raw_fd(), token as u64 + 1)?;
     }
     let mut asked = vec![(Endpoint::EMPTY, [0u8; 2]); UPSTREAM_SOCKETS << 16];
-    let (mut receiver, mut sender, mut ready) = (Receiver::new(1232 + 48), Sender::new(), Vec::new());
+    let (mut receiver, mut sender, mut ready) = (Receiver::new(1232 + 48), Sender::new(false), Vec::new());
     let mut turn = 0;
     loop {
         poll.wait(&mut ready, -1)?;

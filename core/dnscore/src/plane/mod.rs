@@ -139,7 +139,7 @@ impl Plane {
     /// A plane that listens nowhere yet and knows no upstream.
     pub fn new(settings: Settings) -> io::Result<Plane> {
         let Settings { page, clients, health, cache_bytes, counters_path, rate, limits, remote_sockets, .. } = settings;
-        let Settings { proxy_from, proxy_to, tap, watch_key, seed, .. } = settings;
+        let Settings { joins, proxy_from, proxy_to, tap, watch_key, seed, .. } = settings;
         let mut random = seed.map_or_else(|| Random::new(udp::fill_random), Random::seeded);
         let key = hash::Key(random.u64(), random.u64());
         let watch_key = watch_key.map_or_else(|| hash::Key(random.u64(), random.u64()), |(a, b)| hash::Key(a, b));
@@ -166,7 +166,7 @@ impl Plane {
                 watching: Watching::new(watch_key),
                 key,
             },
-            relaying: Relaying::new(Relay::new(limits, key), random, remote_sockets, proxy_to),
+            relaying: Relaying::new(Relay::new(limits, key), random, remote_sockets, proxy_to, joins),
             wide: vec![0; usize::from(u16::MAX)].into_boxed_slice(),
             clock: Now::default(),
             unix_offset: 0,
@@ -186,7 +186,7 @@ impl Plane {
     pub fn listen(&mut self, fd: RawFd) -> io::Result<()> {
         let listener = Listener::adopt(fd)?;
         self.poll.add(fd, self.relaying.doors.len() as u64)?;
-        self.relaying.doors.push(Door { listener, sender: Sender::new(), open: true });
+        self.relaying.doors.push(Door { listener, sender: Sender::new(self.relaying.joins), open: true });
         Ok(())
     }
 
@@ -235,7 +235,7 @@ impl Plane {
         self.relaying.unheard_since = None;
         let known: Vec<_> = self.relaying.upstreams.iter().map(|u| (u.uid, u.address, u.loopback)).collect();
         self.relaying.links.set_upstreams(&known, self.relaying.remote_sockets, self.clock.us);
-        self.relaying.lanes = known.iter().map(|_| Lane::default()).collect();
+        self.relaying.lanes = known.iter().map(|_| Lane::new(self.relaying.joins)).collect();
     }
 
     /// What is known of the upstreams.

@@ -27,13 +27,16 @@ const OWN_QUESTION: Query =
     Query { flags: flag::RD, qtype: rtype::NS, question_end: HEADER as u16 + 5, ..Query::BLANK };
 
 /// What waits to be sent to one upstream: a batch leaves by one socket, picked for it.
-#[derive(Default)]
 pub(super) struct Lane {
     sender: Sender,
     picked: Option<Picked>,
 }
 
 impl Lane {
+    pub fn new(joins: bool) -> Lane {
+        Lane { sender: Sender::new(joins), picked: None }
+    }
+
     pub fn clear(&mut self) {
         self.sender.clear();
         self.picked = None;
@@ -49,6 +52,8 @@ pub(super) struct Relaying {
     pub doors: Vec<Door>,
     pub over_tcp: VecDeque<Forward>,
     pub remote_sockets: usize,
+    /// Of the settings, for every sender.
+    pub joins: bool,
     /// Since when the worker itself asks the upstreams, of which none is up, without a word from any.
     pub unheard_since: Option<u64>,
     asks_at: u64,
@@ -61,7 +66,13 @@ pub(super) struct Relaying {
 }
 
 impl Relaying {
-    pub fn new(relay: Relay, random: Random, remote_sockets: usize, proxy_to: Vec<SocketAddr>) -> Relaying {
+    pub fn new(
+        relay: Relay,
+        random: Random,
+        remote_sockets: usize,
+        proxy_to: Vec<SocketAddr>,
+        joins: bool,
+    ) -> Relaying {
         Relaying {
             relay,
             links: Links::new(),
@@ -70,6 +81,7 @@ impl Relaying {
             doors: Vec::new(),
             over_tcp: VecDeque::new(),
             remote_sockets,
+            joins,
             unheard_since: None,
             asks_at: 0,
             proxy_to,

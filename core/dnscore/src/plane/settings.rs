@@ -28,6 +28,8 @@ pub struct Settings {
     pub limits: Limits,
     /// Sockets towards each upstream that is not on loopback.
     pub remote_sockets: usize,
+    /// May datagrams of a batch to one destination be handed to the kernel as one?
+    pub joins: bool,
     /// Whose PROXY headers are believed; theirs must have one.
     pub proxy_from: Vec<Prefix>,
     /// Upstreams that are told in a PROXY header who asks.
@@ -58,6 +60,7 @@ impl Settings {
                 per_zone: 2_048,
             },
             remote_sockets: 256,
+            joins: true,
             proxy_from: Vec::new(),
             proxy_to: Vec::new(),
             tap: None,

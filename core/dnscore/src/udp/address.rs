@@ -41,6 +41,15 @@ impl Endpoint {
         }
     }
 
+    /// A number that equal ones share and others mostly do not.
+    #[inline]
+    pub(super) fn mark(&self) -> u32 {
+        const SPREAD: u64 = 0x9E37_79B9_7F4A_7C15;
+        let words = self.raw.as_chunks::<8>().0;
+        let mixed = words.iter().fold(0, |mixed: u64, &word| (mixed ^ u64::from_ne_bytes(word)).wrapping_mul(SPREAD));
+        (mixed >> 32) as u32
+    }
+
     #[inline]
     fn v6(&self) -> u128 {
         let mut bytes = [0u8; 16];
