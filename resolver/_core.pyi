@@ -7,6 +7,7 @@ from typing import Literal, NotRequired, Self, TypeAlias, TypedDict, final, type
 _StrPath: TypeAlias = str | PathLike[str]
 
 __all__ = [
+    "CLIENT_RESPONSE",
     "COUNTERS",
     "VERSION",
     "Change",
@@ -264,6 +265,9 @@ def read_proxy_header(
 
 # -- the plane: every datagram of one worker ---------------------------------------------------------------------------
 
+CLIENT_RESPONSE: float
+"""Seconds after which a client gets a stale answer, where there is one, while its question goes on (RFC 8767, 5)."""
+
 COUNTERS: list[str]
 """Names of the u64 counters, in the order in which they stand in the counters file (little endian, eight bytes each).
 
@@ -344,6 +348,10 @@ class UpstreamState(TypedDict):
     reason: str
     """Why it is not up: `silent`, `not listening`, `refusing` (answers REFUSED), `lying` (what comes
     from it fits no question), `unreachable`; else empty.
+    """
+    failing: bool
+    """Most of its last hundred answers to clients' questions, or of those of half a minute where there were fewer, were
+    SERVFAIL or REFUSED, and to names of many domains: one broken zone makes none fail.
     """
     rtt_us: int
     answers: int
@@ -430,6 +438,9 @@ class Plane:
         None.
         """
 
+    def stale(self, forward: Forward) -> bytes | None:
+        """A stale answer for a client's stream, if there is one; the question goes on to `finish` or `fail`."""
+
     def fail(self, forward: Forward, ede: int) -> bytes:
         """No upstream answered: a stale answer if there is one, else SERVFAIL with this EDE (22 or 23); for one of
         `take_tcp_retries` the waiting clients are answered here, and the result is empty."""
@@ -437,8 +448,9 @@ class Plane:
     def upstream_spoke(self, address: str, well: bool) -> None:
         """What a TCP connection to an upstream showed, for its health."""
 
-    def note_streams(self, connected: int, refused: int) -> None:
-        """How many streams are connected, and how many found no place since the start: for the counters."""
+    def note_streams(self, connected: int, refused: int, starved: bool) -> None:
+        """How many streams are connected, how many found no place since the start, and whether there is no file
+        descriptor for another one: for the counters."""
 
     def take_tap(self) -> bytes:
         """The dnstap frames that wait, each after four octets of length; empty where none do or no `tap` is set. At

@@ -26,6 +26,7 @@ READERS = "root may, and members of the group stopsign"
 RETIRED = "retired"
 HEARTBEAT = "heartbeat_ms"
 SILENT = 5.0  # seconds; a heartbeat older than this is no sign of life any more
+LATE = 2.0  # seconds; one older than this is late: an idle worker's beat comes once a second
 NOT_ASKED = "not asked yet"  # of an upstream: it counts neither as up nor as down
 LARGEST = 1 << 20
 _WORD = 8
@@ -40,6 +41,13 @@ class Worker:
     said: Mapping[str, Any]
     """What it says of itself (`workers/N.json`): pid, generation, entries, lists, passes, alarms, upstreams; empty:
     nothing yet."""
+
+    @property
+    def alarms(self) -> list[str]:
+        """What it complains of. That it has no descriptor left it cannot write to a file, only count."""
+        starved = self.counters.get("streams_starved_now")
+        none_left = ["no file descriptor is left: new connections over TCP are closed"] if starved else []
+        return [*none_left, *map(str, self.said.get("alarms", ()))]
 
     def heartbeat_age(self, now: float | None = None) -> float:
         """Seconds since its last heartbeat, on CLOCK_MONOTONIC."""

@@ -211,7 +211,7 @@ def _workers(living: Sequence[counters.Worker]) -> Iterator[Metric]:
         age.add_metric(label, worker.heartbeat_age())
         entries.add_metric(label, float(worker.said.get("entries") or 0))
         generation.add_metric(label, float(worker.said.get("generation") or 0))
-        alarms.add_metric(label, len(worker.said.get("alarms", ())))
+        alarms.add_metric(label, len(worker.alarms))
         for upstream in worker.said.get("upstreams", ()):
             if upstream["state"] != counters.NOT_ASKED:
                 up.add_metric([*label, str(upstream["address"])], upstream["state"] != "down")

@@ -14,6 +14,7 @@ from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 
+from resolver.counters import LATE
 from resolver.moments import as_time
 from resolver.room import SHARE
 from resolver.terminal import visible
@@ -32,8 +33,7 @@ SHARES = {
 TOLD = {"servfail": "SERVFAIL", "refused": "REFUSED", "stale": "stale"}
 _BAR, _CURVE = 40, "▁▂▃▄▅▆▇█"
 _RIGHT = {"q/s", "entries", "in flight", "answers in", "blocks/s", "restarts", "owners", "transfers"}
-_LATE = 2.0  # seconds after which a heartbeat is worth a colour
-_WRONG = ("dead", "hung")
+_WRONG = ("dead", "hung", "silent")
 _DEATHS = 3  # that are told
 _YOUNG = 3600.0  # seconds for which a unit is new
 _TOGETHER = 60.0  # who was started within so many seconds was started with the others
@@ -127,18 +127,19 @@ def _load(queries: Mapping[str, Any], curve: Sequence[float]) -> list[Text]:
 
 def _period(queries: Mapping[str, Any]) -> str:
     """Of what the shares are."""
-    if queries["over"] is not None:
-        return f"of the last {queries['over']:.2g} s"
-    return "nothing was asked just now; of all since the start" if queries["total"] else "nothing was asked yet"
+    if not queries["total"]:
+        return "nothing was asked yet"
+    of = f"all {queries['total']:,} since the start" if queries["over"] is None else f"the last {queries['over']:.2g} s"
+    return f"of {of}" if queries["per_second"] else f"nothing was asked in the last {queries['instant']:.2g} s; of {of}"
 
 
 def _workers(said: Mapping[str, Any]) -> Table:
-    """Who is dead or hung stands first."""
+    """Who is dead, hung or silent stands first."""
     restarts = {one["name"]: one["restarts"] for one in said["services"]}
     rows: dict[str, tuple[str | Text, ...]] = {
         f"dns-{w['index']}": (
             w["state"], _or_dash(w["pid"]), f"{w['queries_per_second']:,.0f}", f"{w['in_flight']:,}",
-            Text(f"{w['heartbeat_age']:.1f} s ago", "red" if w["heartbeat_age"] > _LATE else ""),
+            Text(f"{w['heartbeat_age']:.1f} s ago", "red" if w["heartbeat_age"] > LATE else ""),
             f"{w['generation'] or '-'}", f"{w['entries']:,}", _or_dash(restarts.get(f"dns-{w['index']}")),
         )
         for w in said["workers"]
@@ -172,7 +173,8 @@ def _upstreams(upstreams: Sequence[Mapping[str, Any]]) -> Table:
     return _table(("upstream", "state", "answers in", ""), (
         (
             u["address"], Text(u["state"], colours.get(u["state"], "")),
-            "–" if u["rtt_ms"] is None else f"{u['rtt_ms']:.1f} ms", u["reason"],
+            "–" if u["rtt_ms"] is None else f"{u['rtt_ms']:.1f} ms",
+            u["reason"] or ("mostly SERVFAIL or REFUSED" if u["failing"] else ""),
         ) for u in upstreams
     ))  # fmt: skip
 

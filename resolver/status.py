@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 PATIENCE = 3.0  # seconds for each process to answer
 EVERY = 60.0  # seconds between two countings of the log's files
-DEAD, HUNG, STARTS, LIVES = "dead", "hung", "starts", "lives"
+DEAD, HUNG, SILENT, STARTS, LIVES = "dead", "hung", "silent", "starts", "lives"
 UNKNOWN = "?"  # who looks may not ask
 # What became of a question -> the counters that say so.
 SHARES = {
@@ -44,6 +44,14 @@ SHARES = {
         "refused_by_table", "rate_limited", "cap_worker", "cap_client", "cap_zone", "cap_waiters", "no_upstream",
     ),
 }  # fmt: skip
+# What a client is told SERVFAIL for without anybody being asked -> the counter that says so.
+CAPS = {
+    "a worker (dns.limits.in_flight)": "cap_worker",
+    "a client (dns.limits.per_client)": "cap_client",
+    "a zone (dns.limits.per_zone)": "cap_zone",
+    "clients that wait for one question": "cap_waiters",
+}
+CAPPED = 1.0  # questions a second above which a cap is an alarm, as StopsignCapReached has it
 # What clients were told instead of an answer, as shares of all answers -> the counter that says so.
 TOLD = {"servfail": "answered_servfail", "refused": "answered_refused", "stale": "cache_stale"}
 
@@ -92,16 +100,18 @@ def status(config: Config, before: Sample, now: Sample, oldest: Sample | None = 
         "log": steward.get("log"),
         "disk": _disk(config.places),
         "passing": passing,
-        "alarms": _alarms(config, now, states, answers, bypassed),
+        "alarms": _alarms(config, now, oldest or before, states, answers, bypassed),
     }
 
 
 def state(worker: counters.Worker, at: float) -> str:
-    """Whether a worker lives: its counters stay when it dies, so its process and its heartbeat say so."""
+    """Whether a worker lives: its counters stay when it dies, so its process and its heartbeat say so. `silent`: too
+    short for `hung`."""
     pid = worker.said.get("pid")
     if pid is not None and not _runs(int(pid)):
         return DEAD
-    return HUNG if worker.heartbeat_age(at) > counters.SILENT else LIVES
+    age = worker.heartbeat_age(at)
+    return HUNG if age > counters.SILENT else SILENT if age > counters.LATE else LIVES
 
 
 def _runs(pid: int) -> bool:
@@ -200,8 +210,8 @@ def _queries(before: Sample, now: Sample, seconds: float, oldest: Sample) -> dic
     """What became of the questions, each of which is in one share: `turned_away` is what this host refuses by itself
     (a type or a form that it does not serve, a rate, a cap, no upstream left to ask), `other` what no share by name
     counts (ANY, the health name, a stale answer). `over`: of how many seconds the shares are; None where nothing was
-    asked since `oldest`, so that they are of all since the start. No share is a number where there was nothing to
-    share."""
+    asked since `oldest`, so that they are of all since the start. `per_second` is always over `instant`, in seconds. No
+    share is a number where there was nothing to share."""
     asked = counters.queries(now.sums)
     base = next((one for one in (before, oldest) if asked > counters.queries(one.sums)), None)
     since = base.sums if base else {}
@@ -216,6 +226,7 @@ def _queries(before: Sample, now: Sample, seconds: float, oldest: Sample) -> dic
     answered = grown.get("answered", 0)
     return {
         "per_second": round(asked / seconds, 1) if base is before else 0.0,
+        "instant": round(seconds, 2),
         "total": counters.queries(now.sums),
         "over": round(now.at - base.at, 2) if base else None,
         **{name: round(part / whole, 4) if whole else None for name, part in parts.items()},
@@ -251,6 +262,7 @@ def _upstreams(living: Sequence[counters.Worker]) -> list[dict[str, Any]]:
             "address": address,
             "state": max((str(one["state"]) for one in seen), key=order.index),
             "reason": next((str(one["reason"]) for one in seen if one.get("reason")), ""),
+            "failing": any(one.get("failing") for one in seen),
             "rtt_ms": round(sum(times) / len(times) / 1000, 2) if times else None,
         }
         for address, seen in found.items()
@@ -323,6 +335,7 @@ def _passing(places: Places) -> tuple[dict[str, Any], list[str]]:
 def _alarms(
     config: Config,
     now: Sample,
+    oldest: Sample,
     states: Mapping[int, str],
     answers: Mapping[str, Mapping[str, Any]],
     bypassed: Sequence[str],
@@ -333,16 +346,21 @@ def _alarms(
         if (seen := states[worker.index]) != LIVES:
             beat = f"no sign of life for {worker.heartbeat_age(now.at):.0f} s"
             silent.append(f"{seen}: dns-{worker.index} (pid {worker.said.get('pid', 'unknown')}), {beat}")
-    found = sorted(silent, key=lambda alarm: (not alarm.startswith(DEAD), not alarm.startswith(HUNG)))
+    order = (DEAD, HUNG, SILENT, STARTS, UNKNOWN)
+    found = sorted(silent, key=lambda alarm: order.index(alarm.partition(":")[0]))
     found += [*bypassed, *rooms.alarms(config.places)]
     if not now.workers:
         found.append(f"no DNS worker counts in {config.places.workers}")
-    found += [f"dns-{w.index}: {alarm}" for w in now.workers for alarm in w.said.get("alarms", ())]
-    found += [
-        f"upstream {one['address']} is {one['state']}: {one['reason'] or 'no reason given'}"
-        for one in _upstreams(now.workers)
-        if one["state"] == "down"
-    ]
+    found += [f"dns-{w.index}: {alarm}" for w in now.workers for alarm in w.alarms]
+    for one in _upstreams(now.workers):
+        if one["state"] == "down":
+            found.append(f"upstream {one['address']} is {one['state']}: {one['reason'] or 'no reason given'}")
+        elif one["failing"]:
+            found.append(f"upstream {one['address']} answers most questions with SERVFAIL or REFUSED")
+    seconds = max(now.at - oldest.at, 1e-6)
+    for whose, name in CAPS.items():
+        if (rate := (now.sums.get(name, 0) - oldest.sums.get(name, 0)) / seconds) > CAPPED:
+            found.append(f"the cap of {whose} is reached: {rate:,.0f} questions a second get SERVFAIL")
     for name, answer in answers.items():
         if (runs := answer.get("version", VERSION)) != VERSION:
             found.append(f"{name} runs version {runs}, installed is {VERSION}: stopsign restart takes it up")

@@ -27,9 +27,11 @@ SAID: dict[str, Any] = {
     "host": "resolver-1", "version": "1.0", "at": "2026-11-25T20:50:00Z", "up": 7300,
     "workers": [{"index": 0, "pid": 7, "queries_per_second": 900.0, "heartbeat_age": 0.4, "generation": 9,
                  "entries": 172_465, "in_flight": 3, "state": "lives"}],
-    "queries": {"per_second": 900.0, "total": 5, "over": 1.0, "blocked": 0.25, "cached": 0.5, "relayed": 0.2,
+    "queries": {"per_second": 900.0, "instant": 1.0, "total": 5, "over": 1.0, "blocked": 0.25, "cached": 0.5,
+                "relayed": 0.2,
                 "dropped": 0.0, "turned_away": 0.0, "other": 0.05, "servfail": 0.0, "refused": 0.0, "stale": 0.0},
-    "upstreams": [{"address": "127.0.0.1:5335", "state": "down", "reason": "silent", "rtt_ms": 0.0}],
+    "upstreams": [{"address": "127.0.0.1:5335", "state": "down", "reason": "silent", "failing": False,
+                   "rtt_ms": 0.0}],
     "services": [{"name": "dns-0", "pid": 7, "restarts": 2, "state": "lives",
                   "died": {"at": "2026-11-25T20:40:00Z", "how": "was killed by SIGKILL"}, "up": None},
                  {"name": "web", "pid": None, "restarts": None, "state": "dead", "died": None, "up": None}],
@@ -77,13 +79,30 @@ def test_the_shares_say_of_what_they_are() -> None:
     assert lines[2].split()[:2] == ["900", "q/s"]
     words = "of the last 1 s: blocked 25.0% cached 50.0% relayed 20.0% dropped 0% turned away 0% other 5.0%"
     assert " ".join(" ".join(lines[3:5]).split()).startswith(words)
-    outage = {"over": None, "servfail": 0.25, "refused": 0.5, "stale": 0.1, "other": None}
+    outage = {
+        "per_second": 0.0,
+        "instant": 0.25,
+        "over": None,
+        "servfail": 0.25,
+        "refused": 0.5,
+        "stale": 0.1,
+        "other": None,
+    }
     lines = shown({**SAID, "queries": {**SAID["queries"], **outage}})
-    assert lines[3].startswith("  nothing was asked just now; of all since the start:  blocked 25.0%")
-    assert lines[4].endswith("other –")
+    assert lines[2].split()[:2] == ["0", "q/s"]
+    said = " ".join(" ".join(lines[3:5]).split())
+    assert said.startswith("nothing was asked in the last 0.25 s; of all 5 since the start: blocked 25.0%")
+    assert said.endswith("other –")
     assert lines[5] == "  of the answers in that time: SERVFAIL 25.0%, REFUSED 50.0%, stale 10.0%"
+    lines = shown({**SAID, "queries": {**SAID["queries"], "per_second": 0.0, "over": 40.0}})
+    assert lines[3].startswith("  nothing was asked in the last 1 s; of the last 40 s:")
     lines = shown({**SAID, "queries": {**SAID["queries"], "over": None, "total": 0}})
     assert lines[3].startswith("  nothing was asked yet:")
+
+
+def test_an_upstream_that_is_up_and_fails_says_so() -> None:
+    lines = shown({**SAID, "upstreams": [{**SAID["upstreams"][0], "state": "up", "reason": "", "failing": True}]})
+    assert any(line.startswith("127.0.0.1:5335") and line.endswith("mostly SERVFAIL or REFUSED") for line in lines)
 
 
 def test_each_list_says_how_old_it_is_and_what_waits_for_a_person() -> None:
@@ -122,12 +141,13 @@ def test_what_nobody_could_find_out_is_shown_as_unknown() -> None:
     assert shown({**SAID, **unknown})[-1] == "log: unknown, the log cannot be written: …"
 
 
-def test_who_is_dead_or_hung_stands_before_those_that_live() -> None:
-    workers = [{**SAID["workers"][0], "index": index, "state": state} for index, state in enumerate(("lives", "hung"))]
+def test_who_is_dead_or_hung_or_silent_stands_before_those_that_live() -> None:
+    states = ("lives", "hung", "silent")
+    workers = [{**SAID["workers"][0], "index": index, "state": state} for index, state in enumerate(states)]
     lines = shown({**SAID, "workers": workers})
     first = next(at for at, line in enumerate(lines) if line.startswith("process")) + 1
-    assert [line.split()[:2] for line in lines[first : first + 3]] == [
-        ["dns-1", "hung"], ["web", "dead"], ["dns-0", "lives"],
+    assert [line.split()[:2] for line in lines[first : first + 4]] == [
+        ["dns-1", "hung"], ["dns-2", "silent"], ["web", "dead"], ["dns-0", "lives"],
     ]  # fmt: skip
 
 

@@ -66,24 +66,25 @@ def hung(path: Path) -> Iterator[None]:
         yield
 
 
-def test_who_is_dead_or_hung_is_said_first_and_in_these_words(
+def test_who_is_dead_or_hung_or_silent_is_said_first_and_in_these_words(
     config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(gathering, "PATIENCE", 0.3)
     gone = subprocess.Popen(["true"])
     gone.wait()
-    for index, (beat, pid) in enumerate(((0.1, os.getpid()), (0.1, gone.pid), (90, os.getpid()))):
+    for index, (beat, pid) in enumerate(((0.1, os.getpid()), (0.1, gone.pid), (90, os.getpid()), (2.5, os.getpid()))):
         counted(config, index, beat=beat)
         says(config, index, pid, alarms=[f"complaint {index}"])
     with hung(config.places.control_socket):
         said = look(config)
-    assert [worker["state"] for worker in said["workers"]] == ["lives", "dead", "hung"]
+    assert [worker["state"] for worker in said["workers"]] == ["lives", "dead", "hung", "silent"]
     assert [alarm.partition(",")[0] for alarm in said["alarms"]] == [
         f"dead: the supervisor does not answer at {config.places.supervisor_socket} (No such file or directory)",
         f"dead: dns-1 (pid {gone.pid})",
         f"hung: the steward does not answer at {config.places.control_socket} (timed out)",
         f"hung: dns-2 (pid {os.getpid()})",
-        "dns-0: complaint 0", "dns-1: complaint 1", "dns-2: complaint 2",
+        f"silent: dns-3 (pid {os.getpid()})",
+        "dns-0: complaint 0", "dns-1: complaint 1", "dns-2: complaint 2", "dns-3: complaint 3",
     ]  # fmt: skip
     assert {one["name"]: one["state"] for one in said["services"]} == {"steward": "hung"}
 
@@ -156,7 +157,7 @@ def test_each_question_is_in_one_share_and_the_shares_say_of_what_they_are(confi
     first = sample(config.places)
     said = status(config, nothing, first)
     assert shares(said) == SHARES
-    assert said["queries"]["over"] == round(first.at - nothing.at, 2)
+    assert said["queries"]["over"] == said["queries"]["instant"] == round(first.at - nothing.at, 2)
     # Nothing more was asked: the shares are of all since the start, and that is said.
     said = status(config, first, sample(config.places))
     assert shares(said) == SHARES
@@ -181,6 +182,28 @@ def test_shares_never_come_to_more_than_all_while_counters_grow(config: Config) 
 
 def seen(address: str, state: str, rtt_us: int = 0) -> dict[str, Any]:
     return {"address": address, "state": state, "reason": "silent" if state == "down" else "", "rtt_us": rtt_us}
+
+
+def test_an_upstream_that_is_up_and_fails_is_an_alarm_said_once(config: Config) -> None:
+    for index, failing in enumerate((True, False, True)):
+        counted(config, index, beat=0.1)
+        says(config, index, os.getpid(), upstreams=[seen("127.0.0.1:1", "up") | {"failing": failing}])
+    said = look(config)
+    assert said["upstreams"][0]["failing"]
+    alarm = "upstream 127.0.0.1:1 answers most questions with SERVFAIL or REFUSED"
+    assert [one for one in said["alarms"] if "127.0.0.1:1" in one] == [alarm]
+
+
+def test_a_cap_that_is_reached_is_an_alarm_that_names_it(config: Config) -> None:
+    counted(config, 0, beat=0.1, cap_client=7)
+    before = Sample(100.0, [], sample(config.places).sums)
+    counted(config, 0, beat=0.1, cap_client=107, cap_zone=30, cap_worker=5)
+    now = sample(config.places)
+    said = status(config, before, Sample(110.0, now.workers, now.sums))
+    assert [one for one in said["alarms"] if one.startswith("the cap")] == [
+        "the cap of a client (dns.limits.per_client) is reached: 10 questions a second get SERVFAIL",
+        "the cap of a zone (dns.limits.per_zone) is reached: 3 questions a second get SERVFAIL",
+    ]
 
 
 def test_an_upstream_that_nobody_asked_is_neither_up_nor_down(config: Config) -> None:

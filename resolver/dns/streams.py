@@ -14,6 +14,8 @@ What a client can cost is bounded on each side:
 - a connection from a balancer (`balancers`) begins with a PROXY header, before which nothing is decided; from then on
   its client is the one that the header names. Until then it counts against `total` alone;
 - a client that closes its half gets the answers to what it asked, then the other half is closed.
+
+A client that waited for `stale` seconds gets a stale answer, where there is one; its question goes on for the cache.
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ from collections import Counter, OrderedDict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, cast
 
-from resolver._core import CoreError, read_proxy_header
+from resolver._core import CLIENT_RESPONSE, CoreError, read_proxy_header
 from resolver.dns.upstreams import NoAnswer
 
 if TYPE_CHECKING:
@@ -47,6 +49,7 @@ class Decider(Protocol):
 
     def decide(self, message: bytes, client: End, asked: End) -> bytes | Forward | None: ...
     def finish(self, forward: Forward, answer: bytes) -> bytes | None: ...
+    def stale(self, forward: Forward) -> bytes | None: ...
     def fail(self, forward: Forward, ede: int) -> bytes: ...
 
 
@@ -61,6 +64,7 @@ class Limits:
     idle: float = 10.0
     stalled: float = 5.0
     unwritten: int = 1 << 20
+    stale: float = CLIENT_RESPONSE
 
 
 class Streams:
@@ -164,16 +168,26 @@ class Streams:
             task.add_done_callback(self._tasks.discard)
 
     async def _relay(self, connection: _Connection, forward: Forward) -> None:
+        waits = True
+
+        def tell(answer: bytes | None) -> None:
+            nonlocal waits
+            if waits and answer is not None:
+                waits = False
+                connection.in_flight -= 1
+                connection.answer(answer)
+                connection.resume()
+
+        late = asyncio.get_running_loop().call_later(self.limits.stale, lambda: tell(self._plane.stale(forward)))
         # A client that went away meanwhile cancels nothing: the answer still fills the cache.
         try:
             answer = await self._upstreams.ask(forward, lambda message: self._plane.finish(forward, message))
         except NoAnswer as none:
             answer = self._plane.fail(forward, none.ede)
         finally:
+            late.cancel()
             self.relayed -= 1
-            connection.in_flight -= 1
-        connection.answer(answer)
-        connection.resume()
+        tell(answer)
 
 
 def _end(name: Sequence[object]) -> End:

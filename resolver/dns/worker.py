@@ -14,7 +14,8 @@ Rules:
 - A reboot empties the tmpfs. Where a list was live before, a worker begins only when the steward has brought it back,
   the passes before it; at the latest at `LIST_BY`, since the steward may be dead. What comes meanwhile waits in its
   socket.
-- An upstream that goes down, and one that is up again, is a line in the log; so is a file that cannot be written, once.
+- An upstream that goes down, or fails most questions, and one that is well again, is a line in the log; so is a file
+  that cannot be written, once.
 - SIGUSR1: the cache is emptied.
 - SIGTERM: nothing new is taken from the sockets, what is in flight is answered, then the process ends.
 """
@@ -153,6 +154,7 @@ class Worker:
         self._alarms: dict[str, str] = {}
         self._unwritten: dict[str, str] = {}  # what cannot be written, and why: said once
         self._down: set[str] = set()  # upstreams of which the log says so
+        self._failing: set[str] = set()  # and those that fail
         self._said: State | None = None
         self.plane, self._inode = self._new_plane(plane_settings(config, index, workers, key))
         self.plane.set_upstreams([str(endpoint) for endpoint in config.dns.upstreams])
@@ -174,6 +176,7 @@ class Worker:
         self._servers: list[asyncio.Server] = []
         self._retries: set[asyncio.Task[None]] = set()
         self._ticking: asyncio.TimerHandle | None = None
+        self._starved = False  # no descriptor is left
         self._busy = False  # the quick tick runs
         self._changed = Changed()
         self._list: CompiledList | None = None
@@ -222,7 +225,7 @@ class Worker:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), POLL)
             await self.poll()
-            self.plane.note_streams(len(self.streams), self.streams.refused)
+            self.plane.note_streams(len(self.streams), self.streams.refused, self._is_starved())
             if self._tap is not None:
                 self._tap.pass_on()
             slow += POLL
@@ -443,6 +446,30 @@ class Worker:
             elif state == "up" and address in self._down:
                 self._down.remove(address)
                 log.warning("upstream %s is up again", address, extra=extra)
+            if upstream["failing"] and address not in self._failing:
+                self._failing.add(address)
+                log.warning("upstream %s answers most questions with SERVFAIL or REFUSED", address, extra=extra)
+            elif not upstream["failing"] and address in self._failing:
+                self._failing.remove(address)
+                log.warning("upstream %s answers most questions well again", address, extra=extra)
+
+    def _is_starved(self) -> bool:
+        """No file descriptor is left for a connection; once a change that is a line in the log. libuv then accepts and
+        closes what comes, and tells nobody."""
+        try:
+            socket.socket().close()
+        except OSError as wrong:
+            if not self._starved:
+                log.error(  # noqa: TRY400 - the reason is all there is to say
+                    "no file descriptor is left: new connections over TCP are closed (%s)",
+                    wrong.strerror, extra=about(worker=self._index, alarm="descriptors"),
+                )  # fmt: skip
+            self._starved = True
+        else:
+            if self._starved:
+                log.warning("there are file descriptors again", extra=about(worker=self._index))
+            self._starved = False
+        return self._starved
 
     def _log_written(self, what: str, wrong: OSError | None) -> None:
         """Once a change: a tmpfs that is full stays so for a while. None: it is written."""
@@ -508,6 +535,7 @@ def _shown(upstream: UpstreamState, heard: Container[str]) -> Mapping[str, objec
         "address": upstream["address"],
         "state": upstream["state"] if known else NOT_ASKED,
         "reason": upstream["reason"],
+        "failing": upstream["failing"],
         "rtt_us": int(rtt),
     }
 

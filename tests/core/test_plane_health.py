@@ -5,10 +5,10 @@ from __future__ import annotations
 import contextlib
 import socket
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from dnslib import DNSRecord
+from dnslib import RCODE, DNSRecord
 
 from tests.core.plane_rig import PATIENCE, Rig, Upstream, answer, failing, query, rig
 
@@ -188,6 +188,76 @@ def test_without_any_upstream_left_a_stale_answer_is_given_else_servfail_with_th
         over_tcp = r.plane.decide(bytes(query("known.example").pack()), ("127.0.0.1", 4000), ("127.0.0.1", 53))
         assert isinstance(over_tcp, bytes)
         assert DNSRecord.parse(over_tcp).rr[0].ttl == 30
+
+
+def keep_until_stale(r: Rig, upstream: Upstream) -> tuple[DNSRecord, Any]:
+    """An answer for known.example that is kept, and is over; returns the question that asks for it anew."""
+    r.send(query("known.example"))
+    question, source = upstream.take()
+    upstream.say(answer(question, ttl=1), source)
+    r.plane.pump()
+    assert r.receive().rr[0].ttl == 1
+
+    again: list[tuple[DNSRecord, Any]] = []
+
+    def asked_again() -> bool:
+        r.silent()  # takes the answer that is still fresh
+        r.send(query("known.example"))
+        again.extend(upstream.waiting())
+        return bool(again)
+
+    r.until(asked_again)
+    return again[0]
+
+
+@pytest.mark.parametrize("rcode", ["SERVFAIL", "REFUSED"])
+def test_where_an_upstream_fails_a_stale_answer_is_given_and_goes_on_being_kept(rcode: str) -> None:
+    upstream = Upstream()
+    with rig(upstream) as r:
+        question, source = keep_until_stale(r, upstream)
+        upstream.say(failing(question, rcode), source)
+        reply = r.until_answered()
+        assert (reply.header.rcode, reply.rr[0].ttl) == (0, 30)
+        assert r.count("cache_stale") == 1
+        assert r.ask(query("known.example")).rr[0].ttl == 30
+        over_tcp = r.plane.decide(bytes(query("known.example").pack()), ("127.0.0.1", 4000), ("127.0.0.1", 53))
+        assert isinstance(over_tcp, bytes)
+        # Without one the failure is passed on.
+        r.send(query("unknown.example"))
+        question, source = upstream.take()
+        upstream.say(failing(question, rcode), source)
+        assert r.until_answered().header.rcode == getattr(RCODE, rcode)
+
+
+def test_a_client_gets_a_stale_answer_before_its_patience_is_over_and_the_question_goes_on() -> None:
+    upstream = Upstream()
+    with rig(upstream, upstream_timeout_ms=60_000, patience_ms=60_000) as r:
+        question, source = keep_until_stale(r, upstream)
+        reply = r.until_answered()
+        assert (reply.header.rcode, reply.rr[0].ttl) == (0, 30)
+        assert r.count("gave_up") == 0
+        assert r.ask(query("known.example")).rr[0].ttl == 30, "the next one does not wait"
+        upstream.say(answer(question, ttl=300), source)
+        r.plane.pump()
+        assert r.ask(query("known.example")).rr[0].ttl > 30
+
+
+def test_an_upstream_that_fails_most_names_is_told_of_and_one_broken_zone_is_not() -> None:
+    upstream = Upstream()
+    with rig(upstream) as r:
+
+        def says(rcode: str, name: str) -> bool:
+            for number in range(100):
+                r.send(query(name.format(number)))
+                question, source = upstream.take()
+                upstream.say(failing(question, rcode), source)
+                r.until_answered()
+            return r.plane.upstreams()[0]["failing"]
+
+        assert not says("SERVFAIL", "n{}.broken.example")
+        assert says("SERVFAIL", "n{}.example")
+        assert r.state() == "up"
+        assert not says("NXDOMAIN", "m{}.example")
 
 
 def silence_all(r: Rig) -> None:

@@ -36,6 +36,7 @@ class FakePlane:
     answer_size: int = 0
     asked_by: list[tuple[str, int]] = field(default_factory=list)
     told_who: bool = False
+    kept: bytes | None = None
 
     def decide(self, message: bytes, client: tuple[str, int], asked: tuple[str, int]) -> Any:
         self.asked_by.append(client)
@@ -48,6 +49,9 @@ class FakePlane:
 
     def finish(self, forward: FakeForward, answer: bytes) -> bytes | None:
         return None if answer[2:] == b"lie" or answer[:2] != b"\x12\x34" else b"R" + answer[2:]
+
+    def stale(self, forward: FakeForward) -> bytes | None:
+        return self.kept
 
     def fail(self, forward: FakeForward, ede: int) -> bytes:
         return b"F%d" % ede
@@ -137,6 +141,50 @@ async def until(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(5):
         while not condition():  # noqa: ASYNC110
             await asyncio.sleep(0.005)
+
+
+def test_a_stale_answer_comes_before_the_end_of_patience_and_the_question_goes_on() -> None:
+    async def scene() -> None:
+        late = asyncio.Event()
+
+        async def slow(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            message = await receive(reader)
+            await late.wait()
+            send(writer, message)
+            await reader.read()
+
+        async with serving(Limits(stale=0.01)) as house, upstream(slow) as address:
+            house.plane.upstreams, house.plane.kept = [address], b"stale"
+            reader, writer = await connect(house)
+            send(writer, b"rfirst")
+            writer.write_eof()
+            assert await receive(reader) == b"stale"
+            assert await ended(reader), "nothing else is due to it"
+            assert house.streams.relayed == 1
+            late.set()
+            await until(lambda: house.streams.relayed == 0)
+            assert house.plane.told == [(address, True)]
+            writer.close()
+
+    play(scene)
+
+
+def test_without_a_stale_answer_the_client_waits_on() -> None:
+    async def scene() -> None:
+        async def slow(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            message = await receive(reader)
+            await asyncio.sleep(0.05)
+            send(writer, message)
+            await reader.read()
+
+        async with serving(Limits(stale=0.01)) as house, upstream(slow) as address:
+            house.plane.upstreams = [address]
+            reader, writer = await connect(house)
+            send(writer, b"rfirst")
+            assert await receive(reader) == b"Rfirst"
+            writer.close()
+
+    play(scene)
 
 
 def test_a_message_is_answered_however_its_octets_are_cut() -> None:

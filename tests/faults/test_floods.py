@@ -11,6 +11,8 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
+from resolver import counters
+from resolver.config import load
 from tests.dns.house import Host, ask_tcp, ask_udp, free_port, question, running, wait_until
 from tests.dns.test_worker import honest, upstream
 from tests.faults.limits import descriptors, limited, resident
@@ -120,20 +122,30 @@ def test_ten_thousand_connections_are_held_and_all_others_go_on(tmp_path: Path) 
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
-def test_without_a_descriptor_left_datagrams_are_answered_and_connections_again_later(tmp_path: Path) -> None:
+def test_without_a_descriptor_left_datagrams_are_answered_it_is_an_alarm_and_connections_again_later(
+    tmp_path: Path,
+) -> None:
     port = free_port()
     host = Host(tmp_path / "host", [f"127.0.0.1:{port}"])
+
+    def alarmed() -> bool:
+        (worker,) = counters.workers(load(host.config).places)
+        return "no file descriptor is left: new connections over TCP are closed" in worker.alarms
 
     async def scene() -> None:
         async with upstream(port, honest, honest):
             pid = host.said()[0]["pid"]
             await ask_udp(host.address, names("before", 50))
+            assert not alarmed()
             with limited(resource.RLIMIT_NOFILE, descriptors(pid), pid):
                 refused = [socket.create_connection(host.address) for _ in range(20)]
                 answers = await ask_udp(host.address, names("meanwhile", 300))
                 assert not [answer for answer in answers if answer[3] & 15]
                 for one in refused:
                     one.close()
+                await asyncio.to_thread(wait_until, alarmed, "the alarm")
+            await asyncio.to_thread(wait_until, lambda: not alarmed(), "its end")
+            assert host.log.count("no file descriptor is left") == host.log.count("descriptors again") == 1
             answers = await ask_tcp(host.address, names("after", 50))
             assert not [answer for answer in answers if answer[3] & 15]
             assert host.said()[0]["pid"] == pid

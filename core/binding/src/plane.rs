@@ -239,6 +239,7 @@ impl Plane {
             dict.set_item("address", upstream.address.to_string())?;
             dict.set_item("state", state)?;
             dict.set_item("reason", reason)?;
+            dict.set_item("failing", upstream.failing)?;
             dict.set_item("rtt_us", upstream.rtt_us)?;
             dict.set_item("answers", upstream.answers)?;
             dict.set_item("timeouts", upstream.timeouts)?;
@@ -284,6 +285,12 @@ impl Plane {
         message.map(|message| PyBytes::new(py, &message))
     }
 
+    fn stale<'py>(&mut self, py: Python<'py>, forward: &Bound<'py, Forward>) -> Option<Bound<'py, PyBytes>> {
+        let forward = &forward.get().inner;
+        let message = self.guarded(None, |plane| plane.stale(forward));
+        message.map(|message| PyBytes::new(py, &message))
+    }
+
     fn fail<'py>(&mut self, py: Python<'py>, forward: &Bound<'py, Forward>, ede: u16) -> Bound<'py, PyBytes> {
         let forward = &forward.get().inner;
         let message = self.guarded(Vec::new(), |plane| plane.fail(forward, ede));
@@ -295,8 +302,8 @@ impl Plane {
         Ok(())
     }
 
-    fn note_streams(&mut self, connected: u64, refused: u64) {
-        self.inner.note_streams(connected, refused);
+    fn note_streams(&mut self, connected: u64, refused: u64, starved: bool) {
+        self.inner.note_streams(connected, refused, starved);
     }
 
     fn take_tap<'py>(&mut self, py: Python<'py>) -> Bound<'py, PyBytes> {
@@ -424,5 +431,6 @@ pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(distinct, module)?)?;
     module.add_function(wrap_pyfunction!(joined, module)?)?;
     module.add_function(wrap_pyfunction!(give_way, module)?)?;
+    module.add("CLIENT_RESPONSE", dnscore::relay::CLIENT_RESPONSE as f64 / 1e6)?;
     module.add("COUNTERS", counters::names())
 }

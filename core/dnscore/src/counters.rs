@@ -73,6 +73,8 @@ counters! {
     StreamsForwarded = "streams_forwarded",
     StreamsNow = "streams_now",
     StreamsRefused = "streams_refused",
+    /// 1 while there is no file descriptor for another connection.
+    StreamsStarvedNow = "streams_starved_now",
     UpstreamAnswers = "upstream_answers",
     UpstreamLate = "upstream_late",
     UpstreamTruncated = "upstream_truncated",

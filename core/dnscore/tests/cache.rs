@@ -202,7 +202,8 @@ fn a_failure_is_kept_for_a_second_and_longer_when_it_goes_on() {
     assert_eq!(desk.after(1).get(&query("example.com")), None);
     assert!(desk.put(&query("example.com"), &servfail));
     assert!(desk.put(&query("example.com"), &answer("example.com", 1)));
-    assert!(desk.after(1).put(&query("example.com"), &servfail));
+    assert!(!desk.after(1).put(&query("example.com"), &servfail), "the old answer stays, for a second");
+    assert!(desk.get(&query("example.com")).is_some());
     assert_eq!(desk.after(1).get(&query("example.com")), None);
 }
 
@@ -240,6 +241,13 @@ fn an_old_answer_is_given_only_where_upstreams_failed_and_says_so() {
         assert_eq!(desk.get(&asked), Some(stale(old(), 3)));
         assert_eq!(desk.after(1).get(&asked), None);
     }
+    // So does what is no refreshing, and takes no answer's place.
+    desk.after(20);
+    let servfail = Message::answer("example.com", A).id(0x7777).flags(QR | RD | RA | 2);
+    assert!(!desk.put(&query("example.com"), &servfail));
+    assert_eq!(desk.get(&asked), Some(stale(old(), 3)));
+    assert_eq!(desk.after(1).get(&asked), None);
+    assert_eq!(desk.stale(&asked), Some(stale(old(), 3)));
     // A new answer ends it.
     assert!(desk.put(&query("example.com"), &answer("example.com", 60)));
     assert_eq!(desk.get(&asked), Some(old_with(60)));

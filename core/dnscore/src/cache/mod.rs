@@ -8,7 +8,8 @@
 //! * Never kept: TC, TTL 0, a negative answer without SOA, more than 4 KiB or 128 records. A negative answer lives for
 //!   min(SOA TTL, MINIMUM, 1 hour), a failure for 1, 2, 4, then 5 seconds (RFC 9520), anything for a day at most.
 //! * After its time an answer stays for a day as *stale*: it is given, with EDE 3 and a TTL of 30, where the caller has
-//!   found every upstream silent ([`Cache::stale`]), and from [`Cache::fail`] on for those few seconds (RFC 8767).
+//!   found the upstreams silent, slow or failing ([`Cache::stale`]), and for the few seconds for which their failure is
+//!   remembered (RFC 8767). No failure takes its place.
 //! * Memory is taken once and touched as it fills; names asked once push out only each other (S3-FIFO). No entry is
 //!   allocated for itself. Names are hashed under a secret, and what collides evicts: no name makes a look-up longer.
 
@@ -99,7 +100,7 @@ impl Cache {
         None
     }
 
-    /// Writes an answer whose time is over, with EDE 3 or 19. Only for when upstreams have failed.
+    /// Writes an answer whose time is over, with EDE 3 or 19. Only for when upstreams have failed, or let wait.
     pub fn stale(
         &mut self,
         key: &Key,
@@ -113,8 +114,13 @@ impl Cache {
         let now = seconds(now_ms);
         let (at, entry) = store.find(key, query)?;
         let age = if now < entry.expires { Age::Of(now.saturating_sub(entry.stored)) } else { Age::Stale };
-        (now < entry.expires || entry.stale(now))
-            .then(|| write(store.parts(at, &entry), &entry, age, query, packet, limit, out))
+        entry.stale(now).then(|| write(store.parts(at, &entry), &entry, age, query, packet, limit, out))
+    }
+
+    /// Whether [`Cache::stale`] has something to give.
+    pub fn has_stale(&self, key: &Key, query: &Query, now_ms: u64) -> bool {
+        let found = self.store.as_ref().and_then(|store| store.find(key, query));
+        found.is_some_and(|(_, entry)| entry.stale(seconds(now_ms)))
     }
 
     /// Keeps an upstream's answer to this query, if the rules let it. Says whether it did.
@@ -126,7 +132,11 @@ impl Cache {
         }
         let now = seconds(now_ms);
         let (lifetime, strikes) = match checked.kind {
-            Kind::Failure => failure(store.find(key, query).map(|(_, entry)| entry), now),
+            // "all other response codes" have not refreshed the data (RFC 8767, 4): what there is stays.
+            Kind::Failure => match failed(store, key, query, now) {
+                Some(kept) => kept,
+                None => return false,
+            },
             _ => (checked.lifetime.min(MAX_TTL), 0),
         };
         if lifetime == 0 {
@@ -151,17 +161,7 @@ impl Cache {
     pub fn fail(&mut self, key: &Key, query: &Query, code: u16, now_ms: u64) {
         let Some(store) = self.store.as_mut() else { return };
         let now = seconds(now_ms);
-        let found = store.find(key, query);
-        let (lifetime, strikes) = failure(found.map(|(_, entry)| entry), now);
-        if let Some((at, mut entry)) = found
-            && entry.stale(now)
-        {
-            // The old answer may still be of use.
-            entry.retry_at = now.saturating_add(lifetime);
-            entry.strikes = strikes;
-            store.rewrite(at, &entry);
-            return;
-        }
+        let Some((lifetime, strikes)) = failed(store, key, query, now) else { return };
         let mut entry = Entry::new(key, query, now, now.saturating_add(lifetime), strikes);
         entry.failure = true;
         entry.flags = flag::RA | rcode::SERVFAIL;
@@ -231,6 +231,20 @@ fn write(
         }
     }
     length
+}
+
+/// A failure to refresh: how long it is kept, and the how-manieth in a row it is. `None` where there is an answer that may
+/// still be of use: that one is given for as long instead.
+fn failed(store: &mut Store, key: &Key, query: &Query, now: u32) -> Option<(u32, u8)> {
+    let found = store.find(key, query);
+    let (lifetime, strikes) = failure(found.map(|(_, entry)| entry), now);
+    if let Some((at, mut entry)) = found.filter(|(_, entry)| entry.stale(now)) {
+        entry.retry_at = now.saturating_add(lifetime);
+        entry.strikes = strikes;
+        store.rewrite(at, &entry);
+        return None;
+    }
+    Some((lifetime, strikes))
 }
 
 /// How long a failure is kept, and the how-manieth in a row it is: 1, 2, 4, then 5 seconds (RFC 9520, 3.2: at least a

@@ -33,7 +33,8 @@ use crate::relay::hash;
 use crate::relay::rate::{Rate, client_hash};
 use crate::tap::{self, Tap};
 use crate::verdict::{Judgement, Passes, Stop, verdict};
-use crate::wire::{Name, Query, Rejected, ede, parse_into, rcode, rtype};
+use crate::wire::upstream::Kind;
+use crate::wire::{Checked, Name, Query, Rejected, ede, parse_into, rcode, rtype};
 
 use super::hits::EntryHits;
 use super::watch::Watching;
@@ -269,6 +270,18 @@ impl Chain {
         }
     }
 
+    /// What a client gets of what an upstream said: a failure gives way to a stale answer. RFC 8767, 4: "NoError" and
+    /// "NXDomain" alone are "considered to have refreshed the data".
+    #[inline]
+    pub fn relayed(&mut self, asked: Asked<'_>, message: &[u8], checked: &Checked, out: &mut [u8]) -> usize {
+        if checked.kind == Kind::Failure
+            && let Some(length) = self.stale(asked, out)
+        {
+            return length;
+        }
+        answer::client_answer(asked.packet, asked.query, message, checked, asked.limit, out)
+    }
+
     /// While no upstream is up: a stale answer if there is one; else, where the upstreams are gone, SERVFAIL with that
     /// reason. It is not kept (RFC 9520): it costs no upstream a query, and is to end when they are back.
     pub fn unserved(&mut self, asked: Asked<'_>, gone: Option<u16>, out: &mut [u8]) -> Option<usize> {
@@ -281,7 +294,7 @@ impl Chain {
     }
 
     /// A stale answer, if there is one.
-    fn stale(&mut self, asked: Asked<'_>, out: &mut [u8]) -> Option<usize> {
+    pub fn stale(&mut self, asked: Asked<'_>, out: &mut [u8]) -> Option<usize> {
         let key = asked.key?;
         let length = self.cache.stale(key, asked.query, asked.packet, asked.now.ms(), asked.limit, out)?;
         self.counters.count(Counter::CacheStale);

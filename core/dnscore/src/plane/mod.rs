@@ -275,10 +275,12 @@ impl Plane {
         self.chain.tap.as_mut().map_or_else(Vec::new, |tap| tap.take())
     }
 
-    /// How many streams are connected, and how many found no place so far: Python holds them, all counters are here.
-    pub fn note_streams(&mut self, connected: u64, refused: u64) {
+    /// How many streams are connected, how many found no place so far, and whether there is no file descriptor for
+    /// another one: Python holds them, all counters are here.
+    pub fn note_streams(&mut self, connected: u64, refused: u64, starved: bool) {
         self.chain.counters.set(Counter::StreamsNow, connected);
         self.chain.counters.set(Counter::StreamsRefused, refused);
+        self.chain.counters.set(Counter::StreamsStarvedNow, starved.into());
     }
 
     /// Forgets all cached answers.

@@ -431,16 +431,21 @@ impl Relaying {
             counters.count(Counter::UpstreamTruncated);
         }
         let unwilling = is_unwilling(checked);
+        let failing = unwilling || checked.rcode == rcode::SERVFAIL;
         if unwilling {
             counters.count(Counter::UpstreamRefused);
-        } else if let Some(upstream) = self.upstreams.iter_mut().find(|u| u.uid == uid) {
-            upstream.answered(rtt, self.relay.limits().upstream_timeout);
+        }
+        if let Some(upstream) = self.upstreams.iter_mut().find(|u| u.uid == uid) {
+            upstream.said(failing.then(|| self.relay.domain(slot)), now.us);
+            if !unwilling {
+                upstream.answered(rtt, self.relay.limits().upstream_timeout);
+            }
         }
         let held = self.relay.slot_mut(slot);
         if held.phase == Phase::Late {
             counters.count(Counter::UpstreamLate);
         }
-        if unwilling || checked.rcode == rcode::SERVFAIL {
+        if failing {
             if !unwilling {
                 counters.count(Counter::UpstreamServfail);
             }
@@ -476,10 +481,11 @@ impl Relaying {
     pub fn settle(&mut self, chain: &mut Chain, slot: u32, message: &[u8], checked: &Checked, now: Now) {
         let Relaying { relay, doors, .. } = self;
         let mut query = relay.slot(slot).query;
+        let key = chain.cache.key(&query, 0);
         if !relay.slot(slot).settled
-            && let Some(key) = chain.cache.key(&query, 0)
+            && let Some(key) = &key
         {
-            chain.cache.put(&key, &query, message, checked, now.ms());
+            chain.cache.put(key, &query, message, checked, now.ms());
         }
         let born = relay.slot(slot).born;
         let mut heard = 0;
@@ -488,24 +494,33 @@ impl Relaying {
             let Some(door) = doors.get_mut(usize::from(waiter.peer.listener)) else { continue };
             as_asked_by(&mut query, waiter);
             let out = door.room(&mut chain.counters);
-            let length = answer::client_answer(
-                waiter.head(),
-                &query,
-                message,
-                checked,
-                query.udp_limit().min(LARGEST_SENT),
-                out,
-            );
+            let limit = query.udp_limit().min(LARGEST_SENT);
+            let asked = Asked { packet: waiter.head(), query: &query, key: key.as_ref(), limit, now };
+            let length = chain.relayed(asked, message, checked, out);
             door.answer_peer(chain, &waiter.peer, length);
         }
         chain.counters.waited(now.us.saturating_sub(born), heard);
         relay.settled(slot);
     }
 
-    /// Nobody answered in time: stale answers, else SERVFAIL, for all who wait. The slot stays for a late answer.
+    /// Nobody answered in time. The slot stays for a late answer.
     pub fn give_up(&mut self, chain: &mut Chain, slot: u32, now: Now) {
-        let Relaying { relay, doors, .. } = self;
         chain.counters.count(Counter::GaveUp);
+        self.tell(chain, slot, now);
+        self.relay.give_up(slot);
+    }
+
+    /// Nobody has answered yet: who waits has waited long enough where there is a stale answer. The question goes on.
+    fn give_stale(&mut self, chain: &mut Chain, slot: u32, now: Now) {
+        let query = &self.relay.slot(slot).query;
+        if chain.cache.key(query, 0).is_some_and(|key| chain.cache.has_stale(&key, query, now.ms())) {
+            self.tell(chain, slot, now);
+        }
+    }
+
+    /// Stale answers, else SERVFAIL, for all who wait, and for who asks within the next seconds.
+    fn tell(&mut self, chain: &mut Chain, slot: u32, now: Now) {
+        let Relaying { relay, doors, .. } = self;
         let held = relay.slot(slot);
         let (mut query, ede, born) = (held.query, held.fault_ede, held.born);
         let key = chain.cache.key(&query, 0);
@@ -524,7 +539,6 @@ impl Relaying {
         if let Some(key) = &key {
             chain.cache.fail(key, &query, ede, now.ms());
         }
-        relay.give_up(slot);
     }
 
     /// What time has brought.
@@ -534,6 +548,7 @@ impl Relaying {
         for event in due.drain(..) {
             match event {
                 Due::Retry(slot) => self.overdue(chain, poll, slot, now),
+                Due::Stale(slot) => self.give_stale(chain, slot, now),
                 Due::GiveUp(slot) => {
                     self.note_silence(chain, slot, now);
                     if !self.fall_back(chain, slot, now) {
@@ -555,7 +570,10 @@ impl Relaying {
             self.unheard_since = None;
         }
         let timeout = self.relay.limits().upstream_timeout;
-        self.upstreams.iter_mut().for_each(|upstream| upstream.look(timeout, now.us));
+        self.upstreams.iter_mut().for_each(|upstream| {
+            upstream.look(timeout, now.us);
+            upstream.judge(now.us);
+        });
         if now.us < self.asks_at {
             return;
         }

@@ -171,7 +171,9 @@ impl Plane {
                 if let Some(key) = key {
                     chain.cache.put(key, &forward.asked, message, &checked, clock.ms());
                 }
-                let length = answer::client_answer(head, &forward.asked, message, &checked, wide.len(), wide);
+                let (query, limit) = (&forward.asked, wide.len());
+                let asked = Asked { packet: head, query, key: key.as_ref(), limit, now: *clock };
+                let length = chain.relayed(asked, message, &checked, wide);
                 chain.counters.answer(&wide[..length]);
                 chain.counters.waited(clock.us.saturating_sub(forward.born), 1);
                 Some(wide[..length].to_vec())
@@ -184,6 +186,17 @@ impl Plane {
                 None
             }
         }
+    }
+
+    /// A stale answer for a client's stream, if there is one. What it is told is counted once, by [`Plane::finish`] or
+    /// [`Plane::fail`], when the question has come to its end.
+    pub fn stale(&mut self, forward: &Forward) -> Option<Vec<u8>> {
+        self.read_clock();
+        let Plane { chain, wide, clock, .. } = self;
+        let Origin::Stream { head, key } = &forward.origin else { return None };
+        let (query, limit) = (&forward.asked, wide.len());
+        let asked = Asked { packet: head, query, key: key.as_ref(), limit, now: *clock };
+        chain.stale(asked, wide).map(|length| wide[..length].to_vec())
     }
 
     /// No upstream answered over TCP: a stale answer, else SERVFAIL with that extended error.

@@ -9,6 +9,10 @@
 //! Clients ask for names that nobody answers: their silences alone are no proof, however many of them come from one dead
 //! zone. They make an upstream suspect; then the worker asks it something that any resolver has at hand, and only where
 //! that is not answered either do three silences take it out. Twenty in a row without one good answer do so all the same.
+//!
+//! SERVFAIL takes none out: it is most often about the name. One that answers most questions with it, or with REFUSED, and
+//! names of many domains, *fails*: that is for people to know. It is judged by its last hundred answers, or by those of
+//! half a minute where there were fewer.
 
 use std::net::SocketAddr;
 
@@ -95,11 +99,31 @@ pub struct Upstream {
     faults_in_a_row: u32,
     /// When the worker asked it what it has not answered yet.
     asked_at: Option<u64>,
+    /// Most of what it said of late was SERVFAIL or REFUSED, to names of many domains.
+    pub failing: bool,
+    /// What it has said since it was last judged.
+    lately: Lately,
     /// It did not answer what the worker asked.
     unvouched: bool,
     backoff_us: u64,
     probe_at: u64,
 }
+
+/// Answers to clients' questions since the first of them.
+#[derive(Clone, Copy, Debug, Default)]
+struct Lately {
+    since: u64,
+    answers: u32,
+    failures: u32,
+    /// One bit of these for each domain of a failure.
+    domains: u64,
+}
+
+/// After so many answers an upstream is judged, or after so many microseconds.
+const ANSWERS_JUDGED: u32 = 100;
+const TIME_JUDGED: u64 = 30 * SECOND;
+/// Domains for which it must have failed: a broken zone, or a few of them, are not the upstream's fault.
+const DOMAINS: u32 = 8;
 
 /// In microseconds.
 pub const SECOND: u64 = 1_000_000;
@@ -124,6 +148,8 @@ impl Upstream {
             seen: (Fault::Silent, 0),
             faults_in_a_row: 0,
             asked_at: None,
+            failing: false,
+            lately: Lately::default(),
             unvouched: false,
             backoff_us: SECOND,
             probe_at: 0,
@@ -152,6 +178,35 @@ impl Upstream {
             self.backoff_us = SECOND;
             self.state = State::Up;
         }
+    }
+
+    /// It answered a client's question; `failed`: with SERVFAIL or REFUSED, to a name of the domain of that hash.
+    #[inline]
+    pub fn said(&mut self, failed: Option<u64>, now: u64) {
+        if self.lately.answers == 0 {
+            self.lately.since = now;
+        }
+        self.lately.answers += 1;
+        if let Some(domain) = failed {
+            self.lately.failures += 1;
+            self.lately.domains |= 1 << (domain % 64);
+        }
+        self.judge(now);
+    }
+
+    /// Judges whether it fails, where it is time. Where it said nothing, nothing changes.
+    pub fn judge(&mut self, now: u64) {
+        let Lately { since, answers, failures, domains } = self.lately;
+        if answers == 0 || (answers < ANSWERS_JUDGED && now < since + TIME_JUDGED) {
+            return;
+        }
+        let most = 2 * failures > answers;
+        if most && domains.count_ones() >= DOMAINS {
+            self.failing = true;
+        } else if !most {
+            self.failing = false;
+        }
+        self.lately = Lately::default();
     }
 
     /// A datagram from its address that fits no question.
@@ -327,6 +382,46 @@ mod tests {
         assert!(mute.unanswered(false, 2 * SECOND, 3 * SECOND), "it does not vouch for itself any more");
         assert!((0..9).all(|_| !u.unanswered(false, 0, SECOND)));
         assert!(u.unanswered(false, 0, SECOND), "too many");
+    }
+
+    /// What it says to `count` questions, one a millisecond; `failed`: the domain of the one of that number.
+    fn says(u: &mut Upstream, count: u64, failed: impl Fn(u64) -> Option<u64>) {
+        (0..count).for_each(|number| u.said(failed(number), number * 1000));
+    }
+
+    #[test]
+    fn one_that_fails_most_names_of_many_domains_fails_and_a_broken_zone_makes_none_fail() {
+        let mut u = upstream(0);
+        says(&mut u, 300, |number| (number % 2 == 0).then_some(number));
+        assert!(!u.failing, "half");
+        says(&mut u, 300, |_| Some(7));
+        assert!(!u.failing, "one domain");
+        says(&mut u, 99, Some);
+        assert!(!u.failing);
+        says(&mut u, 1, Some);
+        assert!(u.failing);
+        assert_eq!(u.state, State::Up, "it is asked all the same");
+        says(&mut u, 99, |_| None);
+        assert!(u.failing);
+        says(&mut u, 1, |_| None);
+        assert!(!u.failing);
+    }
+
+    #[test]
+    fn where_little_is_asked_it_is_judged_every_half_minute() {
+        let mut u = upstream(0);
+        says(&mut u, 10, Some);
+        u.judge(TIME_JUDGED - 1);
+        assert!(!u.failing);
+        u.judge(TIME_JUDGED);
+        assert!(u.failing);
+        u.judge(3 * TIME_JUDGED);
+        assert!(u.failing, "it said nothing since");
+        u.said(None, 3 * TIME_JUDGED);
+        u.judge(4 * TIME_JUDGED - 1);
+        assert!(u.failing);
+        u.judge(4 * TIME_JUDGED);
+        assert!(!u.failing);
     }
 
     #[test]

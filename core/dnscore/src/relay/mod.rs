@@ -7,6 +7,7 @@
 //!   letter case included (RFC 5452, 9). A mismatch never frees the slot; after eight the question is asked over TCP.
 //! * One question in flight per cache key (a birthday attack needs several, VU#457875), at most 64 clients waiting for
 //!   it; a client's retransmit takes its own place.
+//! * After 1.8 seconds whoever waits gets a stale answer, where there is one; the question goes on.
 //! * A slot lives five seconds, longer than its clients wait: a late answer still fills the cache, and tells of its
 //!   upstream's health.
 //! * Caps on what is in flight for the worker, for a client, and under one parent zone (random-subdomain attacks).
@@ -41,6 +42,9 @@ pub const MAX_WAITERS: u8 = 64;
 pub const MAX_MISMATCHES: u8 = 8;
 /// A slot's life, in microseconds.
 pub const LIFE: u64 = 5_000_000;
+/// After how long clients are given a stale answer, where there is one, while the question goes on, in microseconds. RFC
+/// 8767, 5: "The suggested value for the client response timer is 1.8 seconds".
+pub const CLIENT_RESPONSE: u64 = 1_800_000;
 
 /// Times and caps.
 #[derive(Clone, Copy, Debug)]
@@ -113,6 +117,8 @@ pub enum Reception {
 pub enum Due {
     /// Nobody answered in time: ask the next upstream.
     Retry(u32),
+    /// The clients are to have a stale answer, if there is one.
+    Stale(u32),
     /// The clients have waited long enough.
     GiveUp(u32),
 }
@@ -199,6 +205,12 @@ impl Relay {
         self.key.hash(&wire[1 + usize::from(wire[0])..], 1 << 32) | 1
     }
 
+    /// A hash of the last two labels that a slot asks for: one that is broken is below one of them.
+    pub fn domain(&self, slot: u32) -> u64 {
+        let qname = &self.slot(slot).query.qname;
+        self.key.hash(qname.without(qname.labels().saturating_sub(2)), 1 << 33)
+    }
+
     /// A question that has to be asked, with the client that waits for it.
     pub fn admit(&mut self, query: &Query, waiter: Waiter, now: u64) -> Admission {
         let shared = query.rd();
@@ -257,6 +269,7 @@ impl Relay {
         slot.settled = false;
         slot.own = false;
         slot.born = now;
+        slot.stale_at = now + CLIENT_RESPONSE;
         slot.patience = now + limits.patience;
         slot.retry_at = now + limits.upstream_timeout;
         slot.dies = now + LIFE.max(limits.patience);
@@ -408,6 +421,11 @@ impl Relay {
                 out.push(Due::GiveUp(number));
             } else if now >= slot.dies {
                 self.release(number);
+            } else if now >= slot.stale_at && slot.phase != Phase::Late {
+                let slot = &mut self.slots[number as usize];
+                slot.stale_at = u64::MAX;
+                self.due[number as usize] = slot.due();
+                out.push(Due::Stale(number));
             } else if slot.phase == Phase::Asking {
                 out.push(Due::Retry(number));
             }

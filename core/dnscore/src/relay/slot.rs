@@ -112,6 +112,8 @@ pub struct Slot {
     pub own: bool,
     /// When it came, in microseconds.
     pub born: u64,
+    /// When the clients are given a stale answer, if there is one.
+    pub stale_at: u64,
     /// When the clients are told that nobody answered.
     pub patience: u64,
     /// When the next upstream is asked.
@@ -146,6 +148,7 @@ impl Slot {
             settled: false,
             own: false,
             born: 0,
+            stale_at: 0,
             patience: 0,
             retry_at: 0,
             dies: 0,
@@ -213,8 +216,8 @@ impl Slot {
     #[inline]
     pub fn due(&self) -> u64 {
         match self.phase {
-            Phase::Asking => self.retry_at.min(self.patience).min(self.dies),
-            Phase::Tcp => self.patience.min(self.dies),
+            Phase::Asking => self.retry_at.min(self.stale_at).min(self.patience).min(self.dies),
+            Phase::Tcp => self.stale_at.min(self.patience).min(self.dies),
             Phase::Late => self.dies,
         }
     }

@@ -103,13 +103,15 @@ fn seven_mismatches_change_nothing_and_the_eighth_sends_the_question_over_tcp() 
 }
 
 #[test]
-fn a_question_is_due_for_the_next_upstream_then_for_giving_up_then_forgotten() {
+fn a_question_is_due_for_the_next_upstream_then_for_a_stale_answer_then_for_giving_up_then_forgotten() {
     let mut relay = relay();
     let (slot, message) = ask(&mut relay, "example.com", 0);
     assert_eq!(due(&mut relay, LIMITS.upstream_timeout - 1), []);
     assert_eq!(due(&mut relay, LIMITS.upstream_timeout), [Due::Retry(slot)]);
     relay.reschedule(slot, 2 * LIMITS.upstream_timeout);
-    assert_eq!(due(&mut relay, 2 * LIMITS.upstream_timeout - 1), []);
+    assert_eq!(due(&mut relay, CLIENT_RESPONSE - 1), []);
+    assert_eq!(due(&mut relay, CLIENT_RESPONSE), [Due::Stale(slot)]);
+    assert_eq!(due(&mut relay, 2 * LIMITS.upstream_timeout - 1), [], "once");
     assert_eq!(due(&mut relay, LIMITS.patience), [Due::GiveUp(slot)]);
     while relay.take_waiting(slot).is_some() {}
     relay.give_up(slot);
