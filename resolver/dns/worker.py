@@ -457,7 +457,7 @@ class Worker:
         """No file descriptor is left for a connection; once a change that is a line in the log. libuv then accepts and
         closes what comes, and tells nobody."""
         try:
-            socket.socket().close()
+            os.close(os.eventfd(0))
         except OSError as wrong:
             if not self._starved:
                 log.error(  # noqa: TRY400 - the reason is all there is to say
