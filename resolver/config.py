@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from resolver.config_report import ConfigError, Problem, parse, read
+from resolver.config_report import ConfigError, Lines, Problem, parse, read
 from resolver.config_sense import contradictions
 from resolver.config_values import (
     Colour,
@@ -49,6 +49,7 @@ __all__ = [
     "Config",
     "ConfigError",
     "Endpoint",
+    "Lines",
     "Places",
     "Problem",
     "accept",
@@ -394,11 +395,12 @@ def load(path: Path) -> Config:
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """A configuration without mistakes, and the very bytes that it was read from."""
+    """A configuration without mistakes, the very bytes that it was read from, and where each key stands in them."""
 
     path: Path
     data: bytes
     config: Config
+    lines: Lines
 
     @property
     def digest(self) -> str:
@@ -408,7 +410,10 @@ class Accepted:
 def accept(path: Path, data: bytes | None = None) -> Accepted:
     """What stands in `path`, or in `data`, which was read there before; `ConfigError` with all its mistakes."""
     data = read(path) if data is None else data
-    return Accepted(path, data, parse(data, path, Config, contradictions))
+    reading = parse(data, path, Config, contradictions)
+    if reading.value is None:
+        raise ConfigError(reading.problems)
+    return Accepted(path, data, reading.value, reading.lines)
 
 
 def located_at(config: Path | None, directory: Path | None) -> Path:

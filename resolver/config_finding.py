@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from resolver.config_report import Lines, Problem
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,5 +19,6 @@ class Finding:
     fatal: bool = True
     denied: bool = False
 
-    def __str__(self) -> str:
-        return f"{self.key}: {self.message}" + ("" if self.fatal else " (a warning)")
+    def at(self, lines: Lines) -> Problem:
+        """With the line of its key."""
+        return lines.problem(self.key, self.message, "error" if self.fatal else "warning")

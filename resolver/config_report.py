@@ -1,16 +1,17 @@
 """Reading a configuration so that one look shows every mistake.
 
-Enters: a YAML file and the model it must fit. Leaves: the model, or `ConfigError` whose problems are sorted by line,
-each `file:line: key: what is wrong, what would be right`. The file is composed into nodes first, since only nodes know
-lines; keys given twice, values that do not fit, and parts that contradict each other are gathered before anything is
-raised.
+Enters: a YAML file and the model it must fit. Leaves: a `Reading`: the model, or every mistake, each as `file:line:
+key: what is wrong, what would be right`; and where each key stands, for whoever has more to say of one. The file is
+composed into nodes first, since only nodes know lines; keys given twice, values that do not fit, and parts that
+contradict each other are gathered.
 """
 
 from __future__ import annotations
 
 import difflib
+import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -18,12 +19,13 @@ from pydantic import BaseModel, ValidationError
 from resolver.errors import ResolverError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from pathlib import Path
 
     Contradictions = Callable[[Any], Iterator[tuple["Key", str]]]
 
 Key = tuple[str | int, ...]
+Level = Literal["mistake", "error", "warning", "untried"]
 Model = TypeVar("Model", bound=BaseModel)
 _WANTED = {
     "i": "a whole number",
@@ -37,28 +39,68 @@ LARGEST = 1 << 20  # bytes; a configuration is written by people
 
 @dataclass(frozen=True, slots=True, order=True)
 class Problem:
-    """One mistake: `line` counts from 1, 0 where the file as a whole is meant."""
+    """What is to be said of one key: `line` counts from 1, 0 where the file as a whole is meant. A mistake is one of
+    the file; an error does not work here and now."""
 
     line: int
     key: str
     message: str
     file: Path
+    level: Level = "mistake"
 
     def __str__(self) -> str:
         place = f"{self.file}:{self.line}" if self.line else f"{self.file}"
-        return f"{place}: {self.key}: {self.message}" if self.key else f"{place}: {self.message}"
+        text = f"{place}: {self.key}: {self.message}" if self.key else f"{place}: {self.message}"
+        return f"{text} (a warning)" if self.level == "warning" else text
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "file": str(self.file), "line": self.line or None, "key": self.key, "level": self.level,
+            "text": self.message,
+        }  # fmt: skip
 
 
 class ConfigError(ResolverError):
     """A configuration is wrong: `problems` has every mistake, the text has one a line."""
 
-    def __init__(self, problems: list[Problem]) -> None:
+    def __init__(self, problems: Iterable[Problem]) -> None:
         self.problems = tuple(sorted(problems))
         super().__init__("\n".join(str(problem) for problem in self.problems))
 
     @classmethod
     def about(cls, file: Path, message: str) -> ConfigError:
         return cls([Problem(0, "", message, file)])
+
+
+@dataclass(frozen=True, slots=True)
+class Lines:
+    """Where each key of a file stands."""
+
+    file: Path
+    of: Mapping[Key, int]
+
+    def line(self, key: Key) -> int:
+        """Of what is above it, where the key itself is not written."""
+        while key and key not in self.of:
+            key = key[:-1]
+        return self.of.get(key, 0)
+
+    def problem(self, shown: str, message: str, level: Level = "mistake") -> Problem:
+        """With its line. `shown`: a key as `lists[0].name`; empty: the file."""
+        key = tuple(int(at) if at else name for at, name in re.findall(r"\[(\d+)\]|([^.\[\] ]+)", shown))
+        return Problem(self.line(key) if key else 0, shown, message, self.file, level)
+
+
+@dataclass(frozen=True, slots=True)
+class Reading(Generic[Model]):
+    """What a file says. `value`: None where there are problems; `raw`: its plain values; `wrong`: the keys of the
+    problems."""
+
+    value: Model | None
+    raw: Any
+    lines: Lines
+    problems: tuple[Problem, ...]
+    wrong: frozenset[Key]
 
 
 def read(path: Path) -> bytes:
@@ -72,23 +114,27 @@ def read(path: Path) -> bytes:
     return data
 
 
-def parse(data: bytes, path: Path, model: type[Model], contradictions: Contradictions | None = None) -> Model:
-    """The model that `data` holds; `path` is named in messages, and relative paths in it are relative to its folder."""
+def parse(data: bytes, path: Path, model: type[Model], contradictions: Contradictions) -> Reading[Model]:
+    """The model that `data` holds; `path` is named in messages, and relative paths in it are relative to its folder.
+    Raises `ConfigError` where it is not YAML."""
     reader = _Reader(path)
     raw = reader.read(data)
-    problems = reader.problems
     result: Model | None = None
     try:
-        result = model.model_validate(raw, context={"folder": path.absolute().parent})
+        result = fitted(raw, path, model)
     except ValidationError as error:
         for item in error.errors(include_url=False):
-            key: Key = item["loc"]
-            problems.append(Problem(reader.line(key), _shown(key), _sentence(item, key, model), path))
-    for key, message in contradictions(raw) if contradictions else ():
-        problems.append(Problem(reader.line(key), _shown(key), message, path))
-    if problems or result is None:
-        raise ConfigError(problems)
-    return result
+            reader.wrong(item["loc"], _sentence(item, item["loc"], model))
+    for key, message in contradictions(raw):
+        reader.wrong(key, message)
+    return Reading(
+        None if reader.problems else result, raw, reader.lines, tuple(reader.problems), frozenset(reader.keys)
+    )
+
+
+def fitted(raw: Any, path: Path, model: type[Model]) -> Model:
+    """Plain values of the file `path` as the model."""
+    return model.model_validate(raw, context={"folder": path.absolute().parent})
 
 
 class _Reader:
@@ -97,7 +143,10 @@ class _Reader:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.problems: list[Problem] = []
+        self.keys: set[Key] = set()
+        """Of the problems."""
         self._lines: dict[Key, int] = {(): 1}
+        self.lines = Lines(path, self._lines)
 
     def read(self, data: bytes) -> Any:
         try:
@@ -112,15 +161,14 @@ class _Reader:
         except (yaml.YAMLError, UnicodeDecodeError) as error:
             raise ConfigError.about(self.path, f"is not YAML: {str(error).splitlines()[0]}") from error
 
-    def line(self, key: Key) -> int:
-        while key not in self._lines:
-            key = key[:-1]
-        return self._lines[key]
+    def wrong(self, key: Key, message: str, line: int | None = None) -> None:
+        self.keys.add(key)
+        self.problems.append(Problem(line or self.lines.line(key), _shown(key), message, self.path))
 
     def _plain(self, node: yaml.Node, key: Key, above: tuple[int, ...]) -> Any:
         self._lines.setdefault(key, node.start_mark.line + 1)
         if id(node) in above or len(above) > 32:
-            self.problems.append(Problem(node.start_mark.line + 1, _shown(key), "contains itself", self.path))
+            self.wrong(key, "contains itself", node.start_mark.line + 1)
             return None
         if isinstance(node, yaml.MappingNode):
             return self._mapping(node, key, (*above, id(node)))
@@ -136,12 +184,12 @@ class _Reader:
         for name_node, value_node in node.value:
             line = name_node.start_mark.line + 1
             if not isinstance(name_node, yaml.ScalarNode):
-                self.problems.append(Problem(line, _shown(key), "has a key that is not a word", self.path))
+                self.wrong(key, "has a key that is not a word", line)
                 continue
             name: str = name_node.value
             if name in found:
                 message = f"is given twice, first in line {self._lines[(*key, name)]}; once would be right"
-                self.problems.append(Problem(line, _shown((*key, name)), message, self.path))
+                self.wrong((*key, name), message, line)
                 continue
             self._lines[(*key, name)] = line
             found[name] = self._plain(value_node, (*key, name), above)
@@ -180,7 +228,7 @@ def _sentence(item: Any, key: Key, model: type[BaseModel]) -> str:
     if kind in _BOUNDS:
         limit, words = _BOUNDS[kind]
         unit = "s" if isinstance(given, float) else ""  # it is a time
-        return f"{given:g}{unit} is {words} {context[limit]:g}{unit} would be right"
+        return f"{float(given):g}{unit} is {words} {context[limit]:g}{unit} would be right"
     return f"{given!r} is not what belongs here"
 
 

@@ -1,6 +1,6 @@
 """What only a try shows: whether this machine can do what a correct configuration asks for.
 
-Enters: a configuration without mistakes. Leaves: findings, each with its key: what does not work, and what only might
+Enters: a configuration, and its file. Leaves: findings, each with its key: what does not work, and what only might
 not. Nothing is changed: ports are bound and let go, files are opened for reading, folders are asked whether they could
 be written; one query for the root's name servers goes to each upstream.
 """
@@ -42,6 +42,7 @@ def trial(config: Config, file: Path) -> list[Finding]:
         *_folders(config),
         *rights(config, file),
         *_ports(config),
+        *_clients(config),
         *_upstreams(config),
         *_lists(config),
         *_files(config),
@@ -129,6 +130,15 @@ def _unbindable(endpoint: Endpoint, kind: socket.SocketKind) -> OSError | None:
     except OSError as error:
         return error
     return None
+
+
+def _clients(config: Config) -> Iterator[Finding]:
+    """An open resolver answers forged questions too, and so floods whomever they name (RFC 5358)."""
+    for at, prefix in enumerate(config.dns.allow_clients):
+        if prefix.prefixlen == 0:
+            wrong = f"{prefix} lets everybody ask, so that this host can be used against others"
+            right = "the prefixes of your clients would be right, unless nobody else reaches it"
+            yield Finding(f"dns.allow_clients[{at}]", f"{wrong}; {right}", fatal=False)
 
 
 def _upstreams(config: Config) -> Iterator[Finding]:

@@ -39,8 +39,7 @@ from resolver.version import VERSION
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
 
-    from resolver.config import Accepted, Config
-    from resolver.config_finding import Finding
+    from resolver.config import Accepted, Config, Problem
     from resolver.control import Peer, Reply
 
 log = logging.getLogger("stopsign.reload")
@@ -151,10 +150,8 @@ class Held:
             raise ReloadError(f"{found.path} has changed since it was checked", hint="once more: stopsign reload")
         new, old = found.config, self.accepted.config
         if wrong := [key for key, value in self.fixed.items() if value(new) != value(old)]:
-            raise ReloadError(
-                f"{', '.join(wrong)} cannot change while the sockets and folders are held",
-                hint=TO_CHANGE_THEM,
-            )
+            why = "cannot change while the sockets and folders are held"
+            raise ReloadError("\n".join(str(found.lines.problem(key, why)) for key in wrong), hint=TO_CHANGE_THEM)
         if self.usable is not None:
             self.usable(new)
         return found
@@ -163,11 +160,11 @@ class Held:
 class TrialError(ReloadError):
     """Without a mistake, but something that it asks for does not work here and now."""
 
-    def __init__(self, path: Path, findings: Sequence[Finding]) -> None:
-        self.problems = [one for one in findings if one.fatal]
-        findings = [*self.problems, *(one for one in findings if not one.fatal)]
+    def __init__(self, found: Sequence[Problem]) -> None:
+        self.problems = [one for one in found if one.level == "error"]
         hint = "mend that; or take it up as it is, with --no-trial"
-        super().__init__("\n".join(f"{path}: {finding}" for finding in findings), hint=hint)
+        lines = [*self.problems, *(one for one in found if one.level != "error")]
+        super().__init__("\n".join(map(str, lines)), hint=hint)
 
 
 async def everywhere(
@@ -222,9 +219,9 @@ async def try_first(new: Accepted, users: set[int], warn: Callable[[str], None])
     findings = await asyncio.to_thread(trial, new.config, new.path)
     judge = os.geteuid() == 0 or users == {os.geteuid()}
     if any(one.fatal and (judge or not one.denied) for one in findings):
-        raise TrialError(new.path, findings)
+        raise TrialError([one.at(new.lines) for one in findings])
     for one in findings:
-        warn(f"{new.path}: {one}")
+        warn(f"{one.at(new.lines)}")
 
 
 async def _tell(path: Path, refusal: ResolverError) -> None:

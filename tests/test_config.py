@@ -139,6 +139,7 @@ views:
         ("portal:", "log: {origin: a log}\nportal:", "log.origin: 'a log' is not a log's name"),
         ("portal:", "rpz: {zones: [{ttl: 0s}]}\nportal:", "rpz.zones[0].ttl: 0s is too small; at least 1s would be right"),  # noqa: E501
         ("portal:", "rpz: {transfers: 300}\nportal:", "rpz.transfers: 300 is too large; at most 256 would be right"),
+        ("portal:", "rpz: {transfers: '0'}\nportal:", "rpz.transfers: 0 is too small; at least 1 would be right"),
         ("10%", "0.1", "caps.update.share: 0.1 needs a number with a unit (%); 10% would be right"),
         ("10%", "110%", "'110%' is more than everything"),
         ("256MiB", "-1MiB", "dns.cache.size: '-1MiB' needs a number with a unit"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import socket
 import threading
@@ -11,17 +12,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import yaml
+from click.testing import CliRunner
 
 from blocklists.head import Issuer
 from blocklists.issuer.rehearsal import Rehearsal
 from resolver import config_trial, control
-from resolver.config import Accepted, Config
+from resolver.command import stopsign
+from resolver.config import Accepted, Config, Lines
 from resolver.config_finding import Finding
 from resolver.config_trial import trial
 from resolver.config_trial_users import User
 from resolver.places import Places
 from resolver.reload import TrialError, try_first
 from tests.lists.test_steward import GROUND
+from tests.lists.world import settings
+from tests.test_config import write
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -69,6 +75,16 @@ def found(folder: Path, **changed: Any) -> dict[str, str]:
         for finding in trial(config, folder / "stopsign.yaml")
         if finding.key != "run_dir" or finding.fatal
     }
+
+
+def reported(folder: Path, text: str) -> tuple[int, list[tuple[int, str, str]]]:
+    """The exit status of `check-config`, and line, level and key of all that it says, the tmpfs aside."""
+    done = CliRunner().invoke(stopsign, ["check-config", "--json", str(write(folder, text))])
+    said = json.loads(done.stdout)
+    assert said["ok"] == (done.exit_code == 0)
+    assert {finding["file"] for finding in said["findings"]} <= {str(folder / "stopsign.yaml")}
+    findings = [(found["line"], found["level"], found["key"]) for found in said["findings"]]
+    return done.exit_code, [found for found in findings if found[1:] != ("warning", "run_dir")]
 
 
 NOERROR = b"\x81\x80\0\1\0\0\0\0\0\0"
@@ -198,16 +214,18 @@ def test_a_reload_is_refused_for_what_does_not_work_not_for_what_another_user_ma
     """`ours`: the processes run as the user who asks for the reload."""
     monkeypatch.setattr("resolver.config_trial.trial", lambda *_: found)
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
-    new = Accepted(Path("x.yaml"), b"", Config.model_construct())
+    lines = Lines(Path("x.yaml"), {("run_dir",): 2, ("dns", "upstreams", 0): 7, ("guards",): 9})
+    new = Accepted(lines.file, b"", Config.model_construct(), lines)
+    said = [str(one.at(lines)) for one in found]
     warned: list[str] = []
     trying = try_first(new, {1000} if ours else {1000, 1001}, warned.append)
     if not refused:
         asyncio.run(trying)
-        assert warned == [f"x.yaml: {one}" for one in found]
+        assert warned == said
         return
-    with pytest.raises(TrialError, match=r"^x\.yaml: [a-z.]+(\[0\])?: (is silent|cannot be read)") as caught:
+    with pytest.raises(TrialError, match=r"^x\.yaml:[79]: [a-z.]+(\[0\])?: (is silent|cannot be read)") as caught:
         asyncio.run(trying)
-    assert all(str(one) in str(caught.value) for one in found)
+    assert sorted(str(caught.value).splitlines()) == sorted(said)
 
 
 def test_the_ports_of_the_stopsign_that_runs_are_its_own_though_it_be_busy(
@@ -233,3 +251,65 @@ def test_the_ports_of_the_stopsign_that_runs_are_its_own_though_it_be_busy(
                 server.close()
 
         assert asyncio.run(scene()) == {}
+
+
+TEXT = """\
+state_dir: state
+run_dir: run
+dns:
+  listen: ["127.0.0.1:0"]
+  upstreams: ["127.0.0.1:1"]
+  allow_clients: ["10.0.0.0/8", "::/0"]
+  cache: {size: 256}
+stop_page:
+  listen: ["192.0.2.1:80"]
+portal:
+  url: https://stop.isp.example
+lists:
+  - {name: a, repository: none, trusted_root: none.json}
+guards:
+  popular: none.txt
+"""
+
+
+def test_mistakes_and_what_does_not_work_stand_in_one_report_each_with_its_line(tmp_path: Path) -> None:
+    wrong = [
+        (5, "error", "dns.upstreams[0]"), (6, "warning", "dns.allow_clients[1]"), (9, "error", "stop_page.listen[0]"),
+        (13, "error", "lists[0].repository"), (13, "error", "lists[0].trusted_root"), (15, "error", "guards.popular"),
+    ]  # fmt: skip
+    assert reported(tmp_path, TEXT) == (2, sorted([*wrong, (7, "mistake", "dns.cache.size")]))
+    assert reported(tmp_path, TEXT.replace("{size: 256}", "{size: 1MiB}")) == (1, wrong)
+    done = CliRunner().invoke(stopsign, ["check-config", str(tmp_path / "stopsign.yaml")])
+    lines = [line.removeprefix(f"{tmp_path / 'stopsign.yaml'}:") for line in done.stdout.splitlines()]
+    assert lines[1].startswith("5: dns.upstreams[0]: 127.0.0.1:1 cannot be asked")
+    assert lines[-1].startswith("15: guards.popular: ")
+
+
+def test_what_cannot_be_read_is_named_as_not_tried_and_nothing_is_made_up_in_its_place(tmp_path: Path) -> None:
+    mistakes = {"run_dir: run": "run_dir: 3", "none.json}": "none.json, actoin: x}", '"127.0.0.1:1"': "localhost"}
+    text = TEXT.replace("{size: 256}", "{size: 1MiB}")
+    for right, mistake in mistakes.items():
+        text = text.replace(right, mistake)
+    assert reported(tmp_path, text) == (2, [
+        (2, "mistake", "run_dir"), (2, "untried", "run_dir"), (4, "untried", "dns.listen"),
+        (5, "untried", "dns.upstreams"), (5, "mistake", "dns.upstreams[0]"), (6, "warning", "dns.allow_clients[1]"),
+        (9, "untried", "stop_page.listen"), (12, "untried", "lists"), (13, "mistake", "lists[0].actoin"),
+        (15, "error", "guards.popular"),
+    ])  # fmt: skip
+    error = str(CliRunner().invoke(stopsign, ["check-config", str(tmp_path / "stopsign.yaml")]).exception)
+    assert ":4: dns.listen: is not tried before run_dir is mended\n" in error
+    assert ":12: lists: is not tried before what is wrong with it is mended\n" in error
+
+
+def test_what_is_no_configuration_at_all_is_reported_in_the_same_form(tmp_path: Path) -> None:
+    assert reported(tmp_path, "dns: [") == (2, [(1, "mistake", "")])
+    assert reported(tmp_path, "- 1") == (2, [(1, "mistake", "")])
+
+
+def test_an_open_resolver_is_a_warning_alone(tmp_path: Path) -> None:
+    with upstream(NOERROR) as address:
+        plain = settings(tmp_path)
+        dns = {**plain["dns"], "upstreams": [address], "allow_clients": ["10.0.0.0/8", "0.0.0.0/0"]}
+        text = yaml.safe_dump({**plain, "dns": dns, "lists": []})
+        (status, [(_, level, key)]) = reported(tmp_path, text)
+    assert (status, level, key) == (0, "warning", "dns.allow_clients[1]")

@@ -176,7 +176,8 @@ def test_a_configuration_that_one_process_cannot_take_up_is_taken_up_by_none(pro
     change(host, portal={"listen": ["127.0.0.1:1"]})
     done = command(host, "reload")
     assert done.returncode == 2
-    assert "portal.listen cannot change" in done.stderr
+    line = next(at for at, text in enumerate(host.config.read_text().splitlines(), 1) if text.startswith("portal:")) + 1
+    assert f"{host.config}:{line}: portal.listen: cannot change while the sockets" in done.stderr
     assert "hint: stop it and start it again; as units: stopsign units --output" in done.stderr
     assert "systemctl restart stopsign.target" in done.stderr
     assert host.children() == before
@@ -202,8 +203,8 @@ def test_a_configuration_that_one_process_cannot_take_up_is_taken_up_by_none(pro
     change(host, dns={"upstreams": ["127.0.0.1:1"]}, guards={"popular": "none.txt"})
     done = command(host, "reload")
     assert done.returncode == 2
-    assert "stopsign.yaml: dns.upstreams[0]: 127.0.0.1:1 cannot be asked" in done.stderr
-    assert "stopsign.yaml: guards.popular: " in done.stderr
+    assert ": dns.upstreams[0]: 127.0.0.1:1 cannot be asked" in done.stderr
+    assert ": guards.popular: " in done.stderr
     assert "hint: mend that; or take it up as it is, with --no-trial" in done.stderr
     assert {call(path, "status")["configuration"] for path in sockets(host)} == old
     assert any("dns.upstreams[0]: 127.0.0.1:1" in alarm for alarm in said(host, "status")["alarms"])
@@ -240,7 +241,7 @@ def test_with_a_broken_file_all_goes_on_with_what_was_accepted_workers_that_die_
     ("settings", "error"),
     [
         ({"dns": {"upstreams": ["localhost"]}}, "localhost"),
-        ({"dns": {"listen": ["127.0.0.1:1"]}}, "dns.listen cannot change while the sockets and folders are held"),
+        ({"dns": {"listen": ["127.0.0.1:1"]}}, "dns.listen: cannot change while the sockets and folders are held"),
     ],
 )
 def test_a_configuration_that_cannot_be_is_refused_and_the_old_one_goes_on(
