@@ -1,23 +1,23 @@
 """The off switch as people meet it: the command, who throws it, and what they, the alarms, the journal and the log are
 told of it.
 
-Enters: a person's word; the passes; for who is calling the kernel's word. Leaves: other passes, sentences and details.
-Rules: the command reads and writes files alone, so that it works with the steward dead; what is on is named, with since
-when, by whom, until when and why; what a person wrote goes into a leaf of its own, whose detail stays private as with
-overrides, and so does a name, which may be on no list: the public leaf says what kind was off from when to when.
+Enters: a person's word; the passes. Leaves: other passes, sentences and details. Rules: the command reads and writes
+files alone, so that it works with the steward dead; what is on is named, with since when, by whom, until when and why;
+what is replaced is named too, and an end that was said is never taken away by saying none; what a person wrote goes
+into a leaf of its own, whose detail stays private as with overrides, and so does a name, which may be on no list: the
+public leaf says what kind was off from when to when.
 """
 
 from __future__ import annotations
 
-import os
-import pwd
+import math
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from resolver import listed, passes
+from resolver.caller import caller
 from resolver.errors import ResolverError
 from resolver.following import following, wait
 from resolver.moments import as_text
@@ -27,21 +27,32 @@ from resolver.standing import legible
 from resolver.typed import name_in, only_reference
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
 
     from resolver.config import Config
+    from resolver.following import Following
     from resolver.passes import Act, Bypass, Passes
     from resolver.places import Places
 
 NAMED = 3  # names that an alarm names one by one
-_NOBODY = 0xFFFF_FFFF  # no login: a service, a container
+
+
+class NoEntryError(ResolverError):
+    """No entry of the live list has that reference."""
 
 
 @click.command()
 @click.argument("switch", type=click.Choice(["on", "off", "show"]), default="show")
 @click.argument("what", metavar="[LIST|NAME|URL|REFERENCE]", required=False)
 @click.option("--reason", default="", help="For the log, and for whoever asks later.")
-@click.option("--for", "span", type=Span(), help="It ends by itself after so long, as 2h.  [default: never]")
+@click.option(
+    "--for",
+    "span",
+    type=Span(ever=True),
+    metavar="TIME|ever",
+    help="It ends by itself after so long, as 2h.  [default: ever; where it is on already, its end stays]",
+)
 @located
 @as_json
 @click.pass_context
@@ -59,30 +70,42 @@ def bypass(
 
     The name may also be said as the address of a page, or as the reference on a stop page.
 
-    Works with the steward dead. It stays on until it is switched off or its time is over, over restarts too. `off`
-    alone ends all of them, lists and names that were switched off apart too. A top-level domain is written with its
-    dot: `example.` Waits until every worker and the zones follow, and exits 1 where one does not, or nobody runs.
+    Works with the steward dead. It stays on until it is switched off or its time is over, over restarts too. What was
+    on already is named; its end stays unless --for says another, or `--for ever` that there is none. `off` alone ends
+    all of them, lists and names that were switched off apart too. A top-level domain is written with its dot:
+    `example.` Waits until every worker and the zones follow, and exits 1 where one does not, or nobody runs.
     """
     if span is not None and switch != "on":
         raise click.UsageError(f"--for says how long a bypass is on; it means nothing to {switch!r}")
     config = legible(path, directory)
     places, shows = config.places, switch == "show"
-    live = passes.read(places.passes) if shows else _throw(config, switch == "on", what, reason, span)
+    before: dict[str, Any] = {}
+    if shows:
+        live = passes.read(places.passes)
+    else:
+        live, was = _throw(config, switch == "on", what, reason, span)
+        before = {"before": was and as_dict(was)} if switch == "on" else {}
     seen = following(places) if shows else wait(places)
-    behind = (*seen.late, *seen.silent)
     if in_json:
-        print_json({**_bypassed(live), "follow": list(seen.follow), "behind": list(behind)})
+        print_json({**_bypassed(live), **before, **seen.as_dict()})
     else:
         _show_bypassed(live)
+    all_follow = tell_following(places, seen, in_json=in_json)
+    ctx.exit(0 if all_follow or shows else 1)
+
+
+def tell_following(places: Places, seen: Following, *, in_json: bool) -> bool:
+    """Says who has taken up the passes and who has not; whether all have."""
     if seen.follow and not in_json:
         click.echo(f"{len(seen.follow)} follow: {', '.join(seen.follow)}")
     if seen.nobody:
-        behind = (f"nobody runs with {places.run_dir}: this holds from the next start on",)
-    for sentence in behind:
+        warn(f"nobody runs with {places.run_dir}: this holds from the next start on")
+        return False
+    for sentence in seen.behind:
         warn(sentence)
-    if behind and not seen.nobody:
+    if seen.behind:
         click.echo("hint: its successor takes it up when it starts: stopsign bypass show, stopsign status", err=True)
-    ctx.exit(1 if behind and not shows else 0)
+    return not seen.behind
 
 
 def _bypassed(live: passes.Passes) -> dict[str, Any]:
@@ -103,30 +126,55 @@ def _show_bypassed(live: passes.Passes) -> None:
         click.echo(f"  {one} {told(one)}")
 
 
-def _throw(config: Config, on: bool, what: str | None, reason: str, span: float | None) -> passes.Passes:
+def _throw(
+    config: Config, on: bool, what: str | None, reason: str, span: float | None
+) -> tuple[passes.Passes, Bypass | None]:
+    """What passes now, and what was on before of the same."""
     places = config.places
     if not places.run_dir.is_dir():
         hint = "that of the processes is meant: their configuration by --config FILE or --dir DIR"
         raise ResolverError(f"there is no {places.run_dir}: nobody runs there, and nothing is changed", hint=hint)
     now, by = int(time.time()), caller()
-    until = passes.FOR_EVER if span is None else int(now + span)
-    one, was_on = passes.Bypass("all", "", now, until, by, reason), False
+    one = passes.Bypass("all", "", now, FOR_EVER, by, reason)
+    before: Bypass | None = None
 
     def change(live: passes.Passes) -> passes.Passes:
-        nonlocal one, was_on
-        one = passes.Bypass(*meant(config, live, what, on=on), now, until, by, reason)
+        nonlocal one, before
+        kind, of = meant(config, live, what, on=on)
         live = live.ended(now)
-        was_on = any((other.kind, other.of) == (one.kind, one.of) for other in live.bypasses)
-        return live.on(one) if on else live.off(one.kind, one.of, now=now, by=by, reason=reason)
+        before = next((other for other in live.bypasses if (other.kind, other.of) == (kind, of)), None)
+        one = passes.Bypass(kind, of, now, _end(now, span, before), by, reason)
+        return live.on(one) if on else live.off(kind, of, now=now, by=by, reason=reason)
 
     live, trouble = passes.change(places, change)
     if trouble is not None:
         warn(f"done, but not for after a reboot ({trouble})")
     if on and one.kind == "name":
         note_unlisted(places, one.of, now)
+    if on and before is not None:
+        stays = ", as before (--for says another)" if span is None and before.until < FOR_EVER else ""
+        warn(f"{one} was on already {told(before)}; now {ends(one.until)}{stays}")
     if not on and one.kind != "all":
-        note_off(live, one, was_on=was_on, now=now)
-    return live
+        note_off(live, one, was_on=before is not None, now=now)
+    return live, before
+
+
+def _end(now: int, span: float | None, before: Bypass | None) -> int:
+    """An end that somebody said stays where none is said now: no bypass is to become one without an end by a slip."""
+    if span is None:
+        return before.until if before is not None else FOR_EVER
+    return FOR_EVER if span == math.inf else int(now + span)
+
+
+def note_override(answer: Mapping[str, Any]) -> None:
+    """Says of an override what stands in its way, and what it replaced, where the steward tells: one from before an
+    upgrade does not."""
+    if answer.get("trouble"):
+        warn(answer["trouble"])
+    if before := answer.get("before"):
+        was = f"since {before['since']} by {before['by']}, until {before['until']}: {before['reason']}"
+        kind = f" ({before['match']})" if before["match"] != answer["match"] else ""
+        warn(f"{before['name']}{kind} was overridden already {was}; now until {answer['until']}")
 
 
 def note_off(live: Passes, one: Bypass, *, was_on: bool, now: float) -> None:
@@ -171,11 +219,11 @@ def meant(config: Config, live: passes.Passes, what: str | None, *, on: bool) ->
     gone = [one.of for one in live.bypasses if one.kind == "list" and not on]
     if what in (*known, *gone):
         return "list", what
-    hint = f"lists: {', '.join(known)}"
+    hint = f"lists: {', '.join(known) or 'none'}"
     if (reference := only_reference(what)) is not None:
         entry = listed.under(listed.live(config.places)[0], reference)
         if entry is None:
-            raise ResolverError(f"there is no list {what!r}, nor an entry with that reference", hint=hint)
+            raise NoEntryError(f"there is no list {what!r}, nor an entry with that reference", hint=hint)
         return "name", entry.name
     name = name_in(what)
     if name is None:
@@ -184,23 +232,6 @@ def meant(config: Config, live: passes.Passes, what: str | None, *, on: bool) ->
         hint = f"{hint}; a whole top-level domain is written with its dot: {name}."
         raise ResolverError(f"there is no list {what!r}", hint=hint)
     return "name", name
-
-
-def caller(login: Path = Path("/proc/self/loginuid")) -> str:
-    """Who is at the keyboard: the login's user, whom the kernel remembers through sudo and su; where there was no
-    login, root's own word on whom sudo brought, or the process's user."""
-    try:
-        uid = int(login.read_text(encoding="ascii"))
-    except (OSError, ValueError):  # a kernel without audit
-        uid = _NOBODY
-    if uid == _NOBODY:
-        if os.getuid() == 0 and os.environ.get("SUDO_USER"):
-            return os.environ["SUDO_USER"]
-        uid = os.getuid()
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return str(uid)
 
 
 def ends(until: int) -> str:

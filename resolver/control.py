@@ -2,10 +2,11 @@
 
 Enters: a Unix stream, one JSON object in one line, `{"op": "approve", …}`. Leaves: one JSON object in one line,
 `{"ok": true, …}` or `{"ok": false, "error": …, "hint": …}`, and the end of the stream.
-Rules: the kernel says who is calling (SO_PEERCRED), the caller does not; root and the process's own user may do
-everything, a reporter only what is marked for reporters, and anyone may look; a line is bounded, and so is the time to
-send it. A request says until when it has to be begun (`begin_by`, CLOCK_MONOTONIC): a process that hung, or was busy,
-does nothing later whose caller was told that it failed, or is gone.
+Rules: the kernel says who is calling (SO_PEERCRED), the caller does not, but for the login behind root
+(`resolver.caller`), which opens nothing; root and the process's own user may do everything, a reporter only what is
+marked for reporters, and anyone may look; a line is bounded, and so is the time to send it. A request says until when
+it has to be begun (`begin_by`, CLOCK_MONOTONIC): a process that hung, or was busy, does nothing later whose caller was
+told that it failed, or is gone.
 """
 
 from __future__ import annotations
@@ -15,16 +16,16 @@ import contextlib
 import grp
 import json
 import os
-import pwd
 import select
 import socket
 import struct
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
+from resolver import caller
 from resolver.errors import ResolverError
 
 if TYPE_CHECKING:
@@ -61,18 +62,21 @@ class UnreachableError(ControlError):
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """Who is at the other end, as the kernel knows it."""
+    """Who is at the other end, as the kernel knows it, and the login that it names."""
 
     pid: int
     uid: int
     gid: int
+    login: object = None
 
     @property
     def user(self) -> str:
-        try:
-            return pwd.getpwuid(self.uid).pw_name
-        except KeyError:
-            return str(self.uid)
+        return caller.named(self.uid)
+
+    @property
+    def who(self) -> str:
+        """For the journal and the log."""
+        return caller.who(self.uid, self.login)
 
     @property
     def groups(self) -> frozenset[str]:
@@ -209,6 +213,7 @@ async def _handle(
     if refusal := callers.refusal(peer, operation):
         return {"ok": False, "error": refusal, "hint": "root may, and those named under control: in the configuration"}
     begin_by = request.pop("begin_by", None)
+    peer = replace(peer, login=request.pop("login", None))
     _wanted.set(lambda: _check_wanted(writer, begin_by))
     try:
         return {"ok": True, **await while_wanted(operation.handle)(peer, request)}
@@ -238,7 +243,9 @@ def _check_wanted(writer: asyncio.StreamWriter, begin_by: object) -> None:
 
 
 def _request(op: str, timeout: float, arguments: Mapping[str, Any]) -> bytes:
-    return _line({"op": op, "begin_by": time.monotonic() + _BEGIN * timeout, **arguments})
+    login = caller.login()
+    behind = {} if login is None else {"login": login}
+    return _line({"op": op, "begin_by": time.monotonic() + _BEGIN * timeout, **behind, **arguments})
 
 
 def _line(value: Mapping[str, Any]) -> bytes:

@@ -1,4 +1,4 @@
-"""Whether those who decide have taken up the passes: what `bypass` waits for.
+"""Whether those who decide have taken up the passes: what `bypass` and `override` wait for.
 
 Enters: `run_dir/passes.json`, and what the workers and the process of the zones say in files. Leaves: who follows, and
 a sentence on each that does not. Rules: files alone, so that it works whoever is dead or hangs; it is the file of the
@@ -32,9 +32,16 @@ class Following:
     silent: tuple[str, ...] = ()
 
     @property
+    def behind(self) -> tuple[str, ...]:
+        return (*self.late, *self.silent)
+
+    @property
     def nobody(self) -> bool:
         """Nobody lives there at all."""
         return not self.follow and not self.late
+
+    def as_dict(self) -> dict[str, list[str]]:
+        return {"follow": list(self.follow), "behind": list(self.behind)}
 
 
 def following(places: Places) -> Following:

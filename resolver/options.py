@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -35,14 +36,20 @@ def print_json(value: Any) -> None:
 
 
 class Span(click.ParamType[float]):
-    """A time with a unit, as `72h`: written as in the configuration. In seconds."""
+    """A time with a unit, as `72h`: written as in the configuration. In seconds. `ever`: or this word, which is
+    infinity."""
 
     name = "time"
+
+    def __init__(self, *, ever: bool = False) -> None:
+        self._ever = ever
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         # pydantic and all: not for a command that has no such option
         from resolver.config_values import TIME_UNITS, amount
 
+        if self._ever and value == "ever":
+            return math.inf
         try:
             seconds = amount(value, TIME_UNITS, "72h")
         except ValueError as error:

@@ -141,7 +141,7 @@ class Held:
         new = self._agree(request)
         replaced = await way(new)
         text = "%s, asked for by %s: configuration %s is taken up by %s"
-        log.info(text, op, peer.user, new.digest[:8], ", ".join(replaced), extra=about(person=peer.user))
+        log.info(text, op, peer.who, new.digest[:8], ", ".join(replaced), extra=about(person=peer.who))
         return {"replaced": replaced}
 
     def _agree(self, request: Mapping[str, Any]) -> Accepted:

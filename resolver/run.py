@@ -258,7 +258,7 @@ class Provider:
     async def _restart_workers(self, peer: Peer, _request: Mapping[str, Any]) -> Reply:
         replaced = await self.restart_workers()
         text = "workers restart, asked for by %s: %s are replaced"
-        log.info(text, peer.user, ", ".join(replaced), extra=about(person=peer.user))
+        log.info(text, peer.who, ", ".join(replaced), extra=about(person=peer.who))
         return {"replaced": replaced}
 
     async def _replace_workers(self, replaced: list[str]) -> None:
@@ -295,7 +295,7 @@ class Provider:
         for name in told:
             self.supervisor.signal(name, signal.SIGUSR1)
         text = "cache flush, asked for by %s: %s are told to forget every cached answer"
-        log.info(text, peer.user, ", ".join(told), extra=about(person=peer.user))
+        log.info(text, peer.who, ", ".join(told), extra=about(person=peer.who))
         return {"told": told}
 
     def _sweep(self) -> None:

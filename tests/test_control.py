@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from resolver import control
+from resolver import caller, control
 from resolver.control import Callers, ControlError, Operation, Peer, UnreachableError, acall, call, while_wanted
 from resolver.errors import ResolverError
 
@@ -32,7 +32,11 @@ async def fail(_peer: Peer, _request: Mapping[str, Any]) -> dict[str, Any]:
     raise KeyError("a bug")
 
 
-OPERATIONS = {"echo": Operation(echo), "refuse": Operation(refuse), "fail": Operation(fail)}
+async def who(peer: Peer, request: Mapping[str, Any]) -> dict[str, Any]:
+    return {"who": peer.who, "request": request}
+
+
+OPERATIONS = {"echo": Operation(echo), "who": Operation(who), "refuse": Operation(refuse), "fail": Operation(fail)}
 
 
 def asked(tmp_path: Path, what: Any) -> Any:
@@ -54,6 +58,38 @@ def test_a_call_is_answered_and_the_kernel_says_who_called(tmp_path: Path) -> No
         "uid": os.getuid(),
         "said": "ä" * 5000,
     }
+
+
+def test_who_asks_is_the_user_whom_the_kernel_names_and_of_root_the_login_behind_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def login(kept: Path) -> str:
+        return caller.who(os.geteuid(), caller.login(kept))
+
+    kept = tmp_path / "loginuid"
+    kept.write_text("0")
+    monkeypatch.setattr("resolver.caller.os.geteuid", lambda: 0)
+    assert login(kept) == "root"
+    kept.write_text("4000000000")
+    assert login(kept) == "root (login 4000000000)"
+    kept.write_text(str(0xFFFF_FFFF))
+    monkeypatch.setenv("SUDO_USER", "alice")
+    assert login(kept) == login(tmp_path / "none") == "root (login alice)"
+    monkeypatch.delenv("SUDO_USER")
+    assert login(kept) == "root"
+    monkeypatch.setenv("SUDO_USER", "somebody else")
+    monkeypatch.setattr("resolver.caller.os.geteuid", lambda: 4_000_000_000)
+    assert login(kept) == "4000000000"
+    assert Peer(1, 4_000_000_000, 1, "root").who == "4000000000", "only root's word on the login counts"
+    assert Peer(1, 0, 0, {"a": "b"}).who == Peer(1, 0, 0, "root").who == Peer(1, 0, 0, "").who == "root"
+    assert Peer(1, 0, 0, "\x1b[2J" + "x" * 100).who == f"root (login \ufffd[2J{'x' * 60})"
+
+
+def test_the_login_behind_root_comes_with_each_request(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for login, who in ((None, ""), ("alice", " (login alice)")):
+        monkeypatch.setattr("resolver.caller.login", lambda login=login: login)
+        assert asked(tmp_path, lambda path: call(path, "who"))["who"] == caller.named(os.getuid()) + who
+        assert asked(tmp_path, lambda path: asyncio.run(acall(path, "who")))["request"] == {"op": "who"}
 
 
 def test_a_call_from_an_event_loop_is_the_same(tmp_path: Path) -> None:
@@ -81,7 +117,7 @@ def test_a_bug_in_an_operation_is_said_and_the_next_call_is_answered(tmp_path: P
     [
         (b"\n", b"not one line of JSON"),
         (b"[]\n", b"no such operation"),
-        (b'{"op": "nothing"}\n', b"there are echo, fail, refuse"),
+        (b'{"op": "nothing"}\n', b"there are echo, fail, refuse, who"),
         (b"\xff\xff\n", b"not one line of JSON"),
         (b'{"op": "echo"', b"not one line of JSON"),
         (b"x" * (control.LONGEST + 2), b"not one line of JSON"),

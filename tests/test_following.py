@@ -59,6 +59,7 @@ def test_all_follow(places: Places) -> None:
     assert about.startswith("  everything since ")
     said = json.loads(bypass(places, "on", "--json").stdout)
     assert said.pop("bypasses")[0]["kind"] == "all"
+    assert said.pop("before")["kind"] == "all"
     assert said == {"all": True, "lists": [], "names": [], "follow": ["dns-0", "dns-1", "rpz"], "behind": []}
 
 
@@ -87,6 +88,37 @@ def test_where_nobody_runs_it_is_written_and_said(places: Places) -> None:
     assert "follow" not in done.stdout
     assert done.stderr == (f"stopsign: warning: nobody runs with {places.run_dir}: this holds from the next start on\n")
     assert passes.read(places.passes).mark == passes.read(places.bypass).mark == ALL.mark
+
+
+def test_switched_on_again_it_says_what_was_and_keeps_its_end_unless_another_is_said(
+    places: Places, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 1_795_000_000.0
+    monkeypatch.setattr("resolver.bypass.time.time", lambda: now)
+    monkeypatch.setattr("resolver.bypass.caller", lambda: "alice")
+
+    def on(*words: str) -> tuple[int, str]:
+        done = bypass(places, "on", *words, "--reason", " ".join(words) or "none said")
+        (one,) = passes.read(places.passes).bypasses
+        said = (line for line in done.stderr.splitlines() if "already" in line)
+        return one.until, next(said, "").partition("by alice, ")[2]
+
+    later, much_later = int(now) + 7200, int(now) + 86400
+    assert on("--for", "2h") == (later, "")
+    stays = "until 2026-11-18T13:06:40Z, as before (--for says another)"
+    assert on() == (later, f"until 2026-11-18T13:06:40Z: --for 2h; now {stays}")
+    assert on("--for", "1d") == (
+        much_later, "until 2026-11-18T13:06:40Z: none said; now until 2026-11-19T11:06:40Z",
+    )  # fmt: skip
+    assert on("--for", "ever") == (
+        FOR_EVER, "until 2026-11-19T11:06:40Z: --for 1d; now until it is switched off",
+    )  # fmt: skip
+    assert on() == (FOR_EVER, "until it is switched off: --for ever; now until it is switched off")
+    assert on("--for", "2h")[0] == later
+    now += 7200
+    assert on() == (FOR_EVER, ""), "that one has ended"
+    before = json.loads(bypass(places, "on", "--json").stdout)["before"]
+    assert (before["by"], before["until"], before["reason"]) == ("alice", None, "none said")
 
 
 def test_a_list_that_was_taken_out_of_the_configuration_is_switched_back_on(places: Places) -> None:

@@ -6,7 +6,6 @@ import asyncio
 import errno
 import json
 import os
-import pwd
 import shutil
 import signal
 import socket
@@ -22,6 +21,7 @@ import pytest
 import yaml
 
 from resolver import control, reload, run
+from resolver.caller import caller
 from resolver.config import accept, load
 from resolver.control import call
 from resolver.errors import ResolverError
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 __all__ = ["provider"]  # the fixture
 Running = tuple[Provider, str]
-ME = pwd.getpwuid(os.getuid()).pw_name
+ME = caller()
 
 
 def command(host: Host, *words: str) -> subprocess.CompletedProcess[str]:

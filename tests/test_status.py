@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 from click.testing import CliRunner
 
-from resolver import bypass, operate, passes, room
+from resolver import operate, passes, room
 from resolver import status as gathering
 from resolver._core import COUNTERS
 from resolver.command import stopsign
@@ -242,23 +242,6 @@ def test_a_bypass_is_named_with_the_steward_dead(config: Config) -> None:
     alarm = "list gambling is bypassed since 1970-01-01T00:00:00Z by alice, until it is switched off: a wrong list"
     assert alarm in said["alarms"]
     assert said["passing"]["bypasses"][0]["by"] == "alice"
-
-
-def test_who_throws_the_switch_is_the_login_s_user_and_not_root(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    login = tmp_path / "loginuid"
-    login.write_text("0")
-    assert bypass.caller(login) == "root"
-    login.write_text(str(0xFFFF_FFFF))
-    monkeypatch.setattr("resolver.bypass.os.getuid", lambda: 0)
-    monkeypatch.setenv("SUDO_USER", "alice")
-    assert bypass.caller(login) == "alice"
-    monkeypatch.delenv("SUDO_USER")
-    assert bypass.caller(tmp_path / "none") == "root"
-    monkeypatch.setenv("SUDO_USER", "somebody else")
-    monkeypatch.setattr("resolver.bypass.os.getuid", lambda: 4_000_000_000)
-    assert bypass.caller(login) == "4000000000", "only root's word on whom sudo brought counts"
 
 
 def test_what_was_counted_of_a_list_is_told_by_its_name(config: Config) -> None:

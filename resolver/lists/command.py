@@ -14,9 +14,12 @@ import click
 from resolver import bypass as off_switch
 from resolver import control
 from resolver.errors import ResolverError
-from resolver.options import Span, as_json, located, print_json, warn
+from resolver.following import wait
+from resolver.listed import ListedError
+from resolver.options import Span, as_json, located, print_json
 from resolver.passes import Passes
 from resolver.standing import legible
+from resolver.typed import name_in, only_reference
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -147,25 +150,34 @@ def override() -> None:
 @click.option("--match", type=click.Choice(["exact", "subtree", "below"]), default="subtree", show_default=True)
 @located
 @as_json
+@click.pass_context
 def allow(
-    name: str, reason: str, span: float, match: str, path: Path | None, directory: Path | None, in_json: bool
+    ctx: click.Context,
+    name: str,
+    reason: str,
+    span: float,
+    match: str,
+    path: Path | None,
+    directory: Path | None,
+    in_json: bool,
 ) -> None:
-    """Let NAME pass, whatever the lists say. A top-level domain is written with its dot: `example.`"""
+    """Let NAME pass, whatever the lists say. A top-level domain is written with its dot: `example.`
+
+    Said again it is replaced, and what was is named. Waits until every worker and the zones follow, and exits 1 where
+    one does not, or nobody runs.
+    """
     config = legible(path, directory)
-    name = _name_meant(config, name, on=True)
+    typed, name = name, _name_meant(config, name, on=True)
+    about: dict[str, Any] = {"name": name, "reason": reason, "seconds": span, "match": match}
     try:
-        answer = control.call(
-            config.places.control_socket, "override", name=name, reason=reason, seconds=span, match=match
-        )
+        answer = control.call(config.places.control_socket, "override", **about, reference=only_reference(typed) or "")
     except control.UnreachableError as silent:
         silent.hint = f"{silent.hint}; without it: stopsign bypass on {name}, until bypass off {name}"
         raise
-    _warn(answer)
+    off_switch.note_override(answer)
     off_switch.note_unlisted(config.places, name, time.time())
-    if in_json:
-        print_json(answer)
-    else:
-        click.echo(f"{answer['name']} ({answer['match']}) passes until {answer['until']}")
+    said = f"{answer['name']} ({answer['match']}) passes until {answer['until']}"
+    _followed(ctx, config, answer, said, in_json=in_json)
 
 
 @override.command("list")
@@ -187,27 +199,38 @@ def list_overrides(path: Path | None, directory: Path | None, in_json: bool) -> 
 @click.argument("name", metavar="NAME|URL|REFERENCE")
 @located
 @as_json
-def lift(name: str, path: Path | None, directory: Path | None, in_json: bool) -> None:
-    """End the override of NAME now."""
+@click.pass_context
+def lift(ctx: click.Context, name: str, path: Path | None, directory: Path | None, in_json: bool) -> None:
+    """End the override of NAME now; by the REFERENCE that it was allowed by, also where the entry has gone."""
     config = legible(path, directory)
-    answer = control.call(config.places.control_socket, "lift", name=_name_meant(config, name, on=False))
-    _warn(answer)
-    if in_json:
-        print_json(answer)
-    else:
-        click.echo(f"{answer['name']} no longer passes")
+    reference = only_reference(name) or ""
+    try:
+        meant = _name_meant(config, name, on=False)
+    except (off_switch.NoEntryError, ListedError):
+        if not reference:
+            raise
+        meant = ""
+    answer = control.call(config.places.control_socket, "lift", name=meant, reference=reference)
+    off_switch.note_override(answer)
+    _followed(ctx, config, answer, f"{answer['name']} no longer passes", in_json=in_json)
+
+
+def _followed(ctx: click.Context, config: Config, answer: Mapping[str, Any], said: str, *, in_json: bool) -> None:
+    """Waits for those who decide, as `bypass` does."""
+    seen = wait(config.places)
+    print_json({**answer, **seen.as_dict()}) if in_json else click.echo(said)
+    ctx.exit(0 if off_switch.tell_following(config.places, seen, in_json=in_json) else 1)
 
 
 def _name_meant(config: Config, typed: str, *, on: bool) -> str:
+    alone = name_in(typed) if on and only_reference(typed) is None else None
+    if alone and "." not in alone and not typed.endswith(".") and config.list_named(typed) is None:
+        hint = f"the whole name would be right; a top-level domain, should that be meant, is written {alone}."
+        raise ResolverError(f"{typed!r} alone would be a top-level domain", hint=hint)
     kind, name = off_switch.meant(config, Passes(), typed, on=on)
     if kind != "name":
         raise ResolverError(f"{name!r} is a list, not a name", hint=f"all that it stops: stopsign bypass on {name}")
     return name
-
-
-def _warn(answer: Mapping[str, Any]) -> None:
-    if answer.get("trouble"):  # a steward from before an upgrade says nothing of it
-        warn(answer["trouble"])
 
 
 # -- explain

@@ -84,7 +84,7 @@ class _Operations:
         version = request.get("version")
         if not isinstance(version, int) or isinstance(version, bool):
             raise RequestError("version is not a number")
-        outcome = await self._steward.work(while_wanted(self._register.approve), name, version, state, peer.user)
+        outcome = await self._steward.work(while_wanted(self._register.approve), name, version, state, peer.who)
         return outcome.as_dict()
 
     async def override(self, peer: Peer, request: Mapping[str, Any]) -> Reply:
@@ -93,19 +93,22 @@ class _Operations:
             raise RequestError(f"{match!r} is not exact, subtree or below")
         if not isinstance(seconds, int | float) or isinstance(seconds, bool):
             raise RequestError("seconds is not a number")
-        new, trouble = await self._steward.work(
+        allowed = await self._steward.work(
             while_wanted(self._register.people.allow),
             _text(request, "name"),
             match,
             _text(request, "reason"),
-            peer.user,
+            peer.who,
             float(seconds),
+            _text(request, "reference", ""),
         )
-        return {**_shown(new), "trouble": trouble}
+        before = _shown(allowed.before) if allowed.before else None
+        return {**_shown(allowed.new), "before": before, "trouble": allowed.trouble}
 
     async def lift(self, peer: Peer, request: Mapping[str, Any]) -> Reply:
         lift = while_wanted(self._register.people.lift)
-        gone, trouble = await self._steward.work(lift, _text(request, "name"), peer.user)
+        name, reference = _text(request, "name"), _text(request, "reference", "")
+        gone, trouble = await self._steward.work(lift, name, peer.who, reference)
         return {**_shown(gone), "trouble": trouble}
 
     async def overrides(self, _peer: Peer, _request: Mapping[str, Any]) -> Reply:
@@ -156,8 +159,8 @@ def _told(request: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in request.items() if key != "op"}
 
 
-def _text(request: Mapping[str, Any], key: str) -> str:
-    value = request.get(key)
+def _text(request: Mapping[str, Any], key: str, unsaid: str | None = None) -> str:
+    value = request.get(key, unsaid)
     if not isinstance(value, str) or len(value) > 4096:
         raise RequestError(f"{key} is not a text")
     return value

@@ -36,6 +36,8 @@ class Override(Stored):
     by: str
     since: str
     until: float
+    reference: str = ""
+    """Of the entry by which it was said; empty: it was said by its name."""
 
 
 class Overrides(Stored):
@@ -55,9 +57,17 @@ def read(places: Places) -> Overrides:
 
 
 def allow(
-    known: Overrides, name: str, *, match: passes.Match, reason: str, by: str, seconds: float, now: float
+    known: Overrides,
+    name: str,
+    *,
+    match: passes.Match,
+    reason: str,
+    by: str,
+    seconds: float,
+    now: float,
+    reference: str = "",
 ) -> tuple[Overrides, Override]:
-    """The overrides with one more; one of the same name is renewed. `OverrideError` says what is wrong with it."""
+    """The overrides with one more; one of the same name is replaced. `OverrideError` says what is wrong with it."""
     try:
         clean = domain_name(name)
     except ValueError as error:
@@ -69,23 +79,25 @@ def allow(
             f"an override ends within {LONGEST / 86400:.0f} days", hint="--for 72h, renewed when needed"
         )
     new = Override(
-        name=clean, match=match, reason=reason.strip(), by=by, since=as_text(now), until=float(int(now + seconds))
-    )
+        name=clean, match=match, reason=reason.strip(), by=by, since=as_text(now), until=float(int(now + seconds)),
+        reference=reference,
+    )  # fmt: skip
     others = tuple(entry for entry in known.holding(now).overrides if entry.name != clean)
     return Overrides(overrides=(*others, new)), new
 
 
-def lift(known: Overrides, name: str, *, now: float) -> tuple[Overrides, Override]:
-    """The overrides without one."""
+def lift(known: Overrides, name: str, *, now: float, reference: str = "") -> tuple[Overrides, Override]:
+    """The overrides without one. `name` is empty where only the reference is known by which it was said."""
     try:
-        clean = domain_name(name)
+        clean = domain_name(name) if name or not reference else ""
     except ValueError as error:
         raise OverrideError(str(error)) from error
-    gone = known.holding(now).named(clean)
+    held = known.holding(now)
+    said = (entry for entry in held.overrides if reference and entry.reference == reference)
+    gone = next(said, None) or held.named(clean)
     if gone is None:
-        raise OverrideError(f"there is no override for {clean}", hint="stopsign override list")
-    kept = tuple(entry for entry in known.holding(now).overrides if entry.name != clean)
-    return Overrides(overrides=kept), gone
+        raise OverrideError(f"there is no override for {clean or reference}", hint="stopsign override list")
+    return Overrides(overrides=tuple(entry for entry in held.overrides if entry is not gone)), gone
 
 
 def put(places: Places, overrides: Overrides, now: float) -> str | None:

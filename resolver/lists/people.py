@@ -9,6 +9,7 @@ waits for its leaf.
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from resolver import bypass, passes
@@ -27,6 +28,15 @@ if TYPE_CHECKING:
     from resolver.places import Places
 
 say = logging.getLogger("stopsign.lists")
+
+
+@dataclass(frozen=True, slots=True)
+class Allowed:
+    """`before`: the override that this one replaces; `trouble`: what stands in its way (`overrides.put`)."""
+
+    new: overrides.Override
+    before: overrides.Override | None
+    trouble: str | None
 
 
 class People:
@@ -64,11 +74,11 @@ class People:
             self._alarm("overrides", f"{why(error)}; the overrides that were live stay live")
 
     def allow(
-        self, name: str, match: passes.Match, reason: str, by: str, seconds: float
-    ) -> tuple[overrides.Override, str | None]:
-        """The override, and what stands in its way (`overrides.put`)."""
+        self, name: str, match: passes.Match, reason: str, by: str, seconds: float, reference: str = ""
+    ) -> Allowed:
+        before = self.holding()
         changed, new = overrides.allow(
-            self.overrides, name, match=match, reason=reason, by=by, seconds=seconds, now=self._clock()
+            before, name, match=match, reason=reason, by=by, seconds=seconds, now=self._clock(), reference=reference
         )
         trouble = self._override(changed)
         detail = {"name": new.name, "match": new.match, "reason": new.reason, "by": by, "until": as_text(new.until)}
@@ -81,11 +91,11 @@ class People:
             visible(new.reason),
             extra=about(person=by),
         )
-        return new, trouble
+        return Allowed(new, before.named(new.name), trouble)
 
-    def lift(self, name: str, by: str) -> tuple[overrides.Override, str | None]:
+    def lift(self, name: str, by: str, reference: str = "") -> tuple[overrides.Override, str | None]:
         """The override that was, and what stands in the way of its end."""
-        changed, gone = overrides.lift(self.overrides, name, now=self._clock())
+        changed, gone = overrides.lift(self.overrides, name, now=self._clock(), reference=reference)
         # Lifting blocks again: like any addition it waits for its leaf.
         self._ledger.append([Event("override-lifted", "", {"name": gone.name, "match": gone.match, "by": by})])
         trouble = self._override(changed)

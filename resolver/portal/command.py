@@ -18,9 +18,10 @@ import click
 
 from blocklists import bundle
 from resolver import control, durable, listed
+from resolver.bypass import note_override
 from resolver.config import Config, locate
 from resolver.moments import as_text
-from resolver.options import Span, as_json, located, warn
+from resolver.options import Span, as_json, located
 from resolver.portal import desk
 from resolver.portal.desk import DeskError
 from resolver.portal.live import Live
@@ -204,8 +205,7 @@ def answer(
         if outcome == "mended":
             told = await control.acall(config.places.control_socket, "override", name=one.name, match="subtree",
                                        reason=f"appeal {one.id}: {reasons}"[:400], seconds=span)  # fmt: skip
-            if told.get("trouble"):
-                warn(told["trouble"])
+            note_override(told)
             click.echo(f"{told['name']} passes until {told['until']}")
         if not await store.decide(one.id, outcome, by, reasons, now()):
             raise DeskError(f"{one.id} was closed in the meantime")

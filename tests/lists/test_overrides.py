@@ -39,7 +39,7 @@ def verdict(world: World, name: str) -> str:
 
 def test_an_override_passes_the_name_and_all_below_it_until_its_end(world: World) -> None:
     assert verdict(world, "www.a.example") == "stopped"
-    new, _ = world.register.people.allow("A.example.", "subtree", "a hospital's", "root", 3600.0)
+    new = world.register.people.allow("A.example.", "subtree", "a hospital's", "root", 3600.0).new
     assert verdict(world, "www.a.example") == "passes"
     assert verdict(world, "b.example") == "stopped"
     assert world.leaves()[-1] == ("override-set", "")
@@ -238,7 +238,7 @@ def test_an_override_that_only_one_of_the_disks_took_says_so_and_is_written_agai
 ) -> None:
     with monkeypatch.context() as patch:
         patch.setattr(full, no_room)
-        _, trouble = world.register.people.allow("a.example", "subtree", "a hospital's", "root", 3600.0)
+        trouble = world.register.people.allow("a.example", "subtree", "a hospital's", "root", 3600.0).trouble
         assert said in str(trouble)
         assert trouble in world.register.status()["alarms"]
         assert verdict(world, "a.example") == then

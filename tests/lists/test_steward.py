@@ -198,10 +198,18 @@ def test_overrides_are_set_listed_and_lifted_by_command(provider: Provider) -> N
         provider.ask("lists", "refresh")
         provider.ask("override", "allow", "a.example", "--reason", "a hospital's", "--for", "72h")
         assert "a hospital's" in provider.ask("override", "list").output
+        again = provider.ask("override", "allow", "a.example", "--reason", "more", "--for", "1h", "--match", "exact")
+        (now,) = provider.ask("override", "list", "--json").json["overrides"]
+        assert re.search(
+            r"warning: a\.example \(subtree\) was overridden already "
+            rf"since [^ ]+ by {re.escape(now['by'])}, until [^ ]+: a hospital's; now until {now['until']}\n",
+            again.warned,
+        )
         assert provider.ask("explain", "a.example", "--json").json["verdict"] == "passes"
-        assert provider.ask("override", "lift", "a.example").status == 0
+        lifted = provider.ask("override", "lift", "a.example")
+        assert (lifted.status, "warning: nobody runs with" in lifted.warned) == (1, True), "as by `bypass`: no worker"
         for wrong, why in (
-            ("example", "there is no list 'example'"),
+            ("example", "'example' alone would be a top-level domain"),
             ("gambling", "is a list, not a name"),
             ("not a name", "neither a list nor a name"),
         ):
@@ -210,7 +218,7 @@ def test_overrides_are_set_listed_and_lifted_by_command(provider: Provider) -> N
         assert provider.ask("explain", "a.example", "--json").json["verdict"] == "stopped"
         assert provider.ask("override", "allow", "a.example", "--reason", "x", "--for", "3").status == 2
         done = provider.ask("override", "allow", "http://b.example/page", "--reason", "x")
-        assert (done.status, done.output.partition(" until")[0]) == (0, "b.example (subtree) passes")
+        assert done.output.partition(" until")[0] == "b.example (subtree) passes"
         assert "no list holds b.example or a name above it" in done.warned
         reference = provider.ask("explain", "a.example", "--json").json["entries"][0]["reference"]
         for typed in (
@@ -220,8 +228,14 @@ def test_overrides_are_set_listed_and_lifted_by_command(provider: Provider) -> N
             "A.EXAMPLE.",
         ):
             provider.ask("override", "allow", typed, "--reason", "x")
-            done = provider.ask("override", "lift", typed)
-            assert (done.status, done.output) == (0, "a.example no longer passes\n")
+            assert provider.ask("override", "lift", typed).output == "a.example no longer passes\n"
+        provider.ask("override", "allow", reference, "--reason", "x")
+        provider.desk.change("gambling", add=["c.example"], remove=["a.example"])
+        provider.ask("lists", "refresh")
+        done = provider.ask("override", "lift", reference.lower(), "--json")
+        assert (done.json["name"], done.json["behind"]) == ("a.example", []), "though its entry has gone"
+        error = provider.ask("override", "lift", reference).error
+        assert str(error) == f"there is no override for {reference}"
         assert "is a list, not a name" in str(provider.ask("override", "lift", "gambling").error)
 
 
