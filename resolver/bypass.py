@@ -99,7 +99,12 @@ def tell_following(places: Places, seen: Following, *, in_json: bool) -> bool:
     if seen.follow and not in_json:
         click.echo(f"{len(seen.follow)} follow: {', '.join(seen.follow)}")
     if seen.nobody:
-        warn(f"nobody runs with {places.run_dir}: this holds from the next start on")
+        then = "from the next start on"
+        if any(place.exists() for place in (places.workers, places.control_socket)):
+            warn(f"nobody runs with {places.run_dir}: this holds {then}")
+        else:
+            back = "processes that go on without it put it back, and take this up within seconds"
+            warn(f"{places.run_dir} was empty: {back}; else it holds {then}")
         return False
     for sentence in seen.behind:
         warn(sentence)

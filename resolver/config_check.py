@@ -50,7 +50,12 @@ def check_config(
     if file is not None and (path is not None or directory is not None):
         raise click.UsageError("the file is named twice: FILE, --config FILE or --dir DIR")
     file = file or located_at(path, directory)
-    found, config = checked(file, tries=not no_trial)
+    try:
+        found, config = checked(file, tries=not no_trial)
+    except ConfigError as unread:
+        if not in_json:
+            raise
+        found, config = list(unread.problems), None
     levels = {problem.level for problem in found}
     wanting = 2 if config is None else int("error" in levels)
     if in_json:
@@ -66,11 +71,9 @@ def check_config(
 
 
 def checked(file: Path, *, tries: bool) -> tuple[list[Problem], Config | None]:
-    """All that is to be said of it, by line; and the configuration, where it has no mistake."""
-    try:
-        reading = parse(read(file), file, Config, contradictions)
-    except ConfigError as unread:
-        return list(unread.problems), None
+    """All that is to be said of it, by line; and the configuration, where it has no mistake. Raises `ConfigError` where
+    it cannot be read at all."""
+    reading = parse(read(file), file, Config, contradictions)
     found = [*reading.problems, *(_tried(reading, file) if tries else ())]
     return sorted(found), reading.value
 

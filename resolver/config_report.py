@@ -108,7 +108,10 @@ def read(path: Path) -> bytes:
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise ConfigError.about(path, f"cannot be read ({error.strerror})") from error
+        unread = ConfigError.about(path, f"cannot be read ({error.strerror})")
+        if isinstance(error, FileNotFoundError):
+            unread.hint = "--config FILE names another, --dir DIR the folder that it lies in"
+        raise unread from error
     if len(data) > LARGEST:
         raise ConfigError.about(path, f"has {len(data)} bytes; a configuration has at most {LARGEST}")
     return data

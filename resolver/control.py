@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import grp
 import json
 import os
@@ -132,7 +133,7 @@ def call(path: Path, op: str, *, timeout: float = WAIT, **arguments: Any) -> dic
             with stream.makefile("rb") as answers:
                 return _answer(answers.readline(LONGEST))
         except OSError as error:
-            raise _unreachable(path, error) from error
+            raise _unreachable(path, error, timeout) from error
 
 
 async def acall(path: Path, op: str, *, timeout: float = WAIT, **arguments: Any) -> dict[str, Any]:  # noqa: ASYNC109
@@ -147,7 +148,7 @@ async def acall(path: Path, op: str, *, timeout: float = WAIT, **arguments: Any)
             finally:
                 writer.close()
     except (OSError, ValueError) as error:
-        raise _unreachable(path, error) from error
+        raise _unreachable(path, error, timeout) from error
 
 
 def while_wanted(what: Callable[Given, Result]) -> Callable[Given, Result]:
@@ -253,6 +254,8 @@ def _line(value: Mapping[str, Any]) -> bytes:
 
 
 def _answer(line: bytes) -> dict[str, Any]:
+    if not line:  # it ended, or began anew
+        raise ConnectionResetError(errno.ECONNRESET, os.strerror(errno.ECONNRESET))
     try:
         answer = json.loads(line)
     except ValueError as error:
@@ -263,12 +266,14 @@ def _answer(line: bytes) -> dict[str, Any]:
     return answer
 
 
-def _unreachable(path: Path, error: Exception) -> UnreachableError:
-    why = (error.strerror if isinstance(error, OSError) and error.strerror else str(error)) or "no answer in time"
+def _unreachable(path: Path, error: Exception, timeout: float) -> UnreachableError:
+    why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     hint = "does it start just now? once more in some seconds; who is dead says stopsign status"
     if isinstance(error, PermissionError):
         hint = "root may ask, and members of the group stopsign"
     elif isinstance(error, TimeoutError):
-        hint = "it hangs or is busy; what it has not begun by now it does not do any more"
+        why = f"no answer within {timeout:g} s"
+        undone = "what it has not begun by now it does not do any more"
+        hint = f"it hangs or is busy; {undone}; stopsign status says which, docs/alarms.md what to do"
     who = WHO.get(path.name, "the process")
     return UnreachableError(f"{who} does not answer at {path} ({why})", hint=hint)

@@ -25,7 +25,7 @@ from resolver.options import as_json, located, print_json, warn
 from resolver.reload import everywhere
 from resolver.screen import screen
 from resolver.standing import legible
-from resolver.status import sample
+from resolver.status import anybody, sample
 from resolver.status import status as gathered
 
 if TYPE_CHECKING:
@@ -44,15 +44,16 @@ PATIENCE = 5.0  # seconds for it to say that it does not hang
 @located
 @as_json
 @click.option("--watch", is_flag=True, help="Go on, once a second, until Ctrl-C.")
-def status(path: Path | None, directory: Path | None, in_json: bool, watch: bool) -> None:
-    """One screen: workers, load, upstreams, lists, log, alarms."""
+@click.pass_context
+def status(ctx: click.Context, path: Path | None, directory: Path | None, in_json: bool, watch: bool) -> None:
+    """One screen: workers, load, upstreams, lists, log, alarms. Exits 1 where no process lives or answers at all."""
     config = legible(path, directory)
     console = Console(highlight=False)
     looks = _looks(config, EVERY if watch else EVERY / 4)
     if not watch:
         said = next(looks)
         print_json(said) if in_json else console.print(_fitting(console, screen(said)))
-        return
+        ctx.exit(0 if anybody(said) else 1)
     if in_json:
         for said in looks:
             print(json.dumps(said), flush=True)  # one line a second, for whatever reads along
@@ -172,5 +173,5 @@ def cache() -> None:
 @as_json
 def flush(path: Path | None, directory: Path | None, in_json: bool) -> None:
     """Forget every cached answer, on every worker."""
-    answer = control.call(legible(path, directory).places.supervisor_socket, "flush-cache")
+    answer = control.call(legible(path, directory).places.supervisor_socket, "flush-cache", timeout=PATIENCE)
     print_json(answer) if in_json else click.echo(f"told: {', '.join(answer['told'])}")

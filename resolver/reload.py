@@ -4,7 +4,8 @@ Enters: the configuration file. Leaves: who took it up. Rules:
 
 - The file is read here first, with all its mistakes in one report; then each process is asked whether it could take it
   up, and reads it with its own eyes; only where all agree is any of them told to. One that does not run is not asked:
-  it reads the file when it starts. One that just starts has read it already, and is waited for.
+  it reads the file when it starts. One that just starts has read it already, and is waited for. All are asked at once,
+  so that one that hangs costs its own patience alone; nothing is taken up then, and it is named.
 - What was agreed on has a name, the SHA-256 of the file's bytes: who finds other bytes there refuses.
 - Then what it asks for is tried here and now, as `check-config` does (`resolver.config_trial`): what does not work is
   refused in the same words, unless nothing is to be tried. What only this user may not do proves nothing where the
@@ -14,6 +15,8 @@ Enters: the configuration file. Leaves: who took it up. Rules:
   the same sockets. On a restart the supervisor does so too, and adopts its workers until their successors serve.
 - What belongs to sockets and folders that are held cannot change while they are (`Held`).
 - Each process that takes it up says so in its journal, and who asked.
+- Two that ask at the same time are both served: who begins anew meanwhile was told by the other, and is looked at when
+  it is back.
 - What is refused is told to the steward, for an alarm and a leaf; the alarm ends when a configuration is taken up. Who
   hangs refuses nothing.
 """
@@ -47,7 +50,7 @@ TO_CHANGE_THEM = (
     "stop it and start it again; as units: stopsign units --output /etc/systemd/system, systemctl daemon-reload, "
     "systemctl restart stopsign.target"
 )
-AGREE, TAKE_UP, COME_BACK = 10.0, 600.0, 300.0  # seconds
+AGREE, BUSY, TAKE_UP, COME_BACK = 5.0, 10.0, 600.0, 300.0  # seconds; `BUSY`: for one that has said that it lives
 START, _AGAIN = 60.0, 0.2  # seconds that one who just starts is waited for
 _BEGAN = time.monotonic_ns()  # tells a process that began anew from the one that it was
 
@@ -176,8 +179,12 @@ async def everywhere(
     replaced: list[str] = []
     try:
         await _take_up(path, op, replaced, warn if tries else None)
+    except UnreachableError as silent:
+        so_far = f"{', '.join(replaced)} took it up; once more: stopsign {op}" if replaced else "nothing is taken up"
+        silent.hint = f"{so_far}; {silent.hint}"
+        raise
     except ResolverError as refusal:
-        if not replaced and not isinstance(refusal, PartError | UnreachableError):
+        if not replaced and not isinstance(refusal, PartError):
             await _tell(path, refusal)
         raise
     return replaced
@@ -208,7 +215,8 @@ async def _take_up(
         await try_first(new, {sockets[name].stat().st_uid for name in living}, warn)
     for name, status in living.items():
         if name not in replaced:  # else a child of the supervisor, which replaced it with all others
-            replaced += (await acall(sockets[name], op, timeout=TAKE_UP, digest=new.digest))["replaced"]
+            told = await _call_if_there(sockets[name], op, TAKE_UP if name == "dns" else BUSY, digest=new.digest)
+            replaced += [name] if told is None else told["replaced"]
         await _has(name, sockets[name], new.digest, status["began"], stays=(name, op) == ("dns", "reload"))
 
 
@@ -242,7 +250,8 @@ async def _living(sockets: Mapping[str, Path], digest: str, lock: Path) -> dict[
     """What each says of itself that runs, all of whom agree. Raises `ReloadError` where one starts for too long."""
     deadline = time.monotonic() + START
     while True:
-        living = {name: status for name, socket in sockets.items() if (status := await _agrees(socket, digest))}
+        said = await asyncio.gather(*(_agrees(socket, digest) for socket in sockets.values()))
+        living = {name: status for name, status in zip(sockets, said, strict=True) if status is not None}
         starting = _starting(living, sockets, lock)
         if not starting:
             return living
@@ -279,15 +288,17 @@ async def _agrees(socket: Path, digest: str) -> dict[str, Any] | None:
     """Its status; `None`: there is no such process. Raises `ControlError` where it refuses, or hangs."""
     if await _call_if_there(socket, "check-reload", digest=digest) is None:
         return None
-    return await acall(socket, "status", timeout=AGREE)
+    return await _call_if_there(socket, "status", BUSY)
 
 
-async def _call_if_there(socket: Path, op: str, **arguments: Any) -> dict[str, Any] | None:
-    """The answer; `None`: there is no such process."""
+async def _call_if_there(
+    socket: Path, op: str, patience: float | None = None, **arguments: Any
+) -> dict[str, Any] | None:
+    """The answer; `None`: there is no such process, or it begins anew just now."""
     try:
-        return await acall(socket, op, timeout=AGREE, **arguments)
+        return await acall(socket, op, timeout=AGREE if patience is None else patience, **arguments)
     except UnreachableError as error:
-        if isinstance(error.__cause__, FileNotFoundError | ConnectionRefusedError):
+        if isinstance(error.__cause__, FileNotFoundError | ConnectionError):
             return None
         raise
 
@@ -297,7 +308,7 @@ async def _has(name: str, socket: Path, digest: str, began: int, *, stays: bool)
     said, deadline = "it does not answer", time.monotonic() + COME_BACK
     while time.monotonic() < deadline:
         try:
-            status = await acall(socket, "status", timeout=AGREE)
+            status = await acall(socket, "status", timeout=BUSY)
             if status.get("configuration") == digest and (stays or status.get("began") != began):
                 return
             said = "it goes on as it was"

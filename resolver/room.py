@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from resolver.places import Places
 
 SHARE, LEAST = 0.05, 64 << 20  # less than both: an alarm
+NOTHING = 1 << 20  # less: it is full
 
 
 def room(folder: Path) -> dict[str, int] | None:
@@ -31,7 +32,9 @@ def alarms(places: Places) -> list[str]:
     """Of which of them next to nothing is left."""
     limit = f"less than {SHARE:.0%} and less than {LEAST >> 20} MiB"
     return [
-        f"the file system of {folder} is nearly full: {limit} are free"
+        f"the file system of {folder} is full: less than {NOTHING >> 20} MiB is free"
+        if left["free"] < NOTHING
+        else f"the file system of {folder} is nearly full: {limit} are free"
         for folder in (places.state_dir, places.run_dir)
         if (left := room(folder)) is not None and left["free"] < min(left["of"] * SHARE, LEAST)
     ]

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Group
+from rich.measure import Measurement
 from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
@@ -22,6 +23,9 @@ from resolver.terminal import visible
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from rich.console import Console, ConsoleOptions, RenderResult
+    from rich.padding import PaddingDimensions
+
 SHARES = {
     "blocked": "red",
     "cached": "green",
@@ -33,6 +37,8 @@ SHARES = {
 TOLD = {"servfail": "SERVFAIL", "refused": "REFUSED", "stale": "stale"}
 _BAR, _CURVE = 40, "▁▂▃▄▅▆▇█"
 _RIGHT = {"q/s", "entries", "in flight", "answers in", "blocks/s", "restarts", "owners", "transfers"}
+_FOLDED = {"", "waiting", "secondaries"}  # words of others
+_UNBOUNDED = 1 << 16  # columns of a terminal
 _WRONG = ("dead", "hung", "silent")
 _DEATHS = 3  # that are told
 _YOUNG = 3600.0  # seconds for which a unit is new
@@ -133,7 +139,7 @@ def _period(queries: Mapping[str, Any]) -> str:
     return f"of {of}" if queries["per_second"] else f"nothing was asked in the last {queries['instant']:.2g} s; of {of}"
 
 
-def _workers(said: Mapping[str, Any]) -> Table:
+def _workers(said: Mapping[str, Any]) -> _Table:
     """Who is dead, hung or silent stands first."""
     restarts = {one["name"]: one["restarts"] for one in said["services"]}
     rows: dict[str, tuple[str | Text, ...]] = {
@@ -149,7 +155,7 @@ def _workers(said: Mapping[str, Any]) -> Table:
         rows.setdefault(one["name"], (one["state"], pid, "", "", Text(""), "", "", again))
     columns = ("process", "", "pid", "q/s", "in flight", "heartbeat", "generation", "entries", "restarts")
     ordered = sorted(rows.items(), key=lambda row: row[1][0] not in _WRONG)
-    return _table(columns, (
+    return _Table(columns, (
         (name, Text(str(row[0]), "bold red" if row[0] in _WRONG else "dim"), *row[1:]) for name, row in ordered
     ))  # fmt: skip
 
@@ -168,9 +174,9 @@ def _deaths(said: Mapping[str, Any]) -> list[Text]:
     return [Text(line, "yellow") for line in told]
 
 
-def _upstreams(upstreams: Sequence[Mapping[str, Any]]) -> Table:
+def _upstreams(upstreams: Sequence[Mapping[str, Any]]) -> _Table:
     colours = {"up": "green", "suspect": "yellow", "down": "red"}
-    return _table(("upstream", "state", "answers in", ""), (
+    return _Table(("upstream", "state", "answers in", ""), (
         (
             u["address"], Text(u["state"], colours.get(u["state"], "")),
             "–" if u["rtt_ms"] is None else f"{u['rtt_ms']:.1f} ms",
@@ -179,7 +185,7 @@ def _upstreams(upstreams: Sequence[Mapping[str, Any]]) -> Table:
     ))  # fmt: skip
 
 
-def _lists(lists: Sequence[Mapping[str, Any]], now: str) -> Table:
+def _lists(lists: Sequence[Mapping[str, Any]], now: str) -> _Table:
     """Where the steward is silent, only what the workers know: name, version, load."""
     rows = []
     for one in lists:
@@ -189,11 +195,11 @@ def _lists(lists: Sequence[Mapping[str, Any]], now: str) -> Table:
             one["name"], f"{one['version'] or '-'}", f"{one['entries']:,}" if told else "?", action,
             f"{one['blocked_per_second']:,.0f}", _age(one["confirmed"], now) if told else "?", _waiting(one),
         ))  # fmt: skip
-    return _table(("list", "version", "entries", "action", "blocks/s", "confirmed", "waiting"), rows)
+    return _Table(("list", "version", "entries", "action", "blocks/s", "confirmed", "waiting"), rows)
 
 
-def _zones(zones: Sequence[Mapping[str, Any]], now: str) -> Table:
-    return _table(("zone", "serial", "owners", "changed", "transfers", "secondaries"), (
+def _zones(zones: Sequence[Mapping[str, Any]], now: str) -> _Table:
+    return _Table(("zone", "serial", "owners", "changed", "transfers", "secondaries"), (
         (
             zone["origin"], f"{zone['serial'] or '-'}", f"{zone['owners']:,}",
             f"{ago(as_time(now) - zone['serial'])} ago" if zone["serial"] else "never",
@@ -239,10 +245,28 @@ def _log(said: Mapping[str, Any]) -> list[Text]:
     return [line, Text(f"passing by a person's word: {counts}", "yellow")]
 
 
-def _table(columns: Sequence[str], rows: Iterable[Sequence[str | Text]]) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="dim")
+class _Table:
+    """Columns are never cut: where they do not fit with two blanks between them they stand one apart, and then the last
+    one, if it has words, is folded."""
+
+    def __init__(self, columns: Sequence[str], rows: Iterable[Sequence[str | Text]]) -> None:
+        rows = tuple(rows)
+        self._wide, self._narrow = (_columns(columns, rows, padding) for padding in ((0, 1), (0, 1, 0, 0)))
+
+    def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
+        return Measurement.get(console, options, self._wide)
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        wanted = Measurement.get(console, options.update(max_width=_UNBOUNDED), self._wide).maximum
+        yield self._wide if wanted <= options.max_width else self._narrow
+
+
+def _columns(columns: Sequence[str], rows: Sequence[Sequence[str | Text]], padding: PaddingDimensions) -> Table:
+    table = Table(box=None, pad_edge=False, padding=padding, header_style="dim")
     for column in columns:
         table.add_column(column, justify="right" if column in _RIGHT else "left", no_wrap=True)
+    if columns[-1] in _FOLDED:
+        table.columns[-1].no_wrap = False
     for row in rows:
         table.add_row(*row)
     return table

@@ -50,7 +50,7 @@ def legible(config: Path | None, directory: Path | None) -> Config:
         try:
             taken_up, when = _taken_up(file)
         except ResolverError as nothing:
-            broken.hint = str(nothing)
+            broken.hint = "; ".join(filter(None, (broken.hint, str(nothing))))
             raise broken from nothing
         first, *others = broken.problems
         more = f" (and {len(others)} more: stopsign check-config)" if others else ""

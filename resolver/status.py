@@ -104,6 +104,11 @@ def status(config: Config, before: Sample, now: Sample, oldest: Sample | None = 
     }
 
 
+def anybody(said: Mapping[str, Any]) -> bool:
+    """Whether one process at least lives. Alarms are for eyes and for Prometheus, and make no difference."""
+    return said["up"] is not None or any(one["state"] == LIVES for one in (*said["workers"], *said["services"]))
+
+
 def state(worker: counters.Worker, at: float) -> str:
     """Whether a worker lives: its counters stay when it dies, so its process and its heartbeat say so. `silent`: too
     short for `hung`."""

@@ -167,8 +167,9 @@ def test_bytes_that_are_no_configuration_are_refused_in_words(tmp_path: Path, da
 
 
 def test_a_missing_file_is_a_configuration_error(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"absent\.yaml: cannot be read \(No such file or directory\)"):
+    with pytest.raises(ConfigError, match=r"absent\.yaml: cannot be read \(No such file or directory\)") as caught:
         load(tmp_path / "absent.yaml")
+    assert str(caught.value.hint).startswith("--config FILE names another")
 
 
 def test_a_directory_names_the_configuration_that_demo_made(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import shutil
 import time
 from typing import TYPE_CHECKING
 
@@ -88,6 +89,10 @@ def test_where_nobody_runs_it_is_written_and_said(places: Places) -> None:
     assert "follow" not in done.stdout
     assert done.stderr == (f"stopsign: warning: nobody runs with {places.run_dir}: this holds from the next start on\n")
     assert passes.read(places.passes).mark == passes.read(places.bypass).mark == ALL.mark
+    shutil.rmtree(places.workers)
+    done = bypass(places, "on")
+    assert done.exit_code == 1
+    assert f"{places.run_dir} was empty: processes that go on without it put it back, and take this up" in done.stderr
 
 
 def test_switched_on_again_it_says_what_was_and_keeps_its_end_unless_another_is_said(

@@ -310,17 +310,47 @@ def test_a_supervisor_that_hangs_refuses_no_configuration(tmp_path: Path, monkey
         told.append(request["text"])
         return {}
 
+    async def agree(_peer: control.Peer, _request: Mapping[str, Any]) -> control.Reply:
+        return {}
+
     async def scene() -> None:
-        steward = {"configuration-refused": control.Operation(hear)}
-        async with await control.serve(places.control_socket, steward, control.Callers):
-            with pytest.raises(control.UnreachableError, match="the supervisor does not answer"):
+        steward = {"configuration-refused": hear, "check-reload": agree, "status": agree}
+        operations = {op: control.Operation(handle) for op, handle in steward.items()}
+        async with await control.serve(places.control_socket, operations, control.Callers):
+            with pytest.raises(control.UnreachableError, match="the supervisor does not answer") as caught:
                 await everywhere(host.config, "reload", warn=pytest.fail)
+        assert str(caught.value.hint).startswith("nothing is taken up; it hangs or is busy; ")
+        assert "stopsign status says which, docs/alarms.md what to do" in str(caught.value.hint)
 
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as hung:
         hung.bind(str(places.supervisor_socket))
         hung.listen()
         asyncio.run(scene())
     assert told == []
+
+
+def test_who_begins_anew_for_another_reload_is_looked_at_when_it_is_back(tmp_path: Path) -> None:
+    """Two people type `reload` at once: the later one finds that the steward hangs up."""
+    host = Host(tmp_path, ["127.0.0.1:9"])
+    host.write_config()
+    socket_path, began = load(host.config).places.control_socket, 1
+
+    async def steward(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal began
+        if json.loads(await reader.readline())["op"] == "reload":
+            began += 1
+        else:
+            said = {"ok": True, "began": began, "configuration": accept(host.config).digest}
+            writer.write(json.dumps(said).encode() + b"\n")
+        writer.close()
+
+    async def scene() -> list[str]:
+        socket_path.parent.mkdir()
+        async with await asyncio.start_unix_server(steward, str(socket_path)):
+            return await everywhere(host.config, "reload", tries=False, warn=pytest.fail)
+
+    assert asyncio.run(scene()) == ["steward"]
+    assert began == 2
 
 
 @dataclass

@@ -42,8 +42,8 @@ SAID: dict[str, Any] = {
 }  # fmt: skip
 
 
-def shown(said: dict[str, Any], *curve: float) -> list[str]:
-    console = Console(file=io.StringIO(), width=100, record=True)
+def shown(said: dict[str, Any], *curve: float, width: int = 100) -> list[str]:
+    console = Console(file=io.StringIO(), width=width, record=True)
     console.print(screen(said, curve))
     return [line.rstrip() for line in console.export_text().splitlines()]
 
@@ -159,6 +159,27 @@ def test_each_zone_says_how_old_it_is_and_who_was_not_given_it() -> None:
     assert " ".join(line.split()) == "rpz.stopsign 1795639000 200,000 13 min ago 8 not given it: unbound"
     (line,) = [line for line in shown({**SAID, "zones": [{**zone, "secondaries": [one]}]}) if "rpz.stopsign" in line]
     assert line.endswith("1 have it")
+
+
+def test_a_terminal_of_80_columns_cuts_no_number_and_no_word() -> None:
+    worker = {
+        "index": 10, "pid": 4_194_303, "queries_per_second": 123_456.0, "heartbeat_age": 99.9, "generation": 12_345,
+        "entries": 1_234_567, "in_flight": 16_384, "state": "hung",
+    }  # fmt: skip
+    service = {"name": "dns-10", "pid": 4_194_303, "restarts": 123, "state": "hung", "died": None, "up": None}
+    upstream = {"address": "[2001:db8:1234::53]:5335", "state": "suspect", "reason": "what it said", "rtt_ms": 1234.5}
+    one = {**LIST, "name": "gambling-denmark", "entries": 1_234_567, "held": {"added": 5_000, "version": 1_234}}
+    busy = {**SAID, "workers": [worker], "services": [service], "upstreams": [upstream], "lists": [one]}
+    lines = shown(busy, width=80)
+    assert max(map(len, lines)) <= 80
+    assert not [line for line in lines if "…" in line]
+    words = " ".join(" ".join(lines).split())
+    for row in (
+        "dns-10 hung 4194303 123,456 16,384 99.9 s ago 12345 1,234,567 123",
+        "[2001:db8:1234::53]:5335 suspect 1234.5 ms what it said",
+        "gambling-denmark 41 1,234,567 stop-page 12 30 min ago held: 5,000 of version 1234",
+    ):
+        assert row in words
 
 
 def test_the_curve_is_drawn_between_nothing_and_the_most() -> None:

@@ -81,7 +81,7 @@ def test_who_is_dead_or_hung_or_silent_is_said_first_and_in_these_words(
     assert [alarm.partition(",")[0] for alarm in said["alarms"]] == [
         f"dead: the supervisor does not answer at {config.places.supervisor_socket} (No such file or directory)",
         f"dead: dns-1 (pid {gone.pid})",
-        f"hung: the steward does not answer at {config.places.control_socket} (timed out)",
+        f"hung: the steward does not answer at {config.places.control_socket} (no answer within 0.3 s)",
         f"hung: dns-2 (pid {os.getpid()})",
         f"silent: dns-3 (pid {os.getpid()})",
         "dns-0: complaint 0", "dns-1: complaint 1", "dns-2: complaint 2", "dns-3: complaint 3",
@@ -89,17 +89,31 @@ def test_who_is_dead_or_hung_or_silent_is_said_first_and_in_these_words(
     assert {one["name"]: one["state"] for one in said["services"]} == {"steward": "hung"}
 
 
-def test_workers_restart_does_not_wait_for_a_supervisor_that_hangs(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("words", [("workers", "restart"), ("cache", "flush")])
+def test_what_the_supervisor_does_is_not_waited_for_where_it_hangs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, str]
 ) -> None:
     """All workers may take ten minutes, but it says at once that it lives."""
     monkeypatch.setattr(operate, "PATIENCE", 0.1)
     places = load(write(tmp_path, GOOD)).places
     places.run_dir.mkdir()
     with hung(places.supervisor_socket):
-        done = CliRunner().invoke(stopsign, ["workers", "restart", "--dir", str(tmp_path)])
+        done = CliRunner().invoke(stopsign, [*words, "--dir", str(tmp_path)])
     assert isinstance(done.exception, UnreachableError)
+    assert str(done.exception).endswith("supervisor.sock (no answer within 0.1 s)")
     assert "what it has not begun by now" in str(done.exception.hint)
+    assert "stopsign status says which, docs/alarms.md what to do" in str(done.exception.hint)
+
+
+def test_status_exits_1_where_nobody_lives_at_all(tmp_path: Path) -> None:
+    config = load(write(tmp_path, GOOD))
+    words = ["status", "--json", "--dir", str(tmp_path)]
+    counted(config, 0, beat=90)
+    says(config, 0, os.getpid())
+    done = CliRunner().invoke(stopsign, words)
+    assert (done.exit_code, json.loads(done.stdout)["workers"][0]["state"]) == (1, "hung")
+    counted(config, 0, beat=0)
+    assert CliRunner().invoke(stopsign, words).exit_code == 0, "one worker answers clients, whoever is dead"
 
 
 def test_version_says_also_what_the_processes_run_where_it_is_told_which(tmp_path: Path) -> None:
@@ -293,6 +307,11 @@ def test_a_disk_is_an_alarm_where_little_is_left_of_it_in_share_and_in_octets(
     assert f"the file system of {config.places.state_dir} {limit}" in look(config)["alarms"]
     left |= {places.state_dir: (40 << 30, 65 << 20), places.run_dir: (64 << 20, 3 << 20)}
     assert room.alarms(places) == [f"the file system of {places.run_dir} {limit}"]
+    left |= {places.state_dir: (40 << 30, 0), places.run_dir: (64 << 20, 1 << 20)}
+    assert room.alarms(places) == [
+        f"the file system of {places.state_dir} is full: less than 1 MiB is free",
+        f"the file system of {places.run_dir} {limit}",
+    ]
 
 
 def test_metrics_are_served_on_an_address_that_the_host_only_gets_later() -> None:

@@ -99,7 +99,10 @@ def test_status_tells_each_zone_and_who_has_it(world: World) -> None:
     assert 0 <= rpz.pop("up") < 600
     assert rpz == {"name": "rpz", "pid": asked(world, "pid"), "restarts": None, "died": None, "state": "lives"}
     world.stop()
-    said = told()
+    with pytest.raises(subprocess.CalledProcessError) as nobody:
+        told()
+    assert nobody.value.returncode == 1
+    said = json.loads(nobody.value.stdout)
     assert said["zones"][0]["origin"] == ORIGIN, "what was served last is still shown"
     assert any("the process of the zones does not answer" in alarm for alarm in said["alarms"])
 
