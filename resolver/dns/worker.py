@@ -43,7 +43,7 @@ import click
 import uvloop
 
 from resolver import listed, passes, volatile, watched
-from resolver._core import CoreError, Plane, give_way
+from resolver._core import CoreError, Plane, give_way, go_first
 from resolver.audit.hits import Cells
 from resolver.changed import Changed
 from resolver.counters import NOT_ASKED
@@ -583,6 +583,7 @@ def main(path: Path, index: int) -> None:
     """Serve the sockets that the supervisor passed on, or, started alone, the configuration's addresses."""
     faulthandler.enable()
     to_standard_error()
+    go_first()
     sockets = handed_over(os.environ)
     config = unsealed(path, sockets).config
     if not sockets:

@@ -420,6 +420,12 @@ fn give_way(nice: i32) {
     udp::give_way(nice);
 }
 
+/// This thread answers queries.
+#[pyfunction]
+fn go_first() {
+    udp::go_first();
+}
+
 fn sketch_of(octets: &[u8]) -> PyResult<Sketch> {
     Sketch::from_octets(octets).ok_or_else(|| refused("these octets are no sketch"))
 }
@@ -431,6 +437,7 @@ pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(distinct, module)?)?;
     module.add_function(wrap_pyfunction!(joined, module)?)?;
     module.add_function(wrap_pyfunction!(give_way, module)?)?;
+    module.add_function(wrap_pyfunction!(go_first, module)?)?;
     module.add("CLIENT_RESPONSE", dnscore::relay::CLIENT_RESPONSE as f64 / 1e6)?;
     module.add("COUNTERS", counters::names())
 }

@@ -23,7 +23,7 @@ pub use poll::{Poll, Ready};
 pub use receive::Receiver;
 pub use send::{Sender, Sent};
 pub use socket::{Listener, connect};
-pub use turn::give_way;
+pub use turn::{give_way, go_first};
 
 /// Datagrams in one system call.
 pub const BATCH: usize = 64;
