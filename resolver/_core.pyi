@@ -9,6 +9,7 @@ _StrPath: TypeAlias = str | PathLike[str]
 __all__ = [
     "CLIENT_RESPONSE",
     "COUNTERS",
+    "COUNTERS_MARK",
     "VERSION",
     "Change",
     "Changes",
@@ -274,6 +275,9 @@ COUNTERS: list[str]
 
 The first, `heartbeat_ms`, is CLOCK_MONOTONIC at the last `tick`; those that end in `_now` are gauges; all others only
 grow. `blocked_list_0` to `blocked_list_63` count by index of the list in the compiled list's `meta`."""
+
+COUNTERS_MARK: bytes
+"""The last eight bytes of such a file: of these names; a version that counts other things writes others."""
 
 @type_check_only
 class View(TypedDict):

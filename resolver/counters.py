@@ -2,7 +2,8 @@
 
 Enters: `run_dir/workers/*.counters`, arrays of u64 that living workers write, and `retired.counters`, the sums of the
 dead. Leaves: totals by name (`_core.COUNTERS`). Rules: reading disturbs nobody and needs no lock; names that end in
-`_now` are gauges, summed over the living alone; all others only grow, also over restarts; no counter knows a client.
+`_now` are gauges, summed over the living alone; all others only grow, also over restarts, but for those with a version
+of the program that counts other things; no counter knows a client.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from resolver import volatile
-from resolver._core import COUNTERS
+from resolver._core import COUNTERS, COUNTERS_MARK
 from resolver.errors import ResolverError
 
 if TYPE_CHECKING:
@@ -55,16 +56,18 @@ class Worker:
 
 
 def read(path: Path) -> dict[str, int]:
-    """The counters of one file; empty where there is none (yet). Raises `ResolverError` where this user may not read
-    it: a worker that cannot be seen must not look like one that is dead."""
+    """The counters of one file; empty where there is none (yet); the heartbeat alone where another version of the
+    program counts. Raises `ResolverError` where this user may not read it: a worker that cannot be seen must not look
+    like one that is dead."""
     try:
         data = volatile.read(path, LARGEST)
     except PermissionError as error:
         raise ResolverError(f"{path} cannot be read ({error.strerror})", hint=READERS) from error
     except OSError:
         return {}
+    names = COUNTERS if data[-_WORD:] == COUNTERS_MARK else [HEARTBEAT]
     words = (int.from_bytes(data[i : i + _WORD], "little") for i in range(0, len(data) - len(data) % _WORD, _WORD))
-    return dict(zip(COUNTERS, words, strict=False))
+    return dict(zip(names, words, strict=False))
 
 
 def workers(places: Places) -> list[Worker]:

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 from click.testing import CliRunner
 
-from resolver import operate, passes, room
+from resolver import counters, operate, passes, room
 from resolver import status as gathering
-from resolver._core import COUNTERS
+from resolver._core import COUNTERS, COUNTERS_MARK
 from resolver.command import stopsign
 from resolver.config import Config, Endpoint, load
 from resolver.control import UnreachableError
@@ -44,7 +44,7 @@ def counted(config: Config, index: int, *, beat: float, **values: int) -> None:
     found = {"heartbeat_ms": int((time.monotonic() - beat) * 1000), **values}
     path = config.places.counters(index)
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(b"".join(found.get(name, 0).to_bytes(8, "little") for name in COUNTERS))
+    path.write_bytes(b"".join(found.get(name, 0).to_bytes(8, "little") for name in COUNTERS) + COUNTERS_MARK)
 
 
 def says(config: Config, index: int, pid: int, **more: Any) -> None:
@@ -103,6 +103,16 @@ def test_what_the_supervisor_does_is_not_waited_for_where_it_hangs(
     assert str(done.exception).endswith("supervisor.sock (no answer within 0.1 s)")
     assert "what it has not begun by now" in str(done.exception.hint)
     assert "stopsign status says which, docs/alarms.md what to do" in str(done.exception.hint)
+
+
+def test_of_a_worker_of_another_version_the_heartbeat_alone_is_read(config: Config) -> None:
+    counted(config, 0, beat=1.0, blocked=7)
+    path = config.places.counters(0)
+    path.write_bytes(path.read_bytes()[:-8] + b"another.")
+    worker = counters.workers(config.places)[0]
+    assert set(worker.counters) == {"heartbeat_ms"}
+    assert 1.0 <= worker.heartbeat_age() < 60
+    assert counters.totals(config.places)["blocked"] == 0
 
 
 def test_status_exits_1_where_nobody_lives_at_all(tmp_path: Path) -> None:

@@ -422,7 +422,8 @@ class Supervisor:
         self._retire(process)
 
     def _retire(self, process: _Process) -> None:
-        """Adds the last counters of a process to those of its dead predecessors, so that totals never fall."""
+        """Adds the last counters of a process to those of its dead predecessors, so that totals never fall; but not
+        where the last word says that another version of the program counted those."""
         self._living.discard(process)
         counted = process.counters()
         process.close()
@@ -430,17 +431,18 @@ class Supervisor:
             return
         try:
             before = volatile.read(self._retired, _LARGEST) if self._retired.exists() else b""
-            width = max(len(before), len(counted))
-            words = zip(_words(before, width), _words(counted, width), strict=True)
-            sums = b"".join(((a + b) % (1 << 64)).to_bytes(_WORD, "little") for a, b in words)
-            volatile.replace(self._retired, sums)
+            if before[-_WORD:] == counted[-_WORD:] and len(before) == len(counted):
+                words = zip(_words(before), _words(counted), strict=True)
+                sums = b"".join(((a + b) % (1 << 64)).to_bytes(_WORD, "little") for a, b in words)
+                counted = sums + counted[-_WORD:]
+            volatile.replace(self._retired, counted)
         except OSError as wrong:  # a full tmpfs: totals fall, and the successor is started all the same
             log.warning("the last counts of %s are lost (%s)", process.service.name, wrong.strerror)
 
 
-def _words(data: bytes, width: int) -> list[int]:
-    padded = data.ljust(width, b"\0")
-    return [int.from_bytes(padded[i : i + _WORD], "little") for i in range(0, width - width % _WORD, _WORD)]
+def _words(counted: bytes) -> list[int]:
+    """All but the last."""
+    return [int.from_bytes(counted[i : i + _WORD], "little") for i in range(0, len(counted) - _WORD, _WORD)]
 
 
 def _how(process: _Process) -> str:

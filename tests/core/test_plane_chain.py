@@ -205,7 +205,9 @@ def test_the_counters_file_shows_what_the_plane_counts(tmp_path: Path) -> None:
     with rig(Upstream(), counters_path=str(path)) as r:
         r.ask(query("example.com", "ANY"))
         r.plane.tick()
-        words = memoryview(path.read_bytes()).cast("Q")
+        data = path.read_bytes()
+        assert data[-8:] == _core.COUNTERS_MARK
+        words = memoryview(data[:-8]).cast("Q")
         shown = dict(zip(_core.COUNTERS, words, strict=True))
         assert shown == r.plane.counters()
         assert shown["type_any"] == shown["answered"] == 1

@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import textwrap
@@ -251,7 +252,7 @@ def test_totals_of_the_dead_are_kept(counters: Path, tmp_path: Path) -> None:
     retired = tmp_path / "retired.counters"
 
     async def scene() -> None:
-        supervisor = Supervisor([service(counters, "beat(7, 9); ready(); time.sleep(100)")], retired=retired)
+        supervisor = Supervisor([service(counters, "beat(7, 9, 77); ready(); time.sleep(100)")], retired=retired)
         supervisor.start()
         for deaths in (1, 2):
             await serving(supervisor)
@@ -261,9 +262,25 @@ def test_totals_of_the_dead_are_kept(counters: Path, tmp_path: Path) -> None:
         await supervisor.stop()
 
     play(scene)
-    words = [int.from_bytes(retired.read_bytes()[i : i + 8], "little") for i in (8, 16)]
+    _, *words, mark = struct.unpack("<4Q", retired.read_bytes())
     assert words[0] >= 14
     assert words[1] >= 18
+    assert mark == 77
+
+
+def test_what_another_version_counted_is_not_taken_for_what_this_one_counts(counters: Path, tmp_path: Path) -> None:
+    retired = tmp_path / "retired.counters"
+    retired.write_bytes(struct.pack("<5Q", 1, 100, 200, 300, 76))
+
+    async def scene() -> None:
+        supervisor = Supervisor([service(counters, "beat(7, 9, 77); ready(); time.sleep(100)")], retired=retired)
+        supervisor.start()
+        await serving(supervisor)
+        await until(lambda: supervisor._slots["one"].process.pulse().beat > 0)  # type: ignore[union-attr]
+        await supervisor.stop()
+
+    play(scene)
+    assert struct.unpack("<4Q", retired.read_bytes())[1:] == (7, 9, 77)
 
 
 def test_a_process_that_does_not_go_is_killed(counters: Path, monkeypatch: pytest.MonkeyPatch) -> None:

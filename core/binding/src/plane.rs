@@ -439,5 +439,6 @@ pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(give_way, module)?)?;
     module.add_function(wrap_pyfunction!(go_first, module)?)?;
     module.add("CLIENT_RESPONSE", dnscore::relay::CLIENT_RESPONSE as f64 / 1e6)?;
-    module.add("COUNTERS", counters::names())
+    module.add("COUNTERS", counters::names())?;
+    module.add("COUNTERS_MARK", PyBytes::new(module.py(), &counters::mark().to_le_bytes()))
 }

@@ -1,7 +1,9 @@
 //! What a worker counts, in a file that others map and read while it runs.
 //!
 //! Counted in plain memory and copied to the file now and then: the file is for people and metrics, not for queries. One
-//! writer; a reader may see one number older than its neighbour, never half a number (aligned words).
+//! writer; a reader may see one number older than its neighbour, never half a number (aligned words). The first word of a
+//! file is the heartbeat, in every version; the last is a mark of the names, so that the counts of a version that counts
+//! other things are not taken for these.
 
 #![allow(unsafe_code)]
 
@@ -150,6 +152,12 @@ pub fn names() -> Vec<String> {
     fixed.chain(blocked).chain(monitored).collect()
 }
 
+/// The last word of a file: FNV-1a over the names.
+pub fn mark() -> u64 {
+    let names = names().join(" ");
+    names.bytes().fold(0xCBF2_9CE4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01B3))
+}
+
 /// The counters.
 pub struct Counters {
     values: Box<[u64; TOTAL]>,
@@ -171,6 +179,7 @@ impl Counters {
         let mut file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o644).open(path)?;
         // Written, not only made long: on a file system that is full a page that is missing would be a SIGBUS later.
         file.write_all(&[0; TOTAL * 8])?;
+        file.write_all(&mark().to_le_bytes())?;
         // SAFETY: the file is new, of full length, writable by us alone (mode 0644 in a directory of ours) and never
         // truncated by us; what readers do cannot invalidate the map.
         let map = unsafe { memmap2::MmapMut::map_mut(&file)? };
@@ -281,7 +290,7 @@ impl Counters {
         let Some(map) = &mut self.file else { return };
         let base = map.as_mut_ptr();
         for (i, value) in self.values.iter().enumerate() {
-            // SAFETY: the map is page-aligned and TOTAL words long (`in_file`), and lives as long as `self`; an atomic
+            // SAFETY: the map is page-aligned and TOTAL words long and one (`in_file`), and lives as long as `self`; an atomic
             // store lets readers of other processes see whole words.
             let word = unsafe { AtomicU64::from_ptr(base.add(i * 8).cast()) };
             word.store(value.to_le(), Ordering::Relaxed);
