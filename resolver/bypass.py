@@ -157,7 +157,7 @@ def _throw(
     if on and one.kind == "name":
         note_unlisted(places, one.of, now)
     if on and before is not None:
-        stays = ", as before (--for says another)" if span is None and before.until < FOR_EVER else ""
+        stays = ", as before (--for says another)" if span is None else ""
         warn(f"{one} was on already {told(before)}; now {ends(one.until)}{stays}")
     if not on and one.kind != "all":
         note_off(live, one, was_on=before is not None, now=now)

@@ -71,10 +71,11 @@ def readable(reading: Reading[Config]) -> Readable | None:
 
 
 def not_tried(readable: Readable, reading: Reading[Config]) -> list[Problem]:
-    """A word on each key that is written and cannot be tried."""
+    """A word on each key that is written, has no word of its own, and cannot be tried."""
     found = []
+    shown = {problem.key for problem in reading.problems}
     for what, keys in readable.untried.items():
-        if _is_written(what, reading.raw) or what in keys:
+        if _is_written(what, reading.raw) and what not in shown:
             before = "what is wrong with it" if what in keys else " and ".join(keys)
             found.append(reading.lines.problem(what, f"is not tried before {before} is mended", "untried"))
     return found

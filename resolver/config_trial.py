@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 PATIENCE, TRIES = 2.0, 2
 BUSY = 10.0  # seconds for a process of ours
+_NETWORK = {4: 8, 6: 16}  # the shortest prefix that one network's clients have, by version of IP
 _ROOT_NS = bytes.fromhex("5354 0100 0001 0000 0000 0000 00 0002 0001")
 _LOCALE = Path(__file__).parent / "portal" / "locale"
 TMPFS_MAGIC = ("tmpfs", "ramfs")
@@ -135,8 +136,9 @@ def _unbindable(endpoint: Endpoint, kind: socket.SocketKind) -> OSError | None:
 def _clients(config: Config) -> Iterator[Finding]:
     """An open resolver answers forged questions too, and so floods whomever they name (RFC 5358)."""
     for at, prefix in enumerate(config.dns.allow_clients):
-        if prefix.prefixlen == 0:
-            wrong = f"{prefix} lets everybody ask, so that this host can be used against others"
+        if prefix.prefixlen < _NETWORK[prefix.version]:
+            who = "everybody" if prefix.prefixlen == 0 else "more than any one network has"
+            wrong = f"{prefix} lets {who} ask, so that this host can be used against others"
             right = "the prefixes of your clients would be right, unless nobody else reaches it"
             yield Finding(f"dns.allow_clients[{at}]", f"{wrong}; {right}", fatal=False)
 

@@ -70,6 +70,8 @@ def _asked(endpoint: Endpoint, name: str, ask: object) -> str:
         answer: bytes = ask(endpoint, query)  # type: ignore[operator]
     except OSError as wrong:
         return str(wrong) or type(wrong).__name__
+    if not answer:
+        return "the connection was closed without an answer"
     if len(answer) < 12 or answer[:2] != number:
         return "the answer is not one to this question"
     return "SERVFAIL: no upstream answers" if answer[3] & 15 == _SERVFAIL else ""

@@ -134,10 +134,11 @@ class Passes:
         return replace(self, overrides=tuple(sorted(overrides, key=lambda entry: (entry.name, entry.match))))
 
     def on(self, new: Bypass) -> Passes:
-        """The switch thrown. Where it was on already it has been on since then; all else is said anew."""
+        """The switch thrown. Where it was on already it has been on since then, and for that reason unless another is
+        given; all else is said anew."""
         before = next((one for one in self.bypasses if (one.kind, one.of) == (new.kind, new.of)), new)
         others = tuple(one for one in self.bypasses if one is not before)
-        held = replace(new, since=before.since)
+        held = replace(new, since=before.since, reason=new.reason or before.reason)
         return replace(self, bypasses=(*others, held))._noting(Act("on", new.since, new.by, new.reason, held))
 
     def off(self, kind: Kind, of: str, *, now: int, by: str, reason: str = "") -> Passes:

@@ -291,7 +291,7 @@ def test_what_cannot_be_read_is_named_as_not_tried_and_nothing_is_made_up_in_its
     for right, mistake in mistakes.items():
         text = text.replace(right, mistake)
     assert reported(tmp_path, text) == (2, [
-        (2, "mistake", "run_dir"), (2, "untried", "run_dir"), (4, "untried", "dns.listen"),
+        (2, "mistake", "run_dir"), (4, "untried", "dns.listen"),
         (5, "untried", "dns.upstreams"), (5, "mistake", "dns.upstreams[0]"), (6, "warning", "dns.allow_clients[1]"),
         (9, "untried", "stop_page.listen"), (12, "untried", "lists"), (13, "mistake", "lists[0].actoin"),
         (15, "error", "guards.popular"),
@@ -306,10 +306,11 @@ def test_what_is_no_configuration_at_all_is_reported_in_the_same_form(tmp_path: 
     assert reported(tmp_path, "- 1") == (2, [(1, "mistake", "")])
 
 
-def test_an_open_resolver_is_a_warning_alone(tmp_path: Path) -> None:
+@pytest.mark.parametrize("everybody", ["0.0.0.0/0", "128.0.0.0/1", "::/0", "2000::/3"])
+def test_an_open_resolver_is_a_warning_alone(everybody: str, tmp_path: Path) -> None:
     with upstream(NOERROR) as address:
         plain = settings(tmp_path)
-        dns = {**plain["dns"], "upstreams": [address], "allow_clients": ["10.0.0.0/8", "0.0.0.0/0"]}
+        dns = {**plain["dns"], "upstreams": [address], "allow_clients": ["10.0.0.0/8", everybody]}
         text = yaml.safe_dump({**plain, "dns": dns, "lists": []})
         (status, [(_, level, key)]) = reported(tmp_path, text)
     assert (status, level, key) == (0, "warning", "dns.allow_clients[1]")

@@ -118,8 +118,13 @@ def test_switched_on_again_it_says_what_was_and_keeps_its_end_unless_another_is_
     assert on("--for", "ever") == (
         FOR_EVER, "until 2026-11-19T11:06:40Z: --for 1d; now until it is switched off",
     )  # fmt: skip
-    assert on() == (FOR_EVER, "until it is switched off: --for ever; now until it is switched off")
+    assert on() == (
+        FOR_EVER,
+        "until it is switched off: --for ever; now until it is switched off, as before (--for says another)",
+    )
     assert on("--for", "2h")[0] == later
+    bypass(places, "on")
+    assert passes.read(places.passes).bypasses[0].reason == "--for 2h", "none is said anew"
     now += 7200
     assert on() == (FOR_EVER, ""), "that one has ended"
     before = json.loads(bypass(places, "on", "--json").stdout)["before"]

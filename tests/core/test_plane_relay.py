@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import random
+import resource
 import socket
 
 import pytest
@@ -10,6 +12,7 @@ from dnslib import DNSRecord
 
 from resolver import _core
 from tests.core.plane_rig import Upstream, answer, failing, query, rig
+from tests.faults.limits import descriptors, limited
 
 REMOTE = "0.0.0.0"
 
@@ -39,6 +42,16 @@ def test_ipv6_is_relayed_as_ipv4_is() -> None:
         r.plane.pump()
         assert str(r.receive().rr[0].rdata) == "198.51.100.7"
         assert r.count("queries_udp6") == 1
+
+
+def test_the_first_question_leaves_also_where_no_descriptor_is_left() -> None:
+    upstream = Upstream()
+    with rig(upstream) as r:
+        with limited(resource.RLIMIT_NOFILE, descriptors(os.getpid()), os.getpid()):
+            for name in ("one.example", "two.example", "three.example", "four.example"):
+                r.send(query(name))
+        assert len(upstream.waiting()) == 4
+        assert r.plane.upstreams()[0]["state"] == "up"
 
 
 UDP_GRO = 104  # linux/udp.h: a socket with it takes what was joined as it comes

@@ -236,6 +236,7 @@ impl Plane {
         let known: Vec<_> = self.relaying.upstreams.iter().map(|u| (u.uid, u.address, u.loopback)).collect();
         self.relaying.links.set_upstreams(&known, self.relaying.remote_sockets, self.clock.us);
         self.relaying.lanes = known.iter().map(|_| Lane::new(self.relaying.joins)).collect();
+        self.relaying.open_one_each(&self.poll, self.clock);
     }
 
     /// What is known of the upstreams.

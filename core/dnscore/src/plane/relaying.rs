@@ -11,7 +11,7 @@ use crate::relay::random::Random;
 use crate::relay::rate::client_hash;
 use crate::relay::slot::{Ask, Peer, Phase, Waiter};
 use crate::relay::{Admission, Cap, Due, Reception, Relay};
-use crate::udp::{LARGEST_SENT, Links, Local, Picked, Poll, Sender, Sent};
+use crate::udp::{self, LARGEST_SENT, Links, Local, Picked, Poll, Sender, Sent};
 use crate::wire::proxy::{self, Ends};
 use crate::wire::{Checked, Expected, HEADER, Query, check_answer, flag, rcode, rtype};
 
@@ -205,6 +205,14 @@ impl Relaying {
         }
     }
 
+    /// A socket towards each upstream, so that questions leave also when later no descriptor is left for another one.
+    pub fn open_one_each(&mut self, poll: &Poll, now: Now) {
+        for upstream in &self.upstreams {
+            // where it fails now, the first question says why
+            let _ = self.links.pick(upstream.uid, poll, &mut self.random, now.us);
+        }
+    }
+
     /// Writes the question for one upstream; it leaves with the batch.
     #[inline]
     fn put_to(&mut self, chain: &mut Chain, poll: &Poll, slot: u32, number: usize, now: Now) {
@@ -220,8 +228,8 @@ impl Relaying {
             Some(picked) => picked,
             None => match links.pick(upstream.uid, poll, random, now.us) {
                 Ok(picked) => *lane.picked.insert(picked),
-                Err(_) => {
-                    if upstream.failed(Fault::Unreachable, now.us) {
+                Err(error) => {
+                    if !udp::is_out_of_descriptors(&error) && upstream.failed(Fault::Unreachable, now.us) {
                         chain.counters.count(Counter::UpstreamDown);
                     }
                     return;

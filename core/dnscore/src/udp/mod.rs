@@ -22,7 +22,7 @@ pub use memory::prefer_huge_pages;
 pub use poll::{Poll, Ready};
 pub use receive::Receiver;
 pub use send::{Sender, Sent};
-pub use socket::{Listener, connect};
+pub use socket::{Listener, connect, is_out_of_descriptors};
 pub use turn::{give_way, go_first};
 
 /// Datagrams in one system call.

@@ -107,3 +107,8 @@ fn option(fd: RawFd, level: i32, name: i32) -> io::Result<i32> {
     let r = unsafe { libc::getsockopt(fd, level, name, (&raw mut value).cast(), &raw mut length) };
     if r < 0 { Err(io::Error::last_os_error()) } else { Ok(value) }
 }
+
+/// The fault of this process or host, of nobody at the other end.
+pub fn is_out_of_descriptors(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE))
+}
