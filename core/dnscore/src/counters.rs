@@ -332,7 +332,8 @@ mod tests {
         assert_eq!(word(Counter::Loops as usize), 1);
         assert_eq!(word(Counter::Rtt2 as usize), 1);
         assert_eq!(word(FIXED + 63), 1);
-        assert_eq!(bytes.len(), TOTAL * 8);
+        assert_eq!(word(TOTAL), mark());
+        assert_eq!(bytes.len(), TOTAL * 8 + 8);
         std::fs::remove_file(&path).expect("still there");
     }
 }
