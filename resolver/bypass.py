@@ -147,7 +147,7 @@ def _throw(
         nonlocal one, before
         kind, of = meant(config, live, what, on=on)
         live = live.ended(now)
-        before = next((other for other in live.bypasses if (other.kind, other.of) == (kind, of)), None)
+        before = live.bypass_of(kind, of)
         one = passes.Bypass(kind, of, now, _end(now, span, before), by, reason)
         return live.on(one) if on else live.off(kind, of, now=now, by=by, reason=reason)
 

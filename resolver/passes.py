@@ -128,6 +128,10 @@ class Passes:
         """The pass that holds for this name (A-labels, lower case, no final dot), if any."""
         return next((entry for entry in self.names if entry.until > now and covers(entry, qname)), None)
 
+    def bypass_of(self, kind: Kind, of: str) -> Bypass | None:
+        """The bypass of just that, if there is one."""
+        return next((one for one in self.bypasses if (one.kind, one.of) == (kind, of)), None)
+
     # -- changes
 
     def with_overrides(self, overrides: tuple[Pass, ...]) -> Passes:
@@ -136,7 +140,7 @@ class Passes:
     def on(self, new: Bypass) -> Passes:
         """The switch thrown. Where it was on already it has been on since then, and for that reason unless another is
         given; all else is said anew."""
-        before = next((one for one in self.bypasses if (one.kind, one.of) == (new.kind, new.of)), new)
+        before = self.bypass_of(new.kind, new.of) or new
         others = tuple(one for one in self.bypasses if one is not before)
         held = replace(new, since=before.since, reason=new.reason or before.reason)
         return replace(self, bypasses=(*others, held))._noting(Act("on", new.since, new.by, new.reason, held))
