@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from resolver.config_report import ConfigError, Lines, Problem, parse, read
+from resolver.config_report import ConfigError, Lines, Problem, Reading, parse, read
 from resolver.config_sense import contradictions
 from resolver.config_values import (
     Colour,
@@ -407,10 +407,15 @@ class Accepted:
         return hashlib.sha256(self.data).hexdigest()
 
 
+def reading_of(path: Path, data: bytes) -> Reading[Config]:
+    """What `data`, which was read from `path`, says; `ConfigError` where it is no YAML."""
+    return parse(data, path, Config, contradictions)
+
+
 def accept(path: Path, data: bytes | None = None) -> Accepted:
     """What stands in `path`, or in `data`, which was read there before; `ConfigError` with all its mistakes."""
     data = read(path) if data is None else data
-    reading = parse(data, path, Config, contradictions)
+    reading = reading_of(path, data)
     if reading.value is None:
         raise ConfigError(reading.problems)
     return Accepted(path, data, reading.value, reading.lines)

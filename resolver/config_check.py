@@ -12,10 +12,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from resolver.config import Config, ConfigError, located_at
+from resolver.config import Config, ConfigError, located_at, reading_of
 from resolver.config_readable import not_tried, readable
-from resolver.config_report import parse, read
-from resolver.config_sense import contradictions
+from resolver.config_report import read
 from resolver.config_trial import trial
 from resolver.options import as_json, located, print_json
 
@@ -73,7 +72,7 @@ def check_config(
 def checked(file: Path, *, tries: bool) -> tuple[list[Problem], Config | None]:
     """All that is to be said of it, by line; and the configuration, where it has no mistake. Raises `ConfigError` where
     it cannot be read at all."""
-    reading = parse(read(file), file, Config, contradictions)
+    reading = reading_of(file, read(file))
     found = [*reading.problems, *(_tried(reading, file) if tries else ())]
     return sorted(found), reading.value
 
