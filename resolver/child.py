@@ -19,7 +19,7 @@ import signal
 import sys
 from typing import NoReturn
 
-from resolver._core import give_way
+from resolver._core import give_way, tick_when_busy
 from resolver.sealed import USE
 from resolver.sockets import SOCKETS
 
@@ -48,6 +48,7 @@ def main() -> None:
         if os.getppid() != int(parent):
             sys.exit(0)
     if sys.argv[1] == "--behind":
+        tick_when_busy()
         give_way(int(sys.argv[2]))  # before the module is imported, which takes a second of processor
         del sys.argv[1:3]
     module = sys.argv[1]

@@ -20,7 +20,7 @@ use dnscore::udp;
 use dnscore::wire::Name;
 use dnscore::wire::proxy::{self, Ends, Header, Read};
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict};
+use pyo3::types::{PyBytes, PyDict, PyTuple};
 
 use crate::list::CompiledList;
 use crate::refused;
@@ -420,6 +420,35 @@ fn give_way(nice: i32) {
     udp::give_way(nice);
 }
 
+/// Ticks whenever this process works.
+#[pyfunction]
+fn tick_when_busy() {
+    udp::tick_when_busy();
+}
+
+/// Ticks as long as it is entered.
+#[pyclass(module = "resolver._core")]
+struct Ticker {
+    inner: Option<udp::Ticker>,
+}
+
+#[pymethods]
+impl Ticker {
+    #[new]
+    fn new() -> Ticker {
+        Ticker { inner: None }
+    }
+
+    fn __enter__(&mut self) {
+        self.inner = Some(udp::Ticker::start());
+    }
+
+    #[pyo3(signature = (*_why))]
+    fn __exit__(&mut self, _why: &Bound<'_, PyTuple>) {
+        self.inner = None;
+    }
+}
+
 /// This thread answers queries.
 #[pyfunction]
 fn go_first() {
@@ -433,11 +462,13 @@ fn sketch_of(octets: &[u8]) -> PyResult<Sketch> {
 pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<Plane>()?;
     module.add_class::<Forward>()?;
+    module.add_class::<Ticker>()?;
     module.add_function(wrap_pyfunction!(read_proxy_header, module)?)?;
     module.add_function(wrap_pyfunction!(distinct, module)?)?;
     module.add_function(wrap_pyfunction!(joined, module)?)?;
     module.add_function(wrap_pyfunction!(give_way, module)?)?;
     module.add_function(wrap_pyfunction!(go_first, module)?)?;
+    module.add_function(wrap_pyfunction!(tick_when_busy, module)?)?;
     module.add("CLIENT_RESPONSE", dnscore::relay::CLIENT_RESPONSE as f64 / 1e6)?;
     module.add("COUNTERS", counters::names())?;
     module.add("COUNTERS_MARK", PyBytes::new(module.py(), &counters::mark().to_le_bytes()))

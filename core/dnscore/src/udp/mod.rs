@@ -13,6 +13,7 @@ mod poll;
 mod receive;
 mod send;
 mod socket;
+mod tick;
 mod turn;
 
 pub use address::{Endpoint, Local};
@@ -23,6 +24,7 @@ pub use poll::{Poll, Ready};
 pub use receive::Receiver;
 pub use send::{Sender, Sent};
 pub use socket::{Listener, connect, is_out_of_descriptors};
+pub use tick::{Ticker, tick_when_busy};
 pub use turn::{give_way, go_first};
 
 /// Datagrams in one system call.
