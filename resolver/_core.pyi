@@ -22,7 +22,6 @@ __all__ = [
     "Match",
     "Plane",
     "Policies",
-    "Ticker",
     "changes",
     "compile",
     "distinct",
@@ -491,19 +490,11 @@ def go_first() -> None:
     """This thread and those that it starts from now on answer queries: where it wakes it goes before those that
     `give_way`, and before others with the usual slice. Linux before 6.12 does not heed it."""
 
-@final
-class Ticker:
-    """While it is entered, the turns of those threads of this process that gave way are looked at every 200 us instead
-    of at the kernel's tick, so that a thread which goes first waits no longer behind them. To be entered by a thread
-    that did not give way. Linux before 6.12 does not heed it."""
-
-    def __new__(cls) -> Self: ...
-    def __enter__(self) -> None: ...
-    def __exit__(self, *why: object) -> None: ...
-
 def tick_when_busy() -> None:
-    """The same from now on, whenever this process works; it costs nothing while it does not. To be called by a thread
-    that did not give way, once."""
+    """From now on, whenever this process works, the turns of those of its threads that gave way are looked at every
+    250 us instead of at the kernel's tick: a thread that goes first waits no longer behind them. It costs nothing while
+    the process does not work. To be called once, by a thread that did not give way. Linux before 6.12 does not heed
+    it."""
 
 def joined(one: bytes, other: bytes) -> bytes:
     """What two sketches under one `watch_key` saw together. Raises CoreError."""

@@ -43,7 +43,7 @@ import click
 import uvloop
 
 from resolver import listed, passes, volatile, watched
-from resolver._core import CoreError, Plane, Ticker, give_way, go_first
+from resolver._core import CoreError, Plane, give_way, go_first
 from resolver.audit.hits import Cells
 from resolver.changed import Changed
 from resolver.counters import NOT_ASKED
@@ -318,8 +318,7 @@ class Worker:
                 self._alarm("list", f"{path} is gone; the list that is loaded goes on")
             return
         try:
-            with Ticker():
-                opened = await asyncio.to_thread(_opened, path)
+            opened = await asyncio.to_thread(_opened, path)
             meta = json.loads(opened.meta)
         except (CoreError, ValueError) as wrong:
             kept = (

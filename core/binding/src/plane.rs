@@ -20,7 +20,7 @@ use dnscore::udp;
 use dnscore::wire::Name;
 use dnscore::wire::proxy::{self, Ends, Header, Read};
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict, PyTuple};
+use pyo3::types::{PyBytes, PyDict};
 
 use crate::list::CompiledList;
 use crate::refused;
@@ -426,29 +426,6 @@ fn tick_when_busy() {
     udp::tick_when_busy();
 }
 
-/// Ticks as long as it is entered.
-#[pyclass(module = "resolver._core")]
-struct Ticker {
-    inner: Option<udp::Ticker>,
-}
-
-#[pymethods]
-impl Ticker {
-    #[new]
-    fn new() -> Ticker {
-        Ticker { inner: None }
-    }
-
-    fn __enter__(&mut self) {
-        self.inner = Some(udp::Ticker::start());
-    }
-
-    #[pyo3(signature = (*_why))]
-    fn __exit__(&mut self, _why: &Bound<'_, PyTuple>) {
-        self.inner = None;
-    }
-}
-
 /// This thread answers queries.
 #[pyfunction]
 fn go_first() {
@@ -462,7 +439,6 @@ fn sketch_of(octets: &[u8]) -> PyResult<Sketch> {
 pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<Plane>()?;
     module.add_class::<Forward>()?;
-    module.add_class::<Ticker>()?;
     module.add_function(wrap_pyfunction!(read_proxy_header, module)?)?;
     module.add_function(wrap_pyfunction!(distinct, module)?)?;
     module.add_function(wrap_pyfunction!(joined, module)?)?;

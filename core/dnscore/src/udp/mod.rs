@@ -24,7 +24,7 @@ pub use poll::{Poll, Ready};
 pub use receive::Receiver;
 pub use send::{Sender, Sent};
 pub use socket::{Listener, connect, is_out_of_descriptors};
-pub use tick::{Ticker, tick_when_busy};
+pub use tick::tick_when_busy;
 pub use turn::{give_way, go_first};
 
 /// Datagrams in one system call.

@@ -3,7 +3,7 @@
 //! A thread that wakes goes before one that stands behind, but only while it is eligible: where it has just run a little
 //! more than its share, the kernel picks the other (EEVDF, Linux 6.6 and later). Some microseconds later its turn would
 //! have come, yet the kernel looks again at its own tick, after 1 to 4 ms, or when something else wakes on that
-//! processor. So while threads work that gave way, one thread more reads their processor clocks every 200 us: for a
+//! processor. So while threads work that gave way, one thread more reads their processor clocks every 250 us: for a
 //! clock that runs the kernel accounts for the time until now, and lets a thread whose time is over make room (6.12 and
 //! later; else it is a clock that was read). Nobody's share changes by it, only how soon it is heeded.
 //!
@@ -11,73 +11,36 @@
 
 use std::fs;
 use std::mem::MaybeUninit;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
 use super::turn::go_first;
 
-const TICK: Duration = Duration::from_micros(200);
+const TICK: Duration = Duration::from_micros(250);
 /// So many ticks for the threads that were there at the first.
-const ROUND: u32 = 50;
+const ROUND: u32 = 40;
 /// Of processor time: who uses less of it in a round does not work.
 const WORK: Duration = Duration::from_millis(1);
-
-/// Ticks until it is dropped, for those threads of this process that gave way.
-///
-/// To be made by a thread that did not.
-pub struct Ticker(Arc<AtomicBool>);
-
-impl Ticker {
-    /// Begins at once.
-    pub fn start() -> Ticker {
-        let runs = Arc::new(AtomicBool::new(true));
-        let seen = Arc::clone(&runs);
-        start(move || {
-            while seen.load(Ordering::Relaxed) {
-                round(&seen);
-            }
-        });
-        Ticker(runs)
-    }
-}
-
-impl Drop for Ticker {
-    fn drop(&mut self) {
-        self.0.store(false, Ordering::Relaxed);
-    }
-}
 
 /// Ticks whenever this process works, for those of its threads that gave way, until it ends.
 ///
 /// To be called by a thread that did not.
 pub fn tick_when_busy() {
-    let always = AtomicBool::new(true);
-    start(move || {
-        while wait_for_work() {
-            while round(&always) >= WORK {}
-        }
-    });
-}
-
-fn start(body: impl FnOnce() + Send + 'static) {
     let begun = thread::Builder::new().name("tick".into()).spawn(|| {
         // SAFETY: it reads and writes no memory; the kernel may be late by a nanosecond instead of by 50 us.
         unsafe { libc::prctl(libc::PR_SET_TIMERSLACK, 1, 0, 0, 0) };
         go_first();
-        body();
+        while wait_for_work() {
+            while round() >= WORK {}
+        }
     });
     drop(begun); // no thread, no ticks
 }
 
-/// A round of ticks, or as much of it as `runs`; the processor time that those threads used in it which are still there.
-fn round(runs: &AtomicBool) -> Duration {
+/// A round of ticks; the processor time that those threads used in it which are still there.
+fn round() -> Duration {
     let threads: Vec<_> = behind().into_iter().filter_map(|thread| Some((thread, clock_of(thread)?))).collect();
     for _ in 0..ROUND {
-        if !runs.load(Ordering::Relaxed) {
-            break;
-        }
         thread::sleep(TICK);
         for (thread, _) in &threads {
             clock_of(*thread);
