@@ -5,7 +5,8 @@
 //! have come, yet the kernel looks again at its own tick, after 1 to 4 ms, or when something else wakes on that
 //! processor. So while threads work that gave way, one thread more reads their processor clocks every 250 us: for a
 //! clock that runs the kernel accounts for the time until now, and lets a thread whose time is over make room (6.12 and
-//! later; else it is a clock that was read). Nobody's share changes by it, only how soon it is heeded.
+//! later; else it is a clock that was read). That holds within a control group; between groups it is the reading
+//! thread's own waking that makes the kernel look. Nobody's share changes by it, only how soon it is heeded.
 //!
 //! Rules: it sleeps while those threads do. Whatever fails here costs speed and nothing else.
 
