@@ -42,8 +42,8 @@ def test_an_hour_and_a_year_off_in_both_directions(offset: Path, provider: tuple
     socket = load(host.config).places.control_socket
     before = host.children()
 
-    def alarms() -> list[str]:
-        return list(status()["alarms"])
+    def alarms(*, of_the_clock: bool) -> list[str]:
+        return [alarm for alarm in status()["alarms"] if alarm.startswith("the clock went back") is of_the_clock]
 
     def status() -> dict[str, Any]:
         return control.call(socket, "status", timeout=30.0)
@@ -69,6 +69,9 @@ def test_an_hour_and_a_year_off_in_both_directions(offset: Path, provider: tuple
         wait_until(partial(answered, listed), f"the answer at {jump}")
         assert ask(host.address, OTHER) == PASSED
         if jump == "+370d":
-            wait_until(alarms, "an alarm: nothing that was signed is of today")
-    wait_until(lambda: not alarms(), "no alarm is left")
+            wait_until(partial(alarms, of_the_clock=False), "an alarm: nothing that was signed is of today")
+        if jump == "-370d":
+            wait_until(partial(alarms, of_the_clock=True), "an alarm: the list was compiled in the future")
+    # What the steward wrote an hour ahead may keep the clock's own alarm up for that hour, where it looked in time.
+    wait_until(lambda: not alarms(of_the_clock=False), "no other alarm is left")
     assert host.children() == before
