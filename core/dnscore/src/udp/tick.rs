@@ -11,11 +11,10 @@
 //! Rules: it sleeps while those threads do. Whatever fails here costs speed and nothing else.
 
 use std::fs;
-use std::mem::MaybeUninit;
 use std::thread;
 use std::time::Duration;
 
-use super::turn::go_first;
+use super::turn::{gave_way, go_first};
 
 const TICK: Duration = Duration::from_micros(250);
 /// So many ticks for the threads that were there at the first.
@@ -55,8 +54,7 @@ fn behind() -> Vec<libc::pid_t> {
     let Ok(entries) = fs::read_dir("/proc/self/task") else { return Vec::new() };
     entries
         .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
-        // SAFETY: it reads and writes no memory; a thread that is gone is an error, and so no such policy.
-        .filter(|&thread| unsafe { libc::sched_getscheduler(thread) } == libc::SCHED_BATCH)
+        .filter(|&thread| gave_way(thread))
         .collect()
 }
 
@@ -64,10 +62,10 @@ fn behind() -> Vec<libc::pid_t> {
 fn clock_of(thread: libc::pid_t) -> Option<Duration> {
     // As the kernel numbers the clocks of threads (CPUCLOCK_PERTHREAD_MASK and CPUCLOCK_SCHED in posix-timers.h).
     let clock = (!thread << 3) | 4 | 2;
-    let mut used = MaybeUninit::<libc::timespec>::uninit();
-    // SAFETY: `used` has room for a timespec, and is read only where the kernel said that it wrote it.
-    let used = unsafe { (libc::clock_gettime(clock, used.as_mut_ptr()) == 0).then(|| used.assume_init()) }?;
-    Some(Duration::new(used.tv_sec as u64, used.tv_nsec as u32))
+    let mut used = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: `used` is a valid timespec that outlives the call.
+    let is_there = unsafe { libc::clock_gettime(clock, &mut used) } == 0;
+    is_there.then(|| Duration::new(used.tv_sec as u64, used.tv_nsec as u32))
 }
 
 /// Returns when this process has used a little of a processor; false: the kernel does not say.

@@ -23,6 +23,9 @@ const SHORT: u64 = 100_000;
 /// More than the usual slice, which is 3 ms at most: whoever asked for nothing goes before these threads too.
 const LONG: u64 = 10_000_000;
 
+/// The policy of those behind, by which they are known.
+const BEHIND: libc::c_int = libc::SCHED_BATCH;
+
 /// This thread, and those that it starts from now on, answer queries.
 pub fn go_first() {
     // SAFETY: it reads and writes no memory; 0 is this thread.
@@ -33,7 +36,13 @@ pub fn go_first() {
 /// This thread, and those that it starts from now on, stand behind those that answer queries: by `nice` (0 to 19) while
 /// both want a processor, and never taking it from another thread when they wake.
 pub fn give_way(nice: i32) {
-    set(libc::SCHED_BATCH, nice, LONG);
+    set(BEHIND, nice, LONG);
+}
+
+/// Whether a thread of this process gave way.
+pub fn gave_way(thread: libc::pid_t) -> bool {
+    // SAFETY: it reads and writes no memory; a thread that is gone is an error, and so no such policy.
+    unsafe { libc::sched_getscheduler(thread) == BEHIND }
 }
 
 fn set(policy: i32, nice: i32, slice: u64) {
