@@ -64,6 +64,7 @@ FILE_NAME = "stopsign.yaml"
 Action = Literal["stop-page", "nxdomain", "nodata", "refused", "monitor"]
 Match = Literal["exact", "subtree", "below"]
 MAX_LISTS = 64  # a view is a mask of 64 bits in the core
+FACT = frozenset({"mistake"})  # grounds of an appeal that the provider itself can mend
 
 
 class Part(BaseModel):
@@ -143,6 +144,10 @@ class Clocks(Part):
     fact: Seconds = 48 * 3600.0
     decide: Seconds = 14 * 86400.0
     keep: Seconds = 182 * 86400.0
+
+    def of(self, ground: str) -> float:
+        """Seconds until an appeal on this ground is overdue."""
+        return self.fact if ground in FACT else self.decide
 
 
 class Portal(Part):
@@ -255,8 +260,18 @@ class Shadow(Part):
     share: Share = 0.01  # of all different clients that one entry may meet before a person is asked
 
 
+class Overdue(Part):
+    """Entries that overdue appeals suspend by themselves within a day; those beyond wait for a person. Strangers file
+    appeals: what they can open together is bounded as what an issuer can add is."""
+
+    day: int = Field(default=50, ge=0)  # of all lists together
+    list: Cap = Cap(number=20, share=0.01)  # of one list; the share is that of its entries
+    always: int = Field(default=3, ge=0)  # of one list, whatever the share comes to
+
+
 class Guards(Part):
     protected: list[Name] = []
+    overdue: Overdue = Overdue()
     popular: FilePath | None = None  # one name a line, most popular first; plain or .gz
     popular_top: int = Field(default=100_000, ge=1)
     shadow: Shadow = Shadow()

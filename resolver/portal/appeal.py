@@ -13,6 +13,7 @@ import unicodedata
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from resolver.config import FACT
 from resolver.portal.catalogue import marked
 from resolver.portal.store import NewAppeal
 from resolver.typed import is_reference, name_in, reference_in
@@ -39,8 +40,6 @@ GROUNDS: Mapping[str, str] = {
     "rights": marked("The block is out of proportion, or violates rights"),
     "other": marked("Something else"),
 }
-FACT = frozenset({"mistake"})  # what the provider itself can mend
-
 STATES: Mapping[str, str] = {
     "received": marked("Received"),
     "forwarded": marked("Passed on to those who keep the list"),

@@ -17,9 +17,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from blocklists import bundle
 from resolver import durable
+from resolver.config import FACT
 from resolver.errors import ResolverError
 from resolver.moments import as_text
-from resolver.portal.appeal import FACT
 from resolver.terminal import visible
 
 if TYPE_CHECKING:
