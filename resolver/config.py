@@ -9,6 +9,8 @@ the file; no secret stands in the file. The JSON schema is generated from this t
 from __future__ import annotations
 
 import hashlib
+import re
+import socket
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -285,7 +287,7 @@ class View(Part):
 
 class Log(Part):
     dir: FilePath | None = None  # none: state_dir/log
-    origin: LogOrigin | None = None  # the checkpoint's; none: the portal's host + /log
+    origin: LogOrigin | None = None  # the checkpoint's; none: the portal's host, /log/ and this host's name
     heartbeat: Seconds = 3600.0
 
 
@@ -353,6 +355,7 @@ class Rpz(Part):
 
 
 class Config(Part):
+    host: Slug | None = None  # this host among those that share an appeals database; none: the machine's name
     state_dir: FilePath
     run_dir: FilePath
     provider: Provider = Provider()
@@ -390,8 +393,14 @@ class Config(Part):
         return self.portal.database or f"sqlite:///{(self.state_dir / 'portal.db').absolute()}"
 
     @property
+    def host_name(self) -> str:
+        """This host's name, as lower case letters, digits and hyphens."""
+        return self.host or host_of(socket.gethostname())
+
+    @property
     def log_origin(self) -> str:
-        return self.log.origin or f"{self.portal_host}/log"
+        """Each host has a log of its own, and so a name of its own for it."""
+        return self.log.origin or f"{self.portal_host}/log/{self.host_name}"
 
     @property
     def digest(self) -> str:
@@ -401,6 +410,11 @@ class Config(Part):
 
     def list_named(self, name: str) -> ListSource | None:
         return next((source for source in self.lists if source.name == name), None)
+
+
+def host_of(machine: str) -> str:
+    """A machine's name in the form that `host` has."""
+    return re.sub("[^a-z0-9]+", "-", machine.lower()).strip("-")[:63].rstrip("-") or "host"
 
 
 def load(path: Path) -> Config:

@@ -88,12 +88,16 @@ class AppealsHere:
             raise AppealError(f"{appeal} was received as one about {known.reference}")
         if isinstance(known, Waiting):
             return known.leaf
-        if known is not None:
-            raise AppealError(f"{appeal} is decided: {known.outcome}")
+        if known is not None and known.received is not None:
+            return known.received
         if len(self.known.waiting) >= MOST_WAITING:
             raise AppealError(f"{MOST_WAITING:,} appeals wait already")
         told = {key: value for key, value in detail.items() if key != "receipt"}
         leaf = self._ledger.append([Event("appeal-received", reference, told)])[0]
+        if known is not None:
+            done = known.model_copy(update={"received": leaf})
+            self._know(self.known.model_copy(update={"decided": {**self.known.decided, appeal: done}}))
+            return leaf
         new = Waiting(
             reference=reference, name=str(detail.get("name", "")), list=str(detail.get("list", "")),
             ground=str(detail.get("ground", "")), leaf=leaf, received=self._clock(),
@@ -173,7 +177,7 @@ class AppealsHere:
             for appeal, reference in appeals.items():
                 suspended = suspended.decided(reference, [appeal], now=now)
         decided = {
-            a: Decided(reference=ref, outcome=outcome, leaf=leaf, at=now)
+            a: Decided(reference=ref, outcome=outcome, leaf=leaf, at=now, received=self._leaf_of(a))
             for (a, ref), leaf in zip(appeals.items(), leaves, strict=True)
         }
         waiting = {a: one for a, one in self.known.waiting.items() if a not in appeals}
@@ -186,6 +190,10 @@ class AppealsHere:
         }))  # fmt: skip
         self._suspend(suspended, self.suspended)
         return leaves[0]
+
+    def _leaf_of(self, appeal: str) -> int | None:
+        known = self.known.waiting.get(appeal)
+        return known.leaf if known is not None else None
 
     def let_go(self, references: Iterable[str], by: str) -> list[str]:
         """A person lets entries be suspended that were held beyond the caps; those that are."""

@@ -55,6 +55,8 @@ class Decided(Stored):
     outcome: str
     leaf: int
     at: float
+    received: int | None = None
+    """The leaf of its coming in; none: it was decided before it was reported."""
 
 
 class Appeals(Stored):

@@ -45,6 +45,7 @@ STATES: Mapping[str, str] = {
     "forwarded": marked("Passed on to those who keep the list"),
     "reminded": marked("Those who keep the list were reminded"),
     "suspended": marked("Nobody decided in time: the block is being suspended"),
+    "held": marked("Nobody decided in time: a person looks before the block is suspended"),
     "decided": marked("Decided"),
     "withdrawn": marked("Withdrawn by you"),
 }

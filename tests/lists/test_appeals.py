@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from resolver import control
 from resolver.ipc import receipts
 from resolver.lists import activate
 from resolver.lists.appeals import AppealError
 from resolver.lists.ledger import LedgerError
+from resolver.lists.operations import operations
 from tests.lists.world import BASIS, World, make_entry
 
 if TYPE_CHECKING:
@@ -115,9 +117,13 @@ def test_an_appeal_is_one_leaf_however_often_it_is_reported(world: World) -> Non
     assert receive(world, "A1", "a.example") == receive(world, "A1", "a.example")
     with pytest.raises(AppealError, match="received as one about"):
         receive(world, "A1", "b.example")
-    world.register.appeals.decide({"A1": ref("a.example")}, "upheld", "Ms Day", "", 0)
-    with pytest.raises(AppealError, match="is decided"):
-        receive(world, "A1", "a.example")
+    first = receive(world, "A1", "a.example")
+    world.register.appeals.decide({"A1": ref("a.example"), "A2": ref("a.example")}, "upheld", "Ms Day", "", 0)
+    assert receive(world, "A1", "a.example") == first
+    leaf = receive(world, "A2", "a.example")
+    assert leaf > world.register.appeals.decision("A2"), "decided before it was reported"
+    assert receive(world, "A2", "a.example") == leaf
+    assert world.register.appeals.known.waiting == {}
 
 
 def test_a_ground_can_say_that_an_overdue_appeal_suspends_nothing(world: World) -> None:
@@ -329,3 +335,22 @@ def test_what_an_issuer_granted_stays_off_until_its_relief_is_there(world: World
     granted = {"list": "gambling", "appeal": "A1", "reference": ref("a.example"), "outcome": "granted", "by": "Judge"}
     world.register.appeals.decided_by_issuers([granted])
     assert world.active("a.example") == ["piracy"]
+
+
+# -- who may say what
+
+
+def test_a_reporter_can_say_that_an_appeal_came_in_and_no_more(world: World) -> None:
+    class Asked:
+        config = world.config
+        register = world.register
+        held: Any = type("Held", (), {"operations": staticmethod(dict)})
+
+    table = operations(Asked())  # type: ignore[arg-type]
+    asked = {name for name, operation in table.items() if operation.reporters}
+    assert asked == {"appeal-received", "appeal-withdrawn", "appeal-decision", "appeal-fates"}
+    reporter = control.Callers(reporters=frozenset({"nobody"}))
+    peer = control.Peer(1, 65534, 65534)
+    for name in ("decide", "suspend", "override", "approve"):
+        assert reporter.refusal(peer, table[name]) == "user nobody may not do this"
+    assert reporter.refusal(peer, table["appeal-received"]) is None

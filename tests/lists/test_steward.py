@@ -126,7 +126,11 @@ def test_what_became_active_and_what_came_in_can_be_proved_to_anybody(provider: 
         places = load(provider.folder / "stopsign.yaml").places
         appeal: dict[str, Any] = {"appeal": "A-0123456789AB", "reference": "7ZK3M9Q2XW4T8RBC", "ground": "lawful"}
         answers = [control.call(places.control_socket, "appeal-received", **appeal)]
-        decided = {"appeals": {appeal["appeal"]: appeal["reference"]}, "outcome": "upheld", "by": "Ms Day"}
+        decided: dict[str, Any] = {
+            "appeals": {appeal["appeal"]: appeal["reference"]},
+            "outcome": "upheld",
+            "by": "Ms Day",
+        }
         control.call(places.control_socket, "decide", **decided)
         answers.append(control.call(places.control_socket, "appeal-decision", appeal=appeal["appeal"]))
         wait_until(places.report.exists, "the report that everybody may read")
