@@ -18,19 +18,19 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from pydantic import Field
 
-from resolver.audit.errors import AuditError
-from resolver.audit.note import parse_vkey
-from resolver.audit.proof import check_proof
-from resolver.errors import ResolverError
+from resolver.base.errors import ResolverError
+from resolver.base.timestamps import as_text
 from resolver.lists.evidence import of_leaf
 from resolver.lists.ledger import Event, Ledger, LedgerError
 from resolver.lists.state import StateError, Stored, load, store
-from resolver.moments import as_text
+from resolver.log.errors import AuditError
+from resolver.log.note import parse_vkey
+from resolver.log.proof import check_proof
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from resolver.config import Config
+    from resolver.config.schema import Config
 
 say = logging.getLogger("stopsign.lists")
 
