@@ -69,7 +69,7 @@ class Web:
         self.live = Live(places, open_list)
         pages = Pages(config)
         self.portal = Portal(
-            pages, self.live, Transparency(self.live, places.log_dir), clock, time.monotonic, os.urandom,
+            pages, self.live, Transparency(self.live, places.log_dir, config.host_name), clock, time.monotonic, os.urandom,
             (int(clocks.fact), int(clocks.decide)), config.host_name, config.provider.language,
         )  # fmt: skip
         self._stop_page = StopPage(pages, self.live, clock, config.provider.language)
@@ -157,8 +157,8 @@ class Web:
         async def steward(op: str, **arguments: Any) -> Mapping[str, Any]:
             return await control.acall(self._config.places.control_socket, op, timeout=10.0, **arguments)
 
-        await deliver(store, steward, self._config.host_name, now)
         await self._exchange.round(store, steward)
+        await deliver(store, steward, self._config.host_name, now)
         await self._look_at_others(store, now)
         if overdue := await learn(store, steward, now):
             log.warning("%d appeals are overdue: their entries are suspended, or wait for a person", overdue)
