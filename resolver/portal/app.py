@@ -69,8 +69,8 @@ class Web:
         self.live = Live(places, open_list)
         pages = Pages(config)
         self.portal = Portal(
-            pages, self.live, Transparency(self.live, places.log_dir, config.host_name), clock, time.monotonic, os.urandom,
-            (int(clocks.fact), int(clocks.decide)), config.host_name, config.provider.language,
+            pages, self.live, Transparency(self.live, places.log_dir, config.host_name), clock, time.monotonic,
+            os.urandom, (int(clocks.fact), int(clocks.decide)), config.host_name, config.provider.language,
         )  # fmt: skip
         self._stop_page = StopPage(pages, self.live, clock, config.provider.language)
         self._failures = 0
