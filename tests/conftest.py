@@ -42,7 +42,8 @@ PACKAGES = {
 }
 DATA = Path(os.environ.get("STOPSIGN_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
 NO_SKIPS = os.environ.get("STOPSIGN_NO_SKIPS") == "1"
-_missing: set[str] = set()
+# Under this key a skipped test's report carries the package that it lacks: reports travel from worker to main process.
+_MISSING = "missing package"
 
 
 def find_program(program: str) -> str | None:
@@ -62,7 +63,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
             if not DATA.is_dir():
                 pytest.skip("needs the lists of real names: set STOPSIGN_DATA to their directory")
         elif find_program(name) is None:
-            _missing.add(PACKAGES[name])
+            item.user_properties.append((_MISSING, PACKAGES[name]))
             pytest.skip(f"needs {name}")
 
 
@@ -76,8 +77,10 @@ def pytest_runtest_makereport(item: pytest.Item) -> object:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    if _missing:
-        terminalreporter.write_line(f"to run what was skipped: apt-get install {' '.join(sorted(_missing))}")
+    reports = [report for found in terminalreporter.stats.values() for report in found]
+    properties = [pair for report in reports for pair in getattr(report, "user_properties", ())]
+    if missing := {package for key, package in properties if key == _MISSING}:
+        terminalreporter.write_line(f"to run what was skipped: apt-get install {' '.join(sorted(missing))}")
 
 
 @pytest.fixture(scope="session")
