@@ -12,6 +12,7 @@ import os
 import shutil
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 # The program a test runs -> the Debian package that brings it.
@@ -52,7 +53,13 @@ def find_program(program: str) -> str | None:
     return shutil.which(program, path=os.pathsep.join([os.environ["PATH"], "/usr/sbin", *map(str, versions)]))
 
 
+# An example may take its time: the machine is shared with other tests.
+hypothesis.settings.register_profile("stopsign", deadline=None)
+hypothesis.settings.load_profile("stopsign")
+
+
 def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "xdist_group(name): tests of one name never run side by side")
     config.addinivalue_line("markers", 'needs(*programs): skipped unless they are installed; "data" is the real names')
 
 
@@ -81,6 +88,12 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     properties = [pair for report in reports for pair in getattr(report, "user_properties", ())]
     if missing := {package for key, package in properties if key == _MISSING}:
         terminalreporter.write_line(f"to run what was skipped: apt-get install {' '.join(sorted(missing))}")
+
+
+@pytest.fixture
+def tmp_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder for each test, its path shorter than pytest's own: a Unix socket's has 107 octets at most."""
+    return tmp_path_factory.mktemp("t")
 
 
 @pytest.fixture(scope="session")

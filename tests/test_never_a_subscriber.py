@@ -108,7 +108,8 @@ def test_a_day_of_traffic_leaves_nothing_of_who_asked_and_for_what(provider: tup
         assert core.split()[4:6] == ["0", "0"]
     for client in CLIENTS:
         live_a_day(dns, client)
-        assert b" 451 " in visit(stop_page, client, f"/{MARK}?{MARK}=1", f"{MARK}.aces-bets.example")
+        asked = (stop_page, client, f"/{MARK}?{MARK}=1", f"{MARK}.aces-bets.example")
+        wait_until(lambda asked=asked: b" 451 " in visit(*asked), "the web process knows the list")
         visit(stop_page, client, "/", f"{MARK}.example")
         where = urllib.parse.urlsplit(config.portal.url).netloc
         for path in (f"/?name={MARK}.example", f"/receipt/{MARK}", f"/{MARK}", "/transparency"):
