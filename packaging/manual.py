@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from resolver.command import stopsign
-from resolver.version import VERSION
+from resolver.base.version import VERSION
+from resolver.cli.main import stopsign
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

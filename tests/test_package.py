@@ -15,7 +15,7 @@ from pathlib import Path
 import click
 import pytest
 
-from resolver.command import COMMANDS, stopsign
+from resolver.cli.main import COMMANDS, stopsign
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGING = ROOT / "packaging"
@@ -101,7 +101,7 @@ def test_each_shell_completes_the_commands(staged: Path, file: str) -> None:
 
 def test_bash_completes_a_command_by_the_installed_file(staged: Path, tmp_path: Path) -> None:
     command = tmp_path / "stopsign"
-    command.write_text(f'#!/bin/sh\nPYTHONPATH={ROOT} exec {sys.executable} -P -m resolver.command "$@"\n')
+    command.write_text(f'#!/bin/sh\nPYTHONPATH={ROOT} exec {sys.executable} -P -m resolver.cli.main "$@"\n')
     command.chmod(0o755)
     script = (staged / "usr/share/bash-completion/completions/stopsign").read_text(encoding="utf-8")
     asked = f'COMP_WORDS=(stopsign iss) COMP_CWORD=1; _stopsign_completion {command}; echo "${{COMPREPLY[@]}}"'
