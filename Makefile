@@ -5,6 +5,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 CARGO_MANIFEST := core/Cargo.toml
 RUST_SOURCES := $(shell find core -name '*.rs' -not -path '*/target/*') core/Cargo.toml core/Cargo.lock core/dnscore/Cargo.toml core/binding/Cargo.toml
+# cargo and what it starts would look for make's job server, which is closed to them.
+CARGO := MAKEFLAGS= cargo
 # How many checks run side by side, and how many processes share the tests: one more than processors, since tests wait for servers a lot.
 JOBS ?= $(shell nproc)
 TESTERS ?= $(shell expr $$(nproc) + 1)
@@ -37,13 +39,13 @@ stubtest: setup
 	$(BIN)/stubtest --concise resolver._core
 
 rustfmt: check-system
-	cargo fmt --all --check --manifest-path $(CARGO_MANIFEST)
+	$(CARGO) fmt --all --check --manifest-path $(CARGO_MANIFEST)
 
 clippy: check-system
-	cargo clippy --profile gate --locked --quiet --all-targets --manifest-path $(CARGO_MANIFEST) -- --deny warnings
+	$(CARGO) clippy --profile gate --locked --quiet --all-targets --manifest-path $(CARGO_MANIFEST) -- --deny warnings
 
 core-tests: check-system
-	cargo test --profile gate --locked --quiet --manifest-path $(CARGO_MANIFEST)
+	$(CARGO) test --profile gate --locked --quiet --manifest-path $(CARGO_MANIFEST)
 
 # The plus sign lets the dots be seen while they come: --output-sync keeps what the others say until they end.
 python-tests: setup
@@ -76,7 +78,7 @@ $(VENV)/installed: requirements.lock | check-system
 
 # The build back end calls `maturin` by its name, and nobody has activated the environment that it is in.
 $(VENV)/built: $(RUST_SOURCES) pyproject.toml $(VENV)/installed
-	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	MAKEFLAGS= PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	touch $@
 
 lock: ## choose the newest dependencies that pyproject.toml allows, and write them down with their hashes

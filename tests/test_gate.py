@@ -42,7 +42,7 @@ def test_the_set_up_needs_no_program_of_the_environment_on_path() -> None:
     (recipe,) = re.findall(r"^\$\(VENV\)/built:.*\n((?:\t.*\n)+)", MAKEFILE, re.MULTILINE)
     building = [line for line in recipe.splitlines() if "--no-build-isolation" in line]
     assert building
-    assert all(line.startswith('\tPATH="$(CURDIR)/$(BIN):$$PATH" ') for line in building)
+    assert all(' PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python ' in line for line in building)
 
 
 @pytest.mark.parametrize("processes", [0, 2])
