@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from resolver import passes, volatile, watched
+from resolver import health, passes, volatile, watched
 from resolver.child import again
 from resolver.config import accept, located_at
 from resolver.control import Operation, UnreachableError, serve
@@ -123,6 +123,8 @@ class Provider:
         self._held = Held(accepted, fixed, self._take_up, self._begin_anew, part_of=part_of)
         left = json.loads(os.environ.pop(LEFT, "null"))
         self._children: dict[str, int] | None = left and left["children"]
+        # As long as any worker of this run lives, over a restart of the program too: `stopsign health` compares it.
+        self._health_mark = (left or {}).get("health_mark") or secrets.token_hex(16)
         self._sealed = seal(accepted.data)
         self._control: asyncio.Server | None = None
         self._turn = asyncio.Lock()
@@ -146,6 +148,7 @@ class Provider:
         if self._children is None:
             self._sweep()
         environment = {k: v for k, v in os.environ.items() if k not in ("NOTIFY_SOCKET", "WATCHDOG_USEC", SOCKETS)}
+        environment[health.MARK] = self._health_mark
         self.supervisor = Supervisor(
             services(accepted, self._sealed, self.listeners, wings),
             retired=config.places.workers / "retired.counters",
@@ -239,7 +242,12 @@ class Provider:
         children = {name: pid for name in self.supervisor.names if (pid := self.supervisor.pid(name)) is not None}
         os.set_inheritable(self._lock, True)
         os.environ[LEFT] = json.dumps(
-            {"listeners": self.listeners.descriptors(), "lock": self._lock, "children": children}
+            {
+                "listeners": self.listeners.descriptors(),
+                "lock": self._lock,
+                "children": children,
+                "health_mark": self._health_mark,
+            }
         )
         hold_hangups(signal.SIG_BLOCK)
         again()
