@@ -73,7 +73,7 @@ def test_between_dnsdist_and_a_recursor_everybody_knows_the_real_client(tmp_path
     (tmp_path / "dnsdist.conf").write_text(
         f'setLocal("127.0.0.1:{front}")\nsetACL({{"127.0.0.0/8"}})\n'
         f'newServer({{address="127.0.0.1:{here}", useProxyProtocol=true, name="stopsign",'
-        ' checkName="health.stopsign.invalid.", mustResolve=true, maxCheckFailures=1}})\n'
+        ' checkName="health.stopsign.invalid.", mustResolve=true, maxCheckFailures=1})\n'
     )
     recursor = [
         f"--config-dir={tmp_path}/recursor", f"--socket-dir={tmp_path}/recursor", "--daemon=no", "--threads=1",
