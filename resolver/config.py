@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -42,7 +42,11 @@ from resolver.config_values import (
     WebUrlOrPath,
     Workers,
 )
+from resolver.errors import ResolverError
 from resolver.places import Places
+
+if TYPE_CHECKING:
+    from ipaddress import IPv4Network, IPv6Network
 
 __all__ = [
     "Accepted",
@@ -63,6 +67,7 @@ FILE_NAME = "stopsign.yaml"
 
 Action = Literal["stop-page", "nxdomain", "nodata", "refused", "monitor"]
 Match = Literal["exact", "subtree", "below"]
+FOR_ZONES_ALONE = "on a host for policy zones alone your own resolvers answer: docs/rpz.md"
 MAX_LISTS = 64  # a view is a mask of 64 bits in the core
 
 
@@ -341,7 +346,7 @@ class Config(Part):
     state_dir: FilePath
     run_dir: FilePath
     provider: Provider = Provider()
-    dns: Dns
+    dns: Dns | None = None  # none: a host for policy zones alone, where resolvers of your own answer
     stop_page: StopPage = StopPage()
     portal: Portal
     lists: list[ListSource] = Field(default=[], max_length=MAX_LISTS)
@@ -356,6 +361,25 @@ class Config(Part):
     @property
     def places(self) -> Places:
         return Places(self.state_dir, self.run_dir, self.log.dir or self.state_dir / "log")
+
+    def require_dns(self) -> Dns:
+        """What the DNS workers need. `ResolverError` on a host for policy zones alone."""
+        if self.dns is None:
+            raise ResolverError("no DNS is served here: the configuration has no `dns`", hint=FOR_ZONES_ALONE)
+        return self.dns
+
+    @property
+    def upstreams(self) -> list[Endpoint]:
+        """Those of DNS; a host for policy zones alone has none."""
+        return [] if self.dns is None else self.dns.upstreams
+
+    @property
+    def dns_listen(self) -> list[Endpoint]:
+        return [] if self.dns is None else self.dns.listen
+
+    @property
+    def allow_clients(self) -> list[IPv4Network | IPv6Network]:
+        return [] if self.dns is None else self.dns.allow_clients
 
     @property
     def portal_host(self) -> str:

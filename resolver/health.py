@@ -13,6 +13,8 @@ Enters: the addresses it listens on, and the workers' heartbeats. Leaves: every 
   asked on loopback; UDP and TCP both count.
 - Where every address answers, but nobody counts in `run_dir`, it cannot be told: the file may name another `run_dir`
   than the processes took up, and one edit for all hosts would withdraw them all.
+- A host for policy zones alone is asked nothing: it is healthy while the process of its zones lives and serves each of
+  them.
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, ip_address
 from typing import TYPE_CHECKING
 
-from resolver import counters
+from resolver import counters, zones
 from resolver.config_values import Endpoint
 from resolver.errors import ResolverError
 
@@ -81,8 +83,10 @@ def _text(mark: str) -> bytes:
     return bytes([len(mark)]) + mark.encode()
 
 
-def reasons(config: Config, name: str) -> list[str]:
-    """Why not; empty: healthy. `name` is asked for. Raises `ResolverError` where it cannot be told."""
+def reasons(config: Config, name: str | None) -> list[str]:
+    """Why not; empty: healthy. `name` is asked for (None: `dns.health_name`); any answer but SERVFAIL will do. Raises
+    `ResolverError` where it cannot be told."""
+    name = name or config.require_dns().health_name
     found = []
     living = counters.workers(config.places)
     ages = {worker.index: worker.heartbeat_age() for worker in living}
@@ -102,12 +106,24 @@ def reasons(config: Config, name: str) -> list[str]:
     return [nobody, *found]
 
 
+def of_zones(config: Config) -> list[str]:
+    """The same of a host for policy zones alone: its process lives, and serves every zone."""
+    try:
+        said = zones.read(config.places)
+    except (OSError, ValueError) as wrong:
+        return [f"the process of the zones says nothing ({wrong})"]
+    found = [said.silence] if said.silence else []
+    made = {zone["origin"] for zone in said.zones if zone["serial"]}
+    return found + [f"{zone.origin} is not made yet" for zone in config.rpz.zones if zone.origin not in made]
+
+
 def wrong(config: Config, name: str, addresses: Iterable[Endpoint], living: Sequence[counters.Worker]) -> Iterator[str]:
     """What is wrong with the answers of these addresses, one sentence each."""
     marks = {str(worker.said.get("health_mark", "")) for worker in living}
     # One of an older version says no mark: then any answer is taken, as it is of another name.
-    known = marks if name == config.dns.health_name and all(marks) else set()
-    asking = Asking(name, frozenset(known), tuple(config.dns.proxy_protocol.accept_from))
+    dns = config.require_dns()
+    known = marks if name == dns.health_name and all(marks) else set()
+    asking = Asking(name, frozenset(known), tuple(dns.proxy_protocol.accept_from))
     for endpoint in addresses:
         for transport, ask in (("UDP", _over_udp), ("TCP", _over_tcp)):
             if why := asking.wrong(endpoint, ask):
@@ -115,7 +131,7 @@ def wrong(config: Config, name: str, addresses: Iterable[Endpoint], living: Sequ
 
 
 def _addresses(config: Config) -> Iterator[Endpoint]:
-    for said in counters.listening(config.places) or [str(endpoint) for endpoint in config.dns.listen]:
+    for said in counters.listening(config.places) or [str(endpoint) for endpoint in config.dns_listen]:
         endpoint = Endpoint.parse(said)
         loopback = {"0.0.0.0": "127.0.0.1", "::": "::1"}
         yield Endpoint(loopback.get(endpoint.host, endpoint.host), endpoint.port)
