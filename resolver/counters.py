@@ -105,6 +105,11 @@ def listening(places: Places, use: str = "dns") -> list[str]:
     return [str(address) for address in addresses]
 
 
+def foreign(places: Places) -> list[Mapping[str, Any]]:
+    """Sockets of other programs where DNS listens, as the supervisor says."""
+    return list(_said(places.addresses).get("foreign", []))
+
+
 def _said(path: Path) -> Mapping[str, Any]:
     try:
         said = json.loads(volatile.read(path, LARGEST))

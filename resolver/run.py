@@ -19,6 +19,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -29,6 +30,7 @@ from resolver.config import accept, located_at
 from resolver.control import Operation, UnreachableError, serve
 from resolver.dns.supervisor import LIST_BY, Service, Supervisor, count_workers
 from resolver.errors import ResolverError
+from resolver.host.foreign import Foreign, foreign, programs
 from resolver.logs import about, to_standard_error
 from resolver.notify import beat, notify
 from resolver.options import located
@@ -48,6 +50,7 @@ log = logging.getLogger("stopsign.supervisor")
 LEFT = "STOPSIGN_LEFT"  # what a supervisor leaves to itself when it begins anew
 SLOW = 30.0  # seconds without a heartbeat, of those whom no query waits for: all long work is done in threads
 REBOOTED = 10.0  # seconds from here on that workers wait for the list that a reboot took from the tmpfs
+OTHERS = 60.0  # seconds between two looks who else listens on the ports of DNS
 LOOK = 2.0  # seconds between two looks whether what belongs in `run_dir` is there
 WINGS = ("dns", "steward", "web", "rpz")
 # How far the others stand behind DNS: people wait for the web, nobody for the rest.
@@ -128,6 +131,7 @@ class Provider:
         self._sealed = seal(accepted.data)
         self._control: asyncio.Server | None = None
         self._turn = asyncio.Lock()
+        self.foreign: list[Foreign] = []
         self._since = time.monotonic()
         with contextlib.ExitStack() as undo:
             self._lock = undo.enter_context(only_one(config.places.supervisor_lock, left and left["lock"]))
@@ -206,6 +210,23 @@ class Provider:
                     await self.supervisor.restart(name)
             except (OSError, ResolverError) as wrong:
                 log.error("%s is not whole: %s", places.run_dir, wrong)  # noqa: TRY400
+
+    async def look_for_others(self) -> None:
+        """Who else listens where DNS does is said once a change: in the log, by `status`, and to the metrics."""
+        while True:
+            found = await asyncio.to_thread(foreign, *self.listeners.of_dns())
+            if found != self.foreign:
+                held = await asyncio.to_thread(programs, [one.inode for one in found])
+                for one in found:
+                    log.error("%s", one.alarm(held.get(one.inode)), extra=about(alarm="foreign"))
+                if not found:
+                    log.warning("nobody else listens on the ports of DNS any more")
+                self.foreign = found
+                try:
+                    self._say_where()
+                except OSError as wrong:  # a full tmpfs: `status` asks this process itself
+                    log.warning("%s cannot be written (%s)", self._config.places.addresses, wrong.strerror)
+            await asyncio.sleep(OTHERS)
 
     async def _take_up(self, new: Accepted) -> list[str]:
         """Replaces the workers one by one by such that run with `new`. Where one does not come up, those before it go
@@ -295,6 +316,7 @@ class Provider:
             **self.listeners.addresses(),
             "up": up,
             "services": services,
+            "foreign": [asdict(one) for one in self.foreign],
             "alarms": [f"{one['name']} is down" for one in services if one["pid"] is None],
         }
 
@@ -314,8 +336,13 @@ class Provider:
             left.unlink()
 
     def _say_where(self) -> None:
-        """`run_dir/addresses.json`: who supervises, and where it really listens (port 0 resolved)."""
-        said = {"pid": os.getpid(), "services": self.supervisor.names, **self.listeners.addresses()}
+        """`run_dir/addresses.json`: who supervises, where it really listens (port 0 resolved), and who else does."""
+        said = {
+            "pid": os.getpid(),
+            "services": self.supervisor.names,
+            "foreign": [asdict(one) for one in self.foreign],
+            **self.listeners.addresses(),
+        }
         volatile.replace(self._config.places.addresses, json.dumps(said).encode())
 
 
@@ -353,6 +380,7 @@ async def provide(accepted: Accepted, wings: Iterable[str]) -> None:
     )
     hold_hangups(signal.SIG_UNBLOCK)
     tasks |= {asyncio.create_task(_say_ready(provider)), asyncio.create_task(provider.look_after_run_dir())}
+    tasks.add(asyncio.create_task(provider.look_for_others()))
     try:
         await stop.wait()
     finally:

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from resolver import bypass, control, counters, passes, zones
 from resolver import room as rooms
 from resolver.errors import ResolverError
+from resolver.host.foreign import Foreign, programs
 from resolver.moments import as_text
 from resolver.version import VERSION
 
@@ -373,4 +374,7 @@ def _alarms(
         if (runs := answer.get("version", VERSION)) != VERSION:
             found.append(f"{name} runs version {runs}, installed is {VERSION}: stopsign restart takes it up")
         found += [str(alarm) for alarm in answer.get("alarms", ())]
+    others = [Foreign(**one) for one in answers["dns"].get("foreign", ())]
+    held = programs([one.inode for one in others])
+    found += [one.alarm(held.get(one.inode)) for one in others]
     return list(dict.fromkeys(found))

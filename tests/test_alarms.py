@@ -20,6 +20,7 @@ SAYING = {
     "resolver/counters.py": {"alarms"},
     "resolver/bypass.py": {"alarms"},
     "resolver/room.py": {"alarms"},
+    "resolver/host/foreign.py": {"alarm"},
     "resolver/run.py": {"_status"},
     "resolver/zones.py": {"complaints"},
     "resolver/lists/report.py": {"_alarms_of", "nothing_yet", "_held_long"},
