@@ -400,13 +400,15 @@ async def _reload(path: Path) -> None:
     """SIGHUP: as `stopsign reload`, but nobody hears the answer, so it is logged."""
     notify("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
     try:
-        replaced = await everywhere(path, "reload", warn=log.warning)
+        came = await everywhere(path, "reload", warn=log.warning)
     except UnreachableError as silent:
         log.error("whether the configuration can be taken up could not be asked of all: %s", silent)  # noqa: TRY400
     except ResolverError as wrong:
         log.error("the new configuration is refused, the old one goes on: %s", wrong)  # noqa: TRY400
     else:
-        log.info("the new configuration is taken up by %s", ", ".join(replaced))
+        log.info("the new configuration is taken up by %s", ", ".join(came.replaced))
+        for name in came.dead:
+            log.error("%s is dead: it reads the new configuration when it starts again", name)
     notify("READY=1")
 
 
