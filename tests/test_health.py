@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from resolver.config import load
-from resolver.health import reasons
-from tests.dns.house import ROOT, Host, free_port, question, running, unbound, wait_until
+from resolver.config.schema import load
+from resolver.host.health import reasons
+from tests.rigs.dns_host import ROOT, Host, free_port, question, running, unbound, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -75,7 +75,7 @@ def test_the_mark_outlives_a_restart_of_workers_and_program(tmp_path: Path, upst
         before = mark()
         assert len(before) == 32
         for words in (("workers", "restart"), ("restart", "--no-trial")):
-            command = [sys.executable, "-P", "-m", "resolver.command", *words, "--config", str(host.config)]
+            command = [sys.executable, "-P", "-m", "resolver.cli.main", *words, "--config", str(host.config)]
             with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd=ROOT) as process:
                 while process.poll() is None:
                     assert why_not(host) == []

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from resolver import counters, run
-from resolver.config import Endpoint, accept
+from resolver.config.schema import Endpoint, accept
+from resolver.host import run
 from resolver.host.foreign import foreign, programs
-from tests.dns.house import Host, free_port, unbound
+from resolver.ipc import worker_counters
+from tests.rigs.dns_host import Host, free_port, unbound
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -97,11 +98,11 @@ def test_an_old_unbound_on_the_port_is_an_alarm_with_its_name_until_it_is_gone(
         await _until(lambda: {one.transport for one in provider.foreign} == {"UDP", "TCP"})
         assert {one.address for one in provider.foreign} == {f"127.0.0.1:{port}"}
         assert f"UDP 127.0.0.1:{port} too, and answers unblocked: unbound (pid {process.pid})" in caplog.text
-        told = counters.foreign(accepted.config.places)
+        told = worker_counters.foreign(accepted.config.places)
         assert {one["transport"] for one in told} == {"UDP", "TCP"}, "what the metrics read"
         await asyncio.to_thread(old.__exit__, None, None, None)
         await _until(lambda: provider.foreign == [])
-        assert counters.foreign(accepted.config.places) == []
+        assert worker_counters.foreign(accepted.config.places) == []
         looking.cancel()
         provider.listeners.close()
 
