@@ -1,1 +1,1 @@
-"""What starts the processes of a host, and keeps them."""
+"""Rank 5: what starts the processes and keeps them: supervisor, sockets, systemd, apply, health."""
