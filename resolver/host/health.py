@@ -19,6 +19,7 @@ Enters: the addresses it listens on, and the workers' heartbeats. Leaves: every 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 from collections.abc import Callable
@@ -162,8 +163,14 @@ def _over_udp(endpoint: Endpoint, header: bytes, query: bytes) -> bytes:
 
 
 def _over_tcp(endpoint: Endpoint, header: bytes, query: bytes) -> bytes:
-    address = (endpoint.host, endpoint.port)
-    with socket.create_connection(address, PATIENCE * TRIES, source_address=(_loopback(endpoint), 0)) as one:
-        one.sendall(header + len(query).to_bytes(2) + query)
-        with one.makefile("rb") as answers:
-            return answers.read(int.from_bytes(answers.read(2)))
+    """A worker that drains closes a connection on which nothing was asked yet: then its successor is asked."""
+    address, answer = (endpoint.host, endpoint.port), b""
+    for _ in range(TRIES):
+        with socket.create_connection(address, PATIENCE * TRIES, source_address=(_loopback(endpoint), 0)) as one:
+            with contextlib.suppress(ConnectionError):
+                one.sendall(header + len(query).to_bytes(2) + query)
+                with one.makefile("rb") as answers:
+                    answer = answers.read(int.from_bytes(answers.read(2)))
+        if answer:
+            break
+    return answer

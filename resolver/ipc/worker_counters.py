@@ -51,8 +51,8 @@ class Worker:
         return [*none_left, *map(str, self.said.get("alarms", ()))]
 
     def heartbeat_age(self, now: float | None = None) -> float:
-        """Seconds since its last heartbeat, on CLOCK_MONOTONIC. 0 before the first: a successor makes its file anew, and a
-        reader may come before what it counts is in it; the supervisor, which started it, waits for the beat."""
+        """Seconds since its last heartbeat, on CLOCK_MONOTONIC. 0 before the first: a successor makes a new file, which
+        a reader may see before its first beat. The supervisor, which started it, waits for that."""
         beat = self.counters.get(HEARTBEAT, 0)
         return (time.monotonic() if now is None else now) - beat / 1000 if beat else 0.0
 

@@ -66,7 +66,8 @@ def test_the_answer_of_another_program_on_the_port_counts_as_none(tmp_path: Path
 
 @pytest.mark.needs("unbound")
 def test_the_mark_outlives_a_restart_of_workers_and_program(tmp_path: Path, upstream: int) -> None:
-    """`health` says yes throughout; a host that was asked in the middle would be withdrawn."""
+    """`health` never says no; a host that was asked in the middle would be withdrawn. That it cannot be told, as in the
+    moment in which the only worker's file is made, withdraws nobody."""
     with running(Host(tmp_path / "host", [f"127.0.0.1:{upstream}"])) as host:
 
         def mark() -> Any:
