@@ -166,11 +166,11 @@ def _over_tcp(endpoint: Endpoint, header: bytes, query: bytes) -> bytes:
     """A worker that drains closes a connection on which nothing was asked yet: then its successor is asked."""
     address, answer = (endpoint.host, endpoint.port), b""
     for _ in range(TRIES):
-        with socket.create_connection(address, PATIENCE * TRIES, source_address=(_loopback(endpoint), 0)) as one:
-            with contextlib.suppress(ConnectionError):
-                one.sendall(header + len(query).to_bytes(2) + query)
-                with one.makefile("rb") as answers:
-                    answer = answers.read(int.from_bytes(answers.read(2)))
+        opened = socket.create_connection(address, PATIENCE * TRIES, source_address=(_loopback(endpoint), 0))
+        with opened as one, contextlib.suppress(ConnectionError):
+            one.sendall(header + len(query).to_bytes(2) + query)
+            with one.makefile("rb") as answers:
+                answer = answers.read(int.from_bytes(answers.read(2)))
         if answer:
             break
     return answer
