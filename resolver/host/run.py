@@ -53,7 +53,7 @@ log = logging.getLogger("stopsign.supervisor")
 LEFT = "STOPSIGN_LEFT"  # what a supervisor leaves to itself when it begins anew
 SLOW = 30.0  # seconds without a heartbeat, of those whom no query waits for: all long work is done in threads
 REBOOTED = 10.0  # seconds from here on that workers wait for the list that a reboot took from the tmpfs
-OTHERS = 60.0  # seconds between two looks who else listens on the ports of DNS
+OTHERS, LEAVING = 60.0, 5.0  # seconds between two looks who else listens on the ports of DNS; while somebody does
 LOOK = 2.0  # seconds between two looks whether what belongs in `run_dir` is there
 WINGS = ("dns", "steward", "web", "rpz")
 # How far the others stand behind DNS: people wait for the web, nobody for the rest.
@@ -229,7 +229,7 @@ class Provider:
                     self._say_where()
                 except OSError as wrong:  # a full tmpfs: `status` asks this process itself
                     log.warning("%s cannot be written (%s)", self._config.places.addresses, wrong.strerror)
-            await asyncio.sleep(OTHERS)
+            await asyncio.sleep(LEAVING if found else OTHERS)
 
     async def _take_up(self, new: Accepted) -> list[str]:
         """Replaces the workers one by one by such that run with `new`. Where one does not come up, those before it go

@@ -84,6 +84,7 @@ def test_an_old_unbound_on_the_port_is_an_alarm_with_its_name_until_it_is_gone(
     tmp_path: Path, port: int, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(run, "OTHERS", 0.05)
+    monkeypatch.setattr(run, "LEAVING", 0.05)
     host = Host(tmp_path, ["127.0.0.1:9"], listen=[f"127.0.0.1:{port}"])
     host.write_config()
     accepted = accept(host.config)

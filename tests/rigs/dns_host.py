@@ -182,16 +182,17 @@ def nsd(folder: Path, zones: dict[str, str]) -> Iterator[tuple[str, int]]:
 
 
 @contextlib.contextmanager
-def unbound(folder: Path, *ports: int) -> Iterator[subprocess.Popen[bytes]]:
-    """Debian's Unbound as an old resolver that knows every name (203.0.113.77): on these ports of loopback, each with
-    SO_REUSEPORT, as it comes."""
+def unbound(folder: Path, *ports: int, wildcard: Sequence[int] = ()) -> Iterator[subprocess.Popen[bytes]]:
+    """Debian's Unbound as an old resolver that knows every name (203.0.113.77): on these ports of loopback and of every
+    address, each with SO_REUSEPORT, as it comes."""
     from tests.conftest import find_program
 
     folder.mkdir(parents=True, exist_ok=True)
     interfaces = "".join(f" interface: 127.0.0.1@{port}\n" for port in ports)
+    interfaces += "".join(f" interface: 0.0.0.0@{port}\n" for port in wildcard)
     (folder / "unbound.conf").write_text(
         f'server:\n{interfaces} so-reuseport: yes\n username: ""\n chroot: ""\n directory: "{folder}"\n pidfile: ""\n'
-        ' do-daemonize: no\n use-syslog: no\n module-config: "iterator"\n access-control: 127.0.0.0/8 allow\n'
+        ' do-daemonize: no\n use-syslog: no\n module-config: "iterator"\n access-control: 0.0.0.0/0 allow\n'
         ' local-zone: "." redirect\n local-data: ". 60 IN A 203.0.113.77"\n local-data: ". 60 IN NS ns.old.example."\n'
         "remote-control:\n control-enable: no\n"
     )
