@@ -116,7 +116,6 @@ TABLE: list[tuple[str, str, Callable[[], float]]] = [
     (RPZ, "with pauses of 1 s to {} s)", lambda: notify.FIRST * 2 ** (notify.TRIES - 1)),
     (README, "Python {} or newer", lambda: stated("pyproject.toml", "project", "requires-python")),
     (README, "Rust {} or newer", lambda: stated("core/Cargo.toml", "workspace", "package", "rust-version")),
-    (OPERATOR, "Rust {} or newer", lambda: stated("core/Cargo.toml", "workspace", "package", "rust-version")),
 ]
 WORDS = {"half": 0.5, "one": 1, "five": 5, "seven": 7, "twenty": 20, "hundred": 100}
 # Of alarms.md, seconds that no constant states: measured, or a round figure of how often something is looked at.
