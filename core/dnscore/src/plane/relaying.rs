@@ -589,8 +589,9 @@ impl Relaying {
             return;
         }
         let again = held.asks().iter().filter(|ask| ask.upstream == uid).count() > 1;
+        let domain = self.relay.domain(slot);
         if let Some(upstream) = self.upstreams.iter_mut().find(|u| u.uid == uid)
-            && upstream.unanswered(again, at, now.us)
+            && upstream.unanswered(again, domain, at, now.us)
         {
             chain.counters.count(Counter::UpstreamDown);
         }

@@ -8,7 +8,8 @@
 //!
 //! Clients ask for names that nobody answers: their silences alone are no proof, however many of them come from one dead
 //! zone. They make an upstream suspect; then the worker asks it something that any resolver has at hand, and only where
-//! that is not answered either do three silences take it out. Twenty in a row without one good answer do so all the same.
+//! that is not answered either do three silences take it out. Twenty in a row without one good answer do so all the same,
+//! where the names are of many domains: a resolver whose way out is cut still knows the root.
 //!
 //! SERVFAIL, REFUSED, NOTIMP and FORMERR take none out: they are about the question, and clients choose their questions.
 //! The last three make the worker ask for itself within a second; three refusals of *that* in a row, without a good answer
@@ -101,6 +102,8 @@ pub struct Upstream {
     /// What was seen of it instead of an answer, and when.
     seen: (Fault, u64),
     faults_in_a_row: u32,
+    /// One bit of these for each domain of a silence since its last good answer.
+    silent_for: u64,
     /// When the worker asked it what it has not answered yet.
     asked_at: Option<u64>,
     /// Most of what it said of late was SERVFAIL or REFUSED, to names of many domains.
@@ -172,6 +175,7 @@ impl Upstream {
             mismatches: 0,
             seen: (Fault::Silent, 0),
             faults_in_a_row: 0,
+            silent_for: 0,
             asked_at: None,
             failing: false,
             lately: Lately::default(),
@@ -202,6 +206,7 @@ impl Upstream {
         self.rtt_us = if self.rtt_us == 0 { rtt_us } else { (self.rtt_us * 7 + rtt_us) / 8 };
         if rtt_us <= timeout_us {
             self.faults_in_a_row = 0;
+            self.silent_for = 0;
             self.unvouched = false;
             self.questioned = false;
             self.refusals = 0;
@@ -336,16 +341,23 @@ impl Upstream {
         self.tcp.faults >= TCP_FAULTS && self.is_usable() && self.rtt_us > 0
     }
 
-    /// What was asked for a client at `asked_at`, not for the first time if `again`, was not answered in time; true if it
-    /// went down by it. While it vouches for itself, a question is one silence, however often it is asked.
-    pub fn unanswered(&mut self, again: bool, asked_at: u64, now: u64) -> bool {
+    /// What was asked for a client at `asked_at`, not for the first time if `again`, a name of the domain of that hash, was
+    /// not answered in time; true if it went down by it. While it vouches for itself, a question is one silence, however
+    /// often it is asked.
+    pub fn unanswered(&mut self, again: bool, domain: u64, asked_at: u64, now: u64) -> bool {
         self.timeouts += 1;
         if again && !self.unvouched {
             return false;
         }
+        self.silent_for |= 1 << (domain % 64);
         let (seen, at) = self.seen;
         let fault = if at > asked_at { seen } else { Fault::Silent };
-        self.faulty(fault, if self.unvouched { fault.limit(self.loopback) } else { SILENCES }, now)
+        let limit = match self.silent_for.count_ones() {
+            _ if self.unvouched => fault.limit(self.loopback),
+            DOMAINS.. => SILENCES,
+            _ => u32::MAX,
+        };
+        self.faulty(fault, limit, now)
     }
 
     /// A fault; true if it went down by it. Of one that is down it only says why by now.
@@ -445,14 +457,14 @@ mod tests {
             u.unfit(now);
         }
         assert_eq!(u.state, State::Up);
-        u.unanswered(false, 200, SECOND);
+        u.unanswered(false, 0, 200, SECOND);
         assert_eq!(u.state, State::Suspect(Fault::Silent));
         u.unfit(SECOND + 7);
-        u.unanswered(false, SECOND, 2 * SECOND);
+        u.unanswered(false, 0, SECOND, 2 * SECOND);
         assert_eq!(u.state, State::Suspect(Fault::Lying));
         u.asked_by_us(0);
         u.look(SECOND, 2 * SECOND);
-        assert!(u.unanswered(true, SECOND, 2 * SECOND));
+        assert!(u.unanswered(true, 0, SECOND, 2 * SECOND));
         assert_eq!((u.state, u.timeouts), (State::Down(Fault::Lying), 3));
     }
 
@@ -460,7 +472,7 @@ mod tests {
     fn silences_of_what_clients_ask_take_it_out_where_what_the_worker_asks_is_not_answered_either() {
         let mut u = upstream(0);
         for _ in 0..10 {
-            assert!(!u.unanswered(false, 0, SECOND));
+            assert!(!u.unanswered(false, 7, 0, SECOND));
             assert!(u.is_doubted());
             u.asked_by_us(SECOND);
             u.vouched(1000, SECOND);
@@ -471,12 +483,14 @@ mod tests {
         u.asked_by_us(SECOND);
         let mut mute = u.clone();
         mute.look(SECOND, 2 * SECOND - 1);
-        assert!(!mute.clone().unanswered(true, 0, SECOND), "asked again");
+        assert!(!mute.clone().unanswered(true, 7, 0, SECOND), "asked again");
         assert!(!mute.unvouched);
         mute.look(SECOND, 2 * SECOND);
-        assert!(mute.unanswered(false, 2 * SECOND, 3 * SECOND), "it does not vouch for itself any more");
-        assert!((0..9).all(|_| !u.unanswered(false, 0, SECOND)));
-        assert!(u.unanswered(false, 0, SECOND), "too many");
+        assert!(mute.unanswered(false, 7, 2 * SECOND, 3 * SECOND), "it does not vouch for itself any more");
+        assert!((0..100).all(|_| !u.unanswered(false, 7, 0, SECOND)), "one dead zone");
+        u.answered(1000, SECOND);
+        assert!((0..u64::from(SILENCES) - 1).all(|domain| !u.unanswered(false, domain, 0, SECOND)));
+        assert!(u.unanswered(false, 7, 0, SECOND), "too many, of many domains");
     }
 
     #[test]
@@ -575,9 +589,9 @@ mod tests {
             u.failed(Fault::Silent, 0);
         }
         u.failed(Fault::NotListening, 10 * SECOND);
-        u.unanswered(false, 9 * SECOND, 11 * SECOND);
+        u.unanswered(false, 0, 9 * SECOND, 11 * SECOND);
         assert_eq!(u.state, State::Down(Fault::NotListening), "the question whose refusal was seen is no silence");
-        u.unanswered(false, 12 * SECOND, 13 * SECOND);
+        u.unanswered(false, 0, 12 * SECOND, 13 * SECOND);
         assert_eq!(u.state, State::Down(Fault::Silent));
         u.refused_us(14 * SECOND);
         assert_eq!(u.state, State::Down(Fault::Refusing));
