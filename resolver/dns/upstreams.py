@@ -28,7 +28,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, cast
 
 from resolver._core import LIFE
-from resolver.config_values import Endpoint
+from resolver.config.values import Endpoint
 
 if TYPE_CHECKING:
     from resolver._core import TcpAsk

@@ -27,8 +27,8 @@ from dnslib import (
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.core.plane_rig import Relayed, finish, relayed
 from tests.core.test_answers_blocked import decided, extended_error, plane, question
+from tests.rigs.plane import Relayed, finish, relayed
 
 ZONE = SOA("ns", "me", (1, 1, 1, 1, 30))
 LABEL = st.from_regex(r"[a-zA-Z0-9_]([a-zA-Z0-9-]{0,10}[a-zA-Z0-9])?", fullmatch=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from dnslib import QTYPE, RCODE, RR, TXT, DNSRecord
 
-from tests.core.plane_rig import Rig, Upstream, answer, cut, failing, query, rig
+from tests.rigs.plane import Rig, Upstream, answer, cut, failing, query, rig
 
 QUICK = {"upstream_timeout_ms": 100, "patience_ms": 800}
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from resolver.dns.streams import Limits, Streams
-from tests.dns.house import play, receive, send, until
+from tests.rigs.dns_host import play, receive, send, until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable

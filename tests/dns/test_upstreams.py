@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from resolver.dns.upstreams import Timing, Upstreams
-from tests.dns.house import play, receive, send, until
+from tests.rigs.dns_host import play, receive, send, until
 
 Reply = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 IDS = b"\x12\x34"

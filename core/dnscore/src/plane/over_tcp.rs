@@ -11,7 +11,7 @@ use crate::counters::Counter;
 use crate::relay::Relay;
 use crate::relay::health::{Fault, Upstream};
 use crate::relay::slot::{HEAD, Phase};
-use crate::udp::Poll;
+use crate::sys::Poll;
 use crate::wire::{Checked, Expected, HEADER, check_answer, proxy};
 
 use super::Plane;

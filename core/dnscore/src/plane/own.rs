@@ -5,7 +5,7 @@
 
 use crate::counters::Counter;
 use crate::relay::health::SECOND;
-use crate::udp::Poll;
+use crate::sys::Poll;
 use crate::wire::{Checked, HEADER, Query, flag, rtype};
 
 use super::chain::{Chain, Now};
