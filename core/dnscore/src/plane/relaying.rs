@@ -122,7 +122,7 @@ impl Relaying {
         let up = !self.all_down();
         if chain.asks_for_health(query) {
             let heard = self.gone(now.us).is_none();
-            reply(&mut self.doors, &mut self.outlet, chain, &to, |_, out| Some(Chain::healthy(asked, heard, out)));
+            reply(&mut self.doors, &mut self.outlet, chain, &to, |chain, out| Some(chain.healthy(asked, heard, out)));
             return;
         }
         let mut answered = false;

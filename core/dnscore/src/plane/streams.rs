@@ -79,8 +79,16 @@ impl Plane {
     /// Stages 1 to 5.
     fn decided(&mut self, packet: &[u8], ends: &Ends, query: &mut Query) -> Step<()> {
         let Plane { chain, relaying, hits, clock, .. } = self;
-        let (out, now, client) = (relaying.outlet.room(), *clock, ends.source);
-        let Some(view) = chain.allowed(client.ip().to_canonical()) else { return Step::Drop };
+        let (now, client) = (*clock, ends.source);
+        let ip = client.ip().to_canonical();
+        let Some(view) = chain.allowed(ip) else {
+            let heard = relaying.gone(now.us).is_none();
+            return match chain.checked(ip, packet, heard, now, relaying.outlet.room()) {
+                Step::Answer(length) => Step::Answer(length),
+                _ => Step::Drop,
+            };
+        };
+        let out = relaying.outlet.room();
         match chain.parsed(packet, query, out) {
             Step::Next(()) => {}
             step => return step,
