@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 CARGO_MANIFEST := core/Cargo.toml
-RUST_SOURCES := $(shell find core -name '*.rs' -not -path '*/target/*') core/Cargo.toml core/Cargo.lock core/dnscore/Cargo.toml core/binding/Cargo.toml
+RUST_SOURCES := $(shell find core -name '*.rs' -not -path '*/target/*') blocklists/text.table core/Cargo.toml core/Cargo.lock core/dnscore/Cargo.toml core/binding/Cargo.toml
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test setup gate lint bench soak deb lock clean check-system

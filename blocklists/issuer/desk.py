@@ -26,8 +26,8 @@ from tuf.api.metadata import Metadata, Root, Snapshot, Targets, Timestamp
 
 from blocklists import durable, head
 from blocklists.errors import BlocklistError
-from blocklists.head import Head, HeadError, Issuer, Relief, head_path, relief_path
-from blocklists.issuer.keys import Keyring
+from blocklists.head import Head, HeadError, Issuer, Relief, head_path, lists_in, relief_path, spelt
+from blocklists.issuer.keys import DESK, Keyring
 from blocklists.repository import ONLINE, RELIEF
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ class Desk:
             raise DeskError(f"{folder} is a desk already")
         for name in ("bases", "requests", "drafts", "published/metadata", "published/targets"):
             (folder / name).mkdir(parents=True, exist_ok=True)
-        Keyring.create(folder / "online", "the desk", online_passphrase, roles=ONLINE)
+        Keyring.create(folder / "online", DESK, online_passphrase, roles=ONLINE)
         text = json.dumps({"format": 1, "issuer": asdict(issuer)}, indent=1).encode() + b"\n"
         durable.write(folder / "desk.json", text)
         return Desk(folder, issuer)
@@ -135,8 +135,7 @@ class Desk:
     def lists(self) -> list[str]:
         """The lists that are published."""
         current = self.current()
-        paths = current.targets.signed.targets if current else {}
-        return sorted(path.partition("/")[0] for path in paths if path.endswith("/head.json"))
+        return lists_in(current.targets.signed.targets if current else ())
 
     def head(self, name: str) -> Head | None:
         """The published head of a list, None before its first version."""
@@ -160,8 +159,8 @@ class Desk:
 
     def target(self, role: Targets, path: str) -> Path | None:
         """Where a target of a role lies (consistent snapshot: its hash is in its name), None if the role has none."""
-        info = role.targets.get(path)
-        return None if info is None else self.published / "targets" / info.get_prefixed_paths()[0]
+        there = spelt(role.targets, path)
+        return None if there is None else self.published / "targets" / role.targets[there].get_prefixed_paths()[0]
 
     @contextmanager
     def locked(self) -> Iterator[None]:

@@ -1,7 +1,7 @@
 """What each version of a list changed, and who signed it: kept at the desk, one file a version.
 
     ledger/<list>/<version>.zst    the step, as in `delta`; the first version's is all of it
-    ledger/<list>/<version>.json   {"state": ..., "signed_by": [key ids]}
+    ledger/<list>/<version>.json   {"state": ..., "signed_by": [key ids], "published": when}
 
 Enters: the desk. Leaves: steps between two versions, and the signers of an entry; or `HistoryError`.
 """
@@ -28,17 +28,19 @@ class HistoryError(BlocklistError):
     """The desk has no record of a version."""
 
 
-def record(folder: Path, head: Head, steps: Iterable[tuple[bytes, bytes]], signed_by: Iterable[str]) -> None:
+def record(
+    folder: Path, head: Head, steps: Iterable[tuple[bytes, bytes]], signed_by: Iterable[str], published: str
+) -> None:
     """Write a version's record into `folder` (a stage: the caller makes it durable)."""
     place = folder / head.list
     place.mkdir(parents=True, exist_ok=True)
     delta.write(place / f"{head.version}.zst", steps)
-    about = {"state": head.state, "signed_by": sorted(signed_by)}
+    about = {"state": head.state, "signed_by": sorted(signed_by), "published": published}
     (place / f"{head.version}.json").write_text(json.dumps(about))
 
 
 def between(desk: Desk, name: str, first: int, last: int) -> list[tuple[bytes, bytes]]:
-    """The net change from version `first` (0: nothing) to `last`. Raises HistoryError."""
+    """The net change of what was in force from version `first` (0: nothing) to `last`. Raises HistoryError."""
     gone: dict[bytes, None] = {}
     come: dict[bytes, None] = {}
     for version in range(first + 1, last + 1):
@@ -48,8 +50,36 @@ def between(desk: Desk, name: str, first: int, last: int) -> list[tuple[bytes, b
                 del one[line]
             else:
                 other[line] = None
-    both = [(REMOVED, line) for line in gone] + [(ADDED, line) for line in come]
+    before, after = _off(desk, name, first), _off(desk, name, last)
+    touched = {delta.reference(line) for line in (*gone, *come)}
+    withdrawn = [line for line in _lines(desk, name, first, after - before) if delta.reference(line) not in touched]
+    both = [(REMOVED, line) for line in (*gone, *withdrawn) if delta.reference(line) not in before]
+    both += [(ADDED, line) for line in come if delta.reference(line) not in after]
     return sorted(both, key=lambda change: (delta.order(change[1]), change[0] == ADDED))
+
+
+def _off(desk: Desk, name: str, version: int) -> set[str]:
+    """References that were withdrawn while this version was the newest; for the published one, those that are."""
+    relief, head = desk.relief(name), desk.head(name)
+    if relief is None:
+        return set()
+    if head is not None and head.version == version:
+        return set(relief.suspended)
+    path = desk.folder / "ledger" / name / f"{version + 1}.json"
+    until = json.loads(path.read_bytes()).get("published", "") if path.exists() else ""
+    return {reference for reference, item in relief.suspended.items() if version and item.since < until}
+
+
+def _lines(desk: Desk, name: str, version: int, references: set[str]) -> Iterable[bytes]:
+    """The lines of these references in a version's document."""
+    there: dict[bytes, None] = {}
+    for number in range(1, version + 1) if references else ():
+        for sign, line in _steps(desk, name, number):
+            if sign == REMOVED:
+                there.pop(line, None)
+            elif delta.reference(line) in references:
+                there[line] = None
+    return there
 
 
 def signers(desk: Desk, name: str, reference: str) -> set[str]:

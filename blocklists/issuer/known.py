@@ -20,7 +20,7 @@ from tuf.api.metadata import Metadata, Root
 from blocklists import durable, verify
 from blocklists.errors import VerifyError
 from blocklists.fetch import Deadline, Fetcher, place
-from blocklists.head import head_path
+from blocklists.head import head_path, spelt
 from blocklists.issuer.review import Known
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def _look_up(folder: Path, name: str | None, where: Place, now: datetime, min_th
         overdue, now = True, _LONG_AGO
         roles = verify.roles(where, root, folder / "tuf", min_threshold=min_threshold, now=now)
     listed = None
-    if name is not None and head_path(name) in roles.targets.targets:
+    if name is not None and spelt(roles.targets.targets, head_path(name)):
         state = folder / "lists" / name
         listed = verify.refresh_from(where, root, state, name, min_threshold=min_threshold, now=now)
     return Known(roles, listed, overdue)

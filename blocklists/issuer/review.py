@@ -7,6 +7,7 @@ Rules
 - The request's own words (author, note) are shown as such. Everything else is computed here.
 - The new document is the known one plus the request's changes, and must come to the head's count, size and state hash.
 - The new targets role differs from the known one in this list's files alone; their hashes are those of the parts here.
+- A change to what is withdrawn (`force`) has no effect and is shown as such; a withdrawn name that comes is added.
 - Every entry that comes is valid, has a known basis and a reference that is not in use; no basis in use disappears.
 """
 
@@ -25,7 +26,8 @@ from blocklists.delta import REMOVED
 from blocklists.document import DocumentError
 from blocklists.entry import Entry, EntryError, parse
 from blocklists.errors import BlocklistError, VerifyError
-from blocklists.head import Head, HeadError, Relief, head_path, relief_path
+from blocklists.force import withdrawn
+from blocklists.head import MAX_JUMP, Head, HeadError, Relief, formerly, head_path, is_of, relief_path, spelt
 from blocklists.impact import preview
 
 if TYPE_CHECKING:
@@ -70,6 +72,8 @@ class Meaning:
     shortened: tuple[tuple[Entry, Entry], ...] = ()
     reworded: tuple[tuple[Entry, Entry], ...] = ()
     """Same reference and end; another category, note or time of issue."""
+    withdrawn: tuple[Entry, ...] = ()
+    """Come, go or change without effect: relief has suspended them."""
 
     def by_basis(self) -> Mapping[str, tuple[int, int]]:
         """For each basis: how many entries come, how many go."""
@@ -139,20 +143,27 @@ def _review(request: Request, known: Known, popular: Collection[str], min_thresh
     return Review(request, known, root, head, meaning, findings, tuple(remarks), suspended, decided)
 
 
-def interpret(steps: Iterable[tuple[bytes, bytes]]) -> Meaning:
-    """What the line changes mean. Raises EntryError on a line that is none."""
+def interpret(steps: Iterable[tuple[bytes, bytes]], off: Collection[str] = ()) -> Meaning:
+    """What the line changes mean; `off`: references that are withdrawn, so neither in force before nor after. Raises
+    EntryError on a line that is none."""
     gone: dict[str, Entry] = {}
     come: dict[str, Entry] = {}
     for sign, line in steps:
         entry = parse(line)
         (gone if sign == REMOVED else come)[entry.reference] = entry
+    idle = sorted({**gone, **come}.keys() & set(off))
+    withdrawn = tuple(come.get(reference) or gone[reference] for reference in idle)
+    for reference in idle:
+        if reference in gone and reference in come:
+            _check_bond(gone[reference], come[reference])
+        gone.pop(reference, None)
+        come.pop(reference, None)
     kinds: dict[str, list[tuple[Entry, Entry]]] = {
         name: [] for name in ("widened", "narrowed", "prolonged", "shortened", "reworded")
     }
     for reference in sorted(gone.keys() & come.keys()):
         old, new = gone.pop(reference), come.pop(reference)
-        if old.bond() != new.bond():
-            raise VerifyError("reference-reuse", f"reference {reference} stood for {old.name}, and now for {new.name}")
+        _check_bond(old, new)
         kind = "prolonged" if new.expires > old.expires else "shortened" if new.expires < old.expires else "reworded"
         kinds[kind].append((old, new))
     going: dict[tuple[str, str], Entry] = {(entry.name, entry.basis): entry for entry in gone.values()}
@@ -163,8 +174,13 @@ def interpret(steps: Iterable[tuple[bytes, bytes]]) -> Meaning:
             kinds["widened" if (was.match, new.match) in _BREADTH else "narrowed"].append((was, new))
     return Meaning(
         added=tuple(sorted(come.values(), key=Entry.order)), removed=tuple(sorted(gone.values(), key=Entry.order)),
-        **{kind: tuple(pairs) for kind, pairs in kinds.items()},
+        **{kind: tuple(pairs) for kind, pairs in kinds.items()}, withdrawn=withdrawn,
     )  # fmt: skip
+
+
+def _check_bond(old: Entry, new: Entry) -> None:
+    if old.bond() != new.bond():
+        raise VerifyError("reference-reuse", f"reference {old.reference} stood for {old.name}, and now for {new.name}")
 
 
 def _check_step(role: str, version: int, before: int) -> None:
@@ -176,22 +192,22 @@ def _check_step(role: str, version: int, before: int) -> None:
 
 
 def _check_other_lists(request: Request, now: Targets, before: Targets | None) -> None:
-    own = f"{request.about.list}/"
+    name = request.about.list or ""
     after = now.targets
     old: Mapping[str, TargetFile] = before.targets if before else {}
-    if {path: info for path, info in after.items() if not path.startswith(own)} != {
-        path: info for path, info in old.items() if not path.startswith(own)
+    if {path: info for path, info in after.items() if not is_of(path, name)} != {
+        path: info for path, info in old.items() if not is_of(path, name)
     }:
         raise ReviewError("the request also changes files of another list")
     if request.head is None:
-        if {path for path in after if path.startswith(own)}:
+        if any(is_of(path, name) for path in after):
             raise ReviewError("the request signs files of a list that it does not bring")
         return
     head = Head.from_bytes(request.head)
     parts = {head_path(head.list): request.head, head.full_path: request.full}
     if head.delta:
         parts[head.delta.path] = request.delta
-    if head.list != request.about.list or {path for path in after if path.startswith(own)} != set(parts):
+    if head.list != request.about.list or {path for path in after if is_of(path, name)} != set(parts):
         raise ReviewError(f"the request signs other files than those of {head.list} {head.version}")
     for path, data in parts.items():
         # The full file need not travel: no client takes it unless it comes to the head's state hash, which is checked
@@ -217,7 +233,7 @@ def _check_list(request: Request, head: Head, known: Known) -> Meaning:
     lines = delta.merged(document.read_blocks(before.lines, size=before.head.full_size), steps)
     if document.summarise(_whole(lines, head)) != head.summary():
         raise ReviewError("the change does not lead to the state that would be signed")
-    return interpret(steps)
+    return interpret(steps, withdrawn(before.relief))
 
 
 def _whole(lines: Iterable[bytes], head: Head) -> Iterator[bytes]:
@@ -246,18 +262,21 @@ def _check_relief(request: Request, known: Known) -> tuple[Mapping[str, Suspensi
             raise ReviewError("a relief that nobody would sign")
         return {}, ()
     before = known.roles.relief if known.roles else None
-    _check_step("relief", request.relief.signed.version, before.version if before else 0)
+    counted = before.version if before else 0
+    restarts = request.root is not None and request.relief.signed.version == 1 and counted > MAX_JUMP
+    _check_step("relief", request.relief.signed.version, 0 if restarts else counted)
     targets = dict(request.relief.signed.targets)
     old = dict(before.targets) if before else {}
     suspended: Mapping[str, Suspension] = {}
     decided: tuple[Decision, ...] = ()
     if request.relief_list is not None:
         relief = Relief.from_bytes(request.relief_list)
-        path = relief_path(relief.list)
-        if path not in targets:
+        path = spelt(targets, relief_path(relief.list))
+        if path is None:
             raise ReviewError(f"the request brings a relief of {relief.list} and does not sign it")
         targets.pop(path).verify_length_and_hashes(request.relief_list)
-        old.pop(path, None)
+        for before_path in (relief_path(relief.list), formerly(relief_path(relief.list))):
+            old.pop(before_path, None)
         fresh = relief.since(known.list.relief if known.list else None)
         suspended, decided = fresh.suspended, fresh.decisions
     if targets != old:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from blocklists.entry import Entry
     from blocklists.issuer.review import Review
 
-_KINDS = ("added", "removed", "widened", "narrowed", "prolonged", "shortened", "reworded")
+_KINDS = ("added", "removed", "widened", "narrowed", "prolonged", "shortened", "reworded", "withdrawn")
 
 
 def as_text(review: Review, *, limit: int = 20) -> Iterator[str]:
@@ -33,7 +33,7 @@ def as_text(review: Review, *, limit: int = 20) -> Iterator[str]:
     for kind in _KINDS:
         items = getattr(meaning, kind)
         if items:
-            yield f"{kind}: {len(items)}"
+            yield f"{kind}: {len(items)}" + (", without effect" if kind == "withdrawn" else "")
         for item in items[:limit]:
             yield f"  {_one(item)}"
         if len(items) > limit:

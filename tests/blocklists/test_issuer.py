@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import shutil
 from dataclasses import replace
@@ -21,10 +23,11 @@ from blocklists.importers.intake import Candidate
 from blocklists.issuer import history, propose, publish, renew, rotate, show, withdraw
 from blocklists.issuer.desk import Desk, DeskError
 from blocklists.issuer.keys import Card, KeyFileError, Keyring
+from blocklists.issuer.known import look_up
 from blocklists.issuer.publish import PublishError
 from blocklists.issuer.rehearsal import PASSPHRASE
 from blocklists.issuer.request import Request, RequestError, merge
-from blocklists.issuer.review import Meaning, Review, ReviewError, interpret
+from blocklists.issuer.review import Known, Meaning, Review, ReviewError, interpret, review
 from blocklists.issuer.sign import SignError, sign
 from tests.blocklists.world import LIST, NAMES, World, make_entry
 
@@ -66,7 +69,7 @@ def published(world: World, requests: list[Request]) -> None:
 
 
 def counts(meaning: Meaning) -> dict[str, int]:
-    kinds = ("added", "removed", "widened", "narrowed", "prolonged", "shortened", "reworded")
+    kinds = ("added", "removed", "widened", "narrowed", "prolonged", "shortened", "reworded", "withdrawn")
     return {kind: len(getattr(meaning, kind)) for kind in kinds if getattr(meaning, kind)}
 
 
@@ -190,7 +193,7 @@ def other_head(request: Request, **fields: Any) -> Request:
 
     head = replace(Head.from_bytes(request.head or b""), **fields).to_bytes()
     assert request.targets is not None
-    path = f"{LIST}/head.json"
+    path = f"{LIST}.head.json"
     request.targets.signed.targets[path] = TargetFile.from_data(path, head, ["sha256"])
     return replace(request, head=head)
 
@@ -205,7 +208,7 @@ def smuggled(request: Request) -> Request:
     from tuf.api.metadata import TargetFile
 
     assert request.targets is not None
-    path = "malware/head.json"
+    path = "malware.head.json"
     request.targets.signed.targets[path] = TargetFile.from_data(path, b"x", ["sha256"])
     return request
 
@@ -423,7 +426,7 @@ def test_the_timestamp_is_refreshed_without_anybody_and_the_snapshot_when_it_nea
 def test_old_files_go_and_a_client_in_the_middle_of_a_fetch_still_finds_its_own(world: World) -> None:
     for number in range(publish.KEEP + 4):
         world.rehearsal.change(LIST, add=[f"n{number}.example"])
-    documents = list(world.published.glob("targets/*/*.full-*.zst"))
+    documents = list(world.published.glob("targets/*.full-*.zst"))
     assert len(documents) == publish.KEEP
     assert len(list(world.published.glob("metadata/*.targets.json"))) == publish.KEEP
     assert world.fetch().head.version == publish.KEEP + 5
@@ -599,7 +602,7 @@ def test_an_appeal_is_decided_by_somebody_who_did_not_sign_the_entry(world: Worl
     posing = replace(reviewed.decided[0], by="alice")
     carried = Relief.from_bytes(signed.relief_list or b"")
     claimed = replace(carried, decisions=(posing,))
-    forged.signed.targets = {f"relief/{LIST}.json": TargetFile.from_data("x", claimed.to_bytes(), ["sha256"])}
+    forged.signed.targets = {f"{LIST}.relief.json": TargetFile.from_data("x", claimed.to_bytes(), ["sha256"])}
     forged.sign(alice.signer("relief", lambda _: PASSPHRASE))
     with pytest.raises(withdraw.WithdrawError, match="alice signed"):
         published(world, [replace(signed, relief=forged, relief_list=claimed.to_bytes())])
@@ -623,7 +626,7 @@ def test_what_lapses_is_listed_and_renewed_under_its_reference_but_not_what_is_s
         world.later(days=69)
         published(world, signed_by(world, renew.roles(desk, now=world.now, author="a"), "alice", "bob"))
     due = renew.due(desk, now=world.now, within=month)
-    assert {entry.name for _, entry in due.entries} == set(NAMES)
+    assert {entry.name for _, entry in due.entries} == set(NAMES) - {"slots.example"}
     steps = renew.prolong(desk, LIST, now=world.now, within=month, span=timedelta(days=365))
     request = propose.propose(desk, LIST, steps, now=world.now, author="a", note="renewal")
     reviewed = world.rehearsal.review(request, world.signer("bob"))
@@ -768,3 +771,70 @@ def test_a_signer_needs_no_more_of_the_desk_than_what_is_published(world: World)
     roles = verify.roles(where, alice / "root.json", world.folder / "fresh", now=world.now)
     assert roles.root.version == 1
     assert roles.relief is not None
+
+
+def test_a_key_id_is_the_hash_of_the_key_with_its_holder_s_name_which_is_in_nfc(tmp_path: Path) -> None:
+    """TUF 1.0.34, 4.2; and clients whose canonical form normalises texts sign and check the same octets as ours."""
+    world = World(tmp_path, names=("Ame\u0301lie", "bob"))
+    current = world.current()
+    for keys in (current.root.signed.keys, current.targets.signed.delegations.keys):
+        for keyid, key in keys.items():
+            canonical = json.dumps(key.to_dict(), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+            canonical = canonical.replace("\\n", "\n")  # OLPC's canonical JSON escapes quotes and backslashes alone
+            assert keyid == hashlib.sha256(canonical.encode()).hexdigest()
+    assert set(world.fetch().holders.values()) == {"Am\u00e9lie", "bob"}
+    data = world.rehearsal.signers[0].card.to_bytes().replace(b'"keyid": "', b'"keyid": "0')
+    assert Card.from_bytes(data) == world.rehearsal.signers[0].card, "a card's own word on its key ids is not believed"
+    assert not [path for path in current.targets.signed.targets if "/" in path]
+
+
+# -- in force: the document less relief --------------------------------------------------------------------------------
+
+
+def withdraw_names(world: World, *names: str) -> None:
+    request = withdraw.suspend(world.rehearsal.desk, LIST, names, reason="a slip", now=world.now, author="bob")
+    published(world, signed_by(world, request, "bob"))
+
+
+def test_a_withdrawn_name_that_is_proposed_again_is_an_addition_to_everybody(world: World) -> None:
+    desk = world.rehearsal.desk
+    (old,) = withdraw.find(desk, LIST, ["dice.example"])
+    withdraw_names(world, "dice.example")
+    request = request_for(world, add=["dice.example", "new.example"])
+    known = known_to(world, request, "bob")
+    reviewed = review(request, known, popular=["www.dice.example"])
+    assert counts(reviewed.meaning) == {"added": 2, "withdrawn": 1}
+    assert [finding.entry.name for finding in reviewed.findings] == ["dice.example"]
+    assert any("withdrawn: 1, without effect" in line for line in show.as_text(reviewed))
+    narrower = request_for(world, add=["dice.example"], match="exact")
+    assert counts(world.rehearsal.review(narrower, world.signer("bob")).meaning) == {"added": 1, "withdrawn": 1}
+    world.later(hours=1)
+    world.rehearsal.publish(request)
+    (entry,) = [entry for entry in world.entries(world.fetch()) if entry.name == "dice.example"]
+    assert entry.reference != old
+    withdraw_names(world, "dice.example")
+    replaced = propose.from_candidates(
+        desk, LIST, [Candidate(1, "dice.example", "subtree")], terms(world), replace=True, random=os.urandom
+    )
+    assert sum(line.startswith(b"{") and sign == b"+" for sign, line in replaced) == 1
+
+
+def test_what_is_withdrawn_is_not_due_and_a_diff_says_it_once(world: World) -> None:
+    desk = world.rehearsal.desk
+    withdraw_names(world, "dice.example")
+    found = renew.due(desk, now=world.now, within=timedelta(days=400))
+    assert "dice.example" not in {entry.name for _, entry in found.entries}
+    world.later(hours=1)
+    world.rehearsal.change(LIST, add=["new.example"])
+    withdraw_names(world, "slots.example")
+    assert counts(interpret(history.between(desk, LIST, 1, 2))) == {"added": 1, "removed": 1}
+    names = [parse(line).name for _, line in history.between(desk, LIST, 0, 2)]
+    assert "dice.example" not in names
+    assert "slots.example" not in names
+    world.later(hours=1)
+    world.rehearsal.change(LIST, add=["newer.example"])
+    assert counts(interpret(history.between(desk, LIST, 2, 3))) == {"added": 1}
+
+
+def known_to(world: World, request: Request, name: str) -> Known:
+    return look_up(world.signer(name), request, str(world.published), now=world.now)
