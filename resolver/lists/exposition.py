@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from resolver.moments import as_time
+from resolver.base.timestamps import as_time
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -69,6 +69,17 @@ class Lists(Collector):
             yield counter
         for name, text, number in (
             ("stopsign_lists_generation", "Number of the live generation.", status["generation"]),
+            ("stopsign_appeals_waiting", "Appeals that nobody decided yet.", status["appeals"]["waiting"]),
+            (
+                "stopsign_appeals_held",
+                "Entries whose suspension by overdue appeals waits for a person.",
+                len(status["appeals"]["held"]),
+            ),
+            (
+                "stopsign_suspended_here",
+                "Entries that this provider has suspended itself: appeals overdue, mistakes mended.",
+                status["appeals"]["suspended"],
+            ),
             ("stopsign_overrides", "Overrides that hold now.", status["overrides"]),
             ("stopsign_log_leaves", "Leaves of the log.", status["log"]["leaves"]),
             ("stopsign_log_failing", "1 while the log cannot be written.", status["log"]["trouble"] is not None),

@@ -25,14 +25,17 @@ import click
 import uvloop
 from aiohttp import web
 
-from resolver import control
-from resolver.child import again
-from resolver.errors import ResolverError
-from resolver.logs import to_standard_error
-from resolver.notify import beat, notify
+from resolver.base.errors import ResolverError
+from resolver.base.journal import to_standard_error
+from resolver.config.sealed import unsealed
+from resolver.host.apply import OF_WEB, Held
+from resolver.host.child import again
+from resolver.host.sockets import bound_to, handed_over, open_listeners
+from resolver.host.systemd import beat, notify
+from resolver.ipc import control
 from resolver.portal import decisions
 from resolver.portal.abuse import client_address
-from resolver.portal.clock import deliver, round_of
+from resolver.portal.clock import deliver, learn, round_of
 from resolver.portal.live import Live
 from resolver.portal.pages import Pages
 from resolver.portal.plain_http import PlainHttp
@@ -41,14 +44,11 @@ from resolver.portal.stop_page import StopPage
 from resolver.portal.store import Store, StoreError
 from resolver.portal.transparency import Transparency
 from resolver.portal.web import QuietServer, UnreadableError, ask_of, respond
-from resolver.reload import OF_WEB, Held
-from resolver.sealed import unsealed
-from resolver.sockets import bound_to, handed_over, open_listeners
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from resolver.config import Accepted, Config
+    from resolver.config.schema import Accepted, Config
     from resolver.portal.live import Listed
 
 log = logging.getLogger("stopsign.portal")
@@ -69,7 +69,7 @@ class Web:
         pages = Pages(config)
         self.portal = Portal(
             pages, self.live, Transparency(self.live, places.log_dir), clock, time.monotonic, os.urandom,
-            (int(clocks.fact), int(clocks.decide)), config.provider.language,
+            (int(clocks.fact), int(clocks.decide)), config.host_name, config.provider.language,
         )  # fmt: skip
         self._stop_page = StopPage(pages, self.live, clock, config.provider.language)
         self._failures = 0
@@ -145,23 +145,23 @@ class Web:
     async def _round(self, store: Store) -> None:
         now = int(self._clock())
         decided = decisions.read(self._config.places.decisions)
-        closed, suspended, erased = await round_of(store, decided, now, int(self._config.portal.clocks.keep))
+        closed, erased = await round_of(store, decided, now, int(self._config.portal.clocks.keep))
         if closed:
             log.info("%d appeals were decided by those who keep the lists", closed)
-        if suspended:
-            log.warning("%d appeals are overdue: the suspension of their entries is asked for", suspended)
         if erased:
             log.info("what was said in %d appeals is deleted, as long after their end as was promised", erased)
 
         async def steward(op: str, **arguments: Any) -> Mapping[str, Any]:
             return await control.acall(self._config.places.control_socket, op, timeout=10.0, **arguments)
 
-        await deliver(store, steward)
+        await deliver(store, steward, self._config.host_name, now)
+        if overdue := await learn(store, steward, now):
+            log.warning("%d appeals are overdue: their entries are suspended, or wait for a person", overdue)
 
 
 def native(path: Path) -> Listed:
     """The compiled list of the core."""
-    from resolver.listed import opened
+    from resolver.policy.look_up import opened
 
     return opened(path)
 

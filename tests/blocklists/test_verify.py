@@ -20,7 +20,7 @@ from blocklists.issuer import propose, publish, rotate, withdraw
 from blocklists.issuer.keys import Card, Keyring
 from blocklists.issuer.rehearsal import PASSPHRASE
 from blocklists.issuer.sign import sign
-from tests.blocklists.world import BASIS, LIST, NAMES, NOW, World, compressed, make_entry
+from tests.rigs.issuer_world import BASIS, LIST, NAMES, NOW, World, compressed, make_entry
 
 if TYPE_CHECKING:
     from collections.abc import Callable
