@@ -150,6 +150,11 @@ def is_name(name: str) -> bool:
     return _NAME(name) is not None
 
 
+def is_reference(text: str) -> bool:
+    """Whether this is 16 characters of Crockford's base32."""
+    return _REFERENCE(text) is not None
+
+
 def explain_name(name: str) -> str:
     """Why `is_name` says no, in one sentence that is safe to print."""
     shown = name if len(name) <= 80 else name[:77] + "..."

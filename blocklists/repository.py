@@ -119,6 +119,15 @@ def delegate_relief(keys: Mapping[str, Key], files: Iterable[str]) -> Delegation
     return Delegations(keys=dict(keys), roles={RELIEF: role})
 
 
+def is_plain(delegations: Delegations | None) -> bool:
+    """Whether role relief is all that is delegated, to one signature each, and nothing but relief to it."""
+    roles = list((delegations.roles or {}).values()) if delegations else []
+    return [role.name for role in roles] == [RELIEF] and all(
+        role.threshold == 1 and role.terminating and {*(role.paths or ("",))} <= {RELIEF_PATHS, RELIEF_PATHS_FORMERLY}
+        for role in roles
+    )
+
+
 def relief_keys(delegations: Delegations | None) -> Mapping[str, Key]:
     """The keys that may sign relief, by key id."""
     role = (delegations.roles or {}).get(RELIEF) if delegations else None

@@ -21,24 +21,22 @@ One deadline spans all of it. The clock is handed in. python-tuf keeps its files
 from __future__ import annotations
 
 import json
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from securesystemslib.exceptions import StorageError
 from tuf.api import exceptions as tuf_errors
-from tuf.api.metadata import Metadata, Root, Targets
+from tuf.api.metadata import Root, Targets
 from tuf.api.serialization import DeserializationError
-from tuf.ngclient import Updater, UpdaterConfig
-from tuf.ngclient._internal.trusted_metadata_set import TrustedMetadataSet
 
 from blocklists import document, durable, repository
 from blocklists import relief as relief_rules
+from blocklists.client import Client, translated
 from blocklists.delta import apply, check_bonds
-from blocklists.document import DocumentError, StateError, TooLargeError
+from blocklists.document import DocumentError
 from blocklists.entry import as_text, as_time
 from blocklists.errors import BlocklistError, VerifyError
-from blocklists.fetch import Deadline, Fetcher, place
+from blocklists.fetch import Deadline, place
 from blocklists.head import (
     MAX_HEAD,
     MAX_RELIEF,
@@ -46,19 +44,14 @@ from blocklists.head import (
     HeadError,
     Relief,
     check_list,
-    formerly,
     head_path,
     lists_in,
-    relief_path,
-    spelt,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
     from datetime import datetime
     from pathlib import Path
-
-    from tuf.api.metadata import TargetFile
 
     from blocklists.fetch import Place
 
@@ -194,85 +187,6 @@ _RELIEF_FAULTS = (
 it: that is the mirror's doing, and would withhold a withdrawal."""
 
 
-class _Rules(TrustedMetadataSet):
-    """TUF's state machine with the house's rules on keys after each of its steps.
-
-    Their errors are no RepositoryError: python-tuf takes that, from a cached root, for a reason to ask the network.
-    """
-
-    min_threshold: int | None
-
-    def update_root(self, data: bytes) -> Root:
-        root = super().update_root(data)
-        if self.min_threshold is not None:
-            repository.check_root(root, self.min_threshold)
-        return root
-
-    def update_delegated_targets(self, data: bytes, role_name: str, delegator_name: str) -> Targets:
-        targets = super().update_delegated_targets(data, role_name, delegator_name)
-        if role_name == repository.TARGETS and self.min_threshold is not None:
-            repository.check_delegations(self.root, targets.delegations)
-        if role_name == repository.RELIEF and self.min_threshold is not None and targets.delegations is not None:
-            raise VerifyError("malformed", "role relief delegates to others, which it must not")
-        return targets
-
-
-class Client(Updater):
-    """python-tuf's client with our fetcher, our clock and our rules.
-
-    `min_threshold` None: TUF's rules alone, which is what its conformance suite asks about. Nothing else asks for it.
-    """
-
-    def __init__(self, where: Place, bootstrap: bytes, folder: Path, min_threshold: int | None, now: datetime) -> None:
-        config = UpdaterConfig(max_root_rotations=64)
-        super().__init__(str(folder), "metadata/", str(folder), "targets/", Fetcher(where), config, bootstrap=bootstrap)
-        self._folder = folder
-        self.trusted = _Rules(bootstrap, config.envelope_type)
-        self.trusted.min_threshold, self.trusted.reference_time = min_threshold, now
-        self._trusted_set = self.trusted
-        if min_threshold is not None:
-            repository.check_root(self.trusted.root, min_threshold)
-
-    def listed(self, path: str) -> TargetFile | None:
-        """The file as the top-level targets role has it; what delegations say of it does not count."""
-        there = spelt(self.trusted.targets.targets, path)
-        return None if there is None else self.trusted.targets.targets[there]
-
-    def relieved(self, name: str) -> TargetFile | None:
-        """The relief of a list, as the delegated role has it."""
-        path = relief_path(name)
-        return self.get_targetinfo(path) or self.get_targetinfo(formerly(path))
-
-    def load(self, info: TargetFile, folder: Path, what: str, limit: int) -> bytes:
-        """A small target's octets. Raises VerifyError beyond `limit`."""
-        return self.save(info, folder / f".{what}.fetched", what, limit).read_bytes()
-
-    def save(self, info: TargetFile, path: Path, what: str, limit: int) -> Path:
-        """Fetch a target to `path`, its signed length and hash proven. Raises VerifyError beyond `limit`."""
-        if info.length > limit:
-            raise VerifyError("too-large", f"{what} has {info.length} octets; no more than {limit} are taken")
-        self.download_target(info, str(path))
-        return path
-
-    def signed_by(self) -> tuple[str, ...]:
-        """Key ids with a valid signature over the targets role, sorted."""
-        targets = Metadata[Targets].from_file(str(self._folder / "targets.json"))
-        result = self.trusted.root.get_verification_result(repository.TARGETS, targets.signed_bytes, targets.signatures)
-        return tuple(sorted(result.signed))
-
-    def holders(self) -> dict[str, str]:
-        """The names of those who signed, by key id, where the root has them."""
-        keys = self.trusted.root.keys
-        return {keyid: name for keyid in self.signed_by() if (name := repository.holder(keys[keyid])) is not None}
-
-    def threshold(self) -> int:
-        return self.trusted.root.roles[repository.TARGETS].threshold
-
-    def versions(self) -> tuple[int, int, int, int]:
-        of = self.trusted
-        return of.root.version, of.timestamp.version, of.snapshot.version, of.targets.version
-
-
 def _fetch_head(client: Client, state: Path, name: str, before: Verified | None) -> tuple[Head, bytes]:
     info = client.listed(head_path(name))
     if info is None:
@@ -394,37 +308,3 @@ def _load(state: Path) -> Verified | None:
 def _compressed_limit(size: int) -> int:
     """No compressor makes `size` octets longer than this; more of them are padding at our expense."""
     return size + size // 100 + 1024
-
-
-@contextmanager
-def translated(name: str) -> Iterator[None]:
-    """Foreign errors become VerifyError here, and nowhere else."""
-    try:
-        yield
-    except VerifyError:
-        raise
-    except tuf_errors.UnsignedMetadataError as error:
-        raise VerifyError("signature-threshold", f"{name}: {error}") from error
-    except tuf_errors.ExpiredMetadataError as error:
-        hint = "the issuer did not refresh it, a mirror withholds it, or this machine's clock is wrong"
-        raise VerifyError("expired", f"{name}: {error}", hint=hint) from error
-    except tuf_errors.BadVersionNumberError as error:
-        raise VerifyError("rollback", f"{name}: {error}") from error
-    except tuf_errors.LengthOrHashMismatchError as error:
-        raise VerifyError("hash-mismatch", f"{name}: {error}") from error
-    except (DeserializationError, HeadError) as error:
-        raise VerifyError("malformed", f"{name}: {error}") from error
-    except tuf_errors.RepositoryError as error:
-        raise VerifyError("malformed", f"{name}: {error}") from error
-    except (TooLargeError, tuf_errors.DownloadLengthMismatchError) as error:
-        raise VerifyError("too-large", f"{name}: {error}") from error
-    except StateError as error:
-        raise VerifyError("state-hash", f"{name}: {error}") from error
-    except DocumentError as error:
-        raise VerifyError("malformed", f"{name}: {error}") from error
-    except tuf_errors.DownloadHTTPError as error:
-        raise VerifyError("missing", f"{name}: {error}") from error
-    except tuf_errors.DownloadError as error:
-        raise VerifyError("unreachable", f"{name}: {error}") from error
-    except (OSError, StorageError) as error:
-        raise VerifyError("storage", f"{name}: {error}") from error

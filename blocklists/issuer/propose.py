@@ -69,11 +69,20 @@ def setup(desk: Desk, cards: Sequence[Card], *, threshold: int = 2, now: datetim
     """The first root, with the public keys on the cards, and empty lists. Raises ProposeError."""
     if desk.current() is not None:
         raise ProposeError(f"{desk.folder} is set up already", hint="stopsign issuer keys changes its keys")
-    if len(cards) < threshold:
-        raise ProposeError(f"{len(cards)} card(s) for a threshold of {threshold}", hint="each signer hands in a card")
+    signers = [card for card in cards if set(OFFLINE) <= card.keys.keys()]
+    for card in cards:
+        if card not in signers and set(OFFLINE) & card.keys.keys():
+            raise ProposeError(f"the card of {card.name} has a key for one of root and targets, and not for the other")
+        if card not in signers and RELIEF not in card.keys:
+            raise ProposeError(f"the card of {card.name} has no key that a desk needs")
+    if len(signers) < threshold:
+        raise ProposeError(
+            f"{len(signers)} card(s) of signers for a threshold of {threshold}",
+            hint="each signer hands in a card with keys for root and targets; one for relief alone signs no entry",
+        )
     root = Root(version=1, expires=_expires(ROOT, now), consistent_snapshot=True)
     for role in OFFLINE:
-        for card in cards:
+        for card in signers:
             root.add_key(card.keys[role], role)
         root.roles[role].threshold = threshold
     for role, key in desk.online().card.keys.items():
@@ -83,7 +92,9 @@ def setup(desk: Desk, cards: Sequence[Card], *, threshold: int = 2, now: datetim
     )
     check_root(root, 1)
     check_delegations(root, delegations)
-    about = About("setup", None, author, as_text(now), f"{desk.issuer.name}: {len(cards)} signers, {threshold} decide")
+    about = About(
+        "setup", None, author, as_text(now), f"{desk.issuer.name}: {len(signers)} signers, {threshold} decide"
+    )
     return Request(
         about, root=Metadata(root),
         targets=Metadata(Targets(version=1, expires=_expires(TARGETS, now), delegations=delegations)),
@@ -205,6 +216,22 @@ def require_bases(name: str, bases: Collection[str], steps: Sequence[tuple[bytes
         raise ProposeError(
             f"{name} knows no basis {min(unknown)!r}", hint=f"it has: {known}; stopsign issuer basis adds one"
         )
+
+
+def remove_basis(desk: Desk, name: str, key: str) -> None:
+    """Take a ground off a list's table. Raises ProposeError where it is not there, or an entry stands on it."""
+    bases = dict(desk.bases(name))
+    if bases.pop(key, None) is None:
+        raise ProposeError(f"{name} knows no basis {key!r}", hint=f"it has: {', '.join(bases) or 'none yet'}")
+    published = desk.head(name)
+    lines = document.read_lines(desk.document(published), size=published.full_size) if published else iter(())
+    standing = sum(delta.basis(line) == key for line in lines)
+    if standing:
+        raise ProposeError(
+            f"{standing:,} entries of {name} stand on {key}",
+            hint="publish a version without them first (import --replace, or propose --remove)",
+        )
+    desk.set_bases(name, bases)
 
 
 def propose(

@@ -27,7 +27,7 @@ from tuf.api.metadata import Metadata, MetaFile, Root, Snapshot, Targets, Timest
 
 from blocklists import delta, document, durable, verify
 from blocklists.entry import as_text
-from blocklists.errors import BlocklistError
+from blocklists.errors import BlocklistError, VerifyError
 from blocklists.fetch import Deadline, Directory
 from blocklists.head import MAX_JUMP, Head, head_path, lists_in, relief_path, spelt
 from blocklists.issuer import history, withdraw
@@ -49,7 +49,7 @@ _CHECK_SECONDS = 600.0
 
 
 KEEP = 8
-"""Snapshots back to which every file stays published."""
+"""Snapshots back to which every document stays published whole, for clients in the middle of a fetch."""
 
 
 class PublishError(BlocklistError):
@@ -237,11 +237,7 @@ def _stage_ledger(request: Request, stage: Path, now: datetime) -> None:
         return
     head, part = Head.from_bytes(request.head), stage / "step.zst"
     part.write_bytes(request.delta or request.full or b"")
-    if head.delta is not None:
-        steps = delta.read(part, size=head.delta.size)
-    else:
-        steps = ((delta.ADDED, line) for line in document.read_lines(part, size=head.full_size))
-    history.record(stage / "ledger", head, steps, request.targets.signatures, as_text(now))
+    history.record(stage / "ledger", head, history.of_version(head, part), request.targets.signatures, as_text(now))
     part.unlink()
 
 
@@ -260,7 +256,13 @@ def _check_as_client(desk: Desk, stage: Path, now: datetime, min_threshold: int,
         # Links do: the client replaces its files, it never writes into them
         shutil.copytree(desk.folder / "client", stage / "client", symlinks=True, copy_function=os.link)
     folder = stage / "client"
-    roles = verify.roles(where, desk.trusted_root, folder / "tuf", min_threshold=min_threshold, now=now)
+    try:
+        roles = verify.roles(where, desk.trusted_root, folder / "tuf", min_threshold=min_threshold, now=now)
+    except VerifyError as error:
+        if error.reason != "expired":
+            raise
+        hint = "stopsign issuer renew --roles makes the request that gives root, targets and relief a new end"
+        raise VerifyError("expired", str(error), hint=hint) from None
     for name in lists_in(roles.targets.targets):
         state = folder / "lists" / name
         seen = verify.refresh_from(where, desk.trusted_root, state, name, min_threshold=min_threshold, now=now)
@@ -306,20 +308,32 @@ def _follow(desk: Desk, stage: Path) -> None:
 
 
 def _prune(desk: Desk) -> None:
-    """Drop what only snapshots refer to that no client in the middle of a fetch can still be reading."""
+    """Drop what nobody needs: old snapshots, and whole documents that neither a client in the middle of a fetch can
+    still be reading nor evidence begins with.
+
+    What was signed stays for ever: roles, heads, reliefs, and for each list its first document and every step from
+    there on, which lead to the document of any version.
+    """
     metadata, targets = desk.published / "metadata", desk.published / "targets"
     snapshots = sorted(metadata.glob("*.snapshot.json"), key=lambda path: int(path.name.partition(".")[0]))
-    kept: set[Path] = set(snapshots[-KEEP:])
+    kept: set[Path] = set()
     for path in snapshots[-KEEP:]:
-        for name, meta in Metadata[Snapshot].from_bytes(path.read_bytes()).signed.meta.items():
-            role = metadata / f"{meta.version}.{name}"
-            kept.add(role)
-            if role.exists():
-                files = Metadata[Targets].from_bytes(role.read_bytes()).signed.targets.values()
-                kept |= {targets / info.get_prefixed_paths()[0] for info in files}
-    for path in [*metadata.glob("*.*.json"), *targets.rglob("*.*")]:
-        if path.is_file() and path not in kept and not path.name.endswith(".root.json"):
-            path.unlink()
+        version = Metadata[Snapshot].from_bytes(path.read_bytes()).signed.meta[f"{TARGETS}.json"].version
+        role = metadata / f"{version}.{TARGETS}.json"
+        if role.exists():
+            files = Metadata[Targets].from_bytes(role.read_bytes()).signed.targets.values()
+            kept |= {targets / info.get_prefixed_paths()[0] for info in files}
+    documents: dict[str, list[tuple[int, Path]]] = {}
+    for path in targets.rglob("*full-*.zst"):
+        # HASH.LIST.full-N.zst, and formerly LIST/HASH.full-N.zst
+        name = path.name.split(".")[1] if path.parent == targets else path.parent.name
+        documents.setdefault(name, []).append((int(path.stem.rpartition("-")[2]), path))
+    for versions in documents.values():
+        for _, path in sorted(versions)[1:]:
+            if path not in kept:
+                path.unlink()
+    for path in snapshots[:-KEEP]:
+        path.unlink()
 
 
 def _expires(role: str, now: datetime) -> datetime:

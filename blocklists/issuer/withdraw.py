@@ -19,7 +19,7 @@ from securesystemslib.exceptions import UnverifiedSignatureError
 from tuf.api.metadata import Metadata, TargetFile, Targets
 
 from blocklists import delta, document
-from blocklists.entry import as_text
+from blocklists.entry import as_text, is_reference
 from blocklists.errors import BlocklistError
 from blocklists.head import MAX_JUMP, Decision, Relief, Suspension, formerly, relief_path
 from blocklists.issuer import history
@@ -138,6 +138,16 @@ def find(desk: Desk, name: str, wanted: Collection[str]) -> Mapping[str, str]:
     if missing := set(wanted) - found.keys() - set(found.values()):
         raise WithdrawError(f"not on {name}: {', '.join(sorted(missing))}")
     return found
+
+
+def reference_of(desk: Desk, name: str, wanted: str) -> str:
+    """The reference of an entry, by that or by its name. Raises WithdrawError where the name has not just one."""
+    if is_reference(wanted):
+        return wanted
+    found = list(find(desk, name, [wanted]))
+    if len(found) != 1:
+        raise WithdrawError(f"{wanted} stands {len(found)} times on {name}", hint=f"say which: {', '.join(found)}")
+    return found[0]
 
 
 def _listed(desk: Desk, name: str, wanted: Collection[str]) -> Mapping[str, str]:
