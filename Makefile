@@ -7,7 +7,7 @@ CARGO_MANIFEST := core/Cargo.toml
 RUST_SOURCES := $(shell find core -name '*.rs' -not -path '*/target/*') blocklists/text.table core/Cargo.toml core/Cargo.lock core/dnscore/Cargo.toml core/binding/Cargo.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test setup gate lint bench soak deb lock clean check-system
+.PHONY: help demo test setup gate lint bench interop soak deb lock clean check-system
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -29,6 +29,9 @@ lint: setup
 
 bench: setup ## one table: the bare sockets' limit, Stopsign, and the peers that are installed
 	$(BIN)/python -m tests.bench
+
+interop: setup ## other people's TUF clients verify and read what a desk publishes; installs them, so it is no part of the gate
+	$(BIN)/python -m tests.interop
 
 soak: setup ## ten minutes under load with everything that goes wrong; memory and descriptors must stay flat
 	$(BIN)/python -m tests.faults.soak --minutes 10
