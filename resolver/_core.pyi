@@ -109,8 +109,9 @@ class Changes:
     reused: list[str]
     """References that stood for another name or match in the old document, up to the limit: a reason to refuse."""
 
-def changes(old: _StrPath | None, new: _StrPath, *, limit: int = 100) -> Changes:
-    """What changed between two documents that were checked before; `old` None: everything is added."""
+def changes(old: _StrPath | None, new: _StrPath, *, withdrawn: Sequence[str] = [], limit: int = 100) -> Changes:
+    """What changed between two documents that were checked before, each less the `withdrawn` references; `old` None:
+    everything is added."""
 
 @final
 class Finding:
@@ -145,10 +146,12 @@ def examine(
     protected: Sequence[str],
     suffixes: Sequence[str],
     popular: Sequence[str],
+    withdrawn: Sequence[str] = [],
     limit: int = 100,
 ) -> Examination:
     """Checks a new document against what was `announced` (size, state, bases), compares it with the old one, which was
-    checked when it came, and lets the guards look at what was added or widened.
+    checked when it came, and lets the guards look at what was added or widened. `withdrawn`: references that are not in
+    force in either; they count as neither there before nor coming.
 
     Raises CoreError for the first thing that is wrong with the new document. `kind` is `too-large` (more than `size`
     octets come out), `damaged`, `malformed`, `order`, `reference-twice`, `no-basis` (or one that is not in `bases`),
@@ -159,8 +162,9 @@ def examine(
     what is below it, nor anything above one (`suffixes`: rules of the public suffix list in A-labels, with `*.` and
     `!`; every top-level domain counts); may not stop a `popular` name."""
 
-def restrain(old: _StrPath | None, new: _StrPath, output: _StrPath) -> int:
-    """Writes to `output` the old document less what the new one removed, narrowed or shortened; how many entries.
+def restrain(old: _StrPath | None, new: _StrPath, output: _StrPath, *, withdrawn: Sequence[str] = []) -> int:
+    """Writes to `output` the old document less what the new one removed, narrowed or shortened; how many entries. A
+    `withdrawn` old entry lets no new one through as narrowed.
 
     Nothing is in it that the old one did not stop: what holds while the additions of the new one wait for a person."""
 
