@@ -319,6 +319,8 @@ class PlaneSettings(TypedDict):
     views: NotRequired[Sequence[View]]
     cache_bytes: NotRequired[int]
     """This worker's share of the cache (default 32 MiB)."""
+    cache_stale_s: NotRequired[int]
+    """For how long after its time an answer may be given when upstreams fail (default a day; 0: never)."""
     counters_path: NotRequired[str | None]
     rate: NotRequired[Rate | None]
     patience_ms: NotRequired[int]

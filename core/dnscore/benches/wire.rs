@@ -6,7 +6,7 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use dnscore::answer::{self, StopPage};
-use dnscore::cache::{Cache, Key};
+use dnscore::cache::{Cache, Key, STALE_FOR};
 use dnscore::list::Action;
 use dnscore::verdict::Stop;
 use dnscore::wire::{Expected, Parsed, Query, check_answer, parse, parse_into};
@@ -108,7 +108,7 @@ fn decided(out: &mut [[u8; 1232]; BATCH]) {
 fn relayed(records: u16, names: usize, bytes: usize, out: &mut [[u8; 1232]; BATCH]) {
     let order = |i: usize| i * 7919 % names; // a walk without pattern through all names
     let packets: Vec<Vec<u8>> = (0..names).map(|i| packet(order(i), true)).collect();
-    let mut cache = Cache::new(bytes, [3, 5]).expect("memory");
+    let mut cache = Cache::new(bytes, [3, 5], STALE_FOR).expect("memory");
     for i in 0..names {
         let packet = packet(i, true);
         let query = parsed(&packet);

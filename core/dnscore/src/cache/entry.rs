@@ -1,6 +1,5 @@
 //! One answer as it lies in the arena: a fixed head, then name, TTL offsets, EDNS options, records.
 
-use super::MAX_STALE;
 use super::index::Key;
 use crate::wire::Query;
 
@@ -64,9 +63,9 @@ impl Entry {
         }
     }
 
-    /// Whether it is an answer whose time is not over, or not long.
-    pub fn stale(&self, now: u32) -> bool {
-        !self.failure && now < self.expires.saturating_add(MAX_STALE)
+    /// Whether it is an answer whose time is not over, or not for longer than so many seconds.
+    pub fn stale(&self, now: u32, stale_for: u32) -> bool {
+        !self.failure && now < self.expires.saturating_add(stale_for)
     }
 
     /// The entry at the beginning of `bytes`; `None` for a filler, with its size.

@@ -10,10 +10,10 @@ use std::io;
 
 use memmap2::{Advice, MmapMut};
 
+use super::MAX_RECORDS;
 use super::entry::{Entry, Parts, UNIT};
 use super::index::{Index, Key};
 use super::queue::{Popped, Queue};
-use super::{MAX_RECORDS, MAX_STALE};
 use crate::wire::Query;
 
 /// Below this there is no cache.
@@ -35,11 +35,13 @@ pub(super) struct Store {
     entries: usize,
     /// The latest time seen, for judging age when something has to go.
     now: u32,
+    /// For how many seconds after its time an answer is still of use.
+    pub stale_for: u32,
 }
 
 impl Store {
     /// `None` below the smallest size that makes sense. Fails where the system has not that much.
-    pub fn new(bytes: usize) -> io::Result<Option<Store>> {
+    pub fn new(bytes: usize, stale_for: u32) -> io::Result<Option<Store>> {
         if bytes < MIN_BYTES {
             return Ok(None);
         }
@@ -56,6 +58,7 @@ impl Store {
             ghosts: vec![0; ghosts],
             entries: 0,
             now: 0,
+            stale_for,
         }))
     }
 
@@ -219,7 +222,7 @@ impl Store {
     fn leave_main(&mut self, at: usize, rounds: &mut usize) {
         let Some(mut entry) = self.live(at) else { return };
         let size = entry.size as usize;
-        let worth = entry.used > 0 && *rounds > 0 && self.now < entry.expires.saturating_add(MAX_STALE);
+        let worth = entry.used > 0 && *rounds > 0 && self.now < entry.expires.saturating_add(self.stale_for);
         if worth && let Some(new) = self.main.push(&mut self.arena, size) {
             *rounds -= 1;
             entry.used -= 1;

@@ -14,12 +14,17 @@
 //! * **rate before the list**: blocked answers are as good a reflector as any.
 //! * **list before the cache**: a change of the list holds from the next query on, whatever is cached, and the cache
 //!   needs no part in it.
+//! * **DS and DNSKEY pass by the list**: they carry no address and speak of a whole zone. Stopped, every validator would
+//!   fail names in it that are not listed, and could not see that an unsigned zone is unsigned, which the stop page needs.
+//!   Their signatures and denials (RRSIG, NSEC, NSEC3) come in the same answers; asked for by themselves these are stopped
+//!   like any type, since no validator needs that.
 //! * **ANY after the list, before the cache**: a listed name is stopped for ANY too; else RFC 8482 answers without
 //!   anyone upstream.
 //! * **cache before the relay**: that is what it is for; stale answers stand behind it, only when no upstream is up, and
 //!   behind them SERVFAIL, only when the upstreams are gone.
-//! * **health after the cache**: the one name that is answered here whatever the upstreams say costs no other query a
-//!   comparison, and is itself never cached.
+//! * **local names after the cache**: the health name and `resolver.arpa` (RFC 9462: an upstream that designates itself
+//!   there would lead clients past the list), which are answered here whatever the upstreams say, cost no cached query a
+//!   comparison, and are themselves never cached.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -38,6 +43,10 @@ use crate::wire::{Checked, Name, Query, Rejected, ede, parse_into, rcode, rtype}
 
 use super::hits::EntryHits;
 use super::watch::Watching;
+
+/// Where clients ask a resolver for its designated, encrypted self (RFC 9462).
+const RESOLVER_ARPA: &[u8] = b"\x08resolver\x04arpa\x00";
+const RESOLVER_ARPA_LABELS: u8 = 2;
 
 /// What a stage says.
 #[derive(Debug)]
@@ -150,6 +159,12 @@ impl Chain {
         }
     }
 
+    /// What of a look-up counts for this query: all of it, or nothing for DS and DNSKEY.
+    #[inline]
+    pub fn met<'h>(query: &Query, hits: &'h [Hit]) -> &'h [Hit] {
+        if query.asks_for_trust() { &[] } else { hits }
+    }
+
     /// Stage 4, first half: what the lists and the operator say. The look-up itself was made for the whole batch.
     #[inline]
     pub fn judged(&mut self, query: &Query, hits: &[Hit], view: u64, now: Now) -> Option<Stop> {
@@ -247,19 +262,26 @@ impl Chain {
         }
     }
 
-    /// The name by which a balancer or an anycast daemon asks whether this host should get queries: an empty answer
-    /// without error unless the upstreams are gone, then SERVFAIL with EDE 22. That clients ask for what nobody answers must
-    /// not take the host out.
-    pub fn healthy(asked: Asked<'_>, heard: bool, out: &mut [u8]) -> usize {
-        let (rcode, reason) =
-            if heard { (rcode::NOERROR, None) } else { (rcode::SERVFAIL, Some((ede::NO_REACHABLE_AUTHORITY, ""))) };
-        answer::error(asked.packet, asked.query.echo(), rcode, reason, out)
+    /// Is it a name that is answered here?
+    #[inline]
+    pub fn is_local(&self, query: &Query) -> bool {
+        query.qname.is_at_or_below(RESOLVER_ARPA) || self.health.as_ref().is_some_and(|name| *name == query.qname)
     }
 
-    /// Is it that name?
-    #[inline]
-    pub fn asks_for_health(&self, query: &Query) -> bool {
-        self.health.as_ref().is_some_and(|name| name.wire() == query.qname.wire())
+    /// The answer for such a name. `heard`: the upstreams are not gone.
+    ///
+    /// `resolver.arpa` has nothing, at any name and of any type (RFC 9462, 6.1 has resolvers that designate nobody say
+    /// so). The health name, by which a balancer or an anycast daemon asks whether this host should get queries, is an
+    /// empty answer without error unless the upstreams are gone, then SERVFAIL with EDE 22. That clients ask for what
+    /// nobody answers must not take the host out.
+    pub fn local(asked: Asked<'_>, heard: bool, out: &mut [u8]) -> usize {
+        let Asked { packet, query, limit, .. } = asked;
+        if query.qname.is_at_or_below(RESOLVER_ARPA) {
+            return answer::nodata(packet, query, RESOLVER_ARPA_LABELS, limit, out);
+        }
+        let (rcode, reason) =
+            if heard { (rcode::NOERROR, None) } else { (rcode::SERVFAIL, Some((ede::NO_REACHABLE_AUTHORITY, ""))) };
+        answer::error(packet, query.echo(), rcode, reason, out)
     }
 
     /// What a client gets when no upstream answered: a stale answer if there is one, else SERVFAIL with the reason.

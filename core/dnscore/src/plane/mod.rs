@@ -139,7 +139,7 @@ impl Plane {
     /// A plane that listens nowhere yet and knows no upstream.
     pub fn new(settings: Settings) -> io::Result<Plane> {
         let Settings { page, clients, health, cache_bytes, counters_path, rate, limits, remote_sockets, .. } = settings;
-        let Settings { joins, proxy_from, proxy_to, tap, watch_key, seed, .. } = settings;
+        let Settings { cache_stale, joins, proxy_from, proxy_to, tap, watch_key, seed, .. } = settings;
         let mut random = seed.map_or_else(|| Random::new(udp::fill_random), Random::seeded);
         let key = hash::Key(random.u64(), random.u64());
         let watch_key = watch_key.map_or_else(|| hash::Key(random.u64(), random.u64()), |(a, b)| hash::Key(a, b));
@@ -159,7 +159,7 @@ impl Plane {
                 passes: Passes::none(),
                 page,
                 health,
-                cache: Cache::new(cache_bytes, [random.u64(), random.u64()])?,
+                cache: Cache::new(cache_bytes, [random.u64(), random.u64()], cache_stale)?,
                 counters: counters_path.map_or_else(|| Ok(Counters::new()), |path| Counters::in_file(&path))?,
                 hits: EntryHits::default(),
                 tap: tap.map(|settings| Box::new(Tap::new(settings))),
@@ -398,9 +398,9 @@ impl Plane {
         let mut at = 0;
         open.retain(|index| {
             let index = usize::from(*index);
-            let met = hits.of(at);
-            at += 1;
             let place = &places[index];
+            let met = Chain::met(&place.query, hits.of(at));
+            at += 1;
             let stop = chain.judged(&place.query, met, place.view, *clock);
             if chain.watching.is_on()
                 && let Some(ip) = balancers.client(index, queries.source(index).ip())

@@ -113,11 +113,11 @@ impl Relaying {
     pub fn relay_query(&mut self, chain: &mut Chain, poll: &Poll, asked: Asked<'_>, peer: Peer, behind: Option<&Ends>) {
         let Asked { packet, query, now, .. } = asked;
         let up = !self.all_down();
-        if chain.asks_for_health(query)
+        if chain.is_local(query)
             && let heard = self.gone(now.us).is_none()
             && let Some(door) = self.doors.get_mut(usize::from(peer.listener))
         {
-            let length = Chain::healthy(asked, heard, door.room(&mut chain.counters));
+            let length = Chain::local(asked, heard, door.room(&mut chain.counters));
             return door.answer_peer(chain, &peer, length);
         }
         let mut answered = false;

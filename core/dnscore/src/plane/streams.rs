@@ -126,9 +126,10 @@ impl Plane {
         let asked = Asked { packet, query: &query, key: key.as_ref(), limit: out.len(), now };
         if let Some(list) = chain.list.clone() {
             list.look_up(&[&query.qname], hits);
-            let stop = chain.judged(&query, hits.of(0), view, now);
+            let met = Chain::met(&query, hits.of(0));
+            let stop = chain.judged(&query, met, view, now);
             if chain.watching.is_on() {
-                chain.watching.asked(client.ip().to_canonical(), view, &list, hits.of(0), stop.is_some(), now.unix);
+                chain.watching.asked(client.ip().to_canonical(), view, &list, met, stop.is_some(), now.unix);
             }
             if let Some(stop) = stop {
                 let length = chain.blocked(asked, &stop, out);
@@ -143,8 +144,8 @@ impl Plane {
             return Step::Answer(length);
         }
         let gone = relaying.gone(now.us);
-        if chain.asks_for_health(&query) {
-            return Step::Answer(Chain::healthy(asked, gone.is_none(), out));
+        if chain.is_local(&query) {
+            return Step::Answer(Chain::local(asked, gone.is_none(), out));
         }
         if relaying.all_down()
             && let Some(length) = chain.unserved(asked, gone, out)

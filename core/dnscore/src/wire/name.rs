@@ -91,6 +91,14 @@ impl Name {
         &wire[start.filter(|&at| at < wire.len()).unwrap_or(wire.len() - 1)..]
     }
 
+    /// Whether it is the name of this lower-case wire form, or below it.
+    #[inline]
+    pub fn is_at_or_below(&self, apex: &[u8]) -> bool {
+        let Some(at) = self.wire().len().checked_sub(apex.len()) else { return false };
+        // The same octets may also stand within a label.
+        self.wire()[at..] == *apex && (0..=self.labels).any(|distance| self.ancestor(distance) == at)
+    }
+
     /// The lower-case wire form, root byte included.
     #[inline(always)]
     pub fn wire(&self) -> &[u8] {

@@ -76,7 +76,7 @@ fn question(data: &[u8], query: &Query) {
 }
 
 thread_local! {
-    static CACHE: RefCell<Cache> = RefCell::new(Cache::new(1 << 20, [1, 2]).unwrap());
+    static CACHE: RefCell<Cache> = RefCell::new(Cache::new(1 << 20, [1, 2], dnscore::cache::STALE_FOR).unwrap());
 }
 
 /// A message from the upstream's address. The first octet says how the client asked; to get past the first checks the
