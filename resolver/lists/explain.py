@@ -8,7 +8,6 @@ an expired entry never matches, and `monitor` never hides a block.
 
 from __future__ import annotations
 
-import ipaddress
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +15,7 @@ from resolver import bypass, listed, passes
 from resolver.errors import ResolverError
 from resolver.lists import overrides
 from resolver.moments import as_text
+from resolver.policy.views import Views, address_in
 from resolver.terminal import visible
 from resolver.typed import name_in, only_reference
 
@@ -26,8 +26,7 @@ if TYPE_CHECKING:
     from resolver.config import Config
     from resolver.passes import Pass, Passes
     from resolver.places import Places
-
-    Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+    from resolver.policy.views import Address
 
 
 class ExplainError(ResolverError):
@@ -104,7 +103,7 @@ def explain(config: Config, name: str, *, now: float, client: str | None = None)
     address = None if client is None else _address(client)
     found = _in_order(_entries(compiled, meta, qname), config)
     let = _let_through(config.places, live, qname, now)
-    judged, verdict, why = _judge(found, live, let, lists_of(config, address), now)
+    judged, verdict, why = _judge(found, live, let, Views.of(config).lists_of(address), now)
     if address is not None and not _is_served(config, address):
         verdict, why = "refused", f"{address} is not in dns.allow_clients: its queries are dropped without an answer"
         judged = _undecided(judged, "the client is not served")
@@ -117,28 +116,13 @@ def is_it(asked: str, name: str) -> bool:
 
 
 def _address(client: str) -> Address:
-    try:
-        address = ipaddress.ip_address(client)
-    except ValueError as error:
-        raise ExplainError(f"{client!r} is not an address") from error
-    return getattr(address, "ipv4_mapped", None) or address
+    if (address := address_in(client)) is None:
+        raise ExplainError(f"{client!r} is not an address")
+    return address
 
 
 def _is_served(config: Config, address: Address) -> bool:
     return any(address.version == prefix.version and address in prefix for prefix in config.dns.allow_clients)
-
-
-def lists_of(config: Config, address: Address | None) -> frozenset[str]:
-    """The lists that hold for a client: those of the view with the most specific prefix, all where it is in none."""
-    everything = frozenset(source.name for source in config.lists)
-    if address is None:
-        return everything
-    length, chosen = -1, everything
-    for view in config.views:
-        for prefix in view.clients:
-            if address.version == prefix.version and address in prefix and prefix.prefixlen > length:
-                length, chosen = prefix.prefixlen, frozenset(view.lists)
-    return chosen
 
 
 def _meant(compiled: CompiledList, typed: str) -> str:
@@ -186,10 +170,10 @@ def _in_order(found: list[tuple[Found, int, int]], config: Config) -> list[tuple
 
 
 def _judge(
-    found: list[tuple[Found, int]], live: Passes, let: tuple[str, str] | None, seen: frozenset[str], now: float
+    found: list[tuple[Found, int]], live: Passes, let: tuple[str, str] | None, seen: frozenset[str] | None, now: float
 ) -> tuple[list[Found], str, str]:
     """Why each entry does not decide, and of the one that does or of them all, verdict and reason. `let`: that a person
-    lets the name pass, in short and in full."""
+    lets the name pass, in short and in full; `seen`: the lists that hold for the client, None: all."""
     judged: list[Found] = []
     decided = bypassed = monitored = None
     off = {one.of: f"is bypassed {bypass.told(one)}" for one in live.holding(now) if one.kind == "list"}
@@ -197,7 +181,7 @@ def _judge(
         why_not = None
         if expires <= now:
             why_not = f"expired {entry.expires}"
-        elif entry.list not in seen:
+        elif seen is not None and entry.list not in seen:
             why_not = "its list does not hold for this client"
         elif entry.list in off:
             why_not, bypassed = f"its list {off[entry.list]}", bypassed or entry

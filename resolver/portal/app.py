@@ -30,6 +30,7 @@ from resolver.child import again
 from resolver.errors import ResolverError
 from resolver.logs import to_standard_error
 from resolver.notify import beat, notify
+from resolver.policy.views import Views
 from resolver.portal import decisions
 from resolver.portal.abuse import client_address
 from resolver.portal.clock import deliver, round_of
@@ -66,12 +67,12 @@ class Web:
         self._config, self._clock = config, clock
         places, clocks = config.places, config.portal.clocks
         self.live = Live(places, open_list)
-        pages = Pages(config)
+        pages, views = Pages(config), Views.of(config)
         self.portal = Portal(
             pages, self.live, Transparency(self.live, places.log_dir), clock, time.monotonic, os.urandom,
-            (int(clocks.fact), int(clocks.decide)), config.provider.language,
+            (int(clocks.fact), int(clocks.decide)), config.provider.language, views,
         )  # fmt: skip
-        self._stop_page = StopPage(pages, self.live, clock, config.provider.language)
+        self._stop_page = StopPage(pages, self.live, clock, config.provider.language, views)
         self._failures = 0
         self._wake = asyncio.Event()
         self.stored = asyncio.Event()  # the database is there
