@@ -171,7 +171,7 @@ class Colours(Part):
 
 
 class Provider(Part):
-    """Who blocks: shown on every stop page; `url` is the `blocked-by` of RFC 7725."""
+    """Who blocks: shown on every page; `url` is the `blocked-by` of RFC 7725."""
 
     name: Text | None = None
     url: WebUrl | None = None
@@ -263,6 +263,9 @@ class Guards(Part):
 
 
 class View(Part):
+    """Whom which lists hold for. Of prefixes in each other the longest decides, wherever it stands; a client of no view
+    gets every list."""
+
     name: Slug
     clients: list[Prefix] = Field(min_length=1)
     lists: list[Slug]

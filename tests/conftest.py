@@ -18,9 +18,11 @@ import pytest
 PACKAGES = {
     "chromium": "chromium",
     "curl": "curl",
+    "delv": "bind9-dnsutils",
     "dig": "bind9-dnsutils",
     "dnsdist": "dnsdist",
     "dnsperf": "dnsperf",
+    "dnssec-signzone": "bind9-utils",
     "dnstap-read": "bind9-dnsutils",
     "faketime": "faketime",
     "fstrm_capture": "fstrm-bin",

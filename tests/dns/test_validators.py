@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import json
 import socket
+import subprocess
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -15,6 +16,7 @@ from dnslib import DNSRecord
 from blocklists import document
 from resolver import _core, passes
 from resolver.config import load
+from tests.conftest import find_program
 from tests.core.list_documents import entry
 from tests.dns import signed
 from tests.dns.house import Host, question, running
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
     from resolver._core import Source
 
 STOP_PAGE, LATER = "192.0.2.66", "2099-01-01T00:00:00Z"
-A, DS, DNSKEY, HTTPS = 1, 43, 48, 65
+A = 1
 NOERROR, SERVFAIL = 0, 2
 
 
@@ -108,3 +110,52 @@ def test_a_validator_behind_stopsign_validates_all_that_is_not_listed(kind: str,
         for name in ("listed.parent.test", "www.below.parent.test"):
             assert said(port, name) == Said(SERVFAIL, False, ()), "no signature holds for the stop page"
             assert said(port, name, cd=True) == Said(NOERROR, False, stopped), "who checks nothing sees it"
+
+
+@pytest.mark.needs("named", "dnssec-signzone", "delv", "unbound")
+def test_delv_agrees_and_an_unbound_that_trusts_denials_asks_for_no_name_below_a_wildcard(
+    tmp_path: Path, world: World
+) -> None:
+    """What the guide says of RFC 8198: a validator that has seen a wildcard, and the proof that there is nothing else,
+    answers a listed name below it from its own cache."""
+    verdicts = {
+        "www.listed.parent.test": "; fully validated",
+        "ok.below.parent.test": "; fully validated",
+        "unsigned.parent.test": "; unsigned answer",
+        "listed.parent.test": ";; resolution failed: insecurity proof failed",
+    }
+    assert {name: delv(tmp_path, world, name) for name in verdicts} == verdicts
+    evil, real = "evil.wild.parent.test", Said(NOERROR, True, (signed.OUTSIDE,))
+    assert said(world.port, evil) == Said(NOERROR, False, (STOP_PAGE,))
+    command, port = signed.unbound(tmp_path, world.port, world.anchor, aggressive=True)
+    with signed.served(tmp_path, command, lambda: said(port, "www.parent.test"), "unbound"):
+        assert said(port, evil) == Said(SERVFAIL, False, ())
+    command, port = signed.unbound(tmp_path, world.port, world.anchor, aggressive=True)
+    with signed.served(tmp_path, command, lambda: said(port, "www.parent.test"), "unbound"):
+        assert said(port, "other.wild.parent.test") == real
+        assert said(port, evil) == real
+
+
+def delv(folder: Path, world: World, name: str) -> str:
+    """The verdict of BIND's own validator, which asks Stopsign."""
+    owner, numbers = world.anchor.split(" IN DNSKEY ")
+    flags, protocol, algorithm, key = numbers.split(maxsplit=3)
+    anchor = f'trust-anchors {{ "{owner}" static-key {flags} {protocol} {algorithm} "{key.replace(" ", "")}"; }};'
+    (folder / "anchor").write_text(anchor)
+    path = find_program("delv")
+    assert path
+    command = [
+        path,
+        "@127.0.0.1",
+        "-p",
+        str(world.port),
+        "-a",
+        str(folder / "anchor"),
+        f"+root={signed.APEX}",
+        name,
+        "A",
+    ]
+    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
+    return next(
+        line for line in (done.stdout + done.stderr).splitlines() if line.startswith("; ") or "resolution" in line
+    )
