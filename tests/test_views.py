@@ -114,6 +114,7 @@ def stopped_by_web(config: Config, client: str) -> tuple[set[str], set[str]]:
         time.monotonic,
         os.urandom,
         (1, 1),
+        "here",
         views=views,
     )
 

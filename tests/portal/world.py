@@ -65,6 +65,7 @@ ENTRIES = (
 
 def configuration(directory: Path, **more: Any) -> Config:
     return Config.model_validate({
+        "host": "a",
         "state_dir": directory / "state",
         "run_dir": directory / "run",
         "provider": {
@@ -139,5 +140,6 @@ class World:
             self.clock,
             self.random,
             (int(clocks.fact), int(clocks.decide)),
+            config.host_name,
             views=views,
         )
