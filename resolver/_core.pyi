@@ -54,6 +54,8 @@ class Source(TypedDict):
     document: str
     """Path of the zstd-compressed canonical lines."""
     action: Literal["stop-page", "nxdomain", "nodata", "refused", "monitor"]
+    aliases: NotRequired[Literal["relay", "trim", "stop"]]
+    """What becomes of answers for other names in which listed ones own records (default trim)."""
     ede: int
     """INFO-CODE of the Extended DNS Error (15, 16, 17); 0: none."""
     bases: Sequence[str]
@@ -193,6 +195,8 @@ class Match:
     list: int
     """Index in the order of the configuration."""
     action: str
+    aliases: str
+    """What becomes of answers for other names in which the name owns records: `trim`, `relay` or `stop`."""
     ede: int
     expires: int
     """First second, Unix time, at which it no longer holds. Look-up does not leave out what has lapsed."""

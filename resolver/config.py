@@ -247,6 +247,9 @@ class ListSource(Part):
     deadline: Seconds = 60.0  # one for the whole refresh
     action: Action = "stop-page"
     reason: Literal["blocked", "censored", "filtered", "none"] = "censored"
+    # Answers for names that are not listed, with records of one that is: without those (trim), as if the listed name
+    # had been asked for (stop), or as they are (relay).
+    aliases: Literal["relay", "trim", "stop"] = "trim"
     min_threshold: int = Field(default=2, ge=1)
     approve_first: bool = False  # true: the first load needs no person (the demo, tests)
     urgent: bool = False  # orders due within 30 minutes: a held addition alarms at once, not after `alarm_held`

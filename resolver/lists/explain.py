@@ -1,9 +1,11 @@
 """Why a name is stopped, or why not: the verdict in words, from the very files that the workers read.
 
 Enters: a name, the address of a page on it, or an entry's reference; the live generation, the passes, the
-configuration's clients and views. Leaves: an `Explanation`. Needs no steward, no worker and no network. The order is
-the verdict's: is the client served, a pass, then the lists in the configuration's order, then the most specific entry;
-an expired entry never matches, and `monitor` never hides a block.
+configuration's clients and views; the names that the upstream's answer leads to, where somebody asked. Leaves: an
+`Explanation`. Needs no steward, no worker and no network. The order is the verdict's: is the client served, a pass,
+then the lists in the configuration's order, then the most specific entry; an expired entry never matches, and `monitor`
+never hides a block. A name that passes is then judged by those that own records of its answer, as the list's `aliases`
+says.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from resolver import bypass, listed, passes
+from resolver.audit import question
 from resolver.errors import ResolverError
 from resolver.lists import overrides
 from resolver.moments import as_text
@@ -29,6 +32,14 @@ if TYPE_CHECKING:
     from resolver.policy.views import Address
 
 
+ALIASES = {
+    "trim": "answers for other names come without this one's records",
+    "stop": "answers for other names with this one's records are stopped too",
+    "relay": "answers for other names pass with this one's records in them",
+}
+PASSES = ("passes", "monitored", "not listed")
+
+
 class ExplainError(ResolverError):
     """There is nothing to explain from."""
 
@@ -42,6 +53,8 @@ class Found:
     list: str
     version: int
     action: str
+    aliases: str
+    """What becomes of answers for other names that lead here."""
     reference: str
     category: str
     issued: str
@@ -63,8 +76,8 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """The verdict on a name: `stopped`, `passes` (a person let it), `monitored`, `not listed`, or `refused` (the client
-    is not served). `asked`: what was typed."""
+    """The verdict on a name: `stopped`, `passes` (a person let it), `monitored`, `not listed`, `refused` (the client is
+    not served), or `trimmed` (it is not stopped, but leads to a name that is). `asked`: what was typed."""
 
     asked: str
     name: str
@@ -84,6 +97,7 @@ class Explanation:
             mark = "->" if entry.why_not is None else "  "
             told.append(f"{mark} {entry.name} ({entry.match}), list {entry.list} version {entry.version}")
             told.append(f"     action     {entry.action}{f': {entry.why_not}' if entry.why_not else ''}")
+            told.append(f"     aliases    {entry.aliases}: {ALIASES[entry.aliases]}")
             told.append(f"     reference  {entry.reference}, category {entry.category}")
             told.append(f"     from       {entry.issued} until {entry.expires}")
             law, order = entry.basis.get("law", "unknown"), entry.basis.get("order", "unknown")
@@ -94,20 +108,56 @@ class Explanation:
         return told
 
 
-def explain(config: Config, name: str, *, now: float, client: str | None = None) -> Explanation:
+def explain(
+    config: Config, name: str, *, now: float, client: str | None = None, leads_to: Sequence[str] = ()
+) -> Explanation:
     """The verdict on `name` as the workers would give it. `client`: for this client's address, which may not be served
-    at all, or by some lists alone."""
+    at all, or by some lists alone. `leads_to`: the other names that own records of its answer."""
     compiled, meta = listed.live(config.places)
     qname = _meant(compiled, name)
     live = passes.read(config.places.passes)
     address = None if client is None else _address(client)
-    found = _in_order(_entries(compiled, meta, qname), config)
-    let = _let_through(config.places, live, qname, now)
-    judged, verdict, why = _judge(found, live, let, Views.of(config).lists_of(address), now)
+
+    def judged_as(one: str) -> tuple[list[Found], str, str]:
+        found = _in_order(_entries(compiled, meta, one), config)
+        let = _let_through(config.places, live, one, now)
+        return _judge(found, live, let, Views.of(config).lists_of(address), now)
+
+    judged, verdict, why = judged_as(qname)
     if address is not None and config.dns is not None and not _is_served(config, address):
         verdict, why = "refused", f"{address} is not in dns.allow_clients: its queries are dropped without an answer"
         judged = _undecided(judged, "the client is not served")
+    elif verdict in PASSES:
+        judged, verdict, why = _by_aliases((judged, verdict, why), {other: judged_as(other) for other in leads_to})
     return Explanation(name, qname, verdict, why, int(meta["generation"]), str(meta["compiled"]), tuple(judged))
+
+
+def leads_to(config: Config, name: str) -> tuple[str, ...] | None:
+    """The other names that own records of the first upstream's answers for a name; None where it gives none."""
+    if config.dns is None:
+        return ()
+    first = config.dns.upstreams[0]
+    answers = [question.ask(first.host, first.port, name, kind, tries=1) for kind in ("A", "AAAA")]
+    if None in answers:
+        return None
+    owners = dict.fromkeys(owner for answer in answers if answer is not None for owner in answer.owners)
+    return tuple(owner for owner in owners if owner != name)
+
+
+def _by_aliases(
+    own: tuple[list[Found], str, str], others: Mapping[str, tuple[list[Found], str, str]]
+) -> tuple[list[Found], str, str]:
+    """The verdict on a name that passes and leads to these: what stops the whole comes before what is cut off."""
+    judged, verdict, why = own
+    stopped = [(name, entry) for name, (found, its, _) in others.items() for entry in found if its == "stopped"]
+    decide = [(name, entry) for name, entry in stopped if entry.why_not is None]
+    for mode, outcome in (("stop", "stopped"), ("trim", "trimmed")):
+        for name, entry in decide:
+            if entry.aliases == mode:
+                what = f"it leads to {name}, on list {entry.list} with aliases: {mode}, reference {entry.reference}"
+                return [*judged, entry], outcome, f"{what} ({verdict} itself: {why})"
+    led = ", ".join(name for name, _ in decide)
+    return judged, verdict, f"{why}; it leads to {led}, whose list has aliases: relay" if led else why
 
 
 def is_it(asked: str, name: str) -> bool:
@@ -149,6 +199,7 @@ def _entries(compiled: CompiledList, meta: dict[str, Any], qname: str) -> list[t
             list=part["name"],
             version=part["version"],
             action=match.action,
+            aliases=match.aliases,
             reference=match.reference,
             category=match.category,
             issued=as_text(match.issued),

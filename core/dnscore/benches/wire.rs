@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use dnscore::answer::{self, StopPage};
 use dnscore::cache::{Cache, Key, STALE_FOR};
-use dnscore::list::Action;
+use dnscore::list::{Action, Aliases};
 use dnscore::verdict::Stop;
 use dnscore::wire::{Expected, Parsed, Query, check_answer, parse, parse_into};
 
@@ -66,7 +66,16 @@ fn main() {
 
 /// What happens to a query that is not relayed.
 fn decided(out: &mut [[u8; 1232]; BATCH]) {
-    let stop = Stop { row: 0, rule: 0, distance: 1, list: 0, action: Action::StopPage, ede: 16, expires: u32::MAX };
+    let stop = Stop {
+        row: 0,
+        rule: 0,
+        distance: 1,
+        list: 0,
+        action: Action::StopPage,
+        aliases: Aliases::Trim,
+        ede: 16,
+        expires: u32::MAX,
+    };
     let page = StopPage { ipv4: Some([192, 0, 2, 66]), ipv6: None, portal: b"https://stop.isp.example".to_vec() };
     for edns in [false, true] {
         let with = if edns { "with EDNS" } else { "without EDNS" };

@@ -59,9 +59,9 @@ impl Desk {
         self.cache.touch(&[key]);
         let limit = query.udp_limit();
         let length = if stale {
-            self.cache.stale(&key, &query, &packet, self.now_ms, limit, &mut out)?
+            self.cache.stale(&key, &query, &packet, self.now_ms, limit, &mut out)?.length
         } else {
-            self.cache.get(&key, &query, &packet, self.now_ms, limit, &mut out)?
+            self.cache.get(&key, &query, &packet, self.now_ms, limit, &mut out)?.length
         };
         Some(out[..length].to_vec())
     }

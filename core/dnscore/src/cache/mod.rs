@@ -69,6 +69,16 @@ impl Cache {
         }
     }
 
+    /// Notes that no owner of an entry's records meets the list of this generation.
+    pub fn judged(&mut self, foreign: Foreign, generation: u32) {
+        if let Some(store) = self.store.as_mut()
+            && let Some(mut entry) = store.at(foreign.at)
+        {
+            entry.judged = generation;
+            store.rewrite(foreign.at, &entry);
+        }
+    }
+
     /// Writes the answer to a query, if there is one that still holds. `now_ms` is any clock that only goes forward.
     #[inline]
     pub fn get(
@@ -79,24 +89,19 @@ impl Cache {
         now_ms: u64,
         limit: usize,
         out: &mut [u8],
-    ) -> Option<usize> {
+    ) -> Option<Given> {
         let store = self.store.as_mut()?;
         let now = seconds(now_ms);
         let (at, entry) = store.find(key, query)?;
         if now < entry.expires {
             store.used(at, &entry);
-            return Some(write(
-                store.parts(at, &entry),
-                &entry,
-                Age::Of(now.saturating_sub(entry.stored)),
-                query,
-                packet,
-                limit,
-                out,
-            ));
+            let age = Age::Of(now.saturating_sub(entry.stored));
+            let length = write(store.parts(at, &entry), &entry, age, query, packet, limit, out);
+            return Some(Given::of(length, at, &entry));
         }
         if now < entry.retry_at && entry.stale(now, store.stale_for) {
-            return Some(write(store.parts(at, &entry), &entry, Age::Stale, query, packet, limit, out));
+            let length = write(store.parts(at, &entry), &entry, Age::Stale, query, packet, limit, out);
+            return Some(Given::of(length, at, &entry));
         }
         None
     }
@@ -110,14 +115,16 @@ impl Cache {
         now_ms: u64,
         limit: usize,
         out: &mut [u8],
-    ) -> Option<usize> {
+    ) -> Option<Given> {
         let store = self.store.as_mut()?;
         let now = seconds(now_ms);
         let (at, entry) = store.find(key, query)?;
         let age = if now < entry.expires { Age::Of(now.saturating_sub(entry.stored)) } else { Age::Stale };
-        entry
-            .stale(now, store.stale_for)
-            .then(|| write(store.parts(at, &entry), &entry, age, query, packet, limit, out))
+        if !entry.stale(now, store.stale_for) {
+            return None;
+        }
+        let length = write(store.parts(at, &entry), &entry, age, query, packet, limit, out);
+        Some(Given::of(length, at, &entry))
     }
 
     /// Whether [`Cache::stale`] has something to give.
@@ -147,6 +154,7 @@ impl Cache {
         }
         let mut entry = Entry::new(key, query, now, now.saturating_add(lifetime), strikes);
         entry.failure = checked.kind == Kind::Failure;
+        entry.judged = if checked.foreign { UNJUDGED } else { 0 };
         entry.flags = checked.flags;
         entry.rcode = checked.rcode;
         entry.counts = body.counts;
@@ -185,6 +193,33 @@ impl Cache {
     /// Answers held, stale ones included.
     pub fn entries(&self) -> usize {
         self.store.as_ref().map_or(0, Store::entries)
+    }
+}
+
+/// An answer that was written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Given {
+    /// Its length.
+    pub length: usize,
+    /// Where names beside the question's own records in it, what is known of them.
+    pub foreign: Option<Foreign>,
+}
+
+/// Names that own records in an entry, beside the question's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Foreign {
+    at: usize,
+    /// The generation of the list that none of them meets an entry of; [`UNJUDGED`]: not known of any.
+    pub judged: u32,
+}
+
+/// No generation of a list.
+pub const UNJUDGED: u32 = 1;
+
+impl Given {
+    #[inline]
+    fn of(length: usize, at: usize, entry: &Entry) -> Given {
+        Given { length, foreign: (entry.judged != 0).then_some(Foreign { at, judged: entry.judged }) }
     }
 }
 

@@ -20,7 +20,7 @@ use crate::wire::Query;
 const MIN_BYTES: usize = 256 << 10;
 
 /// The largest entry: head, name, TTL offsets, options, records.
-const MAX_ENTRY: usize = 48 + 255 + 2 * crate::wire::upstream::MAX_TTLS + 512 + MAX_RECORDS;
+const MAX_ENTRY: usize = super::entry::HEAD + 255 + 2 * crate::wire::upstream::MAX_TTLS + 512 + MAX_RECORDS;
 
 /// Entries that go round the main queue again at most, to make room for one: bounds the work of a packet.
 const MAX_ROUNDS: usize = 32;
@@ -103,6 +103,11 @@ impl Store {
     #[inline]
     pub fn parts(&self, at: usize, entry: &Entry) -> Parts<'_> {
         entry.parts(&self.arena[at..])
+    }
+
+    /// The entry at a place.
+    pub fn at(&self, at: usize) -> Option<Entry> {
+        Entry::read(self.arena.get(at..)?)
     }
 
     /// Writes the head anew.

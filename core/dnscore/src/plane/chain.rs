@@ -20,6 +20,8 @@
 //!   like any type, since no validator needs that.
 //! * **ANY after the list, before the cache**: a listed name is stopped for ANY too; else RFC 8482 answers without
 //!   anyone upstream.
+//! * **aliases behind cache and relay**: an answer may hold records of listed names though the one asked for is not. They
+//!   are judged when it leaves ([`super::aliases`]), so that no change of a list has to look for them in the cache.
 //! * **cache before the relay**: that is what it is for; stale answers stand behind it, only when no upstream is up, and
 //!   behind them SERVFAIL, only when the upstreams are gone.
 //! * **local names after the cache**: the health name and `resolver.arpa` (RFC 9462: an upstream that designates itself
@@ -41,6 +43,7 @@ use crate::verdict::{Judgement, Passes, Stop, verdict};
 use crate::wire::upstream::Kind;
 use crate::wire::{Checked, Name, Query, Rejected, ede, parse_into, rcode, rtype};
 
+use super::aliases::Owners;
 use super::hits::EntryHits;
 use super::watch::Watching;
 
@@ -91,6 +94,8 @@ pub struct Asked<'a> {
     pub limit: usize,
     /// When.
     pub now: Now,
+    /// The lists that hold for the client.
+    pub view: u64,
 }
 
 /// Everything that the stages consult.
@@ -104,6 +109,7 @@ pub struct Chain {
     pub(super) cache: Cache,
     pub(super) counters: Counters,
     pub(super) hits: EntryHits,
+    pub(super) owners: Owners,
     pub(super) tap: Option<Box<Tap>>,
     pub(super) watching: Watching,
     pub(super) key: hash::Key,
@@ -172,11 +178,18 @@ impl Chain {
             return None;
         }
         let list = self.list.as_deref()?;
-        let Judgement { stop, monitored, excused } = verdict(list, hits, &query.qname, &self.passes, view, now.unix);
+        let judgement = verdict(list, hits, &query.qname, &self.passes, view, now.unix);
+        self.noted(judgement)
+    }
+
+    /// Counts what a judgement says beside the entry that stops.
+    #[inline]
+    pub(super) fn noted(&mut self, judgement: Judgement) -> Option<Stop> {
+        let Judgement { stop, monitored, excused } = judgement;
         if excused {
             self.counters.count(Counter::Excused);
         }
-        if let Some(found) = monitored {
+        if let (Some(found), Some(list)) = (monitored, &self.list) {
             self.counters.count(Counter::Monitored);
             self.counters.monitored_by(found.list);
             self.hits.note(list.number(found.row, found.rule));
@@ -221,17 +234,26 @@ impl Chain {
         answer: &[u8],
     ) {
         if self.tap.is_some() {
-            self.recorded(client(), stream, asked, stop, answer);
+            let name = asked.query.qname.without(stop.distance);
+            self.recorded(client(), stream, asked, stop, name, answer);
         }
     }
 
+    /// `name`: the entry's own.
     #[cold]
-    fn recorded(&mut self, client: SocketAddr, stream: bool, asked: Asked<'_>, stop: &Stop, answer: &[u8]) {
+    pub(super) fn recorded(
+        &mut self,
+        client: SocketAddr,
+        stream: bool,
+        asked: Asked<'_>,
+        stop: &Stop,
+        name: &[u8],
+        answer: &[u8],
+    ) {
         let Some(tap) = &mut self.tap else { return };
         let reference = self.list.as_ref().and_then(|list| list.reference(list.number(stop.row, stop.rule)));
         let reference = reference.as_ref().map(reference_text);
         let reference = reference.as_slice().as_flattened();
-        let name = asked.query.qname.without(stop.distance);
         let (unix_us, action) = (asked.now.unix_us, stop.action);
         let noted = tap.note(&tap::Blocked { client, stream, unix_us, answer, action, reference, name });
         self.counters.count(if noted { Counter::TapFrames } else { Counter::TapDropped });
@@ -251,9 +273,9 @@ impl Chain {
     pub fn cached(&mut self, asked: Asked<'_>, out: &mut [u8]) -> Step<()> {
         let Some(key) = asked.key else { return Step::Next(()) };
         match self.cache.get(key, asked.query, asked.packet, asked.now.ms(), asked.limit, out) {
-            Some(length) => {
+            Some(given) => {
                 self.counters.count(Counter::CacheHits);
-                Step::Answer(length)
+                Step::Answer(self.given(asked, given, out))
             }
             None => {
                 self.counters.count(Counter::CacheMisses);
@@ -301,7 +323,8 @@ impl Chain {
         {
             return length;
         }
-        answer::client_answer(asked.packet, asked.query, message, checked, asked.limit, out)
+        let length = answer::client_answer(asked.packet, asked.query, message, checked, asked.limit, out);
+        if checked.foreign { self.led_elsewhere(asked, length, out) } else { length }
     }
 
     /// While no upstream is up: a stale answer if there is one; else, where the upstreams are gone, SERVFAIL with that
@@ -318,8 +341,8 @@ impl Chain {
     /// A stale answer, if there is one.
     pub fn stale(&mut self, asked: Asked<'_>, out: &mut [u8]) -> Option<usize> {
         let key = asked.key?;
-        let length = self.cache.stale(key, asked.query, asked.packet, asked.now.ms(), asked.limit, out)?;
+        let given = self.cache.stale(key, asked.query, asked.packet, asked.now.ms(), asked.limit, out)?;
         self.counters.count(Counter::CacheStale);
-        Some(length)
+        Some(self.given(asked, given, out))
     }
 }

@@ -4,6 +4,7 @@
 //! and queries, sent. A wake takes at most eight batches of up to 64 datagrams: each batch is received at once, goes
 //! through the stages of [`chain`] as a batch (so that the look-ups' waits for memory overlap), and is sent at once.
 
+mod aliases;
 mod behind;
 pub mod chain;
 mod hits;
@@ -31,6 +32,7 @@ use crate::udp::{self, BATCH, LARGEST_SENT, LINK, Listener, Poll, Ready, Receive
 use crate::verdict::Passes;
 use crate::wire::{Name, Query};
 
+use aliases::Owners;
 use behind::Balancers;
 use chain::{Asked, Chain, Now, Step};
 use relaying::{Lane, Relaying};
@@ -112,8 +114,8 @@ impl Door {
 /// The query in that place of the batch.
 #[inline]
 fn asked_at<'a>(queries: &'a Receiver, place: &'a Place, index: usize, now: Now) -> Asked<'a> {
-    let Place { query, key, .. } = place;
-    Asked { packet: queries.datagram(index), query, key: key.as_ref(), limit: query.udp_limit(), now }
+    let Place { query, key, view } = place;
+    Asked { packet: queries.datagram(index), query, key: key.as_ref(), limit: query.udp_limit(), now, view: *view }
 }
 
 /// One worker's plane.
@@ -162,6 +164,7 @@ impl Plane {
                 cache: Cache::new(cache_bytes, [random.u64(), random.u64()], cache_stale)?,
                 counters: counters_path.map_or_else(|| Ok(Counters::new()), |path| Counters::in_file(&path))?,
                 hits: EntryHits::default(),
+                owners: Owners::new(),
                 tap: tap.map(|settings| Box::new(Tap::new(settings))),
                 watching: Watching::new(watch_key),
                 key,
@@ -203,6 +206,7 @@ impl Plane {
     /// From the next query on this list holds. What it meets is counted once [`Plane::count_in`] says where.
     pub fn set_list(&mut self, list: Option<Arc<CompiledList>>) {
         self.chain.list = list;
+        self.chain.owners.new_list();
         self.chain.hits = EntryHits::default();
     }
 
@@ -420,7 +424,7 @@ impl Plane {
 
     /// ANY and stage 5 for what is left of the batch; what the cache will read is fetched for all at once.
     fn consult(&mut self, number: usize) {
-        let Plane { queries, chain, relaying, batch: Batch { places, open, .. }, keys, clock, .. } = self;
+        let Plane { queries, balancers, chain, relaying, batch: Batch { places, open, .. }, keys, clock, .. } = self;
         keys.clear();
         for index in open.iter() {
             let place = &mut places[usize::from(*index)];
@@ -438,6 +442,7 @@ impl Plane {
                 step => step,
             };
             let Step::Answer(length) = step else { return true };
+            chain.record_alias(|| balancers.source(index, queries.source(index)), false, asked, &out[..length]);
             door.answer(chain, queries, index, length);
             false
         });

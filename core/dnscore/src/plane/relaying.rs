@@ -126,7 +126,9 @@ impl Relaying {
             && let Some(door) = self.doors.get_mut(usize::from(peer.listener))
             && let Some(length) = {
                 let out = door.room(&mut chain.counters);
-                chain.unserved(asked, gone, out)
+                let length = chain.unserved(asked, gone, out);
+                chain.record_alias(|| source_of(&peer, behind), false, asked, &out[..length.unwrap_or_default()]);
+                length
             }
         {
             door.answer_peer(chain, &peer, length);
@@ -136,8 +138,8 @@ impl Relaying {
             // The client has its answer; the question goes on as a probe.
             answered = true;
         }
-        let client = behind.map_or_else(|| peer.source.ip(), |ends| ends.source.ip());
-        let waiter = Waiter::new(packet, query, peer, client_hash(chain.key, client));
+        let client = source_of(&peer, behind);
+        let waiter = Waiter::new(packet, query, peer, client_hash(chain.key, client.ip()), client, asked.view);
         let cap = match self.relay.admit(query, waiter, now.us) {
             Admission::Ask(slot) => {
                 if answered {
@@ -503,8 +505,10 @@ impl Relaying {
             as_asked_by(&mut query, waiter);
             let out = door.room(&mut chain.counters);
             let limit = query.udp_limit().min(LARGEST_SENT);
-            let asked = Asked { packet: waiter.head(), query: &query, key: key.as_ref(), limit, now };
+            let view = waiter.view;
+            let asked = Asked { packet: waiter.head(), query: &query, key: key.as_ref(), limit, now, view };
             let length = chain.relayed(asked, message, checked, out);
+            chain.record_alias(|| waiter.source, false, asked, &out[..length]);
             door.answer_peer(chain, &waiter.peer, length);
         }
         chain.counters.waited(now.us.saturating_sub(born), heard);
@@ -538,9 +542,10 @@ impl Relaying {
             let Some(door) = doors.get_mut(usize::from(waiter.peer.listener)) else { continue };
             as_asked_by(&mut query, waiter);
             let out = door.room(&mut chain.counters);
-            let asked =
-                Asked { packet: waiter.head(), query: &query, key: key.as_ref(), limit: query.udp_limit(), now };
+            let (limit, view) = (query.udp_limit(), waiter.view);
+            let asked = Asked { packet: waiter.head(), query: &query, key: key.as_ref(), limit, now, view };
             let length = chain.failed(asked, ede, out);
+            chain.record_alias(|| waiter.source, false, asked, &out[..length]);
             door.answer_peer(chain, &waiter.peer, length);
         }
         chain.counters.waited(now.us.saturating_sub(born), heard);
@@ -640,6 +645,11 @@ impl Relaying {
         self.settle(chain, slot, &message, &checked, now);
         true
     }
+}
+
+/// The client: whom a balancer said, else the sender.
+fn source_of(peer: &Peer, behind: Option<&Ends>) -> SocketAddr {
+    behind.map_or_else(|| SocketAddr::from(&peer.source), |ends| ends.source)
 }
 
 /// It says that it does not answer such questions, or not ours.

@@ -47,7 +47,7 @@ pub struct Forward {
 #[derive(Debug)]
 enum Origin {
     /// A client's stream: its header and question as they came.
-    Stream { head: Vec<u8>, key: Option<Key> },
+    Stream { head: Vec<u8>, key: Option<Key>, client: SocketAddr, view: u64 },
     /// A slot whose datagrams nobody could trust.
     Slot { slot: u32, generation: u32 },
 }
@@ -100,11 +100,11 @@ impl Plane {
                 Decision::Answer(message.to_vec())
             }
             Step::Drop => Decision::Close,
-            Step::Next((query, key)) => {
+            Step::Next((query, key, view)) => {
                 self.chain.counters.count(Counter::StreamsForwarded);
                 let head = packet.get(..usize::from(query.question_end)).unwrap_or_default().to_vec();
                 let upstreams = self.relaying.addresses();
-                let origin = Origin::Stream { head, key };
+                let origin = Origin::Stream { head, key, client: ends.source, view };
                 let mut forward = Forward::new(query, origin, &mut self.relaying.random, upstreams, self.clock.us);
                 forward.tell(&self.relaying.proxy_to, Some(ends));
                 Decision::Forward(Box::new(forward))
@@ -112,7 +112,7 @@ impl Plane {
         }
     }
 
-    fn decided(&mut self, packet: &[u8], client: SocketAddr) -> Step<(Query, Option<Key>)> {
+    fn decided(&mut self, packet: &[u8], client: SocketAddr) -> Step<(Query, Option<Key>, u64)> {
         let Plane { chain, relaying, hits, wide: out, clock, .. } = self;
         let now = *clock;
         let Some(view) = chain.allowed(client.ip().to_canonical()) else { return Step::Drop };
@@ -123,7 +123,7 @@ impl Plane {
             Step::Drop => return Step::Drop,
         }
         let key = chain.cache.key(&query, 0);
-        let asked = Asked { packet, query: &query, key: key.as_ref(), limit: out.len(), now };
+        let asked = Asked { packet, query: &query, key: key.as_ref(), limit: out.len(), now, view };
         if let Some(list) = chain.list.clone() {
             list.look_up(&[&query.qname], hits);
             let met = Chain::met(&query, hits.of(0));
@@ -141,6 +141,7 @@ impl Plane {
             return Step::Answer(length);
         }
         if let Step::Answer(length) = chain.cached(asked, out) {
+            chain.record_alias(|| client, true, asked, &out[..length]);
             return Step::Answer(length);
         }
         let gone = relaying.gone(now.us);
@@ -150,9 +151,10 @@ impl Plane {
         if relaying.all_down()
             && let Some(length) = chain.unserved(asked, gone, out)
         {
+            chain.record_alias(|| client, true, asked, &out[..length]);
             return Step::Answer(length);
         }
-        Step::Next((query, key))
+        Step::Next((query, key, view))
     }
 
     /// An upstream's answer over TCP: checked, kept, and written for whoever waits. `None` where it is no answer to the
@@ -168,13 +170,14 @@ impl Plane {
         chain.counters.count(Counter::UpstreamAnswers);
         relaying.unheard_since = None;
         match &forward.origin {
-            Origin::Stream { head, key } => {
+            Origin::Stream { head, key, client, view } => {
                 if let Some(key) = key {
                     chain.cache.put(key, &forward.asked, message, &checked, clock.ms());
                 }
                 let (query, limit) = (&forward.asked, wide.len());
-                let asked = Asked { packet: head, query, key: key.as_ref(), limit, now: *clock };
+                let asked = Asked { packet: head, query, key: key.as_ref(), limit, now: *clock, view: *view };
                 let length = chain.relayed(asked, message, &checked, wide);
+                chain.record_alias(|| *client, true, asked, &wide[..length]);
                 chain.counters.answer(&wide[..length]);
                 chain.counters.waited(clock.us.saturating_sub(forward.born), 1);
                 Some(wide[..length].to_vec())
@@ -194,10 +197,12 @@ impl Plane {
     pub fn stale(&mut self, forward: &Forward) -> Option<Vec<u8>> {
         self.read_clock();
         let Plane { chain, wide, clock, .. } = self;
-        let Origin::Stream { head, key } = &forward.origin else { return None };
+        let Origin::Stream { head, key, client, view } = &forward.origin else { return None };
         let (query, limit) = (&forward.asked, wide.len());
-        let asked = Asked { packet: head, query, key: key.as_ref(), limit, now: *clock };
-        chain.stale(asked, wide).map(|length| wide[..length].to_vec())
+        let asked = Asked { packet: head, query, key: key.as_ref(), limit, now: *clock, view: *view };
+        let length = chain.stale(asked, wide)?;
+        chain.record_alias(|| *client, true, asked, &wide[..length]);
+        Some(wide[..length].to_vec())
     }
 
     /// No upstream answered over TCP: a stale answer, else SERVFAIL with that extended error.
@@ -205,10 +210,11 @@ impl Plane {
         self.read_clock();
         let Plane { chain, relaying, wide, clock, .. } = self;
         match &forward.origin {
-            Origin::Stream { head, key } => {
+            Origin::Stream { head, key, client, view } => {
                 let (query, limit) = (&forward.asked, wide.len());
-                let asked = Asked { packet: head, query, key: key.as_ref(), limit, now: *clock };
+                let asked = Asked { packet: head, query, key: key.as_ref(), limit, now: *clock, view: *view };
                 let length = chain.failed(asked, ede, wide);
+                chain.record_alias(|| *client, true, asked, &wide[..length]);
                 if let Some(key) = key {
                     chain.cache.fail(key, &forward.asked, ede, clock.ms());
                 }

@@ -26,7 +26,8 @@ fn question(name: &str, id: u16) -> (Vec<u8>, Query) {
 
 fn waiter(packet: &[u8], query: &Query, port: u16) -> Waiter {
     let source = Endpoint::from(SocketAddr::from(([192, 0, 2, 1], port)));
-    Waiter::new(packet, query, Peer { source, local: Local::Bound, listener: 0 }, u64::from(port))
+    let peer = Peer { source, local: Local::Bound, listener: 0 };
+    Waiter::new(packet, query, peer, u64::from(port), SocketAddr::from(&source), u64::MAX)
 }
 
 fn admit(relay: &mut Relay, name: &str, port: u16, now: u64) -> Admission {
