@@ -17,7 +17,7 @@ import typing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from resolver import config as tree
+from resolver.config import schema as tree
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from blocklists import document
-from resolver import _core, watched
-from resolver.config import Config
+from resolver import _core
+from resolver.config.schema import Config
 from resolver.dns.worker import plane_settings
-from resolver.listed import opened
-from resolver.lists.explain import explain
+from resolver.ipc import shadow_sketches
+from resolver.policy.explain import explain
+from resolver.policy.look_up import opened
 from resolver.policy.views import Views, address_in
 from resolver.portal.live import Live
 from resolver.portal.pages import Pages
@@ -25,15 +26,15 @@ from resolver.portal.site import Portal
 from resolver.portal.stop_page import StopPage
 from resolver.portal.transparency import Transparency
 from resolver.portal.web import Ask
-from tests.core.list_documents import entry
-from tests.core.plane_rig import Upstream, query, rig
-from tests.lists.world import settings
+from tests.rigs.list_documents import entry
+from tests.rigs.lists_world import settings
+from tests.rigs.plane import Upstream, query, rig
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from resolver._core import Source
-    from resolver.places import Places
+    from resolver.base.paths import Places
 
 LISTS = ("casino", "games")
 VIEWS = [
@@ -78,7 +79,7 @@ def compile_lists(folder: Path, places: Places) -> None:
 def stopped_by_dns(config: Config, client: str) -> set[str]:
     """What a worker with this configuration stops for a client at that address."""
     upstream = Upstream()
-    given = plane_settings(config, 0, 1, watched.Key((1, 2)))
+    given = plane_settings(config, 0, 1, shadow_sketches.Key((1, 2)))
     with rig(upstream, allow_clients=given["allow_clients"], views=given["views"]) as worker:
         worker.plane.set_list(opened(config.places.current))
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as one:

@@ -11,7 +11,7 @@ import pytest
 from dnslib import CNAME, DNAME, MX, QTYPE, RCODE, RR, SOA, A, DNSRecord
 
 from resolver import _core
-from tests.core.plane_rig import STOP_PAGE, Rig, Upstream, compiled, failing, query, rig
+from tests.rigs.plane import STOP_PAGE, Rig, Upstream, compiled, failing, query, rig
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from dnslib import RCODE, DNSRecord
 
-from resolver import watched
-from resolver.config import Config
+from resolver.config.schema import Config
 from resolver.dns.worker import plane_settings
-from tests.core.plane_rig import PATIENCE, Rig, Upstream, answer, failing, query, rig
-from tests.lists.world import settings
+from resolver.ipc import shadow_sketches
+from tests.rigs.lists_world import settings
+from tests.rigs.plane import PATIENCE, Rig, Upstream, answer, failing, query, rig
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -238,7 +238,7 @@ def test_where_an_upstream_fails_a_stale_answer_is_given_and_goes_on_being_kept(
 def test_the_configuration_says_for_how_long_a_stale_answer_is_given(tmp_path: Path, stale: str, given: bool) -> None:
     raw = settings(tmp_path)
     raw["dns"]["cache"] = {"stale": stale}
-    made = plane_settings(Config.model_validate(raw, context={"folder": "/"}), 0, 1, watched.Key((1, 2)))
+    made = plane_settings(Config.model_validate(raw, context={"folder": "/"}), 0, 1, shadow_sketches.Key((1, 2)))
     upstream = Upstream()
     with rig(upstream, cache_stale_s=made["cache_stale_s"]) as r:
         question, source = keep_until_stale(r, upstream)

@@ -13,7 +13,7 @@ import subprocess
 from typing import TYPE_CHECKING
 
 from tests.conftest import find_program
-from tests.dns.house import free_port, wait_until
+from tests.rigs.dns_host import free_port, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

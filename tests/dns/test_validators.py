@@ -14,12 +14,13 @@ import pytest
 from dnslib import DNSRecord
 
 from blocklists import document
-from resolver import _core, passes
-from resolver.config import load
+from resolver import _core
+from resolver.config.schema import load
+from resolver.policy import exceptions
 from tests.conftest import find_program
-from tests.core.list_documents import entry
 from tests.dns import signed
-from tests.dns.house import Host, question, running
+from tests.rigs.dns_host import Host, question, running
+from tests.rigs.list_documents import entry
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -85,8 +86,8 @@ def world(tmp_path: Path) -> Iterator[World]:
     meta = {"generation": 1, "lists": [{"name": "all"}]}
     _core.compile([source], host.run_dir / "current.list", json.dumps(meta).encode())
     host.write_config()
-    over = (passes.Pass("ok.below.parent.test", "exact", int(time.time()) + 3600),)
-    passes.change(load(host.config).places, lambda before: before.with_overrides(over))
+    over = (exceptions.Pass("ok.below.parent.test", "exact", int(time.time()) + 3600),)
+    exceptions.change(load(host.config).places, lambda before: before.with_overrides(over))
     with signed.served(tmp_path, command, lambda: said(behind, "www.parent.test"), "BIND"), running(host):
         yield World(host, anchor)
 

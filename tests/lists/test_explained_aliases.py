@@ -13,12 +13,13 @@ from click.testing import CliRunner
 from dnslib import CNAME, QTYPE, RCODE, RR, A, DNSRecord
 
 from blocklists import document
-from resolver import _core, passes
-from resolver.config import Config
-from resolver.lists.command import explain as command
-from resolver.lists.explain import explain, leads_to
-from tests.core.list_documents import entry
-from tests.lists.world import settings
+from resolver import _core
+from resolver.cli.lists import explain as command
+from resolver.config.schema import Config
+from resolver.policy import exceptions
+from resolver.policy.explain import explain, leads_to
+from tests.rigs.list_documents import entry
+from tests.rigs.lists_world import settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -98,8 +99,8 @@ def test_the_verdict_on_an_alias_is_what_the_target_s_list_says(config: Config) 
 def test_a_pass_for_the_target_lets_the_alias_pass_and_one_for_the_alias_does_not(config: Config) -> None:
     until = int(time.time()) + 3600
     for name, expected in (("cut.example", "not listed"), ("alias.example", "trimmed")):
-        over = (passes.Pass(name, "exact", until),)
-        passes.change(config.places, lambda before, over=over: before.with_overrides(over))  # type: ignore[misc]
+        over = (exceptions.Pass(name, "exact", until),)
+        exceptions.change(config.places, lambda before, over=over: before.with_overrides(over))  # type: ignore[misc]
         assert said(config, "alias.example")[0] == expected, name
 
 

@@ -44,8 +44,8 @@ use crate::wire::upstream::Kind;
 use crate::wire::{Checked, Name, Query, Rejected, ede, parse_into, rcode, rtype};
 
 use super::aliases::Owners;
-use super::hits::EntryHits;
-use super::watch::Watching;
+use super::entry_counts::EntryHits;
+use super::shadow::Watching;
 
 /// Where clients ask a resolver for its designated, encrypted self (RFC 9462).
 const RESOLVER_ARPA: &[u8] = b"\x08resolver\x04arpa\x00";

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use crate::udp::{Endpoint, Local};
+use crate::sys::{Endpoint, Local};
 use crate::wire::{Edns, Query};
 
 /// Header and the longest question: 12 + 255 + 4.
