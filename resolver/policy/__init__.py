@@ -1,1 +1,1 @@
-"""What is in force: for whom which lists hold."""
+"""Rank 3: what is in force: the live list, exceptions (overrides, bypass), the verdict in words."""

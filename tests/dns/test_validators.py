@@ -18,7 +18,7 @@ from resolver import _core
 from resolver.config.schema import load
 from resolver.policy import exceptions
 from tests.conftest import find_program
-from tests.dns import signed
+from tests.rigs import signed
 from tests.rigs.dns_host import Host, question, running
 from tests.rigs.list_documents import entry
 

@@ -22,7 +22,7 @@ from resolver.config import schema as tree
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-ROOT = Path(__file__).resolve().parents[1] / "resolver"
+ROOT = Path(__file__).resolve().parents[2] / "resolver"
 NODES = {
     name: one for name, one in vars(tree).items() if isinstance(one, type) and issubclass(one, tree.Part)
 } | {"Config": tree.Config}  # fmt: skip
