@@ -110,7 +110,7 @@ def stopped_by_web(config: Config, client: str) -> tuple[set[str], set[str]]:
     portal = Portal(
         pages,
         live,
-        Transparency(live, config.places.log_dir),
+        Transparency(live, config.places.log_dir, "here"),
         time.time,
         time.monotonic,
         os.urandom,

@@ -11,7 +11,7 @@ mod relayed;
 mod write;
 
 pub use aliases::{MAX_OWNERS, Reason, owners, trim};
-pub use blocked::{MAX_BLOCKED_TTL, StopPage, blocked, hinfo, nodata};
+pub use blocked::{MAX_BLOCKED_TTL, StopPage, blocked, hinfo, nodata, text};
 pub use relayed::{client_answer, upstream_query};
 
 pub(crate) use write::{Body, rebuild};

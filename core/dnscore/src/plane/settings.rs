@@ -19,6 +19,8 @@ pub struct Settings {
     pub clients: Clients,
     /// The name that says whether this host should be asked; none: there is no such name.
     pub health: Option<Name>,
+    /// What TXT of that name answers, at most 255 octets; empty: nothing.
+    pub health_mark: Vec<u8>,
     /// This worker's share of the cache.
     pub cache_bytes: usize,
     /// For how many seconds after its time an answer may be given when upstreams fail.
@@ -52,6 +54,7 @@ impl Settings {
             page: StopPage::default(),
             clients,
             health: None,
+            health_mark: Vec::new(),
             cache_bytes: 32 << 20,
             cache_stale: STALE_FOR,
             counters_path: None,

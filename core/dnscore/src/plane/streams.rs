@@ -115,7 +115,13 @@ impl Plane {
     fn decided(&mut self, packet: &[u8], client: SocketAddr) -> Step<(Query, Option<Key>, u64)> {
         let Plane { chain, relaying, hits, wide: out, clock, .. } = self;
         let now = *clock;
-        let Some(view) = chain.allowed(client.ip().to_canonical()) else { return Step::Drop };
+        let ip = client.ip().to_canonical();
+        let Some(view) = chain.allowed(ip) else {
+            return match chain.checked(ip, packet, relaying.gone(now.us).is_none(), now, out) {
+                Step::Answer(length) => Step::Answer(length),
+                _ => Step::Drop,
+            };
+        };
         let mut query = Query::BLANK;
         match chain.parsed(packet, &mut query, out) {
             Step::Next(()) => {}
@@ -146,7 +152,7 @@ impl Plane {
         }
         let gone = relaying.gone(now.us);
         if chain.is_local(&query) {
-            return Step::Answer(Chain::local(asked, gone.is_none(), out));
+            return Step::Answer(chain.local(asked, gone.is_none(), out));
         }
         if relaying.all_down()
             && let Some(length) = chain.unserved(asked, gone, out)
