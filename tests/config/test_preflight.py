@@ -26,6 +26,7 @@ from resolver.config.preflight.users import User
 from resolver.config.schema import Accepted, Config, Lines
 from resolver.host.apply import TrialError, try_first
 from resolver.ipc import control
+from resolver.ipc.addresses import held
 from tests.config.test_schema import write
 from tests.lists.test_steward import GROUND
 from tests.rigs.lists_world import settings
@@ -73,7 +74,7 @@ def found(folder: Path, **changed: Any) -> dict[str, str]:
     config = Config.model_validate(plain, context={"folder": folder})
     return {
         finding.key: finding.message
-        for finding in trial(config, folder / "stopsign.yaml")
+        for finding in trial(config, folder / "stopsign.yaml", held)
         if finding.key != "run_dir" or finding.fatal
     }
 
