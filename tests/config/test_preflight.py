@@ -126,7 +126,7 @@ def test_an_upstream_without_tcp_is_found_and_stops_nothing(tmp_path: Path) -> N
             "portal": {"url": "https://s.example"},
         }
         config = Config.model_validate(plain, context={"folder": tmp_path})
-        (said,) = [one for one in trial(config, tmp_path / "x.yaml") if one.key == "dns.upstreams[0]"]
+        (said,) = [one for one in trial(config, tmp_path / "x.yaml", held) if one.key == "dns.upstreams[0]"]
     assert "over TCP cannot be asked (Connection refused): what is too long for a datagram is SERVFAIL" in said.message
     assert not said.fatal
 
