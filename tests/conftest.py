@@ -17,6 +17,7 @@ import pytest
 
 # The program a test runs -> the Debian package that brings it.
 PACKAGES = {
+    "bird": "bird2",
     "chromium": "chromium",
     "curl": "curl",
     "dig": "bind9-dnsutils",
@@ -26,7 +27,9 @@ PACKAGES = {
     "faketime": "faketime",
     "fstrm_capture": "fstrm-bin",
     "initdb": "postgresql",
+    "ip": "iproute2",
     "kdig": "knot-dnsutils",
+    "keepalived": "keepalived",
     "kresd": "knot-resolver lua-cqueues",  # with which it sees a new zone file
     "named": "bind9",
     "nsd": "nsd",

@@ -23,6 +23,7 @@ from resolver.base.errors import ResolverError
 from resolver.base.timestamps import as_text
 from resolver.base.version import VERSION
 from resolver.cli import bypass
+from resolver.host.foreign import Foreign, programs
 from resolver.ipc import control, rpz_status, worker_counters
 from resolver.policy import exceptions
 
@@ -40,7 +41,7 @@ UNKNOWN = "?"  # who looks may not ask
 SHARES = {
     "blocked": ("blocked",),
     "cached": ("cache_hits",),
-    "relayed": ("relayed", "joined", "repeated", "streams_forwarded"),
+    "relayed": ("relayed", "joined", "repeated"),
     "dropped": ("dropped_client", "dropped_malformed", "dropped_source", "dropped_proxy", "loops"),
     "turned_away": (
         "refused_by_table", "rate_limited", "cap_worker", "cap_client", "cap_zone", "cap_waiters", "no_upstream",
@@ -273,6 +274,7 @@ def _upstreams(living: Sequence[worker_counters.Worker]) -> list[dict[str, Any]]
             "state": max((str(one["state"]) for one in seen), key=order.index),
             "reason": next((str(one["reason"]) for one in seen if one.get("reason")), ""),
             "failing": any(one.get("failing") for one in seen),
+            "tcp_closed": any(one.get("tcp_closed") for one in seen),
             "rtt_ms": round(sum(times) / len(times) / 1000, 2) if times else None,
         }
         for address, seen in found.items()
@@ -367,6 +369,8 @@ def _alarms(
             found.append(f"upstream {one['address']} is {one['state']}: {one['reason'] or 'no reason given'}")
         elif one["failing"]:
             found.append(f"upstream {one['address']} answers most questions with SERVFAIL or REFUSED")
+        if one["tcp_closed"] and one["state"] != "down":
+            found.append(f"upstream {one['address']} answers no TCP: what is too long for a datagram is SERVFAIL")
     seconds = max(now.at - oldest.at, 1e-6)
     for whose, name in CAPS.items():
         if (rate := (now.sums.get(name, 0) - oldest.sums.get(name, 0)) / seconds) > CAPPED:
@@ -375,4 +379,7 @@ def _alarms(
         if (runs := answer.get("version", VERSION)) != VERSION:
             found.append(f"{name} runs version {runs}, installed is {VERSION}: stopsign restart takes it up")
         found += [str(alarm) for alarm in answer.get("alarms", ())]
+    others = [Foreign(**one) for one in answers["dns"].get("foreign", ())]
+    held = programs([one.inode for one in others])
+    found += [one.alarm(held.get(one.inode)) for one in others]
     return list(dict.fromkeys(found))

@@ -15,13 +15,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import uvloop
 import yaml
 
 from resolver.config.schema import load
 from resolver.ipc.worker_counters import totals
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Coroutine, Iterator, Sequence
 
 Address = tuple[str, int]
 AnyHost = TypeVar("AnyHost", bound="Host")
@@ -181,6 +182,33 @@ def nsd(folder: Path, zones: dict[str, str]) -> Iterator[tuple[str, int]]:
         log.close()
 
 
+@contextlib.contextmanager
+def unbound(folder: Path, *ports: int, wildcard: Sequence[int] = ()) -> Iterator[subprocess.Popen[bytes]]:
+    """Debian's Unbound as an old resolver that knows every name (203.0.113.77): on these ports of loopback and of every
+    address, each with SO_REUSEPORT, as it comes."""
+    from tests.conftest import find_program
+
+    folder.mkdir(parents=True, exist_ok=True)
+    interfaces = "".join(f" interface: 127.0.0.1@{port}\n" for port in ports)
+    interfaces += "".join(f" interface: 0.0.0.0@{port}\n" for port in wildcard)
+    (folder / "unbound.conf").write_text(
+        f'server:\n{interfaces} so-reuseport: yes\n username: ""\n chroot: ""\n directory: "{folder}"\n pidfile: ""\n'
+        ' do-daemonize: no\n use-syslog: no\n module-config: "iterator"\n access-control: 0.0.0.0/0 allow\n'
+        ' local-zone: "." redirect\n local-data: ". 60 IN A 203.0.113.77"\n local-data: ". 60 IN NS ns.old.example."\n'
+        "remote-control:\n control-enable: no\n"
+    )
+    program = find_program("unbound")
+    assert program
+    with (folder / "unbound.log").open("ab") as log:
+        process = subprocess.Popen([program, "-d", "-c", str(folder / "unbound.conf")], stdout=log, stderr=log)
+    try:
+        wait_until(lambda: _answers(("127.0.0.1", ports[-1])), f"Unbound: {(folder / 'unbound.log').read_text()}")
+        yield process
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
 def _answers(address: tuple[str, int]) -> bool:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as one:
         one.settimeout(0.2)
@@ -189,6 +217,37 @@ def _answers(address: tuple[str, int]) -> bool:
             one.send(question(1, ".", 6))
             return len(one.recv(4096)) > 12
     return False
+
+
+# -- scenes on the loop that workers use
+
+
+def play(scene: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Runs the scene on the loop that workers use, and lets what was closed come to its end."""
+
+    async def to_the_end() -> None:
+        await scene()
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        if others:
+            await asyncio.wait(others, timeout=5)
+        await asyncio.sleep(0.02)
+
+    uvloop.run(to_the_end())
+
+
+def send(writer: asyncio.StreamWriter, message: bytes) -> None:
+    writer.write(len(message).to_bytes(2) + message)
+
+
+async def receive(reader: asyncio.StreamReader) -> bytes:
+    async with asyncio.timeout(5):
+        return await reader.readexactly(int.from_bytes(await reader.readexactly(2)))
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(5):
+        while not condition():  # noqa: ASYNC110
+            await asyncio.sleep(0.005)
 
 
 # -- messages by hand: what is tested must not be what builds the test

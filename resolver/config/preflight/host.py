@@ -2,7 +2,7 @@
 
 Enters: a configuration, and its file. Leaves: findings, each with its key: what does not work, and what only might
 not. Nothing is changed: ports are bound and let go, files are opened for reading, folders are asked whether they could
-be written; one query for the root's name servers goes to each upstream.
+be written; each upstream is asked for the root's name servers, over UDP and TCP.
 """
 
 from __future__ import annotations
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from resolver.config.schema import Config, Endpoint
 
 PATIENCE, TRIES = 2.0, 2
+LOOPBACK = 1.0  # seconds for a packet from this host to itself
+_WILDCARDS = ("0.0.0.0", "::")
 BUSY = 10.0  # seconds for a process of ours
 _NETWORK = {4: 8, 6: 16}  # the shortest prefix that one network's clients have, by version of IP
 _ROOT_NS = bytes.fromhex("5354 0100 0001 0000 0000 0000 00 0002 0001")
@@ -99,9 +101,37 @@ def _ports(config: Config) -> Iterator[Finding]:
         for at, endpoint in enumerate(endpoints):
             for kind in kinds if str(endpoint) not in own else ():
                 if error := _unbindable(endpoint, kind):
-                    over = "UDP" if kind == socket.SOCK_DGRAM else "TCP"
-                    why = f"{endpoint} over {over} cannot be opened ({error.strerror or error})"
+                    why = f"{endpoint} over {_over(kind)} cannot be opened ({error.strerror or error})"
                     yield Finding(f"{key}[{at}]", why, denied=isinstance(error, PermissionError))
+                elif key == "dns.listen" and (silence := _unheard(endpoint, kind)):
+                    why = f"{endpoint} over {_over(kind)} does not hear this host's loopback ({silence})"
+                    yield Finding(f"{key}[{at}]", f"{why}: `stopsign health` would always say no")
+
+
+def _over(kind: socket.SocketKind) -> str:
+    return "UDP" if kind == socket.SOCK_DGRAM else "TCP"
+
+
+def _unheard(endpoint: Endpoint, kind: socket.SocketKind) -> str | None:
+    """Why what `stopsign health` asks, from loopback, would not come to that address, as behind a filter or a rule of
+    routing; None: it would."""
+    family = socket.AF_INET6 if endpoint.ipv6 else socket.AF_INET
+    loopback = "::1" if endpoint.ipv6 else "127.0.0.1"
+    try:
+        with _bound(endpoint, kind) as listener, socket.socket(family, kind) as asking:
+            host = loopback if endpoint.host in _WILDCARDS else endpoint.host
+            for one in (listener, asking):
+                one.settimeout(LOOPBACK)
+            asking.bind((loopback, 0))
+            if kind == socket.SOCK_STREAM:
+                listener.listen(1)
+            asking.connect((host, listener.getsockname()[1]))
+            if kind == socket.SOCK_DGRAM:
+                asking.send(_ROOT_NS)
+                listener.recv(len(_ROOT_NS))
+    except OSError as error:
+        return error.strerror or str(error)
+    return None
 
 
 def _held_by_itself(config: Config) -> set[str]:
@@ -123,16 +153,24 @@ def _held_by(socket_path: Path) -> list[str]:
 
 
 def _unbindable(endpoint: Endpoint, kind: socket.SocketKind) -> OSError | None:
-    family = socket.AF_INET6 if endpoint.ipv6 else socket.AF_INET
     try:
-        with socket.socket(family, kind) as trying:
-            trying.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, int(kind == socket.SOCK_STREAM))
-            if endpoint.ipv6:
-                trying.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-            trying.bind((endpoint.host, endpoint.port))
+        _bound(endpoint, kind).close()
     except OSError as error:
         return error
     return None
+
+
+def _bound(endpoint: Endpoint, kind: socket.SocketKind) -> socket.socket:
+    trying = socket.socket(socket.AF_INET6 if endpoint.ipv6 else socket.AF_INET, kind)
+    try:
+        trying.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, int(kind == socket.SOCK_STREAM))
+        if endpoint.ipv6:
+            trying.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        trying.bind((endpoint.host, endpoint.port))
+    except OSError:
+        trying.close()
+        raise
+    return trying
 
 
 def _clients(config: Config) -> Iterator[Finding]:
@@ -146,12 +184,16 @@ def _clients(config: Config) -> Iterator[Finding]:
 
 
 def _upstreams(config: Config) -> Iterator[Finding]:
-    with ThreadPoolExecutor(max(len(config.upstreams), 1)) as asking:
-        said = list(asking.map(_silent, config.upstreams))
-    failed = [(at, why) for at, why in enumerate(said) if why]
-    for at, why in failed:
-        fatal = len(failed) == len(config.upstreams)
-        yield Finding(f"dns.upstreams[{at}]", f"{config.upstreams[at]} {why}", fatal=fatal)
+    upstreams = config.upstreams
+    with ThreadPoolExecutor(max(2 * len(upstreams), 1)) as asking:
+        said, streams = asking.map(_silent, upstreams), asking.map(_no_stream, upstreams)
+        found = list(zip(upstreams, said, streams, strict=True))
+    for at, (upstream, silent, no_stream) in enumerate(found):
+        if silent:
+            yield Finding(f"dns.upstreams[{at}]", f"{upstream} {silent}", fatal=all(why for _, why, _ in found))
+        elif no_stream:
+            harm = "what is too long for a datagram is SERVFAIL"
+            yield Finding(f"dns.upstreams[{at}]", f"{upstream} over TCP {no_stream}: {harm}", fatal=False)
 
 
 def _silent(upstream: Endpoint) -> str | None:
@@ -169,10 +211,28 @@ def _silent(upstream: Endpoint) -> str | None:
                 except TimeoutError:
                     if attempt == TRIES - 1:
                         raise
-    except TimeoutError:
-        return f"does not answer within {PATIENCE:g} s"
     except OSError as error:
-        return f"cannot be asked ({error.strerror})"
+        return _unasked(error)
+    return _wrong(answer)
+
+
+def _no_stream(upstream: Endpoint) -> str | None:
+    try:
+        with socket.create_connection((upstream.host, upstream.port), PATIENCE) as asking:
+            asking.sendall(len(_ROOT_NS).to_bytes(2) + _ROOT_NS)
+            with asking.makefile("rb") as answers:
+                return _wrong(answers.read(int.from_bytes(answers.read(2))))
+    except OSError as error:
+        return _unasked(error)
+
+
+def _unasked(error: OSError) -> str:
+    if isinstance(error, TimeoutError):
+        return f"does not answer within {PATIENCE:g} s"
+    return f"cannot be asked ({error.strerror})"
+
+
+def _wrong(answer: bytes) -> str | None:
     if answer[:2] != _ROOT_NS[:2] or len(answer) < 12:
         return "answers with something that is no answer"
     rcode = answer[3] & 15

@@ -1,11 +1,13 @@
 //! The plane: everything that a worker does with datagrams.
 //!
-//! Enters: wakes ([`Plane::pump`]), time ([`Plane::tick`]), messages from streams ([`Plane::decide`]). Leaves: answers
-//! and queries, sent. A wake takes at most eight batches of up to 64 datagrams: each batch is received at once, goes
+//! Enters: wakes ([`Plane::pump`]), time ([`Plane::tick`]), messages from streams ([`Plane::decide`]), what came of
+//! questions over TCP. Leaves: answers and queries, sent; those that leave by a stream or over TCP are Python's. A wake takes at most eight batches of up to 64 datagrams: each batch is received at once, goes
 //! through the stages of [`chain`] as a batch (so that the look-ups' waits for memory overlap), and is sent at once.
 
 pub mod chain;
 mod entry_counts;
+mod over_tcp;
+mod own;
 mod proxy;
 mod relaying;
 mod settings;
@@ -19,12 +21,13 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::cache::{Cache, Key};
+use crate::clients::{Clients, Prefix};
 use crate::counters::{Counter, Counters};
 use crate::list::{CompiledList, Hits};
 use crate::relay::health::Upstream;
 use crate::relay::random::Random;
 use crate::relay::rate::Rate;
-use crate::relay::slot::Peer;
+use crate::relay::slot::{Peer, ReplyTo};
 use crate::relay::{Relay, hash};
 use crate::sys::{self, BATCH, LARGEST_SENT, LINK, Listener, Poll, Ready, Receiver, Sender};
 use crate::tap::Tap;
@@ -36,9 +39,10 @@ use proxy::Balancers;
 use relaying::{Lane, Relaying};
 
 pub use entry_counts::EntryHits;
+pub use over_tcp::TcpAsk;
 pub use settings::Settings;
 pub use shadow::{Seen, Watch, Watching};
-pub use streams::{Decision, Forward};
+pub use streams::Decision;
 
 /// Batches in one wake; then the event loop breathes.
 const BATCHES_A_WAKE: usize = 8;
@@ -128,7 +132,6 @@ pub struct Plane {
     balancers: Balancers,
     chain: Chain,
     relaying: Relaying,
-    wide: Box<[u8]>,
     clock: Now,
     unix_offset: u64,
     published: u64,
@@ -139,7 +142,7 @@ impl Plane {
     /// A plane that listens nowhere yet and knows no upstream.
     pub fn new(settings: Settings) -> io::Result<Plane> {
         let Settings { page, clients, health, cache_bytes, counters_path, rate, limits, remote_sockets, .. } = settings;
-        let Settings { joins, proxy_from, proxy_to, tap, watch_key, seed, .. } = settings;
+        let Settings { joins, proxy_from, proxy_to, tap, watch_key, seed, health_mark, .. } = settings;
         let mut random = seed.map_or_else(|| Random::new(sys::fill_random), Random::seeded);
         let key = hash::Key(random.u64(), random.u64());
         let watch_key = watch_key.map_or_else(|| hash::Key(random.u64(), random.u64()), |(a, b)| hash::Key(a, b));
@@ -154,11 +157,13 @@ impl Plane {
             balancers: Balancers::new(&proxy_from),
             chain: Chain {
                 clients,
+                checkers: Clients::new(&[&Prefix::LOOPBACK[..], &proxy_from].concat(), &[]),
                 rate: rate.map(|(per_second, burst)| Rate::new(per_second, burst)),
                 list: None,
                 passes: Passes::none(),
                 page,
                 health,
+                health_mark,
                 cache: Cache::new(cache_bytes, [random.u64(), random.u64()])?,
                 counters: counters_path.map_or_else(|| Ok(Counters::new()), |path| Counters::in_file(&path))?,
                 hits: EntryHits::default(),
@@ -167,7 +172,6 @@ impl Plane {
                 key,
             },
             relaying: Relaying::new(Relay::new(limits, key), random, remote_sockets, proxy_to, joins),
-            wide: vec![0; usize::from(u16::MAX)].into_boxed_slice(),
             clock: Now::default(),
             unix_offset: 0,
             published: 0,
@@ -342,7 +346,7 @@ impl Plane {
         for index in open.drain(..).map(usize::from) {
             let asked = asked_at(queries, &places[index], index, *clock);
             let peer = Peer { source: *queries.source(index), local: queries.local(index), listener: number as u16 };
-            relaying.relay_query(chain, poll, asked, peer, balancers.ends(index));
+            relaying.relay_query(chain, poll, asked, ReplyTo::Datagram(peer), balancers.ends(index));
         }
         if let Some(door) = relaying.doors.get_mut(number) {
             door.flush(&mut chain.counters);
@@ -367,7 +371,15 @@ impl Plane {
             return;
         }
         let Some(ip) = balancers.client(index, ip) else { return };
-        let Some(view) = chain.allowed(ip) else { return };
+        let Some(view) = chain.allowed(ip) else {
+            let heard = relaying.gone(clock.us).is_none();
+            let door = &mut relaying.doors[number];
+            let out = door.room(&mut chain.counters);
+            if let Step::Answer(length) = chain.checked(ip, packet, heard, *clock, out) {
+                door.answer(chain, queries, index, length);
+            }
+            return;
+        };
         let door = &mut relaying.doors[number];
         let out = door.room(&mut chain.counters);
         let place = &mut batch.places[index];
