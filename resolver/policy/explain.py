@@ -17,9 +17,7 @@ from resolver.base import dns_question
 from resolver.base.errors import ResolverError
 from resolver.base.terminal import visible
 from resolver.base.timestamps import as_text
-from resolver.cli import bypass
-from resolver.lists import overrides
-from resolver.policy import exceptions, look_up
+from resolver.policy import bypass, exceptions, look_up, overrides
 from resolver.policy.typed import name_in, only_reference
 from resolver.policy.views import Views, address_in
 
