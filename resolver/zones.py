@@ -39,6 +39,8 @@ class Said:
     zones: Sequence[Mapping[str, Any]] = ()
     alarms: Sequence[str] = ()
     age: float = 0.0
+    refused: Sequence[Mapping[str, Any]] = ()
+    """Requests that got no zone, by `secondary` (null: at no secondary's address) and `why`, how many `times`."""
 
     @property
     def silence(self) -> str:
@@ -51,16 +53,22 @@ class Said:
         return [*filter(None, (self.silence,)), *self.alarms]
 
 
-def write(places: Places, zones: Sequence[Mapping[str, Any]], alarms: Sequence[str]) -> None:
+def write(
+    places: Places,
+    zones: Sequence[Mapping[str, Any]],
+    alarms: Sequence[str],
+    refused: Sequence[Mapping[str, Any]] = (),
+) -> None:
     """Replaces what was said before. Raises `OSError`."""
-    told = {"beat": time.monotonic(), "zones": zones, "alarms": alarms}
+    told = {"beat": time.monotonic(), "zones": zones, "alarms": alarms, "refused": refused}
     volatile.replace(places.rpz_said, json.dumps(told).encode())
 
 
 def read(places: Places) -> Said:
     """What was said last. Raises `OSError` or `ValueError` where that cannot be read."""
     told = json.loads(volatile.read(places.rpz_said, LARGEST))
-    return Said(told["zones"], told["alarms"], max(time.monotonic() - told["beat"], 0.0))
+    age = max(time.monotonic() - told["beat"], 0.0)
+    return Said(told["zones"], told["alarms"], age, told.get("refused", ()))  # an older version does not say
 
 
 class Zones(Collector):
@@ -86,10 +94,15 @@ class Zones(Collector):
         )
         age = GaugeMetricFamily("stopsign_rpz_heartbeat_age_seconds", "Time since a sign of life.")
         alarms = GaugeMetricFamily("stopsign_rpz_alarms", "What the process of the zones complains of.")
+        refused = CounterMetricFamily(
+            "stopsign_rpz_refused", "Requests that got no zone, since the process started.", labels=["secondary", "why"]
+        )
         said = self._said()
         if said is not None:
             age.add_metric([], said.age)
             alarms.add_metric([], len(said.alarms))
+            for one in said.refused:
+                refused.add_metric([one["secondary"] or "", one["why"]], one["times"])
         for zone in said.zones if said is not None else ():
             origin = str(zone["origin"])
             if zone["serial"]:
@@ -100,7 +113,7 @@ class Zones(Collector):
             for one in zone["secondaries"]:
                 if one["serial"] is not None:
                     given.add_metric([origin, one["name"]], one["serial"])
-        yield from (serial, owners, transfers, given, age, alarms)
+        yield from (serial, owners, transfers, given, age, alarms, refused)
 
     def _said(self) -> Said | None:
         try:
