@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from resolver import listed, passes
+from resolver import listed, passes, zones
 from resolver.caller import caller
 from resolver.errors import ResolverError
 from resolver.following import following, wait
@@ -98,6 +98,8 @@ def tell_following(places: Places, seen: Following, *, in_json: bool) -> bool:
     """Says who has taken up the passes and who has not; whether all have."""
     if seen.follow and not in_json:
         click.echo(f"{len(seen.follow)} follow: {', '.join(seen.follow)}")
+        if "rpz" in seen.follow and (longest := zones.longest_ttl(places)):
+            click.echo(zones.lag(longest))
     if seen.nobody:
         then = "from the next start on"
         if any(place.exists() for place in (places.workers, places.control_socket)):

@@ -31,8 +31,8 @@ SILENT = 4 * BEAT  # seconds after which nobody says it any more
 
 @dataclass(frozen=True)
 class Said:
-    """`age`: seconds since it was said. A zone has `origin`, `serial` (0: not made yet; else the Unix time of its
-    making, or a little more where several were made in a second), `names`, `owners`, `steps`, `unsayable`, `told`,
+    """`age`: seconds since it was said. A zone has `origin`, `ttl`, `serial` (0: not made yet; else when it was made,
+    in Unix time, or a little more where several were made in a second), `names`, `owners`, `steps`, `unsayable`, `told`,
     `transfers` by kind, `passes` (the mark of those that it was made of), and `secondaries`, each with `name`, and the
     `serial` that it was given last `by` AXFR or IXFR, or null."""
 
@@ -69,6 +69,22 @@ def read(places: Places) -> Said:
     told = json.loads(volatile.read(places.rpz_said, LARGEST))
     age = max(time.monotonic() - told["beat"], 0.0)
     return Said(told["zones"], told["alarms"], age, told.get("refused", ()))  # an older version does not say
+
+
+def longest_ttl(places: Places) -> float:
+    """Of the zones that are served, in seconds; 0: none says."""
+    try:
+        return max((float(zone.get("ttl", 0)) for zone in read(places).zones), default=0.0)
+    except (OSError, ValueError):
+        return 0.0
+
+
+def lag(ttl: float) -> str:
+    """What a person should know who changed what passes, where resolvers apply a zone of that TTL."""
+    return (
+        "resolvers follow when they have the policy zone; one that keeps whole answers (PowerDNS Recursor) may give "
+        f"a block that was lifted for up to {ttl:.0f} s more"
+    )
 
 
 class Zones(Collector):

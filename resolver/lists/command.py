@@ -246,10 +246,14 @@ def explain(name: str, client: str | None, path: Path | None, directory: Path | 
 
     Takes a name, the address of a page, or the 16 characters of a stop page's reference.
     """
+    from resolver import zones
     from resolver.lists.explain import explain as explained
 
-    found = explained(legible(path, directory), name, now=time.time(), client=client)
+    config = legible(path, directory)
+    found = explained(config, name, now=time.time(), client=client)
     if in_json:
         print_json(found.as_dict())
-    else:
-        click.echo("\n".join(found.lines()))
+        return
+    click.echo("\n".join(found.lines()))
+    if found.verdict == "passes" and config.rpz.zones:
+        click.echo(zones.lag(max(zone.ttl for zone in config.rpz.zones)))

@@ -271,6 +271,7 @@ class Primary:
         origin, edition, written = kept.zone.origin, kept.edition, kept.written
         return {
             "origin": origin,
+            "ttl": kept.zone.ttl,
             "serial": 0 if edition is None else edition.serial,
             "steps": 0 if edition is None else len(edition.steps),
             "names": 0 if written is None else written.names,

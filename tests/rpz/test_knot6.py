@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+import yaml
 
 from resolver.config import ConfigError, load
 from resolver.rpz import knot6
 from resolver.rpz.export import write
 from resolver.rpz.zone import zone_of
+from tests.dns.house import ROOT
 from tests.rpz.world import World
 
 if TYPE_CHECKING:
@@ -94,6 +96,13 @@ def test_an_exception_takes_away_what_stops_it_and_is_named(zone: Zone, tmp_path
 def test_a_few_are_named_and_all_are_counted(zone: Zone, tmp_path: Path) -> None:
     _, (complaint,) = said(zone, tmp_path, *(f"n{at}.bet x-" for at in range(5)))
     assert complaint.startswith("n0.bet, n1.bet, n2.bet, …: 5 owners")
+
+
+def test_the_example_names_the_file_and_the_dialect() -> None:
+    example = (ROOT / "config" / "rpz" / "knot-resolver6.yaml").read_text()
+    (zone,) = yaml.safe_load(next(line for line in example.splitlines() if "dialect" in line and "- {" in line)[1:])
+    (read,) = yaml.safe_load(example)["local-data"]["rpz"]
+    assert (zone["dialect"], zone["file"]) == ("knot6", read["file"])
 
 
 def test_the_stop_page_has_a_name_of_the_zone(zone: Zone) -> None:
