@@ -31,10 +31,10 @@ SILENT = 4 * BEAT  # seconds after which nobody says it any more
 
 @dataclass(frozen=True)
 class Said:
-    """`age`: seconds since it was said. A zone has `origin`, `ttl`, `serial` (0: not made yet; else when it was made,
-    in Unix time, or a little more where several were made in a second), `names`, `owners`, `steps`, `unsayable`, `told`,
-    `transfers` by kind, `passes` (the mark of those that it was made of), and `secondaries`, each with `name`, and the
-    `serial` that it was given last `by` AXFR or IXFR, or null."""
+    """`age`: seconds since it was said. A zone has `origin`, `ttl`, `serial` (0: not made yet; else the Unix time
+    of its making, or a little more where several were made in a second), `names`, `owners`, `steps`, `unsayable`,
+    `told`, `transfers` by kind, `passes` (the mark of those that it was made of), and `secondaries`, each with
+    `name`, and the `serial` that it was given last `by` AXFR or IXFR, or null."""
 
     zones: Sequence[Mapping[str, Any]] = ()
     alarms: Sequence[str] = ()
