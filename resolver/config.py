@@ -9,6 +9,8 @@ the file; no secret stands in the file. The JSON schema is generated from this t
 from __future__ import annotations
 
 import hashlib
+import re
+import socket
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -69,6 +71,7 @@ Action = Literal["stop-page", "nxdomain", "nodata", "refused", "monitor"]
 Match = Literal["exact", "subtree", "below"]
 FOR_ZONES_ALONE = "on a host for policy zones alone your own resolvers answer: docs/rpz.md"
 MAX_LISTS = 64  # a view is a mask of 64 bits in the core
+FACT = frozenset({"mistake"})  # grounds of an appeal that the provider itself can mend
 
 
 class Part(BaseModel):
@@ -148,6 +151,10 @@ class Clocks(Part):
     fact: Seconds = 48 * 3600.0
     decide: Seconds = 14 * 86400.0
     keep: Seconds = 182 * 86400.0
+
+    def of(self, ground: str) -> float:
+        """Seconds until an appeal on this ground is overdue."""
+        return self.fact if ground in FACT else self.decide
 
 
 class Portal(Part):
@@ -260,8 +267,18 @@ class Shadow(Part):
     share: Share = 0.01  # of all different clients that one entry may meet before a person is asked
 
 
+class Overdue(Part):
+    """Entries that overdue appeals suspend by themselves within a day; those beyond wait for a person. Strangers file
+    appeals: what they can open together is bounded as what an issuer can add is."""
+
+    day: int = Field(default=50, ge=0)  # of all lists together
+    list: Cap = Cap(number=20, share=0.01)  # of one list; the share is that of its entries
+    always: int = Field(default=3, ge=0)  # of one list, whatever the share comes to
+
+
 class Guards(Part):
     protected: list[Name] = []
+    overdue: Overdue = Overdue()
     popular: FilePath | None = None  # one name a line, most popular first; plain or .gz
     popular_top: int = Field(default=100_000, ge=1)
     shadow: Shadow = Shadow()
@@ -275,7 +292,7 @@ class View(Part):
 
 class Log(Part):
     dir: FilePath | None = None  # none: state_dir/log
-    origin: LogOrigin | None = None  # the checkpoint's; none: the portal's host + /log
+    origin: LogOrigin | None = None  # the checkpoint's; none: the portal's host, /log/ and this host's name
     heartbeat: Seconds = 3600.0
 
 
@@ -345,6 +362,7 @@ class Rpz(Part):
 
 
 class Config(Part):
+    host: Slug | None = None  # this host among those that share an appeals database; none: the machine's name
     state_dir: FilePath
     run_dir: FilePath
     provider: Provider = Provider()
@@ -401,8 +419,14 @@ class Config(Part):
         return self.portal.database or f"sqlite:///{(self.state_dir / 'portal.db').absolute()}"
 
     @property
+    def host_name(self) -> str:
+        """This host's name, as lower case letters, digits and hyphens."""
+        return self.host or host_of(socket.gethostname())
+
+    @property
     def log_origin(self) -> str:
-        return self.log.origin or f"{self.portal_host}/log"
+        """Each host has a log of its own, and so a name of its own for it."""
+        return self.log.origin or f"{self.portal_host}/log/{self.host_name}"
 
     @property
     def digest(self) -> str:
@@ -412,6 +436,11 @@ class Config(Part):
 
     def list_named(self, name: str) -> ListSource | None:
         return next((source for source in self.lists if source.name == name), None)
+
+
+def host_of(machine: str) -> str:
+    """A machine's name in the form that `host` has."""
+    return re.sub("[^a-z0-9]+", "-", machine.lower()).strip("-")[:63].rstrip("-") or "host"
 
 
 def load(path: Path) -> Config:
