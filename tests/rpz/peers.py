@@ -24,10 +24,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tests.core.list_documents import entry
-from tests.dns.house import Host, ask_udp, free_port, question, running, wait_until
-from tests.rpz.debian import PeersError, inside, tree
-from tests.rpz.resolvers import (
+from tests.rigs.dns_host import Host, ask_udp, free_port, question, running, wait_until
+from tests.rigs.list_documents import entry
+from tests.rigs.resolvers import (
     OUTSIDE,
     Outside,
     Resolver,
@@ -38,9 +37,10 @@ from tests.rpz.resolvers import (
     powerdns5,
     unbound,
 )
+from tests.rigs.rpz_world import STOP, STOP6, World
+from tests.rigs.rpz_world import running as serving
+from tests.rpz.debian import PeersError, inside, tree
 from tests.rpz.test_resolvers import said
-from tests.rpz.world import STOP, STOP6, World
-from tests.rpz.world import running as serving
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

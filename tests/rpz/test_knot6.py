@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 import pytest
 import yaml
 
-from resolver.config import ConfigError, load
+from resolver.config.schema import ConfigError, load
 from resolver.rpz import knot6
 from resolver.rpz.export import write
 from resolver.rpz.zone import zone_of
-from tests.dns.house import ROOT
-from tests.rpz.world import World
+from tests.rigs.dns_host import ROOT
+from tests.rigs.rpz_world import World
 
 if TYPE_CHECKING:
     from pathlib import Path

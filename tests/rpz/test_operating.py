@@ -15,16 +15,17 @@ import dns.tsig
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
-from resolver import passes, zones
-from resolver.config import ConfigError, accept, load
-from resolver.control import call
-from resolver.places import Places
+from resolver.base.paths import Places
+from resolver.config.schema import ConfigError, accept, load
+from resolver.ipc import rpz_status
+from resolver.ipc.control import call
+from resolver.policy import exceptions
 from resolver.rpz.live import Watch
 from resolver.rpz.told import _READY as READY
 from resolver.rpz.told import _START as START
 from resolver.rpz.told import _control_frame as control_frame
-from tests.dns.house import PATIENCE, free_port, wait_until
-from tests.rpz.world import NAMES, ORIGIN, World, listed, running
+from tests.rigs.dns_host import PATIENCE, free_port, wait_until
+from tests.rigs.rpz_world import NAMES, ORIGIN, World, listed, running
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -117,7 +118,7 @@ def test_status_tells_each_zone_and_who_has_it(world: World) -> None:
 def test_prometheus_is_told_of_zones_and_secondaries_by_name(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     places = load(world.config).places
     registry = CollectorRegistry()
-    registry.register(zones.Zones(places))
+    registry.register(rpz_status.Zones(places))
 
     def scraped() -> dict[str, float]:
         lines = generate_latest(registry).decode().splitlines()
@@ -133,30 +134,30 @@ def test_prometheus_is_told_of_zones_and_secondaries_by_name(world: World, monke
     assert after[f'stopsign_rpz_transfers_total{{kind="AXFR",zone="{ORIGIN}"}}'] == 1
     assert after[f'stopsign_rpz_owners{{zone="{ORIGIN}"}}'] == 600
     assert after["stopsign_rpz_alarms"] == 0
-    assert after["stopsign_rpz_heartbeat_age_seconds"] < zones.SILENT
+    assert after["stopsign_rpz_heartbeat_age_seconds"] < rpz_status.SILENT
     assert not [name for name in after if "127.0.0.1" in name]
     world.stop()
     # The clock goes on; nobody says anything any more.
-    later = time.monotonic() + 2 * zones.SILENT
+    later = time.monotonic() + 2 * rpz_status.SILENT
     monkeypatch.setattr(time, "monotonic", lambda: later)
-    assert scraped()["stopsign_rpz_heartbeat_age_seconds"] > zones.SILENT
-    assert zones.read(places).complaints[0].startswith("the process of the zones gave no sign of life for")
+    assert scraped()["stopsign_rpz_heartbeat_age_seconds"] > rpz_status.SILENT
+    assert rpz_status.read(places).complaints[0].startswith("the process of the zones gave no sign of life for")
 
 
 def test_it_says_that_it_lives_while_nothing_changes(world: World) -> None:
-    wait_until(lambda: zones.read(load(world.config).places).age > 0.5, "a quiet moment")
-    wait_until(lambda: zones.read(load(world.config).places).age < 0.5, "a sign of life", 3 * zones.BEAT)
+    wait_until(lambda: rpz_status.read(load(world.config).places).age > 0.5, "a quiet moment")
+    wait_until(lambda: rpz_status.read(load(world.config).places).age < 0.5, "a sign of life", 3 * rpz_status.BEAT)
 
 
 def test_that_the_log_was_told_of_a_bypass_makes_no_zone_anew(tmp_path: Path) -> None:
     places = Places(tmp_path / "state", tmp_path / "run", tmp_path / "log")
-    one = passes.Bypass("list", "gambling", 0, passes.FOR_EVER, "somebody")
-    live, _ = passes.change(places, lambda found: found.on(one))
+    one = exceptions.Bypass("list", "gambling", 0, exceptions.FOR_EVER, "somebody")
+    live, _ = exceptions.change(places, lambda found: found.on(one))
     watch = Watch(places)
     assert watch.look()
-    passes.change(places, lambda found: found.told(live.untold))
+    exceptions.change(places, lambda found: found.told(live.untold))
     assert not watch.look()
-    passes.change(places, lambda found: found.off("list", "gambling", now=1, by="somebody"))
+    exceptions.change(places, lambda found: found.off("list", "gambling", now=1, by="somebody"))
     assert watch.look()
 
 
@@ -184,7 +185,7 @@ def test_who_is_refused_is_counted_by_reason_and_logged_once(world: World) -> No
     assert said.count("asks for a zone and is refused") == len(wanted)
     assert "127.0.0.2" not in said
     registry = CollectorRegistry()
-    registry.register(zones.Zones(load(world.config).places))
+    registry.register(rpz_status.Zones(load(world.config).places))
     assert (
         'stopsign_rpz_refused_total{secondary="one",why="it does not sign"} 3.0' in generate_latest(registry).decode()
     )
