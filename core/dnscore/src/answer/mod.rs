@@ -9,7 +9,7 @@ mod blocked;
 mod relayed;
 mod write;
 
-pub use blocked::{MAX_BLOCKED_TTL, StopPage, blocked, hinfo};
+pub use blocked::{MAX_BLOCKED_TTL, StopPage, blocked, hinfo, text};
 pub use relayed::{client_answer, upstream_query};
 
 pub(crate) use write::{Body, rebuild};
