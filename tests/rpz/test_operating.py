@@ -17,6 +17,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 
 from resolver.base.paths import Places
 from resolver.config.schema import ConfigError, accept, load
+from resolver.host.zone_metrics import Zones
 from resolver.ipc import rpz_status
 from resolver.ipc.control import call
 from resolver.policy import exceptions
@@ -118,7 +119,7 @@ def test_status_tells_each_zone_and_who_has_it(world: World) -> None:
 def test_prometheus_is_told_of_zones_and_secondaries_by_name(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     places = load(world.config).places
     registry = CollectorRegistry()
-    registry.register(rpz_status.Zones(places))
+    registry.register(Zones(places))
 
     def scraped() -> dict[str, float]:
         lines = generate_latest(registry).decode().splitlines()
@@ -185,7 +186,7 @@ def test_who_is_refused_is_counted_by_reason_and_logged_once(world: World) -> No
     assert said.count("asks for a zone and is refused") == len(wanted)
     assert "127.0.0.2" not in said
     registry = CollectorRegistry()
-    registry.register(rpz_status.Zones(load(world.config).places))
+    registry.register(Zones(load(world.config).places))
     assert (
         'stopsign_rpz_refused_total{secondary="one",why="it does not sign"} 3.0' in generate_latest(registry).decode()
     )
