@@ -7,9 +7,9 @@ from typing import Literal, NotRequired, Self, TypeAlias, TypedDict, final, type
 _StrPath: TypeAlias = str | PathLike[str]
 
 __all__ = [
-    "CLIENT_RESPONSE",
     "COUNTERS",
     "COUNTERS_MARK",
+    "LIFE",
     "VERSION",
     "Change",
     "Changes",
@@ -18,10 +18,10 @@ __all__ = [
     "CoreError",
     "Examination",
     "Finding",
-    "Forward",
     "Match",
     "Plane",
     "Policies",
+    "TcpAsk",
     "changes",
     "compile",
     "distinct",
@@ -54,6 +54,8 @@ class Source(TypedDict):
     document: str
     """Path of the zstd-compressed canonical lines."""
     action: Literal["stop-page", "nxdomain", "nodata", "refused", "monitor"]
+    aliases: NotRequired[Literal["relay", "trim", "stop"]]
+    """What becomes of answers for other names in which listed ones own records (default trim)."""
     ede: int
     """INFO-CODE of the Extended DNS Error (15, 16, 17); 0: none."""
     bases: Sequence[str]
@@ -197,6 +199,8 @@ class Match:
     list: int
     """Index in the order of the configuration."""
     action: str
+    aliases: str
+    """What becomes of answers for other names in which the name owns records: `trim`, `relay` or `stop`."""
     ede: int
     expires: int
     """First second, Unix time, at which it no longer holds. Look-up does not leave out what has lapsed."""
@@ -272,8 +276,8 @@ def read_proxy_header(
 
 # -- the plane: every datagram of one worker ---------------------------------------------------------------------------
 
-CLIENT_RESPONSE: float
-"""Seconds after which a client gets a stale answer, where there is one, while its question goes on (RFC 8767, 5)."""
+LIFE: float
+"""Seconds for which an answer is of use, at least: what comes after its clients gave up fills the cache."""
 
 COUNTERS: list[str]
 """Names of the u64 counters, in the order in which they stand in the counters file (little endian, eight bytes each).
@@ -325,6 +329,8 @@ class PlaneSettings(TypedDict):
     views: NotRequired[Sequence[View]]
     cache_bytes: NotRequired[int]
     """This worker's share of the cache (default 32 MiB)."""
+    cache_stale_s: NotRequired[int]
+    """For how long after its time an answer may be given when upstreams fail (default a day; 0: never)."""
     counters_path: NotRequired[str | None]
     rate: NotRequired[Rate | None]
     patience_ms: NotRequired[int]
@@ -358,13 +364,15 @@ class UpstreamState(TypedDict):
     state: str
     """`up`, `suspect` or `down`."""
     reason: str
-    """Why it is not up: `silent`, `not listening`, `refusing` (answers REFUSED), `lying` (what comes
-    from it fits no question), `unreachable`; else empty.
+    """Why it is not up: `silent`, `not listening`, `refusing` (answers the worker's own question with an error),
+    `lying` (what comes from it fits no question), `unreachable`; else empty.
     """
     failing: bool
     """Most of its last hundred answers to clients' questions, or of those of half a minute where there were fewer, were
-    SERVFAIL or REFUSED, and to names of many domains: one broken zone makes none fail.
+    SERVFAIL, REFUSED, NOTIMP or FORMERR, and to names of many domains: one broken zone makes none fail.
     """
+    tcp_closed: bool
+    """It is up, and three questions of the worker's own over TCP in a row had no answer."""
     rtt_us: int
     answers: int
     timeouts: int
@@ -372,18 +380,18 @@ class UpstreamState(TypedDict):
     """Datagrams from its address that fit no question."""
 
 @final
-class Forward:
-    """A query that Python asks an upstream over TCP: `query` is the message to send (own random id, OPT rebuilt)."""
+class TcpAsk:
+    """A question that Python is to ask one upstream over TCP."""
 
-    query: bytes
-    upstreams: list[str]
-    """Addresses to try, best first."""
-    told: list[str]
-    """Those of them that want `header` at the beginning of the connection."""
+    number: int
+    """Tells it from all others; `Plane.take_tcp_overdue` names it."""
+    question: int
+    """The same each time that one question is asked."""
+    upstream: str
+    message: bytes
+    """To be sent (random id, OPT rebuilt)."""
     header: bytes
-    """The PROXY header that says who asks; empty where nobody wants it."""
-    for_stream: bool
-    """Made by `decide` (a client's stream waits for it); false: made by `take_tcp_retries`."""
+    """The PROXY header at the beginning of its connection; empty: none."""
 
 @final
 class Plane:
@@ -395,13 +403,14 @@ class Plane:
     def fileno(self) -> int:
         """The epoll descriptor that holds every socket of the plane, for `loop.add_reader(plane, plane.pump)`."""
 
-    def pump(self) -> None:
+    def pump(self) -> bool:
         """Receives, decides, answers and relays what waits: at most 8 batches of 64. Never raises for what a packet
-        holds.
+        holds. True: `take_answers`, `take_tcp_overdue` or `take_tcp_asks` has something.
         """
 
-    def tick(self) -> None:
-        """Heartbeat, time-outs, retries, sockets' retirement. Every 20 ms while `in_flight`, else once a second."""
+    def tick(self) -> bool:
+        """Heartbeat, time-outs, retries, sockets' retirement. Every 20 ms while `in_flight`, else once a second. True:
+        as for `pump`."""
 
     @property
     def in_flight(self) -> int:
@@ -430,35 +439,25 @@ class Plane:
     def upstreams(self) -> list[UpstreamState]:
         """Their health, in order of preference."""
 
-    def decide(self, message: bytes, client: tuple[str, int], asked: tuple[str, int]) -> bytes | Forward | None:
-        """The same decision for a message from a stream, with its two ends as (address, port): the answer, what to ask
-        upstream, or None: close the connection.
+    def decide(self, message: bytes, client: tuple[str, int], asked: tuple[str, int], stream: int = 0) -> bytes | bool:
+        """The same chain and relay for a message from a stream, with its two ends as (address, port) and the number by
+        which Python knows it. The answer; or true: `take_answers` will have one; or false: close the connection.
         """
 
-    def take_tcp_retries(self) -> list[Forward]:
-        """Queries whose datagrams drew too many wrong answers: ask over TCP, then `finish` or `fail` each. Empty as a
-        rule.
-        """
+    def take_answers(self) -> list[tuple[int, bytes]]:
+        """Answers for streams, each with its stream's number, which may be gone by now."""
 
-    @property
-    def tcp_retries_waiting(self) -> int:
-        """How many `take_tcp_retries` would return; read it after `pump`."""
+    def take_tcp_asks(self) -> list[TcpAsk]:
+        """Questions to be asked over TCP: call `tcp_answered` or `tcp_failed` for each, unless its `LIFE` is over."""
 
-    def finish(self, forward: Forward, answer: bytes) -> bytes | None:
-        """An upstream's answer: checked and cached. For a stream's forward the client's answer, None where `answer` is
-        not an answer to it; for one of `take_tcp_retries` the waiting clients are answered here, and the result is
-        None.
-        """
+    def take_tcp_overdue(self) -> list[int]:
+        """The numbers of those that were not answered in time. They may still be, and are then of use."""
 
-    def stale(self, forward: Forward) -> bytes | None:
-        """A stale answer for a client's stream, if there is one; the question goes on to `finish` or `fail`."""
+    def tcp_answered(self, ask: TcpAsk, message: bytes) -> bool:
+        """What came for it: checked, kept, given to those who wait. False: no answer to it; call `tcp_failed`."""
 
-    def fail(self, forward: Forward, ede: int) -> bytes:
-        """No upstream answered: a stale answer if there is one, else SERVFAIL with this EDE (22 or 23); for one of
-        `take_tcp_retries` the waiting clients are answered here, and the result is empty."""
-
-    def upstream_spoke(self, address: str, well: bool) -> None:
-        """What a TCP connection to an upstream showed, for its health."""
+    def tcp_failed(self, ask: TcpAsk) -> None:
+        """No connection brought an answer. The next upstream is asked, or the same again when its time is over."""
 
     def note_streams(self, connected: int, refused: int, starved: bool) -> None:
         """How many streams are connected, how many found no place since the start, and whether there is no file

@@ -14,8 +14,8 @@ Rules:
 - A reboot empties the tmpfs. Where a list was live before, a worker begins only when the steward has brought it back,
   the passes before it; at the latest at `LIST_BY`, since the steward may be dead. What comes meanwhile waits in its
   socket.
-- An upstream that goes down, or fails most questions, and one that is well again, is a line in the log; so is a file
-  that cannot be written, once.
+- An upstream that goes down, fails most questions or answers no TCP, and one that is well again, is a line in the log;
+  so is a file that cannot be written, once.
 - SIGUSR1: the cache is emptied.
 - SIGTERM: nothing new is taken from the sockets, what is in flight is answered, then the process ends.
 """
@@ -24,10 +24,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import faulthandler
 import gc
 import json
 import logging
+import math
 import os
 import secrets
 import signal
@@ -36,22 +36,21 @@ import time
 from dataclasses import asdict, dataclass
 from functools import partial
 from importlib import metadata
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-import click
 import uvloop
 
-from resolver._core import CoreError, Plane, give_way, go_first
+from resolver._core import LIFE, CoreError, Plane, give_way, go_first
 from resolver.base import atomic
 from resolver.base.errors import ResolverError
 from resolver.base.file_watch import Changed
-from resolver.base.journal import about, to_standard_error
+from resolver.base.journal import about
 from resolver.config.sealed import unsealed
 from resolver.dns.streams import SWEEP, Limits, Streams
 from resolver.dns.tap import Tap, announce
-from resolver.dns.upstreams import NoAnswer, Timing, Upstreams
+from resolver.dns.upstreams import Timing, Upstreams
 from resolver.host.health import MARK
+from resolver.host.process import begin
 from resolver.host.sockets import BACKLOG, handed_over, open_listeners
 from resolver.host.supervisor import LIST_BY, READY, count_workers
 from resolver.ipc import shadow_sketches
@@ -61,9 +60,10 @@ from resolver.policy import look_up
 from resolver.stats.entry_hits import Cells
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
-    from resolver._core import CompiledList, Forward, PlaneSettings, UpstreamState
+    from resolver._core import CompiledList, PlaneSettings, TcpAsk, UpstreamState
     from resolver.base.paths import Places
     from resolver.config.schema import Config
 
@@ -71,6 +71,7 @@ BUSY_TICK, IDLE_TICK, POLL = 0.02, 1.0, 0.2
 OPENING = 5  # how far the thread that opens a list stands behind
 DRAIN = 5.0
 COUNT = 10.0  # seconds between two looks whether what was counted can be handed over
+LONGEST = 0xFFFF_FFFF  # seconds that the core can count
 TELL, TELLING = 1.0, 0.02  # seconds between two tellings of what is watched, and the share of time that may take
 
 log = logging.getLogger("stopsign.dns")
@@ -115,6 +116,7 @@ def plane_settings(
             for view in config.views
         ],
         "cache_bytes": dns.cache.size // workers,
+        "cache_stale_s": min(math.ceil(dns.cache.stale), LONGEST),
         "counters_path": str(config.places.counters(index)),
         "rate": None
         if dns.rate is None
@@ -168,17 +170,17 @@ class Worker:
         self._unwritten: dict[str, str] = {}  # what cannot be written, and why: said once
         self._down: set[str] = set()  # upstreams of which the log says so
         self._failing: set[str] = set()  # and those that fail
+        self._tcp_closed: set[str] = set()  # and those that answer no TCP
         self._said: State | None = None
         self.plane, self._inode = self._new_plane(plane_settings(config, index, workers, key, health_mark))
         self.plane.set_upstreams([str(endpoint) for endpoint in config.require_dns().upstreams])
         limits = config.require_dns().limits
-        self._heard: set[str] = set()  # upstreams that answered over TCP: the plane counts datagrams alone
-        self._upstreams = Upstreams(
-            self._upstream_spoke, timing=Timing(patience=limits.patience, attempt=limits.upstream_timeout)
-        )
+        timing = Timing(opening=limits.upstream_timeout, life=max(limits.patience, LIFE))
+        self._upstreams = Upstreams(self._tcp_done, timing=timing)
+        self._woken: asyncio.Handle | None = None
         self.streams = Streams(
             self.plane,
-            self._upstreams,
+            self._wake,
             stream_limits(config),
             balancers=config.require_dns().proxy_protocol.accept_from,
         )
@@ -187,7 +189,6 @@ class Worker:
             announce(config.require_dns().dnstap)
             self._tap = Tap(recorder, self.plane.take_tap)
         self._servers: list[asyncio.Server] = []
-        self._retries: set[asyncio.Task[None]] = set()
         self._ticking: asyncio.TimerHandle | None = None
         self._starved = False  # no descriptor is left
         self._busy = False  # the quick tick runs
@@ -251,7 +252,7 @@ class Worker:
                 slow = 0.0
                 if len(self.streams):
                     self.streams.sweep()
-                self._upstreams.close_idle()
+                self._upstreams.sweep()
                 self._log_upstreams()
                 self._say()
         await self.drain()
@@ -276,40 +277,46 @@ class Worker:
         self._upstreams.close()
 
     def _pump(self) -> None:
-        plane = self.plane
-        plane.pump()
-        if plane.tcp_retries_waiting:
-            self._retry_over_tcp()
-        if plane.in_flight and not self._busy:
+        if self.plane.pump():
+            self._hand_out()
+        if self.plane.in_flight and not self._busy:
             self._tick()
 
     def _tick(self) -> None:
         if self._ticking is not None:
             self._ticking.cancel()
-        self.plane.tick()
+        if self.plane.tick():
+            self._hand_out()
         self._busy = self.plane.in_flight > 0
         self._ticking = asyncio.get_running_loop().call_later(BUSY_TICK if self._busy else IDLE_TICK, self._tick)
 
-    def _retry_over_tcp(self) -> None:
-        for forward in self.plane.take_tcp_retries():
-            task = asyncio.create_task(self._retry(forward))
-            self._retries.add(task)
-            task.add_done_callback(self._retries.discard)
+    def _wake(self) -> None:
+        """Soon hands out what comes of a call other than `pump` and `tick`."""
+        if self._woken is None:
+            self._woken = asyncio.get_running_loop().call_soon(self._carry_on)
 
-    async def _retry(self, forward: Forward) -> None:
-        def accept(answer: bytes) -> bytes:
-            self.plane.finish(forward, answer)
-            return b""
+    def _carry_on(self) -> None:
+        self._woken = None
+        self._hand_out()
+        if self.plane.in_flight and not self._busy:
+            self._tick()
 
-        try:
-            await self._upstreams.ask(forward, accept)
-        except NoAnswer as none:
-            self.plane.fail(forward, none.ede)
+    def _hand_out(self) -> None:
+        """What the plane cannot send itself: answers on streams, questions over TCP."""
+        for stream, message in self.plane.take_answers():
+            self.streams.answer(stream, message)
+        for number in self.plane.take_tcp_overdue():
+            self._upstreams.overdue(number)
+        for ask in self.plane.take_tcp_asks():
+            self._upstreams.ask(ask)
 
-    def _upstream_spoke(self, address: str, well: bool) -> None:
-        if well:
-            self._heard.add(address)
-        self.plane.upstream_spoke(address, well)
+    def _tcp_done(self, ask: TcpAsk, message: bytes | None) -> bool:
+        """What came of a question over TCP; None: nothing."""
+        self._wake()
+        if message is not None:
+            return self.plane.tcp_answered(ask, message)
+        self.plane.tcp_failed(ask)
+        return False
 
     # -- lists and passes
 
@@ -465,6 +472,12 @@ class Worker:
             elif not upstream["failing"] and address in self._failing:
                 self._failing.remove(address)
                 log.warning("upstream %s answers most questions well again", address, extra=extra)
+            if upstream["tcp_closed"] and address not in self._tcp_closed:
+                self._tcp_closed.add(address)
+                log.warning("upstream %s answers no TCP", address, extra=extra)
+            elif not upstream["tcp_closed"] and address in self._tcp_closed and state != "down":
+                self._tcp_closed.remove(address)
+                log.warning("upstream %s answers TCP again", address, extra=extra)
 
     def _is_starved(self) -> bool:
         """No file descriptor is left for a connection; once a change that is a line in the log. libuv then accepts and
@@ -515,7 +528,7 @@ class Worker:
             passes=self._passes_mark,
             health_mark=self._health_mark,
             alarms=tuple(self._alarms.values()),
-            upstreams=tuple(_shown(upstream, self._heard) for upstream in self.plane.upstreams()),
+            upstreams=tuple(_shown(upstream) for upstream in self.plane.upstreams()),
         )
         if state == self._said or self._is_succeeded():
             return
@@ -540,16 +553,17 @@ def _lists(meta: Mapping[str, object]) -> list[Mapping[str, object]]:
     return lists if isinstance(lists, list) else []
 
 
-def _shown(upstream: UpstreamState, heard: Container[str]) -> Mapping[str, object]:
+def _shown(upstream: UpstreamState) -> Mapping[str, object]:
     """To two digits, so that what is said changes when something did. The plane asks whom nothing is known of, and so
-    calls it up; here it says so. `heard`: answered over TCP."""
-    known = upstream["state"] != "up" or upstream["answers"] > 0 or upstream["address"] in heard
+    calls it up; here it says so."""
+    known = upstream["state"] != "up" or upstream["answers"] > 0
     rtt = float(f"{upstream['rtt_us']:.1e}")
     return {
         "address": upstream["address"],
         "state": upstream["state"] if known else NOT_ASKED,
         "reason": upstream["reason"],
         "failing": upstream["failing"],
+        "tcp_closed": upstream["tcp_closed"],
         "rtt_us": int(rtt),
     }
 
@@ -590,13 +604,9 @@ def say_ready(environment: Mapping[str, str]) -> None:
         os.close(fd)
 
 
-@click.command()
-@click.option("--config", "path", type=click.Path(path_type=Path), required=True)
-@click.option("--index", type=int, default=0)
-def main(path: Path, index: int) -> None:
+def main() -> None:
     """Serve the sockets that the supervisor passed on, or, started alone, the configuration's addresses."""
-    faulthandler.enable()
-    to_standard_error()
+    path, index = begin(__doc__)
     go_first()
     sockets = handed_over(os.environ)
     config = unsealed(path, sockets).config

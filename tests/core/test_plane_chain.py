@@ -247,27 +247,16 @@ def test_a_stream_gets_the_same_decision_and_its_answer_fills_the_cache(tmp_path
     upstream = Upstream()
     with rig(upstream) as r:
         r.plane.set_list(compiled(tmp_path, ["blocked.example"]))
-        assert r.plane.decide(b"short", ("127.0.0.1", 5), ("127.0.0.1", 53)) is None
-        assert r.plane.decide(bytes(query("example.com").pack()), ("192.0.2.1", 5), ("127.0.0.1", 53)) is None
+        assert r.plane.decide(b"short", ("127.0.0.1", 5), ("127.0.0.1", 53)) is False
+        assert r.plane.decide(bytes(query("example.com").pack()), ("192.0.2.1", 5), ("127.0.0.1", 53)) is False
         asked = query("www.Fine.example", edns=True)
-        forward = r.plane.decide(bytes(asked.pack()), ("::1", 5), ("127.0.0.1", 53))
-        assert isinstance(forward, _core.Forward)
-        assert (forward.for_stream, forward.upstreams) == (True, [upstream.address])
-        question = DNSRecord.parse(forward.query)
-        wrong = answer(question)
-        wrong.header.id ^= 1
-        assert r.plane.finish(forward, bytes(wrong.pack())) is None
-        assert r.plane.finish(forward, b"") is None
-        finished = r.plane.finish(forward, bytes(answer(question).pack()))
-        assert finished is not None
-        reply = DNSRecord.parse(finished)
+        assert r.plane.decide(bytes(asked.pack()), ("::1", 5), ("127.0.0.1", 53), 9) is True
+        question, source = upstream.take()
+        upstream.say(answer(question), source)
+        r.plane.pump()
+        reply = r.until_stream(9)
         assert (reply.header.id, str(reply.q.qname)) == (asked.header.id, "www.Fine.example.")
         assert str(r.ask(query("www.fine.example")).rr[0].rdata) == "198.51.100.7"
-        other = r.plane.decide(bytes(query("other.example", edns=True).pack()), ("127.0.0.1", 5), ("127.0.0.1", 53))
-        assert isinstance(other, _core.Forward)
-        failed = r.plane.fail(other, 22)
-        assert DNSRecord.parse(failed).header.rcode == 2
-        assert b"\0\x0f\0\2\0\x16" in failed
 
 
 def test_whatever_is_sent_to_it_the_plane_goes_on(tmp_path: Path) -> None:
@@ -292,3 +281,51 @@ def test_whatever_is_sent_to_it_the_plane_goes_on(tmp_path: Path) -> None:
         while not r.silent():
             pass
         assert str(r.ask(query("blocked.example")).rr[0].rdata) == STOP_PAGE
+
+
+@pytest.mark.parametrize("action", ["stop-page", "nxdomain", "nodata", "refused"])
+def test_what_validators_ask_about_a_listed_name_is_relayed_and_every_other_type_is_stopped(
+    tmp_path: Path, action: str
+) -> None:
+    """DS and DNSKEY speak of a whole zone, in which not every name is listed."""
+    upstream = Upstream()
+    with rig(upstream) as r:
+        r.plane.set_list(compiled(tmp_path, ["listed.example"], action=action))
+        for name in ("listed.example", "www.listed.example"):
+            for qtype in ("DS", "DNSKEY"):
+                r.send(query(name, qtype, edns=True))
+                question, source = upstream.take()
+                assert (str(question.q.qname), QTYPE[question.q.qtype]) == (f"{name}.", qtype)
+                upstream.say(question.reply(), source)
+                assert r.until_answered().header.rcode == 0
+        assert (r.count("blocked"), r.count("excused"), r.count("monitored")) == (0, 0, 0)
+        for qtype in ("A", "RRSIG", "NSEC", "NSEC3", "TYPE59", "HTTPS", "SOA", "NS", "ANY"):
+            number = getattr(QTYPE, qtype, 59)
+            r.ask(bytes(query("listed.example").pack()[:-4]) + number.to_bytes(2) + b"\0\1")
+        assert r.count("blocked") == 9
+        assert upstream.waiting() == []
+
+
+@pytest.mark.parametrize("name", ["resolver.arpa", "_dns.resolver.arpa", "ReSolver.ARPA", "a.b.resolver.arpa"])
+@pytest.mark.parametrize("qtype", ["SVCB", "A", "AAAA", "DS", "SOA"])
+def test_resolver_arpa_is_answered_here_and_never_forwarded(name: str, qtype: str) -> None:
+    """RFC 9462: an upstream that designates its own encrypted resolver would take clients past the list."""
+    upstream = Upstream()
+    with rig(upstream, cache_bytes=0) as r:
+        number = {"SVCB": 64}.get(qtype) or getattr(QTYPE, qtype)
+        message = bytes(query(name).pack()[:-4]) + number.to_bytes(2) + b"\0\1"
+        reply = r.ask(message)
+        assert (reply.header.rcode, reply.rr, reply.header.ra) == (0, [], 1)
+        (soa,) = reply.auth
+        assert (str(soa.rname).lower(), QTYPE[soa.rtype], soa.ttl) == ("resolver.arpa.", "SOA", 60)
+        assert upstream.waiting() == []
+
+
+def test_what_only_looks_like_resolver_arpa_is_relayed() -> None:
+    upstream = Upstream()
+    with rig(upstream) as r:
+        within = b"\x0aa\x08resolver\x04arpa\x00"  # the same octets, but they begin within a label
+        for name in (b"\x09xresolver\x04arpa\x00", b"\x04arpa\x00", b"\x08resolver\x04arpa\x03com\x00", within):
+            r.send(b"\0\1\1\0\0\1\0\0\0\0\0\0" + name + b"\0\1\0\1")
+            assert r.silent()
+        assert len(upstream.waiting_raw()) == 4

@@ -1,11 +1,14 @@
 //! The plane: everything that a worker does with datagrams.
 //!
-//! Enters: wakes ([`Plane::pump`]), time ([`Plane::tick`]), messages from streams ([`Plane::decide`]). Leaves: answers
-//! and queries, sent. A wake takes at most eight batches of up to 64 datagrams: each batch is received at once, goes
+//! Enters: wakes ([`Plane::pump`]), time ([`Plane::tick`]), messages from streams ([`Plane::decide`]), what came of
+//! questions over TCP. Leaves: answers and queries, sent; those that leave by a stream or over TCP are Python's. A wake takes at most eight batches of up to 64 datagrams: each batch is received at once, goes
 //! through the stages of [`chain`] as a batch (so that the look-ups' waits for memory overlap), and is sent at once.
 
+mod aliases;
 pub mod chain;
 mod entry_counts;
+mod over_tcp;
+mod own;
 mod proxy;
 mod relaying;
 mod settings;
@@ -25,21 +28,23 @@ use crate::list::{CompiledList, Hits};
 use crate::relay::health::Upstream;
 use crate::relay::random::Random;
 use crate::relay::rate::Rate;
-use crate::relay::slot::Peer;
+use crate::relay::slot::{Peer, ReplyTo};
 use crate::relay::{Relay, hash};
 use crate::sys::{self, BATCH, LARGEST_SENT, LINK, Listener, Poll, Ready, Receiver, Sender};
 use crate::tap::Tap;
 use crate::verdict::Passes;
 use crate::wire::{Name, Query};
 
+use aliases::Owners;
 use chain::{Asked, Chain, Now, Step};
 use proxy::Balancers;
 use relaying::{Lane, Relaying};
 
 pub use entry_counts::EntryHits;
+pub use over_tcp::TcpAsk;
 pub use settings::Settings;
 pub use shadow::{Seen, Watch, Watching};
-pub use streams::{Decision, Forward};
+pub use streams::Decision;
 
 /// Batches in one wake; then the event loop breathes.
 const BATCHES_A_WAKE: usize = 8;
@@ -113,8 +118,8 @@ impl Door {
 /// The query in that place of the batch.
 #[inline]
 fn asked_at<'a>(queries: &'a Receiver, place: &'a Place, index: usize, now: Now) -> Asked<'a> {
-    let Place { query, key, .. } = place;
-    Asked { packet: queries.datagram(index), query, key: key.as_ref(), limit: query.udp_limit(), now }
+    let Place { query, key, view } = place;
+    Asked { packet: queries.datagram(index), query, key: key.as_ref(), limit: query.udp_limit(), now, view: *view }
 }
 
 /// One worker's plane.
@@ -129,7 +134,6 @@ pub struct Plane {
     balancers: Balancers,
     chain: Chain,
     relaying: Relaying,
-    wide: Box<[u8]>,
     clock: Now,
     unix_offset: u64,
     published: u64,
@@ -140,7 +144,7 @@ impl Plane {
     /// A plane that listens nowhere yet and knows no upstream.
     pub fn new(settings: Settings) -> io::Result<Plane> {
         let Settings { page, clients, health, cache_bytes, counters_path, rate, limits, remote_sockets, .. } = settings;
-        let Settings { joins, proxy_from, proxy_to, tap, watch_key, seed, health_mark, .. } = settings;
+        let Settings { cache_stale, joins, proxy_from, proxy_to, tap, watch_key, seed, health_mark, .. } = settings;
         let mut random = seed.map_or_else(|| Random::new(sys::fill_random), Random::seeded);
         let key = hash::Key(random.u64(), random.u64());
         let watch_key = watch_key.map_or_else(|| hash::Key(random.u64(), random.u64()), |(a, b)| hash::Key(a, b));
@@ -162,15 +166,15 @@ impl Plane {
                 page,
                 health,
                 health_mark,
-                cache: Cache::new(cache_bytes, [random.u64(), random.u64()])?,
+                cache: Cache::new(cache_bytes, [random.u64(), random.u64()], cache_stale)?,
                 counters: counters_path.map_or_else(|| Ok(Counters::new()), |path| Counters::in_file(&path))?,
                 hits: EntryHits::default(),
+                owners: Owners::new(),
                 tap: tap.map(|settings| Box::new(Tap::new(settings))),
                 watching: Watching::new(watch_key),
                 key,
             },
             relaying: Relaying::new(Relay::new(limits, key), random, remote_sockets, proxy_to, joins),
-            wide: vec![0; usize::from(u16::MAX)].into_boxed_slice(),
             clock: Now::default(),
             unix_offset: 0,
             published: 0,
@@ -206,6 +210,7 @@ impl Plane {
     /// From the next query on this list holds. What it meets is counted once [`Plane::count_in`] says where.
     pub fn set_list(&mut self, list: Option<Arc<CompiledList>>) {
         self.chain.list = list;
+        self.chain.owners.new_list();
         self.chain.hits = EntryHits::default();
     }
 
@@ -345,7 +350,7 @@ impl Plane {
         for index in open.drain(..).map(usize::from) {
             let asked = asked_at(queries, &places[index], index, *clock);
             let peer = Peer { source: *queries.source(index), local: queries.local(index), listener: number as u16 };
-            relaying.relay_query(chain, poll, asked, peer, balancers.ends(index));
+            relaying.relay_query(chain, poll, asked, ReplyTo::Datagram(peer), balancers.ends(index));
         }
         if let Some(door) = relaying.doors.get_mut(number) {
             door.flush(&mut chain.counters);
@@ -409,9 +414,9 @@ impl Plane {
         let mut at = 0;
         open.retain(|index| {
             let index = usize::from(*index);
-            let met = hits.of(at);
-            at += 1;
             let place = &places[index];
+            let met = Chain::met(&place.query, hits.of(at));
+            at += 1;
             let stop = chain.judged(&place.query, met, place.view, *clock);
             if chain.watching.is_on()
                 && let Some(ip) = balancers.client(index, queries.source(index).ip())
@@ -431,7 +436,7 @@ impl Plane {
 
     /// ANY and stage 5 for what is left of the batch; what the cache will read is fetched for all at once.
     fn consult(&mut self, number: usize) {
-        let Plane { queries, chain, relaying, batch: Batch { places, open, .. }, keys, clock, .. } = self;
+        let Plane { queries, balancers, chain, relaying, batch: Batch { places, open, .. }, keys, clock, .. } = self;
         keys.clear();
         for index in open.iter() {
             let place = &mut places[usize::from(*index)];
@@ -449,6 +454,7 @@ impl Plane {
                 step => step,
             };
             let Step::Answer(length) = step else { return true };
+            chain.record_alias(|| balancers.source(index, queries.source(index)), false, asked, &out[..length]);
             door.answer(chain, queries, index, length);
             false
         });
