@@ -13,7 +13,8 @@ What a client can cost is bounded on each side:
   what waits to be written never exceeds `unwritten` octets; `relayed` queries a worker are in flight at once;
 - a connection from a balancer (`balancers`) begins with a PROXY header, before which nothing is decided; from then on
   its client is the one that the header names. Until then it counts against `total` alone;
-- a client that closes its half gets the answers to what it asked, then the other half is closed.
+- a client that closes its half, or sends a message that gets no answer (one of length zero, say), gets the answers to
+  what it asked before; then the connection is closed.
 
 A client that waited for `stale` seconds gets a stale answer, where there is one; its question goes on for the cache.
 """
@@ -155,7 +156,7 @@ class Streams:
     def decide(self, connection: _Connection, message: bytes) -> None:
         outcome = self._plane.decide(message, connection.client, connection.asked)
         if outcome is None:
-            connection.close()
+            connection.finish()
         elif isinstance(outcome, bytes):
             connection.answer(outcome)
         elif self.relayed >= self.limits.relayed:
@@ -228,6 +229,8 @@ class _Connection(asyncio.Protocol):
             self.abort()
 
     def data_received(self, data: bytes) -> None:
+        if self._ended:
+            return
         self._received += data
         if self._peer == NOBODY or self._introduced():
             self._take()
