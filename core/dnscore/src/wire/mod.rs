@@ -6,6 +6,7 @@
 
 pub mod message;
 pub mod name;
+pub mod pointers;
 pub mod proxy;
 pub mod query;
 pub mod upstream;
@@ -63,6 +64,12 @@ pub mod rtype {
     pub const AAAA: u16 = 28;
     /// The EDNS pseudo-record (RFC 6891).
     pub const OPT: u16 = 41;
+    /// Signature of a record set (RFC 4034).
+    pub const RRSIG: u16 = 46;
+    /// Proof that a name or type does not exist (RFC 4034).
+    pub const NSEC: u16 = 47;
+    /// The same by hashes (RFC 5155).
+    pub const NSEC3: u16 = 50;
     /// Service binding of a web origin (RFC 9460).
     pub const HTTPS: u16 = 65;
     /// Key negotiation (RFC 2930).
