@@ -9,9 +9,11 @@ the file; no secret stands in the file. The JSON schema is generated from this t
 from __future__ import annotations
 
 import hashlib
+import re
+import socket
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -42,7 +44,11 @@ from resolver.config_values import (
     WebUrlOrPath,
     Workers,
 )
+from resolver.errors import ResolverError
 from resolver.places import Places
+
+if TYPE_CHECKING:
+    from ipaddress import IPv4Network, IPv6Network
 
 __all__ = [
     "Accepted",
@@ -63,7 +69,9 @@ FILE_NAME = "stopsign.yaml"
 
 Action = Literal["stop-page", "nxdomain", "nodata", "refused", "monitor"]
 Match = Literal["exact", "subtree", "below"]
+FOR_ZONES_ALONE = "on a host for policy zones alone your own resolvers answer: docs/rpz.md"
 MAX_LISTS = 64  # a view is a mask of 64 bits in the core
+FACT = frozenset({"mistake"})  # grounds of an appeal that the provider itself can mend
 
 
 class Part(BaseModel):
@@ -143,6 +151,10 @@ class Clocks(Part):
     fact: Seconds = 48 * 3600.0
     decide: Seconds = 14 * 86400.0
     keep: Seconds = 182 * 86400.0
+
+    def of(self, ground: str) -> float:
+        """Seconds until an appeal on this ground is overdue."""
+        return self.fact if ground in FACT else self.decide
 
 
 class Portal(Part):
@@ -255,8 +267,18 @@ class Shadow(Part):
     share: Share = 0.01  # of all different clients that one entry may meet before a person is asked
 
 
+class Overdue(Part):
+    """Entries that overdue appeals suspend by themselves within a day; those beyond wait for a person. Strangers file
+    appeals: what they can open together is bounded as what an issuer can add is."""
+
+    day: int = Field(default=50, ge=0)  # of all lists together
+    list: Cap = Cap(number=20, share=0.01)  # of one list; the share is that of its entries
+    always: int = Field(default=3, ge=0)  # of one list, whatever the share comes to
+
+
 class Guards(Part):
     protected: list[Name] = []
+    overdue: Overdue = Overdue()
     popular: FilePath | None = None  # one name a line, most popular first; plain or .gz
     popular_top: int = Field(default=100_000, ge=1)
     shadow: Shadow = Shadow()
@@ -270,7 +292,7 @@ class View(Part):
 
 class Log(Part):
     dir: FilePath | None = None  # none: state_dir/log
-    origin: LogOrigin | None = None  # the checkpoint's; none: the portal's host + /log
+    origin: LogOrigin | None = None  # the checkpoint's; none: the portal's host, /log/ and this host's name
     heartbeat: Seconds = 3600.0
 
 
@@ -338,10 +360,11 @@ class Rpz(Part):
 
 
 class Config(Part):
+    host: Slug | None = None  # this host among those that share an appeals database; none: the machine's name
     state_dir: FilePath
     run_dir: FilePath
     provider: Provider = Provider()
-    dns: Dns
+    dns: Dns | None = None  # none: a host for policy zones alone, where resolvers of your own answer
     stop_page: StopPage = StopPage()
     portal: Portal
     lists: list[ListSource] = Field(default=[], max_length=MAX_LISTS)
@@ -356,6 +379,25 @@ class Config(Part):
     @property
     def places(self) -> Places:
         return Places(self.state_dir, self.run_dir, self.log.dir or self.state_dir / "log")
+
+    def require_dns(self) -> Dns:
+        """What the DNS workers need. `ResolverError` on a host for policy zones alone."""
+        if self.dns is None:
+            raise ResolverError("no DNS is served here: the configuration has no `dns`", hint=FOR_ZONES_ALONE)
+        return self.dns
+
+    @property
+    def upstreams(self) -> list[Endpoint]:
+        """Those of DNS; a host for policy zones alone has none."""
+        return [] if self.dns is None else self.dns.upstreams
+
+    @property
+    def dns_listen(self) -> list[Endpoint]:
+        return [] if self.dns is None else self.dns.listen
+
+    @property
+    def allow_clients(self) -> list[IPv4Network | IPv6Network]:
+        return [] if self.dns is None else self.dns.allow_clients
 
     @property
     def portal_host(self) -> str:
@@ -375,8 +417,14 @@ class Config(Part):
         return self.portal.database or f"sqlite:///{(self.state_dir / 'portal.db').absolute()}"
 
     @property
+    def host_name(self) -> str:
+        """This host's name, as lower case letters, digits and hyphens."""
+        return self.host or host_of(socket.gethostname())
+
+    @property
     def log_origin(self) -> str:
-        return self.log.origin or f"{self.portal_host}/log"
+        """Each host has a log of its own, and so a name of its own for it."""
+        return self.log.origin or f"{self.portal_host}/log/{self.host_name}"
 
     @property
     def digest(self) -> str:
@@ -386,6 +434,11 @@ class Config(Part):
 
     def list_named(self, name: str) -> ListSource | None:
         return next((source for source in self.lists if source.name == name), None)
+
+
+def host_of(machine: str) -> str:
+    """A machine's name in the form that `host` has."""
+    return re.sub("[^a-z0-9]+", "-", machine.lower()).strip("-")[:63].rstrip("-") or "host"
 
 
 def load(path: Path) -> Config:

@@ -66,7 +66,8 @@ def check_config(
         click.echo(problem)
     if wanting:
         ctx.exit(wanting)
-    click.echo(f"{file}: good: {len(config.lists)} lists, {len(config.dns.upstreams)} upstreams")
+    behind = f"{len(config.upstreams)} upstreams" if config.dns is not None else f"{len(config.rpz.zones)} policy zones"
+    click.echo(f"{file}: good: {len(config.lists)} lists, {behind}")
 
 
 def checked(file: Path, *, tries: bool) -> tuple[list[Problem], Config | None]:

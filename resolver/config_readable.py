@@ -108,5 +108,7 @@ def _mended(raw: Mapping[str, Any], spoilt: set[Key]) -> dict[str, Any]:
             inside = isinstance(value, dict)
             mended[name] = {k: v for k, v in value.items() if (name, k) not in spoilt} if inside else value
     for name, value in _STAND_IN.items():
+        if name == "dns" and name not in raw:
+            continue  # a host for policy zones alone has none
         mended[name] = {**value, **mended.get(name, {})} if isinstance(value, dict) else mended.get(name, value)
     return mended

@@ -21,6 +21,7 @@ def contradictions(raw: Any) -> Iterator[tuple[Key, str]]:
     yield from _same_name_twice(raw, "views")
     yield from _views_of_nothing(raw)
     yield from _lists_nobody_signs(raw)
+    yield from _nobody_answers(raw)
     yield from _two_on_one_port(raw)
     yield from _asks_itself(raw)
     yield from _zones_of_nothing(raw)
@@ -78,6 +79,15 @@ def _lists_nobody_signs(raw: Any) -> Iterator[tuple[Key, str]]:
             yield ("lists", at, "min_threshold"), "nobody signs a bridged list; 1 or no such line would be right"
         if part.get("on_expiry") == "hold" and not bridged:
             yield ("lists", at, "on_expiry"), "a signed entry's end is its issuer's word; hold is for a bridge"
+
+
+def _nobody_answers(raw: Any) -> Iterator[tuple[Key, str]]:
+    """Without `dns` a configuration is one for policy zones alone, and needs one; an empty `dns` is a slip."""
+    if isinstance(raw, dict) and raw.get("dns") is None:
+        if "dns" in raw:
+            yield ("dns",), "is empty; its settings, or no such line on a host for policy zones alone, would be right"
+        elif not _parts(raw, "rpz", "zones"):
+            yield ("dns",), "is missing; where your own resolvers answer, rpz.zones instead would be right"
 
 
 def _two_on_one_port(raw: Any) -> Iterator[tuple[Key, str]]:

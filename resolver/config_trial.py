@@ -54,7 +54,9 @@ def trial(config: Config, file: Path) -> list[Finding]:
 
 def _folders(config: Config) -> Iterator[Finding]:
     places = config.places
-    for key, folder in (("state_dir", places.state_dir), ("run_dir", places.run_dir), ("log.dir", places.log_dir)):
+    written = [(f"rpz.zones[{at}].file", zone.file.parent) for at, zone in enumerate(config.rpz.zones) if zone.file]
+    own = (("state_dir", places.state_dir), ("run_dir", places.run_dir), ("log.dir", places.log_dir))
+    for key, folder in (*own, *written):
         try:
             there = next(above for above in (folder, *folder.parents) if above.exists())
         except PermissionError as error:
@@ -87,7 +89,7 @@ def _file_system(folder: Path) -> str:
 def _ports(config: Config) -> Iterator[Finding]:
     own = _held_by_itself(config)
     for key, endpoints, kinds in (
-        ("dns.listen", config.dns.listen, (socket.SOCK_DGRAM, socket.SOCK_STREAM)),
+        ("dns.listen", config.dns_listen, (socket.SOCK_DGRAM, socket.SOCK_STREAM)),
         ("stop_page.listen", config.stop_page.listen, (socket.SOCK_STREAM,)),
         ("portal.listen", config.portal.listen, (socket.SOCK_STREAM,)),
         ("metrics.listen", config.metrics.listen, (socket.SOCK_STREAM,)),
@@ -135,7 +137,7 @@ def _unbindable(endpoint: Endpoint, kind: socket.SocketKind) -> OSError | None:
 
 def _clients(config: Config) -> Iterator[Finding]:
     """An open resolver answers forged questions too, and so floods whomever they name (RFC 5358)."""
-    for at, prefix in enumerate(config.dns.allow_clients):
+    for at, prefix in enumerate(config.allow_clients):
         if prefix.prefixlen < _NETWORK[prefix.version]:
             who = "everybody" if prefix.prefixlen == 0 else "more than any one network has"
             wrong = f"{prefix} lets {who} ask, so that this host can be used against others"
@@ -144,12 +146,12 @@ def _clients(config: Config) -> Iterator[Finding]:
 
 
 def _upstreams(config: Config) -> Iterator[Finding]:
-    with ThreadPoolExecutor(len(config.dns.upstreams)) as asking:
-        said = list(asking.map(_silent, config.dns.upstreams))
+    with ThreadPoolExecutor(max(len(config.upstreams), 1)) as asking:
+        said = list(asking.map(_silent, config.upstreams))
     failed = [(at, why) for at, why in enumerate(said) if why]
     for at, why in failed:
-        fatal = len(failed) == len(config.dns.upstreams)
-        yield Finding(f"dns.upstreams[{at}]", f"{config.dns.upstreams[at]} {why}", fatal=fatal)
+        fatal = len(failed) == len(config.upstreams)
+        yield Finding(f"dns.upstreams[{at}]", f"{config.upstreams[at]} {why}", fatal=fatal)
 
 
 def _silent(upstream: Endpoint) -> str | None:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from resolver.config import Config
 
-DNS, STEWARD, WEB = "stopsign-dns", "stopsign-steward", "stopsign-web"
+DNS, STEWARD, WEB, RPZ = "stopsign-dns", "stopsign-steward", "stopsign-web", "stopsign-rpz"
 GROUP = "stopsign"
 _READ, _WRITE, _SEARCH = 4, 2, 1
 
@@ -54,7 +54,7 @@ class User:
 
 
 def rights(config: Config, file: Path) -> Iterator[Finding]:
-    users = {name: user for name in (DNS, STEWARD, WEB) if (user := User.named(name))}
+    users = {name: user for name in (DNS, STEWARD, WEB, RPZ) if (user := User.named(name))}
     for key, name, path, wanted in _needs(config, file):
         user = users.get(name)
         try:
@@ -68,12 +68,13 @@ def rights(config: Config, file: Path) -> Iterator[Finding]:
 
 def _needs(config: Config, file: Path) -> Iterator[tuple[str, str, Path, int]]:
     places = config.places
-    for name in (DNS, STEWARD, WEB):
+    of_dns, of_rpz = [DNS] if config.dns is not None else [], [RPZ] if config.rpz.zones else []
+    for name in (*of_dns, STEWARD, WEB, *of_rpz):
         yield "", name, file.absolute(), _READ
     yield "state_dir", STEWARD, places.state_dir, _READ | _WRITE | _SEARCH
     yield "log.dir", STEWARD, places.log_dir, _READ | _WRITE | _SEARCH
     yield "log.dir", WEB, places.log_dir, _READ | _SEARCH
-    for name in (STEWARD, DNS):
+    for name in (STEWARD, *of_dns):
         yield "run_dir", name, places.run_dir, _READ | _WRITE | _SEARCH
     url = config.database_url
     if url.startswith("sqlite:") and (config.portal.listen or config.stop_page.listen):
@@ -87,6 +88,24 @@ def _needs(config: Config, file: Path) -> Iterator[tuple[str, str, Path, int]]:
         yield "guards.popular", STEWARD, config.guards.popular, _READ
     if config.provider.logo is not None:
         yield "provider.logo", WEB, config.provider.logo, _READ
+    if of_rpz:
+        yield from _needs_of_zones(config)
+
+
+def _needs_of_zones(config: Config) -> Iterator[tuple[str, str, Path, int]]:
+    rpz = config.rpz
+    for at, secondary in enumerate(rpz.secondaries):
+        if secondary.key is not None:
+            yield f"rpz.secondaries[{at}].key", RPZ, secondary.key, _READ
+    for key, path in (("certificate", rpz.certificate), ("private_key", rpz.private_key)):
+        if path is not None:
+            yield f"rpz.{key}", RPZ, path, _READ
+    for at, zone in enumerate(rpz.zones):
+        if zone.file is not None:
+            yield f"rpz.zones[{at}].file", RPZ, zone.file.parent, _WRITE | _SEARCH
+    for at, count in enumerate(rpz.counts):
+        if count.dnstap is not None:
+            yield f"rpz.counts[{at}].dnstap", RPZ, count.dnstap.parent, _WRITE | _SEARCH
 
 
 def _refused(user: User, path: Path, wanted: int) -> str | None:

@@ -5,7 +5,8 @@ answers from its upstreams is healthy, whatever its lists and its web process do
 they are worth. What is asked for by default is the name that the workers answer by themselves (`dns.health_name`): any
 other may come out of the cache long after the last upstream fell silent. A wildcard address is asked on loopback; UDP
 and TCP both count. Where every address answers, but nobody counts in `run_dir`, it cannot be told: the file may name
-another `run_dir` than the processes took up, and one edit for all hosts would withdraw them all.
+another `run_dir` than the processes took up, and one edit for all hosts would withdraw them all. A host for policy
+zones alone is asked nothing: it is healthy while the process of its zones lives and serves each of them.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import os
 import socket
 from typing import TYPE_CHECKING
 
-from resolver import counters
+from resolver import counters, zones
 from resolver.config_values import Endpoint
 from resolver.errors import ResolverError
 
@@ -27,9 +28,10 @@ PATIENCE, TRIES = 1.5, 2
 _SERVFAIL = 2
 
 
-def reasons(config: Config, name: str) -> list[str]:
-    """Why not; empty: healthy. `name` is asked for; any answer but SERVFAIL will do. Raises `ResolverError` where it
-    cannot be told."""
+def reasons(config: Config, name: str | None) -> list[str]:
+    """Why not; empty: healthy. `name` is asked for (None: `dns.health_name`); any answer but SERVFAIL will do. Raises
+    `ResolverError` where it cannot be told."""
+    name = name or config.require_dns().health_name
     found = []
     living = counters.workers(config.places)
     ages = {worker.index: worker.heartbeat_age() for worker in living}
@@ -53,8 +55,19 @@ def reasons(config: Config, name: str) -> list[str]:
     return [nobody, *found]
 
 
+def of_zones(config: Config) -> list[str]:
+    """The same of a host for policy zones alone: its process lives, and serves every zone."""
+    try:
+        said = zones.read(config.places)
+    except (OSError, ValueError) as wrong:
+        return [f"the process of the zones says nothing ({wrong})"]
+    found = [said.silence] if said.silence else []
+    made = {zone["origin"] for zone in said.zones if zone["serial"]}
+    return found + [f"{zone.origin} is not made yet" for zone in config.rpz.zones if zone.origin not in made]
+
+
 def _addresses(config: Config) -> Iterator[Endpoint]:
-    for said in counters.listening(config.places) or [str(endpoint) for endpoint in config.dns.listen]:
+    for said in counters.listening(config.places) or [str(endpoint) for endpoint in config.dns_listen]:
         endpoint = Endpoint.parse(said)
         loopback = {"0.0.0.0": "127.0.0.1", "::": "::1"}
         yield Endpoint(loopback.get(endpoint.host, endpoint.host), endpoint.port)

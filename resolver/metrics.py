@@ -260,7 +260,7 @@ class Exposition:
 
 def expose(config: Config, *more: Collector) -> Exposition:
     """Starts to serve `metrics.listen`. Raises `OSError` where a port is taken."""
-    ports = {endpoint.port for endpoint in config.dns.listen}
+    ports = {endpoint.port for endpoint in config.dns_listen}
     bypassed = Bypassed(config.places, [source.name for source in config.lists])
     own = [Workers(config.places, lambda: ports), bypassed, Zones(config.places)]
     return Exposition(config.metrics.listen, [*own, *more])

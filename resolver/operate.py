@@ -20,7 +20,7 @@ from rich.measure import Measurement
 
 from resolver import control
 from resolver.config import located_at
-from resolver.health import reasons
+from resolver.health import of_zones, reasons
 from resolver.options import as_json, located, print_json, warn
 from resolver.reload import everywhere
 from resolver.screen import screen
@@ -104,7 +104,7 @@ def _looks(config: Config, every: float) -> Iterator[dict[str, Any]]:
 def health(ctx: click.Context, path: Path | None, directory: Path | None, in_json: bool, name: str | None) -> None:
     """Should this host get queries? 0: yes; 1: no, and why; 2: that cannot be told. For BIRD, keepalived, balancers."""
     config = legible(path, directory)
-    found = reasons(config, name or config.dns.health_name)
+    found = reasons(config, name) if config.dns is not None else of_zones(config)
     if in_json:
         print_json({"ok": not found, "reasons": found})
     else:

@@ -88,6 +88,11 @@ class Places:
         return self.state_dir / "suspensions.json"
 
     @property
+    def appeals(self) -> Path:
+        """The appeals of which the log has a leaf, with the steward's own time of each."""
+        return self.state_dir / "appeals.json"
+
+    @property
     def bypass(self) -> Path:
         """The off switch as the operator set it; durable, so that a restart does not undo it."""
         return self.state_dir / "bypass.json"

@@ -60,8 +60,9 @@ _FOLDERS: dict[str, Callable[[Config], object]] = {
 }
 OF_DNS: dict[str, Callable[[Config], object]] = {
     **_FOLDERS,
-    "dns.listen": lambda config: config.dns.listen,
-    "dns.workers": lambda config: config.dns.workers,
+    "dns (none, or some)": lambda config: config.dns is None,
+    "dns.listen": lambda config: config.dns_listen,
+    "dns.workers": lambda config: config.dns and config.dns.workers,
 }
 OF_RPZ: dict[str, Callable[[Config], object]] = {
     **_FOLDERS,

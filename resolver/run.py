@@ -118,7 +118,7 @@ class Provider:
         part_of: str | None = None,
     ) -> None:
         config = accepted.config
-        self._config, self._wings = config, tuple(wings)
+        self._config, self._wings = config, tuple(wing for wing in wings if wing != "dns" or config.dns is not None)
         fixed = {**OF_DNS, **OF_RPZ} if "rpz" in self._wings else OF_DNS
         self._held = Held(accepted, fixed, self._take_up, self._begin_anew, part_of=part_of)
         left = json.loads(os.environ.pop(LEFT, "null"))
@@ -134,7 +134,7 @@ class Provider:
             else:
                 self.listeners = taken_or_opened(
                     os.environ,
-                    dns=config.dns.listen if "dns" in wings else (),
+                    dns=config.dns_listen if "dns" in wings else (),
                     workers=count_workers(config.dns),
                     stop_page=config.stop_page.listen if "web" in wings else (),
                     portal=config.portal.listen if "web" in wings else (),
@@ -147,7 +147,7 @@ class Provider:
             self._sweep()
         environment = {k: v for k, v in os.environ.items() if k not in ("NOTIFY_SOCKET", "WATCHDOG_USEC", SOCKETS)}
         self.supervisor = Supervisor(
-            services(accepted, self._sealed, self.listeners, wings),
+            services(accepted, self._sealed, self.listeners, self._wings),
             retired=config.places.workers / "retired.counters",
             output=output,
             environment=environment,
@@ -223,7 +223,7 @@ class Provider:
             os.close(kept)
             self._held.accepted = new
             keep(new)
-            return replaced
+            return replaced or ["supervisor"]
 
     async def _begin_anew(self, new: Accepted) -> list[str]:
         """This program from its beginning, as it is installed now, in the same process: sockets, lock and children are
@@ -376,7 +376,7 @@ async def _reload(path: Path) -> None:
 
 async def _say_ready(provider: Provider) -> None:
     await provider.supervisor.serving()
-    notify("READY=1", f"STATUS=serving {', '.join(provider.listeners.addresses()['dns'])}")
+    notify("READY=1", f"STATUS=serving {', '.join(provider.listeners.addresses()['dns']) or 'policy zones alone'}")
 
 
 def become(wing: str, config: Config, path: Path) -> None:
@@ -409,6 +409,8 @@ def run(path: Path | None, directory: Path | None, only: str | None) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != hard:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    if only == "dns":
+        accepted.config.require_dns()
     if only in ("steward", "web", "rpz"):
         become(only, accepted.config, accepted.path)
     asyncio.run(provide(accepted, WINGS if only is None else (only,)))

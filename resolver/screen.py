@@ -48,8 +48,12 @@ _TOGETHER = 60.0  # who was started within so many seconds was started with the 
 def screen(said: Mapping[str, Any], curve: Sequence[float] = ()) -> Group:
     """`curve`: queries per second over the last looks, oldest first."""
     said = _harmless(said)
-    parts: list[Any] = [_title(said), *_alarms(said), *_load(said["queries"], curve)]
-    parts += [_section("dns"), _workers(said), *_deaths(said), _section("upstreams"), _upstreams(said["upstreams"])]
+    parts: list[Any] = [_title(said), *_alarms(said)]
+    if said["serves_dns"]:
+        parts += _load(said["queries"], curve)
+    parts += [_section("dns" if said["serves_dns"] else "processes"), _workers(said), *_deaths(said)]
+    if said["serves_dns"]:
+        parts += [_section("upstreams"), _upstreams(said["upstreams"])]
     if said["lists"]:
         parts += [_section("lists"), _lists(said["lists"], said["at"])]
     if said["zones"]:

@@ -89,7 +89,8 @@ def status(config: Config, before: Sample, now: Sample, oldest: Sample | None = 
         "host": socket.gethostname(),
         "version": VERSION,
         "at": as_text(time.time()),
-        "up": answers["dns"].get("up"),
+        "up": next((answers[name].get("up") for name in ("dns", "steward") if name in answers), None),
+        "serves_dns": config.dns is not None,
         "workers": [{**_worker(worker, before, now, seconds), "state": states[worker.index]} for worker in living],
         "queries": _queries(before, now, seconds, oldest or before),
         "totals": _totals(now),
@@ -143,14 +144,16 @@ def answers_of(config: Config) -> dict[str, dict[str, Any]]:
     """What each unit of this host says of itself (`dns`: the supervisor), all asked at once: one that hangs costs its
     own patience alone."""
     places = config.places
-    asked = {"dns": places.supervisor_socket, "steward": places.control_socket}
+    asked = {"steward": places.control_socket}
+    if config.dns is not None or places.supervisor_socket.exists():  # units for policy zones alone have no supervisor
+        asked = {"dns": places.supervisor_socket, **asked}
     if config.stop_page.listen or config.portal.listen:
         asked["web"] = places.web_socket
     if config.rpz.zones:
         asked["rpz"] = places.rpz_socket
     with ThreadPoolExecutor(len(asked)) as threads:
         answers = dict(zip(asked, threads.map(_asked, asked.values()), strict=True))
-    for child in answers["dns"].get("services", ()):
+    for child in answers.get("dns", {}).get("services", ()):
         answer = answers.get(child["name"], {})
         if answer.get("state") == DEAD and child["pid"] is not None:
             answer["state"] = STARTS  # its parent says that it runs
@@ -181,7 +184,7 @@ def _services(answers: Mapping[str, Mapping[str, Any]], workers: Mapping[int, st
             "up": answers.get(child["name"], {}).get("up"),
             "state": DEAD if child["pid"] is None else states.get(child["name"], STARTS),
         }
-        for child in answers["dns"].get("services", ())
+        for child in answers.get("dns", {}).get("services", ())
     ]
     known = {child["name"] for child in children}
     units = [name for name in answers if name != "dns" and name not in known]
@@ -354,7 +357,7 @@ def _alarms(
     order = (DEAD, HUNG, SILENT, STARTS, UNKNOWN)
     found = sorted(silent, key=lambda alarm: order.index(alarm.partition(":")[0]))
     found += [*bypassed, *rooms.alarms(config.places)]
-    if not now.workers:
+    if config.dns is not None and not now.workers:
         found.append(f"no DNS worker counts in {config.places.workers}")
     found += [f"dns-{w.index}: {alarm}" for w in now.workers for alarm in w.alarms]
     for one in _upstreams(now.workers):

@@ -41,10 +41,14 @@ class Said:
     age: float = 0.0
 
     @property
+    def silence(self) -> str:
+        """That all of this is old; empty: it is not."""
+        return f"the process of the zones gave no sign of life for {self.age:.0f} s" if self.age > SILENT else ""
+
+    @property
     def complaints(self) -> list[str]:
         """The alarms, and that they are old."""
-        silent = [f"the process of the zones gave no sign of life for {self.age:.0f} s"] if self.age > SILENT else []
-        return [*silent, *self.alarms]
+        return [*filter(None, (self.silence,)), *self.alarms]
 
 
 def write(places: Places, zones: Sequence[Mapping[str, Any]], alarms: Sequence[str]) -> None:

@@ -58,9 +58,9 @@ def changed(old: str, new: str) -> str:
 
 def test_a_good_configuration_is_typed_values(tmp_path: Path) -> None:
     config = load(write(tmp_path, GOOD))
-    assert config.dns.listen == [Endpoint("0.0.0.0", 53), Endpoint("::", 53)]
-    assert config.dns.upstreams == [Endpoint("127.0.0.1", 5335), Endpoint("9.9.9.9", 53)]
-    assert config.dns.cache.size == 256 << 20
+    assert config.require_dns().listen == [Endpoint("0.0.0.0", 53), Endpoint("::", 53)]
+    assert config.require_dns().upstreams == [Endpoint("127.0.0.1", 5335), Endpoint("9.9.9.9", 53)]
+    assert config.require_dns().cache.size == 256 << 20
     assert config.lists[0].refresh == 300.0
     assert config.lists[0].caps.update.share == pytest.approx(0.1)
     assert config.lists[0].trusted_root == tmp_path / "roots/gambling.json"

@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[1]
 def test_the_production_configuration_is_read_without_a_mistake() -> None:
     config = load(ROOT / "config" / "stopsign.yaml")
     assert [source.name for source in config.lists] == ["gambling"]
-    assert config.dns.cache.size == 256 << 20
+    assert config.require_dns().cache.size == 256 << 20
 
 
 def test_the_schema_in_the_tree_is_the_one_of_the_program() -> None:

@@ -25,6 +25,7 @@ LIST = {
 }  # fmt: skip
 SAID: dict[str, Any] = {
     "host": "resolver-1", "version": "1.0", "at": "2026-11-25T20:50:00Z", "up": 7300,
+    "serves_dns": True,
     "workers": [{"index": 0, "pid": 7, "queries_per_second": 900.0, "heartbeat_age": 0.4, "generation": 9,
                  "entries": 172_465, "in_flight": 3, "state": "lives"}],
     "queries": {"per_second": 900.0, "instant": 1.0, "total": 5, "over": 1.0, "blocked": 0.25, "cached": 0.5,

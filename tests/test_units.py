@@ -13,7 +13,7 @@ import pytest
 
 from resolver.config import load
 from resolver.run import WINGS
-from resolver.units import DROP_IN, drop_ins
+from resolver.units import DROP_IN, of
 from tests.dns.house import PATIENCE, Host
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -28,7 +28,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for unit in UNITS:
         text = unit.read_text(encoding="utf-8").replace("/opt/stopsign/bin/stopsign", "/bin/true")
         (directory / unit.name).write_text(text, encoding="utf-8")
-    for name, text in drop_ins(load(ROOT / "config" / "stopsign.yaml")).items():
+    for name, text in of(load(ROOT / "config" / "stopsign.yaml")).drop_ins.items():
         (directory / f"{name}.d").mkdir()
         (directory / f"{name}.d" / DROP_IN).write_text(text, encoding="utf-8")
     return directory
@@ -150,9 +150,74 @@ def test_systemd_is_to_open_a_udp_and_a_tcp_socket_a_worker_and_address(tmp_path
         "{state_dir: state, run_dir: run, portal: {url: 'http://127.0.0.1'}, stop_page: {listen: ['192.0.2.66:80']},"
         " dns: {listen: ['192.0.2.53:53', '[2001:db8::53]:53'], workers: 3, upstreams: [127.0.0.1], allow_clients: []}}"
     )
-    made = {unit: text.splitlines() for unit, text in drop_ins(load(config)).items()}
+    made = {unit: text.splitlines() for unit, text in of(load(config)).drop_ins.items()}
     dns = made["stopsign-dns.socket"]
     assert dns[1:4] == ["[Socket]", "ListenDatagram=", "ListenStream="], "what the unit itself says is taken back"
     for address in ("192.0.2.53:53", "[2001:db8::53]:53"):
         assert (dns.count(f"ListenDatagram={address}"), dns.count(f"ListenStream={address}")) == (3, 3)
     assert made["stopsign-web.socket"][1:] == ["[Socket]", "ListenStream=", "ListenStream=192.0.2.66:80"]
+
+
+ZONES_ALONE = """
+state_dir: /var/lib/stopsign
+run_dir: /run/stopsign
+portal: {url: "https://stop.isp.example", database: "sqlite:///var/lib/stopsign-web/portal.db"}
+stop_page: {listen: ["192.0.2.66:80"]}
+rpz:
+  listen: ["192.0.2.53:5354"]
+  zones: [{origin: rpz.stopsign, file: /var/lib/stopsign-zones/rpz.stopsign.zone}]
+  counts: [{dnstap: /run/stopsign/rpz/bind.dnstap}, {dnstap: "/srv/tap of bind/100%.sock"}]
+"""
+
+
+def test_a_host_for_policy_zones_alone_opens_what_it_names_and_starts_no_dns(tmp_path: Path) -> None:
+    config = tmp_path / "stopsign.yaml"
+    config.write_text(ZONES_ALONE)
+    made = of(load(config))
+    rpz = made.drop_ins["stopsign-rpz.socket"].splitlines()[1:]
+    assert rpz == [
+        "[Socket]",
+        "ListenDatagram=",
+        "ListenStream=",
+        *(f"Listen{kind}=192.0.2.53:5354" for kind in ("Datagram", "Stream")),
+    ]
+    assert "ConditionPathExists=!/" in made.drop_ins["stopsign-rpz-tls.socket"]
+    assert "ConditionPathExists=!/" in made.drop_ins["stopsign-dns.service"]
+    assert made.drop_ins["stopsign-rpz.service"].splitlines()[1:] == [
+        "[Service]",
+        'ReadWritePaths=/var/lib/stopsign-zones "/srv/tap of bind"',
+    ]
+    for unit in ("steward", "web"):
+        assert len(made.drop_ins[f"stopsign-{unit}.service"].splitlines()) == 1, "what its unit says is enough"
+    assert made.enable == ("stopsign-web.socket", "stopsign-rpz.socket", "stopsign-rpz.service", "stopsign.target")
+
+
+def test_a_host_without_zones_starts_none_of_their_units(tmp_path: Path) -> None:
+    config = tmp_path / "stopsign.yaml"
+    config.write_text(
+        "{state_dir: state, run_dir: /run/stopsign, portal: {url: 'http://127.0.0.1'},"
+        " dns: {listen: ['192.0.2.53:53'], upstreams: [127.0.0.1], allow_clients: []},"
+        " rpz: {listen: ['192.0.2.1:5354']}}"
+    )
+    made = of(load(config))
+    assert made.enable == ("stopsign-dns.socket", "stopsign.target")
+    for unit in ("stopsign-rpz.socket", "stopsign-rpz.service", "stopsign-web.socket"):
+        assert made.drop_ins[unit].endswith("ConditionPathExists=!/\n")
+    assert f"ReadWritePaths={tmp_path / 'state'}" in made.drop_ins["stopsign-steward.service"], "a folder of its own"
+
+
+def test_no_file_opens_the_folder_of_another_process_to_a_sandbox(tmp_path: Path) -> None:
+    config = tmp_path / "stopsign.yaml"
+    config.write_text(ZONES_ALONE.replace("-web/portal.db", "/portal.db").replace("-zones/rpz", "/rpz"))
+    made = of(load(config))
+    assert "ReadWritePaths" not in made.drop_ins["stopsign-web.service"]
+    assert made.drop_ins["stopsign-rpz.service"].splitlines()[-1] == 'ReadWritePaths="/srv/tap of bind"'
+
+
+def test_the_units_as_shipped_serve_zones_to_this_host_alone() -> None:
+    for unit in ("stopsign-rpz.socket", "stopsign-rpz-tls.socket"):
+        text = (ROOT / "systemd" / unit).read_text(encoding="utf-8")
+        assert {address.rpartition(":")[0] for address in re.findall(r"^Listen\w+=(.+)$", text, re.MULTILINE)} == {
+            "127.0.0.1",
+            "[::1]",
+        }

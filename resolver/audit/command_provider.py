@@ -72,7 +72,7 @@ def probe(
     found = list(documents)
     if config is not None:
         found += find_documents(config.places.state_dir / "lists")
-    address = resolver or (str(config.dns.listen[0]) if config else "")
+    address = resolver or (str(config.require_dns().listen[0]) if config else "")
     seed = time.time_ns() if seed is None else seed
     with progress("questions") as told:
         outcome = run(

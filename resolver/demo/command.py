@@ -146,7 +146,7 @@ def _probe(prober: Prober) -> list[Probe]:
 async def _active(config: Config, tree: Tree, stop: asyncio.Event) -> int | None:
     """Waits until every worker has the list that was published; how many entries it has. None: told to stop."""
     deadline = time.monotonic() + READY
-    workers = config.dns.workers
+    workers = config.require_dns().workers
     while not stop.is_set():
         said = [worker.said for worker in counters.workers(config.places)]
         if len(said) == workers and all(_version(one) == tree.version for one in said):

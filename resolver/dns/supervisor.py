@@ -69,8 +69,10 @@ class Service:
     """For it alone, beside what all get."""
 
 
-def count_workers(dns: Dns) -> int:
-    """`auto` is one for each processor that this process may use."""
+def count_workers(dns: Dns | None) -> int:
+    """`auto` is one for each processor that this process may use. Without DNS: none."""
+    if dns is None:
+        return 0
     return len(os.sched_getaffinity(0)) if dns.workers == "auto" else dns.workers
 
 

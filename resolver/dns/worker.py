@@ -89,7 +89,8 @@ class State:
 
 def plane_settings(config: Config, index: int, workers: int, key: watched.Key) -> PlaneSettings:
     """The core's settings for one of `workers` workers, which share `key`."""
-    dns, limits = config.dns, config.dns.limits
+    dns = config.require_dns()
+    limits = dns.limits
     order = [source.name for source in config.lists]
     return {
         "allow_clients": [str(prefix) for prefix in dns.allow_clients],
@@ -136,7 +137,7 @@ def _version() -> str:
 
 
 def stream_limits(config: Config) -> Limits:
-    limits = config.dns.limits
+    limits = config.require_dns().limits
     return Limits(
         total=limits.tcp_connections,
         per_client=limits.tcp_per_client,
@@ -157,8 +158,8 @@ class Worker:
         self._failing: set[str] = set()  # and those that fail
         self._said: State | None = None
         self.plane, self._inode = self._new_plane(plane_settings(config, index, workers, key))
-        self.plane.set_upstreams([str(endpoint) for endpoint in config.dns.upstreams])
-        limits = config.dns.limits
+        self.plane.set_upstreams([str(endpoint) for endpoint in config.require_dns().upstreams])
+        limits = config.require_dns().limits
         self._heard: set[str] = set()  # upstreams that answered over TCP: the plane counts datagrams alone
         self._upstreams = Upstreams(
             self._upstream_spoke, timing=Timing(patience=limits.patience, attempt=limits.upstream_timeout)
@@ -167,11 +168,11 @@ class Worker:
             self.plane,
             self._upstreams,
             stream_limits(config),
-            balancers=config.dns.proxy_protocol.accept_from,
+            balancers=config.require_dns().proxy_protocol.accept_from,
         )
         self._tap: Tap | None = None
-        if (recorder := config.dns.dnstap.socket) is not None:
-            announce(config.dns.dnstap)
+        if (recorder := config.require_dns().dnstap.socket) is not None:
+            announce(config.require_dns().dnstap)
             self._tap = Tap(recorder, self.plane.take_tap)
         self._servers: list[asyncio.Server] = []
         self._retries: set[asyncio.Task[None]] = set()
@@ -587,7 +588,7 @@ def main(path: Path, index: int) -> None:
     sockets = handed_over(os.environ)
     config = unsealed(path, sockets).config
     if not sockets:
-        listeners = open_listeners(dns=config.dns.listen)
+        listeners = open_listeners(dns=config.require_dns().listen)
         sockets = listeners.of_worker(0, 1)
     uvloop.run(serve(config, index, sockets))
 

@@ -4,8 +4,9 @@ Enters: the verified relief of each list, as it lies on the disk. Leaves: one fi
 Rules: it is made anew from what is verified and never added to; a relief that cannot be read leaves its list's
 decisions out, and the receipts wait.
 
-    {"format": 1, "decisions": [{"list": "gambling", "appeal": "A-…", "reference": "…", "decided":
-"2026-11-22T00:00:00Z",      "outcome": "granted", "reasons": "…", "by": "…"}]}
+    {"format": 1,
+     "decisions": [{"list": "gambling", "appeal": "A-…", "reference": "…", "decided": "2026-11-22T00:00:00Z",
+                    "outcome": "granted", "reasons": "…", "by": "…"}]}
 """
 
 from __future__ import annotations
@@ -25,8 +26,8 @@ if TYPE_CHECKING:
 FORMAT = 1
 
 
-def publish(places: Places, lists: Iterable[str]) -> None:
-    """Write the file where it would change. OSError where that cannot be."""
+def publish(places: Places, lists: Iterable[str]) -> list[dict[str, Any]]:
+    """Write the file where it would change; the decisions in it. OSError where that cannot be."""
     decided: list[dict[str, Any]] = []
     for name in lists:
         try:
@@ -41,3 +42,4 @@ def publish(places: Places, lists: Iterable[str]) -> None:
         known = b""
     if known != told:
         volatile.replace(places.decisions, told)
+    return decided

@@ -105,7 +105,7 @@ def explain(config: Config, name: str, *, now: float, client: str | None = None)
     found = _in_order(_entries(compiled, meta, qname), config)
     let = _let_through(config.places, live, qname, now)
     judged, verdict, why = _judge(found, live, let, lists_of(config, address), now)
-    if address is not None and not _is_served(config, address):
+    if address is not None and config.dns is not None and not _is_served(config, address):
         verdict, why = "refused", f"{address} is not in dns.allow_clients: its queries are dropped without an answer"
         judged = _undecided(judged, "the client is not served")
     return Explanation(name, qname, verdict, why, int(meta["generation"]), str(meta["compiled"]), tuple(judged))
@@ -125,7 +125,7 @@ def _address(client: str) -> Address:
 
 
 def _is_served(config: Config, address: Address) -> bool:
-    return any(address.version == prefix.version and address in prefix for prefix in config.dns.allow_clients)
+    return any(address.version == prefix.version and address in prefix for prefix in config.allow_clients)
 
 
 def lists_of(config: Config, address: Address | None) -> frozenset[str]:

@@ -69,6 +69,17 @@ class Lists(Collector):
             yield counter
         for name, text, number in (
             ("stopsign_lists_generation", "Number of the live generation.", status["generation"]),
+            ("stopsign_appeals_waiting", "Appeals that nobody decided yet.", status["appeals"]["waiting"]),
+            (
+                "stopsign_appeals_held",
+                "Entries whose suspension by overdue appeals waits for a person.",
+                len(status["appeals"]["held"]),
+            ),
+            (
+                "stopsign_suspended_here",
+                "Entries that this provider has suspended itself: appeals overdue, mistakes mended.",
+                status["appeals"]["suspended"],
+            ),
             ("stopsign_overrides", "Overrides that hold now.", status["overrides"]),
             ("stopsign_log_leaves", "Leaves of the log.", status["log"]["leaves"]),
             ("stopsign_log_failing", "1 while the log cannot be written.", status["log"]["trouble"] is not None),

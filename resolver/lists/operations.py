@@ -1,7 +1,8 @@
 """What may be asked of the steward through the control socket, and by whom.
 
 Each operation takes one JSON object and answers with one. The web process (a reporter) may only say that an appeal came
-in, is overdue or was decided; it can forge neither an approval nor a list, and can stop nothing that is not signed.
+in, hand over the receipt's secret by which an author withdraws one, and ask what became of appeals; it can forge
+neither an approval nor a list nor a decision, and makes nothing overdue.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from resolver.reload import Held
 
 
+MOST_AT_ONCE = 10_000
 Given = ParamSpec("Given")
 Result = TypeVar("Result")
 
@@ -55,8 +57,11 @@ def operations(steward: Steward) -> dict[str, Operation]:
         "lift": Operation(asked.lift),
         "overrides": Operation(asked.overrides),
         "appeal-received": Operation(asked.appeal_received, reporters=True),
-        "appeal-decided": Operation(asked.appeal_decided, reporters=True),
-        "appeal-overdue": Operation(asked.appeal_overdue, reporters=True),
+        "appeal-withdrawn": Operation(asked.appeal_withdrawn, reporters=True),
+        "appeal-decision": Operation(asked.appeal_decision, reporters=True),
+        "appeal-fates": Operation(asked.appeal_fates, reporters=True),
+        "decide": Operation(asked.decide),
+        "suspend": Operation(asked.suspend),
         "audit-erase": Operation(asked.erase),
         "configuration-refused": Operation(asked.configuration_refused),
     }
@@ -88,18 +93,16 @@ class _Operations:
         return outcome.as_dict()
 
     async def override(self, peer: Peer, request: Mapping[str, Any]) -> Reply:
-        match, seconds = request.get("match", "subtree"), request.get("seconds", USUAL)
+        match, seconds = request.get("match", "subtree"), _number(request, "seconds", USUAL)
         if match not in get_args(Match):
             raise RequestError(f"{match!r} is not exact, subtree or below")
-        if not isinstance(seconds, int | float) or isinstance(seconds, bool):
-            raise RequestError("seconds is not a number")
         allowed = await self._steward.work(
             while_wanted(self._register.people.allow),
             _text(request, "name"),
             match,
             _text(request, "reason"),
             peer.who,
-            float(seconds),
+            seconds,
             _text(request, "reference", ""),
         )
         before = _shown(allowed.before) if allowed.before else None
@@ -116,25 +119,41 @@ class _Operations:
         return {"overrides": [_shown(entry) for entry in held.overrides]}
 
     async def appeal_received(self, _peer: Peer, request: Mapping[str, Any]) -> Reply:
-        detail = _told(request)
-        return await self._proved(self._register.people.appeal_received, detail)
+        detail, appeal = _told(request), _text(request, "appeal")
+        return await self._proved(self._register.appeals.received, appeal, detail)
 
-    async def appeal_decided(self, _peer: Peer, request: Mapping[str, Any]) -> Reply:
-        detail = _told(request)
-        return await self._proved(self._register.people.appeal_decided, detail)
+    async def appeal_withdrawn(self, _peer: Peer, request: Mapping[str, Any]) -> Reply:
+        try:
+            secret = bytes.fromhex(_text(request, "secret"))
+        except ValueError as error:
+            raise RequestError("secret is not hexadecimal digits") from error
+        return await self._proved(self._register.appeals.withdrawn, _text(request, "appeal"), secret)
 
-    async def _proved(self, what: Callable[[str, Mapping[str, Any]], int], detail: Mapping[str, Any]) -> Reply:
+    async def appeal_decision(self, _peer: Peer, request: Mapping[str, Any]) -> Reply:
+        return await self._proved(self._register.appeals.decision, _text(request, "appeal"))
+
+    async def appeal_fates(self, _peer: Peer, request: Mapping[str, Any]) -> Reply:
+        return {"fates": await self._steward.work(self._register.appeals.fates, _texts(request, "appeals"))}
+
+    async def _proved(self, what: Callable[Given, int], *args: Given.args, **kwargs: Given.kwargs) -> Reply:
         """A leaf, and the proof that it is in the log, for the receipt."""
-        leaf = await self._steward.work(while_wanted(what), detail["reference"], detail)
+        leaf = await self._steward.work(while_wanted(what), *args, **kwargs)
         return {"leaf": leaf, "proof": await self._steward.work(of_leaf, self._register.ledger, leaf)}
 
-    async def appeal_overdue(self, _peer: Peer, request: Mapping[str, Any]) -> Reply:
-        detail, name, appeal = _told(request), _text(request, "name"), _text(request, "appeal")
-        return {
-            "suspended": await self._steward.work(
-                while_wanted(self._register.appeal_overdue), detail["reference"], name, appeal, detail
-            )
-        }
+    async def decide(self, peer: Peer, request: Mapping[str, Any]) -> Reply:
+        outcome, seconds = request.get("outcome"), _number(request, "seconds", USUAL)
+        if outcome not in ("mended", "upheld"):
+            raise RequestError(f"{outcome!r} is neither mended nor upheld")
+        appeals = request.get("appeals")
+        if not isinstance(appeals, dict) or not appeals or not all(isinstance(one, str) for one in appeals.values()):
+            raise RequestError("appeals is not a table of appeals and references")
+        by = f"{_text(request, 'by', '') or peer.who}"
+        decide = while_wanted(self._register.appeals.decide)
+        return await self._steward.work(decide, appeals, outcome, by, _text(request, "name", ""), seconds)
+
+    async def suspend(self, peer: Peer, request: Mapping[str, Any]) -> Reply:
+        let_go = while_wanted(self._register.appeals.let_go)
+        return {"suspended": await self._steward.work(let_go, _texts(request, "references"), peer.who)}
 
     async def erase(self, _peer: Peer, request: Mapping[str, Any]) -> Reply:
         leaf = request.get("leaf")
@@ -164,6 +183,20 @@ def _text(request: Mapping[str, Any], key: str, unsaid: str | None = None) -> st
     if not isinstance(value, str) or len(value) > 4096:
         raise RequestError(f"{key} is not a text")
     return value
+
+
+def _texts(request: Mapping[str, Any], key: str) -> list[str]:
+    values = request.get(key)
+    if not isinstance(values, list) or len(values) > MOST_AT_ONCE or not all(isinstance(one, str) for one in values):
+        raise RequestError(f"{key} is not a list of texts, {MOST_AT_ONCE:,} at most")
+    return values
+
+
+def _number(request: Mapping[str, Any], key: str, unsaid: float) -> float:
+    value = request.get(key, unsaid)
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        raise RequestError(f"{key} is not a number")
+    return float(value)
 
 
 def _shown(entry: Override) -> dict[str, Any]:

@@ -1,8 +1,7 @@
-"""What people say at this provider: overrides, the off switch, appeals that are overdue or decided, a configuration
-that was refused.
+"""What people say at this provider: overrides, the off switch, a configuration that was refused.
 
 Enters: words that came through the control socket, or lie in a file because the steward was dead. Leaves: what passes,
-what is suspended here, and leaves. Rules: whatever unblocks works with the log out of order too; whatever blocks again
+and leaves. Rules: whatever unblocks works with the log out of order too; whatever blocks again
 waits for its leaf.
 """
 
@@ -14,17 +13,15 @@ from typing import TYPE_CHECKING, Any
 
 from resolver import bypass, passes
 from resolver.errors import ResolverError, why
-from resolver.lists import overrides, suspensions
+from resolver.lists import overrides
 from resolver.lists.ledger import Event, Ledger, LedgerError
-from resolver.lists.state import StateError, store
 from resolver.logs import about
 from resolver.moments import as_text
 from resolver.terminal import visible
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Mapping
 
-    from resolver.lists.state import Applied
     from resolver.places import Places
 
 say = logging.getLogger("stopsign.lists")
@@ -48,22 +45,15 @@ class People:
         ledger: Ledger,
         clock: Callable[[], float],
         alarm: Callable[[str, str | None], None],
-        settle: Callable[[], None],
     ) -> None:
-        self._places, self._ledger, self._clock, self._alarm, self._settle = places, ledger, clock, alarm, settle
+        self._places, self._ledger, self._clock, self._alarm = places, ledger, clock, alarm
         self.overrides = overrides.Overrides()
-        self.suspended = suspensions.Suspensions()
         self._unwritten = False  # the overrides, on disk or live
-        self._unstored = False  # the suspensions, on disk
         self._told: tuple[passes.Act, ...] = ()  # has its leaf, but still stands in the file
         self._refused: str | None = None
 
     def open(self) -> None:
         """Read what holds, and make the passes live again where a reboot took them."""
-        try:
-            self.suspended = suspensions.read(self._places)
-        except StateError as error:
-            self._alarm("suspensions", f"{error}: entries with overdue appeals may be active again")
         try:
             passes.change(self._places, lambda live: live)  # the off switch, whatever became of the overrides
             self.overrides = overrides.read(self._places)
@@ -118,62 +108,6 @@ class People:
                 self._override(self.overrides)
             except ResolverError as error:
                 self._alarm("overrides", str(error))
-        if self._unstored:
-            self._store_suspensions()
-
-    def appeal_received(self, reference: str, detail: Mapping[str, Any]) -> int:
-        """A leaf on behalf of the web process."""
-        return self._ledger.append([Event("appeal-received", reference, detail)])[0]
-
-    def appeal_decided(self, reference: str, detail: Mapping[str, Any]) -> int:
-        """A leaf; and where somebody decided that the block stays, what was suspended here for want of it ends.
-        `granted` and `mended` leave it: the issuer's relief or an override is on its way."""
-        leaf = self._ledger.append([Event("appeal-decided", reference, detail)])[0]
-        left = self.suspended.decided(reference, str(detail.get("appeal")))
-        if detail.get("outcome") in {"upheld", "withdrawn"} and left != self.suspended:
-            self._suspend_here(left)
-        return leaf
-
-    def appeal_overdue(
-        self,
-        reference: str,
-        name: str,
-        appeal: str,
-        detail: Mapping[str, Any],
-        *,
-        applied: Mapping[str, Applied],
-        order: Sequence[str],
-    ) -> bool:
-        """Suspend the entry here, unless its ground forbids; whether it is suspended now."""
-        changed = suspensions.suspend(
-            self.suspended,
-            self._places,
-            applied,
-            order=order,
-            reference=reference,
-            name=name,
-            appeal=appeal,
-            now=self._clock(),
-        )
-        if changed != self.suspended:
-            self._tell([Event("appeal-overdue", reference, detail)])
-            self._suspend_here(changed)
-        return reference in changed.entries
-
-    def _suspend_here(self, changed: suspensions.Suspensions) -> None:
-        self.suspended = changed
-        self._store_suspensions()
-        self._settle()
-
-    def _store_suspensions(self) -> None:
-        try:
-            store(self._places.suspensions, self.suspended)
-        except OSError as error:
-            self._unstored = True
-            self._alarm("suspensions", f"{self._places.suspensions} cannot be written ({error.strerror})")
-        else:
-            self._unstored = False
-            self._alarm("suspensions", None)
 
     def erase(self, leaf: int, reason: str) -> int:
         """The detail of a leaf is forgotten; the index of the leaf that says so."""

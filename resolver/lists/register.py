@@ -22,6 +22,7 @@ from resolver.audit.counting import Counting
 from resolver.errors import ResolverError, why
 from resolver.lists import activate, decisions, fetch, report
 from resolver.lists.admit import admit
+from resolver.lists.appeals import AppealsHere
 from resolver.lists.compile import is_stale, plan
 from resolver.lists.guard import some
 from resolver.lists.ledger import Event, Ledger, LedgerError
@@ -45,7 +46,7 @@ from resolver.logs import about
 from resolver.moments import as_text, as_time
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from resolver.config import Config, ListSource
     from resolver.lists.fetch import Candidate
@@ -108,7 +109,8 @@ class Register:
         self.guarded: Counter[tuple[str, str]] = Counter()  # (list, guard), since the start
         self.refused: Counter[tuple[str, str]] = Counter()  # (list, reason), likewise
         self._shadow = Shadow(self.places)
-        self.people = People(self.places, ledger, clock, self._alarm, self.settle)
+        self.people = People(self.places, ledger, clock, self._alarm)
+        self.appeals = AppealsHere(config, ledger, clock, self._alarm, self.settle, lambda: (self.applied, self.order))
         self._counting = Counting(self.places, ledger.append)
 
     # -- start
@@ -127,6 +129,7 @@ class Register:
         self._look_at_the_clock()
         self._watch_anew()
         self.people.open()
+        self.appeals.open()
         told = {"lists": [source.name for source in self.config.lists], "configuration": self.config.digest}
         self._tell([Event("start", "", told)])
         self.settle()
@@ -329,7 +332,7 @@ class Register:
         """Make live what should be live now. What cannot be done is an alarm; what was live goes on."""
         now = self._clock()
         try:
-            planned = plan(self.config, self.applied, self.fetching, self.people.suspended, now=now)
+            planned = plan(self.config, self.applied, self.fetching, self.appeals.suspended, now=now)
             done = activate.bring_up(planned, self.places, self.ledger, now=now, live=self._live)
         except (LedgerError, CoreError, OSError) as error:
             self._live = None
@@ -360,6 +363,7 @@ class Register:
         self._watch()
         for name in tuple(self._unwritten):
             self._remember(name, self.fetching[name])
+        self.appeals.tick()
         self.people.write_again()
         self.people.note_bypass()
         self.ledger.heartbeat({"generation": self.generation})
@@ -406,7 +410,7 @@ class Register:
             return
         try:
             volatile.replace(self.places.lists, json.dumps({"format": 1, "lists": told}).encode())
-            decisions.publish(self.places, told)
+            self.appeals.decided_by_issuers(decisions.publish(self.places, told))
         except OSError as error:
             say.warning("%s cannot be written (%s)", self.places.lists, error.strerror)
         else:
@@ -415,10 +419,6 @@ class Register:
     def status(self) -> dict[str, Any]:
         """Everything about the lists, as `stopsign lists status --json` prints it."""
         return report.status(self, self._clock())
-
-    def appeal_overdue(self, reference: str, name: str, appeal: str, detail: Mapping[str, Any]) -> bool:
-        """Suspend the entry here, unless its ground forbids; whether it is suspended now."""
-        return self.people.appeal_overdue(reference, name, appeal, detail, applied=self.applied, order=self.order)
 
     def _outcome(self, name: str, known: Fetching, kind: str) -> Outcome:
         version = self.applied[name].version if name in self.applied else None

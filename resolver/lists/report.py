@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections import Counter
 
     from resolver.config import Config, ListSource
+    from resolver.lists.appeals import AppealsHere
     from resolver.lists.ledger import Ledger
     from resolver.lists.people import People
     from resolver.lists.state import Applied
@@ -33,6 +34,7 @@ class Known(Protocol):
     config: Config
     ledger: Ledger
     people: People
+    appeals: AppealsHere
     applied: dict[str, Applied]
     fetching: dict[str, Fetching]
     generation: int
@@ -51,6 +53,11 @@ def status(register: Known, now: float) -> dict[str, Any]:
         "guarded": _counts(register.guarded),
         "refused": _counts(register.refused),
         "overrides": len(register.people.holding().overrides),
+        "appeals": {
+            "waiting": len(register.appeals.known.waiting),
+            "held": sorted(register.appeals.known.held),
+            "suspended": len(register.appeals.suspended.entries),
+        },
         "log": {"leaves": register.ledger.size, "trouble": register.ledger.trouble},
         "alarms": alarms(register, now),
     }

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 import click
 
-from resolver import control, metrics
+from resolver import control, metrics, passes
 from resolver.audit.log import Log
 from resolver.audit.publish import publish
 from resolver.audit.resolving import Resolving
@@ -38,8 +38,9 @@ from resolver.lists.register import Outcome, Register
 from resolver.logs import to_standard_error
 from resolver.notify import beat, notify
 from resolver.reload import OF_STEWARD, Held
-from resolver.sealed import unsealed
+from resolver.sealed import USE, unsealed
 from resolver.sockets import handed_over
+from resolver.standing import keep
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -163,9 +164,9 @@ class Steward:
     async def _resolve(self) -> None:
         """Now and then: does a name of the lists still resolve?"""
         pace = self.config.evaluation.resolve
-        upstreams = [(endpoint.host, endpoint.port) for endpoint in self.config.dns.upstreams]
+        upstreams = [(endpoint.host, endpoint.port) for endpoint in self.config.upstreams]
         resolving = Resolving(self.config.places.current, upstreams, random.random)
-        while pace:
+        while pace and upstreams:
             await asyncio.sleep(pace)
             gone = await asyncio.to_thread(resolving.look)
             if gone is not None:
@@ -203,7 +204,12 @@ def main(path: Path) -> None:
     """Fetch, verify, guard and activate the lists of a provider; write its log."""
     faulthandler.enable()  # a watchdog's SIGABRT then says where it hung
     to_standard_error()
-    if asyncio.run(serve(unsealed(path, handed_over(os.environ)))):
+    sockets = handed_over(os.environ)
+    accepted = unsealed(path, sockets)
+    if accepted.config.dns is None and not sockets.get(USE):
+        keep(accepted)  # units for policy zones alone have no supervisor that would
+        passes.keep_room(accepted.config.places)
+    if asyncio.run(serve(accepted)):
         again()
 
 

@@ -1,9 +1,15 @@
-"""Suspended here: entries that this provider takes off because nobody decided an appeal in time.
+"""Suspended here: entries that this provider takes off, because nobody decided an appeal in time or because it mended
+a mistake.
 
-Enters: the word of the web process that an appeal is overdue. Leaves: references that are left out of the next
-generation. Rules: it only ever takes off; only what is listed, and only on a ground that does not forbid it; it ends
-when somebody decided that the block stays, on every appeal that was overdue: one appeal more, withdrawn at once, must
-not bring a block back. The issuer's own suspensions (`relief`) are another matter and never end.
+Enters: what was suspended, and what happened. Leaves: what is suspended then; all of it frozen values, no I/O. Rules:
+
+- A suspension is of one entry, by its reference: of one list, with the entry's own kind of match. Other lists that hold
+  the name, and other entries of the same list, go on.
+- One for overdue appeals ends when somebody decided each of them: one appeal more, withdrawn at once, must not bring a
+  block back.
+- One that mends a mistake ends at its time, unless an overdue appeal is left.
+
+The issuer's own suspensions (`relief`) are another matter and never end.
 """
 
 from __future__ import annotations
@@ -12,17 +18,12 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from resolver import listed
-from resolver._core import CoreError
-from resolver.config_values import domain_name
 from resolver.errors import ResolverError
 from resolver.lists.state import Stored, load
-from resolver.moments import as_text
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable
 
-    from resolver.lists.state import Applied
     from resolver.places import Places
 
 MOST = 100_000
@@ -34,10 +35,14 @@ class SuspensionError(ResolverError):
 
 
 class Suspended(Stored):
+    """One entry. `appeals`: the overdue ones that nobody decided; `until` (Unix time): the end of a mend."""
+
     list: str
     name: str
-    appeals: tuple[str, ...]
+    match: str = ""
+    appeals: tuple[str, ...] = ()
     since: str
+    until: float | None = None
 
 
 class Suspensions(Stored):
@@ -49,60 +54,46 @@ class Suspensions(Stored):
         """References of one list."""
         return frozenset(reference for reference, entry in self.entries.items() if entry.list == name)
 
-    def decided(self, reference: str, appeal: str) -> Suspensions:
-        """Without this appeal; the entry is suspended no longer when it was the last."""
-        entry = self.entries.get(reference)
-        if entry is None or appeal not in entry.appeals:
-            return self
-        left = tuple(one for one in entry.appeals if one != appeal)
-        others = {ref: one for ref, one in self.entries.items() if ref != reference}
-        return Suspensions(
-            entries={**others, reference: entry.model_copy(update={"appeals": left})} if left else others
-        )
+    def with_(self, reference: str, entry: Suspended) -> Suspensions:
+        """With this entry. `SuspensionError`: so many are suspended that it is no longer mending."""
+        if reference not in self.entries and len(self.entries) >= MOST:
+            raise SuspensionError(f"{MOST:,} entries are suspended here already; that is no longer mending")
+        return Suspensions(entries={**self.entries, reference: entry})
 
-    def joined(self, reference: str, appeal: str) -> Suspensions:
-        """With one more appeal against an entry that is suspended already."""
+    def without(self, references: Iterable[str]) -> Suspensions:
+        gone = frozenset(references)
+        return Suspensions(entries={ref: entry for ref, entry in self.entries.items() if ref not in gone})
+
+    def joined(self, reference: str, appeals: Iterable[str]) -> Suspensions:
+        """With more overdue appeals against an entry that is suspended already."""
         entry = self.entries[reference]
-        if appeal in entry.appeals or len(entry.appeals) >= MOST_APPEALS:
+        more = tuple(dict.fromkeys((*entry.appeals, *appeals)))[:MOST_APPEALS]
+        return self if more == entry.appeals else self.with_(reference, entry.model_copy(update={"appeals": more}))
+
+    def mended(self, reference: str, entry: Suspended) -> Suspensions:
+        """With an entry that was a mistake, until its end; overdue appeals against it stay what they are."""
+        before = self.entries.get(reference)
+        kept = {"appeals": before.appeals, "since": before.since} if before else {}
+        return self.with_(reference, entry.model_copy(update=kept))
+
+    def decided(self, reference: str, appeals: Iterable[str], *, now: float) -> Suspensions:
+        """Without these appeals; the entry is suspended no longer when they were the last, and no mend holds it."""
+        entry, gone = self.entries.get(reference), frozenset(appeals)
+        if entry is None or not gone & frozenset(entry.appeals):
             return self
-        more = entry.model_copy(update={"appeals": (*entry.appeals, appeal)})
-        return Suspensions(entries={**self.entries, reference: more})
+        left = tuple(one for one in entry.appeals if one not in gone)
+        if left or (entry.until is not None and entry.until > now):
+            return self.with_(reference, entry.model_copy(update={"appeals": left}))
+        return self.without([reference])
+
+    def ended(self, now: float) -> tuple[str, ...]:
+        """References of the mends whose time is over, and that no overdue appeal holds."""
+        return tuple(
+            reference
+            for reference, entry in self.entries.items()
+            if entry.until is not None and entry.until <= now and not entry.appeals
+        )
 
 
 def read(places: Places) -> Suspensions:
     return load(places.suspensions, Suspensions) or Suspensions()
-
-
-def suspend(
-    known: Suspensions,
-    places: Places,
-    applied: Mapping[str, Applied],
-    *,
-    order: Sequence[str],
-    reference: str,
-    name: str,
-    appeal: str,
-    now: float,
-) -> Suspensions:
-    """The suspensions with one more appeal; the same ones where the entry is no longer listed. `order`: names of the
-    lists as the live generation has them. `SuspensionError` where the ground says that an overdue appeal suspends
-    nothing."""
-    if reference in known.entries:
-        return known.joined(reference, appeal)
-    try:
-        matches = listed.opened(places.current).look_up(domain_name(name))
-    except (CoreError, ValueError) as error:
-        raise SuspensionError(f"what is listed cannot be read: {error}") from error
-    entry = next((match for match in matches if match.reference == reference), None)
-    if entry is None:
-        return known
-    holder = order[entry.list]
-    if holder not in applied:  # only watched: it stops nothing
-        return known
-    basis = applied[holder].bases.get(entry.basis)
-    if basis is None or not basis.overdue_suspends:
-        raise SuspensionError(f"the ground of {name} says that an overdue appeal suspends nothing")
-    if len(known.entries) >= MOST:
-        raise SuspensionError(f"{MOST:,} entries are suspended here already; that is no longer mending")
-    new = Suspended(list=holder, name=entry.name, appeals=(appeal,), since=as_text(now))
-    return Suspensions(entries={**known.entries, reference: new})

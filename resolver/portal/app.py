@@ -32,7 +32,7 @@ from resolver.logs import to_standard_error
 from resolver.notify import beat, notify
 from resolver.portal import decisions
 from resolver.portal.abuse import client_address
-from resolver.portal.clock import deliver, round_of
+from resolver.portal.clock import deliver, learn, round_of
 from resolver.portal.live import Live
 from resolver.portal.pages import Pages
 from resolver.portal.plain_http import PlainHttp
@@ -69,7 +69,7 @@ class Web:
         pages = Pages(config)
         self.portal = Portal(
             pages, self.live, Transparency(self.live, places.log_dir), clock, time.monotonic, os.urandom,
-            (int(clocks.fact), int(clocks.decide)), config.provider.language,
+            (int(clocks.fact), int(clocks.decide)), config.host_name, config.provider.language,
         )  # fmt: skip
         self._stop_page = StopPage(pages, self.live, clock, config.provider.language)
         self._failures = 0
@@ -145,18 +145,18 @@ class Web:
     async def _round(self, store: Store) -> None:
         now = int(self._clock())
         decided = decisions.read(self._config.places.decisions)
-        closed, suspended, erased = await round_of(store, decided, now, int(self._config.portal.clocks.keep))
+        closed, erased = await round_of(store, decided, now, int(self._config.portal.clocks.keep))
         if closed:
             log.info("%d appeals were decided by those who keep the lists", closed)
-        if suspended:
-            log.warning("%d appeals are overdue: the suspension of their entries is asked for", suspended)
         if erased:
             log.info("what was said in %d appeals is deleted, as long after their end as was promised", erased)
 
         async def steward(op: str, **arguments: Any) -> Mapping[str, Any]:
             return await control.acall(self._config.places.control_socket, op, timeout=10.0, **arguments)
 
-        await deliver(store, steward)
+        await deliver(store, steward, self._config.host_name, now)
+        if overdue := await learn(store, steward, now):
+            log.warning("%d appeals are overdue: their entries are suspended, or wait for a person", overdue)
 
 
 def native(path: Path) -> Listed:

@@ -13,6 +13,7 @@ import unicodedata
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from resolver.config import FACT
 from resolver.portal.catalogue import marked
 from resolver.portal.store import NewAppeal
 from resolver.typed import is_reference, name_in, reference_in
@@ -39,13 +40,12 @@ GROUNDS: Mapping[str, str] = {
     "rights": marked("The block is out of proportion, or violates rights"),
     "other": marked("Something else"),
 }
-FACT = frozenset({"mistake"})  # what the provider itself can mend
-
 STATES: Mapping[str, str] = {
     "received": marked("Received"),
     "forwarded": marked("Passed on to those who keep the list"),
     "reminded": marked("Those who keep the list were reminded"),
     "suspended": marked("Nobody decided in time: the block is being suspended"),
+    "held": marked("Nobody decided in time: a person looks before the block is suspended"),
     "decided": marked("Decided"),
     "withdrawn": marked("Withdrawn by you"),
 }

@@ -1,8 +1,9 @@
-"""The clocks of appeals: what has to happen without anybody asking for it.
+"""The rounds of the web process: what has to happen to appeals without anybody asking for it.
 
-Enters: the store, the time, and a way to speak to the steward. Leaves: the steward told, overdue entries suspended,
-what was due to be deleted gone. Rules: every step can be repeated and interrupted anywhere (several hosts do the same
-round on one database); nothing here decides or closes an appeal.
+Enters: the store, the time, and a way to speak to this host's steward. Leaves: the steward told, decisions of issuers
+and what became overdue written on the receipts, what was due to be deleted gone. Rules: every step can be repeated and
+interrupted anywhere (several hosts do the same round on one database, each with its own steward); nothing here makes
+an appeal overdue or decides it: the steward keeps the clock and has the decisions.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("stopsign.portal")
 
+AT_ONCE = 1_000
+
 
 class Steward(Protocol):
     """How something is said to the steward; `resolver.control.acall` bound to its socket."""
@@ -28,28 +31,36 @@ class Steward(Protocol):
     async def __call__(self, op: str, **arguments: Any) -> Mapping[str, Any]: ...
 
 
-async def deliver(store: Store, steward: Steward) -> bool:
-    """Tell the steward what waits, oldest first. False: it is away, and the rest waits.
+async def deliver(store: Store, steward: Steward, host: str, now: int) -> bool:
+    """Tell the steward of this host what it has not heard, oldest first. False: it is away, and the rest waits.
 
-    What the steward refuses stays as well, so that nothing is lost to a version that does not know the word; the rest
-    goes on past it."""
-    for message in await store.messages():
+    What the steward refuses waits as well, so that nothing is lost: a decision that another host's operator made, which
+    this steward learns in a moment, or a word that its version does not know; the rest goes on past it."""
+    for message in await store.messages(host, now):
         try:
             answer = await steward(message.op, **message.arguments)
         except UnreachableError:
             return False
         except ControlError as refused:
-            log.warning("the steward does not take %s number %d: %s", message.op, message.number, refused)
+            log.info("the steward does not take %s of %s: %s", message.op, message.appeal, refused)
             continue
         proof = answer.get("proof")
-        await store.told(message, proof if isinstance(proof, str) else None)
+        await store.heard(message, host, proof if isinstance(proof, str) else "")
     return True
 
 
-async def round_of(store: Store, decided: list[Decision], now: int, keep: int) -> tuple[int, int, int]:
-    """Close what was decided, suspend what is overdue, delete what is to be deleted; how many of each."""
-    closed, suspended = await decisions.apply(store, decided), 0
-    for one in await store.all():
-        if one.due < now and one.suspends and one.suspended is None:
-            suspended += await store.suspend(one, now)
-    return closed, suspended, await store.erase(now - keep, now)
+async def learn(store: Store, steward: Steward, now: int) -> int:
+    """Write on receipts what the steward did about overdue appeals; how many. A steward that is away did nothing."""
+    late = [one.id for one in await store.all() if one.due < now and one.suspends and one.suspended is None]
+    fates: dict[str, str] = {}
+    try:
+        for at in range(0, len(late), AT_ONCE):
+            fates |= (await steward("appeal-fates", appeals=late[at : at + AT_ONCE]))["fates"]
+    except ControlError:
+        return 0
+    return await store.came_due(fates, now)
+
+
+async def round_of(store: Store, decided: list[Decision], now: int, keep: int) -> tuple[int, int]:
+    """Close what issuers decided, delete what is to be deleted; how many of each."""
+    return await decisions.apply(store, decided), await store.erase(now - keep, now)

@@ -12,17 +12,17 @@ import getpass
 import json
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, Unpack
 
 import click
 
 from blocklists import bundle
 from resolver import control, durable, listed
-from resolver.bypass import note_override
 from resolver.config import Config, locate
 from resolver.moments import as_text
 from resolver.options import Span, as_json, located
 from resolver.portal import desk
+from resolver.portal.choosing import Which, choosing, chosen
 from resolver.portal.desk import DeskError
 from resolver.portal.live import Live
 from resolver.portal.store import Appeal, Store
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
 T = TypeVar("T")
+LONG = 120.0  # seconds for the steward to make a generation of a long list
+AT_ONCE = 5_000
 
 FILE = click.Path(path_type=Path, dir_okay=False)
 
@@ -57,14 +59,17 @@ def appeals() -> None:
 
 
 @appeals.command("list")
+@choosing
 @click.option("--all", "closed", is_flag=True, help="Closed ones too.")
 @click.option("--csv", "in_csv", is_flag=True, help="For a spreadsheet.")
 @located
 @as_json
-def list_(closed: bool, in_csv: bool, path: Path | None, directory: Path | None, in_json: bool) -> int:
+def list_(
+    closed: bool, in_csv: bool, path: Path | None, directory: Path | None, in_json: bool, **which: Unpack[Which]
+) -> int:
     """What waits, by entry, the nearest deadline first. Exit 1 when something is overdue."""
-    found = with_store(locate(path, directory), lambda store: store.all(closed=closed))
-    moment = now()
+    choice, moment = chosen(**which), now()
+    found = choice.of(with_store(locate(path, directory), lambda store: store.all(closed=closed)), moment)
     if in_json:
         click.echo(json.dumps([desk.as_json(one) for one in found], indent=1))
     elif in_csv:
@@ -78,13 +83,17 @@ def list_(closed: bool, in_csv: bool, path: Path | None, directory: Path | None,
 
 
 def _print_entry(entry: desk.Entry, moment: int) -> None:
-    name = entry.name or "(on no list here)"
+    name = entry.name or _on_no_list(entry.appeals[0])
     waiting = sum(one.closed is None for one in entry.appeals)
     due = f"due {desk.left(entry.due, moment)}" if waiting else "closed"
     click.echo(f"{visible(name)}  list {visible(entry.list or '-')}  entry {entry.reference}  {waiting} waiting, {due}")
     for one in entry.appeals:
         about = ", ".join(word for word in (one.ground, one.role, one.language) if word)
         click.echo(f"  {one.id}  {desk.state_of(one):10}  due {as_text(one.due)}  {about}")
+
+
+def _on_no_list(one: Appeal) -> str:
+    return f"(on no list here; its author says {one.claimed})" if one.claimed else "(on no list here)"
 
 
 @appeals.command()
@@ -103,7 +112,7 @@ def show(appeal: str, path: Path | None, directory: Path | None, in_json: bool) 
         click.echo(json.dumps({**desk.as_json(one), "events": events}, indent=1))
         return
     click.echo(f"{one.id}  {desk.state_of(one)}  due {as_text(one.due)} ({desk.left(one.due, now())})")
-    click.echo(f"entry {one.reference}  {visible(one.name or '(on no list here)')}  list {visible(one.list or '-')}")
+    click.echo(f"entry {one.reference}  {visible(one.name or _on_no_list(one))}  list {visible(one.list or '-')}")
     click.echo(f"from: {one.role or 'not said'}; ground: {one.ground or 'not said'}; language: {one.language}")
     if one.contact:
         shared = "the issuer may have it" if one.share_contact else "for the provider alone"
@@ -182,36 +191,68 @@ def _where_appeals_go(config: Config, name: str) -> str:
 
 
 @appeals.command()
-@click.argument("appeal", metavar="APPEAL")
+@choosing
 @click.option("--outcome", type=click.Choice(["mended", "upheld"]), required=True,
-              help="mended: it was a mistake, the name is let through; upheld: the block stays.")  # fmt: skip
+              help="mended: it was a mistake, the entry is taken off here; upheld: the block stays.")  # fmt: skip
 @click.option("--reasons", required=True, help="A person's reasons, in words for the appellant.")
 @click.option("--by", default=getpass.getuser, help="Who decides. Default: the user.")
 @click.option("--for", "span", type=Span(), default="72h", show_default=True,
-              help="How long the name is let through, as 72h; renew with `override allow`.")  # fmt: skip
+              help="How long the entry is off, as 72h.")  # fmt: skip
 @located
 def answer(
-    appeal: str, outcome: str, reasons: str, by: str, span: float, path: Path | None, directory: Path | None
+    outcome: str,
+    reasons: str,
+    by: str,
+    span: float,
+    path: Path | None,
+    directory: Path | None,
+    **which: Unpack[Which],
 ) -> None:
-    """Decide on a mistake of fact (or on a list of our own), with reasons. The receipt shows it at once."""
-    config = locate(path, directory)
+    """Decide on a mistake of fact (or on a list of our own), with reasons. The receipt shows it at once.
+
+    One decision may answer many: appeals by name, all on an entry, those of a file, or what a filter leaves. `mended`
+    takes off the entry that was appealed against and nothing else: other lists that hold the name go on.
+    """
+    config, choice = locate(path, directory), chosen(**which)
     if not reasons.strip():
         raise DeskError("a decision needs reasons")
+    if choice.is_empty:
+        raise DeskError("nothing says which appeals", hint="stopsign appeals answer APPEAL … or --entry REFERENCE …")
 
     async def work(store: Store) -> None:
-        one, _ = await _found(store, appeal)
-        source = config.list_named(one.list)
-        desk.may_decide(one, outcome, own=source is not None and source.reason in ("blocked", "none"))
-        if outcome == "mended":
-            told = await control.acall(config.places.control_socket, "override", name=one.name, match="subtree",
-                                       reason=f"appeal {one.id}: {reasons}"[:400], seconds=span)  # fmt: skip
-            note_override(told)
-            click.echo(f"{told['name']} passes until {told['until']}")
-        if not await store.decide(one.id, outcome, by, reasons, now()):
-            raise DeskError(f"{one.id} was closed in the meantime")
-        click.echo(f"{one.id} is closed: {outcome}")
+        meant = choice.of(await store.all(closed=bool(choice.named)), now())
+        for one in meant:
+            source = config.list_named(one.list)
+            desk.may_decide(one, outcome, own=source is not None and source.reason in ("blocked", "none"))
+        for group in desk.decisions(meant, outcome):
+            about = {one.id: one.reference for one in group}
+            told = await control.acall(config.places.control_socket, "decide", timeout=LONG, appeals=about, by=by,
+                                       outcome=outcome, name=group[0].name, seconds=span)  # fmt: skip
+            if mended := told["mended"]:
+                until = as_text(mended["until"])
+                click.echo(f"the entry of {mended['name']} on list {mended['list']} is off until {until}")
+            if told["trouble"]:
+                raise DeskError(f"{', '.join(about)} stay open: {told['trouble']}", hint="say it again when the log is")
+            closed = [one.id for one in group if await store.decide(one.id, outcome, by, reasons, now())]
+            click.echo(f"{', '.join(closed) or 'nothing more'} closed: {outcome}")
 
     with_store(config, work)
+
+
+@appeals.command()
+@choosing
+@located
+def suspend(path: Path | None, directory: Path | None, **which: Unpack[Which]) -> None:
+    """Suspend entries whose overdue appeals are held: a person looked at them. `--held` means all of them."""
+    config, choice = locate(path, directory), chosen(**which)
+    if choice.is_empty:
+        raise DeskError("nothing says which entries", hint="stopsign appeals suspend REFERENCE … or --held")
+    meant = choice.of(with_store(config, lambda store: store.all()), now())
+    references = sorted({one.reference for one in meant})
+    for at in range(0, len(references), AT_ONCE):
+        part = references[at : at + AT_ONCE]
+        done = control.call(config.places.control_socket, "suspend", timeout=LONG, references=part)["suspended"]
+        click.echo("\n".join(f"{reference} is suspended" for reference in done) or "nothing of it is held")
 
 
 @appeals.command()

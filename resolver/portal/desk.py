@@ -17,9 +17,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from blocklists import bundle
 from resolver import durable
+from resolver.config import FACT
 from resolver.errors import ResolverError
 from resolver.moments import as_text
-from resolver.portal.appeal import FACT
 from resolver.terminal import visible
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def state_of(appeal: Appeal) -> str:
     """In a word: what happened last."""
     if appeal.closed is not None:
         return appeal.outcome or "closed"
-    for state in ("suspended", "reminded", "forwarded"):
+    for state in ("suspended", "held", "reminded", "forwarded"):
         if getattr(appeal, state) is not None:
             return state
     return "received"
@@ -98,6 +98,13 @@ def may_decide(appeal: Appeal, outcome: str, own: bool) -> None:
     if outcome == "upheld" and appeal.ground not in FACT and appeal.name and not own:
         raise DeskError(f"{appeal.id} is about the merits of an order: those who keep list {appeal.list} decide",
                         hint=f"stopsign appeals forward {appeal.id}")  # fmt: skip
+
+
+def decisions(appeals: Sequence[Appeal], outcome: str) -> list[list[Appeal]]:
+    """What is said to the steward at a time: a mend is of one entry, all else goes together."""
+    if outcome != "mended":
+        return [list(appeals)] if appeals else []
+    return [list(entry.appeals) for entry in by_entry(appeals)]
 
 
 def is_for_the_issuer(appeal: Appeal) -> bool:
@@ -205,6 +212,6 @@ def as_csv(appeals: Iterable[Appeal]) -> str:
 
 def as_json(appeal: Appeal) -> dict[str, object]:
     """For programs: times as RFC 3339, the state in a word."""
-    times = ("received", "due", "forwarded", "reminded", "suspended", "closed", "erased")
+    times = ("received", "due", "forwarded", "reminded", "held", "suspended", "closed", "erased")
     fields = {k: as_text(v) if k in times and isinstance(v, int) else v for k, v in asdict(appeal).items()}
     return {**fields, "state": state_of(appeal)}

@@ -8,12 +8,12 @@ has the same receipt, so that it becomes one appeal and its author gets the link
 from __future__ import annotations
 
 import base64
-import hashlib
 import hmac
 import struct
 from typing import TYPE_CHECKING
 
 from resolver.errors import ResolverError
+from resolver.ipc import receipts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -65,10 +65,15 @@ def receipt_code(secret: bytes) -> str:
 def receipt_hash(code: str) -> bytes | None:
     """What is stored of a receipt; None for what has not its form."""
     try:
-        secret = _bytes(code)
+        secret = secret_in(code)
     except ValueError:
         return None
-    return hashlib.sha256(b"stopsign receipt\0" + secret).digest() if len(secret) == 16 else None
+    return receipts.hash_of(secret) if len(secret) == receipts.SIZE else None
+
+
+def secret_in(code: str) -> bytes:
+    """The secret in a link. ValueError for what has not its form."""
+    return _bytes(code)
 
 
 def _tag(key: bytes, issued: int, nonce: bytes) -> bytes:

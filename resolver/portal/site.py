@@ -50,10 +50,12 @@ class Portal:
         monotonic: Callable[[], float],
         random: Callable[[int], bytes],
         clocks: tuple[int, int],
+        host: str,
         fallback: str = "en",
     ) -> None:
         self.pages, self.live, self.transparency = pages, live, transparency
         self.clock, self.random, self.clocks, self.fallback = clock, random, clocks, fallback
+        self.host = host  # whose log the proofs on receipts are of
         self.store: Store | None = None  # none until the database is there
         self.wake: Callable[[], None] = lambda: None  # somebody has to be told: called after something was stored
         self._appeals = Buckets(APPEALS, monotonic, random)
@@ -188,7 +190,7 @@ class Portal:
         if found is None:
             return self.page(ask, "receipt_ask.html", 404, wrong=True)
         it, happened = found
-        proofs = await self._store().proofs(it.id)
+        proofs = await self._store().proofs(it.id, self.host)
         if proved:
             proof = proofs.get(proved.removesuffix(PROOF)) if proved.endswith(PROOF) else None
             return self.message(ask, 404, "missing") if proof is None else self._plain(200, proof.removesuffix("\n"))
@@ -213,7 +215,7 @@ class Portal:
         found = await self._store().by_receipt(hashed) if hashed else None
         if found is None or ask.fields.get("withdraw") != "yes":
             return self.page(ask, "receipt_ask.html", 404, wrong=True)
-        await self._store().withdraw(found[0].id, int(self.clock()))
+        await self._store().withdraw(found[0].id, form_token.secret_in(code), int(self.clock()))
         return self._see(f"/receipt/{code}", ask)
 
     # -- the rest

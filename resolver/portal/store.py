@@ -1,14 +1,14 @@
 """The appeals database: what is asked of it and what is written to it, and nothing about HTTP.
 
 Enters: frozen values. Leaves: frozen values. Rules: SQLite by default, PostgreSQL by URL, the same statements for
-both; a receipt is durable before it is shown; every change of an appeal writes its event, and what the steward must
-hear of it, in the same transaction; nothing closes an appeal but a decision by a person or its author.
+both; a receipt is durable before it is shown; every change of an appeal writes its event in the same transaction; what
+a steward must hear follows from what stands there and what it has heard, so that each of several hosts hears all of it;
+nothing closes an appeal but a decision by a person or its author.
 """
 
 from __future__ import annotations
 
 import fcntl
-import json
 import os
 import sqlite3
 from contextlib import asynccontextmanager, closing, contextmanager
@@ -25,16 +25,16 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 
 from resolver import durable
 from resolver.errors import ResolverError
-from resolver.portal.tables import appeals, events, form_keys, outbox, proofs, words
+from resolver.portal.tables import appeals, events, form_keys, shared, stewards, told, words
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 
     from sqlalchemy.engine import Connection, RowMapping
 
-NEWEST = "0003"  # the last step in `migrations/`
+NEWEST = "0004"  # the last step in `migrations/`
 MIGRATIONS = Path(__file__).parent / "migrations"
-PROVED = {"appeal-received": "received", "appeal-decided": "decided"}  # what of it the receipt shows
+RECENT = 7 * 86400  # seconds after its end that a steward is still told of an appeal
 _MIGRATING = 0x53544F50  # PostgreSQL's advisory lock: several hosts start at once, one of them migrates
 
 
@@ -61,6 +61,8 @@ class NewAppeal:
     contact: str
     share_contact: bool
     court: str = ""
+    claimed: str = ""
+    others: int = 0
 
 
 @dataclass(frozen=True)
@@ -89,6 +91,9 @@ class Appeal:
     contact: str
     share_contact: bool
     court: str = ""
+    held: int | None = None
+    claimed: str = ""
+    others: int = 0
 
 
 @dataclass(frozen=True)
@@ -100,15 +105,26 @@ class Event:
 
 @dataclass(frozen=True)
 class Message:
-    """Something the steward has yet to be told."""
+    """Something of an appeal that a steward has yet to be told; `what` is `received` or `decided`."""
 
-    number: int
+    appeal: str
+    what: str
     op: str
     arguments: Mapping[str, Any]
 
 
+@dataclass(frozen=True)
+class Shared:
+    """What one steward says to the others."""
+
+    steward: str
+    subject: str
+    leaf: int
+    proof: str
+
+
 _APPEAL = select(
-    *(column for column in appeals.c if column.name != "receipt"),
+    *(column for column in appeals.c if column.name not in ("receipt", "secret")),
     func.coalesce(words.c.reason, "").label("reason"),
     func.coalesce(words.c.contact, "").label("contact"),
     func.coalesce(words.c.share_contact, False).label("share_contact"),
@@ -151,16 +167,19 @@ class Store:
     # -- appeals
 
     async def add(self, new: NewAppeal) -> bool:
-        """Store it with its first event and the word to the steward. False: it is there (the form came twice)."""
-        fields = {name: getattr(new, name) for name in NewAppeal.__dataclass_fields__}
-        said = {name: fields.pop(name) for name in ("reason", "contact", "share_contact")}
+        """Store it with its first event. False: it is there (the form came twice)."""
+        return await self.add_all([new])
+
+    async def add_all(self, every: Sequence[NewAppeal]) -> bool:
+        """All of one form, or none of them. False: one of them is there."""
         try:
             async with self._begin() as connection:
-                await connection.execute(insert(appeals).values(fields))
-                await connection.execute(insert(words).values(appeal=new.id, **said))
-                await _note(connection, new.id, new.received, "received")
-                about = {name: fields[name] for name in ("reference", "name", "list", "ground", "received", "due")}
-                await _tell(connection, "appeal-received", new.received, appeal=new.id, **about)
+                for new in every:
+                    fields = {name: getattr(new, name) for name in NewAppeal.__dataclass_fields__}
+                    said = {name: fields.pop(name) for name in ("reason", "contact", "share_contact")}
+                    await connection.execute(insert(appeals).values(fields))
+                    await connection.execute(insert(words).values(appeal=new.id, **said))
+                    await _note(connection, new.id, new.received, "received")
         except IntegrityError:
             return False
         return True
@@ -208,19 +227,21 @@ class Store:
                 await _note(connection, appeal, at, what, note)
             return bool(changed.rowcount)
 
-    async def suspend(self, overdue: Appeal, at: int) -> bool:
-        """Ask the steward, once, to suspend the entry of an appeal that nobody decided in time."""
+    async def came_due(self, fates: Mapping[str, str], at: int) -> int:
+        """Write what a steward did about overdue appeals that are open: `suspended` or `held`; how many were new."""
+        new = 0
         async with self._begin() as connection:
-            changed = await connection.execute(
-                update(appeals)
-                .where(appeals.c.id == overdue.id, appeals.c.closed.is_(None), appeals.c.suspended.is_(None))
-                .values(suspended=at)
-            )
-            if changed.rowcount:
-                await _note(connection, overdue.id, at, "suspended")
-                await _tell(connection, "appeal-overdue", at, appeal=overdue.id, reference=overdue.reference,
-                            name=overdue.name, list=overdue.list, due=overdue.due)  # fmt: skip
-            return bool(changed.rowcount)
+            for appeal, fate in fates.items():
+                if fate not in ("suspended", "held"):
+                    continue
+                still = appeals.c.closed.is_(None) & appeals.c[fate].is_(None)
+                changed = await connection.execute(
+                    update(appeals).where(appeals.c.id == appeal, still).values({fate: at})
+                )
+                if changed.rowcount:
+                    await _note(connection, appeal, at, fate)
+                new += changed.rowcount
+        return new
 
     async def decide(self, appeal: str, outcome: str, by: str, reasons: str, at: int) -> bool:
         """Close an open appeal with a person's decision. False: it is closed or there is none."""
@@ -232,25 +253,19 @@ class Store:
             )
             if changed.rowcount:
                 await _note(connection, appeal, at, "decided")
-                entry = await connection.execute(select(appeals.c.reference).where(appeals.c.id == appeal))
-                reference = entry.scalar_one()
-                told = {"appeal": appeal, "reference": reference, "outcome": outcome, "by": by, "decided": at}
-                await _tell(connection, "appeal-decided", at, **told)
             return bool(changed.rowcount)
 
-    async def withdraw(self, appeal: str, at: int) -> bool:
-        """Close an open appeal because its author says so, and delete what was said in it."""
+    async def withdraw(self, appeal: str, secret: bytes, at: int) -> bool:
+        """Close an open appeal because its author says so, and delete what was said in it. `secret`: the receipt's, by
+        which stewards know that the author says so."""
         async with self._begin() as connection:
             changed = await connection.execute(
                 update(appeals)
                 .where(appeals.c.id == appeal, appeals.c.closed.is_(None))
-                .values(closed=at, outcome="withdrawn")
+                .values(closed=at, outcome="withdrawn", secret=secret)
             )
             if changed.rowcount:
                 await _note(connection, appeal, at, "withdrawn")
-                entry = await connection.execute(select(appeals.c.reference).where(appeals.c.id == appeal))
-                told = {"appeal": appeal, "reference": entry.scalar_one(), "outcome": "withdrawn", "decided": at}
-                await _tell(connection, "appeal-decided", at, **told)
                 await _erase(connection, [appeal], at)
         if changed.rowcount:
             await self._forget()
@@ -273,27 +288,66 @@ class Store:
             async with self._begin() as connection:
                 await connection.execute(text("PRAGMA wal_checkpoint(TRUNCATE)"))
 
-    # -- what the steward has yet to hear
+    # -- what a steward has yet to hear, and what stewards say to each other
 
-    async def messages(self, limit: int = 100) -> list[Message]:
+    async def messages(self, steward: str, now: int, limit: int = 100) -> list[Message]:
+        """What this steward has not heard of appeals that are open, or ended of late; the oldest first. It hears that
+        one came in before it hears how that ended."""
+        of_late = appeals.c.closed.is_(None) | (appeals.c.closed > now - RECENT)
+        columns = [appeals.c[name] for name in (*_ABOUT, "id", "receipt", "secret", "outcome", "closed")]
+        received, decided = told.alias(), told.alias()
+        query = (
+            select(*columns, received.c.what.label("has_received"))
+            .select_from(
+                appeals.outerjoin(received, _heard(received, steward, "received")).outerjoin(
+                    decided, _heard(decided, steward, "decided")
+                )
+            )
+            .where(of_late, received.c.what.is_(None) | (appeals.c.closed.is_not(None) & decided.c.what.is_(None)))
+            .order_by(appeals.c.received, appeals.c.id)
+            .limit(limit)
+        )
         async with self._begin() as connection:
-            rows = await connection.execute(select(outbox).order_by(outbox.c.number).limit(limit))
-            return [Message(row.number, row.op, json.loads(row.arguments)) for row in rows]
+            return [_message(row) for row in (await connection.execute(query)).mappings()]
 
-    async def told(self, message: Message, proof: str | None = None) -> None:
-        """The steward has it; `proof`: that it stands in the log now."""
-        async with self._begin() as connection:
-            gone = await connection.execute(delete(outbox).where(outbox.c.number == message.number))
-            if proof is not None and gone.rowcount and message.op in PROVED:
-                appeal, what = str(message.arguments["appeal"]), PROVED[message.op]
-                await connection.execute(delete(proofs).where(proofs.c.appeal == appeal, proofs.c.what == what))
-                await connection.execute(insert(proofs).values(appeal=appeal, what=what, proof=proof))
+    async def heard(self, message: Message, steward: str, proof: str) -> None:
+        """The steward has it; `proof`: that it stands in its log."""
+        try:
+            async with self._begin() as connection:
+                row = {"appeal": message.appeal, "what": message.what, "steward": steward, "proof": proof}
+                await connection.execute(insert(told).values(row))
+        except IntegrityError:  # another round of the same host was quicker
+            return
 
-    async def proofs(self, appeal: str) -> Mapping[str, str]:
-        """What of an appeal stands in the log (`received`, `decided`), with the proof of each."""
+    async def proofs(self, appeal: str, steward: str) -> Mapping[str, str]:
+        """What of an appeal stands in this steward's log (`received`, `decided`), with the proof of each."""
+        query = select(told.c.what, told.c.proof).where(
+            told.c.appeal == appeal, told.c.steward == steward, told.c.proof != ""
+        )
         async with self._begin() as connection:
-            found = await connection.execute(select(proofs.c.what, proofs.c.proof).where(proofs.c.appeal == appeal))
-            return {str(what): str(proof) for what, proof in found}
+            return {str(what): str(proof) for what, proof in await connection.execute(query)}
+
+    async def present(self, steward: str, vkey: str, now: int) -> Mapping[str, str]:
+        """Say that this steward is there; the keys of the logs of all that were there of late, by name."""
+        async with self._begin() as connection:
+            await connection.execute(delete(stewards).where(stewards.c.steward == steward))
+            await connection.execute(insert(stewards).values(steward=steward, vkey=vkey, seen=now))
+            query = select(stewards.c.steward, stewards.c.vkey).where(stewards.c.seen > now - RECENT)
+            return {str(name): str(key) for name, key in await connection.execute(query)}
+
+    async def share(self, steward: str, said: Sequence[Shared]) -> None:
+        """What this steward says to the others now, instead of all that it said before."""
+        async with self._begin() as connection:
+            await connection.execute(delete(shared).where(shared.c.steward == steward))
+            for one in said:
+                row = {"steward": steward, "subject": one.subject, "leaf": one.leaf, "proof": one.proof}
+                await connection.execute(insert(shared).values(row))
+
+    async def shared(self) -> list[Shared]:
+        """What all stewards say."""
+        async with self._begin() as connection:
+            rows = await connection.execute(select(shared).order_by(shared.c.steward, shared.c.leaf))
+            return [Shared(row.steward, row.subject, row.leaf, row.proof) for row in rows]
 
     # -- form tokens
 
@@ -351,15 +405,30 @@ async def _note(connection: AsyncConnection, appeal: str, at: int, what: str, no
     await connection.execute(insert(events).values(appeal=appeal, at=at, what=what, note=note))
 
 
-async def _tell(connection: AsyncConnection, op: str, since: int, **arguments: object) -> None:
-    await connection.execute(insert(outbox).values(op=op, arguments=json.dumps(arguments), since=since))
-
-
 async def _erase(connection: AsyncConnection, ids: Sequence[str], at: int) -> None:
-    for table in (words, proofs):
-        await connection.execute(delete(table).where(table.c.appeal.in_(ids)))
+    await connection.execute(delete(words).where(words.c.appeal.in_(ids)))
+    await connection.execute(update(told).where(told.c.appeal.in_(ids)).values(proof=""))
     await connection.execute(update(events).where(events.c.appeal.in_(ids)).values(note=""))
     await connection.execute(update(appeals).where(appeals.c.id.in_(ids)).values(erased=at))
+
+
+_ABOUT = ("reference", "name", "list", "ground", "received", "due")
+
+
+def _heard(of: Any, steward: str, what: str) -> Any:
+    return (of.c.appeal == appeals.c.id) & (of.c.steward == steward) & (of.c.what == what)
+
+
+def _message(row: RowMapping) -> Message:
+    appeal = row["id"]
+    if row["has_received"] is None:
+        about = {name: row[name] for name in _ABOUT}
+        arguments = {"appeal": appeal, **about, "receipt": bytes(row["receipt"]).hex()}
+        return Message(appeal, "received", "appeal-received", arguments)
+    if row["outcome"] == "withdrawn":
+        secret = bytes(row["secret"] or b"").hex()
+        return Message(appeal, "decided", "appeal-withdrawn", {"appeal": appeal, "secret": secret})
+    return Message(appeal, "decided", "appeal-decision", {"appeal": appeal})
 
 
 def _appeal(row: RowMapping) -> Appeal:

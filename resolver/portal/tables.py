@@ -38,13 +38,21 @@ appeals = Table(
     Column("suspends", Boolean, nullable=False),  # whether being overdue suspends the entry
     Column("forwarded", BigInteger),
     Column("reminded", BigInteger),
-    Column("suspended", BigInteger),  # when the suspension of an overdue one was asked for
+    Column("suspended", BigInteger),  # when a steward said that it suspended the entry of an overdue one
     Column("closed", BigInteger),
     Column("outcome", String(16)),
     Column("decided_by", String(200)),
     Column("reasons", Text),
     Column("erased", BigInteger),
     Column("court", Text, nullable=False, server_default=""),  # where the entry's ground says it can be contested
+    Column("held", BigInteger),  # when a steward said that a person has to look before the entry is suspended
+    Column(
+        "claimed", String(253), nullable=False, server_default=""
+    ),  # the name as the author says, of what is listed nowhere
+    Column("others", Integer, nullable=False, server_default="0"),  # further appeals of the same form
+    Column(
+        "secret", LargeBinary(16)
+    ),  # the receipt's, once its author withdrew it: for the stewards, until they have it
     Index("appeals_by_entry", "reference"),
     Index("appeals_by_due", "closed", "due"),
 )
@@ -69,23 +77,35 @@ events = Table(
     Index("events_by_appeal", "appeal"),
 )
 
-# What the steward answered: that what happened stands in the log (c2sp.org/tlog-proof), for the appellant's receipt.
-proofs = Table(
-    "proofs",
+# What each host's steward has heard of an appeal (`received`, `decided`), and its answer: the proof that this stands in
+# its log (c2sp.org/tlog-proof), for the appellant's receipt. Empty: it has the leaf and cannot prove it now.
+told = Table(
+    "told",
     tables,
     Column("appeal", String(16), ForeignKey("appeals.id"), primary_key=True),
-    Column("what", String(16), primary_key=True),  # as in `events`
-    Column("proof", Text, nullable=False),
+    Column("what", String(16), primary_key=True),
+    Column("steward", String(64), primary_key=True),  # the name of its host (`host` in the configuration)
+    Column("proof", Text, nullable=False, server_default=""),
 )
 
-# What the steward has yet to be told: written with the change it tells of, removed when the steward has it.
-outbox = Table(
-    "outbox",
+# The stewards that share this database: the public keys of their logs, and when each was last there.
+stewards = Table(
+    "stewards",
     tables,
-    Column("number", Integer, primary_key=True, autoincrement=True),
-    Column("op", String(32), nullable=False),
-    Column("arguments", Text, nullable=False),  # JSON
-    Column("since", BigInteger, nullable=False),
+    Column("steward", String(64), primary_key=True),
+    Column("vkey", Text, nullable=False),
+    Column("seen", BigInteger, nullable=False),
+)
+
+# What a person said at one host that is to hold at all, or that a host did by its own clock: a leaf of that host's log
+# with its proof, which the others check. The database carries it and can forge none of it.
+shared = Table(
+    "shared",
+    tables,
+    Column("steward", String(64), primary_key=True),
+    Column("subject", String(300), primary_key=True),
+    Column("leaf", BigInteger, nullable=False),
+    Column("proof", Text, nullable=False),
 )
 
 # Keys of form tokens, shared by the hosts of one provider; each lives for two days.

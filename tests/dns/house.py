@@ -86,6 +86,7 @@ class Host:
         }
         for key, value in self.more.items():
             settings[key] = {**settings[key], **value} if isinstance(value, dict) and key in settings else value
+        settings = {key: value for key, value in settings.items() if value is not None}  # None: without that section
         self.config.write_text(yaml.safe_dump(settings))
 
     def start(self) -> None:

@@ -195,7 +195,7 @@ def test_what_cannot_be_started_just_now_is_started_as_soon_as_it_can(
 def test_every_process_of_a_host_has_a_heart(tmp_path: Path) -> None:
     more = 'stop_page: {listen: ["127.0.0.1:0"]}\nrpz: {listen: ["127.0.0.1:0"], zones: [{}]}\n'
     accepted = accept(write(tmp_path, GOOD.replace("dns: {", "dns: {workers: 1, ") + more))
-    listeners = open_listeners(dns=accepted.config.dns.listen, stop_page=accepted.config.stop_page.listen)
+    listeners = open_listeners(dns=accepted.config.require_dns().listen, stop_page=accepted.config.stop_page.listen)
     found = services(accepted, 0, listeners, WINGS)
     listeners.close()
     assert {one.name: (one.heartbeat is None, one.patience) for one in found} == {

@@ -11,11 +11,10 @@ from resolver import passes
 from resolver.errors import ResolverError
 from resolver.lists.explain import explain
 from resolver.lists.overrides import OverrideError
-from resolver.lists.suspensions import SuspensionError
 from resolver.passes import FOR_EVER, Bypass, Pass, Passes
 from resolver.places import Places
 from tests.faults.limits import can_mount, fill, small_tmpfs
-from tests.lists.world import BASIS, World, make_entry
+from tests.lists.world import World, make_entry
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -436,44 +435,6 @@ def test_explain_knows_for_whom_a_list_holds(tmp_path: Path) -> None:
         return explain(world.config, "a.example", now=world.clock(), client=client).verdict
 
     assert [seen(client) for client in ("10.1.2.3", "10.2.0.1", "192.0.2.1")] == ["stopped", "not listed", "stopped"]
-
-
-def test_an_overdue_appeal_takes_the_entry_off_until_somebody_decides(world: World) -> None:
-    reference = make_entry("a.example").reference
-    detail = {"appeal": "A1", "reference": reference}
-    assert world.register.appeal_overdue(reference, "a.example", "A1", detail)
-    assert world.active("a.example") == ["piracy"]
-    assert world.leaves()[-1][0] == "appeal-overdue"
-    world.restart()
-    assert world.active("a.example") == ["piracy"]
-    world.register.people.appeal_decided(reference, {**detail, "outcome": "upheld"})
-    assert world.active("a.example") == ["gambling", "piracy"]
-
-
-def test_a_block_comes_back_only_when_every_overdue_appeal_is_decided(world: World) -> None:
-    reference = make_entry("a.example").reference
-    details = [{"appeal": appeal, "reference": reference} for appeal in ("A1", "A2", "A3")]
-    for detail in details[:2]:
-        assert world.register.appeal_overdue(reference, "a.example", detail["appeal"], detail)
-    for detail, outcome in zip((details[2], details[0]), ("withdrawn", "upheld"), strict=True):
-        world.register.people.appeal_decided(reference, {**detail, "outcome": outcome})
-        assert world.active("a.example") == ["piracy"], f"{detail['appeal']} is not what it waits for"
-    world.restart()
-    world.register.people.appeal_decided(reference, {**details[1], "outcome": "upheld"})
-    assert world.active("a.example") == ["gambling", "piracy"]
-
-
-def test_a_ground_can_say_that_an_overdue_appeal_suspends_nothing(world: World) -> None:
-    firm = BASIS.model_copy(update={"overdue_suspends": False})
-    world.take(2, ["a.example", "b.example"], bases={"order-17": firm})
-    with pytest.raises(SuspensionError, match="suspends nothing"):
-        world.register.appeal_overdue(make_entry("b.example").reference, "b.example", "A1", {})
-    assert world.active("b.example") == ["gambling"]
-
-
-def test_an_appeal_against_what_is_not_listed_changes_nothing(world: World) -> None:
-    assert not world.register.appeal_overdue("0000000000000000", "b.example", "A1", {})
-    assert world.active("b.example") == ["gambling"]
 
 
 @pytest.mark.parametrize(

@@ -125,7 +125,14 @@ def test_what_became_active_and_what_came_in_can_be_proved_to_anybody(provider: 
         provider.ask("lists", "refresh")
         places = load(provider.folder / "stopsign.yaml").places
         appeal: dict[str, Any] = {"appeal": "A-0123456789AB", "reference": "7ZK3M9Q2XW4T8RBC", "ground": "lawful"}
-        answers = [control.call(places.control_socket, op, **appeal) for op in ("appeal-received", "appeal-decided")]
+        answers = [control.call(places.control_socket, "appeal-received", **appeal)]
+        decided: dict[str, Any] = {
+            "appeals": {appeal["appeal"]: appeal["reference"]},
+            "outcome": "upheld",
+            "by": "Ms Day",
+        }
+        control.call(places.control_socket, "decide", **decided)
+        answers.append(control.call(places.control_socket, "appeal-decision", appeal=appeal["appeal"]))
         wait_until(places.report.exists, "the report that everybody may read")
     (start,) = provider.ask("audit", "show", "--type", "start", "--json").output.splitlines()
     assert json.loads(start)["detail"]["configuration"] == load(provider.folder / "stopsign.yaml").digest
@@ -138,7 +145,7 @@ def test_what_became_active_and_what_came_in_can_be_proved_to_anybody(provider: 
         proven = check_proof(answer["proof"].encode(), key)
         assert (proven.index, proven.leaf.type) == (answer["leaf"], kind)
         assert proven.detail is not None
-        assert proven.detail.value == appeal
+        assert proven.detail.value["appeal"] == appeal["appeal"]
     assert json.loads(places.report.read_text())["hosts"][0]["leaves"] > 0
     assert places.report.with_suffix(".csv").read_text().startswith("section,")
 

@@ -99,7 +99,7 @@ def test_the_receipt_hands_out_the_proof_that_the_appeal_stands_in_the_log(tmp_p
                 leaf = log.append(op, arguments["reference"], arguments)
                 return {"leaf": leaf, "proof": log.proof(leaf).decode()}
 
-            assert await deliver(world.portal.store, steward)
+            assert await deliver(world.portal.store, steward, "a", NOW)
             key = parse_vkey(log.vkey)
         assert f'href="{link}/received.tlog-proof"' in (await visitor.get(link)).body.decode()
         proof = await visitor.get(f"{link}/received.tlog-proof")
@@ -114,8 +114,8 @@ def test_the_receipt_hands_out_the_proof_that_the_appeal_stands_in_the_log(tmp_p
             "/receipt/" + "A" * 22 + "/received",
         ):
             assert (await visitor.get(other)).status == 404 or other.endswith("/")
-        await world.portal.store.withdraw(one.id, NOW)
-        assert await world.portal.store.proofs(one.id) == {}, "it goes with what was said"
+        await world.portal.store.withdraw(one.id, bytes(16), NOW)
+        assert await world.portal.store.proofs(one.id, "a") == {}, "it goes with what was said"
 
     with_store(work, tmp_path)
 
@@ -148,7 +148,7 @@ def test_the_steward_is_told_with_the_appeal_and_without_its_words(tmp_path: Pat
         world.portal.wake = lambda: woken.append(1)
         await visitor.appeal(contact="me@home.example")
         assert world.portal.store is not None
-        (message,) = await world.portal.store.messages()
+        (message,) = await world.portal.store.messages("a", NOW)
         assert message.op == "appeal-received"
         assert message.arguments["reference"] == REFERENCE
         assert message.arguments["list"] == "gambling"
@@ -296,13 +296,21 @@ def test_a_decision_shows_on_the_receipt_with_its_reasons(tmp_path: Path) -> Non
     with_store(work, tmp_path)
 
 
-def test_an_overdue_appeal_says_so(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("fate", "said"), [
+    (None, ""), ("suspended", "The block is suspended until somebody decides"), ("held", "a person looks at each"),
+])  # fmt: skip
+def test_an_overdue_appeal_says_so_and_what_was_done_about_it(tmp_path: Path, fate: str | None, said: str) -> None:
     async def work(world: World, visitor: Visitor) -> None:
         link = await visitor.appeal()
+        assert world.portal.store is not None
+        (one,) = await world.portal.store.all()
         world.clock.now += 15 * 86400
+        if fate is not None:
+            assert await world.portal.store.came_due({one.id: fate}, int(world.clock.now)) == 1
         text = (await visitor.get(link)).body.decode()
         assert "The decision is overdue since" in text
-        assert "The block is suspended until somebody decides" in text
+        assert said in text
+        assert ("The block is suspended" in text) is (fate == "suspended"), "what is not done yet is not promised"
 
     with_store(work, tmp_path)
 
@@ -326,9 +334,11 @@ def test_its_author_can_withdraw_it_and_its_words_are_gone(tmp_path: Path) -> No
         assert "You withdrew this appeal" in text
         assert REASON not in text
         assert world.portal.store is not None
-        assert [m.arguments["outcome"] for m in await world.portal.store.messages() if m.op == "appeal-decided"] == [
-            "withdrawn"
-        ]
+        (message,) = await world.portal.store.messages("a", NOW)
+        await world.portal.store.heard(message, "a", "")
+        (message,) = await world.portal.store.messages("a", NOW)
+        assert message.op == "appeal-withdrawn"
+        assert form_token.receipt_code(bytes.fromhex(message.arguments["secret"])) == link[9:], "its author's proof"
 
     with_store(work, tmp_path)
 

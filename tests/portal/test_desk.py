@@ -6,6 +6,7 @@ import asyncio
 import csv
 import io
 import json
+import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -190,16 +191,93 @@ def test_answer_lets_a_name_through_that_was_blocked_by_mistake(
 
     async def steward(path: Path, op: str, **arguments: Any) -> dict[str, Any]:
         asked.append({"op": op, **arguments})
-        return {"name": arguments["name"], "until": "2026-11-25T00:00:00Z"}
+        mended = {"name": arguments["name"], "list": "gambling", "until": 1_795_600_000.0}
+        return {"mended": mended, "trouble": None}
 
     monkeypatch.setattr(control, "acall", steward)
     outcome = said(
         provider, "answer", "A-000000000000", "--outcome", "mended", "--reasons", "Wrong folder.", "--by", "Ms Day"
     )
     assert outcome.exception is None, outcome.exception
-    assert [(one["op"], one["name"], one["seconds"]) for one in asked] == [("override", "example.com", 72 * 3600.0)]
+    assert [(one["op"], one["name"], one["seconds"]) for one in asked] == [("decide", "example.com", 72 * 3600.0)]
+    assert asked[0]["appeals"] == {"A-000000000000": REFERENCE}
+    assert outcome.output == (
+        "the entry of example.com on list gambling is off until 2026-11-25T09:46:40Z\nA-000000000000 closed: mended\n"
+    )
     shown = json.loads(said(provider, "show", "A-000000000000", "--json").output)
     assert (shown["outcome"], shown["reasons"], shown["decided_by"]) == ("mended", "Wrong folder.", "Ms Day")
+
+
+@pytest.mark.parametrize(("which", "meant"), [
+    (("A-000000000000", "a-000000000003"), [0, 3]),
+    (("--entry", OTHER), [1, 2]),
+    ((OTHER.lower(), "A-000000000000"), [0, 1, 2]),
+    (("--list", "other"), [3]),
+    (("--ground", "lawful"), [4]),
+    (("--entry", OTHER, "--ground", "lawful"), []),
+    (("--from-file", "night"), [0, 1, 2]),
+])  # fmt: skip
+def test_one_decision_answers_all_that_it_names(
+    provider: Path, monkeypatch: pytest.MonkeyPatch, which: tuple[str, ...], meant: list[int]
+) -> None:
+    fact = {"ground": "mistake"}
+    stored(provider, fact, {**fact, "reference": OTHER}, {**fact, "reference": OTHER}, {**fact, "list": "other"},
+           {"ground": "lawful", "name": ""})  # fmt: skip
+    asked: list[dict[str, Any]] = []
+
+    async def steward(path: Path, op: str, **arguments: Any) -> dict[str, Any]:
+        asked.append(arguments)
+        return {"mended": None, "trouble": None}
+
+    monkeypatch.setattr(control, "acall", steward)
+    (provider / "night").write_text(f"# of the night\n\nA-000000000000\n{OTHER}  x\n")
+    which = tuple(str(provider / "night") if word == "night" else word for word in which)
+    listed = json.loads(said(provider, "list", "--json", *which).output)
+    assert sorted(one["id"] for one in listed) == [f"A-00000000000{n}" for n in meant]
+    outcome = said(provider, "answer", *which, "--outcome", "upheld", "--reasons", "It is the order's own name.")
+    assert outcome.exception is None, outcome.exception
+    assert [sorted(one["appeals"]) for one in asked] == ([[f"A-00000000000{n}" for n in meant]] if meant else [])
+    left = json.loads(said(provider, "list", "--json").output)
+    assert len(left) == 5 - len(meant)
+
+
+def test_many_mends_are_one_an_entry() -> None:
+    fact = replace(ONE, ground="mistake")
+    every = [replace(fact, id="A-2", reference=OTHER), fact, replace(fact, id="A-3", reference=OTHER)]
+    assert sorted([one.id for one in group] for group in desk.decisions(every, "mended")) == [["A-1"], ["A-2", "A-3"]]
+
+
+@pytest.mark.parametrize(("arguments", "refusal"), [
+    (("answer", "--outcome", "upheld", "--reasons", "x"), "nothing says which"),
+    (("answer", "A-9", "--outcome", "upheld", "--reasons", "x"), "no appeal that is meant here has .* A-9"),
+    (("answer", "A-000000000000", "--entry", "0" * 16, "--outcome", "upheld", "--reasons", "x"), "0000000000000000"),
+    (("answer", "example.com", "--outcome", "upheld", "--reasons", "x"), "neither an appeal nor"),
+    (("answer", "A-000000000000", "A-000000000001", "--outcome", "upheld", "--reasons", "x"), "merits of an order"),
+    (("suspend",), "nothing says which"),
+])  # fmt: skip
+def test_what_is_not_clear_or_not_ours_changes_nothing(
+    provider: Path, arguments: tuple[str, ...], refusal: str
+) -> None:
+    stored(provider, {"ground": "mistake"}, {"ground": "lawful"})
+    assert re.search(refusal, str(said(provider, *arguments).exception))
+    assert len(json.loads(said(provider, "list", "--json").output)) == 2
+
+
+def test_entries_that_are_held_are_listed_and_suspended_by_a_person(
+    provider: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stored(provider, {}, {"reference": OTHER}, {"reference": OTHER})
+
+    async def came_due() -> None:
+        store = await Store.open(f"sqlite:///{provider / 'state' / 'portal.db'}")
+        await store.came_due({"A-000000000000": "suspended", "A-000000000001": "held", "A-000000000002": "held"}, NOW)
+        await store.close()
+
+    asyncio.run(came_due())
+    assert OTHER in (output := said(provider, "list", "--held").output)
+    assert REFERENCE not in output
+    monkeypatch.setattr(control, "call", lambda path, op, **more: {"suspended": more["references"]})
+    assert said(provider, "suspend", "--held").output == f"{OTHER} is suspended\n"
 
 
 def test_a_mistake_that_was_mended_here_is_passed_on_so_that_the_entry_goes(provider: Path) -> None:

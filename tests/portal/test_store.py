@@ -21,7 +21,7 @@ from sqlalchemy import inspect, text
 from resolver.control import ControlError, UnreachableError
 from resolver.portal import clock, decisions
 from resolver.portal.decisions import Decision
-from resolver.portal.store import MIGRATIONS, NEWEST, NewAppeal, Store, StoreError, _engine, migrate
+from resolver.portal.store import MIGRATIONS, NEWEST, NewAppeal, Shared, Store, StoreError, _engine, migrate
 from resolver.portal.tables import tables
 from tests.conftest import find_program
 from tests.portal import postgres
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     Run = Callable[[Callable[[Store], Coroutine[Any, Any, Any]]], Any]
 
 DAY = 86400
+SECRET = b"s" * 16
 KEEP = 182 * DAY
 NEW = NewAppeal(
     id="A-1", receipt=b"r" * 32, reference=REFERENCE, name="example.com", list="gambling", role="owner",
@@ -107,7 +108,7 @@ def test_the_same_receipt_is_stored_once(run: Run) -> None:
     async def work(store: Store) -> None:
         assert [await store.add(NEW), await store.add(replace(NEW, id="A-2"))] == [True, False]
         assert [one.id for one in await store.all()] == ["A-1"]
-        assert len(await store.messages()) == 1
+        assert len(await store.messages("a", NOW)) == 1
 
     run(work)
 
@@ -129,12 +130,11 @@ def test_an_appeal_is_decided_once(run: Run) -> None:
         await store.add(NEW)
         assert await store.decide("A-1", "granted", "Ms Judge", "because", NOW + 5)
         assert not await store.decide("A-1", "upheld", "Mr Late", "no", NOW + 6)
-        assert not await store.withdraw("A-1", NOW + 7)
+        assert not await store.withdraw("A-1", SECRET, NOW + 7)
         assert not await store.mark("A-1", "forwarded", NOW + 8)
         found = await store.by_id("A-1")
         assert found is not None
         assert (found[0].outcome, found[0].decided_by) == ("granted", "Ms Judge")
-        assert [one.op for one in await store.messages()] == ["appeal-received", "appeal-decided"]
         assert await store.counts() == {"granted": 1}
 
     run(work)
@@ -146,11 +146,8 @@ def test_the_words_go_on_schedule_and_the_count_stays(run: Run) -> None:
         await store.add(number(2))
         await store.mark("A-1", "forwarded", NOW, "with a note that names somebody")
         await store.decide("A-1", "upheld", "x", "public reasons", NOW)
-        assert await clock.round_of(store, [], NOW + KEEP, KEEP) == (0, 1, 0), (
-            "not a day early; the open one is overdue"
-        )
-        assert (await clock.round_of(store, [], NOW + KEEP + 1, KEEP))[2] == 1
-        assert (await clock.round_of(store, [], NOW + 9 * KEEP, KEEP))[2] == 0
+        rounds = [await clock.round_of(store, [], NOW + moment, KEEP) for moment in (KEEP, KEEP + 1, 9 * KEEP)]
+        assert rounds == [(0, 0), (0, 1), (0, 0)], "not a day early, and once"
         one, happened = await store.by_id("A-1") or pytest.fail("gone")
         assert (one.reason, one.contact, one.reasons) == ("", "", "public reasons")
         assert not any(each.note for each in happened)
@@ -160,15 +157,24 @@ def test_the_words_go_on_schedule_and_the_count_stays(run: Run) -> None:
     run(work)
 
 
-def test_what_is_overdue_is_suspended_once_unless_its_basis_says_otherwise(run: Run) -> None:
+def test_a_receipt_says_what_the_steward_did_about_an_overdue_appeal(run: Run) -> None:
     async def work(store: Store) -> None:
-        await store.add(number(1))
-        await store.add(replace(number(2), suspends=False))
-        rounds = [await clock.round_of(store, [], moment, KEEP) for moment in (NEW.due, NEW.due + 1, NEW.due + 99)]
-        assert [suspended for _, suspended, _ in rounds] == [0, 1, 0]
-        asked = [one.arguments for one in await store.messages() if one.op == "appeal-overdue"]
-        assert [(one["appeal"], one["name"], one["reference"]) for one in asked] == [("A-1", "example.com", REFERENCE)]
-        assert len(await store.all()) == 2, "nothing closes itself"
+        for count in (1, 2, 3):
+            await store.add(number(count))
+        await store.add(replace(number(4), suspends=False))
+        steward = Steward(fates={"A-1": "suspended", "A-2": "held", "A-3": "nothing"})
+        learnt = [await clock.learn(store, steward, moment) for moment in (NEW.due, NEW.due + 1, NEW.due + 99)]
+        assert learnt == [0, 2, 0]
+        assert steward.asked == [["A-1", "A-2", "A-3"], ["A-2", "A-3"]], (
+            "one whose ground forbids it is never asked for"
+        )
+        found = {one.id: (one.suspended, one.held, one.closed) for one in await store.all()}
+        assert found["A-1"] == (NEW.due + 1, None, None)
+        assert found["A-2"] == (None, NEW.due + 1, None)
+        assert found["A-3"] == (None, None, None), "nothing closes itself"
+        _, happened = await store.by_id("A-2") or pytest.fail("gone")
+        assert [one.what for one in happened] == ["received", "held"]
+        assert await clock.learn(store, Steward(away=True), NEW.due + 100) == 0
 
     run(work)
 
@@ -176,19 +182,71 @@ def test_what_is_overdue_is_suspended_once_unless_its_basis_says_otherwise(run: 
 def test_hosts_that_share_a_database_do_each_thing_once(run: Run, url: str) -> None:
     async def work(store: Store) -> None:
         await store.add(NEW)
+        granted = Decision("gambling", "A-1", REFERENCE, NOW + 60, "granted", "You are right.", "Ms Judge")
         others = [await Store.open(url) for _ in range(3)]
         try:
             rounds = await asyncio.gather(
-                *(clock.round_of(one, [], NEW.due + 1, KEEP) for one in (store, *others)), return_exceptions=True
+                *(clock.round_of(one, [granted], NOW + 99, KEEP) for one in (store, *others)), return_exceptions=True
             )
             done = [one for one in rounds if not isinstance(one, BaseException)]
-            assert sum(suspended for _, suspended, _ in done) == 1
+            assert sum(closed for closed, _ in done) == 1
             keys = await asyncio.gather(*(one.form_key(7, bytes([n]) * 32) for n, one in enumerate((store, *others))))
             assert len(set(keys)) == 1
         finally:
             for one in others:
                 await one.close()
-        assert [one.op for one in await store.messages()].count("appeal-overdue") == 1
+
+    run(work)
+
+
+def test_each_host_s_steward_hears_all_of_every_appeal(run: Run) -> None:
+    async def work(store: Store) -> None:
+        await store.add(number(1))
+        one, other = Steward(), Steward()
+        assert await clock.deliver(store, one, "a", NOW)
+        await store.add(number(2))
+        await store.withdraw("A-1", SECRET, NOW + 5)
+        await store.decide("A-2", "upheld", "x", "y", NOW + 5)
+        for steward, host in ((one, "a"), (other, "b"), (one, "a"), (other, "b")):
+            assert await clock.deliver(store, steward, host, NOW + 6)
+        assert sorted(one.told) == sorted(other.told)
+        assert sorted(one.told) == [
+            ("appeal-decision", "A-2"),
+            ("appeal-received", "A-1"),
+            ("appeal-received", "A-2"),
+            ("appeal-withdrawn", "A-1"),
+        ]
+        assert other.told.index(("appeal-received", "A-1")) < other.told.index(("appeal-withdrawn", "A-1"))
+        late = Steward()
+        assert await clock.deliver(store, late, "c", NOW + 8 * DAY)
+        assert late.told == [], "a host that comes later hears of what is open"
+
+    run(work)
+
+
+def test_the_proof_on_a_receipt_is_that_of_the_host_that_shows_it(run: Run) -> None:
+    async def work(store: Store) -> None:
+        await store.add(number(1))
+        for host in ("a", "b"):
+            await clock.deliver(store, Steward(proof=f"proof of {host}"), host, NOW)
+        assert [await store.proofs("A-1", host) for host in ("a", "b", "c")] == [
+            {"received": "proof of a"}, {"received": "proof of b"}, {},
+        ]  # fmt: skip
+
+    run(work)
+
+
+def test_stewards_know_of_each_other_and_what_each_says(run: Run) -> None:
+    async def work(store: Store) -> None:
+        assert await store.present("a", "key of a", NOW) == {"a": "key of a"}
+        assert await store.present("b", "key of b", NOW + DAY) == {"a": "key of a", "b": "key of b"}
+        assert await store.present("b", "key of b", NOW + 9 * DAY) == {"b": "key of b"}, "one that is gone for a week"
+        said = Shared("a", "override/example.com", 7, "proof")
+        await store.share("a", [said])
+        await store.share("b", [replace(said, steward="b", leaf=3)])
+        assert [(one.steward, one.leaf) for one in await store.shared()] == [("a", 7), ("b", 3)]
+        await store.share("a", [])
+        assert [one.steward for one in await store.shared()] == ["b"]
 
     run(work)
 
@@ -219,40 +277,49 @@ def test_the_newest_form_is_the_last_migration_there_is() -> None:
 class Steward:
     """Takes what it is told; `away` and `refuses` are how it may be."""
 
-    def __init__(self, *, away: bool = False, refuses: str = "") -> None:
-        self.away, self.refuses = away, refuses
-        self.told: list[str] = []
+    def __init__(
+        self, *, away: bool = False, refuses: str = "", proof: str | None = None, fates: dict[str, str] | None = None
+    ) -> None:
+        self.away, self.refuses, self.proof, self.fates = away, refuses, proof, fates or {}
+        self.told: list[tuple[str, str]] = []
+        self.asked: list[list[str]] = []
 
     async def __call__(self, op: str, **arguments: Any) -> dict[str, Any]:
         if self.away:
             raise UnreachableError("nobody listens")
         if op == self.refuses:
             raise ControlError("no such operation")
-        self.told.append(op)
-        return {}
+        if op == "appeal-fates":
+            self.asked += [arguments["appeals"]] if arguments["appeals"] else []
+            return {"fates": {one: self.fates[one] for one in arguments["appeals"] if one in self.fates}}
+        self.told.append((op, arguments["appeal"]))
+        return {"proof": self.proof}
 
 
 def test_what_the_steward_has_to_hear_waits_while_it_is_away(run: Run) -> None:
     async def work(store: Store) -> None:
         await store.add(NEW)
-        assert not await clock.deliver(store, Steward(away=True))
-        assert len(await store.messages()) == 1
+        assert not await clock.deliver(store, Steward(away=True), "a", NOW)
+        assert len(await store.messages("a", NOW)) == 1
         steward = Steward()
-        assert await clock.deliver(store, steward)
-        assert await clock.deliver(store, steward)
-        assert steward.told == ["appeal-received"]
+        assert await clock.deliver(store, steward, "a", NOW)
+        assert await clock.deliver(store, steward, "a", NOW)
+        assert steward.told == [("appeal-received", "A-1")]
 
     run(work)
 
 
 def test_what_the_steward_refuses_waits_and_holds_nothing_up(run: Run) -> None:
     async def work(store: Store) -> None:
-        await store.add(NEW)
+        await store.add(number(1))
+        await store.add(number(2))
+        assert await clock.deliver(store, Steward(), "a", NOW)
         await store.decide("A-1", "granted", "x", "y", NOW)
-        steward = Steward(refuses="appeal-received")
-        assert await clock.deliver(store, steward)
-        assert steward.told == ["appeal-decided"]
-        assert [one.op for one in await store.messages()] == ["appeal-received"]
+        await store.withdraw("A-2", SECRET, NOW)
+        steward = Steward(refuses="appeal-decision")
+        assert await clock.deliver(store, steward, "a", NOW)
+        assert steward.told == [("appeal-withdrawn", "A-2")]
+        assert [one.op for one in await store.messages("a", NOW)] == ["appeal-decision"]
 
     run(work)
 
@@ -419,7 +486,7 @@ def test_a_backup_taken_while_it_runs_can_be_put_back_as_the_guide_says(
         one, happened = await again.by_receipt(NEW.receipt) or pytest.fail("gone")
         assert (one.reason, one.closed, [each.what for each in happened]) == (NEW.reason, None, ["received"])
         assert [one.id for one in await again.all(closed=True)] == ["A-1"], "what came after the backup is gone"
-        assert [message.op for message in await again.messages()] == ["appeal-received"]
+        assert [message.op for message in await again.messages("a", NOW)] == ["appeal-received"]
         assert await again.add(number(3)), "what is restored can be written to"
         await again.close()
 

@@ -64,6 +64,7 @@ ENTRIES = (
 
 def configuration(directory: Path, **more: Any) -> Config:
     return Config.model_validate({
+        "host": "a",
         "state_dir": directory / "state",
         "run_dir": directory / "run",
         "provider": {
@@ -137,4 +138,5 @@ class World:
             self.clock,
             self.random,
             (int(clocks.fact), int(clocks.decide)),
+            config.host_name,
         )

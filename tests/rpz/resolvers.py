@@ -207,7 +207,7 @@ disable-syslog=yes
 
 
 def knot(world: World, folder: Path, port: int, outside: int) -> Resolver:
-    rules = snippet("kresd.conf", ("/var/lib/knot-resolver", str(world.folder / "file")))
+    rules = snippet("kresd.conf", ("/var/lib/stopsign-zones", str(world.folder / "file")))
     (folder / "kresd.conf").write_text(f"""
 net.listen('127.0.0.1', {port}, {{ kind = 'dns' }})
 trust_anchors.remove('.')

@@ -1,0 +1,338 @@
+"""Appeals as the steward knows them: received, overdue, decided, and what that does to the entry.
+
+Enters: what the web process reports, what the operator decides, what issuers decided in their signed relief, the time.
+Leaves: leaves in the log; suspensions here. Rules:
+
+- A reporter can say that an appeal came in, and can hand over the receipt's secret by which its author withdraws it; it
+  can ask for proofs. It decides nothing, and nothing is overdue because it says so.
+- A decision is the issuer's, in the verified relief of the list that the appeal is about, or the operator's own call.
+- Whatever unblocks works with the log out of order too; whatever blocks again waits for its leaf.
+- One decision answers every appeal that it names, in one generation.
+"""
+
+from __future__ import annotations
+
+import hmac
+import logging
+from typing import TYPE_CHECKING, Any
+
+from resolver import listed
+from resolver._core import CoreError
+from resolver.config_values import domain_name
+from resolver.errors import ResolverError
+from resolver.ipc import receipts
+from resolver.lists import suspensions
+from resolver.lists.ledger import Event, Ledger, LedgerError
+from resolver.lists.overdue import Appeals, Decided, Listed, Settled, Waiting, release, settle, suspension
+from resolver.lists.state import StateError, Stored, load, store
+from resolver.logs import about
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from pathlib import Path
+
+    from resolver._core import CompiledList
+    from resolver.config import Config
+    from resolver.lists.overdue import Find
+    from resolver.lists.state import Applied
+    from resolver.lists.suspensions import Suspended
+
+say = logging.getLogger("stopsign.lists")
+
+MOST_WAITING = 200_000
+KEPT = 200 * 86400.0  # seconds that a decision is remembered, so that its proof can be asked for
+LONGEST_MEND = 31 * 86400.0
+BEYOND = "more came due than guards.overdue lets open by itself in a day"
+
+
+class AppealError(ResolverError):
+    """What is said of an appeal is not so, or cannot be done."""
+
+
+class AppealsHere:
+    """Called from the register's thread alone. `applied`: the lists, as they are at each call; `order`: names of the
+    lists as the live generation numbers them; `make_live`: called once after each change of what is suspended."""
+
+    def __init__(
+        self,
+        config: Config,
+        ledger: Ledger,
+        clock: Callable[[], float],
+        alarm: Callable[[str, str | None], None],
+        make_live: Callable[[], None],
+        lists: Callable[[], tuple[Mapping[str, Applied], Sequence[str]]],
+    ) -> None:
+        self._config, self._places, self._ledger, self._clock = config, config.places, ledger, clock
+        self._alarm, self._make_live, self._lists = alarm, make_live, lists
+        self.known = Appeals()
+        self.suspended = suspensions.Suspensions()
+        self._unstored: set[str] = set()
+
+    def open(self) -> None:
+        try:
+            self.suspended = suspensions.read(self._places)
+        except StateError as error:
+            self._alarm("suspensions", f"{error}: entries with overdue appeals may be active again")
+        try:
+            self.known = load(self._places.appeals, Appeals) or Appeals()
+        except StateError as error:
+            self._alarm("appeals", f"{error}: the clocks of open appeals begin again")
+
+    # -- what a reporter may say
+
+    def received(self, appeal: str, detail: Mapping[str, Any]) -> int:
+        """A leaf for an appeal that came in, once; its index. `detail` is what the leaf commits to."""
+        reference = str(detail["reference"])
+        known = self.known.waiting.get(appeal) or self.known.decided.get(appeal)
+        if known is not None and known.reference != reference:
+            raise AppealError(f"{appeal} was received as one about {known.reference}")
+        if isinstance(known, Waiting):
+            return known.leaf
+        if known is not None and known.received is not None:
+            return known.received
+        if len(self.known.waiting) >= MOST_WAITING:
+            raise AppealError(f"{MOST_WAITING:,} appeals wait already")
+        told = {key: value for key, value in detail.items() if key != "receipt"}
+        leaf = self._ledger.append([Event("appeal-received", reference, told)])[0]
+        if known is not None:
+            done = known.model_copy(update={"received": leaf})
+            self._know(self.known.model_copy(update={"decided": {**self.known.decided, appeal: done}}))
+            return leaf
+        new = Waiting(
+            reference=reference, name=str(detail.get("name", "")), list=str(detail.get("list", "")),
+            ground=str(detail.get("ground", "")), leaf=leaf, received=self._clock(),
+            receipt=str(detail.get("receipt", "")),
+        )  # fmt: skip
+        self._know(self.known.model_copy(update={"waiting": {**self.known.waiting, appeal: new}}))
+        return leaf
+
+    def withdrawn(self, appeal: str, secret: bytes) -> int:
+        """Its author takes it back, and proves to be its author by the receipt's secret; the index of the leaf."""
+        if (gone := self.known.decided.get(appeal)) is not None:
+            return gone.leaf
+        known = self.known.waiting.get(appeal)
+        if known is None:
+            raise AppealError(f"no appeal {appeal} was received here")
+        if not known.receipt or not hmac.compare_digest(receipts.hash_of(secret).hex(), known.receipt):
+            raise AppealError(f"that is not the receipt of {appeal}")
+        return self._decide({appeal: known.reference}, "withdrawn", {})
+
+    def decision(self, appeal: str) -> int:
+        """The leaf of what was decided about an appeal."""
+        known = self.known.decided.get(appeal)
+        if known is None:
+            raise AppealError(f"nothing was decided about {appeal} here")
+        return known.leaf
+
+    def fates(self, appeals: Iterable[str]) -> dict[str, str]:
+        """What became of appeals that came due: `suspended`, `held`, `nothing`."""
+        found = ((appeal, self.known.waiting.get(appeal)) for appeal in appeals)
+        return {appeal: one.fate for appeal, one in found if one is not None and one.fate != "waiting"}
+
+    # -- what the operator says
+
+    def decide(
+        self, appeals: Mapping[str, str], outcome: str, by: str, entry_name: str, seconds: float
+    ) -> dict[str, Any]:
+        """A person's decision on appeals (id and reference). `upheld`: the block stays. `mended`: their entry, of the
+        name `entry_name`, and nothing else, is off for `seconds`; where the log takes no leaf they stay open."""
+        if outcome != "mended":
+            return {"leaf": self._decide(appeals, outcome, {"by": by}), "mended": None, "trouble": None}
+        before = self.suspended
+        entry, changed = self._mend(appeals, entry_name, seconds)
+        self._suspend(changed, before)
+        try:
+            leaf, trouble = self._decide(appeals, outcome, {"by": by}), None
+        except LedgerError as error:  # what unblocks does not wait for the log
+            self._alarm("log", str(error))
+            leaf, trouble = None, str(error)
+        say.warning(
+            "%s of list %s is off until its mend ends, by %s", entry.name, entry.list, by, extra=about(person=by)
+        )
+        return {"leaf": leaf, "mended": entry.model_dump(), "trouble": trouble}
+
+    def _mend(self, appeals: Mapping[str, str], name: str, seconds: float) -> tuple[Suspended, suspensions.Suspensions]:
+        references = set(appeals.values())
+        if len(references) != 1:
+            raise AppealError("a mend is of one entry")
+        if not 0 < seconds <= LONGEST_MEND:
+            raise AppealError(f"a mend ends within {LONGEST_MEND / 86400:.0f} days", hint="--for 72h, said again later")
+        (reference,) = references
+        now, before = self._clock(), self.suspended.entries.get(reference)
+        found = Listed(before.list, before.name, before.match, "") if before else self._finder()(reference, name)
+        if found is None:
+            raise AppealError(f"no active list holds an entry {reference}")
+        entry = suspension(found, [], now, float(int(now + seconds)))
+        return entry, self.suspended.mended(reference, entry)
+
+    def _decide(self, appeals: Mapping[str, str], outcome: str, more: Mapping[str, Any]) -> int:
+        """Leaves, then what follows from them; the index of the first. Raises `LedgerError` before anything is done."""
+        now = self._clock()
+        about_all = {"outcome": outcome, "decided": int(now), **more}
+        leaves = self._ledger.append(
+            [Event("appeal-decided", ref, {"appeal": a, "reference": ref, **about_all}) for a, ref in appeals.items()]
+        )
+        suspended = self.suspended
+        if outcome != "granted":  # the issuer's relief is on its way, and this holds until it is there
+            for appeal, reference in appeals.items():
+                suspended = suspended.decided(reference, [appeal], now=now)
+        decided = {
+            a: Decided(reference=ref, outcome=outcome, leaf=leaf, at=now, received=self._leaf_of(a))
+            for (a, ref), leaf in zip(appeals.items(), leaves, strict=True)
+        }
+        waiting = {a: one for a, one in self.known.waiting.items() if a not in appeals}
+        open_still = {one.reference for one in waiting.values()}
+        kept = {a: one for a, one in self.known.decided.items() if one.at > now - KEPT}
+        self._know(self.known.model_copy(update={
+            "waiting": waiting,
+            "decided": {**kept, **decided},
+            "held": {ref: since for ref, since in self.known.held.items() if ref in open_still},
+        }))  # fmt: skip
+        self._suspend(suspended, self.suspended)
+        return leaves[0]
+
+    def _leaf_of(self, appeal: str) -> int | None:
+        known = self.known.waiting.get(appeal)
+        return known.leaf if known is not None else None
+
+    def let_go(self, references: Iterable[str], by: str) -> list[str]:
+        """A person lets entries be suspended that were held beyond the caps; those that are."""
+        settled = release(self.known, self.suspended, self._lists()[0], self._finder(), list(references), self._clock())
+        self._settled(settled)
+        done = sorted({self.known.waiting[a].reference for a, fate in settled.fates.items() if fate == "suspended"})
+        say.warning("%d entries with overdue appeals are suspended by %s", len(done), by, extra=about(person=by))
+        return done
+
+    # -- what time and issuers bring
+
+    def decided_by_issuers(self, decisions: Iterable[Mapping[str, Any]]) -> None:
+        """What the verified relief of each list says about appeals that wait here."""
+        for decision in decisions:
+            appeal = str(decision["appeal"])
+            known = self.known.waiting.get(appeal)
+            # Only the list that the appeal is about decides, and only about its entry.
+            if known is None or (known.reference, known.list or decision["list"]) != (
+                decision["reference"],
+                decision["list"],
+            ):
+                continue
+            try:
+                more = {"by": decision["by"], "list": decision["list"]}
+                self._decide({appeal: known.reference}, str(decision["outcome"]), more)
+            except LedgerError as error:
+                self._alarm("log", str(error))
+                return
+
+    def tick(self) -> None:
+        """Whatever came due is settled in one round; mends whose time is over end."""
+        caps, clocks = self._config.guards.overdue, self._config.portal.clocks
+        if any(self._may_be_due(one) for one in self.known.waiting.values()):
+            try:
+                find = self._finder()
+            except AppealError as error:
+                self._alarm("overdue", str(error))
+                return
+            applied, now = self._lists()[0], self._clock()
+            self._settled(settle(self.known, self.suspended, applied, find, clocks=clocks, caps=caps, now=now))
+        self._end_mends()
+        held = len(self.known.held)
+        what = f"{held} entries with overdue appeals are held for a person: {BEYOND}: stopsign appeals list --held"
+        self._alarm("overdue", what if held else None)
+        for what in tuple(self._unstored):
+            self._store(what)
+
+    def _may_be_due(self, one: Waiting) -> bool:
+        return one.fate == "waiting" and one.received + self._config.portal.clocks.of(one.ground) < self._clock()
+
+    def _settled(self, done: Settled) -> None:
+        if not done.fates:
+            return
+        events = [
+            Event("appeal-overdue", self.known.waiting[a].reference,
+                  {"appeal": a, "list": self.known.waiting[a].list, "name": self.known.waiting[a].name, "fate": fate})
+            for a, fate in done.fates.items()
+        ]  # fmt: skip
+        self._tell(events)
+        before = self.suspended
+        self._know(done.appeals)
+        self._suspend(done.suspended, before)
+
+    def _end_mends(self) -> None:
+        """A mend that ends blocks again: like any addition it waits for its leaf."""
+        gone = self.suspended.ended(self._clock())
+        if not gone:
+            return
+        details = [(ref, self.suspended.entries[ref]) for ref in gone]
+        events = [
+            Event("mend-ended", ref, {"list": one.list, "name": one.name, "since": one.since}) for ref, one in details
+        ]
+        try:
+            self._ledger.append(events)
+        except LedgerError as error:
+            self._alarm("log", str(error))
+            return
+        self._suspend(self.suspended.without(gone), self.suspended)
+
+    # -- how it is done
+
+    def _finder(self) -> Find:
+        """Looks entries up in the live generation, opened once. `AppealError` where it cannot be read."""
+        try:
+            compiled = listed.opened(self._places.current)
+        except CoreError as error:
+            raise AppealError(f"what is listed cannot be read: {error}") from error
+        applied, order = self._lists()
+
+        def find(reference: str, name: str) -> Listed | None:
+            return _found(compiled, applied, order, reference, name)
+
+        return find
+
+    def _suspend(self, changed: suspensions.Suspensions, before: suspensions.Suspensions) -> None:
+        self.suspended = changed
+        if changed != before:
+            self._store("suspensions")
+            self._make_live()
+
+    def _know(self, known: Appeals) -> None:
+        if known != self.known:
+            self.known = known
+            self._store("appeals")
+
+    def _store(self, what: str) -> None:
+        path, value = self._stored()[what]
+        try:
+            store(path, value)
+        except OSError as error:
+            self._unstored.add(what)
+            self._alarm(what, f"{path} cannot be written ({error.strerror})")
+        else:
+            self._unstored.discard(what)
+            self._alarm(what, None)
+
+    def _stored(self) -> dict[str, tuple[Path, Stored]]:
+        return {
+            "suspensions": (self._places.suspensions, self.suspended),
+            "appeals": (self._places.appeals, self.known),
+        }
+
+    def _tell(self, events: list[Event]) -> None:
+        """Leaves about what blocks nothing: a log that is out of order is an alarm and stops nothing."""
+        try:
+            self._ledger.append(events)
+        except LedgerError as error:
+            self._alarm("log", str(error))
+
+
+def _found(
+    compiled: CompiledList, applied: Mapping[str, Applied], order: Sequence[str], reference: str, name: str
+) -> Listed | None:
+    """The entry with this reference at the name, if its list does more than to be watched."""
+    try:
+        matches = compiled.look_up(domain_name(name))
+    except ValueError:
+        return None
+    match = next((one for one in matches if one.reference == reference), None)
+    if match is None or order[match.list] not in applied:
+        return None
+    return Listed(order[match.list], match.name, match.match, match.basis)

@@ -1,0 +1,180 @@
+"""Overdue appeals: which entries they suspend, and which ones wait for a person. Decided here, done elsewhere.
+
+Enters: the appeals that this steward has a leaf of, what is suspended, what is listed, the time. Leaves: the same
+values after one round. Rules:
+
+- An appeal is overdue by the steward's own clock, counted from the steward's own leaf of it; nobody else's word counts.
+- It only ever takes off; only what an active list holds under that reference; and only where the entry's ground does
+  not forbid it.
+- What strangers open together is bounded, by list and for all lists, in number and share, over the last day. An entry
+  beyond that is held for a person until one decides: room that comes back the next day is not for it, else a flood
+  would open everything, a little every day.
+- A round settles all that is due at once, so that it makes one generation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import Field
+
+from resolver.lists.state import Stored
+from resolver.lists.suspensions import Suspended, Suspensions
+from resolver.moments import as_text
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from resolver.config import Clocks, Overdue
+    from resolver.lists.state import Applied
+
+DAY = 86400.0
+Fate = Literal["waiting", "suspended", "held", "nothing"]
+
+
+class Waiting(Stored):
+    """An appeal that nobody decided yet. `received` is the steward's own time of its own leaf."""
+
+    reference: str
+    name: str
+    list: str
+    ground: str
+    leaf: int
+    received: float
+    receipt: str = ""
+    """SHA-256 of the receipt's secret, in hexadecimal digits: who shows the secret may withdraw the appeal."""
+    fate: Fate = "waiting"
+
+
+class Decided(Stored):
+    """An appeal that was decided, or withdrawn by its author."""
+
+    reference: str
+    outcome: str
+    leaf: int
+    at: float
+    received: int | None = None
+    """The leaf of its coming in; none: it was decided before it was reported."""
+
+
+class Appeals(Stored):
+    """All that this steward knows of appeals."""
+
+    waiting: dict[str, Waiting] = Field(default_factory=dict)
+    decided: dict[str, Decided] = Field(default_factory=dict)
+    held: dict[str, float] = Field(default_factory=dict)
+    """References of entries that a person has to look at, and since when (Unix time)."""
+    taken: tuple[tuple[float, str], ...] = ()
+    """When an entry of which list was suspended by overdue appeals alone, over the last day."""
+
+    def against(self, reference: str) -> tuple[str, ...]:
+        return tuple(appeal for appeal, one in self.waiting.items() if one.reference == reference)
+
+    def given(self, fates: Mapping[str, Fate]) -> Appeals:
+        """With these appeals' fates."""
+        changed = {a: self.waiting[a].model_copy(update={"fate": fate}) for a, fate in fates.items()}
+        return self.model_copy(update={"waiting": {**self.waiting, **changed}})
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """An entry that is active, as the live generation has it."""
+
+    list: str
+    name: str
+    match: str
+    basis: str
+
+
+Find = Callable[[str, str], Listed | None]
+"""By reference and name; nothing where no list holds it, or the list stops nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """After a round. `fates`: of the appeals that came due in it."""
+
+    appeals: Appeals
+    suspended: Suspensions
+    fates: Mapping[str, Fate]
+
+
+def settle(
+    appeals: Appeals,
+    suspended: Suspensions,
+    applied: Mapping[str, Applied],
+    find: Find,
+    *,
+    clocks: Clocks,
+    caps: Overdue,
+    now: float,
+) -> Settled:
+    """One round: everything that is due. `find` is asked only for what came due."""
+    due = [
+        a for a, one in appeals.waiting.items() if one.fate == "waiting" and one.received + clocks.of(one.ground) < now
+    ]
+    groups: dict[str, list[str]] = {}
+    for appeal in sorted(due, key=lambda a: (appeals.waiting[a].received, a)):
+        groups.setdefault(appeals.waiting[appeal].reference, []).append(appeal)
+    fates: dict[str, Fate] = {}
+    held = dict(appeals.held)
+    taken = [one for one in appeals.taken if one[0] > now - DAY]
+    for reference, group in groups.items():
+        fate: Fate
+        if reference in suspended.entries:
+            suspended, fate = suspended.joined(reference, group), "suspended"
+        elif reference in held:
+            fate = "held"
+        elif (entry := find(reference, appeals.waiting[group[0]].name)) is None or not _suspends(entry, applied):
+            fate = "nothing"
+        elif not _is_room(entry.list, taken, applied[entry.list].entries, caps):
+            held[reference], fate = now, "held"
+        else:
+            suspended, fate = suspended.with_(reference, suspension(entry, group, now)), "suspended"
+            taken.append((now, entry.list))
+        fates |= dict.fromkeys(group, fate)
+    known = appeals.given(fates).model_copy(update={"held": held, "taken": tuple(taken)})
+    return Settled(known, suspended, fates)
+
+
+def release(
+    appeals: Appeals,
+    suspended: Suspensions,
+    applied: Mapping[str, Applied],
+    find: Find,
+    references: list[str],
+    now: float,
+) -> Settled:
+    """A person let entries that were held be suspended; what is no longer listed needs no suspension."""
+    fates: dict[str, Fate] = {}
+    held = dict(appeals.held)
+    for reference in references:
+        group = [a for a in appeals.against(reference) if appeals.waiting[a].fate == "held"]
+        if held.pop(reference, None) is None or not group:
+            continue
+        entry = find(reference, appeals.waiting[group[0]].name)
+        acts = entry is not None and _suspends(entry, applied)
+        if entry is not None and acts:
+            suspended = suspended.with_(reference, suspension(entry, group, now))
+        fates |= dict.fromkeys(group, "suspended" if acts else "nothing")
+    return Settled(appeals.given(fates).model_copy(update={"held": held}), suspended, fates)
+
+
+def suspension(entry: Listed, appeals: list[str], now: float, until: float | None = None) -> Suspended:
+    return Suspended(
+        list=entry.list, name=entry.name, match=entry.match, appeals=tuple(appeals), since=as_text(now), until=until
+    )
+
+
+def _suspends(entry: Listed, applied: Mapping[str, Applied]) -> bool:
+    """Whether the list acts at all, and the entry's ground lets an overdue appeal suspend it."""
+    basis = applied[entry.list].bases.get(entry.basis) if entry.list in applied else None
+    return basis is not None and basis.overdue_suspends
+
+
+def _is_room(name: str, taken: list[tuple[float, str]], entries: int, caps: Overdue) -> bool:
+    of_list = sum(one == name for _, one in taken)
+    share = max(caps.always, int(entries * caps.list.share))
+    return len(taken) < caps.day and of_list < min(caps.list.number, share)
