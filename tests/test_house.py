@@ -10,7 +10,13 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 WINGS = {"resolver.dns", "resolver.lists", "resolver.portal", "resolver.rpz"}
-GROUND = {"resolver.audit", "resolver.config", "resolver.control", "resolver.metrics", "resolver.errors"}
+GROUND = {
+    "resolver.audit",
+    "resolver.config.schema",
+    "resolver.ipc.control",
+    "resolver.host.metrics",
+    "resolver.base.errors",
+}
 
 
 def imports(path: Path) -> set[str]:
@@ -58,7 +64,7 @@ def test_the_ground_imports_nothing_above_it() -> None:
         for path in ground
         if path.name != "command.py"
         for name in imports(path)
-        if within(name, WINGS | {"resolver.run", "resolver.demo", "resolver.command"})
+        if within(name, WINGS | {"resolver.host.run", "resolver.cli.demo", "resolver.cli.main"})
     }
     assert not found
 

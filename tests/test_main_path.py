@@ -25,16 +25,16 @@ from typing import TYPE_CHECKING
 import pytest
 
 from blocklists.issuer.rehearsal import Rehearsal
-from resolver.config import Endpoint, load
-from resolver.control import UnreachableError, call
-from resolver.demo import tree
-from resolver.demo.upstream import ADDRESS, Upstream
-from tests.dns.house import ROOT, Host, free_port, question, running, wait_until
+from resolver.cli.demo import tree
+from resolver.cli.demo.upstream import ADDRESS, Upstream
+from resolver.config.schema import Endpoint, load
+from resolver.ipc.control import UnreachableError, call
+from tests.rigs.dns_host import ROOT, Host, free_port, question, running, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
 
-    from tests.dns.house import Address
+    from tests.rigs.dns_host import Address
 
 REFRESH = 2.0  # as the demo's configuration says
 STOPPED, PASSED = tree.STOP_ADDRESS, ADDRESS
@@ -66,7 +66,9 @@ class Provider(Host):
         found: dict[str, int] = {}
         for pid in Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split():
             words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-            modules = [word.decode() for word in words if word.startswith(b"resolver.") and word != b"resolver.child"]
+            modules = [
+                word.decode() for word in words if word.startswith(b"resolver.") and word != b"resolver.host.child"
+            ]
             if not modules:  # a dead one, or one that is only just coming up
                 continue
             name = modules[0].rpartition(".")[2]
@@ -375,7 +377,7 @@ async def _a_moment() -> None:
 def test_it_ends_in_order_and_can_be_started_again(provider: tuple[Provider, str]) -> None:
     host, _ = provider
     thrown = ["bypass", "on", "lucky-wheel.example", "--dir", str(host.folder)]
-    assert subprocess.run([sys.executable, "-m", "resolver.command", *thrown], check=False).returncode == 0
+    assert subprocess.run([sys.executable, "-m", "resolver.cli.main", *thrown], check=False).returncode == 0
     address = host.address
     assert host.stop() == 0
     assert "did not go" not in host.log

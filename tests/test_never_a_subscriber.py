@@ -16,17 +16,17 @@ import urllib.parse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from resolver.audit.counting import Counting
-from resolver.audit.log import Log
-from resolver.audit.publish import publish
-from resolver.config import load
-from tests.dns.house import question, wait_until
+from resolver.config.schema import load
+from resolver.log.writer import Log
+from resolver.stats.collect import Counting
+from resolver.stats.publish import publish
+from tests.rigs.dns_host import question, wait_until
 from tests.test_main_path import STOPPED, Provider, ask, provider
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.dns.house import Address
+    from tests.rigs.dns_host import Address
 
 __all__ = ["provider"]
 

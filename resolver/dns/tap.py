@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from resolver.config import Dnstap
+    from resolver.config.schema import Dnstap
 
 CONTENT_TYPE = b"protobuf:dnstap.Dnstap"
 ACCEPT, START, STOP, READY = 1, 2, 3, 4  # control frames (Frame Streams, fstrm/control.h)

@@ -24,7 +24,7 @@ import random
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, cast
 
-from resolver.config_values import Endpoint
+from resolver.config.values import Endpoint
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -42,26 +42,29 @@ from typing import TYPE_CHECKING
 import click
 import uvloop
 
-from resolver import listed, passes, volatile, watched
 from resolver._core import CoreError, Plane, give_way, go_first
-from resolver.audit.hits import Cells
-from resolver.changed import Changed
-from resolver.counters import NOT_ASKED
+from resolver.base import atomic
+from resolver.base.errors import ResolverError
+from resolver.base.file_watch import Changed
+from resolver.base.journal import about, to_standard_error
+from resolver.config.sealed import unsealed
 from resolver.dns.streams import SWEEP, Limits, Streams
-from resolver.dns.supervisor import LIST_BY, READY, count_workers
 from resolver.dns.tap import Tap, announce
 from resolver.dns.upstreams import NoAnswer, Timing, Upstreams
-from resolver.errors import ResolverError
-from resolver.logs import about, to_standard_error
-from resolver.sealed import unsealed
-from resolver.sockets import BACKLOG, handed_over, open_listeners
+from resolver.host.sockets import BACKLOG, handed_over, open_listeners
+from resolver.host.supervisor import LIST_BY, READY, count_workers
+from resolver.ipc import shadow_sketches
+from resolver.ipc.worker_counters import NOT_ASKED
+from resolver.policy import exceptions as passes
+from resolver.policy import look_up
+from resolver.stats.entry_hits import Cells
 
 if TYPE_CHECKING:
     from collections.abc import Container, Mapping, Sequence
 
     from resolver._core import CompiledList, Forward, PlaneSettings, UpstreamState
-    from resolver.config import Config
-    from resolver.places import Places
+    from resolver.base.paths import Places
+    from resolver.config.schema import Config
 
 BUSY_TICK, IDLE_TICK, POLL = 0.02, 1.0, 0.2
 OPENING = 5  # how far the thread that opens a list stands behind
@@ -87,7 +90,7 @@ class State:
     upstreams: tuple[Mapping[str, object], ...]
 
 
-def plane_settings(config: Config, index: int, workers: int, key: watched.Key) -> PlaneSettings:
+def plane_settings(config: Config, index: int, workers: int, key: shadow_sketches.Key) -> PlaneSettings:
     """The core's settings for one of `workers` workers, which share `key`."""
     dns = config.require_dns()
     limits = dns.limits
@@ -149,7 +152,7 @@ def stream_limits(config: Config) -> Limits:
 class Worker:
     """The plane, its timers, its lists and its streams."""
 
-    def __init__(self, config: Config, index: int, workers: int, key: watched.Key) -> None:
+    def __init__(self, config: Config, index: int, workers: int, key: shadow_sketches.Key) -> None:
         self._config, self._places, self._index = config, config.places, index
         self._places.workers.mkdir(parents=True, exist_ok=True)
         self._alarms: dict[str, str] = {}
@@ -408,7 +411,7 @@ class Worker:
     # -- additions that are only watched
 
     def _watch(self) -> None:
-        watches = watched.watches(self._lists())
+        watches = shadow_sketches.watches(self._lists())
         self.plane.watch(watches)
         self._watches = self._watches or bool(watches)
 
@@ -419,7 +422,7 @@ class Worker:
             return
         try:
             seen = self.plane.watched()
-            watched.write(self._places.watched(self._index), self._key, seen)
+            shadow_sketches.write(self._places.watched(self._index), self._key, seen)
         except OSError as wrong:  # a full tmpfs: they are told a little later
             self._log_written("what is watched", wrong)
         else:
@@ -508,7 +511,7 @@ class Worker:
             return
         path = self._places.workers / f"{self._index}.json"
         try:
-            volatile.replace(path, json.dumps(asdict(state)).encode())
+            atomic.replace(path, json.dumps(asdict(state)).encode())
         except OSError as wrong:  # a full tmpfs: `status` is late, DNS is not
             self._log_written(str(path), wrong)
         else:
@@ -519,7 +522,7 @@ class Worker:
 def _opened(path: Path) -> CompiledList:
     """The compiled list, opened by a thread that hinders no query."""
     give_way(OPENING)
-    return listed.opened(path)
+    return look_up.opened(path)
 
 
 def _lists(meta: Mapping[str, object]) -> list[Mapping[str, object]]:
@@ -547,7 +550,7 @@ async def serve(config: Config, index: int, sockets: Mapping[str, Sequence[int]]
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     await list_is_back(config.places, float(os.environ.pop(LIST_BY, "0")), stop)
-    key = watched.Key.from_text(os.environ.pop(watched.KEY, secrets.token_hex(16)))
+    key = shadow_sketches.Key.from_text(os.environ.pop(shadow_sketches.KEY, secrets.token_hex(16)))
     worker = Worker(config, index, count_workers(config.dns), key)
     loop.add_signal_handler(signal.SIGUSR1, worker.plane.flush_cache)
     await worker.start(sockets.get("udp", ()), sockets.get("tcp", ()))

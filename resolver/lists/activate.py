@@ -20,19 +20,20 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from resolver import durable, listed
 from resolver._core import CoreError
-from resolver.audit import generations
+from resolver.base import durable
+from resolver.base.timestamps import as_text, as_time
 from resolver.lists import evidence
 from resolver.lists.compile import FORMAT, Plan, build
 from resolver.lists.ledger import Event, Ledger, LedgerError
-from resolver.moments import as_text, as_time
+from resolver.policy import look_up
+from resolver.stats import generations
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from resolver.places import Places
+    from resolver.base.paths import Places
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +53,7 @@ def read(path: Path) -> Live:
     if not path.exists():
         return Live()
     try:
-        meta = json.loads(listed.opened(path).meta)
+        meta = json.loads(look_up.opened(path).meta)
         if meta["format"] != FORMAT:
             raise ValueError(f"format {meta['format']!r}")
         compiled = as_text(as_time(meta["compiled"]))

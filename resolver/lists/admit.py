@@ -15,20 +15,21 @@ from typing import TYPE_CHECKING, Any
 from blocklists.document import MAX_SIZE, read_lines, write_lines
 from blocklists.entry import Entry, parse
 from blocklists.errors import VerifyError
-from resolver import _core, durable
+from resolver import _core
+from resolver.base import durable
+from resolver.base.timestamps import as_text
 from resolver.lists.guard import Facts, Finding, Judgement, judge, outside_scope
 from resolver.lists.ledger import Event
 from resolver.lists.state import WEEK, Applied, Held, Reason
-from resolver.moments import as_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from resolver.config import ListSource
+    from resolver.base.paths import ListPlaces
+    from resolver.config.schema import ListSource
     from resolver.lists.fetch import Candidate
     from resolver.lists.protected import Watched
-    from resolver.places import ListPlaces
 
 FINDINGS = 100
 

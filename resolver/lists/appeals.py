@@ -16,23 +16,23 @@ import hmac
 import logging
 from typing import TYPE_CHECKING, Any
 
-from resolver import listed
 from resolver._core import CoreError
-from resolver.config_values import domain_name
-from resolver.errors import ResolverError
+from resolver.base.errors import ResolverError
+from resolver.base.journal import about
+from resolver.config.values import domain_name
 from resolver.ipc import receipts
 from resolver.lists import suspensions
 from resolver.lists.ledger import Event, Ledger, LedgerError
 from resolver.lists.overdue import Appeals, Decided, Listed, Settled, Waiting, release, settle, suspension
 from resolver.lists.state import StateError, Stored, load, store
-from resolver.logs import about
+from resolver.policy import look_up
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
 
     from resolver._core import CompiledList
-    from resolver.config import Config
+    from resolver.config.schema import Config
     from resolver.lists.overdue import Find
     from resolver.lists.state import Applied
     from resolver.lists.suspensions import Suspended
@@ -278,7 +278,7 @@ class AppealsHere:
     def _finder(self) -> Find:
         """Looks entries up in the live generation, opened once. `AppealError` where it cannot be read."""
         try:
-            compiled = listed.opened(self._places.current)
+            compiled = look_up.opened(self._places.current)
         except CoreError as error:
             raise AppealError(f"what is listed cannot be read: {error}") from error
         applied, order = self._lists()

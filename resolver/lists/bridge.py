@@ -33,16 +33,16 @@ from blocklists.fetch import Deadline, place
 from blocklists.importers import formats
 from blocklists.importers.intake import Intake
 from blocklists.importers.source import Rejection, lines
-from resolver import durable
+from resolver.base import durable
+from resolver.base.timestamps import as_text
 from resolver.lists.state import Basis, Issuer, StateError, Stored, load, store
-from resolver.moments import as_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from resolver.config import Bridge, ListSource
-    from resolver.places import ListPlaces
+    from resolver.base.paths import ListPlaces
+    from resolver.config.schema import Bridge, ListSource
 
 KEY = "bridge"  # of the one ground in the table
 

@@ -14,19 +14,20 @@ from typing import TYPE_CHECKING, Any
 
 import zstandard
 
-from resolver import _core, durable
-from resolver.config import MAX_LISTS
+from resolver import _core
+from resolver.base import durable
+from resolver.base.timestamps import as_text
+from resolver.config.schema import MAX_LISTS
 from resolver.lists.shadow import MARK
-from resolver.moments import as_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
 
-    from resolver.config import Config, ListSource
+    from resolver.base.paths import Places
+    from resolver.config.schema import Config, ListSource
     from resolver.lists.state import Applied, Fetching, Held
     from resolver.lists.suspensions import Suspensions
-    from resolver.places import Places
 
 FORMAT = 1
 EDE = {"blocked": 15, "censored": 16, "filtered": 17, "none": 0}  # RFC 8914

@@ -16,12 +16,12 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from blocklists.head import HeadError, Relief
-from resolver import volatile
+from resolver.base import atomic
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from resolver.places import Places
+    from resolver.base.paths import Places
 
 FORMAT = 1
 
@@ -37,9 +37,9 @@ def publish(places: Places, lists: Iterable[str]) -> list[dict[str, Any]]:
         decided += [{"list": name, **asdict(decision)} for decision in relief.decisions]
     told = json.dumps({"format": FORMAT, "decisions": decided}).encode()
     try:
-        known = volatile.read(places.decisions, len(told))
+        known = atomic.read(places.decisions, len(told))
     except OSError:  # none yet, or another
         known = b""
     if known != told:
-        volatile.replace(places.decisions, told)
+        atomic.replace(places.decisions, told)
     return decided

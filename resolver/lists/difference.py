@@ -8,12 +8,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from resolver import _core
-from resolver.errors import ResolverError
+from resolver.base.errors import ResolverError
 from resolver.lists import fetch
 from resolver.lists.state import load_applied
 
 if TYPE_CHECKING:
-    from resolver.config import Config
+    from resolver.config.schema import Config
 
 KINDS = ("added", "removed", "widened", "narrowed", "prolonged", "shortened", "altered")
 

@@ -11,14 +11,14 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from resolver import durable
+from resolver.base import durable
 from resolver.lists.ledger import LedgerError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from resolver.base.paths import Places
     from resolver.lists.ledger import Event, Ledger
-    from resolver.places import Places
 
 say = logging.getLogger("stopsign.steward")
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from resolver.moments import as_time
+from resolver.base.timestamps import as_time
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

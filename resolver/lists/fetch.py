@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from resolver.config import Bridge, ListSource
-    from resolver.places import ListPlaces
+    from resolver.base.paths import ListPlaces
+    from resolver.config.schema import Bridge, ListSource
 
 __all__ = ["Candidate", "Mirror", "VerifyError", "stored"]
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from resolver.audit.log import Event, Log
-from resolver.errors import ResolverError, why
+from resolver.base.errors import ResolverError, why
+from resolver.log.writer import Event, Log
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -48,7 +48,7 @@ class Ledger:
             raise LedgerError(_unwritten(error)) from error
 
     def proof(self, index: int) -> bytes:
-        """That a leaf is in the log, with its detail (`resolver.audit.proof`)."""
+        """That a leaf is in the log, with its detail (`resolver.log.proof`)."""
         try:
             return self._opened().proof(index)
         except (ResolverError, OSError) as error:

@@ -9,20 +9,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar, get_args
 
-from resolver.control import Operation, while_wanted
-from resolver.errors import ResolverError
+from resolver.base.errors import ResolverError
+from resolver.base.timestamps import as_text
+from resolver.ipc.control import Operation, while_wanted
 from resolver.lists.evidence import of_leaf
 from resolver.lists.overrides import USUAL, Override
-from resolver.moments import as_text
-from resolver.passes import Match
+from resolver.policy.exceptions import Match
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from resolver.config import Config
-    from resolver.control import Peer, Reply
+    from resolver.config.schema import Config
+    from resolver.host.apply import Held
+    from resolver.ipc.control import Peer, Reply
     from resolver.lists.register import Outcome, Register
-    from resolver.reload import Held
 
 
 MOST_AT_ONCE = 10_000

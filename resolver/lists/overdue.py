@@ -20,14 +20,14 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
+from resolver.base.timestamps import as_text
 from resolver.lists.state import Stored
 from resolver.lists.suspensions import Suspended, Suspensions
-from resolver.moments import as_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from resolver.config import Clocks, Overdue
+    from resolver.config.schema import Clocks, Overdue
     from resolver.lists.state import Applied
 
 DAY = 86400.0

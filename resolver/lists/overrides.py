@@ -10,14 +10,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from resolver import passes
-from resolver.config_values import domain_name
-from resolver.errors import ResolverError
+from resolver.base.errors import ResolverError
+from resolver.base.timestamps import as_text
+from resolver.config.values import domain_name
 from resolver.lists.state import Stored, load, store
-from resolver.moments import as_text
+from resolver.policy import exceptions
 
 if TYPE_CHECKING:
-    from resolver.places import Places
+    from resolver.base.paths import Places
 
 LONGEST = 31 * 86400.0
 USUAL = 72 * 3600.0
@@ -31,7 +31,7 @@ class Override(Stored):
     """One name that passes."""
 
     name: str
-    match: passes.Match = "subtree"
+    match: exceptions.Match = "subtree"
     reason: str
     by: str
     since: str
@@ -60,7 +60,7 @@ def allow(
     known: Overrides,
     name: str,
     *,
-    match: passes.Match,
+    match: exceptions.Match,
     reason: str,
     by: str,
     seconds: float,
@@ -120,5 +120,5 @@ def put(places: Places, overrides: Overrides, now: float) -> str | None:
 
 def publish(places: Places, overrides: Overrides, now: float) -> None:
     """Their part of the passes; what the off switch says stays."""
-    names = tuple(passes.Pass(o.name, o.match, int(o.until)) for o in overrides.holding(now).overrides)
-    passes.change(places, lambda live: live.with_overrides(names))
+    names = tuple(exceptions.Pass(o.name, o.match, int(o.until)) for o in overrides.holding(now).overrides)
+    exceptions.change(places, lambda live: live.with_overrides(names))

@@ -11,18 +11,19 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from resolver import bypass, passes
-from resolver.errors import ResolverError, why
+from resolver.base.errors import ResolverError, why
+from resolver.base.journal import about
+from resolver.base.terminal import visible
+from resolver.base.timestamps import as_text
+from resolver.cli import bypass
 from resolver.lists import overrides
 from resolver.lists.ledger import Event, Ledger, LedgerError
-from resolver.logs import about
-from resolver.moments import as_text
-from resolver.terminal import visible
+from resolver.policy import exceptions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from resolver.places import Places
+    from resolver.base.paths import Places
 
 say = logging.getLogger("stopsign.lists")
 
@@ -49,13 +50,13 @@ class People:
         self._places, self._ledger, self._clock, self._alarm = places, ledger, clock, alarm
         self.overrides = overrides.Overrides()
         self._unwritten = False  # the overrides, on disk or live
-        self._told: tuple[passes.Act, ...] = ()  # has its leaf, but still stands in the file
+        self._told: tuple[exceptions.Act, ...] = ()  # has its leaf, but still stands in the file
         self._refused: str | None = None
 
     def open(self) -> None:
         """Read what holds, and make the passes live again where a reboot took them."""
         try:
-            passes.change(self._places, lambda live: live)  # the off switch, whatever became of the overrides
+            exceptions.change(self._places, lambda live: live)  # the off switch, whatever became of the overrides
             self.overrides = overrides.read(self._places)
             self._unwritten = True
             overrides.publish(self._places, self.overrides, self._clock())
@@ -64,7 +65,7 @@ class People:
             self._alarm("overrides", f"{why(error)}; the overrides that were live stay live")
 
     def allow(
-        self, name: str, match: passes.Match, reason: str, by: str, seconds: float, reference: str = ""
+        self, name: str, match: exceptions.Match, reason: str, by: str, seconds: float, reference: str = ""
     ) -> Allowed:
         before = self.holding()
         changed, new = overrides.allow(
@@ -126,20 +127,20 @@ class People:
         """The off switch works without us; what was done to it still belongs in the log, be it on again or off by now,
         and with the time at which it was."""
         now = self._clock()
-        passes.keep_room(self._places)
+        exceptions.keep_room(self._places)
         try:
             if not self._places.passes.exists():  # somebody emptied `run_dir`
                 overrides.publish(self._places, self.overrides, now)
-            live = passes.read(self._places.passes)
+            live = exceptions.read(self._places.passes)
             if any(one.until <= now for one in live.bypasses):
-                live, _ = passes.change(self._places, lambda found: found.ended(now))
+                live, _ = exceptions.change(self._places, lambda found: found.ended(now))
             acts = tuple(act for act in live.untold if act not in self._told)
             if acts and self._tell([Event(kind, "", detail) for act in acts for kind, detail in bypass.details(act)]):
                 self._told += acts
                 for act in acts:
                     say.warning("%s", bypass.sentence(act))
             if self._told:
-                passes.change(self._places, lambda found: found.told(self._told))
+                exceptions.change(self._places, lambda found: found.told(self._told))
                 self._told = ()
         except (ResolverError, OSError) as error:
             self._alarm("passes", why(error))

@@ -16,14 +16,14 @@ from urllib.parse import urlsplit
 
 import publicsuffixlist
 
-from resolver.config_values import domain_name
-from resolver.errors import ResolverError
+from resolver.base.errors import ResolverError
+from resolver.config.values import domain_name
 from resolver.lists.infrastructure import PROTECTED, SHARED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from resolver.config import Config
+    from resolver.config.schema import Config
 
 
 @dataclass(frozen=True)

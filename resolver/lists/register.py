@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, Any
 from blocklists.document import MAX_SIZE
 from blocklists.document import read as read_entries
 from blocklists.errors import VerifyError
-from resolver import volatile
-from resolver import watched as sketches
 from resolver._core import CoreError
-from resolver.audit.counting import Counting
-from resolver.errors import ResolverError, why
+from resolver.base import atomic
+from resolver.base.errors import ResolverError, why
+from resolver.base.journal import about
+from resolver.base.timestamps import as_text, as_time
+from resolver.ipc import shadow_sketches as sketches
 from resolver.lists import activate, decisions, fetch, report
 from resolver.lists.admit import admit
 from resolver.lists.appeals import AppealsHere
@@ -42,13 +43,12 @@ from resolver.lists.state import (
     store,
     store_applied,
 )
-from resolver.logs import about
-from resolver.moments import as_text, as_time
+from resolver.stats.collect import Counting
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from resolver.config import Config, ListSource
+    from resolver.config.schema import Config, ListSource
     from resolver.lists.fetch import Candidate
 
 say = logging.getLogger("stopsign.lists")
@@ -409,7 +409,7 @@ class Register:
         if told == self._told:
             return
         try:
-            volatile.replace(self.places.lists, json.dumps({"format": 1, "lists": told}).encode())
+            atomic.replace(self.places.lists, json.dumps({"format": 1, "lists": told}).encode())
             self.appeals.decided_by_issuers(decisions.publish(self.places, told))
         except OSError as error:
             say.warning("%s cannot be written (%s)", self.places.lists, error.strerror)

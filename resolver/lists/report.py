@@ -8,21 +8,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol
 
-from resolver import bypass, passes, room
-from resolver.errors import ResolverError
+from resolver.base import disk_space
+from resolver.base.errors import ResolverError
+from resolver.base.timestamps import as_text, as_time
+from resolver.cli import bypass
 from resolver.lists.compile import is_stale
 from resolver.lists.state import Fetching
-from resolver.moments import as_text, as_time
+from resolver.policy import exceptions
 
 if TYPE_CHECKING:
     from collections import Counter
 
-    from resolver.config import Config, ListSource
+    from resolver.base.paths import Places
+    from resolver.config.schema import Config, ListSource
     from resolver.lists.appeals import AppealsHere
     from resolver.lists.ledger import Ledger
     from resolver.lists.people import People
     from resolver.lists.state import Applied
-    from resolver.places import Places
 
 DAY = 86400.0
 LAPSE_NOTICE = 30 * DAY
@@ -90,7 +92,11 @@ def _list_status(register: Known, source: ListSource, now: float) -> dict[str, A
 
 def alarms(register: Known, now: float) -> list[str]:
     """What somebody should look at, each in a sentence."""
-    found = [*_bypassed(register.config.places, now), *room.alarms(register.config.places), *register.alarms.values()]
+    found = [
+        *_bypassed(register.config.places, now),
+        *disk_space.alarms(register.config.places),
+        *register.alarms.values(),
+    ]
     for source in register.config.lists:
         known = register.fetching.get(source.name, Fetching())
         found += _alarms_of(source, known, now)
@@ -101,7 +107,7 @@ def alarms(register: Known, now: float) -> list[str]:
 
 def _bypassed(places: Places, now: float) -> list[str]:
     try:
-        return bypass.alarms(passes.read(places.passes), now)
+        return bypass.alarms(exceptions.read(places.passes), now)
     except ResolverError:
         return []  # an alarm by itself
 

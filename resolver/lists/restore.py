@@ -15,8 +15,8 @@ from resolver.lists import activate, fetch
 from resolver.lists.state import Applied, StateError
 
 if TYPE_CHECKING:
-    from resolver.config import ListSource
-    from resolver.places import Places
+    from resolver.base.paths import Places
+    from resolver.config.schema import ListSource
 
 KEYS = (
     "version", "state", "document", "entries", "less", "since", "issuer", "bases", "relief", "signed_by", "threshold",

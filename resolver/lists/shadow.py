@@ -1,6 +1,6 @@
 """Watched: additions that every other guard lets pass meet live queries for a while before they act.
 
-Enters: what the workers see (`resolver.watched`). Leaves: the additions that would stop too much, with the share of all
+Enters: what the workers see (`resolver.ipc.shadow_sketches`). Leaves: the additions that would stop too much, with the share of all
 clients that each would have met: different clients, so that neither one that asks a thousand times nor a name that is
 asked for often by few can hold an order. Rules: while watched, an addition is compiled as a list of its own that only
 monitors; sketches lie in memory and know no client; hardly any clients prove nothing, and what is watched there passes
@@ -11,10 +11,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from resolver import _core, watched
+from resolver import _core
+from resolver.ipc import shadow_sketches
 
 if TYPE_CHECKING:
-    from resolver.places import Places
+    from resolver.base.paths import Places
 
 FEWEST = 100  # clients below which a share says nothing
 MARK = "+new"  # what a watched list's name ends in, beside the list that it would join
@@ -26,13 +27,13 @@ class Shadow:
 
     def __init__(self, places: Places) -> None:
         self._places = places
-        self._seen: dict[str, watched.Seen] = {}
+        self._seen: dict[str, shadow_sketches.Seen] = {}
         """By key: a supervisor that started anew has drawn another one."""
 
     def look(self, watching: set[str]) -> None:
         """Takes up what the workers have seen of these watches; what was known of others is forgotten."""
-        for key, seen in watched.read(self._places.workers) if watching else ():
-            watched.join(self._seen.setdefault(key, {}), seen)
+        for key, seen in shadow_sketches.read(self._places.workers) if watching else ():
+            shadow_sketches.join(self._seen.setdefault(key, {}), seen)
         kept = {key: {watch: seen[watch] for watch in seen.keys() & watching} for key, seen in self._seen.items()}
         self._seen = {key: seen for key, seen in kept.items() if seen}
 

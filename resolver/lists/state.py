@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from resolver import durable
-from resolver.errors import ResolverError
+from resolver.base import durable
+from resolver.base.errors import ResolverError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from resolver.places import ListPlaces
+    from resolver.base.paths import ListPlaces
 
 WEEK = 7 * 86400.0
 

@@ -23,29 +23,31 @@ from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 import click
 
-from resolver import control, metrics, passes
-from resolver.audit.log import Log
-from resolver.audit.publish import publish
-from resolver.audit.resolving import Resolving
-from resolver.child import again
-from resolver.errors import ResolverError
+from resolver.base.errors import ResolverError
+from resolver.base.journal import to_standard_error
+from resolver.config.accepted import keep
+from resolver.config.sealed import USE, unsealed
+from resolver.host import metrics
+from resolver.host.apply import OF_STEWARD, Held
+from resolver.host.child import again
+from resolver.host.sockets import handed_over
+from resolver.host.systemd import beat, notify
+from resolver.ipc import control
 from resolver.lists import fetch
 from resolver.lists.exposition import Lists
 from resolver.lists.fetch import VerifyError
 from resolver.lists.ledger import Event, Ledger, LedgerError
 from resolver.lists.operations import operations
 from resolver.lists.register import Outcome, Register
-from resolver.logs import to_standard_error
-from resolver.notify import beat, notify
-from resolver.reload import OF_STEWARD, Held
-from resolver.sealed import USE, unsealed
-from resolver.sockets import handed_over
-from resolver.standing import keep
+from resolver.log.writer import Log
+from resolver.policy import exceptions
+from resolver.stats.publish import publish
+from resolver.stats.resolving import Resolving
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from resolver.config import Accepted, ListSource
+    from resolver.config.schema import Accepted, ListSource
     from resolver.lists.fetch import Candidate
 
 say = logging.getLogger("stopsign.steward")
@@ -208,7 +210,7 @@ def main(path: Path) -> None:
     accepted = unsealed(path, sockets)
     if accepted.config.dns is None and not sockets.get(USE):
         keep(accepted)  # units for policy zones alone have no supervisor that would
-        passes.keep_room(accepted.config.places)
+        exceptions.keep_room(accepted.config.places)
     if asyncio.run(serve(accepted)):
         again()
 

@@ -18,13 +18,13 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from resolver.errors import ResolverError
+from resolver.base.errors import ResolverError
 from resolver.lists.state import Stored, load
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from resolver.places import Places
+    from resolver.base.paths import Places
 
 MOST = 100_000
 MOST_APPEALS = 1_000  # against one entry, whose ids are kept

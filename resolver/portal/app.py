@@ -25,11 +25,14 @@ import click
 import uvloop
 from aiohttp import web
 
-from resolver import control
-from resolver.child import again
-from resolver.errors import ResolverError
-from resolver.logs import to_standard_error
-from resolver.notify import beat, notify
+from resolver.base.errors import ResolverError
+from resolver.base.journal import to_standard_error
+from resolver.config.sealed import unsealed
+from resolver.host.apply import OF_WEB, Held
+from resolver.host.child import again
+from resolver.host.sockets import bound_to, handed_over, open_listeners
+from resolver.host.systemd import beat, notify
+from resolver.ipc import control
 from resolver.portal import decisions
 from resolver.portal.abuse import client_address
 from resolver.portal.clock import deliver, learn, round_of
@@ -41,14 +44,11 @@ from resolver.portal.stop_page import StopPage
 from resolver.portal.store import Store, StoreError
 from resolver.portal.transparency import Transparency
 from resolver.portal.web import QuietServer, UnreadableError, ask_of, respond
-from resolver.reload import OF_WEB, Held
-from resolver.sealed import unsealed
-from resolver.sockets import bound_to, handed_over, open_listeners
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from resolver.config import Accepted, Config
+    from resolver.config.schema import Accepted, Config
     from resolver.portal.live import Listed
 
 log = logging.getLogger("stopsign.portal")
@@ -161,7 +161,7 @@ class Web:
 
 def native(path: Path) -> Listed:
     """The compiled list of the core."""
-    from resolver.listed import opened
+    from resolver.policy.look_up import opened
 
     return opened(path)
 

@@ -13,10 +13,10 @@ import unicodedata
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from resolver.config import FACT
+from resolver.config.schema import FACT
+from resolver.policy.typed import is_reference, name_in, reference_in
 from resolver.portal.catalogue import marked
 from resolver.portal.store import NewAppeal
-from resolver.typed import is_reference, name_in, reference_in
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any, TextIO, TypedDict, TypeVar, Unpack
 
 import click
 
+from resolver.base.terminal import visible
+from resolver.policy.typed import is_reference, reference_in
 from resolver.portal.appeal import GROUNDS
 from resolver.portal.desk import DeskError
-from resolver.terminal import visible
-from resolver.typed import is_reference, reference_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

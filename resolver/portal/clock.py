@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any, Protocol
 
-from resolver.control import ControlError, UnreachableError
+from resolver.ipc.control import ControlError, UnreachableError
 from resolver.portal import decisions
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ AT_ONCE = 1_000
 
 
 class Steward(Protocol):
-    """How something is said to the steward; `resolver.control.acall` bound to its socket."""
+    """How something is said to the steward; `resolver.ipc.control.acall` bound to its socket."""
 
     async def __call__(self, op: str, **arguments: Any) -> Mapping[str, Any]: ...
 

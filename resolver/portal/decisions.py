@@ -12,7 +12,7 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from resolver import volatile
+from resolver.base import atomic
 from resolver.portal.facts import unix
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class Decision:
 def read(path: Path) -> list[Decision]:
     """The decisions in the file; none where there is no file. What is not one is left out."""
     try:
-        told = json.loads(volatile.read(path, MAX_FILE))["decisions"]
+        told = json.loads(atomic.read(path, MAX_FILE))["decisions"]
     except FileNotFoundError:
         return []
     except (OSError, ValueError, KeyError, TypeError) as error:

@@ -16,17 +16,17 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from blocklists import bundle
-from resolver import durable
-from resolver.config import FACT
-from resolver.errors import ResolverError
-from resolver.moments import as_text
-from resolver.terminal import visible
+from resolver.base import durable
+from resolver.base.errors import ResolverError
+from resolver.base.terminal import visible
+from resolver.base.timestamps import as_text
+from resolver.config.schema import FACT
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
 
-    from resolver.config import Config
+    from resolver.config.schema import Config
     from resolver.portal.store import Appeal
 
 DAY = 86400

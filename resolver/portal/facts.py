@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import idna
 
-from resolver.moments import as_text
+from resolver.base.timestamps import as_text
 from resolver.portal.catalogue import marked
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ import hmac
 import struct
 from typing import TYPE_CHECKING
 
-from resolver.errors import ResolverError
+from resolver.base.errors import ResolverError
 from resolver.ipc import receipts
 
 if TYPE_CHECKING:

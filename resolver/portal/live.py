@@ -14,17 +14,17 @@ import logging
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
-from resolver import volatile
-from resolver.changed import Changed
-from resolver.errors import ResolverError
-from resolver.passes import Passes, covers
-from resolver.passes import read as read_passes
+from resolver.base import atomic
+from resolver.base.errors import ResolverError
+from resolver.base.file_watch import Changed
+from resolver.policy.exceptions import Passes, covers
+from resolver.policy.exceptions import read as read_passes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
 
-    from resolver.places import Places
+    from resolver.base.paths import Places
 
 log = logging.getLogger(__name__)
 
@@ -143,7 +143,7 @@ class Live:
     def _confirmed(self, before: Mapping[str, str]) -> Mapping[str, str]:
         """When each list was last confirmed. It decides nothing, so a file that cannot be read changes nothing."""
         try:
-            told = json.loads(volatile.read(self._places.lists, LARGEST))["lists"]
+            told = json.loads(atomic.read(self._places.lists, LARGEST))["lists"]
             return {str(name): str(about["confirmed"] or "") for name, about in told.items()}
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return before

@@ -16,8 +16,8 @@ from urllib.parse import urlencode, urlsplit
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from resolver.errors import ResolverError
-from resolver.moments import as_text
+from resolver.base.errors import ResolverError
+from resolver.base.timestamps import as_text
 from resolver.portal import language
 from resolver.portal.colours import palette
 from resolver.portal.facts import CATEGORIES
@@ -25,7 +25,7 @@ from resolver.portal.facts import CATEGORIES
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from resolver.config import Config, HelpLine
+    from resolver.config.schema import Config, HelpLine
 
 TEMPLATES = Path(__file__).parent / "templates"
 MAX_LOGO = 64 * 1024  # it is part of every page

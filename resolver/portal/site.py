@@ -12,13 +12,13 @@ import json
 import re
 from typing import TYPE_CHECKING, Any
 
+from resolver.policy.typed import is_reference, name_in, reference_in
 from resolver.portal import appeal, form_token
 from resolver.portal.abuse import Allowance, Buckets
 from resolver.portal.language import LANGUAGES, negotiate, prefers_json
 from resolver.portal.look_up import look_up
 from resolver.portal.store import StoreError
 from resolver.portal.web import Answer
-from resolver.typed import is_reference, name_in, reference_in
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 
 from markupsafe import Markup
 
-from resolver.audit.report_forms import body
 from resolver.portal.facts import facts_of
 from resolver.portal.web import Answer
+from resolver.stats.report_forms import body
 
 if TYPE_CHECKING:
     from pathlib import Path

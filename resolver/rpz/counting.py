@@ -17,15 +17,15 @@ from bisect import bisect_left
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from resolver.audit.hits import Cells
 from resolver.rpz.told import StreamError, dnstap, powerdns
+from resolver.stats.entry_hits import Cells
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
     from pathlib import Path
 
-    from resolver.config import RpzCount
-    from resolver.places import Places
+    from resolver.base.paths import Places
+    from resolver.config.schema import RpzCount
     from resolver.rpz.answer import Secondary
     from resolver.rpz.live import Live
     from resolver.rpz.told import Told

@@ -10,7 +10,7 @@ import re
 import subprocess
 from typing import TYPE_CHECKING, TextIO
 
-from resolver import durable
+from resolver.base import durable
 from resolver.rpz.zone import RpzError
 
 if TYPE_CHECKING:

@@ -12,10 +12,11 @@ import json
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from resolver import listed, passes
 from resolver._core import CoreError
-from resolver.changed import Changed
-from resolver.errors import ResolverError
+from resolver.base.errors import ResolverError
+from resolver.base.file_watch import Changed
+from resolver.policy import exceptions as passes
+from resolver.policy import look_up
 from resolver.rpz.zone import RpzError
 
 if TYPE_CHECKING:
@@ -23,8 +24,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from resolver._core import CompiledList, Match, Policies
-    from resolver.config import Config, RpzZone
-    from resolver.places import Places
+    from resolver.base.paths import Places
+    from resolver.config.schema import Config, RpzZone
     from resolver.rpz.zone import Zone
 
 EVERYTHING = (1 << 64) - 1
@@ -67,7 +68,7 @@ class Live:
         mask = self.mask(wanted, now)
         found: Match | None = None
         for match in self.compiled.look_up(qname):
-            if listed.covers(match) and match.expires > now and match.action != "monitor" and mask >> match.list & 1:
+            if look_up.covers(match) and match.expires > now and match.action != "monitor" and mask >> match.list & 1:
                 found = match if found is None or match.list < found.list else found
         if found is not None and self.passes.covering(qname, now) is not None:
             return None
@@ -102,7 +103,7 @@ class Watch:
         if not self._changed.there(self._places.current):
             return replace(live, trouble=f"{self._places.current} is not there")
         try:
-            opened = listed.opened(self._places.current)
+            opened = look_up.opened(self._places.current)
             return replace(live, compiled=opened, meta=json.loads(opened.meta), trouble=None)
         except (CoreError, ValueError) as wrong:
             return replace(live, trouble=f"the compiled list is refused ({wrong}); the one before it goes on")

@@ -17,7 +17,7 @@ from resolver.rpz.zone import IN, SOA, wire
 if TYPE_CHECKING:
     import dns.tsig
 
-    from resolver.config_values import Endpoint
+    from resolver.config.values import Endpoint
     from resolver.rpz.zone import Zone
 
 FIRST, TRIES = 1.0, 7

@@ -3,7 +3,7 @@
     python -m resolver.rpz.primary --config FILE
 
 Enters: the generation and the passes, looked at five times a second; what the control socket is asked. Leaves:
-editions, durable before they are served; zone files; NOTIFY; what it says of itself (`resolver.zones`). Rules: a zone
+editions, durable before they are served; zone files; NOTIFY; what it says of itself (`resolver.ipc.rpz_status`). Rules: a zone
 is made anew when the generation or a pass changes, and at the second at which the next entry lapses or pass ends,
 whether or not anybody updates anything; it is served only once it was made of what is live; what cannot be made or
 written is an alarm, and what is served goes on.
@@ -28,12 +28,14 @@ from typing import TYPE_CHECKING, Any
 import click
 import uvloop
 
-from resolver import control, zones
-from resolver.child import again
-from resolver.errors import ResolverError
-from resolver.logs import to_standard_error
-from resolver.notify import beat, notify
-from resolver.reload import OF_RPZ, Held
+from resolver.base.errors import ResolverError
+from resolver.base.journal import to_standard_error
+from resolver.config.sealed import unsealed
+from resolver.host.apply import OF_RPZ, Held
+from resolver.host.child import again
+from resolver.host.sockets import bound_to, handed_over, open_listeners
+from resolver.host.systemd import beat, notify
+from resolver.ipc import control, rpz_status
 from resolver.rpz import export, keys
 from resolver.rpz.answer import Secondary, Served
 from resolver.rpz.counting import Counting
@@ -42,15 +44,13 @@ from resolver.rpz.live import Live, Watch, lists_of, write_rules
 from resolver.rpz.notify import tell
 from resolver.rpz.serve import Server, Tls
 from resolver.rpz.zone import RpzError, Zone, zone_of
-from resolver.sealed import unsealed
-from resolver.sockets import bound_to, handed_over, open_listeners
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from resolver._core import Policies
-    from resolver.config import Accepted, Config, RpzSecondary, RpzZone
-    from resolver.config_values import Endpoint
+    from resolver.config.schema import Accepted, Config, RpzSecondary, RpzZone
+    from resolver.config.values import Endpoint
 
 POLL, AGAIN, LATER = 0.2, 5.0, 60.0
 
@@ -149,7 +149,7 @@ class Primary:
             said = time.monotonic()
             while not stop.is_set():
                 await self.look(time.time())
-                if time.monotonic() - said >= zones.BEAT:
+                if time.monotonic() - said >= rpz_status.BEAT:
                     said = time.monotonic()
                     self._say()
                 with contextlib.suppress(TimeoutError):
@@ -253,7 +253,7 @@ class Primary:
 
     def _say(self) -> None:
         try:
-            zones.write(self._places, [self._said(kept) for kept in self._zones.values()], self.alarms)
+            rpz_status.write(self._places, [self._said(kept) for kept in self._zones.values()], self.alarms)
         except OSError as wrong:  # a full tmpfs: `rpz status` is late, transfers are not
             log.warning("%s cannot be written (%s)", self._places.rpz_said, wrong.strerror)
 

@@ -17,13 +17,13 @@ import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from resolver.errors import ResolverError
+from resolver.base.errors import ResolverError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from ipaddress import IPv4Address, IPv6Address
 
-    from resolver.config import Config, RpzZone
+    from resolver.config.schema import Config, RpzZone
 
 NS, CNAME, SOA, A, AAAA = 2, 5, 6, 1, 28
 IN = 1

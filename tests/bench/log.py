@@ -21,14 +21,14 @@ from pathlib import Path
 
 import click
 
-from resolver.audit.checkpoint import parse_checkpoint
-from resolver.audit.disk import RealDisk
-from resolver.audit.log import Event, Log
-from resolver.audit.merkle import check_consistency, consistency_proof, tree_root
-from resolver.audit.note import MAX_NOTE, parse_note, parse_vkey
-from resolver.audit.proof import check_proof, prove
-from resolver.audit.source import Folder
-from resolver.audit.tiles import TileReader
+from resolver.log.checkpoint import parse_checkpoint
+from resolver.log.disk import RealDisk
+from resolver.log.merkle import check_consistency, consistency_proof, tree_root
+from resolver.log.note import MAX_NOTE, parse_note, parse_vkey
+from resolver.log.proof import check_proof, prove
+from resolver.log.source import Folder
+from resolver.log.tiles import TileReader
+from resolver.log.writer import Event, Log
 
 BULK = 16_384  # leaves under one checkpoint while the log is filled
 SINGLES, PROOFS = 100, 50

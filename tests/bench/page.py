@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from resolver.audit.plots import bars
+from resolver.stats.plots import bars
 from tests.bench.servers import ROOT
 
 if TYPE_CHECKING:

@@ -15,11 +15,11 @@ import tempfile
 import time
 from pathlib import Path
 
-from resolver.config import Endpoint
-from resolver.demo import tree
-from tests.dns.house import ROOT, free_port, running
+from resolver.cli.demo import tree
+from resolver.config.schema import Endpoint
+from tests.cli.test_operate import change, command
+from tests.rigs.dns_host import ROOT, free_port, running
 from tests.test_main_path import Provider
-from tests.test_operate import change, command
 
 WAYS = (("workers", "restart"), ("reload",), ("restart",))
 SOCKETS, WINDOW = 32, 60_000

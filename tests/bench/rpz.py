@@ -23,9 +23,9 @@ import click
 import dns.message
 import dns.rrset
 
-from tests.core.list_documents import entry
-from tests.dns.house import wait_until
-from tests.rpz.world import ORIGIN, World, running
+from tests.rigs.dns_host import wait_until
+from tests.rigs.list_documents import entry
+from tests.rigs.rpz_world import ORIGIN, World, running
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

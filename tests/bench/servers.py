@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from tests.bench.work import KINDS, STOP_ADDRESS, free_port
 from tests.conftest import find_program
-from tests.dns.house import question
+from tests.rigs.dns_host import question
 
 if TYPE_CHECKING:
     import subprocess
@@ -65,7 +65,7 @@ def every_server(tool: Path, work: Work) -> Iterator[Server]:
     relay = [str(tool), "relay", f"127.0.0.1:{port}", work.upstream]
     yield Server("limit: relay", relay, port, ("miss",), is_limit=True)
     port = free_port()
-    demo = [sys.executable, "-P", "-m", "resolver.command", "demo", "--names", str(work.names), "--workers", "1"]
+    demo = [sys.executable, "-P", "-m", "resolver.cli.main", "demo", "--names", str(work.names), "--workers", "1"]
     demo += ["--upstream", work.upstream, "--dns-port", str(port), "--stop-port", "0", "--portal-port", "0"]
     yield Server("Stopsign", demo, port)
     if program := find_program("dnsdist"):

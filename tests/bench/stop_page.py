@@ -21,10 +21,10 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from resolver.config import Endpoint
-from resolver.demo import tree
+from resolver.cli.demo import tree
+from resolver.config.schema import Endpoint
 from tests.bench.__main__ import LOAD_CPU, SERVER_CPU, SPARE, cpu_seconds, settle
-from tests.dns.house import free_port, running
+from tests.rigs.dns_host import free_port, running
 from tests.test_main_path import Provider
 
 if TYPE_CHECKING:

@@ -24,12 +24,12 @@ from typing import Any
 import yaml
 
 from blocklists.issuer.rehearsal import Rehearsal
-from resolver import control
-from resolver.config import Endpoint
-from resolver.config import load as load_config
-from resolver.demo import tree
+from resolver.cli.demo import tree
+from resolver.config.schema import Endpoint
+from resolver.config.schema import load as load_config
+from resolver.ipc import control
 from tests.bench.work import PASS_ADDRESS, SYLLABLES, free_port
-from tests.dns.house import ROOT, Host, question, running
+from tests.rigs.dns_host import ROOT, Host, question, running
 
 PATIENCE = 120.0
 STEWARD = "resolver.lists.steward"

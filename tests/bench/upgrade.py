@@ -24,9 +24,9 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from resolver.config import Endpoint
-from resolver.demo import tree
-from tests.dns.house import ROOT, wait_until
+from resolver.cli.demo import tree
+from resolver.config.schema import Endpoint
+from tests.rigs.dns_host import ROOT, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -159,8 +159,8 @@ def versions(machine: Machine) -> dict[str, str]:
     program = """if True:
         import json
         from pathlib import Path
-        from resolver.config import load
-        from resolver.control import call
+        from resolver.config.schema import load
+        from resolver.ipc.control import call
         places = load(Path("/etc/stopsign/stopsign.yaml")).places
         paths = [places.supervisor_socket, places.control_socket, places.web_socket, places.rpz_socket]
         print(json.dumps({path.stem: call(path, "status")["version"] for path in paths}))

@@ -16,7 +16,7 @@ from blocklists.document import DocumentError, StateError, Summary, TooLargeErro
 from blocklists.entry import Entry
 from blocklists.errors import VerifyError
 from blocklists.head import Delta, Head, HeadError, Relief, Suspension
-from tests.blocklists.world import BASIS, ISSUER, make_entry
+from tests.rigs.issuer_world import BASIS, ISSUER, make_entry
 
 if TYPE_CHECKING:
     from pathlib import Path

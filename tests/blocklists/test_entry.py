@@ -21,7 +21,7 @@ from blocklists.entry import (
     references,
     reversed_labels,
 )
-from tests.blocklists.world import make_entry
+from tests.rigs.issuer_world import make_entry
 
 LINE = (
     b'{"basis":"order-17","category":"gambling","expires":"2027-11-22T12:00:00Z","issued":"2026-11-22T12:00:00Z",'

@@ -16,7 +16,7 @@ from tuf.api.exceptions import DownloadHTTPError, DownloadLengthMismatchError
 
 from blocklists.errors import VerifyError
 from blocklists.fetch import Deadline, Directory, Fetcher, place
-from tests.blocklists.world import NAMES, World
+from tests.rigs.issuer_world import NAMES, World
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -261,7 +261,7 @@ def test_public_suffixes_are_known_icann_and_private(name: str, suffix: bool) ->
 
 
 def test_the_preview_names_suffixes_shared_hosts_and_popular_names() -> None:
-    from tests.blocklists.world import make_entry
+    from tests.rigs.issuer_world import make_entry
 
     entries = [
         make_entry("github.io"), make_entry("google.com"), make_entry("drive.google.com", match="exact"),

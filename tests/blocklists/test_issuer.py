@@ -26,7 +26,7 @@ from blocklists.issuer.rehearsal import PASSPHRASE
 from blocklists.issuer.request import Request, RequestError, merge
 from blocklists.issuer.review import Meaning, Review, ReviewError, interpret
 from blocklists.issuer.sign import SignError, sign
-from tests.blocklists.world import LIST, NAMES, World, make_entry
+from tests.rigs.issuer_world import LIST, NAMES, World, make_entry
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -360,7 +360,7 @@ def test_keys_lie_encrypted_and_sign_with_their_passphrase_alone(tmp_path: Path,
 @pytest.mark.parametrize("scheme", ["p256", "p384"])
 def test_a_repository_of_ecdsa_keys_is_verified_too(tmp_path: Path, scheme: str) -> None:
     from blocklists.issuer.rehearsal import Rehearsal
-    from tests.blocklists.world import BASIS, ISSUER, NOW
+    from tests.rigs.issuer_world import BASIS, ISSUER, NOW
 
     rehearsal = Rehearsal.create(tmp_path / "issuer", ISSUER, clock=lambda: NOW, scheme=scheme)
     rehearsal.add_basis(LIST, "order-17", BASIS)

@@ -16,7 +16,7 @@ from blocklists.head import Decision, Issuer
 from blocklists.issuer import appeals
 from blocklists.issuer.appeals import InboxError
 from blocklists.issuer.desk import Desk
-from resolver.command import stopsign
+from resolver.cli.main import stopsign
 from tests.blocklists.test_bundle import APPEAL, SENDER
 
 if TYPE_CHECKING:

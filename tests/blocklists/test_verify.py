@@ -21,7 +21,7 @@ from blocklists.issuer.keys import Card, Keyring
 from blocklists.issuer.publish import publish
 from blocklists.issuer.rehearsal import PASSPHRASE
 from blocklists.issuer.sign import sign
-from tests.blocklists.world import BASIS, LIST, NAMES, World, compressed, make_entry
+from tests.rigs.issuer_world import BASIS, LIST, NAMES, World, compressed, make_entry
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -29,7 +29,7 @@ class Machines:
         (self.folder / "usb").mkdir()
         (self.folder / "bin").mkdir()
         command = self.folder / "bin" / "stopsign"
-        command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m resolver.command "$@"\n')
+        command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m resolver.cli.main "$@"\n')
         command.chmod(0o755)
         (self.folder / "passphrase").write_text("correct horse battery staple\n")
 

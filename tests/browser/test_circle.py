@@ -33,11 +33,11 @@ from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-unt
 from blocklists.issuer import rotate
 from blocklists.issuer.keys import Keyring
 from blocklists.issuer.rehearsal import PASSPHRASE, Rehearsal
-from resolver.config import Endpoint
-from resolver.demo import tree
-from resolver.demo.upstream import ADDRESS
-from tests.browser.chromium import WIDTHS, browser, page
-from tests.dns.house import ROOT, free_port, question, running, wait_until, wire_name
+from resolver.cli.demo import tree
+from resolver.cli.demo.upstream import ADDRESS
+from resolver.config.schema import Endpoint
+from tests.rigs.chromium import WIDTHS, browser, page
+from tests.rigs.dns_host import ROOT, free_port, question, running, wait_until, wire_name
 from tests.test_main_path import Provider, ask
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ class World:
         secret = self.host.folder / "passphrase"
         secret.write_bytes(PASSPHRASE)
         done = subprocess.run(
-            [sys.executable, "-P", "-m", "resolver.command", *arguments, "--dir", str(where)],
+            [sys.executable, "-P", "-m", "resolver.cli.main", *arguments, "--dir", str(where)],
             env={**os.environ, "PYTHONPATH": str(ROOT), "STOPSIGN_PASSPHRASE_FILE": str(secret)},
             capture_output=True, text=True, timeout=120, check=False,
         )  # fmt: skip

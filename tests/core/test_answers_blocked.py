@@ -9,7 +9,7 @@ import pytest
 from dnslib import EDNS0, QTYPE, RCODE, DNSRecord
 
 from resolver import _core
-from tests.core.plane_rig import compiled
+from tests.rigs.plane import compiled
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from resolver import _core
-from tests.core.plane_rig import Upstream, rig
+from tests.rigs.plane import Upstream, rig
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

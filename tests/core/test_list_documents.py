@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from blocklists import document
 from blocklists.entry import Entry, EntryError, parse
 from resolver import _core
-from tests.core.list_documents import BASES, entry, numbered, write, write_lines
+from tests.rigs.list_documents import BASES, entry, numbered, write, write_lines
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

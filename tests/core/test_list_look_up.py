@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from blocklists.entry import Entry, is_name
 from resolver import _core
-from tests.core.list_documents import BASES, entry, numbered, write
+from tests.rigs.list_documents import BASES, entry, numbered, write
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -7,7 +7,7 @@ import struct
 import pytest
 from dnslib import AAAA, EDNS0, MX, QTYPE, RR, A, DNSRecord, EDNSOption
 
-from tests.core.plane_rig import Rig, Upstream, answer, query, rig
+from tests.rigs.plane import Rig, Upstream, answer, query, rig
 
 
 def with_hosts(question: DNSRecord, *, opt_first: bool = False) -> DNSRecord:

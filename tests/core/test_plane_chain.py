@@ -10,7 +10,7 @@ import pytest
 from dnslib import QTYPE, DNSRecord
 
 from resolver import _core
-from tests.core.plane_rig import STOP_PAGE, Rig, Upstream, answer, compiled, query, rig
+from tests.rigs.plane import STOP_PAGE, Rig, Upstream, answer, compiled, query, rig
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from dnslib import RCODE, DNSRecord
 
-from tests.core.plane_rig import PATIENCE, Rig, Upstream, answer, failing, query, rig
+from tests.rigs.plane import PATIENCE, Rig, Upstream, answer, failing, query, rig
 
 if TYPE_CHECKING:
     from collections.abc import Callable

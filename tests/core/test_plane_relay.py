@@ -11,8 +11,8 @@ import pytest
 from dnslib import QTYPE, RR, A, DNSRecord
 
 from resolver import _core
-from tests.core.plane_rig import Upstream, answer, failing, query, rig
-from tests.faults.limits import descriptors, limited
+from tests.rigs.limits import descriptors, limited
+from tests.rigs.plane import Upstream, answer, failing, query, rig
 
 REMOTE = "0.0.0.0"
 

@@ -38,7 +38,7 @@ def test_a_process_behind_is_ticked_while_it_works(tmp_path: Path) -> None:
         "before = ticks(); work(0.5); worked = ticks(); time.sleep(0.3)\n"
         "rested = ticks(); time.sleep(0.5); print(worked - before, ticks() - rested)\n"
     )
-    command = [sys.executable, "-m", "resolver.child", "--behind", "1", "told"]
+    command = [sys.executable, "-m", "resolver.host.child", "--behind", "1", "told"]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join((str(tmp_path), str(Path(__file__).parents[2])))}
     told = subprocess.run(command, env=environment, capture_output=True, text=True, check=True, timeout=60)
     working, idle = map(int, told.stdout.split())

@@ -14,8 +14,8 @@ import yaml
 from dnslib import DNSRecord
 
 from tests.conftest import find_program
-from tests.core.plane_rig import compiled
-from tests.dns.house import Host, ask_tcp, ask_udp, free_port, question, running, wait_until
+from tests.rigs.dns_host import Host, ask_tcp, ask_udp, free_port, question, running, wait_until
+from tests.rigs.plane import compiled
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

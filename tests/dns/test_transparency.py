@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.dns.house import Host, ask_tcp, ask_udp, nsd, question, running
+from tests.rigs.dns_host import Host, ask_tcp, ask_udp, nsd, question, running
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -16,21 +16,23 @@ from typing import TYPE_CHECKING, Literal, cast
 import pytest
 
 from blocklists import document
-from resolver import _core, passes, watched
-from resolver.config import Config, load
+from resolver import _core
+from resolver.base.paths import Places
+from resolver.config.schema import Config, load
 from resolver.dns.streams import SWEEP
 from resolver.dns.worker import Worker, list_is_back
-from resolver.places import Places
-from tests.core.list_documents import entry
-from tests.dns.house import Host, ask_tcp, ask_udp, free_port, question, running, wait_until
-from tests.lists.world import settings
+from resolver.ipc import shadow_sketches
+from resolver.policy import exceptions
+from tests.rigs.dns_host import Host, ask_tcp, ask_udp, free_port, question, running, wait_until
+from tests.rigs.list_documents import entry
+from tests.rigs.lists_world import settings
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
     from pathlib import Path
 
     from resolver._core import Source
-    from tests.dns.house import Address
+    from tests.rigs.dns_host import Address
 
     Answering = Callable[[bytes], bytes | None]
     Asking = Callable[[Address, Sequence[bytes]], Awaitable[list[bytes]]]
@@ -231,11 +233,11 @@ def test_workers_tell_how_many_clients_would_meet_what_is_watched_under_one_key(
 
         def seen() -> tuple[float, float]:
             """All clients, and those that asked for the name, joined over the workers."""
-            joined: watched.Seen = {}
+            joined: shadow_sketches.Seen = {}
             keys = set()
-            for key, told in watched.read(host.run_dir / "workers"):
+            for key, told in shadow_sketches.read(host.run_dir / "workers"):
                 keys.add(key)
-                watched.join(joined, told)
+                shadow_sketches.join(joined, told)
             assert len(keys) <= 1
             everyone, met = joined.get("g/coming.zst", (b"", {}))
             counted = [_core.distinct(sketch) for sketch in met.values()]
@@ -291,11 +293,11 @@ def test_a_bypass_ends_by_itself_with_nobody_there_to_take_it_back(
     _core.compile([_source(tmp_path, name, "stop-page") for name in ("casino", "games")], places.current, meta)
 
     async def scene() -> None:
-        worker = Worker(config, 0, 1, watched.Key((1, 2)))
+        worker = Worker(config, 0, 1, shadow_sketches.Key((1, 2)))
         at = int(now[0])
         for kind, of, span in (("list", "casino", 60), ("all", "", 30), ("name", "games.example", 90)):
-            one = passes.Bypass(cast("passes.Kind", kind), of, at, at + span, "root")
-            passes.change(places, partial(passes.Passes.on, new=one))
+            one = exceptions.Bypass(cast("exceptions.Kind", kind), of, at, at + span, "root")
+            exceptions.change(places, partial(exceptions.Passes.on, new=one))
 
         async def stopped() -> list[str]:
             await worker.poll()
@@ -332,7 +334,7 @@ def test_a_worker_that_cannot_say_what_it_is_logs_that_once_and_once_that_it_can
 
     async def scene() -> None:
         stop = asyncio.Event()
-        worker = Worker(load(one.config), 0, 1, watched.Key.from_text("0" * 32))
+        worker = Worker(load(one.config), 0, 1, shadow_sketches.Key.from_text("0" * 32))
         await worker.start([], [])
         serving = asyncio.create_task(worker.run(stop))
         await asyncio.sleep(4 * SWEEP)

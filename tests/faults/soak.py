@@ -29,10 +29,10 @@ from typing import TYPE_CHECKING
 import click
 
 from blocklists.issuer.rehearsal import Rehearsal
-from resolver.config import Endpoint
-from resolver.demo import tree
-from tests.dns.house import ROOT, ask_tcp, ask_udp, free_port, question, running
-from tests.faults.limits import descriptors, resident
+from resolver.cli.demo import tree
+from resolver.config.schema import Endpoint
+from tests.rigs.dns_host import ROOT, ask_tcp, ask_udp, free_port, question, running
+from tests.rigs.limits import descriptors, resident
 from tests.test_main_path import EXPECTED, PASSED, Load, Provider
 
 if TYPE_CHECKING:

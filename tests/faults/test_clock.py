@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from resolver import control
-from resolver.config import load
-from resolver.moments import as_time
-from tests.dns.house import wait_until
+from resolver.base.timestamps import as_time
+from resolver.config.schema import load
+from resolver.ipc import control
+from tests.rigs.dns_host import wait_until
 from tests.test_main_path import PASSED, STOPPED, Provider, ask, provider
 
 __all__ = ["provider"]  # the fixture

@@ -10,7 +10,7 @@ import pytest
 import yaml
 from pydantic import BaseModel
 
-from resolver.config import Config, ConfigError, load
+from resolver.config.schema import Config, ConfigError, load
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -8,11 +8,12 @@ import signal
 from pathlib import Path
 
 from blocklists.issuer.rehearsal import Rehearsal
-from resolver import control, passes
-from resolver.config import load
-from resolver.demo import tree
-from tests.dns.house import Host, ask_udp, question, running, wait_until
-from tests.faults.limits import can_mount, fill, full_disk, small_tmpfs
+from resolver.cli.demo import tree
+from resolver.config.schema import load
+from resolver.ipc import control
+from resolver.policy import exceptions
+from tests.rigs.dns_host import Host, ask_udp, question, running, wait_until
+from tests.rigs.limits import can_mount, fill, full_disk, small_tmpfs
 from tests.test_main_path import EXPECTED, STOPPED, Load, Provider, ask, provider, under_load, until
 
 __all__ = ["provider"]  # the fixture
@@ -81,7 +82,7 @@ def a_worker_starts_on_a_tmpfs_without_an_octet_left(tmp_path: Path) -> None:
     host = Host(tmp_path / "host", ["127.0.0.1:9"], more={"dns": {"limits": {"patience": "500ms"}}})
     host.run_dir.mkdir(parents=True)
     with small_tmpfs(host.run_dir, "2m"), running(host):
-        assert (host.run_dir / "reserve").stat().st_size == passes.ROOM, "for the off switch"
+        assert (host.run_dir / "reserve").stat().st_size == exceptions.ROOM, "for the off switch"
         for _ in range(2):
             fill(host.run_dir)
             os.kill(worker(host), signal.SIGKILL)

@@ -11,11 +11,11 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
-from resolver import counters
-from resolver.config import load
-from tests.dns.house import Host, ask_tcp, ask_udp, free_port, question, running, wait_until
+from resolver.config.schema import load
+from resolver.ipc import worker_counters
 from tests.dns.test_worker import honest, upstream
-from tests.faults.limits import descriptors, limited, resident
+from tests.rigs.dns_host import Host, ask_tcp, ask_udp, free_port, question, running, wait_until
+from tests.rigs.limits import descriptors, limited, resident
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -129,7 +129,7 @@ def test_without_a_descriptor_left_datagrams_are_answered_it_is_an_alarm_and_con
     host = Host(tmp_path / "host", [f"127.0.0.1:{port}"])
 
     def alarmed() -> bool:
-        (worker,) = counters.workers(load(host.config).places)
+        (worker,) = worker_counters.workers(load(host.config).places)
         return "no file descriptor is left: new connections over TCP are closed" in worker.alarms
 
     async def scene() -> None:

@@ -7,7 +7,7 @@ import os
 import random
 import signal
 
-from tests.dns.house import wait_until
+from tests.rigs.dns_host import wait_until
 from tests.test_main_path import EXPECTED, Load, Provider, provider
 
 __all__ = ["provider"]  # the fixture

@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from resolver.config import Endpoint, load
-from resolver.control import call
-from resolver.demo import tree
-from tests.dns.house import PATIENCE, ROOT, free_port, question, running, wait_until
+from resolver.cli.demo import tree
+from resolver.config.schema import Endpoint, load
+from resolver.ipc.control import call
+from tests.rigs.dns_host import PATIENCE, ROOT, free_port, question, running, wait_until
 from tests.test_main_path import EXPECTED, Load, Provider, under_load
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ class Installed(Provider):
         names = ":".join(use for use, _ in self.held)
         environment = self.environment | {"LISTEN_FDS": f"{len(self.held)}", "LISTEN_FDNAMES": names}
         launch = [sys.executable, "-c", LAUNCH, ",".join(map(str, descriptors))]
-        command = [sys.executable, "-P", "-m", "resolver.command", "run", "--config", str(self.config)]
+        command = [sys.executable, "-P", "-m", "resolver.cli.main", "run", "--config", str(self.config)]
         with (self.folder / "processes.log").open("ab") as log:
             self.process = subprocess.Popen(
                 [*launch, *command], env=environment, pass_fds=descriptors, stdout=log, stderr=log
@@ -96,7 +96,7 @@ class Installed(Provider):
 
     def stopsign(self, *words: str) -> str:
         """The command, of what is installed now."""
-        command = [sys.executable, "-P", "-m", "resolver.command", *words, "--dir", str(self.folder)]
+        command = [sys.executable, "-P", "-m", "resolver.cli.main", *words, "--dir", str(self.folder)]
         return subprocess.run(command, env=self.environment, capture_output=True, text=True, check=True).stdout
 
     def versions(self) -> list[str]:

@@ -13,7 +13,7 @@ import pytest
 
 from blocklists.errors import VerifyError
 from resolver.lists.ledger import LedgerError
-from tests.lists.world import World, make_entry
+from tests.rigs.lists_world import World, make_entry
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -112,7 +112,7 @@ def world(tmp_path: Path) -> World:
 
 def test_without_the_log_nothing_is_added(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr("resolver.audit.log.Log.append_many", broken)
+        patch.setattr("resolver.log.writer.Log.append_many", broken)
         world.take(2, [*FIRST, "d.example", "new.example"])
         assert world.active("new.example") == []
         assert world.active("a.example") == ["gambling"]
@@ -130,7 +130,7 @@ def test_without_the_log_removals_and_suspensions_hold_all_the_same_and_their_le
 ) -> None:
     gone = make_entry("d.example").reference
     with monkeypatch.context() as patch:
-        patch.setattr("resolver.audit.log.Log.append_many", broken)
+        patch.setattr("resolver.log.writer.Log.append_many", broken)
         world.take(2, ["a.example", "d.example"])
         assert world.active("b.example") == []
         world.take(2, ["a.example", "d.example"], suspended=[gone])
@@ -146,7 +146,7 @@ def test_without_the_log_removals_and_suspensions_hold_all_the_same_and_their_le
 def test_without_the_log_an_addition_does_not_slip_in_behind_a_removal(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("resolver.audit.log.Log.append_many", broken)
+    monkeypatch.setattr("resolver.log.writer.Log.append_many", broken)
     world.take(2, [*FIRST, "new.example"])
     world.take(3, ["a.example", "new.example"])
     assert world.active("new.example") == []
@@ -156,7 +156,7 @@ def test_a_full_disk_stops_additions_and_neither_dns_nor_removals(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr("resolver.durable.put", broken)
+        patch.setattr("resolver.base.durable.put", broken)
         with pytest.raises(OSError, match="No space left"):
             world.take(2, [*FIRST, "new.example"])
         assert world.active("a.example") == ["gambling"]
@@ -168,26 +168,26 @@ def test_a_full_disk_stops_additions_and_neither_dns_nor_removals(
 def test_lifting_an_override_waits_for_its_leaf_and_setting_one_does_not(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from resolver import passes
+    from resolver.policy import exceptions
 
     with monkeypatch.context() as patch:
-        patch.setattr("resolver.audit.log.Log.append_many", broken)
+        patch.setattr("resolver.log.writer.Log.append_many", broken)
         world.register.people.allow("a.example", "subtree", "mistake", "root", 3600.0)
-        live = passes.read(world.config.places.passes)
+        live = exceptions.read(world.config.places.passes)
         assert live.covering("www.a.example", world.clock()) is not None
         with pytest.raises(LedgerError):
             world.register.people.lift("a.example", "root")
-        assert passes.read(world.config.places.passes) == live
+        assert exceptions.read(world.config.places.passes) == live
     world.register.people.lift("a.example", "root")
-    assert passes.read(world.config.places.passes).names == ()
+    assert exceptions.read(world.config.places.passes).names == ()
 
 
 def test_what_could_not_be_written_is_no_alarm_any_more_once_it_can_be(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr("resolver.audit.log.Log.append_many", broken)
-        patch.setattr("resolver.durable.put", broken)
+        patch.setattr("resolver.log.writer.Log.append_many", broken)
+        patch.setattr("resolver.base.durable.put", broken)
         world.register.refuse("gambling", VerifyError("signature", "not signed"))
         alarms = world.register.status()["alarms"]
         assert "the log cannot be written: No space left on device" in alarms
@@ -199,7 +199,7 @@ def test_what_could_not_be_written_is_no_alarm_any_more_once_it_can_be(
 
 def test_a_full_disk_is_told_with_the_file_that_it_did_not_take(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr("resolver.audit.disk.os.write", broken)
+        patch.setattr("resolver.log.disk.os.write", broken)
         world.register.people.allow("a.example", "subtree", "mistake", "root", 3600.0)
     (alarm,) = world.register.status()["alarms"]
     at = re.escape(str(world.config.places.state_dir))
@@ -209,7 +209,7 @@ def test_a_full_disk_is_told_with_the_file_that_it_did_not_take(world: World, mo
 def test_a_start_on_a_read_only_state_directory_after_a_reboot_blocks_what_was_blocked(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from resolver import durable
+    from resolver.base import durable
 
     put, places = durable.put, world.config.places
 
@@ -220,13 +220,13 @@ def test_a_start_on_a_read_only_state_directory_after_a_reboot_blocks_what_was_b
 
     world.stop()
     shutil.rmtree(places.run_dir)
-    monkeypatch.setattr("resolver.durable.put", read_only)
-    monkeypatch.setattr("resolver.audit.log.Log.open", broken)
+    monkeypatch.setattr("resolver.base.durable.put", read_only)
+    monkeypatch.setattr("resolver.log.writer.Log.open", broken)
     world.start()
     assert world.active("a.example") == ["gambling"]
     assert any("log cannot be written" in alarm for alarm in world.register.status()["alarms"])
     world.register.people.allow("a.example", "subtree", "mistake", "root", 3600.0)
-    from resolver import passes
+    from resolver.policy import exceptions
 
-    assert passes.read(places.passes).covering("a.example", world.clock()) is not None
+    assert exceptions.read(places.passes).covering("a.example", world.clock()) is not None
     assert any("overrides.json cannot be written" in alarm for alarm in world.register.status()["alarms"])

@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from resolver import control
-from resolver.ipc import receipts
+from resolver.ipc import control, receipts
 from resolver.lists import activate
 from resolver.lists.appeals import AppealError
 from resolver.lists.ledger import LedgerError
 from resolver.lists.operations import operations
-from tests.lists.world import BASIS, World, make_entry
+from tests.rigs.lists_world import BASIS, World, make_entry
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

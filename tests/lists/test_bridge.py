@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from blocklists.errors import VerifyError
-from resolver.config import Config
-from resolver.lists.explain import explain
+from resolver.config.schema import Config
 from resolver.lists.fetch import Mirror
-from tests.lists.world import World, settings
+from resolver.policy.explain import explain
+from tests.rigs.lists_world import World, settings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

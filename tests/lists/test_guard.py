@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from resolver.config import Caps, Config
+from resolver.config.schema import Caps, Config
 from resolver.lists.guard import DAY, Facts, Finding, judge, outside_scope
 from resolver.lists.protected import Watched, popular_names, suffix_rules, watched
-from tests.lists.world import NOW, World, make_entry, settings
+from tests.rigs.lists_world import NOW, World, make_entry, settings
 
 if TYPE_CHECKING:
     from pathlib import Path

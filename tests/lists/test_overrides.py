@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from resolver import passes
-from resolver.errors import ResolverError
-from resolver.lists.explain import explain
+from resolver.base.errors import ResolverError
+from resolver.base.paths import Places
 from resolver.lists.overrides import OverrideError
-from resolver.passes import FOR_EVER, Bypass, Pass, Passes
-from resolver.places import Places
-from tests.faults.limits import can_mount, fill, small_tmpfs
-from tests.lists.world import World, make_entry
+from resolver.policy import exceptions
+from resolver.policy.exceptions import FOR_EVER, Bypass, Pass, Passes
+from resolver.policy.explain import explain
+from tests.rigs.limits import can_mount, fill, small_tmpfs
+from tests.rigs.lists_world import World, make_entry
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -68,20 +68,20 @@ def on_a_full_tmpfs_the_switch_goes_on_and_off(tmp_path: Path) -> None:
     everything = Bypass("all", "", 1, FOR_EVER, "root", "x" * 1000)
     places.run_dir.mkdir()
     with small_tmpfs(places.run_dir, "1m"):
-        passes.keep_room(places)
+        exceptions.keep_room(places)
         filler = fill(places.run_dir)
         with pytest.raises(OSError, match="No space left"):
             (places.run_dir / "another").write_bytes(b"x")
-        assert passes.change(places, lambda live: live.on(everything)) == (passes.read(places.passes), None)
-        assert passes.read(places.passes).all(2.0)
-        passes.keep_room(places)
-        assert places.reserve.stat().st_size == passes.ROOM // 2, "there is no room for more"
+        assert exceptions.change(places, lambda live: live.on(everything)) == (exceptions.read(places.passes), None)
+        assert exceptions.read(places.passes).all(2.0)
+        exceptions.keep_room(places)
+        assert places.reserve.stat().st_size == exceptions.ROOM // 2, "there is no room for more"
         fill(places.run_dir)
-        passes.change(places, lambda live: live.off("all", "", now=2, by="root"))
-        assert not passes.read(places.passes).all(2.0)
+        exceptions.change(places, lambda live: live.off("all", "", now=2, by="root"))
+        assert not exceptions.read(places.passes).all(2.0)
         filler.unlink()
-        passes.keep_room(places)
-        assert places.reserve.stat().st_size == passes.ROOM
+        exceptions.keep_room(places)
+        assert places.reserve.stat().st_size == exceptions.ROOM
 
 
 if can_mount():
@@ -92,16 +92,16 @@ def test_without_a_reserve_a_full_tmpfs_is_said_and_the_steward_keeps_one(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world.register.tick()
-    assert len(world.register.places.reserve.read_bytes()) == passes.ROOM
+    assert len(world.register.places.reserve.read_bytes()) == exceptions.ROOM
     world.register.places.reserve.unlink()
 
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patched:
-        patched.setattr("resolver.volatile.belong", full)
+        patched.setattr("resolver.base.atomic.belong", full)
         with pytest.raises(ResolverError, match="No space left"):
-            passes.change(world.register.places, lambda live: live)
+            exceptions.change(world.register.places, lambda live: live)
         world.register.tick()
     world.register.tick()
     assert world.register.places.reserve.exists()
@@ -136,16 +136,16 @@ def test_an_override_without_name_reason_or_end_is_refused(world: World, wrong: 
         world.register.people.lift("b.example", "root")
 
 
-def thrown(world: World, kind: passes.Kind, of: str = "", *, span: float | None = None, reason: str = "") -> None:
+def thrown(world: World, kind: exceptions.Kind, of: str = "", *, span: float | None = None, reason: str = "") -> None:
     """As `stopsign bypass on`, by alice."""
     now = int(world.clock())
     until = FOR_EVER if span is None else now + int(span)
-    passes.change(world.config.places, lambda live: live.on(Bypass(kind, of, now, until, "alice", reason)))
+    exceptions.change(world.config.places, lambda live: live.on(Bypass(kind, of, now, until, "alice", reason)))
 
 
-def taken_back(world: World, kind: passes.Kind, of: str = "") -> None:
+def taken_back(world: World, kind: exceptions.Kind, of: str = "") -> None:
     now = int(world.clock())
-    passes.change(world.config.places, lambda live: live.off(kind, of, now=now, by="bob"))
+    exceptions.change(world.config.places, lambda live: live.off(kind, of, now=now, by="bob"))
 
 
 def said_in_the_log(world: World) -> list[tuple[str, Any]]:
@@ -200,7 +200,7 @@ def test_a_bypass_of_a_moment_is_in_the_log_with_its_true_times_although_the_ste
         ("bypass", {**on, **span}), ("bypass-words", {**on, "by": "alice", "reason": "a wrong list"}),
         ("bypass", {**off, **span}), ("bypass-words", {**off, "by": "bob", "reason": ""}),
     ]  # fmt: skip
-    assert passes.read(world.config.places.passes).untold == ()
+    assert exceptions.read(world.config.places.passes).untold == ()
     world.restart()
     world.register.tick()
     assert len(said_in_the_log(world)) == before + 4, "once"
@@ -221,15 +221,15 @@ def test_a_bypass_with_an_end_ends_by_itself_and_that_is_in_the_log(world: World
     world.register.tick()
     kind, detail = said_in_the_log(world)[-1]
     assert (kind, detail["act"], detail["at"]) == ("bypass", "end", "2026-11-22T13:00:00Z")
-    assert passes.read(world.config.places.passes) == Passes()
-    assert passes.read(world.config.places.bypass) == Passes()
+    assert exceptions.read(world.config.places.passes) == Passes()
+    assert exceptions.read(world.config.places.bypass) == Passes()
 
 
 @pytest.mark.parametrize(
     ("full", "said", "then"),
     [
-        ("resolver.durable.put", "hold, but not for after a restart", "passes"),
-        ("resolver.volatile.replace", "are stored, and hold as soon as there is room", "stopped"),
+        ("resolver.base.durable.put", "hold, but not for after a restart", "passes"),
+        ("resolver.base.atomic.replace", "are stored, and hold as soon as there is room", "stopped"),
     ],
 )
 def test_an_override_that_only_one_of_the_disks_took_says_so_and_is_written_again_by_itself(
@@ -250,8 +250,8 @@ def test_an_override_that_only_one_of_the_disks_took_says_so_and_is_written_agai
 
 def test_an_override_that_no_disk_took_changes_nothing(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr("resolver.durable.put", no_room)
-        patch.setattr("resolver.volatile.replace", no_room)
+        patch.setattr("resolver.base.durable.put", no_room)
+        patch.setattr("resolver.base.atomic.replace", no_room)
         with pytest.raises(ResolverError, match="cannot be written"):
             world.register.people.allow("a.example", "subtree", "a hospital's", "root", 3600.0)
     world.register.tick()
@@ -264,7 +264,7 @@ def test_what_the_log_could_not_take_it_is_told_later(world: World, monkeypatch:
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr("resolver.audit.log.Log.append_many", broken)
+        patch.setattr("resolver.log.writer.Log.append_many", broken)
         thrown(world, "all")
         taken_back(world, "all")
         world.register.tick()
@@ -280,18 +280,18 @@ def test_what_the_log_has_is_not_told_twice_where_the_file_cannot_be_written(
 
     thrown(world, "all")
     with monkeypatch.context() as patch:
-        patch.setattr("resolver.passes.volatile.replace", full)
+        patch.setattr("resolver.policy.exceptions.atomic.replace", full)
         for _ in range(2):
             world.register.tick()
     assert any("No space left" in alarm for alarm in world.register.status()["alarms"])
     world.register.tick()
     assert [kind for kind, _ in said_in_the_log(world)] == ["bypass", "bypass-words"]
-    assert passes.read(world.config.places.passes).untold == ()
+    assert exceptions.read(world.config.places.passes).untold == ()
 
 
 def test_words_in_the_file_do_nothing_to_a_terminal(world: World) -> None:
     thrown(world, "name", "a.example", reason="\x1b[2Jnone\nat all")
-    (one,) = passes.read(world.config.places.passes).bypasses
+    (one,) = exceptions.read(world.config.places.passes).bypasses
     assert one.reason == "\ufffd[2Jnone\ufffdat all"
 
 
@@ -299,7 +299,7 @@ def test_thrown_again_it_has_been_on_since_the_first_time_and_ends_as_said_last(
     thrown(world, "list", "gambling")
     world.clock.forward(minutes=5)
     thrown(world, "list", "gambling", span=60, reason="now we know")
-    (one,) = passes.read(world.config.places.passes).bypasses
+    (one,) = exceptions.read(world.config.places.passes).bypasses
     assert (one.since, one.until, one.reason) == (int(world.clock()) - 300, int(world.clock()) + 60, "now we know")
 
 
@@ -315,14 +315,14 @@ def test_the_off_switch_is_as_it_was_after_a_reboot_whoever_writes_first(world: 
     thrown(world, "list", "gambling")
     world.config.places.passes.unlink()
     thrown(world, "list", "piracy")
-    assert passes.read(world.config.places.passes).lists(world.clock()) == ("gambling", "piracy")
+    assert exceptions.read(world.config.places.passes).lists(world.clock()) == ("gambling", "piracy")
     world.config.places.passes.unlink()
     world.restart()
-    assert passes.read(world.config.places.passes).lists(world.clock()) == ("gambling", "piracy")
+    assert exceptions.read(world.config.places.passes).lists(world.clock()) == ("gambling", "piracy")
     world.config.places.passes.unlink()
     world.config.places.overrides.write_text("{")
     world.restart()
-    assert passes.read(world.config.places.passes).lists(world.clock()) == ("gambling", "piracy")
+    assert exceptions.read(world.config.places.passes).lists(world.clock()) == ("gambling", "piracy")
 
 
 def test_a_configuration_that_is_refused_again_for_the_same_mistake_is_one_leaf(world: World) -> None:
@@ -455,9 +455,9 @@ def test_passes_that_cannot_be_understood_are_refused_and_overwritten_by_the_nex
     path = world.config.places.passes
     path.write_bytes(data)
     with pytest.raises(ResolverError, match="passes cannot be understood"):
-        passes.read(path)
+        exceptions.read(path)
     thrown(world, "all")
-    assert passes.read(path).all(world.clock())
+    assert exceptions.read(path).all(world.clock())
 
 
 @pytest.mark.parametrize(
@@ -473,4 +473,4 @@ def test_passes_that_cannot_be_understood_are_refused_and_overwritten_by_the_nex
     ],
 )
 def test_a_pass_covers_what_its_match_says(match: Any, name: str, expected: bool) -> None:
-    assert passes.covers(Pass("a.example", match, 0), name) is expected
+    assert exceptions.covers(Pass("a.example", match, 0), name) is expected

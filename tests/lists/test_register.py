@@ -14,7 +14,7 @@ from resolver import _core
 from resolver.lists import activate
 from resolver.lists.compile import FORMAT
 from resolver.lists.register import ApprovalError
-from tests.lists.world import BASIS, World, make_entry
+from tests.rigs.lists_world import BASIS, World, make_entry
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from resolver import watched
 from resolver._core import CompiledList, Plane
-from tests.dns.house import question
-from tests.lists.world import World, make_entry
+from resolver.ipc import shadow_sketches as watched
+from tests.rigs.dns_host import question
+from tests.rigs.lists_world import World, make_entry
 
 if TYPE_CHECKING:
     from pathlib import Path

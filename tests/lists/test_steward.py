@@ -17,14 +17,15 @@ from click.testing import CliRunner
 
 from blocklists.head import Basis, Issuer
 from blocklists.issuer.rehearsal import Rehearsal
-from resolver import command, control
-from resolver.audit.note import parse_vkey
-from resolver.audit.proof import check_proof
-from resolver.config import accept, load
+from resolver.cli import main
+from resolver.config.schema import accept, load
+from resolver.ipc import control
 from resolver.lists.fetch import Mirror, VerifyError
 from resolver.lists.steward import Steward, pause
-from tests.dns.house import wait_until
-from tests.lists.world import Clock, settings
+from resolver.log.note import parse_vkey
+from resolver.log.proof import check_proof
+from tests.rigs.dns_host import wait_until
+from tests.rigs.lists_world import Clock, settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -86,7 +87,7 @@ class Provider:
             thread.join(30)
 
     def ask(self, *arguments: str) -> Answer:
-        result = CliRunner().invoke(command.stopsign, [*arguments, "--dir", str(self.folder)])
+        result = CliRunner().invoke(main.stopsign, [*arguments, "--dir", str(self.folder)])
         return Answer(result.exit_code, result.stdout, result.exception, result.stderr)
 
 
@@ -331,16 +332,16 @@ def test_a_mirror_that_freezes_a_list_cannot_keep_a_block_alive(
 def test_check_config_says_good_or_everything_that_is_wrong(tmp_path: Path) -> None:
     path = tmp_path / "stopsign.yaml"
     path.write_text(yaml.safe_dump(settings(tmp_path)))
-    assert "good" in CliRunner().invoke(command.stopsign, ["check-config", "--no-trial", str(path)]).output
-    assert "good" in CliRunner().invoke(command.stopsign, ["check-config", "--no-trial", "--config", str(path)]).output
-    assert "good" in CliRunner().invoke(command.stopsign, ["check-config", "--no-trial", "--dir", str(tmp_path)]).output
-    assert CliRunner().invoke(command.stopsign, ["check-config", str(path), "--config", str(path)]).exit_code == 2
-    assert CliRunner().invoke(command.stopsign, ["check-config", str(path), "--dir", str(tmp_path)]).exit_code == 2
+    assert "good" in CliRunner().invoke(main.stopsign, ["check-config", "--no-trial", str(path)]).output
+    assert "good" in CliRunner().invoke(main.stopsign, ["check-config", "--no-trial", "--config", str(path)]).output
+    assert "good" in CliRunner().invoke(main.stopsign, ["check-config", "--no-trial", "--dir", str(tmp_path)]).output
+    assert CliRunner().invoke(main.stopsign, ["check-config", str(path), "--config", str(path)]).exit_code == 2
+    assert CliRunner().invoke(main.stopsign, ["check-config", str(path), "--dir", str(tmp_path)]).exit_code == 2
     path.write_text("dns: {listen: 3}\nrun_dir: x")
-    error = str(CliRunner().invoke(command.stopsign, ["check-config", str(path)]).exception)
+    error = str(CliRunner().invoke(main.stopsign, ["check-config", str(path)]).exception)
     assert "stopsign.yaml:1: dns.listen: is not a list" in error
     assert "state_dir: is missing" in error
-    assert json.loads(CliRunner().invoke(command.stopsign, ["check-config", "--schema"]).output)["properties"]
+    assert json.loads(CliRunner().invoke(main.stopsign, ["check-config", "--schema"]).output)["properties"]
 
 
 def test_refreshes_spread_and_a_host_in_trouble_is_asked_ever_more_rarely() -> None:
@@ -385,7 +386,7 @@ def test_prometheus_is_told_about_every_list(tmp_path: Path) -> None:
     from prometheus_client import CollectorRegistry, generate_latest
 
     from resolver.lists.exposition import Lists
-    from tests.lists.world import World
+    from tests.rigs.lists_world import World
 
     world = World(tmp_path, lists={"gambling": {}, "piracy": {}})
     world.take(1, ["a.example", "b.example"])

@@ -10,17 +10,17 @@ from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
-from resolver.audit.log import Log
-from resolver.audit.note import parse_vkey
-from resolver.audit.proof import check_proof
+from resolver.log.note import parse_vkey
+from resolver.log.proof import check_proof
+from resolver.log.writer import Log
+from resolver.policy.typed import reference_in
 from resolver.portal import form_token
 from resolver.portal.appeal import MAX_REASON, Form, appeal_id, cleaned
 from resolver.portal.clock import deliver
 from resolver.portal.live import Snapshot
 from resolver.portal.store import Store
 from resolver.portal.web import Answer, Ask
-from resolver.typed import reference_in
-from tests.portal.world import NOW, REFERENCE, World
+from tests.rigs.portal_world import NOW, REFERENCE, World
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine

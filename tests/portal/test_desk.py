@@ -15,13 +15,13 @@ import yaml
 from click.testing import CliRunner
 
 from blocklists import bundle
-from resolver import control
-from resolver.command import stopsign
+from resolver.base.terminal import visible
+from resolver.cli.main import stopsign
+from resolver.ipc import control
 from resolver.portal import desk
 from resolver.portal.desk import DeskError, by_entry, cell, left, may_decide, reminder, to_remind
 from resolver.portal.store import Appeal, NewAppeal, Store
-from resolver.terminal import visible
-from tests.portal.world import NOW, REFERENCE
+from tests.rigs.portal_world import NOW, REFERENCE
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from resolver.errors import ResolverError
+from resolver.base.errors import ResolverError
 from resolver.portal.colours import DARK_CARD, DARK_PAPER, palette
 from resolver.portal.pages import MAX_LOGO, link_to
 from resolver.portal.plain_http import Head
-from tests.portal.world import World, configuration
+from tests.rigs.portal_world import World, configuration
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -10,9 +10,9 @@ from urllib.parse import urlencode
 import pytest
 
 from tests.conftest import find_program
-from tests.portal.process import Running, running
 from tests.portal.test_hostile import MARK, check, check_markup
-from tests.portal.world import REFERENCE
+from tests.rigs.portal_world import REFERENCE
+from tests.rigs.web_process import Running, running
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

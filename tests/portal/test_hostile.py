@@ -12,8 +12,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.portal.process import Running, running
-from tests.portal.world import REFERENCE
+from tests.rigs.portal_world import REFERENCE
+from tests.rigs.web_process import Running, running
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from resolver.passes import Bypass, Pass, Passes
+from resolver.policy.exceptions import Bypass, Pass, Passes
 from resolver.portal.plain_http import Head, Reply
 from resolver.portal.stop_page import name_of
-from tests.portal.world import NOW, REFERENCE, World
+from tests.rigs.portal_world import NOW, REFERENCE, World
 
 if TYPE_CHECKING:
     from pathlib import Path

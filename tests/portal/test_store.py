@@ -18,14 +18,14 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import inspect, text
 
-from resolver.control import ControlError, UnreachableError
+from resolver.ipc.control import ControlError, UnreachableError
 from resolver.portal import clock, decisions
 from resolver.portal.decisions import Decision
 from resolver.portal.store import MIGRATIONS, NEWEST, NewAppeal, Shared, Store, StoreError, _engine, migrate
 from resolver.portal.tables import tables
 from tests.conftest import find_program
-from tests.portal import postgres
-from tests.portal.world import NOW, REFERENCE
+from tests.rigs import postgres
+from tests.rigs.portal_world import NOW, REFERENCE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator

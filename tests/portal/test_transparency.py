@@ -7,10 +7,10 @@ import json
 import re
 from typing import TYPE_CHECKING
 
-from resolver.audit.log import Log
-from resolver.audit.publish import publish
+from resolver.log.writer import Log
 from resolver.portal.web import Answer, Ask
-from tests.portal.world import NOW, World
+from resolver.stats.publish import publish
+from tests.rigs.portal_world import NOW, World
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.rpz.world import NAMES, World, listed, running
+from tests.rigs.rpz_world import NAMES, World, listed, running
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

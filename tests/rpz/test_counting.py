@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from resolver._core import CompiledList
-from resolver.audit.counts import Counts
-from resolver.audit.hits import waiting
 from resolver.rpz import told
-from tests.core.list_documents import entry, numbered
-from tests.dns.house import free_port, wait_until
-from tests.rpz.resolvers import OUTSIDE, Outside, every
-from tests.rpz.world import STOP, World, running
+from resolver.stats.daily_counts import Counts
+from resolver.stats.entry_hits import waiting
+from tests.rigs.dns_host import free_port, wait_until
+from tests.rigs.list_documents import entry, numbered
+from tests.rigs.resolvers import OUTSIDE, Outside, every
+from tests.rigs.rpz_world import STOP, World, running
 
 if TYPE_CHECKING:
     from pathlib import Path

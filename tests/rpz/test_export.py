@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import dns.zone
 import pytest
 
-from resolver.config import ConfigError, load
-from tests.core.list_documents import entry
-from tests.rpz.world import ORIGIN, World
+from resolver.config.schema import ConfigError, load
+from tests.rigs.list_documents import entry
+from tests.rigs.rpz_world import ORIGIN, World
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
-from resolver import passes, zones
-from resolver.config import accept, load
-from resolver.control import call
-from resolver.places import Places
+from resolver.base.paths import Places
+from resolver.config.schema import accept, load
+from resolver.ipc import rpz_status
+from resolver.ipc.control import call
+from resolver.policy import exceptions
 from resolver.rpz.live import Watch
-from tests.dns.house import free_port, wait_until
-from tests.rpz.world import NAMES, ORIGIN, World
+from tests.rigs.dns_host import free_port, wait_until
+from tests.rigs.rpz_world import NAMES, ORIGIN, World
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -110,7 +111,7 @@ def test_status_tells_each_zone_and_who_has_it(world: World) -> None:
 def test_prometheus_is_told_of_zones_and_secondaries_by_name(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     places = load(world.config).places
     registry = CollectorRegistry()
-    registry.register(zones.Zones(places))
+    registry.register(rpz_status.Zones(places))
 
     def scraped() -> dict[str, float]:
         lines = generate_latest(registry).decode().splitlines()
@@ -126,28 +127,28 @@ def test_prometheus_is_told_of_zones_and_secondaries_by_name(world: World, monke
     assert after[f'stopsign_rpz_transfers_total{{kind="AXFR",zone="{ORIGIN}"}}'] == 1
     assert after[f'stopsign_rpz_owners{{zone="{ORIGIN}"}}'] == 600
     assert after["stopsign_rpz_alarms"] == 0
-    assert after["stopsign_rpz_heartbeat_age_seconds"] < zones.SILENT
+    assert after["stopsign_rpz_heartbeat_age_seconds"] < rpz_status.SILENT
     assert not [name for name in after if "127.0.0.1" in name]
     world.stop()
     # The clock goes on; nobody says anything any more.
-    later = time.monotonic() + 2 * zones.SILENT
+    later = time.monotonic() + 2 * rpz_status.SILENT
     monkeypatch.setattr(time, "monotonic", lambda: later)
-    assert scraped()["stopsign_rpz_heartbeat_age_seconds"] > zones.SILENT
-    assert zones.read(places).complaints[0].startswith("the process of the zones gave no sign of life for")
+    assert scraped()["stopsign_rpz_heartbeat_age_seconds"] > rpz_status.SILENT
+    assert rpz_status.read(places).complaints[0].startswith("the process of the zones gave no sign of life for")
 
 
 def test_it_says_that_it_lives_while_nothing_changes(world: World) -> None:
-    wait_until(lambda: zones.read(load(world.config).places).age > 0.5, "a quiet moment")
-    wait_until(lambda: zones.read(load(world.config).places).age < 0.5, "a sign of life", 3 * zones.BEAT)
+    wait_until(lambda: rpz_status.read(load(world.config).places).age > 0.5, "a quiet moment")
+    wait_until(lambda: rpz_status.read(load(world.config).places).age < 0.5, "a sign of life", 3 * rpz_status.BEAT)
 
 
 def test_that_the_log_was_told_of_a_bypass_makes_no_zone_anew(tmp_path: Path) -> None:
     places = Places(tmp_path / "state", tmp_path / "run", tmp_path / "log")
-    one = passes.Bypass("list", "gambling", 0, passes.FOR_EVER, "somebody")
-    live, _ = passes.change(places, lambda found: found.on(one))
+    one = exceptions.Bypass("list", "gambling", 0, exceptions.FOR_EVER, "somebody")
+    live, _ = exceptions.change(places, lambda found: found.on(one))
     watch = Watch(places)
     assert watch.look()
-    passes.change(places, lambda found: found.told(live.untold))
+    exceptions.change(places, lambda found: found.told(live.untold))
     assert not watch.look()
-    passes.change(places, lambda found: found.off("list", "gambling", now=1, by="somebody"))
+    exceptions.change(places, lambda found: found.off("list", "gambling", now=1, by="somebody"))
     assert watch.look()

@@ -14,16 +14,16 @@ import pytest
 
 from blocklists.entry import is_name
 from resolver import _core
-from tests.dns.house import Host, ask_udp, free_port, question, running, wait_until
-from tests.rpz.resolvers import MAKERS, OUTSIDE, Outside, every
-from tests.rpz.world import ORIGIN, STOP, STOP6, World, listed
-from tests.rpz.world import running as serving
+from tests.rigs.dns_host import Host, ask_udp, free_port, question, running, wait_until
+from tests.rigs.resolvers import MAKERS, OUTSIDE, Outside, every
+from tests.rigs.rpz_world import ORIGIN, STOP, STOP6, World, listed
+from tests.rigs.rpz_world import running as serving
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-    from tests.rpz.resolvers import Resolver
+    from tests.rigs.resolvers import Resolver
 
 pytestmark = pytest.mark.needs("unbound", "named", "pdns_recursor", "kresd", "data")
 A, AAAA, HTTPS = 1, 28, 65

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Literal, get_args
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from resolver import _core, passes
-from resolver.passes import Pass
-from tests.core.list_documents import BASES, entry, write
+from resolver import _core
+from resolver.policy import exceptions
+from resolver.policy.exceptions import Pass
+from tests.rigs.list_documents import BASES, entry, write
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -57,13 +58,13 @@ def above(name: str) -> list[str]:
 
 def verdict(lists: Sequence[tuple[Action, Listed]], let: Sequence[Pass], mask: int, name: str) -> str | None:
     """As `explain` words it: a pass, then the lists in order, then the most specific entry."""
-    if any(passes.covers(one, name) for one in let):
+    if any(exceptions.covers(one, name) for one in let):
         return None
     for at, (action, entries) in enumerate(lists):
         if action == "monitor" or not mask >> at & 1:
             continue
         for (listed, kind), lapsed in entries.items():
-            if not lapsed and passes.covers(Pass(listed, kind, 0), name):
+            if not lapsed and exceptions.covers(Pass(listed, kind, 0), name):
                 return action
     return None
 
@@ -92,7 +93,7 @@ listed = st.dictionaries(st.tuples(names, kinds), st.sampled_from([False, False,
 
 @given(
     st.lists(st.tuples(actions, listed), min_size=1, max_size=4),
-    st.lists(st.builds(Pass, names, kinds, st.just(passes.FOR_EVER)), max_size=3),
+    st.lists(st.builds(Pass, names, kinds, st.just(exceptions.FOR_EVER)), max_size=3),
     st.integers(0, 15),
     st.lists(names, max_size=20),
 )

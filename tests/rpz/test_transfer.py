@@ -18,15 +18,15 @@ import dns.tsig
 import dns.xfr
 import pytest
 
-from resolver import passes
-from resolver.config import load
+from resolver.config.schema import load
+from resolver.policy import exceptions
 from resolver.rpz import keys
 from resolver.rpz.primary import Primary
 from resolver.rpz.zone import RpzError
-from tests.core.list_documents import entry
-from tests.dns.house import free_port, wait_until
-from tests.rpz.resolvers import Outside, unbound
-from tests.rpz.world import NAMES, ORIGIN, STOP, World, listed, running
+from tests.rigs.dns_host import free_port, wait_until
+from tests.rigs.list_documents import entry
+from tests.rigs.resolvers import Outside, unbound
+from tests.rigs.rpz_world import NAMES, ORIGIN, STOP, World, listed, running
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -98,7 +98,7 @@ def test_a_bypass_leaves_the_zone_at_its_end(tmp_path: Path) -> None:
     world, now = World(tmp_path), int(time.time())
     world.activate([entry("kept.test", 2)])
     config = load(world.config)
-    passes.change(config.places, lambda live: live.on(passes.Bypass("all", "", now, now + 60, "somebody")))
+    exceptions.change(config.places, lambda live: live.on(exceptions.Bypass("all", "", now, now + 60, "somebody")))
 
     async def scene() -> list[int]:
         primary, owners = Primary(config), []

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from resolver.config import ConfigError, load
-from tests.dns.house import PATIENCE, ROOT, Host, free_port, running, wait_until
+from resolver.config.schema import ConfigError, load
+from tests.rigs.dns_host import PATIENCE, ROOT, Host, free_port, running, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,7 +29,7 @@ def host_in(folder: Path, only: str | None = None) -> Host:
 
 
 def stopsign(host: Host, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-P", "-m", "resolver.command", *arguments, "--config", str(host.config)]
+    command = [sys.executable, "-P", "-m", "resolver.cli.main", *arguments, "--config", str(host.config)]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=PATIENCE)
 
@@ -108,7 +108,7 @@ def test_a_zone_that_is_not_made_is_unhealthy(tmp_path: Path) -> None:
 def test_as_units_of_their_own_they_are_whole_without_a_supervisor(tmp_path: Path) -> None:
     host = host_in(tmp_path)
     host.write_config()
-    command = [sys.executable, "-P", "-m", "resolver.command", "run", "--config", str(host.config), "--only"]
+    command = [sys.executable, "-P", "-m", "resolver.cli.main", "run", "--config", str(host.config), "--only"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     with contextlib.ExitStack() as ended:
         for wing in ("steward", "rpz"):

@@ -15,8 +15,8 @@ use dnscore::list::reference_text;
 use dnscore::plane as core;
 use dnscore::relay::health::State;
 use dnscore::sketch::Sketch;
+use dnscore::sys;
 use dnscore::tap;
-use dnscore::udp;
 use dnscore::wire::Name;
 use dnscore::wire::proxy::{self, Ends, Header, Read};
 use pyo3::prelude::*;
@@ -417,19 +417,19 @@ fn joined<'py>(py: Python<'py>, one: &[u8], other: &[u8]) -> PyResult<Bound<'py,
 /// This thread stands behind those that answer queries.
 #[pyfunction]
 fn give_way(nice: i32) {
-    udp::give_way(nice);
+    sys::give_way(nice);
 }
 
 /// Ticks whenever this process works.
 #[pyfunction]
 fn tick_when_busy() {
-    udp::tick_when_busy();
+    sys::tick_when_busy();
 }
 
 /// This thread answers queries.
 #[pyfunction]
 fn go_first() {
-    udp::go_first();
+    sys::go_first();
 }
 
 fn sketch_of(octets: &[u8]) -> PyResult<Sketch> {

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use dnscore::clients::{Clients, Prefix};
 use dnscore::list::{Action, CompiledList, Matching, Rule};
 use dnscore::plane::{Plane, Settings};
-use dnscore::udp::{self, BATCH, Endpoint, Local, Receiver, Sender};
+use dnscore::sys::{self, BATCH, Endpoint, Local, Receiver, Sender};
 
 const ROUNDS: usize = 1500;
 const BATCHES: usize = 10;
@@ -102,7 +102,7 @@ impl Bench {
         plane.listen(listening.as_raw_fd()).expect("a socket");
         let address = upstream.local_addr().expect("bound");
         plane.set_upstreams(&[address]);
-        let link = udp::connect(address).expect("loopback");
+        let link = sys::connect(address).expect("loopback");
         let (sender, receiver) = (Sender::new(false), Receiver::new(1344));
         Bench {
             plane,

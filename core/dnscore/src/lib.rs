@@ -12,7 +12,7 @@ pub mod list;
 pub mod plane;
 pub mod relay;
 pub mod sketch;
+pub mod sys;
 pub mod tap;
-pub mod udp;
 pub mod verdict;
 pub mod wire;

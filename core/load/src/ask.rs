@@ -5,7 +5,7 @@ use std::io;
 use std::net::{SocketAddr, UdpSocket};
 use std::os::fd::AsRawFd;
 
-use dnscore::udp::{Local, Poll, Receiver, Sender, connect, monotonic};
+use dnscore::sys::{Local, Poll, Receiver, Sender, connect, monotonic};
 
 use crate::message::{Outcome, Queries, judge};
 

@@ -4,7 +4,7 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::os::fd::AsRawFd;
 
-use dnscore::udp::{Endpoint, Listener, Local, Poll, Receiver, Sender, connect};
+use dnscore::sys::{Endpoint, Listener, Local, Poll, Receiver, Sender, connect};
 
 use crate::message::{OPT, question_end};
 

@@ -8,7 +8,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::ops::Range;
 
-use crate::udp::prefer_huge_pages;
+use crate::sys::prefer_huge_pages;
 
 const HUGE: usize = 2 << 20;
 

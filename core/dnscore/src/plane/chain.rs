@@ -36,8 +36,8 @@ use crate::verdict::{Judgement, Passes, Stop, verdict};
 use crate::wire::upstream::Kind;
 use crate::wire::{Checked, Name, Query, Rejected, ede, parse_into, rcode, rtype};
 
-use super::hits::EntryHits;
-use super::watch::Watching;
+use super::entry_counts::EntryHits;
+use super::shadow::Watching;
 
 /// What a stage says.
 #[derive(Debug)]

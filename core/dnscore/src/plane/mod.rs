@@ -4,13 +4,13 @@
 //! and queries, sent. A wake takes at most eight batches of up to 64 datagrams: each batch is received at once, goes
 //! through the stages of [`chain`] as a batch (so that the look-ups' waits for memory overlap), and is sent at once.
 
-mod behind;
 pub mod chain;
-mod hits;
+mod entry_counts;
+mod proxy;
 mod relaying;
 mod settings;
+mod shadow;
 mod streams;
-mod watch;
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -26,19 +26,19 @@ use crate::relay::random::Random;
 use crate::relay::rate::Rate;
 use crate::relay::slot::Peer;
 use crate::relay::{Relay, hash};
+use crate::sys::{self, BATCH, LARGEST_SENT, LINK, Listener, Poll, Ready, Receiver, Sender};
 use crate::tap::Tap;
-use crate::udp::{self, BATCH, LARGEST_SENT, LINK, Listener, Poll, Ready, Receiver, Sender};
 use crate::verdict::Passes;
 use crate::wire::{Name, Query};
 
-use behind::Balancers;
 use chain::{Asked, Chain, Now, Step};
+use proxy::Balancers;
 use relaying::{Lane, Relaying};
 
-pub use hits::EntryHits;
+pub use entry_counts::EntryHits;
 pub use settings::Settings;
+pub use shadow::{Seen, Watch, Watching};
 pub use streams::{Decision, Forward};
-pub use watch::{Seen, Watch, Watching};
 
 /// Batches in one wake; then the event loop breathes.
 const BATCHES_A_WAKE: usize = 8;
@@ -140,7 +140,7 @@ impl Plane {
     pub fn new(settings: Settings) -> io::Result<Plane> {
         let Settings { page, clients, health, cache_bytes, counters_path, rate, limits, remote_sockets, .. } = settings;
         let Settings { joins, proxy_from, proxy_to, tap, watch_key, seed, .. } = settings;
-        let mut random = seed.map_or_else(|| Random::new(udp::fill_random), Random::seeded);
+        let mut random = seed.map_or_else(|| Random::new(sys::fill_random), Random::seeded);
         let key = hash::Key(random.u64(), random.u64());
         let watch_key = watch_key.map_or_else(|| hash::Key(random.u64(), random.u64()), |(a, b)| hash::Key(a, b));
         let mut plane = Plane {
@@ -290,7 +290,7 @@ impl Plane {
     }
 
     fn read_clock(&mut self) {
-        let us = udp::monotonic();
+        let us = sys::monotonic();
         let unix_us = us + self.unix_offset;
         self.clock = Now { us, unix: u32::try_from(unix_us / 1_000_000).unwrap_or(u32::MAX), unix_us };
     }
@@ -466,7 +466,7 @@ impl Plane {
 
     /// Heartbeat, time-outs, retirement of sockets.
     pub fn tick(&mut self) {
-        self.unix_offset = (u64::from(udp::unix_time()) * 1_000_000).saturating_sub(udp::monotonic());
+        self.unix_offset = (u64::from(sys::unix_time()) * 1_000_000).saturating_sub(sys::monotonic());
         self.read_clock();
         self.relaying.tick(&mut self.chain, &self.poll, self.clock);
         self.publish(true);
@@ -491,10 +491,10 @@ impl Plane {
 }
 
 /// The datagram came from the very address it was sent to.
-fn is_itself(local: udp::Local, ip: IpAddr) -> bool {
+fn is_itself(local: sys::Local, ip: IpAddr) -> bool {
     match (local, ip) {
-        (udp::Local::V4(ours), IpAddr::V4(theirs)) => ours == theirs.octets(),
-        (udp::Local::V6(ours, _), IpAddr::V6(theirs)) => ours == theirs.octets(),
+        (sys::Local::V4(ours), IpAddr::V4(theirs)) => ours == theirs.octets(),
+        (sys::Local::V6(ours, _), IpAddr::V6(theirs)) => ours == theirs.octets(),
         _ => false,
     }
 }

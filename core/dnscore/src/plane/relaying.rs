@@ -11,7 +11,7 @@ use crate::relay::random::Random;
 use crate::relay::rate::client_hash;
 use crate::relay::slot::{Ask, Peer, Phase, Waiter};
 use crate::relay::{Admission, Cap, Due, Reception, Relay};
-use crate::udp::{self, LARGEST_SENT, Links, Local, Picked, Poll, Sender, Sent};
+use crate::sys::{self, LARGEST_SENT, Links, Local, Picked, Poll, Sender, Sent};
 use crate::wire::proxy::{self, Ends};
 use crate::wire::{Checked, Expected, HEADER, Query, check_answer, flag, rcode, rtype};
 
@@ -229,7 +229,7 @@ impl Relaying {
             None => match links.pick(upstream.uid, poll, random, now.us) {
                 Ok(picked) => *lane.picked.insert(picked),
                 Err(error) => {
-                    if !udp::is_out_of_descriptors(&error) && upstream.failed(Fault::Unreachable, now.us) {
+                    if !sys::is_out_of_descriptors(&error) && upstream.failed(Fault::Unreachable, now.us) {
                         chain.counters.count(Counter::UpstreamDown);
                     }
                     return;

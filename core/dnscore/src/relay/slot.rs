@@ -1,6 +1,6 @@
 //! A question in flight, and the clients that wait for its answer.
 
-use crate::udp::{Endpoint, Local};
+use crate::sys::{Endpoint, Local};
 use crate::wire::{Edns, Query};
 
 /// Header and the longest question: 12 + 255 + 4.

@@ -7,7 +7,7 @@ use super::random::Random;
 use super::slot::{Peer, Phase, Waiter};
 use super::*;
 use crate::answer::upstream_query;
-use crate::udp::{Endpoint, Local};
+use crate::sys::{Endpoint, Local};
 use crate::wire::{HEADER, Name};
 
 const LIMITS: Limits =

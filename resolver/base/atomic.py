@@ -1,0 +1,53 @@
+"""Files on the tmpfs that are wholly old or wholly new: what one process says to all who look.
+
+Enters: bytes, or a path. Leaves: a file under its name, gone with a reboot; or what one holds. Rules: written beside
+and renamed, and no disk is waited for; where there is no room, the old file stays and nothing is left beside it; the
+temporary file's name is the process's own, so that two may write under the same name. Whose it is, is as with what is
+durable. In `run_dir` those write who serve strangers' packets, and root reads: a pipe there must hang nobody, a link
+lead nobody elsewhere, and a file without end fill nobody's memory.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from typing import TYPE_CHECKING, BinaryIO
+
+from resolver.base.durable import belong
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def replace(path: Path, data: bytes, *, mode: int = 0o644) -> None:
+    """`data` under the name `path`."""
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.new")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary.unlink(missing_ok=True)
+    try:
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+        with os.fdopen(descriptor, "wb") as file:
+            belong(descriptor, path.parent, mode)
+            file.write(data)
+        temporary.rename(path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def opened(path: Path, largest: int) -> BinaryIO:
+    """The file under the name `path`, to be read. `OSError` where there is none, or something else than a file of
+    `largest` octets at most."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode) or status.st_size > largest:
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, f"No regular file of {largest:,} octets at most", str(path))
+    return os.fdopen(descriptor, "rb")
+
+
+def read(path: Path, largest: int) -> bytes:
+    """What it holds; no more than `largest` octets, though it may grow meanwhile."""
+    with opened(path, largest) as file:
+        return file.read(largest)

@@ -1,0 +1,40 @@
+"""What is left of the file systems that a provider writes to.
+
+Enters: the places. Leaves: octets, and an alarm before there are none. Rules: said with every process dead too; the
+sentence has no number that changes, so that whoever says it says the same; a large disk with a small share left is no
+alarm, nor is a small tmpfs that is mostly empty.
+"""
+
+from __future__ import annotations
+
+import shutil
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from resolver.base.paths import Places
+
+SHARE, LEAST = 0.05, 64 << 20  # less than both: an alarm
+NOTHING = 1 << 20  # less: it is full
+
+
+def room(folder: Path) -> dict[str, int] | None:
+    """Octets, as a user without privileges may take them; None where that cannot be seen."""
+    try:
+        found = shutil.disk_usage(folder)
+    except OSError:
+        return None
+    return {"free": found.free, "of": found.total}
+
+
+def alarms(places: Places) -> list[str]:
+    """Of which of them next to nothing is left."""
+    limit = f"less than {SHARE:.0%} and less than {LEAST >> 20} MiB"
+    return [
+        f"the file system of {folder} is full: less than {NOTHING >> 20} MiB is free"
+        if left["free"] < NOTHING
+        else f"the file system of {folder} is nearly full: {limit} are free"
+        for folder in (places.state_dir, places.run_dir)
+        if (left := room(folder)) is not None and left["free"] < min(left["of"] * SHARE, LEAST)
+    ]

@@ -1,0 +1,71 @@
+"""Files that are wholly old or wholly new, and still there after a power cut.
+
+Enters: bytes, or a finished file. Leaves: a file under its name. Rules: temporary file, fsync, rename, fsync of the
+folder; the temporary file's name is fixed, so that a process that died leaves one file behind and not one a death.
+What root writes, as somebody on call does, belongs to the folder's owner and group: the processes run as others.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from typing import TYPE_CHECKING
+
+from resolver.base.errors import naming
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def replace(path: Path, data: bytes, *, mode: int = 0o644) -> None:
+    """`data` under the name `path`."""
+    make_folder(path.parent)
+    temporary = path.with_name(f"{path.name}.new")
+    temporary.unlink(missing_ok=True)
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+    with naming(path), os.fdopen(descriptor, "wb") as file:
+        belong(descriptor, path.parent, mode)
+        file.write(data)
+    put(temporary, path)
+
+
+def copy(source: Path, path: Path) -> None:
+    """A copy of `source` under the name `path`. Never a link: what damages one of them must not damage the other."""
+    make_folder(path.parent)
+    temporary = path.with_name(f"{path.name}.new")
+    temporary.unlink(missing_ok=True)
+    shutil.copyfile(source, temporary)
+    put(temporary, path)
+
+
+def belong(descriptor: int, folder: Path, mode: int) -> None:
+    """As root: gives a file just made to the folder's owner and group, whatever root's own umask."""
+    if os.geteuid() == 0:
+        owner = folder.stat()
+        os.fchown(descriptor, owner.st_uid, owner.st_gid)
+        os.fchmod(descriptor, mode)
+
+
+def put(finished: Path, path: Path) -> None:
+    """The file `finished`, written by somebody else, under the name `path` of the same folder's file system."""
+    _sync(finished, os.O_RDONLY)
+    finished.rename(path)
+    _sync(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+
+
+def make_folder(path: Path, *, mode: int = 0o755) -> None:
+    """A folder and those above it, each durable in the one above."""
+    if path.is_dir():
+        return
+    make_folder(path.parent)
+    path.mkdir(mode=mode, exist_ok=True)
+    _sync(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+
+
+def _sync(path: Path, flags: int) -> None:
+    descriptor = os.open(path, flags | os.O_CLOEXEC)
+    try:
+        with naming(path):
+            os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

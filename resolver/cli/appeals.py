@@ -1,0 +1,290 @@
+"""`stopsign appeals`: the provider's desk on the command line.
+
+Results go to standard output, everything else to standard error. It opens the appeals database beside the web process;
+what changes is told to the steward by the web process, so that the log has it. Exit 1: something is overdue (`list`,
+`remind`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import getpass
+import json
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar, Unpack
+
+import click
+
+from blocklists import bundle
+from resolver.base import durable
+from resolver.base.terminal import visible
+from resolver.base.timestamps import as_text
+from resolver.cli.options import Span, as_json, located
+from resolver.config.schema import Config, locate
+from resolver.ipc import control
+from resolver.policy import look_up
+from resolver.portal import desk
+from resolver.portal.choosing import Which, choosing, chosen
+from resolver.portal.desk import DeskError
+from resolver.portal.live import Live
+from resolver.portal.store import Appeal, Store
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+T = TypeVar("T")
+LONG = 120.0  # seconds for the steward to make a generation of a long list
+AT_ONCE = 5_000
+
+FILE = click.Path(path_type=Path, dir_okay=False)
+
+
+def with_store(config: Config, work: Callable[[Store], Awaitable[T]]) -> T:
+    async def run() -> T:
+        store = await Store.open(config.database_url)
+        try:
+            return await work(store)
+        finally:
+            await store.close()
+
+    return asyncio.run(run())
+
+
+def now() -> int:
+    return int(time.time())
+
+
+@click.group()
+def appeals() -> None:
+    """The appeals that reached the provider."""
+
+
+@appeals.command("list")
+@choosing
+@click.option("--all", "closed", is_flag=True, help="Closed ones too.")
+@click.option("--csv", "in_csv", is_flag=True, help="For a spreadsheet.")
+@located
+@as_json
+def list_(
+    closed: bool, in_csv: bool, path: Path | None, directory: Path | None, in_json: bool, **which: Unpack[Which]
+) -> int:
+    """What waits, by entry, the nearest deadline first. Exit 1 when something is overdue."""
+    choice, moment = chosen(**which), now()
+    found = choice.of(with_store(locate(path, directory), lambda store: store.all(closed=closed)), moment)
+    if in_json:
+        click.echo(json.dumps([desk.as_json(one) for one in found], indent=1))
+    elif in_csv:
+        click.echo(desk.as_csv(found), nl=False)
+    elif not found:
+        click.echo("no appeal waits")
+    else:
+        for entry in desk.by_entry(found):
+            _print_entry(entry, moment)
+    return 1 if any(one.closed is None and one.due < moment for one in found) else 0
+
+
+def _print_entry(entry: desk.Entry, moment: int) -> None:
+    name = entry.name or _on_no_list(entry.appeals[0])
+    waiting = sum(one.closed is None for one in entry.appeals)
+    due = f"due {desk.left(entry.due, moment)}" if waiting else "closed"
+    click.echo(f"{visible(name)}  list {visible(entry.list or '-')}  entry {entry.reference}  {waiting} waiting, {due}")
+    for one in entry.appeals:
+        about = ", ".join(word for word in (one.ground, one.role, one.language) if word)
+        click.echo(f"  {one.id}  {desk.state_of(one):10}  due {as_text(one.due)}  {about}")
+
+
+def _on_no_list(one: Appeal) -> str:
+    return f"(on no list here; its author says {one.claimed})" if one.claimed else "(on no list here)"
+
+
+@appeals.command()
+@click.argument("appeal", metavar="APPEAL")
+@located
+@as_json
+def show(appeal: str, path: Path | None, directory: Path | None, in_json: bool) -> None:
+    """One appeal, with what its author wrote and what happened to it."""
+
+    async def find(store: Store) -> tuple[Appeal, Any]:
+        return await _found(store, appeal)
+
+    one, happened = with_store(locate(path, directory), find)
+    if in_json:
+        events = [{"at": as_text(each.at), "what": each.what, "note": each.note} for each in happened]
+        click.echo(json.dumps({**desk.as_json(one), "events": events}, indent=1))
+        return
+    click.echo(f"{one.id}  {desk.state_of(one)}  due {as_text(one.due)} ({desk.left(one.due, now())})")
+    click.echo(f"entry {one.reference}  {visible(one.name or _on_no_list(one))}  list {visible(one.list or '-')}")
+    click.echo(f"from: {one.role or 'not said'}; ground: {one.ground or 'not said'}; language: {one.language}")
+    if one.contact:
+        shared = "the issuer may have it" if one.share_contact else "for the provider alone"
+        click.echo(f"contact: {visible(one.contact)} ({shared})")
+    for line in one.reason.splitlines():
+        click.echo(f"| {visible(line)}")
+    if one.erased:
+        click.echo(f"its words were deleted on {as_text(one.erased)}")
+    for each in happened:
+        click.echo(f"{as_text(each.at)}  {each.what}  {visible(each.note)}".rstrip())
+    if one.reasons:
+        click.echo(f"decided by {visible(one.decided_by or '?')}: {visible(one.reasons)}")
+
+
+async def _found(store: Store, appeal: str) -> tuple[Appeal, Any]:
+    found = await store.by_id(appeal.upper())
+    if found is None:
+        raise DeskError(f"there is no appeal {visible(appeal)[:40]}", hint="stopsign appeals list --all")
+    return found
+
+
+@appeals.command()
+@click.argument("wanted", nargs=-1, metavar="[APPEAL]…")
+@click.option("--list", "name", help="Which list's; needed where no APPEAL is named.")
+@click.option("--key", "reader", type=FILE, required=True, help="The issuer's key for appeals (issuer appeals key).")
+@click.option("--output", type=FILE, required=True, help="The bundle, to be sent to the issuer.")
+@located
+def forward(
+    wanted: tuple[str, ...], name: str | None, reader: Path, output: Path, path: Path | None, directory: Path | None
+) -> None:
+    """Pass appeals on to those who keep the list, sealed for them: those named, or all that wait for it. Mistakes that
+    were mended here go too: only those who keep the list can take the entry off."""
+    config, moment = locate(path, directory), now()
+    if not wanted and name is None:
+        raise DeskError("neither an appeal nor a list is named", hint="stopsign appeals forward --list NAME …")
+
+    async def choose(store: Store) -> list[Appeal]:
+        if wanted:
+            chosen = [(await _found(store, appeal))[0] for appeal in wanted]
+        else:
+            every = await store.all(closed=True)
+            chosen = [one for one in every if one.list == name and desk.is_for_the_issuer(one)]
+        return [one for one in chosen if one.closed is None or one.outcome == "mended"]
+
+    chosen = with_store(config, choose)
+    if len({one.list for one in chosen}) > 1:
+        raise DeskError("these appeals are about several lists; a bundle is for one issuer")
+    if not chosen:
+        click.echo("nothing waits to be passed on")
+        return
+    try:
+        line = reader.read_text(encoding="ascii")
+    except (OSError, ValueError) as error:
+        raise DeskError(f"the issuer's key {reader} cannot be read ({error})") from error
+    key = desk.desk_key(config.places.state_dir / "desk")
+    durable.replace(output, desk.bundled(chosen, config, key, line, moment))
+
+    async def mark(store: Store) -> None:
+        for one in chosen:
+            if one.forwarded is None:
+                await store.mark(one.id, "forwarded", moment)
+
+    with_store(config, mark)
+    contact = _where_appeals_go(config, chosen[0].list)
+    click.echo(
+        f"{len(chosen)} appeals sealed into {output}" + (f", to be sent to {visible(contact)}" if contact else "")
+    )
+
+
+def _where_appeals_go(config: Config, name: str) -> str:
+    """The address that the list's head gives for appeals; empty where no list is live."""
+    live = Live(config.places, look_up.opened)
+    live.poll()
+    about: dict[str, Any] = next((one for one in live.snapshot.meta.get("lists", ()) if one.get("name") == name), {})
+    return str((about.get("issuer") or {}).get("appeals") or "")
+
+
+@appeals.command()
+@choosing
+@click.option("--outcome", type=click.Choice(["mended", "upheld"]), required=True,
+              help="mended: it was a mistake, the entry is taken off here; upheld: the block stays.")  # fmt: skip
+@click.option("--reasons", required=True, help="A person's reasons, in words for the appellant.")
+@click.option("--by", default=getpass.getuser, help="Who decides. Default: the user.")
+@click.option("--for", "span", type=Span(), default="72h", show_default=True,
+              help="How long the entry is off, as 72h.")  # fmt: skip
+@located
+def answer(
+    outcome: str,
+    reasons: str,
+    by: str,
+    span: float,
+    path: Path | None,
+    directory: Path | None,
+    **which: Unpack[Which],
+) -> None:
+    """Decide on a mistake of fact (or on a list of our own), with reasons. The receipt shows it at once.
+
+    One decision may answer many: appeals by name, all on an entry, those of a file, or what a filter leaves. `mended`
+    takes off the entry that was appealed against and nothing else: other lists that hold the name go on.
+    """
+    config, choice = locate(path, directory), chosen(**which)
+    if not reasons.strip():
+        raise DeskError("a decision needs reasons")
+    if choice.is_empty:
+        raise DeskError("nothing says which appeals", hint="stopsign appeals answer APPEAL … or --entry REFERENCE …")
+
+    async def work(store: Store) -> None:
+        meant = choice.of(await store.all(closed=bool(choice.named)), now())
+        for one in meant:
+            source = config.list_named(one.list)
+            desk.may_decide(one, outcome, own=source is not None and source.reason in ("blocked", "none"))
+        for group in desk.decisions(meant, outcome):
+            about = {one.id: one.reference for one in group}
+            told = await control.acall(config.places.control_socket, "decide", timeout=LONG, appeals=about, by=by,
+                                       outcome=outcome, name=group[0].name, seconds=span)  # fmt: skip
+            if mended := told["mended"]:
+                until = as_text(mended["until"])
+                click.echo(f"the entry of {mended['name']} on list {mended['list']} is off until {until}")
+            if told["trouble"]:
+                raise DeskError(f"{', '.join(about)} stay open: {told['trouble']}", hint="say it again when the log is")
+            closed = [one.id for one in group if await store.decide(one.id, outcome, by, reasons, now())]
+            click.echo(f"{', '.join(closed) or 'nothing more'} closed: {outcome}")
+
+    with_store(config, work)
+
+
+@appeals.command()
+@choosing
+@located
+def suspend(path: Path | None, directory: Path | None, **which: Unpack[Which]) -> None:
+    """Suspend entries whose overdue appeals are held: a person looked at them. `--held` means all of them."""
+    config, choice = locate(path, directory), chosen(**which)
+    if choice.is_empty:
+        raise DeskError("nothing says which entries", hint="stopsign appeals suspend REFERENCE … or --held")
+    meant = choice.of(with_store(config, lambda store: store.all()), now())
+    references = sorted({one.reference for one in meant})
+    for at in range(0, len(references), AT_ONCE):
+        part = references[at : at + AT_ONCE]
+        done = control.call(config.places.control_socket, "suspend", timeout=LONG, references=part)["suspended"]
+        click.echo("\n".join(f"{reference} is suspended" for reference in done) or "nothing of it is held")
+
+
+@appeals.command()
+@click.option("--json", "in_json", is_flag=True, help="For programs.")
+@located
+def remind(path: Path | None, directory: Path | None, in_json: bool) -> int:
+    """Texts for those who let appeals wait, one a list, to be sent by mail. Exit 1 when something is overdue."""
+    config, moment = locate(path, directory), now()
+
+    async def work(store: Store) -> list[Appeal]:
+        late = desk.to_remind(await store.all(), moment)
+        for one in late:
+            await store.mark(one.id, "reminded", moment)
+        return late
+
+    late = with_store(config, work)
+    texts = {
+        name: desk.reminder([one for one in late if one.list == name], config.provider_name, moment)
+        for name in sorted({one.list for one in late})
+    }
+    if in_json:
+        click.echo(json.dumps(texts, indent=1))
+    else:
+        click.echo("\n".join(texts.values()) if texts else "nobody has to be reminded")
+    return 1 if any(one.due < moment for one in late) else 0
+
+
+@appeals.command()
+@located
+def key(path: Path | None, directory: Path | None) -> None:
+    """This provider's public key, by which issuers know its bundles. Give it to them in person or by telephone."""
+    config = locate(path, directory)
+    click.echo(bundle.public_line(desk.desk_key(config.places.state_dir / "desk")))

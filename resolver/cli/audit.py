@@ -1,0 +1,135 @@
+"""`stopsign audit …` and `stopsign report`: what an auditor, a witness and an operator type.
+
+Enters: the command line. Leaves: results on standard output, all else on standard error. Rules: exit 0 done, 1 checked
+and found wanting, 2 could not do it; what needs only a copy and a key works on a machine that has nothing else.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from resolver.cli.audit_options import (
+    FILE,
+    json_option,
+    key_option,
+    progress,
+    provider_options,
+    read_key,
+    read_note,
+    readable,
+    witness_options,
+)
+from resolver.cli.audit_proof import check_proof, cosign, prove, witness_verify
+from resolver.cli.audit_provider import erase, export, probe
+from resolver.cli.report import report
+from resolver.log.errors import UntrueError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+
+    from resolver.log.leaf import Detail, Leaf
+
+__all__ = ["audit", "report"]
+
+
+class Judging(click.Group):
+    """A group whose commands exit 1 where something was checked and found wanting."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except UntrueError as wrong:
+            click.echo(f"stopsign: error: {wrong}", err=True)
+            if wrong.hint:
+                click.echo(f"hint: {wrong.hint}", err=True)
+            ctx.exit(1)
+
+
+@click.group(cls=Judging)
+def audit() -> None:
+    """The log of what the provider did: read it, check it, prove from it, witness it."""
+
+
+@audit.command()
+@click.argument("log")
+@key_option()
+@click.option("--checkpoint", "kept", multiple=True, help="A checkpoint kept from earlier, or a witness's.")
+@witness_options
+@click.option("--save", type=FILE, help="Keep the checkpoint here for next time, once all is verified.")
+@json_option
+def verify(
+    log: str,
+    key: str | None,
+    kept: tuple[str, ...],
+    witness: tuple[str, ...],
+    quorum: int | None,
+    save: Path | None,
+    *,
+    as_json: bool,
+) -> None:
+    """Recompute a whole log: LOG is a copy (a folder) or an address (https://…)."""
+    from resolver.cli.audit_show import verdict_lines
+    from resolver.log.source import open_source
+    from resolver.log.verify import verify as recompute
+
+    source = open_source(log)
+    witnesses = [read_key(one) for one in witness]
+    notes = [read_note(where) for where in kept]
+    wanted = len(witnesses) if quorum is None else quorum
+    trusted = read_key(key) if key else None
+    try:
+        with progress("leaves") as told:
+            verdict = recompute(source, trusted, kept=notes, witnesses=witnesses, quorum=wanted, progress=told)
+    except UntrueError as wrong:
+        if as_json:
+            click.echo(json.dumps({"ok": False, "error": str(wrong), "hint": wrong.hint, "leaf": wrong.leaf}))
+        raise
+    if save:
+        from resolver.base.durable import replace
+
+        replace(save, verdict.note)
+    click.echo(json.dumps(verdict.as_dict()) if as_json else "\n".join(verdict_lines(verdict)))
+
+
+@audit.command()
+@click.argument("log", required=False)
+@provider_options
+@click.option("--last", type=click.IntRange(1), default=20, show_default=True, help="The newest so many.")
+@click.option("--all", "everything", is_flag=True, help="All leaves, the oldest first.")
+@click.option("--type", "kind", help="Leaves of this type only.")
+@click.option("--reference", help="Leaves with this reference only.")
+@json_option
+def show(
+    log: str | None,
+    config_file: Path | None,
+    directory: Path | None,
+    last: int,
+    kind: str | None,
+    reference: str | None,
+    *,
+    everything: bool,
+    as_json: bool,
+) -> None:
+    """The leaves of a log, with what is known of their details. Without LOG: this provider's own."""
+    from resolver.cli.audit_show import leaf_dict, leaf_line, leaves
+
+    source, details = readable(log, config_file, directory)
+
+    def wanted() -> Iterator[tuple[int, Leaf, Detail | None]]:
+        for index, leaf, detail in leaves(source, details, backwards=not everything):
+            if (kind is None or leaf.type == kind) and (reference is None or leaf.reference == reference):
+                yield index, leaf, detail
+
+    shown: Iterable[tuple[int, Leaf, Detail | None]] = wanted()
+    if not everything:
+        shown = [one for one, _ in zip(wanted(), range(last), strict=False)][::-1]
+    for index, leaf, detail in shown:
+        click.echo(json.dumps(leaf_dict(index, leaf, detail)) if as_json else leaf_line(index, leaf, detail))
+
+
+for command in (prove, check_proof, cosign, witness_verify, erase, export, probe):
+    audit.add_command(command)

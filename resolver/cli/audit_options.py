@@ -1,0 +1,107 @@
+"""What the commands of this part have in common: their options, and how what was typed becomes values."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from resolver.log.errors import AuditError
+from resolver.log.note import MAX_NOTE, Verifier, parse_vkey
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextlib import AbstractContextManager
+
+    from resolver.config.schema import Config
+    from resolver.log.leaf import Detail
+    from resolver.log.source import Source
+
+FOLDER = click.Path(path_type=Path, file_okay=False)
+FILE = click.Path(path_type=Path, dir_okay=False)
+Command = TypeVar("Command", bound="Callable[..., Any]")
+
+
+def provider_options(command: Command) -> Command:
+    """`--config` and `--dir`."""
+    command = click.option("--dir", "directory", type=FOLDER, help="A tree that `demo` made.")(command)
+    return click.option("--config", "config_file", type=FILE, help="The provider's configuration.")(command)
+
+
+def witness_options(command: Command) -> Command:
+    """`--witness` and `--quorum`."""
+    command = click.option(
+        "--quorum", type=click.IntRange(0), help="How many must have cosigned.  [default: all named]"
+    )(command)
+    return click.option("--witness", multiple=True, help="The vkey of a witness whose cosignature counts.")(command)
+
+
+def json_option(command: Command) -> Command:
+    return click.option("--json", "as_json", is_flag=True, help="For programs.")(command)
+
+
+def key_option(*, required: bool = False) -> Callable[[Command], Command]:
+    """`--key`."""
+    told = "The log's public key (a vkey, or a file that holds one), from somebody you trust."
+    return click.option("--key", required=required, help=told)
+
+
+def locate(config_file: Path | None, directory: Path | None) -> Config:
+    """The provider that `--config` or `--dir` names."""
+    from resolver.config.schema import locate as find
+
+    return find(config_file, directory)
+
+
+def read_key(text: str) -> Verifier:
+    """A vkey as typed, or the file that holds one."""
+    if "+" not in text and Path(text).is_file():
+        text = read_file(Path(text)).decode("utf-8", "replace")
+    return parse_vkey(text.strip())
+
+
+def read_note(where: str) -> bytes:
+    """A checkpoint from a file or an address."""
+    if where.startswith(("http://", "https://")):
+        from resolver.log.source import Web
+
+        prefix, _, name = where.rpartition("/")
+        return Web(prefix).fetch(name, MAX_NOTE)
+    return read_file(Path(where))
+
+
+def read_file(path: Path) -> bytes:
+    """A small file."""
+    try:
+        with path.open("rb") as file:
+            return file.read(2 * MAX_NOTE + 1)
+    except OSError as wrong:
+        raise AuditError(f"{path}: {wrong.strerror}") from wrong
+
+
+def progress(what: str) -> AbstractContextManager[Callable[[int, int], None]]:
+    """A line on standard error for what takes longer than a second; `with` gives the function to tell it."""
+    from resolver.cli.progress import bar
+
+    return bar(what, sys.stderr)
+
+
+def readable(
+    log: str | None, config_file: Path | None, directory: Path | None
+) -> tuple[Source, Callable[[int], list[Detail]]]:
+    """A log and what is known of its details: of a copy or an address what is published, of one's own all."""
+    from resolver.cli.audit_show import published_details
+    from resolver.log.details import Details
+    from resolver.log.disk import Durable, RealDisk
+    from resolver.log.source import Folder, open_source
+
+    if log is not None:
+        source = open_source(log)
+        return source, published_details(source)
+    places = locate(config_file, directory).places
+    if not places.checkpoint.is_file():
+        raise AuditError(f"there is no log in {places.log_dir}", hint="`stopsign run` begins one")
+    private = Details(Durable(RealDisk()), places.log_details, places.log_dir / "details")
+    return Folder(places.log_dir), private.bundle

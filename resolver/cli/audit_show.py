@@ -1,0 +1,113 @@
+"""What a person reads of a log: leaves with their details, and a verdict in sentences.
+
+Enters: a source, or a verdict. Leaves: lines of text, or what `--json` prints. Nothing is checked here but that leaves
+can be read; `verify` checks.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from resolver.base.timestamps import as_text
+from resolver.log.checkpoint import Checkpoint, parse_checkpoint
+from resolver.log.errors import MissingError
+from resolver.log.leaf import Detail, parse_detail, parse_leaf
+from resolver.log.note import MAX_NOTE, parse_note
+from resolver.log.tiles import WIDTH, TileReader, number_path
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from resolver.log.leaf import Leaf
+    from resolver.log.source import Source
+    from resolver.log.verify import Verdict
+
+MAX_DETAILS = 64 << 20
+
+
+def head_of(source: Source) -> Checkpoint:
+    """The checkpoint as it lies there, its signature unchecked."""
+    return parse_checkpoint(parse_note(source.fetch("checkpoint", MAX_NOTE)).text)
+
+
+def published_details(source: Source) -> Callable[[int], list[Detail]]:
+    """Reads what the provider publishes beside the tree."""
+
+    def read(number: int) -> list[Detail]:
+        try:
+            lines = source.fetch(f"details/{number_path(number)}.jsonl", MAX_DETAILS).splitlines()
+        except MissingError:
+            return []
+        return [replace(parse_detail(line), public=True) for line in lines]
+
+    return read
+
+
+def leaves(
+    source: Source, details: Callable[[int], list[Detail]], *, start: int = 0, backwards: bool = False
+) -> Iterator[tuple[int, Leaf, Detail | None]]:
+    """Leaves from `start` on, or from the newest back to it, with what is known of their details."""
+    size = head_of(source).size
+    reader = TileReader(source.fetch, size)
+    numbers = range(start // WIDTH, -(-size // WIDTH))
+    for number in reversed(numbers) if backwards else numbers:
+        known = {detail.index: detail for detail in details(number)}
+        page = [(number * WIDTH + at, parse_leaf(entry)) for at, entry in enumerate(reader.bundle(number))]
+        for index, leaf in reversed(page) if backwards else page:
+            if index >= start:
+                yield index, leaf, known.get(index)
+
+
+def leaf_dict(index: int, leaf: Leaf, detail: Detail | None) -> dict[str, Any]:
+    """One leaf for `--json`."""
+    told = {"index": index, "hour": leaf.hour, "type": leaf.type, "reference": leaf.reference, "digest": leaf.detail}
+    if detail is not None:
+        told |= {"erased": detail.erased} if detail.erased else {"salt": detail.salt, "detail": detail.value}
+    return told
+
+
+def leaf_line(index: int, leaf: Leaf, detail: Detail | None) -> str:
+    """One leaf for people."""
+    if detail is None:
+        said = "(detail not published)"
+    elif detail.erased:
+        said = f"(detail erased {detail.erased})"
+    else:
+        said = json.dumps(detail.value, ensure_ascii=True)
+    return f"{index:>8}  {leaf.hour}  {leaf.type:<16}  {leaf.reference:<16}  {said}"
+
+
+def verdict_lines(verdict: Verdict) -> Iterator[str]:
+    """What was proved, what was not, and what should be asked about."""
+    head = verdict.checkpoint
+    yield f"{head.origin}: {head.size} leaves, root {head.root.hex()}"
+    if verdict.hours:
+        yield f"from {verdict.hours[0]} to {verdict.hours[1]}: " + ", ".join(
+            f"{count} {kind}" for kind, count in verdict.types.items()
+        )
+    yield ""
+    yield "Proved:"
+    yield f"  - the checkpoint is signed by {verdict.key}"
+    yield f"  - each of the {head.size} leaves is there, hashes to the tree and comes out at the signed root"
+    if verdict.details:
+        yield f"  - {verdict.details} published details are what their leaves commit to"
+    for size in verdict.kept:
+        yield f"  - the first {size} leaves are those of the checkpoint that was kept"
+    for one in verdict.witnesses:
+        when = as_text(min(one.timestamp, 253402300799))
+        yield f"  - {one.name} saw the first {one.size} leaves just so, and as a continuation, at {when}"
+    yield "Not proved:"
+    if verdict.key_from_copy:
+        yield "  - whose log this is: the key came with the copy; give the one you were told with --key"
+    if verdict.self_consistent_only:
+        yield "  - that others see the same log, or that it was not written anew: self-consistent only"
+        yield "    (keep this checkpoint for --checkpoint next time, or ask for witnesses with --witness and --quorum)"
+    elif not verdict.quorum:
+        yield "  - that others see the same log: no witnesses were named"
+    yield "  - that what the leaves say is what was done: `stopsign audit probe` asks the resolver"
+    if verdict.erased:
+        yield f"  - what {verdict.erased} erased details said"
+    for remark in verdict.remarks:
+        yield f"Remark: {remark}"

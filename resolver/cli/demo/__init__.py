@@ -1,0 +1,1 @@
+"""`stopsign demo`: the whole circle on loopback."""

@@ -1,0 +1,255 @@
+"""The commands of the provider's lists: `lists`, `override`, `explain`.
+
+Results go to standard output, everything else to standard error. `explain` and `lists diff` read files alone, so
+that they work with the steward dead.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from resolver.base.errors import ResolverError
+from resolver.cli import bypass as off_switch
+from resolver.cli.options import Span, as_json, located, print_json
+from resolver.config.accepted import legible
+from resolver.ipc import control
+from resolver.ipc.convergence import wait
+from resolver.policy.exceptions import Passes
+from resolver.policy.look_up import ListedError
+from resolver.policy.typed import name_in, only_reference
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from resolver.config.schema import Config
+
+LONG = 120.0  # seconds for the steward to compile all lists
+
+
+# -- lists
+
+
+@click.group()
+def lists() -> None:
+    """The lists that this provider follows."""
+
+
+@lists.command()
+@located
+@as_json
+def status(path: Path | None, directory: Path | None, in_json: bool) -> None:
+    """Every list: version, age, entries, what is held or refused and why."""
+    answer = control.call(legible(path, directory).places.control_socket, "status")
+    if in_json:
+        print_json(answer)
+        return
+    for part in answer["lists"]:
+        click.echo(f"{part['name']}: {_version(part)}, {part['entries']:,} entries, {part['action']}")
+        confirmed = f"confirmed {part['confirmed']}" if part["confirmed"] else "not confirmed yet"
+        click.echo(f"  {confirmed}, from {part['repository']}")
+        if part["suspended"]:
+            click.echo(f"  suspended {part['suspended']:,}")
+        if part["refusal"]:
+            refusal = part["refusal"]
+            click.echo(f"  refused since {refusal['since']}: {refusal['code']}: {refusal['text']}")
+        if part["held"]:
+            _print_held(part["name"], part["held"])
+    for alarm in answer["alarms"]:
+        click.echo(f"alarm: {alarm}")
+
+
+def _version(part: dict[str, Any]) -> str:
+    if part["version"] is None:
+        return "nothing active"
+    less = f" without what version {part['less']} removes" if part["less"] else ""
+    return f"version {part['version']}{less} since {part['since']}"
+
+
+def _print_held(name: str, held: dict[str, Any]) -> None:
+    click.echo(f"  held: {held['added']:,} additions of version {held['version']} since {held['since']}")
+    for reason in held["reasons"]:
+        click.echo(f"    {reason['kind']}: {reason['text']}")
+    if held["approvable"]:
+        click.echo(f"    to let them through: stopsign lists approve {name} {held['version']} {held['state'][7:23]}")
+    else:
+        click.echo("    nobody can approve this: the issuer has to publish another version")
+
+
+@lists.command()
+@click.argument("names", nargs=-1, metavar="[LIST]…")
+@located
+@as_json
+@click.pass_context
+def refresh(
+    ctx: click.Context, names: tuple[str, ...], path: Path | None, directory: Path | None, in_json: bool
+) -> None:
+    """Fetch lists now. Exits 1 when one was refused, and says why."""
+    config = legible(path, directory)
+    patience = 60.0 + sum(source.deadline for source in config.lists)
+    answer = control.call(config.places.control_socket, "refresh", timeout=patience, lists=list(names))
+    if in_json:
+        print_json(answer)
+    for outcome in answer["outcomes"] if not in_json else []:
+        version = f" version {outcome['version']}" if outcome["version"] else ""
+        said = f": {outcome['reason']}: {outcome['text']}" if outcome["reason"] else ""
+        click.echo(f"{outcome['list']}: {outcome['outcome']}{version}{said}")
+    ctx.exit(1 if any(outcome["outcome"] == "refused" for outcome in answer["outcomes"]) else 0)
+
+
+@lists.command()
+@click.argument("name", metavar="LIST")
+@click.argument("version", type=int)
+@click.argument("state", metavar="HASH")
+@located
+@as_json
+def approve(name: str, version: int, state: str, path: Path | None, directory: Path | None, in_json: bool) -> None:
+    """Let held additions through: exactly those of this VERSION with this HASH (its first 8 digits at least)."""
+    places = legible(path, directory).places
+    answer = control.call(places.control_socket, "approve", timeout=LONG, list=name, version=version, state=state)
+    if in_json:
+        print_json(answer)
+    else:
+        click.echo(f"{name}: version {answer['version']} is {answer['outcome']}")
+
+
+@lists.command()
+@click.argument("name", metavar="LIST")
+@click.option("--limit", default=1000, show_default=True, help="How many changes to name.")
+@located
+@as_json
+def diff(name: str, limit: int, path: Path | None, directory: Path | None, in_json: bool) -> None:
+    """What the last verified version of LIST would change of what is applied."""
+    from resolver.lists.difference import difference
+
+    found = difference(legible(path, directory), name, limit)
+    if in_json:
+        print_json(found)
+        return
+    for change in found["changes"]:
+        click.echo(f"{change['kind']:>9}  {change['name']} ({change['match']})  {change['reference']}")
+    counted = ", ".join(f"{number:,} {kind}" for kind, number in found["counts"].items() if number)
+    click.echo(f"{name}: version {found['from'] or 'none'} to {found['to']}: {counted or 'no difference'}")
+
+
+# -- override
+
+
+@click.group()
+def override() -> None:
+    """Names that a person lets pass. An override only ever unblocks, and ends by itself."""
+
+
+@override.command()
+@click.argument("name", metavar="NAME|URL|REFERENCE")
+@click.option("--reason", required=True, help="For the log, and for whoever asks later.")
+@click.option("--for", "span", type=Span(), default="72h", show_default=True, help="How long, as 72h.")
+@click.option("--match", type=click.Choice(["exact", "subtree", "below"]), default="subtree", show_default=True)
+@located
+@as_json
+@click.pass_context
+def allow(
+    ctx: click.Context,
+    name: str,
+    reason: str,
+    span: float,
+    match: str,
+    path: Path | None,
+    directory: Path | None,
+    in_json: bool,
+) -> None:
+    """Let NAME pass, whatever the lists say. A top-level domain is written with its dot: `example.`
+
+    Said again it is replaced, and what was is named. Waits until every worker and the zones follow, and exits 1 where
+    one does not, or nobody runs.
+    """
+    config = legible(path, directory)
+    typed, name = name, _name_meant(config, name, on=True)
+    about: dict[str, Any] = {"name": name, "reason": reason, "seconds": span, "match": match}
+    try:
+        answer = control.call(config.places.control_socket, "override", **about, reference=only_reference(typed) or "")
+    except control.UnreachableError as silent:
+        silent.hint = f"{silent.hint}; without it: stopsign bypass on {name}, until bypass off {name}"
+        raise
+    off_switch.note_override(answer)
+    off_switch.note_unlisted(config.places, name, time.time())
+    said = f"{answer['name']} ({answer['match']}) passes until {answer['until']}"
+    _followed(ctx, config, answer, said, in_json=in_json)
+
+
+@override.command("list")
+@located
+@as_json
+def list_overrides(path: Path | None, directory: Path | None, in_json: bool) -> None:
+    """The overrides that hold now."""
+    answer = control.call(legible(path, directory).places.control_socket, "overrides")
+    if in_json:
+        print_json(answer)
+        return
+    if not answer["overrides"]:
+        click.echo("no overrides")
+    for entry in answer["overrides"]:
+        click.echo(f"{entry['name']} ({entry['match']}) until {entry['until']} by {entry['by']}: {entry['reason']}")
+
+
+@override.command()
+@click.argument("name", metavar="NAME|URL|REFERENCE")
+@located
+@as_json
+@click.pass_context
+def lift(ctx: click.Context, name: str, path: Path | None, directory: Path | None, in_json: bool) -> None:
+    """End the override of NAME now; by the REFERENCE that it was allowed by, also where the entry has gone."""
+    config = legible(path, directory)
+    reference = only_reference(name) or ""
+    try:
+        meant = _name_meant(config, name, on=False)
+    except (off_switch.NoEntryError, ListedError):
+        if not reference:
+            raise
+        meant = ""
+    answer = control.call(config.places.control_socket, "lift", name=meant, reference=reference)
+    off_switch.note_override(answer)
+    _followed(ctx, config, answer, f"{answer['name']} no longer passes", in_json=in_json)
+
+
+def _followed(ctx: click.Context, config: Config, answer: Mapping[str, Any], said: str, *, in_json: bool) -> None:
+    """Waits for those who decide, as `bypass` does."""
+    seen = wait(config.places)
+    print_json({**answer, **seen.as_dict()}) if in_json else click.echo(said)
+    ctx.exit(0 if off_switch.tell_following(config.places, seen, in_json=in_json) else 1)
+
+
+def _name_meant(config: Config, typed: str, *, on: bool) -> str:
+    alone = name_in(typed) if on and only_reference(typed) is None else None
+    if alone and "." not in alone and not typed.endswith(".") and config.list_named(typed) is None:
+        hint = f"the whole name would be right; a top-level domain, should that be meant, is written {alone}."
+        raise ResolverError(f"{typed!r} alone would be a top-level domain", hint=hint)
+    kind, name = off_switch.meant(config, Passes(), typed, on=on)
+    if kind != "name":
+        raise ResolverError(f"{name!r} is a list, not a name", hint=f"all that it stops: stopsign bypass on {name}")
+    return name
+
+
+# -- explain
+
+
+@click.command()
+@click.argument("name", metavar="NAME|URL|REFERENCE")
+@click.option("--client", help="For this client's address: is it served, by which lists?")
+@located
+@as_json
+def explain(name: str, client: str | None, path: Path | None, directory: Path | None, in_json: bool) -> None:
+    """Why a name is stopped, or why not: which entry of which list, signed by whom, on which ground.
+
+    Takes a name, the address of a page, or the 16 characters of a stop page's reference.
+    """
+    from resolver.policy.explain import explain as explained
+
+    found = explained(legible(path, directory), name, now=time.time(), client=client)
+    if in_json:
+        print_json(found.as_dict())
+    else:
+        click.echo("\n".join(found.lines()))

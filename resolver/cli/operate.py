@@ -1,0 +1,177 @@
+"""The commands of the person on call: `status`, `health`, `reload`, `workers restart`, `cache flush`.
+
+Enters: the command line. Leaves: results on standard output; 1 where something was checked and found wanting. `status`
+and `health` read files and work with every process dead; the others are done by the supervisor, through its socket.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+import time
+from collections import deque
+from typing import TYPE_CHECKING, Any, Literal
+
+import click
+from rich.console import Console, Group
+from rich.live import Live
+from rich.measure import Measurement
+
+from resolver.cli.options import as_json, located, print_json, warn
+from resolver.cli.screen import screen
+from resolver.cli.status import anybody, sample
+from resolver.cli.status import status as gathered
+from resolver.config.accepted import legible
+from resolver.config.schema import located_at
+from resolver.host.apply import everywhere
+from resolver.host.health import of_zones, reasons
+from resolver.ipc import control
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from resolver.config.schema import Config
+
+EVERY = 1.0  # seconds between two samples
+CURVE = 60  # of them are shown as a curve
+LONG = 600.0  # seconds for the supervisor to replace all workers
+PATIENCE = 5.0  # seconds for it to say that it does not hang
+
+
+@click.command()
+@located
+@as_json
+@click.option("--watch", is_flag=True, help="Go on, once a second, until Ctrl-C.")
+@click.pass_context
+def status(ctx: click.Context, path: Path | None, directory: Path | None, in_json: bool, watch: bool) -> None:
+    """One screen: workers, load, upstreams, lists, log, alarms. Exits 1 where no process lives or answers at all."""
+    config = legible(path, directory)
+    console = Console(highlight=False)
+    looks = _looks(config, EVERY if watch else EVERY / 4)
+    if not watch:
+        said = next(looks)
+        print_json(said) if in_json else console.print(_fitting(console, screen(said)))
+        ctx.exit(0 if anybody(said) else 1)
+    if in_json:
+        for said in looks:
+            print(json.dumps(said), flush=True)  # one line a second, for whatever reads along
+        return
+    screens = _screens(looks)
+    if sys.stdout.isatty():
+        with Live(console=console, auto_refresh=False, screen=True) as live:
+            for one in screens:
+                live.update(one, refresh=True)
+        return
+    for one in screens:  # nothing to draw over: each below the one before
+        with console.capture() as drawn:
+            console.print(_fitting(console, one))
+        click.echo(drawn.get())
+
+
+def _screens(looks: Iterator[dict[str, Any]]) -> Iterator[Group]:
+    curve: deque[float] = deque(maxlen=CURVE)
+    for said in looks:
+        curve.append(said["queries"]["per_second"])
+        yield screen(said, curve)
+
+
+def _fitting(console: Console, shown: Group) -> Group:
+    """A file or a pipe becomes as wide as the longest line wants; a terminal is as wide as it is."""
+    if not console.is_terminal:
+        unbounded = console.options.update(max_width=1 << 16)
+        console.width = max(console.width, Measurement.get(console, unbounded, shown).maximum)
+    return shown
+
+
+def _looks(config: Config, every: float) -> Iterator[dict[str, Any]]:
+    """The status over and over, each over the time since the one before, or where nothing was asked in it over all
+    that are shown as a curve."""
+    past = deque([sample(config.places)], maxlen=CURVE)
+    while True:
+        time.sleep(every)
+        now = sample(config.places)
+        yield gathered(config, past[-1], now, past[0])
+        past.append(now)
+
+
+@click.command()
+@located
+@as_json
+@click.option("--name", help="The name to ask for (its NS records).  [default: dns.health_name]")
+@click.pass_context
+def health(ctx: click.Context, path: Path | None, directory: Path | None, in_json: bool, name: str | None) -> None:
+    """Should this host get queries? 0: yes; 1: no, and why; 2: that cannot be told. For BIRD, keepalived, balancers."""
+    config = legible(path, directory)
+    found = reasons(config, name) if config.dns is not None else of_zones(config)
+    if in_json:
+        print_json({"ok": not found, "reasons": found})
+    else:
+        click.echo("\n".join(found) if found else "healthy")
+    ctx.exit(1 if found else 0)
+
+
+untried = click.option(
+    "--no-trial",
+    is_flag=True,
+    help="Do not try ports, upstreams, roots, files and folders first, as check-config does.",
+)
+
+
+@click.command()
+@located
+@untried
+@as_json
+def reload(path: Path | None, directory: Path | None, no_trial: bool, in_json: bool) -> None:
+    """Take up the configuration anew, all of it or nothing of it. No query is lost."""
+    _everywhere("reload", path, directory, tries=not no_trial, in_json=in_json)
+
+
+@click.command("restart")
+@located
+@untried
+@as_json
+def begin_anew(path: Path | None, directory: Path | None, no_trial: bool, in_json: bool) -> None:
+    """Begin anew with the program that is installed now: every process, in its own place. No query is lost.
+
+    Takes up the configuration too, all of it or nothing. Addresses and the number of workers stay as they are.
+    """
+    _everywhere("restart", path, directory, tries=not no_trial, in_json=in_json)
+
+
+def _everywhere(
+    op: Literal["reload", "restart"], path: Path | None, directory: Path | None, *, tries: bool, in_json: bool
+) -> None:
+    replaced = asyncio.run(everywhere(located_at(path, directory).absolute(), op, tries=tries, warn=warn))
+    print_json({"replaced": replaced}) if in_json else click.echo(f"taken up by {', '.join(replaced)}")
+
+
+@click.group()
+def workers() -> None:
+    """The DNS workers."""
+
+
+@workers.command()
+@located
+@as_json
+def restart(path: Path | None, directory: Path | None, in_json: bool) -> None:
+    """Replace every worker, one by one; each successor serves before its predecessor drains."""
+    supervisor = legible(path, directory).places.supervisor_socket
+    control.call(supervisor, "status", timeout=PATIENCE)  # one that hangs is not given the time that work may take
+    answer = control.call(supervisor, "restart-workers", timeout=LONG)
+    print_json(answer) if in_json else click.echo(f"replaced: {', '.join(answer['replaced'])}")
+
+
+@click.group()
+def cache() -> None:
+    """The cache of the DNS workers."""
+
+
+@cache.command()
+@located
+@as_json
+def flush(path: Path | None, directory: Path | None, in_json: bool) -> None:
+    """Forget every cached answer, on every worker."""
+    answer = control.call(legible(path, directory).places.supervisor_socket, "flush-cache", timeout=PATIENCE)
+    print_json(answer) if in_json else click.echo(f"told: {', '.join(answer['told'])}")

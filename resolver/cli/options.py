@@ -1,0 +1,59 @@
+"""What commands of every wing share: which provider is meant, how long a time is, how the answer is to be read."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+LONGEST = 36500 * 86400.0  # seconds
+
+
+def located(command: Command) -> Command:
+    """`--config FILE` or `--dir DIR`: which provider is meant (`resolver.config.schema.locate`)."""
+    directory = click.option(
+        "--dir", "directory", type=click.Path(path_type=Path, file_okay=False), help="A tree that `demo` made."
+    )
+    path = click.option("--config", "path", type=click.Path(path_type=Path, dir_okay=False), help="The configuration.")
+    return path(directory(command))
+
+
+as_json = click.option("--json", "in_json", is_flag=True, help="For programs.")
+
+
+def warn(what: str) -> None:
+    """What a person should know beside the result."""
+    click.echo(f"stopsign: warning: {what}", err=True)
+
+
+def print_json(value: Any) -> None:
+    click.echo(json.dumps(value, indent=2))
+
+
+class Span(click.ParamType[float]):
+    """A time with a unit, as `72h`: written as in the configuration. In seconds. `ever`: or this word, which is
+    infinity."""
+
+    name = "time"
+
+    def __init__(self, *, ever: bool = False) -> None:
+        self._ever = ever
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        # pydantic and all: not for a command that has no such option
+        from resolver.config.values import TIME_UNITS, amount
+
+        if self._ever and value == "ever":
+            return math.inf
+        try:
+            seconds = amount(value, TIME_UNITS, "72h")
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+        if not 0 < seconds < LONGEST:
+            self.fail(f"{value!r} is no time, or longer than a life; 72h would be right", param, ctx)
+        return seconds

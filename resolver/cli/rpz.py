@@ -1,0 +1,139 @@
+"""The commands of the response policy zones: `stopsign rpz export`, `status`, `key`.
+
+`export` reads files alone: it works with every process dead. Results go to standard output.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from resolver.cli.options import as_json, located
+from resolver.config.accepted import legible
+from resolver.config.schema import RpzZone, locate
+from resolver.ipc import rpz_status
+from resolver.rpz import export as zone_file
+from resolver.rpz.history import next_serial, stored
+from resolver.rpz.live import Watch, lists_of, write_rules
+from resolver.rpz.zone import RpzError, zone_of
+
+if TYPE_CHECKING:
+    from resolver._core import Policies
+    from resolver.config.schema import Config
+
+
+@click.group()
+def rpz() -> None:
+    """The lists as response policy zones, for Unbound, BIND, PowerDNS Recursor and Knot Resolver."""
+
+
+@rpz.command()
+@located
+@as_json
+@click.option("--zone", "origin", help="The zone's name; needed where several are configured.")
+@click.option("--output", type=click.Path(path_type=Path, dir_okay=False), help="A file; none: standard output.")
+def export(path: Path | None, directory: Path | None, in_json: bool, origin: str | None, output: Path | None) -> None:
+    """Write a zone file of what is active now; with --output, run the zone's command after it."""
+    if in_json and output is None:
+        raise click.UsageError("--json tells of a file that is written: give --output")
+    config = locate(path, directory)
+    source = chosen(config, origin)
+    zone, watch = zone_of(config, source), Watch(config.places)
+    watch.look()
+    with tempfile.TemporaryDirectory() as folder:
+        rules = Path(folder) / "rules"
+        written = write_rules(watch.live, zone, lists_of(config, source), rules, time.time())
+        kept = stored(config.places.rpz(zone.origin), zone)
+        if kept is not None and kept.same(rules):
+            serial = kept.serial
+        else:
+            known = max(0 if kept is None else kept.serial, 0 if output is None else zone_file.serial_in(output))
+            serial = next_serial(known, time.time())
+        if output is None:
+            zone_file.write(zone, serial, rules, sys.stdout)
+        else:
+            zone_file.put(zone, serial, rules, output)
+            zone_file.run_after(source.run)
+    for line in complaints(written):
+        click.echo(f"warning: {line}", err=True)
+    if output is not None:
+        told = {"zone": zone.origin, "serial": serial, "names": written.names, "owners": written.owners}
+        if in_json:
+            click.echo(json.dumps({**told, "unsayable": written.unsayable, "names_unsayable": written.told}))
+        else:
+            click.echo(f"{output}: {zone.origin}, serial {serial}, {written.owners:,} owners")
+
+
+@rpz.command()
+@located
+@as_json
+def status(path: Path | None, directory: Path | None, in_json: bool) -> None:
+    """Every zone: serial, size, what each secondary has; what the process of the zones complains of."""
+    places = legible(path, directory).places
+    try:
+        said = rpz_status.read(places)
+    except (OSError, ValueError) as error:
+        hint = "does `stopsign run` run, and has its configuration rpz.zones?"
+        raise RpzError(f"{places.rpz_said} cannot be read ({error})", hint=hint) from error
+    if in_json:
+        click.echo(json.dumps({"zones": said.zones, "alarms": said.complaints}))
+        return
+    for zone in said.zones:
+        click.echo(
+            f"{zone['origin']}: serial {zone['serial']}, {zone['owners']:,} owners, {zone['steps']} changes kept"
+        )
+        if zone["unsayable"]:
+            click.echo(f"  {zone['unsayable']:,} owners cannot be said, as {', '.join(zone['told'][:3])}")
+        for secondary in zone["secondaries"]:
+            state = f"has serial {secondary['serial']} ({secondary['by']})"
+            click.echo(f"  {secondary['name']} {state if secondary['by'] else 'has asked for nothing yet'}")
+    for alarm in said.complaints:
+        click.echo(f"alarm: {alarm}")
+
+
+@rpz.command()
+@click.argument("name")
+@click.option("--output", type=click.Path(path_type=Path, dir_okay=False), help="A file; none: standard output.")
+def key(name: str, output: Path | None) -> None:
+    """Make a TSIG key (hmac-sha256) as BIND's tsig-keygen writes it: for `rpz.secondaries` and for named.conf."""
+    secret = base64.b64encode(os.urandom(32)).decode()
+    text = f'key "{name}" {{\n\talgorithm hmac-sha256;\n\tsecret "{secret}";\n}};\n'
+    if output is None:
+        click.echo(text, nl=False)
+        return
+    try:
+        descriptor = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o640)
+    except OSError as error:
+        raise RpzError(f"{output} cannot be made ({error.strerror})") from error
+    with os.fdopen(descriptor, "w", encoding="ascii") as file:
+        file.write(text)
+
+
+def chosen(config: Config, origin: str | None) -> RpzZone:
+    """The configured zone of that name; where none is configured, one of all lists."""
+    sources = config.rpz.zones
+    if origin is None and len(sources) > 1:
+        raise click.UsageError(f"which zone? --zone {' or --zone '.join(one.origin for one in sources)}")
+    if not sources:
+        return RpzZone() if origin is None else RpzZone(origin=origin)
+    wanted = origin.rstrip(".").lower() if origin is not None else sources[0].origin
+    for one in sources:
+        if one.origin == wanted:
+            return one
+    raise RpzError(f"{origin} is not one of rpz.zones", hint=", ".join(one.origin for one in sources))
+
+
+def complaints(written: Policies) -> list[str]:
+    """What the zone cannot say, in sentences."""
+    if not written.unsayable:
+        return []
+    several = f" and {written.unsayable - len(written.told):,} more" if written.unsayable > len(written.told) else ""
+    return [f"{written.unsayable:,} owners are too long for the zone, or reserved: {', '.join(written.told)}{several}"]

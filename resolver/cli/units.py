@@ -1,0 +1,151 @@
+"""`stopsign units`: drop-ins for the units, made from the configuration.
+
+Enters: a configuration. Leaves: one drop-in for each socket unit, so that addresses stand in one place alone; one for
+each service that writes outside the folders of its unit, or has nothing to do; and what is to be enabled. Rules:
+
+- DNS has a UDP and a TCP socket a worker and address, all of one SO_REUSEPORT group (systemd binds them all as root;
+  later a process of another user could not join). An address that the configuration does not name is not opened: an
+  empty assignment takes back what the unit itself says (systemd.socket(5)).
+- A sandbox is opened for the very folders that the configuration names, and no further; state_dir and run_dir as a
+  whole stay closed to all but their owners, whatever file is named in them.
+- A unit that the configuration has no work for (DNS on a host for policy zones alone) is skipped when it is started
+  (`ConditionPathExists`), which is no failure.
+- Every drop-in is written each time, so that none of an earlier configuration stays in force.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from resolver.base import durable
+from resolver.cli.options import located
+from resolver.config.schema import load, located_at
+from resolver.host.supervisor import count_workers
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from resolver.config.schema import Config, Endpoint
+
+DROP_IN = "10-listen.conf"
+_MADE = "# Made by `stopsign units` from the configuration; after a change of addresses, workers, folders: again."
+_IDLE = ("[Unit]", "# The configuration has no work for it.", "ConditionPathExists=!/")
+# What the units in systemd/ may write.
+_WRITES = {
+    "dns": ("/run/stopsign",),
+    "steward": ("/run/stopsign", "/var/lib/stopsign"),
+    "web": ("/run/stopsign/web", "/var/lib/stopsign-web"),
+    "rpz": ("/run/stopsign/rpz", "/run/stopsign/workers", "/var/lib/stopsign/rpz"),
+}
+
+
+@dataclass(frozen=True)
+class Units:
+    """`drop_ins`: unit -> text. `enable`: what `systemctl enable --now` gets, sockets first."""
+
+    drop_ins: dict[str, str]
+    enable: tuple[str, ...]
+
+
+def of(config: Config) -> Units:
+    """The drop-ins of every unit, and the units that this configuration has work for."""
+    rpz, works = config.rpz, _works(config)
+    listening = {
+        "dns": (config.dns_listen, count_workers(config.dns), True),
+        "web": (config.stop_page.listen, 1, False),
+        "rpz": (rpz.listen if rpz.zones else [], 1, True),
+        "rpz-tls": (rpz.listen_tls if rpz.zones else [], 1, True),  # Unbound asks for the SOA by UDP there
+    }
+    made = {f"stopsign-{name}.socket": _text(_socket(*how)) for name, how in listening.items()}
+    made |= {f"stopsign-{wing}.service": _text(_service(config, wing, idle=wing not in works)) for wing in _WRITES}
+    sockets = tuple(f"stopsign-{name}.socket" for name, (endpoints, _, _) in listening.items() if endpoints)
+    more = ("stopsign-rpz.service",) if "rpz" in works else ()
+    return Units(made, (*sockets, *more, "stopsign.target"))
+
+
+def _works(config: Config) -> set[str]:
+    there = {
+        "dns": config.dns is not None,
+        "steward": True,
+        "web": bool(config.stop_page.listen or config.portal.listen),
+        "rpz": bool(config.rpz.zones),
+    }
+    return {wing for wing, has_work in there.items() if has_work}
+
+
+def _text(lines: Iterable[str]) -> str:
+    return "".join(f"{line}\n" for line in (_MADE, *lines))
+
+
+def _socket(endpoints: Sequence[Endpoint], sockets: int, udp: bool) -> Iterator[str]:
+    if not endpoints:
+        yield from _IDLE
+        return
+    kinds = ("ListenDatagram", "ListenStream") if udp else ("ListenStream",)
+    yield from ("[Socket]", *(f"{kind}=" for kind in kinds))
+    for endpoint in endpoints:
+        yield from [f"{kind}={endpoint}" for kind in kinds] * sockets
+
+
+def _service(config: Config, wing: str, *, idle: bool) -> Iterator[str]:
+    if idle:
+        yield from _IDLE
+        return
+    folders = [one.absolute() for one in _folders(config, wing) if not _within(one, _WRITES[wing])]
+    if wing not in ("dns", "steward"):
+        kept = (config.state_dir.absolute(), config.run_dir.absolute())
+        folders = [folder for folder in folders if not any(own.is_relative_to(folder) for own in kept)]
+    if folders:
+        yield from ("[Service]", "ReadWritePaths=" + " ".join(_quoted(one) for one in dict.fromkeys(folders)))
+
+
+def _folders(config: Config, wing: str) -> Iterator[Path]:
+    """What the process writes to."""
+    places, url = config.places, config.database_url
+    if wing == "dns" and config.dns is not None:
+        yield places.run_dir
+        if config.dns.dnstap.socket is not None:
+            yield config.dns.dnstap.socket.parent
+    elif wing == "steward":
+        yield from (places.run_dir, places.state_dir, places.log_dir)
+    elif wing == "web":
+        yield places.web_socket.parent
+        if url.startswith("sqlite:"):
+            yield Path(url.removeprefix("sqlite:///")).parent
+    elif wing == "rpz":
+        yield from (places.rpz_socket.parent, places.workers, places.state_dir / "rpz")
+        yield from (zone.file.parent for zone in config.rpz.zones if zone.file is not None)
+        yield from (count.dnstap.parent for count in config.rpz.counts if count.dnstap is not None)
+
+
+def _within(path: Path, folders: Sequence[str]) -> bool:
+    return any(path.absolute().is_relative_to(folder) for folder in folders)
+
+
+def _quoted(path: Path) -> str:
+    """As systemd reads it: blanks, and what it would expand (systemd.syntax(7), systemd.unit(5))."""
+    text = str(path).replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%")
+    return f'"{text}"' if " " in text else text
+
+
+@click.command()
+@located
+@click.option(
+    "--output", "folder", type=click.Path(path_type=Path, file_okay=False),
+    help="Write them there, as /etc/systemd/system.  [default: print them]",
+)  # fmt: skip
+def units(path: Path | None, directory: Path | None, folder: Path | None) -> None:
+    """Drop-ins that let systemd open the configuration's ports and folders; and what is to be enabled."""
+    made = of(load(located_at(path, directory)))
+    for unit, text in made.drop_ins.items():
+        if folder is None:
+            click.echo(f"# {unit}.d/{DROP_IN}\n{text}")
+            continue
+        target = folder / f"{unit}.d" / DROP_IN
+        durable.replace(target, text.encode())
+        click.echo(str(target))
+    click.echo(f"hint: systemctl daemon-reload; systemctl enable --now {' '.join(made.enable)}", err=True)

@@ -1,0 +1,111 @@
+"""What the running processes last took up, for the commands of the person on call, when the file itself is broken.
+
+Enters: the file that a command would read; `run_dir/taken-up.yaml`, the bytes that the supervisor serves by. Leaves:
+the configuration in the file, else the one that was taken up, with a loud word on standard error. Rules:
+
+- A file on the tmpfs and no question at a socket: it is there with every process dead or hung, and those who may read
+  it are those who may read the configuration.
+- The supervisor alone writes it, when it starts and whenever a configuration was taken up; where there is no room the
+  old one goes too, since it would not be true.
+- Which provider is meant is told by the broken file, by its lines `run_dir:` and `state_dir:`, or by the standard
+  folders where it is the standard file and they are gone. What names other folders is not believed: who writes it is
+  the user that serves strangers' packets, and who reads it may be root.
+- Whoever would make a configuration hold (`run`, `reload`, `restart`, `units`, `check-config`) takes the file alone.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import stat
+from typing import TYPE_CHECKING
+
+import yaml
+
+from resolver.base import atomic
+from resolver.base.errors import ResolverError
+from resolver.base.paths import Places
+from resolver.base.timestamps import as_text
+from resolver.cli.options import warn
+from resolver.config.reader import LARGEST
+from resolver.config.schema import STANDARD, ConfigError, accept, load, located_at
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from resolver.config.schema import Accepted, Config
+
+_STANDARD_FOLDERS = {"run_dir": "/run/stopsign", "state_dir": "/var/lib/stopsign"}
+
+log = logging.getLogger("stopsign.supervisor")
+
+
+def legible(config: Path | None, directory: Path | None) -> Config:
+    """What `--config FILE` or `--dir DIR` names; `ConfigError` where it is broken, and nothing was taken up before."""
+    file = located_at(config, directory)
+    try:
+        return load(file)
+    except ConfigError as broken:
+        try:
+            taken_up, when = _taken_up(file)
+        except ResolverError as nothing:
+            broken.hint = "; ".join(filter(None, (broken.hint, str(nothing))))
+            raise broken from nothing
+        first, *others = broken.problems
+        more = f" (and {len(others)} more: stopsign check-config)" if others else ""
+        warn(f"{first}{more}")
+        warn(f"going on with what the running processes took up at {as_text(when)}")
+        return taken_up
+
+
+def keep(accepted: Accepted) -> None:
+    """This is what holds from now on."""
+    path = accepted.config.places.taken_up
+    try:
+        atomic.replace(path, accepted.data, mode=_mode(accepted.path))
+    except OSError as wrong:  # a full tmpfs: DNS goes on
+        log.warning("%s cannot be written (%s)", path, wrong.strerror)
+        path.unlink(missing_ok=True)
+
+
+def folder_named(file: Path, key: str) -> Path | None:
+    """Where those run whom a configuration concerns, told from one line alone: the file may be wrong all over."""
+    try:
+        line = re.search(rb"^%s:.*" % key.encode(), file.read_bytes(), flags=re.MULTILINE)
+        value = yaml.safe_load(line[0])[key] if line else None
+    except (OSError, yaml.YAMLError):
+        return None
+    return file.absolute().parent / value if isinstance(value, str) else None
+
+
+def _mode(file: Path) -> int:
+    """Of what lies in `run_dir`: nobody reads it there who could not read the file."""
+    status = file.stat()
+    ours = status.st_mode & stat.S_IROTH or (status.st_mode & stat.S_IRGRP and status.st_gid == os.getegid())
+    return 0o640 if ours else 0o600
+
+
+def _taken_up(file: Path) -> tuple[Config, float]:
+    """And since when (Unix time). Raises `ResolverError`, whose text says what is missing."""
+    folders = {key: _folder(file, key) for key in _STANDARD_FOLDERS}
+    path = Places(folders["state_dir"], folders["run_dir"], folders["state_dir"]).taken_up
+    try:
+        with atomic.opened(path, LARGEST) as kept:
+            data, when = kept.read(LARGEST), os.fstat(kept.fileno()).st_mtime
+        config = accept(file, data).config
+    except (OSError, ConfigError) as error:
+        raise ResolverError(f"{path}, which holds what was taken up last, cannot be used: mend {file}") from error
+    for key, folder in folders.items():
+        if folder != getattr(config, key).absolute():
+            raise ResolverError(f"{path} is not believed: its {key} is another than the one in {file}")
+    return config, when
+
+
+def _folder(file: Path, key: str) -> Path:
+    folder = folder_named(file, key)
+    if folder is None and file == STANDARD:
+        folder = file.parent / _STANDARD_FOLDERS[key]
+    if folder is None:
+        raise ResolverError(f"whom it concerns cannot be told: a line `{key}: FOLDER` in {file} would be enough")
+    return folder.absolute()

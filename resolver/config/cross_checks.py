@@ -1,0 +1,168 @@
+"""What no single value shows: parts of a configuration that contradict each other.
+
+Enters: the plain values of the file, which may be wrong in any way. Leaves: `(key, message)` for each contradiction, so
+that these stand in the same report as the mistakes in single values.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from resolver.config.values import Endpoint
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+Key = tuple[str | int, ...]
+
+
+def contradictions(raw: Any) -> Iterator[tuple[Key, str]]:
+    yield from _same_name_twice(raw, "lists")
+    yield from _same_name_twice(raw, "views")
+    yield from _views_of_nothing(raw)
+    yield from _lists_nobody_signs(raw)
+    yield from _nobody_answers(raw)
+    yield from _two_on_one_port(raw)
+    yield from _asks_itself(raw)
+    yield from _zones_of_nothing(raw)
+    yield from _secondaries_unproven(raw)
+    yield from _tells_strangers(raw)
+    yield from _names_clients_to_nobody(raw)
+    yield from _counts_of_nothing(raw)
+
+
+def _at(raw: Any, *key: str) -> Any:
+    for part in key:
+        raw = raw.get(part) if isinstance(raw, dict) else None
+    return raw
+
+
+def _parts(raw: Any, *key: str) -> list[tuple[int, dict[str, Any]]]:
+    found = _at(raw, *key)
+    return [(at, part) for at, part in enumerate(found) if isinstance(part, dict)] if isinstance(found, list) else []
+
+
+def _endpoints(raw: Any, *key: str) -> Iterator[tuple[Key, Endpoint]]:
+    found = _at(raw, *key)
+    for at, text in enumerate(found if isinstance(found, list) else []):
+        try:
+            yield (*key, at), Endpoint.parse(text, default_port=53 if key[-1] in ("upstreams", "send_to") else None)
+        except ValueError:
+            continue  # reported where values are checked
+
+
+def _same_name_twice(raw: Any, of: str) -> Iterator[tuple[Key, str]]:
+    first: dict[object, int] = {}
+    for at, part in _parts(raw, of):
+        name = part.get("name")
+        if isinstance(name, str) and first.setdefault(name, at) != at:
+            yield (of, at, "name"), f"{name!r} is also {of}[{first[name]}]; a name of its own would be right"
+
+
+def _views_of_nothing(raw: Any) -> Iterator[tuple[Key, str]]:
+    known = [part.get("name") for _, part in _parts(raw, "lists")]
+    for at, view in _parts(raw, "views"):
+        names = view.get("lists")
+        for number, name in enumerate(names if isinstance(names, list) else []):
+            if name not in known:
+                there = ", ".join(str(item) for item in known) or "none"
+                yield ("views", at, "lists", number), f"{name!r} is not one of the lists ({there})"
+
+
+def _lists_nobody_signs(raw: Any) -> Iterator[tuple[Key, str]]:
+    for at, part in _parts(raw, "lists"):
+        bridged, pinned = "bridge" in part, "trusted_root" in part
+        if bridged == pinned:
+            wrong = "stands beside a bridge, which nobody signs" if pinned else "is missing"
+            yield ("lists", at, "trusted_root"), f"{wrong}; either trusted_root or bridge would be right"
+        if bridged and part.get("min_threshold", 1) != 1:
+            yield ("lists", at, "min_threshold"), "nobody signs a bridged list; 1 or no such line would be right"
+        if part.get("on_expiry") == "hold" and not bridged:
+            yield ("lists", at, "on_expiry"), "a signed entry's end is its issuer's word; hold is for a bridge"
+
+
+def _nobody_answers(raw: Any) -> Iterator[tuple[Key, str]]:
+    """Without `dns` a configuration is one for policy zones alone, and needs one; an empty `dns` is a slip."""
+    if isinstance(raw, dict) and raw.get("dns") is None:
+        if "dns" in raw:
+            yield ("dns",), "is empty; its settings, or no such line on a host for policy zones alone, would be right"
+        elif not _parts(raw, "rpz", "zones"):
+            yield ("dns",), "is missing; where your own resolvers answer, rpz.zones instead would be right"
+
+
+def _two_on_one_port(raw: Any) -> Iterator[tuple[Key, str]]:
+    first: dict[Endpoint, Key] = {}
+    every = ("dns.listen", "stop_page.listen", "portal.listen", "metrics.listen", "rpz.listen", "rpz.listen_tls")
+    for part, of in (key.split(".") for key in every):
+        for key, endpoint in _endpoints(raw, part, of):
+            other = first.setdefault(endpoint, key)
+            if endpoint.port and other != key:
+                yield key, f"{endpoint} is already taken by {other[0]}.{other[1]}"
+
+
+def _asks_itself(raw: Any) -> Iterator[tuple[Key, str]]:
+    own = {endpoint for _, endpoint in _endpoints(raw, "dns", "listen") if endpoint.port}
+    wildcards = {endpoint.port for endpoint in own if endpoint.host in {"0.0.0.0", "::"}}
+    for key, upstream in _endpoints(raw, "dns", "upstreams"):
+        loopback = upstream.host == "::1" or upstream.host.startswith("127.")
+        if upstream in own or (loopback and upstream.port in wildcards):
+            yield key, f"{upstream} is where Stopsign itself listens; the resolver behind it would be right"
+
+
+def _zones_of_nothing(raw: Any) -> Iterator[tuple[Key, str]]:
+    known = [part.get("name") for _, part in _parts(raw, "lists")]
+    views = [part.get("name") for _, part in _parts(raw, "views")]
+    first: dict[object, int] = {}
+    for at, zone in _parts(raw, "rpz", "zones"):
+        origin = zone.get("origin", "rpz.stopsign")
+        if isinstance(origin, str) and first.setdefault(origin, at) != at:
+            yield (
+                ("rpz", "zones", at),
+                f"{origin} is also rpz.zones[{first[origin]}]; an origin of its own would be right",
+            )
+        names = zone.get("lists")
+        for number, name in enumerate(names if isinstance(names, list) else []):
+            if name not in known:
+                there = ", ".join(str(item) for item in known) or "none"
+                yield ("rpz", "zones", at, "lists", number), f"{name!r} is not one of the lists ({there})"
+        if "view" in zone and "lists" in zone:
+            yield ("rpz", "zones", at, "view"), "stands beside lists; one of them would be right"
+        elif "view" in zone and zone["view"] not in views:
+            yield ("rpz", "zones", at, "view"), f"{zone['view']!r} is not one of the views"
+        if zone.get("run") and "file" not in zone:
+            yield ("rpz", "zones", at, "run"), "runs after a file is written, and there is no file"
+
+
+def _secondaries_unproven(raw: Any) -> Iterator[tuple[Key, str]]:
+    origins = [zone.get("origin", "rpz.stopsign") for _, zone in _parts(raw, "rpz", "zones")]
+    for at, secondary in _parts(raw, "rpz", "secondaries"):
+        if ("key" in secondary) == bool(secondary.get("unsigned")):
+            yield ("rpz", "secondaries", at), "either key (a TSIG key's file) or unsigned: true would be right"
+        names = secondary.get("zones")
+        for number, name in enumerate(names if isinstance(names, list) else []):
+            if name not in origins:
+                yield ("rpz", "secondaries", at, "zones", number), f"{name!r} is not one of rpz.zones"
+    if _at(raw, "rpz", "listen_tls") and not (_at(raw, "rpz", "certificate") and _at(raw, "rpz", "private_key")):
+        yield ("rpz", "listen_tls"), "needs certificate and private_key"
+
+
+def _tells_strangers(raw: Any) -> Iterator[tuple[Key, str]]:
+    known = {endpoint for _, endpoint in _endpoints(raw, "dns", "upstreams")}
+    for key, upstream in _endpoints(raw, "dns", "proxy_protocol", "send_to"):
+        if upstream not in known:
+            yield key, f"{upstream} is not one of dns.upstreams"
+
+
+def _names_clients_to_nobody(raw: Any) -> Iterator[tuple[Key, str]]:
+    tap = _at(raw, "dns", "dnstap")
+    if isinstance(tap, dict) and tap.get("client_addresses") is True and "socket" not in tap:
+        yield ("dns", "dnstap", "client_addresses"), "is true without a socket; a socket beside it would be right"
+
+
+def _counts_of_nothing(raw: Any) -> Iterator[tuple[Key, str]]:
+    origins = [zone.get("origin", "rpz.stopsign") for _, zone in _parts(raw, "rpz", "zones")]
+    for at, count in _parts(raw, "rpz", "counts"):
+        if ("dnstap" in count) == ("protobuf" in count):
+            yield ("rpz", "counts", at), "either dnstap (a Unix socket) or protobuf (an address) would be right"
+        if count.get("zone", "rpz.stopsign") not in origins:
+            yield ("rpz", "counts", at, "zone"), f"{count.get('zone', 'rpz.stopsign')!r} is not one of rpz.zones"

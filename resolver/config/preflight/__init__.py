@@ -1,0 +1,1 @@
+"""Preflight: what only a trial on this machine shows about a correct configuration."""

@@ -1,0 +1,249 @@
+"""What only a try shows: whether this machine can do what a correct configuration asks for.
+
+Enters: a configuration, and its file. Leaves: findings, each with its key: what does not work, and what only might
+not. Nothing is changed: ports are bound and let go, files are opened for reading, folders are asked whether they could
+be written; one query for the root's name servers goes to each upstream.
+"""
+
+from __future__ import annotations
+
+import grp
+import os
+import pwd
+import socket
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tuf.api.metadata import Metadata, Root
+from tuf.api.serialization import DeserializationError
+
+from resolver.config.finding import Finding
+from resolver.config.preflight.remote import far
+from resolver.config.preflight.users import rights
+from resolver.ipc import control
+from resolver.ipc.control import ControlError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from resolver.config.schema import Config, Endpoint
+
+PATIENCE, TRIES = 2.0, 2
+BUSY = 10.0  # seconds for a process of ours
+_NETWORK = {4: 8, 6: 16}  # the shortest prefix that one network's clients have, by version of IP
+_ROOT_NS = bytes.fromhex("5354 0100 0001 0000 0000 0000 00 0002 0001")
+_LOCALE = Path(__file__).parents[2] / "portal" / "locale"
+TMPFS_MAGIC = ("tmpfs", "ramfs")
+
+
+def trial(config: Config, file: Path) -> list[Finding]:
+    """Everything that does not work here and now; `file`: where the configuration stands."""
+    return [
+        *_folders(config),
+        *rights(config, file),
+        *_ports(config),
+        *_clients(config),
+        *_upstreams(config),
+        *_lists(config),
+        *_files(config),
+        *_people(config),
+        *far(config),
+    ]
+
+
+def _folders(config: Config) -> Iterator[Finding]:
+    places = config.places
+    written = [(f"rpz.zones[{at}].file", zone.file.parent) for at, zone in enumerate(config.rpz.zones) if zone.file]
+    own = (("state_dir", places.state_dir), ("run_dir", places.run_dir), ("log.dir", places.log_dir))
+    for key, folder in (*own, *written):
+        try:
+            there = next(above for above in (folder, *folder.parents) if above.exists())
+        except PermissionError as error:
+            yield _unreadable(key, folder, error)
+            continue
+        if not there.is_dir():
+            yield Finding(key, f"{there} is not a folder")
+        elif not os.access(there, os.W_OK | os.X_OK):
+            yield Finding(key, f"{there} cannot be written by this user", denied=True)
+    if _file_system(places.run_dir) not in TMPFS_MAGIC:
+        wanted = "a tmpfs would be right: no error or stall of a disk must ever reach a worker"
+        yield Finding("run_dir", f"{places.run_dir} is not on a tmpfs; {wanted}", fatal=False)
+
+
+def _file_system(folder: Path) -> str:
+    """The type of the file system that holds (or would hold) the folder."""
+    best, kind = "", ""
+    try:
+        mounts = Path("/proc/self/mounts").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return ""
+    for line in mounts:
+        _, where, found, *_ = line.split()
+        inside = str(folder.absolute()) == where or str(folder.absolute()).startswith(where.rstrip("/") + "/")
+        if inside and len(where) >= len(best):
+            best, kind = where, found
+    return kind
+
+
+def _ports(config: Config) -> Iterator[Finding]:
+    own = _held_by_itself(config)
+    for key, endpoints, kinds in (
+        ("dns.listen", config.dns_listen, (socket.SOCK_DGRAM, socket.SOCK_STREAM)),
+        ("stop_page.listen", config.stop_page.listen, (socket.SOCK_STREAM,)),
+        ("portal.listen", config.portal.listen, (socket.SOCK_STREAM,)),
+        ("metrics.listen", config.metrics.listen, (socket.SOCK_STREAM,)),
+        ("rpz.listen", config.rpz.listen, (socket.SOCK_DGRAM, socket.SOCK_STREAM)),
+        ("rpz.listen_tls", config.rpz.listen_tls, (socket.SOCK_DGRAM, socket.SOCK_STREAM)),
+    ):
+        for at, endpoint in enumerate(endpoints):
+            for kind in kinds if str(endpoint) not in own else ():
+                if error := _unbindable(endpoint, kind):
+                    over = "UDP" if kind == socket.SOCK_DGRAM else "TCP"
+                    why = f"{endpoint} over {over} cannot be opened ({error.strerror or error})"
+                    yield Finding(f"{key}[{at}]", why, denied=isinstance(error, PermissionError))
+
+
+def _held_by_itself(config: Config) -> set[str]:
+    """The addresses of a Stopsign that runs with this configuration: one may check it again before a reload."""
+    places = config.places
+    sockets = (places.supervisor_socket, places.web_socket, places.rpz_socket, places.control_socket)
+    with ThreadPoolExecutor(len(sockets)) as asking:
+        return {address for addresses in asking.map(_held_by, sockets) for address in addresses}
+
+
+def _held_by(socket_path: Path) -> list[str]:
+    """As a process says that may be busy: not to have waited for it would be told as a port that another one holds."""
+    try:
+        said = control.call(socket_path, "status", timeout=BUSY)
+    except ControlError:
+        return []
+    uses = ("dns", "stop_page", "portal", "rpz", "rpz_tls", "metrics")
+    return [str(address) for use in uses for address in said.get(use, ())]
+
+
+def _unbindable(endpoint: Endpoint, kind: socket.SocketKind) -> OSError | None:
+    family = socket.AF_INET6 if endpoint.ipv6 else socket.AF_INET
+    try:
+        with socket.socket(family, kind) as trying:
+            trying.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, int(kind == socket.SOCK_STREAM))
+            if endpoint.ipv6:
+                trying.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            trying.bind((endpoint.host, endpoint.port))
+    except OSError as error:
+        return error
+    return None
+
+
+def _clients(config: Config) -> Iterator[Finding]:
+    """An open resolver answers forged questions too, and so floods whomever they name (RFC 5358)."""
+    for at, prefix in enumerate(config.allow_clients):
+        if prefix.prefixlen < _NETWORK[prefix.version]:
+            who = "everybody" if prefix.prefixlen == 0 else "more than any one network has"
+            wrong = f"{prefix} lets {who} ask, so that this host can be used against others"
+            right = "the prefixes of your clients would be right, unless nobody else reaches it"
+            yield Finding(f"dns.allow_clients[{at}]", f"{wrong}; {right}", fatal=False)
+
+
+def _upstreams(config: Config) -> Iterator[Finding]:
+    with ThreadPoolExecutor(max(len(config.upstreams), 1)) as asking:
+        said = list(asking.map(_silent, config.upstreams))
+    failed = [(at, why) for at, why in enumerate(said) if why]
+    for at, why in failed:
+        fatal = len(failed) == len(config.upstreams)
+        yield Finding(f"dns.upstreams[{at}]", f"{config.upstreams[at]} {why}", fatal=fatal)
+
+
+def _silent(upstream: Endpoint) -> str | None:
+    family = socket.AF_INET6 if upstream.ipv6 else socket.AF_INET
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as asking:
+            asking.settimeout(PATIENCE / TRIES)
+            asking.connect((upstream.host, upstream.port))
+            answer = b""
+            for attempt in range(TRIES):  # a datagram may get lost
+                asking.send(_ROOT_NS)
+                try:
+                    answer = asking.recv(4096)
+                    break
+                except TimeoutError:
+                    if attempt == TRIES - 1:
+                        raise
+    except TimeoutError:
+        return f"does not answer within {PATIENCE:g} s"
+    except OSError as error:
+        return f"cannot be asked ({error.strerror})"
+    if answer[:2] != _ROOT_NS[:2] or len(answer) < 12:
+        return "answers with something that is no answer"
+    rcode = answer[3] & 15
+    return None if rcode == 0 else f"answers with RCODE {rcode}"
+
+
+def _lists(config: Config) -> Iterator[Finding]:
+    for at, source in enumerate(config.lists):
+        if source.bridge and "://" not in source.repository:
+            yield from _there(f"lists[{at}].repository", Path(source.repository))
+        if source.trusted_root is not None:
+            yield from _root(f"lists[{at}].trusted_root", source.trusted_root, source.min_threshold)
+
+
+def _there(key: str, path: Path) -> Iterator[Finding]:
+    try:
+        path.stat()
+    except PermissionError as error:
+        yield _unreadable(key, path, error)
+    except OSError:
+        yield Finding(key, f"{path} is not there")
+
+
+def _unreadable(key: str, path: Path, error: OSError) -> Finding:
+    return Finding(key, f"{path} cannot be read ({error.strerror})", denied=isinstance(error, PermissionError))
+
+
+def _root(key: str, path: Path, wanted: int) -> Iterator[Finding]:
+    try:
+        root: Metadata[Any] = Metadata.from_bytes(path.read_bytes())
+    except OSError as error:
+        yield _unreadable(key, path, error)
+        return
+    except DeserializationError:
+        yield Finding(key, f"{path} is not the root metadata of a repository")
+        return
+    if not isinstance(root.signed, Root):
+        yield Finding(key, f"{path} is {root.signed.type} metadata; the root would be right")
+    elif (given := root.signed.roles["targets"].threshold) < wanted:
+        yield Finding(key, f"{path} asks for {given} signatures on a list, min_threshold for {wanted}")
+
+
+def _files(config: Config) -> Iterator[Finding]:
+    rpz = config.rpz
+    for key, path in (
+        ("guards.popular", config.guards.popular),
+        ("provider.logo", config.provider.logo),
+        ("rpz.certificate", rpz.certificate),
+        ("rpz.private_key", rpz.private_key),
+        *((f"rpz.secondaries[{at}].key", one.key) for at, one in enumerate(rpz.secondaries)),
+    ):
+        if path is not None:
+            try:
+                path.open("rb").close()
+            except OSError as error:
+                yield _unreadable(key, path, error)
+    languages = sorted({"en", *(found.name for found in _LOCALE.iterdir() if found.is_dir())})
+    if config.provider.language not in languages:
+        right = f"{', '.join(languages)} would be right"
+        yield Finding("provider.language", f"there are no pages in {config.provider.language!r}; {right}")
+
+
+def _people(config: Config) -> Iterator[Finding]:
+    for key, names in (("operators", config.control.operators), ("reporters", config.control.reporters)):
+        for at, name in enumerate(names):
+            try:
+                pwd.getpwnam(name)
+            except KeyError:
+                yield Finding(f"control.{key}[{at}]", f"there is no user {name!r} on this machine")
+    for at, name in enumerate(config.control.operator_groups):
+        try:
+            grp.getgrnam(name)
+        except KeyError:
+            yield Finding(f"control.operator_groups[{at}]", f"there is no group {name!r} on this machine")

@@ -1,0 +1,120 @@
+"""Whether the users of the systemd units may do what the configuration asks of them.
+
+Enters: a configuration, and its file. Leaves: findings; none where this machine has no such users, since then whoever
+starts Stopsign is the user. Rules: root, who checks, may do everything, and so proves nothing: what counts are owner,
+group and mode of each folder and file, and of those above it.
+"""
+
+from __future__ import annotations
+
+import grp
+import os
+import pwd
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from resolver.config.finding import Finding
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from resolver.config.schema import Config
+
+DNS, STEWARD, WEB, RPZ = "stopsign-dns", "stopsign-steward", "stopsign-web", "stopsign-rpz"
+GROUP = "stopsign"
+_READ, _WRITE, _SEARCH = 4, 2, 1
+
+
+@dataclass(frozen=True)
+class User:
+    """Who a unit runs as. `Group=stopsign` is its first group; it is in its own too, and in what it was put in."""
+
+    name: str
+    uid: int
+    gids: frozenset[int]
+
+    @classmethod
+    def named(cls, name: str) -> User | None:
+        try:
+            entry, group = pwd.getpwnam(name), grp.getgrnam(GROUP)
+        except KeyError:
+            return None
+        return cls(name, entry.pw_uid, frozenset({group.gr_gid, entry.pw_gid, *os.getgrouplist(name, group.gr_gid)}))
+
+    def may(self, path: Path, wanted: int) -> bool:
+        status = path.stat()
+        if status.st_uid == self.uid:
+            given = status.st_mode >> 6
+        elif status.st_gid in self.gids:
+            given = status.st_mode >> 3
+        else:
+            given = status.st_mode
+        return given & wanted == wanted
+
+
+def rights(config: Config, file: Path) -> Iterator[Finding]:
+    users = {name: user for name in (DNS, STEWARD, WEB, RPZ) if (user := User.named(name))}
+    for key, name, path, wanted in _needs(config, file):
+        user = users.get(name)
+        try:
+            why = None if user is None else _refused(user, path, wanted)
+        except PermissionError:
+            yield Finding(key, f"{path} cannot be looked at by this user", fatal=False)
+            continue
+        if why is not None:
+            yield Finding(key, f"{why} by {name}, the user of its unit")
+
+
+def _needs(config: Config, file: Path) -> Iterator[tuple[str, str, Path, int]]:
+    places = config.places
+    of_dns, of_rpz = [DNS] if config.dns is not None else [], [RPZ] if config.rpz.zones else []
+    for name in (*of_dns, STEWARD, WEB, *of_rpz):
+        yield "", name, file.absolute(), _READ
+    yield "state_dir", STEWARD, places.state_dir, _READ | _WRITE | _SEARCH
+    yield "log.dir", STEWARD, places.log_dir, _READ | _WRITE | _SEARCH
+    yield "log.dir", WEB, places.log_dir, _READ | _SEARCH
+    for name in (STEWARD, *of_dns):
+        yield "run_dir", name, places.run_dir, _READ | _WRITE | _SEARCH
+    url = config.database_url
+    if url.startswith("sqlite:") and (config.portal.listen or config.stop_page.listen):
+        yield "portal.database", WEB, Path(url.removeprefix("sqlite:///")).parent, _READ | _WRITE | _SEARCH
+    for at, source in enumerate(config.lists):
+        if source.trusted_root is not None:
+            yield f"lists[{at}].trusted_root", STEWARD, source.trusted_root, _READ
+        if "://" not in source.repository:
+            yield f"lists[{at}].repository", STEWARD, Path(source.repository), _READ
+    if config.guards.popular is not None:
+        yield "guards.popular", STEWARD, config.guards.popular, _READ
+    if config.provider.logo is not None:
+        yield "provider.logo", WEB, config.provider.logo, _READ
+    if of_rpz:
+        yield from _needs_of_zones(config)
+
+
+def _needs_of_zones(config: Config) -> Iterator[tuple[str, str, Path, int]]:
+    rpz = config.rpz
+    for at, secondary in enumerate(rpz.secondaries):
+        if secondary.key is not None:
+            yield f"rpz.secondaries[{at}].key", RPZ, secondary.key, _READ
+    for key, path in (("certificate", rpz.certificate), ("private_key", rpz.private_key)):
+        if path is not None:
+            yield f"rpz.{key}", RPZ, path, _READ
+    for at, zone in enumerate(rpz.zones):
+        if zone.file is not None:
+            yield f"rpz.zones[{at}].file", RPZ, zone.file.parent, _WRITE | _SEARCH
+    for at, count in enumerate(rpz.counts):
+        if count.dnstap is not None:
+            yield f"rpz.counts[{at}].dnstap", RPZ, count.dnstap.parent, _WRITE | _SEARCH
+
+
+def _refused(user: User, path: Path, wanted: int) -> str | None:
+    """Why not; `None`: it may, or the path is still to be made."""
+    if not path.exists():
+        return None
+    for above in reversed(path.parents):
+        if not user.may(above, _SEARCH):
+            return f"{above} cannot be entered"
+    if not user.may(path, wanted):
+        return f"{path} cannot be {'written' if wanted & _WRITE else 'read'}"
+    return None

@@ -1,0 +1,319 @@
+"""Taking up a configuration anew, or the program itself: every process of a host, or none of them.
+
+Enters: the configuration file. Leaves: who took it up. Rules:
+
+- The file is read here first, with all its mistakes in one report; then each process is asked whether it could take it
+  up, and reads it with its own eyes; only where all agree is any of them told to. One that does not run is not asked:
+  it reads the file when it starts. One that just starts has read it already, and is waited for. All are asked at once,
+  so that one that hangs costs its own patience alone; nothing is taken up then, and it is named.
+- What was agreed on has a name, the SHA-256 of the file's bytes: who finds other bytes there refuses.
+- Then what it asks for is tried here and now, as `check-config` does (`resolver.config.preflight.host`): what does not work is
+  refused in the same words, unless nothing is to be tried. What only this user may not do proves nothing where the
+  processes are those of others.
+- DNS goes first: its workers are replaced one by one, and all go back to the old configuration where one cannot come up
+  with the new. The steward, the web process and that of the zones then begin anew in their own place: the same process,
+  the same sockets. On a restart the supervisor does so too, and adopts its workers until their successors serve.
+- What belongs to sockets and folders that are held cannot change while they are (`Held`).
+- Each process that takes it up says so in its journal, and who asked.
+- Two that ask at the same time are both served: who begins anew meanwhile was told by the other, and is looked at when
+  it is back.
+- What is refused is told to the steward, for an alarm and a leaf; the alarm ends when a configuration is taken up. Who
+  hangs refuses nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from resolver.base.errors import ResolverError
+from resolver.base.journal import about
+from resolver.base.paths import control_socket
+from resolver.base.version import VERSION
+from resolver.config.accepted import folder_named
+from resolver.config.schema import ConfigError, accept
+from resolver.ipc.control import Callers, ControlError, Operation, UnreachableError, acall
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+    from resolver.config.schema import Accepted, Config, Problem
+    from resolver.ipc.control import Peer, Reply
+
+log = logging.getLogger("stopsign.reload")
+TO_CHANGE_THEM = (
+    "stop it and start it again; as units: stopsign units --output /etc/systemd/system, systemctl daemon-reload, "
+    "systemctl restart stopsign.target"
+)
+AGREE, BUSY, TAKE_UP, COME_BACK = 5.0, 10.0, 600.0, 300.0  # seconds; `BUSY`: for one that has said that it lives
+START, _AGAIN = 60.0, 0.2  # seconds that one who just starts is waited for
+_BEGAN = time.monotonic_ns()  # tells a process that began anew from the one that it was
+
+_FOLDERS: dict[str, Callable[[Config], object]] = {
+    "state_dir": lambda config: config.state_dir,
+    "run_dir": lambda config: config.run_dir,
+}
+OF_DNS: dict[str, Callable[[Config], object]] = {
+    **_FOLDERS,
+    "dns (none, or some)": lambda config: config.dns is None,
+    "dns.listen": lambda config: config.dns_listen,
+    "dns.workers": lambda config: config.dns and config.dns.workers,
+}
+OF_RPZ: dict[str, Callable[[Config], object]] = {
+    **_FOLDERS,
+    "rpz.listen": lambda config: config.rpz.listen,
+    "rpz.listen_tls": lambda config: config.rpz.listen_tls,
+    "rpz.zones (none, or some)": lambda config: bool(config.rpz.zones),
+}
+OF_STEWARD = {**_FOLDERS, "log.dir": lambda config: config.places.log_dir}
+OF_WEB: dict[str, Callable[[Config], object]] = {
+    **_FOLDERS,
+    "stop_page.listen": lambda config: config.stop_page.listen,
+    "portal.listen": lambda config: config.portal.listen,
+}
+
+
+class ReloadError(ResolverError):
+    """The new configuration is not taken up; the old one goes on."""
+
+
+class PartError(ReloadError):
+    """A restart is refused, which says nothing of the configuration."""
+
+    def __init__(self, whole: str) -> None:
+        hint = "end it and start it again; `stopsign reload` takes up the configuration"
+        super().__init__(f"what runs there is a part of `{whole}`, and cannot begin anew", hint=hint)
+
+
+@dataclass
+class Held:
+    """What one process runs with, and which parts of it cannot change before it ends."""
+
+    accepted: Accepted
+    fixed: Mapping[str, Callable[[Config], object]]
+    take_up: Callable[[Accepted], Awaitable[list[str]]]
+    """Who took it up."""
+    begin_anew: Callable[[Accepted], Awaitable[list[str]]] | None = None
+    """The same, for a restart; the process answers before it begins. None: there is no other way than `take_up`."""
+    part_of: str | None = None
+    """Another program that cannot begin anew for it."""
+    usable: Callable[[Config], object] | None = None
+    """Raises `ResolverError` where what the configuration names cannot be used."""
+
+    def operations(self) -> dict[str, Operation]:
+        """What the control socket of this process offers."""
+        return {
+            "check-reload": Operation(self._check),
+            "reload": Operation(self._reload),
+            "restart": Operation(self._restart),
+        }
+
+    def callers(self) -> Callers:
+        """Who may call this process, as the configuration that it runs with says."""
+        return Callers.of(self.accepted.config.control)
+
+    def status(self) -> dict[str, Any]:
+        return {
+            "pid": os.getpid(),
+            "began": _BEGAN,
+            "up": _up(),
+            "version": VERSION,
+            "configuration": self.accepted.digest,
+            "part_of": self.part_of,
+        }
+
+    async def _check(self, _peer: Peer, request: Mapping[str, Any]) -> Reply:
+        self._agree(request)
+        return {}
+
+    async def _reload(self, peer: Peer, request: Mapping[str, Any]) -> Reply:
+        return await self._by(self.take_up, "reload", peer, request)
+
+    async def _restart(self, peer: Peer, request: Mapping[str, Any]) -> Reply:
+        if self.part_of is not None:
+            raise PartError(self.part_of)
+        return await self._by(self.begin_anew or self.take_up, "restart", peer, request)
+
+    async def _by(
+        self, way: Callable[[Accepted], Awaitable[list[str]]], op: str, peer: Peer, request: Mapping[str, Any]
+    ) -> Reply:
+        new = self._agree(request)
+        replaced = await way(new)
+        text = "%s, asked for by %s: configuration %s is taken up by %s"
+        log.info(text, op, peer.who, new.digest[:8], ", ".join(replaced), extra=about(person=peer.who))
+        return {"replaced": replaced}
+
+    def _agree(self, request: Mapping[str, Any]) -> Accepted:
+        found = accept(self.accepted.path)
+        if found.digest != request.get("digest"):
+            raise ReloadError(f"{found.path} has changed since it was checked", hint="once more: stopsign reload")
+        new, old = found.config, self.accepted.config
+        if wrong := [key for key, value in self.fixed.items() if value(new) != value(old)]:
+            why = "cannot change while the sockets and folders are held"
+            raise ReloadError("\n".join(str(found.lines.problem(key, why)) for key in wrong), hint=TO_CHANGE_THEM)
+        if self.usable is not None:
+            self.usable(new)
+        return found
+
+
+class TrialError(ReloadError):
+    """Without a mistake, but something that it asks for does not work here and now."""
+
+    def __init__(self, found: Sequence[Problem]) -> None:
+        self.problems = [one for one in found if one.level == "error"]
+        hint = "mend that; or take it up as it is, with --no-trial"
+        lines = [*self.problems, *(one for one in found if one.level != "error")]
+        super().__init__("\n".join(map(str, lines)), hint=hint)
+
+
+async def everywhere(
+    path: Path, op: Literal["reload", "restart"], *, tries: bool = True, warn: Callable[[str], None]
+) -> list[str]:
+    """The names of those that took it up. Raises `ResolverError`, and nothing has changed, where one would not.
+
+    `tries`: whether what it asks for is tried first; `warn` hears what works only in part."""
+    replaced: list[str] = []
+    try:
+        await _take_up(path, op, replaced, warn if tries else None)
+    except UnreachableError as silent:
+        so_far = f"{', '.join(replaced)} took it up; once more: stopsign {op}" if replaced else "nothing is taken up"
+        silent.hint = f"{so_far}; {silent.hint}"
+        raise
+    except ResolverError as refusal:
+        if not replaced and not isinstance(refusal, PartError):
+            await _tell(path, refusal)
+        raise
+    return replaced
+
+
+async def _take_up(
+    path: Path, op: Literal["reload", "restart"], replaced: list[str], warn: Callable[[str], None] | None
+) -> None:
+    """Adds to `replaced` as it goes. `warn` None: nothing is tried."""
+    new = accept(path)
+    places = new.config.places
+    sockets = {
+        "dns": places.supervisor_socket,
+        "steward": places.control_socket,
+        "web": places.web_socket,
+        "rpz": places.rpz_socket,
+    }
+    living = await _living(sockets, new.digest, places.supervisor_lock)
+    if not living:
+        raise ReloadError(
+            f"no process of this configuration runs with {places.run_dir}",
+            hint="run_dir cannot change by a reload; otherwise: is `stopsign run` running?",
+        )
+    for whole in (status.get("part_of") for status in living.values()):
+        if op == "restart" and whole is not None:
+            raise PartError(whole)
+    if warn is not None:
+        await try_first(new, {sockets[name].stat().st_uid for name in living}, warn)
+    for name, status in living.items():
+        if name not in replaced:  # else a child of the supervisor, which replaced it with all others
+            told = await _call_if_there(sockets[name], op, TAKE_UP if name == "dns" else BUSY, digest=new.digest)
+            replaced += [name] if told is None else told["replaced"]
+        await _has(name, sockets[name], new.digest, status["began"], stays=(name, op) == ("dns", "reload"))
+
+
+async def try_first(new: Accepted, users: set[int], warn: Callable[[str], None]) -> None:
+    """Raises `TrialError` where something does not work. `users`: those of the processes."""
+    from resolver.config.preflight.host import trial  # TUF and all: not for a process that has nothing to try
+
+    findings = await asyncio.to_thread(trial, new.config, new.path)
+    judge = os.geteuid() == 0 or users == {os.geteuid()}
+    if any(one.fatal and (judge or not one.denied) for one in findings):
+        raise TrialError([one.at(new.lines) for one in findings])
+    for one in findings:
+        warn(f"{one.at(new.lines)}")
+
+
+async def _tell(path: Path, refusal: ResolverError) -> None:
+    """The steward hears of a refusal, where it runs; that it could not be told becomes a part of the hint."""
+    run_dir = folder_named(path, "run_dir")
+    if run_dir is None:
+        return
+    mistakes = len(refusal.problems) if isinstance(refusal, ConfigError | TrialError) else 1
+    try:
+        await _call_if_there(
+            control_socket(run_dir), "configuration-refused", text=str(refusal).partition("\n")[0], mistakes=mistakes
+        )
+    except ControlError as silent:
+        refusal.hint = "; ".join(filter(None, (refusal.hint, f"the log does not say so: {silent}")))
+
+
+async def _living(sockets: Mapping[str, Path], digest: str, lock: Path) -> dict[str, dict[str, Any]]:
+    """What each says of itself that runs, all of whom agree. Raises `ReloadError` where one starts for too long."""
+    deadline = time.monotonic() + START
+    while True:
+        said = await asyncio.gather(*(_agrees(socket, digest) for socket in sockets.values()))
+        living = {name: status for name, status in zip(sockets, said, strict=True) if status is not None}
+        starting = _starting(living, sockets, lock)
+        if not starting:
+            return living
+        if time.monotonic() > deadline:
+            raise ReloadError(f"{', '.join(starting)} did not come up within {START:g} s", hint="its log says why")
+        await asyncio.sleep(_AGAIN)
+
+
+def _starting(living: Mapping[str, Mapping[str, Any]], sockets: Mapping[str, Path], lock: Path) -> list[str]:
+    """Who runs already, and does not listen yet: the supervisor holds its lock, its children are known to it."""
+    if "dns" not in living:
+        return ["the supervisor"] if _is_held(lock) else []
+    children = living["dns"].get("services", ())
+    return [one["name"] for one in children if one["pid"] and one["name"] in sockets and one["name"] not in living]
+
+
+def _up() -> int:
+    """Seconds since this process was started, which beginning anew does not change (proc_pid_stat(5), starttime)."""
+    started = Path("/proc/self/stat").read_text(encoding="ascii").rpartition(")")[2].split()[19]
+    return round(time.clock_gettime(time.CLOCK_BOOTTIME) - int(started) / os.sysconf("SC_CLK_TCK"))
+
+
+def _is_held(lock: Path) -> bool:
+    """As proc_locks(5) says: to try it oneself could keep another from taking it."""
+    try:
+        inode = lock.stat().st_ino
+        held = [line.split() for line in Path("/proc/locks").read_text(encoding="ascii").splitlines()]
+    except OSError:
+        return False
+    return any("FLOCK" in words and words[-3].endswith(f":{inode}") for words in held)
+
+
+async def _agrees(socket: Path, digest: str) -> dict[str, Any] | None:
+    """Its status; `None`: there is no such process. Raises `ControlError` where it refuses, or hangs."""
+    if await _call_if_there(socket, "check-reload", digest=digest) is None:
+        return None
+    return await _call_if_there(socket, "status", BUSY)
+
+
+async def _call_if_there(
+    socket: Path, op: str, patience: float | None = None, **arguments: Any
+) -> dict[str, Any] | None:
+    """The answer; `None`: there is no such process, or it begins anew just now."""
+    try:
+        return await acall(socket, op, timeout=AGREE if patience is None else patience, **arguments)
+    except UnreachableError as error:
+        if isinstance(error.__cause__, FileNotFoundError | ConnectionError):
+            return None
+        raise
+
+
+async def _has(name: str, socket: Path, digest: str, began: int, *, stays: bool) -> None:
+    """Returns when the process runs with that configuration, having begun anew unless it `stays`."""
+    said, deadline = "it does not answer", time.monotonic() + COME_BACK
+    while time.monotonic() < deadline:
+        try:
+            status = await acall(socket, "status", timeout=BUSY)
+            if status.get("configuration") == digest and (stays or status.get("began") != began):
+                return
+            said = "it goes on as it was"
+        except ControlError as error:
+            said = str(error)
+        await asyncio.sleep(0.1)
+    raise ReloadError(f"{name} did not come back: {said}", hint="its log says why")

@@ -1,0 +1,65 @@
+"""`python -m resolver.host.child [--behind N] MODULE ARGUMENTS…`: a module run as a program that lives with its parent.
+
+The supervisor owns the sockets; were it killed outright, its children would go on holding the ports with nobody to
+replace them, and a new supervisor could not start. So the kernel is asked to send SIGTERM when the parent goes
+(prctl(2), PR_SET_PDEATHSIG), and a parent that went before the request is noticed.
+
+Its memory holds what subscribers ask for, so it is never written anywhere: no core file (RLIMIT_CORE), no dump handed
+to a program that collects them, and no process of the same user that looks in (PR_SET_DUMPABLE).
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import resource
+import runpy
+import signal
+import sys
+from typing import NoReturn
+
+from resolver._core import give_way, tick_when_busy
+from resolver.config.sealed import USE
+from resolver.host.sockets import SOCKETS
+
+PARENT = "STOPSIGN_PARENT"
+_PR_SET_PDEATHSIG, _PR_SET_DUMPABLE = 1, 4
+
+
+def again() -> NoReturn:
+    """Begins this program anew in the same process: same id, same parent, same inherited sockets; configuration and
+    code as they are now. The request for the parent's death signal holds over it (prctl(2))."""
+    handed = json.loads(os.environ.get(SOCKETS, "{}"))
+    if handed.pop(USE, None) is not None:
+        os.environ[SOCKETS] = json.dumps(handed)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606
+
+
+def main() -> None:
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    _ask_kernel(_PR_SET_DUMPABLE, 0)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})  # a parent that starts holds it for itself alone
+    parent = os.environ.pop(PARENT, None)
+    if parent is not None:
+        _ask_kernel(_PR_SET_PDEATHSIG, signal.SIGTERM)
+        if os.getppid() != int(parent):
+            sys.exit(0)
+    if sys.argv[1] == "--behind":
+        tick_when_busy()
+        give_way(int(sys.argv[2]))  # before the module is imported, which takes a second of processor
+        del sys.argv[1:3]
+    module = sys.argv[1]
+    sys.argv[:] = sys.argv[1:]
+    runpy.run_module(module, run_name="__main__", alter_sys=True)
+
+
+def _ask_kernel(option: int, value: int) -> None:
+    if ctypes.CDLL(None, use_errno=True).prctl(option, value, 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), f"prctl({option}, {value}) failed")
+
+
+if __name__ == "__main__":
+    main()

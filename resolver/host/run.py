@@ -1,0 +1,418 @@
+"""`stopsign run`: starts the three wings and keeps them running.
+
+Enters: a configuration. Leaves: a provider that serves until SIGTERM. Rules: every mistake of the configuration and
+every port that is taken is said before anything starts; the wings are processes of their own, so that none can take
+another down; the sockets are opened here, or come from systemd, and are handed on by inheritance.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import json
+import logging
+import os
+import resource
+import secrets
+import signal
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from resolver.base import atomic
+from resolver.base.errors import ResolverError
+from resolver.base.journal import about, to_standard_error
+from resolver.cli.options import located
+from resolver.config.accepted import keep
+from resolver.config.schema import accept, located_at
+from resolver.config.sealed import USE, seal
+from resolver.host.apply import OF_DNS, OF_RPZ, Held, everywhere
+from resolver.host.child import again
+from resolver.host.sockets import SOCKETS, Listeners, taken_or_opened
+from resolver.host.supervisor import LIST_BY, Service, Supervisor, count_workers
+from resolver.host.systemd import beat, notify
+from resolver.ipc import shadow_sketches
+from resolver.ipc.control import Operation, UnreachableError, serve
+from resolver.policy import exceptions
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from resolver.config.schema import Accepted, Config
+    from resolver.ipc.control import Peer, Reply
+
+log = logging.getLogger("stopsign.supervisor")
+LEFT = "STOPSIGN_LEFT"  # what a supervisor leaves to itself when it begins anew
+SLOW = 30.0  # seconds without a heartbeat, of those whom no query waits for: all long work is done in threads
+REBOOTED = 10.0  # seconds from here on that workers wait for the list that a reboot took from the tmpfs
+LOOK = 2.0  # seconds between two looks whether what belongs in `run_dir` is there
+WINGS = ("dns", "steward", "web", "rpz")
+# How far the others stand behind DNS: people wait for the web, nobody for the rest.
+BEHIND = {"web": 5, "steward": 10, "rpz": 10}
+MODULES = {
+    "dns": "resolver.dns.worker",
+    "steward": "resolver.lists.steward",
+    "web": "resolver.portal.app",
+    "rpz": "resolver.rpz.primary",
+}
+
+
+def command_of(wing: str, path: Path, *more: str) -> tuple[str, ...]:
+    behind = ("--behind", str(BEHIND[wing])) if wing in BEHIND else ()
+    # -P: the folder that one happens to stand in is no place to import from.
+    return (sys.executable, "-P", "-m", "resolver.host.child", *behind, MODULES[wing], "--config", str(path), *more)
+
+
+def services(accepted: Accepted, sealed: int, listeners: Listeners, wings: Iterable[str]) -> list[Service]:
+    """The processes of this host. DNS and web end first, the steward last: it still logs what the others say.
+
+    `sealed`: the bytes of the accepted configuration, which they read instead of the file.
+    """
+    config, path = accepted.config, accepted.path
+    found: list[Service] = []
+
+    def other(name: str, sockets: Mapping[str, Sequence[int]], order: int = 0) -> Service:
+        sockets = {**sockets, USE: [sealed]}
+        return Service(name, command_of(name, path), sockets, patience=SLOW, order=order)
+
+    of_workers = {
+        shadow_sketches.KEY: secrets.token_hex(16),  # in memory alone, and another at each start
+        LIST_BY: f"{time.monotonic() + REBOOTED}",
+    }
+    if "dns" in wings:
+        found += [
+            Service(
+                name=f"dns-{index}",
+                command=command_of("dns", path, "--index", str(index)),
+                sockets={**listeners.of_worker(index, count_workers(config.dns)), USE: [sealed]},
+                heartbeat=config.places.counters(index),
+                says_ready=True,
+                environment=of_workers,
+            )
+            for index in range(count_workers(config.dns))
+        ]
+    if "steward" in wings:
+        found.append(other("steward", {}, order=1))
+    if "web" in wings and (listeners.stop_page or listeners.portal):
+        found.append(other("web", listeners.of_web()))
+    if "rpz" in wings and config.rpz.zones:
+        found.append(other("rpz", listeners.of_rpz()))
+    return found
+
+
+class Provider:
+    """A provider's host, running: what `stopsign run` and `stopsign demo` both start.
+
+    Raises `ResolverError` where a port is taken or another one already runs on the same `run_dir`.
+    """
+
+    def __init__(
+        self,
+        accepted: Accepted,
+        *,
+        wings: Iterable[str] = WINGS,
+        output: int | None = None,
+        part_of: str | None = None,
+    ) -> None:
+        config = accepted.config
+        self._config, self._wings = config, tuple(wing for wing in wings if wing != "dns" or config.dns is not None)
+        fixed = {**OF_DNS, **OF_RPZ} if "rpz" in self._wings else OF_DNS
+        self._held = Held(accepted, fixed, self._take_up, self._begin_anew, part_of=part_of)
+        left = json.loads(os.environ.pop(LEFT, "null"))
+        self._children: dict[str, int] | None = left and left["children"]
+        self._sealed = seal(accepted.data)
+        self._control: asyncio.Server | None = None
+        self._turn = asyncio.Lock()
+        self._since = time.monotonic()
+        with contextlib.ExitStack() as undo:
+            self._lock = undo.enter_context(only_one(config.places.supervisor_lock, left and left["lock"]))
+            if left is not None:
+                self.listeners = Listeners.of_descriptors(left["listeners"])
+            else:
+                self.listeners = taken_or_opened(
+                    os.environ,
+                    dns=config.dns_listen if "dns" in wings else (),
+                    workers=count_workers(config.dns),
+                    stop_page=config.stop_page.listen if "web" in wings else (),
+                    portal=config.portal.listen if "web" in wings else (),
+                    rpz=config.rpz.listen if "rpz" in wings else (),
+                    rpz_tls=config.rpz.listen_tls if "rpz" in wings else (),
+                )
+            undo.callback(self.listeners.close)
+            self._undo = undo.pop_all()
+        if self._children is None:
+            self._sweep()
+        environment = {k: v for k, v in os.environ.items() if k not in ("NOTIFY_SOCKET", "WATCHDOG_USEC", SOCKETS)}
+        self.supervisor = Supervisor(
+            services(accepted, self._sealed, self.listeners, self._wings),
+            retired=config.places.workers / "retired.counters",
+            output=output,
+            environment=environment,
+        )
+
+    async def start(self) -> None:
+        if self._children is None:
+            self.supervisor.start()
+        else:
+            await self.supervisor.adopt(self._children)
+        await self._open_up()
+
+    async def _open_up(self) -> None:
+        """What this process keeps in `run_dir`."""
+        self._say_where()
+        exceptions.keep_room(self._config.places)
+        keep(self._held.accepted)
+        operations = {
+            "status": Operation(self._status, anyone=True),
+            **self._held.operations(),
+            "restart-workers": Operation(self._restart_workers),
+            "flush-cache": Operation(self._flush_cache),
+        }
+        before = self._control
+        self._control = await serve(self._config.places.supervisor_socket, operations, self._held.callers)
+        if before is not None:
+            before.close()
+
+    async def stop(self) -> None:
+        if self._control is not None:
+            self._control.close()
+        await self.supervisor.stop()
+        self._config.places.addresses.unlink(missing_ok=True)
+        os.close(self._sealed)
+        self._undo.close()
+
+    async def look_after_run_dir(self) -> None:
+        """Should somebody empty it: what belongs there comes back, by new processes in turn. Not before the steward has
+        put list and passes back: a worker that starts without the one would forward everything, without the other stop
+        what a person lets pass."""
+        places = self._config.places
+        while True:
+            await asyncio.sleep(LOOK)
+            if places.supervisor_socket.exists() or not (places.current.exists() and places.passes.exists()):
+                continue
+            log.error("%s was emptied: what belongs there is put back", places.run_dir)
+            try:
+                if not places.supervisor_lock.exists():
+                    self._lock = self._undo.enter_context(only_one(places.supervisor_lock))
+                await self._open_up()
+                await self.restart_workers()
+                for name in (name for name in self.supervisor.names if not name.startswith("dns-")):
+                    await self.supervisor.restart(name)
+            except (OSError, ResolverError) as wrong:
+                log.error("%s is not whole: %s", places.run_dir, wrong)  # noqa: TRY400
+
+    async def _take_up(self, new: Accepted) -> list[str]:
+        """Replaces the workers one by one by such that run with `new`. Where one does not come up, those before it go
+        back to the old configuration, and `ResolverError` is raised."""
+        async with self._turn:
+            old, kept = self._held.accepted, self._sealed
+            self._sealed = seal(new.data)
+            self.supervisor.update(services(new, self._sealed, self.listeners, self._wings))
+            replaced: list[str] = []
+            try:
+                await self._replace_workers(replaced)
+            except ResolverError:
+                os.close(self._sealed)
+                self._sealed = kept
+                self.supervisor.update(services(old, kept, self.listeners, self._wings))
+                await self._put_back(replaced)
+                raise
+            os.close(kept)
+            self._held.accepted = new
+            keep(new)
+            return replaced or ["supervisor"]
+
+    async def _begin_anew(self, new: Accepted) -> list[str]:
+        """This program from its beginning, as it is installed now, in the same process: sockets, lock and children are
+        left to it. Raises `ResolverError` where the installed one does not even accept the configuration."""
+        trying = [sys.executable, "-P", "-m", "resolver.cli.main", "check-config", "--no-trial", str(new.path)]
+        done = await asyncio.to_thread(subprocess.run, trying, capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            raise ResolverError(f"the program as it is installed now refuses: {done.stderr.strip()}")
+        asyncio.get_running_loop().call_later(0.05, self._leave_all)  # the answer goes out first
+        return self.supervisor.names
+
+    def _leave_all(self) -> None:
+        children = {name: pid for name in self.supervisor.names if (pid := self.supervisor.pid(name)) is not None}
+        os.set_inheritable(self._lock, True)
+        os.environ[LEFT] = json.dumps(
+            {"listeners": self.listeners.descriptors(), "lock": self._lock, "children": children}
+        )
+        hold_hangups(signal.SIG_BLOCK)
+        again()
+
+    async def _put_back(self, replaced: Iterable[str]) -> None:
+        for name in replaced:
+            if not await self.supervisor.replace(name):
+                log.error("%s goes on with the configuration that was refused", name)
+
+    async def restart_workers(self) -> list[str]:
+        async with self._turn:
+            replaced: list[str] = []
+            await self._replace_workers(replaced)
+            return replaced
+
+    async def _restart_workers(self, peer: Peer, _request: Mapping[str, Any]) -> Reply:
+        replaced = await self.restart_workers()
+        text = "workers restart, asked for by %s: %s are replaced"
+        log.info(text, peer.who, ", ".join(replaced), extra=about(person=peer.who))
+        return {"replaced": replaced}
+
+    async def _replace_workers(self, replaced: list[str]) -> None:
+        """Adds to `replaced` as it goes. Raises `ResolverError` at the first whose successor does not come up."""
+        for name in (name for name in self.supervisor.names if name.startswith("dns-")):
+            if not await self.supervisor.replace(name):
+                raise ResolverError(
+                    f"the successor of {name} did not come up; {name} goes on as it was", hint="its log says why"
+                )
+            replaced.append(name)
+
+    async def _status(self, _peer: Peer, _request: Mapping[str, Any]) -> Reply:
+        names = self.supervisor.names
+        services = [
+            {
+                "name": name,
+                "pid": self.supervisor.pid(name),
+                "restarts": self.supervisor.restarts(name),
+                "died": self.supervisor.died(name),
+            }
+            for name in names
+        ]
+        up = round(time.monotonic() - self._since)
+        return {
+            **self._held.status(),
+            **self.listeners.addresses(),
+            "up": up,
+            "services": services,
+            "alarms": [f"{one['name']} is down" for one in services if one["pid"] is None],
+        }
+
+    async def _flush_cache(self, peer: Peer, _request: Mapping[str, Any]) -> Reply:
+        told = [name for name in self.supervisor.names if name.startswith("dns-")]
+        for name in told:
+            self.supervisor.signal(name, signal.SIGUSR1)
+        text = "cache flush, asked for by %s: %s are told to forget every cached answer"
+        log.info(text, peer.who, ", ".join(told), extra=about(person=peer.who))
+        return {"told": told}
+
+    def _sweep(self) -> None:
+        """What workers of an earlier run said of themselves is no longer true."""
+        folder = self._config.places.workers
+        folder.mkdir(parents=True, exist_ok=True)
+        for left in folder.iterdir():
+            left.unlink()
+
+    def _say_where(self) -> None:
+        """`run_dir/addresses.json`: who supervises, and where it really listens (port 0 resolved)."""
+        said = {"pid": os.getpid(), "services": self.supervisor.names, **self.listeners.addresses()}
+        atomic.replace(self._config.places.addresses, json.dumps(said).encode())
+
+
+@contextlib.contextmanager
+def only_one(lock: Path, left: int | None = None) -> Iterator[int]:
+    """Holds `run_dir` for this process; `left`: it holds it already. Raises `ResolverError` where another does."""
+    run_dir = lock.parent
+    run_dir.mkdir(parents=True, exist_ok=True)
+    if left is not None:
+        os.set_inheritable(left, False)
+    descriptor = left if left is not None else os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ResolverError(
+                f"another Stopsign already runs with {run_dir}", hint="stop it first, or give this one its own run_dir"
+            ) from None
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+async def provide(accepted: Accepted, wings: Iterable[str]) -> None:
+    """Serves until SIGTERM or SIGINT."""
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    provider = Provider(accepted, wings=wings)
+    # Before anything is waited for: adopting workers takes as long as their successors need to come up.
+    tasks: set[asyncio.Task[None]] = {asyncio.create_task(beat())}
+    await provider.start()
+    asyncio.get_running_loop().add_signal_handler(
+        signal.SIGHUP, lambda: tasks.add(asyncio.create_task(_reload(accepted.path)))
+    )
+    hold_hangups(signal.SIG_UNBLOCK)
+    tasks |= {asyncio.create_task(_say_ready(provider)), asyncio.create_task(provider.look_after_run_dir())}
+    try:
+        await stop.wait()
+    finally:
+        notify("STOPPING=1")
+        for task in tasks:
+            task.cancel()
+        await provider.stop()
+
+
+def hold_hangups(how: int) -> None:
+    """SIGHUP waits while this process starts, over its beginning anew too, or comes now. Its children do not hold it
+    (`resolver.host.child`)."""
+    signal.pthread_sigmask(how, {signal.SIGHUP})
+
+
+async def _reload(path: Path) -> None:
+    """SIGHUP: as `stopsign reload`, but nobody hears the answer, so it is logged."""
+    notify("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
+    try:
+        replaced = await everywhere(path, "reload", warn=log.warning)
+    except UnreachableError as silent:
+        log.error("whether the configuration can be taken up could not be asked of all: %s", silent)  # noqa: TRY400
+    except ResolverError as wrong:
+        log.error("the new configuration is refused, the old one goes on: %s", wrong)  # noqa: TRY400
+    else:
+        log.info("the new configuration is taken up by %s", ", ".join(replaced))
+    notify("READY=1")
+
+
+async def _say_ready(provider: Provider) -> None:
+    await provider.supervisor.serving()
+    notify("READY=1", f"STATUS=serving {', '.join(provider.listeners.addresses()['dns']) or 'policy zones alone'}")
+
+
+def become(wing: str, config: Config, path: Path) -> None:
+    """Turns this process into the steward, the web process or that of the zones; under systemd each is a unit."""
+    listeners = Listeners()
+    if wing == "web":
+        listeners = taken_or_opened(os.environ, stop_page=config.stop_page.listen, portal=config.portal.listen)
+    elif wing == "rpz":
+        listeners = taken_or_opened(os.environ, rpz=config.rpz.listen, rpz_tls=config.rpz.listen_tls)
+    passed = listeners.of_rpz() if wing == "rpz" else listeners.of_web()
+    for fd in (fd for fds in passed.values() for fd in fds):
+        os.set_inheritable(fd, True)
+    command = command_of(wing, path)
+    os.execve(command[0], command, {**os.environ, SOCKETS: json.dumps(passed)})  # noqa: S606
+
+
+@click.command()
+@located
+@click.option("--only", type=click.Choice(WINGS), help="One wing alone, as its own unit.")
+def run(path: Path | None, directory: Path | None, only: str | None) -> None:
+    """Start the provider's side and serve until SIGTERM: DNS, the steward, the stop page and the portal, the zones.
+
+    DNS answers also with the others dead; each process that ends is started again.
+    """
+    if only in (None, "dns"):
+        hold_hangups(signal.SIG_BLOCK)
+    path = located_at(path, directory)
+    accepted = accept(path.absolute())
+    to_standard_error()
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    if only == "dns":
+        accepted.config.require_dns()
+    if only in ("steward", "web", "rpz"):
+        become(only, accepted.config, accepted.path)
+    asyncio.run(provide(accepted, WINGS if only is None else (only,)))

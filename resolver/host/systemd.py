@@ -1,0 +1,49 @@
+"""What a service says to those who watch it: systemd, by sd_notify(3), and the supervisor, by a heartbeat in memory.
+
+Where neither watches, every word is spoken into the void.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+import time
+
+from resolver.host.sockets import handed_over
+
+HEARTBEAT = "heartbeat"
+"""A descriptor that the supervisor hands over, for CLOCK_MONOTONIC in ms (u64, little endian)."""
+_BEAT = 1.0  # seconds
+
+
+def notify(*words: str) -> None:
+    """Sends `READY=1`, `STOPPING=1`, `STATUS=…`, `WATCHDOG=1` to the socket in NOTIFY_SOCKET, if there is one. That it
+    was not heard is no reason to fail: who waits for a word does something about its absence."""
+    path = os.environ.get("NOTIFY_SOCKET")
+    if not path:
+        return
+    with (
+        contextlib.suppress(OSError),
+        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sender,
+    ):
+        sender.sendto("\n".join(words).encode(), f"\0{path[1:]}" if path.startswith("@") else path)
+
+
+def watchdog_interval() -> float | None:
+    """Seconds after which systemd wants to hear `WATCHDOG=1` (half of its patience), None where it does not ask."""
+    microseconds = os.environ.get("WATCHDOG_USEC")
+    return int(microseconds) / 2e6 if microseconds and microseconds.isdigit() else None
+
+
+async def beat() -> None:
+    """Says for as long as the loop turns that it does, as often as who watches wants to hear it; returns at once where
+    nobody does."""
+    hearts = handed_over(os.environ).get(HEARTBEAT, [])
+    interval = _BEAT if hearts else watchdog_interval()
+    while interval is not None:
+        notify("WATCHDOG=1")
+        for heart in hearts:
+            os.pwrite(heart, (time.monotonic_ns() // 1_000_000).to_bytes(8, "little"), 0)
+        await asyncio.sleep(interval)

@@ -1,0 +1,279 @@
+"""Control sockets: how the command line and the web process speak to the steward, and the command line to the others.
+
+Enters: a Unix stream, one JSON object in one line, `{"op": "approve", …}`. Leaves: one JSON object in one line,
+`{"ok": true, …}` or `{"ok": false, "error": …, "hint": …}`, and the end of the stream.
+Rules: the kernel says who is calling (SO_PEERCRED), the caller does not, but for the login behind root
+(`resolver.ipc.peer_credentials`), which opens nothing; root and the process's own user may do everything, a reporter only what is
+marked for reporters, and anyone may look; a line is bounded, and so is the time to send it. A request says until when
+it has to be begun (`begin_by`, CLOCK_MONOTONIC): a process that hung, or was busy, does nothing later whose caller was
+told that it failed, or is gone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import grp
+import json
+import os
+import select
+import socket
+import struct
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from contextvars import ContextVar
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+
+from resolver.base.errors import ResolverError
+from resolver.ipc import peer_credentials
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from resolver.config import schema
+
+LONGEST = 1 << 22  # bytes of a line
+PATIENCE = 10.0  # seconds for a caller to send its line
+WAIT = 15.0  # seconds that a caller waits for its answer
+_BEGIN = 0.8  # of them until it has to be begun; the rest is for doing it
+
+# By the name of its socket.
+WHO = {
+    "control.sock": "the steward",
+    "supervisor.sock": "the supervisor",
+    "web.sock": "the web process",
+    "rpz.sock": "the process of the zones",
+}
+
+Reply = Mapping[str, Any]
+Given = ParamSpec("Given")
+Result = TypeVar("Result")
+_wanted: ContextVar[Callable[[], None]] = ContextVar("wanted", default=lambda: None)
+
+
+class ControlError(ResolverError):
+    """A process was asked and said no; the text is its own."""
+
+
+class UnreachableError(ControlError):
+    """Nobody listens on the control socket."""
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """Who is at the other end, as the kernel knows it, and the login that it names."""
+
+    pid: int
+    uid: int
+    gid: int
+    login: object = None
+
+    @property
+    def user(self) -> str:
+        return peer_credentials.named(self.uid)
+
+    @property
+    def who(self) -> str:
+        """For the journal and the log."""
+        return peer_credentials.who(self.uid, self.login)
+
+    @property
+    def groups(self) -> frozenset[str]:
+        found: set[str] = set()
+        for gid in os.getgrouplist(self.user, self.gid) if self.user != str(self.uid) else [self.gid]:
+            with contextlib.suppress(KeyError):
+                found.add(grp.getgrgid(gid).gr_name)
+        return frozenset(found)
+
+
+Handle = Callable[[Peer, Mapping[str, Any]], Awaitable[Reply]]
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """What happens on an `op`; `reporters`: the web process may ask for it too; `anyone`: so may everybody."""
+
+    handle: Handle
+    reporters: bool = False
+    anyone: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Callers:
+    """Who may call."""
+
+    operators: frozenset[str] = field(default_factory=frozenset)
+    operator_groups: frozenset[str] = field(default_factory=frozenset)
+    reporters: frozenset[str] = field(default_factory=frozenset)
+
+    @classmethod
+    def of(cls, settings: schema.Control) -> Callers:
+        return cls(frozenset(settings.operators), frozenset(settings.operator_groups), frozenset(settings.reporters))
+
+    def refusal(self, peer: Peer, operation: Operation) -> str | None:
+        """Why this peer may not ask for it; `None` where it may."""
+        if operation.anyone:
+            return None
+        if peer.uid in {0, os.geteuid()} or peer.user in self.operators or peer.groups & self.operator_groups:
+            return None
+        if operation.reporters and peer.user in self.reporters:
+            return None
+        return f"user {peer.user} may not do this"
+
+
+def call(path: Path, op: str, *, timeout: float = WAIT, **arguments: Any) -> dict[str, Any]:
+    """The answer of whoever listens there; `UnreachableError` where nobody does, `ControlError` where it refuses."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as stream:
+        stream.settimeout(timeout)
+        try:
+            stream.connect(str(path))
+            stream.sendall(_request(op, timeout, arguments))
+            with stream.makefile("rb") as answers:
+                return _answer(answers.readline(LONGEST))
+        except OSError as error:
+            raise _unreachable(path, error, timeout) from error
+
+
+async def acall(path: Path, op: str, *, timeout: float = WAIT, **arguments: Any) -> dict[str, Any]:  # noqa: ASYNC109
+    """As `call`, for a process with an event loop."""
+    try:
+        async with asyncio.timeout(timeout):
+            reader, writer = await asyncio.open_unix_connection(str(path), limit=LONGEST)
+            try:
+                writer.write(_request(op, timeout, arguments))
+                await writer.drain()
+                return _answer(await reader.readline())
+            finally:
+                writer.close()
+    except (OSError, ValueError) as error:
+        raise _unreachable(path, error, timeout) from error
+
+
+def while_wanted(what: Callable[Given, Result]) -> Callable[Given, Result]:
+    """`what` for a later moment, as in another thread, where it raises `ControlError` instead of beginning too late for
+    whoever asks just now."""
+    check = _wanted.get()
+
+    def begin(*args: Given.args, **kwargs: Given.kwargs) -> Result:
+        check()
+        return what(*args, **kwargs)
+
+    return begin
+
+
+async def serve(path: Path, operations: Mapping[str, Operation], callers: Callable[[], Callers]) -> asyncio.Server:
+    """Listen at `path`; `callers`: who may call just then. A handler that raises `ResolverError` refuses; any other
+    exception is a fault of ours, is answered as such, and goes on to the loop's exception handler."""
+
+    async def on_connection(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            reply = await _handle(reader, writer, operations, callers())
+            with contextlib.suppress(ConnectionError):  # a caller that did not wait: nothing is lost
+                writer.write(_line(reply))
+                await writer.drain()
+        finally:
+            writer.close()
+
+    listener = _bound(path)
+    return await asyncio.start_unix_server(on_connection, sock=listener, limit=LONGEST)
+
+
+def _bound(path: Path) -> socket.socket:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.unlink(missing_ok=True)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        listener.bind(str(path))
+        path.chmod(0o666)  # whoever may not call is told so, by name, instead of "permission denied"
+        listener.listen(64)
+    except OSError:
+        listener.close()
+        raise
+    listener.setblocking(False)
+    return listener
+
+
+async def _handle(
+    reader: asyncio.StreamReader,
+    writer: asyncio.StreamWriter,
+    operations: Mapping[str, Operation],
+    callers: Callers,
+) -> Reply:
+    peer = _peer(writer)
+    try:
+        async with asyncio.timeout(PATIENCE):
+            line = await reader.readline()
+        request = json.loads(line)
+    except (TimeoutError, ValueError):
+        return {"ok": False, "error": "the request is not one line of JSON"}
+    operation = operations.get(str(request.get("op"))) if isinstance(request, dict) else None
+    if operation is None:
+        return {"ok": False, "error": "no such operation", "hint": f"there are {', '.join(sorted(operations))}"}
+    if refusal := callers.refusal(peer, operation):
+        return {"ok": False, "error": refusal, "hint": "root may, and those named under control: in the configuration"}
+    begin_by = request.pop("begin_by", None)
+    peer = replace(peer, login=request.pop("login", None))
+    _wanted.set(lambda: _check_wanted(writer, begin_by))
+    try:
+        return {"ok": True, **await while_wanted(operation.handle)(peer, request)}
+    except ResolverError as error:
+        return {"ok": False, "error": str(error), "hint": error.hint}
+    except Exception as error:  # noqa: BLE001 - the caller must hear of it, and the process must go on
+        asyncio.get_running_loop().call_exception_handler(
+            {"message": f"control operation {request['op']} failed", "exception": error}
+        )
+        return {"ok": False, "error": f"it failed at this ({type(error).__name__}: {error})"}
+
+
+def _peer(writer: asyncio.StreamWriter) -> Peer:
+    stream = writer.get_extra_info("socket")
+    return Peer(*struct.unpack("3i", stream.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))))
+
+
+def _check_wanted(writer: asyncio.StreamWriter, begin_by: object) -> None:
+    stream = writer.get_extra_info("socket").fileno()
+    gone = stream < 0
+    if not gone:
+        look = select.poll()
+        look.register(stream, 0)
+        gone = any(events & select.POLLHUP for _, events in look.poll(0))
+    if gone or (isinstance(begin_by, int | float) and time.monotonic() > begin_by):
+        raise ControlError("it was not begun in time, and is not done any more")
+
+
+def _request(op: str, timeout: float, arguments: Mapping[str, Any]) -> bytes:
+    login = peer_credentials.login()
+    behind = {} if login is None else {"login": login}
+    return _line({"op": op, "begin_by": time.monotonic() + _BEGIN * timeout, **behind, **arguments})
+
+
+def _line(value: Mapping[str, Any]) -> bytes:
+    return json.dumps(value, separators=(",", ":")).encode() + b"\n"
+
+
+def _answer(line: bytes) -> dict[str, Any]:
+    if not line:  # it ended, or began anew
+        raise ConnectionResetError(errno.ECONNRESET, os.strerror(errno.ECONNRESET))
+    try:
+        answer = json.loads(line)
+    except ValueError as error:
+        raise ControlError("the answer was not finished") from error
+    if not isinstance(answer, dict) or answer.get("ok") is not True:
+        said = answer if isinstance(answer, dict) else {}
+        raise ControlError(str(said.get("error", "the answer is not one")), hint=said.get("hint"))
+    return answer
+
+
+def _unreachable(path: Path, error: Exception, timeout: float) -> UnreachableError:
+    why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    hint = "does it start just now? once more in some seconds; who is dead says stopsign status"
+    if isinstance(error, PermissionError):
+        hint = "root may ask, and members of the group stopsign"
+    elif isinstance(error, TimeoutError):
+        why = f"no answer within {timeout:g} s"
+        undone = "what it has not begun by now it does not do any more"
+        hint = f"it hangs or is busy; {undone}; stopsign status says which, docs/alarms.md what to do"
+    who = WHO.get(path.name, "the process")
+    return UnreachableError(f"{who} does not answer at {path} ({why})", hint=hint)

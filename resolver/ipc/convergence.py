@@ -1,0 +1,80 @@
+"""Whether those who decide have taken up the passes: what `bypass` and `override` wait for.
+
+Enters: `run_dir/passes.json`, and what the workers and the process of the zones say in files. Leaves: who follows, and
+a sentence on each that does not. Rules: files alone, so that it works whoever is dead or hangs; it is the file of the
+moment that has to be taken up, since the steward may change it too; one without a sign of life is not waited for, and
+is named all the same.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from resolver.ipc import rpz_status, worker_counters
+from resolver.policy import exceptions
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from resolver.base.paths import Places
+
+PATIENCE = 4.0  # seconds; a worker looks five times a second
+_AGAIN = 0.02
+
+
+@dataclass(frozen=True)
+class Following:
+    """`follow`: by name. `late`, `silent`: name -> why it does not."""
+
+    follow: tuple[str, ...] = ()
+    late: tuple[str, ...] = ()
+    silent: tuple[str, ...] = ()
+
+    @property
+    def behind(self) -> tuple[str, ...]:
+        return (*self.late, *self.silent)
+
+    @property
+    def nobody(self) -> bool:
+        """Nobody lives there at all."""
+        return not self.follow and not self.late
+
+    def as_dict(self) -> dict[str, list[str]]:
+        return {"follow": list(self.follow), "behind": list(self.behind)}
+
+
+def following(places: Places) -> Following:
+    """As it is now. Raises `ResolverError` where this user may not look."""
+    mark = exceptions.read(places.passes).mark
+    follow, late, silent = [], [], []
+    for name, age, lives, took_up in _deciding(places):
+        if took_up == mark and lives:
+            follow.append(name)
+        elif lives:
+            late.append(f"{name} does not say that it took this up")
+        else:
+            silent.append(f"{name} gave no sign of life for {age:.0f} s")
+    return Following(tuple(follow), tuple(late), tuple(silent))
+
+
+def wait(places: Places) -> Following:
+    """As soon as all who live follow; else as it is after `PATIENCE` seconds."""
+    deadline = time.monotonic() + PATIENCE
+    while (now := following(places)).late and time.monotonic() < deadline:
+        time.sleep(_AGAIN)
+    return now
+
+
+def _deciding(places: Places) -> Iterator[tuple[str, float, bool, str | None]]:
+    """Name, seconds since a sign of life, whether that means that it lives, the passes that it took up."""
+    for worker in worker_counters.workers(places):
+        age = worker.heartbeat_age()
+        yield f"dns-{worker.index}", age, age <= worker_counters.SILENT, worker.said.get("passes")
+    try:
+        said = rpz_status.read(places)
+    except (OSError, ValueError):
+        return  # there is none, or it has said nothing yet and will read the file first
+    made_of = {zone.get("passes") for zone in said.zones}  # of an older version: it does not say
+    yield "rpz", said.age, said.age <= rpz_status.SILENT, made_of.pop() if len(made_of) == 1 else None

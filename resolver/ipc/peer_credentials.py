@@ -1,0 +1,50 @@
+"""Who asks: one rule for the off switch, which writes files, and for whatever is asked at a control socket.
+
+Enters: the user of a process. Leaves: its name, and of root the login behind it too, as `root (login alice)`. Rules:
+the user is what the kernel proves (at a socket by SO_PEERCRED); the login is a word beside it that helps whoever reads
+the journal, and only root's own counts, who could say anything anyway: from anybody else it is not taken.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+from pathlib import Path
+
+from resolver.base.terminal import visible
+
+LONGEST = 64  # letters of a login
+_ROOT = 0
+_NOBODY = 0xFFFF_FFFF  # no login: a service, a container
+
+
+def caller() -> str:
+    """Who runs this process."""
+    return who(os.geteuid(), login())
+
+
+def who(uid: int, login: object) -> str:
+    """The user, and the login that a process of root names."""
+    user = named(uid)
+    if uid != _ROOT or not isinstance(login, str) or login in ("", user):
+        return user
+    return f"{user} (login {visible(login[:LONGEST])})"
+
+
+def login(kept: Path = Path("/proc/self/loginuid")) -> str | None:
+    """Where this process is root's: who logged in, whom the kernel remembers through sudo and su; where there was no
+    login, whom sudo says that it brought."""
+    if os.geteuid() != _ROOT:
+        return None
+    try:
+        uid = int(kept.read_text(encoding="ascii"))
+    except (OSError, ValueError):  # a kernel without audit
+        uid = _NOBODY
+    return os.environ.get("SUDO_USER") if uid == _NOBODY else named(uid)
+
+
+def named(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)

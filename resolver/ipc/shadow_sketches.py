@@ -1,0 +1,113 @@
+"""From the workers to the steward: how many different clients would meet each addition that is only watched.
+
+Enters: a worker's sketches. Leaves: `run_dir/workers/N.watched`, and from all such files sketches joined over the
+workers. Rules: on tmpfs, for its owner alone, and gone with the watch; a sketch knows no address, and the key
+that its hashes are made with is drawn by the supervisor at its start, handed to the workers in memory, and written
+nowhere. The file names the key by a hash of it: sketches under different keys cannot be joined.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from resolver import _core
+from resolver.base import atomic
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from pathlib import Path
+
+KEY = "STOPSIGN_WATCH_KEY"
+SUFFIX = ".watched"
+LARGEST = 64 << 20
+
+Sketches = dict[str, bytes]
+Seen = dict[str, tuple[bytes, Sketches]]
+"""By the watch's id: a sketch of all clients, and one for each entry that was met, by reference."""
+
+
+@dataclass(frozen=True)
+class Key:
+    """Two secret words that all workers of a host share."""
+
+    words: tuple[int, int]
+
+    @staticmethod
+    def from_text(text: str) -> Key:
+        """From 32 hexadecimal digits."""
+        return Key((int(text[:16], 16), int(text[16:], 16)))
+
+    @property
+    def id(self) -> str:
+        """Names it without telling it."""
+        return hashlib.sha256(b"".join(word.to_bytes(8) for word in self.words)).hexdigest()[:16]
+
+
+def watch_id(name: str, document: str) -> str:
+    """What a list's watched additions are called: the document names the very version."""
+    return f"{name}/{document}"
+
+
+def watches(lists: Sequence[Mapping[str, object]]) -> list[tuple[int, int, str]]:
+    """Which lists of a generation, as its `meta` describes them, are watched: for `Plane.watch`."""
+    order = [one.get("name") for one in lists]
+    return [
+        (index, order.index(of), watch_id(str(of), str(one.get("document"))))
+        for index, one in enumerate(lists)
+        if (of := one.get("watched")) in order
+    ]
+
+
+def write(path: Path, key: Key, seen: Mapping[str, tuple[bytes, Mapping[str, bytes]]]) -> None:
+    """A worker's sketches, or nothing where it watches nothing. `OSError` where that cannot be."""
+    if not seen:
+        path.unlink(missing_ok=True)
+        return
+    told = {
+        watch: {"everyone": _text(everyone), "met": {reference: _text(sketch) for reference, sketch in met.items()}}
+        for watch, (everyone, met) in seen.items()
+    }
+    atomic.replace(path, json.dumps({"key": key.id, "watches": told}).encode(), mode=0o600)
+
+
+def read(folder: Path) -> Iterable[tuple[str, Seen]]:
+    """What each worker says, with the id of its key. A file that cannot be read says nothing."""
+    for path in sorted(folder.glob(f"*{SUFFIX}")):
+        try:
+            told = json.loads(atomic.read(path, LARGEST))
+            yield str(told["key"]), {str(watch): _seen(one) for watch, one in told["watches"].items()}
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            continue  # cut short by a full tmpfs, or gone: its worker says it again
+
+
+def join(known: Seen, seen: Seen) -> None:
+    """Adds to `known` what another worker, or the same one later, has seen under the same key."""
+    for watch, (everyone, met) in seen.items():
+        before, mine = known.get(watch, (everyone, {}))
+        for reference, sketch in met.items():
+            mine[reference] = _core.joined(mine[reference], sketch) if reference in mine else sketch
+        known[watch] = _core.joined(before, everyone), mine
+
+
+def _text(sketch: bytes) -> str:
+    return base64.b64encode(sketch).decode("ascii")
+
+
+def _seen(one: Mapping[str, object]) -> tuple[bytes, Sketches]:
+    met = one["met"]
+    if not isinstance(met, dict):
+        raise TypeError("met")
+    return _sketch(one["everyone"]), {str(reference): _sketch(text) for reference, text in met.items()}
+
+
+def _sketch(text: object) -> bytes:
+    sketch = base64.b64decode(str(text), validate=True)
+    try:
+        _core.distinct(sketch)
+    except _core.CoreError as error:
+        raise ValueError(str(error)) from error
+    return sketch

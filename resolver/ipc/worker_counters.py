@@ -1,0 +1,113 @@
+"""What the workers counted, read from outside: for metrics, `status` and the demo.
+
+Enters: `run_dir/workers/*.counters`, arrays of u64 that living workers write, and `retired.counters`, the sums of the
+dead. Leaves: totals by name (`_core.COUNTERS`). Rules: reading disturbs nobody and needs no lock; names that end in
+`_now` are gauges, summed over the living alone; all others only grow, also over restarts, but for those with a version
+of the program that counts other things; no counter knows a client.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from resolver._core import COUNTERS, COUNTERS_MARK
+from resolver.base import atomic
+from resolver.base.errors import ResolverError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from resolver.base.paths import Places
+
+READERS = "root may, and members of the group stopsign"
+RETIRED = "retired"
+HEARTBEAT = "heartbeat_ms"
+SILENT = 5.0  # seconds; a heartbeat older than this is no sign of life any more
+LATE = 2.0  # seconds; one older than this is late: an idle worker's beat comes once a second
+NOT_ASKED = "not asked yet"  # of an upstream: it counts neither as up nor as down
+LARGEST = 1 << 20
+_WORD = 8
+
+
+@dataclass(frozen=True)
+class Worker:
+    """One worker as it is seen from outside."""
+
+    index: int
+    counters: Mapping[str, int]
+    said: Mapping[str, Any]
+    """What it says of itself (`workers/N.json`): pid, generation, entries, lists, passes, alarms, upstreams; empty:
+    nothing yet."""
+
+    @property
+    def alarms(self) -> list[str]:
+        """What it complains of. That it has no descriptor left it cannot write to a file, only count."""
+        starved = self.counters.get("streams_starved_now")
+        none_left = ["no file descriptor is left: new connections over TCP are closed"] if starved else []
+        return [*none_left, *map(str, self.said.get("alarms", ()))]
+
+    def heartbeat_age(self, now: float | None = None) -> float:
+        """Seconds since its last heartbeat, on CLOCK_MONOTONIC."""
+        return (time.monotonic() if now is None else now) - self.counters.get(HEARTBEAT, 0) / 1000
+
+
+def read(path: Path) -> dict[str, int]:
+    """The counters of one file; empty where there is none (yet); the heartbeat alone where another version of the
+    program counts. Raises `ResolverError` where this user may not read it: a worker that cannot be seen must not look
+    like one that is dead."""
+    try:
+        data = atomic.read(path, LARGEST)
+    except PermissionError as error:
+        raise ResolverError(f"{path} cannot be read ({error.strerror})", hint=READERS) from error
+    except OSError:
+        return {}
+    names = COUNTERS if data[-_WORD:] == COUNTERS_MARK else [HEARTBEAT]
+    words = (int.from_bytes(data[i : i + _WORD], "little") for i in range(0, len(data) - len(data) % _WORD, _WORD))
+    return dict(zip(names, words, strict=False))
+
+
+def workers(places: Places) -> list[Worker]:
+    """Every worker that counts, by index. Raises `ResolverError` where this user may not read it."""
+    try:
+        files = [path for path in places.workers.glob("*.counters") if path.stem.isdigit()]
+    except PermissionError as error:
+        raise ResolverError(f"{places.workers} cannot be read ({error.strerror})", hint=READERS) from error
+    found = [Worker(int(path.stem), read(path), _said(path.with_suffix(".json"))) for path in files]
+    return sorted(found, key=lambda worker: worker.index)
+
+
+def is_gauge(name: str) -> bool:
+    return name.endswith("_now") or name == HEARTBEAT
+
+
+def totals(places: Places, living: list[Worker] | None = None) -> dict[str, int]:
+    """Sums over all workers, the dead included (but for gauges)."""
+    retired = read(places.workers / f"{RETIRED}.counters")
+    sums = {name: 0 if is_gauge(name) else retired.get(name, 0) for name in COUNTERS if name != HEARTBEAT}
+    for worker in workers(places) if living is None else living:
+        for name in sums:
+            sums[name] += worker.counters.get(name, 0)
+    return sums
+
+
+def queries(sums: Mapping[str, int]) -> int:
+    """How many questions came, over all transports."""
+    return sum(sums.get(name, 0) for name in ("queries_udp4", "queries_udp6", "queries_stream"))
+
+
+def listening(places: Places, use: str = "dns") -> list[str]:
+    """Where the processes listen (`dns`, `stop_page`, `portal`), as the supervisor says; empty: it does not."""
+    addresses = _said(places.addresses).get(use, [])
+    return [str(address) for address in addresses]
+
+
+def _said(path: Path) -> Mapping[str, Any]:
+    try:
+        said = json.loads(atomic.read(path, LARGEST))
+    except (OSError, ValueError):
+        return {}
+    return said if isinstance(said, dict) else {}

@@ -1,0 +1,318 @@
+"""`audit verify`: recomputes a whole log from nothing but a key, and says what that proved and what it could not.
+
+Enters: a source (a copy, or an address), the log's public key, checkpoints kept from earlier, witnesses. Leaves: a
+`Verdict`, or `UntrueError` that names the first bad leaf. Rules:
+
+- every entry is hashed; hashes are held against the tiles from the leaves up, so that a change is found where it is;
+- the root must be the signed one, and at the size of each kept checkpoint the kept one: then the old tree is the
+  beginning of the new one;
+- a published detail must be what its leaf commits to;
+- without a kept checkpoint or a quorum of witnesses the log proves that it agrees with itself, and nothing more: a log
+  written anew, or shown differently to somebody else, would look the same.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from resolver.log.checkpoint import Checkpoint, open_checkpoint
+from resolver.log.errors import MalformedError, MissingError, UntrueError
+from resolver.log.leaf import PUBLIC, Leaf, parse_detail, parse_leaf, time_of
+from resolver.log.merkle import HASH_SIZE, Frontier, complete_root, leaf_hash
+from resolver.log.note import MAX_NOTE, Signed, Verifier, parse_vkey
+from resolver.log.tiles import TILE_SIZE, WIDTH, TileReader, bundle_path, number_path, tile_path
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from resolver.log.source import Source
+
+MAX_DETAILS = 64 << 20
+
+
+@dataclass(frozen=True)
+class Witnessed:
+    """A witness, the size of the tree that it cosigned, and when (POSIX seconds)."""
+
+    name: str
+    size: int
+    timestamp: int
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What was found to be true."""
+
+    checkpoint: Checkpoint
+    note: bytes
+    """The checkpoint as it was signed: to be kept."""
+    key: Verifier
+    key_from_copy: bool
+    kept: tuple[int, ...]
+    """Sizes of the kept checkpoints that this log continues."""
+    witnesses: tuple[Witnessed, ...]
+    quorum: int
+    types: dict[str, int]
+    hours: tuple[str, str] | None
+    details: int
+    """How many published details are what their leaves commit to."""
+    erased: int
+    remarks: tuple[str, ...]
+
+    @property
+    def self_consistent_only(self) -> bool:
+        """Neither a kept checkpoint nor a quorum of witnesses ties this log to what others saw."""
+        return not self.kept and not (self.quorum and len(self.witnesses) >= self.quorum)
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "ok": True,
+            "origin": self.checkpoint.origin,
+            "size": self.checkpoint.size,
+            "root": self.checkpoint.root.hex(),
+            "key": str(self.key),
+            "key_from_copy": self.key_from_copy,
+            "self_consistent_only": self.self_consistent_only,
+            "kept": list(self.kept),
+            "witnesses": [{"name": one.name, "size": one.size, "time": one.timestamp} for one in self.witnesses],
+            "quorum": self.quorum,
+            "types": self.types,
+            "hours": list(self.hours) if self.hours else None,
+            "details": self.details,
+            "erased": self.erased,
+            "remarks": list(self.remarks),
+        }
+
+
+@dataclass
+class _Story:
+    """What the leaves tell while they pass by."""
+
+    types: Counter[str] = field(default_factory=Counter)
+    first: Leaf | None = None
+    last: Leaf | None = None
+    details: int = 0
+    erased: int = 0
+    remarks: list[str] = field(default_factory=list)
+    more: int = 0
+
+    def tell(self, index: int, leaf: Leaf) -> None:
+        self.types[leaf.type] += 1
+        if self.last is not None and leaf.hour != self.last.hour:
+            gap = time_of(leaf.hour) - time_of(self.last.hour)
+            if gap < timedelta(0):
+                self.remark(
+                    f"leaf {index} is of {leaf.hour}, the one before it of {self.last.hour}: the clock went back"
+                )
+            elif gap > timedelta(hours=1) and self.last.type != "stop":
+                self.remark(
+                    f"silence from {self.last.hour} to {leaf.hour} before leaf {index}: nothing logged, no stop"
+                )
+        self.first = self.first or leaf
+        self.last = leaf
+
+    def remark(self, sentence: str) -> None:
+        if len(self.remarks) < 20:
+            self.remarks.append(sentence)
+        else:
+            self.more += 1
+
+
+def verify(
+    source: Source,
+    key: Verifier | None = None,
+    *,
+    kept: Sequence[bytes] = (),
+    witnesses: Sequence[Verifier] = (),
+    quorum: int = 0,
+    progress: Callable[[int, int], None] = lambda _done, _size: None,
+) -> Verdict:
+    """Recomputes everything. Raises `UntrueError` at the first thing that is not so, `AuditError` if it cannot read."""
+    given = key
+    key = key or parse_vkey(source.fetch("log.vkey", MAX_NOTE).decode("utf-8", "replace").strip())
+    note = source.fetch("checkpoint", MAX_NOTE)
+    opened = [open_checkpoint(one, key, witnesses) for one in (note, *kept)]
+    head, earlier = opened[0][0], sorted((_older(old, opened[0][0]) for old, _ in opened[1:]), key=lambda old: old.size)
+    seen = _witnessed(opened, quorum, len(witnesses))
+    story = _Story()
+    reader = TileReader(source.fetch, head.size)
+    tiles = Frontier()
+    waiting = deque(earlier)
+    rest = b""
+    for number, entries, tile in _pages(reader, source.parallel):
+        leaves = _check_page(number, entries, tile, story)
+        _check_details(source, number, leaves, story)
+        while waiting and waiting[0].size < number * WIDTH + len(entries):
+            old = waiting.popleft()
+            _same(tiles.root(tile[: (old.size - number * WIDTH) * HASH_SIZE]), old, earlier)
+        if len(entries) == WIDTH:
+            tiles.push(complete_root(tile))
+            _check_above(reader, number, tile)
+        else:
+            rest = tile
+        progress(number * WIDTH + len(entries), head.size)
+    root = tiles.root(rest)
+    for old in waiting:
+        _same(root, old, earlier)
+    if root != head.root:
+        since = max((old.size for old in earlier), default=0)
+        raise UntrueError(
+            f"the {head.size} leaves do not come out at the signed root",
+            hint=f"leaves and tiles agree with each other: they were rewritten together, at or after leaf {since}",
+        )
+    if story.more:
+        story.remarks.append(f"and {story.more} more remarks")
+    return Verdict(
+        checkpoint=head,
+        note=note,
+        key=key,
+        key_from_copy=given is None,
+        kept=tuple(old.size for old in earlier),
+        witnesses=seen,
+        quorum=quorum,
+        types=dict(sorted(story.types.items())),
+        hours=(story.first.hour, story.last.hour) if story.first and story.last else None,
+        details=story.details,
+        erased=story.erased,
+        remarks=tuple(story.remarks),
+    )
+
+
+def _witnessed(
+    opened: Sequence[tuple[Checkpoint, tuple[Signed, ...]]], quorum: int, asked: int
+) -> tuple[Witnessed, ...]:
+    """Each witness once, with the newest tree that it cosigned; raises unless they make the quorum."""
+    newest: dict[str, Witnessed] = {}
+    for checkpoint, cosigned in sorted(opened, key=lambda one: one[0].size):
+        for one in cosigned:
+            newest[str(one.verifier)] = Witnessed(one.verifier.name, checkpoint.size, one.timestamp)
+    if len(newest) < quorum:
+        raise UntrueError(f"{len(newest)} of the {asked} witnesses cosigned, {quorum} were asked for")
+    return tuple(newest.values())
+
+
+def _older(old: Checkpoint, head: Checkpoint) -> Checkpoint:
+    if old.size > head.size:
+        raise UntrueError(
+            f"the log has shrunk: the kept checkpoint speaks of {old.size} leaves, this one of {head.size}",
+            hint="an old copy, or leaves were taken away; both checkpoints are signed, keep them",
+            leaf=head.size,
+        )
+    return old
+
+
+def _same(root: bytes, old: Checkpoint, earlier: Sequence[Checkpoint]) -> None:
+    if root != old.root:
+        since = max((other.size for other in earlier if other.size < old.size), default=0)
+        raise UntrueError(
+            f"history was rewritten: the first {old.size} leaves are not those of the kept checkpoint",
+            hint=f"the first bad leaf is one of {since} to {old.size - 1}; the two signed checkpoints are the proof",
+        )
+
+
+def _pages(reader: TileReader, parallel: int) -> Iterator[tuple[int, list[bytes], bytes]]:
+    """Bundles and their tiles in order, a few asked for ahead where that helps."""
+    count = -(-reader.size // WIDTH)
+
+    def page(number: int) -> tuple[int, list[bytes], bytes]:
+        return number, _entries(reader, number), _tile(reader, 0, number)
+
+    if parallel == 1:
+        yield from map(page, range(count))
+        return
+    with ThreadPoolExecutor(parallel) as pool:
+        ahead: deque[Future[tuple[int, list[bytes], bytes]]] = deque()
+        for number in range(count):
+            ahead.append(pool.submit(page, number))
+            if len(ahead) > parallel:
+                yield ahead.popleft().result()
+        while ahead:
+            yield ahead.popleft().result()
+
+
+def _entries(reader: TileReader, number: int) -> list[bytes]:
+    """A bundle's entries; where it is damaged, those before the damage, so that the first bad leaf gets its name."""
+    try:
+        return reader.bundle(number)
+    except MissingError as wrong:
+        raise UntrueError(f"leaf {number * WIDTH}: {wrong}", leaf=number * WIDTH) from wrong
+    except MalformedError as wrong:
+        intact = reader.intact_entries(number)
+        tile = _tile(reader, 0, number)
+        for at, entry in enumerate(intact):
+            if leaf_hash(entry) != tile[at * HASH_SIZE : (at + 1) * HASH_SIZE]:
+                raise UntrueError(
+                    f"leaf {number * WIDTH + at} is not what the tree holds", leaf=number * WIDTH + at
+                ) from wrong
+        leaf = number * WIDTH + len(intact)
+        raise UntrueError(f"leaf {leaf}: {wrong}", leaf=leaf) from wrong
+
+
+def _tile(reader: TileReader, level: int, number: int) -> bytes:
+    try:
+        return reader.tile(level, number) if level else reader.read_tile(level, number)
+    except (MissingError, MalformedError) as wrong:
+        first = number * WIDTH ** (level + 1)
+        raise UntrueError(f"leaf {first} and those after it: {wrong}", leaf=first) from wrong
+
+
+def _check_page(number: int, entries: list[bytes], tile: bytes, story: _Story) -> list[Leaf]:
+    leaves = []
+    for at, entry in enumerate(entries):
+        index = number * WIDTH + at
+        if leaf_hash(entry) != tile[at * HASH_SIZE : (at + 1) * HASH_SIZE]:
+            raise UntrueError(
+                f"leaf {index} is not what the tree holds: {entry[:100]!r}",
+                hint=f"{bundle_path(number)} and {tile_path(0, number)} disagree there",
+                leaf=index,
+            )
+        try:
+            leaf = parse_leaf(entry)
+        except MalformedError as wrong:
+            raise UntrueError(f"leaf {index}: {wrong}", leaf=index) from wrong
+        story.tell(index, leaf)
+        leaves.append(leaf)
+    return leaves
+
+
+def _check_above(reader: TileReader, number: int, tile: bytes) -> None:
+    """A full tile's root must be where the tile above has it, and so on up, as each of those comes to be full."""
+    level, value = 1, complete_root(tile)
+    first = number * WIDTH
+    while True:
+        above = _tile(reader, level, number // WIDTH)
+        at = (number % WIDTH) * HASH_SIZE
+        if above[at : at + HASH_SIZE] != value:
+            raise UntrueError(
+                f"leaves {first} to {first + WIDTH**level - 1} are not those of {tile_path(level, number // WIDTH)}",
+                hint="entries and their hashes were changed together",
+                leaf=first,
+            )
+        if number % WIDTH != WIDTH - 1 or len(above) != TILE_SIZE:
+            return
+        number //= WIDTH
+        first = number * WIDTH ** (level + 1)
+        level, value = level + 1, complete_root(above)
+
+
+def _check_details(source: Source, number: int, leaves: list[Leaf], story: _Story) -> None:
+    if not any(leaf.type in PUBLIC for leaf in leaves):
+        return
+    try:
+        lines = source.fetch(f"details/{number_path(number)}.jsonl", MAX_DETAILS).splitlines()
+    except MissingError:
+        return
+    for line in lines:
+        try:
+            detail = parse_detail(line)
+        except MalformedError as wrong:
+            raise UntrueError(f"the published details of leaves from {number * WIDTH} on: {wrong}") from wrong
+        at = detail.index - number * WIDTH
+        if 0 <= at < len(leaves):  # what lies beyond belongs to an append that is under way
+            detail.check(leaves[at])
+            story.details += detail.erased is None
+            story.erased += detail.erased is not None

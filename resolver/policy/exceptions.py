@@ -1,0 +1,318 @@
+"""What passes whatever the lists say: overrides and the off switch, in one small file that every worker polls.
+
+Enters: changes by the steward (overrides) and by `stopsign bypass` (the off switch, which works with the steward dead).
+Leaves: `run_dir/passes.json`, wholly old or wholly new, and of the off switch a durable copy that a reboot does not
+undo. Rules: a pass only ever unblocks, and ends by itself at its end, whoever is dead by then; both writers change the
+file under one lock, for which none waits long: a writer that hangs, as on a stalled disk, does not hold the off switch;
+room on the tmpfs is kept in reserve for it; what cannot be read passes nothing, and says so; words in it do nothing to
+a terminal, whoever wrote them; what is done to the off switch stays in the file until the log has it.
+
+    {"format": 2,
+     "overrides": [{"name": "example.com", "match": "subtree", "until": 1795000000}],
+     "bypasses": [{"kind": "list", "of": "gambling", "since": 1794990000, "until": 1795000000, "by": "alice",
+                   "reason": "a whole bank is on it"}],
+     "untold": [{"act": "on", "at": 1794990000, "by": "alice", "reason": "…", "bypass": {…}}]}
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import hashlib
+import json
+import os
+import time
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, astuple, dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args
+
+from resolver.base import atomic, durable
+from resolver.base.errors import ResolverError
+from resolver.base.terminal import visible
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from resolver.base.paths import Places
+
+FORMAT = 2
+FOR_EVER = 0xFFFF_FFFF  # Unix time of a pass without an end: until somebody switches it off
+LARGEST = 1 << 24
+MOST_UNTOLD = 1_000  # acts that wait for the log; of more the oldest are forgotten
+PATIENCE = 2.0  # seconds for another writer, who needs a few milliseconds
+_AGAIN = 0.02
+ROOM = 1 << 16  # octets in reserve
+
+Match = Literal["exact", "subtree", "below"]
+Kind = Literal["all", "list", "name"]
+Does = Literal["on", "off", "end"]
+
+
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """One name that passes until `until` (Unix time)."""
+
+    name: str
+    match: Match
+    until: int
+
+
+@dataclass(frozen=True, slots=True)
+class Bypass:
+    """The off switch, thrown: for everything, for one list, or for one name with all below it."""
+
+    kind: Kind
+    of: str
+    """The list or the name; empty for everything."""
+    since: int
+    until: int
+    """Unix times; `FOR_EVER`: until it is switched off."""
+    by: str
+    reason: str = ""
+
+    def __str__(self) -> str:
+        return {"all": "everything", "list": f"list {self.of}", "name": self.of}[self.kind]
+
+    def as_pass(self) -> Pass:
+        """Of a name: with all below it."""
+        return Pass(self.of, "subtree", self.until)
+
+
+@dataclass(frozen=True, slots=True)
+class Act:
+    """What was done to the off switch: thrown, taken back, or come to its end by itself (`by` nobody)."""
+
+    act: Does
+    at: int
+    by: str
+    reason: str
+    bypass: Bypass
+
+
+@dataclass(frozen=True, slots=True)
+class Passes:
+    """Everything that passes, and what the log does not know of it yet."""
+
+    overrides: tuple[Pass, ...] = ()
+    bypasses: tuple[Bypass, ...] = ()
+    untold: tuple[Act, ...] = ()
+
+    @property
+    def mark(self) -> str:
+        """Names what passes and until when: by this a process says which ones it took up."""
+        what = [astuple(entry) for entry in self.overrides], [(one.kind, one.of, one.until) for one in self.bypasses]
+        return hashlib.sha256(json.dumps(what).encode()).hexdigest()
+
+    @property
+    def names(self) -> tuple[Pass, ...]:
+        """Names that pass, for whichever reason, each with its end."""
+        return (*self.overrides, *(one.as_pass() for one in self.bypasses if one.kind == "name"))
+
+    def holding(self, now: float) -> tuple[Bypass, ...]:
+        return tuple(one for one in self.bypasses if one.until > now)
+
+    def all(self, now: float) -> bool:
+        """Whether everything passes."""
+        return any(one.kind == "all" for one in self.holding(now))
+
+    def lists(self, now: float) -> tuple[str, ...]:
+        """The lists that are switched off."""
+        return tuple(one.of for one in self.holding(now) if one.kind == "list")
+
+    def next_end(self, now: float) -> int | None:
+        """When the next bypass ends by itself."""
+        return min((one.until for one in self.holding(now) if one.until < FOR_EVER), default=None)
+
+    def covering(self, qname: str, now: float) -> Pass | None:
+        """The pass that holds for this name (A-labels, lower case, no final dot), if any."""
+        return next((entry for entry in self.names if entry.until > now and covers(entry, qname)), None)
+
+    def bypass_of(self, kind: Kind, of: str) -> Bypass | None:
+        """The bypass of just that, if there is one."""
+        return next((one for one in self.bypasses if (one.kind, one.of) == (kind, of)), None)
+
+    # -- changes
+
+    def with_overrides(self, overrides: tuple[Pass, ...]) -> Passes:
+        return replace(self, overrides=tuple(sorted(overrides, key=lambda entry: (entry.name, entry.match))))
+
+    def on(self, new: Bypass) -> Passes:
+        """The switch thrown. Where it was on already it has been on since then, and for that reason unless another is
+        given; all else is said anew."""
+        before = self.bypass_of(new.kind, new.of) or new
+        others = tuple(one for one in self.bypasses if one is not before)
+        held = replace(new, since=before.since, reason=new.reason or before.reason)
+        return replace(self, bypasses=(*others, held))._noting(Act("on", new.since, new.by, new.reason, held))
+
+    def off(self, kind: Kind, of: str, *, now: int, by: str, reason: str = "") -> Passes:
+        """The switch taken back; `all` ends also what was switched off apart."""
+        gone = tuple(one for one in self.bypasses if kind == "all" or (one.kind, one.of) == (kind, of))
+        kept = tuple(one for one in self.bypasses if one not in gone)
+        return replace(self, bypasses=kept)._noting(*(Act("off", now, by, reason, one) for one in gone))
+
+    def ended(self, now: float) -> Passes:
+        """Without the bypasses that have come to their end."""
+        gone = tuple(one for one in self.bypasses if one.until <= now)
+        return replace(self, bypasses=self.holding(now))._noting(*(Act("end", o.until, "", "", o) for o in gone))
+
+    def told(self, acts: tuple[Act, ...]) -> Passes:
+        """The log has these."""
+        return replace(self, untold=tuple(act for act in self.untold if act not in acts))
+
+    def _noting(self, *acts: Act) -> Passes:
+        return replace(self, untold=(*self.untold, *acts)[-MOST_UNTOLD:])
+
+
+class Named(Protocol):
+    """A pass, or an entry of a list."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def match(self) -> str: ...
+
+
+def covers(entry: Named, qname: str) -> bool:
+    """Whether its name and kind of match cover this name (both A-labels, lower case, no final dot)."""
+    below = qname.endswith(f".{entry.name}")
+    if entry.match == "below":
+        return below
+    return qname == entry.name or (below and entry.match == "subtree")
+
+
+def parse(data: bytes) -> Passes:
+    """The passes in a file's bytes; `ResolverError` where it is not such a file."""
+    try:
+        raw = json.loads(data)
+        if raw["format"] != FORMAT:
+            raise ValueError(f"format {raw['format']!r}")
+        return Passes(
+            tuple(Pass(str(n["name"]), _one_of(Match, n["match"]), int(n["until"])) for n in raw["overrides"]),
+            tuple(_bypass(one) for one in raw["bypasses"]),
+            tuple(_act(one) for one in raw["untold"]),
+        )
+    except (ValueError, KeyError, TypeError) as error:
+        raise ResolverError(f"the passes cannot be understood ({error})") from error
+
+
+def read(path: Path) -> Passes:
+    """The passes in `path`; none where there is no such file; `ResolverError` where it cannot be understood."""
+    try:
+        return parse(atomic.read(path, LARGEST))
+    except FileNotFoundError:
+        return Passes()
+    except OSError as error:
+        raise ResolverError(f"{path} cannot be read ({error.strerror})") from error
+
+
+def dump(passes: Passes) -> bytes:
+    return json.dumps({"format": FORMAT, **asdict(passes)}, sort_keys=True, indent=1).encode() + b"\n"
+
+
+def change(places: Places, how: Callable[[Passes], Passes]) -> tuple[Passes, str | None]:
+    """What `how` makes of the live passes, made live; the off switch durable too. Returns why that could not be, if it
+    could not: what unblocks must work with a full disk. What cannot be understood counts as if it were not there: the
+    off switch must work on a damaged file. Raises `ResolverError` where it cannot be made live."""
+    try:
+        with _only_writer(places):
+            before = _before(places)
+            after = how(before)
+            _make_live(places, dump(after))
+            return after, _kept(places, before.with_overrides(()), after.with_overrides(()))
+    except OSError as error:
+        hint = "root may" if isinstance(error, PermissionError) else "room on the tmpfs would be right"
+        raise ResolverError(f"{places.passes} cannot be written ({error.strerror})", hint=hint) from error
+
+
+def keep_room(places: Places) -> None:
+    """The reserve, where it is not whole and there is room for it."""
+    if not _is_whole(places):
+        with suppress(OSError), _only_writer(places):
+            _reserve(places, ROOM)
+
+
+def _is_whole(places: Places) -> bool:
+    try:
+        return places.reserve.stat().st_size == ROOM
+    except OSError:
+        return False
+
+
+def _reserve(places: Places, size: int) -> None:
+    atomic.replace(places.reserve, bytes(size))  # written: a hole would keep nothing
+
+
+def _make_live(places: Places, data: bytes) -> None:
+    try:
+        atomic.replace(places.passes, data)
+    except OSError as error:
+        if error.errno != errno.ENOSPC or not places.reserve.exists():
+            raise
+        size = places.reserve.stat().st_size
+        places.reserve.unlink(missing_ok=True)
+        atomic.replace(places.passes, data)
+        # Half of it for the next time; the workers say in the rest that they follow.
+        with suppress(OSError):
+            _reserve(places, size // 2)
+
+
+def _kept(places: Places, before: Passes, after: Passes) -> str | None:
+    """Makes the off switch durable; why that cannot be."""
+    try:
+        if after != before:
+            durable.replace(places.bypass, dump(after))
+    except OSError as error:
+        return f"{places.bypass}: {error.strerror}"
+    return None
+
+
+def _before(places: Places) -> Passes:
+    """What is live, or after a reboot the off switch as it was."""
+    for path in (places.passes, places.bypass):
+        with suppress(ResolverError):
+            if path.exists():
+                return read(path)
+    return Passes()
+
+
+@contextmanager
+def _only_writer(places: Places) -> Iterator[None]:
+    """The lock is the folder itself, so that only who may read there can hold it. Who holds it longer than `PATIENCE`
+    hangs, and is not waited for."""
+    places.run_dir.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(places.run_dir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    deadline = time.monotonic() + PATIENCE
+    try:
+        while not _locked(descriptor) and time.monotonic() < deadline:
+            time.sleep(_AGAIN)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _locked(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _bypass(raw: dict[str, Any]) -> Bypass:
+    return Bypass(
+        _one_of(Kind, raw["kind"]), visible(raw["of"]), int(raw["since"]), int(raw["until"]), visible(raw["by"]),
+        visible(raw["reason"]),
+    )  # fmt: skip
+
+
+def _act(raw: dict[str, Any]) -> Act:
+    return Act(
+        _one_of(Does, raw["act"]), int(raw["at"]), visible(raw["by"]), visible(raw["reason"]), _bypass(raw["bypass"])
+    )  # fmt: skip
+
+
+def _one_of(words: Any, word: object) -> Any:
+    if word not in get_args(words):
+        raise ValueError(f"{word!r} is none of {', '.join(get_args(words))}")
+    return word

@@ -1,0 +1,250 @@
+"""Why a name is stopped, or why not: the verdict in words, from the very files that the workers read.
+
+Enters: a name, the address of a page on it, or an entry's reference; the live generation, the passes, the
+configuration's clients and views. Leaves: an `Explanation`. Needs no steward, no worker and no network. The order is
+the verdict's: is the client served, a pass, then the lists in the configuration's order, then the most specific entry;
+an expired entry never matches, and `monitor` never hides a block.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from resolver.base.errors import ResolverError
+from resolver.base.terminal import visible
+from resolver.base.timestamps import as_text
+from resolver.cli import bypass
+from resolver.lists import overrides
+from resolver.policy import exceptions, look_up
+from resolver.policy.typed import name_in, only_reference
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from resolver._core import CompiledList
+    from resolver.base.paths import Places
+    from resolver.config.schema import Config
+    from resolver.policy.exceptions import Pass, Passes
+
+    Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+
+class ExplainError(ResolverError):
+    """There is nothing to explain from."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """One entry at or above the name, with what its list says about it."""
+
+    name: str
+    match: str
+    list: str
+    version: int
+    action: str
+    reference: str
+    category: str
+    issued: str
+    expires: str
+    basis: Mapping[str, Any]
+    issuer: Mapping[str, Any]
+    signed_by: Sequence[str]
+    """Key ids."""
+    holders: Mapping[str, str]
+    """Who holds them, by key id, as far as the issuer's root says."""
+    why_not: str | None
+    """Why this entry does not decide; None for the one that does."""
+
+    def signer(self, keyid: str) -> str:
+        """For people: the name and the key, which alone is proven; or the key."""
+        name = self.holders.get(keyid)
+        return f"{name} (key {keyid[:16]})" if name else f"key {keyid[:16]}"
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """The verdict on a name: `stopped`, `passes` (a person let it), `monitored`, `not listed`, or `refused` (the client
+    is not served). `asked`: what was typed."""
+
+    asked: str
+    name: str
+    verdict: str
+    why: str
+    generation: int
+    compiled: str
+    entries: tuple[Found, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    def lines(self) -> list[str]:
+        told = [] if is_it(self.asked, self.name) else [f"{self.asked} is about {self.name}"]
+        told.append(f"{self.name}: {self.verdict}: {self.why}")
+        for entry in self.entries:
+            mark = "->" if entry.why_not is None else "  "
+            told.append(f"{mark} {entry.name} ({entry.match}), list {entry.list} version {entry.version}")
+            told.append(f"     action     {entry.action}{f': {entry.why_not}' if entry.why_not else ''}")
+            told.append(f"     reference  {entry.reference}, category {entry.category}")
+            told.append(f"     from       {entry.issued} until {entry.expires}")
+            law, order = entry.basis.get("law", "unknown"), entry.basis.get("order", "unknown")
+            told.append(f"     basis      {law}, {order} ({entry.basis.get('authority', 'unknown')})")
+            told.append(f"     issuer     {entry.issuer.get('name', 'unknown')}, {entry.issuer.get('contact', '')}")
+            told.append(f"     signed by  {', '.join(map(entry.signer, entry.signed_by)) or 'nobody (bridged)'}")
+        told.append(f"generation {self.generation}, compiled {self.compiled}")
+        return told
+
+
+def explain(config: Config, name: str, *, now: float, client: str | None = None) -> Explanation:
+    """The verdict on `name` as the workers would give it. `client`: for this client's address, which may not be served
+    at all, or by some lists alone."""
+    compiled, meta = look_up.live(config.places)
+    qname = _meant(compiled, name)
+    live = exceptions.read(config.places.passes)
+    address = None if client is None else _address(client)
+    found = _in_order(_entries(compiled, meta, qname), config)
+    let = _let_through(config.places, live, qname, now)
+    judged, verdict, why = _judge(found, live, let, lists_of(config, address), now)
+    if address is not None and config.dns is not None and not _is_served(config, address):
+        verdict, why = "refused", f"{address} is not in dns.allow_clients: its queries are dropped without an answer"
+        judged = _undecided(judged, "the client is not served")
+    return Explanation(name, qname, verdict, why, int(meta["generation"]), str(meta["compiled"]), tuple(judged))
+
+
+def is_it(asked: str, name: str) -> bool:
+    """Whether this name itself was typed."""
+    return asked.strip().removesuffix(".").lower() == name
+
+
+def _address(client: str) -> Address:
+    try:
+        address = ipaddress.ip_address(client)
+    except ValueError as error:
+        raise ExplainError(f"{client!r} is not an address") from error
+    return getattr(address, "ipv4_mapped", None) or address
+
+
+def _is_served(config: Config, address: Address) -> bool:
+    return any(address.version == prefix.version and address in prefix for prefix in config.allow_clients)
+
+
+def lists_of(config: Config, address: Address | None) -> frozenset[str]:
+    """The lists that hold for a client: those of the view with the most specific prefix, all where it is in none."""
+    everything = frozenset(source.name for source in config.lists)
+    if address is None:
+        return everything
+    length, chosen = -1, everything
+    for view in config.views:
+        for prefix in view.clients:
+            if address.version == prefix.version and address in prefix and prefix.prefixlen > length:
+                length, chosen = prefix.prefixlen, frozenset(view.lists)
+    return chosen
+
+
+def _meant(compiled: CompiledList, typed: str) -> str:
+    """The name that is asked about. Of an entry that stops only what is below it, a name below it."""
+    if (reference := only_reference(typed)) is not None:
+        if (match := look_up.under(compiled, reference)) is not None:
+            return f"www.{match.name}" if match.match == "below" else match.name
+        hint = "the entry may have been withdrawn, or the stop page be another provider's"
+        raise ExplainError(f"no entry has the reference {reference}", hint=hint)
+    name = name_in(typed)
+    if name is None:
+        raise ExplainError(f"{typed!r} is neither a domain name nor a reference; example.com would be right")
+    return name
+
+
+def _entries(compiled: CompiledList, meta: dict[str, Any], qname: str) -> list[tuple[Found, int, int]]:
+    """Everything listed at or above the name that covers it: with its distance and its end as Unix time."""
+    found = []
+    for match in look_up.covering(compiled, qname):
+        part = meta["lists"][match.list]
+        entry = Found(
+            name=match.name,
+            match=match.match,
+            list=part["name"],
+            version=part["version"],
+            action=match.action,
+            reference=match.reference,
+            category=match.category,
+            issued=as_text(match.issued),
+            expires=as_text(match.expires),
+            basis=part.get("bases", {}).get(match.basis, {}),
+            issuer=part.get("issuer", {}),
+            signed_by=part.get("signed_by", []),
+            holders=part.get("holders", {}),
+            why_not=None,
+        )
+        found.append((entry, match.distance, match.expires))
+    return found
+
+
+def _in_order(found: list[tuple[Found, int, int]], config: Config) -> list[tuple[Found, int]]:
+    order = {source.name: at for at, source in enumerate(config.lists)}
+    found.sort(key=lambda item: (order.get(item[0].list, len(order)), item[1]))
+    return [(entry, expires) for entry, _, expires in found]
+
+
+def _judge(
+    found: list[tuple[Found, int]], live: Passes, let: tuple[str, str] | None, seen: frozenset[str], now: float
+) -> tuple[list[Found], str, str]:
+    """Why each entry does not decide, and of the one that does or of them all, verdict and reason. `let`: that a person
+    lets the name pass, in short and in full."""
+    judged: list[Found] = []
+    decided = bypassed = monitored = None
+    off = {one.of: f"is bypassed {bypass.told(one)}" for one in live.holding(now) if one.kind == "list"}
+    for entry, expires in found:
+        why_not = None
+        if expires <= now:
+            why_not = f"expired {entry.expires}"
+        elif entry.list not in seen:
+            why_not = "its list does not hold for this client"
+        elif entry.list in off:
+            why_not, bypassed = f"its list {off[entry.list]}", bypassed or entry
+        elif entry.action == "monitor":
+            why_not, monitored = "its list only monitors", entry
+        elif decided is not None:
+            why_not = f"the entry of list {decided.list} comes first"
+        else:
+            decided = entry
+        judged.append(replace(entry, why_not=why_not))
+    if let is not None:
+        what, why = let
+        return _undecided(judged, what), "passes", why
+    if decided is not None:
+        return judged, "stopped", f"{decided.action} by list {decided.list}, reference {decided.reference}"
+    if bypassed is not None:
+        return judged, "passes", f"on list {bypassed.list}, which {off[bypassed.list]}"
+    if monitored is not None:
+        return judged, "monitored", "counted, and answered as the upstream answers"
+    return judged, "not listed", "no entry holds" if judged else "no entry at or above it"
+
+
+def _let_through(places: Places, live: Passes, qname: str, now: float) -> tuple[str, str] | None:
+    """Whether a person lets it pass, whatever the lists say: in short, and in full."""
+    for one in live.holding(now):
+        if one.kind == "all":
+            return "everything passes", f"everything passes {bypass.told(one)}"
+        if one.kind == "name" and exceptions.covers(one.as_pass(), qname):
+            return "its name is bypassed", f"{one.of} and all below it are bypassed {bypass.told(one)}"
+    if (let := live.covering(qname, now)) is not None:
+        return "its name is overridden", f"{let.name} ({let.match}) is overridden {_words(places, let)}"
+    return None
+
+
+def _words(places: Places, let: Pass) -> str:
+    """Of an override: since when, by whom, until when and why, as far as its own file can be read: the passes, by which
+    it holds, say its end alone."""
+    until = bypass.ends(let.until)
+    try:
+        one = overrides.read(places).named(let.name)
+    except ResolverError as unread:
+        return f"{until}; by whom and why cannot be seen: {unread}"
+    if one is None:
+        return f"{until}; {places.overrides} says nothing of it"
+    return f"since {one.since} by {visible(one.by)}, {until}: {visible(one.reason)}"
+
+
+def _undecided(judged: list[Found], why: str) -> list[Found]:
+    return [replace(entry, why_not=entry.why_not or why) for entry in judged]

@@ -1,0 +1,67 @@
+"""What the live list holds of a name, or under a reference: for people, from the very file that the workers read.
+
+Enters: `run_dir/current.list`, a name, a reference. Leaves: entries. Needs no process. `opened` is for all who read a
+compiled list: under its name may stand what another put there.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from resolver._core import CompiledList, CoreError
+from resolver.base import atomic
+from resolver.base.errors import ResolverError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from resolver._core import Match
+    from resolver.base.paths import Places
+
+
+LARGEST = 2 << 30  # octets; some 28 a name
+
+
+class ListedError(ResolverError):
+    """There is no list to look at."""
+
+
+def opened(path: Path) -> CompiledList:
+    """The compiled list in a file. Raises `CoreError`."""
+    try:
+        with atomic.opened(path, LARGEST) as file:
+            return CompiledList.open(f"/proc/self/fd/{file.fileno()}")  # the very file that was looked at
+    except OSError as error:
+        raise CoreError(f"unreadable: {error.strerror}") from error
+
+
+def live(places: Places) -> tuple[CompiledList, dict[str, Any]]:
+    """The list, and what its `meta` says."""
+    try:
+        compiled = opened(places.current)
+        return compiled, json.loads(compiled.meta)
+    except (CoreError, ValueError) as error:
+        hint = "without a compiled list everything is forwarded; `stopsign lists status` says more"
+        raise ListedError(f"the live list cannot be read: {error}", hint=hint) from error
+
+
+def covering(compiled: CompiledList, name: str) -> list[Match]:
+    """Every entry at or above the name that covers it, expired ones too."""
+    return [match for match in compiled.look_up(name) if covers(match)]
+
+
+def concerns(compiled: CompiledList, name: str, now: float) -> bool:
+    """Whether an entry at or above the name covers it, or all below it, and has not expired."""
+    found = (match for match in compiled.look_up(name) if match.expires > now)
+    return any(match.match != "exact" or match.distance == 0 for match in found)
+
+
+def under(compiled: CompiledList, reference: str) -> Match | None:
+    """The entry with this reference."""
+    return next(iter(compiled.find(reference)), None)
+
+
+def covers(match: Match) -> bool:
+    """Whether an entry that was found at or above a name covers the name itself."""
+    return match.match == "subtree" or (match.match == "exact") == (match.distance == 0)

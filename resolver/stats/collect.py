@@ -1,0 +1,106 @@
+"""The steward's turn at counting: takes what the workers handed over, and gives the log what is due.
+
+Enters: a tick. Leaves: leaves, `run_dir/hits.json` for the operator (today's entries, exact, gone with a reboot),
+or the trouble in one sentence. Rules: a count that cannot be kept is never a reason for anything else to stop.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sqlite3
+from collections import Counter
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from resolver.base import atomic, durable
+from resolver.base.errors import ResolverError, why
+from resolver.stats.daily_counts import Counts
+from resolver.stats.entry_hits import generations, waiting
+from resolver.stats.generations import Generations
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from resolver.base.paths import Places
+    from resolver.log.writer import Event
+
+PERIOD = 60.0
+MOST = 10_000  # entries in hits.json
+
+
+class Counting:
+    """One for the steward's life; its `tick` is called from one thread at a time."""
+
+    def __init__(self, places: Places, append: Callable[[Sequence[Event]], object]) -> None:
+        self._places, self._append = places, append
+        self._generations = Generations(places)
+        self._counts: Counts | None = None
+        self._path = places.audit_dir / "counts.db"
+        self._next = 0.0
+        self._trouble: str | None = None
+        self._day, self._today = "", Counter[str]()
+
+    def tick(self, now: float, active: Callable[[], Mapping[str, int]]) -> str | None:
+        """Once a minute: gathers, and logs what is due. The trouble, if any, until it has gone. `active`: entries by
+        list."""
+        if now < self._next:
+            return self._trouble
+        self._next = now + PERIOD
+        self._trouble = self._turn(now, active)
+        return self._trouble
+
+    def _turn(self, now: float, active: Callable[[], Mapping[str, int]]) -> str | None:
+        try:
+            counts = self._opened()
+            self._gather(counts, now)
+            due = counts.due(now, active)
+            if due.events:
+                self._append(due.events)
+                counts.logged(due)
+        except sqlite3.Error as wrong:
+            self._shut()  # opened on a read-only disk it would stay so
+            return f"blocks cannot be counted: {self._path}: {wrong}"
+        except (OSError, ResolverError) as wrong:
+            return f"blocks cannot be counted: {why(wrong)}"
+        return None
+
+    def looked(self, now: float, *, gone: bool) -> None:
+        """A name of the lists was asked for at the upstream (see `resolving`)."""
+        with contextlib.suppress(OSError, sqlite3.Error):  # an evaluation's sample: the next look counts
+            self._opened().looked(now, gone=gone)
+
+    def close(self, now: float) -> None:
+        """Counts what the last workers left behind."""
+        self._next = 0.0
+        self.tick(now, dict)
+        self._shut()
+
+    def _shut(self) -> None:
+        if self._counts is not None:
+            self._counts.close()
+            self._counts = None
+
+    def _opened(self) -> Counts:
+        if self._counts is None:
+            durable.make_folder(self._places.audit_dir, mode=0o700)
+            self._counts = Counts(self._path)
+        return self._counts
+
+    def _gather(self, counts: Counts, now: float) -> None:
+        """Takes what waits, one worker's file at a time; the operator's file where something was met."""
+        day = datetime.fromtimestamp(now, UTC).date().isoformat()
+        if day != self._day:
+            self._day, self._today = day, Counter()
+        before = self._today.total()
+        for batch in waiting(self._places.workers, self._generations.open):
+            if counts.gather(batch, now):
+                for _, reference, count in batch.hits():
+                    self._today[reference] += count
+        self._generations.drop_unused(generations(self._places.workers), now)
+        if self._today.total() != before:
+            self._tell()
+
+    def _tell(self) -> None:
+        told = {"day": self._day, "entries": dict(self._today.most_common(MOST))}
+        atomic.replace(self._places.run_dir / "hits.json", json.dumps(told).encode(), mode=0o600)

@@ -1,0 +1,171 @@
+"""Blocks counted: by list and day, by entry and month, and what of it goes into the public log, a day late.
+
+Enters: batches from the workers. Leaves: events for the log. Rules:
+
+- each batch counts once, whatever dies when: its id and its hits are stored in one transaction;
+- the public log gets a day's totals and a month's bands only when a whole day lies between: nobody can watch a visit;
+- an entry's band says 10 or more, in powers of ten; below ten nothing is said of a single entry, not even whether it
+  was met; the exact counts of a month are deleted once its bands are logged.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from resolver.log.leaf import BANDS, COUNTS, RESOLVING
+from resolver.log.writer import Event
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
+
+    from resolver.stats.entry_hits import Batch
+
+PER_LEAF = 10_000  # entries in one leaf of bands
+KEPT_BATCHES = 10_000
+BANDS_FROM = ((10_000, "10000+"), (1000, "1000-9999"), (100, "100-999"), (10, "10-99"))
+
+_TABLES = """
+CREATE TABLE IF NOT EXISTS days (day TEXT, list TEXT, hits INTEGER, PRIMARY KEY (day, list)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS months (
+  month TEXT, list TEXT, reference TEXT, hits INTEGER, PRIMARY KEY (month, list, reference)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS batches (id TEXT PRIMARY KEY);
+CREATE TABLE IF NOT EXISTS resolving (month TEXT PRIMARY KEY, asked INTEGER, gone INTEGER);
+CREATE TABLE IF NOT EXISTS dropped (month TEXT PRIMARY KEY, hits INTEGER);
+"""
+
+
+@dataclass(frozen=True)
+class Due:
+    """Leaves that are due, and the periods that are done with once they are in the log."""
+
+    events: tuple[Event, ...]
+    days: tuple[str, ...]
+    months: tuple[str, ...]
+
+
+class Counts:
+    """The steward's count, in one SQLite file. Not for several threads at a time."""
+
+    def __init__(self, path: Path) -> None:
+        self._database = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        self._database.execute("PRAGMA synchronous = FULL")
+        self._database.execute("PRAGMA secure_delete = ON")  # what is deleted is overwritten
+        self._database.executescript(_TABLES)
+
+    def close(self) -> None:
+        self._database.close()
+
+    def gather(self, batch: Batch, now: float) -> bool:
+        """Counts a batch, which is then removed; False for one that was counted before and outlived a crash."""
+        today = datetime.fromtimestamp(now, UTC).date().isoformat()
+        with self._transaction() as cursor:
+            new = self._add(cursor, batch, today)
+            cursor.execute("DELETE FROM batches WHERE rowid <= (SELECT max(rowid) FROM batches) - ?", (KEPT_BATCHES,))
+        batch.path.unlink(missing_ok=True)
+        return new
+
+    def looked(self, now: float, *, gone: bool) -> None:
+        """One name of the lists was asked for at the upstream."""
+        month = f"{datetime.fromtimestamp(now, UTC):%Y-%m}"
+        self._database.execute(
+            "INSERT INTO resolving VALUES (?, 1, ?) "
+            "ON CONFLICT DO UPDATE SET asked = asked + 1, gone = gone + excluded.gone",
+            (month, int(gone)),
+        )
+
+    def due(self, now: float, active: Callable[[], Mapping[str, int]]) -> Due:
+        """What the log should have by now. `active`: how many entries each list has."""
+        latest = datetime.fromtimestamp(now, UTC).date() - timedelta(days=2)
+        days = self._periods("SELECT DISTINCT day FROM days WHERE day <= ? ORDER BY day", latest.isoformat())
+        last = (latest + timedelta(days=1)).replace(day=1) - timedelta(days=1)
+        both = "SELECT month FROM months UNION SELECT month FROM resolving"
+        months = self._periods(f"SELECT month FROM ({both}) WHERE month <= ? ORDER BY month", f"{last:%Y-%m}")  # noqa: S608
+        events = [Event(COUNTS, day, {"day": day, "lists": self.day(day)}) for day in days]
+        for month in months:
+            events += self._bands(month, active())
+            for asked, gone in self._database.execute("SELECT asked, gone FROM resolving WHERE month = ?", (month,)):
+                events.append(Event(RESOLVING, month, {"month": month, "asked": asked, "gone": gone}))
+        return Due(tuple(events), days, months)
+
+    def logged(self, due: Due) -> None:
+        """The leaves are in the log: exact counts by entry are forgotten, and so are days."""
+        with self._transaction() as cursor:
+            cursor.executemany("DELETE FROM days WHERE day = ?", [(day,) for day in due.days])
+            cursor.executemany("DELETE FROM months WHERE month = ?", [(month,) for month in due.months])
+            cursor.executemany("DELETE FROM resolving WHERE month = ?", [(month,) for month in due.months])
+            cursor.executemany("DELETE FROM dropped WHERE month = ?", [(month,) for month in due.months])
+
+    def day(self, day: str) -> dict[str, int]:
+        """Blocks by list on one day that is not logged yet."""
+        return dict(
+            self._database.execute("SELECT list, hits FROM days WHERE day = ? ORDER BY list", (day,)).fetchall()
+        )
+
+    def month(self, month: str) -> dict[tuple[str, str], int]:
+        """Blocks by (list, reference) in one month that is not logged yet: for the operator, not for the log."""
+        rows = self._database.execute("SELECT list, reference, hits FROM months WHERE month = ?", (month,))
+        return {(name, reference): hits for name, reference, hits in rows}
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Cursor]:
+        """All of it or nothing. SQLite has already taken back what a full disk stopped."""
+        with closing(self._database.cursor()) as cursor:
+            cursor.execute("BEGIN IMMEDIATE")
+            try:
+                yield cursor
+                cursor.execute("COMMIT")
+            except BaseException:
+                if self._database.in_transaction:
+                    cursor.execute("ROLLBACK")
+                raise
+
+    def _add(self, cursor: sqlite3.Cursor, batch: Batch, today: str) -> bool:
+        if not cursor.execute("INSERT OR IGNORE INTO batches VALUES (?)", (batch.id,)).rowcount:
+            return False
+        month = today[:7]
+        cursor.executemany(
+            "INSERT INTO days VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET hits = hits + excluded.hits",
+            [(today, name, hits) for name, hits in batch.lists.items() if hits],
+        )
+        cursor.executemany(
+            "INSERT INTO months VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET hits = hits + excluded.hits",
+            ((month, name, reference, hits) for name, reference, hits in batch.hits(monitored=False)),
+        )
+        cursor.execute(
+            "INSERT INTO dropped VALUES (?, ?) ON CONFLICT DO UPDATE SET hits = hits + excluded.hits",
+            (month, batch.dropped),
+        )
+        return True
+
+    def _bands(self, month: str, active: Mapping[str, int]) -> list[Event]:
+        met: dict[str, dict[str, int]] = {}
+        for (name, reference), hits in self.month(month).items():
+            met.setdefault(name, {})[reference] = hits
+        dropped = self._database.execute("SELECT hits FROM dropped WHERE month = ?", (month,)).fetchone()
+        events = []
+        for name, by_reference in sorted(met.items()):
+            told: dict[str, Any] = {
+                "month": month,
+                "list": name,
+                "entries": max(active.get(name, 0), len(by_reference)),
+                "met": len(by_reference),
+                "not_attributed": dropped[0] if dropped else 0,
+            }
+            bands = [(reference, band_of(count)) for reference, count in sorted(by_reference.items()) if count >= 10]
+            for number, part in enumerate([bands[at : at + PER_LEAF] for at in range(0, len(bands), PER_LEAF)] or [[]]):
+                events.append(Event(BANDS, f"{month}/{name}/{number}", {**told, "bands": dict(part)}))
+        return events
+
+    def _periods(self, query: str, latest: str) -> tuple[str, ...]:
+        return tuple(row[0] for row in self._database.execute(query, (latest,)))
+
+
+def band_of(hits: int) -> str:
+    """The band that the log says of an entry."""
+    return next((band for least, band in BANDS_FROM if hits >= least), "<10")

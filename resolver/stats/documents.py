@@ -1,0 +1,75 @@
+"""Lists as their issuers published them, read line by line: what a probe asks from and a report counts.
+
+Enters: a `.zst` of canonical lines. Leaves: each line with the entry on it. Rules: nothing is trusted but that it is
+bounded; whoever needs to know that it is the list the log speaks of hashes the lines (the state hash).
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import zstandard
+
+from resolver.log.errors import AuditError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+MAX_LINE = 1 << 20
+MAX_OBJECT = 64 << 20
+NEEDED = ("name", "match", "reference", "issued", "expires", "basis", "category")
+
+
+def read_document(path: Path) -> Iterator[tuple[bytes, dict[str, Any]]]:
+    """Each line of a document and the entry that it is. Raises `AuditError`."""
+    try:
+        with path.open("rb") as file:
+            stream = zstandard.ZstdDecompressor(max_window_size=1 << 27).stream_reader(file)
+            for line in io.BufferedReader(stream):
+                if len(line) > MAX_LINE:
+                    raise AuditError(f"{path}: a line is longer than {MAX_LINE} bytes")
+                entry = json.loads(line)
+                if not all(isinstance(entry[key], str) for key in NEEDED):
+                    raise ValueError("an entry is not one")
+                yield line, entry
+    except (zstandard.ZstdError, ValueError, KeyError, TypeError) as wrong:
+        raise AuditError(f"{path} is not a list document: {wrong}") from wrong
+    except OSError as wrong:
+        raise AuditError(f"{path}: {wrong.strerror}") from wrong
+
+
+def find_documents(lists: Path) -> list[Path]:
+    """The documents that this provider applies."""
+    return sorted(lists.glob("*/applied/*.zst"))
+
+
+def in_force(lists: Path) -> Iterator[tuple[Path, Mapping[str, Any]]]:
+    """The applied documents of a provider, each with its head."""
+    for path in sorted(lists.glob("*/applied/head.json")):
+        head = read_object(path)
+        document = path.parent / Path(str(head.get("document", ""))).name
+        if document.is_file():
+            yield document, head
+
+
+def head_beside(path: Path) -> Mapping[str, Any]:
+    """The `head.json` that was published with a document, where it lies beside it."""
+    head = path.with_name("head.json")
+    return read_object(head) if head.is_file() else {}
+
+
+def read_object(path: Path) -> dict[str, Any]:
+    """A small JSON file that holds an object. Raises `AuditError`."""
+    try:
+        with path.open("rb") as file:
+            told = json.loads(file.read(MAX_OBJECT))
+    except OSError as wrong:
+        raise AuditError(f"{path}: {wrong.strerror}") from wrong
+    except ValueError as wrong:
+        raise AuditError(f"{path} is not JSON: {wrong}") from wrong
+    if not isinstance(told, dict):
+        raise AuditError(f"{path} is not a JSON object")
+    return told

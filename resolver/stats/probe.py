@@ -1,0 +1,252 @@
+"""`audit probe`: does the live resolver do what the log says?
+
+Enters: a log, lists as their issuers published them, a resolver's address. Leaves: what was asked, and every answer
+that is not what the log says. Rules: a document counts only if its state hash is one that the log speaks of, so nobody
+can be blamed by a forged list; entries of what is active now must be stopped, names of what was active once and is no
+longer must not be; the sample is drawn with a seed, so that anybody can ask it again.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import random
+from dataclasses import dataclass, field
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any, Protocol
+
+from resolver.base.dns_question import Answer, ask
+from resolver.base.timestamps import as_text
+from resolver.cli.audit_show import leaves
+from resolver.log.errors import AuditError
+from resolver.stats.documents import read_document
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from pathlib import Path
+
+    from resolver.log.leaf import Detail
+    from resolver.log.source import Source
+
+STOPPING = frozenset({15, 16, 17})  # RFC 8914: Blocked, Censored, Filtered
+
+
+@dataclass(frozen=True)
+class Entry:
+    """As much of an entry as asking takes."""
+
+    name: str
+    match: str
+    reference: str
+    expires: str
+
+    def names(self, chance: random.Random) -> Iterator[str]:
+        """Names that this entry stops."""
+        if self.match != "below":
+            yield self.name
+        if self.match != "exact":
+            yield f"{chance.randrange(16**8):08x}.{self.name}"
+
+    def covers(self, name: str) -> bool:
+        if name == self.name:
+            return self.match != "below"
+        return self.match != "exact" and name.endswith("." + self.name)
+
+
+@dataclass(frozen=True)
+class Active:
+    """What the newest leaf says of one list."""
+
+    list: str
+    version: int
+    state: str
+    action: str
+    whole: bool
+    """False where additions of it are held: then not all of the document need be stopped."""
+
+
+@dataclass
+class Outcome:
+    """What was asked and what came."""
+
+    seed: int
+    asked: int = 0
+    stopped: int = 0
+    passed: int = 0
+    silent: int = 0
+    wrong: list[dict[str, Any]] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "ok": not self.wrong,
+            "seed": self.seed,
+            "asked": self.asked,
+            "stopped": self.stopped,
+            "passed": self.passed,
+            "silent": self.silent,
+            "wrong": self.wrong,
+            "remarks": self.remarks,
+        }
+
+    def lines(self) -> Iterator[str]:
+        yield f"asked {self.asked} questions (seed {self.seed})"
+        yield f"  {self.stopped} stopped as logged, {self.passed} not stopped as logged, {self.silent} not answered"
+        for one in self.wrong:
+            yield f"  WRONG {one['name']} over {one['transport']}: {one['expected']}, but {one['got']}"
+        for remark in self.remarks:
+            yield f"Remark: {remark}"
+
+
+class Asking(Protocol):
+    """Something that asks for the A record of a name."""
+
+    def __call__(self, name: str, *, tcp: bool) -> Answer | None: ...
+
+
+@dataclass(frozen=True)
+class Asker:
+    """Asks one resolver."""
+
+    host: str
+    port: int
+
+    @classmethod
+    def at(cls, address: str) -> Asker:
+        """`ADDR:PORT`; a wildcard stands for the loopback."""
+        host, _, port = address.rpartition(":")
+        try:
+            parsed = ipaddress.ip_address(host.removeprefix("[").removesuffix("]"))
+            number = int(port)
+        except ValueError:
+            raise AuditError(f"not an address with a port: {address!r}", hint="--resolver 192.0.2.1:53") from None
+        if parsed.is_unspecified:
+            parsed = ipaddress.ip_address("127.0.0.1" if parsed.version == 4 else "::1")
+        return cls(str(parsed), number)
+
+    def __call__(self, name: str, *, tcp: bool) -> Answer | None:
+        return ask(self.host, self.port, name, tcp=tcp)
+
+
+def probe(
+    source: Source,
+    details: Callable[[int], list[Detail]],
+    documents: Iterable[Path],
+    asking: Asking,
+    *,
+    sample: int,
+    seed: int,
+    now: float,
+    progress: Callable[[int, int], None] = lambda _done, _size: None,
+) -> Outcome:
+    """Asks and compares."""
+    outcome, chance = Outcome(seed), random.Random(seed)
+    active, history, overrides = logged(source, details)
+    entries, gone = _samples(documents, active, history, sample, chance, outcome)
+    clock = as_text(now)
+    questions = [
+        (name, entry.reference, action != "monitor")
+        for entry, action in entries
+        if entry.expires > clock
+        for name in entry.names(chance)
+    ] + [(entry.name, entry.reference, False) for entry in gone]
+    for number, (name, reference, stop) in enumerate(questions):
+        for tcp in (False, True) if number % 10 == 0 else (False,):
+            _judge(outcome, name, reference, asking(name, tcp=tcp), stop=stop, tcp=tcp)
+        progress(number + 1, len(questions))
+    if outcome.wrong and overrides:
+        outcome.remarks.append(f"{overrides} overrides were set and not lifted by the log: some names may pass by them")
+    return outcome
+
+
+def logged(source: Source, details: Callable[[int], list[Detail]]) -> tuple[dict[str, Active], dict[str, str], int]:
+    """What is active by the newest leaves, every state that ever was (state to list), and overrides not lifted."""
+    active: dict[str, Active] = {}
+    history: dict[str, str] = {}
+    overrides = 0
+    for _, leaf, detail in leaves(source, details):
+        overrides += (leaf.type == "override-set") - (leaf.type == "override-lifted")
+        if leaf.type != "list-activated" or detail is None or not isinstance(detail.value, dict):
+            continue
+        told = detail.value
+        name, state = str(told.get("list")), str(told.get("state", ""))
+        if told.get("version"):
+            action, whole = str(told.get("action", "stop-page")), not told.get("less")
+            active[name] = Active(name, int(told["version"]), state, action, whole)
+            history[state] = name
+        else:
+            active.pop(name, None)
+    return active, history, max(overrides, 0)
+
+
+def _entries(path: Path) -> Iterator[tuple[bytes, Entry]]:
+    for line, told in read_document(path):
+        yield line, Entry(told["name"], told["match"], told["reference"], told["expires"])
+
+
+def _samples(
+    documents: Iterable[Path], active: dict[str, Active], history: dict[str, str], sample: int, chance: random.Random,
+    outcome: Outcome,
+) -> tuple[list[tuple[Entry, str]], list[Entry]]:  # fmt: skip
+    entries: list[tuple[Entry, str]] = []
+    former: list[Entry] = []
+    current: list[Path] = []
+    missing = dict(active)
+    for path in documents:
+        state, drawn = _draw(path, sample, chance)
+        now = next((one for one in active.values() if one.state == state), None)
+        if now is not None:
+            current.append(path)
+            missing.pop(now.list, None)
+            if now.whole:
+                entries += [(entry, now.action) for entry in drawn]
+            else:
+                outcome.remarks.append(f"list {now.list}: some of version {now.version} is held, so it was not asked")
+        elif state in history:
+            former += drawn
+        else:
+            raise AuditError(f"{path} ({state}) is no list that this log speaks of")
+    outcome.remarks += [
+        f"list {one.list}, version {one.version}, was not asked: give its document, {one.state}"
+        for one in missing.values()
+    ]
+    if former and missing:
+        outcome.remarks.append("withdrawn names were not asked: a list that is active now may stop them")
+        return entries, []
+    for path in current:  # what is on a list now is not withdrawn
+        for _, entry in _entries(path):
+            former = [old for old in former if not entry.covers(old.name)]
+    return entries, former
+
+
+def _draw(path: Path, sample: int, chance: random.Random) -> tuple[str, list[Entry]]:
+    """A document's state hash, and a sample of it in one pass."""
+    whole, drawn = sha256(), list[Entry]()
+    for number, (line, entry) in enumerate(_entries(path)):
+        whole.update(line)
+        if len(drawn) < sample:
+            drawn.append(entry)
+        elif (place := chance.randrange(number + 1)) < sample:
+            drawn[place] = entry
+    return "sha256:" + whole.hexdigest(), drawn
+
+
+def _judge(outcome: Outcome, name: str, reference: str, answer: Answer | None, *, stop: bool, tcp: bool) -> None:
+    outcome.asked += 1
+    if answer is None:
+        outcome.silent += 1
+        return
+    stopped = answer.ede in STOPPING
+    if stopped == stop and (not stopped or not answer.text or reference in answer.text or not stop):
+        outcome.stopped += stopped
+        outcome.passed += not stopped
+        return
+    expected = f"the log has it stopped ({reference})" if stop else f"the log has it withdrawn ({reference})"
+    outcome.wrong.append(
+        {
+            "name": name,
+            "transport": "tcp" if tcp else "udp",
+            "expected": expected,
+            "got": str(answer),
+            "reference": reference,
+        }
+    )

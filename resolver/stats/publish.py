@@ -1,0 +1,45 @@
+"""The transparency report that everybody may read without asking: of the last thirty days, made anew every day.
+
+Enters: the provider's own log, its lists in force, the time. Leaves: `report.json` and `report.csv` in the log's public
+folder. Rules: it ends with the day before yesterday, as what is counted is told a day late; it is computed once a day,
+by the steward; what it says, `stopsign report` says.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from resolver.base import durable
+from resolver.log.details import Details
+from resolver.log.disk import Durable, RealDisk
+from resolver.log.errors import AuditError
+from resolver.log.source import Folder
+from resolver.stats.documents import in_force, read_object
+from resolver.stats.report import report
+from resolver.stats.report_forms import as_csv, as_json
+
+if TYPE_CHECKING:
+    from resolver.base.paths import Places
+
+DAYS = 30
+
+
+def publish(places: Places, now: float) -> bool:
+    """Writes the report where there is none that goes as far; whether it did. Raises `AuditError`, `OSError`."""
+    end = (datetime.fromtimestamp(now, UTC) - timedelta(days=2)).date()
+    if _told_until(places) == end.isoformat():
+        return False
+    details = Details(Durable(RealDisk()), places.log_details, places.log_dir / "details")
+    known = in_force(places.state_dir / "lists")
+    told = report(Folder(places.log_dir), details.bundle, end - timedelta(days=DAYS - 1), end, known)
+    durable.replace(places.report.with_suffix(".csv"), as_csv(told).encode())
+    durable.replace(places.report, as_json(told).encode())
+    return True
+
+
+def _told_until(places: Places) -> str | None:
+    try:
+        return str(read_object(places.report).get("to"))
+    except AuditError:
+        return None

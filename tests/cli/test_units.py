@@ -1,0 +1,223 @@
+"""The systemd units: accepted by systemd itself, each in the sandbox that the operator's guide promises."""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from resolver.cli.units import DROP_IN, of
+from resolver.config.schema import load
+from resolver.host.run import WINGS
+from tests.rigs.dns_host import PATIENCE, Host
+
+ROOT = Path(__file__).resolve().parents[2]
+UNITS = sorted((ROOT / "systemd").glob("stopsign*.[st][oeai][crvm]*"))
+SERVICES = [unit for unit in UNITS if unit.suffix == ".service"]
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The units beside each other, their program being one that exists here."""
+    directory = tmp_path_factory.mktemp("units")
+    for unit in UNITS:
+        text = unit.read_text(encoding="utf-8").replace("/opt/stopsign/bin/stopsign", "/bin/true")
+        (directory / unit.name).write_text(text, encoding="utf-8")
+    for name, text in of(load(ROOT / "config" / "stopsign.yaml")).drop_ins.items():
+        (directory / f"{name}.d").mkdir()
+        (directory / f"{name}.d" / DROP_IN).write_text(text, encoding="utf-8")
+    return directory
+
+
+def test_there_is_a_unit_for_each_process_and_port() -> None:
+    assert {unit.name for unit in UNITS} == {
+        "stopsign.target",
+        "stopsign-dns.service",
+        "stopsign-dns.socket",
+        "stopsign-rpz.service",
+        "stopsign-rpz.socket",
+        "stopsign-rpz-tls.socket",
+        "stopsign-steward.service",
+        "stopsign-timestamp.service",
+        "stopsign-timestamp.timer",
+        "stopsign-web.service",
+        "stopsign-web.socket",
+    }
+
+
+@pytest.mark.needs("systemd-analyze")
+def test_systemd_finds_nothing_wrong_with_the_units(installed: Path) -> None:
+    checked = subprocess.run(
+        ["systemd-analyze", "verify", "--man=no", *(str(installed / unit.name) for unit in UNITS)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    ours = [line for line in checked.stderr.splitlines() if "stopsign" in line]
+    assert (checked.returncode, ours) == (0, [])
+
+
+@pytest.mark.needs("systemd-analyze")
+@pytest.mark.parametrize("service", SERVICES, ids=lambda unit: unit.name)
+def test_each_service_has_the_exposure_that_the_guide_says(service: Path, installed: Path) -> None:
+    told = subprocess.run(
+        ["systemd-analyze", "security", "--offline=yes", "--no-pager", str(installed / service.name)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    (exposure,) = re.findall(r"Overall exposure level for \S+: ([\d.]+)", told.stdout)
+    guide = (ROOT / "docs" / "operator.md").read_text(encoding="utf-8")
+    (promised,) = re.findall(rf"^\| `{re.escape(service.name)}`.*\| ([\d.]+) \|$", guide, re.MULTILINE)
+    # Each release of systemd weighs a little differently.
+    assert float(exposure) == pytest.approx(float(promised), abs=0.2)
+
+
+CONFINED = """
+import ctypes, os, sys
+seccomp = ctypes.CDLL("libseccomp.so.2")
+seccomp.seccomp_init.restype = ctypes.c_void_p
+KILL_PROCESS, ALLOW = 0x80000000, 0x7FFF0000
+kept = ctypes.c_void_p(seccomp.seccomp_init(KILL_PROCESS))
+for name in sys.argv[1].split():
+    number = seccomp.seccomp_syscall_resolve_name(name.encode())
+    if number >= 0:  # else it is one of another processor's
+        assert seccomp.seccomp_rule_add(kept, ALLOW, number, 0) == 0
+assert seccomp.seccomp_load(kept) == 0
+os.execv(sys.argv[2], sys.argv[2:])
+"""
+
+
+def system_calls(unit: Path) -> set[str]:
+    """What the unit's filter leaves, its sets taken apart by systemd."""
+
+    def of(name: str) -> set[str]:
+        if not name.startswith("@"):
+            return {name}
+        listed = subprocess.run(
+            ["systemd-analyze", "syscall-filter", name], capture_output=True, text=True, check=True
+        ).stdout.splitlines()
+        return set().union(*(of(line.strip()) for line in listed[1:] if line.strip() and "#" not in line))
+
+    allowed = of("@default")
+    for line in re.findall(r"^SystemCallFilter=(.*)$", unit.read_text(encoding="utf-8"), re.MULTILINE):
+        named = set().union(*(of(name) for name in line.removeprefix("~").split()))
+        allowed = allowed - named if line.startswith("~") else allowed | named
+    return allowed
+
+
+@pytest.mark.needs("systemd-analyze")
+@pytest.mark.parametrize("wing", WINGS)
+def test_each_wing_lives_under_the_system_call_filter_of_its_unit(wing: str, tmp_path: Path) -> None:
+    """A call that the filter does not know would end it with SIGSYS."""
+    allowed = system_calls(ROOT / "systemd" / f"stopsign-{wing}.service")
+    assert "sendmmsg" in allowed
+    assert "setpriority" not in allowed
+    if os.geteuid() == 0:  # whom no unit runs as: root gives a file to whom its folder belongs
+        allowed.add("fchown")
+    more = {
+        "stop_page": {"ipv4": "192.0.2.66", "listen": ["127.0.0.1:0"]},
+        "rpz": {"listen": ["127.0.0.1:0"], "zones": [{"origin": "rpz.example"}]},
+    }
+    host = Host(tmp_path, ["127.0.0.1:9"], more=more)
+    host.write_config()
+    command = [sys.executable, "-P", "-m", "resolver.cli.main", "run", "--config", str(host.config), "--only", wing]
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(tmp_path / "notify"))
+        manager.settimeout(PATIENCE)
+        process = subprocess.Popen(
+            [sys.executable, "-c", CONFINED, " ".join(sorted(allowed)), *command],
+            env={**os.environ, "PYTHONPATH": str(ROOT), "NOTIFY_SOCKET": str(tmp_path / "notify")},
+        )
+        try:
+            while b"READY=1" not in manager.recv(4096):
+                pass
+            process.terminate()
+            assert process.wait(PATIENCE) == 0
+        finally:
+            process.kill()
+            process.wait()
+
+
+def test_systemd_is_to_open_a_udp_and_a_tcp_socket_a_worker_and_address(tmp_path: Path) -> None:
+    config = tmp_path / "stopsign.yaml"
+    config.write_text(
+        "{state_dir: state, run_dir: run, portal: {url: 'http://127.0.0.1'}, stop_page: {listen: ['192.0.2.66:80']},"
+        " dns: {listen: ['192.0.2.53:53', '[2001:db8::53]:53'], workers: 3, upstreams: [127.0.0.1], allow_clients: []}}"
+    )
+    made = {unit: text.splitlines() for unit, text in of(load(config)).drop_ins.items()}
+    dns = made["stopsign-dns.socket"]
+    assert dns[1:4] == ["[Socket]", "ListenDatagram=", "ListenStream="], "what the unit itself says is taken back"
+    for address in ("192.0.2.53:53", "[2001:db8::53]:53"):
+        assert (dns.count(f"ListenDatagram={address}"), dns.count(f"ListenStream={address}")) == (3, 3)
+    assert made["stopsign-web.socket"][1:] == ["[Socket]", "ListenStream=", "ListenStream=192.0.2.66:80"]
+
+
+ZONES_ALONE = """
+state_dir: /var/lib/stopsign
+run_dir: /run/stopsign
+portal: {url: "https://stop.isp.example", database: "sqlite:///var/lib/stopsign-web/portal.db"}
+stop_page: {listen: ["192.0.2.66:80"]}
+rpz:
+  listen: ["192.0.2.53:5354"]
+  zones: [{origin: rpz.stopsign, file: /var/lib/stopsign-zones/rpz.stopsign.zone}]
+  counts: [{dnstap: /run/stopsign/rpz/bind.dnstap}, {dnstap: "/srv/tap of bind/100%.sock"}]
+"""
+
+
+def test_a_host_for_policy_zones_alone_opens_what_it_names_and_starts_no_dns(tmp_path: Path) -> None:
+    config = tmp_path / "stopsign.yaml"
+    config.write_text(ZONES_ALONE)
+    made = of(load(config))
+    rpz = made.drop_ins["stopsign-rpz.socket"].splitlines()[1:]
+    assert rpz == [
+        "[Socket]",
+        "ListenDatagram=",
+        "ListenStream=",
+        *(f"Listen{kind}=192.0.2.53:5354" for kind in ("Datagram", "Stream")),
+    ]
+    assert "ConditionPathExists=!/" in made.drop_ins["stopsign-rpz-tls.socket"]
+    assert "ConditionPathExists=!/" in made.drop_ins["stopsign-dns.service"]
+    assert made.drop_ins["stopsign-rpz.service"].splitlines()[1:] == [
+        "[Service]",
+        'ReadWritePaths=/var/lib/stopsign-zones "/srv/tap of bind"',
+    ]
+    for unit in ("steward", "web"):
+        assert len(made.drop_ins[f"stopsign-{unit}.service"].splitlines()) == 1, "what its unit says is enough"
+    assert made.enable == ("stopsign-web.socket", "stopsign-rpz.socket", "stopsign-rpz.service", "stopsign.target")
+
+
+def test_a_host_without_zones_starts_none_of_their_units(tmp_path: Path) -> None:
+    config = tmp_path / "stopsign.yaml"
+    config.write_text(
+        "{state_dir: state, run_dir: /run/stopsign, portal: {url: 'http://127.0.0.1'},"
+        " dns: {listen: ['192.0.2.53:53'], upstreams: [127.0.0.1], allow_clients: []},"
+        " rpz: {listen: ['192.0.2.1:5354']}}"
+    )
+    made = of(load(config))
+    assert made.enable == ("stopsign-dns.socket", "stopsign.target")
+    for unit in ("stopsign-rpz.socket", "stopsign-rpz.service", "stopsign-web.socket"):
+        assert made.drop_ins[unit].endswith("ConditionPathExists=!/\n")
+    assert f"ReadWritePaths={tmp_path / 'state'}" in made.drop_ins["stopsign-steward.service"], "a folder of its own"
+
+
+def test_no_file_opens_the_folder_of_another_process_to_a_sandbox(tmp_path: Path) -> None:
+    config = tmp_path / "stopsign.yaml"
+    config.write_text(ZONES_ALONE.replace("-web/portal.db", "/portal.db").replace("-zones/rpz", "/rpz"))
+    made = of(load(config))
+    assert "ReadWritePaths" not in made.drop_ins["stopsign-web.service"]
+    assert made.drop_ins["stopsign-rpz.service"].splitlines()[-1] == 'ReadWritePaths="/srv/tap of bind"'
+
+
+def test_the_units_as_shipped_serve_zones_to_this_host_alone() -> None:
+    for unit in ("stopsign-rpz.socket", "stopsign-rpz-tls.socket"):
+        text = (ROOT / "systemd" / unit).read_text(encoding="utf-8")
+        assert {address.rpartition(":")[0] for address in re.findall(r"^Listen\w+=(.+)$", text, re.MULTILINE)} == {
+            "127.0.0.1",
+            "[::1]",
+        }

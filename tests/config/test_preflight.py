@@ -1,0 +1,317 @@
+"""What only a try shows, each on a machine where it fails."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import socket
+import threading
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+from click.testing import CliRunner
+
+from blocklists.head import Issuer
+from blocklists.issuer.rehearsal import Rehearsal
+from resolver.base.paths import Places
+from resolver.cli.main import stopsign
+from resolver.config.finding import Finding
+from resolver.config.preflight import host
+from resolver.config.preflight.host import trial
+from resolver.config.preflight.users import User
+from resolver.config.schema import Accepted, Config, Lines
+from resolver.host.apply import TrialError, try_first
+from resolver.ipc import control
+from tests.config.test_schema import write
+from tests.lists.test_steward import GROUND
+from tests.rigs.lists_world import settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@contextmanager
+def upstream(answer: bytes | None) -> Iterator[str]:
+    """A server that gives one answer to everything, after the id of the question; None: it is silent."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
+        server.bind(("127.0.0.1", 0))
+        server.settimeout(0.05)
+        over = threading.Event()
+
+        def serve() -> None:
+            while not over.is_set():
+                try:
+                    question, client = server.recvfrom(512)
+                except TimeoutError:
+                    continue
+                if answer is not None:
+                    server.sendto(question[:2] + answer, client)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        try:
+            yield f"127.0.0.1:{server.getsockname()[1]}"
+        finally:
+            over.set()
+            thread.join()
+
+
+def found(folder: Path, **changed: Any) -> dict[str, str]:
+    """Findings by key; the warning about the tmpfs aside."""
+    plain: dict[str, Any] = {
+        "state_dir": str(folder / "state"),
+        "run_dir": str(folder / "run"),
+        "dns": {"listen": ["127.0.0.1:0"], "upstreams": ["127.0.0.1:1"], "allow_clients": []},
+        "portal": {"url": "https://stop.isp.example"},
+    }
+    for key, value in changed.items():
+        plain[key] = {**plain.get(key, {}), **value} if isinstance(value, dict) else value
+    config = Config.model_validate(plain, context={"folder": folder})
+    return {
+        finding.key: finding.message
+        for finding in trial(config, folder / "stopsign.yaml")
+        if finding.key != "run_dir" or finding.fatal
+    }
+
+
+def reported(folder: Path, text: str) -> tuple[int, list[tuple[int, str, str]]]:
+    """The exit status of `check-config`, and line, level and key of all that it says, the tmpfs aside."""
+    done = CliRunner().invoke(stopsign, ["check-config", "--json", str(write(folder, text))])
+    said = json.loads(done.stdout)
+    assert said["ok"] == (done.exit_code == 0)
+    assert {finding["file"] for finding in said["findings"]} <= {str(folder / "stopsign.yaml")}
+    findings = [(found["line"], found["level"], found["key"]) for found in said["findings"]]
+    return done.exit_code, [found for found in findings if found[1:] != ("warning", "run_dir")]
+
+
+NOERROR = b"\x81\x80\0\1\0\0\0\0\0\0"
+REFUSED = b"\x81\x85\0\1\0\0\0\0\0\0"
+
+
+def test_a_machine_that_can_do_it_all_has_nothing_to_say(tmp_path: Path) -> None:
+    with upstream(NOERROR) as address:
+        assert found(tmp_path, dns={"upstreams": [address]}) == {}
+
+
+@pytest.mark.parametrize(
+    ("answer", "message"), [(REFUSED, "answers with RCODE 5"), (b"", "answers with something that is no answer")]
+)
+def test_an_upstream_that_does_not_resolve_is_found(tmp_path: Path, answer: bytes, message: str) -> None:
+    with upstream(answer) as address:
+        assert message in found(tmp_path, dns={"upstreams": [address]})["dns.upstreams[0]"]
+
+
+def test_a_silent_upstream_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("resolver.config.preflight.host.PATIENCE", 0.05)
+    with upstream(None) as address:
+        assert "does not answer within" in found(tmp_path, dns={"upstreams": [address]})["dns.upstreams[0]"]
+
+
+def test_a_port_that_is_taken_is_found_for_each_transport(tmp_path: Path) -> None:
+    with socket.socket() as taken, upstream(NOERROR) as address:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        here = f"127.0.0.1:{taken.getsockname()[1]}"
+        findings = found(
+            tmp_path, dns={"upstreams": [address], "listen": [here]}, stop_page={"listen": ["192.0.2.1:80"]}
+        )
+    assert "over TCP cannot be opened (Address already in use)" in findings["dns.listen[0]"]
+    assert "cannot be opened" in findings["stop_page.listen[0]"]
+
+
+def test_files_folders_roots_and_people_that_are_not_there_are_found(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x" * 1000)
+    (tmp_path / "root.json").write_text("{}")
+    lists = [
+        {"name": "a", "repository": str(tmp_path / "none"), "trusted_root": str(tmp_path / "none.json")},
+        {"name": "b", "repository": "http://127.0.0.1:1/", "trusted_root": str(tmp_path / "root.json")},
+    ]
+    with upstream(NOERROR) as address:
+        findings = found(
+            tmp_path,
+            state_dir=str(tmp_path / "file" / "state"),
+            dns={"upstreams": [address]},
+            lists=lists,
+            guards={"popular": str(tmp_path / "none.txt")},
+            control={"operators": ["nobody-here"], "operator_groups": ["no-group-here"]},
+            provider={"language": "xx"},
+            portal={"database": f"sqlite://{tmp_path / 'file'}"},
+        )
+    assert "cannot be read now" in findings.pop("lists[1].repository")
+    assert findings == {
+        "state_dir": f"{tmp_path / 'file'} is not a folder",
+        "log.dir": f"{tmp_path / 'file'} is not a folder",
+        "lists[0].repository": f"metadata/timestamp.json: no such file in {tmp_path / 'none'}",
+        "lists[0].trusted_root": f"{tmp_path / 'none.json'} cannot be read (No such file or directory)",
+        "lists[1].trusted_root": f"{tmp_path / 'root.json'} is not the root metadata of a repository",
+        "provider.language": "there are no pages in 'xx'; ar, cs, de, en, es, fr, it, nl, pl would be right",
+        "portal.database": f"{tmp_path / 'file'} is not a database that can be read (file is not a database)",
+        "guards.popular": f"{tmp_path / 'none.txt'} cannot be read (No such file or directory)",
+        "control.operators[0]": "there is no user 'nobody-here' on this machine",
+        "control.operator_groups[0]": "there is no group 'no-group-here' on this machine",
+    }
+
+
+def test_a_list_that_its_repository_does_not_have_is_found(tmp_path: Path) -> None:
+    desk = Rehearsal.create(tmp_path / "issuer", Issuer("Authority", "list@a.example", "appeals@a.example"))
+    published, root = desk.desk.published, str(desk.desk.trusted_root)
+    lists = [{"name": "gamblign", "repository": str(published), "trusted_root": root}]
+    with upstream(NOERROR) as address:
+        nothing = found(tmp_path, dns={"upstreams": [address]}, lists=lists)
+        desk.add_basis("gambling", "order-17", GROUND)
+        (tmp_path / "names.txt").write_text("a.example")
+        desk.import_files("gambling", [tmp_path / "names.txt"], basis="order-17", category="gambling")
+        another = found(tmp_path, dns={"upstreams": [address]}, lists=lists)
+        right = found(tmp_path, dns={"upstreams": [address]}, lists=[{**lists[0], "name": "gambling"}])
+        (published / "metadata" / "timestamp.json").write_text("{}")
+        damaged = found(tmp_path, dns={"upstreams": [address]}, lists=lists)
+    assert nothing == {"lists[0].name": f"{published} has no list 'gamblign'; it has none at all"}
+    assert another == {"lists[0].name": f"{published} has no list 'gamblign'; it has 'gambling'"}
+    assert right == {}
+    assert "cannot be read now: " in damaged["lists[0].repository"]
+
+
+def test_what_the_users_of_the_units_may_not_do_is_found_although_root_may(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, inside = tmp_path / "closed", tmp_path / "closed" / "state"
+    inside.mkdir(parents=True)
+    folder.chmod(0o711)
+    inside.chmod(0o2770)
+    owner, group, other = (
+        User("x", uid, frozenset({gid})) for uid, gid in ((os.getuid(), 1), (1, os.getgid()), (1, 1))
+    )
+    assert [who.may(inside, 7) for who in (owner, group, other)] == [True, True, False]
+    assert [who.may(folder, 1) for who in (owner, group, other)] == [True, True, True]
+    assert [who.may(folder, 4) for who in (owner, group, other)] == [True, False, False]
+    folder.chmod(0o700)
+    monkeypatch.setattr(User, "named", staticmethod(lambda name: User(name, 1, frozenset({1}))))
+    with upstream(NOERROR) as address:
+        findings = found(folder, dns={"upstreams": [address]}, run_dir=str(tmp_path / "none"))
+    assert "cannot be entered by stopsign-steward, the user of its unit" in findings["state_dir"]
+
+
+@pytest.mark.parametrize(
+    ("found", "ours", "refused"),
+    [
+        (
+            [Finding("dns.upstreams[0]", "is silent", fatal=False), Finding("run_dir", "is slow", fatal=False)],
+            True,
+            False,
+        ),
+        ([Finding("run_dir", "is slow", fatal=False), Finding("dns.upstreams[0]", "is silent")], True, True),
+        ([Finding("dns.upstreams[0]", "is silent")], False, True),
+        ([Finding("guards.popular", "cannot be read", denied=True)], True, True),
+        ([Finding("guards.popular", "cannot be read", denied=True)], False, False),
+    ],
+)
+def test_a_reload_is_refused_for_what_does_not_work_not_for_what_another_user_may(
+    monkeypatch: pytest.MonkeyPatch, found: list[Finding], ours: bool, refused: bool
+) -> None:
+    """`ours`: the processes run as the user who asks for the reload."""
+    monkeypatch.setattr("resolver.config.preflight.host.trial", lambda *_: found)
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    lines = Lines(Path("x.yaml"), {("run_dir",): 2, ("dns", "upstreams", 0): 7, ("guards",): 9})
+    new = Accepted(lines.file, b"", Config.model_construct(), lines)
+    said = [str(one.at(lines)) for one in found]
+    warned: list[str] = []
+    trying = try_first(new, {1000} if ours else {1000, 1001}, warned.append)
+    if not refused:
+        asyncio.run(trying)
+        assert warned == said
+        return
+    with pytest.raises(TrialError, match=r"^x\.yaml:[79]: [a-z.]+(\[0\])?: (is silent|cannot be read)") as caught:
+        asyncio.run(trying)
+    assert sorted(str(caught.value).splitlines()) == sorted(said)
+
+
+def test_the_ports_of_the_stopsign_that_runs_are_its_own_though_it_be_busy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(host, "PATIENCE", 0.2)  # of upstreams, which are not asked here
+    monkeypatch.setattr(host, "_upstreams", lambda _config: ())
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        here = f"127.0.0.1:{taken.getsockname()[1]}"
+
+        async def status(*_: object) -> dict[str, Any]:
+            await asyncio.sleep(0.5)
+            return {"dns": [], "stop_page": [here], "portal": []}
+
+        async def scene() -> dict[str, str]:
+            places = Places(tmp_path / "state", tmp_path / "run", tmp_path / "log")
+            server = await control.serve(places.web_socket, {"status": control.Operation(status)}, control.Callers)
+            try:
+                return await asyncio.to_thread(found, tmp_path, stop_page={"listen": [here]})
+            finally:
+                server.close()
+
+        assert asyncio.run(scene()) == {}
+
+
+TEXT = """\
+state_dir: state
+run_dir: run
+dns:
+  listen: ["127.0.0.1:0"]
+  upstreams: ["127.0.0.1:1"]
+  allow_clients: ["10.0.0.0/8", "::/0"]
+  cache: {size: 256}
+stop_page:
+  listen: ["192.0.2.1:80"]
+portal:
+  url: https://stop.isp.example
+lists:
+  - {name: a, repository: none, trusted_root: none.json}
+guards:
+  popular: none.txt
+"""
+
+
+def test_mistakes_and_what_does_not_work_stand_in_one_report_each_with_its_line(tmp_path: Path) -> None:
+    wrong = [
+        (5, "error", "dns.upstreams[0]"), (6, "warning", "dns.allow_clients[1]"), (9, "error", "stop_page.listen[0]"),
+        (13, "error", "lists[0].repository"), (13, "error", "lists[0].trusted_root"), (15, "error", "guards.popular"),
+    ]  # fmt: skip
+    assert reported(tmp_path, TEXT) == (2, sorted([*wrong, (7, "mistake", "dns.cache.size")]))
+    assert reported(tmp_path, TEXT.replace("{size: 256}", "{size: 1MiB}")) == (1, wrong)
+    done = CliRunner().invoke(stopsign, ["check-config", str(tmp_path / "stopsign.yaml")])
+    lines = [line.removeprefix(f"{tmp_path / 'stopsign.yaml'}:") for line in done.stdout.splitlines()]
+    assert lines[1].startswith("5: dns.upstreams[0]: 127.0.0.1:1 cannot be asked")
+    assert lines[-1].startswith("15: guards.popular: ")
+
+
+def test_what_cannot_be_read_is_named_as_not_tried_and_nothing_is_made_up_in_its_place(tmp_path: Path) -> None:
+    mistakes = {"run_dir: run": "run_dir: 3", "none.json}": "none.json, actoin: x}", '"127.0.0.1:1"': "localhost"}
+    text = TEXT.replace("{size: 256}", "{size: 1MiB}")
+    for right, mistake in mistakes.items():
+        text = text.replace(right, mistake)
+    assert reported(tmp_path, text) == (2, [
+        (2, "mistake", "run_dir"), (4, "untried", "dns.listen"),
+        (5, "untried", "dns.upstreams"), (5, "mistake", "dns.upstreams[0]"), (6, "warning", "dns.allow_clients[1]"),
+        (9, "untried", "stop_page.listen"), (12, "untried", "lists"), (13, "mistake", "lists[0].actoin"),
+        (15, "error", "guards.popular"),
+    ])  # fmt: skip
+    error = str(CliRunner().invoke(stopsign, ["check-config", str(tmp_path / "stopsign.yaml")]).exception)
+    assert ":4: dns.listen: is not tried before run_dir is mended\n" in error
+    assert ":12: lists: is not tried before what is wrong with it is mended\n" in error
+
+
+def test_what_is_no_configuration_at_all_is_reported_in_the_same_form(tmp_path: Path) -> None:
+    assert reported(tmp_path, "dns: [") == (2, [(1, "mistake", "")])
+    assert reported(tmp_path, "- 1") == (2, [(1, "mistake", "")])
+
+
+@pytest.mark.parametrize("everybody", ["0.0.0.0/0", "128.0.0.0/1", "::/0", "2000::/3"])
+def test_an_open_resolver_is_a_warning_alone(everybody: str, tmp_path: Path) -> None:
+    with upstream(NOERROR) as address:
+        plain = settings(tmp_path)
+        dns = {**plain["dns"], "upstreams": [address], "allow_clients": ["10.0.0.0/8", everybody]}
+        text = yaml.safe_dump({**plain, "dns": dns, "lists": []})
+        (status, [(_, level, key)]) = reported(tmp_path, text)
+    assert (status, level, key) == (0, "warning", "dns.allow_clients[1]")

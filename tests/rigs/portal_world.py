@@ -1,0 +1,142 @@
+"""A small provider for tests: a configuration, a list with a few entries, and the web process without its sockets."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from resolver.config.schema import Config
+from resolver.portal.live import FakeList, ListedName, Live, Snapshot
+from resolver.portal.pages import Pages
+from resolver.portal.site import Portal
+from resolver.portal.stop_page import StopPage
+from resolver.portal.transparency import Transparency
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+NOW = 1_795_000_000  # 2026-11-18T07:06:40Z
+REFERENCE = "7ZK3M9Q2XW4T8RBC"
+META: Mapping[str, Any] = {
+    "generation": 4,
+    "compiled": "2026-11-18T06:00:00Z",
+    "lists": [
+        {
+            "name": "gambling",
+            "version": 3,
+            "state": "sha256:" + "ab" * 32,
+            "issuer": {
+                "name": "Gambling Authority",
+                "contact": "lists@authority.example",
+                "appeals": "appeals@authority.example",
+            },
+            "bases": {
+                "order-17": {
+                    "law": "Gambling Act, section 9",
+                    "authority": "Joint Authority",
+                    "order": "17/2026",
+                    "date": "2026-02-14",
+                    "territory": "DE",
+                    "court": "Administrative Court, Halle",
+                    "overdue_suspends": True,
+                },
+                "order-18": {"law": "Code, section 5", "authority": "Police", "order": "18", "overdue_suspends": False},
+            },
+            "action": "stop-page",
+            "reason": "censored",
+            "threshold": 2,
+        },
+        {"name": "watched", "version": 1, "issuer": {"name": "Watcher"}, "bases": {}, "action": "monitor"},
+    ],
+}
+ENTRIES = (
+    ListedName("example.com", reference=REFERENCE),
+    ListedName("exact.example", "exact", reference="8ZK3M9Q2XW4T8RBC"),
+    ListedName("below.example", "below", reference="9ZK3M9Q2XW4T8RBC", basis="order-18", category="child-abuse"),
+    ListedName("xn--bcher-kva.example", reference="AZK3M9Q2XW4T8RBC"),
+    ListedName("lapsed.example", reference="BZK3M9Q2XW4T8RBC", expires=NOW),
+    ListedName("watched.example", reference="CZK3M9Q2XW4T8RBC", list=1, action="monitor"),
+    ListedName("xn--mgbh0fb.example", reference="DZK3M9Q2XW4T8RBC"),
+)
+
+
+def configuration(directory: Path, **more: Any) -> Config:
+    return Config.model_validate({
+        "host": "a",
+        "state_dir": directory / "state",
+        "run_dir": directory / "run",
+        "provider": {
+            "name": "Nordlicht Internet",
+            "url": "https://nordlicht.example",
+            "contact": "blocking@nordlicht.example",
+            "help_lines": [
+                {"name": "Gambling helpline", "phone": "+49 800 1372700", "categories": ["gambling"]},
+                {"name": "Help for all", "url": "https://help.example"},
+            ],
+            **more.pop("provider", {}),
+        },
+        "dns": {"listen": ["127.0.0.1:0"], "upstreams": ["127.0.0.1:5335"], "allow_clients": ["127.0.0.0/8"]},
+        "portal": {"url": "https://stop.nordlicht.example", **more.pop("portal", {})},
+        **more,
+    })  # fmt: skip
+
+
+@lru_cache
+def _standard_pages() -> Pages:
+    """Templates are compiled once for all tests; a `Pages` never changes and knows no directory."""
+    return Pages(configuration(Path("/nowhere")))
+
+
+@dataclass
+class Clock:
+    """The time, moved by hand."""
+
+    now: float = NOW
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@dataclass
+class Counter:
+    """Random bytes that are none: 1, 2, 3, …"""
+
+    made: int = 0
+
+    def __call__(self, count: int) -> bytes:
+        self.made += 1
+        return self.made.to_bytes(count, "big")
+
+
+@dataclass
+class World:
+    """The web process's parts around one snapshot."""
+
+    directory: Path
+    entries: Iterable[ListedName] = ENTRIES
+    meta: Mapping[str, Any] = field(default_factory=lambda: META)
+    config: Config | None = None
+    clock: Clock = field(default_factory=Clock)
+    random: Counter = field(default_factory=Counter)
+
+    def __post_init__(self) -> None:
+        pages = _standard_pages() if self.config is None else Pages(self.config)
+        config = self.config or configuration(self.directory)
+        self.config = config
+        self.live = Live(config.places, lambda _: FakeList([], {}))
+        self.live.snapshot = Snapshot(FakeList(self.entries, self.meta), self.meta, number=1)
+        self.pages = pages
+        self.stop_page = StopPage(self.pages, self.live, self.clock)
+        clocks = config.portal.clocks
+        self.portal = Portal(
+            self.pages,
+            self.live,
+            Transparency(self.live, config.places.log_dir),
+            self.clock,
+            self.clock,
+            self.random,
+            (int(clocks.fact), int(clocks.decide)),
+            config.host_name,
+        )

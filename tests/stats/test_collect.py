@@ -1,0 +1,107 @@
+"""From a subscriber's query to the count: a real worker, a real list, and nothing of the subscriber on the way."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from collections import Counter
+from hashlib import sha256
+from typing import TYPE_CHECKING
+
+import zstandard
+
+from resolver import _core
+from resolver.base.dns_question import ask
+from resolver.base.paths import Places
+from resolver.stats.entry_hits import waiting
+from resolver.stats.generations import Generations
+from tests.rigs.dns_host import Host, wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+
+def compiled(folder: Path, *names: str) -> None:
+    lines = "".join(
+        json.dumps(
+            {
+                "basis": "order-1",
+                "category": "gambling",
+                "expires": "2035-01-01T00:00:00Z",
+                "issued": "2026-11-22T00:00:00Z",
+                "match": "subtree",
+                "name": name,
+                "reference": name[0].upper() * 16,
+            },
+            sort_keys=True,
+            separators=(",", ":"),
+        )
+        + "\n"
+        for name in names
+    ).encode()
+    document = folder / "full.zst"
+    document.write_bytes(zstandard.compress(lines))
+    announced = (len(lines), f"sha256:{sha256(lines).hexdigest()}", ["order-1"])
+    _core.examine(None, document, announced=announced, protected=[], suffixes=[], popular=[])
+    source: _core.Source = {
+        "document": str(document), "action": "stop-page", "ede": 16, "bases": ["order-1"], "suspended": [],
+    }  # fmt: skip
+    meta = {"generation": 1, "lists": [{"name": "gambling", "version": 1}]}
+    (folder / "run").mkdir()
+    _core.compile([source], folder / "run" / "current.list", json.dumps(meta).encode())
+
+
+def counted(host: Host) -> tuple[dict[str, int], dict[tuple[str, str], int], int]:
+    """What all workers handed over: by list, by entry, and what can no longer be named."""
+    places = Places(host.folder / "state", host.run_dir, host.folder / "state" / "log")
+    lists, entries, dropped = Counter[str](), Counter[tuple[str, str]](), 0
+    for batch in waiting(places.workers, Generations(places).open):
+        lists.update(batch.lists)
+        dropped += batch.dropped
+        for name, reference, count in batch.hits():
+            entries[name, reference] += count
+    return dict(lists), dict(entries), dropped
+
+
+def ask_all(host: Host, names: Sequence[str], *, tcp: bool = False) -> None:
+    (address, port), *_ = host.addresses()
+    for name in names:
+        answer = ask(address, port, name, tcp=tcp)
+        assert answer is not None
+        assert answer.records == ("192.0.2.66",)
+
+
+def test_a_worker_that_is_killed_loses_nothing_that_it_counted(tmp_path: Path) -> None:
+    compiled(tmp_path, "a.example", "b.example")
+    host = Host(tmp_path, upstreams=["127.0.0.1:1"])
+    host.start()
+    try:
+        ask_all(host, ["a.example", "b.example", "deep.a.example"])
+        assert counted(host)[0] == {}  # it counts on
+        (killed,) = [said["pid"] for said in host.said()]
+        os.kill(killed, signal.SIGKILL)
+        wait_until(lambda: all(said["pid"] != killed for said in host.said()), "a successor")
+        assert counted(host) == ({"gambling": 3}, {("gambling", "A" * 16): 2, ("gambling", "B" * 16): 1}, 0)
+        ask_all(host, ["b.example"], tcp=True)
+    finally:
+        assert host.stop() == 0
+    assert counted(host) == ({"gambling": 4}, {("gambling", "A" * 16): 2, ("gambling", "B" * 16): 2}, 0)
+
+
+def test_a_worker_that_ends_hands_over_what_it_stopped_and_nothing_else(tmp_path: Path) -> None:
+    compiled(tmp_path, "a.example", "b.example")
+    host = Host(tmp_path, upstreams=["127.0.0.1:1"])
+    host.start()
+    try:
+        ask_all(host, ["a.example", "deep.below.a.example", "b.example"])
+        ask_all(host, ["a.example"], tcp=True)
+        (address, port), *_ = host.addresses()
+        ask(address, port, "never.listed.example")
+    finally:
+        assert host.stop() == 0
+    assert counted(host) == ({"gambling": 4}, {("gambling", "A" * 16): 3, ("gambling", "B" * 16): 1}, 0)
+    written = b"".join(path.read_bytes() for path in host.run_dir.rglob("*") if path.is_file())
+    assert b"never.listed" not in written
+    assert b"deep.below" not in written

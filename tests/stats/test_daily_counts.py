@@ -1,0 +1,341 @@
+"""Blocks counted: each once, whatever dies when; and what of it the public log gets, a day late."""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import struct
+import time
+from array import array
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import pytest
+import zstandard
+
+from resolver import _core
+from resolver._core import CompiledList
+from resolver.base.dns_question import Answer
+from resolver.base.errors import ResolverError
+from resolver.base.paths import Places
+from resolver.stats import generations
+from resolver.stats.collect import Counting
+from resolver.stats.daily_counts import Counts, band_of
+from resolver.stats.entry_hits import Cells, waiting
+from resolver.stats.generations import Generations
+from resolver.stats.resolving import Resolving
+from tests.stats.test_collect import compiled
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from resolver.config.schema import Action
+    from resolver.log.writer import Event
+
+
+def at(text: str) -> float:
+    return datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp()
+
+
+@pytest.fixture
+def places(tmp_path: Path) -> Places:
+    found = Places(tmp_path / "state", tmp_path / "run", tmp_path / "state" / "log")
+    found.workers.mkdir(parents=True)
+    found.audit_dir.mkdir(parents=True)
+    return found
+
+
+@pytest.fixture
+def counts(places: Places) -> Counts:
+    return Counts(places.audit_dir / "counts.db")
+
+
+def make_live(
+    places: Places, generation: int = 1, *, action: Action = "stop-page", **lists: Sequence[str]
+) -> CompiledList:
+    """The live compiled list: of these lists, whose entries have these references."""
+    sources: list[_core.Source] = []
+    for name, references in lists.items():
+        document = places.run_dir / f"{name}.zst"
+        lines = [
+            {"basis": "order-1", "category": "gambling", "expires": "2035-01-01T00:00:00Z",
+             "issued": "2026-11-22T00:00:00Z", "match": "subtree", "name": f"{number:06}.example",
+             "reference": reference}
+            for number, reference in enumerate(references)
+        ]  # fmt: skip
+        told = "".join(json.dumps(line, sort_keys=True, separators=(",", ":")) + "\n" for line in lines)
+        document.write_bytes(zstandard.compress(told.encode()))
+        sources.append({"document": str(document), "action": action, "ede": 16, "bases": ["order-1"], "suspended": []})
+    meta = {"generation": generation, "lists": [{"name": name, "version": 1} for name in lists]}
+    _core.compile(sources, places.run_dir / "next.list", json.dumps(meta).encode())
+    (places.run_dir / "next.list").rename(places.current)
+    return CompiledList.open(places.current)
+
+
+def begun(places: Places, opened: CompiledList, worker: int = 0) -> Cells:
+    meta = json.loads(opened.meta)
+    names = [one["name"] for one in meta["lists"]]
+    return Cells.create(places.workers, worker, generation=meta["generation"], lists=names, entries=opened.entries)
+
+
+def met(places: Places, opened: CompiledList, hits: Mapping[str, int], worker: int = 0) -> Path:
+    """What a worker leaves behind: these references stopped so many queries."""
+    cells = begun(places, opened, worker)
+    totals, counted = array("Q", bytes(8 * 65)), array("I", bytes(4 * opened.entries))
+    for number in range(opened.entries):
+        of = opened.entry(number)
+        counted[number] = hits.get(of.reference, 0)
+        totals[0] += counted[number]
+        totals[1 + of.list] += counted[number]
+    with cells.path.open("r+b") as file:
+        file.seek(cells.at)
+        file.write(totals.tobytes() + counted.tobytes())
+    cells.close()
+    return cells.path
+
+
+def gather(places: Places, counts: Counts, now: str) -> None:
+    for batch in waiting(places.workers, Generations(places).open):
+        counts.gather(batch, at(now))
+
+
+def test_what_several_workers_counted_adds_up(places: Places, counts: Counts) -> None:
+    live = make_live(places, gambling=["A" * 16, "C" * 16], piracy=["B" * 16])
+    for worker in range(3):
+        met(places, live, {"A" * 16: 5, "B" * 16: 1, "C" * 16: 2}, worker)
+    gather(places, counts, "2026-11-22")
+    assert counts.day("2026-11-22") == {"gambling": 21, "piracy": 3}
+    assert counts.month("2026-11") == {
+        ("gambling", "A" * 16): 15, ("gambling", "C" * 16): 6, ("piracy", "B" * 16): 3,
+    }  # fmt: skip
+    assert not list(places.workers.glob("*.hits"))
+
+
+def test_a_file_is_taken_when_its_worker_lets_go_of_it_and_not_before(places: Places, counts: Counts) -> None:
+    live = make_live(places, gambling=["A" * 16])
+    cells = begun(places, live)
+    with cells.path.open("r+b") as file:
+        file.seek(cells.at)
+        file.write(struct.pack("<QQ", 4, 4))
+        file.seek(-4, os.SEEK_END)
+        file.write(struct.pack("<I", 4))
+    gather(places, counts, "2026-11-22")
+    assert (counts.day("2026-11-22"), cells.met) == ({}, 4)
+    cells.close()
+    gather(places, counts, "2026-11-22")
+    assert counts.day("2026-11-22") == {"gambling": 4}
+
+
+def test_a_file_that_counted_nothing_is_gone_when_its_worker_lets_go_of_it(places: Places) -> None:
+    begun(places, make_live(places, gambling=["A" * 16])).close()
+    assert not list(places.workers.iterdir())
+
+
+def test_a_batch_that_outlived_a_crash_of_the_steward_counts_once(places: Places, counts: Counts) -> None:
+    file = met(places, make_live(places, gambling=["A" * 16]), {"A" * 16: 4})
+    kept = file.read_bytes()
+    gather(places, counts, "2026-11-22")
+    file.write_bytes(kept)  # the steward died between the transaction and the removal
+    counts.close()
+    again = Counts(places.audit_dir / "counts.db")
+    gather(places, again, "2026-11-22")
+    assert again.day("2026-11-22") == {"gambling": 4}
+    assert not file.exists()
+
+
+def test_what_was_counted_for_a_list_that_is_live_no_more_is_named_by_that_list(places: Places) -> None:
+    told: list[Event] = []
+    counting = Counting(places, told.extend)
+    met(places, make_live(places, 1, gambling=["A" * 16, "B" * 16]), {"A" * 16: 1, "B" * 16: 2})
+    generations.keep(places, 1)
+    met(places, make_live(places, 2, gambling=["B" * 16, "C" * 16]), {"B" * 16: 3, "C" * 16: 4})
+    assert counting.tick(at("2026-11-22"), dict) is None
+    assert json.loads((places.run_dir / "hits.json").read_text())["entries"] == {
+        "A" * 16: 1, "B" * 16: 5, "C" * 16: 4,
+    }  # fmt: skip
+    later = time.time() + 1000
+    assert counting.tick(later, dict) is None
+    assert not list(places.generations.iterdir())
+
+
+def test_what_is_only_watched_is_for_the_operator_and_not_for_the_bands(places: Places) -> None:
+    told: list[Event] = []
+    counting = Counting(places, told.extend)
+    met(places, make_live(places, action="monitor", gambling=["A" * 16]), {"A" * 16: 50})
+    assert counting.tick(at("2026-10-31"), dict) is None
+    assert json.loads((places.run_dir / "hits.json").read_text())["entries"] == {"A" * 16: 50}
+    assert counting.tick(at("2026-11-02"), dict) is None
+    assert "bands" not in [event.type for event in told]
+
+
+def test_where_the_list_is_gone_its_totals_count_and_its_entries_are_dropped(places: Places, counts: Counts) -> None:
+    met(places, make_live(places, 1, gambling=["A" * 16]), {"A" * 16: 7})
+    make_live(places, 2, gambling=["B" * 16])
+    gather(places, counts, "2026-10-31")
+    assert (counts.day("2026-10-31"), counts.month("2026-10")) == ({"gambling": 7}, {})
+
+
+def test_what_a_killed_worker_was_about_to_begin_is_removed(places: Places) -> None:
+    for name, age in (("old", 100), ("new", 0)):
+        path = places.workers / f"{name}.part"
+        path.write_bytes(b"")
+        os.utime(path, (time.time() - age,) * 2)
+    assert list(waiting(places.workers, lambda _generation: None)) == []
+    assert [path.name for path in places.workers.iterdir()] == ["new.part"]
+
+
+def test_a_file_that_is_none_is_removed_and_counts_for_nothing(places: Places) -> None:
+    header = b'{"generation": 1, "lists": ["a"], "entries": 2}\n'
+    for number, data in enumerate((b"", b"{}\n", b"[]\n", header, header + bytes(8 * 65 + 4), b"\0\n")):
+        (places.workers / f"{number}-1.hits").write_bytes(data)
+    assert list(waiting(places.workers, lambda _generation: None)) == []
+    assert not list(places.workers.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("now", "days", "months"),
+    [
+        ("2026-10-31T12:00:00", [], []),
+        ("2026-11-01T23:59:59", [], []),
+        ("2026-11-02T00:00:00", ["2026-10-31"], ["2026-10"]),
+        ("2026-11-05T00:00:00", ["2026-10-31"], ["2026-10"]),
+    ],
+)
+def test_a_day_and_a_month_are_due_when_a_whole_day_lies_between(
+    places: Places, counts: Counts, now: str, days: list[str], months: list[str]
+) -> None:
+    met(places, make_live(places, gambling=["A" * 16]), {"A" * 16: 12})
+    gather(places, counts, "2026-10-31T10:00:00")
+    due = counts.due(at(now), lambda: {"gambling": 100})
+    assert (list(due.days), list(due.months)) == (days, months)
+
+
+def test_bands_say_nothing_of_an_entry_below_ten_and_the_exact_counts_are_forgotten(
+    places: Places, counts: Counts
+) -> None:
+    hits = {"A" * 16: 1, "B" * 16: 9, "C" * 16: 10, "D" * 16: 99, "E" * 16: 100, "F" * 16: 12345}
+    met(places, make_live(places, gambling=list(hits)), hits)
+    gather(places, counts, "2026-10-31")
+    due = counts.due(at("2026-11-03"), lambda: {"gambling": 100})
+    day, bands = due.events
+    assert (day.type, day.reference, day.detail["lists"]) == ("counts", "2026-10-31", {"gambling": 12564})
+    assert (bands.type, bands.reference) == ("bands", "2026-10/gambling/0")
+    assert bands.detail == {
+        "month": "2026-10", "list": "gambling", "entries": 100, "met": 6, "not_attributed": 0,
+        "bands": {"C" * 16: "10-99", "D" * 16: "10-99", "E" * 16: "100-999", "F" * 16: "10000+"},
+    }  # fmt: skip
+    counts.logged(due)
+    assert not counts.due(at("2026-11-03"), dict).events
+    counts.close()
+    assert b"FFFFFFFF" not in (places.audit_dir / "counts.db").read_bytes()
+
+
+def test_bands_of_many_entries_take_several_leaves(
+    places: Places, counts: Counts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("resolver.stats.daily_counts.PER_LEAF", 3)
+    hits = {f"{number:016}": 10 for number in range(7)}
+    met(places, make_live(places, gambling=list(hits)), hits)
+    gather(places, counts, "2026-10-31")
+    bands = [event for event in counts.due(at("2026-11-03"), dict).events if event.type == "bands"]
+    assert [event.reference[-1] for event in bands] == ["0", "1", "2"]
+    assert sum(len(event.detail["bands"]) for event in bands) == 7
+
+
+def test_the_bands_are_powers_of_ten() -> None:
+    assert [band_of(hits) for hits in (0, 9, 10, 999, 1000, 10**9)] == [
+        "<10", "<10", "10-99", "100-999", "1000-9999", "10000+",
+    ]  # fmt: skip
+
+
+class TestTheStewardsTurn:
+    def test_it_logs_what_is_due_once(self, places: Places) -> None:
+        told: list[Event] = []
+        counting = Counting(places, told.extend)
+        met(places, make_live(places, gambling=["A" * 16]), {"A" * 16: 12})
+        for now in ("2026-10-31T10:00:00", "2026-11-02T10:00:00", "2026-11-02T10:02:00", "2026-11-03T10:00:00"):
+            assert counting.tick(at(now), dict) is None
+        assert [event.type for event in told] == ["counts", "bands"]
+
+    def test_a_log_that_takes_nothing_is_tried_again_and_said(self, places: Places) -> None:
+        told: list[Event] = []
+
+        def append(events: Sequence[Event]) -> None:
+            if not told:
+                told.append(events[0])
+                raise ResolverError("the disk is full")
+            told.extend(events)
+
+        counting = Counting(places, append)
+        met(places, make_live(places, gambling=["A" * 16]), {"A" * 16: 12})
+        make_live(places, 2, gambling=["A" * 16])
+        assert counting.tick(at("2026-10-31"), dict) is None
+        assert "the disk is full" in str(counting.tick(at("2026-11-02"), dict))
+        assert counting.tick(at("2026-11-02T00:02:00"), dict) is None
+        assert [event.type for event in told] == ["counts", "counts"]
+
+    def test_a_full_disk_is_said_in_a_sentence_until_blocks_are_counted_again(
+        self, places: Places, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def full(counts: Counts, *_: object) -> None:
+            counts._database.execute("ROLLBACK")  # as SQLite itself does then
+            raise sqlite3.OperationalError("database or disk is full")
+
+        counting = Counting(places, list)
+        met(places, make_live(places, gambling=["A" * 16]), {"A" * 16: 3})
+        with monkeypatch.context() as patch:
+            patch.setattr(Counts, "_add", full)
+            trouble = counting.tick(at("2026-11-22"), dict)
+        assert trouble == f"blocks cannot be counted: {places.audit_dir}/counts.db: database or disk is full"
+        assert counting.tick(at("2026-11-22T00:00:05"), dict) == trouble, "nobody has tried again yet"
+        assert counting.tick(at("2026-11-22T00:01:00"), dict) is None
+        counting.close(at("2026-11-22T00:01:00"))
+        assert json.loads((places.run_dir / "hits.json").read_text())["entries"] == {"A" * 16: 3}
+
+    def test_the_operator_sees_today_s_entries_in_the_run_directory_alone(self, places: Places) -> None:
+        counting = Counting(places, list)
+        met(places, make_live(places, gambling=["A" * 16]), {"A" * 16: 3})
+        counting.tick(at("2026-11-22"), dict)
+        counting.close(at("2026-11-22"))
+        assert json.loads((places.run_dir / "hits.json").read_text()) == {
+            "day": "2026-11-22", "entries": {"A" * 16: 3},
+        }  # fmt: skip
+        assert (places.run_dir / "hits.json").stat().st_mode & 0o077 == 0
+
+
+class TestNamesThatNoLongerResolve:
+    def test_the_month_s_sample_is_logged_as_two_numbers(self, counts: Counts) -> None:
+        for gone in (True, False, True):
+            counts.looked(at("2026-10-10"), gone=gone)
+        (event,) = counts.due(at("2026-11-02"), dict).events
+        assert (event.type, event.reference) == ("resolving", "2026-10")
+        assert event.detail == {"month": "2026-10", "asked": 3, "gone": 2}
+        counts.logged(counts.due(at("2026-11-02"), dict))
+        assert not counts.due(at("2026-11-02"), dict).events
+
+    @pytest.mark.parametrize(
+        ("answers", "gone"),
+        [
+            (["NXDOMAIN"], True),
+            (["NOERROR"], False),
+            (["SERVFAIL", "NXDOMAIN"], True),
+            ([None, "NOERROR"], False),
+            ([None, "SERVFAIL"], None),
+        ],
+    )
+    def test_an_upstream_that_does_not_answer_says_nothing(
+        self, tmp_path: Path, answers: list[str | None], gone: bool | None
+    ) -> None:
+        compiled(tmp_path, "a.example")
+
+        def asking(host: str, port: int, name: str) -> Answer | None:
+            assert name == "a.example"
+            return None if answers[port] is None else Answer(str(answers[port]), ())
+
+        upstreams = [("127.0.0.1", number) for number in range(len(answers))]
+        assert Resolving(tmp_path / "run/current.list", upstreams, lambda: 0.5, asking).look() is gone
+
+    def test_without_a_list_nobody_is_asked(self, tmp_path: Path) -> None:
+        assert Resolving(tmp_path / "none", [("127.0.0.1", 1)], lambda: 0.5).look() is None
