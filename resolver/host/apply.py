@@ -7,9 +7,9 @@ Enters: the configuration file. Leaves: who took it up. Rules:
   it reads the file when it starts. One that just starts has read it already, and is waited for. All are asked at once,
   so that one that hangs costs its own patience alone; nothing is taken up then, and it is named.
 - What was agreed on has a name, the SHA-256 of the file's bytes: who finds other bytes there refuses.
-- Then what it asks for is tried here and now, as `check-config` does (`resolver.config.preflight.host`): what does not work is
-  refused in the same words, unless nothing is to be tried. What only this user may not do proves nothing where the
-  processes are those of others.
+- Then what it asks for is tried here and now, as `check-config` does (`resolver.config.preflight.host`): what does not
+  work is refused in the same words, unless nothing is to be tried. What only this user may not do proves nothing where
+  the processes are those of others.
 - DNS goes first: its workers are replaced one by one, and all go back to the old configuration where one cannot come up
   with the new. The steward, the web process and that of the zones then begin anew in their own place: the same process,
   the same sockets. On a restart the supervisor does so too, and adopts its workers until their successors serve.

@@ -8,8 +8,8 @@ Rules:
   being replaced) is tried again as often.
 - A process whose heartbeat is older than its service's `patience` is told to say where it hangs (SIGABRT,
   faulthandler), then killed, then started again. A worker's heart beats in its counters file, that of the others in
-  memory that they are handed (`resolver.host.systemd.beat`). Where the supervisor itself was not scheduled in between, the
-  old heartbeat proves nothing and is not held against anybody.
+  memory that they are handed (`resolver.host.systemd.beat`). Where the supervisor itself was not scheduled in
+  between, the old heartbeat proves nothing and is not held against anybody.
 - The sockets belong to the supervisor: what reaches the port of a dead worker waits in the kernel's queue for the next.
 - `replace` starts the successor first, waits until it says that it serves, and only then lets the predecessor drain.
 - Stopping goes by `order`: lower numbers first, together within a number; who does not go within `GRACE` seconds is

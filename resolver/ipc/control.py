@@ -3,10 +3,10 @@
 Enters: a Unix stream, one JSON object in one line, `{"op": "approve", …}`. Leaves: one JSON object in one line,
 `{"ok": true, …}` or `{"ok": false, "error": …, "hint": …}`, and the end of the stream.
 Rules: the kernel says who is calling (SO_PEERCRED), the caller does not, but for the login behind root
-(`resolver.ipc.peer_credentials`), which opens nothing; root and the process's own user may do everything, a reporter only what is
-marked for reporters, and anyone may look; a line is bounded, and so is the time to send it. A request says until when
-it has to be begun (`begin_by`, CLOCK_MONOTONIC): a process that hung, or was busy, does nothing later whose caller was
-told that it failed, or is gone.
+(`resolver.ipc.peer_credentials`), which opens nothing; root and the process's own user may do everything, a reporter
+only what is marked for reporters, and anyone may look; a line is bounded, and so is the time to send it. A request says
+until when it has to be begun (`begin_by`, CLOCK_MONOTONIC): a process that hung, or was busy, does nothing later whose
+caller was told that it failed, or is gone.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
 """Watched: additions that every other guard lets pass meet live queries for a while before they act.
 
-Enters: what the workers see (`resolver.ipc.shadow_sketches`). Leaves: the additions that would stop too much, with the share of all
-clients that each would have met: different clients, so that neither one that asks a thousand times nor a name that is
-asked for often by few can hold an order. Rules: while watched, an addition is compiled as a list of its own that only
-monitors; sketches lie in memory and know no client; hardly any clients prove nothing, and what is watched there passes
-at its end; a steward that starts anew watches anew.
+Enters: what the workers see (`resolver.ipc.shadow_sketches`). Leaves: the additions that would stop too much, with the
+share of all clients that each would have met: different clients, so that neither one that asks a thousand times nor a
+name that is asked for often by few can hold an order. Rules: while watched, an addition is compiled as a list of its
+own that only monitors; sketches lie in memory and know no client; hardly any clients prove nothing, and what is watched
+there passes at its end; a steward that starts anew watches anew.
 """
 
 from __future__ import annotations

@@ -3,10 +3,10 @@
     python -m resolver.rpz.primary --config FILE
 
 Enters: the generation and the passes, looked at five times a second; what the control socket is asked. Leaves:
-editions, durable before they are served; zone files; NOTIFY; what it says of itself (`resolver.ipc.rpz_status`). Rules: a zone
-is made anew when the generation or a pass changes, and at the second at which the next entry lapses or pass ends,
-whether or not anybody updates anything; it is served only once it was made of what is live; what cannot be made or
-written is an alarm, and what is served goes on.
+editions, durable before they are served; zone files; NOTIFY; what it says of itself (`resolver.ipc.rpz_status`). Rules:
+a zone is made anew when the generation or a pass changes, and at the second at which the next entry lapses or pass
+ends, whether or not anybody updates anything; it is served only once it was made of what is live; what cannot be made
+or written is an alarm, and what is served goes on.
 """
 
 from __future__ import annotations

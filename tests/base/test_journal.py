@@ -86,7 +86,10 @@ def test_only_the_stream_that_systemd_connected_is_the_journal() -> None:
 
 
 def test_elsewhere_lines_go_to_standard_error() -> None:
-    program = "import logging; from resolver.base.journal import to_standard_error; to_standard_error(); logging.warning('word')"
+    program = (
+        "import logging; from resolver.base.journal import to_standard_error; "
+        "to_standard_error(); logging.warning('word')"
+    )
     done = subprocess.run(
         [sys.executable, "-c", program],
         env={**os.environ, "PYTHONPATH": str(ROOT), "JOURNAL_STREAM": "1:2"},
