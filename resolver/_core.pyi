@@ -315,7 +315,9 @@ class PlaneSettings(TypedDict):
     portal_url: NotRequired[str]
     """Goes into the EDE text after the reference; empty: the reference alone."""
     health_name: NotRequired[str | None]
-    """Answered here: an empty answer while an upstream is up, else SERVFAIL."""
+    """Answered here without error while an upstream is up, else SERVFAIL; loopback and `proxy_from` always may ask."""
+    health_mark: NotRequired[str]
+    """What TXT of that name answers (at most 255 octets; empty: nothing)."""
     views: NotRequired[Sequence[View]]
     cache_bytes: NotRequired[int]
     """This worker's share of the cache (default 32 MiB)."""

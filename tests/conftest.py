@@ -12,10 +12,12 @@ import os
 import shutil
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 # The program a test runs -> the Debian package that brings it.
 PACKAGES = {
+    "bird": "bird2",
     "chromium": "chromium",
     "curl": "curl",
     "dig": "bind9-dnsutils",
@@ -25,7 +27,9 @@ PACKAGES = {
     "faketime": "faketime",
     "fstrm_capture": "fstrm-bin",
     "initdb": "postgresql",
+    "ip": "iproute2",
     "kdig": "knot-dnsutils",
+    "keepalived": "keepalived",
     "kresd": "knot-resolver lua-cqueues",  # with which it sees a new zone file
     "named": "bind9",
     "nsd": "nsd",
@@ -42,7 +46,8 @@ PACKAGES = {
 }
 DATA = Path(os.environ.get("STOPSIGN_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
 NO_SKIPS = os.environ.get("STOPSIGN_NO_SKIPS") == "1"
-_missing: set[str] = set()
+# Under this key a skipped test's report carries the package that it lacks: reports travel from worker to main process.
+_MISSING = "missing package"
 
 
 def find_program(program: str) -> str | None:
@@ -51,7 +56,13 @@ def find_program(program: str) -> str | None:
     return shutil.which(program, path=os.pathsep.join([os.environ["PATH"], "/usr/sbin", *map(str, versions)]))
 
 
+# An example may take its time: the machine is shared with other tests.
+hypothesis.settings.register_profile("stopsign", deadline=None)
+hypothesis.settings.load_profile("stopsign")
+
+
 def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "xdist_group(name): tests of one name never run side by side")
     config.addinivalue_line("markers", 'needs(*programs): skipped unless they are installed; "data" is the real names')
 
 
@@ -62,7 +73,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
             if not DATA.is_dir():
                 pytest.skip("needs the lists of real names: set STOPSIGN_DATA to their directory")
         elif find_program(name) is None:
-            _missing.add(PACKAGES[name])
+            item.user_properties.append((_MISSING, PACKAGES[name]))
             pytest.skip(f"needs {name}")
 
 
@@ -76,8 +87,16 @@ def pytest_runtest_makereport(item: pytest.Item) -> object:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    if _missing:
-        terminalreporter.write_line(f"to run what was skipped: apt-get install {' '.join(sorted(_missing))}")
+    reports = [report for found in terminalreporter.stats.values() for report in found]
+    properties = [pair for report in reports for pair in getattr(report, "user_properties", ())]
+    if missing := {package for key, package in properties if key == _MISSING}:
+        terminalreporter.write_line(f"to run what was skipped: apt-get install {' '.join(sorted(missing))}")
+
+
+@pytest.fixture
+def tmp_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder for each test, its path shorter than pytest's own: a Unix socket's has 107 octets at most."""
+    return tmp_path_factory.mktemp("t")
 
 
 @pytest.fixture(scope="session")

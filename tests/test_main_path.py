@@ -105,6 +105,9 @@ def outside(port: int) -> None:
     asyncio.run(serve())
 
 
+MOST_AT_ONCE = 64
+
+
 @dataclass
 class Load:
     """Questions for listed and other names, from several sockets (so that every worker gets some), at a steady rate."""
@@ -129,7 +132,10 @@ class Load:
         names = itertools.cycle(self.expected)
         start = loop.time()
         while not until():
-            for _ in range(max(int((loop.time() - start) * self.rate) - self.sent, 0)):
+            due = max(int((loop.time() - start) * self.rate) - self.sent, 0)
+            if due > MOST_AT_ONCE:  # held up by other tests: no flood now, whose answers the caps would make SERVFAIL
+                start += (due - MOST_AT_ONCE) / self.rate
+            for _ in range(min(due, MOST_AT_ONCE)):
                 at, number = self.sent % len(sockets), self.sent // len(sockets) & 0xFFFF
                 name = next(names)
                 waiting[at][number] = name, loop.time()

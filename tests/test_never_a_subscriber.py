@@ -13,6 +13,7 @@ import signal
 import socket
 import time
 import urllib.parse
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -99,6 +100,10 @@ def found(folder: Path) -> dict[str, list[str]]:
     return wrong
 
 
+def _is_stopped(stop_page: Address, client: str) -> bool:
+    return b" 451 " in visit(stop_page, client, f"/{MARK}?{MARK}=1", f"{MARK}.aces-bets.example")
+
+
 def test_a_day_of_traffic_leaves_nothing_of_who_asked_and_for_what(provider: tuple[Provider, str]) -> None:
     host, _ = provider
     config = load(host.config)
@@ -108,7 +113,7 @@ def test_a_day_of_traffic_leaves_nothing_of_who_asked_and_for_what(provider: tup
         assert core.split()[4:6] == ["0", "0"]
     for client in CLIENTS:
         live_a_day(dns, client)
-        assert b" 451 " in visit(stop_page, client, f"/{MARK}?{MARK}=1", f"{MARK}.aces-bets.example")
+        wait_until(partial(_is_stopped, stop_page, client), "the web process knows the list")
         visit(stop_page, client, "/", f"{MARK}.example")
         where = urllib.parse.urlsplit(config.portal.url).netloc
         for path in (f"/?name={MARK}.example", f"/receipt/{MARK}", f"/{MARK}", "/transparency"):

@@ -93,6 +93,11 @@ class Places:
         return self.state_dir / "appeals.json"
 
     @property
+    def words(self) -> Path:
+        """What this host said to the others that share its database, and what it heard from them."""
+        return self.state_dir / "words.json"
+
+    @property
     def bypass(self) -> Path:
         """The off switch as the operator set it; durable, so that a restart does not undo it."""
         return self.state_dir / "bypass.json"

@@ -20,12 +20,12 @@ from blocklists import bundle
 from resolver.base import durable
 from resolver.base.terminal import visible
 from resolver.base.timestamps import as_text
+from resolver.cli.choosing import Which, choosing, chosen
 from resolver.cli.options import Span, as_json, located
 from resolver.config.schema import Config, locate
 from resolver.ipc import control
 from resolver.policy import look_up
 from resolver.portal import desk
-from resolver.portal.choosing import Which, choosing, chosen
 from resolver.portal.desk import DeskError
 from resolver.portal.live import Live
 from resolver.portal.store import Appeal, Store

@@ -18,8 +18,9 @@ import click
 
 from resolver.base.errors import ResolverError
 from resolver.base.timestamps import as_text
-from resolver.cli.options import Span, as_json, located, print_json, warn
+from resolver.cli.options import Span, as_json, check_everywhere, everywhere, located, print_json, warn, where
 from resolver.config.accepted import legible
+from resolver.ipc import control
 from resolver.ipc.convergence import following, wait
 from resolver.ipc.peer_credentials import caller
 from resolver.policy import exceptions, look_up
@@ -53,6 +54,7 @@ class NoEntryError(ResolverError):
     metavar="TIME|ever",
     help="It ends by itself after so long, as 2h.  [default: ever; where it is on already, its end stays]",
 )
+@everywhere
 @located
 @as_json
 @click.pass_context
@@ -62,6 +64,7 @@ def bypass(
     what: str | None,
     reason: str,
     span: float | None,
+    at_all: bool,
     path: Path | None,
     directory: Path | None,
     in_json: bool,
@@ -78,20 +81,27 @@ def bypass(
     if span is not None and switch != "on":
         raise click.UsageError(f"--for says how long a bypass is on; it means nothing to {switch!r}")
     config = legible(path, directory)
+    if at_all and switch == "show":
+        raise click.UsageError("--everywhere says where a bypass is on or off; it means nothing to 'show'")
+    check_everywhere(config, at_all)
     places, shows = config.places, switch == "show"
     before: dict[str, Any] = {}
     if shows:
         live = exceptions.read(places.passes)
     else:
-        live, was = _throw(config, switch == "on", what, reason, span)
+        live, was, one = _throw(config, switch == "on", what, reason, span)
         before = {"before": was and as_dict(was)} if switch == "on" else {}
+        if config.log.peers:
+            before["everywhere"] = at_all and _everywhere(places, one, on=switch == "on")
     seen = following(places) if shows else wait(places)
     if in_json:
         print_json({**_bypassed(live), **before, **seen.as_dict()})
     else:
         _show_bypassed(live)
+        if "everywhere" in before:
+            click.echo(f"  this is{where(before).removeprefix(',')}")
     all_follow = tell_following(places, seen, in_json=in_json)
-    ctx.exit(0 if all_follow or shows else 1)
+    ctx.exit(0 if (all_follow and (not at_all or before["everywhere"])) or shows else 1)
 
 
 def tell_following(places: Places, seen: Following, *, in_json: bool) -> bool:
@@ -133,8 +143,8 @@ def _show_bypassed(live: exceptions.Passes) -> None:
 
 def _throw(
     config: Config, on: bool, what: str | None, reason: str, span: float | None
-) -> tuple[exceptions.Passes, Bypass | None]:
-    """What passes now, and what was on before of the same."""
+) -> tuple[exceptions.Passes, Bypass | None, Bypass]:
+    """What passes now, what was on before of the same, and what was meant."""
     places = config.places
     if not places.run_dir.is_dir():
         hint = "that of the processes is meant: their configuration by --config FILE or --dir DIR"
@@ -161,7 +171,18 @@ def _throw(
         warn(f"{one} was on already {told(before)}; now {ends(one.until)}{stays}")
     if not on and one.kind != "all":
         note_off(live, one, was_on=before is not None, now=now)
-    return live, before
+    return live, before, one
+
+
+def _everywhere(places: Places, one: Bypass, *, on: bool) -> bool:
+    """Whether the other hosts hear of it, by the steward, which proves what it says; it holds here in any case."""
+    try:
+        about: dict[str, Any] = {"kind": one.kind, "of": one.of, "until": one.until, "reason": one.reason}
+        answer = control.call(places.control_socket, "bypassed", on=on, **about)
+    except control.ControlError as error:
+        warn(f"done at this host alone, the others do not hear of it: {error}")
+        return False
+    return bool(answer["everywhere"])
 
 
 def _end(now: int, span: float | None, before: Bypass | None) -> int:

@@ -13,7 +13,7 @@ import click
 
 from resolver.base.errors import ResolverError
 from resolver.cli import bypass as off_switch
-from resolver.cli.options import Span, as_json, located, print_json
+from resolver.cli.options import Span, as_json, check_everywhere, everywhere, located, print_json, where
 from resolver.config.accepted import legible
 from resolver.ipc import control
 from resolver.ipc.convergence import wait
@@ -148,6 +148,7 @@ def override() -> None:
 @click.option("--reason", required=True, help="For the log, and for whoever asks later.")
 @click.option("--for", "span", type=Span(), default="72h", show_default=True, help="How long, as 72h.")
 @click.option("--match", type=click.Choice(["exact", "subtree", "below"]), default="subtree", show_default=True)
+@everywhere
 @located
 @as_json
 @click.pass_context
@@ -157,6 +158,7 @@ def allow(
     reason: str,
     span: float,
     match: str,
+    at_all: bool,
     path: Path | None,
     directory: Path | None,
     in_json: bool,
@@ -168,7 +170,8 @@ def allow(
     """
     config = legible(path, directory)
     typed, name = name, _name_meant(config, name, on=True)
-    about: dict[str, Any] = {"name": name, "reason": reason, "seconds": span, "match": match}
+    check_everywhere(config, at_all)
+    about: dict[str, Any] = {"name": name, "reason": reason, "seconds": span, "match": match, "everywhere": at_all}
     try:
         answer = control.call(config.places.control_socket, "override", **about, reference=only_reference(typed) or "")
     except control.UnreachableError as silent:
@@ -176,7 +179,7 @@ def allow(
         raise
     off_switch.note_override(answer)
     off_switch.note_unlisted(config.places, name, time.time())
-    said = f"{answer['name']} ({answer['match']}) passes until {answer['until']}"
+    said = f"{answer['name']} ({answer['match']}) passes until {answer['until']}{where(answer)}"
     _followed(ctx, config, answer, said, in_json=in_json)
 
 
@@ -197,12 +200,14 @@ def list_overrides(path: Path | None, directory: Path | None, in_json: bool) -> 
 
 @override.command()
 @click.argument("name", metavar="NAME|URL|REFERENCE")
+@everywhere
 @located
 @as_json
 @click.pass_context
-def lift(ctx: click.Context, name: str, path: Path | None, directory: Path | None, in_json: bool) -> None:
+def lift(ctx: click.Context, name: str, at_all: bool, path: Path | None, directory: Path | None, in_json: bool) -> None:
     """End the override of NAME now; by the REFERENCE that it was allowed by, also where the entry has gone."""
     config = legible(path, directory)
+    check_everywhere(config, at_all)
     reference = only_reference(name) or ""
     try:
         meant = _name_meant(config, name, on=False)
@@ -210,9 +215,9 @@ def lift(ctx: click.Context, name: str, path: Path | None, directory: Path | Non
         if not reference:
             raise
         meant = ""
-    answer = control.call(config.places.control_socket, "lift", name=meant, reference=reference)
+    answer = control.call(config.places.control_socket, "lift", name=meant, reference=reference, everywhere=at_all)
     off_switch.note_override(answer)
-    _followed(ctx, config, answer, f"{answer['name']} no longer passes", in_json=in_json)
+    _followed(ctx, config, answer, f"{answer['name']} no longer passes{where(answer)}", in_json=in_json)
 
 
 def _followed(ctx: click.Context, config: Config, answer: Mapping[str, Any], said: str, *, in_json: bool) -> None:

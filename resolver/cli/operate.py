@@ -143,8 +143,14 @@ def begin_anew(path: Path | None, directory: Path | None, no_trial: bool, in_jso
 def _everywhere(
     op: Literal["reload", "restart"], path: Path | None, directory: Path | None, *, tries: bool, in_json: bool
 ) -> None:
-    replaced = asyncio.run(everywhere(located_at(path, directory).absolute(), op, tries=tries, warn=warn))
-    print_json({"replaced": replaced}) if in_json else click.echo(f"taken up by {', '.join(replaced)}")
+    came = asyncio.run(everywhere(located_at(path, directory).absolute(), op, tries=tries, warn=warn))
+    if in_json:
+        print_json({"replaced": came.replaced, "dead": came.dead})
+    else:
+        click.echo(f"taken up by {', '.join(came.replaced)}")
+    for name in came.dead:
+        warn(f"{name} is dead: it reads the file when it starts again; if it stays dead, its journal says why")
+    click.get_current_context().exit(1 if came.dead else 0)
 
 
 @click.group()

@@ -6,9 +6,16 @@ import json
 import math
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+
+from resolver.base.errors import ResolverError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from resolver.config.schema import Config
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 LONGEST = 36500 * 86400.0  # seconds
@@ -57,3 +64,25 @@ class Span(click.ParamType[float]):
         if not 0 < seconds < LONGEST:
             self.fail(f"{value!r} is no time, or longer than a life; 72h would be right", param, ctx)
         return seconds
+
+
+everywhere = click.option(
+    "--everywhere",
+    "at_all",
+    is_flag=True,
+    help="At all hosts that share the appeals database (log.peers), not at this one alone.",
+)
+
+
+def check_everywhere(config: Config, at_all: bool) -> None:
+    """Raises where no other host is configured."""
+    if at_all and not config.log.peers:
+        raise ResolverError("no other host is configured", hint="their logs' keys in log.peers: docs/appeals.md")
+
+
+def where(answer: Mapping[str, Any]) -> str:
+    """Of how many hosts it is, where there are others; empty where there are none."""
+    shared = answer.get("everywhere")
+    if shared is None:
+        return ""
+    return ", at all hosts within seconds" if shared else ", at this host alone (--everywhere: at all)"

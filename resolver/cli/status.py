@@ -23,6 +23,7 @@ from resolver.base.errors import ResolverError
 from resolver.base.timestamps import as_text
 from resolver.base.version import VERSION
 from resolver.cli import bypass
+from resolver.host.foreign import Foreign, programs
 from resolver.ipc import control, rpz_status, worker_counters
 from resolver.policy import exceptions
 
@@ -375,4 +376,7 @@ def _alarms(
         if (runs := answer.get("version", VERSION)) != VERSION:
             found.append(f"{name} runs version {runs}, installed is {VERSION}: stopsign restart takes it up")
         found += [str(alarm) for alarm in answer.get("alarms", ())]
+    others = [Foreign(**one) for one in answers["dns"].get("foreign", ())]
+    held = programs([one.inode for one in others])
+    found += [one.alarm(held.get(one.inode)) for one in others]
     return list(dict.fromkeys(found))

@@ -33,6 +33,7 @@ from resolver.config.values import (
     IPv6,
     Language,
     Listen,
+    LogKey,
     LogOrigin,
     Name,
     Prefix,
@@ -294,6 +295,9 @@ class Log(Part):
     dir: FilePath | None = None  # none: state_dir/log
     origin: LogOrigin | None = None  # the checkpoint's; none: the portal's host, /log/ and this host's name
     heartbeat: Seconds = 3600.0
+    # The keys (log.vkey) of the logs of the other hosts that share the appeals database: what is decided at one of
+    # them, or said with --everywhere, holds here too.
+    peers: list[LogKey] = []
 
 
 class Evaluation(Part):

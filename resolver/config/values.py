@@ -31,6 +31,7 @@ from pydantic_core import CoreSchema, core_schema
 
 TIME_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _SIZE_UNITS = {"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "B": 1}
+_VKEY = r"[^\s+]+\+[0-9a-f]{8}\+[A-Za-z0-9+/]+={0,2}"
 _COUNTRY, _LANGUAGE, _DAY, _ORIGIN = r"[A-Z]{2}", r"[a-z]{2}", r"\d{4}-\d{2}-\d{2}", r"[^\s+]+"
 _LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?")
 
@@ -294,5 +295,10 @@ LogOrigin = Annotated[
     str,
     _spelt(_ORIGIN, "a log's name; stop.isp.example/log, without spaces and +, would be right"),
     _of_pattern(_ORIGIN),
+]
+LogKey = Annotated[
+    str,
+    _spelt(_VKEY, "the key of a log; the line in its log.vkey would be right"),
+    _of_pattern(_VKEY),
 ]
 Workers = Annotated[int | Literal["auto"], PlainValidator(_workers), WithJsonSchema({"type": ["integer", "string"]})]

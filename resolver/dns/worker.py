@@ -51,6 +51,7 @@ from resolver.config.sealed import unsealed
 from resolver.dns.streams import SWEEP, Limits, Streams
 from resolver.dns.tap import Tap, announce
 from resolver.dns.upstreams import NoAnswer, Timing, Upstreams
+from resolver.host.health import MARK
 from resolver.host.sockets import BACKLOG, handed_over, open_listeners
 from resolver.host.supervisor import LIST_BY, READY, count_workers
 from resolver.ipc import shadow_sketches
@@ -86,11 +87,15 @@ class State:
     lists: tuple[Mapping[str, object], ...]
     passes: str
     """The mark of those that it took up."""
+    health_mark: str
+    """What TXT of `dns.health_name` answers; empty: nothing."""
     alarms: tuple[str, ...]
     upstreams: tuple[Mapping[str, object], ...]
 
 
-def plane_settings(config: Config, index: int, workers: int, key: shadow_sketches.Key) -> PlaneSettings:
+def plane_settings(
+    config: Config, index: int, workers: int, key: shadow_sketches.Key, health_mark: str = ""
+) -> PlaneSettings:
     """The core's settings for one of `workers` workers, which share `key`."""
     dns = config.require_dns()
     limits = dns.limits
@@ -101,6 +106,7 @@ def plane_settings(config: Config, index: int, workers: int, key: shadow_sketche
         "stop_ipv6": None if config.stop_page.ipv6 is None else str(config.stop_page.ipv6),
         "portal_url": config.portal.url,
         "health_name": dns.health_name,
+        "health_mark": health_mark,
         "views": [
             {
                 "clients": [str(prefix) for prefix in view.clients],
@@ -152,7 +158,10 @@ def stream_limits(config: Config) -> Limits:
 class Worker:
     """The plane, its timers, its lists and its streams."""
 
-    def __init__(self, config: Config, index: int, workers: int, key: shadow_sketches.Key) -> None:
+    def __init__(
+        self, config: Config, index: int, workers: int, key: shadow_sketches.Key, health_mark: str = ""
+    ) -> None:
+        self._health_mark = health_mark
         self._config, self._places, self._index = config, config.places, index
         self._places.workers.mkdir(parents=True, exist_ok=True)
         self._alarms: dict[str, str] = {}
@@ -160,7 +169,7 @@ class Worker:
         self._down: set[str] = set()  # upstreams of which the log says so
         self._failing: set[str] = set()  # and those that fail
         self._said: State | None = None
-        self.plane, self._inode = self._new_plane(plane_settings(config, index, workers, key))
+        self.plane, self._inode = self._new_plane(plane_settings(config, index, workers, key, health_mark))
         self.plane.set_upstreams([str(endpoint) for endpoint in config.require_dns().upstreams])
         limits = config.require_dns().limits
         self._heard: set[str] = set()  # upstreams that answered over TCP: the plane counts datagrams alone
@@ -504,6 +513,7 @@ class Worker:
             entries=0 if self._list is None else self._list.entries,
             lists=tuple({"name": one.get("name"), "version": one.get("version")} for one in self._lists()),
             passes=self._passes_mark,
+            health_mark=self._health_mark,
             alarms=tuple(self._alarms.values()),
             upstreams=tuple(_shown(upstream, self._heard) for upstream in self.plane.upstreams()),
         )
@@ -551,7 +561,7 @@ async def serve(config: Config, index: int, sockets: Mapping[str, Sequence[int]]
         loop.add_signal_handler(number, stop.set)
     await list_is_back(config.places, float(os.environ.pop(LIST_BY, "0")), stop)
     key = shadow_sketches.Key.from_text(os.environ.pop(shadow_sketches.KEY, secrets.token_hex(16)))
-    worker = Worker(config, index, count_workers(config.dns), key)
+    worker = Worker(config, index, count_workers(config.dns), key, os.environ.pop(MARK, ""))
     loop.add_signal_handler(signal.SIGUSR1, worker.plane.flush_cache)
     await worker.start(sockets.get("udp", ()), sockets.get("tcp", ()))
     # What start-up made stays: the collector never looks at it again.

@@ -4,8 +4,9 @@ Enters: the configuration file. Leaves: who took it up. Rules:
 
 - The file is read here first, with all its mistakes in one report; then each process is asked whether it could take it
   up, and reads it with its own eyes; only where all agree is any of them told to. One that does not run is not asked:
-  it reads the file when it starts. One that just starts has read it already, and is waited for. All are asked at once,
-  so that one that hangs costs its own patience alone; nothing is taken up then, and it is named.
+  it reads the file when it starts. One that has run here and is dead, or waits to be started again, is named beside
+  those that took it up: it may be dead of this very file. One that just starts has read it already, and is waited for.
+  All are asked at once, so that one that hangs costs its own patience alone; nothing is taken up then, and it is named.
 - What was agreed on has a name, the SHA-256 of the file's bytes: who finds other bytes there refuses.
 - Then what it asks for is tried here and now, as `check-config` does (`resolver.config.preflight.host`): what does not
   work is refused in the same words, unless nothing is to be tried. What only this user may not do proves nothing where
@@ -171,15 +172,25 @@ class TrialError(ReloadError):
         super().__init__("\n".join(map(str, lines)), hint=hint)
 
 
+@dataclass(frozen=True)
+class TakenUp:
+    """What came of it."""
+
+    replaced: list[str]
+    """Who took it up."""
+    dead: list[str]
+    """Who has run here and does not now."""
+
+
 async def everywhere(
     path: Path, op: Literal["reload", "restart"], *, tries: bool = True, warn: Callable[[str], None]
-) -> list[str]:
-    """The names of those that took it up. Raises `ResolverError`, and nothing has changed, where one would not.
+) -> TakenUp:
+    """Who took it up, and who is dead. Raises `ResolverError`, and nothing has changed, where one would not.
 
     `tries`: whether what it asks for is tried first; `warn` hears what works only in part."""
     replaced: list[str] = []
     try:
-        await _take_up(path, op, replaced, warn if tries else None)
+        dead = await _take_up(path, op, replaced, warn if tries else None)
     except UnreachableError as silent:
         so_far = f"{', '.join(replaced)} took it up; once more: stopsign {op}" if replaced else "nothing is taken up"
         silent.hint = f"{so_far}; {silent.hint}"
@@ -188,13 +199,13 @@ async def everywhere(
         if not replaced and not isinstance(refusal, PartError):
             await _tell(path, refusal)
         raise
-    return replaced
+    return TakenUp(replaced, dead)
 
 
 async def _take_up(
     path: Path, op: Literal["reload", "restart"], replaced: list[str], warn: Callable[[str], None] | None
-) -> None:
-    """Adds to `replaced` as it goes. `warn` None: nothing is tried."""
+) -> list[str]:
+    """Adds to `replaced` as it goes; returns who is dead. `warn` None: nothing is tried."""
     new = accept(path)
     places = new.config.places
     sockets = {
@@ -219,6 +230,7 @@ async def _take_up(
             told = await _call_if_there(sockets[name], op, TAKE_UP if name == "dns" else BUSY, digest=new.digest)
             replaced += [name] if told is None else told["replaced"]
         await _has(name, sockets[name], new.digest, status["began"], stays=(name, op) == ("dns", "reload"))
+    return _dead(living, sockets)
 
 
 async def try_first(new: Accepted, users: set[int], warn: Callable[[str], None]) -> None:
@@ -267,6 +279,15 @@ def _starting(living: Mapping[str, Mapping[str, Any]], sockets: Mapping[str, Pat
         return ["the supervisor"] if _is_held(lock) else []
     children = living["dns"].get("services", ())
     return [one["name"] for one in children if one["pid"] and one["name"] in sockets and one["name"] not in living]
+
+
+def _dead(living: Mapping[str, Mapping[str, Any]], sockets: Mapping[str, Path]) -> list[str]:
+    """Who left a control socket behind and does not listen there, and which child waits to be started again. A process
+    that ends by itself takes its socket along (`resolver.ipc.control`)."""
+    names = {"dns": "the supervisor", "steward": "the steward", "web": "the web process", "rpz": "that of the zones"}
+    silent = [names[name] for name, path in sockets.items() if name not in living and path.exists()]
+    children = living.get("dns", {}).get("services", ())
+    return silent + [one["name"] for one in children if one["pid"] is None and one["name"] not in sockets]
 
 
 def _up() -> int:

@@ -1,18 +1,30 @@
 """Whether this host should get queries: what an anycast announcement or a load balancer asks every few seconds.
 
-Enters: the addresses it listens on, and the workers' heartbeats. Leaves: every reason why not. Rules: a host that
-answers from its upstreams is healthy, whatever its lists and its web process do: withdrawing it would cost more than
-they are worth. What is asked for by default is the name that the workers answer by themselves (`dns.health_name`): any
-other may come out of the cache long after the last upstream fell silent. A wildcard address is asked on loopback; UDP
-and TCP both count. Where every address answers, but nobody counts in `run_dir`, it cannot be told: the file may name
-another `run_dir` than the processes took up, and one edit for all hosts would withdraw them all. A host for policy
-zones alone is asked nothing: it is healthy while the process of its zones lives and serves each of them.
+Enters: the addresses it listens on, and the workers' heartbeats. Leaves: every reason why not. Rules:
+
+- A host that answers from its upstreams is healthy, whatever its lists and its web process do: withdrawing it would
+  cost more than they are worth.
+- What is asked for by default is the name that the workers answer by themselves (`dns.health_name`): any other may come
+  out of the cache long after the last upstream fell silent.
+- Its TXT record is the mark of this provider's run, which the workers' own files have too. An answer without it is
+  another program's, which listens on the same port (SO_REUSEPORT), and counts as none.
+- All is asked from loopback, to which the workers answer that name whatever `dns.allow_clients` says; behind a PROXY
+  header that names nobody (LOCAL) where loopback is one of `dns.proxy_protocol.accept_from`. A wildcard address is
+  asked on loopback; UDP and TCP both count.
+- Where every address answers, but nobody counts in `run_dir`, it cannot be told: the file may name another `run_dir`
+  than the processes took up, and one edit for all hosts would withdraw them all.
+- A host for policy zones alone is asked nothing: it is healthy while the process of its zones lives and serves each of
+  them.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+from ipaddress import IPv4Network, IPv6Network, ip_address
 from typing import TYPE_CHECKING
 
 from resolver.base.errors import ResolverError
@@ -20,12 +32,56 @@ from resolver.config.values import Endpoint
 from resolver.ipc import rpz_status, worker_counters
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from resolver.config.schema import Config
 
 PATIENCE, TRIES = 1.5, 2
+Ask = Callable[[Endpoint, bytes, bytes], bytes]
+"""An address, what goes before the message, and the message; the answer, empty where there is none."""
+MARK = "STOPSIGN_HEALTH_MARK"
+"""In the environment of the workers: what TXT of `dns.health_name` answers; another for each supervisor."""
+_NS, _TXT = 2, 16
 _SERVFAIL = 2
+_LOCAL = b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0"  # a PROXY header of version 2 that names nobody
+
+
+@dataclass(frozen=True)
+class Asking:
+    """What is asked at each address."""
+
+    name: str
+    marks: frozenset[str] = frozenset()
+    """One of these has to be in the answer; none: any answer but SERVFAIL will do."""
+    balancers: tuple[IPv4Network | IPv6Network, ...] = ()
+
+    @property
+    def question(self) -> bytes:
+        labels = [label.encode("ascii") for label in self.name.strip(".").split(".") if label]
+        qname = b"".join(bytes([len(label)]) + label for label in labels) + b"\0"
+        return qname + (_TXT if self.marks else _NS).to_bytes(2) + b"\0\1"
+
+    def wrong(self, endpoint: Endpoint, ask: Ask) -> str:
+        """What is wrong with the answer of that address; empty: nothing."""
+        number = os.urandom(2)
+        source = _loopback(endpoint)
+        believed = any(ip_address(source) in prefix for prefix in self.balancers)
+        try:
+            answer = ask(endpoint, _LOCAL if believed else b"", number + b"\1\0\0\1\0\0\0\0\0\0" + self.question)
+        except OSError as wrong:
+            return str(wrong) or type(wrong).__name__
+        if not answer:
+            return "the connection was closed without an answer"
+        if len(answer) < 12 or answer[:2] != number:
+            return "the answer is not one to this question"
+        if self.marks and answer[3] & 15 != _SERVFAIL and not any(_text(mark) in answer for mark in self.marks):
+            return "another program answers there"
+        return "SERVFAIL: no upstream answers" if answer[3] & 15 == _SERVFAIL else ""
+
+
+def _text(mark: str) -> bytes:
+    """As it stands in a TXT record."""
+    return bytes([len(mark)]) + mark.encode()
 
 
 def reasons(config: Config, name: str | None) -> list[str]:
@@ -41,11 +97,7 @@ def reasons(config: Config, name: str | None) -> list[str]:
         if age > worker_counters.SILENT
     ]
     addresses = list(_addresses(config))
-    for endpoint in addresses:
-        for transport, ask in (("UDP", _over_udp), ("TCP", _over_tcp)):
-            why = _asked(endpoint, name, ask)
-            if why:
-                found.append(f"{transport} {endpoint}: {why}")
+    found += wrong(config, name, addresses, living)
     if living:
         return found
     nobody = f"no DNS worker counts in {config.places.workers}"
@@ -68,6 +120,21 @@ def of_zones(config: Config) -> list[str]:
     return found + [f"{zone.origin} is not made yet" for zone in config.rpz.zones if zone.origin not in made]
 
 
+def wrong(
+    config: Config, name: str, addresses: Iterable[Endpoint], living: Sequence[worker_counters.Worker]
+) -> Iterator[str]:
+    """What is wrong with the answers of these addresses, one sentence each."""
+    marks = {str(worker.said.get("health_mark", "")) for worker in living}
+    # One of an older version says no mark: then any answer is taken, as it is of another name.
+    dns = config.require_dns()
+    known = marks if name == dns.health_name and all(marks) else set()
+    asking = Asking(name, frozenset(known), tuple(dns.proxy_protocol.accept_from))
+    for endpoint in addresses:
+        for transport, ask in (("UDP", _over_udp), ("TCP", _over_tcp)):
+            if why := asking.wrong(endpoint, ask):
+                yield f"{transport} {endpoint}: {why}"
+
+
 def _addresses(config: Config) -> Iterator[Endpoint]:
     for said in worker_counters.listening(config.places) or [str(endpoint) for endpoint in config.dns_listen]:
         endpoint = Endpoint.parse(said)
@@ -75,30 +142,18 @@ def _addresses(config: Config) -> Iterator[Endpoint]:
         yield Endpoint(loopback.get(endpoint.host, endpoint.host), endpoint.port)
 
 
-def _asked(endpoint: Endpoint, name: str, ask: object) -> str:
-    """What is wrong with the answer; empty: nothing."""
-    number = os.urandom(2)
-    labels = [label.encode("ascii") for label in name.strip(".").split(".") if label]
-    qname = b"".join(bytes([len(label)]) + label for label in labels) + b"\0"
-    query = number + b"\x01\0\0\1\0\0\0\0\0\0" + qname + b"\0\2\0\1"
-    try:
-        answer: bytes = ask(endpoint, query)  # type: ignore[operator]
-    except OSError as wrong:
-        return str(wrong) or type(wrong).__name__
-    if not answer:
-        return "the connection was closed without an answer"
-    if len(answer) < 12 or answer[:2] != number:
-        return "the answer is not one to this question"
-    return "SERVFAIL: no upstream answers" if answer[3] & 15 == _SERVFAIL else ""
+def _loopback(endpoint: Endpoint) -> str:
+    return "::1" if endpoint.ipv6 else "127.0.0.1"
 
 
-def _over_udp(endpoint: Endpoint, query: bytes) -> bytes:
+def _over_udp(endpoint: Endpoint, header: bytes, query: bytes) -> bytes:
     family = socket.AF_INET6 if endpoint.ipv6 else socket.AF_INET
     with socket.socket(family, socket.SOCK_DGRAM) as one:
         one.settimeout(PATIENCE)
+        one.bind((_loopback(endpoint), 0))
         one.connect((endpoint.host, endpoint.port))
         for attempt in range(TRIES):
-            one.send(query)
+            one.send(header + query)
             try:
                 return one.recv(4096)
             except TimeoutError:
@@ -107,8 +162,15 @@ def _over_udp(endpoint: Endpoint, query: bytes) -> bytes:
     raise AssertionError("unreachable")
 
 
-def _over_tcp(endpoint: Endpoint, query: bytes) -> bytes:
-    with socket.create_connection((endpoint.host, endpoint.port), timeout=PATIENCE * TRIES) as one:
-        one.sendall(len(query).to_bytes(2) + query)
-        with one.makefile("rb") as answers:
-            return answers.read(int.from_bytes(answers.read(2)))
+def _over_tcp(endpoint: Endpoint, header: bytes, query: bytes) -> bytes:
+    """A worker that drains closes a connection on which nothing was asked yet: then its successor is asked."""
+    address, answer = (endpoint.host, endpoint.port), b""
+    for _ in range(TRIES):
+        opened = socket.create_connection(address, PATIENCE * TRIES, source_address=(_loopback(endpoint), 0))
+        with opened as one, contextlib.suppress(ConnectionError):
+            one.sendall(header + len(query).to_bytes(2) + query)
+            with one.makefile("rb") as answers:
+                answer = answers.read(int.from_bytes(answers.read(2)))
+        if answer:
+            break
+    return answer

@@ -146,6 +146,13 @@ class Workers(Collector):
         drops = CounterMetricFamily("stopsign_kernel_drops", "Datagrams that the kernel dropped: the socket was full.")
         drops.add_metric([], kernel_drops(self._udp_ports(), self._proc))
         yield drops
+        others = GaugeMetricFamily(
+            "stopsign_foreign_sockets", "Sockets of other programs where DNS listens.", labels=["transport"]
+        )
+        seen = [str(one.get("transport")) for one in worker_counters.foreign(self._places)]
+        for transport in ("UDP", "TCP"):
+            others.add_metric([transport.lower()], seen.count(transport))
+        yield others
 
 
 class Bypassed(Collector):

@@ -19,6 +19,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -30,8 +31,10 @@ from resolver.cli.options import located
 from resolver.config.accepted import keep
 from resolver.config.schema import accept, located_at
 from resolver.config.sealed import USE, seal
+from resolver.host import health
 from resolver.host.apply import OF_DNS, OF_RPZ, Held, everywhere
 from resolver.host.child import again
+from resolver.host.foreign import Foreign, foreign, programs
 from resolver.host.sockets import SOCKETS, Listeners, taken_or_opened
 from resolver.host.supervisor import LIST_BY, Service, Supervisor, count_workers
 from resolver.host.systemd import beat, notify
@@ -50,6 +53,7 @@ log = logging.getLogger("stopsign.supervisor")
 LEFT = "STOPSIGN_LEFT"  # what a supervisor leaves to itself when it begins anew
 SLOW = 30.0  # seconds without a heartbeat, of those whom no query waits for: all long work is done in threads
 REBOOTED = 10.0  # seconds from here on that workers wait for the list that a reboot took from the tmpfs
+OTHERS, LEAVING = 60.0, 5.0  # seconds between two looks who else listens on the ports of DNS; while somebody does
 LOOK = 2.0  # seconds between two looks whether what belongs in `run_dir` is there
 WINGS = ("dns", "steward", "web", "rpz")
 # How far the others stand behind DNS: people wait for the web, nobody for the rest.
@@ -125,9 +129,12 @@ class Provider:
         self._held = Held(accepted, fixed, self._take_up, self._begin_anew, part_of=part_of)
         left = json.loads(os.environ.pop(LEFT, "null"))
         self._children: dict[str, int] | None = left and left["children"]
+        # As long as any worker of this run lives, over a restart of the program too: `stopsign health` compares it.
+        self._health_mark = (left or {}).get("health_mark") or secrets.token_hex(16)
         self._sealed = seal(accepted.data)
         self._control: asyncio.Server | None = None
         self._turn = asyncio.Lock()
+        self.foreign: list[Foreign] = []
         self._since = time.monotonic()
         with contextlib.ExitStack() as undo:
             self._lock = undo.enter_context(only_one(config.places.supervisor_lock, left and left["lock"]))
@@ -148,6 +155,7 @@ class Provider:
         if self._children is None:
             self._sweep()
         environment = {k: v for k, v in os.environ.items() if k not in ("NOTIFY_SOCKET", "WATCHDOG_USEC", SOCKETS)}
+        environment[health.MARK] = self._health_mark
         self.supervisor = Supervisor(
             services(accepted, self._sealed, self.listeners, self._wings),
             retired=config.places.workers / "retired.counters",
@@ -206,6 +214,23 @@ class Provider:
             except (OSError, ResolverError) as wrong:
                 log.error("%s is not whole: %s", places.run_dir, wrong)  # noqa: TRY400
 
+    async def look_for_others(self) -> None:
+        """Who else listens where DNS does is said once a change: in the log, by `status`, and to the metrics."""
+        while True:
+            found = await asyncio.to_thread(foreign, *self.listeners.of_dns())
+            if found != self.foreign:
+                held = await asyncio.to_thread(programs, [one.inode for one in found])
+                for one in found:
+                    log.error("%s", one.alarm(held.get(one.inode)), extra=about(alarm="foreign"))
+                if not found:
+                    log.warning("nobody else listens on the ports of DNS any more")
+                self.foreign = found
+                try:
+                    self._say_where()
+                except OSError as wrong:  # a full tmpfs: `status` asks this process itself
+                    log.warning("%s cannot be written (%s)", self._config.places.addresses, wrong.strerror)
+            await asyncio.sleep(LEAVING if found else OTHERS)
+
     async def _take_up(self, new: Accepted) -> list[str]:
         """Replaces the workers one by one by such that run with `new`. Where one does not come up, those before it go
         back to the old configuration, and `ResolverError` is raised."""
@@ -241,7 +266,12 @@ class Provider:
         children = {name: pid for name in self.supervisor.names if (pid := self.supervisor.pid(name)) is not None}
         os.set_inheritable(self._lock, True)
         os.environ[LEFT] = json.dumps(
-            {"listeners": self.listeners.descriptors(), "lock": self._lock, "children": children}
+            {
+                "listeners": self.listeners.descriptors(),
+                "lock": self._lock,
+                "children": children,
+                "health_mark": self._health_mark,
+            }
         )
         hold_hangups(signal.SIG_BLOCK)
         again()
@@ -289,6 +319,7 @@ class Provider:
             **self.listeners.addresses(),
             "up": up,
             "services": services,
+            "foreign": [asdict(one) for one in self.foreign],
             "alarms": [f"{one['name']} is down" for one in services if one["pid"] is None],
         }
 
@@ -308,8 +339,13 @@ class Provider:
             left.unlink()
 
     def _say_where(self) -> None:
-        """`run_dir/addresses.json`: who supervises, and where it really listens (port 0 resolved)."""
-        said = {"pid": os.getpid(), "services": self.supervisor.names, **self.listeners.addresses()}
+        """`run_dir/addresses.json`: who supervises, where it really listens (port 0 resolved), and who else does."""
+        said = {
+            "pid": os.getpid(),
+            "services": self.supervisor.names,
+            "foreign": [asdict(one) for one in self.foreign],
+            **self.listeners.addresses(),
+        }
         atomic.replace(self._config.places.addresses, json.dumps(said).encode())
 
 
@@ -347,6 +383,7 @@ async def provide(accepted: Accepted, wings: Iterable[str]) -> None:
     )
     hold_hangups(signal.SIG_UNBLOCK)
     tasks |= {asyncio.create_task(_say_ready(provider)), asyncio.create_task(provider.look_after_run_dir())}
+    tasks.add(asyncio.create_task(provider.look_for_others()))
     try:
         await stop.wait()
     finally:
@@ -366,13 +403,15 @@ async def _reload(path: Path) -> None:
     """SIGHUP: as `stopsign reload`, but nobody hears the answer, so it is logged."""
     notify("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
     try:
-        replaced = await everywhere(path, "reload", warn=log.warning)
+        came = await everywhere(path, "reload", warn=log.warning)
     except UnreachableError as silent:
         log.error("whether the configuration can be taken up could not be asked of all: %s", silent)  # noqa: TRY400
     except ResolverError as wrong:
         log.error("the new configuration is refused, the old one goes on: %s", wrong)  # noqa: TRY400
     else:
-        log.info("the new configuration is taken up by %s", ", ".join(replaced))
+        log.info("the new configuration is taken up by %s", ", ".join(came.replaced))
+        for name in came.dead:
+            log.error("%s is dead: it reads the new configuration when it starts again", name)
     notify("READY=1")
 
 

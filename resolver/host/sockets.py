@@ -65,6 +65,11 @@ class Listeners:
         the clients, so none is left out: with more sockets than workers some serve several, with fewer some share."""
         return {"udp": _dealt(self.udp, index, workers), "tcp": _dealt(self.tcp, index, workers)}
 
+    def of_dns(self) -> tuple[list[Endpoint], set[int]]:
+        """The addresses of DNS, and the inodes of its sockets, by which the kernel's tables name them."""
+        every = [one for group in (*self.udp, *self.tcp) for one in group]
+        return [bound_to(group[0]) for group in self.udp], {os.fstat(one.fileno()).st_ino for one in every}
+
     def of_web(self) -> dict[str, list[int]]:
         return {"stop_page": [s.fileno() for s in self.stop_page], "portal": [s.fileno() for s in self.portal]}
 

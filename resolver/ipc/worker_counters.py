@@ -51,8 +51,10 @@ class Worker:
         return [*none_left, *map(str, self.said.get("alarms", ()))]
 
     def heartbeat_age(self, now: float | None = None) -> float:
-        """Seconds since its last heartbeat, on CLOCK_MONOTONIC."""
-        return (time.monotonic() if now is None else now) - self.counters.get(HEARTBEAT, 0) / 1000
+        """Seconds since its last heartbeat, on CLOCK_MONOTONIC. 0 before the first: a successor makes a new file, which
+        a reader may see before its first beat. The supervisor, which started it, waits for that."""
+        beat = self.counters.get(HEARTBEAT, 0)
+        return (time.monotonic() if now is None else now) - beat / 1000 if beat else 0.0
 
 
 def read(path: Path) -> dict[str, int]:
@@ -103,6 +105,11 @@ def listening(places: Places, use: str = "dns") -> list[str]:
     """Where the processes listen (`dns`, `stop_page`, `portal`), as the supervisor says; empty: it does not."""
     addresses = _said(places.addresses).get(use, [])
     return [str(address) for address in addresses]
+
+
+def foreign(places: Places) -> list[Mapping[str, Any]]:
+    """Sockets of other programs where DNS listens, as the supervisor says."""
+    return list(_said(places.addresses).get("foreign", []))
 
 
 def _said(path: Path) -> Mapping[str, Any]:

@@ -25,6 +25,7 @@ from resolver.lists import suspensions
 from resolver.lists.ledger import Event, Ledger, LedgerError
 from resolver.lists.overdue import Appeals, Decided, Listed, Settled, Waiting, release, settle, suspension
 from resolver.lists.state import StateError, Stored, load, store
+from resolver.lists.suspensions import Suspended
 from resolver.policy import look_up
 
 if TYPE_CHECKING:
@@ -33,9 +34,9 @@ if TYPE_CHECKING:
 
     from resolver._core import CompiledList
     from resolver.config.schema import Config
+    from resolver.lists.everywhere import Everywhere, Word
     from resolver.lists.overdue import Find
     from resolver.lists.state import Applied
-    from resolver.lists.suspensions import Suspended
 
 say = logging.getLogger("stopsign.lists")
 
@@ -61,9 +62,10 @@ class AppealsHere:
         alarm: Callable[[str, str | None], None],
         make_live: Callable[[], None],
         lists: Callable[[], tuple[Mapping[str, Applied], Sequence[str]]],
+        everywhere: Everywhere,
     ) -> None:
         self._config, self._places, self._ledger, self._clock = config, config.places, ledger, clock
-        self._alarm, self._make_live, self._lists = alarm, make_live, lists
+        self._alarm, self._make_live, self._lists, self._everywhere = alarm, make_live, lists, everywhere
         self.known = Appeals()
         self.suspended = suspensions.Suspensions()
         self._unstored: set[str] = set()
@@ -137,21 +139,31 @@ class AppealsHere:
         """A person's decision on appeals (id and reference). `upheld`: the block stays. `mended`: their entry, of the
         name `entry_name`, and nothing else, is off for `seconds`; where the log takes no leaf they stay open."""
         if outcome != "mended":
-            return {"leaf": self._decide(appeals, outcome, {"by": by}), "mended": None, "trouble": None}
-        before = self.suspended
-        entry, changed = self._mend(appeals, entry_name, seconds)
-        self._suspend(changed, before)
+            leaf = self._decide(appeals, outcome, {"by": by})
+            self._everywhere.say(
+                "decision", next(iter(appeals)), {"appeals": dict(appeals), "outcome": outcome, "by": by}
+            )
+            return {"leaf": leaf, "mended": None, "trouble": None}
+        reference, entry = self._mend(appeals, entry_name, seconds)
+        told = self._mended(appeals, reference, entry, {"by": by})
+        say.warning("the entry of %s on list %s is mended by %s", entry.name, entry.list, by, extra=about(person=by))
+        what = {"appeals": dict(appeals), "entry": entry.model_dump(), "by": by}
+        self._everywhere.say("mend", reference, what, entry.until)
+        return told
+
+    def _mended(
+        self, appeals: Mapping[str, str], reference: str, entry: Suspended, more: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        self._suspend(self.suspended.mended(reference, entry), self.suspended)
+        leaf, trouble = None, None
         try:
-            leaf, trouble = self._decide(appeals, outcome, {"by": by}), None
+            leaf = self._decide(appeals, "mended", more)
         except LedgerError as error:  # what unblocks does not wait for the log
-            self._alarm("log", str(error))
-            leaf, trouble = None, str(error)
-        say.warning(
-            "%s of list %s is off until its mend ends, by %s", entry.name, entry.list, by, extra=about(person=by)
-        )
+            trouble = str(error)
+            self._alarm("log", trouble)
         return {"leaf": leaf, "mended": entry.model_dump(), "trouble": trouble}
 
-    def _mend(self, appeals: Mapping[str, str], name: str, seconds: float) -> tuple[Suspended, suspensions.Suspensions]:
+    def _mend(self, appeals: Mapping[str, str], name: str, seconds: float) -> tuple[str, Suspended]:
         references = set(appeals.values())
         if len(references) != 1:
             raise AppealError("a mend is of one entry")
@@ -163,7 +175,7 @@ class AppealsHere:
         if found is None:
             raise AppealError(f"no active list holds an entry {reference}")
         entry = suspension(found, [], now, float(int(now + seconds)))
-        return entry, self.suspended.mended(reference, entry)
+        return reference, entry
 
     def _decide(self, appeals: Mapping[str, str], outcome: str, more: Mapping[str, Any]) -> int:
         """Leaves, then what follows from them; the index of the first. Raises `LedgerError` before anything is done."""
@@ -202,6 +214,40 @@ class AppealsHere:
         done = sorted({self.known.waiting[a].reference for a, fate in settled.fates.items() if fate == "suspended"})
         say.warning("%d entries with overdue appeals are suspended by %s", len(done), by, extra=about(person=by))
         return done
+
+    # -- what was said at other hosts
+
+    def follow(self, word: Word) -> None:
+        """A decision, a mend, or a suspension of another host, with leaves of our own. Raises `AppealError` where it
+        cannot be followed yet, `LedgerError` where it would block and the log takes no leaf."""
+        more = {"by": str(word.what.get("by", "")), "host": word.origin}
+        appeals = {str(a): str(ref) for a, ref in word.what.get("appeals", {}).items() if a not in self.known.decided}
+        if word.kind == "decision":
+            if appeals:
+                self._decide(appeals, str(word.what["outcome"]), more)
+            return
+        entry = Suspended.model_validate(word.what["entry"])
+        found = self._finder()(word.subject, entry.name)
+        if word.subject not in self.suspended.entries and (found is None or found.list != entry.list):
+            raise AppealError(f"no active list {entry.list} holds an entry {word.subject} here")
+        if word.kind == "mend":
+            self._mended(appeals, word.subject, entry, more)
+            return
+        before = self.suspended.entries.get(word.subject)
+        known = {*self.known.decided, *(before.appeals if before else ())}
+        if left := tuple(appeal for appeal in entry.appeals if appeal not in known):
+            self._overdue_elsewhere(word.subject, entry.model_copy(update={"appeals": left, "until": None}), more)
+
+    def _overdue_elsewhere(self, reference: str, entry: Suspended, more: Mapping[str, Any]) -> None:
+        self._tell(
+            [Event("appeal-overdue", reference, {"appeal": a, "fate": "suspended", **more}) for a in entry.appeals]
+        )
+        here = [a for a in entry.appeals if a in self.known.waiting]
+        held = {ref: since for ref, since in self.known.held.items() if ref != reference}
+        self._know(self.known.given(dict.fromkeys(here, "suspended")).model_copy(update={"held": held}))
+        known = reference in self.suspended.entries
+        changed = self.suspended if known else self.suspended.with_(reference, entry)
+        self._suspend(changed.joined(reference, entry.appeals), self.suspended)
 
     # -- what time and issuers bring
 
@@ -256,6 +302,10 @@ class AppealsHere:
         before = self.suspended
         self._know(done.appeals)
         self._suspend(done.suspended, before)
+        for reference in sorted(
+            {self.known.waiting[a].reference for a, fate in done.fates.items() if fate == "suspended"}
+        ):
+            self._everywhere.say("overdue", reference, {"entry": self.suspended.entries[reference].model_dump()})
 
     def _end_mends(self) -> None:
         """A mend that ends blocks again: like any addition it waits for its leaf."""
@@ -290,6 +340,7 @@ class AppealsHere:
 
     def _suspend(self, changed: suspensions.Suspensions, before: suspensions.Suspensions) -> None:
         self.suspended = changed
+        self._everywhere.forget("overdue", before.entries.keys() - changed.entries.keys())
         if changed != before:
             self._store("suspensions")
             self._make_live()

@@ -1,8 +1,9 @@
 """What may be asked of the steward through the control socket, and by whom.
 
 Each operation takes one JSON object and answers with one. The web process (a reporter) may only say that an appeal came
-in, hand over the receipt's secret by which an author withdraws one, and ask what became of appeals; it can forge
-neither an approval nor a list nor a decision, and makes nothing overdue.
+in, hand over the receipt's secret by which an author withdraws one, ask what became of appeals, and carry what stewards
+say to each other, which carries its own proof; it can forge neither an approval nor a list nor a decision nor a word of
+another host, and makes nothing overdue.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ from resolver.base.timestamps import as_text
 from resolver.ipc.control import Operation, while_wanted
 from resolver.lists.evidence import of_leaf
 from resolver.lists.overrides import USUAL, Override
-from resolver.policy.exceptions import Match
+from resolver.policy.exceptions import FOR_EVER, Match
+from resolver.policy.exceptions import Kind as Bypassed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -22,10 +24,12 @@ if TYPE_CHECKING:
     from resolver.config.schema import Config
     from resolver.host.apply import Held
     from resolver.ipc.control import Peer, Reply
+    from resolver.lists.everywhere import Kind
     from resolver.lists.register import Outcome, Register
 
 
 MOST_AT_ONCE = 10_000
+LARGEST_PROOF = 2 << 20
 Given = ParamSpec("Given")
 Result = TypeVar("Result")
 
@@ -60,6 +64,9 @@ def operations(steward: Steward) -> dict[str, Operation]:
         "appeal-withdrawn": Operation(asked.appeal_withdrawn, reporters=True),
         "appeal-decision": Operation(asked.appeal_decision, reporters=True),
         "appeal-fates": Operation(asked.appeal_fates, reporters=True),
+        "shared": Operation(asked.shared, reporters=True),
+        "share": Operation(asked.share, reporters=True),
+        "bypassed": Operation(asked.bypassed),
         "decide": Operation(asked.decide),
         "suspend": Operation(asked.suspend),
         "audit-erase": Operation(asked.erase),
@@ -106,13 +113,47 @@ class _Operations:
             _text(request, "reference", ""),
         )
         before = _shown(allowed.before) if allowed.before else None
-        return {**_shown(allowed.new), "before": before, "trouble": allowed.trouble}
+        shown = {**_shown(allowed.new), "before": before, "trouble": allowed.trouble}
+        until = allowed.new.until
+        return {**shown, "everywhere": await self._everywhere(request, "override", allowed.new.name, shown, until)}
 
     async def lift(self, peer: Peer, request: Mapping[str, Any]) -> Reply:
         lift = while_wanted(self._register.people.lift)
         name, reference = _text(request, "name"), _text(request, "reference", "")
         gone, trouble = await self._steward.work(lift, name, peer.who, reference)
-        return {**_shown(gone), "trouble": trouble}
+        lifted = {"name": gone.name, "by": peer.who, "lifted": True}
+        shared = await self._everywhere(request, "override", gone.name, lifted, gone.until)
+        return {**_shown(gone), "trouble": trouble, "everywhere": shared}
+
+    async def _everywhere(
+        self, request: Mapping[str, Any], kind: Kind, subject: str, what: Mapping[str, Any], until: float | None
+    ) -> bool | None:
+        """Whether all hosts hear of it; None: there are no others."""
+        everywhere = self._register.everywhere
+        if not everywhere.is_shared:
+            return None
+        return bool(request.get("everywhere")) and await self._steward.work(everywhere.say, kind, subject, what, until)
+
+    async def bypassed(self, peer: Peer, request: Mapping[str, Any]) -> Reply:
+        """The off switch was thrown or taken back here, and all hosts are to hear of it."""
+        kind, of, on = _text(request, "kind"), _text(request, "of", ""), request.get("on")
+        if kind not in get_args(Bypassed) or not isinstance(on, bool):
+            raise RequestError("kind is not all, list or name, or on is not true or false")
+        until = _number(request, "until", FOR_EVER)
+        reason = _text(request, "reason", "")
+        what = {"kind": kind, "of": of, "on": on, "until": until, "reason": reason, "by": peer.who}
+        end = until if on and until < FOR_EVER else None
+        return {"everywhere": await self._everywhere({"everywhere": True}, "bypass", f"{kind}/{of}", what, end)}
+
+    async def shared(self, _peer: Peer, request: Mapping[str, Any]) -> Reply:
+        known = request.get("known")
+        if not isinstance(known, dict):
+            raise RequestError("known is not a table of subjects and leaves")
+        return {"words": await self._steward.work(self._register.everywhere.of_this_host, known)}
+
+    async def share(self, _peer: Peer, request: Mapping[str, Any]) -> Reply:
+        follow = while_wanted(self._register.follow)
+        return {"followed": await self._steward.work(follow, _text(request, "proof", most=LARGEST_PROOF))}
 
     async def overrides(self, _peer: Peer, _request: Mapping[str, Any]) -> Reply:
         held = await self._steward.work(self._register.people.holding)
@@ -178,9 +219,9 @@ def _told(request: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in request.items() if key != "op"}
 
 
-def _text(request: Mapping[str, Any], key: str, unsaid: str | None = None) -> str:
+def _text(request: Mapping[str, Any], key: str, unsaid: str | None = None, most: int = 4096) -> str:
     value = request.get(key, unsaid)
-    if not isinstance(value, str) or len(value) > 4096:
+    if not isinstance(value, str) or len(value) > most:
         raise RequestError(f"{key} is not a text")
     return value
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from resolver.base.paths import Places
+    from resolver.lists.everywhere import Word
 
 say = logging.getLogger("stopsign.lists")
 
@@ -92,6 +93,27 @@ class People:
         trouble = self._override(changed)
         say.warning("the override of %s is lifted by %s", gone.name, by, extra=about(person=by))
         return gone, trouble
+
+    def follow(self, word: Word) -> None:
+        """An override or a bypass that was said at another host with --everywhere, or taken back there."""
+        by, what = f"{word.what.get('by', '')} at {word.origin}", word.what
+        if word.kind == "bypass":
+            self._bypass(what, by)
+        elif what.get("lifted"):
+            if self.holding().named(str(what["name"])) is not None:
+                self.lift(str(what["name"]), by)
+        else:
+            seconds = word.until - self._clock()
+            self.allow(str(what["name"]), what["match"], str(what["reason"]), by, seconds, str(what["reference"]))
+
+    def _bypass(self, what: Mapping[str, Any], by: str) -> None:
+        now = int(self._clock())
+        kind, of, reason = what["kind"], str(what["of"]), str(what["reason"])
+        if what["on"]:
+            one = exceptions.Bypass(kind, of, now, int(what["until"]), by, reason)
+            exceptions.change(self._places, lambda live: live.on(one))
+        else:
+            exceptions.change(self._places, lambda live: live.off(kind, of, now=now, by=by, reason=reason))
 
     def holding(self) -> overrides.Overrides:
         return self.overrides.holding(self._clock())

@@ -50,6 +50,8 @@ def _own(config: Config) -> Iterator[tuple[str, str]]:
     """The provider's names: whoever blocks these has blocked the page that explains the block."""
     for name in config.guards.protected:
         yield name, "protected in the configuration"
+    if config.dns is not None:
+        yield config.dns.health_name, "the name by which this host is asked whether it should get queries"
     yield from _host(config.portal.url, "the portal, where people look names up and appeal")
     yield from _host(config.provider_url, "the provider's own site")
     for line in config.provider.help_lines:

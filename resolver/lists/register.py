@@ -25,6 +25,7 @@ from resolver.lists import activate, decisions, fetch, report
 from resolver.lists.admit import admit
 from resolver.lists.appeals import AppealsHere
 from resolver.lists.compile import is_stale, plan
+from resolver.lists.everywhere import Everywhere, WordError
 from resolver.lists.guard import some
 from resolver.lists.ledger import Event, Ledger, LedgerError
 from resolver.lists.people import People
@@ -110,7 +111,10 @@ class Register:
         self.refused: Counter[tuple[str, str]] = Counter()  # (list, reason), likewise
         self._shadow = Shadow(self.places)
         self.people = People(self.places, ledger, clock, self._alarm)
-        self.appeals = AppealsHere(config, ledger, clock, self._alarm, self.settle, lambda: (self.applied, self.order))
+        self.everywhere = Everywhere(config, ledger, clock, self._alarm)
+        self.appeals = AppealsHere(
+            config, ledger, clock, self._alarm, self.settle, lambda: (self.applied, self.order), self.everywhere
+        )
         self._counting = Counting(self.places, ledger.append)
 
     # -- start
@@ -129,6 +133,7 @@ class Register:
         self._look_at_the_clock()
         self._watch_anew()
         self.people.open()
+        self.everywhere.open()
         self.appeals.open()
         told = {"lists": [source.name for source in self.config.lists], "configuration": self.config.digest}
         self._tell([Event("start", "", told)])
@@ -419,6 +424,19 @@ class Register:
     def status(self) -> dict[str, Any]:
         """Everything about the lists, as `stopsign lists status --json` prints it."""
         return report.status(self, self._clock())
+
+    def follow(self, proof: str) -> bool:
+        """What another host says, where it is proved, new and not over; whether it was. Raises `ResolverError` where it
+        cannot be followed yet."""
+        word = self.everywhere.proved(proof)
+        if word is None:
+            return False
+        try:
+            (self.people if word.kind in ("override", "bypass") else self.appeals).follow(word)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise WordError(f"{word.origin} says something that this version does not know ({error})") from error
+        self.everywhere.heard(word)
+        return True
 
     def _outcome(self, name: str, known: Fetching, kind: str) -> Outcome:
         version = self.applied[name].version if name in self.applied else None

@@ -27,6 +27,7 @@ from aiohttp import web
 
 from resolver.base.errors import ResolverError
 from resolver.base.journal import to_standard_error
+from resolver.base.terminal import visible
 from resolver.config.sealed import unsealed
 from resolver.host.apply import OF_WEB, Held
 from resolver.host.child import again
@@ -35,7 +36,7 @@ from resolver.host.systemd import beat, notify
 from resolver.ipc import control
 from resolver.portal import decisions
 from resolver.portal.abuse import client_address
-from resolver.portal.clock import deliver, learn, round_of
+from resolver.portal.clock import Exchange, deliver, learn, round_of
 from resolver.portal.live import Live
 from resolver.portal.pages import Pages
 from resolver.portal.plain_http import PlainHttp
@@ -68,11 +69,13 @@ class Web:
         self.live = Live(places, open_list)
         pages = Pages(config)
         self.portal = Portal(
-            pages, self.live, Transparency(self.live, places.log_dir), clock, time.monotonic, os.urandom,
-            (int(clocks.fact), int(clocks.decide)), config.host_name, config.provider.language,
+            pages, self.live, Transparency(self.live, places.log_dir, config.host_name), clock, time.monotonic,
+            os.urandom, (int(clocks.fact), int(clocks.decide)), config.host_name, config.provider.language,
         )  # fmt: skip
         self._stop_page = StopPage(pages, self.live, clock, config.provider.language)
         self._failures = 0
+        self._exchange = Exchange(config.host_name)
+        self.unknown: list[str] = []  # hosts on our database whose word does not count here
         self._wake = asyncio.Event()
         self.stored = asyncio.Event()  # the database is there
         self._tasks: list[asyncio.Task[None]] = []
@@ -154,9 +157,21 @@ class Web:
         async def steward(op: str, **arguments: Any) -> Mapping[str, Any]:
             return await control.acall(self._config.places.control_socket, op, timeout=10.0, **arguments)
 
+        await self._exchange.round(store, steward)
         await deliver(store, steward, self._config.host_name, now)
+        await self._look_at_others(store, now)
         if overdue := await learn(store, steward, now):
             log.warning("%d appeals are overdue: their entries are suspended, or wait for a person", overdue)
+
+    async def _look_at_others(self, store: Store, now: int) -> None:
+        """Say which logs there are, and see whether those of the others are known here."""
+        try:
+            vkey = self._config.places.log_vkey.read_text(encoding="utf-8").strip()
+        except (OSError, ValueError):
+            return  # the steward has not begun its log
+        there = await store.present(self._config.host_name, vkey, now)
+        known = {vkey, *self._config.log.peers}
+        self.unknown = sorted(name for name, key in there.items() if key not in known)
 
 
 def native(path: Path) -> Listed:
@@ -198,7 +213,11 @@ async def serve(accepted: Accepted) -> bool:
 
     async def status(_peer: control.Peer, _request: Mapping[str, Any]) -> control.Reply:
         stored = [] if process.stored.is_set() else ["the database is not there: appeals wait"]
-        return {**held.status(), **said, "alarms": stored}
+        strangers = [
+            f"host {visible(name)} shares the appeals database, and log.peers lacks the key of its log"
+            for name in process.unknown
+        ]
+        return {**held.status(), **said, "alarms": [*stored, *strangers]}
 
     operations = {"status": control.Operation(status, anyone=True), **held.operations()}
     server = await control.serve(config.places.web_socket, operations, held.callers)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from resolver.ipc.control import ControlError, UnreachableError
 from resolver.portal import decisions
+from resolver.portal.store import Shared
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -59,6 +60,45 @@ async def learn(store: Store, steward: Steward, now: int) -> int:
     except ControlError:
         return 0
     return await store.came_due(fates, now)
+
+
+class Exchange:
+    """What stewards say to each other, carried by way of the database. Proofs and texts are not looked into here."""
+
+    def __init__(self, host: str) -> None:
+        self._host = host
+        self._delivered: set[tuple[str, str, int]] = set()
+
+    async def round(self, store: Store, steward: Steward) -> None:
+        """Write what this host's steward says; tell it what the others say that it was not told. What it does not take
+        is told again: its list may be older, or its configuration lack a key."""
+        every = await store.shared()
+        mine = {one.subject: one for one in every if one.steward == self._host}
+        try:
+            words = (await steward("shared", known={name: one.leaf for name, one in mine.items()}))["words"]
+        except ControlError:
+            return
+        said = [_said(self._host, word, mine) for word in words if word["proof"] or word["subject"] in mine]
+        if said != list(mine.values()):
+            await store.share(self._host, said)
+        for one in every:
+            what = (one.steward, one.subject, one.leaf)
+            if one.steward == self._host or what in self._delivered:
+                continue
+            try:
+                await steward("share", proof=one.proof)
+            except UnreachableError:
+                return
+            except ControlError as refused:
+                log.info("the steward does not follow what host %s says: %s", one.steward, refused)
+            else:
+                self._delivered.add(what)
+        self._delivered &= {(one.steward, one.subject, one.leaf) for one in every}
+
+
+def _said(host: str, word: Mapping[str, Any], mine: Mapping[str, Shared]) -> Shared:
+    proof = word["proof"] or mine[word["subject"]].proof
+    return Shared(host, word["subject"], word["leaf"], proof)
 
 
 async def round_of(store: Store, decided: list[Decision], now: int, keep: int) -> tuple[int, int]:

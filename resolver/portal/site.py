@@ -226,7 +226,7 @@ class Portal:
         if prefers_json(ask.accept):
             return self._json(200, {"lists": [one.as_json() for one in known], "appeals": counts})
         return self.page(ask, "transparency.html", lists=known, counts=counts, log=self.transparency.log_is_there(),
-                         outcomes=appeal.OUTCOMES, report=report)  # fmt: skip
+                         host=self.host, outcomes=appeal.OUTCOMES, report=report)  # fmt: skip
 
     async def press(self, ask: Ask) -> Answer:
         return self.page(ask, "press.html", lists=self.transparency.known())

@@ -51,8 +51,10 @@ class InForce:
 
 
 class Transparency:
-    def __init__(self, live: Live, log_dir: Path) -> None:
-        self._live, self._log = live, log_dir
+    """`host`: whose log it is; it is served under that name as well, so that each of several hosts has an address."""
+
+    def __init__(self, live: Live, log_dir: Path, host: str) -> None:
+        self._live, self._log, self.host = live, log_dir, host
         self._report: tuple[tuple[int, int], Markup] | None = None
 
     def facts(self, match: Match | None) -> Facts | None:
@@ -93,7 +95,7 @@ class Transparency:
 
     async def file(self, path: str) -> Answer:
         """One of the log's public files; a checkpoint changes, a full tile never does."""
-        found = _FILE.fullmatch(path)
+        found = _FILE.fullmatch(path.replace(f"/log/{self.host}/", "/log/", 1))
         try:
             body = await asyncio.to_thread(self._read, found[1]) if found else None
         except OSError:

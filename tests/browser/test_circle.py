@@ -64,7 +64,7 @@ class World:
     judge: Keyring
     site: str
     """Where the blocked site itself is served."""
-    pictures: Path
+    pictures: Path | None
     requested: list[str] = field(default_factory=list)
 
     @property
@@ -111,7 +111,8 @@ class World:
                 started, width=width, language=language, scheme="dark" if dark else "light", scripts=True
             ) as seen:
                 seen.goto(url)
-                seen.screenshot(path=self.pictures / f"{name}-{width}.png", full_page=True)
+                if self.pictures:
+                    seen.screenshot(path=self.pictures / f"{name}-{width}.png", full_page=True)
                 found = Axe().run(
                     seen, options={"runOnly": ["wcag2a", "wcag2aa", "wcag21aa", "wcag22aa", "best-practice"]}
                 )
@@ -142,8 +143,9 @@ def world(tmp_path: Path) -> Iterator[World]:
     outside = subprocess.Popen(
         [sys.executable, "-c", program, str(upstream)], env={**os.environ, "PYTHONPATH": str(ROOT)}
     )
-    pictures = Path(PICTURES) if PICTURES else tmp_path / "pictures"
-    pictures.mkdir(exist_ok=True)
+    pictures = Path(PICTURES) if PICTURES else None
+    if pictures:
+        pictures.mkdir(exist_ok=True)
     try:
         with running(Provider(folder, [], workers=1, only=None)) as host, the_site_itself() as site:
             yield World(host, rehearsal, judge, site, pictures)
@@ -227,7 +229,8 @@ def test_a_blocked_name_is_appealed_decided_and_resolves_again(world: World) -> 
     world.decide(one["id"], world.judge.folder)
 
     wait_until(lambda: world.asked(site) == ADDRESS, "the name resolves again")
-    wait_until(lambda: [a["id"] for a in _waiting(world)] == [forgotten["id"]], "the receipt hears of it", patience=90)
+    wait_until(lambda: _decided(world) == [one["id"]], "the receipt hears of it", patience=90)
+    assert [a["id"] for a in _waiting(world)] == [forgotten["id"]]
     assert world.asked(FORGOTTEN) == tree.STOP_ADDRESS
     _time_passes(world, forgotten["id"])
     wait_until(lambda: world.asked(FORGOTTEN) == ADDRESS, "what nobody decides is suspended", patience=150)
@@ -255,6 +258,12 @@ def test_a_blocked_name_is_appealed_decided_and_resolves_again(world: World) -> 
 def _waiting(world: World, *, overdue: bool = False) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = json.loads(world.desk("appeals", "list", "--json", overdue=overdue))
     return found
+
+
+def _decided(world: World) -> list[str]:
+    """As `_waiting`, seen in the database: a command costs half a second of a processor each time."""
+    with closing(sqlite3.connect(world.host.folder / "state" / "portal.db")) as database:
+        return [appeal for (appeal,) in database.execute("SELECT id FROM appeals WHERE closed IS NOT NULL")]
 
 
 def _time_passes(world: World, appeal: str) -> None:

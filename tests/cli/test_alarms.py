@@ -20,6 +20,7 @@ SAYING = {
     "resolver/ipc/worker_counters.py": {"alarms"},
     "resolver/cli/bypass.py": {"alarms"},
     "resolver/base/disk_space.py": {"alarms"},
+    "resolver/host/foreign.py": {"alarm"},
     "resolver/host/run.py": {"_status"},
     "resolver/ipc/rpz_status.py": {"complaints"},
     "resolver/lists/report.py": {"_alarms_of", "nothing_yet", "_held_long"},

@@ -348,7 +348,7 @@ def test_who_begins_anew_for_another_reload_is_looked_at_when_it_is_back(tmp_pat
     async def scene() -> list[str]:
         socket_path.parent.mkdir()
         async with await asyncio.start_unix_server(steward, str(socket_path)):
-            return await everywhere(host.config, "reload", tries=False, warn=pytest.fail)
+            return (await everywhere(host.config, "reload", tries=False, warn=pytest.fail)).replaced
 
     assert asyncio.run(scene()) == ["steward"]
     assert began == 2
@@ -403,6 +403,29 @@ def test_who_starts_is_known_by_the_supervisor_s_lock_and_by_its_word(tmp_path: 
     children = [{"name": name, "pid": pid} for name, pid in (("dns-0", 1), ("steward", 2), ("web", None))]
     assert starting(dns={"services": children}) == ["steward"]
     assert starting(dns={"services": children}, steward={}) == []
+
+
+def test_a_reload_names_who_is_dead_and_exits_1(tmp_path: Path) -> None:
+    """As units, each on its own: the others take it up."""
+    with running(Host(tmp_path / "host", ["127.0.0.1:9"])) as host:
+        places = load(host.config).places
+        done = command(host, "reload", "--no-trial")
+        assert (done.returncode, done.stdout, done.stderr) == (0, "taken up by dns-0\n", "")
+        with socket.socket(socket.AF_UNIX) as left:
+            left.bind(str(places.control_socket))  # what a steward that was killed leaves behind
+        done = command(host, "reload", "--no-trial")
+        assert (done.returncode, done.stdout) == (1, "taken up by dns-0\n")
+        assert done.stderr.startswith("stopsign: warning: the steward is dead: it reads the file when it starts")
+        done = command(host, "reload", "--no-trial", "--json")
+        assert (done.returncode, json.loads(done.stdout)) == (1, {"replaced": ["dns-0"], "dead": ["the steward"]})
+
+
+def test_a_child_that_waits_to_be_started_again_is_dead(tmp_path: Path) -> None:
+    sockets = {name: tmp_path / name for name in ("dns", "steward", "web", "rpz")}
+    (tmp_path / "web").touch()
+    children = [{"name": name, "pid": pid} for name, pid in (("dns-0", None), ("dns-1", 2), ("web", None))]
+    assert apply._dead({"dns": {"services": children}}, sockets) == ["the web process", "dns-0"]
+    assert apply._dead({"web": {}}, sockets) == []
 
 
 @pytest.mark.parametrize(

@@ -118,9 +118,14 @@ def is_extended_error(data: bytes) -> bool:
 
 
 def content(message: DNSRecord) -> list[list[tuple[str, int, int, int, str]]]:
-    """The records of the three sections, the OPT apart."""
+    """The records of the three sections, the OPT apart. A name that is compressed into the question has its case, which
+    is the client's own in the answer; only text keeps the upstream's."""
     sections = [[rr for rr in section if rr.rtype != QTYPE.OPT] for section in (message.rr, message.auth, message.ar)]
-    return [[(str(rr.rname).lower(), rr.rtype, rr.rclass, rr.ttl, repr(rr.rdata)) for rr in rrs] for rrs in sections]
+    return [[(str(rr.rname).lower(), rr.rtype, rr.rclass, rr.ttl, _data(rr)) for rr in rrs] for rrs in sections]
+
+
+def _data(rr: RR) -> str:
+    return repr(rr.rdata) if rr.rtype == QTYPE.TXT else repr(rr.rdata).lower()
 
 
 @given(exchanges())

@@ -286,7 +286,7 @@ def until_gone(r: Rig, *upstreams: Upstream) -> None:
 
 def test_when_all_upstreams_are_gone_servfail_comes_at_once_over_udp_and_tcp_and_a_word_ends_that() -> None:
     first, second = Upstream(), Upstream()
-    with rig(first, second, **{**QUICK, "patience_ms": 1000}) as r:
+    with rig(first, second, **{**QUICK, "patience_ms": 3000}) as r:
         silence_all(r)
         until_gone(r, first, second)
         before = r.count("no_upstream")

@@ -46,6 +46,39 @@ def test_the_client_that_the_balancer_names_is_the_one_that_counts(tmp_path: Pat
         assert r.plane.counters()["dropped_client"] == 2
 
 
+LOCAL = SIGNATURE + b"\x20\0\0\0"
+
+
+def test_a_balancer_s_own_check_is_answered_and_nothing_else_that_it_asks_for_itself() -> None:
+    """dnsdist's health checks say LOCAL: a balancer need not be a client."""
+    asks = {"health_name": "health.example.net", "health_mark": "mark"}
+    with rig(Upstream(), **asks, **BALANCER) as r:
+        r.send(LOCAL + bytes(query("health.example.net").pack()))
+        assert r.receive().header.rcode == 0
+        r.send(LOCAL + bytes(query("health.example.net", "TXT").pack()))
+        assert "mark" in str(r.receive())
+        r.send(LOCAL + packed("example.com"))
+        assert r.silent()
+        ends = (("127.0.0.1", 4711), ("127.0.0.2", 53))
+        assert DNSRecord.parse(r.plane.decide(packed("health.example.net"), *ends)).header.rcode == 0
+        assert r.plane.decide(packed("example.com"), *ends) is None
+        assert r.plane.counters()["dropped_client"] == 2
+
+
+def test_this_host_is_always_answered_the_health_name_and_no_stranger_is() -> None:
+    """As the shipped configuration has it: no client on loopback."""
+    asks: dict[str, Any] = {"health_name": "health.example.net", "allow_clients": ["10.0.0.0/8"]}
+    with rig(Upstream(), **asks) as r:
+        r.send(query("health.example.net"))
+        assert r.receive().header.rcode == 0
+        r.send(query("example.com"))
+        assert r.silent()
+        for client, answered in (("127.0.0.1", True), ("::1", True), ("192.0.2.7", False), ("2001:db8::1", False)):
+            decided = r.plane.decide(packed("health.example.net"), (client, 4711), (client, 53))
+            assert (decided is not None) is answered, client
+        assert r.plane.counters()["dropped_client"] == 3
+
+
 @pytest.mark.parametrize(
     "octets",
     [b"", SIGNATURE, SIGNATURE + b"\x21\x12\xff\xff", SIGNATURE + b"\x31\x12\0\x0c", SIGNATURE + b"\x21\x32\0\x0c"],

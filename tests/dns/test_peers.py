@@ -65,13 +65,15 @@ def asked(server: tuple[str, int], client: str, name: str, *, tcp: bool = False)
 
 @pytest.mark.needs("dnsdist", "pdns_recursor")
 def test_between_dnsdist_and_a_recursor_everybody_knows_the_real_client(tmp_path: Path) -> None:
-    """The recursor answers one client alone, the balancer's and Stopsign's own address are no clients of anybody."""
+    """The recursor answers one client alone, the balancer's and Stopsign's own address are no clients of anybody.
+    dnsdist finds Stopsign healthy by its own checks, which speak for dnsdist alone (PROXY LOCAL)."""
     behind, front, here = free_port(), free_port(), free_port()
     (tmp_path / "real.zone").write_text(ZONE)
     (tmp_path / "recursor").mkdir()
     (tmp_path / "dnsdist.conf").write_text(
         f'setLocal("127.0.0.1:{front}")\nsetACL({{"127.0.0.0/8"}})\n'
-        f'newServer({{address="127.0.0.1:{here}", useProxyProtocol=true, name="stopsign"}}):setUp()\n'
+        f'newServer({{address="127.0.0.1:{here}", useProxyProtocol=true, name="stopsign",'
+        ' checkName="health.stopsign.invalid.", mustResolve=true, maxCheckFailures=1})\n'
     )
     recursor = [
         f"--config-dir={tmp_path}/recursor", f"--socket-dir={tmp_path}/recursor", "--daemon=no", "--threads=1",

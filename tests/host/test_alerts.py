@@ -26,6 +26,7 @@ QUIET = {
     'stopsign_worker_generation{worker="0"}': "7x400",
     'stopsign_worker_generation{worker="1"}': "7x400",
     'stopsign_worker_alarms{worker="0"}': "0x400",
+    'stopsign_foreign_sockets{transport="udp"}': "0x400",
     # Worker 1 has not asked the second upstream yet.
     'stopsign_upstream_up{worker="0",upstream="127.0.0.1:5335"}': "1x400",
     'stopsign_upstream_up{worker="0",upstream="127.0.0.1:5336"}': "1x400",
@@ -63,6 +64,7 @@ QUIET = {
 DAYS: list[tuple[dict[str, str], str, int]] = [
     ({'up{job="stopsign"}': "0x400"}, "StopsignMetricsGone", 3),
     ({'stopsign_worker_heartbeat_age_seconds{worker="0"}': "0+60x400"}, "StopsignWorkerSilent", 5),
+    ({'stopsign_foreign_sockets{transport="udp"}': "4x400"}, "StopsignForeignSocket", 3),
     ({'stopsign_upstream_up{worker="0",upstream="127.0.0.1:5335"}': "0x400",
       'stopsign_upstream_up{worker="0",upstream="127.0.0.1:5336"}': "0x400"}, "StopsignNoUpstream", 2),
     ({'stopsign_upstream_up{worker="0",upstream="127.0.0.1:5335"}': "0x400"}, "StopsignUpstreamDown", 6),

@@ -347,9 +347,9 @@ def test_a_reporter_can_say_that_an_appeal_came_in_and_no_more(world: World) -> 
 
     table = operations(Asked())  # type: ignore[arg-type]
     asked = {name for name, operation in table.items() if operation.reporters}
-    assert asked == {"appeal-received", "appeal-withdrawn", "appeal-decision", "appeal-fates"}
+    assert asked == {"appeal-received", "appeal-withdrawn", "appeal-decision", "appeal-fates", "shared", "share"}
     reporter = control.Callers(reporters=frozenset({"nobody"}))
     peer = control.Peer(1, 65534, 65534)
-    for name in ("decide", "suspend", "override", "approve"):
+    for name in ("decide", "suspend", "override", "bypassed", "approve"):
         assert reporter.refusal(peer, table[name]) == "user nobody may not do this"
     assert reporter.refusal(peer, table["appeal-received"]) is None

@@ -46,6 +46,18 @@ def test_the_page_has_the_report_with_its_plots_as_tables_and_programs_get_the_s
     assert json.loads(get(world, "/log/report.json").body)["to"] == "2026-11-17"
 
 
+def test_a_log_is_served_under_the_name_of_its_host_and_no_other(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    assert world.config is not None
+    with Log.open(world.config.places, lambda: NOW) as log:
+        log.append("start", "", {})
+    found = {path: get(world, path).status for path in (
+        "/log/checkpoint", "/log/a/checkpoint", "/log/a/log.vkey", "/log/a/tile/entries/000.p/1", "/log/b/checkpoint",
+        "/log/a/a/checkpoint", "/log/a/../checkpoint", "/log/a/",
+    )}  # fmt: skip
+    assert [path for path, status in found.items() if status == 200] == list(found)[:4]
+
+
 def test_a_report_that_cannot_be_read_is_left_out(tmp_path: Path) -> None:
     world = World(tmp_path)
     assert world.config is not None

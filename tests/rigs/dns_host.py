@@ -181,6 +181,33 @@ def nsd(folder: Path, zones: dict[str, str]) -> Iterator[tuple[str, int]]:
         log.close()
 
 
+@contextlib.contextmanager
+def unbound(folder: Path, *ports: int, wildcard: Sequence[int] = ()) -> Iterator[subprocess.Popen[bytes]]:
+    """Debian's Unbound as an old resolver that knows every name (203.0.113.77): on these ports of loopback and of every
+    address, each with SO_REUSEPORT, as it comes."""
+    from tests.conftest import find_program
+
+    folder.mkdir(parents=True, exist_ok=True)
+    interfaces = "".join(f" interface: 127.0.0.1@{port}\n" for port in ports)
+    interfaces += "".join(f" interface: 0.0.0.0@{port}\n" for port in wildcard)
+    (folder / "unbound.conf").write_text(
+        f'server:\n{interfaces} so-reuseport: yes\n username: ""\n chroot: ""\n directory: "{folder}"\n pidfile: ""\n'
+        ' do-daemonize: no\n use-syslog: no\n module-config: "iterator"\n access-control: 0.0.0.0/0 allow\n'
+        ' local-zone: "." redirect\n local-data: ". 60 IN A 203.0.113.77"\n local-data: ". 60 IN NS ns.old.example."\n'
+        "remote-control:\n control-enable: no\n"
+    )
+    program = find_program("unbound")
+    assert program
+    with (folder / "unbound.log").open("ab") as log:
+        process = subprocess.Popen([program, "-d", "-c", str(folder / "unbound.conf")], stdout=log, stderr=log)
+    try:
+        wait_until(lambda: _answers(("127.0.0.1", ports[-1])), f"Unbound: {(folder / 'unbound.log').read_text()}")
+        yield process
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
 def _answers(address: tuple[str, int]) -> bool:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as one:
         one.settimeout(0.2)

@@ -133,7 +133,7 @@ class World:
         self.portal = Portal(
             self.pages,
             self.live,
-            Transparency(self.live, config.places.log_dir),
+            Transparency(self.live, config.places.log_dir, config.host_name),
             self.clock,
             self.clock,
             self.random,

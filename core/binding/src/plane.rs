@@ -71,12 +71,13 @@ where
     }
 }
 
-const KEYS: [&str; 21] = [
+const KEYS: [&str; 22] = [
     "allow_clients",
     "stop_ipv4",
     "stop_ipv6",
     "portal_url",
     "health_name",
+    "health_mark",
     "views",
     "cache_bytes",
     "counters_path",
@@ -132,6 +133,10 @@ fn read_settings(given: &Bound<'_, PyDict>) -> PyResult<core::Settings> {
         }
         None => None,
     };
+    settings.health_mark = setting::<String>(given, "health_mark")?.unwrap_or_default().into_bytes();
+    if settings.health_mark.len() > usize::from(u8::MAX) {
+        return Err(refused("health_mark: is longer than 255 octets"));
+    }
     settings.counters_path = setting::<PathBuf>(given, "counters_path")?;
     settings.rate = setting::<Rate>(given, "rate")?.map(|rate| (rate.queries_per_second, rate.burst));
     settings.watch_key = setting::<(u64, u64)>(given, "watch_key")?;

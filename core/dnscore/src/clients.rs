@@ -18,6 +18,12 @@ pub struct Prefix {
 }
 
 impl Prefix {
+    /// 127.0.0.0/8 and ::1.
+    pub const LOOPBACK: [Prefix; 2] = [
+        Prefix { first: 127 << 24, last: (128 << 24) - 1, length: 8, v6: false },
+        Prefix { first: 1, last: 1, length: 128, v6: true },
+    ];
+
     /// From `192.0.2.0/24`, `2001:db8::/32`, or an address alone. Host bits that are set are an error.
     pub fn parse(text: &str) -> Result<Prefix, String> {
         let wrong = |why: &str| format!("{text:?} is not a prefix: {why}");

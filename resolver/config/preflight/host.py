@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from resolver.config.schema import Config, Endpoint
 
 PATIENCE, TRIES = 2.0, 2
+LOOPBACK = 1.0  # seconds for a packet from this host to itself
+_WILDCARDS = ("0.0.0.0", "::")
 BUSY = 10.0  # seconds for a process of ours
 _NETWORK = {4: 8, 6: 16}  # the shortest prefix that one network's clients have, by version of IP
 _ROOT_NS = bytes.fromhex("5354 0100 0001 0000 0000 0000 00 0002 0001")
@@ -99,9 +101,37 @@ def _ports(config: Config) -> Iterator[Finding]:
         for at, endpoint in enumerate(endpoints):
             for kind in kinds if str(endpoint) not in own else ():
                 if error := _unbindable(endpoint, kind):
-                    over = "UDP" if kind == socket.SOCK_DGRAM else "TCP"
-                    why = f"{endpoint} over {over} cannot be opened ({error.strerror or error})"
+                    why = f"{endpoint} over {_over(kind)} cannot be opened ({error.strerror or error})"
                     yield Finding(f"{key}[{at}]", why, denied=isinstance(error, PermissionError))
+                elif key == "dns.listen" and (silence := _unheard(endpoint, kind)):
+                    why = f"{endpoint} over {_over(kind)} does not hear this host's loopback ({silence})"
+                    yield Finding(f"{key}[{at}]", f"{why}: `stopsign health` would always say no")
+
+
+def _over(kind: socket.SocketKind) -> str:
+    return "UDP" if kind == socket.SOCK_DGRAM else "TCP"
+
+
+def _unheard(endpoint: Endpoint, kind: socket.SocketKind) -> str | None:
+    """Why what `stopsign health` asks, from loopback, would not come to that address, as behind a filter or a rule of
+    routing; None: it would."""
+    family = socket.AF_INET6 if endpoint.ipv6 else socket.AF_INET
+    loopback = "::1" if endpoint.ipv6 else "127.0.0.1"
+    try:
+        with _bound(endpoint, kind) as listener, socket.socket(family, kind) as asking:
+            host = loopback if endpoint.host in _WILDCARDS else endpoint.host
+            for one in (listener, asking):
+                one.settimeout(LOOPBACK)
+            asking.bind((loopback, 0))
+            if kind == socket.SOCK_STREAM:
+                listener.listen(1)
+            asking.connect((host, listener.getsockname()[1]))
+            if kind == socket.SOCK_DGRAM:
+                asking.send(_ROOT_NS)
+                listener.recv(len(_ROOT_NS))
+    except OSError as error:
+        return error.strerror or str(error)
+    return None
 
 
 def _held_by_itself(config: Config) -> set[str]:
@@ -123,16 +153,24 @@ def _held_by(socket_path: Path) -> list[str]:
 
 
 def _unbindable(endpoint: Endpoint, kind: socket.SocketKind) -> OSError | None:
-    family = socket.AF_INET6 if endpoint.ipv6 else socket.AF_INET
     try:
-        with socket.socket(family, kind) as trying:
-            trying.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, int(kind == socket.SOCK_STREAM))
-            if endpoint.ipv6:
-                trying.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-            trying.bind((endpoint.host, endpoint.port))
+        _bound(endpoint, kind).close()
     except OSError as error:
         return error
     return None
+
+
+def _bound(endpoint: Endpoint, kind: socket.SocketKind) -> socket.socket:
+    trying = socket.socket(socket.AF_INET6 if endpoint.ipv6 else socket.AF_INET, kind)
+    try:
+        trying.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, int(kind == socket.SOCK_STREAM))
+        if endpoint.ipv6:
+            trying.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        trying.bind((endpoint.host, endpoint.port))
+    except OSError:
+        trying.close()
+        raise
+    return trying
 
 
 def _clients(config: Config) -> Iterator[Finding]:

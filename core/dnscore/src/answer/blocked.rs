@@ -1,4 +1,4 @@
-//! Answers to blocked questions, and to ANY.
+//! Answers that are made here: to blocked questions, to ANY, and a text.
 //!
 //! | asked | answer |
 //! |---|---|
@@ -75,6 +75,18 @@ pub fn hinfo(packet: &[u8], query: &Query, out: &mut [u8]) -> usize {
     start.count(0, 1);
     record_head(&mut start, HEADER, rtype::HINFO, 3600, 9);
     start.put(b"\x07RFC8482\x00");
+    start.opt(0, None, usize::from(u16::MAX));
+    start.finish()
+}
+
+/// One TXT record of one string, for this moment alone (TTL 0). `text`: at most 255 octets.
+pub fn text(packet: &[u8], query: &Query, text: &[u8], out: &mut [u8]) -> usize {
+    let Some(mut start) = Start::of(packet, query.echo(), out) else { return 0 };
+    start.flags(flag::RA);
+    start.count(0, 1);
+    record_head(&mut start, HEADER, rtype::TXT, 0, text.len() as u16 + 1);
+    start.put(&[text.len() as u8]);
+    start.put(text);
     start.opt(0, None, usize::from(u16::MAX));
     start.finish()
 }

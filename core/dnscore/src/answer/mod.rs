@@ -11,7 +11,7 @@ mod relayed;
 mod shorten;
 mod write;
 
-pub use blocked::{MAX_BLOCKED_TTL, StopPage, blocked, hinfo};
+pub use blocked::{MAX_BLOCKED_TTL, StopPage, blocked, hinfo, text};
 pub use relayed::{client_answer, upstream_query};
 
 pub(crate) use write::{Behind, Body, rebuild};

@@ -8,7 +8,10 @@
 //! it stands:
 //!
 //! * **allowed before parsed**: who is not served must not be able to make us work, and gets no answer that could be
-//!   aimed at a forged source (RFC 5358).
+//!   aimed at a forged source (RFC 5358). This host itself (loopback) and a balancer that speaks for itself (PROXY LOCAL)
+//!   are answered the health name alone, whoever is served: `stopsign health` and a balancer's check need no place among
+//!   the clients. Loopback cannot be forged from outside, and a balancer's address gains nothing: who could forge it could
+//!   name any client in the header, and the answer, which goes to the balancer, is hardly longer than the question.
 //! * **parsed before the rate**: a datagram that will be dropped must not use up its forged source's tokens, and the
 //!   rate's answer (TC) has to carry the question.
 //! * **rate before the list**: blocked answers are as good a reflector as any.
@@ -87,11 +90,13 @@ pub struct Asked<'a> {
 /// Everything that the stages consult.
 pub struct Chain {
     pub(super) clients: Clients,
+    pub(super) checkers: Clients,
     pub(super) rate: Option<Rate>,
     pub(super) list: Option<Arc<CompiledList>>,
     pub(super) passes: Passes,
     pub(super) page: StopPage,
     pub(super) health: Option<Name>,
+    pub(super) health_mark: Vec<u8>,
     pub(super) cache: Cache,
     pub(super) counters: Counters,
     pub(super) hits: EntryHits,
@@ -101,14 +106,25 @@ pub struct Chain {
 }
 
 impl Chain {
-    /// Stage 1: is the client served, and by which lists? `None`: it is not.
+    /// Stage 1: is the client served, and by which lists? `None`: it is not, and [`Chain::checked`] has the last word.
     #[inline]
-    pub fn allowed(&mut self, ip: IpAddr) -> Option<u64> {
-        let view = self.clients.view(ip);
-        if view.is_none() {
+    pub fn allowed(&self, ip: IpAddr) -> Option<u64> {
+        self.clients.view(ip)
+    }
+
+    /// Stage 1 for a client that is not served: only this host and its balancers are answered, and only the health name.
+    #[cold]
+    pub fn checked(&mut self, ip: IpAddr, packet: &[u8], heard: bool, now: Now, out: &mut [u8]) -> Step<()> {
+        let mut query = Query::BLANK;
+        let asks =
+            self.checkers.view(ip).is_some() && parse_into(packet, &mut query).is_ok() && self.asks_for_health(&query);
+        if !asks {
             self.counters.count(Counter::DroppedClient);
+            return Step::Drop;
         }
-        view
+        self.counters.qtype(query.qtype);
+        let asked = Asked { packet, query: &query, key: None, limit: query.udp_limit(), now };
+        Step::Answer(self.healthy(asked, heard, out))
     }
 
     /// Stage 2: the parse table.
@@ -247,13 +263,19 @@ impl Chain {
         }
     }
 
-    /// The name by which a balancer or an anycast daemon asks whether this host should get queries: an empty answer
-    /// without error unless the upstreams are gone, then SERVFAIL with EDE 22. That clients ask for what nobody answers must
-    /// not take the host out.
-    pub fn healthy(asked: Asked<'_>, heard: bool, out: &mut [u8]) -> usize {
-        let (rcode, reason) =
-            if heard { (rcode::NOERROR, None) } else { (rcode::SERVFAIL, Some((ede::NO_REACHABLE_AUTHORITY, ""))) };
-        answer::error(asked.packet, asked.query.echo(), rcode, reason, out)
+    /// The name by which a balancer or an anycast daemon asks whether this host should get queries: without error unless
+    /// the upstreams are gone, then SERVFAIL with EDE 22. That clients ask for what nobody answers must not take the host
+    /// out. TXT answers the mark of this provider's run, so that who asks can tell its workers from another program that
+    /// listens on the same port; any other type answers without records.
+    pub fn healthy(&self, asked: Asked<'_>, heard: bool, out: &mut [u8]) -> usize {
+        if !heard {
+            let reason = Some((ede::NO_REACHABLE_AUTHORITY, ""));
+            return answer::error(asked.packet, asked.query.echo(), rcode::SERVFAIL, reason, out);
+        }
+        if asked.query.qtype == rtype::TXT && !self.health_mark.is_empty() {
+            return answer::text(asked.packet, asked.query, &self.health_mark, out);
+        }
+        answer::error(asked.packet, asked.query.echo(), rcode::NOERROR, None, out)
     }
 
     /// Is it that name?

@@ -19,6 +19,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::cache::{Cache, Key};
+use crate::clients::{Clients, Prefix};
 use crate::counters::{Counter, Counters};
 use crate::list::{CompiledList, Hits};
 use crate::relay::health::Upstream;
@@ -139,7 +140,7 @@ impl Plane {
     /// A plane that listens nowhere yet and knows no upstream.
     pub fn new(settings: Settings) -> io::Result<Plane> {
         let Settings { page, clients, health, cache_bytes, counters_path, rate, limits, remote_sockets, .. } = settings;
-        let Settings { joins, proxy_from, proxy_to, tap, watch_key, seed, .. } = settings;
+        let Settings { joins, proxy_from, proxy_to, tap, watch_key, seed, health_mark, .. } = settings;
         let mut random = seed.map_or_else(|| Random::new(sys::fill_random), Random::seeded);
         let key = hash::Key(random.u64(), random.u64());
         let watch_key = watch_key.map_or_else(|| hash::Key(random.u64(), random.u64()), |(a, b)| hash::Key(a, b));
@@ -154,11 +155,13 @@ impl Plane {
             balancers: Balancers::new(&proxy_from),
             chain: Chain {
                 clients,
+                checkers: Clients::new(&[&Prefix::LOOPBACK[..], &proxy_from].concat(), &[]),
                 rate: rate.map(|(per_second, burst)| Rate::new(per_second, burst)),
                 list: None,
                 passes: Passes::none(),
                 page,
                 health,
+                health_mark,
                 cache: Cache::new(cache_bytes, [random.u64(), random.u64()])?,
                 counters: counters_path.map_or_else(|| Ok(Counters::new()), |path| Counters::in_file(&path))?,
                 hits: EntryHits::default(),
@@ -367,7 +370,15 @@ impl Plane {
             return;
         }
         let Some(ip) = balancers.client(index, ip) else { return };
-        let Some(view) = chain.allowed(ip) else { return };
+        let Some(view) = chain.allowed(ip) else {
+            let heard = relaying.gone(clock.us).is_none();
+            let door = &mut relaying.doors[number];
+            let out = door.room(&mut chain.counters);
+            if let Step::Answer(length) = chain.checked(ip, packet, heard, *clock, out) {
+                door.answer(chain, queries, index, length);
+            }
+            return;
+        };
         let door = &mut relaying.doors[number];
         let out = door.room(&mut chain.counters);
         let place = &mut batch.places[index];

@@ -117,7 +117,10 @@ impl Relaying {
             && let heard = self.gone(now.us).is_none()
             && let Some(door) = self.doors.get_mut(usize::from(peer.listener))
         {
-            let length = Chain::healthy(asked, heard, door.room(&mut chain.counters));
+            let length = {
+                let out = door.room(&mut chain.counters);
+                chain.healthy(asked, heard, out)
+            };
             return door.answer_peer(chain, &peer, length);
         }
         let mut answered = false;

@@ -18,6 +18,8 @@ pub struct Settings {
     pub clients: Clients,
     /// The name that says whether this host should be asked; none: there is no such name.
     pub health: Option<Name>,
+    /// What TXT of that name answers, at most 255 octets; empty: nothing.
+    pub health_mark: Vec<u8>,
     /// This worker's share of the cache.
     pub cache_bytes: usize,
     /// Where the counters are shown; none: nowhere.
@@ -49,6 +51,7 @@ impl Settings {
             page: StopPage::default(),
             clients,
             health: None,
+            health_mark: Vec::new(),
             cache_bytes: 32 << 20,
             counters_path: None,
             rate: None,

@@ -14,7 +14,7 @@ use crate::wire::proxy::{self, Ends};
 use crate::wire::{Expected, HEADER, Query, check_answer};
 
 use super::Plane;
-use super::chain::{Asked, Chain, Step};
+use super::chain::{Asked, Step};
 
 /// What becomes of a message from a stream.
 #[derive(Debug)]
@@ -115,7 +115,13 @@ impl Plane {
     fn decided(&mut self, packet: &[u8], client: SocketAddr) -> Step<(Query, Option<Key>)> {
         let Plane { chain, relaying, hits, wide: out, clock, .. } = self;
         let now = *clock;
-        let Some(view) = chain.allowed(client.ip().to_canonical()) else { return Step::Drop };
+        let ip = client.ip().to_canonical();
+        let Some(view) = chain.allowed(ip) else {
+            return match chain.checked(ip, packet, relaying.gone(now.us).is_none(), now, out) {
+                Step::Answer(length) => Step::Answer(length),
+                _ => Step::Drop,
+            };
+        };
         let mut query = Query::BLANK;
         match chain.parsed(packet, &mut query, out) {
             Step::Next(()) => {}
@@ -144,7 +150,7 @@ impl Plane {
         }
         let gone = relaying.gone(now.us);
         if chain.asks_for_health(&query) {
-            return Step::Answer(Chain::healthy(asked, gone.is_none(), out));
+            return Step::Answer(chain.healthy(asked, gone.is_none(), out));
         }
         if relaying.all_down()
             && let Some(length) = chain.unserved(asked, gone, out)

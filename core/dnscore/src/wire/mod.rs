@@ -58,6 +58,8 @@ pub mod rtype {
     pub const SOA: u16 = 6;
     /// Host information; the answer to ANY (RFC 8482).
     pub const HINFO: u16 = 13;
+    /// Text.
+    pub const TXT: u16 = 16;
     /// Signature; SIG(0) when it covers no type (RFC 2931).
     pub const SIG: u16 = 24;
     /// IPv6 address.

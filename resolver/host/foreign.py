@@ -1,0 +1,116 @@
+"""Other programs that listen where this host's DNS does.
+
+Enters: the addresses that DNS listens on, the inodes of its own sockets, and /proc. Leaves: every socket of somebody
+else at one of them. Rules:
+
+- SO_REUSEPORT lets programs of one user share a port: an old Unbound that root started and a socket unit, for one. The
+  kernel then gives each its share of the queries, and neither notices; what the other one answers is not blocked.
+- A socket counts where it listens at the same port, and at the same address, or where one of the two is the wildcard of
+  that family. A resolver at another address of this host is nobody's business.
+- Sockets are told apart by their inodes, as /proc/net/udp(6) and /proc/net/tcp(6) have them for everybody.
+- Who holds one only root and the same user may see (/proc/PID/fd). The supervisor's unit hides the others from it, so
+  that it says whose the socket is, and `status`, typed by root, which program.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import pwd
+import re
+import sys
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from resolver.config.values import Endpoint
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Iterator, Mapping
+
+PROC = Path("/proc")
+_LISTENING = {"tcp": "0A", "udp": "07"}  # the kernel's TCP_LISTEN, and TCP_CLOSE for a socket that is not connected
+_WILDCARDS = ("0.0.0.0", "::")
+
+
+@dataclass(frozen=True)
+class Foreign:
+    """A socket of another program."""
+
+    transport: str
+    """`UDP` or `TCP`."""
+    address: str
+    inode: int
+    user: str
+    """Who opened it."""
+
+    def alarm(self, program: str | None) -> str:
+        """`program`: who holds it, where that can be seen."""
+        who = program or f"one of user {self.user} (as root stopsign status names it)"
+        return f"another program listens on {self.transport} {self.address} too, and answers unblocked: {who}"
+
+
+def foreign(own: Iterable[Endpoint], inodes: Collection[int], proc: Path = PROC) -> list[Foreign]:
+    """Who listens at an address of `own` by none of the sockets `inodes`."""
+    endpoints = list(own)
+    found = []
+    for transport in ("udp", "tcp"):
+        for table in (transport, f"{transport}6"):
+            for at, uid, inode in _listening(proc / "self" / "net" / table, transport):
+                if inode not in inodes and any(_meet(at, endpoint) for endpoint in endpoints):
+                    found.append(Foreign(transport.upper(), str(at), inode, _user(uid)))
+    return found
+
+
+def programs(inodes: Collection[int], proc: Path = PROC) -> Mapping[int, str]:
+    """Inode of a socket -> the program that holds it, of those that this user may look into."""
+    wanted = {f"socket:[{inode}]": inode for inode in inodes}
+    found: dict[int, str] = {}
+    for process in proc.iterdir() if wanted else ():
+        # Of a socket that systemd opened the program it was opened for is the better answer.
+        if not process.name.isdigit() or process.name == "1":
+            continue
+        with contextlib.suppress(OSError):  # it has ended, or is somebody else's
+            for fd in (process / "fd").iterdir():
+                inode = wanted.get(str(fd.readlink()))
+                if inode is not None:
+                    name = (process / "comm").read_text(encoding="utf-8", errors="replace").strip()
+                    found.setdefault(inode, f"{name} (pid {process.name})")
+    return found
+
+
+def _meet(one: Endpoint, other: Endpoint) -> bool:
+    if one.port != other.port or one.ipv6 != other.ipv6:
+        return False
+    return one.host == other.host or bool({one.host, other.host} & set(_WILDCARDS))
+
+
+def _listening(table: Path, transport: str) -> Iterator[tuple[Endpoint, int, int]]:
+    """Address, uid and inode of each socket that listens (proc_net(5)); nothing where the kernel has no such table."""
+    try:
+        lines = table.open(encoding="ascii")
+    except OSError:
+        return
+    with lines:
+        next(lines, None)
+        for line in lines:
+            columns = line.split()
+            if columns[3] != _LISTENING[transport]:
+                if transport == "tcp":  # listening sockets stand first; connections may be very many
+                    return
+                continue
+            host, _, port = columns[1].partition(":")
+            yield Endpoint(_address(host), int(port, 16)), int(columns[7]), int(columns[9])
+
+
+def _address(digits: str) -> str:
+    """Of words of 32 bits in this machine's order."""
+    octets = b"".join(int(word, 16).to_bytes(4, sys.byteorder) for word in re.findall("." * 8, digits))
+    return str(IPv4Address(octets) if len(octets) == 4 else IPv6Address(octets))
+
+
+def _user(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
