@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 CARGO_MANIFEST := core/Cargo.toml
-RUST_SOURCES := $(shell find core -name '*.rs' -not -path '*/target/*') core/Cargo.toml core/Cargo.lock core/dnscore/Cargo.toml core/binding/Cargo.toml
+RUST_SOURCES := $(shell find core -name '*.rs' -not -path '*/target/*') blocklists/text.table core/Cargo.toml core/Cargo.lock core/dnscore/Cargo.toml core/binding/Cargo.toml
 # cargo and what it starts would look for make's job server, which is closed to them.
 CARGO := MAKEFLAGS= cargo
 # How many checks run side by side, and how many processes share the tests: one more than processors, since tests wait for servers a lot.
@@ -12,7 +12,7 @@ JOBS ?= $(shell nproc)
 TESTERS ?= $(shell expr $$(nproc) + 1)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check setup lint ruff mypy stubtest rustfmt clippy core-tests python-tests bench soak deb fresh lock clean check-system
+.PHONY: help demo test check setup lint ruff mypy stubtest rustfmt clippy core-tests python-tests bench interop soak deb fresh lock clean check-system
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -53,6 +53,9 @@ python-tests: setup
 
 bench: setup ## one table: the bare sockets' limit, Stopsign, and the peers that are installed
 	$(BIN)/python -m tests.bench
+
+interop: setup ## other people's TUF clients verify and read what a desk publishes; installs them, so it is no part of the gate
+	$(BIN)/python -m tests.interop
 
 soak: setup ## ten minutes under load with everything that goes wrong; memory and descriptors must stay flat
 	$(BIN)/python -m tests.faults.soak --minutes 10

@@ -25,6 +25,7 @@ from functools import lru_cache
 from typing import Any, Literal, get_args
 
 from blocklists.errors import BlocklistError
+from blocklists.text import is_text
 
 Match = Literal["exact", "subtree", "below"]
 Random = Callable[[int], bytes]
@@ -90,8 +91,11 @@ class Entry:
             raise EntryError(f"reference {self.reference!r} is not 16 characters of Crockford's base32")
         if self.removal_requested is not None:
             check_time("removal_requested", self.removal_requested)
-        if self.impact is not None and not (0 < len(self.impact) <= 400 and self.impact.isprintable()):
-            raise EntryError("impact is not one printable sentence of at most 400 characters")
+        if self.impact is not None:
+            if not (0 < len(self.impact) <= 400 and is_text(self.impact)):
+                raise EntryError("impact is not one printable sentence of at most 400 characters")
+            if len(self.line()) > MAX_LINE:
+                raise EntryError(f"impact makes the line longer than {MAX_LINE} octets")
 
     def line(self) -> bytes:
         """The canonical line, with its line feed."""
@@ -144,6 +148,11 @@ def reversed_labels(name: str) -> str:
 def is_name(name: str) -> bool:
     """Whether this is a name in the form an entry wants."""
     return _NAME(name) is not None
+
+
+def is_reference(text: str) -> bool:
+    """Whether this is 16 characters of Crockford's base32."""
+    return _REFERENCE(text) is not None
 
 
 def explain_name(name: str) -> str:

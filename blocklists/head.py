@@ -1,10 +1,13 @@
-"""The head of a list (`<list>/head.json`) and its relief (`relief/<list>.json`): the two signed files that are JSON.
+"""The head of a list (`<list>.head.json`) and its relief (`<list>.relief.json`): the two signed files that are JSON.
 
 Enters: bytes from anywhere. Leaves: a frozen `Head` or `Relief`, or `HeadError` that names the key.
 
 Rules
 - The head says which list this is, which version, what its one document comes to (count, size, state hash), who issued
-  it and on which grounds. Paths in it lie in the list's own folder and have the one form that a version has.
+  it and on which grounds. Paths in it begin with the list's name and have the one form that a version has.
+- Target names are flat. Clients of TUF disagree on where the hash goes in a name with a folder: python-tuf asks for
+  `list/HASH.head.json`, tough for `HASH.list/head.json`. Names with folders (`formerly`) were written until 0.1 and are
+  still read.
 - The relief only takes away: it suspends references and carries decisions on appeals. There is no key in it that
   could name a name, so it cannot add.
 - Both are written in one form (sorted keys, no blanks, ASCII, a line feed at the end), and read in that form alone.
@@ -21,19 +24,24 @@ from typing import TYPE_CHECKING, Any
 from blocklists.document import MAX_SIZE, Summary
 from blocklists.entry import check_time
 from blocklists.errors import BlocklistError
+from blocklists.text import is_text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Container, Iterable, Mapping
 
 FORMAT = 1
 MAX_HEAD = 1 << 20
 """No head is larger, in octets."""
 MAX_RELIEF = 1 << 25
+"""As it is published; what a client keeps may be larger, by what it carries on (`blocklists.relief`)."""
+MAX_JUMP = 1 << 20
+"""A relief's version exceeds the one before by no more, so that nobody can use up all versions at once."""
 
 _LIST = re.compile(r"[a-z0-9][a-z0-9-]{0,62}\Z").match
 _BASIS = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z").match
 _STATE = re.compile(r"sha256:[0-9a-f]{64}\Z").match
 _REFERENCE = re.compile(r"[0-9A-HJKMNP-TV-Z]{16}\Z").match
+_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}\Z").match
 _TERRITORY = re.compile(r"[A-Z]{2}(?:-[A-Z0-9]{1,3})?\Z").match
 RESERVED = frozenset({"relief", "metadata", "targets"})
 """What no list can be called: these words have a place of their own in a repository."""
@@ -121,7 +129,7 @@ class Head:
         if top.fields["delta"] is not None:
             part = top.inner("delta", {"path", "size", "from"})
             delta = Delta(part.text("path"), part.number("size", 0, MAX_SIZE), part.number("from", 1))
-            if delta.base != version - 1 or delta.path != delta_path(name, version):
+            if delta.base != version - 1 or not _is_path(delta.path, delta_path(name, version)):
                 raise HeadError(f"head: delta: not the step from version {version - 1} to {version}")
         head = Head(
             list=name, version=version, entries=top.number("entries", 0), state=top.text("state", _STATE),
@@ -129,7 +137,7 @@ class Head:
             bases=_read_bases(top.fields["bases"], "head: bases"),
             full_path=full.text("path"), full_size=full.number("size", 0, MAX_SIZE), delta=delta,
         )  # fmt: skip
-        if head.full_path != full_path(name, version):
+        if not _is_path(head.full_path, full_path(name, version)):
             raise HeadError(f"head: full: path: {head.full_path!r} is not {full_path(name, version)!r}")
         if head.to_bytes() != data:
             raise HeadError("head: not in canonical form")
@@ -178,7 +186,7 @@ class Relief:
     @staticmethod
     def from_bytes(data: bytes) -> Relief:
         """The relief that `to_bytes` wrote. Raises HeadError."""
-        top = _Reader(_load(data, MAX_RELIEF, "relief"), "relief", {
+        top = _Reader(_load(data, None, "relief"), "relief", {
             "format", "list", "version", "suspended", "decisions",
         })  # fmt: skip
         _check_format(top)
@@ -216,22 +224,47 @@ class Relief:
 
 def head_path(name: str) -> str:
     """Where a list's head lies in a repository."""
-    return f"{name}/head.json"
+    return f"{name}.head.json"
 
 
 def full_path(name: str, version: int) -> str:
     """Where a version's document lies in a repository."""
-    return f"{name}/full-{version}.zst"
+    return f"{name}.full-{version}.zst"
 
 
 def delta_path(name: str, version: int) -> str:
     """Where the step to a version from the one before lies in a repository."""
-    return f"{name}/delta-{version - 1}-{version}.zst"
+    return f"{name}.delta-{version - 1}-{version}.zst"
 
 
 def relief_path(name: str) -> str:
     """Where a list's relief lies in a repository."""
-    return f"relief/{name}.json"
+    return f"{name}.relief.json"
+
+
+def formerly(path: str) -> str:
+    """How a path of this module was written before target names were flat."""
+    name, _, file = path.partition(".")
+    return f"relief/{name}.json" if file == "relief.json" else f"{name}/{file}"
+
+
+def spelt(paths: Container[str], path: str) -> str | None:
+    """The path as it stands among `paths`, flat or as it was written formerly; None where it is not there."""
+    return path if path in paths else formerly(path) if formerly(path) in paths else None
+
+
+def is_of(path: str, name: str) -> bool:
+    """Whether a target is one of a list's own files, which the targets role signs."""
+    return path.startswith((f"{name}.", f"{name}/"))
+
+
+def lists_in(paths: Iterable[str]) -> list[str]:
+    """The names of the lists that have a head among these targets, sorted."""
+    return sorted(path[: -len(end)] for path in paths for end in (".head.json", "/head.json") if path.endswith(end))
+
+
+def _is_path(path: str, wanted: str) -> bool:
+    return path in {wanted, formerly(wanted)}
 
 
 def check_list(name: str) -> str:
@@ -258,9 +291,12 @@ def _read_bases(value: object, place: str) -> Mapping[str, Basis]:
         if not isinstance(suspends, bool):
             raise HeadError(f"{part.place}: overdue_suspends: neither true nor false")
         try:
+            # Python reads weeks too (2026-W47-7); a browser, a court and the next program read days
+            if not _DAY(part.text("date")):
+                raise ValueError
             date.fromisoformat(part.text("date"))
         except ValueError:
-            raise HeadError(f"{part.place}: date: not a day such as 2026-11-22") from None
+            raise HeadError(f"{part.place}: date: {part.text('date')!r} is not a day such as 2026-11-22") from None
         part.text("territory", _TERRITORY)
         texts = {name: part.text(name) for name in ("law", "authority", "order", "date", "territory", "court")}
         bases[key] = Basis(**texts, overdue_suspends=suspends)
@@ -279,7 +315,7 @@ class _Reader:
 
     def text(self, key: str, form: Callable[[str], object] | None = None) -> str:
         value = self.fields[key]
-        if not isinstance(value, str) or not 0 < len(value) <= 2000 or not value.isprintable():
+        if not isinstance(value, str) or not 0 < len(value) <= 2000 or not is_text(value):
             raise HeadError(f"{self.place}: {key}: not a printable text")
         if form is not None and not form(value):
             raise HeadError(f"{self.place}: {key}: {value!r} has not the form")
@@ -321,8 +357,8 @@ def _mapping(value: object, place: str) -> dict[str, Any]:
     return value
 
 
-def _load(data: bytes, limit: int, what: str) -> object:
-    if len(data) > limit:
+def _load(data: bytes, limit: int | None, what: str) -> object:
+    if limit is not None and len(data) > limit:
         raise HeadError(f"{what}: larger than {limit} octets")
     try:
         loaded: object = json.loads(data)

@@ -1,13 +1,13 @@
 """The shape of a list repository in TUF: its roles, their lifetimes, and the rules on keys that TUF leaves open.
 
     metadata/  N.root.json  N.targets.json  N.relief.json  N.snapshot.json  timestamp.json
-    targets/   <list>/<hash>.head.json  <list>/<hash>.full-<v>.zst  relief/<hash>.<list>.json
+    targets/   <hash>.<list>.head.json  <hash>.<list>.full-<v>.zst  <hash>.<list>.relief.json
 
 | role | keys | threshold | lives | says |
 |---|---|---|---|---|
 | root | the signers', offline | 2 | 1 year | who may sign what |
 | targets | the signers', offline | 2 | 90 days | every list: adding takes two |
-| relief (delegated, `relief/*`) | one a person, offline | 1 | 90 days | suspensions and decisions: relief takes one |
+| relief (delegated, `*.relief.json`) | one a person, offline | 1 | 90 days | relief takes one: suspensions, decisions |
 | snapshot | the desk's, online | 1 | 7 days | which versions belong together |
 | timestamp | the desk's, online | 1 | 1 day | that this is the newest |
 
@@ -16,26 +16,34 @@ Rules beyond TUF
 - No public key stands under two key ids in one role: a threshold counts key ids, and one person would be two.
 - No key of root or targets is also one of relief, snapshot or timestamp: those are used alone, or lie online.
 - Ed25519 and ECDSA on P-256 and P-384 alone.
-- TUF has no names. A key of a person carries its holder's in the field `x-stopsign-holder`, so that the name is signed
-  with the key; it is for people to read, and decides nothing.
+- TUF has no names. A key carries its holder's in the field `x-stopsign-holder`, so that the name is signed with the
+  key; it is for people to read, and decides nothing. It is in NFC: the canonical form of some clients normalises
+  texts, that of others does not, and a signature must hold for both.
+- A key id is the SHA-256 of the key's canonical form, the name included (TUF 1.0.34, 4.2): strict clients check it.
+  Roots of 0.1 have ids computed without the name; they are read, and a change of keys replaces them.
 """
 
 from __future__ import annotations
 
+import hashlib
+import unicodedata
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from securesystemslib.formats import encode_canonical
 from securesystemslib.signer import Key
+from tuf.api.metadata import DelegatedRole, Delegations
 
 from blocklists.errors import VerifyError
+from blocklists.text import is_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from tuf.api.metadata import Delegations, Root
+    from tuf.api.metadata import Root
 
 ROOT, TARGETS, SNAPSHOT, TIMESTAMP, RELIEF = "root", "targets", "snapshot", "timestamp", "relief"
 OFFLINE, ONLINE = (ROOT, TARGETS), (SNAPSHOT, TIMESTAMP)
@@ -46,7 +54,7 @@ LIFETIMES: Mapping[str, timedelta] = {
     SNAPSHOT: timedelta(days=7),
     TIMESTAMP: timedelta(days=1),
 }
-RELIEF_PATHS = "relief/*"
+RELIEF_PATHS, RELIEF_PATHS_FORMERLY = "*.relief.json", "relief/*"
 _HOLDER, _LONGEST_NAME = "x-stopsign-holder", 100
 SCHEMES = frozenset({
     ("ed25519", "ed25519"), ("ecdsa", "ecdsa-sha2-nistp256"), ("ecdsa", "ecdsa-sha2-nistp384"),
@@ -84,12 +92,46 @@ def check_delegations(root: Root, delegations: Delegations | None) -> None:
 
 def is_holder(name: object) -> bool:
     """Whether this can be the name of who holds a key: one short printable line."""
-    return isinstance(name, str) and 0 < len(name) <= _LONGEST_NAME and name.isprintable()
+    return isinstance(name, str) and 0 < len(name) <= _LONGEST_NAME and is_text(name)
 
 
 def held_by(key: Key, name: str) -> Key:
-    """The key as metadata has it, with the name of who holds it."""
-    return Key.from_dict(key.keyid, {**key.to_dict(), _HOLDER: name})
+    """The key in its final form: with the name of who holds it, and the key id of both."""
+    return final({**key.to_dict(), _HOLDER: unicodedata.normalize("NFC", name)})
+
+
+def final(fields: Mapping[str, Any]) -> Key:
+    """A key from its fields, under the id that they have."""
+    return Key.from_dict(hashlib.sha256(canonical(fields)).hexdigest(), dict(fields))
+
+
+def canonical(fields: Mapping[str, Any]) -> bytes:
+    """The canonical form of an object of metadata."""
+    return (encode_canonical(dict(fields)) or "").encode()
+
+
+def delegate_relief(keys: Mapping[str, Key], files: Iterable[str]) -> Delegations:
+    """The delegation of role relief to these keys, by key id; `files`: what the role signs so far."""
+    paths = [RELIEF_PATHS]
+    if any("/" in path for path in files):
+        paths.append(RELIEF_PATHS_FORMERLY)
+    role = DelegatedRole(RELIEF, sorted(keys), 1, terminating=True, paths=paths)
+    return Delegations(keys=dict(keys), roles={RELIEF: role})
+
+
+def is_plain(delegations: Delegations | None) -> bool:
+    """Whether role relief is all that is delegated, to one signature each, and nothing but relief to it."""
+    roles = list((delegations.roles or {}).values()) if delegations else []
+    return [role.name for role in roles] == [RELIEF] and all(
+        role.threshold == 1 and role.terminating and {*(role.paths or ("",))} <= {RELIEF_PATHS, RELIEF_PATHS_FORMERLY}
+        for role in roles
+    )
+
+
+def relief_keys(delegations: Delegations | None) -> Mapping[str, Key]:
+    """The keys that may sign relief, by key id."""
+    role = (delegations.roles or {}).get(RELIEF) if delegations else None
+    return {keyid: delegations.keys[keyid] for keyid in role.keyids} if delegations and role else {}
 
 
 def holder(key: Key) -> str | None:

@@ -5,10 +5,10 @@ Enters: a repository somewhere, a pinned root, a state directory. Leaves: `Verif
 The order, and nothing is looked at before what stands above it held
 1. Root by root from the pinned one: TUF's own checks, then the rules on keys (`repository`).
 2. Timestamp, snapshot, targets: TUF. Only the top-level targets role speaks for lists; no delegation can name one.
-3. `relief/<list>.json` from the delegated role: no lower version; a suspension that was seen stays, whatever it says
-   now: lifting one takes two signers and a new reference, never one. It is kept at once, so that a withdrawal arrives
-   (by `stored`) even where the version beside it is refused.
-4. `<list>/head.json`: signed length and hash; its form; the list asked for; no lower version than before, and no other
+3. `<list>.relief.json` from the delegated role, by the rules of `relief`. It is kept at once, so that a withdrawal
+   arrives (by `stored`) even where the version beside it is refused; and one that cannot be applied, for a reason that
+   a key of the role can make alone, refuses nothing: `relief_refused` says why, list and earlier relief go on.
+4. `<list>.head.json`: signed length and hash; its form; the list asked for; no lower version than before, and no other
    content under the same version.
 5. The document: the step from the version before where there is one and it leads to the state hash, else the full
    file: signed length and hash; decompressed within the head's size; the state hash; no reference that stood for
@@ -21,31 +21,37 @@ One deadline spans all of it. The clock is handed in. python-tuf keeps its files
 from __future__ import annotations
 
 import json
-from contextlib import closing, contextmanager
-from dataclasses import dataclass, replace
+from contextlib import closing
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from securesystemslib.exceptions import StorageError
 from tuf.api import exceptions as tuf_errors
-from tuf.api.metadata import Metadata, Root, Targets
+from tuf.api.metadata import Root, Targets
 from tuf.api.serialization import DeserializationError
-from tuf.ngclient import Updater, UpdaterConfig
-from tuf.ngclient._internal.trusted_metadata_set import TrustedMetadataSet
 
 from blocklists import document, durable, repository
+from blocklists import relief as relief_rules
+from blocklists.client import Client, translated
 from blocklists.delta import apply, check_bonds
-from blocklists.document import DocumentError, StateError, TooLargeError
+from blocklists.document import DocumentError
 from blocklists.entry import as_text, as_time
 from blocklists.errors import BlocklistError, VerifyError
-from blocklists.fetch import Deadline, Fetcher, place
-from blocklists.head import MAX_HEAD, MAX_RELIEF, Head, HeadError, Relief, check_list, head_path, relief_path
+from blocklists.fetch import Deadline, place
+from blocklists.head import (
+    MAX_HEAD,
+    MAX_RELIEF,
+    Head,
+    HeadError,
+    Relief,
+    check_list,
+    head_path,
+    lists_in,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
     from datetime import datetime
     from pathlib import Path
-
-    from tuf.api.metadata import TargetFile
 
     from blocklists.fetch import Place
 
@@ -72,6 +78,10 @@ class Verified:
     """Of root, timestamp, snapshot, targets."""
     changed: bool
     """Whether head or relief differ from what was verified before."""
+    relief_keys: tuple[str, ...] = ()
+    """Ids of the keys that could sign relief when this one was signed, sorted."""
+    relief_refused: str | None = None
+    """Why the newest relief is not applied, the one before is; None where it is."""
 
 
 def refresh(
@@ -106,17 +116,23 @@ def refresh_from(
         (state / "verified").mkdir(exist_ok=True)
         client = Client(where, trusted_root.read_bytes(), state / "tuf", min_threshold, now)
         client.refresh()
-        relief = _fetch_relief(client, state, name, before)
+        newest = _newest_relief(client, state, name, before)
+        if before is not None and before.lines.exists():
+            arrived = newest.applied(before, before.lines, before.head.full_size)
+            if arrived is not None and arrived != before.relief:
+                durable.write(state / "verified" / "relief.json", arrived.to_bytes())
         head, head_bytes = _fetch_head(client, state, name, before)
         lines = state / "verified" / f"full-{head.version}.zst"
         if before is None or before.head != head or not lines.exists():
             _fetch_document(client, state, head, before, lines)
+        relief = newest.applied(before, lines, head.full_size)
         for kept in sorted((state / "tuf").iterdir()):
             durable.sync(kept)
         verified = Verified(
             head=head, lines=lines, relief=relief, signed_by=client.signed_by(), holders=client.holders(),
             threshold=client.threshold(), timestamp_expires=client.trusted.timestamp.expires,
             versions=client.versions(), changed=before is None or before.head != head or before.relief != relief,
+            relief_keys=newest.keys, relief_refused=newest.refused,
         )  # fmt: skip
         _keep(state, verified, head_bytes)
         return verified
@@ -138,7 +154,7 @@ def roles(where: Place, trusted_root: Path, folder: Path, *, min_threshold: int 
         folder.mkdir(parents=True, exist_ok=True)
         client = Client(where, trusted_root.read_bytes(), folder, min_threshold, now)
         client.refresh()
-        client.get_targetinfo(f"{repository.RELIEF}/")
+        client.relieved("")  # loads the role
         relief = client.trusted.get(repository.RELIEF)
         return Roles(
             client.trusted.root, client.trusted.targets, relief if isinstance(relief, Targets) else None,
@@ -163,83 +179,18 @@ def stored(state: Path) -> Verified | None:
     return verified
 
 
-class _Rules(TrustedMetadataSet):
-    """TUF's state machine with the house's rules on keys after each of its steps.
-
-    Their errors are no RepositoryError: python-tuf takes that, from a cached root, for a reason to ask the network.
-    """
-
-    min_threshold: int | None
-
-    def update_root(self, data: bytes) -> Root:
-        root = super().update_root(data)
-        if self.min_threshold is not None:
-            repository.check_root(root, self.min_threshold)
-        return root
-
-    def update_delegated_targets(self, data: bytes, role_name: str, delegator_name: str) -> Targets:
-        targets = super().update_delegated_targets(data, role_name, delegator_name)
-        if role_name == repository.TARGETS and self.min_threshold is not None:
-            repository.check_delegations(self.root, targets.delegations)
-        return targets
-
-
-class Client(Updater):
-    """python-tuf's client with our fetcher, our clock and our rules.
-
-    `min_threshold` None: TUF's rules alone, which is what its conformance suite asks about. Nothing else asks for it.
-    """
-
-    def __init__(self, where: Place, bootstrap: bytes, folder: Path, min_threshold: int | None, now: datetime) -> None:
-        config = UpdaterConfig(max_root_rotations=64)
-        super().__init__(str(folder), "metadata/", str(folder), "targets/", Fetcher(where), config, bootstrap=bootstrap)
-        self._folder = folder
-        self.trusted = _Rules(bootstrap, config.envelope_type)
-        self.trusted.min_threshold, self.trusted.reference_time = min_threshold, now
-        self._trusted_set = self.trusted
-        if min_threshold is not None:
-            repository.check_root(self.trusted.root, min_threshold)
-
-    def listed(self, path: str) -> TargetFile | None:
-        """The file as the top-level targets role has it; what delegations say of it does not count."""
-        return self.trusted.targets.targets.get(path)
-
-    def load(self, info: TargetFile, folder: Path, what: str, limit: int) -> bytes:
-        """A small target's octets. Raises VerifyError beyond `limit`."""
-        return self.save(info, folder / f".{what}.fetched", what, limit).read_bytes()
-
-    def save(self, info: TargetFile, path: Path, what: str, limit: int) -> Path:
-        """Fetch a target to `path`, its signed length and hash proven. Raises VerifyError beyond `limit`."""
-        if info.length > limit:
-            raise VerifyError("too-large", f"{what} has {info.length} octets; no more than {limit} are taken")
-        self.download_target(info, str(path))
-        return path
-
-    def signed_by(self) -> tuple[str, ...]:
-        """Key ids with a valid signature over the targets role, sorted."""
-        targets = Metadata[Targets].from_file(str(self._folder / "targets.json"))
-        result = self.trusted.root.get_verification_result(repository.TARGETS, targets.signed_bytes, targets.signatures)
-        return tuple(sorted(result.signed))
-
-    def holders(self) -> dict[str, str]:
-        """The names of those who signed, by key id, where the root has them."""
-        keys = self.trusted.root.keys
-        return {keyid: name for keyid in self.signed_by() if (name := repository.holder(keys[keyid])) is not None}
-
-    def threshold(self) -> int:
-        return self.trusted.root.roles[repository.TARGETS].threshold
-
-    def versions(self) -> tuple[int, int, int, int]:
-        of = self.trusted
-        return of.root.version, of.timestamp.version, of.snapshot.version, of.targets.version
+_RELIEF_FAULTS = (
+    tuf_errors.UnsignedMetadataError, tuf_errors.ExpiredMetadataError, tuf_errors.BadVersionNumberError,
+    DeserializationError, HeadError, relief_rules.ReliefError, VerifyError,
+)  # fmt: skip
+"""What a key of role relief can bring about alone. A file that is missing, or not what the snapshot names, is not among
+it: that is the mirror's doing, and would withhold a withdrawal."""
 
 
 def _fetch_head(client: Client, state: Path, name: str, before: Verified | None) -> tuple[Head, bytes]:
     info = client.listed(head_path(name))
     if info is None:
-        there = sorted(
-            path.removesuffix("/head.json") for path in client.trusted.targets.targets if "/head.json" in path
-        )
+        there = lists_in(client.trusted.targets.targets)
         raise VerifyError(
             "missing", f"the repository has no list {name!r}", hint=f"it has: {', '.join(there) or 'none'}"
         )
@@ -288,24 +239,32 @@ def _by_delta(client: Client, folder: Path, head: Head, before: Verified, lines:
     return True
 
 
-def _fetch_relief(client: Client, state: Path, name: str, before: Verified | None) -> Relief | None:
-    known = before.relief if before is not None else None
-    delegations = client.trusted.targets.delegations
-    if delegations is None or repository.RELIEF not in (delegations.roles or {}):
-        return known
-    info = client.get_targetinfo(relief_path(name))
-    if info is None:
-        return known
-    relief = Relief.from_bytes(client.load(info, state / "verified", "relief", MAX_RELIEF))
-    if relief.list != name:
-        raise VerifyError("wrong-list", f"asked for the relief of {name!r}, got that of {relief.list!r}")
-    if known is not None:
-        if relief.version < known.version:
-            raise VerifyError("rollback", f"relief {relief.version} after relief {known.version}")
-        relief = replace(relief, suspended={**relief.suspended, **known.suspended})
-    if before is not None and relief != known:
-        durable.write(state / "verified" / "relief.json", relief.to_bytes())
-    return relief
+@dataclass(frozen=True, slots=True)
+class _Newest:
+    """The relief that is published, or why it cannot be applied."""
+
+    relief: Relief | None
+    keys: tuple[str, ...]
+    refused: str | None = None
+
+    def applied(self, before: Verified | None, lines: Path, size: int) -> Relief | None:
+        return relief_rules.applied(self.relief, before.relief if before else None, lines, size)
+
+
+def _newest_relief(client: Client, state: Path, name: str, before: Verified | None) -> _Newest:
+    known, since = (before.relief, set(before.relief_keys)) if before else (None, set())
+    keys = tuple(sorted(repository.relief_keys(client.trusted.targets.delegations)))
+    try:
+        info = client.relieved(name)
+        if info is None:
+            return _Newest(None, keys)
+        newest = Relief.from_bytes(client.load(info, state / "verified", "relief", MAX_RELIEF))
+        relief_rules.check(newest, name, known, rotated=bool(since - set(keys)))
+    except _RELIEF_FAULTS as error:
+        if isinstance(error, VerifyError) and error.reason not in {"malformed", "too-large"}:
+            raise
+        return _Newest(None, tuple(sorted(since)) or keys, str(error))
+    return _Newest(newest, keys)
 
 
 def _keep(state: Path, verified: Verified, head_bytes: bytes) -> None:
@@ -315,6 +274,7 @@ def _keep(state: Path, verified: Verified, head_bytes: bytes) -> None:
     about = {
         "signed_by": verified.signed_by, "holders": dict(verified.holders), "threshold": verified.threshold,
         "versions": verified.versions, "timestamp_expires": as_text(verified.timestamp_expires),
+        "relief_keys": verified.relief_keys, "relief_refused": verified.relief_refused,
     }  # fmt: skip
     durable.write(folder / "about.json", json.dumps(about).encode())
     durable.write(folder / "head.json", head_bytes)
@@ -339,6 +299,7 @@ def _load(state: Path) -> Verified | None:
             threshold=int(about["threshold"]),
             timestamp_expires=as_time(about["timestamp_expires"]),
             versions=(root, timestamp, snapshot, targets), changed=False,
+            relief_keys=tuple(about.get("relief_keys", ())), relief_refused=about.get("relief_refused"),
         )  # fmt: skip
     except (OSError, ValueError, KeyError, TypeError, BlocklistError) as error:
         raise VerifyError("storage", f"{folder} is damaged: {error}", hint="restore it from a backup") from None
@@ -347,37 +308,3 @@ def _load(state: Path) -> Verified | None:
 def _compressed_limit(size: int) -> int:
     """No compressor makes `size` octets longer than this; more of them are padding at our expense."""
     return size + size // 100 + 1024
-
-
-@contextmanager
-def translated(name: str) -> Iterator[None]:
-    """Foreign errors become VerifyError here, and nowhere else."""
-    try:
-        yield
-    except VerifyError:
-        raise
-    except tuf_errors.UnsignedMetadataError as error:
-        raise VerifyError("signature-threshold", f"{name}: {error}") from error
-    except tuf_errors.ExpiredMetadataError as error:
-        hint = "the issuer did not refresh it, a mirror withholds it, or this machine's clock is wrong"
-        raise VerifyError("expired", f"{name}: {error}", hint=hint) from error
-    except tuf_errors.BadVersionNumberError as error:
-        raise VerifyError("rollback", f"{name}: {error}") from error
-    except tuf_errors.LengthOrHashMismatchError as error:
-        raise VerifyError("hash-mismatch", f"{name}: {error}") from error
-    except (DeserializationError, HeadError) as error:
-        raise VerifyError("malformed", f"{name}: {error}") from error
-    except tuf_errors.RepositoryError as error:
-        raise VerifyError("malformed", f"{name}: {error}") from error
-    except (TooLargeError, tuf_errors.DownloadLengthMismatchError) as error:
-        raise VerifyError("too-large", f"{name}: {error}") from error
-    except StateError as error:
-        raise VerifyError("state-hash", f"{name}: {error}") from error
-    except DocumentError as error:
-        raise VerifyError("malformed", f"{name}: {error}") from error
-    except tuf_errors.DownloadHTTPError as error:
-        raise VerifyError("missing", f"{name}: {error}") from error
-    except tuf_errors.DownloadError as error:
-        raise VerifyError("unreachable", f"{name}: {error}") from error
-    except (OSError, StorageError) as error:
-        raise VerifyError("storage", f"{name}: {error}") from error

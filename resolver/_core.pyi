@@ -7,9 +7,9 @@ from typing import Literal, NotRequired, Self, TypeAlias, TypedDict, final, type
 _StrPath: TypeAlias = str | PathLike[str]
 
 __all__ = [
-    "CLIENT_RESPONSE",
     "COUNTERS",
     "COUNTERS_MARK",
+    "LIFE",
     "VERSION",
     "Change",
     "Changes",
@@ -18,10 +18,10 @@ __all__ = [
     "CoreError",
     "Examination",
     "Finding",
-    "Forward",
     "Match",
     "Plane",
     "Policies",
+    "TcpAsk",
     "changes",
     "compile",
     "distinct",
@@ -109,8 +109,9 @@ class Changes:
     reused: list[str]
     """References that stood for another name or match in the old document, up to the limit: a reason to refuse."""
 
-def changes(old: _StrPath | None, new: _StrPath, *, limit: int = 100) -> Changes:
-    """What changed between two documents that were checked before; `old` None: everything is added."""
+def changes(old: _StrPath | None, new: _StrPath, *, withdrawn: Sequence[str] = [], limit: int = 100) -> Changes:
+    """What changed between two documents that were checked before, each less the `withdrawn` references; `old` None:
+    everything is added."""
 
 @final
 class Finding:
@@ -145,10 +146,12 @@ def examine(
     protected: Sequence[str],
     suffixes: Sequence[str],
     popular: Sequence[str],
+    withdrawn: Sequence[str] = [],
     limit: int = 100,
 ) -> Examination:
     """Checks a new document against what was `announced` (size, state, bases), compares it with the old one, which was
-    checked when it came, and lets the guards look at what was added or widened.
+    checked when it came, and lets the guards look at what was added or widened. `withdrawn`: references that are not in
+    force in either; they count as neither there before nor coming.
 
     Raises CoreError for the first thing that is wrong with the new document. `kind` is `too-large` (more than `size`
     octets come out), `damaged`, `malformed`, `order`, `reference-twice`, `no-basis` (or one that is not in `bases`),
@@ -159,8 +162,9 @@ def examine(
     what is below it, nor anything above one (`suffixes`: rules of the public suffix list in A-labels, with `*.` and
     `!`; every top-level domain counts); may not stop a `popular` name."""
 
-def restrain(old: _StrPath | None, new: _StrPath, output: _StrPath) -> int:
-    """Writes to `output` the old document less what the new one removed, narrowed or shortened; how many entries.
+def restrain(old: _StrPath | None, new: _StrPath, output: _StrPath, *, withdrawn: Sequence[str] = []) -> int:
+    """Writes to `output` the old document less what the new one removed, narrowed or shortened; how many entries. A
+    `withdrawn` old entry lets no new one through as narrowed.
 
     Nothing is in it that the old one did not stop: what holds while the additions of the new one wait for a person."""
 
@@ -268,8 +272,8 @@ def read_proxy_header(
 
 # -- the plane: every datagram of one worker ---------------------------------------------------------------------------
 
-CLIENT_RESPONSE: float
-"""Seconds after which a client gets a stale answer, where there is one, while its question goes on (RFC 8767, 5)."""
+LIFE: float
+"""Seconds for which an answer is of use, at least: what comes after its clients gave up fills the cache."""
 
 COUNTERS: list[str]
 """Names of the u64 counters, in the order in which they stand in the counters file (little endian, eight bytes each).
@@ -354,13 +358,15 @@ class UpstreamState(TypedDict):
     state: str
     """`up`, `suspect` or `down`."""
     reason: str
-    """Why it is not up: `silent`, `not listening`, `refusing` (answers REFUSED), `lying` (what comes
-    from it fits no question), `unreachable`; else empty.
+    """Why it is not up: `silent`, `not listening`, `refusing` (answers the worker's own question with an error),
+    `lying` (what comes from it fits no question), `unreachable`; else empty.
     """
     failing: bool
     """Most of its last hundred answers to clients' questions, or of those of half a minute where there were fewer, were
-    SERVFAIL or REFUSED, and to names of many domains: one broken zone makes none fail.
+    SERVFAIL, REFUSED, NOTIMP or FORMERR, and to names of many domains: one broken zone makes none fail.
     """
+    tcp_closed: bool
+    """It is up, and three questions of the worker's own over TCP in a row had no answer."""
     rtt_us: int
     answers: int
     timeouts: int
@@ -368,18 +374,18 @@ class UpstreamState(TypedDict):
     """Datagrams from its address that fit no question."""
 
 @final
-class Forward:
-    """A query that Python asks an upstream over TCP: `query` is the message to send (own random id, OPT rebuilt)."""
+class TcpAsk:
+    """A question that Python is to ask one upstream over TCP."""
 
-    query: bytes
-    upstreams: list[str]
-    """Addresses to try, best first."""
-    told: list[str]
-    """Those of them that want `header` at the beginning of the connection."""
+    number: int
+    """Tells it from all others; `Plane.take_tcp_overdue` names it."""
+    question: int
+    """The same each time that one question is asked."""
+    upstream: str
+    message: bytes
+    """To be sent (random id, OPT rebuilt)."""
     header: bytes
-    """The PROXY header that says who asks; empty where nobody wants it."""
-    for_stream: bool
-    """Made by `decide` (a client's stream waits for it); false: made by `take_tcp_retries`."""
+    """The PROXY header at the beginning of its connection; empty: none."""
 
 @final
 class Plane:
@@ -391,13 +397,14 @@ class Plane:
     def fileno(self) -> int:
         """The epoll descriptor that holds every socket of the plane, for `loop.add_reader(plane, plane.pump)`."""
 
-    def pump(self) -> None:
+    def pump(self) -> bool:
         """Receives, decides, answers and relays what waits: at most 8 batches of 64. Never raises for what a packet
-        holds.
+        holds. True: `take_answers`, `take_tcp_overdue` or `take_tcp_asks` has something.
         """
 
-    def tick(self) -> None:
-        """Heartbeat, time-outs, retries, sockets' retirement. Every 20 ms while `in_flight`, else once a second."""
+    def tick(self) -> bool:
+        """Heartbeat, time-outs, retries, sockets' retirement. Every 20 ms while `in_flight`, else once a second. True:
+        as for `pump`."""
 
     @property
     def in_flight(self) -> int:
@@ -426,35 +433,25 @@ class Plane:
     def upstreams(self) -> list[UpstreamState]:
         """Their health, in order of preference."""
 
-    def decide(self, message: bytes, client: tuple[str, int], asked: tuple[str, int]) -> bytes | Forward | None:
-        """The same decision for a message from a stream, with its two ends as (address, port): the answer, what to ask
-        upstream, or None: close the connection.
+    def decide(self, message: bytes, client: tuple[str, int], asked: tuple[str, int], stream: int = 0) -> bytes | bool:
+        """The same chain and relay for a message from a stream, with its two ends as (address, port) and the number by
+        which Python knows it. The answer; or true: `take_answers` will have one; or false: close the connection.
         """
 
-    def take_tcp_retries(self) -> list[Forward]:
-        """Queries whose datagrams drew too many wrong answers: ask over TCP, then `finish` or `fail` each. Empty as a
-        rule.
-        """
+    def take_answers(self) -> list[tuple[int, bytes]]:
+        """Answers for streams, each with its stream's number, which may be gone by now."""
 
-    @property
-    def tcp_retries_waiting(self) -> int:
-        """How many `take_tcp_retries` would return; read it after `pump`."""
+    def take_tcp_asks(self) -> list[TcpAsk]:
+        """Questions to be asked over TCP: call `tcp_answered` or `tcp_failed` for each, unless its `LIFE` is over."""
 
-    def finish(self, forward: Forward, answer: bytes) -> bytes | None:
-        """An upstream's answer: checked and cached. For a stream's forward the client's answer, None where `answer` is
-        not an answer to it; for one of `take_tcp_retries` the waiting clients are answered here, and the result is
-        None.
-        """
+    def take_tcp_overdue(self) -> list[int]:
+        """The numbers of those that were not answered in time. They may still be, and are then of use."""
 
-    def stale(self, forward: Forward) -> bytes | None:
-        """A stale answer for a client's stream, if there is one; the question goes on to `finish` or `fail`."""
+    def tcp_answered(self, ask: TcpAsk, message: bytes) -> bool:
+        """What came for it: checked, kept, given to those who wait. False: no answer to it; call `tcp_failed`."""
 
-    def fail(self, forward: Forward, ede: int) -> bytes:
-        """No upstream answered: a stale answer if there is one, else SERVFAIL with this EDE (22 or 23); for one of
-        `take_tcp_retries` the waiting clients are answered here, and the result is empty."""
-
-    def upstream_spoke(self, address: str, well: bool) -> None:
-        """What a TCP connection to an upstream showed, for its health."""
+    def tcp_failed(self, ask: TcpAsk) -> None:
+        """No connection brought an answer. The next upstream is asked, or the same again when its time is over."""
 
     def note_streams(self, connected: int, refused: int, starved: bool) -> None:
         """How many streams are connected, how many found no place since the start, and whether there is no file

@@ -117,7 +117,19 @@ def find(desk: Desk, appeal: str) -> Waiting:
     for one in inbox(desk):
         if one.appeal.appeal == appeal:
             return one
-    raise InboxError(f"there is no appeal {appeal!r} in the inbox", hint="stopsign issuer appeals inbox")
+    raise InboxError(
+        f"there is no appeal {appeal!r} in the inbox",
+        hint="stopsign issuer appeals inbox lists them; decide --unreceived answers one that no provider passed on",
+    )
+
+
+def against(desk: Desk, appeal: str, name: str | None, reference: str | None) -> tuple[str, str]:
+    """The list and the entry that an appeal of the inbox is against. Raises InboxError where nobody received it,
+    or what is said of it is not so."""
+    it = find(desk, appeal).appeal
+    if (name or it.list, reference or it.reference) != (it.list, it.reference):
+        raise InboxError(f"appeal {appeal} is against {it.reference} of {it.list}")
+    return it.list, it.reference
 
 
 def decisions(desk: Desk) -> Mapping[str, Decision]:

@@ -19,7 +19,18 @@ from blocklists.errors import VerifyError
 from blocklists.head import Basis, Issuer
 from blocklists.importers import formats, source
 from blocklists.importers.intake import Intake
-from blocklists.issuer import command_appeals, command_keys, command_upkeep, known, propose, publish, review, show, sign
+from blocklists.issuer import (
+    command_appeals,
+    command_keys,
+    command_upkeep,
+    known,
+    propose,
+    publish,
+    restore,
+    review,
+    show,
+    sign,
+)
 from blocklists.issuer.desk import Desk
 from blocklists.issuer.keys import Card, Keyring
 from blocklists.issuer.options import (
@@ -40,8 +51,10 @@ from blocklists.issuer.options import (
     result,
     save,
     say,
+    trusted_root_option,
 )
 from blocklists.issuer.request import Request
+from blocklists.repository import OFFLINE
 
 if TYPE_CHECKING:
     from datetime import timedelta
@@ -74,35 +87,64 @@ def init(
     online_passphrase_file: Path | None,
 ) -> None:  # fmt: skip
     """Make a desk and the request for its first root, which the signers sign."""
-    signers = [Card.load(path) for path in cards]
+    people = [Card.load(path) for path in cards]
     secret = new_passphrase(online_passphrase_file) if online_passphrase_file else None
-    desk = Desk.create(folder, Issuer(name, contact, appeals), online_passphrase=secret)
-    path = folder / "requests" / "setup.request"
-    propose.setup(desk, signers, threshold=threshold, now=now()).save(path)
-    if len(signers) == threshold:
+    with Desk.made(folder, Issuer(name, contact, appeals), online_passphrase=secret) as desk:
+        request = propose.setup(desk, people, threshold=threshold, now=now())
+        request.save(desk.folder / "requests" / "setup.request")
+    signers = sum(set(OFFLINE) <= card.keys.keys() for card in people)
+    if signers == threshold:
         say("hint: with as many signers as signatures needed, one lost key ends this repository: add a spare signer")
-    say(f"desk in {folder}; have {threshold} of {len(signers)} signers sign:")
-    click.echo(str(path))
+    say(f"desk in {folder}; have {threshold} of {signers} signers sign:")
+    click.echo(str(folder / "requests" / "setup.request"))
+
+
+@issuer.command("restore")
+@desk_option
+@click.option("--from", "published", type=FOLDER, required=True, help="A copy of all that the web host serves.")
+@click.option("--trusted-root", type=FILE, required=True, help="The root that providers pin.")
+@click.option("--name", help="Who issues the lists, where no list is published yet; with --contact and --appeals.")
+@click.option("--contact")
+@click.option("--appeals")
+@click.option("--min-threshold", default=2, show_default=True, type=click.IntRange(1), help="What providers ask for.")
+def restore_(
+    folder: Path, published: Path, trusted_root: Path, name: str | None, contact: str | None, appeals: str | None,
+    min_threshold: int,
+) -> None:  # fmt: skip
+    """Make a desk of what the web host has, when the desk itself is lost. Its own keys come by keys change --online."""
+    issuing = Issuer(name, contact, appeals) if name and contact and appeals else None
+    desk = restore.restore(folder, published, trusted_root, issuer=issuing, now=now(), min_threshold=min_threshold)
+    say(f"the root has the SHA-256 {known.fingerprint(trusted_root.read_bytes())}: compare it by telephone")
+    say(f"desk in {folder}, with {', '.join(desk.lists()) or 'no list'}; now: stopsign issuer keys change --online")
 
 
 @issuer.command()
 @click.argument("key")
 @desk_option
 @list_option
-@click.option("--law", required=True, help="The law, and the paragraph of it.")
-@click.option("--authority", required=True, help="Who ordered it.")
-@click.option("--order", required=True, help="The order's number.")
-@click.option("--date", required=True, help="The order's day, YYYY-MM-DD.")
-@click.option("--territory", required=True, help="Where it holds: ISO 3166, such as DE or AT-9.")
-@click.option("--court", required=True, help="Where it can be contested.")
+@click.option("--law", help="The law, and the paragraph of it.")
+@click.option("--authority", help="Who ordered it.")
+@click.option("--order", help="The order's number.")
+@click.option("--date", help="The order's day, YYYY-MM-DD.")
+@click.option("--territory", help="Where it holds: ISO 3166, such as DE or AT-9.")
+@click.option("--court", help="Where it can be contested.")
 @click.option("--overdue-keeps", is_flag=True, help="An appeal that nobody answers in time does not suspend the entry.")
+@click.option("--remove", is_flag=True, help="Take the ground off the table; no entry may stand on it.")
 def basis(
-    key: str, folder: Path, name: str, law: str, authority: str, order: str, date: str, territory: str, court: str,
-    overdue_keeps: bool,
+    key: str, folder: Path, name: str, law: str | None, authority: str | None, order: str | None, date: str | None,
+    territory: str | None, court: str | None, overdue_keeps: bool, remove: bool,
 ) -> None:  # fmt: skip
-    """Put the ground KEY on a list's table. It is published with the list's next version."""
+    """Put the ground KEY on a list's table, or --remove it. It is published with the list's next version."""
     desk = Desk.open(folder)
-    ground = Basis(law, authority, order, date, territory, court, overdue_suspends=not overdue_keeps)
+    texts = {"law": law, "authority": authority, "order": order, "date": date, "territory": territory, "court": court}
+    if remove:
+        if any(texts.values()) or overdue_keeps:
+            raise click.UsageError("--remove stands alone")
+        propose.remove_basis(desk, name, key)
+        return
+    if missing := [f"--{option}" for option, value in texts.items() if value is None]:
+        raise click.UsageError(f"a ground needs {', '.join(missing)}")
+    ground = Basis(**{option: value or "" for option, value in texts.items()}, overdue_suspends=not overdue_keeps)
     desk.set_bases(name, {**desk.bases(name), key: ground})
 
 
@@ -157,14 +199,16 @@ def import_(
 @click.argument("request", type=FILE)
 @click.option("--key", "folder", type=FOLDER, required=True, help="The folder of your keys.")
 @click.option("--repository", help="Where the list is published: a directory or a URL.  [default: as last time]")
+@trusted_root_option
 @click.option("--popular", type=FILE, help="Names that many people ask for, most popular first.")
 @click.option("--all", "everything", is_flag=True, help="Every entry, not the first of each kind.")
 @json_option
 def review_(
-    request: Path, folder: Path, repository: str | None, popular: Path | None, everything: bool, plain: bool
-) -> None:
+    request: Path, folder: Path, repository: str | None, trusted_root: Path | None, popular: Path | None,
+    everything: bool, plain: bool,
+) -> None:  # fmt: skip
     """Show what REQUEST means, recomputed on this machine."""
-    reviewed = _review(request, Keyring.open(folder), repository, popular)
+    reviewed = _review(request, Keyring.open(folder), repository, trusted_root, popular)
     limit = 1 << 60 if everything else 20
     result(show.as_json(reviewed) if plain else None, plain, lambda: "\n".join(show.as_text(reviewed, limit=limit)))
 
@@ -173,17 +217,18 @@ def review_(
 @click.argument("request", type=FILE)
 @click.option("--key", "folder", type=FOLDER, required=True, help="The folder of your keys.")
 @click.option("--repository", help="Where the list is published: a directory or a URL.  [default: as last time]")
+@trusted_root_option
 @click.option("--popular", type=FILE, help="Names that many people ask for, most popular first.")
 @click.option("--yes", is_flag=True, help="Do not ask: the review was read elsewhere.")
 @click.option("--output", type=FILE, help="Write the signed request here.  [default: in place]")
 @passphrase_option
 def sign_(
-    request: Path, folder: Path, repository: str | None, popular: Path | None, yes: bool, output: Path | None,
-    passphrase_file: Path | None,
+    request: Path, folder: Path, repository: str | None, trusted_root: Path | None, popular: Path | None, yes: bool,
+    output: Path | None, passphrase_file: Path | None,
 ) -> None:  # fmt: skip
     """Show what REQUEST means and sign it."""
     keyring = Keyring.open(folder)
-    reviewed = _review(request, keyring, repository, popular)
+    reviewed = _review(request, keyring, repository, trusted_root, popular)
     for line in show.as_text(reviewed):
         say(line)
     if not yes:
@@ -273,14 +318,22 @@ def _report(intake: Intake, rejects: Path | None) -> None:
         say(f"line {notice.line}: {notice.text}: {notice.notice}")
 
 
-def _review(path: Path, keyring: Keyring, repository: str | None, popular: Path | None) -> Review:
+def _review(
+    path: Path, keyring: Keyring, repository: str | None, trusted_root: Path | None, popular: Path | None
+) -> Review:
     request = Request.load(path)
     remembered = keyring.folder / "known" / "repository"
     if repository is None and remembered.exists():
         repository = remembered.read_text().strip()
-    knowledge = known.look_up(keyring, request, repository, now=now())
+    knowledge = known.look_up(keyring, request, repository, now=now(), trusted_root=trusted_root, agree=_agree_to_root)
     if repository is not None:
         remembered.parent.mkdir(parents=True, exist_ok=True)
         remembered.write_text(f"{repository}\n")
     names = popular.read_text(encoding="utf-8").split() if popular else ()
-    return review.review(request, knowledge, popular=names)
+    return review.review(request, knowledge, popular=names, own=keyring.card)
+
+
+def _agree_to_root(text: str) -> bool:
+    say(text)
+    say("Ask another signer, by telephone, for what `sha256sum root.json` says at the desk.")
+    return click.confirm("Is it the same?", err=True)

@@ -109,21 +109,27 @@ def appeals() -> None:
 @click.argument("appeal")
 @desk_option
 @click.option("--list", "name", help="The list's name.  [default: as the appeal in the inbox says]")
-@click.option("--reference", help="The entry that the appeal is against.  [default: likewise]")
+@click.option(
+    "--reference", help="The entry that the appeal is against.  [default: likewise]  With --unreceived: or its name."
+)
+@click.option("--unreceived", is_flag=True, help="Decide though no provider passed this appeal on to this desk.")
 @click.option("--outcome", type=click.Choice(["upheld", "granted"]), required=True, help="The block stays, or goes.")
 @click.option("--reasons", required=True, help="A person's reasons: they are published.")
 @key_option
 @click.option("--output", type=FILE, help="Only sign: write a request that the desk publishes.")
 @passphrase_option
 def decide(
-    appeal: str, folder: Path, name: str | None, reference: str | None, outcome: str, reasons: str, keys: Path,
-    output: Path | None, passphrase_file: Path | None,
+    appeal: str, folder: Path, name: str | None, reference: str | None, unreceived: bool, outcome: str, reasons: str,
+    keys: Path, output: Path | None, passphrase_file: Path | None,
 ) -> None:  # fmt: skip
     """Decide on APPEAL. Not by one who signed the entry; `granted` takes the entry off in the same step."""
     desk, keyring = Desk.open(folder), Keyring.open(keys)
-    if name is None or reference is None:
-        it = inbox.find(desk, appeal).appeal
-        name, reference = name or it.list, reference or it.reference
+    if unreceived:
+        if name is None or reference is None:
+            raise click.UsageError("--unreceived needs --list and --reference: no appeal says them")
+        reference = withdraw.reference_of(desk, name, reference)
+    else:
+        name, reference = inbox.against(desk, appeal, name, reference)
     request = withdraw.decide(
         desk,
         name,
@@ -213,6 +219,17 @@ def diff(folder: Path, name: str, first: int | None, last: int | None) -> None:
         click.echo(("+" if change == ADDED else "-") + line.decode("ascii").rstrip())
 
 
+@click.command("document")
+@desk_option
+@list_option
+@click.option("--version", type=click.IntRange(1), required=True)
+@click.option("--output", type=FILE, required=True, help="Where to write it: canonical lines, compressed by zstd.")
+def document_(folder: Path, name: str, version: int, output: Path) -> None:
+    """Write the document of any version that was ever published, as evidence; says its state hash, which was signed."""
+    summary = history.document_of(Desk.open(folder), name, version, output)
+    click.echo(f"{name} version {version}: {summary.entries} entries; {summary.state}")
+
+
 def _relieve(desk: Desk, keyring: Keyring, request: Request, passphrase: Passphrase, output: Path | None) -> None:
     """Review, sign and publish a relief in one go; or sign it alone."""
     knowledge = known.at_desk(desk, keyring, request, now=now())
@@ -228,4 +245,4 @@ def _relieve(desk: Desk, keyring: Keyring, request: Request, passphrase: Passphr
     say(f"published in {desk.published}")
 
 
-COMMANDS = (propose_, withdraw_, appeals, due, renew_, diff)
+COMMANDS = (propose_, withdraw_, appeals, due, renew_, diff, document_)

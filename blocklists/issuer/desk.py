@@ -17,8 +17,10 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import tempfile
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from tuf.api.exceptions import RepositoryError
@@ -26,17 +28,19 @@ from tuf.api.metadata import Metadata, Root, Snapshot, Targets, Timestamp
 
 from blocklists import durable, head
 from blocklists.errors import BlocklistError
-from blocklists.head import Head, HeadError, Issuer, Relief, head_path, relief_path
-from blocklists.issuer.keys import Keyring
+from blocklists.head import Head, HeadError, Issuer, Relief, head_path, lists_in, relief_path, spelt
+from blocklists.issuer.keys import DESK, Keyring
 from blocklists.repository import ONLINE, RELIEF
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from pathlib import Path
 
     from blocklists.head import Basis
 
 T = TypeVar("T", Root, Targets, Snapshot, Timestamp)
+
+
+RESTORE = "copy it from the web host, or make a new desk of what is there: stopsign issuer restore"
 
 
 class DeskError(BlocklistError):
@@ -68,10 +72,36 @@ class Desk:
             raise DeskError(f"{folder} is a desk already")
         for name in ("bases", "requests", "drafts", "published/metadata", "published/targets"):
             (folder / name).mkdir(parents=True, exist_ok=True)
-        Keyring.create(folder / "online", "the desk", online_passphrase, roles=ONLINE)
+        Keyring.create(folder / "online", DESK, online_passphrase, roles=ONLINE)
+        Desk.describe(folder, issuer)
+        return Desk(folder, issuer)
+
+    @staticmethod
+    def describe(folder: Path, issuer: Issuer) -> None:
+        """Write who issues; the file makes a folder a desk."""
         text = json.dumps({"format": 1, "issuer": asdict(issuer)}, indent=1).encode() + b"\n"
         durable.write(folder / "desk.json", text)
-        return Desk(folder, issuer)
+
+    @staticmethod
+    @contextmanager
+    def made(folder: Path, issuer: Issuer, *, online_passphrase: bytes | None = None) -> Iterator[Desk]:
+        """A new desk that is there when the block ends without an error, and not at all before. Raises DeskError."""
+        with Desk.placed(folder) as part:
+            yield Desk.create(part, issuer, online_passphrase=online_passphrase)
+
+    @staticmethod
+    @contextmanager
+    def placed(folder: Path) -> Iterator[Path]:
+        """A folder that becomes a desk, as a whole, when the block ends without an error. Raises DeskError."""
+        if (folder / "desk.json").exists():
+            raise DeskError(f"{folder} is a desk already")
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".made-", dir=folder) as part:
+            yield Path(part)
+            # desk.json last: with it the folder is a desk
+            for path in sorted(Path(part).iterdir(), key=lambda path: path.name == "desk.json"):
+                path.replace(folder / path.name)
+                durable.sync(folder)
 
     @staticmethod
     def open(folder: Path) -> Desk:
@@ -130,13 +160,12 @@ class Desk:
                 _load(folder / f"{versions[f'{RELIEF}.json'].version}.{RELIEF}.json", Targets),
             )  # fmt: skip
         except (OSError, KeyError, ValueError, RepositoryError) as error:
-            raise DeskError(f"{folder} is damaged: {error}", hint="restore it from the web host") from None
+            raise DeskError(f"{folder} is damaged: {error}", hint=RESTORE) from None
 
     def lists(self) -> list[str]:
         """The lists that are published."""
         current = self.current()
-        paths = current.targets.signed.targets if current else {}
-        return sorted(path.partition("/")[0] for path in paths if path.endswith("/head.json"))
+        return lists_in(current.targets.signed.targets if current else ())
 
     def head(self, name: str) -> Head | None:
         """The published head of a list, None before its first version."""
@@ -149,7 +178,7 @@ class Desk:
         current = self.current()
         path = current and self.target(current.targets.signed, published.full_path)
         if not path or not path.exists():
-            raise DeskError(f"{published.full_path} is not in {self.published}", hint="restore it from the web host")
+            raise DeskError(f"{published.full_path} is not in {self.published}", hint=RESTORE)
         return path
 
     def relief(self, name: str) -> Relief | None:
@@ -160,8 +189,8 @@ class Desk:
 
     def target(self, role: Targets, path: str) -> Path | None:
         """Where a target of a role lies (consistent snapshot: its hash is in its name), None if the role has none."""
-        info = role.targets.get(path)
-        return None if info is None else self.published / "targets" / info.get_prefixed_paths()[0]
+        there = spelt(role.targets, path)
+        return None if there is None else self.published / "targets" / role.targets[there].get_prefixed_paths()[0]
 
     @contextmanager
     def locked(self) -> Iterator[None]:

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import json
 import os
+import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,6 +44,8 @@ Passphrase = Callable[[str], "bytes | None"]
 """Asks for the passphrase that protects what the text names; None: it is not encrypted."""
 
 PERSONAL = (*OFFLINE, RELIEF)
+DESK = "the desk"
+"""Who holds the keys that sign by machine."""
 SCHEMES = {"ed25519": "ed25519", "p256": "ecdsa-sha2-nistp256", "p384": "ecdsa-sha2-nistp384"}
 
 
@@ -56,10 +59,7 @@ class Card:
 
     name: str
     keys: Mapping[str, Key]
-
-    def named(self, role: str) -> Key:
-        """The key for a role as metadata shall have it: with the name."""
-        return held_by(self.keys[role], self.name)
+    """As metadata has them: with the name, under the key id of both."""
 
     def to_bytes(self) -> bytes:
         """The file that travels to the desk."""
@@ -71,14 +71,18 @@ class Card:
         """The card of a file. Raises KeyFileError."""
         try:
             card = json.loads(data)
-            keys = {role: Key.from_dict(fields.pop("keyid"), fields) for role, fields in card["keys"].items()}
-            for key in keys.values():
-                public_form(key)
             if card["format"] != 1 or not is_holder(card["name"]):
                 raise ValueError("format or name")
+            # A key id is computed, never believed
+            keys = {
+                role: held_by(Key.from_dict(fields.pop("keyid"), fields), card["name"])
+                for role, fields in card["keys"].items()
+            }
+            for key in keys.values():
+                public_form(key)
         except (ValueError, KeyError, TypeError, AttributeError, VerifyError) as error:
             raise KeyFileError(f"not a card of public keys: {error}") from None
-        return Card(card["name"], keys)
+        return Card(unicodedata.normalize("NFC", card["name"]), keys)
 
     @staticmethod
     def load(path: Path) -> Card:
@@ -103,7 +107,7 @@ class Keyring:
     ) -> Keyring:  # fmt: skip
         """Make new keys for the roles; those of `tokens` (a URI by role) lie in a token already. Raises KeyFileError
         where the folder has a card already, TokenError."""
-        tokens = tokens or {}
+        tokens, name = tokens or {}, unicodedata.normalize("NFC", name)
         if not is_holder(name):
             raise KeyFileError(
                 f"{name!r} cannot be the name of who holds a key", hint="one line, 100 characters at most"
@@ -122,7 +126,7 @@ class Keyring:
             pem = private.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, protection)
             durable.write(folder / f"{role}.pem", pem, mode=0o600)
             keys[role] = SSlibKey.from_crypto(private.public_key(), scheme=SCHEMES[scheme])
-        card = Card(name, keys)
+        card = Card(name, {role: held_by(key, name) for role, key in keys.items()})
         durable.write(folder / "card.json", card.to_bytes())
         return Keyring(folder, card)
 
@@ -136,21 +140,21 @@ class Keyring:
                 f"{folder}: no card of keys: {error.strerror}", hint="stopsign issuer keys new makes one"
             ) from None
 
-    def signer(self, role: str, passphrase: Passphrase) -> Signer:
-        """What signs for a role. Raises KeyFileError, also on a wrong passphrase."""
+    def signer(self, role: str, passphrase: Passphrase, known_as: Key | None = None) -> Signer:
+        """What signs for a role, under the key id of `known_as`. Raises KeyFileError, also on a wrong passphrase."""
         if role not in self.card.keys:
             raise KeyFileError(f"{self.card.name} has no key for {role}")
         uri = self.folder / f"{role}.uri"
         if uri.exists():
             return token.TokenSigner(
-                uri.read_text().strip(), self.card.keys[role], _pin(passphrase, self.card.name, role)
+                uri.read_text().strip(), known_as or self.card.keys[role], _pin(passphrase, self.card.name, role)
             )
         path = self.folder / f"{role}.pem"
         try:
             pem = path.read_bytes()
             secret = passphrase(f"{self.card.name}'s key for {role}") if b"ENCRYPTED" in pem else None
             private = serialization.load_pem_private_key(pem, secret)
-            return CryptoSigner(private, self.card.keys[role])  # type: ignore[arg-type]
+            return CryptoSigner(private, known_as or self.card.keys[role])  # type: ignore[arg-type]
         except OSError as error:
             raise KeyFileError(f"{path}: {error.strerror}") from None
         except (ValueError, TypeError, UnsupportedAlgorithm, SigningError):

@@ -2,16 +2,25 @@
 
 Enters: a keyring, a request, a repository (a directory, a USB stick, a URL). Leaves: `Known`, brought up to date.
 
-Rules
-- The first root is pinned by its content: the one that this person reviewed and signed, whoever else signed it.
+Rules: which root a machine begins with, the first that there is of
+- the one that it has taken before; another one is never taken silently;
+- the file that its owner names (`--trusted-root`);
+- the first root, where the owner has signed it (`pin`): by its content, whoever else signed it;
+- the published one, where its chain proves that the owner's own key is to sign, or leads to the request's root
+  that says so. That proves no more than that somebody knows the owner's card: its fingerprint is compared by
+  telephone (`agree`).
 - Expired metadata does not keep a signer from renewing it; it is said in the review.
 """
 
 from __future__ import annotations
 
 import hashlib
-from contextlib import closing
+import tempfile
+from collections.abc import Callable
+from contextlib import closing, suppress
+from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tuf.api.exceptions import RepositoryError
@@ -20,19 +29,20 @@ from tuf.api.metadata import Metadata, Root
 from blocklists import durable, verify
 from blocklists.errors import VerifyError
 from blocklists.fetch import Deadline, Fetcher, place
-from blocklists.head import head_path
+from blocklists.head import head_path, spelt
 from blocklists.issuer.review import Known
+from blocklists.repository import ROOT, public_form, relief_keys
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from blocklists.fetch import Place
     from blocklists.issuer.desk import Desk
     from blocklists.issuer.keys import Keyring
     from blocklists.issuer.request import Request
 
 
-_LONG_AGO = datetime.fromtimestamp(0, UTC)
+Agree = Callable[[str], bool]
+"""Asks the person whether a fingerprint is right."""
+LONG_AGO = datetime.fromtimestamp(0, UTC)
 """A time at which nothing has expired yet."""
 
 
@@ -42,6 +52,8 @@ def look_up(
     repository: str | None,
     *,
     now: datetime,
+    trusted_root: Path | None = None,
+    agree: Agree = lambda _: False,
     deadline: float = 60.0,
     min_threshold: int = 2,
 ) -> Known:
@@ -53,22 +65,37 @@ def look_up(
         return Known(None, None)
     if repository is None:
         raise VerifyError("unreachable", "no repository to compare with", hint="name it with --repository")
+    folder = keyring.folder / "known"
     with closing(place(repository, Deadline(deadline))) as where:
-        return _look_up(keyring.folder / "known", request.about.list, where, now, min_threshold)
+        if trusted_root is not None:
+            pinned = _take_file(folder, trusted_root)
+        elif not (folder / "root.json").exists():
+            pinned = _take_published(keyring, request, where, agree, now, min_threshold)
+        else:
+            pinned = None
+        return replace(_look_up(folder, request.about.list, where, now, min_threshold), pinned=pinned)
+
+
+def fingerprint(data: bytes) -> str:
+    """What is read out on the telephone: the SHA-256 of the root's file, in groups of eight; `sha256sum` agrees."""
+    digest = hashlib.sha256(data).hexdigest()
+    return " ".join(digest[at : at + 8] for at in range(0, 64, 8))
 
 
 def _look_up(folder: Path, name: str | None, where: Place, now: datetime, min_threshold: int) -> Known:
-    root = _pinned(folder, where)
-    overdue = False
+    overdue, root = False, folder / "root.json"
     try:
         roles = verify.roles(where, root, folder / "tuf", min_threshold=min_threshold, now=now)
     except VerifyError as error:
+        if error.reason == "rollback":
+            hint = "what is there is older than what this machine has seen: copy `published` again"
+            raise VerifyError("rollback", str(error), hint=hint) from None
         if error.reason != "expired":
             raise
-        overdue, now = True, _LONG_AGO
+        overdue, now = True, LONG_AGO
         roles = verify.roles(where, root, folder / "tuf", min_threshold=min_threshold, now=now)
     listed = None
-    if name is not None and head_path(name) in roles.targets.targets:
+    if name is not None and spelt(roles.targets.targets, head_path(name)):
         state = folder / "lists" / name
         listed = verify.refresh_from(where, root, state, name, min_threshold=min_threshold, now=now)
     return Known(roles, listed, overdue)
@@ -89,20 +116,74 @@ def pin(keyring: Keyring, request: Request) -> None:
         durable.write(keyring.folder / "known" / "root.sha256", digest.encode() + b"\n")
 
 
-def _pinned(folder: Path, where: Place) -> Path:
-    path, pinned = folder / "root.json", folder / "root.sha256"
-    if path.exists():
-        return path
+def _take_file(folder: Path, path: Path) -> str | None:
+    """Begin with the root in a file; its fingerprint, or None where this machine has begun with it before."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise VerifyError("storage", f"{path}: {error.strerror}") from None
+    root = _root(data, str(path))
+    known = folder / "root.json"
+    if known.exists():
+        if _root(known.read_bytes(), str(known)).signed_bytes == root.signed_bytes:
+            return None
+        raise VerifyError(
+            "hash-mismatch", f"this machine has taken another root than {path}, whose SHA-256 is {fingerprint(data)}",
+            hint=f"if that one was wrong, move {folder} away and begin again",
+        )  # fmt: skip
+    durable.write(known, data)
+    return fingerprint(data)
+
+
+def _take_published(
+    keyring: Keyring, request: Request, where: Place, agree: Agree, now: datetime, min_threshold: int
+) -> str | None:
+    """Begin with the published first root, where this person signed it or agrees to it; its fingerprint, if new."""
     data = Fetcher(where).download_bytes("metadata/1.root.json", 512_000)
+    root, folder = _root(data, "the first root"), keyring.folder / "known"
+    signed = folder / "root.sha256"
+    if signed.exists():
+        if hashlib.sha256(root.signed_bytes).hexdigest() != signed.read_text().strip():
+            raise VerifyError(
+                "hash-mismatch", "the repository's first root is not the one that was signed on this machine"
+            )
+        durable.write(folder / "root.json", data)
+        return None
+    hint = "pin one by --trusted-root FILE: another signer has the file, or the desk (root.json)"
+    if not _names(keyring, request, where, data, now, min_threshold):
+        raise VerifyError("storage", f"{folder} has no root pinned, and the published one does not name you", hint=hint)
+    if not agree(f"This machine knows no root yet. The published one has the SHA-256\n  {fingerprint(data)}"):
+        raise VerifyError("storage", f"{folder} has no root pinned", hint=hint)
+    durable.write(folder / "root.json", data)
+    return fingerprint(data)
+
+
+def _names(keyring: Keyring, request: Request, where: Place, first: bytes, now: datetime, min_threshold: int) -> bool:
+    """Whether the chain from a first root, or the request's own root that the chain proves, lets this person sign."""
+    with tempfile.TemporaryDirectory(prefix="stopsign-root-") as scratch:
+        path = Path(scratch) / "root.json"
+        path.write_bytes(first)
+        try:
+            roles = verify.roles(where, path, Path(scratch) / "tuf", min_threshold=min_threshold, now=now)
+        except VerifyError as error:
+            if error.reason != "expired":
+                raise
+            roles = verify.roles(where, path, Path(scratch) / "tuf", min_threshold=min_threshold, now=LONG_AGO)
+    keys = [*roles.root.keys.values(), *relief_keys(roles.targets.delegations).values()]
+    if request.root is not None:
+        with suppress(RepositoryError):
+            roles.root.verify_delegate(ROOT, request.root.signed_bytes, request.root.signatures)
+            keys += request.root.signed.keys.values()
+            keys += relief_keys(request.targets.signed.delegations).values() if request.targets else ()
+    publics = {public_form(key) for key in keys}
+    return any(public_form(key) in publics for key in keyring.card.keys.values())
+
+
+def _root(data: bytes, what: str) -> Metadata[Root]:
     try:
         root: Metadata[Root] = Metadata.from_bytes(data)
     except RepositoryError as error:
-        raise VerifyError("malformed", f"the first root: {error}") from None
-    if not pinned.exists():
-        raise VerifyError(
-            "storage", f"{folder} has no root pinned", hint="sign the setup request here, or pin one by --trusted-root"
-        )
-    if hashlib.sha256(root.signed_bytes).hexdigest() != pinned.read_text().strip():
-        raise VerifyError("hash-mismatch", "the repository's first root is not the one that was signed on this machine")
-    durable.write(path, data)
-    return path
+        raise VerifyError("malformed", f"{what}: {error}") from None
+    if not isinstance(root.signed, Root):
+        raise VerifyError("malformed", f"{what} is {root.signed.type} metadata, not a root")
+    return root

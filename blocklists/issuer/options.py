@@ -39,6 +39,9 @@ passphrase_option = click.option(
 )  # fmt: skip
 author_option = click.option("--author", default=lambda: os.environ.get("USER", "the desk"), help="Who proposes this.")
 note_option = click.option("--note", default="", help="Why, for those who sign.")
+trusted_root_option = click.option(
+    "--trusted-root", type=FILE, help="The root that this machine begins with: compare its fingerprint by telephone."
+)
 output_option = click.option("--output", type=FILE, help="Where to write the request.  [default: DIR/requests/…]")
 
 
@@ -116,11 +119,24 @@ def say(text: str) -> None:
 
 
 def save(request: Request, folder: Path, output: Path | None) -> Path:
-    """Write a request where it was asked for, else into the desk's `requests/`."""
+    """Write a request where it was asked for, else into the desk's `requests/`, beside what lies there: two people may
+    propose on one state, and a signed request is never overwritten by another."""
     version = request.targets.signed.version if request.targets else 0
-    path = output or folder / "requests" / f"{request.about.list or request.about.kind}-{version}.request"
+    path = output or _free(folder / "requests", f"{request.about.list or request.about.kind}-{version}")
     request.save(path)
     return path
+
+
+def _free(folder: Path, stem: str) -> Path:
+    names = (f"{stem}.request", *(f"{stem}-{number}.request" for number in range(2, 10_000)))
+    for path in (folder / name for name in names):
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.open("x").close()
+        except FileExistsError:
+            continue
+        return path
+    raise click.UsageError(f"{folder} is full of requests {stem}; name another file by --output")
 
 
 def result(value: Any, plain: bool, text: Callable[[], str]) -> None:

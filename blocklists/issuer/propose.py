@@ -5,6 +5,7 @@ Enters: the desk, and what is to change. Leaves: a `Request` without signatures.
 Rules
 - A change is made of lines that go and lines that come (`delta`), so that a million entries are never rebuilt for one.
 - An entry that stays keeps its reference; one that changes name, match or basis gets a new one.
+- What is withdrawn is not listed (`force`): a name that is proposed again comes as a new entry, and the old line goes.
 - Where nothing changes there is no request: `ProposeError`.
 """
 
@@ -15,18 +16,28 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tuf.api.metadata import DelegatedRole, Delegations, Metadata, Root, TargetFile, Targets
+from tuf.api.metadata import Metadata, Root, TargetFile, Targets
 
 from blocklists import delta, document, durable
 from blocklists.delta import ADDED, REMOVED
 from blocklists.entry import Entry, EntryError, as_text, check_key, is_name, references, reversed_labels
 from blocklists.errors import BlocklistError
-from blocklists.head import Delta, Head, delta_path, full_path, head_path
+from blocklists.force import withdrawn
+from blocklists.head import Delta, Head, delta_path, full_path, head_path, is_of
 from blocklists.importers.intake import Intake
 from blocklists.importers.source import Rejection
 from blocklists.issuer.request import About, Request
-from blocklists.issuer.rotate import keep_cards
-from blocklists.repository import LIFETIMES, OFFLINE, RELIEF, RELIEF_PATHS, ROOT, TARGETS, check_delegations, check_root
+from blocklists.repository import (
+    LIFETIMES,
+    OFFLINE,
+    RELIEF,
+    ROOT,
+    TARGETS,
+    check_delegations,
+    check_root,
+    delegate_relief,
+    relief_keys,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
@@ -58,22 +69,32 @@ def setup(desk: Desk, cards: Sequence[Card], *, threshold: int = 2, now: datetim
     """The first root, with the public keys on the cards, and empty lists. Raises ProposeError."""
     if desk.current() is not None:
         raise ProposeError(f"{desk.folder} is set up already", hint="stopsign issuer keys changes its keys")
-    if len(cards) < threshold:
-        raise ProposeError(f"{len(cards)} card(s) for a threshold of {threshold}", hint="each signer hands in a card")
+    signers = [card for card in cards if set(OFFLINE) <= card.keys.keys()]
+    for card in cards:
+        if card not in signers and set(OFFLINE) & card.keys.keys():
+            raise ProposeError(f"the card of {card.name} has a key for one of root and targets, and not for the other")
+        if card not in signers and RELIEF not in card.keys:
+            raise ProposeError(f"the card of {card.name} has no key that a desk needs")
+    if len(signers) < threshold:
+        raise ProposeError(
+            f"{len(signers)} card(s) of signers for a threshold of {threshold}",
+            hint="each signer hands in a card with keys for root and targets; one for relief alone signs no entry",
+        )
     root = Root(version=1, expires=_expires(ROOT, now), consistent_snapshot=True)
     for role in OFFLINE:
-        for card in cards:
-            root.add_key(card.named(role), role)
+        for card in signers:
+            root.add_key(card.keys[role], role)
         root.roles[role].threshold = threshold
     for role, key in desk.online().card.keys.items():
         root.add_key(key, role)
-    relief_keys = {card.keys[RELIEF].keyid: card.named(RELIEF) for card in cards if RELIEF in card.keys}
-    relief_role = DelegatedRole(RELIEF, sorted(relief_keys), 1, terminating=True, paths=[RELIEF_PATHS])
-    delegations = Delegations(keys=relief_keys, roles={RELIEF: relief_role})
+    delegations = delegate_relief(
+        {card.keys[RELIEF].keyid: card.keys[RELIEF] for card in cards if RELIEF in card.keys}, ()
+    )
     check_root(root, 1)
     check_delegations(root, delegations)
-    keep_cards(desk, cards)
-    about = About("setup", None, author, as_text(now), f"{desk.issuer.name}: {len(cards)} signers, {threshold} decide")
+    about = About(
+        "setup", None, author, as_text(now), f"{desk.issuer.name}: {len(signers)} signers, {threshold} decide"
+    )
     return Request(
         about, root=Metadata(root),
         targets=Metadata(Targets(version=1, expires=_expires(TARGETS, now), delegations=delegations)),
@@ -93,8 +114,8 @@ def from_candidates(
 ) -> list[tuple[bytes, bytes]]:
     """The changes that bring these names onto a list. `replace`: and take off what is not among them.
 
-    What is listed already under the same name, match and basis stays as it is. A candidate whose own fields do not fit
-    the terms (an end that has passed) is added to `rejected`; without it ProposeError is raised.
+    What is in force already under the same name, match and basis stays as it is. A candidate whose own fields do not
+    fit the terms (an end that has passed) is added to `rejected`; without it ProposeError is raised.
     """
     check_key(terms.basis or None, terms.category or None)
     wanted: dict[tuple[str, str, str], Candidate] = {}
@@ -102,9 +123,13 @@ def from_candidates(
         wanted.setdefault((candidate.name, candidate.match, candidate.basis or terms.basis), candidate)
     gone: list[bytes] = []
     if (published := desk.head(name)) is not None:
+        off = withdrawn(desk.relief(name))
         for line in document.read_lines(desk.document(published), size=published.full_size):
-            kept = wanted.pop(delta.bond(line), None)
-            if replace and kept is None:
+            bond = delta.bond(line)
+            if off and delta.reference(line) in off:
+                if replace or bond in wanted:
+                    gone.append(line)
+            elif wanted.pop(bond, None) is None and replace:
                 gone.append(line)
     come: dict[str, bytes] = {}
     forms: dict[tuple[str, str, str | None, str | None], tuple[str, str]] = {}
@@ -152,18 +177,18 @@ def by_hand(
     if intake.notices:
         raise ProposeError(f"{intake.notices[0].text}: {intake.notices[0].notice}")
     coming = {candidate.name for candidate in intake.candidates}
-    missing, gone = set(remove), []
+    missing, gone = set(remove), set[bytes]()
     for line in document.read_lines(desk.document(published), size=published.full_size) if published else ():
         basis, listed_match, listed, reference = (field.decode("ascii") for field in delta.fields(line))
         if listed in remove or reference in remove:
             missing -= {listed, reference}
-            gone.append(line)
+            gone.add(line)
         elif listed in coming and basis == terms.basis and listed_match != match:
-            gone.append(line)
+            gone.add(line)
     if missing:
         raise ProposeError(f"not on {name}: {', '.join(sorted(missing))}")
     come = from_candidates(desk, name, intake.candidates, terms, random=random) if add else []
-    return sorted([*((REMOVED, line) for line in gone), *come], key=place)
+    return sorted({*((REMOVED, line) for line in gone), *come}, key=place)
 
 
 def changes(gone: Iterable[bytes], come: Iterable[Entry]) -> list[tuple[bytes, bytes]]:
@@ -191,6 +216,22 @@ def require_bases(name: str, bases: Collection[str], steps: Sequence[tuple[bytes
         raise ProposeError(
             f"{name} knows no basis {min(unknown)!r}", hint=f"it has: {known}; stopsign issuer basis adds one"
         )
+
+
+def remove_basis(desk: Desk, name: str, key: str) -> None:
+    """Take a ground off a list's table. Raises ProposeError where it is not there, or an entry stands on it."""
+    bases = dict(desk.bases(name))
+    if bases.pop(key, None) is None:
+        raise ProposeError(f"{name} knows no basis {key!r}", hint=f"it has: {', '.join(bases) or 'none yet'}")
+    published = desk.head(name)
+    lines = document.read_lines(desk.document(published), size=published.full_size) if published else iter(())
+    standing = sum(delta.basis(line) == key for line in lines)
+    if standing:
+        raise ProposeError(
+            f"{standing:,} entries of {name} stand on {key}",
+            hint="publish a version without them first (import --replace, or propose --remove)",
+        )
+    desk.set_bases(name, bases)
 
 
 def propose(
@@ -238,8 +279,9 @@ def _packed(desk: Desk, name: str, version: int, steps: Sequence[tuple[bytes, by
 def _next_targets(current: Current, name: str, files: dict[str, bytes], now: datetime) -> Metadata[Targets]:
     """The targets role with one list's files exchanged; every other list's stay as they are."""
     before = current.targets.signed
-    after = Targets(before.version + 1, expires=_expires(TARGETS, now), delegations=before.delegations)
-    after.targets = {path: info for path, info in before.targets.items() if not path.startswith(f"{name}/")}
+    delegations = delegate_relief(relief_keys(before.delegations), current.relief.signed.targets)
+    after = Targets(before.version + 1, expires=_expires(TARGETS, now), delegations=delegations)
+    after.targets = {path: info for path, info in before.targets.items() if not is_of(path, name)}
     for path, data in sorted(files.items()):
         after.targets[path] = TargetFile.from_data(path, data, ["sha256"])
     return Metadata(after)

@@ -26,13 +26,14 @@ from tuf.api.exceptions import RepositoryError
 from tuf.api.metadata import Metadata, MetaFile, Root, Snapshot, Targets, Timestamp
 
 from blocklists import delta, document, durable, verify
-from blocklists.errors import BlocklistError
+from blocklists.entry import as_text
+from blocklists.errors import BlocklistError, VerifyError
 from blocklists.fetch import Deadline, Directory
-from blocklists.head import Head, relief_path
+from blocklists.head import MAX_JUMP, Head, head_path, lists_in, relief_path, spelt
 from blocklists.issuer import history, withdraw
-from blocklists.issuer.keys import Keyring
+from blocklists.issuer.keys import Card, Keyring
 from blocklists.issuer.request import merge
-from blocklists.repository import LIFETIMES, RELIEF, ROOT, SNAPSHOT, TARGETS, TIMESTAMP
+from blocklists.repository import LIFETIMES, ONLINE, RELIEF, ROOT, SNAPSHOT, TARGETS, TIMESTAMP, public_form
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -48,7 +49,7 @@ _CHECK_SECONDS = 600.0
 
 
 KEEP = 8
-"""Snapshots back to which every file stays published."""
+"""Snapshots back to which every document stays published whole, for clients in the middle of a fetch."""
 
 
 class PublishError(BlocklistError):
@@ -65,7 +66,7 @@ def publish(
         root = _check_signatures(desk, request, current)
         stage = desk.folder / "staged"
         _stage_targets(desk, request, stage)
-        _stage_ledger(request, stage)
+        _stage_ledger(request, stage, now)
         changed: dict[str, Metadata[Any]] = {}
         for role, metadata in ((TARGETS, request.targets), (RELIEF, request.relief)):
             if metadata is not None and _is_newer(role, metadata, current):
@@ -75,7 +76,7 @@ def publish(
             durable.write(stage / "metadata" / f"{root.signed.version}.root.json", request.root.to_bytes())
         online = _online(desk, root.signed)
         _stage_online(online, stage, current, changed, passphrase, now)
-        _finish(desk, stage, now, min_threshold)
+        _finish(desk, stage, now, min_threshold, relieved=request.about.list if request.relief_list else None)
 
 
 def refresh_timestamp(desk: Desk, passphrase: Passphrase, *, now: datetime, min_threshold: int = 2) -> None:
@@ -117,6 +118,7 @@ def _check_signatures(desk: Desk, request: Request, current: Current | None) -> 
             if targets is None:
                 raise PublishError("a relief before any targets")
             targets.signed.verify_delegate(RELIEF, request.relief.signed_bytes, request.relief.signatures)
+            withdraw.check_relief(desk, request)
             withdraw.check_deciders(desk, request, targets.signed.delegations)
     except (RepositoryError, ValueError) as error:
         raise PublishError(f"not enough signatures: {error}", hint="have it signed by one more person") from None
@@ -131,16 +133,17 @@ def _check_signatures(desk: Desk, request: Request, current: Current | None) -> 
 
 
 def _is_newer(role: str, metadata: Metadata[Targets], current: Current | None) -> bool:
-    """Whether a role goes forward. A renewed relief that somebody's `withdraw` has overtaken stays behind."""
+    """Whether a role goes forward. A renewed relief that somebody's `withdraw` has overtaken stays behind; one that
+    was counted up beyond all measure starts again."""
     before = getattr(current, role).signed.version if current else 0
-    return bool(metadata.signed.version > before)
+    return bool(metadata.signed.version > before) or before > MAX_JUMP >= metadata.signed.version
 
 
 def _stage_targets(desk: Desk, request: Request, stage: Path) -> None:
     blobs: dict[str, bytes] = {}
     if request.targets is not None and request.head is not None:
         head = Head.from_bytes(request.head)
-        blobs[f"{head.list}/head.json"] = request.head
+        blobs[head_path(head.list)] = request.head
         if head.delta is not None and request.delta is not None:
             blobs[head.delta.path] = request.delta
         blobs[head.full_path] = (
@@ -148,7 +151,7 @@ def _stage_targets(desk: Desk, request: Request, stage: Path) -> None:
         )
         _stage_blobs(stage, request.targets.signed, blobs)
     if request.relief is not None and request.relief_list is not None:
-        path = relief_path(request.about.list or "")
+        path = spelt(request.relief.signed.targets, relief_path(request.about.list or "")) or ""
         _stage_blobs(stage, request.relief.signed, {path: request.relief_list})
 
 
@@ -211,41 +214,41 @@ def _stage_online(
 
 
 def _online(desk: Desk, root: Root) -> Keyring:
-    """The online keys that the root names: after a change of keys those in `online.next/`, which then move up."""
-    coming = desk.folder / "online.next"
-    wanted = set(root.roles[TIMESTAMP].keyids) | set(root.roles[SNAPSHOT].keyids)
-    if coming.exists():
-        keyring = Keyring.open(coming)
-        if {key.keyid for key in keyring.card.keys.values()} == wanted:
-            return keyring
-    keyring = desk.online()
-    if {key.keyid for key in keyring.card.keys.values()} != wanted:
-        raise PublishError("the desk's online keys are not those that the root names")
-    return keyring
+    """The online keys that the root names, under its ids: after a change of keys those in `online.next/`, which then
+    move up."""
+    wanted = {public_form(root.keys[keyid]): root.keys[keyid] for role in ONLINE for keyid in root.roles[role].keyids}
+    for folder in (desk.folder / "online.next", desk.folder / "online"):
+        if not (folder / "card.json").exists():
+            continue
+        keyring = Keyring.open(folder)
+        publics = {role: public_form(key) for role, key in keyring.card.keys.items()}
+        if set(publics.values()) == wanted.keys():
+            keys = {role: wanted[public] for role, public in publics.items()}
+            return Keyring(folder, Card(keyring.card.name, keys))
+    raise PublishError(
+        "the desk's online keys are not those that the root names",
+        hint="stopsign issuer keys change --online replaces them; two signers sign it",
+    )
 
 
-def _stage_ledger(request: Request, stage: Path) -> None:
+def _stage_ledger(request: Request, stage: Path, now: datetime) -> None:
     """What this version changes and who signed it, for `diff` and for who may decide on an appeal."""
     if request.head is None or request.targets is None:
         return
     head, part = Head.from_bytes(request.head), stage / "step.zst"
     part.write_bytes(request.delta or request.full or b"")
-    if head.delta is not None:
-        steps = delta.read(part, size=head.delta.size)
-    else:
-        steps = ((delta.ADDED, line) for line in document.read_lines(part, size=head.full_size))
-    history.record(stage / "ledger", head, steps, request.targets.signatures)
+    history.record(stage / "ledger", head, history.of_version(head, part), request.targets.signatures, as_text(now))
     part.unlink()
 
 
-def _finish(desk: Desk, stage: Path, now: datetime, min_threshold: int) -> None:
-    _check_as_client(desk, stage, now, min_threshold)
+def _finish(desk: Desk, stage: Path, now: datetime, min_threshold: int, *, relieved: str | None = None) -> None:
+    _check_as_client(desk, stage, now, min_threshold, relieved)
     durable.write(stage / "ready", b"")
     _flip(desk, stage)
 
 
-def _check_as_client(desk: Desk, stage: Path, now: datetime, min_threshold: int) -> None:
-    """Fetch every list as a provider would. Raises VerifyError."""
+def _check_as_client(desk: Desk, stage: Path, now: datetime, min_threshold: int, relieved: str | None) -> None:
+    """Fetch every list as a provider would. `relieved`: whose relief is new. Raises VerifyError, PublishError."""
     where = Directory([stage, desk.published], Deadline(_CHECK_SECONDS))
     if not desk.trusted_root.exists():
         durable.write(desk.trusted_root, (stage / "metadata" / "1.root.json").read_bytes())
@@ -253,13 +256,18 @@ def _check_as_client(desk: Desk, stage: Path, now: datetime, min_threshold: int)
         # Links do: the client replaces its files, it never writes into them
         shutil.copytree(desk.folder / "client", stage / "client", symlinks=True, copy_function=os.link)
     folder = stage / "client"
-    roles = verify.roles(where, desk.trusted_root, folder / "tuf", min_threshold=min_threshold, now=now)
-    for path in sorted(roles.targets.targets):
-        name, _, file = path.partition("/")
-        if file == "head.json":
-            verify.refresh_from(
-                where, desk.trusted_root, folder / "lists" / name, name, min_threshold=min_threshold, now=now
-            )
+    try:
+        roles = verify.roles(where, desk.trusted_root, folder / "tuf", min_threshold=min_threshold, now=now)
+    except VerifyError as error:
+        if error.reason != "expired":
+            raise
+        hint = "stopsign issuer renew --roles makes the request that gives root, targets and relief a new end"
+        raise VerifyError("expired", str(error), hint=hint) from None
+    for name in lists_in(roles.targets.targets):
+        state = folder / "lists" / name
+        seen = verify.refresh_from(where, desk.trusted_root, state, name, min_threshold=min_threshold, now=now)
+        if name == relieved and seen.relief_refused is not None:
+            raise PublishError(f"providers would not apply the relief of {name}: {seen.relief_refused}")
 
 
 def _flip(desk: Desk, stage: Path) -> None:
@@ -300,20 +308,32 @@ def _follow(desk: Desk, stage: Path) -> None:
 
 
 def _prune(desk: Desk) -> None:
-    """Drop what only snapshots refer to that no client in the middle of a fetch can still be reading."""
+    """Drop what nobody needs: old snapshots, and whole documents that neither a client in the middle of a fetch can
+    still be reading nor evidence begins with.
+
+    What was signed stays for ever: roles, heads, reliefs, and for each list its first document and every step from
+    there on, which lead to the document of any version.
+    """
     metadata, targets = desk.published / "metadata", desk.published / "targets"
     snapshots = sorted(metadata.glob("*.snapshot.json"), key=lambda path: int(path.name.partition(".")[0]))
-    kept: set[Path] = set(snapshots[-KEEP:])
+    kept: set[Path] = set()
     for path in snapshots[-KEEP:]:
-        for name, meta in Metadata[Snapshot].from_bytes(path.read_bytes()).signed.meta.items():
-            role = metadata / f"{meta.version}.{name}"
-            kept.add(role)
-            if role.exists():
-                files = Metadata[Targets].from_bytes(role.read_bytes()).signed.targets.values()
-                kept |= {targets / info.get_prefixed_paths()[0] for info in files}
-    for path in [*metadata.glob("*.*.json"), *targets.rglob("*.*")]:
-        if path.is_file() and path not in kept and not path.name.endswith(".root.json"):
-            path.unlink()
+        version = Metadata[Snapshot].from_bytes(path.read_bytes()).signed.meta[f"{TARGETS}.json"].version
+        role = metadata / f"{version}.{TARGETS}.json"
+        if role.exists():
+            files = Metadata[Targets].from_bytes(role.read_bytes()).signed.targets.values()
+            kept |= {targets / info.get_prefixed_paths()[0] for info in files}
+    documents: dict[str, list[tuple[int, Path]]] = {}
+    for path in targets.rglob("*full-*.zst"):
+        # HASH.LIST.full-N.zst, and formerly LIST/HASH.full-N.zst
+        name = path.name.split(".")[1] if path.parent == targets else path.parent.name
+        documents.setdefault(name, []).append((int(path.stem.rpartition("-")[2]), path))
+    for versions in documents.values():
+        for _, path in sorted(versions)[1:]:
+            if path not in kept:
+                path.unlink()
+    for path in snapshots[:-KEEP]:
+        path.unlink()
 
 
 def _expires(role: str, now: datetime) -> datetime:

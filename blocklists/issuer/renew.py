@@ -14,9 +14,10 @@ from tuf.api.metadata import Metadata, Root, Targets
 from blocklists import document
 from blocklists.delta import ADDED, REMOVED
 from blocklists.entry import as_text, parse
+from blocklists.force import in_force
 from blocklists.issuer.propose import ProposeError, place
 from blocklists.issuer.request import About, Request
-from blocklists.repository import LIFETIMES, RELIEF, ROOT, TARGETS
+from blocklists.repository import LIFETIMES, RELIEF, ROOT, TARGETS, delegate_relief, relief_keys
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -49,15 +50,10 @@ def due(desk: Desk, *, now: datetime, within: timedelta) -> Due:
 def prolong(
     desk: Desk, name: str, *, now: datetime, within: timedelta, span: timedelta, only: Collection[str] = ()
 ) -> list[tuple[bytes, bytes]]:
-    """The changes that give entries that lapse soon a new end. `only`: references or names, all where empty.
-
-    Suspended entries are never renewed.
-    """
-    relief = desk.relief(name)
-    suspended = relief.suspended if relief else {}
+    """The changes that give what is in force and lapses soon a new end. `only`: references or names; empty: all."""
     steps: list[tuple[bytes, bytes]] = []
     for entry in _lapsing(desk, name, as_text(now + within)):
-        if entry.reference in suspended or (only and not {entry.name, entry.reference} & set(only)):
+        if only and not {entry.name, entry.reference} & set(only):
             continue
         steps += [(REMOVED, entry.line()), (ADDED, replace(entry, expires=as_text(now + span)).line())]
     if not steps:
@@ -84,7 +80,7 @@ def roles(desk: Desk, *, now: datetime, author: str) -> Request:
                 targets.version + 1,
                 expires=_expires(TARGETS, now),
                 targets=targets.targets,
-                delegations=targets.delegations,
+                delegations=delegate_relief(relief_keys(targets.delegations), relief.targets),
             )
         ),
         relief=Metadata(Targets(relief.version + 1, expires=_expires(RELIEF, now), targets=relief.targets)),
@@ -96,7 +92,7 @@ def _lapsing(desk: Desk, name: str, until: str) -> list[Entry]:
     if published is None:
         raise ProposeError(f"there is no list {name!r}", hint=f"there are: {', '.join(desk.lists()) or 'none'}")
     wanted = until.encode()
-    lines = document.read_lines(desk.document(published), size=published.full_size)
+    lines = in_force(document.read_lines(desk.document(published), size=published.full_size), desk.relief(name))
     # Times are ordered as text, and the key cannot stand inside a value: most lines need no parsing
     return [parse(line) for line in lines if line.partition(b'"expires":"')[2][:20] <= wanted]
 

@@ -7,6 +7,7 @@ Rules
 - The request's own words (author, note) are shown as such. Everything else is computed here.
 - The new document is the known one plus the request's changes, and must come to the head's count, size and state hash.
 - The new targets role differs from the known one in this list's files alone; their hashes are those of the parts here.
+- A change to what is withdrawn (`force`) has no effect and is shown as such; a withdrawn name that comes is added.
 - Every entry that comes is valid, has a known basis and a reference that is not in use; no basis in use disappears.
 """
 
@@ -25,17 +26,21 @@ from blocklists.delta import REMOVED
 from blocklists.document import DocumentError
 from blocklists.entry import Entry, EntryError, parse
 from blocklists.errors import BlocklistError, VerifyError
-from blocklists.head import Head, HeadError, Relief, head_path, relief_path
+from blocklists.force import withdrawn
+from blocklists.head import MAX_JUMP, Head, HeadError, Relief, formerly, head_path, is_of, relief_path, spelt
 from blocklists.impact import preview
+from blocklists.issuer import changes
+from blocklists.repository import is_plain, relief_keys
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping
 
-    from securesystemslib.signer import Key
     from tuf.api.metadata import Root, TargetFile, Targets
 
     from blocklists.head import Decision, Suspension
     from blocklists.impact import Finding
+    from blocklists.issuer.changes import GroundChange, KeyChange
+    from blocklists.issuer.keys import Card
     from blocklists.issuer.request import Request
     from blocklists.verify import Roles, Verified
 
@@ -56,6 +61,8 @@ class Known:
     """None before the list's first version."""
     overdue: bool = False
     """The repository has expired; its signatures hold, but something newer may exist."""
+    pinned: str | None = None
+    """The fingerprint of the root that this machine takes from now on, where it took none before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +77,8 @@ class Meaning:
     shortened: tuple[tuple[Entry, Entry], ...] = ()
     reworded: tuple[tuple[Entry, Entry], ...] = ()
     """Same reference and end; another category, note or time of issue."""
+    withdrawn: tuple[Entry, ...] = ()
+    """Come, go or change without effect: relief has suspended them."""
 
     def by_basis(self) -> Mapping[str, tuple[int, int]]:
         """For each basis: how many entries come, how many go."""
@@ -90,23 +99,30 @@ class Review:
     meaning: Meaning = field(default_factory=Meaning)
     findings: tuple[Finding, ...] = ()
     remarks: tuple[str, ...] = ()
-    """What else changes, in sentences: keys, thresholds, grounds, the issuer's own data."""
+    """What else changes, in sentences: thresholds, the issuer's own data."""
+    keys: tuple[KeyChange, ...] = ()
+    """Who may sign what from now on, and who no longer."""
+    grounds: tuple[GroundChange, ...] = ()
     suspended: Mapping[str, Suspension] = field(default_factory=dict)
     """References that the request newly suspends."""
     decided: tuple[Decision, ...] = ()
     """Decisions on appeals that the request newly carries."""
 
 
-def review(request: Request, known: Known, *, popular: Collection[str] = (), min_threshold: int = 2) -> Review:
-    """What the request means. `popular`: names that many people ask for. Raises ReviewError, VerifyError."""
+def review(
+    request: Request, known: Known, *, popular: Collection[str] = (), own: Card | None = None, min_threshold: int = 2
+) -> Review:
+    """What the request means. `popular`: names that many people ask for; `own`: the card of the person who
+    reads it, under whose name no other key may come. Raises ReviewError, VerifyError."""
     try:
-        return _review(request, known, popular, min_threshold)
+        return _review(request, known, popular, own, min_threshold)
     except (EntryError, DocumentError, HeadError, RepositoryError) as error:
         raise ReviewError(f"the request is damaged: {error}") from None
 
 
-def _review(request: Request, known: Known, popular: Collection[str], min_threshold: int) -> Review:
+def _review(request: Request, known: Known, popular: Collection[str], own: Card | None, min_threshold: int) -> Review:
     remarks: list[str] = []
+    keys: list[KeyChange] = []
     old_root = known.roles.root if known.roles else None
     old_targets = known.roles.targets if known.roles else None
     if known.overdue:
@@ -115,7 +131,8 @@ def _review(request: Request, known: Known, popular: Collection[str], min_thresh
         root = request.root.signed
         repository.check_root(root, min_threshold)
         _check_step("root", root.version, old_root.version if old_root else 0)
-        remarks += _root_changes(old_root, root)
+        keys += changes.of_root(old_root, root)
+        remarks += changes.of_thresholds(old_root, root)
     elif known.roles is None:
         raise ReviewError("this machine knows no root yet, and the request brings none")
     else:
@@ -124,35 +141,63 @@ def _review(request: Request, known: Known, popular: Collection[str], min_thresh
         targets = request.targets.signed
         repository.check_delegations(root, targets.delegations)
         _check_step("targets", targets.version, old_targets.version if old_targets else 0)
-        if old_targets and targets.delegations != old_targets.delegations:
-            remarks.append("who may sign relief changes")
+        if not is_plain(targets.delegations):
+            raise ReviewError("the request delegates more than relief, or in another way")
+        keys += changes.of_relief(old_targets, targets)
         _check_other_lists(request, targets, old_targets)
+    if own is not None:
+        _check_name(request, keys, own)
     suspended, decided = _check_relief(request, known)
+    if known.pinned is not None:
+        remarks.append(f"this machine takes the root with SHA-256 {known.pinned} from now on: compare it by telephone")
     if request.head is None:
-        return Review(request, known, root, remarks=tuple(remarks), suspended=suspended, decided=decided)
-    head = Head.from_bytes(request.head)
-    meaning = _check_list(request, head, known)
+        return Review(
+            request, known, root, remarks=tuple(remarks), keys=tuple(keys), suspended=suspended, decided=decided
+        )
+    head, entries = Head.from_bytes(request.head), Counter[str]()
+    meaning = _check_list(request, head, known, entries)
+    grounds = changes.of_grounds(known.list.head.bases if known.list else {}, head.bases, entries)
     remarks += _head_changes(known.list.head if known.list else None, head)
     # A renewal too: what became popular, or a suffix, since it was first signed
     coming = [*meaning.added, *(new for _, new in (*meaning.widened, *meaning.prolonged))]
     findings = tuple(preview(coming, popular=popular))
-    return Review(request, known, root, head, meaning, findings, tuple(remarks), suspended, decided)
+    return Review(
+        request, known, root, head, meaning, findings, tuple(remarks), tuple(keys), tuple(grounds), suspended, decided
+    )
 
 
-def interpret(steps: Iterable[tuple[bytes, bytes]]) -> Meaning:
-    """What the line changes mean. Raises EntryError on a line that is none."""
+def _check_name(request: Request, keys: Iterable[KeyChange], own: Card) -> None:
+    there = {**(request.root.signed.keys if request.root else {})}
+    there |= relief_keys(request.targets.signed.delegations) if request.targets else {}
+    publics = {repository.public_form(key) for key in own.keys.values()}
+    for change in changes.posing(keys, own.name, publics, there):
+        raise ReviewError(
+            f"a key for {change.role} comes under the name {own.name}, {change.keyid[:16]}, which this machine has not",
+            hint="somebody exchanged a key on your card: hand the card in again, and tell the other signers",
+        )
+
+
+def interpret(steps: Iterable[tuple[bytes, bytes]], off: Collection[str] = ()) -> Meaning:
+    """What the line changes mean; `off`: references that are withdrawn, so neither in force before nor after. Raises
+    EntryError on a line that is none."""
     gone: dict[str, Entry] = {}
     come: dict[str, Entry] = {}
     for sign, line in steps:
         entry = parse(line)
         (gone if sign == REMOVED else come)[entry.reference] = entry
+    idle = sorted({**gone, **come}.keys() & set(off))
+    withdrawn = tuple(come.get(reference) or gone[reference] for reference in idle)
+    for reference in idle:
+        if reference in gone and reference in come:
+            _check_bond(gone[reference], come[reference])
+        gone.pop(reference, None)
+        come.pop(reference, None)
     kinds: dict[str, list[tuple[Entry, Entry]]] = {
         name: [] for name in ("widened", "narrowed", "prolonged", "shortened", "reworded")
     }
     for reference in sorted(gone.keys() & come.keys()):
         old, new = gone.pop(reference), come.pop(reference)
-        if old.bond() != new.bond():
-            raise VerifyError("reference-reuse", f"reference {reference} stood for {old.name}, and now for {new.name}")
+        _check_bond(old, new)
         kind = "prolonged" if new.expires > old.expires else "shortened" if new.expires < old.expires else "reworded"
         kinds[kind].append((old, new))
     going: dict[tuple[str, str], Entry] = {(entry.name, entry.basis): entry for entry in gone.values()}
@@ -163,35 +208,43 @@ def interpret(steps: Iterable[tuple[bytes, bytes]]) -> Meaning:
             kinds["widened" if (was.match, new.match) in _BREADTH else "narrowed"].append((was, new))
     return Meaning(
         added=tuple(sorted(come.values(), key=Entry.order)), removed=tuple(sorted(gone.values(), key=Entry.order)),
-        **{kind: tuple(pairs) for kind, pairs in kinds.items()},
+        **{kind: tuple(pairs) for kind, pairs in kinds.items()}, withdrawn=withdrawn,
     )  # fmt: skip
 
 
+def _check_bond(old: Entry, new: Entry) -> None:
+    if old.bond() != new.bond():
+        raise VerifyError("reference-reuse", f"reference {old.reference} stood for {old.name}, and now for {new.name}")
+
+
 def _check_step(role: str, version: int, before: int) -> None:
-    if version != before + 1:
-        raise ReviewError(
-            f"the request makes {role} version {version}; this machine knows version {before}",
-            hint="fetch what was published since (--repository), or have the change proposed anew",
-        )
+    if version == before + 1:
+        return
+    raise ReviewError(
+        f"the request makes {role} version {version}; this machine knows version {before}",
+        hint="what it was compared with is old: copy `published` again, or name another --repository"
+        if version > before
+        else "something else was published since: have the change proposed again",
+    )
 
 
 def _check_other_lists(request: Request, now: Targets, before: Targets | None) -> None:
-    own = f"{request.about.list}/"
+    name = request.about.list or ""
     after = now.targets
     old: Mapping[str, TargetFile] = before.targets if before else {}
-    if {path: info for path, info in after.items() if not path.startswith(own)} != {
-        path: info for path, info in old.items() if not path.startswith(own)
+    if {path: info for path, info in after.items() if not is_of(path, name)} != {
+        path: info for path, info in old.items() if not is_of(path, name)
     }:
         raise ReviewError("the request also changes files of another list")
     if request.head is None:
-        if {path for path in after if path.startswith(own)}:
+        if any(is_of(path, name) for path in after):
             raise ReviewError("the request signs files of a list that it does not bring")
         return
     head = Head.from_bytes(request.head)
     parts = {head_path(head.list): request.head, head.full_path: request.full}
     if head.delta:
         parts[head.delta.path] = request.delta
-    if head.list != request.about.list or {path for path in after if path.startswith(own)} != set(parts):
+    if head.list != request.about.list or {path for path in after if is_of(path, name)} != set(parts):
         raise ReviewError(f"the request signs other files than those of {head.list} {head.version}")
     for path, data in parts.items():
         # The full file need not travel: no client takes it unless it comes to the head's state hash, which is checked
@@ -199,7 +252,8 @@ def _check_other_lists(request: Request, now: Targets, before: Targets | None) -
             after[path].verify_length_and_hashes(data)
 
 
-def _check_list(request: Request, head: Head, known: Known) -> Meaning:
+def _check_list(request: Request, head: Head, known: Known, entries: Counter[str]) -> Meaning:
+    """What changes in the list; `entries` counts those of the new version that are in force, by their ground."""
     before = known.list
     _check_step(f"the list {head.list}", head.version, before.head.version if before else 0)
     with tempfile.TemporaryDirectory(prefix="stopsign-review-") as folder:
@@ -208,19 +262,22 @@ def _check_list(request: Request, head: Head, known: Known) -> Meaning:
             if request.full is None:
                 raise ReviewError("a first version without its document")
             part.write_bytes(request.full)
-            return Meaning(added=tuple(document.checked(part, expected=head.summary(), bases=head.bases)))
+            added = tuple(document.checked(part, expected=head.summary(), bases=head.bases))
+            entries.update(entry.basis for entry in added)
+            return Meaning(added=added)
         if request.delta is None or head.delta is None:
             raise ReviewError("a later version without the step to it")
         part.write_bytes(request.delta)
         steps = list(delta.read(part, size=head.delta.size))
         delta.check_rebinding(steps)
     lines = delta.merged(document.read_blocks(before.lines, size=before.head.full_size), steps)
-    if document.summarise(_whole(lines, head)) != head.summary():
+    off = withdrawn(before.relief)
+    if document.summarise(_whole(lines, head, off, entries)) != head.summary():
         raise ReviewError("the change does not lead to the state that would be signed")
-    return interpret(steps)
+    return interpret(steps, off)
 
 
-def _whole(lines: Iterable[bytes], head: Head) -> Iterator[bytes]:
+def _whole(lines: Iterable[bytes], head: Head, off: Collection[str], entries: Counter[str]) -> Iterator[bytes]:
     """The lines, and what must hold over all of them; those that stay were parsed when they came."""
     references: set[bytes] = set()
     bases = {key.encode() for key in head.bases}
@@ -236,6 +293,8 @@ def _whole(lines: Iterable[bytes], head: Head) -> Iterator[bytes]:
             raise ReviewError(f"line {number}: {name.decode()} stands on a basis that the head does not know")
         references.add(reference)
         last = place
+        if not off or reference.decode() not in off:
+            entries[basis.decode()] += 1
         yield line
 
 
@@ -246,18 +305,21 @@ def _check_relief(request: Request, known: Known) -> tuple[Mapping[str, Suspensi
             raise ReviewError("a relief that nobody would sign")
         return {}, ()
     before = known.roles.relief if known.roles else None
-    _check_step("relief", request.relief.signed.version, before.version if before else 0)
+    counted = before.version if before else 0
+    restarts = request.root is not None and request.relief.signed.version == 1 and counted > MAX_JUMP
+    _check_step("relief", request.relief.signed.version, 0 if restarts else counted)
     targets = dict(request.relief.signed.targets)
     old = dict(before.targets) if before else {}
     suspended: Mapping[str, Suspension] = {}
     decided: tuple[Decision, ...] = ()
     if request.relief_list is not None:
         relief = Relief.from_bytes(request.relief_list)
-        path = relief_path(relief.list)
-        if path not in targets:
+        path = spelt(targets, relief_path(relief.list))
+        if path is None:
             raise ReviewError(f"the request brings a relief of {relief.list} and does not sign it")
         targets.pop(path).verify_length_and_hashes(request.relief_list)
-        old.pop(path, None)
+        for before_path in (relief_path(relief.list), formerly(relief_path(relief.list))):
+            old.pop(before_path, None)
         fresh = relief.since(known.list.relief if known.list else None)
         suspended, decided = fresh.suspended, fresh.decisions
     if targets != old:
@@ -265,37 +327,8 @@ def _check_relief(request: Request, known: Known) -> tuple[Mapping[str, Suspensi
     return suspended, decided
 
 
-def _root_changes(before: Root | None, after: Root) -> list[str]:
-    changes: list[str] = []
-    for name, role in sorted(after.roles.items()):
-        old = before.roles[name] if before else None
-        if old is None or old.threshold != role.threshold:
-            changes.append(f"{name}: {role.threshold} signature(s) decide")
-        come = [after.keys[keyid] for keyid in role.keyids if not old or keyid not in old.keyids]
-        changes += [f"{name}: {_key(key)} comes" for key in come]
-        if before is not None and old is not None:
-            gone = [before.keys[keyid] for keyid in old.keyids if keyid not in role.keyids]
-            changes += [f"{name}: {_key(key)} goes" for key in gone]
-    return changes
-
-
-def _key(key: Key) -> str:
-    """What is signed with the root, the name too."""
-    name = repository.holder(key)
-    return f"key {key.keyid[:16]} of {name}" if name else f"key {key.keyid[:16]}"
-
-
 def _head_changes(before: Head | None, after: Head) -> list[str]:
-    changes: list[str] = []
-    if before is None or before.issuer != after.issuer:
-        changes.append(f"issuer: {after.issuer.name}, {after.issuer.contact}, appeals to {after.issuer.appeals}")
-    old = before.bases if before else {}
-    for key in sorted(old.keys() | after.bases.keys()):
-        if key not in after.bases:
-            changes.append(f"basis {key} goes")
-        elif key not in old:
-            basis = after.bases[key]
-            changes.append(f"basis {key} comes: {basis.law}; {basis.order} of {basis.authority}, {basis.date}")
-        elif old[key] != after.bases[key]:
-            changes.append(f"basis {key} changes its words")
-    return changes
+    if before is not None and before.issuer == after.issuer:
+        return []
+    was = f" (before: {before.issuer.name}, {before.issuer.contact}, {before.issuer.appeals})" if before else ""
+    return [f"issuer: {after.issuer.name}, {after.issuer.contact}, appeals to {after.issuer.appeals}{was}"]

@@ -7,6 +7,8 @@ Rules
 - The next root is signed by the threshold of the old root and by that of the new one (TUF 5.3.4): with three signers
   of whom two decide, one lost key is replaced by the other two.
 - The targets role is signed anew with it: what a key that goes has signed must not hang on that key.
+- A version of the relief role that somebody counted up beyond all measure starts again where the online keys change
+  too: then clients forget the snapshot that holds them to it (TUF 5.3.11).
 - New online keys lie in `online.next/` until the root that names them is published.
 """
 
@@ -15,23 +17,26 @@ from __future__ import annotations
 import shutil
 from typing import TYPE_CHECKING
 
-from tuf.api.metadata import DelegatedRole, Delegations, Metadata, Root, Targets
+from tuf.api.metadata import Metadata, Root, Targets
 
-from blocklists import durable
 from blocklists.entry import as_text
 from blocklists.errors import BlocklistError
-from blocklists.issuer.keys import Card, Keyring
+from blocklists.head import MAX_JUMP
+from blocklists.issuer.keys import DESK, Keyring
 from blocklists.issuer.request import About, Request
 from blocklists.repository import (
     LIFETIMES,
     OFFLINE,
     ONLINE,
     RELIEF,
-    RELIEF_PATHS,
     ROOT,
     TARGETS,
     check_delegations,
     check_root,
+    delegate_relief,
+    final,
+    holder,
+    relief_keys,
 )
 
 if TYPE_CHECKING:
@@ -39,26 +44,33 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from securesystemslib.signer import Key
+    from tuf.api.metadata import Delegations
 
     from blocklists.issuer.desk import Current, Desk
+    from blocklists.issuer.keys import Card
 
 
 class RotateError(BlocklistError):
     """The wished-for keys cannot be."""
 
 
+def known_keys(desk: Desk) -> Mapping[str, Key]:
+    """Every key that was ever to sign for this desk, by key id: of all its roots, and of its newest targets role."""
+    current = desk.current()
+    if current is None:
+        return {}
+    paths = sorted((desk.published / "metadata").glob("*.root.json"))
+    roots: list[Metadata[Root]] = [Metadata.from_bytes(path.read_bytes()) for path in paths]
+    found = {keyid: key for root in roots for keyid, key in root.signed.keys.items()}
+    return {**found, **relief_keys(current.targets.signed.delegations)}
+
+
 def holders(desk: Desk) -> Mapping[str, str]:
-    """Who holds which key, by key id, as far as the desk has their cards."""
-    cards = [Card.from_bytes(path.read_bytes()) for path in sorted((desk.folder / "cards").glob("*.json"))]
-    found = {key.keyid: card.name for card in cards for key in card.keys.values()}
-    return found | {key.keyid: "the desk" for key in desk.online().card.keys.values()}
-
-
-def keep_cards(desk: Desk, cards: Sequence[Card]) -> None:
-    """Remember who holds which keys."""
-    for card in cards:
-        keyid = next(iter(card.keys.values())).keyid
-        durable.write(desk.folder / "cards" / f"{keyid[:16]}.json", card.to_bytes())
+    """Who holds which key, by key id, as the signed metadata says it."""
+    named = {keyid: holder(key) for keyid, key in known_keys(desk).items()}
+    current = desk.current()
+    online = [keyid for role in ONLINE for keyid in current.root.signed.roles[role].keyids] if current else []
+    return {keyid: name for keyid, name in named.items() if name} | dict.fromkeys(online, DESK)
 
 
 def rotate(
@@ -77,7 +89,7 @@ def rotate(
             root.revoke_key(keyid, role)
         for card in come:
             if role in card.keys:
-                root.add_key(card.named(role), role)
+                root.add_key(card.keys[role], role)
         root.roles[role].threshold = threshold or root.roles[role].threshold
         if len(root.roles[role].keyids) < root.roles[role].threshold:
             raise RotateError(
@@ -86,16 +98,17 @@ def rotate(
             )  # fmt: skip
     if online:
         _renew_online(desk, root, online_passphrase)
+    _finalise(root)
     before = current.targets.signed
-    delegations = _delegations(before, come, going)
+    delegations = _delegations(before, come, going, current.relief.signed.targets)
     check_root(root, 1)
     check_delegations(root, delegations)
-    keep_cards(desk, come)
     targets = Targets(
         before.version + 1, expires=(now + LIFETIMES[TARGETS]).replace(microsecond=0), targets=before.targets,
         delegations=delegations,
     )  # fmt: skip
     relief = current.relief.signed
+    counted = 0 if online and relief.version > MAX_JUMP else relief.version
     note = "; ".join(
         part
         for part in (
@@ -107,7 +120,7 @@ def rotate(
     return Request(
         About("keys", None, author, as_text(now), note), root=Metadata(root), targets=Metadata(targets),
         relief=Metadata(
-            Targets(relief.version + 1, expires=(now + LIFETIMES[RELIEF]).replace(microsecond=0),
+            Targets(counted + 1, expires=(now + LIFETIMES[RELIEF]).replace(microsecond=0),
                     targets=relief.targets)
         ),
     )  # fmt: skip
@@ -131,19 +144,25 @@ def _going(desk: Desk, current: Current, go: Collection[str]) -> set[str]:
     return going
 
 
-def _delegations(before: Targets, come: Sequence[Card], going: set[str]) -> Delegations:
-    old = before.delegations
-    keys: dict[str, Key] = {keyid: key for keyid, key in (old.keys if old else {}).items() if keyid not in going}
-    keys |= {card.keys[RELIEF].keyid: card.named(RELIEF) for card in come if RELIEF in card.keys}
+def _delegations(before: Targets, come: Sequence[Card], going: set[str], files: Collection[str]) -> Delegations:
+    stay = [final(key.to_dict()) for keyid, key in relief_keys(before.delegations).items() if keyid not in going]
+    keys = {key.keyid: key for key in (*stay, *(card.keys[RELIEF] for card in come if RELIEF in card.keys))}
     if not keys:
         raise RotateError("nobody would be left who can withdraw an entry")
-    role = DelegatedRole(RELIEF, sorted(keys), 1, terminating=True, paths=[RELIEF_PATHS])
-    return Delegations(keys=keys, roles={RELIEF: role})
+    return delegate_relief(keys, files)
+
+
+def _finalise(root: Root) -> None:
+    """Every key under the id that its fields have: roots of 0.1 computed it without the holder's name."""
+    ids = {keyid: final(key.to_dict()) for keyid, key in root.keys.items()}
+    root.keys = {key.keyid: key for key in ids.values()}
+    for role in root.roles.values():
+        role.keyids = [ids[keyid].keyid for keyid in role.keyids]
 
 
 def _renew_online(desk: Desk, root: Root, passphrase: bytes | None) -> None:
     shutil.rmtree(desk.folder / "online.next", ignore_errors=True)
-    keyring = Keyring.create(desk.folder / "online.next", "the desk", passphrase, roles=ONLINE)
+    keyring = Keyring.create(desk.folder / "online.next", DESK, passphrase, roles=ONLINE)
     for role in ONLINE:
         for keyid in list(root.roles[role].keyids):
             root.revoke_key(keyid, role)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from blocklists.entry import Entry
     from blocklists.issuer.review import Review
 
-_KINDS = ("added", "removed", "widened", "narrowed", "prolonged", "shortened", "reworded")
+KINDS = ("added", "removed", "widened", "narrowed", "prolonged", "shortened", "reworded", "withdrawn")
 
 
 def as_text(review: Review, *, limit: int = 20) -> Iterator[str]:
@@ -28,12 +28,16 @@ def as_text(review: Review, *, limit: int = 20) -> Iterator[str]:
         yield f"list {head.list}: version {head.version}, {before} -> {head.entries} entries"
     for remark in review.remarks:
         yield f"  {remark}"
+    for change in review.keys:
+        yield f"  {change.sentence()}"
+    for ground in review.grounds:
+        yield from (f"  {line}" for line in ground.sentences())
     for basis, (come, gone) in meaning.by_basis().items():
         yield f"  basis {basis}: {come} come, {gone} go"
-    for kind in _KINDS:
+    for kind in KINDS:
         items = getattr(meaning, kind)
         if items:
-            yield f"{kind}: {len(items)}"
+            yield f"{kind}: {len(items)}" + (", without effect" if kind == "withdrawn" else "")
         for item in items[:limit]:
             yield f"  {_one(item)}"
         if len(items) > limit:
@@ -63,10 +67,12 @@ def as_json(review: Review) -> dict[str, Any]:
         "entries": head and head.entries,
         "state": head and head.state,
         "remarks": list(review.remarks),
+        "keys": [asdict(change) for change in review.keys],
+        "grounds": [asdict(ground) for ground in review.grounds],
         "by_basis": {
             basis: {"added": come, "removed": gone} for basis, (come, gone) in review.meaning.by_basis().items()
         },
-        **{kind: [_plain(item) for item in getattr(review.meaning, kind)] for kind in _KINDS},
+        **{kind: [_plain(item) for item in getattr(review.meaning, kind)] for kind in KINDS},
         "suspended": {reference: asdict(item) for reference, item in review.suspended.items()},
         "decided": [asdict(item) for item in review.decided],
         "findings": [

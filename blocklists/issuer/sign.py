@@ -15,9 +15,10 @@ from tuf.api.exceptions import RepositoryError
 from blocklists.errors import BlocklistError
 from blocklists.issuer.known import pin
 from blocklists.issuer.request import ROLES, merge
-from blocklists.repository import RELIEF
+from blocklists.repository import RELIEF, ROOT, public_form, relief_keys
 
 if TYPE_CHECKING:
+    from securesystemslib.signer import Key
     from tuf.api.metadata import Metadata, Root, Targets
 
     from blocklists.issuer.keys import Keyring, Passphrase
@@ -40,30 +41,33 @@ def sign(reviewed: Review, keyring: Keyring, passphrase: Passphrase) -> Request:
     signed = 0
     for role in ROLES:
         metadata: Metadata[Root] | Metadata[Targets] | None = getattr(request, role)
-        key = keyring.card.keys.get(role)
-        if metadata is None or key is None or key.keyid not in _deciding(reviewed, role):
+        own = keyring.card.keys.get(role)
+        if metadata is None or own is None:
             continue
-        try:
-            metadata.sign(keyring.signer(role, passphrase), append=True)
-        except (RepositoryError, SigningError, ValueError, OSError) as error:
-            raise SignError(f"{keyring.card.name} could not sign {role}: {error}") from None
-        signed += 1
+        for key in _deciding(reviewed, role):
+            # Not by key id: a root may know the key by the id that it had before
+            if public_form(key) != public_form(own):
+                continue
+            try:
+                metadata.sign(keyring.signer(role, passphrase, key), append=True)
+            except (RepositoryError, SigningError, ValueError, OSError) as error:
+                raise SignError(f"{keyring.card.name} could not sign {role}: {error}") from None
+            signed += 1
     if not signed:
         raise SignError(f"no key of {keyring.card.name} decides on anything in this request")
     pin(keyring, request)
     return request
 
 
-def _deciding(reviewed: Review, role: str) -> set[str]:
-    """Key ids that count for a role: those of the new root, and of the known one where the root itself changes."""
+def _deciding(reviewed: Review, role: str) -> list[Key]:
+    """The keys that count for a role: those of the new root, and of the known one where the root itself changes."""
     if role == RELIEF:
         targets = reviewed.request.targets or None
         delegations = targets.signed.delegations if targets else None
         if delegations is None and reviewed.known.roles is not None:
             delegations = reviewed.known.roles.targets.delegations
-        roles = (delegations.roles or {}) if delegations else {}
-        return set(roles[RELIEF].keyids) if RELIEF in roles else set()
-    deciding = set(reviewed.root.roles[role].keyids)
-    if role == "root" and reviewed.known.roles is not None:
-        deciding |= set(reviewed.known.roles.root.roles[role].keyids)
-    return deciding
+        return list(relief_keys(delegations).values())
+    roots = [reviewed.root]
+    if role == ROOT and reviewed.known.roles is not None:
+        roots.append(reviewed.known.roles.root)
+    return list({keyid: root.keys[keyid] for root in roots for keyid in root.roles[role].keyids}.values())

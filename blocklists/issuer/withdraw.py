@@ -19,13 +19,13 @@ from securesystemslib.exceptions import UnverifiedSignatureError
 from tuf.api.metadata import Metadata, TargetFile, Targets
 
 from blocklists import delta, document
-from blocklists.entry import as_text
+from blocklists.entry import as_text, is_reference
 from blocklists.errors import BlocklistError
-from blocklists.head import Decision, Relief, Suspension, relief_path
+from blocklists.head import MAX_JUMP, Decision, Relief, Suspension, formerly, relief_path
 from blocklists.issuer import history
 from blocklists.issuer.request import About, Request
-from blocklists.issuer.rotate import holders
-from blocklists.repository import LIFETIMES, RELIEF, TARGETS
+from blocklists.issuer.rotate import holders, known_keys
+from blocklists.repository import LIFETIMES, RELIEF, TARGETS, public_form, relief_keys
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -65,8 +65,8 @@ def decide(
         _relief(desk, name),
         history.signers(desk, name, reference),
     )
-    own = officer.keys.get(TARGETS)
-    if own is not None and own.keyid in signed_by:
+    own, keys = officer.keys.get(TARGETS), known_keys(desk)
+    if own is not None and public_form(own) in {public_form(keys[keyid]) for keyid in signed_by & keys.keys()}:
         raise WithdrawError(
             f"{officer.name} signed {reference}: somebody else decides on the appeal against it",
             hint="an officer for appeals needs keys for relief alone: stopsign issuer keys new --role relief",
@@ -77,6 +77,27 @@ def decide(
         suspended.setdefault(reference, Suspension(as_text(now), f"appeal {appeal} granted"))
     wanted = replace(relief, suspended=suspended, decisions=(*relief.decisions, decision))
     return _request(desk, wanted, now, officer.name, f"appeal {appeal} against {reference}: {outcome}")
+
+
+def check_relief(desk: Desk, request: Request) -> None:
+    """Before it is published: a relief is the step after the published one, and suspends entries alone. Raises
+    WithdrawError."""
+    current = desk.current()
+    if request.relief is None or current is None:
+        return
+    version, before = request.relief.signed.version, current.relief.signed.version
+    if version > before + 1:
+        raise WithdrawError(f"the request makes relief version {version}; version {before} is published")
+    if request.relief_list is None:
+        return
+    relief = Relief.from_bytes(request.relief_list)
+    known = _relief(desk, relief.list)
+    wanted = known.version + 1 if known.version < MAX_JUMP else 1
+    if relief.version != wanted:
+        raise WithdrawError(f"the request makes version {relief.version} of the relief of {relief.list}, not {wanted}")
+    fresh = relief.since(known).suspended
+    if stray := fresh.keys() - _listed(desk, relief.list, fresh.keys()).keys():
+        raise WithdrawError(f"the request suspends {min(stray)}, which is no entry of {relief.list}")
 
 
 def check_deciders(desk: Desk, request: Request, delegations: Delegations | None) -> None:
@@ -102,11 +123,11 @@ def check_deciders(desk: Desk, request: Request, delegations: Delegations | None
 
 def _signed_by(metadata: Metadata[Targets], delegations: Delegations) -> set[str]:
     """Key ids of role `relief` whose signature holds."""
-    roles, found = delegations.roles or {}, set()
-    for keyid in roles[RELIEF].keyids if RELIEF in roles else ():
+    found = set()
+    for keyid, key in relief_keys(delegations).items():
         if keyid in metadata.signatures:
             with suppress(UnverifiedSignatureError):
-                delegations.keys[keyid].verify_signature(metadata.signatures[keyid], metadata.signed_bytes)
+                key.verify_signature(metadata.signatures[keyid], metadata.signed_bytes)
                 found.add(keyid)
     return found
 
@@ -117,6 +138,16 @@ def find(desk: Desk, name: str, wanted: Collection[str]) -> Mapping[str, str]:
     if missing := set(wanted) - found.keys() - set(found.values()):
         raise WithdrawError(f"not on {name}: {', '.join(sorted(missing))}")
     return found
+
+
+def reference_of(desk: Desk, name: str, wanted: str) -> str:
+    """The reference of an entry, by that or by its name. Raises WithdrawError where the name has not just one."""
+    if is_reference(wanted):
+        return wanted
+    found = list(find(desk, name, [wanted]))
+    if len(found) != 1:
+        raise WithdrawError(f"{wanted} stands {len(found)} times on {name}", hint=f"say which: {', '.join(found)}")
+    return found[0]
 
 
 def _listed(desk: Desk, name: str, wanted: Collection[str]) -> Mapping[str, str]:
@@ -132,16 +163,28 @@ def _listed(desk: Desk, name: str, wanted: Collection[str]) -> Mapping[str, str]
 
 
 def _relief(desk: Desk, name: str) -> Relief:
-    return desk.relief(name) or Relief(name, 0)
+    """What is published, with what the desk's own client carries on of earlier reliefs."""
+    relief, kept = (
+        desk.relief(name) or Relief(name, 0),
+        desk.folder / "client" / "lists" / name / "verified/relief.json",
+    )
+    carried = Relief.from_bytes(kept.read_bytes()).suspended if kept.exists() else {}
+    return replace(relief, suspended={**carried, **relief.suspended})
 
 
 def _request(desk: Desk, relief: Relief, now: datetime, author: str, note: str) -> Request:
     current = desk.current()
     if current is None:
         raise WithdrawError(f"{desk.folder} has published nothing yet")
-    relief = replace(relief, version=relief.version + 1)
+    # A count that somebody drove up starts again: clients take that once a key has left the role
+    relief = replace(relief, version=relief.version + 1 if relief.version < MAX_JUMP else 1)
     data, before, path = relief.to_bytes(), current.relief.signed, relief_path(relief.list)
     role = Targets(before.version + 1, expires=(now + LIFETIMES[RELIEF]).replace(microsecond=0))
-    role.targets = {**before.targets, path: TargetFile.from_data(path, data, ["sha256"])}
+    role.targets = {there: info for there, info in before.targets.items() if there not in {path, formerly(path)}}
+    delegations = current.targets.signed.delegations
+    delegated = delegations.roles[RELIEF] if delegations and delegations.roles else None
+    if delegated is not None and not delegated.is_delegated_path(path):
+        path = formerly(path)  # until the signers' next version of the targets role delegates the flat names
+    role.targets[path] = TargetFile.from_data(path, data, ["sha256"])
     about = About("relief", relief.list, author, as_text(now), note)
     return Request(about, relief=Metadata(role), relief_list=data)

@@ -184,7 +184,7 @@ def _upstreams(upstreams: Sequence[Mapping[str, Any]]) -> _Table:
         (
             u["address"], Text(u["state"], colours.get(u["state"], "")),
             "–" if u["rtt_ms"] is None else f"{u['rtt_ms']:.1f} ms",
-            u["reason"] or ("mostly SERVFAIL or REFUSED" if u["failing"] else ""),
+            u["reason"] or ("mostly SERVFAIL or REFUSED" if u["failing"] else "no TCP" if u["tcp_closed"] else ""),
         ) for u in upstreams
     ))  # fmt: skip
 

@@ -41,7 +41,7 @@ UNKNOWN = "?"  # who looks may not ask
 SHARES = {
     "blocked": ("blocked",),
     "cached": ("cache_hits",),
-    "relayed": ("relayed", "joined", "repeated", "streams_forwarded"),
+    "relayed": ("relayed", "joined", "repeated"),
     "dropped": ("dropped_client", "dropped_malformed", "dropped_source", "dropped_proxy", "loops"),
     "turned_away": (
         "refused_by_table", "rate_limited", "cap_worker", "cap_client", "cap_zone", "cap_waiters", "no_upstream",
@@ -274,6 +274,7 @@ def _upstreams(living: Sequence[worker_counters.Worker]) -> list[dict[str, Any]]
             "state": max((str(one["state"]) for one in seen), key=order.index),
             "reason": next((str(one["reason"]) for one in seen if one.get("reason")), ""),
             "failing": any(one.get("failing") for one in seen),
+            "tcp_closed": any(one.get("tcp_closed") for one in seen),
             "rtt_ms": round(sum(times) / len(times) / 1000, 2) if times else None,
         }
         for address, seen in found.items()
@@ -368,6 +369,8 @@ def _alarms(
             found.append(f"upstream {one['address']} is {one['state']}: {one['reason'] or 'no reason given'}")
         elif one["failing"]:
             found.append(f"upstream {one['address']} answers most questions with SERVFAIL or REFUSED")
+        if one["tcp_closed"] and one["state"] != "down":
+            found.append(f"upstream {one['address']} answers no TCP: what is too long for a datagram is SERVFAIL")
     seconds = max(now.at - oldest.at, 1e-6)
     for whose, name in CAPS.items():
         if (rate := (now.sums.get(name, 0) - oldest.sums.get(name, 0)) / seconds) > CAPPED:

@@ -1,22 +1,22 @@
 """DNS over TCP (RFC 7766): the same decision as for a datagram, on connections.
 
 Enters: connections of clients. Leaves: answers, each when it is ready and in whatever order (section 6.2.1.1), after
-two octets of length (RFC 1035, section 4.2.2). What is decided for a message is the core's (`plane.decide`): an answer,
-a query to relay, or nothing, and then the connection ends.
+two octets of length (RFC 1035, section 4.2.2). What is decided for a message is the core's (`plane.decide`): an answer
+now, an answer later, or none, and then the connection ends. The core knows a connection by its number, and its relay
+treats what came on it as what came by datagram: joining, caps, time, stale answers.
 
 What a client can cost is bounded on each side:
 - connections: `total` a worker and `per_client` an address; at the total the connection that has been idle longest
   gives way, and where none is idle the new one is closed;
 - time: a connection that completes no query for `idle` seconds ends, and a message that comes octet by octet does not
   prolong it; one that does not read its answers for `stalled` seconds is cut off;
-- memory: while answers cannot be written, or `in_flight` queries of a connection are being relayed, it is not read;
-  what waits to be written never exceeds `unwritten` octets; `relayed` queries a worker are in flight at once;
+- memory: while answers cannot be written, or `in_flight` queries of a connection wait for answers, it is not read;
+  what waits to be written never exceeds `unwritten` octets;
 - a connection from a balancer (`balancers`) begins with a PROXY header, before which nothing is decided; from then on
   its client is the one that the header names. Until then it counts against `total` alone;
 - a client that closes its half, or sends a message that gets no answer (one of length zero, say), gets the answers to
-  what it asked before; then the connection is closed.
-
-A client that waited for `stale` seconds gets a stale answer, where there is one; its question goes on for the cache.
+  what it asked before, then the connection is closed; one that is gone cancels nothing: the answer still fills the
+  cache.
 """
 
 from __future__ import annotations
@@ -24,34 +24,28 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ipaddress
+import itertools
 from collections import Counter, OrderedDict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, cast
 
-from resolver._core import CLIENT_RESPONSE, CoreError, read_proxy_header
-from resolver.dns.upstreams import NoAnswer
+from resolver._core import CoreError, read_proxy_header
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from ipaddress import IPv4Network, IPv6Network
 
-    from resolver._core import Forward
-    from resolver.dns.upstreams import Upstreams
-
 End = tuple[str, int]  # address and port
 NOBODY: End = ("", 0)
-EDE_OTHER = 0  # RFC 8914, section 4.1: this host is too busy to ask
 LONGEST_HEADER = 2048  # octets of a PROXY header; the specification wants 232 to be enough, values included
 SWEEP = 0.5  # seconds between two looks at what is idle or stalled
+DRAINING = 0.02  # seconds between two looks whether all is answered
 
 
 class Decider(Protocol):
     """What streams need of the core's `Plane`."""
 
-    def decide(self, message: bytes, client: End, asked: End) -> bytes | Forward | None: ...
-    def finish(self, forward: Forward, answer: bytes) -> bytes | None: ...
-    def stale(self, forward: Forward) -> bytes | None: ...
-    def fail(self, forward: Forward, ede: int) -> bytes: ...
+    def decide(self, message: bytes, client: End, asked: End, stream: int) -> bytes | bool: ...
 
 
 @dataclass(frozen=True)
@@ -61,11 +55,9 @@ class Limits:
     total: int = 4096
     per_client: int = 128
     in_flight: int = 64
-    relayed: int = 4096
     idle: float = 10.0
     stalled: float = 5.0
     unwritten: int = 1 << 20
-    stale: float = CLIENT_RESPONSE
 
 
 class Streams:
@@ -74,7 +66,7 @@ class Streams:
     def __init__(
         self,
         plane: Decider,
-        upstreams: Upstreams,
+        wake: Callable[[], object],
         limits: Limits | None = None,
         clock: Callable[[], float] | None = None,
         balancers: Sequence[IPv4Network | IPv6Network] = (),
@@ -82,15 +74,21 @@ class Streams:
         self.limits = limits or Limits()
         self._balancers = tuple(balancers)
         self.refused = 0  # connections that found no place
-        self.relayed = 0  # queries with an upstream now
-        self._plane, self._upstreams = plane, upstreams
+        self._plane = plane
+        self._wake = wake  # the core has something to be asked or handed out
+        self._numbers = itertools.count(1)
+        self._numbered: dict[int, _Connection] = {}
         self._clock = clock or asyncio.get_running_loop().time
         self._connections: OrderedDict[_Connection, None] = OrderedDict()  # the one that was active last at the end
         self._per_client: Counter[str] = Counter()
-        self._tasks: set[asyncio.Task[None]] = set()
 
     def __len__(self) -> int:
         return len(self._connections)
+
+    @property
+    def in_flight(self) -> int:
+        """Queries that wait for an answer."""
+        return sum(connection.in_flight for connection in self._numbered.values())
 
     def connection(self) -> asyncio.Protocol:
         """The protocol factory for `loop.create_server`."""
@@ -109,8 +107,9 @@ class Streams:
         """Takes no more queries, waits for those in flight up to `patience` seconds, closes."""
         for connection in list(self._connections):
             connection.finish()
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=patience)
+        deadline = asyncio.get_running_loop().time() + patience
+        while self.in_flight and asyncio.get_running_loop().time() < deadline:  # noqa: ASYNC110 - the core has no event
+            await asyncio.sleep(DRAINING)
         for connection in list(self._connections):
             connection.close()
 
@@ -127,12 +126,14 @@ class Streams:
             idle.abort()
             self.forget(idle)
         self._connections[connection] = None
+        self._numbered[connection.number] = connection
         self._per_client[connection.client[0]] += 1
         return True
 
     def forget(self, connection: _Connection) -> None:
         if connection in self._connections:
             del self._connections[connection]
+            del self._numbered[connection.number]
             client = connection.client[0]
             self._per_client[client] -= 1
             if self._per_client[client] <= 0:
@@ -153,42 +154,26 @@ class Streams:
     def now(self) -> float:
         return self._clock()
 
+    def number(self) -> int:
+        """Of a new connection; none has it again."""
+        return next(self._numbers)
+
     def decide(self, connection: _Connection, message: bytes) -> None:
-        outcome = self._plane.decide(message, connection.client, connection.asked)
-        if outcome is None:
-            connection.finish()
-        elif isinstance(outcome, bytes):
+        outcome = self._plane.decide(message, connection.client, connection.asked, connection.number)
+        if isinstance(outcome, bytes):
             connection.answer(outcome)
-        elif self.relayed >= self.limits.relayed:
-            connection.answer(self._plane.fail(outcome, EDE_OTHER))
-        else:
-            self.relayed += 1
+        elif outcome:
             connection.in_flight += 1
-            task = asyncio.create_task(self._relay(connection, outcome))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._wake()
+        else:
+            connection.finish()
 
-    async def _relay(self, connection: _Connection, forward: Forward) -> None:
-        waits = True
-
-        def tell(answer: bytes | None) -> None:
-            nonlocal waits
-            if waits and answer is not None:
-                waits = False
-                connection.in_flight -= 1
-                connection.answer(answer)
-                connection.resume()
-
-        late = asyncio.get_running_loop().call_later(self.limits.stale, lambda: tell(self._plane.stale(forward)))
-        # A client that went away meanwhile cancels nothing: the answer still fills the cache.
-        try:
-            answer = await self._upstreams.ask(forward, lambda message: self._plane.finish(forward, message))
-        except NoAnswer as none:
-            answer = self._plane.fail(forward, none.ede)
-        finally:
-            late.cancel()
-            self.relayed -= 1
-        tell(answer)
+    def answer(self, number: int, message: bytes) -> None:
+        """The core's answer for that connection, if it is still there."""
+        if (connection := self._numbered.get(number)) is not None:
+            connection.in_flight -= 1
+            connection.answer(message)
+            connection.resume()
 
 
 def _end(name: Sequence[object]) -> End:
@@ -200,6 +185,7 @@ class _Connection(asyncio.Protocol):
     """One client's connection."""
 
     def __init__(self, streams: Streams) -> None:
+        self.number = streams.number()
         self.client, self.asked = NOBODY, NOBODY
         self._peer = NOBODY  # whom it comes from, where that is a balancer whose header is still to come
         self.in_flight = 0

@@ -1,235 +1,263 @@
-"""The upstreams, asked over TCP for the clients that came over TCP.
+"""The connections to the upstreams, for questions that are asked over TCP.
 
-Enters: a query as the core wrote it for the upstream. Leaves: the first answer that `accept` takes, or `NoAnswer` with
-the Extended DNS Error that says why. UDP has its own relay in the core; this is the stream's.
+Enters: a question that the relay of the core wants asked over TCP (`TcpAsk`), and the numbers of overdue ones.
+Leaves: `done(ask, message)` for what came, which says whether the core took it, and `done(ask, None)` where no
+connection brought an answer. Nothing is decided here: whom to ask, how long, and whom next is the relay's.
 
 Rules:
-- Connections are kept and pipelined (RFC 7766, section 6.2.1): at most `connections` an upstream, another one is opened
-  only where those there are each `crowded`. Answers may come in any order; each query has an id that is free on its
-  connection, and the client's answer is put together again under the core's own id.
-- An upstream that closes an idle connection did nothing wrong (section 6.2.4): what was in flight on a *kept*
-  connection is asked once more on a fresh one. What fails on a fresh connection is the upstream's failure.
-- Which upstream is asked first is the core's choice, which knows their health from UDP too; what a connection showed is
-  told to it (`told`).
-- An upstream that is told who asks gets a PROXY header at the beginning of a connection, which then is this client's
-  alone and ends with its last answer.
-- One deadline covers all attempts. An answer that `accept` refuses (wrong question, not an answer) counts as a failure.
+- Connections are kept and pipelined (RFC 7766, section 6.2.1). A connection holds at most `crowded` questions while
+  another one may be opened; at most `connections` an upstream take questions. Answers come in any order; each question
+  has an id that is free on its connection, and the core gets the answer under its own.
+- An upstream may close a connection whenever it likes (section 6.2.4): what was in flight on one that had answered
+  something is asked again on a fresh one. A connection that ends without having answered anything is a failure.
+- A question that is overdue takes its connection out of use, since upstreams work on few questions of a connection at a
+  time (PowerDNS 10, BIND 23) and this one holds a place. Late answers are still taken from it for `life`; then it is
+  closed, which gives the places back.
+- A connection that has brought nothing since an overdue question was written is silent: it may have died without a
+  word, and the question, asked again, goes out on a fresh one, or on one that has brought something since. On any other
+  it still counts, and is not written twice.
+- An upstream that wants a PROXY header gets it at the beginning of a connection, which then is this client's alone and
+  ends with its last answer.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, cast
 
+from resolver._core import LIFE
 from resolver.config.values import Endpoint
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-EDE_NO_REACHABLE_AUTHORITY = 22  # RFC 8914, section 4.23
-EDE_NETWORK_ERROR = 23  # section 4.24
-LARGEST_MESSAGE = 65_535
+    from resolver._core import TcpAsk
 
 
-class Question(Protocol):
-    """What is asked of `_core.Forward`."""
+class Done(Protocol):
+    """Hears what became of each question; true: the message was taken as its answer."""
 
-    @property
-    def query(self) -> bytes: ...
-    @property
-    def upstreams(self) -> Sequence[str]: ...
-    @property
-    def told(self) -> Sequence[str]: ...
-    @property
-    def header(self) -> bytes: ...
-
-
-class NoAnswer(Exception):  # noqa: N818 - what happened, not a mistake of the program
-    """No upstream gave an acceptable answer in time; `ede` says which way it went wrong."""
-
-    def __init__(self, ede: int) -> None:
-        super().__init__(f"no upstream answered (EDE {ede})")
-        self.ede = ede
-
-
-class _Broken(Exception):  # noqa: N818
-    """A connection ended with this query in flight; `kept` if it had served before."""
-
-    def __init__(self, *, kept: bool) -> None:
-        super().__init__("connection ended")
-        self.kept = kept
+    def __call__(self, ask: TcpAsk, message: bytes | None, /) -> bool: ...
 
 
 @dataclass(frozen=True)
 class Timing:
-    """All in seconds: a client's whole patience, one attempt's share of it, and how long a connection is kept idle."""
+    """All in seconds: until a connection must be open, for how long a late answer is of use, how long a connection is
+    kept idle."""
 
-    patience: float = 4.0
-    attempt: float = 1.5
+    opening: float = 1.0
+    life: float = LIFE
     idle: float = 20.0
 
 
+@dataclass(eq=False)
+class _Question:
+    """A question on a connection. `numbers`: of each time that the core asked for it."""
+
+    ask: TcpAsk
+    born: float
+    connection: _Connection
+    answers_before: int = 0
+    numbers: list[int] = field(default_factory=list)
+
+
 class Upstreams:
-    """The connections to all upstreams. `told(address, well)` hears what each attempt showed."""
+    """The connections to all upstreams."""
 
     def __init__(
         self,
-        told: Callable[[str, bool], None],
+        done: Done,
         *,
         timing: Timing | None = None,
-        connections: int = 4,
-        crowded: int = 32,
+        connections: int = 8,
+        crowded: int = 8,
         rng: random.Random | None = None,
     ) -> None:
         self.timing = timing or Timing()
         self.connections, self.crowded = connections, crowded
         self.rng = rng or random.SystemRandom()
-        self._told = told
-        self._known: dict[tuple[str, bytes], _Upstream] = {}
+        self.done = done
+        self.closed = False
+        self._lines: dict[tuple[str, bytes], _Line] = {}
+        self._asked: dict[int, _Question] = {}
 
-    async def ask(self, question: Question, accept: Callable[[bytes], bytes | None]) -> bytes:
-        """What `accept` made of the first answer it took, of the upstreams in their order. Raises `NoAnswer`."""
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + self.timing.patience
-        ede = EDE_NO_REACHABLE_AUTHORITY
-        told = question.told
-        for address in question.upstreams:
-            until = min(deadline, loop.time() + self.timing.attempt)
-            if until <= loop.time():
-                break
-            header = question.header if address in told else b""
-            upstream = self._known.setdefault((address, header), _Upstream(Endpoint.parse(address), self, header))
-            try:
-                async with asyncio.timeout_at(until):
-                    answer = accept(await upstream.ask(question.query))
-            except (TimeoutError, OSError, _Broken) as failure:
-                answer = None
-                silent = isinstance(failure, TimeoutError)
-                ede = EDE_NO_REACHABLE_AUTHORITY if silent else EDE_NETWORK_ERROR
-            else:
-                ede = EDE_NETWORK_ERROR
-            self._told(address, answer is not None)
-            if answer is not None:
-                return answer
-        raise NoAnswer(ede)
+    def ask(self, ask: TcpAsk) -> None:
+        """Writes it on a connection, unless the same question waits on one that lives."""
+        key = (ask.upstream, ask.header)
+        line = self._lines.setdefault(key, _Line(Endpoint.parse(ask.upstream), self, ask.header))
+        question = line.waiting(ask.question) or line.put(ask)
+        question.answers_before = question.connection.answers
+        question.numbers.append(ask.number)
+        self._asked[ask.number] = question
 
-    def close_idle(self) -> None:
-        """Closes connections that nobody used for `Timing.idle`; called by the worker's slow timer."""
+    def overdue(self, number: int) -> None:
+        """The relay did not get an answer to that one in time."""
+        if (question := self._asked.get(number)) is not None:
+            question.connection.retire(silent=question.connection.answers == question.answers_before)
+
+    def sweep(self) -> None:
+        """Forgets what is past its life, closes what nobody uses; called every `streams.SWEEP` seconds."""
         now = asyncio.get_running_loop().time()
-        for upstream in self._known.values():
-            for connection in [c for c in upstream.connections if not c.waiting and c.used + self.timing.idle < now]:
-                connection.close()
-        for key in [key for key, upstream in self._known.items() if key[1] and upstream.is_left]:
-            del self._known[key]
+        for key, line in list(self._lines.items()):
+            line.sweep(now)
+            if not line.connections:
+                del self._lines[key]
 
     def close(self) -> None:
         """For good: also a connection that is being opened now ends as soon as it is there."""
-        for upstream in self._known.values():
-            upstream.close()
+        self.closed = True
+        for line in self._lines.values():
+            for connection in list(line.connections):
+                connection.close()
+
+    def ended(self, question: _Question) -> None:
+        for number in question.numbers:
+            self._asked.pop(number, None)
 
 
-class _Upstream:
-    """One upstream's connections."""
+class _Line:
+    """One upstream's connections (with a PROXY header: one client's to it)."""
 
     def __init__(self, address: Endpoint, owner: Upstreams, header: bytes) -> None:
-        self.connections: list[_Connection] = []
-        self.header = header
-        self._address, self._owner = address, owner
-        self._opening: asyncio.Task[_Connection] | None = None
-        self.closed = False
+        self.address, self.owner, self.header = address, owner, header
+        self.connections: list[_Connection] = []  # the oldest first
+        self.doubted_at = 0.0  # when a connection was lost or found silent: those like it may be dead too
 
-    def close(self) -> None:
-        self.closed = True
-        if self._opening is not None:
-            self._opening.cancel()
-        for connection in list(self.connections):
-            connection.close()
+    def waiting(self, question: int) -> _Question | None:
+        """The same question, on a connection that is not silent."""
+        questions = (one for c in self.connections if not c.silent for one in c.waiting.values())
+        return next((one for one in questions if one.ask.question == question), None)
 
-    async def ask(self, query: bytes) -> bytes:
+    def put(self, ask: TcpAsk) -> _Question:
+        question = _Question(ask, asyncio.get_running_loop().time(), self._place())
+        question.connection.write(question)
+        return question
+
+    def again(self, question: _Question) -> None:
+        """Its connection has ended."""
+        question.connection = self._place()
+        question.connection.write(question)
+        question.answers_before = question.connection.answers
+
+    def _place(self) -> _Connection:
+        limit = self.owner.connections
+        usable = [c for c in self.connections if not c.retired]
+        trusted = [c for c in usable if c.opened >= self.doubted_at or c.heard > self.doubted_at]
+        best = min(trusted, key=lambda c: len(c.waiting), default=None)
+        if best is not None and (len(best.waiting) < self.owner.crowded or len(usable) >= limit):
+            return best
+        if len(usable) >= 2 * limit:
+            return min(usable, key=lambda c: len(c.waiting))
+        made = _Connection(self)
+        self.connections.append(made)
+        made.opening = asyncio.get_running_loop().create_task(self._open(made))
+        return made
+
+    async def _open(self, connection: _Connection) -> None:
+        loop = asyncio.get_running_loop()
         try:
-            return await (await self._connection(fresh=False)).ask(query)
-        except _Broken as broken:
-            if not broken.kept:
-                raise
-        return await (await self._connection(fresh=True)).ask(query)
+            async with asyncio.timeout(self.owner.timing.opening):
+                await loop.create_connection(lambda: connection, self.address.host, self.address.port)
+        except OSError:  # refused, no route, no descriptor; TimeoutError is one too
+            connection.not_opened()
 
-    @property
-    def is_left(self) -> bool:
-        """Nobody asks it any more."""
-        return not self.connections and (self._opening is None or self._opening.done())
+    def retired(self) -> None:
+        """One more is: the first of too many gives its places back before its time."""
+        retired = [c for c in self.connections if c.retired]
+        if len(retired) > self.owner.connections:
+            retired[0].close()
 
-    async def _connection(self, *, fresh: bool) -> _Connection:
-        owner = self._owner
-        if not fresh and self.connections:
-            best = min(self.connections, key=lambda c: len(c.waiting))
-            if len(best.waiting) < owner.crowded or len(self.connections) >= owner.connections:
-                return best
-        # One connection is being opened at a time: a burst of first queries shares it.
-        if self._opening is None or self._opening.done():
-            self._opening = asyncio.create_task(self._open())
-            self._opening.add_done_callback(lambda task: task.cancelled() or task.exception())
-        return await asyncio.shield(self._opening)
-
-    async def _open(self) -> _Connection:
-        async with asyncio.timeout(self._owner.timing.attempt):
-            _, connection = await asyncio.get_running_loop().create_connection(
-                lambda: _Connection(self, self._owner.rng), self._address.host, self._address.port
-            )
-        return connection
+    def sweep(self, now: float) -> None:
+        timing = self.owner.timing
+        for connection in list(self.connections):
+            connection.forget(now - timing.life)
+            if not connection.waiting and (connection.retired or connection.used + timing.idle < now):
+                connection.close()
 
 
 class _Connection(asyncio.Protocol):
-    """One pipelined connection: queries by the id they carry on it."""
+    """One pipelined connection: questions by the id they carry on it."""
 
-    def __init__(self, upstream: _Upstream, rng: random.Random) -> None:
-        self.waiting: dict[int, tuple[bytes, asyncio.Future[bytes]]] = {}
-        self.used = asyncio.get_running_loop().time()
-        self._upstream, self._rng = upstream, rng
-        self._served = False
+    def __init__(self, line: _Line) -> None:
+        self.waiting: dict[int, _Question] = {}
+        self.answers = 0
+        self.silent = False
+        self.retired = False
+        self.opened = self.used = asyncio.get_running_loop().time()
+        self.heard = 0.0
+        self.opening: asyncio.Task[None] | None = None
+        self._line = line
+        self._unwritten: list[bytes] = []  # until it is open
         self._received = bytearray()
         self._transport: asyncio.Transport | None = None
 
-    async def ask(self, query: bytes) -> bytes:
-        if self._transport is None or self._transport.is_closing():
-            raise _Broken(kept=self._served)
-        number = self._rng.randrange(1 << 16)
+    def write(self, question: _Question) -> None:
+        rng = self._line.owner.rng
+        number = rng.randrange(1 << 16)
         while number in self.waiting:
-            number = self._rng.randrange(1 << 16)
-        future: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
-        self.waiting[number] = (query[:2], future)
+            number = rng.randrange(1 << 16)
+        self.waiting[number] = question
         self.used = asyncio.get_running_loop().time()
-        self._transport.write(len(query).to_bytes(2) + number.to_bytes(2) + query[2:])
-        try:
-            return await future
-        finally:
-            self.waiting.pop(number, None)
-            if self._upstream.header and not self.waiting:
-                self.close()
+        message = question.ask.message
+        framed = len(message).to_bytes(2) + number.to_bytes(2) + message[2:]
+        if self._transport is None:
+            self._unwritten.append(framed)
+        else:
+            self._transport.write(framed)
+
+    def retire(self, *, silent: bool) -> None:
+        """Takes no more questions; what comes is still taken."""
+        self.retired = True
+        if silent:
+            self.silent = True
+            self._line.doubted_at = asyncio.get_running_loop().time()
+        self._line.retired()
+
+    def forget(self, before: float) -> None:
+        """Drops the questions that were born before that."""
+        for number, question in [(n, q) for n, q in self.waiting.items() if q.born < before]:
+            del self.waiting[number]
+            self._line.owner.ended(question)
 
     def close(self) -> None:
+        self.retired = True
         if self._transport is not None:
             self._transport.close()
+        elif self.opening is not None:
+            self.opening.cancel()
+        self._ended()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
-        if self._upstream.closed:
+        if self not in self._line.connections or self._line.owner.closed:
             self._transport.abort()
             return
-        if self._upstream.header:
-            self._transport.write(self._upstream.header)
-        self._upstream.connections.append(self)
+        self._transport.write(self._line.header + b"".join(self._unwritten))
+        self._unwritten.clear()
+
+    def not_opened(self) -> None:
+        self._ended()
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's own signature
-        with contextlib.suppress(ValueError):
-            self._upstream.connections.remove(self)
-        for _, future in self.waiting.values():
-            if not future.done():
-                future.set_exception(_Broken(kept=self._served))
+        self._ended()
+
+    def _ended(self) -> None:
+        """Once, whichever end it comes to."""
+        if self not in self._line.connections:
+            return
+        self._line.connections.remove(self)
+        self._line.doubted_at = asyncio.get_running_loop().time()
+        questions, self.waiting = list(self.waiting.values()), {}
+        owner = self._line.owner
+        for question in questions:
+            if self.answers and not self.retired:
+                self._line.again(question)
+            else:
+                owner.ended(question)
+                owner.done(question.ask, None)
 
     def data_received(self, data: bytes) -> None:
+        self.heard = asyncio.get_running_loop().time()
         received = self._received
         received += data
         start = 0
@@ -240,10 +268,16 @@ class _Connection(asyncio.Protocol):
             self._answered(bytes(received[start + 2 : start + 2 + size]))
             start += 2 + size
         del received[:start]
+        if not self.waiting and (self._line.header or self.retired):
+            self.close()
 
     def _answered(self, message: bytes) -> None:
-        # An id that nobody waits for is a late answer to a query that gave up: harmless, and not kept.
-        original, future = self.waiting.get(int.from_bytes(message[:2]), (b"", None))
-        self._served = True
-        if future is not None and not future.done():
-            future.set_result(original + message[2:])
+        """An id that nobody waits for is an answer that came after its life; that it came shows that the line lives."""
+        self.answers += 1
+        question = self.waiting.pop(int.from_bytes(message[:2]), None)
+        if question is None:
+            return
+        owner = self._line.owner
+        owner.ended(question)
+        if not owner.done(question.ask, question.ask.message[:2] + message[2:]):
+            owner.done(question.ask, None)

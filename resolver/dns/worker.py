@@ -14,8 +14,8 @@ Rules:
 - A reboot empties the tmpfs. Where a list was live before, a worker begins only when the steward has brought it back,
   the passes before it; at the latest at `LIST_BY`, since the steward may be dead. What comes meanwhile waits in its
   socket.
-- An upstream that goes down, or fails most questions, and one that is well again, is a line in the log; so is a file
-  that cannot be written, once.
+- An upstream that goes down, fails most questions or answers no TCP, and one that is well again, is a line in the log;
+  so is a file that cannot be written, once.
 - SIGUSR1: the cache is emptied.
 - SIGTERM: nothing new is taken from the sockets, what is in flight is answered, then the process ends.
 """
@@ -42,7 +42,7 @@ from typing import TYPE_CHECKING
 import click
 import uvloop
 
-from resolver._core import CoreError, Plane, give_way, go_first
+from resolver._core import LIFE, CoreError, Plane, give_way, go_first
 from resolver.base import atomic
 from resolver.base.errors import ResolverError
 from resolver.base.file_watch import Changed
@@ -50,7 +50,7 @@ from resolver.base.journal import about, to_standard_error
 from resolver.config.sealed import unsealed
 from resolver.dns.streams import SWEEP, Limits, Streams
 from resolver.dns.tap import Tap, announce
-from resolver.dns.upstreams import NoAnswer, Timing, Upstreams
+from resolver.dns.upstreams import Timing, Upstreams
 from resolver.host.health import MARK
 from resolver.host.sockets import BACKLOG, handed_over, open_listeners
 from resolver.host.supervisor import LIST_BY, READY, count_workers
@@ -61,9 +61,9 @@ from resolver.policy import look_up
 from resolver.stats.entry_hits import Cells
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
-    from resolver._core import CompiledList, Forward, PlaneSettings, UpstreamState
+    from resolver._core import CompiledList, PlaneSettings, TcpAsk, UpstreamState
     from resolver.base.paths import Places
     from resolver.config.schema import Config
 
@@ -168,17 +168,17 @@ class Worker:
         self._unwritten: dict[str, str] = {}  # what cannot be written, and why: said once
         self._down: set[str] = set()  # upstreams of which the log says so
         self._failing: set[str] = set()  # and those that fail
+        self._tcp_closed: set[str] = set()  # and those that answer no TCP
         self._said: State | None = None
         self.plane, self._inode = self._new_plane(plane_settings(config, index, workers, key, health_mark))
         self.plane.set_upstreams([str(endpoint) for endpoint in config.require_dns().upstreams])
         limits = config.require_dns().limits
-        self._heard: set[str] = set()  # upstreams that answered over TCP: the plane counts datagrams alone
-        self._upstreams = Upstreams(
-            self._upstream_spoke, timing=Timing(patience=limits.patience, attempt=limits.upstream_timeout)
-        )
+        timing = Timing(opening=limits.upstream_timeout, life=max(limits.patience, LIFE))
+        self._upstreams = Upstreams(self._tcp_done, timing=timing)
+        self._woken: asyncio.Handle | None = None
         self.streams = Streams(
             self.plane,
-            self._upstreams,
+            self._wake,
             stream_limits(config),
             balancers=config.require_dns().proxy_protocol.accept_from,
         )
@@ -187,7 +187,6 @@ class Worker:
             announce(config.require_dns().dnstap)
             self._tap = Tap(recorder, self.plane.take_tap)
         self._servers: list[asyncio.Server] = []
-        self._retries: set[asyncio.Task[None]] = set()
         self._ticking: asyncio.TimerHandle | None = None
         self._starved = False  # no descriptor is left
         self._busy = False  # the quick tick runs
@@ -251,7 +250,7 @@ class Worker:
                 slow = 0.0
                 if len(self.streams):
                     self.streams.sweep()
-                self._upstreams.close_idle()
+                self._upstreams.sweep()
                 self._log_upstreams()
                 self._say()
         await self.drain()
@@ -276,40 +275,46 @@ class Worker:
         self._upstreams.close()
 
     def _pump(self) -> None:
-        plane = self.plane
-        plane.pump()
-        if plane.tcp_retries_waiting:
-            self._retry_over_tcp()
-        if plane.in_flight and not self._busy:
+        if self.plane.pump():
+            self._hand_out()
+        if self.plane.in_flight and not self._busy:
             self._tick()
 
     def _tick(self) -> None:
         if self._ticking is not None:
             self._ticking.cancel()
-        self.plane.tick()
+        if self.plane.tick():
+            self._hand_out()
         self._busy = self.plane.in_flight > 0
         self._ticking = asyncio.get_running_loop().call_later(BUSY_TICK if self._busy else IDLE_TICK, self._tick)
 
-    def _retry_over_tcp(self) -> None:
-        for forward in self.plane.take_tcp_retries():
-            task = asyncio.create_task(self._retry(forward))
-            self._retries.add(task)
-            task.add_done_callback(self._retries.discard)
+    def _wake(self) -> None:
+        """Soon hands out what comes of a call other than `pump` and `tick`."""
+        if self._woken is None:
+            self._woken = asyncio.get_running_loop().call_soon(self._carry_on)
 
-    async def _retry(self, forward: Forward) -> None:
-        def accept(answer: bytes) -> bytes:
-            self.plane.finish(forward, answer)
-            return b""
+    def _carry_on(self) -> None:
+        self._woken = None
+        self._hand_out()
+        if self.plane.in_flight and not self._busy:
+            self._tick()
 
-        try:
-            await self._upstreams.ask(forward, accept)
-        except NoAnswer as none:
-            self.plane.fail(forward, none.ede)
+    def _hand_out(self) -> None:
+        """What the plane cannot send itself: answers on streams, questions over TCP."""
+        for stream, message in self.plane.take_answers():
+            self.streams.answer(stream, message)
+        for number in self.plane.take_tcp_overdue():
+            self._upstreams.overdue(number)
+        for ask in self.plane.take_tcp_asks():
+            self._upstreams.ask(ask)
 
-    def _upstream_spoke(self, address: str, well: bool) -> None:
-        if well:
-            self._heard.add(address)
-        self.plane.upstream_spoke(address, well)
+    def _tcp_done(self, ask: TcpAsk, message: bytes | None) -> bool:
+        """What came of a question over TCP; None: nothing."""
+        self._wake()
+        if message is not None:
+            return self.plane.tcp_answered(ask, message)
+        self.plane.tcp_failed(ask)
+        return False
 
     # -- lists and passes
 
@@ -465,6 +470,12 @@ class Worker:
             elif not upstream["failing"] and address in self._failing:
                 self._failing.remove(address)
                 log.warning("upstream %s answers most questions well again", address, extra=extra)
+            if upstream["tcp_closed"] and address not in self._tcp_closed:
+                self._tcp_closed.add(address)
+                log.warning("upstream %s answers no TCP", address, extra=extra)
+            elif not upstream["tcp_closed"] and address in self._tcp_closed and state != "down":
+                self._tcp_closed.remove(address)
+                log.warning("upstream %s answers TCP again", address, extra=extra)
 
     def _is_starved(self) -> bool:
         """No file descriptor is left for a connection; once a change that is a line in the log. libuv then accepts and
@@ -515,7 +526,7 @@ class Worker:
             passes=self._passes_mark,
             health_mark=self._health_mark,
             alarms=tuple(self._alarms.values()),
-            upstreams=tuple(_shown(upstream, self._heard) for upstream in self.plane.upstreams()),
+            upstreams=tuple(_shown(upstream) for upstream in self.plane.upstreams()),
         )
         if state == self._said or self._is_succeeded():
             return
@@ -540,16 +551,17 @@ def _lists(meta: Mapping[str, object]) -> list[Mapping[str, object]]:
     return lists if isinstance(lists, list) else []
 
 
-def _shown(upstream: UpstreamState, heard: Container[str]) -> Mapping[str, object]:
+def _shown(upstream: UpstreamState) -> Mapping[str, object]:
     """To two digits, so that what is said changes when something did. The plane asks whom nothing is known of, and so
-    calls it up; here it says so. `heard`: answered over TCP."""
-    known = upstream["state"] != "up" or upstream["answers"] > 0 or upstream["address"] in heard
+    calls it up; here it says so."""
+    known = upstream["state"] != "up" or upstream["answers"] > 0
     rtt = float(f"{upstream['rtt_us']:.1e}")
     return {
         "address": upstream["address"],
         "state": upstream["state"] if known else NOT_ASKED,
         "reason": upstream["reason"],
         "failing": upstream["failing"],
+        "tcp_closed": upstream["tcp_closed"],
         "rtt_us": int(rtt),
     }
 

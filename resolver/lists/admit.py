@@ -4,7 +4,9 @@ Enters: a candidate, what is applied now, the names to look after. Leaves: an `A
 its document in place but no head naming it yet, what is held, and what the log has to be told. Nothing is active
 before `store_applied` and `activate` have run; a crash before that leaves a file that nobody names.
 
-Removals, narrowing, shortening and suspensions are in the new state whatever the guards say.
+What is in force of a document is all of it less what is suspended: what was withdrawn neither holds an order back as an
+addition nor lets one through as narrowed. Removals, narrowing, shortening and suspensions are in the new state whatever
+the guards say.
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ from resolver.lists.ledger import Event
 from resolver.lists.state import WEEK, Applied, Held, Reason
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator, Sequence
     from pathlib import Path
 
     from resolver.base.paths import ListPlaces
@@ -58,9 +60,10 @@ def admit(
     what an issuer may sign; `CoreError` or `OSError` where this machine fails. `watch`: for how many seconds additions
     that nothing speaks against meet live queries before they act."""
     old = places.applied / applied.document if applied else None
+    withdrawn = sorted({**(applied.suspended if applied else {}), **candidate.suspended})
     if applied is not None and _is(applied, candidate):
         return Admission(_relieved(applied, candidate, now), None, ())
-    facts = examine(candidate, old, source, watched)
+    facts = examine(candidate, old, source, watched, withdrawn)
     judgement = judge(
         facts,
         source,
@@ -75,11 +78,11 @@ def admit(
         return Admission(_all(candidate, applied, places, facts, now, None if judgement.adds else let_by), None, ())
     held = _held(candidate, facts, judgement, source, now)
     if watched_now and old is not None:
-        held = _watched(held, candidate, old, places, now + watch)
+        held = _watched(held, candidate, old, places, now + watch, withdrawn)
     events = (Event("list-held", f"{candidate.name}/{candidate.version}", _as_detail(candidate, held)),)
     if applied is None or old is None:
         return Admission(None, held, events)
-    return Admission(_removals(candidate, applied, old, places, facts, now), held, events)
+    return Admission(_removals(candidate, applied, old, places, facts, now, withdrawn), held, events)
 
 
 def _is(applied: Applied, candidate: Candidate) -> bool:
@@ -90,8 +93,11 @@ def _is(applied: Applied, candidate: Candidate) -> bool:
     )
 
 
-def examine(candidate: Candidate, old: Path | None, source: ListSource, watched: Watched) -> Facts:
-    """The core compares both documents, checks the new one line by line, and matches additions with watched names."""
+def examine(
+    candidate: Candidate, old: Path | None, source: ListSource, watched: Watched, withdrawn: Sequence[str]
+) -> Facts:
+    """The core compares what is in force of both documents (all but the `withdrawn` references), checks the new one
+    line by line, and matches additions with watched names."""
     if candidate.entries > source.max_entries:
         raise VerifyError("too-large", f"{candidate.entries:,} entries; max_entries allows {source.max_entries:,}")
     if candidate.size > source.max_size:
@@ -104,6 +110,7 @@ def examine(candidate: Candidate, old: Path | None, source: ListSource, watched:
             protected=list(watched.protected),
             suffixes=list(watched.suffixes),
             popular=[*watched.shared, *watched.popular],
+            withdrawn=withdrawn,
             limit=FINDINGS,
         )
     except _core.CoreError as error:
@@ -121,20 +128,24 @@ def examine(candidate: Candidate, old: Path | None, source: ListSource, watched:
         found=[Finding(f.kind, f.name, f.match, f.against) for f in seen.findings],
         found_in_all=seen.protected + seen.public_suffix + seen.popular,
         reused=list(seen.changes.reused),
-        outside=list(outside_scope(scope, _additions(old, candidate))) if limited and seen.added else (),
+        outside=list(outside_scope(scope, _additions(old, candidate, withdrawn))) if limited and seen.added else (),
     )
 
 
-def _additions(old: Path | None, candidate: Candidate) -> Iterator[tuple[str, str, str, str]]:
-    """Name, match, category and territory of each entry that the old document does not have just so."""
-    for _, entry, _ in _new_lines(old, candidate):
+def _additions(
+    old: Path | None, candidate: Candidate, withdrawn: Collection[str]
+) -> Iterator[tuple[str, str, str, str]]:
+    """Name, match, category and territory of each entry in force that the old document does not have just so."""
+    for _, entry, _ in _new_lines(old, candidate, withdrawn):
         basis = candidate.bases.get(entry.basis)
         yield entry.name, entry.match, entry.category, basis.territory if basis else ""
 
 
-def _new_lines(old: Path | None, candidate: Candidate) -> Iterator[tuple[bytes, Entry, bool]]:
-    """Each line that the old document does not have, its entry, and whether it is an old entry altered. Both documents
-    are sorted alike, so that one pass over both finds them; only lines that differ are parsed."""
+def _new_lines(
+    old: Path | None, candidate: Candidate, withdrawn: Collection[str]
+) -> Iterator[tuple[bytes, Entry, bool]]:
+    """Each line in force that the old document does not have, its entry, and whether it is an old entry altered. Both
+    documents are sorted alike, so that one pass over both finds them; only lines that differ are parsed."""
     before = read_lines(old, size=MAX_SIZE) if old else iter(())
     mine = next(before, None)
     for line in read_lines(candidate.lines, size=candidate.size):
@@ -148,7 +159,8 @@ def _new_lines(old: Path | None, candidate: Candidate) -> Iterator[tuple[bytes, 
         if line == mine:
             mine = next(before, None)
             continue
-        yield line, entry, mine is not None and parse(mine).order() == order
+        if entry.reference not in withdrawn:
+            yield line, entry, mine is not None and parse(mine).order() == order
 
 
 def _all(
@@ -183,7 +195,13 @@ def _all(
 
 
 def _removals(
-    candidate: Candidate, applied: Applied, old: Path, places: ListPlaces, facts: Facts, now: float
+    candidate: Candidate,
+    applied: Applied,
+    old: Path,
+    places: ListPlaces,
+    facts: Facts,
+    now: float,
+    withdrawn: Sequence[str],
 ) -> Applied:
     """What is applied, less what the candidate no longer has."""
     if not facts.removed and applied.less is None:
@@ -191,7 +209,7 @@ def _removals(
     document = f"{applied.version}-{_short(applied.state)}-less-{candidate.version}-{_short(candidate.state)}.zst"
     if document == applied.document:
         return _relieved(applied, candidate, now)
-    entries = _core.restrain(str(old), str(candidate.lines), str(places.applied / document))
+    entries = _core.restrain(str(old), str(candidate.lines), str(places.applied / document), withdrawn=withdrawn)
     return applied.model_copy(
         update={
             "document": document,
@@ -227,11 +245,13 @@ def _held(candidate: Candidate, facts: Facts, judgement: Judgement, source: List
     )
 
 
-def _watched(held: Held, candidate: Candidate, old: Path, places: ListPlaces, until: float) -> Held:
+def _watched(
+    held: Held, candidate: Candidate, old: Path, places: ListPlaces, until: float, withdrawn: Collection[str]
+) -> Held:
     """The additions alone, as a document that is compiled beside the list and only monitors."""
     name = f"watched-{candidate.version}-{_short(candidate.state)}.zst"
     part = places.applied / f"{name}.part"
-    write_lines(part, (line for line, _, altered in _new_lines(old, candidate) if not altered))
+    write_lines(part, (line for line, _, altered in _new_lines(old, candidate, withdrawn) if not altered))
     durable.put(part, places.applied / name)
     text = f"watched against live queries until {as_text(until)}"
     reason = Reason(kind="watched", text=text, approvable=True)

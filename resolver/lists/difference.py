@@ -30,7 +30,8 @@ def difference(config: Config, name: str, limit: int) -> dict[str, Any]:
         raise ResolverError(f"no version of list {name} was ever verified", hint=f"stopsign lists refresh {name}")
     old = str(places.applied / applied.document) if applied else None
     try:
-        seen = _core.changes(old, str(candidate.lines), limit=limit)
+        withdrawn = sorted({**(applied.suspended if applied else {}), **candidate.suspended})
+        seen = _core.changes(old, str(candidate.lines), withdrawn=withdrawn, limit=limit)
     except _core.CoreError as error:
         raise ResolverError(f"the versions of list {name} cannot be compared: {error}") from error
     return {

@@ -59,6 +59,8 @@ class Candidate:
     """Where nobody signed: when all of it ends unless it is seen again."""
     trouble: VerifyError | None = None
     """Why it could not be fetched; what is here is the last good one, held."""
+    relief_refused: str | None = None
+    """Why the newest relief is not applied; the one before is."""
 
     @property
     def mark(self) -> str:
@@ -158,6 +160,7 @@ def _candidate(verified: verify.Verified) -> Candidate:
         signed_by=verified.signed_by,
         holders=verified.holders,
         threshold=verified.threshold,
+        relief_refused=verified.relief_refused,
     )
 
 

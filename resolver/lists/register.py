@@ -171,6 +171,8 @@ class Register:
                 say.warning(text, name, known.refusal.code, known.refusal.since, extra=about(list=name))
             known = known.model_copy(update={"attempted": now, "fresh": now, "refusal": None})
         known = known.model_copy(update={"lapses": candidate.lapses})
+        refused = candidate.relief_refused
+        self._alarm(f"relief {name}", refused and f"the newest withdrawals of list {name} are not applied: {refused}")
         waiting = known.held if known.held is not None and known.held.state == candidate.state else None
         stopped = waiting is not None and any(reason.kind == TRAFFIC for reason in waiting.reasons)
         if approved_by is None and not seen and (self._judged.get(name) == candidate.mark or stopped):

@@ -182,7 +182,7 @@ def test_a_reference_that_moves_to_another_name_is_refused() -> None:
 # -- head and relief ---------------------------------------------------------------------------------------------------
 
 HEAD = Head(
-    "gambling", 3, 2, "sha256:" + "a" * 64, ISSUER, {"order-17": BASIS}, "gambling/full-3.zst", 400,
+    "gambling", 3, 2, "sha256:" + "a" * 64, ISSUER, {"order-17": BASIS}, "gambling.full-3.zst", 400,
     Delta("gambling/delta-2-3.zst", 100, 2),
 )  # fmt: skip
 
@@ -204,7 +204,7 @@ def test_a_head_goes_there_and_back() -> None:
         ({"state": "sha256:00"}, "state"),
         ({"entries": -1}, "entries"),
         ({"full": {"path": "gambling/../../etc/passwd", "size": 1}}, "full: path"),
-        ({"full": {"path": "gambling/full-3.zst", "size": 1 << 40}}, "full: size"),
+        ({"full": {"path": "gambling.full-3.zst", "size": 1 << 40}}, "full: size"),
         ({"delta": {"path": "gambling/delta-1-3.zst", "size": 1, "from": 1}}, "delta"),
         ({"sealed": {"key": "x"}}, "sealed"),
         ({"more": 1}, "unknown key 'more'"),

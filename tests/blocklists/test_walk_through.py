@@ -39,7 +39,7 @@ class Machines:
         home.mkdir(exist_ok=True)
         return subprocess.run(
             ["bash", "-c", line.replace("/media/usb", str(self.folder / "usb"))],
-            cwd=home, input="y\n", capture_output=True, text=True, check=False,
+            cwd=home, input="y\n" * 3, capture_output=True, text=True, check=False,
             env=os.environ | {
                 "PATH": f"{self.folder / 'bin'}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT),
                 "STOPSIGN_PASSPHRASE_FILE": str(self.folder / "passphrase"),
@@ -73,7 +73,7 @@ def test_the_guide_works_as_written(tmp_path: Path, request: pytest.FixtureReque
     said = walk(machines, [*names, *real])
     assert len(said) > 35
     last = [text for line, text in said.items() if " verify " in line][-1]
-    found = re.match(r"gambling version 2: ([\d,]+) entries, 1 suspended, signed by 2 of at least 2", last)
+    found = re.match(r"gambling version 3: ([\d,]+) entries, 1 suspended, signed by 2 of at least 2", last)
     assert found, last
     assert int(found[1].replace(",", "")) > (172_000 if real else 3)
     assert "Dora" in machines.run("alice", "stopsign issuer keys list --dir desk").stdout

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import select
 import socket
 import threading
 from contextlib import contextmanager
@@ -28,6 +29,7 @@ from resolver.host.apply import TrialError, try_first
 from resolver.ipc import control
 from tests.config.test_schema import write
 from tests.lists.test_steward import GROUND
+from tests.rigs.dns_host import free_port
 from tests.rigs.lists_world import settings
 
 if TYPE_CHECKING:
@@ -35,26 +37,34 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def upstream(answer: bytes | None) -> Iterator[str]:
+def upstream(answer: bytes | None, *, tcp: bool = True) -> Iterator[str]:
     """A server that gives one answer to everything, after the id of the question; None: it is silent."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
-        server.bind(("127.0.0.1", 0))
-        server.settimeout(0.05)
+    port = free_port()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server, socket.socket() as listener:
+        server.bind(("127.0.0.1", port))
+        listener.bind(("127.0.0.1", port))
+        if tcp:
+            listener.listen()
         over = threading.Event()
 
         def serve() -> None:
             while not over.is_set():
-                try:
+                ready, _, _ = select.select([server, listener] if tcp else [server], [], [], 0.05)
+                if server in ready:
                     question, client = server.recvfrom(512)
-                except TimeoutError:
-                    continue
-                if answer is not None:
-                    server.sendto(question[:2] + answer, client)
+                    if answer is not None:
+                        server.sendto(question[:2] + answer, client)
+                if listener in ready:
+                    stream, _ = listener.accept()
+                    with stream:
+                        question = stream.recv(512)[2:]
+                        if answer is not None:
+                            stream.sendall((2 + len(answer)).to_bytes(2) + question[:2] + answer)
 
         thread = threading.Thread(target=serve)
         thread.start()
         try:
-            yield f"127.0.0.1:{server.getsockname()[1]}"
+            yield f"127.0.0.1:{port}"
         finally:
             over.set()
             thread.join()
@@ -103,6 +113,21 @@ def test_a_machine_that_can_do_it_all_has_nothing_to_say(tmp_path: Path) -> None
 def test_an_upstream_that_does_not_resolve_is_found(tmp_path: Path, answer: bytes, message: str) -> None:
     with upstream(answer) as address:
         assert message in found(tmp_path, dns={"upstreams": [address]})["dns.upstreams[0]"]
+
+
+def test_an_upstream_without_tcp_is_found_and_stops_nothing(tmp_path: Path) -> None:
+    with upstream(NOERROR, tcp=False) as address:
+        dns = {"listen": ["127.0.0.1:0"], "upstreams": [address], "allow_clients": []}
+        plain = {
+            "state_dir": str(tmp_path),
+            "run_dir": str(tmp_path),
+            "dns": dns,
+            "portal": {"url": "https://s.example"},
+        }
+        config = Config.model_validate(plain, context={"folder": tmp_path})
+        (said,) = [one for one in trial(config, tmp_path / "x.yaml") if one.key == "dns.upstreams[0]"]
+    assert "over TCP cannot be asked (Connection refused): what is too long for a datagram is SERVFAIL" in said.message
+    assert not said.fatal
 
 
 def test_a_silent_upstream_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 
 from blocklists import document
 from blocklists.entry import Entry, EntryError, parse
+from blocklists.text import REFUSED, is_text
 from resolver import _core
 from tests.rigs.list_documents import BASES, entry, numbered, write, write_lines
 
@@ -269,3 +271,46 @@ def test_guards_look_at_what_is_added_or_widened_and_at_nothing_else(tmp_path: P
         None, tmp_path / "new", announced=announced, protected=["example"], suffixes=[], popular=[], limit=1
     )
     assert (limited.protected, len(limited.findings)) == (3, 1)
+
+
+def test_what_is_withdrawn_is_in_force_in_neither_document(tmp_path: Path) -> None:
+    """A slip that was taken off objects to nothing; what stood only withdrawn lets nothing through as narrowed."""
+    withdrawn, slip = entry("google.com", 1), entry("stop.isp.example", 2)
+    write(tmp_path / "old", [withdrawn])
+    fresh = [withdrawn, slip, entry("google.com", 3, "exact"), entry("other.example", 4)]
+    summary = write(tmp_path / "new", fresh)
+    gone = [withdrawn.reference, slip.reference]
+    found = _core.examine(
+        tmp_path / "old", tmp_path / "new", announced=(summary.size, summary.state, BASES),
+        protected=["stop.isp.example"], suffixes=[], popular=["google.com"], withdrawn=gone,
+    )  # fmt: skip
+    assert (found.added, found.removed, found.changes.narrowed) == (2, 0, 0)
+    assert [(one.kind, one.name, one.match) for one in found.findings] == [("popular", "google.com", "exact")]
+    assert _core.restrain(tmp_path / "old", tmp_path / "new", tmp_path / "left", withdrawn=gone) == 1
+    write(tmp_path / "new", [slip])
+    changed = _core.changes(tmp_path / "old", tmp_path / "new", withdrawn=gone)
+    assert (changed.added, changed.removed, changed.entries) == (0, 0, 1)
+
+
+@pytest.mark.parametrize(("first", "last"), REFUSED)
+def test_core_and_desk_allow_the_same_characters(first: int, last: int, tmp_path: Path) -> None:
+    """One table: the edges of each of its ranges, and what lies beside them."""
+    for point in (first - 1, first, last, last + 1):
+        if not 0 <= point <= 0x10FFFF:
+            continue
+        text, line = f"x{chr(point)}", entry("a.example", 1).line()
+        line = line.replace(b',"issued"', f',"impact":{json.dumps(text)},"issued"'.encode())
+        summary = document.write_lines(tmp_path / "one", [line])
+        announced = (summary.size, summary.state, BASES)
+        try:
+            _core.examine(None, tmp_path / "one", announced=announced, protected=[], suffixes=[], popular=[])
+            allowed = True
+        except _core.CoreError:
+            allowed = False
+        assert allowed == is_text(text), f"U+{point:04X}"
+        try:
+            assert parse(line).impact == text
+        except EntryError:
+            assert not allowed, f"U+{point:04X}"
+        else:
+            assert allowed, f"U+{point:04X}"

@@ -99,7 +99,10 @@ def test_nothing_listens_there_so_the_next_one_is_asked_at_once() -> None:
         assert r.plane.upstreams()[0]["reason"] == "not listening"
 
 
-@pytest.mark.parametrize("rcode", ["REFUSED", "NOTIMP", "SERVFAIL"])
+UNWILLING = ["REFUSED", "NOTIMP", "FORMERR"]
+
+
+@pytest.mark.parametrize("rcode", [*UNWILLING, "SERVFAIL"])
 def test_an_unwilling_upstream_is_passed_over_at_once(rcode: str) -> None:
     first, second = Upstream(), Upstream()
     with rig(first, second) as r:
@@ -112,7 +115,76 @@ def test_an_unwilling_upstream_is_passed_over_at_once(rcode: str) -> None:
             second.say(answer(question), source)
             r.plane.pump()
             assert r.receive().header.rcode == 0
-        assert r.state(0) == ("up" if rcode == "SERVFAIL" else "down")
+        assert r.state(0) == "up"
+
+
+@pytest.mark.parametrize("rcode", UNWILLING)
+def test_what_clients_choose_to_ask_takes_no_upstream_out_which_answers_what_the_worker_asks(rcode: str) -> None:
+    """As RD=0, which Unbound refuses, and TYPE253, which BIND does not implement."""
+    upstream = Upstream()
+    with rig(upstream) as r:
+        for number in range(40):
+            r.send(query(f"n{number}.example", rd=0))
+            question, source = upstream.take()
+            upstream.say(failing(question, rcode), source)
+            assert r.until_answered().header.rcode == getattr(RCODE, rcode)
+            assert r.state() == "up"
+        question, source = r.until(upstream.own)[0]
+        upstream.say(answer(question), source)
+        r.plane.pump()
+        assert (r.state(), r.plane.upstreams()[0]["failing"]) == ("up", False)
+        assert not upstream.own(), "asked once, and answered"
+
+
+@pytest.mark.parametrize("rcode", UNWILLING)
+def test_an_upstream_that_refuses_what_the_worker_asks_too_is_taken_out(rcode: str) -> None:
+    first, second = Upstream(), Upstream()
+    with rig(first, second) as r:
+        number = 0
+
+        def down() -> bool:
+            nonlocal number
+            number += 1
+            r.send(query(f"n{number}.example"))
+            for question, source in (*first.waiting(), *first.own()):
+                first.say(failing(question, rcode), source)
+            r.plane.pump()
+            for question, source in (*second.waiting(), *second.own()):
+                second.say(answer(question), source)
+            r.plane.pump()
+            r.silent()
+            return r.state() == "down"
+
+        r.until(down)
+        assert r.plane.upstreams()[0]["reason"] == "refusing"
+
+
+def test_an_upstream_that_answers_datagrams_and_no_tcp_is_told_of_and_asked_all_the_same() -> None:
+    upstream = Upstream()
+    with rig(upstream, upstream_timeout_ms=200) as r:
+        r.send(query("example.com"))
+        question, source = upstream.take()
+        upstream.say(answer(question), source)
+        r.until_answered()
+
+        def closed() -> bool:
+            for ask in r.plane.take_tcp_asks():
+                r.plane.tcp_failed(ask)
+            return r.plane.upstreams()[0]["tcp_closed"]
+
+        until = time.monotonic() + 4 * PATIENCE
+        while not closed():
+            assert time.monotonic() < until
+            r.plane.tick()
+            time.sleep(0.01)
+        assert r.state() == "up"
+        r.send(query("www.example.com"))
+        question, source = upstream.take()
+        upstream.say(answer(question), source)
+        assert r.until_answered().header.rcode == 0
+        (ask,) = r.until(r.plane.take_tcp_asks)
+        assert r.say_tcp(ask)
+        assert not r.plane.upstreams()[0]["tcp_closed"]
 
 
 def test_where_no_upstream_is_willing_the_client_hears_what_the_first_said() -> None:
@@ -139,7 +211,7 @@ def test_an_upstream_that_lies_is_taken_out() -> None:
                 first.say(bytes(lie), source)
             r.plane.pump()
         assert (r.state(0), r.plane.upstreams()[0]["reason"]) == ("down", "lying")
-        assert r.plane.tcp_retries_waiting == 3
+        assert len(r.tcp_asks()) == 3
 
 
 def test_a_slow_upstream_is_passed_over_and_its_answers_still_fill_the_cache() -> None:

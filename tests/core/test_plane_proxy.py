@@ -11,7 +11,7 @@ import pytest
 from dnslib import DNSRecord
 
 from resolver import _core
-from tests.rigs.plane import STOP_PAGE, Upstream, answer, compiled, query, rig
+from tests.rigs.plane import STOP_PAGE, Upstream, answer, compiled, cut, query, rig
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -155,11 +155,18 @@ def test_what_the_worker_itself_asks_names_no_client() -> None:
 def test_a_question_for_tcp_carries_the_header_of_its_client() -> None:
     told, other = Upstream(), Upstream()
     with rig(told, other, proxy_to=[told.address]) as r:
-        forward: Any = r.plane.decide(packed("a.example"), ("127.0.0.1", 4711), ("127.0.0.2", 53))
-        assert forward.told == [told.address]
-        length, ends = _core.read_proxy_header(forward.header + b"more") or (0, None)
+        assert r.plane.decide(packed("a.example"), ("127.0.0.1", 4711), ("127.0.0.2", 53)) is True
+        message, source = told.socket.recvfrom(512)
+        assert (_core.read_proxy_header(message) or (0, None))[1] == (("127.0.0.1", 4711), ("127.0.0.2", 53))
+        told.say(cut(DNSRecord.parse(message[28:])), source)
+        r.plane.pump()
+        ask = r.until_tcp()
+        length, ends = _core.read_proxy_header(ask.header + b"more") or (0, None)
         assert (length, ends) == (28, (("127.0.0.1", 4711), ("127.0.0.2", 53)))
-        assert forward.header[13] == 0x11
-        assert _core.read_proxy_header(forward.header[:20]) is None
+        assert ask.header[13] == 0x11
+        assert _core.read_proxy_header(ask.header[:20]) is None
+        r.plane.tcp_failed(ask)
+        ask = r.until_tcp()
+        assert (ask.upstream, ask.header) == (other.address, b"")
         with pytest.raises(_core.CoreError, match="not a PROXY header"):
             _core.read_proxy_header(b"\0\x1dhello")

@@ -220,35 +220,42 @@ def test_after_eight_mismatches_the_question_goes_over_tcp_and_datagrams_no_long
         question, source = upstream.take()
         for _ in range(8):
             upstream.say(flip_case(answer(question, "203.0.113.66")), source)
-        r.plane.pump()
-        assert r.plane.tcp_retries_waiting == 1
+        assert r.plane.pump()
         upstream.say(answer(question, "203.0.113.66"), source)
         r.plane.pump()
         assert r.silent()
-        (forward,) = r.plane.take_tcp_retries()
-        assert (forward.for_stream, forward.upstreams) == (False, [upstream.address])
-        over_tcp = DNSRecord.parse(forward.query)
-        assert str(over_tcp.q.qname).lower() == "victim.example.com."
-        assert r.plane.finish(forward, bytes(answer(over_tcp).pack())) is None
+        (ask,) = r.tcp_asks()
+        assert ask.upstream == upstream.address
+        assert str(DNSRecord.parse(ask.message).q.qname).lower() == "victim.example.com."
+        assert r.say_tcp(ask)
         assert str(r.receive().rr[0].rdata) == "198.51.100.7"
         assert str(r.ask(query("victim.example.com")).rr[0].rdata) == "198.51.100.7"
-        assert r.plane.finish(forward, bytes(answer(over_tcp).pack())) is None
+        assert r.say_tcp(ask)
         assert r.silent()
+        assert r.count("over_tcp") == 1
 
 
-def test_when_tcp_fails_too_the_clients_hear_of_it() -> None:
+def test_when_tcp_fails_too_the_clients_hear_of_it_when_their_patience_is_over() -> None:
     upstream = Upstream(seen_as=REMOTE)
-    with rig(upstream) as r:
+    with rig(upstream, upstream_timeout_ms=100, patience_ms=350) as r:
         r.send(query("victim.example.com", edns=True))
         question, source = upstream.take()
         for _ in range(8):
             upstream.say(flip_case(answer(question)), source)
-        r.plane.pump()
-        (forward,) = r.plane.take_tcp_retries()
-        assert r.plane.fail(forward, 23) == b""
+        tried = 0
+
+        def told() -> bool:
+            nonlocal tried
+            for ask in r.tcp_asks():
+                tried += 1
+                r.plane.tcp_failed(ask)
+            return r.count("gave_up") == 1
+
+        r.until(told)
         reply = r.client.recv(512)
         assert reply[3] & 15 == 2
         assert b"\0\x0f\0\2\0\x17" in reply
+        assert tried >= 2, "an upstream that is being restarted may be back"
 
 
 def test_a_port_that_somebody_has_found_is_given_up_and_its_questions_go_over_tcp() -> None:
@@ -262,7 +269,7 @@ def test_a_port_that_somebody_has_found_is_given_up_and_its_questions_go_over_tc
             forged.header.id = guess
             upstream.say(forged, source)
         r.plane.pump()
-        assert r.plane.tcp_retries_waiting == 1
+        assert len(r.tcp_asks()) == 1
         r.send(query("other.example.com"))
         _, new_source = upstream.take()
         assert new_source != source
@@ -383,17 +390,22 @@ def test_a_truncated_answer_passes_as_truncated_and_for_seconds_others_are_sent_
         assert r.receive().header.tc == 1
         again = r.ask(query("LARGE.example.com", edns=True))
         assert (again.header.tc, again.rr, upstream.waiting()) == (1, [], [])
-        # Over TCP it is asked for; what comes serves those who ask by datagram too.
-        asked = query("large.example.com")
-        forward = r.plane.decide(bytes(asked.pack()), ("127.0.0.1", 40000), ("127.0.0.1", r.port))
-        assert isinstance(forward, _core.Forward)
-        whole = DNSRecord.parse(forward.query).reply()
-        for number in range(200):
-            whole.add_answer(RR("large.example.com", QTYPE.A, ttl=300, rdata=A(f"198.51.100.{number}")))
-        told = r.plane.finish(forward, bytes(whole.pack()))
-        assert told is not None
-        assert len(DNSRecord.parse(told).rr) == 200
-        kept = r.plane.decide(bytes(asked.pack()), ("127.0.0.1", 40000), ("127.0.0.1", r.port))
+        # Who comes by TCP is passed on; what comes serves those who ask by datagram too.
+        assert r.ask_stream(query("large.example.com")) is True
+        question, source = upstream.take()
+        reply = question.reply()
+        reply.header.tc = 1
+        upstream.say(reply, source)
+
+        def whole(question: DNSRecord) -> DNSRecord:
+            reply = question.reply()
+            for number in range(200):
+                reply.add_answer(RR("large.example.com", QTYPE.A, ttl=300, rdata=A(f"198.51.100.{number}")))
+            return reply
+
+        assert r.say_tcp(r.until_tcp(), whole)
+        assert len(r.until_stream().rr) == 200
+        kept = r.ask_stream(query("large.example.com"))
         assert isinstance(kept, bytes)
         assert len(DNSRecord.parse(kept).rr) == 200
         assert (r.ask(query("large.example.com")).header.tc, upstream.waiting()) == (1, [])

@@ -384,3 +384,34 @@ def test_a_held_addition_alarms_after_a_time_and_at_once_where_orders_are_urgent
     assert [alarm.split()[4] for alarm in world.register.status()["alarms"]] == ["urgent"]
     world.clock.forward(hours=5)
     assert len(world.register.status()["alarms"]) == 2
+
+
+def test_a_withdrawn_slip_holds_no_later_order_back(world: World) -> None:
+    slip = make_entry("stop.isp.example")
+    world.take(1, ["a.example"])
+    world.take(2, ["a.example", slip])
+    held = world.register.fetching["gambling"].held
+    assert held is not None
+    assert not held.approvable
+    world.take(2, ["a.example", slip], suspended=[slip.reference])
+    assert world.register.fetching["gambling"].held is None
+    world.take(3, ["a.example", slip, "b.example"], suspended=[slip.reference])
+    assert world.active("b.example") == ["gambling"]
+    assert world.active("stop.isp.example") == []
+
+
+def test_a_withdrawn_popular_name_that_is_proposed_again_is_held(tmp_path: Path) -> None:
+    (tmp_path / "popular").write_text("bank.example\n")
+    world = World(tmp_path, more={"guards": {"popular": str(tmp_path / "popular")}})
+    first = make_entry("bank.example")
+    world.take(1, ["a.example", first])
+    world.take(1, ["a.example", first], suspended=[first.reference])
+    for version, again in enumerate(
+        (make_entry("bank.example", number=2), make_entry("bank.example", match="exact")), 2
+    ):
+        world.take(version, ["a.example", again], suspended=[first.reference])
+        held = world.register.fetching["gambling"].held
+        assert held is not None
+        assert [reason.kind for reason in held.reasons] == ["popular"]
+        assert world.active("bank.example") == []
+    world.stop()

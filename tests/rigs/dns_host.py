@@ -15,13 +15,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import uvloop
 import yaml
 
 from resolver.config.schema import load
 from resolver.ipc.worker_counters import totals
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Coroutine, Iterator, Sequence
 
 Address = tuple[str, int]
 AnyHost = TypeVar("AnyHost", bound="Host")
@@ -216,6 +217,37 @@ def _answers(address: tuple[str, int]) -> bool:
             one.send(question(1, ".", 6))
             return len(one.recv(4096)) > 12
     return False
+
+
+# -- scenes on the loop that workers use
+
+
+def play(scene: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Runs the scene on the loop that workers use, and lets what was closed come to its end."""
+
+    async def to_the_end() -> None:
+        await scene()
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        if others:
+            await asyncio.wait(others, timeout=5)
+        await asyncio.sleep(0.02)
+
+    uvloop.run(to_the_end())
+
+
+def send(writer: asyncio.StreamWriter, message: bytes) -> None:
+    writer.write(len(message).to_bytes(2) + message)
+
+
+async def receive(reader: asyncio.StreamReader) -> bytes:
+    async with asyncio.timeout(5):
+        return await reader.readexactly(int.from_bytes(await reader.readexactly(2)))
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(5):
+        while not condition():  # noqa: ASYNC110
+            await asyncio.sleep(0.005)
 
 
 # -- messages by hand: what is tested must not be what builds the test

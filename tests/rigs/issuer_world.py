@@ -10,15 +10,18 @@ from typing import TYPE_CHECKING, Any
 from tuf.api.metadata import Metadata, MetaFile, Root, Snapshot, TargetFile, Targets, Timestamp
 
 from blocklists import document, verify
-from blocklists.entry import Entry, Match
+from blocklists.entry import Entry, Match, as_text
 from blocklists.head import Basis, Issuer
+from blocklists.issuer import propose, publish
 from blocklists.issuer.rehearsal import PASSPHRASE, Rehearsal
+from blocklists.issuer.sign import sign
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
 
     from blocklists.issuer.keys import Keyring
+    from blocklists.issuer.request import Request
     from blocklists.verify import Verified
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
@@ -157,3 +160,25 @@ def compressed(lines: Iterable[bytes], folder: Path) -> tuple[document.Summary, 
     path = folder / "compressed.zst"
     summary = document.write_lines(path, lines)
     return summary, path.read_bytes()
+
+
+def terms(world: World, days: float = 365) -> propose.Terms:
+    return propose.Terms("order-17", "gambling", as_text(world.now), as_text(world.now + timedelta(days=days)))
+
+
+def request_for(world: World, **what: Any) -> Request:
+    """A request by hand: `add`, `remove`, `match`."""
+    desk = world.rehearsal.desk
+    steps = propose.by_hand(desk, LIST, terms=terms(world), random=world.rehearsal.random, **what)
+    return propose.propose(desk, LIST, steps, now=world.now, author="alice", note="a note")
+
+
+def signed_by(world: World, request: Request, *names: str) -> list[Request]:
+    return [
+        sign(world.rehearsal.review(request, world.signer(name)), world.signer(name), lambda _: PASSPHRASE)
+        for name in names
+    ]
+
+
+def published(world: World, requests: list[Request]) -> None:
+    publish.publish(world.rehearsal.desk, requests, lambda _: None, now=world.now)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
+import functools
 import json
 import re
 import socket
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import zstandard
-from dnslib import EDNS0, QTYPE, RCODE, RR, A, DNSRecord
+from dnslib import EDNS0, QTYPE, RCODE, RR, A, DNSHeader, DNSRecord
 
 from resolver import _core
 
@@ -40,6 +43,14 @@ def answer(question: DNSRecord, address: str = "198.51.100.7", ttl: int = 300) -
     return reply
 
 
+def cut(question: DNSRecord) -> DNSRecord:
+    """An empty answer with TC."""
+    reply = question.reply()
+    reply.header.ad = 0
+    reply.header.tc = 1
+    return reply
+
+
 def failing(question: DNSRecord, rcode: str) -> DNSRecord:
     reply = question.reply()
     reply.header.ad = 0
@@ -47,6 +58,7 @@ def failing(question: DNSRecord, rcode: str) -> DNSRecord:
     return reply
 
 
+CLIENT, HERE = ("127.0.0.1", 4000), ("127.0.0.1", 53)
 OWN_QUESTION = re.compile(rb"\x00[\x00\x01]\x00\x00\x02\x00\x01")  # the end of the header, then the root, NS, IN
 
 
@@ -102,6 +114,47 @@ class Upstream:
         self.socket.sendto(message if isinstance(message, bytes) else bytes(message.pack()), to)
 
 
+@functools.cache
+def unlistened() -> Upstream:
+    """An upstream of all planes that have no rig, since their tests are about single messages on streams."""
+    made = Upstream()
+    atexit.register(made.socket.close)
+    return made
+
+
+@dataclass(frozen=True)
+class Relayed:
+    """A stream's question, as the upstream of `unlistened` gets it over TCP: its answer may be of any length."""
+
+    query: bytes
+    ask: _core.TcpAsk
+
+
+def relayed(plane: _core.Plane, asked: DNSRecord) -> Relayed:
+    """What is asked for that message; anything else than that it is asked fails the test."""
+    upstream = unlistened()
+    upstream.waiting_raw()
+    assert plane.decide(bytes(asked.pack()), CLIENT, HERE) is True
+    message, source = upstream.socket.recvfrom(65535)
+    reply = DNSRecord(DNSHeader(id=int.from_bytes(message[:2]), qr=1, tc=1), q=DNSRecord.parse(message).q)
+    upstream.say(reply, source)
+    asks: list[_core.TcpAsk] = []
+    deadline = time.monotonic() + PATIENCE
+    while not asks:
+        assert time.monotonic() < deadline
+        plane.pump()
+        asks = plane.take_tcp_asks()
+    return Relayed(asks[0].message, asks[0])
+
+
+def finish(plane: _core.Plane, question: Relayed, message: bytes) -> bytes | None:
+    """What the client is told of the upstream's answer; None: it was none."""
+    if not plane.tcp_answered(question.ask, message):
+        return None
+    ((_, told),) = plane.take_answers()
+    return told
+
+
 class Rig:
     """A plane, the socket it listens on, and one client."""
 
@@ -139,6 +192,31 @@ class Rig:
         """Sends and receives: for what the plane answers by itself."""
         self.send(message)
         return self.receive()
+
+    def ask_stream(self, message: DNSRecord, stream: int = 1, client: tuple[str, int] = CLIENT) -> bytes | bool:
+        """As a message that came on that stream: its answer, or true where that is to come."""
+        return self.plane.decide(bytes(message.pack()), client, HERE, stream)
+
+    def until_stream(self, stream: int = 1) -> DNSRecord:
+        """The answer on that stream; there is none on any other."""
+        ((to, message),) = self.until(self.plane.take_answers)
+        assert to == stream
+        return DNSRecord.parse(message)
+
+    def tcp_asks(self) -> list[_core.TcpAsk]:
+        """What clients' questions are to be asked over TCP. What the worker itself asks is left out."""
+        return [ask for ask in self.plane.take_tcp_asks() if not OWN_QUESTION.search(ask.message)]
+
+    def until_tcp(self) -> _core.TcpAsk:
+        """The one question that is to be asked over TCP."""
+        asks: list[_core.TcpAsk] = self.until(self.tcp_asks)
+        (ask,) = asks
+        return ask
+
+    def say_tcp(self, ask: _core.TcpAsk, reply: Callable[[DNSRecord], DNSRecord] | None = None) -> bool:
+        """The upstream's answer over TCP."""
+        question = DNSRecord.parse(ask.message)
+        return self.plane.tcp_answered(ask, bytes((reply or answer)(question).pack()))
 
     def silent(self, client: socket.socket | None = None) -> bool:
         """No answer waits for the client."""

@@ -140,14 +140,20 @@ fn changes_of(py: Python<'_>, changes: list::Changes, reused: Vec<String>) -> Py
 }
 
 #[pyfunction]
-#[pyo3(signature = (old, new, *, limit = 100))]
-fn changes(py: Python<'_>, old: Option<PathBuf>, new: PathBuf, limit: usize) -> PyResult<Changes> {
-    let found = detached(py, || list::examine(old.as_deref(), &new, None, &Guards::default(), limit))?;
+#[pyo3(signature = (old, new, *, withdrawn = Vec::new(), limit = 100))]
+fn changes(
+    py: Python<'_>,
+    old: Option<PathBuf>,
+    new: PathBuf,
+    withdrawn: Vec<String>,
+    limit: usize,
+) -> PyResult<Changes> {
+    let found = detached(py, || list::examine(old.as_deref(), &new, None, &Guards::default(), &withdrawn, limit))?;
     changes_of(py, found.changes, found.reused)
 }
 
 #[pyfunction]
-#[pyo3(signature = (old, new, *, announced, protected, suffixes, popular, limit = 100))]
+#[pyo3(signature = (old, new, *, announced, protected, suffixes, popular, withdrawn = Vec::new(), limit = 100))]
 #[expect(clippy::too_many_arguments, reason = "keyword arguments of one Python function")]
 fn examine(
     py: Python<'_>,
@@ -157,6 +163,7 @@ fn examine(
     protected: Vec<String>,
     suffixes: Vec<String>,
     popular: Vec<String>,
+    withdrawn: Vec<String>,
     limit: usize,
 ) -> PyResult<Examination> {
     let found = detached(py, || {
@@ -167,7 +174,7 @@ fn examine(
         );
         let (size, state, bases) = &announced;
         let announced = Announced { size: *size, state, bases };
-        list::examine(old.as_deref(), &new, Some(announced), &guards, limit)
+        list::examine(old.as_deref(), &new, Some(announced), &guards, &withdrawn, limit)
     })?;
     let findings = found.findings.into_iter().map(|finding| {
         let list::Finding { kind, name, matching, reference, against } = finding;
@@ -186,8 +193,15 @@ fn examine(
 }
 
 #[pyfunction]
-fn restrain(py: Python<'_>, old: Option<PathBuf>, new: PathBuf, output: PathBuf) -> PyResult<u64> {
-    detached(py, || list::restrain(old.as_deref(), &new, &output))
+#[pyo3(signature = (old, new, output, *, withdrawn = Vec::new()))]
+fn restrain(
+    py: Python<'_>,
+    old: Option<PathBuf>,
+    new: PathBuf,
+    output: PathBuf,
+    withdrawn: Vec<String>,
+) -> PyResult<u64> {
+    detached(py, || list::restrain(old.as_deref(), &new, &withdrawn, &output))
 }
 
 /// What was written of a response policy zone.

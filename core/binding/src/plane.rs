@@ -20,7 +20,7 @@ use dnscore::tap;
 use dnscore::wire::Name;
 use dnscore::wire::proxy::{self, Ends, Header, Read};
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict};
+use pyo3::types::{PyBool, PyBytes, PyDict};
 
 use crate::list::CompiledList;
 use crate::refused;
@@ -31,10 +31,10 @@ pub struct Plane {
     inner: core::Plane,
 }
 
-/// A query that Python asks an upstream over TCP.
+/// A question that Python asks an upstream over TCP.
 #[pyclass(frozen, module = "resolver._core")]
-pub struct Forward {
-    inner: core::Forward,
+pub struct TcpAsk {
+    inner: core::TcpAsk,
 }
 
 #[derive(FromPyObject)]
@@ -194,12 +194,14 @@ impl Plane {
         self.inner.fd()
     }
 
-    fn pump(&mut self) {
+    fn pump(&mut self) -> bool {
         self.guarded((), core::Plane::pump);
+        self.inner.has_work()
     }
 
-    fn tick(&mut self) {
+    fn tick(&mut self) -> bool {
         self.guarded((), core::Plane::tick);
+        self.inner.has_work()
     }
 
     #[getter]
@@ -245,6 +247,7 @@ impl Plane {
             dict.set_item("state", state)?;
             dict.set_item("reason", reason)?;
             dict.set_item("failing", upstream.failing)?;
+            dict.set_item("tcp_closed", upstream.is_tcp_closed())?;
             dict.set_item("rtt_us", upstream.rtt_us)?;
             dict.set_item("answers", upstream.answers)?;
             dict.set_item("timeouts", upstream.timeouts)?;
@@ -254,57 +257,45 @@ impl Plane {
         self.inner.upstreams().iter().map(one).collect()
     }
 
+    #[pyo3(signature = (message, client, asked, stream = 0))]
     fn decide<'py>(
         &mut self,
         py: Python<'py>,
         message: &[u8],
         client: (&str, u16),
         asked: (&str, u16),
-    ) -> PyResult<Option<Bound<'py, PyAny>>> {
+        stream: u64,
+    ) -> PyResult<Bound<'py, PyAny>> {
         let ends = Ends { source: end("client", client)?, destination: end("asked", asked)? };
-        let decision = self.guarded(core::Decision::Close, |plane| plane.decide(message, &ends));
+        let decision = self.guarded(core::Decision::Close, |plane| plane.decide(message, &ends, stream));
         Ok(match decision {
-            core::Decision::Answer(bytes) => Some(PyBytes::new(py, &bytes).into_any()),
-            core::Decision::Forward(forward) => Some(Bound::new(py, Forward { inner: *forward })?.into_any()),
-            core::Decision::Close => None,
+            core::Decision::Answer(bytes) => PyBytes::new(py, &bytes).into_any(),
+            core::Decision::Waits => PyBool::new(py, true).to_owned().into_any(),
+            core::Decision::Close => PyBool::new(py, false).to_owned().into_any(),
         })
     }
 
-    fn take_tcp_retries(&mut self) -> Vec<Forward> {
-        self.inner.take_tcp_retries().into_iter().map(|inner| Forward { inner }).collect()
+    fn take_answers<'py>(&mut self, py: Python<'py>) -> Vec<(u64, Bound<'py, PyBytes>)> {
+        let answers = self.inner.take_answers();
+        answers.into_iter().map(|(stream, message)| (stream, PyBytes::new(py, &message))).collect()
     }
 
-    #[getter]
-    fn tcp_retries_waiting(&self) -> usize {
-        self.inner.tcp_retries_waiting()
+    fn take_tcp_asks(&mut self) -> Vec<TcpAsk> {
+        self.inner.take_tcp_asks().into_iter().map(|inner| TcpAsk { inner }).collect()
     }
 
-    fn finish<'py>(
-        &mut self,
-        py: Python<'py>,
-        forward: &Bound<'py, Forward>,
-        answer: &[u8],
-    ) -> Option<Bound<'py, PyBytes>> {
-        let forward = &forward.get().inner;
-        let message = self.guarded(None, |plane| plane.finish(forward, answer));
-        message.map(|message| PyBytes::new(py, &message))
+    fn take_tcp_overdue(&mut self) -> Vec<u64> {
+        self.inner.take_tcp_overdue()
     }
 
-    fn stale<'py>(&mut self, py: Python<'py>, forward: &Bound<'py, Forward>) -> Option<Bound<'py, PyBytes>> {
-        let forward = &forward.get().inner;
-        let message = self.guarded(None, |plane| plane.stale(forward));
-        message.map(|message| PyBytes::new(py, &message))
+    fn tcp_answered(&mut self, ask: &Bound<'_, TcpAsk>, message: &[u8]) -> bool {
+        let ask = &ask.get().inner;
+        self.guarded(false, |plane| plane.tcp_answered(ask, message))
     }
 
-    fn fail<'py>(&mut self, py: Python<'py>, forward: &Bound<'py, Forward>, ede: u16) -> Bound<'py, PyBytes> {
-        let forward = &forward.get().inner;
-        let message = self.guarded(Vec::new(), |plane| plane.fail(forward, ede));
-        PyBytes::new(py, &message)
-    }
-
-    fn upstream_spoke(&mut self, address: &str, well: bool) -> PyResult<()> {
-        self.inner.upstream_spoke(socket_address(address)?, well);
-        Ok(())
+    fn tcp_failed(&mut self, ask: &Bound<'_, TcpAsk>) {
+        let ask = &ask.get().inner;
+        self.guarded((), |plane| plane.tcp_failed(ask));
     }
 
     fn note_streams(&mut self, connected: u64, refused: u64, starved: bool) {
@@ -351,30 +342,30 @@ impl Plane {
 }
 
 #[pymethods]
-impl Forward {
+impl TcpAsk {
     #[getter]
-    fn query<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
-        PyBytes::new(py, &self.inner.query)
+    fn number(&self) -> u64 {
+        self.inner.number
     }
 
     #[getter]
-    fn upstreams(&self) -> Vec<String> {
-        self.inner.upstreams.iter().map(ToString::to_string).collect()
+    fn question(&self) -> u64 {
+        self.inner.question
+    }
+
+    #[getter]
+    fn upstream(&self) -> String {
+        self.inner.upstream.to_string()
+    }
+
+    #[getter]
+    fn message<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
+        PyBytes::new(py, &self.inner.message)
     }
 
     #[getter]
     fn header<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
         PyBytes::new(py, &self.inner.header)
-    }
-
-    #[getter]
-    fn told(&self) -> Vec<String> {
-        self.inner.told.iter().map(ToString::to_string).collect()
-    }
-
-    #[getter]
-    fn for_stream(&self) -> bool {
-        self.inner.is_for_stream()
     }
 }
 
@@ -443,14 +434,14 @@ fn sketch_of(octets: &[u8]) -> PyResult<Sketch> {
 
 pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<Plane>()?;
-    module.add_class::<Forward>()?;
+    module.add_class::<TcpAsk>()?;
     module.add_function(wrap_pyfunction!(read_proxy_header, module)?)?;
     module.add_function(wrap_pyfunction!(distinct, module)?)?;
     module.add_function(wrap_pyfunction!(joined, module)?)?;
     module.add_function(wrap_pyfunction!(give_way, module)?)?;
     module.add_function(wrap_pyfunction!(go_first, module)?)?;
     module.add_function(wrap_pyfunction!(tick_when_busy, module)?)?;
-    module.add("CLIENT_RESPONSE", dnscore::relay::CLIENT_RESPONSE as f64 / 1e6)?;
+    module.add("LIFE", dnscore::relay::LIFE as f64 / 1e6)?;
     module.add("COUNTERS", counters::names())?;
     module.add("COUNTERS_MARK", PyBytes::new(module.py(), &counters::mark().to_le_bytes()))
 }

@@ -72,7 +72,6 @@ counters! {
     Retried = "retried",
     Probes = "probes",
     OverTcp = "over_tcp",
-    StreamsForwarded = "streams_forwarded",
     StreamsNow = "streams_now",
     StreamsRefused = "streams_refused",
     /// 1 while there is no file descriptor for another connection.

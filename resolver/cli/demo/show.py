@@ -100,7 +100,7 @@ def _line(sums: Mapping[str, int], before: Mapping[str, int], seconds: float) ->
         ("questions", asked),
         ("blocked", sums["blocked"]),
         ("from the cache", sums["cache_hits"]),
-        ("relayed", sums["relayed"] + sums["streams_forwarded"]),
+        ("relayed", sums["relayed"]),
         ("dropped", sums["dropped_client"] + sums["dropped_malformed"] + sums["dropped_source"]),
     )
     text = Text.assemble((f"{rate:>9,.0f} q/s", "bold"))

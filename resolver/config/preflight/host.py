@@ -2,7 +2,7 @@
 
 Enters: a configuration, and its file. Leaves: findings, each with its key: what does not work, and what only might
 not. Nothing is changed: ports are bound and let go, files are opened for reading, folders are asked whether they could
-be written; one query for the root's name servers goes to each upstream.
+be written; each upstream is asked for the root's name servers, over UDP and TCP.
 """
 
 from __future__ import annotations
@@ -184,12 +184,16 @@ def _clients(config: Config) -> Iterator[Finding]:
 
 
 def _upstreams(config: Config) -> Iterator[Finding]:
-    with ThreadPoolExecutor(max(len(config.upstreams), 1)) as asking:
-        said = list(asking.map(_silent, config.upstreams))
-    failed = [(at, why) for at, why in enumerate(said) if why]
-    for at, why in failed:
-        fatal = len(failed) == len(config.upstreams)
-        yield Finding(f"dns.upstreams[{at}]", f"{config.upstreams[at]} {why}", fatal=fatal)
+    upstreams = config.upstreams
+    with ThreadPoolExecutor(max(2 * len(upstreams), 1)) as asking:
+        said, streams = asking.map(_silent, upstreams), asking.map(_no_stream, upstreams)
+        found = list(zip(upstreams, said, streams, strict=True))
+    for at, (upstream, silent, no_stream) in enumerate(found):
+        if silent:
+            yield Finding(f"dns.upstreams[{at}]", f"{upstream} {silent}", fatal=all(why for _, why, _ in found))
+        elif no_stream:
+            harm = "what is too long for a datagram is SERVFAIL"
+            yield Finding(f"dns.upstreams[{at}]", f"{upstream} over TCP {no_stream}: {harm}", fatal=False)
 
 
 def _silent(upstream: Endpoint) -> str | None:
@@ -207,10 +211,28 @@ def _silent(upstream: Endpoint) -> str | None:
                 except TimeoutError:
                     if attempt == TRIES - 1:
                         raise
-    except TimeoutError:
-        return f"does not answer within {PATIENCE:g} s"
     except OSError as error:
-        return f"cannot be asked ({error.strerror})"
+        return _unasked(error)
+    return _wrong(answer)
+
+
+def _no_stream(upstream: Endpoint) -> str | None:
+    try:
+        with socket.create_connection((upstream.host, upstream.port), PATIENCE) as asking:
+            asking.sendall(len(_ROOT_NS).to_bytes(2) + _ROOT_NS)
+            with asking.makefile("rb") as answers:
+                return _wrong(answers.read(int.from_bytes(answers.read(2))))
+    except OSError as error:
+        return _unasked(error)
+
+
+def _unasked(error: OSError) -> str:
+    if isinstance(error, TimeoutError):
+        return f"does not answer within {PATIENCE:g} s"
+    return f"cannot be asked ({error.strerror})"
+
+
+def _wrong(answer: bytes) -> str | None:
     if answer[:2] != _ROOT_NS[:2] or len(answer) < 12:
         return "answers with something that is no answer"
     rcode = answer[3] & 15

@@ -20,7 +20,7 @@ from tuf.api.serialization import DeserializationError
 
 from blocklists.errors import VerifyError
 from blocklists.fetch import Deadline, place
-from blocklists.head import head_path
+from blocklists.head import lists_in
 from resolver.config.finding import Finding
 
 if TYPE_CHECKING:
@@ -70,8 +70,7 @@ def _offered(where: Place) -> list[str]:
     timestamp: Metadata[Timestamp] = _metadata(where, "timestamp")
     snapshot: Metadata[Snapshot] = _metadata(where, f"{timestamp.signed.snapshot_meta.version}.snapshot")
     targets: Metadata[Targets] = _metadata(where, f"{snapshot.signed.meta['targets.json'].version}.targets")
-    head = head_path("")
-    return sorted(path.removesuffix(head) for path in targets.signed.targets if path.endswith(head))
+    return lists_in(targets.signed.targets)
 
 
 def _metadata(where: Place, role: str) -> Metadata[Any]:

@@ -9,11 +9,13 @@
 //! expiry, or *altered* elsewhere; one that is new is *narrowed* if an old entry of the very name covered all of it at
 //! least as long, *widened* if the name had another entry, else *added*; one that is gone is *removed*, unless what
 //! stands in its place counts as narrowed or widened. Widening counts as adding and meets the guards; so does an entry
-//! that moved to another name or match under its old reference.
+//! that moved to another name or match under its old reference. An entry that is withdrawn (its reference is suspended) is
+//! not in force: it counts as neither there before nor coming, and only the rule on references still applies to it.
 
 use std::collections::HashSet;
 use std::path::Path;
 
+use super::compile::references;
 use super::document::{Document, Group, Item, Trust};
 use super::entry::{Reference, encode_reference};
 use super::guard::{Guards, Objection};
@@ -101,7 +103,7 @@ pub struct Announced<'a> {
     pub bases: &'a [String],
 }
 
-/// Compare two documents and let the guards look at what was added. With `announced` the new one is checked against it
+/// Compare two documents, less the `withdrawn` references, and let the guards look at what was added. With `announced` the new one is checked against it
 /// in the same pass; without, it counts as checked before. At most `limit` changes and findings are listed.
 ///
 /// # Errors
@@ -112,13 +114,28 @@ pub fn examine(
     new: &Path,
     announced: Option<Announced<'_>>,
     guards: &Guards,
+    withdrawn: &[String],
     limit: usize,
 ) -> Result<Examination, ListError> {
-    compare(old, new, announced, guards, limit).or_else(|error| match announced {
+    let asked = Asked { guards, withdrawn: references(withdrawn)?, limit };
+    compare(old, new, announced, &asked).or_else(|error| match announced {
         // what was passed over beside the old document is not looked at in order: what comes first is said by a full check
         Some(announced) if old.is_some() => check(new, announced).and(Err(error)),
         _ => Err(error),
     })
+}
+
+/// What is to be found out.
+struct Asked<'a> {
+    guards: &'a Guards,
+    withdrawn: HashSet<Reference>,
+    limit: usize,
+}
+
+impl Asked<'_> {
+    fn in_force(&self, item: &Item) -> bool {
+        !self.withdrawn.contains(&item.reference)
+    }
 }
 
 /// Check a document against what was announced, line by line.
@@ -133,15 +150,14 @@ fn compare(
     old: Option<&Path>,
     new: &Path,
     announced: Option<Announced<'_>>,
-    guards: &Guards,
-    limit: usize,
+    asked: &Asked<'_>,
 ) -> Result<Examination, ListError> {
     let mut result = Examination { compares: old.is_some(), ..Examination::default() };
     let trust = announced.map_or(Trust::Checked, |announced| Trust::Nothing { bases: Some(announced.bases) });
     let size = announced.map_or(u64::MAX, |announced| announced.size);
     let new = Document::open(new, size, trust)?;
     let new = side_by_side(old, new, |step| {
-        result.step(&step, guards, limit);
+        result.step(&step, asked);
         Ok(())
     })?;
     if let Some(announced) = announced {
@@ -149,7 +165,7 @@ fn compare(
     }
     let gone = std::mem::take(&mut result.gone);
     let reused = std::mem::take(&mut result.come).into_iter().filter(|reference| gone.contains(reference));
-    result.reused = reused.take(limit).map(|reference| shown(&reference)).collect();
+    result.reused = reused.take(asked.limit).map(|reference| shown(&reference)).collect();
     Ok(result)
 }
 
@@ -162,7 +178,7 @@ fn check_state(document: Document<'_>, announced: &str) -> Result<(), ListError>
 }
 
 impl Examination {
-    fn step(&mut self, step: &Step<'_>, guards: &Guards, limit: usize) {
+    fn step(&mut self, step: &Step<'_>, asked: &Asked<'_>) {
         match step {
             &Step::Same(_, entries) => {
                 self.changes.entries += entries;
@@ -170,24 +186,36 @@ impl Examination {
             }
             Step::Old(before) => {
                 self.gone.extend(before.items.iter().map(|item| item.reference));
-                before.items.iter().for_each(|item| self.note("removed", before, item, limit));
+                let gone = before.items.iter().filter(|item| asked.in_force(item));
+                gone.for_each(|item| self.note("removed", before, item, asked.limit));
             }
             Step::New(after) => {
                 self.changes.entries += after.items.len() as u64;
                 for item in &after.items {
-                    self.note("added", after, item, limit);
-                    self.object(after, item, guards, limit);
+                    self.comes(item);
+                    if asked.in_force(item) {
+                        self.note("added", after, item, asked.limit);
+                        self.object(after, item, asked);
+                    }
                 }
             }
-            Step::Both(before, after) => self.changed(before, after, guards, limit),
+            Step::Both(before, after) => self.changed(before, after, asked),
         }
     }
 
-    fn changed(&mut self, before: &Group, after: &Group, guards: &Guards, limit: usize) {
+    fn changed(&mut self, before: &Group, after: &Group, asked: &Asked<'_>) {
         self.changes.entries += after.items.len() as u64;
+        let gone = || before.items.iter().filter(|old| counterpart(after, old).is_none());
         let mut replaced = 0;
         for item in &after.items {
-            let kind = match counterpart(before, item) {
+            let old = counterpart(before, item);
+            if old.is_none() {
+                self.comes(item);
+            }
+            if !asked.in_force(item) {
+                continue;
+            }
+            let kind = match old {
                 Some(old) if before.line(old) == after.line(item) => {
                     self.changes.unchanged += 1;
                     continue;
@@ -195,29 +223,32 @@ impl Examination {
                 Some(old) if item.expires > old.expires => "prolonged",
                 Some(old) if item.expires < old.expires => "shortened",
                 Some(_) => "altered",
-                None if narrows(before, item) => "narrowed",
-                None if before.items.iter().any(|old| counterpart(after, old).is_none()) => "widened",
+                None if narrows(before, item, &asked.withdrawn) => "narrowed",
+                None if gone().any(|old| asked.in_force(old)) => "widened",
                 None => "added",
             };
             if matches!(kind, "narrowed" | "widened") {
                 replaced += 1;
             }
-            self.note(kind, after, item, limit);
+            self.note(kind, after, item, asked.limit);
             if matches!(kind, "added" | "widened") {
-                self.object(after, item, guards, limit);
+                self.object(after, item, asked);
             }
         }
         // each entry that stands in another's place accounts for one that is gone
-        let gone = before.items.iter().filter(|old| counterpart(after, old).is_none());
-        self.gone.extend(gone.clone().map(|item| item.reference));
-        gone.skip(replaced).for_each(|item| self.note("removed", before, item, limit));
+        self.gone.extend(gone().map(|item| item.reference));
+        let left = gone().filter(|item| asked.in_force(item)).skip(replaced);
+        left.for_each(|item| self.note("removed", before, item, asked.limit));
+    }
+
+    /// A reference that the old document did not have at this name and match.
+    fn comes(&mut self, item: &Item) {
+        if self.compares {
+            self.come.push(item.reference);
+        }
     }
 
     fn note(&mut self, kind: &'static str, group: &Group, item: &Item, limit: usize) {
-        match kind {
-            "added" | "widened" | "narrowed" if self.compares => self.come.push(item.reference),
-            _ => {}
-        }
         let changes = &mut self.changes;
         let count = match kind {
             "added" => &mut changes.added,
@@ -235,10 +266,10 @@ impl Examination {
         }
     }
 
-    fn object(&mut self, group: &Group, item: &Item, guards: &Guards, limit: usize) {
-        guards.examine(&group.key, item.matching, |Objection { guard, against }| {
+    fn object(&mut self, group: &Group, item: &Item, asked: &Asked<'_>) {
+        asked.guards.examine(&group.key, item.matching, |Objection { guard, against }| {
             self.objections[guard as usize] += 1;
-            if self.findings.len() < limit {
+            if self.findings.len() < asked.limit {
                 let (name, matching, reference) = describe(group, item);
                 self.findings.push(Finding { kind: guard.as_str(), name, matching, reference, against });
             }
@@ -251,9 +282,9 @@ pub(crate) fn counterpart<'g>(group: &'g Group, item: &Item) -> Option<&'g Item>
     group.items.iter().find(|other| other.matching == item.matching && other.reference == item.reference)
 }
 
-/// Did the old entries of the name stop all that this one stops, at least as long?
-pub(crate) fn narrows(before: &Group, item: &Item) -> bool {
-    before.holds_until(item.matching).is_some_and(|until| item.expires <= until)
+/// Did the old entries of the name that are in force stop all that this one stops, at least as long?
+pub(crate) fn narrows(before: &Group, item: &Item, withdrawn: &HashSet<Reference>) -> bool {
+    before.holds_until(item.matching, withdrawn).is_some_and(|until| item.expires <= until)
 }
 
 fn describe(group: &Group, item: &Item) -> (String, Matching, String) {

@@ -145,7 +145,7 @@ fn named(source: &Source<'_>) -> impl Fn(ListError) -> ListError {
     |error| ListError { reason: format!("{}: {}", source.document.display(), error.reason), ..error }
 }
 
-fn references(texts: &[String]) -> Result<HashSet<Reference>, ListError> {
+pub(crate) fn references(texts: &[String]) -> Result<HashSet<Reference>, ListError> {
     let decode = |text: &String| {
         entry::decode_reference(text.as_bytes())
             .ok_or_else(|| ListError::new("reference", format!("{text:?} is not a reference")))

@@ -54,9 +54,10 @@ impl Group {
         split_words(self.line(item), (item.words.0.into(), item.words.1.into()))
     }
 
-    /// The last second at which an entry of this name that covers `matching` still holds.
-    pub fn holds_until(&self, matching: Matching) -> Option<u32> {
-        let covering = self.items.iter().filter(|item| item.matching == matching || item.matching == Matching::Subtree);
+    /// The last second at which an entry of this name that is in force and covers `matching` still holds.
+    pub fn holds_until(&self, matching: Matching, withdrawn: &HashSet<Reference>) -> Option<u32> {
+        let in_force = self.items.iter().filter(|item| !withdrawn.contains(&item.reference));
+        let covering = in_force.filter(|item| item.matching == matching || item.matching == Matching::Subtree);
         covering.map(|item| item.expires).max()
     }
 

@@ -10,6 +10,7 @@
 //! before again knows what they say, and reads on from the name.
 
 use super::key::is_label_byte;
+use super::text::is_refused;
 use super::types::Matching;
 
 /// No canonical line is longer, with its line feed.
@@ -306,16 +307,22 @@ fn impact(text: &[u8]) -> Result<&[u8], Refusal> {
             [b'\\', b'"' | b'\\', after @ ..] => rest = after,
             [b'\\', b'u', after @ ..] => {
                 let Some((first, after)) = escaped(after) else { return refuse("holds a strange escape") };
-                rest = match (first, after) {
+                let (character, after) = match (first, after) {
                     // two escapes make one character above U+FFFF (RFC 8259 section 7)
                     (0xD800..=0xDBFF, [b'\\', b'u', second @ ..]) => match escaped(second) {
-                        Some((0xDC00..=0xDFFF, after)) => after,
+                        Some((low @ 0xDC00..=0xDFFF, after)) => {
+                            (0x1_0000 + ((first - 0xD800) << 10 | (low - 0xDC00)), after)
+                        }
                         _ => return refuse("holds half a character"),
                     },
                     (0xD800..=0xDFFF, _) => return refuse("holds half a character"),
-                    (0..=0x9F, _) => return refuse("holds a control character or a needless escape"),
-                    _ => after,
+                    (0..=0x7F, _) => return refuse("holds a control character or a needless escape"),
+                    _ => (first, after),
                 };
+                if is_refused(character) {
+                    return Err(("malformed", format!("impact holds U+{character:04X}, which no text in a list has")));
+                }
+                rest = after;
             }
             [0x20..=0x7E, after @ ..] if rest[0] != b'\\' => rest = after,
             _ => return refuse("holds a byte that canonical JSON does not"),
@@ -397,6 +404,9 @@ mod tests {
             (r#","issued""#, r#","impact":"\u00E4","issued""#, "malformed"),
             (r#","issued""#, r#","impact":"\ud83d","issued""#, "malformed"),
             (r#","issued""#, r#","impact":"\/","issued""#, "malformed"),
+            (r#","issued""#, r#","impact":"\u202e","issued""#, "malformed"),
+            (r#","issued""#, r#","impact":"\u2028","issued""#, "malformed"),
+            (r#","issued""#, r#","impact":"\udb40\udc41","issued""#, "malformed"),
             (r#","issued""#, ",\"impact\":\"\u{e4}\",\"issued\"", "malformed"),
         ] {
             let line = LINE.replace(from, to);

@@ -29,6 +29,7 @@ mod restrain;
 mod side_by_side;
 #[cfg(test)]
 mod tests;
+mod text;
 mod train;
 mod tree;
 mod types;

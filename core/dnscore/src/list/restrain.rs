@@ -4,13 +4,16 @@
 //!
 //! `withdraw`, narrowing and shortening always apply at once: while the additions of a new document wait for a person,
 //! what it no longer stops must be free. So of each old entry stays what the new document still covers, never longer
-//! than the new document says; and nothing is stopped that the old one did not stop.
+//! than the new document says; and nothing is stopped that the old one did not stop. What is withdrawn it did not stop.
 
+use std::collections::HashSet;
 use std::io::Write;
 use std::path::Path;
 
 use super::check::{counterpart, narrows};
+use super::compile::references;
 use super::document::{Document, Group, Trust};
+use super::entry::Reference;
 use super::output::{Output, unwritable};
 use super::side_by_side::{Step, side_by_side};
 use super::types::ListError;
@@ -22,7 +25,8 @@ const LEVEL: i32 = -3;
 ///
 /// # Errors
 /// Either document is not what it should be, or `output` cannot be written.
-pub fn restrain(old: Option<&Path>, new: &Path, output: &Path) -> Result<u64, ListError> {
+pub fn restrain(old: Option<&Path>, new: &Path, withdrawn: &[String], output: &Path) -> Result<u64, ListError> {
+    let withdrawn = references(withdrawn)?;
     let mut out = Writer::create(output)?;
     let mut entries = 0;
     let new = Document::open(new, u64::MAX, Trust::Checked)?;
@@ -33,7 +37,7 @@ pub fn restrain(old: Option<&Path>, new: &Path, output: &Path) -> Result<u64, Li
                 entries += number;
             }
             Step::Both(before, after) => {
-                for (group, index) in still_stopped(before, after) {
+                for (group, index) in still_stopped(before, after, &withdrawn) {
                     out.write(group.line(&group.items[index]))?;
                     entries += 1;
                 }
@@ -47,7 +51,7 @@ pub fn restrain(old: Option<&Path>, new: &Path, output: &Path) -> Result<u64, Li
 }
 
 /// The entries of one name that hold while additions wait, in order.
-fn still_stopped<'g>(before: &'g Group, after: &'g Group) -> Vec<(&'g Group, usize)> {
+fn still_stopped<'g>(before: &'g Group, after: &'g Group, withdrawn: &HashSet<Reference>) -> Vec<(&'g Group, usize)> {
     let mut stopped = Vec::new();
     for (index, item) in after.items.iter().enumerate() {
         match counterpart(before, item) {
@@ -57,7 +61,7 @@ fn still_stopped<'g>(before: &'g Group, after: &'g Group) -> Vec<(&'g Group, usi
                 stopped.extend(at.map(|at| (before, at)));
             }
             Some(_) => stopped.push((after, index)),
-            None if narrows(before, item) => stopped.push((after, index)),
+            None if narrows(before, item, withdrawn) => stopped.push((after, index)),
             None => {}
         }
     }

@@ -1,11 +1,13 @@
 //! The plane: everything that a worker does with datagrams.
 //!
-//! Enters: wakes ([`Plane::pump`]), time ([`Plane::tick`]), messages from streams ([`Plane::decide`]). Leaves: answers
-//! and queries, sent. A wake takes at most eight batches of up to 64 datagrams: each batch is received at once, goes
+//! Enters: wakes ([`Plane::pump`]), time ([`Plane::tick`]), messages from streams ([`Plane::decide`]), what came of
+//! questions over TCP. Leaves: answers and queries, sent; those that leave by a stream or over TCP are Python's. A wake takes at most eight batches of up to 64 datagrams: each batch is received at once, goes
 //! through the stages of [`chain`] as a batch (so that the look-ups' waits for memory overlap), and is sent at once.
 
 pub mod chain;
 mod entry_counts;
+mod over_tcp;
+mod own;
 mod proxy;
 mod relaying;
 mod settings;
@@ -25,7 +27,7 @@ use crate::list::{CompiledList, Hits};
 use crate::relay::health::Upstream;
 use crate::relay::random::Random;
 use crate::relay::rate::Rate;
-use crate::relay::slot::Peer;
+use crate::relay::slot::{Peer, ReplyTo};
 use crate::relay::{Relay, hash};
 use crate::sys::{self, BATCH, LARGEST_SENT, LINK, Listener, Poll, Ready, Receiver, Sender};
 use crate::tap::Tap;
@@ -37,9 +39,10 @@ use proxy::Balancers;
 use relaying::{Lane, Relaying};
 
 pub use entry_counts::EntryHits;
+pub use over_tcp::TcpAsk;
 pub use settings::Settings;
 pub use shadow::{Seen, Watch, Watching};
-pub use streams::{Decision, Forward};
+pub use streams::Decision;
 
 /// Batches in one wake; then the event loop breathes.
 const BATCHES_A_WAKE: usize = 8;
@@ -129,7 +132,6 @@ pub struct Plane {
     balancers: Balancers,
     chain: Chain,
     relaying: Relaying,
-    wide: Box<[u8]>,
     clock: Now,
     unix_offset: u64,
     published: u64,
@@ -170,7 +172,6 @@ impl Plane {
                 key,
             },
             relaying: Relaying::new(Relay::new(limits, key), random, remote_sockets, proxy_to, joins),
-            wide: vec![0; usize::from(u16::MAX)].into_boxed_slice(),
             clock: Now::default(),
             unix_offset: 0,
             published: 0,
@@ -345,7 +346,7 @@ impl Plane {
         for index in open.drain(..).map(usize::from) {
             let asked = asked_at(queries, &places[index], index, *clock);
             let peer = Peer { source: *queries.source(index), local: queries.local(index), listener: number as u16 };
-            relaying.relay_query(chain, poll, asked, peer, balancers.ends(index));
+            relaying.relay_query(chain, poll, asked, ReplyTo::Datagram(peer), balancers.ends(index));
         }
         if let Some(door) = relaying.doors.get_mut(number) {
             door.flush(&mut chain.counters);

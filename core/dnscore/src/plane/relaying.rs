@@ -1,30 +1,25 @@
-//! The upstream side of a plane: carries out what the relay decides, and tells it what became of it.
+//! The upstream side of a plane: carries out what the relay decides, and tells it what became of it. One relay for
+//! queries that came as datagrams and on streams; `over_tcp` is its other way out, `own` what the worker itself asks.
 
-use std::collections::VecDeque;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use crate::answer;
+use crate::cache::Key;
 use crate::counters::Counter;
-use crate::relay::health::{Fault, SECOND, State, Upstream, choose};
+use crate::relay::health::{Fault, State, Upstream, choose};
 use crate::relay::random::Random;
 use crate::relay::rate::client_hash;
-use crate::relay::slot::{Ask, Peer, Phase, Waiter};
+use crate::relay::slot::{Ask, Phase, ReplyTo, Waiter};
 use crate::relay::{Admission, Cap, Due, Reception, Relay};
 use crate::sys::{self, LARGEST_SENT, Links, Local, Picked, Poll, Sender, Sent};
 use crate::wire::proxy::{self, Ends};
-use crate::wire::{Checked, Expected, HEADER, Query, check_answer, flag, rcode, rtype};
+use crate::wire::{Checked, Expected, HEADER, Query, check_answer, rcode};
 
 use super::Door;
 use super::chain::{Asked, Chain, Now};
-use super::streams::Forward;
-
-/// Questions that wait to be asked over TCP, at most; more would be an attack on Python's time.
-const MAX_OVER_TCP: usize = 1024;
-
-/// What the worker itself asks: for the root's name servers, which any resolver has at hand.
-const OWN_QUESTION: Query =
-    Query { flags: flag::RD, qtype: rtype::NS, question_end: HEADER as u16 + 5, ..Query::BLANK };
+use super::over_tcp::TcpAsk;
+use super::streams::{LONGEST, Outlet};
 
 /// What waits to be sent to one upstream: a batch leaves by one socket, picked for it.
 pub(super) struct Lane {
@@ -50,16 +45,19 @@ pub(super) struct Relaying {
     pub upstreams: Vec<Upstream>,
     pub lanes: Vec<Lane>,
     pub doors: Vec<Door>,
-    pub over_tcp: VecDeque<Forward>,
+    pub outlet: Outlet,
+    /// Questions for Python to ask over TCP, and the numbers of those that were not answered in time.
+    pub tcp_asks: Vec<TcpAsk>,
+    pub tcp_overdue: Vec<u64>,
     pub remote_sockets: usize,
     /// Of the settings, for every sender.
     pub joins: bool,
     /// Since when the worker itself asks the upstreams, of which none is up, without a word from any.
     pub unheard_since: Option<u64>,
-    asks_at: u64,
+    pub asks_at: u64,
     /// Upstreams that are told who asks; and, where there are any, who asked first for the question of each slot.
     pub proxy_to: Vec<SocketAddr>,
-    askers: Vec<Option<Ends>>,
+    pub askers: Vec<Option<Ends>>,
     pub random: Random,
     due: Vec<Due>,
     slots: Vec<u32>,
@@ -79,7 +77,9 @@ impl Relaying {
             upstreams: Vec::new(),
             lanes: Vec::new(),
             doors: Vec::new(),
-            over_tcp: VecDeque::new(),
+            outlet: Outlet::new(),
+            tcp_asks: Vec::new(),
+            tcp_overdue: Vec::new(),
             remote_sockets,
             joins,
             unheard_since: None,
@@ -108,48 +108,44 @@ impl Relaying {
         Some(fault.ede())
     }
 
-    /// Stage 6: a query that nobody here can answer. `behind`: the client's ends, where a balancer said them.
+    /// Stage 6: a query that nobody here can answer. `behind`: the client's ends, where a balancer or a stream said them.
     #[inline]
-    pub fn relay_query(&mut self, chain: &mut Chain, poll: &Poll, asked: Asked<'_>, peer: Peer, behind: Option<&Ends>) {
+    pub fn relay_query(
+        &mut self,
+        chain: &mut Chain,
+        poll: &Poll,
+        asked: Asked<'_>,
+        to: ReplyTo,
+        behind: Option<&Ends>,
+    ) {
         let Asked { packet, query, now, .. } = asked;
         let up = !self.all_down();
-        if chain.asks_for_health(query)
-            && let heard = self.gone(now.us).is_none()
-            && let Some(door) = self.doors.get_mut(usize::from(peer.listener))
-        {
-            let length = {
-                let out = door.room(&mut chain.counters);
-                chain.healthy(asked, heard, out)
-            };
-            return door.answer_peer(chain, &peer, length);
+        if chain.asks_for_health(query) {
+            let heard = self.gone(now.us).is_none();
+            reply(&mut self.doors, &mut self.outlet, chain, &to, |chain, out| Some(chain.healthy(asked, heard, out)));
+            return;
         }
         let mut answered = false;
-        if !up
-            && let gone = self.gone(now.us)
-            && let Some(door) = self.doors.get_mut(usize::from(peer.listener))
-            && let Some(length) = {
-                let out = door.room(&mut chain.counters);
-                chain.unserved(asked, gone, out)
-            }
-        {
-            door.answer_peer(chain, &peer, length);
-            if !self.upstreams.iter().any(|u| u.wants_probe(now.us)) {
+        if !up {
+            let gone = self.gone(now.us);
+            answered =
+                reply(&mut self.doors, &mut self.outlet, chain, &to, |chain, out| chain.unserved(asked, gone, out));
+            // Once the client has its answer, the question goes on as a probe.
+            if answered && !self.upstreams.iter().any(|u| u.wants_probe(now.us)) {
                 return;
             }
-            // The client has its answer; the question goes on as a probe.
-            answered = true;
         }
-        let client = behind.map_or_else(|| peer.source.ip(), |ends| ends.source.ip());
-        let waiter = Waiter::new(packet, query, peer, client_hash(chain.key, client));
+        let client = behind.map_or_else(|| datagram_source(&to), |ends| ends.source.ip().to_canonical());
+        let waiter = Waiter::new(packet, query, to, client_hash(chain.key, client));
         let cap = match self.relay.admit(query, waiter, now.us) {
             Admission::Ask(slot) => {
                 if answered {
                     self.relay.take_waiting(slot);
                 }
                 if !self.proxy_to.is_empty() {
-                    self.note_asker(slot, &peer, behind);
+                    self.note_asker(slot, &to, behind);
                 }
-                self.ask(chain, poll, slot, now);
+                self.ask(chain, poll, slot, None, now);
                 return;
             }
             Admission::Joined => return chain.counters.count(Counter::Joined),
@@ -162,21 +158,22 @@ impl Relaying {
             Cap::Zone => Counter::CapZone,
             Cap::Waiters => Counter::CapWaiters,
         });
-        if let Some(door) = self.doors.get_mut(usize::from(peer.listener)).filter(|_| !answered) {
-            let out = door.room(&mut chain.counters);
-            let length = answer::error(packet, query.echo(), rcode::SERVFAIL, None, out);
-            door.answer_peer(chain, &peer, length);
+        if !answered {
+            let servfail =
+                |_: &mut Chain, out: &mut [u8]| Some(answer::error(packet, query.echo(), rcode::SERVFAIL, None, out));
+            reply(&mut self.doors, &mut self.outlet, chain, &to, servfail);
         }
     }
 
     /// Notes who asked, for the headers to the upstreams that are told.
     #[cold]
-    fn note_asker(&mut self, slot: u32, peer: &Peer, behind: Option<&Ends>) {
+    fn note_asker(&mut self, slot: u32, to: &ReplyTo, behind: Option<&Ends>) {
         let slot = slot as usize;
         if self.askers.len() <= slot {
             self.askers.resize(slot + 1, None);
         }
         self.askers[slot] = behind.copied().or_else(|| {
+            let ReplyTo::Datagram(peer) = to else { return None };
             let bound = self.doors.get(usize::from(peer.listener))?.listener.address();
             let asked = match peer.local {
                 Local::Bound => bound.ip(),
@@ -187,16 +184,20 @@ impl Relaying {
         });
     }
 
-    /// Puts the question of a slot to the best upstream that has not been asked, and to one that is due for a probe.
-    fn ask(&mut self, chain: &mut Chain, poll: &Poll, slot: u32, now: Now) {
+    /// Puts the question of a slot to `first`, else to the best upstream that has not been asked; and to one that is due
+    /// for a probe.
+    pub fn ask(&mut self, chain: &mut Chain, poll: &Poll, slot: u32, first: Option<usize>, now: Now) {
         let Relaying { upstreams, relay, .. } = self;
-        let Some(best) = choose(upstreams, |uid| relay.was_asked(slot, uid)) else {
+        let Some(best) = first.or_else(|| choose(upstreams, |uid| relay.was_asked(slot, uid))) else {
             chain.counters.count(Counter::NoUpstream);
             self.give_up(chain, slot, now);
             return;
         };
         chain.counters.count(Counter::Relayed);
         self.put_to(chain, poll, slot, best, now);
+        if self.relay.slot(slot).over_tcp {
+            return; // health is a matter of datagrams
+        }
         for other in 0..self.upstreams.len() {
             if other != best && self.upstreams[other].take_probe(now.us) {
                 chain.counters.count(Counter::Probes);
@@ -218,9 +219,13 @@ impl Relaying {
 
     /// Writes the question for one upstream; it leaves with the batch.
     #[inline]
-    fn put_to(&mut self, chain: &mut Chain, poll: &Poll, slot: u32, number: usize, now: Now) {
-        if self.relay.slot(slot).is_asked_out() {
+    pub fn put_to(&mut self, chain: &mut Chain, poll: &Poll, slot: u32, number: usize, now: Now) {
+        let held = self.relay.slot(slot);
+        if held.is_asked_out() {
             return;
+        }
+        if held.over_tcp {
+            return self.put_over_tcp(slot, number, now);
         }
         if self.lanes[number].sender.is_full() {
             self.send(chain, poll, number, now);
@@ -325,9 +330,9 @@ impl Relaying {
         self.slots = slots;
     }
 
-    fn ask_next(&mut self, chain: &mut Chain, poll: &Poll, slot: u32, now: Now) {
+    pub fn ask_next(&mut self, chain: &mut Chain, poll: &Poll, slot: u32, now: Now) {
         chain.counters.count(Counter::Retried);
-        self.ask(chain, poll, slot, now);
+        self.ask(chain, poll, slot, None, now);
         if self.relay.slot(slot).phase == Phase::Asking {
             self.relay.reschedule(slot, now.us + self.relay.limits().upstream_timeout);
         }
@@ -353,10 +358,11 @@ impl Relaying {
             Reception::Answer { slot, upstream, rtt, checked } => {
                 self.links.well(picked.index);
                 self.unheard_since = None;
+                let heard = Heard { upstream, rtt, over_tcp: false };
                 if self.relay.slot(slot).own {
-                    self.answered_us(chain, slot, upstream, rtt, &checked, now);
+                    self.answered_us(chain, slot, heard, &checked, now);
                 } else {
-                    self.answered(chain, poll, slot, upstream, rtt, datagram, &checked, now);
+                    self.answered(chain, poll, slot, heard, datagram, &checked, now);
                 }
             }
             Reception::Stray => {
@@ -369,7 +375,7 @@ impl Relaying {
                     self.relay.waiting_on(|ask| ask.serial() == picked.serial, &mut slots);
                     for slot in slots.drain(..) {
                         self.relay.leave_datagrams(slot);
-                        self.queue_for_tcp(chain, slot);
+                        self.go_over_tcp(chain, poll, slot, None, now);
                     }
                     self.slots = slots;
                 }
@@ -378,7 +384,7 @@ impl Relaying {
                 chain.counters.count(Counter::UpstreamMismatches);
                 self.unfit(upstream, now);
                 if let Some(slot) = over_tcp {
-                    self.queue_for_tcp(chain, slot);
+                    self.go_over_tcp(chain, poll, slot, None, now);
                     self.fault(chain, poll, upstream, Fault::Lying, now);
                 }
             }
@@ -391,53 +397,21 @@ impl Relaying {
         }
     }
 
-    fn queue_for_tcp(&mut self, chain: &mut Chain, slot: u32) {
-        if self.over_tcp.len() < MAX_OVER_TCP {
-            chain.counters.count(Counter::OverTcp);
-            let upstreams = self.addresses();
-            let mut forward = Forward::for_slot(slot, self.relay.slot(slot), &mut self.random, upstreams);
-            forward.tell(&self.proxy_to, self.askers.get(slot as usize).and_then(Option::as_ref));
-            self.over_tcp.push_back(forward);
-        }
-    }
-
-    /// The upstreams, those that are up first.
-    pub fn addresses(&self) -> Vec<SocketAddr> {
-        let (up, down): (Vec<&Upstream>, Vec<&Upstream>) = self.upstreams.iter().partition(|u| u.is_usable());
-        up.into_iter().chain(down).map(|u| u.address).collect()
-    }
-
-    /// The answer to a question of the worker's own.
-    fn answered_us(&mut self, chain: &mut Chain, slot: u32, uid: u32, rtt: u64, checked: &Checked, now: Now) {
-        chain.counters.count(Counter::UpstreamAnswers);
-        chain.counters.rtt(rtt);
-        self.relay.release(slot);
-        let Some(upstream) = self.upstreams.iter_mut().find(|u| u.uid == uid) else { return };
-        if is_unwilling(checked) {
-            upstream.failed(Fault::Refusing, now.us);
-        } else if upstream.lacks_probes(now.us) {
-            upstream.answered(rtt, self.relay.limits().upstream_timeout);
-        } else {
-            upstream.vouched(rtt, self.relay.limits().upstream_timeout);
-        }
-    }
-
-    /// The answer to a slot's question.
+    /// The answer to a slot's question, whichever way it came.
     #[allow(clippy::too_many_arguments)] // what there is to know about an answer
-    fn answered(
+    pub fn answered(
         &mut self,
         chain: &mut Chain,
         poll: &Poll,
         slot: u32,
-        uid: u32,
-        rtt: u64,
-        datagram: &[u8],
+        ask: Heard,
+        message: &[u8],
         checked: &Checked,
         now: Now,
     ) {
         let counters = &mut chain.counters;
         counters.count(Counter::UpstreamAnswers);
-        counters.rtt(rtt);
+        counters.rtt(ask.rtt);
         if checked.truncated() {
             counters.count(Counter::UpstreamTruncated);
         }
@@ -446,12 +420,7 @@ impl Relaying {
         if unwilling {
             counters.count(Counter::UpstreamRefused);
         }
-        if let Some(upstream) = self.upstreams.iter_mut().find(|u| u.uid == uid) {
-            upstream.said(failing.then(|| self.relay.domain(slot)), now.us);
-            if !unwilling {
-                upstream.answered(rtt, self.relay.limits().upstream_timeout);
-            }
-        }
+        self.note_word(slot, &ask, unwilling, failing, now);
         let held = self.relay.slot_mut(slot);
         if held.phase == Phase::Late {
             counters.count(Counter::UpstreamLate);
@@ -463,11 +432,8 @@ impl Relaying {
             // Another upstream may know better. What this one said is kept for when none does.
             let first = held.fallback.is_none() && held.phase == Phase::Asking;
             if first {
-                held.fallback = Some(datagram.into());
+                held.fallback = Some(message.into());
                 held.fault_ede = Fault::Refusing.ede();
-            }
-            if unwilling {
-                self.fault(chain, poll, uid, Fault::Refusing, now);
             }
             let relay = &self.relay;
             if first && self.upstreams.iter().any(|u| u.is_usable() && !relay.was_asked(slot, u.uid)) {
@@ -479,7 +445,27 @@ impl Relaying {
                 return;
             }
         }
-        self.settle(chain, slot, datagram, checked, now);
+        if checked.truncated() && self.relay.has_streams(slot) {
+            return self.truncated(chain, poll, slot, ask.upstream, message, checked, now);
+        }
+        self.settle(chain, slot, message, checked, now);
+    }
+
+    /// What an answer to a client's question says of the upstream.
+    #[inline]
+    fn note_word(&mut self, slot: u32, ask: &Heard, unwilling: bool, failing: bool, now: Now) {
+        let Some(upstream) = self.upstreams.iter_mut().find(|u| u.uid == ask.upstream) else { return };
+        if !unwilling || is_everyday(&self.relay.slot(slot).query) {
+            upstream.said(failing.then(|| self.relay.domain(slot)), now.us);
+        }
+        let timeout = self.relay.limits().upstream_timeout;
+        if ask.over_tcp {
+            upstream.spoke_over_tcp(now.us);
+        } else if unwilling {
+            upstream.was_unwilling(ask.rtt, timeout);
+        } else {
+            upstream.answered(ask.rtt, timeout);
+        }
     }
 
     /// An upstream that is up has been asked and may yet answer.
@@ -490,7 +476,22 @@ impl Relaying {
 
     /// Answers all who wait, keeps the answer, frees the slot.
     pub fn settle(&mut self, chain: &mut Chain, slot: u32, message: &[u8], checked: &Checked, now: Now) {
-        let Relaying { relay, doors, .. } = self;
+        self.give(chain, slot, message, checked, Relay::take_waiting, now);
+        self.relay.settled(slot);
+    }
+
+    /// Keeps the answer, and gives it to those who wait, as `take` takes them off the slot.
+    #[inline]
+    pub fn give(
+        &mut self,
+        chain: &mut Chain,
+        slot: u32,
+        message: &[u8],
+        checked: &Checked,
+        take: impl Fn(&mut Relay, u32) -> Option<&Waiter>,
+        now: Now,
+    ) {
+        let Relaying { relay, doors, outlet, .. } = self;
         let mut query = relay.slot(slot).query;
         let key = chain.cache.key(&query, 0);
         if !relay.slot(slot).settled
@@ -500,18 +501,13 @@ impl Relaying {
         }
         let born = relay.slot(slot).born;
         let mut heard = 0;
-        while let Some(waiter) = relay.take_waiting(slot) {
+        while let Some(waiter) = take(relay, slot) {
             heard += 1;
-            let Some(door) = doors.get_mut(usize::from(waiter.peer.listener)) else { continue };
             as_asked_by(&mut query, waiter);
-            let out = door.room(&mut chain.counters);
-            let limit = query.udp_limit().min(LARGEST_SENT);
-            let asked = Asked { packet: waiter.head(), query: &query, key: key.as_ref(), limit, now };
-            let length = chain.relayed(asked, message, checked, out);
-            door.answer_peer(chain, &waiter.peer, length);
+            let asked = asked_by(waiter, &query, key.as_ref(), now);
+            reply(doors, outlet, chain, &waiter.to, |chain, out| Some(chain.relayed(asked, message, checked, out)));
         }
         chain.counters.waited(now.us.saturating_sub(born), heard);
-        relay.settled(slot);
     }
 
     /// Nobody answered in time. The slot stays for a late answer.
@@ -531,20 +527,16 @@ impl Relaying {
 
     /// Stale answers, else SERVFAIL, for all who wait, and for who asks within the next seconds.
     fn tell(&mut self, chain: &mut Chain, slot: u32, now: Now) {
-        let Relaying { relay, doors, .. } = self;
+        let Relaying { relay, doors, outlet, .. } = self;
         let held = relay.slot(slot);
         let (mut query, ede, born) = (held.query, held.fault_ede, held.born);
         let key = chain.cache.key(&query, 0);
         let mut heard = 0;
         while let Some(waiter) = relay.take_waiting(slot) {
             heard += 1;
-            let Some(door) = doors.get_mut(usize::from(waiter.peer.listener)) else { continue };
             as_asked_by(&mut query, waiter);
-            let out = door.room(&mut chain.counters);
-            let asked =
-                Asked { packet: waiter.head(), query: &query, key: key.as_ref(), limit: query.udp_limit(), now };
-            let length = chain.failed(asked, ede, out);
-            door.answer_peer(chain, &waiter.peer, length);
+            let asked = asked_by(waiter, &query, key.as_ref(), now);
+            reply(doors, outlet, chain, &waiter.to, |chain, out| Some(chain.failed(asked, ede, out)));
         }
         chain.counters.waited(now.us.saturating_sub(born), heard);
         if let Some(key) = &key {
@@ -574,40 +566,6 @@ impl Relaying {
         self.links.tick(now.us);
     }
 
-    /// Asks once a second each upstream that clients' silences make doubtful, and while none is up each of all.
-    fn ask_ourselves(&mut self, chain: &mut Chain, poll: &Poll, now: Now) {
-        let all_down = self.all_down();
-        if !all_down {
-            self.unheard_since = None;
-        }
-        let timeout = self.relay.limits().upstream_timeout;
-        self.upstreams.iter_mut().for_each(|upstream| {
-            upstream.look(timeout, now.us);
-            upstream.judge(now.us);
-        });
-        if now.us < self.asks_at {
-            return;
-        }
-        if all_down {
-            self.unheard_since.get_or_insert(now.us);
-        }
-        for number in 0..self.upstreams.len() {
-            let upstream = &mut self.upstreams[number];
-            if !all_down && !upstream.is_doubted() {
-                continue;
-            }
-            upstream.asked_by_us(now.us);
-            self.asks_at = now.us + SECOND;
-            let slot = self.relay.own(&OWN_QUESTION, now.us);
-            // Whoever had this slot before does not ask this.
-            if let Some(asker) = self.askers.get_mut(slot as usize) {
-                *asker = None;
-            }
-            chain.counters.count(Counter::Probes);
-            self.put_to(chain, poll, slot, number, now);
-        }
-    }
-
     /// The upstream asked last has not answered in its time.
     fn overdue(&mut self, chain: &mut Chain, poll: &Poll, slot: u32, now: Now) {
         self.note_silence(chain, slot, now);
@@ -626,9 +584,14 @@ impl Relaying {
         };
         chain.counters.count(Counter::UpstreamTimeouts);
         let Ask { upstream: uid, at, .. } = *last;
+        if let Some(number) = last.tcp_number() {
+            self.tcp_overdue.push(number);
+            return;
+        }
         let again = held.asks().iter().filter(|ask| ask.upstream == uid).count() > 1;
+        let domain = self.relay.domain(slot);
         if let Some(upstream) = self.upstreams.iter_mut().find(|u| u.uid == uid)
-            && upstream.unanswered(again, at, now.us)
+            && upstream.unanswered(again, domain, at, now.us)
         {
             chain.counters.count(Counter::UpstreamDown);
         }
@@ -645,9 +608,55 @@ impl Relaying {
     }
 }
 
+/// An answer's upstream, its time, and the way it came.
+#[derive(Clone, Copy)]
+pub(super) struct Heard {
+    pub upstream: u32,
+    pub rtt: u64,
+    pub over_tcp: bool,
+}
+
+/// Writes an answer and lets it leave by the client's door, or on its stream. False: there is no answer, or no such door.
+#[inline]
+fn reply(
+    doors: &mut [Door],
+    outlet: &mut Outlet,
+    chain: &mut Chain,
+    to: &ReplyTo,
+    write: impl FnOnce(&mut Chain, &mut [u8]) -> Option<usize>,
+) -> bool {
+    match to {
+        ReplyTo::Datagram(peer) => {
+            let Some(door) = doors.get_mut(usize::from(peer.listener)) else { return false };
+            let out = door.room(&mut chain.counters);
+            let Some(length) = write(chain, out) else { return false };
+            door.answer_peer(chain, peer, length);
+        }
+        ReplyTo::Stream(stream) => {
+            let Some(length) = write(chain, outlet.room()) else { return false };
+            outlet.push(&mut chain.counters, *stream, length);
+        }
+    }
+    true
+}
+
+/// The address that a datagram came from. A stream's client is among its ends.
+#[inline]
+fn datagram_source(to: &ReplyTo) -> IpAddr {
+    match to {
+        ReplyTo::Datagram(peer) => peer.source.ip(),
+        ReplyTo::Stream(_) => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+    }
+}
+
 /// It says that it does not answer such questions, or not ours.
-fn is_unwilling(checked: &Checked) -> bool {
-    matches!(checked.rcode, rcode::REFUSED | rcode::NOTIMP)
+pub(super) fn is_unwilling(checked: &Checked) -> bool {
+    matches!(checked.rcode, rcode::REFUSED | rcode::NOTIMP | rcode::FORMERR)
+}
+
+/// What devices ask: with recursion, and for a type of data. What else is refused tells nothing of an upstream.
+fn is_everyday(query: &Query) -> bool {
+    query.rd() && !(128..=255).contains(&query.qtype)
 }
 
 /// The slot's question as this client asked it.
@@ -659,4 +668,11 @@ fn as_asked_by(query: &mut Query, waiter: &Waiter) {
         query.flags = u16::from_be_bytes([flags0, flags1]);
     }
     query.edns = waiter.edns;
+}
+
+/// The same for the chain, with the longest answer that this client can be given.
+#[inline]
+fn asked_by<'a>(waiter: &'a Waiter, query: &'a Query, key: Option<&'a Key>, now: Now) -> Asked<'a> {
+    let limit = if waiter.is_stream() { LONGEST } else { query.udp_limit().min(LARGEST_SENT) };
+    Asked { packet: waiter.head(), query, key, limit, now }
 }

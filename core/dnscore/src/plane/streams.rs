@@ -1,138 +1,103 @@
-//! The same decision for messages that came over a stream, and questions that are to be asked over TCP.
+//! The same chain and the same relay for messages that came over a stream.
 //!
-//! Python owns the connections; here is decided. A message gives an answer, or a [`Forward`]: the query to send, with
-//! all that is needed to check the answer and to write the client's.
+//! Python owns the connections and knows each by a number. A message is answered at once ([`Decision::Answer`]), or waits
+//! in the relay among the clients of its question ([`Decision::Waits`]); its answer then comes out of the [`Outlet`], with
+//! the number of its stream. A stream that is gone meanwhile cancels nothing: the answer still fills the cache.
 
-use std::net::SocketAddr;
-
-use crate::answer;
-use crate::cache::Key;
-use crate::counters::Counter;
-use crate::relay::random::Random;
-use crate::relay::slot::{Phase, Slot};
-use crate::wire::proxy::{self, Ends};
-use crate::wire::{Expected, HEADER, Query, check_answer};
+use crate::counters::{Counter, Counters};
+use crate::relay::slot::ReplyTo;
+use crate::wire::Query;
+use crate::wire::proxy::Ends;
 
 use super::Plane;
 use super::chain::{Asked, Step};
+
+/// The longest message.
+pub(super) const LONGEST: usize = u16::MAX as usize;
 
 /// What becomes of a message from a stream.
 #[derive(Debug)]
 pub enum Decision {
     /// Send this.
     Answer(Vec<u8>),
-    /// Ask upstream.
-    Forward(Box<Forward>),
+    /// One answer will come, by [`Plane::take_answers`].
+    Waits,
     /// Close the connection: no answer is due.
     Close,
 }
 
-/// A question to be asked over TCP.
-#[derive(Debug)]
-pub struct Forward {
-    /// The message to send.
-    pub query: Vec<u8>,
-    /// Whom to ask, best first.
-    pub upstreams: Vec<SocketAddr>,
-    /// The PROXY header that goes before it on a connection to one of [`Forward::told`].
-    pub header: Vec<u8>,
-    /// Those of the upstreams that are told who asks.
-    pub told: Vec<SocketAddr>,
-    born: u64,
-    id: u16,
-    asked: Query,
-    origin: Origin,
+/// Answers for streams, until Python takes them.
+pub(super) struct Outlet {
+    room: Box<[u8]>,
+    answers: Vec<(u64, Vec<u8>)>,
 }
 
-#[derive(Debug)]
-enum Origin {
-    /// A client's stream: its header and question as they came.
-    Stream { head: Vec<u8>, key: Option<Key> },
-    /// A slot whose datagrams nobody could trust.
-    Slot { slot: u32, generation: u32 },
-}
-
-impl Forward {
-    /// A client on a stream waits for it.
-    pub fn is_for_stream(&self) -> bool {
-        matches!(self.origin, Origin::Stream { .. })
+impl Outlet {
+    pub fn new() -> Outlet {
+        Outlet { room: vec![0; LONGEST].into_boxed_slice(), answers: Vec::new() }
     }
 
-    pub(super) fn for_slot(number: u32, slot: &Slot, random: &mut Random, upstreams: Vec<SocketAddr>) -> Forward {
-        let origin = Origin::Slot { slot: number, generation: slot.generation };
-        Forward::new(slot.query, origin, random, upstreams, slot.born)
+    /// Room for an answer.
+    pub fn room(&mut self) -> &mut [u8] {
+        &mut self.room
     }
 
-    fn new(asked: Query, origin: Origin, random: &mut Random, upstreams: Vec<SocketAddr>, born: u64) -> Forward {
-        let id = random.u16();
-        let mut query = vec![0; 512];
-        let length = answer::upstream_query(&asked, id, None, &mut query);
-        query.truncate(length);
-        Forward { query, upstreams, header: Vec::new(), told: Vec::new(), born, id, asked, origin }
+    /// The first `length` octets of the room are an answer for that stream.
+    pub fn push(&mut self, counters: &mut Counters, stream: u64, length: usize) {
+        let message = &self.room[..length];
+        counters.answer(message);
+        self.answers.push((stream, message.to_vec()));
     }
 
-    /// Who asks, for those of the upstreams that are told.
-    pub(super) fn tell(&mut self, proxy_to: &[SocketAddr], ends: Option<&Ends>) {
-        if proxy_to.is_empty() {
-            return;
-        }
-        self.told = self.upstreams.iter().filter(|upstream| proxy_to.contains(upstream)).copied().collect();
-        self.header = vec![0; proxy::LONGEST];
-        let length = proxy::write(ends, false, &mut self.header);
-        self.header.truncate(length);
-    }
-
-    fn expected(&self) -> Expected<'_> {
-        let end = usize::from(self.asked.question_end).min(self.query.len());
-        Expected { id: self.id, question: &self.query[HEADER.min(end)..end] }
+    /// Answers wait.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.answers.is_empty()
     }
 }
 
 impl Plane {
     /// Takes a message from a client's stream through the chain. `ends`: the client, and the address that it asked.
-    pub fn decide(&mut self, packet: &[u8], ends: &Ends) -> Decision {
+    pub fn decide(&mut self, packet: &[u8], ends: &Ends, stream: u64) -> Decision {
         self.read_clock();
         self.chain.counters.count(Counter::QueriesStream);
-        match self.decided(packet, ends.source) {
-            Step::Answer(length) => {
-                let message = &self.wide[..length];
-                self.chain.counters.answer(message);
-                Decision::Answer(message.to_vec())
-            }
-            Step::Drop => Decision::Close,
-            Step::Next((query, key)) => {
-                self.chain.counters.count(Counter::StreamsForwarded);
-                let head = packet.get(..usize::from(query.question_end)).unwrap_or_default().to_vec();
-                let upstreams = self.relaying.addresses();
-                let origin = Origin::Stream { head, key };
-                let mut forward = Forward::new(query, origin, &mut self.relaying.random, upstreams, self.clock.us);
-                forward.tell(&self.relaying.proxy_to, Some(ends));
-                Decision::Forward(Box::new(forward))
-            }
+        let mut query = Query::BLANK;
+        let before = self.relaying.outlet.answers.len();
+        match self.decided(packet, ends, &mut query) {
+            Step::Answer(length) => self.relaying.outlet.push(&mut self.chain.counters, stream, length),
+            Step::Drop => return Decision::Close,
+            Step::Next(()) => self.relay(packet, &query, ends, stream),
+        }
+        // What it was answered at once, by whichever stage.
+        let answers = &mut self.relaying.outlet.answers;
+        match answers.iter().skip(before).position(|(to, _)| *to == stream) {
+            Some(at) => Decision::Answer(answers.remove(before + at).1),
+            None => Decision::Waits,
         }
     }
 
-    fn decided(&mut self, packet: &[u8], client: SocketAddr) -> Step<(Query, Option<Key>)> {
-        let Plane { chain, relaying, hits, wide: out, clock, .. } = self;
-        let now = *clock;
+    /// Stages 1 to 5.
+    fn decided(&mut self, packet: &[u8], ends: &Ends, query: &mut Query) -> Step<()> {
+        let Plane { chain, relaying, hits, clock, .. } = self;
+        let (now, client) = (*clock, ends.source);
         let ip = client.ip().to_canonical();
         let Some(view) = chain.allowed(ip) else {
-            return match chain.checked(ip, packet, relaying.gone(now.us).is_none(), now, out) {
+            let heard = relaying.gone(now.us).is_none();
+            return match chain.checked(ip, packet, heard, now, relaying.outlet.room()) {
                 Step::Answer(length) => Step::Answer(length),
                 _ => Step::Drop,
             };
         };
-        let mut query = Query::BLANK;
-        match chain.parsed(packet, &mut query, out) {
+        let out = relaying.outlet.room();
+        match chain.parsed(packet, query, out) {
             Step::Next(()) => {}
-            Step::Answer(length) => return Step::Answer(length),
-            Step::Drop => return Step::Drop,
+            step => return step,
         }
-        let key = chain.cache.key(&query, 0);
-        let asked = Asked { packet, query: &query, key: key.as_ref(), limit: out.len(), now };
+        let key = chain.cache.key(query, 0);
+        let asked = Asked { packet, query, key: key.as_ref(), limit: out.len(), now };
         if let Some(list) = chain.list.clone() {
             list.look_up(&[&query.qname], hits);
-            let stop = chain.judged(&query, hits.of(0), view, now);
+            let stop = chain.judged(query, hits.of(0), view, now);
             if chain.watching.is_on() {
                 chain.watching.asked(client.ip().to_canonical(), view, &list, hits.of(0), stop.is_some(), now.unix);
             }
@@ -142,116 +107,30 @@ impl Plane {
                 return Step::Answer(length);
             }
         }
-        if let Step::Answer(length) = chain.any(asked, out) {
-            return Step::Answer(length);
-        }
-        if let Step::Answer(length) = chain.cached(asked, out) {
-            return Step::Answer(length);
-        }
-        let gone = relaying.gone(now.us);
-        if chain.asks_for_health(&query) {
-            return Step::Answer(chain.healthy(asked, gone.is_none(), out));
-        }
-        if relaying.all_down()
-            && let Some(length) = chain.unserved(asked, gone, out)
-        {
-            return Step::Answer(length);
-        }
-        Step::Next((query, key))
-    }
-
-    /// An upstream's answer over TCP: checked, kept, and written for whoever waits. `None` where it is no answer to the
-    /// question, or where the clients were answered by datagram.
-    pub fn finish(&mut self, forward: &Forward, message: &[u8]) -> Option<Vec<u8>> {
-        self.read_clock();
-        let Plane { chain, relaying, wide, clock, .. } = self;
-        let checked = check_answer(message, &forward.expected()).ok();
-        let Some(checked) = checked.filter(|checked| !checked.truncated()) else {
-            chain.counters.count(Counter::UpstreamMismatches);
-            return None;
-        };
-        chain.counters.count(Counter::UpstreamAnswers);
-        relaying.unheard_since = None;
-        match &forward.origin {
-            Origin::Stream { head, key } => {
-                if let Some(key) = key {
-                    chain.cache.put(key, &forward.asked, message, &checked, clock.ms());
-                }
-                let (query, limit) = (&forward.asked, wide.len());
-                let asked = Asked { packet: head, query, key: key.as_ref(), limit, now: *clock };
-                let length = chain.relayed(asked, message, &checked, wide);
-                chain.counters.answer(&wide[..length]);
-                chain.counters.waited(clock.us.saturating_sub(forward.born), 1);
-                Some(wide[..length].to_vec())
-            }
-            Origin::Slot { slot, generation } => {
-                if relaying.relay.living(*slot, *generation).is_some() {
-                    relaying.settle(chain, *slot, message, &checked, *clock);
-                    relaying.flush(chain, &self.poll, *clock);
-                }
-                None
-            }
+        match chain.any(asked, out) {
+            Step::Next(()) => chain.cached(asked, out),
+            step => step,
         }
     }
 
-    /// A stale answer for a client's stream, if there is one. What it is told is counted once, by [`Plane::finish`] or
-    /// [`Plane::fail`], when the question has come to its end.
-    pub fn stale(&mut self, forward: &Forward) -> Option<Vec<u8>> {
-        self.read_clock();
-        let Plane { chain, wide, clock, .. } = self;
-        let Origin::Stream { head, key } = &forward.origin else { return None };
-        let (query, limit) = (&forward.asked, wide.len());
-        let asked = Asked { packet: head, query, key: key.as_ref(), limit, now: *clock };
-        chain.stale(asked, wide).map(|length| wide[..length].to_vec())
+    /// Stage 6.
+    fn relay(&mut self, packet: &[u8], query: &Query, ends: &Ends, stream: u64) {
+        let Plane { chain, relaying, poll, clock, .. } = self;
+        let key = chain.cache.key(query, 0);
+        let asked = Asked { packet, query, key: key.as_ref(), limit: LONGEST, now: *clock };
+        relaying.relay_query(chain, poll, asked, ReplyTo::Stream(stream), Some(ends));
+        relaying.flush(chain, poll, *clock);
     }
 
-    /// No upstream answered over TCP: a stale answer, else SERVFAIL with that extended error.
-    pub fn fail(&mut self, forward: &Forward, ede: u16) -> Vec<u8> {
-        self.read_clock();
-        let Plane { chain, relaying, wide, clock, .. } = self;
-        match &forward.origin {
-            Origin::Stream { head, key } => {
-                let (query, limit) = (&forward.asked, wide.len());
-                let asked = Asked { packet: head, query, key: key.as_ref(), limit, now: *clock };
-                let length = chain.failed(asked, ede, wide);
-                if let Some(key) = key {
-                    chain.cache.fail(key, &forward.asked, ede, clock.ms());
-                }
-                chain.counters.answer(&wide[..length]);
-                chain.counters.waited(clock.us.saturating_sub(forward.born), 1);
-                wide[..length].to_vec()
-            }
-            Origin::Slot { slot, generation } => {
-                if relaying.relay.living(*slot, *generation).is_some_and(|held| held.phase != Phase::Late) {
-                    relaying.relay.slot_mut(*slot).fault_ede = ede;
-                    relaying.give_up(chain, *slot, *clock);
-                    relaying.flush(chain, &self.poll, *clock);
-                }
-                Vec::new()
-            }
-        }
+    /// Answers that are ready, each with the number of its stream.
+    pub fn take_answers(&mut self) -> Vec<(u64, Vec<u8>)> {
+        std::mem::take(&mut self.relaying.outlet.answers)
     }
 
-    /// Questions that wait to be asked over TCP.
-    pub fn take_tcp_retries(&mut self) -> Vec<Forward> {
-        self.relaying.over_tcp.drain(..).collect()
-    }
-
-    /// How many there are.
-    pub fn tcp_retries_waiting(&self) -> usize {
-        self.relaying.over_tcp.len()
-    }
-
-    /// What a TCP connection to an upstream showed.
-    pub fn upstream_spoke(&mut self, address: SocketAddr, well: bool) {
-        self.read_clock();
-        let now = self.clock.us;
-        let asked_at = now.saturating_sub(self.relaying.relay.limits().upstream_timeout);
-        if let Some(upstream) = self.relaying.upstreams.iter_mut().find(|u| u.address == address)
-            && !well
-            && upstream.unanswered(false, asked_at, now)
-        {
-            self.chain.counters.count(Counter::UpstreamDown);
-        }
+    /// Something waits for Python: answers for streams, or questions over TCP.
+    #[inline]
+    pub fn has_work(&self) -> bool {
+        let Plane { relaying, .. } = self;
+        !(relaying.outlet.is_empty() && relaying.tcp_asks.is_empty() && relaying.tcp_overdue.is_empty())
     }
 }

@@ -8,11 +8,17 @@
 //!
 //! Clients ask for names that nobody answers: their silences alone are no proof, however many of them come from one dead
 //! zone. They make an upstream suspect; then the worker asks it something that any resolver has at hand, and only where
-//! that is not answered either do three silences take it out. Twenty in a row without one good answer do so all the same.
+//! that is not answered either do three silences take it out. Twenty in a row without one good answer do so all the same,
+//! where the names are of many domains: a resolver whose way out is cut still knows the root.
 //!
-//! SERVFAIL takes none out: it is most often about the name. One that answers most questions with it, or with REFUSED, and
-//! names of many domains, *fails*: that is for people to know. It is judged by its last hundred answers, or by those of
-//! half a minute where there were fewer.
+//! SERVFAIL, REFUSED, NOTIMP and FORMERR take none out: they are about the question, and clients choose their questions.
+//! The last three make the worker ask for itself within a second; three refusals of *that* in a row, without a good answer
+//! to anybody between them, take it out. One that answers most questions so, and names of many domains, *fails*: that is
+//! for people to know. It is judged by its last hundred answers, or by those of half a minute where there were fewer.
+//!
+//! Over TCP the worker asks each upstream that is up for itself, every half minute in which nothing else was answered
+//! there. Three such questions in a row without an answer say that TCP is closed, which is for people to know; datagrams
+//! go on. What becomes of clients' questions over TCP is no proof of anything.
 
 use std::net::SocketAddr;
 
@@ -23,7 +29,7 @@ pub enum Fault {
     Silent,
     /// ECONNREFUSED: nothing listens there.
     NotListening,
-    /// It answers REFUSED or NOTIMP.
+    /// It answers what the worker asks with REFUSED, NOTIMP or FORMERR.
     Refusing,
     /// Answers that do not fit what was asked: eight for one question, or some instead of the one that was due.
     Lying,
@@ -48,8 +54,7 @@ impl Fault {
         match self {
             Fault::NotListening if loopback => 1,
             Fault::NotListening | Fault::Unreachable => 2,
-            Fault::Silent | Fault::Lying => 3,
-            Fault::Refusing => 5,
+            Fault::Silent | Fault::Lying | Fault::Refusing => 3,
         }
     }
 
@@ -97,6 +102,8 @@ pub struct Upstream {
     /// What was seen of it instead of an answer, and when.
     seen: (Fault, u64),
     faults_in_a_row: u32,
+    /// One bit of these for each domain of a silence since its last good answer.
+    silent_for: u64,
     /// When the worker asked it what it has not answered yet.
     asked_at: Option<u64>,
     /// Most of what it said of late was SERVFAIL or REFUSED, to names of many domains.
@@ -105,8 +112,24 @@ pub struct Upstream {
     lately: Lately,
     /// It did not answer what the worker asked.
     unvouched: bool,
+    /// It was unwilling to answer a client's question: the worker is to ask it itself.
+    questioned: bool,
+    /// Its refusals of the worker's own question in a row.
+    refusals: u32,
     backoff_us: u64,
     probe_at: u64,
+    tcp: OverTcp,
+}
+
+/// What is known of its TCP.
+#[derive(Clone, Copy, Debug, Default)]
+struct OverTcp {
+    /// The worker's own questions in a row without an answer.
+    faults: u32,
+    /// When the worker asked what is not answered yet.
+    asked_at: Option<u64>,
+    /// When the worker asks next.
+    asks_at: Option<u64>,
 }
 
 /// Answers to clients' questions since the first of them.
@@ -129,6 +152,11 @@ const DOMAINS: u32 = 8;
 pub const SECOND: u64 = 1_000_000;
 /// Clients' questions in a row without an answer that take out an upstream which answers the worker's own.
 const SILENCES: u32 = 20;
+/// Questions of the worker's own over TCP without an answer that say it is closed.
+const TCP_FAULTS: u32 = 3;
+/// Between two of them where the last was answered, and where it was not.
+const TCP_RARELY: u64 = 30 * SECOND;
+const TCP_OFTEN: u64 = 2 * SECOND;
 /// The longest time between two probes.
 const RAREST: u64 = 8 * SECOND;
 
@@ -147,12 +175,16 @@ impl Upstream {
             mismatches: 0,
             seen: (Fault::Silent, 0),
             faults_in_a_row: 0,
+            silent_for: 0,
             asked_at: None,
             failing: false,
             lately: Lately::default(),
             unvouched: false,
+            questioned: false,
+            refusals: 0,
             backoff_us: SECOND,
             probe_at: 0,
+            tcp: OverTcp::default(),
         }
     }
 
@@ -174,13 +206,44 @@ impl Upstream {
         self.rtt_us = if self.rtt_us == 0 { rtt_us } else { (self.rtt_us * 7 + rtt_us) / 8 };
         if rtt_us <= timeout_us {
             self.faults_in_a_row = 0;
+            self.silent_for = 0;
             self.unvouched = false;
+            self.questioned = false;
+            self.refusals = 0;
             self.backoff_us = SECOND;
             self.state = State::Up;
         }
     }
 
-    /// It answered a client's question; `failed`: with SERVFAIL or REFUSED, to a name of the domain of that hash.
+    /// It said REFUSED, NOTIMP or FORMERR to a client's question: it lives, and the worker looks whether it serves.
+    pub fn was_unwilling(&mut self, rtt_us: u64, timeout_us: u64) {
+        self.answers += 1;
+        self.questioned = true;
+        if rtt_us <= timeout_us && self.is_usable() {
+            self.faults_in_a_row = 0;
+            if self.state != State::Suspect(Fault::Refusing) {
+                self.state = State::Up;
+            }
+        }
+    }
+
+    /// It refused what the worker asked; true if it went down by it.
+    pub fn refused_us(&mut self, now: u64) -> bool {
+        self.asked_at = None;
+        self.refusals = self.refusals.saturating_add(1);
+        let was_usable = self.is_usable();
+        if was_usable && self.refusals < Fault::Refusing.limit(self.loopback) {
+            self.state = State::Suspect(Fault::Refusing);
+            return false;
+        }
+        self.state = State::Down(Fault::Refusing);
+        if was_usable {
+            self.probe_at = now + self.backoff_us;
+        }
+        was_usable
+    }
+
+    /// It answered a client's question; `failed`: with an error, to a name of the domain of that hash.
     #[inline]
     pub fn said(&mut self, failed: Option<u64>, now: u64) {
         if self.lately.answers == 0 {
@@ -215,9 +278,10 @@ impl Upstream {
         self.seen = (Fault::Lying, now);
     }
 
-    /// Clients' questions to it were not answered: the worker is to ask it itself.
+    /// Clients' questions to it were not answered, or refused: the worker is to ask it itself.
     pub fn is_doubted(&self) -> bool {
-        matches!(self.state, State::Suspect(Fault::Silent | Fault::Lying))
+        let suspect = matches!(self.state, State::Suspect(Fault::Silent | Fault::Lying | Fault::Refusing));
+        suspect || (self.questioned && self.is_usable())
     }
 
     /// The worker asks it something.
@@ -230,6 +294,8 @@ impl Upstream {
         if rtt_us <= timeout_us {
             self.asked_at = None;
             self.unvouched = false;
+            self.questioned = false;
+            self.refusals = 0;
             if self.is_doubted() {
                 self.state = State::Up;
             }
@@ -241,16 +307,57 @@ impl Upstream {
         self.unvouched |= self.asked_at.take_if(|at| now >= *at + timeout_us).is_some();
     }
 
-    /// What was asked for a client at `asked_at`, not for the first time if `again`, was not answered in time; true if it
-    /// went down by it. While it vouches for itself, a question is one silence, however often it is asked.
-    pub fn unanswered(&mut self, again: bool, asked_at: u64, now: u64) -> bool {
+    /// The worker is to ask it over TCP now. The first time a second after it was first thought of.
+    pub fn wants_tcp(&mut self, now: u64) -> bool {
+        now >= *self.tcp.asks_at.get_or_insert(now + SECOND) && self.is_usable() && self.tcp.asked_at.is_none()
+    }
+
+    /// The worker asks it over TCP.
+    pub fn asked_by_us_over_tcp(&mut self, now: u64) {
+        self.tcp.asked_at = Some(now);
+    }
+
+    /// It answered over TCP, whomever. A datagram is not proven by that.
+    pub fn spoke_over_tcp(&mut self, now: u64) {
+        self.answers += 1;
+        self.tcp = OverTcp { faults: 0, asked_at: None, asks_at: Some(now + TCP_RARELY) };
+    }
+
+    /// What the worker asked over TCP came to nothing.
+    pub fn failed_over_tcp(&mut self, now: u64) {
+        let faults = self.tcp.faults.saturating_add(1);
+        self.tcp = OverTcp { faults, asked_at: None, asks_at: Some(now + TCP_OFTEN) };
+    }
+
+    /// Looks whether it has answered the worker in time over TCP.
+    pub fn look_over_tcp(&mut self, timeout_us: u64, now: u64) {
+        if self.tcp.asked_at.is_some_and(|at| now >= at + timeout_us) {
+            self.failed_over_tcp(now);
+        }
+    }
+
+    /// It answers datagrams, and no TCP.
+    pub fn is_tcp_closed(&self) -> bool {
+        self.tcp.faults >= TCP_FAULTS && self.is_usable() && self.rtt_us > 0
+    }
+
+    /// What was asked for a client at `asked_at`, not for the first time if `again`, a name of the domain of that hash, was
+    /// not answered in time; true if it went down by it. While it vouches for itself, a question is one silence, however
+    /// often it is asked.
+    pub fn unanswered(&mut self, again: bool, domain: u64, asked_at: u64, now: u64) -> bool {
         self.timeouts += 1;
         if again && !self.unvouched {
             return false;
         }
+        self.silent_for |= 1 << (domain % 64);
         let (seen, at) = self.seen;
         let fault = if at > asked_at { seen } else { Fault::Silent };
-        self.faulty(fault, if self.unvouched { fault.limit(self.loopback) } else { SILENCES }, now)
+        let limit = match self.silent_for.count_ones() {
+            _ if self.unvouched => fault.limit(self.loopback),
+            DOMAINS.. => SILENCES,
+            _ => u32::MAX,
+        };
+        self.faulty(fault, limit, now)
     }
 
     /// A fault; true if it went down by it. Of one that is down it only says why by now.
@@ -350,14 +457,14 @@ mod tests {
             u.unfit(now);
         }
         assert_eq!(u.state, State::Up);
-        u.unanswered(false, 200, SECOND);
+        u.unanswered(false, 0, 200, SECOND);
         assert_eq!(u.state, State::Suspect(Fault::Silent));
         u.unfit(SECOND + 7);
-        u.unanswered(false, SECOND, 2 * SECOND);
+        u.unanswered(false, 0, SECOND, 2 * SECOND);
         assert_eq!(u.state, State::Suspect(Fault::Lying));
         u.asked_by_us(0);
         u.look(SECOND, 2 * SECOND);
-        assert!(u.unanswered(true, SECOND, 2 * SECOND));
+        assert!(u.unanswered(true, 0, SECOND, 2 * SECOND));
         assert_eq!((u.state, u.timeouts), (State::Down(Fault::Lying), 3));
     }
 
@@ -365,7 +472,7 @@ mod tests {
     fn silences_of_what_clients_ask_take_it_out_where_what_the_worker_asks_is_not_answered_either() {
         let mut u = upstream(0);
         for _ in 0..10 {
-            assert!(!u.unanswered(false, 0, SECOND));
+            assert!(!u.unanswered(false, 7, 0, SECOND));
             assert!(u.is_doubted());
             u.asked_by_us(SECOND);
             u.vouched(1000, SECOND);
@@ -376,12 +483,63 @@ mod tests {
         u.asked_by_us(SECOND);
         let mut mute = u.clone();
         mute.look(SECOND, 2 * SECOND - 1);
-        assert!(!mute.clone().unanswered(true, 0, SECOND), "asked again");
+        assert!(!mute.clone().unanswered(true, 7, 0, SECOND), "asked again");
         assert!(!mute.unvouched);
         mute.look(SECOND, 2 * SECOND);
-        assert!(mute.unanswered(false, 2 * SECOND, 3 * SECOND), "it does not vouch for itself any more");
-        assert!((0..9).all(|_| !u.unanswered(false, 0, SECOND)));
-        assert!(u.unanswered(false, 0, SECOND), "too many");
+        assert!(mute.unanswered(false, 7, 2 * SECOND, 3 * SECOND), "it does not vouch for itself any more");
+        assert!((0..100).all(|_| !u.unanswered(false, 7, 0, SECOND)), "one dead zone");
+        u.answered(1000, SECOND);
+        assert!((0..u64::from(SILENCES) - 1).all(|domain| !u.unanswered(false, domain, 0, SECOND)));
+        assert!(u.unanswered(false, 7, 0, SECOND), "too many, of many domains");
+    }
+
+    #[test]
+    fn what_it_refuses_to_clients_takes_it_out_only_where_it_refuses_the_worker_too() {
+        let mut u = upstream(0);
+        for _ in 0..100 {
+            u.was_unwilling(1000, SECOND);
+        }
+        assert_eq!(u.state, State::Up);
+        assert!(u.is_doubted());
+        u.vouched(1000, SECOND);
+        assert!(!u.is_doubted());
+        for _ in 0..2 {
+            assert!(!u.refused_us(SECOND));
+        }
+        assert_eq!(u.state, State::Suspect(Fault::Refusing));
+        u.answered(1000, SECOND);
+        assert!(!u.refused_us(SECOND) && !u.refused_us(SECOND), "it served somebody meanwhile");
+        u.was_unwilling(1000, SECOND);
+        assert!(u.refused_us(2 * SECOND));
+        assert_eq!(u.state, State::Down(Fault::Refusing));
+        u.was_unwilling(1000, SECOND);
+        assert_eq!(u.state, State::Down(Fault::Refusing), "another refusal brings none back");
+        assert!(!u.wants_probe(2 * SECOND) && u.wants_probe(3 * SECOND));
+    }
+
+    #[test]
+    fn tcp_is_closed_after_three_questions_of_the_workers_own_and_open_with_the_first_answer() {
+        let mut u = upstream(0);
+        let mut now = 0;
+        u.answered(1000, SECOND);
+        assert!(!u.wants_tcp(now));
+        for _ in 0..TCP_FAULTS {
+            assert!(!u.is_tcp_closed());
+            now += TCP_OFTEN;
+            assert!(u.wants_tcp(now));
+            u.asked_by_us_over_tcp(now);
+            assert!(!u.wants_tcp(now + 1), "one at a time");
+            u.look_over_tcp(SECOND, now + SECOND - 1);
+            u.look_over_tcp(SECOND, now + SECOND);
+            now += SECOND;
+        }
+        assert!(u.is_tcp_closed());
+        assert_eq!(u.state, State::Up);
+        let mut down = u.clone();
+        down.state = State::Down(Fault::Silent);
+        assert!(!down.is_tcp_closed() && !down.wants_tcp(now + TCP_OFTEN), "then that is what there is to say");
+        u.spoke_over_tcp(now);
+        assert!(!u.is_tcp_closed() && !u.wants_tcp(now + TCP_RARELY - 1) && u.wants_tcp(now + TCP_RARELY));
     }
 
     /// What it says to `count` questions, one a millisecond; `failed`: the domain of the one of that number.
@@ -431,11 +589,11 @@ mod tests {
             u.failed(Fault::Silent, 0);
         }
         u.failed(Fault::NotListening, 10 * SECOND);
-        u.unanswered(false, 9 * SECOND, 11 * SECOND);
+        u.unanswered(false, 0, 9 * SECOND, 11 * SECOND);
         assert_eq!(u.state, State::Down(Fault::NotListening), "the question whose refusal was seen is no silence");
-        u.unanswered(false, 12 * SECOND, 13 * SECOND);
+        u.unanswered(false, 0, 12 * SECOND, 13 * SECOND);
         assert_eq!(u.state, State::Down(Fault::Silent));
-        u.failed(Fault::Refusing, 14 * SECOND);
+        u.refused_us(14 * SECOND);
         assert_eq!(u.state, State::Down(Fault::Refusing));
     }
 
@@ -455,8 +613,8 @@ mod tests {
     #[test]
     fn probes_come_ever_more_rarely() {
         let mut u = upstream(0);
-        for _ in 0..5 {
-            u.failed(Fault::Refusing, 0);
+        for _ in 0..3 {
+            u.refused_us(0);
         }
         let probes: Vec<u64> = (0..60 * 10).map(|tenth| tenth * SECOND / 10).filter(|&now| u.take_probe(now)).collect();
         assert_eq!(probes[..4], [1, 3, 7, 15].map(|s| s * SECOND));

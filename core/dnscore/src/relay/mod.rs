@@ -1,12 +1,14 @@
 //! The relay: what is asked of the upstreams, who waits for it, and which datagram counts as the answer.
 //!
-//! Enters: questions that neither list nor cache answers, datagrams from upstreams, the time. Leaves: decisions. Nothing
-//! here touches a socket; the plane carries out what is decided. The rules:
+//! Enters: questions that neither list nor cache answers, whether they came as datagrams or on streams; answers from
+//! upstreams, the time. Leaves: decisions. Nothing here touches a socket; the plane carries out what is decided. The rules:
 //!
 //! * An answer counts only if it comes on the socket that the question left by, with its id, QR, opcode and question,
 //!   letter case included (RFC 5452, 9). A mismatch never frees the slot; after eight the question is asked over TCP.
 //! * One question in flight per cache key (a birthday attack needs several, VU#457875), at most 64 clients waiting for
-//!   it; a client's retransmit takes its own place.
+//!   it, on streams or for datagrams; a client's retransmit takes its own place.
+//! * A question leaves by datagram. It is asked over TCP once an answer came truncated and a client on a stream waits for
+//!   the whole, or once no datagram can be trusted. All else holds for it as before: slot, caps, time, next upstream.
 //! * After 1.8 seconds whoever waits gets a stale answer, where there is one; the question goes on.
 //! * A slot lives five seconds, longer than its clients wait: a late answer still fills the cache, and tells of its
 //!   upstream's health.
@@ -139,6 +141,8 @@ pub struct Relay {
     clients: Caps,
     zones: Caps,
     used: usize,
+    /// Questions asked over TCP so far.
+    tcp_asks: u64,
 }
 
 impl Relay {
@@ -157,6 +161,7 @@ impl Relay {
             clients: Caps::new(limits.per_client),
             zones: Caps::new(limits.per_zone),
             used: 0,
+            tcp_asks: 0,
         }
     }
 
@@ -233,6 +238,7 @@ impl Relay {
         }
         let number = self.open(query, now);
         self.clients.add(waiter.client);
+        let streams = u8::from(waiter.is_stream());
         let first = self.take_waiter(waiter);
         if zone != 0 {
             self.zones.add(zone);
@@ -246,6 +252,7 @@ impl Relay {
         slot.shared = shared;
         slot.first = first;
         slot.waiting = 1;
+        slot.streams = streams;
         Admission::Ask(number)
     }
 
@@ -268,6 +275,7 @@ impl Relay {
         slot.shared = false;
         slot.settled = false;
         slot.own = false;
+        slot.over_tcp = false;
         slot.born = now;
         slot.stale_at = now + CLIENT_RESPONSE;
         slot.patience = now + limits.patience;
@@ -278,6 +286,7 @@ impl Relay {
         slot.fallback = None;
         slot.first = NONE;
         slot.waiting = 0;
+        slot.streams = 0;
         self.due[number as usize] = slot.due();
         number
     }
@@ -302,10 +311,12 @@ impl Relay {
         }
         self.clients.add(waiter.client);
         waiter.next = slot.first;
+        let streams = u8::from(waiter.is_stream());
         let first = self.take_waiter(waiter);
         let slot = &mut self.slots[number as usize];
         slot.first = first;
         slot.waiting += 1;
+        slot.streams += streams;
         Admission::Joined
     }
 
@@ -332,9 +343,10 @@ impl Relay {
         (self.waiters.len() - 1) as u32
     }
 
-    /// Whether `slot` was put to that upstream.
+    /// Whether `slot` was put to that upstream in the way that it is asked now.
     pub fn was_asked(&self, slot: u32, upstream: u32) -> bool {
-        self.slot(slot).asks().iter().any(|ask| ask.upstream == upstream)
+        let slot = self.slot(slot);
+        slot.asks().iter().any(|ask| ask.upstream == upstream && ask.is_tcp() == slot.over_tcp)
     }
 
     /// An id that is not in use on that socket, drawn at random.
@@ -356,6 +368,20 @@ impl Relay {
         self.slots[slot as usize].note(Ask { key, upstream, at: now, open: true });
     }
 
+    /// The question of `slot` is put to an upstream over TCP; the number that tells it from all others.
+    pub fn asked_over_tcp(&mut self, slot: u32, upstream: u32, now: u64) -> u64 {
+        self.tcp_asks += 1;
+        let key = Ask::tcp_key(self.tcp_asks);
+        self.slots[slot as usize].note(Ask { key, upstream, at: now, open: true });
+        self.tcp_asks
+    }
+
+    /// Question `number` over TCP came to its end. `None`: what was asked is forgotten, or has been answered since.
+    pub fn close_tcp(&mut self, slot: u32, generation: u32, number: u64) -> Option<Ask> {
+        self.living(slot, generation)?;
+        self.slots[slot as usize].close(Ask::tcp_key(number))
+    }
+
     /// A datagram on the socket `serial`.
     #[inline]
     pub fn receive(&mut self, serial: u32, datagram: &[u8], now: u64) -> Reception {
@@ -373,7 +399,7 @@ impl Relay {
             Err(Mismatch::Short | Mismatch::Id) => Reception::Stray,
             Err(_) => {
                 slot.mismatches = slot.mismatches.saturating_add(1);
-                let over_tcp = slot.mismatches == MAX_MISMATCHES && slot.phase == Phase::Asking;
+                let over_tcp = slot.mismatches == MAX_MISMATCHES && slot.phase == Phase::Asking && !slot.over_tcp;
                 let reception = Reception::Mismatch { upstream: ask.upstream, over_tcp: over_tcp.then_some(number) };
                 if over_tcp {
                     self.leave_datagrams(number);
@@ -387,8 +413,8 @@ impl Relay {
     pub fn leave_datagrams(&mut self, number: u32) {
         self.forget_ids(number);
         let slot = &mut self.slots[number as usize];
-        slot.phase = Phase::Tcp;
-        self.due[number as usize] = slot.due();
+        slot.close_datagrams();
+        slot.over_tcp = true;
     }
 
     fn forget_ids(&mut self, number: u32) {
@@ -402,7 +428,8 @@ impl Relay {
     pub fn waiting_on(&self, left: impl Fn(&Ask) -> bool, out: &mut Vec<u32>) {
         out.clear();
         for (number, (slot, due)) in self.slots.iter().zip(&self.due).enumerate() {
-            if *due != u64::MAX && slot.phase == Phase::Asking && slot.asks().last().is_some_and(&left) {
+            let waits = *due != u64::MAX && slot.phase == Phase::Asking && !slot.over_tcp;
+            if waits && slot.asks().last().is_some_and(&left) {
                 out.push(number as u32);
             }
         }
@@ -450,6 +477,36 @@ impl Relay {
         let waiter = &self.waiters[at as usize];
         slot.first = waiter.next;
         slot.waiting -= 1;
+        slot.streams -= u8::from(waiter.is_stream());
+        self.clients.remove(waiter.client);
+        self.free_waiters.push(at);
+        Some(waiter)
+    }
+
+    /// Somebody waits for it on a stream.
+    #[inline]
+    pub fn has_streams(&self, number: u32) -> bool {
+        self.slot(number).streams > 0
+    }
+
+    /// Takes the clients off the slot that wait for a datagram, one after the other; those on streams stay.
+    pub fn take_datagram_waiting(&mut self, number: u32) -> Option<&Waiter> {
+        let slot = &mut self.slots[number as usize];
+        let (mut before, mut at) = (NONE, slot.first);
+        while at != NONE && self.waiters[at as usize].is_stream() {
+            (before, at) = (at, self.waiters[at as usize].next);
+        }
+        if at == NONE {
+            return None;
+        }
+        let next = self.waiters[at as usize].next;
+        if before == NONE {
+            slot.first = next;
+        } else {
+            self.waiters[before as usize].next = next;
+        }
+        slot.waiting -= 1;
+        let waiter = &self.waiters[at as usize];
         self.clients.remove(waiter.client);
         self.free_waiters.push(at);
         Some(waiter)
@@ -471,7 +528,7 @@ impl Relay {
     pub fn settled(&mut self, number: u32) {
         let slot = &mut self.slots[number as usize];
         slot.settled = true;
-        if slot.phase != Phase::Tcp && slot.asks().iter().any(|ask| ask.open) {
+        if slot.asks().iter().any(|ask| ask.open && !ask.is_tcp()) {
             self.give_up(number);
         } else {
             self.release(number);

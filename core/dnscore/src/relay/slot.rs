@@ -20,11 +20,20 @@ pub struct Peer {
     pub listener: u16,
 }
 
+/// How a client's answer leaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReplyTo {
+    /// As a datagram.
+    Datagram(Peer),
+    /// On the stream of that number. Python owns it.
+    Stream(u64),
+}
+
 /// A client that waits: what its answer must repeat, and where it goes.
 #[derive(Clone, Copy)]
 pub struct Waiter {
     /// Where the answer goes.
-    pub peer: Peer,
+    pub to: ReplyTo,
     /// Its OPT.
     pub edns: Option<Edns>,
     /// Its hash, for the cap on clients.
@@ -37,11 +46,11 @@ pub struct Waiter {
 impl Waiter {
     /// From the client's packet.
     #[inline]
-    pub fn new(packet: &[u8], query: &Query, peer: Peer, client: u64) -> Waiter {
+    pub fn new(packet: &[u8], query: &Query, to: ReplyTo, client: u64) -> Waiter {
         let end = usize::from(query.question_end).min(packet.len()).min(HEAD);
         let mut head = [0; HEAD];
         head[..end].copy_from_slice(&packet[..end]);
-        Waiter { peer, edns: query.edns, client, next: NONE, length: end as u16, head }
+        Waiter { to, edns: query.edns, client, next: NONE, length: end as u16, head }
     }
 
     /// The client's header and question, as they came.
@@ -50,20 +59,35 @@ impl Waiter {
         &self.head[..usize::from(self.length)]
     }
 
-    /// The same client with the same question's id: a retransmit.
+    /// The same client with the same question's id: a retransmit. A stream loses nothing, so nothing on it is one.
     #[inline]
     pub fn is_repeated_by(&self, other: &Waiter) -> bool {
-        self.peer.source == other.peer.source && self.head[..2] == other.head[..2]
+        match (&self.to, &other.to) {
+            (ReplyTo::Datagram(one), ReplyTo::Datagram(two)) => {
+                one.source == two.source && self.head[..2] == other.head[..2]
+            }
+            _ => false,
+        }
+    }
+
+    /// It waits on a stream.
+    #[inline]
+    pub fn is_stream(&self) -> bool {
+        matches!(self.to, ReplyTo::Stream(_))
     }
 }
 
 /// No waiter, no slot.
 pub const NONE: u32 = u32::MAX;
 
+/// Marks the keys of questions that were asked over TCP.
+const TCP: u64 = 1 << 63;
+
 /// One question as sent to one upstream.
 #[derive(Clone, Copy, Debug)]
 pub struct Ask {
-    /// The socket's serial number and the id: what the answer must come on and carry.
+    /// Of a datagram the socket's serial number and the id: what the answer must come on and carry. Over TCP a number that
+    /// is never used twice.
     pub key: u64,
     /// Whom.
     pub upstream: u32,
@@ -74,7 +98,23 @@ pub struct Ask {
 }
 
 impl Ask {
-    /// The socket's serial number.
+    /// The key of question `number` over TCP.
+    pub fn tcp_key(number: u64) -> u64 {
+        TCP | number
+    }
+
+    /// It was asked over TCP.
+    #[inline]
+    pub fn is_tcp(&self) -> bool {
+        self.key & TCP != 0
+    }
+
+    /// The number of one that was asked over TCP.
+    pub fn tcp_number(&self) -> Option<u64> {
+        self.is_tcp().then_some(self.key & !TCP)
+    }
+
+    /// The serial number of the socket, of one that was asked by datagram.
     pub fn serial(&self) -> u32 {
         (self.key >> 16) as u32
     }
@@ -83,10 +123,8 @@ impl Ask {
 /// What a slot is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
-    /// Waits for a datagram.
+    /// Waits for an upstream's answer.
     Asking,
-    /// Handed over to be asked on TCP.
-    Tcp,
     /// Its clients have been answered; what still comes tells of an upstream's health, and fills the cache if nothing
     /// else has.
     Late,
@@ -110,6 +148,8 @@ pub struct Slot {
     pub settled: bool,
     /// The worker's own question: no client's.
     pub own: bool,
+    /// From now on it is asked over TCP: its answer is too long for a datagram, or none can be trusted.
+    pub over_tcp: bool,
     /// When it came, in microseconds.
     pub born: u64,
     /// When the clients are given a stale answer, if there is one.
@@ -124,12 +164,14 @@ pub struct Slot {
     pub mismatches: u8,
     /// The fault seen last, for the EDE.
     pub fault_ede: u16,
-    /// What an upstream said that another one may say better (SERVFAIL, REFUSED).
+    /// What an upstream said that another one may say better (SERVFAIL, REFUSED, NOTIMP, FORMERR).
     pub fallback: Option<Box<[u8]>>,
     /// First of the waiting clients.
     pub(super) first: u32,
     /// How many wait.
     pub(super) waiting: u8,
+    /// How many of them wait on streams.
+    pub(super) streams: u8,
     asks: [Ask; MAX_ASKS],
     asked: u8,
     question: [u8; HEAD - 12],
@@ -147,6 +189,7 @@ impl Slot {
             shared: false,
             settled: false,
             own: false,
+            over_tcp: false,
             born: 0,
             stale_at: 0,
             patience: 0,
@@ -157,6 +200,7 @@ impl Slot {
             fallback: None,
             first: NONE,
             waiting: 0,
+            streams: 0,
             asks: [Ask { key: 0, upstream: 0, at: 0, open: false }; MAX_ASKS],
             asked: 0,
             question: [0; HEAD - 12],
@@ -207,6 +251,12 @@ impl Slot {
         }
     }
 
+    /// No datagram counts as its answer any more.
+    pub(super) fn close_datagrams(&mut self) {
+        let asks = &mut self.asks[..usize::from(self.asked)];
+        asks.iter_mut().filter(|ask| !ask.is_tcp()).for_each(|ask| ask.open = false);
+    }
+
     pub(super) fn forget_asks(&mut self) {
         self.asked = 0;
         self.question_length = 0;
@@ -217,7 +267,6 @@ impl Slot {
     pub fn due(&self) -> u64 {
         match self.phase {
             Phase::Asking => self.retry_at.min(self.stale_at).min(self.patience).min(self.dies),
-            Phase::Tcp => self.stale_at.min(self.patience).min(self.dies),
             Phase::Late => self.dies,
         }
     }

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use super::hash::Key;
 use super::random::Random;
-use super::slot::{Peer, Phase, Waiter};
+use super::slot::{Peer, ReplyTo, Waiter};
 use super::*;
 use crate::answer::upstream_query;
 use crate::sys::{Endpoint, Local};
@@ -26,7 +26,8 @@ fn question(name: &str, id: u16) -> (Vec<u8>, Query) {
 
 fn waiter(packet: &[u8], query: &Query, port: u16) -> Waiter {
     let source = Endpoint::from(SocketAddr::from(([192, 0, 2, 1], port)));
-    Waiter::new(packet, query, Peer { source, local: Local::Bound, listener: 0 }, u64::from(port))
+    let peer = Peer { source, local: Local::Bound, listener: 0 };
+    Waiter::new(packet, query, ReplyTo::Datagram(peer), u64::from(port))
 }
 
 fn admit(relay: &mut Relay, name: &str, port: u16, now: u64) -> Admission {
@@ -97,9 +98,47 @@ fn seven_mismatches_change_nothing_and_the_eighth_sends_the_question_over_tcp() 
             Reception::Answer { .. } => panic!("a forgery was taken"),
         }
     }
-    assert_eq!(relay.slot(slot).phase, Phase::Tcp);
+    assert!(relay.slot(slot).over_tcp);
+    assert!(!relay.was_asked(slot, 1), "not over TCP");
     assert!(matches!(relay.receive(SOCKET, &reply(&message), 20), Reception::Stray));
+    assert_eq!(due(&mut relay, LIMITS.upstream_timeout), [Due::Retry(slot)], "as by datagram");
     assert_eq!(due(&mut relay, LIMITS.patience), [Due::GiveUp(slot)]);
+}
+
+#[test]
+fn over_tcp_a_question_counts_once_and_not_once_it_is_forgotten() {
+    let mut relay = relay();
+    let (slot, _) = ask(&mut relay, "example.com", 0);
+    relay.leave_datagrams(slot);
+    let generation = relay.slot(slot).generation;
+    let (first, second) = (relay.asked_over_tcp(slot, 1, 5), relay.asked_over_tcp(slot, 2, 6));
+    assert!(relay.was_asked(slot, 1));
+    assert_eq!(relay.close_tcp(slot, generation, first).map(|ask| ask.upstream), Some(1));
+    assert!(relay.close_tcp(slot, generation, first).is_none());
+    relay.release(slot);
+    assert!(relay.close_tcp(slot, generation, second).is_none());
+}
+
+#[test]
+fn clients_on_streams_wait_beside_those_for_datagrams_and_stay_when_these_are_answered() {
+    let mut relay = relay();
+    let (packet, query) = question("example.com", 7);
+    let on_stream = |stream| Waiter::new(&packet, &query, ReplyTo::Stream(stream), 99);
+    assert!(matches!(relay.admit(&query, on_stream(1), 0), Admission::Ask(0)));
+    assert_eq!(admit(&mut relay, "example.com", 1, 0), Admission::Joined);
+    assert_eq!(relay.admit(&query, on_stream(1), 0), Admission::Joined, "the same id on the same stream");
+    assert_eq!(admit(&mut relay, "example.com", 2, 0), Admission::Joined);
+    assert!(relay.has_streams(0));
+    let datagrams = std::iter::from_fn(|| relay.take_datagram_waiting(0).map(|waiter| waiter.to)).count();
+    assert_eq!((datagrams, relay.slot(0).waiting), (2, 2));
+    assert_eq!(admit(&mut relay, "example.com", 3, 0), Admission::Joined);
+    let streams = std::iter::from_fn(|| relay.take_waiting(0).map(Waiter::is_stream)).filter(|is| *is).count();
+    assert_eq!((streams, relay.slot(0).waiting), (2, 0));
+    assert!(!relay.has_streams(0));
+    for _ in 0..LIMITS.per_client {
+        assert!(!relay.clients.is_reached(99), "none was counted twice, none is counted any more");
+        relay.clients.add(99);
+    }
 }
 
 #[test]

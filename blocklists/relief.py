@@ -1,0 +1,74 @@
+"""What a client applies of a relief: it takes away, and can do nothing else to a list.
+
+Enters: the relief that role `relief` signs, the one that was applied before, the document. Leaves: the relief to apply,
+or `ReliefError`; then the list goes on and the relief before stays.
+
+Rules: one person signs relief, alone, so a relief that is wrong must not stop what two people signed
+- Its version is not below the one before, and above it by `MAX_JUMP` at most. When a key has left the role, any lower
+  version starts the count again: what a stolen key counted up, the signers of the targets role take back (as
+  fast-forward attacks on TUF's own roles end, 5.3.11).
+- References that are no entries of the document are dropped, so that there are never more of them than entries.
+- An entry that was suspended stays so, whatever the newest relief says: lifting a suspension takes two signers and a
+  new reference. One that the newest relief no longer names is carried on without its reason, in a few octets.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from blocklists import document
+from blocklists.errors import BlocklistError
+from blocklists.head import MAX_JUMP, Relief, Suspension
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+    from pathlib import Path
+
+CARRIED = "withdrawn; the newest relief no longer says why"
+_REFERENCE = re.compile(rb'"reference":"([0-9A-Z]{16})"').findall
+_OVERLAP = len(b'"reference":"') + 16
+
+
+class ReliefError(BlocklistError):
+    """A relief that cannot be applied."""
+
+
+def check(relief: Relief, name: str, known: Relief | None, *, rotated: bool) -> None:
+    """Raise ReliefError unless this relief of list `name` may follow `known`. `rotated`: a key has left since."""
+    if relief.list != name:
+        raise ReliefError(f"it is the relief of {relief.list!r}")
+    before = known.version if known else 0
+    if relief.version < before and not rotated:
+        raise ReliefError(f"version {relief.version} after version {before}")
+    if relief.version > before + MAX_JUMP:
+        raise ReliefError(
+            f"version {relief.version} after version {before} leaves too few for later ones",
+            hint="the issuer takes the key that signed it off the role (stopsign issuer keys change --remove)",
+        )
+
+
+def applied(newest: Relief | None, known: Relief | None, lines: Path, size: int) -> Relief | None:
+    """The relief to apply to a document (`size` octets uncompressed): the newest, and what is carried on of `known`."""
+    relief = newest or known
+    if relief is None:
+        return None
+    carried = {
+        reference: item if newest is None else Suspension(item.since, CARRIED)
+        for reference, item in (known.suspended if known else {}).items()
+    }
+    wanted = {**carried, **(newest.suspended if newest else {})}
+    there = entries_among(wanted.keys(), lines, size)
+    return replace(relief, suspended={reference: item for reference, item in wanted.items() if reference in there})
+
+
+def entries_among(references: Collection[str], lines: Path, size: int) -> set[str]:
+    """Which of the references are entries of a document. No line is parsed: in a text the quotes would be escaped."""
+    if not references:
+        return set()
+    wanted, found, rest = {reference.encode() for reference in references}, set[bytes](), b""
+    for block in document.read_blocks(lines, size=size):
+        found.update(wanted.intersection(_REFERENCE(rest + block)))
+        rest = block[-_OVERLAP:]
+    return {reference.decode() for reference in found}

@@ -1,0 +1,25 @@
+"""Which characters a signed text may hold: one table, `text.table`, which the core includes as it stands.
+
+Enters: a text. Leaves: whether every character of it is allowed.
+
+Rules
+- The table names ranges that are refused: controls, blanks other than U+0020, characters that are not seen or reorder
+  their neighbours, halves of a character, private use, what Unicode promises never to assign.
+- Everything else is allowed, a character that Unicode assigns next year too: the verdict on a signed document must
+  not depend on the version of Unicode that a reader was built with (`str.isprintable` does).
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+REFUSED: tuple[tuple[int, int], ...] = tuple(ast.literal_eval(Path(__file__).with_name("text.table").read_text()))
+"""First and last code point of each range, in order."""
+_REFUSED = re.compile("[" + "".join(f"\\U{first:08x}-\\U{last:08x}" for first, last in REFUSED) + "]").search
+
+
+def is_text(text: str) -> bool:
+    """Whether a signed file may hold this text."""
+    return _REFUSED(text) is None

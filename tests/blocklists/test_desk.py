@@ -1,0 +1,375 @@
+"""The desk, as the second signer, the newcomer, the officer and the one who lost it meet it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from dataclasses import asdict, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from blocklists.entry import parse
+from blocklists.errors import VerifyError
+from blocklists.head import HeadError, read_bases
+from blocklists.importers.intake import Candidate
+from blocklists.issuer import history, propose, renew, rotate, show, withdraw
+from blocklists.issuer.command import issuer
+from blocklists.issuer.desk import Desk
+from blocklists.issuer.keys import PERSONAL, Card, Keyring
+from blocklists.issuer.known import at_desk, fingerprint, look_up
+from blocklists.issuer.publish import PublishError
+from blocklists.issuer.rehearsal import PASSPHRASE
+from blocklists.issuer.request import Request, merge
+from blocklists.issuer.restore import RestoreError, restore
+from blocklists.issuer.review import Known, Meaning, Review, ReviewError, interpret, review
+from blocklists.issuer.show import KINDS
+from blocklists.issuer.sign import sign
+from tests.rigs.issuer_world import BASIS, LIST, World, published, request_for, signed_by, terms
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    return World(tmp_path)
+
+
+def counts(meaning: Meaning) -> dict[str, int]:
+    return {kind: len(items) for kind in KINDS if (items := getattr(meaning, kind))}
+
+
+# -- in force: the document less relief --------------------------------------------------------------------------------
+
+
+def withdraw_names(world: World, *names: str) -> None:
+    request = withdraw.suspend(world.rehearsal.desk, LIST, names, reason="a slip", now=world.now, author="bob")
+    published(world, signed_by(world, request, "bob"))
+
+
+def test_a_withdrawn_name_that_is_proposed_again_is_an_addition_to_everybody(world: World) -> None:
+    desk = world.rehearsal.desk
+    (old,) = withdraw.find(desk, LIST, ["dice.example"])
+    withdraw_names(world, "dice.example")
+    request = request_for(world, add=["dice.example", "new.example"])
+    known = known_to(world, request, "bob")
+    reviewed = review(request, known, popular=["www.dice.example"])
+    assert counts(reviewed.meaning) == {"added": 2, "withdrawn": 1}
+    assert [finding.entry.name for finding in reviewed.findings] == ["dice.example"]
+    assert any("withdrawn: 1, without effect" in line for line in show.as_text(reviewed))
+    narrower = request_for(world, add=["dice.example"], match="exact")
+    assert counts(world.rehearsal.review(narrower, world.signer("bob")).meaning) == {"added": 1, "withdrawn": 1}
+    world.later(hours=1)
+    world.rehearsal.publish(request)
+    (entry,) = [entry for entry in world.entries(world.fetch()) if entry.name == "dice.example"]
+    assert entry.reference != old
+    withdraw_names(world, "dice.example")
+    replaced = propose.from_candidates(
+        desk, LIST, [Candidate(1, "dice.example", "subtree")], terms(world), replace=True, random=os.urandom
+    )
+    assert sum(line.startswith(b"{") and sign == b"+" for sign, line in replaced) == 1
+
+
+def test_what_is_withdrawn_is_not_due_and_a_diff_says_it_once(world: World) -> None:
+    desk = world.rehearsal.desk
+    withdraw_names(world, "dice.example")
+    found = renew.due(desk, now=world.now, within=timedelta(days=400))
+    assert "dice.example" not in {entry.name for _, entry in found.entries}
+    world.later(hours=1)
+    world.rehearsal.change(LIST, add=["new.example"])
+    withdraw_names(world, "slots.example")
+    assert counts(interpret(history.between(desk, LIST, 1, 2))) == {"added": 1, "removed": 1}
+    names = [parse(line).name for _, line in history.between(desk, LIST, 0, 2)]
+    assert "dice.example" not in names
+    assert "slots.example" not in names
+    world.later(hours=1)
+    world.rehearsal.change(LIST, add=["newer.example"])
+    assert counts(interpret(history.between(desk, LIST, 2, 3))) == {"added": 1}
+
+
+def known_to(world: World, request: Request, name: str) -> Known:
+    return look_up(world.signer(name), request, str(world.published), now=world.now)
+
+
+# -- what the second signer sees ---------------------------------------------------------------------------------------
+
+
+def seen_by(world: World, request: Request, name: str) -> Review:
+    keyring = world.signer(name)
+    knowledge = look_up(keyring, request, str(world.published), now=world.now)
+    return review(Request.from_bytes(request.to_bytes()), knowledge, own=keyring.card)
+
+
+def test_every_key_of_a_set_up_is_seen_those_of_relief_too_and_one_that_was_swapped_is_refused(tmp_path: Path) -> None:
+    keyrings = [Keyring.create(tmp_path / name, name, PASSPHRASE) for name in ("alice", "bob", "carol")]
+    stolen = Keyring.create(tmp_path / "mallory", "bob", PASSPHRASE)
+    desk = Desk.create(tmp_path / "desk", World(tmp_path / "w").rehearsal.desk.issuer)
+    cards = [one.card for one in keyrings]
+    request = propose.setup(desk, cards, now=datetime(2026, 11, 22, tzinfo=UTC))
+    reviewed = review(request, Known(None, None), own=cards[1])
+    text, plain = "\n".join(show.as_text(reviewed)), show.as_json(reviewed)
+    for card in cards:
+        for role, key in card.keys.items():
+            assert f"{role}: key {key.keyid[:16]} of {card.name} comes" in text
+            seen = {"role": role, "change": "comes", "keyid": key.keyid, "holder": card.name}
+            assert seen in plain["keys"]
+    swapped = Card("bob", {**cards[1].keys, "relief": stolen.card.keys["relief"]})
+    request = propose.setup(desk, [cards[0], swapped, cards[2]], now=datetime(2026, 11, 22, tzinfo=UTC))
+    with pytest.raises(ReviewError, match="a key for relief comes under the name bob"):
+        review(request, Known(None, None), own=cards[1])
+    text = "\n".join(show.as_text(review(request, Known(None, None), own=cards[2])))
+    assert f"relief: key {stolen.card.keys['relief'].keyid[:16]} of bob comes" in text
+
+
+def test_a_changed_ground_is_seen_field_by_field_with_what_it_touches(world: World) -> None:
+    desk = world.rehearsal.desk
+    withdraw_names(world, "dice.example")
+    new = replace(BASIS, court="Higher Court", overdue_suspends=False)
+    world.rehearsal.add_basis(LIST, "order-17", new)
+    world.rehearsal.add_basis(LIST, "order-18", replace(BASIS, order="18"))
+    request = propose.propose(desk, LIST, [], now=world.now, author="alice", note="")
+    reviewed = seen_by(world, request, "bob")
+    text = "\n".join(show.as_text(reviewed))
+    assert "basis order-17 changes its words: 4 entries stand on it; readers of their stop pages see this" in text
+    assert "court: Administrative Court -> Higher Court" in text
+    assert "an overdue appeal suspends: yes -> no" in text
+    assert "law: Example Act" in text, "all of a ground that comes"
+    assert "territory: DE" in text
+    changed, come = show.as_json(reviewed)["grounds"]
+    assert (changed["before"]["court"], changed["after"]["court"], changed["entries"]) == (
+        "Administrative Court", "Higher Court", 4,
+    )  # fmt: skip
+    assert (come["key"], come["before"], come["after"]["order"], come["entries"]) == ("order-18", None, "18", 0)
+
+
+def test_a_request_that_delegates_more_than_relief_is_not_signed(world: World) -> None:
+    request = request_for(world, add=["new.example"])
+    assert request.targets is not None
+    delegations = request.targets.signed.delegations
+    assert delegations is not None
+    assert delegations.roles is not None
+    delegations.roles["relief"].paths = ["*"]
+    with pytest.raises(ReviewError, match="delegates more than relief"):
+        seen_by(world, request, "bob")
+
+
+# -- signers who come later --------------------------------------------------------------------------------------------
+
+
+def fresh_machine(world: World, name: str) -> Keyring:
+    """The same person's keys where nothing else is known."""
+    folder = world.folder / f"fresh {name}"
+    shutil.copytree(world.signer(name).folder, folder)
+    shutil.rmtree(folder / "known")
+    return Keyring.open(folder)
+
+
+def test_a_machine_that_knows_no_root_takes_the_published_one_when_its_owner_agrees_and_no_other(world: World) -> None:
+    request, bob = request_for(world, add=["new.example"]), fresh_machine(world, "bob")
+    asked: list[str] = []
+
+    def refuse(text: str) -> bool:
+        asked.append(text)
+        return False
+
+    with pytest.raises(VerifyError, match="no root pinned") as refusal:
+        look_up(bob, request, str(world.published), now=world.now, agree=refuse)
+    assert "--trusted-root FILE" in (refusal.value.hint or "")
+    mark = fingerprint(world.rehearsal.desk.trusted_root.read_bytes())
+    assert mark in asked[0]
+    assert not (bob.folder / "known" / "root.json").exists()
+    knowledge = look_up(bob, request, str(world.published), now=world.now, agree=lambda _: True)
+    assert any(mark in line for line in show.as_text(review(request, knowledge, own=bob.card)))
+    assert look_up(bob, request, str(world.published), now=world.now).pinned is None
+    stranger = Keyring.create(world.folder / "stranger", "stranger", PASSPHRASE)
+    with pytest.raises(VerifyError, match="does not name you"):
+        look_up(stranger, request, str(world.published), now=world.now, agree=lambda _: True)
+
+
+def test_a_root_can_be_named_and_another_never_takes_its_place(world: World) -> None:
+    request, bob = request_for(world, add=["new.example"]), fresh_machine(world, "bob")
+    root, other = world.rehearsal.desk.trusted_root, World(world.folder / "other").rehearsal.desk.trusted_root
+    knowledge = look_up(bob, request, str(world.published), now=world.now, trusted_root=root)
+    assert knowledge.pinned == fingerprint(root.read_bytes())
+    assert look_up(bob, request, str(world.published), now=world.now, trusted_root=root).pinned is None
+    with pytest.raises(VerifyError, match="has taken another root"):
+        look_up(bob, request, str(world.published), now=world.now, trusted_root=other)
+    with pytest.raises(VerifyError, match="deserialize"):
+        look_up(bob, request, str(world.published), now=world.now, trusted_root=bob.folder / "card.json")
+
+
+def test_a_newcomer_signs_the_request_that_brings_them_and_the_next_order(tmp_path: Path) -> None:
+    world = World(tmp_path, names=("alice", "bob", "carol"))
+    dora = Keyring.create(tmp_path / "dora", "dora", PASSPHRASE)
+    request = rotate.rotate(world.rehearsal.desk, come=[dora.card], go=["carol"], now=world.now, author="alice")
+    with pytest.raises(VerifyError, match="does not name you"):
+        look_up(dora, request, str(world.published), now=world.now, agree=lambda _: True)
+    request = merge(signed_by(world, request, "alice", "bob"))
+    knowledge = look_up(dora, request, str(world.published), now=world.now, agree=lambda _: True)
+    request = sign(review(request, knowledge, own=dora.card), dora, lambda _: PASSPHRASE)
+    published(world, [request])
+    request = request_for(world, add=["new.example"])
+    knowledge = look_up(dora, request, str(world.published), now=world.now)
+    own = sign(review(request, knowledge, own=dora.card), dora, lambda _: PASSPHRASE)
+    published(world, [own, *signed_by(world, request, "alice")])
+    assert set(world.fetch().holders.values()) == {"alice", "dora"}
+
+
+def test_a_stick_that_is_old_is_said_to_be(world: World) -> None:
+    shutil.copytree(world.published, world.folder / "stick")
+    world.rehearsal.change(LIST, add=["new.example"])
+    request, bob = request_for(world, add=["newer.example"]), fresh_machine(world, "bob")
+    stick = str(world.folder / "stick")
+    with pytest.raises(ReviewError, match="this machine knows version 2") as refusal:
+        review(request, look_up(bob, request, stick, now=world.now, agree=lambda _: True))
+    assert "copy `published` again" in (refusal.value.hint or "")
+    world.rehearsal.review(request, world.signer("bob"))
+    with pytest.raises(VerifyError) as old:
+        look_up(world.signer("bob"), request, stick, now=world.now)
+    assert old.value.reason == "rollback"
+    assert "copy `published` again" in (old.value.hint or "")
+
+
+# -- a desk from the web host alone ------------------------------------------------------------------------------------
+
+
+def test_a_desk_comes_back_from_what_the_web_host_has(world: World, tmp_path: Path) -> None:
+    desk = world.rehearsal.desk
+    judge = Keyring.create(world.folder / "judge", "Judge", PASSPHRASE, roles=["relief"])
+    published(
+        world, signed_by(world, rotate.rotate(desk, come=[judge.card], now=world.now, author="a"), "alice", "bob")
+    )
+    world.rehearsal.change(LIST, add=["new.example"], remove=["dice.example"])
+    withdraw_names(world, "slots.example")
+    world.fetch()
+    kept, root = tmp_path / "copy", tmp_path / "pinned.json"
+    shutil.copytree(world.published, kept)
+    shutil.copyfile(desk.trusted_root, root)
+    before = history.between(desk, LIST, 0, 2)
+    (reference,) = withdraw.find(desk, LIST, ["poker.example"])
+    for part in (*world.published.rglob("*"), *desk.folder.glob("*")):
+        if part.is_file():
+            part.unlink()
+    world.later(days=2)
+    again = restore(tmp_path / "again", kept, root, now=world.now)
+    assert again.bases(LIST) == {"order-17": BASIS}
+    assert (again.issuer, again.lists()) == (desk.issuer, [LIST])
+    assert history.between(again, LIST, 0, 2) == before
+    object.__setattr__(world.rehearsal, "desk", again)
+    with pytest.raises(PublishError, match="online keys") as refusal:
+        world.rehearsal.refresh_timestamp()
+    assert "keys change --online" in (refusal.value.hint or "")
+    published(world, signed_by(world, rotate.rotate(again, online=True, now=world.now, author="a"), "alice", "bob"))
+    decision = {"appeal": "A-1", "reference": reference, "outcome": "granted", "reasons": "an error"}
+    with pytest.raises(withdraw.WithdrawError, match="alice signed"):
+        withdraw.decide(again, LIST, **decision, officer=world.signer("alice").card, now=world.now)
+    request = withdraw.decide(again, LIST, **decision, officer=judge.card, now=world.now)
+    knowledge = at_desk(again, judge, request, now=world.now)
+    published(world, [sign(review(request, knowledge, own=judge.card), judge, lambda _: PASSPHRASE)])
+    world.rehearsal.change(LIST, add=["newer.example"])
+    verified = world.fetch()
+    assert verified.head.version == 3
+    assert verified.relief is not None
+    assert reference in verified.relief.suspended
+
+
+def test_a_desk_is_made_of_nothing_that_is_not_proven(world: World, tmp_path: Path) -> None:
+    root = world.rehearsal.desk.trusted_root
+    with pytest.raises(RestoreError, match="not what a desk publishes"):
+        restore(tmp_path / "again", tmp_path, root, now=world.now)
+    (path,) = world.published.glob("targets/*.full-1.zst")
+    data = path.read_bytes()
+    path.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+    with pytest.raises(VerifyError):
+        restore(tmp_path / "again", world.published, root, now=world.now)
+    path.write_bytes(data)
+    with pytest.raises(VerifyError):
+        restore(tmp_path / "again", world.published, World(tmp_path / "o").rehearsal.desk.trusted_root, now=world.now)
+    world.rehearsal.change(LIST, add=["new.example"])
+    (step,) = world.published.glob("targets/*.delta-1-2.zst")
+    step.unlink()
+    with pytest.raises(history.HistoryError, match="delta-1-2"):
+        restore(tmp_path / "again", world.published, root, now=world.now)
+    assert not list((tmp_path / "again").iterdir())
+
+
+# -- smaller -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_card_for_relief_alone_is_an_officer_s_and_leaves_no_half_made_desk(tmp_path: Path) -> None:
+    cards = []
+    for name, roles in (("alice", PERSONAL), ("bob", PERSONAL), ("judge", ("relief",))):
+        Keyring.create(tmp_path / name, name, PASSPHRASE, roles=roles)
+        cards.append(str(tmp_path / name / "card.json"))
+    (tmp_path / "pass").write_text("correct horse battery\n")
+    usual = ["init", "--dir", str(tmp_path / "desk"), "--name", "A", "--contact", "c", "--appeals", "a"]
+    few = CliRunner().invoke(issuer, [*usual, "--card", cards[0], "--card", cards[2]])
+    assert "1 card(s) of signers for a threshold of 2" in str(few.exception)
+    assert not list((tmp_path / "desk").iterdir())
+    again = CliRunner().invoke(issuer, [*usual, *(part for card in cards for part in ("--card", card))])
+    assert again.exit_code == 0, again.output
+    request = Request.load(tmp_path / "desk" / "requests" / "setup.request")
+    reviewed = review(request, Known(None, None))
+    assert [change.role for change in reviewed.keys if change.holder == "judge"] == ["relief"]
+
+
+def test_two_proposals_on_one_state_are_two_files(world: World) -> None:
+    desk = world.rehearsal.desk
+    usual = ["propose", "--dir", str(desk.folder), "--list", LIST, "--basis", "order-17", "--category", "gambling"]
+    made = [CliRunner().invoke(issuer, [*usual, "--add", name]).stdout.strip() for name in ("a.example", "b.example")]
+    assert len(set(made)) == 2
+    assert [Path(path).exists() for path in made] == [True, True]
+
+
+def test_a_ground_is_removed_when_nothing_stands_on_it(world: World) -> None:
+    desk = world.rehearsal.desk
+    world.rehearsal.add_basis(LIST, "order-18", BASIS)
+    usual = ["basis", "--dir", str(desk.folder), "--list", LIST, "--remove"]
+    refusal = CliRunner().invoke(issuer, [*usual, "order-17"])
+    assert "5 entries of gambling stand on order-17" in str(refusal.exception)
+    assert CliRunner().invoke(issuer, [*usual, "order-18"]).exit_code == 0
+    assert set(desk.bases(LIST)) == {"order-17"}
+    unknown = CliRunner().invoke(issuer, [*usual, "order-19"])
+    assert "knows no basis 'order-19'" in str(unknown.exception)
+
+
+@pytest.mark.parametrize("day", ["2026-W47-7", "20261122", "2026-11-31", "22.11.2026"])
+def test_the_day_of_an_order_is_a_day(day: str) -> None:
+    with pytest.raises(HeadError, match="is not a day such as"):
+        read_bases(json.dumps({"order-17": {**asdict(BASIS), "date": day}}).encode())
+
+
+def test_an_appeal_that_nobody_received_is_decided_only_when_that_is_said(world: World) -> None:
+    desk = world.rehearsal.desk
+    judge = Keyring.create(world.folder / "judge", "Judge", PASSPHRASE, roles=["relief"])
+    published(
+        world, signed_by(world, rotate.rotate(desk, come=[judge.card], now=world.now, author="a"), "alice", "bob")
+    )
+    (reference,) = withdraw.find(desk, LIST, ["dice.example"])
+    usual = ["appeals", "decide", "A-000000000000", "--dir", str(desk.folder), "--outcome", "upheld", "--reasons", "r"]
+    usual += ["--key", str(judge.folder), "--list", LIST, "--reference", reference, "--output", str(world.folder / "d")]
+    refusal = CliRunner().invoke(issuer, usual)
+    assert "no appeal 'A-000000000000' in the inbox" in str(refusal.exception)
+    (world.folder / "pass").write_bytes(PASSPHRASE + b"\n")
+    done = CliRunner().invoke(issuer, [*usual, "--unreceived", "--passphrase-file", str(world.folder / "pass")])
+    assert "no appeal" not in str(done.exception)
+
+
+def test_expired_roles_say_what_renews_them(world: World) -> None:
+    world.later(days=91)
+    with pytest.raises(VerifyError, match="expired") as refusal:
+        world.rehearsal.refresh_timestamp()
+    assert "renew --roles" in (refusal.value.hint or "")
+
+
+@pytest.mark.parametrize("what", ["timestamp.json", "1.root.json"])
+def test_what_is_malformed_is_named_with_the_reason(world: World, what: str) -> None:
+    data = b"{}" if what == "1.root.json" else b"<html>"
+    path = world.rehearsal.desk.trusted_root if what == "1.root.json" else world.published / "metadata" / what
+    path.write_bytes(data)
+    with pytest.raises(VerifyError) as refusal:
+        world.fetch()
+    assert refusal.value.reason == "malformed"
+    wanted = "pinned root metadata cannot be read: 'signed'" if what == "1.root.json" else "timestamp metadata cannot"
+    assert wanted in str(refusal.value)
