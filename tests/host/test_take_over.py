@@ -44,7 +44,8 @@ def typed() -> list[str]:
 
 @dataclass
 class Clients:
-    """Each asks one question after the other, from a new port each time, and waits 5 s for its answer."""
+    """Each asks one question after the other, from a new port each time, and waits for its answer: on a busy machine
+    longer than clients do, since what comes while the workers start waits in their sockets."""
 
     names: tuple[str, ...] = (OTHER, LISTED)
     ended: threading.Event = field(default_factory=threading.Event)
@@ -68,7 +69,7 @@ class Clients:
             at += 1
             name = self.names[at % len(self.names)]
             with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as one:
-                one.settimeout(5.0)
+                one.settimeout(PATIENCE)
                 one.connect(SERVICE)
                 try:
                     one.send(question(at & 0xFFFF, name, 1))
