@@ -13,10 +13,10 @@ import click
 
 from resolver.base.errors import ResolverError
 from resolver.cli import bypass as off_switch
-from resolver.cli.options import Span, as_json, check_everywhere, everywhere, located, print_json, where
-from resolver.config.accepted import legible
+from resolver.cli.options import Span, as_json, check_everywhere, everywhere, legible, located, print_json, where
 from resolver.ipc import control
 from resolver.ipc.convergence import wait
+from resolver.policy import bypass
 from resolver.policy.exceptions import Passes
 from resolver.policy.look_up import ListedError
 from resolver.policy.typed import name_in, only_reference
@@ -211,7 +211,7 @@ def lift(ctx: click.Context, name: str, at_all: bool, path: Path | None, directo
     reference = only_reference(name) or ""
     try:
         meant = _name_meant(config, name, on=False)
-    except (off_switch.NoEntryError, ListedError):
+    except (bypass.NoEntryError, ListedError):
         if not reference:
             raise
         meant = ""
@@ -232,7 +232,7 @@ def _name_meant(config: Config, typed: str, *, on: bool) -> str:
     if alone and "." not in alone and not typed.endswith(".") and config.list_named(typed) is None:
         hint = f"the whole name would be right; a top-level domain, should that be meant, is written {alone}."
         raise ResolverError(f"{typed!r} alone would be a top-level domain", hint=hint)
-    kind, name = off_switch.meant(config, Passes(), typed, on=on)
+    kind, name = bypass.meant(config, Passes(), typed, on=on)
     if kind != "name":
         raise ResolverError(f"{name!r} is a list, not a name", hint=f"all that it stops: stopsign bypass on {name}")
     return name

@@ -16,8 +16,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from resolver.cli.options import as_json, located
-from resolver.config.accepted import legible
+from resolver.cli.options import as_json, legible, located
 from resolver.config.schema import RpzZone, locate
 from resolver.ipc import rpz_status
 from resolver.rpz import export as zone_file

@@ -22,8 +22,8 @@ from prometheus_client.registry import Collector
 
 from resolver._core import COUNTERS
 from resolver.base.errors import ResolverError
+from resolver.host.zone_metrics import Zones
 from resolver.ipc import worker_counters
-from resolver.ipc.rpz_status import Zones
 from resolver.policy.exceptions import read as read_passes
 
 if TYPE_CHECKING:

@@ -1,8 +1,7 @@
-"""What the process of the response policy zones says of itself, and what Prometheus is told of it.
+"""What the process of the response policy zones says of itself, for all who look.
 
-Enters: `run_dir/rpz/said.json`, which that process writes at each change and every `BEAT` seconds. Leaves: a `Said`,
-and metric families. Rules: a file, so that one reads it whether the process is alive or not, and `age` says which;
-labels are zones and the configured names of secondaries, never an address.
+Enters: `run_dir/rpz/said.json`, which that process writes at each change and every `BEAT` seconds. Leaves: a `Said`.
+Rule: a file, so that one reads it whether the process is alive or not, and `age` says which.
 """
 
 from __future__ import annotations
@@ -12,15 +11,10 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
-from prometheus_client.registry import Collector
-
 from resolver.base import atomic
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
-
-    from prometheus_client.metrics_core import Metric
+    from collections.abc import Mapping, Sequence
 
     from resolver.base.paths import Places
 
@@ -61,49 +55,3 @@ def read(places: Places) -> Said:
     """What was said last. Raises `OSError` or `ValueError` where that cannot be read."""
     told = json.loads(atomic.read(places.rpz_said, LARGEST))
     return Said(told["zones"], told["alarms"], max(time.monotonic() - told["beat"], 0.0))
-
-
-class Zones(Collector):
-    """Reads the file at each scrape; where there is none, the families are empty."""
-
-    def __init__(self, places: Places) -> None:
-        self._places = places
-
-    def collect(self) -> Iterator[Metric]:
-        serial = GaugeMetricFamily(
-            "stopsign_rpz_serial",
-            "Serial that is served: the Unix time of its making, or a little more.",
-            labels=["zone"],
-        )
-        owners = GaugeMetricFamily("stopsign_rpz_owners", "Owners of the zone.", labels=["zone"])
-        transfers = CounterMetricFamily(
-            "stopsign_rpz_transfers", "Transfers to secondaries, since the process started.", labels=["zone", "kind"]
-        )
-        given = GaugeMetricFamily(
-            "stopsign_rpz_secondary_serial",
-            "Serial that a secondary was given last; none before its first transfer.",
-            labels=["zone", "secondary"],
-        )
-        age = GaugeMetricFamily("stopsign_rpz_heartbeat_age_seconds", "Time since a sign of life.")
-        alarms = GaugeMetricFamily("stopsign_rpz_alarms", "What the process of the zones complains of.")
-        said = self._said()
-        if said is not None:
-            age.add_metric([], said.age)
-            alarms.add_metric([], len(said.alarms))
-        for zone in said.zones if said is not None else ():
-            origin = str(zone["origin"])
-            if zone["serial"]:
-                serial.add_metric([origin], zone["serial"])
-            owners.add_metric([origin], zone["owners"])
-            for kind, times in zone["transfers"].items():
-                transfers.add_metric([origin, kind], times)
-            for one in zone["secondaries"]:
-                if one["serial"] is not None:
-                    given.add_metric([origin, one["name"]], one["serial"])
-        yield from (serial, owners, transfers, given, age, alarms)
-
-    def _said(self) -> Said | None:
-        try:
-            return read(self._places)
-        except (OSError, ValueError):
-            return None

@@ -15,9 +15,7 @@ from typing import TYPE_CHECKING, Any
 from resolver.base.errors import ResolverError
 from resolver.base.terminal import visible
 from resolver.base.timestamps import as_text
-from resolver.cli import bypass
-from resolver.lists import overrides
-from resolver.policy import exceptions, look_up
+from resolver.policy import bypass, exceptions, look_up, overrides
 from resolver.policy.typed import name_in, only_reference
 
 if TYPE_CHECKING:

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import faulthandler
 import logging
 import os
 import signal
@@ -22,17 +21,15 @@ import time
 from collections import Counter
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import click
 import uvloop
 
 from resolver.base.errors import ResolverError
-from resolver.base.journal import to_standard_error
 from resolver.config.sealed import unsealed
 from resolver.host.apply import OF_RPZ, Held
 from resolver.host.child import again
+from resolver.host.process import begin
 from resolver.host.sockets import bound_to, handed_over, open_listeners
 from resolver.host.systemd import beat, notify
 from resolver.ipc import control, rpz_status
@@ -47,6 +44,7 @@ from resolver.rpz.zone import RpzError, Zone, zone_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     from resolver._core import Policies
     from resolver.config.schema import Accepted, Config, RpzSecondary, RpzZone
@@ -352,12 +350,9 @@ async def serve(accepted: Accepted, sockets: Mapping[str, Sequence[int]]) -> boo
     return begins_anew
 
 
-@click.command()
-@click.option("--config", "path", type=click.Path(path_type=Path), required=True)
-def main(path: Path) -> None:
+def main() -> None:
     """Serve the response policy zones of a provider."""
-    faulthandler.enable()
-    to_standard_error()
+    path, _ = begin(__doc__)
     sockets = handed_over(os.environ)
     try:
         accepted = unsealed(path, sockets)

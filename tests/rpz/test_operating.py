@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 
 from resolver.base.paths import Places
 from resolver.config.schema import accept, load
+from resolver.host.zone_metrics import Zones
 from resolver.ipc import rpz_status
 from resolver.ipc.control import call
 from resolver.policy import exceptions
@@ -111,7 +112,7 @@ def test_status_tells_each_zone_and_who_has_it(world: World) -> None:
 def test_prometheus_is_told_of_zones_and_secondaries_by_name(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     places = load(world.config).places
     registry = CollectorRegistry()
-    registry.register(rpz_status.Zones(places))
+    registry.register(Zones(places))
 
     def scraped() -> dict[str, float]:
         lines = generate_latest(registry).decode().splitlines()
