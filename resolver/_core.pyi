@@ -54,6 +54,8 @@ class Source(TypedDict):
     document: str
     """Path of the zstd-compressed canonical lines."""
     action: Literal["stop-page", "nxdomain", "nodata", "refused", "monitor"]
+    aliases: NotRequired[Literal["relay", "trim", "stop"]]
+    """What becomes of answers for other names in which listed ones own records (default trim)."""
     ede: int
     """INFO-CODE of the Extended DNS Error (15, 16, 17); 0: none."""
     bases: Sequence[str]
@@ -197,6 +199,8 @@ class Match:
     list: int
     """Index in the order of the configuration."""
     action: str
+    aliases: str
+    """What becomes of answers for other names in which the name owns records: `trim`, `relay` or `stop`."""
     ede: int
     expires: int
     """First second, Unix time, at which it no longer holds. Look-up does not leave out what has lapsed."""
@@ -325,6 +329,8 @@ class PlaneSettings(TypedDict):
     views: NotRequired[Sequence[View]]
     cache_bytes: NotRequired[int]
     """This worker's share of the cache (default 32 MiB)."""
+    cache_stale_s: NotRequired[int]
+    """For how long after its time an answer may be given when upstreams fail (default a day; 0: never)."""
     counters_path: NotRequired[str | None]
     rate: NotRequired[Rate | None]
     patience_ms: NotRequired[int]

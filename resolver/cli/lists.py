@@ -249,11 +249,20 @@ def _name_meant(config: Config, typed: str, *, on: bool) -> str:
 def explain(name: str, client: str | None, path: Path | None, directory: Path | None, in_json: bool) -> None:
     """Why a name is stopped, or why not: which entry of which list, signed by whom, on which ground.
 
-    Takes a name, the address of a page, or the 16 characters of a stop page's reference.
+    Takes a name, the address of a page, or the 16 characters of a stop page's reference. For a name that passes the
+    first upstream is asked whether it leads to one that is listed.
     """
+    from resolver.policy.explain import PASSES, leads_to
     from resolver.policy.explain import explain as explained
 
-    found = explained(legible(path, directory), name, now=time.time(), client=client)
+    config, now = legible(path, directory), time.time()
+    found = explained(config, name, now=now, client=client)
+    if found.verdict in PASSES:
+        others = leads_to(config, found.name)
+        if others is None:
+            click.echo(f"whether it leads to a listed name is unknown: {config.upstreams[0]} is silent", err=True)
+        else:
+            found = explained(config, name, now=now, client=client, leads_to=others)
     if in_json:
         print_json(found.as_dict())
     else:

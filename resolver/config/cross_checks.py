@@ -6,6 +6,7 @@ that these stand in the same report as the mistakes in single values.
 
 from __future__ import annotations
 
+from ipaddress import ip_network
 from typing import TYPE_CHECKING, Any
 
 from resolver.config.values import Endpoint
@@ -20,6 +21,7 @@ def contradictions(raw: Any) -> Iterator[tuple[Key, str]]:
     yield from _same_name_twice(raw, "lists")
     yield from _same_name_twice(raw, "views")
     yield from _views_of_nothing(raw)
+    yield from _two_views_on_one_prefix(raw)
     yield from _lists_nobody_signs(raw)
     yield from _nobody_answers(raw)
     yield from _two_on_one_port(raw)
@@ -67,6 +69,23 @@ def _views_of_nothing(raw: Any) -> Iterator[tuple[Key, str]]:
             if name not in known:
                 there = ", ".join(str(item) for item in known) or "none"
                 yield ("views", at, "lists", number), f"{name!r} is not one of the lists ({there})"
+
+
+def _two_views_on_one_prefix(raw: Any) -> Iterator[tuple[Key, str]]:
+    """Of nested prefixes the longest decides; of equal ones none could."""
+    first: dict[object, Key] = {}
+    for at, view in _parts(raw, "views"):
+        clients = view.get("clients")
+        for number, text in enumerate(clients if isinstance(clients, list) else []):
+            try:
+                prefix = ip_network(str(text))
+            except ValueError:
+                continue  # reported where values are checked
+            key: Key = ("views", at, "clients", number)
+            other = first.setdefault(prefix, key)
+            if other != key:
+                there = f"views[{other[1]}].clients[{other[3]}]"
+                yield key, f"{text} is also {there}, and a client has one view; another prefix would be right"
 
 
 def _lists_nobody_signs(raw: Any) -> Iterator[tuple[Key, str]]:

@@ -27,6 +27,7 @@ import contextlib
 import gc
 import json
 import logging
+import math
 import os
 import secrets
 import signal
@@ -70,6 +71,7 @@ BUSY_TICK, IDLE_TICK, POLL = 0.02, 1.0, 0.2
 OPENING = 5  # how far the thread that opens a list stands behind
 DRAIN = 5.0
 COUNT = 10.0  # seconds between two looks whether what was counted can be handed over
+LONGEST = 0xFFFF_FFFF  # seconds that the core can count
 TELL, TELLING = 1.0, 0.02  # seconds between two tellings of what is watched, and the share of time that may take
 
 log = logging.getLogger("stopsign.dns")
@@ -114,6 +116,7 @@ def plane_settings(
             for view in config.views
         ],
         "cache_bytes": dns.cache.size // workers,
+        "cache_stale_s": min(math.ceil(dns.cache.stale), LONGEST),
         "counters_path": str(config.places.counters(index)),
         "rate": None
         if dns.rate is None

@@ -53,6 +53,11 @@ _LABELLED: dict[str, tuple[str, str, dict[str, str]]] = {
         "verdict",
         {"blocked": "blocked", "monitored": "monitored", "passed": "excused"},
     ),
+    "stopsign_aliases": (
+        "Answers for names that are not listed, in which a listed name owned records, by what was done.",
+        "done",
+        {"trimmed": "aliases_trimmed", "stopped": "aliases_stopped"},
+    ),
     "stopsign_blocked_by_action": (
         "Blocked questions, by what was answered.",
         "action",

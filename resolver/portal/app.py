@@ -31,6 +31,7 @@ from resolver.host.process import begin
 from resolver.host.sockets import bound_to, handed_over, open_listeners
 from resolver.host.systemd import beat, notify
 from resolver.ipc import control
+from resolver.policy.views import Views
 from resolver.portal import decisions
 from resolver.portal.abuse import client_address
 from resolver.portal.clock import Exchange, deliver, learn, round_of
@@ -65,12 +66,13 @@ class Web:
         self._config, self._clock = config, clock
         places, clocks = config.places, config.portal.clocks
         self.live = Live(places, open_list)
-        pages = Pages(config)
+        pages, views = Pages(config), Views.of(config)
         self.portal = Portal(
             pages, self.live, Transparency(self.live, places.log_dir, config.host_name), clock, time.monotonic,
             os.urandom, (int(clocks.fact), int(clocks.decide)), config.host_name, config.provider.language,
+            views,
         )  # fmt: skip
-        self._stop_page = StopPage(pages, self.live, clock, config.provider.language)
+        self._stop_page = StopPage(pages, self.live, clock, config.provider.language, views)
         self._failures = 0
         self._exchange = Exchange(config.host_name)
         self.unknown: list[str] = []  # hosts on our database whose word does not count here

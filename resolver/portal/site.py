@@ -13,6 +13,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from resolver.policy.typed import is_reference, name_in, reference_in
+from resolver.policy.views import Views, address_in
 from resolver.portal import appeal, form_token
 from resolver.portal.abuse import Allowance, Buckets
 from resolver.portal.language import LANGUAGES, negotiate, prefers_json
@@ -52,9 +53,11 @@ class Portal:
         clocks: tuple[int, int],
         host: str,
         fallback: str = "en",
+        views: Views | None = None,
     ) -> None:
         self.pages, self.live, self.transparency = pages, live, transparency
         self.clock, self.random, self.clocks, self.fallback = clock, random, clocks, fallback
+        self.views = views or Views()
         self.host = host  # whose log the proofs on receipts are of
         self.store: Store | None = None  # none until the database is there
         self.wake: Callable[[], None] = lambda: None  # somebody has to be told: called after something was stored
@@ -98,7 +101,7 @@ class Portal:
             if as_json:
                 return self._json(400, {"error": "not a name"})
             return self.page(ask, "home.html", 400, typed=typed[:253], found=None, wrong=True)
-        found = look_up(name, self.live.snapshot, int(self.clock()))
+        found = look_up(name, self.live.snapshot, int(self.clock()), self.views.lists_of(address_in(ask.address)))
         if as_json:
             return self._json(200, {
                 "name": found.name,

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from resolver.config.schema import Config
+from resolver.policy.views import Views
 from resolver.portal.live import FakeList, ListedName, Live, Snapshot
 from resolver.portal.pages import Pages
 from resolver.portal.site import Portal
@@ -128,7 +129,8 @@ class World:
         self.live = Live(config.places, lambda _: FakeList([], {}))
         self.live.snapshot = Snapshot(FakeList(self.entries, self.meta), self.meta, number=1)
         self.pages = pages
-        self.stop_page = StopPage(self.pages, self.live, self.clock)
+        views = Views.of(config)
+        self.stop_page = StopPage(self.pages, self.live, self.clock, views=views)
         clocks = config.portal.clocks
         self.portal = Portal(
             self.pages,
@@ -139,4 +141,5 @@ class World:
             self.random,
             (int(clocks.fact), int(clocks.decide)),
             config.host_name,
+            views=views,
         )

@@ -6,12 +6,14 @@
 //! first, then the error, then records that the client can do without, then everything but TC. `out` holds at least 512
 //! bytes; `limit` never counts beyond it.
 
+mod aliases;
 mod blocked;
 mod relayed;
 mod shorten;
 mod write;
 
-pub use blocked::{MAX_BLOCKED_TTL, StopPage, blocked, hinfo, text};
+pub use aliases::{MAX_OWNERS, Reason, owners, trim};
+pub use blocked::{MAX_BLOCKED_TTL, StopPage, blocked, hinfo, nodata, text};
 pub use relayed::{client_answer, upstream_query};
 
 pub(crate) use write::{Behind, Body, rebuild};

@@ -1,11 +1,10 @@
 //! One answer as it lies in the arena: a fixed head, then question, records, TTL offsets, EDNS options.
 
-use super::MAX_STALE;
 use super::index::Key;
 use crate::wire::{CLASS_IN, Query, flag};
 
 /// Bytes of the head.
-pub(super) const HEAD: usize = 48;
+pub(super) const HEAD: usize = 52;
 
 /// Every entry begins at and fills a multiple of this.
 pub(super) const UNIT: usize = 16;
@@ -39,6 +38,9 @@ pub(super) struct Entry {
     pub strikes: u8,
     /// Records; the place of each one's TTL is kept.
     pub ttls: u16,
+    /// 0: only the question's name owns records. Else the generation of the list of which no owner meets an entry;
+    /// [`super::UNJUDGED`] before that was looked at.
+    pub judged: u32,
 }
 
 /// Type and class, after the name.
@@ -78,9 +80,9 @@ impl Entry {
         }
     }
 
-    /// Whether it is an answer whose time is not over, or not long.
-    pub fn stale(&self, now: u32) -> bool {
-        !self.failure && !self.truncated() && now < self.expires.saturating_add(MAX_STALE)
+    /// Whether it is an answer whose time is not over, or not for longer than so many seconds.
+    pub fn stale(&self, now: u32, stale_for: u32) -> bool {
+        !self.failure && !self.truncated() && now < self.expires.saturating_add(stale_for)
     }
 
     /// All that is known is that the answer is too long for a datagram.
@@ -114,6 +116,7 @@ impl Entry {
             failure: head[44] != 0,
             strikes: head[45],
             ttls: half(46),
+            judged: word(48),
         })
     }
 
@@ -142,6 +145,7 @@ impl Entry {
             self.strikes,
         ]);
         head[46..48].copy_from_slice(&self.ttls.to_le_bytes());
+        head[48..52].copy_from_slice(&self.judged.to_le_bytes());
     }
 
     /// Offset of the byte that says how often it was used.

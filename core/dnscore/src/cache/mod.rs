@@ -10,7 +10,7 @@
 //!   anything for a day at most.
 //! * Of an answer that came with TC nothing is kept but that, for 5 seconds: who asks by datagram is told at once to come by
 //!   TCP, who comes by TCP is passed on. It takes the place of no answer that could still be given as stale.
-//! * After its time an answer stays for a day as *stale*: it is given, with EDE 3 and a TTL of 30, where the caller has
+//! * After its time an answer stays for a day, or as long as was said, as *stale*: it is given, with EDE 3 and a TTL of 30, where the caller has
 //!   found the upstreams silent, slow or failing ([`Cache::stale`]), and for the few seconds for which their failure is
 //!   remembered (RFC 8767). No failure takes its place.
 //! * Memory is taken once and touched as it fills; names asked once push out only each other (S3-FIFO). No entry is
@@ -33,8 +33,8 @@ use store::Store;
 /// The longest an answer is kept fresh, whatever its TTL: a day.
 pub const MAX_TTL: u32 = 86_400;
 
-/// How long after its time an answer can still be given as stale: a day.
-pub const MAX_STALE: u32 = 86_400;
+/// How long after its time an answer can still be given as stale unless something else is said: a day.
+pub const STALE_FOR: u32 = 86_400;
 
 /// TTL of the records of a stale answer (RFC 8767, 4).
 pub const STALE_TTL: u32 = 30;
@@ -50,12 +50,13 @@ pub struct Cache {
 }
 
 impl Cache {
-    /// A cache of `bytes` in all, index included; below 256 KiB there is none and nothing is kept. `seed` is secret.
+    /// A cache of `bytes` in all, index included; below 256 KiB there is none and nothing is kept. `seed` is secret. An
+    /// answer can be given as stale for `stale_for` seconds after its time; 0: never.
     ///
     /// # Errors
     /// The system has not that much memory.
-    pub fn new(bytes: usize, seed: [u64; 2]) -> std::io::Result<Cache> {
-        Ok(Cache { hasher: Hasher::new(seed), store: Store::new(bytes)? })
+    pub fn new(bytes: usize, seed: [u64; 2], stale_for: u32) -> std::io::Result<Cache> {
+        Ok(Cache { hasher: Hasher::new(seed), store: Store::new(bytes, stale_for)? })
     }
 
     /// The key of a query; `None` where the cache is passed by. `view` tells apart clients whose upstreams differ.
@@ -72,6 +73,16 @@ impl Cache {
         }
     }
 
+    /// Notes that no owner of an entry's records meets the list of this generation.
+    pub fn judged(&mut self, foreign: Foreign, generation: u32) {
+        if let Some(store) = self.store.as_mut()
+            && let Some(mut entry) = store.at(foreign.at)
+        {
+            entry.judged = generation;
+            store.rewrite(foreign.at, &entry);
+        }
+    }
+
     /// Writes the answer to a query, if there is one that still holds. `now_ms` is any clock that only goes forward.
     #[inline]
     pub fn get(
@@ -82,7 +93,7 @@ impl Cache {
         now_ms: u64,
         limit: usize,
         out: &mut [u8],
-    ) -> Option<usize> {
+    ) -> Option<Given> {
         let store = self.store.as_mut()?;
         let now = seconds(now_ms);
         let (at, entry) = store.find(key, query)?;
@@ -92,18 +103,13 @@ impl Cache {
                 return None;
             }
             store.used(at, &entry);
-            return Some(write(
-                store.parts(at, &entry),
-                &entry,
-                Age::Of(now.saturating_sub(entry.stored)),
-                query,
-                packet,
-                limit,
-                out,
-            ));
+            let age = Age::Of(now.saturating_sub(entry.stored));
+            let length = write(store.parts(at, &entry), &entry, age, query, packet, limit, out);
+            return Some(Given::of(length, at, &entry));
         }
-        if now < entry.retry_at && entry.stale(now) {
-            return Some(write(store.parts(at, &entry), &entry, Age::Stale, query, packet, limit, out));
+        if now < entry.retry_at && entry.stale(now, store.stale_for) {
+            let length = write(store.parts(at, &entry), &entry, Age::Stale, query, packet, limit, out);
+            return Some(Given::of(length, at, &entry));
         }
         None
     }
@@ -117,18 +123,22 @@ impl Cache {
         now_ms: u64,
         limit: usize,
         out: &mut [u8],
-    ) -> Option<usize> {
+    ) -> Option<Given> {
         let store = self.store.as_mut()?;
         let now = seconds(now_ms);
         let (at, entry) = store.find(key, query)?;
         let age = if now < entry.expires { Age::Of(now.saturating_sub(entry.stored)) } else { Age::Stale };
-        entry.stale(now).then(|| write(store.parts(at, &entry), &entry, age, query, packet, limit, out))
+        if !entry.stale(now, store.stale_for) {
+            return None;
+        }
+        let length = write(store.parts(at, &entry), &entry, age, query, packet, limit, out);
+        Some(Given::of(length, at, &entry))
     }
 
     /// Whether [`Cache::stale`] has something to give.
     pub fn has_stale(&self, key: &Key, query: &Query, now_ms: u64) -> bool {
-        let found = self.store.as_ref().and_then(|store| store.find(key, query));
-        found.is_some_and(|(_, entry)| entry.stale(seconds(now_ms)))
+        let Some(store) = &self.store else { return false };
+        store.find(key, query).is_some_and(|(_, entry)| entry.stale(seconds(now_ms), store.stale_for))
     }
 
     /// Keeps an upstream's answer to this query, if the rules let it. Says whether it did.
@@ -151,6 +161,7 @@ impl Cache {
         }
         let mut entry = Entry::new(key, query, now, now.saturating_add(lifetime), strikes);
         entry.failure = checked.kind == Kind::Failure;
+        entry.judged = if checked.foreign { UNJUDGED } else { 0 };
         let question_end = checked.question_end;
         let soa_ttl_at = match checked.kind {
             Kind::Negative => checked.soa_ttl_at.checked_sub(question_end),
@@ -185,6 +196,33 @@ impl Cache {
     /// Answers held, stale ones included.
     pub fn entries(&self) -> usize {
         self.store.as_ref().map_or(0, Store::entries)
+    }
+}
+
+/// An answer that was written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Given {
+    /// Its length.
+    pub length: usize,
+    /// Where names beside the question's own records in it, what is known of them.
+    pub foreign: Option<Foreign>,
+}
+
+/// Names that own records in an entry, beside the question's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Foreign {
+    at: usize,
+    /// The generation of the list that none of them meets an entry of; [`UNJUDGED`]: not known of any.
+    pub judged: u32,
+}
+
+/// No generation of a list.
+pub const UNJUDGED: u32 = 1;
+
+impl Given {
+    #[inline]
+    fn of(length: usize, at: usize, entry: &Entry) -> Given {
+        Given { length, foreign: (entry.judged != 0).then_some(Foreign { at, judged: entry.judged }) }
     }
 }
 
@@ -244,7 +282,7 @@ fn empty(flags: u16, rcode: u16) -> Body<'static> {
 /// Keeps that an answer was too long for a datagram, unless there is an answer that may still be of use.
 fn put_truncated(store: &mut Store, key: &Key, query: &Query, checked: &Checked, now: u32) -> bool {
     let found = store.find(key, query);
-    if checked.kind == Kind::Failure || found.is_some_and(|(_, entry)| entry.stale(now)) {
+    if checked.kind == Kind::Failure || found.is_some_and(|(_, entry)| entry.stale(now, store.stale_for)) {
         return false;
     }
     let entry = Entry::new(key, query, now, now.saturating_add(TRUNCATED_TTL), 0);
@@ -257,7 +295,7 @@ fn put_truncated(store: &mut Store, key: &Key, query: &Query, checked: &Checked,
 fn failed(store: &mut Store, key: &Key, query: &Query, now: u32) -> Option<(u32, u8)> {
     let found = store.find(key, query);
     let (lifetime, strikes) = failure(found.map(|(_, entry)| entry), now);
-    if let Some((at, mut entry)) = found.filter(|(_, entry)| entry.stale(now)) {
+    if let Some((at, mut entry)) = found.filter(|(_, entry)| entry.stale(now, store.stale_for)) {
         entry.retry_at = now.saturating_add(lifetime);
         entry.strikes = strikes;
         store.rewrite(at, &entry);

@@ -10,7 +10,6 @@ use std::io;
 
 use memmap2::{Advice, MmapMut};
 
-use super::MAX_STALE;
 use super::entry::{Entry, Parts, UNIT, write_question};
 use super::index::{Index, Key};
 use super::queue::{Popped, Queue};
@@ -45,11 +44,13 @@ pub(super) struct Store {
     longest: usize,
     /// The latest time seen, for judging age when something has to go.
     now: u32,
+    /// For how many seconds after its time an answer is still of use.
+    pub stale_for: u32,
 }
 
 impl Store {
     /// `None` below the smallest size that makes sense. Fails where the system has not that much.
-    pub fn new(bytes: usize) -> io::Result<Option<Store>> {
+    pub fn new(bytes: usize, stale_for: u32) -> io::Result<Option<Store>> {
         if bytes < MIN_BYTES {
             return Ok(None);
         }
@@ -67,6 +68,7 @@ impl Store {
             entries: 0,
             longest: ROOM_FOR_ANY.max(bytes / PART),
             now: 0,
+            stale_for,
         }))
     }
 
@@ -111,6 +113,11 @@ impl Store {
     #[inline]
     pub fn parts(&self, at: usize, entry: &Entry) -> Parts<'_> {
         entry.parts(&self.arena[at..])
+    }
+
+    /// The entry at a place.
+    pub fn at(&self, at: usize) -> Option<Entry> {
+        Entry::read(self.arena.get(at..)?)
     }
 
     /// Writes the head anew.
@@ -229,7 +236,7 @@ impl Store {
     fn leave_main(&mut self, at: usize, rounds: &mut usize) {
         let Some(mut entry) = self.live(at) else { return };
         let size = entry.size as usize;
-        let worth = entry.used > 0 && *rounds > 0 && self.now < entry.expires.saturating_add(MAX_STALE);
+        let worth = entry.used > 0 && *rounds > 0 && self.now < entry.expires.saturating_add(self.stale_for);
         if worth && let Some(new) = self.main.push(&mut self.arena, size) {
             *rounds -= 1;
             entry.used -= 1;
