@@ -111,7 +111,7 @@ class Changes:
     reused: list[str]
     """References that stood for another name or match in the old document, up to the limit: a reason to refuse."""
 
-def changes(old: _StrPath | None, new: _StrPath, *, withdrawn: Sequence[str] = [], limit: int = 100) -> Changes:
+def changes(old: _StrPath | None, new: _StrPath, *, withdrawn: Sequence[str] = ..., limit: int = 100) -> Changes:
     """What changed between two documents that were checked before, each less the `withdrawn` references; `old` None:
     everything is added."""
 
@@ -148,7 +148,7 @@ def examine(
     protected: Sequence[str],
     suffixes: Sequence[str],
     popular: Sequence[str],
-    withdrawn: Sequence[str] = [],
+    withdrawn: Sequence[str] = ...,
     limit: int = 100,
 ) -> Examination:
     """Checks a new document against what was `announced` (size, state, bases), compares it with the old one, which was
@@ -164,7 +164,7 @@ def examine(
     what is below it, nor anything above one (`suffixes`: rules of the public suffix list in A-labels, with `*.` and
     `!`; every top-level domain counts); may not stop a `popular` name."""
 
-def restrain(old: _StrPath | None, new: _StrPath, output: _StrPath, *, withdrawn: Sequence[str] = []) -> int:
+def restrain(old: _StrPath | None, new: _StrPath, output: _StrPath, *, withdrawn: Sequence[str] = ...) -> int:
     """Writes to `output` the old document less what the new one removed, narrowed or shortened; how many entries. A
     `withdrawn` old entry lets no new one through as narrowed.
 

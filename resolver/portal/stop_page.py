@@ -93,7 +93,8 @@ class StopPage:
         face = self._pages.face
         answer: dict[str, object] = {"blocked": bool(entries), "blocked_by": face.url, "portal": face.portal}
         if entries:
-            answer["appeal"] = f"{face.portal}/appeal?reference={entries[0].reference}&name={entries[0].name}"
+            links = [f"{face.portal}/appeal?reference={one.reference}&name={one.name}" for one in entries]
+            answer["appeal"], answer["appeals"] = links[0], links
             answer["entries"] = [entry.as_json() for entry in entries]
         return json.dumps(answer, indent=1, ensure_ascii=False).encode() + b"\n"
 

@@ -333,6 +333,17 @@ def test_what_is_no_configuration_at_all_is_reported_in_the_same_form(tmp_path: 
     assert reported(tmp_path, "- 1") == (2, [(1, "mistake", "")])
 
 
+@pytest.mark.parametrize(("listen", "behind", "warned"), [
+    (["127.0.0.1:0"], [], True), (["127.0.0.1:0", "[::1]:0"], [], True), (["127.0.0.1:0"], ["127.0.0.1/32"], False),
+    (["0.0.0.0:0"], [], False), ([], [], False),
+])  # fmt: skip
+def test_a_portal_on_loopback_that_does_not_know_its_web_server_is_a_warning(
+    tmp_path: Path, listen: list[str], behind: list[str], warned: bool
+) -> None:
+    portal = {"url": "https://stop.isp.example", "listen": listen, "behind": behind}
+    assert ("portal.behind" in found(tmp_path, portal=portal)) is warned
+
+
 @pytest.mark.parametrize("everybody", ["0.0.0.0/0", "128.0.0.0/1", "::/0", "2000::/3"])
 def test_an_open_resolver_is_a_warning_alone(everybody: str, tmp_path: Path) -> None:
     with upstream(NOERROR) as address:

@@ -8,6 +8,7 @@ be written; each upstream is asked for the root's name servers, over UDP and TCP
 from __future__ import annotations
 
 import grp
+import ipaddress
 import os
 import pwd
 import socket
@@ -45,6 +46,7 @@ def trial(config: Config, file: Path, own: Callable[[Places], set[str]]) -> list
         *rights(config, file),
         *_ports(config, own(config.places)),
         *_clients(config),
+        *_visitors(config),
         *_upstreams(config),
         *_lists(config),
         *_files(config),
@@ -161,6 +163,15 @@ def _clients(config: Config) -> Iterator[Finding]:
             wrong = f"{prefix} lets {who} ask, so that this host can be used against others"
             right = "the prefixes of your clients would be right, unless nobody else reaches it"
             yield Finding(f"dns.allow_clients[{at}]", f"{wrong}; {right}", fatal=False)
+
+
+def _visitors(config: Config) -> Iterator[Finding]:
+    """On loopback every visitor comes from the web server's address: without its name the limits take all for one."""
+    listen = config.portal.listen
+    if listen and not config.portal.behind and all(ipaddress.ip_address(one.host).is_loopback for one in listen):
+        wrong = "is empty while the portal listens on loopback alone: all visitors together get one visitor's allowance"
+        right = "the address of the web server before it would be right, as 127.0.0.1/32"
+        yield Finding("portal.behind", f"{wrong}; {right}", fatal=False)
 
 
 def _upstreams(config: Config) -> Iterator[Finding]:
