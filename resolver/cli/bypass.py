@@ -15,7 +15,7 @@ import click
 
 from resolver.base.errors import ResolverError
 from resolver.cli.options import Span, as_json, check_everywhere, everywhere, legible, located, print_json, warn, where
-from resolver.ipc import control
+from resolver.ipc import control, rpz_status
 from resolver.ipc.convergence import following, wait
 from resolver.ipc.peer_credentials import caller
 from resolver.policy import exceptions, look_up
@@ -97,6 +97,8 @@ def tell_following(places: Places, seen: Following, *, in_json: bool) -> bool:
     """Says who has taken up the passes and who has not; whether all have."""
     if seen.follow and not in_json:
         click.echo(f"{len(seen.follow)} follow: {', '.join(seen.follow)}")
+        if "rpz" in seen.follow and (longest := rpz_status.longest_ttl(places)):
+            click.echo(rpz_status.lag(longest))
     if seen.nobody:
         then = "from the next start on"
         if any(place.exists() for place in (places.workers, places.control_socket)):

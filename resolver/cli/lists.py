@@ -252,12 +252,13 @@ def explain(name: str, client: str | None, path: Path | None, directory: Path | 
     Takes a name, the address of a page, or the 16 characters of a stop page's reference. For a name that passes the
     first upstream is asked whether it leads to one that is listed.
     """
+    from resolver.ipc import rpz_status
     from resolver.policy.explain import PASSES, leads_to
     from resolver.policy.explain import explain as explained
 
     config, now = legible(path, directory), time.time()
     found = explained(config, name, now=now, client=client)
-    if found.verdict in PASSES:
+    if found.verdict in PASSES and config.upstreams:
         others = leads_to(config, found.name)
         if others is None:
             click.echo(f"whether it leads to a listed name is unknown: {config.upstreams[0]} is silent", err=True)
@@ -265,5 +266,7 @@ def explain(name: str, client: str | None, path: Path | None, directory: Path | 
             found = explained(config, name, now=now, client=client, leads_to=others)
     if in_json:
         print_json(found.as_dict())
-    else:
-        click.echo("\n".join(found.lines()))
+        return
+    click.echo("\n".join(found.lines()))
+    if found.verdict == "passes" and config.rpz.zones:
+        click.echo(rpz_status.lag(max(zone.ttl for zone in config.rpz.zones)))

@@ -334,6 +334,8 @@ class RpzZone(Part):
     expire: Seconds = Field(default=7 * 86400.0, ge=60)  # how long it goes on without this primary
     refused: Literal["drop", "nxdomain", "nodata"] = "drop"  # a zone cannot say REFUSED
     file: FilePath | None = None  # written at every change, for resolvers that read files
+    # Of `file` and `rpz export`: knot6 is what `local-data/rpz` of Knot Resolver 6 reads. Transfers are standard.
+    dialect: Literal["standard", "knot6"] = "standard"
     run: list[Text] = []  # then this command, as rndc reload rpz.stopsign
 
 

@@ -44,10 +44,15 @@ class Zones(Collector):
         )
         age = GaugeMetricFamily("stopsign_rpz_heartbeat_age_seconds", "Time since a sign of life.")
         alarms = GaugeMetricFamily("stopsign_rpz_alarms", "What the process of the zones complains of.")
+        refused = CounterMetricFamily(
+            "stopsign_rpz_refused", "Requests that got no zone, since the process started.", labels=["secondary", "why"]
+        )
         said = self._said()
         if said is not None:
             age.add_metric([], said.age)
             alarms.add_metric([], len(said.alarms))
+            for one in said.refused:
+                refused.add_metric([one["secondary"] or "", one["why"]], one["times"])
         for zone in said.zones if said is not None else ():
             origin = str(zone["origin"])
             if zone["serial"]:
@@ -58,7 +63,7 @@ class Zones(Collector):
             for one in zone["secondaries"]:
                 if one["serial"] is not None:
                     given.add_metric([origin, one["name"]], one["serial"])
-        yield from (serial, owners, transfers, given, age, alarms)
+        yield from (serial, owners, transfers, given, age, alarms, refused)
 
     def _said(self) -> Said | None:
         try:

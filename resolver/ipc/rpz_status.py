@@ -25,14 +25,16 @@ SILENT = 4 * BEAT  # seconds after which nobody says it any more
 
 @dataclass(frozen=True)
 class Said:
-    """`age`: seconds since it was said. A zone has `origin`, `serial` (0: not made yet; else the Unix time of its
-    making, or a little more where several were made in a second), `names`, `owners`, `steps`, `unsayable`, `told`,
-    `transfers` by kind, `passes` (the mark of those that it was made of), and `secondaries`, each with `name`, and the
-    `serial` that it was given last `by` AXFR or IXFR, or null."""
+    """`age`: seconds since it was said. A zone has `origin`, `ttl`, `serial` (0: not made yet; else the Unix time
+    of its making, or a little more where several were made in a second), `names`, `owners`, `steps`, `unsayable`,
+    `told`, `transfers` by kind, `passes` (the mark of those that it was made of), and `secondaries`, each with
+    `name`, and the `serial` that it was given last `by` AXFR or IXFR, or null."""
 
     zones: Sequence[Mapping[str, Any]] = ()
     alarms: Sequence[str] = ()
     age: float = 0.0
+    refused: Sequence[Mapping[str, Any]] = ()
+    """Requests that got no zone, by `secondary` (null: at no secondary's address) and `why`, how many `times`."""
 
     @property
     def silence(self) -> str:
@@ -45,13 +47,35 @@ class Said:
         return [*filter(None, (self.silence,)), *self.alarms]
 
 
-def write(places: Places, zones: Sequence[Mapping[str, Any]], alarms: Sequence[str]) -> None:
+def write(
+    places: Places,
+    zones: Sequence[Mapping[str, Any]],
+    alarms: Sequence[str],
+    refused: Sequence[Mapping[str, Any]] = (),
+) -> None:
     """Replaces what was said before. Raises `OSError`."""
-    told = {"beat": time.monotonic(), "zones": zones, "alarms": alarms}
+    told = {"beat": time.monotonic(), "zones": zones, "alarms": alarms, "refused": refused}
     atomic.replace(places.rpz_said, json.dumps(told).encode())
 
 
 def read(places: Places) -> Said:
     """What was said last. Raises `OSError` or `ValueError` where that cannot be read."""
     told = json.loads(atomic.read(places.rpz_said, LARGEST))
-    return Said(told["zones"], told["alarms"], max(time.monotonic() - told["beat"], 0.0))
+    age = max(time.monotonic() - told["beat"], 0.0)
+    return Said(told["zones"], told["alarms"], age, told.get("refused", ()))  # an older version does not say
+
+
+def longest_ttl(places: Places) -> float:
+    """Of the zones that are served, in seconds; 0: none says."""
+    try:
+        return max((float(zone.get("ttl", 0)) for zone in read(places).zones), default=0.0)
+    except (OSError, ValueError):
+        return 0.0
+
+
+def lag(ttl: float) -> str:
+    """What a person should know who changed what passes, where resolvers apply a zone of that TTL."""
+    return (
+        "resolvers follow when they have the policy zone; one that keeps whole answers (PowerDNS Recursor) may give "
+        f"a block that was lifted for up to {ttl:.0f} s more"
+    )
