@@ -99,10 +99,9 @@ class Resolver:
 
     def stop(self) -> None:
         if self.process is not None and self.process.poll() is None:
-            if self.name == "knot-resolver":  # a manager: killed, it would leave its workers behind
-                self.process.terminate()
-                with contextlib.suppress(subprocess.TimeoutExpired):
-                    self.process.wait(30)
+            self.process.terminate()  # BIND writes its copy then; a killed manager would leave its workers behind
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.process.wait(30)
             self.process.kill()
             self.process.wait(30)
 
