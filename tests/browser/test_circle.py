@@ -192,7 +192,7 @@ def appeal(world: World, seen: Page) -> str:
     seen.get_by_role("link", name="Einspruch gegen diese Sperre").click()
     assert seen.url.startswith(world.portal + "/appeal")
     assert seen.locator("html").get_attribute("lang") == "de"
-    assert seen.get_by_label("Referenz").input_value()
+    assert seen.get_by_label("Referenz", exact=True).input_value()
     seen.get_by_label("Ich betreibe die Website").check()
     seen.get_by_label("Was dort steht, ist rechtmäßig").check()
     seen.get_by_label("Ihre Gründe").fill(WORDS)
