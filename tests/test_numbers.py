@@ -72,6 +72,8 @@ TABLE: list[tuple[str, str, Callable[[], float]]] = [
     (ALARMS, "or more than {} s late)", lambda: of_core("relay/mod.rs", "LIFE") / 1e6),
     (ALARMS, "the workers have waited {} s for it", lambda: run.REBOOTED),
     (ALARMS, "then it is taken up within {} s and a query", lambda: of_core("relay/health.rs", "RAREST")),
+    (ALARMS, "(it asks every {} s, then every", lambda: of_core("relay/health.rs", "TCP_RARELY")),
+    (ALARMS, "(it asks every 30 s, then every {} s)", lambda: of_core("relay/health.rs", "TCP_OFTEN")),
     (ALARMS, "unless {} questions in a row", lambda: of_core("relay/health.rs", "SILENCES")),
     (ALARMS, "more than half of its last {} answers", lambda: of_core("relay/health.rs", "ANSWERS_JUDGED")),
     (ALARMS, "*clients that wait for one question*, more than {} |", lambda: of_core("relay/mod.rs", "MAX_WAITERS")),
