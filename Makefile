@@ -12,7 +12,7 @@ JOBS ?= $(shell nproc)
 TESTERS ?= $(shell expr $$(nproc) + 1)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check setup lint ruff mypy stubtest rustfmt clippy core-tests python-tests bench interop soak deb fresh lock clean check-system
+.PHONY: help demo test check setup lint ruff mypy stubtest rustfmt clippy core-tests python-tests bench interop peers soak deb fresh lock clean check-system
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -56,6 +56,9 @@ bench: setup ## one table: the bare sockets' limit, Stopsign, and the peers that
 
 interop: setup ## other people's TUF clients verify and read what a desk publishes; installs them, so it is no part of the gate
 	$(BIN)/python -m tests.interop
+
+peers: setup ## Debian's newer resolvers, unpacked into a folder, against Stopsign's own verdict for a policy zone; needs root or user namespaces
+	$(BIN)/python -m tests.rpz.peers
 
 soak: setup ## ten minutes under load with everything that goes wrong; memory and descriptors must stay flat
 	$(BIN)/python -m tests.faults.soak --minutes 10

@@ -55,7 +55,7 @@ if TYPE_CHECKING:
 
     from blocklists.fetch import Place
 
-__all__ = ["Client", "Verified", "VerifyError", "refresh", "refresh_from", "roles", "stored", "translated"]
+__all__ = ["Verified", "VerifyError", "refresh", "refresh_from", "roles", "stored"]
 
 
 @dataclass(frozen=True, slots=True)

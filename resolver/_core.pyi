@@ -54,6 +54,8 @@ class Source(TypedDict):
     document: str
     """Path of the zstd-compressed canonical lines."""
     action: Literal["stop-page", "nxdomain", "nodata", "refused", "monitor"]
+    aliases: NotRequired[Literal["relay", "trim", "stop"]]
+    """What becomes of answers for other names in which listed ones own records (default trim)."""
     ede: int
     """INFO-CODE of the Extended DNS Error (15, 16, 17); 0: none."""
     bases: Sequence[str]
@@ -109,7 +111,7 @@ class Changes:
     reused: list[str]
     """References that stood for another name or match in the old document, up to the limit: a reason to refuse."""
 
-def changes(old: _StrPath | None, new: _StrPath, *, withdrawn: Sequence[str] = [], limit: int = 100) -> Changes:
+def changes(old: _StrPath | None, new: _StrPath, *, withdrawn: Sequence[str] = ..., limit: int = 100) -> Changes:
     """What changed between two documents that were checked before, each less the `withdrawn` references; `old` None:
     everything is added."""
 
@@ -146,7 +148,7 @@ def examine(
     protected: Sequence[str],
     suffixes: Sequence[str],
     popular: Sequence[str],
-    withdrawn: Sequence[str] = [],
+    withdrawn: Sequence[str] = ...,
     limit: int = 100,
 ) -> Examination:
     """Checks a new document against what was `announced` (size, state, bases), compares it with the old one, which was
@@ -162,7 +164,7 @@ def examine(
     what is below it, nor anything above one (`suffixes`: rules of the public suffix list in A-labels, with `*.` and
     `!`; every top-level domain counts); may not stop a `popular` name."""
 
-def restrain(old: _StrPath | None, new: _StrPath, output: _StrPath, *, withdrawn: Sequence[str] = []) -> int:
+def restrain(old: _StrPath | None, new: _StrPath, output: _StrPath, *, withdrawn: Sequence[str] = ...) -> int:
     """Writes to `output` the old document less what the new one removed, narrowed or shortened; how many entries. A
     `withdrawn` old entry lets no new one through as narrowed.
 
@@ -197,6 +199,8 @@ class Match:
     list: int
     """Index in the order of the configuration."""
     action: str
+    aliases: str
+    """What becomes of answers for other names in which the name owns records: `trim`, `relay` or `stop`."""
     ede: int
     expires: int
     """First second, Unix time, at which it no longer holds. Look-up does not leave out what has lapsed."""
@@ -325,6 +329,8 @@ class PlaneSettings(TypedDict):
     views: NotRequired[Sequence[View]]
     cache_bytes: NotRequired[int]
     """This worker's share of the cache (default 32 MiB)."""
+    cache_stale_s: NotRequired[int]
+    """For how long after its time an answer may be given when upstreams fail (default a day; 0: never)."""
     counters_path: NotRequired[str | None]
     rate: NotRequired[Rate | None]
     patience_ms: NotRequired[int]

@@ -1,4 +1,4 @@
-"""The layout of the tree: who may import whom (ARCHITECTURE.md, "Imports")."""
+"""The layout of the tree as a rank table: a folder of `resolver/` imports folders of lower rank and nothing else."""
 
 from __future__ import annotations
 
@@ -9,14 +9,17 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-WINGS = {"resolver.dns", "resolver.lists", "resolver.portal", "resolver.rpz"}
-GROUND = {
-    "resolver.audit",
-    "resolver.config.schema",
-    "resolver.ipc.control",
-    "resolver.host.metrics",
-    "resolver.base.errors",
-}
+RANKS = {
+    "cli": 7,
+    "dns": 6, "lists": 6, "portal": 6, "rpz": 6,
+    "host": 5, "stats": 5,
+    "ipc": 4,
+    "policy": 3,
+    "config": 2, "log": 2,
+    "base": 1,
+}  # fmt: skip
+# Who may import what talks to a terminal or to Prometheus.
+SCREENS, METRICS = {"click", "rich"}, {"prometheus_client"}
 
 
 def imports(path: Path) -> set[str]:
@@ -38,35 +41,53 @@ def within(module: str, packages: set[str]) -> bool:
     return any(module == package or module.startswith(package + ".") for package in packages)
 
 
-@pytest.mark.parametrize("path", modules("blocklists"), ids=str)
+def folder_of(path: Path) -> str:
+    return path.relative_to(ROOT / "resolver").parts[0]
+
+
+PRODUCT = [path for path in modules("resolver") if path.parent != ROOT / "resolver"]
+
+
+def name(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+@pytest.mark.parametrize("path", modules("blocklists"), ids=name)
 def test_blocklists_never_import_the_provider_s_half(path: Path) -> None:
-    assert not {name for name in imports(path) if within(name, {"resolver"})}
+    assert not {found for found in imports(path) if within(found, {"resolver"})}
 
 
-@pytest.mark.parametrize("wing", sorted(WINGS))
-def test_a_wing_never_imports_another_wing(wing: str) -> None:
-    found = {
-        (str(path.relative_to(ROOT)), name)
-        for path in modules(wing.replace(".", "/"))
-        for name in imports(path)
-        if within(name, WINGS - {wing})
+def test_every_module_has_a_rank() -> None:
+    assert {path.name for path in (ROOT / "resolver").glob("*.py")} <= {"__init__.py", "__main__.py"}
+    assert {folder_of(path) for path in PRODUCT} == set(RANKS)
+
+
+@pytest.mark.parametrize("path", PRODUCT, ids=name)
+def test_a_module_imports_lower_ranks_alone(path: Path) -> None:
+    own = folder_of(path)
+    reached = {
+        parts[1] for parts in (found.split(".") for found in imports(path)) if parts[0] == "resolver" and parts[1:]
     }
-    assert not found
+    others = reached - {own, "_core"}
+    assert others <= set(RANKS), "a module that stands in no folder"
+    assert {folder for folder in others if RANKS[folder] >= RANKS[own]} == set()
 
 
-def test_the_ground_imports_nothing_above_it() -> None:
-    ground = [
-        path for path in modules("resolver") if within(".".join(path.relative_to(ROOT).with_suffix("").parts), GROUND)
-    ]
-    assert ground
-    found = {
-        (str(path.relative_to(ROOT)), name)
-        for path in ground
-        if path.name != "command.py"
-        for name in imports(path)
-        if within(name, WINGS | {"resolver.host.run", "resolver.cli.demo", "resolver.cli.main"})
+@pytest.mark.parametrize("path", [path for path in PRODUCT if folder_of(path) != "cli"], ids=name)
+def test_the_terminal_belongs_to_the_commands(path: Path) -> None:
+    assert not {found for found in imports(path) if within(found, SCREENS)}
+    prints = {
+        node.lineno
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "print"
     }
-    assert not found
+    assert prints == set(), "print"
+
+
+def test_prometheus_is_known_to_the_host_and_to_one_module_a_process() -> None:
+    knowing = {path for path in PRODUCT if any(within(found, METRICS) for found in imports(path))}
+    assert knowing
+    assert {name(path) for path in knowing if folder_of(path) != "host" and path.name != "metrics.py"} == set()
 
 
 def test_every_file_that_the_architecture_names_is_there() -> None:

@@ -19,7 +19,8 @@ from resolver.cli import operate, status
 from resolver.config.schema import Clocks, Limits
 from resolver.host import apply, run
 from resolver.ipc import control, convergence, worker_counters
-from resolver.lists import overrides, shadow
+from resolver.lists import shadow
+from resolver.policy import overrides
 from resolver.rpz import notify
 from tests.rigs.dns_host import ROOT
 

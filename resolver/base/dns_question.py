@@ -21,35 +21,37 @@ class Answer:
     records: tuple[str, ...]
     ede: int | None = None
     text: str = ""
+    owners: tuple[str, ...] = ()
+    """The names that own the records, each once, in lower case without a final dot."""
 
     def __str__(self) -> str:
         said = f"{self.rcode} {' '.join(self.records)}".rstrip()
         return said if self.ede is None else f"{said} (EDE {self.ede}: {self.text})"
 
 
-def ask(host: str, port: int, name: str, kind: str = "A", *, tcp: bool = False) -> Answer | None:
-    """The answer; `None` where there is none within the patience."""
+def ask(host: str, port: int, name: str, kind: str = "A", *, tcp: bool = False, tries: int = TRIES) -> Answer | None:
+    """The answer; `None` where there is none within the patience, `tries` times `PATIENCE` over UDP."""
     question = DNSRecord.question(name, kind)
     question.header.id = secrets.randbelow(1 << 16)
     question.add_ar(EDNS0(udp_len=1232))
     packet = question.pack()
     try:
-        reply = _over_tcp(host, port, packet) if tcp else _over_udp(host, port, packet)
+        reply = _over_tcp(host, port, packet) if tcp else _over_udp(host, port, packet, tries)
         return _read(reply, question.header.id)
     except (OSError, DNSError):
         return None
 
 
-def _over_udp(host: str, port: int, packet: bytes) -> bytes:
+def _over_udp(host: str, port: int, packet: bytes, tries: int) -> bytes:
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM) as link:
         link.settimeout(PATIENCE)
         link.connect((host, port))
-        for attempt in range(TRIES):
+        for attempt in range(tries):
             link.send(packet)
             try:
                 return link.recv(65535)
             except TimeoutError:
-                if attempt == TRIES - 1:
+                if attempt == tries - 1:
                     raise
     raise TimeoutError
 
@@ -75,4 +77,6 @@ def _read(message: bytes, number: int) -> Answer:
             for option in record.rdata:
                 if option.code == EDE:
                     ede, text = int.from_bytes(option.data[:2], "big"), option.data[2:].decode("utf-8", "replace")
-    return Answer(str(RCODE.get(reply.header.rcode)), tuple(str(record.rdata) for record in reply.rr), ede, text)
+    owners = dict.fromkeys(str(record.rname).lower().removesuffix(".") for record in reply.rr)
+    records = tuple(str(record.rdata) for record in reply.rr)
+    return Answer(str(RCODE.get(reply.header.rcode)), records, ede, text, tuple(owners))

@@ -98,5 +98,5 @@ def to_standard_error(level: int = logging.INFO) -> None:
         try:
             handler = Journal()
         except OSError as wrong:
-            print(f"<4>stopsign: {JOURNAL} cannot be used ({wrong.strerror})", file=sys.stderr)
+            sys.stderr.write(f"<4>stopsign: {JOURNAL} cannot be used ({wrong.strerror})\n")
     logging.basicConfig(level=level, handlers=[handler], force=True)

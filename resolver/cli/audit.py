@@ -115,7 +115,8 @@ def show(
     as_json: bool,
 ) -> None:
     """The leaves of a log, with what is known of their details. Without LOG: this provider's own."""
-    from resolver.cli.audit_show import leaf_dict, leaf_line, leaves
+    from resolver.cli.audit_show import leaf_dict, leaf_line
+    from resolver.log.reading import leaves
 
     source, details = readable(log, config_file, directory)
 

@@ -92,9 +92,9 @@ def readable(
     log: str | None, config_file: Path | None, directory: Path | None
 ) -> tuple[Source, Callable[[int], list[Detail]]]:
     """A log and what is known of its details: of a copy or an address what is published, of one's own all."""
-    from resolver.cli.audit_show import published_details
     from resolver.log.details import Details
     from resolver.log.disk import Durable, RealDisk
+    from resolver.log.reading import published_details
     from resolver.log.source import Folder, open_source
 
     if log is not None:

@@ -1,11 +1,8 @@
-"""The off switch as people meet it: the command, who throws it, and what they, the alarms, the journal and the log are
-told of it.
+"""`stopsign bypass`: the off switch.
 
-Enters: a person's word; the passes. Leaves: other passes, sentences and details. Rules: the command reads and writes
-files alone, so that it works with the steward dead; what is on is named, with since when, by whom, until when and why;
-what is replaced is named too, and an end that was said is never taken away by saying none; what a person wrote goes
-into a leaf of its own, whose detail stays private as with overrides, and so does a name, which may be on no list: the
-public leaf says what kind was off from when to when.
+Enters: a person's word; the exceptions. Leaves: other exceptions. Rules: it reads and writes files alone, so that it
+works with the steward dead; what is on is named, with since when, by whom, until when and why; what is replaced is
+named too, and an end that was said is never taken away by saying none.
 """
 
 from __future__ import annotations
@@ -17,30 +14,22 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from resolver.base.errors import ResolverError
-from resolver.base.timestamps import as_text
-from resolver.cli.options import Span, as_json, check_everywhere, everywhere, located, print_json, warn, where
-from resolver.config.accepted import legible
-from resolver.ipc import control
+from resolver.cli.options import Span, as_json, check_everywhere, everywhere, legible, located, print_json, warn, where
+from resolver.ipc import control, rpz_status
 from resolver.ipc.convergence import following, wait
 from resolver.ipc.peer_credentials import caller
 from resolver.policy import exceptions, look_up
+from resolver.policy.bypass import as_dict, ends, meant, told
 from resolver.policy.exceptions import FOR_EVER
-from resolver.policy.typed import name_in, only_reference
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
     from pathlib import Path
 
     from resolver.base.paths import Places
     from resolver.config.schema import Config
     from resolver.ipc.convergence import Following
-    from resolver.policy.exceptions import Act, Bypass, Passes
-
-NAMED = 3  # names that an alarm names one by one
-
-
-class NoEntryError(ResolverError):
-    """No entry of the live list has that reference."""
+    from resolver.policy.exceptions import Bypass, Passes
 
 
 @click.command()
@@ -108,6 +97,8 @@ def tell_following(places: Places, seen: Following, *, in_json: bool) -> bool:
     """Says who has taken up the passes and who has not; whether all have."""
     if seen.follow and not in_json:
         click.echo(f"{len(seen.follow)} follow: {', '.join(seen.follow)}")
+        if "rpz" in seen.follow and (longest := rpz_status.longest_ttl(places)):
+            click.echo(rpz_status.lag(longest))
     if seen.nobody:
         then = "from the next start on"
         if any(place.exists() for place in (places.workers, places.control_socket)):
@@ -234,82 +225,3 @@ def note_unlisted(places: Places, name: str, now: float) -> None:
         return
     if not look_up.concerns(compiled, name, now):
         warn(f"no list holds {name} or a name above it: done, but it passed already; or something below it is meant")
-
-
-def meant(config: Config, live: exceptions.Passes, what: str | None, *, on: bool) -> tuple[exceptions.Kind, str]:
-    """Everything, a list or a name, also by the address of a page or an entry's reference. Back on comes also a list
-    that the configuration does not name any more."""
-    if what is None:
-        return "all", ""
-    known = [source.name for source in config.lists]
-    gone = [one.of for one in live.bypasses if one.kind == "list" and not on]
-    if what in (*known, *gone):
-        return "list", what
-    hint = f"lists: {', '.join(known) or 'none'}"
-    if (reference := only_reference(what)) is not None:
-        entry = look_up.under(look_up.live(config.places)[0], reference)
-        if entry is None:
-            raise NoEntryError(f"there is no list {what!r}, nor an entry with that reference", hint=hint)
-        return "name", entry.name
-    name = name_in(what)
-    if name is None:
-        raise ResolverError(f"{what!r} is neither a list nor a name", hint=hint)
-    if on and "." not in name and not what.endswith("."):
-        hint = f"{hint}; a whole top-level domain is written with its dot: {name}."
-        raise ResolverError(f"there is no list {what!r}", hint=hint)
-    return "name", name
-
-
-def ends(until: int) -> str:
-    return "until it is switched off" if until >= FOR_EVER else f"until {as_text(until)}"
-
-
-def told(one: Bypass) -> str:
-    """Since when, by whom, until when and why."""
-    reason = f": {one.reason}" if one.reason else ", no reason given"
-    return f"since {as_text(one.since)} by {one.by}, {ends(one.until)}{reason}"
-
-
-def as_dict(one: Bypass) -> dict[str, Any]:
-    until = None if one.until >= FOR_EVER else as_text(one.until)
-    return {
-        "kind": one.kind, "of": one.of, "since": as_text(one.since), "until": until, "by": one.by, "reason": one.reason,
-    }  # fmt: skip
-
-
-def alarms(live: Passes, now: float) -> list[str]:
-    """What is off, each in a sentence; many names in one."""
-    on = live.holding(now)
-    names = [one for one in on if one.kind == "name"]
-    found = [
-        f"{one} {'passes' if one.kind == 'all' else 'is bypassed'} {told(one)}" for one in on if one.kind != "name"
-    ]
-    if len(names) <= NAMED:
-        return found + [f"{one} is bypassed {told(one)}" for one in names]
-    some = ", ".join(one.of for one in names[:NAMED])
-    return [*found, f"{len(names)} names are bypassed, among them {some}: stopsign bypass"]
-
-
-def sentence(act: Act) -> str:
-    """For the journal."""
-    one = act.bypass
-    if act.act == "end":
-        return f"the bypass of {one} has ended by itself at {as_text(act.at)}"
-    if act.act == "off":
-        return f"the bypass of {one} is switched off by {act.by} at {as_text(act.at)}{_because(act)}"
-    return f"{one} is bypassed by {act.by} since {as_text(act.at)}, {ends(one.until)}{_because(act)}"
-
-
-def details(act: Act) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Types and details of the leaves about it."""
-    one = act.bypass
-    until = None if one.until >= FOR_EVER else as_text(one.until)
-    about = {"act": act.act, "at": as_text(act.at), "kind": one.kind, "of": one.of}
-    public = {**about, "of": ""} if one.kind == "name" else about
-    yield "bypass", {**public, "since": as_text(one.since), "until": until}
-    if act.by:
-        yield "bypass-words", {**about, "by": act.by, "reason": act.reason}
-
-
-def _because(act: Act) -> str:
-    return f": {act.reason}" if act.reason else ""

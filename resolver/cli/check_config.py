@@ -17,6 +17,7 @@ from resolver.config.preflight.host import trial
 from resolver.config.readable import not_tried, readable
 from resolver.config.reader import read
 from resolver.config.schema import Config, ConfigError, located_at, reading_of
+from resolver.ipc.addresses import held
 
 if TYPE_CHECKING:
     from resolver.config.reader import Reading
@@ -80,9 +81,9 @@ def checked(file: Path, *, tries: bool) -> tuple[list[Problem], Config | None]:
 
 def _tried(reading: Reading[Config], file: Path) -> list[Problem]:
     if reading.value is not None:
-        return [finding.at(reading.lines) for finding in trial(reading.value, file)]
+        return [finding.at(reading.lines) for finding in trial(reading.value, file, held)]
     some = readable(reading)
     if some is None:
         return []
-    found = [finding.at(reading.lines) for finding in trial(some.config, file) if some.tried(finding)]
+    found = [finding.at(reading.lines) for finding in trial(some.config, file, held) if some.tried(finding)]
     return [*found, *not_tried(some, reading)]

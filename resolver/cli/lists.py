@@ -13,10 +13,10 @@ import click
 
 from resolver.base.errors import ResolverError
 from resolver.cli import bypass as off_switch
-from resolver.cli.options import Span, as_json, check_everywhere, everywhere, located, print_json, where
-from resolver.config.accepted import legible
+from resolver.cli.options import Span, as_json, check_everywhere, everywhere, legible, located, print_json, where
 from resolver.ipc import control
 from resolver.ipc.convergence import wait
+from resolver.policy import bypass
 from resolver.policy.exceptions import Passes
 from resolver.policy.look_up import ListedError
 from resolver.policy.typed import name_in, only_reference
@@ -211,7 +211,7 @@ def lift(ctx: click.Context, name: str, at_all: bool, path: Path | None, directo
     reference = only_reference(name) or ""
     try:
         meant = _name_meant(config, name, on=False)
-    except (off_switch.NoEntryError, ListedError):
+    except (bypass.NoEntryError, ListedError):
         if not reference:
             raise
         meant = ""
@@ -232,7 +232,7 @@ def _name_meant(config: Config, typed: str, *, on: bool) -> str:
     if alone and "." not in alone and not typed.endswith(".") and config.list_named(typed) is None:
         hint = f"the whole name would be right; a top-level domain, should that be meant, is written {alone}."
         raise ResolverError(f"{typed!r} alone would be a top-level domain", hint=hint)
-    kind, name = off_switch.meant(config, Passes(), typed, on=on)
+    kind, name = bypass.meant(config, Passes(), typed, on=on)
     if kind != "name":
         raise ResolverError(f"{name!r} is a list, not a name", hint=f"all that it stops: stopsign bypass on {name}")
     return name
@@ -249,12 +249,24 @@ def _name_meant(config: Config, typed: str, *, on: bool) -> str:
 def explain(name: str, client: str | None, path: Path | None, directory: Path | None, in_json: bool) -> None:
     """Why a name is stopped, or why not: which entry of which list, signed by whom, on which ground.
 
-    Takes a name, the address of a page, or the 16 characters of a stop page's reference.
+    Takes a name, the address of a page, or the 16 characters of a stop page's reference. For a name that passes the
+    first upstream is asked whether it leads to one that is listed.
     """
+    from resolver.ipc import rpz_status
+    from resolver.policy.explain import PASSES, leads_to
     from resolver.policy.explain import explain as explained
 
-    found = explained(legible(path, directory), name, now=time.time(), client=client)
+    config, now = legible(path, directory), time.time()
+    found = explained(config, name, now=now, client=client)
+    if found.verdict in PASSES and config.upstreams:
+        others = leads_to(config, found.name)
+        if others is None:
+            click.echo(f"whether it leads to a listed name is unknown: {config.upstreams[0]} is silent", err=True)
+        else:
+            found = explained(config, name, now=now, client=client, leads_to=others)
     if in_json:
         print_json(found.as_dict())
-    else:
-        click.echo("\n".join(found.lines()))
+        return
+    click.echo("\n".join(found.lines()))
+    if found.verdict == "passes" and config.rpz.zones:
+        click.echo(rpz_status.lag(max(zone.ttl for zone in config.rpz.zones)))

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 # name -> (where it lives, what it does in one line), in the order in which `--help` shows them.
 COMMANDS: dict[str, tuple[str, str]] = {
     "demo": ("resolver.cli.demo.command:demo", "Everything on loopback: two signers, a list, a provider, and probes."),
-    "run": ("resolver.host.run:run", "Start the provider's side: DNS, steward, stop page and portal."),
+    "run": ("resolver.cli.run:run", "Start the provider's side: DNS, steward, stop page and portal."),
     "check-config": ("resolver.cli.check_config:check_config", "Check a configuration; every mistake in one report."),
     "units": ("resolver.cli.units:units", "What systemd's socket units listen on, made from the configuration."),
     "status": ("resolver.cli.operate:status", "One screen: workers, load, upstreams, lists, log, alarms."),
@@ -103,8 +103,8 @@ def version(path: Path | None, directory: Path | None) -> None:
         sys.exit(2)
     click.echo(f"stopsign {VERSION}, core {CORE}, Python {sys.version.split()[0]}")
     if path is not None or directory is not None:
+        from resolver.cli.options import legible
         from resolver.cli.status import answers_of
-        from resolver.config.accepted import legible
 
         for name, answer in answers_of(legible(path, directory)).items():
             click.echo(f"{name}: {answer.get('version', answer['state'])}")

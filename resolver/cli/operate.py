@@ -18,11 +18,10 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.measure import Measurement
 
-from resolver.cli.options import as_json, located, print_json, warn
+from resolver.cli.options import as_json, legible, located, print_json, warn
 from resolver.cli.screen import screen
 from resolver.cli.status import anybody, sample
 from resolver.cli.status import status as gathered
-from resolver.config.accepted import legible
 from resolver.config.schema import located_at
 from resolver.host.apply import everywhere
 from resolver.host.health import of_zones, reasons

@@ -30,6 +30,13 @@ def located(command: Command) -> Command:
     return path(directory(command))
 
 
+def legible(path: Path | None, directory: Path | None) -> Config:
+    """What `located` named, or what the running processes last accepted, with a warning on standard error."""
+    from resolver.config import accepted
+
+    return accepted.legible(path, directory, warn)
+
+
 as_json = click.option("--json", "in_json", is_flag=True, help="For programs.")
 
 

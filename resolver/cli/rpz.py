@@ -16,8 +16,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from resolver.cli.options import as_json, located
-from resolver.config.accepted import legible
+from resolver.cli.options import as_json, legible, located
 from resolver.config.schema import RpzZone, locate
 from resolver.ipc import rpz_status
 from resolver.rpz import export as zone_file
@@ -58,11 +57,11 @@ def export(path: Path | None, directory: Path | None, in_json: bool, origin: str
             known = max(0 if kept is None else kept.serial, 0 if output is None else zone_file.serial_in(output))
             serial = next_serial(known, time.time())
         if output is None:
-            zone_file.write(zone, serial, rules, sys.stdout)
+            unsaid = zone_file.write(zone, serial, rules, sys.stdout)
         else:
-            zone_file.put(zone, serial, rules, output)
+            unsaid = zone_file.put(zone, serial, rules, output)
             zone_file.run_after(source.run)
-    for line in complaints(written):
+    for line in (*complaints(written), *unsaid):
         click.echo(f"warning: {line}", err=True)
     if output is not None:
         told = {"zone": zone.origin, "serial": serial, "names": written.names, "owners": written.owners}
@@ -84,7 +83,7 @@ def status(path: Path | None, directory: Path | None, in_json: bool) -> None:
         hint = "does `stopsign run` run, and has its configuration rpz.zones?"
         raise RpzError(f"{places.rpz_said} cannot be read ({error})", hint=hint) from error
     if in_json:
-        click.echo(json.dumps({"zones": said.zones, "alarms": said.complaints}))
+        click.echo(json.dumps({"zones": said.zones, "alarms": said.complaints, "refused": said.refused}))
         return
     for zone in said.zones:
         click.echo(
@@ -95,6 +94,9 @@ def status(path: Path | None, directory: Path | None, in_json: bool) -> None:
         for secondary in zone["secondaries"]:
             state = f"has serial {secondary['serial']} ({secondary['by']})"
             click.echo(f"  {secondary['name']} {state if secondary['by'] else 'has asked for nothing yet'}")
+    for refused in said.refused:
+        who = refused["secondary"] or "somebody"
+        click.echo(f"refused: {refused['times']:,} requests of {who}: {refused['why']}")
     for alarm in said.complaints:
         click.echo(f"alarm: {alarm}")
 

@@ -22,10 +22,9 @@ from resolver.base import disk_space as rooms
 from resolver.base.errors import ResolverError
 from resolver.base.timestamps import as_text
 from resolver.base.version import VERSION
-from resolver.cli import bypass
 from resolver.host.foreign import Foreign, programs
 from resolver.ipc import control, rpz_status, worker_counters
-from resolver.policy import exceptions
+from resolver.policy import bypass, exceptions
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

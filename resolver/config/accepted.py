@@ -1,7 +1,7 @@
 """What the running processes last took up, for the commands of the person on call, when the file itself is broken.
 
 Enters: the file that a command would read; `run_dir/taken-up.yaml`, the bytes that the supervisor serves by. Leaves:
-the configuration in the file, else the one that was taken up, with a loud word on standard error. Rules:
+the configuration in the file, else the one that was taken up, with a loud word to the caller. Rules:
 
 - A file on the tmpfs and no question at a socket: it is there with every process dead or hung, and those who may read
   it are those who may read the configuration.
@@ -27,11 +27,11 @@ from resolver.base import atomic
 from resolver.base.errors import ResolverError
 from resolver.base.paths import Places
 from resolver.base.timestamps import as_text
-from resolver.cli.options import warn
 from resolver.config.reader import LARGEST
 from resolver.config.schema import STANDARD, ConfigError, accept, load, located_at
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from resolver.config.schema import Accepted, Config
@@ -41,8 +41,9 @@ _STANDARD_FOLDERS = {"run_dir": "/run/stopsign", "state_dir": "/var/lib/stopsign
 log = logging.getLogger("stopsign.supervisor")
 
 
-def legible(config: Path | None, directory: Path | None) -> Config:
-    """What `--config FILE` or `--dir DIR` names; `ConfigError` where it is broken, and nothing was taken up before."""
+def legible(config: Path | None, directory: Path | None, warn: Callable[[str], None]) -> Config:
+    """The configuration that `--config FILE` or `--dir DIR` names, or the last accepted one where the file is
+    broken; `warn` gets a sentence about that. Raises `ConfigError` where neither can be read."""
     file = located_at(config, directory)
     try:
         return load(file)

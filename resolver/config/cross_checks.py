@@ -6,6 +6,7 @@ that these stand in the same report as the mistakes in single values.
 
 from __future__ import annotations
 
+from ipaddress import ip_network
 from typing import TYPE_CHECKING, Any
 
 from resolver.config.values import Endpoint
@@ -20,11 +21,13 @@ def contradictions(raw: Any) -> Iterator[tuple[Key, str]]:
     yield from _same_name_twice(raw, "lists")
     yield from _same_name_twice(raw, "views")
     yield from _views_of_nothing(raw)
+    yield from _two_views_on_one_prefix(raw)
     yield from _lists_nobody_signs(raw)
     yield from _nobody_answers(raw)
     yield from _two_on_one_port(raw)
     yield from _asks_itself(raw)
     yield from _zones_of_nothing(raw)
+    yield from _unsayable_to_knot(raw)
     yield from _secondaries_unproven(raw)
     yield from _tells_strangers(raw)
     yield from _names_clients_to_nobody(raw)
@@ -69,6 +72,23 @@ def _views_of_nothing(raw: Any) -> Iterator[tuple[Key, str]]:
                 yield ("views", at, "lists", number), f"{name!r} is not one of the lists ({there})"
 
 
+def _two_views_on_one_prefix(raw: Any) -> Iterator[tuple[Key, str]]:
+    """Of nested prefixes the longest decides; of equal ones none could."""
+    first: dict[object, Key] = {}
+    for at, view in _parts(raw, "views"):
+        clients = view.get("clients")
+        for number, text in enumerate(clients if isinstance(clients, list) else []):
+            try:
+                prefix = ip_network(str(text))
+            except ValueError:
+                continue  # reported where values are checked
+            key: Key = ("views", at, "clients", number)
+            other = first.setdefault(prefix, key)
+            if other != key:
+                there = f"views[{other[1]}].clients[{other[3]}]"
+                yield key, f"{text} is also {there}, and a client has one view; another prefix would be right"
+
+
 def _lists_nobody_signs(raw: Any) -> Iterator[tuple[Key, str]]:
     for at, part in _parts(raw, "lists"):
         bridged, pinned = "bridge" in part, "trusted_root" in part
@@ -109,13 +129,22 @@ def _asks_itself(raw: Any) -> Iterator[tuple[Key, str]]:
             yield key, f"{upstream} is where Stopsign itself listens; the resolver behind it would be right"
 
 
+def _origins(raw: Any) -> list[str]:
+    return [_origin(zone.get("origin", "rpz.stopsign")) for _, zone in _parts(raw, "rpz", "zones")]
+
+
+def _origin(text: object) -> str:
+    """A zone's name in one form, with or without its dot."""
+    return str(text).rstrip(".").lower()
+
+
 def _zones_of_nothing(raw: Any) -> Iterator[tuple[Key, str]]:
     known = [part.get("name") for _, part in _parts(raw, "lists")]
     views = [part.get("name") for _, part in _parts(raw, "views")]
     first: dict[object, int] = {}
     for at, zone in _parts(raw, "rpz", "zones"):
-        origin = zone.get("origin", "rpz.stopsign")
-        if isinstance(origin, str) and first.setdefault(origin, at) != at:
+        origin = _origin(zone.get("origin", "rpz.stopsign"))
+        if first.setdefault(origin, at) != at:
             yield (
                 ("rpz", "zones", at),
                 f"{origin} is also rpz.zones[{first[origin]}]; an origin of its own would be right",
@@ -133,14 +162,30 @@ def _zones_of_nothing(raw: Any) -> Iterator[tuple[Key, str]]:
             yield ("rpz", "zones", at, "run"), "runs after a file is written, and there is no file"
 
 
+def _unsayable_to_knot(raw: Any) -> Iterator[tuple[Key, str]]:
+    """What Knot Resolver 6 would pass over without an error (`resolver.rpz.knot6`)."""
+    refusing = {part.get("name") for _, part in _parts(raw, "lists") if part.get("action") == "refused"}
+    of_view = {part.get("name"): part.get("lists") for _, part in _parts(raw, "views")}
+    for at, zone in _parts(raw, "rpz", "zones"):
+        if zone.get("dialect") != "knot6":
+            continue
+        names = zone.get("lists", of_view.get(zone.get("view"), list(refusing)))
+        refused = [name for name in names if name in refusing] if isinstance(names, list) else []
+        if refused and zone.get("refused", "drop") == "drop":
+            wrong = f"{refused[0]} refuses, and dialect knot6 cannot say drop"
+            yield ("rpz", "zones", at, "refused"), f"{wrong}; nxdomain or nodata would be right"
+        if _origin(zone.get("origin", "")).rpartition(".")[2].startswith("rpz-"):
+            yield ("rpz", "zones", at, "origin"), "dialect knot6 passes over names under rpz-…; another would be right"
+
+
 def _secondaries_unproven(raw: Any) -> Iterator[tuple[Key, str]]:
-    origins = [zone.get("origin", "rpz.stopsign") for _, zone in _parts(raw, "rpz", "zones")]
+    origins = _origins(raw)
     for at, secondary in _parts(raw, "rpz", "secondaries"):
         if ("key" in secondary) == bool(secondary.get("unsigned")):
             yield ("rpz", "secondaries", at), "either key (a TSIG key's file) or unsigned: true would be right"
         names = secondary.get("zones")
         for number, name in enumerate(names if isinstance(names, list) else []):
-            if name not in origins:
+            if _origin(name) not in origins:
                 yield ("rpz", "secondaries", at, "zones", number), f"{name!r} is not one of rpz.zones"
     if _at(raw, "rpz", "listen_tls") and not (_at(raw, "rpz", "certificate") and _at(raw, "rpz", "private_key")):
         yield ("rpz", "listen_tls"), "needs certificate and private_key"
@@ -160,9 +205,9 @@ def _names_clients_to_nobody(raw: Any) -> Iterator[tuple[Key, str]]:
 
 
 def _counts_of_nothing(raw: Any) -> Iterator[tuple[Key, str]]:
-    origins = [zone.get("origin", "rpz.stopsign") for _, zone in _parts(raw, "rpz", "zones")]
+    origins = _origins(raw)
     for at, count in _parts(raw, "rpz", "counts"):
         if ("dnstap" in count) == ("protobuf" in count):
             yield ("rpz", "counts", at), "either dnstap (a Unix socket) or protobuf (an address) would be right"
-        if count.get("zone", "rpz.stopsign") not in origins:
+        if _origin(count.get("zone", "rpz.stopsign")) not in origins:
             yield ("rpz", "counts", at, "zone"), f"{count.get('zone', 'rpz.stopsign')!r} is not one of rpz.zones"

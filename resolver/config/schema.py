@@ -184,7 +184,7 @@ class Colours(Part):
 
 
 class Provider(Part):
-    """Who blocks: shown on every stop page; `url` is the `blocked-by` of RFC 7725."""
+    """Who blocks: shown on every page; `url` is the `blocked-by` of RFC 7725."""
 
     name: Text | None = None
     url: WebUrl | None = None
@@ -248,6 +248,9 @@ class ListSource(Part):
     deadline: Seconds = 60.0  # one for the whole refresh
     action: Action = "stop-page"
     reason: Literal["blocked", "censored", "filtered", "none"] = "censored"
+    # Answers for names that are not listed, with records of one that is: without those (trim), as if the listed name
+    # had been asked for (stop), or as they are (relay).
+    aliases: Literal["relay", "trim", "stop"] = "trim"
     min_threshold: int = Field(default=2, ge=1)
     approve_first: bool = False  # true: the first load needs no person (the demo, tests)
     urgent: bool = False  # orders due within 30 minutes: a held addition alarms at once, not after `alarm_held`
@@ -286,6 +289,9 @@ class Guards(Part):
 
 
 class View(Part):
+    """Whom which lists hold for. Of prefixes in each other the longest decides, wherever it stands; a client of no view
+    gets every list."""
+
     name: Slug
     clients: list[Prefix] = Field(min_length=1)
     lists: list[Slug]
@@ -328,6 +334,8 @@ class RpzZone(Part):
     expire: Seconds = Field(default=7 * 86400.0, ge=60)  # how long it goes on without this primary
     refused: Literal["drop", "nxdomain", "nodata"] = "drop"  # a zone cannot say REFUSED
     file: FilePath | None = None  # written at every change, for resolvers that read files
+    # Of `file` and `rpz export`: knot6 is what `local-data/rpz` of Knot Resolver 6 reads. Transfers are standard.
+    dialect: Literal["standard", "knot6"] = "standard"
     run: list[Text] = []  # then this command, as rndc reload rpz.stopsign
 
 

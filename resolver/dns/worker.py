@@ -24,10 +24,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import faulthandler
 import gc
 import json
 import logging
+import math
 import os
 import secrets
 import signal
@@ -36,22 +36,21 @@ import time
 from dataclasses import asdict, dataclass
 from functools import partial
 from importlib import metadata
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-import click
 import uvloop
 
 from resolver._core import LIFE, CoreError, Plane, give_way, go_first
 from resolver.base import atomic
 from resolver.base.errors import ResolverError
 from resolver.base.file_watch import Changed
-from resolver.base.journal import about, to_standard_error
+from resolver.base.journal import about
 from resolver.config.sealed import unsealed
 from resolver.dns.streams import SWEEP, Limits, Streams
 from resolver.dns.tap import Tap, announce
 from resolver.dns.upstreams import Timing, Upstreams
 from resolver.host.health import MARK
+from resolver.host.process import begin
 from resolver.host.sockets import BACKLOG, handed_over, open_listeners
 from resolver.host.supervisor import LIST_BY, READY, count_workers
 from resolver.ipc import shadow_sketches
@@ -62,6 +61,7 @@ from resolver.stats.entry_hits import Cells
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     from resolver._core import CompiledList, PlaneSettings, TcpAsk, UpstreamState
     from resolver.base.paths import Places
@@ -71,6 +71,7 @@ BUSY_TICK, IDLE_TICK, POLL = 0.02, 1.0, 0.2
 OPENING = 5  # how far the thread that opens a list stands behind
 DRAIN = 5.0
 COUNT = 10.0  # seconds between two looks whether what was counted can be handed over
+LONGEST = 0xFFFF_FFFF  # seconds that the core can count
 TELL, TELLING = 1.0, 0.02  # seconds between two tellings of what is watched, and the share of time that may take
 
 log = logging.getLogger("stopsign.dns")
@@ -115,6 +116,7 @@ def plane_settings(
             for view in config.views
         ],
         "cache_bytes": dns.cache.size // workers,
+        "cache_stale_s": min(math.ceil(dns.cache.stale), LONGEST),
         "counters_path": str(config.places.counters(index)),
         "rate": None
         if dns.rate is None
@@ -602,13 +604,9 @@ def say_ready(environment: Mapping[str, str]) -> None:
         os.close(fd)
 
 
-@click.command()
-@click.option("--config", "path", type=click.Path(path_type=Path), required=True)
-@click.option("--index", type=int, default=0)
-def main(path: Path, index: int) -> None:
+def main() -> None:
     """Serve the sockets that the supervisor passed on, or, started alone, the configuration's addresses."""
-    faulthandler.enable()
-    to_standard_error()
+    path, index = begin(__doc__)
     go_first()
     sockets = handed_over(os.environ)
     config = unsealed(path, sockets).config

@@ -38,6 +38,7 @@ from resolver.base.paths import control_socket
 from resolver.base.version import VERSION
 from resolver.config.accepted import folder_named
 from resolver.config.schema import ConfigError, accept
+from resolver.ipc.addresses import held
 from resolver.ipc.control import Callers, ControlError, Operation, UnreachableError, acall
 
 if TYPE_CHECKING:
@@ -237,7 +238,7 @@ async def try_first(new: Accepted, users: set[int], warn: Callable[[str], None])
     """Raises `TrialError` where something does not work. `users`: those of the processes."""
     from resolver.config.preflight.host import trial  # TUF and all: not for a process that has nothing to try
 
-    findings = await asyncio.to_thread(trial, new.config, new.path)
+    findings = await asyncio.to_thread(trial, new.config, new.path, held)
     judge = os.geteuid() == 0 or users == {os.geteuid()}
     if any(one.fatal and (judge or not one.denied) for one in findings):
         raise TrialError([one.at(new.lines) for one in findings])

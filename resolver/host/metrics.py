@@ -22,8 +22,8 @@ from prometheus_client.registry import Collector
 
 from resolver._core import COUNTERS
 from resolver.base.errors import ResolverError
+from resolver.host.zone_metrics import Zones
 from resolver.ipc import worker_counters
-from resolver.ipc.rpz_status import Zones
 from resolver.policy.exceptions import read as read_passes
 
 if TYPE_CHECKING:
@@ -52,6 +52,11 @@ _LABELLED: dict[str, tuple[str, str, dict[str, str]]] = {
         "What the lists said of a question that was on one.",
         "verdict",
         {"blocked": "blocked", "monitored": "monitored", "passed": "excused"},
+    ),
+    "stopsign_aliases": (
+        "Answers for names that are not listed, in which a listed name owned records, by what was done.",
+        "done",
+        {"trimmed": "aliases_trimmed", "stopped": "aliases_stopped"},
     ),
     "stopsign_blocked_by_action": (
         "Blocked questions, by what was answered.",

@@ -13,7 +13,6 @@ import fcntl
 import json
 import logging
 import os
-import resource
 import secrets
 import signal
 import subprocess
@@ -22,14 +21,10 @@ import time
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-import click
-
 from resolver.base import atomic
 from resolver.base.errors import ResolverError
-from resolver.base.journal import about, to_standard_error
-from resolver.cli.options import located
+from resolver.base.journal import about
 from resolver.config.accepted import keep
-from resolver.config.schema import accept, located_at
 from resolver.config.sealed import USE, seal
 from resolver.host import health
 from resolver.host.apply import OF_DNS, OF_RPZ, Held, everywhere
@@ -432,26 +427,3 @@ def become(wing: str, config: Config, path: Path) -> None:
         os.set_inheritable(fd, True)
     command = command_of(wing, path)
     os.execve(command[0], command, {**os.environ, SOCKETS: json.dumps(passed)})  # noqa: S606
-
-
-@click.command()
-@located
-@click.option("--only", type=click.Choice(WINGS), help="One wing alone, as its own unit.")
-def run(path: Path | None, directory: Path | None, only: str | None) -> None:
-    """Start the provider's side and serve until SIGTERM: DNS, the steward, the stop page and the portal, the zones.
-
-    DNS answers also with the others dead; each process that ends is started again.
-    """
-    if only in (None, "dns"):
-        hold_hangups(signal.SIG_BLOCK)
-    path = located_at(path, directory)
-    accepted = accept(path.absolute())
-    to_standard_error()
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft != hard:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    if only == "dns":
-        accepted.config.require_dns()
-    if only in ("steward", "web", "rpz"):
-        become(only, accepted.config, accepted.path)
-    asyncio.run(provide(accepted, WINGS if only is None else (only,)))

@@ -19,12 +19,12 @@ from typing import TYPE_CHECKING, Any
 from resolver._core import CoreError
 from resolver.base.errors import ResolverError
 from resolver.base.journal import about
+from resolver.base.stored import StateError, Stored, load, store
 from resolver.config.values import domain_name
 from resolver.ipc import receipts
 from resolver.lists import suspensions
 from resolver.lists.ledger import Event, Ledger, LedgerError
 from resolver.lists.overdue import Appeals, Decided, Listed, Settled, Waiting, release, settle, suspension
-from resolver.lists.state import StateError, Stored, load, store
 from resolver.lists.suspensions import Suspended
 from resolver.policy import look_up
 

@@ -34,8 +34,9 @@ from blocklists.importers import formats
 from blocklists.importers.intake import Intake
 from blocklists.importers.source import Rejection, lines
 from resolver.base import durable
+from resolver.base.stored import StateError, Stored, load, store
 from resolver.base.timestamps import as_text
-from resolver.lists.state import Basis, Issuer, StateError, Stored, load, store
+from resolver.lists.state import Basis, Issuer
 
 if TYPE_CHECKING:
     from collections.abc import Callable

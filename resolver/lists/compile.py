@@ -61,17 +61,17 @@ def plan(
         action = "monitor" if stale else source.action
         ede = EDE[source.reason]
         if state is None:
-            sources.append(_source(nothing(config.places), action, ede, [], []))
+            sources.append(_source(nothing(config.places), action, source.aliases, ede, [], []))
         else:
             document = config.places.list(source.name).applied / state.document
             suspended = sorted({*state.suspended, *here.of(source.name)})
-            sources.append(_source(document, action, ede, sorted(state.bases), suspended))
+            sources.append(_source(document, action, source.aliases, ede, sorted(state.bases), suspended))
         lists.append(_described(source, state, action=action, stale=stale, here=here.of(source.name)))
     for source in config.lists:
         held = fetching[source.name].held if source.name in fetching else None
         if held is not None and held.document is not None and len(sources) < MAX_LISTS:
             document = config.places.list(source.name).applied / held.document
-            sources.append(_source(document, "monitor", 0, [], []))
+            sources.append(_source(document, "monitor", "relay", 0, [], []))
             lists.append(_watched(source, held))
     return Plan(tuple(sources), tuple(lists))
 
@@ -108,10 +108,13 @@ def canonical(value: Any) -> bytes:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True).encode()
 
 
-def _source(document: Path, action: str, ede: int, bases: list[str], suspended: list[str]) -> _core.Source:
+def _source(
+    document: Path, action: str, aliases: str, ede: int, bases: list[str], suspended: list[str]
+) -> _core.Source:
     return {
         "document": str(document),
         "action": action,  # type: ignore[typeddict-item]
+        "aliases": aliases,  # type: ignore[typeddict-item]
         "ede": ede,
         "bases": bases,
         "suspended": suspended,
@@ -127,6 +130,7 @@ def _described(
         "configured": source.action,
         "stale": stale,
         "reason": source.reason,
+        "aliases": source.aliases,
         "repository": source.repository,
         "version": 0,
         "entries": 0,

@@ -19,10 +19,10 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 from pydantic import Field
 
 from resolver.base.errors import ResolverError
+from resolver.base.stored import StateError, Stored, load, store
 from resolver.base.timestamps import as_text
 from resolver.lists.evidence import of_leaf
 from resolver.lists.ledger import Event, Ledger, LedgerError
-from resolver.lists.state import StateError, Stored, load, store
 from resolver.log.errors import AuditError
 from resolver.log.note import parse_vkey
 from resolver.log.proof import check_proof

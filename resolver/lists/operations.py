@@ -14,9 +14,9 @@ from resolver.base.errors import ResolverError
 from resolver.base.timestamps import as_text
 from resolver.ipc.control import Operation, while_wanted
 from resolver.lists.evidence import of_leaf
-from resolver.lists.overrides import USUAL, Override
 from resolver.policy.exceptions import FOR_EVER, Match
 from resolver.policy.exceptions import Kind as Bypassed
+from resolver.policy.overrides import USUAL, Override
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping

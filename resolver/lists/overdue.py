@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
+from resolver.base.stored import Stored
 from resolver.base.timestamps import as_text
-from resolver.lists.state import Stored
 from resolver.lists.suspensions import Suspended, Suspensions
 
 if TYPE_CHECKING:

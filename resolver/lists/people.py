@@ -15,10 +15,8 @@ from resolver.base.errors import ResolverError, why
 from resolver.base.journal import about
 from resolver.base.terminal import visible
 from resolver.base.timestamps import as_text
-from resolver.cli import bypass
-from resolver.lists import overrides
 from resolver.lists.ledger import Event, Ledger, LedgerError
-from resolver.policy import exceptions
+from resolver.policy import bypass, exceptions, overrides
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

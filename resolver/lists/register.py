@@ -19,6 +19,7 @@ from resolver._core import CoreError
 from resolver.base import atomic
 from resolver.base.errors import ResolverError, why
 from resolver.base.journal import about
+from resolver.base.stored import StateError, load, store
 from resolver.base.timestamps import as_text, as_time
 from resolver.ipc import shadow_sketches as sketches
 from resolver.lists import activate, decisions, fetch, report
@@ -32,18 +33,7 @@ from resolver.lists.people import People
 from resolver.lists.protected import Watched, watched
 from resolver.lists.restore import restored
 from resolver.lists.shadow import URGENT, Shadow
-from resolver.lists.state import (
-    Applied,
-    Fetching,
-    Held,
-    Reason,
-    Refusal,
-    StateError,
-    load,
-    load_applied,
-    store,
-    store_applied,
-)
+from resolver.lists.state import Applied, Fetching, Held, Reason, Refusal, load_applied, store_applied
 from resolver.stats.collect import Counting
 
 if TYPE_CHECKING:

@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 from resolver.base import disk_space
 from resolver.base.errors import ResolverError
 from resolver.base.timestamps import as_text, as_time
-from resolver.cli import bypass
 from resolver.lists.compile import is_stale
 from resolver.lists.state import Fetching
-from resolver.policy import exceptions
+from resolver.policy import bypass, exceptions
 
 if TYPE_CHECKING:
     from collections import Counter

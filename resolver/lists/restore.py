@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
+from resolver.base.stored import StateError
 from resolver.lists import activate, fetch
-from resolver.lists.state import Applied, StateError
+from resolver.lists.state import Applied
 
 if TYPE_CHECKING:
     from resolver.base.paths import Places

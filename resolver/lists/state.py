@@ -7,29 +7,16 @@ and how much was added when; it is replaced in one rename, which is the moment a
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import Field
 
-from resolver.base import durable
-from resolver.base.errors import ResolverError
+from resolver.base.stored import Stored, load, store
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from resolver.base.paths import ListPlaces
 
 WEEK = 7 * 86400.0
-
-
-class StateError(ResolverError):
-    """A file of the state directory cannot be read or understood."""
-
-
-class Stored(BaseModel):
-    """Base of what is stored: frozen; an unknown key is damage, or a newer program's file."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class Basis(Stored):
@@ -67,11 +54,11 @@ class Applied(Stored):
     entries: int
     issuer: Issuer
     bases: dict[str, Basis]
-    suspended: dict[str, Suspension] = {}
+    suspended: dict[str, Suspension] = Field(default_factory=dict)
     relief: int = 0
     """Version of the relief that was applied last."""
     signed_by: tuple[str, ...] = ()
-    holders: dict[str, str] = {}
+    holders: dict[str, str] = Field(default_factory=dict)
     """Who holds the keys of `signed_by`, by key id, as far as the issuer's root says."""
     threshold: int = 0
     bridged: bool = False
@@ -134,23 +121,6 @@ class Fetching(Stored):
     held: Held | None = None
     lapses: float | None = None
     """Of a bridged list: when all of it ends unless it is seen again."""
-
-
-Kind = TypeVar("Kind", bound=Stored)
-
-
-def load(path: Path, kind: type[Kind]) -> Kind | None:
-    """What lies at `path`, nothing where there is no file; `StateError` where it is damaged."""
-    try:
-        return kind.model_validate_json(path.read_bytes())
-    except FileNotFoundError:
-        return None
-    except (OSError, ValidationError) as error:
-        raise StateError(f"{path} is damaged ({str(error).splitlines()[0]})") from error
-
-
-def store(path: Path, value: Stored) -> None:
-    durable.replace(path, value.model_dump_json(indent=1).encode() + b"\n")
 
 
 def load_applied(places: ListPlaces) -> Applied | None:

@@ -10,7 +10,6 @@ changes something runs in one further thread, in the order in which it was asked
 from __future__ import annotations
 
 import asyncio
-import faulthandler
 import logging
 import os
 import random
@@ -18,25 +17,22 @@ import signal
 import time
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
-import click
-
 from resolver.base.errors import ResolverError
-from resolver.base.journal import to_standard_error
 from resolver.config.accepted import keep
 from resolver.config.sealed import USE, unsealed
 from resolver.host import metrics
 from resolver.host.apply import OF_STEWARD, Held
 from resolver.host.child import again
+from resolver.host.process import begin
 from resolver.host.sockets import handed_over
 from resolver.host.systemd import beat, notify
 from resolver.ipc import control
 from resolver.lists import fetch
-from resolver.lists.exposition import Lists
 from resolver.lists.fetch import VerifyError
 from resolver.lists.ledger import Event, Ledger, LedgerError
+from resolver.lists.metrics import Lists
 from resolver.lists.operations import operations
 from resolver.lists.register import Outcome, Register
 from resolver.log.writer import Log
@@ -200,12 +196,9 @@ async def serve(accepted: Accepted) -> bool:
     return await Steward(accepted).run(stop)
 
 
-@click.command()
-@click.option("--config", "path", type=click.Path(path_type=Path), required=True)
-def main(path: Path) -> None:
+def main() -> None:
     """Fetch, verify, guard and activate the lists of a provider; write its log."""
-    faulthandler.enable()  # a watchdog's SIGABRT then says where it hung
-    to_standard_error()
+    path, _ = begin(__doc__)
     sockets = handed_over(os.environ)
     accepted = unsealed(path, sockets)
     if accepted.config.dns is None and not sockets.get(USE):

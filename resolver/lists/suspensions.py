@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from resolver.base.errors import ResolverError
-from resolver.lists.state import Stored, load
+from resolver.base.stored import Stored, load
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

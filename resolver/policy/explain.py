@@ -1,24 +1,25 @@
 """Why a name is stopped, or why not: the verdict in words, from the very files that the workers read.
 
 Enters: a name, the address of a page on it, or an entry's reference; the live generation, the passes, the
-configuration's clients and views. Leaves: an `Explanation`. Needs no steward, no worker and no network. The order is
-the verdict's: is the client served, a pass, then the lists in the configuration's order, then the most specific entry;
-an expired entry never matches, and `monitor` never hides a block.
+configuration's clients and views; the names that the upstream's answer leads to, where somebody asked. Leaves: an
+`Explanation`. Needs no steward, no worker and no network. The order is the verdict's: is the client served, a pass,
+then the lists in the configuration's order, then the most specific entry; an expired entry never matches, and `monitor`
+never hides a block. A name that passes is then judged by those that own records of its answer, as the list's `aliases`
+says.
 """
 
 from __future__ import annotations
 
-import ipaddress
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from resolver.base import dns_question
 from resolver.base.errors import ResolverError
 from resolver.base.terminal import visible
 from resolver.base.timestamps import as_text
-from resolver.cli import bypass
-from resolver.lists import overrides
-from resolver.policy import exceptions, look_up
+from resolver.policy import bypass, exceptions, look_up, overrides
 from resolver.policy.typed import name_in, only_reference
+from resolver.policy.views import Views, address_in
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -27,8 +28,15 @@ if TYPE_CHECKING:
     from resolver.base.paths import Places
     from resolver.config.schema import Config
     from resolver.policy.exceptions import Pass, Passes
+    from resolver.policy.views import Address
 
-    Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+ALIASES = {
+    "trim": "answers for other names come without this one's records",
+    "stop": "answers for other names with this one's records are stopped too",
+    "relay": "answers for other names pass with this one's records in them",
+}
+PASSES = ("passes", "monitored", "not listed")
 
 
 class ExplainError(ResolverError):
@@ -44,6 +52,8 @@ class Found:
     list: str
     version: int
     action: str
+    aliases: str
+    """What becomes of answers for other names that lead here."""
     reference: str
     category: str
     issued: str
@@ -65,8 +75,8 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """The verdict on a name: `stopped`, `passes` (a person let it), `monitored`, `not listed`, or `refused` (the client
-    is not served). `asked`: what was typed."""
+    """The verdict on a name: `stopped`, `passes` (a person let it), `monitored`, `not listed`, `refused` (the client is
+    not served), or `trimmed` (it is not stopped, but leads to a name that is). `asked`: what was typed."""
 
     asked: str
     name: str
@@ -86,6 +96,7 @@ class Explanation:
             mark = "->" if entry.why_not is None else "  "
             told.append(f"{mark} {entry.name} ({entry.match}), list {entry.list} version {entry.version}")
             told.append(f"     action     {entry.action}{f': {entry.why_not}' if entry.why_not else ''}")
+            told.append(f"     aliases    {entry.aliases}: {ALIASES[entry.aliases]}")
             told.append(f"     reference  {entry.reference}, category {entry.category}")
             told.append(f"     from       {entry.issued} until {entry.expires}")
             law, order = entry.basis.get("law", "unknown"), entry.basis.get("order", "unknown")
@@ -96,20 +107,56 @@ class Explanation:
         return told
 
 
-def explain(config: Config, name: str, *, now: float, client: str | None = None) -> Explanation:
+def explain(
+    config: Config, name: str, *, now: float, client: str | None = None, leads_to: Sequence[str] = ()
+) -> Explanation:
     """The verdict on `name` as the workers would give it. `client`: for this client's address, which may not be served
-    at all, or by some lists alone."""
+    at all, or by some lists alone. `leads_to`: the other names that own records of its answer."""
     compiled, meta = look_up.live(config.places)
     qname = _meant(compiled, name)
     live = exceptions.read(config.places.passes)
     address = None if client is None else _address(client)
-    found = _in_order(_entries(compiled, meta, qname), config)
-    let = _let_through(config.places, live, qname, now)
-    judged, verdict, why = _judge(found, live, let, lists_of(config, address), now)
+
+    def judged_as(one: str) -> tuple[list[Found], str, str]:
+        found = _in_order(_entries(compiled, meta, one), config)
+        let = _let_through(config.places, live, one, now)
+        return _judge(found, live, let, Views.of(config).lists_of(address), now)
+
+    judged, verdict, why = judged_as(qname)
     if address is not None and config.dns is not None and not _is_served(config, address):
         verdict, why = "refused", f"{address} is not in dns.allow_clients: its queries are dropped without an answer"
         judged = _undecided(judged, "the client is not served")
+    elif verdict in PASSES:
+        judged, verdict, why = _by_aliases((judged, verdict, why), {other: judged_as(other) for other in leads_to})
     return Explanation(name, qname, verdict, why, int(meta["generation"]), str(meta["compiled"]), tuple(judged))
+
+
+def leads_to(config: Config, name: str) -> tuple[str, ...] | None:
+    """The other names that own records of the first upstream's answers for a name; None where it gives none."""
+    if config.dns is None:
+        return ()
+    first = config.dns.upstreams[0]
+    answers = [dns_question.ask(first.host, first.port, name, kind, tries=1) for kind in ("A", "AAAA")]
+    if None in answers:
+        return None
+    owners = dict.fromkeys(owner for answer in answers if answer is not None for owner in answer.owners)
+    return tuple(owner for owner in owners if owner != name)
+
+
+def _by_aliases(
+    own: tuple[list[Found], str, str], others: Mapping[str, tuple[list[Found], str, str]]
+) -> tuple[list[Found], str, str]:
+    """The verdict on a name that passes and leads to these: what stops the whole comes before what is cut off."""
+    judged, verdict, why = own
+    stopped = [(name, entry) for name, (found, its, _) in others.items() for entry in found if its == "stopped"]
+    decide = [(name, entry) for name, entry in stopped if entry.why_not is None]
+    for mode, outcome in (("stop", "stopped"), ("trim", "trimmed")):
+        for name, entry in decide:
+            if entry.aliases == mode:
+                what = f"it leads to {name}, on list {entry.list} with aliases: {mode}, reference {entry.reference}"
+                return [*judged, entry], outcome, f"{what} ({verdict} itself: {why})"
+    led = ", ".join(name for name, _ in decide)
+    return judged, verdict, f"{why}; it leads to {led}, whose list has aliases: relay" if led else why
 
 
 def is_it(asked: str, name: str) -> bool:
@@ -118,28 +165,13 @@ def is_it(asked: str, name: str) -> bool:
 
 
 def _address(client: str) -> Address:
-    try:
-        address = ipaddress.ip_address(client)
-    except ValueError as error:
-        raise ExplainError(f"{client!r} is not an address") from error
-    return getattr(address, "ipv4_mapped", None) or address
+    if (address := address_in(client)) is None:
+        raise ExplainError(f"{client!r} is not an address")
+    return address
 
 
 def _is_served(config: Config, address: Address) -> bool:
     return any(address.version == prefix.version and address in prefix for prefix in config.allow_clients)
-
-
-def lists_of(config: Config, address: Address | None) -> frozenset[str]:
-    """The lists that hold for a client: those of the view with the most specific prefix, all where it is in none."""
-    everything = frozenset(source.name for source in config.lists)
-    if address is None:
-        return everything
-    length, chosen = -1, everything
-    for view in config.views:
-        for prefix in view.clients:
-            if address.version == prefix.version and address in prefix and prefix.prefixlen > length:
-                length, chosen = prefix.prefixlen, frozenset(view.lists)
-    return chosen
 
 
 def _meant(compiled: CompiledList, typed: str) -> str:
@@ -166,6 +198,7 @@ def _entries(compiled: CompiledList, meta: dict[str, Any], qname: str) -> list[t
             list=part["name"],
             version=part["version"],
             action=match.action,
+            aliases=match.aliases,
             reference=match.reference,
             category=match.category,
             issued=as_text(match.issued),
@@ -187,10 +220,10 @@ def _in_order(found: list[tuple[Found, int, int]], config: Config) -> list[tuple
 
 
 def _judge(
-    found: list[tuple[Found, int]], live: Passes, let: tuple[str, str] | None, seen: frozenset[str], now: float
+    found: list[tuple[Found, int]], live: Passes, let: tuple[str, str] | None, seen: frozenset[str] | None, now: float
 ) -> tuple[list[Found], str, str]:
     """Why each entry does not decide, and of the one that does or of them all, verdict and reason. `let`: that a person
-    lets the name pass, in short and in full."""
+    lets the name pass, in short and in full; `seen`: the lists that hold for the client, None: all."""
     judged: list[Found] = []
     decided = bypassed = monitored = None
     off = {one.of: f"is bypassed {bypass.told(one)}" for one in live.holding(now) if one.kind == "list"}
@@ -198,7 +231,7 @@ def _judge(
         why_not = None
         if expires <= now:
             why_not = f"expired {entry.expires}"
-        elif entry.list not in seen:
+        elif seen is not None and entry.list not in seen:
             why_not = "its list does not hold for this client"
         elif entry.list in off:
             why_not, bypassed = f"its list {off[entry.list]}", bypassed or entry

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import faulthandler
 import gc
 import logging
 import os
@@ -18,22 +17,21 @@ import signal
 import socket
 import sys
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import click
 import uvloop
 from aiohttp import web
 
 from resolver.base.errors import ResolverError
-from resolver.base.journal import to_standard_error
 from resolver.base.terminal import visible
 from resolver.config.sealed import unsealed
 from resolver.host.apply import OF_WEB, Held
 from resolver.host.child import again
+from resolver.host.process import begin
 from resolver.host.sockets import bound_to, handed_over, open_listeners
 from resolver.host.systemd import beat, notify
 from resolver.ipc import control
+from resolver.policy.views import Views
 from resolver.portal import decisions
 from resolver.portal.abuse import client_address
 from resolver.portal.clock import Exchange, deliver, learn, round_of
@@ -48,6 +46,7 @@ from resolver.portal.web import QuietServer, UnreadableError, ask_of, respond
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
 
     from resolver.config.schema import Accepted, Config
     from resolver.portal.live import Listed
@@ -67,12 +66,13 @@ class Web:
         self._config, self._clock = config, clock
         places, clocks = config.places, config.portal.clocks
         self.live = Live(places, open_list)
-        pages = Pages(config)
+        pages, views = Pages(config), Views.of(config)
         self.portal = Portal(
             pages, self.live, Transparency(self.live, places.log_dir, config.host_name), clock, time.monotonic,
             os.urandom, (int(clocks.fact), int(clocks.decide)), config.host_name, config.provider.language,
+            views,
         )  # fmt: skip
-        self._stop_page = StopPage(pages, self.live, clock, config.provider.language)
+        self._stop_page = StopPage(pages, self.live, clock, config.provider.language, views)
         self._failures = 0
         self._exchange = Exchange(config.host_name)
         self.unknown: list[str] = []  # hosts on our database whose word does not count here
@@ -233,20 +233,15 @@ async def serve(accepted: Accepted) -> bool:
     return not stop.is_set()
 
 
-@click.command()
-@click.option("--config", "path", type=click.Path(path_type=Path, dir_okay=False), required=True)
-def main(path: Path) -> None:
+def main() -> None:
     """The web process of `stopsign run`."""
-    faulthandler.enable()  # a watchdog's SIGABRT then says where it hung
-    to_standard_error()
+    path, _ = begin(__doc__)
     logging.getLogger("alembic").setLevel(logging.WARNING)
     try:
         if uvloop.run(serve(unsealed(path, handed_over(os.environ)))):
             again()
     except ResolverError as wrong:
-        click.echo(f"stopsign: error: {wrong}", err=True)
-        if wrong.hint:
-            click.echo(f"hint: {wrong.hint}", err=True)
+        log.error("%s", wrong)  # noqa: TRY400 - the sentence says it all
         sys.exit(2)
 
 

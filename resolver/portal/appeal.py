@@ -22,10 +22,13 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from resolver.portal.live import Match, Snapshot
+    from resolver.portal.store import Appeal
 
 MAX_REASON = 8000  # characters; four pages
 MIN_REASON = 10
 MAX_CONTACT = 254
+MOST = 50  # references of one form
+MORE_AT_ONCE = 10  # of them cost as much of a connection's allowance as one form
 
 ROLES: Mapping[str, str] = {
     "visitor": marked("I wanted to visit the site"),
@@ -59,6 +62,9 @@ OUTCOMES: Mapping[str, str] = {
 
 NO_REFERENCE = marked("The reference has 16 letters and digits. It stands on the page that says the name is blocked.")
 ANEW = marked("The form was open for too long, or was sent too fast. Nothing is lost: please send it again.")
+SAME = marked("This form was sent before with other words. Nothing is lost: please read it again and send it.")
+UNLISTED = marked("No list here has this reference now. Please compare it with the page that says the name is blocked.")
+MANY = marked("Each has 16 letters and digits, 50 at most. Please send what is left in a second form.")
 LATER = marked("Many appeals came from this connection. Nothing is lost: please send it again in a few minutes.")
 
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
@@ -75,6 +81,8 @@ class Form:
     reason: str = ""
     contact: str = ""
     share_contact: bool = False
+    more: str = ""  # further references, as they were typed
+    all_the_same: bool = False  # sent although no list has a reference
 
     @classmethod
     def of(cls, fields: Mapping[str, str]) -> Form:
@@ -86,13 +94,23 @@ class Form:
             reason=cleaned(fields.get("reason", ""), lines=True)[: MAX_REASON + 1],
             contact=cleaned(fields.get("contact", ""))[: MAX_CONTACT + 1],
             share_contact=fields.get("share_contact") == "yes",
+            more=cleaned(fields.get("more", ""), lines=True)[: MOST * 40],
+            all_the_same=fields.get("all_the_same") == "yes",
         )
+
+    @property
+    def references(self) -> tuple[str, ...]:
+        """Every reference that it is about, each once, the first one first."""
+        typed = [reference_in(word) for line in self.more.splitlines() for word in line.replace(",", " ").split()]
+        return tuple(dict.fromkeys((self.reference, *typed)))
 
     def wrong(self) -> dict[str, str]:
         """What has to be mended, by field; texts for a `Voice`."""
         found = {}
         if not is_reference(self.reference):
             found["reference"] = NO_REFERENCE
+        if len(self.references) > MOST or not all(is_reference(one) for one in self.references[1:]):
+            found["more"] = MANY
         if len(self.reason.strip()) < MIN_REASON:
             found["reason"] = marked("Please say in a sentence or two why the block is wrong.")
         elif len(self.reason) > MAX_REASON:
@@ -102,37 +120,52 @@ class Form:
         return found
 
 
+@dataclass(frozen=True)
+class Given:
+    """What an appeal is given beside the form: `receipt` is the hash of its secret, `entropy` (10 bytes) makes its
+    public id; `others`: how many further ones the form makes."""
+
+    receipt: bytes
+    entropy: bytes
+    language: str
+    now: int
+    others: int = 0
+
+
 def new_appeal(
-    form: Form,
-    match: Match | None,
-    snapshot: Snapshot,
-    receipt: bytes,
-    entropy: bytes,
-    language: str,
-    now: int,
-    clocks: tuple[int, int],
+    form: Form, reference: str, match: Match | None, snapshot: Snapshot, given: Given, clocks: tuple[int, int]
 ) -> NewAppeal:
-    """The appeal to store, about the entry `match` if there is one. `entropy` (10 bytes) gives its public id; `clocks`
-    are the seconds for mistakes of fact and for merits."""
+    """The appeal to store about one reference, and about the entry `match` if there is one. `clocks` are the seconds
+    for mistakes of fact and for merits."""
     about = snapshot.list_of(match) if match else {}
     basis = (about.get("bases") or {}).get(match.basis) or {} if match else {}
     return NewAppeal(
-        id=appeal_id(entropy),
-        receipt=receipt,
-        reference=form.reference,
+        id=appeal_id(given.entropy),
+        receipt=given.receipt,
+        reference=reference,
         name=match.name if match else "",
         list=str(about.get("name") or ""),
         role=form.role,
         ground=form.ground,
-        language=language,
-        received=now,
-        due=now + (clocks[0] if form.ground in FACT else clocks[1]),
+        language=given.language,
+        received=given.now,
+        due=given.now + (clocks[0] if form.ground in FACT else clocks[1]),
         suspends=bool(match) and bool(basis.get("overdue_suspends", True)),
         reason=form.reason.strip(),
         contact=form.contact.strip(),
         share_contact=form.share_contact and bool(form.contact.strip()),
         court=str(basis.get("court") or ""),
+        claimed="" if match else form.name,
+        others=given.others,
     )
+
+
+def is_of(form: Form, stored: Appeal) -> bool:
+    """Whether this is the form that an appeal came from, sent once more."""
+    return (
+        (form.reference, form.role, form.ground, form.reason.strip(), form.contact.strip(), len(form.references) - 1)
+        == (stored.reference, stored.role, stored.ground, stored.reason, stored.contact, stored.others)
+    )  # fmt: skip
 
 
 def appeal_id(entropy: bytes) -> str:

@@ -57,6 +57,11 @@ def check(keys: Mapping[int, bytes], token: str, now: int) -> bytes:
     return hmac.digest(key, b"receipt" + nonce, "sha256")[:16]
 
 
+def further(secret: bytes, number: int) -> bytes:
+    """The secret of a further receipt of the same form: who has the first one's link has all."""
+    return hmac.digest(secret, b"further" + struct.pack(">H", number), "sha256")[:16]
+
+
 def receipt_code(secret: bytes) -> str:
     """The secret as it stands in the link: 22 characters."""
     return _text(secret)

@@ -3,8 +3,8 @@
 Enters: `run_dir/current.list`, and beside it the passes and when each list was last confirmed, polled by stat. Leaves:
 a `Snapshot` that says for a name which entries stop it. Rules: the snapshot is replaced as a whole, never changed; a
 generation that cannot be opened leaves the last good one in place; an entry counts only if it is unexpired, its kind
-of match covers the name, its list does more than monitor, and no pass lets the name through: the page says what DNS
-does, nothing else.
+of match covers the name, its list holds for the client who asks and does more than monitor, and no pass lets the name
+through: the page says what DNS does for that client, nothing else.
 """
 
 from __future__ import annotations
@@ -73,19 +73,22 @@ class Snapshot:
     confirmed: Mapping[str, str] = field(default_factory=dict)
     number: int = 0
 
-    def matches(self, name: str, now: int) -> tuple[Match, ...]:
-        """Every unexpired entry that covers the name, watched ones too; in list order, the most specific first."""
+    def matches(self, name: str, now: int, view: frozenset[str] | None = None) -> tuple[Match, ...]:
+        """Every unexpired entry that covers the name, watched ones too; in list order, the most specific first. `view`:
+        of these lists, as they hold for one client; None: of all."""
         if self.listed is None:
             return ()
         found = [m for m in self.listed.look_up(name) if m.expires > now and covers(m, name)]
+        if view is not None:
+            found = [m for m in found if self._joins(m) in view]
         return tuple(sorted(found, key=lambda m: (m.list, -m.name.count("."))))
 
-    def stops(self, name: str, now: int) -> tuple[Match, ...]:
-        """The entries that stop this name now; empty where DNS lets it pass."""
+    def stops(self, name: str, now: int, view: frozenset[str] | None = None) -> tuple[Match, ...]:
+        """The entries that stop this name now, for a client of this view; empty where DNS lets it pass."""
         if self.passes.all(now) or self.passes.covering(name, now) is not None:
             return ()
         off = self.passes.lists(now)
-        return tuple(m for m in self.matches(name, now) if m.action != "monitor" and self.list_name(m) not in off)
+        return tuple(m for m in self.matches(name, now, view) if m.action != "monitor" and self.list_name(m) not in off)
 
     def entry(self, reference: str, now: int) -> Match | None:
         """The unexpired entry with this reference. A scan of the list: for what a person does, never for a page."""
@@ -99,6 +102,10 @@ class Snapshot:
 
     def list_name(self, match: Match) -> str:
         return str(self.list_of(match).get("name", ""))
+
+    def _joins(self, match: Match) -> str:
+        """The list of an entry; of one that is only watched, the list that it is to join."""
+        return str(self.list_of(match).get("watched") or self.list_name(match))
 
 
 class Live:

@@ -27,9 +27,10 @@ class Found:
     watched: tuple[Facts, ...]
 
 
-def look_up(name: str, snapshot: Snapshot, now: int) -> Found:
-    stops = snapshot.stops(name, now)
-    others = [match for match in snapshot.matches(name, now) if match not in stops]
+def look_up(name: str, snapshot: Snapshot, now: int, view: frozenset[str] | None = None) -> Found:
+    """`view`: the lists that hold for who asks; None: all."""
+    stops = snapshot.stops(name, now, view)
+    others = [match for match in snapshot.matches(name, now, view) if match not in stops]
     return Found(
         name=name,
         unicode_name=unicode_of(name),

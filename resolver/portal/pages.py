@@ -40,6 +40,7 @@ class Face:
     url: str
     contact: str
     contact_link: str
+    country: str  # ISO 3166; empty: not said
     logo: str  # a data URL; empty: the name alone
     portal: str  # the portal's address, without a final slash
     help_lines: tuple[HelpLine, ...]
@@ -59,6 +60,7 @@ def face_of(config: Config) -> Face:
         url=config.provider_url,
         contact=contact,
         contact_link=link_to(contact),
+        country=provider.country or "",
         logo=_logo(provider.logo) if provider.logo else "",
         portal=config.portal.url.rstrip("/"),
         help_lines=tuple(provider.help_lines),

@@ -125,7 +125,10 @@ class PlainHttp:
     """One listener's connections, and the one timer that ends those that dawdle. No connection: no timer."""
 
     def __init__(
-        self, answer: Callable[[Head], Reply], failed: Callable[[], None], loop: asyncio.AbstractEventLoop | None = None
+        self,
+        answer: Callable[[Head, str], Reply],
+        failed: Callable[[], None],
+        loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
         self.answer = answer
         self.failed = failed
@@ -179,9 +182,12 @@ class Connection(asyncio.Protocol):
         self._unread = 0
         self._ending = False
         self._paused = False
+        self._client = ""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
+        peer = transport.get_extra_info("peername")
+        self._client = str(peer[0]) if isinstance(peer, tuple) else ""
         self._site.progressed(self)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
@@ -233,7 +239,7 @@ class Connection(asyncio.Protocol):
     def _answer(self, block: bytes) -> None:
         try:
             head = read_head(block)
-            reply = self._site.answer(head)
+            reply = self._site.answer(head, self._client)
         except BadRequestError as bad:
             self._send(bad.reply, keep_alive=False)
             return

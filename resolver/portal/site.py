@@ -12,7 +12,9 @@ import json
 import re
 from typing import TYPE_CHECKING, Any
 
+from resolver.ipc import receipts
 from resolver.policy.typed import is_reference, name_in, reference_in
+from resolver.policy.views import Views, address_in
 from resolver.portal import appeal, form_token
 from resolver.portal.abuse import Allowance, Buckets
 from resolver.portal.language import LANGUAGES, negotiate, prefers_json
@@ -21,11 +23,11 @@ from resolver.portal.store import StoreError
 from resolver.portal.web import Answer
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from resolver.portal.live import Live, Match
     from resolver.portal.pages import Pages
-    from resolver.portal.store import Store
+    from resolver.portal.store import Appeal, NewAppeal, Store
     from resolver.portal.transparency import Transparency
     from resolver.portal.web import Ask
 
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
 APPEALS = Allowance(burst=10, every=60.0)
 LOOK_UPS = Allowance(burst=60, every=1.0)
 
+TRIES = 3  # for ids that nobody has
 PROOF = ".tlog-proof"
 _RECEIPT = re.compile(r"[A-Za-z0-9_-]{22}")
 
@@ -52,9 +55,11 @@ class Portal:
         clocks: tuple[int, int],
         host: str,
         fallback: str = "en",
+        views: Views | None = None,
     ) -> None:
         self.pages, self.live, self.transparency = pages, live, transparency
         self.clock, self.random, self.clocks, self.fallback = clock, random, clocks, fallback
+        self.views = views or Views()
         self.host = host  # whose log the proofs on receipts are of
         self.store: Store | None = None  # none until the database is there
         self.wake: Callable[[], None] = lambda: None  # somebody has to be told: called after something was stored
@@ -98,7 +103,7 @@ class Portal:
             if as_json:
                 return self._json(400, {"error": "not a name"})
             return self.page(ask, "home.html", 400, typed=typed[:253], found=None, wrong=True)
-        found = look_up(name, self.live.snapshot, int(self.clock()))
+        found = look_up(name, self.live.snapshot, int(self.clock()), self.views.lists_of(address_in(ask.address)))
         if as_json:
             return self._json(200, {
                 "name": found.name,
@@ -129,17 +134,42 @@ class Portal:
             secret = form_token.check(await self._form_keys(now), ask.fields.get("token", ""), now)
         except form_token.TokenError:
             return await self._form(ask, form, {"token": appeal.ANEW}, 409)
-        wait = self._appeals.take(ask.address)
-        if wait:
-            return await self._form(ask, form, {"token": appeal.LATER}, 429, more={"Retry-After": str(int(wait) + 1)})
         code = form_token.receipt_code(secret)
         receipt = form_token.receipt_hash(code)
         assert receipt is not None  # noqa: S101 - it was made here
-        match, language = await self._entry(form.reference), self.language(ask)
-        new = appeal.new_appeal(form, match, self.live.snapshot, receipt, self.random(10), language, now, self.clocks)
-        await self._store().add(new)
-        self.wake()
-        return self._see(f"/receipt/{code}", ask, new="1")
+        if (before := await self._store().by_receipt(receipt)) is not None:
+            return await self._sent_before(ask, form, before[0], code)
+        matches = [await self._entry(reference) for reference in form.references]
+        if None in matches and not form.all_the_same:
+            return await self._form(ask, form, {"unlisted": appeal.UNLISTED}, 422)
+        wait = self._appeals.take(ask.address, -(-len(matches) // appeal.MORE_AT_ONCE))
+        if wait:
+            return await self._form(ask, form, {"token": appeal.LATER}, 429, more={"Retry-After": str(int(wait) + 1)})
+        for _ in range(TRIES):
+            if await self._store().add_all(self._new_appeals(form, matches, secret, self.language(ask), now)):
+                self.wake()
+                return self._see(f"/receipt/{code}", ask, new="1")
+            if (before := await self._store().by_receipt(receipt)) is not None:  # sent twice at the same moment
+                return await self._sent_before(ask, form, before[0], code)
+        return await self._form(ask, form, {"token": appeal.ANEW}, 409)  # no id was free
+
+    def _new_appeals(
+        self, form: appeal.Form, matches: Sequence[Match | None], secret: bytes, language: str, now: int
+    ) -> list[NewAppeal]:
+        """One for each reference; the first has the receipt that the form's token leads to."""
+        made = []
+        for number, (reference, match) in enumerate(zip(form.references, matches, strict=True)):
+            hashed = receipts.hash_of(form_token.further(secret, number) if number else secret)
+            others = 0 if number else len(matches) - 1
+            given = appeal.Given(hashed, self.random(10), language, now, others)
+            made.append(appeal.new_appeal(form, reference, match, self.live.snapshot, given, self.clocks))
+        return made
+
+    async def _sent_before(self, ask: Ask, form: appeal.Form, stored: Appeal, code: str) -> Answer:
+        """A form that comes twice is one appeal; one that says something else now is another, and is not lost."""
+        if appeal.is_of(form, stored):
+            return self._see(f"/receipt/{code}", ask, new="1")
+        return await self._form(ask, form, {"token": appeal.SAME}, 409)
 
     async def _form(
         self, ask: Ask, form: appeal.Form, wrong: Mapping[str, str], status: int = 200, **values: Any
@@ -205,6 +235,10 @@ class Portal:
         return self.page(
             ask, "receipt.html", appeal=it, happened=happened, proofs=proofs, roles=appeal.ROLES,
             grounds=appeal.GROUNDS, states=appeal.STATES, outcomes=appeal.OUTCOMES, receipt=code,
+            others=[
+                form_token.receipt_code(form_token.further(form_token.secret_in(code), number))
+                for number in range(1, it.others + 1)
+            ],
             new="new" in ask.query, now=int(self.clock()),
             at=f"/receipt/{code}",
         )  # fmt: skip

@@ -1,6 +1,7 @@
 """The stop page: for a blocked Host the reasons (451, RFC 7725), for any other 421.
 
-Enters: the head of a request meant for another site. Leaves: one reply. Rules: it runs in the blocked site's origin
+Enters: the head of a request meant for another site, and the address it came from, which says whose lists hold and is
+not kept. Leaves: one reply. Rules: it runs in the blocked site's origin
 and is handed its cookies, so nothing of the request is read beyond Host, Accept, Accept-Language and a language in the
 query; the page shows the entry's name and never the Host; no cookie, no script, nothing stored. A page is rendered
 once for (entries, language, form) and then sent as it is, until the lists or the passes change.
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING
 from markupsafe import Markup, escape
 
 from blocklists.entry import is_name
+from resolver.policy.views import Views, address_in
 from resolver.portal.facts import facts_of
 from resolver.portal.language import LANGUAGES, negotiate, prefers_json
 from resolver.portal.plain_http import Reply
@@ -37,21 +39,26 @@ _HOST = re.compile(rb"([A-Za-z0-9_.-]{1,254})(?::[0-9]{0,5})?")
 class StopPage:
     """Decides and renders. `clock` gives Unix seconds."""
 
-    def __init__(self, pages: Pages, live: Live, clock: Callable[[], float], fallback: str = "en") -> None:
+    def __init__(
+        self, pages: Pages, live: Live, clock: Callable[[], float], fallback: str = "en", views: Views | None = None
+    ) -> None:
         self._pages, self._live, self._clock, self._fallback = pages, live, clock, fallback
+        self._views = views or Views()
         self._cache: dict[tuple[object, ...], Reply] = {}
         self._cached_bytes = 0
         self._generation = -1
         link = f'<{pages.face.url}>; rel="blocked-by"'
         self._links = f"Link: {link}\r\n"
 
-    def reply(self, head: Head) -> Reply:
+    def reply(self, head: Head, client: str = "") -> Reply:
+        """`client`: the address that the request came from; where it is none, every list holds."""
         snapshot = self._live.snapshot
         if snapshot.number != self._generation:
             self._cache.clear()
             self._cached_bytes, self._generation = 0, snapshot.number
         name = name_of(head.host)
-        stops = snapshot.stops(name, int(self._clock())) if name else ()
+        view = self._views.lists_of(address_in(client))
+        stops = snapshot.stops(name, int(self._clock()), view) if name else ()
         chosen = _CHOSEN.search(head.target)
         code = chosen[1].decode() if chosen else ""
         code = code if code in LANGUAGES else ""
@@ -86,7 +93,8 @@ class StopPage:
         face = self._pages.face
         answer: dict[str, object] = {"blocked": bool(entries), "blocked_by": face.url, "portal": face.portal}
         if entries:
-            answer["appeal"] = f"{face.portal}/appeal?reference={entries[0].reference}&name={entries[0].name}"
+            links = [f"{face.portal}/appeal?reference={one.reference}&name={one.name}" for one in entries]
+            answer["appeal"], answer["appeals"] = links[0], links
             answer["entries"] = [entry.as_json() for entry in entries]
         return json.dumps(answer, indent=1, ensure_ascii=False).encode() + b"\n"
 

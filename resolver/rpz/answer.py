@@ -2,15 +2,16 @@
 
     address known? -> a query? -> signature holds? -> this secondary, key, zone? -> there yet? -> SOA, IXFR, AXFR
 
-Enters: a message, where it came from, over what. Leaves: `None` (nothing at all, for who is no secondary's address), a
-`Reply`, or a `Transfer` whose messages are made while they are sent. Rules: no record leaves before all of this is
-answered; a wrong signature and a missing one are told so, and get nothing else; a transfer goes over streams alone.
+Enters: a message, where it came from, over what. Leaves: `None` (it is no question), a `Reply`, which is empty for an
+address that is no secondary's, or a `Transfer` whose messages are made while they are sent. Rules: no record leaves
+before all of this is answered; a wrong signature and a missing one are told so, and get nothing else; a transfer goes
+over streams alone.
 """
 
 from __future__ import annotations
 
 import ipaddress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import dns.flags
@@ -56,10 +57,21 @@ class Served:
 
 
 @dataclass(frozen=True)
+class Refusal:
+    """Why somebody got no zone; `who`: the secondary that is at that address, None: none is."""
+
+    why: str
+    who: str | None
+
+
+@dataclass(frozen=True)
 class Reply:
+    """`data` empty: nothing is sent."""
+
     data: bytes
     what: str
     secondary: str | None = None
+    refusal: Refusal | None = None
 
 
 @dataclass(frozen=True)
@@ -86,12 +98,14 @@ def decide(
     """The answer to one message. Opens the files of a transfer, so that a newer edition may remove them."""
     address = ipaddress.ip_address(peer.partition("%")[0])
     known = [one for one in secondaries if one.is_at(address)]
-    if not known or len(data) < 12 or data[2] & 0x80:
+    if len(data) < 12 or data[2] & 0x80:
         return None
+    if not known:
+        return Reply(b"", "refused: an unknown address", refusal=Refusal("its address is no secondary's", None))
     try:
         request = keys.verified(data, {one.key.name: one.key for one in known if one.key is not None})
     except keys.TsigError as wrong:
-        return Reply(wrong.answer, f"refused: {wrong}")
+        return Reply(wrong.answer, f"refused: {wrong}", refusal=Refusal(str(wrong), known[0].name))
     except RpzError:
         return None
     message = request.message
@@ -103,8 +117,8 @@ def decide(
     origin = question.name.to_text(omit_final_dot=True).lower()
     asking = next((one for one in known if origin in one.zones and _proven(one, request)), None)
     if asking is None:
-        why = "refused: unsigned" if request.key is None else "refused: not a zone of this key"
-        return _plain(request, dns.rcode.REFUSED, why)
+        why = "it does not sign" if request.key is None else "it may not have that zone"
+        return replace(_plain(request, dns.rcode.REFUSED, f"refused: {why}"), refusal=Refusal(why, known[0].name))
     served = zones[origin]
     if served.edition is None:
         return _plain(request, dns.rcode.SERVFAIL, "the zone is not made yet", asking.name)

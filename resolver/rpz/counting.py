@@ -56,6 +56,7 @@ class Counting:
         self._hits: dict[int, tuple[Live, Counter[Met]]] = {}
         self._given: list[Path] = []  # what was handed over last
         self._servers: list[asyncio.Server] = []
+        self._connections: set[asyncio.Task[None]] = set()
 
     async def start(self, sources: Sequence[RpzCount]) -> None:
         for source in sources:
@@ -78,6 +79,9 @@ class Counting:
         finally:
             for server in self._servers:
                 server.close()
+            for connection in self._connections:
+                connection.cancel()
+            await asyncio.gather(*self._connections, return_exceptions=True)
             self.hand_over(last=True)
 
     def count(self, told: Told, zone: Zone, wanted: frozenset[str] | None, now: float) -> None:
@@ -111,6 +115,9 @@ class Counting:
         zone, wanted = self._zones[origin]
 
         async def take(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            task = asyncio.current_task()
+            assert task is not None  # noqa: S101 - a coroutine runs in one
+            self._connections.add(task)
             try:
                 if self._is_known(writer.get_extra_info("peername")):
                     async for told in speaks(reader, writer):
@@ -119,7 +126,10 @@ class Counting:
                 log.warning("what a resolver says of its answers cannot be understood: %s", wrong)
             except (OSError, EOFError) as ended:
                 log.debug("a resolver went away (%s), and will come back", ended)
+            except asyncio.CancelledError:
+                log.debug("the process ends")  # asyncio's streams log a task that ends cancelled as an error
             finally:
+                self._connections.discard(task)
                 with contextlib.suppress(OSError):
                     writer.close()
 

@@ -11,6 +11,7 @@ import subprocess
 from typing import TYPE_CHECKING, TextIO
 
 from resolver.base import durable
+from resolver.rpz import knot6
 from resolver.rpz.zone import RpzError
 
 if TYPE_CHECKING:
@@ -23,22 +24,28 @@ LONGEST = 120.0  # seconds for the command
 _SOA = re.compile(rb"^@ SOA \S+ \S+ (\d+) ", re.MULTILINE)
 
 
-def write(zone: Zone, serial: int, rules: Path, file: TextIO) -> None:
-    """The zone file, line by line."""
+def write(zone: Zone, serial: int, rules: Path, file: TextIO) -> list[str]:
+    """The zone file, line by line, in the zone's dialect. A sentence on what that cannot say."""
+    if zone.dialect == "knot6":
+        unsaid = knot6.unsaid(zone, rules)
+        file.writelines(knot6.lines(zone, serial, rules, frozenset(unsaid.lifted)))
+        return unsaid.complaints()
     with rules.open("rb") as lines:
         file.writelines(zone.lines(serial, lines))
+    return []
 
 
-def put(zone: Zone, serial: int, rules: Path, path: Path) -> None:
-    """The zone file under the name `path`. `RpzError` where it cannot be written."""
+def put(zone: Zone, serial: int, rules: Path, path: Path) -> list[str]:
+    """The zone file under the name `path`, as `write`. `RpzError` where it cannot be written."""
     temporary = path.with_name(f"{path.name}.new")
     try:
         durable.make_folder(path.parent)
         with temporary.open("w", encoding="ascii") as file:
-            write(zone, serial, rules, file)
+            unsaid = write(zone, serial, rules, file)
         durable.put(temporary, path)
     except OSError as error:
         raise RpzError(f"{path} cannot be written ({error.strerror})") from error
+    return unsaid
 
 
 def run_after(command: Sequence[str]) -> None:

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import faulthandler
 import logging
 import os
 import signal
@@ -22,22 +21,20 @@ import time
 from collections import Counter
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import click
 import uvloop
 
 from resolver.base.errors import ResolverError
-from resolver.base.journal import to_standard_error
 from resolver.config.sealed import unsealed
 from resolver.host.apply import OF_RPZ, Held
 from resolver.host.child import again
+from resolver.host.process import begin
 from resolver.host.sockets import bound_to, handed_over, open_listeners
 from resolver.host.systemd import beat, notify
 from resolver.ipc import control, rpz_status
 from resolver.rpz import export, keys
-from resolver.rpz.answer import Secondary, Served
+from resolver.rpz.answer import Refusal, Secondary, Served
 from resolver.rpz.counting import Counting
 from resolver.rpz.history import Edition, advance, sweep
 from resolver.rpz.live import Live, Watch, lists_of, write_rules
@@ -47,6 +44,7 @@ from resolver.rpz.zone import RpzError, Zone, zone_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     from resolver._core import Policies
     from resolver.config.schema import Accepted, Config, RpzSecondary, RpzZone
@@ -125,12 +123,14 @@ class Primary:
         }
         self._secondaries = [(secondary_of(one, origins), one.notify) for one in config.rpz.secondaries]
         self._alarms: dict[str, str] = {}
+        self._refused: Counter[Refusal] = Counter()
         self._tasks: set[asyncio.Task[None]] = set()
         self._server = Server(
             [secondary for secondary, _ in self._secondaries],
             self._served,
             transfers=config.rpz.transfers,
             has=self._has,
+            refused=self._refuse,
         )
         about = {origin: (kept.zone, kept.lists) for origin, kept in self._zones.items()}
         known = [secondary for secondary, _ in self._secondaries]
@@ -206,7 +206,8 @@ class Primary:
             if edition is not kept.edition:
                 return  # a newer one waits for its turn
             try:
-                await asyncio.to_thread(export.put, kept.zone, edition.serial, edition.rules, path)
+                unsaid = await asyncio.to_thread(export.put, kept.zone, edition.serial, edition.rules, path)
+                self._alarm(f"{kept.zone.origin} dialect", f"{path}: {'; '.join(unsaid)}" if unsaid else None)
                 await asyncio.to_thread(export.run_after, kept.source.run)
             except RpzError as wrong:
                 self._alarm(f"{kept.zone.origin} file", str(wrong))
@@ -241,6 +242,12 @@ class Primary:
             self._alarm(about, None)  # who never acknowledged has come by itself
         self._say()
 
+    def _refuse(self, refusal: Refusal) -> None:
+        """Counts it, and logs the first of its kind. An address that is no secondary's is nobody's business."""
+        if not self._refused[refusal]:
+            log.warning("%s asks for a zone and is refused: %s", refusal.who or "somebody", refusal.why)
+        self._refused[refusal] += 1
+
     def _alarm(self, about: str, what: str | None) -> None:
         if self._alarms.get(about) == what:
             return
@@ -253,7 +260,8 @@ class Primary:
 
     def _say(self) -> None:
         try:
-            rpz_status.write(self._places, [self._said(kept) for kept in self._zones.values()], self.alarms)
+            refused = [{"secondary": one.who, "why": one.why, "times": n} for one, n in self._refused.items()]
+            rpz_status.write(self._places, [self._said(kept) for kept in self._zones.values()], self.alarms, refused)
         except OSError as wrong:  # a full tmpfs: `rpz status` is late, transfers are not
             log.warning("%s cannot be written (%s)", self._places.rpz_said, wrong.strerror)
 
@@ -261,6 +269,7 @@ class Primary:
         origin, edition, written = kept.zone.origin, kept.edition, kept.written
         return {
             "origin": origin,
+            "ttl": kept.zone.ttl,
             "serial": 0 if edition is None else edition.serial,
             "steps": 0 if edition is None else len(edition.steps),
             "names": 0 if written is None else written.names,
@@ -352,12 +361,9 @@ async def serve(accepted: Accepted, sockets: Mapping[str, Sequence[int]]) -> boo
     return begins_anew
 
 
-@click.command()
-@click.option("--config", "path", type=click.Path(path_type=Path), required=True)
-def main(path: Path) -> None:
+def main() -> None:
     """Serve the response policy zones of a provider."""
-    faulthandler.enable()
-    to_standard_error()
+    path, _ = begin(__doc__)
     sockets = handed_over(os.environ)
     try:
         accepted = unsealed(path, sockets)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-    from resolver.rpz.answer import Secondary, Served
+    from resolver.rpz.answer import Refusal, Secondary, Served
 
 IDLE, STALLED, HANDSHAKE = 30.0, 60.0, 10.0
 MOST_CONNECTIONS = 256
@@ -31,7 +31,8 @@ log = logging.getLogger("stopsign.rpz")
 
 
 class Server:
-    """See the module. `zones` is asked for each message; `has` is told which serial a secondary was given."""
+    """See the module. `zones` is asked for each message; `has` hears which serial a secondary was given, `refused` who
+    got none and why."""
 
     def __init__(
         self,
@@ -40,8 +41,9 @@ class Server:
         *,
         transfers: int,
         has: Callable[[str, str, int, str], None],
+        refused: Callable[[Refusal], None],
     ) -> None:
-        self._secondaries, self._zones, self._has = secondaries, zones, has
+        self._secondaries, self._zones, self._has, self._refused = secondaries, zones, has, refused
         self._room = asyncio.Semaphore(transfers)
         self._connections: set[asyncio.Task[None]] = set()
         self._servers: list[asyncio.Server] = []
@@ -81,8 +83,14 @@ class Server:
 
     def reply(self, data: bytes, peer: str) -> bytes | None:
         """The answer to a datagram."""
-        found = decide(data, peer, stream=False, secondaries=self._secondaries, zones=self._zones())
-        return found.data if isinstance(found, Reply) else None
+        found = self._decided(data, peer, stream=False)
+        return (found.data or None) if isinstance(found, Reply) else None
+
+    def _decided(self, data: bytes, peer: str, *, stream: bool) -> Reply | Transfer | None:
+        found = decide(data, peer, stream=stream, secondaries=self._secondaries, zones=self._zones())
+        if isinstance(found, Reply) and found.refusal is not None:
+            self._refused(found.refusal)
+        return found
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
@@ -103,8 +111,8 @@ class Server:
         while True:
             async with asyncio.timeout(IDLE):
                 data = await reader.readexactly(int.from_bytes(await reader.readexactly(2), "big"))
-            found = decide(data, peer, stream=True, secondaries=self._secondaries, zones=self._zones())
-            if found is None:
+            found = self._decided(data, peer, stream=True)
+            if found is None or (isinstance(found, Reply) and not found.data):
                 return
             if isinstance(found, Transfer):
                 await self._transfer(found, writer)

@@ -50,6 +50,8 @@ class Zone:
     rname: str
     said: dict[int, tuple[Record, ...]]
     """By the letter of a rule."""
+    dialect: str = "standard"
+    """Of its file; a transfer always speaks the standard."""
 
     @property
     def room(self) -> int:
@@ -68,12 +70,16 @@ class Zone:
         text = f"localhost. {self.rname}. {' '.join(str(number) for number in timers)}"
         return (SOA, soa, text), (NS, wire("localhost"), "localhost.")
 
-    def lines(self, serial: int, rules: Iterable[bytes]) -> Iterator[str]:
-        """The zone file, line by line. The SOA comes first, as Knot Resolver needs it."""
+    def head(self, serial: int) -> Iterator[str]:
+        """The first lines of a zone file. The SOA comes first, as Knot Resolver needs it."""
         yield f"$ORIGIN {self.origin}.\n$TTL {self.ttl}\n"
         for kind, _, text in self.apex(serial):
-            yield f"@ {_NAMES[kind]} {text}\n"
-        shown = {letter: [f"{_NAMES[kind]} {text}\n" for kind, _, text in said] for letter, said in self.said.items()}
+            yield f"@ {NAMES[kind]} {text}\n"
+
+    def lines(self, serial: int, rules: Iterable[bytes]) -> Iterator[str]:
+        """The zone file, line by line."""
+        yield from self.head(serial)
+        shown = {letter: [f"{NAMES[kind]} {text}\n" for kind, _, text in said] for letter, said in self.said.items()}
         for line in rules:
             name, itself, below = parts(line)
             owner = name.decode("ascii")
@@ -83,7 +89,7 @@ class Zone:
                 yield f"*.{owner} {record}"
 
 
-_NAMES = {NS: "NS", CNAME: "CNAME", SOA: "SOA", A: "A", AAAA: "AAAA"}
+NAMES = {NS: "NS", CNAME: "CNAME", SOA: "SOA", A: "A", AAAA: "AAAA"}
 
 
 def zone_of(config: Config, source: RpzZone) -> Zone:
@@ -104,6 +110,7 @@ def zone_of(config: Config, source: RpzZone) -> Zone:
         expire=int(source.expire),
         rname=f"hostmaster.{source.origin}",
         said=said,
+        dialect=source.dialect,
     )
 
 

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from resolver.base.dns_question import Answer, ask
 from resolver.base.timestamps import as_text
-from resolver.cli.audit_show import leaves
 from resolver.log.errors import AuditError
+from resolver.log.reading import leaves
 from resolver.stats.documents import read_document
 
 if TYPE_CHECKING:

@@ -13,9 +13,9 @@ from datetime import UTC, date, datetime, timedelta
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
-from resolver.cli.audit_show import head_of, leaves
 from resolver.log.errors import AuditError
 from resolver.log.leaf import time_of
+from resolver.log.reading import head_of, leaves
 from resolver.stats.documents import read_document
 
 if TYPE_CHECKING:

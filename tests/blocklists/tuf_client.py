@@ -24,9 +24,9 @@ from urllib.parse import quote
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+from blocklists.client import Client, translated
 from blocklists.errors import VerifyError
 from blocklists.fetch import Deadline, place
-from blocklists.verify import Client, translated
 
 
 def main() -> int:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from resolver.base.paths import Places
+from resolver.cli.options import legible
 from resolver.config import accepted
-from resolver.config.accepted import keep, legible
+from resolver.config.accepted import keep
 from resolver.config.schema import ConfigError, accept
 from tests.config.test_schema import write
 
@@ -38,7 +39,8 @@ def file(tmp_path: Path) -> Path:
     [
         (GOOD.replace("127.0.0.1:5335", "localhost"), "stopsign.yaml:3: dns.upstreams[0]: 'localhost' is not"),
         (GOOD + "dns: {listen: [\n", "stopsign.yaml:6: is not YAML"),
-        (LINES, "stopsign.yaml:1: dns: is missing (and 1 more: stopsign check-config)"),
+        (LINES, "stopsign.yaml:1: dns: is missing; where your own resolvers answer, rpz.zones instead would be right"),
+        (LINES, "(and 1 more: stopsign check-config)"),
     ],
 )
 def test_what_was_taken_up_goes_on_and_the_mistake_is_said(

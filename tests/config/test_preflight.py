@@ -27,6 +27,7 @@ from resolver.config.preflight.users import User
 from resolver.config.schema import Accepted, Config, Lines
 from resolver.host.apply import TrialError, try_first
 from resolver.ipc import control
+from resolver.ipc.addresses import held
 from tests.config.test_schema import write
 from tests.lists.test_steward import GROUND
 from tests.rigs.dns_host import free_port
@@ -83,7 +84,7 @@ def found(folder: Path, **changed: Any) -> dict[str, str]:
     config = Config.model_validate(plain, context={"folder": folder})
     return {
         finding.key: finding.message
-        for finding in trial(config, folder / "stopsign.yaml")
+        for finding in trial(config, folder / "stopsign.yaml", held)
         if finding.key != "run_dir" or finding.fatal
     }
 
@@ -125,7 +126,7 @@ def test_an_upstream_without_tcp_is_found_and_stops_nothing(tmp_path: Path) -> N
             "portal": {"url": "https://s.example"},
         }
         config = Config.model_validate(plain, context={"folder": tmp_path})
-        (said,) = [one for one in trial(config, tmp_path / "x.yaml") if one.key == "dns.upstreams[0]"]
+        (said,) = [one for one in trial(config, tmp_path / "x.yaml", held) if one.key == "dns.upstreams[0]"]
     assert "over TCP cannot be asked (Connection refused): what is too long for a datagram is SERVFAIL" in said.message
     assert not said.fatal
 
@@ -330,6 +331,17 @@ def test_what_cannot_be_read_is_named_as_not_tried_and_nothing_is_made_up_in_its
 def test_what_is_no_configuration_at_all_is_reported_in_the_same_form(tmp_path: Path) -> None:
     assert reported(tmp_path, "dns: [") == (2, [(1, "mistake", "")])
     assert reported(tmp_path, "- 1") == (2, [(1, "mistake", "")])
+
+
+@pytest.mark.parametrize(("listen", "behind", "warned"), [
+    (["127.0.0.1:0"], [], True), (["127.0.0.1:0", "[::1]:0"], [], True), (["127.0.0.1:0"], ["127.0.0.1/32"], False),
+    (["0.0.0.0:0"], [], False), ([], [], False),
+])  # fmt: skip
+def test_a_portal_on_loopback_that_does_not_know_its_web_server_is_a_warning(
+    tmp_path: Path, listen: list[str], behind: list[str], warned: bool
+) -> None:
+    portal = {"url": "https://stop.isp.example", "listen": listen, "behind": behind}
+    assert ("portal.behind" in found(tmp_path, portal=portal)) is warned
 
 
 @pytest.mark.parametrize("everybody", ["0.0.0.0/0", "128.0.0.0/1", "::/0", "2000::/3"])

@@ -281,3 +281,51 @@ def test_whatever_is_sent_to_it_the_plane_goes_on(tmp_path: Path) -> None:
         while not r.silent():
             pass
         assert str(r.ask(query("blocked.example")).rr[0].rdata) == STOP_PAGE
+
+
+@pytest.mark.parametrize("action", ["stop-page", "nxdomain", "nodata", "refused"])
+def test_what_validators_ask_about_a_listed_name_is_relayed_and_every_other_type_is_stopped(
+    tmp_path: Path, action: str
+) -> None:
+    """DS and DNSKEY speak of a whole zone, in which not every name is listed."""
+    upstream = Upstream()
+    with rig(upstream) as r:
+        r.plane.set_list(compiled(tmp_path, ["listed.example"], action=action))
+        for name in ("listed.example", "www.listed.example"):
+            for qtype in ("DS", "DNSKEY"):
+                r.send(query(name, qtype, edns=True))
+                question, source = upstream.take()
+                assert (str(question.q.qname), QTYPE[question.q.qtype]) == (f"{name}.", qtype)
+                upstream.say(question.reply(), source)
+                assert r.until_answered().header.rcode == 0
+        assert (r.count("blocked"), r.count("excused"), r.count("monitored")) == (0, 0, 0)
+        for qtype in ("A", "RRSIG", "NSEC", "NSEC3", "TYPE59", "HTTPS", "SOA", "NS", "ANY"):
+            number = getattr(QTYPE, qtype, 59)
+            r.ask(bytes(query("listed.example").pack()[:-4]) + number.to_bytes(2) + b"\0\1")
+        assert r.count("blocked") == 9
+        assert upstream.waiting() == []
+
+
+@pytest.mark.parametrize("name", ["resolver.arpa", "_dns.resolver.arpa", "ReSolver.ARPA", "a.b.resolver.arpa"])
+@pytest.mark.parametrize("qtype", ["SVCB", "A", "AAAA", "DS", "SOA"])
+def test_resolver_arpa_is_answered_here_and_never_forwarded(name: str, qtype: str) -> None:
+    """RFC 9462: an upstream that designates its own encrypted resolver would take clients past the list."""
+    upstream = Upstream()
+    with rig(upstream, cache_bytes=0) as r:
+        number = {"SVCB": 64}.get(qtype) or getattr(QTYPE, qtype)
+        message = bytes(query(name).pack()[:-4]) + number.to_bytes(2) + b"\0\1"
+        reply = r.ask(message)
+        assert (reply.header.rcode, reply.rr, reply.header.ra) == (0, [], 1)
+        (soa,) = reply.auth
+        assert (str(soa.rname).lower(), QTYPE[soa.rtype], soa.ttl) == ("resolver.arpa.", "SOA", 60)
+        assert upstream.waiting() == []
+
+
+def test_what_only_looks_like_resolver_arpa_is_relayed() -> None:
+    upstream = Upstream()
+    with rig(upstream) as r:
+        within = b"\x0aa\x08resolver\x04arpa\x00"  # the same octets, but they begin within a label
+        for name in (b"\x09xresolver\x04arpa\x00", b"\x04arpa\x00", b"\x08resolver\x04arpa\x03com\x00", within):
+            r.send(b"\0\1\1\0\0\1\0\0\0\0\0\0" + name + b"\0\1\0\1")
+            assert r.silent()
+        assert len(upstream.waiting_raw()) == 4

@@ -10,10 +10,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from dnslib import RCODE, DNSRecord
 
+from resolver.config.schema import Config
+from resolver.dns.worker import plane_settings
+from resolver.ipc import shadow_sketches
+from tests.rigs.lists_world import settings
 from tests.rigs.plane import PATIENCE, Rig, Upstream, answer, failing, query, rig
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
 
 QUICK = {"upstream_timeout_ms": 30, "patience_ms": 400}
@@ -299,6 +304,18 @@ def test_where_an_upstream_fails_a_stale_answer_is_given_and_goes_on_being_kept(
         question, source = upstream.take()
         upstream.say(failing(question, rcode), source)
         assert r.until_answered().header.rcode == getattr(RCODE, rcode)
+
+
+@pytest.mark.parametrize(("stale", "given"), [("0s", False), ("1d", True)])
+def test_the_configuration_says_for_how_long_a_stale_answer_is_given(tmp_path: Path, stale: str, given: bool) -> None:
+    raw = settings(tmp_path)
+    raw["dns"]["cache"] = {"stale": stale}
+    made = plane_settings(Config.model_validate(raw, context={"folder": "/"}), 0, 1, shadow_sketches.Key((1, 2)))
+    upstream = Upstream()
+    with rig(upstream, cache_stale_s=made["cache_stale_s"]) as r:
+        question, source = keep_until_stale(r, upstream)
+        upstream.say(failing(question, "SERVFAIL"), source)
+        assert r.until_answered().header.rcode == (RCODE.NOERROR if given else RCODE.SERVFAIL)
 
 
 def test_a_client_gets_a_stale_answer_before_its_patience_is_over_and_the_question_goes_on() -> None:

@@ -9,10 +9,10 @@ import pytest
 
 from resolver.base.errors import ResolverError
 from resolver.base.paths import Places
-from resolver.lists.overrides import OverrideError
 from resolver.policy import exceptions
 from resolver.policy.exceptions import FOR_EVER, Bypass, Pass, Passes
 from resolver.policy.explain import explain
+from resolver.policy.overrides import OverrideError
 from tests.rigs.limits import can_mount, fill, small_tmpfs
 from tests.rigs.lists_world import World, make_entry
 

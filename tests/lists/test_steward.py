@@ -385,7 +385,7 @@ def test_a_new_version_is_seen_by_the_small_look(provider: Provider) -> None:
 def test_prometheus_is_told_about_every_list(tmp_path: Path) -> None:
     from prometheus_client import CollectorRegistry, generate_latest
 
-    from resolver.lists.exposition import Lists
+    from resolver.lists.metrics import Lists
     from tests.rigs.lists_world import World
 
     world = World(tmp_path, lists={"gambling": {}, "piracy": {}})

@@ -10,12 +10,12 @@ import pytest
 import zstandard
 
 from resolver.base.dns_question import Answer
-from resolver.cli.audit_show import published_details
 from resolver.log.errors import AuditError, MalformedError, UntrueError
 from resolver.log.export import export
 from resolver.log.merkle import consistency_proof
 from resolver.log.note import COSIGNATURE, Signer, open_note, parse_note, parse_vkey
 from resolver.log.proof import Proof, check_proof, parse_proof, prove
+from resolver.log.reading import published_details
 from resolver.log.source import Folder
 from resolver.log.verify import verify
 from resolver.log.witness import cosign, load_witness, new_witness, witness_verify

@@ -15,12 +15,14 @@ from resolver.log.proof import check_proof
 from resolver.log.writer import Log
 from resolver.policy.typed import reference_in
 from resolver.portal import form_token
+from resolver.portal.abuse import Buckets
 from resolver.portal.appeal import MAX_REASON, Form, appeal_id, cleaned
 from resolver.portal.clock import deliver
 from resolver.portal.live import Snapshot
+from resolver.portal.site import APPEALS
 from resolver.portal.store import Store
 from resolver.portal.web import Answer, Ask
-from tests.rigs.portal_world import NOW, REFERENCE, World
+from tests.rigs.portal_world import NOW, REFERENCE, Clock, Counter, World
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -142,6 +144,72 @@ def test_a_form_that_is_sent_twice_is_one_appeal_with_one_receipt(tmp_path: Path
     with_store(work, tmp_path)
 
 
+@pytest.mark.parametrize("other", [
+    {"reason": "Another text, which is not to be lost."}, {"reference": "8ZK3M9Q2XW4T8RBC"}, {"ground": "lawful"},
+    {"contact": "me@home.example"}, {"more": "8ZK3M9Q2XW4T8RBC"},
+])  # fmt: skip
+def test_a_form_that_is_sent_again_with_other_words_comes_back_and_becomes_another_appeal(
+    tmp_path: Path, other: dict[str, str]
+) -> None:
+    async def work(world: World, visitor: Visitor) -> None:
+        fields = await visitor.fill_in()
+        assert (await visitor.post("/appeal", fields)).status == 303
+        again = await visitor.post("/appeal", {**fields, **other})
+        text = again.body.decode()
+        assert again.status == 409
+        assert "sent before with other words" in text
+        assert next(iter(other.values())) in text or "checked" in text
+        token = dict(re.findall(r'name="(\w+)" value="([^"]*)"', text))["token"]
+        world.clock.now += 30
+        assert (await visitor.post("/appeal", {**fields, **other, "token": token})).status == 303
+        assert world.portal.store is not None
+        assert len(await world.portal.store.all()) == (3 if "more" in other else 2)
+
+    with_store(work, tmp_path)
+
+
+def test_an_id_that_is_taken_costs_nobody_an_appeal(tmp_path: Path) -> None:
+    async def work(world: World, visitor: Visitor) -> None:
+        ids = iter([b"x" * 10, b"x" * 10, b"y" * 10])
+        world.portal.random = lambda count: next(ids) if count == 10 else world.random(count)
+        links = [await visitor.appeal() for _ in range(2)]
+        assert [(await visitor.get(link)).status for link in links] == [200, 200]
+        world.portal.random = lambda count: b"y" * 10 if count == 10 else world.random(count)
+        answer = await visitor.post("/appeal", await visitor.fill_in())
+        assert (answer.status, REASON in answer.body.decode()) == (409, True), "kept, not lost"
+
+    with_store(work, tmp_path)
+
+
+def test_one_form_for_several_names_is_an_appeal_for_each_under_links_of_its_author(tmp_path: Path) -> None:
+    async def work(world: World, visitor: Visitor) -> None:
+        more = f"8zk3-m9q2-xw4t-8rbc, {REFERENCE}\nAZK3M9Q2XW4T8RBC\n"
+        link = await visitor.appeal(more=more, ground="mistake")
+        assert world.portal.store is not None
+        every = await world.portal.store.all()
+        assert {one.name for one in every} == {"example.com", "exact.example", "xn--bcher-kva.example"}
+        assert {one.reason for one in every} == {REASON}
+        text = (await visitor.get(link)).body.decode()
+        others = re.findall(r'href="(/receipt/[A-Za-z0-9_-]{22})"', text)
+        assert len(set(others)) == 2
+        pages = [(await visitor.get(one)).body.decode() for one in others]
+        assert ["exact.example" in pages[0], "xn--bcher-kva.example" in pages[1]] == [True, True]
+        assert others[1] not in pages[0], "one of them leads to no other"
+
+    with_store(work, tmp_path)
+
+
+@pytest.mark.parametrize("more", ["not a reference", "\n".join(f"{number:016}" for number in range(50))])
+def test_further_references_that_are_none_or_too_many_are_said_so_and_kept(tmp_path: Path, more: str) -> None:
+    async def work(world: World, visitor: Visitor) -> None:
+        answer = await visitor.post("/appeal", await visitor.fill_in(more=more))
+        assert answer.status == 422
+        assert "50 at most. Please send what is left" in answer.body.decode()
+        assert more.splitlines()[-1] in answer.body.decode()
+
+    with_store(work, tmp_path)
+
+
 def test_the_steward_is_told_with_the_appeal_and_without_its_words(tmp_path: Path) -> None:
     async def work(world: World, visitor: Visitor) -> None:
         woken = []
@@ -246,6 +314,32 @@ def test_floods_of_one_connection_wait_and_others_go_on(tmp_path: Path) -> None:
     with_store(work, tmp_path)
 
 
+@pytest.mark.parametrize(("households", "allowed"), [
+    ([f"2001:db8:1:{number:x}00::1" for number in range(60)], 40),  # sixty /56 of one /48
+    ([f"2001:db8:{number:x}::1" for number in range(60)], 60),  # sixty /48
+    ([f"203.0.113.{number}" for number in range(60)], 40),
+    ([f"203.0.{number}.1" for number in range(60)], 60),
+    (["2001:db8:1:100::1", "2001:db8:1:1ff::2"] * 10, 10),  # one /56
+    (["::ffff:203.0.113.7", "203.0.113.7"] * 10, 10),
+    (["nobody", ""] * 10, 10),
+])  # fmt: skip
+def test_a_household_has_an_allowance_and_the_network_around_it_four_of_them(
+    households: list[str], allowed: int
+) -> None:
+    clock = Clock()
+    buckets = Buckets(APPEALS, clock, Counter())
+    assert [buckets.take(address) > 0 for address in households].count(False) == allowed
+    wait = max(buckets.take(address) for address in households)
+    clock.now += wait
+    assert buckets.take(households[-1]) == 0.0
+
+
+def test_many_references_take_more_of_an_allowance_and_never_more_than_there_is() -> None:
+    buckets = Buckets(APPEALS, Clock(), Counter())
+    assert [buckets.take("203.0.113.7", 4) > 0 for _ in range(3)] == [False, False, True]
+    assert buckets.take("198.51.100.7", 1_000) == 0.0
+
+
 def test_a_flood_of_forms_costs_no_scans(tmp_path: Path) -> None:
     async def work(world: World, visitor: Visitor) -> None:
         scans = []
@@ -262,12 +356,26 @@ def test_a_flood_of_forms_costs_no_scans(tmp_path: Path) -> None:
     with_store(work, tmp_path)
 
 
-def test_an_appeal_against_a_reference_that_is_not_listed_is_taken_all_the_same(tmp_path: Path) -> None:
+def test_a_reference_that_is_on_no_list_is_said_so_before_the_receipt_and_can_be_sent_all_the_same(
+    tmp_path: Path,
+) -> None:
     async def work(world: World, visitor: Visitor) -> None:
-        await visitor.appeal(reference="0000000000000000")
+        fields = {**await visitor.fill_in(reference="0000000000000000"), "name": "shop.example"}
+        answer = await visitor.post("/appeal", fields)
+        text = answer.body.decode()
+        assert answer.status == 422
+        assert "No list here has this reference now" in text
+        assert 'name="name" value="shop.example"' in text
+        assert REASON in text
         assert world.portal.store is not None
+        assert await world.portal.store.all() == []
+        token = dict(re.findall(r'name="(\w+)" value="([^"]*)"', text))["token"]
+        world.clock.now += 30
+        sent = await visitor.post("/appeal", {**fields, "token": token, "all_the_same": "yes"})
+        assert sent.status == 303
         (one,) = await world.portal.store.all()
-        assert (one.name, one.list, one.suspends) == ("", "", False)
+        assert (one.name, one.list, one.suspends, one.claimed) == ("", "", False, "shop.example")
+        assert "shop.example" in (await visitor.get(sent.location)).body.decode()
 
     with_store(work, tmp_path)
 

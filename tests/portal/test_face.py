@@ -56,12 +56,13 @@ def page_of(folder: Path, **provider: Any) -> str:
 def test_name_logo_contact_and_colours_are_the_provider_s(tmp_path: Path) -> None:
     (tmp_path / "logo.svg").write_bytes(SVG)
     page = page_of(
-        tmp_path, name="Südlicht <Netz>", logo=tmp_path / "logo.svg", contact="sperren@sued.example",
+        tmp_path, name="Südlicht <Netz>", logo=tmp_path / "logo.svg", contact="sperren@sued.example", country="AT",
         colours={"accent": "#004488", "background": "#ffffff", "text": "#111111"},
     )  # fmt: skip
     assert "Südlicht &lt;Netz&gt; has to follow" in page
     assert f'<img src="data:image/svg+xml;base64,{base64.b64encode(SVG).decode()}" alt="">' in page
     assert 'href="mailto:sperren@sued.example"' in page
+    assert "<p>Südlicht &lt;Netz&gt; (Austria) · " in page
     assert "--accent:#004488" in page
 
 

@@ -24,7 +24,8 @@ class Site:
         self.asked: list[Head] = []
         self.failures = 0
 
-    def answer(self, head: Head) -> Reply:
+    def answer(self, head: Head, client: str) -> Reply:
+        assert client in ("127.0.0.1", "::1")
         self.asked.append(head)
         if head.host == b"raise.example":
             raise RuntimeError("a page that cannot be made")

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from resolver.policy.exceptions import Bypass, Pass, Passes
+from resolver.portal.live import ListedName
 from resolver.portal.plain_http import Head, Reply
 from resolver.portal.stop_page import name_of
-from tests.rigs.portal_world import NOW, REFERENCE, World
+from tests.rigs.portal_world import META, NOW, REFERENCE, World
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -68,6 +69,22 @@ def test_the_page_says(world: World, said: str) -> None:
 def test_the_way_to_the_appeal_carries_the_reference_and_the_entry_s_name(world: World) -> None:
     link = f'href="https://stop.nordlicht.example/appeal?reference={REFERENCE}&amp;name=example.com"'
     assert link in get(world, "www.example.com").body.decode()
+
+
+def test_a_page_of_two_lists_leads_to_an_appeal_against_each(tmp_path: Path) -> None:
+    meta = {**META, "lists": [META["lists"][0], {**META["lists"][0], "name": "piracy"}]}
+    entries = (
+        ListedName("example.com", reference=REFERENCE),
+        ListedName("example.com", reference="8ZK3M9Q2XW4T8RBC", list=1),
+    )
+    world = World(tmp_path, entries=entries, meta=meta)
+    page = get(world, "example.com").body.decode()
+    links = [
+        f"https://stop.nordlicht.example/appeal?reference={r}&name=example.com" for r in (REFERENCE, "8ZK3M9Q2XW4T8RBC")
+    ]
+    assert all(f'href="{link.replace("&", "&amp;")}"' in page for link in links)
+    told = json.loads(get(world, "example.com", accept="application/json").body)
+    assert (told["appeal"], told["appeals"]) == (links[0], links)
 
 
 def test_help_is_shown_by_category(world: World) -> None:

@@ -284,7 +284,12 @@ def rig(*upstreams: Upstream, **settings: Any) -> Iterator[Rig]:
 
 
 def compiled(
-    directory: Path, *lists: Sequence[str], action: str = "stop-page", match: str = "subtree", expires: str = LATER
+    directory: Path,
+    *lists: Sequence[str],
+    action: str = "stop-page",
+    match: str = "subtree",
+    expires: str = LATER,
+    aliases: str = "trim",
 ) -> _core.CompiledList:
     """A compiled list of these lists of names; references count up from `0000000000000000`."""
     sources: list[_core.Source] = []
@@ -305,8 +310,9 @@ def compiled(
             lines.append(json.dumps(entry, sort_keys=True, separators=(",", ":")) + "\n")
         document = directory / f"{at}.zst"
         document.write_bytes(zstandard.compress("".join(lines).encode()))
-        source = {"document": str(document), "action": action, "ede": 16, "bases": ["order-1"], "suspended": []}
+        what = {"action": action, "aliases": aliases}
+        source = {"document": str(document), **what, "ede": 16, "bases": ["order-1"], "suspended": []}
         sources.append(source)  # type: ignore[arg-type]
-    output = directory / f"{number}-{action}-{match}.list"
+    output = directory / f"{number}-{action}-{match}-{aliases}.list"
     _core.compile(sources, str(output), b"{}")
     return _core.CompiledList.open(str(output))

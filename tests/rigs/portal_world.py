@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import lru_cache
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from resolver.config.schema import Config
+from resolver.policy.views import Views
 from resolver.portal.live import FakeList, ListedName, Live, Snapshot
 from resolver.portal.pages import Pages
 from resolver.portal.site import Portal
@@ -101,13 +103,13 @@ class Clock:
 
 @dataclass
 class Counter:
-    """Random bytes that are none: 1, 2, 3, …"""
+    """Random bytes that are none: hashes of 1, 2, 3, …"""
 
     made: int = 0
 
     def __call__(self, count: int) -> bytes:
         self.made += 1
-        return self.made.to_bytes(count, "big")
+        return sha256(str(self.made).encode()).digest()[:count]
 
 
 @dataclass
@@ -128,7 +130,8 @@ class World:
         self.live = Live(config.places, lambda _: FakeList([], {}))
         self.live.snapshot = Snapshot(FakeList(self.entries, self.meta), self.meta, number=1)
         self.pages = pages
-        self.stop_page = StopPage(self.pages, self.live, self.clock)
+        views = Views.of(config)
+        self.stop_page = StopPage(self.pages, self.live, self.clock, views=views)
         clocks = config.portal.clocks
         self.portal = Portal(
             self.pages,
@@ -139,4 +142,5 @@ class World:
             self.random,
             (int(clocks.fact), int(clocks.decide)),
             config.host_name,
+            views=views,
         )

@@ -11,6 +11,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+import yaml
+
 from tests.conftest import find_program
 from tests.rigs.dns_host import ROOT, question, wait_until
 
@@ -75,7 +77,10 @@ class Resolver:
     name: str
     folder: Path
     command: list[str]
+    """The program by its name."""
     port: int
+    prefix: list[str] = field(default_factory=list)
+    """Of a command that runs in another tree; empty: the program is this system's."""
     process: subprocess.Popen[bytes] | None = None
     log: Path = field(init=False)
 
@@ -87,11 +92,17 @@ class Resolver:
         return ("127.0.0.1", self.port)
 
     def start(self) -> None:
-        with self.log.open("wb") as log:
-            self.process = subprocess.Popen(self.command, stdout=log, stderr=log, cwd=self.folder)
+        program, *arguments = self.command
+        command = [*self.prefix, program if self.prefix else _program(program), *arguments]
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(command, stdout=log, stderr=log, cwd=self.folder)
 
     def stop(self) -> None:
         if self.process is not None and self.process.poll() is None:
+            if self.name == "knot-resolver":  # a manager: killed, it would leave its workers behind
+                self.process.terminate()
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    self.process.wait(30)
             self.process.kill()
             self.process.wait(30)
 
@@ -145,7 +156,7 @@ forward-zone:
     forward-addr: 127.0.0.1@{outside}
 {rules}
 """)
-    return Resolver("unbound", folder, [_program("unbound"), "-d", "-c", str(folder / "unbound.conf")], port)
+    return Resolver("unbound", folder, ["unbound", "-d", "-c", str(folder / "unbound.conf")], port)
 
 
 def bind(world: World, folder: Path, port: int, outside: int) -> Resolver:
@@ -176,7 +187,7 @@ controls {{ }};
     return Resolver(
         "named",
         folder,
-        [_program("named"), "-f", "-L", str(folder / "log"), "-n", "1", "-c", str(folder / "named.conf")],
+        ["named", "-f", "-L", str(folder / "log"), "-n", "1", "-c", str(folder / "named.conf")],
         port,
     )
 
@@ -203,7 +214,29 @@ threads=1
 daemon=no
 disable-syslog=yes
 """)
-    return Resolver("pdns_recursor", folder, [_program("pdns_recursor"), f"--config-dir={folder}"], port)
+    return Resolver("pdns_recursor", folder, ["pdns_recursor", f"--config-dir={folder}"], port)
+
+
+def powerdns5(world: World, folder: Path, port: int, outside: int) -> Resolver:
+    """5.2 and newer: YAML alone, and the same rules."""
+    one = powerdns(world, folder, port, outside)
+    (folder / "recursor.conf").unlink()
+    settings = yaml.safe_load(snippet("recursor.yml", ("/etc/powerdns/stopsign.lua", f"{folder}/stopsign.lua")))
+    settings["recursor"] |= {
+        "socket_dir": str(folder),
+        "forward_zones_recurse": [{"zone": ".", "forwarders": [f"127.0.0.1:{outside}"]}],
+        "security_poll_suffix": "",
+        "threads": 1,
+        "daemon": False,
+    }
+    settings |= {
+        "incoming": {"listen": [f"127.0.0.1:{port}"], "allow_notify_from": ["127.0.0.0/8"]},
+        "outgoing": {"dont_query": []},
+        "dnssec": {"validation": "off"},
+        "logging": {"disable_syslog": True},
+    }
+    (folder / "recursor.yml").write_text(yaml.safe_dump(settings))
+    return one
 
 
 def knot(world: World, folder: Path, port: int, outside: int) -> Resolver:
@@ -215,7 +248,38 @@ cache.size = 10 * MB
 {rules}
 policy.add(policy.all(policy.STUB('127.0.0.1@{outside}')))
 """)
-    return Resolver("kresd", folder, [_program("kresd"), "-n", "-c", str(folder / "kresd.conf"), str(folder)], port)
+    return Resolver("kresd", folder, ["kresd", "-n", "-c", str(folder / "kresd.conf"), str(folder)], port)
+
+
+def knot6(world: World, folder: Path, port: int, outside: int) -> Resolver:
+    """Version 6 under its manager, which sees a new file; it reads the zone in its own dialect."""
+    settings = yaml.safe_load(snippet("knot-resolver6.yaml", ("/var/lib/stopsign-zones", str(world.folder / "file"))))
+    options = {"authoritative": False, "dnssec": False}
+    settings |= {
+        "rundir": str(folder),
+        "workers": 1,
+        "management": {"unix-socket": str(folder / "api.sock")},
+        "network": {"listen": [{"interface": f"127.0.0.1@{port}"}]},
+        "dnssec": {"enable": False},
+        "forward": [{"subtree": ".", "servers": [f"127.0.0.1@{outside}"], "options": options}],
+        "cache": {"storage": str(folder / "cache"), "size-max": "10M"},
+    }
+    (folder / "cache").mkdir()
+    (folder / "config.yaml").write_text(yaml.safe_dump(settings))
+    return Resolver("knot-resolver", folder, ["knot-resolver", "-c", str(folder / "config.yaml")], port)
+
+
+def dnsdist(_world: World, folder: Path, port: int, stopsign: int) -> Resolver:
+    """In front of Stopsign's DNS."""
+    rules = snippet(
+        "dnsdist.conf",
+        ("192.0.2.1:53", f"127.0.0.1:{port}"),
+        ("192.0.2.53:53", f"127.0.0.1:{stopsign}"),
+        ("192.0.2.11:53", f"127.0.0.1:{stopsign}"),
+        ('{"10.0.0.0/8", "2001:db8::/32"}', '{"127.0.0.0/8"}'),
+    )
+    (folder / "dnsdist.conf").write_text(rules)
+    return Resolver("dnsdist", folder, ["dnsdist", "--supervised", "-C", str(folder / "dnsdist.conf")], port)
 
 
 MAKERS: tuple[Callable[[World, Path, int, int], Resolver], ...] = (unbound, bind, powerdns, knot)

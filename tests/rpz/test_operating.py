@@ -4,21 +4,29 @@ from __future__ import annotations
 
 import json
 import re
+import socket
 import subprocess
 import time
 from typing import TYPE_CHECKING, Any
 
+import dns.message
+import dns.query
+import dns.tsig
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
 from resolver.base.paths import Places
-from resolver.config.schema import accept, load
+from resolver.config.schema import ConfigError, accept, load
+from resolver.host.zone_metrics import Zones
 from resolver.ipc import rpz_status
 from resolver.ipc.control import call
 from resolver.policy import exceptions
 from resolver.rpz.live import Watch
-from tests.rigs.dns_host import free_port, wait_until
-from tests.rigs.rpz_world import NAMES, ORIGIN, World
+from resolver.rpz.told import _READY as READY
+from resolver.rpz.told import _START as START
+from resolver.rpz.told import _control_frame as control_frame
+from tests.rigs.dns_host import PATIENCE, free_port, wait_until
+from tests.rigs.rpz_world import NAMES, ORIGIN, World, listed, running
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -111,7 +119,7 @@ def test_status_tells_each_zone_and_who_has_it(world: World) -> None:
 def test_prometheus_is_told_of_zones_and_secondaries_by_name(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     places = load(world.config).places
     registry = CollectorRegistry()
-    registry.register(rpz_status.Zones(places))
+    registry.register(Zones(places))
 
     def scraped() -> dict[str, float]:
         lines = generate_latest(registry).decode().splitlines()
@@ -152,3 +160,58 @@ def test_that_the_log_was_told_of_a_bypass_makes_no_zone_anew(tmp_path: Path) ->
     assert not watch.look()
     exceptions.change(places, lambda found: found.off("list", "gambling", now=1, by="somebody"))
     assert watch.look()
+
+
+def test_who_is_refused_is_counted_by_reason_and_logged_once(world: World) -> None:
+    question = dns.message.make_query(ORIGIN, "SOA")
+    signed = dns.message.make_query(ORIGIN, "SOA")
+    signed.use_tsig(dns.tsig.Key("other", b"0" * 32, dns.tsig.HMAC_SHA256))
+    for _ in range(3):
+        dns.query.udp(question, "127.0.0.1", port=world.port, timeout=30)
+    with pytest.raises(dns.tsig.PeerBadKey):
+        dns.query.udp(signed, "127.0.0.1", port=world.port, timeout=30)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
+        stranger.bind(("127.0.0.2", 0))
+        stranger.sendto(question.to_wire(), ("127.0.0.1", world.port))
+
+    def told() -> dict[tuple[str | None, str], int]:
+        return {(one["secondary"], one["why"]): one["times"] for one in world.said().get("refused", ())}
+
+    wanted = {("one", "it does not sign"): 3, ("one", "unknown key"): 1, (None, "its address is no secondary's"): 1}
+    wait_until(lambda: told() == wanted, "it is not counted")
+    shown = world.stopsign("rpz", "status", "--config", str(world.config))
+    assert "refused: 3 requests of one: it does not sign\n" in shown
+    assert "refused: 1 requests of somebody: its address is no secondary's\n" in shown
+    said = world.log.read_text()
+    assert said.count("asks for a zone and is refused") == len(wanted)
+    assert "127.0.0.2" not in said
+    registry = CollectorRegistry()
+    registry.register(Zones(load(world.config).places))
+    assert (
+        'stopsign_rpz_refused_total{secondary="one",why="it does not sign"} 3.0' in generate_latest(registry).decode()
+    )
+
+
+def test_it_ends_in_silence_while_a_resolver_tells_it_what_it_answers(tmp_path: Path) -> None:
+    tap = tmp_path / "tap.sock"
+    world = World(tmp_path, {"counts": [{"dnstap": str(tap)}]})
+    world.activate(listed(NAMES))
+    with running(world), socket.socket(socket.AF_UNIX) as resolver:
+        resolver.settimeout(PATIENCE)
+        resolver.connect(str(tap))
+        resolver.sendall(control_frame(READY, b"protobuf:dnstap.Dnstap"))
+        assert resolver.recv(4096)
+        resolver.sendall(control_frame(START, b"protobuf:dnstap.Dnstap"))
+        world.stop()
+    assert "Traceback" not in world.log.read_text()
+
+
+def test_a_zone_is_meant_with_its_dot_and_without(tmp_path: Path) -> None:
+    zone = {"origin": "rpz.stopsign."}
+    world = World(tmp_path, {"zones": [zone], "counts": [{"dnstap": "a"}, {"dnstap": "b", "zone": "RPZ.stopsign"}]})
+    config = load(world.config)
+    assert [count.zone for count in config.rpz.counts] == [config.rpz.zones[0].origin] * 2
+    world.more = {"zones": [zone, {"origin": "rpz.stopsign"}]}
+    world.write_config()
+    with pytest.raises(ConfigError, match=r"is also rpz.zones\[0\]"):
+        load(world.config)

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import zstandard
 
-from resolver.cli.audit_show import published_details
 from resolver.log.errors import AuditError
+from resolver.log.reading import published_details
 from resolver.log.source import Folder
 from resolver.stats.plots import bars, lines, table
 from resolver.stats.report import add, report

@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use dnscore::list::{self, Action, Announced, Guards, Hits, ListError, Matching};
+use dnscore::list::{self, Action, Aliases, Announced, Guards, Hits, ListError, Matching};
 use dnscore::wire::Name;
 use pyo3::exceptions::PyIndexError;
 use pyo3::prelude::*;
@@ -30,6 +30,8 @@ fn detached<T: Send>(py: Python<'_>, work: impl Send + FnOnce() -> Result<T, Lis
 struct Source {
     document: PathBuf,
     action: String,
+    #[pyo3(default)]
+    aliases: Option<String>,
     ede: u16,
     bases: Vec<String>,
     suspended: Vec<String>,
@@ -58,9 +60,14 @@ fn compile(
         let sources = sources.iter().map(|source| {
             let action = Action::parse(&source.action)
                 .ok_or_else(|| ListError::new("action", format!("{:?} is not an action", source.action)))?;
+            let aliases =
+                source.aliases.as_deref().map_or(Some(Aliases::default()), Aliases::parse).ok_or_else(|| {
+                    ListError::new("aliases", format!("{:?} is not what becomes of aliases", source.aliases))
+                })?;
             Ok(list::Source {
                 document: &source.document,
                 action,
+                aliases,
                 ede: source.ede,
                 bases: &source.bases,
                 suspended: &source.suspended,
@@ -232,6 +239,7 @@ struct Match {
     r#match: &'static str,
     list: u8,
     action: &'static str,
+    aliases: &'static str,
     ede: u16,
     expires: u32,
     issued: u32,
@@ -369,6 +377,7 @@ impl CompiledList {
                 r#match: rule.matching.as_str(),
                 list: rule.list,
                 action: rule.action.as_str(),
+                aliases: rule.aliases.as_str(),
                 ede: rule.ede,
                 expires: rule.expires,
                 issued: record.issued,

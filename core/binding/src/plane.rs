@@ -71,7 +71,7 @@ where
     }
 }
 
-const KEYS: [&str; 22] = [
+const KEYS: [&str; 23] = [
     "allow_clients",
     "stop_ipv4",
     "stop_ipv6",
@@ -80,6 +80,7 @@ const KEYS: [&str; 22] = [
     "health_mark",
     "views",
     "cache_bytes",
+    "cache_stale_s",
     "counters_path",
     "rate",
     "patience_ms",
@@ -156,6 +157,7 @@ fn read_settings(given: &Bound<'_, PyDict>) -> PyResult<core::Settings> {
     number("per_client_in_flight", &mut settings.limits.per_client)?;
     number("per_zone_in_flight", &mut settings.limits.per_zone)?;
     number("remote_sockets", &mut settings.remote_sockets)?;
+    settings.cache_stale = setting::<u32>(given, "cache_stale_s")?.unwrap_or(settings.cache_stale);
     settings.joins = setting::<bool>(given, "udp_gso")?.unwrap_or(settings.joins);
     let time = |key: &str, place: &mut u64| -> PyResult<()> {
         *place = setting::<u32>(given, key)?.map_or(*place, |ms| u64::from(ms) * 1000);

@@ -10,7 +10,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use dnscore::list::{Action, BATCH, CompiledList, Hits, Source, compile};
+use dnscore::list::{Action, Aliases, BATCH, CompiledList, Hits, Source, compile};
 use dnscore::wire::Name;
 
 const ROUNDS: usize = 7;
@@ -131,7 +131,14 @@ fn run(folder: &Path) -> Result<(), Box<dyn std::error::Error>> {
     }
     let sources: Vec<Source<'_>> = documents
         .iter()
-        .map(|document| Source { document, action: Action::StopPage, ede: 16, bases: &[], suspended: &[] })
+        .map(|document| Source {
+            document,
+            action: Action::StopPage,
+            aliases: Aliases::Trim,
+            ede: 16,
+            bases: &[],
+            suspended: &[],
+        })
         .collect();
     let output = folder.join("compiled");
     let (start, on_cpu) = (Instant::now(), seconds_on_cpu());

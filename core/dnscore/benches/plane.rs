@@ -9,7 +9,7 @@ use std::os::fd::AsRawFd;
 use std::time::{Duration, Instant};
 
 use dnscore::clients::{Clients, Prefix};
-use dnscore::list::{Action, CompiledList, Matching, Rule};
+use dnscore::list::{Action, Aliases, CompiledList, Matching, Rule};
 use dnscore::plane::{Plane, Settings};
 use dnscore::sys::{self, BATCH, Endpoint, Local, Receiver, Sender};
 
@@ -42,6 +42,15 @@ fn main() {
     bench.rounds("(filling)", |b, batch| b.relayed(batch), &|n| question(&popular[n % popular.len()], n as u16));
     let ns = bench.rounds("cached", |b, batch| b.pumped(batch), &|n| question(&popular[n % popular.len()], n as u16));
     compare("cached", ns, echo);
+    // The same for names that are aliases of others, of which none is listed.
+    let aliases: Vec<String> = (0..2000).map(|n| format!("alias{n}.test")).collect();
+    bench.rounds("(filling)", |b, batch| b.relayed(batch), &|n| question(&aliases[n % aliases.len()], n as u16));
+    let ns =
+        bench.rounds("cached alias", |b, batch| b.pumped(batch), &|n| question(&aliases[n % aliases.len()], n as u16));
+    compare("cached alias", ns, echo);
+    let ns =
+        bench.rounds("miss alias", |b, batch| b.relayed(batch), &|n| question(&format!("alias-{n}.test"), n as u16));
+    compare("miss alias", ns, relay);
     let ns =
         bench.rounds("miss", |b, batch| b.relayed(batch), &|n| question(&format!("h{n}.asked.once.test"), n as u16));
     compare("miss", ns, relay);
@@ -54,7 +63,14 @@ fn next(state: &mut u64) -> u64 {
 }
 
 fn compiled(names: &[String]) -> CompiledList {
-    let rule = Rule { list: 0, matching: Matching::Subtree, action: Action::StopPage, ede: 16, expires: u32::MAX };
+    let rule = Rule {
+        list: 0,
+        matching: Matching::Subtree,
+        action: Action::StopPage,
+        aliases: Aliases::Trim,
+        ede: 16,
+        expires: u32::MAX,
+    };
     let rules: Vec<(&str, Rule)> = names.iter().map(|name| (name.as_str(), rule)).collect();
     CompiledList::from_rules(&rules).expect("names")
 }
@@ -178,7 +194,7 @@ impl Bench {
         spent
     }
 
-    /// Plays the upstream: every question is answered with one address.
+    /// Plays the upstream: every question is answered with one address; `alias….test` is an alias of `cdn.….test`.
     fn answer_upstream(&mut self) {
         let Ok(count) = self.heard.receive(self.upstream.as_raw_fd(), false) else { return };
         for i in 0..count {
@@ -186,6 +202,17 @@ impl Bench {
             let end = message.len() - 11;
             let out = self.theirs.room();
             out[..end].copy_from_slice(&message[..end]);
+            if message[13..].starts_with(b"alias") {
+                // Data of 6 octets: a label of three, and a pointer to the question's name.
+                out[2..12].copy_from_slice(&[0x81, 0x80, 0, 1, 0, 2, 0, 0, 0, 0]);
+                out[end..end + 18].copy_from_slice(b"\xc0\x0c\0\x05\0\x01\0\0\x0e\x10\0\x06\x03cdn\xc0\x0c");
+                let owner = (0xc000 | (end + 12) as u16).to_be_bytes();
+                out[end + 18..end + 20].copy_from_slice(&owner);
+                out[end + 20..end + 34].copy_from_slice(&[0, 1, 0, 1, 0, 0, 14, 16, 0, 4, 198, 51, 100, 7]);
+                let to = *self.heard.source(i);
+                self.theirs.push(end + 34, Some(&to), Local::Bound);
+                continue;
+            }
             out[2..12].copy_from_slice(&[0x81, 0x80, 0, 1, 0, 1, 0, 0, 0, 0]);
             out[end..end + 16].copy_from_slice(&[0xc0, 12, 0, 1, 0, 1, 0, 0, 14, 16, 0, 4, 198, 51, 100, 7]);
             let to = *self.heard.source(i);

@@ -6,8 +6,8 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use dnscore::answer::{self, StopPage};
-use dnscore::cache::{Cache, Key};
-use dnscore::list::Action;
+use dnscore::cache::{Cache, Key, STALE_FOR};
+use dnscore::list::{Action, Aliases};
 use dnscore::verdict::Stop;
 use dnscore::wire::{Expected, Parsed, Query, check_answer, parse, parse_into};
 
@@ -66,7 +66,16 @@ fn main() {
 
 /// What happens to a query that is not relayed.
 fn decided(out: &mut [[u8; 1232]; BATCH]) {
-    let stop = Stop { row: 0, rule: 0, distance: 1, list: 0, action: Action::StopPage, ede: 16, expires: u32::MAX };
+    let stop = Stop {
+        row: 0,
+        rule: 0,
+        distance: 1,
+        list: 0,
+        action: Action::StopPage,
+        aliases: Aliases::Trim,
+        ede: 16,
+        expires: u32::MAX,
+    };
     let page = StopPage { ipv4: Some([192, 0, 2, 66]), ipv6: None, portal: b"https://stop.isp.example".to_vec() };
     for edns in [false, true] {
         let with = if edns { "with EDNS" } else { "without EDNS" };
@@ -108,7 +117,7 @@ fn decided(out: &mut [[u8; 1232]; BATCH]) {
 fn relayed(records: u16, names: usize, bytes: usize, out: &mut [[u8; 1232]; BATCH]) {
     let order = |i: usize| i * 7919 % names; // a walk without pattern through all names
     let packets: Vec<Vec<u8>> = (0..names).map(|i| packet(order(i), true)).collect();
-    let mut cache = Cache::new(bytes, [3, 5]).expect("memory");
+    let mut cache = Cache::new(bytes, [3, 5], STALE_FOR).expect("memory");
     for i in 0..names {
         let packet = packet(i, true);
         let query = parsed(&packet);

@@ -51,6 +51,10 @@ counters! {
     BlockedRefused = "blocked_refused",
     Monitored = "monitored",
     Excused = "excused",
+    /// Answers for other names, in which records of listed ones were left out.
+    AliasesTrimmed = "aliases_trimmed",
+    /// Answers for other names, answered as the listed ones whose records were in them.
+    AliasesStopped = "aliases_stopped",
     TypeA = "type_a",
     TypeAaaa = "type_aaaa",
     TypeHttps = "type_https",

@@ -7,7 +7,7 @@
 
 use std::collections::HashMap;
 
-use crate::list::{Action, CompiledList, Hit, Matching, Rule};
+use crate::list::{Action, Aliases, CompiledList, Hit, Matching, Rule};
 use crate::wire::Name;
 
 /// What is to happen to a query. Nothing set: it passes.
@@ -34,6 +34,8 @@ pub struct Stop {
     pub list: u8,
     /// What to answer.
     pub action: Action,
+    /// What becomes of answers for other names that lead here.
+    pub aliases: Aliases,
     /// The extended error's code; 0: none.
     pub ede: u16,
     /// First second (Unix time) at which it no longer holds.
@@ -81,8 +83,8 @@ fn judge<'a>(
                     judgement.monitored = Some(Match { row, rule: index, list: rule.list });
                 }
             } else if judgement.stop.is_none_or(|found| rule.list < found.list) {
-                let Rule { list, action, ede, expires, .. } = *rule;
-                judgement.stop = Some(Stop { row, rule: index, distance, list, action, ede, expires });
+                let Rule { list, action, aliases, ede, expires, .. } = *rule;
+                judgement.stop = Some(Stop { row, rule: index, distance, list, action, aliases, ede, expires });
             }
         }
     }

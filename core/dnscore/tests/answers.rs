@@ -4,7 +4,7 @@
 mod message;
 
 use dnscore::answer::{self, StopPage};
-use dnscore::list::Action;
+use dnscore::list::{Action, Aliases};
 use dnscore::verdict::Stop;
 use message::{A, AAAA, AD, CD, HTTPS, Message, QR, RA, RD, SOA, TC, TXT, ede, name, parsed};
 
@@ -21,7 +21,7 @@ fn page() -> StopPage {
 }
 
 fn stop(action: Action) -> Stop {
-    Stop { row: 0, rule: 0, distance: 0, list: 0, action, ede: 16, expires: NOW + 86400 }
+    Stop { row: 0, rule: 0, distance: 0, list: 0, action, aliases: Aliases::Trim, ede: 16, expires: NOW + 86400 }
 }
 
 fn blocked(query: &Message, stop: &Stop, page: &StopPage) -> Vec<u8> {

@@ -3,7 +3,7 @@
 
 mod message;
 
-use dnscore::cache::Cache;
+use dnscore::cache::{Cache, STALE_FOR};
 use dnscore::wire::{Expected, Query, check_answer};
 use message::{A, AAAA, AD, CD, CNAME, Message, NS, QR, RA, RD, SOA, TC, TXT, ede, name, option, parsed, soa};
 
@@ -18,7 +18,7 @@ struct Desk {
 
 impl Desk {
     fn new(bytes: usize) -> Desk {
-        Desk { cache: Cache::new(bytes, [1, 2]).unwrap(), now_ms: 5_000_000 }
+        Desk { cache: Cache::new(bytes, [1, 2], STALE_FOR).unwrap(), now_ms: 5_000_000 }
     }
 
     fn after(&mut self, seconds: u64) -> &mut Desk {
@@ -59,9 +59,9 @@ impl Desk {
         self.cache.touch(&[key]);
         let limit = query.udp_limit();
         let length = if stale {
-            self.cache.stale(&key, &query, &packet, self.now_ms, limit, &mut out)?
+            self.cache.stale(&key, &query, &packet, self.now_ms, limit, &mut out)?.length
         } else {
-            self.cache.get(&key, &query, &packet, self.now_ms, limit, &mut out)?
+            self.cache.get(&key, &query, &packet, self.now_ms, limit, &mut out)?.length
         };
         Some(out[..length].to_vec())
     }
@@ -394,4 +394,16 @@ fn a_clock_that_steps_back_breaks_nothing() {
     assert!(desk.put(&query("example.com"), &answer("example.com", 60)));
     desk.now_ms -= 1_000_000;
     assert_eq!(desk.get(&query("example.com")), Some(answer("example.com", 60).id(0x1234).bytes()));
+}
+
+#[test]
+fn how_long_a_stale_answer_is_given_is_said_and_nought_means_never() {
+    for (stale_for, given) in [(0, [false, false, false]), (60, [true, false, false]), (STALE_FOR, [true, true, false])]
+    {
+        let mut desk = Desk { cache: Cache::new(MIB, [1, 2], stale_for).unwrap(), now_ms: 5_000_000 };
+        assert!(desk.put(&query("example.com"), &answer("example.com", 60)));
+        assert!(desk.after(59).stale(&query("example.com")).is_some(), "what holds is given whatever is said");
+        let found = [1, 60, u64::from(STALE_FOR)].map(|after| desk.after(after).stale(&query("example.com")).is_some());
+        assert_eq!(found, given, "{stale_for} s");
+    }
 }

@@ -1,7 +1,7 @@
 //! The verdict: pass, order of lists, specificity, monitor, expiry, view.
 #![allow(clippy::unwrap_used)]
 
-use dnscore::list::{Action, CompiledList, Hits, Matching, Rule};
+use dnscore::list::{Action, Aliases, CompiledList, Hits, Matching, Rule};
 use dnscore::verdict::{Judgement, Passes, verdict};
 use dnscore::wire::Name;
 
@@ -9,7 +9,7 @@ const NOW: u32 = 1_800_000_000;
 const ALL: u64 = u64::MAX;
 
 fn rule(list: u8, matching: Matching, action: Action) -> Rule {
-    Rule { list, matching, action, ede: 16, expires: NOW + 1 }
+    Rule { list, matching, action, aliases: Aliases::Trim, ede: 16, expires: NOW + 1 }
 }
 
 fn judge_with(entries: &[(&str, Rule)], name: &str, passes: &Passes, view: u64, now: u32) -> Judgement {

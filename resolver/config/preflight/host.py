@@ -8,6 +8,7 @@ be written; each upstream is asked for the root's name servers, over UDP and TCP
 from __future__ import annotations
 
 import grp
+import ipaddress
 import os
 import pwd
 import socket
@@ -21,31 +22,31 @@ from tuf.api.serialization import DeserializationError
 from resolver.config.finding import Finding
 from resolver.config.preflight.remote import far
 from resolver.config.preflight.users import rights
-from resolver.ipc import control
-from resolver.ipc.control import ControlError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
+    from resolver.base.paths import Places
     from resolver.config.schema import Config, Endpoint
 
 PATIENCE, TRIES = 2.0, 2
 LOOPBACK = 1.0  # seconds for a packet from this host to itself
 _WILDCARDS = ("0.0.0.0", "::")
-BUSY = 10.0  # seconds for a process of ours
 _NETWORK = {4: 8, 6: 16}  # the shortest prefix that one network's clients have, by version of IP
 _ROOT_NS = bytes.fromhex("5354 0100 0001 0000 0000 0000 00 0002 0001")
 _LOCALE = Path(__file__).parents[2] / "portal" / "locale"
 TMPFS_MAGIC = ("tmpfs", "ramfs")
 
 
-def trial(config: Config, file: Path) -> list[Finding]:
-    """Everything that does not work here and now; `file`: where the configuration stands."""
+def trial(config: Config, file: Path, own: Callable[[Places], set[str]]) -> list[Finding]:
+    """Everything that does not work here and now; `file`: where the configuration stands; `own`: the addresses that a
+    Stopsign with these paths holds now, since one may check its configuration again before a reload."""
     return [
         *_folders(config),
         *rights(config, file),
-        *_ports(config),
+        *_ports(config, own(config.places)),
         *_clients(config),
+        *_visitors(config),
         *_upstreams(config),
         *_lists(config),
         *_files(config),
@@ -88,8 +89,7 @@ def _file_system(folder: Path) -> str:
     return kind
 
 
-def _ports(config: Config) -> Iterator[Finding]:
-    own = _held_by_itself(config)
+def _ports(config: Config, own: set[str]) -> Iterator[Finding]:
     for key, endpoints, kinds in (
         ("dns.listen", config.dns_listen, (socket.SOCK_DGRAM, socket.SOCK_STREAM)),
         ("stop_page.listen", config.stop_page.listen, (socket.SOCK_STREAM,)),
@@ -134,24 +134,6 @@ def _unheard(endpoint: Endpoint, kind: socket.SocketKind) -> str | None:
     return None
 
 
-def _held_by_itself(config: Config) -> set[str]:
-    """The addresses of a Stopsign that runs with this configuration: one may check it again before a reload."""
-    places = config.places
-    sockets = (places.supervisor_socket, places.web_socket, places.rpz_socket, places.control_socket)
-    with ThreadPoolExecutor(len(sockets)) as asking:
-        return {address for addresses in asking.map(_held_by, sockets) for address in addresses}
-
-
-def _held_by(socket_path: Path) -> list[str]:
-    """As a process says that may be busy: not to have waited for it would be told as a port that another one holds."""
-    try:
-        said = control.call(socket_path, "status", timeout=BUSY)
-    except ControlError:
-        return []
-    uses = ("dns", "stop_page", "portal", "rpz", "rpz_tls", "metrics")
-    return [str(address) for use in uses for address in said.get(use, ())]
-
-
 def _unbindable(endpoint: Endpoint, kind: socket.SocketKind) -> OSError | None:
     try:
         _bound(endpoint, kind).close()
@@ -181,6 +163,15 @@ def _clients(config: Config) -> Iterator[Finding]:
             wrong = f"{prefix} lets {who} ask, so that this host can be used against others"
             right = "the prefixes of your clients would be right, unless nobody else reaches it"
             yield Finding(f"dns.allow_clients[{at}]", f"{wrong}; {right}", fatal=False)
+
+
+def _visitors(config: Config) -> Iterator[Finding]:
+    """On loopback every visitor comes from the web server's address: without its name the limits take all for one."""
+    listen = config.portal.listen
+    if listen and not config.portal.behind and all(ipaddress.ip_address(one.host).is_loopback for one in listen):
+        wrong = "is empty while the portal listens on loopback alone: all visitors together get one visitor's allowance"
+        right = "the address of the web server before it would be right, as 127.0.0.1/32"
+        yield Finding("portal.behind", f"{wrong}; {right}", fatal=False)
 
 
 def _upstreams(config: Config) -> Iterator[Finding]:

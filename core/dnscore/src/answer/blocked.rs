@@ -3,6 +3,7 @@
 //! | asked | answer |
 //! |---|---|
 //! | A, AAAA, action `stop-page` | the stop page's address of that family; NODATA where there is none |
+//! | DS, DNSKEY | not stopped: the chain relays them |
 //! | any other type | NODATA: NXDOMAIN on type 65 breaks phones, forwarding it is a bypass |
 //! | action `nxdomain`, `nodata`, `refused` | as named |
 //!
@@ -65,6 +66,16 @@ pub fn blocked(
     let separator: &[u8] = if reference.is_empty() { b"" } else { b" " };
     let ede = (stop.ede != 0).then_some(Ede { code: stop.ede, text: [reference, separator, &page.portal] });
     start.opt(rcode, ede, limit);
+    start.finish()
+}
+
+/// "No such data" for a name that is answered here, from an empty zone whose apex is the name of that many labels.
+pub fn nodata(packet: &[u8], query: &Query, apex: u8, limit: usize, out: &mut [u8]) -> usize {
+    let Some(mut start) = Start::of(packet, query.echo(), out) else { return 0 };
+    start.flags(flag::RA);
+    start.count(1, 1);
+    soa(&mut start, HEADER + query.qname.ancestor(query.qname.labels().saturating_sub(apex)), MAX_BLOCKED_TTL);
+    start.opt(0, None, limit);
     start.finish()
 }
 

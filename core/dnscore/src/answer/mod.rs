@@ -5,11 +5,13 @@
 //! answers an OPT and only that, always built anew; a message that would pass `limit` loses its extended error's text
 //! first, then the error, then everything but TC. `out` holds at least 512 bytes; `limit` never counts beyond it.
 
+mod aliases;
 mod blocked;
 mod relayed;
 mod write;
 
-pub use blocked::{MAX_BLOCKED_TTL, StopPage, blocked, hinfo, text};
+pub use aliases::{MAX_OWNERS, Reason, owners, trim};
+pub use blocked::{MAX_BLOCKED_TTL, StopPage, blocked, hinfo, nodata, text};
 pub use relayed::{client_answer, upstream_query};
 
 pub(crate) use write::{Body, rebuild};

@@ -33,6 +33,21 @@ impl<'a> Start<'a> {
         Some(Start { out, at: end, edns: echo.edns })
     }
 
+    /// An answer that is there already, to go on behind the records that end at `end`: only opcode, RD, CD, TC and
+    /// RA of its flags stay, and nothing is counted but the question.
+    pub fn behind(out: &'a mut [u8], query: &Query, end: usize) -> Start<'a> {
+        let mut start = Start { out, at: end, edns: query.edns };
+        start.out[6..HEADER].fill(0);
+        let truncated = u16_at(start.out, 2).unwrap_or_default() & flag::TC;
+        start.flags(flag::RA | truncated);
+        start
+    }
+
+    /// Bytes so far.
+    pub fn at(&self) -> usize {
+        self.at
+    }
+
     /// Sets the flags: QR and these, with opcode, RD and CD as the client sent them.
     #[inline]
     pub fn flags(&mut self, flags: u16) {

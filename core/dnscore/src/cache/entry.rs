@@ -1,11 +1,10 @@
 //! One answer as it lies in the arena: a fixed head, then name, TTL offsets, EDNS options, records.
 
-use super::MAX_STALE;
 use super::index::Key;
 use crate::wire::Query;
 
 /// Bytes of the head.
-pub(super) const HEAD: usize = 48;
+pub(super) const HEAD: usize = 52;
 
 /// Every entry begins at and fills a multiple of this.
 pub(super) const UNIT: usize = 16;
@@ -38,6 +37,9 @@ pub(super) struct Entry {
     pub used: u8,
     pub failure: bool,
     pub strikes: u8,
+    /// 0: only the question's name owns records. Else the generation of the list of which no owner meets an entry;
+    /// [`super::UNJUDGED`] before that was looked at.
+    pub judged: u32,
 }
 
 /// What follows the head.
@@ -64,9 +66,9 @@ impl Entry {
         }
     }
 
-    /// Whether it is an answer whose time is not over, or not long.
-    pub fn stale(&self, now: u32) -> bool {
-        !self.failure && now < self.expires.saturating_add(MAX_STALE)
+    /// Whether it is an answer whose time is not over, or not for longer than so many seconds.
+    pub fn stale(&self, now: u32, stale_for: u32) -> bool {
+        !self.failure && now < self.expires.saturating_add(stale_for)
     }
 
     /// The entry at the beginning of `bytes`; `None` for a filler, with its size.
@@ -94,6 +96,7 @@ impl Entry {
             used: head[44],
             failure: head[45] != 0,
             strikes: head[46],
+            judged: word(48),
         })
     }
 
@@ -115,6 +118,7 @@ impl Entry {
         head[38..40].copy_from_slice(&self.qtype.to_le_bytes());
         let bytes = [self.name, self.ttls, self.bits, self.view, self.used, u8::from(self.failure), self.strikes, 0];
         head[40..48].copy_from_slice(&bytes);
+        head[48..52].copy_from_slice(&self.judged.to_le_bytes());
     }
 
     /// Offset of the byte that says how often it was used.

@@ -7,7 +7,7 @@
 //!   only where the query had AD or DO.
 //! * Never kept: TC, TTL 0, a negative answer without SOA, more than 4 KiB or 128 records. A negative answer lives for
 //!   min(SOA TTL, MINIMUM, 1 hour), a failure for 1, 2, 4, then 5 seconds (RFC 9520), anything for a day at most.
-//! * After its time an answer stays for a day as *stale*: it is given, with EDE 3 and a TTL of 30, where the caller has
+//! * After its time an answer stays for a day, or as long as was said, as *stale*: it is given, with EDE 3 and a TTL of 30, where the caller has
 //!   found the upstreams silent, slow or failing ([`Cache::stale`]), and for the few seconds for which their failure is
 //!   remembered (RFC 8767). No failure takes its place.
 //! * Memory is taken once and touched as it fills; names asked once push out only each other (S3-FIFO). No entry is
@@ -30,8 +30,8 @@ use store::Store;
 /// The longest an answer is kept fresh, whatever its TTL: a day.
 pub const MAX_TTL: u32 = 86_400;
 
-/// How long after its time an answer can still be given as stale: a day.
-pub const MAX_STALE: u32 = 86_400;
+/// How long after its time an answer can still be given as stale unless something else is said: a day.
+pub const STALE_FOR: u32 = 86_400;
 
 /// TTL of the records of a stale answer (RFC 8767, 4).
 pub const STALE_TTL: u32 = 30;
@@ -46,12 +46,13 @@ pub struct Cache {
 }
 
 impl Cache {
-    /// A cache of `bytes` in all, index included; below 256 KiB there is none and nothing is kept. `seed` is secret.
+    /// A cache of `bytes` in all, index included; below 256 KiB there is none and nothing is kept. `seed` is secret. An
+    /// answer can be given as stale for `stale_for` seconds after its time; 0: never.
     ///
     /// # Errors
     /// The system has not that much memory.
-    pub fn new(bytes: usize, seed: [u64; 2]) -> std::io::Result<Cache> {
-        Ok(Cache { hasher: Hasher::new(seed), store: Store::new(bytes)? })
+    pub fn new(bytes: usize, seed: [u64; 2], stale_for: u32) -> std::io::Result<Cache> {
+        Ok(Cache { hasher: Hasher::new(seed), store: Store::new(bytes, stale_for)? })
     }
 
     /// The key of a query; `None` where the cache is passed by. `view` tells apart clients whose upstreams differ.
@@ -68,6 +69,16 @@ impl Cache {
         }
     }
 
+    /// Notes that no owner of an entry's records meets the list of this generation.
+    pub fn judged(&mut self, foreign: Foreign, generation: u32) {
+        if let Some(store) = self.store.as_mut()
+            && let Some(mut entry) = store.at(foreign.at)
+        {
+            entry.judged = generation;
+            store.rewrite(foreign.at, &entry);
+        }
+    }
+
     /// Writes the answer to a query, if there is one that still holds. `now_ms` is any clock that only goes forward.
     #[inline]
     pub fn get(
@@ -78,24 +89,19 @@ impl Cache {
         now_ms: u64,
         limit: usize,
         out: &mut [u8],
-    ) -> Option<usize> {
+    ) -> Option<Given> {
         let store = self.store.as_mut()?;
         let now = seconds(now_ms);
         let (at, entry) = store.find(key, query)?;
         if now < entry.expires {
             store.used(at, &entry);
-            return Some(write(
-                store.parts(at, &entry),
-                &entry,
-                Age::Of(now.saturating_sub(entry.stored)),
-                query,
-                packet,
-                limit,
-                out,
-            ));
+            let age = Age::Of(now.saturating_sub(entry.stored));
+            let length = write(store.parts(at, &entry), &entry, age, query, packet, limit, out);
+            return Some(Given::of(length, at, &entry));
         }
-        if now < entry.retry_at && entry.stale(now) {
-            return Some(write(store.parts(at, &entry), &entry, Age::Stale, query, packet, limit, out));
+        if now < entry.retry_at && entry.stale(now, store.stale_for) {
+            let length = write(store.parts(at, &entry), &entry, Age::Stale, query, packet, limit, out);
+            return Some(Given::of(length, at, &entry));
         }
         None
     }
@@ -109,18 +115,22 @@ impl Cache {
         now_ms: u64,
         limit: usize,
         out: &mut [u8],
-    ) -> Option<usize> {
+    ) -> Option<Given> {
         let store = self.store.as_mut()?;
         let now = seconds(now_ms);
         let (at, entry) = store.find(key, query)?;
         let age = if now < entry.expires { Age::Of(now.saturating_sub(entry.stored)) } else { Age::Stale };
-        entry.stale(now).then(|| write(store.parts(at, &entry), &entry, age, query, packet, limit, out))
+        if !entry.stale(now, store.stale_for) {
+            return None;
+        }
+        let length = write(store.parts(at, &entry), &entry, age, query, packet, limit, out);
+        Some(Given::of(length, at, &entry))
     }
 
     /// Whether [`Cache::stale`] has something to give.
     pub fn has_stale(&self, key: &Key, query: &Query, now_ms: u64) -> bool {
-        let found = self.store.as_ref().and_then(|store| store.find(key, query));
-        found.is_some_and(|(_, entry)| entry.stale(seconds(now_ms)))
+        let Some(store) = &self.store else { return false };
+        store.find(key, query).is_some_and(|(_, entry)| entry.stale(seconds(now_ms), store.stale_for))
     }
 
     /// Keeps an upstream's answer to this query, if the rules let it. Says whether it did.
@@ -144,6 +154,7 @@ impl Cache {
         }
         let mut entry = Entry::new(key, query, now, now.saturating_add(lifetime), strikes);
         entry.failure = checked.kind == Kind::Failure;
+        entry.judged = if checked.foreign { UNJUDGED } else { 0 };
         entry.flags = checked.flags;
         entry.rcode = checked.rcode;
         entry.counts = body.counts;
@@ -182,6 +193,33 @@ impl Cache {
     /// Answers held, stale ones included.
     pub fn entries(&self) -> usize {
         self.store.as_ref().map_or(0, Store::entries)
+    }
+}
+
+/// An answer that was written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Given {
+    /// Its length.
+    pub length: usize,
+    /// Where names beside the question's own records in it, what is known of them.
+    pub foreign: Option<Foreign>,
+}
+
+/// Names that own records in an entry, beside the question's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Foreign {
+    at: usize,
+    /// The generation of the list that none of them meets an entry of; [`UNJUDGED`]: not known of any.
+    pub judged: u32,
+}
+
+/// No generation of a list.
+pub const UNJUDGED: u32 = 1;
+
+impl Given {
+    #[inline]
+    fn of(length: usize, at: usize, entry: &Entry) -> Given {
+        Given { length, foreign: (entry.judged != 0).then_some(Foreign { at, judged: entry.judged }) }
     }
 }
 
@@ -238,7 +276,7 @@ fn write(
 fn failed(store: &mut Store, key: &Key, query: &Query, now: u32) -> Option<(u32, u8)> {
     let found = store.find(key, query);
     let (lifetime, strikes) = failure(found.map(|(_, entry)| entry), now);
-    if let Some((at, mut entry)) = found.filter(|(_, entry)| entry.stale(now)) {
+    if let Some((at, mut entry)) = found.filter(|(_, entry)| entry.stale(now, store.stale_for)) {
         entry.retry_at = now.saturating_add(lifetime);
         entry.strikes = strikes;
         store.rewrite(at, &entry);

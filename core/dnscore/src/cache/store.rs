@@ -10,17 +10,17 @@ use std::io;
 
 use memmap2::{Advice, MmapMut};
 
+use super::MAX_RECORDS;
 use super::entry::{Entry, Parts, UNIT};
 use super::index::{Index, Key};
 use super::queue::{Popped, Queue};
-use super::{MAX_RECORDS, MAX_STALE};
 use crate::wire::Query;
 
 /// Below this there is no cache.
 const MIN_BYTES: usize = 256 << 10;
 
 /// The largest entry: head, name, TTL offsets, options, records.
-const MAX_ENTRY: usize = 48 + 255 + 2 * crate::wire::upstream::MAX_TTLS + 512 + MAX_RECORDS;
+const MAX_ENTRY: usize = super::entry::HEAD + 255 + 2 * crate::wire::upstream::MAX_TTLS + 512 + MAX_RECORDS;
 
 /// Entries that go round the main queue again at most, to make room for one: bounds the work of a packet.
 const MAX_ROUNDS: usize = 32;
@@ -35,11 +35,13 @@ pub(super) struct Store {
     entries: usize,
     /// The latest time seen, for judging age when something has to go.
     now: u32,
+    /// For how many seconds after its time an answer is still of use.
+    pub stale_for: u32,
 }
 
 impl Store {
     /// `None` below the smallest size that makes sense. Fails where the system has not that much.
-    pub fn new(bytes: usize) -> io::Result<Option<Store>> {
+    pub fn new(bytes: usize, stale_for: u32) -> io::Result<Option<Store>> {
         if bytes < MIN_BYTES {
             return Ok(None);
         }
@@ -56,6 +58,7 @@ impl Store {
             ghosts: vec![0; ghosts],
             entries: 0,
             now: 0,
+            stale_for,
         }))
     }
 
@@ -100,6 +103,11 @@ impl Store {
     #[inline]
     pub fn parts(&self, at: usize, entry: &Entry) -> Parts<'_> {
         entry.parts(&self.arena[at..])
+    }
+
+    /// The entry at a place.
+    pub fn at(&self, at: usize) -> Option<Entry> {
+        Entry::read(self.arena.get(at..)?)
     }
 
     /// Writes the head anew.
@@ -219,7 +227,7 @@ impl Store {
     fn leave_main(&mut self, at: usize, rounds: &mut usize) {
         let Some(mut entry) = self.live(at) else { return };
         let size = entry.size as usize;
-        let worth = entry.used > 0 && *rounds > 0 && self.now < entry.expires.saturating_add(MAX_STALE);
+        let worth = entry.used > 0 && *rounds > 0 && self.now < entry.expires.saturating_add(self.stale_for);
         if worth && let Some(new) = self.main.push(&mut self.arena, size) {
             *rounds -= 1;
             entry.used -= 1;

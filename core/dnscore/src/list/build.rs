@@ -100,7 +100,7 @@ impl Builder {
                 self.rule_ends.push(self.rules);
                 let rules = self.sections.section(Section::Rules);
                 for rule in &self.scratch {
-                    rules.extend_from_slice(&[rule.list, rule.matching as u8, rule.action as u8, 0]);
+                    rules.extend_from_slice(&[rule.list, rule.matching as u8, rule.action as u8, rule.aliases as u8]);
                     rules.extend_from_slice(&rule.expires.to_le_bytes());
                     rules.extend_from_slice(&u32::from(rule.ede).to_le_bytes());
                 }

@@ -12,7 +12,7 @@ use super::build::{Builder, Listed};
 use super::document::{Document, Group, Trust};
 use super::entry::{self, Reference};
 use super::file::Sections;
-use super::types::{Action, ListError, Rule};
+use super::types::{Action, Aliases, ListError, Rule};
 
 /// Lists that one compiled file may hold: the bits of a view.
 pub const MAX_LISTS: usize = 64;
@@ -24,6 +24,8 @@ pub struct Source<'a> {
     pub document: &'a Path,
     /// What happens to a query that matches.
     pub action: Action,
+    /// What happens to answers for other names in which there are records of a listed one.
+    pub aliases: Aliases,
     /// INFO-CODE of the Extended DNS Error; 0: none.
     pub ede: u16,
     /// Keys of the bases that entries may name; empty: any.
@@ -120,6 +122,7 @@ fn merge(sources: &[Source<'_>], meta: &[u8], max_size: u64) -> Result<(Sections
                         list: one.index,
                         matching: item.matching,
                         action: one.source.action,
+                        aliases: one.source.aliases,
                         ede: one.source.ede,
                         expires: item.expires,
                     },

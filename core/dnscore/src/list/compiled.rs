@@ -8,7 +8,7 @@ use super::file::{Content, Section, damaged};
 use super::key;
 use super::names::Names;
 use super::policy::{Policies, Terms, Walk};
-use super::types::{Action, BATCH, Hits, ListError, Matching, Record, Rule};
+use super::types::{Action, Aliases, BATCH, Hits, ListError, Matching, Record, Rule};
 use super::vector::{self, Lanes, Work};
 use crate::wire::Name;
 
@@ -342,6 +342,7 @@ fn read_rules(section: &[u8]) -> Option<(Vec<u32>, Vec<Rule>)> {
             list: rule[0],
             matching: Matching::from_u8(rule[1])?,
             action: Action::from_u8(rule[2])?,
+            aliases: Aliases::from_u8(rule[3])?,
             expires: number(&rule[4..8]),
             ede: u16::try_from(number(&rule[8..])).ok()?,
         })

@@ -9,7 +9,14 @@ use super::*;
 use crate::wire::Name;
 
 fn rule(list: u8, matching: Matching) -> Rule {
-    Rule { list, matching, action: Action::StopPage, ede: 16, expires: 2_000_000_000 + u32::from(list) }
+    Rule {
+        list,
+        matching,
+        action: Action::StopPage,
+        aliases: Aliases::Trim,
+        ede: 16,
+        expires: 2_000_000_000 + u32::from(list),
+    }
 }
 
 fn name(text: &str) -> Name {

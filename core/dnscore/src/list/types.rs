@@ -104,6 +104,46 @@ impl Action {
     }
 }
 
+/// What becomes of an answer for another name in which there are records of a listed one; set for a whole list.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum Aliases {
+    /// The records of the listed name are left out.
+    #[default]
+    Trim = 0,
+    /// It passes as it is.
+    Relay = 1,
+    /// It is answered as if the listed name had been asked for.
+    Stop = 2,
+}
+
+impl Aliases {
+    /// The word used in the configuration.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Trim => "trim",
+            Self::Relay => "relay",
+            Self::Stop => "stop",
+        }
+    }
+
+    /// The one of that word, if there is one.
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Self> {
+        [Self::Trim, Self::Relay, Self::Stop].into_iter().find(|aliases| aliases.as_str() == word)
+    }
+
+    pub(crate) const fn from_u8(value: u8) -> Option<Self> {
+        match value {
+            0 => Some(Self::Trim),
+            1 => Some(Self::Relay),
+            2 => Some(Self::Stop),
+            _ => None,
+        }
+    }
+}
+
 /// What one entry says about its name. A row has one rule an entry, in the order of the lists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Rule {
@@ -113,6 +153,8 @@ pub struct Rule {
     pub matching: Matching,
     /// What happens to them.
     pub action: Action,
+    /// What happens to answers for other names that lead to them.
+    pub aliases: Aliases,
     /// INFO-CODE of the Extended DNS Error (RFC 8914); 0: none.
     pub ede: u16,
     /// First second (Unix time) at which the entry no longer holds.

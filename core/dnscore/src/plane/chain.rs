@@ -17,12 +17,19 @@
 //! * **rate before the list**: blocked answers are as good a reflector as any.
 //! * **list before the cache**: a change of the list holds from the next query on, whatever is cached, and the cache
 //!   needs no part in it.
+//! * **DS and DNSKEY pass by the list**: they carry no address and speak of a whole zone. Stopped, every validator would
+//!   fail names in it that are not listed, and could not see that an unsigned zone is unsigned, which the stop page needs.
+//!   Their signatures and denials (RRSIG, NSEC, NSEC3) come in the same answers; asked for by themselves these are stopped
+//!   like any type, since no validator needs that.
 //! * **ANY after the list, before the cache**: a listed name is stopped for ANY too; else RFC 8482 answers without
 //!   anyone upstream.
+//! * **aliases behind cache and relay**: an answer may hold records of listed names though the one asked for is not. They
+//!   are judged when it leaves ([`super::aliases`]), so that no change of a list has to look for them in the cache.
 //! * **cache before the relay**: that is what it is for; stale answers stand behind it, only when no upstream is up, and
 //!   behind them SERVFAIL, only when the upstreams are gone.
-//! * **health after the cache**: the one name that is answered here whatever the upstreams say costs no other query a
-//!   comparison, and is itself never cached.
+//! * **local names after the cache**: the health name and `resolver.arpa` (RFC 9462: an upstream that designates itself
+//!   there would lead clients past the list), which are answered here whatever the upstreams say, cost no cached query a
+//!   comparison, and are themselves never cached.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -39,8 +46,13 @@ use crate::verdict::{Judgement, Passes, Stop, verdict};
 use crate::wire::upstream::Kind;
 use crate::wire::{Checked, Name, Query, Rejected, ede, parse_into, rcode, rtype};
 
+use super::aliases::Owners;
 use super::entry_counts::EntryHits;
 use super::shadow::Watching;
+
+/// Where clients ask a resolver for its designated, encrypted self (RFC 9462).
+const RESOLVER_ARPA: &[u8] = b"\x08resolver\x04arpa\x00";
+const RESOLVER_ARPA_LABELS: u8 = 2;
 
 /// What a stage says.
 #[derive(Debug)]
@@ -85,6 +97,8 @@ pub struct Asked<'a> {
     pub limit: usize,
     /// When.
     pub now: Now,
+    /// The lists that hold for the client.
+    pub view: u64,
 }
 
 /// Everything that the stages consult.
@@ -100,6 +114,7 @@ pub struct Chain {
     pub(super) cache: Cache,
     pub(super) counters: Counters,
     pub(super) hits: EntryHits,
+    pub(super) owners: Owners,
     pub(super) tap: Option<Box<Tap>>,
     pub(super) watching: Watching,
     pub(super) key: hash::Key,
@@ -123,7 +138,7 @@ impl Chain {
             return Step::Drop;
         }
         self.counters.qtype(query.qtype);
-        let asked = Asked { packet, query: &query, key: None, limit: query.udp_limit(), now };
+        let asked = Asked { packet, query: &query, key: None, limit: query.udp_limit(), now, view: 0 };
         Step::Answer(self.healthy(asked, heard, out))
     }
 
@@ -166,6 +181,12 @@ impl Chain {
         }
     }
 
+    /// What of a look-up counts for this query: all of it, or nothing for DS and DNSKEY.
+    #[inline]
+    pub fn met<'h>(query: &Query, hits: &'h [Hit]) -> &'h [Hit] {
+        if query.asks_for_trust() { &[] } else { hits }
+    }
+
     /// Stage 4, first half: what the lists and the operator say. The look-up itself was made for the whole batch.
     #[inline]
     pub fn judged(&mut self, query: &Query, hits: &[Hit], view: u64, now: Now) -> Option<Stop> {
@@ -173,11 +194,18 @@ impl Chain {
             return None;
         }
         let list = self.list.as_deref()?;
-        let Judgement { stop, monitored, excused } = verdict(list, hits, &query.qname, &self.passes, view, now.unix);
+        let judgement = verdict(list, hits, &query.qname, &self.passes, view, now.unix);
+        self.noted(judgement)
+    }
+
+    /// Counts what a judgement says beside the entry that stops.
+    #[inline]
+    pub(super) fn noted(&mut self, judgement: Judgement) -> Option<Stop> {
+        let Judgement { stop, monitored, excused } = judgement;
         if excused {
             self.counters.count(Counter::Excused);
         }
-        if let Some(found) = monitored {
+        if let (Some(found), Some(list)) = (monitored, &self.list) {
             self.counters.count(Counter::Monitored);
             self.counters.monitored_by(found.list);
             self.hits.note(list.number(found.row, found.rule));
@@ -222,17 +250,26 @@ impl Chain {
         answer: &[u8],
     ) {
         if self.tap.is_some() {
-            self.recorded(client(), stream, asked, stop, answer);
+            let name = asked.query.qname.without(stop.distance);
+            self.recorded(client(), stream, asked, stop, name, answer);
         }
     }
 
+    /// `name`: the entry's own.
     #[cold]
-    fn recorded(&mut self, client: SocketAddr, stream: bool, asked: Asked<'_>, stop: &Stop, answer: &[u8]) {
+    pub(super) fn recorded(
+        &mut self,
+        client: SocketAddr,
+        stream: bool,
+        asked: Asked<'_>,
+        stop: &Stop,
+        name: &[u8],
+        answer: &[u8],
+    ) {
         let Some(tap) = &mut self.tap else { return };
         let reference = self.list.as_ref().and_then(|list| list.reference(list.number(stop.row, stop.rule)));
         let reference = reference.as_ref().map(reference_text);
         let reference = reference.as_slice().as_flattened();
-        let name = asked.query.qname.without(stop.distance);
         let (unix_us, action) = (asked.now.unix_us, stop.action);
         let noted = tap.note(&tap::Blocked { client, stream, unix_us, answer, action, reference, name });
         self.counters.count(if noted { Counter::TapFrames } else { Counter::TapDropped });
@@ -252,15 +289,30 @@ impl Chain {
     pub fn cached(&mut self, asked: Asked<'_>, out: &mut [u8]) -> Step<()> {
         let Some(key) = asked.key else { return Step::Next(()) };
         match self.cache.get(key, asked.query, asked.packet, asked.now.ms(), asked.limit, out) {
-            Some(length) => {
+            Some(given) => {
                 self.counters.count(Counter::CacheHits);
-                Step::Answer(length)
+                Step::Answer(self.given(asked, given, out))
             }
             None => {
                 self.counters.count(Counter::CacheMisses);
                 Step::Next(())
             }
         }
+    }
+
+    /// Is it a name that is answered here?
+    #[inline]
+    pub fn is_local(&self, query: &Query) -> bool {
+        query.qname.is_at_or_below(RESOLVER_ARPA) || self.asks_for_health(query)
+    }
+
+    /// The answer for such a name. `heard`: the upstreams are not gone. `resolver.arpa` has nothing, at any name and of any
+    /// type.
+    pub fn local(&self, asked: Asked<'_>, heard: bool, out: &mut [u8]) -> usize {
+        if asked.query.qname.is_at_or_below(RESOLVER_ARPA) {
+            return answer::nodata(asked.packet, asked.query, RESOLVER_ARPA_LABELS, asked.limit, out);
+        }
+        self.healthy(asked, heard, out)
     }
 
     /// The name by which a balancer or an anycast daemon asks whether this host should get queries: without error unless
@@ -281,7 +333,7 @@ impl Chain {
     /// Is it that name?
     #[inline]
     pub fn asks_for_health(&self, query: &Query) -> bool {
-        self.health.as_ref().is_some_and(|name| name.wire() == query.qname.wire())
+        self.health.as_ref().is_some_and(|name| *name == query.qname)
     }
 
     /// What a client gets when no upstream answered: a stale answer if there is one, else SERVFAIL with the reason.
@@ -301,7 +353,8 @@ impl Chain {
         {
             return length;
         }
-        answer::client_answer(asked.packet, asked.query, message, checked, asked.limit, out)
+        let length = answer::client_answer(asked.packet, asked.query, message, checked, asked.limit, out);
+        if checked.foreign { self.led_elsewhere(asked, length, out) } else { length }
     }
 
     /// While no upstream is up: a stale answer if there is one; else, where the upstreams are gone, SERVFAIL with that
@@ -318,8 +371,8 @@ impl Chain {
     /// A stale answer, if there is one.
     pub fn stale(&mut self, asked: Asked<'_>, out: &mut [u8]) -> Option<usize> {
         let key = asked.key?;
-        let length = self.cache.stale(key, asked.query, asked.packet, asked.now.ms(), asked.limit, out)?;
+        let given = self.cache.stale(key, asked.query, asked.packet, asked.now.ms(), asked.limit, out)?;
         self.counters.count(Counter::CacheStale);
-        Some(length)
+        Some(self.given(asked, given, out))
     }
 }

@@ -4,6 +4,7 @@
 //! questions over TCP. Leaves: answers and queries, sent; those that leave by a stream or over TCP are Python's. A wake takes at most eight batches of up to 64 datagrams: each batch is received at once, goes
 //! through the stages of [`chain`] as a batch (so that the look-ups' waits for memory overlap), and is sent at once.
 
+mod aliases;
 pub mod chain;
 mod entry_counts;
 mod over_tcp;
@@ -34,6 +35,7 @@ use crate::tap::Tap;
 use crate::verdict::Passes;
 use crate::wire::{Name, Query};
 
+use aliases::Owners;
 use chain::{Asked, Chain, Now, Step};
 use proxy::Balancers;
 use relaying::{Lane, Relaying};
@@ -116,8 +118,8 @@ impl Door {
 /// The query in that place of the batch.
 #[inline]
 fn asked_at<'a>(queries: &'a Receiver, place: &'a Place, index: usize, now: Now) -> Asked<'a> {
-    let Place { query, key, .. } = place;
-    Asked { packet: queries.datagram(index), query, key: key.as_ref(), limit: query.udp_limit(), now }
+    let Place { query, key, view } = place;
+    Asked { packet: queries.datagram(index), query, key: key.as_ref(), limit: query.udp_limit(), now, view: *view }
 }
 
 /// One worker's plane.
@@ -142,7 +144,7 @@ impl Plane {
     /// A plane that listens nowhere yet and knows no upstream.
     pub fn new(settings: Settings) -> io::Result<Plane> {
         let Settings { page, clients, health, cache_bytes, counters_path, rate, limits, remote_sockets, .. } = settings;
-        let Settings { joins, proxy_from, proxy_to, tap, watch_key, seed, health_mark, .. } = settings;
+        let Settings { cache_stale, joins, proxy_from, proxy_to, tap, watch_key, seed, health_mark, .. } = settings;
         let mut random = seed.map_or_else(|| Random::new(sys::fill_random), Random::seeded);
         let key = hash::Key(random.u64(), random.u64());
         let watch_key = watch_key.map_or_else(|| hash::Key(random.u64(), random.u64()), |(a, b)| hash::Key(a, b));
@@ -164,9 +166,10 @@ impl Plane {
                 page,
                 health,
                 health_mark,
-                cache: Cache::new(cache_bytes, [random.u64(), random.u64()])?,
+                cache: Cache::new(cache_bytes, [random.u64(), random.u64()], cache_stale)?,
                 counters: counters_path.map_or_else(|| Ok(Counters::new()), |path| Counters::in_file(&path))?,
                 hits: EntryHits::default(),
+                owners: Owners::new(),
                 tap: tap.map(|settings| Box::new(Tap::new(settings))),
                 watching: Watching::new(watch_key),
                 key,
@@ -207,6 +210,7 @@ impl Plane {
     /// From the next query on this list holds. What it meets is counted once [`Plane::count_in`] says where.
     pub fn set_list(&mut self, list: Option<Arc<CompiledList>>) {
         self.chain.list = list;
+        self.chain.owners.new_list();
         self.chain.hits = EntryHits::default();
     }
 
@@ -410,9 +414,9 @@ impl Plane {
         let mut at = 0;
         open.retain(|index| {
             let index = usize::from(*index);
-            let met = hits.of(at);
-            at += 1;
             let place = &places[index];
+            let met = Chain::met(&place.query, hits.of(at));
+            at += 1;
             let stop = chain.judged(&place.query, met, place.view, *clock);
             if chain.watching.is_on()
                 && let Some(ip) = balancers.client(index, queries.source(index).ip())
@@ -432,7 +436,7 @@ impl Plane {
 
     /// ANY and stage 5 for what is left of the batch; what the cache will read is fetched for all at once.
     fn consult(&mut self, number: usize) {
-        let Plane { queries, chain, relaying, batch: Batch { places, open, .. }, keys, clock, .. } = self;
+        let Plane { queries, balancers, chain, relaying, batch: Batch { places, open, .. }, keys, clock, .. } = self;
         keys.clear();
         for index in open.iter() {
             let place = &mut places[usize::from(*index)];
@@ -450,6 +454,7 @@ impl Plane {
                 step => step,
             };
             let Step::Answer(length) = step else { return true };
+            chain.record_alias(|| balancers.source(index, queries.source(index)), false, asked, &out[..length]);
             door.answer(chain, queries, index, length);
             false
         });

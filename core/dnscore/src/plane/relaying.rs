@@ -120,23 +120,28 @@ impl Relaying {
     ) {
         let Asked { packet, query, now, .. } = asked;
         let up = !self.all_down();
-        if chain.asks_for_health(query) {
+        let client = behind.map_or_else(|| datagram_source(&to), |ends| ends.source);
+        if chain.is_local(query) {
             let heard = self.gone(now.us).is_none();
-            reply(&mut self.doors, &mut self.outlet, chain, &to, |chain, out| Some(chain.healthy(asked, heard, out)));
+            reply(&mut self.doors, &mut self.outlet, chain, &to, |chain, out| Some(chain.local(asked, heard, out)));
             return;
         }
         let mut answered = false;
         if !up {
             let gone = self.gone(now.us);
-            answered =
-                reply(&mut self.doors, &mut self.outlet, chain, &to, |chain, out| chain.unserved(asked, gone, out));
+            let is_stream = matches!(to, ReplyTo::Stream(_));
+            answered = reply(&mut self.doors, &mut self.outlet, chain, &to, |chain, out| {
+                let length = chain.unserved(asked, gone, out)?;
+                chain.record_alias(|| client, is_stream, asked, &out[..length]);
+                Some(length)
+            });
             // Once the client has its answer, the question goes on as a probe.
             if answered && !self.upstreams.iter().any(|u| u.wants_probe(now.us)) {
                 return;
             }
         }
-        let client = behind.map_or_else(|| datagram_source(&to), |ends| ends.source.ip().to_canonical());
-        let waiter = Waiter::new(packet, query, to, client_hash(chain.key, client));
+        let hash = client_hash(chain.key, client.ip().to_canonical());
+        let waiter = Waiter::new(packet, query, to, hash, client, asked.view);
         let cap = match self.relay.admit(query, waiter, now.us) {
             Admission::Ask(slot) => {
                 if answered {
@@ -505,7 +510,11 @@ impl Relaying {
             heard += 1;
             as_asked_by(&mut query, waiter);
             let asked = asked_by(waiter, &query, key.as_ref(), now);
-            reply(doors, outlet, chain, &waiter.to, |chain, out| Some(chain.relayed(asked, message, checked, out)));
+            reply(doors, outlet, chain, &waiter.to, |chain, out| {
+                let length = chain.relayed(asked, message, checked, out);
+                chain.record_alias(|| waiter.source, waiter.is_stream(), asked, &out[..length]);
+                Some(length)
+            });
         }
         chain.counters.waited(now.us.saturating_sub(born), heard);
     }
@@ -536,7 +545,11 @@ impl Relaying {
             heard += 1;
             as_asked_by(&mut query, waiter);
             let asked = asked_by(waiter, &query, key.as_ref(), now);
-            reply(doors, outlet, chain, &waiter.to, |chain, out| Some(chain.failed(asked, ede, out)));
+            reply(doors, outlet, chain, &waiter.to, |chain, out| {
+                let length = chain.failed(asked, ede, out);
+                chain.record_alias(|| waiter.source, waiter.is_stream(), asked, &out[..length]);
+                Some(length)
+            });
         }
         chain.counters.waited(now.us.saturating_sub(born), heard);
         if let Some(key) = &key {
@@ -642,10 +655,10 @@ fn reply(
 
 /// The address that a datagram came from. A stream's client is among its ends.
 #[inline]
-fn datagram_source(to: &ReplyTo) -> IpAddr {
+fn datagram_source(to: &ReplyTo) -> SocketAddr {
     match to {
-        ReplyTo::Datagram(peer) => peer.source.ip(),
-        ReplyTo::Stream(_) => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+        ReplyTo::Datagram(peer) => SocketAddr::from(&peer.source),
+        ReplyTo::Stream(_) => SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0),
     }
 }
 
@@ -674,5 +687,5 @@ fn as_asked_by(query: &mut Query, waiter: &Waiter) {
 #[inline]
 fn asked_by<'a>(waiter: &'a Waiter, query: &'a Query, key: Option<&'a Key>, now: Now) -> Asked<'a> {
     let limit = if waiter.is_stream() { LONGEST } else { query.udp_limit().min(LARGEST_SENT) };
-    Asked { packet: waiter.head(), query, key, limit, now }
+    Asked { packet: waiter.head(), query, key, limit, now, view: waiter.view }
 }

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use crate::answer::StopPage;
+use crate::cache::STALE_FOR;
 use crate::clients::{Clients, Prefix};
 use crate::relay::Limits;
 use crate::tap;
@@ -22,6 +23,8 @@ pub struct Settings {
     pub health_mark: Vec<u8>,
     /// This worker's share of the cache.
     pub cache_bytes: usize,
+    /// For how many seconds after its time an answer may be given when upstreams fail.
+    pub cache_stale: u32,
     /// Where the counters are shown; none: nowhere.
     pub counters_path: Option<PathBuf>,
     /// Queries a second and burst of each client; none: no limit.
@@ -53,6 +56,7 @@ impl Settings {
             health: None,
             health_mark: Vec::new(),
             cache_bytes: 32 << 20,
+            cache_stale: STALE_FOR,
             counters_path: None,
             rate: None,
             limits: Limits {

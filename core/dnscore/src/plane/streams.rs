@@ -10,7 +10,7 @@ use crate::wire::Query;
 use crate::wire::proxy::Ends;
 
 use super::Plane;
-use super::chain::{Asked, Step};
+use super::chain::{Asked, Chain, Step};
 
 /// The longest message.
 pub(super) const LONGEST: usize = u16::MAX as usize;
@@ -66,7 +66,7 @@ impl Plane {
         match self.decided(packet, ends, &mut query) {
             Step::Answer(length) => self.relaying.outlet.push(&mut self.chain.counters, stream, length),
             Step::Drop => return Decision::Close,
-            Step::Next(()) => self.relay(packet, &query, ends, stream),
+            Step::Next(view) => self.relay(packet, &query, ends, stream, view),
         }
         // What it was answered at once, by whichever stage.
         let answers = &mut self.relaying.outlet.answers;
@@ -76,8 +76,8 @@ impl Plane {
         }
     }
 
-    /// Stages 1 to 5.
-    fn decided(&mut self, packet: &[u8], ends: &Ends, query: &mut Query) -> Step<()> {
+    /// Stages 1 to 5; the next one is told the lists that hold for the client.
+    fn decided(&mut self, packet: &[u8], ends: &Ends, query: &mut Query) -> Step<u64> {
         let Plane { chain, relaying, hits, clock, .. } = self;
         let (now, client) = (*clock, ends.source);
         let ip = client.ip().to_canonical();
@@ -91,15 +91,17 @@ impl Plane {
         let out = relaying.outlet.room();
         match chain.parsed(packet, query, out) {
             Step::Next(()) => {}
-            step => return step,
+            Step::Answer(length) => return Step::Answer(length),
+            Step::Drop => return Step::Drop,
         }
         let key = chain.cache.key(query, 0);
-        let asked = Asked { packet, query, key: key.as_ref(), limit: out.len(), now };
+        let asked = Asked { packet, query, key: key.as_ref(), limit: out.len(), now, view };
         if let Some(list) = chain.list.clone() {
             list.look_up(&[&query.qname], hits);
-            let stop = chain.judged(query, hits.of(0), view, now);
+            let met = Chain::met(query, hits.of(0));
+            let stop = chain.judged(query, met, view, now);
             if chain.watching.is_on() {
-                chain.watching.asked(client.ip().to_canonical(), view, &list, hits.of(0), stop.is_some(), now.unix);
+                chain.watching.asked(client.ip().to_canonical(), view, &list, met, stop.is_some(), now.unix);
             }
             if let Some(stop) = stop {
                 let length = chain.blocked(asked, &stop, out);
@@ -107,17 +109,25 @@ impl Plane {
                 return Step::Answer(length);
             }
         }
-        match chain.any(asked, out) {
+        let step = match chain.any(asked, out) {
             Step::Next(()) => chain.cached(asked, out),
             step => step,
+        };
+        match step {
+            Step::Answer(length) => {
+                chain.record_alias(|| client, true, asked, &out[..length]);
+                Step::Answer(length)
+            }
+            Step::Drop => Step::Drop,
+            Step::Next(()) => Step::Next(view),
         }
     }
 
     /// Stage 6.
-    fn relay(&mut self, packet: &[u8], query: &Query, ends: &Ends, stream: u64) {
+    fn relay(&mut self, packet: &[u8], query: &Query, ends: &Ends, stream: u64, view: u64) {
         let Plane { chain, relaying, poll, clock, .. } = self;
         let key = chain.cache.key(query, 0);
-        let asked = Asked { packet, query, key: key.as_ref(), limit: LONGEST, now: *clock };
+        let asked = Asked { packet, query, key: key.as_ref(), limit: LONGEST, now: *clock, view };
         relaying.relay_query(chain, poll, asked, ReplyTo::Stream(stream), Some(ends));
         relaying.flush(chain, poll, *clock);
     }

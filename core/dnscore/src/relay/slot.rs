@@ -1,5 +1,7 @@
 //! A question in flight, and the clients that wait for its answer.
 
+use std::net::SocketAddr;
+
 use crate::sys::{Endpoint, Local};
 use crate::wire::{Edns, Query};
 
@@ -38,6 +40,10 @@ pub struct Waiter {
     pub edns: Option<Edns>,
     /// Its hash, for the cap on clients.
     pub client: u64,
+    /// Its own address, also behind a balancer.
+    pub source: SocketAddr,
+    /// The lists that hold for it.
+    pub view: u64,
     pub(super) next: u32,
     length: u16,
     head: [u8; HEAD],
@@ -46,11 +52,11 @@ pub struct Waiter {
 impl Waiter {
     /// From the client's packet.
     #[inline]
-    pub fn new(packet: &[u8], query: &Query, to: ReplyTo, client: u64) -> Waiter {
+    pub fn new(packet: &[u8], query: &Query, to: ReplyTo, client: u64, source: SocketAddr, view: u64) -> Waiter {
         let end = usize::from(query.question_end).min(packet.len()).min(HEAD);
         let mut head = [0; HEAD];
         head[..end].copy_from_slice(&packet[..end]);
-        Waiter { to, edns: query.edns, client, next: NONE, length: end as u16, head }
+        Waiter { to, edns: query.edns, client, source, view, next: NONE, length: end as u16, head }
     }
 
     /// The client's header and question, as they came.

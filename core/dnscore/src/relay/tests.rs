@@ -27,7 +27,8 @@ fn question(name: &str, id: u16) -> (Vec<u8>, Query) {
 fn waiter(packet: &[u8], query: &Query, port: u16) -> Waiter {
     let source = Endpoint::from(SocketAddr::from(([192, 0, 2, 1], port)));
     let peer = Peer { source, local: Local::Bound, listener: 0 };
-    Waiter::new(packet, query, ReplyTo::Datagram(peer), u64::from(port))
+    let to = ReplyTo::Datagram(peer);
+    Waiter::new(packet, query, to, u64::from(port), SocketAddr::from(&source), u64::MAX)
 }
 
 fn admit(relay: &mut Relay, name: &str, port: u16, now: u64) -> Admission {
@@ -123,7 +124,8 @@ fn over_tcp_a_question_counts_once_and_not_once_it_is_forgotten() {
 fn clients_on_streams_wait_beside_those_for_datagrams_and_stay_when_these_are_answered() {
     let mut relay = relay();
     let (packet, query) = question("example.com", 7);
-    let on_stream = |stream| Waiter::new(&packet, &query, ReplyTo::Stream(stream), 99);
+    let client = SocketAddr::from(([192, 0, 2, 1], 99));
+    let on_stream = |stream| Waiter::new(&packet, &query, ReplyTo::Stream(stream), 99, client, u64::MAX);
     assert!(matches!(relay.admit(&query, on_stream(1), 0), Admission::Ask(0)));
     assert_eq!(admit(&mut relay, "example.com", 1, 0), Admission::Joined);
     assert_eq!(relay.admit(&query, on_stream(1), 0), Admission::Joined, "the same id on the same stream");

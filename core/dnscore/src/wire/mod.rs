@@ -63,8 +63,20 @@ pub mod rtype {
     pub const SIG: u16 = 24;
     /// IPv6 address.
     pub const AAAA: u16 = 28;
+    /// Alias of a whole subtree (RFC 6672).
+    pub const DNAME: u16 = 39;
     /// The EDNS pseudo-record (RFC 6891).
     pub const OPT: u16 = 41;
+    /// Delegation signer: the parent's word on a zone's keys (RFC 4034, 5).
+    pub const DS: u16 = 43;
+    /// Signature over a record set (RFC 4034, 3).
+    pub const RRSIG: u16 = 46;
+    /// Authenticated denial (RFC 4034, 4).
+    pub const NSEC: u16 = 47;
+    /// A zone's keys (RFC 4034, 2).
+    pub const DNSKEY: u16 = 48;
+    /// Authenticated denial by hashes (RFC 5155).
+    pub const NSEC3: u16 = 50;
     /// Service binding of a web origin (RFC 9460).
     pub const HTTPS: u16 = 65;
     /// Key negotiation (RFC 2930).

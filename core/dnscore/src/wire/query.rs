@@ -109,6 +109,12 @@ impl Query {
         self.flags & flag::AD != 0 || self.dnssec_ok()
     }
 
+    /// DS or DNSKEY: asked by validators about a *zone*, whose name may be listed while names in it are not.
+    #[inline(always)]
+    pub fn asks_for_trust(&self) -> bool {
+        matches!(self.qtype, rtype::DS | rtype::DNSKEY)
+    }
+
     /// The longest answer over UDP: min(the client's, 1232), 512 without OPT.
     #[inline(always)]
     pub fn udp_limit(&self) -> usize {

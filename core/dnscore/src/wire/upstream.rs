@@ -14,6 +14,9 @@ pub const MAX_TTLS: usize = 128;
 /// The longest a negative answer is kept: 1 hour.
 pub const MAX_NEGATIVE_TTL: u32 = 3600;
 
+/// A pointer to the question's name (RFC 1035, 4.1.4).
+const TO_QUESTION: [u8; 2] = [0xc0, HEADER as u8];
+
 /// What was asked of the upstream.
 #[derive(Clone, Copy, Debug)]
 pub struct Expected<'a> {
@@ -72,6 +75,8 @@ pub struct Checked {
     pub body_end: u16,
     /// Where the OPT's data begins and ends, if there is an extended DNS error in it; else empty.
     pub ede: (u16, u16),
+    /// Names beside the question's own records of the answer section.
+    pub foreign: bool,
     /// Seconds the answer may be kept; 0: not at all. Failures say 0 here, the cache knows their time.
     pub lifetime: u32,
     /// The SOA whose TTL a negative answer lives by (RFC 2308, 5): offset of the TTL, 0 without.
@@ -123,6 +128,7 @@ pub fn check_answer(answer: &[u8], expected: &Expected<'_>) -> Result<Checked, M
         question_end: question_end as u16,
         body_end: question_end as u16,
         ede: (0, 0),
+        foreign: false,
         lifetime: 0,
         soa_ttl_at: 0,
         ttls: [0; MAX_TTLS],
@@ -158,6 +164,8 @@ impl Walk {
         for _ in 0..header.answers {
             let rr = record(answer, at)?;
             self.has_data |= rr.rtype == qtype || qtype == rtype::ANY;
+            // A server that spells the question's name out is taken for one that names others; nothing is lost by it.
+            checked.foreign |= answer[rr.start..rr.start + 2] != TO_QUESTION;
             self.note(&rr, checked)?;
             at = rr.end;
         }

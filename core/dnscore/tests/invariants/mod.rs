@@ -5,8 +5,8 @@
 use std::cell::RefCell;
 
 use dnscore::answer::{self, StopPage};
-use dnscore::cache::Cache;
-use dnscore::list::{Action, CompiledList, Hits, with_right_checksum};
+use dnscore::cache::{Cache, Given};
+use dnscore::list::{Action, Aliases, CompiledList, Hits, with_right_checksum};
 use dnscore::verdict::Stop;
 use dnscore::wire::{Echo, Expected, Name, Parsed, Query, Rejected, check_answer, parse, parse_into};
 
@@ -50,7 +50,8 @@ fn question(data: &[u8], query: &Query) {
     let page = StopPage { ipv4: Some([192, 0, 2, 66]), ipv6: None, portal: b"https://stop.isp.example".to_vec() };
     for action in [Action::StopPage, Action::Nxdomain, Action::Nodata, Action::Refused] {
         for (distance, ede) in [(0, 0), (labels, 16), (labels / 2, 17)] {
-            let stop = Stop { row: 0, rule: 0, distance, list: 0, action, ede, expires: NOW + 9 };
+            let stop =
+                Stop { row: 0, rule: 0, distance, list: 0, action, aliases: Aliases::Trim, ede, expires: NOW + 9 };
             for limit in [512, query.udp_limit(), 65535] {
                 let length = answer::blocked(data, query, &stop, b"7ZK3M9Q2XW4T8RBC", &page, NOW, limit, &mut out);
                 let message = well_formed(&out[..length], data, query.echo(), limit);
@@ -76,7 +77,7 @@ fn question(data: &[u8], query: &Query) {
 }
 
 thread_local! {
-    static CACHE: RefCell<Cache> = RefCell::new(Cache::new(1 << 20, [1, 2]).unwrap());
+    static CACHE: RefCell<Cache> = RefCell::new(Cache::new(1 << 20, [1, 2], dnscore::cache::STALE_FOR).unwrap());
 }
 
 /// A message from the upstream's address. The first octet says how the client asked; to get past the first checks the
@@ -115,7 +116,27 @@ pub fn answer(data: &[u8]) {
     let mut wide = [0xee; 65535];
     let length = answer::client_answer(&packet, &query, &message, &checked, 65535, &mut wide);
     well_formed(&wide[..length], &packet, query.echo(), 65535);
+    for stopped in [0, 1] {
+        trimmed(&packet, &query, wide, length, stopped);
+    }
     CACHE.with_borrow_mut(|cache| cached(cache, &packet, &query, &message, &checked, &first));
+}
+
+/// An answer of which every name with that parity of its length is stopped: it stays one, and none of theirs is in it.
+fn trimmed(packet: &[u8], query: &Query, mut answer: [u8; 65535], length: usize, parity: usize) {
+    let is_stopped = |name: &Name| name.len() % 2 == parity;
+    let mut owners = Vec::new();
+    answer::owners(&answer[..length], query, &mut owners);
+    assert!(owners.len() <= answer::MAX_OWNERS && !owners.contains(&query.qname));
+    let reason = answer::Reason { ede: 16, reference: b"", portal: b"https://stop.example", expires_in: 30 };
+    let length = answer::trim(query, is_stopped, &reason, length, 65535, &mut answer);
+    let shown = well_formed(&answer[..length], packet, query.echo(), 65535);
+    assert!(shown.ttls.iter().all(|(_, ttl)| *ttl <= 30));
+    assert_eq!(shown.flags & 0x0420, 0, "AA or AD");
+    answer::owners(&answer[..length], query, &mut owners);
+    // A DNAME stays, whoever owns it, where it leads on from a name that stays.
+    let has_dname = answer[..length].windows(2).any(|pair| pair == [0, 39]);
+    assert!(has_dname || !owners.iter().any(is_stopped));
 }
 
 /// Into the cache and out again: the same but for the TTLs, until its time is over.
@@ -138,13 +159,13 @@ fn cached(
     for age in [0, 1, 5, 1000, 100_000, 200_000] {
         let now_ms = 50_000 + age * 1000;
         for stale in [false, true] {
-            let length = if stale {
+            let given = if stale {
                 cache.stale(&key, query, packet, now_ms, limit, &mut out)
             } else {
                 cache.get(&key, query, packet, now_ms, limit, &mut out)
             };
-            assert!(age > 0 || stale || length.is_some(), "gone at once");
-            let Some(length) = length else { continue };
+            assert!(age > 0 || stale || given.is_some(), "gone at once");
+            let Some(Given { length, .. }) = given else { continue };
             let again = well_formed(&out[..length], packet, query.echo(), limit);
             assert_eq!((again.flags, again.rcode, &again.counts), (first.flags, first.rcode, &first.counts));
             for ((at, ttl), (at_first, ttl_first)) in again.ttls.iter().zip(&first.ttls) {
@@ -154,7 +175,7 @@ fn cached(
         }
     }
     cache.fail(&key, query, 22, 300_000_000);
-    let length = cache.get(&key, query, packet, 300_000_000, limit, &mut out).expect("a failure is kept");
+    let length = cache.get(&key, query, packet, 300_000_000, limit, &mut out).expect("a failure is kept").length;
     well_formed(&out[..length], packet, query.echo(), limit);
 }
 

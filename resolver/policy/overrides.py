@@ -11,9 +11,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from resolver.base.errors import ResolverError
+from resolver.base.stored import Stored, load, store
 from resolver.base.timestamps import as_text
 from resolver.config.values import domain_name
-from resolver.lists.state import Stored, load, store
 from resolver.policy import exceptions
 
 if TYPE_CHECKING:

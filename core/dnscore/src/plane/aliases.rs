@@ -1,0 +1,155 @@
+//! Between an answer and its client: names in it that are listed, though the one asked for is not.
+//!
+//! Enters: an answer that was written for a client, from an upstream or from the cache. Leaves: the same, or without the
+//! records of listed names, or the blocked answer, as the list's `aliases` says. Rules:
+//!
+//! * The owners of records are judged as names asked for are: by the lists of the client's view, passes, expiry, and the
+//!   order of the lists. A `monitor` match counts and changes nothing. DS and DNSKEY pass, as they pass the list.
+//! * It is done when an answer leaves, not when it is kept: a change of a list or of a pass holds from the next query on,
+//!   whatever is cached, and clients of different views share what is cached.
+//! * An answer in which the question's name owns every record costs a comparison. Of one with others the cache notes that
+//!   none of them meets the list of this generation, in whichever view and until whenever: then it costs no more.
+//! * What is left out is not counted as a block, since nothing was asked for yet that is stopped; the client's next
+//!   question for the target is.
+
+use std::net::SocketAddr;
+
+use crate::answer::{self, MAX_OWNERS, Reason};
+use crate::cache::Given;
+use crate::counters::Counter;
+use crate::list::{Aliases, Hits, reference_text};
+use crate::verdict::{Stop, verdict};
+use crate::wire::{Name, flag, u16_at};
+
+use super::chain::{Asked, Chain};
+
+/// What judging the owners of an answer's records needs.
+pub(super) struct Owners {
+    found: Vec<Name>,
+    met: Hits,
+    /// Which list is live, counted; never 0 or [`crate::cache::UNJUDGED`].
+    generation: u32,
+    /// The entry that stopped the last answer, with the entry's own name, until it is recorded.
+    stopped: Option<Box<(Stop, Name)>>,
+}
+
+/// An answer after it was looked at.
+struct Looked {
+    length: usize,
+    /// No owner meets any entry of the list.
+    clear: bool,
+}
+
+impl Owners {
+    pub fn new() -> Owners {
+        Owners { found: Vec::new(), met: Hits::new(), generation: FIRST, stopped: None }
+    }
+
+    /// Another list is live: nothing is known of its names.
+    pub fn new_list(&mut self) {
+        self.generation = self.generation.checked_add(1).unwrap_or(FIRST);
+    }
+}
+
+const FIRST: u32 = crate::cache::UNJUDGED + 1;
+
+impl Chain {
+    /// The length of an answer from the cache, after what its lists say of the names in it.
+    #[inline]
+    pub fn given(&mut self, asked: Asked<'_>, given: Given, out: &mut [u8]) -> usize {
+        match given.foreign {
+            Some(foreign) if foreign.judged != self.owners.generation => {
+                let looked = self.look_at(asked, given.length, out);
+                if looked.clear {
+                    self.cache.judged(foreign, self.owners.generation);
+                }
+                looked.length
+            }
+            _ => given.length,
+        }
+    }
+
+    /// The same for one that was relayed, in which others than the question's name own records.
+    pub fn led_elsewhere(&mut self, asked: Asked<'_>, length: usize, out: &mut [u8]) -> usize {
+        self.look_at(asked, length, out).length
+    }
+
+    fn look_at(&mut self, asked: Asked<'_>, length: usize, out: &mut [u8]) -> Looked {
+        let clear = Looked { length, clear: true };
+        let Owners { found, met, .. } = &mut self.owners;
+        let (Some(list), Some(message)) = (self.list.as_deref(), out.get(..length)) else { return clear };
+        if asked.query.asks_for_trust() {
+            return clear;
+        }
+        let all = answer::owners(message, asked.query, found);
+        let mut names = [&Name::ROOT; MAX_OWNERS];
+        names.iter_mut().zip(found.iter()).for_each(|(place, name)| *place = name);
+        list.look_up(&names[..found.len().min(MAX_OWNERS)], met);
+        if all && met.all().is_empty() {
+            // What was cut for want of room may be given to another client whole.
+            let whole = u16_at(message, 2).is_some_and(|flags| flags & flag::TC == 0);
+            return Looked { length, clear: whole };
+        }
+        Looked { length: self.act(asked, length, all, out), clear: false }
+    }
+
+    /// Names in the answer are listed, or there were too many to look at. What comes of it.
+    #[cold]
+    fn act(&mut self, asked: Asked<'_>, length: usize, all: bool, out: &mut [u8]) -> usize {
+        let Some(list) = self.list.clone() else { return length };
+        let found = std::mem::take(&mut self.owners.found);
+        let mut stopped = Vec::new();
+        let mut decides: Option<(Stop, &Name)> = None;
+        for (index, owner) in found.iter().enumerate() {
+            let met = self.owners.met.of(index);
+            let judgement = verdict(&list, met, owner, &self.passes, asked.view, asked.now.unix);
+            if let Some(stop) = self.noted(judgement).filter(|stop| stop.aliases != Aliases::Relay) {
+                stopped.push(owner);
+                // The first decides, but one that stops the whole before one that trims.
+                if decides.is_none_or(|(first, _)| first.aliases < stop.aliases) {
+                    decides = Some((stop, owner));
+                }
+            }
+        }
+        // What could not be looked at goes as if it were stopped.
+        let is_stopped = |name: &Name| stopped.contains(&name) || !(all || found.contains(name));
+        let length = match decides {
+            None if all => length,
+            None => {
+                let reason = Reason { ede: 0, reference: b"", portal: b"", expires_in: u32::MAX };
+                answer::trim(asked.query, is_stopped, &reason, length, asked.limit, out)
+            }
+            Some((stop, owner)) if stop.aliases == Aliases::Stop => {
+                self.counters.count(Counter::AliasesStopped);
+                if self.tap.is_some() {
+                    self.owners.stopped = Some(Box::new((stop, *owner)));
+                }
+                // The empty zone that a denial comes from is at the name asked for.
+                self.blocked(asked, &Stop { distance: 0, ..stop }, out)
+            }
+            Some((stop, _)) => {
+                self.counters.count(Counter::AliasesTrimmed);
+                let entry = list.number(stop.row, stop.rule);
+                let reference = list.reference(entry).as_ref().map(reference_text);
+                let reason = Reason {
+                    ede: stop.ede,
+                    reference: reference.as_slice().as_flattened(),
+                    portal: &self.page.portal,
+                    expires_in: stop.expires.saturating_sub(asked.now.unix),
+                };
+                answer::trim(asked.query, is_stopped, &reason, length, asked.limit, out)
+            }
+        };
+        self.owners.found = found;
+        length
+    }
+
+    /// Records the answer as a blocked one, where that is asked for and an alias made it one.
+    #[inline]
+    pub fn record_alias(&mut self, client: impl FnOnce() -> SocketAddr, stream: bool, asked: Asked<'_>, answer: &[u8]) {
+        if let Some(stopped) = self.owners.stopped.take() {
+            let (stop, owner) = *stopped;
+            self.recorded(client(), stream, asked, &stop, owner.without(stop.distance), answer);
+        }
+    }
+}

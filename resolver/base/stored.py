@@ -1,0 +1,44 @@
+"""State files: one frozen pydantic model a JSON file, replaced durably.
+
+Enters: a model, or a path. Leaves: the file, or the model; `StateError` where the file is damaged, `None` where there
+is none. Rule: an unknown key is damage too, or a newer program's file; nothing is guessed.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from resolver.base import durable
+from resolver.base.errors import ResolverError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+class StateError(ResolverError):
+    """A file of the state directory cannot be read or understood."""
+
+
+class Stored(BaseModel):
+    """Base of what is stored: frozen; an unknown key is damage, or a newer program's file."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+Kind = TypeVar("Kind", bound=Stored)
+
+
+def load(path: Path, kind: type[Kind]) -> Kind | None:
+    """What lies at `path`, nothing where there is no file; `StateError` where it is damaged."""
+    try:
+        return kind.model_validate_json(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    except (OSError, ValidationError) as error:
+        raise StateError(f"{path} is damaged ({str(error).splitlines()[0]})") from error
+
+
+def store(path: Path, value: Stored) -> None:
+    durable.replace(path, value.model_dump_json(indent=1).encode() + b"\n")

@@ -1,0 +1,47 @@
+"""Which lists hold for a client.
+
+Enters: the configuration, a client's address. Leaves: the names of the lists of its view. Rules, the same as in the
+core (`core/dnscore/src/clients.rs`): of all views whose prefixes contain the address the one with the longest prefix
+decides, wherever it stands in the file; a client of no view gets every list; an IPv4 address in IPv6 form is the IPv4
+address. Two equal prefixes are a mistake of the configuration that `config_sense` reports.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from resolver.config.schema import Config
+
+    Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+    Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+@dataclass(frozen=True, slots=True)
+class Views:
+    """The configuration's views, the longest prefix first."""
+
+    prefixes: tuple[tuple[Network, frozenset[str]], ...] = ()
+
+    @classmethod
+    def of(cls, config: Config) -> Views:
+        every = [(prefix, frozenset(view.lists)) for view in config.views for prefix in view.clients]
+        return cls(tuple(sorted(every, key=lambda one: one[0].prefixlen, reverse=True)))
+
+    def lists_of(self, address: Address | None) -> frozenset[str] | None:
+        """The lists that hold for this client. None: every list, as for a client of no view and for no address."""
+        if address is None:
+            return None
+        found = (lists for prefix, lists in self.prefixes if address.version == prefix.version and address in prefix)
+        return next(found, None)
+
+
+def address_in(text: str) -> Address | None:
+    """The address that a client has for DNS, without the zone of a link-local one; None where it is no address."""
+    try:
+        address = ipaddress.ip_address(text.partition("%")[0])
+    except ValueError:
+        return None
+    return getattr(address, "ipv4_mapped", None) or address
