@@ -14,8 +14,9 @@ What a client can cost is bounded on each side:
   what waits to be written never exceeds `unwritten` octets;
 - a connection from a balancer (`balancers`) begins with a PROXY header, before which nothing is decided; from then on
   its client is the one that the header names. Until then it counts against `total` alone;
-- a client that closes its half gets the answers to what it asked, then the other half is closed; one that is gone
-  cancels nothing: the answer still fills the cache.
+- a client that closes its half, or sends a message that gets no answer (one of length zero, say), gets the answers to
+  what it asked before, then the connection is closed; one that is gone cancels nothing: the answer still fills the
+  cache.
 """
 
 from __future__ import annotations
@@ -165,7 +166,7 @@ class Streams:
             connection.in_flight += 1
             self._wake()
         else:
-            connection.close()
+            connection.finish()
 
     def answer(self, number: int, message: bytes) -> None:
         """The core's answer for that connection, if it is still there."""
@@ -214,6 +215,8 @@ class _Connection(asyncio.Protocol):
             self.abort()
 
     def data_received(self, data: bytes) -> None:
+        if self._ended:
+            return
         self._received += data
         if self._peer == NOBODY or self._introduced():
             self._take()

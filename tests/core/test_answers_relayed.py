@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from typing import Any
 
@@ -79,7 +80,14 @@ def exchanges(draw: st.DrawFn) -> Exchange:
     edns = {"edns": draw(st.none() | st.sampled_from([512, 1232, 4096])), "do": draw(st.booleans())}
     flags = {bit: draw(st.integers(0, 1)) for bit in ("aa", "ad", "ra")}
     flags["rcode"] = draw(st.sampled_from([0, 0, 2, 3]))
-    options = draw(st.lists(st.tuples(st.sampled_from([3, 10, 15]), st.binary(min_size=2, max_size=20))))
+    options = draw(
+        st.lists(
+            st.tuples(
+                st.sampled_from([3, 10, 15]),
+                st.binary(max_size=20) | st.text(max_size=5).map(lambda why: b"\0\3" + why.encode()),
+            )
+        )
+    )
     sections = [draw(records(name)) for _ in range(3)]
     return Exchange(name, draw(st.sampled_from(list(DATA))), bits | edns, sections, flags, options)
 
@@ -91,6 +99,14 @@ def said(forward: Relayed, sections: list[list[RR]], flags: dict[str, int], opti
     reply.rr, reply.auth, reply.ar = (list(section) for section in sections)
     reply.add_ar(EDNS0(udp_len=4096, opts=[EDNSOption(code, data) for code, data in options]))
     return bytes(reply.pack())
+
+
+def is_extended_error(data: bytes) -> bool:
+    """Two octets of INFO-CODE, then UTF-8 (RFC 8914, section 2)."""
+    with contextlib.suppress(UnicodeDecodeError):
+        data[2:].decode()
+        return len(data) >= 2
+    return False
 
 
 def content(message: DNSRecord) -> list[list[tuple[str, int, int, int, str]]]:
@@ -130,7 +146,7 @@ def test_the_client_gets_every_record_that_the_upstream_sent(exchange: Exchange)
     assert len(opts) == len(asked.ar)
     for opt in opts:
         assert (opt.rclass, bool(opt.edns_do)) == (1232, dnssec_ok)
-        said_why = [(code, data) for code, data in exchange.options if code == 15]
+        said_why = [(code, data) for code, data in exchange.options if code == 15 and is_extended_error(data)]
         assert [(option.code, bytes(option.data)) for option in opt.rdata] == said_why
 
 

@@ -140,7 +140,7 @@ def test_a_list_that_monitors_counts_and_an_entry_that_has_lapsed_does_nothing(t
         assert r.count("aliases_trimmed") == 0
 
 
-def test_a_stale_answer_and_one_over_tcp_are_trimmed_too(tmp_path: Path) -> None:
+def test_a_stale_answer_is_trimmed_too(tmp_path: Path) -> None:
     upstream = Upstream()
     with rig(upstream) as r:
         assert shown(relay(r, upstream, ttl=1)) == WHOLE
@@ -161,6 +161,31 @@ def test_a_stale_answer_and_one_over_tcp_are_trimmed_too(tmp_path: Path) -> None
         reply = r.until_answered()
         assert (shown(reply), reply.rr[0].ttl, reply.header.rcode) == (TRIMMED, 30, RCODE.NOERROR)
         assert r.count("cache_stale") == 1
+
+
+def test_an_answer_on_a_stream_is_judged_for_its_client_relayed_and_from_the_cache(tmp_path: Path) -> None:
+    upstream, tap = Upstream(), {"identity": "here", "version": "1", "client_addresses": True}
+    views = [{"clients": ["192.0.2.1"], "lists": 0}]
+    with rig(upstream, tap=tap, views=views, allow_clients=["127.0.0.0/8", "192.0.2.0/24"]) as r:
+        r.plane.set_list(compiled(tmp_path, ["slot.bet"], aliases="stop"))
+        message = bytes(query("alias.bet").pack())
+        ends = [(f"192.0.2.{last}", 4000) for last in (1, 2)]
+        assert [r.plane.decide(message, end, ("127.0.0.1", 53), n) for n, end in enumerate(ends)] == [True, True]
+        question, source = upstream.take()
+        upstream.say(led(question), source)
+        answers: dict[int, bytes] = {}
+
+        def both() -> bool:
+            answers.update(r.plane.take_answers())
+            return len(answers) == 2
+
+        r.until(both)
+        expected = [WHOLE, [(ALIAS, "A", STOP_PAGE)]]
+        assert [shown(DNSRecord.parse(answers[n])) for n in (0, 1)] == expected
+        again = [r.plane.decide(message, end, ("127.0.0.1", 53), n) for n, end in enumerate(ends)]
+        assert [shown(DNSRecord.parse(one)) for one in again if isinstance(one, bytes)] == expected
+        frames = r.plane.take_tap()
+        assert (frames.count(bytes([192, 0, 2, 2])), frames.count(bytes([192, 0, 2, 1]))) == (2, 0)
 
 
 def test_the_end_of_a_chain_is_not_told_where_the_chain_is_cut_and_what_nobody_lists_is_left_alone(

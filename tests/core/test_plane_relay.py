@@ -8,7 +8,7 @@ import resource
 import socket
 
 import pytest
-from dnslib import DNSRecord
+from dnslib import QTYPE, RR, A, DNSRecord
 
 from resolver import _core
 from tests.rigs.limits import descriptors, limited
@@ -378,7 +378,7 @@ def test_a_cap_on_one_zone_leaves_others_alone() -> None:
         assert len(upstream.waiting()) == 5 + 1 + 8
 
 
-def test_a_truncated_answer_passes_as_truncated_and_is_not_kept() -> None:
+def test_a_truncated_answer_passes_as_truncated_and_for_seconds_others_are_sent_to_tcp_at_once() -> None:
     upstream = Upstream()
     with rig(upstream) as r:
         r.send(query("large.example.com"))
@@ -388,8 +388,27 @@ def test_a_truncated_answer_passes_as_truncated_and_is_not_kept() -> None:
         upstream.say(reply, source)
         r.plane.pump()
         assert r.receive().header.tc == 1
-        r.send(query("large.example.com"))
-        assert len(upstream.waiting()) == 1
+        again = r.ask(query("LARGE.example.com", edns=True))
+        assert (again.header.tc, again.rr, upstream.waiting()) == (1, [], [])
+        # Who comes by TCP is passed on; what comes serves those who ask by datagram too.
+        assert r.ask_stream(query("large.example.com")) is True
+        question, source = upstream.take()
+        reply = question.reply()
+        reply.header.tc = 1
+        upstream.say(reply, source)
+
+        def whole(question: DNSRecord) -> DNSRecord:
+            reply = question.reply()
+            for number in range(200):
+                reply.add_answer(RR("large.example.com", QTYPE.A, ttl=300, rdata=A(f"198.51.100.{number}")))
+            return reply
+
+        assert r.say_tcp(r.until_tcp(), whole)
+        assert len(r.until_stream().rr) == 200
+        kept = r.ask_stream(query("large.example.com"))
+        assert isinstance(kept, bytes)
+        assert len(DNSRecord.parse(kept).rr) == 200
+        assert (r.ask(query("large.example.com")).header.tc, upstream.waiting()) == (1, [])
 
 
 def test_without_recursion_desired_nothing_is_kept_or_shared() -> None:

@@ -118,6 +118,23 @@ def test_what_the_core_drops_ends_the_connection(message: bytes) -> None:
     play(scene)
 
 
+@pytest.mark.parametrize("message", [b"", b"malformed"])
+def test_what_is_in_flight_is_answered_before_what_the_core_drops_ends_the_connection(message: bytes) -> None:
+    async def scene() -> None:
+        async with serving() as house:
+            reader, writer = await connect(house)
+            for query in (b"rone", message, b"atwo"):
+                send(writer, query)
+            await house.asked(1)
+            send(writer, b"athree")
+            house.say()
+            assert await receive(reader) == b"Rone"
+            assert await ended(reader), "what came after it is not decided"
+            writer.close()
+
+    play(scene)
+
+
 def test_answers_come_when_they_are_ready_and_not_in_the_order_of_the_questions() -> None:
     async def scene() -> None:
         async with serving() as house:

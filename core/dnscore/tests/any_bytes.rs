@@ -70,7 +70,7 @@ fn class() -> impl Strategy<Value = u16> {
     prop_oneof![9 => Just(1), 1 => any::<u16>()]
 }
 
-/// A message with up to five records and perhaps an OPT.
+/// A message with some records, now and then many, and perhaps an OPT behind them or among the additional ones.
 fn dns_message(flags: u16) -> impl Strategy<Value = Message> {
     let owner =
         prop_oneof![Just(vec![0xc0, 12]), wire_name(), (0..300u16).prop_map(|at| (0xc000 | at).to_be_bytes().to_vec())];
@@ -78,25 +78,45 @@ fn dns_message(flags: u16) -> impl Strategy<Value = Message> {
         prop_oneof![Just(vec![192, 0, 2, 1]), (0..90u32).prop_map(soa), prop::collection::vec(any::<u8>(), 0..40)];
     let ttl = prop_oneof![0..100u32, any::<u32>()];
     let record = (1..=3usize, owner, qtype(), ttl, data);
-    let opt = (any::<u16>(), any::<u32>(), select(vec![vec![], ede(22, "why"), option(10, &[7; 8]), vec![0, 15, 0]]));
+    let records = prop_oneof![
+        9 => prop::collection::vec(record, 0..5),
+        1 => prop::collection::vec((1..=3usize, Just(vec![0xc0, 12]), select(vec![A, 2, 28, 46]), 1..9u32, Just(vec![0; 16])), 9..60),
+    ];
+    let options = vec![
+        vec![],
+        ede(22, "why"),
+        option(10, &[7; 8]),
+        vec![0, 15, 0],
+        [option(15, &[0]), option(15, &[0, 3, 0xff]), ede(3, "")].concat(),
+    ];
+    let opt = (any::<u16>(), any::<u32>(), select(options));
     let opt = prop_oneof![(any::<u16>(), select(vec![0u32, 0x8000]), Just(vec![])).boxed(), opt.boxed(),];
-    let bits = any::<u16>().prop_map(|bits| bits & 0x87bf);
-    (any::<u16>(), bits, wire_name(), qtype(), class(), prop::collection::vec(record, 0..5), prop::option::of(opt))
-        .prop_map(move |(id, bits, qname, qtype, class, mut records, opt)| {
+    let opt = prop::option::of((opt, any::<Index>()));
+    let bits = prop_oneof![9 => any::<u16>().prop_map(|bits| bits & 0x87bf), 1 => any::<u16>()];
+    (any::<u16>(), bits, wire_name(), qtype(), class(), records, opt, 0..10u8).prop_map(
+        move |(id, bits, qname, qtype, class, mut records, opt, odd)| {
             let mut message = Message { id, flags: flags | bits & !QR, counts: [0; 4], body: vec![] };
             message = message.question(&qname, qtype, class);
             records.sort_by_key(|record| record.0);
-            if flags & QR == 0 {
+            if flags & QR == 0 && odd > 0 {
                 records.retain(|record| record.0 == 3);
             }
-            for (section, owner, rtype, ttl, data) in records {
-                message = message.record(section, &owner, rtype, 1, ttl, &data);
+            // As a rule it is the last.
+            let first = records.iter().filter(|record| record.0 < 3).count();
+            let place = opt
+                .as_ref()
+                .map(|(_, at)| if odd < 8 { records.len() } else { first + at.index(records.len() + 1 - first) });
+            for number in 0..=records.len() {
+                if let Some(((size, ttl, options), _)) = opt.as_ref().filter(|_| place == Some(number)) {
+                    message = message.opt(*size, *ttl, options);
+                }
+                if let Some((section, owner, rtype, ttl, data)) = records.get(number) {
+                    message = message.record(*section, owner, *rtype, 1, *ttl, data);
+                }
             }
-            match opt {
-                Some((size, ttl, options)) => message.opt(size, ttl, &options),
-                None => message,
-            }
-        })
+            message
+        },
+    )
 }
 
 /// The same message, with some octets changed and the end cut.

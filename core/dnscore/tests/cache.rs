@@ -51,6 +51,16 @@ impl Desk {
         self.cache.fail(&key, &query, code, self.now_ms);
     }
 
+    /// What a client gets that came by TCP.
+    fn get_on_stream(&mut self, query: &Message) -> Option<Vec<u8>> {
+        let packet = query.bytes();
+        let query: Query = parsed(&packet);
+        let key = self.cache.key(&query, 0)?;
+        let mut out = vec![0xee; 65535];
+        let length = self.cache.get(&key, &query, &packet, self.now_ms, 65535, &mut out)?.length;
+        Some(out[..length].to_vec())
+    }
+
     fn ask(&mut self, query: &Message, stale: bool) -> Option<Vec<u8>> {
         let packet = query.bytes();
         let query: Query = parsed(&packet);
@@ -137,15 +147,14 @@ fn a_query_without_rd_passes_by() {
 fn what_must_not_be_kept_is_not() {
     let ok = || Message::answer("example.com", A);
     let rows = [
-        ("TC", answer("example.com", 60).flags(QR | RD | RA | TC)),
+        ("TC of a failure", answer("example.com", 60).flags(QR | RD | RA | TC | 2)),
         ("TTL 0", answer("example.com", 0)),
         ("TTL 0 beside others", answer("example.com", 60).rr(3, A, 0, &ADDRESS)),
         ("NODATA without SOA", ok()),
         ("NXDOMAIN without SOA", ok().flags(QR | RD | RA | 3)),
         ("a referral", ok().rr(2, NS, 60, &[0xc0, 12])),
         ("MINIMUM 0", ok().rr(2, SOA, 60, &soa(0))),
-        ("more than 4 KiB", (0..20).fold(ok(), |m, _| m.rr(1, A, 60, &[7; 250]))),
-        ("more than 128 records", (0..129).fold(ok(), |m, _| m.rr(1, A, 60, &ADDRESS))),
+        ("more than 5 KiB in a small cache", (0..20).fold(ok(), |m, _| m.rr(1, A, 60, &[7; 250]))),
     ];
     for (row, message) in rows {
         let mut desk = Desk::new(MIB);
@@ -288,6 +297,100 @@ fn a_hit_that_is_too_long_for_this_client_is_empty_with_tc() {
     assert_eq!(desk.get(&asked), Some(asked.clone().flags(QR | RD | RA | TC).bytes()));
     let expected = long(Message::answer("example.com", TXT)).opt(1232, 0, &[]).bytes();
     assert_eq!(desk.get(&asked.opt(1232, 0, &[])), Some(expected));
+}
+
+#[test]
+fn that_an_answer_is_too_long_for_a_datagram_is_kept_for_5_seconds_and_not_for_streams() {
+    let asked = Message::query("example.com", TXT);
+    let long = |ttl| (0..8).fold(Message::answer("example.com", TXT), |m, _| m.rr(1, TXT, ttl, &[7; 250]));
+    let empty = || asked.clone().flags(QR | RD | RA | TC);
+    let up = long(60).flags(QR | RD | RA | TC | AD).opt(4096, 0, &ede(3, "x"));
+    let mut desk = Desk::new(MIB);
+    assert!(desk.put(&asked, &up));
+    assert_eq!(desk.get(&asked), Some(empty().bytes()));
+    assert_eq!(desk.get(&asked.clone().flags(RD | AD)), Some(empty().bytes()), "nothing in it is authentic");
+    assert_eq!(desk.get(&asked.clone().opt(1232, 0, &[])), Some(empty().opt(1232, 0, &[]).bytes()));
+    assert_eq!(desk.get_on_stream(&asked), None);
+    assert_eq!(desk.stale(&asked), None);
+    desk.after(4);
+    assert_eq!(desk.get(&asked), Some(empty().bytes()));
+    assert_eq!(desk.after(1).get(&asked), None);
+    assert_eq!(desk.stale(&asked), None);
+
+    // What came by TCP takes its place, and serves both: until its time is over, and then as stale.
+    assert!(desk.put(&asked, &up));
+    assert!(desk.put(&asked, &long(60)));
+    assert_eq!(desk.get(&asked), Some(empty().bytes()));
+    assert_eq!(desk.get_on_stream(&asked), Some(long(60).bytes()));
+    assert!(!desk.put(&asked, &up), "that there is a long answer is known");
+    assert_eq!(desk.get_on_stream(&asked), Some(long(60).bytes()));
+    desk.after(61);
+    assert!(!desk.put(&asked, &up), "and it may still be of use");
+    assert_eq!((desk.get(&asked), desk.get_on_stream(&asked)), (None, None));
+    assert_eq!(desk.stale(&asked), Some(empty().bytes()));
+
+    // A failure takes its place, and the other way round.
+    let mut desk = Desk::new(MIB);
+    assert!(desk.put(&asked, &up));
+    desk.fail(&asked, 22);
+    assert_eq!(desk.get(&asked), Some(asked.clone().flags(QR | RD | RA | 2).bytes()));
+    assert!(desk.put(&asked, &up));
+    assert_eq!(desk.get(&asked), Some(empty().bytes()));
+}
+
+#[test]
+fn a_long_answer_is_kept_where_it_takes_a_256th_of_the_cache_at_most() {
+    let asked = Message::query("example.com", TXT);
+    let long = |records: usize, ttl: u32, octets: usize| {
+        (0..records).fold(Message::answer("example.com", TXT), |m, _| m.rr(1, TXT, ttl, &vec![7; octets]))
+    };
+    for (mib, records, octets, kept) in [
+        (1, 300, 1, true),    // 3,900 octets, and 600 of places
+        (1, 20, 220, true),   // 4,640
+        (1, 22, 220, false),  // 5,104, and what belongs to them
+        (2, 30, 220, true),   // 6,960: a 256th of 2 MiB is 8,192
+        (2, 36, 220, false),  // 8,352
+        (32, 4000, 4, true),  // 64,000, and 8,000
+        (32, 250, 248, true), // 65,000
+    ] {
+        let mut desk = Desk::new(mib * MIB);
+        assert_eq!(desk.put(&asked, &long(records, 100, octets)), kept, "{records} records of {octets} in {mib} MiB");
+        desk.after(40);
+        assert_eq!(desk.get_on_stream(&asked), kept.then(|| long(records, 60, octets).bytes()));
+        assert_eq!(desk.get(&asked), kept.then(|| asked.clone().flags(QR | RD | RA | TC).bytes()));
+    }
+    // Long ones make room for others, and the other way round.
+    let mut desk = Desk::new(18 * MIB);
+    for i in 0..2000 {
+        let qname = format!("n{i}.example");
+        let asked = Message::query(&qname, TXT);
+        let up = (0..250).fold(Message::answer(&qname, TXT), |m, _| m.rr(1, TXT, 100, &[i as u8; 240]));
+        assert!(desk.put(&asked, &up));
+        assert_eq!(desk.get_on_stream(&asked), Some(up.bytes()));
+        assert!(desk.put(&query(&qname), &answer(&qname, 60)));
+        assert!(desk.get(&query(&qname)).is_some());
+    }
+}
+
+#[test]
+fn a_hit_that_is_shortened_ages_what_is_left_and_nothing_else() {
+    let asked = Message::query("example.com", A);
+    let hosts = |ttl, hosts: u8| {
+        let answer = Message::answer("example.com", A).rr(1, A, ttl, &ADDRESS);
+        (0..hosts).fold(answer, |m, n| m.record(3, &[1, n, 0xc0, 12], A, 1, ttl, &ADDRESS))
+    };
+    let fit = |room: usize| (0..40).rev().map(|n| hosts(200, n)).find(|m| m.bytes().len() <= room).unwrap();
+    let mut desk = Desk::new(MIB);
+    assert!(desk.put(&asked, &hosts(300, 40).opt(1232, 0, &ede(3, ""))));
+    desk.after(100);
+    assert_eq!(desk.get(&asked), Some(fit(512).bytes()));
+    for size in 512..600 {
+        let told = fit(usize::from(size) - 11).opt(1232, 0, &[]).bytes();
+        let explained = fit(usize::from(size) - 11).opt(1232, 0, &ede(3, "")).bytes();
+        let expected = if explained.len() <= usize::from(size) { explained } else { told };
+        assert_eq!(desk.get(&asked.clone().opt(size, 0, &[])), Some(expected), "{size}");
+    }
+    assert_eq!(desk.get_on_stream(&asked), Some(hosts(200, 40).bytes()));
 }
 
 #[test]

@@ -84,6 +84,7 @@ fn a_question_that_cannot_be_read_is_a_format_error_with_a_bare_header() {
 fn a_message_that_is_wrong_after_its_question_is_a_format_error_that_repeats_it() {
     let query = || Message::query("exAmple.com", A);
     let plain = query().flags(QR | RD | RA | FORMERR).bytes();
+    let with_opt = query().flags(QR | RD | RA | FORMERR).opt(1232, 0, &[]).bytes();
     let claims = |section: usize, count: u16| {
         let mut message = query();
         message.counts[section] = count;
@@ -96,11 +97,8 @@ fn a_message_that_is_wrong_after_its_question_is_a_format_error_that_repeats_it(
         ("an authority that is not there", claims(2, 9)),
         ("an additional that is not there", claims(3, 1)),
         ("65535 additionals", claims(3, 65535)),
-        ("two OPTs", query().opt(1232, 0, &[]).opt(1232, 0, &[])),
         ("an OPT that is not at the root", query().record(3, &name("a"), OPT, 1232, 0, &[])),
         ("an OPT at a pointer", query().record(3, &[0xc0, 12], OPT, 1232, 0, &[])),
-        ("an option past the OPT", query().opt(1232, 0, &[0, 10, 0, 9, 1])),
-        ("an option without its length", query().opt(1232, 0, &[0, 10, 0])),
         ("an additional whose name loops", query().record(3, &[0xc0, 29], A, 1, 0, &[])),
         ("an additional whose name points into the header", query().record(3, &[0xc0, 4], A, 1, 0, &[])),
         ("an additional with a reserved label", query().record(3, &[0x40, 0], A, 1, 0, &[])),
@@ -111,17 +109,58 @@ fn a_message_that_is_wrong_after_its_question_is_a_format_error_that_repeats_it(
     }
     let opt = query().opt(1232, 0, &option(10, &[1; 8])).bytes();
     for end in query().bytes().len()..opt.len() {
-        assert_eq!(reply(&opt[..end]), Some(plain.clone()), "an OPT cut at {end}");
+        // Once its fixed part is there it is an OPT, and gets one.
+        let expected = if end < query().bytes().len() + 11 { plain.clone() } else { with_opt.clone() };
+        assert_eq!(reply(&opt[..end]), Some(expected), "an OPT cut at {end}");
     }
     let asked_for_opt = Message::query("exAmple.com", OPT);
     assert_eq!(reply(&asked_for_opt.bytes()), Some(asked_for_opt.flags(QR | RD | RA | FORMERR).bytes()));
 }
 
 #[test]
-fn a_format_error_to_a_readable_opt_carries_one() {
-    let packet = Message::query("example.com", OPT).opt(4096, 0, &[]).bytes();
-    let expected = Message::query("example.com", OPT).flags(QR | RD | RA | FORMERR).opt(1232, 0, &[]).bytes();
-    assert_eq!(reply(&packet), Some(expected));
+fn every_answer_to_a_request_with_an_opt_carries_one_whatever_is_wrong_with_it() {
+    let query = |qtype| Message::query("example.com", qtype);
+    let opt = |message: Message| message.opt(4096, 0x8000, &option(10, &[1; 8]));
+    let none = |flags| bare(QR | RA | flags).opt(1232, 0x8000, &[]).bytes();
+    let asked = |qtype, rcode| query(qtype).flags(QR | RD | RA | rcode).opt(1232, 0x8000, &[]).bytes();
+    let mut rows = vec![
+        ("QTYPE OPT".to_owned(), opt(query(OPT)), asked(OPT, FORMERR)),
+        ("no question".to_owned(), opt(bare(RD)), none(RD | FORMERR)),
+        ("two questions".to_owned(), opt(query(A).question(&name("b"), A, 1)), none(RD | FORMERR)),
+        ("a second one by a pointer".to_owned(), opt(query(A).question(&[0xc0, 12], A, 1)), none(RD | FORMERR)),
+        ("an answer".to_owned(), opt(query(A).rr(1, A, 60, &[1, 2, 3, 4])), asked(A, FORMERR)),
+        ("an authority".to_owned(), opt(query(A).rr(2, NS, 60, &[0xc0, 12])), asked(A, FORMERR)),
+        ("IXFR with its SOA".to_owned(), opt(query(251).rr(2, SOA, 0, &soa(0))), asked(251, REFUSED)),
+        ("AXFR".to_owned(), opt(query(252)), asked(252, REFUSED)),
+        ("two OPTs".to_owned(), opt(opt(query(A))), asked(A, FORMERR)),
+        ("an option past the OPT".to_owned(), query(A).opt(9, 0x8000, &[0, 10, 0, 9, 1]), asked(A, FORMERR)),
+        ("an option without its length".to_owned(), query(A).opt(9, 0x8000, &[0, 10, 0]), asked(A, FORMERR)),
+        (
+            "a record after it that is none".to_owned(),
+            opt(query(A)).record(3, &[0x40], A, 1, 0, &[]),
+            asked(A, FORMERR),
+        ),
+    ];
+    for opcode in 1..16u16 {
+        let message = |message: Message| opt(message.flags(opcode << 11 | RD));
+        rows.push((format!("opcode {opcode}"), message(query(SOA)), none(opcode << 11 | RD | NOTIMP)));
+        let update = query(SOA).rr(1, A, 0, &[]).rr(2, A, 60, &[1, 2, 3, 4]);
+        rows.push((format!("opcode {opcode}, all sections"), message(update), none(opcode << 11 | RD | NOTIMP)));
+        rows.push((format!("opcode {opcode}, no section"), message(bare(0)), none(opcode << 11 | RD | NOTIMP)));
+    }
+    for (row, message, expected) in rows {
+        assert_eq!(reply(&message.bytes()), Some(expected), "{row}");
+    }
+}
+
+#[test]
+fn a_long_query_is_read_whole_and_one_that_was_cut_is_a_format_error_without_tc() {
+    let query = || Message::query("example.com", A);
+    let padded = query().opt(1232, 0x8000, &option(12, &[0; 4030])).bytes();
+    assert!(padded.len() > 4000);
+    assert_eq!(parsed(&padded), parsed(&query().opt(1232, 0x8000, &[]).bytes()));
+    let expected = query().flags(QR | RD | RA | FORMERR).opt(1232, 0x8000, &[]).bytes();
+    assert_eq!(reply(&padded[..4000]), Some(expected));
 }
 
 #[test]

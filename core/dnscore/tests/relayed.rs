@@ -6,7 +6,10 @@ mod message;
 use dnscore::answer::{client_answer, upstream_query};
 use dnscore::wire::upstream::Kind;
 use dnscore::wire::{Checked, Expected, Mismatch, check_answer};
-use message::{A, AA, AAAA, AD, CD, CNAME, Message, NS, OPT, QR, RA, RD, SOA, TC, TXT, ede, name, option, parsed, soa};
+use message::{
+    A, AA, AAAA, AD, CD, CNAME, MX, Message, NS, NSEC, OPT, QR, RA, RD, RRSIG, SIG, SOA, TC, TSIG, TXT, ede, name,
+    option, parsed, soa,
+};
 
 fn asked(query: &Message, id: u16, case: Option<u64>) -> Vec<u8> {
     let packet = query.bytes();
@@ -95,6 +98,38 @@ fn only_the_exact_answer_counts() {
 }
 
 #[test]
+fn an_error_without_the_question_counts_and_nothing_else_does() {
+    let question = Message::query("wWw.example.com", A);
+    let bare = |rcode| Message { counts: [0; 4], body: vec![], ..Message::answer("", A).flags(QR | RD | RA | rcode) };
+    for rcode in 0..16 {
+        let counts = [1, 2, 4, 5].contains(&rcode);
+        for message in [bare(rcode), bare(rcode).opt(1232, 0, &ede(18, "not here"))] {
+            let checked = check(&message.bytes(), &question);
+            assert_eq!(checked.is_ok(), counts, "{rcode}");
+            if let Ok(checked) = checked {
+                assert_eq!((checked.kind, checked.rcode, checked.records()), (Kind::Failure, rcode, 0));
+            }
+            assert_eq!(check(&message.id(7).bytes(), &question).err(), Some(Mismatch::Id));
+        }
+        let with_record = bare(rcode).record(1, &[0], A, 1, 60, &[1, 2, 3, 4]);
+        assert_eq!(check(&with_record.bytes(), &question).err(), Some(Mismatch::Question));
+        let another = Message::answer("other.example", A).flags(QR | RD | RA | rcode);
+        assert_eq!(check(&another.bytes(), &question).err(), Some(Mismatch::Question));
+    }
+    let query = || Message::query("wWw.example.com", A);
+    let refused = bare(5).opt(1232, 0, &ede(18, "not here")).bytes();
+    let packet = query().opt(1232, 0, &[]).bytes();
+    let checked = check(&refused, &query()).unwrap();
+    let mut out = [0; 512];
+    let length = client_answer(&packet, &parsed(&packet), &refused, &checked, 512, &mut out);
+    let expected = query().flags(QR | RD | RA | 5).opt(1232, 0, &ede(18, "not here"));
+    assert_eq!(out[..length], expected.bytes(), "the client's question comes back");
+    // A record of a foreign message's beginning would have its pointers moved.
+    let odd = bare(5).record(3, &[0], A, 1, 60, &[1, 2, 3, 4]).bytes();
+    assert_eq!(check(&odd, &query()).unwrap().records(), 0);
+}
+
+#[test]
 fn an_answer_whose_lengths_lie_is_malformed_and_empty_where_it_came_truncated() {
     let question = Message::query("example.com", A);
     let answer = || Message::answer("example.com", A);
@@ -117,6 +152,26 @@ fn an_answer_whose_lengths_lie_is_malformed_and_empty_where_it_came_truncated() 
         ("an OPT with an owner", answer().record(3, &name("a"), OPT, 1232, 0, &[])),
         ("an option that lies", answer().opt(1232, 0, &[0, 15, 0, 9, 0])),
         ("an owner that points at itself", answer().record(1, &[0xc0, start as u8], A, 1, 60, &[1, 2, 3, 4])),
+        ("an owner that leads into itself", answer().record(1, &[1, b'a', 0xc0, start as u8], A, 1, 60, &[1, 2, 3, 4])),
+        (
+            "an owner that leads into its own pointer",
+            answer().record(1, &[1, b'a', 0xc0, start as u8 + 2], A, 1, 60, &[]),
+        ),
+        (
+            "two owners, each in the other",
+            answer().rr(1, A, 60, &[3, 0, 0, 0]).record(1, &[0xc0, start as u8 + 12], A, 1, 60, &[]),
+        ),
+        ("an owner of 256 octets by a pointer", {
+            let long =
+                [[63].as_slice(), &[b'a'; 63], &[63], &[b'a'; 63], &[63], &[b'a'; 63], &[50], &[b'a'; 50]].concat();
+            answer().record(1, &[long, vec![0xc0, 12]].concat(), A, 1, 60, &[1, 2, 3, 4])
+        }),
+        ("a TSIG before the end", answer().record(3, &[0], TSIG, 255, 0, &[0; 16]).opt(1232, 0, &[])),
+        ("a SIG(0) before the end", answer().record(3, &[0], SIG, 255, 0, &[0; 18]).rr(3, A, 60, &[1, 2, 3, 4])),
+        ("a TSIG among the answers", answer().record(1, &[0], TSIG, 255, 0, &[0; 16])),
+        ("behind the OPT a name that points into it", {
+            answer().opt(1232, 0, &[0, 3, 0, 1, 0]).record(3, &[0xc0, start as u8 + 15], A, 1, 60, &[1, 2, 3, 4])
+        }),
         ("an owner that points ahead", answer().record(1, &[0xc1, 0], A, 1, 60, &[1, 2, 3, 4])),
         ("a SOA without numbers", answer().rr(2, SOA, 60, &[0xc0, 12, 0xc0, 12, 0, 0])),
     ];
@@ -143,7 +198,7 @@ fn how_long_an_answer_may_be_kept() {
         ("the largest TTL", ok().rr(1, A, 0x7fff_ffff, &address), Positive, 0x7fff_ffff),
         ("truncated", ok().flags(tc).rr(1, A, 300, &address), Positive, 0),
         ("128 records", many(128), Positive, 60),
-        ("129 records", many(129), Positive, 0),
+        ("any number of records", many(1290), Positive, 60),
         ("NODATA with SOA: its TTL", ok().rr(2, SOA, 20, &soa(50)), Negative, 20),
         ("NODATA with SOA: its MINIMUM", ok().rr(2, SOA, 70, &soa(50)), Negative, 50),
         ("NODATA with SOA: an hour", ok().rr(2, SOA, 86400, &soa(86400)), Negative, 3600),
@@ -209,15 +264,141 @@ fn the_opt_is_hop_by_hop_and_only_extended_errors_and_rcodes_pass() {
     let expected = shown(QR | RD | RA).opt(1232, 1 << 24 | 0x8000, &[]).bytes();
     assert_eq!(told(&query().opt(512, 0x8000, &[]), &up(1 << 24, &[])), expected, "BADVERS passes");
     assert_eq!(told(&query(), &up(1 << 24, &[])), shown(QR | RD | RA | 2).bytes(), "or is SERVFAIL");
-    // An OPT before other records: what follows it is left out, so that no pointer moves.
-    let early = Message::answer("example.com", A).rr(1, A, 300, &[192, 0, 2, 1]).rr(3, TXT, 10, &[0]);
-    let early = early.opt(4096, 0, &[]).rr(3, TXT, 10, &[0]);
-    assert_eq!(told(&query().opt(512, 0, &[]), &early), shown(QR | RD | RA).opt(1232, 0, &[]).bytes());
     // No OPT from upstream: still one for the client.
     let bare = Message::answer("example.com", A).rr(1, A, 300, &[192, 0, 2, 1]);
     assert_eq!(told(&query().opt(512, 0, &[]), &bare), bare.clone().opt(1232, 0, &[]).bytes());
     // Octets after the last record are nobody's.
     assert_eq!(told(&query(), &bare.clone().raw(&[9; 30])), bare.bytes());
+}
+
+#[test]
+fn an_extended_error_that_is_none_does_not_reach_the_client() {
+    let up = |options: &[u8]| Message::answer("example.com", A).rr(1, A, 300, &[192, 0, 2, 1]).opt(4096, 0, options);
+    let shown = |options: &[u8]| Message::answer("example.com", A).rr(1, A, 300, &[192, 0, 2, 1]).opt(1232, 0, options);
+    let query = Message::query("example.com", A).opt(1232, 0, &[]);
+    let sound = [ede(3, "g\u{fc}ltig"), ede(0, ""), ede(65535, "\0")].concat();
+    assert_eq!(told(&query, &up(&sound)), shown(&sound).bytes());
+    for bad in [&[][..], &[0], &[0, 3, 0xff], &[0, 3, b'a', 0xc3], &[0, 3, 0xed, 0xa0, 0x80], &[0, 3, 0xc0, 0x80]] {
+        let options = [ede(3, "before"), option(15, bad), ede(22, "behind")].concat();
+        let kept = [ede(3, "before"), ede(22, "behind")].concat();
+        assert_eq!(told(&query, &up(&options)), shown(&kept).bytes(), "{bad:?}");
+    }
+}
+
+#[test]
+fn records_behind_the_opt_move_to_its_place_and_signatures_of_the_message_are_left_out() {
+    let query = || Message::query("example.com", MX);
+    let answer = || Message::answer("example.com", MX);
+    let host = |label: u8| [1, label, 0xc0, 12];
+    let mx = |m: Message| m.rr(1, MX, 60, &[&[0, 5], &host(b'a')[..]].concat());
+    let start = mx(answer()).bytes().len();
+    // Behind it an owner written out, one that points to it, and data that does.
+    let tail = |m: Message, at: usize| {
+        let there = (0xc000 | at as u16).to_be_bytes();
+        let m = m.record(3, &host(b'b'), A, 1, 60, &[192, 0, 2, 2]).record(3, &there, AAAA, 1, 61, &[2; 16]);
+        let m = m.rr(3, MX, 62, &[&[0, 9], &there[..]].concat()).rr(3, NS, 63, &there).rr(3, TXT, 64, &[1, 0xc0]);
+        let m =
+            m.rr(3, SOA, 65, &[&there[..], &there, &[0; 20]].concat()).record(3, &[0xc0, 12], NSEC, 1, 66, &[0xc0, 80]);
+        m.rr(3, NS, 67, &[3, 0xc0])
+    };
+    let opt = [ede(3, "old"), option(10, &[7; 8])].concat();
+    let moved = start + 11 + opt.len();
+    let early = |m: Message| tail(mx(m).opt(4096, 0, &opt), moved);
+    let expected = tail(mx(answer()), start);
+    assert_eq!(told(&query(), &early(answer())), expected.bytes());
+    let with_opt = expected.clone().opt(1232, 0, &ede(3, "old")).bytes();
+    assert_eq!(told(&query().opt(512, 0, &[]), &early(answer())), with_opt);
+    let signed = early(answer()).record(3, &name("key"), TSIG, 255, 0, &[0; 16]);
+    assert_eq!(told(&query().opt(512, 0, &[]), &signed), with_opt);
+    let checked = check(&signed.bytes(), &query()).unwrap();
+    assert_eq!((checked.records(), checked.ttls().len(), checked.lifetime), (9, 9, 60));
+    for (at, ttl) in checked.ttls().iter().zip([60, 60, 61, 62, 63, 64, 65, 66, 67]) {
+        let bytes = expected.bytes();
+        assert_eq!(bytes[usize::from(*at)..][..4], u32::to_be_bytes(ttl));
+    }
+    // The same without an OPT, and of SIG(0); one that covers a type is the answer's.
+    for (rtype, data, kept) in [(TSIG, &[0; 18], false), (SIG, &[0; 18], false), (SIG, &[1; 18], true)] {
+        let signed = mx(answer()).record(3, &[0], rtype, 255, 0, data);
+        let expected = if kept { signed.clone() } else { mx(answer()) };
+        assert_eq!(told(&query(), &signed), expected.bytes());
+        assert_eq!(told(&query().opt(512, 0, &[]), &signed), expected.opt(1232, 0, &[]).bytes());
+    }
+}
+
+/// Where a record's section is followed by nothing that fits.
+fn shortened_to(long: &Message, dnssec_ok: bool, limit: usize) -> (u16, [u16; 3]) {
+    let flags = if dnssec_ok { 0x8000 } else { 0 };
+    let told = told_within(&Message::query("example.com", MX).opt(1232, flags, &[]), long, Some(limit));
+    assert!(told.len() <= limit);
+    let word = |at: usize| u16::from_be_bytes([told[at], told[at + 1]]);
+    let counts = [word(6), word(8), word(10) - 1];
+    // What is there is the beginning of what there was, and our OPT.
+    let (start, end) = (told.len() - 11, long.bytes());
+    assert_eq!(told[12..start], end[12..start]);
+    (word(2) & TC, counts)
+}
+
+#[test]
+fn what_the_client_can_do_without_is_left_out_in_whole_record_sets_before_tc_is_said() {
+    let mx = |m: Message, n: u8| m.rr(1, MX, 60, &[0, 5, 3, b'm', b'x', n, 0xc0, 12]);
+    let answer = (b'0'..b'8').fold(Message::answer("example.com", MX), mx);
+    let owner = |n: u8| [3, b'm', b'x', n, 0xc0, 12];
+    // Two addresses of each family a host, and their signatures.
+    let hosts = |from: &Message| {
+        (b'0'..b'8').fold(from.clone(), |m, n| {
+            let m = m.record(3, &owner(n), A, 1, 60, &[192, 0, 2, n]).record(3, &owner(n), A, 1, 60, &[192, 0, 3, n]);
+            let m = m.record(3, &owner(n), RRSIG, 1, 60, &[0, 1, 9, 9, 9]);
+            m.record(3, &owner(n), AAAA, 1, 60, &[n; 16]).record(3, &owner(n), RRSIG, 1, 60, &[0, 28, 9, 9, 9])
+        })
+    };
+    let needs = |message: &Message| message.bytes().len() + 11;
+    let all = hosts(&answer);
+    let (first, last) = (needs(&answer), needs(&all));
+    assert!(first < 512 && last > 1024, "{first} {last}");
+    assert_eq!(shortened_to(&all, false, last), (0, [8, 0, 40]));
+    let mut seen = std::collections::BTreeSet::new();
+    for limit in first..last {
+        let (tc, [answers, authorities, additionals]) = shortened_to(&all, true, limit);
+        assert_eq!((tc, answers, authorities), (0, 8, 0), "{limit}");
+        assert!([0, 3].contains(&(additionals % 5)), "a set in part: {additionals} within {limit}");
+        seen.insert(additionals);
+    }
+    assert_eq!(seen.len(), 16, "each set that fits is there");
+    assert_eq!(shortened_to(&all, false, first - 1), (TC, [0, 0, 0]), "a part of the answer is no answer");
+
+    // Name servers go as addresses do; what proves something does not.
+    let servers =
+        |m: Message| m.rr(2, NS, 60, &[3, b'n', b's', b'1', 0xc0, 12]).rr(2, NS, 60, &[3, b'n', b's', b'2', 0xc0, 12]);
+    let with_servers = hosts(&servers(answer.clone()));
+    let both = needs(&servers(answer.clone()));
+    assert_eq!(shortened_to(&with_servers, true, both), (0, [8, 2, 0]));
+    assert_eq!(shortened_to(&with_servers, true, both - 1), (0, [8, 0, 0]));
+    assert_eq!(shortened_to(&with_servers, true, first), (0, [8, 0, 0]));
+    let proof = |m: Message| m.rr(2, NSEC, 60, &[0; 20]).rr(2, RRSIG, 60, &[0, 47, 9, 9]);
+    let proven = hosts(&servers(proof(servers(answer.clone()))));
+    let with_proof = needs(&proof(servers(answer.clone())));
+    assert_eq!(shortened_to(&proven, true, with_proof), (0, [8, 4, 0]));
+    assert_eq!(shortened_to(&proven, true, with_proof - 1), (TC, [0, 0, 0]));
+    assert_eq!(shortened_to(&proven, false, with_proof - 1), (0, [8, 2, 0]));
+
+    // "No" is nothing without its SOA, nor a referral without the servers and their addresses.
+    let no = Message::answer("example.com", MX).rr(2, SOA, 60, &soa(60));
+    assert_eq!(shortened_to(&hosts(&no), false, needs(&no)), (0, [0, 1, 0]));
+    assert_eq!(shortened_to(&hosts(&no), false, needs(&no) - 1), (TC, [0, 0, 0]));
+    let referral = servers(Message::answer("example.com", MX));
+    assert_eq!(shortened_to(&hosts(&referral), false, needs(&referral) + 100), (TC, [0, 0, 0]));
+    // Nor an answer without the alias's end; and an error needs nothing.
+    let failed = Message::answer("example.com", MX).flags(QR | RD | RA | 2);
+    assert_eq!(shortened_to(&hosts(&failed), false, needs(&failed)), (0, [0, 0, 0]));
+}
+
+#[test]
+fn a_set_that_the_opt_stood_in_is_left_out_whole_too() {
+    let host = |m: Message, n: u8| m.record(3, &[1, b'a', 0xc0, 12], A, 1, 60, &[192, 0, 2, n]);
+    let start = host(Message::answer("example.com", MX).rr(1, MX, 60, &[0, 5, 0]), 0);
+    let split = (1..9).fold(start.clone().opt(4096, 0, &[]), host);
+    let limit = start.bytes().len() + 30;
+    assert_eq!(shortened_to(&split, false, limit), (0, [1, 0, 0]));
 }
 
 #[test]

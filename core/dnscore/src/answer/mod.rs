@@ -3,18 +3,20 @@
 //! Enters: the client's packet and what was parsed of it. Leaves: bytes in the caller's buffer, and their number. Rules:
 //! id, RD, CD and the question in the client's own case come back; a forged answer never carries AD and says RA; an OPT
 //! answers an OPT and only that, always built anew; a message that would pass `limit` loses its extended error's text
-//! first, then the error, then everything but TC. `out` holds at least 512 bytes; `limit` never counts beyond it.
+//! first, then the error, then records that the client can do without, then everything but TC. `out` holds at least 512
+//! bytes; `limit` never counts beyond it.
 
 mod aliases;
 mod blocked;
 mod relayed;
+mod shorten;
 mod write;
 
 pub use aliases::{MAX_OWNERS, Reason, owners, trim};
 pub use blocked::{MAX_BLOCKED_TTL, StopPage, blocked, hinfo, nodata, text};
 pub use relayed::{client_answer, upstream_query};
 
-pub(crate) use write::{Body, rebuild};
+pub(crate) use write::{Behind, Body, rebuild};
 use write::{Ede, Start};
 
 use crate::wire::{Echo, Query, flag, rcode};

@@ -35,8 +35,8 @@ pub fn upstream_query(query: &Query, id: u16, case: Option<u64>, out: &mut [u8])
 }
 
 /// Writes the upstream's answer for this client: its id, its question, its RD and CD, AD only where it asked, TTLs as
-/// they came, our own OPT with the upstream's extended errors and rcode; what passes `limit` becomes an empty answer
-/// with TC.
+/// they came, our own OPT with the upstream's extended errors and rcode; what passes `limit` loses the records that the
+/// client can do without or, where that is not enough, becomes an empty answer with TC.
 pub fn client_answer(
     packet: &[u8],
     query: &Query,

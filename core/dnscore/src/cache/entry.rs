@@ -1,7 +1,7 @@
-//! One answer as it lies in the arena: a fixed head, then name, TTL offsets, EDNS options, records.
+//! One answer as it lies in the arena: a fixed head, then question, records, TTL offsets, EDNS options.
 
 use super::index::Key;
-use crate::wire::Query;
+use crate::wire::{CLASS_IN, Query, flag};
 
 /// Bytes of the head.
 pub(super) const HEAD: usize = 52;
@@ -29,7 +29,6 @@ pub(super) struct Entry {
     pub counts: [u16; 3],
     pub qtype: u16,
     pub name: u8,
-    pub ttls: u8,
     /// DO and CD.
     pub bits: u8,
     pub view: u8,
@@ -37,18 +36,33 @@ pub(super) struct Entry {
     pub used: u8,
     pub failure: bool,
     pub strikes: u8,
+    /// Records; the place of each one's TTL is kept.
+    pub ttls: u16,
     /// 0: only the question's name owns records. Else the generation of the list of which no owner meets an entry;
     /// [`super::UNJUDGED`] before that was looked at.
     pub judged: u32,
 }
 
+/// Type and class, after the name.
+const TYPE_AND_CLASS: usize = 4;
+
 /// What follows the head.
 pub(super) struct Parts<'a> {
-    pub name: &'a [u8],
-    /// Offsets within `records`, little-endian pairs.
+    /// The question, its name in lower case, and the records behind it, as in a message.
+    pub octets: &'a [u8],
+    /// How much of that is the question.
+    pub question: usize,
+    /// Offsets within the records, little-endian pairs.
     pub ttls: &'a [u8],
     pub options: &'a [u8],
-    pub records: &'a [u8],
+}
+
+/// The same, to be written.
+pub(super) struct PartsMut<'a> {
+    pub question: &'a mut [u8],
+    pub records: &'a mut [u8],
+    pub ttls: &'a mut [u8],
+    pub options: &'a mut [u8],
 }
 
 impl Entry {
@@ -68,7 +82,13 @@ impl Entry {
 
     /// Whether it is an answer whose time is not over, or not for longer than so many seconds.
     pub fn stale(&self, now: u32, stale_for: u32) -> bool {
-        !self.failure && now < self.expires.saturating_add(stale_for)
+        !self.failure && !self.truncated() && now < self.expires.saturating_add(stale_for)
+    }
+
+    /// All that is known is that the answer is too long for a datagram.
+    #[inline]
+    pub fn truncated(&self) -> bool {
+        self.flags & flag::TC != 0
     }
 
     /// The entry at the beginning of `bytes`; `None` for a filler, with its size.
@@ -90,12 +110,12 @@ impl Entry {
             counts: [half(32), half(34), half(36)],
             qtype: half(38),
             name: head[40],
-            ttls: head[41],
-            bits: head[42],
-            view: head[43],
-            used: head[44],
-            failure: head[45] != 0,
-            strikes: head[46],
+            bits: head[41],
+            view: head[42],
+            used: head[43],
+            failure: head[44] != 0,
+            strikes: head[45],
+            ttls: half(46),
             judged: word(48),
         })
     }
@@ -116,28 +136,61 @@ impl Entry {
             head[32 + 2 * i..34 + 2 * i].copy_from_slice(&count.to_le_bytes());
         }
         head[38..40].copy_from_slice(&self.qtype.to_le_bytes());
-        let bytes = [self.name, self.ttls, self.bits, self.view, self.used, u8::from(self.failure), self.strikes, 0];
-        head[40..48].copy_from_slice(&bytes);
+        head[40..46].copy_from_slice(&[
+            self.name,
+            self.bits,
+            self.view,
+            self.used,
+            u8::from(self.failure),
+            self.strikes,
+        ]);
+        head[46..48].copy_from_slice(&self.ttls.to_le_bytes());
         head[48..52].copy_from_slice(&self.judged.to_le_bytes());
     }
 
     /// Offset of the byte that says how often it was used.
-    pub const USED: usize = 44;
+    pub const USED: usize = 43;
+
+    fn question(&self) -> usize {
+        usize::from(self.name) + TYPE_AND_CLASS
+    }
 
     /// Bytes of head and parts, rounded up to units.
     pub fn needs(&self) -> usize {
-        let parts = usize::from(self.name) + 2 * usize::from(self.ttls);
-        (HEAD + parts + usize::from(self.options) + usize::from(self.records)).next_multiple_of(UNIT)
+        let parts = self.question() + usize::from(self.records) + 2 * usize::from(self.ttls);
+        (HEAD + parts + usize::from(self.options)).next_multiple_of(UNIT)
+    }
+
+    /// The name of the entry whose bytes these are.
+    #[inline]
+    pub fn name<'a>(&self, bytes: &'a [u8]) -> &'a [u8] {
+        &bytes[HEAD..HEAD + usize::from(self.name)]
     }
 
     /// The parts of the entry whose bytes these are.
     #[inline]
     pub fn parts<'a>(&self, bytes: &'a [u8]) -> Parts<'a> {
-        let (name, rest) = bytes[HEAD..].split_at(usize::from(self.name));
+        let question = self.question();
+        let (octets, rest) = bytes[HEAD..].split_at(question + usize::from(self.records));
         let (ttls, rest) = rest.split_at(2 * usize::from(self.ttls));
-        let (options, rest) = rest.split_at(usize::from(self.options));
-        Parts { name, ttls, options, records: &rest[..usize::from(self.records)] }
+        Parts { octets, question, ttls, options: &rest[..usize::from(self.options)] }
     }
+
+    /// The same, to be written.
+    pub fn parts_mut<'a>(&self, bytes: &'a mut [u8]) -> PartsMut<'a> {
+        let (question, rest) = bytes[HEAD..].split_at_mut(self.question());
+        let (records, rest) = rest.split_at_mut(usize::from(self.records));
+        let (ttls, rest) = rest.split_at_mut(2 * usize::from(self.ttls));
+        PartsMut { question, records, ttls, options: &mut rest[..usize::from(self.options)] }
+    }
+}
+
+/// Writes the question that the records of an entry stand behind.
+pub(super) fn write_question(query: &Query, place: &mut [u8]) {
+    let (name, rest) = place.split_at_mut(query.qname.len());
+    name.copy_from_slice(query.qname.wire());
+    rest[..2].copy_from_slice(&query.qtype.to_be_bytes());
+    rest[2..].copy_from_slice(&CLASS_IN.to_be_bytes());
 }
 
 /// Size of what begins here, and whether it is an entry.

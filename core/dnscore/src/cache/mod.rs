@@ -5,8 +5,11 @@
 //! * The key is the lower-case name, the type, DO, CD and the view; a query with RD=0 has none and passes by.
 //! * A hit is a copy with the client's id, question, RD and CD, TTLs lowered by the entry's age, an OPT of our own; AD
 //!   only where the query had AD or DO.
-//! * Never kept: TC, TTL 0, a negative answer without SOA, more than 4 KiB or 128 records. A negative answer lives for
-//!   min(SOA TTL, MINIMUM, 1 hour), a failure for 1, 2, 4, then 5 seconds (RFC 9520), anything for a day at most.
+//! * Never kept: TTL 0, a negative answer without SOA, an answer that would take more than 5 KiB and more than a 256th of
+//!   the cache. A negative answer lives for min(SOA TTL, MINIMUM, 1 hour), a failure for 1, 2, 4, then 5 seconds (RFC 9520),
+//!   anything for a day at most.
+//! * Of an answer that came with TC nothing is kept but that, for 5 seconds: who asks by datagram is told at once to come by
+//!   TCP, who comes by TCP is passed on. It takes the place of no answer that could still be given as stale.
 //! * After its time an answer stays for a day, or as long as was said, as *stale*: it is given, with EDE 3 and a TTL of 30, where the caller has
 //!   found the upstreams silent, slow or failing ([`Cache::stale`]), and for the few seconds for which their failure is
 //!   remembered (RFC 8767). No failure takes its place.
@@ -20,9 +23,9 @@ mod store;
 
 pub use index::Key;
 
-use crate::answer::{Body, rebuild};
+use crate::answer::{Behind, Body, rebuild};
 use crate::wire::upstream::Kind;
-use crate::wire::{Checked, OPTION_EDE, Query, ede, flag, rcode};
+use crate::wire::{Checked, OPTION_EDE, Query, UDP_SIZE, ede, flag, rcode};
 use entry::{Entry, Parts};
 use index::Hasher;
 use store::Store;
@@ -36,8 +39,9 @@ pub const STALE_FOR: u32 = 86_400;
 /// TTL of the records of a stale answer (RFC 8767, 4).
 pub const STALE_TTL: u32 = 30;
 
-/// Records, in bytes, that are kept at most of one answer.
-pub const MAX_RECORDS: usize = 4096;
+/// How long it is remembered that an answer is too long for a datagram, in seconds: as long as a failure at most. An upstream
+/// may also say so to a host that asks too much.
+pub const TRUNCATED_TTL: u32 = 5;
 
 /// The cache of one worker.
 pub struct Cache {
@@ -94,6 +98,10 @@ impl Cache {
         let now = seconds(now_ms);
         let (at, entry) = store.find(key, query)?;
         if now < entry.expires {
+            // It did not fit what was asked for, and says nothing of what is longer.
+            if entry.truncated() && limit > usize::from(UDP_SIZE) {
+                return None;
+            }
             store.used(at, &entry);
             let age = Age::Of(now.saturating_sub(entry.stored));
             let length = write(store.parts(at, &entry), &entry, age, query, packet, limit, out);
@@ -136,11 +144,10 @@ impl Cache {
     /// Keeps an upstream's answer to this query, if the rules let it. Says whether it did.
     pub fn put(&mut self, key: &Key, query: &Query, answer: &[u8], checked: &Checked, now_ms: u64) -> bool {
         let Some(store) = self.store.as_mut() else { return false };
-        let body = Body::of(answer, checked);
-        if checked.truncated() || body.records.len() > MAX_RECORDS {
-            return false;
-        }
         let now = seconds(now_ms);
+        if checked.truncated() {
+            return put_truncated(store, key, query, checked, now);
+        }
         let (lifetime, strikes) = match checked.kind {
             // "all other response codes" have not refreshed the data (RFC 8767, 4): what there is stays.
             Kind::Failure => match failed(store, key, query, now) {
@@ -155,16 +162,13 @@ impl Cache {
         let mut entry = Entry::new(key, query, now, now.saturating_add(lifetime), strikes);
         entry.failure = checked.kind == Kind::Failure;
         entry.judged = if checked.foreign { UNJUDGED } else { 0 };
-        entry.flags = checked.flags;
-        entry.rcode = checked.rcode;
-        entry.counts = body.counts;
         let question_end = checked.question_end;
         let soa_ttl_at = match checked.kind {
             Kind::Negative => checked.soa_ttl_at.checked_sub(question_end),
             _ => None,
         };
         let ttls = checked.ttls().iter().map(|at| at - question_end);
-        store.put(key, query, entry, ttls, body.options, body.records, soa_ttl_at.map(|at| (at, lifetime)))
+        store.put(key, query, entry, &Body::of(answer, checked), ttls, soa_ttl_at.map(|at| (at, lifetime)))
     }
 
     /// Remembers that every upstream was silent (EDE 22) or of no use (EDE 23): for 1 to 5 seconds the next query gets
@@ -175,12 +179,11 @@ impl Cache {
         let Some((lifetime, strikes)) = failed(store, key, query, now) else { return };
         let mut entry = Entry::new(key, query, now, now.saturating_add(lifetime), strikes);
         entry.failure = true;
-        entry.flags = flag::RA | rcode::SERVFAIL;
-        entry.rcode = rcode::SERVFAIL;
         let [option_high, option_low] = OPTION_EDE.to_be_bytes();
         let [code_high, code_low] = code.to_be_bytes();
         let options = [option_high, option_low, 0, 2, code_high, code_low];
-        store.put(key, query, entry, std::iter::empty(), &options, &[], None);
+        let body = Body { options: &options, ..empty(flag::RA, rcode::SERVFAIL) };
+        store.put(key, query, entry, &body, std::iter::empty(), None);
     }
 
     /// Forgets everything.
@@ -249,26 +252,42 @@ fn write(
         flags: entry.flags,
         rcode: entry.rcode,
         counts: entry.counts,
-        records: parts.records,
+        octets: parts.octets,
+        question: parts.question,
+        behind: Behind::default(),
         options: parts.options,
         ede,
     };
-    let (length, whole) = rebuild(packet, query, &body, limit, out);
-    if whole {
-        let question_end = usize::from(query.question_end);
-        for at in parts.ttls.as_chunks::<2>().0 {
-            let at = question_end + usize::from(u16::from_le_bytes(*at));
-            let Some(place) = out.get_mut(at..at + 4) else { break };
-            let ttl = match age {
-                Age::Of(seconds) => {
-                    u32::from_be_bytes([place[0], place[1], place[2], place[3]]).saturating_sub(seconds)
-                }
-                Age::Stale => STALE_TTL,
-            };
-            place.copy_from_slice(&ttl.to_be_bytes());
-        }
+    let (length, records_end) = rebuild(packet, query, &body, limit, out);
+    let records = &mut out[usize::from(query.question_end)..records_end];
+    for at in parts.ttls.as_chunks::<2>().0 {
+        let at = usize::from(u16::from_le_bytes(*at));
+        // What was left out was left out from the end.
+        let Some(place) = records.get_mut(at..at + 4) else { break };
+        let ttl = match age {
+            Age::Of(seconds) => u32::from_be_bytes([place[0], place[1], place[2], place[3]]).saturating_sub(seconds),
+            Age::Stale => STALE_TTL,
+        };
+        place.copy_from_slice(&ttl.to_be_bytes());
     }
     length
+}
+
+/// An answer without records.
+fn empty(flags: u16, rcode: u16) -> Body<'static> {
+    let flags = flags | (rcode & flag::RCODE);
+    Body { flags, rcode, counts: [0; 3], octets: &[], question: 0, behind: Behind::default(), options: &[], ede: None }
+}
+
+/// Keeps that an answer was too long for a datagram, unless there is an answer that may still be of use.
+fn put_truncated(store: &mut Store, key: &Key, query: &Query, checked: &Checked, now: u32) -> bool {
+    let found = store.find(key, query);
+    if checked.kind == Kind::Failure || found.is_some_and(|(_, entry)| entry.stale(now, store.stale_for)) {
+        return false;
+    }
+    let entry = Entry::new(key, query, now, now.saturating_add(TRUNCATED_TTL), 0);
+    let body = empty(checked.flags & !flag::AD, checked.rcode);
+    store.put(key, query, entry, &body, std::iter::empty(), None)
 }
 
 /// A failure to refresh: how long it is kept, and the how-manieth in a row it is. `None` where there is an answer that may

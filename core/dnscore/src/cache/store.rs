@@ -10,17 +10,24 @@ use std::io;
 
 use memmap2::{Advice, MmapMut};
 
-use super::MAX_RECORDS;
-use super::entry::{Entry, Parts, UNIT};
+use super::entry::{Entry, Parts, UNIT, write_question};
 use super::index::{Index, Key};
 use super::queue::{Popped, Queue};
+use crate::answer::Body;
 use crate::wire::Query;
+use crate::wire::message::record_again;
 
 /// Below this there is no cache.
 const MIN_BYTES: usize = 256 << 10;
 
-/// The largest entry: head, name, TTL offsets, options, records.
-const MAX_ENTRY: usize = super::entry::HEAD + 255 + 2 * crate::wire::upstream::MAX_TTLS + 512 + MAX_RECORDS;
+/// What an entry may take in any cache: 4 KiB of records, and what belongs to them.
+const ROOM_FOR_ANY: usize = 5 << 10;
+
+/// The part of the memory that a single answer may take: less than the small queue has.
+const PART: usize = 256;
+
+/// Longer extended errors than anyone writes are not worth their room.
+const MAX_OPTIONS: usize = 512;
 
 /// Entries that go round the main queue again at most, to make room for one: bounds the work of a packet.
 const MAX_ROUNDS: usize = 32;
@@ -33,6 +40,8 @@ pub(super) struct Store {
     /// Hashes that left the small queue unused.
     ghosts: Vec<u32>,
     entries: usize,
+    /// The most that one entry takes.
+    longest: usize,
     /// The latest time seen, for judging age when something has to go.
     now: u32,
     /// For how many seconds after its time an answer is still of use.
@@ -57,6 +66,7 @@ impl Store {
             main: Queue::new(small, arena - small),
             ghosts: vec![0; ghosts],
             entries: 0,
+            longest: ROOM_FOR_ANY.max(bytes / PART),
             now: 0,
             stale_for,
         }))
@@ -87,7 +97,7 @@ impl Store {
             let same = entry.hash == key.hash
                 && entry.qtype == query.qtype
                 && (entry.bits, entry.view) == (key.bits, key.view)
-                && entry.parts(bytes).name == query.qname.wire();
+                && entry.name(bytes) == query.qname.wire();
             same.then_some((at, entry))
         })
     }
@@ -115,31 +125,27 @@ impl Store {
         entry.write(&mut self.arena[at..]);
     }
 
-    /// Keeps an answer in the place of the one that was there. `ttls` are offsets in `records`; `cap` is the offset of a
-    /// TTL and what it is lowered to.
-    #[allow(clippy::too_many_arguments)] // the parts of one entry, laid down side by side
+    /// Keeps an answer in the place of the one that was there. `ttls` are offsets in the records, of all or of the first
+    /// of them; `cap` is the offset of a TTL and what it is lowered to. False if it is too long for this cache.
     pub fn put(
         &mut self,
         key: &Key,
         query: &Query,
         mut entry: Entry,
-        ttls: impl Iterator<Item = u16>,
-        options: &[u8],
-        records: &[u8],
+        body: &Body<'_>,
+        ttls: impl ExactSizeIterator<Item = u16>,
         cap: Option<(u16, u32)>,
     ) -> bool {
         self.now = entry.stored;
-        let mut offsets = [0u8; 2 * crate::wire::upstream::MAX_TTLS];
-        for (place, ttl) in offsets.as_chunks_mut::<2>().0.iter_mut().zip(ttls) {
-            *place = ttl.to_le_bytes();
-            entry.ttls += 1;
-        }
-        // Longer extended errors than anyone writes are not worth their room.
-        let options = if options.len() <= 512 { options } else { &[] };
-        entry.options = options.len() as u16;
-        entry.records = records.len() as u16;
+        let options = if body.options.len() <= MAX_OPTIONS { body.options } else { &[] };
+        (entry.options, entry.records) = (options.len() as u16, body.length() as u16);
+        (entry.flags, entry.rcode, entry.counts) = (body.flags, body.rcode, body.counts);
+        // No more than a message has room for.
+        entry.ttls = body.counts.into_iter().sum();
         let need = entry.needs();
-        debug_assert!(need <= MAX_ENTRY.next_multiple_of(UNIT));
+        if need > self.longest {
+            return false;
+        }
         let before = self.find(key, query);
         let at = match before {
             Some((at, old)) if (need..=2 * need).contains(&(old.size as usize)) => {
@@ -160,17 +166,20 @@ impl Store {
         };
         let bytes = &mut self.arena[at..at + need];
         entry.write(bytes);
-        let mut rest = &mut bytes[super::entry::HEAD..];
-        for part in [query.qname.wire(), &offsets[..2 * usize::from(entry.ttls)], options, records] {
-            let (place, after) = rest.split_at_mut(part.len());
-            place.copy_from_slice(part);
-            rest = after;
+        let parts = entry.parts_mut(bytes);
+        write_question(query, parts.question);
+        body.copy_records(parts.records);
+        parts.options.copy_from_slice(options);
+        let places = parts.ttls.as_chunks_mut::<2>().0;
+        if ttls.len() == places.len() {
+            places.iter_mut().zip(ttls).for_each(|(place, ttl)| *place = ttl.to_le_bytes());
+        } else {
+            find_ttls(parts.records, places);
         }
-        if let Some((ttl_at, most)) = cap {
-            let start = need - rest.len() - records.len() + usize::from(ttl_at);
-            if let Some(place) = self.arena[at + start..at + need].first_chunk_mut::<4>() {
-                *place = u32::from_be_bytes(*place).min(most).to_be_bytes();
-            }
+        if let Some((at, most)) = cap
+            && let Some(place) = parts.records.get_mut(usize::from(at)..).and_then(<[u8]>::first_chunk_mut::<4>)
+        {
+            *place = u32::from_be_bytes(*place).min(most).to_be_bytes();
         }
         true
     }
@@ -278,6 +287,17 @@ impl Store {
             self.ghosts[place] = 0;
         }
         found
+    }
+}
+
+/// The offsets of the TTLs of more records than are noted on the way.
+#[cold]
+fn find_ttls(records: &[u8], places: &mut [[u8; 2]]) {
+    let mut at = 0;
+    for place in places {
+        let Some(rr) = record_again(records, at) else { return };
+        *place = (rr.ttl_at as u16).to_le_bytes();
+        at = rr.end;
     }
 }
 

@@ -48,8 +48,8 @@ pub use streams::Decision;
 
 /// Batches in one wake; then the event loop breathes.
 const BATCHES_A_WAKE: usize = 8;
-/// Bytes for a query. Longer than any that makes sense (padding to 468: RFC 8467), an odd number of cache lines.
-const QUERY_ROOM: usize = 21 * 64;
+/// Bytes for a query: 4,096, and a PROXY header before it; an odd number of cache lines. What is longer is cut (FORMERR).
+const QUERY_ROOM: usize = 65 * 64;
 /// Bytes for an upstream's answer: more than the 1232 that were asked for, an odd number of cache lines.
 const ANSWER_ROOM: usize = 65 * 64;
 

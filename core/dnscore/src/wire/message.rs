@@ -1,6 +1,10 @@
 //! Walking the records of a message without building anything.
 
+use super::name::MAX_NAME;
 use super::{HEADER, u16_at, u32_at};
+
+/// Pointers followed in one name: as many as it can have labels. One that points at another adds nothing.
+const MAX_PARTS: usize = 128;
 
 /// The six words of the header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,7 +62,12 @@ pub struct Record {
 /// Reads the record at `at`; `None` where it does not lie inside the message or its owner is no name.
 #[inline]
 pub fn record(packet: &[u8], at: usize) -> Option<Record> {
-    let fixed = skip_name(packet, at)?;
+    record_behind(packet, at, skip_name(packet, at)?)
+}
+
+/// The same of a record whose owner ends at `fixed`.
+#[inline]
+fn record_behind(packet: &[u8], at: usize, fixed: usize) -> Option<Record> {
     let head = packet.get(fixed..fixed.checked_add(10)?)?;
     let rtype = u16::from_be_bytes([head[0], head[1]]);
     let class = u16::from_be_bytes([head[2], head[3]]);
@@ -69,24 +78,101 @@ pub fn record(packet: &[u8], at: usize) -> Option<Record> {
     (end <= packet.len()).then_some(Record { start: at, rtype, class, ttl_at: fixed + 4, ttl, data, end })
 }
 
-/// The offset after the name at `at`. A pointer ends a name and is not followed (so no loop can be run into), but it
-/// must point before itself and into the message's body.
+/// Reads the record at `at` of a message that was checked, whose header may be missing: pointers are passed over.
+#[inline]
+pub fn record_again(octets: &[u8], at: usize) -> Option<Record> {
+    record_behind(octets, at, skip_part(octets, at)?.0)
+}
+
+/// The offset after the name at `start`. Each part that a pointer leads to must lie wholly before the part that it is in:
+/// "a pointer to a prior occurance of the same name" (RFC 1035, 4.1.4). So no name leads into itself.
 #[inline]
 pub fn skip_name(packet: &[u8], start: usize) -> Option<usize> {
+    let (end, target) = skip_part(packet, start)?;
+    match target {
+        None => Some(end),
+        // The question's name, as most owners are: it has no pointer, and was read before.
+        Some(HEADER) if end == start + 2 && start > HEADER => Some(end),
+        Some(target) => ends_before(packet, start, target, end - start - 2).then_some(end),
+    }
+}
+
+/// The offset after the labels at `start` or after the pointer that ends them, and where that points.
+#[inline]
+pub fn skip_part(octets: &[u8], start: usize) -> Option<(usize, Option<usize>)> {
     let mut at = start;
     loop {
-        let octet = *packet.get(at)?;
+        let octet = *octets.get(at)?;
         match octet {
-            0 => return Some(at + 1),
+            0 => return Some((at + 1, None)),
             1..=63 => at += 1 + usize::from(octet),
-            192..=255 => {
-                let target = usize::from(u16_at(packet, at)? & 0x3fff);
-                return (target < at && target >= HEADER).then_some(at + 2);
-            }
+            192..=255 => return Some((at + 2, Some(usize::from(u16_at(octets, at)? & 0x3fff)))),
             _ => return None,
         }
-        if at - start >= super::name::MAX_NAME {
+        if at - start >= MAX_NAME {
             return None;
+        }
+    }
+}
+
+/// Whether a name that goes on at `target` comes to its end: `before` is where the part begins that points there, `length`
+/// how many octets of labels there are so far.
+fn ends_before(packet: &[u8], mut before: usize, mut target: usize, mut length: usize) -> bool {
+    for _ in 0..MAX_PARTS {
+        if target < HEADER || target >= before {
+            return false;
+        }
+        let Some((end, next)) = skip_part(packet, target) else { return false };
+        length += end - target - if next.is_some() { 2 } else { 1 };
+        // With the root's octet.
+        if end > before || length + 1 > MAX_NAME {
+            return false;
+        }
+        let Some(next) = next else { return true };
+        (before, target) = (target, next);
+    }
+    false
+}
+
+/// The labels of a name in a message that was checked, of which the first `missing` octets are not at hand.
+pub struct Labels<'a> {
+    octets: &'a [u8],
+    missing: usize,
+    at: usize,
+    parts: usize,
+}
+
+impl<'a> Labels<'a> {
+    /// Of the name at `at` in `octets`.
+    pub fn new(octets: &'a [u8], missing: usize, at: usize) -> Labels<'a> {
+        Labels { octets, missing, at, parts: MAX_PARTS }
+    }
+
+    /// Whether two names are the same (RFC 4343: whatever the case).
+    pub fn same(mut self, mut other: Labels<'_>) -> bool {
+        loop {
+            match (self.next(), other.next()) {
+                (None, None) => return true,
+                (Some(ours), Some(theirs)) if ours.eq_ignore_ascii_case(theirs) => {}
+                _ => return false,
+            }
+        }
+    }
+}
+
+impl<'a> Iterator for Labels<'a> {
+    type Item = &'a [u8];
+
+    fn next(&mut self) -> Option<&'a [u8]> {
+        loop {
+            let octet = *self.octets.get(self.at)?;
+            if octet < 192 {
+                let label = self.octets.get(self.at + 1..self.at + 1 + usize::from(octet))?;
+                self.at += 1 + label.len();
+                return (octet > 0).then_some(label);
+            }
+            self.parts = self.parts.checked_sub(1)?;
+            self.at = usize::from(u16_at(self.octets, self.at)? & 0x3fff).checked_sub(self.missing)?;
         }
     }
 }

@@ -6,6 +6,7 @@
 
 pub mod message;
 pub mod name;
+pub mod pointers;
 pub mod proxy;
 pub mod query;
 pub mod upstream;

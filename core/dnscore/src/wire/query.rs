@@ -3,17 +3,23 @@
 //! | in the datagram | outcome |
 //! |---|---|
 //! | under 12 bytes, QR=1 | dropped: an answer could be reflected, and two servers could talk for ever |
-//! | opcode other than QUERY | NOTIMP, header alone |
+//! | opcode other than QUERY | NOTIMP, without the question |
 //! | QDCOUNT not 1 (RFC 9619); a pointer, a reserved label type, more than 255 octets or the end of the message in QNAME | FORMERR |
 //! | records in the answer or authority section (IXFR apart, which carries a SOA: RFC 1995) | FORMERR |
 //! | two OPTs, an OPT below the root, a length that leaves the message, QTYPE OPT | FORMERR |
+//! | a datagram longer than 4,096 octets, of which the rest is cut off, records with it | FORMERR, and never TC |
 //! | EDNS version above 0 | BADVERS |
 //! | TSIG, SIG(0), TKEY, AXFR, IXFR, class other than IN | REFUSED |
 //! | other additional records, bytes after the last record | ignored, as Unbound and BIND do; neither is sent on, since the upstream's query is built anew |
+//!
+//! Each of these answers carries an OPT where the request has one that can be read, as far as its options at least,
+//! whatever else is wrong with it: "If an OPT record is present in a received request, compliant responders MUST include
+//! an OPT record in their respective responses" (RFC 6891, 6.1.1). A FORMERR without would say that EDNS is not spoken here.
 
-use super::message::{Header, options, record};
+use super::message::{Header, options, record, skip_name};
 use super::name::Name;
-use super::{CLASS_IN, HEADER, UDP_SIZE, UDP_SIZE_WITHOUT_EDNS, flag, rcode, rtype, u16_at};
+use super::upstream::is_signature;
+use super::{CLASS_IN, HEADER, UDP_SIZE, UDP_SIZE_WITHOUT_EDNS, flag, rcode, rtype};
 
 /// What [`parse`] makes of a datagram.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -172,10 +178,10 @@ pub fn parse_into(packet: &[u8], query: &mut Query) -> Result<(), Rejected> {
     }
     let refuse = |rcode, echo| Err(Rejected::Refuse(Refusal { rcode, echo }));
     if header.flags & flag::OPCODE != 0 {
-        return refuse(rcode::NOTIMP, Echo::NOTHING);
+        return refuse(rcode::NOTIMP, Echo { edns: edns_behind(packet, &header), ..Echo::NOTHING });
     }
     if header.questions != 1 {
-        return refuse(rcode::FORMERR, Echo::NOTHING);
+        return refuse(rcode::FORMERR, Echo { edns: edns_behind(packet, &header), ..Echo::NOTHING });
     }
     let Ok(after) = query.qname.fill(packet, HEADER) else { return refuse(rcode::FORMERR, Echo::NOTHING) };
     let Some(&[type_high, type_low, class_high, class_low]) = packet[after..].first_chunk() else {
@@ -187,16 +193,17 @@ pub fn parse_into(packet: &[u8], query: &mut Query) -> Result<(), Rejected> {
     let question_end = (after + 4) as u16;
     let mut echo = Echo { question_end, edns: None };
     let strange_sections = header.answers | header.authorities != 0;
-    // Behind records that should not be there no OPT is looked for: it is refused all the same.
-    let extra = if header.additionals == 0 || strange_sections {
-        Extra::default()
+    let extra = if strange_sections {
+        behind_records(packet, after + 4, &header)
+    } else if header.additionals > 0 {
+        additional(packet, after + 4, header.additionals)
     } else {
-        match additional(packet, after + 4, header.additionals) {
-            Some(extra) => extra,
-            None => return refuse(rcode::FORMERR, echo),
-        }
+        Extra::default()
     };
     echo.edns = extra.edns;
+    if extra.broken {
+        return refuse(rcode::FORMERR, echo);
+    }
     if extra.version > 0 {
         return refuse(rcode::BADVERS, echo);
     }
@@ -224,34 +231,68 @@ struct Extra {
     edns: Option<Edns>,
     version: u8,
     signed: bool,
+    /// It is a FORMERR, whatever was read of it.
+    broken: bool,
 }
 
-/// Walks the additional section; `None` is a FORMERR.
+/// The OPT of a request whose sections are of no further interest.
+#[cold]
+fn edns_behind(packet: &[u8], header: &Header) -> Option<Edns> {
+    let mut at = HEADER;
+    for _ in 0..header.questions {
+        at = skip_name(packet, at)? + 4;
+    }
+    behind_records(packet, at, header).edns
+}
+
+/// Walks to the additional section, and that.
+#[cold]
+fn behind_records(packet: &[u8], start: usize, header: &Header) -> Extra {
+    let mut at = start;
+    for _ in 0..usize::from(header.answers) + usize::from(header.authorities) {
+        let Some(rr) = record(packet, at) else { return Extra { broken: true, ..Extra::default() } };
+        at = rr.end;
+    }
+    additional(packet, at, header.additionals)
+}
+
+/// Walks the additional section.
 #[inline]
-fn additional(packet: &[u8], start: usize, count: u16) -> Option<Extra> {
+fn additional(packet: &[u8], start: usize, count: u16) -> Extra {
     let mut extra = Extra::default();
     let mut at = start;
     for _ in 0..count {
-        let rr = record(packet, at)?;
-        match rr.rtype {
-            rtype::OPT => {
-                // "the presence of more than one OPT MUST be FORMERR"; its owner "MUST be 0 (root domain)" (RFC 6891, 6.1)
-                if extra.edns.is_some() || packet[rr.start] != 0 {
-                    return None;
-                }
-                extra.edns = Some(Edns { size: rr.class, dnssec_ok: rr.ttl & 0x8000 != 0 });
-                extra.version = (rr.ttl >> 16) as u8;
-                // The options of another version may look otherwise; BADVERS says so without reading them.
-                if extra.version == 0 {
-                    options(&packet[rr.data..rr.end], |_, _| ())?;
-                }
+        let Some(rr) = record(packet, at) else {
+            extra.edns = extra.edns.or_else(|| begun_opt(packet, at));
+            extra.broken = true;
+            break;
+        };
+        if rr.rtype == rtype::OPT {
+            // "the presence of more than one OPT MUST be FORMERR"; its owner "MUST be 0 (root domain)" (RFC 6891, 6.1)
+            if extra.edns.is_some() || packet[rr.start] != 0 {
+                extra.broken = true;
+                break;
             }
-            rtype::TSIG => extra.signed = true,
-            // SIG(0): a SIG that covers no type (RFC 2931, 3).
-            rtype::SIG if u16_at(&packet[rr.data..rr.end], 0) == Some(0) => extra.signed = true,
-            _ => {}
+            extra.edns = Some(Edns { size: rr.class, dnssec_ok: rr.ttl & 0x8000 != 0 });
+            extra.version = (rr.ttl >> 16) as u8;
+            // The options of another version may look otherwise; BADVERS says so without reading them.
+            if extra.version == 0 && options(&packet[rr.data..rr.end], |_, _| ()).is_none() {
+                extra.broken = true;
+                break;
+            }
         }
+        extra.signed |= is_signature(packet, &rr);
         at = rr.end;
     }
-    Some(extra)
+    extra
+}
+
+/// An OPT whose options are not all there: who sent it speaks EDNS nevertheless.
+#[cold]
+fn begun_opt(packet: &[u8], at: usize) -> Option<Edns> {
+    let &[0, type_high, type_low, size_high, size_low, _, _, flags, _, _, _] = packet.get(at..)?.first_chunk()? else {
+        return None;
+    };
+    let size = u16::from_be_bytes([size_high, size_low]);
+    (u16::from_be_bytes([type_high, type_low]) == rtype::OPT).then_some(Edns { size, dnssec_ok: flags & 0x80 != 0 })
 }

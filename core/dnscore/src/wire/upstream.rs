@@ -1,14 +1,22 @@
 //! The checks on an upstream's answer, and the one walk over its records that finds what relay and cache need.
 //!
 //! Enters: a datagram (or a TCP message) from an upstream, and what was asked there. Leaves: [`Checked`], the places of
-//! all that matters, or [`Mismatch`]. An answer counts only if id, QR, opcode and question (byte for byte, case and
-//! all: 0x20) agree; which socket it came on is for the caller. Names inside record data are not looked at: what is
-//! not ours to read passes as the upstream said it.
+//! all that matters, or [`Mismatch`]. Which socket it came on is for the caller. The rules:
+//!
+//! * An answer counts only if id, QR, opcode and question (byte for byte, case and all: 0x20) agree. FORMERR, SERVFAIL,
+//!   NOTIMP and REFUSED count without a question too: servers that will not even read one say so by a header alone. Who
+//!   forges that has to guess id and port, and gains a failure, which the next upstream is asked about and which is kept
+//!   for seconds; NOERROR and NXDOMAIN never count without.
+//! * OPT, TSIG and SIG(0) are between two hosts (RFC 6891, 6.1.1; RFC 8945, 5.1; RFC 2931, 3): they are left out. The
+//!   records before and behind the OPT are the answer's; signatures must be last.
+//! * Owner names come to an end. Names inside record data are not looked at: what is not ours to read passes as the
+//!   upstream said it.
 
 use super::message::{Header, Record, options, record, soa_minimum};
+use super::pointers::pointers;
 use super::{HEADER, OPTION_EDE, flag, rcode, rtype, u16_at};
 
-/// The most records an answer can have to be cached; a longer one passes uncached.
+/// Records whose TTLs' places [`Checked`] holds; those of a longer answer are for the cache to find.
 pub const MAX_TTLS: usize = 128;
 
 /// The longest a negative answer is kept: 1 hour.
@@ -37,7 +45,7 @@ pub enum Mismatch {
     Opcode,
     /// Another id.
     Id,
-    /// Not exactly one question, or another one, or in another case.
+    /// Not exactly one question, or another one, or in another case; none, and it is no error without records.
     Question,
     /// All of the above agrees, but counts or lengths lie: the upstream's own fault, not a guesser's.
     Malformed,
@@ -67,12 +75,14 @@ pub struct Checked {
     pub answers: u16,
     /// Records of the authority section.
     pub authorities: u16,
-    /// Records of the additional section before the OPT.
+    /// Records of the additional section, without the OPT and signatures of the message.
     pub additionals: u16,
     /// The records are `answer[question_end..body_end]`.
     pub question_end: u16,
-    /// Where the records end: at the OPT (what stands after it is left out) or after the last record.
+    /// Where the records end: at the OPT or after the last record.
     pub body_end: u16,
+    /// Further records, which stand behind the OPT, begin and end there; as a rule empty.
+    pub behind: (u16, u16),
     /// Where the OPT's data begins and ends, if there is an extended DNS error in it; else empty.
     pub ede: (u16, u16),
     /// Names beside the question's own records of the answer section.
@@ -81,18 +91,29 @@ pub struct Checked {
     pub lifetime: u32,
     /// The SOA whose TTL a negative answer lives by (RFC 2308, 5): offset of the TTL, 0 without.
     pub soa_ttl_at: u16,
-    /// Offsets of the TTLs of all records but the OPT.
+    /// Offsets of the TTLs of the first records, the OPT taken out.
     ttls: [u16; MAX_TTLS],
     ttl_count: u16,
 }
 
 impl Checked {
+    fn forget_records(&mut self) {
+        (self.answers, self.authorities, self.additionals) = (0, 0, 0);
+        (self.body_end, self.behind, self.ttl_count) = (self.question_end, (0, 0), 0);
+    }
+
     /// The answer came truncated.
     pub fn truncated(&self) -> bool {
         self.flags & flag::TC != 0
     }
 
-    /// Offsets of the records' TTLs in the message.
+    /// Records in all; none where it came truncated within one.
+    pub fn records(&self) -> usize {
+        [self.answers, self.authorities, self.additionals].into_iter().map(usize::from).sum()
+    }
+
+    /// Offsets of the records' TTLs in the message, as they are once the OPT is taken out: of all, or of the first
+    /// [`MAX_TTLS`].
     pub fn ttls(&self) -> &[u16] {
         &self.ttls[..usize::from(self.ttl_count)]
     }
@@ -111,10 +132,13 @@ pub fn check_answer(answer: &[u8], expected: &Expected<'_>) -> Result<Checked, M
     if header.id != expected.id {
         return Err(Mismatch::Id);
     }
-    let question_end = HEADER + expected.question.len();
-    if header.questions != 1 || answer.get(HEADER..question_end) != Some(expected.question) {
-        return Err(Mismatch::Question);
-    }
+    let question_end = match header.questions {
+        1 if answer.get(HEADER..HEADER + expected.question.len()) == Some(expected.question) => {
+            HEADER + expected.question.len()
+        }
+        0 if is_bare_error(&header) => HEADER,
+        _ => return Err(Mismatch::Question),
+    };
     if answer.len() > usize::from(u16::MAX) {
         return Err(Mismatch::Malformed);
     }
@@ -127,6 +151,7 @@ pub fn check_answer(answer: &[u8], expected: &Expected<'_>) -> Result<Checked, M
         additionals: 0,
         question_end: question_end as u16,
         body_end: question_end as u16,
+        behind: (0, 0),
         ede: (0, 0),
         foreign: false,
         lifetime: 0,
@@ -134,25 +159,29 @@ pub fn check_answer(answer: &[u8], expected: &Expected<'_>) -> Result<Checked, M
         ttls: [0; MAX_TTLS],
         ttl_count: 0,
     };
-    let mut walk = Walk { min_ttl: u32::MAX, negative_ttl: None, has_data: false, too_many: false };
+    let mut walk = Walk { min_ttl: u32::MAX, negative_ttl: None, has_data: false };
     match walk.records(answer, &header, &mut checked) {
-        Some(()) => {}
+        Some(()) if header.questions == 1 => {}
+        // Pointers in what else stands there would point elsewhere, once the question is put before it.
+        Some(()) => checked.forget_records(),
         // "TC ... the message was truncated": some servers cut inside a record. Nothing of it is kept.
-        None if checked.truncated() => {
-            checked = Checked { answers: 0, authorities: 0, additionals: 0, body_end: checked.question_end, ..checked };
-            checked.ttl_count = 0;
-        }
+        None if checked.truncated() => checked.forget_records(),
         None => return Err(Mismatch::Malformed),
     }
     (checked.kind, checked.lifetime) = walk.judge(&checked);
     Ok(checked)
 }
 
+/// Nothing but an error: what a server says that does not want to read the question.
+fn is_bare_error(header: &Header) -> bool {
+    let errors = [rcode::FORMERR, rcode::SERVFAIL, rcode::NOTIMP, rcode::REFUSED];
+    header.answers | header.authorities == 0 && errors.contains(&(header.flags & flag::RCODE))
+}
+
 struct Walk {
     min_ttl: u32,
     negative_ttl: Option<u32>,
     has_data: bool,
-    too_many: bool,
 }
 
 impl Walk {
@@ -166,7 +195,7 @@ impl Walk {
             self.has_data |= rr.rtype == qtype || qtype == rtype::ANY;
             // A server that spells the question's name out is taken for one that names others; nothing is lost by it.
             checked.foreign |= answer[rr.start..rr.start + 2] != TO_QUESTION;
-            self.note(&rr, checked)?;
+            self.note(&rr, 0, checked)?;
             at = rr.end;
         }
         for _ in 0..header.authorities {
@@ -175,12 +204,12 @@ impl Walk {
                 self.negative_ttl = Some(ttl(rr.ttl).min(soa_minimum(answer, &rr)?).min(MAX_NEGATIVE_TTL));
                 checked.soa_ttl_at = rr.ttl_at as u16;
             }
-            self.note(&rr, checked)?;
+            self.note(&rr, 0, checked)?;
             at = rr.end;
         }
         checked.body_end = at as u16;
         let mut opt: Option<Record> = None;
-        for _ in 0..header.additionals {
+        for number in 1..=header.additionals {
             let rr = record(answer, at)?;
             at = rr.end;
             if rr.rtype == rtype::OPT {
@@ -188,10 +217,22 @@ impl Walk {
                     return None;
                 }
                 opt = Some(rr);
-            } else if opt.is_none() {
-                self.note(&rr, checked)?;
-                checked.additionals += 1;
-                checked.body_end = at as u16;
+                continue;
+            }
+            if is_signature(answer, &rr) {
+                // "it MUST be the last record" (RFC 8945, 5.2).
+                if number < header.additionals {
+                    return None;
+                }
+                break;
+            }
+            checked.additionals += 1;
+            match &opt {
+                None => {
+                    self.note(&rr, 0, checked)?;
+                    checked.body_end = at as u16;
+                }
+                Some(opt) => self.note_behind(answer, &rr, opt, checked)?,
             }
         }
         if let Some(rr) = opt {
@@ -205,20 +246,27 @@ impl Walk {
         Some(())
     }
 
+    /// `taken_out`: the octets of the OPT, where it stands before this record.
     #[inline]
-    fn note(&mut self, rr: &Record, checked: &mut Checked) -> Option<()> {
-        if rr.rtype == rtype::OPT {
-            return None; // outside the additional section it is nothing
+    fn note(&mut self, rr: &Record, taken_out: usize, checked: &mut Checked) -> Option<()> {
+        if matches!(rr.rtype, rtype::OPT | rtype::TSIG) {
+            return None; // outside the additional section they are nothing
         }
         self.min_ttl = self.min_ttl.min(ttl(rr.ttl));
-        match checked.ttls.get_mut(usize::from(checked.ttl_count)) {
-            Some(place) => {
-                *place = rr.ttl_at as u16;
-                checked.ttl_count += 1;
-            }
-            None => self.too_many = true,
+        if let Some(place) = checked.ttls.get_mut(usize::from(checked.ttl_count)) {
+            *place = (rr.ttl_at - taken_out) as u16;
+            checked.ttl_count += 1;
         }
         Some(())
+    }
+
+    /// A record behind the OPT, to be moved to where that is: it must not point into it.
+    #[cold]
+    fn note_behind(&mut self, answer: &[u8], rr: &Record, opt: &Record, checked: &mut Checked) -> Option<()> {
+        let mut fits = true;
+        pointers(&answer[rr.start..rr.end], |_, target| fits &= !(opt.start..opt.end).contains(&target));
+        checked.behind = (opt.end as u16, rr.end as u16);
+        self.note(rr, opt.end - opt.start, checked).filter(|()| fits)
     }
 
     /// What the answer says and how long it may be kept.
@@ -229,8 +277,14 @@ impl Walk {
             rcode::NOERROR | rcode::NXDOMAIN => (Kind::Negative, self.negative_ttl.unwrap_or(0).min(self.min_ttl)),
             _ => (Kind::Failure, 0),
         };
-        (kind, if checked.truncated() || self.too_many { 0 } else { lifetime })
+        (kind, if checked.truncated() { 0 } else { lifetime })
     }
+}
+
+/// TSIG, or SIG(0): a SIG that covers no type (RFC 2931, 3).
+#[inline]
+pub(super) fn is_signature(packet: &[u8], rr: &Record) -> bool {
+    rr.rtype == rtype::TSIG || (rr.rtype == rtype::SIG && u16_at(&packet[rr.data..rr.end], 0) == Some(0))
 }
 
 /// "if ... the most significant bit is set, the entire value is to be treated as zero" (RFC 2181, 8).

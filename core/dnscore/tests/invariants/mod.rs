@@ -114,12 +114,61 @@ pub fn answer(data: &[u8]) {
     let first = well_formed(&fresh[..length], &packet, query.echo(), limit);
     assert!(first.flags & 0x0020 == 0 || asked & 0x20 != 0 || query.dnssec_ok(), "AD unasked for");
     let mut wide = [0xee; 65535];
-    let length = answer::client_answer(&packet, &query, &message, &checked, 65535, &mut wide);
-    well_formed(&wide[..length], &packet, query.echo(), 65535);
+    let wide_length = answer::client_answer(&packet, &query, &message, &checked, 65535, &mut wide);
+    let whole = well_formed(&wide[..wide_length], &packet, query.echo(), 65535);
+    shortened(&first, &fresh, &whole, &wide, limit);
+    if checked.records() > 0 {
+        passed_on(&message, &wide);
+    }
+    // An error may come without the question.
+    let mut bare = [&message[..12], &[0, 0, 41, 4, 208, 0, 0, 0, 0, 0, 0]].concat();
+    bare[4..12].copy_from_slice(&[0, 0, 0, 0, 0, 0, 0, 1]);
+    let taken = check_answer(&bare, &Expected { id, question: &question });
+    assert_eq!(taken.is_ok(), [1, 2, 4, 5].contains(&(bare[3] & 15)));
+    if let Ok(checked) = taken {
+        let length = answer::client_answer(&packet, &query, &bare, &checked, limit, &mut fresh);
+        assert_eq!(well_formed(&fresh[..length], &packet, query.echo(), limit).rcode, u16::from(bare[3] & 15));
+    }
     for stopped in [0, 1] {
-        trimmed(&packet, &query, wide, length, stopped);
+        trimmed(&packet, &query, wide, wide_length, stopped);
     }
     CACHE.with_borrow_mut(|cache| cached(cache, &packet, &query, &message, &checked, &first));
+}
+
+/// What is short is the beginning of what is whole; or it is TC, because what it cannot do without does not fit.
+fn shortened(first: &Message, short: &[u8], whole: &Message, long: &[u8], limit: usize) {
+    let opt = usize::from(first.counts[3] > 0) * 11;
+    if first.flags & 0x0200 != 0 && first.ttls.is_empty() {
+        let needed = whole.flags & 0x0200 != 0 || whole.counts[2] > 0 || whole.answers_end + opt > limit;
+        assert!(needed, "TC without need");
+        return;
+    }
+    assert_eq!(first.counts[1], whole.counts[1], "the answer section is whole");
+    assert!(first.counts[2] == whole.counts[2] || first.counts[3] <= 1);
+    assert_eq!(first.ttls, whole.ttls[..first.ttls.len()]);
+    assert_eq!(short[12..first.records_end], long[12..first.records_end]);
+}
+
+/// Every record of the upstream's but OPT and the message's signature, in its order, with its owner.
+fn passed_on(message: &[u8], told: &[u8]) {
+    let read = |message: &[u8]| {
+        let word = |at: usize| u16::from_be_bytes([message[at], message[at + 1]]);
+        let mut at = question_end(message).unwrap();
+        let mut found = Vec::new();
+        for section in 0..3 {
+            for _ in 0..word(6 + 2 * section) {
+                let (owner, fixed) = owner(message, at);
+                let (rtype, end) = (word(fixed), fixed + 10 + usize::from(word(fixed + 8)));
+                let signs = rtype == 250 || rtype == 24 && end >= fixed + 12 && word(fixed + 10) == 0;
+                if rtype != 41 && !(signs && section == 2) {
+                    found.push((section, owner, message[fixed..fixed + 10].to_vec()));
+                }
+                at = end;
+            }
+        }
+        found
+    };
+    assert_eq!(read(message), read(told));
 }
 
 /// An answer of which every name with that parity of its length is stopped: it stays one, and none of theirs is in it.
@@ -155,7 +204,14 @@ fn cached(
     if !cache.put(&key, query, message, checked, 50_000) {
         return;
     }
-    assert!(!checked.truncated());
+    if checked.truncated() {
+        let length =
+            cache.get(&key, query, packet, 50_000, limit, &mut out).expect("that it is truncated is kept").length;
+        let told = well_formed(&out[..length], packet, query.echo(), limit);
+        assert_eq!((told.flags & 0x0220, &told.counts[1..3]), (0x0200, &[0, 0][..]));
+        assert!(cache.get(&key, query, packet, 50_000, 65535, &mut out).is_none());
+        return;
+    }
     for age in [0, 1, 5, 1000, 100_000, 200_000] {
         let now_ms = 50_000 + age * 1000;
         for stale in [false, true] {
@@ -186,6 +242,33 @@ pub struct Message {
     pub counts: [u16; 4],
     /// Offset and value of the TTLs, the OPT's left out.
     pub ttls: Vec<(usize, u32)>,
+    /// Where the records of the answer section end, and all but the OPT.
+    pub answers_end: usize,
+    pub records_end: usize,
+}
+
+/// The owner at `at`, in lower case, and where it ends. A pointer must lead back, and a name to its end.
+fn owner(message: &[u8], start: usize) -> (Vec<u8>, usize) {
+    let (mut at, mut before, mut end) = (start, start, None);
+    let mut name = Vec::new();
+    loop {
+        let length = usize::from(message[at]);
+        match length {
+            0 => break,
+            192.. => {
+                end.get_or_insert(at + 2);
+                let target = (length & 63) << 8 | usize::from(message[at + 1]);
+                assert!(target < before, "a name that leads into itself");
+                (at, before) = (target, target);
+            }
+            _ => {
+                name.extend(message[at..=at + length].to_ascii_lowercase());
+                at += 1 + length;
+            }
+        }
+        assert!(name.len() < 255, "a name too long");
+    }
+    (name, end.unwrap_or(at + 1))
 }
 
 /// Reads a message that was written for the client who sent `packet`; panics where it is not what every answer must be.
@@ -202,17 +285,12 @@ fn well_formed(message: &[u8], packet: &[u8], echo: Echo, limit: usize) -> Messa
     assert_eq!(counts[0], u16::from(question_end > 12));
     let mut at = question_end;
     let mut ttls = Vec::new();
+    let (mut answers_end, mut records_end) = (at, at);
     let mut opts = 0;
     let mut rcode = flags & 15;
     for record in 0..usize::from(counts[1]) + usize::from(counts[2]) + usize::from(counts[3]) {
         let start = at;
-        loop {
-            match message[at] {
-                0 => break at += 1,
-                192.. => break at += 2,
-                length => at += 1 + usize::from(length),
-            }
-        }
+        at = owner(message, start).1;
         let ttl = u32::from(word(at + 4)) << 16 | u32::from(word(at + 6));
         if word(at) == 41 {
             opts += 1;
@@ -225,17 +303,24 @@ fn well_formed(message: &[u8], packet: &[u8], echo: Echo, limit: usize) -> Messa
             let mut option = at + 10;
             while option < end {
                 assert_eq!(word(option), 15, "an option that is no extended error");
-                option += 4 + usize::from(word(option + 2));
+                let next = option + 4 + usize::from(word(option + 2));
+                std::str::from_utf8(&message[option + 6..next]).expect("an INFO-CODE and UTF-8");
+                option = next;
             }
             assert_eq!(option, end);
         } else {
             ttls.push((at + 4, ttl));
+            records_end = at + 10 + usize::from(word(at + 8));
+            if record < usize::from(counts[1]) {
+                answers_end = records_end;
+            }
+            assert_ne!(word(at), 250, "the upstream's signature");
         }
         at += 10 + usize::from(word(at + 8));
     }
     assert_eq!(at, message.len(), "octets left over");
     assert_eq!(opts, usize::from(echo.edns.is_some()), "an OPT answers an OPT");
-    Message { flags, rcode, counts, ttls }
+    Message { flags, rcode, counts, ttls, answers_end, records_end }
 }
 
 /// The end of the question of a message, if it has one of plain labels.

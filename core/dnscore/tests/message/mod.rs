@@ -14,10 +14,13 @@ pub const A: u16 = 1;
 pub const NS: u16 = 2;
 pub const CNAME: u16 = 5;
 pub const SOA: u16 = 6;
+pub const MX: u16 = 15;
 pub const TXT: u16 = 16;
 pub const SIG: u16 = 24;
 pub const AAAA: u16 = 28;
 pub const OPT: u16 = 41;
+pub const RRSIG: u16 = 46;
+pub const NSEC: u16 = 47;
 pub const HTTPS: u16 = 65;
 pub const TSIG: u16 = 250;
 
