@@ -42,6 +42,7 @@ from resolver.config.values import (
     Size,
     Slug,
     Text,
+    TimeZone,
     Upstream,
     WebUrl,
     WebUrlOrPath,
@@ -162,6 +163,7 @@ class Portal(Part):
     listen: list[Listen] = []
     url: WebUrl
     database: Database | None = None  # none: state_dir/portal.db
+    time_zone: TimeZone = "UTC"  # of the times on pages, as Europe/Berlin; UTC stands beside
     # Reverse proxies whose X-Forwarded-For is believed: for rate limits in memory, never stored.
     behind: list[Prefix] = []
     clocks: Clocks = Clocks()

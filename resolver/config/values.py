@@ -17,6 +17,7 @@ from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import idna
 from pydantic import (
@@ -260,6 +261,13 @@ def _database(value: object) -> str:
     raise ValueError(f"{value!r} is not a database; {right} would be right")
 
 
+def _time_zone(value: object) -> str:
+    try:
+        return ZoneInfo(str(value)).key
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise ValueError(f"{value!r} is no time zone here (tzdata); Europe/Berlin would be right") from None
+
+
 _STRING = WithJsonSchema({"type": "string"})
 _SHOWN = PlainSerializer(str, return_type=str, when_used="json")
 
@@ -296,6 +304,7 @@ LogOrigin = Annotated[
     _spelt(_ORIGIN, "a log's name; stop.isp.example/log, without spaces and +, would be right"),
     _of_pattern(_ORIGIN),
 ]
+TimeZone = Annotated[str, BeforeValidator(_time_zone), _STRING]
 LogKey = Annotated[
     str,
     _spelt(_VKEY, "the key of a log; the line in its log.vkey would be right"),

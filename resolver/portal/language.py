@@ -26,6 +26,7 @@ from markupsafe import Markup, escape
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from datetime import tzinfo
 
 LOCALE = Path(__file__).parent / "locale"
 
@@ -60,8 +61,8 @@ LANGUAGES: Mapping[str, Language] = {
 class Voice:
     """Everything said in one language. Templates call `_` for a text and `n_` for one that counts something."""
 
-    def __init__(self, language: Language, texts: NullTranslations) -> None:
-        self.language = language
+    def __init__(self, language: Language, texts: NullTranslations, zone: tzinfo = UTC) -> None:
+        self.language, self._zone = language, zone
         self._texts = texts
         self._locale = Locale.parse(language.dates or language.code)
 
@@ -90,8 +91,8 @@ class Voice:
         return f"\u2068{value}\u2069" if apart else value
 
     def date(self, moment: int) -> str:
-        """A day, written out: 22 November 2026 (UTC)."""
-        return format_date(datetime.fromtimestamp(moment, UTC), "long", locale=self._locale)
+        """A day where the provider is, written out: 22 November 2026."""
+        return format_date(datetime.fromtimestamp(moment, self._zone), "long", locale=self._locale)
 
     def day(self, text: str) -> str:
         """A day given as `YYYY-MM-DD`, written out; as it stands where it is none."""
@@ -101,11 +102,17 @@ class Voice:
             return text
 
     def moment(self, moment: int) -> str:
-        """A day and a time of day in UTC, which the text names."""
-        time = self._apart(datetime.fromtimestamp(moment, UTC).strftime("%H:%M UTC"))
-        return f"{self.date(moment)}{self.language.comma}{time}"
+        """A day and a time of day where the provider is, and in UTC, with the day where that is another:
+        `22 November 2026, 07:06 CET (06:06 UTC)`."""
+        here, there = datetime.fromtimestamp(moment, self._zone), datetime.fromtimestamp(moment, UTC)
+        if here.utcoffset():
+            day = "" if here.date() == there.date() else f"{there:%Y-%m-%d} "
+            time = f"{here:%H:%M} {here.tzname()} ({day}{there:%H:%M} UTC)"
+        else:
+            time = f"{there:%H:%M} UTC"
+        return f"{self.date(moment)}{self.language.comma}{self._apart(time)}"
 
-    def number(self, number: int) -> str:
+    def number(self, number: float) -> str:
         return format_decimal(number, locale=self._locale)
 
     def territory(self, code: str) -> str:
@@ -113,9 +120,10 @@ class Voice:
         return str(self._locale.territories.get(code.upper(), code))
 
 
-def load(directory: Path = LOCALE) -> dict[str, Voice]:
-    """A voice for every language; a catalogue that cannot be read is a fault of the installation and raises."""
-    return {code: Voice(language, texts(code, directory)) for code, language in LANGUAGES.items()}
+def load(directory: Path = LOCALE, zone: tzinfo = UTC) -> dict[str, Voice]:
+    """A voice for every language, which tells times as in `zone`; a catalogue that cannot be read is a fault of the
+    installation and raises."""
+    return {code: Voice(language, texts(code, directory), zone) for code, language in LANGUAGES.items()}
 
 
 def texts(code: str, directory: Path = LOCALE) -> NullTranslations:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode, urlsplit
+from zoneinfo import ZoneInfo
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
@@ -100,7 +101,7 @@ class Pages:
 
     def __init__(self, config: Config) -> None:
         self.face = face_of(config)
-        self.voices: Mapping[str, language.Voice] = language.load()
+        self.voices: Mapping[str, language.Voice] = language.load(zone=ZoneInfo(config.portal.time_zone))
         colours = config.provider.colours
         style = (TEMPLATES / "style.css").read_text(encoding="utf-8")
         style = "".join(style.partition("*/\n")[2].splitlines())  # without the comment; rules have no line comments

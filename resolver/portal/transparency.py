@@ -11,15 +11,16 @@ import json
 import os
 import re
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
-from resolver.portal.facts import facts_of
+from resolver.portal.facts import facts_of, unix
 from resolver.portal.web import Answer
 from resolver.stats.report_forms import body
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from resolver.portal.facts import Facts
@@ -45,9 +46,49 @@ class InForce:
     action: str
     signatures: int
     state: str
+    entries: int = 0  # that act now: without those that are suspended
+    suspended: int = 0  # by the issuer's relief, or here
+    confirmed: int = 0  # Unix time; 0: not known
 
     def as_json(self) -> dict[str, object]:
         return asdict(self)
+
+
+@dataclass(frozen=True)
+class Figures:
+    """A closed period, in numbers that are said in words. `html`: plots and tables, in English."""
+
+    start: str  # YYYY-MM-DD, both included
+    end: str
+    stopped: int
+    added: int
+    withdrawn: int
+    held: int
+    refused: int
+    let_through: int
+    switched_off: int
+    appeals: int
+    median_hours: float | None
+    html: Markup
+
+    @classmethod
+    def of(cls, report: Mapping[str, Any]) -> Figures:
+        """Raises KeyError, TypeError or AttributeError for a report of another form."""
+        changes, appeals = report["changes"].values(), report["appeals"]
+        return cls(
+            start=str(report["from"]),
+            end=str(report["to"]),
+            stopped=int(report["blocks"]["total"]),
+            added=sum(told.get("added", 0) for told in changes),
+            withdrawn=sum(told.get("removed", 0) for told in changes),
+            held=sum(sum(reasons.values()) for reasons in report["held"].values()),
+            refused=sum(sum(reasons.values()) for reasons in report["refused"].values()),
+            let_through=int(report["overrides"]["set"]),
+            switched_off=int(report["bypass"]),
+            appeals=int(appeals["received"]),
+            median_hours=appeals["median_hours"],
+            html=Markup(body(dict(report))),  # noqa: S704 - body() escapes
+        )
 
 
 class Transparency:
@@ -55,7 +96,7 @@ class Transparency:
 
     def __init__(self, live: Live, log_dir: Path, host: str) -> None:
         self._live, self._log, self.host = live, log_dir, host
-        self._report: tuple[tuple[int, int], Markup] | None = None
+        self._report: tuple[tuple[int, int], Figures] | None = None
 
     def facts(self, match: Match | None) -> Facts | None:
         return facts_of(match, self._live.snapshot) if match is not None else None
@@ -64,6 +105,8 @@ class Transparency:
         found = []
         for about in self._live.snapshot.meta.get("lists", ()):
             issuer = about.get("issuer") or {}
+            suspended = int(about.get("suspended") or 0) + int(about.get("here") or 0)
+            confirmed = self._live.snapshot.confirmed.get(str(about.get("name")))
             found.append(InForce(
                 name=str(about.get("name", "")),
                 version=int(about.get("version") or 0),
@@ -72,23 +115,26 @@ class Transparency:
                 action=str(about.get("action", "")),
                 signatures=int(about.get("threshold") or 0),
                 state=str(about.get("state") or ""),
+                entries=max(int(about.get("entries") or 0) - suspended, 0),
+                suspended=suspended,
+                confirmed=unix(str(confirmed or "")),
             ))  # fmt: skip
         return found
 
     def log_is_there(self) -> bool:
         return os.access(self._log / "checkpoint", os.R_OK)
 
-    async def report(self) -> Markup | None:
-        """The last thirty days in numbers: plots and tables, as the steward published them (in English)."""
+    async def report(self) -> Figures | None:
+        """The last thirty closed days, as the steward published them."""
         return await asyncio.to_thread(self._read_report)
 
-    def _read_report(self) -> Markup | None:
+    def _read_report(self) -> Figures | None:
         path = self._log / "report.json"
         try:
             status = path.stat()
             seen = (status.st_ino, status.st_mtime_ns)
             if self._report is None or self._report[0] != seen:
-                self._report = seen, Markup(body(json.loads(self._read("report.json"))))  # noqa: S704 - body() escapes
+                self._report = seen, Figures.of(json.loads(self._read("report.json")))
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return None  # none yet, or one of another version: the steward makes one anew
         return self._report[1]

@@ -28,10 +28,10 @@ DAYS = 30
 def publish(places: Places, now: float) -> bool:
     """Writes the report where there is none that goes as far; whether it did. Raises `AuditError`, `OSError`."""
     end = (datetime.fromtimestamp(now, UTC) - timedelta(days=2)).date()
-    if _told_until(places) == end.isoformat():
+    known = list(in_force(places.state_dir / "lists"))
+    if _told_until(places) == end.isoformat() and not (known and _knew_nothing(places)):
         return False
     details = Details(Durable(RealDisk()), places.log_details, places.log_dir / "details")
-    known = in_force(places.state_dir / "lists")
     told = report(Folder(places.log_dir), details.bundle, end - timedelta(days=DAYS - 1), end, known)
     durable.replace(places.report.with_suffix(".csv"), as_csv(told).encode())
     durable.replace(places.report, as_json(told).encode())
@@ -43,3 +43,8 @@ def _told_until(places: Places) -> str | None:
         return str(read_object(places.report).get("to"))
     except AuditError:
         return None
+
+
+def _knew_nothing(places: Places) -> bool:
+    """Whether the report there is was made before any list was in force, as at a first start."""
+    return not (read_object(places.report).get("entries") or {}).get("total")

@@ -96,7 +96,7 @@ def _blocks(report: Report) -> Iterator[str]:
 
 def _entries(report: Report) -> Iterator[str]:
     entries = report["entries"]
-    yield f"<h2>Entries in force at the end: {entries['total']:,}</h2>"
+    yield f"<h2>Entries in force when this was computed: {entries['total']:,}</h2>"
     for key, what in (("by_category", "category"), ("by_age", "age"), ("by_issuer", "issuer")):
         yield _figure(f"Entries by {what}", bars(key, f"Entries by {what}", entries[key]))
         yield _folded("The same as a table", table(f"Entries by {what}", [what, "entries"], list(entries[key].items())))

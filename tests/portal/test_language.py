@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from zoneinfo import ZoneInfo
 
 import pytest
 from babel.messages.pofile import read_po
@@ -105,3 +106,15 @@ def test_a_territory_has_its_name_in_each_language() -> None:
     voices = load()
     assert [voices[code].territory("DE") for code in ("en", "fr", "ar")] == ["Germany", "Allemagne", "ألمانيا"]
     assert voices["en"].territory("AT-9") == "AT-9"
+
+
+@pytest.mark.parametrize(("zone", "moment", "said"), [
+    ("UTC", 1_795_000_000, "18 November 2026, 11:06 UTC"),
+    ("Europe/London", 1_795_000_000, "18 November 2026, 11:06 UTC"),
+    ("Europe/Berlin", 1_795_000_000, "18 November 2026, 12:06 CET (11:06 UTC)"),
+    ("Europe/Berlin", 1_780_000_000, "28 May 2026, 22:26 CEST (20:26 UTC)"),
+    ("Europe/Berlin", 1_795_045_000, "19 November 2026, 00:36 CET (2026-11-18 23:36 UTC)"),
+    ("Asia/Kathmandu", 1_795_000_000, "18 November 2026, 16:51 +0545 (11:06 UTC)"),
+])  # fmt: skip
+def test_times_are_the_provider_s_with_utc_beside(zone: str, moment: int, said: str) -> None:
+    assert load(zone=ZoneInfo(zone))["en"].moment(moment) == said

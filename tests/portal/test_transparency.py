@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import shutil
 from typing import TYPE_CHECKING
 
 from resolver.log.writer import Log
 from resolver.portal.web import Answer, Ask
 from resolver.stats.publish import publish
-from tests.rigs.portal_world import NOW, World
+from tests.rigs import lists_world
+from tests.rigs.portal_world import META, NOW, World
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -44,6 +46,41 @@ def test_the_page_has_the_report_with_its_plots_as_tables_and_programs_get_the_s
     assert "style=" not in text, "the policy allows no style but the page's own"
     assert publish(places, NOW + DAY)
     assert json.loads(get(world, "/log/report.json").body)["to"] == "2026-11-17"
+
+
+def test_the_page_says_what_is_in_force_now_and_from_when_to_when_its_figures_are(tmp_path: Path) -> None:
+    one = {**META["lists"][0], "entries": 1200, "suspended": 3, "here": 2}
+    world = World(tmp_path, meta={**META, "lists": [one]})
+    assert world.config is not None
+    places = world.config.places
+    with Log.open(places, lambda: NOW - 3 * DAY) as log:
+        log.append("counts", "2026-11-15", {"day": "2026-11-15", "lists": {"gambling": 1105}})
+        log.append("list-activated", "gambling/3", {"list": "gambling", "version": 3, "added": 12, "removed": 4})
+    publish(places, NOW)
+    text = get(world, "/transparency").body.decode()
+    rows = dict(re.findall(r'<div class="row"><dt>([^<]*)</dt><dd>([^<]*)</dd>', text))
+    assert (rows["Entries in force now"], rows["Suspended, so not enforced"]) == ("1,195", "5")
+    assert "From 18 October 2026 to 16 November 2026" in text
+    told = (rows["Queries stopped"], rows["Entries added by updates"], rows["Entries withdrawn"])
+    assert told == ("1,105", "12", "4")
+    assert "Entries in force at the end" not in text, "what is in force stands above, as of now"
+    assert json.loads(get(world, "/transparency", "application/json").body)["lists"][0]["entries"] == 1195
+
+
+def test_a_report_that_was_made_before_the_first_list_is_made_again(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    assert world.config is not None
+    places = world.config.places
+    with Log.open(places, lambda: NOW - 3 * DAY) as log:
+        log.append("start", "", {})
+    assert publish(places, NOW)
+    lists = lists_world.World(tmp_path / "provider", clock=lists_world.Clock(NOW))
+    lists.take(1, ["a.example", "b.example"])
+    lists.stop()
+    shutil.copytree(lists.config.places.state_dir / "lists", places.state_dir / "lists")
+    assert publish(places, NOW + 3600)
+    assert json.loads(get(world, "/log/report.json").body)["entries"]["total"] == 2
+    assert not publish(places, NOW + 7200)
 
 
 def test_a_log_is_served_under_the_name_of_its_host_and_no_other(tmp_path: Path) -> None:

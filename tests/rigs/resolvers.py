@@ -99,10 +99,9 @@ class Resolver:
 
     def stop(self) -> None:
         if self.process is not None and self.process.poll() is None:
-            if self.name == "knot-resolver":  # a manager: killed, it would leave its workers behind
-                self.process.terminate()
-                with contextlib.suppress(subprocess.TimeoutExpired):
-                    self.process.wait(30)
+            self.process.terminate()  # BIND writes its copy then; a killed manager would leave its workers behind
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.process.wait(30)
             self.process.kill()
             self.process.wait(30)
 
@@ -190,6 +189,17 @@ controls {{ }};
         ["named", "-f", "-L", str(folder / "log"), "-n", "1", "-c", str(folder / "named.conf")],
         port,
     )
+
+
+def bind920(world: World, folder: Path, port: int, outside: int) -> Resolver:
+    """9.20 and newer, which can wait for its policy zones."""
+    one = bind(world, folder, port, outside)
+    settings = (folder / "named.conf").read_text()
+    instead = next(line[2:].strip() for line in settings.splitlines() if "servfail-until-ready" in line)
+    (folder / "named.conf").write_text(
+        settings.replace("\n    break-dnssec", "\nbreak-dnssec").replace("\nbreak-dnssec yes;", f"\n{instead}")
+    )
+    return one
 
 
 def powerdns(world: World, folder: Path, port: int, outside: int) -> Resolver:

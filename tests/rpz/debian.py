@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -34,7 +35,8 @@ def mirror() -> str:
 def tree(suite: str, packages: list[str], where: Path) -> tuple[Path, dict[str, str]]:
     """The folder, and the version of each package. A tree that is there already is taken as it is."""
     root, apt = (where / suite).absolute(), (where / f"apt-{suite}").absolute()
-    for folder in (root, apt / "lists/partial", apt / "cache/archives/partial", apt / "state"):
+    fresh = where.absolute() / f"{suite}.new"
+    for folder in (apt / "lists/partial", apt / "cache/archives/partial", apt / "state"):
         folder.mkdir(parents=True, exist_ok=True)
     (apt / "state/status").touch()
     (apt / "sources.list").write_text(f"deb [signed-by={KEYS}] {mirror()} {suite} main\n")
@@ -44,13 +46,16 @@ def tree(suite: str, packages: list[str], where: Path) -> tuple[Path, dict[str, 
         "Acquire::Languages": "none", "APT::Install-Recommends": "0", "APT::Sandbox::User": "root",
     }  # fmt: skip
     how = [word for key, value in options.items() for word in ("-o", f"{key}={value}")]
-    if not (root / "usr").exists():
+    if not root.exists():
+        shutil.rmtree(fresh, ignore_errors=True)
+        fresh.mkdir()
         _run("apt-get", "-q", *how, "update")
         _run("apt-get", "-q", *how, "install", "--yes", "--download-only", "base-files", "bash", "coreutils", *packages)
         for package in sorted((apt / "cache/archives").glob("*.deb")):
             unpack = subprocess.Popen(["dpkg-deb", "--fsys-tarfile", str(package)], stdout=subprocess.PIPE)
-            subprocess.run(["tar", "-x", "-C", str(root), "--keep-directory-symlink"], stdin=unpack.stdout, check=True)
+            subprocess.run(["tar", "-x", "-C", str(fresh), "--keep-directory-symlink"], stdin=unpack.stdout, check=True)
             assert unpack.wait() == 0, package
+        fresh.rename(root)  # whole, or not there
     unpacked = (package.name.split("_") for package in (apt / "cache/archives").glob("*.deb"))
     versions = {name: version.rpartition("%3a")[2] for name, version, _ in unpacked}
     return root, {name: versions[name] for name in packages}
