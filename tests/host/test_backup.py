@@ -110,6 +110,8 @@ def test_a_host_moves_with_its_lists_its_overrides_and_its_log(short: Path) -> N
     old.config.write_text(yaml.safe_dump(settings))
     with old.running, new.running:
         old.start()
+        listed = ("lists", "status", "--config", str(old.config))
+        wait_until(lambda: "59 entries" in old.stopsign(*listed), "the list is in force")
         # It holds, and no worker runs here to follow.
         words = ("override", "allow", "aces-bets.example", "--reason", "x", "--for", "72h")
         old.stopsign(*words, "--config", str(old.config), expected=1)
@@ -126,7 +128,7 @@ def test_a_host_moves_with_its_lists_its_overrides_and_its_log(short: Path) -> N
                 shutil.rmtree(new.config.parent / "issuer" / "published")  # the list's host is away
                 continue
             new.type(line)
-        assert "59" in new.said["stopsign lists status"], "in force as it was"
+        assert "59 entries" in new.said["stopsign lists status"], "in force as it was"
         after = new.places
         assert {name: getattr(after, name).read_bytes() for name in ("log_vkey", "log_key")} == {
             name: kept[name] for name in ("log_vkey", "log_key")

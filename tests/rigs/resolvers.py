@@ -191,6 +191,17 @@ controls {{ }};
     )
 
 
+def bind920(world: World, folder: Path, port: int, outside: int) -> Resolver:
+    """9.20 and newer, which can wait for its policy zones."""
+    one = bind(world, folder, port, outside)
+    settings = (folder / "named.conf").read_text()
+    instead = next(line[2:].strip() for line in settings.splitlines() if "servfail-until-ready" in line)
+    (folder / "named.conf").write_text(
+        settings.replace("\n    break-dnssec", "\nbreak-dnssec").replace("\nbreak-dnssec yes;", f"\n{instead}")
+    )
+    return one
+
+
 def powerdns(world: World, folder: Path, port: int, outside: int) -> Resolver:
     rules = snippet(
         "recursor.lua",
