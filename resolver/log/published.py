@@ -1,7 +1,7 @@
 """The details that are published beside the tree, held against its leaves.
 
-Enters: bundles of leaves in order. Leaves: how many details are what their leaves commit to, or `UntrueError` that names
-every leaf whose detail is not as it should be. Rules:
+Enters: bundles of leaves in order. Leaves: how many details are what their leaves commit to, or `UntrueError` that
+names every leaf whose detail is not as it should be. Rules:
 
 - a leaf of a public type has exactly one line in `details/`, under its own index, in the file of its bundle;
 - a line that is missing or erased is no fault where a leaf of type `detail-erased` names the leaf;
@@ -70,7 +70,7 @@ class Published:
         self._missing += sorted(wanted - seen)
 
     def settle(self, logged: Iterable[int] = ()) -> None:
-        """After the last bundle. `logged`: erasures that were logged since. Raises `UntrueError` that names all faults."""
+        """`logged`: erasures that were logged since. Raises `UntrueError`, which names all faults."""
         logged = self._logged.union(logged)
         faults = (
             ("missing, and no leaf says that it was erased", [one for one in self._missing if one not in logged]),

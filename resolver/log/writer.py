@@ -143,9 +143,9 @@ class Log:
         return index
 
     def erase(self, index: int, reason: str) -> int:
-        """Erases the detail of a leaf for good and says so in a leaf of its own; that one's index. The leaf comes first: a
-        detail that is gone and of which no leaf says so is what `verify` calls a fault. Killed between the two, it is to
-        be called again."""
+        """Erases the detail of a leaf for good and says so in a leaf; that one's index. The leaf comes first:
+        a detail that is gone and of which no leaf says so is what `verify` calls a fault. Killed between the two, it
+        is to be called again."""
         known = self.details.get(index)
         if known is None:
             raise AuditError(f"there is no detail of leaf {index} here", hint="`stopsign audit show` lists the leaves")
