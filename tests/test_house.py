@@ -90,6 +90,13 @@ def test_prometheus_is_known_to_the_host_and_to_one_module_a_process() -> None:
     assert {name(path) for path in knowing if folder_of(path) != "host" and path.name != "metrics.py"} == set()
 
 
+@pytest.mark.parametrize("path", modules("tests"), ids=name)
+def test_what_tests_share_stands_in_rigs(path: Path) -> None:
+    """Also in the programs that a test starts with `python -c`."""
+    assert not {found for found in imports(path) if re.search(r"(^|\.)test_", found)}
+    assert not re.search(r"\bfrom tests(\.\w+)*\.test_|\bimport tests(\.\w+)*\.test_", path.read_text(encoding="utf-8"))
+
+
 DECISIONS = sorted((ROOT / "docs" / "decisions").glob("[0-9]*.md"))
 
 
