@@ -90,12 +90,46 @@ def test_prometheus_is_known_to_the_host_and_to_one_module_a_process() -> None:
     assert {name(path) for path in knowing if folder_of(path) != "host" and path.name != "metrics.py"} == set()
 
 
-def test_every_file_that_the_architecture_names_is_there() -> None:
-    named = re.findall(r"`([a-z_]+/[a-z_/]+(?:\.[a-z]+)?)`", (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8"))
-    there = [
-        name
-        for name in named
-        if name.partition("/")[0] in {"blocklists", "config", "core", "docs", "resolver", "tests"}
-    ]
-    assert len(there) > 10
-    assert [name for name in there if not (ROOT / name).exists()] == []
+@pytest.mark.parametrize("path", modules("tests"), ids=name)
+def test_what_tests_share_stands_in_rigs(path: Path) -> None:
+    """Also in the programs that a test starts with `python -c`."""
+    assert not {found for found in imports(path) if re.search(r"(^|\.)test_", found)}
+    assert not re.search(r"\bfrom tests(\.\w+)*\.test_|\bimport tests(\.\w+)*\.test_", path.read_text(encoding="utf-8"))
+
+
+DECISIONS = sorted((ROOT / "docs" / "decisions").glob("[0-9]*.md"))
+
+
+def named_in(document: Path) -> list[str]:
+    """The files and folders of the tree that a document names."""
+    named = re.findall(r"`([a-z_]+/[a-z_/0-9]+(?:\.[a-z]+)?)`", document.read_text(encoding="utf-8"))
+    parts = {"blocklists", "config", "core", "docs", "resolver", "systemd", "tests"}
+    return [name for name in named if name.partition("/")[0] in parts]
+
+
+@pytest.mark.parametrize("document", [ROOT / "ARCHITECTURE.md", ROOT / "CONTRIBUTING.md", *DECISIONS], ids=name)
+def test_every_file_that_a_document_for_developers_names_is_there(document: Path) -> None:
+    assert [name for name in named_in(document) if not (ROOT / name).exists()] == []
+
+
+def test_the_architecture_stays_a_walk_of_both_lives() -> None:
+    assert (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8").count("\n") <= 250
+    steps = {"register", "admit", "guard", "people", "operations", "appeals", "overdue", "compile", "activate"}
+    assert {f"resolver/lists/{step}.py" for step in steps} <= set(named_in(ROOT / "ARCHITECTURE.md"))
+    assert "core/dnscore/src/plane/chain.rs" in named_in(ROOT / "ARCHITECTURE.md")
+
+
+def test_decisions_are_numbered_without_a_gap_and_the_index_names_each_with_its_title() -> None:
+    assert [int(page.name[:4]) for page in DECISIONS] == list(range(1, len(DECISIONS) + 1))
+    titles = {page.name: page.read_text(encoding="utf-8").partition("\n")[0].removeprefix("# ") for page in DECISIONS}
+    index = (DECISIONS[0].parent / "README.md").read_text(encoding="utf-8")
+    assert {file: title for title, file in re.findall(r"^- \[(.+)\]\((.+\.md)\)$", index, re.MULTILINE)} == titles
+
+
+@pytest.mark.parametrize("page", DECISIONS, ids=name)
+def test_a_decision_is_one_page_of_context_decision_and_consequences(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    headings = [line[3:].partition(",")[0] for line in text.splitlines() if line.startswith("## ")]
+    assert headings == ["Context", "Decision", "Consequences"]
+    assert text.startswith(f"# {int(page.name[:4])}. ")
+    assert text.count("\n") <= 60

@@ -60,6 +60,7 @@ def default(model: Any, field: str) -> float:
 OPERATOR, ALARMS, README, APPEALS, RPZ = (
     "docs/operator.md", "docs/alarms.md", "README.md", "docs/appeals.md", "docs/rpz.md",
 )  # fmt: skip
+ARCHITECTURE, DECISIONS = "ARCHITECTURE.md", "docs/decisions"
 SILENT, LATE = worker_counters.SILENT, worker_counters.LATE
 DNS, STEWARD, WEB = (f"stopsign-{name}.service" for name in ("dns", "steward", "web"))
 # Document, words around it, what the program has.
@@ -117,10 +118,29 @@ TABLE: list[tuple[str, str, Callable[[], float]]] = [
     (RPZ, "(told {} times, with pauses", lambda: notify.TRIES),
     (RPZ, "(told seven times, with pauses of {} s to", lambda: notify.FIRST),
     (RPZ, "with pauses of 1 s to {} s)", lambda: notify.FIRST * 2 ** (notify.TRIES - 1)),
+    (ARCHITECTURE, "`serve` receives up to {} datagrams", lambda: of_core("sys/mod.rs", "BATCH")),
+    (ARCHITECTURE, "workers wait up to {} s for the steward", lambda: run.REBOOTED),
+    (
+        f"{DECISIONS}/0009-sockets-belong-to-the-supervisor.md",
+        "systemd restarts it after {} ms",
+        lambda: 1000 * of_unit(DNS, "RestartSec"),
+    ),
+    (f"{DECISIONS}/0011-dns-waits-after-a-reboot.md", "Workers wait up to {} s", lambda: run.REBOOTED),
+    (
+        f"{DECISIONS}/0018-the-worker-asks-upstreams-itself.md",
+        "- {} time-outs in a row",
+        lambda: of_core("relay/health.rs", "SILENCES"),
+    ),
+    (
+        f"{DECISIONS}/0020-stale-answers.md",
+        "gets a stale answer after {} s",
+        lambda: of_core("relay/mod.rs", "CLIENT_RESPONSE") / 1e6,
+    ),
+    (f"{DECISIONS}/0040-short-pauses-of-units.md", "DNS grows to {} s", lambda: of_unit(DNS, "RestartMaxDelaySec")),
     (README, "Python {} or newer", lambda: stated("pyproject.toml", "project", "requires-python")),
     (README, "Rust {} or newer", lambda: stated("core/Cargo.toml", "workspace", "package", "rust-version")),
 ]
-WORDS = {"half": 0.5, "one": 1, "five": 5, "seven": 7, "twenty": 20, "hundred": 100}
+WORDS = {"half": 0.5, "one": 1, "five": 5, "seven": 7, "twenty": 20, "Twenty": 20, "hundred": 100}
 # Of alarms.md, seconds that no constant states: measured, or a round figure of how often something is looked at.
 MEASURED = ("within {} s where no query comes",)
 

@@ -169,10 +169,6 @@ class Places:
         return self.state_dir / "audit"
 
     @property
-    def log_key(self) -> Path:
-        return self.audit_dir / "log.key"
-
-    @property
     def log_details(self) -> Path:
         return self.audit_dir / "details"
 

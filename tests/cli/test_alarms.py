@@ -6,7 +6,7 @@ import ast
 import re
 from typing import TYPE_CHECKING
 
-from tests.host.test_alerts import alerts
+from tests.rigs.alert_rules import alerts
 from tests.rigs.dns_host import ROOT
 
 if TYPE_CHECKING:

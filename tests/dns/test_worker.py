@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import gc
 import json
 import os
@@ -28,9 +27,10 @@ from resolver.rpz.live import Watch
 from tests.rigs.dns_host import Host, ask_tcp, ask_udp, free_port, question, running, wait_until
 from tests.rigs.list_documents import entry
 from tests.rigs.lists_world import settings
+from tests.rigs.upstream import honest, upstream
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Sequence
+    from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
     from pathlib import Path
 
     from resolver._core import Source
@@ -40,13 +40,6 @@ if TYPE_CHECKING:
     Asking = Callable[[Address, Sequence[bytes]], Awaitable[list[bytes]]]
 
 A, TXT = 1, 16
-
-
-def honest(query: bytes) -> bytes:
-    """One address for every name."""
-    end = query.index(b"\0", 12) + 5
-    record = b"\xc0\x0c\0\x01\0\x01\0\0\0\x3c\0\x04\xc6\x33\x64\x07"
-    return query[:2] + b"\x81\x80\0\x01\0\x01\0\0\0\0" + query[12:end] + record
 
 
 def large(query: bytes) -> bytes:
@@ -66,39 +59,6 @@ def truncated(query: bytes) -> bytes:
 def lying(query: bytes) -> bytes:
     """An answer to another question, under the right id."""
     return honest(query[:12] + b"\x05wrong\x07example\0\0\x01\0\x01")
-
-
-@contextlib.asynccontextmanager
-async def upstream(port: int, udp: Answering, tcp: Answering, copies: int = 1) -> AsyncIterator[None]:
-    class Datagrams(asyncio.DatagramProtocol):
-        def connection_made(self, transport: asyncio.DatagramTransport) -> None:  # type: ignore[override]
-            self.transport = transport
-
-        def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
-            if reply := udp(data):
-                for _ in range(copies):
-                    self.transport.sendto(reply, addr)
-
-    kept: list[asyncio.StreamWriter] = []
-
-    async def stream(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        kept.append(writer)
-        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
-            while reply := tcp(await reader.readexactly(int.from_bytes(await reader.readexactly(2)))):
-                writer.write(len(reply).to_bytes(2) + reply)
-                await writer.drain()
-        writer.close()
-
-    datagrams, _ = await asyncio.get_running_loop().create_datagram_endpoint(Datagrams, ("127.0.0.1", port))
-    server = await asyncio.start_server(stream, "127.0.0.1", port)
-    try:
-        yield
-    finally:
-        datagrams.close()
-        server.close()
-        for writer in kept:
-            writer.transport.abort()
-        await asyncio.sleep(0.05)  # what was closed comes to its end
 
 
 @pytest.fixture
