@@ -38,7 +38,8 @@ from resolver.cli.demo.upstream import ADDRESS
 from resolver.config.schema import Endpoint
 from tests.rigs.chromium import WIDTHS, browser, page
 from tests.rigs.dns_host import ROOT, free_port, question, running, wait_until, wire_name
-from tests.test_main_path import Provider, ask
+from tests.rigs.load import ask
+from tests.rigs.provider import Provider
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -139,7 +140,7 @@ def world(tmp_path: Path) -> Iterator[World]:
     rehearsal = Rehearsal.open(folder / "issuer")
     judge = Keyring.create(tmp_path / "judge", "Dr Recht", PASSPHRASE, roles=["relief"])
     rehearsal.publish(rotate.rotate(rehearsal.desk, come=[judge.card], now=datetime.now(UTC), author="alice"))
-    program = "import sys; from tests.test_main_path import outside; outside(int(sys.argv[1]))"
+    program = "import sys; from tests.rigs.provider import outside; outside(int(sys.argv[1]))"
     outside = subprocess.Popen(
         [sys.executable, "-c", program, str(upstream)], env={**os.environ, "PYTHONPATH": str(ROOT)}
     )

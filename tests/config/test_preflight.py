@@ -28,10 +28,9 @@ from resolver.config.schema import Accepted, Config, Lines
 from resolver.host.apply import TrialError, try_first
 from resolver.ipc import control
 from resolver.ipc.addresses import held
-from tests.config.test_schema import write
-from tests.lists.test_steward import GROUND
+from tests.rigs.config_file import write
 from tests.rigs.dns_host import free_port
-from tests.rigs.lists_world import settings
+from tests.rigs.lists_world import GROUND, settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from resolver.config.schema import Config, ConfigError, Endpoint, load, locate
+from tests.rigs.config_file import write
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -36,12 +37,6 @@ lists:
 views:
   - {name: youth, clients: ["10.1.0.0/16"], lists: [gambling]}
 """
-
-
-def write(folder: Path, text: str) -> Path:
-    path = folder / "stopsign.yaml"
-    path.write_text(text, encoding="utf-8")
-    return path
 
 
 def mistakes(folder: Path, text: str) -> list[str]:

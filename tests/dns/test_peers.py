@@ -16,9 +16,10 @@ from dnslib import DNSRecord
 from tests.conftest import find_program
 from tests.rigs.dns_host import Host, ask_tcp, ask_udp, free_port, question, running, wait_until
 from tests.rigs.plane import compiled
+from tests.rigs.program import program
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
 A = 1
@@ -29,23 +30,6 @@ $TTL 300
 @ IN NS ns.real.example.
 * IN A 198.51.100.7
 """
-
-
-@contextlib.contextmanager
-def program(folder: Path, *command: str | Path) -> Iterator[subprocess.Popen[bytes]]:
-    path = find_program(str(command[0]))
-    assert path
-    with (folder / f"{command[0]}.log").open("wb") as log:
-        process = subprocess.Popen([path, *map(str, command[1:])], stdout=log, stderr=log, stdin=subprocess.DEVNULL)
-        try:
-            yield process
-        finally:
-            process.terminate()
-            try:
-                process.wait(20)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
 
 
 def asked(server: tuple[str, int], client: str, name: str, *, tcp: bool = False) -> str | None:

@@ -20,11 +20,11 @@ import dns.zone
 import pytest
 import yaml
 
-from tests.cli.test_operate import change
 from tests.conftest import find_program
-from tests.host.test_alerts import DASHBOARD, RULES, alerts
+from tests.rigs.alert_rules import DASHBOARD, RULES, alerts
 from tests.rigs.dns_host import free_port, wait_until
-from tests.test_main_path import EXPECTED, PASSED, Load, Provider, provider, under_load
+from tests.rigs.load import EXPECTED, PASSED, Load, under_load
+from tests.rigs.provider import Provider, change, provider
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

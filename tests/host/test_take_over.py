@@ -21,9 +21,9 @@ import yaml
 
 from resolver.cli.demo import tree
 from resolver.config.values import Endpoint
-from tests.faults.test_upgrade import LAUNCH
 from tests.rigs.dns_host import PATIENCE, ROOT, free_port, question, unbound, wait_until
 from tests.rigs.namespace import in_a_network
+from tests.rigs.socket_activation import LAUNCH
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -15,7 +15,7 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
-from blocklists.head import Basis, Issuer
+from blocklists.head import Issuer
 from blocklists.issuer.rehearsal import Rehearsal
 from resolver.cli import main
 from resolver.config.schema import accept, load
@@ -25,13 +25,11 @@ from resolver.lists.steward import Steward, pause
 from resolver.log.note import parse_vkey
 from resolver.log.proof import check_proof
 from tests.rigs.dns_host import wait_until
-from tests.rigs.lists_world import Clock, settings
+from tests.rigs.lists_world import GROUND, Clock, settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
-
-GROUND = Basis("Act 12", "Authority", "17/2026", "2026-11-01", "DE", "Court of Bonn")
 
 
 class Provider:

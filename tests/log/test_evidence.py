@@ -21,7 +21,8 @@ from resolver.log.verify import verify
 from resolver.log.witness import cosign, load_witness, new_witness, witness_verify
 from resolver.log.writer import Event
 from resolver.stats.probe import Asker, probe
-from tests.cli.test_audit import run
+from tests.rigs.command_line import run
+from tests.rigs.counted import entry
 from tests.rigs.log_world import NOON, World
 
 if TYPE_CHECKING:
@@ -261,12 +262,6 @@ class TestExport:
     def test_it_never_writes_into_a_folder_that_holds_something(self, world: World) -> None:
         with pytest.raises(AuditError, match="not empty"):
             export(source(world), world.log_dir, lambda _number: [])
-
-
-def entry(name: str, number: int, match: str = "subtree", expires: str = "2027-11-22T00:00:00Z") -> str:
-    told = {"basis": "order-1", "category": "gambling", "expires": expires, "issued": "2026-11-22T00:00:00Z"}
-    told |= {"match": match, "name": name, "reference": f"{number:016}"}
-    return json.dumps(told, sort_keys=True, separators=(",", ":")) + "\n"
 
 
 class TestProbe:
