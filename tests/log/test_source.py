@@ -12,7 +12,7 @@ import pytest
 
 from resolver.log.errors import AuditError, MissingError
 from resolver.log.source import Folder, Web
-from tests.cli.test_audit import run
+from tests.rigs.command_line import run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
