@@ -400,7 +400,7 @@ def _alarms(
         if (runs := answer.get("version", VERSION)) != VERSION:
             found.append(f"{name} runs version {runs}, installed is {VERSION}: stopsign restart takes it up")
         found += [str(alarm) for alarm in answer.get("alarms", ())]
-    others = [Foreign(**one) for one in answers["dns"].get("foreign", ())]
+    others = [Foreign(**one) for one in answers.get("dns", {}).get("foreign", ())]
     held = programs([one.inode for one in others])
     found += [one.alarm(held.get(one.inode)) for one in others]
     return list(dict.fromkeys(found))
