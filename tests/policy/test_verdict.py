@@ -68,10 +68,7 @@ class Case:
             bypasses.append(Bypass(kind, of, now - HOUR, now + end, "alice"))
         return Passes(
             tuple(Pass(name, kind, now + end) for name, kind, end in self.overrides),
-            tuple(
-                Bypass(kind, of[kind](at, name), now - HOUR, now + end, "alice")
-                for kind, at, name, end in self.bypasses
-            ),
+            tuple(bypasses),
         )
 
     @property
@@ -190,7 +187,7 @@ def web_says(config: Config, snapshot: Snapshot, view: frozenset[str] | None, no
 
 
 @given(cases)
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=40)
 def test_all_who_speak_of_a_name_say_what_a_worker_answers(case: Case) -> None:
     with tempfile.TemporaryDirectory() as place:
         folder, now = Path(place), int(time.time())
@@ -210,7 +207,7 @@ def test_all_who_speak_of_a_name_say_what_a_worker_answers(case: Case) -> None:
 
 
 @given(cases)
-@settings(deadline=None, max_examples=30)
+@settings(deadline=None, max_examples=15)
 def test_a_probe_expects_what_a_worker_answers(case: Case) -> None:
     """A probe knows neither exceptions nor views; of what a list has it asks what still holds."""
     plain = Case(case.lists, [], [], None, [])
