@@ -206,7 +206,7 @@ async def _handle(
         async with asyncio.timeout(PATIENCE):
             line = await reader.readline()
         request = json.loads(line)
-    except (TimeoutError, ValueError):
+    except (TimeoutError, ValueError, RecursionError):  # the last: nested too deep
         return {"ok": False, "error": "the request is not one line of JSON"}
     operation = operations.get(str(request.get("op"))) if isinstance(request, dict) else None
     if operation is None:
