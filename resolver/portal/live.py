@@ -135,17 +135,23 @@ class Live:
             return replace(snapshot, listed=None, meta={})
         try:
             opened = self._open(self._places.current)
-            return replace(snapshot, listed=opened, meta=json.loads(opened.meta))
+            new = replace(snapshot, listed=opened, meta=json.loads(opened.meta))
         except Exception:
-            log.exception("the new generation cannot be opened; the last one stays")
+            if self._changed.unread(self._places.current):
+                log.exception("the new generation cannot be opened; the last one stays")
             return snapshot
+        self._changed.read(self._places.current)
+        return new
 
     def _with_passes(self, snapshot: Snapshot) -> Snapshot:
         try:
-            return replace(snapshot, passes=read_passes(self._places.passes))
+            new = replace(snapshot, passes=read_passes(self._places.passes))
         except ResolverError as wrong:
-            log.error("%s; the last ones stay", wrong)  # noqa: TRY400 - the sentence says it all
+            if self._changed.unread(self._places.passes):
+                log.error("%s; the last ones stay", wrong)  # noqa: TRY400 - the sentence says it all
             return snapshot
+        self._changed.read(self._places.passes)
+        return new
 
     def _confirmed(self, before: Mapping[str, str]) -> Mapping[str, str]:
         """When each list was last confirmed. It decides nothing, so a file that cannot be read changes nothing."""
