@@ -140,8 +140,8 @@ def appeal(host: Host, number: int = 1, name: str = "a.example") -> NewAppeal:
     now = int(host.world.clock())
     return NewAppeal(
         id=f"A-{number:012}", receipt=receipts.hash_of(SECRET), reference=ref(name), name=name, list="gambling",
-        role="", ground="mistake", language="en", received=now, due=now + 48 * 3600, suspends=True, reason="It is not theirs.",
-        contact="", share_contact=False,
+        role="", ground="mistake", language="en", received=now, due=now + 48 * 3600, suspends=True,
+        reason="It is not theirs.", contact="", share_contact=False,
     )  # fmt: skip
 
 
