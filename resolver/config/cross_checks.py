@@ -1,7 +1,7 @@
-"""What no single value shows: parts of a configuration that contradict each other.
+"""Parts of a configuration that contradict each other; no single value shows that.
 
-Enters: the plain values of the file, which may be wrong in any way. Leaves: `(key, message)` for each contradiction, so
-that these stand in the same report as the mistakes in single values.
+Enters: the plain values of the file, which may be wrong in any way. Leaves: `(key, message)` for each contradiction,
+for the same report as the mistakes in single values.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""`stopsign run`: starts the three wings and keeps them running.
+"""`stopsign run`: starts the processes and keeps them running.
 
 Enters: a configuration. Leaves: a provider that serves until SIGTERM. Rules: every mistake of the configuration and
-every port that is taken is said before anything starts; the wings are processes of their own, so that none can take
-another down; the sockets are opened here, or come from systemd, and are handed on by inheritance.
+every occupied port is reported before anything starts. DNS, steward, web and zones are processes of their own, so none
+can take another down. The sockets are opened here, or come from systemd, and are inherited.
 """
 
 from __future__ import annotations
