@@ -1,4 +1,4 @@
-"""What a block would touch besides its target: public suffixes, popular names, names below, shared hosts.
+"""What a block would affect besides its target: public suffixes, popular names, names below, shared hosts.
 
 Enters: names and entries. Leaves: findings. Nothing here decides; people and guards do.
 """

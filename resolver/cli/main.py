@@ -34,6 +34,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "health": ("resolver.cli.operate:health", "Should this host get queries? For anycast and load balancers."),
     "reload": ("resolver.cli.operate:reload", "Take up the configuration anew, all of it or nothing."),
     "restart": ("resolver.cli.operate:begin_anew", "Begin anew with the program installed now; no query is lost."),
+    "take-over": ("resolver.cli.operate:take_over", "Let clients ask DNS that was started beside an old resolver."),
     "workers": ("resolver.cli.operate:workers", "Replace the DNS workers one by one."),
     "cache": ("resolver.cli.operate:cache", "Forget what was cached."),
     "explain": ("resolver.cli.lists:explain", "Why a name is stopped, or why not."),

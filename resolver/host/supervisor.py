@@ -1,19 +1,19 @@
-"""The supervisor: keeps every process of a provider's host alive, and the ports open while it does.
+"""The supervisor: keeps every process of a provider's host alive, and the ports open meanwhile.
 
-Enters: services, each a command with the sockets it inherits. Leaves: running processes, until it is told to stop.
+Enters: services, each a command with the sockets it inherits. Leaves: running processes, until it is stopped.
 
 Rules:
-- A process that ends is started again; at once the first time, then after a time that doubles up to `LONGEST_WAIT`. One
-  that ran for `STABLE` seconds is forgiven its past. What cannot even be started (no memory, or the program is just
-  being replaced) is tried again as often.
-- A process whose heartbeat is older than its service's `patience` is told to say where it hangs (SIGABRT,
-  faulthandler), then killed, then started again. A worker's heart beats in its counters file, that of the others in
-  memory that they are handed (`resolver.host.systemd.beat`). Where the supervisor itself was not scheduled in
-  between, the old heartbeat proves nothing and is not held against anybody.
+- A process that ends is restarted: at once the first time, then after a pause that doubles up to `LONGEST_WAIT`. After
+  `STABLE` seconds of running the pause is reset. A process that cannot be started (no memory, or the program is being
+  replaced) is tried again likewise.
+- A process whose heartbeat is older than its service's `patience` gets SIGABRT (faulthandler prints where it hangs), is
+  killed, and is restarted. A worker's heartbeat is in its counters file, that of the others in memory that they inherit
+  (`resolver.host.systemd.beat`). Where the supervisor itself was not scheduled in between, an old heartbeat proves
+  nothing.
 - The sockets belong to the supervisor: what reaches the port of a dead worker waits in the kernel's queue for the next.
-- `replace` starts the successor first, waits until it says that it serves, and only then lets the predecessor drain.
-- Stopping goes by `order`: lower numbers first, together within a number; who does not go within `GRACE` seconds is
-  killed.
+- `replace` starts the successor first, waits until it serves, and only then lets the predecessor drain.
+- Stopping goes by `order`: lower numbers first, equal numbers together. A process that has not ended within `GRACE`
+  seconds is killed.
 """
 
 from __future__ import annotations

@@ -1,11 +1,15 @@
-"""What passes whatever the lists say: overrides and the off switch, in one small file that every worker polls.
+"""Exceptions from the lists: overrides and the off switch, in one small file that every worker polls.
 
 Enters: changes by the steward (overrides) and by `stopsign bypass` (the off switch, which works with the steward dead).
-Leaves: `run_dir/passes.json`, wholly old or wholly new, and of the off switch a durable copy that a reboot does not
-undo. Rules: a pass only ever unblocks, and ends by itself at its end, whoever is dead by then; both writers change the
-file under one lock, for which none waits long: a writer that hangs, as on a stalled disk, does not hold the off switch;
-room on the tmpfs is kept in reserve for it; what cannot be read passes nothing, and says so; words in it do nothing to
-a terminal, whoever wrote them; what is done to the off switch stays in the file until the log has it.
+Leaves: `run_dir/passes.json`, wholly old or wholly new, and a durable copy of the off switch, which survives a reboot.
+Rules:
+
+- An exception only ever unblocks, and ends by itself at its end, with any process dead.
+- Both writers change the file under one lock and wait for it briefly: a writer that hangs, as on a stalled disk, does
+  not hold up the off switch.
+- Room on the tmpfs is reserved for the file.
+- A file that cannot be read excepts nothing, and is an alarm. Its text cannot control a terminal.
+- A change of the off switch stays in the file (`untold`) until the log has it.
 
     {"format": 2,
      "overrides": [{"name": "example.com", "match": "subtree", "until": 1795000000}],

@@ -1,8 +1,8 @@
-"""Plots as SVG, made here: no script, no font, no request to anybody, and a table beside each with the same numbers.
+"""Plots as SVG: no script, no font, no request to anybody, and a table beside each with the same numbers.
 
-Enters: labels and numbers. Leaves: SVG text for an HTML page, or the table. Rules: what a plot says is in its `<title>`
-and `<desc>` for those who cannot see it; series differ by their labels and dash patterns, not by colour alone; colours
-follow the page's (currentColor), so that they hold in the dark.
+Enters: labels and numbers. Leaves: SVG text for an HTML page, or the table. Rules: `<title>` and `<desc>` say what a
+plot shows, for readers who cannot see it; series differ by labels and dash patterns, not by colour alone; colours
+follow the page's (currentColor), so that they work in the dark.
 """
 
 from __future__ import annotations
