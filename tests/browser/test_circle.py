@@ -269,7 +269,7 @@ def _decided(world: World) -> list[str]:
 
 
 def _time_passes(world: World, appeal: str) -> None:
-    """This appeal came long ago: by the steward's clock, which opens entries, and by the database's, which desks show."""
+    """This appeal came long ago, by the clock of the steward, who opens entries, and of the database, for the desk."""
     with closing(sqlite3.connect(world.host.folder / "state" / "portal.db")) as database:
         database.execute("UPDATE appeals SET due = received - 1 WHERE id = ?", (appeal,))
         database.commit()
