@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import itertools
 import re
 from pathlib import Path
 
@@ -205,6 +206,14 @@ def test_the_architecture_stays_a_walk_of_both_lives() -> None:
     steps = {"register", "admit", "guard", "people", "operations", "appeals", "overdue", "compile", "activate"}
     assert {f"resolver/lists/{step}.py" for step in steps} <= set(named_in(ROOT / "ARCHITECTURE.md"))
     assert "core/dnscore/src/plane/chain.rs" in named_in(ROOT / "ARCHITECTURE.md")
+
+
+def test_the_changelog_has_each_area_once_and_nothing_beside_them() -> None:
+    newest = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8").split("\n## ")[1].splitlines()[1:]
+    outside = list(itertools.takewhile(lambda line: not line.startswith("### "), newest))
+    assert [line for line in outside if line] == [], "a line belongs to an area"
+    areas = [line.removeprefix("### ") for line in newest if line.startswith("### ")]
+    assert areas == ["DNS", "Lists", "Issuer", "Portal", "Log", "Policy zones", "Operating", "Packaging"]
 
 
 def test_decisions_are_numbered_without_a_gap_and_the_index_names_each_with_its_title() -> None:
