@@ -30,12 +30,10 @@ OPENED = {
     "host/apply.py": {"supervisor_lock"},
     "lists/activate.py": {"current", "run_dir"},  # its writer
     "lists/compile.py": {"run_dir"},
-    "lists/decisions.py": {"decisions"},
     "lists/people.py": {"passes"},
     "lists/register.py": {"lists"},
     "lists/restore.py": {"current"},
     "lists/steward.py": {"current"},
-    "portal/app.py": {"decisions"},
     "portal/live.py": {"current", "lists", "passes"},
     "rpz/counting.py": {"workers"},
     "rpz/live.py": {"current", "passes"},
