@@ -228,3 +228,16 @@ def test_a_decision_is_one_page_of_context_decision_and_consequences(page: Path)
     assert headings == ["Context", "Decision", "Consequences"]
     assert text.startswith(f"# {int(page.name[:4])}. ")
     assert text.count("\n") <= 60
+
+
+# Words that say nothing, or several things: write "again", "a client that", "gets", "lower priority", "of".
+SAID_AGAIN = re.compile(
+    r"\banew\b|\bwhoever\b|\b(?:is|are) told\b|\bstands? behind\b|\bof what was found\b", re.IGNORECASE
+)
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=name)
+def test_a_document_is_in_plain_words(document: Path) -> None:
+    lines = enumerate(document.read_text(encoding="utf-8").splitlines(), 1)
+    assert [f"{number}: {line}" for number, line in lines if SAID_AGAIN.search(line)] == []
