@@ -14,9 +14,9 @@ import logging
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
-from resolver.base import atomic
 from resolver.base.errors import ResolverError
 from resolver.base.file_watch import Changed
+from resolver.ipc import list_confirmations
 from resolver.policy.exceptions import Passes, covers
 from resolver.policy.exceptions import read as read_passes
 
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from resolver.base.paths import Places
 
 log = logging.getLogger(__name__)
-
-LARGEST = 1 << 20  # octets of the file of confirmations
 
 
 class Match(Protocol):
@@ -155,11 +153,8 @@ class Live:
 
     def _confirmed(self, before: Mapping[str, str]) -> Mapping[str, str]:
         """When each list was last confirmed. It decides nothing, so a file that cannot be read changes nothing."""
-        try:
-            told = json.loads(atomic.read(self._places.lists, LARGEST))["lists"]
-            return {str(name): str(about["confirmed"] or "") for name, about in told.items()}
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
-            return before
+        read = list_confirmations.read(self._places)
+        return before if read is None else read
 
 
 @dataclass(frozen=True)
