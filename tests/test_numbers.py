@@ -73,6 +73,7 @@ TABLE: list[tuple[str, str, Callable[[], float]]] = [
     (ALARMS, "for more than 2 s, which is hung after {}:", lambda: SILENT),
     (ALARMS, "or more than {} s late)", lambda: of_core("relay/mod.rs", "LIFE") / 1e6),
     (ALARMS, "the workers have waited {} s for it", lambda: run.REBOOTED),
+    (ALARMS, "It reads the file again every {} s", lambda: file_watch.AGAIN),
     (ALARMS, "then it is used again within {} s and a query", lambda: of_core("relay/health.rs", "RAREST")),
     (ALARMS, "(it asks every {} s, then every", lambda: of_core("relay/health.rs", "TCP_RARELY")),
     (ALARMS, "(it asks every 30 s, then every {} s)", lambda: of_core("relay/health.rs", "TCP_OFTEN")),

@@ -37,6 +37,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "resolver.cli.operate:restart_program",
         "Restart every process with the installed program; no query is lost.",
     ),
+    "take-over": ("resolver.cli.operate:take_over", "Let clients ask DNS that was started beside an old resolver."),
     "workers": ("resolver.cli.operate:workers", "Replace the DNS workers one by one."),
     "cache": ("resolver.cli.operate:cache", "Forget what was cached."),
     "explain": ("resolver.cli.lists:explain", "Why a name is stopped, or why not."),

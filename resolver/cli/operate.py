@@ -1,7 +1,8 @@
 """The commands of the person on call: `status`, `health`, `reload`, `workers restart`, `cache flush`.
 
 Enters: the command line. Leaves: results on standard output; 1 where something was checked and found wanting. `status`
-and `health` read files and work with every process dead; the others are done by the supervisor, through its socket.
+and `health` read files and work with every process dead; the others are done by the supervisor, through its socket, or
+as `take-over` to it.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from resolver.cli.status import status as gathered
 from resolver.config.schema import located_at
 from resolver.host.apply import everywhere
 from resolver.host.health import of_zones, reasons
+from resolver.host.take_over import hear_everybody
 from resolver.ipc import control
 
 if TYPE_CHECKING:
@@ -150,6 +152,23 @@ def _everywhere(
     for name in came.dead:
         warn(f"{name} is dead: it reads the file when it starts again; if it stays dead, its journal says why")
     click.get_current_context().exit(1 if came.dead else 0)
+
+
+@click.command("take-over")
+@located
+@as_json
+def take_over(path: Path | None, directory: Path | None, in_json: bool) -> None:
+    """Let clients ask: sockets of DNS that heard one interface alone hear everybody, at once and without a restart.
+
+    For a socket unit that was started with BindToDevice=lo, while another resolver still answers. As root.
+    """
+    config = legible(path, directory)
+    supervisor = control.call(config.places.supervisor_socket, "status", timeout=PATIENCE)
+    freed = hear_everybody(int(supervisor["pid"]), config.dns_listen)
+    if in_json:
+        print_json({"freed": freed})
+    else:
+        click.echo(f"hears everybody now: {', '.join(freed)}" if freed else "hears everybody already")
 
 
 @click.group()

@@ -33,6 +33,7 @@ from resolver.host.foreign import Foreign, foreign, programs
 from resolver.host.sockets import SOCKETS, Listeners, taken_or_opened
 from resolver.host.supervisor import LIST_BY, Service, Supervisor, count_workers
 from resolver.host.systemd import beat, notify
+from resolver.host.take_over import devices
 from resolver.ipc import shadow_sketches
 from resolver.ipc.control import Operation, UnreachableError, serve
 from resolver.policy import exceptions
@@ -315,8 +316,15 @@ class Provider:
             "up": up,
             "services": services,
             "foreign": [asdict(one) for one in self.foreign],
-            "alarms": [f"{one['name']} is down" for one in services if one["pid"] is None],
+            "alarms": [
+                *(f"{one['name']} is down" for one in services if one["pid"] is None),
+                *(f"DNS hears {name} alone, and no client: stopsign take-over" for name in self._devices()),
+            ],
         }
+
+    def _devices(self) -> list[str]:
+        """The interfaces to which sockets of DNS are confined."""
+        return devices(one for group in (*self.listeners.udp, *self.listeners.tcp) for one in group)
 
     async def _flush_cache(self, peer: Peer, _request: Mapping[str, Any]) -> Reply:
         told = [name for name in self.supervisor.names if name.startswith("dns-")]
