@@ -118,7 +118,7 @@ class Keyring:
         keys: dict[str, Key] = {role: token.public_key(uri, _pin(pin, name, role)) for role, uri in tokens.items()}
         for role, uri in tokens.items():
             durable.write(folder / f"{role}.uri", f"{uri}\n".encode(), mode=0o600)
-        for role in set(roles) - tokens.keys():
+        for role in dict.fromkeys(role for role in roles if role not in tokens):
             private = _generate(scheme)
             protection = (
                 serialization.BestAvailableEncryption(passphrase) if passphrase else serialization.NoEncryption()
