@@ -3,7 +3,7 @@
     alice/  card.json            public: the name, and the public key for each role; this travels to the desk
             root.pem             PKCS#8, encrypted with the person's passphrase, mode 0600
             targets.pem          ...
-            targets.uri          instead of the .pem where the key lies in a PKCS#11 token (`hsm:...`)
+            targets.uri          instead of the .pem where the key is in a PKCS#11 token (`hsm:...`)
 
 Enters: a folder, and a passphrase when something is to be signed. Leaves: `Card`, `Signer`; or `KeyFileError`.
 

@@ -142,8 +142,8 @@ class Passes:
         return replace(self, overrides=tuple(sorted(overrides, key=lambda entry: (entry.name, entry.match))))
 
     def on(self, new: Bypass) -> Passes:
-        """The switch thrown. Where it was on already it has been on since then, and for that reason unless another is
-        given; all else is said anew."""
+        """With `new` switched on. A bypass that was on already keeps its start, and its reason unless another is given;
+        all else is that of `new`."""
         before = self.bypass_of(new.kind, new.of) or new
         others = tuple(one for one in self.bypasses if one is not before)
         held = replace(new, since=before.since, reason=new.reason or before.reason)

@@ -208,11 +208,11 @@ async def serve(accepted: Accepted) -> bool:
     stop_page, portal = listening(config)
     await process.start(stop_page, portal)
 
-    async def take_up(_new: Accepted) -> list[str]:
+    async def apply(_new: Accepted) -> list[str]:
         loop.call_later(0.05, anew.set)  # the answer goes out first
         return ["web"]
 
-    held = Held(accepted, OF_WEB, take_up)
+    held = Held(accepted, OF_WEB, apply)
     said = {
         "stop_page": [str(bound_to(one)) for one in stop_page],
         "portal": [str(bound_to(one)) for one in portal],
