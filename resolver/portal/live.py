@@ -81,9 +81,6 @@ class Snapshot:
         lists = self.meta.get("lists", ())
         return lists[match.list] if match.list < len(lists) else {}
 
-    def list_name(self, match: Match) -> str:
-        return str(self.list_of(match).get("name", ""))
-
 
 class Live:
     """The current snapshot; `poll` looks for a newer one and is cheap when there is none (three stats)."""
