@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from resolver.base import disk_space
+from resolver.base import disk_space, file_watch
 from resolver.cli import lists as lists_command
 from resolver.cli import operate, status
 from resolver.config.schema import Clocks, Limits
@@ -73,6 +73,7 @@ TABLE: list[tuple[str, str, Callable[[], float]]] = [
     (ALARMS, "for more than 2 s, which is hung after {}:", lambda: SILENT),
     (ALARMS, "or more than {} s late)", lambda: of_core("relay/mod.rs", "LIFE") / 1e6),
     (ALARMS, "the workers have waited {} s for it", lambda: run.REBOOTED),
+    (ALARMS, "It reads the file again every {} s", lambda: file_watch.AGAIN),
     (ALARMS, "then it is used again within {} s and a query", lambda: of_core("relay/health.rs", "RAREST")),
     (ALARMS, "(it asks every {} s, then every", lambda: of_core("relay/health.rs", "TCP_RARELY")),
     (ALARMS, "(it asks every 30 s, then every {} s)", lambda: of_core("relay/health.rs", "TCP_OFTEN")),
@@ -80,6 +81,7 @@ TABLE: list[tuple[str, str, Callable[[], float]]] = [
     (ALARMS, "more than half of its last {} answers", lambda: of_core("relay/health.rs", "ANSWERS_JUDGED")),
     (ALARMS, "*clients that wait for one question*, more than {} |", lambda: of_core("relay/mod.rs", "MAX_WAITERS")),
     (ALARMS, "It ends within {} s of the port being free", lambda: run.LEAVING),
+    (ALARMS, "It reads the file again every {} s", lambda: file_watch.AGAIN),
     (ALARMS, "is full: less than {} MiB is free", lambda: disk_space.NOTHING / MiB),
     (ALARMS, "is nearly full: less than {}% and", lambda: 100 * disk_space.SHARE),
     (ALARMS, "% and less than {} MiB are free", lambda: disk_space.LEAST / MiB),
