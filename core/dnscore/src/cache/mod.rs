@@ -18,6 +18,7 @@
 
 mod entry;
 mod index;
+mod memory;
 mod queue;
 mod store;
 

@@ -8,10 +8,11 @@
 use std::hint::black_box;
 use std::io;
 
-use memmap2::{Advice, MmapMut};
+use memmap2::MmapMut;
 
 use super::entry::{Entry, Parts, UNIT, write_question};
 use super::index::{Index, Key};
+use super::memory::memory;
 use super::queue::{Popped, Queue};
 use crate::answer::Body;
 use crate::wire::Query;
@@ -299,15 +300,6 @@ fn find_ttls(records: &[u8], places: &mut [[u8; 2]]) {
         *place = (rr.ttl_at as u16).to_le_bytes();
         at = rr.end;
     }
-}
-
-/// Zeroed memory that the system hands out as it is touched. In huge pages where it can: look-ups go anywhere in it, and
-/// under a hypervisor a page walk costs as much as the memory.
-pub(super) fn memory(bytes: usize) -> io::Result<MmapMut> {
-    let memory = MmapMut::map_anon(bytes)?;
-    // A kernel built without them says no, and small pages it is.
-    let _ = memory.advise(Advice::HugePage);
-    Ok(memory)
 }
 
 /// What is remembered of a hash that left; never 0.
