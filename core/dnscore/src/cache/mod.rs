@@ -187,6 +187,13 @@ impl Cache {
         store.put(key, query, entry, &body, std::iter::empty(), None);
     }
 
+    /// After a panic that was caught: forgets everything if it came while an answer was being written.
+    pub fn recover(&mut self) {
+        if let Some(store) = self.store.as_mut().filter(|store| store.is_half_written()) {
+            store.flush();
+        }
+    }
+
     /// Forgets everything.
     pub fn flush(&mut self) {
         if let Some(store) = self.store.as_mut() {

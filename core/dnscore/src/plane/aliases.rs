@@ -45,6 +45,13 @@ impl Owners {
         Owners { found: Vec::new(), met: Hits::new(), generation: FIRST, stopped: None }
     }
 
+    /// The last answer is not to be recorded.
+    pub fn forget(&mut self) {
+        self.found.clear();
+        self.met.clear();
+        self.stopped = None;
+    }
+
     /// Another list is live: nothing is known of its names.
     pub fn new_list(&mut self) {
         self.generation = self.generation.checked_add(1).unwrap_or(FIRST);
