@@ -7,7 +7,6 @@ A load of questions goes on all the while, each of which must be answered once, 
 from __future__ import annotations
 
 import asyncio
-import itertools
 import json
 import os
 import random
@@ -16,215 +15,23 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from blocklists.issuer.rehearsal import Rehearsal
 from resolver.cli.demo import tree
-from resolver.cli.demo.upstream import ADDRESS, Upstream
-from resolver.config.schema import Endpoint, load
-from resolver.ipc.control import UnreachableError, call
-from tests.rigs.dns_host import ROOT, Host, free_port, question, running, wait_until
+from resolver.config.schema import load
+from tests.rigs.dns_host import question, wait_until
+from tests.rigs.load import EXPECTED, PASSED, STOPPED, A, Load, ask, first_answer, under_load, until
+from tests.rigs.provider import Provider, provider
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator
+    from collections.abc import Callable
 
-    from tests.rigs.dns_host import Address
-
+__all__ = ["provider"]  # the fixture
 REFRESH = 2.0  # as the demo's configuration says
-STOPPED, PASSED = tree.STOP_ADDRESS, ADDRESS
-A = 1
-
-
-@dataclass
-class Provider(Host):
-    """All of `stopsign run` over a tree that the demo's code planted."""
-
-    list_version: int = 1
-
-    def write_config(self) -> None:
-        """It is there already."""
-
-    def serving(self) -> bool:
-        """Every process: one that only just starts has not read the configuration yet, which a test may change."""
-        if not super().serving() or not all(one["lists"] and one["lists"][0]["version"] for one in self.said()):
-            return False
-        places = load(self.config).places
-        try:
-            return bool(call(places.web_socket, "status") and call(places.control_socket, "status"))
-        except UnreachableError:
-            return False
-
-    def children(self) -> dict[str, int]:
-        """Process ids by name."""
-        assert self.process is not None
-        found: dict[str, int] = {}
-        for pid in Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split():
-            words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-            modules = [
-                word.decode() for word in words if word.startswith(b"resolver.") and word != b"resolver.host.child"
-            ]
-            if not modules:  # a dead one, or one that is only just coming up
-                continue
-            name = modules[0].rpartition(".")[2]
-            number = f"-{words[words.index(b'--index') + 1].decode()}" if b"--index" in words else ""
-            found[name + number] = int(pid)
-        return found
-
-
-@pytest.fixture
-def provider(tmp_path: Path) -> Iterator[tuple[Provider, str]]:
-    """A provider with two workers, 59 names on its list, and the demo's upstream in a process of its own."""
-    upstream = free_port()
-    ports = tree.Ports(*(Endpoint("127.0.0.1", free_port()) for _ in range(3)))
-    folder = tmp_path / "tree"
-    tree.plant(folder, [], ports=ports, upstream=Endpoint("127.0.0.1", upstream), workers=2)
-    program = "import sys; from tests.test_main_path import outside; outside(int(sys.argv[1]))"
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    world = subprocess.Popen([sys.executable, "-c", program, str(upstream)], env=environment)
-    try:
-        with running(Provider(folder, [], workers=2, only=None)) as host:
-            yield host, f"127.0.0.1:{upstream}"
-    finally:
-        world.terminate()
-        world.wait(20)
-
-
-def outside(port: int) -> None:
-    """The world outside, on a port that is known beforehand."""
-
-    async def serve() -> None:
-        await Upstream.open(port)
-        await asyncio.Event().wait()
-
-    asyncio.run(serve())
-
-
-MOST_AT_ONCE = 64
-
-
-@dataclass
-class Load:
-    """Questions for listed and other names, from several sockets (so that every worker gets some), at a steady rate."""
-
-    address: Address
-    expected: dict[str, str]
-    rate: float = 1500.0
-    patience: float = 5.0
-    sent: int = 0
-    answered: int = 0
-    wrong: list[str] = field(default_factory=list)
-    lost: list[str] = field(default_factory=list)
-
-    async def run(self, until: Callable[[], bool]) -> None:
-        loop = asyncio.get_running_loop()
-        sockets = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(8)]
-        waiting: list[dict[int, tuple[str, float]]] = [{} for _ in sockets]
-        for number, one in enumerate(sockets):
-            one.setblocking(False)
-            one.connect(self.address)
-            loop.add_reader(one.fileno(), self._receive, one, waiting[number])
-        names = itertools.cycle(self.expected)
-        start = loop.time()
-        while not until():
-            due = max(int((loop.time() - start) * self.rate) - self.sent, 0)
-            if due > MOST_AT_ONCE:  # held up by other tests: no flood now, whose answers the caps would make SERVFAIL
-                start += (due - MOST_AT_ONCE) / self.rate
-            for _ in range(min(due, MOST_AT_ONCE)):
-                at, number = self.sent % len(sockets), self.sent // len(sockets) & 0xFFFF
-                name = next(names)
-                waiting[at][number] = name, loop.time()
-                sockets[at].send(question(number, name, A))
-                self.sent += 1
-            await asyncio.sleep(0.005)
-        deadline = loop.time() + self.patience
-        while any(waiting) and loop.time() < deadline:  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
-        for one in sockets:
-            loop.remove_reader(one.fileno())
-            one.close()
-        self.lost += [name for left in waiting for name, _ in left.values()]
-
-    def _receive(self, one: socket.socket, waiting: dict[int, tuple[str, float]]) -> None:
-        try:
-            while True:
-                message = one.recv(4096)
-                name, _ = waiting.pop(int.from_bytes(message[:2]), ("", 0.0))
-                self.answered += 1
-                if name and (got := first_address(message)) != self.expected[name]:
-                    self.wrong.append(f"{name}: {got} instead of {self.expected[name]}")
-        except BlockingIOError:
-            return
-
-    def check(self) -> None:
-        assert not self.wrong, self.wrong[:5]
-        assert not self.lost, f"{len(self.lost)} of {self.sent} lost: {self.lost[:5]}"
-        assert self.answered == self.sent > 100
-
-
-def first_address(message: bytes) -> str:
-    """The first A record, or what there is instead of one."""
-    if message[3] & 15 or message[6:8] == b"\0\0":
-        return f"rcode {message[3] & 15}, {int.from_bytes(message[6:8])} answers"
-    return socket.inet_ntoa(message[-4:]) if message[10:12] == b"\0\0" else "more than an answer"
-
-
-def under_load(load: Load, scene: Callable[[], Awaitable[None]]) -> None:
-    """Plays the scene while the load goes on, and a moment longer."""
-
-    async def both() -> None:
-        ended = asyncio.Event()
-
-        async def act() -> None:
-            await asyncio.sleep(0.3)
-            try:
-                await scene()
-                await asyncio.sleep(0.3)
-            finally:
-                ended.set()
-
-        await asyncio.gather(load.run(ended.is_set), act())
-
-    asyncio.run(both())
-    load.check()
-
-
-def ask(address: Address, name: str, patience: float = 5.0) -> str:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as one:
-        one.settimeout(patience)
-        one.connect(address)
-        one.send(question(7, name, A))
-        return first_address(one.recv(4096))
-
-
-def first_answer(address: Address, name: str) -> str:
-    """Of whoever comes up there."""
-    deadline = time.monotonic() + 60
-    while True:
-        try:
-            return ask(address, name, patience=30.0)
-        except ConnectionRefusedError:
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
-
-
-async def until(condition: Callable[[], bool], what: str, patience: float) -> float:
-    """How long it took, in seconds."""
-    started = time.monotonic()
-    while not condition():
-        assert time.monotonic() - started < patience, f"{what}: not within {patience:g} s"
-        await asyncio.sleep(0.02)
-    return time.monotonic() - started
-
-
-EXPECTED = {"aces-bets.example": STOPPED, "debian.org": PASSED, "wild-wheel.example.org": PASSED}
-EXPECTED |= {f"www{n}.lucky-wheel.example": STOPPED for n in range(100)}
-EXPECTED |= {f"www{n}.example.net": PASSED for n in range(100)}
 
 
 def test_a_new_version_is_active_within_the_refresh_interval_and_loses_no_query(

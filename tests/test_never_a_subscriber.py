@@ -22,7 +22,8 @@ from resolver.log.writer import Log
 from resolver.stats.collect import Counting
 from resolver.stats.publish import publish
 from tests.rigs.dns_host import question, wait_until
-from tests.test_main_path import STOPPED, Provider, ask, provider
+from tests.rigs.load import STOPPED, ask
+from tests.rigs.provider import Provider, provider
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -1,6 +1,6 @@
-"""Where everything lies: every path of a running provider in one frozen value, computed and never searched for.
+"""Every path of a running provider, in one frozen value that is computed and never searched for.
 
-`state_dir` is durable, `run_dir` is a tmpfs that a reboot empties, `log_dir` is what may be published.
+`state_dir` is durable, `run_dir` is a tmpfs that a reboot empties, `log_dir` holds what may be published.
 """
 
 from __future__ import annotations
@@ -167,10 +167,6 @@ class Places:
     def audit_dir(self) -> Path:
         """The log's private half: `log.key` and the details."""
         return self.state_dir / "audit"
-
-    @property
-    def log_key(self) -> Path:
-        return self.audit_dir / "log.key"
 
     @property
     def log_details(self) -> Path:

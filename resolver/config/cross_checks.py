@@ -1,12 +1,12 @@
-"""What no single value shows: parts of a configuration that contradict each other.
+"""Parts of a configuration that contradict each other; no single value shows that.
 
-Enters: the plain values of the file, which may be wrong in any way. Leaves: `(key, message)` for each contradiction, so
-that these stand in the same report as the mistakes in single values.
+Enters: the plain values of the file, which may be wrong in any way. Leaves: `(key, message)` for each contradiction,
+for the same report as the mistakes in single values.
 """
 
 from __future__ import annotations
 
-from ipaddress import ip_network
+from ipaddress import IPv6Network, ip_network
 from typing import TYPE_CHECKING, Any
 
 from resolver.config.values import Endpoint
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 Key = tuple[str | int, ...]
+
+_MAPPED = IPv6Network("::ffff:0:0/96")  # IPv4 addresses in IPv6 form (RFC 4291, 2.5.5.2)
 
 
 def contradictions(raw: Any) -> Iterator[tuple[Key, str]]:
@@ -83,6 +85,10 @@ def _two_views_on_one_prefix(raw: Any) -> Iterator[tuple[Key, str]]:
             except ValueError:
                 continue  # reported where values are checked
             key: Key = ("views", at, "clients", number)
+            if isinstance(prefix, IPv6Network) and prefix.subnet_of(_MAPPED):
+                address, length = prefix.network_address.ipv4_mapped, prefix.prefixlen - _MAPPED.prefixlen
+                yield key, f"{text} is IPv4 in IPv6 form, which no client has; {address}/{length} would be right"
+                continue
             other = first.setdefault(prefix, key)
             if other != key:
                 there = f"views[{other[1]}].clients[{other[3]}]"
@@ -164,13 +170,13 @@ def _zones_of_nothing(raw: Any) -> Iterator[tuple[Key, str]]:
 
 def _unsayable_to_knot(raw: Any) -> Iterator[tuple[Key, str]]:
     """What Knot Resolver 6 would pass over without an error (`resolver.rpz.knot6`)."""
-    refusing = {part.get("name") for _, part in _parts(raw, "lists") if part.get("action") == "refused"}
-    of_view = {part.get("name"): part.get("lists") for _, part in _parts(raw, "views")}
+    refusing = {str(part.get("name")) for _, part in _parts(raw, "lists") if part.get("action") == "refused"}
+    of_view = {str(part.get("name")): part.get("lists") for _, part in _parts(raw, "views")}
     for at, zone in _parts(raw, "rpz", "zones"):
         if zone.get("dialect") != "knot6":
             continue
-        names = zone.get("lists", of_view.get(zone.get("view"), list(refusing)))
-        refused = [name for name in names if name in refusing] if isinstance(names, list) else []
+        names = zone.get("lists", of_view.get(str(zone.get("view")), list(refusing)))
+        refused = [name for name in names if str(name) in refusing] if isinstance(names, list) else []
         if refused and zone.get("refused", "drop") == "drop":
             wrong = f"{refused[0]} refuses, and dialect knot6 cannot say drop"
             yield ("rpz", "zones", at, "refused"), f"{wrong}; nxdomain or nodata would be right"

@@ -126,7 +126,6 @@ def examine(
         added=seen.added,
         removed=seen.removed + seen.changes.narrowed,
         found=[Finding(f.kind, f.name, f.match, f.against) for f in seen.findings],
-        found_in_all=seen.protected + seen.public_suffix + seen.popular,
         reused=list(seen.changes.reused),
         outside=list(outside_scope(scope, _additions(old, candidate, withdrawn))) if limited and seen.added else (),
     )

@@ -52,8 +52,6 @@ class Facts:
     removed: int
     """With everything narrowed."""
     found: Sequence[Finding] = ()
-    found_in_all: int = 0
-    """Findings may be cut short; this is their number."""
     reused: Sequence[str] = ()
     """References that stood for another name, match or basis."""
     outside: Sequence[str] = ()

@@ -1,7 +1,7 @@
-"""What the live list holds of a name, or under a reference: for people, from the very file that the workers read.
+"""The entries of the live list for a name, or under a reference, from the file that the workers read.
 
-Enters: `run_dir/current.list`, a name, a reference. Leaves: entries. Needs no process. `opened` is for all who read a
-compiled list: under its name may stand what another put there.
+Enters: `run_dir/current.list`, a name, a reference. Leaves: entries. Needs no process. Every reader of a compiled list
+uses `opened`: another process may have put something else under that name.
 """
 
 from __future__ import annotations
@@ -46,11 +46,6 @@ def live(places: Places) -> tuple[CompiledList, dict[str, Any]]:
         raise ListedError(f"the live list cannot be read: {error}", hint=hint) from error
 
 
-def covering(compiled: CompiledList, name: str) -> list[Match]:
-    """Every entry at or above the name that covers it, expired ones too."""
-    return [match for match in compiled.look_up(name) if covers(match)]
-
-
 def concerns(compiled: CompiledList, name: str, now: float) -> bool:
     """Whether an entry at or above the name covers it, or all below it, and has not expired."""
     found = (match for match in compiled.look_up(name) if match.expires > now)
@@ -60,8 +55,3 @@ def concerns(compiled: CompiledList, name: str, now: float) -> bool:
 def under(compiled: CompiledList, reference: str) -> Match | None:
     """The entry with this reference."""
     return next(iter(compiled.find(reference)), None)
-
-
-def covers(match: Match) -> bool:
-    """Whether an entry that was found at or above a name covers the name itself."""
-    return match.match == "subtree" or (match.match == "exact") == (match.distance == 0)

@@ -13,8 +13,7 @@ from resolver.base import atomic
 from resolver.base.errors import ResolverError
 from resolver.cli.main import stopsign
 from resolver.config.schema import load
-from tests.config.test_accepted import GOOD
-from tests.config.test_schema import write
+from tests.rigs.config_file import GOOD, write
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -17,9 +17,8 @@ from pathlib import Path
 
 from resolver.cli.demo import tree
 from resolver.config.schema import Endpoint
-from tests.cli.test_operate import change, command
 from tests.rigs.dns_host import ROOT, free_port, running
-from tests.test_main_path import Provider
+from tests.rigs.provider import Provider, change, command
 
 WAYS = (("workers", "restart"), ("reload",), ("restart",))
 SOCKETS, WINDOW = 32, 60_000

@@ -25,7 +25,7 @@ from resolver.cli.demo import tree
 from resolver.config.schema import Endpoint
 from tests.bench.__main__ import LOAD_CPU, SERVER_CPU, SPARE, cpu_seconds, settle
 from tests.rigs.dns_host import free_port, running
-from tests.test_main_path import Provider
+from tests.rigs.provider import Provider
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -28,7 +28,18 @@ from blocklists.issuer.rehearsal import PASSPHRASE
 from blocklists.issuer.request import Request, RequestError, merge
 from blocklists.issuer.review import Meaning, Review, ReviewError, interpret
 from blocklists.issuer.sign import SignError, sign
-from tests.rigs.issuer_world import BASIS, LIST, NAMES, World, make_entry, published, request_for, signed_by, terms
+from tests.rigs.issuer_world import (
+    BASIS,
+    LIST,
+    NAMES,
+    World,
+    make_entry,
+    published,
+    request_for,
+    respelled,
+    signed_by,
+    terms,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -739,8 +750,6 @@ def test_keys_that_cannot_be_are_refused(world: World, options: dict[str, Any], 
 
 def test_a_person_may_not_count_twice_by_two_cards(world: World) -> None:
     desk, alice = world.rehearsal.desk, world.signer("alice").card
-    from tests.blocklists.test_verify import respelled
-
     again = Card("Alice again", {role: respelled(key) for role, key in alice.keys.items()})
     with pytest.raises(VerifyError) as refusal:
         rotate.rotate(desk, come=[again], now=world.now, author="alice")

@@ -17,7 +17,7 @@ from blocklists.issuer import appeals
 from blocklists.issuer.appeals import InboxError
 from blocklists.issuer.desk import Desk
 from resolver.cli.main import stopsign
-from tests.blocklists.test_bundle import APPEAL, SENDER
+from tests.rigs.appeal_bundle import APPEAL, SENDER
 
 if TYPE_CHECKING:
     from pathlib import Path

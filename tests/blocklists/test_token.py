@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.blocklists.test_walk_through import Machines
+from tests.rigs.issuer_machines import Machines
 
 if TYPE_CHECKING:
     from pathlib import Path

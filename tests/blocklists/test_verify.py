@@ -9,8 +9,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from cryptography.hazmat.primitives import serialization
-from securesystemslib.signer import Key, SSlibKey
+from securesystemslib.signer import SSlibKey
 from tuf.api.metadata import DelegatedRole, Delegations, Root, TargetFile, Targets
 
 from blocklists import delta, document, verify
@@ -20,7 +19,7 @@ from blocklists.issuer import propose, publish, rotate, withdraw
 from blocklists.issuer.keys import Card, Keyring
 from blocklists.issuer.rehearsal import PASSPHRASE
 from blocklists.issuer.sign import sign
-from tests.rigs.issuer_world import BASIS, LIST, NAMES, NOW, World, compressed, make_entry
+from tests.rigs.issuer_world import BASIS, LIST, NAMES, NOW, World, compressed, make_entry, respelled
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -143,19 +142,6 @@ def test_one_person_who_signs_twice_is_one_signature(world: World) -> None:
     world.fetch()
     world.forge(targets=nothing, by=["alice", "alice"])
     refused("signature-threshold", world)
-
-
-def respelled(key: Key) -> SSlibKey:
-    """The same public key under another key id and in another spelling."""
-    public = key.keyval["public"]
-    if key.keytype == "ecdsa":
-        loaded = serialization.load_pem_public_key(public.encode())
-        point = loaded.public_bytes(serialization.Encoding.X962, serialization.PublicFormat.CompressedPoint)
-        assert point
-        public = public.replace("\n", "\n\n", 1)
-    else:
-        public = public.upper()
-    return SSlibKey("f" * 64, key.keytype, key.scheme, {"public": public})
 
 
 @pytest.mark.parametrize("role", ["root", "targets"])

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import socket
 import sqlite3
 import subprocess
@@ -38,7 +39,8 @@ from resolver.cli.demo.upstream import ADDRESS
 from resolver.config.schema import Endpoint
 from tests.rigs.chromium import WIDTHS, browser, page
 from tests.rigs.dns_host import ROOT, free_port, question, running, wait_until, wire_name
-from tests.test_main_path import Provider, ask
+from tests.rigs.load import ask
+from tests.rigs.provider import Provider
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -139,7 +141,7 @@ def world(tmp_path: Path) -> Iterator[World]:
     rehearsal = Rehearsal.open(folder / "issuer")
     judge = Keyring.create(tmp_path / "judge", "Dr Recht", PASSPHRASE, roles=["relief"])
     rehearsal.publish(rotate.rotate(rehearsal.desk, come=[judge.card], now=datetime.now(UTC), author="alice"))
-    program = "import sys; from tests.test_main_path import outside; outside(int(sys.argv[1]))"
+    program = "import sys; from tests.rigs.provider import outside; outside(int(sys.argv[1]))"
     outside = subprocess.Popen(
         [sys.executable, "-c", program, str(upstream)], env={**os.environ, "PYTHONPATH": str(ROOT)}
     )
@@ -267,10 +269,17 @@ def _decided(world: World) -> list[str]:
 
 
 def _time_passes(world: World, appeal: str) -> None:
-    """The last day on which this appeal could have been decided in time was long ago."""
+    """This appeal came long ago, by the clock of the steward, who opens entries, and of the database, for the desk."""
     with closing(sqlite3.connect(world.host.folder / "state" / "portal.db")) as database:
         database.execute("UPDATE appeals SET due = received - 1 WHERE id = ?", (appeal,))
         database.commit()
+    steward = world.host.children()["steward"]
+    os.kill(steward, signal.SIGSTOP)
+    path = world.host.folder / "state" / "appeals.json"
+    known = json.loads(path.read_bytes())
+    known["waiting"][appeal]["received"] = 1.0
+    path.write_text(json.dumps(known))
+    os.kill(steward, signal.SIGKILL)
 
 
 @dataclass

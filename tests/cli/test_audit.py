@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import json
-import threading
-from contextlib import contextmanager
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING
 
 import pytest
 
-from resolver.cli.main import main
 from resolver.log.writer import Event
+from tests.rigs.command_line import run
+from tests.rigs.http_folder import served
 from tests.rigs.log_world import World
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
 
@@ -28,28 +24,6 @@ def world(tmp_path: Path) -> World:
         log.append("appeal-received", "7ZK3M9Q2XW4T8RBC", {"reason": "this is my bakery"})
         log.append_many(Event("heartbeat", "", {}) for _ in range(300))
     return world
-
-
-def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
-    with pytest.raises(SystemExit) as done:
-        main([str(argument) for argument in arguments])
-    out, err = capsys.readouterr()
-    return int(done.value.code or 0), out, err
-
-
-class Quiet(SimpleHTTPRequestHandler):
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name in the base class
-        pass
-
-
-@contextmanager
-def served(folder: Path) -> Iterator[str]:
-    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(folder))) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_address[1]}"
-        server.shutdown()
-        thread.join()
 
 
 def test_verify_says_what_it_proved_and_what_it_could_not(world: World, capsys: pytest.CaptureFixture[str]) -> None:

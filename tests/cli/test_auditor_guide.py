@@ -13,10 +13,10 @@ import zstandard
 from dnslib import EDNS0, QTYPE, RR, A, DNSRecord, EDNSOption
 from dnslib.server import BaseResolver, DNSServer
 
-from tests.cli.test_audit import run, served
-from tests.log.test_evidence import entry
+from tests.rigs.command_line import run
+from tests.rigs.counted import entry, month_of
+from tests.rigs.http_folder import served
 from tests.rigs.log_world import World
-from tests.stats.test_report import month_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -9,8 +9,6 @@ import os
 import shutil
 import signal
 import socket
-import subprocess
-import sys
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -28,9 +26,10 @@ from resolver.host.metrics import kernel_drops
 from resolver.ipc import control
 from resolver.ipc.control import call
 from resolver.ipc.peer_credentials import caller
-from tests.host.test_alerts import missing, promtool
-from tests.rigs.dns_host import ROOT, Host, free_port, question, running, wait_until
-from tests.test_main_path import EXPECTED, PASSED, STOPPED, Load, Provider, ask, provider, under_load, until
+from tests.rigs.alert_rules import missing, promtool
+from tests.rigs.dns_host import Host, free_port, question, running, wait_until
+from tests.rigs.load import EXPECTED, PASSED, STOPPED, Load, ask, under_load, until
+from tests.rigs.provider import Provider, change, command, provider
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -42,25 +41,11 @@ Running = tuple[Provider, str]
 ME = caller()
 
 
-def command(host: Host, *words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-P", "-m", "resolver.cli.main", *words, "--dir", str(host.folder)],
-        env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False, timeout=120,
-    )  # fmt: skip
-
-
 def said(host: Provider, *words: str) -> dict[str, Any]:
     done = command(host, *words, "--json")
     assert done.returncode == 0, done.stderr
     answer: dict[str, Any] = json.loads(done.stdout)
     return answer
-
-
-def change(host: Provider, **settings: dict[str, Any]) -> None:
-    config = yaml.safe_load(host.config.read_text())
-    for part, values in settings.items():
-        config[part] = {**config.get(part, {}), **values}
-    host.config.write_text(yaml.safe_dump(config))
 
 
 def asked_for(op: str, host: Provider, who: str) -> str:

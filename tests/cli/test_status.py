@@ -28,8 +28,7 @@ from resolver.host.metrics import Bypassed, Exposition, Workers
 from resolver.ipc import worker_counters
 from resolver.ipc.control import UnreachableError
 from resolver.policy import exceptions
-from tests.config.test_accepted import GOOD
-from tests.config.test_schema import write
+from tests.rigs.config_file import GOOD, write
 from tests.rigs.lists_world import settings
 
 if TYPE_CHECKING:

@@ -12,18 +12,11 @@ from resolver.cli.options import legible
 from resolver.config import accepted
 from resolver.config.accepted import keep
 from resolver.config.schema import ConfigError, accept
-from tests.config.test_schema import write
+from tests.rigs.config_file import GOOD, LINES, write
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
-
-LINES = "state_dir: state\nrun_dir: run\n"
-GOOD = (
-    LINES
-    + 'dns: {listen: ["127.0.0.1:0"], upstreams: ["127.0.0.1:5335"], allow_clients: []}\n'
-    + 'portal: {url: "https://stop.isp.example"}\n'
-)
 
 
 @pytest.fixture

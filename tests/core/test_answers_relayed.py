@@ -28,7 +28,7 @@ from dnslib import (
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.core.test_answers_blocked import decided, extended_error, plane, question
+from tests.rigs.answers import decided, extended_error, plane, question
 from tests.rigs.plane import Relayed, finish, relayed
 
 ZONE = SOA("ns", "me", (1, 1, 1, 1, 30))

@@ -8,33 +8,14 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 WORKING, IDLE = 200, 100  # ticks: a tenth of those in half a second; those of two rounds, which counting may cost
 
 
-def ticks() -> int | None:
-    """How often the ticking thread of this process went to sleep; None: there is none."""
-    for thread in Path("/proc/self/task").iterdir():
-        try:
-            name, *lines = (thread / "status").read_text().splitlines()
-        except FileNotFoundError:
-            continue
-        if name == "Name:\ttick":
-            return next(int(line.split()[1]) for line in lines if line.startswith("voluntary_ctxt_switches"))
-    return None
-
-
-def work(seconds: float) -> None:
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
-        pass
-
-
 def test_a_process_behind_is_ticked_while_it_works(tmp_path: Path) -> None:
     (tmp_path / "told.py").write_text(
-        "import time\nfrom tests.core.test_turns import ticks, work\n"
+        "import time\nfrom tests.rigs.turns import ticks, work\n"
         "before = ticks(); work(0.5); worked = ticks(); time.sleep(0.3)\n"
         "rested = ticks(); time.sleep(0.5); print(worked - before, ticks() - rested)\n"
     )

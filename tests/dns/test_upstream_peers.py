@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.dns.test_peers import program
 from tests.rigs.dns_host import Host, ask_tcp, ask_udp, free_port, play, question, running, wait_until, wire_name
+from tests.rigs.program import program
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -7,6 +7,7 @@ import contextlib
 import gc
 import json
 import os
+import resource
 import signal
 import socket
 import time
@@ -23,12 +24,14 @@ from resolver.dns.streams import SWEEP
 from resolver.dns.worker import Worker, list_is_back
 from resolver.ipc import shadow_sketches
 from resolver.policy import exceptions
+from resolver.rpz.live import Watch
 from tests.rigs.dns_host import Host, ask_tcp, ask_udp, free_port, question, running, wait_until
 from tests.rigs.list_documents import entry
 from tests.rigs.lists_world import settings
+from tests.rigs.upstream import honest, upstream
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+    from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
     from pathlib import Path
 
     from resolver._core import Source
@@ -38,13 +41,6 @@ if TYPE_CHECKING:
     Asking = Callable[[Address, Sequence[bytes]], Awaitable[list[bytes]]]
 
 A, TXT = 1, 16
-
-
-def honest(query: bytes) -> bytes:
-    """One address for every name."""
-    end = query.index(b"\0", 12) + 5
-    record = b"\xc0\x0c\0\x01\0\x01\0\0\0\x3c\0\x04\xc6\x33\x64\x07"
-    return query[:2] + b"\x81\x80\0\x01\0\x01\0\0\0\0" + query[12:end] + record
 
 
 def large(query: bytes) -> bytes:
@@ -64,39 +60,6 @@ def truncated(query: bytes) -> bytes:
 def lying(query: bytes) -> bytes:
     """An answer to another question, under the right id."""
     return honest(query[:12] + b"\x05wrong\x07example\0\0\x01\0\x01")
-
-
-@contextlib.asynccontextmanager
-async def upstream(port: int, udp: Answering, tcp: Answering, copies: int = 1) -> AsyncIterator[None]:
-    class Datagrams(asyncio.DatagramProtocol):
-        def connection_made(self, transport: asyncio.DatagramTransport) -> None:  # type: ignore[override]
-            self.transport = transport
-
-        def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
-            if reply := udp(data):
-                for _ in range(copies):
-                    self.transport.sendto(reply, addr)
-
-    kept: list[asyncio.StreamWriter] = []
-
-    async def stream(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        kept.append(writer)
-        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
-            while reply := tcp(await reader.readexactly(int.from_bytes(await reader.readexactly(2)))):
-                writer.write(len(reply).to_bytes(2) + reply)
-                await writer.drain()
-        writer.close()
-
-    datagrams, _ = await asyncio.get_running_loop().create_datagram_endpoint(Datagrams, ("127.0.0.1", port))
-    server = await asyncio.start_server(stream, "127.0.0.1", port)
-    try:
-        yield
-    finally:
-        datagrams.close()
-        server.close()
-        for writer in kept:
-            writer.transport.abort()
-        await asyncio.sleep(0.05)  # what was closed comes to its end
 
 
 @pytest.fixture
@@ -312,6 +275,56 @@ def test_a_bypass_ends_by_itself_with_nobody_there_to_take_it_back(
         assert found == [[], [], [], [], ["casino"]]
 
     in_this_thread(scene)
+
+
+def test_what_no_descriptor_was_left_to_read_is_read_once_there_is_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A flood of connections takes the last one just when a list that has nothing left, or the off switch, comes."""
+    monkeypatch.setattr("resolver.base.file_watch.AGAIN", 0.0)
+    config = Config.model_validate(settings(tmp_path, casino={}), context={"folder": "/"})
+    places, meta = config.places, json.dumps({"generation": 1, "lists": [{"name": "casino"}]}).encode()
+    places.run_dir.mkdir()
+    full = [_source(tmp_path, "casino", "stop-page")]
+    document.write(tmp_path / "nothing.zst", [])
+    emptied: list[Source] = [{**full[0], "document": str(tmp_path / "nothing.zst")}]
+    off = exceptions.Bypass("list", "casino", int(time.time()), int(time.time()) + 3600, "root")
+
+    async def scene(change: Callable[[], object]) -> None:
+        _core.compile(full, places.current, meta)
+        places.passes.unlink(missing_ok=True)
+        worker, watch = Worker(config, 0, 1, shadow_sketches.Key((1, 2))), Watch(places)
+
+        async def stopped() -> tuple[bool, bool]:
+            """By a worker, and in the zones."""
+            await worker.poll()
+            watch.look()
+            answer = worker.plane.decide(question(1, "casino.example", A), ("127.0.0.1", 4000), ("127.0.0.1", 53))
+            return isinstance(answer, bytes), watch.live.stops("casino.example", None, int(time.time())) is not None
+
+        assert await stopped() == (True, True)
+        change()
+        with no_descriptor_left():
+            assert await stopped() == (True, True)
+            assert watch.live.trouble
+        assert await stopped() == (False, False)
+        assert watch.live.trouble is None
+
+    in_this_thread(lambda: scene(lambda: _core.compile(emptied, places.current, meta)))
+    in_this_thread(lambda: scene(lambda: exceptions.change(places, partial(exceptions.Passes.on, new=off))))
+
+
+@contextlib.contextmanager
+def no_descriptor_left() -> Iterator[None]:
+    """In this process."""
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    free = os.dup(0)
+    os.close(free)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (free, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
 
 
 def _source(folder: Path, name: str, action: Literal["stop-page", "monitor"]) -> Source:

@@ -33,7 +33,8 @@ from resolver.cli.demo import tree
 from resolver.config.schema import Endpoint
 from tests.rigs.dns_host import ROOT, ask_tcp, ask_udp, free_port, question, running
 from tests.rigs.limits import descriptors, resident
-from tests.test_main_path import EXPECTED, PASSED, Load, Provider
+from tests.rigs.load import EXPECTED, PASSED, Load
+from tests.rigs.provider import Provider
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -183,7 +184,7 @@ def play(folder: Path, seconds: float, rate: float) -> Soak:
     upstream = free_port()
     ports = tree.Ports(*(Endpoint("127.0.0.1", free_port()) for _ in range(3)))
     tree.plant(folder, [], ports=ports, upstream=Endpoint("127.0.0.1", upstream), workers=2)
-    program = "import sys; from tests.test_main_path import outside; outside(int(sys.argv[1]))"
+    program = "import sys; from tests.rigs.provider import outside; outside(int(sys.argv[1]))"
     world = subprocess.Popen(
         [sys.executable, "-c", program, str(upstream)], env={**os.environ, "PYTHONPATH": str(ROOT)}
     )

@@ -14,7 +14,8 @@ from resolver.base.timestamps import as_time
 from resolver.config.schema import load
 from resolver.ipc import control
 from tests.rigs.dns_host import wait_until
-from tests.test_main_path import PASSED, STOPPED, Provider, ask, provider
+from tests.rigs.load import PASSED, STOPPED, ask
+from tests.rigs.provider import Provider, provider
 
 __all__ = ["provider"]  # the fixture
 LIBRARY = next(iter(Path("/usr/lib").glob("*/faketime/libfaketime.so.1")), None)

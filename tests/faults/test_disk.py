@@ -14,7 +14,8 @@ from resolver.ipc import control
 from resolver.policy import exceptions
 from tests.rigs.dns_host import Host, ask_udp, question, running, wait_until
 from tests.rigs.limits import can_mount, fill, full_disk, small_tmpfs
-from tests.test_main_path import EXPECTED, STOPPED, Load, Provider, ask, provider, under_load, until
+from tests.rigs.load import EXPECTED, STOPPED, Load, ask, under_load, until
+from tests.rigs.provider import Provider, provider
 
 __all__ = ["provider"]  # the fixture
 COMES = "comes-meanwhile.example"

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 
 from resolver.config.schema import load
 from resolver.ipc import worker_counters
-from tests.dns.test_worker import honest, upstream
 from tests.rigs.dns_host import Host, ask_tcp, ask_udp, free_port, question, running, wait_until
 from tests.rigs.limits import descriptors, limited, resident
+from tests.rigs.upstream import honest, upstream
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

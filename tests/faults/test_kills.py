@@ -8,7 +8,8 @@ import random
 import signal
 
 from tests.rigs.dns_host import wait_until
-from tests.test_main_path import EXPECTED, Load, Provider, provider
+from tests.rigs.load import EXPECTED, Load
+from tests.rigs.provider import Provider, provider
 
 __all__ = ["provider"]  # the fixture
 KILLS = 8

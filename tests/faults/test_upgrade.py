@@ -21,7 +21,9 @@ from resolver.cli.demo import tree
 from resolver.config.schema import Endpoint, load
 from resolver.ipc.control import call
 from tests.rigs.dns_host import PATIENCE, ROOT, free_port, question, running, wait_until
-from tests.test_main_path import EXPECTED, Load, Provider, under_load
+from tests.rigs.load import EXPECTED, Load, under_load
+from tests.rigs.provider import Provider
+from tests.rigs.socket_activation import LAUNCH
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,18 +32,6 @@ if TYPE_CHECKING:
 WORKERS = 2
 NAMES = ("dns", "steward", "web")
 BUFFER = 8 << 20  # as the socket unit has it
-# What systemd does between fork and exec: descriptors from 3 on, and whose they are (sd_listen_fds(3)).
-LAUNCH = """
-import os, sys
-held = [int(number) for number in sys.argv[1].split(",")]
-for at, one in enumerate(held):
-    os.dup2(one, 100 + at)
-for at in range(len(held)):
-    os.dup2(100 + at, 3 + at)
-os.closerange(3 + len(held), 200)
-os.environ["LISTEN_PID"] = str(os.getpid())
-os.execv(sys.argv[2], sys.argv[2:])
-"""
 
 
 @dataclass
@@ -123,7 +113,7 @@ def host(tmp_path: Path) -> Iterator[Installed]:
     host.hold("stop-page", socket.SOCK_STREAM, ports.stop_page.port)
     host.hold("portal", socket.SOCK_STREAM, ports.portal.port)
     host.install("1.0")
-    program = "import sys; from tests.test_main_path import outside; outside(int(sys.argv[1]))"
+    program = "import sys; from tests.rigs.provider import outside; outside(int(sys.argv[1]))"
     world = subprocess.Popen(
         [sys.executable, "-c", program, str(upstream)], env={**os.environ, "PYTHONPATH": str(ROOT)}
     )

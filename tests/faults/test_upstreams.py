@@ -7,8 +7,8 @@ import contextlib
 import time
 from typing import TYPE_CHECKING
 
-from tests.dns.test_worker import honest
 from tests.rigs.dns_host import Host, ask_udp, free_port, question, running, wait_until
+from tests.rigs.upstream import honest
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

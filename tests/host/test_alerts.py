@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 import json
-import re
-import subprocess
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
 
-from tests.conftest import find_program
-from tests.rigs.dns_host import ROOT
+from tests.rigs.alert_rules import DASHBOARD, RULES, alerts, promtool
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-RULES = ROOT / "config/prometheus/stopsign.rules.yml"
-DASHBOARD = ROOT / "config/grafana/stopsign.json"
 
 # A quiet day, sampled every minute. What an alert changes of it stands below.
 QUIET = {
@@ -97,18 +92,6 @@ DAYS: list[tuple[dict[str, str], str, int]] = [
 ]  # fmt: skip
 
 
-def alerts() -> dict[str, dict[str, Any]]:
-    groups = yaml.safe_load(RULES.read_text())["groups"]
-    return {rule["alert"]: rule for group in groups for rule in group["rules"]}
-
-
-def promtool(*words: object, data: str = "") -> subprocess.CompletedProcess[str]:
-    path = find_program("promtool")
-    assert path
-    command = [path, *map(str, words)]
-    return subprocess.run(command, input=data, capture_output=True, text=True, check=False, timeout=120)
-
-
 def day(changed: dict[str, str], expected: str | None, minutes: int) -> dict[str, Any]:
     """One invented day: `expected` fires at `minutes`; without it nothing ever does, at any of several moments."""
     assert set(changed) <= set(QUIET)
@@ -150,17 +133,3 @@ def test_the_dashboard_is_one_that_grafana_reads() -> None:
         for target in panel["targets"]:
             assert target["datasource"]["uid"] == "${datasource}"
             assert '{instance=~"$instance"' in target["expr"]
-
-
-def named() -> set[str]:
-    """Every series that a rule or a panel asks for."""
-    text = RULES.read_text() + DASHBOARD.read_text()
-    return set(re.findall(r"\bstopsign_[a-z0-9_]+", text))
-
-
-def missing(exposition: str) -> set[str]:
-    """What rules and dashboard name and this output does not have."""
-    families = dict(re.findall(r"^# TYPE (\S+) (\S+)$", exposition, flags=re.MULTILINE))
-    histograms = [name for name, kind in families.items() if kind == "histogram"]
-    parts = {f"{name}_{part}" for name in histograms for part in ("bucket", "sum", "count")}
-    return named() - set(families) - parts

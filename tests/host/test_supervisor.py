@@ -21,8 +21,7 @@ from resolver.host import supervisor as supervising
 from resolver.host.run import WINGS, services
 from resolver.host.sockets import open_listeners, parse
 from resolver.host.supervisor import Pulse, Service, Supervisor, wait_before_restart
-from tests.config.test_accepted import GOOD
-from tests.config.test_schema import write
+from tests.rigs.config_file import GOOD, write
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine

@@ -18,8 +18,7 @@ from resolver.config.schema import load
 from resolver.ipc import convergence, rpz_status
 from resolver.policy import exceptions
 from resolver.policy.exceptions import FOR_EVER, Bypass, Pass, Passes
-from tests.config.test_accepted import GOOD
-from tests.config.test_schema import write
+from tests.rigs.config_file import GOOD, write
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -21,7 +21,8 @@ from resolver.log.verify import verify
 from resolver.log.witness import cosign, load_witness, new_witness, witness_verify
 from resolver.log.writer import Event
 from resolver.stats.probe import Asker, probe
-from tests.cli.test_audit import run
+from tests.rigs.command_line import run
+from tests.rigs.counted import entry
 from tests.rigs.log_world import NOON, World
 
 if TYPE_CHECKING:
@@ -263,12 +264,6 @@ class TestExport:
             export(source(world), world.log_dir, lambda _number: [])
 
 
-def entry(name: str, number: int, match: str = "subtree", expires: str = "2027-11-22T00:00:00Z") -> str:
-    told = {"basis": "order-1", "category": "gambling", "expires": expires, "issued": "2026-11-22T00:00:00Z"}
-    told |= {"match": match, "name": name, "reference": f"{number:016}"}
-    return json.dumps(told, sort_keys=True, separators=(",", ":")) + "\n"
-
-
 class TestProbe:
     """A resolver that is a dictionary; the log says list 1 was replaced by list 2, which withdrew `gone.example`."""
 
@@ -321,6 +316,32 @@ class TestProbe:
         self.told(world, states)
         _, wrong, _ = self.outcome(world, paths, {"kept.example": f"{2:016}", "gone.example": f"{1:016}"})
         assert wrong == ["new.example", "gone.example"]
+
+    @pytest.mark.parametrize("kind", ["relief-applied", "suspended-here"])
+    def test_what_the_log_says_is_suspended_must_pass_and_is_asked(self, tmp_path: Path, kind: str) -> None:
+        world = World(tmp_path / "w")
+        paths, states = self.documents(tmp_path)
+        self.told(world, states)
+        with world.open() as log:
+            log.append(kind, "gambling/2", {"list": "gambling", "suspended": 1, "references": [f"{2:016}"]})
+        honest = {"new.example": f"{3:016}"}
+        assert self.outcome(world, paths, honest)[1:] == ([], [])
+        still = {**honest, "kept.example": f"{2:016}"}
+        assert "kept.example" in self.outcome(world, paths, still)[1]
+        with world.open() as log:  # it is in force again
+            log.append(kind, "gambling/2", {"list": "gambling", "suspended": 0, "references": []})
+        assert self.outcome(world, paths, still)[1:] == ([], [])
+        assert "kept.example" in self.outcome(world, paths, honest)[1]
+
+    def test_where_more_is_suspended_than_the_log_names_nobody_is_blamed(self, tmp_path: Path) -> None:
+        world = World(tmp_path / "w")
+        paths, states = self.documents(tmp_path)
+        self.told(world, states)
+        with world.open() as log:
+            log.append("relief-applied", "gambling/2", {"list": "gambling", "suspended": 100_000})
+        _, wrong, remarks = self.outcome(world, paths, {})
+        assert wrong == []
+        assert "more is suspended than the log names" in remarks[0]
 
     def test_a_list_that_nobody_logged_counts_for_nothing(self, tmp_path: Path) -> None:
         world = World(tmp_path / "w")

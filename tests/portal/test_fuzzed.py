@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 import pytest
 
 from tests.conftest import find_program
-from tests.portal.test_hostile import MARK, check, check_markup
+from tests.rigs.hostile import MARK, check, check_markup
 from tests.rigs.portal_world import REFERENCE
 from tests.rigs.web_process import Running, running
 

@@ -4,7 +4,6 @@ nothing of a visitor in what is written."""
 from __future__ import annotations
 
 import re
-from html.parser import HTMLParser
 from typing import TYPE_CHECKING
 from urllib.parse import quote_plus, urlencode
 
@@ -12,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.rigs.hostile import MARK, check, check_markup
 from tests.rigs.portal_world import REFERENCE
 from tests.rigs.web_process import Running, running
 
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-MARK = "zq7marker"
 NASTY = [
     f"<script>{MARK}</script>", f'"><img src=x onerror={MARK}>', f"'{MARK}", f"{{{{7*7}}}}{MARK}", f"javascript:{MARK}",
     f"\r\nSet-Cookie: {MARK}=1",
@@ -48,46 +47,6 @@ def web(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
 def header(text: str) -> bytes:
     """As much of the text as fits in one header."""
     return re.sub(rb"[\r\n\x00]", b"", text.encode("utf-8", "surrogatepass"))[:4000]
-
-
-def check(answer: bytes) -> None:
-    """What holds for every answer of either site."""
-    head, _, _ = answer.partition(b"\r\n\r\n")
-    lines = head.split(b"\r\n")
-    assert re.fullmatch(rb"HTTP/1\.[01] [1-4][0-9][0-9] .*", lines[0]), lines[0]
-    names = [line.partition(b":")[0].lower() for line in lines[1:]]
-    assert b"set-cookie" not in names
-    assert MARK.encode() not in b"\r\n".join(line for line in lines if not line.lower().startswith(b"location"))
-    for line in lines:
-        if line.lower().startswith(b"location:"):
-            assert re.fullmatch(rb"location: /receipt/[A-Za-z0-9_-]{22}(\?[a-z=1&]*)?", line, re.IGNORECASE), line
-
-
-class Structure(HTMLParser):
-    """What a browser makes of a page: its elements and where they lead."""
-
-    def __init__(self, page: str) -> None:
-        super().__init__()
-        self.tags: set[str] = set()
-        self.attributes: list[tuple[str, str]] = []
-        self.feed(page)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.add(tag)
-        self.attributes += [(name, value or "") for name, value in attrs]
-
-
-def check_markup(answer: bytes) -> None:
-    """What was sent stands in a page as text alone, and no link leads where it says."""
-    found = Structure(answer.partition(b"\r\n\r\n")[2].decode())
-    assert not found.tags & {"script", "img", "iframe", "object", "base"}
-    for name, value in found.attributes:
-        assert not name.startswith("on")
-        assert name != "style"
-        if name in ("href", "action", "src"):
-            assert value.startswith(("/", "?", "#", "https://", "mailto:", "tel:")), value
-            assert not value.startswith("//"), value
-            assert MARK not in value.partition("?")[0], value
 
 
 @quick

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from cryptography.hazmat.primitives import serialization
+from securesystemslib.signer import Key, SSlibKey
 from tuf.api.metadata import Metadata, MetaFile, Root, Snapshot, TargetFile, Targets, Timestamp
 
 from blocklists import document, verify
@@ -182,3 +184,16 @@ def signed_by(world: World, request: Request, *names: str) -> list[Request]:
 
 def published(world: World, requests: list[Request]) -> None:
     publish.publish(world.rehearsal.desk, requests, lambda _: None, now=world.now)
+
+
+def respelled(key: Key) -> SSlibKey:
+    """The same public key under another key id and in another spelling."""
+    public = key.keyval["public"]
+    if key.keytype == "ecdsa":
+        loaded = serialization.load_pem_public_key(public.encode())
+        point = loaded.public_bytes(serialization.Encoding.X962, serialization.PublicFormat.CompressedPoint)
+        assert point
+        public = public.replace("\n", "\n\n", 1)
+    else:
+        public = public.upper()
+    return SSlibKey("f" * 64, key.keytype, key.scheme, {"public": public})

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from blocklists import document, entry
+from blocklists import document, entry, head
 from blocklists.entry import Entry
 from resolver.config.schema import Config
 from resolver.lists.fetch import Candidate
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
+GROUND = head.Basis("Act 12", "Authority", "17/2026", "2026-11-01", "DE", "Court of Bonn")
 ISSUER = Issuer(name="Authority", contact="list@authority.example", appeals="appeals@authority.example")
 BASIS = Basis(
     law="Act 12", authority="Authority", order="17/2026", date="2026-11-01", territory="DE", court="Court of Bonn"

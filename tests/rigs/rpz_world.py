@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import dns.message
 import dns.name
 import dns.query
+import dns.rdatatype
 import dns.tsig
 import dns.xfr
 import dns.zone
@@ -184,3 +185,10 @@ def running(world: World) -> Iterator[World]:
         if world.process is not None and world.process.poll() is None:
             world.process.kill()
             world.process.wait(30)
+
+
+def said(message: bytes) -> tuple[int, tuple[str, ...]]:
+    """What an answer comes to: its rcode and its addresses."""
+    parsed = dns.message.from_wire(message)
+    wanted = (dns.rdatatype.A, dns.rdatatype.AAAA)
+    return parsed.rcode(), tuple(sorted(str(r) for rrset in parsed.answer if rrset.rdtype in wanted for r in rrset))

@@ -37,10 +37,9 @@ from tests.rigs.resolvers import (
     powerdns5,
     unbound,
 )
-from tests.rigs.rpz_world import STOP, STOP6, World
+from tests.rigs.rpz_world import STOP, STOP6, World, said
 from tests.rigs.rpz_world import running as serving
 from tests.rpz.debian import PeersError, inside, tree
-from tests.rpz.test_resolvers import said
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

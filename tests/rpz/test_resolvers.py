@@ -8,15 +8,13 @@ import socket
 import time
 from typing import TYPE_CHECKING
 
-import dns.message
-import dns.rdatatype
 import pytest
 
 from blocklists.entry import is_name
 from resolver import _core
 from tests.rigs.dns_host import Host, ask_udp, free_port, question, running, wait_until
 from tests.rigs.resolvers import MAKERS, OUTSIDE, Outside, every
-from tests.rigs.rpz_world import ORIGIN, STOP, STOP6, World, listed
+from tests.rigs.rpz_world import ORIGIN, STOP, STOP6, World, listed, said
 from tests.rigs.rpz_world import running as serving
 
 if TYPE_CHECKING:
@@ -30,13 +28,6 @@ A, AAAA, HTTPS = 1, 28, 65
 SERVFAIL = 2
 SAMPLE = 2000
 PATIENT = 240.0
-
-
-def said(message: bytes) -> tuple[int, tuple[str, ...]]:
-    """What an answer comes to: its rcode and its addresses."""
-    parsed = dns.message.from_wire(message)
-    wanted = (dns.rdatatype.A, dns.rdatatype.AAAA)
-    return parsed.rcode(), tuple(sorted(str(r) for rrset in parsed.answer if rrset.rdtype in wanted for r in rrset))
 
 
 def sample(real: Iterable[str], popular: Iterable[str], compiled: _core.CompiledList) -> list[str]:

@@ -2,55 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 from collections import Counter
-from hashlib import sha256
 from typing import TYPE_CHECKING
 
-import zstandard
-
-from resolver import _core
 from resolver.base.dns_question import ask
 from resolver.base.paths import Places
 from resolver.stats.entry_hits import waiting
 from resolver.stats.generations import Generations
+from tests.rigs.counted import compiled
 from tests.rigs.dns_host import Host, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
-
-
-def compiled(folder: Path, *names: str) -> None:
-    lines = "".join(
-        json.dumps(
-            {
-                "basis": "order-1",
-                "category": "gambling",
-                "expires": "2035-01-01T00:00:00Z",
-                "issued": "2026-11-22T00:00:00Z",
-                "match": "subtree",
-                "name": name,
-                "reference": name[0].upper() * 16,
-            },
-            sort_keys=True,
-            separators=(",", ":"),
-        )
-        + "\n"
-        for name in names
-    ).encode()
-    document = folder / "full.zst"
-    document.write_bytes(zstandard.compress(lines))
-    announced = (len(lines), f"sha256:{sha256(lines).hexdigest()}", ["order-1"])
-    _core.examine(None, document, announced=announced, protected=[], suffixes=[], popular=[])
-    source: _core.Source = {
-        "document": str(document), "action": "stop-page", "ede": 16, "bases": ["order-1"], "suspended": [],
-    }  # fmt: skip
-    meta = {"generation": 1, "lists": [{"name": "gambling", "version": 1}]}
-    (folder / "run").mkdir()
-    _core.compile([source], folder / "run" / "current.list", json.dumps(meta).encode())
 
 
 def counted(host: Host) -> tuple[dict[str, int], dict[tuple[str, str], int], int]:

@@ -25,7 +25,7 @@ from resolver.stats.daily_counts import Counts, band_of
 from resolver.stats.entry_hits import Cells, waiting
 from resolver.stats.generations import Generations
 from resolver.stats.resolving import Resolving
-from tests.stats.test_collect import compiled
+from tests.rigs.counted import compiled
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

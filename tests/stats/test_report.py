@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from datetime import UTC, date, datetime
+from datetime import date
 from html.parser import HTMLParser
 from typing import TYPE_CHECKING, Any
 
@@ -18,53 +18,14 @@ from resolver.log.source import Folder
 from resolver.stats.plots import bars, lines, table
 from resolver.stats.report import add, report
 from resolver.stats.report_forms import as_csv, as_html, as_json
-from tests.cli.test_audit import run
+from tests.rigs.command_line import run
+from tests.rigs.counted import month_of
 from tests.rigs.log_world import World
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 START, END = date(2026, 10, 1), date(2026, 10, 31)
-
-
-def at(day: int, hour: int = 12, month: int = 10) -> float:
-    return datetime(2026, month, day, hour, tzinfo=UTC).timestamp()
-
-
-def month_of(world: World) -> None:
-    """October at a provider, and the counts of it that came into the log in November."""
-    gambling: dict[str, Any] = {"list": "gambling"}
-    first = gambling | {"version": 1, "entries": 9, "added": 9, "removed": 0}
-    second: dict[str, Any] = gambling | {"version": 2, "entries": 11, "added": 3, "removed": 1}
-    second |= {"signed_by": ["a", "b"], "threshold": 2, "action": "stop-page"}
-    held = gambling | {"version": 3, "added": 900, "reasons": ["cap-share: too many", "popular: google.com"]}
-    bands = gambling | {"month": "2026-10", "entries": 11, "met": 4, "not_attributed": 0}
-    bands["bands"] = {"A" * 16: "10-99", "C" * 16: "10-99"}
-    told: list[tuple[float, str, str, dict[str, Any]]] = [
-        (at(20, month=9), "list-activated", "gambling/1", first),
-        (at(1), "start", "", {}),
-        (at(2), "list-activated", "gambling/2", second),
-        (at(3), "list-refused", "gambling", gambling | {"reason": "rollback", "text": "older"}),
-        (at(4), "list-held", "gambling/3", held),
-        (at(5), "list-approved", "gambling/3", gambling | {"version": 3}),
-        (at(6), "appeal-received", "A" * 16, {"appeal": "one", "ground": "mistake", "received": at(6)}),
-        (at(7), "appeal-received", "B" * 16, {"appeal": "two", "ground": "rights", "received": at(7)}),
-        (at(8), "appeal-decided", "A" * 16, {"appeal": "one", "outcome": "granted", "decided": at(8)}),
-        (at(11), "appeal-decided", "B" * 16, {"appeal": "two", "outcome": "upheld", "decided": at(11)}),
-        (at(12), "override-set", "", {"name": "bakery.example"}),
-        (at(12), "bypass", "", {"act": "on", "kind": "all", "of": ""}),
-        (at(12), "bypass", "", {"act": "off", "kind": "all", "of": ""}),
-        (at(1, month=11), "stop", "", {}),
-        (at(2, month=11), "counts", "2026-10-01", {"day": "2026-10-01", "lists": {"gambling": 40}}),
-        (at(2, month=11), "counts", "2026-10-01", {"day": "2026-10-01", "lists": {"gambling": 40}}),
-        (at(3, month=11), "counts", "2026-10-02", {"day": "2026-10-02", "lists": {"gambling": 60, "piracy": 5}}),
-        (at(3, month=11), "counts", "2026-11-01", {"day": "2026-11-01", "lists": {"gambling": 999}}),
-        (at(3, month=11), "bands", "2026-10/gambling/0", bands),
-    ]
-    with world.open() as log:
-        for when, kind, reference, detail in told:
-            world.now = when
-            log.append(kind, reference, detail)
 
 
 @pytest.fixture

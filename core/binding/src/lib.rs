@@ -2,6 +2,7 @@
 
 mod list;
 mod plane;
+mod verdict;
 
 use pyo3::prelude::*;
 
@@ -21,5 +22,6 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("ListError", module.py().get_type::<ListError>())?;
     list::register(module)?;
     plane::register(module)?;
+    verdict::register(module)?;
     Ok(())
 }

@@ -107,12 +107,6 @@ impl Clients {
         Clients { v4: Intervals { starts: starts4, masks: masks4 }, v6: Intervals { starts, masks } }
     }
 
-    /// The lists that hold for an IPv4 client (host order).
-    #[inline]
-    pub fn view_v4(&self, address: u32) -> Option<u64> {
-        self.v4.of(address)
-    }
-
     /// The lists that hold for a client; `None`: it is not served.
     #[inline]
     pub fn view(&self, address: IpAddr) -> Option<u64> {

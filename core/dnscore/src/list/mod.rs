@@ -46,5 +46,5 @@ pub use guard::{Guard, Guards};
 pub use hits::{Hit, Hits};
 pub use policy::{Policies, PolicyChange, Terms, policy_changes};
 pub use restrain::restrain;
-pub use types::{Action, Aliases, BATCH, ListError, Matching, Record, Rule};
+pub use types::{Action, Aliases, BATCH, ListError, Matching, Record, Rule, Standing};
 pub(crate) use vector::prefetch;
