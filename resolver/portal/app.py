@@ -47,8 +47,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
+    from resolver._core import CompiledList
     from resolver.config.schema import Accepted, Config
-    from resolver.portal.live import Listed
 
 log = logging.getLogger("stopsign.portal")
 
@@ -60,7 +60,7 @@ class Web:
     """The running process. `open_list` opens a compiled list."""
 
     def __init__(
-        self, config: Config, open_list: Callable[[Path], Listed], clock: Callable[[], float] = time.time
+        self, config: Config, open_list: Callable[[Path], CompiledList], clock: Callable[[], float] = time.time
     ) -> None:
         self._config, self._clock = config, clock
         places, clocks = config.places, config.portal.clocks
@@ -181,7 +181,7 @@ class Web:
         self.unknown = sorted(name for name, key in there.items() if key not in known)
 
 
-def native(path: Path) -> Listed:
+def native(path: Path) -> CompiledList:
     """The compiled list of the core."""
     from resolver.policy.look_up import opened
 
