@@ -7,11 +7,11 @@ at the other end a frozen `Bundle`, or `BundleError`.
 
 Rules
 - Signed, then sealed. The signature is DSSE (securesystemslib) with Ed25519 over the payload and its type; the seal is
-  HPKE (RFC 9180) in base mode with X25519, HKDF-SHA-256 and ChaCha20-Poly1305. Nobody on the way reads it, and nobody
-  learns from which provider it comes.
-- The signed payload names whom it is for: a reader cannot pass it on under the provider's signature to somebody else.
-- The issuer keeps the keys of the providers it deals with; what is signed by another is refused.
-- Sizes are bounded before anything is parsed; what a citizen wrote is text, and stays text.
+  HPKE (RFC 9180) in base mode with X25519, HKDF-SHA-256 and ChaCha20-Poly1305. Nobody on the way reads it, or learns
+  which provider sent it.
+- The signed payload names its recipient: a reader cannot pass it on under the provider's signature to somebody else.
+- The issuer stores the keys of its providers; a bundle that another key signed is refused.
+- Sizes are bounded before parsing; an author's words are text, and stay text.
 - A key is one line of ASCII: `stopsign-provider:<base64>` (Ed25519) or `stopsign-appeals:<base64>` (X25519).
 """
 

@@ -1,7 +1,7 @@
-"""TUF's client with the house's fetcher, clock and rules, and its errors as `VerifyError`.
+"""TUF's client with this project's fetcher, clock and rules; its errors become `VerifyError`.
 
-Enters: a place, a bootstrap root, a folder that is python-tuf's. Leaves: a `Client` whose metadata is proven, and
-targets whose signed length and hash are; or `VerifyError`.
+Enters: a place, a bootstrap root, a folder for python-tuf. Leaves: a `Client` with verified metadata, and targets with
+verified length and hash; or `VerifyError`.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
-"""The step from one version of a document to the next: the lines that go, and the lines that come.
+"""The step from one version of a document to the next: removed lines and added lines.
 
 Enters: two documents, or one and a delta. Leaves: the delta, the new document, or the difference as entries; or
 `DeltaError`, and `VerifyError` `reference-reuse`.
 
 The file is zstd over lines in the order of the document; each is `-` or `+` and the canonical line. Everything here
-streams: both documents are walked side by side once, and only lines that differ are parsed.
+streams: both documents are read side by side once, and only lines that differ are parsed.
 """
 
 from __future__ import annotations

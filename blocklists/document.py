@@ -1,12 +1,12 @@
 """A list document: the canonical lines of all entries, compressed, and the hash that names their state.
 
-Enters: entries, or a file from anywhere. Leaves: a file with its count, size and state hash; or entries, each of them
-checked; or `DocumentError` that names the line.
+Enters: entries, or a file from anywhere. Leaves: a file with its count, size and state hash; or checked entries; or
+`DocumentError` that names the line.
 
 Rules
 - Lines are canonical (see `entry`), strictly increasing in order, each reference once, each basis known.
 - The state hash is `sha256:` over the uncompressed lines, so that it does not depend on a compressor's version.
-- Nothing is decompressed beyond the size that was announced, nor into a window above `MAX_WINDOW`.
+- Decompression stops at the announced size, and refuses a window above `MAX_WINDOW`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""State reaches disk whole or not at all: temporary file, fsync, rename, fsync of the folder."""
+"""State reaches the disk whole or not at all: temporary file, fsync, rename, fsync of the folder."""
 
 from __future__ import annotations
 

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from blocklists.text import shown
+
+MESSAGE = 600
+"""Characters of a refusal at most: much of it was written by a host or a file that is not believed."""
+
 
 class BlocklistError(Exception):
     """Something about a list is wrong; `hint`, where given, says what would be right."""
@@ -26,5 +31,5 @@ class VerifyError(BlocklistError):
     """
 
     def __init__(self, reason: str, message: str, *, hint: str | None = None) -> None:
-        super().__init__(message, hint=hint)
+        super().__init__(shown(message, most=MESSAGE), hint=hint and shown(hint, most=MESSAGE))
         self.reason = reason

@@ -1,4 +1,4 @@
-"""Octets from a repository (a directory, http, https), within one overall deadline.
+"""Octets from a static host (a directory, http, https), within one overall deadline: of lists, and of logs too.
 
 Enters: a place and relative paths. Leaves: chunks of octets, or `VerifyError` (`deadline`, `unreachable`, `malformed`),
 or python-tuf's `DownloadHTTPError` where the place says that there is no such file.
@@ -7,6 +7,7 @@ Rules
 - One deadline covers name resolution, connecting, the TLS handshake and every read of head and body: time-outs by
   operation are no bound, as a host that sends an octet a second never runs into one.
 - How many octets are too many is the caller's to say (python-tuf stops at the signed length); headers are bounded here.
+- A host that answers 403, 404 or 410 has no such file: storage that may not be listed says 403 of what is missing.
 - No redirect is followed, no proxy taken from the environment, no content coding accepted: a repository is a plain
   static host at exactly the place that the operator wrote down.
 """
@@ -30,6 +31,7 @@ from tuf.api.exceptions import DownloadHTTPError
 from tuf.ngclient.fetcher import FetcherInterface
 
 from blocklists.errors import VerifyError
+from blocklists.text import shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -41,13 +43,21 @@ _PATH = re.compile(r"(?:metadata|targets)(?:/[A-Za-z0-9_](?:[A-Za-z0-9._-]|%[0-9
 class Deadline:
     """A point on the monotonic clock that everything has to be done by."""
 
-    def __init__(self, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
-        self.seconds, self._clock = seconds, clock
+    def __init__(
+        self, seconds: float, clock: Callable[[], float] = time.monotonic, *, within: Deadline | None = None
+    ) -> None:
+        self.seconds, self._clock, self._within = seconds, clock, within
         self._end = clock() + seconds
+
+    def again(self) -> None:
+        """Let the time begin again, as for the next file of many; what it is `within` goes on."""
+        self._end = self._clock() + self.seconds
 
     def left(self) -> float:
         """Seconds that are left, more than 0. Raises VerifyError `deadline`."""
         left = self._end - self._clock()
+        if self._within is not None:
+            left = min(left, self._within.left())
         if left <= 0:
             raise VerifyError("deadline", f"not done within {self.seconds:g} s", hint="a slow or a stalling host")
         return left
@@ -144,8 +154,8 @@ class Web:
             if response.status in {403, 404, 410}:
                 raise DownloadHTTPError(f"{self._base}{path}: status {response.status}", response.status)
             if response.status != 200:
-                where = response.getheader("Location")
-                hint = f"it points to {where!r}: configure the final address" if where else None
+                where = response.getheader("Location", "")
+                hint = f"it points to {shown(where)!r}: configure the final address" if where else None
                 raise VerifyError("unreachable", f"{self._base}{path}: status {response.status}", hint=hint)
             if response.getheader("Content-Encoding", "identity") != "identity":
                 raise VerifyError("unreachable", f"{self._base}{path}: the host compresses what it serves")

@@ -1,4 +1,4 @@
-"""What of a list is in force: its document less what relief suspends. Everybody who asks what a list stops asks here.
+"""What of a list is in force: its document less what relief suspends. Every question about what a list stops uses this.
 
 Enters: canonical lines, and the relief published beside them. Leaves: the lines that are in force. The provider's
 guards ask the core the same question (`withdrawn` in `resolver._core.examine`).

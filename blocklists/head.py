@@ -3,13 +3,13 @@
 Enters: bytes from anywhere. Leaves: a frozen `Head` or `Relief`, or `HeadError` that names the key.
 
 Rules
-- The head says which list this is, which version, what its one document comes to (count, size, state hash), who issued
-  it and on which grounds. Paths in it begin with the list's name and have the one form that a version has.
+- The head names the list, its version, its one document (count, size, state hash), its issuer and its grounds. Paths in
+  it begin with the list's name and have one form for each version.
 - Target names are flat. Clients of TUF disagree on where the hash goes in a name with a folder: python-tuf asks for
   `list/HASH.head.json`, tough for `HASH.list/head.json`. Names with folders (`formerly`) were written until 0.1 and are
   still read.
-- The relief only takes away: it suspends references and carries decisions on appeals. There is no key in it that
-  could name a name, so it cannot add.
+- The relief only removes: it suspends references and carries decisions on appeals. It has no key for a name, so it
+  cannot add one.
 - Both are written in one form (sorted keys, no blanks, ASCII, a line feed at the end), and read in that form alone.
 """
 

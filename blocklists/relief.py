@@ -1,15 +1,15 @@
-"""What a client applies of a relief: it takes away, and can do nothing else to a list.
+"""What a client applies of a relief: it removes entries, and can do nothing else to a list.
 
 Enters: the relief that role `relief` signs, the one that was applied before, the document. Leaves: the relief to apply,
-or `ReliefError`; then the list goes on and the relief before stays.
+or `ReliefError`; then the list and the earlier relief stay.
 
-Rules: one person signs relief, alone, so a relief that is wrong must not stop what two people signed
-- Its version is not below the one before, and above it by `MAX_JUMP` at most. When a key has left the role, any lower
-  version starts the count again: what a stolen key counted up, the signers of the targets role take back (as
-  fast-forward attacks on TUF's own roles end, 5.3.11).
-- References that are no entries of the document are dropped, so that there are never more of them than entries.
-- An entry that was suspended stays so, whatever the newest relief says: lifting a suspension takes two signers and a
-  new reference. One that the newest relief no longer names is carried on without its reason, in a few octets.
+Rules: one person signs a relief, so a wrong relief must not stop what two people signed
+- Its version is not below the last one, and above it by `MAX_JUMP` at most. When a key has left the role, any lower
+  version restarts the count: the signers of the targets role undo what a stolen key counted up (as fast-forward attacks
+  on TUF's own roles end, 5.3.11).
+- References that are no entries of the document are dropped, so there are never more of them than entries.
+- A suspended entry stays suspended, whatever the newest relief says: lifting a suspension takes two signers and a new
+  reference. An entry that the newest relief no longer names is kept without its reason, in a few octets.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
-"""Which characters a signed text may hold: one table, `text.table`, which the core includes as it stands.
+"""Which characters a signed text may hold: one table, `text.table`, which the core includes as it stands; and the
+border that foreign text passes before a person or a journal sees it.
 
-Enters: a text. Leaves: whether every character of it is allowed.
+Enters: a text. Leaves: whether every character of it is allowed, or what of it may be shown.
 
 Rules
 - The table names ranges that are refused: controls, blanks other than U+0020, characters that are not seen or reorder
@@ -17,9 +18,20 @@ from pathlib import Path
 
 REFUSED: tuple[tuple[int, int], ...] = tuple(ast.literal_eval(Path(__file__).with_name("text.table").read_text()))
 """First and last code point of each range, in order."""
-_REFUSED = re.compile("[" + "".join(f"\\U{first:08x}-\\U{last:08x}" for first, last in REFUSED) + "]").search
+_REFUSED = re.compile("[" + "".join(f"\\U{first:08x}-\\U{last:08x}" for first, last in REFUSED) + "]")
+SHOWN = 300
+"""Characters of a foreign text that are shown."""
 
 
 def is_text(text: str) -> bool:
     """Whether a signed file may hold this text."""
-    return _REFUSED(text) is None
+    return _REFUSED.search(text) is None
+
+
+def shown(foreign: object, *, most: int = SHOWN) -> str:
+    """What a person may see of a text that somebody else wrote: one line, inert and bounded. Characters that no signed
+    text may hold stand there as U+FFFD, so that what was tried stays visible; of a long one its beginning and its
+    length."""
+    text = str(foreign)
+    cut = _REFUSED.sub("\ufffd", text[:most])
+    return cut if len(text) <= most else f"{cut}… ({len(text)} characters)"

@@ -1,21 +1,21 @@
-"""The client that both halves share: fetches a list and trusts it only once everything about it is proven.
+"""The client that both halves share: fetches a list and trusts it only once everything about it is verified.
 
 Enters: a repository somewhere, a pinned root, a state directory. Leaves: `Verified`, or `VerifyError` with a reason.
 
-The order, and nothing is looked at before what stands above it held
+The order; each step needs the ones above it
 1. Root by root from the pinned one: TUF's own checks, then the rules on keys (`repository`).
 2. Timestamp, snapshot, targets: TUF. Only the top-level targets role speaks for lists; no delegation can name one.
-3. `<list>.relief.json` from the delegated role, by the rules of `relief`. It is kept at once, so that a withdrawal
-   arrives (by `stored`) even where the version beside it is refused; and one that cannot be applied, for a reason that
-   a key of the role can make alone, refuses nothing: `relief_refused` says why, list and earlier relief go on.
+3. `<list>.relief.json` from the delegated role, by the rules of `relief`. It is stored at once, so that a withdrawal
+   arrives (by `stored`) even where the version beside it is refused. A relief that cannot be applied, for a reason that
+   a key of the role can cause alone, refuses nothing: `relief_refused` says why, and list and earlier relief stay.
 4. `<list>.head.json`: signed length and hash; its form; the list asked for; no lower version than before, and no other
    content under the same version.
 5. The document: the step from the version before where there is one and it leads to the state hash, else the full
-   file: signed length and hash; decompressed within the head's size; the state hash; no reference that stood for
-   another name, match or basis.
+   file: signed length and hash; decompressed within the head's size; the state hash; no reference that had another
+   name, match or basis before.
 6. All of it reaches the disk, the head last; a crash before that leaves the last verified version in place.
 
-One deadline spans all of it. The clock is handed in. python-tuf keeps its files in `tuf/`, we in `verified/`.
+One deadline spans all of it. The clock is an argument. python-tuf keeps its files in `tuf/`, we in `verified/`.
 """
 
 from __future__ import annotations

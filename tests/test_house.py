@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import itertools
 import re
 from pathlib import Path
 
@@ -17,6 +18,30 @@ RANKS = {
     "policy": 3,
     "config": 2, "log": 2,
     "base": 1,
+}  # fmt: skip
+# What is opened in `run_dir` outside `ipc/` and `policy/`. The table says what is so: a new use fails, and so does a
+# line that is no longer true.
+OPENED = {
+    "config/accepted.py": {"taken_up"},  # written by the supervisor, read by its commands
+    "config/preflight/host.py": {"run_dir"},  # is it on a tmpfs?
+    "dns/worker.py": {"counters", "current", "passes", "workers"},  # the watch for new files; its own status
+    # Puts back what was emptied.
+    "host/run.py": {"addresses", "counters", "current", "passes", "supervisor_lock", "supervisor_socket", "workers"},
+    "host/apply.py": {"supervisor_lock"},
+    "lists/activate.py": {"current", "run_dir"},  # its writer
+    "lists/compile.py": {"run_dir"},
+    "lists/people.py": {"passes"},
+    "lists/register.py": {"lists"},  # named in a warning
+    "lists/restore.py": {"current"},
+    "lists/steward.py": {"current"},
+    "portal/live.py": {"current", "lists", "passes"},
+    "rpz/counting.py": {"workers"},
+    "rpz/live.py": {"current", "passes"},
+    "rpz/primary.py": {"run_dir"},  # a zone that is being made, read by nobody else
+    "stats/collect.py": {"run_dir", "workers"},  # hits.json, for the operator
+    "stats/generations.py": {"current", "generations"},
+    "cli/bypass.py": {"run_dir"},  # does somebody run there?
+    "cli/status.py": {"run_dir", "supervisor_socket"},  # the room that is left
 }  # fmt: skip
 # Who may import what talks to a terminal or to Prometheus.
 SCREENS, METRICS = {"click", "rich"}, {"prometheus_client"}
@@ -97,6 +122,68 @@ def test_what_tests_share_stands_in_rigs(path: Path) -> None:
     assert not re.search(r"\bfrom tests(\.\w+)*\.test_|\bimport tests(\.\w+)*\.test_", path.read_text(encoding="utf-8"))
 
 
+def volatile() -> set[str]:
+    """The attributes of `Places` that are paths in `run_dir`: those that are made of it, or of another such."""
+    tree = ast.parse((ROOT / "resolver/base/paths.py").read_text(encoding="utf-8"))
+    (places,) = (node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == "Places")
+    made = {
+        method.name: {node.attr for node in ast.walk(method) if isinstance(node, ast.Attribute)}
+        for method in places.body
+        if isinstance(method, ast.FunctionDef)
+    }
+    found = {"run_dir"}
+    while more := {method for method, parts in made.items() if parts & found} - found:
+        found |= more
+    return found
+
+
+def opened(path: Path, attributes: set[str]) -> set[str]:
+    """Which of these the module may open itself. It does not where it hands the path to a function of `ipc/` or
+    `policy/`, names it in a message, or only puts a folder or a socket in a table: no method, no path below it."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    owners = {
+        alias.asname or alias.name
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and node.module
+        for alias in node.names
+        if within(f"{node.module}.{alias.name}", {"resolver.ipc", "resolver.policy"})
+    }
+    above = {child: parent for parent in ast.walk(tree) for child in ast.iter_child_nodes(parent)}
+    found = set()
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Attribute) or node.attr not in attributes:
+            continue
+        if node.attr != "run_dir" and ast.unparse(node.value).rpartition(".")[2].lstrip("_") != "places":
+            continue
+        used: ast.expr = node
+        if isinstance(call := above[node], ast.Call) and call.func is node:  # counters(index)
+            used = call
+        by = above[used]
+        if isinstance(by, ast.Attribute) and by.attr in {"absolute", "name", "parent"}:  # says no more than the path
+            continue
+        named = node.attr == "run_dir" or node.attr == "workers" or node.attr.endswith("_socket")
+        if isinstance(by, ast.Call) and used in by.args:
+            to = ast.unparse(by.func)
+            if to.partition(".")[0] in owners or to == "Places" or to.startswith("log."):
+                continue
+        if isinstance(by, ast.FormattedValue) or (named and not isinstance(by, ast.Attribute | ast.BinOp | ast.Call)):
+            continue
+        found.add(node.attr)
+    return found
+
+
+def test_paths_in_run_dir_are_opened_by_ipc_and_policy_alone_but_for_a_known_few() -> None:
+    attributes = volatile()
+    assert {"current", "counters", "watched", "control_socket", "run_dir"} <= attributes
+    assert not attributes & {"state_dir", "generation", "log_key", "checkpoint"}
+    found = {
+        str(path.relative_to(ROOT / "resolver")): opened(path, attributes)
+        for path in PRODUCT
+        if folder_of(path) not in {"ipc", "policy", "base"}
+    }
+    assert {path: names for path, names in found.items() if names} == OPENED
+
+
 DECISIONS = sorted((ROOT / "docs" / "decisions").glob("[0-9]*.md"))
 
 
@@ -119,6 +206,14 @@ def test_the_architecture_stays_a_walk_of_both_lives() -> None:
     assert "core/dnscore/src/plane/chain.rs" in named_in(ROOT / "ARCHITECTURE.md")
 
 
+def test_the_changelog_has_each_area_once_and_nothing_beside_them() -> None:
+    newest = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8").split("\n## ")[1].splitlines()[1:]
+    outside = list(itertools.takewhile(lambda line: not line.startswith("### "), newest))
+    assert [line for line in outside if line] == [], "a line belongs to an area"
+    areas = [line.removeprefix("### ") for line in newest if line.startswith("### ")]
+    assert areas == ["DNS", "Lists", "Issuer", "Portal", "Log", "Policy zones", "Operating", "Packaging"]
+
+
 def test_decisions_are_numbered_without_a_gap_and_the_index_names_each_with_its_title() -> None:
     assert [int(page.name[:4]) for page in DECISIONS] == list(range(1, len(DECISIONS) + 1))
     titles = {page.name: page.read_text(encoding="utf-8").partition("\n")[0].removeprefix("# ") for page in DECISIONS}
@@ -133,3 +228,16 @@ def test_a_decision_is_one_page_of_context_decision_and_consequences(page: Path)
     assert headings == ["Context", "Decision", "Consequences"]
     assert text.startswith(f"# {int(page.name[:4])}. ")
     assert text.count("\n") <= 60
+
+
+# Words that say nothing, or several things: write "again", "a client that", "gets", "lower priority", "of".
+SAID_AGAIN = re.compile(
+    r"\banew\b|\bwhoever\b|\b(?:is|are) told\b|\bstands? behind\b|\bof what was found\b", re.IGNORECASE
+)
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=name)
+def test_a_document_is_in_plain_words(document: Path) -> None:
+    lines = enumerate(document.read_text(encoding="utf-8").splitlines(), 1)
+    assert [f"{number}: {line}" for number, line in lines if SAID_AGAIN.search(line)] == []

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from resolver.base import disk_space
+from resolver.base import disk_space, file_watch
 from resolver.cli import lists as lists_command
 from resolver.cli import operate, status
 from resolver.config.schema import Clocks, Limits
@@ -73,13 +73,15 @@ TABLE: list[tuple[str, str, Callable[[], float]]] = [
     (ALARMS, "for more than 2 s, which is hung after {}:", lambda: SILENT),
     (ALARMS, "or more than {} s late)", lambda: of_core("relay/mod.rs", "LIFE") / 1e6),
     (ALARMS, "the workers have waited {} s for it", lambda: run.REBOOTED),
-    (ALARMS, "then it is taken up within {} s and a query", lambda: of_core("relay/health.rs", "RAREST")),
+    (ALARMS, "It reads the file again every {} s", lambda: file_watch.AGAIN),
+    (ALARMS, "then it is used again within {} s and a query", lambda: of_core("relay/health.rs", "RAREST")),
     (ALARMS, "(it asks every {} s, then every", lambda: of_core("relay/health.rs", "TCP_RARELY")),
     (ALARMS, "(it asks every 30 s, then every {} s)", lambda: of_core("relay/health.rs", "TCP_OFTEN")),
     (ALARMS, "unless {} questions in a row", lambda: of_core("relay/health.rs", "SILENCES")),
     (ALARMS, "more than half of its last {} answers", lambda: of_core("relay/health.rs", "ANSWERS_JUDGED")),
     (ALARMS, "*clients that wait for one question*, more than {} |", lambda: of_core("relay/mod.rs", "MAX_WAITERS")),
     (ALARMS, "It ends within {} s of the port being free", lambda: run.LEAVING),
+    (ALARMS, "It reads the file again every {} s", lambda: file_watch.AGAIN),
     (ALARMS, "is full: less than {} MiB is free", lambda: disk_space.NOTHING / MiB),
     (ALARMS, "is nearly full: less than {}% and", lambda: 100 * disk_space.SHARE),
     (ALARMS, "% and less than {} MiB are free", lambda: disk_space.LEAST / MiB),
@@ -90,17 +92,17 @@ TABLE: list[tuple[str, str, Callable[[], float]]] = [
     (OPERATOR, "before that they stay at {}, 1 and 2 s", lambda: of_unit(DNS, "RestartSec")),
     (OPERATOR, "before that they stay at 0.2, {} and 2 s", lambda: of_unit(WEB, "RestartSec")),
     (OPERATOR, "before that they stay at 0.2, 1 and {} s", lambda: of_unit(STEWARD, "RestartSec")),
-    (OPERATOR, "Who does not answer within {} s is named", lambda: apply.AGREE),
-    (OPERATOR, "Who just starts is waited for, {} s at most", lambda: apply.START),
+    (OPERATOR, "does not answer within {} s is named", lambda: apply.AGREE),
+    (OPERATOR, "that is starting is waited for, {} s at most", lambda: apply.START),
     (OPERATOR, "Lists that are `urgent` are watched for {} minutes at most", lambda: shadow.URGENT / 60),
     (OPERATOR, "with fewer than {} clients they prove nothing", lambda: shadow.FEWEST),
-    (OPERATOR, "say so within {} s they name it and exit 1", lambda: convergence.PATIENCE),
+    (OPERATOR, "does not follow within {} s they name it and exit 1", lambda: convergence.PATIENCE),
     (OPERATOR, "that the steward does not answer within {} s fails", lambda: control.WAIT),
     (OPERATOR, "fails (`lists approve`: {} s)", lambda: lists_command.LONG),
     (OPERATOR, "(a worker without a heartbeat for {} s, not yet", lambda: LATE),
     (OPERATOR, "without a heartbeat for 2 s, not yet for {})", lambda: SILENT),
-    (OPERATOR, "no upstream has said a word for {} s,", lambda: default(Limits, "patience")),
-    (OPERATOR, "has said a word for `dns.limits.patience` ({} s)", lambda: default(Limits, "patience")),
+    (OPERATOR, "no upstream has answered anything for {} s,", lambda: default(Limits, "patience")),
+    (OPERATOR, "has answered anything for `dns.limits.patience` ({} s)", lambda: default(Limits, "patience")),
     (OPERATOR, "after `dns.limits.patience` ({} s)", lambda: default(Limits, "patience")),
     (OPERATOR, "a hung one after {} s without a heartbeat", lambda: SILENT),
     (OPERATOR, "shows it as *silent* after {} s", lambda: LATE),
@@ -113,7 +115,7 @@ TABLE: list[tuple[str, str, Callable[[], float]]] = [
     (OPERATOR, "the client gets it after {} s, as RFC 8767", lambda: of_core("relay/mod.rs", "CLIENT_RESPONSE") / 1e6),
     (OPERATOR, "(a quarter of a second, with `--watch` {})", lambda: operate.EVERY),
     (OPERATOR, 'stopsign override allow NAME --reason "…" --for {}h', lambda: overrides.USUAL / 3600),
-    (APPEALS, "you mend yourselves, within {} hours", lambda: default(Clocks, "fact") / 3600),
+    (APPEALS, "you correct yourselves, within {} hours", lambda: default(Clocks, "fact") / 3600),
     (APPEALS, "| {} hours (`portal.clocks.fact`)", lambda: default(Clocks, "fact") / 3600),
     (RPZ, "(told {} times, with pauses", lambda: notify.TRIES),
     (RPZ, "(told seven times, with pauses of {} s to", lambda: notify.FIRST),

@@ -6,16 +6,21 @@ A package is built, installed, removed and purged in clean trees of Debian by `m
 from __future__ import annotations
 
 import gzip
+import os
 import re
 import subprocess
 import sys
 from itertools import pairwise
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 import pytest
 
 from resolver.cli.main import COMMANDS, stopsign
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGING = ROOT / "packaging"
@@ -129,6 +134,96 @@ def test_an_upgrade_of_debian_is_an_upgrade_of_the_package() -> None:
         subprocess.run(["dpkg", "--compare-versions", older, "lt", newer], check=True)
 
 
+# The state of a host that ran for a while, and whether a purge leaves it: it does where nothing could make it again.
+STATE = {
+    "etc/stopsign/stopsign.yaml": False,
+    "etc/credstore/stopsign.pgpass": False,
+    "etc/systemd/system/stopsign-dns.socket.d/10-listen.conf": False,
+    "etc/systemd/system/stopsign-web.service.d/mine.conf": True,
+    "run/stopsign/current.list": False,
+    "var/lib/stopsign/generation.list": False,
+    "var/lib/stopsign/lists/gambling/tuf/root.json": False,
+    "var/lib/stopsign/lists/gambling/applied/head.json": False,
+    "var/lib/stopsign/lists/gambling/bridge/head.json": False,
+    "var/lib/stopsign/lists/gambling/bridge/secret": True,
+    "var/lib/stopsign/rpz/rpz.stopsign/serial": False,
+    "var/lib/stopsign/log/checkpoint": True,
+    "var/lib/stopsign/audit/log.key": True,
+    "var/lib/stopsign/desk/sender.key": True,
+    "var/lib/stopsign/overrides.json": True,
+    "var/lib/stopsign-web/portal.db": True,
+    "var/lib/stopsign-issuer/desk/desk.json": True,
+    "var/lib/systemd/timers/stamp-stopsign-timestamp.timer": False,
+}
+USERS = ["stopsign-dns", "stopsign-issuer", "stopsign-rpz", "stopsign-steward", "stopsign-web"]
+DATABASES = {f"{kind}:{user}" for kind in ("passwd", "group") for user in USERS} | {"group:stopsign"}
+
+
+class Machine:
+    """A root folder on which the package's script works, and the names that it deletes there."""
+
+    def __init__(self, folder: Path, owner: str, files: Iterable[str]) -> None:
+        self.root, self.names = folder / "root", folder / "deleted"
+        for file in files:
+            (self.root / file).parent.mkdir(parents=True, exist_ok=True)
+            (self.root / file).touch()
+        # `owner` has our ids, so that the files are theirs; nobody else has any. There is no user `stopsign`.
+        getent = (
+            f'test "$1" = group || test "$2" != stopsign || exit 2\ngrep -qsx "$1:$2" {self.names} && exit 2\n'
+            f'test "$2" = {owner} && echo "$2:x:{os.getuid()}:{os.getgid()}" || echo "$2:x:4000000:4000000"\n'
+        )
+        tools = {
+            "userdel": f'echo "passwd:$1" >>{self.names}\n',
+            "groupdel": f'echo "group:$1" >>{self.names}\n',
+            "getent": getent,
+        }
+        self.tools = folder / "tools"
+        self.tools.mkdir()
+        for name, script in tools.items():
+            (self.tools / name).write_text(f"#!/bin/sh\n{script}")
+            (self.tools / name).chmod(0o755)
+
+    def run(self, what: str) -> str:
+        environment = {"DPKG_ROOT": str(self.root), "PATH": f"{self.tools}:/usr/bin:/bin"}
+        done = subprocess.run(
+            [PACKAGING / "postrm", what], env=environment, capture_output=True, text=True, check=False, timeout=60
+        )
+        assert (done.returncode, done.stdout) == (0, ""), done.stderr
+        return done.stderr
+
+    def left(self) -> set[str]:
+        return {str(path.relative_to(self.root)) for path in self.root.rglob("*") if path.is_file()}
+
+    def deleted(self) -> set[str]:
+        """Of users and groups, as `passwd:NAME` and `group:NAME`."""
+        return set(self.names.read_text().split()) if self.names.exists() else set()
+
+
+def test_purge_leaves_what_cannot_be_made_again_and_says_where_it_is(tmp_path: Path) -> None:
+    machine = Machine(tmp_path, "stopsign-steward", STATE)
+    said = machine.run("purge")
+    assert machine.left() == {file for file, stays in STATE.items() if stays}
+    homes = [machine.root / "var/lib" / name for name in ("stopsign", "stopsign-web", "stopsign-issuer")]
+    assert said.endswith(f"to delete them: rm -r {' '.join(map(str, homes))}\n")
+    assert said.count("\n") == 1
+    assert machine.deleted() == DATABASES - {"passwd:stopsign-steward", "group:stopsign-steward"}
+
+
+def test_purge_leaves_nothing_of_a_program_that_never_ran(tmp_path: Path) -> None:
+    files = [file for file, stays in STATE.items() if not stays]
+    machine = Machine(tmp_path, "stopsign-steward", files)
+    assert machine.run("purge") == ""
+    assert machine.left() == set()
+    assert machine.deleted() == DATABASES
+
+
+def test_remove_takes_the_volatile_alone(tmp_path: Path) -> None:
+    machine = Machine(tmp_path, "stopsign-steward", STATE)
+    assert machine.run("remove") == ""
+    assert machine.left() == set(STATE) - {"run/stopsign/current.list"}
+    assert machine.deleted() == set()
+
+
 def test_purge_knows_every_user_and_every_folder() -> None:
     script = (PACKAGING / "postrm").read_text(encoding="utf-8")
     sysusers = (ROOT / "systemd/stopsign.sysusers").read_text(encoding="utf-8")
@@ -138,6 +233,6 @@ def test_purge_knows_every_user_and_every_folder() -> None:
     folders -= {"/run/stopsign/workers", "/run/stopsign/web", "/run/stopsign/rpz"}
     folders = {re.sub(r"^(/run/stopsign|/var/lib/stopsign)/.*", r"\1", folder) for folder in folders}
     assert "/var/lib/stopsign-web" in folders
-    words = set(re.split(r"[\s;]+", script))
+    words = set(re.split(r"[\s;\"]+", script.replace("$root", "")))
     assert users <= words, users - words
     assert folders <= words, folders - words

@@ -1,1 +1,1 @@
-"""Importers: lists as the world has them become candidates for entries."""
+"""Importers: foreign list formats become candidates for entries."""

@@ -1,4 +1,4 @@
-"""Which importer reads a file: by the format's name, or by a look at its first lines."""
+"""Which importer reads a file: by the format's name, or by its first lines."""
 
 from __future__ import annotations
 

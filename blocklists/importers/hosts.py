@@ -2,8 +2,8 @@
 
     0.0.0.0 ads.example.com tracker.example.net   # two of them
 
-The machine's own names (`localhost`, `broadcasthost`, `ip6-allnodes` ...) that such files begin with are left out with
-a notice. The address says nothing (`0.0.0.0`, `127.0.0.1`, `::`): the stop page's comes from the provider.
+The machine's own names (`localhost`, `broadcasthost`, `ip6-allnodes` ...) at the start of such files are skipped with a
+notice. The address means nothing (`0.0.0.0`, `127.0.0.1`, `::`): the stop page's address comes from the provider.
 """
 
 from __future__ import annotations

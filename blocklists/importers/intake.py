@@ -1,13 +1,13 @@
-"""What all importers share: a name from the world becomes a candidate, or is rejected with a reason.
+"""What all importers share: a foreign name becomes a candidate, or is rejected with a reason.
 
 Rules
-- Upper case, a trailing dot and IDNs (UTS 46, then IDNA 2008) are brought into the form of entries.
-- `*.name` means what lies below, `.name` the name and what lies below; a bare name gets the importer's own match.
-- IP addresses and URLs are refused: an address belongs to many sites, and a resolver stops names, not pages.
+- Upper case, a trailing dot and IDNs (UTS 46, then IDNA 2008) are converted to the form of entries.
+- `*.name` means the names below it, `.name` the name and the names below it; a bare name gets the importer's own match.
+- IP addresses and URLs are refused: many sites share an address, and a resolver blocks names, not pages.
 - A name of one label is a top-level domain or a machine's own name, never a site: refused.
-- A public suffix is taken as `exact` with a notice: whoever lists `github.io` means its front page; as a subtree it
-  would stop thousands of strangers' sites.
-- The same name, match and basis twice is taken once, with a notice.
+- A public suffix is imported as `exact` with a notice: a list that names `github.io` means its front page; as a subtree
+  it would block thousands of other sites.
+- The same name, match and basis is imported once, with a notice.
 """
 
 from __future__ import annotations

@@ -2,10 +2,10 @@
 
     $ORIGIN rpz.example.
     example.com     CNAME .        ; the name: exact
-    *.example.com   CNAME .        ; what lies below; both together: subtree
+    *.example.com   CNAME .        ; the names below; both together: subtree
 
-Every action that stops a name is taken as stopping it (the provider's configuration says what is answered); a rule that
-lets one pass (`rpz-passthru.`), and triggers by address or name server, are rejected: no list can say them.
+Every action that blocks a name is imported as a block (the provider's configuration says what is answered). A rule that
+excepts a name (`rpz-passthru.`), and triggers by address or name server, are rejected: no list can express them.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""A file of names as the world has them, as numbered lines of text.
+"""A file of names, as numbered lines of text.
 
-Enters: a path; gzip and zstd are told by their first octets, not by the name. Leaves: `(number, text)`, or
-`Rejection` for a line that is no UTF-8 or too long; the rest goes on.
+Enters: a path; gzip and zstd are recognised by their first octets, not by the name. Leaves: `(number, text)`, or
+`Rejection` for a line that is not UTF-8 or too long; the other lines follow.
 """
 
 from __future__ import annotations

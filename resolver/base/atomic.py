@@ -1,10 +1,12 @@
-"""Files on the tmpfs that are wholly old or wholly new: what one process says to all who look.
+"""Files on the tmpfs that are always wholly old or wholly new.
 
-Enters: bytes, or a path. Leaves: a file under its name, gone with a reboot; or what one holds. Rules: written beside
-and renamed, and no disk is waited for; where there is no room, the old file stays and nothing is left beside it; the
-temporary file's name is the process's own, so that two may write under the same name. Whose it is, is as with what is
-durable. In `run_dir` those write who serve strangers' packets, and root reads: a pipe there must hang nobody, a link
-lead nobody elsewhere, and a file without end fill nobody's memory.
+Enters: bytes, or a path. Leaves: a file under its name, which a reboot deletes; or the content of one. Rules:
+
+- A file is written beside its name and renamed. There is no fsync. Without room the old file stays, and no temporary
+  file is left. The temporary file's name contains the process id, so two processes may write the same name.
+- Owner and group are set as in `durable`.
+- Processes that parse strangers' packets write to `run_dir`, and root reads it: a pipe there must not hang a reader, a
+  link must not redirect it, and an endless file must not fill its memory.
 """
 
 from __future__ import annotations

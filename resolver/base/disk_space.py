@@ -1,8 +1,8 @@
-"""What is left of the file systems that a provider writes to.
+"""Free space of the file systems that a provider writes to.
 
-Enters: the places. Leaves: octets, and an alarm before there are none. Rules: said with every process dead too; the
-sentence has no number that changes, so that whoever says it says the same; a large disk with a small share left is no
-alarm, nor is a small tmpfs that is mostly empty.
+Enters: the paths. Leaves: octets, and an alarm before none are left. Rules: it works with every process dead; the
+sentence has no number that changes, so that every process raises the same alarm; neither a large disk with a small free
+share nor a small tmpfs that is mostly empty is an alarm.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""One DNS question to a live resolver, with EDNS, and what of the answer tells who stopped it."""
+"""One DNS question to a live resolver, with EDNS, and the parts of the answer that show who blocked it."""
 
 from __future__ import annotations
 

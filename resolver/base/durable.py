@@ -1,8 +1,8 @@
-"""Files that are wholly old or wholly new, and still there after a power cut.
+"""Files that are always wholly old or wholly new, and survive a power cut.
 
 Enters: bytes, or a finished file. Leaves: a file under its name. Rules: temporary file, fsync, rename, fsync of the
-folder; the temporary file's name is fixed, so that a process that died leaves one file behind and not one a death.
-What root writes, as somebody on call does, belongs to the folder's owner and group: the processes run as others.
+folder. The temporary file's name is fixed, so that any number of deaths leaves at most one. A file that root writes
+(the person on call) gets the folder's owner and group, because the processes run as other users.
 """
 
 from __future__ import annotations

@@ -2,17 +2,20 @@
 
 Enters: a path, now and then. Leaves: whether another file stands there than at the last look, by inode, time of change
 and size: each of them would do for a file that is replaced by rename, together they also see one that was written in
-place. A file that cannot be looked at counts as one that is not there.
+place. A file that cannot be looked at counts as one that is not there. One that could not be read, as when no file
+descriptor is left, is seen again after `AGAIN`: what it says must not be lost until somebody writes it once more.
 """
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 _Mark = tuple[int, int, int]
+AGAIN = 2.0  # seconds
 
 
 class Changed:
@@ -20,14 +23,31 @@ class Changed:
 
     def __init__(self) -> None:
         self._seen: dict[Path, _Mark | None] = {}
+        self._unread: dict[Path, tuple[_Mark | None, float]] = {}
+        """What could not be read, and when it is looked at again, in CLOCK_MONOTONIC."""
 
     def look(self, path: Path) -> bool:
-        """True at the first look, and whenever another file is there than at the last, or none any more."""
+        """True at the first look, and whenever another file is there than at the last, or none any more; and for one
+        that is `unread`, now and then."""
         mark = _mark(path)
-        if path in self._seen and self._seen[path] == mark:
+        unread, again = self._unread.get(path, (None, 0.0))
+        if path in self._seen and self._seen[path] == mark and (unread is None or time.monotonic() < again):
             return False
+        if unread != mark:
+            self._unread.pop(path, None)
         self._seen[path] = mark
         return True
+
+    def read(self, path: Path) -> None:
+        """What was seen at the last look has been read."""
+        self._unread.pop(path, None)
+
+    def unread(self, path: Path) -> bool:
+        """What was seen at the last look could not be read. True the first time that this very file could not."""
+        mark = self._seen[path]
+        first = path not in self._unread
+        self._unread[path] = mark, time.monotonic() + AGAIN
+        return first
 
     def there(self, path: Path) -> bool:
         """Whether a file was there at the last look."""

@@ -1,11 +1,12 @@
-"""What the processes say to the journal, or to a terminal.
+"""What the processes write to the journal, or to a terminal.
 
 Enters: log records. Leaves: structured entries of systemd's journal where this process writes to one, else lines on
 standard error. Rules:
-- An entry has the text (MESSAGE), its priority, the place in the code, LOGGER, and what `about(...)` adds as
+- An entry has the text (MESSAGE), its priority, the place in the code, LOGGER, and the fields of `about(...)` as
   STOPSIGN_LIST, STOPSIGN_GENERATION and so on, so that `journalctl -p err STOPSIGN_LIST=gambling` works.
-- What is said is about this host, its lists and its upstreams, never about a client.
-- Saying never waits: what the journal does not take at once is lost, and the next entry says how much (STOPSIGN_LOST).
+- An entry is about this host, its lists and its upstreams, never about a client.
+- Logging never waits: an entry that the journal does not accept at once is dropped, and the next one counts the dropped
+  ones (STOPSIGN_LOST).
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Where everything lies: every path of a running provider in one frozen value, computed and never searched for.
+"""Every path of a running provider, in one frozen value that is computed and never searched for.
 
-`state_dir` is durable, `run_dir` is a tmpfs that a reboot empties, `log_dir` is what may be published.
+`state_dir` is durable, `run_dir` is a tmpfs that a reboot empties, `log_dir` holds what may be published.
 """
 
 from __future__ import annotations

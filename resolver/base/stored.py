@@ -1,7 +1,7 @@
 """State files: one frozen pydantic model a JSON file, replaced durably.
 
 Enters: a model, or a path. Leaves: the file, or the model; `StateError` where the file is damaged, `None` where there
-is none. Rule: an unknown key is damage too, or a newer program's file; nothing is guessed.
+is none. Rule: a file with an unknown key is damaged, or a newer program's; nothing is guessed.
 """
 
 from __future__ import annotations

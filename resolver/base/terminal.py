@@ -1,4 +1,4 @@
-"""Text of others for a terminal: whoever wrote it, it does not move the cursor, change colours or reorder letters."""
+"""Foreign text for a terminal: it cannot move the cursor, change colours or reorder letters."""
 
 from __future__ import annotations
 

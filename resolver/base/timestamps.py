@@ -1,4 +1,4 @@
-"""Moments as this house writes them: to the second, in UTC, as `2026-11-22T12:00:00Z` (RFC 3339)."""
+"""Timestamps as this project writes them: to the second, in UTC, as `2026-11-22T12:00:00Z` (RFC 3339)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which Stopsign this is: `VERSION`, of the installed program."""
+"""The version of the installed program: `VERSION`."""
 
 from __future__ import annotations
 

@@ -20,6 +20,7 @@ from resolver.cli.audit_options import (
     read_key,
     read_note,
     readable,
+    within_option,
     witness_options,
 )
 from resolver.cli.audit_proof import check_proof, cosign, prove, witness_verify
@@ -60,6 +61,7 @@ def audit() -> None:
 @click.option("--checkpoint", "kept", multiple=True, help="A checkpoint kept from earlier, or a witness's.")
 @witness_options
 @click.option("--save", type=FILE, help="Keep the checkpoint here for next time, once all is verified.")
+@within_option
 @json_option
 def verify(
     log: str,
@@ -68,6 +70,7 @@ def verify(
     witness: tuple[str, ...],
     quorum: int | None,
     save: Path | None,
+    within: int,
     *,
     as_json: bool,
 ) -> None:
@@ -76,7 +79,7 @@ def verify(
     from resolver.log.source import open_source
     from resolver.log.verify import verify as recompute
 
-    source = open_source(log)
+    source = open_source(log, within=within)
     witnesses = [read_key(one) for one in witness]
     notes = [read_note(where) for where in kept]
     wanted = len(witnesses) if quorum is None else quorum

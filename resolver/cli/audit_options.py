@@ -10,6 +10,7 @@ import click
 
 from resolver.log.errors import AuditError
 from resolver.log.note import MAX_NOTE, Verifier, parse_vkey
+from resolver.log.source import WITHIN
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,6 +41,13 @@ def witness_options(command: Command) -> Command:
 
 def json_option(command: Command) -> Command:
     return click.option("--json", "as_json", is_flag=True, help="For programs.")(command)
+
+
+def within_option(command: Command) -> Command:
+    """`--within`."""
+    told = "Seconds that an address may take for all of its files together."
+    kind = click.IntRange(1)
+    return click.option("--within", type=kind, default=int(WITHIN), show_default=True, help=told)(command)
 
 
 def key_option(*, required: bool = False) -> Callable[[Command], Command]:

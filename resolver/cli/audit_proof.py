@@ -19,6 +19,7 @@ from resolver.cli.audit_options import (
     read_key,
     read_note,
     readable,
+    within_option,
     witness_options,
 )
 from resolver.log.errors import AuditError
@@ -75,7 +76,10 @@ def check_proof(proof: Path, key: str, witness: tuple[str, ...], quorum: int | N
 @click.option("--new", metavar="NAME", help="Make that key first, under this name (as in regulator.example/witness).")
 @click.option("--seen", type=FOLDER, required=True, help="What this witness saw; may be published as it is.")
 @click.option("--output", type=FILE, help="Write the cosigned checkpoint here instead of to standard output.")
-def cosign(log: str, key: str, witness_key: Path, new: str | None, seen: Path, output: Path | None) -> None:
+@within_option
+def cosign(
+    log: str, key: str, witness_key: Path, new: str | None, seen: Path, output: Path | None, within: int
+) -> None:
     """Witness a log: check that it continues what was seen last, and cosign it (c2sp.org/tlog-cosignature)."""
     from resolver.log.source import open_source
     from resolver.log.witness import cosign as sign
@@ -85,7 +89,7 @@ def cosign(log: str, key: str, witness_key: Path, new: str | None, seen: Path, o
     signer = new_witness(witness_key, new, os.urandom) if new else load_witness(witness_key)
     if new:
         click.echo(f"this witness's public key: {signer.verifier}", err=True)
-    _put(sign(open_source(log), verifier, signer, seen, time.time), output)
+    _put(sign(open_source(log, within=within), verifier, signer, seen, time.time), output)
 
 
 @click.command("witness-verify")

@@ -247,16 +247,22 @@ def _name_meant(config: Config, typed: str, *, on: bool) -> str:
 @located
 @as_json
 def explain(name: str, client: str | None, path: Path | None, directory: Path | None, in_json: bool) -> None:
-    """Why a name is stopped, or why not: which entry of which list, signed by whom, on which ground.
+    """Why a name is stopped, or why not: which entry of which list, signed by whom, on which ground. An entry that was
+    withdrawn or is suspended is named too: by whom, since when, why.
 
     Takes a name, the address of a page, or the 16 characters of a stop page's reference. For a name that passes the
     first upstream is asked whether it leads to one that is listed.
     """
     from resolver.ipc import rpz_status
+    from resolver.lists import withdrawn
     from resolver.policy.explain import PASSES, leads_to
     from resolver.policy.explain import explain as explained
 
     config, now = legible(path, directory), time.time()
+    off = withdrawn.find(config, name)
+    typed = name
+    if off and only_reference(name) is not None:  # no live entry has it: its name says what is so now
+        name = f"www.{off[0].name}" if off[0].match == "below" else off[0].name
     found = explained(config, name, now=now, client=client)
     if found.verdict in PASSES and config.upstreams:
         others = leads_to(config, found.name)
@@ -265,8 +271,8 @@ def explain(name: str, client: str | None, path: Path | None, directory: Path | 
         else:
             found = explained(config, name, now=now, client=client, leads_to=others)
     if in_json:
-        print_json(found.as_dict())
+        print_json({**found.as_dict(), "asked": typed, "withdrawn": [one.as_dict() for one in off]})
         return
-    click.echo("\n".join(found.lines()))
+    click.echo("\n".join([*found.lines(), *(one.line() for one in off)]))
     if found.verdict == "passes" and config.rpz.zones:
         click.echo(rpz_status.lag(max(zone.ttl for zone in config.rpz.zones)))

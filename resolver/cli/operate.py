@@ -1,7 +1,8 @@
 """The commands of the person on call: `status`, `health`, `reload`, `workers restart`, `cache flush`.
 
 Enters: the command line. Leaves: results on standard output; 1 where something was checked and found wanting. `status`
-and `health` read files and work with every process dead; the others are done by the supervisor, through its socket.
+and `health` read files and work with every process dead; the others are done by the supervisor, through its socket, or
+as `take-over` to it.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from resolver.cli.status import status as gathered
 from resolver.config.schema import located_at
 from resolver.host.apply import everywhere
 from resolver.host.health import of_zones, reasons
+from resolver.host.take_over import hear_everybody
 from resolver.ipc import control
 
 if TYPE_CHECKING:
@@ -123,7 +125,7 @@ untried = click.option(
 @untried
 @as_json
 def reload(path: Path | None, directory: Path | None, no_trial: bool, in_json: bool) -> None:
-    """Take up the configuration anew, all of it or nothing of it. No query is lost."""
+    """Apply the configuration: every process or none. No query is lost."""
     _everywhere("reload", path, directory, tries=not no_trial, in_json=in_json)
 
 
@@ -131,10 +133,10 @@ def reload(path: Path | None, directory: Path | None, no_trial: bool, in_json: b
 @located
 @untried
 @as_json
-def begin_anew(path: Path | None, directory: Path | None, no_trial: bool, in_json: bool) -> None:
-    """Begin anew with the program that is installed now: every process, in its own place. No query is lost.
+def restart_program(path: Path | None, directory: Path | None, no_trial: bool, in_json: bool) -> None:
+    """Restart every process with the installed program. Each re-executes itself; no query is lost.
 
-    Takes up the configuration too, all of it or nothing. Addresses and the number of workers stay as they are.
+    It applies the configuration too: every process or none. Addresses and the number of workers stay as they are.
     """
     _everywhere("restart", path, directory, tries=not no_trial, in_json=in_json)
 
@@ -150,6 +152,23 @@ def _everywhere(
     for name in came.dead:
         warn(f"{name} is dead: it reads the file when it starts again; if it stays dead, its journal says why")
     click.get_current_context().exit(1 if came.dead else 0)
+
+
+@click.command("take-over")
+@located
+@as_json
+def take_over(path: Path | None, directory: Path | None, in_json: bool) -> None:
+    """Let clients ask: sockets of DNS that heard one interface alone hear everybody, at once and without a restart.
+
+    For a socket unit that was started with BindToDevice=lo, while another resolver still answers. As root.
+    """
+    config = legible(path, directory)
+    supervisor = control.call(config.places.supervisor_socket, "status", timeout=PATIENCE)
+    freed = hear_everybody(int(supervisor["pid"]), config.dns_listen)
+    if in_json:
+        print_json({"freed": freed})
+    else:
+        click.echo(f"hears everybody now: {', '.join(freed)}" if freed else "hears everybody already")
 
 
 @click.group()

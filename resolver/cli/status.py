@@ -18,6 +18,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from blocklists.text import shown
 from resolver.base import disk_space as rooms
 from resolver.base.errors import ResolverError
 from resolver.base.timestamps import as_text
@@ -53,6 +54,12 @@ CAPS = {
     "a zone (dns.limits.per_zone)": "cap_zone",
     "clients that wait for one question": "cap_waiters",
 }
+MOST_ALARMS = 100  # of one process
+# What a process says of itself, as far as it is read here.
+FORM: dict[str, tuple[type, ...]] = {
+    "up": (int, float), "pid": (int,), "version": (str,), "alarms": (list,), "services": (list,), "lists": (list,),
+    "foreign": (list,), "log": (dict,),
+}  # fmt: skip
 CAPPED = 1.0  # questions a second above which a cap is an alarm, as StopsignCapReached has it
 # What clients were told instead of an answer, as shares of all answers -> the counter that says so.
 TOLD = {"servfail": "answered_servfail", "refused": "answered_refused", "stale": "cache_stale"}
@@ -164,9 +171,24 @@ def answers_of(config: Config) -> dict[str, dict[str, Any]]:
 
 def _asked(path: Path) -> dict[str, Any]:
     try:
-        return {**control.call(path, "status", timeout=PATIENCE), "state": LIVES}
+        return {**_as_status(control.call(path, "status", timeout=PATIENCE)), "state": LIVES}
     except ResolverError as silent:
         return {"silent": str(silent), "state": _why_silent(silent.__cause__)}
+
+
+def _as_status(answer: dict[str, Any]) -> dict[str, Any]:
+    """An answer in the form that the screen reads: the web process answers strangers, and may not be ours any more.
+    Raises `ControlError`."""
+    for key, kinds in FORM.items():
+        if not isinstance(answer.get(key), (*kinds, type(None))):
+            raise control.ControlError(f"its answer is no status: {key} is {shown(repr(answer[key]), most=40)}")
+    for key in ("services", "lists", "foreign"):
+        if not all(isinstance(one, dict) for one in answer.get(key) or ()):
+            raise control.ControlError(f"its answer is no status: {key} is not made of objects")
+    told = {key: value for key, value in answer.items() if value is not None or key not in ("alarms", "version")}
+    if "alarms" in told:
+        told["alarms"] = [shown(one) for one in told["alarms"][:MOST_ALARMS]]
+    return told | ({"version": shown(told["version"], most=40)} if "version" in told else {})
 
 
 def _why_silent(cause: BaseException | None) -> str:
@@ -378,7 +400,7 @@ def _alarms(
         if (runs := answer.get("version", VERSION)) != VERSION:
             found.append(f"{name} runs version {runs}, installed is {VERSION}: stopsign restart takes it up")
         found += [str(alarm) for alarm in answer.get("alarms", ())]
-    others = [Foreign(**one) for one in answers["dns"].get("foreign", ())]
+    others = [Foreign(**one) for one in answers.get("dns", {}).get("foreign", ())]
     held = programs([one.inode for one in others])
     found += [one.alarm(held.get(one.inode)) for one in others]
     return list(dict.fromkeys(found))

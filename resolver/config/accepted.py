@@ -1,16 +1,17 @@
-"""What the running processes last took up, for the commands of the person on call, when the file itself is broken.
+"""The last accepted configuration, for the commands of the person on call when the file itself is broken.
 
-Enters: the file that a command would read; `run_dir/taken-up.yaml`, the bytes that the supervisor serves by. Leaves:
-the configuration in the file, else the one that was taken up, with a loud word to the caller. Rules:
+Enters: the file that a command would read; `run_dir/taken-up.yaml`, the bytes that the supervisor uses. Leaves: the
+configuration in the file, else the accepted one, with a warning to the caller. Rules:
 
-- A file on the tmpfs and no question at a socket: it is there with every process dead or hung, and those who may read
-  it are those who may read the configuration.
-- The supervisor alone writes it, when it starts and whenever a configuration was taken up; where there is no room the
-  old one goes too, since it would not be true.
-- Which provider is meant is told by the broken file, by its lines `run_dir:` and `state_dir:`, or by the standard
-  folders where it is the standard file and they are gone. What names other folders is not believed: who writes it is
-  the user that serves strangers' packets, and who reads it may be root.
-- Whoever would make a configuration hold (`run`, `reload`, `restart`, `units`, `check-config`) takes the file alone.
+- It is a file on the tmpfs, not an answer of a socket: it is there with every process dead or hung. Its readers are the
+  readers of the configuration.
+- The supervisor alone writes it, at its start and whenever a configuration is accepted. Without room it deletes the old
+  one too, which would be wrong.
+- The lines `run_dir:` and `state_dir:` of the broken file say which provider is meant, or the standard folders for the
+  standard file without these lines. A copy that names other folders is not trusted: the user that serves strangers'
+  packets writes it, and root may read it.
+- Commands that put a configuration into force (`run`, `reload`, `restart`, `units`, `check-config`) read the file
+  alone.
 """
 
 from __future__ import annotations

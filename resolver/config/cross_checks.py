@@ -1,7 +1,7 @@
-"""What no single value shows: parts of a configuration that contradict each other.
+"""Parts of a configuration that contradict each other; no single value shows that.
 
-Enters: the plain values of the file, which may be wrong in any way. Leaves: `(key, message)` for each contradiction, so
-that these stand in the same report as the mistakes in single values.
+Enters: the plain values of the file, which may be wrong in any way. Leaves: `(key, message)` for each contradiction,
+for the same report as the mistakes in single values.
 """
 
 from __future__ import annotations
@@ -164,13 +164,13 @@ def _zones_of_nothing(raw: Any) -> Iterator[tuple[Key, str]]:
 
 def _unsayable_to_knot(raw: Any) -> Iterator[tuple[Key, str]]:
     """What Knot Resolver 6 would pass over without an error (`resolver.rpz.knot6`)."""
-    refusing = {part.get("name") for _, part in _parts(raw, "lists") if part.get("action") == "refused"}
-    of_view = {part.get("name"): part.get("lists") for _, part in _parts(raw, "views")}
+    refusing = {str(part.get("name")) for _, part in _parts(raw, "lists") if part.get("action") == "refused"}
+    of_view = {str(part.get("name")): part.get("lists") for _, part in _parts(raw, "views")}
     for at, zone in _parts(raw, "rpz", "zones"):
         if zone.get("dialect") != "knot6":
             continue
-        names = zone.get("lists", of_view.get(zone.get("view"), list(refusing)))
-        refused = [name for name in names if name in refusing] if isinstance(names, list) else []
+        names = zone.get("lists", of_view.get(str(zone.get("view")), list(refusing)))
+        refused = [name for name in names if str(name) in refusing] if isinstance(names, list) else []
         if refused and zone.get("refused", "drop") == "drop":
             wrong = f"{refused[0]} refuses, and dialect knot6 cannot say drop"
             yield ("rpz", "zones", at, "refused"), f"{wrong}; nxdomain or nodata would be right"

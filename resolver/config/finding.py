@@ -1,4 +1,4 @@
-"""What a try found: one thing that does not work here and now."""
+"""A finding: one thing that does not work here and now."""
 
 from __future__ import annotations
 

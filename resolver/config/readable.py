@@ -1,9 +1,9 @@
-"""What of a configuration with mistakes can be tried all the same.
+"""The part of a configuration with mistakes that can still be tried.
 
-Enters: what was read of the file. Leaves: a configuration in which something harmless stands in for what is wrong, and
-the keys that cannot be tried before it is mended. Rules: a mistake spoils its own key alone, as `dns.cache`, and not
-the section; of a list of sections, as `lists`, the whole, so that numbers stay true. Nothing is said of what was found
-of a key that is spoilt, or made of one.
+Enters: the result of reading the file. Leaves: a configuration in which a harmless value replaces each wrong one, and
+the keys that cannot be tried before they are corrected. Rules: a mistake spoils its own key alone, as `dns.cache`, not
+the section; in a list of sections, as `lists`, it spoils the whole list, so that numbers stay true. Findings about a
+spoilt key, or derived from one, are dropped.
 """
 
 from __future__ import annotations

@@ -1,9 +1,8 @@
 """Reading a configuration so that one look shows every mistake.
 
 Enters: a YAML file and the model it must fit. Leaves: a `Reading`: the model, or every mistake, each as `file:line:
-key: what is wrong, what would be right`; and where each key stands, for whoever has more to say of one. The file is
-composed into nodes first, since only nodes know lines; keys given twice, values that do not fit, and parts that
-contradict each other are gathered.
+key: what is wrong, what would be right`; and the line of each key, for later findings. The file is composed into nodes
+first, since only nodes know lines. Duplicate keys, values that do not fit, and contradictions are collected.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
 Enters: a YAML file. Leaves: one frozen `Config`, or `ConfigError` that names every mistake at once, each as
 `file:line: key: what is wrong, what would be right`.
-Rules: unknown keys and keys given twice are errors; sizes, times and shares carry units; relative paths are relative to
-the file; no secret stands in the file. The JSON schema is generated from this tree (`Config.model_json_schema()`).
+Rules: unknown and duplicate keys are errors; sizes, times and shares have units; relative paths are relative to the
+file; the file contains no secret. The JSON schema is generated from this tree (`Config.model_json_schema()`).
 """
 
 from __future__ import annotations
@@ -110,7 +110,7 @@ class ProxyProtocol(Part):
     """Version 2, over UDP and TCP: who asks, where a load balancer stands before this host or a resolver behind it."""
 
     # Balancers: each query from one of them must begin with the header; views, allow_clients, rate and limits then
-    # look at the client that it names. Over UDP whoever can forge these addresses can speak for any client.
+    # look at the client that it names. Over UDP an attacker who forges these addresses speaks for any client.
     accept_from: list[Prefix] = []
     send_to: list[
         Upstream

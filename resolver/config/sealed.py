@@ -1,7 +1,8 @@
 """The accepted configuration as the supervisor hands it to the processes: bytes that nobody can change any more.
 
-One that is started again at night must not meet what somebody was writing into the file in the evening: what holds
-is what was last taken up, by a start or by `stopsign reload`. So the bytes go by inheritance, in a sealed memfd(2).
+A process that is started again at night must not read a file that somebody was editing in the evening: the last
+accepted configuration counts, from the start or from `stopsign reload`. So its bytes are inherited, in a sealed
+memfd(2).
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""The values a configuration is made of: what a person writes, and the typed value it stands for.
+"""The values of a configuration: the text that a person writes, and the typed value of it.
 
 Enters: one scalar of the YAML file. Leaves: a frozen value in one canonical form, or `ValueError` whose text says what
-is wrong and what would be right. Rules: sizes, times and shares carry units (only code may hand in bare numbers, in
+is wrong and what would be right. Rules: sizes, times and shares have units (only code may pass bare numbers, in
 seconds, bytes and parts of one); an address is never a name, so that nothing here asks the DNS; paths are relative to
-the folder of the file.
+the file's folder.
 """
 
 # ruff: noqa: TRY004 - pydantic gathers ValueError; a TypeError would end the report at the first mistake

@@ -10,7 +10,8 @@ Rules:
 - `current.list` and `passes.json` are looked at five times a second, and so is whether a bypass is over. A new list is
   opened beside the loop, in a thread, and handed over between two batches: no query waits for it or meets half of it.
 - A list that cannot be opened is refused and alarmed, and the one there is goes on; without any list queries are
-  forwarded, and that is an alarm too. The same for passes: the last good ones hold until their own end.
+  forwarded, and that is an alarm too. The same for passes: the last good ones hold until their own end. Both are tried
+  again every other second: it may be this process that had no descriptor or no memory.
 - A reboot empties the tmpfs. Where a list was live before, a worker begins only when the steward has brought it back,
   the passes before it; at the latest at `LIST_BY`, since the steward may be dead. What comes meanwhile waits in its
   socket.
@@ -345,7 +346,9 @@ class Worker:
                 "the list before it goes on" if self._list is not None else "there is no other: everything is forwarded"
             )
             self._alarm("list", f"the compiled list is refused ({wrong}); {kept}")
+            self._changed.unread(path)
             return
+        self._changed.read(path)
         cells = await self._new_cells(opened, meta)
         self.plane.set_list(opened)
         self._list, self._meta = opened, meta
@@ -366,7 +369,9 @@ class Worker:
             self._passes = passes.read(self._places.passes)
         except ResolverError as wrong:
             self._alarm("passes", f"{wrong}; those before them go on")
+            self._changed.unread(path)
             return
+        self._changed.read(path)
         self._hand_over_passes()
         self._passes_mark = self._passes.mark
         self._alarm("passes", None)

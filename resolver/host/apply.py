@@ -1,25 +1,26 @@
-"""Taking up a configuration anew, or the program itself: every process of a host, or none of them.
+"""Applying a new configuration, or a new program: every process of a host, or none.
 
-Enters: the configuration file. Leaves: who took it up. Rules:
+Enters: the configuration file. Leaves: the processes that applied it. Rules:
 
-- The file is read here first, with all its mistakes in one report; then each process is asked whether it could take it
-  up, and reads it with its own eyes; only where all agree is any of them told to. One that does not run is not asked:
-  it reads the file when it starts. One that has run here and is dead, or waits to be started again, is named beside
-  those that took it up: it may be dead of this very file. One that just starts has read it already, and is waited for.
-  All are asked at once, so that one that hangs costs its own patience alone; nothing is taken up then, and it is named.
-- What was agreed on has a name, the SHA-256 of the file's bytes: who finds other bytes there refuses.
-- Then what it asks for is tried here and now, as `check-config` does (`resolver.config.preflight.host`): what does not
-  work is refused in the same words, unless nothing is to be tried. What only this user may not do proves nothing where
-  the processes are those of others.
-- DNS goes first: its workers are replaced one by one, and all go back to the old configuration where one cannot come up
-  with the new. The steward, the web process and that of the zones then begin anew in their own place: the same process,
-  the same sockets. On a restart the supervisor does so too, and adopts its workers until their successors serve.
-- What belongs to sockets and folders that are held cannot change while they are (`Held`).
-- Each process that takes it up says so in its journal, and who asked.
-- Two that ask at the same time are both served: who begins anew meanwhile was told by the other, and is looked at when
-  it is back.
-- What is refused is told to the steward, for an alarm and a leaf; the alarm ends when a configuration is taken up. Who
-  hangs refuses nothing.
+- The file is read here first, with all its mistakes in one report. Then each process reads it itself and says whether
+  it could apply it; only where all agree is any of them told to.
+- All are asked at once, so a hung one costs its own patience alone; then nothing is applied, and it is named.
+- A process that does not run is not asked: it reads the file when it starts. One that ran here and is dead, or waits to
+  be restarted, is named beside those that applied the file: the file itself may have killed it. One that is starting
+  has read the file already, and is waited for.
+- The agreement names the SHA-256 of the file's bytes: a process that finds other bytes refuses.
+- Then the file is tried here and now, as by `check-config` (`resolver.config.preflight.host`): what does not work is
+  refused in the same words, unless the caller skips the trial. What only this user may not do proves nothing where the
+  processes have other users.
+- DNS goes first: its workers are replaced one at a time, and all return to the old configuration where a new one does
+  not come up. Then the steward, the web process and the zones re-execute themselves: same process, same sockets. On a
+  restart the supervisor does so too, and adopts its workers until their successors serve.
+- What belongs to open sockets and folders cannot change while they are open (`Held`).
+- Each process that applies it writes that to its journal, with the caller.
+- Two callers at the same time are both served: a process that re-executes meanwhile was told by the other, and is
+  checked when it is back.
+- A refusal goes to the steward, for an alarm and a leaf; the alarm ends with the next accepted configuration. A hung
+  process is no refusal.
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ TO_CHANGE_THEM = (
 )
 AGREE, BUSY, TAKE_UP, COME_BACK = 5.0, 10.0, 600.0, 300.0  # seconds; `BUSY`: for one that has said that it lives
 START, _AGAIN = 60.0, 0.2  # seconds that one who just starts is waited for
-_BEGAN = time.monotonic_ns()  # tells a process that began anew from the one that it was
+_BEGAN = time.monotonic_ns()  # differs after a re-exec
 
 _FOLDERS: dict[str, Callable[[Config], object]] = {
     "state_dir": lambda config: config.state_dir,
@@ -98,10 +99,10 @@ class Held:
 
     accepted: Accepted
     fixed: Mapping[str, Callable[[Config], object]]
-    take_up: Callable[[Accepted], Awaitable[list[str]]]
+    apply: Callable[[Accepted], Awaitable[list[str]]]
     """Who took it up."""
-    begin_anew: Callable[[Accepted], Awaitable[list[str]]] | None = None
-    """The same, for a restart; the process answers before it begins. None: there is no other way than `take_up`."""
+    re_execute: Callable[[Accepted], Awaitable[list[str]]] | None = None
+    """The same, for a restart; the process answers before it begins. None: there is no other way than `apply`."""
     part_of: str | None = None
     """Another program that cannot begin anew for it."""
     usable: Callable[[Config], object] | None = None
@@ -134,12 +135,12 @@ class Held:
         return {}
 
     async def _reload(self, peer: Peer, request: Mapping[str, Any]) -> Reply:
-        return await self._by(self.take_up, "reload", peer, request)
+        return await self._by(self.apply, "reload", peer, request)
 
     async def _restart(self, peer: Peer, request: Mapping[str, Any]) -> Reply:
         if self.part_of is not None:
             raise PartError(self.part_of)
-        return await self._by(self.begin_anew or self.take_up, "restart", peer, request)
+        return await self._by(self.re_execute or self.apply, "restart", peer, request)
 
     async def _by(
         self, way: Callable[[Accepted], Awaitable[list[str]]], op: str, peer: Peer, request: Mapping[str, Any]
@@ -191,7 +192,7 @@ async def everywhere(
     `tries`: whether what it asks for is tried first; `warn` hears what works only in part."""
     replaced: list[str] = []
     try:
-        dead = await _take_up(path, op, replaced, warn if tries else None)
+        dead = await _apply(path, op, replaced, warn if tries else None)
     except UnreachableError as silent:
         so_far = f"{', '.join(replaced)} took it up; once more: stopsign {op}" if replaced else "nothing is taken up"
         silent.hint = f"{so_far}; {silent.hint}"
@@ -203,7 +204,7 @@ async def everywhere(
     return TakenUp(replaced, dead)
 
 
-async def _take_up(
+async def _apply(
     path: Path, op: Literal["reload", "restart"], replaced: list[str], warn: Callable[[str], None] | None
 ) -> list[str]:
     """Adds to `replaced` as it goes; returns who is dead. `warn` None: nothing is tried."""
@@ -317,7 +318,7 @@ async def _agrees(socket: Path, digest: str) -> dict[str, Any] | None:
 async def _call_if_there(
     socket: Path, op: str, patience: float | None = None, **arguments: Any
 ) -> dict[str, Any] | None:
-    """The answer; `None`: there is no such process, or it begins anew just now."""
+    """The answer; `None`: there is no such process, or it is re-executing itself."""
     try:
         return await acall(socket, op, timeout=AGREE if patience is None else patience, **arguments)
     except UnreachableError as error:

@@ -1,11 +1,11 @@
-"""`python -m resolver.host.child [--behind N] MODULE ARGUMENTS…`: a module run as a program that lives with its parent.
+"""`python -m resolver.host.child [--behind N] MODULE ARGUMENTS…`: runs a module as a program that dies with its parent.
 
-The supervisor owns the sockets; were it killed outright, its children would go on holding the ports with nobody to
-replace them, and a new supervisor could not start. So the kernel is asked to send SIGTERM when the parent goes
-(prctl(2), PR_SET_PDEATHSIG), and a parent that went before the request is noticed.
+The supervisor owns the sockets. If it were killed outright, its children would hold the ports with nobody to replace
+them, and a new supervisor could not start. So the kernel sends SIGTERM when the parent dies (prctl(2),
+PR_SET_PDEATHSIG); a parent that died before the request is noticed.
 
-Its memory holds what subscribers ask for, so it is never written anywhere: no core file (RLIMIT_CORE), no dump handed
-to a program that collects them, and no process of the same user that looks in (PR_SET_DUMPABLE).
+The child's memory holds the queries of subscribers, so it is never written anywhere: no core file (RLIMIT_CORE), no
+dump for a program that collects them, and no process of the same user may look in (PR_SET_DUMPABLE).
 """
 
 from __future__ import annotations

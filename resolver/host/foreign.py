@@ -1,15 +1,15 @@
 """Other programs that listen where this host's DNS does.
 
-Enters: the addresses that DNS listens on, the inodes of its own sockets, and /proc. Leaves: every socket of somebody
-else at one of them. Rules:
+Enters: the addresses that DNS listens on, the inodes of its own sockets, and /proc. Leaves: every foreign socket at one
+of them. Rules:
 
-- SO_REUSEPORT lets programs of one user share a port: an old Unbound that root started and a socket unit, for one. The
-  kernel then gives each its share of the queries, and neither notices; what the other one answers is not blocked.
-- A socket counts where it listens at the same port, and at the same address, or where one of the two is the wildcard of
-  that family. A resolver at another address of this host is nobody's business.
-- Sockets are told apart by their inodes, as /proc/net/udp(6) and /proc/net/tcp(6) have them for everybody.
-- Who holds one only root and the same user may see (/proc/PID/fd). The supervisor's unit hides the others from it, so
-  that it says whose the socket is, and `status`, typed by root, which program.
+- SO_REUSEPORT lets programs of one user share a port, for example an old Unbound that root started and a socket unit.
+  The kernel gives each a share of the queries, and neither notices; the answers of the other are not blocked.
+- A socket counts where it listens at the same port and the same address, or where one of the two is the wildcard of
+  that family. A resolver at another address of this host does not matter.
+- Sockets differ by their inodes, which /proc/net/udp(6) and /proc/net/tcp(6) show to everybody.
+- Only root and the same user see the holder of a socket (/proc/PID/fd). The supervisor's unit hides other processes, so
+  the supervisor names the socket's user, and `status`, typed by root, the program.
 """
 
 from __future__ import annotations

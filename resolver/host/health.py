@@ -1,18 +1,18 @@
-"""Whether this host should get queries: what an anycast announcement or a load balancer asks every few seconds.
+"""Whether this host should get queries: an anycast announcement or a load balancer asks every few seconds.
 
 Enters: the addresses it listens on, and the workers' heartbeats. Leaves: every reason why not. Rules:
 
-- A host that answers from its upstreams is healthy, whatever its lists and its web process do: withdrawing it would
-  cost more than they are worth.
-- What is asked for by default is the name that the workers answer by themselves (`dns.health_name`): any other may come
-  out of the cache long after the last upstream fell silent.
-- Its TXT record is the mark of this provider's run, which the workers' own files have too. An answer without it is
-  another program's, which listens on the same port (SO_REUSEPORT), and counts as none.
-- All is asked from loopback, to which the workers answer that name whatever `dns.allow_clients` says; behind a PROXY
-  header that names nobody (LOCAL) where loopback is one of `dns.proxy_protocol.accept_from`. A wildcard address is
-  asked on loopback; UDP and TCP both count.
-- Where every address answers, but nobody counts in `run_dir`, it cannot be told: the file may name another `run_dir`
-  than the processes took up, and one edit for all hosts would withdraw them all.
+- A host that answers from its upstreams is healthy, whatever the state of its lists and its web process: withdrawing it
+  would cost more.
+- The question is for the name that the workers answer themselves (`dns.health_name`). Any other name may come from the
+  cache long after the last upstream fell silent.
+- The TXT record of that name is the mark of this provider's run, which the workers' own files have too. An answer
+  without it comes from another program on the same port (SO_REUSEPORT), and does not count.
+- The questions come from loopback, to which the workers always answer that name, with any `dns.allow_clients`; behind a
+  PROXY header without a client (LOCAL) where loopback is one of `dns.proxy_protocol.accept_from`. A wildcard address is
+  asked on loopback. UDP and TCP both count.
+- Where every address answers but nobody counts in `run_dir`, the result is unknown: the file may name another `run_dir`
+  than the processes use, and one edit for all hosts would withdraw them all.
 - A host for policy zones alone is asked nothing: it is healthy while the process of its zones lives and serves each of
   them.
 """

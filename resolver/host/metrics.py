@@ -1,9 +1,9 @@
-"""Prometheus: what the workers count, what the zones and the steward say, over HTTP, for whoever scrapes.
+"""Prometheus: the workers' counters, the zones and the steward, over HTTP.
 
-Enters: the counters of all workers, and what a caller adds (`more`: the steward's lists, guards and log). Leaves: the
-text exposition format on the addresses of `metrics.listen`. Rules: no label that could name a subscriber (labels are
-transports, types, actions, list names, upstream addresses); a name keeps its meaning from release to release; a scrape
-reads files and takes no lock, so that it cannot hold up DNS.
+Enters: the counters of all workers, and a caller's additions (`more`: the steward's lists, guards and log). Leaves: the
+text exposition format on the addresses of `metrics.listen`. Rules: no label could name a subscriber (labels are
+transports, types, actions, list names, upstream addresses). A name keeps its meaning from release to release. A scrape
+reads files and needs no lock, so it cannot hold up DNS.
 """
 
 from __future__ import annotations

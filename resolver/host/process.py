@@ -1,4 +1,4 @@
-"""How one of the four processes begins: its arguments, its journal, and where it hung if the watchdog asks.
+"""The start of each of the four processes: its arguments, its journal, and a stack trace if the watchdog asks for one.
 
 Enters: `--config FILE`, and for a DNS worker `--index N`; the supervisor alone writes them. Leaves: both.
 """

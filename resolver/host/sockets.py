@@ -1,14 +1,13 @@
-"""The listening sockets: opened here or taken from systemd, and handed on to the processes by inheritance.
+"""The listening sockets: opened here or received from systemd, and inherited by the processes.
 
-Enters: endpoints of the configuration. Leaves: open sockets, kept by the
-supervisor for as long as it lives, so that a port is never closed while a worker is replaced: what arrives meanwhile
-waits in the kernel's queue.
+Enters: endpoints of the configuration. Leaves: open sockets. The supervisor keeps them for as long as it lives, so a
+port is never closed while a worker is replaced: what arrives meanwhile waits in the kernel's queue.
 
 Rules:
 - UDP and TCP of one address have the same port, one socket a worker (SO_REUSEPORT: the kernel spreads the clients).
-- A port that anyone else holds is an error, also where SO_REUSEPORT would let two servers of one user share it without
-  a word: each would then get half of the queries.
-- IPv6 sockets are V6ONLY, so that `0.0.0.0` and `[::]` stand side by side.
+- A port that another program holds is an error, also where SO_REUSEPORT would let two servers of one user share it
+  silently: each would then get half of the queries.
+- IPv6 sockets are V6ONLY, so that `0.0.0.0` and `[::]` can both be bound.
 - Port 0 means any free port; UDP and TCP still agree on it.
 """
 

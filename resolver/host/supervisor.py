@@ -1,19 +1,19 @@
-"""The supervisor: keeps every process of a provider's host alive, and the ports open while it does.
+"""The supervisor: keeps every process of a provider's host alive, and the ports open meanwhile.
 
-Enters: services, each a command with the sockets it inherits. Leaves: running processes, until it is told to stop.
+Enters: services, each a command with the sockets it inherits. Leaves: running processes, until it is stopped.
 
 Rules:
-- A process that ends is started again; at once the first time, then after a time that doubles up to `LONGEST_WAIT`. One
-  that ran for `STABLE` seconds is forgiven its past. What cannot even be started (no memory, or the program is just
-  being replaced) is tried again as often.
-- A process whose heartbeat is older than its service's `patience` is told to say where it hangs (SIGABRT,
-  faulthandler), then killed, then started again. A worker's heart beats in its counters file, that of the others in
-  memory that they are handed (`resolver.host.systemd.beat`). Where the supervisor itself was not scheduled in
-  between, the old heartbeat proves nothing and is not held against anybody.
+- A process that ends is restarted: at once the first time, then after a pause that doubles up to `LONGEST_WAIT`. After
+  `STABLE` seconds of running the pause is reset. A process that cannot be started (no memory, or the program is being
+  replaced) is tried again likewise.
+- A process whose heartbeat is older than its service's `patience` gets SIGABRT (faulthandler prints where it hangs), is
+  killed, and is restarted. A worker's heartbeat is in its counters file, that of the others in memory that they inherit
+  (`resolver.host.systemd.beat`). Where the supervisor itself was not scheduled in between, an old heartbeat proves
+  nothing.
 - The sockets belong to the supervisor: what reaches the port of a dead worker waits in the kernel's queue for the next.
-- `replace` starts the successor first, waits until it says that it serves, and only then lets the predecessor drain.
-- Stopping goes by `order`: lower numbers first, together within a number; who does not go within `GRACE` seconds is
-  killed.
+- `replace` starts the successor first, waits until it serves, and only then lets the predecessor drain.
+- Stopping goes by `order`: lower numbers first, equal numbers together. A process that has not ended within `GRACE`
+  seconds is killed.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ class Pulse:
 
 
 class _Adopted:
-    """A child that was started before this process began anew; as much of `Popen` as is needed."""
+    """A child that was started before this process re-executed itself; as much of `Popen` as is needed."""
 
     def __init__(self, pid: int) -> None:
         self.pid = pid
@@ -144,8 +144,7 @@ class _Process:
         return os.pread(self._counters.fileno(), _LARGEST, 0)
 
     def pulse(self) -> Pulse | None:
-        """None: it serves, but there was no room for a file that its heart could be heard in; that proves nothing. Nor
-        does silence of one that was started before this process began anew."""
+        """`None` if liveness is unknown: no heartbeat file (a full tmpfs), or an adopted child."""
         if self.service.heartbeat is None:
             if self._heart is None:
                 return None
@@ -224,8 +223,8 @@ class Supervisor:
         self._watcher = asyncio.create_task(self._watch())
 
     async def adopt(self, children: Mapping[str, int]) -> None:
-        """Takes the place of a supervisor that was this very process, and whose children serve: each is replaced, so
-        that all of them run what is installed now. `children`: process ids by name."""
+        """Adopt the children of this process from before its re-exec; each is replaced, so that all run the installed
+        program. `children`: process ids by name."""
         for name, pid in children.items():
             if name in self._slots:
                 self._slots[name].process = _Process(self._slots[name].service, _Adopted(pid))
@@ -263,8 +262,8 @@ class Supervisor:
             await asyncio.gather(*(self._end(process) for process in going))
 
     async def replace(self, name: str) -> bool:
-        """A new process in the place of `name` without a moment in which neither serves. False: the new one did not
-        come up, and the old one goes on."""
+        """Replace the process `name`; at every moment one of the two serves. False: the new one did not come up, and
+        the old one goes on."""
         slot = self._slots[name]
         if slot.keeper is not None:
             slot.keeper.cancel()  # else it would start a third, should the predecessor end by itself now

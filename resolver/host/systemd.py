@@ -1,6 +1,6 @@
-"""What a service says to those who watch it: systemd, by sd_notify(3), and the supervisor, by a heartbeat in memory.
+"""What a service reports to systemd (sd_notify(3)) and to the supervisor (a heartbeat in memory).
 
-Where neither watches, every word is spoken into the void.
+Without either, every call does nothing.
 """
 
 from __future__ import annotations

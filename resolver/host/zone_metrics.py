@@ -1,4 +1,4 @@
-"""Prometheus: the response policy zones, as their process last said of itself.
+"""Prometheus: the response policy zones, from the last status of their process.
 
 Enters: `run_dir/rpz/said.json` (`resolver.ipc.rpz_status`). Leaves: metric families. Rule: labels are zones and the
 configured names of secondaries, never an address.

@@ -1,4 +1,4 @@
-"""Which addresses the running processes of one host hold, as they say at their control sockets."""
+"""The addresses that the running processes of one host hold, as they say at their control sockets."""
 
 from __future__ import annotations
 

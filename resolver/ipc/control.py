@@ -26,6 +26,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
+from blocklists.text import shown
 from resolver.base.errors import ResolverError
 from resolver.ipc import peer_credentials
 
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from resolver.config import schema
 
 LONGEST = 1 << 22  # bytes of a line
+MOST_LINES = 50  # of a refusal
 PATIENCE = 10.0  # seconds for a caller to send its line
 WAIT = 15.0  # seconds that a caller waits for its answer
 _BEGIN = 0.8  # of them until it has to be begun; the rest is for doing it
@@ -125,15 +127,32 @@ class Callers:
 
 def call(path: Path, op: str, *, timeout: float = WAIT, **arguments: Any) -> dict[str, Any]:
     """The answer of whoever listens there; `UnreachableError` where nobody does, `ControlError` where it refuses."""
+    end = time.monotonic() + timeout
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as stream:
-        stream.settimeout(timeout)
         try:
+            _patience(stream, end)
             stream.connect(str(path))
             stream.sendall(_request(op, timeout, arguments))
-            with stream.makefile("rb") as answers:
-                return _answer(answers.readline(LONGEST))
+            return _answer(_received(stream, end))
         except OSError as error:
             raise _unreachable(path, error, timeout) from error
+
+
+def _received(stream: socket.socket, end: float) -> bytes:
+    """One line, however it is cut into pieces, until `end` (CLOCK_MONOTONIC). Raises OSError, TimeoutError."""
+    held = bytearray()
+    while not held.endswith(b"\n") and len(held) <= LONGEST:
+        _patience(stream, end)
+        if not (piece := stream.recv(1 << 16)):
+            break
+        held += piece
+    return bytes(held)
+
+
+def _patience(stream: socket.socket, end: float) -> None:
+    if (left := end - time.monotonic()) <= 0:
+        raise TimeoutError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT))
+    stream.settimeout(left)
 
 
 async def acall(path: Path, op: str, *, timeout: float = WAIT, **arguments: Any) -> dict[str, Any]:  # noqa: ASYNC109
@@ -206,7 +225,7 @@ async def _handle(
         async with asyncio.timeout(PATIENCE):
             line = await reader.readline()
         request = json.loads(line)
-    except (TimeoutError, ValueError):
+    except (TimeoutError, ValueError, RecursionError):
         return {"ok": False, "error": "the request is not one line of JSON"}
     operation = operations.get(str(request.get("op"))) if isinstance(request, dict) else None
     if operation is None:
@@ -258,12 +277,20 @@ def _answer(line: bytes) -> dict[str, Any]:
         raise ConnectionResetError(errno.ECONNRESET, os.strerror(errno.ECONNRESET))
     try:
         answer = json.loads(line)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ControlError("the answer was not finished") from error
     if not isinstance(answer, dict) or answer.get("ok") is not True:
         said = answer if isinstance(answer, dict) else {}
-        raise ControlError(str(said.get("error", "the answer is not one")), hint=said.get("hint"))
+        hint = said.get("hint")
+        raise ControlError(
+            _lines(said.get("error", "the answer is not one")), hint=None if hint is None else _lines(hint)
+        )
     return answer
+
+
+def _lines(said: object) -> str:
+    """What another process says, as some lines that a terminal may show."""
+    return "\n".join(shown(line) for line in str(said).splitlines()[:MOST_LINES])
 
 
 def _unreachable(path: Path, error: Exception, timeout: float) -> UnreachableError:

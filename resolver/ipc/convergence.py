@@ -1,9 +1,8 @@
-"""Whether those who decide have taken up the passes: what `bypass` and `override` wait for.
+"""Whether workers and zones use the newest exceptions: `bypass` and `override` wait for that.
 
-Enters: `run_dir/passes.json`, and what the workers and the process of the zones say in files. Leaves: who follows, and
-a sentence on each that does not. Rules: files alone, so that it works whoever is dead or hangs; it is the file of the
-moment that has to be taken up, since the steward may change it too; one without a sign of life is not waited for, and
-is named all the same.
+Enters: `run_dir/passes.json`, and the status files of the workers and the zones. Leaves: who follows, and a sentence on
+each that does not. Rules: it reads files alone, so it works with any process dead or hung. The file of the moment
+counts, since the steward may change it too. A process without a heartbeat is named, and not waited for.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Who asks: one rule for the off switch, which writes files, and for whatever is asked at a control socket.
+"""The caller: one rule for the off switch, which writes files, and for every request at a control socket.
 
-Enters: the user of a process. Leaves: its name, and of root the login behind it too, as `root (login alice)`. Rules:
-the user is what the kernel proves (at a socket by SO_PEERCRED); the login is a word beside it that helps whoever reads
-the journal, and only root's own counts, who could say anything anyway: from anybody else it is not taken.
+Enters: the user of a process. Leaves: its name, and for root also the login, as `root (login alice)`. Rules: the kernel
+proves the user (at a socket by SO_PEERCRED). The login only helps the reader of the journal. It is accepted from root
+alone, who could write anything anyway.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""A receipt's secret and what is kept of it.
+"""A receipt's secret, and the hash of it that is stored.
 
-Enters: the secret in the link of a receipt (16 octets). Leaves: its hash, which the web process stores and hands to the
-steward with the appeal. Rules: who shows the secret is the appeal's author; nothing else proves that.
+Enters: the secret in the link of a receipt (16 octets). Leaves: its hash, which the web process stores and sends to the
+steward with the appeal. Rule: the secret alone proves the author of an appeal.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""What the process of the response policy zones says of itself, for all who look.
+"""What the process of the response policy zones says about itself.
 
 Enters: `run_dir/rpz/said.json`, which that process writes at each change and every `BEAT` seconds. Leaves: a `Said`.
-Rule: a file, so that one reads it whether the process is alive or not, and `age` says which.
+Rule: it is a file, so it can be read with the process dead; `age` shows that.
 """
 
 from __future__ import annotations

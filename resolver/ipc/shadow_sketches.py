@@ -1,9 +1,9 @@
-"""From the workers to the steward: how many different clients would meet each addition that is only watched.
+"""From the workers to the steward: how many different clients would meet each addition in shadow evaluation.
 
-Enters: a worker's sketches. Leaves: `run_dir/workers/N.watched`, and from all such files sketches joined over the
-workers. Rules: on tmpfs, for its owner alone, and gone with the watch; a sketch knows no address, and the key
-that its hashes are made with is drawn by the supervisor at its start, handed to the workers in memory, and written
-nowhere. The file names the key by a hash of it: sketches under different keys cannot be joined.
+Enters: a worker's sketches. Leaves: `run_dir/workers/N.watched`, and sketches joined over the files of all workers.
+Rules: on tmpfs, readable by its owner alone, deleted with the evaluation. A sketch holds no address. The supervisor
+draws the key of its hashes at its start and hands it to the workers in memory; it is written nowhere. The file names
+the key by a hash of it: sketches under different keys cannot be joined.
 """
 
 from __future__ import annotations

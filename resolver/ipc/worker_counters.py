@@ -1,9 +1,9 @@
-"""What the workers counted, read from outside: for metrics, `status` and the demo.
+"""The workers' counters, read from outside: for metrics, `status` and the demo.
 
 Enters: `run_dir/workers/*.counters`, arrays of u64 that living workers write, and `retired.counters`, the sums of the
-dead. Leaves: totals by name (`_core.COUNTERS`). Rules: reading disturbs nobody and needs no lock; names that end in
-`_now` are gauges, summed over the living alone; all others only grow, also over restarts, but for those with a version
-of the program that counts other things; no counter knows a client.
+dead. Leaves: totals by name (`_core.COUNTERS`). Rules: a reader disturbs no worker and needs no lock. Names that end in
+`_now` are gauges, summed over the living alone. All others only grow, also over restarts, unless the new version of the
+program counts other things. No counter knows a client.
 """
 
 from __future__ import annotations

@@ -30,10 +30,15 @@ from resolver.policy import look_up
 from resolver.stats import generations
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from resolver.base.paths import Places
+    from resolver.lists.compile import Off
+
+
+NAMED = 5_000
+"""References in one leaf's detail at most: 256 details are one file, which has a bound."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,15 +168,29 @@ def activation_events(planned: Plan, known: Live, generation: int) -> list[Event
         reference = f"{part['name']}/{part['version']}"
         if _rules(part) != _rules(was) and (part["version"] or was.get("version")):
             events.append(Event("list-activated", reference, {**_told(part), "generation": generation}))
-        if part.get("suspensions") != was.get("suspensions") and part.get("suspended"):
-            detail = {"list": part["name"], "relief": part.get("relief"), "suspended": part.get("suspended")}
-            events.append(Event("relief-applied", reference, {**detail, "generation": generation}))
+        events += _suspension_events(part, was, planned.off.get(part["name"]), reference, generation)
     events += [
         Event("list-activated", f"{name}/0", {"list": name, "version": 0, "entries": 0, "generation": generation})
         for name in before
         if name not in {part["name"] for part in planned.lists}
     ]
     return events
+
+
+def _suspension_events(
+    part: dict[str, Any], was: dict[str, Any], off: Off | None, reference: str, generation: int
+) -> Iterator[Event]:
+    """Which entries are not in force any more, or again: what the issuer withdrew and what is suspended here."""
+    if off is None:
+        return
+    about = {"list": part["name"], "generation": generation}
+    if part.get("suspensions") != was.get("suspensions") and off.relief:
+        named = {"references": list(off.relief)} if len(off.relief) <= NAMED else {}
+        detail = {"relief": part.get("relief"), "suspended": len(off.relief), **named}
+        yield Event("relief-applied", reference, {**about, **detail})
+    if part.get("suspensions_here") != was.get("suspensions_here") and (off.here or was.get("here")):
+        named = {"references": list(off.here)} if len(off.here) <= NAMED else {}
+        yield Event("suspended-here", reference, {**about, "suspended": len(off.here), **named})
 
 
 def _rules(part: dict[str, Any]) -> tuple[Any, ...]:

@@ -8,7 +8,7 @@ also where nothing of it is applied; a list that has been stale for too long onl
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
@@ -34,11 +34,21 @@ EDE = {"blocked": 15, "censored": 16, "filtered": 17, "none": 0}  # RFC 8914
 
 
 @dataclass(frozen=True, slots=True)
+class Off:
+    """References that are not in force, in order: by the issuer's relief, and at this provider."""
+
+    relief: tuple[str, ...]
+    here: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """What should be live. `lists` describes it fully: two plans with equal `lists` compile to the same rules."""
 
     sources: tuple[_core.Source, ...]
     lists: tuple[dict[str, Any], ...]
+    off: Mapping[str, Off] = field(default_factory=dict)
+    """What is suspended, by list."""
 
     @property
     def entries(self) -> int:
@@ -55,7 +65,9 @@ def plan(
 ) -> Plan:
     """What should be live now. `here`: what this provider itself has suspended."""
     sources, lists = [], []
+    off: dict[str, Off] = {}
     for source in config.lists:
+        own = here.of(source.name)
         state = applied.get(source.name)
         stale = is_stale(source, fetching.get(source.name), now)
         action = "monitor" if stale else source.action
@@ -64,16 +76,17 @@ def plan(
             sources.append(_source(nothing(config.places), action, source.aliases, ede, [], []))
         else:
             document = config.places.list(source.name).applied / state.document
-            suspended = sorted({*state.suspended, *here.of(source.name)})
+            suspended = sorted({*state.suspended, *own})
+            off[source.name] = Off(tuple(sorted(state.suspended)), tuple(sorted(own)))
             sources.append(_source(document, action, source.aliases, ede, sorted(state.bases), suspended))
-        lists.append(_described(source, state, action=action, stale=stale, here=here.of(source.name)))
+        lists.append(_described(source, state, action=action, stale=stale, here=own))
     for source in config.lists:
         held = fetching[source.name].held if source.name in fetching else None
         if held is not None and held.document is not None and len(sources) < MAX_LISTS:
             document = config.places.list(source.name).applied / held.document
             sources.append(_source(document, "monitor", "relay", 0, [], []))
             lists.append(_watched(source, held))
-    return Plan(tuple(sources), tuple(lists))
+    return Plan(tuple(sources), tuple(lists), off)
 
 
 def is_stale(source: ListSource, fetching: Fetching | None, now: float) -> bool:

@@ -1,29 +1,21 @@
-"""What issuers decided on appeals, for the portal: `run_dir/decisions.json`.
+"""What issuers decided on appeals, as the verified relief of each list says it, for the portal.
 
-Enters: the verified relief of each list, as it lies on the disk. Leaves: one file with the decisions of all lists.
-Rules: it is made anew from what is verified and never added to; a relief that cannot be read leaves its list's
-decisions out, and the receipts wait.
-
-    {"format": 1,
-     "decisions": [{"list": "gambling", "appeal": "A-…", "reference": "…", "decided": "2026-11-22T00:00:00Z",
-                    "outcome": "granted", "reasons": "…", "by": "…"}]}
+Enters: the relief on the disk. Leaves: the file of `resolver/ipc/issuer_decisions.py`. Rules: it is made of what is
+verified now; a relief that cannot be read leaves its list's decisions out, and the receipts wait.
 """
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from blocklists.head import HeadError, Relief
-from resolver.base import atomic
+from resolver.ipc import issuer_decisions
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from resolver.base.paths import Places
-
-FORMAT = 1
 
 
 def publish(places: Places, lists: Iterable[str]) -> list[dict[str, Any]]:
@@ -35,11 +27,5 @@ def publish(places: Places, lists: Iterable[str]) -> list[dict[str, Any]]:
         except (OSError, HeadError):
             continue
         decided += [{"list": name, **asdict(decision)} for decision in relief.decisions]
-    told = json.dumps({"format": FORMAT, "decisions": decided}).encode()
-    try:
-        known = atomic.read(places.decisions, len(told))
-    except OSError:  # none yet, or another
-        known = b""
-    if known != told:
-        atomic.replace(places.decisions, told)
+    issuer_decisions.write(places, decided)
     return decided

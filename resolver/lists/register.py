@@ -6,7 +6,6 @@ block and are called from one thread: that thread is the order in which things h
 
 from __future__ import annotations
 
-import json
 import logging
 from collections import Counter
 from dataclasses import dataclass
@@ -16,11 +15,11 @@ from blocklists.document import MAX_SIZE
 from blocklists.document import read as read_entries
 from blocklists.errors import VerifyError
 from resolver._core import CoreError
-from resolver.base import atomic
 from resolver.base.errors import ResolverError, why
 from resolver.base.journal import about
 from resolver.base.stored import StateError, load, store
 from resolver.base.timestamps import as_text, as_time
+from resolver.ipc import list_confirmations
 from resolver.ipc import shadow_sketches as sketches
 from resolver.lists import activate, decisions, fetch, report
 from resolver.lists.admit import admit
@@ -94,7 +93,7 @@ class Register:
         self.generation, self.compiled = 0, ""
         self.order: list[str] = []
         self._newest = 0.0
-        """The latest time that anything of this steward's bears, as it ever saw."""
+        """Latest timestamp ever seen; detects a clock that was set back."""
         self._retry_at, self._patience = 0.0, FIRST_RETRY
         self.alarms: dict[str, str] = {}
         self.guarded: Counter[tuple[str, str]] = Counter()  # (list, guard), since the start
@@ -406,7 +405,7 @@ class Register:
         if told == self._told:
             return
         try:
-            atomic.replace(self.places.lists, json.dumps({"format": 1, "lists": told}).encode())
+            list_confirmations.write(self.places, told)
             self.appeals.decided_by_issuers(decisions.publish(self.places, told))
         except OSError as error:
             say.warning("%s cannot be written (%s)", self.places.lists, error.strerror)

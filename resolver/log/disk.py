@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import stat
 from typing import TYPE_CHECKING, Protocol
 
 from resolver.base.errors import naming
@@ -41,7 +42,10 @@ class RealDisk:
     def read(self, path: Path, limit: int) -> bytes:
         """At most `limit` bytes; longer is an error, absence is `MissingError`."""
         try:
-            with path.open("rb") as file:
+            # O_NONBLOCK: opening a pipe that somebody left in a copy would wait for ever
+            with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+                if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                    raise MissingError(f"{path} is no regular file")
                 data = file.read(limit + 1)
         except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
             raise MissingError(f"{path} is missing") from None

@@ -5,11 +5,18 @@
 
 from __future__ import annotations
 
+from blocklists.text import shown
 from resolver.base.errors import ResolverError
+
+MESSAGE = 1000
+"""Characters at most: much of a message may come from a log that is not believed."""
 
 
 class AuditError(ResolverError):
     """The log cannot be opened, read or written."""
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(shown(message, most=MESSAGE), hint=hint and shown(hint, most=MESSAGE))
 
 
 class LogBusyError(AuditError):

@@ -39,6 +39,7 @@ PUBLIC = frozenset(
         "list-held",
         "list-approved",
         "relief-applied",
+        "suspended-here",
         "bypass",
         HEARTBEAT,
         COUNTS,

@@ -1,20 +1,29 @@
 """Where a reader finds a log: a folder, or a web address. Both are only believed as far as hashes and signatures go.
 
 Enters: a path of the tlog-tiles layout and the most bytes it may have. Leaves: bytes, or `MissingError`. Rules: nothing
-longer than its limit is read, nothing waits for ever, a redirect leads nowhere else than http and https.
+longer than its limit is read, nothing waits for ever (one deadline for a file, one for all), no redirect is followed.
 """
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-import urllib3
+from tuf.api.exceptions import DownloadHTTPError
 
+from blocklists.errors import VerifyError
+from blocklists.fetch import Deadline, place
 from resolver.log.disk import RealDisk
 from resolver.log.errors import AuditError, MissingError
 
+if TYPE_CHECKING:
+    from blocklists.fetch import Place
+
 TIMEOUT = 20.0
+"""Seconds for one file."""
+WITHIN = 600.0
+"""Seconds for all files of one log, unless somebody says otherwise."""
 
 
 class Source(Protocol):
@@ -46,40 +55,53 @@ class Folder:
 
 
 class Web:
-    """A log on any static web host."""
+    """A log on any static web host, read by the fetcher that lists are read by. All files together have `within`
+    seconds, each of them `TIMEOUT`: a host that sends an octet now and then holds nobody for longer."""
 
     parallel = 8
 
-    def __init__(self, prefix: str) -> None:
+    def __init__(self, prefix: str, *, within: float = WITHIN) -> None:
         self.where = prefix.rstrip("/")
-        self._pool = urllib3.PoolManager(
-            num_pools=2, maxsize=self.parallel, timeout=urllib3.Timeout(TIMEOUT), retries=urllib3.Retry(3, redirect=3)
-        )
+        self._whole = Deadline(within)
+        self._own = threading.local()
+        self._place()  # says at once what is no address
 
     def fetch(self, path: str, limit: int) -> bytes:
-        """Raises `MissingError` on 404 and 410, `AuditError` on all else that is not 200 or is longer than `limit`."""
-        url = f"{self.where}/{path}"
+        """Raises `MissingError` where the host has no such file, `AuditError` on all else that is not the file or is
+        longer than `limit`."""
+        held, size = bytearray(), 0
         try:
-            answer = self._pool.request("GET", url, preload_content=False, headers={"Accept-Encoding": "gzip"})
+            host, deadline = self._place()
+            deadline.again()
+            for chunk in host.read(path):
+                size += len(chunk)
+                if size > limit:
+                    host.close()
+                    raise AuditError(f"{self.where}/{path} is longer than {limit} bytes")
+                held += chunk
+        except DownloadHTTPError as wrong:
+            raise MissingError(f"{self.where}/{path} is missing (status {wrong.status_code})") from wrong
+        except VerifyError as wrong:
+            hint = "a log that is long or far takes more: --within" if wrong.reason == "deadline" else wrong.hint
+            raise AuditError(f"{self.where}/{path} cannot be read: {wrong}", hint=hint) from wrong
+        return bytes(held)
+
+    def _place(self) -> tuple[Place, Deadline]:
+        """This thread's connection: one is kept open between two files, and serves one reader at a time."""
+        if not hasattr(self._own, "kept"):
+            deadline = Deadline(TIMEOUT, within=self._whole)
             try:
-                if answer.status in {404, 410}:
-                    raise MissingError(f"{url} is missing")
-                if answer.status != 200:
-                    raise AuditError(f"{url} answers {answer.status}")
-                data = answer.read(limit + 1, decode_content=True)
-            finally:
-                answer.release_conn()
-        except urllib3.exceptions.HTTPError as wrong:
-            raise AuditError(f"{url} cannot be read: {wrong}") from wrong
-        if len(data) > limit:
-            raise AuditError(f"{url} is longer than {limit} bytes")
-        return data
+                self._own.kept = place(self.where, deadline), deadline
+            except VerifyError as wrong:
+                raise AuditError(str(wrong), hint=wrong.hint) from wrong
+        kept: tuple[Place, Deadline] = self._own.kept
+        return kept
 
 
-def open_source(where: str) -> Source:
-    """A folder or a web address, by its spelling."""
+def open_source(where: str, *, within: float = WITHIN) -> Source:
+    """A folder or a web address, by its spelling; of the latter all is read `within` seconds."""
     if where.startswith(("http://", "https://")):
-        return Web(where)
+        return Web(where, within=within)
     if not Path(where).is_dir():
         raise AuditError(f"there is no folder {where}", hint="a log is a folder with `checkpoint` and `tile/` in it")
     return Folder(Path(where))

@@ -6,7 +6,8 @@ Enters: a source (a copy, or an address), the log's public key, checkpoints kept
 - every entry is hashed; hashes are held against the tiles from the leaves up, so that a change is found where it is;
 - the root must be the signed one, and at the size of each kept checkpoint the kept one: then the old tree is the
   beginning of the new one;
-- a published detail must be what its leaf commits to;
+- a leaf of a public type has one published detail, and it is what the leaf commits to; one that is missing or erased
+  must have a later leaf that says so;
 - without a kept checkpoint or a quorum of witnesses the log proves that it agrees with itself, and nothing more: a log
   written anew, or shown differently to somebody else, would look the same.
 """
@@ -21,17 +22,16 @@ from typing import TYPE_CHECKING, Any
 
 from resolver.log.checkpoint import Checkpoint, open_checkpoint
 from resolver.log.errors import MalformedError, MissingError, UntrueError
-from resolver.log.leaf import PUBLIC, Leaf, parse_detail, parse_leaf, time_of
+from resolver.log.leaf import ERASED, Leaf, parse_leaf, time_of
 from resolver.log.merkle import HASH_SIZE, Frontier, complete_root, leaf_hash
 from resolver.log.note import MAX_NOTE, Signed, Verifier, parse_vkey
-from resolver.log.tiles import TILE_SIZE, WIDTH, TileReader, bundle_path, number_path, tile_path
+from resolver.log.published import Published
+from resolver.log.tiles import TILE_SIZE, WIDTH, TileReader, bundle_path, tile_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from resolver.log.source import Source
-
-MAX_DETAILS = 64 << 20
 
 
 @dataclass(frozen=True)
@@ -95,8 +95,6 @@ class _Story:
     types: Counter[str] = field(default_factory=Counter)
     first: Leaf | None = None
     last: Leaf | None = None
-    details: int = 0
-    erased: int = 0
     remarks: list[str] = field(default_factory=list)
     more: int = 0
 
@@ -138,14 +136,14 @@ def verify(
     opened = [open_checkpoint(one, key, witnesses) for one in (note, *kept)]
     head, earlier = opened[0][0], sorted((_older(old, opened[0][0]) for old, _ in opened[1:]), key=lambda old: old.size)
     seen = _witnessed(opened, quorum, len(witnesses))
-    story = _Story()
+    story, published = _Story(), Published(source)
     reader = TileReader(source.fetch, head.size)
     tiles = Frontier()
     waiting = deque(earlier)
     rest = b""
     for number, entries, tile in _pages(reader, source.parallel):
         leaves = _check_page(number, entries, tile, story)
-        _check_details(source, number, leaves, story)
+        published.check(number, leaves)
         while waiting and waiting[0].size < number * WIDTH + len(entries):
             old = waiting.popleft()
             _same(tiles.root(tile[: (old.size - number * WIDTH) * HASH_SIZE]), old, earlier)
@@ -164,6 +162,9 @@ def verify(
             f"the {head.size} leaves do not come out at the signed root",
             hint=f"leaves and tiles agree with each other: they were rewritten together, at or after leaf {since}",
         )
+    published.settle(_erased_since(source, key, head.size) if published.unsettled else frozenset())
+    if published.private:
+        story.remark(f"details that are not published otherwise are in this copy: of leaves {published.private}")
     if story.more:
         story.remarks.append(f"and {story.more} more remarks")
     return Verdict(
@@ -176,10 +177,20 @@ def verify(
         quorum=quorum,
         types=dict(sorted(story.types.items())),
         hours=(story.first.hour, story.last.hour) if story.first and story.last else None,
-        details=story.details,
-        erased=story.erased,
+        details=published.details,
+        erased=published.erased,
         remarks=tuple(story.remarks),
     )
+
+
+def _erased_since(source: Source, key: Verifier, size: int) -> frozenset[int]:
+    """Leaves whose detail was erased while the log was being read: what says so stands beyond the tree that was."""
+    head, _ = open_checkpoint(source.fetch("checkpoint", MAX_NOTE), key)
+    if head.size <= size:
+        return frozenset()
+    reader, since = TileReader(source.fetch, head.size), range(size // WIDTH, -(-head.size // WIDTH))
+    found = [parse_leaf(entry) for number in since for entry in reader.bundle(number)]
+    return frozenset(int(leaf.reference) for leaf in found if leaf.type == ERASED and leaf.reference.isdecimal())
 
 
 def _witnessed(
@@ -297,22 +308,3 @@ def _check_above(reader: TileReader, number: int, tile: bytes) -> None:
         number //= WIDTH
         first = number * WIDTH ** (level + 1)
         level, value = level + 1, complete_root(above)
-
-
-def _check_details(source: Source, number: int, leaves: list[Leaf], story: _Story) -> None:
-    if not any(leaf.type in PUBLIC for leaf in leaves):
-        return
-    try:
-        lines = source.fetch(f"details/{number_path(number)}.jsonl", MAX_DETAILS).splitlines()
-    except MissingError:
-        return
-    for line in lines:
-        try:
-            detail = parse_detail(line)
-        except MalformedError as wrong:
-            raise UntrueError(f"the published details of leaves from {number * WIDTH} on: {wrong}") from wrong
-        at = detail.index - number * WIDTH
-        if 0 <= at < len(leaves):  # what lies beyond belongs to an append that is under way
-            detail.check(leaves[at])
-            story.details += detail.erased is None
-            story.erased += detail.erased is not None

@@ -143,9 +143,15 @@ class Log:
         return index
 
     def erase(self, index: int, reason: str) -> int:
-        """Erases the detail of a leaf for good and says so in a leaf of its own; that one's index."""
-        erased = self.details.erase(index, hour_of(self._clock()))
-        return self.append(ERASED, str(index), {"reason": reason, "already": erased.erased})
+        """Erases the detail of a leaf for good and says so in a leaf; that one's index. The leaf comes first:
+        a detail that is gone and of which no leaf says so is what `verify` calls a fault. Killed between the two, it
+        is to be called again."""
+        known = self.details.get(index)
+        if known is None:
+            raise AuditError(f"there is no detail of leaf {index} here", hint="`stopsign audit show` lists the leaves")
+        said = self.append(ERASED, str(index), {"reason": reason, "already": known.erased})
+        self.details.erase(index, hour_of(self._clock()))
+        return said
 
     def proof(self, index: int) -> bytes:
         """That this leaf is in the log, with its detail, for somebody who has only the log's key (`check-proof`)."""

@@ -1,8 +1,8 @@
 """The off switch as a value: what is bypassed, in words for people, alarms, the journal and the log.
 
-Enters: exceptions; what a person typed. Leaves: sentences, dictionaries for programs, leaves. Rule: what a person wrote
-goes into a leaf of its own, whose detail stays private as with overrides, and so does a name, which may be on no list:
-the public leaf says what kind was off, from when to when.
+Enters: exceptions; a person's text. Leaves: sentences, dictionaries for programs, leaves. Rule: the public leaf says
+what kind was bypassed, from when to when. The person's text goes into a second leaf whose detail stays private, as with
+overrides, and so does a name, which may be on no list.
 """
 
 from __future__ import annotations

@@ -1,11 +1,15 @@
-"""What passes whatever the lists say: overrides and the off switch, in one small file that every worker polls.
+"""Exceptions from the lists: overrides and the off switch, in one small file that every worker polls.
 
 Enters: changes by the steward (overrides) and by `stopsign bypass` (the off switch, which works with the steward dead).
-Leaves: `run_dir/passes.json`, wholly old or wholly new, and of the off switch a durable copy that a reboot does not
-undo. Rules: a pass only ever unblocks, and ends by itself at its end, whoever is dead by then; both writers change the
-file under one lock, for which none waits long: a writer that hangs, as on a stalled disk, does not hold the off switch;
-room on the tmpfs is kept in reserve for it; what cannot be read passes nothing, and says so; words in it do nothing to
-a terminal, whoever wrote them; what is done to the off switch stays in the file until the log has it.
+Leaves: `run_dir/passes.json`, wholly old or wholly new, and a durable copy of the off switch, which survives a reboot.
+Rules:
+
+- An exception only ever unblocks, and ends by itself at its end, with any process dead.
+- Both writers change the file under one lock and wait for it briefly: a writer that hangs, as on a stalled disk, does
+  not hold up the off switch.
+- Room on the tmpfs is reserved for the file.
+- A file that cannot be read excepts nothing, and is an alarm. Its text cannot control a terminal.
+- A change of the off switch stays in the file (`untold`) until the log has it.
 
     {"format": 2,
      "overrides": [{"name": "example.com", "match": "subtree", "until": 1795000000}],
@@ -138,8 +142,8 @@ class Passes:
         return replace(self, overrides=tuple(sorted(overrides, key=lambda entry: (entry.name, entry.match))))
 
     def on(self, new: Bypass) -> Passes:
-        """The switch thrown. Where it was on already it has been on since then, and for that reason unless another is
-        given; all else is said anew."""
+        """With `new` switched on. A bypass that was on already keeps its start, and its reason unless another is given;
+        all else is that of `new`."""
         before = self.bypass_of(new.kind, new.of) or new
         others = tuple(one for one in self.bypasses if one is not before)
         held = replace(new, since=before.since, reason=new.reason or before.reason)

@@ -1,7 +1,7 @@
-"""What the live list holds of a name, or under a reference: for people, from the very file that the workers read.
+"""The entries of the live list for a name, or under a reference, from the file that the workers read.
 
-Enters: `run_dir/current.list`, a name, a reference. Leaves: entries. Needs no process. `opened` is for all who read a
-compiled list: under its name may stand what another put there.
+Enters: `run_dir/current.list`, a name, a reference. Leaves: entries. Needs no process. Every reader of a compiled list
+uses `opened`: another process may have put something else under that name.
 """
 
 from __future__ import annotations

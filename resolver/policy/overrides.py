@@ -1,9 +1,9 @@
-"""Overrides: a name that a person lets pass, with a reason and an end. They only ever unblock.
+"""Overrides: a name that a person excepts, with a reason and an end. They only ever unblock.
 
-Enters: a person's word through the control socket. Leaves: `state_dir/overrides.json`, which is the truth, and their
-part of `run_dir/passes.json`, which every worker polls. An override holds from the next query on; one that has ended
-is gone from both at the next change, and matches nothing before that. Where one of the two cannot be written the other
-is all the same, and that is said.
+Enters: a request through the control socket. Leaves: `state_dir/overrides.json`, which is the truth, and their part of
+`run_dir/passes.json`, which every worker polls. An override holds from the next query on. One that has ended matches
+nothing, and the next change removes it from both files. Where one file cannot be written, the other still is, and an
+alarm says so.
 """
 
 from __future__ import annotations

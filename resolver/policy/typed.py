@@ -1,7 +1,7 @@
 """What a person typed or pasted: the name in it, or the reference of an entry.
 
-Enters: a text from anywhere, such as the address line of a browser or a page that was read out on the telephone.
-Leaves: a name in the form of lists, or a reference. Rules: nothing is guessed but what Crockford's alphabet forgives.
+Enters: any text, for example a browser's address line, or a reference read out on the telephone. Leaves: a name in the
+form of lists, or a reference. Rule: nothing is guessed but what Crockford's alphabet allows.
 """
 
 from __future__ import annotations

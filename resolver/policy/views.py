@@ -1,9 +1,9 @@
 """Which lists hold for a client.
 
-Enters: the configuration, a client's address. Leaves: the names of the lists of its view. Rules, the same as in the
-core (`core/dnscore/src/clients.rs`): of all views whose prefixes contain the address the one with the longest prefix
-decides, wherever it stands in the file; a client of no view gets every list; an IPv4 address in IPv6 form is the IPv4
-address. Two equal prefixes are a mistake of the configuration that `config_sense` reports.
+Enters: the configuration, a client's address. Leaves: the names of the lists of its view. The rules are those of the
+core (`core/dnscore/src/clients.rs`): of all views whose prefixes contain the address, the one with the longest prefix
+decides, wherever it stands in the file; a client of no view gets every list; an IPv4-mapped IPv6 address is the IPv4
+address. Two equal prefixes are a mistake that `resolver.config.cross_checks` reports.
 """
 
 from __future__ import annotations

@@ -30,9 +30,8 @@ from resolver.host.child import again
 from resolver.host.process import begin
 from resolver.host.sockets import bound_to, handed_over, open_listeners
 from resolver.host.systemd import beat, notify
-from resolver.ipc import control
+from resolver.ipc import control, issuer_decisions
 from resolver.policy.views import Views
-from resolver.portal import decisions
 from resolver.portal.abuse import client_address
 from resolver.portal.clock import Exchange, deliver, learn, round_of
 from resolver.portal.live import Live
@@ -147,7 +146,7 @@ class Web:
 
     async def _round(self, store: Store) -> None:
         now = int(self._clock())
-        decided = decisions.read(self._config.places.decisions)
+        decided = issuer_decisions.read(self._config.places)
         closed, erased = await round_of(store, decided, now, int(self._config.portal.clocks.keep))
         if closed:
             log.info("%d appeals were decided by those who keep the lists", closed)
@@ -201,11 +200,11 @@ async def serve(accepted: Accepted) -> bool:
     stop_page, portal = listening(config)
     await process.start(stop_page, portal)
 
-    async def take_up(_new: Accepted) -> list[str]:
+    async def apply(_new: Accepted) -> list[str]:
         loop.call_later(0.05, anew.set)  # the answer goes out first
         return ["web"]
 
-    held = Held(accepted, OF_WEB, take_up)
+    held = Held(accepted, OF_WEB, apply)
     said = {
         "stop_page": [str(bound_to(one)) for one in stop_page],
         "portal": [str(bound_to(one)) for one in portal],

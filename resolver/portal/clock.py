@@ -18,7 +18,7 @@ from resolver.portal.store import Shared
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from resolver.portal.decisions import Decision
+    from resolver.ipc.issuer_decisions import Decision
     from resolver.portal.store import Store
 
 log = logging.getLogger("stopsign.portal")

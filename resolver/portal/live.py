@@ -14,9 +14,9 @@ import logging
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
-from resolver.base import atomic
 from resolver.base.errors import ResolverError
 from resolver.base.file_watch import Changed
+from resolver.ipc import list_confirmations
 from resolver.policy.exceptions import Passes, covers
 from resolver.policy.exceptions import read as read_passes
 
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from resolver.base.paths import Places
 
 log = logging.getLogger(__name__)
-
-LARGEST = 1 << 20  # octets of the file of confirmations
 
 
 class Match(Protocol):
@@ -135,25 +133,28 @@ class Live:
             return replace(snapshot, listed=None, meta={})
         try:
             opened = self._open(self._places.current)
-            return replace(snapshot, listed=opened, meta=json.loads(opened.meta))
+            new = replace(snapshot, listed=opened, meta=json.loads(opened.meta))
         except Exception:
-            log.exception("the new generation cannot be opened; the last one stays")
+            if self._changed.unread(self._places.current):
+                log.exception("the new generation cannot be opened; the last one stays")
             return snapshot
+        self._changed.read(self._places.current)
+        return new
 
     def _with_passes(self, snapshot: Snapshot) -> Snapshot:
         try:
-            return replace(snapshot, passes=read_passes(self._places.passes))
+            new = replace(snapshot, passes=read_passes(self._places.passes))
         except ResolverError as wrong:
-            log.error("%s; the last ones stay", wrong)  # noqa: TRY400 - the sentence says it all
+            if self._changed.unread(self._places.passes):
+                log.error("%s; the last ones stay", wrong)  # noqa: TRY400 - the sentence says it all
             return snapshot
+        self._changed.read(self._places.passes)
+        return new
 
     def _confirmed(self, before: Mapping[str, str]) -> Mapping[str, str]:
         """When each list was last confirmed. It decides nothing, so a file that cannot be read changes nothing."""
-        try:
-            told = json.loads(atomic.read(self._places.lists, LARGEST))["lists"]
-            return {str(name): str(about["confirmed"] or "") for name, about in told.items()}
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
-            return before
+        read = list_confirmations.read(self._places)
+        return before if read is None else read
 
 
 @dataclass(frozen=True)

@@ -81,6 +81,8 @@ class Watch:
     def __init__(self, places: Places) -> None:
         self._places = places
         self._changed = Changed()
+        self._unread: dict[Path, str] = {}
+        """Why the file that is there now could not be used."""
         self.live = Live()
 
     def look(self) -> bool:
@@ -89,24 +91,46 @@ class Watch:
         if self._changed.look(self._places.current):
             new = self._with_list(new)
         if self._changed.look(self._places.passes):
-            try:
-                found = passes.read(self._places.passes)
-                if found.mark != new.passes.mark:  # who said so and why is nothing to make a zone anew for
-                    new = replace(new, passes=found)
-            except ResolverError as wrong:
-                new = replace(new, trouble=f"{wrong}; those before them go on")
+            new = self._with_passes(new)
+        trouble = "; ".join(self._unread.values()) or None
+        if trouble != new.trouble:
+            new = replace(new, trouble=trouble)
         changed = new is not self.live
         self.live = new
         return changed
 
     def _with_list(self, live: Live) -> Live:
-        if not self._changed.there(self._places.current):
-            return replace(live, trouble=f"{self._places.current} is not there")
+        path = self._places.current
+        if not self._changed.there(path):
+            self._unread[path] = f"{path} is not there"
+            return live
         try:
-            opened = look_up.opened(self._places.current)
-            return replace(live, compiled=opened, meta=json.loads(opened.meta), trouble=None)
+            opened = look_up.opened(path)
+            new = replace(live, compiled=opened, meta=json.loads(opened.meta))
         except (CoreError, ValueError) as wrong:
-            return replace(live, trouble=f"the compiled list is refused ({wrong}); the one before it goes on")
+            self._refuse(path, f"the compiled list is refused ({wrong}); the one before it goes on")
+            return live
+        self._accept(path)
+        return new
+
+    def _with_passes(self, live: Live) -> Live:
+        path = self._places.passes
+        try:
+            found = passes.read(path)
+        except ResolverError as wrong:
+            self._refuse(path, f"{wrong}; those before them go on")
+            return live
+        self._accept(path)
+        # Who said so and why is nothing to make a zone anew for.
+        return live if found.mark == live.passes.mark else replace(live, passes=found)
+
+    def _refuse(self, path: Path, why: str) -> None:
+        self._changed.unread(path)
+        self._unread[path] = why
+
+    def _accept(self, path: Path) -> None:
+        self._changed.read(path)
+        self._unread.pop(path, None)
 
 
 def lists_of(config: Config, source: RpzZone) -> frozenset[str] | None:

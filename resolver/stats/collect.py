@@ -1,7 +1,7 @@
-"""The steward's turn at counting: takes what the workers handed over, and gives the log what is due.
+"""The steward's round of counting: collects the workers' files, and appends to the log what is due.
 
 Enters: a tick. Leaves: leaves, `run_dir/hits.json` for the operator (today's entries, exact, gone with a reboot),
-or the trouble in one sentence. Rules: a count that cannot be kept is never a reason for anything else to stop.
+or the trouble in one sentence. Rule: a failure to count never stops anything else.
 """
 
 from __future__ import annotations

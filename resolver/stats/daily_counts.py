@@ -1,11 +1,11 @@
-"""Blocks counted: by list and day, by entry and month, and what of it goes into the public log, a day late.
+"""Blocks counted by list and day and by entry and month, and the part of it that the public log gets, a day late.
 
 Enters: batches from the workers. Leaves: events for the log. Rules:
 
-- each batch counts once, whatever dies when: its id and its hits are stored in one transaction;
-- the public log gets a day's totals and a month's bands only when a whole day lies between: nobody can watch a visit;
-- an entry's band says 10 or more, in powers of ten; below ten nothing is said of a single entry, not even whether it
-  was met; the exact counts of a month are deleted once its bands are logged.
+- A batch counts once, whatever process dies when: its id and its hits are stored in one transaction.
+- The public log gets a day's totals and a month's bands one whole day later: nobody can watch a visit.
+- An entry's band is 10 or more, in powers of ten. Below ten nothing is published about a single entry, not even whether
+  it was met. The exact counts of a month are deleted once its bands are logged.
 """
 
 from __future__ import annotations

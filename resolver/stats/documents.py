@@ -1,7 +1,7 @@
-"""Lists as their issuers published them, read line by line: what a probe asks from and a report counts.
+"""Lists as their issuers published them, line by line, for the probe and the report.
 
-Enters: a `.zst` of canonical lines. Leaves: each line with the entry on it. Rules: nothing is trusted but that it is
-bounded; whoever needs to know that it is the list the log speaks of hashes the lines (the state hash).
+Enters: a `.zst` of canonical lines. Leaves: each line with its entry. Rule: sizes are bounded, and nothing else is
+trusted. A caller that must know that it is the list in the log compares the state hash of the lines.
 """
 
 from __future__ import annotations

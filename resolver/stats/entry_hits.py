@@ -1,14 +1,14 @@
-"""From a worker to the steward: how often which entry met a query, in a file that outlives the worker.
+"""From a worker to the steward: how often each entry met a query, in a file that outlives the worker.
 
 Enters: the core counts into a mapped file on tmpfs, one cell an entry of the compiled list. Leaves: batches, each
 counted once. Rules:
 
-- a file is locked (flock) for as long as its worker counts in it. Whoever finds the lock free knows that nothing is
-  added any more, however the worker ended: one that is killed loses nothing that it had counted;
-- a worker begins a new file with every compiled list, and now and then when the one before was taken: so a dead steward
-  costs two bounded files a worker and no worker's time;
-- a file's pages are all there before it is mapped: a tmpfs that fills up is an error here, never a signal there;
-- nothing here knows who asked, nor for what name.
+- A file is locked (flock) for as long as its worker counts in it. A free lock proves that nothing is added any more,
+  however the worker ended: a killed worker loses nothing that it had counted.
+- A worker starts a new file with every compiled list, and regularly once the last one was collected. A dead steward
+  costs two bounded files a worker and no worker's time.
+- All pages of a file are allocated before it is mapped: a full tmpfs is an error here, never a signal there.
+- Nothing here knows the client or the name it asked for.
 
 A file is a line of JSON (`generation`, names of the `lists`, number of `entries`) padded with spaces, then little
 endian: a u64 of all that was met, 64 u64 of what each list stopped, and a u32 an entry.

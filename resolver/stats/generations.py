@@ -1,8 +1,8 @@
-"""Compiled lists that are no longer live, kept while counts of theirs are on their way.
+"""Compiled lists that are no longer live, kept until their counts have arrived.
 
-Enters: the live list, before another takes its name. Leaves: the compiled list of a generation, by its number. Rules: a
-worker's counts are by the number of an entry, which only the very list that it counted for can name; so that list stays
-under a second name (a hard link on the tmpfs) until no file of counts speaks of it.
+Enters: the live list, before another replaces it. Leaves: the compiled list of a generation, by its number. Rule: a
+worker counts by an entry's number, which only that compiled list can resolve. So the list stays under a second name (a
+hard link on the tmpfs) until no file of counts refers to it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from resolver._core import CompiledList
     from resolver.base.paths import Places
 
-GRACE = 120.0  # seconds in which a worker that starts may still take up the list before
+GRACE = 120.0  # seconds in which a worker that starts may still open the list before
 
 
 def keep(places: Places, generation: int) -> None:

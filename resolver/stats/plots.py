@@ -1,8 +1,8 @@
-"""Plots as SVG, made here: no script, no font, no request to anybody, and a table beside each with the same numbers.
+"""Plots as SVG: no script, no font, no request to anybody, and a table beside each with the same numbers.
 
-Enters: labels and numbers. Leaves: SVG text for an HTML page, or the table. Rules: what a plot says is in its `<title>`
-and `<desc>` for those who cannot see it; series differ by their labels and dash patterns, not by colour alone; colours
-follow the page's (currentColor), so that they hold in the dark.
+Enters: labels and numbers. Leaves: SVG text for an HTML page, or the table. Rules: `<title>` and `<desc>` say what a
+plot shows, for readers who cannot see it; series differ by labels and dash patterns, not by colour alone; colours
+follow the page's (currentColor), so that they work in the dark.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def lines(name: str, title: str, labels: Sequence[str], series: Mapping[str, Seq
             x, _, y = points.partition(",")
             parts.append(f'<circle cx="{x}" cy="{y}" r="3" fill="currentColor"/>')
         end = float(place(0, values[-1] if values else 0).split(",")[1])
-        while any(abs(end - other) < 13 for other in ends):  # names never lie on each other
+        while any(abs(end - other) < 13 for other in ends):  # names never overlap
             end += 13 if end < HEIGHT / 2 else -13
         ends.append(end)
         parts.append(f'<text x="{LEFT + wide + 8}" y="{end + 4:.1f}">{escape(_short(label))}</text>')

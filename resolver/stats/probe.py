@@ -2,8 +2,9 @@
 
 Enters: a log, lists as their issuers published them, a resolver's address. Leaves: what was asked, and every answer
 that is not what the log says. Rules: a document counts only if its state hash is one that the log speaks of, so nobody
-can be blamed by a forged list; entries of what is active now must be stopped, names of what was active once and is no
-longer must not be; the sample is drawn with a seed, so that anybody can ask it again.
+can be blamed by a forged list; entries of what is active now must be stopped; those that it says are suspended, and
+names of what was active once and is no longer, must not be; the sample is drawn with a seed, so that anybody can ask
+it again.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from resolver.log.leaf import Detail
     from resolver.log.source import Source
 
+SUSPENDING = ("relief-applied", "suspended-here")
 STOPPING = frozenset({15, 16, 17})  # RFC 8914: Blocked, Censored, Filtered
 
 
@@ -62,6 +64,22 @@ class Active:
     action: str
     whole: bool
     """False where additions of it are held: then not all of the document need be stopped."""
+
+
+@dataclass(frozen=True)
+class Logged:
+    """What the log says: `active` by list, `history` every state that ever was (to its list), overrides not lifted,
+    and the references that are suspended, by list and type of leaf; None: more than the leaf names."""
+
+    active: dict[str, Active]
+    history: dict[str, str]
+    overrides: int
+    off: dict[tuple[str, str], frozenset[str] | None]
+
+    def suspended(self, name: str) -> frozenset[str] | None:
+        """What of a list is not in force; None where the log does not name it all."""
+        parts = [self.off.get((name, kind), frozenset()) for kind in SUSPENDING]
+        return None if None in parts else frozenset[str]().union(*(one for one in parts if one))
 
 
 @dataclass
@@ -140,8 +158,8 @@ def probe(
 ) -> Outcome:
     """Asks and compares."""
     outcome, chance = Outcome(seed), random.Random(seed)
-    active, history, overrides = logged(source, details)
-    entries, gone = _samples(documents, active, history, sample, chance, outcome)
+    known = logged(source, details)
+    entries, gone = _samples(documents, known, sample, chance, outcome)
     clock = as_text(now)
     questions = [
         (name, entry.reference, action != "monitor")
@@ -153,29 +171,47 @@ def probe(
         for tcp in (False, True) if number % 10 == 0 else (False,):
             _judge(outcome, name, reference, asking(name, tcp=tcp), stop=stop, tcp=tcp)
         progress(number + 1, len(questions))
-    if outcome.wrong and overrides:
-        outcome.remarks.append(f"{overrides} overrides were set and not lifted by the log: some names may pass by them")
+    if outcome.wrong and known.overrides:
+        outcome.remarks.append(
+            f"{known.overrides} overrides were set and not lifted by the log: some names may pass by them"
+        )
     return outcome
 
 
-def logged(source: Source, details: Callable[[int], list[Detail]]) -> tuple[dict[str, Active], dict[str, str], int]:
-    """What is active by the newest leaves, every state that ever was (state to list), and overrides not lifted."""
+def logged(source: Source, details: Callable[[int], list[Detail]]) -> Logged:
+    """What is so by the newest leaves."""
     active: dict[str, Active] = {}
     history: dict[str, str] = {}
+    off: dict[tuple[str, str], frozenset[str] | None] = {}
     overrides = 0
-    for _, leaf, detail in leaves(source, details):
+    for index, leaf, detail in leaves(source, details):
         overrides += (leaf.type == "override-set") - (leaf.type == "override-lifted")
-        if leaf.type != "list-activated" or detail is None or not isinstance(detail.value, dict):
+        if detail is None or not isinstance(told := detail.value, dict):
             continue
-        told = detail.value
-        name, state = str(told.get("list")), str(told.get("state", ""))
+        name = str(told.get("list"))
+        if leaf.type in SUSPENDING:
+            off[name, leaf.type] = _references(told)
+        if leaf.type != "list-activated":
+            continue
+        state = str(told.get("state", ""))
         if told.get("version"):
             action, whole = str(told.get("action", "stop-page")), not told.get("less")
-            active[name] = Active(name, int(told["version"]), state, action, whole)
+            active[name] = Active(name, _version(told["version"], index), state, action, whole)
             history[state] = name
         else:
             active.pop(name, None)
-    return active, history, max(overrides, 0)
+    return Logged(active, history, max(overrides, 0), off)
+
+
+def _references(told: dict[str, Any]) -> frozenset[str] | None:
+    named = told.get("references", [] if told.get("suspended") == 0 else None)
+    return frozenset(map(str, named)) if isinstance(named, list) else None
+
+
+def _version(told: object, index: int) -> int:
+    if not isinstance(told, int):
+        raise AuditError(f"the detail of leaf {index} has no version: {told!r:.40}")
+    return told
 
 
 def _entries(path: Path) -> Iterator[tuple[bytes, Entry]]:
@@ -184,24 +220,28 @@ def _entries(path: Path) -> Iterator[tuple[bytes, Entry]]:
 
 
 def _samples(
-    documents: Iterable[Path], active: dict[str, Active], history: dict[str, str], sample: int, chance: random.Random,
-    outcome: Outcome,
-) -> tuple[list[tuple[Entry, str]], list[Entry]]:  # fmt: skip
+    documents: Iterable[Path], known: Logged, sample: int, chance: random.Random, outcome: Outcome
+) -> tuple[list[tuple[Entry, str]], list[Entry]]:
+    """Entries that must be stopped, each with its list's action, and entries that must not be."""
     entries: list[tuple[Entry, str]] = []
     former: list[Entry] = []
-    current: list[Path] = []
-    missing = dict(active)
+    current: list[tuple[Path, frozenset[str]]] = []
+    missing = dict(known.active)
     for path in documents:
         state, drawn = _draw(path, sample, chance)
-        now = next((one for one in active.values() if one.state == state), None)
+        now = next((one for one in known.active.values() if one.state == state), None)
         if now is not None:
-            current.append(path)
+            off = known.suspended(now.list)
+            current.append((path, off or frozenset()))
             missing.pop(now.list, None)
-            if now.whole:
-                entries += [(entry, now.action) for entry in drawn]
-            else:
+            if not now.whole:
                 outcome.remarks.append(f"list {now.list}: some of version {now.version} is held, so it was not asked")
-        elif state in history:
+            elif off is None:
+                outcome.remarks.append(f"list {now.list}: more is suspended than the log names, so it was not asked")
+            else:
+                entries += [(entry, now.action) for entry in drawn if entry.reference not in off]
+                former += [entry for entry in drawn if entry.reference in off]
+        elif state in known.history:
             former += drawn
         else:
             raise AuditError(f"{path} ({state}) is no list that this log speaks of")
@@ -212,9 +252,10 @@ def _samples(
     if former and missing:
         outcome.remarks.append("withdrawn names were not asked: a list that is active now may stop them")
         return entries, []
-    for path in current:  # what is on a list now is not withdrawn
+    for path, off in current:  # what is in force on a list now is not withdrawn
         for _, entry in _entries(path):
-            former = [old for old in former if not entry.covers(old.name)]
+            if former and entry.reference not in off:
+                former = [old for old in former if not entry.covers(old.name)]
     return entries, former
 
 
@@ -240,7 +281,9 @@ def _judge(outcome: Outcome, name: str, reference: str, answer: Answer | None, *
         outcome.stopped += stopped
         outcome.passed += not stopped
         return
-    expected = f"the log has it stopped ({reference})" if stop else f"the log has it withdrawn ({reference})"
+    expected = (
+        f"the log has it stopped ({reference})" if stop else f"the log has it withdrawn or suspended ({reference})"
+    )
     outcome.wrong.append(
         {
             "name": name,

@@ -1,8 +1,8 @@
-"""The transparency report that everybody may read without asking: of the last thirty days, made anew every day.
+"""The public transparency report of the last thirty days, computed once a day.
 
 Enters: the provider's own log, its lists in force, the time. Leaves: `report.json` and `report.csv` in the log's public
-folder. Rules: it ends with the day before yesterday, as what is counted is told a day late; it is computed once a day,
-by the steward; what it says, `stopsign report` says.
+folder. Rules: it ends with the day before yesterday, since counts are published a day late; the steward computes it;
+its figures are those of `stopsign report`.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""The transparency report: what a provider did in a period, told from its log and the lists in force.
+"""The transparency report: what a provider did in a period, from its log and the lists in force.
 
-Enters: a log with what is known of its details, the documents in force, a period of whole days (UTC). Leaves: one
+Enters: a log with the details that are available, the documents in force, a period of whole days (UTC). Leaves: one
 report as plain values; several hosts' reports add up to one. Rules: a figure comes from leaves and documents alone, so
-whoever has a copy can compute it again; what the copy does not say (private details) is left out and named; no figure
-says anything of a single entry below ten.
+anybody with a copy can compute it again; a figure that the copy does not support (private details) is left out and
+named; no figure below ten concerns a single entry.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The report's forms: JSON for programs, CSV for spreadsheets, HTML for people.
 
-Enters: a report. Leaves: text. Rules: all three say the same; the page needs no script and no other file; what stands
-in it is escaped, whoever wrote it.
+Enters: a report. Leaves: text. Rules: all three say the same; the page needs no script and no other file; all text in
+it is escaped.
 """
 
 from __future__ import annotations

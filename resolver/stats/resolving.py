@@ -1,8 +1,8 @@
-"""Do the names on the lists still resolve? One is asked for now and then at the provider's own upstream.
+"""Do the names on the lists still resolve? One name at a time is asked for at the provider's own upstream.
 
-Enters: the compiled list, the upstreams. Leaves: one name's fate. Rules: slow on purpose (`evaluation.resolve`, 0s
-turns it off), drawn at random, counted by the month and never by the name; an upstream that does not answer says
-nothing. A list whose names are mostly gone blocks nothing and should be looked through by its issuer.
+Enters: the compiled list, the upstreams. Leaves: the result for one name. Rules: slow on purpose (`evaluation.resolve`,
+0s turns it off), drawn at random, counted by the month and never by the name. An upstream that does not answer proves
+nothing. An issuer should review a list whose names are mostly gone.
 """
 
 from __future__ import annotations

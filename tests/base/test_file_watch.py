@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import time
 from typing import TYPE_CHECKING
 
 import pytest
 
-from resolver.base.file_watch import Changed
+from resolver.base.file_watch import AGAIN, Changed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -54,3 +55,22 @@ def test_two_files_are_told_apart(tmp_path: Path) -> None:
     assert [changed.look(one), changed.look(other)] == [True, True]
     replaced(other)
     assert [changed.look(one), changed.look(other)] == [False, True]
+
+
+def test_what_could_not_be_read_is_seen_again_after_a_while_until_it_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, changed, now = tmp_path / "current.list", Changed(), [100.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    path.write_bytes(b"1")
+    assert changed.look(path)
+    assert [changed.unread(path), changed.look(path)] == [True, False]
+    now[0] += AGAIN
+    assert [changed.look(path), changed.unread(path), changed.look(path)] == [True, False, False]
+    replaced(path)
+    assert [changed.look(path), changed.unread(path)] == [True, True]
+    now[0] += AGAIN
+    assert changed.look(path)
+    changed.read(path)
+    now[0] += AGAIN
+    assert not changed.look(path)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import socket
 import sqlite3
 import subprocess
@@ -268,10 +269,17 @@ def _decided(world: World) -> list[str]:
 
 
 def _time_passes(world: World, appeal: str) -> None:
-    """The last day on which this appeal could have been decided in time was long ago."""
+    """This appeal came long ago, by the clock of the steward, who opens entries, and of the database, for the desk."""
     with closing(sqlite3.connect(world.host.folder / "state" / "portal.db")) as database:
         database.execute("UPDATE appeals SET due = received - 1 WHERE id = ?", (appeal,))
         database.commit()
+    steward = world.host.children()["steward"]
+    os.kill(steward, signal.SIGSTOP)
+    path = world.host.folder / "state" / "appeals.json"
+    known = json.loads(path.read_bytes())
+    known["waiting"][appeal]["received"] = 1.0
+    path.write_text(json.dumps(known))
+    os.kill(steward, signal.SIGKILL)
 
 
 @dataclass

@@ -29,7 +29,7 @@ SAYING = {
     "resolver/lists/people.py": {"configuration_refused"},
     "resolver/lists/overrides.py": {"put"},
     "resolver/rpz/export.py": {"run_after"},
-    "resolver/rpz/live.py": {"look", "_with_list"},
+    "resolver/rpz/live.py": {"_with_list", "_with_passes"},
     "resolver/rpz/primary.py": {"telling"},
 }
 SHORTEST = 12  # letters of a sentence's longest fixed part, below which it is no sentence

@@ -7,6 +7,7 @@ import json
 import os
 import select
 import socket
+import subprocess
 import threading
 from contextlib import contextmanager
 from pathlib import Path
@@ -31,9 +32,45 @@ from resolver.ipc.addresses import held
 from tests.rigs.config_file import write
 from tests.rigs.dns_host import free_port
 from tests.rigs.lists_world import GROUND, settings
+from tests.rigs.namespace import beside, in_a_network
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+
+@pytest.mark.needs("ip")
+@pytest.mark.parametrize(
+    ("harm", "why"),
+    [
+        (["ip rule add pref 1 lookup local", "ip rule del pref 0", "ip rule add pref 0 to 192.0.2.53 prohibit"],
+         "Permission denied"),
+        (["ip link set lo down"], "timed out"),
+    ],
+    ids=["routing", "loopback"],
+)  # fmt: skip
+def test_an_address_that_does_not_hear_what_health_asks_is_an_error(tmp_path: Path, harm: list[str], why: str) -> None:
+    """`stopsign health` asks each address from loopback, and would say no for ever."""
+    config = Config.model_validate(
+        {**settings(tmp_path), "dns": {**settings(tmp_path)["dns"], "listen": ["192.0.2.53:53"]}},
+        context={"folder": "/"},
+    )
+
+    def scene() -> list[list[str]]:
+        found = []
+        with beside("192.0.2.53/24", "192.0.2.1/24"):
+            for commands in ([], harm):
+                for command in commands:
+                    subprocess.run(command.split(), check=True)
+                findings = trial(config, tmp_path / "stopsign.yaml", lambda _: set())
+                found.append([one.message for one in findings if one.key == "dns.listen[0]" and one.fatal])
+        return found
+
+    before, after = in_a_network(scene)
+    assert before == []
+    assert after == [
+        f"192.0.2.53:53 over {over} does not hear this host's loopback ({why}): `stopsign health` would always say no"
+        for over in ("UDP", "TCP")
+    ]
 
 
 @contextmanager

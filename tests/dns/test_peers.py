@@ -17,6 +17,7 @@ from tests.conftest import find_program
 from tests.rigs.dns_host import Host, ask_tcp, ask_udp, free_port, question, running, wait_until
 from tests.rigs.plane import compiled
 from tests.rigs.program import program
+from tests.rigs.resolvers import Outside, dnsdist
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -89,6 +90,30 @@ def test_between_dnsdist_and_a_recursor_everybody_knows_the_real_client(tmp_path
         assert asked(host.address, KNOWN, "udp.real.example") == "198.51.100.7"
         assert asked(host.address, "127.0.0.1", "udp.real.example") is None
         assert host.counters()["dropped_proxy"] >= 1
+
+
+@pytest.mark.needs("dnsdist")
+def test_dnsdist_as_the_example_has_it_asks_the_next_resolver_where_stopsign_is_gone(tmp_path: Path) -> None:
+    upstream, instead = Outside(), Outside(b"\xcb\x00\x71\x4d")
+    host = Host(tmp_path / "host", [f"127.0.0.1:{upstream.port}"])
+    host.run_dir.mkdir(parents=True)
+    compiled(tmp_path, ["blocked.example"])
+    next(tmp_path.glob("*.list")).replace(host.run_dir / "current.list")
+    (tmp_path / "dnsdist").mkdir()
+    with running(host):
+        front = dnsdist(None, tmp_path / "dnsdist", free_port(), host.address[1], instead.port)
+        door = front.address
+        try:
+            front.start()
+            wait_until(lambda: asked(door, KNOWN, "blocked.example") == "192.0.2.66", "the stop page's address")
+            assert asked(door, KNOWN, "free.example") == "198.51.100.7"
+            assert not {"blocked.example", "free.example"} & set(instead.asked)
+            assert host.stop() == 0
+            wait_until(lambda: asked(door, KNOWN, "blocked.example") == "203.0.113.77", "the next one answers")
+        finally:
+            front.stop()
+            upstream.close()
+            instead.close()
 
 
 def fields(message: bytes) -> dict[int, list[Any]]:

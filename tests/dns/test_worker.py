@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import json
 import os
+import resource
 import signal
 import socket
 import time
@@ -22,13 +24,14 @@ from resolver.dns.streams import SWEEP
 from resolver.dns.worker import Worker, list_is_back
 from resolver.ipc import shadow_sketches
 from resolver.policy import exceptions
+from resolver.rpz.live import Watch
 from tests.rigs.dns_host import Host, ask_tcp, ask_udp, free_port, question, running, wait_until
 from tests.rigs.list_documents import entry
 from tests.rigs.lists_world import settings
 from tests.rigs.upstream import honest, upstream
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine, Sequence
+    from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
     from pathlib import Path
 
     from resolver._core import Source
@@ -272,6 +275,56 @@ def test_a_bypass_ends_by_itself_with_nobody_there_to_take_it_back(
         assert found == [[], [], [], [], ["casino"]]
 
     in_this_thread(scene)
+
+
+def test_what_no_descriptor_was_left_to_read_is_read_once_there_is_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A flood of connections takes the last one just when a list that has nothing left, or the off switch, comes."""
+    monkeypatch.setattr("resolver.base.file_watch.AGAIN", 0.0)
+    config = Config.model_validate(settings(tmp_path, casino={}), context={"folder": "/"})
+    places, meta = config.places, json.dumps({"generation": 1, "lists": [{"name": "casino"}]}).encode()
+    places.run_dir.mkdir()
+    full = [_source(tmp_path, "casino", "stop-page")]
+    document.write(tmp_path / "nothing.zst", [])
+    emptied: list[Source] = [{**full[0], "document": str(tmp_path / "nothing.zst")}]
+    off = exceptions.Bypass("list", "casino", int(time.time()), int(time.time()) + 3600, "root")
+
+    async def scene(change: Callable[[], object]) -> None:
+        _core.compile(full, places.current, meta)
+        places.passes.unlink(missing_ok=True)
+        worker, watch = Worker(config, 0, 1, shadow_sketches.Key((1, 2))), Watch(places)
+
+        async def stopped() -> tuple[bool, bool]:
+            """By a worker, and in the zones."""
+            await worker.poll()
+            watch.look()
+            answer = worker.plane.decide(question(1, "casino.example", A), ("127.0.0.1", 4000), ("127.0.0.1", 53))
+            return isinstance(answer, bytes), watch.live.stops("casino.example", None, int(time.time())) is not None
+
+        assert await stopped() == (True, True)
+        change()
+        with no_descriptor_left():
+            assert await stopped() == (True, True)
+            assert watch.live.trouble
+        assert await stopped() == (False, False)
+        assert watch.live.trouble is None
+
+    in_this_thread(lambda: scene(lambda: _core.compile(emptied, places.current, meta)))
+    in_this_thread(lambda: scene(lambda: exceptions.change(places, partial(exceptions.Passes.on, new=off))))
+
+
+@contextlib.contextmanager
+def no_descriptor_left() -> Iterator[None]:
+    """In this process."""
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    free = os.dup(0)
+    os.close(free)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (free, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
 
 
 def _source(folder: Path, name: str, action: Literal["stop-page", "monitor"]) -> Source:

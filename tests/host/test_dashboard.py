@@ -129,7 +129,8 @@ def test_each_panel_shows_something_of_a_provider_under_load(provider: tuple[Pro
                     shown = [value for value in values if not math.isnan(value)]
                     assert shown or title in QUIET, f"{title}: {expression}: {values}"
 
-        under_load(Load(host.address, MANY), look)
+        # So few that a zone's cap is not reached where the upstream is held up by other tests for a second or two.
+        under_load(Load(host.address, MANY, rate=200.0), look)
         assert it.values("sum(stopsign_queries_total)") > [100.0]
         chosen = json.loads(DASHBOARD.read_text())["templating"]["list"][1]["query"]["query"]
         (series,) = re.findall(r"label_values\((\w+), instance\)", chosen)

@@ -139,9 +139,9 @@ def run(server: str, tmp_path: Path) -> Iterator[Callable[[Work], None]]:
 def appeal(host: Host, number: int = 1, name: str = "a.example") -> NewAppeal:
     now = int(host.world.clock())
     return NewAppeal(
-        id=f"A-{number}", receipt=receipts.hash_of(SECRET), reference=ref(name), name=name, list="gambling", role="",
-        ground="mistake", language="en", received=now, due=now + 48 * 3600, suspends=True, reason="It is not theirs.",
-        contact="", share_contact=False,
+        id=f"A-{number:012}", receipt=receipts.hash_of(SECRET), reference=ref(name), name=name, list="gambling",
+        role="", ground="mistake", language="en", received=now, due=now + 48 * 3600, suspends=True,
+        reason="It is not theirs.", contact="", share_contact=False,
     )  # fmt: skip
 
 
@@ -161,7 +161,7 @@ def test_an_overdue_appeal_opens_its_entry_at_every_host_with_a_leaf_in_each_log
         (one,) = await b.store.all()
         assert one.suspended is not None
         assert a.world.config.log_origin == "stop.isp.example/log/a"
-        proofs = [(await host.store.proofs("A-1", host.name))["received"] for host in (a, b)]
+        proofs = [(await host.store.proofs("A-000000000001", host.name))["received"] for host in (a, b)]
         assert ["stop.isp.example/log/a" in proofs[0], "stop.isp.example/log/b" in proofs[1]] == [True, True]
 
     run(work)
@@ -194,11 +194,11 @@ def test_what_one_operator_decides_holds_at_every_host(run: Callable[[Work], Non
         a.world.clock.forward(hours=49)
         tick(a, b)
         await rounds(a, b)
-        await b.steward("decide", appeals={"A-1": ref("a.example")}, outcome="upheld", by="Ms Day")
-        await b.store.decide("A-1", "upheld", "Ms Day", "No.", int(b.world.clock()))
+        await b.steward("decide", appeals={"A-000000000001": ref("a.example")}, outcome="upheld", by="Ms Day")
+        await b.store.decide("A-000000000001", "upheld", "Ms Day", "No.", int(b.world.clock()))
         await rounds(a, b)
         assert [(host.opened("a.example"), host.opened("b.example")) for host in (a, b)] == [(False, True)] * 2
-        assert "decided" in await a.store.proofs("A-1", "a"), "its leaf is in this log too"
+        assert "decided" in await a.store.proofs("A-000000000001", "a"), "its leaf is in this log too"
         tick(a, b)
         await rounds(a, b)
         assert not a.opened("a.example")
@@ -210,7 +210,9 @@ def test_a_mend_opens_one_entry_at_every_host_and_ends_everywhere(run: Callable[
     async def work(a: Host, b: Host) -> None:
         await a.store.add(appeal(a))
         await rounds(a, b)
-        await a.steward("decide", appeals={"A-1": ref("a.example")}, outcome="mended", name="a.example", seconds=3600)
+        await a.steward(
+            "decide", appeals={"A-000000000001": ref("a.example")}, outcome="mended", name="a.example", seconds=3600
+        )
         await rounds(a, b)
         assert [host.opened("a.example") for host in (a, b)] == [True, True]
         assert [host.opened("b.example") for host in (a, b)] == [False, False]
@@ -228,7 +230,7 @@ def test_an_author_s_withdrawal_is_heard_by_every_host(run: Callable[[Work], Non
     async def work(a: Host, b: Host) -> None:
         await a.store.add(appeal(a))
         await rounds(a, b)
-        await b.store.withdraw("A-1", SECRET, int(b.world.clock()))
+        await b.store.withdraw("A-000000000001", SECRET, int(b.world.clock()))
         await rounds(a, b)
         a.world.clock.forward(hours=49)
         tick(a, b)

@@ -22,7 +22,7 @@ import yaml
 from resolver.cli.demo import tree
 from resolver.config.values import Endpoint
 from tests.rigs.dns_host import PATIENCE, ROOT, free_port, question, unbound, wait_until
-from tests.rigs.namespace import in_a_network
+from tests.rigs.namespace import beside, in_a_network
 from tests.rigs.socket_activation import LAUNCH
 
 if TYPE_CHECKING:
@@ -30,7 +30,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SERVICE = ("192.0.2.53", 53)
+CLIENT = 5.0  # seconds until the usual client asks again (resolv.conf(5))
 OLD = "203.0.113.77"
+DROP_IN = "/run/systemd/system/stopsign-dns.socket.d"
 LISTED, OTHER = "aces-bets.example", "popular.example"
 
 
@@ -44,9 +46,11 @@ def typed() -> list[str]:
 
 @dataclass
 class Clients:
-    """Each asks one question after the other, from a new port each time, and waits for its answer: on a busy machine
-    longer than clients do, since what comes while the workers start waits in their sockets."""
+    """Each asks one question after the other from another host, from a new port each time, and waits for its answer as
+    long as clients do."""
 
+    move: Callable[[], None]
+    """The calling thread to that host."""
     names: tuple[str, ...] = (OTHER, LISTED)
     ended: threading.Event = field(default_factory=threading.Event)
     answers: list[tuple[float, str, str]] = field(default_factory=list)
@@ -65,11 +69,12 @@ class Clients:
             thread.join()
 
     def _ask(self, at: int) -> None:
+        self.move()
         while not self.ended.wait(0.01):
             at += 1
             name = self.names[at % len(self.names)]
             with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as one:
-                one.settimeout(PATIENCE)
+                one.settimeout(CLIENT)
                 one.connect(SERVICE)
                 try:
                     one.send(question(at & 0xFFFF, name, 1))
@@ -86,9 +91,10 @@ class Machine:
 
     folder: Path
     undo: contextlib.ExitStack
+    clients: Clients
     old: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
     restarts: int = 0
-    log: str = ""
+    device: str = ""
 
     def type(self, line: str) -> None:
         known: dict[str, Callable[[], None]] = {
@@ -96,6 +102,10 @@ class Machine:
             "systemctl start stopsign-steward": lambda: self.unit("steward"),
             "systemctl start stopsign-dns.socket stopsign-dns.service": self.dns,
             "systemctl daemon-reload": lambda: None,
+            f"mkdir -p {DROP_IN}": lambda: None,
+            f"printf '[Socket]\\nBindToDevice=lo\\n' > {DROP_IN}/lo.conf": lambda: setattr(self, "device", "lo"),
+            f"rm -r {DROP_IN}": lambda: setattr(self, "device", ""),
+            "stopsign take-over": self.take_over,
             "systemctl enable --now stopsign-dns.socket stopsign-web.socket stopsign.target": lambda: None,
             "stopsign check-config": self.check,
             "stopsign units --output /etc/systemd/system": self.units,
@@ -116,13 +126,14 @@ class Machine:
         self.old.enter_context(unbound(self.folder / "old", 5335, wildcard=wildcard))
         self.restarts += 1
 
-    def unit(self, wing: str, *launch: str, held: list[socket.socket] | None = None) -> None:
+    def unit(self, wing: str, *launch: str, held: list[socket.socket] | None = None, notify: str = "") -> None:
         config = str(self.folder / "tree" / "stopsign.yaml")
         command = [sys.executable, "-P", "-m", "resolver.cli.main", "run", "--only", wing, "--config", config]
         sockets = held or []
         descriptors = [one.fileno() for one in sockets]
         environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "PYTHONPATH": str(ROOT)}
         environment |= {"LISTEN_FDS": str(len(sockets)), "LISTEN_FDNAMES": ":".join(["dns"] * len(sockets))}
+        environment |= {"NOTIFY_SOCKET": notify} if notify else {}
         with (self.folder / f"{wing}.log").open("ab") as log:
             process = subprocess.Popen(
                 [*launch, *command], env=environment, pass_fds=descriptors, stdout=log, stderr=log
@@ -139,13 +150,23 @@ class Machine:
         for kind in (socket.SOCK_DGRAM, socket.SOCK_STREAM):
             one = socket.socket(socket.AF_INET, kind)
             one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            if self.device:
+                one.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, self.device.encode())
             one.bind(SERVICE)
             if kind is socket.SOCK_STREAM:
                 one.listen(64)
             held.append(one)
             self.undo.callback(one.close)
         numbers = ",".join(str(one.fileno()) for one in held)
-        self.unit("dns", sys.executable, "-c", LAUNCH, numbers, held=held)
+        with socket.socket(
+            socket.AF_UNIX, socket.SOCK_DGRAM
+        ) as notified:  # systemctl returns when the service is ready
+            notified.bind("")  # an abstract name that the kernel chooses
+            notified.settimeout(2 * PATIENCE)
+            name = "@" + notified.getsockname()[1:].decode()
+            self.unit("dns", sys.executable, "-c", LAUNCH, numbers, held=held, notify=name)
+            while b"READY=1" not in notified.recv(4096):
+                pass
 
     def check(self) -> None:
         """What the machine lacks that this test gives it (folders of root, a web port) is none of this."""
@@ -169,9 +190,20 @@ class Machine:
     def is_healthy(self) -> None:
         wait_until(lambda: self.stopsign("health", *self.dir()).stdout == "healthy\n", "healthy", 2 * PATIENCE)
 
-    def others(self) -> list[str]:
+    def alarms(self, what: str) -> list[str]:
         said: dict[str, Any] = json.loads(self.stopsign("status", "--json", *self.dir()).stdout)
-        return [alarm for alarm in said["alarms"] if "another program listens" in alarm]
+        return [alarm for alarm in said["alarms"] if what in alarm]
+
+    def others(self) -> list[str]:
+        return self.alarms("another program listens")
+
+    def take_over(self) -> None:
+        assert self.alarms("DNS hears lo alone") == ["DNS hears lo alone, and no client: stopsign take-over"]
+        assert {answer for _, _, answer in self.clients.answers} == {OLD}
+        done = self.stopsign("take-over", *self.dir())
+        assert done.stdout == "hears everybody now: TCP 192.0.2.53:53, UDP 192.0.2.53:53\n", done.stderr
+        assert self.stopsign("take-over", *self.dir()).stdout == "hears everybody already\n"
+        assert not self.alarms("DNS hears")
 
     def look(self) -> None:
         """Before the old resolver gives the port up it is named; then nobody is."""
@@ -186,7 +218,7 @@ class Machine:
 @pytest.mark.needs("unbound", "ip")
 def test_no_query_is_lost_while_stopsign_takes_over_from_an_old_unbound(tmp_path: Path) -> None:
     commands = typed()
-    assert len(commands) == 12
+    assert len(commands) == 18
 
     def scene() -> None:
         ports = tree.Ports(Endpoint(*SERVICE), *(Endpoint("127.0.0.1", free_port()) for _ in range(2)))
@@ -195,10 +227,11 @@ def test_no_query_is_lost_while_stopsign_takes_over_from_an_old_unbound(tmp_path
         settings["dns"]["allow_clients"] = ["192.0.2.0/24"]
         plan.config.write_text(yaml.safe_dump(settings))
         with contextlib.ExitStack() as undo:
-            machine = Machine(tmp_path, undo)
+            clients = Clients(undo.enter_context(beside(f"{SERVICE[0]}/24", "192.0.2.1/24")))
+            machine = Machine(tmp_path, undo, clients)
             undo.callback(machine.old.close)
             machine.type(commands[0])  # a restart of the old one, with no Stopsign yet, costs what it costs
-            with Clients() as clients:
+            with clients:
                 for command in commands[1:]:
                     machine.type(command)
                 taken, clients.answers = clients.answers, []
@@ -208,4 +241,4 @@ def test_no_query_is_lost_while_stopsign_takes_over_from_an_old_unbound(tmp_path
             assert {answer for _, name, answer in taken if name == OTHER} == {OLD}
             assert {answer for _, name, answer in clients.answers if name == LISTED} == {tree.STOP_ADDRESS}
 
-    in_a_network(scene, ["192.0.2.53/32"])
+    in_a_network(scene)

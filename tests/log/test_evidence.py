@@ -317,6 +317,32 @@ class TestProbe:
         _, wrong, _ = self.outcome(world, paths, {"kept.example": f"{2:016}", "gone.example": f"{1:016}"})
         assert wrong == ["new.example", "gone.example"]
 
+    @pytest.mark.parametrize("kind", ["relief-applied", "suspended-here"])
+    def test_what_the_log_says_is_suspended_must_pass_and_is_asked(self, tmp_path: Path, kind: str) -> None:
+        world = World(tmp_path / "w")
+        paths, states = self.documents(tmp_path)
+        self.told(world, states)
+        with world.open() as log:
+            log.append(kind, "gambling/2", {"list": "gambling", "suspended": 1, "references": [f"{2:016}"]})
+        honest = {"new.example": f"{3:016}"}
+        assert self.outcome(world, paths, honest)[1:] == ([], [])
+        still = {**honest, "kept.example": f"{2:016}"}
+        assert "kept.example" in self.outcome(world, paths, still)[1]
+        with world.open() as log:  # it is in force again
+            log.append(kind, "gambling/2", {"list": "gambling", "suspended": 0, "references": []})
+        assert self.outcome(world, paths, still)[1:] == ([], [])
+        assert "kept.example" in self.outcome(world, paths, honest)[1]
+
+    def test_where_more_is_suspended_than_the_log_names_nobody_is_blamed(self, tmp_path: Path) -> None:
+        world = World(tmp_path / "w")
+        paths, states = self.documents(tmp_path)
+        self.told(world, states)
+        with world.open() as log:
+            log.append("relief-applied", "gambling/2", {"list": "gambling", "suspended": 100_000})
+        _, wrong, remarks = self.outcome(world, paths, {})
+        assert wrong == []
+        assert "more is suspended than the log names" in remarks[0]
+
     def test_a_list_that_nobody_logged_counts_for_nothing(self, tmp_path: Path) -> None:
         world = World(tmp_path / "w")
         paths, states = self.documents(tmp_path)

@@ -60,7 +60,6 @@ def entries_of(world: World, size: int = SIZE) -> list[bytes]:
 def rewrite(world: World, entries: list[bytes], *, signer: Signer | None = None) -> None:
     """What somebody can do who holds the folder, and the key too if `signer` is given: entries and all tiles anew."""
     shutil.rmtree(world.log_dir / "tile")
-    shutil.rmtree(world.log_dir / "details", ignore_errors=True)
     edge, durable = Edge(), Durable(world.disk)
     files = [file for entry in entries for file in edge.push(entry)] + list(edge.partial_files(0))
     durable.replace_all((world.log_dir / name, data) for name, data in files)
@@ -259,3 +258,68 @@ def test_while_the_log_grows_a_reader_of_the_older_checkpoint_still_finds_all(co
         log.append_many(Event("start", "", {}) for _ in range(400))  # the partial tiles of 700 are gone now
     (copy.log_dir / "checkpoint").write_bytes(older)
     assert judge(copy, kept=True).checkpoint.size == SIZE
+
+
+def details_of(world: World, number: int = 0) -> tuple[Path, list[bytes]]:
+    path = world.log_dir / "details" / f"{number:03}.jsonl"
+    return path, path.read_bytes().splitlines(keepends=True)
+
+
+def put_details(world: World, change: Callable[[list[bytes]], list[bytes]], number: int = 0) -> None:
+    path, lines = details_of(world, number)
+    path.write_bytes(b"".join(change(lines)))
+
+
+def erased_line(index: int) -> bytes:
+    return json.dumps({"index": index, "erased": "2026-11-22T12Z"}).encode() + b"\n"
+
+
+@pytest.mark.parametrize(
+    ("change", "said", "first"),
+    [
+        (lambda lines: lines[:7] + lines[8:], "of leaf 7: missing", 7),
+        (lambda lines: lines[:3] + lines[9:], "of leaves 3 to 8: missing", 3),
+        (lambda lines: [*lines, lines[5]], "of leaf 5: there twice", 5),
+        (lambda lines: [*lines, lines[0].replace(b'"index":0', b'"index":9000')], "of leaf 9000: in a file", 9000),
+        (lambda lines: [*lines[:4], erased_line(4), *lines[5:]], "of leaf 4: erased, and no leaf says so", 4),
+        (lambda lines: [*lines[:2], *lines[3:], lines[1]], "of leaf 2: missing.*of leaf 1: there twice", 1),
+    ],
+)
+def test_each_published_detail_that_is_not_as_it_should_be_is_named(
+    copy: World, change: Callable[[list[bytes]], list[bytes]], said: str, first: int
+) -> None:
+    put_details(copy, change)
+    with pytest.raises(UntrueError, match=said) as wrong:
+        judge(copy)
+    assert wrong.value.leaf == first
+
+
+def test_a_log_without_its_details_folder_is_not_whole(copy: World) -> None:
+    shutil.rmtree(copy.log_dir / "details")
+    with pytest.raises(UntrueError, match="of leaves 0 to 699: missing"):
+        judge(copy)
+
+
+def test_a_detail_of_which_the_log_says_that_it_was_erased_may_be_gone_line_and_all(copy: World) -> None:
+    with copy.open() as log:
+        log.erase(7, "a mistake")
+    assert judge(copy).erased == 1
+    put_details(copy, lambda lines: lines[:7] + lines[8:])
+    assert judge(copy).erased == 1
+
+
+def test_an_erasure_while_the_log_is_read_is_no_fault(copy: World) -> None:
+    note, reads = (copy.log_dir / "checkpoint").read_bytes(), 0
+    with copy.open() as log:
+        log.erase(300, "a mistake")
+
+    class Growing(Folder):
+        """Shows the checkpoint of before the erasure first."""
+
+        def fetch(self, path: str, limit: int) -> bytes:
+            nonlocal reads
+            reads += path == "checkpoint"
+            return note if path == "checkpoint" and reads == 1 else super().fetch(path, limit)
+
+    verdict = verify(Growing(copy.log_dir), parse_vkey(copy.vkey()))
+    assert (verdict.checkpoint.size, verdict.erased) == (SIZE, 1)

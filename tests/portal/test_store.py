@@ -19,8 +19,8 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import inspect, text
 
 from resolver.ipc.control import ControlError, UnreachableError
+from resolver.ipc.issuer_decisions import Decision
 from resolver.portal import clock, decisions
-from resolver.portal.decisions import Decision
 from resolver.portal.store import MIGRATIONS, NEWEST, NewAppeal, Shared, Store, StoreError, _engine, migrate
 from resolver.portal.tables import tables
 from tests.conftest import find_program

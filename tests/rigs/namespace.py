@@ -1,4 +1,4 @@
-"""A network of a test's own: a thread in a namespace, and whatever it starts there.
+"""A network of a test's own: a thread in a namespace, and whatever it starts there; and one beside it, for clients.
 
 Only the thread is in it: everything that the test opens or starts from `work` is, and the rest of the run is not.
 Needs root, as CI has it.
@@ -6,16 +6,20 @@ Needs root, as CI has it.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import subprocess
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 import pytest
 
+from tests.rigs.dns_host import wait_until
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
 T = TypeVar("T")
 _CLONE_NEWNET = 0x40000000  # unshare(2)
@@ -43,3 +47,38 @@ def in_a_network(work: Callable[[], T], addresses: Sequence[str] = ()) -> T:
     if wrong:
         raise wrong[0]
     return came[0]
+
+
+@contextlib.contextmanager
+def beside(here: str, there: str) -> Iterator[Callable[[], None]]:
+    """Another network joined to this thread's by a cable, with these addresses (`192.0.2.53/24`) at its ends; what
+    moves the calling thread there. It ends with the process that holds it."""
+
+    def run(*command: str) -> None:
+        subprocess.run(command, check=True)
+
+    own = Path("/proc/thread-self/ns/net").readlink()
+    holder = subprocess.Popen(["unshare", "--net", "sleep", "infinity"])
+    try:
+        network = Path(f"/proc/{holder.pid}/ns/net")
+        wait_until(lambda: network.readlink() != own, "there is another network")
+        run("ip", "link", "add", "here", "type", "veth", "peer", "name", "there", "netns", str(holder.pid))
+        run("ip", "address", "add", here, "dev", "here")
+        run("ip", "link", "set", "here", "up")
+        of_there = (
+            ["link", "set", "lo", "up"],
+            ["address", "add", there, "dev", "there"],
+            ["link", "set", "there", "up"],
+        )
+        for command in of_there:
+            run("nsenter", f"--net={network}", "ip", *command)
+
+        def move() -> None:
+            with network.open("rb") as other:
+                if ctypes.CDLL(None, use_errno=True).setns(other.fileno(), 0):
+                    raise OSError(ctypes.get_errno(), "setns")
+
+        yield move
+    finally:
+        holder.kill()
+        holder.wait()

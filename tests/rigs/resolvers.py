@@ -33,7 +33,8 @@ class Outside:
     """The world outside, one thread: every name has an A and an AAAA record and nothing else. It remembers who was
     asked for."""
 
-    def __init__(self) -> None:
+    def __init__(self, address: bytes = OUTSIDE) -> None:
+        self.address = address
         self.asked: Counter[str] = Counter()
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
@@ -58,7 +59,7 @@ class Outside:
         end += 1
         self.asked[b".".join(labels).decode("latin-1").lower()] += 1
         qtype = int.from_bytes(data[end : end + 2])
-        address = {1: OUTSIDE, 28: OUTSIDE6}.get(qtype)
+        address = {1: self.address, 28: OUTSIDE6}.get(qtype)
         head = data[:2] + (b"\x85\x80" if data[2] & 1 else b"\x84\x00") + b"\0\1"
         if address is None:
             soa = b"\0\0\6\0\1" + TTL + (22).to_bytes(2) + b"\0\0" + TTL * 5
@@ -279,13 +280,13 @@ def knot6(world: World, folder: Path, port: int, outside: int) -> Resolver:
     return Resolver("knot-resolver", folder, ["knot-resolver", "-c", str(folder / "config.yaml")], port)
 
 
-def dnsdist(_world: World, folder: Path, port: int, stopsign: int) -> Resolver:
-    """In front of Stopsign's DNS."""
+def dnsdist(_world: World | None, folder: Path, port: int, stopsign: int, second: int = 0) -> Resolver:
+    """In front of Stopsign's DNS; `second`: the resolver that stands in for it, if it is another."""
     rules = snippet(
         "dnsdist.conf",
         ("192.0.2.1:53", f"127.0.0.1:{port}"),
         ("192.0.2.53:53", f"127.0.0.1:{stopsign}"),
-        ("192.0.2.11:53", f"127.0.0.1:{stopsign}"),
+        ("192.0.2.11:53", f"127.0.0.1:{second or stopsign}"),
         ('{"10.0.0.0/8", "2001:db8::/32"}', '{"127.0.0.0/8"}'),
     )
     (folder / "dnsdist.conf").write_text(rules)

@@ -1,8 +1,8 @@
-"""What only a try shows: whether this machine can do what a correct configuration asks for.
+"""Whether this machine can do what a correct configuration asks for.
 
-Enters: a configuration, and its file. Leaves: findings, each with its key: what does not work, and what only might
-not. Nothing is changed: ports are bound and let go, files are opened for reading, folders are asked whether they could
-be written; each upstream is asked for the root's name servers, over UDP and TCP.
+Enters: a configuration, and its file. Leaves: findings, each with its key: what does not work, and what might not.
+Nothing is changed: ports are bound and released, files are opened for reading, folders are checked for write access;
+each upstream is asked for the root's name servers, over UDP and TCP.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""What only a try shows of other machines and other programs: the hosts of the lists, the appeals database.
+"""Whether other machines and programs do their part: the hosts of the lists, the appeals database.
 
-Enters: a configuration without mistakes. Leaves: findings. A list's host may be away for a day without harm, so that it
-is a warning; where it answers, the list must be there under its name; a database that cannot be used means that no
-appeal is taken. Nothing is written anywhere.
+Enters: a configuration without mistakes. Leaves: findings. An unreachable list host is a warning, since a day without
+it does no harm; a reachable one must have the list under its name. An unusable database means that no appeal is
+accepted. Nothing is written.
 """
 
 from __future__ import annotations

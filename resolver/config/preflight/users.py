@@ -1,8 +1,8 @@
 """Whether the users of the systemd units may do what the configuration asks of them.
 
-Enters: a configuration, and its file. Leaves: findings; none where this machine has no such users, since then whoever
-starts Stopsign is the user. Rules: root, who checks, may do everything, and so proves nothing: what counts are owner,
-group and mode of each folder and file, and of those above it.
+Enters: a configuration, and its file. Leaves: findings; none where this machine has no such users, since then the user
+who starts Stopsign counts. Rules: root may do everything, so a try by root proves nothing; owner, group and mode of
+each folder and file, and of the folders above, decide.
 """
 
 from __future__ import annotations

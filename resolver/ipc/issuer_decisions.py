@@ -1,0 +1,75 @@
+"""What issuers decided on appeals, from the steward to the web process: `run_dir/decisions.json`.
+
+Enters: on the steward's side, the decisions in the verified relief of each list. Leaves: on the web process's side, the
+same as values. Rules: the file is written whole and never added to; a decision that is not one is left out.
+
+    {"format": 1,
+     "decisions": [{"list": "gambling", "appeal": "A-…", "reference": "…", "decided": "2026-11-22T00:00:00Z",
+                    "outcome": "granted", "reasons": "…", "by": "…"}]}
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from resolver.base import atomic
+from resolver.base.timestamps import as_time
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from resolver.base.paths import Places
+
+log = logging.getLogger("stopsign.portal")
+
+FORMAT = 1
+LARGEST = 64 << 20
+OUTCOMES = frozenset({"granted", "upheld"})
+
+
+@dataclass(frozen=True)
+class Decision:
+    """As in `blocklists.head.Decision`, with the list it came in."""
+
+    list: str
+    appeal: str
+    reference: str
+    decided: int
+    outcome: str
+    reasons: str
+    by: str
+
+
+def write(places: Places, decided: Sequence[dict[str, Any]]) -> None:
+    """Write the file where it would change. OSError where that cannot be."""
+    told = json.dumps({"format": FORMAT, "decisions": decided}).encode()
+    try:
+        known = atomic.read(places.decisions, len(told))
+    except OSError:  # none yet, or another
+        known = b""
+    if known != told:
+        atomic.replace(places.decisions, told)
+
+
+def read(places: Places) -> list[Decision]:
+    """The decisions in the file; none where there is no file."""
+    try:
+        told = json.loads(atomic.read(places.decisions, LARGEST))["decisions"]
+    except FileNotFoundError:
+        return []
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        log.warning("the decisions on appeals cannot be read (%s)", error)
+        return []
+    return [decision for one in told if (decision := _decision(one))]
+
+
+def _decision(told: dict[str, Any]) -> Decision | None:
+    if told.keys() != Decision.__dataclass_fields__.keys() or told["outcome"] not in OUTCOMES:
+        return None
+    try:
+        return Decision(**{**told, "decided": int(as_time(told["decided"]))})
+    except ValueError:
+        return None

@@ -1,0 +1,115 @@
+"""What does not stop a name although its list has it: withdrawn by the issuer's relief, or suspended at this provider.
+
+Enters: the configuration, and a name or a reference as somebody typed it. Leaves: each entry that covers it and is not
+in force, with by whom, since when and why. Reads the state directory alone, so that it works with the steward dead; a
+list without suspensions is not read at all.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from blocklists import delta, document, entry
+from blocklists.errors import BlocklistError
+from blocklists.text import shown
+from resolver.base.errors import ResolverError
+from resolver.base.timestamps import as_text
+from resolver.lists import suspensions
+from resolver.lists.state import load_applied
+from resolver.policy.typed import name_in, only_reference
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from blocklists.entry import Entry
+    from resolver.base.paths import Places
+    from resolver.config.schema import Config
+    from resolver.lists.state import Applied
+    from resolver.lists.suspensions import Suspended
+
+
+@dataclass(frozen=True, slots=True)
+class Withdrawn:
+    """One entry that is not in force."""
+
+    name: str
+    match: str
+    list: str
+    version: int
+    reference: str
+    by: str
+    """The issuer, or `this provider`."""
+    since: str
+    why: str
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    def line(self) -> str:
+        """For people."""
+        what = "withdrawn" if self.by != HERE else "suspended"
+        entry = f"{self.name} ({self.match}), list {self.list} version {self.version}, reference {self.reference}"
+        return f"   {entry}\n     not in force: {what} by {self.by} since {self.since}: {self.why}"
+
+
+HERE = "this provider"
+
+
+def find(config: Config, typed: str) -> tuple[Withdrawn, ...]:
+    """Entries not in force that cover the name, or have the reference, that was typed. `ResolverError`: a file is
+    damaged."""
+    reference = only_reference(typed)
+    name = name_in(typed) if reference is None else None
+    here = suspensions.read(config.places)
+    found: list[Withdrawn] = []
+    for source in config.lists:
+        applied = load_applied(config.places.list(source.name))
+        if applied is None:
+            continue
+        off = {*applied.suspended, *here.of(source.name)}
+        wanted = off if reference is None else off & {reference}
+        for one in _entries(config.places, source.name, applied, wanted):
+            if name is None or _covers(one, name):
+                own = here.entries.get(one.reference)
+                found.append(_told(one, source.name, applied, own))
+    return tuple(found)
+
+
+def _entries(places: Places, name: str, applied: Applied, wanted: set[str]) -> Iterator[Entry]:
+    """The entries of a document with these references."""
+    if not wanted:
+        return
+    path = places.list(name).applied / applied.document
+    try:
+        for line in document.read_lines(path, size=applied.size):
+            if delta.reference(line) in wanted:
+                yield entry.parse(line)
+    except (OSError, BlocklistError) as error:
+        raise ResolverError(f"what list {name} has suspended cannot be read: {error}") from error
+
+
+def _covers(one: Entry, name: str) -> bool:
+    if one.name == name:
+        return True  # of an entry for what is below it too: whoever asks for its name means that entry
+    return one.match != "exact" and name.endswith(f".{one.name}")
+
+
+def _told(one: Entry, name: str, applied: Applied, own: Suspended | None) -> Withdrawn:
+    relief = applied.suspended.get(one.reference)
+    if relief is not None:
+        by, since, why = shown(applied.issuer.name), relief.since, shown(relief.reason)
+    else:
+        by, since, why = HERE, own.since if own else "", _why(own)
+    return Withdrawn(one.name, one.match, name, applied.version, one.reference, by, since, why)
+
+
+def _why(own: Suspended | None) -> str:
+    told = []
+    if own is not None and own.appeals:
+        plural = "appeals against it were" if len(own.appeals) > 1 else "an appeal against it was"
+        number = f"{len(own.appeals)} " if len(own.appeals) > 1 else ""
+        told.append(f"{number}{plural} not decided in time, and it ends when they are")
+    if own is not None and own.until is not None:
+        told.append(f"it was a mistake that is being mended, until {as_text(own.until)}")
+    return "; ".join(told) or "no reason is kept"
