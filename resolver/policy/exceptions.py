@@ -30,6 +30,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, astuple, dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args
 
+from resolver import _core
 from resolver.base import atomic, durable
 from resolver.base.errors import ResolverError
 from resolver.base.terminal import visible
@@ -179,10 +180,7 @@ class Named(Protocol):
 
 def covers(entry: Named, qname: str) -> bool:
     """Whether its name and kind of match cover this name (both A-labels, lower case, no final dot)."""
-    below = qname.endswith(f".{entry.name}")
-    if entry.match == "below":
-        return below
-    return qname == entry.name or (below and entry.match == "subtree")
+    return _core.covers(entry.name, entry.match, qname)
 
 
 def parse(data: bytes) -> Passes:
@@ -191,12 +189,14 @@ def parse(data: bytes) -> Passes:
         raw = json.loads(data)
         if raw["format"] != FORMAT:
             raise ValueError(f"format {raw['format']!r}")
-        return Passes(
+        passes = Passes(
             tuple(Pass(str(n["name"]), _one_of(Match, n["match"]), int(n["until"])) for n in raw["overrides"]),
             tuple(_bypass(one) for one in raw["bypasses"]),
             tuple(_act(one) for one in raw["untold"]),
         )
-    except (ValueError, KeyError, TypeError) as error:
+        _core.Exceptions([(one.name, one.match, one.until) for one in passes.names], False, 0)  # raises for no name
+        return passes
+    except (ValueError, KeyError, TypeError, OverflowError, _core.CoreError) as error:
         raise ResolverError(f"the passes cannot be understood ({error})") from error
 
 

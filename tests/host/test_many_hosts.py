@@ -17,9 +17,11 @@ from resolver.ipc import control, receipts
 from resolver.lists.operations import operations
 from resolver.policy import exceptions
 from resolver.portal import clock
+from resolver.portal.app import Web
 from resolver.portal.store import NewAppeal, Shared, Store
 from tests.rigs import postgres
 from tests.rigs.lists_world import Clock, World, make_entry
+from tests.rigs.portal_world import compiled, configuration
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
@@ -334,3 +336,24 @@ def test_hosts_that_do_not_know_each_other_say_so(run: Callable[[Work], None]) -
         assert any("log.peers" in one for one in b.refused)
 
     run(work)
+
+
+def test_a_host_on_the_database_whose_key_is_missing_is_an_alarm(run: Callable[[Work], None], tmp_path: Path) -> None:
+    async def play(a: Host, b: Host) -> None:
+        config = configuration(tmp_path / "web")
+        config.places.log_dir.mkdir(parents=True)
+        config.places.log_vkey.write_text("own+key")
+        now = int(b.world.clock())
+        await b.store.present("b\x1b[2J", "b+key", now)
+        web = Web(config, lambda _: compiled())
+        web.stored.set()
+        await web.look_at_others(a.store, now)
+        (alarm,) = web.alarms()
+        assert alarm == "host b\ufffd[2J shares the appeals database, and log.peers lacks the key of its log"
+        peers = config.model_copy(update={"log": config.log.model_copy(update={"peers": ["b+key"]})})
+        knowing = Web(peers, lambda _: compiled())
+        knowing.stored.set()
+        await knowing.look_at_others(a.store, now)
+        assert knowing.alarms() == []
+
+    run(play)
