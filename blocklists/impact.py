@@ -46,7 +46,7 @@ def suffixes() -> Suffixes:
 def is_public_suffix(name: str) -> bool:
     """Whether strangers register names directly below this one (ICANN and private suffixes).
 
-    An unknown top-level domain is none here: whoever lists `example` means that name.
+    An unknown top-level domain is none here: a list with `example` means that name.
     """
     known = suffixes()
     if name in known.names:

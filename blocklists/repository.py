@@ -14,7 +14,7 @@
 Rules beyond TUF
 - Root and targets ask for at least `min_threshold` signatures.
 - No public key stands under two key ids in one role: a threshold counts key ids, and one person would be two.
-- No key of root or targets is also one of relief, snapshot or timestamp: those are used alone, or lie online.
+- No key of root or targets is also one of relief, snapshot or timestamp: those are used alone, or are online.
 - Ed25519 and ECDSA on P-256 and P-384 alone.
 - TUF has no names. A key carries its holder's in the field `x-stopsign-holder`, so that the name is signed with the
   key; it is for people to read, and decides nothing. It is in NFC: the canonical form of some clients normalises

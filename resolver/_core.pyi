@@ -266,6 +266,37 @@ class CompiledList:
     def sample(self, n: int, seed: int) -> list[str]:
         """`n` listed names drawn with replacement; the same for the same seed."""
 
+# -- the verdict: what a worker decides, for those who tell people of it ----------------------------------------------
+
+@final
+class Exceptions:
+    """What an operator lets pass, parsed once for many verdicts. Immutable."""
+
+    def __new__(cls, names: Sequence[tuple[str, str, int]], bypass_all: bool, bypass_lists: int) -> Exceptions:
+        """As for `Plane.set_passes`. Raises CoreError for what is no name or no kind of match."""
+
+@final
+class Judgement:
+    """What the lists and the exceptions together say about one name."""
+
+    stop: Match | None
+    """The entry that stops it."""
+    monitored: Match | None
+    """The first entry of a list that only counts."""
+    excused: bool
+    """An exception for a name let it through where an entry would have stopped or counted it."""
+    entries: list[tuple[Match, Literal["expired", "other-view", "bypassed", "monitors", "stops"]]]
+    """Every entry that covers the name, by list, then the most specific first, and what it does, exceptions for names
+    aside. Of those that stop the name, the first is `stop`."""
+
+def verdict(compiled: CompiledList, qname: str, exceptions: Exceptions, view: int, now: int) -> Judgement:
+    """The worker's own decision. Bit n of `view`: list n holds for the client. `now`: Unix seconds. Raises CoreError
+    where `qname` is no name."""
+
+def covers(name: str, match: str, qname: str) -> bool:
+    """Whether an entry or exception for `name` of this kind of match covers `qname`. Raises CoreError where one is no
+    name, or no kind of match."""
+
 # -- the PROXY protocol, for streams; the plane reads it from datagrams by itself --------------------------------------
 
 def read_proxy_header(

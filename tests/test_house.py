@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import itertools
 import re
 from pathlib import Path
 
@@ -205,6 +206,14 @@ def test_the_architecture_stays_a_walk_of_both_lives() -> None:
     assert "core/dnscore/src/plane/chain.rs" in named_in(ROOT / "ARCHITECTURE.md")
 
 
+def test_the_changelog_has_each_area_once_and_nothing_beside_them() -> None:
+    newest = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8").split("\n## ")[1].splitlines()[1:]
+    outside = list(itertools.takewhile(lambda line: not line.startswith("### "), newest))
+    assert [line for line in outside if line] == [], "a line belongs to an area"
+    areas = [line.removeprefix("### ") for line in newest if line.startswith("### ")]
+    assert areas == ["DNS", "Lists", "Issuer", "Portal", "Log", "Policy zones", "Operating", "Packaging"]
+
+
 def test_decisions_are_numbered_without_a_gap_and_the_index_names_each_with_its_title() -> None:
     assert [int(page.name[:4]) for page in DECISIONS] == list(range(1, len(DECISIONS) + 1))
     titles = {page.name: page.read_text(encoding="utf-8").partition("\n")[0].removeprefix("# ") for page in DECISIONS}
@@ -219,3 +228,16 @@ def test_a_decision_is_one_page_of_context_decision_and_consequences(page: Path)
     assert headings == ["Context", "Decision", "Consequences"]
     assert text.startswith(f"# {int(page.name[:4])}. ")
     assert text.count("\n") <= 60
+
+
+# Words that say nothing, or several things: write "again", "a client that", "gets", "lower priority", "of".
+SAID_AGAIN = re.compile(
+    r"\banew\b|\bwhoever\b|\b(?:is|are) told\b|\bstands? behind\b|\bof what was found\b", re.IGNORECASE
+)
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=name)
+def test_a_document_is_in_plain_words(document: Path) -> None:
+    lines = enumerate(document.read_text(encoding="utf-8").splitlines(), 1)
+    assert [f"{number}: {line}" for number, line in lines if SAID_AGAIN.search(line)] == []

@@ -1,6 +1,6 @@
 """Rules in the syntax of ad blockers, as far as they name a host and nothing else.
 
-    ||example.com^            the name and what lies below
+    ||example.com^            the name and the names below it
     ||example.com^$important  the same; options that narrow a rule to pages, parties or types are no longer the same
 
 Exceptions (`@@`), cosmetic rules (`##`), paths, wildcards inside a name and regular expressions are rejected: a

@@ -5,7 +5,7 @@
                   inbox/           one file an appeal, <id>.json
 
 Enters: a bundle (`blocklists/bundle.py`). Leaves: appeals that wait, the nearest deadline first. Rules: what is not
-signed by a provider named here is refused; an appeal that came twice is there once; whoever signed the entry cannot
+signed by a provider named here is refused; an appeal that came twice is there once; a signer of the entry cannot
 decide (that is `withdraw.decide`); what a citizen wrote is deleted half a year after the decision.
 """
 

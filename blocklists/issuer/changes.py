@@ -89,6 +89,19 @@ def of_thresholds(before: Root | None, after: Root) -> Iterator[str]:
             yield f"{name}: {role.threshold} of {len(role.keyids)} signature(s) decide{was}"
 
 
+def of_relief_threshold(before: Targets | None, after: Targets) -> Iterator[str]:
+    """How many decide on relief, where that changes."""
+    old, new = (_deciding(targets) for targets in (before, after))
+    if new is not None and (old is None or old[0] != new[0]):
+        was = f", {old[0]} before" if old else ""
+        yield f"{RELIEF}: {new[0]} of {new[1]} signature(s) decide{was}"
+
+
+def _deciding(targets: Targets | None) -> tuple[int, int] | None:
+    role = (targets.delegations.roles or {}).get(RELIEF) if targets and targets.delegations else None
+    return (role.threshold, len(role.keyids)) if role else None
+
+
 def of_grounds(
     before: Mapping[str, Basis], after: Mapping[str, Basis], entries: Mapping[str, int]
 ) -> Iterator[GroundChange]:

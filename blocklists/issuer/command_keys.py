@@ -55,7 +55,9 @@ def new(
     keyring = Keyring.create(
         folder, name, secret, roles=made, scheme=scheme, tokens=lying, pin=passphrase_from(passphrase_file)
     )
-    say(f"keys of {name} for {', '.join(keyring.card.keys)}; keep {folder} to yourself and hand in the card:")
+    for role, key in keyring.card.keys.items():
+        say(f"{role}: key {key.keyid[:16]}")
+    say(f"keys of {name}, by the ids that the others see; keep {folder} to yourself and hand in the card:")
     click.echo(str(folder / "card.json"))
 
 

@@ -1,4 +1,4 @@
-"""The desk: the folder where an issuer's lists are prepared and published from. No key that adds a name lies here.
+"""The desk: the folder where an issuer's lists are prepared and published from. No key that adds a name is here.
 
     DIR/  desk.json      who issues
           bases/         <list>.json: the grounds on which its entries stand

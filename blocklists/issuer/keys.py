@@ -3,7 +3,7 @@
     alice/  card.json            public: the name, and the public key for each role; this travels to the desk
             root.pem             PKCS#8, encrypted with the person's passphrase, mode 0600
             targets.pem          ...
-            targets.uri          instead of the .pem where the key lies in a PKCS#11 token (`hsm:...`)
+            targets.uri          instead of the .pem where the key is in a PKCS#11 token (`hsm:...`)
 
 Enters: a folder, and a passphrase when something is to be signed. Leaves: `Card`, `Signer`; or `KeyFileError`.
 
@@ -118,7 +118,7 @@ class Keyring:
         keys: dict[str, Key] = {role: token.public_key(uri, _pin(pin, name, role)) for role, uri in tokens.items()}
         for role, uri in tokens.items():
             durable.write(folder / f"{role}.uri", f"{uri}\n".encode(), mode=0o600)
-        for role in set(roles) - tokens.keys():
+        for role in dict.fromkeys(role for role in roles if role not in tokens):
             private = _generate(scheme)
             protection = (
                 serialization.BestAvailableEncryption(passphrase) if passphrase else serialization.NoEncryption()

@@ -5,7 +5,7 @@ Enters: a keyring, a request, a repository (a directory, a USB stick, a URL). Le
 Rules: which root a machine begins with, the first that there is of
 - the one that it has taken before; another one is never taken silently;
 - the file that its owner names (`--trusted-root`);
-- the first root, where the owner has signed it (`pin`): by its content, whoever else signed it;
+- the first root, where the owner has signed it (`pin`): by its content, with any other signers;
 - the published one, where its chain proves that the owner's own key is to sign, or leads to the request's root
   that says so. That proves no more than that somebody knows the owner's card: its fingerprint is compared by
   telephone (`agree`).

@@ -144,6 +144,7 @@ def _review(request: Request, known: Known, popular: Collection[str], own: Card 
         if not is_plain(targets.delegations):
             raise ReviewError("the request delegates more than relief, or in another way")
         keys += changes.of_relief(old_targets, targets)
+        remarks += changes.of_relief_threshold(old_targets, targets)
         _check_other_lists(request, targets, old_targets)
     if own is not None:
         _check_name(request, keys, own)

@@ -6,10 +6,10 @@ targets role under it.
 Rules
 - The next root is signed by the threshold of the old root and by that of the new one (TUF 5.3.4): with three signers
   of whom two decide, one lost key is replaced by the other two.
-- The targets role is signed anew with it: what a key that goes has signed must not hang on that key.
+- The targets role is signed again with it: what a removed key signed must not depend on that key.
 - A version of the relief role that somebody counted up beyond all measure starts again where the online keys change
   too: then clients forget the snapshot that holds them to it (TUF 5.3.11).
-- New online keys lie in `online.next/` until the root that names them is published.
+- New online keys are in `online.next/` until the root that names them is published.
 """
 
 from __future__ import annotations

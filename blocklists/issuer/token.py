@@ -1,4 +1,4 @@
-"""A key that lies in a PKCS#11 token (a smart card, a YubiKey, an HSM): it signs there, and never leaves it.
+"""A key in a PKCS#11 token (a smart card, a YubiKey, an HSM): it signs there, and never leaves it.
 
 Enters: a URI `hsm:<key id>?label=<token>`, and a PIN when the token asks for one. Leaves: the public key, a `Signer`;
 or `TokenError`. Rules: ECDSA on P-256 or P-384, as securesystemslib's tokens know nothing else; the driver is the

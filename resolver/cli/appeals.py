@@ -87,7 +87,8 @@ def list_(
 def _print_entry(entry: desk.Entry, moment: int) -> None:
     name = entry.name or _on_no_list(entry.appeals[0])
     waiting = sum(one.closed is None for one in entry.appeals)
-    due = f"due {desk.left(entry.due, moment)}" if waiting else "closed"
+    left = desk.left(entry.due, moment)
+    due = (left if entry.due < moment else f"due {left}") if waiting else "closed"
     click.echo(f"{visible(name)}  list {visible(entry.list or '-')}  entry {entry.reference}  {waiting} waiting, {due}")
     for one in entry.appeals:
         about = ", ".join(word for word in (one.ground, one.role, one.language) if word)

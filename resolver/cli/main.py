@@ -32,8 +32,11 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "units": ("resolver.cli.units:units", "What systemd's socket units listen on, made from the configuration."),
     "status": ("resolver.cli.operate:status", "One screen: workers, load, upstreams, lists, log, alarms."),
     "health": ("resolver.cli.operate:health", "Should this host get queries? For anycast and load balancers."),
-    "reload": ("resolver.cli.operate:reload", "Take up the configuration anew, all of it or nothing."),
-    "restart": ("resolver.cli.operate:begin_anew", "Begin anew with the program installed now; no query is lost."),
+    "reload": ("resolver.cli.operate:reload", "Apply the configuration: every process or none."),
+    "restart": (
+        "resolver.cli.operate:restart_program",
+        "Restart every process with the installed program; no query is lost.",
+    ),
     "take-over": ("resolver.cli.operate:take_over", "Let clients ask DNS that was started beside an old resolver."),
     "workers": ("resolver.cli.operate:workers", "Replace the DNS workers one by one."),
     "cache": ("resolver.cli.operate:cache", "Forget what was cached."),

@@ -125,7 +125,7 @@ untried = click.option(
 @untried
 @as_json
 def reload(path: Path | None, directory: Path | None, no_trial: bool, in_json: bool) -> None:
-    """Take up the configuration anew, all of it or nothing of it. No query is lost."""
+    """Apply the configuration: every process or none. No query is lost."""
     _everywhere("reload", path, directory, tries=not no_trial, in_json=in_json)
 
 
@@ -133,10 +133,10 @@ def reload(path: Path | None, directory: Path | None, no_trial: bool, in_json: b
 @located
 @untried
 @as_json
-def begin_anew(path: Path | None, directory: Path | None, no_trial: bool, in_json: bool) -> None:
-    """Begin anew with the program that is installed now: every process, in its own place. No query is lost.
+def restart_program(path: Path | None, directory: Path | None, no_trial: bool, in_json: bool) -> None:
+    """Restart every process with the installed program. Each re-executes itself; no query is lost.
 
-    Takes up the configuration too, all of it or nothing. Addresses and the number of workers stay as they are.
+    It applies the configuration too: every process or none. Addresses and the number of workers stay as they are.
     """
     _everywhere("restart", path, directory, tries=not no_trial, in_json=in_json)
 

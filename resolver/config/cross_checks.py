@@ -6,7 +6,7 @@ for the same report as the mistakes in single values.
 
 from __future__ import annotations
 
-from ipaddress import ip_network
+from ipaddress import IPv6Network, ip_network
 from typing import TYPE_CHECKING, Any
 
 from resolver.config.values import Endpoint
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 Key = tuple[str | int, ...]
+
+_MAPPED = IPv6Network("::ffff:0:0/96")  # IPv4 addresses in IPv6 form (RFC 4291, 2.5.5.2)
 
 
 def contradictions(raw: Any) -> Iterator[tuple[Key, str]]:
@@ -83,6 +85,10 @@ def _two_views_on_one_prefix(raw: Any) -> Iterator[tuple[Key, str]]:
             except ValueError:
                 continue  # reported where values are checked
             key: Key = ("views", at, "clients", number)
+            if isinstance(prefix, IPv6Network) and prefix.subnet_of(_MAPPED):
+                address, length = prefix.network_address.ipv4_mapped, prefix.prefixlen - _MAPPED.prefixlen
+                yield key, f"{text} is IPv4 in IPv6 form, which no client has; {address}/{length} would be right"
+                continue
             other = first.setdefault(prefix, key)
             if other != key:
                 there = f"views[{other[1]}].clients[{other[3]}]"

@@ -110,7 +110,7 @@ class ProxyProtocol(Part):
     """Version 2, over UDP and TCP: who asks, where a load balancer stands before this host or a resolver behind it."""
 
     # Balancers: each query from one of them must begin with the header; views, allow_clients, rate and limits then
-    # look at the client that it names. Over UDP whoever can forge these addresses can speak for any client.
+    # look at the client that it names. Over UDP an attacker who forges these addresses speaks for any client.
     accept_from: list[Prefix] = []
     send_to: list[
         Upstream

@@ -58,6 +58,7 @@ from resolver.ipc import shadow_sketches
 from resolver.ipc.worker_counters import NOT_ASKED
 from resolver.policy import exceptions as passes
 from resolver.policy import look_up
+from resolver.policy.verdict import list_names, names_of, switched_off
 from resolver.stats.entry_hits import Cells
 
 if TYPE_CHECKING:
@@ -378,9 +379,7 @@ class Worker:
 
     def _hand_over_passes(self) -> None:
         now = time.time()
-        off = self._passes.lists(now)
-        mask = sum(1 << index for index, one in enumerate(self._lists()) if one.get("name") in off)
-        self.plane.set_passes([(p.name, p.match, p.until) for p in self._passes.names], self._passes.all(now), mask)
+        self.plane.set_passes(names_of(self._passes), *switched_off(self._passes, list_names(self._meta), now))
         self._bypass_ends = self._passes.next_end(now)
 
     def _lists(self) -> list[Mapping[str, object]]:

@@ -55,7 +55,7 @@ TO_CHANGE_THEM = (
 )
 AGREE, BUSY, TAKE_UP, COME_BACK = 5.0, 10.0, 600.0, 300.0  # seconds; `BUSY`: for one that has said that it lives
 START, _AGAIN = 60.0, 0.2  # seconds that one who just starts is waited for
-_BEGAN = time.monotonic_ns()  # tells a process that began anew from the one that it was
+_BEGAN = time.monotonic_ns()  # differs after a re-exec
 
 _FOLDERS: dict[str, Callable[[Config], object]] = {
     "state_dir": lambda config: config.state_dir,
@@ -99,10 +99,10 @@ class Held:
 
     accepted: Accepted
     fixed: Mapping[str, Callable[[Config], object]]
-    take_up: Callable[[Accepted], Awaitable[list[str]]]
+    apply: Callable[[Accepted], Awaitable[list[str]]]
     """Who took it up."""
-    begin_anew: Callable[[Accepted], Awaitable[list[str]]] | None = None
-    """The same, for a restart; the process answers before it begins. None: there is no other way than `take_up`."""
+    re_execute: Callable[[Accepted], Awaitable[list[str]]] | None = None
+    """The same, for a restart; the process answers before it begins. None: there is no other way than `apply`."""
     part_of: str | None = None
     """Another program that cannot begin anew for it."""
     usable: Callable[[Config], object] | None = None
@@ -135,12 +135,12 @@ class Held:
         return {}
 
     async def _reload(self, peer: Peer, request: Mapping[str, Any]) -> Reply:
-        return await self._by(self.take_up, "reload", peer, request)
+        return await self._by(self.apply, "reload", peer, request)
 
     async def _restart(self, peer: Peer, request: Mapping[str, Any]) -> Reply:
         if self.part_of is not None:
             raise PartError(self.part_of)
-        return await self._by(self.begin_anew or self.take_up, "restart", peer, request)
+        return await self._by(self.re_execute or self.apply, "restart", peer, request)
 
     async def _by(
         self, way: Callable[[Accepted], Awaitable[list[str]]], op: str, peer: Peer, request: Mapping[str, Any]
@@ -192,7 +192,7 @@ async def everywhere(
     `tries`: whether what it asks for is tried first; `warn` hears what works only in part."""
     replaced: list[str] = []
     try:
-        dead = await _take_up(path, op, replaced, warn if tries else None)
+        dead = await _apply(path, op, replaced, warn if tries else None)
     except UnreachableError as silent:
         so_far = f"{', '.join(replaced)} took it up; once more: stopsign {op}" if replaced else "nothing is taken up"
         silent.hint = f"{so_far}; {silent.hint}"
@@ -204,7 +204,7 @@ async def everywhere(
     return TakenUp(replaced, dead)
 
 
-async def _take_up(
+async def _apply(
     path: Path, op: Literal["reload", "restart"], replaced: list[str], warn: Callable[[str], None] | None
 ) -> list[str]:
     """Adds to `replaced` as it goes; returns who is dead. `warn` None: nothing is tried."""
@@ -318,7 +318,7 @@ async def _agrees(socket: Path, digest: str) -> dict[str, Any] | None:
 async def _call_if_there(
     socket: Path, op: str, patience: float | None = None, **arguments: Any
 ) -> dict[str, Any] | None:
-    """The answer; `None`: there is no such process, or it begins anew just now."""
+    """The answer; `None`: there is no such process, or it is re-executing itself."""
     try:
         return await acall(socket, op, timeout=AGREE if patience is None else patience, **arguments)
     except UnreachableError as error:

@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from resolver.ipc.control import Peer, Reply
 
 log = logging.getLogger("stopsign.supervisor")
-LEFT = "STOPSIGN_LEFT"  # what a supervisor leaves to itself when it begins anew
+LEFT = "STOPSIGN_LEFT"  # what a supervisor passes to itself over a re-exec
 SLOW = 30.0  # seconds without a heartbeat, of those whom no query waits for: all long work is done in threads
 REBOOTED = 10.0  # seconds from here on that workers wait for the list that a reboot took from the tmpfs
 OTHERS, LEAVING = 60.0, 5.0  # seconds between two looks who else listens on the ports of DNS; while somebody does
@@ -122,7 +122,7 @@ class Provider:
         config = accepted.config
         self._config, self._wings = config, tuple(wing for wing in wings if wing != "dns" or config.dns is not None)
         fixed = {**OF_DNS, **OF_RPZ} if "rpz" in self._wings else OF_DNS
-        self._held = Held(accepted, fixed, self._take_up, self._begin_anew, part_of=part_of)
+        self._held = Held(accepted, fixed, self._apply, self._re_execute, part_of=part_of)
         left = json.loads(os.environ.pop(LEFT, "null"))
         self._children: dict[str, int] | None = left and left["children"]
         # As long as any worker of this run lives, over a restart of the program too: `stopsign health` compares it.
@@ -191,9 +191,9 @@ class Provider:
         self._undo.close()
 
     async def look_after_run_dir(self) -> None:
-        """Should somebody empty it: what belongs there comes back, by new processes in turn. Not before the steward has
-        put list and passes back: a worker that starts without the one would forward everything, without the other stop
-        what a person lets pass."""
+        """Restore an emptied `run_dir` by new processes in turn, once the steward has written list and exceptions:
+        a worker that starts without the list would forward everything, without the exceptions block what a person
+        excepted."""
         places = self._config.places
         while True:
             await asyncio.sleep(LOOK)
@@ -227,9 +227,9 @@ class Provider:
                     log.warning("%s cannot be written (%s)", self._config.places.addresses, wrong.strerror)
             await asyncio.sleep(LEAVING if found else OTHERS)
 
-    async def _take_up(self, new: Accepted) -> list[str]:
-        """Replaces the workers one by one by such that run with `new`. Where one does not come up, those before it go
-        back to the old configuration, and `ResolverError` is raised."""
+    async def _apply(self, new: Accepted) -> list[str]:
+        """Replace workers one at a time with workers running `new`. Where one does not come up, those before it
+        return to the old configuration, and `ResolverError` is raised."""
         async with self._turn:
             old, kept = self._held.accepted, self._sealed
             self._sealed = seal(new.data)
@@ -248,9 +248,9 @@ class Provider:
             keep(new)
             return replaced or ["supervisor"]
 
-    async def _begin_anew(self, new: Accepted) -> list[str]:
-        """This program from its beginning, as it is installed now, in the same process: sockets, lock and children are
-        left to it. Raises `ResolverError` where the installed one does not even accept the configuration."""
+    async def _re_execute(self, new: Accepted) -> list[str]:
+        """Execute the installed program in this process; sockets, lock and children stay. Raises `ResolverError` where
+        the installed program does not accept the configuration."""
         trying = [sys.executable, "-P", "-m", "resolver.cli.main", "check-config", "--no-trial", str(new.path)]
         done = await asyncio.to_thread(subprocess.run, trying, capture_output=True, text=True, check=False)
         if done.returncode != 0:
@@ -397,7 +397,7 @@ async def provide(accepted: Accepted, wings: Iterable[str]) -> None:
 
 
 def hold_hangups(how: int) -> None:
-    """SIGHUP waits while this process starts, over its beginning anew too, or comes now. Its children do not hold it
+    """Block SIGHUP while this process starts, also over a re-exec, or unblock it. Children do not inherit the block
     (`resolver.host.child`)."""
     signal.pthread_sigmask(how, {signal.SIGHUP})
 

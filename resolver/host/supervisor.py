@@ -96,7 +96,7 @@ class Pulse:
 
 
 class _Adopted:
-    """A child that was started before this process began anew; as much of `Popen` as is needed."""
+    """A child that was started before this process re-executed itself; as much of `Popen` as is needed."""
 
     def __init__(self, pid: int) -> None:
         self.pid = pid
@@ -144,8 +144,7 @@ class _Process:
         return os.pread(self._counters.fileno(), _LARGEST, 0)
 
     def pulse(self) -> Pulse | None:
-        """None: it serves, but there was no room for a file that its heart could be heard in; that proves nothing. Nor
-        does silence of one that was started before this process began anew."""
+        """`None` if liveness is unknown: no heartbeat file (a full tmpfs), or an adopted child."""
         if self.service.heartbeat is None:
             if self._heart is None:
                 return None
@@ -224,8 +223,8 @@ class Supervisor:
         self._watcher = asyncio.create_task(self._watch())
 
     async def adopt(self, children: Mapping[str, int]) -> None:
-        """Takes the place of a supervisor that was this very process, and whose children serve: each is replaced, so
-        that all of them run what is installed now. `children`: process ids by name."""
+        """Adopt the children of this process from before its re-exec; each is replaced, so that all run the installed
+        program. `children`: process ids by name."""
         for name, pid in children.items():
             if name in self._slots:
                 self._slots[name].process = _Process(self._slots[name].service, _Adopted(pid))
@@ -263,8 +262,8 @@ class Supervisor:
             await asyncio.gather(*(self._end(process) for process in going))
 
     async def replace(self, name: str) -> bool:
-        """A new process in the place of `name` without a moment in which neither serves. False: the new one did not
-        come up, and the old one goes on."""
+        """Replace the process `name`; at every moment one of the two serves. False: the new one did not come up, and
+        the old one goes on."""
         slot = self._slots[name]
         if slot.keeper is not None:
             slot.keeper.cancel()  # else it would start a third, should the predecessor end by itself now

@@ -8,6 +8,7 @@ another host, and makes nothing overdue.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar, get_args
 
 from resolver.base.errors import ResolverError
@@ -30,6 +31,18 @@ if TYPE_CHECKING:
 
 MOST_AT_ONCE = 10_000
 LARGEST_PROOF = 2 << 20
+_HALF = re.compile("[\ud800-\udfff]").search  # JSON can say half a character, and no file can hold it
+_UNSAID: Mapping[str, str | None] = {
+    "appeal": None, "reference": None, "name": "", "list": "", "ground": "", "receipt": ""
+}  # fmt: skip
+_SHAPES: Mapping[str, Callable[[str], object]] = {
+    "appeal": re.compile(r"A-[0-9A-HJKMNP-TV-Z]{12}").fullmatch,
+    "reference": re.compile(r"[0-9A-HJKMNP-TV-Z]{16}").fullmatch,
+    "name": re.compile(r"[!-~]{0,253}").fullmatch,
+    "list": re.compile(r"[!-~]{0,64}").fullmatch,
+    "ground": re.compile(r"[a-z]{0,20}").fullmatch,
+    "receipt": re.compile(r"([0-9a-f]{64})?").fullmatch,
+}
 Given = ParamSpec("Given")
 Result = TypeVar("Result")
 
@@ -214,14 +227,21 @@ class _Operations:
 
 
 def _told(request: Mapping[str, Any]) -> dict[str, Any]:
-    """What the web process says of an appeal, as it goes into the leaf's private detail."""
-    _text(request, "reference")
-    return {key: value for key, value in request.items() if key != "op"}
+    """What the web process says of an appeal, as it goes into the leaf's private detail and the steward's state: known
+    fields of their shape and nothing else, since it is written in that state's file each time that this changes."""
+    told = {key: _text(request, key, unsaid) for key, unsaid in _UNSAID.items()}
+    for key, is_right in _SHAPES.items():
+        if is_right(told[key]) is None:
+            raise RequestError(f"{key} is not as an appeal has it")
+    times = {key: _number(request, key, 0) for key in ("received", "due") if key in request}
+    if not all(0 <= moment < 1 << 53 for moment in times.values()):
+        raise RequestError("that is no time")
+    return told | {key: int(moment) for key, moment in times.items()}
 
 
 def _text(request: Mapping[str, Any], key: str, unsaid: str | None = None, most: int = 4096) -> str:
     value = request.get(key, unsaid)
-    if not isinstance(value, str) or len(value) > most:
+    if not isinstance(value, str) or len(value) > most or _HALF(value):
         raise RequestError(f"{key} is not a text")
     return value
 

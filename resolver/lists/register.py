@@ -93,7 +93,7 @@ class Register:
         self.generation, self.compiled = 0, ""
         self.order: list[str] = []
         self._newest = 0.0
-        """The latest time that anything of this steward's bears, as it ever saw."""
+        """Latest timestamp ever seen; detects a clock that was set back."""
         self._retry_at, self._patience = 0.0, FIRST_RETRY
         self.alarms: dict[str, str] = {}
         self.guarded: Counter[tuple[str, str]] = Counter()  # (list, guard), since the start

@@ -71,7 +71,7 @@ class Steward:
         self, accepted: Accepted, *, clock: Callable[[], float] = time.time, chance: Callable[[], float] = random.random
     ) -> None:
         self.config = config = accepted.config
-        self.held = Held(accepted, OF_STEWARD, self._take_up)
+        self.held = Held(accepted, OF_STEWARD, self._apply)
         self._anew = asyncio.Event()  # it is to begin again, with the configuration that is in the file now
         self._clock, self._chance = clock, chance
         self._ledger = Ledger(partial(Log.open, config.places, clock, os.urandom, origin=config.log_origin))
@@ -86,7 +86,7 @@ class Steward:
         """Run in the one thread that changes things."""
         return await asyncio.get_running_loop().run_in_executor(self._one, partial(what, *args, **kwargs))
 
-    async def _take_up(self, _new: Accepted) -> list[str]:
+    async def _apply(self, _new: Accepted) -> list[str]:
         asyncio.get_running_loop().call_later(0.05, self._anew.set)  # the answer goes out first
         return ["steward"]
 

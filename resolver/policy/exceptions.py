@@ -30,6 +30,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, astuple, dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args
 
+from resolver import _core
 from resolver.base import atomic, durable
 from resolver.base.errors import ResolverError
 from resolver.base.terminal import visible
@@ -142,8 +143,8 @@ class Passes:
         return replace(self, overrides=tuple(sorted(overrides, key=lambda entry: (entry.name, entry.match))))
 
     def on(self, new: Bypass) -> Passes:
-        """The switch thrown. Where it was on already it has been on since then, and for that reason unless another is
-        given; all else is said anew."""
+        """With `new` switched on. A bypass that was on already keeps its start, and its reason unless another is given;
+        all else is that of `new`."""
         before = self.bypass_of(new.kind, new.of) or new
         others = tuple(one for one in self.bypasses if one is not before)
         held = replace(new, since=before.since, reason=new.reason or before.reason)
@@ -179,10 +180,7 @@ class Named(Protocol):
 
 def covers(entry: Named, qname: str) -> bool:
     """Whether its name and kind of match cover this name (both A-labels, lower case, no final dot)."""
-    below = qname.endswith(f".{entry.name}")
-    if entry.match == "below":
-        return below
-    return qname == entry.name or (below and entry.match == "subtree")
+    return _core.covers(entry.name, entry.match, qname)
 
 
 def parse(data: bytes) -> Passes:
@@ -191,12 +189,14 @@ def parse(data: bytes) -> Passes:
         raw = json.loads(data)
         if raw["format"] != FORMAT:
             raise ValueError(f"format {raw['format']!r}")
-        return Passes(
+        passes = Passes(
             tuple(Pass(str(n["name"]), _one_of(Match, n["match"]), int(n["until"])) for n in raw["overrides"]),
             tuple(_bypass(one) for one in raw["bypasses"]),
             tuple(_act(one) for one in raw["untold"]),
         )
-    except (ValueError, KeyError, TypeError) as error:
+        _core.Exceptions([(one.name, one.match, one.until) for one in passes.names], False, 0)  # raises for no name
+        return passes
+    except (ValueError, KeyError, TypeError, OverflowError, _core.CoreError) as error:
         raise ResolverError(f"the passes cannot be understood ({error})") from error
 
 

@@ -2,10 +2,9 @@
 
 Enters: a name, the address of a page on it, or an entry's reference; the live generation, the passes, the
 configuration's clients and views; the names that the upstream's answer leads to, where somebody asked. Leaves: an
-`Explanation`. Needs no steward, no worker and no network. The order is the verdict's: is the client served, a pass,
-then the lists in the configuration's order, then the most specific entry; an expired entry never matches, and `monitor`
-never hides a block. A name that passes is then judged by those that own records of its answer, as the list's `aliases`
-says.
+`Explanation`. Needs no steward, no worker and no network. The verdict is the core's (`policy/verdict.py`), here it is
+put into words; that a client is not served comes before it. A name that passes is then judged by those that own records
+of its answer, as the list's `aliases` says.
 """
 
 from __future__ import annotations
@@ -19,12 +18,13 @@ from resolver.base.terminal import visible
 from resolver.base.timestamps import as_text
 from resolver.policy import bypass, exceptions, look_up, overrides
 from resolver.policy.typed import name_in, only_reference
+from resolver.policy.verdict import Judge, list_names, mask
 from resolver.policy.views import Views, address_in
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from resolver._core import CompiledList
+    from resolver._core import CompiledList, Judgement, Match
     from resolver.base.paths import Places
     from resolver.config.schema import Config
     from resolver.policy.exceptions import Pass, Passes
@@ -117,10 +117,12 @@ def explain(
     live = exceptions.read(config.places.passes)
     address = None if client is None else _address(client)
 
+    names = list_names(meta)
+    judge, view = Judge(compiled, names, live), mask(names, Views.of(config).lists_of(address))
+
     def judged_as(one: str) -> tuple[list[Found], str, str]:
-        found = _in_order(_entries(compiled, meta, one), config)
         let = _let_through(config.places, live, one, now)
-        return _judge(found, live, let, Views.of(config).lists_of(address), now)
+        return _in_words(judge.judge(one, now, view), meta, live, let, now)
 
     judged, verdict, why = judged_as(qname)
     if address is not None and config.dns is not None and not _is_served(config, address):
@@ -187,69 +189,58 @@ def _meant(compiled: CompiledList, typed: str) -> str:
     return name
 
 
-def _entries(compiled: CompiledList, meta: dict[str, Any], qname: str) -> list[tuple[Found, int, int]]:
-    """Everything listed at or above the name that covers it: with its distance and its end as Unix time."""
-    found = []
-    for match in look_up.covering(compiled, qname):
-        part = meta["lists"][match.list]
-        entry = Found(
-            name=match.name,
-            match=match.match,
-            list=part["name"],
-            version=part["version"],
-            action=match.action,
-            aliases=match.aliases,
-            reference=match.reference,
-            category=match.category,
-            issued=as_text(match.issued),
-            expires=as_text(match.expires),
-            basis=part.get("bases", {}).get(match.basis, {}),
-            issuer=part.get("issuer", {}),
-            signed_by=part.get("signed_by", []),
-            holders=part.get("holders", {}),
-            why_not=None,
-        )
-        found.append((entry, match.distance, match.expires))
-    return found
+def _found(match: Match, meta: dict[str, Any]) -> Found:
+    part = meta["lists"][match.list]
+    return Found(
+        name=match.name,
+        match=match.match,
+        list=part["name"],
+        version=part["version"],
+        action=match.action,
+        aliases=match.aliases,
+        reference=match.reference,
+        category=match.category,
+        issued=as_text(match.issued),
+        expires=as_text(match.expires),
+        basis=part.get("bases", {}).get(match.basis, {}),
+        issuer=part.get("issuer", {}),
+        signed_by=part.get("signed_by", []),
+        holders=part.get("holders", {}),
+        why_not=None,
+    )
 
 
-def _in_order(found: list[tuple[Found, int, int]], config: Config) -> list[tuple[Found, int]]:
-    order = {source.name: at for at, source in enumerate(config.lists)}
-    found.sort(key=lambda item: (order.get(item[0].list, len(order)), item[1]))
-    return [(entry, expires) for entry, _, expires in found]
-
-
-def _judge(
-    found: list[tuple[Found, int]], live: Passes, let: tuple[str, str] | None, seen: frozenset[str] | None, now: float
+def _in_words(
+    judgement: Judgement, meta: dict[str, Any], live: Passes, let: tuple[str, str] | None, now: float
 ) -> tuple[list[Found], str, str]:
     """Why each entry does not decide, and of the one that does or of them all, verdict and reason. `let`: that a person
-    lets the name pass, in short and in full; `seen`: the lists that hold for the client, None: all."""
+    lets the name pass, in short and in full."""
     judged: list[Found] = []
-    decided = bypassed = monitored = None
+    decided = bypassed = None
     off = {one.of: f"is bypassed {bypass.told(one)}" for one in live.holding(now) if one.kind == "list"}
-    for entry, expires in found:
-        why_not = None
-        if expires <= now:
+    for match, does in judgement.entries:
+        entry, why_not = _found(match, meta), None
+        if does == "expired":
             why_not = f"expired {entry.expires}"
-        elif seen is not None and entry.list not in seen:
+        elif does == "other-view":
             why_not = "its list does not hold for this client"
-        elif entry.list in off:
+        elif does == "bypassed" and entry.list in off:
             why_not, bypassed = f"its list {off[entry.list]}", bypassed or entry
-        elif entry.action == "monitor":
-            why_not, monitored = "its list only monitors", entry
-        elif decided is not None:
+        elif does == "monitors":
+            why_not = "its list only monitors"
+        elif does == "stops" and decided is not None:
             why_not = f"the entry of list {decided.list} comes first"
-        else:
+        elif does == "stops":
             decided = entry
         judged.append(replace(entry, why_not=why_not))
+    if judgement.stop is not None and decided is not None:
+        return judged, "stopped", f"{decided.action} by list {decided.list}, reference {decided.reference}"
     if let is not None:
         what, why = let
         return _undecided(judged, what), "passes", why
-    if decided is not None:
-        return judged, "stopped", f"{decided.action} by list {decided.list}, reference {decided.reference}"
     if bypassed is not None:
         return judged, "passes", f"on list {bypassed.list}, which {off[bypassed.list]}"
-    if monitored is not None:
+    if judgement.monitored is not None:
         return judged, "monitored", "counted, and answered as the upstream answers"
     return judged, "not listed", "no entry holds" if judged else "no entry at or above it"
 

@@ -46,11 +46,6 @@ def live(places: Places) -> tuple[CompiledList, dict[str, Any]]:
         raise ListedError(f"the live list cannot be read: {error}", hint=hint) from error
 
 
-def covering(compiled: CompiledList, name: str) -> list[Match]:
-    """Every entry at or above the name that covers it, expired ones too."""
-    return [match for match in compiled.look_up(name) if covers(match)]
-
-
 def concerns(compiled: CompiledList, name: str, now: float) -> bool:
     """Whether an entry at or above the name covers it, or all below it, and has not expired."""
     found = (match for match in compiled.look_up(name) if match.expires > now)
@@ -60,8 +55,3 @@ def concerns(compiled: CompiledList, name: str, now: float) -> bool:
 def under(compiled: CompiledList, reference: str) -> Match | None:
     """The entry with this reference."""
     return next(iter(compiled.find(reference)), None)
-
-
-def covers(match: Match) -> bool:
-    """Whether an entry that was found at or above a name covers the name itself."""
-    return match.match == "subtree" or (match.match == "exact") == (match.distance == 0)

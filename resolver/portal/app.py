@@ -47,8 +47,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
+    from resolver._core import CompiledList
     from resolver.config.schema import Accepted, Config
-    from resolver.portal.live import Listed
 
 log = logging.getLogger("stopsign.portal")
 
@@ -60,7 +60,7 @@ class Web:
     """The running process. `open_list` opens a compiled list."""
 
     def __init__(
-        self, config: Config, open_list: Callable[[Path], Listed], clock: Callable[[], float] = time.time
+        self, config: Config, open_list: Callable[[Path], CompiledList], clock: Callable[[], float] = time.time
     ) -> None:
         self._config, self._clock = config, clock
         places, clocks = config.places, config.portal.clocks
@@ -79,6 +79,14 @@ class Web:
         self.stored = asyncio.Event()  # the database is there
         self._tasks: list[asyncio.Task[None]] = []
         self._undo = contextlib.AsyncExitStack()
+
+    def alarms(self) -> list[str]:
+        """What a person should look at."""
+        stored = [] if self.stored.is_set() else ["the database is not there: appeals wait"]
+        return stored + [
+            f"host {visible(name)} shares the appeals database, and log.peers lacks the key of its log"
+            for name in self.unknown
+        ]
 
     async def start(self, stop_page: Sequence[socket.socket], portal: Sequence[socket.socket]) -> None:
         self.live.poll()
@@ -158,11 +166,11 @@ class Web:
 
         await self._exchange.round(store, steward)
         await deliver(store, steward, self._config.host_name, now)
-        await self._look_at_others(store, now)
+        await self.look_at_others(store, now)
         if overdue := await learn(store, steward, now):
             log.warning("%d appeals are overdue: their entries are suspended, or wait for a person", overdue)
 
-    async def _look_at_others(self, store: Store, now: int) -> None:
+    async def look_at_others(self, store: Store, now: int) -> None:
         """Say which logs there are, and see whether those of the others are known here."""
         try:
             vkey = self._config.places.log_vkey.read_text(encoding="utf-8").strip()
@@ -173,7 +181,7 @@ class Web:
         self.unknown = sorted(name for name, key in there.items() if key not in known)
 
 
-def native(path: Path) -> Listed:
+def native(path: Path) -> CompiledList:
     """The compiled list of the core."""
     from resolver.policy.look_up import opened
 
@@ -200,23 +208,18 @@ async def serve(accepted: Accepted) -> bool:
     stop_page, portal = listening(config)
     await process.start(stop_page, portal)
 
-    async def take_up(_new: Accepted) -> list[str]:
+    async def apply(_new: Accepted) -> list[str]:
         loop.call_later(0.05, anew.set)  # the answer goes out first
         return ["web"]
 
-    held = Held(accepted, OF_WEB, take_up)
+    held = Held(accepted, OF_WEB, apply)
     said = {
         "stop_page": [str(bound_to(one)) for one in stop_page],
         "portal": [str(bound_to(one)) for one in portal],
     }
 
     async def status(_peer: control.Peer, _request: Mapping[str, Any]) -> control.Reply:
-        stored = [] if process.stored.is_set() else ["the database is not there: appeals wait"]
-        strangers = [
-            f"host {visible(name)} shares the appeals database, and log.peers lacks the key of its log"
-            for name in process.unknown
-        ]
-        return {**held.status(), **said, "alarms": [*stored, *strangers]}
+        return {**held.status(), **said, "alarms": process.alarms()}
 
     operations = {"status": control.Operation(status, anyone=True), **held.operations()}
     server = await control.serve(config.places.web_socket, operations, held.callers)

@@ -21,7 +21,8 @@ from resolver.portal.store import NewAppeal
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from resolver.portal.live import Match, Snapshot
+    from resolver._core import Match
+    from resolver.portal.live import Snapshot
     from resolver.portal.store import Appeal
 
 MAX_REASON = 8000  # characters; four pages

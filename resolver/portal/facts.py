@@ -20,7 +20,8 @@ from resolver.portal.catalogue import marked
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from resolver.portal.live import Match, Snapshot
+    from resolver._core import Match
+    from resolver.portal.live import Snapshot
 
 CATEGORIES: Mapping[str, str] = {
     "gambling": marked("Unlicensed gambling"),

@@ -29,12 +29,11 @@ class Found:
 
 def look_up(name: str, snapshot: Snapshot, now: int, view: frozenset[str] | None = None) -> Found:
     """`view`: the lists that hold for who asks; None: all."""
-    stops = snapshot.stops(name, now, view)
-    others = [match for match in snapshot.matches(name, now, view) if match not in stops]
+    judged = snapshot.judged(name, now, view)
     return Found(
         name=name,
         unicode_name=unicode_of(name),
-        stopped_by=tuple(facts_of(match, snapshot) for match in stops),
-        let_through=tuple(facts_of(match, snapshot) for match in others if match.action != "monitor"),
-        watched=tuple(facts_of(match, snapshot) for match in others if match.action == "monitor"),
+        stopped_by=tuple(facts_of(match, snapshot) for match in judged.stops),
+        let_through=tuple(facts_of(match, snapshot) for match in judged.others if match.action != "monitor"),
+        watched=tuple(facts_of(match, snapshot) for match in judged.others if match.action == "monitor"),
     )

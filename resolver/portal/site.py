@@ -25,7 +25,8 @@ from resolver.portal.web import Answer
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
 
-    from resolver.portal.live import Live, Match
+    from resolver._core import Match
+    from resolver.portal.live import Live
     from resolver.portal.pages import Pages
     from resolver.portal.store import Appeal, NewAppeal, Store
     from resolver.portal.transparency import Transparency

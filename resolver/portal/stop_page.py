@@ -24,8 +24,9 @@ from resolver.portal.plain_http import Reply
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from resolver._core import Match
     from resolver.portal.facts import Facts
-    from resolver.portal.live import Live, Match
+    from resolver.portal.live import Live
     from resolver.portal.pages import Pages
     from resolver.portal.plain_http import Head
 
@@ -58,7 +59,7 @@ class StopPage:
             self._cached_bytes, self._generation = 0, snapshot.number
         name = name_of(head.host)
         view = self._views.lists_of(address_in(client))
-        stops = snapshot.stops(name, int(self._clock()), view) if name else ()
+        stops = snapshot.judged(name, int(self._clock()), view).stops if name else ()
         chosen = _CHOSEN.search(head.target)
         code = chosen[1].decode() if chosen else ""
         code = code if code in LANGUAGES else ""

@@ -23,8 +23,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from resolver._core import Match
     from resolver.portal.facts import Facts
-    from resolver.portal.live import Live, Match
+    from resolver.portal.live import Live
 
 # C2SP tlog-tiles: tile/<level>/<index in groups of three digits>[.p/<width>], and entry bundles under tile/entries;
 # beside them what is published of the details, the report, and the proofs of the newest activations.

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from resolver._core import CoreError
@@ -17,6 +18,7 @@ from resolver.base.errors import ResolverError
 from resolver.base.file_watch import Changed
 from resolver.policy import exceptions as passes
 from resolver.policy import look_up
+from resolver.policy.verdict import Judge, list_names, mask, names_of, switched_off
 from resolver.rpz.zone import RpzError
 
 if TYPE_CHECKING:
@@ -28,8 +30,6 @@ if TYPE_CHECKING:
     from resolver.config.schema import Config, RpzZone
     from resolver.rpz.zone import Zone
 
-EVERYTHING = (1 << 64) - 1
-
 
 @dataclass(frozen=True)
 class Live:
@@ -40,10 +40,10 @@ class Live:
     passes: passes.Passes = field(default_factory=passes.Passes)
     trouble: str | None = None
 
-    @property
+    @cached_property
     def lists(self) -> list[str]:
-        """By the core's indices; additions that are only watched stand behind all others and act on nothing."""
-        return [str(part["name"]) for part in self.meta.get("lists", ())]
+        """By the core's indices."""
+        return list_names(self.meta)
 
     @property
     def generation(self) -> int:
@@ -55,24 +55,21 @@ class Live:
 
     def mask(self, wanted: frozenset[str] | None, now: float) -> int:
         """The lists that count, as bits. `wanted` None: all."""
-        if self.passes.all(now):
-            return 0
-        off = self.passes.lists(now)
-        counted = (at for at, name in enumerate(self.lists) if name not in off)
-        return sum(1 << at for at in counted if wanted is None or self.lists[at] in wanted)
+        everything, off = switched_off(self.passes, self.lists, now)
+        return 0 if everything else mask(self.lists, wanted) & ~off
 
     def stops(self, qname: str, wanted: frozenset[str] | None, now: float) -> Match | None:
-        """The entry that stops a name (lower case): of the list that stands first, then the most specific."""
-        if self.compiled is None or self.passes.all(now):
+        """The entry that stops a name, as the verdict says."""
+        if self._judge is None:
             return None
-        mask = self.mask(wanted, now)
-        found: Match | None = None
-        for match in self.compiled.look_up(qname):
-            if look_up.covers(match) and match.expires > now and match.action != "monitor" and mask >> match.list & 1:
-                found = match if found is None or match.list < found.list else found
-        if found is not None and self.passes.covering(qname, now) is not None:
-            return None
-        return found
+        try:
+            return self._judge.judge(qname, now, mask(self.lists, wanted)).stop
+        except CoreError:
+            return None  # a resolver tells of names that no list can hold
+
+    @cached_property
+    def _judge(self) -> Judge | None:
+        return None if self.compiled is None else Judge(self.compiled, self.lists, self.passes)
 
 
 class Watch:
@@ -152,7 +149,7 @@ def write_rules(live: Live, zone: Zone, wanted: frozenset[str] | None, output: P
         return live.compiled.write_policies(
             output,
             lists=live.mask(wanted, now),
-            passes=[(entry.name, entry.match, entry.until) for entry in live.passes.names],
+            passes=names_of(live.passes),
             now=int(now),
             room=zone.room,
         )

@@ -342,11 +342,11 @@ async def serve(accepted: Accepted, sockets: Mapping[str, Sequence[int]]) -> boo
         loop.add_signal_handler(number, partial(end, anew=False))
     primary = Primary(accepted.config)
 
-    async def take_up(_new: Accepted) -> list[str]:
+    async def apply(_new: Accepted) -> list[str]:
         loop.call_later(0.05, partial(end, anew=True))  # the answer goes out first
         return ["rpz"]
 
-    held = Held(accepted, OF_RPZ, take_up, usable=usable)
+    held = Held(accepted, OF_RPZ, apply, usable=usable)
     said = {"rpz": _addresses(sockets.get("rpz_tcp", ())), "rpz_tls": _addresses(sockets.get("rpz_tls", ()))}
 
     async def status(_peer: control.Peer, _request: Mapping[str, Any]) -> control.Reply:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from resolver._core import CompiledList
     from resolver.base.paths import Places
 
-GRACE = 120.0  # seconds in which a worker that starts may still take up the list before
+GRACE = 120.0  # seconds in which a worker that starts may still open the list before
 
 
 def keep(places: Places, generation: int) -> None:

@@ -37,7 +37,7 @@ def lines(name: str, title: str, labels: Sequence[str], series: Mapping[str, Seq
             x, _, y = points.partition(",")
             parts.append(f'<circle cx="{x}" cy="{y}" r="3" fill="currentColor"/>')
         end = float(place(0, values[-1] if values else 0).split(",")[1])
-        while any(abs(end - other) < 13 for other in ends):  # names never lie on each other
+        while any(abs(end - other) < 13 for other in ends):  # names never overlap
             end += 13 if end < HEIGHT / 2 else -13
         ends.append(end)
         parts.append(f'<text x="{LEFT + wide + 8}" y="{end + 4:.1f}">{escape(_short(label))}</text>')

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Protocol
 
+from resolver._core import covers
 from resolver.base.dns_question import Answer, ask
 from resolver.base.timestamps import as_text
 from resolver.log.errors import AuditError
@@ -49,9 +50,7 @@ class Entry:
             yield f"{chance.randrange(16**8):08x}.{self.name}"
 
     def covers(self, name: str) -> bool:
-        if name == self.name:
-            return self.match != "below"
-        return self.match != "exact" and name.endswith("." + self.name)
+        return covers(self.name, self.match, name)
 
 
 @dataclass(frozen=True)

@@ -269,7 +269,10 @@ def _decided(world: World) -> list[str]:
 
 
 def _time_passes(world: World, appeal: str) -> None:
-    """The steward received this appeal long ago. Its clock is its own: nothing that the database says moves it."""
+    """This appeal came long ago, by the clock of the steward, who opens entries, and of the database, for the desk."""
+    with closing(sqlite3.connect(world.host.folder / "state" / "portal.db")) as database:
+        database.execute("UPDATE appeals SET due = received - 1 WHERE id = ?", (appeal,))
+        database.commit()
     steward = world.host.children()["steward"]
     os.kill(steward, signal.SIGSTOP)
     path = world.host.folder / "state" / "appeals.json"

@@ -142,6 +142,7 @@ views:
         ("dns:", "dns: &self\n  cache: *self\n  more:", "contains itself"),
         ("[gambling]}", "[gambling]}\n  - 3", "views[1]: is not a set of keys with values"),
         ("[gambling]}", '[gambling]}\n  - {name: adult, clients: ["10.0.0.0/8", "10.1.0.0/16"], lists: []}', "stopsign.yaml:25: views[1].clients[1]: 10.1.0.0/16 is also views[0].clients[0], and a client has one view"),  # noqa: E501
+        ('["10.1.0.0/16"]', '["::ffff:10.1.0.0/112"]', "views[0].clients[0]: ::ffff:10.1.0.0/112 is IPv4 in IPv6 form, which no client has; 10.1.0.0/16 would be right"),  # noqa: E501
         ('["10.1.0.0/16"]', '["10.1.0.1", "10.1.0.1/32"]', "views[0].clients[1]: 10.1.0.1/32 is also views[0].clients[0]"),  # noqa: E501
         ('["10.1.0.0/16"]', "10.1.0.0/16", "views[0].clients: is not a list"),
         ("refresh: 5m", "on_expiry: hold", "lists[0].on_expiry: a signed entry's end is its issuer's word"),

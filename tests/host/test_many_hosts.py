@@ -17,9 +17,11 @@ from resolver.ipc import control, receipts
 from resolver.lists.operations import operations
 from resolver.policy import exceptions
 from resolver.portal import clock
+from resolver.portal.app import Web
 from resolver.portal.store import NewAppeal, Shared, Store
 from tests.rigs import postgres
 from tests.rigs.lists_world import Clock, World, make_entry
+from tests.rigs.portal_world import compiled, configuration
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
@@ -139,9 +141,9 @@ def run(server: str, tmp_path: Path) -> Iterator[Callable[[Work], None]]:
 def appeal(host: Host, number: int = 1, name: str = "a.example") -> NewAppeal:
     now = int(host.world.clock())
     return NewAppeal(
-        id=f"A-{number}", receipt=receipts.hash_of(SECRET), reference=ref(name), name=name, list="gambling", role="",
-        ground="mistake", language="en", received=now, due=now + 48 * 3600, suspends=True, reason="It is not theirs.",
-        contact="", share_contact=False,
+        id=f"A-{number:012}", receipt=receipts.hash_of(SECRET), reference=ref(name), name=name, list="gambling",
+        role="", ground="mistake", language="en", received=now, due=now + 48 * 3600, suspends=True,
+        reason="It is not theirs.", contact="", share_contact=False,
     )  # fmt: skip
 
 
@@ -161,7 +163,7 @@ def test_an_overdue_appeal_opens_its_entry_at_every_host_with_a_leaf_in_each_log
         (one,) = await b.store.all()
         assert one.suspended is not None
         assert a.world.config.log_origin == "stop.isp.example/log/a"
-        proofs = [(await host.store.proofs("A-1", host.name))["received"] for host in (a, b)]
+        proofs = [(await host.store.proofs("A-000000000001", host.name))["received"] for host in (a, b)]
         assert ["stop.isp.example/log/a" in proofs[0], "stop.isp.example/log/b" in proofs[1]] == [True, True]
 
     run(work)
@@ -194,11 +196,11 @@ def test_what_one_operator_decides_holds_at_every_host(run: Callable[[Work], Non
         a.world.clock.forward(hours=49)
         tick(a, b)
         await rounds(a, b)
-        await b.steward("decide", appeals={"A-1": ref("a.example")}, outcome="upheld", by="Ms Day")
-        await b.store.decide("A-1", "upheld", "Ms Day", "No.", int(b.world.clock()))
+        await b.steward("decide", appeals={"A-000000000001": ref("a.example")}, outcome="upheld", by="Ms Day")
+        await b.store.decide("A-000000000001", "upheld", "Ms Day", "No.", int(b.world.clock()))
         await rounds(a, b)
         assert [(host.opened("a.example"), host.opened("b.example")) for host in (a, b)] == [(False, True)] * 2
-        assert "decided" in await a.store.proofs("A-1", "a"), "its leaf is in this log too"
+        assert "decided" in await a.store.proofs("A-000000000001", "a"), "its leaf is in this log too"
         tick(a, b)
         await rounds(a, b)
         assert not a.opened("a.example")
@@ -210,7 +212,9 @@ def test_a_mend_opens_one_entry_at_every_host_and_ends_everywhere(run: Callable[
     async def work(a: Host, b: Host) -> None:
         await a.store.add(appeal(a))
         await rounds(a, b)
-        await a.steward("decide", appeals={"A-1": ref("a.example")}, outcome="mended", name="a.example", seconds=3600)
+        await a.steward(
+            "decide", appeals={"A-000000000001": ref("a.example")}, outcome="mended", name="a.example", seconds=3600
+        )
         await rounds(a, b)
         assert [host.opened("a.example") for host in (a, b)] == [True, True]
         assert [host.opened("b.example") for host in (a, b)] == [False, False]
@@ -228,7 +232,7 @@ def test_an_author_s_withdrawal_is_heard_by_every_host(run: Callable[[Work], Non
     async def work(a: Host, b: Host) -> None:
         await a.store.add(appeal(a))
         await rounds(a, b)
-        await b.store.withdraw("A-1", SECRET, int(b.world.clock()))
+        await b.store.withdraw("A-000000000001", SECRET, int(b.world.clock()))
         await rounds(a, b)
         a.world.clock.forward(hours=49)
         tick(a, b)
@@ -332,3 +336,24 @@ def test_hosts_that_do_not_know_each_other_say_so(run: Callable[[Work], None]) -
         assert any("log.peers" in one for one in b.refused)
 
     run(work)
+
+
+def test_a_host_on_the_database_whose_key_is_missing_is_an_alarm(run: Callable[[Work], None], tmp_path: Path) -> None:
+    async def play(a: Host, b: Host) -> None:
+        config = configuration(tmp_path / "web")
+        config.places.log_dir.mkdir(parents=True)
+        config.places.log_vkey.write_text("own+key")
+        now = int(b.world.clock())
+        await b.store.present("b\x1b[2J", "b+key", now)
+        web = Web(config, lambda _: compiled())
+        web.stored.set()
+        await web.look_at_others(a.store, now)
+        (alarm,) = web.alarms()
+        assert alarm == "host b\ufffd[2J shares the appeals database, and log.peers lacks the key of its log"
+        peers = config.model_copy(update={"log": config.log.model_copy(update={"peers": ["b+key"]})})
+        knowing = Web(peers, lambda _: compiled())
+        knowing.stored.set()
+        await knowing.look_at_others(a.store, now)
+        assert knowing.alarms() == []
+
+    run(play)

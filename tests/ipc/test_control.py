@@ -121,6 +121,7 @@ def test_a_bug_in_an_operation_is_said_and_the_next_call_is_answered(tmp_path: P
         (b'{"op": "nothing"}\n', b"there are echo, fail, refuse, who"),
         (b"\xff\xff\n", b"not one line of JSON"),
         (b'{"op": "echo"', b"not one line of JSON"),
+        (b"[" * 100_000 + b"\n", b"not one line of JSON"),
         (b"x" * (control.LONGEST + 2), b"not one line of JSON"),
     ],
 )

@@ -3,7 +3,9 @@ does."""
 
 from __future__ import annotations
 
+import asyncio
 import errno
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -12,11 +14,11 @@ from resolver.ipc import control, receipts
 from resolver.lists import activate
 from resolver.lists.appeals import AppealError
 from resolver.lists.ledger import LedgerError
-from resolver.lists.operations import operations
+from resolver.lists.operations import RequestError, operations
 from tests.rigs.lists_world import BASIS, World, make_entry
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
 SECRET = bytes(range(16))
@@ -353,3 +355,41 @@ def test_a_reporter_can_say_that_an_appeal_came_in_and_no_more(world: World) -> 
     for name in ("decide", "suspend", "override", "bypassed", "approve"):
         assert reporter.refusal(peer, table[name]) == "user nobody may not do this"
     assert reporter.refusal(peer, table["appeal-received"]) is None
+
+
+A_RECEIPT = "0a" * 32
+RIGHT = {"appeal": "A-0123456789AB", "reference": "7ZK3M9Q2XW4T8RBC", "name": "a.example", "list": "gambling",
+         "ground": "mistake", "received": 1_795_000_000, "due": 1_795_000_900, "receipt": A_RECEIPT}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("appeal", ""), ("appeal", "A-0123456789A\x1b"), ("appeal", 7), ("appeal", None),
+        ("reference", "y"), ("reference", ["7ZK3M9Q2XW4T8RBC"]), ("reference", "7ZK3M9Q2XW4T8RBC\n"),
+        ("name", "x" * 254), ("name", "\ud800"), ("name", "\u202ea.example"), ("name", {}),
+        ("list", "a b"), ("list", "l" * 65), ("ground", "\x1b[31m"), ("ground", 7), ("ground", "\ud800"),
+        ("receipt", "zz" * 32), ("receipt", "0a"), ("received", float("nan")), ("due", float("inf")), ("due", "soon"),
+        ("received", -1), ("received", True),
+    ],
+)  # fmt: skip
+def test_what_a_reporter_says_of_an_appeal_has_an_appeals_shape(world: World, key: str, value: object) -> None:
+    """Half a character in one report made every later write of the steward's state fail, decisions too."""
+    told: list[Mapping[str, Any]] = []
+    report = operations(_asked(world, told))["appeal-received"].handle
+    with pytest.raises(RequestError):
+        asyncio.run(report(control.Peer(1, 65534, 65534), {**RIGHT, key: value}))  # type: ignore[arg-type]
+    assert told == []
+    asyncio.run(report(control.Peer(1, 65534, 65534), {**RIGHT, "more": "x" * 4_000_000}))  # type: ignore[arg-type]
+    assert told == [RIGHT], "and nothing else is kept"
+
+
+def _asked(world: World, told: list[Mapping[str, Any]]) -> Any:
+    """A steward whose register hears of the appeal, up to the proof."""
+
+    async def work(what: Callable[..., object], *arguments: Any) -> object:
+        told.extend(one for one in arguments if isinstance(one, dict))
+        return 0
+
+    held = SimpleNamespace(operations=dict)
+    return SimpleNamespace(config=world.config, register=world.register, held=held, work=work)

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+OTHER_HOST = "stop.isp.example/log/dns2+938fb454+AVmZwkGOlCCGpUQpD2Fa+7T7NyYwI3ufmWtJ2pNNASBr"
+
 
 class Provider:
     """A desk that publishes, and a steward in a thread that follows it."""
@@ -147,6 +149,31 @@ def test_what_became_active_and_what_came_in_can_be_proved_to_anybody(provider: 
         assert proven.detail.value["appeal"] == appeal["appeal"]
     assert json.loads(places.report.read_text())["hosts"][0]["leaves"] > 0
     assert places.report.with_suffix(".csv").read_text().startswith("section,")
+
+
+def test_what_is_said_of_all_hosts_on_the_command_line_is_handed_to_the_others_with_its_proof(
+    provider: Provider,
+) -> None:
+    path = provider.folder / "stopsign.yaml"
+    alone = provider.ask("override", "allow", "a.example", "--reason", "x", "--everywhere")
+    assert "no other host is configured" in str(alone.error)
+    path.write_text(path.read_text() + yaml.safe_dump({"log": {"peers": [OTHER_HOST]}}))
+    provider.publish("a.example", "b.example")
+    with provider.running():
+        provider.ask("lists", "refresh")
+        places = load(path).places
+        allowed = provider.ask("override", "allow", "a.example", "--reason", "a hospital")
+        assert "at this host alone" in allowed.output
+        assert control.call(places.control_socket, "shared", known={})["words"] == []
+        provider.ask("override", "allow", "b.example", "--reason", "a hospital", "--everywhere")
+        provider.ask("bypass", "on", "gambling", "--for", "2h", "--reason", "a bank", "--everywhere")
+        said = control.call(places.control_socket, "shared", known={})["words"]
+    key = parse_vkey(places.log_vkey.read_text().strip())
+    details = [check_proof(one["proof"].encode(), key).detail for one in said]
+    told = {one.value["subject"]: one.value["what"] for one in details if one is not None}
+    assert any("b.example" in subject for subject in told)
+    assert any("gambling" in subject and what["reason"] == "a bank" for subject, what in told.items())
+    assert len(told) == 2
 
 
 def test_a_refused_list_is_exit_1_with_the_reason_and_the_last_good_list_goes_on(provider: Provider) -> None:

@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from resolver.policy.exceptions import Bypass, Pass, Passes
-from resolver.portal.live import ListedName
 from resolver.portal.plain_http import Head, Reply
 from resolver.portal.stop_page import name_of
-from tests.rigs.portal_world import META, NOW, REFERENCE, World
+from tests.rigs.portal_world import META, NOW, REFERENCE, ListedName, World
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -2,22 +2,47 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
+from blocklists.entry import Entry, Match
+from resolver import _core
+from resolver.base.timestamps import as_text
 from resolver.config.schema import Config
 from resolver.policy.views import Views
-from resolver.portal.live import FakeList, ListedName, Live, Snapshot
+from resolver.portal.live import Live, Snapshot
 from resolver.portal.pages import Pages
 from resolver.portal.site import Portal
 from resolver.portal.stop_page import StopPage
 from resolver.portal.transparency import Transparency
+from tests.rigs.list_documents import write
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+
+
+@dataclass(frozen=True)
+class ListedName:
+    """An entry by its place in the lists of a `meta`."""
+
+    name: str
+    match: Match = "subtree"
+    list: int = 0
+    issued: int = 1_790_000_000
+    expires: int = 1_830_000_000
+    basis: str = "order-17"
+    category: str = "gambling"
+    reference: str = "7ZK3M9Q2XW4T8RBC"
+
+    def entry(self) -> Entry:
+        issued, expires = as_text(self.issued), as_text(self.expires)
+        return Entry(self.name, self.match, self.basis, self.category, issued, expires, self.reference)
+
 
 NOW = 1_795_000_000  # 2026-11-18T07:06:40Z
 REFERENCE = "7ZK3M9Q2XW4T8RBC"
@@ -59,9 +84,28 @@ ENTRIES = (
     ListedName("below.example", "below", reference="9ZK3M9Q2XW4T8RBC", basis="order-18", category="child-abuse"),
     ListedName("xn--bcher-kva.example", reference="AZK3M9Q2XW4T8RBC"),
     ListedName("lapsed.example", reference="BZK3M9Q2XW4T8RBC", expires=NOW),
-    ListedName("watched.example", reference="CZK3M9Q2XW4T8RBC", list=1, action="monitor"),
+    ListedName("watched.example", reference="CZK3M9Q2XW4T8RBC", list=1),
     ListedName("xn--mgbh0fb.example", reference="DZK3M9Q2XW4T8RBC"),
 )
+
+
+def compiled(entries: Iterable[ListedName] = ENTRIES, meta: Mapping[str, Any] = META) -> _core.CompiledList:
+    """A compiled list of these."""
+    return _compiled(tuple(entries), json.dumps(meta))
+
+
+@lru_cache
+def _compiled(entries: tuple[ListedName, ...], meta: str) -> _core.CompiledList:
+    with TemporaryDirectory() as folder:
+        sources: list[_core.Source] = []
+        for at, part in enumerate(json.loads(meta)["lists"]):
+            path = Path(folder) / f"{at}.zst"
+            write(path, [one.entry() for one in entries if one.list == at])
+            bases, action = list(part["bases"]), part["action"]
+            sources.append({"document": str(path), "action": action, "ede": 0, "bases": bases, "suspended": []})
+        output = Path(folder) / "compiled"
+        _core.compile(sources, output, meta.encode())
+        return _core.CompiledList.open(output)
 
 
 def configuration(directory: Path, **more: Any) -> Config:
@@ -86,7 +130,7 @@ def configuration(directory: Path, **more: Any) -> Config:
 
 
 @lru_cache
-def _standard_pages() -> Pages:
+def standard_pages() -> Pages:
     """Templates are compiled once for all tests; a `Pages` never changes and knows no directory."""
     return Pages(configuration(Path("/nowhere")))
 
@@ -124,11 +168,11 @@ class World:
     random: Counter = field(default_factory=Counter)
 
     def __post_init__(self) -> None:
-        pages = _standard_pages() if self.config is None else Pages(self.config)
+        pages = standard_pages() if self.config is None else Pages(self.config)
         config = self.config or configuration(self.directory)
         self.config = config
-        self.live = Live(config.places, lambda _: FakeList([], {}))
-        self.live.snapshot = Snapshot(FakeList(self.entries, self.meta), self.meta, number=1)
+        self.live = Live(config.places, lambda _: compiled())
+        self.live.snapshot = Snapshot(compiled(self.entries, self.meta), self.meta, number=1)
         self.pages = pages
         views = Views.of(config)
         self.stop_page = StopPage(self.pages, self.live, self.clock, views=views)

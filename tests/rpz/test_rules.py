@@ -13,14 +13,14 @@ from resolver import _core
 from resolver.policy import exceptions
 from resolver.policy.exceptions import Pass
 from tests.rigs.list_documents import BASES, entry, write
+from tests.rigs.zone_rules import above, by_closest_encloser, by_every_ancestor, rules
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
 NOW = 1_796_083_200  # 2026-12-01; what has not lapsed does so a year after it was issued
 Action = Literal["stop-page", "nxdomain", "nodata", "refused", "monitor"]
 Kind = Literal["exact", "subtree", "below"]
-LETTERS = {"s": "stop-page", "x": "nxdomain", "n": "nodata", "r": "refused", "p": None}
 Listed = dict[tuple[str, Kind], bool]
 """By name and kind: has it lapsed?"""
 
@@ -39,23 +39,6 @@ def compiled(folder: Path, lists: Sequence[tuple[Action, Listed]]) -> _core.Comp
     return _core.CompiledList.open(folder / "compiled")
 
 
-def rules(path: Path) -> dict[str, str]:
-    """Owners, and the letter of each."""
-    owners: dict[str, str] = {}
-    for line in path.read_text().splitlines():
-        name, said = line.split(" ")
-        for owner, letter in ((name, said[0]), (f"*.{name}", said[1])):
-            if letter != "-":
-                assert owner not in owners, f"{owner} stands twice"
-                owners[owner] = letter
-    return owners
-
-
-def above(name: str) -> list[str]:
-    labels = name.split(".")
-    return [".".join(labels[at:]) for at in range(1, len(labels))]
-
-
 def verdict(lists: Sequence[tuple[Action, Listed]], let: Sequence[Pass], mask: int, name: str) -> str | None:
     """As `explain` words it: a pass, then the lists in order, then the most specific entry."""
     if any(exceptions.covers(one, name) for one in let):
@@ -67,22 +50,6 @@ def verdict(lists: Sequence[tuple[Action, Listed]], let: Sequence[Pass], mask: i
             if not lapsed and exceptions.covers(Pass(listed, kind, 0), name):
                 return action
     return None
-
-
-def by_closest_encloser(owners: Mapping[str, str], name: str) -> str | None:
-    """RFC 4592, 3.3.1: only the wildcard at the closest name that exists can match (BIND, Unbound)."""
-    existing = {part for owner in owners for part in (owner, *above(owner))}
-    if name in existing:
-        return LETTERS[owners[name]] if name in owners else None
-    closest = next((part for part in above(name) if part in existing), "")
-    found = owners.get(f"*.{closest}")
-    return None if found is None else LETTERS[found]
-
-
-def by_every_ancestor(owners: Mapping[str, str], name: str) -> str | None:
-    """The name, then a wildcard at each ancestor, the nearest first (PowerDNS, Knot Resolver)."""
-    found = next((owners[key] for key in (name, *(f"*.{part}" for part in above(name))) if key in owners), None)
-    return None if found is None else LETTERS[found]
 
 
 names = st.lists(st.sampled_from("abc"), min_size=1, max_size=5).map(".".join).map("{}.test".format)

@@ -2,6 +2,7 @@
 
 mod list;
 mod plane;
+mod verdict;
 
 use pyo3::prelude::*;
 
@@ -18,5 +19,6 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("CoreError", module.py().get_type::<CoreError>())?;
     list::register(module)?;
     plane::register(module)?;
+    verdict::register(module)?;
     Ok(())
 }

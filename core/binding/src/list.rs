@@ -234,7 +234,7 @@ fn policy_changes(
 
 /// One entry that a look-up met.
 #[pyclass(frozen, get_all, module = "resolver._core")]
-struct Match {
+pub(crate) struct Match {
     name: String,
     r#match: &'static str,
     list: u8,
@@ -367,7 +367,7 @@ impl CompiledList {
 
 impl CompiledList {
     /// The entries of one row.
-    fn matches(&self, row: u32, distance: u8) -> Vec<Match> {
+    pub(crate) fn matches(&self, row: u32, distance: u8) -> Vec<Match> {
         let name = self.inner.name(row).unwrap_or_default();
         let mut matches = Vec::new();
         for (index, rule) in self.inner.rules(row).iter().enumerate() {

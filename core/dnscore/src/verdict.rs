@@ -7,7 +7,7 @@
 
 use std::collections::HashMap;
 
-use crate::list::{Action, Aliases, CompiledList, Hit, Matching, Rule};
+use crate::list::{Action, Aliases, CompiledList, Hit, Matching, Rule, Standing};
 use crate::wire::Name;
 
 /// What is to happen to a query. Nothing set: it passes.
@@ -70,21 +70,20 @@ fn judge<'a>(
     view: u64,
     now: u32,
 ) -> Judgement {
-    let lists = if passes.bypass_all { 0 } else { view & !passes.bypass_lists };
+    let bypassed = passes.bypassed();
     let mut judgement = Judgement::default();
     for (Hit { row, distance }, rules) in rows {
         for (index, rule) in (0u16..).zip(rules) {
-            if lists.checked_shr(u32::from(rule.list)).unwrap_or(0) & 1 == 0 || !rule.applies(distance, now) {
-                continue;
-            }
             // Rows come the most specific first: only a list that stands before replaces what was found.
-            if rule.action == Action::Monitor {
-                if judgement.monitored.is_none_or(|found| rule.list < found.list) {
+            match rule.standing(distance, view, bypassed, now) {
+                Standing::Monitors if rule.comes_before(judgement.monitored.map(|found| found.list)) => {
                     judgement.monitored = Some(Match { row, rule: index, list: rule.list });
                 }
-            } else if judgement.stop.is_none_or(|found| rule.list < found.list) {
-                let Rule { list, action, aliases, ede, expires, .. } = *rule;
-                judgement.stop = Some(Stop { row, rule: index, distance, list, action, aliases, ede, expires });
+                Standing::Stops if rule.comes_before(judgement.stop.map(|found| found.list)) => {
+                    let Rule { list, action, aliases, ede, expires, .. } = *rule;
+                    judgement.stop = Some(Stop { row, rule: index, distance, list, action, aliases, ede, expires });
+                }
+                _ => {}
             }
         }
     }
@@ -92,6 +91,22 @@ fn judge<'a>(
         return Judgement { excused: true, ..Judgement::default() };
     }
     judgement
+}
+
+/// What each entry that covers the name does to it, in the verdict's order: by list, then the most specific first. Of
+/// those that stop it the first is the judgement's, unless the name is excused. For people.
+pub fn standings(list: &CompiledList, hits: &[Hit], passes: &Passes, view: u64, now: u32) -> Vec<(Hit, u16, Standing)> {
+    let mut found = Vec::new();
+    for hit in hits {
+        for (index, rule) in (0u16..).zip(list.rules(hit.row)) {
+            let standing = rule.standing(hit.distance, view, passes.bypassed(), now);
+            if standing != Standing::Uncovered {
+                found.push((rule.list, (*hit, index, standing)));
+            }
+        }
+    }
+    found.sort_by_key(|(list, _)| *list);
+    found.into_iter().map(|(_, standing)| standing).collect()
 }
 
 /// What an operator lets pass whatever the lists say: overrides for names, lists and everything bypassed.
@@ -123,6 +138,11 @@ impl Passes {
             passes.depths |= 1 << name.labels();
         }
         passes
+    }
+
+    /// The mask of the lists that are bypassed.
+    fn bypassed(&self) -> u64 {
+        if self.bypass_all { u64::MAX } else { self.bypass_lists }
     }
 
     /// Whether a pass that holds `now` covers the name.

@@ -44,5 +44,5 @@ pub use file::with_right_checksum;
 pub use guard::{Guard, Guards};
 pub use policy::{Policies, PolicyChange, Terms, policy_changes};
 pub use restrain::restrain;
-pub use types::{Action, Aliases, BATCH, Hit, Hits, ListError, Matching, Record, Rule};
+pub use types::{Action, Aliases, BATCH, Hit, Hits, ListError, Matching, Record, Rule, Standing};
 pub(crate) use vector::prefetch;

@@ -18,7 +18,7 @@ use std::path::Path;
 
 use super::key;
 use super::output::{Output, unwritable};
-use super::types::{Action, ListError, Matching, Rule};
+use super::types::{Action, ListError, Matching, Rule, Standing};
 
 /// Nothing is said.
 const SILENT: u8 = b'-';
@@ -194,10 +194,9 @@ impl<'a> Walk<'a> {
     fn nearest(&mut self, rules: &[Rule], distance: u8, inherited: Option<Stop>) -> Option<Stop> {
         let mut own: Option<Stop> = None;
         for rule in rules {
-            let counts = self.terms.lists.checked_shr(u32::from(rule.list)).unwrap_or(0) & 1 != 0;
-            if counts && rule.action != Action::Monitor && rule.applies(distance, self.terms.now) {
+            if rule.standing(distance, self.terms.lists, 0, self.terms.now) == Standing::Stops {
                 self.ends(rule.expires);
-                if own.is_none_or(|found| rule.list < found.list) {
+                if rule.comes_before(own.map(|found| found.list)) {
                     own = Some(Stop { list: rule.list, action: rule.action });
                 }
             }

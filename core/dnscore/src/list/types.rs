@@ -161,11 +161,72 @@ pub struct Rule {
     pub expires: u32,
 }
 
+/// What one entry at or above a name does to it, exceptions for names aside. The first reason not to act counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// Its kind of match does not cover the name.
+    Uncovered,
+    /// It has expired.
+    Expired,
+    /// Its list does not hold for the client.
+    OtherView,
+    /// Its list is bypassed.
+    Bypassed,
+    /// It is counted.
+    Monitors,
+    /// It stops the name, unless another entry comes first.
+    Stops,
+}
+
+impl Standing {
+    /// The word for people's programs.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Uncovered => "uncovered",
+            Self::Expired => "expired",
+            Self::OtherView => "other-view",
+            Self::Bypassed => "bypassed",
+            Self::Monitors => "monitors",
+            Self::Stops => "stops",
+        }
+    }
+}
+
 impl Rule {
-    /// Does the rule stop, at `now` (Unix time), a name `distance` labels below the rule's own name?
+    /// Whether the rule speaks, at `now` (Unix time), of a name `distance` labels below its own.
+    #[inline]
     #[must_use]
     pub const fn applies(&self, distance: u8, now: u32) -> bool {
         now < self.expires && self.matching.covers(distance)
+    }
+
+    /// What the rule does at `now` (Unix time) to a name `distance` labels below its own. Bit `n` of `view`: list `n`
+    /// holds for the client; of `bypassed`: it is bypassed. A list that no mask can name is in no view.
+    #[inline]
+    #[must_use]
+    pub fn standing(&self, distance: u8, view: u64, bypassed: u64, now: u32) -> Standing {
+        let has = |mask: u64| mask.checked_shr(u32::from(self.list)).unwrap_or(0) & 1 != 0;
+        if !self.matching.covers(distance) {
+            Standing::Uncovered
+        } else if now >= self.expires {
+            Standing::Expired
+        } else if !has(view) {
+            Standing::OtherView
+        } else if has(bypassed) {
+            Standing::Bypassed
+        } else if self.action == Action::Monitor {
+            Standing::Monitors
+        } else {
+            Standing::Stops
+        }
+    }
+
+    /// Whether the rule comes before what was found of names at most as far away: only an earlier list does.
+    #[inline]
+    #[must_use]
+    pub fn comes_before(&self, found: Option<u8>) -> bool {
+        found.is_none_or(|list| self.list < list)
     }
 }
 
