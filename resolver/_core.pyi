@@ -5,6 +5,9 @@ from os import PathLike
 from typing import Literal, NotRequired, Self, TypeAlias, TypedDict, final, type_check_only
 
 _StrPath: TypeAlias = str | PathLike[str]
+_Action: TypeAlias = Literal["stop-page", "nxdomain", "nodata", "refused", "monitor"]
+_Aliases: TypeAlias = Literal["relay", "trim", "stop"]
+_Match: TypeAlias = Literal["exact", "subtree", "below"]
 
 __all__ = [
     "COUNTERS",
@@ -18,6 +21,7 @@ __all__ = [
     "CoreError",
     "Examination",
     "Finding",
+    "ListError",
     "Match",
     "Plane",
     "Policies",
@@ -40,8 +44,11 @@ VERSION: str
 class CoreError(Exception):
     """What the core refuses, in one sentence."""
 
+class ListError(CoreError):
+    """What is wrong with a document or a compiled list."""
+
     kind: str
-    """A short code, where documents and compiled lists are concerned."""
+    """A short code."""
     line: int
     """Of the document, from 1; 0: no line is to blame."""
 
@@ -53,8 +60,8 @@ class Source(TypedDict):
 
     document: str
     """Path of the zstd-compressed canonical lines."""
-    action: Literal["stop-page", "nxdomain", "nodata", "refused", "monitor"]
-    aliases: NotRequired[Literal["relay", "trim", "stop"]]
+    action: _Action
+    aliases: NotRequired[_Aliases]
     """What becomes of answers for other names in which listed ones own records (default trim)."""
     ede: int
     """INFO-CODE of the Extended DNS Error (15, 16, 17); 0: none."""
@@ -77,16 +84,16 @@ class CompileSummary:
 def compile(sources: Sequence[Source], output: _StrPath, meta: bytes, *, max_size: int = ...) -> CompileSummary:  # noqa: A001
     """Merges up to 64 lists into `output` (whole and durable, or not at all), with `meta` kept beside them.
 
-    No document may be larger than `max_size` octets uncompressed (default 4 GiB). Raises CoreError, as everything here,
-    with `kind` (a short code) and `line` (0: no line is to blame). The interpreter is free meanwhile."""
+    No document may be larger than `max_size` octets uncompressed (default 4 GiB). Raises ListError. The
+    interpreter is free meanwhile."""
 
 @final
 class Change:
-    """One entry that changed: `added`, `removed`, `widened`, `narrowed`, `prolonged`, `shortened` or `altered`."""
+    """One entry that changed."""
 
-    kind: str
+    kind: Literal["added", "removed", "widened", "narrowed", "prolonged", "shortened", "altered"]
     name: str
-    match: str
+    match: _Match
     reference: str
 
 @final
@@ -113,15 +120,15 @@ class Changes:
 
 def changes(old: _StrPath | None, new: _StrPath, *, withdrawn: Sequence[str] = ..., limit: int = 100) -> Changes:
     """What changed between two documents that were checked before, each less the `withdrawn` references; `old` None:
-    everything is added."""
+    everything is added. Raises ListError."""
 
 @final
 class Finding:
-    """An added or widened entry that a guard objects to: `kind` is `protected`, `public-suffix` or `popular`."""
+    """An added or widened entry that a guard objects to."""
 
-    kind: str
+    kind: Literal["protected", "public-suffix", "popular"]
     name: str
-    match: str
+    match: _Match
     reference: str
     against: str
     """The name that the guard looks after."""
@@ -155,7 +162,7 @@ def examine(
     checked when it came, and lets the guards look at what was added or widened. `withdrawn`: references that are not in
     force in either; they count as neither there before nor coming.
 
-    Raises CoreError for the first thing that is wrong with the new document. `kind` is `too-large` (more than `size`
+    Raises ListError for the first thing that is wrong with the new document. `kind` is `too-large` (more than `size`
     octets come out), `damaged`, `malformed`, `order`, `reference-twice`, `no-basis` (or one that is not in `bases`),
     `no-expiry`, `ip-address`, `name`, `category`, `match`, `reference`, `time`, `crowded` (more than 16 entries for a
     name), `state-hash` or `unreadable`.
@@ -168,7 +175,8 @@ def restrain(old: _StrPath | None, new: _StrPath, output: _StrPath, *, withdrawn
     """Writes to `output` the old document less what the new one removed, narrowed or shortened; how many entries. A
     `withdrawn` old entry lets no new one through as narrowed.
 
-    Nothing is in it that the old one did not stop: what holds while the additions of the new one wait for a person."""
+    Nothing is in it that the old one did not stop: what holds while the additions of the new one wait for a person.
+    Raises ListError."""
 
 @final
 class Policies:
@@ -187,7 +195,7 @@ class Policies:
 
 def policy_changes(old: _StrPath, new: _StrPath, limit: int) -> list[tuple[str, str, str]] | None:
     """What changed between two files of `write_policies`: (name, what the old one says, what the new one says), each
-    two letters or empty; None where more than `limit` names changed."""
+    two letters or empty; None where more than `limit` names changed. Raises ListError."""
 
 @final
 class Match:
@@ -195,12 +203,12 @@ class Match:
 
     name: str
     """The entry's own name."""
-    match: str
+    match: _Match
     list: int
     """Index in the order of the configuration."""
-    action: str
-    aliases: str
-    """What becomes of answers for other names in which the name owns records: `trim`, `relay` or `stop`."""
+    action: _Action
+    aliases: _Aliases
+    """What becomes of answers for other names in which the name owns records."""
     ede: int
     expires: int
     """First second, Unix time, at which it no longer holds. Look-up does not leave out what has lapsed."""
@@ -218,7 +226,7 @@ class CompiledList:
 
     @staticmethod
     def open(path: _StrPath) -> CompiledList:
-        """Opens the file and checks all of it, with the interpreter free meanwhile. Raises CoreError."""
+        """Opens the file and checks all of it, with the interpreter free meanwhile. Raises ListError."""
 
     @property
     def rows(self) -> int:
@@ -234,7 +242,7 @@ class CompiledList:
 
     def look_up(self, name: str) -> list[Match]:
         """Every entry at or above the name, the most specific name first, lists in their order; whether an entry stops
-        the name is for the caller to say: by `match`, `distance`, `expires`."""
+        the name is for the caller to say: by `match`, `distance`, `expires`. Text that is no name meets nothing."""
 
     def write_policies(
         self,
@@ -251,7 +259,7 @@ class CompiledList:
         A line is `NAME SB`: what holds for the name itself and for all below it, each `s` (stop page), `x` (NXDOMAIN),
         `n` (NODATA), `r` (REFUSED), `p` (passes, where what is above it does not) or `-` (nothing is said). Bit n of
         `lists`: list n counts. `passes` as for `Plane.set_passes`. `room`: octets of the longest name, wildcard label
-        included, that fits before the zone's own. The interpreter is free meanwhile."""
+        included, that fits before the zone's own. Raises ListError. The interpreter is free meanwhile."""
 
     def find(self, reference: str) -> list[Match]:
         """The entry with this reference (two, where lists share one), `distance` 0. A scan, 30 ns an entry, with the
@@ -392,9 +400,8 @@ class UpstreamState(TypedDict):
     """An upstream as `Plane.upstreams` reports it."""
 
     address: str
-    state: str
-    """`up`, `suspect` or `down`."""
-    reason: str
+    state: Literal["up", "suspect", "down"]
+    reason: Literal["", "silent", "not listening", "refusing", "lying", "unreachable"]
     """Why it is not up: `silent`, `not listening`, `refusing` (answers the worker's own question with an error),
     `lying` (what comes from it fits no question), `unreachable`; else empty.
     """

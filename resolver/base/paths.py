@@ -50,6 +50,10 @@ class Places:
     run_dir: Path
     log_dir: Path
 
+    def kept(self, name: str) -> Path:
+        """Every document of a list that the log names."""
+        return self.state_dir / "kept" / name
+
     def list(self, name: str) -> ListPlaces:
         return ListPlaces(self.state_dir / "lists" / name)
 

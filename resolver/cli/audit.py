@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from resolver.cli.audit_blocked import check_blocked, was_blocked
 from resolver.cli.audit_options import (
     FILE,
     json_option,
@@ -135,5 +136,5 @@ def show(
         click.echo(json.dumps(leaf_dict(index, leaf, detail)) if as_json else leaf_line(index, leaf, detail))
 
 
-for command in (prove, check_proof, cosign, witness_verify, erase, export, probe):
+for command in (prove, check_proof, cosign, witness_verify, erase, export, probe, was_blocked, check_blocked):
     audit.add_command(command)

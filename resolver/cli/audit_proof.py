@@ -115,7 +115,7 @@ def witness_verify(
         len(witnesses) if quorum is None else quorum,
         open_source(log) if log else None,
     )
-    told = [{"name": one.verifier.name, "size": head.size, "time": one.timestamp} for head, one in found]
+    told = [{"name": one.verifier.name, "size": head.size, "time": one.time} for head, one in found]
     if as_json:
         click.echo(json.dumps({"ok": True, "witnesses": told}))
         return

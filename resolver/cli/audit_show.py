@@ -54,8 +54,11 @@ def verdict_lines(verdict: Verdict) -> Iterator[str]:
     for size in verdict.kept:
         yield f"  - the first {size} leaves are those of the checkpoint that was kept"
     for one in verdict.witnesses:
-        when = as_text(min(one.timestamp, 253402300799))
-        yield f"  - {one.name} saw the first {one.size} leaves just so, and as a continuation, at {when}"
+        saw = f"  - {one.name} saw the first {one.size} leaves just so"
+        if one.timestamp is None:
+            yield f"{saw}; its key signs no time"
+        else:
+            yield f"{saw}, and as a continuation, at {as_text(min(one.timestamp, 253402300799))}"
     yield "Not proved:"
     if verdict.key_from_copy:
         yield "  - whose log this is: the key came with the copy; give the one you were told with --key"

@@ -13,9 +13,9 @@ import click
 
 from resolver.base.errors import ResolverError
 from resolver.cli import bypass as off_switch
-from resolver.cli.options import Span, as_json, check_everywhere, everywhere, legible, located, print_json, where
+from resolver.cli.options import Span, as_json, check_everywhere, everywhere, legible, located, print_json, warn, where
 from resolver.ipc import control
-from resolver.ipc.convergence import wait
+from resolver.ipc.convergence import wait, wait_for_generation
 from resolver.policy import bypass
 from resolver.policy.exceptions import Passes
 from resolver.policy.look_up import ListedError
@@ -106,14 +106,26 @@ def refresh(
 @click.argument("state", metavar="HASH")
 @located
 @as_json
-def approve(name: str, version: int, state: str, path: Path | None, directory: Path | None, in_json: bool) -> None:
-    """Let held additions through: exactly those of this VERSION with this HASH (its first 8 digits at least)."""
+@click.pass_context
+def approve(
+    ctx: click.Context, name: str, version: int, state: str, path: Path | None, directory: Path | None, in_json: bool
+) -> None:
+    """Let held additions through: exactly those of this VERSION with this HASH (its first 8 digits at least).
+
+    Waits until every worker that lives has them, and exits 1 where one does not.
+    """
     places = legible(path, directory).places
     answer = control.call(places.control_socket, "approve", timeout=LONG, list=name, version=version, state=state)
+    seen = wait_for_generation(places, int(control.call(places.control_socket, "status")["generation"]))
     if in_json:
-        print_json(answer)
+        print_json({**answer, **seen.as_dict()})
     else:
         click.echo(f"{name}: version {answer['version']} is {answer['outcome']}")
+        if seen.follow:
+            click.echo(f"{len(seen.follow)} follow: {', '.join(seen.follow)}")
+    for sentence in seen.behind:
+        warn(sentence)
+    ctx.exit(1 if seen.behind else 0)
 
 
 @lists.command()

@@ -303,6 +303,7 @@ class Log(Part):
     dir: FilePath | None = None  # none: state_dir/log
     origin: LogOrigin | None = None  # the checkpoint's; none: the portal's host, /log/ and this host's name
     heartbeat: Seconds = 3600.0
+    keep: Seconds | None = None  # how long documents that the log names are kept (state_dir/kept); none: for ever
     # The keys (log.vkey) of the logs of the other hosts that share the appeals database: what is decided at one of
     # them, or said with --everywhere, holds here too.
     peers: list[LogKey] = []

@@ -1,4 +1,5 @@
-"""Whether workers and zones use the newest exceptions: `bypass` and `override` wait for that.
+"""Whether workers and zones use the newest exceptions, for which `bypass` and `override` wait, or the newest list, for
+which `lists approve` does.
 
 Enters: `run_dir/passes.json`, and the status files of the workers and the zones. Leaves: who follows, and a sentence on
 each that does not. Rules: it reads files alone, so it works with any process dead or hung. The file of the moment
@@ -64,6 +65,27 @@ def wait(places: Places) -> Following:
     while (now := following(places)).late and time.monotonic() < deadline:
         time.sleep(_AGAIN)
     return now
+
+
+def wait_for_generation(places: Places, number: int) -> Following:
+    """As `wait`, for the workers and a generation of the list."""
+    deadline = time.monotonic() + PATIENCE
+    while (now := _at_generation(places, number)).late and time.monotonic() < deadline:
+        time.sleep(_AGAIN)
+    return now
+
+
+def _at_generation(places: Places, number: int) -> Following:
+    follow, late, silent = [], [], []
+    for worker in worker_counters.workers(places):
+        name, age = f"dns-{worker.index}", worker.heartbeat_age()
+        if age > worker_counters.SILENT:
+            silent.append(f"{name} gave no sign of life for {age:.0f} s")
+        elif int(worker.said.get("generation") or 0) >= number:
+            follow.append(name)
+        else:
+            late.append(f"{name} does not say that it took generation {number} up")
+    return Following(tuple(follow), tuple(late), tuple(silent))
 
 
 def _deciding(places: Places) -> Iterator[tuple[str, float, bool, str | None]]:

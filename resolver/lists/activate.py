@@ -28,9 +28,10 @@ from resolver.lists.compile import FORMAT, Plan, build
 from resolver.lists.ledger import Event, Ledger, LedgerError
 from resolver.policy import look_up
 from resolver.stats import generations
+from resolver.stats.kept import Kept, grounds_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from resolver.base.paths import Places
@@ -109,9 +110,22 @@ def bring_up(planned: Plan, places: Places, ledger: Ledger, *, now: float, live:
 def _build_durably(planned: Plan, places: Places, ledger: Ledger, known: Live, number: int, now: float) -> None:
     finished = places.state_dir / "generation.next"
     build(planned, finished, generation=number, now=now)
-    if events := activation_events(planned, known, number):
+    if events := activation_events(planned, known, number, kept=_kept(planned, known, places, now)):
         evidence.of_activations(places, ledger, zip(ledger.append(events), events, strict=True))
     durable.put(finished, places.generation)
+
+
+def _kept(planned: Plan, known: Live, places: Places, now: float) -> dict[str, dict[str, str]]:
+    """Keep the documents that leaves are about to name; what these commit to, by list."""
+    before = {part["name"]: part for part in _acting(known.lists)}
+    commits: dict[str, dict[str, str]] = {}
+    for part in _acting(planned.lists):
+        name = part["name"]
+        if part["version"] and _rules(part) != _rules(before.get(name, {})):
+            applied = places.list(name).applied / part["document"]
+            kept = Kept(places.kept(name))
+            commits[name] = kept.keep(applied, grounds_of(part), now=now, for_seconds=planned.keep)
+    return commits
 
 
 def _from_memory(planned: Plan, places: Places, number: int, now: float, trouble: str) -> Outcome:
@@ -157,8 +171,11 @@ def _less(part: dict[str, Any], was: dict[str, Any]) -> bool:
     return part.get("added") == 0 and part.get("base") == was["document"]
 
 
-def activation_events(planned: Plan, known: Live, generation: int) -> list[Event]:
-    """A leaf for each list of which something else is about to be live than the known generation says."""
+def activation_events(
+    planned: Plan, known: Live, generation: int, *, kept: Mapping[str, Mapping[str, str]]
+) -> list[Event]:
+    """A leaf for each list of which something else is about to be live than the known generation says. `kept`: the
+    hashes of the document and the grounds that a leaf commits to, by list."""
     before = {part["name"]: part for part in _acting(known.lists)}
     events = []
     for part in _acting(planned.lists):
@@ -167,7 +184,11 @@ def activation_events(planned: Plan, known: Live, generation: int) -> list[Event
             continue
         reference = f"{part['name']}/{part['version']}"
         if _rules(part) != _rules(was) and (part["version"] or was.get("version")):
-            events.append(Event("list-activated", reference, {**_told(part), "generation": generation}))
+            events.append(
+                Event(
+                    "list-activated", reference, {**_told(part), **kept.get(part["name"], {}), "generation": generation}
+                )
+            )
         events += _suspension_events(part, was, planned.off.get(part["name"]), reference, generation)
     events += [
         Event("list-activated", f"{name}/0", {"list": name, "version": 0, "entries": 0, "generation": generation})
@@ -194,7 +215,7 @@ def _suspension_events(
 
 
 def _rules(part: dict[str, Any]) -> tuple[Any, ...]:
-    return tuple(part.get(key) for key in ("document", "action", "reason", "configured"))
+    return tuple(part.get(key) for key in ("document", "action", "reason", "configured", "issuer", "bases"))
 
 
 def _told(part: dict[str, Any]) -> dict[str, Any]:

@@ -113,7 +113,7 @@ def examine(
             withdrawn=withdrawn,
             limit=FINDINGS,
         )
-    except _core.CoreError as error:
+    except _core.ListError as error:
         raise VerifyError(error.kind, str(error)) from error
     if seen.changes.entries != candidate.entries:
         told = f"the head announces {candidate.entries:,} entries; the document has {seen.changes.entries:,}"

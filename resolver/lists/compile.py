@@ -49,6 +49,8 @@ class Plan:
     lists: tuple[dict[str, Any], ...]
     off: Mapping[str, Off] = field(default_factory=dict)
     """What is suspended, by list."""
+    keep: float | None = None
+    """For how many seconds documents are kept that the log names; None: for ever."""
 
     @property
     def entries(self) -> int:
@@ -86,7 +88,7 @@ def plan(
             document = config.places.list(source.name).applied / held.document
             sources.append(_source(document, "monitor", "relay", 0, [], []))
             lists.append(_watched(source, held))
-    return Plan(tuple(sources), tuple(lists), off)
+    return Plan(tuple(sources), tuple(lists), off, config.log.keep)
 
 
 def is_stale(source: ListSource, fetching: Fetching | None, now: float) -> bool:

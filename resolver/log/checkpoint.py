@@ -50,13 +50,29 @@ def open_checkpoint(
     data: bytes, key: Verifier, witnesses: Iterable[Verifier] = ()
 ) -> tuple[Checkpoint, tuple[Signed, ...]]:
     """The checkpoint that the log's key signed, and the witnesses that cosigned it."""
-    text, signed = open_note(data, [key, *witnesses])
+    others = distinct(key, witnesses)
+    text, signed = open_note(data, [key, *others])
     if all(one.verifier != key for one in signed):
         raise UntrueError(f"the checkpoint is not signed by the log's key {key.name} ({key.key_id.hex()})")
     checkpoint = parse_checkpoint(text)
     if checkpoint.origin != key.name:
         raise UntrueError(f"the checkpoint is of {checkpoint.origin!r}, the key is that of {key.name!r}")
     return checkpoint, tuple(one for one in signed if one.verifier != key)
+
+
+def distinct(key: Verifier, witnesses: Iterable[Verifier]) -> tuple[Verifier, ...]:
+    """The witnesses; raises `MalformedError` where two are one key, whatever they are called, or one is the log's own:
+    a witness is a key, and a quorum of one key under two names proves what one signature proves."""
+    seen = {key.public: f"the log {key.name}"}
+    found = tuple(witnesses)
+    for one in found:
+        if one.public in seen:
+            raise MalformedError(
+                f"the witness {one.name} has the key of {seen[one.public]}",
+                hint="a witness is a key, not a name, and never the log's own: name each once",
+            )
+        seen[one.public] = f"the witness {one.name}"
+    return found
 
 
 def decimal(text: str, what: str) -> int:

@@ -59,6 +59,11 @@ class Signed:
     signature: Signature
     timestamp: int
 
+    @property
+    def time(self) -> int | None:
+        """When it was signed, as far as the signature says: only a cosignature does."""
+        return self.timestamp if self.verifier.kind == COSIGNATURE else None
+
 
 @dataclass(frozen=True)
 class Verifier:

@@ -68,7 +68,7 @@ class Proven:
             "detail": None if self.detail is None else self.detail.value,
             "origin": self.checkpoint.origin,
             "size": self.checkpoint.size,
-            "witnesses": [{"name": one.verifier.name, "time": one.timestamp} for one in self.witnesses],
+            "witnesses": [{"name": one.verifier.name, "time": one.time} for one in self.witnesses],
         }
 
 

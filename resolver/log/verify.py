@@ -40,7 +40,8 @@ class Witnessed:
 
     name: str
     size: int
-    timestamp: int
+    timestamp: int | None
+    """None for a key that signs no time (type 1)."""
 
 
 @dataclass(frozen=True)
@@ -200,7 +201,7 @@ def _witnessed(
     newest: dict[str, Witnessed] = {}
     for checkpoint, cosigned in sorted(opened, key=lambda one: one[0].size):
         for one in cosigned:
-            newest[str(one.verifier)] = Witnessed(one.verifier.name, checkpoint.size, one.timestamp)
+            newest[str(one.verifier)] = Witnessed(one.verifier.name, checkpoint.size, one.time)
     if len(newest) < quorum:
         raise UntrueError(f"{len(newest)} of the {asked} witnesses cosigned, {quorum} were asked for")
     return tuple(newest.values())

@@ -31,7 +31,7 @@ def check(path: Path, state: str, *, size: int = 1 << 20, bases: Sequence[str] =
 
 def refusal(path: Path, lines: list[bytes], **other: Any) -> tuple[str, int]:
     state = write_lines(path, lines)
-    with pytest.raises(_core.CoreError) as refused:
+    with pytest.raises(_core.ListError) as refused:
         check(path, state, **other)
     assert (refused.value.line > 0) == str(refused.value).startswith(f"line {refused.value.line}: ")
     return refused.value.kind, refused.value.line
@@ -97,18 +97,18 @@ def test_another_state_more_octets_or_a_broken_file_is_refused(tmp_path: Path) -
         (state, len(A.line()), "too-large"),
         (state, 0, "too-large"),
     ]:
-        with pytest.raises(_core.CoreError) as refused:
+        with pytest.raises(_core.ListError) as refused:
             check(path, wrong, size=size)
         assert refused.value.kind == kind
     whole = path.read_bytes()
     for cut in range(len(whole)):
         path.write_bytes(whole[:cut])
-        with pytest.raises(_core.CoreError):
+        with pytest.raises(_core.ListError):
             check(path, state)
     path.write_bytes(b"not compressed at all")
-    with pytest.raises(_core.CoreError, match="damaged"):
+    with pytest.raises(_core.ListError, match="damaged"):
         check(path, state)
-    with pytest.raises(_core.CoreError, match="unreadable"):
+    with pytest.raises(_core.ListError, match="unreadable"):
         check(tmp_path / "nowhere", state)
 
 
@@ -118,7 +118,7 @@ def test_a_bomb_is_refused_before_it_unfolds(tmp_path: Path) -> None:
         for _ in range(64):
             out.write(LINE * 5000)
     assert path.stat().st_size < 100_000
-    with pytest.raises(_core.CoreError) as refused:
+    with pytest.raises(_core.ListError) as refused:
         check(path, "sha256:" + "0" * 64, size=len(LINE))
     assert refused.value.kind == "too-large"
 
@@ -158,7 +158,7 @@ def test_the_core_accepts_exactly_the_lines_that_the_issuer_s_half_writes(
     if fine:
         assert check(path, state) == 1
     else:
-        with pytest.raises(_core.CoreError):
+        with pytest.raises(_core.ListError):
             check(path, state)
 
 
@@ -305,7 +305,7 @@ def test_core_and_desk_allow_the_same_characters(first: int, last: int, tmp_path
         try:
             _core.examine(None, tmp_path / "one", announced=announced, protected=[], suffixes=[], popular=[])
             allowed = True
-        except _core.CoreError:
+        except _core.ListError:
             allowed = False
         assert allowed == is_text(text), f"U+{point:04X}"
         try:

@@ -162,15 +162,15 @@ def test_a_damaged_file_is_refused_wherever_it_is_damaged(tmp_path: Path) -> Non
         damaged = bytearray(whole)
         damaged[min(start + chance.randrange(64), len(whole) - 1)] ^= 1 << chance.randrange(8)
         path.write_bytes(damaged)
-        with pytest.raises(_core.CoreError) as refused:
+        with pytest.raises(_core.ListError) as refused:
             _core.CompiledList.open(path)
         assert refused.value.kind in ("damaged", "format")
         assert str(path) in str(refused.value)
     for end in range(0, len(whole), 97):
         path.write_bytes(whole[:end])
-        with pytest.raises(_core.CoreError):
+        with pytest.raises(_core.ListError):
             _core.CompiledList.open(path)
-    with pytest.raises(_core.CoreError, match="unreadable"):
+    with pytest.raises(_core.ListError, match="unreadable"):
         _core.CompiledList.open(tmp_path / "nowhere")
 
 
@@ -179,7 +179,7 @@ def test_a_refused_document_leaves_the_old_file_alone(tmp_path: Path) -> None:
     before = (tmp_path / "compiled").read_bytes()
     bad = tmp_path / "bad.zst"
     write(bad, [entry("example.com", 1, basis="order-99")])
-    with pytest.raises(_core.CoreError, match=r"bad\.zst.*order-99") as refused:
+    with pytest.raises(_core.ListError, match=r"bad\.zst.*order-99") as refused:
         _core.compile([source(tmp_path / "0.zst"), source(bad)], tmp_path / "compiled", b"")
     assert (refused.value.kind, refused.value.line) == ("no-basis", 1)
     assert (tmp_path / "compiled").read_bytes() == before

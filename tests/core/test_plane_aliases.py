@@ -72,6 +72,24 @@ def test_an_alias_of_a_listed_name_gets_what_the_list_says_from_the_upstream_and
         assert shown(r.ask(query("slot.bet"))) == [(LISTED, "A", STOP_PAGE)]
 
 
+@pytest.mark.parametrize("aliases", ["trim", "stop", "relay"])
+def test_the_address_of_a_listed_name_beside_an_answer_is_left_out_and_the_answer_stands(
+    tmp_path: Path, aliases: str
+) -> None:
+    upstream = Upstream()
+    with rig(upstream) as r:
+        r.plane.set_list(compiled(tmp_path, ["slot.bet"], aliases=aliases))
+        r.send(query("mail.example", "MX"))
+        question, source = upstream.take()
+        reply = question.reply()
+        reply.add_answer(RR("mail.example", QTYPE.MX, ttl=300, rdata=MX(LISTED)))
+        reply.add_ar(RR(LISTED, QTYPE.A, ttl=300, rdata=A(REAL)))
+        upstream.say(reply, source)
+        for told in (r.until_answered(), r.ask(query("mail.example", "MX"))):
+            assert [str(rr.rdata) for rr in told.rr] == [f"10 {LISTED}"]
+            assert [str(rr.rdata) for rr in told.ar] == ([REAL] if aliases == "relay" else [])
+
+
 def test_a_change_of_the_list_or_of_a_pass_holds_from_the_next_query_on_whatever_is_cached(tmp_path: Path) -> None:
     upstream = Upstream()
     with rig(upstream) as r:

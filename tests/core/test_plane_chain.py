@@ -237,6 +237,9 @@ def test_what_is_no_datagram_socket_or_address_is_refused() -> None:
     plane = _core.Plane({"allow_clients": []})
     with socket.socket() as stream, pytest.raises(_core.CoreError, match="not a datagram socket"):
         plane.listen(stream.fileno())
+    for number in (-1, 1 << 30):
+        with pytest.raises(_core.CoreError, match="Bad file descriptor"):
+            plane.listen(number)
     with pytest.raises(_core.CoreError, match="not an address with a port"):
         plane.set_upstreams(["127.0.0.1"])
     with pytest.raises(_core.CoreError, match="a pass is exact, subtree or below"):

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 from dnslib import QTYPE, RCODE, RR, TXT, DNSRecord
 
 from tests.rigs.plane import Rig, Upstream, answer, cut, failing, query, rig
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 QUICK = {"upstream_timeout_ms": 100, "patience_ms": 800}
 
@@ -18,9 +23,12 @@ def long(question: DNSRecord) -> DNSRecord:
     return reply
 
 
-def answer_next(r: Rig, upstream: Upstream, reply: DNSRecord | None = None) -> DNSRecord:
+def answer_next(
+    r: Rig, upstream: Upstream, reply: DNSRecord | Callable[[DNSRecord], DNSRecord] | None = None
+) -> DNSRecord:
     question, source = upstream.take()
-    upstream.say(reply or answer(question), source)
+    made = reply(question) if callable(reply) else reply
+    upstream.say(made or answer(question), source)
     r.plane.pump()
     return question
 
@@ -186,6 +194,84 @@ def test_without_a_stream_that_waits_a_truncated_answer_asks_nobody_again() -> N
         r.plane.pump()
         assert r.receive().header.tc == 1
         assert (r.tcp_asks(), r.plane.in_flight) == ([], 0)
+
+
+def test_what_is_known_to_be_too_long_for_a_datagram_is_asked_over_tcp_at_once() -> None:
+    upstream = Upstream()
+    with rig(upstream) as r:
+        r.send(query("long.example", "TXT"))
+        answer_next(r, upstream, cut)
+        assert r.receive().header.tc == 1
+        assert r.ask_stream(query("long.example", "TXT")) is True
+        ask = r.until_tcp()
+        assert upstream.waiting() == []
+        assert r.say_tcp(ask, long)
+        assert len(r.until_stream().rr) == 10
+        assert r.plane.in_flight == 0
+
+
+def test_nobody_waits_for_an_upstream_that_is_known_to_answer_no_tcp() -> None:
+    upstream = Upstream()
+    with rig(upstream, patience_ms=600_000) as r:
+        r.send(query("short.example"))
+        answer_next(r, upstream)
+
+        while not r.plane.upstreams()[0]["tcp_closed"]:
+            for own in r.until(r.plane.take_tcp_asks):
+                r.plane.tcp_failed(own)
+        over_tcp(r, upstream)
+        r.plane.tcp_failed(r.until_tcp())
+        assert r.until_stream().header.rcode == RCODE.SERVFAIL
+
+
+def test_an_upstream_without_edns_is_asked_once_more_without_an_opt() -> None:
+    upstream = Upstream()
+    with rig(upstream) as r:
+        r.send(query("plain.example", edns=True))
+        first = answer_next(r, upstream, lambda question: bare(question, "FORMERR"))
+        assert (len(first.ar), r.silent()) == (1, True)
+        again = answer_next(r, upstream)
+        assert (again.ar, again.q) == ([], first.q)
+        told = r.receive()
+        assert (told.header.rcode, len(told.rr), len(told.ar)) == (RCODE.NOERROR, 1, 1)
+        assert (r.state(), r.plane.in_flight) == ("up", 0)
+
+
+def test_an_upstream_without_edns_that_cannot_read_the_question_is_asked_twice_and_no_more() -> None:
+    upstream = Upstream()
+    with rig(upstream) as r:
+        r.send(query("plain.example"))
+        for _ in range(2):
+            answer_next(r, upstream, lambda question: bare(question, "FORMERR"))
+        assert r.receive().header.rcode == RCODE.FORMERR
+        assert upstream.waiting() == []
+
+
+def test_a_format_error_of_a_server_that_speaks_edns_is_its_answer() -> None:
+    upstream = Upstream()
+    with rig(upstream) as r:
+        r.send(query("strange.example"))
+        answer_next(r, upstream, lambda question: failing(question, "FORMERR"))
+        assert r.receive().header.rcode == RCODE.FORMERR
+        assert upstream.waiting() == []
+
+
+def test_over_tcp_too_an_upstream_without_edns_is_asked_once_more() -> None:
+    upstream = Upstream()
+    with rig(upstream) as r:
+        over_tcp(r, upstream)
+        assert r.say_tcp(r.until_tcp(), lambda question: bare(question, "FORMERR"))
+        ask = r.until_tcp()
+        assert DNSRecord.parse(ask.message).ar == []
+        assert r.say_tcp(ask, long)
+        assert len(r.until_stream().rr) == 10
+
+
+def bare(question: DNSRecord, rcode: str) -> DNSRecord:
+    """An error without an OPT."""
+    reply = failing(question, rcode)
+    reply.ar = []
+    return reply
 
 
 def over_tcp(r: Rig, upstream: Upstream) -> None:

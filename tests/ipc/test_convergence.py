@@ -64,6 +64,17 @@ def test_all_follow(places: Places) -> None:
     assert said == {"all": True, "lists": [], "names": [], "follow": ["dns-0", "dns-1", "rpz"], "behind": []}
 
 
+def test_an_approved_list_is_waited_for_at_each_worker_that_lives(places: Places) -> None:
+    for index, (generation, age) in enumerate(((7, 0.0), (6, 0.0), (6, 60.0))):
+        worker(places, index, ALL, age=age)
+        said = {"pid": 1, "generation": generation}
+        places.counters(index).with_suffix(".json").write_text(json.dumps(said))
+    assert convergence.wait_for_generation(places, 6).follow == ("dns-0", "dns-1")
+    seen = convergence.wait_for_generation(places, 7)
+    assert (seen.follow, seen.late) == (("dns-0",), ("dns-1 does not say that it took generation 7 up",))
+    assert seen.silent == ("dns-2 gave no sign of life for 60 s",)
+
+
 def test_who_does_not_follow_is_named_and_the_others_are_counted(places: Places) -> None:
     worker(places, 0, ALL)
     worker(places, 1, Passes())

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from resolver.cli.audit_show import verdict_lines
 from resolver.log.checkpoint import Checkpoint, parse_checkpoint
 from resolver.log.disk import Durable
 from resolver.log.edge import Edge
-from resolver.log.errors import UntrueError
+from resolver.log.errors import MalformedError, UntrueError
 from resolver.log.note import COSIGNATURE, ED25519, Note, Signer, parse_note, parse_secret, parse_vkey
 from resolver.log.source import Folder
 from resolver.log.tiles import bundle_path, pack_bundle, unpack_bundle
@@ -323,3 +324,27 @@ def test_an_erasure_while_the_log_is_read_is_no_fault(copy: World) -> None:
 
     verdict = verify(Growing(copy.log_dir), parse_vkey(copy.vkey()))
     assert (verdict.checkpoint.size, verdict.erased) == (SIZE, 1)
+
+
+def test_a_witness_is_a_key_and_not_a_name(copy: World) -> None:
+    key = parse_vkey(copy.vkey())
+    again = Signer("another.example/witness", COSIGNATURE, WITNESS.seed)
+    own = Signer("friend.example/witness", COSIGNATURE, stolen_key(copy).seed)
+    for witnesses, said in (
+        ([WITNESS.verifier, again.verifier], "has the key of the witness regulator.example/witness"),
+        ([WITNESS.verifier, WITNESS.verifier], "has the key of the witness"),
+        ([own.verifier], "has the key of the log"),
+        ([key], "has the key of the log"),
+    ):
+        with pytest.raises(MalformedError, match=said):
+            verify(Folder(copy.log_dir), key, witnesses=witnesses, quorum=len(witnesses))
+
+
+def test_a_key_that_signs_no_time_shows_none(copy: World) -> None:
+    plain = Signer("notary.example", ED25519, WITNESS.seed)
+    note = parse_note((copy.log_dir / "checkpoint").read_bytes())
+    signed = Note(note.text, (*note.signatures, plain.sign(note.text))).encode()
+    (copy.log_dir / "checkpoint").write_bytes(signed)
+    verdict = verify(Folder(copy.log_dir), parse_vkey(copy.vkey()), witnesses=[plain.verifier], quorum=1)
+    assert verdict.as_dict()["witnesses"] == [{"name": "notary.example", "size": SIZE, "time": None}]
+    assert any(line.endswith("its key signs no time") for line in verdict_lines(verdict))

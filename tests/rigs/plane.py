@@ -52,9 +52,12 @@ def cut(question: DNSRecord) -> DNSRecord:
 
 
 def failing(question: DNSRecord, rcode: str) -> DNSRecord:
+    """An error of a server that speaks EDNS: a FORMERR without an OPT would say that it does not."""
     reply = question.reply()
     reply.header.ad = 0
     reply.header.rcode = getattr(RCODE, rcode)
+    if rcode == "FORMERR" and not reply.ar:
+        reply.add_ar(EDNS0(udp_len=1232))
     return reply
 
 

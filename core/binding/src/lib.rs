@@ -8,6 +8,8 @@ use pyo3::prelude::*;
 
 pyo3::create_exception!(_core, CoreError, pyo3::exceptions::PyException, "What the core refuses, in one sentence.");
 
+pyo3::create_exception!(_core, ListError, CoreError, "What is wrong with a document or a compiled list.");
+
 /// The one conversion of errors: whatever says a sentence becomes a `CoreError`.
 pub(crate) fn refused(reason: impl std::fmt::Display) -> PyErr {
     CoreError::new_err(reason.to_string())
@@ -17,6 +19,7 @@ pub(crate) fn refused(reason: impl std::fmt::Display) -> PyErr {
 fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("VERSION", env!("CARGO_PKG_VERSION"))?;
     module.add("CoreError", module.py().get_type::<CoreError>())?;
+    module.add("ListError", module.py().get_type::<ListError>())?;
     list::register(module)?;
     plane::register(module)?;
     verdict::register(module)?;

@@ -10,11 +10,11 @@ use pyo3::exceptions::PyIndexError;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
-use crate::CoreError;
+use crate::ListError as Refusal;
 
 /// The one conversion: the sentence is the message; `kind` and `line` say it to programs.
 fn refused_at(py: Python<'_>, error: &ListError) -> PyErr {
-    let refusal = CoreError::new_err(error.to_string());
+    let refusal = Refusal::new_err(error.to_string());
     let value = refusal.value(py);
     let noted = value.setattr("kind", error.kind).and_then(|()| value.setattr("line", error.line));
     noted.err().unwrap_or(refusal)

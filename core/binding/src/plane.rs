@@ -71,106 +71,128 @@ where
     }
 }
 
-const KEYS: [&str; 23] = [
-    "allow_clients",
-    "stop_ipv4",
-    "stop_ipv6",
-    "portal_url",
-    "health_name",
-    "health_mark",
-    "views",
-    "cache_bytes",
-    "cache_stale_s",
-    "counters_path",
-    "rate",
-    "patience_ms",
-    "upstream_timeout_ms",
-    "max_in_flight",
-    "per_client_in_flight",
-    "per_zone_in_flight",
-    "remote_sockets",
-    "udp_gso",
-    "proxy_from",
-    "proxy_to",
-    "tap",
-    "watch_key",
-    "seed",
-];
+/// The settings as Python gives them: each key once, with its type; a key that is none of these is refused by its name.
+macro_rules! given {
+    ($($key:ident: $type:ty,)+) => {
+        struct Given {
+            $($key: Option<$type>,)+
+        }
 
-fn read_settings(given: &Bound<'_, PyDict>) -> PyResult<core::Settings> {
-    for key in given.keys() {
-        let key: String = key.extract()?;
-        if !KEYS.contains(&key.as_str()) {
-            return Err(refused(format_args!("{key}: no such setting")));
+        impl<'py> FromPyObject<'_, 'py> for Given {
+            type Error = PyErr;
+
+            fn extract(given: Borrowed<'_, 'py, PyAny>) -> PyResult<Given> {
+                let given = given.cast::<PyDict>()?;
+                for key in given.keys() {
+                    let key: String = key.extract()?;
+                    if ![$(stringify!($key)),+].contains(&key.as_str()) {
+                        return Err(refused(format_args!("{key}: no such setting")));
+                    }
+                }
+                Ok(Given { $($key: setting(&given, stringify!($key))?,)+ })
+            }
         }
-    }
-    let prefixes = |texts: Vec<String>| -> PyResult<Vec<Prefix>> {
-        texts.iter().map(|text| Prefix::parse(text).map_err(refused)).collect()
     };
-    let allowed = setting::<Vec<String>>(given, "allow_clients")?;
-    let allowed = prefixes(allowed.ok_or_else(|| refused("allow_clients: must be given"))?)?;
-    let mut views = Vec::new();
-    for View { clients, lists } in setting::<Vec<View>>(given, "views")?.unwrap_or_default() {
-        views.extend(prefixes(clients)?.into_iter().map(|prefix| (prefix, lists)));
-    }
-    let mut settings = core::Settings::new(Clients::new(&allowed, &views));
-    let address = |key: &str| -> PyResult<Option<IpAddr>> {
-        let text = setting::<String>(given, key)?;
-        text.map(|text| text.parse().map_err(|_| refused(format_args!("{key}: {text:?} is not an address"))))
-            .transpose()
-    };
-    for key in ["stop_ipv4", "stop_ipv6"] {
-        match (key, address(key)?) {
-            (_, None) => {}
-            ("stop_ipv4", Some(IpAddr::V4(v4))) => settings.page.ipv4 = Some(v4.octets()),
-            ("stop_ipv6", Some(IpAddr::V6(v6))) => settings.page.ipv6 = Some(v6.octets()),
-            (_, Some(other)) => return Err(refused(format_args!("{key}: {other} is of the other family"))),
+}
+
+given! {
+    allow_clients: Vec<String>,
+    stop_ipv4: String,
+    stop_ipv6: String,
+    portal_url: String,
+    health_name: String,
+    health_mark: String,
+    views: Vec<View>,
+    cache_bytes: usize,
+    cache_stale_s: u32,
+    counters_path: PathBuf,
+    rate: Rate,
+    patience_ms: u32,
+    upstream_timeout_ms: u32,
+    max_in_flight: usize,
+    per_client_in_flight: usize,
+    per_zone_in_flight: usize,
+    remote_sockets: usize,
+    udp_gso: bool,
+    proxy_from: Vec<String>,
+    proxy_to: Vec<String>,
+    tap: TapSettings,
+    watch_key: (u64, u64),
+    seed: u64,
+}
+
+fn prefixes(texts: &[String]) -> PyResult<Vec<Prefix>> {
+    texts.iter().map(|text| Prefix::parse(text).map_err(refused)).collect()
+}
+
+/// An address of the stop page, of the family that its key says.
+fn page_address<T>(key: &str, text: Option<String>, of_family: fn(IpAddr) -> Option<T>) -> PyResult<Option<T>> {
+    let Some(text) = text else { return Ok(None) };
+    let address: IpAddr = text.parse().map_err(|_| refused(format_args!("{key}: {text:?} is not an address")))?;
+    let found = of_family(address);
+    found.map(Some).ok_or_else(|| refused(format_args!("{key}: {address} is of the other family")))
+}
+
+fn v4(address: IpAddr) -> Option<[u8; 4]> {
+    if let IpAddr::V4(v4) = address { Some(v4.octets()) } else { None }
+}
+
+fn v6(address: IpAddr) -> Option<[u8; 16]> {
+    if let IpAddr::V6(v6) = address { Some(v6.octets()) } else { None }
+}
+
+impl Given {
+    /// As the core has them: what is not given keeps its default.
+    fn settings(self) -> PyResult<core::Settings> {
+        let allowed = self.allow_clients.ok_or_else(|| refused("allow_clients: must be given"))?;
+        let mut views = Vec::new();
+        for View { clients, lists } in self.views.unwrap_or_default() {
+            views.extend(prefixes(&clients)?.into_iter().map(|prefix| (prefix, lists)));
         }
-    }
-    settings.page.portal = setting::<String>(given, "portal_url")?.unwrap_or_default().into_bytes();
-    settings.health = match setting::<String>(given, "health_name")? {
-        Some(text) => {
-            Some(Name::from_text(&text).ok_or_else(|| refused(format_args!("health_name: {text:?} is no name")))?)
+        let mut settings = core::Settings::new(Clients::new(&prefixes(&allowed)?, &views));
+        settings.page.ipv4 = page_address("stop_ipv4", self.stop_ipv4, v4)?;
+        settings.page.ipv6 = page_address("stop_ipv6", self.stop_ipv6, v6)?;
+        settings.page.portal = self.portal_url.unwrap_or_default().into_bytes();
+        let health = |text: String| {
+            Name::from_text(&text).ok_or_else(|| refused(format_args!("health_name: {text:?} is no name")))
+        };
+        settings.health = self.health_name.map(health).transpose()?;
+        settings.health_mark = self.health_mark.unwrap_or_default().into_bytes();
+        if settings.health_mark.len() > usize::from(u8::MAX) {
+            return Err(refused("health_mark: is longer than 255 octets"));
         }
-        None => None,
-    };
-    settings.health_mark = setting::<String>(given, "health_mark")?.unwrap_or_default().into_bytes();
-    if settings.health_mark.len() > usize::from(u8::MAX) {
-        return Err(refused("health_mark: is longer than 255 octets"));
+        settings.counters_path = self.counters_path;
+        settings.rate = self.rate.map(|rate| (rate.queries_per_second, rate.burst));
+        settings.watch_key = self.watch_key;
+        settings.seed = self.seed;
+        settings.proxy_from = prefixes(&self.proxy_from.unwrap_or_default())?;
+        let told = self.proxy_to.unwrap_or_default();
+        settings.proxy_to = told.iter().map(|text| socket_address(text)).collect::<PyResult<_>>()?;
+        settings.tap = self.tap.map(|TapSettings { identity, version, client_addresses }| tap::Settings {
+            identity,
+            version,
+            client_addresses,
+        });
+        settings.cache_bytes = self.cache_bytes.unwrap_or(settings.cache_bytes);
+        settings.cache_stale = self.cache_stale_s.unwrap_or(settings.cache_stale);
+        settings.remote_sockets = self.remote_sockets.unwrap_or(settings.remote_sockets);
+        settings.joins = self.udp_gso.unwrap_or(settings.joins);
+        let us = |ms: Option<u32>, otherwise: u64| ms.map_or(otherwise, |ms| u64::from(ms) * 1000);
+        let limits = &mut settings.limits;
+        limits.in_flight = self.max_in_flight.unwrap_or(limits.in_flight);
+        limits.per_client = self.per_client_in_flight.unwrap_or(limits.per_client);
+        limits.per_zone = self.per_zone_in_flight.unwrap_or(limits.per_zone);
+        limits.patience = us(self.patience_ms, limits.patience);
+        limits.upstream_timeout = us(self.upstream_timeout_ms, limits.upstream_timeout);
+        Ok(settings)
     }
-    settings.counters_path = setting::<PathBuf>(given, "counters_path")?;
-    settings.rate = setting::<Rate>(given, "rate")?.map(|rate| (rate.queries_per_second, rate.burst));
-    settings.watch_key = setting::<(u64, u64)>(given, "watch_key")?;
-    settings.seed = setting::<u64>(given, "seed")?;
-    settings.proxy_from = prefixes(setting::<Vec<String>>(given, "proxy_from")?.unwrap_or_default())?;
-    let told = setting::<Vec<String>>(given, "proxy_to")?.unwrap_or_default();
-    settings.proxy_to = told.iter().map(|text| socket_address(text)).collect::<PyResult<_>>()?;
-    settings.tap = setting::<TapSettings>(given, "tap")?.map(|TapSettings { identity, version, client_addresses }| {
-        tap::Settings { identity, version, client_addresses }
-    });
-    let number = |key: &str, place: &mut usize| -> PyResult<()> {
-        *place = setting::<usize>(given, key)?.unwrap_or(*place);
-        Ok(())
-    };
-    number("cache_bytes", &mut settings.cache_bytes)?;
-    number("max_in_flight", &mut settings.limits.in_flight)?;
-    number("per_client_in_flight", &mut settings.limits.per_client)?;
-    number("per_zone_in_flight", &mut settings.limits.per_zone)?;
-    number("remote_sockets", &mut settings.remote_sockets)?;
-    settings.cache_stale = setting::<u32>(given, "cache_stale_s")?.unwrap_or(settings.cache_stale);
-    settings.joins = setting::<bool>(given, "udp_gso")?.unwrap_or(settings.joins);
-    let time = |key: &str, place: &mut u64| -> PyResult<()> {
-        *place = setting::<u32>(given, key)?.map_or(*place, |ms| u64::from(ms) * 1000);
-        Ok(())
-    };
-    time("patience_ms", &mut settings.limits.patience)?;
-    time("upstream_timeout_ms", &mut settings.limits.upstream_timeout)?;
-    Ok(settings)
 }
 
 impl Plane {
     /// Runs `work`; a panic in it is counted and gives `otherwise`.
     fn guarded<T>(&mut self, otherwise: T, work: impl FnOnce(&mut core::Plane) -> T) -> T {
+        // What `work` may leave half-changed is looked at by nobody before `recover` has cleared it, and the values that
+        // `work` itself holds are dropped with it: so that the plane is no `UnwindSafe` does no harm.
         match catch_unwind(AssertUnwindSafe(|| work(&mut self.inner))) {
             Ok(value) => value,
             Err(_) => {
@@ -184,8 +206,8 @@ impl Plane {
 #[pymethods]
 impl Plane {
     #[new]
-    fn new(settings: &Bound<'_, PyDict>) -> PyResult<Plane> {
-        let settings = read_settings(settings)?;
+    fn new(settings: Given) -> PyResult<Plane> {
+        let settings = settings.settings()?;
         let shown = settings.counters_path.clone().unwrap_or_default();
         let inner = core::Plane::new(settings)
             .map_err(|error| refused(format_args!("cannot make the plane (counters {}): {error}", shown.display())))?;
@@ -212,7 +234,8 @@ impl Plane {
     }
 
     fn listen(&mut self, fd: RawFd) -> PyResult<()> {
-        self.inner.listen(fd).map_err(|error| refused(format_args!("cannot listen on descriptor {fd}: {error}")))
+        let served = sys::with_borrowed(fd, |socket| self.inner.listen(socket));
+        served.map_err(|error| refused(format_args!("cannot listen on descriptor {fd}: {error}")))
     }
 
     fn stop_listening(&mut self) -> PyResult<()> {

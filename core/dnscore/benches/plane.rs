@@ -5,7 +5,7 @@
 //! waking is in the figures, and the least of many short rounds is what is reported, whatever else the machine does.
 
 use std::net::{SocketAddr, UdpSocket};
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsFd, AsRawFd};
 use std::time::{Duration, Instant};
 
 use dnscore::clients::{Clients, Prefix};
@@ -115,7 +115,7 @@ impl Bench {
         let (listening, client, upstream) = (socket(), socket(), socket());
         client.connect(listening.local_addr().expect("bound")).expect("loopback");
         let mut plane = Plane::new(settings).expect("a plane");
-        plane.listen(listening.as_raw_fd()).expect("a socket");
+        plane.listen(listening.as_fd()).expect("a socket");
         let address = upstream.local_addr().expect("bound");
         plane.set_upstreams(&[address]);
         let link = sys::connect(address).expect("loopback");

@@ -154,6 +154,17 @@ fn every_answer_to_a_request_with_an_opt_carries_one_whatever_is_wrong_with_it()
 }
 
 #[test]
+fn another_version_of_edns_is_said_to_be_one_whatever_the_opcode_and_the_sections() {
+    let version1 = |message: Message| message.opt(4096, 1 << 16, &option(10, &[1; 8]));
+    let badvers = |flags| bare(QR | RA | flags).opt(1232, 1 << 24, &[]).bytes();
+    for opcode in 1..16u16 {
+        let message = version1(Message::query("example.com", SOA).flags(opcode << 11 | RD));
+        assert_eq!(reply(&message.bytes()), Some(badvers(opcode << 11 | RD)), "opcode {opcode}");
+    }
+    assert_eq!(reply(&version1(bare(RD)).bytes()), Some(badvers(RD)), "no question");
+}
+
+#[test]
 fn a_long_query_is_read_whole_and_one_that_was_cut_is_a_format_error_without_tc() {
     let query = || Message::query("example.com", A);
     let padded = query().opt(1232, 0x8000, &option(12, &[0; 4030])).bytes();

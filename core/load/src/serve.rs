@@ -2,7 +2,7 @@
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsFd, AsRawFd};
 
 use dnscore::sys::{Endpoint, Listener, Local, Poll, Receiver, Sender, connect};
 
@@ -137,7 +137,7 @@ pub fn relay(address: SocketAddr, upstream: SocketAddr) -> io::Result<()> {
 
 fn listen(address: SocketAddr) -> io::Result<(UdpSocket, Listener, Poll)> {
     let socket = UdpSocket::bind(address)?;
-    let listener = Listener::adopt(socket.as_raw_fd())?;
+    let listener = Listener::adopt(socket.as_fd())?;
     let poll = Poll::new()?;
     poll.add(listener.raw(), 0)?;
     Ok((socket, listener, poll))

@@ -7,6 +7,8 @@
 //!   everything is left out: behind a stopped name the chain is cut, and some clients take every address that they see,
 //!   whoever owns it. What is kept is a beginning of the section, so no compressed name in it points to what is gone.
 //! * A DNAME stays where it leads on from a name that stays: a validator needs it for the CNAME beside it.
+//! * What a listed name owns beside an answer, in the additional section, is left out with all that stands there: some
+//!   resolvers answer the listed name from it.
 //! * Of the other sections only denials and signatures stay (NSEC, NSEC3, RRSIG), which prove that a kept alias was made
 //!   from a wildcard. A SOA would be about the name at the end.
 //! * NOERROR, since what is left is there; neither AD nor AA, since this is not what anybody signed or said; TTLs of at
@@ -44,6 +46,26 @@ pub fn owners(message: &[u8], query: &Query, found: &mut Vec<Name>) -> bool {
         all
     });
     all
+}
+
+/// Finds the names that own additional records too, behind those of the answer section. Says whether these are all.
+pub fn owners_beside(message: &[u8], query: &Query, found: &mut Vec<Name>) -> bool {
+    let Some(header) = Header::read(message) else { return true };
+    let before = usize::from(header.answers) + usize::from(header.authorities);
+    let mut at = usize::from(query.question_end);
+    for number in 0..before + usize::from(header.additionals) {
+        let Some(rr) = record(message, at) else { break };
+        at = rr.end;
+        if number < before || rr.rtype == rtype::OPT {
+            continue;
+        }
+        match Name::expand(message, rr.start) {
+            Some(name) if name == query.qname || found.contains(&name) => {}
+            Some(name) if found.len() < MAX_OWNERS => found.push(name),
+            _ => return false,
+        }
+    }
+    true
 }
 
 /// What is said of an answer that was trimmed, and for how long it holds.

@@ -12,9 +12,9 @@ mod relayed;
 mod shorten;
 mod write;
 
-pub use aliases::{MAX_OWNERS, Reason, owners, trim};
+pub use aliases::{MAX_OWNERS, Reason, owners, owners_beside, trim};
 pub use blocked::{MAX_BLOCKED_TTL, StopPage, blocked, hinfo, nodata, text};
-pub use relayed::{client_answer, upstream_query};
+pub use relayed::{client_answer, upstream_query, without_opt};
 
 pub(crate) use write::{Behind, Body, rebuild};
 use write::{Ede, Start};

@@ -34,6 +34,12 @@ pub fn upstream_query(query: &Query, id: u16, case: Option<u64>, out: &mut [u8])
     end + OPT
 }
 
+/// Takes the OPT off such a query of `length` octets, for a server that does not speak EDNS. Returns the new length.
+pub fn without_opt(out: &mut [u8], length: usize) -> usize {
+    out[HEADER - 1] = 0;
+    length - OPT
+}
+
 /// Writes the upstream's answer for this client: its id, its question, its RD and CD, AD only where it asked, TTLs as
 /// they came, our own OPT with the upstream's extended errors and rcode; what passes `limit` loses the records that the
 /// client can do without or, where that is not enough, becomes an empty answer with TC.

@@ -2,7 +2,7 @@
 
 use memmap2::MmapMut;
 
-use super::store::memory;
+use super::memory::memory;
 use crate::wire::Query;
 
 /// Slots of a bucket.

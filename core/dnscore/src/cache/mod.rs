@@ -18,6 +18,7 @@
 
 mod entry;
 mod index;
+mod memory;
 mod queue;
 mod store;
 
@@ -25,7 +26,7 @@ pub use index::Key;
 
 use crate::answer::{Behind, Body, rebuild};
 use crate::wire::upstream::Kind;
-use crate::wire::{Checked, OPTION_EDE, Query, UDP_SIZE, ede, flag, rcode};
+use crate::wire::{Checked, OPTION_EDE, Query, UDP_SIZE, ede, flag, rcode, u16_at};
 use entry::{Entry, Parts};
 use index::Hasher;
 use store::Store;
@@ -105,11 +106,11 @@ impl Cache {
             store.used(at, &entry);
             let age = Age::Of(now.saturating_sub(entry.stored));
             let length = write(store.parts(at, &entry), &entry, age, query, packet, limit, out);
-            return Some(Given::of(length, at, &entry));
+            return Some(Given::of(length, at, &entry, query, out));
         }
         if now < entry.retry_at && entry.stale(now, store.stale_for) {
             let length = write(store.parts(at, &entry), &entry, Age::Stale, query, packet, limit, out);
-            return Some(Given::of(length, at, &entry));
+            return Some(Given::of(length, at, &entry, query, out));
         }
         None
     }
@@ -132,13 +133,19 @@ impl Cache {
             return None;
         }
         let length = write(store.parts(at, &entry), &entry, age, query, packet, limit, out);
-        Some(Given::of(length, at, &entry))
+        Some(Given::of(length, at, &entry, query, out))
     }
 
     /// Whether [`Cache::stale`] has something to give.
     pub fn has_stale(&self, key: &Key, query: &Query, now_ms: u64) -> bool {
         let Some(store) = &self.store else { return false };
         store.find(key, query).is_some_and(|(_, entry)| entry.stale(seconds(now_ms), store.stale_for))
+    }
+
+    /// Whether it is known that the answer is too long for a datagram.
+    pub fn is_truncated(&self, key: &Key, query: &Query, now_ms: u64) -> bool {
+        let Some(store) = &self.store else { return false };
+        store.find(key, query).is_some_and(|(_, entry)| entry.truncated() && seconds(now_ms) < entry.expires)
     }
 
     /// Keeps an upstream's answer to this query, if the rules let it. Says whether it did.
@@ -186,6 +193,13 @@ impl Cache {
         store.put(key, query, entry, &body, std::iter::empty(), None);
     }
 
+    /// After a panic that was caught: forgets everything if it came while an answer was being written.
+    pub fn recover(&mut self) {
+        if let Some(store) = self.store.as_mut().filter(|store| store.is_half_written()) {
+            store.flush();
+        }
+    }
+
     /// Forgets everything.
     pub fn flush(&mut self) {
         if let Some(store) = self.store.as_mut() {
@@ -204,6 +218,8 @@ impl Cache {
 pub struct Given {
     /// Its length.
     pub length: usize,
+    /// No record was left out for want of room: another client may be given more.
+    pub whole: bool,
     /// Where names beside the question's own records in it, what is known of them.
     pub foreign: Option<Foreign>,
 }
@@ -221,8 +237,10 @@ pub const UNJUDGED: u32 = 1;
 
 impl Given {
     #[inline]
-    fn of(length: usize, at: usize, entry: &Entry) -> Given {
-        Given { length, foreign: (entry.judged != 0).then_some(Foreign { at, judged: entry.judged }) }
+    fn of(length: usize, at: usize, entry: &Entry, query: &Query, out: &[u8]) -> Given {
+        let opt = u16::from(query.edns.is_some());
+        let whole = u16_at(out, 6) == Some(entry.counts[0]) && u16_at(out, 10) == Some(entry.counts[2] + opt);
+        Given { length, whole, foreign: (entry.judged != 0).then_some(Foreign { at, judged: entry.judged }) }
     }
 }
 

@@ -8,10 +8,11 @@
 use std::hint::black_box;
 use std::io;
 
-use memmap2::{Advice, MmapMut};
+use memmap2::MmapMut;
 
 use super::entry::{Entry, Parts, UNIT, write_question};
 use super::index::{Index, Key};
+use super::memory::memory;
 use super::queue::{Popped, Queue};
 use crate::answer::Body;
 use crate::wire::Query;
@@ -42,6 +43,8 @@ pub(super) struct Store {
     entries: usize,
     /// The most that one entry takes.
     longest: usize,
+    /// An answer is being written: index, queues and arena do not agree.
+    writing: bool,
     /// The latest time seen, for judging age when something has to go.
     now: u32,
     /// For how many seconds after its time an answer is still of use.
@@ -67,6 +70,7 @@ impl Store {
             ghosts: vec![0; ghosts],
             entries: 0,
             longest: ROOM_FOR_ANY.max(bytes / PART),
+            writing: false,
             now: 0,
             stale_for,
         }))
@@ -131,6 +135,22 @@ impl Store {
         &mut self,
         key: &Key,
         query: &Query,
+        entry: Entry,
+        body: &Body<'_>,
+        ttls: impl ExactSizeIterator<Item = u16>,
+        cap: Option<(u16, u32)>,
+    ) -> bool {
+        self.writing = true;
+        let kept = self.write(key, query, entry, body, ttls, cap);
+        self.writing = false;
+        kept
+    }
+
+    #[inline(always)]
+    fn write(
+        &mut self,
+        key: &Key,
+        query: &Query,
         mut entry: Entry,
         body: &Body<'_>,
         ttls: impl ExactSizeIterator<Item = u16>,
@@ -184,6 +204,11 @@ impl Store {
         true
     }
 
+    /// The last [`Store::put`] did not come to its end.
+    pub fn is_half_written(&self) -> bool {
+        self.writing
+    }
+
     pub fn entries(&self) -> usize {
         self.entries
     }
@@ -194,6 +219,7 @@ impl Store {
         self.main.clear();
         self.ghosts.fill(0);
         self.entries = 0;
+        self.writing = false;
     }
 
     /// Room in a queue; entries go until there is.
@@ -301,15 +327,6 @@ fn find_ttls(records: &[u8], places: &mut [[u8; 2]]) {
     }
 }
 
-/// Zeroed memory that the system hands out as it is touched. In huge pages where it can: look-ups go anywhere in it, and
-/// under a hypervisor a page walk costs as much as the memory.
-pub(super) fn memory(bytes: usize) -> io::Result<MmapMut> {
-    let memory = MmapMut::map_anon(bytes)?;
-    // A kernel built without them says no, and small pages it is.
-    let _ = memory.advise(Advice::HugePage);
-    Ok(memory)
-}
-
 /// What is remembered of a hash that left; never 0.
 fn tag(hash: u64) -> u32 {
     (hash >> 32) as u32 | 1
@@ -323,4 +340,36 @@ fn place(at: usize) -> u32 {
 #[inline(always)]
 fn offset(place: u32) -> usize {
     (place as usize - 1) * UNIT
+}
+
+#[cfg(test)]
+mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    use super::*;
+    use crate::answer::Behind;
+    use crate::cache::index::Hasher;
+    use crate::wire::Name;
+
+    #[test]
+    fn an_answer_whose_writing_was_broken_off_is_seen_and_leaves_with_all_others() {
+        let mut store = Store::new(MIN_BYTES, 0).expect("memory").expect("a store");
+        let query = Query { qname: Name::from_text("example.com").expect("a name"), qtype: 1, ..Query::BLANK };
+        let key = Hasher::new([1, 2]).key(&query, 0);
+        let entry = Entry::new(&key, &query, 1, 60, 0);
+        // one record at the root: type A, class IN, TTL 60, four octets
+        let record = [0, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4, 192, 0, 2, 1];
+        let (counts, behind) = ([1, 0, 0], Behind::default());
+        let body = Body { flags: 0, rcode: 0, counts, octets: &record, question: 0, behind, options: &[], ede: None };
+        assert!(store.put(&key, &query, entry, &body, [5].into_iter(), None));
+        assert!(!store.is_half_written());
+        let breaks_off = [5].into_iter().map(|_: u16| -> u16 { panic!("a bug, for the test") });
+        let broken = catch_unwind(AssertUnwindSafe(|| store.put(&key, &query, entry, &body, breaks_off, None)));
+        assert!(broken.is_err() && store.is_half_written());
+        store.flush();
+        assert!(!store.is_half_written() && store.entries() == 0 && store.find(&key, &query).is_none());
+        assert!(store.put(&key, &query, entry, &body, [5].into_iter(), None));
+        let (at, kept) = store.find(&key, &query).expect("kept");
+        assert_eq!((store.entries(), store.parts(at, &kept).ttls), (1, &[5, 0][..]));
+    }
 }

@@ -5,10 +5,11 @@ use std::path;
 use super::build::{Builder, CLASS_PADDING, Listed, RECORD, RULE, unpack};
 use super::entry::{check_name, encode_reference};
 use super::file::{Content, Section, damaged};
+use super::hits::Hits;
 use super::key;
 use super::names::Names;
 use super::policy::{Policies, Terms, Walk};
-use super::types::{Action, Aliases, BATCH, Hits, ListError, Matching, Record, Rule};
+use super::types::{Action, Aliases, BATCH, ListError, Matching, Record, Rule};
 use super::vector::{self, Lanes, Work};
 use crate::wire::Name;
 

@@ -19,6 +19,7 @@ mod entry;
 mod file;
 mod filter;
 mod guard;
+mod hits;
 mod key;
 mod lines;
 mod names;
@@ -42,7 +43,8 @@ pub use document::MAX_PER_NAME;
 #[doc(hidden)]
 pub use file::with_right_checksum;
 pub use guard::{Guard, Guards};
+pub use hits::{Hit, Hits};
 pub use policy::{Policies, PolicyChange, Terms, policy_changes};
 pub use restrain::restrain;
-pub use types::{Action, Aliases, BATCH, Hit, Hits, ListError, Matching, Record, Rule, Standing};
+pub use types::{Action, Aliases, BATCH, ListError, Matching, Record, Rule, Standing};
 pub(crate) use vector::prefetch;

@@ -16,20 +16,18 @@ use super::bucket::{self, Bucket, NO_CHAIN};
 use super::code::{Coder, Decoder};
 use super::file::{Content, Section, Sections, damaged};
 use super::filter::{self, Hash};
+use super::hits::{Batch, FILTERED, Hit, Hits, Key};
 use super::key;
 use super::train;
-use super::tree::{self, FAN_OUT, Heads, INNER, LOWEST, Levels, PADDED, Prefix};
-use super::types::{BATCH, Hit, Hits, ListError};
+use super::tree::{self, FAN_OUT, Heads, INNER, LOWEST, Levels, PADDED};
+use super::types::{BATCH, ListError};
 use super::vector::{Lanes, Portable, prefetch};
 use crate::wire::Name;
-use crate::wire::name::KEPT_STARTS;
 
 const CHAIN: usize = 12;
 const NO_MORE: u32 = u32::MAX;
 /// Octets of suffixes that tokens are chosen from.
 const SAMPLE: usize = 1 << 18;
-/// A name with more labels than this is not asked of the filter: it goes to the tree at once.
-const FILTERED: usize = KEPT_STARTS;
 
 /// Names as they come, front-coded: about 16 octets each.
 #[derive(Default)]
@@ -236,43 +234,6 @@ pub(crate) struct Names {
     filter_lines: usize,
     /// Is a name of one label listed? Else the filter is not asked about them.
     single: bool,
-}
-
-/// A key with zeros behind it.
-#[derive(Clone)]
-struct Key {
-    bytes: [u8; PADDED],
-    length: usize,
-    /// Labels of the query name that the key leaves out: those from the first on that no listed name has.
-    left_out: u8,
-}
-
-/// Where a batch stands.
-#[derive(Clone)]
-pub(crate) struct Batch {
-    hashes: [[Hash; FILTERED]; BATCH],
-    /// Hashes to ask the filter for, name by name; beyond [`FILTERED`]: do not ask.
-    asked: [u8; BATCH],
-    keys: Vec<Key>,
-    /// Number of each key's name in the batch.
-    names: Vec<u8>,
-    nodes: Vec<u32>,
-    prefixes: Vec<Prefix>,
-    buckets: Vec<(u32, usize)>,
-}
-
-impl Default for Batch {
-    fn default() -> Self {
-        Self {
-            hashes: [[Hash::default(); FILTERED]; BATCH],
-            asked: [0; BATCH],
-            keys: vec![Key { bytes: [0; PADDED], length: 0, left_out: 0 }; BATCH],
-            names: Vec::with_capacity(BATCH),
-            nodes: Vec::with_capacity(BATCH),
-            prefixes: Vec::with_capacity(BATCH),
-            buckets: Vec::with_capacity(BATCH),
-        }
-    }
 }
 
 impl Names {

@@ -1,5 +1,5 @@
-//! The values that a compiled list speaks in: what an entry says ([`Rule`]), what is known about it ([`Record`]),
-//! and what a look-up found ([`Hit`], [`Hits`]).
+//! The values that a compiled list speaks in: what an entry says ([`Rule`]), what is known about it ([`Record`]), and why
+//! something is refused ([`ListError`]).
 
 use std::fmt;
 
@@ -241,73 +241,6 @@ pub struct Record<'a> {
     pub basis: &'a str,
     /// The issuer's category.
     pub category: &'a str,
-}
-
-/// One listed name found at or above the name asked for.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Hit {
-    /// The row of the listed name: its rank in the list.
-    pub row: u32,
-    /// Labels between the two; 0: the very name that was asked for.
-    pub distance: u8,
-}
-
-/// What a batch of names met, name by name. Reused from batch to batch: it allocates only while it grows.
-#[derive(Clone, Default)]
-pub struct Hits {
-    pub(crate) hits: Vec<Hit>,
-    pub(crate) ends: Vec<u32>,
-    /// Working memory of a look-up.
-    pub(crate) batch: super::names::Batch,
-}
-
-impl fmt::Debug for Hits {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries((0..self.len()).map(|index| self.of(index))).finish()
-    }
-}
-
-impl Hits {
-    /// A place for results, empty.
-    #[must_use]
-    pub fn new() -> Self {
-        Self {
-            hits: Vec::with_capacity(2 * BATCH),
-            ends: Vec::with_capacity(BATCH),
-            batch: super::names::Batch::default(),
-        }
-    }
-
-    /// What the `index`th name of the batch met, the most specific first; empty beyond the batch.
-    #[must_use]
-    pub fn of(&self, index: usize) -> &[Hit] {
-        let Some(&end) = self.ends.get(index) else { return &[] };
-        let start = if index == 0 { 0 } else { self.ends[index - 1] };
-        &self.hits[start as usize..end as usize]
-    }
-
-    /// What all names met.
-    #[must_use]
-    pub fn all(&self) -> &[Hit] {
-        &self.hits
-    }
-
-    /// Names in the batch.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.ends.len()
-    }
-
-    /// Was the batch empty?
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.ends.is_empty()
-    }
-
-    pub(crate) fn clear(&mut self) {
-        self.hits.clear();
-        self.ends.clear();
-    }
 }
 
 /// Why a document, a line or a compiled list is refused.

@@ -146,31 +146,34 @@ mod avx2 {
         ones
     };
 
-    // SAFETY of every call below: an `Avx2` exists only after the processor was asked; loads and stores are unaligned
-    // ones, of exactly the arrays that the references stand for.
     impl Lanes for Avx2 {
         #[inline(always)]
         fn candidates(self, levels: &[u8; 32], firsts: &[u8; 32], level: u8, first: u8) -> u32 {
+            // SAFETY: an `Avx2` exists only after the processor was asked for what the function is compiled for
             unsafe { candidates(levels, firsts, level, first) }
         }
 
         #[inline(always)]
         fn at_most(self, octets: &[u8; 32], limit: u8) -> u32 {
+            // SAFETY: an `Avx2` exists only after the processor was asked for what the function is compiled for
             unsafe { at_most(octets, limit) }
         }
 
         #[inline(always)]
         fn halves(self, packed: &[u8; 16]) -> [u8; 32] {
+            // SAFETY: an `Avx2` exists only after the processor was asked for what the function is compiled for
             unsafe { halves(packed) }
         }
 
         #[inline(always)]
         fn sum(self, numbers: &[u8; 32], count: usize) -> usize {
+            // SAFETY: an `Avx2` exists only after the processor was asked for what the function is compiled for
             unsafe { sum(numbers, count) }
         }
 
         #[inline(always)]
         fn rank(self, numbers: &[u8; 256], number: u64) -> usize {
+            // SAFETY: an `Avx2` exists only after the processor was asked for what the function is compiled for
             unsafe { rank(numbers, number) }
         }
     }

@@ -19,7 +19,7 @@ use crate::cache::Given;
 use crate::counters::Counter;
 use crate::list::{Aliases, Hits, reference_text};
 use crate::verdict::{Stop, verdict};
-use crate::wire::{Name, flag, u16_at};
+use crate::wire::Name;
 
 use super::chain::{Asked, Chain};
 
@@ -45,6 +45,13 @@ impl Owners {
         Owners { found: Vec::new(), met: Hits::new(), generation: FIRST, stopped: None }
     }
 
+    /// The last answer is not to be recorded.
+    pub fn forget(&mut self) {
+        self.found.clear();
+        self.met.clear();
+        self.stopped = None;
+    }
+
     /// Another list is live: nothing is known of its names.
     pub fn new_list(&mut self) {
         self.generation = self.generation.checked_add(1).unwrap_or(FIRST);
@@ -60,7 +67,7 @@ impl Chain {
         match given.foreign {
             Some(foreign) if foreign.judged != self.owners.generation => {
                 let looked = self.look_at(asked, given.length, out);
-                if looked.clear {
+                if looked.clear && given.whole {
                     self.cache.judged(foreign, self.owners.generation);
                 }
                 looked.length
@@ -81,21 +88,22 @@ impl Chain {
         if asked.query.asks_for_trust() {
             return clear;
         }
-        let all = answer::owners(message, asked.query, found);
+        let mut all = answer::owners(message, asked.query, found);
+        let leads = found.len();
+        all &= answer::owners_beside(message, asked.query, found);
         let mut names = [&Name::ROOT; MAX_OWNERS];
         names.iter_mut().zip(found.iter()).for_each(|(place, name)| *place = name);
         list.look_up(&names[..found.len().min(MAX_OWNERS)], met);
         if all && met.all().is_empty() {
-            // What was cut for want of room may be given to another client whole.
-            let whole = u16_at(message, 2).is_some_and(|flags| flags & flag::TC == 0);
-            return Looked { length, clear: whole };
+            return clear;
         }
-        Looked { length: self.act(asked, length, all, out), clear: false }
+        Looked { length: self.act(asked, length, all, leads, out), clear: false }
     }
 
-    /// Names in the answer are listed, or there were too many to look at. What comes of it.
+    /// Names in the answer are listed, or there were too many to look at. What comes of it. The first `leads` of the names
+    /// own records of the answer section; what only stands beside it stops nothing else.
     #[cold]
-    fn act(&mut self, asked: Asked<'_>, length: usize, all: bool, out: &mut [u8]) -> usize {
+    fn act(&mut self, asked: Asked<'_>, length: usize, all: bool, leads: usize, out: &mut [u8]) -> usize {
         let Some(list) = self.list.clone() else { return length };
         let found = std::mem::take(&mut self.owners.found);
         let mut stopped = Vec::new();
@@ -103,7 +111,10 @@ impl Chain {
         for (index, owner) in found.iter().enumerate() {
             let met = self.owners.met.of(index);
             let judgement = verdict(&list, met, owner, &self.passes, asked.view, asked.now.unix);
-            if let Some(stop) = self.noted(judgement).filter(|stop| stop.aliases != Aliases::Relay) {
+            if let Some(mut stop) = self.noted(judgement).filter(|stop| stop.aliases != Aliases::Relay) {
+                if index >= leads {
+                    stop.aliases = Aliases::Trim;
+                }
                 stopped.push(owner);
                 // The first decides, but one that stops the whole before one that trims.
                 if decides.is_none_or(|(first, _)| first.aliases < stop.aliases) {

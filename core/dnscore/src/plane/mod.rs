@@ -17,7 +17,7 @@ mod streams;
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::os::fd::RawFd;
+use std::os::fd::{BorrowedFd, RawFd};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -189,10 +189,10 @@ impl Plane {
         self.poll.raw()
     }
 
-    /// Serves a bound UDP socket.
-    pub fn listen(&mut self, fd: RawFd) -> io::Result<()> {
-        let listener = Listener::adopt(fd)?;
-        self.poll.add(fd, self.relaying.doors.len() as u64)?;
+    /// Serves a bound UDP socket, which its owner keeps open as long as the plane.
+    pub fn listen(&mut self, socket: BorrowedFd<'_>) -> io::Result<()> {
+        let listener = Listener::adopt(socket)?;
+        self.poll.add(listener.raw(), self.relaying.doors.len() as u64)?;
         self.relaying.doors.push(Door { listener, sender: Sender::new(self.relaying.joins), open: true });
         Ok(())
     }
@@ -262,10 +262,17 @@ impl Plane {
         &self.chain.counters
     }
 
-    /// A bug was caught at the border: count it, and drop the batch it happened in.
+    /// A bug was caught at the border: count it, and drop the batch it happened in, with all that was noted on its way and
+    /// would be read with the next one. The cache goes where the bug left it half-written. Questions in flight stay, since
+    /// clients wait for them; one that was half-entered ends by its time.
     pub fn recover(&mut self) {
         self.chain.counters.count(Counter::Panics);
         self.batch.open.clear();
+        self.keys.clear();
+        self.hits.clear();
+        self.balancers.forget();
+        self.chain.owners.forget();
+        self.chain.cache.recover();
         self.relaying.doors.iter_mut().for_each(|door| door.sender.clear());
         self.relaying.lanes.iter_mut().for_each(Lane::clear);
     }
@@ -533,5 +540,8 @@ pub fn passes<'a>(
     }
     Ok(Passes::new(parsed, bypass_all, bypass_lists))
 }
+
+#[cfg(test)]
+mod tests;
 
 const _: () = assert!(LARGEST_SENT >= 512 && QUERY_ROOM >= LARGEST_SENT);

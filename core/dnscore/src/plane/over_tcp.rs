@@ -37,6 +37,7 @@ pub struct TcpAsk {
     pub message: Vec<u8>,
     /// The PROXY header at the beginning of its connection; empty: none.
     pub header: Vec<u8>,
+    question_end: usize,
     slot: u32,
     generation: u32,
 }
@@ -44,7 +45,7 @@ pub struct TcpAsk {
 impl TcpAsk {
     fn expected(&self) -> Expected<'_> {
         let id = u16::from_be_bytes([self.message[0], self.message[1]]);
-        Expected { id, question: &self.message[HEADER..self.message.len() - (ROOM - HEAD)] }
+        Expected { id, question: &self.message[HEADER..self.question_end] }
     }
 }
 
@@ -98,6 +99,10 @@ impl Relaying {
             held.keep_question(&message[HEADER..end]);
         }
         message[HEADER..end].copy_from_slice(held.question());
+        if held.plain {
+            let length = answer::without_opt(&mut message, length);
+            message.truncate(length);
+        }
         let mut header = Vec::new();
         if upstream.is_told_who_asks {
             header.resize(proxy::LONGEST, 0);
@@ -107,7 +112,7 @@ impl Relaying {
         let generation = held.generation;
         let question = u64::from(generation) << 32 | u64::from(slot);
         let upstream = upstream.address;
-        self.tcp_asks.push(TcpAsk { number, question, upstream, message, header, slot, generation });
+        self.tcp_asks.push(TcpAsk { number, question, upstream, message, header, question_end: end, slot, generation });
     }
 }
 
@@ -145,7 +150,8 @@ impl Plane {
     }
 
     /// No connection brought an answer to it. What clients ask is put to the next upstream that is up; where there is
-    /// none, it is asked again when its time is over: an upstream that is being restarted costs nobody an answer.
+    /// none, it is asked again when its time is over: an upstream that is being restarted costs nobody an answer. Where
+    /// all that are up are known to answer no TCP, nobody waits for it.
     pub fn tcp_failed(&mut self, ask: &TcpAsk) {
         self.read_clock();
         let Plane { chain, relaying, poll, clock, .. } = self;
@@ -165,7 +171,12 @@ impl Plane {
         let (relay, upstreams) = (&relaying.relay, &relaying.upstreams);
         if upstreams.iter().any(|u: &Upstream| u.is_usable() && !relay.was_asked(ask.slot, u.uid)) {
             relaying.ask_next(chain, poll, ask.slot, *clock);
-            relaying.flush(chain, poll, *clock);
+        } else if upstreams.iter().all(|u| u.is_tcp_closed() || !u.is_usable())
+            && !relaying.is_awaited(ask.slot)
+            && !relaying.fall_back(chain, ask.slot, *clock)
+        {
+            relaying.give_up(chain, ask.slot, *clock);
         }
+        relaying.flush(chain, poll, *clock);
     }
 }

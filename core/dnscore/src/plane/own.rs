@@ -79,7 +79,7 @@ impl Relaying {
         let Some(upstream) = self.upstreams.iter_mut().find(|u| u.uid == heard.upstream) else { return };
         if heard.over_tcp {
             upstream.spoke_over_tcp(now.us);
-        } else if is_unwilling(checked) {
+        } else if is_unwilling(checked) && !checked.lacks_edns() {
             if upstream.refused_us(now.us) {
                 chain.counters.count(Counter::UpstreamDown);
             }

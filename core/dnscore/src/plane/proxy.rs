@@ -35,6 +35,11 @@ impl Balancers {
         Balancers { believed, said: Vec::new() }
     }
 
+    /// Nothing is said of any batch.
+    pub fn forget(&mut self) {
+        self.said.clear();
+    }
+
     /// Takes the headers off the datagrams of a batch.
     #[inline]
     pub fn unwrap_batch(&mut self, queries: &mut Receiver, count: usize, counters: &mut Counters) {

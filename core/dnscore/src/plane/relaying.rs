@@ -150,7 +150,12 @@ impl Relaying {
                 if !self.proxy_to.is_empty() {
                     self.note_asker(slot, &to, behind);
                 }
-                self.ask(chain, poll, slot, None, now);
+                // Only who asks on a stream comes this far with a name whose answer is known to be too long.
+                if asked.key.is_some_and(|key| chain.cache.is_truncated(key, query, now.ms())) {
+                    self.go_over_tcp(chain, poll, slot, None, now);
+                } else {
+                    self.ask(chain, poll, slot, None, now);
+                }
                 return;
             }
             Admission::Joined => return chain.counters.count(Counter::Joined),
@@ -258,7 +263,8 @@ impl Relaying {
         }
         let held = relay.slot(slot);
         let end = usize::from(held.query.question_end);
-        let length = if held.question().is_empty() {
+        let plain = held.plain;
+        let mut length = if held.question().is_empty() {
             let case = (!upstream.loopback).then(|| random.u64());
             let length = answer::upstream_query(&held.query, id, case, out);
             relay.slot_mut(slot).keep_question(&out[HEADER..end]);
@@ -269,6 +275,9 @@ impl Relaying {
             out[HEADER..end].copy_from_slice(held.question());
             length
         };
+        if plain {
+            length = answer::without_opt(out, length);
+        }
         relay.asked(slot, upstream.uid, picked.serial, id, now.us);
         lane.sender.push(before + length, None, Local::Bound);
     }
@@ -417,6 +426,10 @@ impl Relaying {
         let counters = &mut chain.counters;
         counters.count(Counter::UpstreamAnswers);
         counters.rtt(ask.rtt);
+        if checked.lacks_edns() && self.asked_plainly(chain, poll, slot, &ask, now) {
+            return;
+        }
+        let counters = &mut chain.counters;
         if checked.truncated() {
             counters.count(Counter::UpstreamTruncated);
         }
@@ -456,6 +469,28 @@ impl Relaying {
         self.settle(chain, slot, message, checked, now);
     }
 
+    /// It does not speak EDNS: the same once more, without (RFC 6891, 7). False where that has been done already.
+    #[cold]
+    fn asked_plainly(&mut self, chain: &mut Chain, poll: &Poll, slot: u32, ask: &Heard, now: Now) -> bool {
+        let number = self.upstreams.iter().position(|u| u.uid == ask.upstream);
+        let timeout = self.relay.limits().upstream_timeout;
+        let held = self.relay.slot_mut(slot);
+        let (Some(number), Phase::Asking) = (number, held.phase) else { return false };
+        if held.plain || held.is_asked_out() {
+            return false;
+        }
+        held.plain = true;
+        if ask.over_tcp {
+            self.upstreams[number].spoke_over_tcp(now.us);
+        } else {
+            self.upstreams[number].answered(ask.rtt, timeout);
+        }
+        chain.counters.count(Counter::Retried);
+        self.put_to(chain, poll, slot, number, now);
+        self.relay.reschedule(slot, now.us + timeout);
+        true
+    }
+
     /// What an answer to a client's question says of the upstream.
     #[inline]
     fn note_word(&mut self, slot: u32, ask: &Heard, unwilling: bool, failing: bool, now: Now) {
@@ -474,7 +509,7 @@ impl Relaying {
     }
 
     /// An upstream that is up has been asked and may yet answer.
-    fn is_awaited(&self, slot: u32) -> bool {
+    pub fn is_awaited(&self, slot: u32) -> bool {
         let mut open = self.relay.slot(slot).asks().iter().filter(|ask| ask.open);
         open.any(|ask| self.upstreams.iter().any(|u| u.uid == ask.upstream && u.is_usable()))
     }
@@ -611,7 +646,7 @@ impl Relaying {
     }
 
     /// Settles with what an unwilling upstream said, if one said something.
-    fn fall_back(&mut self, chain: &mut Chain, slot: u32, now: Now) -> bool {
+    pub fn fall_back(&mut self, chain: &mut Chain, slot: u32, now: Now) -> bool {
         let held = self.relay.slot_mut(slot);
         let Some(message) = held.fallback.take() else { return false };
         let id = u16::from_be_bytes([message[0], message[1]]);

@@ -276,6 +276,7 @@ impl Relay {
         slot.settled = false;
         slot.own = false;
         slot.over_tcp = false;
+        slot.plain = false;
         slot.born = now;
         slot.stale_at = now + CLIENT_RESPONSE;
         slot.patience = now + limits.patience;

@@ -156,6 +156,8 @@ pub struct Slot {
     pub own: bool,
     /// From now on it is asked over TCP: its answer is too long for a datagram, or none can be trusted.
     pub over_tcp: bool,
+    /// From now on it is asked without an OPT: an upstream does not speak EDNS.
+    pub plain: bool,
     /// When it came, in microseconds.
     pub born: u64,
     /// When the clients are given a stale answer, if there is one.
@@ -196,6 +198,7 @@ impl Slot {
             settled: false,
             own: false,
             over_tcp: false,
+            plain: false,
             born: 0,
             stale_at: 0,
             patience: 0,

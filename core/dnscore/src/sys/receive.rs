@@ -1,4 +1,4 @@
-//! A batch of datagrams in: `recvmmsg` into headers and buffers that are set up once.
+//! A batch of datagrams in: `recvmmsg` into buffers that are made once, by headers that are set up for each call.
 
 use std::io;
 use std::mem;
@@ -10,21 +10,25 @@ use super::{BATCH, Endpoint, Local};
 /// Room for one `in6_pktinfo` (20 bytes) with its header (16), aligned as `cmsghdr` wants it.
 pub(super) const CONTROL: usize = 64;
 
+/// Octets of the longest address that the kernel writes.
+const NAME: u32 = 28;
+
 #[repr(C, align(16))]
 #[derive(Clone, Copy)]
 pub(super) struct Control(pub(super) [u8; CONTROL]);
 
 /// Buffers and headers for receiving.
 ///
-/// The headers point into the boxed slices beside them. A boxed slice never moves and none of them is replaced or
-/// resized after `new`, so the pointers stay valid for the life of the value, wherever the value itself is moved.
+/// The headers point into the boxed slices beside them, yet no pointer is kept from one call to the next: each call of
+/// [`Receiver::receive`] takes them from its own exclusive borrow, so none outlives a move of the value or a reference that
+/// somebody had to the buffers meanwhile.
 pub struct Receiver {
     stride: usize,
     bytes: Box<[u8]>,
     names: Box<[Endpoint]>,
     controls: Box<[Control]>,
     headers: Box<[libc::mmsghdr]>,
-    _parts: Box<[libc::iovec]>,
+    parts: Box<[libc::iovec]>,
     count: usize,
     told_local: bool,
 }
@@ -33,45 +37,39 @@ impl Receiver {
     /// `stride` bytes for each datagram; what is longer arrives with [`Receiver::truncated`] set. An odd number of cache
     /// lines keeps the starts of the 64 buffers off one another's cache sets.
     pub fn new(stride: usize) -> Receiver {
-        let mut bytes = vec![0u8; stride * BATCH].into_boxed_slice();
-        let mut names = vec![Endpoint::EMPTY; BATCH].into_boxed_slice();
-        let mut controls = vec![Control([0; CONTROL]); BATCH].into_boxed_slice();
-        let mut parts: Box<[libc::iovec]> = bytes
-            .chunks_exact_mut(stride)
-            .map(|chunk| libc::iovec { iov_base: chunk.as_mut_ptr().cast(), iov_len: stride })
-            .collect();
-        let headers = (0..BATCH)
-            .map(|i| {
-                // SAFETY: mmsghdr is integers and raw pointers, for which all zeroes is a value.
-                let mut header: libc::mmsghdr = unsafe { mem::zeroed() };
-                header.msg_hdr.msg_name = names[i].raw.as_mut_ptr().cast();
-                header.msg_hdr.msg_iov = &mut parts[i];
-                header.msg_hdr.msg_iovlen = 1;
-                header.msg_hdr.msg_control = controls[i].0.as_mut_ptr().cast();
-                header
-            })
-            .collect();
-        Receiver { stride, bytes, names, controls, headers, _parts: parts, count: 0, told_local: false }
+        let part = || libc::iovec { iov_base: ptr::null_mut(), iov_len: 0 };
+        // SAFETY: mmsghdr is integers and raw pointers, for which all zeroes is a value.
+        let header = || -> libc::mmsghdr { unsafe { mem::zeroed() } };
+        Receiver {
+            stride,
+            bytes: vec![0u8; stride * BATCH].into_boxed_slice(),
+            names: vec![Endpoint::EMPTY; BATCH].into_boxed_slice(),
+            controls: vec![Control([0; CONTROL]); BATCH].into_boxed_slice(),
+            headers: (0..BATCH).map(|_| header()).collect(),
+            parts: (0..BATCH).map(|_| part()).collect(),
+            count: 0,
+            told_local: false,
+        }
     }
 
     /// Receives what waits, at most a batch, without blocking; returns how many. `tells_local`: the socket was set to
     /// say which of our addresses each datagram was sent to.
     pub fn receive(&mut self, fd: RawFd, tells_local: bool) -> io::Result<usize> {
-        // The kernel overwrites these lengths, so the ones it used last time are put back.
-        for (header, name) in self.headers[..self.count.max(1)].iter_mut().zip(self.names.iter_mut()) {
-            header.msg_hdr.msg_namelen = name.raw.len() as u32;
-            header.msg_hdr.msg_controllen = if tells_local { CONTROL } else { 0 };
-        }
-        if self.count < BATCH || self.told_local != tells_local {
-            for header in &mut self.headers[..] {
-                header.msg_hdr.msg_namelen = mem::size_of::<[u8; 28]>() as u32;
-                header.msg_hdr.msg_controllen = if tells_local { CONTROL } else { 0 };
-            }
+        let Receiver { stride, bytes, names, controls, headers, parts, .. } = self;
+        let rooms = bytes.chunks_exact_mut(*stride).zip(&mut names[..]).zip(&mut controls[..]);
+        for (((room, name), control), (header, part)) in rooms.zip(headers.iter_mut().zip(&mut parts[..])) {
+            *part = libc::iovec { iov_base: room.as_mut_ptr().cast(), iov_len: room.len() };
+            let header = &mut header.msg_hdr;
+            (header.msg_name, header.msg_namelen) = (name.raw.as_mut_ptr().cast(), NAME);
+            (header.msg_iov, header.msg_iovlen) = (part, 1);
+            header.msg_control = control.0.as_mut_ptr().cast();
+            header.msg_controllen = if tells_local { CONTROL } else { 0 };
         }
         self.told_local = tells_local;
         self.count = 0;
-        // SAFETY: the headers hold pointers into boxed slices that live as long as `self` (see the type), with lengths
-        // that are those slices' own; nobody else touches them during the call. A null time-out means none.
+        // SAFETY: the pointers were made just now from exclusive borrows of boxed slices that live as long as `self`, with
+        // lengths that are those slices' own; `self` is borrowed exclusively until the call is over, and no reference into
+        // the slices was made since. A null time-out means none.
         let n = unsafe {
             libc::recvmmsg(fd, self.headers.as_mut_ptr(), BATCH as u32, libc::MSG_DONTWAIT as _, ptr::null_mut())
         };

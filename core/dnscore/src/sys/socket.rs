@@ -3,7 +3,7 @@
 use std::io;
 use std::mem;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
-use std::os::fd::{AsRawFd, FromRawFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 
 const LARGE_BUFFER: i32 = 8 << 20;
 const UPSTREAM_BUFFER: i32 = 4 << 20;
@@ -16,11 +16,11 @@ pub struct Listener {
 }
 
 impl Listener {
-    /// Takes up `fd` and sets what a DNS listener needs.
-    pub fn adopt(fd: RawFd) -> io::Result<Listener> {
-        // SAFETY: `fd` stays open during this function, since its owner called us with it; ManuallyDrop keeps the
-        // borrowed descriptor from being closed here, even on an early return.
-        let socket = mem::ManuallyDrop::new(unsafe { UdpSocket::from_raw_fd(fd) });
+    /// Sets what a DNS listener needs on the socket. Its owner keeps it open for as long as the listener is in use; the
+    /// settings are made through a second descriptor, closed on return, since they belong to the socket.
+    pub fn adopt(socket: BorrowedFd<'_>) -> io::Result<Listener> {
+        let fd = socket.as_raw_fd();
+        let socket = UdpSocket::from(socket.try_clone_to_owned()?);
         let address = socket.local_addr()?;
         if option(fd, libc::SOL_SOCKET, libc::SO_TYPE)? != libc::SOCK_DGRAM {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a datagram socket"));
@@ -54,6 +54,18 @@ impl Listener {
     pub fn is_wildcard(&self) -> bool {
         self.address.ip().is_unspecified()
     }
+}
+
+/// Does `work` with a descriptor that is known by its number alone, as another language hands it over; EBADF where nothing
+/// is open under it. Its owner must not close it meanwhile.
+pub fn with_borrowed<T>(fd: RawFd, work: impl FnOnce(BorrowedFd<'_>) -> io::Result<T>) -> io::Result<T> {
+    // SAFETY: it reads and writes no memory; a number that is no descriptor, -1 too, is an error.
+    if unsafe { libc::fcntl(fd, libc::F_GETFD) } < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: `fd` was open just now, so it is not -1, and the owner, who called, keeps it open until `work` returns; the
+    // borrow goes no further than that call.
+    work(unsafe { BorrowedFd::borrow_raw(fd) })
 }
 
 /// A socket connected to an upstream, on a port that the kernel picks at random from the local range.

@@ -3,12 +3,12 @@
 //! | in the datagram | outcome |
 //! |---|---|
 //! | under 12 bytes, QR=1 | dropped: an answer could be reflected, and two servers could talk for ever |
+//! | EDNS version above 0, whatever the opcode or the sections | BADVERS |
 //! | opcode other than QUERY | NOTIMP, without the question |
 //! | QDCOUNT not 1 (RFC 9619); a pointer, a reserved label type, more than 255 octets or the end of the message in QNAME | FORMERR |
 //! | records in the answer or authority section (IXFR apart, which carries a SOA: RFC 1995) | FORMERR |
 //! | two OPTs, an OPT below the root, a length that leaves the message, QTYPE OPT | FORMERR |
 //! | a datagram longer than 4,096 octets, of which the rest is cut off, records with it | FORMERR, and never TC |
-//! | EDNS version above 0 | BADVERS |
 //! | TSIG, SIG(0), TKEY, AXFR, IXFR, class other than IN | REFUSED |
 //! | other additional records, bytes after the last record | ignored, as Unbound and BIND do; neither is sent on, since the upstream's query is built anew |
 //!
@@ -177,11 +177,14 @@ pub fn parse_into(packet: &[u8], query: &mut Query) -> Result<(), Rejected> {
         return Err(Rejected::Drop(DropReason::Response));
     }
     let refuse = |rcode, echo| Err(Rejected::Refuse(Refusal { rcode, echo }));
-    if header.flags & flag::OPCODE != 0 {
-        return refuse(rcode::NOTIMP, Echo { edns: edns_behind(packet, &header), ..Echo::NOTHING });
-    }
-    if header.questions != 1 {
-        return refuse(rcode::FORMERR, Echo { edns: edns_behind(packet, &header), ..Echo::NOTHING });
+    if header.flags & flag::OPCODE != 0 || header.questions != 1 {
+        let Extra { edns, version, .. } = behind_all(packet, &header);
+        let error = match header.flags & flag::OPCODE {
+            _ if version > 0 => rcode::BADVERS,
+            0 => rcode::FORMERR,
+            _ => rcode::NOTIMP,
+        };
+        return refuse(error, Echo { edns, ..Echo::NOTHING });
     }
     let Ok(after) = query.qname.fill(packet, HEADER) else { return refuse(rcode::FORMERR, Echo::NOTHING) };
     let Some(&[type_high, type_low, class_high, class_low]) = packet[after..].first_chunk() else {
@@ -235,14 +238,15 @@ struct Extra {
     broken: bool,
 }
 
-/// The OPT of a request whose sections are of no further interest.
+/// The additional section of a request whose other sections are of no further interest.
 #[cold]
-fn edns_behind(packet: &[u8], header: &Header) -> Option<Edns> {
+fn behind_all(packet: &[u8], header: &Header) -> Extra {
     let mut at = HEADER;
     for _ in 0..header.questions {
-        at = skip_name(packet, at)? + 4;
+        let Some(end) = skip_name(packet, at) else { return Extra { broken: true, ..Extra::default() } };
+        at = end + 4;
     }
-    behind_records(packet, at, header).edns
+    behind_records(packet, at, header)
 }
 
 /// Walks to the additional section, and that.

@@ -85,7 +85,9 @@ pub struct Checked {
     pub behind: (u16, u16),
     /// Where the OPT's data begins and ends, if there is an extended DNS error in it; else empty.
     pub ede: (u16, u16),
-    /// Names beside the question's own records of the answer section.
+    /// There is an OPT.
+    pub edns: bool,
+    /// Names beside the question's own records of the answer section, or records beside it.
     pub foreign: bool,
     /// Seconds the answer may be kept; 0: not at all. Failures say 0 here, the cache knows their time.
     pub lifetime: u32,
@@ -105,6 +107,11 @@ impl Checked {
     /// The answer came truncated.
     pub fn truncated(&self) -> bool {
         self.flags & flag::TC != 0
+    }
+
+    /// What a server says that does not speak EDNS: FORMERR, and no OPT (RFC 6891, 7).
+    pub fn lacks_edns(&self) -> bool {
+        self.rcode == rcode::FORMERR && !self.edns
     }
 
     /// Records in all; none where it came truncated within one.
@@ -153,6 +160,7 @@ pub fn check_answer(answer: &[u8], expected: &Expected<'_>) -> Result<Checked, M
         body_end: question_end as u16,
         behind: (0, 0),
         ede: (0, 0),
+        edns: false,
         foreign: false,
         lifetime: 0,
         soa_ttl_at: 0,
@@ -227,6 +235,7 @@ impl Walk {
                 break;
             }
             checked.additionals += 1;
+            checked.foreign |= answer[rr.start..rr.start + 2] != TO_QUESTION;
             match &opt {
                 None => {
                     self.note(&rr, 0, checked)?;
@@ -236,6 +245,7 @@ impl Walk {
             }
         }
         if let Some(rr) = opt {
+            checked.edns = true;
             checked.rcode |= (rr.ttl >> 24 << 4) as u16;
             let mut found = false;
             options(&answer[rr.data..rr.end], |code, _| found |= code == OPTION_EDE)?;
