@@ -128,7 +128,11 @@ class Bench:
         """As `differs`, once the resolver has had time to follow."""
         with contextlib.suppress(AssertionError):
             wait_until(lambda: self.differs(names) is None, "it differs", patience)
-        return self.differs(names)
+        wrong = self.differs(names)
+        if wrong is None:
+            return None
+        has = [worker["generation"] for worker in self.host.said()]
+        return f"{wrong}; generation {self.world.generation}, Stopsign's DNS has {has}, the zone {self.world.serial()}"
 
 
 def sample(chance: random.Random) -> list[str]:
@@ -168,7 +172,9 @@ def over_a_restart(bench: Bench, name: str) -> str | None:
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         if bench.resolver.blocks(name, OUTSIDE):
-            return f"{name} passes after a restart"
+            older = bench.resolver.blocks(names_of("stop-page")[1], STOPS)
+            has = "an older zone" if older else "no zone yet"
+            return f"{name} passes after a restart: it has {has}, the primary serial {bench.world.serial()}"
         if bench.resolver.blocks(name, STOPS):
             return None
     return "it does not answer after a restart"

@@ -35,7 +35,9 @@ def stopsign(host: Host, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def status(host: Host) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(stopsign(host, "status", "--json").stdout)
+    done = stopsign(host, "status", "--json")
+    assert done.stdout, done.stderr
+    found: dict[str, Any] = json.loads(done.stdout)
     return found
 
 

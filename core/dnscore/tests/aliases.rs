@@ -4,7 +4,7 @@
 mod message;
 
 use dnscore::answer::{MAX_OWNERS, Reason, owners, trim};
-use dnscore::wire::{Name, Query};
+use dnscore::wire::{self, Name, Query};
 use message::{A, AA, AD, CNAME, Message, NS, QR, RA, RD, SOA, ede, name, parsed, soa};
 
 const DNAME: u16 = 39;
@@ -126,7 +126,7 @@ fn owners_are_the_names_beside_the_question_s_each_once_and_in_lower_case() {
 fn a_compressed_name_is_read_and_no_pointer_leads_round() {
     let body: &[&[u8]] = &[&[0; 12], b"\x03bet\x00", b"\x04sLot\xc0\x0c", b"\x01a\xc0\x11", b"\xc0\x1b", b"\xc0\x1d"];
     let message = body.concat();
-    let read = |at| Name::expand(&message, at).map(|name| format!("{name:?}"));
+    let read = |at| wire::message::name(&message, at).map(|name| format!("{name:?}"));
     assert_eq!(read(12), Some("bet.".into()));
     assert_eq!(read(17), Some("slot.bet.".into()));
     assert_eq!(read(24), Some("a.slot.bet.".into()));
@@ -134,7 +134,9 @@ fn a_compressed_name_is_read_and_no_pointer_leads_round() {
     assert_eq!(read(30), None, "to itself");
     assert_eq!(read(99), None);
     let header = [&[0; 12][..], b"\xc0\x02"].concat();
-    assert_eq!(Name::expand(&header, 12), None, "into the header");
+    assert_eq!(wire::message::name(&header, 12), None, "into the header");
+    let within = [&[0; 12][..], b"\x04x\x01y\xc0\x0c", &[b'z'; 12], &[0]].concat();
+    assert_eq!(wire::message::name(&within, 14), None, "into a part that it is in itself");
     let long: Vec<u8> = [&[0; 12][..], &[&[63][..], &[b'x'; 63]].concat().repeat(4), &[0]].concat();
-    assert_eq!(Name::expand(&long, 12), None, "256 octets");
+    assert_eq!(wire::message::name(&long, 12), None, "256 octets");
 }

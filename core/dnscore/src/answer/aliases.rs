@@ -16,7 +16,7 @@
 
 use super::MAX_BLOCKED_TTL;
 use super::write::{Ede, OPT, Start};
-use crate::wire::message::{Header, Record, record};
+use crate::wire::message::{self, Header, Record, record};
 use crate::wire::{HEADER, Name, Query, rtype, u16_at};
 
 /// Different owners in an answer section that are looked at: more than any resolver follows. What others own is left
@@ -38,7 +38,7 @@ pub fn owners(message: &[u8], query: &Query, found: &mut Vec<Name>) -> bool {
             return true;
         }
         last = pointer;
-        match Name::expand(message, rr.start) {
+        match message::name(message, rr.start) {
             Some(name) if name == query.qname || found.contains(&name) => {}
             Some(name) if found.len() < MAX_OWNERS => found.push(name),
             _ => all = false,
@@ -117,7 +117,7 @@ fn beginning(message: &[u8], query: &Query, is_stopped: impl Fn(&Name) -> bool) 
     let reached = reached(message, query, is_stopped);
     let (mut kept, mut end, mut ttls) = (0, usize::from(query.question_end), Vec::new());
     each_answer(message, query, |rr| {
-        let stays = Name::expand(message, rr.start).is_some_and(|owner| {
+        let stays = message::name(message, rr.start).is_some_and(|owner| {
             let leads_on = is_of_dname(message, rr) && reached.iter().any(|name| name.is_at_or_below(owner.wire()));
             leads_on || reached.contains(&owner)
         });
@@ -136,8 +136,8 @@ fn reached(message: &[u8], query: &Query, is_stopped: impl Fn(&Name) -> bool) ->
     while let Some(last) = reached.last().filter(|_| reached.len() <= MAX_OWNERS) {
         let mut target = None;
         each_answer(message, query, |rr| {
-            if rr.rtype == rtype::CNAME && Name::expand(message, rr.start).as_ref() == Some(last) {
-                target = Name::expand(message, rr.data);
+            if rr.rtype == rtype::CNAME && message::name(message, rr.start).as_ref() == Some(last) {
+                target = message::name(message, rr.data);
             }
             target.is_none()
         });
@@ -161,7 +161,7 @@ fn proofs(message: &[u8], query: &Query, most: u32) -> Vec<Vec<u8>> {
             continue;
         }
         // The names in their data are never compressed (RFC 4034, 3.1.7 and 4.1.1).
-        if let Some(owner) = Name::expand(message, rr.start) {
+        if let Some(owner) = message::name(message, rr.start) {
             let mut proof = [owner.wire(), &message[rr.ttl_at - 4..rr.end]].concat();
             lower(&mut proof, owner.len() + 4, most);
             proofs.push(proof);

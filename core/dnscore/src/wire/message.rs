@@ -1,6 +1,6 @@
 //! Walking the records of a message without building anything.
 
-use super::name::MAX_NAME;
+use super::name::{MAX_NAME, Name};
 use super::{HEADER, u16_at, u32_at};
 
 /// Pointers followed in one name: as many as it can have labels. One that points at another adds nothing.
@@ -95,6 +95,20 @@ pub fn skip_name(packet: &[u8], start: usize) -> Option<usize> {
         Some(HEADER) if end == start + 2 && start > HEADER => Some(end),
         Some(target) => ends_before(packet, start, target, end - start - 2).then_some(end),
     }
+}
+
+/// The name at `start`, which may be compressed, by the rule of [`skip_name`]; `None` where it is no name.
+pub fn name(packet: &[u8], start: usize) -> Option<Name> {
+    skip_name(packet, start)?;
+    let (mut wire, mut length) = ([0u8; MAX_NAME], 0);
+    for label in Labels::new(packet, 0, start) {
+        // The root's octet follows.
+        let place = wire[..MAX_NAME - 1].get_mut(length..=length + label.len())?;
+        place[0] = u8::try_from(label.len()).ok()?;
+        place[1..].copy_from_slice(label);
+        length += place.len();
+    }
+    Name::read(&wire[..=length], 0).ok().map(|(name, _)| name)
 }
 
 /// The offset after the labels at `start` or after the pointer that ends them, and where that points.

@@ -62,35 +62,6 @@ impl Name {
         Ok(end)
     }
 
-    /// Reads a name that may be compressed. A pointer must point before the part that it ends (RFC 1035, 4.1.4), so that
-    /// none leads back; `None` where it is no name.
-    pub fn expand(message: &[u8], start: usize) -> Option<Name> {
-        let mut wire = [0u8; MAX_NAME];
-        let (mut length, mut at, mut part) = (0, start, start);
-        loop {
-            let octet = *message.get(at)?;
-            if octet >= 192 {
-                let target = usize::from(super::u16_at(message, at)? & 0x3fff);
-                if target >= part || target < super::HEADER {
-                    return None;
-                }
-                (at, part) = (target, target);
-                continue;
-            }
-            if octet > 63 {
-                return None;
-            }
-            let label = message.get(at..=at + usize::from(octet))?;
-            wire.get_mut(length..length + label.len())?.copy_from_slice(label);
-            length += label.len();
-            at += label.len();
-            if octet == 0 {
-                break;
-            }
-        }
-        Name::read(&wire[..length], 0).ok().map(|(name, _)| name)
-    }
-
     /// A name from text as people write it (`www.example.com`, final dot optional, no escapes). For configuration and
     /// tests; `None` where it is no name.
     pub fn from_text(text: &str) -> Option<Name> {
