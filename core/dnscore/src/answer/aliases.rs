@@ -59,7 +59,7 @@ pub fn owners_beside(message: &[u8], query: &Query, found: &mut Vec<Name>) -> bo
         if number < before || rr.rtype == rtype::OPT {
             continue;
         }
-        match Name::expand(message, rr.start) {
+        match message::name(message, rr.start) {
             Some(name) if name == query.qname || found.contains(&name) => {}
             Some(name) if found.len() < MAX_OWNERS => found.push(name),
             _ => return false,
