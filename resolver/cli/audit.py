@@ -20,6 +20,7 @@ from resolver.cli.audit_options import (
     provider_options,
     read_key,
     read_note,
+    read_policy,
     readable,
     within_option,
     witness_options,
@@ -69,6 +70,7 @@ def verify(
     key: str | None,
     kept: tuple[str, ...],
     witness: tuple[str, ...],
+    policy_file: Path | None,
     quorum: int | None,
     save: Path | None,
     within: int,
@@ -81,13 +83,12 @@ def verify(
     from resolver.log.verify import verify as recompute
 
     source = open_source(log, within=within)
-    witnesses = [read_key(one) for one in witness]
+    policy = read_policy(policy_file, witness, quorum)
     notes = [read_note(where) for where in kept]
-    wanted = len(witnesses) if quorum is None else quorum
     trusted = read_key(key) if key else None
     try:
         with progress("leaves") as told:
-            verdict = recompute(source, trusted, kept=notes, witnesses=witnesses, quorum=wanted, progress=told)
+            verdict = recompute(source, trusted, kept=notes, policy=policy, progress=told)
     except UntrueError as wrong:
         if as_json:
             click.echo(json.dumps({"ok": False, "error": str(wrong), "hint": wrong.hint, "leaf": wrong.leaf}))

@@ -10,6 +10,7 @@ import click
 
 from resolver.log.errors import AuditError
 from resolver.log.note import MAX_NOTE, Verifier, parse_vkey
+from resolver.log.policy import Policy, parse_policy
 from resolver.log.source import WITHIN
 
 if TYPE_CHECKING:
@@ -35,6 +36,9 @@ def witness_options(command: Command) -> Command:
     """`--witness` and `--quorum`."""
     command = click.option(
         "--quorum", type=click.IntRange(0), help="How many must have cosigned.  [default: all named]"
+    )(command)
+    command = click.option(
+        "--policy", "policy_file", type=FILE, help="A trust policy (c2sp.org/tlog-policy) instead of --witness."
     )(command)
     return click.option("--witness", multiple=True, help="The vkey of a witness whose cosignature counts.")(command)
 
@@ -68,6 +72,16 @@ def read_key(text: str) -> Verifier:
     if "+" not in text and Path(text).is_file():
         text = read_file(Path(text)).decode("utf-8", "replace")
     return parse_vkey(text.strip())
+
+
+def read_policy(path: Path | None, witness: tuple[str, ...], quorum: int | None) -> Policy:
+    """Who has to have cosigned: what a policy file says, or so many of the witnesses that were named."""
+    if path is None:
+        witnesses = [read_key(one) for one in witness]
+        return Policy.of(witnesses, len(witnesses) if quorum is None else quorum)
+    if witness or quorum is not None:
+        raise AuditError("--policy says which witnesses and how many", hint="leave --witness and --quorum out")
+    return parse_policy(read_file(path))
 
 
 def read_note(where: str) -> bytes:

@@ -18,6 +18,7 @@ from resolver.cli.audit_options import (
     read_file,
     read_key,
     read_note,
+    read_policy,
     readable,
     within_option,
     witness_options,
@@ -48,14 +49,15 @@ def prove(leaf: int, log: str | None, config_file: Path | None, directory: Path 
 @key_option(required=True)
 @witness_options
 @json_option
-def check_proof(proof: Path, key: str, witness: tuple[str, ...], quorum: int | None, *, as_json: bool) -> None:
+def check_proof(
+    proof: Path, key: str, witness: tuple[str, ...], policy_file: Path | None, quorum: int | None, *, as_json: bool
+) -> None:
     """Check a proof offline and say what it proves."""
     from resolver.cli.audit_show import leaf_line
     from resolver.log.proof import check_proof as check
 
-    witnesses = [read_key(one) for one in witness]
-    wanted = len(witnesses) if quorum is None else quorum
-    proven = check(read_file(proof), read_key(key), witnesses=witnesses, quorum=wanted)
+    policy = read_policy(policy_file, witness, quorum)
+    proven = check(read_file(proof), read_key(key), policy=policy)
     if as_json:
         click.echo(json.dumps(proven.as_dict()))
         return
@@ -99,20 +101,19 @@ def cosign(
 @click.option("--log", help="The log itself (a copy or an address): does it continue what the witnesses saw?")
 @json_option
 def witness_verify(
-    cosigned: tuple[str, ...], key: str, witness: tuple[str, ...], quorum: int | None, log: str | None, *, as_json: bool
-) -> None:
+    cosigned: tuple[str, ...], key: str, witness: tuple[str, ...], policy_file: Path | None, quorum: int | None,
+    log: str | None, *, as_json: bool,
+) -> None:  # fmt: skip
     """Check that a quorum of witnesses saw one log: COSIGNED are their checkpoints, as files or addresses."""
     from resolver.log.source import open_source
     from resolver.log.witness import witness_verify as check
 
-    if not witness:
+    if not witness and policy_file is None:
         raise AuditError("no witness is named", hint="--witness VKEY, once for each")
-    witnesses = [read_key(one) for one in witness]
     found = check(
         [read_note(where) for where in cosigned],
         read_key(key),
-        witnesses,
-        len(witnesses) if quorum is None else quorum,
+        read_policy(policy_file, witness, quorum),
         open_source(log) if log else None,
     )
     told = [{"name": one.verifier.name, "size": head.size, "time": one.time} for head, one in found]

@@ -17,6 +17,7 @@ from resolver.log.errors import MalformedError, UntrueError
 from resolver.log.leaf import Detail, Leaf, canonical, parse_detail, parse_leaf
 from resolver.log.merkle import check_inclusion, inclusion_proof, leaf_hash
 from resolver.log.note import MAX_NOTE, decode_base64, parse_note
+from resolver.log.policy import Policy
 from resolver.log.tiles import TileReader
 
 if TYPE_CHECKING:
@@ -111,18 +112,19 @@ def parse_proof(data: bytes) -> Proof:
     return Proof(index, tuple(digest(line) for line in lines), checkpoint, extra)
 
 
-def check_proof(data: bytes, key: Verifier, *, witnesses: Sequence[Verifier] = (), quorum: int = 0) -> Proven:
+def check_proof(
+    data: bytes, key: Verifier, *, witnesses: Sequence[Verifier] = (), quorum: int = 0, policy: Policy | None = None
+) -> Proven:
     """The four steps of the specification: the leaf's hash, the log's signature, the witnesses', the inclusion."""
-    proof = parse_proof(data)
+    proof, policy = parse_proof(data), policy or Policy.of(witnesses, quorum)
     try:
         extra = json.loads(proof.extra)
         entry = canonical(extra["leaf"])
         leaf = parse_leaf(entry)
     except (ValueError, TypeError, KeyError, RecursionError):
         raise MalformedError("the proof does not carry its leaf", hint="`stopsign audit prove` makes such") from None
-    checkpoint, cosigned = open_checkpoint(proof.checkpoint, key, witnesses)
-    if len(cosigned) < quorum:
-        raise UntrueError(f"{len(cosigned)} of the {len(witnesses)} witnesses cosigned, {quorum} were asked for")
+    checkpoint, cosigned = open_checkpoint(proof.checkpoint, key, policy.witnesses)
+    policy.check(key, [one.verifier for one in cosigned])
     check_inclusion(leaf_hash(entry), proof.index, checkpoint.size, proof.hashes, checkpoint.root)
     detail = None
     if "salt" in extra:

@@ -25,6 +25,7 @@ from resolver.log.errors import MalformedError, MissingError, UntrueError
 from resolver.log.leaf import ERASED, Leaf, parse_leaf, time_of
 from resolver.log.merkle import HASH_SIZE, Frontier, complete_root, leaf_hash
 from resolver.log.note import MAX_NOTE, Signed, Verifier, parse_vkey
+from resolver.log.policy import Policy
 from resolver.log.published import Published
 from resolver.log.tiles import TILE_SIZE, WIDTH, TileReader, bundle_path, tile_path
 
@@ -128,15 +129,17 @@ def verify(
     kept: Sequence[bytes] = (),
     witnesses: Sequence[Verifier] = (),
     quorum: int = 0,
+    policy: Policy | None = None,
     progress: Callable[[int, int], None] = lambda _done, _size: None,
 ) -> Verdict:
     """Recomputes everything. Raises `UntrueError` at the first thing that is not so, `AuditError` if it cannot read."""
-    given = key
+    given, policy = key, policy or Policy.of(witnesses, quorum)
+    witnesses = policy.witnesses
     key = key or parse_vkey(source.fetch("log.vkey", MAX_NOTE).decode("utf-8", "replace").strip())
     note = source.fetch("checkpoint", MAX_NOTE)
     opened = [open_checkpoint(one, key, witnesses) for one in (note, *kept)]
     head, earlier = opened[0][0], sorted((_older(old, opened[0][0]) for old, _ in opened[1:]), key=lambda old: old.size)
-    seen = _witnessed(opened, quorum, len(witnesses))
+    seen = _witnessed(opened, key, policy)
     story, published = _Story(), Published(source)
     reader = TileReader(source.fetch, head.size)
     tiles = Frontier()
@@ -175,7 +178,7 @@ def verify(
         key_from_copy=given is None,
         kept=tuple(old.size for old in earlier),
         witnesses=seen,
-        quorum=quorum,
+        quorum=policy.quorum.least,
         types=dict(sorted(story.types.items())),
         hours=(story.first.hour, story.last.hour) if story.first and story.last else None,
         details=published.details,
@@ -195,15 +198,14 @@ def _erased_since(source: Source, key: Verifier, size: int) -> frozenset[int]:
 
 
 def _witnessed(
-    opened: Sequence[tuple[Checkpoint, tuple[Signed, ...]]], quorum: int, asked: int
+    opened: Sequence[tuple[Checkpoint, tuple[Signed, ...]]], key: Verifier, policy: Policy
 ) -> tuple[Witnessed, ...]:
     """Each witness once, with the newest tree that it cosigned; raises unless they make the quorum."""
-    newest: dict[str, Witnessed] = {}
+    newest: dict[Verifier, Witnessed] = {}
     for checkpoint, cosigned in sorted(opened, key=lambda one: one[0].size):
         for one in cosigned:
-            newest[str(one.verifier)] = Witnessed(one.verifier.name, checkpoint.size, one.time)
-    if len(newest) < quorum:
-        raise UntrueError(f"{len(newest)} of the {asked} witnesses cosigned, {quorum} were asked for")
+            newest[one.verifier] = Witnessed(one.verifier.name, checkpoint.size, one.time)
+    policy.check(key, newest.keys())
     return tuple(newest.values())
 
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from resolver.log.note import Signed, Verifier
+    from resolver.log.policy import Policy
     from resolver.log.source import Source
 
 
@@ -68,7 +69,7 @@ def check_continues(source: Source, before: Checkpoint, head: Checkpoint) -> Non
 
 
 def witness_verify(
-    notes: Sequence[bytes], key: Verifier, witnesses: Sequence[Verifier], quorum: int, source: Source | None
+    notes: Sequence[bytes], key: Verifier, policy: Policy, source: Source | None
 ) -> list[tuple[Checkpoint, Signed]]:
     """The cosignatures that count, a quorum of them; and that all the cosigned trees are one log's.
 
@@ -76,7 +77,7 @@ def witness_verify(
     """
     counted: dict[str, tuple[Checkpoint, Signed]] = {}
     for note in notes:
-        head, cosigned = open_checkpoint(note, key, witnesses)
+        head, cosigned = open_checkpoint(note, key, policy.witnesses)
         for one in cosigned:
             known = counted.get(str(one.verifier))
             if known is None or known[0].size <= head.size:
@@ -93,8 +94,7 @@ def witness_verify(
             "the witnesses saw trees of different sizes",
             hint="give --log, so that one is proved to continue the other",
         )
-    if len(counted) < quorum:
-        raise UntrueError(f"{len(counted)} of the {len(witnesses)} witnesses cosigned, {quorum} were asked for")
+    policy.check(key, [one.verifier for _, one in counted.values()])
     return sorted(counted.values(), key=lambda pair: pair[1].verifier.name)
 
 

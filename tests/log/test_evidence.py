@@ -14,6 +14,7 @@ from resolver.log.errors import AuditError, MalformedError, UntrueError
 from resolver.log.export import export
 from resolver.log.merkle import consistency_proof
 from resolver.log.note import COSIGNATURE, Signer, open_note, parse_note, parse_vkey
+from resolver.log.policy import Policy
 from resolver.log.proof import Proof, check_proof, parse_proof, prove
 from resolver.log.reading import published_details
 from resolver.log.source import Folder
@@ -156,11 +157,11 @@ class TestWitnesses:
                 log.append("start", str(number), {})
             notes.append(cosign(source(world), key, witness, tmp_path / str(number), world.clock))
         keys = [witness.verifier for witness in WITNESSES]
-        assert len(witness_verify(notes, key, keys, 3, source(world))) == 3
+        assert len(witness_verify(notes, key, Policy.of(keys, 3), source(world))) == 3
         with pytest.raises(AuditError, match="different sizes"):
-            witness_verify(notes, key, keys, 3, None)
+            witness_verify(notes, key, Policy.of(keys, 3), None)
         with pytest.raises(UntrueError, match="2 of the 3"):
-            witness_verify(notes[:2], key, keys, 3, source(world))
+            witness_verify(notes[:2], key, Policy.of(keys, 3), source(world))
         assert not verify(source(world), key, kept=notes, witnesses=keys, quorum=3).self_consistent_only
 
     def test_two_witnesses_that_were_shown_two_logs_prove_the_fork(self, world: World, tmp_path: Path) -> None:
@@ -173,7 +174,7 @@ class TestWitnesses:
             for one, witness in ((world, WITNESSES[0]), (other, WITNESSES[1]))
         ]
         with pytest.raises(UntrueError, match="forked"):
-            witness_verify(notes, key, [witness.verifier for witness in WITNESSES], 1, None)
+            witness_verify(notes, key, Policy.of([witness.verifier for witness in WITNESSES], 1), None)
 
     def test_cosignatures_of_several_witnesses_gather_on_one_checkpoint(self, world: World, tmp_path: Path) -> None:
         key = parse_vkey(world.vkey())
