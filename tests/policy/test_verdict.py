@@ -152,11 +152,9 @@ def worker_says(case: Case, config: Config, compiled: _core.CompiledList, now: i
     with rig(upstream, allow_clients=given["allow_clients"], views=given["views"]) as worker:
         worker.plane.set_list(compiled)
         worker.plane.set_passes(names_of(passes), *switched_off(passes, case.list_names, now))
-        said = {name: by_stream(worker, name) for name in case.names if by_datagram(worker, upstream, name) is not None}
-        passed = {name for name in case.names if name not in said}
-        for name in passed:
-            assert by_stream(worker, name) is None, name
-    return {name: said.get(name) for name in case.names}
+        said = {name: by_datagram(worker, upstream, name) for name in case.names}
+        assert {name: by_stream(worker, name) for name in case.names} == said
+    return said
 
 
 def zone_says(case: Case, folder: Path, live: rpz.Live, now: int) -> dict[str, tuple[str | None, ...]]:
