@@ -35,7 +35,7 @@ def read_document(path: Path) -> Iterator[tuple[bytes, dict[str, Any]]]:
                 if not all(isinstance(entry[key], str) for key in NEEDED):
                     raise ValueError("an entry is not one")
                 yield line, entry
-    except (zstandard.ZstdError, ValueError, KeyError, TypeError) as wrong:
+    except (zstandard.ZstdError, ValueError, KeyError, TypeError, RecursionError) as wrong:
         raise AuditError(f"{path} is not a list document: {wrong}") from wrong
     except OSError as wrong:
         raise AuditError(f"{path}: {wrong.strerror}") from wrong
@@ -68,7 +68,7 @@ def read_object(path: Path) -> dict[str, Any]:
             told = json.loads(file.read(MAX_OBJECT))
     except OSError as wrong:
         raise AuditError(f"{path}: {wrong.strerror}") from wrong
-    except ValueError as wrong:
+    except (ValueError, RecursionError) as wrong:
         raise AuditError(f"{path} is not JSON: {wrong}") from wrong
     if not isinstance(told, dict):
         raise AuditError(f"{path} is not a JSON object")

@@ -43,8 +43,11 @@ def report(
     if end < start:
         raise AuditError("the period ends before it begins")
     head, story = head_of(source), _Story(start, end)
-    for _, leaf, detail in leaves(source, details):
-        story.tell(leaf, detail)
+    for index, leaf, detail in leaves(source, details):
+        try:
+            story.tell(leaf, detail)
+        except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as wrong:
+            raise AuditError(f"the detail of leaf {index} is not in the form of a {leaf.type}: {wrong!r}") from wrong
     return {
         "format": FORMAT,
         "from": start.isoformat(),
@@ -149,7 +152,9 @@ class _Story:
         elif leaf.type.startswith("appeal-"):
             self._appeal(leaf, told, inside=inside)
         elif leaf.type == "counts" and self._start.isoformat() <= leaf.reference <= self._end.isoformat():
-            self._days[leaf.reference] = dict(told["lists"])  # the same day twice is the same leaf, written again
+            self._days[leaf.reference] = {
+                str(name): int(count) for name, count in told["lists"].items()
+            }  # the same day twice is the same leaf, written again
         elif leaf.type == "bands" and self._start.isoformat()[:7] <= str(told["month"]) <= self._end.isoformat()[:7]:
             self._band(leaf, told)
         elif (

@@ -168,6 +168,8 @@ def _in_span(
 ) -> list[Finding]:
     told = span.detail
     applied, head = str(told.get("applied") or ""), str(told.get("head") or "")
+    if not isinstance(version := told.get("version"), int):
+        raise AuditError(f"leaf {span.leaf} names no version")
     if not applied or not head:
         raise AuditError(f"leaf {span.leaf} names no document and no grounds: it is of an older version of the program")
     candidates = _covering(archive.lines(span.list, applied), name)
@@ -176,8 +178,8 @@ def _in_span(
     grounds = parse_grounds(archive.head(span.list, head), head)
     return [
         Finding(
-            span.list, int(told["version"]), span.leaf, span.since, span.until, shown(told.get("action", "stop-page")),
-            one, dict(grounds["bases"].get(one["basis"], {})), dict(grounds["issuer"]), _suspended(one, span, off),
+            span.list, version, span.leaf, span.since, span.until, shown(told.get("action", "stop-page")),
+            one, _object(grounds["bases"].get(one["basis"])), dict(grounds["issuer"]), _suspended(one, span, off),
         )
         for one in candidates
         if f"{one['expires'][:13]}Z" > first
@@ -208,6 +210,10 @@ def _suspended(one: dict[str, Any], span: Span, off: list[tuple[str, str, str, f
         else:
             since.pop(kind, None)
     return min(since.values(), default=None)
+
+
+def _object(value: object) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
 
 
 def _file(path: Path) -> bytes:
