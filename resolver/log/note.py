@@ -2,20 +2,22 @@
 
 Enters: a note as bytes and the verifier keys that the reader trusts. Leaves: the text and who signed it, or an error.
 Rules: the text is worth nothing before a trusted signature was checked; unknown keys are ignored; a known key whose
-signature is wrong condemns the whole note. Ed25519 (type 1) and timestamped Ed25519 cosignatures
-(type 4, c2sp.org/tlog-cosignature) are understood, no others.
+signature is wrong condemns the whole note. Ed25519 (type 1) and timestamped cosignatures (c2sp.org/tlog-cosignature;
+type 4 by Ed25519, type 6 by ML-DSA-44) are understood, no others.
 """
 
 from __future__ import annotations
 
 import base64
 import binascii
+import re
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA44PrivateKey, MLDSA44PublicKey
 
 from resolver.log.errors import MalformedError, UntrueError
 
@@ -24,6 +26,12 @@ if TYPE_CHECKING:
 
 ED25519 = 1
 COSIGNATURE = 4
+ML_DSA_44 = 6
+COSIGNATURES = (COSIGNATURE, ML_DSA_44)
+"""What a witness signs with."""
+PUBLIC_SIZES = {ED25519: 32, COSIGNATURE: 32, ML_DSA_44: 1312}
+SIGNATURE_SIZES = {COSIGNATURE: 8 + 64, ML_DSA_44: 8 + 2420}
+_HEAD = re.compile(r"([^\n]+)\n(0|[1-9][0-9]{0,18})\n([A-Za-z0-9+/]{43}=)\n(?:[^\n]+\n)*").fullmatch
 MAX_NOTE = 1 << 20
 MAX_SIGNATURES = 100  # the specification asks for at least 16
 
@@ -62,7 +70,7 @@ class Signed:
     @property
     def time(self) -> int | None:
         """When it was signed, as far as the signature says: only a cosignature does."""
-        return self.timestamp if self.verifier.kind == COSIGNATURE else None
+        return self.timestamp or None if self.verifier.kind in COSIGNATURES else None
 
 
 @dataclass(frozen=True)
@@ -82,16 +90,20 @@ class Verifier:
 
     def check(self, text: str, signature: Signature) -> Signed:
         """Raises `UntrueError` unless the signature is this key's on the text."""
-        timestamp, message, value = 0, text, signature.value
-        if self.kind == COSIGNATURE:
-            if len(value) != 72:
-                raise UntrueError(f"the cosignature by {self.name} has {len(value)} bytes in place of 72")
+        timestamp, message, value = 0, text.encode(), signature.value
+        if self.kind in COSIGNATURES:
+            if len(value) != SIGNATURE_SIZES[self.kind]:
+                wanted = SIGNATURE_SIZES[self.kind]
+                raise UntrueError(f"the cosignature by {self.name} has {len(value)} bytes in place of {wanted}")
             timestamp, value = int.from_bytes(value[:8], "big"), value[8:]
             if timestamp >= 1 << 63:
                 raise UntrueError(f"the cosignature by {self.name} has a time beyond all bounds")
-            message = cosigned_text(timestamp, text)
+            message = cosigned_message(self.kind, self.name, timestamp, text)
         try:
-            Ed25519PublicKey.from_public_bytes(self.public).verify(value, message.encode())
+            if self.kind == ML_DSA_44:
+                MLDSA44PublicKey.from_public_bytes(self.public).verify(value, message)
+            else:
+                Ed25519PublicKey.from_public_bytes(self.public).verify(value, message)
         except InvalidSignature:
             raise UntrueError(f"the signature by {self.name} ({self.key_id.hex()}) is not valid") from None
         return Signed(self, signature, timestamp)
@@ -107,8 +119,7 @@ class Signer:
 
     @property
     def verifier(self) -> Verifier:
-        public = Ed25519PrivateKey.from_private_bytes(self.seed).public_key().public_bytes_raw()
-        return Verifier(self.name, self.kind, public)
+        return Verifier(self.name, self.kind, self._private().public_key().public_bytes_raw())
 
     def secret(self) -> str:
         key = base64.b64encode(bytes([self.kind]) + self.seed).decode()
@@ -116,19 +127,41 @@ class Signer:
 
     def sign(self, text: str, timestamp: int = 0) -> Signature:
         """Signs a note's text; a cosignature carries the time (POSIX seconds)."""
-        private = Ed25519PrivateKey.from_private_bytes(self.seed)
-        if self.kind == COSIGNATURE:
-            value = timestamp.to_bytes(8, "big") + private.sign(cosigned_text(timestamp, text).encode())
+        if self.kind in COSIGNATURES:
+            message = cosigned_message(self.kind, self.name, timestamp, text)
+            value = timestamp.to_bytes(8, "big") + self._private().sign(message)
         else:
-            value = private.sign(text.encode())
+            value = self._private().sign(text.encode())
         return Signature(self.name, self.verifier.key_id, value)
+
+    def _private(self) -> Ed25519PrivateKey | MLDSA44PrivateKey:
+        if self.kind == ML_DSA_44:
+            return MLDSA44PrivateKey.from_seed_bytes(self.seed)
+        return Ed25519PrivateKey.from_private_bytes(self.seed)
 
     def __repr__(self) -> str:
         return f"Signer({self.verifier})"
 
 
-def cosigned_text(timestamp: int, text: str) -> str:
-    return f"cosignature/v1\ntime {timestamp}\n{text}"
+def cosigned_message(kind: int, name: str, timestamp: int, text: str) -> bytes:
+    """What a witness signs of a checkpoint's text. ML-DSA-44 signs its three first lines, and the witness's name."""
+    if kind == COSIGNATURE:
+        return f"cosignature/v1\ntime {timestamp}\n{text}".encode()
+    head = _HEAD(text)
+    if head is None or int(head[2]) >= 1 << 63:
+        raise MalformedError("only a checkpoint can be cosigned, and this note is none")
+    return b"".join((
+        b"subtree/v1\n\0", _short(name), timestamp.to_bytes(8, "big"), _short(head[1]),
+        bytes(8), int(head[2]).to_bytes(8, "big"), decode_base64(head[3], "a hash"),
+    ))  # fmt: skip
+
+
+def _short(text: str) -> bytes:
+    """A string behind its length, which takes one octet."""
+    data = text.encode()
+    if len(data) > 255:
+        raise MalformedError(f"a name of {len(data)} octets cannot be cosigned by ML-DSA-44: {text[:80]!r}")
+    return bytes([len(data)]) + data
 
 
 def parse_note(data: bytes) -> Note:
@@ -189,8 +222,8 @@ def parse_vkey(text: str) -> Verifier:
     if not good_name(name) or not encoded:
         raise MalformedError(f"not a verifier key: {text[:100]!r}", hint="it reads name+keyid+base64, as in log.vkey")
     key = decode_base64(encoded, "a verifier key")
-    if len(key) != 33 or key[0] not in (ED25519, COSIGNATURE):
-        raise MalformedError(f"the verifier key of {name} is not an Ed25519 key (type 1 or 4)")
+    if len(key) != 1 + PUBLIC_SIZES.get(key[0] if key else 0, -1):
+        raise MalformedError(f"the verifier key of {name} is neither an Ed25519 key (type 1, 4) nor ML-DSA-44 (type 6)")
     verifier = Verifier(name, key[0], key[1:])
     if verifier.key_id.hex() != key_id:
         raise MalformedError(f"the key id of {name} should be {verifier.key_id.hex()}, the key says {key_id[:16]!r}")
@@ -203,8 +236,8 @@ def parse_secret(text: str) -> Signer:
     if len(parts) != 5 or parts[:2] != ["PRIVATE", "KEY"] or not good_name(parts[2]):
         raise MalformedError("not a signing key (PRIVATE+KEY+name+keyid+base64)")
     key = decode_base64(parts[4], "a signing key")
-    if len(key) != 33 or key[0] not in (ED25519, COSIGNATURE):
-        raise MalformedError(f"the signing key of {parts[2]} is not an Ed25519 key (type 1 or 4)")
+    if len(key) != 33 or key[0] not in PUBLIC_SIZES:
+        raise MalformedError(f"the signing key of {parts[2]} is of none of the types 1, 4 and 6")
     signer = Signer(parts[2], key[0], key[1:])
     if signer.verifier.key_id.hex() != parts[3]:
         raise MalformedError(f"the key id of the signing key of {parts[2]} does not fit the key")

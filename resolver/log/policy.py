@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from resolver.log.checkpoint import distinct
 from resolver.log.errors import MalformedError, UntrueError
-from resolver.log.note import COSIGNATURE, ED25519, parse_vkey
+from resolver.log.note import COSIGNATURES, ED25519, parse_vkey
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
@@ -41,6 +41,8 @@ class Policy:
     logs: tuple[Verifier, ...]
     witnesses: tuple[Verifier, ...]
     quorum: Group
+    urls: tuple[tuple[str, Verifier], ...] = ()
+    """Where a witness is asked for cosignatures, as far as the file says."""
 
     @classmethod
     def of(cls, witnesses: Iterable[Verifier], least: int) -> Policy:
@@ -62,6 +64,7 @@ class Policy:
 class _Reading:
     logs: list[Verifier] = field(default_factory=list)
     witnesses: list[Verifier] = field(default_factory=list)
+    urls: list[tuple[str, Verifier]] = field(default_factory=list)
     names: dict[bytes, Verifier | Group] = field(default_factory=dict)
     members: set[bytes] = field(default_factory=set)
     quorum: Group | None = None
@@ -69,14 +72,15 @@ class _Reading:
     def line(self, words: list[bytes]) -> None:
         match words:
             case [b"log", vkey, *url] if len(url) < 2:
-                self.logs = [*self.logs, _key(vkey, ED25519)]
+                self.logs = [*self.logs, _key(vkey, (ED25519,))]
                 if len({one.public for one in self.logs}) < len(self.logs):
                     raise MalformedError("this log's key stands above already")
             case [b"witness", name, vkey, *url] if len(url) < 2:
-                key = _key(vkey, COSIGNATURE)
+                key = _key(vkey, COSIGNATURES)
                 if key.public in {one.public for one in self.witnesses}:
                     raise MalformedError("this witness's key stands above already")
                 self.witnesses.append(key)
+                self.urls += [(one.decode("utf-8", "replace"), key) for one in url]
                 self._name(name, key)
             case [b"group", name, least, *members] if members:
                 self._name(name, Group(_least(least, len(members)), tuple(map(self._member, members))))
@@ -120,13 +124,14 @@ def parse_policy(data: bytes) -> Policy:
         raise MalformedError("the policy has no quorum line", hint="`quorum none` asks for no witness")
     for log in reading.logs:
         distinct(log, reading.witnesses)
-    return Policy(tuple(reading.logs), tuple(reading.witnesses), reading.quorum)
+    return Policy(tuple(reading.logs), tuple(reading.witnesses), reading.quorum, tuple(reading.urls))
 
 
-def _key(vkey: bytes, kind: int) -> Verifier:
+def _key(vkey: bytes, kinds: tuple[int, ...]) -> Verifier:
     key = parse_vkey(vkey.decode("utf-8", "replace"))
-    if key.kind != kind:
-        raise MalformedError(f"the key of {key.name} is of type {key.kind}, not {kind}")
+    if key.kind not in kinds:
+        wanted = " or ".join(map(str, kinds))
+        raise MalformedError(f"the key of {key.name} is of type {key.kind}, not {wanted}")
     return key
 
 

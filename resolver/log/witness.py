@@ -18,7 +18,7 @@ from resolver.log.checkpoint import Checkpoint, open_checkpoint
 from resolver.log.disk import lock, unlock
 from resolver.log.errors import AuditError, MalformedError, MissingError, UntrueError
 from resolver.log.merkle import check_consistency, consistency_proof
-from resolver.log.note import COSIGNATURE, MAX_NOTE, Note, Signer, parse_note, parse_secret
+from resolver.log.note import COSIGNATURE, COSIGNATURES, MAX_NOTE, Note, Signer, parse_note, parse_secret
 from resolver.log.source import Folder
 from resolver.log.tiles import TileReader
 
@@ -98,11 +98,11 @@ def witness_verify(
     return sorted(counted.values(), key=lambda pair: pair[1].verifier.name)
 
 
-def new_witness(path: Path, name: str, random: Callable[[int], bytes]) -> Signer:
+def new_witness(path: Path, name: str, random: Callable[[int], bytes], kind: int = COSIGNATURE) -> Signer:
     """Makes a witness's key; refuses to overwrite one."""
     if path.exists():
         raise AuditError(f"{path} is there already", hint="a witness that changes its key is another witness")
-    signer = Signer(name, COSIGNATURE, random(32))
+    signer = Signer(name, kind, random(32))
     durable.replace(path, signer.secret().encode() + b"\n", mode=0o600)
     return signer
 
@@ -115,7 +115,7 @@ def load_witness(path: Path) -> Signer:
         raise AuditError(f"{path} is missing", hint="--new NAME makes a witness's key there") from None
     except (OSError, UnicodeDecodeError) as wrong:
         raise AuditError(f"{path} cannot be read: {wrong}") from wrong
-    if signer.kind != COSIGNATURE:
+    if signer.kind not in COSIGNATURES:
         raise AuditError(f"{path} is not a witness's key", hint="--new NAME makes one, in another file")
     return signer
 
