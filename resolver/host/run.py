@@ -210,6 +210,10 @@ class Provider:
             except (OSError, ResolverError) as wrong:
                 log.error("%s is not whole: %s", places.run_dir, wrong)  # noqa: TRY400
 
+    async def look_around(self) -> None:
+        """As long as this host runs."""
+        await asyncio.gather(self.look_after_run_dir(), self.look_for_others())
+
     async def look_for_others(self) -> None:
         """Who else listens where DNS does is said once a change: in the log, by `status`, and to the metrics."""
         while True:
@@ -385,8 +389,7 @@ async def provide(accepted: Accepted, wings: Iterable[str]) -> None:
         signal.SIGHUP, lambda: tasks.add(asyncio.create_task(_reload(accepted.path)))
     )
     hold_hangups(signal.SIG_UNBLOCK)
-    tasks |= {asyncio.create_task(_say_ready(provider)), asyncio.create_task(provider.look_after_run_dir())}
-    tasks.add(asyncio.create_task(provider.look_for_others()))
+    tasks |= {asyncio.create_task(_say_ready(provider)), asyncio.create_task(provider.look_around())}
     try:
         await stop.wait()
     finally:

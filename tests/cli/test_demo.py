@@ -159,6 +159,9 @@ def test_it_serves_until_it_is_interrupted_and_leaves_nothing_behind(tmp_path: P
         assert "`stopsign reload` takes up the configuration" in done.stderr
         assert on_call("reload", folder).stdout == "taken up by dns-0, dns-1, steward, web\n"
         assert "the new configuration is refused" not in (folder / "processes.log").read_text()
+        # It looks after its host as `stopsign run` does: what is gone from `run_dir` comes back.
+        (folder / "run/supervisor.sock").unlink()
+        wait_until((folder / "run/supervisor.sock").exists, "the supervisor listens again")
         process.send_signal(signal.SIGINT)
         assert process.wait(60) == 0
     assert not [pid for pid in children if Path(f"/proc/{pid}").exists()]

@@ -120,6 +120,8 @@ async def _demo(
         provider = Provider(accepted, output=output.fileno(), part_of="stopsign demo")
         undo.push_async_callback(provider.stop)
         await provider.start()
+        looking = asyncio.create_task(provider.look_around())
+        undo.callback(looking.cancel)
         active = await _active(config, tree, stop)
         if active is None:
             return 130
