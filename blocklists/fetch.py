@@ -23,6 +23,7 @@ import ssl
 import stat
 import threading
 import time
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Protocol
 from urllib.parse import urlsplit
@@ -148,9 +149,7 @@ class Web:
 
     def read(self, path: str) -> Iterator[bytes]:
         """As `Place.read`."""
-        connection: _Connection | None = None
-        try:
-            connection, response = self._ask(self._prefix + path)
+        with self._answered(path) as response:
             if response.status in {403, 404, 410}:
                 raise DownloadHTTPError(f"{self._base}{path}: status {response.status}", response.status)
             if response.status != 200:
@@ -163,6 +162,26 @@ class Web:
             while chunk := response.read1(_CHUNK):
                 self._deadline.left()
                 yield chunk
+
+    def post(self, path: str, body: bytes, limit: int) -> tuple[int, str, bytes]:
+        """Sends `body`; the answer's status, its type, and its octets, `limit` of them at most. Raises VerifyError."""
+        held = bytearray()
+        with self._answered(path, body) as response:
+            while chunk := response.read1(_CHUNK):
+                self._deadline.left()
+                held += chunk
+                if len(held) > limit:
+                    raise VerifyError("malformed", f"{self._base}{path}: the answer is longer than {limit} octets")
+            kind = response.getheader("Content-Type", "")
+        return response.status, kind, bytes(held)
+
+    @contextmanager
+    def _answered(self, path: str, body: bytes | None = None) -> Iterator[http.client.HTTPResponse]:
+        """An answer to be read; its connection is kept where it was read to the end and may be used again."""
+        connection: _Connection | None = None
+        try:
+            connection, response = self._ask(self._prefix + path, body)
+            yield response
             if response.length:
                 raise VerifyError("unreachable", f"{self._base}{path}: the connection broke off")
             response.close()
@@ -182,15 +201,15 @@ class Web:
             self._kept.hang_up()
             self._kept = None
 
-    def _ask(self, target: str) -> tuple[_Connection, http.client.HTTPResponse]:
+    def _ask(self, target: str, body: bytes | None) -> tuple[_Connection, http.client.HTTPResponse]:
         if self._kept is not None:
             kept, self._kept = self._kept, None
             try:
-                return kept, _get(kept, target)
+                return kept, _request(kept, target, body)
             except ConnectionError:
                 pass  # the host closed a connection that lay idle: its right, and no failure
         connection = _Connection(self._host, self._port, _Stream(self._connect(), self._deadline))
-        return connection, _get(connection, target)
+        return connection, _request(connection, target, body)
 
     def _connect(self) -> socket.socket:
         failure: OSError = OSError(f"{self._host} has no address")
@@ -218,8 +237,9 @@ class _Connection:
         self._http.sock = stream
         self._stream = stream
 
-    def get(self, target: str) -> http.client.HTTPResponse:
-        self._http.request("GET", target, headers={"User-Agent": "stopsign", "Accept-Encoding": "identity"})
+    def ask(self, target: str, body: bytes | None) -> http.client.HTTPResponse:
+        method = "GET" if body is None else "POST"
+        self._http.request(method, target, body, {"User-Agent": "stopsign", "Accept-Encoding": "identity"})
         return self._http.getresponse()
 
     def hang_up(self) -> None:
@@ -256,9 +276,9 @@ class _Stream(io.RawIOBase):
         self._stream.close()
 
 
-def _get(connection: _Connection, target: str) -> http.client.HTTPResponse:
+def _request(connection: _Connection, target: str, body: bytes | None) -> http.client.HTTPResponse:
     try:
-        return connection.get(target)
+        return connection.ask(target, body)
     except BaseException:
         connection.hang_up()
         raise

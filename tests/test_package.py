@@ -154,6 +154,7 @@ STATE = {
     "var/lib/stopsign-web/portal.db": True,
     "var/lib/stopsign-issuer/desk/desk.json": True,
     "var/lib/systemd/timers/stamp-stopsign-timestamp.timer": False,
+    "var/lib/systemd/timers/stamp-stopsign-collect.timer": False,
 }
 USERS = ["stopsign-dns", "stopsign-issuer", "stopsign-rpz", "stopsign-steward", "stopsign-web"]
 DATABASES = {f"{kind}:{user}" for kind in ("passwd", "group") for user in USERS} | {"group:stopsign"}

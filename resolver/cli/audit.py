@@ -27,6 +27,7 @@ from resolver.cli.audit_options import (
 )
 from resolver.cli.audit_proof import check_proof, cosign, prove, witness_verify
 from resolver.cli.audit_provider import erase, export, probe
+from resolver.cli.audit_witness import collect, witness, witness_key
 from resolver.cli.report import report
 from resolver.log.errors import UntrueError
 
@@ -137,5 +138,8 @@ def show(
         click.echo(json.dumps(leaf_dict(index, leaf, detail)) if as_json else leaf_line(index, leaf, detail))
 
 
-for command in (prove, check_proof, cosign, witness_verify, erase, export, probe, was_blocked, check_blocked):
+for command in (
+    prove, check_proof, cosign, witness_verify, witness_key, witness, collect, erase, export, probe, was_blocked,
+    check_blocked,
+):  # fmt: skip
     audit.add_command(command)

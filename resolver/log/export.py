@@ -14,6 +14,7 @@ from resolver.log.details import public_form
 from resolver.log.errors import AuditError
 from resolver.log.leaf import canonical
 from resolver.log.note import MAX_NOTE, parse_note
+from resolver.log.source import COSIGNED, cosigned_beside
 from resolver.log.tiles import WIDTH, TileReader, bundle_path, number_path, pack_bundle, tile_path, width_at
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ def export(
     """Copies a log into an empty folder; the checkpoint last, so that a copy broken off is none."""
     if target.exists() and any(target.iterdir()):
         raise AuditError(f"{target} is not empty", hint="a copy is of one checkpoint; give a new folder")
+    cosigned = cosigned_beside(source)
     note = source.fetch("checkpoint", MAX_NOTE)
     head = parse_checkpoint(parse_note(note).text)
     reader = TileReader(source.fetch, head.size)
@@ -51,6 +53,8 @@ def export(
             _put(target / tile_path(level, number, width_at(level, number, head.size)), reader.read_tile(level, number))
         level += 1
     durable.replace(target / "log.vkey", source.fetch("log.vkey", MAX_NOTE))
+    if cosigned is not None:
+        durable.replace(target / COSIGNED, cosigned)
     durable.replace(target / "checkpoint", note)
     return head
 

@@ -16,10 +16,13 @@ from blocklists.errors import VerifyError
 from blocklists.fetch import Deadline, place
 from resolver.log.disk import RealDisk
 from resolver.log.errors import AuditError, MissingError
+from resolver.log.note import MAX_NOTE
 
 if TYPE_CHECKING:
     from blocklists.fetch import Place
 
+COSIGNED = "checkpoint.cosigned"
+"""A checkpoint with witnesses' cosignatures, beside the newest one: it may be older."""
 TIMEOUT = 20.0
 """Seconds for one file."""
 WITHIN = 600.0
@@ -105,3 +108,11 @@ def open_source(where: str, *, within: float = WITHIN) -> Source:
     if not Path(where).is_dir():
         raise AuditError(f"there is no folder {where}", hint="a log is a folder with `checkpoint` and `tile/` in it")
     return Folder(Path(where))
+
+
+def cosigned_beside(source: Source) -> bytes | None:
+    """What the log publishes of its witnesses. Read before `checkpoint`, it is never of a larger tree."""
+    try:
+        return source.fetch(COSIGNED, MAX_NOTE)
+    except MissingError:
+        return None

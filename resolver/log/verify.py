@@ -27,6 +27,7 @@ from resolver.log.merkle import HASH_SIZE, Frontier, complete_root, leaf_hash
 from resolver.log.note import MAX_NOTE, Signed, Verifier, parse_vkey
 from resolver.log.policy import Policy
 from resolver.log.published import Published
+from resolver.log.source import cosigned_beside
 from resolver.log.tiles import TILE_SIZE, WIDTH, TileReader, bundle_path, tile_path
 
 if TYPE_CHECKING:
@@ -136,8 +137,9 @@ def verify(
     given, policy = key, policy or Policy.of(witnesses, quorum)
     witnesses = policy.witnesses
     key = key or parse_vkey(source.fetch("log.vkey", MAX_NOTE).decode("utf-8", "replace").strip())
+    beside = cosigned_beside(source) if witnesses else None
     note = source.fetch("checkpoint", MAX_NOTE)
-    opened = [open_checkpoint(one, key, witnesses) for one in (note, *kept)]
+    opened = [open_checkpoint(one, key, witnesses) for one in (note, *kept, *([beside] if beside else []))]
     head, earlier = opened[0][0], sorted((_older(old, opened[0][0]) for old, _ in opened[1:]), key=lambda old: old.size)
     seen = _witnessed(opened, key, policy)
     story, published = _Story(), Published(source)
@@ -176,7 +178,7 @@ def verify(
         note=note,
         key=key,
         key_from_copy=given is None,
-        kept=tuple(old.size for old in earlier),
+        kept=tuple(sorted(old.size for old, _ in opened[1 : 1 + len(kept)])),
         witnesses=seen,
         quorum=policy.quorum.least,
         types=dict(sorted(story.types.items())),

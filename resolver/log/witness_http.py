@@ -55,7 +55,8 @@ class Seen:
 
 @dataclass(frozen=True)
 class Answer:
-    """What goes back. `seen` and `note` (the cosigned checkpoint) are to be stored before that."""
+    """What goes back. `seen` and `note` (the cosigned checkpoint) are to be stored before that; `note` without `seen`
+    is a signed checkpoint that contradicts what was cosigned, to be kept as evidence."""
 
     status: int
     body: str
@@ -96,8 +97,10 @@ def answer(request: Request, logs: Sequence[Verifier], seen: Seen, keys: Sequenc
     head = parse_checkpoint(text)
     if request.old > head.size:
         return Answer(400, f"the old size {request.old} is beyond the checkpoint's {head.size}\n")
-    if request.old != seen.size or (head.size == seen.size and head.root != seen.root):
+    if request.old != seen.size:
         return Answer(409, f"{seen.size}\n", SIZE)
+    if head.size == seen.size and head.root != seen.root:
+        return Answer(409, f"{seen.size}\n", SIZE, note=request.note)
     try:
         check_consistency(seen.size, seen.root, head.size, head.root, request.proof)
     except UntrueError as wrong:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 # C2SP tlog-tiles: tile/<level>/<index in groups of three digits>[.p/<width>], and entry bundles under tile/entries;
 # beside them what is published of the details, the report, and the proofs of the newest activations.
 _FILE = re.compile(
-    r"/log/(checkpoint|log\.vkey|tile/(?:[0-9]{1,2}|entries)/(?:x[0-9]{3}/){0,6}[0-9]{3}(?:\.p/[0-9]{1,3})?"
+    r"/log/(checkpoint(?:\.cosigned)?|log\.vkey|tile/(?:[0-9]{1,2}|entries)/(?:x[0-9]{3}/){0,6}[0-9]{3}(?:\.p/[0-9]{1,3})?"
     r"|details/(?:x[0-9]{3}/){0,6}[0-9]{3}\.jsonl|report\.(?:json|csv)|activated/[a-z0-9][a-z0-9._-]{0,63}\.tlog-proof)"
 )
 MAX_FILE = 32 << 20

@@ -18,7 +18,7 @@ from tests.rigs.dns_host import PATIENCE, Host
 
 ROOT = Path(__file__).resolve().parents[2]
 UNITS = sorted((ROOT / "systemd").glob("stopsign*.[st][oeai][crvm]*"))
-LASTING = [unit for unit in UNITS if unit.suffix in (".service", ".socket") and "timestamp" not in unit.name]
+LASTING = [unit for unit in UNITS if unit.suffix in (".service", ".socket") and not unit.with_suffix(".timer").exists()]
 NEWER = ("RestartSteps", "RestartMaxDelaySec")
 SERVICES = [unit for unit in UNITS if unit.suffix == ".service"]
 
@@ -39,6 +39,8 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_there_is_a_unit_for_each_process_and_port() -> None:
     assert {unit.name for unit in UNITS} == {
         "stopsign.target",
+        "stopsign-collect.service",
+        "stopsign-collect.timer",
         "stopsign-dns.service",
         "stopsign-dns.socket",
         "stopsign-rpz.service",
