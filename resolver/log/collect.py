@@ -117,11 +117,13 @@ def _ask(
             status, kind, body = where.post(PATH, request.encode(), MAX_REQUEST)
             if status == 200:
                 return cosignatures(body, note, log, keys)[1]
+            if status == 422 and old == head.size:  # so says version 1.1.0 of the specification; 1.0.0 says 409
+                raise UntrueError(_forked(url, old))
             if status != 409 or kind.partition(";")[0].strip() != SIZE:
                 said = body.decode("utf-8", "replace").strip()
                 raise AuditError(f"{url} cosigned nothing: status {status}, {said!r}")
             if (seen := known_size(body)) == old:
-                raise UntrueError(f"{url} saw another tree of {seen} leaves under this name: the log is forked")
+                raise UntrueError(_forked(url, seen))
             if seen > head.size:
                 raise UntrueError(
                     f"{url} saw {seen} leaves, this log has {head.size}",
@@ -131,6 +133,10 @@ def _ask(
         raise AuditError(f"{url} says another size each time it is asked", hint="does another collector ask it?")
     finally:
         where.close()
+
+
+def _forked(url: str, size: int) -> str:
+    return f"{url} saw another tree of {size} leaves under this name: the log is forked"
 
 
 def _known(before: bytes | None, log: Verifier, policy: Policy) -> dict[Verifier, int]:

@@ -97,10 +97,9 @@ def answer(request: Request, logs: Sequence[Verifier], seen: Seen, keys: Sequenc
     head = parse_checkpoint(text)
     if request.old > head.size:
         return Answer(400, f"the old size {request.old} is beyond the checkpoint's {head.size}\n")
-    if request.old != seen.size:
-        return Answer(409, f"{seen.size}\n", SIZE)
-    if head.size == seen.size and head.root != seen.root:
-        return Answer(409, f"{seen.size}\n", SIZE, note=request.note)
+    forked = head.size == seen.size and head.root != seen.root
+    if forked or request.old != seen.size:
+        return Answer(409, f"{seen.size}\n", SIZE, note=request.note if forked else b"")
     try:
         check_consistency(seen.size, seen.root, head.size, head.root, request.proof)
     except UntrueError as wrong:

@@ -62,8 +62,10 @@ class Memory:
                     (request.origin, folder, told.seen.size, told.seen.root, told.note),
                 )
             elif told.note:
-                row = (request.origin, request.old, told.note)
-                database.execute("INSERT OR IGNORE INTO contradiction VALUES (?, ?, ?)", row)
+                size = row[0] if row else 0
+                database.execute(
+                    "INSERT OR IGNORE INTO contradiction VALUES (?, ?, ?)", (request.origin, size, told.note)
+                )
             database.execute("COMMIT")
         return told
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import sqlite3
+import subprocess
+import sys
 import threading
 from contextlib import closing, contextmanager
 from dataclasses import replace
@@ -194,6 +197,15 @@ def test_a_failure_is_the_witness_s_own_and_changes_nothing(
     assert (found.enough, cosigned(world, ONE, TWO)) == (True, (3, [TWO.name]))
 
 
+def test_a_fork_is_named_in_the_words_of_version_1_1_too(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """There a known size with another root is 422."""
+    answers = [(409, "text/x.tlog.size; charset=utf-8", b"3\n"), (422, "text/plain", b"another root")]
+    monkeypatch.setattr(Web, "post", lambda *_: answers.pop(0))
+    (said,) = ask(world, "http://127.0.0.1:1", ONE.verifier).said
+    assert isinstance(said.error, UntrueError)
+    assert "the log is forked" in str(said.error)
+
+
 def test_what_suffices_is_not_replaced_by_what_does_not(world: World, tmp_path: Path) -> None:
     both = Policy.of([ONE.verifier, TWO.verifier], 2)
     log = key_of(world)
@@ -204,6 +216,13 @@ def test_what_suffices_is_not_replaced_by_what_does_not(world: World, tmp_path: 
         grow(world, 1)
         found = collect(world, log, asked, both)
     assert (found.enough, found.published, cosigned(world, ONE, TWO)[0]) == (False, False, 3)
+
+
+def test_a_witness_that_says_nothing_holds_nobody_beyond_the_deadline(world: World) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        found = collect(world, key_of(world), {url: [ONE.verifier]}, Policy.of([ONE.verifier], 1), within=0.2)
+    assert "not done within" in str(found.said[0].error)
 
 
 def test_two_collectors_do_not_run_at_a_time(world: World) -> None:
@@ -239,6 +258,23 @@ def test_of_requests_at_a_time_one_alone_moves_the_size(world: World, tmp_path: 
     kept = memory.checkpoint(sha256(world.origin.encode()).hexdigest())
     assert kept is not None
     assert parse_checkpoint(parse_note(kept).text) == parse_checkpoint(parse_note(won).text)
+
+
+def test_the_witness_as_a_program_ends_when_it_is_asked_to(world: World, tmp_path: Path) -> None:
+    key = tmp_path / "w.key"
+    key.write_text(ONE.secret() + "\n")
+    command = [sys.executable, "-P", "-m", "resolver.cli.main", "audit", "witness", "--listen", "127.0.0.1:0"]
+    command += ["--state", str(tmp_path / "seen"), "--key", str(key), "--log", world.vkey()]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stderr is not None
+            said = process.stderr.readline()
+            assert said.startswith(f"{ONE.name} answers at 127.0.0.1:")
+            assert ask(world, f"http://127.0.0.1:{said.strip().rpartition(':')[2]}", ONE.verifier).enough
+            process.terminate()
+            assert process.wait(60) == 0
+        finally:
+            process.kill()
 
 
 def test_the_commands(world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -88,11 +88,13 @@ def test_a_log_is_served_under_the_name_of_its_host_and_no_other(tmp_path: Path)
     assert world.config is not None
     with Log.open(world.config.places, lambda: NOW) as log:
         log.append("start", "", {})
+    (world.config.places.log_dir / "checkpoint.cosigned").write_bytes(world.config.places.checkpoint.read_bytes())
     found = {path: get(world, path).status for path in (
-        "/log/checkpoint", "/log/a/checkpoint", "/log/a/log.vkey", "/log/a/tile/entries/000.p/1", "/log/b/checkpoint",
+        "/log/a/checkpoint.cosigned", "/log/checkpoint", "/log/a/checkpoint", "/log/a/log.vkey",
+        "/log/a/tile/entries/000.p/1", "/log/b/checkpoint", "/log/a/checkpoint.new",
         "/log/a/a/checkpoint", "/log/a/../checkpoint", "/log/a/",
     )}  # fmt: skip
-    assert [path for path, status in found.items() if status == 200] == list(found)[:4]
+    assert [path for path, status in found.items() if status == 200] == list(found)[:5]
 
 
 def test_a_report_that_cannot_be_read_is_left_out(tmp_path: Path) -> None:
