@@ -281,7 +281,7 @@ def _before(places: Places) -> Passes:
 
 
 def unreadable(places: Places) -> str | None:
-    """Why the durable off switch cannot be read: after a reboot nothing else knows what was on. None where it can be."""
+    """Why the durable off switch cannot be read, which alone knows after a reboot what was on; None where it can be."""
     try:
         read(places.bypass)
     except ResolverError as error:
