@@ -51,9 +51,12 @@ class People:
         self._unwritten = False  # the overrides, on disk or live
         self._told: tuple[exceptions.Act, ...] = ()  # has its leaf, but still stands in the file
         self._refused: str | None = None
+        self._lost = False  # what was bypassed before a reboot
 
     def open(self) -> None:
         """Read what holds, and make the passes live again where a reboot took them."""
+        self._lost = not self._places.passes.exists()
+        self._check_durable_switch()
         try:
             exceptions.change(self._places, lambda live: live)  # the off switch, whatever became of the overrides
             self.overrides = overrides.read(self._places)
@@ -143,10 +146,21 @@ class People:
             self._alarm("configuration", said)
             self._tell([Event("configuration-refused", "", detail)])
 
+    def _check_durable_switch(self) -> None:
+        """An alarm for as long as the durable off switch is damaged and a reboot took the live one."""
+        if self._lost:
+            damage = exceptions.unreadable(self._places)
+            self._lost = damage is not None
+            file = self._places.bypass
+            self._alarm(
+                "bypass-file", damage and f"{file}: {damage}; what was bypassed before the reboot is blocked again"
+            )
+
     def note_bypass(self) -> None:
         """The off switch works without us; what was done to it still belongs in the log, be it on again or off by now,
         and with the time at which it was."""
         now = self._clock()
+        self._check_durable_switch()
         exceptions.keep_room(self._places)
         try:
             if not self._places.passes.exists():  # somebody emptied `run_dir`

@@ -280,10 +280,19 @@ def _before(places: Places) -> Passes:
     return Passes()
 
 
+def unreadable(places: Places) -> str | None:
+    """Why the durable off switch cannot be read, which alone knows after a reboot what was on; None where it can be."""
+    try:
+        read(places.bypass)
+    except ResolverError as error:
+        return str(error)
+    return None
+
+
 @contextmanager
 def _only_writer(places: Places) -> Iterator[None]:
-    """The lock is the folder itself, so that only who may read there can hold it. Who holds it longer than `PATIENCE`
-    hangs, and is not waited for."""
+    """The lock is the folder itself, so that only those who may read there can hold it. A holder that keeps it longer
+    than `PATIENCE` hangs, and is not waited for."""
     places.run_dir.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(places.run_dir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     deadline = time.monotonic() + PATIENCE

@@ -18,7 +18,7 @@ GUIDE = ROOT / "docs/alarms.md"
 SAYING = {
     "resolver/cli/status.py": {"_alarms"},
     "resolver/ipc/worker_counters.py": {"alarms"},
-    "resolver/cli/bypass.py": {"alarms"},
+    "resolver/policy/bypass.py": {"alarms"},
     "resolver/base/disk_space.py": {"alarms"},
     "resolver/host/foreign.py": {"alarm"},
     "resolver/host/run.py": {"_status"},
@@ -27,7 +27,7 @@ SAYING = {
     "resolver/stats/collect.py": {"_turn"},
     "resolver/lists/ledger.py": {"_unwritten"},
     "resolver/lists/people.py": {"configuration_refused"},
-    "resolver/lists/overrides.py": {"put"},
+    "resolver/policy/overrides.py": {"put"},
     "resolver/rpz/export.py": {"run_after"},
     "resolver/rpz/live.py": {"_with_list", "_with_passes"},
     "resolver/rpz/primary.py": {"telling"},
@@ -79,6 +79,13 @@ def test_each_alarm_has_its_row() -> None:
     # It looks at what the program says:
     assert {"there is no compiled list yet: everything is forwarded", "no DNS worker counts in"} <= found
     assert len(found) > 25
+
+
+def test_what_spells_alarms_out_is_where_the_table_says() -> None:
+    for path, names in SAYING.items():
+        tree = ast.parse((ROOT / path).read_text(encoding="utf-8"))
+        there = {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)}
+        assert names <= there, path
 
 
 def test_each_command_that_the_guide_names_exists() -> None:

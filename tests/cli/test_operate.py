@@ -83,8 +83,8 @@ def test_a_configuration_is_taken_up_without_a_lost_query(provider: Running) -> 
     under_load(Load(host.address, EXPECTED), scene)
     after = host.children()
     assert not {before["worker-0"], before["worker-1"]} & set(after.values())
-    # These begin anew in their own place.
-    assert (after["steward"], after["app"]) == (before["steward"], before["app"])
+    # These re-execute: the same process ids.
+    assert (after["steward"], after["app"]) == (before["steward"], before["app"]), host.log
     said = [call(path, "status")["configuration"] for path in sockets(host)]
     assert said == [accept(host.config).digest] * 3
     for who in ("dns-0, dns-1", "steward", "web"):

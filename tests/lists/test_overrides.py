@@ -325,6 +325,20 @@ def test_the_off_switch_is_as_it_was_after_a_reboot_whoever_writes_first(world: 
     assert exceptions.read(world.config.places.passes).lists(world.clock()) == ("gambling", "piracy")
 
 
+def test_an_off_switch_that_a_reboot_and_a_damaged_file_took_is_an_alarm_until_it_is_said_again(world: World) -> None:
+    thrown(world, "list", "gambling")
+    world.stop()
+    world.config.places.passes.unlink()
+    world.config.places.bypass.write_text("{")
+    world.start()
+    assert exceptions.read(world.config.places.passes).lists(world.clock()) == ()
+    alarms = world.register.status()["alarms"]
+    assert any(alarm.endswith("what was bypassed before the reboot is blocked again") for alarm in alarms)
+    thrown(world, "list", "gambling")
+    world.register.people.note_bypass()
+    assert not any("before the reboot" in alarm for alarm in world.register.status()["alarms"])
+
+
 def test_a_configuration_that_is_refused_again_for_the_same_mistake_is_one_leaf(world: World) -> None:
     for text, mistakes in (("x.yaml:3: dns: is missing", 3), ("x.yaml:3: dns: is missing", 3), ("cannot be read", 1)):
         world.register.people.configuration_refused(text, {"mistakes": mistakes, "goes_on": "sha256:0"})
