@@ -20,7 +20,9 @@ __all__ = [
     "CompiledList",
     "CoreError",
     "Examination",
+    "Exceptions",
     "Finding",
+    "Judgement",
     "ListError",
     "Match",
     "Plane",
@@ -28,6 +30,7 @@ __all__ = [
     "TcpAsk",
     "changes",
     "compile",
+    "covers",
     "distinct",
     "examine",
     "give_way",
@@ -37,6 +40,7 @@ __all__ = [
     "read_proxy_header",
     "restrain",
     "tick_when_busy",
+    "verdict",
 ]
 
 VERSION: str
