@@ -11,7 +11,7 @@ def ticks() -> int | None:
     for thread in Path("/proc/self/task").iterdir():
         try:
             name, *lines = (thread / "status").read_text().splitlines()
-        except FileNotFoundError:
+        except (FileNotFoundError, ProcessLookupError):  # a thread that ended meanwhile
             continue
         if name == "Name:\ttick":
             return next(int(line.split()[1]) for line in lines if line.startswith("voluntary_ctxt_switches"))
