@@ -1,4 +1,7 @@
-"""One DNS question to a live resolver, with EDNS, and the parts of the answer that show who blocked it."""
+"""One DNS question to a live server, over UDP or TCP, and the parts of the answer that show who blocked it.
+
+`exchange` sends a question as it is and returns the reply; `ask` asks a resolver with EDNS and reads the answer.
+"""
 
 from __future__ import annotations
 
@@ -32,14 +35,38 @@ class Answer:
 def ask(host: str, port: int, name: str, kind: str = "A", *, tcp: bool = False, tries: int = TRIES) -> Answer | None:
     """The answer; `None` where there is none within the patience, `tries` times `PATIENCE` over UDP."""
     question = DNSRecord.question(name, kind)
-    question.header.id = secrets.randbelow(1 << 16)
     question.add_ar(EDNS0(udp_len=1232))
-    packet = question.pack()
     try:
-        reply = _over_tcp(host, port, packet) if tcp else _over_udp(host, port, packet, tries)
-        return _read(reply, question.header.id)
+        reply = exchange(host, port, question, tcp=tcp, tries=tries)
     except (OSError, DNSError):
         return None
+    owners = dict.fromkeys(str(record.rname).lower().removesuffix(".") for record in reply.rr)
+    records = tuple(str(record.rdata) for record in reply.rr)
+    return Answer(str(RCODE.get(reply.header.rcode)), records, *extended_error(reply), tuple(owners))
+
+
+def exchange(host: str, port: int, question: DNSRecord, *, tcp: bool = False, tries: int = TRIES) -> DNSRecord:
+    """The reply to `question`, which is sent under a random id, over UDP up to `tries` times.
+
+    Raises `OSError` where nobody answers in time or the answer carries another id, `DNSError` where it is no message.
+    """
+    question.header.id = secrets.randbelow(1 << 16)
+    packet = bytes(question.pack())
+    reply = DNSRecord.parse(_over_tcp(host, port, packet) if tcp else _over_udp(host, port, packet, tries))
+    if reply.header.id != question.header.id:
+        raise ConnectionError("the answer carries another id than the question")
+    return reply
+
+
+def extended_error(reply: DNSRecord) -> tuple[int | None, str]:
+    """INFO-CODE and text of the last Extended DNS Error (RFC 8914); `None` and no text where there is none."""
+    code, text = None, ""
+    for record in reply.ar:
+        if record.rtype == QTYPE.OPT:
+            for option in record.rdata:
+                if option.code == EDE:
+                    code, text = int.from_bytes(option.data[:2], "big"), option.data[2:].decode("utf-8", "replace")
+    return code, text
 
 
 def _over_udp(host: str, port: int, packet: bytes, tries: int) -> bytes:
@@ -63,20 +90,5 @@ def _over_tcp(host: str, port: int, packet: bytes) -> bytes:
             size = int.from_bytes(answers.read(2), "big")
             reply = answers.read(size)
     if not size or len(reply) < size:
-        raise ConnectionResetError("the answer is not whole")
+        raise ConnectionResetError("the connection ended before the answer did")
     return reply
-
-
-def _read(message: bytes, number: int) -> Answer:
-    reply = DNSRecord.parse(message)
-    if reply.header.id != number:
-        raise DNSError("another question's answer")
-    ede, text = None, ""
-    for record in reply.ar:
-        if record.rtype == QTYPE.OPT:
-            for option in record.rdata:
-                if option.code == EDE:
-                    ede, text = int.from_bytes(option.data[:2], "big"), option.data[2:].decode("utf-8", "replace")
-    owners = dict.fromkeys(str(record.rname).lower().removesuffix(".") for record in reply.rr)
-    records = tuple(str(record.rdata) for record in reply.rr)
-    return Answer(str(RCODE.get(reply.header.rcode)), records, ede, text, tuple(owners))

@@ -48,9 +48,9 @@ def belong(descriptor: int, folder: Path, mode: int) -> None:
 
 def put(finished: Path, path: Path) -> None:
     """The file `finished`, written by somebody else, under the name `path` of the same folder's file system."""
-    _sync(finished, os.O_RDONLY)
+    sync(finished, os.O_RDONLY)
     finished.rename(path)
-    _sync(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    sync(path.parent, os.O_RDONLY | os.O_DIRECTORY)
 
 
 def make_folder(path: Path, *, mode: int = 0o755) -> None:
@@ -59,10 +59,11 @@ def make_folder(path: Path, *, mode: int = 0o755) -> None:
         return
     make_folder(path.parent)
     path.mkdir(mode=mode, exist_ok=True)
-    _sync(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    sync(path.parent, os.O_RDONLY | os.O_DIRECTORY)
 
 
-def _sync(path: Path, flags: int) -> None:
+def sync(path: Path, flags: int) -> None:
+    """Make a file, or with `O_DIRECTORY` the names in a folder, survive a power cut. Raises `OSError` with the path."""
     descriptor = os.open(path, flags | os.O_CLOEXEC)
     try:
         with naming(path):

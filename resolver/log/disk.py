@@ -13,6 +13,7 @@ import os
 import stat
 from typing import TYPE_CHECKING, Protocol
 
+from resolver.base import durable
 from resolver.base.errors import naming
 from resolver.log.errors import AuditError, LogBusyError, MissingError
 
@@ -64,13 +65,13 @@ class RealDisk:
             os.close(descriptor)
 
     def sync(self, path: Path) -> None:
-        _sync(path, os.O_RDWR)
+        durable.sync(path, os.O_RDWR)
 
     def rename(self, old: Path, new: Path) -> None:
         old.rename(new)
 
     def sync_folder(self, path: Path) -> None:
-        _sync(path, os.O_RDONLY | os.O_DIRECTORY)
+        durable.sync(path, os.O_RDONLY | os.O_DIRECTORY)
 
     def make_folder(self, path: Path, mode: int) -> None:
         """Makes one folder, if it is not there."""
@@ -142,12 +143,3 @@ def lock(path: Path, *, wait: bool = False) -> int:
 def unlock(descriptor: int) -> None:
     """Gives a lock back."""
     os.close(descriptor)
-
-
-def _sync(path: Path, flags: int) -> None:
-    descriptor = os.open(path, flags | os.O_CLOEXEC)
-    try:
-        with naming(path):
-            os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

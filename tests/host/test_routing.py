@@ -19,6 +19,7 @@ import pytest
 from tests.conftest import find_program
 from tests.rigs.dns_host import ROOT, Host, running, unbound, wait_until
 from tests.rigs.namespace import in_a_network
+from tests.rigs.program import program
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -52,25 +53,8 @@ def wrapper(path: Path, text: str) -> None:
     path.chmod(0o755)
 
 
-@contextlib.contextmanager
-def started(folder: Path, *command: str) -> Iterator[subprocess.Popen[bytes]]:
-    with (folder / "log").open("ab") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
-        try:
-            yield process
-        finally:
-            process.terminate()
-            try:
-                process.wait(20)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-
-
 @pytest.mark.needs("bird", "unbound", "ip")
 def test_bird_announces_the_address_only_while_the_host_answers(tmp_path: Path) -> None:
-    program = find_program("bird")
-    assert program
     (tmp_path / "bird.conf").write_text("router id 192.0.2.1;\nprotocol device {}\n" + recipe_of_bird())
     wrapper(tmp_path / "birdc", f'exec {find_program("birdc")} -s {tmp_path}/bird.ctl "$@"')
     (tmp_path / "loop.sh").write_text(f"PATH={tmp_path}:$PATH\n{recipe('bad=0').replace('sleep 3', 'sleep 0.2')}")
@@ -80,11 +64,11 @@ def test_bird_announces_the_address_only_while_the_host_answers(tmp_path: Path) 
         return f"{SERVICE}/32" in subprocess.run(asked, capture_output=True, text=True, check=False).stdout
 
     def scene() -> None:
-        daemon = [program, "-f", "-c", f"{tmp_path}/bird.conf", "-s", f"{tmp_path}/bird.ctl", "-P", f"{tmp_path}/pid"]
-        with started(tmp_path, *daemon):
+        daemon = ["bird", "-f", "-c", f"{tmp_path}/bird.conf", "-s", f"{tmp_path}/bird.ctl", "-P", f"{tmp_path}/pid"]
+        with program(tmp_path, *daemon):
             wait_until((tmp_path / "bird.ctl").exists, "BIRD")
             assert not announced(), "a host that has not been asked yet takes no queries"
-            with provider(tmp_path) as host, started(tmp_path, "sh", str(tmp_path / "loop.sh")):
+            with provider(tmp_path) as host, program(tmp_path, "sh", str(tmp_path / "loop.sh")):
                 wait_until(announced, "announced", PATIENCE)
                 good = host.config.read_text()
                 host.config.write_text("broken: [\n")
@@ -105,8 +89,6 @@ def recipe_of_bird() -> str:
 
 @pytest.mark.needs("keepalived", "unbound", "ip")
 def test_keepalived_moves_the_address_where_the_host_says_no(tmp_path: Path) -> None:
-    program = find_program("keepalived")
-    assert program
     script = recipe("vrrp_script stopsign {").replace("/usr/bin/stopsign", str(tmp_path / "stopsign"))
     # As quick as it goes, and as patient as a busy machine wants: there a program takes seconds to start.
     script = script.replace("interval 3", "interval 1").replace("timeout 8", "timeout 60")
@@ -128,8 +110,8 @@ def test_keepalived_moves_the_address_where_the_host_says_no(tmp_path: Path) -> 
         make = "ip link add pair0 type veth peer name pair1 && ip link set pair0 up && ip link set pair1 up"
         subprocess.run(["sh", "-c", f"{make} && ip address add 198.51.100.1/24 dev pair0"], check=True)
         pids = [f"--pid={tmp_path}/k.pid", f"--vrrp_pid={tmp_path}/v.pid", f"--checkers_pid={tmp_path}/c.pid"]
-        daemon = [program, "-n", "-l", "-P", "-f", str(tmp_path / "keepalived.conf"), *pids]
-        with provider(tmp_path) as host, started(tmp_path, *daemon):
+        daemon = ["keepalived", "-n", "-l", "-P", "-f", str(tmp_path / "keepalived.conf"), *pids]
+        with provider(tmp_path) as host, program(tmp_path, *daemon):
             try:
                 wait_until(here, "the address", PATIENCE)
             except AssertionError as late:

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import subprocess
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tests.conftest import find_program
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 
 @contextlib.contextmanager
 def program(folder: Path, *command: str | Path) -> Iterator[subprocess.Popen[bytes]]:
     path = find_program(str(command[0]))
     assert path
-    with (folder / f"{command[0]}.log").open("wb") as log:
+    with (folder / f"{Path(command[0]).name}.log").open("wb") as log:
         process = subprocess.Popen([path, *map(str, command[1:])], stdout=log, stderr=log, stdin=subprocess.DEVNULL)
         try:
             yield process

@@ -1,8 +1,9 @@
 //! The plane: everything that a worker does with datagrams.
 //!
 //! Enters: wakes ([`Plane::pump`]), time ([`Plane::tick`]), messages from streams ([`Plane::decide`]), what came of
-//! questions over TCP. Leaves: answers and queries, sent; those that leave by a stream or over TCP are Python's. A wake takes at most eight batches of up to 64 datagrams: each batch is received at once, goes
-//! through the stages of [`chain`] as a batch (so that the look-ups' waits for memory overlap), and is sent at once.
+//! questions over TCP. Leaves: answers and queries, sent; those that leave by a stream or over TCP are Python's. A wake
+//! takes at most eight batches of up to 64 datagrams: each batch is received at once, goes through the stages of [`chain`]
+//! as a batch (so that the look-ups' waits for memory overlap), and is sent at once.
 
 mod aliases;
 pub mod chain;
