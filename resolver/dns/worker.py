@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING
 
 import uvloop
 
-from resolver._core import LIFE, CoreError, Plane, go_first
+from resolver._core import LIFE, CoreError, Plane, set_latency_sensitive
 from resolver.base.journal import about
 from resolver.config.sealed import unsealed
 from resolver.dns.in_use import InUse
@@ -279,7 +279,7 @@ def say_ready(environment: Mapping[str, str]) -> None:
 def main() -> None:
     """Serve the sockets that the supervisor passed on, or, started alone, the configuration's addresses."""
     path, index = begin(__doc__)
-    go_first()
+    set_latency_sensitive()
     sockets = handed_over(os.environ)
     config = unsealed(path, sockets).config
     if not sockets:

@@ -327,7 +327,7 @@ def test_services_stop_in_their_order(tmp_path: Path) -> None:
 
 def test_who_stands_behind_gets_less_of_a_processor(tmp_path: Path) -> None:
     (tmp_path / "tells.py").write_text("import os, sys\nprint(os.getpriority(os.PRIO_PROCESS, 0), *sys.argv[1:])")
-    command = [sys.executable, "-m", "resolver.host.child", "--behind", "7", "tells", "--config", "x"]
+    command = [sys.executable, "-m", "resolver.host.child", "--background", "7", "tells", "--config", "x"]
     environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
     told = subprocess.run(command, env=environment, capture_output=True, text=True, check=True, timeout=60)
     assert told.stdout == "7 --config x\n"
