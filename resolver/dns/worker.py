@@ -6,7 +6,7 @@ Enters: the sockets that the supervisor opened, the compiled list and the passes
 counters (a mapped file) and `workers/N.json`, which says what this worker runs with.
 
 Rules:
-- The native plane does everything that is done per datagram; this file gives it wake-ups, timers, lists and streams.
+- The native plane does everything that is done per query; this file gives it wake-ups, timers and lists.
 - `current.list` and `passes.json` are looked at five times a second, and so is whether a bypass is over. A new list is
   opened beside the loop, in a thread, and handed over between two batches: no query waits for it or meets half of it.
 - A list that cannot be opened is refused and alarmed, and the one there is goes on; without any list queries are
@@ -47,12 +47,11 @@ from resolver.base.errors import ResolverError
 from resolver.base.file_watch import Changed
 from resolver.base.journal import about
 from resolver.config.sealed import unsealed
-from resolver.dns.streams import SWEEP, Limits, Streams
 from resolver.dns.tap import Tap, announce
 from resolver.dns.upstreams import Timing, Upstreams
 from resolver.host.health import MARK
 from resolver.host.process import begin
-from resolver.host.sockets import BACKLOG, handed_over, open_listeners
+from resolver.host.sockets import handed_over, open_listeners
 from resolver.host.supervisor import LIST_BY, READY, count_workers
 from resolver.ipc import shadow_sketches
 from resolver.ipc.worker_counters import NOT_ASKED
@@ -70,6 +69,8 @@ if TYPE_CHECKING:
     from resolver.config.schema import Config
 
 BUSY_TICK, IDLE_TICK, POLL = 0.02, 1.0, 0.2
+SWEEP = 0.5  # seconds between two looks at upstreams and at what this worker says of itself
+STALLED, UNWRITTEN = 5.0, 1 << 20  # seconds that a client may leave its answers unread, and octets
 OPENING = 5  # how far the thread that opens a list stands behind
 DRAIN = 5.0
 COUNT = 10.0  # seconds between two looks whether what was counted can be handed over
@@ -138,6 +139,15 @@ def plane_settings(
             "version": _version(),
             "client_addresses": dns.dnstap.client_addresses,
         },
+        "https_path": "" if dns.encrypted is None or dns.encrypted.https is None else dns.encrypted.https.path,
+        "streams": {
+            "total": limits.tcp_connections,
+            "per_client": limits.tcp_per_client,
+            "in_flight": limits.tcp_in_flight,
+            "idle_ms": int(limits.tcp_idle * 1000),
+            "stalled_ms": int(STALLED * 1000),
+            "unwritten": UNWRITTEN,
+        },
         "watch_key": key.words,
     }
 
@@ -149,18 +159,8 @@ def _version() -> str:
         return "stopsign"
 
 
-def stream_limits(config: Config) -> Limits:
-    limits = config.require_dns().limits
-    return Limits(
-        total=limits.tcp_connections,
-        per_client=limits.tcp_per_client,
-        in_flight=limits.tcp_in_flight,
-        idle=limits.tcp_idle,
-    )
-
-
 class Worker:
-    """The plane, its timers, its lists and its streams."""
+    """The plane, its timers and its lists."""
 
     def __init__(
         self, config: Config, index: int, workers: int, key: shadow_sketches.Key, health_mark: str = ""
@@ -180,17 +180,10 @@ class Worker:
         timing = Timing(opening=limits.upstream_timeout, life=max(limits.patience, LIFE))
         self._upstreams = Upstreams(self._tcp_done, timing=timing)
         self._woken: asyncio.Handle | None = None
-        self.streams = Streams(
-            self.plane,
-            self._wake,
-            stream_limits(config),
-            balancers=config.require_dns().proxy_protocol.accept_from,
-        )
         self._tap: Tap | None = None
         if (recorder := config.require_dns().dnstap.socket) is not None:
             announce(config.require_dns().dnstap)
             self._tap = Tap(recorder, self.plane.take_tap)
-        self._servers: list[asyncio.Server] = []
         self._ticking: asyncio.TimerHandle | None = None
         self._starved = False  # no descriptor is left
         self._busy = False  # the quick tick runs
@@ -227,11 +220,9 @@ class Worker:
         await self.poll()
         for fd in udp:
             self.plane.listen(fd)
-        loop = asyncio.get_running_loop()
-        loop.add_reader(self.plane.fileno(), self._pump)
         for fd in tcp:
-            listener = socket.socket(fileno=os.dup(fd))
-            self._servers.append(await loop.create_server(self.streams.connection, sock=listener, backlog=BACKLOG))
+            self.plane.listen_stream(fd)
+        asyncio.get_running_loop().add_reader(self.plane.fileno(), self._pump)
         self._tick()
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -241,7 +232,7 @@ class Worker:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), POLL)
             await self.poll()
-            self.plane.note_streams(len(self.streams), self.streams.refused, self._is_starved())
+            self.plane.note_starved(self._is_starved())
             if self._tap is not None:
                 self._tap.pass_on()
             slow += POLL
@@ -252,8 +243,6 @@ class Worker:
             self._tell_watched()
             if slow >= SWEEP:
                 slow = 0.0
-                if len(self.streams):
-                    self.streams.sweep()
                 self._upstreams.sweep()
                 self._log_upstreams()
                 self._say()
@@ -262,12 +251,9 @@ class Worker:
     async def drain(self) -> None:
         """Takes nothing new, answers what is in flight, closes."""
         loop = asyncio.get_running_loop()
-        for server in self._servers:
-            server.close()
         self.plane.stop_listening()
         deadline = loop.time() + DRAIN
-        await self.streams.drain(DRAIN)
-        while self.plane.in_flight and loop.time() < deadline:  # noqa: ASYNC110 - the core has no event to wait for
+        while self._is_busy() and loop.time() < deadline:  # noqa: ASYNC110 - the core has no event to wait for
             await asyncio.sleep(BUSY_TICK)
         loop.remove_reader(self.plane.fileno())
         if self._tap is not None:
@@ -277,6 +263,9 @@ class Worker:
         self.plane.tick()  # the last of what was counted reaches the file
         self._count_in(None)
         self._upstreams.close()
+
+    def _is_busy(self) -> bool:
+        return self.plane.in_flight > 0 or self.plane.streams_busy
 
     def _pump(self) -> None:
         if self.plane.pump():
@@ -304,9 +293,7 @@ class Worker:
             self._tick()
 
     def _hand_out(self) -> None:
-        """What the plane cannot send itself: answers on streams, questions over TCP."""
-        for stream, message in self.plane.take_answers():
-            self.streams.answer(stream, message)
+        """What the plane cannot send itself: questions over TCP."""
         for number in self.plane.take_tcp_overdue():
             self._upstreams.overdue(number)
         for ask in self.plane.take_tcp_asks():
@@ -484,8 +471,7 @@ class Worker:
                 log.warning("upstream %s answers TCP again", address, extra=extra)
 
     def _is_starved(self) -> bool:
-        """No file descriptor is left for a connection; once a change that is a line in the log. libuv then accepts and
-        closes what comes, and tells nobody."""
+        """No file descriptor is left for a connection; once a change that is a line in the log."""
         try:
             os.close(os.eventfd(0))
         except OSError as wrong:

@@ -31,6 +31,7 @@ use crate::relay::random::Random;
 use crate::relay::rate::Rate;
 use crate::relay::slot::{Peer, ReplyTo};
 use crate::relay::{Relay, hash};
+use crate::streams::Streams;
 use crate::sys::{self, BATCH, LARGEST_SENT, LINK, Listener, Poll, Ready, Receiver, Sender};
 use crate::tap::Tap;
 use crate::verdict::Passes;
@@ -135,6 +136,9 @@ pub struct Plane {
     balancers: Balancers,
     chain: Chain,
     relaying: Relaying,
+    streams: Streams,
+    /// A message from a stream.
+    message: Vec<u8>,
     clock: Now,
     unix_offset: u64,
     published: u64,
@@ -145,7 +149,19 @@ impl Plane {
     /// A plane that listens nowhere yet and knows no upstream.
     pub fn new(settings: Settings) -> io::Result<Plane> {
         let Settings { page, clients, health, cache_bytes, counters_path, rate, limits, remote_sockets, .. } = settings;
-        let Settings { cache_stale, joins, proxy_from, proxy_to, tap, watch_key, seed, health_mark, .. } = settings;
+        let Settings {
+            cache_stale,
+            joins,
+            proxy_from,
+            proxy_to,
+            tap,
+            watch_key,
+            seed,
+            health_mark,
+            streams: stream_limits,
+            ..
+        } = settings;
+        let balancers = Clients::new(&proxy_from, &[]);
         let mut random = seed.map_or_else(|| Random::new(sys::fill_random), Random::seeded);
         let key = hash::Key(random.u64(), random.u64());
         let watch_key = watch_key.map_or_else(|| hash::Key(random.u64(), random.u64()), |(a, b)| hash::Key(a, b));
@@ -176,6 +192,8 @@ impl Plane {
                 key,
             },
             relaying: Relaying::new(Relay::new(limits, key), random, remote_sockets, proxy_to, joins),
+            streams: Streams::new(stream_limits, balancers),
+            message: Vec::new(),
             clock: Now::default(),
             unix_offset: 0,
             published: 0,
@@ -205,6 +223,8 @@ impl Plane {
                 self.poll.remove(door.listener.raw())?;
             }
         }
+        self.streams.drain(&self.poll);
+        self.carry_on();
         Ok(())
     }
 
@@ -272,6 +292,7 @@ impl Plane {
         self.keys.clear();
         self.hits.clear();
         self.balancers.forget();
+        self.relaying.outlet.clear();
         self.chain.owners.forget();
         self.chain.cache.recover();
         self.relaying.doors.iter_mut().for_each(|door| door.sender.clear());
@@ -292,11 +313,8 @@ impl Plane {
         self.chain.tap.as_mut().map_or_else(Vec::new, |tap| tap.take())
     }
 
-    /// How many streams are connected, how many found no place so far, and whether there is no file descriptor for
-    /// another one: Python holds them, all counters are here.
-    pub fn note_streams(&mut self, connected: u64, refused: u64, starved: bool) {
-        self.chain.counters.set(Counter::StreamsNow, connected);
-        self.chain.counters.set(Counter::StreamsRefused, refused);
+    /// Whether there is no file descriptor for another connection.
+    pub fn note_starved(&mut self, starved: bool) {
         self.chain.counters.set(Counter::StreamsStarvedNow, starved.into());
     }
 
@@ -329,9 +347,16 @@ impl Plane {
                     }
                     budget -= 1;
                     self.chain.counters.count(Counter::Batches);
-                    if at.token & LINK != 0 { self.hear(at.token) } else { self.serve(at.token as usize) }
+                    if at.token & LINK != 0 {
+                        self.hear(at.token)
+                    } else if Streams::is_theirs(at.token) {
+                        self.attend(at)
+                    } else {
+                        self.serve(at.token as usize)
+                    }
                 });
                 self.relaying.flush(&mut self.chain, &self.poll, self.clock);
+                self.carry_on();
             }
         }
         ready.clear();
@@ -494,6 +519,8 @@ impl Plane {
         self.unix_offset = (u64::from(sys::unix_time()) * 1_000_000).saturating_sub(sys::monotonic());
         self.read_clock();
         self.relaying.tick(&mut self.chain, &self.poll, self.clock);
+        self.streams.sweep(self.clock.us);
+        self.carry_on();
         self.publish(true);
     }
 
@@ -507,6 +534,8 @@ impl Plane {
         if tick {
             counters.set(Counter::Heartbeat, self.clock.ms());
         }
+        counters.set(Counter::StreamsNow, self.streams.connected() as u64);
+        counters.set(Counter::StreamsRefused, self.streams.refused());
         counters.set(Counter::InFlightNow, self.relaying.relay.in_flight() as u64);
         counters.set(Counter::SocketsNow, self.relaying.links.open_now() as u64);
         counters.set(Counter::SocketsReopened, self.relaying.links.reopened);
