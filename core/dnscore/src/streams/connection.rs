@@ -161,7 +161,7 @@ impl Connection {
         }
     }
 
-    /// The next whole message, copied to `out`; its tag. `None`: none is there, or a limit says wait.
+    /// The next whole message, appended to `out`; its tag. `None`: none is there, or a limit says wait.
     pub fn next(&mut self, out: &mut Vec<u8>, limits: &Limits) -> Option<u16> {
         if self.ended || !self.introduced || self.is_held(limits) {
             return None;
@@ -175,10 +175,10 @@ impl Connection {
             self.forget_taken();
             return None;
         };
-        out.clear();
+        let tag = Wanted::by(message).tag();
         out.extend_from_slice(message);
         self.taken += PREFIX + message.len();
-        Some(Wanted::by(out).tag())
+        Some(tag)
     }
 
     /// Keeps of the input what is not taken yet, and no buffer for nothing.
@@ -193,9 +193,12 @@ impl Connection {
     }
 
     /// Puts an answer with those that wait to be written.
-    pub fn answer(&mut self, tag: u16, message: &[u8], limits: &Limits, is_draining: bool) {
+    pub fn answer(&mut self, tag: u16, message: &[u8], now: u64, limits: &Limits, is_draining: bool) {
         if self.aborted {
             return;
+        }
+        if self.output.len() - self.written > MANY && self.stalled_since.is_none() {
+            self.write(now);
         }
         if self.output.len() - self.written > limits.unwritten {
             return self.abort();

@@ -172,8 +172,8 @@ impl Streams {
             connection.abort();
             return (None, false);
         }
-        if !at.readable && !at.gone && !at.error {
-            return (None, false); // it can be written
+        if !(at.readable || at.gone || at.error) || connection.is_held(&self.limits) {
+            return (None, false); // it can be written, or what it asks has to wait
         }
         match connection.read(&mut self.scratch) {
             Taken::Octets(count) => {
@@ -204,7 +204,7 @@ impl Streams {
         true
     }
 
-    /// The next whole message of a connection, copied to `out`; `None`: none is there, or a limit says wait.
+    /// The next whole message of a connection, appended to `out`; `None`: none is there, or a limit says wait.
     pub fn next(&mut self, index: u32, out: &mut Vec<u8>, now: u64) -> Option<Message> {
         let connection = self.table.get_mut(index)?;
         let tag = connection.next(out, &self.limits)?;
@@ -231,11 +231,16 @@ impl Streams {
         let Some(connection) = self.table.get_mut(index) else { return };
         let was_held = connection.is_held(&self.limits);
         connection.in_flight = connection.in_flight.saturating_sub(1);
-        connection.answer(number as u16, message, &self.limits, self.draining);
+        connection.answer(number as u16, message, now, &self.limits, self.draining);
         touch(&mut self.touched, connection, index);
         if was_held && !connection.is_held(&self.limits) {
             self.resumed.push(index);
         }
+    }
+
+    /// Its further messages are to be taken later.
+    pub fn resume(&mut self, index: u32) {
+        self.resumed.push(index);
     }
 
     /// A connection whose further messages are to be taken.
