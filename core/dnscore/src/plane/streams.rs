@@ -14,8 +14,9 @@ use crate::counters::{Counter, Counters};
 use crate::relay::slot::ReplyTo;
 use crate::streams::{Kind, Message};
 use crate::sys::{BATCH, Links, Ready};
-use crate::wire::Query;
+use crate::wire::message::Header;
 use crate::wire::proxy::Ends;
+use crate::wire::{Query, flag};
 
 use super::Plane;
 use super::chain::{self, Line, Place, Way};
@@ -108,6 +109,11 @@ impl Way for &Messages {
     }
 }
 
+/// By the parse table: it is no message, or an answer itself.
+fn gets_no_answer(packet: &[u8]) -> bool {
+    Header::read(packet).is_none_or(|header| header.flags & flag::QR != 0)
+}
+
 impl Plane {
     /// Accepts connections on a bound and listening socket, which its owner keeps open as long as the plane.
     pub fn listen_stream(&mut self, socket: BorrowedFd<'_>, kind: Kind) -> io::Result<()> {
@@ -139,7 +145,8 @@ impl Plane {
             let start = self.messages.octets.len();
             let Some(message) = self.streams.next(index, &mut self.messages.octets, self.clock.us) else { return };
             self.messages.push(message, start);
-            if self.messages.heads.len() == BATCH {
+            // What gets no answer ends its connection: nothing after it is decided.
+            if self.messages.heads.len() == BATCH || gets_no_answer(&self.messages.octets[start..]) {
                 self.decide_batch();
             }
         }
