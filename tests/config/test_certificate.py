@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed25519, rsa
 
 from resolver.config.certificate import CertificateError, certificate_of
 from resolver.config.preflight.host import trial
-from resolver.config.schema import ConfigError, Encrypted, accept
+from resolver.config.schema import ConfigError, Encrypted, Endpoint, accept
 from tests.rigs.certificates import NAME, Files, made, pem
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def encrypted(files: Files, **more: Any) -> Encrypted:
-    return Encrypted(name=NAME, certificate=files.certificate, key=files.key, tls=["127.0.0.1:0"], **more)
+    return Encrypted(name=NAME, certificate=files.certificate, key=files.key, tls=[Endpoint("127.0.0.1", 0)], **more)
 
 
 @pytest.mark.parametrize("names", [(NAME,), ("other.example", NAME), ("*.isp.example",)])
