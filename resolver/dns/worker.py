@@ -208,8 +208,6 @@ class Worker:
         """The plane, and the inode of the file that it counts in; None where the tmpfs has no room for one: then nobody
         sees what it counts."""
         path = self._places.counters(self._index)
-        # A new file: a predecessor that still drains has the old one mapped.
-        path.unlink(missing_ok=True)
         try:
             return Plane(settings), path.stat().st_ino
         except (CoreError, OSError) as wrong:
