@@ -111,7 +111,8 @@ PROVOKED: dict[str, tuple[str, str]] = {
     ),
     "… is gone; the list that is loaded goes on": (NO_LIST, " is gone; the list that is loaded goes on"),
     "… is gone; those before them go on": (NO_PASSES, " is gone; those before them go on"),
-    "the compiled list is refused (…)": (NO_LIST, "the compiled list is refused ("),
+    "the compiled list is refused (…); the list before it goes on": (NO_LIST, "; the list before it goes on"),
+    "…; there is no other: everything is forwarded": (NO_LIST, "there is no other: everything is forwarded"),
     "what worker … counts is seen by nobody: …": (
         f"{WORKER}::test_a_worker_that_has_no_room_for_its_counters", " counts is seen by nobody: ",
     ),
@@ -199,7 +200,7 @@ PROVOKED: dict[str, tuple[str, str]] = {
     "the zone file is written, but … cannot be run (…)": (COMMAND, " cannot be run ("),
     "… ended with …": (COMMAND, " ended with "),
     "there is no list to make … of: …": (NOTHING_TO_MAKE, "there is no list to make "),
-    "… is not there": (NOTHING_TO_MAKE, " is not there"),
+    "there is no compiled list yet": (NOTHING_TO_MAKE, "there is no compiled list yet"),
 }  # fmt: skip
 SHORTEST = 12  # letters of a sentence's longest fixed part, below which it is no sentence
 
