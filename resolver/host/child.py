@@ -22,6 +22,7 @@ from typing import NoReturn
 from resolver._core import set_background, tick_when_busy
 from resolver.config.sealed import USE
 from resolver.host.sockets import SOCKETS
+from resolver.host.systemd import HEARTBEAT, NOT_YET
 
 PARENT = "STOPSIGN_PARENT"
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE = 1, 4
@@ -29,8 +30,11 @@ _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE = 1, 4
 
 def re_execute() -> NoReturn:
     """Execute this program again in the same process: same id, same parent, same inherited sockets; configuration and
-    code as they are now. The request for the parent's death signal survives (prctl(2))."""
+    code as they are now. The request for the parent's death signal survives (prctl(2)). Its heartbeat is reset: until
+    the first beat it has the time of a start."""
     handed = json.loads(os.environ.get(SOCKETS, "{}"))
+    for heart in handed.get(HEARTBEAT, ()):
+        os.pwrite(heart, NOT_YET, 0)
     if handed.pop(USE, None) is not None:
         os.environ[SOCKETS] = json.dumps(handed)
     sys.stdout.flush()
