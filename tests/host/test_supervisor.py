@@ -161,7 +161,7 @@ def test_one_that_begins_anew_has_the_time_of_a_start_to_beat_again(monkeypatch:
     monkeypatch.setattr(supervising, "_LOOK", 0.1)
     program = """if True:
         import asyncio, os, time
-        from resolver.host.child import again
+        from resolver.host.child import re_execute
         from resolver.host.systemd import beat
         anew = os.environ.get("ANEW")
         time.sleep(2.5 if anew else 0)
@@ -170,7 +170,7 @@ def test_one_that_begins_anew_has_the_time_of_a_start_to_beat_again(monkeypatch:
             await asyncio.sleep(60 if anew else 0.5)
         asyncio.run(life())
         os.environ["ANEW"] = "yes"
-        again()
+        re_execute()
     """
     environment = {"PYTHONPATH": str(Path(__file__).resolve().parents[2])}
 
