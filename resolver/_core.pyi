@@ -481,8 +481,14 @@ class Plane:
         """Serves the bound UDP socket `fd`; the caller owns it, keeps it open as long as the plane, and closes it. An
         IPv6 wildcard socket is to be IPV6_V6ONLY. Raises CoreError."""
 
-    def listen_stream(self, fd: int) -> None:
-        """Accepts DNS over TCP at the bound and listening socket `fd`, which stays the caller's. Raises CoreError."""
+    def listen_stream(self, fd: int, kind: Literal["tcp", "tls"] = "tcp") -> None:
+        """Accepts DNS over TCP, or over TLS, at the bound and listening socket `fd`, which stays the caller's. Raises
+        CoreError."""
+
+    def set_identity(self, chain: bytes, key: bytes, secret: bytes) -> None:
+        """The certificate and its key (PEM) for new connections over TLS; those that are open keep theirs. `secret`: 32
+        octets, from which workers derive the same keys of session tickets. Raises CoreError, and keeps the one before.
+        """
 
     def stop_listening(self) -> None:
         """Takes no more queries (a successor does); what is in flight is still answered, connections end after that."""

@@ -274,7 +274,7 @@ def test_draining_answers_what_is_in_flight_and_takes_nothing_more() -> None:
         assert name(stream.receive()) == "one.example."
         assert stream.has_ended()
         assert (r.plane.streams, r.plane.streams_busy) == (0, False)
-        late = socket.create_connection(r.stream_address)
+        late = socket.create_connection(r.stream_address())
         r.plane.pump()
         assert r.plane.streams == 0, "it waits for the successor"
         late.close()
@@ -377,7 +377,7 @@ def test_where_no_descriptor_is_left_a_client_hears_it_at_once_and_the_others_go
         stream.send(at_once())
         stream.receive()
         held = [socket.socket()]
-        waits = socket.create_connection(r.stream_address)
+        waits = socket.create_connection(r.stream_address())
         waits.settimeout(5)
         with without_descriptors(held):
             r.plane.pump()

@@ -258,9 +258,20 @@ impl Plane {
         served.map_err(|error| refused(format_args!("cannot listen on descriptor {fd}: {error}")))
     }
 
-    fn listen_stream(&mut self, fd: RawFd) -> PyResult<()> {
-        let served = sys::with_borrowed(fd, |socket| self.inner.listen_stream(socket, streams::Kind::Tcp));
+    #[pyo3(signature = (fd, kind = "tcp"))]
+    fn listen_stream(&mut self, fd: RawFd, kind: &str) -> PyResult<()> {
+        let kind = match kind {
+            "tcp" => streams::Kind::Tcp,
+            "tls" => streams::Kind::Tls,
+            other => return Err(refused(format_args!("{other:?} is no kind of stream"))),
+        };
+        let served = sys::with_borrowed(fd, |socket| self.inner.listen_stream(socket, kind));
         served.map_err(|error| refused(format_args!("cannot accept on descriptor {fd}: {error}")))
+    }
+
+    fn set_identity(&mut self, chain: &[u8], key: &[u8], secret: [u8; streams::SECRET]) -> PyResult<()> {
+        self.inner.set_identity(streams::Identity::new(chain, key, secret).map_err(refused)?);
+        Ok(())
     }
 
     #[getter]
