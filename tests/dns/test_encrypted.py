@@ -17,6 +17,12 @@ if TYPE_CHECKING:
 HEALTH = "health.stopsign.invalid"
 
 
+def program(name: str) -> str:
+    found = find_program(name)
+    assert found is not None
+    return found
+
+
 def encrypted_host(folder: Path, files: Files, **more: Any) -> Host:
     encrypted = {"name": NAME, "certificate": str(files.certificate), "key": str(files.key), "tls": ["127.0.0.1:0"]}
     return Host(folder, [f"127.0.0.1:{free_port()}"], workers=2, more={"dns": {"encrypted": encrypted | more}})
@@ -24,7 +30,7 @@ def encrypted_host(folder: Path, files: Files, **more: Any) -> Host:
 
 def kdig(host: Host, files: Files, *options: str, use: str = "dns_tls") -> str:
     address, port = host.addresses(use)[0]
-    command = [find_program("kdig"), f"@{address}", "-p", str(port), *options, f"+tls-ca={files.root}"]
+    command = [program("kdig"), f"@{address}", "-p", str(port), *options, f"+tls-ca={files.root}"]
     command += [f"+tls-hostname={NAME}", "+time=5", "+retry=2", HEALTH, "TXT"]
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60).stdout
 
@@ -51,7 +57,7 @@ def test_many_questions_of_dnsperf_over_tls_all_have_their_answers(tmp_path: Pat
     questions.write_text(f"{HEALTH} TXT\n")
     with running(encrypted_host(tmp_path / "host", files)) as host:
         address, port = host.addresses("dns_tls")[0]
-        command = [find_program("dnsperf"), "-m", "dot", "-s", address, "-p", str(port), "-d", str(questions)]
+        command = [program("dnsperf"), "-m", "dot", "-s", address, "-p", str(port), "-d", str(questions)]
         command += ["-c", "10", "-q", "100", "-n", "2000"]
         said = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120).stdout
         assert "Queries completed:    2000 (100.00%)" in said, said
