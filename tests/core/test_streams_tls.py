@@ -12,9 +12,8 @@ import pytest
 from dnslib import EDNS0, DNSRecord, EDNSOption
 
 from resolver._core import CoreError
-from tests.core.test_streams import HEADER, LIMITS
 from tests.rigs.certificates import NAME, Files, made
-from tests.rigs.plane import HEALTH, Rig, Stream, Upstream, answer, query, rig
+from tests.rigs.plane import HEALTH, PROXY_HEADER, STREAM_LIMITS, Rig, Stream, Upstream, answer, query, rig
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,7 +32,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Files:
 @contextlib.contextmanager
 def serving(files: Files | None, secret: bytes = SECRET, **more: Any) -> Iterator[tuple[Rig, Upstream]]:
     upstream = Upstream()
-    settings: dict[str, Any] = {"health_name": HEALTH, "streams": LIMITS} | more
+    settings: dict[str, Any] = {"health_name": HEALTH, "streams": STREAM_LIMITS} | more
     with rig(upstream, **settings) as r:
         if files is not None:
             use(r, files, secret)
@@ -207,7 +206,7 @@ def test_a_client_that_speaks_another_protocol_hears_so(files: Files) -> None:
 
 
 def test_handshakes_that_are_never_finished_give_way_and_end(files: Files) -> None:
-    with serving(files, streams=LIMITS | {"total": 3, "idle_ms": 300}) as (r, _):
+    with serving(files, streams=STREAM_LIMITS | {"total": 3, "idle_ms": 300}) as (r, _):
         half_open = [r.connect("tls") for _ in range(5)]
         for stream in half_open[2:]:
             stream.socket.send(b"\x16\x03\x01")
@@ -247,11 +246,11 @@ def test_a_client_that_closes_its_half_still_gets_its_answers(files: Files) -> N
 def test_a_balancers_header_comes_before_the_handshake(files: Files) -> None:
     balanced: dict[str, Any] = {"allow_clients": ["192.0.2.7"], "proxy_from": ["127.0.0.0/8"]}
     with serving(files, **balanced) as (r, _):
-        for cut in (5, len(HEADER)):
+        for cut in (5, len(PROXY_HEADER)):
             stream = r.connect("tls")
-            stream.socket.send(HEADER[:cut])
+            stream.socket.send(PROXY_HEADER[:cut])
             r.plane.pump()
-            stream.socket.send(HEADER[cut:])
+            stream.socket.send(PROXY_HEADER[cut:])
             stream.secure(trusting(files), NAME)
             stream.send(query(HEALTH))
             assert stream.receive().header.rcode == 0
@@ -261,7 +260,7 @@ def test_a_balancers_header_comes_before_the_handshake(files: Files) -> None:
 
 
 def test_a_client_that_does_not_read_is_cut_off(files: Files) -> None:
-    with serving(files, streams=LIMITS | {"stalled_ms": 500}) as (r, _):
+    with serving(files, streams=STREAM_LIMITS | {"stalled_ms": 500}) as (r, _):
         stream = r.connect("tls", receives=4096)
         stream.secure(trusting(files), NAME)
         stream.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 16)

@@ -24,6 +24,16 @@ if TYPE_CHECKING:
 
 STOP_PAGE = "192.0.2.66"
 HEALTH = "health.example.net"
+STREAM_LIMITS = {"total": 100, "per_client": 50, "in_flight": 64} | {
+    "idle_ms": 60_000,
+    "stalled_ms": 60_000,
+    "unwritten": 1 << 20,
+}
+# PROXY protocol, version 2: TCP over IPv4, 192.0.2.7:4711 to 198.51.100.1:53, and a value of five octets to be skipped.
+PROXY_SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
+PROXY_ENDS = bytes([192, 0, 2, 7, 198, 51, 100, 1]) + b"\x12\x67\0\x35"
+PROXY_HEADER = PROXY_SIGNATURE + b"\x21\x11\0\x11" + PROXY_ENDS + b"\x04\0\x02ab"
+PROXY_LOCAL = PROXY_SIGNATURE + b"\x20\0\0\0"
 PATIENCE = 5.0
 LATER = "2099-01-01T00:00:00Z"
 
