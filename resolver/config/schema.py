@@ -29,6 +29,7 @@ from resolver.config.values import (
     Day,
     Endpoint,
     FilePath,
+    HttpPath,
     Listen,
     LogKey,
     LogOrigin,
@@ -113,6 +114,24 @@ class Dnstap(Part):
     client_addresses: bool = False  # true: each record names who asked, and every start says so in the log
 
 
+class Https(Part):
+    """DNS over HTTP/2 (RFC 8484) at these addresses, under one path."""
+
+    listen: list[Listen] = Field(min_length=1)
+    path: HttpPath = "/dns-query"
+
+
+class Encrypted(Part):
+    """DNS over TLS (RFC 7858) and over HTTPS, for the same clients and with the same lists. A changed certificate is
+    read by itself, as ACME clients write it, and at each reload."""
+
+    name: Name  # the authentication domain name: what clients connect to, and what the certificate must say
+    certificate: FilePath  # PEM: the certificate and those between it and its root
+    key: FilePath  # PEM, without a passphrase, readable by the user of the DNS workers alone
+    tls: list[Listen] = []  # port 853
+    https: Https | None = None  # port 443
+
+
 class Dns(Part):
     listen: list[Listen] = Field(min_length=1)
     workers: Workers = "auto"
@@ -128,6 +147,7 @@ class Dns(Part):
     limits: Limits = Limits()
     proxy_protocol: ProxyProtocol = ProxyProtocol()
     dnstap: Dnstap = Dnstap()
+    encrypted: Encrypted | None = None  # none: plain DNS alone
 
 
 class Cap(Part):
@@ -292,6 +312,15 @@ class Config(Part):
     @property
     def dns_listen(self) -> list[Endpoint]:
         return [] if self.dns is None else self.dns.listen
+
+    @property
+    def dns_tls_listen(self) -> list[Endpoint]:
+        return [] if self.dns is None or self.dns.encrypted is None else self.dns.encrypted.tls
+
+    @property
+    def dns_https_listen(self) -> list[Endpoint]:
+        encrypted = None if self.dns is None else self.dns.encrypted
+        return [] if encrypted is None or encrypted.https is None else encrypted.https.listen
 
     @property
     def allow_clients(self) -> list[IPv4Network | IPv6Network]:
