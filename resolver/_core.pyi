@@ -369,6 +369,9 @@ class PlaneSettings(TypedDict):
     """Answered here without error while an upstream is up, else SERVFAIL; loopback and `proxy_from` always may ask."""
     health_mark: NotRequired[str]
     """What TXT of that name answers (at most 255 octets; empty: nothing)."""
+    own_answers: NotRequired[Sequence[tuple[bytes, bool]]]
+    """What this resolver says of itself: messages, each with whether it answers every type of its question's name that
+    has no message of its own, or its question's type alone. At and below `resolver.arpa` all else is NODATA."""
     views: NotRequired[Sequence[View]]
     cache_bytes: NotRequired[int]
     """This worker's share of the cache (default 32 MiB)."""

@@ -23,12 +23,14 @@ from resolver.base.paths import Places
 from resolver.config.cross_checks import contradictions
 from resolver.config.reader import ConfigError, Lines, Problem, Reading, parse, read
 from resolver.config.values import (
+    Address,
     Colour,
     Country,
     Database,
     Day,
     Endpoint,
     FilePath,
+    HttpPath,
     IPv4,
     IPv6,
     Language,
@@ -70,7 +72,9 @@ STANDARD = Path("/etc/stopsign/stopsign.yaml")
 FILE_NAME = "stopsign.yaml"
 
 Action = Literal["stop-page", "nxdomain", "nodata", "refused", "monitor"]
+Canary = Literal["use-application-dns.net", "mask.icloud.com", "mask-h2.icloud.com"]
 Match = Literal["exact", "subtree", "below"]
+EDE = {"blocked": 15, "censored": 16, "filtered": 17, "none": 0}  # INFO-CODE of a list's `reason` (RFC 8914)
 FOR_ZONES_ALONE = "on a host for policy zones alone your own resolvers answer: docs/rpz.md"
 MAX_LISTS = 64  # a view is a mask of 64 bits in the core
 FACT = frozenset({"mistake"})  # grounds of an appeal that the provider itself can mend
@@ -124,6 +128,26 @@ class Dnstap(Part):
     client_addresses: bool = False  # true: each record names who asked, and every start says so in the log
 
 
+class Https(Part):
+    """DNS over HTTP/2 (RFC 8484) at these addresses, under one path."""
+
+    listen: list[Listen] = Field(min_length=1)
+    path: HttpPath = "/dns-query"
+
+
+class Encrypted(Part):
+    """DNS over TLS (RFC 7858) and over HTTPS, for the same clients and with the same lists. A changed certificate is read
+    by itself, as ACME clients write it, and at each reload."""
+
+    name: Name  # the authentication domain name: what clients connect to, and what the certificate must say
+    certificate: FilePath  # PEM: the certificate and those between it and its root
+    key: FilePath  # PEM, without a passphrase, readable by the user of the DNS workers alone
+    # Where clients reach `name`, for designations; none: the addresses below that are not every address.
+    addresses: list[Address] = []
+    tls: list[Listen] = []  # port 853
+    https: Https | None = None  # port 443
+
+
 class Dns(Part):
     listen: list[Listen] = Field(min_length=1)
     workers: Workers = "auto"
@@ -133,12 +157,18 @@ class Dns(Part):
     rate: Rate | None = None
     # Answered by the worker itself: NOERROR while an upstream is up, else SERVFAIL. For balancers and anycast.
     health_name: Name = "health.stopsign.invalid"
+    # True where the upstreams minimise names (RFC 9156): RESINFO then says so to clients that ask.
+    qname_minimisation: bool = False
+    # Names that clients ask for before they leave this resolver for one of their vendor's; those written here do not
+    # exist, which asks the client to stay. docs/operator.md says what each vendor promises.
+    canaries: list[Canary] = []
     # Generic segmentation offload: datagrams of a batch to one destination pass through the kernel as one, and may be
     # seen as one by whatever captures packets on this host. Off: each by itself.
     udp_gso: bool = True
     limits: Limits = Limits()
     proxy_protocol: ProxyProtocol = ProxyProtocol()
     dnstap: Dnstap = Dnstap()
+    encrypted: Encrypted | None = None  # none: plain DNS alone
 
 
 class StopPage(Part):
@@ -409,6 +439,15 @@ class Config(Part):
     @property
     def dns_listen(self) -> list[Endpoint]:
         return [] if self.dns is None else self.dns.listen
+
+    @property
+    def dns_tls_listen(self) -> list[Endpoint]:
+        return [] if self.dns is None or self.dns.encrypted is None else self.dns.encrypted.tls
+
+    @property
+    def dns_https_listen(self) -> list[Endpoint]:
+        encrypted = None if self.dns is None else self.dns.encrypted
+        return [] if encrypted is None or encrypted.https is None else encrypted.https.listen
 
     @property
     def allow_clients(self) -> list[IPv4Network | IPv6Network]:

@@ -46,6 +46,7 @@ from resolver.base import atomic
 from resolver.base.errors import ResolverError
 from resolver.base.file_watch import Changed
 from resolver.base.journal import about
+from resolver.config.discovery import own_answers
 from resolver.config.sealed import unsealed
 from resolver.dns.streams import SWEEP, Limits, Streams
 from resolver.dns.tap import Tap, announce
@@ -110,6 +111,7 @@ def plane_settings(
         "portal_url": config.portal.url,
         "health_name": dns.health_name,
         "health_mark": health_mark,
+        "own_answers": own_answers(config),
         "views": [
             {
                 "clients": [str(prefix) for prefix in view.clients],

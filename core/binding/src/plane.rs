@@ -102,6 +102,7 @@ given! {
     portal_url: String,
     health_name: String,
     health_mark: String,
+    own_answers: Vec<(Vec<u8>, bool)>,
     views: Vec<View>,
     cache_bytes: usize,
     cache_stale_s: u32,
@@ -160,6 +161,10 @@ impl Given {
         settings.health_mark = self.health_mark.unwrap_or_default().into_bytes();
         if settings.health_mark.len() > usize::from(u8::MAX) {
             return Err(refused("health_mark: is longer than 255 octets"));
+        }
+        for (message, every_type) in self.own_answers.unwrap_or_default() {
+            let own = core::OwnAnswer::read(&message, every_type);
+            settings.own_answers.push(own.ok_or_else(|| refused("own_answers: not one question and its answer"))?);
         }
         settings.counters_path = self.counters_path;
         settings.rate = self.rate.map(|rate| (rate.queries_per_second, rate.burst));

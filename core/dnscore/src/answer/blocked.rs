@@ -72,7 +72,7 @@ pub fn blocked(
 /// "No such data" for a name that is answered here, from an empty zone whose apex is the name of that many labels.
 pub fn nodata(packet: &[u8], query: &Query, apex: u8, limit: usize, out: &mut [u8]) -> usize {
     let Some(mut start) = Start::of(packet, query.echo(), out) else { return 0 };
-    start.flags(flag::RA);
+    start.flags(flag::RA | flag::AA);
     start.count(1, 1);
     soa(&mut start, HEADER + query.qname.ancestor(query.qname.labels().saturating_sub(apex)), MAX_BLOCKED_TTL);
     start.opt(0, None, limit);

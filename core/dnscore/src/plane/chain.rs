@@ -27,9 +27,8 @@
 //!   are judged when it leaves ([`super::aliases`]), so that no change of a list has to look for them in the cache.
 //! * **cache before the relay**: that is what it is for; stale answers stand behind it, only when no upstream is up, and
 //!   behind them SERVFAIL, only when the upstreams are gone.
-//! * **local names after the cache**: the health name and `resolver.arpa` (RFC 9462: an upstream that designates itself
-//!   there would lead clients past the list), which are answered here whatever the upstreams say, cost no cached query a
-//!   comparison, and are themselves never cached.
+//! * **local names after the cache**: the health name and what this resolver says of itself ([`super::local`]), which are
+//!   answered here whatever the upstreams say, cost no cached query a comparison, and are themselves never cached.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -48,11 +47,8 @@ use crate::wire::{Checked, Name, Query, Rejected, ede, parse_into, rcode, rtype}
 
 use super::aliases::Owners;
 use super::entry_counts::EntryHits;
+use super::local::Local;
 use super::shadow::Watching;
-
-/// Where clients ask a resolver for its designated, encrypted self (RFC 9462).
-const RESOLVER_ARPA: &[u8] = b"\x08resolver\x04arpa\x00";
-const RESOLVER_ARPA_LABELS: u8 = 2;
 
 /// What a stage says.
 #[derive(Debug)]
@@ -111,6 +107,7 @@ pub struct Chain {
     pub(super) page: StopPage,
     pub(super) health: Option<Name>,
     pub(super) health_mark: Vec<u8>,
+    pub(super) local: Local,
     pub(super) cache: Cache,
     pub(super) counters: Counters,
     pub(super) hits: EntryHits,
@@ -303,16 +300,13 @@ impl Chain {
     /// Is it a name that is answered here?
     #[inline]
     pub fn is_local(&self, query: &Query) -> bool {
-        query.qname.is_at_or_below(RESOLVER_ARPA) || self.asks_for_health(query)
+        self.local.has(query) || self.asks_for_health(query)
     }
 
-    /// The answer for such a name. `heard`: the upstreams are not gone. `resolver.arpa` has nothing, at any name and of any
-    /// type.
+    /// The answer for such a name. `heard`: the upstreams are not gone.
     pub fn local(&self, asked: Asked<'_>, heard: bool, out: &mut [u8]) -> usize {
-        if asked.query.qname.is_at_or_below(RESOLVER_ARPA) {
-            return answer::nodata(asked.packet, asked.query, RESOLVER_ARPA_LABELS, asked.limit, out);
-        }
-        self.healthy(asked, heard, out)
+        let own = self.local.answer(asked.packet, asked.query, asked.limit, out);
+        own.unwrap_or_else(|| self.healthy(asked, heard, out))
     }
 
     /// The name by which a balancer or an anycast daemon asks whether this host should get queries: without error unless

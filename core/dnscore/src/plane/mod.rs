@@ -8,6 +8,7 @@
 mod aliases;
 pub mod chain;
 mod entry_counts;
+mod local;
 mod over_tcp;
 mod own;
 mod proxy;
@@ -38,10 +39,12 @@ use crate::wire::{Name, Query};
 
 use aliases::Owners;
 use chain::{Asked, Chain, Now, Step};
+use local::Local;
 use proxy::Balancers;
 use relaying::{Lane, Relaying};
 
 pub use entry_counts::EntryHits;
+pub use local::OwnAnswer;
 pub use over_tcp::TcpAsk;
 pub use settings::Settings;
 pub use shadow::{Seen, Watch, Watching};
@@ -145,7 +148,7 @@ impl Plane {
     /// A plane that listens nowhere yet and knows no upstream.
     pub fn new(settings: Settings) -> io::Result<Plane> {
         let Settings { page, clients, health, cache_bytes, counters_path, rate, limits, remote_sockets, .. } = settings;
-        let Settings { cache_stale, joins, proxy_from, proxy_to, tap, watch_key, seed, health_mark, .. } = settings;
+        let Settings { cache_stale, joins, proxy_from, proxy_to, tap, watch_key, seed, health_mark, own_answers, .. } = settings;
         let mut random = seed.map_or_else(|| Random::new(sys::fill_random), Random::seeded);
         let key = hash::Key(random.u64(), random.u64());
         let watch_key = watch_key.map_or_else(|| hash::Key(random.u64(), random.u64()), |(a, b)| hash::Key(a, b));
@@ -167,6 +170,7 @@ impl Plane {
                 page,
                 health,
                 health_mark,
+                local: Local::new(own_answers),
                 cache: Cache::new(cache_bytes, [random.u64(), random.u64()], cache_stale)?,
                 counters: counters_path.map_or_else(|| Ok(Counters::new()), |path| Counters::in_file(&path))?,
                 hits: EntryHits::default(),
