@@ -33,7 +33,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use crate::answer::{self, StopPage};
+use crate::answer::{self, Explained, Explanation, StopPage};
 use crate::cache::{Cache, Key};
 use crate::clients::Clients;
 use crate::counters::{Counter, Counters};
@@ -103,6 +103,7 @@ pub struct Chain {
     pub(super) checkers: Clients,
     pub(super) rate: Option<Rate>,
     pub(super) list: Option<Arc<CompiledList>>,
+    pub(super) explanations: Vec<Option<Explanation>>,
     pub(super) passes: Passes,
     pub(super) page: StopPage,
     pub(super) health: Option<Name>,
@@ -213,6 +214,7 @@ impl Chain {
     /// Stage 4, second half: the entry is noted, and the blocked answer written.
     #[inline]
     pub fn blocked(&mut self, asked: Asked<'_>, stop: &Stop, out: &mut [u8]) -> usize {
+        let stop = &self.acted(asked.query, *stop);
         self.counters.count(Counter::Blocked);
         self.counters.blocked_by(stop.list);
         self.counters.count(match stop.action {
@@ -233,7 +235,34 @@ impl Chain {
         }
         let reference = reference.as_ref().map(reference_text);
         let reference = reference.as_slice().as_flattened();
-        answer::blocked(packet, query, stop, reference, &self.page, now.unix, limit, out)
+        let explained = self.explained(query, stop);
+        answer::blocked(packet, query, stop, reference, explained.as_ref(), &self.page, now.unix, limit, out)
+    }
+
+    /// How the entry's list explains itself to this client, if it does so in JSON and the client reads that.
+    #[inline]
+    fn explanation(&self, query: &Query, stop: &Stop) -> Option<&Explanation> {
+        if !query.edns.is_some_and(|edns| edns.structured) {
+            return None;
+        }
+        self.explanations.get(usize::from(stop.list))?.as_ref()
+    }
+
+    /// The text about the entry for a client that reads structured errors.
+    #[inline]
+    pub(super) fn explained(&self, query: &Query, stop: &Stop) -> Option<Explained> {
+        self.explanation(query, stop)?.of(self.list.as_deref()?, stop)
+    }
+
+    /// The stop with what is done for this client: one that shows the reason by itself may need no stop page.
+    #[inline]
+    fn acted(&self, query: &Query, stop: Stop) -> Stop {
+        match self.explanation(query, &stop) {
+            Some(Explanation { action: Some(action), .. }) if stop.action == Action::StopPage => {
+                Stop { action: *action, ..stop }
+            }
+            _ => stop,
+        }
     }
 
     /// Records a blocked answer, where that is asked for.
@@ -263,11 +292,11 @@ impl Chain {
         name: &[u8],
         answer: &[u8],
     ) {
+        let (unix_us, action) = (asked.now.unix_us, self.acted(asked.query, *stop).action);
         let Some(tap) = &mut self.tap else { return };
         let reference = self.list.as_ref().and_then(|list| list.reference(list.number(stop.row, stop.rule)));
         let reference = reference.as_ref().map(reference_text);
         let reference = reference.as_slice().as_flattened();
-        let (unix_us, action) = (asked.now.unix_us, stop.action);
         let noted = tap.note(&tap::Blocked { client, stream, unix_us, answer, action, reference, name });
         self.counters.count(if noted { Counter::TapFrames } else { Counter::TapDropped });
     }

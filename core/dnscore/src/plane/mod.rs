@@ -23,6 +23,7 @@ use std::os::fd::{BorrowedFd, RawFd};
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::answer::Explanation;
 use crate::cache::{Cache, Key};
 use crate::clients::{Clients, Prefix};
 use crate::counters::{Counter, Counters};
@@ -148,7 +149,9 @@ impl Plane {
     /// A plane that listens nowhere yet and knows no upstream.
     pub fn new(settings: Settings) -> io::Result<Plane> {
         let Settings { page, clients, health, cache_bytes, counters_path, rate, limits, remote_sockets, .. } = settings;
-        let Settings { cache_stale, joins, proxy_from, proxy_to, tap, watch_key, seed, health_mark, own_answers, .. } = settings;
+        let Settings {
+            cache_stale, joins, proxy_from, proxy_to, tap, watch_key, seed, health_mark, own_answers, ..
+        } = settings;
         let mut random = seed.map_or_else(|| Random::new(sys::fill_random), Random::seeded);
         let key = hash::Key(random.u64(), random.u64());
         let watch_key = watch_key.map_or_else(|| hash::Key(random.u64(), random.u64()), |(a, b)| hash::Key(a, b));
@@ -166,6 +169,7 @@ impl Plane {
                 checkers: Clients::new(&[&Prefix::LOOPBACK[..], &proxy_from].concat(), &[]),
                 rate: rate.map(|(per_second, burst)| Rate::new(per_second, burst)),
                 list: None,
+                explanations: Vec::new(),
                 passes: Passes::none(),
                 page,
                 health,
@@ -215,8 +219,14 @@ impl Plane {
     /// From the next query on this list holds. What it meets is counted once [`Plane::count_in`] says where.
     pub fn set_list(&mut self, list: Option<Arc<CompiledList>>) {
         self.chain.list = list;
+        self.chain.explanations = Vec::new();
         self.chain.owners.new_list();
         self.chain.hits = EntryHits::default();
+    }
+
+    /// How the lists of the compiled file explain themselves to clients that read structured errors, by their numbers.
+    pub fn explain(&mut self, explanations: Vec<Option<Explanation>>) {
+        self.chain.explanations = explanations;
     }
 
     /// These lists of the compiled file are watched from the next query on; said anew with each file.
