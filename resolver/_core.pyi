@@ -404,7 +404,7 @@ class PlaneSettings(TypedDict):
 
 @type_check_only
 class Explanation(TypedDict):
-    """How a list explains itself to clients that read structured errors: parts of a JSON object, each of whole members."""
+    """How a list explains itself to clients that read structured errors: parts of a JSON object, each whole members."""
 
     action: str | None
     """What such a client gets instead of the stop page; none: the stop page."""
@@ -488,8 +488,8 @@ class Plane:
         """From the next query on this list holds; None: none."""
 
     def explain(self, explanations: Sequence[Explanation | None]) -> None:
-        """How the lists of the compiled file explain themselves to clients that read structured errors, by their indices;
-        None: as to all others. A new list explains nothing until this is called.
+        """How the lists of the compiled file explain themselves to clients that read structured errors, by index; None:
+        as to all others. A new list explains nothing until this is called.
         """
 
     def set_passes(self, passes: Sequence[tuple[str, str, int]], bypass_all: bool, bypass_lists: int) -> None:

@@ -24,7 +24,9 @@ RANKS = {
 OPENED = {
     "config/accepted.py": {"taken_up"},  # written by the supervisor, read by its commands
     "config/preflight/host.py": {"run_dir"},  # is it on a tmpfs?
-    "dns/worker.py": {"counters", "current", "passes", "workers"},  # the watch for new files; its own status
+    "dns/in_use.py": {"workers"},
+    "dns/settings.py": {"counters"},
+    "dns/worker.py": {"current"},  # after a reboot
     # Puts back what was emptied.
     "host/run.py": {"addresses", "counters", "current", "passes", "supervisor_lock", "supervisor_socket", "workers"},
     "host/apply.py": {"supervisor_lock"},
@@ -33,10 +35,7 @@ OPENED = {
     "lists/people.py": {"passes"},
     "lists/register.py": {"lists"},  # named in a warning
     "lists/restore.py": {"current"},
-    "lists/steward.py": {"current"},
-    "portal/live.py": {"current", "lists", "passes"},
     "rpz/counting.py": {"workers"},
-    "rpz/live.py": {"current", "passes"},
     "rpz/primary.py": {"run_dir"},  # a zone that is being made, read by nobody else
     "stats/collect.py": {"run_dir", "workers"},  # hits.json, for the operator
     "stats/generations.py": {"current", "generations"},

@@ -136,8 +136,8 @@ class Https(Part):
 
 
 class Encrypted(Part):
-    """DNS over TLS (RFC 7858) and over HTTPS, for the same clients and with the same lists. A changed certificate is read
-    by itself, as ACME clients write it, and at each reload."""
+    """DNS over TLS (RFC 7858) and over HTTPS, for the same clients and with the same lists. A changed certificate is
+    read by itself, as ACME clients write it, and at each reload."""
 
     name: Name  # the authentication domain name: what clients connect to, and what the certificate must say
     certificate: FilePath  # PEM: the certificate and those between it and its root
@@ -222,6 +222,9 @@ class Provider(Part):
     url: WebUrl | None = None
     contact: Text | None = None
     country: Country | None = None
+    # This portal's id in the registry of filtering databases, where you have one; none: its host. `stopsign discovery`
+    # prints what to register.
+    filtering_database: Text | None = None
     # Of pages, for readers whose browser asks for none on offer: one of those in resolver/portal/locale, or English.
     language: Language = "en"
     logo: FilePath | None = None
@@ -280,6 +283,10 @@ class ListSource(Part):
     deadline: Seconds = 60.0  # one for the whole refresh
     action: Action = "stop-page"
     reason: Literal["blocked", "censored", "filtered", "none"] = "censored"
+    # The extended error's text for clients that ask for structured errors (drafts: docs/people.md): json, or the same
+    # text as for all others. With json, `explained` is what such a client gets where `action` is stop-page.
+    explain: Literal["text", "json"] = "text"
+    explained: Literal["nxdomain", "nodata", "stop-page"] = "stop-page"
     # Answers for names that are not listed, with records of one that is: without those (trim), as if the listed name
     # had been asked for (stop), or as they are (relay).
     aliases: Literal["relay", "trim", "stop"] = "trim"

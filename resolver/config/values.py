@@ -232,6 +232,12 @@ def _of_pattern(pattern: str) -> WithJsonSchema:
     return WithJsonSchema({"type": "string", "pattern": f"^{pattern}$"})
 
 
+def is_mailbox(text: str) -> bool:
+    """Whether it is a mail address that a link may carry as it is."""
+    local, at, domain = text.partition("@")
+    return bool(local and at and "." in domain and text.isprintable() and not set(text) & set(" ?&<>\"'"))
+
+
 def _text(value: object) -> str:
     if not isinstance(value, str) or not value.strip() or any(ord(char) < 32 for char in value):
         raise ValueError(f"{value!r} is not a line of text")

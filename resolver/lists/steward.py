@@ -163,7 +163,7 @@ class Steward:
         """Now and then: does a name of the lists still resolve?"""
         pace = self.config.evaluation.resolve
         upstreams = [(endpoint.host, endpoint.port) for endpoint in self.config.upstreams]
-        resolving = Resolving(self.config.places.current, upstreams, random.random)
+        resolving = Resolving(self.config.places, upstreams, random.random)
         while pace and upstreams:
             await asyncio.sleep(pace)
             gone = await asyncio.to_thread(resolving.look)

@@ -19,6 +19,7 @@ from markupsafe import Markup
 
 from resolver.base.errors import ResolverError
 from resolver.base.timestamps import as_text
+from resolver.config.values import is_mailbox
 from resolver.portal import language
 from resolver.portal.colours import palette
 from resolver.portal.facts import CATEGORIES
@@ -75,10 +76,7 @@ def link_to(contact: str) -> str:
     """Where a contact leads: a web address or a mailbox; empty for anything else, which is shown as text."""
     if contact.startswith(("https://", "http://")) and urlsplit(contact).hostname:
         return contact
-    local, at, domain = contact.partition("@")
-    if local and at and "." in domain and contact.isprintable() and not set(contact) & set(" ?&<>\"'"):
-        return f"mailto:{contact}"
-    return ""
+    return f"mailto:{contact}" if is_mailbox(contact) else ""
 
 
 def _logo(path: Path) -> str:

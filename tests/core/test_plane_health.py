@@ -11,7 +11,7 @@ import pytest
 from dnslib import RCODE, DNSRecord
 
 from resolver.config.schema import Config
-from resolver.dns.worker import plane_settings
+from resolver.dns.settings import plane_settings
 from resolver.ipc import shadow_sketches
 from tests.rigs.lists_world import settings
 from tests.rigs.plane import PATIENCE, Rig, Upstream, answer, failing, query, rig

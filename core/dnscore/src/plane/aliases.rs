@@ -21,7 +21,7 @@ use crate::list::{Aliases, Hits, reference_text};
 use crate::verdict::{Stop, verdict};
 use crate::wire::Name;
 
-use super::chain::{Asked, Chain};
+use super::stages::{Asked, Chain};
 
 /// What judging the owners of an answer's records needs.
 pub(super) struct Owners {

@@ -39,7 +39,7 @@ impl EntryHits {
 
     /// Asks for the memory that [`EntryHits::note`] will change.
     #[inline]
-    pub fn expect(&self, entry: u32) {
+    pub fn prefetch(&self, entry: u32) {
         if let Some(map) = &self.file {
             prefetch(map, self.at + TOTALS + 4 * entry as usize);
         }

@@ -2,47 +2,51 @@
 //!
 //! Enters: wakes ([`Plane::pump`]), time ([`Plane::tick`]), messages from streams ([`Plane::decide`]), what came of
 //! questions over TCP. Leaves: answers and queries, sent; those that leave by a stream or over TCP are Python's. A wake
-//! takes at most eight batches of up to 64 datagrams: each batch is received at once, goes through the stages of [`chain`]
+//! takes at most eight batches of up to 64 datagrams: each batch is received at once, goes through the stages of the chain
 //! as a batch (so that the look-ups' waits for memory overlap), and is sent at once.
 
 mod aliases;
-pub mod chain;
+mod chain;
+mod datagrams;
 mod entry_counts;
 mod local;
 mod over_tcp;
 mod own;
 mod proxy;
 mod relaying;
+mod replies;
 mod settings;
 mod shadow;
+mod stages;
 mod streams;
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::os::fd::{BorrowedFd, RawFd};
 use std::path::Path;
 use std::sync::Arc;
 
 use crate::answer::Explanation;
-use crate::cache::{Cache, Key};
+use crate::cache::Cache;
 use crate::clients::{Clients, Prefix};
 use crate::counters::{Counter, Counters};
-use crate::list::{CompiledList, Hits};
+use crate::list::CompiledList;
 use crate::relay::health::Upstream;
 use crate::relay::random::Random;
 use crate::relay::rate::Rate;
-use crate::relay::slot::{Peer, ReplyTo};
 use crate::relay::{Relay, hash};
 use crate::sys::{self, BATCH, LARGEST_SENT, LINK, Listener, Poll, Ready, Receiver, Sender};
 use crate::tap::Tap;
 use crate::verdict::Passes;
-use crate::wire::{Name, Query};
+use crate::wire::Name;
 
 use aliases::Owners;
-use chain::{Asked, Chain, Now, Step};
+use chain::Batch;
 use local::Local;
 use proxy::Balancers;
 use relaying::{Lane, Relaying};
+use replies::Door;
+use stages::{Chain, Now};
 
 pub use entry_counts::EntryHits;
 pub use local::OwnAnswer;
@@ -58,75 +62,6 @@ const QUERY_ROOM: usize = 65 * 64;
 /// Bytes for an upstream's answer: more than the 1232 that were asked for, an odd number of cache lines.
 const ANSWER_ROOM: usize = 65 * 64;
 
-/// A query of a batch, on its way through the chain. Made once: a batch of queries is not to be moved about.
-struct Place {
-    view: u64,
-    query: Query,
-    key: Option<Key>,
-}
-
-/// The queries of a batch, in the places of their datagrams, and which of them nothing has answered yet.
-struct Batch {
-    places: Box<[Place]>,
-    open: Vec<u8>,
-}
-
-impl Batch {
-    fn new() -> Batch {
-        let places = (0..BATCH).map(|_| Place { view: 0, query: Query::BLANK, key: None }).collect();
-        Batch { places, open: Vec::with_capacity(BATCH) }
-    }
-}
-
-/// A socket that clients send to, and the answers that wait to leave by it.
-struct Door {
-    listener: Listener,
-    sender: Sender,
-    open: bool,
-}
-
-impl Door {
-    /// Sends what waits.
-    fn flush(&mut self, counters: &mut Counters) {
-        if self.sender.is_empty() {
-            return;
-        }
-        let sent = self.sender.send(self.listener.raw(), false);
-        counters.add(Counter::SendDropped, u64::from(sent.dropped));
-        counters.add(Counter::SendFailed, u64::from(sent.failed));
-    }
-
-    /// Room for one more answer.
-    #[inline]
-    fn room(&mut self, counters: &mut Counters) -> &mut [u8] {
-        if self.sender.is_full() {
-            self.flush(counters);
-        }
-        self.sender.room()
-    }
-
-    /// The first `length` bytes of the room answer datagram `index`.
-    #[inline]
-    fn answer(&mut self, chain: &mut Chain, queries: &Receiver, index: usize, length: usize) {
-        chain.counters.answer(&self.sender.room()[..length]);
-        self.sender.push(length, Some(queries.source(index)), queries.local(index));
-    }
-
-    /// The same for a client that was kept.
-    #[inline]
-    fn answer_peer(&mut self, chain: &mut Chain, peer: &Peer, length: usize) {
-        chain.counters.answer(&self.sender.room()[..length]);
-        self.sender.push(length, Some(&peer.source), peer.local);
-    }
-}
-
-/// The query in that place of the batch.
-#[inline]
-fn asked_at<'a>(queries: &'a Receiver, place: &'a Place, index: usize, now: Now) -> Asked<'a> {
-    let Place { query, key, view } = place;
-    Asked { packet: queries.datagram(index), query, key: key.as_ref(), limit: query.udp_limit(), now, view: *view }
-}
-
 /// One worker's plane.
 pub struct Plane {
     poll: Poll,
@@ -134,8 +69,6 @@ pub struct Plane {
     queries: Receiver,
     answers: Receiver,
     batch: Batch,
-    hits: Hits,
-    keys: Vec<Key>,
     balancers: Balancers,
     chain: Chain,
     relaying: Relaying,
@@ -161,8 +94,6 @@ impl Plane {
             queries: Receiver::new(QUERY_ROOM),
             answers: Receiver::new(ANSWER_ROOM),
             batch: Batch::new(),
-            hits: Hits::new(),
-            keys: Vec::with_capacity(BATCH),
             balancers: Balancers::new(&proxy_from),
             chain: Chain {
                 clients,
@@ -201,14 +132,14 @@ impl Plane {
     /// Serves a bound UDP socket, which its owner keeps open as long as the plane.
     pub fn listen(&mut self, socket: BorrowedFd<'_>) -> io::Result<()> {
         let listener = Listener::adopt(socket)?;
-        self.poll.add(listener.raw(), self.relaying.doors.len() as u64)?;
-        self.relaying.doors.push(Door { listener, sender: Sender::new(self.relaying.joins), open: true });
+        self.poll.add(listener.raw(), self.relaying.replies.doors.len() as u64)?;
+        self.relaying.replies.doors.push(Door { listener, sender: Sender::new(self.relaying.joins), open: true });
         Ok(())
     }
 
     /// Takes no more queries; answers still leave.
     pub fn stop_listening(&mut self) -> io::Result<()> {
-        for door in &mut self.relaying.doors {
+        for door in &mut self.relaying.replies.doors {
             if std::mem::replace(&mut door.open, false) {
                 self.poll.remove(door.listener.raw())?;
             }
@@ -282,13 +213,10 @@ impl Plane {
     /// clients wait for them; one that was half-entered ends by its time.
     pub fn recover(&mut self) {
         self.chain.counters.count(Counter::Panics);
-        self.batch.open.clear();
-        self.keys.clear();
-        self.hits.clear();
-        self.balancers.forget();
+        self.batch.forget();
         self.chain.owners.forget();
         self.chain.cache.recover();
-        self.relaying.doors.iter_mut().for_each(|door| door.sender.clear());
+        self.relaying.replies.doors.iter_mut().for_each(|door| door.sender.clear());
         self.relaying.lanes.iter_mut().for_each(Lane::clear);
     }
 
@@ -353,135 +281,6 @@ impl Plane {
         self.publish(false);
     }
 
-    /// A batch from clients. True if there may be more.
-    fn serve(&mut self, number: usize) -> bool {
-        let Some(door) = self.relaying.doors.get(number) else { return false };
-        let (fd, wildcard, local) = (door.listener.raw(), door.listener.is_wildcard(), door.listener.address());
-        let Ok(count) = self.queries.receive(fd, wildcard) else { return false };
-        self.chain
-            .counters
-            .add(if local.is_ipv4() { Counter::QueriesUdp4 } else { Counter::QueriesUdp6 }, count as u64);
-        self.batch.open.clear();
-        self.balancers.unwrap_batch(&mut self.queries, count, &mut self.chain.counters);
-        for index in 0..count {
-            self.admit(number, index, local);
-        }
-        self.judge(number);
-        self.consult(number);
-        let Plane { queries, batch: Batch { places, open, .. }, balancers, chain, relaying, poll, clock, .. } = self;
-        for index in open.drain(..).map(usize::from) {
-            let asked = asked_at(queries, &places[index], index, *clock);
-            let peer = Peer { source: *queries.source(index), local: queries.local(index), listener: number as u16 };
-            relaying.relay_query(chain, poll, asked, ReplyTo::Datagram(peer), balancers.ends(index));
-        }
-        if let Some(door) = relaying.doors.get_mut(number) {
-            door.flush(&mut chain.counters);
-        }
-        count == BATCH
-    }
-
-    /// Stages 1 to 3 for one datagram.
-    #[inline]
-    fn admit(&mut self, number: usize, index: usize, listening: SocketAddr) {
-        let Plane { queries, balancers, chain, relaying, batch, clock, .. } = self;
-        let (packet, source) = (queries.datagram(index), queries.source(index));
-        let port = source.port();
-        let ip = source.ip();
-        // Port 0 cannot be answered; our own address asking would be a circle.
-        if port == 0 || (port == listening.port() && (ip == listening.ip() || is_itself(queries.local(index), ip))) {
-            chain.counters.count(Counter::DroppedSource);
-            return;
-        }
-        if relaying.links.is_ours(port, || SocketAddr::from(source)) {
-            chain.counters.count(Counter::Loops);
-            return;
-        }
-        let Some(ip) = balancers.client(index, ip) else { return };
-        let Some(view) = chain.allowed(ip) else {
-            let heard = relaying.gone(clock.us).is_none();
-            let door = &mut relaying.doors[number];
-            let out = door.room(&mut chain.counters);
-            if let Step::Answer(length) = chain.checked(ip, packet, heard, *clock, out) {
-                door.answer(chain, queries, index, length);
-            }
-            return;
-        };
-        let door = &mut relaying.doors[number];
-        let out = door.room(&mut chain.counters);
-        let place = &mut batch.places[index];
-        place.view = view;
-        place.key = None;
-        let step = match chain.parsed(packet, &mut place.query, out) {
-            Step::Next(()) => chain.in_bounds(asked_at(queries, place, index, *clock), ip, out),
-            step => step,
-        };
-        match step {
-            Step::Answer(length) => door.answer(chain, queries, index, length),
-            Step::Drop => {}
-            Step::Next(()) => batch.open.push(index as u8),
-        }
-    }
-
-    /// Stage 4 for the batch: one look-up for all names.
-    fn judge(&mut self, number: usize) {
-        let Plane { queries, balancers, chain, relaying, batch, hits, clock, .. } = self;
-        let Batch { places, open } = batch;
-        let Some(list) = chain.list.clone() else { return };
-        let mut names = [&Name::ROOT; BATCH];
-        for (name, index) in names.iter_mut().zip(open.iter()) {
-            *name = &places[usize::from(*index)].query.qname;
-        }
-        list.look_up(&names[..open.len()], hits);
-        chain.expect(hits);
-        let mut at = 0;
-        open.retain(|index| {
-            let index = usize::from(*index);
-            let place = &places[index];
-            let met = Chain::met(&place.query, hits.of(at));
-            at += 1;
-            let stop = chain.judged(&place.query, met, place.view, *clock);
-            if chain.watching.is_on()
-                && let Some(ip) = balancers.client(index, queries.source(index).ip())
-            {
-                chain.watching.asked(ip, place.view, &list, met, stop.is_some(), clock.unix);
-            }
-            let Some(stop) = stop else { return true };
-            let door = &mut relaying.doors[number];
-            let out = door.room(&mut chain.counters);
-            let asked = asked_at(queries, place, index, *clock);
-            let length = chain.blocked(asked, &stop, out);
-            chain.record(|| balancers.source(index, queries.source(index)), false, asked, &stop, &out[..length]);
-            door.answer(chain, queries, index, length);
-            false
-        });
-    }
-
-    /// ANY and stage 5 for what is left of the batch; what the cache will read is fetched for all at once.
-    fn consult(&mut self, number: usize) {
-        let Plane { queries, balancers, chain, relaying, batch: Batch { places, open, .. }, keys, clock, .. } = self;
-        keys.clear();
-        for index in open.iter() {
-            let place = &mut places[usize::from(*index)];
-            place.key = chain.cache.key(&place.query, 0);
-            keys.extend(place.key);
-        }
-        chain.cache.touch(keys);
-        open.retain(|index| {
-            let index = usize::from(*index);
-            let asked = asked_at(queries, &places[index], index, *clock);
-            let door = &mut relaying.doors[number];
-            let out = door.room(&mut chain.counters);
-            let step = match chain.any(asked, out) {
-                Step::Next(()) => chain.cached(asked, out),
-                step => step,
-            };
-            let Step::Answer(length) = step else { return true };
-            chain.record_alias(|| balancers.source(index, queries.source(index)), false, asked, &out[..length]);
-            door.answer(chain, queries, index, length);
-            false
-        });
-    }
-
     /// A batch from an upstream. True if there may be more.
     fn hear(&mut self, token: u64) -> bool {
         let Some((picked, upstream)) = self.relaying.links.of_token(token) else { return false };
@@ -526,15 +325,6 @@ impl Plane {
         counters.set(Counter::SocketsReopened, self.relaying.links.reopened);
         counters.set(Counter::CacheEntriesNow, self.chain.cache.entries() as u64);
         counters.publish();
-    }
-}
-
-/// The datagram came from the very address it was sent to.
-fn is_itself(local: sys::Local, ip: IpAddr) -> bool {
-    match (local, ip) {
-        (sys::Local::V4(ours), IpAddr::V4(theirs)) => ours == theirs.octets(),
-        (sys::Local::V6(ours, _), IpAddr::V6(theirs)) => ours == theirs.octets(),
-        _ => false,
     }
 }
 

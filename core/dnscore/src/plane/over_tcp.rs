@@ -15,8 +15,8 @@ use crate::sys::Poll;
 use crate::wire::{Checked, Expected, HEADER, check_answer, proxy};
 
 use super::Plane;
-use super::chain::{Chain, Now};
 use super::relaying::{Heard, Relaying};
+use super::stages::{Chain, Now};
 
 /// Questions that wait for Python, at most: more would be an attack on its time. What finds no place is asked again when
 /// its time is over.

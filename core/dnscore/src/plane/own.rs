@@ -8,8 +8,8 @@ use crate::relay::health::SECOND;
 use crate::sys::Poll;
 use crate::wire::{Checked, HEADER, Query, flag, rtype};
 
-use super::chain::{Chain, Now};
 use super::relaying::{Heard, Relaying, is_unwilling};
+use super::stages::{Chain, Now};
 
 /// For the root's name servers, which any resolver has at hand.
 const OWN_QUESTION: Query =

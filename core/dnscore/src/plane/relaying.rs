@@ -2,7 +2,7 @@
 //! queries that came as datagrams and on streams; `over_tcp` is its other way out, `own` what the worker itself asks.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 
 use crate::answer;
 use crate::cache::Key;
@@ -16,10 +16,9 @@ use crate::sys::{self, LARGEST_SENT, Links, Local, Picked, Poll, Sender, Sent};
 use crate::wire::proxy::{self, Ends};
 use crate::wire::{Checked, Expected, HEADER, Query, check_answer, rcode};
 
-use super::Door;
-use super::chain::{Asked, Chain, Now};
 use super::over_tcp::TcpAsk;
-use super::streams::{LONGEST, Outlet};
+use super::replies::{LONGEST, Replies};
+use super::stages::{Asked, Chain, Now};
 
 /// What waits to be sent to one upstream: a batch leaves by one socket, picked for it.
 pub(super) struct Lane {
@@ -44,8 +43,7 @@ pub(super) struct Relaying {
     pub links: Links,
     pub upstreams: Vec<Upstream>,
     pub lanes: Vec<Lane>,
-    pub doors: Vec<Door>,
-    pub outlet: Outlet,
+    pub replies: Replies,
     /// Questions for Python to ask over TCP, and the numbers of those that were not answered in time.
     pub tcp_asks: Vec<TcpAsk>,
     pub tcp_overdue: Vec<u64>,
@@ -76,8 +74,7 @@ impl Relaying {
             links: Links::new(),
             upstreams: Vec::new(),
             lanes: Vec::new(),
-            doors: Vec::new(),
-            outlet: Outlet::new(),
+            replies: Replies::new(),
             tcp_asks: Vec::new(),
             tcp_overdue: Vec::new(),
             remote_sockets,
@@ -108,47 +105,30 @@ impl Relaying {
         Some(fault.ede())
     }
 
-    /// Stage 6: a query that nobody here can answer. `behind`: the client's ends, where a balancer or a stream said them.
+    /// A query that nobody here can answer. `ends`: those of the client, where a balancer or a stream said them. One that is
+    /// `answered` already only asks. Which cap it is over, if it is.
     #[inline]
+    #[allow(clippy::too_many_arguments)] // what there is to know about a query
     pub fn relay_query(
         &mut self,
         chain: &mut Chain,
         poll: &Poll,
         asked: Asked<'_>,
         to: ReplyTo,
-        behind: Option<&Ends>,
-    ) {
+        client: SocketAddr,
+        ends: Option<&Ends>,
+        answered: bool,
+    ) -> Option<Cap> {
         let Asked { packet, query, now, .. } = asked;
-        let up = !self.all_down();
-        let client = behind.map_or_else(|| datagram_source(&to), |ends| ends.source);
-        if chain.is_local(query) {
-            let heard = self.gone(now.us).is_none();
-            reply(&mut self.doors, &mut self.outlet, chain, &to, |chain, out| Some(chain.local(asked, heard, out)));
-            return;
-        }
-        let mut answered = false;
-        if !up {
-            let gone = self.gone(now.us);
-            let is_stream = matches!(to, ReplyTo::Stream(_));
-            answered = reply(&mut self.doors, &mut self.outlet, chain, &to, |chain, out| {
-                let length = chain.unserved(asked, gone, out)?;
-                chain.record_alias(|| client, is_stream, asked, &out[..length]);
-                Some(length)
-            });
-            // Once the client has its answer, the question goes on as a probe.
-            if answered && !self.upstreams.iter().any(|u| u.wants_probe(now.us)) {
-                return;
-            }
-        }
         let hash = client_hash(chain.key, client.ip().to_canonical());
         let waiter = Waiter::new(packet, query, to, hash, client, asked.view);
-        let cap = match self.relay.admit(query, waiter, now.us) {
+        match self.relay.admit(query, waiter, now.us) {
             Admission::Ask(slot) => {
                 if answered {
                     self.relay.take_waiting(slot);
                 }
                 if !self.proxy_to.is_empty() {
-                    self.note_asker(slot, &to, behind);
+                    self.note_asker(slot, &to, ends);
                 }
                 // Only who asks on a stream comes this far with a name whose answer is known to be too long.
                 if asked.key.is_some_and(|key| chain.cache.is_truncated(key, query, now.ms())) {
@@ -156,35 +136,24 @@ impl Relaying {
                 } else {
                     self.ask(chain, poll, slot, None, now);
                 }
-                return;
             }
-            Admission::Joined => return chain.counters.count(Counter::Joined),
-            Admission::Repeated => return chain.counters.count(Counter::Repeated),
-            Admission::Over(cap) => cap,
-        };
-        chain.counters.count(match cap {
-            Cap::Worker => Counter::CapWorker,
-            Cap::Client => Counter::CapClient,
-            Cap::Zone => Counter::CapZone,
-            Cap::Waiters => Counter::CapWaiters,
-        });
-        if !answered {
-            let servfail =
-                |_: &mut Chain, out: &mut [u8]| Some(answer::error(packet, query.echo(), rcode::SERVFAIL, None, out));
-            reply(&mut self.doors, &mut self.outlet, chain, &to, servfail);
+            Admission::Joined => chain.counters.count(Counter::Joined),
+            Admission::Repeated => chain.counters.count(Counter::Repeated),
+            Admission::Over(cap) => return Some(cap),
         }
+        None
     }
 
     /// Notes who asked, for the headers to the upstreams that are told.
     #[cold]
-    fn note_asker(&mut self, slot: u32, to: &ReplyTo, behind: Option<&Ends>) {
+    fn note_asker(&mut self, slot: u32, to: &ReplyTo, ends: Option<&Ends>) {
         let slot = slot as usize;
         if self.askers.len() <= slot {
             self.askers.resize(slot + 1, None);
         }
-        self.askers[slot] = behind.copied().or_else(|| {
+        self.askers[slot] = ends.copied().or_else(|| {
             let ReplyTo::Datagram(peer) = to else { return None };
-            let bound = self.doors.get(usize::from(peer.listener))?.listener.address();
+            let bound = self.replies.doors.get(usize::from(peer.listener))?.listener.address();
             let asked = match peer.local {
                 Local::Bound => bound.ip(),
                 Local::V4(address) => IpAddr::from(address),
@@ -321,9 +290,7 @@ impl Relaying {
             }
         }
         self.lanes.iter_mut().for_each(Lane::clear);
-        for door in &mut self.doors {
-            door.flush(&mut chain.counters);
-        }
+        self.replies.flush(&mut chain.counters);
     }
 
     /// A fault of an upstream. Where it goes down by it, what waits for it is put to the next one at once.
@@ -531,7 +498,7 @@ impl Relaying {
         take: impl Fn(&mut Relay, u32) -> Option<&Waiter>,
         now: Now,
     ) {
-        let Relaying { relay, doors, outlet, .. } = self;
+        let Relaying { relay, replies, .. } = self;
         let mut query = relay.slot(slot).query;
         let key = chain.cache.key(&query, 0);
         if !relay.slot(slot).settled
@@ -545,11 +512,10 @@ impl Relaying {
             heard += 1;
             as_asked_by(&mut query, waiter);
             let asked = asked_by(waiter, &query, key.as_ref(), now);
-            reply(doors, outlet, chain, &waiter.to, |chain, out| {
-                let length = chain.relayed(asked, message, checked, out);
-                chain.record_alias(|| waiter.source, waiter.is_stream(), asked, &out[..length]);
-                Some(length)
-            });
+            let Some(out) = replies.room(&mut chain.counters, &waiter.to) else { continue };
+            let length = chain.relayed(asked, message, checked, out);
+            chain.record_alias(|| waiter.source, waiter.is_stream(), asked, &out[..length]);
+            replies.answer(&mut chain.counters, &waiter.to, length);
         }
         chain.counters.waited(now.us.saturating_sub(born), heard);
     }
@@ -571,7 +537,7 @@ impl Relaying {
 
     /// Stale answers, else SERVFAIL, for all who wait, and for who asks within the next seconds.
     fn tell(&mut self, chain: &mut Chain, slot: u32, now: Now) {
-        let Relaying { relay, doors, outlet, .. } = self;
+        let Relaying { relay, replies, .. } = self;
         let held = relay.slot(slot);
         let (mut query, ede, born) = (held.query, held.fault_ede, held.born);
         let key = chain.cache.key(&query, 0);
@@ -580,11 +546,10 @@ impl Relaying {
             heard += 1;
             as_asked_by(&mut query, waiter);
             let asked = asked_by(waiter, &query, key.as_ref(), now);
-            reply(doors, outlet, chain, &waiter.to, |chain, out| {
-                let length = chain.failed(asked, ede, out);
-                chain.record_alias(|| waiter.source, waiter.is_stream(), asked, &out[..length]);
-                Some(length)
-            });
+            let Some(out) = replies.room(&mut chain.counters, &waiter.to) else { continue };
+            let length = chain.failed(asked, ede, out);
+            chain.record_alias(|| waiter.source, waiter.is_stream(), asked, &out[..length]);
+            replies.answer(&mut chain.counters, &waiter.to, length);
         }
         chain.counters.waited(now.us.saturating_sub(born), heard);
         if let Some(key) = &key {
@@ -662,39 +627,6 @@ pub(super) struct Heard {
     pub upstream: u32,
     pub rtt: u64,
     pub over_tcp: bool,
-}
-
-/// Writes an answer and lets it leave by the client's door, or on its stream. False: there is no answer, or no such door.
-#[inline]
-fn reply(
-    doors: &mut [Door],
-    outlet: &mut Outlet,
-    chain: &mut Chain,
-    to: &ReplyTo,
-    write: impl FnOnce(&mut Chain, &mut [u8]) -> Option<usize>,
-) -> bool {
-    match to {
-        ReplyTo::Datagram(peer) => {
-            let Some(door) = doors.get_mut(usize::from(peer.listener)) else { return false };
-            let out = door.room(&mut chain.counters);
-            let Some(length) = write(chain, out) else { return false };
-            door.answer_peer(chain, peer, length);
-        }
-        ReplyTo::Stream(stream) => {
-            let Some(length) = write(chain, outlet.room()) else { return false };
-            outlet.push(&mut chain.counters, *stream, length);
-        }
-    }
-    true
-}
-
-/// The address that a datagram came from. A stream's client is among its ends.
-#[inline]
-fn datagram_source(to: &ReplyTo) -> SocketAddr {
-    match to {
-        ReplyTo::Datagram(peer) => SocketAddr::from(&peer.source),
-        ReplyTo::Stream(_) => SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0),
-    }
 }
 
 /// It says that it does not answer such questions, or not ours.
