@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING
 import click
 
 from resolver.cli.options import as_json, legible, located
-from resolver.config.schema import RpzZone, locate
+from resolver.config.schema import locate
+from resolver.config.schema_rpz import RpzZone
 from resolver.ipc import rpz_status
 from resolver.policy.in_force import Follower
 from resolver.rpz import export as zone_file

@@ -21,7 +21,9 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import idna
 from pydantic import (
+    BaseModel,
     BeforeValidator,
+    ConfigDict,
     GetCoreSchemaHandler,
     PlainSerializer,
     PlainValidator,
@@ -36,6 +38,12 @@ _VKEY = r"[^\s+]+\+[0-9a-f]{8}\+[A-Za-z0-9+/]+={0,2}"
 _HTTP_PATH = r"/[A-Za-z0-9._~/-]{0,199}"
 _COUNTRY, _LANGUAGE, _DAY, _ORIGIN = r"[A-Z]{2}", r"[a-z]{2}", r"\d{4}-\d{2}-\d{2}", r"[^\s+]+"
 _LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?")
+
+
+class Part(BaseModel):
+    """Base of every node: frozen, and an unknown key is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -20,7 +20,7 @@ from resolver.base import durable
 from resolver.base.errors import ResolverError
 from resolver.base.terminal import visible
 from resolver.base.timestamps import as_text
-from resolver.config.schema import FACT
+from resolver.config.schema_portal import FACT
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

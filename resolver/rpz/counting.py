@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from resolver.base.paths import Places
-    from resolver.config.schema import RpzCount
+    from resolver.config.schema_rpz import RpzCount
     from resolver.policy.in_force import InForce
     from resolver.rpz.answer import Secondary
     from resolver.rpz.told import Told

@@ -48,7 +48,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from resolver._core import Policies
-    from resolver.config.schema import Accepted, Config, RpzSecondary, RpzZone
+    from resolver.config.schema import Accepted, Config
+    from resolver.config.schema_rpz import RpzSecondary, RpzZone
     from resolver.config.values import Endpoint
     from resolver.policy.in_force import InForce
 

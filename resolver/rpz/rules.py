@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from resolver._core import Match, Policies
-    from resolver.config.schema import Config, RpzZone
+    from resolver.config.schema import Config
+    from resolver.config.schema_rpz import RpzZone
     from resolver.policy.in_force import InForce
     from resolver.rpz.zone import Zone
 
