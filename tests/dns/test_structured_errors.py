@@ -52,7 +52,9 @@ def listing(r: Rig, folder: Path, given: Config, categories: Sequence[str] = ("g
 
 
 def asking(name: str, *options: tuple[int, bytes], payload: int = 1232) -> bytes:
-    given = [dns.edns.GenericOption(code, value) for code, value in options]
+    given: list[dns.edns.Option] = [
+        dns.edns.GenericOption(dns.edns.OptionType.make(code), value) for code, value in options
+    ]
     return dns.message.make_query(name, "A", use_edns=0, payload=payload, options=given).to_wire()
 
 
@@ -151,7 +153,7 @@ def test_what_does_not_fit_goes_in_the_draft_s_order_and_never_into_tc(tmp_path:
     with rig(Upstream()) as r:
         listing(r, tmp_path, config(), law="x" * 400)
         long_name = ".".join(["a" * 60] * 3 + ["0.example"])
-        given = [dns.edns.GenericOption(26, b"")]
+        given: list[dns.edns.Option] = [dns.edns.GenericOption(dns.edns.OptionType.make(26), b"")]
         question = dns.message.make_query(long_name, "SVCB", use_edns=0, payload=512, options=given).to_wire()
         reply, code, text = told(r, question)
         assert (bool(reply.flags & dns.flags.TC), code, set(json.loads(text))) == (False, 16, {"c", "fdbs"})
@@ -210,7 +212,11 @@ def test_an_upstream_s_text_passes_unchanged_also_from_the_cache_and_forged_answ
         reply = dns.message.make_response(dns.message.from_wire(bytes(message.pack())))
         reply.set_rcode(dns.rcode.NXDOMAIN)
         reply.authority.append(dns.rrset.from_text("test.", 60, "IN", "SOA", "a. b. 1 2 3 4 60"))
-        reply.use_edns(0, payload=1232, options=[dns.edns.EDEOption(17, text), dns.edns.EDEOption(4, "forged")])
+        said: list[dns.edns.Option] = [
+            dns.edns.EDEOption(dns.edns.EDECode.FILTERED, text),
+            dns.edns.EDEOption(dns.edns.EDECode.FORGED_ANSWER, "forged"),
+        ]
+        reply.use_edns(0, payload=1232, options=said)
         upstream.say(reply.to_wire(), source)
         first = dns.message.from_wire(bytes(r.until_answered().pack()))
         for options, codes in (([], [17, 4]), ([SDE], [17]), ([OF_CHROMIUM], [17])):
