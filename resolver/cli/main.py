@@ -29,6 +29,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "demo": ("resolver.cli.demo.command:demo", "Everything on loopback: two signers, a list, a provider, and probes."),
     "run": ("resolver.cli.run:run", "Start the provider's side: DNS, steward, stop page and portal."),
     "check-config": ("resolver.cli.check_config:check_config", "Check a configuration; every mistake in one report."),
+    "discovery": ("resolver.cli.discovery:discovery", "How clients find the encrypted resolver: DDR, DHCP, RA, zone."),
     "units": ("resolver.cli.units:units", "What systemd's socket units listen on, made from the configuration."),
     "status": ("resolver.cli.operate:status", "One screen: workers, load, upstreams, lists, log, alarms."),
     "health": ("resolver.cli.operate:health", "Should this host get queries? For anycast and load balancers."),
