@@ -40,6 +40,7 @@ LOCAL_NAME = f"_dns.{RESOLVER_ARPA}"
 TTL = 300  # seconds: a changed certificate name or port reaches clients by then
 NO_SUCH_NAME_TTL = 60
 RESOLVER_PAGE = "/resolver"  # of the portal
+USUAL_PORTS = {"dot": 853, "h2": 443, "doq": 853}
 _STALE, _UNSERVED = (3, 19), (22, 23)  # RFC 8914: stale answers; no upstream
 _EMPTY_ZONE = "{name} {ttl} IN SOA {name} nobody.invalid. 1 3600 1200 604800 {ttl}"  # the form of RFC 6303, 3
 

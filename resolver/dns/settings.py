@@ -1,7 +1,7 @@
 """From the configuration to the settings of a worker: the one place where a key of `dns` becomes one of the core's.
 
 Enters: the configuration, a worker's number. Leaves: `PlaneSettings`, whose keys and defaults `resolver/_core.pyi`
-lists and the core checks by name; the limits of streams.
+lists and the core checks by name.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from importlib import metadata
 from typing import TYPE_CHECKING
 
 from resolver.config.discovery import own_answers
-from resolver.dns.streams import Limits
 
 if TYPE_CHECKING:
     from resolver._core import PlaneSettings
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
     from resolver.ipc.shadow_sketches import Key
 
 LONGEST = 0xFFFF_FFFF  # seconds that the core can count
+STALLED, UNWRITTEN = 5.0, 1 << 20  # seconds that a client may leave its answers unread, and octets
 
 
 def plane_settings(config: Config, index: int, workers: int, key: Key, health_mark: str = "") -> PlaneSettings:
@@ -63,6 +63,15 @@ def plane_settings(config: Config, index: int, workers: int, key: Key, health_ma
             "version": _version(),
             "client_addresses": dns.dnstap.client_addresses,
         },
+        "https_path": "" if dns.encrypted is None or dns.encrypted.https is None else dns.encrypted.https.path,
+        "streams": {
+            "total": limits.tcp_connections,
+            "per_client": limits.tcp_per_client,
+            "in_flight": limits.tcp_in_flight,
+            "idle_ms": int(limits.tcp_idle * 1000),
+            "stalled_ms": int(STALLED * 1000),
+            "unwritten": UNWRITTEN,
+        },
         "watch_key": key.words,
     }
 
@@ -72,13 +81,3 @@ def _version() -> str:
         return f"stopsign {metadata.version('stopsign')}"
     except metadata.PackageNotFoundError:  # run from its source tree
         return "stopsign"
-
-
-def stream_limits(config: Config) -> Limits:
-    limits = config.require_dns().limits
-    return Limits(
-        total=limits.tcp_connections,
-        per_client=limits.tcp_per_client,
-        in_flight=limits.tcp_in_flight,
-        idle=limits.tcp_idle,
-    )

@@ -6,7 +6,7 @@ Enters: the sockets that the supervisor opened, what is in force (`resolver.dns.
 mapped file) and `workers/N.json`, which says what this worker runs with.
 
 Rules:
-- The native plane does everything that is done per datagram; this file gives it wake-ups, timers, lists and streams.
+- The native plane does everything that is done per query; this file gives it wake-ups, timers and lists.
 - Without any list queries are forwarded, and that is an alarm.
 - After a reboot the tmpfs is empty. Where a list was live before, a worker starts when the steward has brought it back,
   the exceptions before it; at the latest at `LIST_BY`, since the steward may be dead. Queries wait in its socket.
@@ -23,7 +23,6 @@ import logging
 import os
 import secrets
 import signal
-import socket
 import time
 from typing import TYPE_CHECKING
 
@@ -33,14 +32,13 @@ from resolver._core import LIFE, CoreError, Plane, go_first
 from resolver.base.journal import about
 from resolver.config.sealed import unsealed
 from resolver.dns.in_use import InUse
-from resolver.dns.settings import plane_settings, stream_limits
-from resolver.dns.streams import SWEEP, Streams
+from resolver.dns.settings import plane_settings
 from resolver.dns.tap import Tap, announce
 from resolver.dns.transitions import Transitions
 from resolver.dns.upstreams import Timing, Upstreams
 from resolver.host.health import MARK
 from resolver.host.process import begin
-from resolver.host.sockets import BACKLOG, handed_over, open_listeners
+from resolver.host.sockets import handed_over, open_listeners
 from resolver.host.supervisor import LIST_BY, READY, count_workers
 from resolver.ipc import shadow_sketches
 from resolver.ipc.worker_files import State, WorkerFiles, shown
@@ -53,6 +51,7 @@ if TYPE_CHECKING:
     from resolver.config.schema import Config
 
 BUSY_TICK, IDLE_TICK, POLL = 0.02, 1.0, 0.2
+SWEEP = 0.5  # seconds between two looks at upstreams and at what this worker says of itself
 DRAIN = 5.0
 COUNT = 10.0  # seconds between two looks whether entry hits can be handed over
 
@@ -60,7 +59,7 @@ log = logging.getLogger("stopsign.dns")
 
 
 class Worker:
-    """The plane, its timers, its lists and its streams."""
+    """The plane, its timers and its lists."""
 
     def __init__(
         self, config: Config, index: int, workers: int, key: shadow_sketches.Key, health_mark: str = ""
@@ -75,17 +74,10 @@ class Worker:
         timing = Timing(opening=limits.upstream_timeout, life=max(limits.patience, LIFE))
         self._upstreams = Upstreams(self._tcp_done, timing=timing)
         self._woken: asyncio.Handle | None = None
-        self.streams = Streams(
-            self.plane,
-            self._wake,
-            stream_limits(config),
-            balancers=config.require_dns().proxy_protocol.accept_from,
-        )
         self._tap: Tap | None = None
         if (recorder := config.require_dns().dnstap.socket) is not None:
             announce(config.require_dns().dnstap)
             self._tap = Tap(recorder, self.plane.take_tap)
-        self._servers: list[asyncio.Server] = []
         self._ticking: asyncio.TimerHandle | None = None
         self._busy = False  # the quick tick runs
 
@@ -107,11 +99,9 @@ class Worker:
         await self.poll()
         for fd in udp:
             self.plane.listen(fd)
-        loop = asyncio.get_running_loop()
-        loop.add_reader(self.plane.fileno(), self._pump)
         for fd in tcp:
-            listener = socket.socket(fileno=os.dup(fd))
-            self._servers.append(await loop.create_server(self.streams.connection, sock=listener, backlog=BACKLOG))
+            self.plane.listen_stream(fd)
+        asyncio.get_running_loop().add_reader(self.plane.fileno(), self._pump)
         self._tick()
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -121,7 +111,7 @@ class Worker:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), POLL)
             await self.poll()
-            self.plane.note_streams(len(self.streams), self.streams.refused, self._transitions.starved())
+            self.plane.note_starved(self._transitions.starved())
             if self._tap is not None:
                 self._tap.pass_on()
             slow += POLL
@@ -132,8 +122,6 @@ class Worker:
             self._in_use.write_sketches(self._key, self._files.is_succeeded)
             if slow >= SWEEP:
                 slow = 0.0
-                if len(self.streams):
-                    self.streams.sweep()
                 self._upstreams.sweep()
                 self._transitions.upstreams(self.plane.upstreams())
                 self._say()
@@ -142,12 +130,9 @@ class Worker:
     async def drain(self) -> None:
         """Takes nothing new, answers what is in flight, closes."""
         loop = asyncio.get_running_loop()
-        for server in self._servers:
-            server.close()
         self.plane.stop_listening()
         deadline = loop.time() + DRAIN
-        await self.streams.drain(DRAIN)
-        while self.plane.in_flight and loop.time() < deadline:  # noqa: ASYNC110 - the core has no event to wait for
+        while self._is_busy() and loop.time() < deadline:  # noqa: ASYNC110 - the core has no event to wait for
             await asyncio.sleep(BUSY_TICK)
         loop.remove_reader(self.plane.fileno())
         if self._tap is not None:
@@ -157,6 +142,9 @@ class Worker:
         self.plane.tick()  # the last of what was counted reaches the file
         self._in_use.close()
         self._upstreams.close()
+
+    def _is_busy(self) -> bool:
+        return self.plane.in_flight > 0 or self.plane.streams_busy
 
     def _pump(self) -> None:
         if self.plane.pump():
@@ -184,9 +172,7 @@ class Worker:
             self._tick()
 
     def _hand_out(self) -> None:
-        """What the plane cannot send itself: answers on streams, questions over TCP."""
-        for stream, message in self.plane.take_answers():
-            self.streams.answer(stream, message)
+        """What the plane cannot send itself: questions over TCP."""
         for number in self.plane.take_tcp_overdue():
             self._upstreams.overdue(number)
         for ask in self.plane.take_tcp_asks():

@@ -48,8 +48,6 @@ class WorkerFiles:
         self._inode: int | None = None
         self._said: State | None = None
         self.folder.mkdir(parents=True, exist_ok=True)
-        # A new file: a predecessor that still drains has the old one mapped.
-        self.counters.unlink(missing_ok=True)
 
     def claim(self) -> None:
         """The plane counts now. Raises `OSError` where there is no such file."""

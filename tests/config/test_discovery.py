@@ -134,3 +134,17 @@ def test_the_configuration_s_name_is_nobody_s_to_block() -> None:
     protected = watched(Config.model_validate(raw, context={"folder": "/"})).protected
     assert "over TLS" in protected["dns.isp.example"]
     assert {"firefox-portal-detection.com", "connectivity-check.ubuntu.com", "nmcheck.gnome.org"} <= set(protected)
+
+
+def test_people_are_shown_what_to_type_into_a_device() -> None:
+    from resolver.portal.pages import ShownService, shown_services
+
+    raw = {
+        "state_dir": "/x", "run_dir": "/y", "portal": {"url": "https://stop.isp.example"},
+        "dns": {"listen": ["0.0.0.0:53"], "upstreams": ["127.0.0.1:1"], "allow_clients": [], "encrypted": SERVED},
+    }  # fmt: skip
+    assert shown_services(Config.model_validate(raw, context={"folder": "/"})) == [
+        ShownService("DNS over TLS (DoT)", "dns.isp.example"),
+        ShownService("DNS over TLS (DoT)", "dns.isp.example:8853"),
+        ShownService("DNS over HTTPS (DoH)", "https://dns.isp.example/dns-query"),
+    ]

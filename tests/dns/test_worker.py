@@ -20,8 +20,7 @@ from blocklists import document
 from resolver import _core
 from resolver.base.paths import Places
 from resolver.config.schema import Config, load
-from resolver.dns.streams import SWEEP
-from resolver.dns.worker import Worker, list_is_back
+from resolver.dns.worker import SWEEP, Worker, list_is_back
 from resolver.ipc import shadow_sketches
 from resolver.policy import exceptions
 from resolver.policy.in_force import Follower
