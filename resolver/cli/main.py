@@ -42,6 +42,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "workers": ("resolver.cli.operate:workers", "Replace the DNS workers one by one."),
     "cache": ("resolver.cli.operate:cache", "Forget what was cached."),
     "explain": ("resolver.cli.lists:explain", "Why a name is stopped, or why not."),
+    "ask": ("resolver.cli.ask:ask", "Ask a name as a browser does: the answer, and the reason of a block."),
     "bypass": ("resolver.cli.bypass:bypass", "The off switch: everything, one list or one name, at once."),
     "lists": ("resolver.cli.lists:lists", "The lists a provider follows: status, refresh, approve, diff."),
     "override": ("resolver.cli.lists:override", "Unblock one name for a time, with a reason."),

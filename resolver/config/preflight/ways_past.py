@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 PATIENCE = 1.0  # seconds for an answer from this host or the next
 DOT, HTTPS = 853, 443
 _UNSPECIFIED = ("0.0.0.0", "::")
-_LOCAL_V4, _LOCAL_V6 = Path("/proc/net/fib_trie"), Path("/proc/net/if_inet6")
+_LOCAL_V4, _LOCAL_V6 = Path("/proc/thread-self/net/fib_trie"), Path("/proc/thread-self/net/if_inet6")
 
 
 def ways_past(config: Config) -> Iterator[Finding]:
@@ -143,8 +143,12 @@ def _designated_elsewhere(config: Config) -> Iterator[Finding]:
 def _designates(upstream: Endpoint) -> list[str]:
     """The names in its designation; none where it has none, or does not answer."""
     question = dns.message.make_query(LOCAL_NAME, dns.rdatatype.SVCB)
+    host, port = upstream.host, upstream.port
     try:
-        reply = dns.query.udp(question, upstream.host, timeout=PATIENCE, port=upstream.port, ignore_trailing=True)
+        with socket.socket(socket.AF_INET6 if upstream.ipv6 else socket.AF_INET, socket.SOCK_DGRAM) as asking:
+            asking.connect((host, port))  # so that nobody's port is heard to be nobody's
+            asking.setblocking(False)
+            reply = dns.query.udp(question, host, PATIENCE, port, ignore_trailing=True, sock=asking)
     except (OSError, dns.exception.DNSException):
         return []
     found = [record for rrset in reply.answer if rrset.rdtype == dns.rdatatype.SVCB for record in rrset]
