@@ -16,8 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, Unpack
 
 import click
 
-from blocklists import bundle
-from resolver.base import durable
+from blocklists import bundle, durable
 from resolver.base.terminal import visible
 from resolver.base.timestamps import as_text
 from resolver.cli.choosing import Which, choosing, chosen
