@@ -71,7 +71,7 @@ class Worker:
         self._files, self._transitions = WorkerFiles(config.places, index), Transitions(index)
         self._alarms: dict[str, str] = {}
         self.plane = self._new_plane(plane_settings(config, index, workers, key, health_mark))
-        self._in_use = InUse(config.places, index, self.plane, self._transitions)
+        self._in_use = InUse(config, index, self.plane, self._transitions)
         self.plane.set_upstreams([str(endpoint) for endpoint in config.require_dns().upstreams])
         limits = config.require_dns().limits
         timing = Timing(opening=limits.upstream_timeout, life=max(limits.patience, LIFE))
