@@ -1,6 +1,6 @@
 """The native core (Rust, core/binding): the compiled list and the UDP plane."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from os import PathLike
 from typing import Literal, NotRequired, Self, TypeAlias, TypedDict, final, type_check_only
 
@@ -385,6 +385,9 @@ class PlaneSettings(TypedDict):
     """Answered here without error while an upstream is up, else SERVFAIL; loopback and `proxy_from` always may ask."""
     health_mark: NotRequired[str]
     """What TXT of that name answers (at most 255 octets; empty: nothing)."""
+    own_answers: NotRequired[Sequence[tuple[bytes, bool]]]
+    """What this resolver says of itself: messages, each with whether it answers every type of its question's name that
+    has no message of its own, or its question's type alone. At and below `resolver.arpa` all else is NODATA."""
     views: NotRequired[Sequence[View]]
     cache_bytes: NotRequired[int]
     """This worker's share of the cache (default 32 MiB)."""
@@ -417,6 +420,20 @@ class PlaneSettings(TypedDict):
     """Two secret words, the same for all workers whose sketches are to be joined; none: random ones."""
     seed: NotRequired[int | None]
     """For tests: random ids, ports' choice and letter case from this seed; none: from the operating system."""
+
+@type_check_only
+class Explanation(TypedDict):
+    """How a list explains itself to clients that read structured errors: parts of a JSON object, each whole members."""
+
+    action: str | None
+    """What such a client gets instead of the stop page; none: the stop page."""
+    bases: Mapping[str, tuple[bytes, bytes]]
+    """By key of the legal basis, the beginning: whole, and without justification and organization."""
+    categories: Mapping[str, bytes]
+    otherwise: bytes
+    """The sub-error, by the entry's category, and of all others."""
+    around: tuple[bytes, bytes]
+    """What stands before and behind the entry's reference."""
 
 @type_check_only
 class UpstreamState(TypedDict):
@@ -481,8 +498,14 @@ class Plane:
         """Serves the bound UDP socket `fd`; the caller owns it, keeps it open as long as the plane, and closes it. An
         IPv6 wildcard socket is to be IPV6_V6ONLY. Raises CoreError."""
 
-    def listen_stream(self, fd: int) -> None:
-        """Accepts DNS over TCP at the bound and listening socket `fd`, which stays the caller's. Raises CoreError."""
+    def listen_stream(self, fd: int, kind: Literal["tcp", "tls"] = "tcp") -> None:
+        """Accepts DNS over TCP, or over TLS, at the bound and listening socket `fd`, which stays the caller's. Raises
+        CoreError."""
+
+    def set_identity(self, chain: bytes, key: bytes, secret: bytes) -> None:
+        """The certificate and its key (PEM) for new connections over TLS; those that are open keep theirs. `secret`: 32
+        octets, from which workers derive the same keys of session tickets. Raises CoreError, and keeps the one before.
+        """
 
     def stop_listening(self) -> None:
         """Takes no more queries (a successor does); what is in flight is still answered, connections end after that."""
@@ -497,6 +520,11 @@ class Plane:
 
     def set_list(self, compiled: CompiledList | None) -> None:
         """From the next query on this list holds; None: none."""
+
+    def explain(self, explanations: Sequence[Explanation | None]) -> None:
+        """How the lists of the compiled file explain themselves to clients that read structured errors, by index; None:
+        as to all others. A new list explains nothing until this is called.
+        """
 
     def set_passes(self, passes: Sequence[tuple[str, str, int]], bypass_all: bool, bypass_lists: int) -> None:
         """What passes whatever the lists say: (name, `exact` | `subtree` | `below`, until as Unix time), all, or a

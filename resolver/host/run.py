@@ -31,7 +31,7 @@ from resolver.host.apply import OF_DNS, OF_RPZ, Held, everywhere
 from resolver.host.child import again
 from resolver.host.foreign import Foreign, foreign, programs
 from resolver.host.sockets import SOCKETS, Listeners, taken_or_opened
-from resolver.host.supervisor import LIST_BY, Service, Supervisor, count_workers
+from resolver.host.supervisor import LIST_BY, TICKETS, Service, Supervisor, count_workers
 from resolver.host.systemd import beat, notify
 from resolver.host.take_over import devices
 from resolver.ipc import shadow_sketches
@@ -154,6 +154,7 @@ class Provider:
             self._sweep()
         environment = {k: v for k, v in os.environ.items() if k not in ("NOTIFY_SOCKET", "WATCHDOG_USEC", SOCKETS)}
         environment[health.MARK] = self._health_mark
+        environment[TICKETS] = secrets.token_hex(32)  # in memory alone, and another at each start
         self.supervisor = Supervisor(
             services(accepted, self._sealed, self.listeners, self._wings),
             retired=config.places.workers / "retired.counters",
