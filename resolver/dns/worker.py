@@ -39,8 +39,8 @@ from resolver.dns.transitions import Transitions
 from resolver.dns.upstreams import Timing, Upstreams
 from resolver.host.health import MARK
 from resolver.host.process import begin
+from resolver.host.service import LIST_BY, READY, TICKETS, count_workers
 from resolver.host.sockets import handed_over, open_listeners
-from resolver.host.supervisor import LIST_BY, READY, TICKETS, count_workers
 from resolver.ipc import shadow_sketches
 from resolver.ipc.worker_files import State, WorkerFiles, shown
 

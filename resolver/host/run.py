@@ -30,8 +30,9 @@ from resolver.host import health
 from resolver.host.apply import OF_DNS, OF_RPZ, Held, everywhere
 from resolver.host.child import re_execute
 from resolver.host.foreign import Foreign, foreign, programs
+from resolver.host.service import LIST_BY, TICKETS, Service, count_workers
 from resolver.host.sockets import SOCKETS, Listeners, taken_or_opened
-from resolver.host.supervisor import LIST_BY, TICKETS, Service, Supervisor, count_workers
+from resolver.host.supervisor import Supervisor
 from resolver.host.systemd import beat, notify
 from resolver.host.take_over import devices
 from resolver.ipc import shadow_sketches
