@@ -26,8 +26,7 @@ from resolver.base.timestamps import as_text, as_time
 from resolver.lists import evidence
 from resolver.lists.compile import FORMAT, Plan, build
 from resolver.lists.ledger import Event, Ledger, LedgerError
-from resolver.policy import look_up
-from resolver.stats import generations
+from resolver.policy import generations, look_up
 from resolver.stats.kept import Kept, grounds_of
 
 if TYPE_CHECKING:
