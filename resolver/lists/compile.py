@@ -16,7 +16,7 @@ import zstandard
 from blocklists import durable
 from resolver import _core
 from resolver.base.timestamps import as_text
-from resolver.config.schema import MAX_LISTS
+from resolver.config.schema import EDE, MAX_LISTS
 from resolver.lists.shadow import MARK
 from resolver.policy.description import Generation, LiveList
 
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from resolver.config.schema import Config, ListSource
     from resolver.lists.state import Applied, Fetching, Held
     from resolver.lists.suspensions import Suspensions
-
-EDE = {"blocked": 15, "censored": 16, "filtered": 17, "none": 0}  # RFC 8914
 
 
 @dataclass(frozen=True, slots=True)
