@@ -19,8 +19,8 @@ RANKS = {
     "config": 2, "log": 2,
     "base": 1,
 }  # fmt: skip
-# What is opened in `run_dir` outside `ipc/` and `policy/`, and why. A new use fails, and so does a line that is no longer
-# true.
+# What is opened in `run_dir` outside `ipc/` and `policy/`, and why. A new use fails, and so does a line that is no
+# longer true.
 OPENED = {
     "config/accepted.py": {"taken_up"},  # below `ipc`; the supervisor and its commands alone
     "config/preflight/host.py": {"run_dir"},  # is it on a tmpfs?

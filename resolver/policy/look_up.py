@@ -6,13 +6,13 @@ uses `opened`: another process may have put something else under that name.
 
 from __future__ import annotations
 
-import json
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from resolver._core import CompiledList, CoreError
 from resolver.base import atomic
 from resolver.base.errors import ResolverError
+from resolver.policy.description import Generation
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -43,11 +43,11 @@ def is_lost(places: Places) -> bool:
     return was_live and not is_live
 
 
-def live(places: Places) -> tuple[CompiledList, dict[str, Any]]:
+def live(places: Places) -> tuple[CompiledList, Generation]:
     """The list, and what its `meta` says."""
     try:
         compiled = opened(places.current)
-        return compiled, json.loads(compiled.meta)
+        return compiled, Generation.parse(compiled.meta)
     except (CoreError, ValueError) as error:
         hint = "without a compiled list everything is forwarded; `stopsign lists status` says more"
         raise ListedError(f"the live list cannot be read: {error}", hint=hint) from error
