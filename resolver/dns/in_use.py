@@ -19,7 +19,7 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING
 
-from resolver._core import CoreError, give_way
+from resolver._core import CoreError, set_background
 from resolver.base.journal import about
 from resolver.dns.explanations import explanations
 from resolver.ipc import shadow_sketches
@@ -72,7 +72,7 @@ class InUse:
         return self.now is not before
 
     def _read_list(self) -> None:
-        give_way(OPENING)
+        set_background(OPENING)
         self._follower.read_list()
 
     async def _use_list(self) -> None:

@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Literal
 
 import uvloop
 
-from resolver._core import LIFE, CoreError, Plane, go_first
+from resolver._core import LIFE, CoreError, Plane, set_latency_sensitive
 from resolver.base.journal import about
 from resolver.config.sealed import unsealed
 from resolver.dns.identity import Identity
@@ -226,7 +226,7 @@ class Worker:
             index=self._index,
             generation=live.generation,
             entries=live.entries,
-            lists=tuple({"name": one.get("name"), "version": one.get("version")} for one in live.lists),
+            lists=tuple({"name": one.name, "version": one.version} for one in live.lists),
             passes=live.mark,
             health_mark=self._health_mark,
             alarms=tuple(self._alarms.values()),
@@ -279,7 +279,7 @@ def say_ready(environment: Mapping[str, str]) -> None:
 def main() -> None:
     """Serve the sockets that the supervisor passed on, or, started alone, the configuration's addresses."""
     path, index = begin(__doc__)
-    go_first()
+    set_latency_sensitive()
     sockets = handed_over(os.environ)
     config = unsealed(path, sockets).config
     if not sockets:

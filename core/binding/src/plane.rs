@@ -520,10 +520,10 @@ fn joined<'py>(py: Python<'py>, one: &[u8], other: &[u8]) -> PyResult<Bound<'py,
     Ok(PyBytes::new(py, both.octets()))
 }
 
-/// This thread stands behind those that answer queries.
+/// Run this thread at lower priority.
 #[pyfunction]
-fn give_way(nice: i32) {
-    sys::give_way(nice);
+fn set_background(nice: i32) {
+    sys::set_background(nice);
 }
 
 /// Ticks whenever this process works.
@@ -532,10 +532,10 @@ fn tick_when_busy() {
     sys::tick_when_busy();
 }
 
-/// This thread answers queries.
+/// This thread answers queries: it runs as soon as it wakes.
 #[pyfunction]
-fn go_first() {
-    sys::go_first();
+fn set_latency_sensitive() {
+    sys::set_latency_sensitive();
 }
 
 fn sketch_of(octets: &[u8]) -> PyResult<Sketch> {
@@ -548,8 +548,8 @@ pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(read_proxy_header, module)?)?;
     module.add_function(wrap_pyfunction!(distinct, module)?)?;
     module.add_function(wrap_pyfunction!(joined, module)?)?;
-    module.add_function(wrap_pyfunction!(give_way, module)?)?;
-    module.add_function(wrap_pyfunction!(go_first, module)?)?;
+    module.add_function(wrap_pyfunction!(set_background, module)?)?;
+    module.add_function(wrap_pyfunction!(set_latency_sensitive, module)?)?;
     module.add_function(wrap_pyfunction!(tick_when_busy, module)?)?;
     module.add("LIFE", dnscore::relay::LIFE as f64 / 1e6)?;
     module.add("COUNTERS", counters::names())?;

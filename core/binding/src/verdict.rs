@@ -71,7 +71,8 @@ fn covers(name: &str, r#match: &str, qname: &str) -> PyResult<bool> {
     Ok(qname.is_at_or_below(apex.wire()) && distance.is_some_and(covers))
 }
 
-fn name_of(text: &str) -> PyResult<Name> {
+/// A name, by its text in presentation format.
+pub(crate) fn name_of(text: &str) -> PyResult<Name> {
     Name::from_text(text).ok_or_else(|| refused(format!("{text:?} is not a name")))
 }
 

@@ -202,7 +202,7 @@ impl Plane {
             let upstream = old.iter().find(|u| u.address == *address).cloned().unwrap_or_else(|| {
                 self.next_uid += 1;
                 let told = self.relaying.proxy_to.contains(address);
-                Upstream::new(self.next_uid, *address).telling(told)
+                Upstream::new(self.next_uid, *address).with_proxy_header(told)
             });
             self.relaying.upstreams.push(upstream);
         }
