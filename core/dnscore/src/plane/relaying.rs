@@ -131,7 +131,8 @@ impl Relaying {
                     self.note_asker(slot, &to, ends);
                 }
                 // Only who asks on a stream comes this far with a name whose answer is known to be too long.
-                if asked.key.is_some_and(|key| chain.cache.is_truncated(key, query, now.ms())) {
+                let is_stream = matches!(to, ReplyTo::Stream(_));
+                if is_stream && asked.key.is_some_and(|key| chain.cache.is_truncated(key, query, now.ms())) {
                     self.go_over_tcp(chain, poll, slot, None, now);
                 } else {
                     self.ask(chain, poll, slot, None, now);

@@ -114,34 +114,30 @@ impl Chain {
         Step::Answer(self.healthy(asked, heard, out))
     }
 
-    /// The parse table.
-    #[inline]
-    pub fn parsed(&mut self, packet: &[u8], query: &mut Query, out: &mut [u8]) -> Step {
-        match parse_into(packet, query) {
-            Ok(()) => {
-                self.counters.qtype(query.qtype);
-                Step::Next
-            }
-            Err(Rejected::Refuse(refusal)) => {
+    /// What the parse table says to what is no query.
+    #[cold]
+    pub fn rejected(&mut self, rejected: Rejected, packet: &[u8], out: &mut [u8]) -> Step {
+        match rejected {
+            Rejected::Refuse(refusal) => {
                 self.counters.count(Counter::RefusedByTable);
                 Step::Answer(answer::error(packet, refusal.echo, refusal.rcode, None, out))
             }
-            Err(Rejected::Drop(_)) => {
+            Rejected::Drop(_) => {
                 self.counters.count(Counter::DroppedMalformed);
                 Step::Drop
             }
         }
     }
 
-    /// Is the client within its rate? The answer, TC, sends the client to TCP, where its address is proven.
+    /// Is the client within its rate?
     #[inline]
-    pub fn in_bounds(&mut self, asked: Asked<'_>, ip: IpAddr, out: &mut [u8]) -> Step {
-        let Some(rate) = &mut self.rate else { return Step::Next };
-        if rate.take(client_hash(self.key, ip), asked.now.ms()) {
-            return Step::Next;
+    pub fn is_in_bounds(&mut self, client: IpAddr, now: Now) -> bool {
+        let Some(rate) = &mut self.rate else { return true };
+        let is_in_bounds = rate.take(client_hash(self.key, client), now.ms());
+        if !is_in_bounds {
+            self.counters.count(Counter::RateLimited);
         }
-        self.counters.count(Counter::RateLimited);
-        Step::Answer(answer::truncated(asked.packet, asked.query, out))
+        is_in_bounds
     }
 
     /// Asks for the memory that the verdicts about a batch will read and change: then they wait for it together.

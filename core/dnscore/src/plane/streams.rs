@@ -13,7 +13,7 @@ use crate::wire::Query;
 use crate::wire::proxy::Ends;
 
 use super::Plane;
-use super::chain::{self, Line, Place, Way};
+use super::chain::{self, Place, Way};
 use super::replies::{LONGEST, Replies};
 
 /// What becomes of a message from a stream.
@@ -84,9 +84,8 @@ impl Plane {
         let Plane { batch, chain, relaying, poll, clock, .. } = self;
         chain.counters.count(Counter::QueriesStream);
         let before = relaying.replies.outlet.answers.len();
-        batch.begin(1);
         let way = Stream { packet, ends, number: stream };
-        chain::run(&mut Line { way, batch, chain, relaying, poll, now: *clock });
+        chain::run(&mut batch.line(1, way, chain, relaying, poll, *clock));
         let waits = !batch.open.is_empty();
         if waits {
             relaying.flush(chain, poll, *clock);

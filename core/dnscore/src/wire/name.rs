@@ -45,7 +45,7 @@ impl Name {
     }
 
     /// The same into a name that is at hand, of which nothing stays.
-    #[inline]
+    #[inline(always)]
     pub fn fill(&mut self, packet: &[u8], start: usize) -> Result<usize, BadName> {
         let (length, labels) = measure(packet, start, &mut self.starts)?;
         let end = start + length;

@@ -170,7 +170,7 @@ pub fn parse(packet: &[u8]) -> Parsed {
 
 /// The same into a query that is at hand: a [`Query`] is 270 octets, and a batch of them is not to be moved about. On an
 /// error nothing in `query` means anything.
-#[inline]
+#[inline(always)]
 pub fn parse_into(packet: &[u8], query: &mut Query) -> Result<(), Rejected> {
     let Some(header) = Header::read(packet) else { return Err(Rejected::Drop(DropReason::Short)) };
     if header.flags & flag::QR != 0 {
