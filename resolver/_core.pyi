@@ -357,6 +357,22 @@ class Tap(TypedDict):
     """The client's address and port are in them."""
 
 @type_check_only
+class StreamLimits(TypedDict):
+    """What the connections of clients may cost."""
+
+    total: int
+    """At this many the one that has been idle longest gives way."""
+    per_client: int
+    in_flight: int
+    """Queries of one connection that wait for answers; while there are so many it is not read."""
+    idle_ms: int
+    """A connection that completes no query for so long ends."""
+    stalled_ms: int
+    """And one that does not read its answers for so long."""
+    unwritten: int
+    """Octets of one connection that wait to be written."""
+
+@type_check_only
 class PlaneSettings(TypedDict):
     """What a worker's plane needs. Only `allow_clients` must be there."""
 
@@ -394,6 +410,9 @@ class PlaneSettings(TypedDict):
     proxy_to: NotRequired[Sequence[str]]
     """Those of the upstreams that are told in such a header who asks."""
     tap: NotRequired[Tap | None]
+    streams: NotRequired[StreamLimits]
+    https_path: NotRequired[str]
+    """Where DNS over HTTPS is asked for."""
     watch_key: NotRequired[tuple[int, int] | None]
     """Two secret words, the same for all workers whose sketches are to be joined; none: random ones."""
     seed: NotRequired[int | None]
@@ -437,7 +456,7 @@ class TcpAsk:
 
 @final
 class Plane:
-    """Everything a worker does with datagrams. All methods are called from the one thread of its event loop."""
+    """Everything a worker does with queries. All methods are called from the one thread of its event loop."""
 
     def __new__(cls, settings: PlaneSettings) -> Self:
         """Raises CoreError for a setting that cannot be."""
@@ -446,8 +465,8 @@ class Plane:
         """The epoll descriptor that holds every socket of the plane, for `loop.add_reader(plane, plane.pump)`."""
 
     def pump(self) -> bool:
-        """Receives, decides, answers and relays what waits: at most 8 batches of 64. Never raises for what a packet
-        holds. True: `take_answers`, `take_tcp_overdue` or `take_tcp_asks` has something.
+        """Receives, accepts, decides, answers and relays what waits: at most 8 batches of 64. Never raises for what a
+        packet holds. True: `take_answers`, `take_tcp_overdue` or `take_tcp_asks` has something.
         """
 
     def tick(self) -> bool:
@@ -462,10 +481,19 @@ class Plane:
         """Serves the bound UDP socket `fd`; the caller owns it, keeps it open as long as the plane, and closes it. An
         IPv6 wildcard socket is to be IPV6_V6ONLY. Raises CoreError."""
 
+    def listen_stream(self, fd: int) -> None:
+        """Accepts DNS over TCP at the bound and listening socket `fd`, which stays the caller's. Raises CoreError."""
+
     def stop_listening(self) -> None:
-        """Takes no more queries from the sockets of `listen` (a successor does); what is in flight is still
-        answered.
-        """
+        """Takes no more queries (a successor does); what is in flight is still answered, connections end after that."""
+
+    @property
+    def streams(self) -> int:
+        """Connections of clients."""
+
+    @property
+    def streams_busy(self) -> bool:
+        """A connection waits for answers, or for its client to read them."""
 
     def set_list(self, compiled: CompiledList | None) -> None:
         """From the next query on this list holds; None: none."""
@@ -482,12 +510,12 @@ class Plane:
         """Their health, in order of preference."""
 
     def decide(self, message: bytes, client: tuple[str, int], asked: tuple[str, int], stream: int = 0) -> bytes | bool:
-        """The same chain and relay for a message from a stream, with its two ends as (address, port) and the number by
-        which Python knows it. The answer; or true: `take_answers` will have one; or false: close the connection.
+        """The same chain and relay for a message that no connection of the plane brought, with its two ends as
+        (address, port) and a number for it. The answer; or true: `take_answers` will have one; or false: none is due.
         """
 
     def take_answers(self) -> list[tuple[int, bytes]]:
-        """Answers for streams, each with its stream's number, which may be gone by now."""
+        """Answers to messages of `decide` that came later, each with its number."""
 
     def take_tcp_asks(self) -> list[TcpAsk]:
         """Questions to be asked over TCP: call `tcp_answered` or `tcp_failed` for each, unless its `LIFE` is over."""
@@ -501,9 +529,8 @@ class Plane:
     def tcp_failed(self, ask: TcpAsk) -> None:
         """No connection brought an answer. The next upstream is asked, or the same again when its time is over."""
 
-    def note_streams(self, connected: int, refused: int, starved: bool) -> None:
-        """How many streams are connected, how many found no place since the start, and whether there is no file
-        descriptor for another one: for the counters."""
+    def note_starved(self, starved: bool) -> None:
+        """Whether there is no file descriptor for another connection: for the counters."""
 
     def take_tap(self) -> bytes:
         """The dnstap frames that wait, each after four octets of length; empty where none do or no `tap` is set. At

@@ -16,7 +16,8 @@ import pytest
 from resolver.base import disk_space, file_watch
 from resolver.cli import lists as lists_command
 from resolver.cli import operate, status
-from resolver.config.schema import Clocks, Limits
+from resolver.config.schema import Limits
+from resolver.config.schema_portal import Clocks
 from resolver.host import apply, run
 from resolver.ipc import control, convergence, worker_counters
 from resolver.lists import shadow
@@ -120,7 +121,7 @@ TABLE: list[tuple[str, str, Callable[[], float]]] = [
     (RPZ, "(told {} times, with pauses", lambda: notify.TRIES),
     (RPZ, "(told seven times, with pauses of {} s to", lambda: notify.FIRST),
     (RPZ, "with pauses of 1 s to {} s)", lambda: notify.FIRST * 2 ** (notify.TRIES - 1)),
-    (ARCHITECTURE, "`serve` receives up to {} datagrams", lambda: of_core("sys/mod.rs", "BATCH")),
+    (ARCHITECTURE, "receives up to {} datagrams", lambda: of_core("sys/mod.rs", "BATCH")),
     (ARCHITECTURE, "workers wait up to {} s for the steward", lambda: run.REBOOTED),
     (
         f"{DECISIONS}/0009-sockets-belong-to-the-supervisor.md",

@@ -27,6 +27,7 @@ MADE_OF = {
     "run_dir": ("run_dir",),
     "log.dir": ("log.dir", "state_dir"),
     "dns.listen": ("dns.listen", "run_dir"),
+    "dns.encrypted": ("dns.encrypted", "run_dir"),
     "dns.upstreams": ("dns.upstreams",),
     "dns.allow_clients": ("dns.allow_clients",),
     "stop_page.listen": ("stop_page.listen", "run_dir"),

@@ -21,7 +21,9 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import idna
 from pydantic import (
+    BaseModel,
     BeforeValidator,
+    ConfigDict,
     GetCoreSchemaHandler,
     PlainSerializer,
     PlainValidator,
@@ -33,8 +35,15 @@ from pydantic_core import CoreSchema, core_schema
 TIME_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _SIZE_UNITS = {"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "B": 1}
 _VKEY = r"[^\s+]+\+[0-9a-f]{8}\+[A-Za-z0-9+/]+={0,2}"
+_HTTP_PATH = r"/[A-Za-z0-9._~/-]{0,199}"
 _COUNTRY, _LANGUAGE, _DAY, _ORIGIN = r"[A-Z]{2}", r"[a-z]{2}", r"\d{4}-\d{2}-\d{2}", r"[^\s+]+"
 _LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?")
+
+
+class Part(BaseModel):
+    """Base of every node: frozen, and an unknown key is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -283,6 +292,7 @@ WebUrl = Annotated[str, BeforeValidator(_web_url), _STRING]
 FilePath = Annotated[Path, BeforeValidator(_path), _STRING]
 WebUrlOrPath = Annotated[str, BeforeValidator(_web_url_or_path), _STRING]
 Name = Annotated[str, BeforeValidator(_name), _STRING]
+HttpPath = Annotated[str, _spelt(_HTTP_PATH, "a path; /dns-query would be right"), _of_pattern(_HTTP_PATH)]
 Slug = Annotated[
     str,
     _spelt(

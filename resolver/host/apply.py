@@ -65,6 +65,8 @@ OF_DNS: dict[str, Callable[[Config], object]] = {
     **_FOLDERS,
     "dns (none, or some)": lambda config: config.dns is None,
     "dns.listen": lambda config: config.dns_listen,
+    "dns.encrypted.tls": lambda config: config.dns_tls_listen,
+    "dns.encrypted.https.listen": lambda config: config.dns_https_listen,
     "dns.workers": lambda config: config.dns and config.dns.workers,
 }
 OF_RPZ: dict[str, Callable[[Config], object]] = {

@@ -22,6 +22,7 @@ from typing import NoReturn
 from resolver._core import give_way, tick_when_busy
 from resolver.config.sealed import USE
 from resolver.host.sockets import SOCKETS
+from resolver.host.systemd import HEARTBEAT, NOT_YET
 
 PARENT = "STOPSIGN_PARENT"
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE = 1, 4
@@ -29,8 +30,11 @@ _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE = 1, 4
 
 def again() -> NoReturn:
     """Begins this program anew in the same process: same id, same parent, same inherited sockets; configuration and
-    code as they are now. The request for the parent's death signal holds over it (prctl(2))."""
+    code as they are now. The request for the parent's death signal holds over it (prctl(2)). Its heart stops until it
+    beats again: on busy processors that takes as long as any start, and is no hang."""
     handed = json.loads(os.environ.get(SOCKETS, "{}"))
+    for heart in handed.get(HEARTBEAT, ()):
+        os.pwrite(heart, NOT_YET, 0)
     if handed.pop(USE, None) is not None:
         os.environ[SOCKETS] = json.dumps(handed)
     sys.stdout.flush()

@@ -140,6 +140,8 @@ class Provider:
                 self.listeners = taken_or_opened(
                     os.environ,
                     dns=config.dns_listen if "dns" in wings else (),
+                    dns_tls=config.dns_tls_listen if "dns" in wings else (),
+                    dns_https=config.dns_https_listen if "dns" in wings else (),
                     workers=count_workers(config.dns),
                     stop_page=config.stop_page.listen if "web" in wings else (),
                     portal=config.portal.listen if "web" in wings else (),

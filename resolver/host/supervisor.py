@@ -8,8 +8,8 @@ Rules:
   replaced) is tried again likewise.
 - A process whose heartbeat is older than its service's `patience` gets SIGABRT (faulthandler prints where it hangs), is
   killed, and is restarted. A worker's heartbeat is in its counters file, that of the others in memory that they inherit
-  (`resolver.host.systemd.beat`). Where the supervisor itself was not scheduled in between, an old heartbeat proves
-  nothing.
+  (`resolver.host.systemd.beat`); one that re-executes itself has the time of a start to beat again. Where the
+  supervisor itself was not scheduled in between, an old heartbeat proves nothing.
 - The sockets belong to the supervisor: what reaches the port of a dead worker waits in the kernel's queue for the next.
 - `replace` starts the successor first, waits until it serves, and only then lets the predecessor drain.
 - Stopping goes by `order`: lower numbers first, equal numbers together. A process that has not ended within `GRACE`
@@ -121,6 +121,7 @@ class _Process:
         heart: int | None = None,
     ) -> None:
         self.service, self.popen, self.started = service, popen, time.monotonic()
+        self._starts, self._has_beaten = self.started, False  # it starts once more where it re-executes itself
         self.ended = asyncio.Event()
         self.serving = asyncio.Event()
         self.killed = False
@@ -149,7 +150,10 @@ class _Process:
             if self._heart is None:
                 return None
             beat = int.from_bytes(os.pread(self._heart, _WORD, 0), "little") / 1000
-            return Pulse(self.started, beat > 0, beat)
+            if self._has_beaten and not beat:
+                self._starts = time.monotonic()
+            self._has_beaten = beat > 0
+            return Pulse(self._starts, self._has_beaten, beat)
         counted = self.counters()
         if self.serving.is_set() and not counted:
             return None

@@ -73,13 +73,14 @@ def read(path: Path) -> dict[str, int]:
 
 
 def workers(places: Places) -> list[Worker]:
-    """Every worker that counts, by index. Raises `ResolverError` where this user may not read it."""
+    """Every worker that counts or says what it is, by index: one that found no room for its counters says so. Raises
+    `ResolverError` where this user may not read it."""
     try:
-        files = [path for path in places.workers.glob("*.counters") if path.stem.isdigit()]
+        numbers = {int(path.stem) for path in places.workers.glob("[0-9]*.*") if path.suffix in (".counters", ".json")}
     except PermissionError as error:
         raise ResolverError(f"{places.workers} cannot be read ({error.strerror})", hint=READERS) from error
-    found = [Worker(int(path.stem), read(path), _said(path.with_suffix(".json"))) for path in files]
-    return sorted(found, key=lambda worker: worker.index)
+    said = {number: _said(places.counters(number).with_suffix(".json")) for number in sorted(numbers)}
+    return [Worker(number, read(places.counters(number)), one) for number, one in said.items()]
 
 
 def is_gauge(name: str) -> bool:

@@ -20,8 +20,8 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from blocklists import durable
 from resolver._core import CoreError
-from resolver.base import durable
 from resolver.base.timestamps import as_text, as_time
 from resolver.lists import evidence
 from resolver.lists.compile import FORMAT, Plan, build
@@ -112,7 +112,7 @@ def _build_durably(planned: Plan, places: Places, ledger: Ledger, known: Live, n
     build(planned, finished, generation=number, now=now)
     if events := activation_events(planned, known, number, kept=_kept(planned, known, places, now)):
         evidence.of_activations(places, ledger, zip(ledger.append(events), events, strict=True))
-    durable.put(finished, places.generation)
+    durable.rename(finished, places.generation)
 
 
 def _kept(planned: Plan, known: Live, places: Places, now: float) -> dict[str, dict[str, str]]:

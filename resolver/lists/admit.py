@@ -14,11 +14,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from blocklists import durable
 from blocklists.document import MAX_SIZE, read_lines, write_lines
 from blocklists.entry import Entry, parse
 from blocklists.errors import VerifyError
 from resolver import _core
-from resolver.base import durable
 from resolver.base.timestamps import as_text
 from resolver.lists.guard import Facts, Finding, Judgement, judge, outside_scope
 from resolver.lists.ledger import Event
@@ -249,9 +249,8 @@ def _watched(
 ) -> Held:
     """The additions alone, as a document that is compiled beside the list and only monitors."""
     name = f"watched-{candidate.version}-{_short(candidate.state)}.zst"
-    part = places.applied / f"{name}.part"
-    write_lines(part, (line for line, _, altered in _new_lines(old, candidate, withdrawn) if not altered))
-    durable.put(part, places.applied / name)
+    with durable.replaced(places.applied / name) as part:
+        write_lines(part, (line for line, _, altered in _new_lines(old, candidate, withdrawn) if not altered))
     text = f"watched against live queries until {as_text(until)}"
     reason = Reason(kind="watched", text=text, approvable=True)
     return held.model_copy(update={"reasons": (reason,), "until": until, "document": name})

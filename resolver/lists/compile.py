@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import zstandard
 
+from blocklists import durable
 from resolver import _core
-from resolver.base import durable
 from resolver.base.timestamps import as_text
 from resolver.config.schema import MAX_LISTS
 from resolver.lists.shadow import MARK

@@ -163,7 +163,7 @@ class Steward:
         """Now and then: does a name of the lists still resolve?"""
         pace = self.config.evaluation.resolve
         upstreams = [(endpoint.host, endpoint.port) for endpoint in self.config.upstreams]
-        resolving = Resolving(self.config.places.current, upstreams, random.random)
+        resolving = Resolving(self.config.places, upstreams, random.random)
         while pace and upstreams:
             await asyncio.sleep(pace)
             gone = await asyncio.to_thread(resolving.look)
@@ -171,13 +171,17 @@ class Steward:
                 await self.work(self.register.looked, gone=gone)
 
     async def _report(self) -> None:
-        """Once a day: the report that everybody may read. It is computed beside everything else."""
+        """Once a day, and as soon as a first list is active: the report that everybody may read. It is computed beside
+        everything else."""
         while True:
+            empty = not self.register.applied
             try:
                 await asyncio.to_thread(publish, self.config.places, self._clock())
             except (ResolverError, OSError) as error:
                 say.warning("the transparency report cannot be published: %s", error)
-            await asyncio.sleep(REPORT)
+            until = time.monotonic() + REPORT
+            while (left := until - time.monotonic()) > 0 and not (empty and self.register.applied):  # noqa: ASYNC110
+                await asyncio.sleep(TICK if empty else left)
 
     def _end(self) -> None:
         self.register.close()

@@ -30,8 +30,9 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, astuple, dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args
 
+from blocklists import durable
 from resolver import _core
-from resolver.base import atomic, durable
+from resolver.base import atomic
 from resolver.base.errors import ResolverError
 from resolver.base.terminal import visible
 

@@ -13,7 +13,7 @@ import unicodedata
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from resolver.config.schema import FACT
+from resolver.config.schema_portal import FACT
 from resolver.policy.typed import is_reference, name_in, reference_in
 from resolver.portal.catalogue import marked
 from resolver.portal.store import NewAppeal

@@ -98,7 +98,7 @@ def facts_of(match: Match, snapshot: Snapshot) -> Facts:
     about = snapshot.list_of(match)
     issuer: Mapping[str, Any] = about.get("issuer") or {}
     basis: Mapping[str, Any] = (about.get("bases") or {}).get(match.basis) or {}
-    confirmed = snapshot.confirmed.get(str(about.get("name"))) or snapshot.meta.get("compiled") or ""
+    confirmed = snapshot.confirmed.get(str(about.get("name"))) or snapshot.in_force.meta.get("compiled") or ""
     return Facts(
         name=match.name,
         unicode_name=unicode_of(match.name),

@@ -26,7 +26,8 @@ from resolver.portal.facts import CATEGORIES
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from resolver.config.schema import Config, HelpLine
+    from resolver.config.schema import Config
+    from resolver.config.schema_portal import HelpLine
 
 TEMPLATES = Path(__file__).parent / "templates"
 MAX_LOGO = 64 * 1024  # it is part of every page

@@ -37,7 +37,7 @@ MAX_FILE = 32 << 20
 
 
 @dataclass(frozen=True)
-class InForce:
+class KnownList:
     """One list as the page shows it."""
 
     name: str
@@ -102,13 +102,13 @@ class Transparency:
     def facts(self, match: Match | None) -> Facts | None:
         return facts_of(match, self._live.snapshot) if match is not None else None
 
-    def known(self) -> list[InForce]:
+    def known(self) -> list[KnownList]:
         found = []
-        for about in self._live.snapshot.meta.get("lists", ()):
+        for about in self._live.snapshot.in_force.lists:
             issuer = about.get("issuer") or {}
             suspended = int(about.get("suspended") or 0) + int(about.get("here") or 0)
             confirmed = self._live.snapshot.confirmed.get(str(about.get("name")))
-            found.append(InForce(
+            found.append(KnownList(
                 name=str(about.get("name", "")),
                 version=int(about.get("version") or 0),
                 issuer=str(issuer.get("name") or ""),

@@ -156,6 +156,46 @@ def test_one_that_has_no_counters_beats_in_memory_and_is_watched_too(monkeypatch
     play(scene)
 
 
+def test_one_that_begins_anew_has_the_time_of_a_start_to_beat_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On busy processors its imports take longer than it may be silent once it serves."""
+    monkeypatch.setattr(supervising, "_LOOK", 0.1)
+    program = """if True:
+        import asyncio, os, time
+        from resolver.host.child import again
+        from resolver.host.systemd import beat
+        anew = os.environ.get("ANEW")
+        time.sleep(2.5 if anew else 0)
+        async def life():
+            heart = asyncio.create_task(beat())
+            await asyncio.sleep(60 if anew else 0.5)
+        asyncio.run(life())
+        os.environ["ANEW"] = "yes"
+        again()
+    """
+    environment = {"PYTHONPATH": str(Path(__file__).resolve().parents[2])}
+
+    async def scene() -> None:
+        one = Service("one", (sys.executable, "-c", program), environment=environment, patience=1.0)
+        supervisor = Supervisor([one])
+        supervisor.start()
+        process = supervisor._slots["one"].process
+        assert process is not None
+        lives: list[bool] = []  # whether its heart has beaten, each time that this changes
+
+        def back() -> bool:
+            beats = process.pulse().ready  # type: ignore[union-attr]
+            lives.extend([beats] if [beats] != lives[-1:] else [])
+            return lives[-3:] == [True, False, True]
+
+        async with asyncio.timeout(60):
+            while not back():  # noqa: ASYNC110
+                await asyncio.sleep(0.005)
+        assert (process.killed, supervisor.pid("one")) == (False, process.popen.pid)
+        await supervisor.stop()
+
+    play(scene)
+
+
 def open_here() -> int:
     return len(list(Path("/proc/self/fd").iterdir()))
 

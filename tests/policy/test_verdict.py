@@ -16,17 +16,18 @@ from hypothesis import strategies as st
 
 from resolver import _core
 from resolver.config.schema import Config
-from resolver.dns.worker import plane_settings
+from resolver.dns.settings import plane_settings
 from resolver.ipc import shadow_sketches
 from resolver.policy.exceptions import Bypass, Pass, Passes, dump
 from resolver.policy.explain import explain
+from resolver.policy.in_force import InForce
 from resolver.policy.verdict import names_of, switched_off
 from resolver.policy.views import Views
 from resolver.portal.live import Live, Snapshot
 from resolver.portal.look_up import look_up
 from resolver.portal.plain_http import Head
 from resolver.portal.stop_page import StopPage
-from resolver.rpz import live as rpz
+from resolver.rpz.rules import counting, stops
 from resolver.stats.probe import Entry
 from tests.rigs import lists_world, portal_world
 from tests.rigs.list_documents import BASES, entry, write
@@ -157,14 +158,14 @@ def worker_says(case: Case, config: Config, compiled: _core.CompiledList, now: i
     return said
 
 
-def zone_says(case: Case, folder: Path, live: rpz.Live, now: int) -> dict[str, tuple[str | None, ...]]:
+def zone_says(case: Case, folder: Path, live: InForce, now: int) -> dict[str, tuple[str | None, ...]]:
     """By both ways of looking into the zone, and as answers are counted."""
     assert live.compiled is not None
     written = folder / "rules"
-    mask = live.mask(case.seen, now)
+    mask = counting(live, case.seen, now)
     live.compiled.write_policies(written, lists=mask, passes=names_of(live.passes), now=now, room=200)
     owners = rules(written)
-    counted = {name: live.stops(name, case.seen, now) for name in case.names}
+    counted = {name: stops(live, name, case.seen, now) for name in case.names}
     return {
         name: (
             by_closest_encloser(owners, name),
@@ -177,7 +178,7 @@ def zone_says(case: Case, folder: Path, live: rpz.Live, now: int) -> dict[str, t
 
 def web_says(config: Config, snapshot: Snapshot, view: frozenset[str] | None, now: int, name: str) -> tuple[bool, bool]:
     """Whether it is stopped, by the stop page and by the public look-up."""
-    live = Live(config.places, _core.CompiledList.open)
+    live = Live(config.places)
     live.snapshot = snapshot
     page = StopPage(portal_world.standard_pages(), live, lambda: now, views=Views.of(config))
     status = page.reply(Head(b"GET", b"/", name.encode()), CLIENT).head[9:12]
@@ -194,8 +195,8 @@ def test_all_who_speak_of_a_name_say_what_a_worker_answers(case: Case) -> None:
         config.places.passes.write_bytes(dump(passes))
         right = worker_says(case, config, compiled, now)
 
-        snapshot = Snapshot(compiled, meta, passes, number=1)
-        zone = zone_says(case, folder, rpz.Live(compiled, meta, passes), now)
+        snapshot = Snapshot(InForce(compiled, meta, passes))
+        zone = zone_says(case, folder, snapshot.in_force, now)
         for name, action in right.items():
             told = explain(config, name, now=now, client=CLIENT)
             decides = [one.action for one in told.entries if one.why_not is None]

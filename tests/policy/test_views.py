@@ -14,7 +14,7 @@ import pytest
 from blocklists import document
 from resolver import _core
 from resolver.config.schema import Config
-from resolver.dns.worker import plane_settings
+from resolver.dns.settings import plane_settings
 from resolver.ipc import shadow_sketches
 from resolver.policy.explain import explain
 from resolver.policy.look_up import opened
@@ -99,7 +99,7 @@ def stopped_by_explain(config: Config, client: str) -> set[str]:
 
 def stopped_by_web(config: Config, client: str) -> tuple[set[str], set[str]]:
     """By the stop page, and by the public look-up."""
-    live, pages, views = Live(config.places, opened), Pages(config), Views.of(config)
+    live, pages, views = Live(config.places), Pages(config), Views.of(config)
     live.poll()
     page = StopPage(pages, live, time.time, views=views)
     shown = {

@@ -352,7 +352,7 @@ def test_a_flood_of_forms_costs_no_scans(tmp_path: Path) -> None:
                 return super().entry(reference, now)
 
         live = world.live.snapshot
-        world.live.snapshot = Counted(live.compiled, live.meta, number=live.number)
+        world.live.snapshot = Counted(live.in_force)
         answers = [await visitor.get(f"/appeal?reference={REFERENCE}") for _ in range(100)]
         assert {answer.status for answer in answers} == {200}, "the form itself is always there"
         assert len(scans) == 60

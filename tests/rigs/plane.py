@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 STOP_PAGE = "192.0.2.66"
+HEALTH = "health.example.net"
 PATIENCE = 5.0
 LATER = "2099-01-01T00:00:00Z"
 
@@ -158,6 +159,49 @@ def finish(plane: _core.Plane, question: Relayed, message: bytes) -> bytes | Non
     return told
 
 
+class Stream:
+    """A client's connection."""
+
+    def __init__(self, of: Rig, connected: socket.socket) -> None:
+        self.rig, self.socket = of, connected
+        self._received = b""
+
+    @staticmethod
+    def framed(message: DNSRecord | bytes) -> bytes:
+        octets = message if isinstance(message, bytes) else bytes(message.pack())
+        return len(octets).to_bytes(2) + octets
+
+    def send(self, message: DNSRecord | bytes) -> None:
+        self.socket.sendall(self.framed(message))
+
+    def receive(self) -> DNSRecord:
+        """The next answer."""
+
+        def whole() -> bytes | None:
+            with contextlib.suppress(BlockingIOError):
+                self._received += self.socket.recv(1 << 16)
+            size = 2 + int.from_bytes(self._received[:2])
+            return self._received[:size] if 2 < size <= len(self._received) else None
+
+        message = self.rig.until(whole)
+        self._received = self._received[len(message) :]
+        return DNSRecord.parse(message[2:])
+
+    def has_ended(self) -> bool:
+        """The plane closes it within patience, without a word."""
+
+        def closed() -> bool:
+            try:
+                assert (after := self.socket.recv(1)) == b"", after
+            except BlockingIOError:
+                return False
+            except ConnectionError:
+                pass
+            return True
+
+        return bool(self.rig.until(closed))
+
+
 class Rig:
     """A plane, the socket it listens on, and one client."""
 
@@ -174,6 +218,7 @@ class Rig:
         self.plane.listen(self.listener.fileno())
         self.plane.set_upstreams(upstreams)
         self.sockets: list[socket.socket] = []
+        self._accepting: socket.socket | None = None
         self.client = self.new_client()
 
     def new_client(self, host: str | None = None) -> socket.socket:
@@ -183,6 +228,28 @@ class Rig:
         made.settimeout(PATIENCE)
         self.sockets.append(made)
         return made
+
+    @property
+    def stream_address(self) -> tuple[str, int]:
+        """Where the plane accepts connections."""
+        if self._accepting is None:
+            self._accepting = socket.create_server((self.host, 0), family=self.listener.family)
+            self.sockets.append(self._accepting)
+            self.plane.listen_stream(self._accepting.fileno())
+        host, port = self._accepting.getsockname()[:2]
+        return host, port
+
+    def connect(self, receives: int | None = None) -> Stream:
+        """A connection of a client; `receives`: octets of its buffer."""
+        made = socket.socket(self.listener.family, socket.SOCK_STREAM)
+        if receives is not None:
+            made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receives)
+        made.settimeout(PATIENCE)
+        made.connect(self.stream_address)
+        made.setblocking(False)
+        self.sockets.append(made)
+        self.plane.pump()
+        return Stream(self, made)
 
     def send(self, message: DNSRecord | bytes, client: socket.socket | None = None) -> None:
         (client or self.client).send(message if isinstance(message, bytes) else bytes(message.pack()))

@@ -25,7 +25,6 @@ from resolver.stats.daily_counts import Counts, band_of
 from resolver.stats.entry_hits import Cells, waiting
 from resolver.stats.generations import Generations
 from resolver.stats.resolving import Resolving
-from tests.rigs.counted import compiled
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -326,16 +325,16 @@ class TestNamesThatNoLongerResolve:
         ],
     )
     def test_an_upstream_that_does_not_answer_says_nothing(
-        self, tmp_path: Path, answers: list[str | None], gone: bool | None
+        self, places: Places, answers: list[str | None], gone: bool | None
     ) -> None:
-        compiled(tmp_path, "a.example")
+        make_live(places, gambling=["A" * 16])
 
         def asking(host: str, port: int, name: str) -> Answer | None:
-            assert name == "a.example"
+            assert name == "000000.example"
             return None if answers[port] is None else Answer(str(answers[port]), ())
 
         upstreams = [("127.0.0.1", number) for number in range(len(answers))]
-        assert Resolving(tmp_path / "run/current.list", upstreams, lambda: 0.5, asking).look() is gone
+        assert Resolving(places, upstreams, lambda: 0.5, asking).look() is gone
 
-    def test_without_a_list_nobody_is_asked(self, tmp_path: Path) -> None:
-        assert Resolving(tmp_path / "none", [("127.0.0.1", 1)], lambda: 0.5).look() is None
+    def test_without_a_list_nobody_is_asked(self, places: Places) -> None:
+        assert Resolving(places, [("127.0.0.1", 1)], lambda: 0.5).look() is None

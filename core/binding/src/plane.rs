@@ -15,6 +15,7 @@ use dnscore::list::reference_text;
 use dnscore::plane as core;
 use dnscore::relay::health::State;
 use dnscore::sketch::Sketch;
+use dnscore::streams;
 use dnscore::sys;
 use dnscore::tap;
 use dnscore::wire::Name;
@@ -57,6 +58,17 @@ struct TapSettings {
     identity: String,
     version: String,
     client_addresses: bool,
+}
+
+#[derive(FromPyObject)]
+#[pyo3(from_item_all)]
+struct StreamLimits {
+    total: usize,
+    per_client: usize,
+    in_flight: usize,
+    idle_ms: u32,
+    stalled_ms: u32,
+    unwritten: usize,
 }
 
 /// Reads one key of the settings; one that is absent or None is none.
@@ -118,6 +130,8 @@ given! {
     proxy_to: Vec<String>,
     tap: TapSettings,
     watch_key: (u64, u64),
+    streams: StreamLimits,
+    https_path: String,
     seed: u64,
 }
 
@@ -164,6 +178,12 @@ impl Given {
         settings.counters_path = self.counters_path;
         settings.rate = self.rate.map(|rate| (rate.queries_per_second, rate.burst));
         settings.watch_key = self.watch_key;
+        settings.https_path = self.https_path.unwrap_or_default();
+        if let Some(StreamLimits { total, per_client, in_flight, idle_ms, stalled_ms, unwritten }) = self.streams {
+            let us = |ms: u32| u64::from(ms) * 1000;
+            let (idle, stalled) = (us(idle_ms), us(stalled_ms));
+            settings.streams = streams::Limits { total, per_client, in_flight, idle, stalled, unwritten };
+        }
         settings.seed = self.seed;
         settings.proxy_from = prefixes(&self.proxy_from.unwrap_or_default())?;
         let told = self.proxy_to.unwrap_or_default();
@@ -236,6 +256,21 @@ impl Plane {
     fn listen(&mut self, fd: RawFd) -> PyResult<()> {
         let served = sys::with_borrowed(fd, |socket| self.inner.listen(socket));
         served.map_err(|error| refused(format_args!("cannot listen on descriptor {fd}: {error}")))
+    }
+
+    fn listen_stream(&mut self, fd: RawFd) -> PyResult<()> {
+        let served = sys::with_borrowed(fd, |socket| self.inner.listen_stream(socket, streams::Kind::Tcp));
+        served.map_err(|error| refused(format_args!("cannot accept on descriptor {fd}: {error}")))
+    }
+
+    #[getter]
+    fn streams(&self) -> usize {
+        self.inner.streams()
+    }
+
+    #[getter]
+    fn streams_busy(&self) -> bool {
+        self.inner.streams_busy()
     }
 
     fn stop_listening(&mut self) -> PyResult<()> {
@@ -323,8 +358,8 @@ impl Plane {
         self.guarded((), |plane| plane.tcp_failed(ask));
     }
 
-    fn note_streams(&mut self, connected: u64, refused: u64, starved: bool) {
-        self.inner.note_streams(connected, refused, starved);
+    fn note_starved(&mut self, starved: bool) {
+        self.inner.note_starved(starved);
     }
 
     fn take_tap<'py>(&mut self, py: Python<'py>) -> Bound<'py, PyBytes> {

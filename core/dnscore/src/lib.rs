@@ -12,6 +12,7 @@ pub mod list;
 pub mod plane;
 pub mod relay;
 pub mod sketch;
+pub mod streams;
 pub mod sys;
 pub mod tap;
 pub mod verdict;

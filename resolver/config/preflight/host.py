@@ -13,12 +13,14 @@ import os
 import pwd
 import socket
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tuf.api.metadata import Metadata, Root
 from tuf.api.serialization import DeserializationError
 
+from resolver.config.certificate import LAST_DAYS, CertificateError, certificate_of
 from resolver.config.finding import Finding
 from resolver.config.preflight.remote import far
 from resolver.config.preflight.users import rights
@@ -50,6 +52,7 @@ def trial(config: Config, file: Path, own: Callable[[Places], set[str]]) -> list
         *_upstreams(config),
         *_lists(config),
         *_files(config),
+        *_certificate(config),
         *_people(config),
         *far(config),
     ]
@@ -92,6 +95,8 @@ def _file_system(folder: Path) -> str:
 def _ports(config: Config, own: set[str]) -> Iterator[Finding]:
     for key, endpoints, kinds in (
         ("dns.listen", config.dns_listen, (socket.SOCK_DGRAM, socket.SOCK_STREAM)),
+        ("dns.encrypted.tls", config.dns_tls_listen, (socket.SOCK_STREAM,)),
+        ("dns.encrypted.https.listen", config.dns_https_listen, (socket.SOCK_STREAM,)),
         ("stop_page.listen", config.stop_page.listen, (socket.SOCK_STREAM,)),
         ("portal.listen", config.portal.listen, (socket.SOCK_STREAM,)),
         ("metrics.listen", config.metrics.listen, (socket.SOCK_STREAM,)),
@@ -284,6 +289,20 @@ def _files(config: Config) -> Iterator[Finding]:
     if config.provider.language not in languages:
         right = f"{', '.join(languages)} would be right"
         yield Finding("provider.language", f"there are no pages in {config.provider.language!r}; {right}")
+
+
+def _certificate(config: Config) -> Iterator[Finding]:
+    encrypted = None if config.dns is None else config.dns.encrypted
+    if encrypted is None:
+        return
+    now = datetime.now(UTC)
+    try:
+        found = certificate_of(encrypted, now)
+    except CertificateError as wrong:
+        yield Finding(f"dns.encrypted.{wrong.of}", str(wrong), denied=wrong.denied)
+        return
+    if (days := found.days_left(now)) < LAST_DAYS:
+        yield Finding("dns.encrypted.certificate", f"{encrypted.certificate} ends in {days:.1f} days", fatal=False)
 
 
 def _people(config: Config) -> Iterator[Finding]:

@@ -1,9 +1,9 @@
 //! The plane: everything that a worker does with datagrams.
 //!
-//! Enters: wakes ([`Plane::pump`]), time ([`Plane::tick`]), messages from streams ([`Plane::decide`]), what came of
-//! questions over TCP. Leaves: answers and queries, sent; those that leave by a stream or over TCP are Python's. A wake
-//! takes at most eight batches of up to 64 datagrams: each batch is received at once, goes through the stages of the chain
-//! as a batch (so that the look-ups' waits for memory overlap), and is sent at once.
+//! Enters: wakes ([`Plane::pump`]), time ([`Plane::tick`]), what came of questions over TCP. Leaves: answers and queries,
+//! sent; questions over TCP are Python's to ask. A wake takes at most eight batches of up to 64 datagrams, or of what up to
+//! 64 connections have: each batch is received at once, goes through the stages of the chain as a batch (so that the
+//! look-ups' waits for memory overlap), and is sent at once.
 
 mod aliases;
 mod chain;
@@ -33,6 +33,7 @@ use crate::relay::health::Upstream;
 use crate::relay::random::Random;
 use crate::relay::rate::Rate;
 use crate::relay::{Relay, hash};
+use crate::streams::Streams;
 use crate::sys::{self, BATCH, LARGEST_SENT, LINK, Listener, Poll, Ready, Receiver, Sender};
 use crate::tap::Tap;
 use crate::verdict::Passes;
@@ -44,6 +45,7 @@ use proxy::Balancers;
 use relaying::{Lane, Relaying};
 use replies::Door;
 use stages::{Chain, Now};
+use streams::Messages;
 
 pub use entry_counts::EntryHits;
 pub use over_tcp::TcpAsk;
@@ -68,6 +70,8 @@ pub struct Plane {
     balancers: Balancers,
     chain: Chain,
     relaying: Relaying,
+    streams: Streams,
+    messages: Messages,
     clock: Now,
     unix_offset: u64,
     published: u64,
@@ -78,7 +82,19 @@ impl Plane {
     /// A plane that listens nowhere yet and knows no upstream.
     pub fn new(settings: Settings) -> io::Result<Plane> {
         let Settings { page, clients, health, cache_bytes, counters_path, rate, limits, remote_sockets, .. } = settings;
-        let Settings { cache_stale, joins, proxy_from, proxy_to, tap, watch_key, seed, health_mark, .. } = settings;
+        let Settings {
+            cache_stale,
+            joins,
+            proxy_from,
+            proxy_to,
+            tap,
+            watch_key,
+            seed,
+            health_mark,
+            streams: stream_limits,
+            ..
+        } = settings;
+        let balancers = Clients::new(&proxy_from, &[]);
         let mut random = seed.map_or_else(|| Random::new(sys::fill_random), Random::seeded);
         let key = hash::Key(random.u64(), random.u64());
         let watch_key = watch_key.map_or_else(|| hash::Key(random.u64(), random.u64()), |(a, b)| hash::Key(a, b));
@@ -107,6 +123,8 @@ impl Plane {
                 key,
             },
             relaying: Relaying::new(Relay::new(limits, key), random, remote_sockets, proxy_to, joins),
+            streams: Streams::new(stream_limits, balancers),
+            messages: Messages::default(),
             clock: Now::default(),
             unix_offset: 0,
             published: 0,
@@ -136,6 +154,8 @@ impl Plane {
                 self.poll.remove(door.listener.raw())?;
             }
         }
+        self.streams.drain(&self.poll);
+        self.carry_on();
         Ok(())
     }
 
@@ -200,6 +220,8 @@ impl Plane {
     pub fn recover(&mut self) {
         self.chain.counters.count(Counter::Panics);
         self.batch.forget();
+        self.messages = Messages::default();
+        self.relaying.replies.outlet.clear();
         self.chain.owners.forget();
         self.chain.cache.recover();
         self.relaying.replies.doors.iter_mut().for_each(|door| door.sender.clear());
@@ -220,11 +242,8 @@ impl Plane {
         self.chain.tap.as_mut().map_or_else(Vec::new, |tap| tap.take())
     }
 
-    /// How many streams are connected, how many found no place so far, and whether there is no file descriptor for
-    /// another one: Python holds them, all counters are here.
-    pub fn note_streams(&mut self, connected: u64, refused: u64, starved: bool) {
-        self.chain.counters.set(Counter::StreamsNow, connected);
-        self.chain.counters.set(Counter::StreamsRefused, refused);
+    /// Whether there is no file descriptor for another connection.
+    pub fn note_starved(&mut self, starved: bool) {
         self.chain.counters.set(Counter::StreamsStarvedNow, starved.into());
     }
 
@@ -242,7 +261,7 @@ impl Plane {
     /// Takes what waits.
     pub fn pump(&mut self) {
         self.chain.counters.count(Counter::Wakes);
-        let mut budget = BATCHES_A_WAKE;
+        let (mut budget, mut attended) = (BATCHES_A_WAKE, 0);
         let mut ready = std::mem::take(&mut self.ready);
         while budget > 0 {
             if self.poll.ready(&mut ready).is_err() || ready.is_empty() {
@@ -255,11 +274,17 @@ impl Plane {
                     if budget == 0 {
                         return true;
                     }
+                    if at.token & LINK == 0 && Streams::is_theirs(at.token) {
+                        attended += 1;
+                        budget -= usize::from(attended % BATCH == 0);
+                        return self.attend(at);
+                    }
                     budget -= 1;
                     self.chain.counters.count(Counter::Batches);
                     if at.token & LINK != 0 { self.hear(at.token) } else { self.serve(at.token as usize) }
                 });
                 self.relaying.flush(&mut self.chain, &self.poll, self.clock);
+                self.carry_on();
             }
         }
         ready.clear();
@@ -293,6 +318,8 @@ impl Plane {
         self.unix_offset = (u64::from(sys::unix_time()) * 1_000_000).saturating_sub(sys::monotonic());
         self.read_clock();
         self.relaying.tick(&mut self.chain, &self.poll, self.clock);
+        self.streams.sweep(self.clock.us);
+        self.carry_on();
         self.publish(true);
     }
 
@@ -306,6 +333,8 @@ impl Plane {
         if tick {
             counters.set(Counter::Heartbeat, self.clock.ms());
         }
+        counters.set(Counter::StreamsNow, self.streams.connected() as u64);
+        counters.set(Counter::StreamsRefused, self.streams.refused());
         counters.set(Counter::InFlightNow, self.relaying.relay.in_flight() as u64);
         counters.set(Counter::SocketsNow, self.relaying.links.open_now() as u64);
         counters.set(Counter::SocketsReopened, self.relaying.links.reopened);

@@ -146,6 +146,7 @@ impl Plane {
             relaying.answered(chain, poll, ask.slot, heard, message, &checked, *clock);
         }
         relaying.flush(chain, poll, *clock);
+        self.carry_on();
         true
     }
 
@@ -178,5 +179,6 @@ impl Plane {
             relaying.give_up(chain, ask.slot, *clock);
         }
         relaying.flush(chain, poll, *clock);
+        self.carry_on();
     }
 }

@@ -1,5 +1,4 @@
-//! How answers leave: as datagrams by the socket that was asked ([`Door`]), or on streams, whose connections Python owns
-//! ([`Outlet`]).
+//! How answers leave: as datagrams by the socket that was asked ([`Door`]), or on streams ([`Outlet`]).
 
 use crate::counters::{Counter, Counters};
 use crate::relay::slot::ReplyTo;
@@ -44,15 +43,24 @@ impl Door {
     }
 }
 
-/// Answers for streams, until Python takes them.
+/// Marks the numbers of messages that no connection of ours brought.
+pub(super) const FOREIGN: u64 = 1 << 63;
+/// Octets of answers that the outlet's buffer keeps.
+const KEPT: usize = 1 << 18;
+
+/// Answers for streams, until their connections have them.
 pub(super) struct Outlet {
     room: Box<[u8]>,
-    pub answers: Vec<(u64, Vec<u8>)>,
+    octets: Vec<u8>,
+    answers: Vec<(u64, usize)>,
+    /// Those to messages that no connection of ours brought.
+    pub foreign: Vec<(u64, Vec<u8>)>,
 }
 
 impl Outlet {
     fn new() -> Outlet {
-        Outlet { room: vec![0; LONGEST].into_boxed_slice(), answers: Vec::new() }
+        let room = vec![0; LONGEST].into_boxed_slice();
+        Outlet { room, octets: Vec::new(), answers: Vec::new(), foreign: Vec::new() }
     }
 
     /// Room for an answer.
@@ -60,11 +68,32 @@ impl Outlet {
         &mut self.room
     }
 
-    /// The first `length` octets of the room are an answer for that stream.
-    pub fn answer(&mut self, counters: &mut Counters, stream: u64, length: usize) {
+    /// The first `length` octets of the room are the answer to that message of a stream.
+    pub fn answer(&mut self, counters: &mut Counters, number: u64, length: usize) {
         let message = &self.room[..length];
         counters.answer(message);
-        self.answers.push((stream, message.to_vec()));
+        if number & FOREIGN != 0 {
+            return self.foreign.push((number & !FOREIGN, message.to_vec()));
+        }
+        self.octets.extend_from_slice(message);
+        self.answers.push((number, length));
+    }
+
+    /// The answers that wait, each with the number of its message.
+    pub fn waiting(&self) -> impl Iterator<Item = (u64, &[u8])> {
+        let mut rest = &self.octets[..];
+        self.answers.iter().map(move |(number, length)| {
+            let (message, after) = rest.split_at(*length);
+            rest = after;
+            (*number, message)
+        })
+    }
+
+    /// None waits.
+    pub fn clear(&mut self) {
+        self.answers.clear();
+        self.octets.clear();
+        self.octets.shrink_to(KEPT);
     }
 }
 

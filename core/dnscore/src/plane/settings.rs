@@ -7,6 +7,7 @@ use crate::answer::StopPage;
 use crate::cache::STALE_FOR;
 use crate::clients::{Clients, Prefix};
 use crate::relay::Limits;
+use crate::streams;
 use crate::tap;
 use crate::wire::Name;
 
@@ -43,6 +44,10 @@ pub struct Settings {
     pub tap: Option<tap::Settings>,
     /// Of the sketches of clients, shared by the workers that are to be joined; none: a random one.
     pub watch_key: Option<(u64, u64)>,
+    /// What clients' connections may cost.
+    pub streams: streams::Limits,
+    /// Where DNS over HTTPS is asked for.
+    pub https_path: String,
     /// For tests: where the random numbers begin.
     pub seed: Option<u64>,
 }
@@ -72,6 +77,8 @@ impl Settings {
             proxy_to: Vec::new(),
             tap: None,
             watch_key: None,
+            streams: streams::Limits::default(),
+            https_path: String::new(),
             seed: None,
         }
     }

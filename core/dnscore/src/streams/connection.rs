@@ -1,0 +1,245 @@
+//! One client's connection: octets in, whole messages out; answers in, octets out.
+//!
+//! Enters: what its socket has, answers. Leaves: messages, each after its two octets of length (RFC 1035, 4.2.2), and what
+//! is written. Rules: see [`super`].
+
+use std::io::{self, Read, Write};
+use std::net::TcpStream;
+use std::os::fd::{AsRawFd, RawFd};
+
+use super::Limits;
+use super::options::{self, Wanted};
+use crate::wire::proxy::{self, Ends, Header};
+
+/// Octets of a PROXY header; the specification wants 232 to be enough, values included.
+pub const LONGEST_HEADER: usize = 2048;
+/// Octets that wait to be written beyond which no more queries are decided.
+const MANY: usize = 1 << 16;
+/// Octets that an idle connection's buffer may keep.
+const KEPT: usize = 512;
+/// Octets of a message's length.
+const PREFIX: usize = 2;
+
+/// What a read brought.
+pub(super) enum Taken {
+    /// So many octets.
+    Octets(usize),
+    /// Nothing, now or ever.
+    Nothing,
+}
+
+/// See the module.
+pub(super) struct Connection {
+    /// With tag 0.
+    pub number: u64,
+    /// The client, and the address that it asked.
+    pub ends: Ends,
+    /// Queries that wait for answers.
+    pub in_flight: usize,
+    /// When it last completed a query or was given an answer.
+    pub active: u64,
+    /// Since when what waits cannot be written.
+    pub stalled_since: Option<u64>,
+    /// It is noted among those that something was done to.
+    pub is_touched: bool,
+    /// It counts against its client's limit.
+    pub is_counted: bool,
+    /// What the poll watches it for: to be read, to be written.
+    pub watched: (bool, bool),
+    socket: TcpStream,
+    introduced: bool,
+    /// It is read no more: the client closed its half, or we are about to close ours.
+    ended: bool,
+    aborted: bool,
+    input: Vec<u8>,
+    taken: usize,
+    output: Vec<u8>,
+    written: usize,
+}
+
+impl Connection {
+    pub fn new(number: u64, socket: TcpStream, ends: Ends, introduced: bool, now: u64) -> Connection {
+        Connection {
+            number,
+            ends,
+            in_flight: 0,
+            active: now,
+            stalled_since: None,
+            is_touched: false,
+            is_counted: false,
+            watched: (true, false),
+            socket,
+            introduced,
+            ended: false,
+            aborted: false,
+            input: Vec::new(),
+            taken: 0,
+            output: Vec::new(),
+            written: 0,
+        }
+    }
+
+    pub fn raw(&self) -> RawFd {
+        self.socket.as_raw_fd()
+    }
+
+    /// Its client is known: no PROXY header is to come.
+    #[inline]
+    pub fn is_introduced(&self) -> bool {
+        self.introduced
+    }
+
+    /// The poll watches it for octets.
+    pub fn is_reading(&self) -> bool {
+        self.watched.0
+    }
+
+    pub fn has_unwritten(&self) -> bool {
+        self.written < self.output.len()
+    }
+
+    /// A limit says that none of its queries is decided before some are answered, or answers read.
+    #[inline]
+    pub fn is_held(&self, limits: &Limits) -> bool {
+        self.in_flight >= limits.in_flight || self.output.len() - self.written > MANY || self.stalled_since.is_some()
+    }
+
+    /// Nothing is to come and nothing is to be sent.
+    pub fn is_over(&self) -> bool {
+        self.aborted || (self.ended && self.in_flight == 0 && !self.has_unwritten())
+    }
+
+    /// What the poll should watch it for.
+    pub fn wants(&self, limits: &Limits) -> (bool, bool) {
+        (!self.ended && !self.is_held(limits), self.has_unwritten())
+    }
+
+    /// No more queries: it is closed as soon as what is in flight is answered.
+    pub fn finish(&mut self) {
+        self.ended = true;
+        (self.input, self.taken) = (Vec::new(), 0);
+    }
+
+    /// It is closed at once.
+    pub fn abort(&mut self) {
+        self.aborted = true;
+        self.finish();
+    }
+
+    /// Reads once into `scratch`.
+    pub fn read(&mut self, scratch: &mut [u8]) -> Taken {
+        if self.ended {
+            return Taken::Nothing;
+        }
+        match self.socket.read(scratch) {
+            Ok(0) => self.finish(),
+            Ok(count) => return Taken::Octets(count),
+            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
+            Err(_) => self.abort(),
+        }
+        Taken::Nothing
+    }
+
+    /// Octets as they came.
+    pub fn receive(&mut self, octets: &[u8]) {
+        self.input.extend_from_slice(octets);
+        if !self.introduced {
+            self.introduce();
+        }
+    }
+
+    /// The balancer's header, if it has come whole and is believed: from now on this is its client's connection.
+    fn introduce(&mut self) {
+        match proxy::read(&self.input[..self.input.len().min(LONGEST_HEADER)]) {
+            proxy::Read::Header(Header { length, ends }) => {
+                self.input.drain(..length);
+                self.introduced = true;
+                self.ends = ends.unwrap_or(self.ends);
+            }
+            proxy::Read::Begun if self.input.len() < LONGEST_HEADER => {}
+            proxy::Read::Begun | proxy::Read::Refused => self.abort(),
+        }
+    }
+
+    /// The next whole message, appended to `out`; its tag. `None`: none is there, or a limit says wait.
+    pub fn next(&mut self, out: &mut Vec<u8>, limits: &Limits) -> Option<u16> {
+        if self.ended || !self.introduced || self.is_held(limits) {
+            return None;
+        }
+        let waiting = &self.input[self.taken..];
+        let message = waiting.split_first_chunk::<PREFIX>().and_then(|(prefix, rest)| {
+            let length = usize::from(u16::from_be_bytes(*prefix));
+            rest.get(..length)
+        });
+        let Some(message) = message else {
+            self.forget_taken();
+            return None;
+        };
+        let tag = Wanted::by(message).tag();
+        out.extend_from_slice(message);
+        self.taken += PREFIX + message.len();
+        Some(tag)
+    }
+
+    /// Keeps of the input what is not taken yet, and no buffer for nothing.
+    fn forget_taken(&mut self) {
+        if self.taken > 0 {
+            self.input.drain(..self.taken);
+            self.taken = 0;
+        }
+        if self.input.is_empty() && self.input.capacity() > KEPT {
+            self.input = Vec::new();
+        }
+    }
+
+    /// Puts an answer with those that wait to be written.
+    pub fn answer(&mut self, tag: u16, message: &[u8], now: u64, limits: &Limits, is_draining: bool) {
+        if self.aborted {
+            return;
+        }
+        if self.output.len() - self.written > MANY && self.stalled_since.is_none() {
+            self.write(now);
+        }
+        if self.output.len() - self.written > limits.unwritten {
+            return self.abort();
+        }
+        let start = self.output.len();
+        self.output.extend_from_slice(&[0; PREFIX]);
+        self.output.extend_from_slice(message);
+        let wanted = Wanted::of_tag(tag);
+        if wanted.anything() {
+            let idle = if is_draining { 0 } else { limits.idle };
+            options::add(&mut self.output, start + PREFIX, wanted, idle);
+        }
+        let length = (self.output.len() - start - PREFIX) as u16;
+        self.output[start..start + PREFIX].copy_from_slice(&length.to_be_bytes());
+    }
+
+    /// Writes what waits, as far as the client reads it.
+    pub fn write(&mut self, now: u64) {
+        while self.has_unwritten() && !self.aborted {
+            match self.socket.write(&self.output[self.written..]) {
+                Ok(count) => {
+                    self.written += count;
+                    self.stalled_since = None;
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.stalled_since.get_or_insert(now);
+                    break;
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => return self.abort(),
+            }
+        }
+        if !self.has_unwritten() {
+            (self.written, self.stalled_since) = (0, None);
+            self.output.clear();
+            if self.output.capacity() > KEPT {
+                self.output = Vec::new();
+            }
+        } else if self.written > MANY {
+            self.output.drain(..self.written);
+            self.written = 0;
+        }
+    }
+}
