@@ -8,6 +8,8 @@
 
 mod aliases;
 mod blocked;
+mod body;
+mod rebuild;
 mod relayed;
 mod shorten;
 mod write;
@@ -16,7 +18,8 @@ pub use aliases::{MAX_OWNERS, Reason, owners, owners_beside, trim};
 pub use blocked::{MAX_BLOCKED_TTL, StopPage, blocked, hinfo, nodata, text};
 pub use relayed::{client_answer, upstream_query, without_opt};
 
-pub(crate) use write::{Behind, Body, rebuild};
+pub(crate) use body::{Behind, Body};
+pub(crate) use rebuild::rebuild;
 use write::{Ede, Start};
 
 use crate::wire::{Echo, Query, flag, rcode};

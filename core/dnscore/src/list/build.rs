@@ -6,7 +6,7 @@ use std::collections::HashMap;
 
 use super::entry::Reference;
 use super::file::{Section, Sections};
-use super::names::NamesBuilder;
+use super::names_builder::NamesBuilder;
 use super::types::{ListError, Rule};
 
 /// Everything about one entry.

@@ -8,18 +8,17 @@
 //! which a query goes from stage to stage while what it is made of is near; between two passes stands what is done for all
 //! queries of the batch at once.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 
 use crate::answer;
 use crate::cache::Key;
 use crate::counters::{Counter, Counters};
-use crate::list::Hits;
 use crate::relay::Cap;
 use crate::relay::slot::ReplyTo;
 use crate::sys::{BATCH, Links, Poll};
-use crate::wire::proxy::Ends;
 use crate::wire::{Name, Query, parse_into, rcode, rtype};
 
+use super::batch::{ALL, Batch, Found, Place};
 use super::relaying::Relaying;
 use super::replies::Replies;
 use super::stages::{Asked, Chain, Now, Step};
@@ -122,59 +121,7 @@ pub(super) trait Way {
     fn answer(&self, index: usize, length: usize, replies: &mut Replies, counters: &mut Counters);
 }
 
-/// A query of a batch, as far as the stages have come with it. Made once: a batch of queries is not to be moved about.
-pub(super) struct Place {
-    /// Whose it is.
-    pub client: IpAddr,
-    /// The client and the address that it asked, where a balancer or a stream said so.
-    pub ends: Option<Ends>,
-    view: u64,
-    query: Query,
-    key: Option<Key>,
-    /// It has an answer already, and goes on only to ask an upstream.
-    answered: bool,
-}
-
-/// The queries of a batch, in the places of their datagrams, and what is worked out for all of them at once.
-pub(super) struct Batch {
-    places: Box<[Place]>,
-    /// Those that no stage has answered or dropped.
-    pub open: Vec<u8>,
-    found: Found,
-    pub keys: Vec<Key>,
-}
-
-/// The places of a whole batch.
-const ALL: [u8; BATCH] = {
-    let mut all = [0; BATCH];
-    let mut place = 0;
-    while place < BATCH {
-        all[place] = place as u8;
-        place += 1;
-    }
-    all
-};
-
-/// What the look-up of a batch found.
-struct Found {
-    hits: Hits,
-    /// Where among the hits each place's are.
-    at: [u8; BATCH],
-}
-
 impl Batch {
-    pub fn new() -> Batch {
-        let client = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
-        let query = Query::BLANK;
-        let place = || Place { client, ends: None, view: 0, query, key: None, answered: false };
-        Batch {
-            places: (0..BATCH).map(|_| place()).collect(),
-            open: Vec::with_capacity(BATCH),
-            found: Found { hits: Hits::new(), at: [0; BATCH] },
-            keys: Vec::with_capacity(BATCH),
-        }
-    }
-
     /// A batch of so many messages, and what the stages work with.
     #[inline]
     pub fn line<'a, W: Way>(
@@ -190,13 +137,6 @@ impl Batch {
         open.clear();
         open.extend_from_slice(&ALL[..count]);
         Line { places, open, keys, stages: Stages { way, chain, relaying, poll, found, now } }
-    }
-
-    /// Nothing of a batch is left. Each stage writes what it leaves in a place before a later one reads it.
-    pub fn forget(&mut self) {
-        self.open.clear();
-        self.found.hits.clear();
-        self.keys.clear();
     }
 }
 
@@ -324,7 +264,7 @@ impl<W: Way> Stages<'_, W> {
     #[cold]
     fn check(&mut self, place: &mut Place, index: usize) -> Step {
         let Stages { way, chain, relaying, now, .. } = self;
-        let heard = relaying.gone(now.us).is_none();
+        let heard = relaying.forwarder.gone(now.us).is_none();
         let out = way.room(&mut relaying.replies, &mut chain.counters);
         chain.checked(place.client, way.packet(index), heard, *now, out)
     }
@@ -403,25 +343,25 @@ impl<W: Way> Stages<'_, W> {
         if !chain.is_local(&place.query) {
             return Step::Next;
         }
-        let heard = relaying.gone(now.us).is_none();
+        let heard = relaying.forwarder.gone(now.us).is_none();
         let out = way.room(&mut relaying.replies, &mut chain.counters);
         Step::Answer(chain.local(asked_at(way, place, index, *now), heard, out))
     }
 
     #[inline]
     pub fn stale(&mut self, place: &mut Place, index: usize) -> Step {
-        if self.relaying.all_down() { self.unserved(place, index) } else { Step::Next }
+        if self.relaying.forwarder.all_down() { self.unserved(place, index) } else { Step::Next }
     }
 
     #[cold]
     fn unserved(&mut self, place: &mut Place, index: usize) -> Step {
         let Stages { way, chain, relaying, now, .. } = self;
         let asked = asked_at(way, place, index, *now);
-        let gone = relaying.gone(now.us);
+        let gone = relaying.forwarder.gone(now.us);
         let out = way.room(&mut relaying.replies, &mut chain.counters);
         let Some(length) = chain.unserved(asked, gone, out) else { return Step::Next };
         chain.record_alias(|| client_of(way, place, index), W::IS_STREAM, asked, &out[..length]);
-        if !relaying.upstreams.iter().any(|u| u.wants_probe(now.us)) {
+        if !relaying.forwarder.wants_probe(now.us) {
             return Step::Answer(length);
         }
         // Once the client has its answer, the question goes on as a probe.

@@ -8,7 +8,8 @@ use crate::sys::{BATCH, Links, Local, Receiver};
 use crate::wire::Query;
 
 use super::Plane;
-use super::chain::{self, Line, Place, Way};
+use super::batch::Place;
+use super::chain::{self, Line, Way};
 use super::proxy::{Balancers, ProxySource};
 use super::replies::Replies;
 

@@ -19,7 +19,8 @@ use crate::wire::proxy::Ends;
 use crate::wire::{Query, flag};
 
 use super::Plane;
-use super::chain::{self, Place, Way};
+use super::batch::Place;
+use super::chain::{self, Way};
 use super::replies::{FOREIGN, LONGEST, Replies};
 
 /// Messages of one connection in a batch: so many of the longest answers are what may wait to be written on it.
