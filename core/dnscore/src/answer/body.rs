@@ -36,6 +36,7 @@ pub(crate) struct Behind<'a> {
 
 impl<'a> Body<'a> {
     /// The parts of a checked answer.
+    #[inline]
     pub fn of(answer: &'a [u8], checked: &Checked) -> Body<'a> {
         let [question_end, body_end] = [checked.question_end, checked.body_end].map(usize::from);
         let (from, end) = (usize::from(checked.behind.0), usize::from(checked.behind.1));

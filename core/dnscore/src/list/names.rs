@@ -22,6 +22,7 @@ use super::names_builder::{CHAIN, Index};
 use super::tree::{self, FAN_OUT, INNER, LOWEST, Levels, PADDED};
 use super::types::{BATCH, ListError};
 use super::vector::{Lanes, Portable, prefetch};
+use crate::narrow::{to_u8, to_u32};
 use crate::wire::Name;
 
 /// The names of an open file.
@@ -122,7 +123,7 @@ impl Names {
             key[..prefix.len()].copy_from_slice(prefix);
             let (first, mut outcome) = (bucket * FAN_OUT, Ok(()));
             read.walk(&self.decoder, FAN_OUT.min(rows - first), prefix.len(), &mut key, |at, key| {
-                outcome = visit((first + at) as u32, key);
+                outcome = visit(to_u32(first + at), key);
                 outcome.is_ok().then_some(())
             });
             outcome?;
@@ -158,7 +159,7 @@ impl Names {
                     batch.hashes[index][depth - top] = hash;
                 }
             }
-            batch.asked[index] = starts.len().saturating_sub(top) as u8;
+            batch.asked[index] = to_u8(starts.len().saturating_sub(top));
         }
     }
 
@@ -174,7 +175,7 @@ impl Names {
             if passes && self.buckets > 0 {
                 let key = &mut batch.keys[batch.names.len()];
                 if key.fill(lanes, name) || key.fill_from_the_right(name) {
-                    batch.names.push(index as u8);
+                    batch.names.push(to_u8(index));
                 }
             }
         }
@@ -197,7 +198,7 @@ impl Names {
                 };
                 let first = *node as usize * FAN_OUT;
                 let (child, _) = tree::child(lanes, bytes, (below - first).min(FAN_OUT), overflow, &key.bytes);
-                *node = (first + child) as u32;
+                *node = to_u32(first + child);
                 let next = self.levels.offset(level - 1, first + child);
                 if level == 1 {
                     (0..LOWEST).step_by(64).for_each(|line| prefetch(tree, next + line));
@@ -226,7 +227,7 @@ impl Names {
                 prefetch(buckets, place + line);
             }
             batch.prefixes.push(prefix);
-            batch.buckets.push(((first + child) as u32, place));
+            batch.buckets.push((to_u32(first + child), place));
         }
     }
 
@@ -247,10 +248,10 @@ impl Names {
                 let (key, (bucket, place)) = (&batch.keys[next], batch.buckets[next]);
                 let start = hits.len();
                 if let Some(read) = buckets.get(place..).and_then(|area| Bucket::read(lanes, area)) {
-                    let first_row = bucket * FAN_OUT as u32;
+                    let first_row = bucket * to_u32(FAN_OUT);
                     let shared =
                         read.scan(lanes, &self.decoder, batch.prefixes[next], &key.bytes, key.length, |at, octets| {
-                            hits.push(key.hit(first_row + at as u32, octets));
+                            hits.push(key.hit(first_row + to_u32(at), octets));
                         });
                     hits[start..].reverse();
                     if read.chain != NO_CHAIN {
@@ -259,7 +260,7 @@ impl Names {
                 }
                 next += 1;
             }
-            ends.push(hits.len() as u32);
+            ends.push(to_u32(hits.len()));
         }
     }
 
@@ -334,7 +335,7 @@ impl Key {
     fn fill_from_the_right(&mut self, name: &Name) -> bool {
         let (mut starts, mut labels, mut at) = ([0; 128], 0, 0);
         while let Some(&octets @ 1..) = name.wire().get(at) {
-            starts[labels] = at as u8;
+            starts[labels] = to_u8(at);
             labels += 1;
             at += 1 + usize::from(octets);
         }
@@ -344,7 +345,7 @@ impl Key {
             let first = usize::from(start) + 1;
             let label = &name.wire()[first..first + usize::from(name.wire()[first - 1])];
             if !label.iter().all(|&byte| key::is_label_byte(byte)) {
-                self.left_out = (labels - done) as u8;
+                self.left_out = to_u8(labels - done);
                 break;
             }
             if done > 0 {
@@ -362,6 +363,6 @@ impl Key {
     #[inline(always)]
     fn hit(&self, row: u32, octets: usize) -> Hit {
         let labels = self.bytes[octets..self.length].iter().filter(|&&byte| byte == key::SEPARATOR).count();
-        Hit { row, distance: labels as u8 + self.left_out }
+        Hit { row, distance: to_u8(labels) + self.left_out }
     }
 }

@@ -11,6 +11,7 @@ use super::train;
 use super::tree::{self, FAN_OUT, Heads, PADDED};
 use super::types::{BATCH, ListError};
 use super::vector::prefetch;
+use crate::narrow::{to_u8, to_u32};
 
 /// Octets of a chain's node.
 pub(crate) const CHAIN: usize = 12;
@@ -33,8 +34,8 @@ impl NamesBuilder {
     /// The next name; its key must be above all before it.
     pub fn push(&mut self, key: &[u8]) {
         let shared = key::common(&self.last, key);
-        self.shared.push(shared as u8);
-        self.lengths.push((key.len() - shared) as u8);
+        self.shared.push(to_u8(shared));
+        self.lengths.push(to_u8(key.len() - shared));
         self.suffixes.extend_from_slice(&key[shared..]);
         self.last.clear();
         self.last.extend_from_slice(key);
@@ -179,17 +180,17 @@ impl Index {
             let mut parent = NO_MORE;
             for (row, length, node) in &mut self.above {
                 if *node == NO_MORE {
-                    *node = (self.chain_nodes.len() / CHAIN) as u32;
+                    *node = to_u32(self.chain_nodes.len() / CHAIN);
                     self.chain_nodes.extend_from_slice(&row.to_le_bytes());
                     self.chain_nodes.extend_from_slice(&parent.to_le_bytes());
-                    self.chain_nodes.extend_from_slice(&[*length as u8, 0, 0, 0]);
+                    self.chain_nodes.extend_from_slice(&[to_u8(*length), 0, 0, 0]);
                 }
                 parent = *node;
             }
             self.chains.push(parent.min(NO_CHAIN));
             self.heads.push(key, shared);
         }
-        self.above.push((row as u32, key.len(), NO_MORE));
+        self.above.push((to_u32(row), key.len(), NO_MORE));
         let hash = self.hash(key);
         prefetch(&self.filter, hash.line(filter::lines(&self.filter)));
         self.waiting.push(hash);

@@ -9,7 +9,7 @@ use super::stages::{Asked, Chain, Step};
 
 impl Chain {
     /// A fresh answer, if the cache has one.
-    #[inline]
+    #[inline(always)]
     pub fn cached(&mut self, asked: Asked<'_>, out: &mut [u8]) -> Step {
         let Some(key) = asked.key else { return Step::Next };
         match self.cache.get(key, asked.query, asked.packet, asked.now.ms(), asked.limit, out) {

@@ -154,7 +154,7 @@ impl Chain {
     }
 
     /// What the lists and the operator say. The look-up itself was made for the whole batch.
-    #[inline]
+    #[inline(always)]
     pub fn judged(&mut self, query: &Query, hits: &[Hit], view: u64, now: Now) -> Option<Stop> {
         if hits.is_empty() {
             return None;

@@ -2,6 +2,7 @@
 
 use super::Relay;
 use super::slot::Phase;
+use crate::narrow::to_u32;
 
 /// What time has brought.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,7 +24,7 @@ impl Relay {
                 continue;
             }
             let slot = &self.slots[number];
-            let number = number as u32;
+            let number = to_u32(number);
             if now >= slot.patience && slot.phase != Phase::Late {
                 out.push(Due::GiveUp(number));
             } else if now >= slot.dies {

@@ -5,6 +5,7 @@ use crate::wire::{Checked, Expected, Mismatch, check_answer};
 use super::random::Random;
 use super::slot::{Ask, Phase};
 use super::{MAX_MISMATCHES, Relay};
+use crate::narrow::to_u32;
 
 /// What a datagram from an upstream is.
 #[allow(clippy::large_enum_variant)] // it is matched where it is made; boxed it would be an allocation an answer
@@ -119,7 +120,7 @@ impl Relay {
         for (number, (slot, due)) in self.slots.iter().zip(&self.due).enumerate() {
             let waits = *due != u64::MAX && slot.phase == Phase::Asking && !slot.over_tcp;
             if waits && slot.asks().last().is_some_and(&left) {
-                out.push(number as u32);
+                out.push(to_u32(number));
             }
         }
     }

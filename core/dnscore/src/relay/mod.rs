@@ -37,6 +37,7 @@ pub mod slot;
 mod tests;
 mod waiting;
 
+use crate::narrow::to_u32;
 use crate::wire::Query;
 
 pub use ending::Due;
@@ -276,7 +277,7 @@ impl Relay {
         }
         self.slots.push(Slot::new(*query));
         self.due.push(u64::MAX);
-        (self.slots.len() - 1) as u32
+        to_u32(self.slots.len() - 1)
     }
 }
 

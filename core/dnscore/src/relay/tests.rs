@@ -9,6 +9,7 @@ use super::slot::{Peer, ReplyTo, Waiter};
 use super::*;
 use crate::answer::upstream_query;
 use crate::counters::Counters;
+use crate::narrow::to_u16;
 use crate::sys::{Endpoint, Local};
 use crate::wire::{HEADER, Name};
 
@@ -22,7 +23,7 @@ fn question(name: &str, id: u16) -> (Vec<u8>, Query) {
     packet[..2].copy_from_slice(&id.to_be_bytes());
     packet.extend_from_slice(qname.wire());
     packet.extend_from_slice(&[0, 1, 0, 1]);
-    let query = Query { id, flags: 0x0100, qname, qtype: 1, question_end: packet.len() as u16, edns: None };
+    let query = Query { id, flags: 0x0100, qname, qtype: 1, question_end: to_u16(packet.len()), edns: None };
     (packet, query)
 }
 
@@ -201,7 +202,7 @@ fn caps_count_down_again_whatever_way_a_slot_ends() {
         assert_eq!(admit(&mut relay, "more.victim.example", 1, round), Admission::Over(Cap::Zone));
         let slots: Vec<u32> = (0..20).collect();
         for slot in slots {
-            match (slot + round as u32) % 3 {
+            match (slot + (round % 3) as u32) % 3 {
                 0 => relay.release(slot),
                 1 => {
                     relay.give_up(slot);
@@ -232,9 +233,9 @@ fn a_stale_reference_to_a_slot_is_noticed() {
     assert!(relay.living(slot, generation).is_none());
 }
 
-fn forwarder(upstreams: u32) -> Forwarder {
+fn forwarder(upstreams: u8) -> Forwarder {
     let mut forwarder = Forwarder::new(Relay::new(LIMITS, Key(1, 2)));
-    let addresses: Vec<_> = (1..=upstreams).map(|n| SocketAddr::from(([192, 0, 2, n as u8], 53))).collect();
+    let addresses: Vec<_> = (1..=upstreams).map(|n| SocketAddr::from(([192, 0, 2, n], 53))).collect();
     let mut uid = 0;
     forwarder.set_upstreams(&addresses, |_| {
         uid += 1;

@@ -2,6 +2,7 @@
 
 use super::slot::{NONE, Waiter};
 use super::{Admission, Cap, MAX_WAITERS, Relay};
+use crate::narrow::to_u32;
 
 impl Relay {
     /// The client waits too, for a question that is being asked.
@@ -40,7 +41,7 @@ impl Relay {
             return at;
         }
         self.waiters.push(waiter);
-        (self.waiters.len() - 1) as u32
+        to_u32(self.waiters.len() - 1)
     }
 
     /// Takes the clients off the slot, one after the other.
