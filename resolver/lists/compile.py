@@ -17,7 +17,7 @@ import zstandard
 from blocklists import durable
 from resolver import _core
 from resolver.base.timestamps import as_text
-from resolver.config.schema import MAX_LISTS
+from resolver.config.schema import EDE, MAX_LISTS
 from resolver.lists.shadow import MARK
 
 if TYPE_CHECKING:
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from resolver.lists.suspensions import Suspensions
 
 FORMAT = 1
-EDE = {"blocked": 15, "censored": 16, "filtered": 17, "none": 0}  # RFC 8914
 
 
 @dataclass(frozen=True, slots=True)

@@ -250,7 +250,7 @@ def _let_through(places: Places, live: Passes, qname: str, now: float) -> tuple[
     for one in live.holding(now):
         if one.kind == "all":
             return "everything passes", f"everything passes {bypass.told(one)}"
-        if one.kind == "name" and exceptions.covers(one.as_pass(), qname):
+        if one.kind == "name" and one.as_pass().covers(qname):
             return "its name is bypassed", f"{one.of} and all below it are bypassed {bypass.told(one)}"
     if (let := live.covering(qname, now)) is not None:
         return "its name is overridden", f"{let.name} ({let.match}) is overridden {_words(places, let)}"

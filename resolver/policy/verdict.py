@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from resolver._core import CompiledList, Judgement
-    from resolver.policy.exceptions import Passes
+    from resolver.policy.exceptions import Match, Passes
 
 EVERY_LIST = (1 << 64) - 1
 
@@ -38,7 +38,7 @@ class Judge:
         return self._read[1]
 
 
-def names_of(passes: Passes) -> list[tuple[str, str, int]]:
+def names_of(passes: Passes) -> list[tuple[str, Match, int]]:
     """The exceptions for names, as the core reads them."""
     return [(one.name, one.match, one.until) for one in passes.names]
 

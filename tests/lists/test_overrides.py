@@ -487,4 +487,4 @@ def test_passes_that_cannot_be_understood_are_refused_and_overwritten_by_the_nex
     ],
 )
 def test_a_pass_covers_what_its_match_says(match: Any, name: str, expected: bool) -> None:
-    assert exceptions.covers(Pass("a.example", match, 0), name) is expected
+    assert Pass("a.example", match, 0).covers(name) is expected

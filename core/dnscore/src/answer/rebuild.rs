@@ -62,7 +62,7 @@ pub(crate) fn rebuild(packet: &[u8], query: &Query, body: &Body<'_>, limit: usiz
         let data = start.begin_opt(rcode);
         if body.ede.is_some() || !body.options.is_empty() {
             if let Some(code) = body.ede {
-                start.ede(Ede { code, text: [b""; 3] }, limit);
+                start.ede(Ede { code, text: [b""; 3], short: b"" }, limit);
             }
             start.copy_ede(body.options, limit);
             start.end_opt(data);

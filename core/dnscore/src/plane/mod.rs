@@ -12,6 +12,7 @@ mod chain;
 mod datagrams;
 mod entry_counts;
 mod kept;
+mod local;
 mod over_tcp;
 mod own;
 mod owners;
@@ -30,6 +31,7 @@ use std::os::fd::{BorrowedFd, RawFd};
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::answer::Explanation;
 use crate::cache::Cache;
 use crate::clients::{Clients, Prefix};
 use crate::counters::{Counter, Counters};
@@ -46,6 +48,7 @@ use crate::wire::Name;
 
 use asks::Lane;
 use batch::Batch;
+use local::Local;
 use owners::Owners;
 use proxy::Balancers;
 use relaying::Relaying;
@@ -55,6 +58,7 @@ use streams::Messages;
 
 pub use asks::TcpAsk;
 pub use entry_counts::EntryHits;
+pub use local::OwnAnswer;
 pub use settings::Settings;
 pub use shadow::{Seen, Watch, Watching};
 pub use streams::Decision;
@@ -97,6 +101,7 @@ impl Plane {
             watch_key,
             seed,
             health_mark,
+            own_answers,
             streams: stream_limits,
             ..
         } = settings;
@@ -116,10 +121,12 @@ impl Plane {
                 checkers: Clients::new(&[&Prefix::LOOPBACK[..], &proxy_from].concat(), &[]),
                 rate: rate.map(|(per_second, burst)| Rate::new(per_second, burst)),
                 list: None,
+                explanations: Vec::new(),
                 passes: Passes::none(),
                 page,
                 health,
                 health_mark,
+                local: Local::new(own_answers),
                 cache: Cache::new(cache_bytes, [random.u64(), random.u64()], cache_stale)?,
                 counters: counters_path.map_or_else(|| Ok(Counters::new()), |path| Counters::in_file(&path))?,
                 hits: EntryHits::default(),
@@ -168,8 +175,14 @@ impl Plane {
     /// From the next query on this list holds. What it meets is counted once [`Plane::count_in`] says where.
     pub fn set_list(&mut self, list: Option<Arc<CompiledList>>) {
         self.chain.list = list;
+        self.chain.explanations = Vec::new();
         self.chain.owners.new_list();
         self.chain.hits = EntryHits::default();
+    }
+
+    /// How the lists of the compiled file explain themselves to clients that read structured errors, by their numbers.
+    pub fn explain(&mut self, explanations: Vec<Option<Explanation>>) {
+        self.chain.explanations = explanations;
     }
 
     /// These lists of the compiled file are watched from the next query on; said anew with each file.
