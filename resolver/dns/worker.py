@@ -56,7 +56,8 @@ SWEEP = 0.5  # seconds between two looks at upstreams and at what this worker sa
 DRAIN = 5.0
 COUNT = 10.0  # seconds between two looks whether entry hits can be handed over
 
-STREAMS: Mapping[str, Literal["tcp", "tls"]] = {"tcp": "tcp", "dns_tls": "tls"}  # what is spoken, by use of a socket
+# What is spoken, by use of a socket.
+STREAMS: Mapping[str, Literal["tcp", "tls", "https"]] = {"tcp": "tcp", "dns_tls": "tls", "dns_https": "https"}
 
 log = logging.getLogger("stopsign.dns")
 
@@ -225,7 +226,7 @@ class Worker:
             index=self._index,
             generation=live.generation,
             entries=live.entries,
-            lists=tuple({"name": one.get("name"), "version": one.get("version")} for one in live.lists),
+            lists=tuple({"name": one.name, "version": one.version} for one in live.lists),
             passes=live.mark,
             health_mark=self._health_mark,
             alarms=tuple(self._alarms.values()),
