@@ -66,7 +66,7 @@ soak: setup ## ten minutes under load with everything that goes wrong; memory an
 deb: setup ## dist/stopsign_VERSION_ARCH.deb: the program, what it needs, the units
 	packaging/build-deb
 
-fresh: ## walk the README and install the package in clean trees of Debian 12 and 13 (root, debootstrap, a network)
+fresh: ## walk the README, install the package, kill its DNS, in clean trees of Debian 12 and 13 (root, debootstrap, systemd-nspawn, a network)
 	tests/fresh/walk bookworm trixie
 
 setup: check-system $(VENV)/installed $(VENV)/built ## the virtual environment, the locked dependencies, the core in release mode

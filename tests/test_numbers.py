@@ -16,7 +16,8 @@ import pytest
 from resolver.base import disk_space, file_watch
 from resolver.cli import lists as lists_command
 from resolver.cli import operate, status
-from resolver.config.schema import Clocks, Limits
+from resolver.config.schema import Limits
+from resolver.config.schema_portal import Clocks
 from resolver.host import apply, run
 from resolver.ipc import control, convergence, worker_counters
 from resolver.lists import shadow
@@ -74,11 +75,11 @@ TABLE: list[tuple[str, str, Callable[[], float]]] = [
     (ALARMS, "or more than {} s late)", lambda: of_core("relay/mod.rs", "LIFE") / 1e6),
     (ALARMS, "the workers have waited {} s for it", lambda: run.REBOOTED),
     (ALARMS, "It reads the file again every {} s", lambda: file_watch.AGAIN),
-    (ALARMS, "then it is used again within {} s and a query", lambda: of_core("relay/health.rs", "RAREST")),
+    (ALARMS, "is used again at the first query after {} s at most", lambda: of_core("relay/health.rs", "RAREST")),
     (ALARMS, "(it asks every {} s, then every", lambda: of_core("relay/health.rs", "TCP_RARELY")),
     (ALARMS, "(it asks every 30 s, then every {} s)", lambda: of_core("relay/health.rs", "TCP_OFTEN")),
-    (ALARMS, "unless {} questions in a row", lambda: of_core("relay/health.rs", "SILENCES")),
-    (ALARMS, "more than half of its last {} answers", lambda: of_core("relay/health.rs", "ANSWERS_JUDGED")),
+    (ALARMS, "take it out only where {} questions in a row", lambda: of_core("relay/health.rs", "SILENCES")),
+    (ALARMS, "More than half of its last {} answers", lambda: of_core("relay/health.rs", "ANSWERS_JUDGED")),
     (ALARMS, "*clients that wait for one question*, more than {} |", lambda: of_core("relay/mod.rs", "MAX_WAITERS")),
     (ALARMS, "It ends within {} s of the port being free", lambda: run.LEAVING),
     (ALARMS, "It reads the file again every {} s", lambda: file_watch.AGAIN),
@@ -120,7 +121,7 @@ TABLE: list[tuple[str, str, Callable[[], float]]] = [
     (RPZ, "(told {} times, with pauses", lambda: notify.TRIES),
     (RPZ, "(told seven times, with pauses of {} s to", lambda: notify.FIRST),
     (RPZ, "with pauses of 1 s to {} s)", lambda: notify.FIRST * 2 ** (notify.TRIES - 1)),
-    (ARCHITECTURE, "`serve` receives up to {} datagrams", lambda: of_core("sys/mod.rs", "BATCH")),
+    (ARCHITECTURE, "receives up to {} datagrams", lambda: of_core("sys/mod.rs", "BATCH")),
     (ARCHITECTURE, "workers wait up to {} s for the steward", lambda: run.REBOOTED),
     (
         f"{DECISIONS}/0009-sockets-belong-to-the-supervisor.md",

@@ -42,12 +42,9 @@ class Changed:
         """What was seen at the last look has been read."""
         self._unread.pop(path, None)
 
-    def unread(self, path: Path) -> bool:
-        """What was seen at the last look could not be read. True the first time that this very file could not."""
-        mark = self._seen[path]
-        first = path not in self._unread
-        self._unread[path] = mark, time.monotonic() + AGAIN
-        return first
+    def unread(self, path: Path) -> None:
+        """What was seen at the last look could not be read."""
+        self._unread[path] = self._seen[path], time.monotonic() + AGAIN
 
     def there(self, path: Path) -> bool:
         """Whether a file was there at the last look."""

@@ -16,18 +16,16 @@ from typing import TYPE_CHECKING, Any, TypeVar, Unpack
 
 import click
 
-from blocklists import bundle
-from resolver.base import durable
+from blocklists import bundle, durable
 from resolver.base.terminal import visible
 from resolver.base.timestamps import as_text
 from resolver.cli.choosing import Which, choosing, chosen
 from resolver.cli.options import Span, as_json, located
 from resolver.config.schema import Config, locate
 from resolver.ipc import control
-from resolver.policy import look_up
+from resolver.policy.in_force import Follower
 from resolver.portal import desk
 from resolver.portal.desk import DeskError
-from resolver.portal.live import Live
 from resolver.portal.store import Appeal, Store
 
 if TYPE_CHECKING:
@@ -187,10 +185,9 @@ def forward(
 
 def _where_appeals_go(config: Config, name: str) -> str:
     """The address that the list's head gives for appeals; empty where no list is live."""
-    live = Live(config.places, look_up.opened)
+    live = Follower(config.places)
     live.poll()
-    about: dict[str, Any] = next((one for one in live.snapshot.meta.get("lists", ()) if one.get("name") == name), {})
-    return str((about.get("issuer") or {}).get("appeals") or "")
+    return next((one.issuer.appeals for one in live.now.lists if one.name == name), "")
 
 
 @appeals.command()

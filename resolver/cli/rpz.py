@@ -17,11 +17,13 @@ from typing import TYPE_CHECKING
 import click
 
 from resolver.cli.options import as_json, legible, located
-from resolver.config.schema import RpzZone, locate
+from resolver.config.schema import locate
+from resolver.config.schema_rpz import RpzZone
 from resolver.ipc import rpz_status
+from resolver.policy.in_force import Follower
 from resolver.rpz import export as zone_file
 from resolver.rpz.history import next_serial, stored
-from resolver.rpz.live import Watch, lists_of, write_rules
+from resolver.rpz.rules import lists_of, write_rules
 from resolver.rpz.zone import RpzError, zone_of
 
 if TYPE_CHECKING:
@@ -45,11 +47,11 @@ def export(path: Path | None, directory: Path | None, in_json: bool, origin: str
         raise click.UsageError("--json tells of a file that is written: give --output")
     config = locate(path, directory)
     source = chosen(config, origin)
-    zone, watch = zone_of(config, source), Watch(config.places)
-    watch.look()
+    zone, live = zone_of(config, source), Follower(config.places)
+    live.poll()
     with tempfile.TemporaryDirectory() as folder:
         rules = Path(folder) / "rules"
-        written = write_rules(watch.live, zone, lists_of(config, source), rules, time.time())
+        written = write_rules(live.now, zone, lists_of(config, source), rules, time.time())
         kept = stored(config.places.rpz(zone.origin), zone)
         if kept is not None and kept.same(rules):
             serial = kept.serial

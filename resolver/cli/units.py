@@ -21,10 +21,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from resolver.base import durable
+from blocklists import durable
 from resolver.cli.options import located
 from resolver.config.schema import load, located_at
-from resolver.host.supervisor import count_workers
+from resolver.host.service import count_workers
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -56,6 +56,8 @@ def of(config: Config) -> Units:
     rpz, works = config.rpz, _works(config)
     listening = {
         "dns": (config.dns_listen, count_workers(config.dns), True),
+        "dns-tls": (config.dns_tls_listen, count_workers(config.dns), False),
+        "dns-https": (config.dns_https_listen, count_workers(config.dns), False),
         "web": (config.stop_page.listen, 1, False),
         "rpz": (rpz.listen if rpz.zones else [], 1, True),
         "rpz-tls": (rpz.listen_tls if rpz.zones else [], 1, True),  # Unbound asks for the SOA by UDP there

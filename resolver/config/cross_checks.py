@@ -27,6 +27,7 @@ def contradictions(raw: Any) -> Iterator[tuple[Key, str]]:
     yield from _lists_nobody_signs(raw)
     yield from _nobody_answers(raw)
     yield from _two_on_one_port(raw)
+    yield from _encrypts_nothing(raw)
     yield from _asks_itself(raw)
     yield from _zones_of_nothing(raw)
     yield from _unsayable_to_knot(raw)
@@ -118,12 +119,21 @@ def _nobody_answers(raw: Any) -> Iterator[tuple[Key, str]]:
 
 def _two_on_one_port(raw: Any) -> Iterator[tuple[Key, str]]:
     first: dict[Endpoint, Key] = {}
-    every = ("dns.listen", "stop_page.listen", "portal.listen", "metrics.listen", "rpz.listen", "rpz.listen_tls")
-    for part, of in (key.split(".") for key in every):
-        for key, endpoint in _endpoints(raw, part, of):
+    every = (
+        *("dns.listen", "dns.encrypted.tls", "dns.encrypted.https.listen"),
+        *("stop_page.listen", "portal.listen", "metrics.listen", "rpz.listen", "rpz.listen_tls"),
+    )
+    for part in every:
+        for key, endpoint in _endpoints(raw, *part.split(".")):
             other = first.setdefault(endpoint, key)
             if endpoint.port and other != key:
-                yield key, f"{endpoint} is already taken by {other[0]}.{other[1]}"
+                yield key, f"{endpoint} is already taken by {'.'.join(str(one) for one in other[:-1])}"
+
+
+def _encrypts_nothing(raw: Any) -> Iterator[tuple[Key, str]]:
+    encrypted = _at(raw, "dns", "encrypted")
+    if isinstance(encrypted, dict) and not encrypted.get("tls") and not encrypted.get("https"):
+        yield ("dns", "encrypted"), "listens nowhere; tls, https or both would be right"
 
 
 def _asks_itself(raw: Any) -> Iterator[tuple[Key, str]]:

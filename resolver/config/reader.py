@@ -60,11 +60,12 @@ class Problem:
 
 
 class ConfigError(ResolverError):
-    """A configuration is wrong: `problems` has every mistake, the text has one a line."""
+    """A configuration is wrong: `problems` has every mistake, by line; the text has one a line, warnings last."""
 
     def __init__(self, problems: Iterable[Problem]) -> None:
         self.problems = tuple(sorted(problems))
-        super().__init__("\n".join(str(problem) for problem in self.problems))
+        said = sorted(self.problems, key=lambda one: one.level == "warning")
+        super().__init__("\n".join(map(str, said)))
 
     @classmethod
     def about(cls, file: Path, message: str) -> ConfigError:

@@ -16,35 +16,33 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from resolver.base.errors import ResolverError
 from resolver.base.paths import Places
 from resolver.config.cross_checks import contradictions
 from resolver.config.reader import ConfigError, Lines, Problem, Reading, parse, read
+from resolver.config.schema_portal import Portal, Provider, StopPage
+from resolver.config.schema_rpz import Rpz
 from resolver.config.values import (
-    Colour,
+    Address,
     Country,
-    Database,
     Day,
     Endpoint,
     FilePath,
-    IPv4,
-    IPv6,
-    Language,
+    HttpPath,
     Listen,
     LogKey,
     LogOrigin,
     Name,
+    Part,
     Prefix,
     Seconds,
     Share,
     Size,
     Slug,
     Text,
-    TimeZone,
     Upstream,
-    WebUrl,
     WebUrlOrPath,
     Workers,
 )
@@ -70,16 +68,11 @@ STANDARD = Path("/etc/stopsign/stopsign.yaml")
 FILE_NAME = "stopsign.yaml"
 
 Action = Literal["stop-page", "nxdomain", "nodata", "refused", "monitor"]
+Canary = Literal["use-application-dns.net", "mask.icloud.com", "mask-h2.icloud.com"]
 Match = Literal["exact", "subtree", "below"]
+EDE = {"blocked": 15, "censored": 16, "filtered": 17, "none": 0}  # INFO-CODE of a list's `reason` (RFC 8914)
 FOR_ZONES_ALONE = "on a host for policy zones alone your own resolvers answer: docs/rpz.md"
 MAX_LISTS = 64  # a view is a mask of 64 bits in the core
-FACT = frozenset({"mistake"})  # grounds of an appeal that the provider itself can mend
-
-
-class Part(BaseModel):
-    """Base of every node: frozen, and an unknown key is an error."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class Cache(Part):
@@ -124,6 +117,26 @@ class Dnstap(Part):
     client_addresses: bool = False  # true: each record names who asked, and every start says so in the log
 
 
+class Https(Part):
+    """DNS over HTTP/2 (RFC 8484) at these addresses, under one path."""
+
+    listen: list[Listen] = Field(min_length=1)
+    path: HttpPath = "/dns-query"
+
+
+class Encrypted(Part):
+    """DNS over TLS (RFC 7858) and over HTTPS, for the same clients and with the same lists. A changed certificate is
+    read by itself, as ACME clients write it, and at each reload."""
+
+    name: Name  # the authentication domain name: what clients connect to, and what the certificate must say
+    certificate: FilePath  # PEM: the certificate and those between it and its root
+    key: FilePath  # PEM, without a passphrase, readable by the user of the DNS workers alone
+    # Where clients reach `name`, for designations; none: the addresses below that are not every address.
+    addresses: list[Address] = []
+    tls: list[Listen] = []  # port 853
+    https: Https | None = None  # port 443
+
+
 class Dns(Part):
     listen: list[Listen] = Field(min_length=1)
     workers: Workers = "auto"
@@ -133,70 +146,18 @@ class Dns(Part):
     rate: Rate | None = None
     # Answered by the worker itself: NOERROR while an upstream is up, else SERVFAIL. For balancers and anycast.
     health_name: Name = "health.stopsign.invalid"
+    # True where the upstreams minimise names (RFC 9156): RESINFO then says so to clients that ask.
+    qname_minimisation: bool = False
+    # Names that clients ask for before they leave this resolver for one of their vendor's; those written here do not
+    # exist, which asks the client to stay. docs/operator.md says what each vendor promises.
+    canaries: list[Canary] = []
     # Generic segmentation offload: datagrams of a batch to one destination pass through the kernel as one, and may be
     # seen as one by whatever captures packets on this host. Off: each by itself.
     udp_gso: bool = True
     limits: Limits = Limits()
     proxy_protocol: ProxyProtocol = ProxyProtocol()
     dnstap: Dnstap = Dnstap()
-
-
-class StopPage(Part):
-    listen: list[Listen] = []
-    ipv4: IPv4 | None = None
-    ipv6: IPv6 | None = None
-
-
-class Clocks(Part):
-    """How long an appeal may wait, and how long what it says is kept."""
-
-    fact: Seconds = 48 * 3600.0
-    decide: Seconds = 14 * 86400.0
-    keep: Seconds = 182 * 86400.0
-
-    def of(self, ground: str) -> float:
-        """Seconds until an appeal on this ground is overdue."""
-        return self.fact if ground in FACT else self.decide
-
-
-class Portal(Part):
-    listen: list[Listen] = []
-    url: WebUrl
-    database: Database | None = None  # none: state_dir/portal.db
-    time_zone: TimeZone = "UTC"  # of the times on pages, as Europe/Berlin; UTC stands beside
-    # Reverse proxies whose X-Forwarded-For is believed: for rate limits in memory, never stored.
-    behind: list[Prefix] = []
-    clocks: Clocks = Clocks()
-
-
-class HelpLine(Part):
-    """Where a person finds help; `categories` empty: shown for every category of entry."""
-
-    name: Text
-    phone: Text | None = None
-    url: WebUrl | None = None
-    text: Text | None = None
-    categories: list[Slug] = []
-
-
-class Colours(Part):
-    accent: Colour = "#8a1c1c"
-    background: Colour = "#ffffff"
-    text: Colour = "#1a1a1a"
-
-
-class Provider(Part):
-    """Who blocks: shown on every page; `url` is the `blocked-by` of RFC 7725."""
-
-    name: Text | None = None
-    url: WebUrl | None = None
-    contact: Text | None = None
-    country: Country | None = None
-    # Of pages, for readers whose browser asks for none on offer: one of those in resolver/portal/locale, or English.
-    language: Language = "en"
-    logo: FilePath | None = None
-    colours: Colours = Colours()
-    help_lines: list[HelpLine] = []
+    encrypted: Encrypted | None = None  # none: plain DNS alone
 
 
 class Cap(Part):
@@ -250,6 +211,10 @@ class ListSource(Part):
     deadline: Seconds = 60.0  # one for the whole refresh
     action: Action = "stop-page"
     reason: Literal["blocked", "censored", "filtered", "none"] = "censored"
+    # The extended error's text for clients that ask for structured errors (drafts: docs/people.md): json, or the same
+    # text as for all others. With json, `explained` is what such a client gets where `action` is stop-page.
+    explain: Literal["text", "json"] = "text"
+    explained: Literal["nxdomain", "nodata", "stop-page"] = "stop-page"
     # Answers for names that are not listed, with records of one that is: without those (trim), as if the listed name
     # had been asked for (stop), or as they are (relay).
     aliases: Literal["relay", "trim", "stop"] = "trim"
@@ -326,54 +291,6 @@ class Metrics(Part):
     listen: list[Listen] = []
 
 
-class RpzZone(Part):
-    """One response policy zone. Without `lists` and `view`: all lists."""
-
-    origin: Name = "rpz.stopsign"
-    lists: list[Slug] | None = None
-    view: Slug | None = None  # the lists of this view
-    ttl: Seconds = Field(default=60.0, ge=1)
-    refresh: Seconds = Field(default=60.0, ge=1)  # how often a secondary that hears no NOTIFY looks
-    expire: Seconds = Field(default=7 * 86400.0, ge=60)  # how long it goes on without this primary
-    refused: Literal["drop", "nxdomain", "nodata"] = "drop"  # a zone cannot say REFUSED
-    file: FilePath | None = None  # written at every change, for resolvers that read files
-    # Of `file` and `rpz export`: knot6 is what `local-data/rpz` of Knot Resolver 6 reads. Transfers are standard.
-    dialect: Literal["standard", "knot6"] = "standard"
-    run: list[Text] = []  # then this command, as rndc reload rpz.stopsign
-
-
-class RpzSecondary(Part):
-    """Who may transfer zones: from these addresses, with this TSIG key. Without `zones`: all of them."""
-
-    name: Slug
-    addresses: list[Prefix] = Field(min_length=1)
-    key: FilePath | None = None  # as tsig-keygen and `stopsign rpz key` write it
-    unsigned: bool = False  # for Unbound, which speaks no TSIG: its address alone is believed
-    notify: list[Upstream] = []
-    zones: list[Name] = []
-
-
-class RpzCount(Part):
-    """A resolver that says what it answered: over a socket that Stopsign listens on, and nothing of it is kept."""
-
-    zone: Name = "rpz.stopsign"
-    dnstap: FilePath | None = None  # a Unix socket: BIND, Unbound, Knot Resolver
-    protobuf: Listen | None = None  # PowerDNS Recursor
-
-
-class Rpz(Part):
-    """Stopsign as the primary of response policy zones; without zones there is none."""
-
-    listen: list[Listen] = []  # UDP and TCP
-    listen_tls: list[Listen] = []  # zone transfer over TLS (RFC 9103); UDP at the same port answers for the SOA
-    certificate: FilePath | None = None
-    private_key: FilePath | None = None
-    zones: list[RpzZone] = Field(default=[], max_length=64)
-    secondaries: list[RpzSecondary] = []
-    counts: list[RpzCount] = []
-    transfers: int = Field(default=8, ge=1, le=256)  # at a time
-
-
 class Config(Part):
     host: Slug | None = None  # this host among those that share an appeals database; none: the machine's name
     state_dir: FilePath
@@ -409,6 +326,15 @@ class Config(Part):
     @property
     def dns_listen(self) -> list[Endpoint]:
         return [] if self.dns is None else self.dns.listen
+
+    @property
+    def dns_tls_listen(self) -> list[Endpoint]:
+        return [] if self.dns is None or self.dns.encrypted is None else self.dns.encrypted.tls
+
+    @property
+    def dns_https_listen(self) -> list[Endpoint]:
+        encrypted = None if self.dns is None else self.dns.encrypted
+        return [] if encrypted is None or encrypted.https is None else encrypted.https.listen
 
     @property
     def allow_clients(self) -> list[IPv4Network | IPv6Network]:

@@ -21,7 +21,9 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import idna
 from pydantic import (
+    BaseModel,
     BeforeValidator,
+    ConfigDict,
     GetCoreSchemaHandler,
     PlainSerializer,
     PlainValidator,
@@ -33,8 +35,15 @@ from pydantic_core import CoreSchema, core_schema
 TIME_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _SIZE_UNITS = {"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "B": 1}
 _VKEY = r"[^\s+]+\+[0-9a-f]{8}\+[A-Za-z0-9+/]+={0,2}"
+_HTTP_PATH = r"/[A-Za-z0-9._~/-]{0,199}"
 _COUNTRY, _LANGUAGE, _DAY, _ORIGIN = r"[A-Z]{2}", r"[a-z]{2}", r"\d{4}-\d{2}-\d{2}", r"[^\s+]+"
 _LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?")
+
+
+class Part(BaseModel):
+    """Base of every node: frozen, and an unknown key is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -163,6 +172,13 @@ def _ipv4(value: object) -> ipaddress.IPv4Address:
     return address
 
 
+def _any_address(value: object) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    address = _address(value) if isinstance(value, str) else None
+    if address is None:
+        raise ValueError(f'{value!r} is not an address; 192.0.2.53 or "2001:db8::53" would be right')
+    return address
+
+
 def _ipv6(value: object) -> ipaddress.IPv6Address:
     address = _address(value) if isinstance(value, str) else None
     if not isinstance(address, ipaddress.IPv6Address):
@@ -224,6 +240,12 @@ def _of_pattern(pattern: str) -> WithJsonSchema:
     return WithJsonSchema({"type": "string", "pattern": f"^{pattern}$"})
 
 
+def is_mailbox(text: str) -> bool:
+    """Whether it is a mail address that a link may carry as it is."""
+    local, at, domain = text.partition("@")
+    return bool(local and at and "." in domain and text.isprintable() and not set(text) & set(" ?&<>\"'"))
+
+
 def _text(value: object) -> str:
     if not isinstance(value, str) or not value.strip() or any(ord(char) < 32 for char in value):
         raise ValueError(f"{value!r} is not a line of text")
@@ -279,10 +301,12 @@ Upstream = Annotated[Endpoint, BeforeValidator(_upstream), _STRING]
 Prefix = Annotated[ipaddress.IPv4Network | ipaddress.IPv6Network, BeforeValidator(_prefix), _SHOWN, _STRING]
 IPv4 = Annotated[ipaddress.IPv4Address, BeforeValidator(_ipv4), _SHOWN, _STRING]
 IPv6 = Annotated[ipaddress.IPv6Address, BeforeValidator(_ipv6), _SHOWN, _STRING]
+Address = Annotated[ipaddress.IPv4Address | ipaddress.IPv6Address, BeforeValidator(_any_address), _SHOWN, _STRING]
 WebUrl = Annotated[str, BeforeValidator(_web_url), _STRING]
 FilePath = Annotated[Path, BeforeValidator(_path), _STRING]
 WebUrlOrPath = Annotated[str, BeforeValidator(_web_url_or_path), _STRING]
 Name = Annotated[str, BeforeValidator(_name), _STRING]
+HttpPath = Annotated[str, _spelt(_HTTP_PATH, "a path; /dns-query would be right"), _of_pattern(_HTTP_PATH)]
 Slug = Annotated[
     str,
     _spelt(

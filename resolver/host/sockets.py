@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 SOCKETS = "STOPSIGN_SOCKETS"
 _FIRST_SYSTEMD_FD = 3
 BACKLOG = 4096
+OF_WORKERS = ("udp", "tcp", "dns_tls", "dns_https")  # uses whose sockets are dealt out to the DNS workers
 
 
 class SocketError(ResolverError):
@@ -40,6 +41,8 @@ class Wanted(TypedDict, total=False):
     """Addresses by use, none where none is named; `workers`: how many sockets each address of DNS has (1)."""
 
     dns: Sequence[Endpoint]
+    dns_tls: Sequence[Endpoint]
+    dns_https: Sequence[Endpoint]
     workers: int
     stop_page: Sequence[Endpoint]
     portal: Sequence[Endpoint]
@@ -49,10 +52,12 @@ class Wanted(TypedDict, total=False):
 
 @dataclass
 class Listeners:
-    """All sockets by use. `udp[a]` and `tcp[a]`: of address a, dealt out to the workers in turn."""
+    """All sockets by use. `udp[a]`, and so each of `OF_WORKERS`: of address a, dealt out to the workers in turn."""
 
     udp: list[list[socket.socket]] = field(default_factory=list)
     tcp: list[list[socket.socket]] = field(default_factory=list)
+    dns_tls: list[list[socket.socket]] = field(default_factory=list)
+    dns_https: list[list[socket.socket]] = field(default_factory=list)
     stop_page: list[socket.socket] = field(default_factory=list)
     portal: list[socket.socket] = field(default_factory=list)
     rpz_udp: list[socket.socket] = field(default_factory=list)
@@ -62,7 +67,7 @@ class Listeners:
     def of_worker(self, index: int, workers: int) -> dict[str, list[int]]:
         """The file descriptors that DNS worker `index` of `workers` serves. The kernel gives every socket its share of
         the clients, so none is left out: with more sockets than workers some serve several, with fewer some share."""
-        return {"udp": _dealt(self.udp, index, workers), "tcp": _dealt(self.tcp, index, workers)}
+        return {use: _dealt(groups, index, workers) for use in OF_WORKERS if (groups := getattr(self, use))}
 
     def of_dns(self) -> tuple[list[Endpoint], set[int]]:
         """The addresses of DNS, and the inodes of its sockets, by which the kernel's tables name them."""
@@ -80,6 +85,8 @@ class Listeners:
         """Where each of them really listens, port 0 resolved."""
         return {
             "dns": [str(bound_to(group[0])) for group in self.udp],
+            "dns_tls": [str(bound_to(group[0])) for group in self.dns_tls],
+            "dns_https": [str(bound_to(group[0])) for group in self.dns_https],
             "stop_page": [str(bound_to(s)) for s in self.stop_page],
             "portal": [str(bound_to(s)) for s in self.portal],
             "rpz": [str(bound_to(s)) for s in self.rpz_tcp],
@@ -91,8 +98,7 @@ class Listeners:
         for one in self._every():
             one.set_inheritable(True)
         return {
-            "udp": [[one.fileno() for one in group] for group in self.udp],
-            "tcp": [[one.fileno() for one in group] for group in self.tcp],
+            **{use: [[one.fileno() for one in group] for group in getattr(self, use)] for use in OF_WORKERS},
             **{
                 use: [one.fileno() for one in getattr(self, use)]
                 for use in ("stop_page", "portal", "rpz_udp", "rpz_tcp", "rpz_tls")
@@ -107,18 +113,21 @@ class Listeners:
             one.set_inheritable(False)
             return one
 
-        return cls(
-            udp=[[kept(fd) for fd in group] for group in given["udp"]],
-            tcp=[[kept(fd) for fd in group] for group in given["tcp"]],
-            **{use: [kept(fd) for fd in fds] for use, fds in given.items() if use not in ("udp", "tcp")},
-        )
+        listeners = cls()
+        for use, fds in given.items():
+            getattr(listeners, use).extend(
+                [kept(fd) for fd in group] if use in OF_WORKERS else kept(group) for group in fds
+            )
+        return listeners
 
     def close(self) -> None:
         for one in self._every():
             one.close()
 
     def _every(self) -> Iterator[socket.socket]:
-        for group in (*self.udp, *self.tcp, self.stop_page, self.portal, self.rpz_udp, self.rpz_tcp, self.rpz_tls):
+        for group in (group for use in OF_WORKERS for group in getattr(self, use)):
+            yield from group
+        for group in (self.stop_page, self.portal, self.rpz_udp, self.rpz_tcp, self.rpz_tls):
             yield from group
 
 
@@ -135,6 +144,9 @@ def open_listeners(**wanted: Unpack[Wanted]) -> Listeners:
             udp, tcp = _open_pair(endpoint, wanted.get("workers", 1))
             listeners.udp.append(udp)
             listeners.tcp.append(tcp)
+        workers = wanted.get("workers", 1)
+        listeners.dns_tls += [_open(a, socket.SOCK_STREAM, workers) for a in wanted.get("dns_tls", ())]
+        listeners.dns_https += [_open(a, socket.SOCK_STREAM, workers) for a in wanted.get("dns_https", ())]
         listeners.stop_page += [_open(a, socket.SOCK_STREAM, 1)[0] for a in wanted.get("stop_page", ())]
         listeners.portal += [_open(a, socket.SOCK_STREAM, 1)[0] for a in wanted.get("portal", ())]
         for endpoint in wanted.get("rpz", ()):
@@ -240,15 +252,15 @@ def _explained(address: Endpoint, kind: socket.SocketKind, wrong: OSError) -> So
 def from_systemd(environment: Mapping[str, str], pid: int) -> Listeners | None:
     """The sockets that systemd opened for this process (sd_listen_fds(3)), or None where it did not.
 
-    A socket is what its `FileDescriptorName=` says (`stop-page`, `portal`, `rpz`, `rpz-tls`), and DNS otherwise.
-    Several of one address (`ReusePort=yes`) are dealt out to the workers in turn.
+    A socket is what its `FileDescriptorName=` says (`dns-tls`, `dns-https`, `stop-page`, `portal`, `rpz`, `rpz-tls`),
+    and DNS otherwise. Several of one address (`ReusePort=yes`) are dealt out to the workers in turn.
     """
     if environment.get("LISTEN_PID") != str(pid):
         return None
     count = int(environment.get("LISTEN_FDS", "0"))
     names = environment.get("LISTEN_FDNAMES", "").split(":")
     listeners = Listeners()
-    groups: dict[tuple[int, str], list[socket.socket]] = {}
+    groups: dict[tuple[str, str], list[socket.socket]] = {}
     for offset in range(count):
         one = socket.socket(fileno=_FIRST_SYSTEMD_FD + offset)
         one.setblocking(False)
@@ -263,9 +275,11 @@ def from_systemd(environment: Mapping[str, str], pid: int) -> Listeners | None:
         elif name == "rpz-tls":
             (listeners.rpz_udp if one.type == socket.SOCK_DGRAM else listeners.rpz_tls).append(one)
         else:
-            groups.setdefault((one.type, str(bound_to(one))), []).append(one)
-    listeners.udp = [group for (kind, _), group in groups.items() if kind == socket.SOCK_DGRAM]
-    listeners.tcp = [group for (kind, _), group in groups.items() if kind == socket.SOCK_STREAM]
+            plain = "udp" if one.type == socket.SOCK_DGRAM else "tcp"
+            use = {"dns-tls": "dns_tls", "dns-https": "dns_https"}.get(name, plain)
+            groups.setdefault((use, str(bound_to(one))), []).append(one)
+    for (use, _), group in groups.items():
+        getattr(listeners, use).append(group)
     return listeners
 
 
@@ -275,6 +289,10 @@ def taken_or_opened(environment: Mapping[str, str], **wanted: Unpack[Wanted]) ->
     listeners = from_systemd(environment, os.getpid()) or Listeners()
     if listeners.udp or listeners.tcp:
         wanted.pop("dns", None)
+    if listeners.dns_tls:
+        wanted.pop("dns_tls", None)
+    if listeners.dns_https:
+        wanted.pop("dns_https", None)
     if listeners.stop_page:
         wanted.pop("stop_page", None)
     if listeners.portal:

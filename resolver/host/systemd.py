@@ -15,6 +15,8 @@ from resolver.host.sockets import handed_over
 
 HEARTBEAT = "heartbeat"
 """A descriptor that the supervisor hands over, for CLOCK_MONOTONIC in ms (u64, little endian)."""
+NOT_YET = bytes(8)
+"""What the supervisor reads there of a process that starts, or begins anew."""
 _BEAT = 1.0  # seconds
 
 

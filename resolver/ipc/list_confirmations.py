@@ -12,6 +12,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from resolver.base import atomic
+from resolver.base.file_watch import Changed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,10 +28,19 @@ def write(places: Places, lists: Mapping[str, Mapping[str, Any]]) -> None:
     atomic.replace(places.lists, json.dumps({"format": FORMAT, "lists": lists}).encode())
 
 
-def read(places: Places) -> dict[str, str] | None:
-    """Each list's time, empty for one never confirmed; `None`: the file cannot be read."""
-    try:
-        told = json.loads(atomic.read(places.lists, LARGEST))["lists"]
-        return {str(name): str(about["confirmed"] or "") for name, about in told.items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return None
+class Confirmations:
+    """Each list's time, as last read; empty for one never confirmed."""
+
+    def __init__(self, places: Places) -> None:
+        self._path, self._changed = places.lists, Changed()
+        self._now: Mapping[str, str] = {}
+
+    def poll(self) -> Mapping[str, str]:
+        """The same object as before while nothing changed."""
+        if self._changed.look(self._path):
+            try:
+                told = json.loads(atomic.read(self._path, LARGEST))["lists"]
+                self._now = {str(name): str(about["confirmed"] or "") for name, about in told.items()}
+            except (OSError, ValueError, KeyError, TypeError, AttributeError):
+                return self._now
+        return self._now

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from resolver.base.paths import Places
 
 READERS = "root may, and members of the group stopsign"
-RETIRED = "retired"
 HEARTBEAT = "heartbeat_ms"
 SILENT = 5.0  # seconds; a heartbeat older than this is no sign of life any more
 LATE = 2.0  # seconds; one older than this is late: an idle worker's beat comes once a second
@@ -73,13 +72,19 @@ def read(path: Path) -> dict[str, int]:
 
 
 def workers(places: Places) -> list[Worker]:
-    """Every worker that counts, by index. Raises `ResolverError` where this user may not read it."""
+    """Every worker that counts or says what it is, by index: one that found no room for its counters says so. Raises
+    `ResolverError` where this user may not read it."""
     try:
-        files = [path for path in places.workers.glob("*.counters") if path.stem.isdigit()]
+        numbers = {int(path.stem) for path in places.workers.glob("[0-9]*.*") if path.suffix in (".counters", ".json")}
     except PermissionError as error:
         raise ResolverError(f"{places.workers} cannot be read ({error.strerror})", hint=READERS) from error
-    found = [Worker(int(path.stem), read(path), _said(path.with_suffix(".json"))) for path in files]
-    return sorted(found, key=lambda worker: worker.index)
+    said = {number: _said(places.counters(number).with_suffix(".json")) for number in sorted(numbers)}
+    return [Worker(number, read(places.counters(number)), one) for number, one in said.items()]
+
+
+def retired_file(places: Places) -> Path:
+    """The counters of ended workers, summed by the supervisor."""
+    return places.workers / "retired.counters"
 
 
 def is_gauge(name: str) -> bool:
@@ -88,7 +93,7 @@ def is_gauge(name: str) -> bool:
 
 def totals(places: Places, living: list[Worker] | None = None) -> dict[str, int]:
     """Sums over all workers, the dead included (but for gauges)."""
-    retired = read(places.workers / f"{RETIRED}.counters")
+    retired = read(retired_file(places))
     sums = {name: 0 if is_gauge(name) else retired.get(name, 0) for name in COUNTERS if name != HEARTBEAT}
     for worker in workers(places) if living is None else living:
         for name in sums:

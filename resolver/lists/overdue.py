@@ -27,7 +27,8 @@ from resolver.lists.suspensions import Suspended, Suspensions
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from resolver.config.schema import Clocks, Overdue
+    from resolver.config.schema import Overdue
+    from resolver.config.schema_portal import Clocks
     from resolver.lists.state import Applied
 
 DAY = 86400.0

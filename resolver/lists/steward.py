@@ -24,7 +24,7 @@ from resolver.config.accepted import keep
 from resolver.config.sealed import USE, unsealed
 from resolver.host import metrics
 from resolver.host.apply import OF_STEWARD, Held
-from resolver.host.child import again
+from resolver.host.child import re_execute
 from resolver.host.process import begin
 from resolver.host.sockets import handed_over
 from resolver.host.systemd import beat, notify
@@ -34,7 +34,7 @@ from resolver.lists.fetch import VerifyError
 from resolver.lists.ledger import Event, Ledger, LedgerError
 from resolver.lists.metrics import Lists
 from resolver.lists.operations import operations
-from resolver.lists.register import Outcome, Register
+from resolver.lists.register import Register
 from resolver.log.writer import Log
 from resolver.policy import exceptions
 from resolver.stats.publish import publish
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from resolver.config.schema import Accepted, ListSource
+    from resolver.lists.decide import Outcome
     from resolver.lists.fetch import Candidate
 
 say = logging.getLogger("stopsign.steward")
@@ -163,7 +164,7 @@ class Steward:
         """Now and then: does a name of the lists still resolve?"""
         pace = self.config.evaluation.resolve
         upstreams = [(endpoint.host, endpoint.port) for endpoint in self.config.upstreams]
-        resolving = Resolving(self.config.places.current, upstreams, random.random)
+        resolving = Resolving(self.config.places, upstreams, random.random)
         while pace and upstreams:
             await asyncio.sleep(pace)
             gone = await asyncio.to_thread(resolving.look)
@@ -171,13 +172,17 @@ class Steward:
                 await self.work(self.register.looked, gone=gone)
 
     async def _report(self) -> None:
-        """Once a day: the report that everybody may read. It is computed beside everything else."""
+        """Once a day, and as soon as a first list is active: the report that everybody may read. It is computed beside
+        everything else."""
         while True:
+            empty = not self.register.applied
             try:
                 await asyncio.to_thread(publish, self.config.places, self._clock())
             except (ResolverError, OSError) as error:
                 say.warning("the transparency report cannot be published: %s", error)
-            await asyncio.sleep(REPORT)
+            until = time.monotonic() + REPORT
+            while (left := until - time.monotonic()) > 0 and not (empty and self.register.applied):  # noqa: ASYNC110
+                await asyncio.sleep(TICK if empty else left)
 
     def _end(self) -> None:
         self.register.close()
@@ -205,7 +210,7 @@ def main() -> None:
         keep(accepted)  # units for policy zones alone have no supervisor that would
         exceptions.keep_room(accepted.config.places)
     if asyncio.run(serve(accepted)):
-        again()
+        re_execute()
 
 
 if __name__ == "__main__":

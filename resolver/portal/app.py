@@ -26,7 +26,7 @@ from resolver.base.errors import ResolverError
 from resolver.base.terminal import visible
 from resolver.config.sealed import unsealed
 from resolver.host.apply import OF_WEB, Held
-from resolver.host.child import again
+from resolver.host.child import re_execute
 from resolver.host.process import begin
 from resolver.host.sockets import bound_to, handed_over, open_listeners
 from resolver.host.systemd import beat, notify
@@ -45,9 +45,7 @@ from resolver.portal.web import QuietServer, UnreadableError, ask_of, respond
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-    from pathlib import Path
 
-    from resolver._core import CompiledList
     from resolver.config.schema import Accepted, Config
 
 log = logging.getLogger("stopsign.portal")
@@ -57,14 +55,12 @@ ROUND_SECONDS = 10.0  # a decision shows on its receipt within that
 
 
 class Web:
-    """The running process. `open_list` opens a compiled list."""
+    """The running process."""
 
-    def __init__(
-        self, config: Config, open_list: Callable[[Path], CompiledList], clock: Callable[[], float] = time.time
-    ) -> None:
+    def __init__(self, config: Config, clock: Callable[[], float] = time.time) -> None:
         self._config, self._clock = config, clock
         places, clocks = config.places, config.portal.clocks
-        self.live = Live(places, open_list)
+        self.live = Live(places)
         pages, views = Pages(config), Views.of(config)
         self.portal = Portal(
             pages, self.live, Transparency(self.live, places.log_dir, config.host_name), clock, time.monotonic,
@@ -181,13 +177,6 @@ class Web:
         self.unknown = sorted(name for name, key in there.items() if key not in known)
 
 
-def native(path: Path) -> CompiledList:
-    """The compiled list of the core."""
-    from resolver.policy.look_up import opened
-
-    return opened(path)
-
-
 def listening(config: Config) -> tuple[list[socket.socket], list[socket.socket]]:
     """The supervisor's sockets, or our own where it gave none."""
     given = handed_over(os.environ)
@@ -204,7 +193,7 @@ async def serve(accepted: Accepted) -> bool:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    process = Web(config, native)
+    process = Web(config)
     stop_page, portal = listening(config)
     await process.start(stop_page, portal)
 
@@ -241,7 +230,7 @@ def main() -> None:
     logging.getLogger("alembic").setLevel(logging.WARNING)
     try:
         if uvloop.run(serve(unsealed(path, handed_over(os.environ)))):
-            again()
+            re_execute()
     except ResolverError as wrong:
         log.error("%s", wrong)  # noqa: TRY400 - the sentence says it all
         sys.exit(2)

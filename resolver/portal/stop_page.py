@@ -47,16 +47,16 @@ class StopPage:
         self._views = views or Views()
         self._cache: dict[tuple[object, ...], Reply] = {}
         self._cached_bytes = 0
-        self._generation = -1
+        self._cached_for = live.snapshot
         link = f'<{pages.face.url}>; rel="blocked-by"'
         self._links = f"Link: {link}\r\n"
 
     def reply(self, head: Head, client: str = "") -> Reply:
         """`client`: the address that the request came from; where it is none, every list holds."""
         snapshot = self._live.snapshot
-        if snapshot.number != self._generation:
+        if snapshot is not self._cached_for:
             self._cache.clear()
-            self._cached_bytes, self._generation = 0, snapshot.number
+            self._cached_bytes, self._cached_for = 0, snapshot
         name = name_of(head.host)
         view = self._views.lists_of(address_in(client))
         stops = snapshot.judged(name, int(self._clock()), view).stops if name else ()

@@ -17,17 +17,18 @@ from bisect import bisect_left
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from resolver.ipc.entry_hits import Cells
+from resolver.rpz.rules import stops
 from resolver.rpz.told import StreamError, dnstap, powerdns
-from resolver.stats.entry_hits import Cells
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
     from pathlib import Path
 
     from resolver.base.paths import Places
-    from resolver.config.schema import RpzCount
+    from resolver.config.schema_rpz import RpzCount
+    from resolver.policy.in_force import InForce
     from resolver.rpz.answer import Secondary
-    from resolver.rpz.live import Live
     from resolver.rpz.told import Told
     from resolver.rpz.zone import Zone
 
@@ -48,12 +49,11 @@ class Counting:
         places: Places,
         zones: Mapping[str, tuple[Zone, frozenset[str] | None]],
         secondaries: Sequence[Secondary],
-        live: Callable[[], Live],
+        live: Callable[[], InForce],
     ) -> None:
         self._zones, self._secondaries, self._live = zones, secondaries, live
-        places.workers.mkdir(parents=True, exist_ok=True)
-        self._folder = places.workers
-        self._hits: dict[int, tuple[Live, Counter[Met]]] = {}
+        self._places = places
+        self._hits: dict[int, tuple[InForce, Counter[Met]]] = {}
         self._given: list[Path] = []  # what was handed over last
         self._servers: list[asyncio.Server] = []
         self._connections: set[asyncio.Task[None]] = set()
@@ -89,9 +89,9 @@ class Counting:
         if not told.by_policy and not _like_a_block(told, zone):
             return
         live = self._live()
-        found = live.stops(told.qname, wanted, now)
+        found = stops(live, told.qname, wanted, now)
         if found is not None:
-            _, hits = self._hits.setdefault(live.generation, (live, Counter()))
+            _, hits = self._hits.setdefault(live.generation or 0, (live, Counter()))
             hits[found.list, found.row, found.reference] += 1
 
     def hand_over(self, *, last: bool = False) -> None:
@@ -101,7 +101,7 @@ class Counting:
         waiting, self._hits, self._given = self._hits, {}, []
         for generation, (live, hits) in waiting.items():
             try:
-                cells = Cells.create(self._folder, "rpz", generation=generation, lists=live.lists, entries=live.entries)
+                cells = Cells.create(self._places, "rpz", generation=generation, lists=live.names, entries=live.entries)
             except OSError as wrong:  # a full tmpfs: what was counted here is lost, the zones are not
                 log.warning("counts cannot be handed over (%s)", wrong.strerror)
                 continue
@@ -143,7 +143,7 @@ class Counting:
         return any(one.is_at(address) for one in self._secondaries)
 
 
-def _by_number(live: Live, hits: Mapping[Met, int]) -> dict[tuple[int, int], int]:
+def _by_number(live: InForce, hits: Mapping[Met, int]) -> dict[tuple[int, int], int]:
     """By list and number of the entry: entries are numbered in the order of rows."""
     found: dict[tuple[int, int], int] = {}
     compiled = live.compiled

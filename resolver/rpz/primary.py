@@ -28,17 +28,18 @@ import uvloop
 from resolver.base.errors import ResolverError
 from resolver.config.sealed import unsealed
 from resolver.host.apply import OF_RPZ, Held
-from resolver.host.child import again
+from resolver.host.child import re_execute
 from resolver.host.process import begin
 from resolver.host.sockets import bound_to, handed_over, open_listeners
 from resolver.host.systemd import beat, notify
 from resolver.ipc import control, rpz_status
+from resolver.policy.in_force import Follower
 from resolver.rpz import export, keys
 from resolver.rpz.answer import Refusal, Secondary, Served
 from resolver.rpz.counting import Counting
 from resolver.rpz.history import Edition, advance, sweep
-from resolver.rpz.live import Live, Watch, lists_of, write_rules
 from resolver.rpz.notify import tell
+from resolver.rpz.rules import lists_of, write_rules
 from resolver.rpz.serve import Server, Tls
 from resolver.rpz.zone import RpzError, Zone, zone_of
 
@@ -47,8 +48,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from resolver._core import Policies
-    from resolver.config.schema import Accepted, Config, RpzSecondary, RpzZone
+    from resolver.config.schema import Accepted, Config
+    from resolver.config.schema_rpz import RpzSecondary, RpzZone
     from resolver.config.values import Endpoint
+    from resolver.policy.in_force import InForce
 
 POLL, AGAIN, LATER = 0.2, 5.0, 60.0
 
@@ -86,7 +89,7 @@ class Kept:
     """What each secondary was given last, by its name: a serial, and by which kind of transfer."""
     transfers: Counter[str] = field(default_factory=Counter)
 
-    def make(self, live: Live, now: float) -> Made:
+    def make(self, live: InForce, now: float) -> Made:
         """The zone of what is live, durable. A full disk must not keep an entry in force that was withdrawn: then the
         zone is made on the tmpfs. Blocking; `RpzError` where it cannot be made at all."""
         try:
@@ -96,7 +99,7 @@ class Kept:
                 raise
             return self._make_in(self.spare, live, now, str(wrong))
 
-    def _make_in(self, folder: Path, live: Live, now: float, trouble: str | None) -> Made:
+    def _make_in(self, folder: Path, live: InForce, now: float, trouble: str | None) -> Made:
         fresh = folder / "rules.next"
         written = write_rules(live, self.zone, self.lists, fresh, now)
         served = 0 if self.edition is None else self.edition.serial
@@ -109,7 +112,7 @@ class Primary:
 
     def __init__(self, config: Config) -> None:
         self._config, self._places = config, config.places
-        self._watch = Watch(config.places)
+        self._follower = Follower(config.places)
         origins = frozenset(zone.origin for zone in config.rpz.zones)
         self._zones = {
             source.origin: Kept(
@@ -134,7 +137,8 @@ class Primary:
         )
         about = {origin: (kept.zone, kept.lists) for origin, kept in self._zones.items()}
         known = [secondary for secondary, _ in self._secondaries]
-        self._counting = Counting(config.places, about, known, lambda: self._watch.live) if config.rpz.counts else None
+        counting = partial(Counting, config.places, about, known, lambda: self._follower.now)
+        self._counting = counting() if config.rpz.counts else None
 
     async def run(self, sockets: Mapping[str, Sequence[int]], stop: asyncio.Event) -> None:
         rpz = self._config.rpz
@@ -162,8 +166,8 @@ class Primary:
 
     async def look(self, now: float) -> None:
         """Makes what is due."""
-        changed = await asyncio.to_thread(self._watch.look)
-        live = self._watch.live
+        changed = await asyncio.to_thread(self._follower.poll)
+        live = self._follower.now
         self._alarm("live", live.trouble)
         for kept in self._zones.values():
             if changed or (kept.due and now >= kept.due):
@@ -171,7 +175,7 @@ class Primary:
         if changed:
             self._say()
 
-    async def _make(self, kept: Kept, live: Live, now: float) -> None:
+    async def _make(self, kept: Kept, live: InForce, now: float) -> None:
         origin = kept.zone.origin
         try:
             made = await asyncio.to_thread(kept.make, live, now)
@@ -372,7 +376,7 @@ def main() -> None:
             listeners = open_listeners(rpz=rpz.listen, rpz_tls=rpz.listen_tls)
             sockets = listeners.of_rpz()
         if uvloop.run(serve(accepted, sockets)):
-            again()
+            re_execute()
     except ResolverError as wrong:
         log.error("%s", wrong)  # noqa: TRY400 - the sentence says it all
         raise SystemExit(2) from None

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from ipaddress import IPv4Address, IPv6Address
 
-    from resolver.config.schema import Config, RpzZone
+    from resolver.config.schema import Config
+    from resolver.config.schema_rpz import RpzZone
 
 NS, CNAME, SOA, A, AAAA = 2, 5, 6, 1, 28
 IN = 1

@@ -19,6 +19,7 @@ import pytest
 import yaml
 
 from resolver.base.errors import ResolverError
+from resolver.base.paths import Places
 from resolver.config.schema import accept, load
 from resolver.host import apply, run
 from resolver.host.apply import everywhere
@@ -26,10 +27,11 @@ from resolver.host.metrics import kernel_drops
 from resolver.ipc import control
 from resolver.ipc.control import call
 from resolver.ipc.peer_credentials import caller
+from resolver.ipc.supervisor_lock import only_one
 from tests.rigs.alert_rules import missing, promtool
 from tests.rigs.dns_host import Host, free_port, question, running, wait_until
 from tests.rigs.load import EXPECTED, PASSED, STOPPED, Load, ask, under_load, until
-from tests.rigs.provider import Provider, change, command, provider
+from tests.rigs.provider import Provider, alarms, change, command, provider
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -375,14 +377,14 @@ def test_sighup_ends_no_supervisor_that_starts_and_reload_takes_none_that_begins
 
 
 def test_who_starts_is_known_by_the_supervisor_s_lock_and_by_its_word(tmp_path: Path) -> None:
-    lock = tmp_path / "supervisor.lock"
+    places = Places(tmp_path, tmp_path, tmp_path)
     sockets = {name: tmp_path / name for name in ("dns", "steward", "web")}
 
     def starting(**living: dict[str, Any]) -> list[str]:
-        return apply._starting(living, sockets, lock)
+        return apply._starting(living, sockets, places)
 
     assert starting() == []
-    with run.only_one(lock):
+    with only_one(places):
         assert starting() == starting(web={}) == ["the supervisor"]
     assert starting() == []
     children = [{"name": name, "pid": pid} for name, pid in (("dns-0", 1), ("steward", 2), ("web", None))]
@@ -449,6 +451,8 @@ def test_a_hung_worker_is_killed_and_replaced_while_its_port_stays_open(provider
 
         async def act() -> None:
             os.kill(before, signal.SIGSTOP)
+            silent = f"dns-0 (pid {before}), no sign of life for"
+            await until(lambda: any(silent in one for one in alarms(host)), "an alarm", 40)
             await until(lambda: host.children().get("worker-0", before) != before, "another worker", 40)
             await asyncio.sleep(1.0)
             ended.set()
@@ -461,6 +465,24 @@ def test_a_hung_worker_is_killed_and_replaced_while_its_port_stays_open(provider
     assert "hangs; it is killed" in host.log
     (died,) = [one["died"] for one in said(host, "status")["services"] if one["died"]]
     assert died["how"] == "hung and was killed"
+    wait_until(lambda: alarms(host) == [], "all is well")
+
+
+def test_a_process_that_waits_to_be_started_again_is_down_until_it_is(tmp_path: Path) -> None:
+    with running(Host(tmp_path / "host", ["127.0.0.1:9"])) as host:
+        supervisor = load(host.config).places.supervisor_socket
+
+        def is_down() -> bool:
+            return "dns-0 is down" in call(supervisor, "status")["alarms"]
+
+        def killed_again() -> bool:  # its pause doubles each time
+            (service,) = call(supervisor, "status")["services"]
+            if service["pid"] is not None:
+                os.kill(service["pid"], signal.SIGKILL)
+            return is_down()
+
+        wait_until(killed_again, "it waits")
+        wait_until(lambda: not is_down(), "it runs again")
 
 
 def test_status_is_one_screen_and_the_same_in_json(provider: Running) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import os
@@ -25,14 +26,14 @@ from resolver.cli.main import stopsign
 from resolver.cli.status import Sample, sample, status
 from resolver.config.schema import Config, Endpoint, load
 from resolver.host.metrics import Bypassed, Exposition, Workers
-from resolver.ipc import worker_counters
+from resolver.ipc import control, worker_counters
 from resolver.ipc.control import UnreachableError
 from resolver.policy import exceptions
 from tests.rigs.config_file import GOOD, write
 from tests.rigs.lists_world import settings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
 
@@ -89,6 +90,26 @@ def test_who_is_dead_or_hung_or_silent_is_said_first_and_in_these_words(
         "dns-0: complaint 0", "dns-1: complaint 1", "dns-2: complaint 2", "dns-3: complaint 3",
     ]  # fmt: skip
     assert {one["name"]: one["state"] for one in said["services"]} == {"steward": "hung"}
+
+
+def test_a_process_that_its_supervisor_has_started_and_that_does_not_listen_yet(config: Config) -> None:
+    services = [{"name": "steward", "pid": os.getpid(), "restarts": 0, "died": None}]
+
+    async def told(_peer: control.Peer, _request: Mapping[str, Any]) -> control.Reply:
+        return {"services": services}
+
+    async def seen(socket: Path) -> str:
+        operations = {"status": control.Operation(told, anyone=True)}
+        async with await control.serve(config.places.supervisor_socket, operations, control.Callers):
+            said = await asyncio.to_thread(look, config)
+        (alarm,) = [one for one in said["alarms"] if str(socket) in one]
+        return str(alarm)
+
+    path = config.places.control_socket
+    config.places.run_dir.mkdir(parents=True)
+    assert asyncio.run(seen(path)).startswith(f"starts: the steward does not answer at {path} (")
+    services[0]["pid"] = None
+    assert asyncio.run(seen(path)).startswith(f"dead: the steward does not answer at {path} (")
 
 
 @pytest.mark.parametrize("words", [("workers", "restart"), ("cache", "flush")])
@@ -210,14 +231,32 @@ def seen(address: str, state: str, rtt_us: int = 0) -> dict[str, Any]:
     return {"address": address, "state": state, "reason": "silent" if state == "down" else "", "rtt_us": rtt_us}
 
 
-def test_an_upstream_that_is_up_and_fails_is_an_alarm_said_once(config: Config) -> None:
-    for index, failing in enumerate((True, False, True)):
-        counted(config, index, beat=0.1)
-        says(config, index, os.getpid(), upstreams=[seen("127.0.0.1:1", "up") | {"failing": failing}])
-    said = look(config)
-    assert said["upstreams"][0]["failing"]
-    alarm = "upstream 127.0.0.1:1 answers most questions with SERVFAIL or REFUSED"
-    assert [one for one in said["alarms"] if "127.0.0.1:1" in one] == [alarm]
+@pytest.mark.parametrize(
+    ("trouble", "alarm"),
+    [
+        ({"failing": True}, "upstream 127.0.0.1:1 answers most questions with SERVFAIL or REFUSED"),
+        ({"tcp_closed": True}, "upstream 127.0.0.1:1 answers no TCP: what is too long for a datagram is SERVFAIL"),
+        ({"state": "down", "reason": "silent"}, "upstream 127.0.0.1:1 is down: silent"),
+    ],
+)
+def test_what_one_worker_sees_of_an_upstream_is_an_alarm_said_once_and_ends(
+    config: Config, trouble: dict[str, Any], alarm: str
+) -> None:
+    for number, found in ((1, [alarm]), (4, [])):
+        for index in range(3):
+            counted(config, index, beat=0.1)
+            says(
+                config, index, os.getpid(), upstreams=[seen("127.0.0.1:1", "up") | (trouble if index >= number else {})]
+            )
+        said = look(config)
+        assert [one for one in said["alarms"] if "127.0.0.1:1" in one] == found
+
+
+def test_no_worker_at_all_is_an_alarm_until_one_counts(config: Config) -> None:
+    alarm = f"no DNS worker counts in {config.places.workers}"
+    assert alarm in look(config)["alarms"]
+    counted(config, 0, beat=0.1)
+    assert alarm not in look(config)["alarms"]
 
 
 def test_a_cap_that_is_reached_is_an_alarm_that_names_it(config: Config) -> None:

@@ -17,25 +17,30 @@ import typing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from resolver.config import schema as tree
+from resolver.config import schema, schema_portal, schema_rpz
+from resolver.config.values import Part
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 ROOT = Path(__file__).resolve().parents[2] / "resolver"
+TREE = (schema, schema_portal, schema_rpz)
 NODES = {
-    name: one for name, one in vars(tree).items() if isinstance(one, type) and issubclass(one, tree.Part)
-} | {"Config": tree.Config}  # fmt: skip
+    name: one
+    for module in TREE
+    for name, one in vars(module).items()
+    if isinstance(one, type) and issubclass(one, Part)
+}
 # Nothing is done with these but to check that they are said: without them the configuration is refused.
 CONSENTS = {("RpzSecondary", "unsigned")}
 # In the templates, by the variable that stands for them there.
 IN_TEMPLATES = {"line": "HelpLine"}
-DEFINED = Path(inspect.getfile(tree.Config))
+DEFINED = {Path(inspect.getfile(module)) for module in TREE}
 
 
 def nodes_in(hint: Any) -> set[str]:
     """The nodes of the tree in a type: itself, or what a list or a union of it holds."""
-    if isinstance(hint, type) and issubclass(hint, tree.Part):
+    if isinstance(hint, type) and issubclass(hint, Part):
         return {hint.__name__}
     if typing.get_origin(hint) is not None or isinstance(hint, types.UnionType):
         return {name for part in typing.get_args(hint) for name in nodes_in(part)}
@@ -141,13 +146,15 @@ def read_in(source: str, attributes: Mapping[str, set[str]] = types.MappingProxy
 
 
 def test_every_key_of_the_schema_is_read_by_some_code() -> None:
-    modules = [path.read_text(encoding="utf-8") for path in ROOT.rglob("*.py") if path != DEFINED]
+    modules = [path.read_text(encoding="utf-8") for path in ROOT.rglob("*.py") if path not in DEFINED]
     attributes: dict[str, set[str]] = {"config": {"Config"}}
     for source in modules:
         for name, held in annotated(source).items():
             attributes.setdefault(name, set()).update(held)
     # What the tree's own methods and properties hand out, and read: `require_dns`, `log_origin`, `provider_name`, …
-    config = next(one for one in ast.parse(DEFINED.read_text()).body if getattr(one, "name", "") == "Config")
+    config = next(
+        one for one in ast.parse(Path(inspect.getfile(schema)).read_text()).body if getattr(one, "name", "") == "Config"
+    )
     assert isinstance(config, ast.ClassDef)
     own = [one for one in config.body if isinstance(one, ast.FunctionDef) and one.name != "digest"]
     attributes |= {one.name: held for one in own if (held := nodes_of(one.returns))}

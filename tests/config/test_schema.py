@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from resolver.config.reader import Problem
 from resolver.config.schema import Config, ConfigError, Endpoint, load, locate
 from tests.rigs.config_file import write
 
@@ -199,3 +200,12 @@ def test_an_endpoint_is_written_as_it_is_read(text: str, host: str, port: int) -
 def test_what_is_no_endpoint_is_refused(text: object) -> None:
     with pytest.raises(ValueError, match="would be right"):
         Endpoint.parse(text)
+
+
+def test_a_report_of_mistakes_begins_with_one_and_its_warnings_come_last(tmp_path: Path) -> None:
+    """Its first line follows `stopsign: error:`."""
+    file = tmp_path / "x.yaml"
+    found = [Problem(1, "dns", "is open", file, "warning"), Problem(2, "", "is missing", file)]
+    error = ConfigError(found)
+    assert str(error) == f"{file}:2: is missing\n{file}:1: dns: is open (a warning)"
+    assert list(error.problems) == found

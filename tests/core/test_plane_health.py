@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import socket
 import time
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,7 @@ import pytest
 from dnslib import RCODE, DNSRecord
 
 from resolver.config.schema import Config
-from resolver.dns.worker import plane_settings
+from resolver.dns.settings import plane_settings
 from resolver.ipc import shadow_sketches
 from tests.rigs.lists_world import settings
 from tests.rigs.plane import PATIENCE, Rig, Upstream, answer, failing, query, rig
@@ -310,7 +311,7 @@ def test_where_an_upstream_fails_a_stale_answer_is_given_and_goes_on_being_kept(
 def test_the_configuration_says_for_how_long_a_stale_answer_is_given(tmp_path: Path, stale: str, given: bool) -> None:
     raw = settings(tmp_path)
     raw["dns"]["cache"] = {"stale": stale}
-    made = plane_settings(Config.model_validate(raw, context={"folder": "/"}), 0, 1, shadow_sketches.Key((1, 2)))
+    made = plane_settings(Config.model_validate(raw, context={"folder": "/"}), 1, shadow_sketches.Key((1, 2)))
     upstream = Upstream()
     with rig(upstream, cache_stale_s=made["cache_stale_s"]) as r:
         question, source = keep_until_stale(r, upstream)
@@ -373,6 +374,30 @@ def until_gone(r: Rig, *upstreams: Upstream) -> None:
         upstream.own()
 
 
+def comes_back(r: Rig, upstream: Upstream) -> None:
+    """It answers clients again, and is up with its first answer in time; on a busy machine not each one here is."""
+    for number in itertools.count():
+        name, before = f"back{number}.example.", time.monotonic()
+        r.send(query(name))
+        assert r.silent(), "it may know"
+
+        def asked(name: str = name) -> list[tuple[DNSRecord, Any]]:
+            nonlocal before
+            # Questions of before may still be on their way to it.
+            if not (found := [one for one in upstream.waiting() if one[0].q.qname == name]):
+                before = time.monotonic()
+            return found
+
+        question, source = r.until(asked)[0]
+        upstream.say(answer(question), source)
+        r.plane.pump()
+        in_time = time.monotonic() - before < QUICK["upstream_timeout_ms"] / 1000
+        assert r.receive().header.rcode == 0
+        if in_time:
+            assert r.plane.upstreams()[1]["state"] == "up"
+            return
+
+
 def test_when_all_upstreams_are_gone_servfail_comes_at_once_over_udp_and_tcp_and_a_word_ends_that() -> None:
     first, second = Upstream(), Upstream()
     with rig(first, second, **{**QUICK, "patience_ms": 3000}) as r:
@@ -398,13 +423,7 @@ def test_when_all_upstreams_are_gone_servfail_comes_at_once_over_udp_and_tcp_and
         assert (r.state(0), r.state(1)) == ("down", "down"), "it lives, and is not known to be of use"
         assert r.plane.upstreams()[1]["reason"] == "refusing"
         second.waiting()
-        r.send(query("back.example"))
-        assert r.silent(), "it may know"
-        # Questions of before may still be on their way to it.
-        question, source = r.until(lambda: [one for one in second.waiting() if one[0].q.qname == "back.example."])[0]
-        second.say(answer(question), source)
-        assert r.until_answered().header.rcode == 0
-        assert r.state(1) == "up"
+        comes_back(r, second)
         second.waiting()
         r.send(query("again.example"))
         assert [str(question.q.qname) for question, _ in second.waiting()] == ["again.example."]

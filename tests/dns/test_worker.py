@@ -20,11 +20,11 @@ from blocklists import document
 from resolver import _core
 from resolver.base.paths import Places
 from resolver.config.schema import Config, load
-from resolver.dns.streams import SWEEP
-from resolver.dns.worker import Worker, list_is_back
+from resolver.dns.worker import SWEEP, Worker, list_is_back
 from resolver.ipc import shadow_sketches
 from resolver.policy import exceptions
-from resolver.rpz.live import Watch
+from resolver.policy.in_force import Follower
+from resolver.rpz.rules import stops
 from tests.rigs.dns_host import Host, ask_tcp, ask_udp, free_port, question, running, wait_until
 from tests.rigs.list_documents import entry
 from tests.rigs.lists_world import settings
@@ -250,7 +250,7 @@ def test_a_bypass_ends_by_itself_with_nobody_there_to_take_it_back(
     """The steward is dead, the file stays as it is: the worker looks at the clock."""
     config = Config.model_validate(settings(tmp_path, casino={}, games={}), context={"folder": "/"})
     places, now = config.places, [1_900_000_000.0]
-    monkeypatch.setattr("resolver.dns.worker.time.time", lambda: now[0])
+    monkeypatch.setattr("resolver.dns.in_use.time.time", lambda: now[0])
     meta = json.dumps({"generation": 1, "lists": [{"name": "casino"}, {"name": "games"}]}).encode()
     places.run_dir.mkdir()
     _core.compile([_source(tmp_path, name, "stop-page") for name in ("casino", "games")], places.current, meta)
@@ -293,22 +293,22 @@ def test_what_no_descriptor_was_left_to_read_is_read_once_there_is_one(
     async def scene(change: Callable[[], object]) -> None:
         _core.compile(full, places.current, meta)
         places.passes.unlink(missing_ok=True)
-        worker, watch = Worker(config, 0, 1, shadow_sketches.Key((1, 2))), Watch(places)
+        worker, watch = Worker(config, 0, 1, shadow_sketches.Key((1, 2))), Follower(places)
 
         async def stopped() -> tuple[bool, bool]:
             """By a worker, and in the zones."""
             await worker.poll()
-            watch.look()
+            watch.poll()
             answer = worker.plane.decide(question(1, "casino.example", A), ("127.0.0.1", 4000), ("127.0.0.1", 53))
-            return isinstance(answer, bytes), watch.live.stops("casino.example", None, int(time.time())) is not None
+            return isinstance(answer, bytes), stops(watch.now, "casino.example", None, time.time()) is not None
 
         assert await stopped() == (True, True)
         change()
         with no_descriptor_left():
             assert await stopped() == (True, True)
-            assert watch.live.trouble
+            assert watch.now.trouble
         assert await stopped() == (False, False)
-        assert watch.live.trouble is None
+        assert watch.now.trouble is None
 
     in_this_thread(lambda: scene(lambda: _core.compile(emptied, places.current, meta)))
     in_this_thread(lambda: scene(lambda: exceptions.change(places, partial(exceptions.Passes.on, new=off))))
@@ -348,7 +348,7 @@ def test_a_worker_that_cannot_say_what_it_is_logs_that_once_and_once_that_it_can
     async def scene() -> None:
         stop = asyncio.Event()
         worker = Worker(load(one.config), 0, 1, shadow_sketches.Key.from_text("0" * 32))
-        await worker.start([], [])
+        await worker.start({})
         serving = asyncio.create_task(worker.run(stop))
         await asyncio.sleep(4 * SWEEP)
         assert logged() == [f"{in_the_way}: cannot be written (Is a directory)"]

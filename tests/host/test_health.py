@@ -66,8 +66,7 @@ def test_the_answer_of_another_program_on_the_port_counts_as_none(tmp_path: Path
 
 @pytest.mark.needs("unbound")
 def test_the_mark_outlives_a_restart_of_workers_and_program(tmp_path: Path, upstream: int) -> None:
-    """`health` never says no; a host that was asked in the middle would be withdrawn. That it cannot be told, as in the
-    moment in which the only worker's file is made, withdraws nobody."""
+    """`health` says yes all the time, also in the moment in which the only worker is another."""
     with running(Host(tmp_path / "host", [f"127.0.0.1:{upstream}"])) as host:
 
         def mark() -> Any:

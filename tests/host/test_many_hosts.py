@@ -21,7 +21,7 @@ from resolver.portal.app import Web
 from resolver.portal.store import NewAppeal, Shared, Store
 from tests.rigs import postgres
 from tests.rigs.lists_world import Clock, World, make_entry
-from tests.rigs.portal_world import compiled, configuration
+from tests.rigs.portal_world import configuration
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
@@ -345,13 +345,13 @@ def test_a_host_on_the_database_whose_key_is_missing_is_an_alarm(run: Callable[[
         config.places.log_vkey.write_text("own+key")
         now = int(b.world.clock())
         await b.store.present("b\x1b[2J", "b+key", now)
-        web = Web(config, lambda _: compiled())
+        web = Web(config)
         web.stored.set()
         await web.look_at_others(a.store, now)
         (alarm,) = web.alarms()
         assert alarm == "host b\ufffd[2J shares the appeals database, and log.peers lacks the key of its log"
         peers = config.model_copy(update={"log": config.log.model_copy(update={"peers": ["b+key"]})})
-        knowing = Web(peers, lambda _: compiled())
+        knowing = Web(peers)
         knowing.stored.set()
         await knowing.look_at_others(a.store, now)
         assert knowing.alarms() == []

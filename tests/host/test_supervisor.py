@@ -19,8 +19,9 @@ import pytest
 from resolver.config.schema import accept
 from resolver.host import supervisor as supervising
 from resolver.host.run import WINGS, services
+from resolver.host.service import Pulse, Service
 from resolver.host.sockets import open_listeners, parse
-from resolver.host.supervisor import Pulse, Service, Supervisor, wait_before_restart
+from resolver.host.supervisor import Supervisor, wait_before_restart
 from tests.rigs.config_file import GOOD, write
 
 if TYPE_CHECKING:
@@ -151,6 +152,46 @@ def test_one_that_has_no_counters_beats_in_memory_and_is_watched_too(monkeypatch
             process.signal(signal.SIGSTOP)
             await until(lambda: supervisor.pid("one") not in {None, process.popen.pid})  # noqa: B023
             assert process.killed
+        await supervisor.stop()
+
+    play(scene)
+
+
+def test_one_that_begins_anew_has_the_time_of_a_start_to_beat_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On busy processors its imports take longer than it may be silent once it serves."""
+    monkeypatch.setattr(supervising, "_LOOK", 0.1)
+    program = """if True:
+        import asyncio, os, time
+        from resolver.host.child import re_execute
+        from resolver.host.systemd import beat
+        anew = os.environ.get("ANEW")
+        time.sleep(2.5 if anew else 0)
+        async def life():
+            heart = asyncio.create_task(beat())
+            await asyncio.sleep(60 if anew else 0.5)
+        asyncio.run(life())
+        os.environ["ANEW"] = "yes"
+        re_execute()
+    """
+    environment = {"PYTHONPATH": str(Path(__file__).resolve().parents[2])}
+
+    async def scene() -> None:
+        one = Service("one", (sys.executable, "-c", program), environment=environment, patience=1.0)
+        supervisor = Supervisor([one])
+        supervisor.start()
+        process = supervisor._slots["one"].process
+        assert process is not None
+        lives: list[bool] = []  # whether its heart has beaten, each time that this changes
+
+        def back() -> bool:
+            beats = process.pulse().ready  # type: ignore[union-attr]
+            lives.extend([beats] if [beats] != lives[-1:] else [])
+            return lives[-3:] == [True, False, True]
+
+        async with asyncio.timeout(60):
+            while not back():  # noqa: ASYNC110
+                await asyncio.sleep(0.005)
+        assert (process.killed, supervisor.pid("one")) == (False, process.popen.pid)
         await supervisor.stop()
 
     play(scene)
@@ -327,7 +368,7 @@ def test_services_stop_in_their_order(tmp_path: Path) -> None:
 
 def test_who_stands_behind_gets_less_of_a_processor(tmp_path: Path) -> None:
     (tmp_path / "tells.py").write_text("import os, sys\nprint(os.getpriority(os.PRIO_PROCESS, 0), *sys.argv[1:])")
-    command = [sys.executable, "-m", "resolver.host.child", "--behind", "7", "tells", "--config", "x"]
+    command = [sys.executable, "-m", "resolver.host.child", "--background", "7", "tells", "--config", "x"]
     environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
     told = subprocess.run(command, env=environment, capture_output=True, text=True, check=True, timeout=60)
     assert told.stdout == "7 --config x\n"

@@ -120,6 +120,10 @@ def test_what_two_people_signed_is_active_and_the_next_version_replaces_it(provi
         assert status["alarms"] == []
 
 
+def entries_reported(report: Path) -> int:
+    return int(json.loads(report.read_text())["entries"]["total"]) if report.exists() else 0
+
+
 def test_what_became_active_and_what_came_in_can_be_proved_to_anybody(provider: Provider) -> None:
     provider.publish("a.example")
     with provider.running():
@@ -134,7 +138,7 @@ def test_what_became_active_and_what_came_in_can_be_proved_to_anybody(provider: 
         }
         control.call(places.control_socket, "decide", **decided)
         answers.append(control.call(places.control_socket, "appeal-decision", appeal=appeal["appeal"]))
-        wait_until(places.report.exists, "the report that everybody may read")
+        wait_until(lambda: entries_reported(places.report) == 1, "the report that everybody may read knows the list")
     (start,) = provider.ask("audit", "show", "--type", "start", "--json").output.splitlines()
     assert json.loads(start)["detail"]["configuration"] == load(provider.folder / "stopsign.yaml").digest
     key = parse_vkey(places.log_vkey.read_text().strip())

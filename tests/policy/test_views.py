@@ -14,7 +14,7 @@ import pytest
 from blocklists import document
 from resolver import _core
 from resolver.config.schema import Config
-from resolver.dns.worker import plane_settings
+from resolver.dns.settings import plane_settings
 from resolver.ipc import shadow_sketches
 from resolver.policy.explain import explain
 from resolver.policy.look_up import opened
@@ -79,7 +79,7 @@ def compile_lists(folder: Path, places: Places) -> None:
 def stopped_by_dns(config: Config, client: str) -> set[str]:
     """What a worker with this configuration stops for a client at that address."""
     upstream = Upstream()
-    given = plane_settings(config, 0, 1, shadow_sketches.Key((1, 2)))
+    given = plane_settings(config, 1, shadow_sketches.Key((1, 2)))
     with rig(upstream, allow_clients=given["allow_clients"], views=given["views"]) as worker:
         worker.plane.set_list(opened(config.places.current))
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as one:
@@ -99,7 +99,7 @@ def stopped_by_explain(config: Config, client: str) -> set[str]:
 
 def stopped_by_web(config: Config, client: str) -> tuple[set[str], set[str]]:
     """By the stop page, and by the public look-up."""
-    live, pages, views = Live(config.places, opened), Pages(config), Views.of(config)
+    live, pages, views = Live(config.places), Pages(config), Views.of(config)
     live.poll()
     page = StopPage(pages, live, time.time, views=views)
     shown = {

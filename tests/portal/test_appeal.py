@@ -352,7 +352,7 @@ def test_a_flood_of_forms_costs_no_scans(tmp_path: Path) -> None:
                 return super().entry(reference, now)
 
         live = world.live.snapshot
-        world.live.snapshot = Counted(live.compiled, live.meta, number=live.number)
+        world.live.snapshot = Counted(live.in_force)
         answers = [await visitor.get(f"/appeal?reference={REFERENCE}") for _ in range(100)]
         assert {answer.status for answer in answers} == {200}, "the form itself is always there"
         assert len(scans) == 60
@@ -504,6 +504,18 @@ def test_the_press_finds_whom_to_ask_and_the_way_to_the_records(tmp_path: Path) 
     async def work() -> None:
         page = (await Visitor(World(tmp_path)).get("/press")).body.decode()
         for said in ("blocking@nordlicht.example", "lists@authority.example", 'href="/transparency"', "Watcher"):
+            assert said in page
+
+    asyncio.run(work())
+
+
+def test_whoever_looks_after_a_network_finds_what_the_resolver_does(tmp_path: Path) -> None:
+    """Where RESINFO's infourl leads; the encrypted protocols are shown where there are some."""
+
+    async def work() -> None:
+        visitor = Visitor(World(tmp_path))
+        page = (await visitor.get("/resolver")).body.decode()
+        for said in ("blocking@nordlicht.example", "without encryption only", "RFC 8914"):
             assert said in page
 
     asyncio.run(work())

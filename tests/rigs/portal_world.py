@@ -14,6 +14,8 @@ from blocklists.entry import Entry, Match
 from resolver import _core
 from resolver.base.timestamps import as_text
 from resolver.config.schema import Config
+from resolver.policy.description import Generation
+from resolver.policy.in_force import InForce
 from resolver.policy.views import Views
 from resolver.portal.live import Live, Snapshot
 from resolver.portal.pages import Pages
@@ -97,15 +99,20 @@ def compiled(entries: Iterable[ListedName] = ENTRIES, meta: Mapping[str, Any] = 
 @lru_cache
 def _compiled(entries: tuple[ListedName, ...], meta: str) -> _core.CompiledList:
     with TemporaryDirectory() as folder:
+        activate(Path(folder) / "compiled", entries, json.loads(meta))
+        return _core.CompiledList.open(Path(folder) / "compiled")
+
+
+def activate(output: Path, entries: Iterable[ListedName] = ENTRIES, meta: Mapping[str, Any] = META) -> None:
+    """Compile them into a file."""
+    with TemporaryDirectory() as folder:
         sources: list[_core.Source] = []
-        for at, part in enumerate(json.loads(meta)["lists"]):
+        for at, part in enumerate(meta["lists"]):
             path = Path(folder) / f"{at}.zst"
             write(path, [one.entry() for one in entries if one.list == at])
             bases, action = list(part["bases"]), part["action"]
             sources.append({"document": str(path), "action": action, "ede": 0, "bases": bases, "suspended": []})
-        output = Path(folder) / "compiled"
-        _core.compile(sources, output, meta.encode())
-        return _core.CompiledList.open(output)
+        _core.compile(sources, output, json.dumps(meta).encode())
 
 
 def configuration(directory: Path, **more: Any) -> Config:
@@ -171,8 +178,8 @@ class World:
         pages = standard_pages() if self.config is None else Pages(self.config)
         config = self.config or configuration(self.directory)
         self.config = config
-        self.live = Live(config.places, lambda _: compiled())
-        self.live.snapshot = Snapshot(compiled(self.entries, self.meta), self.meta, number=1)
+        self.live = Live(config.places)
+        self.live.snapshot = Snapshot(InForce(compiled(self.entries, self.meta), Generation.model_validate(self.meta)))
         self.pages = pages
         views = Views.of(config)
         self.stop_page = StopPage(self.pages, self.live, self.clock, views=views)

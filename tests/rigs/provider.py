@@ -15,6 +15,7 @@ import yaml
 
 from resolver.cli.demo import tree
 from resolver.cli.demo.upstream import Upstream
+from resolver.cli.status import sample, status
 from resolver.config.schema import Endpoint, load
 from resolver.ipc.control import UnreachableError, call
 from tests.rigs.dns_host import ROOT, Host, free_port, running
@@ -92,6 +93,14 @@ def command(host: Host, *words: str) -> subprocess.CompletedProcess[str]:
         [sys.executable, "-P", "-m", "resolver.cli.main", *words, "--dir", str(host.folder)],
         env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False, timeout=120,
     )  # fmt: skip
+
+
+def alarms(host: Host) -> list[str]:
+    """Those of `status`."""
+    config = load(host.config)
+    now = sample(config.places)
+    found: list[str] = status(config, now, now)["alarms"]
+    return found
 
 
 def change(host: Provider, **settings: dict[str, Any]) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from resolver.config.values import Endpoint
 from resolver.host.sockets import open_listeners
 from resolver.portal.app import Web
-from tests.rigs.portal_world import NOW, compiled, configuration
+from tests.rigs.portal_world import NOW, activate, configuration
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -46,7 +46,7 @@ class Running:
 def running(folder: Path) -> Iterator[Running]:
     config = configuration(folder)
     config.places.run_dir.mkdir(parents=True)
-    config.places.current.touch()
+    activate(config.places.current)
     started, stop = threading.Event(), threading.Event()
     found: list[Running] = []
     failed: list[BaseException] = []
@@ -54,7 +54,7 @@ def running(folder: Path) -> Iterator[Running]:
     async def serve() -> None:
         any_port = [Endpoint("127.0.0.1", 0)]
         listeners = open_listeners(stop_page=any_port, portal=any_port)
-        web = Web(config, lambda _: compiled(), clock=lambda: float(NOW))
+        web = Web(config, clock=lambda: float(NOW))
         await web.start(listeners.stop_page, listeners.portal)
         async with asyncio.timeout(30):
             await web.stored.wait()

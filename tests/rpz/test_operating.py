@@ -21,7 +21,7 @@ from resolver.host.zone_metrics import Zones
 from resolver.ipc import rpz_status
 from resolver.ipc.control import call
 from resolver.policy import exceptions
-from resolver.rpz.live import Watch
+from resolver.policy.in_force import Follower
 from resolver.rpz.told import _READY as READY
 from resolver.rpz.told import _START as START
 from resolver.rpz.told import _control_frame as control_frame
@@ -154,12 +154,12 @@ def test_that_the_log_was_told_of_a_bypass_makes_no_zone_anew(tmp_path: Path) ->
     places = Places(tmp_path / "state", tmp_path / "run", tmp_path / "log")
     one = exceptions.Bypass("list", "gambling", 0, exceptions.FOR_EVER, "somebody")
     live, _ = exceptions.change(places, lambda found: found.on(one))
-    watch = Watch(places)
-    assert watch.look()
+    watch = Follower(places)
+    assert watch.poll()
     exceptions.change(places, lambda found: found.told(live.untold))
-    assert not watch.look()
+    assert not watch.poll()
     exceptions.change(places, lambda found: found.off("list", "gambling", now=1, by="somebody"))
-    assert watch.look()
+    assert watch.poll()
 
 
 def test_who_is_refused_is_counted_by_reason_and_logged_once(world: World) -> None:

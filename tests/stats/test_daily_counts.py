@@ -19,13 +19,12 @@ from resolver._core import CompiledList
 from resolver.base.dns_question import Answer
 from resolver.base.errors import ResolverError
 from resolver.base.paths import Places
-from resolver.stats import generations
+from resolver.ipc.entry_hits import Cells, waiting
+from resolver.policy import generations
+from resolver.policy.generations import Generations
 from resolver.stats.collect import Counting
 from resolver.stats.daily_counts import Counts, band_of
-from resolver.stats.entry_hits import Cells, waiting
-from resolver.stats.generations import Generations
 from resolver.stats.resolving import Resolving
-from tests.rigs.counted import compiled
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -77,7 +76,7 @@ def make_live(
 def begun(places: Places, opened: CompiledList, worker: int = 0) -> Cells:
     meta = json.loads(opened.meta)
     names = [one["name"] for one in meta["lists"]]
-    return Cells.create(places.workers, worker, generation=meta["generation"], lists=names, entries=opened.entries)
+    return Cells.create(places, worker, generation=meta["generation"], lists=names, entries=opened.entries)
 
 
 def met(places: Places, opened: CompiledList, hits: Mapping[str, int], worker: int = 0) -> Path:
@@ -97,7 +96,7 @@ def met(places: Places, opened: CompiledList, hits: Mapping[str, int], worker: i
 
 
 def gather(places: Places, counts: Counts, now: str) -> None:
-    for batch in waiting(places.workers, Generations(places).open):
+    for batch in waiting(places, Generations(places).open):
         counts.gather(batch, at(now))
 
 
@@ -182,7 +181,7 @@ def test_what_a_killed_worker_was_about_to_begin_is_removed(places: Places) -> N
         path = places.workers / f"{name}.part"
         path.write_bytes(b"")
         os.utime(path, (time.time() - age,) * 2)
-    assert list(waiting(places.workers, lambda _generation: None)) == []
+    assert list(waiting(places, lambda _generation: None)) == []
     assert [path.name for path in places.workers.iterdir()] == ["new.part"]
 
 
@@ -190,7 +189,7 @@ def test_a_file_that_is_none_is_removed_and_counts_for_nothing(places: Places) -
     header = b'{"generation": 1, "lists": ["a"], "entries": 2}\n'
     for number, data in enumerate((b"", b"{}\n", b"[]\n", header, header + bytes(8 * 65 + 4), b"\0\n")):
         (places.workers / f"{number}-1.hits").write_bytes(data)
-    assert list(waiting(places.workers, lambda _generation: None)) == []
+    assert list(waiting(places, lambda _generation: None)) == []
     assert not list(places.workers.iterdir())
 
 
@@ -326,16 +325,16 @@ class TestNamesThatNoLongerResolve:
         ],
     )
     def test_an_upstream_that_does_not_answer_says_nothing(
-        self, tmp_path: Path, answers: list[str | None], gone: bool | None
+        self, places: Places, answers: list[str | None], gone: bool | None
     ) -> None:
-        compiled(tmp_path, "a.example")
+        make_live(places, gambling=["A" * 16])
 
         def asking(host: str, port: int, name: str) -> Answer | None:
-            assert name == "a.example"
+            assert name == "000000.example"
             return None if answers[port] is None else Answer(str(answers[port]), ())
 
         upstreams = [("127.0.0.1", number) for number in range(len(answers))]
-        assert Resolving(tmp_path / "run/current.list", upstreams, lambda: 0.5, asking).look() is gone
+        assert Resolving(places, upstreams, lambda: 0.5, asking).look() is gone
 
-    def test_without_a_list_nobody_is_asked(self, tmp_path: Path) -> None:
-        assert Resolving(tmp_path / "none", [("127.0.0.1", 1)], lambda: 0.5).look() is None
+    def test_without_a_list_nobody_is_asked(self, places: Places) -> None:
+        assert Resolving(places, [("127.0.0.1", 1)], lambda: 0.5).look() is None

@@ -7,7 +7,7 @@
 
 #![allow(unsafe_code)]
 
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
@@ -173,8 +173,25 @@ impl Counters {
         Counters { values: Box::new([0; TOTAL]), file: None }
     }
 
-    /// All zero, shown in a new file at `path` (one that was there is replaced, so that who maps it keeps the old one).
+    /// All zero, shown in a new file that replaces the one at `path`. A process that maps the old one keeps it. A reader
+    /// finds one of the two at any moment: a worker that is being replaced must not look like a dead one.
     pub fn in_file(path: &Path) -> io::Result<Counters> {
+        let beside = path.with_extension("new");
+        let written = Self::written(&beside).or_else(|_| {
+            // On a full file system the old one has the room.
+            std::fs::remove_file(path)?;
+            Self::written(&beside)
+        });
+        let renamed = written.and_then(|file| std::fs::rename(&beside, path).map(|()| file));
+        let file = renamed.inspect_err(|_| drop(std::fs::remove_file(&beside)))?;
+        // SAFETY: the file is new, of full length, writable by us alone (mode 0644 in a directory of ours) and never
+        // truncated by us; what readers do cannot invalidate the map.
+        let map = unsafe { memmap2::MmapMut::map_mut(&file)? };
+        Ok(Counters { file: Some(map), ..Counters::new() })
+    }
+
+    /// A new file of zeros at `path`.
+    fn written(path: &Path) -> io::Result<File> {
         match std::fs::remove_file(path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
@@ -183,10 +200,7 @@ impl Counters {
         // Written, not only made long: on a file system that is full a page that is missing would be a SIGBUS later.
         file.write_all(&[0; TOTAL * 8])?;
         file.write_all(&mark().to_le_bytes())?;
-        // SAFETY: the file is new, of full length, writable by us alone (mode 0644 in a directory of ours) and never
-        // truncated by us; what readers do cannot invalidate the map.
-        let map = unsafe { memmap2::MmapMut::map_mut(&file)? };
-        Ok(Counters { file: Some(map), ..Counters::new() })
+        Ok(file)
     }
 
     /// One more.
@@ -337,6 +351,27 @@ mod tests {
         assert_eq!(word(FIXED + 63), 1);
         assert_eq!(word(TOTAL), mark());
         assert_eq!(bytes.len(), TOTAL * 8 + 8);
+        std::fs::remove_file(&path).expect("still there");
+    }
+
+    #[test]
+    fn a_reader_finds_the_old_file_or_the_new_one_at_any_moment() {
+        let path = std::env::temp_dir().join(format!("replaced-{}.counters", std::process::id()));
+        let first = Counters::in_file(&path).expect("a writable temporary directory");
+        let done = std::sync::atomic::AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                for _ in 0..200 {
+                    Counters::in_file(&path).expect("replaced");
+                }
+                done.store(true, Ordering::Relaxed);
+            });
+            while !done.load(Ordering::Relaxed) {
+                assert_eq!(std::fs::read(&path).expect("one is there").len(), TOTAL * 8 + 8);
+            }
+        });
+        drop(first);
+        assert!(!path.with_extension("new").exists());
         std::fs::remove_file(&path).expect("still there");
     }
 }

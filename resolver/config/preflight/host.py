@@ -2,7 +2,7 @@
 
 Enters: a configuration, and its file. Leaves: findings, each with its key: what does not work, and what might not.
 Nothing is changed: ports are bound and released, files are opened for reading, folders are checked for write access;
-each upstream is asked for the root's name servers, over UDP and TCP.
+each upstream is asked for the root's name servers, over UDP and TCP, and by `ways_past` for its designation.
 """
 
 from __future__ import annotations
@@ -13,15 +13,18 @@ import os
 import pwd
 import socket
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tuf.api.metadata import Metadata, Root
 from tuf.api.serialization import DeserializationError
 
+from resolver.config.certificate import LAST_DAYS, CertificateError, certificate_of
 from resolver.config.finding import Finding
 from resolver.config.preflight.remote import far
 from resolver.config.preflight.users import rights
+from resolver.config.preflight.ways_past import ways_past
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -50,8 +53,11 @@ def trial(config: Config, file: Path, own: Callable[[Places], set[str]]) -> list
         *_upstreams(config),
         *_lists(config),
         *_files(config),
+        *_certificate(config),
+        *_page_behind_https(config),
         *_people(config),
         *far(config),
+        *ways_past(config),
     ]
 
 
@@ -92,6 +98,8 @@ def _file_system(folder: Path) -> str:
 def _ports(config: Config, own: set[str]) -> Iterator[Finding]:
     for key, endpoints, kinds in (
         ("dns.listen", config.dns_listen, (socket.SOCK_DGRAM, socket.SOCK_STREAM)),
+        ("dns.encrypted.tls", config.dns_tls_listen, (socket.SOCK_STREAM,)),
+        ("dns.encrypted.https.listen", config.dns_https_listen, (socket.SOCK_STREAM,)),
         ("stop_page.listen", config.stop_page.listen, (socket.SOCK_STREAM,)),
         ("portal.listen", config.portal.listen, (socket.SOCK_STREAM,)),
         ("metrics.listen", config.metrics.listen, (socket.SOCK_STREAM,)),
@@ -284,6 +292,31 @@ def _files(config: Config) -> Iterator[Finding]:
     if config.provider.language not in languages:
         right = f"{', '.join(languages)} would be right"
         yield Finding("provider.language", f"there are no pages in {config.provider.language!r}; {right}")
+
+
+def _certificate(config: Config) -> Iterator[Finding]:
+    encrypted = None if config.dns is None else config.dns.encrypted
+    if encrypted is None:
+        return
+    now = datetime.now(UTC)
+    try:
+        found = certificate_of(encrypted, now)
+    except CertificateError as wrong:
+        yield Finding(f"dns.encrypted.{wrong.of}", str(wrong), denied=wrong.denied)
+        return
+    if (days := found.days_left(now)) < LAST_DAYS:
+        yield Finding("dns.encrypted.certificate", f"{encrypted.certificate} ends in {days:.1f} days", fatal=False)
+
+
+def _page_behind_https(config: Config) -> Iterator[Finding]:
+    """A browser comes to the stop page because 443 of its address refuses."""
+    pages = [page for page in (config.stop_page.ipv4, config.stop_page.ipv6) if page is not None]
+    for at, endpoint in enumerate(config.dns_https_listen):
+        for page in pages if endpoint.port == 443 else ():
+            if endpoint.host in (str(page), "0.0.0.0" if page.version == 4 else "::"):
+                wrong = f"{endpoint} also answers at the stop page's {page}, where browsers must be refused at once"
+                right = "an address that is not the page's would be right"
+                yield Finding(f"dns.encrypted.https.listen[{at}]", f"{wrong}; {right}", fatal=False)
 
 
 def _people(config: Config) -> Iterator[Finding]:

@@ -179,7 +179,7 @@ impl CompiledList {
     /// Asks for the memory that the verdict about a row reads, and the reference of its first entry. Returns that entry's
     /// number.
     #[inline]
-    pub fn expect(&self, row: u32) -> u32 {
+    pub fn prefetch(&self, row: u32) -> u32 {
         let entry = self.number(row, 0);
         let (classes, records) = (self.content.get(Section::Classes), self.content.get(Section::Records));
         vector::prefetch(classes, 4 + (u64::from(row) * u64::from(self.class_width) / 8) as usize);

@@ -1,378 +1,391 @@
-//! The chain of a query, written once, for datagrams and streams alike.
+//! The chain of a query, written once, for datagrams and streams alike: [`run`] is the order of the stages, with the reason
+//! for each neighbour, and it is what runs. What a stage does to one query is in [`super::stages`].
 //!
-//! ```text
-//! datagram -> client allowed? -> parsed -> rate in bounds? -> on an active list of its view? -> in the cache? -> relayed
-//! ```
+//! Enters: a batch of messages, as their transport ([`Way`]) has them; a stream's message is a batch of one. Leaves:
+//! answers, by that transport; in [`Batch::open`] the queries that wait in the relay now.
 //!
-//! Each stage takes the query as it is and says [`Step::Answer`], [`Step::Drop`] or [`Step::Next`]. Why each stands where
-//! it stands:
-//!
-//! * **allowed before parsed**: who is not served must not be able to make us work, and gets no answer that could be
-//!   aimed at a forged source (RFC 5358). This host itself (loopback) and a balancer that speaks for itself (PROXY LOCAL)
-//!   are answered the health name alone, whoever is served: `stopsign health` and a balancer's check need no place among
-//!   the clients. Loopback cannot be forged from outside, and a balancer's address gains nothing: who could forge it could
-//!   name any client in the header, and the answer, which goes to the balancer, is hardly longer than the question.
-//! * **parsed before the rate**: a datagram that will be dropped must not use up its forged source's tokens, and the
-//!   rate's answer (TC) has to carry the question.
-//! * **rate before the list**: blocked answers are as good a reflector as any.
-//! * **list before the cache**: a change of the list holds from the next query on, whatever is cached, and the cache
-//!   needs no part in it.
-//! * **DS and DNSKEY pass by the list**: they carry no address and speak of a whole zone. Stopped, every validator would
-//!   fail names in it that are not listed, and could not see that an unsigned zone is unsigned, which the stop page needs.
-//!   Their signatures and denials (RRSIG, NSEC, NSEC3) come in the same answers; asked for by themselves these are stopped
-//!   like any type, since no validator needs that.
-//! * **ANY after the list, before the cache**: a listed name is stopped for ANY too; else RFC 8482 answers without
-//!   anyone upstream.
-//! * **aliases behind cache and relay**: an answer may hold records of listed names though the one asked for is not. They
-//!   are judged when it leaves ([`super::aliases`]), so that no change of a list has to look for them in the cache.
-//! * **cache before the relay**: that is what it is for; stale answers stand behind it, only when no upstream is up, and
-//!   behind them SERVFAIL, only when the upstreams are gone.
-//! * **local names after the cache**: the health name and `resolver.arpa` (RFC 9462: an upstream that designates itself
-//!   there would lead clients past the list), which are answered here whatever the upstreams say, cost no cached query a
-//!   comparison, and are themselves never cached.
+//! A new stage is a method of [`Stages`] and a name in [`run`]. The stages of one [`pass`] are compiled into one loop, in
+//! which a query goes from stage to stage while what it is made of is near; between two passes stands what is done for all
+//! queries of the batch at once.
 
-use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
+use std::net::SocketAddr;
 
-use crate::answer::{self, StopPage};
-use crate::cache::{Cache, Key};
-use crate::clients::Clients;
+use crate::answer;
+use crate::cache::Key;
 use crate::counters::{Counter, Counters};
-use crate::list::{Action, CompiledList, Hit, Hits, reference_text};
-use crate::relay::hash;
-use crate::relay::rate::{Rate, client_hash};
-use crate::tap::{self, Tap};
-use crate::verdict::{Judgement, Passes, Stop, verdict};
-use crate::wire::upstream::Kind;
-use crate::wire::{Checked, Name, Query, Rejected, ede, parse_into, rcode, rtype};
+use crate::relay::Cap;
+use crate::relay::slot::ReplyTo;
+use crate::sys::{BATCH, Links, Poll};
+use crate::wire::{Name, Query, parse_into, rcode, rtype};
 
-use super::aliases::Owners;
-use super::entry_counts::EntryHits;
-use super::shadow::Watching;
+use super::batch::{ALL, Batch, Found, Place};
+use super::relaying::Relaying;
+use super::replies::Replies;
+use super::stages::{Asked, Chain, Now, Step};
 
-/// Where clients ask a resolver for its designated, encrypted self (RFC 9462).
-const RESOLVER_ARPA: &[u8] = b"\x08resolver\x04arpa\x00";
-const RESOLVER_ARPA_LABELS: u8 = 2;
+/// Takes each query of a batch through the named stages, until one of them ends its way.
+macro_rules! pass {
+    ($line:expr, $($stage:ident),+ $(,)?) => {
+        $line.each(|stages, place, index| {
+            $(match stages.$stage(place, index) {
+                Step::Next => {}
+                end => return end,
+            })+
+            Step::Next
+        })
+    };
+}
+#[cfg(test)]
+pub(super) use pass;
 
-/// What a stage says.
-#[derive(Debug)]
-pub enum Step<T> {
-    /// So many bytes in the buffer are the answer.
-    Answer(usize),
-    /// Nothing is sent.
-    Drop,
-    /// The next stage's turn.
-    Next(T),
+/// The stages, in their order.
+pub(super) fn run<W: Way>(line: &mut Line<'_, W>) {
+    pass!(
+        line,
+        // Port 0 cannot be answered, and a datagram from our own address would be answered to ourselves.
+        source,
+        // An upstream that asks us what we asked it is a circle. It stands before `proxy`, as `source` does: both judge who
+        // sent the datagram, not for whom.
+        own,
+        // A balancer's header says who the client is, and is taken off: all that follows judges the client.
+        proxy,
+        // Before `parse`: who is not served must not be able to make us work, and gets no answer that could be aimed at a
+        // forged source (RFC 5358). This host itself (loopback) and a balancer that speaks for itself (PROXY LOCAL) are
+        // answered the health name alone, whoever is served: `stopsign health` and a balancer's check need no place among
+        // the clients. Loopback cannot be forged from outside, and a balancer's address gains nothing: who could forge it
+        // could name any client in the header, and the answer, which goes to the balancer, is hardly longer than the
+        // question.
+        client,
+        // Before `rate`: a datagram that will be dropped must not use up its forged source's tokens, and the rate's answer
+        // (TC) has to carry the question.
+        parse,
+        // Before `list`: blocked answers are as good a reflector as any. Datagrams alone: a stream's address is proven.
+        rate,
+    );
+    // One look-up for the names of the whole batch: their waits for memory overlap.
+    line.look_up();
+    pass!(
+        line,
+        // Before `cache`: a change of the list holds from the next query on, whatever is cached, and the cache needs no part
+        // in it. DS and DNSKEY pass: they carry no address and speak of a whole zone. Stopped, every validator would fail
+        // names in it that are not listed, and could not see that an unsigned zone is unsigned, which the stop page needs.
+        // Their signatures and denials (RRSIG, NSEC, NSEC3) come in the same answers; asked for by themselves these are
+        // stopped like any type, since no validator needs that.
+        list,
+    );
+    line.prefetch_cache();
+    pass!(
+        line,
+        // After `list`: a listed name is stopped for ANY too; else RFC 8482 answers without anyone upstream.
+        any,
+        // Before `relay`: that is what it is for. An answer may hold records of listed names though the one asked for is not
+        // listed: as it leaves, from here or from the relay, they are judged (`super::aliases`), so that no change of a list
+        // has to look for them in the cache.
+        cache,
+    );
+    pass!(
+        line,
+        // The health name and what this resolver says of itself (`super::local`) are answered here whatever the upstreams
+        // say. After `cache`: so they cost no cached query a comparison; they are themselves never cached.
+        local,
+        // While no upstream is up: a stale answer, where there is one; SERVFAIL, where the upstreams are gone. After `local`:
+        // what is answered here needs no upstream.
+        stale, // What nobody here can answer.
+        relay,
+    );
 }
 
-/// The time, read once a batch.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Now {
-    /// CLOCK_MONOTONIC in microseconds.
-    pub us: u64,
-    /// Unix time.
-    pub unix: u32,
-    /// The same in microseconds.
-    pub unix_us: u64,
+/// What of the chain depends on how a message came.
+pub(super) trait Way {
+    /// Over a stream: whose other end has proven its address.
+    const IS_STREAM: bool;
+
+    /// Can its sender be answered? Notes the sender as the client.
+    fn can_be_answered(&self, index: usize, place: &mut Place) -> bool;
+    /// Was it sent by a socket of ours towards an upstream?
+    fn is_ours(&self, index: usize, links: &Links) -> bool;
+    /// Takes off a balancer's header, and notes the client that it names. False: there must be one, and is none.
+    fn introduce(&mut self, index: usize, place: &mut Place) -> bool;
+    /// The message.
+    fn packet(&self, index: usize) -> &[u8];
+    /// Its sender, with the port.
+    fn sender(&self, index: usize) -> SocketAddr;
+    /// The longest answer to it.
+    fn limit(&self, query: &Query) -> usize;
+    /// How its answer leaves, where that is later.
+    fn reply_to(&self, index: usize) -> ReplyTo;
+    /// Room for one answer.
+    fn room<'r>(&self, replies: &'r mut Replies, counters: &mut Counters) -> &'r mut [u8];
+    /// The first `length` octets of the room are its answer.
+    fn answer(&self, index: usize, length: usize, replies: &mut Replies, counters: &mut Counters);
 }
 
-impl Now {
-    /// CLOCK_MONOTONIC in milliseconds.
+impl Batch {
+    /// A batch of so many messages, and what the stages work with.
     #[inline]
-    pub fn ms(&self) -> u64 {
-        self.us / 1000
+    pub fn line<'a, W: Way>(
+        &'a mut self,
+        count: usize,
+        way: W,
+        chain: &'a mut Chain,
+        relaying: &'a mut Relaying,
+        poll: &'a Poll,
+        now: Now,
+    ) -> Line<'a, W> {
+        let Batch { places, open, found, keys } = self;
+        open.clear();
+        open.extend_from_slice(&ALL[..count]);
+        Line { places, open, keys, stages: Stages { way, chain, relaying, poll, found, now } }
     }
 }
 
-/// A query as the stages after the parser see it.
-#[derive(Clone, Copy)]
-pub struct Asked<'a> {
-    /// As it came.
-    pub packet: &'a [u8],
-    /// What it says.
-    pub query: &'a Query,
-    /// Where its answer lies in the cache; `None` where the cache is passed by (RD=0).
-    pub key: Option<&'a Key>,
-    /// The longest answer.
-    pub limit: usize,
-    /// When.
-    pub now: Now,
-    /// The lists that hold for the client.
-    pub view: u64,
+/// The query in that place.
+#[inline]
+fn asked_at<'a, W: Way>(way: &'a W, place: &'a Place, index: usize, now: Now) -> Asked<'a> {
+    let Place { query, key, view, .. } = place;
+    Asked { packet: way.packet(index), query, key: key.as_ref(), limit: way.limit(query), now, view: *view }
 }
 
-/// Everything that the stages consult.
-pub struct Chain {
-    pub(super) clients: Clients,
-    pub(super) checkers: Clients,
-    pub(super) rate: Option<Rate>,
-    pub(super) list: Option<Arc<CompiledList>>,
-    pub(super) passes: Passes,
-    pub(super) page: StopPage,
-    pub(super) health: Option<Name>,
-    pub(super) health_mark: Vec<u8>,
-    pub(super) cache: Cache,
-    pub(super) counters: Counters,
-    pub(super) hits: EntryHits,
-    pub(super) owners: Owners,
-    pub(super) tap: Option<Box<Tap>>,
-    pub(super) watching: Watching,
-    pub(super) key: hash::Key,
+/// The client with its port.
+#[inline]
+fn client_of<W: Way>(way: &W, place: &Place, index: usize) -> SocketAddr {
+    place.ends.as_ref().map_or_else(|| way.sender(index), |ends| ends.source)
 }
 
-impl Chain {
-    /// Stage 1: is the client served, and by which lists? `None`: it is not, and [`Chain::checked`] has the last word.
+/// A batch on its way.
+pub(super) struct Line<'a, W> {
+    places: &'a mut [Place],
+    open: &'a mut Vec<u8>,
+    keys: &'a mut Vec<Key>,
+    stages: Stages<'a, W>,
+}
+
+impl<W: Way> Line<'_, W> {
+    /// Takes each open query through `stages`, and sends what they answer.
     #[inline]
-    pub fn allowed(&self, ip: IpAddr) -> Option<u64> {
-        self.clients.view(ip)
+    pub fn each(&mut self, stages: impl Fn(&mut Stages<'_, W>, &mut Place, usize) -> Step) {
+        self.open.retain(|index| {
+            let index = usize::from(*index);
+            match stages(&mut self.stages, &mut self.places[index], index) {
+                Step::Next => true,
+                Step::Drop => false,
+                Step::Answer(length) => {
+                    self.stages.answer(index, length);
+                    false
+                }
+            }
+        });
     }
 
-    /// Stage 1 for a client that is not served: only this host and its balancers are answered, and only the health name.
+    /// Looks all open names up, and asks for the memory that the verdicts about them will read.
+    #[inline]
+    pub fn look_up(&mut self) {
+        let Stages { chain, found: Found { hits, at }, .. } = &mut self.stages;
+        let Some(list) = &chain.list else { return };
+        let mut names = [&Name::ROOT; BATCH];
+        for ((number, name), index) in (0u8..).zip(&mut names).zip(self.open.iter()) {
+            *name = &self.places[usize::from(*index)].query.qname;
+            at[usize::from(*index)] = number;
+        }
+        list.look_up(&names[..self.open.len()], hits);
+        chain.prefetch(hits);
+    }
+
+    /// Works out the keys of all open queries, and asks for what the cache will read about them.
+    #[inline]
+    pub fn prefetch_cache(&mut self) {
+        let cache = &self.stages.chain.cache;
+        self.keys.clear();
+        for index in self.open.iter() {
+            let place = &mut self.places[usize::from(*index)];
+            place.key = cache.key(&place.query, 0);
+            self.keys.extend(place.key);
+        }
+        cache.touch(self.keys);
+    }
+}
+
+/// Everything that the stages work with. Each is a method, of the name that [`run`] calls it by.
+pub(super) struct Stages<'a, W> {
+    way: W,
+    chain: &'a mut Chain,
+    relaying: &'a mut Relaying,
+    poll: &'a Poll,
+    found: &'a mut Found,
+    now: Now,
+}
+
+impl<W: Way> Stages<'_, W> {
+    #[inline]
+    fn answer(&mut self, index: usize, length: usize) {
+        self.way.answer(index, length, &mut self.relaying.replies, &mut self.chain.counters);
+    }
+
+    #[inline]
+    fn drop_unless(&mut self, fits: bool, counter: Counter) -> Step {
+        if fits {
+            return Step::Next;
+        }
+        self.chain.counters.count(counter);
+        Step::Drop
+    }
+
+    #[inline]
+    pub fn source(&mut self, place: &mut Place, index: usize) -> Step {
+        let fits = self.way.can_be_answered(index, place);
+        self.drop_unless(fits, Counter::DroppedSource)
+    }
+
+    #[inline]
+    pub fn own(&mut self, _: &mut Place, index: usize) -> Step {
+        let fits = !self.way.is_ours(index, &self.relaying.links);
+        self.drop_unless(fits, Counter::Loops)
+    }
+
+    #[inline]
+    pub fn proxy(&mut self, place: &mut Place, index: usize) -> Step {
+        let fits = self.way.introduce(index, place);
+        self.drop_unless(fits, Counter::DroppedProxy)
+    }
+
+    #[inline]
+    pub fn client(&mut self, place: &mut Place, index: usize) -> Step {
+        place.answered = false;
+        match self.chain.view(place.client) {
+            Some(view) => {
+                place.view = view;
+                Step::Next
+            }
+            None => self.check(place, index),
+        }
+    }
+
     #[cold]
-    pub fn checked(&mut self, ip: IpAddr, packet: &[u8], heard: bool, now: Now, out: &mut [u8]) -> Step<()> {
-        let mut query = Query::BLANK;
-        let asks =
-            self.checkers.view(ip).is_some() && parse_into(packet, &mut query).is_ok() && self.asks_for_health(&query);
-        if !asks {
-            self.counters.count(Counter::DroppedClient);
+    fn check(&mut self, place: &mut Place, index: usize) -> Step {
+        let Stages { way, chain, relaying, now, .. } = self;
+        let heard = relaying.forwarder.gone(now.us).is_none();
+        let out = way.room(&mut relaying.replies, &mut chain.counters);
+        chain.checked(place.client, way.packet(index), heard, *now, out)
+    }
+
+    #[inline]
+    pub fn parse(&mut self, place: &mut Place, index: usize) -> Step {
+        let Stages { way, chain, relaying, .. } = self;
+        let packet = way.packet(index);
+        match parse_into(packet, &mut place.query) {
+            Ok(()) => {
+                chain.counters.qtype(place.query.qtype);
+                Step::Next
+            }
+            Err(rejected) => {
+                let out = way.room(&mut relaying.replies, &mut chain.counters);
+                chain.rejected(rejected, packet, out)
+            }
+        }
+    }
+
+    #[inline]
+    pub fn rate(&mut self, place: &mut Place, index: usize) -> Step {
+        let Stages { way, chain, relaying, now, .. } = self;
+        if W::IS_STREAM || chain.is_in_bounds(place.client, *now) {
+            return Step::Next;
+        }
+        let out = way.room(&mut relaying.replies, &mut chain.counters);
+        Step::Answer(answer::truncated(way.packet(index), &place.query, out))
+    }
+
+    #[inline]
+    pub fn list(&mut self, place: &mut Place, index: usize) -> Step {
+        let Stages { way, chain, relaying, found, now, .. } = self;
+        if chain.list.is_none() {
+            return Step::Next;
+        }
+        let met = Chain::met(&place.query, found.hits.of(usize::from(found.at[index])));
+        let stop = chain.judged(&place.query, met, place.view, *now);
+        if chain.watching.is_on() {
+            chain.watched(place.client, place.view, met, stop.is_some(), *now);
+        }
+        let Some(stop) = stop else { return Step::Next };
+        let asked = asked_at(way, place, index, *now);
+        let out = way.room(&mut relaying.replies, &mut chain.counters);
+        let length = chain.blocked(asked, &stop, out);
+        chain.record(|| client_of(way, place, index), W::IS_STREAM, asked, &stop, &out[..length]);
+        Step::Answer(length)
+    }
+
+    #[inline]
+    pub fn any(&mut self, place: &mut Place, index: usize) -> Step {
+        let Stages { way, chain, relaying, .. } = self;
+        let query = &place.query;
+        if query.qtype != rtype::ANY {
+            return Step::Next;
+        }
+        let out = way.room(&mut relaying.replies, &mut chain.counters);
+        Step::Answer(answer::hinfo(way.packet(index), query, out))
+    }
+
+    #[inline]
+    pub fn cache(&mut self, place: &mut Place, index: usize) -> Step {
+        let Stages { way, chain, relaying, now, .. } = self;
+        let asked = asked_at(way, place, index, *now);
+        let out = way.room(&mut relaying.replies, &mut chain.counters);
+        let step = chain.cached(asked, out);
+        if let Step::Answer(length) = step {
+            chain.record_alias(|| client_of(way, place, index), W::IS_STREAM, asked, &out[..length]);
+        }
+        step
+    }
+
+    #[inline]
+    pub fn local(&mut self, place: &mut Place, index: usize) -> Step {
+        let Stages { way, chain, relaying, now, .. } = self;
+        if !chain.is_local(&place.query) {
+            return Step::Next;
+        }
+        let heard = relaying.forwarder.gone(now.us).is_none();
+        let out = way.room(&mut relaying.replies, &mut chain.counters);
+        Step::Answer(chain.local(asked_at(way, place, index, *now), heard, out))
+    }
+
+    #[inline]
+    pub fn stale(&mut self, place: &mut Place, index: usize) -> Step {
+        if self.relaying.forwarder.all_down() { self.unserved(place, index) } else { Step::Next }
+    }
+
+    #[cold]
+    fn unserved(&mut self, place: &mut Place, index: usize) -> Step {
+        let Stages { way, chain, relaying, now, .. } = self;
+        let asked = asked_at(way, place, index, *now);
+        let gone = relaying.forwarder.gone(now.us);
+        let out = way.room(&mut relaying.replies, &mut chain.counters);
+        let Some(length) = chain.unserved(asked, gone, out) else { return Step::Next };
+        chain.record_alias(|| client_of(way, place, index), W::IS_STREAM, asked, &out[..length]);
+        if !relaying.forwarder.wants_probe(now.us) {
+            return Step::Answer(length);
+        }
+        // Once the client has its answer, the question goes on as a probe.
+        self.answer(index, length);
+        place.answered = true;
+        Step::Next
+    }
+
+    #[inline]
+    pub fn relay(&mut self, place: &mut Place, index: usize) -> Step {
+        let Stages { way, chain, relaying, poll, now, .. } = self;
+        let asked = asked_at(way, place, index, *now);
+        let (to, client) = (way.reply_to(index), client_of(way, place, index));
+        let over = relaying.relay_query(chain, poll, asked, to, client, place.ends.as_ref(), place.answered);
+        let Some(cap) = over else { return Step::Next };
+        chain.counters.count(match cap {
+            Cap::Worker => Counter::CapWorker,
+            Cap::Client => Counter::CapClient,
+            Cap::Zone => Counter::CapZone,
+            Cap::Waiters => Counter::CapWaiters,
+        });
+        if place.answered {
             return Step::Drop;
         }
-        self.counters.qtype(query.qtype);
-        let asked = Asked { packet, query: &query, key: None, limit: query.udp_limit(), now, view: 0 };
-        Step::Answer(self.healthy(asked, heard, out))
-    }
-
-    /// Stage 2: the parse table.
-    #[inline]
-    pub fn parsed(&mut self, packet: &[u8], query: &mut Query, out: &mut [u8]) -> Step<()> {
-        match parse_into(packet, query) {
-            Ok(()) => {
-                self.counters.qtype(query.qtype);
-                Step::Next(())
-            }
-            Err(Rejected::Refuse(refusal)) => {
-                self.counters.count(Counter::RefusedByTable);
-                Step::Answer(answer::error(packet, refusal.echo, refusal.rcode, None, out))
-            }
-            Err(Rejected::Drop(_)) => {
-                self.counters.count(Counter::DroppedMalformed);
-                Step::Drop
-            }
-        }
-    }
-
-    /// Stage 3: is the client within its rate? Asked of datagrams alone: the answer, TC, sends the client to TCP, where
-    /// its address is proven.
-    #[inline]
-    pub fn in_bounds(&mut self, asked: Asked<'_>, ip: IpAddr, out: &mut [u8]) -> Step<()> {
-        let Some(rate) = &mut self.rate else { return Step::Next(()) };
-        if rate.take(client_hash(self.key, ip), asked.now.ms()) {
-            return Step::Next(());
-        }
-        self.counters.count(Counter::RateLimited);
-        Step::Answer(answer::truncated(asked.packet, asked.query, out))
-    }
-
-    /// Asks for the memory that the verdicts about a batch will read and change: then they wait for it together.
-    #[inline]
-    pub fn expect(&self, hits: &Hits) {
-        if let Some(list) = &self.list {
-            hits.all().iter().for_each(|hit| self.hits.expect(list.expect(hit.row)));
-        }
-    }
-
-    /// What of a look-up counts for this query: all of it, or nothing for DS and DNSKEY.
-    #[inline]
-    pub fn met<'h>(query: &Query, hits: &'h [Hit]) -> &'h [Hit] {
-        if query.asks_for_trust() { &[] } else { hits }
-    }
-
-    /// Stage 4, first half: what the lists and the operator say. The look-up itself was made for the whole batch.
-    #[inline]
-    pub fn judged(&mut self, query: &Query, hits: &[Hit], view: u64, now: Now) -> Option<Stop> {
-        if hits.is_empty() {
-            return None;
-        }
-        let list = self.list.as_deref()?;
-        let judgement = verdict(list, hits, &query.qname, &self.passes, view, now.unix);
-        self.noted(judgement)
-    }
-
-    /// Counts what a judgement says beside the entry that stops.
-    #[inline]
-    pub(super) fn noted(&mut self, judgement: Judgement) -> Option<Stop> {
-        let Judgement { stop, monitored, excused } = judgement;
-        if excused {
-            self.counters.count(Counter::Excused);
-        }
-        if let (Some(found), Some(list)) = (monitored, &self.list) {
-            self.counters.count(Counter::Monitored);
-            self.counters.monitored_by(found.list);
-            self.hits.note(list.number(found.row, found.rule));
-        }
-        stop
-    }
-
-    /// Stage 4, second half: the entry is noted, and the blocked answer written.
-    #[inline]
-    pub fn blocked(&mut self, asked: Asked<'_>, stop: &Stop, out: &mut [u8]) -> usize {
-        self.counters.count(Counter::Blocked);
-        self.counters.blocked_by(stop.list);
-        self.counters.count(match stop.action {
-            Action::StopPage => Counter::BlockedStopPage,
-            Action::Nxdomain => Counter::BlockedNxdomain,
-            Action::Refused => Counter::BlockedRefused,
-            Action::Nodata | Action::Monitor => Counter::BlockedNodata,
-        });
-        let Asked { packet, query, limit, now, .. } = asked;
-        let mut reference = None;
-        if let Some(list) = &self.list {
-            let entry = list.number(stop.row, stop.rule);
-            self.hits.note_stop(entry, stop.list);
-            // an extended error carries the reference, and only who has EDNS gets one
-            if stop.ede != 0 && query.edns.is_some() {
-                reference = list.reference(entry);
-            }
-        }
-        let reference = reference.as_ref().map(reference_text);
-        let reference = reference.as_slice().as_flattened();
-        answer::blocked(packet, query, stop, reference, &self.page, now.unix, limit, out)
-    }
-
-    /// Records a blocked answer, where that is asked for.
-    #[inline]
-    pub fn record(
-        &mut self,
-        client: impl FnOnce() -> SocketAddr,
-        stream: bool,
-        asked: Asked<'_>,
-        stop: &Stop,
-        answer: &[u8],
-    ) {
-        if self.tap.is_some() {
-            let name = asked.query.qname.without(stop.distance);
-            self.recorded(client(), stream, asked, stop, name, answer);
-        }
-    }
-
-    /// `name`: the entry's own.
-    #[cold]
-    pub(super) fn recorded(
-        &mut self,
-        client: SocketAddr,
-        stream: bool,
-        asked: Asked<'_>,
-        stop: &Stop,
-        name: &[u8],
-        answer: &[u8],
-    ) {
-        let Some(tap) = &mut self.tap else { return };
-        let reference = self.list.as_ref().and_then(|list| list.reference(list.number(stop.row, stop.rule)));
-        let reference = reference.as_ref().map(reference_text);
-        let reference = reference.as_slice().as_flattened();
-        let (unix_us, action) = (asked.now.unix_us, stop.action);
-        let noted = tap.note(&tap::Blocked { client, stream, unix_us, answer, action, reference, name });
-        self.counters.count(if noted { Counter::TapFrames } else { Counter::TapDropped });
-    }
-
-    /// Between list and cache: ANY.
-    #[inline]
-    pub fn any(&mut self, asked: Asked<'_>, out: &mut [u8]) -> Step<()> {
-        if asked.query.qtype != rtype::ANY {
-            return Step::Next(());
-        }
-        Step::Answer(answer::hinfo(asked.packet, asked.query, out))
-    }
-
-    /// Stage 5: the cache.
-    #[inline]
-    pub fn cached(&mut self, asked: Asked<'_>, out: &mut [u8]) -> Step<()> {
-        let Some(key) = asked.key else { return Step::Next(()) };
-        match self.cache.get(key, asked.query, asked.packet, asked.now.ms(), asked.limit, out) {
-            Some(given) => {
-                self.counters.count(Counter::CacheHits);
-                Step::Answer(self.given(asked, given, out))
-            }
-            None => {
-                self.counters.count(Counter::CacheMisses);
-                Step::Next(())
-            }
-        }
-    }
-
-    /// Is it a name that is answered here?
-    #[inline]
-    pub fn is_local(&self, query: &Query) -> bool {
-        query.qname.is_at_or_below(RESOLVER_ARPA) || self.asks_for_health(query)
-    }
-
-    /// The answer for such a name. `heard`: the upstreams are not gone. `resolver.arpa` has nothing, at any name and of any
-    /// type.
-    pub fn local(&self, asked: Asked<'_>, heard: bool, out: &mut [u8]) -> usize {
-        if asked.query.qname.is_at_or_below(RESOLVER_ARPA) {
-            return answer::nodata(asked.packet, asked.query, RESOLVER_ARPA_LABELS, asked.limit, out);
-        }
-        self.healthy(asked, heard, out)
-    }
-
-    /// The name by which a balancer or an anycast daemon asks whether this host should get queries: without error unless
-    /// the upstreams are gone, then SERVFAIL with EDE 22. That clients ask for what nobody answers must not take the host
-    /// out. TXT answers the mark of this provider's run, so that who asks can tell its workers from another program that
-    /// listens on the same port; any other type answers without records.
-    pub fn healthy(&self, asked: Asked<'_>, heard: bool, out: &mut [u8]) -> usize {
-        if !heard {
-            let reason = Some((ede::NO_REACHABLE_AUTHORITY, ""));
-            return answer::error(asked.packet, asked.query.echo(), rcode::SERVFAIL, reason, out);
-        }
-        if asked.query.qtype == rtype::TXT && !self.health_mark.is_empty() {
-            return answer::text(asked.packet, asked.query, &self.health_mark, out);
-        }
-        answer::error(asked.packet, asked.query.echo(), rcode::NOERROR, None, out)
-    }
-
-    /// Is it that name?
-    #[inline]
-    pub fn asks_for_health(&self, query: &Query) -> bool {
-        self.health.as_ref().is_some_and(|name| *name == query.qname)
-    }
-
-    /// What a client gets when no upstream answered: a stale answer if there is one, else SERVFAIL with the reason.
-    pub fn failed(&mut self, asked: Asked<'_>, ede: u16, out: &mut [u8]) -> usize {
-        match self.stale(asked, out) {
-            Some(length) => length,
-            None => answer::error(asked.packet, asked.query.echo(), rcode::SERVFAIL, Some((ede, "")), out),
-        }
-    }
-
-    /// What a client gets of what an upstream said: a failure gives way to a stale answer. RFC 8767, 4: "NoError" and
-    /// "NXDomain" alone are "considered to have refreshed the data".
-    #[inline]
-    pub fn relayed(&mut self, asked: Asked<'_>, message: &[u8], checked: &Checked, out: &mut [u8]) -> usize {
-        if checked.kind == Kind::Failure
-            && let Some(length) = self.stale(asked, out)
-        {
-            return length;
-        }
-        let length = answer::client_answer(asked.packet, asked.query, message, checked, asked.limit, out);
-        if checked.foreign { self.led_elsewhere(asked, length, out) } else { length }
-    }
-
-    /// While no upstream is up: a stale answer if there is one; else, where the upstreams are gone, SERVFAIL with that
-    /// reason. It is not kept (RFC 9520): it costs no upstream a query, and is to end when they are back.
-    pub fn unserved(&mut self, asked: Asked<'_>, gone: Option<u16>, out: &mut [u8]) -> Option<usize> {
-        if let Some(length) = self.stale(asked, out) {
-            return Some(length);
-        }
-        let ede = gone?;
-        self.counters.count(Counter::NoUpstream);
-        Some(answer::error(asked.packet, asked.query.echo(), rcode::SERVFAIL, Some((ede, "")), out))
-    }
-
-    /// A stale answer, if there is one.
-    pub fn stale(&mut self, asked: Asked<'_>, out: &mut [u8]) -> Option<usize> {
-        let key = asked.key?;
-        let given = self.cache.stale(key, asked.query, asked.packet, asked.now.ms(), asked.limit, out)?;
-        self.counters.count(Counter::CacheStale);
-        Some(self.given(asked, given, out))
+        let out = way.room(&mut relaying.replies, &mut chain.counters);
+        Step::Answer(answer::error(asked.packet, asked.query.echo(), rcode::SERVFAIL, None, out))
     }
 }

@@ -2,7 +2,7 @@
 //! entries that meet nothing.
 //!
 //! Enters: the number of an entry. Leaves: one more in its cell. The file is made by who reads it afterwards
-//! (`resolver/stats/entry_hits.py`, where its form stands); a kill at any instruction loses no count that was made. Not who
+//! (`resolver/ipc/entry_hits.py`, where its form stands); a kill at any instruction loses no count that was made. Not who
 //! asked is kept, nor for what name.
 
 #![allow(unsafe_code)]
@@ -39,7 +39,7 @@ impl EntryHits {
 
     /// Asks for the memory that [`EntryHits::note`] will change.
     #[inline]
-    pub fn expect(&self, entry: u32) {
+    pub fn prefetch(&self, entry: u32) {
         if let Some(map) = &self.file {
             prefetch(map, self.at + TOTALS + 4 * entry as usize);
         }

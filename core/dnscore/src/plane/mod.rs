@@ -1,48 +1,64 @@
 //! The plane: everything that a worker does with datagrams.
 //!
-//! Enters: wakes ([`Plane::pump`]), time ([`Plane::tick`]), messages from streams ([`Plane::decide`]), what came of
-//! questions over TCP. Leaves: answers and queries, sent; those that leave by a stream or over TCP are Python's. A wake
-//! takes at most eight batches of up to 64 datagrams: each batch is received at once, goes through the stages of [`chain`]
-//! as a batch (so that the look-ups' waits for memory overlap), and is sent at once.
+//! Enters: wakes ([`Plane::pump`]), time ([`Plane::tick`]), what came of questions over TCP. Leaves: answers and queries,
+//! sent; questions over TCP are Python's to ask. A wake takes at most eight batches of up to 64 datagrams, or of what up to
+//! 64 connections have: each batch is received at once, goes through the stages of the chain as a batch (so that the
+//! look-ups' waits for memory overlap), and is sent at once.
 
 mod aliases;
-pub mod chain;
+mod asks;
+mod batch;
+mod chain;
+mod datagrams;
 mod entry_counts;
+mod kept;
+mod local;
 mod over_tcp;
 mod own;
+mod owners;
 mod proxy;
 mod relaying;
+mod replies;
+mod sending;
 mod settings;
 mod shadow;
+mod stages;
 mod streams;
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::os::fd::{BorrowedFd, RawFd};
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::cache::{Cache, Key};
+use crate::answer::Explanation;
+use crate::cache::Cache;
 use crate::clients::{Clients, Prefix};
 use crate::counters::{Counter, Counters};
-use crate::list::{CompiledList, Hits};
+use crate::list::CompiledList;
 use crate::relay::health::Upstream;
 use crate::relay::random::Random;
 use crate::relay::rate::Rate;
-use crate::relay::slot::{Peer, ReplyTo};
 use crate::relay::{Relay, hash};
+use crate::streams::Streams;
 use crate::sys::{self, BATCH, LARGEST_SENT, LINK, Listener, Poll, Ready, Receiver, Sender};
 use crate::tap::Tap;
 use crate::verdict::Passes;
-use crate::wire::{Name, Query};
+use crate::wire::Name;
 
-use aliases::Owners;
-use chain::{Asked, Chain, Now, Step};
+use asks::Lane;
+use batch::Batch;
+use local::Local;
+use owners::Owners;
 use proxy::Balancers;
-use relaying::{Lane, Relaying};
+use relaying::Relaying;
+use replies::Door;
+use stages::{Chain, Now};
+use streams::Messages;
 
+pub use asks::TcpAsk;
 pub use entry_counts::EntryHits;
-pub use over_tcp::TcpAsk;
+pub use local::OwnAnswer;
 pub use settings::Settings;
 pub use shadow::{Seen, Watch, Watching};
 pub use streams::Decision;
@@ -54,75 +70,6 @@ const QUERY_ROOM: usize = 65 * 64;
 /// Bytes for an upstream's answer: more than the 1232 that were asked for, an odd number of cache lines.
 const ANSWER_ROOM: usize = 65 * 64;
 
-/// A query of a batch, on its way through the chain. Made once: a batch of queries is not to be moved about.
-struct Place {
-    view: u64,
-    query: Query,
-    key: Option<Key>,
-}
-
-/// The queries of a batch, in the places of their datagrams, and which of them nothing has answered yet.
-struct Batch {
-    places: Box<[Place]>,
-    open: Vec<u8>,
-}
-
-impl Batch {
-    fn new() -> Batch {
-        let places = (0..BATCH).map(|_| Place { view: 0, query: Query::BLANK, key: None }).collect();
-        Batch { places, open: Vec::with_capacity(BATCH) }
-    }
-}
-
-/// A socket that clients send to, and the answers that wait to leave by it.
-struct Door {
-    listener: Listener,
-    sender: Sender,
-    open: bool,
-}
-
-impl Door {
-    /// Sends what waits.
-    fn flush(&mut self, counters: &mut Counters) {
-        if self.sender.is_empty() {
-            return;
-        }
-        let sent = self.sender.send(self.listener.raw(), false);
-        counters.add(Counter::SendDropped, u64::from(sent.dropped));
-        counters.add(Counter::SendFailed, u64::from(sent.failed));
-    }
-
-    /// Room for one more answer.
-    #[inline]
-    fn room(&mut self, counters: &mut Counters) -> &mut [u8] {
-        if self.sender.is_full() {
-            self.flush(counters);
-        }
-        self.sender.room()
-    }
-
-    /// The first `length` bytes of the room answer datagram `index`.
-    #[inline]
-    fn answer(&mut self, chain: &mut Chain, queries: &Receiver, index: usize, length: usize) {
-        chain.counters.answer(&self.sender.room()[..length]);
-        self.sender.push(length, Some(queries.source(index)), queries.local(index));
-    }
-
-    /// The same for a client that was kept.
-    #[inline]
-    fn answer_peer(&mut self, chain: &mut Chain, peer: &Peer, length: usize) {
-        chain.counters.answer(&self.sender.room()[..length]);
-        self.sender.push(length, Some(&peer.source), peer.local);
-    }
-}
-
-/// The query in that place of the batch.
-#[inline]
-fn asked_at<'a>(queries: &'a Receiver, place: &'a Place, index: usize, now: Now) -> Asked<'a> {
-    let Place { query, key, view } = place;
-    Asked { packet: queries.datagram(index), query, key: key.as_ref(), limit: query.udp_limit(), now, view: *view }
-}
-
 /// One worker's plane.
 pub struct Plane {
     poll: Poll,
@@ -130,11 +77,11 @@ pub struct Plane {
     queries: Receiver,
     answers: Receiver,
     batch: Batch,
-    hits: Hits,
-    keys: Vec<Key>,
     balancers: Balancers,
     chain: Chain,
     relaying: Relaying,
+    streams: Streams,
+    messages: Messages,
     clock: Now,
     unix_offset: u64,
     published: u64,
@@ -145,7 +92,21 @@ impl Plane {
     /// A plane that listens nowhere yet and knows no upstream.
     pub fn new(settings: Settings) -> io::Result<Plane> {
         let Settings { page, clients, health, cache_bytes, counters_path, rate, limits, remote_sockets, .. } = settings;
-        let Settings { cache_stale, joins, proxy_from, proxy_to, tap, watch_key, seed, health_mark, .. } = settings;
+        let Settings {
+            cache_stale,
+            joins,
+            proxy_from,
+            proxy_to,
+            tap,
+            watch_key,
+            seed,
+            health_mark,
+            own_answers,
+            streams: stream_limits,
+            https_path,
+            ..
+        } = settings;
+        let balancers = Clients::new(&proxy_from, &[]);
         let mut random = seed.map_or_else(|| Random::new(sys::fill_random), Random::seeded);
         let key = hash::Key(random.u64(), random.u64());
         let watch_key = watch_key.map_or_else(|| hash::Key(random.u64(), random.u64()), |(a, b)| hash::Key(a, b));
@@ -155,18 +116,18 @@ impl Plane {
             queries: Receiver::new(QUERY_ROOM),
             answers: Receiver::new(ANSWER_ROOM),
             batch: Batch::new(),
-            hits: Hits::new(),
-            keys: Vec::with_capacity(BATCH),
             balancers: Balancers::new(&proxy_from),
             chain: Chain {
                 clients,
                 checkers: Clients::new(&[&Prefix::LOOPBACK[..], &proxy_from].concat(), &[]),
                 rate: rate.map(|(per_second, burst)| Rate::new(per_second, burst)),
                 list: None,
+                explanations: Vec::new(),
                 passes: Passes::none(),
                 page,
                 health,
                 health_mark,
+                local: Local::new(own_answers),
                 cache: Cache::new(cache_bytes, [random.u64(), random.u64()], cache_stale)?,
                 counters: counters_path.map_or_else(|| Ok(Counters::new()), |path| Counters::in_file(&path))?,
                 hits: EntryHits::default(),
@@ -176,6 +137,8 @@ impl Plane {
                 key,
             },
             relaying: Relaying::new(Relay::new(limits, key), random, remote_sockets, proxy_to, joins),
+            streams: Streams::new(stream_limits, balancers, &https_path),
+            messages: Messages::default(),
             clock: Now::default(),
             unix_offset: 0,
             published: 0,
@@ -193,26 +156,34 @@ impl Plane {
     /// Serves a bound UDP socket, which its owner keeps open as long as the plane.
     pub fn listen(&mut self, socket: BorrowedFd<'_>) -> io::Result<()> {
         let listener = Listener::adopt(socket)?;
-        self.poll.add(listener.raw(), self.relaying.doors.len() as u64)?;
-        self.relaying.doors.push(Door { listener, sender: Sender::new(self.relaying.joins), open: true });
+        self.poll.add(listener.raw(), self.relaying.replies.doors.len() as u64)?;
+        self.relaying.replies.doors.push(Door { listener, sender: Sender::new(self.relaying.joins), open: true });
         Ok(())
     }
 
     /// Takes no more queries; answers still leave.
     pub fn stop_listening(&mut self) -> io::Result<()> {
-        for door in &mut self.relaying.doors {
+        for door in &mut self.relaying.replies.doors {
             if std::mem::replace(&mut door.open, false) {
                 self.poll.remove(door.listener.raw())?;
             }
         }
+        self.streams.drain(&self.poll);
+        self.carry_on();
         Ok(())
     }
 
     /// From the next query on this list holds. What it meets is counted once [`Plane::count_in`] says where.
     pub fn set_list(&mut self, list: Option<Arc<CompiledList>>) {
         self.chain.list = list;
+        self.chain.explanations = Vec::new();
         self.chain.owners.new_list();
         self.chain.hits = EntryHits::default();
+    }
+
+    /// How the lists of the compiled file explain themselves to clients that read structured errors, by their numbers.
+    pub fn explain(&mut self, explanations: Vec<Option<Explanation>>) {
+        self.chain.explanations = explanations;
     }
 
     /// These lists of the compiled file are watched from the next query on; said anew with each file.
@@ -232,17 +203,12 @@ impl Plane {
 
     /// The upstreams, in order of preference. One that stays keeps its health and its sockets.
     pub fn set_upstreams(&mut self, addresses: &[SocketAddr]) {
-        let old = std::mem::take(&mut self.relaying.upstreams);
-        for address in addresses {
-            let upstream = old.iter().find(|u| u.address == *address).cloned().unwrap_or_else(|| {
-                self.next_uid += 1;
-                let told = self.relaying.proxy_to.contains(address);
-                Upstream::new(self.next_uid, *address).telling(told)
-            });
-            self.relaying.upstreams.push(upstream);
-        }
-        self.relaying.unheard_since = None;
-        let known: Vec<_> = self.relaying.upstreams.iter().map(|u| (u.uid, u.address, u.loopback)).collect();
+        let Relaying { forwarder, proxy_to, .. } = &mut self.relaying;
+        forwarder.set_upstreams(addresses, |address| {
+            self.next_uid += 1;
+            (self.next_uid, proxy_to.contains(address))
+        });
+        let known: Vec<_> = self.relaying.forwarder.upstreams.iter().map(|u| (u.uid, u.address, u.loopback)).collect();
         self.relaying.links.set_upstreams(&known, self.relaying.remote_sockets, self.clock.us);
         self.relaying.lanes = known.iter().map(|_| Lane::new(self.relaying.joins)).collect();
         self.relaying.open_one_each(&self.poll, self.clock);
@@ -250,12 +216,12 @@ impl Plane {
 
     /// What is known of the upstreams.
     pub fn upstreams(&self) -> &[Upstream] {
-        &self.relaying.upstreams
+        &self.relaying.forwarder.upstreams
     }
 
     /// Questions in flight, late ones included.
     pub fn in_flight(&self) -> usize {
-        self.relaying.relay.in_flight()
+        self.relaying.forwarder.relay.in_flight()
     }
 
     /// What has been counted.
@@ -268,13 +234,12 @@ impl Plane {
     /// clients wait for them; one that was half-entered ends by its time.
     pub fn recover(&mut self) {
         self.chain.counters.count(Counter::Panics);
-        self.batch.open.clear();
-        self.keys.clear();
-        self.hits.clear();
-        self.balancers.forget();
+        self.batch.forget();
+        self.messages = Messages::default();
+        self.relaying.replies.outlet.clear();
         self.chain.owners.forget();
         self.chain.cache.recover();
-        self.relaying.doors.iter_mut().for_each(|door| door.sender.clear());
+        self.relaying.replies.doors.iter_mut().for_each(|door| door.sender.clear());
         self.relaying.lanes.iter_mut().for_each(Lane::clear);
     }
 
@@ -292,11 +257,8 @@ impl Plane {
         self.chain.tap.as_mut().map_or_else(Vec::new, |tap| tap.take())
     }
 
-    /// How many streams are connected, how many found no place so far, and whether there is no file descriptor for
-    /// another one: Python holds them, all counters are here.
-    pub fn note_streams(&mut self, connected: u64, refused: u64, starved: bool) {
-        self.chain.counters.set(Counter::StreamsNow, connected);
-        self.chain.counters.set(Counter::StreamsRefused, refused);
+    /// Whether there is no file descriptor for another connection.
+    pub fn note_starved(&mut self, starved: bool) {
         self.chain.counters.set(Counter::StreamsStarvedNow, starved.into());
     }
 
@@ -314,7 +276,7 @@ impl Plane {
     /// Takes what waits.
     pub fn pump(&mut self) {
         self.chain.counters.count(Counter::Wakes);
-        let mut budget = BATCHES_A_WAKE;
+        let (mut budget, mut attended) = (BATCHES_A_WAKE, 0);
         let mut ready = std::mem::take(&mut self.ready);
         while budget > 0 {
             if self.poll.ready(&mut ready).is_err() || ready.is_empty() {
@@ -327,145 +289,22 @@ impl Plane {
                     if budget == 0 {
                         return true;
                     }
+                    if at.token & LINK == 0 && Streams::is_theirs(at.token) {
+                        attended += 1;
+                        budget -= usize::from(attended % BATCH == 0);
+                        return self.attend(at);
+                    }
                     budget -= 1;
                     self.chain.counters.count(Counter::Batches);
                     if at.token & LINK != 0 { self.hear(at.token) } else { self.serve(at.token as usize) }
                 });
                 self.relaying.flush(&mut self.chain, &self.poll, self.clock);
+                self.carry_on();
             }
         }
         ready.clear();
         self.ready = ready;
         self.publish(false);
-    }
-
-    /// A batch from clients. True if there may be more.
-    fn serve(&mut self, number: usize) -> bool {
-        let Some(door) = self.relaying.doors.get(number) else { return false };
-        let (fd, wildcard, local) = (door.listener.raw(), door.listener.is_wildcard(), door.listener.address());
-        let Ok(count) = self.queries.receive(fd, wildcard) else { return false };
-        self.chain
-            .counters
-            .add(if local.is_ipv4() { Counter::QueriesUdp4 } else { Counter::QueriesUdp6 }, count as u64);
-        self.batch.open.clear();
-        self.balancers.unwrap_batch(&mut self.queries, count, &mut self.chain.counters);
-        for index in 0..count {
-            self.admit(number, index, local);
-        }
-        self.judge(number);
-        self.consult(number);
-        let Plane { queries, batch: Batch { places, open, .. }, balancers, chain, relaying, poll, clock, .. } = self;
-        for index in open.drain(..).map(usize::from) {
-            let asked = asked_at(queries, &places[index], index, *clock);
-            let peer = Peer { source: *queries.source(index), local: queries.local(index), listener: number as u16 };
-            relaying.relay_query(chain, poll, asked, ReplyTo::Datagram(peer), balancers.ends(index));
-        }
-        if let Some(door) = relaying.doors.get_mut(number) {
-            door.flush(&mut chain.counters);
-        }
-        count == BATCH
-    }
-
-    /// Stages 1 to 3 for one datagram.
-    #[inline]
-    fn admit(&mut self, number: usize, index: usize, listening: SocketAddr) {
-        let Plane { queries, balancers, chain, relaying, batch, clock, .. } = self;
-        let (packet, source) = (queries.datagram(index), queries.source(index));
-        let port = source.port();
-        let ip = source.ip();
-        // Port 0 cannot be answered; our own address asking would be a circle.
-        if port == 0 || (port == listening.port() && (ip == listening.ip() || is_itself(queries.local(index), ip))) {
-            chain.counters.count(Counter::DroppedSource);
-            return;
-        }
-        if relaying.links.is_ours(port, || SocketAddr::from(source)) {
-            chain.counters.count(Counter::Loops);
-            return;
-        }
-        let Some(ip) = balancers.client(index, ip) else { return };
-        let Some(view) = chain.allowed(ip) else {
-            let heard = relaying.gone(clock.us).is_none();
-            let door = &mut relaying.doors[number];
-            let out = door.room(&mut chain.counters);
-            if let Step::Answer(length) = chain.checked(ip, packet, heard, *clock, out) {
-                door.answer(chain, queries, index, length);
-            }
-            return;
-        };
-        let door = &mut relaying.doors[number];
-        let out = door.room(&mut chain.counters);
-        let place = &mut batch.places[index];
-        place.view = view;
-        place.key = None;
-        let step = match chain.parsed(packet, &mut place.query, out) {
-            Step::Next(()) => chain.in_bounds(asked_at(queries, place, index, *clock), ip, out),
-            step => step,
-        };
-        match step {
-            Step::Answer(length) => door.answer(chain, queries, index, length),
-            Step::Drop => {}
-            Step::Next(()) => batch.open.push(index as u8),
-        }
-    }
-
-    /// Stage 4 for the batch: one look-up for all names.
-    fn judge(&mut self, number: usize) {
-        let Plane { queries, balancers, chain, relaying, batch, hits, clock, .. } = self;
-        let Batch { places, open } = batch;
-        let Some(list) = chain.list.clone() else { return };
-        let mut names = [&Name::ROOT; BATCH];
-        for (name, index) in names.iter_mut().zip(open.iter()) {
-            *name = &places[usize::from(*index)].query.qname;
-        }
-        list.look_up(&names[..open.len()], hits);
-        chain.expect(hits);
-        let mut at = 0;
-        open.retain(|index| {
-            let index = usize::from(*index);
-            let place = &places[index];
-            let met = Chain::met(&place.query, hits.of(at));
-            at += 1;
-            let stop = chain.judged(&place.query, met, place.view, *clock);
-            if chain.watching.is_on()
-                && let Some(ip) = balancers.client(index, queries.source(index).ip())
-            {
-                chain.watching.asked(ip, place.view, &list, met, stop.is_some(), clock.unix);
-            }
-            let Some(stop) = stop else { return true };
-            let door = &mut relaying.doors[number];
-            let out = door.room(&mut chain.counters);
-            let asked = asked_at(queries, place, index, *clock);
-            let length = chain.blocked(asked, &stop, out);
-            chain.record(|| balancers.source(index, queries.source(index)), false, asked, &stop, &out[..length]);
-            door.answer(chain, queries, index, length);
-            false
-        });
-    }
-
-    /// ANY and stage 5 for what is left of the batch; what the cache will read is fetched for all at once.
-    fn consult(&mut self, number: usize) {
-        let Plane { queries, balancers, chain, relaying, batch: Batch { places, open, .. }, keys, clock, .. } = self;
-        keys.clear();
-        for index in open.iter() {
-            let place = &mut places[usize::from(*index)];
-            place.key = chain.cache.key(&place.query, 0);
-            keys.extend(place.key);
-        }
-        chain.cache.touch(keys);
-        open.retain(|index| {
-            let index = usize::from(*index);
-            let asked = asked_at(queries, &places[index], index, *clock);
-            let door = &mut relaying.doors[number];
-            let out = door.room(&mut chain.counters);
-            let step = match chain.any(asked, out) {
-                Step::Next(()) => chain.cached(asked, out),
-                step => step,
-            };
-            let Step::Answer(length) = step else { return true };
-            chain.record_alias(|| balancers.source(index, queries.source(index)), false, asked, &out[..length]);
-            door.answer(chain, queries, index, length);
-            false
-        });
     }
 
     /// A batch from an upstream. True if there may be more.
@@ -494,6 +333,8 @@ impl Plane {
         self.unix_offset = (u64::from(sys::unix_time()) * 1_000_000).saturating_sub(sys::monotonic());
         self.read_clock();
         self.relaying.tick(&mut self.chain, &self.poll, self.clock);
+        self.streams.sweep(self.clock.us);
+        self.carry_on();
         self.publish(true);
     }
 
@@ -507,20 +348,13 @@ impl Plane {
         if tick {
             counters.set(Counter::Heartbeat, self.clock.ms());
         }
-        counters.set(Counter::InFlightNow, self.relaying.relay.in_flight() as u64);
+        counters.set(Counter::StreamsNow, self.streams.connected() as u64);
+        counters.set(Counter::StreamsRefused, self.streams.refused());
+        counters.set(Counter::InFlightNow, self.relaying.forwarder.relay.in_flight() as u64);
         counters.set(Counter::SocketsNow, self.relaying.links.open_now() as u64);
         counters.set(Counter::SocketsReopened, self.relaying.links.reopened);
         counters.set(Counter::CacheEntriesNow, self.chain.cache.entries() as u64);
         counters.publish();
-    }
-}
-
-/// The datagram came from the very address it was sent to.
-fn is_itself(local: sys::Local, ip: IpAddr) -> bool {
-    match (local, ip) {
-        (sys::Local::V4(ours), IpAddr::V4(theirs)) => ours == theirs.octets(),
-        (sys::Local::V6(ours, _), IpAddr::V6(theirs)) => ours == theirs.octets(),
-        _ => false,
     }
 }
 

@@ -7,8 +7,11 @@ use crate::answer::StopPage;
 use crate::cache::STALE_FOR;
 use crate::clients::{Clients, Prefix};
 use crate::relay::Limits;
+use crate::streams;
 use crate::tap;
 use crate::wire::Name;
+
+use super::local::OwnAnswer;
 
 /// The settings of one worker's plane.
 #[derive(Debug)]
@@ -21,6 +24,8 @@ pub struct Settings {
     pub health: Option<Name>,
     /// What TXT of that name answers, at most 255 octets; empty: nothing.
     pub health_mark: Vec<u8>,
+    /// What this resolver says of itself.
+    pub own_answers: Vec<OwnAnswer>,
     /// This worker's share of the cache.
     pub cache_bytes: usize,
     /// For how many seconds after its time an answer may be given when upstreams fail.
@@ -43,6 +48,10 @@ pub struct Settings {
     pub tap: Option<tap::Settings>,
     /// Of the sketches of clients, shared by the workers that are to be joined; none: a random one.
     pub watch_key: Option<(u64, u64)>,
+    /// What clients' connections may cost.
+    pub streams: streams::Limits,
+    /// Where DNS over HTTPS is asked for.
+    pub https_path: String,
     /// For tests: where the random numbers begin.
     pub seed: Option<u64>,
 }
@@ -55,6 +64,7 @@ impl Settings {
             clients,
             health: None,
             health_mark: Vec::new(),
+            own_answers: Vec::new(),
             cache_bytes: 32 << 20,
             cache_stale: STALE_FOR,
             counters_path: None,
@@ -72,6 +82,8 @@ impl Settings {
             proxy_to: Vec::new(),
             tap: None,
             watch_key: None,
+            streams: streams::Limits::default(),
+            https_path: String::new(),
             seed: None,
         }
     }

@@ -1,146 +1,229 @@
-//! The same chain and the same relay for messages that came over a stream.
+//! Messages of streams, on their way through the chain.
 //!
-//! Python owns the connections and knows each by a number. A message is answered at once ([`Decision::Answer`]), or waits
-//! in the relay among the clients of its question ([`Decision::Waits`]); its answer then comes out of the [`Outlet`], with
-//! the number of its stream. A stream that is gone meanwhile cancels nothing: the answer still fills the cache.
+//! Enters: messages of [`crate::streams`], each with its number; a batch of them is what the connections that are ready at
+//! the same time have. Leaves: their answers, by the [`Outlet`], for their connections. A message is answered at once, or
+//! waits in the relay among the clients of its question; a stream that is gone meanwhile cancels nothing: the answer still
+//! fills the cache. [`Plane::decide`] is the same for a message that no connection of ours brought.
+
+use std::cell::Cell;
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::BorrowedFd;
 
 use crate::counters::{Counter, Counters};
 use crate::relay::slot::ReplyTo;
-use crate::wire::Query;
+use crate::streams::{Identity, Kind, Message};
+use crate::sys::{BATCH, Links, Ready};
+use crate::wire::message::Header;
 use crate::wire::proxy::Ends;
+use crate::wire::{Query, flag};
 
 use super::Plane;
-use super::chain::{Asked, Chain, Step};
+use super::batch::Place;
+use super::chain::{self, Way};
+use super::replies::{FOREIGN, LONGEST, Replies};
 
-/// The longest message.
-pub(super) const LONGEST: usize = u16::MAX as usize;
+/// Messages of one connection in a batch: so many of the longest answers are what may wait to be written on it.
+const OF_ONE: usize = 16;
 
-/// What becomes of a message from a stream.
+/// What becomes of a message that no connection brought.
 #[derive(Debug)]
 pub enum Decision {
     /// Send this.
     Answer(Vec<u8>),
     /// One answer will come, by [`Plane::take_answers`].
     Waits,
-    /// Close the connection: no answer is due.
+    /// No answer is due.
     Close,
 }
 
-/// Answers for streams, until Python takes them.
-pub(super) struct Outlet {
-    room: Box<[u8]>,
-    answers: Vec<(u64, Vec<u8>)>,
+/// A batch of messages.
+#[derive(Default)]
+pub(super) struct Messages {
+    octets: Vec<u8>,
+    heads: Vec<Head>,
+    /// One bit for each that was answered at once.
+    answered: Cell<u64>,
 }
 
-impl Outlet {
-    pub fn new() -> Outlet {
-        Outlet { room: vec![0; LONGEST].into_boxed_slice(), answers: Vec::new() }
+struct Head {
+    start: usize,
+    end: usize,
+    message: Message,
+}
+
+impl Messages {
+    fn clear(&mut self) {
+        self.octets.clear();
+        self.heads.clear();
+        self.answered.set(0);
     }
 
-    /// Room for an answer.
-    pub fn room(&mut self) -> &mut [u8] {
-        &mut self.room
+    fn push(&mut self, message: Message, start: usize) {
+        self.heads.push(Head { start, end: self.octets.len(), message });
+    }
+}
+
+impl Way for &Messages {
+    const IS_STREAM: bool = true;
+
+    fn can_be_answered(&self, index: usize, place: &mut Place) -> bool {
+        let ends = self.heads[index].message.ends;
+        (place.client, place.ends) = (ends.source.ip().to_canonical(), Some(ends));
+        true
     }
 
-    /// The first `length` octets of the room are an answer for that stream.
-    pub fn push(&mut self, counters: &mut Counters, stream: u64, length: usize) {
-        let message = &self.room[..length];
-        counters.answer(message);
-        self.answers.push((stream, message.to_vec()));
+    /// Upstreams are asked over TCP from any port: a circle ends at the cap of what is in flight.
+    fn is_ours(&self, _: usize, _: &Links) -> bool {
+        false
     }
 
-    /// Answers wait.
-    #[inline]
-    pub fn is_empty(&self) -> bool {
-        self.answers.is_empty()
+    /// The header was read with the connection's beginning.
+    fn introduce(&mut self, _: usize, _: &mut Place) -> bool {
+        true
     }
+
+    fn packet(&self, index: usize) -> &[u8] {
+        let Head { start, end, .. } = self.heads[index];
+        &self.octets[start..end]
+    }
+
+    fn sender(&self, index: usize) -> SocketAddr {
+        self.heads[index].message.ends.source
+    }
+
+    fn limit(&self, _: &Query) -> usize {
+        LONGEST
+    }
+
+    fn reply_to(&self, index: usize) -> ReplyTo {
+        ReplyTo::Stream(self.heads[index].message.number)
+    }
+
+    fn room<'r>(&self, replies: &'r mut Replies, _: &mut Counters) -> &'r mut [u8] {
+        replies.outlet.room()
+    }
+
+    fn answer(&self, index: usize, length: usize, replies: &mut Replies, counters: &mut Counters) {
+        self.answered.set(self.answered.get() | 1 << index);
+        replies.outlet.answer(counters, self.heads[index].message.number, length);
+    }
+}
+
+/// By the parse table: it is no message, or an answer itself.
+fn gets_no_answer(packet: &[u8]) -> bool {
+    Header::read(packet).is_none_or(|header| header.flags & flag::QR != 0)
 }
 
 impl Plane {
-    /// Takes a message from a client's stream through the chain. `ends`: the client, and the address that it asked.
+    /// Accepts connections on a bound and listening socket, which its owner keeps open as long as the plane.
+    pub fn listen_stream(&mut self, socket: BorrowedFd<'_>, kind: Kind) -> io::Result<()> {
+        self.streams.listen(socket, kind, &self.poll)
+    }
+
+    /// New connections over TLS are of this identity.
+    pub fn set_identity(&mut self, identity: Identity) {
+        self.streams.set_identity(identity);
+    }
+
+    /// Connections.
+    pub fn streams(&self) -> usize {
+        self.streams.connected()
+    }
+
+    /// Queries of streams wait for answers, or answers to be read.
+    pub fn streams_busy(&self) -> bool {
+        self.streams.is_busy()
+    }
+
+    /// What the readiness of a connection or of a listening socket brings. True if there may be more.
+    pub(super) fn attend(&mut self, at: &Ready) -> bool {
+        let (index, more) = self.streams.attend(at, &self.poll, self.clock.us);
+        if let Some(index) = index {
+            self.collect(index);
+        }
+        more
+    }
+
+    /// Puts the whole messages of a connection into the batch, until a limit says wait.
+    fn collect(&mut self, index: u32) {
+        for _ in 0..OF_ONE {
+            let start = self.messages.octets.len();
+            let Some(message) = self.streams.next(index, &mut self.messages.octets, self.clock.us) else { return };
+            self.messages.push(message, start);
+            // What gets no answer ends its connection: nothing after it is decided.
+            if self.messages.heads.len() == BATCH || gets_no_answer(&self.messages.octets[start..]) {
+                self.decide_batch();
+            }
+        }
+        self.streams.resume(index);
+    }
+
+    /// Decides what was collected, gives connections the answers that are ready, and lets those go on that waited for one.
+    pub(super) fn carry_on(&mut self) {
+        loop {
+            self.decide_batch();
+            self.streams.flush(&self.poll, self.clock.us);
+            let Some(index) = self.streams.resumed() else { break };
+            self.collect(index);
+        }
+    }
+
+    fn decide_batch(&mut self) {
+        self.run_batch();
+        let Plane { relaying, streams, clock, .. } = self;
+        for (number, message) in relaying.replies.outlet.waiting() {
+            streams.answer(number, message, clock.us);
+        }
+        relaying.replies.outlet.clear();
+    }
+
+    /// Takes the batch through the chain and to the relay.
+    fn run_batch(&mut self) {
+        let Plane { messages, batch, chain, relaying, poll, clock, streams, .. } = self;
+        if messages.heads.is_empty() {
+            return;
+        }
+        chain.counters.add(Counter::QueriesStream, messages.heads.len() as u64);
+        chain::run(&mut batch.line(messages.heads.len(), &*messages, chain, relaying, poll, *clock));
+        if !batch.open.is_empty() {
+            relaying.flush(chain, poll, *clock);
+        }
+        let waits = batch.open.iter().fold(0, |bits, index| bits | 1u64 << index);
+        let dropped = !(waits | messages.answered.get());
+        for (_, head) in messages.heads.iter().enumerate().filter(|(index, _)| dropped >> index & 1 != 0) {
+            streams.close(head.message.number);
+        }
+        messages.clear();
+    }
+
+    /// Takes a message that no connection of ours brought. `ends`: the client, and the address that it asked.
     pub fn decide(&mut self, packet: &[u8], ends: &Ends, stream: u64) -> Decision {
         self.read_clock();
-        self.chain.counters.count(Counter::QueriesStream);
-        let mut query = Query::BLANK;
-        let before = self.relaying.outlet.answers.len();
-        match self.decided(packet, ends, &mut query) {
-            Step::Answer(length) => self.relaying.outlet.push(&mut self.chain.counters, stream, length),
-            Step::Drop => return Decision::Close,
-            Step::Next(view) => self.relay(packet, &query, ends, stream, view),
-        }
+        let before = self.relaying.replies.outlet.foreign.len();
+        self.messages.octets.extend_from_slice(packet);
+        self.messages.push(Message { number: FOREIGN | stream, ends: *ends }, 0);
+        self.run_batch();
+        let waits = !self.batch.open.is_empty();
+        self.carry_on();
         // What it was answered at once, by whichever stage.
-        let answers = &mut self.relaying.outlet.answers;
+        let answers = &mut self.relaying.replies.outlet.foreign;
         match answers.iter().skip(before).position(|(to, _)| *to == stream) {
             Some(at) => Decision::Answer(answers.remove(before + at).1),
-            None => Decision::Waits,
+            None if waits => Decision::Waits,
+            None => Decision::Close,
         }
     }
 
-    /// Stages 1 to 5; the next one is told the lists that hold for the client.
-    fn decided(&mut self, packet: &[u8], ends: &Ends, query: &mut Query) -> Step<u64> {
-        let Plane { chain, relaying, hits, clock, .. } = self;
-        let (now, client) = (*clock, ends.source);
-        let ip = client.ip().to_canonical();
-        let Some(view) = chain.allowed(ip) else {
-            let heard = relaying.gone(now.us).is_none();
-            return match chain.checked(ip, packet, heard, now, relaying.outlet.room()) {
-                Step::Answer(length) => Step::Answer(length),
-                _ => Step::Drop,
-            };
-        };
-        let out = relaying.outlet.room();
-        match chain.parsed(packet, query, out) {
-            Step::Next(()) => {}
-            Step::Answer(length) => return Step::Answer(length),
-            Step::Drop => return Step::Drop,
-        }
-        let key = chain.cache.key(query, 0);
-        let asked = Asked { packet, query, key: key.as_ref(), limit: out.len(), now, view };
-        if let Some(list) = chain.list.clone() {
-            list.look_up(&[&query.qname], hits);
-            let met = Chain::met(query, hits.of(0));
-            let stop = chain.judged(query, met, view, now);
-            if chain.watching.is_on() {
-                chain.watching.asked(client.ip().to_canonical(), view, &list, met, stop.is_some(), now.unix);
-            }
-            if let Some(stop) = stop {
-                let length = chain.blocked(asked, &stop, out);
-                chain.record(|| client, true, asked, &stop, &out[..length]);
-                return Step::Answer(length);
-            }
-        }
-        let step = match chain.any(asked, out) {
-            Step::Next(()) => chain.cached(asked, out),
-            step => step,
-        };
-        match step {
-            Step::Answer(length) => {
-                chain.record_alias(|| client, true, asked, &out[..length]);
-                Step::Answer(length)
-            }
-            Step::Drop => Step::Drop,
-            Step::Next(()) => Step::Next(view),
-        }
-    }
-
-    /// Stage 6.
-    fn relay(&mut self, packet: &[u8], query: &Query, ends: &Ends, stream: u64, view: u64) {
-        let Plane { chain, relaying, poll, clock, .. } = self;
-        let key = chain.cache.key(query, 0);
-        let asked = Asked { packet, query, key: key.as_ref(), limit: LONGEST, now: *clock, view };
-        relaying.relay_query(chain, poll, asked, ReplyTo::Stream(stream), Some(ends));
-        relaying.flush(chain, poll, *clock);
-    }
-
-    /// Answers that are ready, each with the number of its stream.
+    /// Answers to messages of [`Plane::decide`] that came later, each with its number.
     pub fn take_answers(&mut self) -> Vec<(u64, Vec<u8>)> {
-        std::mem::take(&mut self.relaying.outlet.answers)
+        std::mem::take(&mut self.relaying.replies.outlet.foreign)
     }
 
-    /// Something waits for Python: answers for streams, or questions over TCP.
+    /// Something waits for Python: answers of [`Plane::take_answers`], or questions over TCP.
     #[inline]
     pub fn has_work(&self) -> bool {
         let Plane { relaying, .. } = self;
-        !(relaying.outlet.is_empty() && relaying.tcp_asks.is_empty() && relaying.tcp_overdue.is_empty())
+        !(relaying.replies.outlet.foreign.is_empty() && relaying.tcp_asks.is_empty() && relaying.tcp_overdue.is_empty())
     }
 }

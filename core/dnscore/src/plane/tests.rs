@@ -4,6 +4,7 @@ use std::net::UdpSocket;
 use std::os::fd::AsFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use super::stages::Step;
 use super::*;
 
 /// A query of that type (ANY is answered here, without an upstream) for `example.com`.
@@ -27,24 +28,30 @@ fn after_a_panic_in_a_batch_the_next_one_is_answered_right_and_nothing_of_the_fi
     let mut plane = Plane::new(Settings::new(allowed)).expect("a plane");
     plane.listen(listening.as_fd()).expect("a socket");
 
-    // a batch, as far as `consult`: one query is answered and waits to be sent, the other is open
+    // a batch, as far as the cache: one query is answered and waits to be sent, the other is open
     client.send(&query(1, 255)).expect("sent");
     client.send(&query(2, 1)).expect("sent");
     let broken = catch_unwind(AssertUnwindSafe(|| {
-        let fd = plane.relaying.doors[0].listener.raw();
+        let fd = plane.relaying.replies.doors[0].listener.raw();
         let count = plane.queries.receive(fd, false).expect("both have come");
-        for index in 0..count {
-            plane.admit(0, index, listening.local_addr().expect("bound"));
-        }
-        plane.judge(0);
-        plane.consult(0);
+        let mut line = plane.line(0, listening.local_addr().expect("bound"), count);
+        chain::pass!(line, source, own, proxy, client, parse, rate);
+        line.look_up();
+        line.prefetch_cache();
+        chain::pass!(line, any, cache);
         panic!("a bug, for the test");
     }));
     assert!(broken.is_err());
-    assert_eq!((plane.batch.open.len(), plane.keys.len(), plane.relaying.doors[0].sender.len()), (1, 2, 1));
+    assert_eq!(
+        (plane.batch.open.len(), plane.batch.keys.len(), plane.relaying.replies.doors[0].sender.len()),
+        (1, 2, 1)
+    );
 
     plane.recover();
-    assert_eq!((plane.batch.open.len(), plane.keys.len(), plane.relaying.doors[0].sender.len()), (0, 0, 0));
+    assert_eq!(
+        (plane.batch.open.len(), plane.batch.keys.len(), plane.relaying.replies.doors[0].sender.len()),
+        (0, 0, 0)
+    );
     let panics = counters_of(&plane, "panics");
     assert_eq!(panics, 1);
 

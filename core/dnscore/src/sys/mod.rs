@@ -6,6 +6,7 @@
 #![allow(unsafe_code)]
 
 mod address;
+mod buffer;
 mod clock;
 mod links;
 mod memory;
@@ -23,9 +24,9 @@ pub use memory::prefer_huge_pages;
 pub use poll::{Poll, Ready};
 pub use receive::Receiver;
 pub use send::{Sender, Sent};
-pub use socket::{Listener, connect, is_out_of_descriptors, with_borrowed};
+pub use socket::{Listener, connect, is_out_of_descriptors, send_at_once, with_borrowed};
 pub use tick::tick_when_busy;
-pub use turn::{give_way, go_first};
+pub use turn::{set_background, set_latency_sensitive};
 
 /// Datagrams in one system call.
 pub const BATCH: usize = 64;

@@ -16,6 +16,10 @@ pub struct Ready {
     pub token: u64,
     /// An error is pending on the socket (it is cleared by the next send or receive).
     pub error: bool,
+    /// It can be read; of a connection also that the other end closed its half.
+    pub readable: bool,
+    /// It can be read and written no more.
+    pub gone: bool,
 }
 
 impl Poll {
@@ -36,11 +40,21 @@ impl Poll {
         self.fd.as_raw_fd()
     }
 
-    /// Watches `fd` for datagrams, level-triggered.
+    /// Watches `fd` for what can be read, level-triggered.
     pub fn add(&self, fd: RawFd, token: u64) -> io::Result<()> {
-        let mut event = libc::epoll_event { events: libc::EPOLLIN as u32, u64: token };
+        self.control(libc::EPOLL_CTL_ADD, fd, token, libc::EPOLLIN)
+    }
+
+    /// Watches a connection that was added for what is wanted of it from now on; that it is gone is reported in any case.
+    pub fn watch(&self, fd: RawFd, token: u64, readable: bool, writable: bool) -> io::Result<()> {
+        let wanted = if readable { libc::EPOLLIN } else { 0 } | if writable { libc::EPOLLOUT } else { 0 };
+        self.control(libc::EPOLL_CTL_MOD, fd, token, wanted)
+    }
+
+    fn control(&self, what: i32, fd: RawFd, token: u64, events: i32) -> io::Result<()> {
+        let mut event = libc::epoll_event { events: events as u32, u64: token };
         // SAFETY: `event` outlives the call, and the kernel only reads it.
-        let r = unsafe { libc::epoll_ctl(self.fd.as_raw_fd(), libc::EPOLL_CTL_ADD, fd, &mut event) };
+        let r = unsafe { libc::epoll_ctl(self.fd.as_raw_fd(), what, fd, &mut event) };
         if r < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
     }
 
@@ -69,7 +83,11 @@ impl Poll {
         }
         // SAFETY: the kernel wrote the first `n` events, and `n` is at most the capacity.
         unsafe { self.events.set_len(n as usize) };
-        out.extend(self.events.iter().map(|e| Ready { token: e.u64, error: e.events & libc::EPOLLERR as u32 != 0 }));
+        out.extend(self.events.iter().map(|event| {
+            let says = |what: i32| event.events & what as u32 != 0;
+            let (error, readable, gone) = (says(libc::EPOLLERR), says(libc::EPOLLIN), says(libc::EPOLLHUP));
+            Ready { token: event.u64, error, readable, gone }
+        }));
         Ok(())
     }
 }

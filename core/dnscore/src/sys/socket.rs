@@ -120,6 +120,11 @@ fn option(fd: RawFd, level: i32, name: i32) -> io::Result<i32> {
     if r < 0 { Err(io::Error::last_os_error()) } else { Ok(value) }
 }
 
+/// What is written leaves at once (TCP_NODELAY); connections accepted at a listening socket have it from that.
+pub fn send_at_once(socket: &impl AsRawFd) -> io::Result<()> {
+    set(socket.as_raw_fd(), libc::IPPROTO_TCP, libc::TCP_NODELAY, 1)
+}
+
 /// The fault of this process or host, of nobody at the other end.
 pub fn is_out_of_descriptors(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE))

@@ -4,11 +4,14 @@
 //! answers. Rules: every offset is bounded by the slice before it is read; nothing is allocated; a name is kept in a
 //! fixed inline buffer, lower-cased, in wire form with its root byte.
 
+#![deny(clippy::cast_possible_truncation)]
+
 pub mod message;
 pub mod name;
 pub mod pointers;
 pub mod proxy;
 pub mod query;
+pub mod structured;
 pub mod upstream;
 
 pub use name::Name;

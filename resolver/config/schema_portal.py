@@ -1,0 +1,84 @@
+"""The part of the configuration (`resolver.config.schema`) that people see: stop page, portal, the provider itself."""
+
+from __future__ import annotations
+
+from resolver.config.values import (
+    Colour,
+    Country,
+    Database,
+    FilePath,
+    IPv4,
+    IPv6,
+    Language,
+    Listen,
+    Part,
+    Prefix,
+    Seconds,
+    Slug,
+    Text,
+    TimeZone,
+    WebUrl,
+)
+
+FACT = frozenset({"mistake"})  # grounds of an appeal that the provider itself can mend
+
+
+class StopPage(Part):
+    listen: list[Listen] = []
+    ipv4: IPv4 | None = None
+    ipv6: IPv6 | None = None
+
+
+class Clocks(Part):
+    """How long an appeal may wait, and how long what it says is kept."""
+
+    fact: Seconds = 48 * 3600.0
+    decide: Seconds = 14 * 86400.0
+    keep: Seconds = 182 * 86400.0
+
+    def of(self, ground: str) -> float:
+        """Seconds until an appeal on this ground is overdue."""
+        return self.fact if ground in FACT else self.decide
+
+
+class Portal(Part):
+    listen: list[Listen] = []
+    url: WebUrl
+    database: Database | None = None  # none: state_dir/portal.db
+    time_zone: TimeZone = "UTC"  # of the times on pages, as Europe/Berlin; UTC stands beside
+    # Reverse proxies whose X-Forwarded-For is believed: for rate limits in memory, never stored.
+    behind: list[Prefix] = []
+    clocks: Clocks = Clocks()
+
+
+class HelpLine(Part):
+    """Where a person finds help; `categories` empty: shown for every category of entry."""
+
+    name: Text
+    phone: Text | None = None
+    url: WebUrl | None = None
+    text: Text | None = None
+    categories: list[Slug] = []
+
+
+class Colours(Part):
+    accent: Colour = "#8a1c1c"
+    background: Colour = "#ffffff"
+    text: Colour = "#1a1a1a"
+
+
+class Provider(Part):
+    """Who blocks: shown on every page; `url` is the `blocked-by` of RFC 7725."""
+
+    name: Text | None = None
+    url: WebUrl | None = None
+    contact: Text | None = None
+    country: Country | None = None
+    # This portal's id in the registry of filtering databases, where you have one; none: its host. `stopsign discovery`
+    # prints what to register.
+    filtering_database: Text | None = None
+    # Of pages, for readers whose browser asks for none on offer: one of those in resolver/portal/locale, or English.
+    language: Language = "en"
+    logo: FilePath | None = None
+    colours: Colours = Colours()
+    help_lines: list[HelpLine] = []
