@@ -65,7 +65,8 @@ def was_blocked(
         return
     for finding in found:
         click.echo("\n".join(finding.lines()))
-    click.echo(f"{meant}: {len(found)} entries" if found else f"{meant} was on no active list then")
+    entries = "1 entry" if len(found) == 1 else f"{len(found)} entries"
+    click.echo(f"{meant}: {entries}" if found else f"{meant} was on no active list then")
 
 
 @click.command("check-blocked")

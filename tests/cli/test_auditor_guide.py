@@ -11,7 +11,7 @@ import re
 import shlex
 import shutil
 import threading
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 from dnslib import EDNS0, QTYPE, RR, A, DNSRecord, EDNSOption
-from dnslib.server import BaseResolver, DNSServer
+from dnslib.server import BaseResolver, DNSLogger, DNSServer
 
 from resolver.lists.ledger import Event
 from resolver.log.note import parse_vkey
@@ -83,9 +83,10 @@ class Stopping(BaseResolver):  # type: ignore[misc]
 
 @contextmanager
 def resolver() -> Iterator[str]:
-    servers = [DNSServer(Stopping(), address="127.0.0.1", port=0, tcp=False)]
+    silent = DNSLogger("-request,-reply")
+    servers = [DNSServer(Stopping(), address="127.0.0.1", port=0, tcp=False, logger=silent)]
     port = servers[0].server.server_address[1]
-    servers.append(DNSServer(Stopping(), address="127.0.0.1", port=port, tcp=True))
+    servers.append(DNSServer(Stopping(), address="127.0.0.1", port=port, tcp=True, logger=silent))
     threads = [threading.Thread(target=one.server.serve_forever, args=(0.01,)) for one in servers]
     for thread in threads:
         thread.start()
@@ -103,14 +104,17 @@ class Story:
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir()
-        (folder / "stopsign.yaml").write_text(yaml.safe_dump(settings(folder)))
+        own = {"log": {"origin": "stop.isp.example/log"}}
+        (folder / "stopsign.yaml").write_text(yaml.safe_dump(settings(folder) | own))
         self.clock = Clock(datetime(2026, 10, 1, 12, tzinfo=UTC).timestamp())
-        self.world = World(folder, self.clock)
+        self.world = World(folder, self.clock, more=own)
         self.documents = []
         self._until(10, 2)
         self._take(1, [CASINO, DICE])
         self._until(10, 6)
-        self._append("appeal-received", CASINO.reference, {"appeal": "one", "ground": "rights", "received": self.clock()})
+        self._append(
+            "appeal-received", CASINO.reference, {"appeal": "one", "ground": "rights", "received": self.clock()}
+        )
         self._until(10, 8)
         told = {"appeal": "one", "outcome": "upheld", "decided": self.clock()}
         self._append("appeal-decided", CASINO.reference, told)
@@ -151,11 +155,12 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Path
 
 
 def words(step: Step, told: dict[str, str]) -> list[str]:
-    """As a shell splits them, with the page's addresses and folders in their place, and `*` for a file that is there."""
+    """As a shell splits them; the page's addresses and folders become those of the test, `*` a file that is there."""
+    typed = step.command
+    for place, real in told.items():
+        typed = typed.replace(place, real)
     found: list[str] = []
-    for word in shlex.split(step.command):
-        for place, real in told.items():
-            word = word.replace(place, real)
+    for word in shlex.split(typed):
         found += sorted(map(str, Path().glob(word))) if "*" in word else [word]
     return found
 
@@ -164,28 +169,37 @@ def test_the_page_can_be_walked_and_prints_what_it_says(
     desk: tuple[Path, Story], capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder, story = desk
-    places = story.world.config.places
     key = parse_vkey((folder / "isp.vkey").read_text().strip())
-    keys = [load_witness(folder / "asked.key")] if (folder / "asked.key").exists() else []
     told = {"DIR": str(story.world.folder)}
     walk = steps()
     assert len(walk) >= 20
-    with served(places.log_dir) as address, resolver() as asked, contextmanager(_started)() as start:
-        told |= {"https://stop.isp.example/log": address, "192.0.2.1:53": asked}
+    with ExitStack() as running:
+        told["https://stop.isp.example/log"] = running.enter_context(served(story.world.config.places.log_dir))
+        told["192.0.2.1:53"] = running.enter_context(resolver())
         for step in walk:
-            if "VKEY" in step.command and not keys:
-                keys.append(load_witness(folder / "asked.key"))
-                told["https://asked.regulator.example"] = start(witness(folder / "seen.sqlite", [key], *keys))
-                told["VKEY"] = str(keys[0].verifier)
+            if "VKEY" in step.command and "VKEY" not in told:
+                asked = load_witness(folder / "asked.key")
+                address = running.enter_context(witness(folder / "seen.sqlite", [key], asked))
+                told |= {"https://asked.regulator.example": address, "VKEY": str(asked.verifier)}
             status, out, err = run(capsys, *words(step, told))
             said = out + err
             for place, real in told.items():
                 said = said.replace(real, place)
-            assert (status, bool(step.expected.fullmatch(said))) == (step.status, True), f"$ {step.command}\n{said}"
+            assert status == step.status, f"$ {step.command}\n{said}"
+            assert step.expected.fullmatch(said), f"$ {step.command}\n{said}"
+    assert "105" in (folder / "october.html").read_text()
 
 
-def _started() -> Iterator[Any]:
-    from contextlib import ExitStack
+def test_every_command_and_option_of_the_page_exists(capsys: pytest.CaptureFixture[str]) -> None:
+    typed = [step.command for step in steps()]
+    for page in (GUIDE, GUIDE.with_name("report.md")):
+        typed += re.findall(r"^    stopsign (.*)", page.read_text("utf-8"), re.MULTILINE)
+    for line in typed:
+        said = shlex.split(line)
+        names = said[: 1 if said[0] == "report" else 2]
+        told = run(capsys, *names, "--help")[1]
+        assert all(word in told for word in said if word.startswith("--")), line
 
-    with ExitStack() as stack:
-        yield stack.enter_context
+
+def test_the_page_is_short() -> None:
+    assert len(GUIDE.read_text("utf-8").splitlines()) <= 250
