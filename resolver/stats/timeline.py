@@ -5,7 +5,7 @@ Enters: a log's leaves with what is known of their details. Leaves: a `Timeline`
 - a leaf says the hour and no more; a list holds from its leaf's hour until that of the next `list-activated` of it;
 - `relief-applied` and `suspended-here` name all references that are off from then on, each type for itself; where more
   are off than a leaf names, the entry is *perhaps* among them;
-- an override or the off switch for one name is of a name that only its private detail says: whoever has no more than
+- an override or the off switch for one name is of a name that only its private detail says: who has no more than
   the published details sees that there was one.
 """
 
@@ -176,7 +176,9 @@ def _concerns(one: _Off, span: Span, name: str) -> bool:
         return True
     if one.kind == "list":
         return bool(one.of == span.list)
-    owner, match = one.of if one.kind == "override" else (one.of, "subtree")
+    if one.kind == "name":
+        return covers(one.of, "subtree", name)
+    owner, match = one.of
     return covers(owner, match, name)
 
 

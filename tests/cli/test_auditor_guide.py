@@ -108,7 +108,6 @@ class Story:
         (folder / "stopsign.yaml").write_text(yaml.safe_dump(settings(folder) | own))
         self.clock = Clock(datetime(2026, 10, 1, 12, tzinfo=UTC).timestamp())
         self.world = World(folder, self.clock, more=own)
-        self.documents = []
         self._until(10, 2)
         self._take(1, [CASINO, DICE])
         self._until(10, 6)
