@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from resolver._core import Explanation
     from resolver.config.schema import Config, ListSource
+    from resolver.policy.description import Basis, LiveList
 
 # Section 11.3 of the first draft: sub-errors, and the reasons that they go with.
 SUB_ERRORS = {"malware": 1, "phishing": 2, "spam": 3, "spyware": 4}
@@ -35,16 +36,13 @@ TEMPLATE = "/?name={id}"  # of the portal: its look-up finds a reference
 _PHONE = re.compile(r"\+[0-9][0-9 ().-]{4,30}")
 
 
-def explanations(config: Config, lists: Iterable[Mapping[str, Any]]) -> list[Explanation | None]:
+def explanations(config: Config, lists: Iterable[LiveList]) -> list[Explanation | None]:
     """By the core's indices; None: the list explains itself in plain text to everybody."""
     sources = {source.name: source for source in config.lists if source.explain == "json"}
-    return [
-        None if (source := sources.get(str(one.get("name")))) is None else _of(config, source, one.get("bases") or {})
-        for one in lists
-    ]
+    return [None if (source := sources.get(one.name)) is None else _of(config, source, one.bases) for one in lists]
 
 
-def _of(config: Config, source: ListSource, bases: Mapping[str, Mapping[str, Any]]) -> Explanation:
+def _of(config: Config, source: ListSource, bases: Mapping[str, Basis]) -> Explanation:
     coded = SUB_ERRORS if source.reason in WITH_SUB_ERRORS else {}
     return {
         "action": None if source.explained == "stop-page" else source.explained,
@@ -60,11 +58,11 @@ def database(config: Config) -> str:
     return config.provider.filtering_database or config.portal_host
 
 
-def _beginnings(config: Config, basis: Mapping[str, Any]) -> tuple[bytes, bytes]:
+def _beginnings(config: Config, basis: Basis) -> tuple[bytes, bytes]:
     """The members before the sub-error: whole, and without justification and organization."""
     contact = contact_uri(config.provider.contact or "")
     short: dict[str, Any] = {"c": [contact]} if contact else {}
-    said = [str(basis[key]) for key in ("authority", "law", "order") if basis.get(key)]
+    said = [text for text in (basis.authority, basis.law, basis.order) if text]
     long = short | ({"j": ", ".join(said)} if said else {})
     long |= {"o": config.provider_name, "l": config.provider.language}
     return _members(long), _members(short)

@@ -225,7 +225,7 @@ class Worker:
             index=self._index,
             generation=live.generation,
             entries=live.entries,
-            lists=tuple({"name": one.get("name"), "version": one.get("version")} for one in live.lists),
+            lists=tuple({"name": one.name, "version": one.version} for one in live.lists),
             passes=live.mark,
             health_mark=self._health_mark,
             alarms=tuple(self._alarms.values()),

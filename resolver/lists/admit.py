@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from resolver.lists.protected import Watched
 
 FINDINGS = 100
+PROVEN = ("version", "state", "issuer", "bases", "signed_by", "holders", "threshold")
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,10 +88,7 @@ def admit(
 
 def _is(applied: Applied, candidate: Candidate) -> bool:
     """Whether the candidate is what is applied already, but for suspensions."""
-    return applied.less is None and all(
-        getattr(applied, key) == getattr(candidate, key)
-        for key in ("version", "state", "issuer", "bases", "signed_by", "holders", "threshold")
-    )
+    return applied.less is None and all(getattr(applied, key) == getattr(candidate, key) for key in PROVEN)
 
 
 def examine(
@@ -169,26 +167,19 @@ def _all(
     durable.copy(candidate.lines, places.applied / document)
     before = applied.additions if applied else ()
     added = () if facts.first else ((now, facts.added),) if facts.added else ()
+    step = {
+        "document": document,
+        "approved_by": approved,
+        "since": as_text(now),
+        "base": applied.document if applied else None,
+        "added": facts.added,
+        "removed": facts.removed,
+    }
     return Applied(
-        version=candidate.version,
-        state=candidate.state,
-        document=document,
+        **{**candidate.described(), **step},
         size=candidate.size,
-        entries=candidate.entries,
-        issuer=candidate.issuer,
-        bases=dict(candidate.bases),
         # once suspended, a reference stays so for ever: reinstating takes two signers and a new reference
         suspended={**(applied.suspended if applied else {}), **candidate.suspended},
-        relief=candidate.relief,
-        signed_by=candidate.signed_by,
-        holders=dict(candidate.holders),
-        threshold=candidate.threshold,
-        bridged=candidate.bridged,
-        approved_by=approved,
-        since=as_text(now),
-        base=applied.document if applied else None,
-        added=facts.added,
-        removed=facts.removed,
         additions=tuple(item for item in (*before, *added) if now - item[0] < WEEK),
     )
 

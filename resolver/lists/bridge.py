@@ -35,7 +35,7 @@ from blocklists.importers.intake import Intake
 from blocklists.importers.source import Rejection, lines
 from resolver.base.stored import StateError, Stored, load, store
 from resolver.base.timestamps import as_text
-from resolver.lists.state import Basis, Issuer
+from resolver.policy.description import Basis, Issuer
 
 if TYPE_CHECKING:
     from collections.abc import Callable

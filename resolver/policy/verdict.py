@@ -7,12 +7,12 @@ reads the exceptions' names once, and again when an exception for a list or for 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from resolver._core import Exceptions, verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Sequence
 
     from resolver._core import CompiledList, Judgement
     from resolver.policy.exceptions import Match, Passes
@@ -54,8 +54,3 @@ def mask(lists: Iterable[str], wanted: Iterable[str] | None) -> int:
         return EVERY_LIST
     named = frozenset(wanted)
     return sum(1 << at for at, name in enumerate(lists) if name in named)
-
-
-def list_names(meta: Mapping[str, Any]) -> list[str]:
-    """The names of a compiled list's lists, by the core's indices; additions that are only watched come last."""
-    return [str(part.get("name", "")) for part in meta.get("lists", ())]

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
+    from resolver.policy.description import LiveList
+
 STEPS = 30
 
 
@@ -101,9 +103,9 @@ class Kept:
         return self._folder / f"{digest}.head.json"
 
 
-def grounds_of(part: Mapping[str, Any]) -> dict[str, Any]:
+def grounds_of(part: LiveList) -> dict[str, Any]:
     """What a leaf commits to of a list's head: who issued it, on which grounds."""
-    return {"list": part["name"], "issuer": part.get("issuer", {}), "bases": part.get("bases", {})}
+    return {"list": part.name, **part.model_dump(include={"issuer", "bases"})}
 
 
 def parse_grounds(data: bytes, digest: str) -> dict[str, Any]:

@@ -14,6 +14,7 @@ import pytest
 from resolver import _core
 from resolver.config.schema import EDE, Config
 from resolver.dns.explanations import TEMPLATE, contact_uri, explanations
+from resolver.policy.description import Basis, LiveList
 from tests.rigs.list_documents import BASES, entry, numbered, write
 from tests.rigs.plane import CLIENT, HERE, STOP_PAGE, Rig, Upstream, rig
 
@@ -48,7 +49,9 @@ def listing(r: Rig, folder: Path, given: Config, categories: Sequence[str] = ("g
     }  # fmt: skip
     _core.compile([compiling], str(folder / "list"), b"{}")
     r.plane.set_list(_core.CompiledList.open(str(folder / "list")))
-    r.plane.explain(explanations(given, [{"name": "a", "bases": {BASES[0]: {**BASIS, **basis}}}]))
+    r.plane.explain(
+        explanations(given, [LiveList(name="a", bases={BASES[0]: Basis.model_validate({**BASIS, **basis})})])
+    )
 
 
 def asking(name: str, *options: tuple[int, bytes], payload: int = 1232) -> bytes:

@@ -18,6 +18,7 @@ from resolver import _core
 from resolver.config.schema import Config
 from resolver.dns.settings import plane_settings
 from resolver.ipc import shadow_sketches
+from resolver.policy.description import Generation
 from resolver.policy.exceptions import Bypass, Pass, Passes, dump
 from resolver.policy.explain import explain
 from resolver.policy.in_force import InForce
@@ -197,7 +198,7 @@ def test_all_who_speak_of_a_name_say_what_a_worker_answers(case: Case) -> None:
         config.places.passes.write_bytes(dump(passes))
         right = worker_says(case, config, compiled, now)
 
-        snapshot = Snapshot(InForce(compiled, meta, passes))
+        snapshot = Snapshot(InForce(compiled, Generation.model_validate(meta), passes))
         zone = zone_says(case, folder, snapshot.in_force, now)
         for name, action in right.items():
             told = explain(config, name, now=now, client=CLIENT)
