@@ -114,7 +114,7 @@ def _tcp(address: str, port: int) -> str:
 
 
 def _udp(address: str, port: int) -> str:
-    """The same; a datagram that nobody rejects is silence, whoever may have it."""
+    """The same; a datagram that nobody rejects is silence."""
     try:
         with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_DGRAM) as asking:
             asking.settimeout(PATIENCE)
