@@ -9,10 +9,12 @@ import dns.resolver
 import pytest
 
 from tests.rigs.certificates import NAME, made
+from tests.rigs.command_line import run
 from tests.rigs.dns_host import Host, free_port, running
 from tests.rigs.plane import compiled
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from tests.rigs.certificates import Files
@@ -20,8 +22,8 @@ if TYPE_CHECKING:
 BLOCKED, STOP_PAGE = "bet.example", "192.0.2.66"
 
 
-def host(folder: Path, files: Files, tls: list[str]) -> Host:
-    encrypted = {"name": NAME, "certificate": str(files.certificate), "key": str(files.key), "tls": tls}
+def host(folder: Path, files: Files, tls: list[str], **more: object) -> Host:
+    encrypted = {"name": NAME, "certificate": str(files.certificate), "key": str(files.key), "tls": tls, **more}
     made_here = Host(folder, [f"127.0.0.1:{free_port()}"], more={"dns": {"encrypted": encrypted}})
     made_here.run_dir.mkdir(parents=True)
     compiled(folder, [BLOCKED])
@@ -55,3 +57,29 @@ def test_a_client_upgrades_to_this_resolver_where_the_certificate_has_the_addres
             assert (server.address, server.port, server.hostname) == ("127.0.0.1", port, NAME)
         else:
             assert server == "127.0.0.1", "RFC 9462, 4.2: what cannot be verified is not used"
+
+
+@pytest.fixture(scope="module")
+def asked_host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Host, Files]]:
+    folder = tmp_path_factory.mktemp("asked")
+    files = made(folder / "tls")
+    with running(host(folder / "host", files, ["127.0.0.1:0"], https={"listen": ["127.0.0.1:0"]})) as serving:
+        yield serving, files
+
+
+@pytest.mark.parametrize("over", ["udp", "tcp", "tls", "https"])
+def test_a_support_desk_sees_the_reason_over_each_transport(
+    over: str, asked_host: tuple[Host, Files], capsys: pytest.CaptureFixture[str]
+) -> None:
+    serving, files = asked_host
+    address, port = serving.addresses({"tls": "dns_tls", "https": "dns_https"}.get(over, "dns"))[0]
+    by = ["--ca", files.root, "--server-name", NAME] if over in ("tls", "https") else []
+    status, out, said = run(capsys, "ask", BLOCKED, "--over", over, "--server", f"{address}:{port}", *by)
+    assert status == 0, said + serving.log
+    assert out.splitlines()[1:] == [
+        f"A      NOERROR   {STOP_PAGE}",
+        "AAAA   NOERROR   -",
+        "HTTPS  NOERROR   -",
+        "Censored (EDE 16)",
+        "  0000000000000000 http://127.0.0.1:8080",
+    ]
