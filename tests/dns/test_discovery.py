@@ -1,4 +1,4 @@
-"""Clients that upgrade by themselves (RFC 9462) land here, and meet the block (the client: dnspython)."""
+"""Clients that upgrade by themselves (RFC 9462) land here, and meet the block with its reason, over each transport."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ import dns.nameserver
 import dns.resolver
 import pytest
 
+from resolver import _core
+from resolver.policy.description import Basis, Generation, LiveList
 from tests.rigs.certificates import NAME, made
 from tests.rigs.command_line import run
 from tests.rigs.dns_host import Host, free_port, running
-from tests.rigs.plane import compiled
+from tests.rigs.list_documents import BASES, entry, numbered, write
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,10 +26,18 @@ BLOCKED, STOP_PAGE = "bet.example", "192.0.2.66"
 
 def host(folder: Path, files: Files, tls: list[str], **more: object) -> Host:
     encrypted = {"name": NAME, "certificate": str(files.certificate), "key": str(files.key), "tls": tls, **more}
-    made_here = Host(folder, [f"127.0.0.1:{free_port()}"], more={"dns": {"encrypted": encrypted}})
+    listed = {"name": "a", "repository": "lists", "trusted_root": "root.json", "explain": "json"}
+    more_of_all = {"dns": {"encrypted": encrypted}, "lists": [listed], "provider": {"contact": "block@isp.example"}}
+    made_here = Host(folder, [f"127.0.0.1:{free_port()}"], more=more_of_all)
     made_here.run_dir.mkdir(parents=True)
-    compiled(folder, [BLOCKED])
-    (folder / "1-stop-page-subtree-trim.list").rename(made_here.run_dir / "current.list")
+    write(folder / "a.zst", [entry(BLOCKED, 0)])
+    source: _core.Source = {
+        "document": str(folder / "a.zst"), "action": "stop-page", "ede": 16, "bases": BASES, "suspended": []
+    }  # fmt: skip
+    basis = {"law": "Gambling Act", "authority": "Authority", "order": "17", "date": "", "territory": "", "court": ""}
+    lists = [LiveList(name="a", action="stop-page", bases={BASES[0]: Basis.model_validate(basis)})]
+    meta = Generation(generation=1, lists=tuple(lists)).to_bytes()
+    _core.compile([source], str(made_here.run_dir / "current.list"), meta)
     return made_here
 
 
@@ -81,5 +91,9 @@ def test_a_support_desk_sees_the_reason_over_each_transport(
         "AAAA   NOERROR   -",
         "HTTPS  NOERROR   -",
         "Censored (EDE 16)",
-        "  0000000000000000 http://127.0.0.1:8080",
+        '  contact: ["mailto:block@isp.example"]',
+        "  why: Authority, Gambling Act, 17",
+        "  by: 127.0.0.1",
+        "  l: en",
+        f'  entry: [{{"db": "127.0.0.1", "id": "{numbered(0)}"}}]',
     ]
