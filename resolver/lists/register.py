@@ -162,6 +162,8 @@ class Register:
         known = known.model_copy(update={"lapses": candidate.lapses})
         refused = candidate.relief_refused
         self._alarm(f"relief {name}", refused and f"the newest withdrawals of list {name} are not applied: {refused}")
+        left = candidate.left_out
+        self._alarm(f"left out {name}", left and f"of the file of list {name} nobody can approve, so left out: {left}")
         waiting = known.held if known.held is not None and known.held.state == candidate.state else None
         stopped = waiting is not None and any(reason.kind == TRAFFIC for reason in waiting.reasons)
         if approved_by is None and not seen and (self._judged.get(name) == candidate.mark or stopped):
