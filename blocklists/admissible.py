@@ -42,8 +42,9 @@ PROTECTED: dict[str, tuple[str, ...]] = {
         "ocsp.globalsign.com", "ocsp.sectigo.com", "pki.goog",
     ),
     "whether there is a network at all": (
-        "captive.apple.com", "connectivitycheck.gstatic.com", "detectportal.firefox.com", "dns.msftncsi.com",
-        "msftconnecttest.com", "network-test.debian.org",
+        "captive.apple.com", "connectivity-check.ubuntu.com", "connectivitycheck.gstatic.com",
+        "detectportal.firefox.com", "dns.msftncsi.com", "firefox-portal-detection.com", "msftconnecttest.com",
+        "network-test.debian.org", "nmcheck.gnome.org",
     ),
     "security updates": (
         "archive.ubuntu.com", "deb.debian.org", "security.debian.org", "security.ubuntu.com", "swcdn.apple.com",

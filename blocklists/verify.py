@@ -120,7 +120,7 @@ def refresh_from(
         if before is not None and before.lines.exists():
             arrived = newest.applied(before, before.lines, before.head.full_size)
             if arrived is not None and arrived != before.relief:
-                durable.write(state / "verified" / "relief.json", arrived.to_bytes())
+                durable.replace(state / "verified" / "relief.json", arrived.to_bytes())
         head, head_bytes = _fetch_head(client, state, name, before)
         lines = state / "verified" / f"full-{head.version}.zst"
         if before is None or before.head != head or not lines.exists():
@@ -270,14 +270,14 @@ def _newest_relief(client: Client, state: Path, name: str, before: Verified | No
 def _keep(state: Path, verified: Verified, head_bytes: bytes) -> None:
     folder = state / "verified"
     if verified.relief is not None:
-        durable.write(folder / "relief.json", verified.relief.to_bytes())
+        durable.replace(folder / "relief.json", verified.relief.to_bytes())
     about = {
         "signed_by": verified.signed_by, "holders": dict(verified.holders), "threshold": verified.threshold,
         "versions": verified.versions, "timestamp_expires": as_text(verified.timestamp_expires),
         "relief_keys": verified.relief_keys, "relief_refused": verified.relief_refused,
     }  # fmt: skip
-    durable.write(folder / "about.json", json.dumps(about).encode())
-    durable.write(folder / "head.json", head_bytes)
+    durable.replace(folder / "about.json", json.dumps(about).encode())
+    durable.replace(folder / "head.json", head_bytes)
     for old in folder.glob("full-*.zst"):
         if old != verified.lines:
             old.unlink()

@@ -1,6 +1,6 @@
 """The native core (Rust, core/binding): the compiled list and the UDP plane."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from os import PathLike
 from typing import Literal, NotRequired, Self, TypeAlias, TypedDict, final, type_check_only
 
@@ -8,6 +8,8 @@ _StrPath: TypeAlias = str | PathLike[str]
 _Action: TypeAlias = Literal["stop-page", "nxdomain", "nodata", "refused", "monitor"]
 _Aliases: TypeAlias = Literal["relay", "trim", "stop"]
 _Match: TypeAlias = Literal["exact", "subtree", "below"]
+_Exception: TypeAlias = tuple[str, _Match, int]
+"""A name that passes: name, kind of match, end in Unix time."""
 
 __all__ = [
     "COUNTERS",
@@ -33,12 +35,12 @@ __all__ = [
     "covers",
     "distinct",
     "examine",
-    "give_way",
-    "go_first",
     "joined",
     "policy_changes",
     "read_proxy_header",
     "restrain",
+    "set_background",
+    "set_latency_sensitive",
     "tick_when_busy",
     "verdict",
 ]
@@ -226,7 +228,7 @@ class Match:
 
 @final
 class CompiledList:
-    """A compiled file, read into memory of its own. Immutable; shared by whoever decides."""
+    """A compiled file, read into memory of its own. Immutable; it may be shared."""
 
     @staticmethod
     def open(path: _StrPath) -> CompiledList:
@@ -246,14 +248,15 @@ class CompiledList:
 
     def look_up(self, name: str) -> list[Match]:
         """Every entry at or above the name, the most specific name first, lists in their order; whether an entry stops
-        the name is for the caller to say: by `match`, `distance`, `expires`. Text that is no name meets nothing."""
+        the name is for the caller to say: by `match`, `distance`, `expires`. Raises CoreError for
+        what is no name."""
 
     def write_policies(
         self,
         output: _StrPath,
         *,
         lists: int,
-        passes: Sequence[tuple[str, str, int]],
+        passes: Sequence[_Exception],
         now: int,
         room: int,
         limit: int = 100,
@@ -273,7 +276,7 @@ class CompiledList:
         """One of the `entries`, by the number under which `Plane.count_in` counts it; raises IndexError."""
 
     def look_up_many(self, names: Sequence[str]) -> list[int]:
-        """For each name, how many names at or above it are listed."""
+        """For each name, how many names at or above it are listed. Raises CoreError for what is no name."""
 
     def sample(self, n: int, seed: int) -> list[str]:
         """`n` listed names drawn with replacement; the same for the same seed."""
@@ -284,7 +287,7 @@ class CompiledList:
 class Exceptions:
     """What an operator lets pass, parsed once for many verdicts. Immutable."""
 
-    def __new__(cls, names: Sequence[tuple[str, str, int]], bypass_all: bool, bypass_lists: int) -> Exceptions:
+    def __new__(cls, names: Sequence[_Exception], bypass_all: bool, bypass_lists: int) -> Exceptions:
         """As for `Plane.set_passes`. Raises CoreError for what is no name or no kind of match."""
 
 @final
@@ -305,7 +308,7 @@ def verdict(compiled: CompiledList, qname: str, exceptions: Exceptions, view: in
     """The worker's own decision. Bit n of `view`: list n holds for the client. `now`: Unix seconds. Raises CoreError
     where `qname` is no name."""
 
-def covers(name: str, match: str, qname: str) -> bool:
+def covers(name: str, match: _Match, qname: str) -> bool:
     """Whether an entry or exception for `name` of this kind of match covers `qname`. Raises CoreError where one is no
     name, or no kind of match."""
 
@@ -385,6 +388,9 @@ class PlaneSettings(TypedDict):
     """Answered here without error while an upstream is up, else SERVFAIL; loopback and `proxy_from` always may ask."""
     health_mark: NotRequired[str]
     """What TXT of that name answers (at most 255 octets; empty: nothing)."""
+    own_answers: NotRequired[Sequence[tuple[bytes, bool]]]
+    """What this resolver says of itself: messages, each with whether it answers every type of its question's name that
+    has no message of its own, or its question's type alone. At and below `resolver.arpa` all else is NODATA."""
     views: NotRequired[Sequence[View]]
     cache_bytes: NotRequired[int]
     """This worker's share of the cache (default 32 MiB)."""
@@ -408,7 +414,7 @@ class PlaneSettings(TypedDict):
     proxy_from: NotRequired[Sequence[str]]
     """Prefixes of balancers: what comes from them must begin with a PROXY header (version 2), which says who asks."""
     proxy_to: NotRequired[Sequence[str]]
-    """Those of the upstreams that are told in such a header who asks."""
+    """The upstreams to which questions carry such a header."""
     tap: NotRequired[Tap | None]
     streams: NotRequired[StreamLimits]
     https_path: NotRequired[str]
@@ -417,6 +423,20 @@ class PlaneSettings(TypedDict):
     """Two secret words, the same for all workers whose sketches are to be joined; none: random ones."""
     seed: NotRequired[int | None]
     """For tests: random ids, ports' choice and letter case from this seed; none: from the operating system."""
+
+@type_check_only
+class Explanation(TypedDict):
+    """How a list explains itself to clients that read structured errors: parts of a JSON object, each whole members."""
+
+    action: str | None
+    """What such a client gets instead of the stop page; none: the stop page."""
+    bases: Mapping[str, tuple[bytes, bytes]]
+    """By key of the legal basis, the beginning: whole, and without justification and organization."""
+    categories: Mapping[str, bytes]
+    otherwise: bytes
+    """The sub-error, by the entry's category, and of all others."""
+    around: tuple[bytes, bytes]
+    """What stands before and behind the entry's reference."""
 
 @type_check_only
 class UpstreamState(TypedDict):
@@ -481,8 +501,14 @@ class Plane:
         """Serves the bound UDP socket `fd`; the caller owns it, keeps it open as long as the plane, and closes it. An
         IPv6 wildcard socket is to be IPV6_V6ONLY. Raises CoreError."""
 
-    def listen_stream(self, fd: int) -> None:
-        """Accepts DNS over TCP at the bound and listening socket `fd`, which stays the caller's. Raises CoreError."""
+    def listen_stream(self, fd: int, kind: Literal["tcp", "tls"] = "tcp") -> None:
+        """Accepts DNS over TCP, or over TLS, at the bound and listening socket `fd`, which stays the caller's. Raises
+        CoreError."""
+
+    def set_identity(self, chain: bytes, key: bytes, secret: bytes) -> None:
+        """The certificate and its key (PEM) for new connections over TLS; those that are open keep theirs. `secret`: 32
+        octets, from which workers derive the same keys of session tickets. Raises CoreError, and keeps the one before.
+        """
 
     def stop_listening(self) -> None:
         """Takes no more queries (a successor does); what is in flight is still answered, connections end after that."""
@@ -498,13 +524,18 @@ class Plane:
     def set_list(self, compiled: CompiledList | None) -> None:
         """From the next query on this list holds; None: none."""
 
-    def set_passes(self, passes: Sequence[tuple[str, str, int]], bypass_all: bool, bypass_lists: int) -> None:
-        """What passes whatever the lists say: (name, `exact` | `subtree` | `below`, until as Unix time), all, or a
-        mask of lists.
+    def explain(self, explanations: Sequence[Explanation | None]) -> None:
+        """How the lists of the compiled file explain themselves to clients that read structured errors, by index; None:
+        as to all others. A new list explains nothing until this is called.
         """
 
+    def set_passes(self, passes: Sequence[_Exception], bypass_all: bool, bypass_lists: int) -> None:
+        """Replace the exceptions: for names, for everything, or for a mask of lists. Raises CoreError for what is no
+        name or no kind of match."""
+
     def set_upstreams(self, addresses: Sequence[str]) -> None:
-        """`127.0.0.1:5335`, `[::1]:53` in order of preference; queries in flight to an upstream that stays are kept."""
+        """`127.0.0.1:5335`, `[::1]:53` in order of preference; queries in flight to an upstream that stays are kept.
+        Raises CoreError for what is no address."""
 
     def upstreams(self) -> list[UpstreamState]:
         """Their health, in order of preference."""
@@ -512,7 +543,7 @@ class Plane:
     def decide(self, message: bytes, client: tuple[str, int], asked: tuple[str, int], stream: int = 0) -> bytes | bool:
         """The same chain and relay for a message that no connection of the plane brought, with its two ends as
         (address, port) and a number for it. The answer; or true: `take_answers` will have one; or false: none is due.
-        """
+        Raises CoreError where an end is no address."""
 
     def take_answers(self) -> list[tuple[int, bytes]]:
         """Answers to messages of `decide` that came later, each with its number."""
@@ -556,19 +587,18 @@ class Plane:
 def distinct(sketch: bytes) -> float:
     """How many different clients a sketch saw: HyperLogLog in 512 octets, 5% off as a rule. Raises CoreError."""
 
-def give_way(nice: int) -> None:
-    """This thread and those that it starts from now on stand behind those that answer queries: by `nice` (0 to 19), and
-    by a slice so long that any other which wakes goes first. Linux before 6.12 heeds `nice` alone."""
+def set_background(nice: int) -> None:
+    """Run this thread, and those that it starts from now on, at lower priority than threads that answer queries: by
+    `nice` (0 to 19), and by a slice so long that any other preempts it. Linux before 6.12 applies `nice` only."""
 
-def go_first() -> None:
-    """This thread and those that it starts from now on answer queries: where it wakes it goes before those that
-    `give_way`, and before others with the usual slice. Linux before 6.12 does not heed it."""
+def set_latency_sensitive() -> None:
+    """Run this thread, and those that it starts from now on, as soon as it wakes: before background threads, and before
+    others with the default slice. Linux before 6.12 ignores it."""
 
 def tick_when_busy() -> None:
-    """From now on, whenever this process works, the turns of those of its threads that gave way are looked at every
-    250 us instead of at the kernel's tick: a thread that goes first waits no longer behind them. It costs nothing while
-    the process does not work. To be called once, by a thread that did not give way. Linux before 6.12 does not heed
-    it."""
+    """From now on, while this process works, check the slices of its background threads every 250 us instead of at the
+    kernel's tick, so a latency-sensitive thread waits no longer for them. It costs nothing while the process is idle.
+    To be called once, by a thread that is not in the background. Linux before 6.12 ignores it."""
 
 def joined(one: bytes, other: bytes) -> bytes:
     """What two sketches under one `watch_key` saw together. Raises CoreError."""

@@ -59,7 +59,7 @@ def reader_key(desk: Desk) -> X25519PrivateKey:
         pem = key.private_bytes(
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         )
-        durable.write(path, pem, mode=0o600)
+        durable.replace(path, pem, mode=0o600)
     except (OSError, ValueError) as error:
         raise InboxError(f"{path} cannot be read ({error})") from error
     if not isinstance(key, X25519PrivateKey):
@@ -71,7 +71,7 @@ def trust(desk: Desk, name: str, line: str) -> None:
     """Believe the bundles that are signed with this key. Raises BundleError for what is no key."""
     bundle.check_sender(line)
     known = {**providers(desk), name: line.strip()}
-    durable.write(desk.folder / "appeals" / "providers.json", json.dumps(known, indent=1, sort_keys=True).encode())
+    durable.replace(desk.folder / "appeals" / "providers.json", json.dumps(known, indent=1, sort_keys=True).encode())
 
 
 def providers(desk: Desk) -> Mapping[str, str]:
@@ -96,7 +96,7 @@ def take_in(desk: Desk, data: bytes) -> tuple[str, list[Appeal]]:
     new = [appeal for appeal in opened.appeals if not _file(desk, appeal.appeal).exists()]
     for appeal in new:
         line = json.dumps({"provider": provider, **asdict(appeal)}, indent=1, sort_keys=True)
-        durable.write(_file(desk, appeal.appeal), line.encode(), mode=0o600)
+        durable.replace(_file(desk, appeal.appeal), line.encode(), mode=0o600)
     return provider, new
 
 

@@ -80,7 +80,7 @@ class Desk:
     def describe(folder: Path, issuer: Issuer) -> None:
         """Write who issues; the file makes a folder a desk."""
         text = json.dumps({"format": 1, "issuer": asdict(issuer)}, indent=1).encode() + b"\n"
-        durable.write(folder / "desk.json", text)
+        durable.replace(folder / "desk.json", text)
 
     @staticmethod
     @contextmanager
@@ -100,8 +100,7 @@ class Desk:
             yield Path(part)
             # desk.json last: with it the folder is a desk
             for path in sorted(Path(part).iterdir(), key=lambda path: path.name == "desk.json"):
-                path.replace(folder / path.name)
-                durable.sync(folder)
+                durable.rename(path, folder / path.name)
 
     @staticmethod
     def open(folder: Path) -> Desk:
@@ -142,7 +141,7 @@ class Desk:
         """Replace a list's table of grounds; it is published with the list's next version."""
         text = json.dumps({key: asdict(basis) for key, basis in bases.items()}, indent=1).encode() + b"\n"
         head.read_bases(text)
-        durable.write(self.folder / "bases" / f"{head.check_list(name)}.json", text)
+        durable.replace(self.folder / "bases" / f"{head.check_list(name)}.json", text)
 
     def current(self) -> Current | None:
         """What is published, None before the first time. Raises DeskError when it is damaged."""

@@ -117,17 +117,17 @@ class Keyring:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         keys: dict[str, Key] = {role: token.public_key(uri, _pin(pin, name, role)) for role, uri in tokens.items()}
         for role, uri in tokens.items():
-            durable.write(folder / f"{role}.uri", f"{uri}\n".encode(), mode=0o600)
+            durable.replace(folder / f"{role}.uri", f"{uri}\n".encode(), mode=0o600)
         for role in dict.fromkeys(role for role in roles if role not in tokens):
             private = _generate(scheme)
             protection = (
                 serialization.BestAvailableEncryption(passphrase) if passphrase else serialization.NoEncryption()
             )
             pem = private.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, protection)
-            durable.write(folder / f"{role}.pem", pem, mode=0o600)
+            durable.replace(folder / f"{role}.pem", pem, mode=0o600)
             keys[role] = SSlibKey.from_crypto(private.public_key(), scheme=SCHEMES[scheme])
         card = Card(name, {role: held_by(key, name) for role, key in keys.items()})
-        durable.write(folder / "card.json", card.to_bytes())
+        durable.replace(folder / "card.json", card.to_bytes())
         return Keyring(folder, card)
 
     @staticmethod

@@ -105,7 +105,7 @@ def at_desk(desk: Desk, keyring: Keyring, request: Request, *, now: datetime) ->
     """What is known where the keys are used at the desk itself, on its own published files and its own first root."""
     folder = keyring.folder / "known"
     if not (folder / "root.json").exists() and not (folder / "root.sha256").exists():
-        durable.write(folder / "root.json", desk.trusted_root.read_bytes())
+        durable.replace(folder / "root.json", desk.trusted_root.read_bytes())
     return look_up(keyring, request, str(desk.published), now=now)
 
 
@@ -113,7 +113,7 @@ def pin(keyring: Keyring, request: Request) -> None:
     """Remember the first root that this person signs."""
     if request.root is not None and request.root.signed.version == 1:
         digest = hashlib.sha256(request.root.signed_bytes).hexdigest()
-        durable.write(keyring.folder / "known" / "root.sha256", digest.encode() + b"\n")
+        durable.replace(keyring.folder / "known" / "root.sha256", digest.encode() + b"\n")
 
 
 def _take_file(folder: Path, path: Path) -> str | None:
@@ -131,7 +131,7 @@ def _take_file(folder: Path, path: Path) -> str | None:
             "hash-mismatch", f"this machine has taken another root than {path}, whose SHA-256 is {fingerprint(data)}",
             hint=f"if that one was wrong, move {folder} away and begin again",
         )  # fmt: skip
-    durable.write(known, data)
+    durable.replace(known, data)
     return fingerprint(data)
 
 
@@ -147,14 +147,14 @@ def _take_published(
             raise VerifyError(
                 "hash-mismatch", "the repository's first root is not the one that was signed on this machine"
             )
-        durable.write(folder / "root.json", data)
+        durable.replace(folder / "root.json", data)
         return None
     hint = "pin one by --trusted-root FILE: another signer has the file, or the desk (root.json)"
     if not _names(keyring, request, where, data, now, min_threshold):
         raise VerifyError("storage", f"{folder} has no root pinned, and the published one does not name you", hint=hint)
     if not agree(f"This machine knows no root yet. The published one has the SHA-256\n  {fingerprint(data)}"):
         raise VerifyError("storage", f"{folder} has no root pinned", hint=hint)
-    durable.write(folder / "root.json", data)
+    durable.replace(folder / "root.json", data)
     return fingerprint(data)
 
 

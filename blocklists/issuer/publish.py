@@ -71,9 +71,9 @@ def publish(
         for role, metadata in ((TARGETS, request.targets), (RELIEF, request.relief)):
             if metadata is not None and _is_newer(role, metadata, current):
                 changed[role] = metadata
-                durable.write(stage / "metadata" / f"{metadata.signed.version}.{role}.json", metadata.to_bytes())
+                durable.replace(stage / "metadata" / f"{metadata.signed.version}.{role}.json", metadata.to_bytes())
         if request.root is not None:
-            durable.write(stage / "metadata" / f"{root.signed.version}.root.json", request.root.to_bytes())
+            durable.replace(stage / "metadata" / f"{root.signed.version}.root.json", request.root.to_bytes())
         online = _online(desk, root.signed)
         _stage_online(online, stage, current, changed, passphrase, now)
         _finish(desk, stage, now, min_threshold, relieved=request.about.list if request.relief_list else None)
@@ -162,7 +162,7 @@ def _stage_blobs(stage: Path, role: Targets, blobs: dict[str, bytes]) -> None:
             info.verify_length_and_hashes(data)
         except (KeyError, RepositoryError) as error:
             raise PublishError(f"{path} is not the file that was signed: {error}") from None
-        durable.write(stage / "targets" / info.get_prefixed_paths()[0], data)
+        durable.replace(stage / "targets" / info.get_prefixed_paths()[0], data)
 
 
 def _full(desk: Desk, targets: Targets, request: Request, head: Head) -> bytes:
@@ -205,12 +205,12 @@ def _stage_online(
         version = snapshot.signed.version + 1 if snapshot else 1
         snapshot = Metadata(Snapshot(version, expires=_expires(SNAPSHOT, now), meta=meta))
         snapshot.sign(online.signer(SNAPSHOT, passphrase))
-        durable.write(stage / "metadata" / f"{version}.snapshot.json", snapshot.to_bytes())
+        durable.replace(stage / "metadata" / f"{version}.snapshot.json", snapshot.to_bytes())
     link = MetaFile.from_data(snapshot.signed.version, snapshot.to_bytes(), ["sha256"])
     version = current.timestamp.signed.version + 1 if current else 1
     timestamp = Metadata(Timestamp(version, expires=_expires(TIMESTAMP, now), snapshot_meta=link))
     timestamp.sign(online.signer(TIMESTAMP, passphrase))
-    durable.write(stage / "metadata" / "timestamp.json", timestamp.to_bytes())
+    durable.replace(stage / "metadata" / "timestamp.json", timestamp.to_bytes())
 
 
 def _online(desk: Desk, root: Root) -> Keyring:
@@ -243,7 +243,7 @@ def _stage_ledger(request: Request, stage: Path, now: datetime) -> None:
 
 def _finish(desk: Desk, stage: Path, now: datetime, min_threshold: int, *, relieved: str | None = None) -> None:
     _check_as_client(desk, stage, now, min_threshold, relieved)
-    durable.write(stage / "ready", b"")
+    durable.replace(stage / "ready", b"")
     _flip(desk, stage)
 
 
@@ -251,7 +251,7 @@ def _check_as_client(desk: Desk, stage: Path, now: datetime, min_threshold: int,
     """Fetch every list as a provider would. `relieved`: whose relief is new. Raises VerifyError, PublishError."""
     where = Directory([stage, desk.published], Deadline(_CHECK_SECONDS))
     if not desk.trusted_root.exists():
-        durable.write(desk.trusted_root, (stage / "metadata" / "1.root.json").read_bytes())
+        durable.replace(desk.trusted_root, (stage / "metadata" / "1.root.json").read_bytes())
     if (desk.folder / "client").exists():
         # Links do: the client replaces its files, it never writes into them
         shutil.copytree(desk.folder / "client", stage / "client", symlinks=True, copy_function=os.link)
@@ -275,13 +275,9 @@ def _flip(desk: Desk, stage: Path) -> None:
         folder = stage / part
         files = [path for path in folder.rglob("*") if path.is_file() and path.name != "timestamp.json"]
         for path in sorted(files, key=lambda path: (path.name.endswith(".root.json"), path)):
-            goal = desk.published / part / path.relative_to(folder)
-            goal.parent.mkdir(parents=True, exist_ok=True)
-            path.replace(goal)
-            durable.sync(goal.parent)
+            durable.rename(path, desk.published / part / path.relative_to(folder))
     if (stage / "metadata" / "timestamp.json").exists():
-        (stage / "metadata" / "timestamp.json").replace(desk.published / "metadata" / "timestamp.json")
-        durable.sync(desk.published / "metadata")
+        durable.rename(stage / "metadata" / "timestamp.json", desk.published / "metadata" / "timestamp.json")
     _follow(desk, stage)
     (stage / "ready").unlink()
     shutil.rmtree(stage)
@@ -300,7 +296,7 @@ def _follow(desk: Desk, stage: Path) -> None:
     if current is not None and coming.exists() and _online(desk, current.root.signed).folder == coming:
         # Card last: until it is there, `online.next/` is what the root names
         for path in sorted(coming.iterdir(), key=lambda path: path.name == "card.json"):
-            durable.write(desk.folder / "online" / path.name, path.read_bytes(), mode=0o600)
+            durable.replace(desk.folder / "online" / path.name, path.read_bytes(), mode=0o600)
         shutil.rmtree(coming)
     if (stage / "client").exists():
         shutil.rmtree(desk.folder / "client", ignore_errors=True)

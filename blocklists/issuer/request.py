@@ -102,7 +102,7 @@ class Request:
 
     def save(self, path: Path) -> None:
         """Write the file durably."""
-        durable.write(path, self.to_bytes())
+        durable.replace(path, self.to_bytes())
 
     @staticmethod
     def load(path: Path) -> Request:

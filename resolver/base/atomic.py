@@ -16,7 +16,7 @@ import os
 import stat
 from typing import TYPE_CHECKING, BinaryIO
 
-from resolver.base.durable import belong
+from blocklists.durable import inherit_owner
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,7 +30,7 @@ def replace(path: Path, data: bytes, *, mode: int = 0o644) -> None:
     try:
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
         with os.fdopen(descriptor, "wb") as file:
-            belong(descriptor, path.parent, mode)
+            inherit_owner(descriptor, path.parent, mode)
             file.write(data)
         temporary.rename(path)
     except OSError:

@@ -2,13 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
 
 class ResolverError(Exception):
     """Something at the provider's side is wrong; `hint`, where given, says what would be right."""
@@ -23,14 +16,3 @@ def why(error: Exception) -> str:
     if not isinstance(error, OSError) or not error.strerror:
         return str(error)
     return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
-
-
-@contextmanager
-def naming(path: Path) -> Iterator[None]:
-    """Within, an error of the system names this file: one of write(2) or fsync(2) names none by itself."""
-    try:
-        yield
-    except OSError as error:
-        if error.filename is None:
-            error.filename = str(path)
-        raise

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from resolver.base import durable
+from blocklists import durable
 from resolver.base.errors import ResolverError
 
 if TYPE_CHECKING:

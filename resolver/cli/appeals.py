@@ -16,8 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, Unpack
 
 import click
 
-from blocklists import bundle
-from resolver.base import durable
+from blocklists import bundle, durable
 from resolver.base.terminal import visible
 from resolver.base.timestamps import as_text
 from resolver.cli.choosing import Which, choosing, chosen
@@ -30,7 +29,7 @@ from resolver.portal.desk import DeskError
 from resolver.portal.store import Appeal, Store
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable
 
 T = TypeVar("T")
 LONG = 120.0  # seconds for the steward to make a generation of a long list
@@ -188,8 +187,7 @@ def _where_appeals_go(config: Config, name: str) -> str:
     """The address that the list's head gives for appeals; empty where no list is live."""
     live = Follower(config.places)
     live.poll()
-    about: Mapping[str, Any] = next((one for one in live.now.lists if one.get("name") == name), {})
-    return str((about.get("issuer") or {}).get("appeals") or "")
+    return next((one.issuer.appeals for one in live.now.lists if one.name == name), "")
 
 
 @appeals.command()

@@ -95,7 +95,7 @@ def verify(
             click.echo(json.dumps({"ok": False, "error": str(wrong), "hint": wrong.hint, "leaf": wrong.leaf}))
         raise
     if save:
-        from resolver.base.durable import replace
+        from blocklists.durable import replace
 
         replace(save, verdict.note)
     click.echo(json.dumps(verdict.as_dict()) if as_json else "\n".join(verdict_lines(verdict)))

@@ -115,7 +115,7 @@ def readable(
 ) -> tuple[Source, Callable[[int], list[Detail]]]:
     """A log and what is known of its details: of a copy or an address what is published, of one's own all."""
     from resolver.log.details import Details
-    from resolver.log.disk import Durable, RealDisk
+    from resolver.log.disk import Disk
     from resolver.log.reading import published_details
     from resolver.log.source import Folder, open_source
 
@@ -125,5 +125,5 @@ def readable(
     places = locate(config_file, directory).places
     if not places.checkpoint.is_file():
         raise AuditError(f"there is no log in {places.log_dir}", hint="`stopsign run` begins one")
-    private = Details(Durable(RealDisk()), places.log_details, places.log_dir / "details")
+    private = Details(Disk(), places.log_details, places.log_dir / "details")
     return Folder(places.log_dir), private.bundle

@@ -129,6 +129,6 @@ def _put(data: bytes, output: Path | None) -> None:
     if output is None:
         click.echo(data, nl=False)
         return
-    from resolver.base.durable import replace
+    from blocklists.durable import replace
 
     replace(output, data)

@@ -208,8 +208,8 @@ def _still(live: Passes, one: Bypass, now: float) -> list[str]:
     on = [other for other in live.holding(now) if other.kind == "all"]
     if one.kind != "name":
         return [f"{other} is on" for other in on]
-    on += [other for other in live.holding(now) if other.kind == "name" and exceptions.covers(other.as_pass(), one.of)]
-    over = [entry for entry in live.overrides if entry.until > now and exceptions.covers(entry, one.of)]
+    on += [other for other in live.holding(now) if other.kind == "name" and other.as_pass().covers(one.of)]
+    over = [entry for entry in live.overrides if entry.until > now and entry.covers(one.of)]
     return [
         *(f"{other} is on" for other in on),
         *(f"{entry.name} is overridden (stopsign override lift {entry.name})" for entry in over),

@@ -63,7 +63,7 @@ def report(
     if output is None:
         click.echo(text, nl=False)
         return
-    from resolver.base.durable import replace
+    from blocklists.durable import replace
 
     replace(output, text.encode())
 

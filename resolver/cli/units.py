@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from resolver.base import durable
+from blocklists import durable
 from resolver.cli.options import located
 from resolver.config.schema import load, located_at
 from resolver.host.supervisor import count_workers

@@ -31,6 +31,8 @@ MADE_OF = {
     "dns.upstreams": ("dns.upstreams",),
     "dns.allow_clients": ("dns.allow_clients",),
     "stop_page.listen": ("stop_page.listen", "run_dir"),
+    "stop_page.ipv4": ("stop_page.ipv4",),
+    "stop_page.ipv6": ("stop_page.ipv6",),
     "portal.listen": ("portal.listen", "run_dir"),
     "portal.database": ("portal.database", "state_dir"),
     "metrics.listen": ("metrics.listen", "run_dir"),

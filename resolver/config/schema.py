@@ -25,6 +25,7 @@ from resolver.config.reader import ConfigError, Lines, Problem, Reading, parse, 
 from resolver.config.schema_portal import Portal, Provider, StopPage
 from resolver.config.schema_rpz import Rpz
 from resolver.config.values import (
+    Address,
     Country,
     Day,
     Endpoint,
@@ -67,7 +68,9 @@ STANDARD = Path("/etc/stopsign/stopsign.yaml")
 FILE_NAME = "stopsign.yaml"
 
 Action = Literal["stop-page", "nxdomain", "nodata", "refused", "monitor"]
+Canary = Literal["use-application-dns.net", "mask.icloud.com", "mask-h2.icloud.com"]
 Match = Literal["exact", "subtree", "below"]
+EDE = {"blocked": 15, "censored": 16, "filtered": 17, "none": 0}  # INFO-CODE of a list's `reason` (RFC 8914)
 FOR_ZONES_ALONE = "on a host for policy zones alone your own resolvers answer: docs/rpz.md"
 MAX_LISTS = 64  # a view is a mask of 64 bits in the core
 
@@ -128,6 +131,8 @@ class Encrypted(Part):
     name: Name  # the authentication domain name: what clients connect to, and what the certificate must say
     certificate: FilePath  # PEM: the certificate and those between it and its root
     key: FilePath  # PEM, without a passphrase, readable by the user of the DNS workers alone
+    # Where clients reach `name`, for designations; none: the addresses below that are not every address.
+    addresses: list[Address] = []
     tls: list[Listen] = []  # port 853
     https: Https | None = None  # port 443
 
@@ -141,6 +146,11 @@ class Dns(Part):
     rate: Rate | None = None
     # Answered by the worker itself: NOERROR while an upstream is up, else SERVFAIL. For balancers and anycast.
     health_name: Name = "health.stopsign.invalid"
+    # True where the upstreams minimise names (RFC 9156): RESINFO then says so to clients that ask.
+    qname_minimisation: bool = False
+    # Names that clients ask for before they leave this resolver for one of their vendor's; those written here do not
+    # exist, which asks the client to stay. docs/operator.md says what each vendor promises.
+    canaries: list[Canary] = []
     # Generic segmentation offload: datagrams of a batch to one destination pass through the kernel as one, and may be
     # seen as one by whatever captures packets on this host. Off: each by itself.
     udp_gso: bool = True
@@ -205,6 +215,10 @@ class ListSource(Part):
     deadline: Seconds = 60.0  # one for the whole refresh
     action: Action = "stop-page"
     reason: Literal["blocked", "censored", "filtered", "none"] = "censored"
+    # The extended error's text for clients that ask for structured errors (drafts: docs/people.md): json, or the same
+    # text as for all others. With json, `explained` is what such a client gets where `action` is stop-page.
+    explain: Literal["text", "json"] = "text"
+    explained: Literal["nxdomain", "nodata", "stop-page"] = "stop-page"
     # Answers for names that are not listed, with records of one that is: without those (trim), as if the listed name
     # had been asked for (stop), or as they are (relay).
     aliases: Literal["relay", "trim", "stop"] = "trim"

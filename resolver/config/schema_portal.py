@@ -74,6 +74,9 @@ class Provider(Part):
     url: WebUrl | None = None
     contact: Text | None = None
     country: Country | None = None
+    # This portal's id in the registry of filtering databases, where you have one; none: its host. `stopsign discovery`
+    # prints what to register.
+    filtering_database: Text | None = None
     # Of pages, for readers whose browser asks for none on offer: one of those in resolver/portal/locale, or English.
     language: Language = "en"
     logo: FilePath | None = None

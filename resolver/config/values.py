@@ -172,6 +172,13 @@ def _ipv4(value: object) -> ipaddress.IPv4Address:
     return address
 
 
+def _any_address(value: object) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    address = _address(value) if isinstance(value, str) else None
+    if address is None:
+        raise ValueError(f'{value!r} is not an address; 192.0.2.53 or "2001:db8::53" would be right')
+    return address
+
+
 def _ipv6(value: object) -> ipaddress.IPv6Address:
     address = _address(value) if isinstance(value, str) else None
     if not isinstance(address, ipaddress.IPv6Address):
@@ -233,6 +240,12 @@ def _of_pattern(pattern: str) -> WithJsonSchema:
     return WithJsonSchema({"type": "string", "pattern": f"^{pattern}$"})
 
 
+def is_mailbox(text: str) -> bool:
+    """Whether it is a mail address that a link may carry as it is."""
+    local, at, domain = text.partition("@")
+    return bool(local and at and "." in domain and text.isprintable() and not set(text) & set(" ?&<>\"'"))
+
+
 def _text(value: object) -> str:
     if not isinstance(value, str) or not value.strip() or any(ord(char) < 32 for char in value):
         raise ValueError(f"{value!r} is not a line of text")
@@ -288,6 +301,7 @@ Upstream = Annotated[Endpoint, BeforeValidator(_upstream), _STRING]
 Prefix = Annotated[ipaddress.IPv4Network | ipaddress.IPv6Network, BeforeValidator(_prefix), _SHOWN, _STRING]
 IPv4 = Annotated[ipaddress.IPv4Address, BeforeValidator(_ipv4), _SHOWN, _STRING]
 IPv6 = Annotated[ipaddress.IPv6Address, BeforeValidator(_ipv6), _SHOWN, _STRING]
+Address = Annotated[ipaddress.IPv4Address | ipaddress.IPv6Address, BeforeValidator(_any_address), _SHOWN, _STRING]
 WebUrl = Annotated[str, BeforeValidator(_web_url), _STRING]
 FilePath = Annotated[Path, BeforeValidator(_path), _STRING]
 WebUrlOrPath = Annotated[str, BeforeValidator(_web_url_or_path), _STRING]

@@ -19,8 +19,9 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING
 
-from resolver._core import CoreError, give_way
+from resolver._core import CoreError, set_background
 from resolver.base.journal import about
+from resolver.dns.explanations import explanations
 from resolver.ipc import shadow_sketches
 from resolver.policy.in_force import Follower, InForce
 from resolver.policy.verdict import names_of, switched_off
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from resolver._core import Plane
-    from resolver.base.paths import Places
+    from resolver.config.schema import Config
     from resolver.dns.transitions import Transitions
 
 OPENING = 5  # niceness of the thread that opens a list
@@ -44,8 +45,10 @@ log = logging.getLogger("stopsign.dns")
 class InUse:
     """`now` is what the plane answers by."""
 
-    def __init__(self, places: Places, index: int, plane: Plane, transitions: Transitions) -> None:
-        self._places, self._index, self._plane, self._transitions = places, index, plane, transitions
+    def __init__(self, config: Config, index: int, plane: Plane, transitions: Transitions) -> None:
+        places = config.places
+        self._config, self._places, self._index, self._plane = config, places, index, plane
+        self._transitions = transitions
         self._follower = Follower(places)
         self._bypass_ends: int | None = None
         self._cells: Cells | None = None
@@ -69,13 +72,14 @@ class InUse:
         return self.now is not before
 
     def _read_list(self) -> None:
-        give_way(OPENING)
+        set_background(OPENING)
         self._follower.read_list()
 
     async def _use_list(self) -> None:
         now = self.now
         cells = await self._new_cells(now)
         self._plane.set_list(now.compiled)
+        self._plane.explain(explanations(self._config, now.lists))
         self._count_in(cells)
         watches = shadow_sketches.watches(now.lists)
         self._plane.watch(watches)

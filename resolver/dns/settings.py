@@ -11,6 +11,8 @@ import socket
 from importlib import metadata
 from typing import TYPE_CHECKING
 
+from resolver.config.discovery import own_answers
+
 if TYPE_CHECKING:
     from resolver._core import PlaneSettings
     from resolver.config.schema import Config
@@ -32,6 +34,7 @@ def plane_settings(config: Config, index: int, workers: int, key: Key, health_ma
         "portal_url": config.portal.url,
         "health_name": dns.health_name,
         "health_mark": health_mark,
+        "own_answers": own_answers(config),
         "views": [
             {
                 "clients": [str(prefix) for prefix in view.clients],

@@ -24,13 +24,14 @@ import os
 import secrets
 import signal
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import uvloop
 
-from resolver._core import LIFE, CoreError, Plane, go_first
+from resolver._core import LIFE, CoreError, Plane, set_latency_sensitive
 from resolver.base.journal import about
 from resolver.config.sealed import unsealed
+from resolver.dns.identity import Identity
 from resolver.dns.in_use import InUse
 from resolver.dns.settings import plane_settings
 from resolver.dns.tap import Tap, announce
@@ -39,7 +40,7 @@ from resolver.dns.upstreams import Timing, Upstreams
 from resolver.host.health import MARK
 from resolver.host.process import begin
 from resolver.host.sockets import handed_over, open_listeners
-from resolver.host.supervisor import LIST_BY, READY, count_workers
+from resolver.host.supervisor import LIST_BY, READY, TICKETS, count_workers
 from resolver.ipc import shadow_sketches
 from resolver.ipc.worker_files import State, WorkerFiles, shown
 
@@ -55,6 +56,8 @@ SWEEP = 0.5  # seconds between two looks at upstreams and at what this worker sa
 DRAIN = 5.0
 COUNT = 10.0  # seconds between two looks whether entry hits can be handed over
 
+STREAMS: Mapping[str, Literal["tcp", "tls"]] = {"tcp": "tcp", "dns_tls": "tls"}  # what is spoken, by use of a socket
+
 log = logging.getLogger("stopsign.dns")
 
 
@@ -68,12 +71,16 @@ class Worker:
         self._files, self._transitions = WorkerFiles(config.places, index), Transitions(index)
         self._alarms: dict[str, str] = {}
         self.plane = self._new_plane(plane_settings(config, index, workers, key, health_mark))
-        self._in_use = InUse(config.places, index, self.plane, self._transitions)
+        self._in_use = InUse(config, index, self.plane, self._transitions)
         self.plane.set_upstreams([str(endpoint) for endpoint in config.require_dns().upstreams])
         limits = config.require_dns().limits
         timing = Timing(opening=limits.upstream_timeout, life=max(limits.patience, LIFE))
         self._upstreams = Upstreams(self._tcp_done, timing=timing)
         self._woken: asyncio.Handle | None = None
+        self._identity: Identity | None = None
+        if (encrypted := config.require_dns().encrypted) is not None:
+            tickets = bytes.fromhex(os.environ.pop(TICKETS, secrets.token_hex(32)))
+            self._identity = Identity(encrypted, self.plane, tickets, self._alarm, index)
         self._tap: Tap | None = None
         if (recorder := config.require_dns().dnstap.socket) is not None:
             announce(config.require_dns().dnstap)
@@ -94,13 +101,16 @@ class Worker:
 
     # -- serving
 
-    async def start(self, udp: Sequence[int], tcp: Sequence[int]) -> None:
+    async def start(self, sockets: Mapping[str, Sequence[int]]) -> None:
         """Serves the sockets; returns when the first query can be answered."""
         await self.poll()
-        for fd in udp:
+        if self._identity is not None:
+            self._identity.look()
+        for fd in sockets.get("udp", ()):
             self.plane.listen(fd)
-        for fd in tcp:
-            self.plane.listen_stream(fd)
+        for use, kind in STREAMS.items():
+            for fd in sockets.get(use, ()):
+                self.plane.listen_stream(fd, kind)
         asyncio.get_running_loop().add_reader(self.plane.fileno(), self._pump)
         self._tick()
 
@@ -123,6 +133,8 @@ class Worker:
             if slow >= SWEEP:
                 slow = 0.0
                 self._upstreams.sweep()
+                if self._identity is not None:
+                    self._identity.look()
                 self._transitions.upstreams(self.plane.upstreams())
                 self._say()
         await self.drain()
@@ -213,10 +225,11 @@ class Worker:
             index=self._index,
             generation=live.generation,
             entries=live.entries,
-            lists=tuple({"name": one.get("name"), "version": one.get("version")} for one in live.lists),
+            lists=tuple({"name": one.name, "version": one.version} for one in live.lists),
             passes=live.mark,
             health_mark=self._health_mark,
             alarms=tuple(self._alarms.values()),
+            certificate_ends=None if self._identity is None else self._identity.ends,
             upstreams=tuple(shown(upstream) for upstream in self.plane.upstreams()),
         )
         try:
@@ -235,7 +248,7 @@ async def serve(config: Config, index: int, sockets: Mapping[str, Sequence[int]]
     key = shadow_sketches.Key.from_text(os.environ.pop(shadow_sketches.KEY, secrets.token_hex(16)))
     worker = Worker(config, index, count_workers(config.dns), key, os.environ.pop(MARK, ""))
     loop.add_signal_handler(signal.SIGUSR1, worker.plane.flush_cache)
-    await worker.start(sockets.get("udp", ()), sockets.get("tcp", ()))
+    await worker.start(sockets)
     # What start-up made stays: the collector never looks at it again.
     gc.collect()
     gc.freeze()
@@ -265,11 +278,13 @@ def say_ready(environment: Mapping[str, str]) -> None:
 def main() -> None:
     """Serve the sockets that the supervisor passed on, or, started alone, the configuration's addresses."""
     path, index = begin(__doc__)
-    go_first()
+    set_latency_sensitive()
     sockets = handed_over(os.environ)
     config = unsealed(path, sockets).config
     if not sockets:
-        listeners = open_listeners(dns=config.require_dns().listen)
+        listeners = open_listeners(
+            dns=config.dns_listen, dns_tls=config.dns_tls_listen, dns_https=config.dns_https_listen
+        )
         sockets = listeners.of_worker(0, 1)
     uvloop.run(serve(config, index, sockets))
 

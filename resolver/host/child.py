@@ -1,4 +1,4 @@
-"""`python -m resolver.host.child [--behind N] MODULE ARGUMENTS…`: runs a module as a program that dies with its parent.
+"""`python -m resolver.host.child [--background N] MODULE ARGUMENTS…`: run a module that dies with its parent.
 
 The supervisor owns the sockets. If it were killed outright, its children would hold the ports with nobody to replace
 them, and a new supervisor could not start. So the kernel sends SIGTERM when the parent dies (prctl(2),
@@ -19,7 +19,7 @@ import signal
 import sys
 from typing import NoReturn
 
-from resolver._core import give_way, tick_when_busy
+from resolver._core import set_background, tick_when_busy
 from resolver.config.sealed import USE
 from resolver.host.sockets import SOCKETS
 from resolver.host.systemd import HEARTBEAT, NOT_YET
@@ -28,10 +28,10 @@ PARENT = "STOPSIGN_PARENT"
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE = 1, 4
 
 
-def again() -> NoReturn:
-    """Begins this program anew in the same process: same id, same parent, same inherited sockets; configuration and
-    code as they are now. The request for the parent's death signal holds over it (prctl(2)). Its heart stops until it
-    beats again: on busy processors that takes as long as any start, and is no hang."""
+def re_execute() -> NoReturn:
+    """Execute this program again in the same process: same id, same parent, same inherited sockets; configuration and
+    code as they are now. The request for the parent's death signal survives (prctl(2)). Its heartbeat is reset: until
+    the first beat it has the time of a start."""
     handed = json.loads(os.environ.get(SOCKETS, "{}"))
     for heart in handed.get(HEARTBEAT, ()):
         os.pwrite(heart, NOT_YET, 0)
@@ -51,9 +51,9 @@ def main() -> None:
         _ask_kernel(_PR_SET_PDEATHSIG, signal.SIGTERM)
         if os.getppid() != int(parent):
             sys.exit(0)
-    if sys.argv[1] == "--behind":
+    if sys.argv[1] == "--background":
         tick_when_busy()
-        give_way(int(sys.argv[2]))  # before the module is imported, which takes a second of processor
+        set_background(int(sys.argv[2]))  # before the module is imported, which takes a second of processor
         del sys.argv[1:3]
     module = sys.argv[1]
     sys.argv[:] = sys.argv[1:]

@@ -218,8 +218,15 @@ def _workers(living: Sequence[worker_counters.Worker]) -> Iterator[Metric]:
         "1: the worker asks this upstream; 0: it finds it down. Nothing where it has not asked it yet.",
         labels=["worker", "upstream"],
     )
+    ends = GaugeMetricFamily(
+        "stopsign_certificate_ends_timestamp_seconds",
+        "When the certificate of encrypted DNS does.",
+        labels=["worker"],
+    )
     for worker in living:
         label = [str(worker.index)]
+        if (until := worker.said.get("certificate_ends")) is not None:
+            ends.add_metric(label, float(until))
         age.add_metric(label, worker.heartbeat_age())
         entries.add_metric(label, float(worker.said.get("entries") or 0))
         generation.add_metric(label, float(worker.said.get("generation") or 0))
@@ -227,7 +234,7 @@ def _workers(living: Sequence[worker_counters.Worker]) -> Iterator[Metric]:
         for upstream in worker.said.get("upstreams", ()):
             if upstream["state"] != worker_counters.NOT_ASKED:
                 up.add_metric([*label, str(upstream["address"])], upstream["state"] != "down")
-    yield from (age, entries, generation, alarms, up)
+    yield from (age, entries, generation, alarms, up, ends)
 
 
 def kernel_drops(ports: set[int], proc: Path = PROC) -> int:

@@ -28,10 +28,10 @@ from resolver.config.accepted import keep
 from resolver.config.sealed import USE, seal
 from resolver.host import health
 from resolver.host.apply import OF_DNS, OF_RPZ, Held, everywhere
-from resolver.host.child import again
+from resolver.host.child import re_execute
 from resolver.host.foreign import Foreign, foreign, programs
 from resolver.host.sockets import SOCKETS, Listeners, taken_or_opened
-from resolver.host.supervisor import LIST_BY, Service, Supervisor, count_workers
+from resolver.host.supervisor import LIST_BY, TICKETS, Service, Supervisor, count_workers
 from resolver.host.systemd import beat, notify
 from resolver.host.take_over import devices
 from resolver.ipc import shadow_sketches
@@ -52,8 +52,8 @@ REBOOTED = 10.0  # seconds from here on that workers wait for the list that a re
 OTHERS, LEAVING = 60.0, 5.0  # seconds between two looks who else listens on the ports of DNS; while somebody does
 LOOK = 2.0  # seconds between two looks whether what belongs in `run_dir` is there
 WINGS = ("dns", "steward", "web", "rpz")
-# How far the others stand behind DNS: people wait for the web, nobody for the rest.
-BEHIND = {"web": 5, "steward": 10, "rpz": 10}
+# Niceness of the others: people wait for the web, nobody for the rest.
+BACKGROUND = {"web": 5, "steward": 10, "rpz": 10}
 MODULES = {
     "dns": "resolver.dns.worker",
     "steward": "resolver.lists.steward",
@@ -63,9 +63,9 @@ MODULES = {
 
 
 def command_of(wing: str, path: Path, *more: str) -> tuple[str, ...]:
-    behind = ("--behind", str(BEHIND[wing])) if wing in BEHIND else ()
+    background = ("--background", str(BACKGROUND[wing])) if wing in BACKGROUND else ()
     # -P: the folder that one happens to stand in is no place to import from.
-    return (sys.executable, "-P", "-m", "resolver.host.child", *behind, MODULES[wing], "--config", str(path), *more)
+    return (sys.executable, "-P", "-m", "resolver.host.child", *background, MODULES[wing], "--config", str(path), *more)
 
 
 def services(accepted: Accepted, sealed: int, listeners: Listeners, wings: Iterable[str]) -> list[Service]:
@@ -154,6 +154,7 @@ class Provider:
             self._sweep()
         environment = {k: v for k, v in os.environ.items() if k not in ("NOTIFY_SOCKET", "WATCHDOG_USEC", SOCKETS)}
         environment[health.MARK] = self._health_mark
+        environment[TICKETS] = secrets.token_hex(32)  # in memory alone, and another at each start
         self.supervisor = Supervisor(
             services(accepted, self._sealed, self.listeners, self._wings),
             retired=config.places.workers / "retired.counters",
@@ -276,7 +277,7 @@ class Provider:
             }
         )
         hold_hangups(signal.SIG_BLOCK)
-        again()
+        re_execute()
 
     async def _put_back(self, replaced: Iterable[str]) -> None:
         for name in replaced:

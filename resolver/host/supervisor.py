@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 
 READY = "STOPSIGN_READY"
 LIST_BY = "STOPSIGN_LIST_BY"
+TICKETS = "STOPSIGN_TICKETS"  # the secret of TLS session tickets, in hexadecimal
 """In CLOCK_MONOTONIC: until then a worker waits for a list that was live before (`resolver.dns.worker`)."""
 LONGEST_WAIT, STABLE, GRACE = 10.0, 30.0, 8.0
 START = 60.0  # seconds until the first heartbeat; more for the more patient, which start behind all others

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
+    from resolver.policy.description import LiveList
+
 KEY = "STOPSIGN_WATCH_KEY"
 SUFFIX = ".watched"
 LARGEST = 64 << 20
@@ -52,13 +54,13 @@ def watch_id(name: str, document: str) -> str:
     return f"{name}/{document}"
 
 
-def watches(lists: Sequence[Mapping[str, object]]) -> list[tuple[int, int, str]]:
+def watches(lists: Sequence[LiveList]) -> list[tuple[int, int, str]]:
     """Which lists of a generation, as its `meta` describes them, are watched: for `Plane.watch`."""
-    order = [one.get("name") for one in lists]
+    order = [one.name for one in lists]
     return [
-        (index, order.index(of), watch_id(str(of), str(one.get("document"))))
+        (index, order.index(one.watched), watch_id(one.watched, str(one.document)))
         for index, one in enumerate(lists)
-        if (of := one.get("watched")) in order
+        if one.watched in order
     ]
 
 

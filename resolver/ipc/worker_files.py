@@ -36,6 +36,8 @@ class State:
     """What TXT of `dns.health_name` answers; empty: nothing."""
     alarms: tuple[str, ...]
     upstreams: tuple[Mapping[str, object], ...]
+    certificate_ends: int | None = None
+    """Unix time; None: there is none in use."""
 
 
 class WorkerFiles:

@@ -16,17 +16,17 @@ additions, never removals: those go live from memory (tmpfs) alone, and their le
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from blocklists import durable
 from resolver._core import CoreError
-from resolver.base import durable
 from resolver.base.timestamps import as_text, as_time
 from resolver.lists import evidence
-from resolver.lists.compile import FORMAT, Plan, build
+from resolver.lists.compile import Plan, build
 from resolver.lists.ledger import Event, Ledger, LedgerError
 from resolver.policy import look_up
+from resolver.policy.description import FORMAT, Generation, LiveList
 from resolver.stats import generations
 from resolver.stats.kept import Kept, grounds_of
 
@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     from resolver.lists.compile import Off
 
 
+TOLD_OF_NOTHING = {"version", "entries", "action", "reason", "stale", "repository"}
+TOLD = TOLD_OF_NOTHING | {"state", "less", "added", "removed", "signed_by", "threshold", "bridged"}
 NAMED = 5_000
 """References in one leaf's detail at most: 256 details are one file, which has a bound."""
 
@@ -47,7 +49,7 @@ class Live:
     """What a generation on disk says of itself; `lists` is empty for one that cannot be used."""
 
     generation: int = 0
-    lists: tuple[dict[str, Any], ...] = ()
+    lists: tuple[LiveList, ...] = ()
     compiled: str = ""
     damage: str | None = None
     """Why it cannot be used; None where it can, or is simply not there."""
@@ -59,12 +61,11 @@ def read(path: Path) -> Live:
     if not path.exists():
         return Live()
     try:
-        meta = json.loads(look_up.opened(path).meta)
-        if meta["format"] != FORMAT:
-            raise ValueError(f"format {meta['format']!r}")
-        compiled = as_text(as_time(meta["compiled"]))
-        return Live(int(meta["generation"]), tuple(meta["lists"]), compiled, there=True)
-    except (CoreError, OSError, ValueError, KeyError, TypeError) as error:
+        meta = Generation.parse(look_up.opened(path).meta)
+        if meta.format != FORMAT:
+            raise ValueError(f"format {meta.format!r}")
+        return Live(meta.generation, meta.lists, as_text(as_time(meta.compiled)), there=True)
+    except (CoreError, OSError, ValueError) as error:
         return Live(damage=f"{path}: {error}")
 
 
@@ -112,19 +113,18 @@ def _build_durably(planned: Plan, places: Places, ledger: Ledger, known: Live, n
     build(planned, finished, generation=number, now=now)
     if events := activation_events(planned, known, number, kept=_kept(planned, known, places, now)):
         evidence.of_activations(places, ledger, zip(ledger.append(events), events, strict=True))
-    durable.put(finished, places.generation)
+    durable.rename(finished, places.generation)
 
 
 def _kept(planned: Plan, known: Live, places: Places, now: float) -> dict[str, dict[str, str]]:
     """Keep the documents that leaves are about to name; what these commit to, by list."""
-    before = {part["name"]: part for part in _acting(known.lists)}
+    before = {part.name: part for part in _acting(known.lists)}
     commits: dict[str, dict[str, str]] = {}
     for part in _acting(planned.lists):
-        name = part["name"]
-        if part["version"] and _rules(part) != _rules(before.get(name, {})):
-            applied = places.list(name).applied / part["document"]
-            kept = Kept(places.kept(name))
-            commits[name] = kept.keep(applied, grounds_of(part), now=now, for_seconds=planned.keep)
+        if part.document is not None and _rules(part) != _rules(before.get(part.name, LiveList())):
+            applied = places.list(part.name).applied / part.document
+            kept = Kept(places.kept(part.name))
+            commits[part.name] = kept.keep(applied, grounds_of(part), now=now, for_seconds=planned.keep)
     return commits
 
 
@@ -151,24 +151,24 @@ def _publish(source: Path, live: Path) -> Live:
 def _only_less(planned: Plan, known: Live) -> bool:
     """Whether the plan cannot stop anything that the known generation did not stop: the same documents or their
     remainders, no suspension fewer, no stronger action."""
-    before = {part["name"]: part for part in _acting(known.lists)}
+    before = {part.name: part for part in _acting(known.lists)}
     after = _acting(planned.lists)
-    if list(before) != [part["name"] for part in after]:
+    if list(before) != [part.name for part in after]:
         return False
-    return all(_less(part, before[part["name"]]) for part in after)
+    return all(_less(part, before[part.name]) for part in after)
 
 
-def _acting(lists: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """All but what is only watched."""
-    return [part for part in lists if "watched" not in part]
+def _acting(lists: Sequence[LiveList]) -> list[LiveList]:
+    """All but what is in shadow evaluation."""
+    return [part for part in lists if part.watched is None]
 
 
-def _less(part: dict[str, Any], was: dict[str, Any]) -> bool:
-    if part["action"] != was["action"] and part["action"] != "monitor":
+def _less(part: LiveList, was: LiveList) -> bool:
+    if part.action not in {was.action, "monitor"}:
         return False
-    if part["document"] == was["document"]:
-        return all(int(part.get(key, 0)) >= int(was.get(key, 0)) for key in ("suspended", "here"))
-    return part.get("added") == 0 and part.get("base") == was["document"]
+    if part.document == was.document:
+        return part.suspended >= was.suspended and part.here >= was.here
+    return part.added == 0 and part.base == was.document
 
 
 def activation_events(
@@ -176,53 +176,46 @@ def activation_events(
 ) -> list[Event]:
     """A leaf for each list of which something else is about to be live than the known generation says. `kept`: the
     hashes of the document and the grounds that a leaf commits to, by list."""
-    before = {part["name"]: part for part in _acting(known.lists)}
+    before = {part.name: part for part in _acting(known.lists)}
     events = []
     for part in _acting(planned.lists):
-        was = before.get(part["name"], {})
+        was = before.get(part.name, LiveList())
         if part == was:
             continue
-        reference = f"{part['name']}/{part['version']}"
-        if _rules(part) != _rules(was) and (part["version"] or was.get("version")):
-            events.append(
-                Event(
-                    "list-activated", reference, {**_told(part), **kept.get(part["name"], {}), "generation": generation}
-                )
-            )
-        events += _suspension_events(part, was, planned.off.get(part["name"]), reference, generation)
+        reference = f"{part.name}/{part.version}"
+        if _rules(part) != _rules(was) and (part.version or was.version):
+            detail = {**_told(part), **kept.get(part.name, {}), "generation": generation}
+            events.append(Event("list-activated", reference, detail))
+        events += _suspension_events(part, was, planned.off.get(part.name), reference, generation)
     events += [
         Event("list-activated", f"{name}/0", {"list": name, "version": 0, "entries": 0, "generation": generation})
         for name in before
-        if name not in {part["name"] for part in planned.lists}
+        if name not in {part.name for part in planned.lists}
     ]
     return events
 
 
 def _suspension_events(
-    part: dict[str, Any], was: dict[str, Any], off: Off | None, reference: str, generation: int
+    part: LiveList, was: LiveList, off: Off | None, reference: str, generation: int
 ) -> Iterator[Event]:
     """Which entries are not in force any more, or again: what the issuer withdrew and what is suspended here."""
     if off is None:
         return
-    about = {"list": part["name"], "generation": generation}
-    if part.get("suspensions") != was.get("suspensions") and off.relief:
+    about = {"list": part.name, "generation": generation}
+    if part.suspensions != was.suspensions and off.relief:
         named = {"references": list(off.relief)} if len(off.relief) <= NAMED else {}
-        detail = {"relief": part.get("relief"), "suspended": len(off.relief), **named}
+        detail = {"relief": part.relief, "suspended": len(off.relief), **named}
         yield Event("relief-applied", reference, {**about, **detail})
-    if part.get("suspensions_here") != was.get("suspensions_here") and (off.here or was.get("here")):
+    if part.suspensions_here != was.suspensions_here and (off.here or was.here):
         named = {"references": list(off.here)} if len(off.here) <= NAMED else {}
         yield Event("suspended-here", reference, {**about, "suspended": len(off.here), **named})
 
 
-def _rules(part: dict[str, Any]) -> tuple[Any, ...]:
-    return tuple(part.get(key) for key in ("document", "action", "reason", "configured", "issuer", "bases"))
+def _rules(part: LiveList) -> tuple[object, ...]:
+    return part.document, part.action, part.reason, part.configured, part.issuer, part.bases
 
 
-def _told(part: dict[str, Any]) -> dict[str, Any]:
-    keys = (
-        "version", "state", "less", "entries", "added", "removed", "action", "reason", "stale", "signed_by",
-        "threshold", "unsigned", "repository",
-    )  # fmt: skip
-    told = {key: part[key] for key in keys if part.get(key) is not None}
+def _told(part: LiveList) -> dict[str, Any]:
     # who approved stands in the journal: the log is public, and is about the provider
-    return {"list": part["name"], **told, "approved": part.get("approved_by") is not None}
+    told = part.model_dump(include=TOLD if part.document else TOLD_OF_NOTHING, by_alias=True, exclude_none=True)
+    return {"list": part.name, **told, "approved": part.approved_by is not None}

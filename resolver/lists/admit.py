@@ -14,11 +14,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from blocklists import durable
 from blocklists.document import MAX_SIZE, read_lines, write_lines
 from blocklists.entry import Entry, parse
 from blocklists.errors import VerifyError
 from resolver import _core
-from resolver.base import durable
 from resolver.base.timestamps import as_text
 from resolver.lists.guard import Facts, Finding, Judgement, judge, outside_scope
 from resolver.lists.ledger import Event
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from resolver.lists.protected import Watched
 
 FINDINGS = 100
+PROVEN = ("version", "state", "issuer", "bases", "signed_by", "holders", "threshold")
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,10 +88,7 @@ def admit(
 
 def _is(applied: Applied, candidate: Candidate) -> bool:
     """Whether the candidate is what is applied already, but for suspensions."""
-    return applied.less is None and all(
-        getattr(applied, key) == getattr(candidate, key)
-        for key in ("version", "state", "issuer", "bases", "signed_by", "holders", "threshold")
-    )
+    return applied.less is None and all(getattr(applied, key) == getattr(candidate, key) for key in PROVEN)
 
 
 def examine(
@@ -169,26 +167,19 @@ def _all(
     durable.copy(candidate.lines, places.applied / document)
     before = applied.additions if applied else ()
     added = () if facts.first else ((now, facts.added),) if facts.added else ()
+    step = {
+        "document": document,
+        "approved_by": approved,
+        "since": as_text(now),
+        "base": applied.document if applied else None,
+        "added": facts.added,
+        "removed": facts.removed,
+    }
     return Applied(
-        version=candidate.version,
-        state=candidate.state,
-        document=document,
+        **{**candidate.described(), **step},
         size=candidate.size,
-        entries=candidate.entries,
-        issuer=candidate.issuer,
-        bases=dict(candidate.bases),
         # once suspended, a reference stays so for ever: reinstating takes two signers and a new reference
         suspended={**(applied.suspended if applied else {}), **candidate.suspended},
-        relief=candidate.relief,
-        signed_by=candidate.signed_by,
-        holders=dict(candidate.holders),
-        threshold=candidate.threshold,
-        bridged=candidate.bridged,
-        approved_by=approved,
-        since=as_text(now),
-        base=applied.document if applied else None,
-        added=facts.added,
-        removed=facts.removed,
         additions=tuple(item for item in (*before, *added) if now - item[0] < WEEK),
     )
 
@@ -249,9 +240,8 @@ def _watched(
 ) -> Held:
     """The additions alone, as a document that is compiled beside the list and only monitors."""
     name = f"watched-{candidate.version}-{_short(candidate.state)}.zst"
-    part = places.applied / f"{name}.part"
-    write_lines(part, (line for line, _, altered in _new_lines(old, candidate, withdrawn) if not altered))
-    durable.put(part, places.applied / name)
+    with durable.replaced(places.applied / name) as part:
+        write_lines(part, (line for line, _, altered in _new_lines(old, candidate, withdrawn) if not altered))
     text = f"watched against live queries until {as_text(until)}"
     reason = Reason(kind="watched", text=text, approvable=True)
     return held.model_copy(update={"reasons": (reason,), "until": until, "document": name})

@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING
 
 from tuf.api.exceptions import DownloadHTTPError
 
-from blocklists import document, entry
+from blocklists import document, durable, entry
 from blocklists.document import MAX_SIZE, DocumentError
 from blocklists.entry import Entry
 from blocklists.errors import BlocklistError, VerifyError
@@ -36,11 +36,10 @@ from blocklists.fetch import Deadline, place
 from blocklists.importers import formats
 from blocklists.importers.intake import Intake
 from blocklists.importers.source import Rejection, lines
-from resolver.base import durable
 from resolver.base.stored import StateError, Stored, load, store
 from resolver.base.timestamps import as_text
 from resolver.lists.guard import problems
-from resolver.lists.state import Basis, Issuer
+from resolver.policy.description import Basis, Issuer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -273,9 +272,8 @@ def _kept(entries: list[Entry], known: Bridged, before: Crossing | None, terms: 
     version = before.bridged.version + 1 if before else 1
     folder = terms.places.root / "bridge"
     path = folder / f"full-{version}.zst"
-    part = path.with_suffix(".part")
-    summary = document.write(part, document.in_order(entries))
-    durable.put(part, path)
+    with durable.replaced(path) as part:
+        summary = document.write(part, document.in_order(entries))
     made = known.model_copy(
         update={
             "version": version,

@@ -7,18 +7,18 @@ also where nothing of it is applied; a list that has been stale for too long onl
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 import zstandard
 
+from blocklists import durable
 from resolver import _core
-from resolver.base import durable
 from resolver.base.timestamps import as_text
-from resolver.config.schema import MAX_LISTS
+from resolver.config.schema import EDE, MAX_LISTS
 from resolver.lists.shadow import MARK
+from resolver.policy.description import Generation, LiveList
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -28,9 +28,6 @@ if TYPE_CHECKING:
     from resolver.config.schema import Config, ListSource
     from resolver.lists.state import Applied, Fetching, Held
     from resolver.lists.suspensions import Suspensions
-
-FORMAT = 1
-EDE = {"blocked": 15, "censored": 16, "filtered": 17, "none": 0}  # RFC 8914
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +43,7 @@ class Plan:
     """What should be live. `lists` describes it fully: two plans with equal `lists` compile to the same rules."""
 
     sources: tuple[_core.Source, ...]
-    lists: tuple[dict[str, Any], ...]
+    lists: tuple[LiveList, ...]
     off: Mapping[str, Off] = field(default_factory=dict)
     """What is suspended, by list."""
     keep: float | None = None
@@ -54,7 +51,7 @@ class Plan:
 
     @property
     def entries(self) -> int:
-        return sum(part["entries"] for part in self.lists)
+        return sum(part.entries for part in self.lists)
 
 
 def plan(
@@ -81,13 +78,13 @@ def plan(
             suspended = sorted({*state.suspended, *own})
             off[source.name] = Off(tuple(sorted(state.suspended)), tuple(sorted(own)))
             sources.append(_source(document, action, source.aliases, ede, sorted(state.bases), suspended))
-        lists.append(_described(source, state, action=action, stale=stale, here=own))
+        lists.append(_live(source, state, action=action, stale=stale, here=own))
     for source in config.lists:
         held = fetching[source.name].held if source.name in fetching else None
         if held is not None and held.document is not None and len(sources) < MAX_LISTS:
             document = config.places.list(source.name).applied / held.document
             sources.append(_source(document, "monitor", "relay", 0, [], []))
-            lists.append(_watched(source, held))
+            lists.append(_in_shadow(source, held))
     return Plan(tuple(sources), tuple(lists), off, config.log.keep)
 
 
@@ -101,14 +98,9 @@ def is_stale(source: ListSource, fetching: Fetching | None, now: float) -> bool:
 
 def build(planned: Plan, output: Path, *, generation: int, now: float) -> None:
     """Write the compiled file of a plan. `CoreError` or `OSError` where it cannot be."""
-    meta = {
-        "format": FORMAT,
-        "generation": generation,
-        "compiled": as_text(now),
-        "lists": list(planned.lists),
-    }
+    meta = Generation(generation=generation, compiled=as_text(now), lists=planned.lists)
     durable.make_folder(output.parent)
-    _core.compile(list(planned.sources), str(output), canonical(meta))
+    _core.compile(list(planned.sources), str(output), meta.to_bytes())
 
 
 def nothing(places: Places) -> Path:
@@ -117,10 +109,6 @@ def nothing(places: Places) -> Path:
     if not path.exists():
         durable.replace(path, zstandard.ZstdCompressor().compress(b""))
     return path
-
-
-def canonical(value: Any) -> bytes:
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True).encode()
 
 
 def _source(
@@ -136,10 +124,8 @@ def _source(
     }
 
 
-def _described(
-    source: ListSource, state: Applied | None, *, action: str, stale: bool, here: frozenset[str]
-) -> dict[str, Any]:
-    described: dict[str, Any] = {
+def _live(source: ListSource, state: Applied | None, *, action: str, stale: bool, here: frozenset[str]) -> LiveList:
+    configured: dict[str, Any] = {
         "name": source.name,
         "action": action,
         "configured": source.action,
@@ -147,50 +133,30 @@ def _described(
         "reason": source.reason,
         "aliases": source.aliases,
         "repository": source.repository,
-        "version": 0,
-        "entries": 0,
-        "document": None,
     }
-    if state is not None:
-        described |= {
-            "version": state.version,
-            "state": state.state,
-            "document": state.document,
-            "entries": state.entries,
-            "less": state.less,
-            "since": state.since,
-            "issuer": state.issuer.model_dump(),
-            "bases": {key: basis.model_dump() for key, basis in state.bases.items()},
-            "relief": state.relief,
-            "suspended": len(state.suspended),
-            "suspensions": _digest(state.suspended),
-            "here": len(here),
-            "suspensions_here": _digest(here),
-            "signed_by": list(state.signed_by),
-            "holders": state.holders,
-            "threshold": state.threshold,
-            "unsigned": state.bridged,
-            "approved_by": state.approved_by,
-            "added": state.added,
-            "removed": state.removed,
-            "base": state.base,
-        }
-    return described
+    if state is None:
+        return LiveList(**configured)
+    return LiveList(
+        **configured,
+        **state.described(),
+        suspended=len(state.suspended),
+        suspensions=_digest(state.suspended),
+        here=len(here),
+        suspensions_here=_digest(here),
+    )
 
 
-def _watched(source: ListSource, held: Held) -> dict[str, Any]:
-    """Additions that are watched: a list after all others, which only monitors."""
-    return {
-        "name": source.name + MARK,
-        "watched": source.name,
-        "action": "monitor",
-        "configured": "monitor",
-        "stale": False,
-        "reason": "none",
-        "version": held.version,
-        "entries": held.added,
-        "document": held.document,
-    }
+def _in_shadow(source: ListSource, held: Held) -> LiveList:
+    """Additions in shadow evaluation: a list after all others, which only monitors."""
+    return LiveList(
+        name=source.name + MARK,
+        watched=source.name,
+        action="monitor",
+        configured="monitor",
+        version=held.version,
+        entries=held.added,
+        document=held.document,
+    )
 
 
 def _digest(references: Iterable[str]) -> str:

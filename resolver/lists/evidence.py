@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from resolver.base import durable
+from blocklists import durable
 from resolver.lists.ledger import LedgerError
 
 if TYPE_CHECKING:

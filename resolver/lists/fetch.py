@@ -11,10 +11,12 @@ it is done every hour, and whenever a person asks.
 from __future__ import annotations
 
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pydantic import ConfigDict
 from tuf.api.exceptions import DownloadHTTPError
 
 from blocklists import admissible, verify
@@ -22,11 +24,11 @@ from blocklists.errors import BlocklistError, VerifyError
 from blocklists.fetch import Deadline, place
 from blocklists.head import Relief
 from resolver.lists import bridge
-from resolver.lists.state import Basis, Issuer, Suspension
+from resolver.lists.state import Suspension
+from resolver.policy.description import Basis, Issuer, ListDescription
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
     from resolver.base.paths import ListPlaces
     from resolver.config.schema import Bridge, ListSource
@@ -37,24 +39,15 @@ COMPLETE_EVERY = 3600.0
 LARGEST_TIMESTAMP = 1 << 16
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
+class Candidate(ListDescription):
     """A list as it came, proven, before the guards have seen it."""
 
+    model_config = ConfigDict(arbitrary_types_allowed=True)
+
     name: str
-    version: int
-    state: str
-    entries: int
     size: int
     lines: Path
-    issuer: Issuer
-    bases: Mapping[str, Basis]
-    suspended: Mapping[str, Suspension]
-    relief: int
-    signed_by: tuple[str, ...]
-    holders: Mapping[str, str]
-    threshold: int
-    bridged: bool = False
+    suspended: dict[str, Suspension]
     lapses: float | None = None
     """Where nobody signed: when all of it ends unless it is seen again."""
     trouble: VerifyError | None = None
@@ -163,7 +156,7 @@ def _candidate(verified: verify.Verified) -> Candidate:
         suspended=suspensions(relief),
         relief=relief.version if relief else 0,
         signed_by=verified.signed_by,
-        holders=verified.holders,
+        holders=dict(verified.holders),
         threshold=verified.threshold,
         relief_refused=verified.relief_refused,
     )
@@ -181,10 +174,6 @@ def _bridged(source: ListSource, settings: Bridge, crossing: bridge.Crossing) ->
         issuer=bridge.issuer_of(settings),
         bases={bridge.KEY: bridge.basis_of(settings)},
         suspended={},
-        relief=0,
-        signed_by=(),
-        holders={},
-        threshold=0,
         bridged=True,
         lapses=made.lapses,
         trouble=crossing.trouble,

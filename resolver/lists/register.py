@@ -158,7 +158,7 @@ class Register:
             if known.refusal is not None:
                 text = "list %s is good again, after %s since %s"
                 say.warning(text, name, known.refusal.code, known.refusal.since, extra=about(list=name))
-            known = known.model_copy(update={"attempted": now, "fresh": now, "refusal": None})
+            known = known.model_copy(update={"fresh": now, "refusal": None})
         known = known.model_copy(update={"lapses": candidate.lapses})
         refused = candidate.relief_refused
         self._alarm(f"relief {name}", refused and f"the newest withdrawals of list {name} are not applied: {refused}")
@@ -275,7 +275,7 @@ class Register:
             if error.reason not in NOT_REFUSALS:
                 detail = {"list": name, "reason": error.reason, "text": str(error)}
                 self._tell([Event("list-refused", name, detail)])
-        self._remember(name, known.model_copy(update={"attempted": now, "refusal": refusal}))
+        self._remember(name, known.model_copy(update={"refusal": refusal}))
         self._relieve(name)
         return Outcome(name, "refused", error.reason, str(error))
 
@@ -344,7 +344,7 @@ class Register:
         else:
             self._patience = FIRST_RETRY
         self.generation, self.compiled = done.live.generation, done.live.compiled
-        self.order = [part["name"] for part in done.live.lists]
+        self.order = [part.name for part in done.live.lists]
         if done.changed:
             extra = about(generation=done.live.generation, entries=planned.entries)
             say.info("generation %d is live: %d entries", done.live.generation, planned.entries, extra=extra)

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from resolver.base.stored import Stored, load, store
+from resolver.policy.description import Basis, Issuer, ListDescription
 
 if TYPE_CHECKING:
     from resolver.base.paths import ListPlaces
@@ -19,58 +20,22 @@ if TYPE_CHECKING:
 WEEK = 7 * 86400.0
 
 
-class Basis(Stored):
-    """The ground of an entry, as the issuer's head has it."""
-
-    law: str
-    authority: str
-    order: str
-    date: str
-    territory: str
-    court: str
-    overdue_suspends: bool = True
-
-
-class Issuer(Stored):
-    name: str
-    contact: str
-    appeals: str
-
-
 class Suspension(Stored):
     since: str
     reason: str
 
 
-class Applied(Stored):
-    """What of one list may be active."""
+class Applied(ListDescription):
+    """What of one list may be active: `document` with its `entries`, of the issuer's `version` and `state`."""
 
     version: int
     state: str
-    """Of the issuer's document of that version; `less` says when not all of a later one is applied."""
-    document: str
-    """File name beside this head; it names the content, so that two documents never share one."""
-    size: int
     entries: int
     issuer: Issuer
     bases: dict[str, Basis]
+    document: str
+    size: int
     suspended: dict[str, Suspension] = Field(default_factory=dict)
-    relief: int = 0
-    """Version of the relief that was applied last."""
-    signed_by: tuple[str, ...] = ()
-    holders: dict[str, str] = Field(default_factory=dict)
-    """Who holds the keys of `signed_by`, by key id, as far as the issuer's root says."""
-    threshold: int = 0
-    bridged: bool = False
-    less: int | None = None
-    """The later version whose removals are applied while its additions are held."""
-    approved_by: str | None = None
-    since: str = ""
-    base: str | None = None
-    """The document that this one was judged against."""
-    added: int = 0
-    """By the step that led here, with `removed`."""
-    removed: int = 0
     additions: tuple[tuple[float, int], ...] = ()
     """When how many entries were added, over the last week: what the rolling caps count."""
 
@@ -114,7 +79,8 @@ class Refusal(Stored):
 class Fetching(Stored):
     """What is known about fetching a list."""
 
-    attempted: float = 0.0
+    model_config = ConfigDict(extra="ignore")  # earlier versions wrote `attempted`, which nothing read
+
     fresh: float = 0.0
     """When a timestamp that was then valid was last verified."""
     refusal: Refusal | None = None

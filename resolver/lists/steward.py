@@ -24,7 +24,7 @@ from resolver.config.accepted import keep
 from resolver.config.sealed import USE, unsealed
 from resolver.host import metrics
 from resolver.host.apply import OF_STEWARD, Held
-from resolver.host.child import again
+from resolver.host.child import re_execute
 from resolver.host.process import begin
 from resolver.host.sockets import handed_over
 from resolver.host.systemd import beat, notify
@@ -213,7 +213,7 @@ def main() -> None:
         keep(accepted)  # units for policy zones alone have no supervisor that would
         exceptions.keep_room(accepted.config.places)
     if asyncio.run(serve(accepted)):
-        again()
+        re_execute()
 
 
 if __name__ == "__main__":

@@ -13,9 +13,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from blocklists import durable
 from blocklists.errors import VerifyError
 from blocklists.fetch import Deadline, Web, place
-from resolver.base import durable
 from resolver.log.checkpoint import open_checkpoint
 from resolver.log.disk import lock, unlock
 from resolver.log.errors import AuditError, MalformedError, UntrueError
@@ -65,7 +65,6 @@ def collect(
     """Raises `AuditError` where the log itself cannot be read, `LogBusyError` where another collector runs."""
     held = lock(places.audit_dir / "collect.lock")
     try:
-        durable.belong(held, places.audit_dir, 0o600)
         source, deadline = Folder(places.log_dir), Deadline(within)
         note = source.fetch("checkpoint", MAX_NOTE)
         head, _ = open_checkpoint(note, log)

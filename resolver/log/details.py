@@ -12,7 +12,8 @@ from dataclasses import replace
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
-from resolver.log.disk import Durable, lock, unlock
+from blocklists import durable
+from resolver.log.disk import Disk, lock, unlock
 from resolver.log.errors import AuditError, MissingError
 from resolver.log.leaf import Detail, canonical, parse_detail
 from resolver.log.tiles import WIDTH, number_path
@@ -27,8 +28,8 @@ MAX_FILE = 64 << 20
 class Details:
     """The private store at `private`, its public part at `public` (both folders)."""
 
-    def __init__(self, durable: Durable, private: Path, public: Path) -> None:
-        self._durable = durable
+    def __init__(self, disk: Disk, private: Path, public: Path) -> None:
+        self._disk = disk
         self._private = private
         self._public = public
         self._mutex = Lock()
@@ -64,7 +65,7 @@ class Details:
 
     def _read(self, number: int) -> list[Detail]:
         try:
-            data = self._durable.disk.read(self._private / f"{number_path(number)}.jsonl", MAX_FILE)
+            data = self._disk.read(self._private / f"{number_path(number)}.jsonl", MAX_FILE)
         except MissingError:
             return []
         return [parse_detail(line) for line in data.splitlines()]
@@ -72,14 +73,15 @@ class Details:
     def _write(self, number: int, details: list[Detail]) -> None:
         name = f"{number_path(number)}.jsonl"
         lines = b"".join(canonical(detail.as_dict()) + b"\n" for detail in details)
-        self._durable.replace(self._private / name, lines, mode=0o600)
+        durable.replace(self._private / name, lines, mode=0o600, disk=self._disk)
         if public := [public_form(detail) for detail in details if detail.public]:
-            self._durable.replace(self._public / name, b"".join(canonical(one) + b"\n" for one in public))
+            told = b"".join(canonical(one) + b"\n" for one in public)
+            durable.replace(self._public / name, told, disk=self._disk)
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
         with self._mutex:
-            self._durable.make_folder(self._private, mode=0o700)
+            durable.make_folder(self._private, mode=0o700, disk=self._disk)
             held = lock(self._private / ".lock", wait=True)
             try:
                 yield

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from resolver.base import durable
+from blocklists import durable
 from resolver.log.checkpoint import Checkpoint, parse_checkpoint
 from resolver.log.details import public_form
 from resolver.log.errors import AuditError

@@ -14,7 +14,7 @@ from tuf.api.exceptions import DownloadHTTPError
 
 from blocklists.errors import VerifyError
 from blocklists.fetch import Deadline, place
-from resolver.log.disk import RealDisk
+from resolver.log.disk import Disk
 from resolver.log.errors import AuditError, MissingError
 from resolver.log.note import MAX_NOTE
 
@@ -47,7 +47,7 @@ class Folder:
     def __init__(self, root: Path) -> None:
         self.where = str(root)
         self._root = root
-        self._disk = RealDisk()
+        self._disk = Disk()
 
     def fetch(self, path: str, limit: int) -> bytes:
         """Raises `MissingError`, or `AuditError` where the file is longer than `limit` or cannot be read."""

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
-from resolver.base import durable
+from blocklists import durable
 from resolver.log.checkpoint import Checkpoint, open_checkpoint
 from resolver.log.disk import lock, unlock
 from resolver.log.errors import AuditError, MalformedError, MissingError, UntrueError

@@ -23,9 +23,10 @@ from dataclasses import dataclass
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Protocol
 
+from blocklists import durable
 from resolver.log.checkpoint import Checkpoint, open_checkpoint
 from resolver.log.details import Details
-from resolver.log.disk import Disk, Durable, RealDisk, lock, unlock
+from resolver.log.disk import Disk, lock, unlock
 from resolver.log.edge import Edge
 from resolver.log.errors import AuditError, MalformedError, MissingError, UntrueError
 from resolver.log.leaf import ERASED, HEARTBEAT, PUBLIC, SALT_SIZE, Detail, hour_of, make_leaf
@@ -78,7 +79,7 @@ class Log:
     ) -> Log:
         """Opens the log, or begins it under the name `origin` (which an existing log does not change). Raises
         `LogBusyError` where another process has it, `AuditError` where it cannot go on without contradicting itself."""
-        log = cls(places, clock, random, disk or RealDisk())
+        log = cls(places, clock, random, disk or Disk())
         try:
             log._signer = log._load_key(origin)
             log._recover()
@@ -90,12 +91,12 @@ class Log:
     def __init__(self, places: LogPlaces, clock: Clock, random: Random, disk: Disk) -> None:
         self._public, self._private = places.log_dir, places.audit_dir
         self._clock, self._random = clock, random
-        self._durable = Durable(disk)
-        self._durable.make_folder(self._private, mode=0o700)
-        self._durable.make_folder(self._public)
+        self._disk = disk
+        durable.make_folder(self._private, mode=0o700, disk=disk)
+        durable.make_folder(self._public, disk=disk)
         self._held: int | None = lock(self._private / "lock")
         self._mutex = Lock()
-        self.details = Details(self._durable, self._private / "details", self._public / "details")
+        self.details = Details(disk, self._private / "details", self._public / "details")
         self._signer: Signer
         self._edge: Edge | None = None
         self._checkpoint = b""
@@ -192,9 +193,9 @@ class Log:
     def _load_key(self, origin: str) -> Signer:
         path = self._private / "log.key"
         try:
-            signer = parse_secret(self._durable.disk.read(path, MAX_NOTE).decode("utf-8", "replace").strip())
+            signer = parse_secret(self._disk.read(path, MAX_NOTE).decode("utf-8", "replace").strip())
         except MissingError:
-            if self._durable.disk.names(self._public / "tile"):
+            if self._disk.names(self._public / "tile"):
                 raise AuditError(
                     f"{path} is missing, but {self._public} holds a log",
                     hint="restore the key from its backup; a new key needs a new folder, and is a new log to everybody",
@@ -202,10 +203,10 @@ class Log:
             if not good_name(origin):
                 raise AuditError(f"not a name for a log: {origin!r}", hint="as in stop.isp.example/log") from None
             signer = Signer(origin, ED25519, self._random(32))
-            self._durable.replace(path, signer.secret().encode() + b"\n", mode=0o600)
+            durable.replace(path, signer.secret().encode() + b"\n", mode=0o600, disk=self._disk)
         vkey = f"{signer.verifier}\n".encode()
         if self._published("log.vkey") != vkey:
-            self._durable.replace(self._public / "log.vkey", vkey)
+            durable.replace(self._public / "log.vkey", vkey, disk=self._disk)
         return signer
 
     def _recover(self) -> Edge:
@@ -223,7 +224,7 @@ class Log:
                 f"the checkpoint in {self._public} and the one in {self._private} contradict each other",
                 hint="both were signed; find out which one others have seen, and restore that one's folders",
             )
-        if not private and self._durable.disk.names(self._public / "tile"):
+        if not private and self._disk.names(self._public / "tile"):
             raise AuditError(
                 f"no checkpoint, but tiles, in {self._public}", hint="restore the checkpoint from its backup"
             )
@@ -251,7 +252,7 @@ class Log:
 
     def _kept_checkpoint(self) -> bytes | None:
         try:
-            return self._durable.disk.read(self._private / "checkpoint", MAX_NOTE)
+            return self._disk.read(self._private / "checkpoint", MAX_NOTE)
         except MissingError:
             return None
 
@@ -262,19 +263,19 @@ class Log:
             return None
 
     def _fetch(self, path: str, limit: int) -> bytes:
-        return self._durable.disk.read(self._public / path, limit)
+        return self._disk.read(self._public / path, limit)
 
     def _write(self, files: Iterable[tuple[str, bytes]]) -> None:
-        self._durable.replace_all((self._public / name, data) for name, data in files)
+        durable.replace_all(((self._public / name, data) for name, data in files), disk=self._disk)
 
     def _commit(self, note: bytes) -> None:
         if self._kept_checkpoint() != note:
-            self._durable.replace(self._private / "checkpoint", note, mode=0o600)
+            durable.replace(self._private / "checkpoint", note, mode=0o600, disk=self._disk)
         if self._published("checkpoint") != note:
-            self._durable.replace(self._public / "checkpoint", note)
+            durable.replace(self._public / "checkpoint", note, disk=self._disk)
         self._checkpoint = note
 
     def _drop(self, folders: Iterable[str]) -> None:
         for folder in folders:
-            for name in self._durable.disk.names(self._public / folder):
-                self._durable.disk.remove(self._public / folder / name)
+            for name in self._disk.names(self._public / folder):
+                self._disk.remove(self._public / folder / name)

@@ -28,10 +28,11 @@ import os
 import time
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, astuple, dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
+from blocklists import durable
 from resolver import _core
-from resolver.base import atomic, durable
+from resolver.base import atomic
 from resolver.base.errors import ResolverError
 from resolver.base.terminal import visible
 
@@ -61,6 +62,9 @@ class Pass:
     name: str
     match: Match
     until: int
+
+    def covers(self, qname: str) -> bool:
+        return _core.covers(self.name, self.match, qname)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +135,7 @@ class Passes:
 
     def covering(self, qname: str, now: float) -> Pass | None:
         """The pass that holds for this name (A-labels, lower case, no final dot), if any."""
-        return next((entry for entry in self.names if entry.until > now and covers(entry, qname)), None)
+        return next((entry for entry in self.names if entry.until > now and entry.covers(qname)), None)
 
     def bypass_of(self, kind: Kind, of: str) -> Bypass | None:
         """The bypass of just that, if there is one."""
@@ -167,20 +171,6 @@ class Passes:
 
     def _noting(self, *acts: Act) -> Passes:
         return replace(self, untold=(*self.untold, *acts)[-MOST_UNTOLD:])
-
-
-class Named(Protocol):
-    """A pass, or an entry of a list."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def match(self) -> str: ...
-
-
-def covers(entry: Named, qname: str) -> bool:
-    """Whether its name and kind of match cover this name (both A-labels, lower case, no final dot)."""
-    return _core.covers(entry.name, entry.match, qname)
 
 
 def parse(data: bytes) -> Passes:

@@ -18,7 +18,7 @@ from resolver.base.terminal import visible
 from resolver.base.timestamps import as_text
 from resolver.policy import bypass, exceptions, look_up, overrides
 from resolver.policy.typed import name_in, only_reference
-from resolver.policy.verdict import Judge, list_names, mask
+from resolver.policy.verdict import Judge, mask
 from resolver.policy.views import Views, address_in
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from resolver._core import CompiledList, Judgement, Match
     from resolver.base.paths import Places
     from resolver.config.schema import Config
+    from resolver.policy.description import Generation
     from resolver.policy.exceptions import Pass, Passes
     from resolver.policy.views import Address
 
@@ -101,7 +102,7 @@ class Explanation:
             told.append(f"     from       {entry.issued} until {entry.expires}")
             law, order = entry.basis.get("law", "unknown"), entry.basis.get("order", "unknown")
             told.append(f"     basis      {law}, {order} ({entry.basis.get('authority', 'unknown')})")
-            told.append(f"     issuer     {entry.issuer.get('name', 'unknown')}, {entry.issuer.get('contact', '')}")
+            told.append(f"     issuer     {entry.issuer['name'] or 'unknown'}, {entry.issuer['contact']}")
             told.append(f"     signed by  {', '.join(map(entry.signer, entry.signed_by)) or 'nobody (bridged)'}")
         told.append(f"generation {self.generation}, compiled {self.compiled}")
         return told
@@ -117,7 +118,7 @@ def explain(
     live = exceptions.read(config.places.passes)
     address = None if client is None else _address(client)
 
-    names = list_names(meta)
+    names = meta.names
     judge, view = Judge(compiled, names, live), mask(names, Views.of(config).lists_of(address))
 
     def judged_as(one: str) -> tuple[list[Found], str, str]:
@@ -130,7 +131,7 @@ def explain(
         judged = _undecided(judged, "the client is not served")
     elif verdict in PASSES:
         judged, verdict, why = _by_aliases((judged, verdict, why), {other: judged_as(other) for other in leads_to})
-    return Explanation(name, qname, verdict, why, int(meta["generation"]), str(meta["compiled"]), tuple(judged))
+    return Explanation(name, qname, verdict, why, meta.generation, meta.compiled, tuple(judged))
 
 
 def leads_to(config: Config, name: str) -> tuple[str, ...] | None:
@@ -189,29 +190,29 @@ def _meant(compiled: CompiledList, typed: str) -> str:
     return name
 
 
-def _found(match: Match, meta: dict[str, Any]) -> Found:
-    part = meta["lists"][match.list]
+def _found(match: Match, meta: Generation) -> Found:
+    part = meta.lists[match.list]
     return Found(
         name=match.name,
         match=match.match,
-        list=part["name"],
-        version=part["version"],
+        list=part.name,
+        version=part.version,
         action=match.action,
         aliases=match.aliases,
         reference=match.reference,
         category=match.category,
         issued=as_text(match.issued),
         expires=as_text(match.expires),
-        basis=part.get("bases", {}).get(match.basis, {}),
-        issuer=part.get("issuer", {}),
-        signed_by=part.get("signed_by", []),
-        holders=part.get("holders", {}),
+        basis=part.bases[match.basis].model_dump() if match.basis in part.bases else {},
+        issuer=part.issuer.model_dump(),
+        signed_by=part.signed_by,
+        holders=part.holders,
         why_not=None,
     )
 
 
 def _in_words(
-    judgement: Judgement, meta: dict[str, Any], live: Passes, let: tuple[str, str] | None, now: float
+    judgement: Judgement, meta: Generation, live: Passes, let: tuple[str, str] | None, now: float
 ) -> tuple[list[Found], str, str]:
     """Why each entry does not decide, and of the one that does or of them all, verdict and reason. `let`: that a person
     lets the name pass, in short and in full."""
@@ -250,7 +251,7 @@ def _let_through(places: Places, live: Passes, qname: str, now: float) -> tuple[
     for one in live.holding(now):
         if one.kind == "all":
             return "everything passes", f"everything passes {bypass.told(one)}"
-        if one.kind == "name" and exceptions.covers(one.as_pass(), qname):
+        if one.kind == "name" and one.as_pass().covers(qname):
             return "its name is bypassed", f"{one.of} and all below it are bypassed {bypass.told(one)}"
     if (let := live.covering(qname, now)) is not None:
         return "its name is overridden", f"{let.name} ({let.match}) is overridden {_words(places, let)}"

@@ -10,7 +10,6 @@ Enters: `run_dir/current.list` and `run_dir/passes.json`, one stat each. Leaves:
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -19,14 +18,14 @@ from resolver._core import CoreError
 from resolver.base.errors import ResolverError
 from resolver.base.file_watch import Changed
 from resolver.policy import exceptions, look_up
+from resolver.policy.description import Generation
 from resolver.policy.exceptions import Passes
-from resolver.policy.verdict import EVERY_LIST, Judge, list_names
+from resolver.policy.verdict import EVERY_LIST, Judge
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from resolver._core import CompiledList, Judgement
     from resolver.base.paths import Places
+    from resolver.policy.description import LiveList
 
 
 @dataclass(frozen=True)
@@ -34,7 +33,7 @@ class InForce:
     """One generation with the exceptions of the moment."""
 
     compiled: CompiledList | None = None
-    meta: Mapping[str, Any] = field(default_factory=dict)
+    meta: Generation = field(default_factory=Generation)
     passes: Passes = field(default_factory=Passes)
     list_trouble: str | None = None
     """Why the file that is there now is not in use."""
@@ -45,14 +44,14 @@ class InForce:
         return "; ".join(filter(None, (self.list_trouble, self.exceptions_trouble))) or None
 
     @property
-    def lists(self) -> tuple[Mapping[str, Any], ...]:
+    def lists(self) -> tuple[LiveList, ...]:
         """What `meta` says of each list, by the core's indices; lists in shadow evaluation come last."""
-        return tuple(self.meta.get("lists", ()))
+        return self.meta.lists
 
     @cached_property
     def names(self) -> list[str]:
         """The names of the lists, by the core's indices."""
-        return list_names(self.meta)
+        return self.meta.names
 
     @cached_property
     def mark(self) -> str:
@@ -61,7 +60,7 @@ class InForce:
 
     @property
     def generation(self) -> int | None:
-        return self.meta.get("generation")
+        return None if self.compiled is None else self.meta.generation
 
     @property
     def entries(self) -> int:
@@ -104,7 +103,7 @@ class Follower:
             return
         try:
             opened = look_up.opened(path)
-            meta = json.loads(opened.meta)
+            meta = Generation.parse(opened.meta)
         except (CoreError, ValueError) as wrong:
             self._changed.unread(path)
             kept = "the list before it goes on" if had else "there is no other"

@@ -6,12 +6,12 @@ uses `opened`: another process may have put something else under that name.
 
 from __future__ import annotations
 
-import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from resolver._core import CompiledList, CoreError
 from resolver.base import atomic
 from resolver.base.errors import ResolverError
+from resolver.policy.description import Generation
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -36,11 +36,11 @@ def opened(path: Path) -> CompiledList:
         raise CoreError(f"unreadable: {error.strerror}") from error
 
 
-def live(places: Places) -> tuple[CompiledList, dict[str, Any]]:
+def live(places: Places) -> tuple[CompiledList, Generation]:
     """The list, and what its `meta` says."""
     try:
         compiled = opened(places.current)
-        return compiled, json.loads(compiled.meta)
+        return compiled, Generation.parse(compiled.meta)
     except (CoreError, ValueError) as error:
         hint = "without a compiled list everything is forwarded; `stopsign lists status` says more"
         raise ListedError(f"the live list cannot be read: {error}", hint=hint) from error

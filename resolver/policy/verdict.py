@@ -7,15 +7,15 @@ reads the exceptions' names once, and again when an exception for a list or for 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from resolver._core import Exceptions, verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Sequence
 
     from resolver._core import CompiledList, Judgement
-    from resolver.policy.exceptions import Passes
+    from resolver.policy.exceptions import Match, Passes
 
 EVERY_LIST = (1 << 64) - 1
 
@@ -38,7 +38,7 @@ class Judge:
         return self._read[1]
 
 
-def names_of(passes: Passes) -> list[tuple[str, str, int]]:
+def names_of(passes: Passes) -> list[tuple[str, Match, int]]:
     """The exceptions for names, as the core reads them."""
     return [(one.name, one.match, one.until) for one in passes.names]
 
@@ -54,8 +54,3 @@ def mask(lists: Iterable[str], wanted: Iterable[str] | None) -> int:
         return EVERY_LIST
     named = frozenset(wanted)
     return sum(1 << at for at, name in enumerate(lists) if name in named)
-
-
-def list_names(meta: Mapping[str, Any]) -> list[str]:
-    """The names of a compiled list's lists, by the core's indices; additions that are only watched come last."""
-    return [str(part.get("name", "")) for part in meta.get("lists", ())]

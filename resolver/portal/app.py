@@ -26,7 +26,7 @@ from resolver.base.errors import ResolverError
 from resolver.base.terminal import visible
 from resolver.config.sealed import unsealed
 from resolver.host.apply import OF_WEB, Held
-from resolver.host.child import again
+from resolver.host.child import re_execute
 from resolver.host.process import begin
 from resolver.host.sockets import bound_to, handed_over, open_listeners
 from resolver.host.systemd import beat, notify
@@ -230,7 +230,7 @@ def main() -> None:
     logging.getLogger("alembic").setLevel(logging.WARNING)
     try:
         if uvloop.run(serve(unsealed(path, handed_over(os.environ)))):
-            again()
+            re_execute()
     except ResolverError as wrong:
         log.error("%s", wrong)  # noqa: TRY400 - the sentence says it all
         sys.exit(2)

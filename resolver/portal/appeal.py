@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from resolver.config.schema_portal import FACT
+from resolver.policy.description import Basis, LiveList
 from resolver.policy.typed import is_reference, name_in, reference_in
 from resolver.portal.catalogue import marked
 from resolver.portal.store import NewAppeal
@@ -138,24 +139,24 @@ def new_appeal(
 ) -> NewAppeal:
     """The appeal to store about one reference, and about the entry `match` if there is one. `clocks` are the seconds
     for mistakes of fact and for merits."""
-    about = snapshot.list_of(match) if match else {}
-    basis = (about.get("bases") or {}).get(match.basis) or {} if match else {}
+    about = snapshot.list_of(match) if match else LiveList()
+    basis = about.bases.get(match.basis, Basis()) if match else Basis()
     return NewAppeal(
         id=appeal_id(given.entropy),
         receipt=given.receipt,
         reference=reference,
         name=match.name if match else "",
-        list=str(about.get("name") or ""),
+        list=about.name,
         role=form.role,
         ground=form.ground,
         language=given.language,
         received=given.now,
         due=given.now + (clocks[0] if form.ground in FACT else clocks[1]),
-        suspends=bool(match) and bool(basis.get("overdue_suspends", True)),
+        suspends=match is not None and basis.overdue_suspends,
         reason=form.reason.strip(),
         contact=form.contact.strip(),
         share_contact=form.share_contact and bool(form.contact.strip()),
-        court=str(basis.get("court") or ""),
+        court=basis.court,
         claimed="" if match else form.name,
         others=given.others,
     )

@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from blocklists import bundle
-from resolver.base import durable
+from blocklists import bundle, durable
 from resolver.base.errors import ResolverError
 from resolver.base.terminal import visible
 from resolver.base.timestamps import as_text

@@ -10,11 +10,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import idna
 
 from resolver.base.timestamps import as_text
+from resolver.policy.description import Basis
 from resolver.portal.catalogue import marked
 
 if TYPE_CHECKING:
@@ -96,9 +97,7 @@ class Facts:
 
 def facts_of(match: Match, snapshot: Snapshot) -> Facts:
     about = snapshot.list_of(match)
-    issuer: Mapping[str, Any] = about.get("issuer") or {}
-    basis: Mapping[str, Any] = (about.get("bases") or {}).get(match.basis) or {}
-    confirmed = snapshot.confirmed.get(str(about.get("name"))) or snapshot.in_force.meta.get("compiled") or ""
+    basis = about.bases.get(match.basis, Basis())
     return Facts(
         name=match.name,
         unicode_name=unicode_of(match.name),
@@ -107,21 +106,21 @@ def facts_of(match: Match, snapshot: Snapshot) -> Facts:
         reference=match.reference,
         since=match.issued,
         until=match.expires,
-        confirmed=unix(str(confirmed)),
+        confirmed=unix(snapshot.confirmed.get(about.name) or snapshot.in_force.meta.compiled),
         action=match.action,
-        reason=str(about.get("reason") or "none"),
-        list=str(about.get("name") or ""),
-        issuer=str(issuer.get("name") or ""),
-        issuer_contact=str(issuer.get("contact") or ""),
-        law=str(basis.get("law") or ""),
-        authority=str(basis.get("authority") or ""),
-        order=str(basis.get("order") or ""),
-        order_date=str(basis.get("date") or ""),
-        territory=str(basis.get("territory") or ""),
-        court=str(basis.get("court") or ""),
-        overdue_suspends=bool(basis.get("overdue_suspends", True)),
-        signatures=int(about.get("threshold") or 0),
-        unsigned=bool(about.get("unsigned")),
+        reason=about.reason,
+        list=about.name,
+        issuer=about.issuer.name,
+        issuer_contact=about.issuer.contact,
+        law=basis.law,
+        authority=basis.authority,
+        order=basis.order,
+        order_date=basis.date,
+        territory=basis.territory,
+        court=basis.court,
+        overdue_suspends=basis.overdue_suspends,
+        signatures=about.threshold,
+        unsigned=about.bridged,
     )
 
 

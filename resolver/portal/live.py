@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from resolver.ipc.list_confirmations import Confirmations
+from resolver.policy.description import LiveList
 from resolver.policy.in_force import Follower, InForce
 from resolver.policy.verdict import mask
 
@@ -43,7 +44,7 @@ class Snapshot:
     def judged(self, name: str, now: int, view: frozenset[str] | None = None) -> Judged:
         """What the lists do to a name now. `view`: the lists that hold for one client; None: all."""
         # In shadow evaluation an addition counts as its list.
-        joined = [str(part.get("watched") or part.get("name", "")) for part in self.in_force.lists]
+        joined = [part.watched or part.name for part in self.in_force.lists]
         judgement = self.in_force.judge(name, now, mask(joined, view))
         if judgement is None:
             return Judged()
@@ -61,9 +62,9 @@ class Snapshot:
             return None
         return next((m for m in compiled.find(reference) if m.expires > now), None)
 
-    def list_of(self, match: Match) -> Mapping[str, Any]:
+    def list_of(self, match: Match) -> LiveList:
         lists = self.in_force.lists
-        return lists[match.list] if match.list < len(lists) else {}
+        return lists[match.list] if match.list < len(lists) else LiveList()
 
 
 class Live:

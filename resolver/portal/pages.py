@@ -19,6 +19,8 @@ from markupsafe import Markup
 
 from resolver.base.errors import ResolverError
 from resolver.base.timestamps import as_text
+from resolver.config.discovery import USUAL_PORTS, services
+from resolver.config.values import is_mailbox
 from resolver.portal import language
 from resolver.portal.colours import palette
 from resolver.portal.facts import CATEGORIES
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from resolver.config.schema_portal import HelpLine
 
 TEMPLATES = Path(__file__).parent / "templates"
+TITLES = {"dot": "DNS over TLS (DoT)", "h2": "DNS over HTTPS (DoH)", "doq": "DNS over QUIC (DoQ)"}
 MAX_LOGO = 64 * 1024  # it is part of every page
 LOGO_TYPES = {".svg": "image/svg+xml", ".png": "image/png", ".webp": "image/webp", ".jpg": "image/jpeg"}
 
@@ -72,14 +75,32 @@ def face_of(config: Config) -> Face:
     )
 
 
+@dataclass(frozen=True)
+class ShownService:
+    """One protocol of encrypted DNS, as people type it into a device."""
+
+    title: str
+    at: str
+
+
+def shown_services(config: Config) -> list[ShownService]:
+    encrypted = None if config.dns is None else config.dns.encrypted
+    if encrypted is None:
+        return []
+    shown = []
+    for service in services(encrypted):
+        usual = service.port == USUAL_PORTS[service.alpn]
+        host = encrypted.name if usual else f"{encrypted.name}:{service.port}"
+        path = service.dohpath.removesuffix("{?dns}")
+        shown.append(ShownService(TITLES[service.alpn], f"https://{host}{path}" if path else host))
+    return shown
+
+
 def link_to(contact: str) -> str:
     """Where a contact leads: a web address or a mailbox; empty for anything else, which is shown as text."""
     if contact.startswith(("https://", "http://")) and urlsplit(contact).hostname:
         return contact
-    local, at, domain = contact.partition("@")
-    if local and at and "." in domain and contact.isprintable() and not set(contact) & set(" ?&<>\"'"):
-        return f"mailto:{contact}"
-    return ""
+    return f"mailto:{contact}" if is_mailbox(contact) else ""
 
 
 def _logo(path: Path) -> str:
@@ -102,6 +123,7 @@ class Pages:
 
     def __init__(self, config: Config) -> None:
         self.face = face_of(config)
+        self.services = shown_services(config)
         self.voices: Mapping[str, language.Voice] = language.load(zone=ZoneInfo(config.portal.time_zone))
         colours = config.provider.colours
         style = (TEMPLATES / "style.css").read_text(encoding="utf-8")

@@ -12,6 +12,7 @@ import json
 import re
 from typing import TYPE_CHECKING, Any
 
+from resolver.config.discovery import RESOLVER_PAGE
 from resolver.ipc import receipts
 from resolver.policy.typed import is_reference, name_in, reference_in
 from resolver.policy.views import Views, address_in
@@ -266,6 +267,10 @@ class Portal:
     async def press(self, ask: Ask) -> Answer:
         return self.page(ask, "press.html", lists=self.transparency.known())
 
+    async def resolver(self, ask: Ask) -> Answer:
+        """Where RESINFO's `infourl` leads (RFC 9606)."""
+        return self.page(ask, "resolver.html", services=self.pages.services)
+
     async def healthy(self, ask: Ask) -> Answer:  # noqa: ARG002
         return self._plain(200, "ok")
 
@@ -323,6 +328,7 @@ PAGES: Mapping[str, Mapping[str, Handler]] = {
     "/receipt": {"GET": Portal.receipt_asked},
     "/transparency": {"GET": Portal.open_records},
     "/press": {"GET": Portal.press},
+    RESOLVER_PAGE: {"GET": Portal.resolver},
     "/health": {"GET": Portal.healthy},
     "/robots.txt": {"GET": Portal.robots},
 }

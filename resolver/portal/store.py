@@ -23,7 +23,7 @@ from sqlalchemy import Select, delete, event, func, insert, select, text, update
 from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
-from resolver.base import durable
+from blocklists import durable
 from resolver.base.errors import ResolverError
 from resolver.portal.tables import appeals, events, form_keys, shared, stewards, told, words
 

@@ -105,20 +105,19 @@ class Transparency:
     def known(self) -> list[KnownList]:
         found = []
         for about in self._live.snapshot.in_force.lists:
-            issuer = about.get("issuer") or {}
-            suspended = int(about.get("suspended") or 0) + int(about.get("here") or 0)
-            confirmed = self._live.snapshot.confirmed.get(str(about.get("name")))
+            suspended = about.suspended + about.here
+            confirmed = self._live.snapshot.confirmed.get(about.name)
             found.append(KnownList(
-                name=str(about.get("name", "")),
-                version=int(about.get("version") or 0),
-                issuer=str(issuer.get("name") or ""),
-                contact=str(issuer.get("contact") or ""),
-                action=str(about.get("action", "")),
-                signatures=int(about.get("threshold") or 0),
-                state=str(about.get("state") or ""),
-                entries=max(int(about.get("entries") or 0) - suspended, 0),
+                name=about.name,
+                version=about.version,
+                issuer=about.issuer.name,
+                contact=about.issuer.contact,
+                action=about.action,
+                signatures=about.threshold,
+                state=about.state,
+                entries=max(about.entries - suspended, 0),
                 suspended=suspended,
-                confirmed=unix(str(confirmed or "")),
+                confirmed=unix(confirmed or ""),
             ))  # fmt: skip
         return found
 

@@ -10,7 +10,7 @@ import re
 import subprocess
 from typing import TYPE_CHECKING, TextIO
 
-from resolver.base import durable
+from blocklists import durable
 from resolver.rpz import knot6
 from resolver.rpz.zone import RpzError
 
@@ -37,12 +37,9 @@ def write(zone: Zone, serial: int, rules: Path, file: TextIO) -> list[str]:
 
 def put(zone: Zone, serial: int, rules: Path, path: Path) -> list[str]:
     """The zone file under the name `path`, as `write`. `RpzError` where it cannot be written."""
-    temporary = path.with_name(f"{path.name}.new")
     try:
-        durable.make_folder(path.parent)
-        with temporary.open("w", encoding="ascii") as file:
+        with durable.replaced(path) as temporary, temporary.open("w", encoding="ascii") as file:
             unsaid = write(zone, serial, rules, file)
-        durable.put(temporary, path)
     except OSError as error:
         raise RpzError(f"{path} cannot be written ({error.strerror})") from error
     return unsaid

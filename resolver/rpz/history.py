@@ -19,8 +19,8 @@ import json
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
+from blocklists import durable
 from resolver._core import CoreError, policy_changes
-from resolver.base import durable
 from resolver.rpz.zone import RpzError
 
 if TYPE_CHECKING:

@@ -28,7 +28,7 @@ import uvloop
 from resolver.base.errors import ResolverError
 from resolver.config.sealed import unsealed
 from resolver.host.apply import OF_RPZ, Held
-from resolver.host.child import again
+from resolver.host.child import re_execute
 from resolver.host.process import begin
 from resolver.host.sockets import bound_to, handed_over, open_listeners
 from resolver.host.systemd import beat, notify
@@ -376,7 +376,7 @@ def main() -> None:
             listeners = open_listeners(rpz=rpz.listen, rpz_tls=rpz.listen_tls)
             sockets = listeners.of_rpz()
         if uvloop.run(serve(accepted, sockets)):
-            again()
+            re_execute()
     except ResolverError as wrong:
         log.error("%s", wrong)  # noqa: TRY400 - the sentence says it all
         raise SystemExit(2) from None

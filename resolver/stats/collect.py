@@ -13,7 +13,8 @@ from collections import Counter
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from resolver.base import atomic, durable
+from blocklists import durable
+from resolver.base import atomic
 from resolver.base.errors import ResolverError, why
 from resolver.stats.daily_counts import Counts
 from resolver.stats.entry_hits import generations, waiting

@@ -8,11 +8,11 @@ hard link on the tmpfs) until no file of counts refers to it.
 from __future__ import annotations
 
 import contextlib
-import json
 from typing import TYPE_CHECKING
 
 from resolver._core import CoreError
 from resolver.policy import look_up
+from resolver.policy.description import Generation
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -61,7 +61,7 @@ class Generations:
             seen = (status.st_ino, status.st_mtime_ns)
             if self._live is None or seen != self._live[0]:
                 opened = look_up.opened(self._places.current)
-                number = int(json.loads(opened.meta)["generation"])
+                number = Generation.parse(opened.meta).generation
                 self._opened[number], self._live = opened, (seen, number)
 
 

@@ -16,15 +16,16 @@ from hashlib import sha256
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from blocklists import delta, document
+from blocklists import delta, document, durable
 from blocklists.errors import BlocklistError
-from resolver.base import durable
 from resolver.log.errors import AuditError, MissingError
 from resolver.log.leaf import canonical
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
+
+    from resolver.policy.description import LiveList
 
 STEPS = 30
 
@@ -80,14 +81,12 @@ class Kept:
     def _step(self, files: list[Path], applied: Path, state: str) -> bool:
         """One more step; False: what is kept is damaged, and the next segment begins."""
         path = files[-1].with_name(f"{len(files):03}-{state}.zst")
-        temporary = path.with_name("next.new")
         new = document.read_lines(applied, size=document.MAX_SIZE)
         try:
-            delta.write(temporary, delta.difference(_restored(files), new))
+            with durable.replaced(path) as temporary:
+                delta.write(temporary, delta.difference(_restored(files), new))
         except BlocklistError:
-            temporary.unlink()
             return False
-        durable.put(temporary, path)
         return True
 
     def _forget(self, now: float, for_seconds: float | None) -> None:
@@ -104,9 +103,9 @@ class Kept:
         return self._folder / f"{digest}.head.json"
 
 
-def grounds_of(part: Mapping[str, Any]) -> dict[str, Any]:
+def grounds_of(part: LiveList) -> dict[str, Any]:
     """What a leaf commits to of a list's head: who issued it, on which grounds."""
-    return {"list": part["name"], "issuer": part.get("issuer", {}), "bases": part.get("bases", {})}
+    return {"list": part.name, **part.model_dump(include={"issuer", "bases"})}
 
 
 def parse_grounds(data: bytes, digest: str) -> dict[str, Any]:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
+    from blocklists.entry import Match
     from resolver.log.leaf import Detail
     from resolver.log.source import Source
 
@@ -38,7 +39,7 @@ class Entry:
     """As much of an entry as asking takes."""
 
     name: str
-    match: str
+    match: Match
     reference: str
     expires: str
 

@@ -10,9 +10,9 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from resolver.base import durable
+from blocklists import durable
 from resolver.log.details import Details
-from resolver.log.disk import Durable, RealDisk
+from resolver.log.disk import Disk
 from resolver.log.errors import AuditError
 from resolver.log.source import Folder
 from resolver.stats.documents import in_force, read_object
@@ -31,7 +31,7 @@ def publish(places: Places, now: float) -> bool:
     known = list(in_force(places.state_dir / "lists"))
     if _told_until(places) == end.isoformat() and not (known and _knew_nothing(places)):
         return False
-    details = Details(Durable(RealDisk()), places.log_details, places.log_dir / "details")
+    details = Details(Disk(), places.log_details, places.log_dir / "details")
     told = report(Folder(places.log_dir), details.bundle, end - timedelta(days=DAYS - 1), end, known)
     durable.replace(places.report.with_suffix(".csv"), as_csv(told).encode())
     durable.replace(places.report, as_json(told).encode())

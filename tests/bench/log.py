@@ -22,7 +22,7 @@ from pathlib import Path
 import click
 
 from resolver.log.checkpoint import parse_checkpoint
-from resolver.log.disk import RealDisk
+from resolver.log.disk import Disk
 from resolver.log.merkle import check_consistency, consistency_proof, tree_root
 from resolver.log.note import MAX_NOTE, parse_note, parse_vkey
 from resolver.log.proof import check_proof, prove
@@ -49,7 +49,7 @@ class Places:
         return self.root / "audit"
 
 
-class Hasty(RealDisk):
+class Hasty(Disk):
     """The real file system, without waiting for it: what is filled here need not outlive a power cut."""
 
     def sync(self, path: Path) -> None:

@@ -452,6 +452,14 @@ class Step:
             os._exit(9)
 
 
+def after(count: Step, what: Callable[..., object]) -> Callable[..., object]:
+    def counted(*given: object, **named: object) -> object:
+        count()
+        return what(*given, **named)
+
+    return counted
+
+
 def killed_at(step: int, work: Callable[[], None]) -> bool:
     """Whether a child that does `work` was killed at this step; False: it came to its end before."""
     child = os.fork()
@@ -461,18 +469,12 @@ def killed_at(step: int, work: Callable[[], None]) -> bool:
         assert code in {0, 9}
         return code == 9
     try:
-        count, sync, move = Step(step), durable.sync, Path.replace
-
-        def counted_sync(path: Path) -> None:
-            count()
-            sync(path)
-
-        def counted_move(self: Path, target: Path) -> Path:
-            count()
-            return move(self, target)
-
-        durable.sync = counted_sync
-        Path.replace = counted_move  # type: ignore[assignment, method-assign]
+        count = Step(step)
+        for owner, name in (
+            (durable.Disk, "write"), (durable.Disk, "rename"), (durable.Disk, "sync_folder"), (durable, "sync"),
+            (Path, "replace"),
+        ):  # fmt: skip
+            setattr(owner, name, after(count, getattr(owner, name)))
         work()
     except BaseException:  # noqa: BLE001 - a child must never return into pytest
         os._exit(1)

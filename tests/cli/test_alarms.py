@@ -39,6 +39,7 @@ STEWARD, WORKER, OVERRIDES = "lists/test_steward_alarms.py", "dns/test_worker_al
 SAID_FIRST = f"{STATUS}::test_who_is_dead_or_hung_or_silent_is_said_first_and_in_these_words"
 OF_UPSTREAMS = f"{STATUS}::test_what_one_worker_sees_of_an_upstream_is_an_alarm_said_once_and_ends"
 NO_LIST = f"{WORKER}::test_no_list_then_one_then_none_then_a_damaged_one"
+CERTIFICATE = f"{WORKER}::test_a_certificate_that_is_wrong_then_right_then_wrong_and_one_that_ends_soon"
 NO_PASSES = f"{WORKER}::test_exceptions_that_are_gone_or_damaged"
 BYPASSED = f"{OVERRIDES}::test_the_off_switch_is_an_alarm_that_names_what_is_off_from_the_moment_it_is_on"
 FIRST_LOAD = "lists/test_register.py::test_the_first_load_waits_for_a_person_and_says_so_at_once"
@@ -120,6 +121,11 @@ PROVOKED: dict[str, tuple[str, str]] = {
     "what worker … counts is seen by nobody: …": (
         f"{WORKER}::test_a_worker_that_has_no_room_for_its_counters", " counts is seen by nobody: ",
     ),
+    "encrypted DNS is refused: …": (CERTIFICATE, "encrypted DNS is refused: "),
+    "the certificate of encrypted DNS stays the one before: …": (
+        CERTIFICATE, "the certificate of encrypted DNS stays the one before: ",
+    ),
+    "the certificate of encrypted DNS ends on …": (CERTIFICATE, "the certificate of encrypted DNS ends on "),
     "the passes cannot be understood (…)": (NO_PASSES, "the passes cannot be understood ("),
     "… cannot be read (…)": (NO_PASSES, " cannot be read ("),
     "…; those before them go on": (NO_PASSES, "; those before them go on"),

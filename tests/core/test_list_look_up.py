@@ -137,11 +137,21 @@ def test_sixteen_lists_answer_as_one_does(tmp_path: Path) -> None:
     assert {match.list for item in everything for match in sixteen.look_up(item.name)} == set(range(16))
 
 
-def test_a_name_that_is_none_meets_nothing(tmp_path: Path) -> None:
+NO_NAMES = ["..", "example..com", "a" * 64 + ".example.com", "x." * 130 + "example.com"]
+
+
+@pytest.mark.parametrize("text", NO_NAMES)
+def test_text_that_is_no_name_is_refused(tmp_path: Path, text: str) -> None:
     found = compiled(tmp_path, [entry("example.com", 1)])
-    for query in ["", ".", "..", "example..com", "a" * 64 + ".example.com", "x." * 130 + "example.com", "exämple.com"]:
-        assert found.look_up(query) == []
-        assert found.look_up_many([query]) == [0]
+    with pytest.raises(_core.CoreError, match="is not a name"):
+        found.look_up(text)
+    with pytest.raises(_core.CoreError, match="is not a name"):
+        found.look_up_many(["example.com", text])
+
+
+def test_odd_names_are_looked_up(tmp_path: Path) -> None:
+    found = compiled(tmp_path, [entry("example.com", 1)])
+    assert [found.look_up(text) for text in ("", ".", "exämple.com")] == [[], [], []], "the root, and octets"
     assert [match.distance for match in found.look_up("\x01.example.com")] == [1]
     assert found.look_up("a\x01example.com") == []
 

@@ -16,6 +16,8 @@ from tests.rigs.plane import STOP_PAGE, Rig, Upstream, compiled, failing, query,
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from blocklists.entry import Match
+
 REAL = "198.51.100.7"
 ALIAS, LISTED, BEHIND = "alias.bet.", "slot.bet.", "cdn.example."
 WHOLE = [(ALIAS, "CNAME", LISTED), (LISTED, "CNAME", BEHIND), (BEHIND, "A", REAL)]
@@ -101,14 +103,15 @@ def test_a_change_of_the_list_or_of_a_pass_holds_from_the_next_query_on_whatever
                 assert shown(r.ask(query("alias.bet"))) == expected, names
         r.plane.set_list(compiled(tmp_path, ["slot.bet"]))
         until = int(time.time()) + 3600
-        for passed, everything, lists, expected in [
+        cases: list[tuple[list[tuple[str, Match, int]], bool, int, list[tuple[str, str, str]]]] = [
             ([("slot.bet", "exact", until)], False, 0, WHOLE),
             ([("alias.bet", "exact", until)], False, 0, TRIMMED),
             ([], True, 0, WHOLE),
             ([], False, 1, WHOLE),
             ([], False, 2, TRIMMED),
             ([("slot.bet", "exact", 1)], False, 0, TRIMMED),
-        ]:
+        ]
+        for passed, everything, lists, expected in cases:
             r.plane.set_passes(passed, everything, lists)
             assert shown(r.ask(query("alias.bet"))) == expected, (passed, everything, lists)
         r.plane.set_list(None)

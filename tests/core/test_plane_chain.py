@@ -15,6 +15,8 @@ from tests.rigs.plane import STOP_PAGE, Rig, Upstream, answer, compiled, query, 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from blocklists.entry import Match
+
 
 def test_a_client_that_is_not_allowed_gets_nothing() -> None:
     upstream = Upstream()
@@ -90,11 +92,12 @@ def test_a_pass_and_a_bypass_let_through_what_a_list_stops(tmp_path: Path) -> No
     upstream = Upstream()
     with rig(upstream) as r:
         r.plane.set_list(compiled(tmp_path, ["blocked.example"]))
-        for passes, everything, lists in [
+        cases: list[tuple[list[tuple[str, Match, int]], bool, int]] = [
             ([("blocked.example", "subtree", 4_000_000_000)], False, 0),
             ([], True, 0),
             ([], False, 1),
-        ]:
+        ]
+        for passes, everything, lists in cases:
             r.plane.set_passes(passes, everything, lists)
             r.send(query("blocked.example", rd=0))
             assert str(upstream.take()[0].q.qname) == "blocked.example."
@@ -243,7 +246,7 @@ def test_what_is_no_datagram_socket_or_address_is_refused() -> None:
     with pytest.raises(_core.CoreError, match="not an address with a port"):
         plane.set_upstreams(["127.0.0.1"])
     with pytest.raises(_core.CoreError, match="a pass is exact, subtree or below"):
-        plane.set_passes([("example.com", "everything", 1)], False, 0)
+        plane.set_passes([("example.com", "everything", 1)], False, 0)  # type: ignore[list-item]
 
 
 def test_a_stream_gets_the_same_decision_and_its_answer_fills_the_cache(tmp_path: Path) -> None:

@@ -110,7 +110,7 @@ def test_rate_and_caps_are_the_clients_own_behind_one_balancer() -> None:
         assert len(upstream.waiting()) == 2
 
 
-def test_a_resolver_behind_is_told_who_asks_and_the_other_one_is_not() -> None:
+def test_the_proxy_header_goes_to_the_resolver_that_wants_it_alone() -> None:
     told, other = Upstream(), Upstream()
     with rig(told, other, proxy_to=[told.address], upstream_timeout_ms=100, **BALANCER) as r:
         r.send(header("192.0.2.7", 4711, "198.51.100.1") + packed("a.example"))

@@ -10,23 +10,30 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from dnslib import EDNS0, QTYPE, RCODE, RR, TXT, DNSRecord, EDNSOption
 
-from tests.rigs.plane import HEALTH, Rig, Stream, Upstream, answer, query, rig
+from tests.rigs.plane import (
+    HEALTH,
+    PROXY_HEADER,
+    PROXY_LOCAL,
+    PROXY_SIGNATURE,
+    STREAM_LIMITS,
+    Rig,
+    Stream,
+    Upstream,
+    answer,
+    query,
+    rig,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-LIMITS = {"total": 100, "per_client": 50, "in_flight": 64} | {
-    "idle_ms": 60_000,
-    "stalled_ms": 60_000,
-    "unwritten": 1 << 20,
-}
 KEEPALIVE = 11
 
 
 @contextlib.contextmanager
 def serving(**limits: int) -> Iterator[tuple[Rig, Upstream]]:
     upstream = Upstream()
-    with rig(upstream, health_name=HEALTH, streams=LIMITS | limits) as r:
+    with rig(upstream, health_name=HEALTH, streams=STREAM_LIMITS | limits) as r:
         yield r, upstream
 
 
@@ -274,7 +281,7 @@ def test_draining_answers_what_is_in_flight_and_takes_nothing_more() -> None:
         assert name(stream.receive()) == "one.example."
         assert stream.has_ended()
         assert (r.plane.streams, r.plane.streams_busy) == (0, False)
-        late = socket.create_connection(r.stream_address)
+        late = socket.create_connection(r.stream_address())
         r.plane.pump()
         assert r.plane.streams == 0, "it waits for the successor"
         late.close()
@@ -303,24 +310,17 @@ def test_a_client_that_asks_for_how_long_it_may_be_idle_hears_it() -> None:
         assert r.ask(with_option(KEEPALIVE)).ar[0].rdata == [], "never over UDP (RFC 7828, 3.1)"
 
 
-# PROXY protocol, version 2: TCP over IPv4, 192.0.2.7:4711 to 198.51.100.1:53, and a value of five octets to be skipped.
-SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
-ENDS = bytes([192, 0, 2, 7, 198, 51, 100, 1]) + b"\x12\x67\0\x35"
-HEADER = SIGNATURE + b"\x21\x11\0\x11" + ENDS + b"\x04\0\x02ab"
-LOCAL = SIGNATURE + b"\x20\0\0\0"
-
-
 @contextlib.contextmanager
 def behind_a_balancer(**limits: int) -> Iterator[Rig]:
     upstream = Upstream()
     settings: dict[str, Any] = {"allow_clients": ["192.0.2.7"], "proxy_from": ["127.0.0.0/8"], "health_name": HEALTH}
-    with rig(upstream, **settings, streams=LIMITS | limits) as r:
+    with rig(upstream, **settings, streams=STREAM_LIMITS | limits) as r:
         yield r
 
 
 def test_behind_a_balancer_the_client_is_the_one_it_names() -> None:
     with behind_a_balancer() as r:
-        for header, rcode in ((HEADER, RCODE.SERVFAIL), (LOCAL, None)):
+        for header, rcode in ((PROXY_HEADER, RCODE.SERVFAIL), (PROXY_LOCAL, None)):
             for cut in range(0, len(header), 9):
                 stream = r.connect()
                 stream.socket.send(header[:cut])
@@ -336,7 +336,7 @@ def test_behind_a_balancer_the_client_is_the_one_it_names() -> None:
                 stream.socket.close()
                 r.until(lambda: r.plane.streams == 0)
         other = r.connect()
-        other.socket.send(HEADER.replace(bytes([192, 0, 2, 7]), bytes([192, 0, 2, 8])))
+        other.socket.send(PROXY_HEADER.replace(bytes([192, 0, 2, 7]), bytes([192, 0, 2, 8])))
         other.send(at_once())
         assert other.has_ended(), "one that is not served"
 
@@ -347,7 +347,7 @@ def test_behind_a_balancer_the_limits_are_the_clients_own() -> None:
         r.plane.pump()
         assert r.plane.streams == 5, "until the header comes it is nobody's"
         for number, stream in enumerate(waiting[:3]):
-            stream.socket.send(HEADER)
+            stream.socket.send(PROXY_HEADER)
             stream.send(at_once())
             assert stream.has_ended() if number == 2 else stream.receive()
         r.plane.tick()
@@ -358,9 +358,9 @@ def test_behind_a_balancer_the_limits_are_the_clients_own() -> None:
     "octets",
     [
         b"\x00\x02a1",
-        SIGNATURE + b"\x31" + HEADER[13:],
+        PROXY_SIGNATURE + b"\x31" + PROXY_HEADER[13:],
         b"\r\nGET",
-        SIGNATURE + b"\x21\x11\xff\xff" + bytes(3000),
+        PROXY_SIGNATURE + b"\x21\x11\xff\xff" + bytes(3000),
     ],
 )
 def test_a_balancer_that_does_not_say_for_whom_it_speaks_is_cut_off(octets: bytes) -> None:
@@ -377,7 +377,7 @@ def test_where_no_descriptor_is_left_a_client_hears_it_at_once_and_the_others_go
         stream.send(at_once())
         stream.receive()
         held = [socket.socket()]
-        waits = socket.create_connection(r.stream_address)
+        waits = socket.create_connection(r.stream_address())
         waits.settimeout(5)
         with without_descriptors(held):
             r.plane.pump()

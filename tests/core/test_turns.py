@@ -1,4 +1,4 @@
-"""Whose turn it is: ticks are given while threads that gave way work, and only then.
+"""Ticks are given while background threads work, and only then.
 
 What they are good for is a matter of time, and so in `tests/bench/update.py`.
 """
@@ -13,13 +13,13 @@ from pathlib import Path
 WORKING, IDLE = 200, 100  # ticks: a tenth of those in half a second; those of two rounds, which counting may cost
 
 
-def test_a_process_behind_is_ticked_while_it_works(tmp_path: Path) -> None:
+def test_a_background_process_is_ticked_while_it_works(tmp_path: Path) -> None:
     (tmp_path / "told.py").write_text(
         "import time\nfrom tests.rigs.turns import ticks, work\n"
-        "before = ticks(); work(0.5); worked = ticks(); time.sleep(0.3)\n"
+        "before = ticks() or 0; work(0.5); worked = ticks(); time.sleep(0.3)\n"
         "rested = ticks(); time.sleep(0.5); print(worked - before, ticks() - rested)\n"
     )
-    command = [sys.executable, "-m", "resolver.host.child", "--behind", "1", "told"]
+    command = [sys.executable, "-m", "resolver.host.child", "--background", "1", "told"]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join((str(tmp_path), str(Path(__file__).parents[2])))}
     told = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=60)
     assert told.returncode == 0, told.stderr

@@ -349,7 +349,7 @@ def test_a_connection_that_is_being_opened_when_all_are_closed_is_not_left_behin
     play(scene)
 
 
-def test_an_upstream_that_is_told_who_asks_gets_one_connection_a_client_with_the_header_first() -> None:
+def test_an_upstream_with_proxy_header_gets_one_connection_a_client_with_the_header_first() -> None:
     first: list[bytes] = []
 
     async def reply(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

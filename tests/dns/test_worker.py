@@ -348,7 +348,7 @@ def test_a_worker_that_cannot_say_what_it_is_logs_that_once_and_once_that_it_can
     async def scene() -> None:
         stop = asyncio.Event()
         worker = Worker(load(one.config), 0, 1, shadow_sketches.Key.from_text("0" * 32))
-        await worker.start([], [])
+        await worker.start({})
         serving = asyncio.create_task(worker.run(stop))
         await asyncio.sleep(4 * SWEEP)
         assert logged() == [f"{in_the_way}: cannot be written (Is a directory)"]

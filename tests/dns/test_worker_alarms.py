@@ -14,10 +14,11 @@ import uvloop
 
 from blocklists import document
 from resolver import _core
-from resolver.config.schema import Config
+from resolver.config.schema import Config, Encrypted, Endpoint
 from resolver.dns.worker import Worker
 from resolver.ipc import shadow_sketches, worker_counters
 from resolver.policy import exceptions
+from tests.rigs.certificates import NAME, made
 from tests.rigs.list_documents import entry
 from tests.rigs.lists_world import settings
 
@@ -139,3 +140,35 @@ def test_a_worker_that_has_no_room_for_its_counters(config: Config, monkeypatch:
     assert (seen.said["pid"], seen.counters) == (os.getpid(), {})
     play(config, scene)
     assert alarms(config) == []
+
+
+def test_a_certificate_that_is_wrong_then_right_then_wrong_and_one_that_ends_soon(config: Config) -> None:
+    compile_one(config)
+    folder = config.places.run_dir / "tls"
+    files = made(folder)
+    files.key.unlink()
+    encrypted = Encrypted(name=NAME, certificate=files.certificate, key=files.key, tls=[Endpoint("127.0.0.1", 0)])
+    config = config.model_copy(update={"dns": config.require_dns().model_copy(update={"encrypted": encrypted})})
+
+    async def scene(worker: Worker) -> None:
+        def said() -> list[str]:
+            assert worker._identity is not None
+            worker._identity.look()
+            worker._say()
+            return alarms(config)
+
+        await worker.poll()
+        (alarm,) = said()
+        assert alarm == f"encrypted DNS is refused: {files.key} cannot be read (No such file or directory)"
+        made(folder)
+        assert said() == []
+        files.certificate.write_bytes(b"")
+        (alarm,) = said()
+        assert alarm.startswith(f"the certificate of encrypted DNS stays the one before: {files.certificate} holds no")
+        made(folder, days=13)
+        (alarm,) = said()
+        assert alarm.startswith("the certificate of encrypted DNS ends on ")
+        made(folder, days=15)
+        assert said() == []
+
+    play(config, scene)

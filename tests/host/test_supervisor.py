@@ -161,7 +161,7 @@ def test_one_that_begins_anew_has_the_time_of_a_start_to_beat_again(monkeypatch:
     monkeypatch.setattr(supervising, "_LOOK", 0.1)
     program = """if True:
         import asyncio, os, time
-        from resolver.host.child import again
+        from resolver.host.child import re_execute
         from resolver.host.systemd import beat
         anew = os.environ.get("ANEW")
         time.sleep(2.5 if anew else 0)
@@ -170,7 +170,7 @@ def test_one_that_begins_anew_has_the_time_of_a_start_to_beat_again(monkeypatch:
             await asyncio.sleep(60 if anew else 0.5)
         asyncio.run(life())
         os.environ["ANEW"] = "yes"
-        again()
+        re_execute()
     """
     environment = {"PYTHONPATH": str(Path(__file__).resolve().parents[2])}
 
@@ -367,7 +367,7 @@ def test_services_stop_in_their_order(tmp_path: Path) -> None:
 
 def test_who_stands_behind_gets_less_of_a_processor(tmp_path: Path) -> None:
     (tmp_path / "tells.py").write_text("import os, sys\nprint(os.getpriority(os.PRIO_PROCESS, 0), *sys.argv[1:])")
-    command = [sys.executable, "-m", "resolver.host.child", "--behind", "7", "tells", "--config", "x"]
+    command = [sys.executable, "-m", "resolver.host.child", "--background", "7", "tells", "--config", "x"]
     environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
     told = subprocess.run(command, env=environment, capture_output=True, text=True, check=True, timeout=60)
     assert told.stdout == "7 --config x\n"

@@ -99,7 +99,7 @@ class Machine:
     def type(self, line: str) -> None:
         known: dict[str, Callable[[], None]] = {
             "systemctl restart unbound": self.restart_unbound,
-            "systemctl start stopsign-steward": lambda: self.unit("steward"),
+            "systemctl start stopsign-steward stopsign-web.socket stopsign-web": lambda: self.unit("steward"),
             "systemctl start stopsign-dns.socket stopsign-dns.service": self.dns,
             "systemctl daemon-reload": lambda: None,
             f"mkdir -p {DROP_IN}": lambda: None,

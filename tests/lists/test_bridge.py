@@ -63,7 +63,7 @@ def test_the_names_of_the_file_are_stopped_and_said_to_be_signed_by_nobody(tmp_p
     world.file.write_text(FILE)
     assert world.refresh().kind == "active"
     found = explain(world.config, "www.a.example", now=world.clock())
-    assert (found.verdict, found.entries[0].signed_by) == ("stopped", [])
+    assert (found.verdict, found.entries[0].signed_by) == ("stopped", ())
     assert "signed by  nobody (bridged)" in "\n".join(found.lines())
     assert world.verdict("b.example") == "stopped"
 

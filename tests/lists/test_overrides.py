@@ -99,7 +99,7 @@ def test_without_a_reserve_a_full_tmpfs_is_said_and_the_steward_keeps_one(
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patched:
-        patched.setattr("resolver.base.atomic.belong", full)
+        patched.setattr("resolver.base.atomic.inherit_owner", full)
         with pytest.raises(ResolverError, match="No space left"):
             exceptions.change(world.register.places, lambda live: live)
         world.register.tick()
@@ -228,7 +228,7 @@ def test_a_bypass_with_an_end_ends_by_itself_and_that_is_in_the_log(world: World
 @pytest.mark.parametrize(
     ("full", "said", "then"),
     [
-        ("resolver.base.durable.put", "hold, but not for after a restart", "passes"),
+        ("blocklists.durable.DISK.rename", "hold, but not for after a restart", "passes"),
         ("resolver.base.atomic.replace", "are stored, and hold as soon as there is room", "stopped"),
     ],
 )
@@ -250,7 +250,7 @@ def test_an_override_that_only_one_of_the_disks_took_says_so_and_is_written_agai
 
 def test_an_override_that_no_disk_took_changes_nothing(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr("resolver.base.durable.put", no_room)
+        patch.setattr("blocklists.durable.DISK.rename", no_room)
         patch.setattr("resolver.base.atomic.replace", no_room)
         with pytest.raises(ResolverError, match="cannot be written"):
             world.register.people.allow("a.example", "subtree", "a hospital's", "root", 3600.0)
@@ -487,4 +487,4 @@ def test_passes_that_cannot_be_understood_are_refused_and_overwritten_by_the_nex
     ],
 )
 def test_a_pass_covers_what_its_match_says(match: Any, name: str, expected: bool) -> None:
-    assert exceptions.covers(Pass("a.example", match, 0), name) is expected
+    assert Pass("a.example", match, 0).covers(name) is expected

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,8 +11,8 @@ import pytest
 from blocklists.errors import VerifyError
 from resolver import _core
 from resolver.lists import activate
-from resolver.lists.compile import FORMAT
 from resolver.lists.register import ApprovalError
+from resolver.policy.description import FORMAT
 from tests.rigs.lists_world import BASIS, World, make_entry
 
 if TYPE_CHECKING:
@@ -182,7 +181,7 @@ def test_a_list_beyond_its_bounds_is_refused(tmp_path: Path, limit: dict[str, ob
 
 def test_a_head_that_announces_fewer_entries_than_there_are_is_refused(tmp_path: Path) -> None:
     world = World(tmp_path, lists={"gambling": {"max_entries": 2}})
-    candidate = replace(world.candidate(1, ["a.example", "b.example", "c.example"]), entries=2)
+    candidate = world.candidate(1, ["a.example", "b.example", "c.example"]).model_copy(update={"entries": 2})
     with pytest.raises(VerifyError, match="announces 2 entries; the document has 3"):
         world.register.take(candidate)
     assert world.active("a.example") == []

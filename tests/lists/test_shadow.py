@@ -10,6 +10,7 @@ import pytest
 
 from resolver._core import CompiledList, Plane
 from resolver.ipc import shadow_sketches as watched
+from resolver.policy.description import Generation
 from tests.rigs.dns_host import question
 from tests.rigs.lists_world import World, make_entry
 
@@ -28,7 +29,7 @@ class Traffic:
         """The worker takes up the generation that is live."""
         compiled = CompiledList.open(self._places.current)
         self._plane.set_list(compiled)
-        self._plane.watch(watched.watches(json.loads(compiled.meta)["lists"]))
+        self._plane.watch(watched.watches(Generation.parse(compiled.meta).lists))
 
     def flow(self, clients: range, *names: str) -> None:
         """Each of these clients asks for each of these names."""

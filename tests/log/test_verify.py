@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from blocklists import durable
 from resolver.cli.audit_show import verdict_lines
 from resolver.log.checkpoint import Checkpoint, parse_checkpoint
-from resolver.log.disk import Durable
 from resolver.log.edge import Edge
 from resolver.log.errors import MalformedError, UntrueError
 from resolver.log.note import COSIGNATURE, ED25519, Note, Signer, parse_note, parse_secret, parse_vkey
@@ -61,9 +61,9 @@ def entries_of(world: World, size: int = SIZE) -> list[bytes]:
 def rewrite(world: World, entries: list[bytes], *, signer: Signer | None = None) -> None:
     """What somebody can do who holds the folder, and the key too if `signer` is given: entries and all tiles anew."""
     shutil.rmtree(world.log_dir / "tile")
-    edge, durable = Edge(), Durable(world.disk)
+    edge = Edge()
     files = [file for entry in entries for file in edge.push(entry)] + list(edge.partial_files(0))
-    durable.replace_all((world.log_dir / name, data) for name, data in files)
+    durable.replace_all(((world.log_dir / name, data) for name, data in files), disk=world.disk)
     if signer:
         note = Checkpoint(signer.name, edge.size, edge.root()).sign(signer)
         (world.log_dir / "checkpoint").write_bytes(note)

@@ -509,6 +509,18 @@ def test_the_press_finds_whom_to_ask_and_the_way_to_the_records(tmp_path: Path) 
     asyncio.run(work())
 
 
+def test_whoever_looks_after_a_network_finds_what_the_resolver_does(tmp_path: Path) -> None:
+    """Where RESINFO's infourl leads; the encrypted protocols are shown where there are some."""
+
+    async def work() -> None:
+        visitor = Visitor(World(tmp_path))
+        page = (await visitor.get("/resolver")).body.decode()
+        for said in ("blocking@nordlicht.example", "without encryption only", "RFC 8914"):
+            assert said in page
+
+    asyncio.run(work())
+
+
 @pytest.mark.parametrize(("typed", "reference"), [
     ("7zk3m9q2xw4t8rbc", REFERENCE), (" 7ZK3-M9Q2 XW4T-8RBC ", REFERENCE), ("OIL0000000000000", "0110000000000000"),
     ("<b>", "<B>"), ("x" * 10_000, "X" * 16),

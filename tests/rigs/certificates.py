@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import ipaddress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -28,6 +30,12 @@ def _named(common: str) -> x509.Name:
     return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common)])
 
 
+def _general(name: str) -> x509.GeneralName:
+    with contextlib.suppress(ValueError):
+        return x509.IPAddress(ipaddress.ip_address(name))
+    return x509.DNSName(name)
+
+
 def pem(key: Any, passphrase: bytes | None = None) -> bytes:
     encryption: Any = serialization.NoEncryption()
     if passphrase:
@@ -36,7 +44,7 @@ def pem(key: Any, passphrase: bytes | None = None) -> bytes:
 
 
 def made(folder: Path, *names: str, days: float = 90, begins: float = -1, key: Any = None) -> Files:
-    """Files of a certificate for these names (`NAME` alone where none is given), of its key, and of the root's."""
+    """Files of a certificate for these names and addresses (none: `NAME`), of its key, and of the root's."""
     now = datetime.now(UTC)
     root_key = ec.generate_private_key(ec.SECP256R1())
     key = key or ec.generate_private_key(ec.SECP256R1())
@@ -47,7 +55,7 @@ def made(folder: Path, *names: str, days: float = 90, begins: float = -1, key: A
         builder = builder.not_valid_before(now + timedelta(days=start)).not_valid_after(now + timedelta(days=end))
         return builder.add_extension(extension, critical=False).sign(root_key, hashes.SHA256())
 
-    alternative = x509.SubjectAlternativeName([x509.DNSName(name) for name in names or (NAME,)])
+    alternative = x509.SubjectAlternativeName([_general(name) for name in names or (NAME,)])
     root = signed("root", root_key.public_key(), x509.BasicConstraints(ca=True, path_length=None), -2, 900)
     leaf = signed("leaf", key.public_key(), alternative, begins, days)
     folder.mkdir(parents=True, exist_ok=True)

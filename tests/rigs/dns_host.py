@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import os
+import secrets
 import signal
 import socket
 import subprocess
@@ -28,16 +29,23 @@ Address = tuple[str, int]
 AnyHost = TypeVar("AnyHost", bound="Host")
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE = 60.0
+EPHEMERAL = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text(encoding="ascii").split()[0])
+"""From here on the kernel chooses ports."""
 
 
 def free_port() -> int:
-    """A port of 127.0.0.1 that is free for both UDP and TCP."""
+    """A port of 127.0.0.1 that is free for both UDP and TCP. None that the kernel chooses for clients: before the test
+    opens it, another test's client could get it."""
     while True:
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp, socket.socket() as tcp:
-            udp.bind(("127.0.0.1", 0))
-            with contextlib.suppress(OSError):
-                tcp.bind(udp.getsockname())
-                return int(udp.getsockname()[1])
+        port = 10_000 + secrets.randbelow(EPHEMERAL - 10_000)
+        with (
+            socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp,
+            socket.socket() as tcp,
+            contextlib.suppress(OSError),
+        ):
+            udp.bind(("127.0.0.1", port))
+            tcp.bind(("127.0.0.1", port))
+            return port
 
 
 def wait_until(condition: Callable[[], Any], what: str, patience: float = PATIENCE) -> Any:

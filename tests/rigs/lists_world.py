@@ -14,8 +14,9 @@ from resolver.config.schema import Config
 from resolver.lists.fetch import Candidate
 from resolver.lists.ledger import Ledger
 from resolver.lists.register import Register
-from resolver.lists.state import Basis, Issuer, Suspension
+from resolver.lists.state import Suspension
 from resolver.log.writer import Log
+from resolver.policy.description import Basis, Issuer
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -131,7 +132,7 @@ class World:
             size=summary.size,
             lines=path,
             issuer=ISSUER,
-            bases=bases or {"order-17": BASIS},
+            bases=dict(bases or {"order-17": BASIS}),
             suspended={ref: Suspension(since="2026-11-22T00:00:00Z", reason="appeal") for ref in suspended},
             relief=1 if suspended else 0,
             holders={},

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
-from resolver.log.disk import RealDisk
+from resolver.log.disk import Disk
 from resolver.log.writer import Log
 
 if TYPE_CHECKING:
@@ -14,18 +14,19 @@ if TYPE_CHECKING:
 NOON = 1795348800.0  # 2026-11-22T12:00:00Z
 
 
-class CountingDisk(RealDisk):
+class CountingDisk(Disk):
     """The real file system, remembering what was read; nothing is synced, for tests that pull no plug."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.reads: list[Path] = []
 
     def read(self, path: Path, limit: int) -> bytes:
         self.reads.append(path)
         return super().read(path, limit)
 
-    def sync(self, path: Path) -> None:
-        pass
+    def write(self, path: Path, data: bytes, mode: int) -> None:
+        path.write_bytes(data)
 
     def sync_folder(self, path: Path) -> None:
         pass

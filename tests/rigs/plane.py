@@ -8,9 +8,10 @@ import functools
 import json
 import re
 import socket
+import ssl
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import zstandard
 from dnslib import EDNS0, QTYPE, RCODE, RR, A, DNSHeader, DNSRecord
@@ -23,6 +24,16 @@ if TYPE_CHECKING:
 
 STOP_PAGE = "192.0.2.66"
 HEALTH = "health.example.net"
+STREAM_LIMITS = {"total": 100, "per_client": 50, "in_flight": 64} | {
+    "idle_ms": 60_000,
+    "stalled_ms": 60_000,
+    "unwritten": 1 << 20,
+}
+# PROXY protocol, version 2: TCP over IPv4, 192.0.2.7:4711 to 198.51.100.1:53, and a value of five octets to be skipped.
+PROXY_SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
+PROXY_ENDS = bytes([192, 0, 2, 7, 198, 51, 100, 1]) + b"\x12\x67\0\x35"
+PROXY_HEADER = PROXY_SIGNATURE + b"\x21\x11\0\x11" + PROXY_ENDS + b"\x04\0\x02ab"
+PROXY_LOCAL = PROXY_SIGNATURE + b"\x20\0\0\0"
 PATIENCE = 5.0
 LATER = "2099-01-01T00:00:00Z"
 
@@ -159,6 +170,9 @@ def finish(plane: _core.Plane, question: Relayed, message: bytes) -> bytes | Non
     return told
 
 
+StreamKind = Literal["tcp", "tls"]
+
+
 class Stream:
     """A client's connection."""
 
@@ -178,7 +192,7 @@ class Stream:
         """The next answer."""
 
         def whole() -> bytes | None:
-            with contextlib.suppress(BlockingIOError):
+            with contextlib.suppress(BlockingIOError, ssl.SSLWantReadError):
                 self._received += self.socket.recv(1 << 16)
             size = 2 + int.from_bytes(self._received[:2])
             return self._received[:size] if 2 < size <= len(self._received) else None
@@ -193,13 +207,29 @@ class Stream:
         def closed() -> bool:
             try:
                 assert (after := self.socket.recv(1)) == b"", after
-            except BlockingIOError:
+            except (BlockingIOError, ssl.SSLWantReadError):
                 return False
-            except ConnectionError:
+            except (ConnectionError, ssl.SSLError):
                 pass
             return True
 
         return bool(self.rig.until(closed))
+
+    def secure(self, context: ssl.SSLContext, name: str, session: ssl.SSLSession | None = None) -> ssl.SSLSocket:
+        """Shakes hands; raises `ssl.SSLError` where the plane refuses."""
+        plain = self.socket
+        secured = context.wrap_socket(plain, server_hostname=name, do_handshake_on_connect=False, session=session)
+        self.rig.sockets.append(secured)
+        self.socket = secured
+
+        def shaken() -> bool:
+            with contextlib.suppress(ssl.SSLWantReadError):
+                secured.do_handshake()
+                return True
+            return False
+
+        self.rig.until(shaken)
+        return secured
 
 
 class Rig:
@@ -218,7 +248,7 @@ class Rig:
         self.plane.listen(self.listener.fileno())
         self.plane.set_upstreams(upstreams)
         self.sockets: list[socket.socket] = []
-        self._accepting: socket.socket | None = None
+        self._accepting: dict[str, socket.socket] = {}
         self.client = self.new_client()
 
     def new_client(self, host: str | None = None) -> socket.socket:
@@ -229,23 +259,22 @@ class Rig:
         self.sockets.append(made)
         return made
 
-    @property
-    def stream_address(self) -> tuple[str, int]:
+    def stream_address(self, kind: StreamKind = "tcp") -> tuple[str, int]:
         """Where the plane accepts connections."""
-        if self._accepting is None:
-            self._accepting = socket.create_server((self.host, 0), family=self.listener.family)
-            self.sockets.append(self._accepting)
-            self.plane.listen_stream(self._accepting.fileno())
-        host, port = self._accepting.getsockname()[:2]
+        if kind not in self._accepting:
+            self._accepting[kind] = socket.create_server((self.host, 0), family=self.listener.family)
+            self.sockets.append(self._accepting[kind])
+            self.plane.listen_stream(self._accepting[kind].fileno(), kind)
+        host, port = self._accepting[kind].getsockname()[:2]
         return host, port
 
-    def connect(self, receives: int | None = None) -> Stream:
+    def connect(self, kind: StreamKind = "tcp", receives: int | None = None) -> Stream:
         """A connection of a client; `receives`: octets of its buffer."""
         made = socket.socket(self.listener.family, socket.SOCK_STREAM)
         if receives is not None:
             made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receives)
         made.settimeout(PATIENCE)
-        made.connect(self.stream_address)
+        made.connect(self.stream_address(kind))
         made.setblocking(False)
         self.sockets.append(made)
         self.plane.pump()

@@ -11,6 +11,7 @@ import random
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from resolver.log.disk import Disk
 from resolver.log.errors import AuditError, MissingError
 
 if TYPE_CHECKING:
@@ -34,10 +35,11 @@ class _Folder:
     held: dict[str, _File | _Folder] = field(default_factory=dict)
 
 
-class PlugDisk:
-    """A `Disk`. `fault`, called with the number of each operation that writes, may raise; a write is then torn."""
+class PlugDisk(Disk):
+    """`fault`, called with the number of each operation that writes, may raise; a write is then torn."""
 
     def __init__(self, fault: Callable[[int], None] = lambda _number: None) -> None:
+        super().__init__()
         self.root = _Folder()
         self.fault = fault
         self.operations = 0
@@ -57,12 +59,8 @@ class PlugDisk:
         file.seen = data[: len(data) // 2]  # what is there if the fault strikes now
         self._step()
         file.seen = data
-
-    def sync(self, path: Path) -> None:
         self._step()
-        file = self._find(path)
-        assert isinstance(file, _File)
-        file.held = file.seen
+        file.held = data
 
     def rename(self, old: Path, new: Path) -> None:
         self._step()
@@ -76,12 +74,15 @@ class PlugDisk:
         folder = self._folder(path)
         folder.held = dict(folder.seen)
 
-    def make_folder(self, path: Path, mode: int) -> None:
+    def make_folder(self, path: Path, mode: int) -> bool:
         parent = self._find(path.parent)
         if not isinstance(parent, _Folder):
             raise FileNotFoundError(path)
+        if path.name in parent.seen:
+            return False
         self._step()
-        parent.seen.setdefault(path.name, _Folder())
+        parent.seen[path.name] = _Folder()
+        return True
 
     def remove(self, path: Path) -> None:
         self._step()

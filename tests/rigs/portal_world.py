@@ -14,6 +14,7 @@ from blocklists.entry import Entry, Match
 from resolver import _core
 from resolver.base.timestamps import as_text
 from resolver.config.schema import Config
+from resolver.policy.description import Generation
 from resolver.policy.in_force import InForce
 from resolver.policy.views import Views
 from resolver.portal.live import Live, Snapshot
@@ -178,7 +179,7 @@ class World:
         config = self.config or configuration(self.directory)
         self.config = config
         self.live = Live(config.places)
-        self.live.snapshot = Snapshot(InForce(compiled(self.entries, self.meta), self.meta))
+        self.live.snapshot = Snapshot(InForce(compiled(self.entries, self.meta), Generation.model_validate(self.meta)))
         self.pages = pages
         views = Views.of(config)
         self.stop_page = StopPage(self.pages, self.live, self.clock, views=views)

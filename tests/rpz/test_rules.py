@@ -41,13 +41,13 @@ def compiled(folder: Path, lists: Sequence[tuple[Action, Listed]]) -> _core.Comp
 
 def verdict(lists: Sequence[tuple[Action, Listed]], let: Sequence[Pass], mask: int, name: str) -> str | None:
     """As `explain` words it: a pass, then the lists in order, then the most specific entry."""
-    if any(exceptions.covers(one, name) for one in let):
+    if any(one.covers(name) for one in let):
         return None
     for at, (action, entries) in enumerate(lists):
         if action == "monitor" or not mask >> at & 1:
             continue
         for (listed, kind), lapsed in entries.items():
-            if not lapsed and exceptions.covers(Pass(listed, kind, 0), name):
+            if not lapsed and Pass(listed, kind, 0).covers(name):
                 return action
     return None
 
@@ -97,8 +97,9 @@ def test_the_next_end_of_an_entry_or_a_pass_is_known(tmp_path: Path) -> None:
     opened = compiled(tmp_path, [("nxdomain", {("b.test", "exact"): False})])
     written = opened.write_policies(tmp_path / "rules", lists=1, passes=[], now=NOW, room=200)
     assert written.next == 1_826_841_600  # 2027-11-22
-    let = [("b.test", "exact", NOW + 60)]
-    written = opened.write_policies(tmp_path / "rules", lists=1, passes=let, now=NOW, room=200)
+    written = opened.write_policies(
+        tmp_path / "rules", lists=1, passes=[("b.test", "exact", NOW + 60)], now=NOW, room=200
+    )
     assert (written.next, written.names) == (NOW + 60, 0)
 
 

@@ -11,6 +11,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
 use crate::ListError as Refusal;
+use crate::verdict::name_of;
 
 /// The one conversion: the sentence is the message; `kind` and `line` say it to programs.
 fn refused_at(py: Python<'_>, error: &ListError) -> PyErr {
@@ -284,12 +285,12 @@ impl CompiledList {
         PyBytes::new(py, self.inner.meta())
     }
 
-    fn look_up(&self, name: &str) -> Vec<Match> {
-        let Some(name) = Name::from_text(name) else { return Vec::new() };
+    fn look_up(&self, name: &str) -> PyResult<Vec<Match>> {
+        let name = name_of(name)?;
         let mut hits = Hits::new();
         self.inner.look_up(&[&name], &mut hits);
         let every = hits.of(0).iter().flat_map(|hit| self.matches(hit.row, hit.distance));
-        every.collect()
+        Ok(every.collect())
     }
 
     fn entry(&self, number: u32) -> PyResult<Match> {
@@ -336,16 +337,16 @@ impl CompiledList {
         matches.filter(|found| found.reference == reference).collect()
     }
 
-    fn look_up_many(&self, py: Python<'_>, names: Vec<String>) -> Vec<u32> {
+    fn look_up_many(&self, py: Python<'_>, names: Vec<String>) -> PyResult<Vec<u32>> {
         py.detach(|| {
             let mut hits = Hits::new();
             let mut counts = Vec::with_capacity(names.len());
             for batch in names.chunks(list::BATCH) {
-                let batch: Vec<Name> = batch.iter().map(|name| Name::from_text(name).unwrap_or(Name::ROOT)).collect();
+                let batch = batch.iter().map(|name| name_of(name)).collect::<PyResult<Vec<Name>>>()?;
                 self.inner.look_up(&batch.iter().collect::<Vec<_>>(), &mut hits);
                 counts.extend((0..batch.len()).map(|index| u32::try_from(hits.of(index).len()).unwrap_or(u32::MAX)));
             }
-            counts
+            Ok(counts)
         })
     }
 

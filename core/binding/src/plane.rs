@@ -3,15 +3,17 @@
 //! Nothing is decided here. A panic in the core is a bug; it is caught at this border, counted, and costs the batch it
 //! happened in, not the worker.
 
+use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::RawFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use dnscore::answer;
 use dnscore::clients::{Clients, Prefix};
 use dnscore::counters;
-use dnscore::list::reference_text;
+use dnscore::list::{Action, reference_text};
 use dnscore::plane as core;
 use dnscore::relay::health::State;
 use dnscore::sketch::Sketch;
@@ -58,6 +60,31 @@ struct TapSettings {
     identity: String,
     version: String,
     client_addresses: bool,
+}
+
+#[derive(FromPyObject)]
+#[pyo3(from_item_all)]
+struct Explanation {
+    action: Option<String>,
+    bases: HashMap<String, (Vec<u8>, Vec<u8>)>,
+    categories: HashMap<String, Vec<u8>>,
+    otherwise: Vec<u8>,
+    around: (Vec<u8>, Vec<u8>),
+}
+
+impl Explanation {
+    fn read(self) -> PyResult<answer::Explanation> {
+        let action = |word: String| {
+            Action::parse(&word).ok_or_else(|| refused(format_args!("explain: {word:?} is not an action")))
+        };
+        Ok(answer::Explanation {
+            action: self.action.map(action).transpose()?,
+            bases: self.bases.into_iter().map(|(basis, (long, short))| (basis, [long, short])).collect(),
+            categories: self.categories,
+            otherwise: self.otherwise,
+            around: self.around.into(),
+        })
+    }
 }
 
 #[derive(FromPyObject)]
@@ -114,6 +141,7 @@ given! {
     portal_url: String,
     health_name: String,
     health_mark: String,
+    own_answers: Vec<(Vec<u8>, bool)>,
     views: Vec<View>,
     cache_bytes: usize,
     cache_stale_s: u32,
@@ -174,6 +202,10 @@ impl Given {
         settings.health_mark = self.health_mark.unwrap_or_default().into_bytes();
         if settings.health_mark.len() > usize::from(u8::MAX) {
             return Err(refused("health_mark: is longer than 255 octets"));
+        }
+        for (message, every_type) in self.own_answers.unwrap_or_default() {
+            let own = core::OwnAnswer::read(&message, every_type);
+            settings.own_answers.push(own.ok_or_else(|| refused("own_answers: not one question and its answer"))?);
         }
         settings.counters_path = self.counters_path;
         settings.rate = self.rate.map(|rate| (rate.queries_per_second, rate.burst));
@@ -258,9 +290,20 @@ impl Plane {
         served.map_err(|error| refused(format_args!("cannot listen on descriptor {fd}: {error}")))
     }
 
-    fn listen_stream(&mut self, fd: RawFd) -> PyResult<()> {
-        let served = sys::with_borrowed(fd, |socket| self.inner.listen_stream(socket, streams::Kind::Tcp));
+    #[pyo3(signature = (fd, kind = "tcp"))]
+    fn listen_stream(&mut self, fd: RawFd, kind: &str) -> PyResult<()> {
+        let kind = match kind {
+            "tcp" => streams::Kind::Tcp,
+            "tls" => streams::Kind::Tls,
+            other => return Err(refused(format_args!("{other:?} is no kind of stream"))),
+        };
+        let served = sys::with_borrowed(fd, |socket| self.inner.listen_stream(socket, kind));
         served.map_err(|error| refused(format_args!("cannot accept on descriptor {fd}: {error}")))
+    }
+
+    fn set_identity(&mut self, chain: &[u8], key: &[u8], secret: [u8; streams::SECRET]) -> PyResult<()> {
+        self.inner.set_identity(streams::Identity::new(chain, key, secret).map_err(refused)?);
+        Ok(())
     }
 
     #[getter]
@@ -279,6 +322,12 @@ impl Plane {
 
     fn set_list(&mut self, compiled: Option<&Bound<'_, CompiledList>>) {
         self.inner.set_list(compiled.map(|list| Arc::clone(&list.get().inner)));
+    }
+
+    fn explain(&mut self, explanations: Vec<Option<Explanation>>) -> PyResult<()> {
+        let read = |one: Option<Explanation>| one.map(Explanation::read).transpose();
+        self.inner.explain(explanations.into_iter().map(read).collect::<PyResult<_>>()?);
+        Ok(())
     }
 
     fn set_passes(&mut self, passes: Vec<(String, String, i64)>, bypass_all: bool, bypass_lists: u64) -> PyResult<()> {
@@ -470,10 +519,10 @@ fn joined<'py>(py: Python<'py>, one: &[u8], other: &[u8]) -> PyResult<Bound<'py,
     Ok(PyBytes::new(py, both.octets()))
 }
 
-/// This thread stands behind those that answer queries.
+/// Run this thread at lower priority.
 #[pyfunction]
-fn give_way(nice: i32) {
-    sys::give_way(nice);
+fn set_background(nice: i32) {
+    sys::set_background(nice);
 }
 
 /// Ticks whenever this process works.
@@ -482,10 +531,10 @@ fn tick_when_busy() {
     sys::tick_when_busy();
 }
 
-/// This thread answers queries.
+/// This thread answers queries: it runs as soon as it wakes.
 #[pyfunction]
-fn go_first() {
-    sys::go_first();
+fn set_latency_sensitive() {
+    sys::set_latency_sensitive();
 }
 
 fn sketch_of(octets: &[u8]) -> PyResult<Sketch> {
@@ -498,8 +547,8 @@ pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(read_proxy_header, module)?)?;
     module.add_function(wrap_pyfunction!(distinct, module)?)?;
     module.add_function(wrap_pyfunction!(joined, module)?)?;
-    module.add_function(wrap_pyfunction!(give_way, module)?)?;
-    module.add_function(wrap_pyfunction!(go_first, module)?)?;
+    module.add_function(wrap_pyfunction!(set_background, module)?)?;
+    module.add_function(wrap_pyfunction!(set_latency_sensitive, module)?)?;
     module.add_function(wrap_pyfunction!(tick_when_busy, module)?)?;
     module.add("LIFE", dnscore::relay::LIFE as f64 / 1e6)?;
     module.add("COUNTERS", counters::names())?;

@@ -48,7 +48,7 @@ fn verdict(
     list.look_up(&[&name], &mut hits);
     let core::Judgement { stop, monitored, excused } = core::verdict(list, hits.of(0), &name, passes, view, now);
     let mut judgement = Judgement { stop: None, monitored: None, excused, entries: Vec::new() };
-    for (hit, rule, standing) in core::standings(list, hits.of(0), passes, view, now) {
+    for (hit, rule, standing) in core::standings(list, hits.of(0), &name, passes, view, now) {
         let Some(found) = compiled.matches(hit.row, hit.distance).into_iter().nth(usize::from(rule)) else { continue };
         let found = Py::new(py, found)?;
         if stop.is_some_and(|stop| (stop.row, stop.rule) == (hit.row, rule)) {
@@ -67,10 +67,12 @@ fn covers(name: &str, r#match: &str, qname: &str) -> PyResult<bool> {
     let matching = Matching::parse(r#match).ok_or_else(|| refused(format!("{match:?} is not a kind of match")))?;
     let (apex, qname) = (name_of(name)?, name_of(qname)?);
     let distance = qname.labels().checked_sub(apex.labels());
-    Ok(qname.is_at_or_below(apex.wire()) && distance.is_some_and(|distance| matching.covers(distance)))
+    let covers = |distance| matching.covers(Matching::distance(distance, qname.service_labels()));
+    Ok(qname.is_at_or_below(apex.wire()) && distance.is_some_and(covers))
 }
 
-fn name_of(text: &str) -> PyResult<Name> {
+/// A name, by its text in presentation format.
+pub(crate) fn name_of(text: &str) -> PyResult<Name> {
     Name::from_text(text).ok_or_else(|| refused(format!("{text:?} is not a name")))
 }
 

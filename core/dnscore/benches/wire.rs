@@ -99,7 +99,7 @@ fn decided(out: &mut [[u8; 1232]; BATCH]) {
             for (packets, queries) in packets.chunks(BATCH).zip(queries.chunks(BATCH)) {
                 for ((packet, query), out) in packets.iter().zip(queries).zip(&mut *out) {
                     let limit = query.udp_limit();
-                    black_box(answer::blocked(packet, query, &stop, b"7ZK3M9Q2XW4T8RBC", &page, 1, limit, out));
+                    black_box(answer::blocked(packet, query, &stop, b"7ZK3M9Q2XW4T8RBC", None, &page, 1, limit, out));
                 }
             }
         });

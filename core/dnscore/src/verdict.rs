@@ -2,7 +2,8 @@
 //!
 //! Enters: the rows met by a name, the operator's passes, the lists of the client's view, the time. Leaves:
 //! [`Judgement`]. Rules: an operator's pass comes first; then the order of the lists; then, within a list, the most
-//! specific entry. A `monitor` match never hides a block. An expired entry never matches. A list that is bypassed or
+//! specific entry. A name at which browsers ask about a host's port (`_8443._https.host`) is judged as the
+//! host. A `monitor` match never hides a block. An expired entry never matches. A list that is bypassed or
 //! not of the view is as if it were not there.
 
 use std::collections::HashMap;
@@ -70,12 +71,12 @@ fn judge<'a>(
     view: u64,
     now: u32,
 ) -> Judgement {
-    let bypassed = passes.bypassed();
+    let (bypassed, service) = (passes.bypassed(), qname.service_labels());
     let mut judgement = Judgement::default();
     for (Hit { row, distance }, rules) in rows {
         for (index, rule) in (0u16..).zip(rules) {
             // Rows come the most specific first: only a list that stands before replaces what was found.
-            match rule.standing(distance, view, bypassed, now) {
+            match rule.standing(Matching::distance(distance, service), view, bypassed, now) {
                 Standing::Monitors if rule.comes_before(judgement.monitored.map(|found| found.list)) => {
                     judgement.monitored = Some(Match { row, rule: index, list: rule.list });
                 }
@@ -95,11 +96,20 @@ fn judge<'a>(
 
 /// What each entry that covers the name does to it, in the verdict's order: by list, then the most specific first. Of
 /// those that stop it the first is the judgement's, unless the name is excused. For people.
-pub fn standings(list: &CompiledList, hits: &[Hit], passes: &Passes, view: u64, now: u32) -> Vec<(Hit, u16, Standing)> {
+pub fn standings(
+    list: &CompiledList,
+    hits: &[Hit],
+    qname: &Name,
+    passes: &Passes,
+    view: u64,
+    now: u32,
+) -> Vec<(Hit, u16, Standing)> {
     let mut found = Vec::new();
+    let service = qname.service_labels();
     for hit in hits {
         for (index, rule) in (0u16..).zip(list.rules(hit.row)) {
-            let standing = rule.standing(hit.distance, view, passes.bypassed(), now);
+            let distance = Matching::distance(hit.distance, service);
+            let standing = rule.standing(distance, view, passes.bypassed(), now);
             if standing != Standing::Uncovered {
                 found.push((rule.list, (*hit, index, standing)));
             }
@@ -151,12 +161,13 @@ impl Passes {
             return false;
         }
         let mut at = 0;
+        let service = qname.service_labels();
         for distance in 0..=qname.labels() {
             if self.depths >> (qname.labels() - distance) & 1 != 0
                 && let Some(until) = self.names.get(&qname.wire()[at..])
-                && [Matching::Below, Matching::Exact, Matching::Subtree]
-                    .into_iter()
-                    .any(|matching| matching.covers(distance) && now < until[matching as usize])
+                && [Matching::Below, Matching::Exact, Matching::Subtree].into_iter().any(|matching| {
+                    matching.covers(Matching::distance(distance, service)) && now < until[matching as usize]
+                })
             {
                 return true;
             }

@@ -38,7 +38,13 @@ fn left(asked: &Message, answer: &Message, stopped: &[&str], expires_in: u32) ->
     let bytes = answer.bytes();
     out[..bytes.len()].copy_from_slice(&bytes);
     let stopped: Vec<Name> = stopped.iter().map(|name| Name::from_text(name).unwrap()).collect();
-    let reason = Reason { ede: 16, reference: b"7ZK3M9Q2XW4T8RBC", portal: b"https://stop.example", expires_in };
+    let reason = Reason {
+        ede: 16,
+        reference: b"7ZK3M9Q2XW4T8RBC",
+        portal: b"https://stop.example",
+        explained: None,
+        expires_in,
+    };
     let length = trim(&query, |name| stopped.contains(name), &reason, bytes.len(), 1232, &mut out);
     out[..length].to_vec()
 }

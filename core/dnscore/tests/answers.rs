@@ -28,7 +28,7 @@ fn blocked(query: &Message, stop: &Stop, page: &StopPage) -> Vec<u8> {
     let packet = query.bytes();
     let parsed = parsed(&packet);
     let mut out = [0xee; 1232];
-    let length = answer::blocked(&packet, &parsed, stop, REFERENCE, page, NOW, parsed.udp_limit(), &mut out);
+    let length = answer::blocked(&packet, &parsed, stop, REFERENCE, None, page, NOW, parsed.udp_limit(), &mut out);
     out[..length].to_vec()
 }
 
@@ -136,7 +136,7 @@ fn the_text_is_left_out_first_and_the_answer_never() {
     for (limit, option) in rows {
         let mut out = [0; 512];
         let stop = stop(Action::StopPage);
-        let length = answer::blocked(&packet, &parsed, &stop, REFERENCE, &page(), NOW, limit, &mut out);
+        let length = answer::blocked(&packet, &parsed, &stop, REFERENCE, None, &page(), NOW, limit, &mut out);
         assert_eq!(out[..length], plain.clone().opt(1232, 0, &option).bytes(), "limit {limit}");
     }
 }

@@ -2,7 +2,7 @@
 
 Enters: a configuration, and its file. Leaves: findings, each with its key: what does not work, and what might not.
 Nothing is changed: ports are bound and released, files are opened for reading, folders are checked for write access;
-each upstream is asked for the root's name servers, over UDP and TCP.
+each upstream is asked for the root's name servers, over UDP and TCP, and by `ways_past` for its designation.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from resolver.config.certificate import LAST_DAYS, CertificateError, certificate
 from resolver.config.finding import Finding
 from resolver.config.preflight.remote import far
 from resolver.config.preflight.users import rights
+from resolver.config.preflight.ways_past import ways_past
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -55,6 +56,7 @@ def trial(config: Config, file: Path, own: Callable[[Places], set[str]]) -> list
         *_certificate(config),
         *_people(config),
         *far(config),
+        *ways_past(config),
     ]
 
 

@@ -84,6 +84,9 @@ def _needs(config: Config, file: Path) -> Iterator[tuple[str, str, Path, int]]:
             yield f"lists[{at}].trusted_root", STEWARD, source.trusted_root, _READ
         if "://" not in source.repository:
             yield f"lists[{at}].repository", STEWARD, Path(source.repository), _READ
+    if config.dns is not None and config.dns.encrypted is not None:
+        yield "dns.encrypted.certificate", DNS, config.dns.encrypted.certificate, _READ
+        yield "dns.encrypted.key", DNS, config.dns.encrypted.key, _READ
     if config.guards.popular is not None:
         yield "guards.popular", STEWARD, config.guards.popular, _READ
     if config.provider.logo is not None:

@@ -15,6 +15,7 @@
 //!   most [`super::MAX_BLOCKED_TTL`], so that relief reaches caches as soon as after a blocked answer.
 
 use super::MAX_BLOCKED_TTL;
+use super::explained::Explained;
 use super::write::{Ede, OPT, Start};
 use crate::wire::message::{self, Header, Record, record};
 use crate::wire::{HEADER, Name, Query, rtype, u16_at};
@@ -76,6 +77,8 @@ pub struct Reason<'a> {
     pub reference: &'a [u8],
     /// The portal's address.
     pub portal: &'a [u8],
+    /// The text for a client that reads structured errors.
+    pub explained: Option<&'a Explained>,
     /// Seconds for which the entry still holds.
     pub expires_in: u32,
 }
@@ -106,9 +109,7 @@ pub fn trim(
         }
     }
     start.count(1, proven);
-    let separator: &[u8] = if reason.reference.is_empty() { b"" } else { b" " };
-    let text = [reason.reference, separator, reason.portal];
-    start.opt(0, (reason.ede != 0).then_some(Ede { code: reason.ede, text }), limit);
+    start.opt(0, Ede::of_entry(reason.ede, reason.reference, reason.portal, reason.explained), limit);
     start.finish()
 }
 

@@ -9,6 +9,7 @@
 //!
 //! TTL min(60, time to expiry) throughout, so that relief reaches a client's own cache within a minute.
 
+use super::explained::Explained;
 use super::write::{Ede, Start};
 use crate::list::Action;
 use crate::verdict::Stop;
@@ -28,7 +29,8 @@ pub struct StopPage {
     pub portal: Vec<u8>,
 }
 
-/// Answers a blocked question. `reference` is the entry's public reference (empty: none known), `now` in Unix seconds.
+/// Answers a blocked question. `reference` is the entry's public reference (empty: none known), `explained` the text for a
+/// client that reads structured errors, `now` in Unix seconds.
 #[allow(clippy::too_many_arguments)] // each a different thing; a struct would be built per packet for one call
 #[inline]
 pub fn blocked(
@@ -36,6 +38,7 @@ pub fn blocked(
     query: &Query,
     stop: &Stop,
     reference: &[u8],
+    explained: Option<&Explained>,
     page: &StopPage,
     now: u32,
     limit: usize,
@@ -63,16 +66,14 @@ pub fn blocked(
         start.count(1, 1);
         soa(&mut start, HEADER + query.qname.ancestor(stop.distance), ttl);
     }
-    let separator: &[u8] = if reference.is_empty() { b"" } else { b" " };
-    let ede = (stop.ede != 0).then_some(Ede { code: stop.ede, text: [reference, separator, &page.portal] });
-    start.opt(rcode, ede, limit);
+    start.opt(rcode, Ede::of_entry(stop.ede, reference, &page.portal, explained), limit);
     start.finish()
 }
 
 /// "No such data" for a name that is answered here, from an empty zone whose apex is the name of that many labels.
 pub fn nodata(packet: &[u8], query: &Query, apex: u8, limit: usize, out: &mut [u8]) -> usize {
     let Some(mut start) = Start::of(packet, query.echo(), out) else { return 0 };
-    start.flags(flag::RA);
+    start.flags(flag::RA | flag::AA);
     start.count(1, 1);
     soa(&mut start, HEADER + query.qname.ancestor(query.qname.labels().saturating_sub(apex)), MAX_BLOCKED_TTL);
     start.opt(0, None, limit);

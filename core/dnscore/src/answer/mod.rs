@@ -8,12 +8,14 @@
 
 mod aliases;
 mod blocked;
+mod explained;
 mod relayed;
 mod shorten;
 mod write;
 
 pub use aliases::{MAX_OWNERS, Reason, owners, owners_beside, trim};
 pub use blocked::{MAX_BLOCKED_TTL, StopPage, blocked, hinfo, nodata, text};
+pub use explained::{Explained, Explanation};
 pub use relayed::{client_answer, upstream_query, without_opt};
 
 pub(crate) use write::{Behind, Body, rebuild};
@@ -29,7 +31,7 @@ pub fn error(packet: &[u8], echo: Echo, rcode: u16, ede: Option<(u16, &str)>, ou
     let rcode = if rcode > flag::RCODE && echo.edns.is_none() { rcode::SERVFAIL } else { rcode };
     let Some(mut start) = Start::of(packet, echo, out) else { return 0 };
     start.flags(flag::RA | (rcode & flag::RCODE));
-    start.opt(rcode, ede.map(|(code, text)| Ede { code, text: [text.as_bytes(), b"", b""] }), limit);
+    start.opt(rcode, ede.map(|(code, text)| Ede { code, text: [text.as_bytes(), b"", b""], short: b"" }), limit);
     start.finish()
 }
 

@@ -1,7 +1,9 @@
 //! The common parts of a message: header and question, records, the OPT.
 
+use super::explained::Explained;
 use super::shorten::shortened;
 use crate::wire::pointers::pointers;
+use crate::wire::structured::FORGED_ANSWER;
 use crate::wire::{Checked, Echo, HEADER, OPTION_EDE, Query, UDP_SIZE, flag, rcode, rtype, u16_at};
 
 /// Bytes of an OPT without options.
@@ -12,6 +14,24 @@ pub(super) const OPT: usize = 11;
 pub(super) struct Ede<'a> {
     pub code: u16,
     pub text: [&'a [u8]; 3],
+    /// What is said instead where that would not fit; empty: nothing.
+    pub short: &'a [u8],
+}
+
+impl<'a> Ede<'a> {
+    /// Of an entry: its reference and where to look it up, or the same for clients that read JSON. `None` for code 0.
+    pub fn of_entry(
+        code: u16,
+        reference: &'a [u8],
+        portal: &'a [u8],
+        explained: Option<&'a Explained>,
+    ) -> Option<Ede<'a>> {
+        let (text, short): ([&[u8]; 3], &[u8]) = match explained {
+            Some(explained) => ([&explained.long, b"", b""], &explained.short),
+            None => ([reference, if reference.is_empty() { b"" } else { b" " }, portal], b""),
+        };
+        (code != 0).then_some(Ede { code, text, short })
+    }
 }
 
 /// A message begun: header and question stand, records follow.
@@ -102,9 +122,13 @@ impl<'a> Start<'a> {
         self.out[data - 2..data].copy_from_slice(&length.to_be_bytes());
     }
 
-    /// An EDE option; its text is left out where it would pass `limit`, then the option.
-    fn ede(&mut self, ede: Ede<'_>, limit: usize) {
-        let text: usize = ede.text.iter().map(|part| part.len()).sum();
+    /// An EDE option; where its text would pass `limit` the short one is said, then none, then the option is left out.
+    fn ede(&mut self, mut ede: Ede<'_>, limit: usize) {
+        let mut text: usize = ede.text.iter().map(|part| part.len()).sum();
+        if self.at + 6 + text > limit {
+            ede.text = [ede.short, b"", b""];
+            text = ede.short.len();
+        }
         let text = if self.at + 6 + text <= limit { text } else { 0 };
         if self.at + 6 + text > limit {
             return;
@@ -118,13 +142,16 @@ impl<'a> Start<'a> {
     }
 
     /// Copies the extended errors among `options`, each whole or not at all. One that is none (RFC 8914, 2: two octets of
-    /// INFO-CODE, then UTF-8) is not copied: there are clients that refuse the whole message for it.
+    /// INFO-CODE, then UTF-8) is not copied: there are clients that refuse the whole message for it; nor is "Forged Answer"
+    /// to a client that reads structured errors.
     fn copy_ede(&mut self, options: &[u8], limit: usize) {
+        let structured = self.edns.is_some_and(|edns| edns.structured);
         let mut rest = options;
         while let (Some(code), Some(length)) = (u16_at(rest, 0), u16_at(rest, 2)) {
             let Some((option, after)) = rest.split_at_checked(4 + usize::from(length)) else { break };
             let sound = || option.get(6..).is_some_and(|text| std::str::from_utf8(text).is_ok());
-            if code == OPTION_EDE && self.at + option.len() <= limit && sound() {
+            let forged = || structured && u16_at(option, 4) == Some(FORGED_ANSWER);
+            if code == OPTION_EDE && self.at + option.len() <= limit && sound() && !forged() {
                 self.put(option);
             }
             rest = after;
@@ -273,7 +300,7 @@ pub(crate) fn rebuild(packet: &[u8], query: &Query, body: &Body<'_>, limit: usiz
         let data = start.begin_opt(rcode);
         if body.ede.is_some() || !body.options.is_empty() {
             if let Some(code) = body.ede {
-                start.ede(Ede { code, text: [b""; 3] }, limit);
+                start.ede(Ede { code, text: [b""; 3], short: b"" }, limit);
             }
             start.copy_ede(body.options, limit);
             start.end_opt(data);

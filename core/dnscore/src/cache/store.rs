@@ -27,9 +27,6 @@ const ROOM_FOR_ANY: usize = 5 << 10;
 /// The part of the memory that a single answer may take: less than the small queue has.
 const PART: usize = 256;
 
-/// Longer extended errors than anyone writes are not worth their room.
-const MAX_OPTIONS: usize = 512;
-
 /// Entries that go round the main queue again at most, to make room for one: bounds the work of a packet.
 const MAX_ROUNDS: usize = 32;
 
@@ -157,7 +154,7 @@ impl Store {
         cap: Option<(u16, u32)>,
     ) -> bool {
         self.now = entry.stored;
-        let options = if body.options.len() <= MAX_OPTIONS { body.options } else { &[] };
+        let options = body.options;
         (entry.options, entry.records) = (options.len() as u16, body.length() as u16);
         (entry.flags, entry.rcode, entry.counts) = (body.flags, body.rcode, body.counts);
         // No more than a message has room for.

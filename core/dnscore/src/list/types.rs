@@ -29,6 +29,14 @@ impl Matching {
         }
     }
 
+    /// The distance by which an entry covers a name that has so many service labels: what browsers ask at
+    /// `_8443._https.host` is about the host, and stopped as the host is.
+    #[inline]
+    #[must_use]
+    pub const fn distance(distance: u8, service_labels: u8) -> u8 {
+        if distance < service_labels { distance } else { distance - service_labels }
+    }
+
     /// The word used in documents.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

@@ -127,7 +127,7 @@ impl Chain {
         let length = match decides {
             None if all => length,
             None => {
-                let reason = Reason { ede: 0, reference: b"", portal: b"", expires_in: u32::MAX };
+                let reason = Reason { ede: 0, reference: b"", portal: b"", explained: None, expires_in: u32::MAX };
                 answer::trim(asked.query, is_stopped, &reason, length, asked.limit, out)
             }
             Some((stop, owner)) if stop.aliases == Aliases::Stop => {
@@ -142,10 +142,12 @@ impl Chain {
                 self.counters.count(Counter::AliasesTrimmed);
                 let entry = list.number(stop.row, stop.rule);
                 let reference = list.reference(entry).as_ref().map(reference_text);
+                let explained = self.explained(asked.query, &stop);
                 let reason = Reason {
                     ede: stop.ede,
                     reference: reference.as_slice().as_flattened(),
                     portal: &self.page.portal,
+                    explained: explained.as_ref(),
                     expires_in: stop.expires.saturating_sub(asked.now.unix),
                 };
                 answer::trim(asked.query, is_stopped, &reason, length, asked.limit, out)

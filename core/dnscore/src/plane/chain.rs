@@ -86,9 +86,8 @@ pub(super) fn run<W: Way>(line: &mut Line<'_, W>) {
     );
     pass!(
         line,
-        // The health name and `resolver.arpa` (RFC 9462: an upstream that designates itself there would lead clients past
-        // the list) are answered here whatever the upstreams say. After `cache`: so they cost no cached query a comparison;
-        // they are themselves never cached.
+        // The health name and what this resolver says of itself (`super::local`) are answered here whatever the upstreams
+        // say. After `cache`: so they cost no cached query a comparison; they are themselves never cached.
         local,
         // While no upstream is up: a stale answer, where there is one; SERVFAIL, where the upstreams are gone. After `local`:
         // what is answered here needs no upstream.

@@ -9,6 +9,7 @@ mod aliases;
 mod chain;
 mod datagrams;
 mod entry_counts;
+mod local;
 mod over_tcp;
 mod own;
 mod proxy;
@@ -25,6 +26,7 @@ use std::os::fd::{BorrowedFd, RawFd};
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::answer::Explanation;
 use crate::cache::Cache;
 use crate::clients::{Clients, Prefix};
 use crate::counters::{Counter, Counters};
@@ -41,6 +43,7 @@ use crate::wire::Name;
 
 use aliases::Owners;
 use chain::Batch;
+use local::Local;
 use proxy::Balancers;
 use relaying::{Lane, Relaying};
 use replies::Door;
@@ -48,6 +51,7 @@ use stages::{Chain, Now};
 use streams::Messages;
 
 pub use entry_counts::EntryHits;
+pub use local::OwnAnswer;
 pub use over_tcp::TcpAsk;
 pub use settings::Settings;
 pub use shadow::{Seen, Watch, Watching};
@@ -91,6 +95,7 @@ impl Plane {
             watch_key,
             seed,
             health_mark,
+            own_answers,
             streams: stream_limits,
             ..
         } = settings;
@@ -110,10 +115,12 @@ impl Plane {
                 checkers: Clients::new(&[&Prefix::LOOPBACK[..], &proxy_from].concat(), &[]),
                 rate: rate.map(|(per_second, burst)| Rate::new(per_second, burst)),
                 list: None,
+                explanations: Vec::new(),
                 passes: Passes::none(),
                 page,
                 health,
                 health_mark,
+                local: Local::new(own_answers),
                 cache: Cache::new(cache_bytes, [random.u64(), random.u64()], cache_stale)?,
                 counters: counters_path.map_or_else(|| Ok(Counters::new()), |path| Counters::in_file(&path))?,
                 hits: EntryHits::default(),
@@ -162,8 +169,14 @@ impl Plane {
     /// From the next query on this list holds. What it meets is counted once [`Plane::count_in`] says where.
     pub fn set_list(&mut self, list: Option<Arc<CompiledList>>) {
         self.chain.list = list;
+        self.chain.explanations = Vec::new();
         self.chain.owners.new_list();
         self.chain.hits = EntryHits::default();
+    }
+
+    /// How the lists of the compiled file explain themselves to clients that read structured errors, by their numbers.
+    pub fn explain(&mut self, explanations: Vec<Option<Explanation>>) {
+        self.chain.explanations = explanations;
     }
 
     /// These lists of the compiled file are watched from the next query on; said anew with each file.
@@ -188,7 +201,7 @@ impl Plane {
             let upstream = old.iter().find(|u| u.address == *address).cloned().unwrap_or_else(|| {
                 self.next_uid += 1;
                 let told = self.relaying.proxy_to.contains(address);
-                Upstream::new(self.next_uid, *address).telling(told)
+                Upstream::new(self.next_uid, *address).with_proxy_header(told)
             });
             self.relaying.upstreams.push(upstream);
         }

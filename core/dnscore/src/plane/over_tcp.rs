@@ -104,7 +104,7 @@ impl Relaying {
             message.truncate(length);
         }
         let mut header = Vec::new();
-        if upstream.is_told_who_asks {
+        if upstream.sends_proxy_header {
             header.resize(proxy::LONGEST, 0);
             let length = proxy::write(askers.get(slot as usize).and_then(Option::as_ref), false, &mut header);
             header.truncate(length);

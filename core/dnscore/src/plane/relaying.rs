@@ -226,7 +226,7 @@ impl Relaying {
         let id = relay.draw_id(picked.serial, random);
         let mut out = lane.sender.room();
         let mut before = 0;
-        if upstream.is_told_who_asks {
+        if upstream.sends_proxy_header {
             before = proxy::write(askers.get(slot as usize).and_then(Option::as_ref), true, out);
             out = &mut out[before..];
         }

@@ -11,6 +11,8 @@ use crate::streams;
 use crate::tap;
 use crate::wire::Name;
 
+use super::local::OwnAnswer;
+
 /// The settings of one worker's plane.
 #[derive(Debug)]
 pub struct Settings {
@@ -22,6 +24,8 @@ pub struct Settings {
     pub health: Option<Name>,
     /// What TXT of that name answers, at most 255 octets; empty: nothing.
     pub health_mark: Vec<u8>,
+    /// What this resolver says of itself.
+    pub own_answers: Vec<OwnAnswer>,
     /// This worker's share of the cache.
     pub cache_bytes: usize,
     /// For how many seconds after its time an answer may be given when upstreams fail.
@@ -60,6 +64,7 @@ impl Settings {
             clients,
             health: None,
             health_mark: Vec::new(),
+            own_answers: Vec::new(),
             cache_bytes: 32 << 20,
             cache_stale: STALE_FOR,
             counters_path: None,

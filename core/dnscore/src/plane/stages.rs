@@ -6,7 +6,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use crate::answer::{self, StopPage};
+use crate::answer::{self, Explained, Explanation, StopPage};
 use crate::cache::{Cache, Key};
 use crate::clients::Clients;
 use crate::counters::{Counter, Counters};
@@ -20,11 +20,8 @@ use crate::wire::{Checked, Name, Query, Rejected, ede, parse_into, rcode, rtype}
 
 use super::aliases::Owners;
 use super::entry_counts::EntryHits;
+use super::local::Local;
 use super::shadow::Watching;
-
-/// Where clients ask a resolver for its designated, encrypted self (RFC 9462).
-const RESOLVER_ARPA: &[u8] = b"\x08resolver\x04arpa\x00";
-const RESOLVER_ARPA_LABELS: u8 = 2;
 
 /// What a stage says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,10 +76,12 @@ pub struct Chain {
     pub(super) checkers: Clients,
     pub(super) rate: Option<Rate>,
     pub(super) list: Option<Arc<CompiledList>>,
+    pub(super) explanations: Vec<Option<Explanation>>,
     pub(super) passes: Passes,
     pub(super) page: StopPage,
     pub(super) health: Option<Name>,
     pub(super) health_mark: Vec<u8>,
+    pub(super) local: Local,
     pub(super) cache: Cache,
     pub(super) counters: Counters,
     pub(super) hits: EntryHits,
@@ -195,6 +194,7 @@ impl Chain {
     /// Notes the entry, and writes the blocked answer.
     #[inline]
     pub fn blocked(&mut self, asked: Asked<'_>, stop: &Stop, out: &mut [u8]) -> usize {
+        let stop = &self.acted(asked.query, *stop);
         self.counters.count(Counter::Blocked);
         self.counters.blocked_by(stop.list);
         self.counters.count(match stop.action {
@@ -215,7 +215,34 @@ impl Chain {
         }
         let reference = reference.as_ref().map(reference_text);
         let reference = reference.as_slice().as_flattened();
-        answer::blocked(packet, query, stop, reference, &self.page, now.unix, limit, out)
+        let explained = self.explained(query, stop);
+        answer::blocked(packet, query, stop, reference, explained.as_ref(), &self.page, now.unix, limit, out)
+    }
+
+    /// How the entry's list explains itself to this client, if it does so in JSON and the client reads that.
+    #[inline]
+    fn explanation(&self, query: &Query, stop: &Stop) -> Option<&Explanation> {
+        if !query.edns.is_some_and(|edns| edns.structured) {
+            return None;
+        }
+        self.explanations.get(usize::from(stop.list))?.as_ref()
+    }
+
+    /// The text about the entry for a client that reads structured errors.
+    #[inline]
+    pub(super) fn explained(&self, query: &Query, stop: &Stop) -> Option<Explained> {
+        self.explanation(query, stop)?.of(self.list.as_deref()?, stop)
+    }
+
+    /// The stop with what is done for this client: one that shows the reason by itself may need no stop page.
+    #[inline]
+    fn acted(&self, query: &Query, stop: Stop) -> Stop {
+        match self.explanation(query, &stop) {
+            Some(Explanation { action: Some(action), .. }) if stop.action == Action::StopPage => {
+                Stop { action: *action, ..stop }
+            }
+            _ => stop,
+        }
     }
 
     /// Records a blocked answer, where that is asked for.
@@ -245,11 +272,11 @@ impl Chain {
         name: &[u8],
         answer: &[u8],
     ) {
+        let (unix_us, action) = (asked.now.unix_us, self.acted(asked.query, *stop).action);
         let Some(tap) = &mut self.tap else { return };
         let reference = self.list.as_ref().and_then(|list| list.reference(list.number(stop.row, stop.rule)));
         let reference = reference.as_ref().map(reference_text);
         let reference = reference.as_slice().as_flattened();
-        let (unix_us, action) = (asked.now.unix_us, stop.action);
         let noted = tap.note(&tap::Blocked { client, stream, unix_us, answer, action, reference, name });
         self.counters.count(if noted { Counter::TapFrames } else { Counter::TapDropped });
     }
@@ -273,16 +300,13 @@ impl Chain {
     /// Is it a name that is answered here?
     #[inline]
     pub fn is_local(&self, query: &Query) -> bool {
-        query.qname.is_at_or_below(RESOLVER_ARPA) || self.asks_for_health(query)
+        self.local.has(query) || self.asks_for_health(query)
     }
 
-    /// The answer for such a name. `heard`: the upstreams are not gone. `resolver.arpa` has nothing, at any name and of any
-    /// type.
+    /// The answer for such a name. `heard`: the upstreams are not gone.
     pub fn local(&self, asked: Asked<'_>, heard: bool, out: &mut [u8]) -> usize {
-        if asked.query.qname.is_at_or_below(RESOLVER_ARPA) {
-            return answer::nodata(asked.packet, asked.query, RESOLVER_ARPA_LABELS, asked.limit, out);
-        }
-        self.healthy(asked, heard, out)
+        let own = self.local.answer(asked.packet, asked.query, asked.limit, out);
+        own.unwrap_or_else(|| self.healthy(asked, heard, out))
     }
 
     /// The name by which a balancer or an anycast daemon asks whether this host should get queries: without error unless

@@ -12,7 +12,7 @@ use std::os::fd::BorrowedFd;
 
 use crate::counters::{Counter, Counters};
 use crate::relay::slot::ReplyTo;
-use crate::streams::{Kind, Message};
+use crate::streams::{Identity, Kind, Message};
 use crate::sys::{BATCH, Links, Ready};
 use crate::wire::message::Header;
 use crate::wire::proxy::Ends;
@@ -118,6 +118,11 @@ impl Plane {
     /// Accepts connections on a bound and listening socket, which its owner keeps open as long as the plane.
     pub fn listen_stream(&mut self, socket: BorrowedFd<'_>, kind: Kind) -> io::Result<()> {
         self.streams.listen(socket, kind, &self.poll)
+    }
+
+    /// New connections over TLS are of this identity.
+    pub fn set_identity(&mut self, identity: Identity) {
+        self.streams.set_identity(identity);
     }
 
     /// Connections.

@@ -88,7 +88,7 @@ pub struct Upstream {
     /// On this host: few sockets, no 0x20; who can forge here can do anything.
     pub loopback: bool,
     /// A PROXY header tells it who asks.
-    pub is_told_who_asks: bool,
+    pub sends_proxy_header: bool,
     /// Whether it is asked.
     pub state: State,
     /// Smoothed time to answer, in microseconds.
@@ -167,7 +167,7 @@ impl Upstream {
             uid,
             address,
             loopback: address.ip().to_canonical().is_loopback(),
-            is_told_who_asks: false,
+            sends_proxy_header: false,
             state: State::Up,
             rtt_us: 0,
             answers: 0,
@@ -189,8 +189,8 @@ impl Upstream {
     }
 
     /// The same, told who asks or not.
-    pub fn telling(self, is_told_who_asks: bool) -> Upstream {
-        Upstream { is_told_who_asks, ..self }
+    pub fn with_proxy_header(self, sends_proxy_header: bool) -> Upstream {
+        Upstream { sends_proxy_header, ..self }
     }
 
     /// It is asked for a client's sake.

@@ -9,6 +9,7 @@ use std::os::fd::{AsRawFd, RawFd};
 
 use super::Limits;
 use super::options::{self, Wanted};
+use super::tls::{Came, Session};
 use crate::wire::proxy::{self, Ends, Header};
 
 /// Octets of a PROXY header; the specification wants 232 to be enough, values included.
@@ -47,9 +48,14 @@ pub(super) struct Connection {
     /// What the poll watches it for: to be read, to be written.
     pub watched: (bool, bool),
     socket: TcpStream,
+    session: Option<Box<Session>>,
     introduced: bool,
     /// It is read no more: the client closed its half, or we are about to close ours.
     ended: bool,
+    /// Its client said that nothing comes after what has come.
+    closes: bool,
+    /// Ours said so.
+    closed: bool,
     aborted: bool,
     input: Vec<u8>,
     taken: usize,
@@ -58,7 +64,14 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    pub fn new(number: u64, socket: TcpStream, ends: Ends, introduced: bool, now: u64) -> Connection {
+    pub fn new(
+        number: u64,
+        socket: TcpStream,
+        session: Option<Box<Session>>,
+        ends: Ends,
+        introduced: bool,
+        now: u64,
+    ) -> Connection {
         Connection {
             number,
             ends,
@@ -69,8 +82,11 @@ impl Connection {
             is_counted: false,
             watched: (true, false),
             socket,
+            session,
             introduced,
             ended: false,
+            closes: false,
+            closed: false,
             aborted: false,
             input: Vec::new(),
             taken: 0,
@@ -95,7 +111,7 @@ impl Connection {
     }
 
     pub fn has_unwritten(&self) -> bool {
-        self.written < self.output.len()
+        self.written < self.output.len() || self.session.as_ref().is_some_and(|session| session.has_unwritten())
     }
 
     /// A limit says that none of its queries is decided before some are answered, or answers read.
@@ -142,9 +158,24 @@ impl Connection {
 
     /// Octets as they came.
     pub fn receive(&mut self, octets: &[u8]) {
+        if self.introduced {
+            return self.open(octets);
+        }
         self.input.extend_from_slice(octets);
-        if !self.introduced {
-            self.introduce();
+        self.introduce();
+        if self.introduced && self.session.is_some() {
+            let octets = std::mem::take(&mut self.input);
+            self.open(&octets);
+        }
+    }
+
+    /// Takes the seal off, where there is one.
+    fn open(&mut self, octets: &[u8]) {
+        let Some(session) = &mut self.session else { return self.input.extend_from_slice(octets) };
+        match session.receive(octets, &mut self.input) {
+            Came::Open => {}
+            Came::Closed => self.closes = true,
+            Came::Broken => self.finish(),
         }
     }
 
@@ -173,9 +204,12 @@ impl Connection {
         });
         let Some(message) = message else {
             self.forget_taken();
+            if self.closes {
+                self.finish();
+            }
             return None;
         };
-        let tag = Wanted::by(message).tag();
+        let tag = Wanted::by(message, self.session.is_some()).tag();
         out.extend_from_slice(message);
         self.taken += PREFIX + message.len();
         Some(tag)
@@ -217,12 +251,22 @@ impl Connection {
 
     /// Writes what waits, as far as the client reads it.
     pub fn write(&mut self, now: u64) {
-        while self.has_unwritten() && !self.aborted {
-            match self.socket.write(&self.output[self.written..]) {
-                Ok(count) => {
-                    self.written += count;
-                    self.stalled_since = None;
+        while !self.aborted {
+            let done = match &mut self.session {
+                None if self.written == self.output.len() => break,
+                None => self.socket.write(&self.output[self.written..]).map(|count| self.written += count),
+                Some(session) => {
+                    if !session.has_unwritten() && self.written < self.output.len() {
+                        self.written += session.seal(&self.output[self.written..]);
+                    }
+                    if !session.has_unwritten() {
+                        break;
+                    }
+                    session.write(&mut self.socket).map(drop)
                 }
+            };
+            match done {
+                Ok(()) => self.stalled_since = None,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     self.stalled_since.get_or_insert(now);
                     break;
@@ -231,8 +275,8 @@ impl Connection {
                 Err(_) => return self.abort(),
             }
         }
-        if !self.has_unwritten() {
-            (self.written, self.stalled_since) = (0, None);
+        if self.written == self.output.len() {
+            self.written = 0;
             self.output.clear();
             if self.output.capacity() > KEPT {
                 self.output = Vec::new();
@@ -240,6 +284,23 @@ impl Connection {
         } else if self.written > MANY {
             self.output.drain(..self.written);
             self.written = 0;
+        }
+        if !self.has_unwritten() {
+            self.stalled_since = None;
+            self.say_closed(now);
+        }
+    }
+
+    /// Over TLS the client hears that the end is meant, before the connection ends (RFC 8446, 6.1).
+    fn say_closed(&mut self, now: u64) {
+        if self.ended
+            && self.in_flight == 0
+            && !self.aborted
+            && !std::mem::replace(&mut self.closed, true)
+            && let Some(session) = &mut self.session
+        {
+            session.close();
+            self.write(now);
         }
     }
 }

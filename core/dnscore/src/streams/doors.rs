@@ -16,11 +16,24 @@ use crate::sys;
 pub enum Kind {
     /// DNS over TCP (RFC 7766).
     Tcp,
+    /// DNS over TLS (RFC 7858).
+    Tls,
 }
 
 struct Door {
     listener: TcpListener,
     address: SocketAddr,
+    kind: Kind,
+}
+
+/// A connection that was accepted.
+pub(super) struct Accepted {
+    pub socket: TcpStream,
+    pub kind: Kind,
+    /// The client.
+    pub peer: SocketAddr,
+    /// The address of ours that it asked.
+    pub asked: SocketAddr,
 }
 
 /// See the module.
@@ -32,12 +45,12 @@ pub(super) struct Doors {
 
 impl Doors {
     /// Accepts at a socket through a descriptor of its own; the owner's stays open.
-    pub fn adopt(&mut self, socket: BorrowedFd<'_>, _kind: Kind) -> io::Result<usize> {
+    pub fn adopt(&mut self, socket: BorrowedFd<'_>, kind: Kind) -> io::Result<usize> {
         let listener = TcpListener::from(socket.try_clone_to_owned()?);
         listener.set_nonblocking(true)?;
         sys::send_at_once(&listener)?;
         let address = listener.local_addr()?;
-        self.doors.push(Door { listener, address });
+        self.doors.push(Door { listener, address, kind });
         self.keep_spare();
         Ok(self.doors.len() - 1)
     }
@@ -55,15 +68,16 @@ impl Doors {
         self.doors.clear();
     }
 
-    /// The next connection, its client, and the address that was asked. `None`: none waits.
-    pub fn accept(&mut self, index: usize) -> Option<(TcpStream, SocketAddr, SocketAddr)> {
+    /// The next connection. `None`: none waits.
+    pub fn accept(&mut self, index: usize) -> Option<Accepted> {
         let door = self.doors.get(index)?;
         loop {
             match door.listener.accept() {
                 Ok((socket, peer)) => {
                     let asked = if door.address.ip().is_unspecified() { socket.local_addr().ok() } else { None };
                     if socket.set_nonblocking(true).is_ok() {
-                        return Some((socket, peer, asked.unwrap_or(door.address)));
+                        let asked = asked.unwrap_or(door.address);
+                        return Some(Accepted { socket, kind: door.kind, peer, asked });
                     }
                 }
                 Err(error) if sys::is_out_of_descriptors(&error) => {

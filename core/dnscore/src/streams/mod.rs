@@ -1,4 +1,4 @@
-//! Clients' connections: DNS over TCP (RFC 7766).
+//! Clients' connections: DNS over TCP (RFC 7766) and over TLS (RFC 7858).
 //!
 //! Enters: listening sockets, what their readiness brings, answers. Leaves: whole messages with the number of their
 //! connection, one at a time; answers, each when it is ready and in whatever order (RFC 7766, 6.2.1.1). What is decided
@@ -22,6 +22,7 @@ mod connection;
 mod doors;
 mod options;
 mod table;
+mod tls;
 
 use std::io;
 use std::net::SocketAddr;
@@ -32,11 +33,12 @@ use crate::sys::{Poll, Ready};
 use crate::wire::proxy::Ends;
 
 use connection::{Connection, Taken};
-use doors::Doors;
+use doors::{Accepted, Doors};
 use table::Table;
 
 pub use connection::LONGEST_HEADER;
 pub use doors::Kind;
+pub use tls::{Identity, SECRET};
 
 /// Marks the poll's tokens of connections; the rest is the number without its tag.
 const CONNECTION: u64 = 1 << 62;
@@ -89,6 +91,7 @@ pub struct Streams {
     balancers: Clients,
     doors: Doors,
     table: Table,
+    identity: Option<Identity>,
     /// Connections that something was done to: to be written, closed, or watched otherwise.
     touched: Vec<u32>,
     /// Connections that no limit holds back any longer.
@@ -107,6 +110,7 @@ impl Streams {
             balancers,
             doors: Doors::default(),
             table: Table::default(),
+            identity: None,
             touched: Vec::new(),
             resumed: Vec::new(),
             scratch: vec![0; SCRATCH].into_boxed_slice(),
@@ -122,6 +126,11 @@ impl Streams {
         poll.add(self.doors.raw(index), DOOR | index as u64)
     }
 
+    /// New connections over TLS are of this identity; while there is none, they are closed.
+    pub fn set_identity(&mut self, identity: Identity) {
+        self.identity = Some(identity);
+    }
+
     /// Whether a token of the poll is of this module.
     #[inline]
     pub fn is_theirs(token: u64) -> bool {
@@ -130,7 +139,7 @@ impl Streams {
 
     /// Connections.
     pub fn connected(&self) -> usize {
-        self.table.len()
+        self.table.connected()
     }
 
     /// Connections that found no place.
@@ -295,36 +304,42 @@ impl Streams {
     /// Accepts what waits at a listening socket. True if there may be more.
     fn accept(&mut self, door: usize, poll: &Poll, now: u64) -> bool {
         for _ in 0..ACCEPTED_AT_ONCE {
-            let Some((socket, peer, asked)) = self.doors.accept(door) else { return false };
-            self.admit(socket, peer, asked, poll, now);
+            let Some(accepted) = self.doors.accept(door) else { return false };
+            if !self.admit(accepted, poll, now) {
+                self.refused += 1;
+            }
         }
         true
     }
 
-    /// Finds a place for a new connection; makes one where a place is held idly.
-    fn admit(&mut self, socket: std::net::TcpStream, peer: SocketAddr, asked: SocketAddr, poll: &Poll, now: u64) {
+    /// Finds a place for a new connection; makes one where a place is held idly. False: there is none.
+    fn admit(&mut self, accepted: Accepted, poll: &Poll, now: u64) -> bool {
+        let Accepted { socket, kind, peer, asked } = accepted;
         let client = peer.ip().to_canonical();
         let is_introduced = self.balancers.view(client).is_none();
         if is_introduced && self.table.of_client(client) >= self.limits.per_client {
-            self.refused += 1;
-            return;
+            return false;
         }
-        if self.table.len() >= self.limits.total && !self.table.remove_idle() {
-            self.refused += 1;
-            return;
+        let session = self.identity.as_ref().and_then(|identity| identity.session(kind));
+        if kind != Kind::Tcp && session.is_none() {
+            return false;
+        }
+        if self.table.connected() >= self.limits.total && !self.table.remove_idle() {
+            return false;
         }
         let ends = Ends {
             source: SocketAddr::new(client, peer.port()),
             destination: SocketAddr::new(asked.ip().to_canonical(), asked.port()),
         };
         let fd = socket.as_raw_fd();
-        let index = self.table.insert(|number| Connection::new(number, socket, ends, is_introduced, now));
-        let Some(index) = index else { return self.refused += 1 };
+        let index = self.table.insert(|number| Connection::new(number, socket, session, ends, is_introduced, now));
+        let Some(index) = index else { return false };
         let number = self.table.get_mut(index).map_or(0, |connection| connection.number);
-        if poll.add(fd, CONNECTION | number >> table::TAG_BITS).is_err() {
-            self.refused += 1;
+        let is_watched = poll.add(fd, CONNECTION | number >> table::TAG_BITS).is_ok();
+        if !is_watched {
             self.table.remove(index);
         }
+        is_watched
     }
 }
 

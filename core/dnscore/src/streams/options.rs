@@ -1,14 +1,21 @@
-//! EDNS options that belong to a connection, not to a question: how long it may be idle (RFC 7828).
+//! EDNS options that belong to a connection, not to a question: how long it may be idle (RFC 7828), and padding, so that
+//! the length of what is sealed says little (RFC 7830).
 //!
 //! Enters: a message as it came, an answer as the chain wrote it. Leaves: what the client asked for, and the answer with
-//! it. Rules: an option is answered only where it was asked for, and only where the answer has an OPT, which is its last
-//! record; an answer that would pass 65,535 octets stays as it is.
+//! it. Rules: an option is answered only where it was asked for, padding only under a seal, and only where the answer has
+//! an OPT, which is its last record; an answer that would pass 65,535 octets stays as it is.
 
 use crate::wire::message::{Header, options, record, record_again, skip_name};
 use crate::wire::{HEADER, rtype};
 
 /// edns-tcp-keepalive.
 const KEEPALIVE: u16 = 11;
+/// Padding.
+const PADDING: u16 = 12;
+/// Octets of an option's code and length.
+const OPTION: usize = 4;
+/// "Servers SHOULD pad the corresponding response to a multiple of 468 octets" (RFC 8467, 4.1).
+const BLOCK: usize = 468;
 /// Additional records of a query that are looked at.
 const LOOKED_AT: u16 = 4;
 /// Microseconds of a keepalive's unit.
@@ -19,18 +26,21 @@ const UNIT: u64 = 100_000;
 pub struct Wanted {
     /// To be told for how long it may be idle.
     pub keepalive: bool,
+    /// That its answer be padded.
+    pub padding: bool,
 }
 
 impl Wanted {
-    /// By this query; nothing where it cannot be read.
+    /// By this query; nothing where it cannot be read. `sealed`: nobody on the way reads it.
     #[inline]
-    pub fn by(packet: &[u8]) -> Wanted {
-        match Header::read(packet) {
+    pub fn by(packet: &[u8], sealed: bool) -> Wanted {
+        let wanted = match Header::read(packet) {
             Some(Header { questions: 1, answers: 0, authorities: 0, additionals: count @ 1.., .. }) => {
                 Wanted::in_additional(packet, count.min(LOOKED_AT)).unwrap_or_default()
             }
             _ => Wanted::default(),
-        }
+        };
+        Wanted { padding: wanted.padding && sealed, ..wanted }
     }
 
     fn in_additional(packet: &[u8], count: u16) -> Option<Wanted> {
@@ -42,6 +52,7 @@ impl Wanted {
                 options(&packet[found.data..found.end], |code, value| {
                     // "The client MUST NOT include the TIMEOUT value" (3.2.1): one that does is not heeded.
                     wanted.keepalive |= code == KEEPALIVE && value.is_empty();
+                    wanted.padding |= code == PADDING;
                 })?;
                 return Some(wanted);
             }
@@ -52,12 +63,12 @@ impl Wanted {
 
     /// As a message's tag.
     pub fn tag(self) -> u16 {
-        u16::from(self.keepalive)
+        u16::from(self.keepalive) | u16::from(self.padding) << 1
     }
 
     /// From it.
     pub fn of_tag(tag: u16) -> Wanted {
-        Wanted { keepalive: tag & 1 != 0 }
+        Wanted { keepalive: tag & 1 != 0, padding: tag & 2 != 0 }
     }
 
     /// Something is wanted.
@@ -75,6 +86,13 @@ pub fn add(out: &mut Vec<u8>, start: usize, wanted: Wanted, idle: u64) {
         out.extend_from_slice(&KEEPALIVE.to_be_bytes());
         out.extend_from_slice(&2u16.to_be_bytes());
         out.extend_from_slice(&units.to_be_bytes());
+    }
+    if wanted.padding {
+        let length = (out.len() - start + OPTION).next_multiple_of(BLOCK).min(usize::from(u16::MAX));
+        let zeros = length.saturating_sub(out.len() - start + OPTION);
+        out.extend_from_slice(&PADDING.to_be_bytes());
+        out.extend_from_slice(&(zeros as u16).to_be_bytes());
+        out.resize(out.len() + zeros, 0);
     }
     let added = out.len() - before;
     let length = usize::from(u16::from_be_bytes([out[length_at], out[length_at + 1]])) + added;
@@ -109,23 +127,30 @@ mod tests {
     use super::*;
 
     const QUESTION: &[u8] = b"\x12\x34\x01\x00\x00\x01\x00\x00\x00\x00\x00\x01\x01a\x00\x00\x01\x00\x01";
+    const KEEP: Wanted = Wanted { keepalive: true, padding: false };
+    const PAD: Wanted = Wanted { keepalive: false, padding: true };
 
     fn with_options(options: &[u8]) -> Vec<u8> {
         let mut message = QUESTION.to_vec();
-        message.extend_from_slice(&[0, 0, 41, 4, 208, 0, 0, 0, 0, 0, options.len() as u8]);
+        message.extend_from_slice(&[0, 0, 41, 4, 208, 0, 0, 0, 0]);
+        message.extend_from_slice(&(options.len() as u16).to_be_bytes());
         message.extend_from_slice(options);
         message
     }
 
     #[test]
-    fn a_keepalive_is_heeded_where_it_is_empty() {
-        assert!(Wanted::by(&with_options(&[0, 11, 0, 0])).keepalive);
-        assert!(Wanted::by(&with_options(&[0, 10, 0, 1, 7, 0, 11, 0, 0])).keepalive);
+    fn a_keepalive_is_heeded_where_it_is_empty_and_padding_where_nobody_reads_along() {
+        assert_eq!(Wanted::by(&with_options(&[0, 11, 0, 0]), false), KEEP);
+        assert_eq!(Wanted::by(&with_options(&[0, 10, 0, 1, 7, 0, 11, 0, 0]), true), KEEP);
+        assert_eq!(Wanted::by(&with_options(&[0, 12, 0, 2, 0, 0]), true), PAD);
         for other in [&[][..], &[0, 11, 0, 2, 0, 1], &[0, 12, 0, 0], &[0, 11, 0, 9]] {
-            assert_eq!(Wanted::by(&with_options(other)), Wanted::default(), "{other:?}");
+            assert_eq!(Wanted::by(&with_options(other), false), Wanted::default(), "{other:?}");
         }
         for cut in 0..QUESTION.len() {
-            assert_eq!(Wanted::by(&QUESTION[..cut]), Wanted::default());
+            assert_eq!(Wanted::by(&QUESTION[..cut], true), Wanted::default());
+        }
+        for wanted in [KEEP, PAD, Wanted { keepalive: true, padding: true }, Wanted::default()] {
+            assert_eq!(Wanted::of_tag(wanted.tag()), wanted);
         }
     }
 
@@ -133,12 +158,27 @@ mod tests {
     fn what_is_added_is_in_the_opt_and_its_length_says_so() {
         let mut out = b"before".to_vec();
         out.extend_from_slice(&with_options(&[0, 15, 0, 2, 0, 16]));
-        add(&mut out, 6, Wanted { keepalive: true }, 10_000_000);
+        add(&mut out, 6, KEEP, 10_000_000);
         assert_eq!(out[6..], with_options(&[0, 15, 0, 2, 0, 16, 0, 11, 0, 2, 0, 100]));
         let mut plain = QUESTION.to_vec();
         plain[11] = 0;
         let whole = plain.clone();
-        add(&mut plain, 0, Wanted { keepalive: true }, 10_000_000);
+        add(&mut plain, 0, Wanted { keepalive: true, padding: true }, 10_000_000);
         assert_eq!(plain, whole, "no OPT, no option");
+    }
+
+    #[test]
+    fn an_answer_is_padded_to_whole_blocks_and_stays_one_message() {
+        for fill in [0, 1, 400, 430, 431, 432, 433, 900, 65_000, 65_490, 65_500] {
+            let mut options = vec![0, 15];
+            options.extend_from_slice(&(fill as u16).to_be_bytes());
+            options.resize(options.len() + fill, 7);
+            let mut out = with_options(&options);
+            let before = out.len();
+            add(&mut out, 0, PAD, 0);
+            let is_whole = out.len().is_multiple_of(BLOCK) || out.len() == usize::from(u16::MAX) || out.len() == before;
+            assert!(is_whole && out.len() <= usize::from(u16::MAX), "{fill}: {}", out.len());
+            assert_eq!(options_of(&out), Some(QUESTION.len() + 9));
+        }
     }
 }

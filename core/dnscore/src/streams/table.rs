@@ -51,7 +51,7 @@ impl Default for Table {
 }
 
 impl Table {
-    pub fn len(&self) -> usize {
+    pub fn connected(&self) -> usize {
         self.count
     }
 

@@ -25,7 +25,7 @@ pub use receive::Receiver;
 pub use send::{Sender, Sent};
 pub use socket::{Listener, connect, is_out_of_descriptors, send_at_once, with_borrowed};
 pub use tick::tick_when_busy;
-pub use turn::{give_way, go_first};
+pub use turn::{set_background, set_latency_sensitive};
 
 /// Datagrams in one system call.
 pub const BATCH: usize = 64;

@@ -1,35 +1,33 @@
-//! A tick finer than the kernel's, for the threads that stand behind.
+//! A tick finer than the kernel's, for background threads.
 //!
-//! A thread that wakes goes before one that stands behind, but only while it is eligible: where it has just run a little
-//! more than its share, the kernel picks the other (EEVDF, Linux 6.6 and later). Some microseconds later its turn would
-//! have come, yet the kernel looks again at its own tick, after 1 to 4 ms, or when something else wakes on that
-//! processor. So while threads work that gave way, one thread more reads their processor clocks every 250 us: for a
-//! clock that runs the kernel accounts for the time until now, and lets a thread whose time is over make room (6.12 and
-//! later; else it is a clock that was read). That holds within a control group; between groups it is the reading
-//! thread's own waking that makes the kernel look. Nobody's share changes by it, only how soon it is heeded.
+//! A thread that wakes preempts a background thread only while it is eligible: if it has just run a little more than its
+//! share, the kernel picks the other (EEVDF, Linux 6.6 and later). It becomes eligible some microseconds later, but the
+//! kernel looks again only at its own tick, after 1 to 4 ms, or when another thread wakes on that processor. So while
+//! background threads work, one more thread reads their processor clocks every 250 us. To read a running clock the kernel
+//! accounts for the time until now, and preempts a thread whose slice is over (6.12 and later; an older kernel only reads
+//! the clock). That holds within a control group; between groups the waking of the reading thread makes the kernel look.
+//! No thread's share changes, only the delay.
 //!
-//! Rules: it sleeps while those threads do. Whatever fails here costs speed and nothing else.
+//! Rules: this thread sleeps while background threads do. A failure here costs speed and nothing else.
 
 use std::fs;
 use std::thread;
 use std::time::Duration;
 
-use super::turn::{gave_way, go_first};
+use super::turn::{is_background, set_latency_sensitive};
 
 const TICK: Duration = Duration::from_micros(250);
-/// So many ticks for the threads that were there at the first.
+/// Ticks before the threads are listed again.
 const ROUND: u32 = 40;
-/// Of processor time: who uses less of it in a round does not work.
+/// Processor time of a round; threads that use less do not work.
 const WORK: Duration = Duration::from_millis(1);
 
-/// Ticks whenever this process works, for those of its threads that gave way, until it ends.
-///
-/// To be called by a thread that did not.
+/// Start the tick for this process. To be called once, by a thread that is not in the background.
 pub fn tick_when_busy() {
     let begun = thread::Builder::new().name("tick".into()).spawn(|| {
         // SAFETY: it reads and writes no memory; the kernel may be late by a nanosecond instead of by 50 us.
         unsafe { libc::prctl(libc::PR_SET_TIMERSLACK, 1, 0, 0, 0) };
-        go_first();
+        set_latency_sensitive();
         while wait_for_work() {
             while round() >= WORK {}
         }
@@ -39,7 +37,7 @@ pub fn tick_when_busy() {
 
 /// A round of ticks; the processor time that those threads used in it which are still there.
 fn round() -> Duration {
-    let threads: Vec<_> = behind().into_iter().filter_map(|thread| Some((thread, clock_of(thread)?))).collect();
+    let threads: Vec<_> = background().into_iter().filter_map(|thread| Some((thread, clock_of(thread)?))).collect();
     for _ in 0..ROUND {
         thread::sleep(TICK);
         for (thread, _) in &threads {
@@ -49,12 +47,12 @@ fn round() -> Duration {
     threads.into_iter().filter_map(|(thread, first)| Some(clock_of(thread)?.saturating_sub(first))).sum()
 }
 
-/// The threads of this process that gave way.
-fn behind() -> Vec<libc::pid_t> {
+/// The background threads of this process.
+fn background() -> Vec<libc::pid_t> {
     let Ok(entries) = fs::read_dir("/proc/self/task") else { return Vec::new() };
     entries
         .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
-        .filter(|&thread| gave_way(thread))
+        .filter(|&thread| is_background(thread))
         .collect()
 }
 

@@ -1,9 +1,8 @@
-//! Whose turn it is on a processor.
+//! Scheduling: threads that answer queries are latency sensitive, all others run in the background.
 //!
-//! A thread that wakes gets the processor at once where its slice is shorter than that of the thread which runs (Linux
-//! 6.12 and later), and else may wait until the next tick, 4 ms. So threads that answer queries ask for the shortest
-//! slice, those that work behind them for a long one. An older kernel heeds nice and policy alone; where none of it is
-//! allowed nothing changes but speed.
+//! A thread that wakes preempts the running one at once if its slice is shorter (Linux 6.12 and later); else it may wait
+//! until the next tick, 4 ms. So threads that answer queries ask for the shortest slice, background threads for a long
+//! one. An older kernel applies nice and policy only. Where a call is not permitted nothing changes but speed.
 
 /// `struct sched_attr` as the kernel first had it (sched_setattr(2)).
 #[repr(C)]
@@ -20,29 +19,29 @@ struct SchedAttr {
 
 /// Nanoseconds; the least that the kernel takes.
 const SHORT: u64 = 100_000;
-/// More than the usual slice, which is 3 ms at most: whoever asked for nothing goes before these threads too.
+/// More than the default slice, at most 3 ms: threads that ask for nothing preempt background threads too.
 const LONG: u64 = 10_000_000;
 
-/// The policy of those behind, by which they are known.
-const BEHIND: libc::c_int = libc::SCHED_BATCH;
+/// The policy that marks a background thread.
+const BACKGROUND: libc::c_int = libc::SCHED_BATCH;
 
-/// This thread, and those that it starts from now on, answer queries.
-pub fn go_first() {
+/// This thread, and those that it starts from now on, answer queries: the shortest slice.
+pub fn set_latency_sensitive() {
     // SAFETY: it reads and writes no memory; 0 is this thread.
     let nice = unsafe { libc::getpriority(libc::PRIO_PROCESS, 0) };
     set(libc::SCHED_OTHER, nice, SHORT);
 }
 
-/// This thread, and those that it starts from now on, stand behind those that answer queries: by `nice` (0 to 19) while
-/// both want a processor, and never taking it from another thread when they wake.
-pub fn give_way(nice: i32) {
-    set(BEHIND, nice, LONG);
+/// This thread, and those that it starts from now on, run at lower priority: `nice` (0 to 19), and SCHED_BATCH, by which
+/// they preempt no thread when they wake.
+pub fn set_background(nice: i32) {
+    set(BACKGROUND, nice, LONG);
 }
 
-/// Whether a thread of this process gave way.
-pub fn gave_way(thread: libc::pid_t) -> bool {
+/// Whether a thread of this process called `set_background`.
+pub fn is_background(thread: libc::pid_t) -> bool {
     // SAFETY: it reads and writes no memory; a thread that is gone is an error, and so no such policy.
-    unsafe { libc::sched_getscheduler(thread) == BEHIND }
+    unsafe { libc::sched_getscheduler(thread) == BACKGROUND }
 }
 
 fn set(policy: i32, nice: i32, slice: u64) {

@@ -9,6 +9,7 @@ pub mod name;
 pub mod pointers;
 pub mod proxy;
 pub mod query;
+pub mod structured;
 pub mod upstream;
 
 pub use name::Name;

@@ -136,6 +136,27 @@ impl Name {
         self.labels
     }
 
+    /// Labels that stand before the name of the host that is meant: those of `_8443._https.host`, where browsers ask for
+    /// the HTTPS records of an origin on another port than 443 (RFC 9460, 9.1), else 0. They end at the last `_https`.
+    #[inline]
+    pub fn service_labels(&self) -> u8 {
+        // As good as every name has no such label first.
+        if self.bytes[1] != b'_' || self.bytes[0] == 0 { 0 } else { self.labels_to_service() }
+    }
+
+    #[cold]
+    fn labels_to_service(&self) -> u8 {
+        let mut found = 0;
+        let mut at = 0;
+        for distance in 0..self.labels {
+            if distance > 0 && self.wire()[at..].starts_with(b"\x06_https") {
+                found = distance + 1;
+            }
+            at += 1 + usize::from(self.bytes[at]);
+        }
+        found
+    }
+
     /// Offset, within the wire form, of the ancestor `distance` labels up (0: the name itself). Beyond the root: the
     /// root's offset.
     #[inline]

@@ -18,6 +18,7 @@
 
 use super::message::{Header, options, record, skip_name};
 use super::name::Name;
+use super::structured::asks;
 use super::upstream::is_signature;
 use super::{CLASS_IN, HEADER, UDP_SIZE, UDP_SIZE_WITHOUT_EDNS, flag, rcode, rtype};
 
@@ -66,6 +67,8 @@ pub struct Edns {
     pub size: u16,
     /// DNSSEC OK.
     pub dnssec_ok: bool,
+    /// The client reads structured errors.
+    pub structured: bool,
 }
 
 /// What of a query an answer repeats: the question, if it could be read, and whether there is an OPT to answer.
@@ -277,10 +280,13 @@ fn additional(packet: &[u8], start: usize, count: u16) -> Extra {
                 extra.broken = true;
                 break;
             }
-            extra.edns = Some(Edns { size: rr.class, dnssec_ok: rr.ttl & 0x8000 != 0 });
+            let mut edns = Edns { size: rr.class, dnssec_ok: rr.ttl & 0x8000 != 0, structured: false };
             extra.version = (rr.ttl >> 16) as u8;
             // The options of another version may look otherwise; BADVERS says so without reading them.
-            if extra.version == 0 && options(&packet[rr.data..rr.end], |_, _| ()).is_none() {
+            let sound = extra.version > 0
+                || options(&packet[rr.data..rr.end], |code, value| edns.structured |= asks(code, value)).is_some();
+            extra.edns = Some(edns);
+            if !sound {
                 extra.broken = true;
                 break;
             }
@@ -298,5 +304,9 @@ fn begun_opt(packet: &[u8], at: usize) -> Option<Edns> {
         return None;
     };
     let size = u16::from_be_bytes([size_high, size_low]);
-    (u16::from_be_bytes([type_high, type_low]) == rtype::OPT).then_some(Edns { size, dnssec_ok: flags & 0x80 != 0 })
+    (u16::from_be_bytes([type_high, type_low]) == rtype::OPT).then_some(Edns {
+        size,
+        dnssec_ok: flags & 0x80 != 0,
+        structured: false,
+    })
 }

@@ -53,7 +53,8 @@ fn question(data: &[u8], query: &Query) {
             let stop =
                 Stop { row: 0, rule: 0, distance, list: 0, action, aliases: Aliases::Trim, ede, expires: NOW + 9 };
             for limit in [512, query.udp_limit(), 65535] {
-                let length = answer::blocked(data, query, &stop, b"7ZK3M9Q2XW4T8RBC", &page, NOW, limit, &mut out);
+                let length =
+                    answer::blocked(data, query, &stop, b"7ZK3M9Q2XW4T8RBC", None, &page, NOW, limit, &mut out);
                 let message = well_formed(&out[..length], data, query.echo(), limit);
                 assert_eq!(message.flags & 0x0220, 0, "neither TC nor AD");
                 assert!(message.ttls.iter().all(|(_, ttl)| *ttl == 9));
@@ -177,7 +178,8 @@ fn trimmed(packet: &[u8], query: &Query, mut answer: [u8; 65535], length: usize,
     let mut owners = Vec::new();
     answer::owners(&answer[..length], query, &mut owners);
     assert!(owners.len() <= answer::MAX_OWNERS && !owners.contains(&query.qname));
-    let reason = answer::Reason { ede: 16, reference: b"", portal: b"https://stop.example", expires_in: 30 };
+    let reason =
+        answer::Reason { ede: 16, reference: b"", portal: b"https://stop.example", explained: None, expires_in: 30 };
     let length = answer::trim(query, is_stopped, &reason, length, 65535, &mut answer);
     let shown = well_formed(&answer[..length], packet, query.echo(), 65535);
     assert!(shown.ttls.iter().all(|(_, ttl)| *ttl <= 30));

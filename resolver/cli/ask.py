@@ -1,0 +1,192 @@
+"""The command `stopsign ask`: asks this resolver as a browser does, and prints what a person should know of the answer.
+
+Enters: a name, how to ask, which server (else the one of the configuration). Leaves: the answers to A, AAAA and HTTPS
+in one report, the extended error and the structured reason; for support desks and as the eyes of tests. Rules:
+
+- Each question says that structured errors are read, by the draft's option and by Chromium's (the core's
+  `wire/structured.rs`).
+- Encrypted transports are authenticated by the server's name, as strict clients do; a certificate that does not fit is
+  a failure, never a warning.
+- Exit 0: there are answers, whatever they say; 2: there are none.
+"""
+
+from __future__ import annotations
+
+import json
+import ssl
+from dataclasses import asdict, dataclass
+from ipaddress import ip_address
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+import click
+import dns.edns
+import dns.exception
+import dns.message
+import dns.name
+import dns.query
+import dns.rcode
+import dns.rdatatype
+
+from blocklists.text import shown
+from resolver.base.errors import ResolverError
+from resolver.cli.options import as_json, legible, located, print_json
+from resolver.config.values import Endpoint
+
+if TYPE_CHECKING:
+    from resolver.config.schema import Config
+
+Over = Literal["udp", "tcp", "tls"]
+TYPES = ("A", "AAAA", "HTTPS")  # in the order in which browsers ask
+PORTS = {"udp": 53, "tcp": 53, "tls": 853}
+PATIENCE, PAYLOAD, PADDED = 5.0, 1232, 128  # RFC 8467: clients pad to 128 octets
+SDE, EDE = 26, 15
+_LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """Where to ask; `name`: what its certificate must say, empty where nobody looks."""
+
+    endpoint: Endpoint
+    name: str = ""
+    authorities: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One answer, as far as people and programs want it."""
+
+    type: str
+    rcode: str
+    records: tuple[str, ...]
+    ede: int | None = None
+    text: str = ""
+
+    @property
+    def reason(self) -> dict[str, Any] | None:
+        """The structured error; None where the text is none."""
+        try:
+            found = json.loads(self.text)
+        except ValueError:
+            return None
+        return found if isinstance(found, dict) else None
+
+
+@click.command("ask")
+@click.argument("name")
+@click.option("--over", type=click.Choice(get_args(Over)), default="udp", help="How to ask.  [udp]")
+@click.option("--server", help="ADDRESS[:PORT] to ask instead of the one of the configuration.")
+@click.option("--server-name", help="What the server's certificate must say, with --server and --over tls.")
+@click.option("--ca", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="Authorities to believe, PEM.")
+@located
+@as_json
+def ask(
+    name: str,
+    over: Over,
+    server: str | None,
+    server_name: str | None,
+    ca: Path | None,
+    path: Path | None,
+    directory: Path | None,
+    in_json: bool,
+) -> None:
+    """Ask as a browser does, and show the answer with the reason of a block."""
+    if server is None:
+        asked = of_config(legible(path, directory), over, ca)
+    else:
+        asked = Server(_endpoint(server, over), server_name or "", ca)
+    answers = [one(name, rtype, over, asked) for rtype in TYPES]
+    if in_json:
+        found = [{**asdict(answer), "reason": answer.reason} for answer in answers]
+        print_json({"name": name, "over": over, "server": str(asked.endpoint), "answers": found})
+        return
+    click.echo(f"{name} over {over} from {asked.endpoint}" + (f" ({asked.name})" if asked.name else ""))
+    for line in report(answers):
+        click.echo(line)
+
+
+def of_config(config: Config, over: Over, authorities: Path | None = None) -> Server:
+    """The first address that serves this."""
+    encrypted = config.require_dns().encrypted
+    listens = config.dns_tls_listen if over == "tls" else config.dns_listen
+    if not listens:
+        raise ResolverError(f"nothing is served over {over} here", hint="dns.encrypted.tls; or --server ADDRESS")
+    first = listens[0]
+    name = encrypted.name if over == "tls" and encrypted is not None else ""
+    return Server(Endpoint(_LOOPBACK.get(first.host, first.host), first.port), name, authorities)
+
+
+def _endpoint(text: str, over: Over) -> Endpoint:
+    try:
+        return Endpoint.parse(text, default_port=PORTS[over])
+    except ValueError as wrong:
+        raise click.UsageError(f"--server {wrong}") from wrong
+
+
+def question(name: str, rtype: str, *, padded: bool) -> dns.message.QueryMessage:
+    """As a browser that reads structured errors asks it. Raises `ResolverError` where it is no name."""
+    options: list[dns.edns.Option] = [
+        dns.edns.GenericOption(dns.edns.OptionType.make(EDE), b"\0\0"),
+        dns.edns.GenericOption(dns.edns.OptionType.make(SDE), b""),
+    ]
+    try:
+        return dns.message.make_query(
+            name, rtype, use_edns=0, payload=PAYLOAD, options=options, pad=PADDED if padded else 0
+        )
+    except dns.exception.DNSException as wrong:
+        raise ResolverError(f"{name!r} is not a name ({wrong})") from wrong
+
+
+def one(name: str, rtype: str, over: Over, server: Server) -> Answer:
+    """The answer to one question. Raises `ResolverError` where there is none."""
+    sent = question(name, rtype, padded=over == "tls")
+    host, port = server.endpoint.host, server.endpoint.port
+    try:
+        if over == "udp":
+            reply, _ = dns.query.udp_with_fallback(sent, host, PATIENCE, port)
+        elif over == "tcp":
+            reply = dns.query.tcp(sent, host, PATIENCE, port)
+        else:
+            reply = _over_tls(sent, server)
+    except (OSError, dns.exception.DNSException) as wrong:
+        why = str(wrong) or type(wrong).__name__
+        raise ResolverError(f"no answer from {server.endpoint} over {over}: {why}") from wrong
+    return read(rtype, reply)
+
+
+def _over_tls(sent: dns.message.QueryMessage, server: Server) -> dns.message.Message:
+    context = ssl.create_default_context(cafile=None if server.authorities is None else str(server.authorities))
+    context.set_alpn_protocols(["dot"])
+    name = server.name or str(ip_address(server.endpoint.host))
+    return dns.query.tls(
+        sent, server.endpoint.host, PATIENCE, server.endpoint.port, ssl_context=context, server_hostname=name
+    )
+
+
+def read(rtype: str, reply: dns.message.Message) -> Answer:
+    """What a message says."""
+    records = tuple(record.to_text() for rrset in reply.answer for record in rrset)
+    errors = [option for option in reply.options if isinstance(option, dns.edns.EDEOption)]
+    rcode = dns.rcode.to_text(reply.rcode())
+    if not errors:
+        return Answer(rtype, rcode, records)
+    return Answer(rtype, rcode, records, int(errors[0].code), errors[0].text or "")
+
+
+def report(answers: list[Answer]) -> list[str]:
+    """For people: a line an answer, then the reason once."""
+    lines = [f"{one.type:<6} {one.rcode:<9} {shown(' '.join(one.records) or '-')}" for one in answers]
+    said = next((one for one in answers if one.ede is not None), None)
+    if said is None or said.ede is None:
+        return [*lines, "no reason is given"]
+    lines.append(f"{dns.edns.EDECode.make(said.ede).name.replace('_', ' ').capitalize()} (EDE {said.ede})")
+    reason = said.reason
+    if reason is None:
+        return [*lines, f"  {shown(said.text)}"] if said.text else lines
+    titles = {"j": "why", "o": "by", "c": "contact", "s": "sub-error", "fdbs": "entry"}
+    return [*lines, *(f"  {titles.get(key, shown(key))}: {_plain(value)}" for key, value in reason.items())]
+
+
+def _plain(value: object) -> str:
+    return shown(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))

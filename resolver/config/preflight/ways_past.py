@@ -1,0 +1,204 @@
+"""What takes clients past the lists, or hides the reason from people: looked for on the network, beside this host too.
+
+Enters: a configuration without mistakes. Leaves: warnings alone, since DNS works in spite of each. Rules:
+
+- An open port 853 where Stopsign does not serve it is found by clients that are told of nothing: systemd-resolved and
+  Android try it on the address of their resolver, and ask there what they would ask here.
+- An upstream that designates itself (RFC 9462) has clients that ask it directly come back encrypted, past the lists.
+- A client that finds this resolver by DDR wants the address that it asked in the certificate (RFC 9462, 4.2).
+- A browser that meets silence at 443 of the stop page's address says that the site is slow; refused at once it falls
+  back to HTTP, and shows the page.
+- REFUSED is no answer to a client with a second resolver.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import dns.exception
+import dns.message
+import dns.query
+import dns.rdatatype
+from cryptography import x509
+
+from resolver.config.discovery import LOCAL_NAME, addresses
+from resolver.config.finding import Finding
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from resolver.config.schema import Config
+    from resolver.config.values import Endpoint
+
+PATIENCE = 1.0  # seconds for an answer from this host or the next
+DOT, HTTPS = 853, 443
+_UNSPECIFIED = ("0.0.0.0", "::")
+_LOCAL_V4, _LOCAL_V6 = Path("/proc/thread-self/net/fib_trie"), Path("/proc/thread-self/net/if_inet6")
+
+
+def ways_past(config: Config) -> Iterator[Finding]:
+    yield from _open_853(config)
+    yield from _designated_elsewhere(config)
+    yield from _certificate(config)
+    yield from _silence(config)
+    yield from _refusing(config)
+
+
+def _open_853(config: Config) -> Iterator[Finding]:
+    asked = [
+        (at, address)
+        for at, endpoint in enumerate(config.dns_listen)
+        for address in _reached_by(endpoint)
+        if not _serves(config.dns_tls_listen, address, DOT)
+    ]
+    with ThreadPoolExecutor(max(len(asked), 1)) as trying:
+        states = trying.map(lambda one: _tcp(one[1], DOT), asked)
+        for (at, address), state in zip(asked, states, strict=True):
+            if state == "answers":
+                wrong = f"{address} port {DOT} is open and not Stopsign's: clients find it and pass the lists"
+                right = "dns.encrypted.tls there, or a closed port, would be right"
+                yield Finding(f"dns.listen[{at}]", f"{wrong}; {right}", fatal=False)
+
+
+def _reached_by(endpoint: Endpoint) -> list[str]:
+    """Addresses at which clients can ask there."""
+    if endpoint.host not in _UNSPECIFIED:
+        return [endpoint.host]
+    return [address for address in local_addresses() if (":" in address) == endpoint.ipv6]
+
+
+def local_addresses() -> list[str]:
+    """Of this machine, those of links (fe80::) aside."""
+    found: list[str] = []
+    for text, of in ((_LOCAL_V4, _v4_of), (_LOCAL_V6, _v6_of)):
+        try:
+            found += of(text.read_text(encoding="ascii"))
+        except OSError:
+            continue  # no such family on this machine
+    return list(dict.fromkeys(address for address in found if not ipaddress.ip_address(address).is_link_local))
+
+
+def _v4_of(trie: str) -> Iterator[str]:
+    before = ""
+    for line in trie.splitlines():
+        if "/32 host LOCAL" in line:
+            yield before.rsplit(maxsplit=1)[-1]
+        before = line
+
+
+def _v6_of(table: str) -> Iterator[str]:
+    for line in table.splitlines():
+        yield str(ipaddress.IPv6Address(bytes.fromhex(line.split()[0])))
+
+
+def _serves(listens: Iterable[Endpoint], address: str, port: int) -> bool:
+    family = ":" in address
+    return any(one.port == port and one.ipv6 == family and one.host in (address, *_UNSPECIFIED) for one in listens)
+
+
+def _tcp(address: str, port: int) -> str:
+    """`answers`, `silent`, `rejects`, or `unreachable` from here."""
+    try:
+        socket.create_connection((address, port), PATIENCE).close()
+    except TimeoutError:
+        return "silent"
+    except ConnectionRefusedError:
+        return "rejects"
+    except OSError:
+        return "unreachable"
+    return "answers"
+
+
+def _udp(address: str, port: int) -> str:
+    """The same; a datagram that nobody rejects is silence, whoever may have it."""
+    try:
+        with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_DGRAM) as asking:
+            asking.settimeout(PATIENCE)
+            asking.connect((address, port))
+            asking.send(b"\0")
+            asking.recv(1)
+    except TimeoutError:
+        return "silent"
+    except ConnectionRefusedError:
+        return "rejects"
+    except OSError:
+        return "unreachable"
+    return "answers"
+
+
+def _designated_elsewhere(config: Config) -> Iterator[Finding]:
+    with ThreadPoolExecutor(max(len(config.upstreams), 1)) as asking:
+        for at, names in enumerate(asking.map(_designates, config.upstreams)):
+            if names:
+                upstream, shown = config.upstreams[at], ", ".join(names)
+                wrong = f"{upstream} designates {shown}: clients that reach it by themselves pass the lists, encrypted"
+                right = "a resolver that only Stopsign can reach would be right"
+                yield Finding(f"dns.upstreams[{at}]", f"{wrong}; {right}", fatal=False)
+
+
+def _designates(upstream: Endpoint) -> list[str]:
+    """The names in its designation; none where it has none, or does not answer."""
+    question = dns.message.make_query(LOCAL_NAME, dns.rdatatype.SVCB)
+    host, port = upstream.host, upstream.port
+    try:
+        with socket.socket(socket.AF_INET6 if upstream.ipv6 else socket.AF_INET, socket.SOCK_DGRAM) as asking:
+            asking.connect((host, port))  # so that nobody's port is heard to be nobody's
+            asking.setblocking(False)
+            reply = dns.query.udp(question, host, PATIENCE, port, ignore_trailing=True, sock=asking)
+    except (OSError, dns.exception.DNSException):
+        return []
+    found = [record for rrset in reply.answer if rrset.rdtype == dns.rdatatype.SVCB for record in rrset]
+    return list(dict.fromkeys(record.target.to_text(omit_final_dot=True) for record in found))
+
+
+def _certificate(config: Config) -> Iterator[Finding]:
+    encrypted = None if config.dns is None else config.dns.encrypted
+    if encrypted is None:
+        return
+    try:
+        certificate = x509.load_pem_x509_certificate(encrypted.certificate.read_bytes())
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        proven = set(names.get_values_for_type(x509.IPAddress))
+    except (OSError, ValueError, x509.ExtensionNotFound):
+        return  # that it cannot be read, or names nothing, is said elsewhere
+    # Clients take a private address without proof, where it is the one that they asked (RFC 9462, 4.3).
+    lacking = [str(one) for one in addresses(encrypted) if one not in proven and not one.is_private]
+    if lacking:
+        wrong = f"does not name {', '.join(lacking)}, so that clients which ask there do not upgrade by DDR"
+        right = "iPAddress beside the name would be right; DNR and configured names do without"
+        yield Finding("dns.encrypted.certificate", f"{wrong}; {right}", fatal=False)
+
+
+def _silence(config: Config) -> Iterator[Finding]:
+    page, serving = config.stop_page, config.dns_https_listen
+    own = [(key, str(one)) for key, one in (("ipv4", page.ipv4), ("ipv6", page.ipv6)) if one is not None]
+    with ThreadPoolExecutor(4) as trying:
+        over = {(key, try_): trying.submit(try_, address, HTTPS) for key, address in own for try_ in (_tcp, _udp)}
+        for key, address in own:
+            tcp, udp = over[key, _tcp].result(), over[key, _udp].result()
+            if _serves(serving, address, HTTPS):
+                wrong = f"{address} serves DNS over HTTPS too: https:// of a blocked name meets its certificate there"
+                right = "another address for one of them would be right"
+            elif silent := " and ".join(name for name, state in (("TCP", tcp), ("UDP", udp)) if state == "silent"):
+                wrong = f"{address} is silent at {silent} {HTTPS}: browsers wait and never come to the stop page"
+                right = "reset and ICMP reject, as docs/people.md has the rules, would be right"
+            elif tcp == "answers":
+                wrong = (
+                    f"{address} answers at TCP {HTTPS}: browsers warn of its certificate instead of showing the page"
+                )
+                right = "reset would be right"
+            else:
+                continue
+            yield Finding(f"stop_page.{key}", f"{wrong}; {right}", fatal=False)
+
+
+def _refusing(config: Config) -> Iterator[Finding]:
+    for at, source in enumerate(config.lists):
+        if source.action == "refused":
+            wrong = "refused is no block where a client has a second resolver: glibc, musl, Go and c-ares ask that one"
+            more = "and systemd-resolved asks it for all other names too"
+            yield Finding(f"lists[{at}].action", f"{wrong}, {more}; stop-page would be right", fatal=False)
