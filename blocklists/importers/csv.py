@@ -73,6 +73,19 @@ def heading(path: Path) -> Heading | None:
     return None
 
 
+def sounds_withdrawn(column: str) -> bool:
+    """Whether a heading, in lower case, sounds as if rows with a value in it were no longer in force."""
+    return any(word in column for word in _WITHDRAWN)
+
+
+def unmapped_withdrawal(path: Path, column: str) -> SourceError:
+    """What is wrong with such a column that nobody said the meaning of."""
+    return SourceError(
+        f"{path}: the column {shown(column)!r} sounds as if its rows were withdrawn",
+        hint="a mapping says what it means (withdrawn: …), or that it means nothing (ignore: …): docs/lists.md",
+    )
+
+
 def _columns(number: int, text: str, delimiter: str) -> Heading | None:
     chosen = delimiter or max(",;\t|", key=text.count)
     try:
@@ -94,11 +107,8 @@ def read(path: Path, intake: Intake) -> None:
     columns = found.columns
     key = next(name for name in NAMES if name in columns)
     for column in columns:
-        if column not in KNOWN and any(word in column for word in _WITHDRAWN):
-            raise SourceError(
-                f"{path}: the column {shown(column)!r} sounds as if its rows were withdrawn",
-                hint="a mapping says what it means (withdrawn: …), or that it means nothing: docs/lists.md",
-            )
+        if column not in KNOWN and sounds_withdrawn(column):
+            raise unmapped_withdrawal(path, column)
     for item in lines(path, size=intake.size):
         intake.lines += 1
         if isinstance(item, Rejection):

@@ -12,7 +12,8 @@ import re
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from blocklists.importers import adblock, csv, domains, hosts, resolvers, zone
+from blocklists.importers import adblock, csv, domains, hosts, mapped, resolvers, zone
+from blocklists.importers.mapping import presets
 from blocklists.importers.source import Rejection, SourceError, lines, octets
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from blocklists.importers.intake import Intake
+    from blocklists.importers.mapping import Mapping, Preset
 
 FORMATS: dict[str, Callable[[Path, Intake], None]] = {
     "domains": domains.read,
@@ -52,13 +54,25 @@ _MAGIC = (
 )  # fmt: skip
 
 
-def read(path: Path, intake: Intake, *, form: str = "auto") -> None:
-    """Take the file's names into `intake`. Raises SourceError."""
+def read(path: Path, intake: Intake, *, form: str = "auto", by: Mapping | None = None) -> None:
+    """Take the file's names into `intake`, `by` a mapping where one is given. Raises SourceError."""
+    if by is not None:
+        mapped.read(path, by, intake)
+        return
     chosen = guess(path) if form == "auto" else form
-    if chosen not in FORMATS:
-        raise SourceError(f"no format {form!r}", hint=f"one of {', '.join(FORMATS)}")
-    intake.file = path.name
-    FORMATS[chosen](path, intake)
+    if chosen in FORMATS:
+        intake.file = path.name
+        FORMATS[chosen](path, intake)
+    else:
+        mapped.read(path, preset(chosen), intake)
+
+
+def preset(name: str) -> Preset:
+    """The preset of this name. Raises SourceError."""
+    found = presets().get(name)
+    if found is None:
+        raise SourceError(f"no format {name!r}", hint=f"one of {', '.join((*FORMATS, *presets()))}")
+    return found
 
 
 def guess(path: Path) -> str:

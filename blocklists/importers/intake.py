@@ -88,6 +88,8 @@ class Intake:
     notices: list[Notice] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
     """How many were `rejected`, `noted`, `withdrawn`, taken as `exact`, `below`, `subtree`."""
+    ground: Basis | None = None
+    """What a row's own ground leaves unsaid."""
     grounds: dict[str, Basis] = field(default_factory=dict)
     """That the files bring, by key."""
     passing: Exceptions = field(default_factory=Exceptions)
@@ -139,6 +141,7 @@ class Intake:
         expires: str | None = None,
         issued: str | None = None,
         firm: bool = False,
+        star: Match | None = None,
     ) -> None:
         """Take one name as written; `match` where the format says which. `firm`: no plain exception lets it pass."""
         name = text.lower()
@@ -146,7 +149,7 @@ class Intake:
         wanted: Match = match or self.match
         if not entry.is_name(name):
             try:
-                name, mended = mend(text, self.star)
+                name, mended = mend(text, star or self.star)
             except ValueError as error:
                 self.reject(line, text, str(error))
                 return
