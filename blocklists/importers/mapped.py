@@ -1,7 +1,7 @@
 """A register read by a declared mapping: its rows become candidates, each with its own ground, days and match.
 
-Enters: a path, a `Mapping`, an `Intake` (whose `ground` is what a row does not say itself). Leaves: candidates and grounds
-in the intake; or `SourceError`: nothing of the file may be used.
+Enters: a path, a `Mapping`, an `Intake` (whose `ground` is what a row does not say itself). Leaves: candidates and
+grounds in the intake; or `SourceError`: nothing of the file may be used.
 
 Rules
 - A withdrawn row is counted and left out. A withdrawal that cannot be read refuses the file: it must not be stopped
@@ -29,7 +29,7 @@ from blocklists.importers.source import Rejection, SourceError, shown
 from blocklists.text import is_text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
     from blocklists.entry import Match
@@ -144,9 +144,7 @@ class _Reading:
         said = (row.values.get(by.field) or [""])[0]
         match = by.__pydantic_extra__.get(said, by.default)
         if match == "reject":
-            raise ValueError(
-                f"{by.field} is {shown(said)!r}, which no name is stopped for" if said else f"no {by.field}"
-            )
+            raise ValueError(f"{by.field} {shown(said)!r} stops no name" if said else f"no {by.field}")
         return match
 
     def _day(self, row: Row, value: Value | None) -> str | None:
@@ -227,7 +225,9 @@ def _host(text: str, name: Name) -> str:
 def _moment(said: str, form: str, place: str) -> datetime:
     """A time; a day is its beginning at the place, a time without a zone is the place's. Raises ValueError."""
     try:
-        found = _FORMS.get(form, lambda text: datetime.strptime(text, form))(said)
+        if form == "epoch":
+            return datetime.fromtimestamp(float(said), UTC)
+        found = _iso(said) if form == "iso" else datetime.strptime(said, form)  # noqa: DTZ007  its zone comes below
     except (ValueError, OverflowError, OSError):
         raise ValueError(f"{shown(said)!r} is no time in the form {form}") from None
     return found if found.tzinfo is not None else found.replace(tzinfo=ZoneInfo(place))
@@ -238,9 +238,3 @@ def _iso(text: str) -> datetime:
         day = date.fromisoformat(text)
         return datetime(day.year, day.month, day.day)  # noqa: DTZ001  the place's zone is put on by the caller
     return datetime.fromisoformat(text)
-
-
-_FORMS: dict[str, Callable[[str], datetime]] = {
-    "iso": _iso,
-    "epoch": lambda text: datetime.fromtimestamp(float(text), UTC),
-}

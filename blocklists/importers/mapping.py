@@ -70,9 +70,7 @@ class Read(Part):
     kind: Literal["csv", "xml", "json", "xlsx", "lines", "zone"]
     encoding: str | None = None  # none: UTF-8, or UTF-16 with its mark; XML says its own
     skip: int = Field(default=0, ge=0)  # lines, or rows of a sheet, before the table
-    delimiter: str | None = Field(
-        default=None, min_length=1, max_length=1
-    )  # none: what the first row uses; lines: blanks
+    delimiter: str | None = Field(default=None, min_length=1, max_length=1)  # none: the first row's; lines: blanks
     header: bool = True  # the first row names the columns
     comment: str | None = None  # how lines begin that are none; csv, lines
 

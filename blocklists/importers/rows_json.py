@@ -66,7 +66,7 @@ class _Reader:
         """The elements of the array at the pointer."""
         for step in steps:
             self._expect("{")
-            while (key := self._value()) != step:
+            while self._value() != step:
                 self._expect(":")
                 self._value()
                 if self._next() != ",":
