@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from blocklists.importers import csv as tables
-from blocklists.importers import rows_json, rows_xlsx, rows_xml
+from blocklists.importers import rows_json, rows_xlsx
 from blocklists.importers.source import Rejection, SourceError, lines, shown
 
 if TYPE_CHECKING:
@@ -33,6 +33,8 @@ def read(path: Path, mapping: Mapping, fields: Sequence[str], *, size: int) -> I
     """The rows of the file, with these fields of each. Raises SourceError."""
     kind = mapping.read.kind
     if kind == "xml":
+        from blocklists.importers import rows_xml  # here: nobody else needs its parser
+
         found = rows_xml.read(path, mapping.rows, fields, size=size, encoding=mapping.read.encoding)
     elif kind == "json":
         found = rows_json.read(path, mapping.rows or "", fields, size=size, encoding=mapping.read.encoding)

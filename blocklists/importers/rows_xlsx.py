@@ -1,7 +1,7 @@
 """Rows of a workbook's sheet (.xlsx), by openpyxl in its streaming mode.
 
 Enters: a path, a sheet's name (none: the first). Leaves: the texts of each row's cells, with the row's number;
-a day or a time as ISO 8601 has it. Rules: formulas give the value that was stored; what comes out of the archive is bounded.
+a day or a time as ISO 8601 has it. Rules: formulas give the value that was stored; the archive is bounded.
 """
 
 from __future__ import annotations

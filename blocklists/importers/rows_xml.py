@@ -1,7 +1,7 @@
 """Rows of an XML register: one element each, read by expat as it comes, never as a tree.
 
 Enters: a path, the rows' element, paths of fields within a row (`a/b`, `@attribute`, `a/@attribute`, `.` for the row's
-own text). Leaves: line and values of each row. Rules: namespaces are ignored; a DTD, and with it every entity, is refused
+own text). Leaves: line and values of each row. Rules: namespaces are ignored; a DTD, and so every entity, is refused
 (defusedxml); depth, text of a row and the file's size are bounded.
 """
 
