@@ -501,8 +501,8 @@ class Plane:
         """Serves the bound UDP socket `fd`; the caller owns it, keeps it open as long as the plane, and closes it. An
         IPv6 wildcard socket is to be IPV6_V6ONLY. Raises CoreError."""
 
-    def listen_stream(self, fd: int, kind: Literal["tcp", "tls"] = "tcp") -> None:
-        """Accepts DNS over TCP, or over TLS, at the bound and listening socket `fd`, which stays the caller's. Raises
+    def listen_stream(self, fd: int, kind: Literal["tcp", "tls", "https"] = "tcp") -> None:
+        """Accepts DNS over TCP, TLS or HTTPS at the bound and listening socket `fd`, which stays the caller's. Raises
         CoreError."""
 
     def set_identity(self, chain: bytes, key: bytes, secret: bytes) -> None:

@@ -37,7 +37,8 @@ def read(
 
 
 def _values(value: Any, keys: list[str]) -> list[str] | None:
-    """The texts at a path of keys; None where a key is missing."""
+    """The texts at a path of keys (`.`: of the value itself); None where a key is missing."""
+    keys = [] if keys == ["."] else keys
     for at, key in enumerate(keys):
         if isinstance(value, list):
             found = [_values(one, keys[at:]) for one in value]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import zipfile
 from datetime import date, datetime, time
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 from blocklists.importers.source import SourceError, shown
 
@@ -22,17 +22,24 @@ CELLS = 256
 
 def read(path: Path, sheet: str | None, *, size: int) -> Iterator[tuple[int, list[str]]]:
     """The rows that have anything in them. Raises SourceError."""
-    from openpyxl import load_workbook  # here: nobody else needs it, and it takes a third of a second
-
     try:
         with zipfile.ZipFile(path) as archive:
-            if (total := sum(part.file_size for part in archive.infolist())) > size:
-                raise SourceError(f"{path}: {total:,} octets, uncompressed; at most {size:,}")
-        book = load_workbook(path, read_only=True, data_only=True, keep_links=False)
+            total = sum(part.file_size for part in archive.infolist())
+        if total > size:
+            raise SourceError(f"{path}: {total:,} octets, uncompressed; at most {size:,}")
+        # an open file: of a path openpyxl believes the ending and not the octets
+        with path.open("rb") as file:
+            yield from _rows(path, file, sheet)
     except SourceError:
         raise
-    except Exception as error:  # noqa: BLE001  openpyxl has no root of its errors: KeyError, TypeError, its own
-        raise SourceError(f"{path}: not a workbook (.xlsx): {shown(str(error))}") from None
+    except Exception as error:  # noqa: BLE001  openpyxl has no root of its errors: KeyError, TypeError, zipfile's, its own
+        raise SourceError(f"{path}: not a workbook (.xlsx) that is whole: {shown(str(error))}") from None
+
+
+def _rows(path: Path, file: IO[bytes], sheet: str | None) -> Iterator[tuple[int, list[str]]]:
+    from openpyxl import load_workbook  # here: nobody else needs it, and it takes a third of a second
+
+    book = load_workbook(file, read_only=True, data_only=True, keep_links=False)
     try:
         if sheet is not None and sheet not in book.sheetnames:
             raise SourceError(f"{path}: no sheet {sheet!r}; there are: {shown(', '.join(book.sheetnames))}")
@@ -43,10 +50,6 @@ def read(path: Path, sheet: str | None, *, size: int) -> Iterator[tuple[int, lis
                 cells.pop()
             if cells:
                 yield number, cells
-    except SourceError:
-        raise
-    except Exception as error:  # noqa: BLE001  as above, of a sheet that is damaged
-        raise SourceError(f"{path}: a sheet that cannot be read: {shown(str(error))}") from None
     finally:
         book.close()
 

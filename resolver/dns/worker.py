@@ -56,7 +56,8 @@ SWEEP = 0.5  # seconds between two looks at upstreams and at what this worker sa
 DRAIN = 5.0
 COUNT = 10.0  # seconds between two looks whether entry hits can be handed over
 
-STREAMS: Mapping[str, Literal["tcp", "tls"]] = {"tcp": "tcp", "dns_tls": "tls"}  # what is spoken, by use of a socket
+# What is spoken, by use of a socket.
+STREAMS: Mapping[str, Literal["tcp", "tls", "https"]] = {"tcp": "tcp", "dns_tls": "tls", "dns_https": "https"}
 
 log = logging.getLogger("stopsign.dns")
 

@@ -40,6 +40,16 @@ class Ledger:
         self.trouble = None
         return indexes
 
+    def note(self, events: Sequence[Event], alarm: Callable[[str, str | None], None]) -> bool:
+        """Leaves about what blocks nothing: a log that is out of order is an alarm and stops nothing. Whether they are
+        there."""
+        try:
+            self.append(events)
+        except LedgerError as error:
+            alarm("log", str(error))
+            return False
+        return True
+
     def erase(self, index: int, reason: str) -> int:
         """Forget the detail of a leaf; the index of the leaf that says so."""
         try:

@@ -11,10 +11,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from blocklists.document import MAX_SIZE
+from blocklists.document import read as read_entries
 from resolver import _core
 from resolver.ipc import shadow_sketches
+from resolver.lists.guard import some
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from resolver.base.paths import Places
 
 FEWEST = 100  # clients below which a share says nothing
@@ -50,3 +55,11 @@ class Shadow:
                 if part > max(share, found.get(reference, 0.0)):
                     found[reference] = part
         return found
+
+    def complaint(self, watch: str, share: float, document: Path) -> str | None:
+        """Which additions of `document` would stop too much, in a sentence; None: none would."""
+        found = sorted(self.too_much(watch, share).items(), key=lambda item: -item[1])
+        if not found:
+            return None
+        names = {entry.reference: entry.name for entry in read_entries(document, size=MAX_SIZE)}
+        return some([f"{names.get(ref, ref)} would stop {part:.1%} of all clients" for ref, part in found])

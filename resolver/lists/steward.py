@@ -35,7 +35,7 @@ from resolver.lists.ledger import Event, Ledger, LedgerError
 from resolver.lists.metrics import Lists
 from resolver.lists.operations import operations
 from resolver.lists.protected import own
-from resolver.lists.register import Outcome, Register
+from resolver.lists.register import Register
 from resolver.log.writer import Log
 from resolver.policy import exceptions
 from resolver.stats.publish import publish
@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from resolver.config.schema import Accepted, ListSource
+    from resolver.lists.decide import Outcome
     from resolver.lists.fetch import Candidate
 
 say = logging.getLogger("stopsign.steward")

@@ -24,6 +24,7 @@ SAYING = {
     "resolver/host/foreign.py": {"alarm"},
     "resolver/host/run.py": {"_status"},
     "resolver/ipc/rpz_status.py": {"complaints"},
+    "resolver/lists/decide.py": {"_left_out", "_unapplied"},
     "resolver/lists/report.py": {"_alarms_of", "nothing_yet", "_held_long"},
     "resolver/stats/collect.py": {"_turn"},
     "resolver/lists/ledger.py": {"_unwritten"},

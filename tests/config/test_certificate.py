@@ -135,3 +135,16 @@ def test_check_config_says_it_with_the_key_of_the_configuration(tmp_path: Path) 
 def test_contradictions_are_found_without_a_trial(tmp_path: Path, more: str, said: str) -> None:
     with pytest.raises(ConfigError, match=said):
         accept(config(tmp_path, made(tmp_path), more))
+
+
+@pytest.mark.parametrize(
+    ("listen", "said"),
+    [("192.0.2.66:443", 1), ("0.0.0.0:443", 1), ("[::]:443", 0), ("192.0.2.67:443", 0), ("192.0.2.66:8443", 0)],
+)
+def test_https_at_the_address_of_the_stop_page_keeps_browsers_from_the_page(
+    tmp_path: Path, listen: str, said: int
+) -> None:
+    file = config(tmp_path, made(tmp_path), f', https: {{listen: ["{listen}"]}}')
+    file.write_text(file.read_text() + "stop_page: {ipv4: 192.0.2.66}\n")
+    found = [one for one in trial(accept(file).config, file, lambda _: {listen}) if "browsers must" in str(one)]
+    assert [(one.key, one.fatal) for one in found] == [("dns.encrypted.https.listen[0]", False)] * said

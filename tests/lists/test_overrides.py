@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -425,7 +424,8 @@ def test_explain_says_that_a_client_is_not_served(world: World) -> None:
 
 
 def test_explain_names_the_signers_where_the_issuer_s_root_does(world: World) -> None:
-    candidate = replace(world.candidate(2, ["a.example", "b.example"]), holders={"a" * 64: "Alice, registrar"})
+    offered = world.candidate(2, ["a.example", "b.example"])
+    candidate = offered.model_copy(update={"holders": {"a" * 64: "Alice, registrar"}})
     world.register.take(candidate)
     found = explain(world.config, "a.example", now=world.clock()).entries[0]
     assert (found.list, found.holders) == ("gambling", {"a" * 64: "Alice, registrar"})

@@ -170,7 +170,7 @@ def finish(plane: _core.Plane, question: Relayed, message: bytes) -> bytes | Non
     return told
 
 
-StreamKind = Literal["tcp", "tls"]
+StreamKind = Literal["tcp", "tls", "https"]
 
 
 class Stream:

@@ -295,6 +295,7 @@ impl Plane {
         let kind = match kind {
             "tcp" => streams::Kind::Tcp,
             "tls" => streams::Kind::Tls,
+            "https" => streams::Kind::Https,
             other => return Err(refused(format_args!("{other:?} is no kind of stream"))),
         };
         let served = sys::with_borrowed(fd, |socket| self.inner.listen_stream(socket, kind));

@@ -54,6 +54,7 @@ def trial(config: Config, file: Path, own: Callable[[Places], set[str]]) -> list
         *_lists(config),
         *_files(config),
         *_certificate(config),
+        *_page_behind_https(config),
         *_people(config),
         *far(config),
         *ways_past(config),
@@ -305,6 +306,17 @@ def _certificate(config: Config) -> Iterator[Finding]:
         return
     if (days := found.days_left(now)) < LAST_DAYS:
         yield Finding("dns.encrypted.certificate", f"{encrypted.certificate} ends in {days:.1f} days", fatal=False)
+
+
+def _page_behind_https(config: Config) -> Iterator[Finding]:
+    """A browser comes to the stop page because 443 of its address refuses."""
+    pages = [page for page in (config.stop_page.ipv4, config.stop_page.ipv6) if page is not None]
+    for at, endpoint in enumerate(config.dns_https_listen):
+        for page in pages if endpoint.port == 443 else ():
+            if endpoint.host in (str(page), "0.0.0.0" if page.version == 4 else "::"):
+                wrong = f"{endpoint} also answers at the stop page's {page}, where browsers must be refused at once"
+                right = "an address that is not the page's would be right"
+                yield Finding(f"dns.encrypted.https.listen[{at}]", f"{wrong}; {right}", fatal=False)
 
 
 def _people(config: Config) -> Iterator[Finding]:

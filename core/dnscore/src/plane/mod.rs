@@ -97,6 +97,7 @@ impl Plane {
             health_mark,
             own_answers,
             streams: stream_limits,
+            https_path,
             ..
         } = settings;
         let balancers = Clients::new(&proxy_from, &[]);
@@ -130,7 +131,7 @@ impl Plane {
                 key,
             },
             relaying: Relaying::new(Relay::new(limits, key), random, remote_sockets, proxy_to, joins),
-            streams: Streams::new(stream_limits, balancers),
+            streams: Streams::new(stream_limits, balancers, &https_path),
             messages: Messages::default(),
             clock: Now::default(),
             unix_offset: 0,

@@ -8,6 +8,7 @@ use std::net::TcpStream;
 use std::os::fd::{AsRawFd, RawFd};
 
 use super::Limits;
+use super::http;
 use super::options::{self, Wanted};
 use super::tls::{Came, Session};
 use crate::wire::proxy::{self, Ends, Header};
@@ -29,6 +30,14 @@ pub(super) enum Taken {
     Nothing,
 }
 
+/// What lies between the socket and messages.
+pub(super) struct Layers {
+    /// The seal.
+    pub session: Option<Box<Session>>,
+    /// HTTP under it; without, each message comes after its length.
+    pub http: Option<Box<http::Session>>,
+}
+
 /// See the module.
 pub(super) struct Connection {
     /// With tag 0.
@@ -48,7 +57,7 @@ pub(super) struct Connection {
     /// What the poll watches it for: to be read, to be written.
     pub watched: (bool, bool),
     socket: TcpStream,
-    session: Option<Box<Session>>,
+    layers: Layers,
     introduced: bool,
     /// It is read no more: the client closed its half, or we are about to close ours.
     ended: bool,
@@ -64,14 +73,7 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    pub fn new(
-        number: u64,
-        socket: TcpStream,
-        session: Option<Box<Session>>,
-        ends: Ends,
-        introduced: bool,
-        now: u64,
-    ) -> Connection {
+    pub fn new(number: u64, socket: TcpStream, layers: Layers, ends: Ends, introduced: bool, now: u64) -> Connection {
         Connection {
             number,
             ends,
@@ -82,7 +84,7 @@ impl Connection {
             is_counted: false,
             watched: (true, false),
             socket,
-            session,
+            layers,
             introduced,
             ended: false,
             closes: false,
@@ -111,7 +113,7 @@ impl Connection {
     }
 
     pub fn has_unwritten(&self) -> bool {
-        self.written < self.output.len() || self.session.as_ref().is_some_and(|session| session.has_unwritten())
+        self.written < self.output.len() || self.layers.session.as_ref().is_some_and(|session| session.has_unwritten())
     }
 
     /// A limit says that none of its queries is decided before some are answered, or answers read.
@@ -130,10 +132,21 @@ impl Connection {
         (!self.ended && !self.is_held(limits), self.has_unwritten())
     }
 
+    /// No answer is due to the message of that tag.
+    pub fn refuse(&mut self, tag: u16) {
+        match &mut self.layers.http {
+            Some(http) => http.refuse(tag),
+            None => self.finish(),
+        }
+    }
+
     /// No more queries: it is closed as soon as what is in flight is answered.
     pub fn finish(&mut self) {
         self.ended = true;
         (self.input, self.taken) = (Vec::new(), 0);
+        if let Some(http) = &mut self.layers.http {
+            http.finish();
+        }
     }
 
     /// It is closed at once.
@@ -156,6 +169,15 @@ impl Connection {
         Taken::Nothing
     }
 
+    /// Reads what has come and is of no use any more: closed over it, the kernel would reset the connection, and the
+    /// client might lose its last answers.
+    pub fn discard(&mut self, scratch: &mut [u8]) {
+        if !self.aborted {
+            // What comes of it changes nothing.
+            let _ = self.socket.read(scratch);
+        }
+    }
+
     /// Octets as they came.
     pub fn receive(&mut self, octets: &[u8]) {
         if self.introduced {
@@ -163,7 +185,7 @@ impl Connection {
         }
         self.input.extend_from_slice(octets);
         self.introduce();
-        if self.introduced && self.session.is_some() {
+        if self.introduced {
             let octets = std::mem::take(&mut self.input);
             self.open(&octets);
         }
@@ -171,8 +193,14 @@ impl Connection {
 
     /// Takes the seal off, where there is one.
     fn open(&mut self, octets: &[u8]) {
-        let Some(session) = &mut self.session else { return self.input.extend_from_slice(octets) };
-        match session.receive(octets, &mut self.input) {
+        let Layers { session, http } = &mut self.layers;
+        let Some(session) = session else { return self.input.extend_from_slice(octets) };
+        let came = session.receive(octets, &mut self.input);
+        if let Some(http) = http {
+            http.receive(&self.input);
+            self.input.clear();
+        }
+        match came {
             Came::Open => {}
             Came::Closed => self.closes = true,
             Came::Broken => self.finish(),
@@ -197,6 +225,17 @@ impl Connection {
         if self.ended || !self.introduced || self.is_held(limits) {
             return None;
         }
+        if let Some(http) = &mut self.layers.http {
+            let Some((tag, message)) = http.next_question() else {
+                if http.is_over() || self.closes {
+                    self.finish();
+                }
+                self.forget_taken();
+                return None;
+            };
+            out.extend_from_slice(&message);
+            return Some(tag);
+        }
         let waiting = &self.input[self.taken..];
         let message = waiting.split_first_chunk::<PREFIX>().and_then(|(prefix, rest)| {
             let length = usize::from(u16::from_be_bytes(*prefix));
@@ -209,7 +248,7 @@ impl Connection {
             }
             return None;
         };
-        let tag = Wanted::by(message, self.session.is_some()).tag();
+        let tag = Wanted::by(message, self.layers.session.is_some()).tag();
         out.extend_from_slice(message);
         self.taken += PREFIX + message.len();
         Some(tag)
@@ -237,6 +276,15 @@ impl Connection {
         if self.output.len() - self.written > limits.unwritten {
             return self.abort();
         }
+        if let Some(http) = &mut self.layers.http {
+            let wanted = http.wanted(tag);
+            if wanted.anything() {
+                let mut message = message.to_vec();
+                options::add(&mut message, 0, wanted, limits.idle);
+                return http.answer(tag, &message);
+            }
+            return http.answer(tag, message);
+        }
         let start = self.output.len();
         self.output.extend_from_slice(&[0; PREFIX]);
         self.output.extend_from_slice(message);
@@ -251,8 +299,13 @@ impl Connection {
 
     /// Writes what waits, as far as the client reads it.
     pub fn write(&mut self, now: u64) {
+        if let Some(http) = &mut self.layers.http
+            && self.stalled_since.is_none()
+        {
+            http.flush(&mut self.output);
+        }
         while !self.aborted {
-            let done = match &mut self.session {
+            let done = match &mut self.layers.session {
                 None if self.written == self.output.len() => break,
                 None => self.socket.write(&self.output[self.written..]).map(|count| self.written += count),
                 Some(session) => {
@@ -297,7 +350,7 @@ impl Connection {
             && self.in_flight == 0
             && !self.aborted
             && !std::mem::replace(&mut self.closed, true)
-            && let Some(session) = &mut self.session
+            && let Some(session) = &mut self.layers.session
         {
             session.close();
             self.write(now);

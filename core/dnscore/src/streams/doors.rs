@@ -18,6 +18,8 @@ pub enum Kind {
     Tcp,
     /// DNS over TLS (RFC 7858).
     Tls,
+    /// DNS over HTTPS (RFC 8484).
+    Https,
 }
 
 struct Door {

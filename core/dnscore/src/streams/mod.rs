@@ -1,4 +1,4 @@
-//! Clients' connections: DNS over TCP (RFC 7766) and over TLS (RFC 7858).
+//! Clients' connections: DNS over TCP (RFC 7766), over TLS (RFC 7858) and over HTTPS (RFC 8484).
 //!
 //! Enters: listening sockets, what their readiness brings, answers. Leaves: whole messages with the number of their
 //! connection, one at a time; answers, each when it is ready and in whatever order (RFC 7766, 6.2.1.1). What is decided
@@ -20,6 +20,7 @@
 
 mod connection;
 mod doors;
+pub mod http;
 mod options;
 mod table;
 mod tls;
@@ -27,12 +28,13 @@ mod tls;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::AsRawFd;
+use std::rc::Rc;
 
 use crate::clients::Clients;
 use crate::sys::{Poll, Ready};
 use crate::wire::proxy::Ends;
 
-use connection::{Connection, Taken};
+use connection::{Connection, Layers, Taken};
 use doors::{Accepted, Doors};
 use table::Table;
 
@@ -92,6 +94,8 @@ pub struct Streams {
     doors: Doors,
     table: Table,
     identity: Option<Identity>,
+    /// Where DNS over HTTPS is asked for.
+    https_path: Rc<str>,
     /// Connections that something was done to: to be written, closed, or watched otherwise.
     touched: Vec<u32>,
     /// Connections that no limit holds back any longer.
@@ -104,13 +108,14 @@ pub struct Streams {
 
 impl Streams {
     /// No connections. What comes from `balancers` begins with a PROXY header.
-    pub fn new(limits: Limits, balancers: Clients) -> Streams {
+    pub fn new(limits: Limits, balancers: Clients, https_path: &str) -> Streams {
         Streams {
             limits,
             balancers,
             doors: Doors::default(),
             table: Table::default(),
             identity: None,
+            https_path: https_path.into(),
             touched: Vec::new(),
             resumed: Vec::new(),
             scratch: vec![0; SCRATCH].into_boxed_slice(),
@@ -223,12 +228,13 @@ impl Streams {
         Some(message)
     }
 
-    /// No answer is due to that message: the connection ends as soon as the ones before it are answered.
+    /// No answer is due to that message: over HTTP it is refused, else the connection ends as soon as the ones before it
+    /// are answered.
     pub fn close(&mut self, number: u64) {
         let Some(index) = self.table.find(number) else { return };
         if let Some(connection) = self.table.get_mut(index) {
             connection.in_flight = connection.in_flight.saturating_sub(1);
-            connection.finish();
+            connection.refuse(number as u16);
             touch(&mut self.touched, connection, index);
         }
     }
@@ -265,6 +271,7 @@ impl Streams {
             let was_held = connection.is_held(&self.limits);
             connection.write(now);
             if connection.is_over() {
+                connection.discard(&mut self.scratch);
                 self.table.remove(index);
                 continue;
             }
@@ -332,7 +339,10 @@ impl Streams {
             destination: SocketAddr::new(asked.ip().to_canonical(), asked.port()),
         };
         let fd = socket.as_raw_fd();
-        let index = self.table.insert(|number| Connection::new(number, socket, session, ends, is_introduced, now));
+        let http = (kind == Kind::Https)
+            .then(|| Box::new(http::Session::new(Rc::clone(&self.https_path), self.limits.in_flight)));
+        let layers = Layers { session, http };
+        let index = self.table.insert(|number| Connection::new(number, socket, layers, ends, is_introduced, now));
         let Some(index) = index else { return false };
         let number = self.table.get_mut(index).map_or(0, |connection| connection.number);
         let is_watched = poll.add(fd, CONNECTION | number >> table::TAG_BITS).is_ok();

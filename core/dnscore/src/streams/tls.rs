@@ -33,6 +33,7 @@ const RECORD: usize = 1 << 14;
 #[derive(Clone)]
 pub struct Identity {
     tls: Arc<ServerConfig>,
+    https: Arc<ServerConfig>,
 }
 
 impl Identity {
@@ -52,8 +53,11 @@ impl Identity {
             .map_err(|error| format!("certificate and key cannot be used ({error})"))?;
         config.ticketer = tickets;
         config.session_storage = Arc::new(NoServerSessionStorage {});
+        // Who speaks HTTP/1.1 alone is to hear a status that people know, not an alert.
+        let mut of_https = config.clone();
+        of_https.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         config.alpn_protocols = vec![b"dot".to_vec()];
-        Ok(Identity { tls: Arc::new(config) })
+        Ok(Identity { tls: Arc::new(config), https: Arc::new(of_https) })
     }
 
     /// A session for a new connection; `None`: of a kind that has none.
@@ -61,6 +65,7 @@ impl Identity {
         let config = match kind {
             Kind::Tcp => return None,
             Kind::Tls => &self.tls,
+            Kind::Https => &self.https,
         };
         let mut inner = ServerConnection::new(Arc::clone(config)).ok()?;
         inner.set_buffer_limit(None); // what waits is bounded before it comes here
