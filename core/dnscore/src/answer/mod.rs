@@ -8,7 +8,9 @@
 
 mod aliases;
 mod blocked;
+mod body;
 mod explained;
+mod rebuild;
 mod relayed;
 mod shorten;
 mod write;
@@ -18,7 +20,8 @@ pub use blocked::{MAX_BLOCKED_TTL, StopPage, blocked, hinfo, nodata, text};
 pub use explained::{Explained, Explanation};
 pub use relayed::{client_answer, upstream_query, without_opt};
 
-pub(crate) use write::{Behind, Body, rebuild};
+pub(crate) use body::{Behind, Body};
+pub(crate) use rebuild::rebuild;
 use write::{Ede, Start};
 
 use crate::wire::{Echo, Query, flag, rcode};

@@ -16,6 +16,7 @@ use super::entry::{Entry, Reader, Reference, encode_reference, split_words};
 use super::key;
 use super::lines::{Lines, lines_of};
 use super::types::{ListError, Matching};
+use crate::narrow::to_u8;
 
 /// Entries that one document may hold for one name: three kinds of match, a few bases each.
 pub const MAX_PER_NAME: usize = 16;
@@ -78,7 +79,7 @@ impl Group {
             reference: entry.reference,
             expires: entry.expires,
             issued: entry.issued,
-            words: (entry.basis.len() as u8, entry.category.len() as u8),
+            words: (to_u8(entry.basis.len()), to_u8(entry.category.len())),
         });
     }
 }

@@ -17,21 +17,12 @@ use std::net::SocketAddr;
 use crate::answer::{self, MAX_OWNERS, Reason};
 use crate::cache::Given;
 use crate::counters::Counter;
-use crate::list::{Aliases, Hits, reference_text};
+use crate::list::{Aliases, reference_text};
 use crate::verdict::{Stop, verdict};
 use crate::wire::Name;
 
+use super::owners::Owners;
 use super::stages::{Asked, Chain};
-
-/// What judging the owners of an answer's records needs.
-pub(super) struct Owners {
-    found: Vec<Name>,
-    met: Hits,
-    /// Which list is live, counted; never 0 or [`crate::cache::UNJUDGED`].
-    generation: u32,
-    /// The entry that stopped the last answer, with the entry's own name, until it is recorded.
-    stopped: Option<Box<(Stop, Name)>>,
-}
 
 /// An answer after it was looked at.
 struct Looked {
@@ -39,26 +30,6 @@ struct Looked {
     /// No owner meets any entry of the list.
     clear: bool,
 }
-
-impl Owners {
-    pub fn new() -> Owners {
-        Owners { found: Vec::new(), met: Hits::new(), generation: FIRST, stopped: None }
-    }
-
-    /// The last answer is not to be recorded.
-    pub fn forget(&mut self) {
-        self.found.clear();
-        self.met.clear();
-        self.stopped = None;
-    }
-
-    /// Another list is live: nothing is known of its names.
-    pub fn new_list(&mut self) {
-        self.generation = self.generation.checked_add(1).unwrap_or(FIRST);
-    }
-}
-
-const FIRST: u32 = crate::cache::UNJUDGED + 1;
 
 impl Chain {
     /// The length of an answer from the cache, after what its lists say of the names in it.

@@ -6,15 +6,20 @@
 //! look-ups' waits for memory overlap), and is sent at once.
 
 mod aliases;
+mod asks;
+mod batch;
 mod chain;
 mod datagrams;
 mod entry_counts;
+mod kept;
 mod local;
 mod over_tcp;
 mod own;
+mod owners;
 mod proxy;
 mod relaying;
 mod replies;
+mod sending;
 mod settings;
 mod shadow;
 mod stages;
@@ -41,18 +46,19 @@ use crate::tap::Tap;
 use crate::verdict::Passes;
 use crate::wire::Name;
 
-use aliases::Owners;
-use chain::Batch;
+use asks::Lane;
+use batch::Batch;
 use local::Local;
+use owners::Owners;
 use proxy::Balancers;
-use relaying::{Lane, Relaying};
+use relaying::Relaying;
 use replies::Door;
 use stages::{Chain, Now};
 use streams::Messages;
 
+pub use asks::TcpAsk;
 pub use entry_counts::EntryHits;
 pub use local::OwnAnswer;
-pub use over_tcp::TcpAsk;
 pub use settings::Settings;
 pub use shadow::{Seen, Watch, Watching};
 pub use streams::Decision;
@@ -197,17 +203,12 @@ impl Plane {
 
     /// The upstreams, in order of preference. One that stays keeps its health and its sockets.
     pub fn set_upstreams(&mut self, addresses: &[SocketAddr]) {
-        let old = std::mem::take(&mut self.relaying.upstreams);
-        for address in addresses {
-            let upstream = old.iter().find(|u| u.address == *address).cloned().unwrap_or_else(|| {
-                self.next_uid += 1;
-                let told = self.relaying.proxy_to.contains(address);
-                Upstream::new(self.next_uid, *address).with_proxy_header(told)
-            });
-            self.relaying.upstreams.push(upstream);
-        }
-        self.relaying.unheard_since = None;
-        let known: Vec<_> = self.relaying.upstreams.iter().map(|u| (u.uid, u.address, u.loopback)).collect();
+        let Relaying { forwarder, proxy_to, .. } = &mut self.relaying;
+        forwarder.set_upstreams(addresses, |address| {
+            self.next_uid += 1;
+            (self.next_uid, proxy_to.contains(address))
+        });
+        let known: Vec<_> = self.relaying.forwarder.upstreams.iter().map(|u| (u.uid, u.address, u.loopback)).collect();
         self.relaying.links.set_upstreams(&known, self.relaying.remote_sockets, self.clock.us);
         self.relaying.lanes = known.iter().map(|_| Lane::new(self.relaying.joins)).collect();
         self.relaying.open_one_each(&self.poll, self.clock);
@@ -215,12 +216,12 @@ impl Plane {
 
     /// What is known of the upstreams.
     pub fn upstreams(&self) -> &[Upstream] {
-        &self.relaying.upstreams
+        &self.relaying.forwarder.upstreams
     }
 
     /// Questions in flight, late ones included.
     pub fn in_flight(&self) -> usize {
-        self.relaying.relay.in_flight()
+        self.relaying.forwarder.relay.in_flight()
     }
 
     /// What has been counted.
@@ -349,7 +350,7 @@ impl Plane {
         }
         counters.set(Counter::StreamsNow, self.streams.connected() as u64);
         counters.set(Counter::StreamsRefused, self.streams.refused());
-        counters.set(Counter::InFlightNow, self.relaying.relay.in_flight() as u64);
+        counters.set(Counter::InFlightNow, self.relaying.forwarder.relay.in_flight() as u64);
         counters.set(Counter::SocketsNow, self.relaying.links.open_now() as u64);
         counters.set(Counter::SocketsReopened, self.relaying.links.reopened);
         counters.set(Counter::CacheEntriesNow, self.chain.cache.entries() as u64);

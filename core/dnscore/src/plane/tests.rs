@@ -34,8 +34,7 @@ fn after_a_panic_in_a_batch_the_next_one_is_answered_right_and_nothing_of_the_fi
     let broken = catch_unwind(AssertUnwindSafe(|| {
         let fd = plane.relaying.replies.doors[0].listener.raw();
         let count = plane.queries.receive(fd, false).expect("both have come");
-        plane.batch.begin(count);
-        let mut line = plane.line(0, listening.local_addr().expect("bound"));
+        let mut line = plane.line(0, listening.local_addr().expect("bound"), count);
         chain::pass!(line, source, own, proxy, client, parse, rate);
         line.look_up();
         line.prefetch_cache();
