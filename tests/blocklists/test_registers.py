@@ -186,7 +186,7 @@ def test_a_withdrawal_that_cannot_be_read_refuses_the_file(tmp_path: Path) -> No
     assert names(taken(tmp_path, "domain,ended\na.example,2026-01-01\nb.example,2027-01-01\n", by)) == [
         ("b.example", "subtree", None)
     ]
-    with pytest.raises(SourceError, match="line 2: withdrawn: .* is no time"):
+    with pytest.raises(SourceError, match=r"line 2: withdrawn: .* is no time"):
         taken(tmp_path, "domain,ended\na.example,1.1.26\n", by)
 
 
