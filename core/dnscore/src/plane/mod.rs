@@ -235,10 +235,14 @@ impl Plane {
     pub fn recover(&mut self) {
         self.chain.counters.count(Counter::Panics);
         self.batch.forget();
+        // Connections would wait for the answers that go with the batch: they end, and their clients ask again.
+        let waiting = self.relaying.replies.outlet.waiting().map(|(number, _)| number);
+        self.messages.numbers().chain(waiting).for_each(|number| self.streams.close(number));
         self.messages = Messages::default();
         self.relaying.replies.outlet.clear();
         self.chain.owners.forget();
         self.chain.cache.recover();
+        self.chain.tap.iter_mut().for_each(|tap| tap.recover());
         self.relaying.replies.doors.iter_mut().for_each(|door| door.sender.clear());
         self.relaying.lanes.iter_mut().for_each(Lane::clear);
     }
