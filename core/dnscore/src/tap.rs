@@ -80,7 +80,7 @@ impl Tap {
         true
     }
 
-    /// A frame that a panic left unfinished goes: whoever reads on would read all that follow wrong.
+    /// Removes a frame that a panic left unfinished: with it, a reader would read all later frames wrong.
     pub fn recover(&mut self) {
         self.frames.truncate(self.whole);
     }
