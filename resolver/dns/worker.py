@@ -39,10 +39,11 @@ from resolver.dns.transitions import Transitions
 from resolver.dns.upstreams import Timing, Upstreams
 from resolver.host.health import MARK
 from resolver.host.process import begin
+from resolver.host.service import LIST_BY, READY, TICKETS, count_workers
 from resolver.host.sockets import handed_over, open_listeners
-from resolver.host.supervisor import LIST_BY, READY, TICKETS, count_workers
 from resolver.ipc import shadow_sketches
 from resolver.ipc.worker_files import State, WorkerFiles, shown
+from resolver.policy import look_up
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -71,7 +72,7 @@ class Worker:
         self._index, self._key, self._health_mark = index, key, health_mark
         self._files, self._transitions = WorkerFiles(config.places, index), Transitions(index)
         self._alarms: dict[str, str] = {}
-        self.plane = self._new_plane(plane_settings(config, index, workers, key, health_mark))
+        self.plane = self._new_plane(plane_settings(config, workers, key, health_mark))
         self._in_use = InUse(config, index, self.plane, self._transitions)
         self.plane.set_upstreams([str(endpoint) for endpoint in config.require_dns().upstreams])
         limits = config.require_dns().limits
@@ -92,11 +93,11 @@ class Worker:
     def _new_plane(self, settings: PlaneSettings) -> Plane:
         """The plane. Where the tmpfs has no room for a file to count in, it counts where nobody sees it."""
         try:
-            plane = Plane(settings)
+            plane = Plane({**settings, "counters_path": str(self._files.counters)})
             self._files.claim()
         except (CoreError, OSError) as wrong:
             self._files.counters.unlink(missing_ok=True)
-            plane = Plane({**settings, "counters_path": None})  # raises again where something else is wrong
+            plane = Plane(settings)  # raises again where something else is wrong
             self._alarm("counters", f"what worker {self._index} counts is seen by nobody: {wrong}")
         return plane
 
@@ -259,12 +260,7 @@ async def serve(config: Config, index: int, sockets: Mapping[str, Sequence[int]]
 
 async def list_is_back(places: Places, by: float, stop: asyncio.Event) -> None:
     """Returns when a list is live, or none can be expected. `by`: of CLOCK_MONOTONIC."""
-
-    def waits() -> bool:
-        was_live, is_live = (os.access(path, os.F_OK) for path in (places.generation, places.current))
-        return was_live and not is_live and time.monotonic() < by
-
-    while waits() and not stop.is_set():  # noqa: ASYNC110 - another process brings it
+    while look_up.is_lost(places) and time.monotonic() < by and not stop.is_set():  # noqa: ASYNC110 - another's work
         await asyncio.sleep(BUSY_TICK)
 
 

@@ -35,10 +35,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from resolver.base.errors import ResolverError
 from resolver.base.journal import about
-from resolver.base.paths import control_socket
+from resolver.base.paths import Places, control_socket
 from resolver.base.version import VERSION
 from resolver.config.accepted import folder_named
 from resolver.config.schema import ConfigError, accept
+from resolver.ipc import supervisor_lock
 from resolver.ipc.addresses import held
 from resolver.ipc.control import Callers, ControlError, Operation, UnreachableError, acall
 
@@ -218,7 +219,7 @@ async def _apply(
         "web": places.web_socket,
         "rpz": places.rpz_socket,
     }
-    living = await _living(sockets, new.digest, places.supervisor_lock)
+    living = await _living(sockets, new.digest, places)
     if not living:
         raise ReloadError(
             f"no process of this configuration runs with {places.run_dir}",
@@ -263,13 +264,13 @@ async def _tell(path: Path, refusal: ResolverError) -> None:
         refusal.hint = "; ".join(filter(None, (refusal.hint, f"the log does not say so: {silent}")))
 
 
-async def _living(sockets: Mapping[str, Path], digest: str, lock: Path) -> dict[str, dict[str, Any]]:
+async def _living(sockets: Mapping[str, Path], digest: str, places: Places) -> dict[str, dict[str, Any]]:
     """What each says of itself that runs, all of whom agree. Raises `ReloadError` where one starts for too long."""
     deadline = time.monotonic() + START
     while True:
         said = await asyncio.gather(*(_agrees(socket, digest) for socket in sockets.values()))
         living = {name: status for name, status in zip(sockets, said, strict=True) if status is not None}
-        starting = _starting(living, sockets, lock)
+        starting = _starting(living, sockets, places)
         if not starting:
             return living
         if time.monotonic() > deadline:
@@ -277,10 +278,10 @@ async def _living(sockets: Mapping[str, Path], digest: str, lock: Path) -> dict[
         await asyncio.sleep(_AGAIN)
 
 
-def _starting(living: Mapping[str, Mapping[str, Any]], sockets: Mapping[str, Path], lock: Path) -> list[str]:
+def _starting(living: Mapping[str, Mapping[str, Any]], sockets: Mapping[str, Path], places: Places) -> list[str]:
     """Who runs already, and does not listen yet: the supervisor holds its lock, its children are known to it."""
     if "dns" not in living:
-        return ["the supervisor"] if _is_held(lock) else []
+        return ["the supervisor"] if supervisor_lock.is_held(places) else []
     children = living["dns"].get("services", ())
     return [one["name"] for one in children if one["pid"] and one["name"] in sockets and one["name"] not in living]
 
@@ -298,16 +299,6 @@ def _up() -> int:
     """Seconds since this process was started, which beginning anew does not change (proc_pid_stat(5), starttime)."""
     started = Path("/proc/self/stat").read_text(encoding="ascii").rpartition(")")[2].split()[19]
     return round(time.clock_gettime(time.CLOCK_BOOTTIME) - int(started) / os.sysconf("SC_CLK_TCK"))
-
-
-def _is_held(lock: Path) -> bool:
-    """As proc_locks(5) says: to try it oneself could keep another from taking it."""
-    try:
-        inode = lock.stat().st_ino
-        held = [line.split() for line in Path("/proc/locks").read_text(encoding="ascii").splitlines()]
-    except OSError:
-        return False
-    return any("FLOCK" in words and words[-3].endswith(f":{inode}") for words in held)
 
 
 async def _agrees(socket: Path, digest: str) -> dict[str, Any] | None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import fcntl
 import json
 import logging
 import os
@@ -21,7 +20,6 @@ import time
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from resolver.base import atomic
 from resolver.base.errors import ResolverError
 from resolver.base.journal import about
 from resolver.config.accepted import keep
@@ -30,16 +28,19 @@ from resolver.host import health
 from resolver.host.apply import OF_DNS, OF_RPZ, Held, everywhere
 from resolver.host.child import re_execute
 from resolver.host.foreign import Foreign, foreign, programs
+from resolver.host.service import LIST_BY, TICKETS, Service, count_workers
 from resolver.host.sockets import SOCKETS, Listeners, taken_or_opened
-from resolver.host.supervisor import LIST_BY, TICKETS, Service, Supervisor, count_workers
+from resolver.host.supervisor import Supervisor
 from resolver.host.systemd import beat, notify
 from resolver.host.take_over import devices
-from resolver.ipc import shadow_sketches
+from resolver.ipc import addresses, shadow_sketches, worker_files
 from resolver.ipc.control import Operation, UnreachableError, serve
-from resolver.policy import exceptions
+from resolver.ipc.supervisor_lock import only_one
+from resolver.ipc.worker_counters import retired_file
+from resolver.policy import exceptions, in_force
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
     from resolver.config.schema import Accepted, Config
@@ -133,7 +134,7 @@ class Provider:
         self.foreign: list[Foreign] = []
         self._since = time.monotonic()
         with contextlib.ExitStack() as undo:
-            self._lock = undo.enter_context(only_one(config.places.supervisor_lock, left and left["lock"]))
+            self._lock = undo.enter_context(only_one(config.places, left and left["lock"]))
             if left is not None:
                 self.listeners = Listeners.of_descriptors(left["listeners"])
             else:
@@ -151,13 +152,13 @@ class Provider:
             undo.callback(self.listeners.close)
             self._undo = undo.pop_all()
         if self._children is None:
-            self._sweep()
+            worker_files.sweep(config.places)
         environment = {k: v for k, v in os.environ.items() if k not in ("NOTIFY_SOCKET", "WATCHDOG_USEC", SOCKETS)}
         environment[health.MARK] = self._health_mark
         environment[TICKETS] = secrets.token_hex(32)  # in memory alone, and another at each start
         self.supervisor = Supervisor(
             services(accepted, self._sealed, self.listeners, self._wings),
-            retired=config.places.workers / "retired.counters",
+            retired=retired_file(config.places),
             output=output,
             environment=environment,
         )
@@ -189,7 +190,7 @@ class Provider:
         if self._control is not None:
             self._control.close()
         await self.supervisor.stop()
-        self._config.places.addresses.unlink(missing_ok=True)
+        addresses.remove(self._config.places)
         os.close(self._sealed)
         self._undo.close()
 
@@ -200,12 +201,12 @@ class Provider:
         places = self._config.places
         while True:
             await asyncio.sleep(LOOK)
-            if places.supervisor_socket.exists() or not (places.current.exists() and places.passes.exists()):
+            if places.supervisor_socket.exists() or not in_force.is_there(places):
                 continue
             log.error("%s was emptied: what belongs there is put back", places.run_dir)
             try:
                 if not places.supervisor_lock.exists():
-                    self._lock = self._undo.enter_context(only_one(places.supervisor_lock))
+                    self._lock = self._undo.enter_context(only_one(places))
                 await self._open_up()
                 await self.restart_workers()
                 for name in (name for name in self.supervisor.names if not name.startswith("dns-")):
@@ -341,13 +342,6 @@ class Provider:
         log.info(text, peer.who, ", ".join(told), extra=about(person=peer.who))
         return {"told": told}
 
-    def _sweep(self) -> None:
-        """What workers of an earlier run said of themselves is no longer true."""
-        folder = self._config.places.workers
-        folder.mkdir(parents=True, exist_ok=True)
-        for left in folder.iterdir():
-            left.unlink()
-
     def _say_where(self) -> None:
         """`run_dir/addresses.json`: who supervises, where it really listens (port 0 resolved), and who else does."""
         said = {
@@ -356,27 +350,7 @@ class Provider:
             "foreign": [asdict(one) for one in self.foreign],
             **self.listeners.addresses(),
         }
-        atomic.replace(self._config.places.addresses, json.dumps(said).encode())
-
-
-@contextlib.contextmanager
-def only_one(lock: Path, left: int | None = None) -> Iterator[int]:
-    """Holds `run_dir` for this process; `left`: it holds it already. Raises `ResolverError` where another does."""
-    run_dir = lock.parent
-    run_dir.mkdir(parents=True, exist_ok=True)
-    if left is not None:
-        os.set_inheritable(left, False)
-    descriptor = left if left is not None else os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise ResolverError(
-                f"another Stopsign already runs with {run_dir}", hint="stop it first, or give this one its own run_dir"
-            ) from None
-        yield descriptor
-    finally:
-        os.close(descriptor)
+        addresses.write(self._config.places, said)
 
 
 async def provide(accepted: Accepted, wings: Iterable[str]) -> None:

@@ -19,6 +19,7 @@ import pytest
 import yaml
 
 from resolver.base.errors import ResolverError
+from resolver.base.paths import Places
 from resolver.config.schema import accept, load
 from resolver.host import apply, run
 from resolver.host.apply import everywhere
@@ -26,6 +27,7 @@ from resolver.host.metrics import kernel_drops
 from resolver.ipc import control
 from resolver.ipc.control import call
 from resolver.ipc.peer_credentials import caller
+from resolver.ipc.supervisor_lock import only_one
 from tests.rigs.alert_rules import missing, promtool
 from tests.rigs.dns_host import Host, free_port, question, running, wait_until
 from tests.rigs.load import EXPECTED, PASSED, STOPPED, Load, ask, under_load, until
@@ -375,14 +377,14 @@ def test_sighup_ends_no_supervisor_that_starts_and_reload_takes_none_that_begins
 
 
 def test_who_starts_is_known_by_the_supervisor_s_lock_and_by_its_word(tmp_path: Path) -> None:
-    lock = tmp_path / "supervisor.lock"
+    places = Places(tmp_path, tmp_path, tmp_path)
     sockets = {name: tmp_path / name for name in ("dns", "steward", "web")}
 
     def starting(**living: dict[str, Any]) -> list[str]:
-        return apply._starting(living, sockets, lock)
+        return apply._starting(living, sockets, places)
 
     assert starting() == []
-    with run.only_one(lock):
+    with only_one(places):
         assert starting() == starting(web={}) == ["the supervisor"]
     assert starting() == []
     children = [{"name": name, "pid": pid} for name, pid in (("dns-0", 1), ("steward", 2), ("web", None))]

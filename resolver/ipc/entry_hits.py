@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from resolver._core import CompiledList
+    from resolver.base.paths import Places
 
 SUFFIX, UNBORN = ".hits", ".part"
 LISTS = 64
@@ -51,12 +52,13 @@ class Cells:
     """A file that this worker counts in, until `close`."""
 
     @classmethod
-    def create(cls, folder: Path, worker: int | str, *, generation: int, lists: Sequence[str], entries: int) -> Cells:
+    def create(cls, places: Places, worker: int | str, *, generation: int, lists: Sequence[str], entries: int) -> Cells:
         """All zero, whole and locked before anybody sees it. Blocking. Raises `OSError`."""
         told = json.dumps({"generation": generation, "lists": list(lists), "entries": entries}).encode("ascii")
         header = told + b" " * (-(len(told) + 1) % ALIGNED) + b"\n"
-        path = folder / f"{worker}-{os.getpid()}-{secrets.token_hex(8)}{SUFFIX}"
+        path = places.workers / f"{worker}-{os.getpid()}-{secrets.token_hex(8)}{SUFFIX}"
         beside = path.with_suffix(UNBORN)
+        path.parent.mkdir(parents=True, exist_ok=True)
         held = os.open(beside, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640)
         try:
             fcntl.flock(held, fcntl.LOCK_EX)
@@ -131,9 +133,10 @@ class Batch:
         return 0 if known else sum(self.cells)
 
 
-def waiting(folder: Path, opened: Callable[[int], CompiledList | None]) -> Iterator[Batch]:
+def waiting(places: Places, opened: Callable[[int], CompiledList | None]) -> Iterator[Batch]:
     """What nobody counted yet and nobody adds to any more, one file at a time. `opened`: the compiled list of that
     generation. What cannot be read is removed: it would be there for ever."""
+    folder = places.workers
     _remove_unborn(folder)
     for path in sorted(folder.glob(f"*{SUFFIX}")):
         try:
@@ -149,13 +152,19 @@ def waiting(folder: Path, opened: Callable[[int], CompiledList | None]) -> Itera
             path.unlink(missing_ok=True)
 
 
-def generations(folder: Path) -> set[int]:
+def generations(places: Places) -> set[int]:
     """The generations that some file counts for, finished or not."""
     found = set()
-    for path in folder.glob(f"*{SUFFIX}"):
+    for path in places.workers.glob(f"*{SUFFIX}"):
         with contextlib.suppress(OSError, ValueError, TypeError, KeyError), atomic.opened(path, LARGEST) as file:
             found.add(int(json.loads(file.readline(MAX_HEADER))["generation"]))
     return found
+
+
+def tell_operator(places: Places, day: str, hits: Mapping[str, int]) -> None:
+    """Replace `run_dir/hits.json`, the day's hits by reference. Raises `OSError`."""
+    data = json.dumps({"day": day, "entries": hits}).encode()
+    atomic.replace(places.run_dir / "hits.json", data, mode=0o600)
 
 
 def _remove_unborn(folder: Path) -> None:
