@@ -22,7 +22,7 @@ RANKS = {
 # What is opened in `run_dir` outside `ipc/` and `policy/`, and why. A new use fails, and so does a line that is no
 # longer true.
 OPENED = {
-    "config/accepted.py": {"taken_up"},  # below `ipc`; the supervisor and its commands alone
+    "config/accepted.py": {"last_applied"},  # below `ipc`; the supervisor and its commands alone
     "config/preflight/host.py": {"run_dir"},  # is it on a tmpfs?
     "host/run.py": {"counters", "supervisor_lock", "supervisor_socket"},  # are they there? a path handed on
     "lists/activate.py": {"current", "run_dir"},  # the one writer of the live list

@@ -148,8 +148,8 @@ class Places:
         return self.run_dir / "web" / "web.sock"
 
     @property
-    def taken_up(self) -> Path:
-        """The configuration that the supervisor serves by, for whoever finds the file itself broken."""
+    def last_applied(self) -> Path:
+        """The configuration that the supervisor applied last, for a command that finds the file itself broken."""
         return self.run_dir / "taken-up.yaml"
 
     @property

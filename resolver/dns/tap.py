@@ -1,4 +1,4 @@
-"""dnstap: blocked answers over Frame Streams, to whoever records them on this host.
+"""dnstap: blocked answers over Frame Streams, to a recorder on this host.
 
 Enters: frames of the core (`Plane.take_tap`). Leaves: the same on a unix socket that a recorder (`fstrm_capture`,
 `dnstap`, a SIEM's agent) listens on. Rules:

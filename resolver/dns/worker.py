@@ -153,7 +153,7 @@ class Worker:
             self._tap.close()
         if self._ticking is not None:
             self._ticking.cancel()
-        self.plane.tick()  # the last of what was counted reaches the file
+        self.plane.tick()  # the last counts reach the file
         self._in_use.close()
         self._upstreams.close()
 

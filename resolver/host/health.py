@@ -104,7 +104,7 @@ def reasons(config: Config, name: str | None) -> list[str]:
     if not found:
         raise ResolverError(
             f"{nobody}, but {', '.join(map(str, addresses))} answers",
-            hint="the processes go on with the run_dir that they took up; where it is the same, its tmpfs is full",
+            hint="the processes run with the run_dir of their own configuration; if it is this one, its tmpfs is full",
         )
     return [nobody, *found]
 

@@ -338,7 +338,7 @@ class Provider:
         told = [name for name in self.supervisor.names if name.startswith("dns-")]
         for name in told:
             self.supervisor.signal(name, signal.SIGUSR1)
-        text = "cache flush, asked for by %s: %s are told to forget every cached answer"
+        text = "cache flush, asked for by %s: %s forget every cached answer"
         log.info(text, peer.who, ", ".join(told), extra=about(person=peer.who))
         return {"told": told}
 
@@ -388,11 +388,11 @@ async def _reload(path: Path) -> None:
     try:
         came = await everywhere(path, "reload", warn=log.warning)
     except UnreachableError as silent:
-        log.error("whether the configuration can be taken up could not be asked of all: %s", silent)  # noqa: TRY400
+        log.error("whether every process can apply the configuration is unknown: %s", silent)  # noqa: TRY400
     except ResolverError as wrong:
         log.error("the new configuration is refused, the old one goes on: %s", wrong)  # noqa: TRY400
     else:
-        log.info("the new configuration is taken up by %s", ", ".join(came.replaced))
+        log.info("the new configuration is applied by %s", ", ".join(came.replaced))
         for name in came.dead:
             log.error("%s is dead: it reads the new configuration when it starts again", name)
     notify("READY=1")

@@ -94,7 +94,7 @@ class Listeners:
         }
 
     def descriptors(self) -> dict[str, Any]:
-        """All of them, for `of_descriptors` in the same process begun anew, which inherits them."""
+        """All of them, for `of_descriptors` in the same process after a re-exec, which inherits them."""
         for one in self._every():
             one.set_inheritable(True)
         return {

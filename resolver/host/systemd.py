@@ -16,7 +16,7 @@ from resolver.host.sockets import handed_over
 HEARTBEAT = "heartbeat"
 """A descriptor that the supervisor hands over, for CLOCK_MONOTONIC in ms (u64, little endian)."""
 NOT_YET = bytes(8)
-"""What the supervisor reads there of a process that starts, or begins anew."""
+"""What the supervisor reads there while a process starts or re-executes."""
 _BEAT = 1.0  # seconds
 
 

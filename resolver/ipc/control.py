@@ -126,7 +126,7 @@ class Callers:
 
 
 def call(path: Path, op: str, *, timeout: float = WAIT, **arguments: Any) -> dict[str, Any]:
-    """The answer of whoever listens there; `UnreachableError` where nobody does, `ControlError` where it refuses."""
+    """The answer of the process there. Raises `UnreachableError` where none is, `ControlError` where it refuses."""
     end = time.monotonic() + timeout
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as stream:
         try:
@@ -171,8 +171,8 @@ async def acall(path: Path, op: str, *, timeout: float = WAIT, **arguments: Any)
 
 
 def while_wanted(what: Callable[Given, Result]) -> Callable[Given, Result]:
-    """`what` for a later moment, as in another thread, where it raises `ControlError` instead of beginning too late for
-    whoever asks just now."""
+    """`what`, to be called later, as in another thread; there it raises `ControlError` if the caller of the operation
+    no longer waits."""
     check = _wanted.get()
 
     def begin(*args: Given.args, **kwargs: Given.kwargs) -> Result:
@@ -205,7 +205,7 @@ def _bound(path: Path) -> socket.socket:
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         listener.bind(str(path))
-        path.chmod(0o666)  # whoever may not call is told so, by name, instead of "permission denied"
+        path.chmod(0o666)  # a caller without the right gets a sentence that names it, not "permission denied"
         listener.listen(64)
     except OSError:
         listener.close()
@@ -273,7 +273,7 @@ def _line(value: Mapping[str, Any]) -> bytes:
 
 
 def _answer(line: bytes) -> dict[str, Any]:
-    if not line:  # it ended, or began anew
+    if not line:  # it ended, or re-executed
         raise ConnectionResetError(errno.ECONNRESET, os.strerror(errno.ECONNRESET))
     try:
         answer = json.loads(line)
