@@ -41,11 +41,10 @@ _LOCAL_V4, _LOCAL_V6 = Path("/proc/thread-self/net/fib_trie"), Path("/proc/threa
 
 
 def ways_past(config: Config) -> Iterator[Finding]:
-    yield from _open_853(config)
-    yield from _designated_elsewhere(config)
-    yield from _certificate(config)
-    yield from _silence(config)
-    yield from _refusing(config)
+    looks = (_open_853, _designated_elsewhere, _certificate, _silence, _refusing)
+    with ThreadPoolExecutor(len(looks)) as looking:
+        for found in looking.map(lambda look: list(look(config)), looks):
+            yield from found
 
 
 def _open_853(config: Config) -> Iterator[Finding]:
@@ -114,7 +113,7 @@ def _tcp(address: str, port: int) -> str:
 
 
 def _udp(address: str, port: int) -> str:
-    """The same; a datagram that nobody rejects is silence, whoever may have it."""
+    """The same; a datagram that nobody rejects is silence."""
     try:
         with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_DGRAM) as asking:
             asking.settimeout(PATIENCE)
