@@ -132,16 +132,17 @@ def from_candidates(
             elif wanted.pop(bond, None) is None and replace:
                 gone.append(line)
     come: dict[str, bytes] = {}
-    forms: dict[tuple[str, str, str | None, str | None], tuple[str, str]] = {}
+    forms: dict[tuple[str, str, str | None, str | None, str | None], tuple[str, str]] = {}
     for ((listed, match, basis), candidate), reference in zip(
         wanted.items(), references(len(wanted), random), strict=True
     ):
-        words = match, basis, candidate.category, candidate.expires
+        words = match, basis, candidate.category, candidate.expires, candidate.issued
         if words not in forms or not is_name(listed):
             try:
                 forms[words] = _form(Entry(
                     name=listed, match=candidate.match, basis=basis, category=candidate.category or terms.category,
-                    issued=terms.issued, expires=candidate.expires or terms.expires, reference=reference,
+                    issued=min(candidate.issued or terms.issued, terms.issued),
+                    expires=candidate.expires or terms.expires, reference=reference,
                     removal_requested=terms.removal_requested, impact=terms.impact,
                 ))  # fmt: skip
             except EntryError as error:

@@ -34,6 +34,7 @@ from resolver.lists.fetch import VerifyError
 from resolver.lists.ledger import Event, Ledger, LedgerError
 from resolver.lists.metrics import Lists
 from resolver.lists.operations import operations
+from resolver.lists.protected import own
 from resolver.lists.register import Register
 from resolver.log.writer import Log
 from resolver.policy import exceptions
@@ -80,7 +81,10 @@ class Steward:
         self._one = ThreadPoolExecutor(1, thread_name_prefix="register")
         self._threads = ThreadPoolExecutor(max(len(config.lists), 1), thread_name_prefix="fetch")
         self.serving = asyncio.Event()
-        self._mirrors = {source.name: fetch.Mirror(source, config.places.list(source.name)) for source in config.lists}
+        names = dict(own(config))
+        self._mirrors = {
+            source.name: fetch.Mirror(source, config.places.list(source.name), names) for source in config.lists
+        }
         self._turns = {source.name: asyncio.Lock() for source in config.lists}
 
     async def work(self, what: Callable[Given, Result], *args: Given.args, **kwargs: Given.kwargs) -> Result:
