@@ -141,7 +141,7 @@ class Supervisor:
         return True
 
     def update(self, services: Sequence[Service]) -> None:
-        """How each of them is started from now on; none is started or stopped by this."""
+        """Start each of them in this way from now on; this starts and stops none."""
         for service in services:
             self._slots[service.name].service = service
 
@@ -157,7 +157,7 @@ class Supervisor:
         return self._slots[name].restarts
 
     def died(self, name: str) -> tuple[float, str] | None:
-        """When, in Unix time, and how it last came to an end that nobody wanted."""
+        """Unix time and manner of its last unwanted end."""
         return self._slots[name].died
 
     def signal(self, name: str, number: signal.Signals) -> None:
@@ -168,7 +168,7 @@ class Supervisor:
     # -- its own
 
     async def _start_at_last(self, slot: _Slot) -> Process:
-        """As soon as it can be started."""
+        """Start it, as soon as that is possible."""
         while True:
             try:
                 return self._start_process(slot.service)
@@ -177,7 +177,7 @@ class Supervisor:
             await asyncio.sleep(LONGEST_WAIT)
 
     async def _successor(self, service: Service) -> Process | None:
-        """One that serves; None: it does not come up."""
+        """A new process that serves; None: it did not come up."""
         try:
             new = self._start_process(service)
         except OSError as wrong:
@@ -215,7 +215,7 @@ class Supervisor:
             slot.process = await self._start_at_last(slot)
 
     async def _watch(self) -> None:
-        """Kills what hangs."""
+        """Kill processes that hang."""
         last = time.monotonic()
         while True:
             await asyncio.sleep(_LOOK)

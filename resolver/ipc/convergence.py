@@ -38,7 +38,7 @@ class Convergence:
 
     @property
     def nobody(self) -> bool:
-        """Nobody lives there at all."""
+        """No process lives there."""
         return not self.follow and not self.late
 
     def as_dict(self) -> dict[str, list[str]]:
@@ -46,7 +46,7 @@ class Convergence:
 
 
 def convergence_of(places: Places) -> Convergence:
-    """As it is now. Raises `ResolverError` where this user may not look."""
+    """The state now. Raises `ResolverError` where this user may not look."""
     mark = exceptions.read(places.passes).mark
     follow, late, silent = [], [], []
     for name, age, lives, used in _deciding(places):
@@ -60,7 +60,7 @@ def convergence_of(places: Places) -> Convergence:
 
 
 def wait(places: Places) -> Convergence:
-    """As soon as all who live follow; else as it is after `PATIENCE` seconds."""
+    """The state once all living processes follow, at the latest after `PATIENCE` seconds."""
     deadline = time.monotonic() + PATIENCE
     while (now := convergence_of(places)).late and time.monotonic() < deadline:
         time.sleep(_AGAIN)
@@ -96,6 +96,6 @@ def _deciding(places: Places) -> Iterator[tuple[str, float, bool, str | None]]:
     try:
         said = rpz_status.read(places)
     except (OSError, ValueError):
-        return  # there is none, or it has said nothing yet and will read the file first
+        return  # there is none, or it has not started and will read the file first
     made_of = {zone.get("passes") for zone in said.zones}  # of an older version: it does not say
     yield "rpz", said.age, said.age <= rpz_status.SILENT, made_of.pop() if len(made_of) == 1 else None
