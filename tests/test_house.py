@@ -227,9 +227,10 @@ SAID_AGAIN = re.compile(
     r"\banew\b|\bwhoever\b|\b(?:is|are) told\b|\bstands? behind\b|\bof what was found\b", re.IGNORECASE
 )
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+PROGRAM = [*modules("resolver"), *modules("blocklists"), ROOT / "resolver/_core.pyi"]
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=name)
-def test_a_document_is_in_plain_words(document: Path) -> None:
+@pytest.mark.parametrize("document", [*DOCUMENTS, *PROGRAM], ids=name)
+def test_documents_and_program_are_in_plain_words(document: Path) -> None:
     lines = enumerate(document.read_text(encoding="utf-8").splitlines(), 1)
     assert [f"{number}: {line}" for number, line in lines if SAID_AGAIN.search(line)] == []

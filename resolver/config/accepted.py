@@ -72,7 +72,7 @@ def keep(accepted: Accepted) -> None:
 
 
 def folder_named(file: Path, key: str) -> Path | None:
-    """Where those run whom a configuration concerns, told from one line alone: the file may be wrong all over."""
+    """A folder that the configuration names, from its one line: the rest of the file may be wrong."""
     try:
         line = re.search(rb"^%s:.*" % key.encode(), file.read_bytes(), flags=re.MULTILINE)
         value = yaml.safe_load(line[0])[key] if line else None
@@ -89,7 +89,7 @@ def _mode(file: Path) -> int:
 
 
 def _last_applied(file: Path) -> tuple[Config, float]:
-    """And since when (Unix time). Raises `ResolverError`, whose text says what is missing."""
+    """The copy in `run_dir`, and its time (Unix). Raises `ResolverError`, which names what is missing."""
     folders = {key: _folder(file, key) for key in _STANDARD_FOLDERS}
     path = Places(folders["state_dir"], folders["run_dir"], folders["state_dir"]).last_applied
     try:

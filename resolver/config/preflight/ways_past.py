@@ -2,8 +2,8 @@
 
 Enters: a configuration without mistakes. Leaves: warnings alone, since DNS works in spite of each. Rules:
 
-- An open port 853 where Stopsign does not serve it is found by clients that are told of nothing: systemd-resolved and
-  Android try it on the address of their resolver, and ask there what they would ask here.
+- An open port 853 where Stopsign does not serve it is found by clients without any configuration:
+  systemd-resolved and Android try it on the address of their resolver, and send their questions there.
 - An upstream that designates itself (RFC 9462) has clients that ask it directly come back encrypted, past the lists.
 - A client that finds this resolver by DDR wants the address that it asked in the certificate (RFC 9462, 4.2).
 - A browser that meets silence at 443 of the stop page's address says that the site is slow; refused at once it falls
