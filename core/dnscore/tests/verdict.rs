@@ -141,3 +141,38 @@ fn bypass_switches_off_one_list_or_all() {
     assert_eq!(by(false, 0b11), Judgement::default());
     assert_eq!(by(true, 0), Judgement::default());
 }
+
+#[test]
+fn the_https_records_of_a_port_are_judged_as_the_host_s() {
+    // RFC 9460, 9.1: browsers ask at `_8443._https.b.example` about https://b.example:8443.
+    for (matching, host, below) in [(Exact, true, false), (Subtree, true, true), (Below, false, true)] {
+        let entries = [("b.example", rule(0, matching, StopPage))];
+        for (name, stops) in [
+            ("_8443._https.b.example", host),
+            ("_8443._https.c.b.example", below),
+            ("_https.b.example", matching != Exact),
+            ("_8443._http.b.example", matching != Exact),
+            ("_8443.https.b.example", matching != Exact),
+            ("8443._https.b.example", matching != Exact),
+        ] {
+            assert_eq!(judge(&entries, name).stop.is_some(), stops, "{matching:?} of {name}");
+        }
+    }
+    let entries = [("b.example", rule(0, Subtree, StopPage))];
+    let pass = |matching| Passes::new([(Name::from_text("b.example").unwrap(), matching, NOW + 1)], false, 0);
+    for (matching, excused) in [(Exact, true), (Below, false), (Subtree, true)] {
+        let judgement = judge_with(&entries, "_8443._https.b.example", &pass(matching), ALL, NOW);
+        assert_eq!(judgement.excused, excused, "a pass that is {matching:?}");
+    }
+    for (name, labels) in [
+        ("_8443._https.b.example", 2),
+        ("_1._2._https.b.example", 3),
+        ("_1._https._2._https.b.example", 4),
+        ("_https.b.example", 0),
+        ("_1.b.example", 0),
+        ("www.b.example", 0),
+        ("", 0),
+    ] {
+        assert_eq!(Name::from_text(name).unwrap().service_labels(), labels, "{name}");
+    }
+}
