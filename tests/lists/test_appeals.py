@@ -397,7 +397,7 @@ def test_reports_that_are_refused_in_number_are_an_alarm_for_an_hour(world: Worl
         assert said not in world.register.status()["alarms"]
         kind, error = (("appeal-received", RequestError), ("appeal-withdrawn", AppealError))[number % 2]
         with pytest.raises(error):
-            asyncio.run(table[kind].handle(peer, {"appeal": "A-0123456789AB", "secret": "00"}))
+            asyncio.run(table[kind].handle(peer, {"appeal": "A-0123456789AB", "secret": "00"}))  # type: ignore[arg-type]
     assert said in world.register.status()["alarms"]
     assert world.register.status()["appeals"]["refused"] == MOST_REFUSED + 1
     run_out(world, minutes=61)
