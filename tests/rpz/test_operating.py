@@ -156,7 +156,7 @@ def test_that_the_log_was_told_of_a_bypass_makes_no_zone_anew(tmp_path: Path) ->
     live, _ = exceptions.change(places, lambda found: found.on(one))
     watch = Follower(places)
     assert watch.poll()
-    exceptions.change(places, lambda found: found.told(live.untold))
+    exceptions.change(places, lambda found: found.logged(live.pending_log))
     assert not watch.poll()
     exceptions.change(places, lambda found: found.off("list", "gambling", now=1, by="somebody"))
     assert watch.poll()
