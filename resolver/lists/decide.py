@@ -241,6 +241,7 @@ def _offered(state: ListState, offer: Offered, now: float) -> tuple[ListState, l
     after, effects = _heard_of(state, offer, now)
     after = _with(after, lapses=candidate.lapses)
     effects.append(Alarm(f"relief {state.name}", _unapplied(state.name, candidate.relief_refused)))
+    effects.append(Alarm(f"left out {state.name}", _left_out(state.name, candidate.left_out)))
     if (admission := offer.admission) is None:
         return after, [*effects, Remember(), Settle()]
     held, is_new = admission.held, waiting is None or offer.seen
@@ -273,6 +274,10 @@ def _heard_of(state: ListState, offer: Offered, now: float) -> tuple[ListState, 
 
 def _unapplied(name: str, why: str | None) -> str | None:
     return why and f"the newest withdrawals of list {name} are not applied: {why}"
+
+
+def _left_out(name: str, what: str | None) -> str | None:
+    return what and f"of the file of list {name} nobody can approve, so left out: {what}"
 
 
 def _held_said(state: ListState, held: Held) -> Say:

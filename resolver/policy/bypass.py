@@ -56,7 +56,7 @@ def ends(until: int) -> str:
     return "until it is switched off" if until >= FOR_EVER else f"until {as_text(until)}"
 
 
-def told(one: Bypass) -> str:
+def in_words(one: Bypass) -> str:
     """Since when, by whom, until when and why."""
     reason = f": {one.reason}" if one.reason else ", no reason given"
     return f"since {as_text(one.since)} by {one.by}, {ends(one.until)}{reason}"
@@ -74,10 +74,10 @@ def alarms(live: LiveExceptions, now: float) -> list[str]:
     on = live.holding(now)
     names = [one for one in on if one.kind == "name"]
     found = [
-        f"{one} {'passes' if one.kind == 'all' else 'is bypassed'} {told(one)}" for one in on if one.kind != "name"
+        f"{one} {'passes' if one.kind == 'all' else 'is bypassed'} {in_words(one)}" for one in on if one.kind != "name"
     ]
     if len(names) <= NAMED:
-        return found + [f"{one} is bypassed {told(one)}" for one in names]
+        return found + [f"{one} is bypassed {in_words(one)}" for one in names]
     some = ", ".join(one.of for one in names[:NAMED])
     return [*found, f"{len(names)} names are bypassed, among them {some}: stopsign bypass"]
 

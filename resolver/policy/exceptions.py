@@ -9,7 +9,7 @@ Rules:
   not hold up the off switch.
 - Room on the tmpfs is reserved for the file.
 - A file that cannot be read excepts nothing, and is an alarm. Its text cannot control a terminal.
-- A change of the off switch stays in the file (`untold`) until the log has it.
+- A change of the off switch stays in the file (`untold` there, `pending_log` here) until the log has it.
 
     {"format": 2,
      "overrides": [{"name": "example.com", "match": "subtree", "until": 1795000000}],
