@@ -6,7 +6,7 @@ Rules
 - A file that breaks off is refused. A decompressor that is asked for more at the end of its input says "no more", not
   "broken off": python-zstandard's `stream_reader` does, and a list cut anywhere became a shorter list. So each frame is
   followed to its own end here, and a file ends where a frame ends.
-- The form is told by the first octets, never by the name: zstd, gzip, xz, bzip2, or none.
+- The first octets tell the form, never the name: zstd, gzip, xz, bzip2, or none.
 - Several frames after each other are one file. Zero octets after the last (tapes, block devices) are none.
 - The uncompressed octets are bounded while they come, and so is what one step may produce.
 """

@@ -22,7 +22,7 @@ RANKS = {
 # What is opened in `run_dir` outside `ipc/` and `policy/`, and why. A new use fails, and so does a line that is no
 # longer true.
 OPENED = {
-    "config/accepted.py": {"taken_up"},  # below `ipc`; the supervisor and its commands alone
+    "config/accepted.py": {"last_applied"},  # below `ipc`; the supervisor and its commands alone
     "config/preflight/host.py": {"run_dir"},  # is it on a tmpfs?
     "host/run.py": {"counters", "supervisor_lock", "supervisor_socket"},  # are they there? a path handed on
     "lists/activate.py": {"current", "run_dir"},  # the one writer of the live list
@@ -227,9 +227,10 @@ SAID_AGAIN = re.compile(
     r"\banew\b|\bwhoever\b|\b(?:is|are) told\b|\bstands? behind\b|\bof what was found\b", re.IGNORECASE
 )
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+PROGRAM = [*modules("resolver"), *modules("blocklists"), ROOT / "resolver/_core.pyi"]
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=name)
-def test_a_document_is_in_plain_words(document: Path) -> None:
+@pytest.mark.parametrize("document", [*DOCUMENTS, *PROGRAM], ids=name)
+def test_documents_and_program_are_in_plain_words(document: Path) -> None:
     lines = enumerate(document.read_text(encoding="utf-8").splitlines(), 1)
     assert [f"{number}: {line}" for number, line in lines if SAID_AGAIN.search(line)] == []

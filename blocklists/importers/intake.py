@@ -218,7 +218,7 @@ class Intake:
         self.add_rejection(Rejection(line, shown(text), reason))
 
     def add_rejection(self, item: Rejection) -> None:
-        """As `reject`, of what was found while reading."""
+        """As `reject`, for findings of the reader."""
         self.counts["rejected"] += 1
         item = in_file(item, self.file)
         if len(self.rejected) < KEPT:

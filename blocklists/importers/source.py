@@ -1,6 +1,6 @@
 """A file of names, as numbered lines of text.
 
-Enters: a path; what is compressed (gzip, zstd, xz, bzip2) and UTF-16 are told by the first octets, not by the name.
+Enters: a path; what is compressed (gzip, zstd, xz, bzip2) and UTF-16 are known by the first octets, not by the name.
 Leaves: `(number, text)`, or `Rejection` for a line that is not in the encoding or too long; the other lines follow.
 
 Rules: a file that breaks off is refused as a whole; the uncompressed octets are bounded.

@@ -289,7 +289,7 @@ def _next_targets(current: Current, name: str, files: dict[str, bytes], now: dat
 
 
 def _next_relief(current: Current, now: datetime) -> Metadata[Targets] | None:
-    """The relief role with a new end, where the old one is in its second half; whoever signs the list renews it too."""
+    """The relief role with a new end, where the old one is in its second half; the signers of the list renew it too."""
     before = current.relief.signed
     if before.expires > now + LIFETIMES[RELIEF] / 2:
         return None

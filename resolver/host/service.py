@@ -40,7 +40,7 @@ LARGEST = 1 << 16  # octets of a counters file
 @dataclass(frozen=True)
 class Service:
     """One process to keep alive. `heartbeat`: a file that begins with CLOCK_MONOTONIC in ms (u64, little endian); None:
-    it is handed memory for that. `patience`: seconds without a heartbeat until it hangs."""
+    it inherits memory for that. `patience`: a process without a heartbeat for so many seconds hangs."""
 
     name: str
     command: tuple[str, ...]
@@ -50,7 +50,7 @@ class Service:
     says_ready: bool = False
     order: int = 0
     environment: Mapping[str, str] = field(default_factory=dict)
-    """For it alone, beside what all get."""
+    """For this service, added to the environment of all."""
 
 
 def count_workers(dns: Dns | None) -> int:
@@ -75,7 +75,7 @@ class Pulse:
 
 
 class Adopted:
-    """A child that was started before this process re-executed itself; as much of `Popen` as is needed."""
+    """A child from before this process's re-exec; as much of `Popen` as is needed."""
 
     def __init__(self, pid: int) -> None:
         self.pid = pid
@@ -100,7 +100,7 @@ class Process:
         heart: int | None = None,
     ) -> None:
         self.service, self.popen, self.started = service, popen, time.monotonic()
-        self._starts, self._has_beaten = self.started, False  # it starts once more where it re-executes itself
+        self._starts, self._has_beaten = self.started, False  # a re-exec is a start too
         self.ended = asyncio.Event()
         self.serving = asyncio.Event()
         self.killed = False
@@ -115,7 +115,7 @@ class Process:
             loop.add_reader(ready, self._has_spoken)
 
     def counters(self) -> bytes:
-        """The counters file as it is now; kept open, since a successor makes one of the same name."""
+        """The counters file as it is now; it stays open, since a successor makes another under its name."""
         if self._counters is None and self.service.heartbeat is not None and self.serving.is_set():
             with contextlib.suppress(OSError):
                 self._counters = atomic.opened(self.service.heartbeat, LARGEST)

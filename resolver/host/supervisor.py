@@ -57,7 +57,7 @@ class _Slot:
 
 
 class Supervisor:
-    """Starts the services, keeps them alive, stops them. `output`: where their standard output and error go."""
+    """Starts the services, keeps them alive, stops them. `output`: their standard output and error."""
 
     def __init__(
         self,
@@ -95,7 +95,7 @@ class Supervisor:
             await self.restart(name)
 
     async def restart(self, name: str) -> None:
-        """Ends `name` and starts it again: for a process of which there can be only one at a time."""
+        """End `name` and start it again: for a process of which only one can run at a time."""
         slot = self._slots[name]
         if slot.keeper is not None:
             slot.keeper.cancel()  # its end is no accident
@@ -105,13 +105,13 @@ class Supervisor:
         slot.keeper = asyncio.create_task(self._keep(slot))
 
     async def serving(self) -> None:
-        """Returns when every service has said that it serves (or was restarted until it did)."""
+        """Return when every service serves."""
         for slot in self._slots.values():
             while slot.process is None or not slot.process.serving.is_set():  # noqa: ASYNC110 - it may be another by then
                 await asyncio.sleep(0.02)
 
     async def stop(self) -> None:
-        """Ends everything in order; returns when nothing runs any more."""
+        """End all processes in order; return when none runs."""
         for task in (self._watcher, *(slot.keeper for slot in self._slots.values())):
             if task is not None:
                 task.cancel()
@@ -124,10 +124,10 @@ class Supervisor:
         the old one goes on."""
         slot = self._slots[name]
         if slot.keeper is not None:
-            slot.keeper.cancel()  # else it would start a third, should the predecessor end by itself now
+            slot.keeper.cancel()  # else it would start a third if the predecessor ended by itself now
         old = slot.process
         if old is not None:
-            old.counters()  # opened before a successor's file stands under the name
+            old.counters()  # opened before a successor's file has the name
         new = await self._successor(slot.service)
         if new is None:
             log.error("the successor of %s did not come up; the predecessor goes on", name)
@@ -141,7 +141,7 @@ class Supervisor:
         return True
 
     def update(self, services: Sequence[Service]) -> None:
-        """How each of them is started from now on; none is started or stopped by this."""
+        """Start each of them in this way from now on; this starts and stops none."""
         for service in services:
             self._slots[service.name].service = service
 
@@ -157,7 +157,7 @@ class Supervisor:
         return self._slots[name].restarts
 
     def died(self, name: str) -> tuple[float, str] | None:
-        """When, in Unix time, and how it last came to an end that nobody wanted."""
+        """Unix time and manner of its last unwanted end."""
         return self._slots[name].died
 
     def signal(self, name: str, number: signal.Signals) -> None:
@@ -168,7 +168,7 @@ class Supervisor:
     # -- its own
 
     async def _start_at_last(self, slot: _Slot) -> Process:
-        """As soon as it can be started."""
+        """Start it, as soon as that is possible."""
         while True:
             try:
                 return self._start_process(slot.service)
@@ -177,7 +177,7 @@ class Supervisor:
             await asyncio.sleep(LONGEST_WAIT)
 
     async def _successor(self, service: Service) -> Process | None:
-        """One that serves; None: it does not come up."""
+        """A new process that serves; None: it did not come up."""
         try:
             new = self._start_process(service)
         except OSError as wrong:
@@ -199,7 +199,7 @@ class Supervisor:
         return process
 
     async def _keep(self, slot: _Slot) -> None:
-        """Starts `slot` again whenever it ends."""
+        """Start the process of `slot` again whenever it ends."""
         while True:
             process = slot.process
             assert process is not None  # noqa: S101 - started before its keeper
@@ -215,7 +215,7 @@ class Supervisor:
             slot.process = await self._start_at_last(slot)
 
     async def _watch(self) -> None:
-        """Kills what hangs."""
+        """Kill processes that hang."""
         last = time.monotonic()
         while True:
             await asyncio.sleep(_LOOK)
@@ -246,8 +246,8 @@ class Supervisor:
         self._retire(process)
 
     def _retire(self, process: Process) -> None:
-        """Adds the last counters of a process to those of its dead predecessors, so that totals never fall; but not
-        where the last word says that another version of the program counted those."""
+        """Add the last counters of a process to those of its dead predecessors, so that totals never fall; not if the
+        last word says that another version of the program wrote those."""
         self._living.discard(process)
         counted = process.counters()
         process.close()

@@ -44,7 +44,7 @@ class Worker:
 
     @property
     def alarms(self) -> list[str]:
-        """What it complains of. That it has no descriptor left it cannot write to a file, only count."""
+        """Its alarms. A lack of descriptors it cannot write to a file, only count."""
         starved = self.counters.get("streams_starved_now")
         none_left = ["no file descriptor is left: new connections over TCP are closed"] if starved else []
         return [*none_left, *map(str, self.said.get("alarms", ()))]
@@ -102,7 +102,7 @@ def totals(places: Places, living: list[Worker] | None = None) -> dict[str, int]
 
 
 def queries(sums: Mapping[str, int]) -> int:
-    """How many questions came, over all transports."""
+    """Questions over all transports."""
     return sum(sums.get(name, 0) for name in ("queries_udp4", "queries_udp6", "queries_stream"))
 
 

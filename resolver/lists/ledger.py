@@ -1,6 +1,6 @@
 """The steward's hand on the log: opened when it can be, and never a reason for DNS to stop.
 
-Enters: events. Leaves: durable leaves, or `LedgerError`; whoever wanted to add something must then not. Rules: a log
+Enters: events. Leaves: durable leaves, or `LedgerError`; then its change must not happen. Rules: a log
 that cannot be opened now (a full disk, another writer) is tried again at the next event.
 """
 
@@ -67,7 +67,7 @@ class Ledger:
     def heartbeat(self, detail: Mapping[str, Any]) -> None:
         """A leaf an hour, however often it is called; and one as soon as the log can be written again."""
         try:
-            self._opened().heartbeat(detail, anew=self.trouble is not None)
+            self._opened().heartbeat(detail, again=self.trouble is not None)
         except (ResolverError, OSError) as error:
             self.trouble = _unwritten(error)
         else:

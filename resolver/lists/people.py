@@ -49,7 +49,7 @@ class People:
         self._places, self._ledger, self._clock, self._alarm = places, ledger, clock, alarm
         self.overrides = overrides.Overrides()
         self._unwritten = False  # the overrides, on disk or live
-        self._told: tuple[exceptions.Act, ...] = ()  # has its leaf, but still stands in the file
+        self._told: tuple[exceptions.BypassChange, ...] = ()  # has its leaf, but still stands in the file
         self._refused: str | None = None
         self._lost = False  # what was bypassed before a reboot
 
@@ -168,13 +168,13 @@ class People:
             live = exceptions.read(self._places.passes)
             if any(one.until <= now for one in live.bypasses):
                 live, _ = exceptions.change(self._places, lambda found: found.ended(now))
-            acts = tuple(act for act in live.untold if act not in self._told)
+            acts = tuple(act for act in live.pending_log if act not in self._told)
             if acts and self._note([Event(kind, "", detail) for act in acts for kind, detail in bypass.details(act)]):
                 self._told += acts
                 for act in acts:
                     say.warning("%s", bypass.sentence(act))
             if self._told:
-                exceptions.change(self._places, lambda found: found.told(self._told))
+                exceptions.change(self._places, lambda found: found.logged(self._told))
                 self._told = ()
         except (ResolverError, OSError) as error:
             self._alarm("passes", why(error))

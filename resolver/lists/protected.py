@@ -53,7 +53,7 @@ def watched(config: Config) -> Watched:
 
 
 def own(config: Config) -> Iterator[tuple[str, str]]:
-    """The provider's names: whoever blocks these has blocked the page that explains the block."""
+    """The provider's names: an entry for these would block the page that explains the block."""
     for name in config.guards.protected:
         yield name, "protected in the configuration"
     if config.dns is not None:

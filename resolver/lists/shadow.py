@@ -3,8 +3,8 @@
 Enters: what the workers see (`resolver.ipc.shadow_sketches`). Leaves: the additions that would stop too much, with the
 share of all clients that each would have met: different clients, so that neither one that asks a thousand times nor a
 name that is asked for often by few can hold an order. Rules: while watched, an addition is compiled as a list of its
-own that only monitors; sketches lie in memory and know no client; hardly any clients prove nothing, and what is watched
-there passes at its end; a steward that starts anew watches anew.
+own that only monitors; sketches stay in memory and know no client; few clients prove nothing: on such
+a host the addition passes at its end; a steward that restarts begins the evaluation again.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Shadow:
     def __init__(self, places: Places) -> None:
         self._places = places
         self._seen: dict[str, shadow_sketches.Seen] = {}
-        """By key: a supervisor that started anew has drawn another one."""
+        """By key: a supervisor draws one at its start."""
 
     def look(self, watching: set[str]) -> None:
         """Takes up what the workers have seen of these watches; what was known of others is forgotten."""

@@ -74,7 +74,7 @@ class Steward:
     ) -> None:
         self.config = config = accepted.config
         self.held = Held(accepted, OF_STEWARD, self._apply)
-        self._anew = asyncio.Event()  # it is to begin again, with the configuration that is in the file now
+        self._re_executes = asyncio.Event()  # it is to begin again, with the configuration that is in the file now
         self._clock, self._chance = clock, chance
         self._ledger = Ledger(partial(Log.open, config.places, clock, os.urandom, origin=config.log_origin))
         self.register = Register(config, self._ledger, clock)
@@ -92,11 +92,11 @@ class Steward:
         return await asyncio.get_running_loop().run_in_executor(self._one, partial(what, *args, **kwargs))
 
     async def _apply(self, _new: Accepted) -> list[str]:
-        asyncio.get_running_loop().call_later(0.05, self._anew.set)  # the answer goes out first
+        asyncio.get_running_loop().call_later(0.05, self._re_executes.set)  # the answer goes out first
         return ["steward"]
 
     async def run(self, stop: asyncio.Event) -> bool:
-        """Serve until `stop`: False; or until it is to begin anew: True."""
+        """Serve until `stop`: False; or until it is to re-execute: True."""
         beating = asyncio.create_task(beat())  # from the first moment to the last: both may take long
         await self.work(self.register.open)
         server = await control.serve(self.config.places.control_socket, operations(self), self.held.callers)
@@ -108,7 +108,7 @@ class Steward:
                 running = [tasks.create_task(self._follow(source)) for source in self.config.lists]
                 running.append(tasks.create_task(self._tick()))
                 running += [tasks.create_task(self._resolve()), tasks.create_task(self._report())]
-                ends = [asyncio.create_task(event.wait()) for event in (stop, self._anew)]
+                ends = [asyncio.create_task(event.wait()) for event in (stop, self._re_executes)]
                 await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
                 for task in (*running, *ends):
                     task.cancel()
@@ -120,7 +120,7 @@ class Steward:
             self._one.shutdown()
             self._threads.shutdown(wait=False, cancel_futures=True)
             beating.cancel()
-        return self._anew.is_set() and not stop.is_set()
+        return self._re_executes.is_set() and not stop.is_set()
 
     async def refresh_all(self, names: Iterable[str]) -> list[Outcome]:
         """Refresh these lists now, side by side."""
@@ -198,7 +198,7 @@ class Steward:
 
 
 async def serve(accepted: Accepted) -> bool:
-    """The steward, until SIGTERM or SIGINT; True: it is to begin anew."""
+    """The steward, until SIGTERM or SIGINT; True: it is to re-execute."""
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)

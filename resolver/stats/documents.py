@@ -65,7 +65,7 @@ def in_force(lists: Path) -> Iterator[tuple[Path, Mapping[str, Any]]]:
 
 
 def head_beside(path: Path) -> Mapping[str, Any]:
-    """The `head.json` that was published with a document, where it lies beside it."""
+    """The `head.json` that was published with a document, where it is beside it."""
     head = path.with_name("head.json")
     return read_object(head) if head.is_file() else {}
 

@@ -109,8 +109,8 @@ PROVOKED: dict[str, tuple[str, str]] = {
         NO_DESCRIPTOR,
         "no file descriptor is left: new connections over TCP are closed",
     ),
-    "… runs version …, installed is …: stopsign restart takes it up": (
-        UPGRADED, ": stopsign restart takes it up",
+    "… runs version …, installed is …: stopsign restart runs it": (
+        UPGRADED, ": stopsign restart runs it",
     ),
     "there is no compiled list yet: everything is forwarded": (
         NO_LIST, "there is no compiled list yet: everything is forwarded",
