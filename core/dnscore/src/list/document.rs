@@ -95,7 +95,7 @@ pub(crate) struct Document<'a> {
     ended: bool,
 }
 
-/// How much of what a document promises is checked anew.
+/// How much of what a document promises is checked again.
 #[derive(Clone, Copy)]
 pub(crate) enum Trust<'a> {
     /// Everything: hash, references, bases (`None`: any basis).
@@ -236,7 +236,7 @@ impl<'a> Checks<'a> {
         Ok(entry)
     }
 
-    /// Lines after the `number`th by themselves, where anything is checked anew; their references are looked at in the end.
+    /// Lines after the `number`th by themselves, where anything is checked again; their references are looked at in the end.
     fn pass(&mut self, text: &[u8], number: u64) -> Result<(), ListError> {
         if self.references.is_some() {
             for (line, number) in lines_of(text).zip(number + 1..) {

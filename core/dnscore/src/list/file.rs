@@ -7,7 +7,7 @@
 //! 64  sections: offset u64, length u64 each; then the sections, each at a multiple of 64
 //! ```
 //!
-//! All numbers are little-endian. The checksum finds damage; what a hostile file could say is checked by whoever reads
+//! All numbers are little-endian. The checksum finds damage; what a hostile file could say is checked by each part that reads
 //! a section, when the file is opened.
 
 use std::fs::File;

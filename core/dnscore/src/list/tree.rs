@@ -282,7 +282,7 @@ fn settle(overflow: &[u8], below: usize, at_most: usize, rest: &[u8]) -> usize {
     at_most
 }
 
-/// Is a separator's rest, the first `length` of `octets`, above a key's? Nearly all are told apart by eight octets.
+/// Is a separator's rest, the first `length` of `octets`, above a key's? Eight octets decide for nearly all.
 #[inline(always)]
 fn is_above(octets: &[u8], length: usize, rest: &[u8]) -> bool {
     if let (Some(own), Some(theirs)) = (octets.first_chunk::<SLICE>(), rest.first_chunk::<SLICE>()) {

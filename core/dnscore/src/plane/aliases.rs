@@ -3,9 +3,9 @@
 //! Enters: an answer that was written for a client, from an upstream or from the cache. Leaves: the same, or without the
 //! records of listed names, or the blocked answer, as the list's `aliases` says. Rules:
 //!
-//! * The owners of records are judged as names asked for are: by the lists of the client's view, passes, expiry, and the
+//! * The owners of records are judged as names asked for are: by the lists of the client's view, exceptions, expiry, and the
 //!   order of the lists. A `monitor` match counts and changes nothing. DS and DNSKEY pass, as they pass the list.
-//! * It is done when an answer leaves, not when it is kept: a change of a list or of a pass holds from the next query on,
+//! * It is done when an answer leaves, not when it is kept: a change of a list or of an exception holds from the next query on,
 //!   whatever is cached, and clients of different views share what is cached.
 //! * An answer in which the question's name owns every record costs a comparison. Of one with others the cache notes that
 //!   none of them meets the list of this generation, in whichever view and until whenever: then it costs no more.
@@ -81,7 +81,7 @@ impl Chain {
         let mut decides: Option<(Stop, &Name)> = None;
         for (index, owner) in found.iter().enumerate() {
             let met = self.owners.met.of(index);
-            let judgement = verdict(&list, met, owner, &self.passes, asked.view, asked.now.unix);
+            let judgement = verdict(&list, met, owner, &self.exceptions, asked.view, asked.now.unix);
             if let Some(mut stop) = self.noted(judgement).filter(|stop| stop.aliases != Aliases::Relay) {
                 if index >= leads {
                     stop.aliases = Aliases::Trim;

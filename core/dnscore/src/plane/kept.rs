@@ -32,7 +32,7 @@ impl Chain {
         }
     }
 
-    /// What a client gets of what an upstream said: a failure gives way to a stale answer. RFC 8767, 4: "NoError" and
+    /// What a client gets of what an upstream said: a stale answer replaces a failure. RFC 8767, 4: "NoError" and
     /// "NXDomain" alone are "considered to have refreshed the data".
     #[inline]
     pub fn relayed(&mut self, asked: Asked<'_>, message: &[u8], checked: &Checked, out: &mut [u8]) -> usize {

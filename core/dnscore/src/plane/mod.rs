@@ -43,7 +43,7 @@ use crate::relay::{Relay, hash};
 use crate::streams::Streams;
 use crate::sys::{self, BATCH, LARGEST_SENT, LINK, Listener, Poll, Ready, Receiver, Sender};
 use crate::tap::Tap;
-use crate::verdict::Passes;
+use crate::verdict::Exceptions;
 use crate::wire::Name;
 
 use asks::Lane;
@@ -123,7 +123,7 @@ impl Plane {
                 rate: rate.map(|(per_second, burst)| Rate::new(per_second, burst)),
                 list: None,
                 explanations: Vec::new(),
-                passes: Passes::none(),
+                exceptions: Exceptions::none(),
                 page,
                 health,
                 health_mark,
@@ -186,19 +186,19 @@ impl Plane {
         self.chain.explanations = explanations;
     }
 
-    /// These lists of the compiled file are watched from the next query on; said anew with each file.
+    /// These lists of the compiled file are under shadow evaluation from the next query on; to be set again with each file.
     pub fn watch(&mut self, watches: Vec<Watch>) {
         self.chain.watching.set(watches);
     }
 
-    /// What was seen of them.
+    /// What the shadow evaluation has seen so far.
     pub fn watched(&self) -> &[Seen] {
         self.chain.watching.seen()
     }
 
-    /// From the next query on these pass.
-    pub fn set_passes(&mut self, passes: Passes) {
-        self.chain.passes = passes;
+    /// From the next query on these exceptions hold.
+    pub fn set_exceptions(&mut self, exceptions: Exceptions) {
+        self.chain.exceptions = exceptions;
     }
 
     /// The upstreams, in order of preference. One that stays keeps its health and its sockets.
@@ -235,10 +235,14 @@ impl Plane {
     pub fn recover(&mut self) {
         self.chain.counters.count(Counter::Panics);
         self.batch.forget();
+        // Connections would wait for the answers that go with the batch: they end, and their clients ask again.
+        let waiting = self.relaying.replies.outlet.waiting().map(|(number, _)| number);
+        self.messages.numbers().chain(waiting).for_each(|number| self.streams.close(number));
         self.messages = Messages::default();
         self.relaying.replies.outlet.clear();
         self.chain.owners.forget();
         self.chain.cache.recover();
+        self.chain.tap.iter_mut().for_each(|tap| tap.recover());
         self.relaying.replies.doors.iter_mut().for_each(|door| door.sender.clear());
         self.relaying.lanes.iter_mut().for_each(Lane::clear);
     }
@@ -358,22 +362,22 @@ impl Plane {
     }
 }
 
-/// Passes from names as they stand in the overrides: (name, kind of match, until).
-pub fn passes<'a>(
+/// Exceptions from names as they stand in the overrides: (name, kind of match, until).
+pub fn exceptions<'a>(
     names: impl IntoIterator<Item = (&'a str, &'a str, u32)>,
     bypass_all: bool,
     bypass_lists: u64,
-) -> Result<Passes, String> {
+) -> Result<Exceptions, String> {
     use crate::list::Matching;
     let mut parsed = Vec::new();
     for (text, matching, until) in names {
         let name = Name::from_text(text).ok_or_else(|| format!("{text:?} is not a name"))?;
         let kinds = [Matching::Below, Matching::Exact, Matching::Subtree];
         let matching = kinds.into_iter().find(|kind| kind.as_str() == matching);
-        let matching = matching.ok_or_else(|| format!("{text}: a pass is exact, subtree or below"))?;
+        let matching = matching.ok_or_else(|| format!("{text}: an exception is exact, subtree or below"))?;
         parsed.push((Name::from_text(&text.to_ascii_lowercase()).unwrap_or(name), matching, until));
     }
-    Ok(Passes::new(parsed, bypass_all, bypass_lists))
+    Ok(Exceptions::new(parsed, bypass_all, bypass_lists))
 }
 
 #[cfg(test)]

@@ -63,7 +63,7 @@ impl Relaying {
 
     fn own_slot(&mut self, now: Now) -> u32 {
         let slot = self.forwarder.relay.own(&OWN_QUESTION, now.us);
-        // Whoever had this slot before does not ask this.
+        // The client that had this slot before does not ask this.
         if let Some(asker) = self.askers.get_mut(slot as usize) {
             *asker = None;
         }

@@ -14,7 +14,7 @@ use crate::list::{Action, CompiledList, Hit, Hits, reference_text};
 use crate::relay::hash;
 use crate::relay::rate::{Rate, client_hash};
 use crate::tap::{self, Tap};
-use crate::verdict::{Judgement, Passes, Stop, verdict};
+use crate::verdict::{Exceptions, Judgement, Stop, verdict};
 use crate::wire::{Name, Query, Rejected, ede, parse_into, rcode, rtype};
 
 use super::entry_counts::EntryHits;
@@ -59,7 +59,7 @@ pub struct Asked<'a> {
     pub packet: &'a [u8],
     /// What it says.
     pub query: &'a Query,
-    /// Where its answer lies in the cache; `None` where the cache is passed by (RD=0).
+    /// The key of its answer in the cache; `None` where the cache is not used (RD=0).
     pub key: Option<&'a Key>,
     /// The longest answer.
     pub limit: usize,
@@ -76,7 +76,7 @@ pub struct Chain {
     pub(super) rate: Option<Rate>,
     pub(super) list: Option<Arc<CompiledList>>,
     pub(super) explanations: Vec<Option<Explanation>>,
-    pub(super) passes: Passes,
+    pub(super) exceptions: Exceptions,
     pub(super) page: StopPage,
     pub(super) health: Option<Name>,
     pub(super) health_mark: Vec<u8>,
@@ -159,7 +159,7 @@ impl Chain {
             return None;
         }
         let list = self.list.as_deref()?;
-        let judgement = verdict(list, hits, &query.qname, &self.passes, view, now.unix);
+        let judgement = verdict(list, hits, &query.qname, &self.exceptions, view, now.unix);
         self.noted(judgement)
     }
 

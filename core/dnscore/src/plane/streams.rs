@@ -53,6 +53,11 @@ struct Head {
 }
 
 impl Messages {
+    /// The number of each.
+    pub fn numbers(&self) -> impl Iterator<Item = u64> {
+        self.heads.iter().map(|head| head.message.number)
+    }
+
     fn clear(&mut self) {
         self.octets.clear();
         self.heads.clear();

@@ -59,7 +59,7 @@ impl Relay {
     }
 
     /// An upstream's answer went to the clients. Where another upstream was asked besides, the slot stays for what it
-    /// says: its health is told by that, and nobody takes its datagram for a guess.
+    /// says: its health is judged by that, and nobody takes its datagram for a guess.
     pub fn settled(&mut self, number: u32) {
         let slot = &mut self.slots[number as usize];
         slot.settled = true;

@@ -9,7 +9,7 @@
 //!   it, on streams or for datagrams; a client's retransmit takes its own place.
 //! * A question leaves by datagram. It is asked over TCP once an answer came truncated and a client on a stream waits for
 //!   the whole, or once no datagram can be trusted. All else holds for it as before: slot, caps, time, next upstream.
-//! * After 1.8 seconds whoever waits gets a stale answer, where there is one; the question goes on.
+//! * After 1.8 seconds all clients that wait get a stale answer, where there is one; the question goes on.
 //! * A slot lives five seconds, longer than its clients wait: a late answer still fills the cache, and tells of its
 //!   upstream's health.
 //! * Caps on what is in flight for the worker, for a client, and under one parent zone (random-subdomain attacks).
@@ -154,7 +154,7 @@ impl Relay {
         &self.slots[slot as usize]
     }
 
-    /// The slot of that number, to be changed; its time is noted anew by [`Relay::reschedule`].
+    /// The slot of that number, to be changed; after a change of its times call [`Relay::reschedule`].
     pub fn slot_mut(&mut self, slot: u32) -> &mut Slot {
         &mut self.slots[slot as usize]
     }

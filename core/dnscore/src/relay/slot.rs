@@ -163,7 +163,7 @@ pub struct Slot {
     pub born: u64,
     /// When the clients are given a stale answer, if there is one.
     pub stale_at: u64,
-    /// When the clients are told that nobody answered.
+    /// When the clients get the answer that nobody answered.
     pub patience: u64,
     /// When the next upstream is asked.
     pub retry_at: u64,

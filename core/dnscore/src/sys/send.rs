@@ -49,7 +49,7 @@ pub struct Sent {
     pub failed: u32,
     /// ECONNREFUSED was pending: nothing listens at the other end of this connected socket.
     pub refused: bool,
-    /// ENETUNREACH, EBADF and the like on a connected socket: it is to be opened anew.
+    /// ENETUNREACH, EBADF and the like on a connected socket: the caller must open another one.
     pub broken: bool,
 }
 

@@ -35,7 +35,7 @@ pub struct Ends {
 pub struct Header {
     /// Its octets; the message follows.
     pub length: usize,
-    /// `None`: whoever sent it speaks for itself (a health check), so the connection's own ends count.
+    /// `None`: its sender speaks for itself (a health check), so the connection's own ends count.
     pub ends: Option<Ends>,
 }
 

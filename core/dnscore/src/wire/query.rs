@@ -10,7 +10,7 @@
 //! | two OPTs, an OPT below the root, a length that leaves the message, QTYPE OPT | FORMERR |
 //! | a datagram longer than 4,096 octets, of which the rest is cut off, records with it | FORMERR, and never TC |
 //! | TSIG, SIG(0), TKEY, AXFR, IXFR, class other than IN | REFUSED |
-//! | other additional records, bytes after the last record | ignored, as Unbound and BIND do; neither is sent on, since the upstream's query is built anew |
+//! | other additional records, bytes after the last record | ignored, as Unbound and BIND do; neither is sent on, since the upstream's query is a new message |
 //!
 //! Each of these answers carries an OPT where the request has one that can be read, as far as its options at least,
 //! whatever else is wrong with it: "If an OPT record is present in a received request, compliant responders MUST include
