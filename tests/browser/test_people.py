@@ -4,30 +4,39 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import json
 import re
 import select
 import socket
 import ssl
 import subprocess
 import threading
+from base64 import b64encode
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 from playwright.sync_api import Error, sync_playwright
 
 from resolver import _core
+from resolver.policy.description import Generation, LiveList
 from tests.conftest import find_program
-from tests.rigs.certificates import made
+from tests.rigs.certificates import NAME, made
+from tests.rigs.dns_host import Host, free_port, running
 from tests.rigs.list_documents import BASES, entry, write
 from tests.rigs.namespace import beside, in_a_network
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from tests.rigs.certificates import Files
+
 GUIDE = Path(__file__).parents[2] / "docs" / "people.md"
 ROW = re.compile(r"\| `(?P<action>[a-z-]+)` \| (?P<at443>\w+) \| `?(?P<asked>[^|`]+)`? \| (?P<met>[^|]+) \|")
 PAGES = {"reset": "192.0.2.66", "silent": "192.0.2.67", "answered": "192.0.2.68"}
+HERE, BLOCKED = "198.51.100.1", ["http://bet.example/"]
 TITLE = "This page is blocked"
 NEW_MOUNTS = 0x00020000  # unshare(2)
 
@@ -137,11 +146,11 @@ def named(folder: Path) -> None:
     Path("/proc/sys/net/ipv4/tcp_syn_retries").write_text("1", encoding="ascii")  # of this network: 3 s, not 130
 
 
-def seen(urls: list[str]) -> list[str]:
+def seen(urls: list[str], *options: str) -> list[str]:
     """What Chromium shows for each: the stop page, or its own error."""
     shown = []
     with sync_playwright() as playwright:
-        args = ["--no-sandbox", "--disable-dev-shm-usage"]
+        args = ["--no-sandbox", "--disable-dev-shm-usage", *options]
         started = playwright.chromium.launch(executable_path=find_program("chromium"), args=args)
         for one in urls:
             page = started.new_context().new_page()
@@ -177,3 +186,62 @@ def test_people_meet_what_the_guide_says(tmp_path: Path) -> None:
                     thread.join()
 
     assert in_a_network(scene, [f"{address}/32" for address in PAGES.values()]) == [met for *_, met in table]
+
+
+def over_https(template: str, root: Path) -> None:
+    """Chromium of this thread asks there alone, and believes that root: an administrator's policies."""
+    subprocess.run(["mount", "-t", "tmpfs", "none", "/etc/chromium"], check=True)
+    managed = Path("/etc/chromium/policies/managed")
+    managed.mkdir(parents=True)
+    der = x509.load_pem_x509_certificate(root.read_bytes()).public_bytes(Encoding.DER)
+    policies = {
+        "DnsOverHttpsMode": "secure", "DnsOverHttpsTemplates": template, "CACertificates": [b64encode(der).decode()],
+    }  # fmt: skip
+    (managed / "test.json").write_text(json.dumps(policies), encoding="utf-8")
+
+
+def host(folder: Path, files: Files, port: int) -> Host:
+    """Stopsign with a list that explains itself in JSON, and says NXDOMAIN to who asked for that."""
+    of_list = {"name": "a", "repository": "lists", "trusted_root": "root.json"}
+    encrypted = {
+        "name": NAME, "certificate": str(files.certificate), "key": str(files.key),
+        "https": {"listen": [f"{HERE}:{port}"]},
+    }  # fmt: skip
+    made_here = Host(folder, [f"127.0.0.1:{free_port()}"], more={
+        "dns": {"encrypted": encrypted, "allow_clients": ["198.51.100.0/24"]},
+        "lists": [{**of_list, "explain": "json", "explained": "nxdomain"}],
+    })  # fmt: skip
+    made_here.run_dir.mkdir(parents=True)
+    write(folder / "a.zst", [entry("bet.example", 0)])
+    source: _core.Source = {
+        "document": str(folder / "a.zst"), "action": "stop-page", "ede": 16, "bases": BASES, "suspended": []
+    }  # fmt: skip
+    meta = Generation(generation=1, lists=(LiveList(name="a", action="stop-page"),)).to_bytes()
+    _core.compile([source], str(made_here.run_dir / "current.list"), meta)
+    return made_here
+
+
+@pytest.mark.needs("chromium", "ip")
+def test_chromium_asks_for_structured_errors_over_https_as_the_core_thinks(tmp_path: Path) -> None:
+    """What it then gets is the list's `explained`; without its flag it gets the stop page."""
+    files, port = made(tmp_path / "tls", NAME, HERE), free_port()
+
+    def scene() -> list[str]:
+        named(tmp_path)
+        over_https(f"https://{HERE}:{port}/dns-query{{?dns}}", files.root)
+        over, address = threading.Event(), PAGES["reset"]
+        with beside(f"{HERE}/24", "198.51.100.2/24"), running(host(tmp_path / "host", files, port)) as serving:
+            subprocess.run(["ip", "route", "add", "default", "via", "198.51.100.2"], check=True)
+            page = threading.Thread(target=stop_page, args=(address, over))
+            page.start()
+            try:
+                met = [*seen(BLOCKED), *seen(BLOCKED, "--enable-features=UseStructuredDnsErrors")]
+            finally:
+                over.set()
+                page.join()
+            asked = serving.counters()
+            assert (asked["queries_stream"] > 0, asked["queries_udp4"]) == (True, 0), serving.log
+            return met
+
+    met = in_a_network(scene, [f"{PAGES['reset']}/32"])
+    assert met == ["the stop page", "ERR_NAME_NOT_RESOLVED"]

@@ -127,7 +127,7 @@ PROVOKED: dict[str, tuple[str, str]] = {
         CERTIFICATE, "the certificate of encrypted DNS stays the one before: ",
     ),
     "the certificate of encrypted DNS ends on …": (CERTIFICATE, "the certificate of encrypted DNS ends on "),
-    "the passes cannot be understood (…)": (NO_PASSES, "the passes cannot be understood ("),
+    "the exceptions cannot be understood (…)": (NO_PASSES, "the exceptions cannot be understood ("),
     "… cannot be read (…)": (NO_PASSES, " cannot be read ("),
     "…; those before them go on": (NO_PASSES, "; those before them go on"),
     "the new configuration is refused, the old one goes on: …": (
