@@ -187,6 +187,13 @@ PROVOKED: dict[str, tuple[str, str]] = {
     "day: stopsign appeals list --held": (
         APPEALS_HELD, " entries with overdue appeals are held for a person",
     ),
+    "… appeals wait, and … have room: what comes in beyond has no clock": (
+        "lists/test_appeals.py::test_places_for_appeals_that_are_nearly_taken_are_an_alarm", " appeals wait, and ",
+    ),
+    "more than … reports of the web process were refused within an hour": (
+        "lists/test_appeals.py::test_reports_that_are_refused_in_number_are_an_alarm_for_an_hour",
+        " reports of the web process were refused within an hour",
+    ),
     "host … shares the appeals database, and log.peers lacks the key of its log": (
         PEERS, " shares the appeals database, and log.peers lacks the key of its log",
     ),
