@@ -159,7 +159,7 @@ fn the_https_records_of_a_port_are_judged_as_the_host_s() {
         }
     }
     let entries = [("b.example", rule(0, Subtree, StopPage))];
-    let pass = |matching| Passes::new([(Name::from_text("b.example").unwrap(), matching, NOW + 1)], false, 0);
+    let pass = |matching| Exceptions::new([(Name::from_text("b.example").unwrap(), matching, NOW + 1)], false, 0);
     for (matching, excused) in [(Exact, true), (Below, false), (Subtree, true)] {
         let judgement = judge_with(&entries, "_8443._https.b.example", &pass(matching), ALL, NOW);
         assert_eq!(judgement.excused, excused, "a pass that is {matching:?}");
