@@ -107,11 +107,11 @@ def print_convergence(places: Places, seen: Convergence, *, in_json: bool) -> bo
             back = "the running processes restore it, and use this within seconds"
             warn(f"{places.run_dir} was empty: {back}; else it holds {then}")
         return False
-    for sentence in seen.behind:
+    for sentence in seen.lagging:
         warn(sentence)
-    if seen.behind:
+    if seen.lagging:
         click.echo("hint: its successor reads it when it starts: stopsign bypass show, stopsign status", err=True)
-    return not seen.behind
+    return not seen.lagging
 
 
 def _bypassed(live: exceptions.Passes) -> dict[str, Any]:

@@ -123,9 +123,9 @@ def approve(
         click.echo(f"{name}: version {answer['version']} is {answer['outcome']}")
         if seen.follow:
             click.echo(f"{len(seen.follow)} follow: {', '.join(seen.follow)}")
-    for sentence in seen.behind:
+    for sentence in seen.lagging:
         warn(sentence)
-    ctx.exit(1 if seen.behind else 0)
+    ctx.exit(1 if seen.lagging else 0)
 
 
 @lists.command()

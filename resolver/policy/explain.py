@@ -108,11 +108,19 @@ class Explanation:
         return told
 
 
+@dataclass(frozen=True, slots=True)
+class Leads:
+    """The other names that own records of the answers for a name, and those that own additional records alone."""
+
+    owners: tuple[str, ...] = ()
+    beside: tuple[str, ...] = ()
+
+
 def explain(
-    config: Config, name: str, *, now: float, client: str | None = None, leads_to: Sequence[str] = ()
+    config: Config, name: str, *, now: float, client: str | None = None, leads_to: Leads = Leads()
 ) -> Explanation:
     """The verdict on `name` as the workers would give it. `client`: for this client's address, which may not be served
-    at all, or by some lists alone. `leads_to`: the other names that own records of its answer."""
+    at all, or by some lists alone."""
     compiled, meta = look_up.live(config.places)
     qname = _meant(compiled, name)
     live = exceptions.read(config.places.passes)
@@ -130,20 +138,28 @@ def explain(
         verdict, why = "refused", f"{address} is not in dns.allow_clients: its queries are dropped without an answer"
         judged = _undecided(judged, "the client is not served")
     elif verdict in PASSES:
-        judged, verdict, why = _by_aliases((judged, verdict, why), {other: judged_as(other) for other in leads_to})
+        others = {other: judged_as(other) for other in leads_to.owners}
+        judged, verdict, why = _by_aliases((judged, verdict, why), others)
+        if verdict in PASSES:
+            beside = {other: judged_as(other) for other in leads_to.beside}
+            cut = [name for name, entry in _deciding(beside) if entry.aliases != "relay"]
+            why += f"; its answers come without additional records, since {', '.join(cut)} is listed" if cut else ""
     return Explanation(name, qname, verdict, why, meta.generation, meta.compiled, tuple(judged))
 
 
-def leads_to(config: Config, name: str) -> tuple[str, ...] | None:
-    """The other names that own records of the first upstream's answers for a name; None where it gives none."""
+def leads_to(config: Config, name: str) -> Leads | None:
+    """As the first upstream answers; None where it does not."""
     if config.dns is None:
-        return ()
+        return Leads()
     first = config.dns.upstreams[0]
-    answers = [dns_question.ask(first.host, first.port, name, kind, tries=1) for kind in ("A", "AAAA")]
-    if None in answers:
-        return None
-    owners = dict.fromkeys(owner for answer in answers if answer is not None for owner in answer.owners)
-    return tuple(owner for owner in owners if owner != name)
+    answers = []
+    for kind in ("A", "AAAA", "MX"):
+        if (answer := dns_question.ask(first.host, first.port, name, kind, tries=1)) is None:
+            return None
+        answers.append(answer)
+    owners = dict.fromkeys(owner for answer in answers for owner in answer.owners if owner != name)
+    beside = dict.fromkeys(owner for answer in answers for owner in answer.beside if owner not in {name, *owners})
+    return Leads(tuple(owners), tuple(beside))
 
 
 def _by_aliases(
@@ -151,8 +167,7 @@ def _by_aliases(
 ) -> tuple[list[Found], str, str]:
     """The verdict on a name that passes and leads to these: what stops the whole comes before what is cut off."""
     judged, verdict, why = own
-    stopped = [(name, entry) for name, (found, its, _) in others.items() for entry in found if its == "stopped"]
-    decide = [(name, entry) for name, entry in stopped if entry.why_not is None]
+    decide = _deciding(others)
     for mode, outcome in (("stop", "stopped"), ("trim", "trimmed")):
         for name, entry in decide:
             if entry.aliases == mode:
@@ -160,6 +175,12 @@ def _by_aliases(
                 return [*judged, entry], outcome, f"{what} ({verdict} itself: {why})"
     led = ", ".join(name for name, _ in decide)
     return judged, verdict, f"{why}; it leads to {led}, whose list has aliases: relay" if led else why
+
+
+def _deciding(others: Mapping[str, tuple[list[Found], str, str]]) -> list[tuple[str, Found]]:
+    """The entries that stop these names."""
+    stopped = [(name, entry) for name, (found, its, _) in others.items() for entry in found if its == "stopped"]
+    return [(name, entry) for name, entry in stopped if entry.why_not is None]
 
 
 def is_it(asked: str, name: str) -> bool:

@@ -46,6 +46,16 @@ fn an_entry_stops_the_names_its_match_means() {
 }
 
 #[test]
+fn a_name_about_the_port_of_a_host_is_judged_as_the_host() {
+    for (matching, own, child) in [(Exact, true, false), (Subtree, true, true), (Below, false, true)] {
+        let entries = [("b.example", rule(0, matching, StopPage))];
+        for (name, stops) in [("_8443._https.b.example", own), ("_8443._https.c.b.example", child)] {
+            assert_eq!(judge(&entries, name).stop.is_some(), stops, "{matching:?} for {name}");
+        }
+    }
+}
+
+#[test]
 fn the_list_that_stands_first_decides_and_within_it_the_most_specific_entry() {
     let entries = [
         ("example", rule(0, Subtree, StopPage)),
