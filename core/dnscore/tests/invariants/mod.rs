@@ -6,9 +6,9 @@ use std::cell::RefCell;
 
 use dnscore::answer::{self, StopPage};
 use dnscore::cache::{Cache, Given};
+use dnscore::list::{Action, Aliases, CompiledList, Hits, with_right_checksum};
 use dnscore::streams::http;
 use dnscore::streams::options::{self, Wanted};
-use dnscore::list::{Action, Aliases, CompiledList, Hits, with_right_checksum};
 use dnscore::verdict::Stop;
 use dnscore::wire::{Echo, Expected, Name, Parsed, Query, Rejected, check_answer, parse, parse_into};
 
