@@ -6,7 +6,7 @@ Enters: entries, or a file from anywhere. Leaves: a file with its count, size an
 Rules
 - Lines are canonical (see `entry`), strictly increasing in order, each reference once, each basis known.
 - The state hash is `sha256:` over the uncompressed lines, so that it does not depend on a compressor's version.
-- Decompression stops at the announced size, and refuses a window above `MAX_WINDOW`.
+- Decompression stops at the announced size; a file that breaks off is refused (`compression`).
 """
 
 from __future__ import annotations
@@ -14,10 +14,12 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from itertools import islice
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING
 
 import zstandard
 
+from blocklists import compression
+from blocklists.compression import CompressionError, TooMuchError
 from blocklists.entry import MAX_LINE, Entry, EntryError, parse
 from blocklists.errors import BlocklistError
 
@@ -27,12 +29,10 @@ if TYPE_CHECKING:
 
 MAX_SIZE = 1 << 32
 """No document is larger uncompressed, whatever its head says."""
-MAX_WINDOW = 1 << 27
 LEVEL = 6
 """For what is published."""
 LOCAL_LEVEL = -3
 """For what stays on this machine, where time counts more than a few megabytes."""
-_CHUNK = 1 << 20
 
 
 class DocumentError(BlocklistError):
@@ -178,22 +178,13 @@ def read_blocks(path: Path, *, size: int) -> Iterator[bytes]:
     """The uncompressed octets in blocks. Raises TooLargeError as soon as they exceed `size`."""
     if size > MAX_SIZE:
         raise TooLargeError(f"{size} octets are announced; no list has more than {MAX_SIZE}")
-    with path.open("rb") as file:
-        yield from _decompress(file, size)
-
-
-def _decompress(file: IO[bytes], size: int) -> Iterator[bytes]:
-    decompressor = zstandard.ZstdDecompressor(max_window_size=MAX_WINDOW)
-    left = size
     try:
-        with decompressor.stream_reader(file, read_across_frames=True, closefd=False) as reader:
-            while chunk := reader.read(min(_CHUNK, left + 1)):
-                left -= len(chunk)
-                if left < 0:
-                    raise TooLargeError(f"more comes out of the compressed file than the announced {size} octets")
-                yield chunk
-    except zstandard.ZstdError as error:
-        raise DocumentError(f"damaged compressed data: {error}") from None
+        with path.open("rb") as file:
+            yield from compression.read_blocks(file, size=size, only="zstd")
+    except TooMuchError:
+        raise TooLargeError(f"more comes out of the compressed file than the announced {size} octets") from None
+    except CompressionError as error:
+        raise DocumentError(str(error)) from None
 
 
 def _blocks(lines: Iterable[bytes]) -> Iterator[bytes]:

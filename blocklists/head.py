@@ -62,7 +62,7 @@ class Issuer:
 
 @dataclass(frozen=True, slots=True)
 class Basis:
-    """The ground on which entries stand: what a reader of the stop page is told."""
+    """The ground of entries, as the stop page shows it."""
 
     law: str
     authority: str

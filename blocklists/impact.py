@@ -6,57 +6,14 @@ Enters: names and entries. Leaves: findings. Nothing here decides; people and gu
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-import idna
-from publicsuffixlist import PSLFILE
+from blocklists.admissible import is_public_suffix, refusal
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
 
     from blocklists.entry import Entry
-
-
-@dataclass(frozen=True, slots=True)
-class Suffixes:
-    """The public suffix list, ICANN and private section, as A-labels (https://publicsuffix.org/list/)."""
-
-    names: frozenset[str]
-    wildcards: frozenset[str]
-    """Names whose every child is a suffix (`*.ck`), without the `*.`."""
-    exceptions: frozenset[str]
-    """Names that a wildcard covers and that are no suffixes all the same (`!www.ck`)."""
-
-
-@lru_cache(maxsize=1)
-def suffixes() -> Suffixes:
-    """The list that the package `publicsuffixlist` ships."""
-    lines = Path(PSLFILE).read_text(encoding="utf-8").splitlines()
-    rules = [line.split()[0] for line in lines if line.strip() and not line.startswith("//")]
-    rules = [rule if rule.isascii() else _a_labels(rule) for rule in rules]
-    return Suffixes(
-        frozenset(rule for rule in rules if rule[0] not in "*!"),
-        frozenset(rule[2:] for rule in rules if rule.startswith("*.")),
-        frozenset(rule[1:] for rule in rules if rule.startswith("!")),
-    )
-
-
-def is_public_suffix(name: str) -> bool:
-    """Whether strangers register names directly below this one (ICANN and private suffixes).
-
-    An unknown top-level domain is none here: a list with `example` means that name.
-    """
-    known = suffixes()
-    if name in known.names:
-        return True
-    return name.partition(".")[2] in known.wildcards and name not in known.exceptions
-
-
-def _a_labels(rule: str) -> str:
-    mark = rule[: len(rule) - len(rule.lstrip("*.!"))]
-    return mark + idna.encode(rule[len(mark) :], uts46=True).decode("ascii")
 
 
 SHARED_HOSTS = frozenset({
@@ -74,7 +31,7 @@ class Finding:
     """Something about an entry that a person should look at before it stands."""
 
     kind: str
-    """`public-suffix`, `shared-host` or `popular`."""
+    """`public-suffix`, `never` (no provider lets it act), `shared-host` or `popular`."""
     entry: Entry
     against: tuple[str, ...]
     """What it would touch: a suffix, a host, or popular names (the first few)."""
@@ -85,6 +42,7 @@ class Finding:
         """For a person."""
         more = f" and {self.count - len(self.against)} more" if self.count > len(self.against) else ""
         return {
+            "never": f"no provider lets this act, and none can approve it: {', '.join(self.against)}",
             "public-suffix": f"{self.entry.name} ({self.entry.match}) is a public suffix: strangers' sites lie below",
             "shared-host": f"{self.entry.name} ({self.entry.match}) is a host that many share",
             "popular": f"{self.entry.name} ({self.entry.match}) stops popular names: {', '.join(self.against)}{more}",
@@ -98,6 +56,8 @@ def preview(entries: Iterable[Entry], *, popular: Collection[str] = (), shown: i
         name = entry.name
         if entry.match != "exact" and is_public_suffix(name):
             yield Finding("public-suffix", entry, (name,), 1)
+        elif (why := refusal(name, entry.match)) is not None:
+            yield Finding("never", entry, (why,), 1)
         if name in SHARED_HOSTS:
             yield Finding("shared-host", entry, (name,), 1)
         if name in above:

@@ -573,7 +573,7 @@ class Plane:
 
     def count_in(self, path: _StrPath, at: int) -> None:
         """From the next query on what each entry of the list meets is counted in this file, whose totals begin at octet
-        `at` (its form stands in `resolver.stats.entry_hits`); `set_list` ends it. Raises CoreError."""
+        `at` (its form stands in `resolver.ipc.entry_hits`); `set_list` ends it. Raises CoreError."""
 
     def watch(self, watches: Sequence[tuple[int, int, str]]) -> None:
         """Lists of the compiled file whose entries are only watched: (its number, the number of the list that they

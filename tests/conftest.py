@@ -34,6 +34,7 @@ PACKAGES = {
     "keepalived": "keepalived",
     "kresd": "knot-resolver lua-cqueues",  # with which it sees a new zone file
     "named": "bind9",
+    "named-compilezone": "bind9-utils",
     "nsd": "nsd",
     "ldns-signzone": "ldnsutils",
     "pdns_recursor": "pdns-recursor",

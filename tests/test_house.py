@@ -19,29 +19,21 @@ RANKS = {
     "config": 2, "log": 2,
     "base": 1,
 }  # fmt: skip
-# What is opened in `run_dir` outside `ipc/` and `policy/`. The table says what is so: a new use fails, and so does a
-# line that is no longer true.
+# What is opened in `run_dir` outside `ipc/` and `policy/`, and why. A new use fails, and so does a line that is no
+# longer true.
 OPENED = {
-    "config/accepted.py": {"taken_up"},  # written by the supervisor, read by its commands
+    "config/accepted.py": {"last_applied"},  # below `ipc`; the supervisor and its commands alone
     "config/preflight/host.py": {"run_dir"},  # is it on a tmpfs?
-    "dns/in_use.py": {"workers"},
-    "dns/settings.py": {"counters"},
-    "dns/worker.py": {"current"},  # after a reboot
-    # Puts back what was emptied.
-    "host/run.py": {"addresses", "counters", "current", "passes", "supervisor_lock", "supervisor_socket", "workers"},
-    "host/apply.py": {"supervisor_lock"},
-    "lists/activate.py": {"current", "run_dir"},  # its writer
-    "lists/compile.py": {"run_dir"},
-    "lists/people.py": {"passes"},
+    "host/run.py": {"counters", "supervisor_lock", "supervisor_socket"},  # are they there? a path handed on
+    "lists/activate.py": {"current", "run_dir"},  # the one writer of the live list
+    "lists/compile.py": {"run_dir"},  # an empty document, for the compiler alone
+    "lists/people.py": {"passes"},  # was `run_dir` emptied?
     "lists/register.py": {"lists"},  # named in a warning
-    "lists/restore.py": {"current"},
-    "rpz/counting.py": {"workers"},
-    "rpz/primary.py": {"run_dir"},  # a zone that is being made, read by nobody else
-    "stats/collect.py": {"run_dir", "workers"},  # hits.json, for the operator
-    "stats/generations.py": {"current", "generations"},
-    "cli/bypass.py": {"run_dir"},  # does somebody run there?
-    "cli/status.py": {"run_dir", "supervisor_socket"},  # the room that is left
-}  # fmt: skip
+    "lists/restore.py": {"current"},  # reads back what its writer wrote
+    "rpz/primary.py": {"run_dir"},  # a zone that is being made, read by no other process
+    "cli/bypass.py": {"run_dir"},  # does a process run there?
+    "cli/status.py": {"run_dir", "supervisor_socket"},  # the room that is left; is there a supervisor?
+}
 # Who may import what talks to a terminal or to Prometheus.
 SCREENS, METRICS = {"click", "rich"}, {"prometheus_client"}
 
@@ -235,9 +227,10 @@ SAID_AGAIN = re.compile(
     r"\banew\b|\bwhoever\b|\b(?:is|are) told\b|\bstands? behind\b|\bof what was found\b", re.IGNORECASE
 )
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+PROGRAM = [*modules("resolver"), *modules("blocklists"), ROOT / "resolver/_core.pyi"]
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=name)
-def test_a_document_is_in_plain_words(document: Path) -> None:
+@pytest.mark.parametrize("document", [*DOCUMENTS, *PROGRAM], ids=name)
+def test_documents_and_program_are_in_plain_words(document: Path) -> None:
     lines = enumerate(document.read_text(encoding="utf-8").splitlines(), 1)
     assert [f"{number}: {line}" for number, line in lines if SAID_AGAIN.search(line)] == []

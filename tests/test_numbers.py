@@ -82,7 +82,7 @@ TABLE: list[tuple[str, str, Callable[[], float]]] = [
     (ALARMS, "More than half of its last {} answers", lambda: of_core("relay/health.rs", "ANSWERS_JUDGED")),
     (ALARMS, "*clients that wait for one question*, more than {} |", lambda: of_core("relay/mod.rs", "MAX_WAITERS")),
     (ALARMS, "It ends within {} s of the port being free", lambda: run.LEAVING),
-    (ALARMS, "It reads the file again every {} s", lambda: file_watch.AGAIN),
+    (ALARMS, "It is tried again every {} s, so a mended file", lambda: file_watch.AGAIN),
     (ALARMS, "is full: less than {} MiB is free", lambda: disk_space.NOTHING / MiB),
     (ALARMS, "is nearly full: less than {}% and", lambda: 100 * disk_space.SHARE),
     (ALARMS, "% and less than {} MiB are free", lambda: disk_space.LEAST / MiB),

@@ -1,10 +1,19 @@
-"""Rules in the syntax of ad blockers, as far as they name a host and nothing else.
+"""Rules in the syntax of ad blockers, as a DNS filter reads them (AdGuard, "DNS filtering rules syntax").
 
     ||example.com^            the name and the names below it
-    ||example.com^$important  the same; options that narrow a rule to pages, parties or types are no longer the same
+    ||example.com^$important  the same, and no plain exception lets it pass
+    @@||example.com^          lets the name and the names below it pass
+    ||example.com^$badfilter  this rule is off
+    example.com               that name alone; `0.0.0.0 example.com` likewise
 
-Exceptions (`@@`), cosmetic rules (`##`), paths, wildcards inside a name and regular expressions are rejected: a
-resolver sees names alone. Lines that are a plain name or a hosts line are taken as such files do.
+Rules
+- A DNS filter ignores a rule with a modifier that it does not know: `$popup`, `$document`, `$all`, `$third-party` and
+  all others that speak of pages. Such a rule is rejected, be it a block or an exception.
+- What holds for some clients, types or names alone (`$client`, `$ctag`, `$dnstype`, `$denyallow`), or answers otherwise
+  (`$dnsrewrite`), is no block of the name: rejected. As an exception it lets the name pass: fewer names are stopped,
+  never more.
+- Cosmetic rules (`##`), paths, wildcards inside a name and regular expressions are rejected. An exception by regular
+  expression or wildcard could let anything pass, so the file is refused: it must be taken out by a person.
 """
 
 from __future__ import annotations
@@ -13,56 +22,100 @@ import re
 from typing import TYPE_CHECKING
 
 from blocklists.importers import hosts
-from blocklists.importers.source import Rejection, lines
+from blocklists.importers.source import Rejection, SourceError, lines, shown
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from blocklists.importers.intake import Intake
 
-_HOST = re.compile(r"\|\|(\*\.)?([^/^$|*\s]+)\^?\|?(?:\$(.*))?\Z").match
-_HARMLESS = frozenset({"important", "all", "document", "doc", "popup"})
+_HOST = re.compile(r"(@@)?\|\|(\*\.)?([^/^$|*\s]+)\^?\|?(?:\$(.*))?\Z").match
+_OPTIONS = re.compile(r"\$([a-z0-9_~-]+(?:=[^,]*)?(?:,[a-z0-9_~-]+(?:=[^,]*)?)*)\Z", re.IGNORECASE).search
 _COSMETIC = re.compile(r"#[@?$%]*#").search
+_DNS = frozenset({"important", "badfilter", "client", "ctag", "dnstype", "dnsrewrite", "denyallow"})
+"""Modifiers that a DNS filter knows."""
+_NARROW = frozenset({"client", "ctag", "denyallow", "dnstype", "dnsrewrite"})
 
 
 def read(path: Path, intake: Intake) -> None:
     """Take every rule that names a host into `intake`. Raises SourceError when the file cannot be read."""
-    for item in lines(path):
+    rules: list[tuple[int, str]] = []
+    off: set[str] = set()
+    for item in lines(path, size=intake.size):
         intake.lines += 1
         if isinstance(item, Rejection):
-            intake.rejected.append(item)
+            intake.add_rejection(item)
             continue
         number, text = item[0], item[1].strip()
         if not text or text.startswith(("!", "[")) or (text.startswith("#") and not _COSMETIC(text)):
             continue
-        reason = _refused(text)
-        rule = _HOST(text)
-        if reason:
-            intake.reject(number, text, reason)
-        elif rule:
-            _take(number, text, rule, intake)
-        elif len(words := text.partition("#")[0].split()) > 1 and hosts.is_address(words[0]):
-            for name in words[1:]:
-                intake.take(number, name)
-        elif text.startswith("|") or len(words) != 1 or any(sign in text for sign in "/*^$|="):
-            intake.reject(number, text, "a rule on addresses of pages: a resolver stops names")
+        found = _OPTIONS(text)
+        options = found[1].lower().split(",") if found else []
+        if found and "badfilter" in options:
+            off.add(_spelt(text[: found.start()], options))
         else:
-            intake.take(number, words[0])
+            rules.append((number, text))
+    for number, text in rules:
+        _rule(path, number, text, off, intake)
 
 
-def _refused(text: str) -> str | None:
-    if text.startswith("@@"):
-        return "an exception: a list only stops"
-    if _COSMETIC(text):
-        return "a cosmetic rule: a resolver sees no pages"
-    if len(text) > 1 and text.startswith("/") and text.endswith("/"):
-        return "a regular expression"
-    return None
-
-
-def _take(number: int, text: str, rule: re.Match[str], intake: Intake) -> None:
-    narrowing = {option for option in (rule[3] or "").split(",") if option} - _HARMLESS
-    if narrowing:
-        intake.reject(number, text, f"holds only for {', '.join(sorted(narrowing))[:60]}: as a block it would be wider")
+def _rule(path: Path, number: int, text: str, off: set[str], intake: Intake) -> None:
+    found = _OPTIONS(text)
+    options = found[1].lower().split(",") if found else []
+    if off and _spelt(text[: found.start()] if found else text, options) in off:
+        intake.reject(number, text, "another rule turns it off ($badfilter)")
         return
-    intake.take(number, rule[2], match="below" if rule[1] else "subtree")
+    if _COSMETIC(text):
+        intake.reject(number, text, "a cosmetic rule: a resolver sees no pages")
+        return
+    kinds = {option.partition("=")[0].lstrip("~") for option in options}
+    if unknown := sorted(kinds - _DNS):
+        intake.reject(number, text, f"has ${', $'.join(unknown)[:60]}: a DNS filter ignores such a rule")
+        return
+    rule = _HOST(text)
+    if text.startswith("@@"):
+        _exception(path, number, text, rule, kinds, intake)
+    elif text.startswith("/") and (text.endswith("/") or "/$" in text):
+        intake.reject(number, text, "a regular expression")
+    elif rule is not None:
+        _block(number, text, rule, kinds, intake)
+    else:
+        _bare(number, text, intake)
+
+
+def _block(number: int, text: str, rule: re.Match[str], kinds: set[str], intake: Intake) -> None:
+    if narrow := sorted(kinds & _NARROW):
+        intake.reject(number, text, f"holds only for ${', $'.join(narrow)}: as a block it would be wider")
+        return
+    intake.take(number, rule[3], match="below" if rule[2] else "subtree", firm="important" in kinds)
+
+
+def _exception(path: Path, number: int, text: str, rule: re.Match[str] | None, kinds: set[str], intake: Intake) -> None:
+    pattern = text[2:].partition("$")[0]
+    if rule is not None:
+        firm = "important" in kinds
+        intake.let_pass(number, text, match="below" if rule[2] else "subtree", wins=True, firm=firm, name=rule[3])
+    elif "*" in pattern or (pattern.startswith("/") and pattern.endswith("/")):
+        raise SourceError(
+            f"{path}, line {number}: {shown(text)}: an exception whose names cannot be told",
+            hint="it could let any name pass: take the line out, and the rules that it concerns",
+        )
+    elif "/" in pattern or "|" in pattern:
+        intake.reject(number, text, "an exception for pages: a resolver stops names")
+    else:
+        intake.let_pass(number, text, match="exact", wins=True, name=pattern.removesuffix("^"))
+
+
+def _bare(number: int, text: str, intake: Intake) -> None:
+    words = text.partition("#")[0].split()
+    if len(words) > 1 and hosts.is_address(words[0]):
+        hosts.take(number, text, intake)
+    elif text.startswith("|") or len(words) != 1 or any(sign in text for sign in "/*^$|="):
+        intake.reject(number, text, "a rule on addresses of pages: a resolver stops names")
+    else:
+        intake.take(number, words[0], match="exact")
+
+
+def _spelt(pattern: str, options: list[str]) -> str:
+    """A rule as it is compared: options in any order, `badfilter` apart."""
+    return f"{pattern.lower()}${','.join(sorted(set(options) - {'badfilter'}))}"

@@ -1,19 +1,23 @@
-"""Tables with a header: each row with its own ground.
+"""Tables with a header that says what they are: each row with its own ground. (Other tables: `mapping.py`.)
 
     name;match;basis;category;expires
     example.com;subtree;order-17;gambling;2027-11-22T00:00:00Z
 
 `name` (or `domain`, `fqdn`, `host`) is required; `match`, `basis`, `category` and `expires` (a time or a day) are used
-where they are there; other columns are left alone. The delimiter is what the header uses: comma, semicolon or tab.
+where they are there; other columns are left alone. The delimiter is what a line `sep=;` says, else what the header
+uses: comma, semicolon, tab or bar. The header may be quoted, and may be a comment (`#name;basis`).
+
+A column that sounds as if rows were withdrawn refuses the file: a withdrawn name must not be stopped because nobody
+said what the column means. A mapping says it.
 """
 
 from __future__ import annotations
 
 import csv
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 from blocklists import entry
-from blocklists.importers.source import Rejection, SourceError, lines
+from blocklists.importers.source import Rejection, SourceError, lines, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,43 +26,108 @@ if TYPE_CHECKING:
     from blocklists.entry import Match
     from blocklists.importers.intake import Intake
 
-NAMES = ("name", "domain", "fqdn", "host")
+NAMES = ("name", "domain", "fqdn", "host", "domain name", "hostname")
+KNOWN = frozenset({*NAMES, "match", "basis", "category", "expires"})
+_WITHDRAWN = (
+    "withdraw",
+    "delet",
+    "remov",
+    "revok",
+    "revoc",
+    "lifted",
+    "unblock",
+    "wykre",
+    "until",
+    "enddate",
+    "valid to",
+)
+
+
+class Heading(NamedTuple):
+    """Where a table begins, and its columns."""
+
+    line: int
+    delimiter: str
+    columns: list[str]
+
+
+def fields(text: str, delimiter: str) -> list[str]:
+    """The values of one row. Raises csv.Error."""
+    return [value.strip() for value in next(csv.reader([text], delimiter=delimiter, strict=True), [])]
+
+
+def heading(path: Path) -> Heading | None:
+    """The table's header, where one of its first lines is one with a name and another column. Raises SourceError."""
+    delimiter = ""
+    for _, (number, text) in zip(range(50), _texts(path), strict=False):
+        if text.lower().startswith("sep=") and len(text.strip()) == 5:
+            delimiter = text.strip()[4]
+            continue
+        if not text.strip():
+            continue
+        found = _columns(number, text.lstrip("# ") if text.startswith("#") else text, delimiter)
+        if found is not None and any(name in found.columns for name in NAMES):
+            return found
+        if not text.startswith("#"):
+            return None
+    return None
+
+
+def sounds_withdrawn(column: str) -> bool:
+    """Whether a heading, in lower case, sounds as if rows with a value in it were no longer in force."""
+    return any(word in column for word in _WITHDRAWN)
+
+
+def unmapped_withdrawal(path: Path, column: str) -> SourceError:
+    """What is wrong with such a column that nobody said the meaning of."""
+    return SourceError(
+        f"{path}: the column {shown(column)!r} sounds as if its rows were withdrawn",
+        hint="a mapping says what it means (withdrawn: …), or that it means nothing (ignore: …): docs/lists.md",
+    )
+
+
+def _columns(number: int, text: str, delimiter: str) -> Heading | None:
+    chosen = delimiter or max(",;\t|", key=text.count)
+    try:
+        columns = [column.lower() for column in fields(text, chosen)]
+    except csv.Error:
+        return None
+    return Heading(number, chosen, columns) if len(columns) > 1 else None
+
+
+def _texts(path: Path) -> Iterator[tuple[int, str]]:
+    return (item for item in lines(path) if not isinstance(item, Rejection))
 
 
 def read(path: Path, intake: Intake) -> None:
     """Take every row into `intake`. Raises SourceError when there is no header with a name, or no file."""
-    numbers: list[int] = []
-
-    def texts() -> Iterator[str]:
-        for item in lines(path):
-            intake.lines += 1
-            if isinstance(item, Rejection):
-                intake.rejected.append(item)
-                continue
-            numbers.append(item[0])
-            # a quoted field may not hold a line end here: one line, one row, so that a reject has a number
-            yield item[1]
-
-    rows = texts()
-    header = next(rows, "")
-    delimiter = max(",;\t", key=header.count)
-    columns = [column.strip().lower() for column in next(csv.reader([header], delimiter=delimiter), [])]
-    key = next((name for name in NAMES if name in columns), None)
-    if key is None:
-        raise SourceError(f"{path}: the first line has no column 'name'", hint=f"one of {', '.join(NAMES)}")
-    for text in rows:
-        number = numbers[-1]
+    found = heading(path)
+    if found is None:
+        raise SourceError(f"{path}: the first line has no column 'name'", hint=f"one of {', '.join(NAMES)}, and others")
+    columns = found.columns
+    key = next(name for name in NAMES if name in columns)
+    for column in columns:
+        if column not in KNOWN and sounds_withdrawn(column):
+            raise unmapped_withdrawal(path, column)
+    for item in lines(path, size=intake.size):
+        intake.lines += 1
+        if isinstance(item, Rejection):
+            intake.add_rejection(item)
+            continue
+        number, text = item
+        if number <= found.line or not text.strip() or text.startswith("#"):
+            continue
         try:
-            values = next(csv.reader([text], delimiter=delimiter, strict=True), [])
+            values = fields(text, found.delimiter)
         except csv.Error as error:
             intake.reject(number, text, f"not a row: {error}")
             continue
-        if not any(value.strip() for value in values):
+        if not any(values):
             continue
         if len(values) != len(columns):
             intake.reject(number, text, f"{len(values)} fields where the header has {len(columns)}")
             continue
-        row = {column: value.strip() for column, value in zip(columns, values, strict=True)}
+        row = dict(zip(columns, values, strict=True))
         _take(number, text, row[key], row, intake)
 
 

@@ -1,55 +1,133 @@
-"""Which importer reads a file: by the format's name, or by its first lines."""
+"""Which importer reads a file: by the format's name, or by the look of its rules.
+
+Enters: a path. Leaves: the file's names in an `Intake`, or `SourceError`. Rules
+
+- Detection looks at rules, never at comments: a comment quotes anything.
+- What no importer reads is named, with what to do about it: an HTML page is an error page, a PDF is nobody's format.
+"""
 
 from __future__ import annotations
 
 import re
-from itertools import islice
+from collections import Counter
 from typing import TYPE_CHECKING
 
-from blocklists.importers import adblock, csv, domains, hosts, rpz
-from blocklists.importers.source import Rejection, SourceError, lines
+from blocklists.importers import adblock, csv, domains, hosts, mapped, resolvers, zone
+from blocklists.importers.mapping import presets
+from blocklists.importers.source import Rejection, SourceError, lines, octets
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from blocklists.importers.intake import Intake
+    from blocklists.importers.mapping import Mapping, Preset
 
 FORMATS: dict[str, Callable[[Path, Intake], None]] = {
     "domains": domains.read,
     "hosts": hosts.read,
-    "rpz": rpz.read,
+    "rpz": zone.read,
     "adblock": adblock.read,
     "csv": csv.read,
+    "dnsmasq": resolvers.read_dnsmasq,
+    "unbound": resolvers.read_unbound,
+    "squid": resolvers.read_squid,
 }
-_ZONE = re.compile(r"\$(?:TTL|ORIGIN)\b|.*\s(?:SOA|CNAME)\s", re.IGNORECASE).match
-_RULE = re.compile(r"\[Adblock|!|\|\||@@").match
+_LOOKED_AT = 200  # rules
+_AT_MOST = 2000  # lines, comments included
+_COMMENT = re.compile(r"#(?![@?$%]*#)|;|//(?!/)|!").match
+_HEADER = re.compile(r"\[(?:adblock|adguard|ublock|ad ?guard ?home)[^\]]*\]\Z", re.IGNORECASE).match
+_SIGNS: tuple[tuple[str, Callable[[str], object]], ...] = (
+    ("adblock", re.compile(r"\|\||@@|[^#\s]*#[@?$%]*#").match),
+    ("rpz", re.compile(r"\$(?:TTL|ORIGIN)\b|\S*\s.*?\b(?:SOA|CNAME)\s|\S+\s+(?:\d+\s+)?IN\s", re.IGNORECASE).match),
+    ("dnsmasq", re.compile(r"(?:address|server|local)=/").match),
+    ("unbound", re.compile(r"(?:local-zone|local-data|server)\s*:").match),
+    ("squid", re.compile(r"acl\s+\S+\s+dstdomain\s").match),
+)
+_MAGIC = (
+    (b"%PDF", "a PDF", "ask the publisher for a table: CSV, XML or JSON"),
+    (b"PK\x03\x04", "a zip archive", "unzip it; a workbook (.xlsx) is read by a mapping: docs/lists.md"),
+    (b"\xd0\xcf\x11\xe0", "an old Office file", "save it as .xlsx or CSV"),
+    (b"7z\xbc\xaf", "a 7z archive", "unpack it"), (b"Rar!", "a RAR archive", "unpack it"),
+    (b"\x1f\x9d", "a file of compress(1)", "uncompress it"), (b"\x04\x22\x4d\x18", "an LZ4 file", "unlz4 it"),
+    (b"-----BEGIN PGP", "a PGP message", "decrypt it: gpg --decrypt"),
+)  # fmt: skip
 
 
-def read(path: Path, intake: Intake, *, form: str = "auto") -> None:
-    """Take the file's names into `intake`. Raises SourceError."""
+def read(path: Path, intake: Intake, *, form: str = "auto", by: Mapping | None = None) -> None:
+    """Take the file's names into `intake`, `by` a mapping where one is given. Raises SourceError."""
+    if by is not None:
+        mapped.read(path, by, intake)
+        return
     chosen = guess(path) if form == "auto" else form
-    if chosen not in FORMATS:
-        raise SourceError(f"no format {form!r}", hint=f"one of {', '.join(FORMATS)}")
-    FORMATS[chosen](path, intake)
+    if chosen in FORMATS:
+        intake.file = path.name
+        FORMATS[chosen](path, intake)
+    else:
+        mapped.read(path, preset(chosen), intake)
+
+
+def preset(name: str) -> Preset:
+    """The preset of this name. Raises SourceError."""
+    found = presets().get(name)
+    if found is None:
+        raise SourceError(f"no format {name!r}", hint=f"one of {', '.join((*FORMATS, *presets()))}")
+    return found
 
 
 def guess(path: Path) -> str:
-    """The format that the first lines look like."""
-    for item in islice(lines(path), 200):
+    """The format that the rules look like. Raises SourceError where it is none of them."""
+    refuse_foreign(path)
+    votes: Counter[str] = Counter()
+    for number, text in _rules(path):
+        if number == 0 and csv.heading(path) is not None:
+            return "csv"
+        if _HEADER(text):
+            return "adblock"
+        votes[_kind(text)] += 1
+        if votes.total() >= _LOOKED_AT:
+            break
+    if votes:
+        return votes.most_common(1)[0][0]
+    return "adblock" if next(octets(path), b"").lstrip().startswith(b"!") else "domains"
+
+
+def refuse_foreign(path: Path) -> None:
+    """Raise SourceError, which says what the file is, where no importer of text reads it."""
+    head = next(octets(path), b"")[:4096]
+    for magic, what, instead in _MAGIC:
+        if head.startswith(magic):
+            raise SourceError(f"{path}: {what}, not a list of names", hint=instead)
+    if head.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return
+    begin = head.removeprefix(b"\xef\xbb\xbf").lstrip().lower()
+    if begin.startswith((b"<!doctype html", b"<html", b"<head", b"<body")):
+        raise SourceError(f"{path}: an HTML page, not a list of names", hint="an error page? else ask for a table")
+    if begin.startswith((b"<?xml", b"<")) and b">" in begin:
+        raise SourceError(f"{path}: XML", hint="a preset or a mapping says where its names are: docs/lists.md")
+    if re.match(rb'[{[]\s*["{\[\]]', begin):
+        raise SourceError(f"{path}: JSON", hint="a preset or a mapping says where its names are: docs/lists.md")
+    if b"\0" in head:
+        raise SourceError(f"{path}: a binary file, not a list of names")
+
+
+def _rules(path: Path) -> Iterator[tuple[int, str]]:
+    """The lines that are no comments, numbered from 0 among themselves."""
+    found = 0
+    for looked, item in enumerate(lines(path)):
+        if looked >= _AT_MOST:
+            return
         if isinstance(item, Rejection):
             continue
         text = item[1].strip()
-        if _RULE(text):
-            return "adblock"
-        if _ZONE(text):
-            return "rpz"
-        columns = [column.strip().lower() for column in re.split("[,;\t]", text)]
-        if len(columns) > 1 and any(name in columns for name in csv.NAMES):
-            return "csv"
-        words = text.partition("#")[0].partition(";")[0].split()
-        if len(words) > 1 and hosts.is_address(words[0]):
-            return "hosts"
-        if words:
-            return "domains"
-    return "domains"
+        if text and not _COMMENT(text):
+            yield found, text
+            found += 1
+
+
+def _kind(text: str) -> str:
+    for form, sign in _SIGNS:
+        if sign(text):
+            return form
+    words = text.partition("#")[0].split()
+    return "hosts" if len(words) > 1 and hosts.is_address(words[0]) else "domains"

@@ -2,30 +2,47 @@
 
 Rules
 - Upper case, a trailing dot and IDNs (UTS 46, then IDNA 2008) are converted to the form of entries.
-- `*.name` means the names below it, `.name` the name and the names below it; a bare name gets the importer's own match.
-- IP addresses and URLs are refused: many sites share an address, and a resolver blocks names, not pages.
-- A name of one label is a top-level domain or a machine's own name, never a site: refused.
-- A public suffix is imported as `exact` with a notice: a list that names `github.io` means its front page; as a subtree
-  it would block thousands of other sites.
-- The same name, match and basis is imported once, with a notice.
+- A bare name gets the import's own match, `subtree` unless said: a list names sites, and its owner makes names
+  below it at will. Formats that say more are taken at their word: a line of a hosts file is that name alone.
+- `.name` means the name and the names below it; `*.name` the names below it, or what `star` says: lists written for
+  browsers mean the name too.
+- IP addresses, networks, URLs, paths, ports and e-mail addresses are refused: a resolver blocks names, not pages.
+- What can be an entry at no provider (`blocklists/admissible.py`) is refused. A public suffix by its bare name is taken
+  as `exact`, with a notice: a list that names `github.io` means its front page.
+- What a list lets pass is never stopped (`blocklists/importers/exceptions.py`).
+- The same name, match and basis is imported once. Rejections and notices are counted; the first of them are kept, and
+  `record` gets each as it comes.
 """
 
 from __future__ import annotations
 
 import re
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 import idna
 
-from blocklists import entry
-from blocklists.impact import is_public_suffix
-from blocklists.importers.source import Rejection, shown
+from blocklists import admissible, entry
+from blocklists.admissible import is_public_suffix
+from blocklists.importers.exceptions import Exceptions
+from blocklists.importers.source import MAX_SIZE, Notice, Rejection, in_file, shown
 
 if TYPE_CHECKING:
-    from blocklists.entry import Match
+    from collections.abc import Callable, Iterator, Sequence
 
+    from blocklists.admissible import Rule
+    from blocklists.entry import Match
+    from blocklists.head import Basis
+
+_LOW = 0xFFFFFFFF
+KEPT = 1000
+"""Rejections, and notices, that are kept to be shown."""
+MAX_GROUNDS = 2000
+"""What the head of a list has room for, with their texts."""
 _URL = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE).match
+_PORT = re.compile(r"[^:]+:[0-9]{1,5}\Z").match
+_CIDR = re.compile(r"[0-9a-f.:]+/[0-9]{1,3}\Z", re.IGNORECASE).match
 
 
 class Candidate(NamedTuple):
@@ -37,28 +54,81 @@ class Candidate(NamedTuple):
     basis: str | None = None
     category: str | None = None
     expires: str | None = None
+    issued: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Notice:
-    """Something that was taken, but not as written."""
+class Kind(NamedTuple):
+    """What candidates have in common besides name and line."""
 
-    line: int
-    text: str
-    notice: str
+    match: Match
+    basis: str | None = None
+    category: str | None = None
+    expires: str | None = None
+    issued: str | None = None
 
 
 @dataclass(slots=True)
 class Intake:
-    """What an import has gathered so far; importers call `take` and `reject`."""
+    """What an import has gathered so far; importers call `take`, `let_pass` and `reject`."""
 
     match: Match = "subtree"
     """For bare names."""
+    star: Match = "below"
+    """For `*.name`."""
+    walls: frozenset[str] = frozenset()
+    """Targets (addresses, names) of rules that count as a block."""
+    size: int = MAX_SIZE
+    """Octets of a file, uncompressed."""
+    rule: Rule = field(default_factory=admissible.everywhere)
+    record: Callable[[Rejection | Notice], None] | None = None
+    file: str = ""
+    """That is being read: for rejections and notices."""
     lines: int = 0
-    candidates: list[Candidate] = field(default_factory=list)
     rejected: list[Rejection] = field(default_factory=list)
     notices: list[Notice] = field(default_factory=list)
-    _seen: dict[tuple[str, str, str | None], int] = field(default_factory=dict)
+    counts: Counter[str] = field(default_factory=Counter)
+    """How many were `rejected`, `noted`, `withdrawn`, taken as `exact`, `below`, `subtree`."""
+    ground: Basis | None = None
+    """What a row's own ground leaves unsaid."""
+    grounds: dict[str, Basis] = field(default_factory=dict)
+    """That the files bring, by key."""
+    passing: Exceptions = field(default_factory=Exceptions)
+    """What the files let pass."""
+    passing_firmly: Exceptions = field(default_factory=Exceptions)
+    """Also where the block is `firm`."""
+    refused: list[str] = field(default_factory=list)
+    """Names that can be an entry at no provider; the first of them."""
+    _names: dict[str, int] = field(default_factory=dict)
+    """Name to line and kind, in one number: a million names must fit into a small machine."""
+    _more: dict[tuple[str, Match, str | None], int] = field(default_factory=dict)
+    """The same for what a name has besides its first kind."""
+    _firm: set[tuple[str, Match]] = field(default_factory=set)
+    _kinds: list[Kind] = field(default_factory=list)
+    _numbers: dict[Kind, int] = field(default_factory=dict)
+
+    @property
+    def candidates(self) -> Sequence[Candidate]:
+        """What was taken, less what the files let pass."""
+        return list(self.each())
+
+    def each(self) -> Iterator[Candidate]:
+        """As `candidates`, one after the other."""
+        self._settle()
+        return self._each()
+
+    def _each(self) -> Iterator[Candidate]:
+        for name, packed in self._names.items():
+            yield Candidate(packed >> 32, name, *self._kinds[packed & _LOW])
+        for (name, _, _), packed in self._more.items():
+            yield Candidate(packed >> 32, name, *self._kinds[packed & _LOW])
+
+    def __len__(self) -> int:
+        self._settle()
+        return len(self._names) + len(self._more)
+
+    def by_match(self) -> Counter[str]:
+        """How many names were taken with each match."""
+        return Counter(candidate.match for candidate in self.each())
 
     def take(
         self,
@@ -69,40 +139,134 @@ class Intake:
         basis: str | None = None,
         category: str | None = None,
         expires: str | None = None,
+        issued: str | None = None,
+        firm: bool = False,
+        star: Match | None = None,
     ) -> None:
-        """Take one name as written; `match` where the format says which."""
+        """Take one name as written; `match` where the format says which. `firm`: no plain exception lets it pass."""
         name = text.lower()
+        said = match is not None
         wanted: Match = match or self.match
         if not entry.is_name(name):
             try:
-                name, wanted = _mend(text, wanted if match is None else match)
+                name, mended = mend(text, star or self.star)
             except ValueError as error:
                 self.reject(line, text, str(error))
                 return
+            if mended is not None and not said:
+                wanted, said = mended, True
         if "." not in name:
             self.reject(line, text, "a single label is a top-level domain or a machine's own name, not a site")
             return
-        if wanted != "exact" and is_public_suffix(name):
-            self.notices.append(Notice(line, name, f"a public suffix: taken as exact, not as {wanted}"))
+        if (reason := self.rule.refusal(name, wanted)) is not None:
+            if said or not is_public_suffix(name) or self.rule.refusal(name, "exact") is not None:
+                self._refuse(line, text, reason)
+                return
+            self.note(line, name, f"a public suffix: taken as exact, not as {wanted}")
             wanted = "exact"
-        if first := self._seen.get((name, wanted, basis)):
-            self.notices.append(Notice(line, name, f"stands already in line {first}"))
+        self.put(line, name, Kind(wanted, basis, category, expires, issued))
+        if firm:
+            self._firm.add((name, wanted))
+
+    def put(self, line: int, name: str, kind: Kind) -> None:
+        """Keep a name that every rule above allows."""
+        packed = line << 32 | self._number(kind)
+        before = self._names.setdefault(name, packed)
+        if before is packed:
             return
-        self._seen[name, wanted, basis] = line
-        self.candidates.append(Candidate(line, name, wanted, basis, category, expires))
+        if self._kinds[before & _LOW][:2] != kind[:2]:
+            before = self._more.setdefault((name, kind.match, kind.basis), packed)
+        if before is not packed:
+            self.note(line, name, f"stands already in line {before >> 32}")
+
+    def _number(self, kind: Kind) -> int:
+        number = self._numbers.setdefault(kind, len(self._kinds))
+        if number == len(self._kinds):
+            self._kinds.append(kind)
+        return number
+
+    def take_plain(self, first: int, texts: list[str], match: Match, other: Callable[[int], None]) -> None:
+        """Take lines that are a name and nothing else; `other` gets the number of each that is not, in order."""
+        names, is_name, refusal = self._names, entry.is_name, self.rule.refusal
+        number = self._number(Kind(match))
+        for line, text in enumerate(texts, first):
+            if text in names or not is_name(text) or "." not in text or refusal(text, match) is not None:
+                other(line)
+            else:
+                names[text] = line << 32 | number
+
+    def let_pass(
+        self, line: int, text: str, *, match: Match, wins: bool, firm: bool = False, name: str | None = None,
+        reason: str = "lets a name pass",
+    ) -> None:  # fmt: skip
+        """An exception: `wins` over narrower blocks too (ad blockers), or not (zones).
+
+        Its line becomes no entry, so it is reported as rejected, and counted apart.
+        """
+        try:
+            bare, _ = mend(name or text, self.star)
+        except ValueError as error:
+            self.reject(line, text, str(error))
+            return
+        for these in (self.passing, self.passing_firmly) if firm else (self.passing,):
+            these.add(bare, match, wins=wins)
+        self.counts["passing"] += 1
+        self.reject(line, text, reason)
 
     def reject(self, line: int, text: str, reason: str) -> None:
         """Report a line or a name that does not become an entry."""
-        self.rejected.append(Rejection(line, shown(text), reason))
+        self.add_rejection(Rejection(line, shown(text), reason))
+
+    def add_rejection(self, item: Rejection) -> None:
+        """As `reject`, for findings of the reader."""
+        self.counts["rejected"] += 1
+        item = in_file(item, self.file)
+        if len(self.rejected) < KEPT:
+            self.rejected.append(item)
+        if self.record is not None:
+            self.record(item)
+
+    def note(self, line: int, text: str, notice: str) -> None:
+        """Report something that was taken, but not as written."""
+        self.counts["noted"] += 1
+        if len(self.notices) >= KEPT and self.record is None:
+            return
+        item = Notice(line, text, notice, self.file)
+        if len(self.notices) < KEPT:
+            self.notices.append(item)
+        if self.record is not None:
+            self.record(item)
+
+    def _settle(self) -> None:
+        """Narrow what covers names that the files let pass."""
+        if not self.passing.fresh:
+            return
+        self.passing.fresh = False
+        candidates = list(self._each())
+        self._names.clear()
+        self._more.clear()
+        for line, name, match, *rest in candidates:
+            these = self.passing_firmly if (name, match) in self._firm else self.passing
+            left, passing = these.judge(name, match)
+            if left is None:
+                self.reject(line, name, f"{match}: the list lets {passing} pass, and no entry says the rest")
+                continue
+            if left != match:
+                self.note(line, name, f"taken as {left}, not as {match}: the list lets {passing} pass")
+            self.put(line, name, Kind(left, *rest))
+
+    def _refuse(self, line: int, text: str, reason: str) -> None:
+        if len(self.refused) < KEPT:
+            self.refused.append(reason)
+        self.counts["refused"] += 1
+        self.reject(line, text, reason)
 
 
-def _mend(text: str, match: Match) -> tuple[str, Match]:
-    """A name in the form of entries, and its match. Raises ValueError with the reason."""
-    if _URL(text):
-        raise ValueError("a URL: a resolver stops names, not pages")
-    name = text
+def mend(text: str, star: Match) -> tuple[str, Match | None]:
+    """A name in the form of entries, and the match that its writing says, if any. Raises ValueError with the reason."""
+    name, match = text, None
     if name.startswith("*."):
-        name, match = name[2:], "below"
+        name, match = name[2:], star
     elif name.startswith("."):
         name, match = name[1:], "subtree"
     name = name.removesuffix(".")
@@ -113,5 +277,21 @@ def _mend(text: str, match: Match) -> tuple[str, Match]:
             raise ValueError(f"not an internationalised name: {shown(str(error))}") from None
     name = name.lower()
     if not entry.is_name(name):
-        raise ValueError(entry.explain_name(shown(name)))
+        raise ValueError(_why_none(text) or entry.explain_name(shown(name)))
     return name, match
+
+
+def _why_none(text: str) -> str | None:
+    if _URL(text):
+        return "a URL: a resolver stops names, not pages"
+    if _CIDR(text):
+        return "a network of addresses: a resolver stops names"
+    if "@" in text:
+        return "an e-mail address: a resolver stops names"
+    if "/" in text:
+        return "a path: a resolver stops names, not pages"
+    if _PORT(text):
+        return "a name with a port: a resolver stops names, whatever the port"
+    if "*" in text:
+        return "a wildcard inside a name: an entry is a name, or all names below it"
+    return None

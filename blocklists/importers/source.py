@@ -1,19 +1,19 @@
 """A file of names, as numbered lines of text.
 
-Enters: a path; gzip and zstd are recognised by their first octets, not by the name. Leaves: `(number, text)`, or
-`Rejection` for a line that is not UTF-8 or too long; the other lines follow.
+Enters: a path; what is compressed (gzip, zstd, xz, bzip2) and UTF-16 are known by the first octets, not by the name.
+Leaves: `(number, text)`, or `Rejection` for a line that is not in the encoding or too long; the other lines follow.
+
+Rules: a file that breaks off is refused as a whole; the uncompressed octets are bounded.
 """
 
 from __future__ import annotations
 
-import gzip
-import io
-import zlib
-from dataclasses import dataclass
+import codecs
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-import zstandard
-
+from blocklists import compression
+from blocklists.compression import CompressionError
 from blocklists.errors import BlocklistError
 
 if TYPE_CHECKING:
@@ -21,8 +21,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 MAX_LINE = 64 << 10
-"""A line beyond this many octets is rejected: no name, no zone record and no rule is that long."""
+"""A line beyond this many characters is rejected: no name, no zone record and no rule is that long."""
 MAX_LINES = 50_000_000
+MAX_SIZE = 2 << 30
+"""Octets, uncompressed, unless the caller says another bound."""
+_BOMS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
 
 
 class SourceError(BlocklistError):
@@ -36,40 +39,79 @@ class Rejection:
     line: int
     text: str
     reason: str
+    file: str = ""
 
 
-def lines(path: Path) -> Iterator[tuple[int, str] | Rejection]:
-    """The file's lines, numbered from 1, without their ends. Raises SourceError when the file cannot be read at all."""
-    number = 0
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """Something that was taken, but not as written."""
+
+    line: int
+    text: str
+    notice: str
+    file: str = ""
+
+
+def octets(path: Path, *, size: int = MAX_SIZE) -> Iterator[bytes]:
+    """The file's uncompressed octets in blocks. Raises SourceError."""
+    done = 0
     try:
-        with path.open("rb") as raw, _decompressed(raw) as file:
-            while line := file.readline(MAX_LINE):
-                number += 1
-                if number > MAX_LINES:
-                    raise SourceError(f"{path}: more than {MAX_LINES} lines")
-                if not line.endswith(b"\n") and len(line) == MAX_LINE:
-                    while (more := file.readline(MAX_LINE)) and not more.endswith(b"\n"):
-                        pass
-                    yield Rejection(number, shown(line[:100].decode("utf-8", "replace")), "the line is too long")
-                    continue
-                try:
-                    text = line.decode("utf-8")
-                except UnicodeDecodeError:
-                    yield Rejection(number, shown(line.decode("utf-8", "replace")), "not UTF-8")
-                    continue
-                yield number, (text.removeprefix("\ufeff") if number == 1 else text).rstrip("\r\n")
-    except (OSError, EOFError, zlib.error, zstandard.ZstdError) as error:
+        with path.open("rb") as file:
+            for block in compression.read_blocks(file, size=size):
+                yield block
+                done += len(block)
+    except (OSError, CompressionError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        where = f"{path}, after line {number}" if number else str(path)
+        where = f"{path}, after {done:,} octets" if done else str(path)
         raise SourceError(f"{where}: {reason}") from None
+
+
+def text(path: Path, *, size: int = MAX_SIZE, encoding: str | None = None) -> Iterator[str]:
+    """The file's text in blocks; U+FFFD where an octet is none of the encoding's. Raises SourceError."""
+    blocks = octets(path, size=size)
+    first = next(blocks, b"")
+    bom, told = next(((bom, name) for bom, name in _BOMS if first.startswith(bom)), (b"", "utf-8"))
+    decoder = codecs.getincrementaldecoder(encoding or told)("replace")
+    yield decoder.decode(first.removeprefix(bom))
+    for block in blocks:
+        yield decoder.decode(block)
+    yield decoder.decode(b"", final=True)
+
+
+def chunks(
+    path: Path, *, size: int = MAX_SIZE, encoding: str | None = None
+) -> Iterator[tuple[int, list[str]] | Rejection]:
+    """The file's lines in lists, each with the number of its first line; what is no line of text apart.
+
+    Numbers count from 1; line ends are off. Raises SourceError when the file cannot be read at all.
+    """
+    number, rest = 1, ""
+    for block in text(path, size=size, encoding=encoding):
+        *found, rest = (rest + block).split("\n")
+        if len(rest) > MAX_LINE:
+            rest = rest[: MAX_LINE + 1]  # how it begins is enough to say that it is too long
+        yield from _checked(number, found, encoding)
+        number += len(found)
+        if number > MAX_LINES:
+            raise SourceError(f"{path}: more than {MAX_LINES:,} lines")
+    if rest:
+        yield from _checked(number, [rest], encoding)
+
+
+def lines(path: Path, *, size: int = MAX_SIZE, encoding: str | None = None) -> Iterator[tuple[int, str] | Rejection]:
+    """The file's lines, numbered from 1, without their ends. Raises SourceError when it cannot be read at all."""
+    for item in chunks(path, size=size, encoding=encoding):
+        if isinstance(item, Rejection):
+            yield item
+            continue
+        yield from enumerate(item[1], item[0])
 
 
 def count(path: Path) -> int:
     """How many lines a file has, for a progress bar; 0 where it cannot be read."""
     try:
-        with path.open("rb") as raw, _decompressed(raw) as file:
-            return sum(block.count(b"\n") for block in iter(lambda: file.read(1 << 20), b""))
-    except (OSError, EOFError, zlib.error, zstandard.ZstdError):
+        return sum(block.count(b"\n") for block in octets(path))
+    except SourceError:
         return 0  # `lines` will say what is wrong, and where
 
 
@@ -79,11 +121,30 @@ def shown(text: str) -> str:
     return "".join(char if char.isprintable() else "\ufffd" for char in cut.strip())
 
 
-def _decompressed(raw: io.BufferedReader) -> io.BufferedReader:
-    magic = raw.peek(4)[:4]
-    if magic[:2] == b"\x1f\x8b":
-        return io.BufferedReader(gzip.GzipFile(fileobj=raw))
-    if magic == b"\x28\xb5\x2f\xfd":
-        reader = zstandard.ZstdDecompressor(max_window_size=1 << 27).stream_reader(raw, read_across_frames=True)
-        return io.BufferedReader(reader)
-    return raw
+def in_file(item: Rejection, file: str) -> Rejection:
+    """The rejection with its file's name."""
+    return replace(item, file=file)
+
+
+def _checked(first: int, found: list[str], encoding: str | None) -> Iterator[tuple[int, list[str]] | Rejection]:
+    if not found:
+        return
+    whole = "\n".join(found)
+    if "\r" in whole:
+        found = [line.rstrip("\r") for line in found]
+    if "\ufffd" not in whole and max(map(len, found)) <= MAX_LINE:
+        yield first, found
+        return
+    begun, good = first, list[str]()
+    for number, line in enumerate(found, first):
+        long = len(line) > MAX_LINE
+        if not long and "\ufffd" not in line:
+            good.append(line)
+            continue
+        if good:
+            yield begun, good
+        begun, good = number + 1, []
+        reason = "the line is too long" if long else f"not {(encoding or 'utf-8').upper()}"
+        yield Rejection(number, shown(line[:100]), reason)
+    if good:
+        yield begun, good

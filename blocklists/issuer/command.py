@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gc
 import os
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -57,6 +58,7 @@ from blocklists.issuer.request import Request
 from blocklists.repository import OFFLINE
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from datetime import timedelta
 
     from blocklists.entry import Match
@@ -156,42 +158,69 @@ def basis(
 @click.option("--category", required=True, help="One word: gambling, malware …")
 @click.option("--expires", "span", type=Duration(), default="365d", show_default=True, help="When the entries lapse.")
 @click.option("--format", "form", default="auto", show_default=True, help=f"{', '.join(formats.FORMATS)} or auto.")
-@click.option("--match", type=click.Choice(["exact", "subtree", "below"]), default="subtree", show_default=True)
+@click.option(
+    "--match",
+    type=click.Choice(["exact", "subtree", "below"]),
+    default="subtree",
+    show_default=True,
+    help="What a bare name means. A hosts line is that name alone; zones and ad blockers' rules say it themselves.",
+)
+@click.option(
+    "--star", type=click.Choice(["below", "subtree"]), default="below", show_default=True, help="What *.name means."
+)
+@click.option("--wall", "walls", multiple=True, help="An address or a name that rules lead to and that is a block.")
 @click.option("--replace", is_flag=True, help="Also take off the list what is not in the files.")
 @click.option("--dry-run", is_flag=True, help="Say what would be taken, and write nothing.")
-@click.option("--rejects", type=FILE, help="Write every rejected line to this file: line, reason, text.")
+@click.option("--rejects", type=FILE, help="Write every rejected line to this file: line, reason, text, file.")
+@click.option("--notices", type=FILE, help="Write everything that was not taken as written: line, notice, text, file.")
 @author_option
 @note_option
 @output_option
 @json_option
 def import_(
     files: tuple[Path, ...], folder: Path, name: str, ground: str, category: str, span: timedelta, form: str,
-    match: Match, replace: bool, dry_run: bool, rejects: Path | None, author: str, note: str, output: Path | None,
-    plain: bool,
+    match: Match, star: Match, walls: tuple[str, ...], replace: bool, dry_run: bool, rejects: Path | None,
+    notices: Path | None, author: str, note: str, output: Path | None, plain: bool,
 ) -> None:  # fmt: skip
     """Bring the names of FILES onto a list: makes a request for the signers."""
     gc.disable()  # millions of small things that all live to the end: looking for garbage among them only takes time
-    desk, intake, time = Desk.open(folder), Intake(match), now()
-    with progress("reading", sum(source.count(file) for file in files), lambda: intake.lines):
-        for file in files:
-            formats.read(file, intake, form=form)
-    unread = len(intake.rejected)
+    desk, time = Desk.open(folder), now()
+    intake = Intake(match, star=star, walls=frozenset(wall.lower().rstrip(".") for wall in walls))
+    unfit: list[source.Rejection] = []
     terms = propose.Terms(ground, category, as_text(time), as_text(time + span))
-    steps = propose.from_candidates(
-        desk, name, intake.candidates, terms, replace=replace, random=os.urandom, rejected=intake.rejected
-    )
-    _report(intake, rejects)
+    with _recorded(intake, rejects, notices):
+        with progress("reading", sum(source.count(file) for file in files), lambda: intake.lines):
+            for file in files:
+                formats.read(file, intake, form=form)
+        taken = len(intake)
+        if replace and not taken:
+            raise source.SourceError(
+                f"nothing in {', '.join(file.name for file in files)} is a name: --replace would empty {name}",
+                hint="look at --dry-run without --replace; propose --remove takes single names off",
+            )
+        steps = propose.from_candidates(
+            desk, name, intake.each(), terms, replace=replace, random=os.urandom, rejected=unfit
+        )
+        intake.file = ""
+        for item in unfit:
+            intake.add_rejection(item)
+    _report(intake, rejects, notices)
     path: Path | None = None
     propose.require_bases(name, desk.bases(name), steps)
     if not dry_run:
         wanted = note or f"import of {', '.join(file.name for file in files)}"
         path = save(propose.propose(desk, name, steps, now=time, author=author, note=wanted), folder, output)
     counted = {
-        "taken": len(intake.candidates) + unread - len(intake.rejected),
-        "rejected": len(intake.rejected),
-        "noted": len(intake.notices),
+        "taken": taken - len(unfit),
+        "rejected": intake.counts["rejected"],
+        "noted": intake.counts["noted"],
+        "matches": dict(sorted(intake.by_match().items())),
     }
-    say(f"{counted['taken']} names taken, {counted['rejected']} lines rejected, {counted['noted']} notices")
+    kinds = ", ".join(f"{number} {kind}" for kind, number in sorted(intake.by_match().items()))
+    say(
+        f"{counted['taken']} names taken ({kinds or 'none'}), {counted['rejected']} lines rejected, "
+        f"{counted['noted']} notices"
+    )
     result({**counted, "request": path and str(path)}, plain, lambda: str(path or ""))
 
 
@@ -306,16 +335,38 @@ def verify_(
     return 0
 
 
-def _report(intake: Intake, rejects: Path | None) -> None:
-    """What was not taken as written: the first of it here, all rejected lines in a file where one is asked for."""
-    if rejects:
-        rejects.write_text("".join(f"{r.line}\t{r.reason}\t{r.text}\n" for r in intake.rejected), encoding="utf-8")
+@contextmanager
+def _recorded(intake: Intake, rejects: Path | None, notices: Path | None) -> Iterator[None]:
+    """Write each rejection and each notice to the file that was asked for, as it comes."""
+    with ExitStack() as stack:
+        files = [stack.enter_context(path.open("w", encoding="utf-8")) if path else None for path in (rejects, notices)]
+
+        def write(item: source.Rejection | source.Notice) -> None:
+            rejected = isinstance(item, source.Rejection)
+            if (file := files[0 if rejected else 1]) is not None:
+                what = item.reason if isinstance(item, source.Rejection) else item.notice
+                file.write(f"{item.line}\t{what}\t{item.text}\t{item.file}\n")
+
+        intake.record = write if any(files) else None
+        yield
+        len(intake)  # what the files let pass is settled, and said, while they are open
+    intake.record = None
+
+
+def _report(intake: Intake, rejects: Path | None, notices: Path | None) -> None:
+    """What was not taken as written: the first of it."""
     for rejected in intake.rejected[:10]:
-        say(f"line {rejected.line}: {rejected.reason}: {rejected.text}")
-    if len(intake.rejected) > 10:
-        say(f"and {len(intake.rejected) - 10} more rejected lines (--rejects FILE has them all)")
+        say(f"{_place(rejected)}: {rejected.reason}: {rejected.text}")
+    if (more := intake.counts["rejected"] - 10) > 0:
+        say(f"and {more} more rejected lines ({rejects or '--rejects FILE'} has them all)")
     for notice in intake.notices[:10]:
-        say(f"line {notice.line}: {notice.text}: {notice.notice}")
+        say(f"{_place(notice)}: {notice.text}: {notice.notice}")
+    if (more := intake.counts["noted"] - 10) > 0:
+        say(f"and {more} more notices ({notices or '--notices FILE'} has them all)")
+
+
+def _place(item: source.Rejection | source.Notice) -> str:
+    return f"{item.file}, line {item.line}" if item.file else f"line {item.line}"
 
 
 def _review(

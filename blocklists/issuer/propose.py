@@ -132,16 +132,17 @@ def from_candidates(
             elif wanted.pop(bond, None) is None and replace:
                 gone.append(line)
     come: dict[str, bytes] = {}
-    forms: dict[tuple[str, str, str | None, str | None], tuple[str, str]] = {}
+    forms: dict[tuple[str, str, str | None, str | None, str | None], tuple[str, str]] = {}
     for ((listed, match, basis), candidate), reference in zip(
         wanted.items(), references(len(wanted), random), strict=True
     ):
-        words = match, basis, candidate.category, candidate.expires
+        words = match, basis, candidate.category, candidate.expires, candidate.issued
         if words not in forms or not is_name(listed):
             try:
                 forms[words] = _form(Entry(
                     name=listed, match=candidate.match, basis=basis, category=candidate.category or terms.category,
-                    issued=terms.issued, expires=candidate.expires or terms.expires, reference=reference,
+                    issued=min(candidate.issued or terms.issued, terms.issued),
+                    expires=candidate.expires or terms.expires, reference=reference,
                     removal_requested=terms.removal_requested, impact=terms.impact,
                 ))  # fmt: skip
             except EntryError as error:
@@ -288,7 +289,7 @@ def _next_targets(current: Current, name: str, files: dict[str, bytes], now: dat
 
 
 def _next_relief(current: Current, now: datetime) -> Metadata[Targets] | None:
-    """The relief role with a new end, where the old one is in its second half; whoever signs the list renews it too."""
+    """The relief role with a new end, where the old one is in its second half; the signers of the list renew it too."""
     before = current.relief.signed
     if before.expires > now + LIFETIMES[RELIEF] / 2:
         return None

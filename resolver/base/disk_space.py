@@ -20,7 +20,7 @@ NOTHING = 1 << 20  # less: it is full
 
 
 def room(folder: Path) -> dict[str, int] | None:
-    """Octets, as a user without privileges may take them; None where that cannot be seen."""
+    """Octets available to a user without privileges; None: unknown."""
     try:
         found = shutil.disk_usage(folder)
     except OSError:
@@ -29,7 +29,7 @@ def room(folder: Path) -> dict[str, int] | None:
 
 
 def alarms(places: Places) -> list[str]:
-    """Of which of them next to nothing is left."""
+    """The file systems with next to nothing left."""
     limit = f"less than {SHARE:.0%} and less than {LEAST >> 20} MiB"
     return [
         f"the file system of {folder} is full: less than {NOTHING >> 20} MiB is free"

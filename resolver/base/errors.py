@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 class ResolverError(Exception):
-    """Something at the provider's side is wrong; `hint`, where given, says what would be right."""
+    """Something at the provider's side is wrong; `hint` says what would be right."""
 
     def __init__(self, message: str, *, hint: str | None = None) -> None:
         super().__init__(message)
@@ -12,7 +12,7 @@ class ResolverError(Exception):
 
 
 def why(error: Exception) -> str:
-    """What went wrong, as a part of a sentence: the system's words without its number, and of which file."""
+    """The reason as part of a sentence: the system's words without its number, and the file."""
     if not isinstance(error, OSError) or not error.strerror:
         return str(error)
     return f"{error.strerror}: {error.filename}" if error.filename else error.strerror

@@ -1,4 +1,4 @@
-"""Has this file changed? How one process notices what another renamed into place.
+"""Has this file changed? So a process notices what another renamed into place.
 
 Enters: a path, now and then. Leaves: whether another file stands there than at the last look, by inode, time of change
 and size: each of them would do for a file that is replaced by rename, together they also see one that was written in
@@ -19,12 +19,12 @@ AGAIN = 2.0  # seconds
 
 
 class Changed:
-    """Remembers what it saw; one stat a look."""
+    """Remembers the last look at each path; one stat a look."""
 
     def __init__(self) -> None:
         self._seen: dict[Path, _Mark | None] = {}
         self._unread: dict[Path, tuple[_Mark | None, float]] = {}
-        """What could not be read, and when it is looked at again, in CLOCK_MONOTONIC."""
+        """Files that could not be read, and when to look again, in CLOCK_MONOTONIC."""
 
     def look(self, path: Path) -> bool:
         """True at the first look, and whenever another file is there than at the last, or none any more; and for one
@@ -39,11 +39,11 @@ class Changed:
         return True
 
     def read(self, path: Path) -> None:
-        """What was seen at the last look has been read."""
+        """The file of the last look was read."""
         self._unread.pop(path, None)
 
     def unread(self, path: Path) -> None:
-        """What was seen at the last look could not be read."""
+        """The file of the last look could not be read."""
         self._unread[path] = self._seen[path], time.monotonic() + AGAIN
 
     def there(self, path: Path) -> bool:

@@ -1,4 +1,4 @@
-"""What the processes write to the journal, or to a terminal.
+"""Log records, to the journal or to a terminal.
 
 Enters: log records. Leaves: structured entries of systemd's journal where this process writes to one, else lines on
 standard error. Rules:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 _PRIORITIES = ((logging.CRITICAL, 2), (logging.ERROR, 3), (logging.WARNING, 4), (logging.INFO, 6), (0, 7))
 JOURNAL = "/run/systemd/journal/socket"
-_LONGEST = 48 * 1024  # of a message; beyond the socket's own limit journald wants a file handed over, for no use here
+_LONGEST = 48 * 1024  # octets of a message; journald takes a longer one only as a file
 
 
 def about(**fields: object) -> dict[str, Any]:
@@ -91,7 +91,7 @@ def is_journal(environment: Mapping[str, str], descriptor: int = 2) -> bool:
 
 
 def to_standard_error(level: int = logging.INFO) -> None:
-    """Sends every record of this process to the journal behind standard error, or to standard error itself; called
+    """Send every record of this process to the journal if standard error leads there, else to standard error; called
     once, when a process starts."""
     handler: logging.Handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("%(asctime)s %(name)s: %(levelname)s: %(message)s"))

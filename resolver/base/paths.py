@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def control_socket(run_dir: Path) -> Path:
-    """The steward's, for one who knows no more than `run_dir`."""
+    """The steward's, for a caller that knows `run_dir` only."""
     return run_dir / "control.sock"
 
 
@@ -35,12 +35,12 @@ class ListPlaces:
 
     @property
     def applied(self) -> Path:
-        """What the guards let through: the source of the compiled list."""
+        """The applied document: the source of the compiled list."""
         return self.root / "applied"
 
     @property
     def state(self) -> Path:
-        """What the steward knows of this list: versions, additions of the last week, what is held and why."""
+        """The state of this list: versions, additions of the last week, held additions with reasons."""
         return self.root / "state.json"
 
 
@@ -69,7 +69,7 @@ class Places:
 
     @property
     def generations(self) -> Path:
-        """Live lists of before, on tmpfs, while counts of theirs are on their way."""
+        """Former live lists, on tmpfs, until their counts have arrived."""
         return self.run_dir / "generations"
 
     @property
@@ -79,7 +79,7 @@ class Places:
 
     @property
     def decisions(self) -> Path:
-        """What issuers decided on appeals, on tmpfs, for the receipts."""
+        """Issuers' decisions on appeals, on tmpfs, for the receipts."""
         return self.run_dir / "decisions.json"
 
     @property
@@ -88,17 +88,17 @@ class Places:
 
     @property
     def suspensions(self) -> Path:
-        """Entries taken off here because an appeal is overdue."""
+        """Entries suspended here because an appeal is overdue."""
         return self.state_dir / "suspensions.json"
 
     @property
     def appeals(self) -> Path:
-        """The appeals of which the log has a leaf, with the steward's own time of each."""
+        """The appeals that have a leaf, with the steward's time of each."""
         return self.state_dir / "appeals.json"
 
     @property
     def words(self) -> Path:
-        """What this host said to the others that share its database, and what it heard from them."""
+        """Words to and from the other hosts that share the database."""
         return self.state_dir / "words.json"
 
     @property
@@ -113,16 +113,16 @@ class Places:
 
     @property
     def reserve(self) -> Path:
-        """Room on the tmpfs for the passes, should all other be taken."""
+        """Room on the tmpfs for the exceptions when it is full."""
         return self.run_dir / "reserve"
 
     def rpz(self, origin: str) -> Path:
-        """What is durable of a response policy zone: its serial, its rules and its last changes."""
+        """The durable part of a response policy zone: serial, rules, last changes."""
         return self.state_dir / "rpz" / origin
 
     @property
     def rpz_said(self) -> Path:
-        """What the process of the zones says of itself: in the one folder of `run_dir` that it writes to."""
+        """The status of the process of the zones, in the one folder of `run_dir` that it writes to."""
         return self.run_dir / "rpz" / "said.json"
 
     @property
@@ -144,17 +144,17 @@ class Places:
 
     @property
     def web_socket(self) -> Path:
-        """In a folder of its own: under a user of its own the web process writes nowhere else in `run_dir`."""
+        """In its own folder: the web process, under its own user, writes nowhere else in `run_dir`."""
         return self.run_dir / "web" / "web.sock"
 
     @property
-    def taken_up(self) -> Path:
-        """The configuration that the supervisor serves by, for whoever finds the file itself broken."""
+    def last_applied(self) -> Path:
+        """The configuration that the supervisor applied last, for a command that finds the file itself broken."""
         return self.run_dir / "taken-up.yaml"
 
     @property
     def addresses(self) -> Path:
-        """Where the processes really listen, as their supervisor says."""
+        """The addresses of the processes, by their supervisor."""
         return self.run_dir / "addresses.json"
 
     @property
@@ -185,7 +185,7 @@ class Places:
         return self.log_dir / "checkpoint"
 
     def activated(self, name: str) -> Path:
-        """A proof that this list's newest activation stands in the log."""
+        """A proof that the log has this list's newest activation."""
         return self.log_dir / "activated" / f"{name}.tlog-proof"
 
     @property

@@ -22,7 +22,7 @@ class StateError(ResolverError):
 
 
 class Stored(BaseModel):
-    """Base of what is stored: frozen; an unknown key is damage, or a newer program's file."""
+    """Base of stored values: frozen; an unknown key is damage, or a newer program's file."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -31,7 +31,7 @@ Kind = TypeVar("Kind", bound=Stored)
 
 
 def load(path: Path, kind: type[Kind]) -> Kind | None:
-    """What lies at `path`, nothing where there is no file; `StateError` where it is damaged."""
+    """The value in `path`; None where there is no file. Raises `StateError` where it is damaged."""
     try:
         return kind.model_validate_json(path.read_bytes())
     except FileNotFoundError:

@@ -8,7 +8,7 @@ _FORM = "%Y-%m-%dT%H:%M:%SZ"
 
 
 def as_text(moment: float) -> str:
-    """Of Unix time. Fractions of a second are cut off."""
+    """The text of a Unix time. Fractions of a second are cut off."""
     return datetime.fromtimestamp(moment, UTC).strftime(_FORM)
 
 

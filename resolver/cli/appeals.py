@@ -1,7 +1,7 @@
 """`stopsign appeals`: the provider's desk on the command line.
 
 Results go to standard output, everything else to standard error. It opens the appeals database beside the web process;
-what changes is told to the steward by the web process, so that the log has it. Exit 1: something is overdue (`list`,
+the web process reports changes to the steward, so that the log has them. Exit 1: something is overdue (`list`,
 `remind`).
 """
 

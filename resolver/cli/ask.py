@@ -12,7 +12,9 @@ in one report, the extended error and the structured reason; for support desks a
 
 from __future__ import annotations
 
+import base64
 import json
+import socket
 import ssl
 from dataclasses import asdict, dataclass
 from ipaddress import ip_address
@@ -29,16 +31,20 @@ import dns.rcode
 import dns.rdatatype
 
 from blocklists.text import shown
+from resolver.base import http2
 from resolver.base.errors import ResolverError
 from resolver.cli.options import as_json, legible, located, print_json
 from resolver.config.values import Endpoint
+from resolver.policy.typed import name_in
 
 if TYPE_CHECKING:
     from resolver.config.schema import Config
 
-Over = Literal["udp", "tcp", "tls"]
+Over = Literal["udp", "tcp", "tls", "https"]
 TYPES = ("A", "AAAA", "HTTPS")  # in the order in which browsers ask
-PORTS = {"udp": 53, "tcp": 53, "tls": 853}
+PORTS = {"udp": 53, "tcp": 53, "tls": 853, "https": 443}
+ALPN = {"tls": "dot", "https": "h2"}
+DNS_MESSAGE = "application/dns-message"
 PATIENCE, PAYLOAD, PADDED = 5.0, 1232, 128  # RFC 8467: clients pad to 128 octets
 SDE, EDE = 26, 15
 _LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}
@@ -51,6 +57,7 @@ class Server:
     endpoint: Endpoint
     name: str = ""
     authorities: Path | None = None
+    path: str = "/dns-query"
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +84,7 @@ class Answer:
 @click.argument("name")
 @click.option("--over", type=click.Choice(get_args(Over)), default="udp", help="How to ask.  [udp]")
 @click.option("--server", help="ADDRESS[:PORT] to ask instead of the one of the configuration.")
-@click.option("--server-name", help="What the server's certificate must say, with --server and --over tls.")
+@click.option("--server-name", help="What the server's certificate must say, with --server.")
 @click.option("--ca", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="Authorities to believe, PEM.")
 @located
 @as_json
@@ -91,7 +98,11 @@ def ask(
     directory: Path | None,
     in_json: bool,
 ) -> None:
-    """Ask as a browser does, and show the answer with the reason of a block."""
+    """Ask as a browser does, and show the answer with the reason of a block. NAME may be a web address."""
+    asked_for = name_in(name)
+    if asked_for is None:
+        raise ResolverError(f"{shown(name)!r} is not a name", hint="example.com, or a web address")
+    name = asked_for
     if server is None:
         asked = of_config(legible(path, directory), over, ca)
     else:
@@ -109,12 +120,15 @@ def ask(
 def of_config(config: Config, over: Over, authorities: Path | None = None) -> Server:
     """The first address that serves this."""
     encrypted = config.require_dns().encrypted
-    listens = config.dns_tls_listen if over == "tls" else config.dns_listen
+    listens = {"tls": config.dns_tls_listen, "https": config.dns_https_listen}.get(over, config.dns_listen)
     if not listens:
-        raise ResolverError(f"nothing is served over {over} here", hint="dns.encrypted.tls; or --server ADDRESS")
+        raise ResolverError(f"nothing is served over {over} here", hint="dns.encrypted; or --server ADDRESS")
     first = listens[0]
-    name = encrypted.name if over == "tls" and encrypted is not None else ""
-    return Server(Endpoint(_LOOPBACK.get(first.host, first.host), first.port), name, authorities)
+    endpoint = Endpoint(_LOOPBACK.get(first.host, first.host), first.port)
+    if encrypted is None or over not in ALPN:
+        return Server(endpoint)
+    path = encrypted.https.path if encrypted.https is not None else ""
+    return Server(endpoint, encrypted.name, authorities, path)
 
 
 def _endpoint(text: str, over: Over) -> Endpoint:
@@ -125,22 +139,18 @@ def _endpoint(text: str, over: Over) -> Endpoint:
 
 
 def question(name: str, rtype: str, *, padded: bool) -> dns.message.QueryMessage:
-    """As a browser that reads structured errors asks it. Raises `ResolverError` where it is no name."""
+    """As a browser that reads structured errors asks it."""
     options: list[dns.edns.Option] = [
         dns.edns.GenericOption(dns.edns.OptionType.make(EDE), b"\0\0"),
         dns.edns.GenericOption(dns.edns.OptionType.make(SDE), b""),
     ]
-    try:
-        return dns.message.make_query(
-            name, rtype, use_edns=0, payload=PAYLOAD, options=options, pad=PADDED if padded else 0
-        )
-    except dns.exception.DNSException as wrong:
-        raise ResolverError(f"{name!r} is not a name ({wrong})") from wrong
+    pad = PADDED if padded else 0
+    return dns.message.make_query(name, rtype, use_edns=0, payload=PAYLOAD, options=options, pad=pad)
 
 
 def one(name: str, rtype: str, over: Over, server: Server) -> Answer:
     """The answer to one question. Raises `ResolverError` where there is none."""
-    sent = question(name, rtype, padded=over == "tls")
+    sent = question(name, rtype, padded=over in ALPN)
     host, port = server.endpoint.host, server.endpoint.port
     try:
         if over == "udp":
@@ -148,20 +158,33 @@ def one(name: str, rtype: str, over: Over, server: Server) -> Answer:
         elif over == "tcp":
             reply = dns.query.tcp(sent, host, PATIENCE, port)
         else:
-            reply = _over_tls(sent, server)
+            reply = _encrypted(sent, over, server)
     except (OSError, dns.exception.DNSException) as wrong:
         why = str(wrong) or type(wrong).__name__
         raise ResolverError(f"no answer from {server.endpoint} over {over}: {why}") from wrong
     return read(rtype, reply)
 
 
-def _over_tls(sent: dns.message.QueryMessage, server: Server) -> dns.message.Message:
+def _encrypted(sent: dns.message.QueryMessage, over: Over, server: Server) -> dns.message.Message:
     context = ssl.create_default_context(cafile=None if server.authorities is None else str(server.authorities))
-    context.set_alpn_protocols(["dot"])
-    name = server.name or str(ip_address(server.endpoint.host))
-    return dns.query.tls(
-        sent, server.endpoint.host, PATIENCE, server.endpoint.port, ssl_context=context, server_hostname=name
-    )
+    context.set_alpn_protocols([ALPN[over]])
+    host, port = server.endpoint.host, server.endpoint.port
+    name = server.name or str(ip_address(host))
+    if over == "tls":
+        return dns.query.tls(sent, host, PATIENCE, port, ssl_context=context, server_hostname=name)
+    sent.id = 0  # RFC 8484, 4.1
+    asked = base64.urlsafe_b64encode(sent.to_wire()).rstrip(b"=").decode()
+    with (
+        socket.create_connection((host, port), PATIENCE) as plain,
+        context.wrap_socket(plain, server_hostname=name) as link,
+    ):
+        if link.selected_alpn_protocol() != ALPN[over]:
+            raise ConnectionError("the server speaks no HTTP/2")
+        authority = name if port == PORTS[over] else f"{name}:{port}"
+        reply = dns.message.from_wire(http2.get(link, authority, f"{server.path}?dns={asked}", DNS_MESSAGE))
+    if not sent.is_response(reply):
+        raise ConnectionError("the answer is to another question")
+    return reply
 
 
 def read(rtype: str, reply: dns.message.Message) -> Answer:

@@ -63,7 +63,7 @@ def verdict_lines(verdict: Verdict) -> Iterator[str]:
     if verdict.key_from_copy:
         yield "  - whose log this is: the key came with the copy; give the one you were told with --key"
     if verdict.self_consistent_only:
-        yield "  - that others see the same log, or that it was not written anew: self-consistent only"
+        yield "  - that others see the same log, or that it was not rewritten: self-consistent only"
         yield "    (keep this checkpoint for --checkpoint next time, or ask for witnesses with --witness and --quorum)"
     elif not verdict.quorum:
         yield "  - that others see the same log: no witnesses were named"

@@ -16,10 +16,10 @@ import click
 from resolver.base.errors import ResolverError
 from resolver.cli.options import Span, as_json, check_everywhere, everywhere, legible, located, print_json, warn, where
 from resolver.ipc import control, rpz_status
-from resolver.ipc.convergence import following, wait
+from resolver.ipc.convergence import convergence_of, wait
 from resolver.ipc.peer_credentials import caller
 from resolver.policy import exceptions, look_up
-from resolver.policy.bypass import as_dict, ends, meant, told
+from resolver.policy.bypass import as_dict, ends, in_words, meant
 from resolver.policy.exceptions import FOR_EVER
 
 if TYPE_CHECKING:
@@ -28,14 +28,14 @@ if TYPE_CHECKING:
 
     from resolver.base.paths import Places
     from resolver.config.schema import Config
-    from resolver.ipc.convergence import Following
+    from resolver.ipc.convergence import Convergence
     from resolver.policy.exceptions import Bypass, Passes
 
 
 @click.command()
 @click.argument("switch", type=click.Choice(["on", "off", "show"]), default="show")
 @click.argument("what", metavar="[LIST|NAME|URL|REFERENCE]", required=False)
-@click.option("--reason", default="", help="For the log, and for whoever asks later.")
+@click.option("--reason", default="", help="For the log.")
 @click.option(
     "--for",
     "span",
@@ -82,19 +82,19 @@ def bypass(
         before = {"before": was and as_dict(was)} if switch == "on" else {}
         if config.log.peers:
             before["everywhere"] = at_all and _everywhere(places, one, on=switch == "on")
-    seen = following(places) if shows else wait(places)
+    seen = convergence_of(places) if shows else wait(places)
     if in_json:
         print_json({**_bypassed(live), **before, **seen.as_dict()})
     else:
         _show_bypassed(live)
         if "everywhere" in before:
             click.echo(f"  this is{where(before).removeprefix(',')}")
-    all_follow = tell_following(places, seen, in_json=in_json)
+    all_follow = print_convergence(places, seen, in_json=in_json)
     ctx.exit(0 if (all_follow and (not at_all or before["everywhere"])) or shows else 1)
 
 
-def tell_following(places: Places, seen: Following, *, in_json: bool) -> bool:
-    """Says who has taken up the passes and who has not; whether all have."""
+def print_convergence(places: Places, seen: Convergence, *, in_json: bool) -> bool:
+    """Print which processes use the exceptions and which do not; True if all do."""
     if seen.follow and not in_json:
         click.echo(f"{len(seen.follow)} follow: {', '.join(seen.follow)}")
         if "rpz" in seen.follow and (longest := rpz_status.longest_ttl(places)):
@@ -104,13 +104,13 @@ def tell_following(places: Places, seen: Following, *, in_json: bool) -> bool:
         if any(place.exists() for place in (places.workers, places.control_socket)):
             warn(f"nobody runs with {places.run_dir}: this holds {then}")
         else:
-            back = "processes that go on without it put it back, and take this up within seconds"
+            back = "the running processes restore it, and use this within seconds"
             warn(f"{places.run_dir} was empty: {back}; else it holds {then}")
         return False
     for sentence in seen.behind:
         warn(sentence)
     if seen.behind:
-        click.echo("hint: its successor takes it up when it starts: stopsign bypass show, stopsign status", err=True)
+        click.echo("hint: its successor reads it when it starts: stopsign bypass show, stopsign status", err=True)
     return not seen.behind
 
 
@@ -129,7 +129,7 @@ def _show_bypassed(live: exceptions.Passes) -> None:
     else:
         click.echo(f"passing: {', '.join(map(str, on))}" if on else "blocking as the lists say")
     for one in on:
-        click.echo(f"  {one} {told(one)}")
+        click.echo(f"  {one} {in_words(one)}")
 
 
 def _throw(
@@ -159,7 +159,7 @@ def _throw(
         note_unlisted(places, one.of, now)
     if on and before is not None:
         stays = ", as before (--for says another)" if span is None else ""
-        warn(f"{one} was on already {told(before)}; now {ends(one.until)}{stays}")
+        warn(f"{one} was on already {in_words(before)}; now {ends(one.until)}{stays}")
     if not on and one.kind != "all":
         note_off(live, one, was_on=before is not None, now=now)
     return live, before, one

@@ -74,7 +74,7 @@ class Which(TypedDict):
 
 
 def chosen(**which: Unpack[Which]) -> Choice:
-    """What the command line says. An id and a reference are told apart by their form, wherever they stand."""
+    """What the command line says. An id and a reference differ in their form, in any position."""
     said = [*which["words"], *which["entries"]]
     if which["file"] is not None:
         said += [line.split()[0] for line in which["file"] if line.split() and not line.lstrip().startswith("#")]

@@ -29,7 +29,7 @@ LIFETIME = 1800  # seconds of a router advertisement (RFC 4861, 6.2.1: AdvDefaul
 @located
 @as_json
 def discovery(path: Path | None, directory: Path | None, in_json: bool) -> None:
-    """What clients, DHCP servers and registries are told of this resolver; nothing is sent."""
+    """Print what clients, DHCP servers and registries need to know of this resolver; nothing is sent."""
     config = legible(path, directory)
     found = described(config)
     if in_json:

@@ -134,7 +134,7 @@ def approve(
 @located
 @as_json
 def diff(name: str, limit: int, path: Path | None, directory: Path | None, in_json: bool) -> None:
-    """What the last verified version of LIST would change of what is applied."""
+    """What the last verified version of LIST would change."""
     from resolver.lists.difference import difference
 
     found = difference(legible(path, directory), name, limit)
@@ -157,7 +157,7 @@ def override() -> None:
 
 @override.command()
 @click.argument("name", metavar="NAME|URL|REFERENCE")
-@click.option("--reason", required=True, help="For the log, and for whoever asks later.")
+@click.option("--reason", required=True, help="For the log.")
 @click.option("--for", "span", type=Span(), default="72h", show_default=True, help="How long, as 72h.")
 @click.option("--match", type=click.Choice(["exact", "subtree", "below"]), default="subtree", show_default=True)
 @everywhere
@@ -236,7 +236,7 @@ def _followed(ctx: click.Context, config: Config, answer: Mapping[str, Any], sai
     """Waits for those who decide, as `bypass` does."""
     seen = wait(config.places)
     print_json({**answer, **seen.as_dict()}) if in_json else click.echo(said)
-    ctx.exit(0 if off_switch.tell_following(config.places, seen, in_json=in_json) else 1)
+    ctx.exit(0 if off_switch.print_convergence(config.places, seen, in_json=in_json) else 1)
 
 
 def _name_meant(config: Config, typed: str, *, on: bool) -> str:

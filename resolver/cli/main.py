@@ -105,7 +105,7 @@ def version(path: Path | None, directory: Path | None) -> None:
     try:
         from resolver._core import VERSION as CORE
     except ImportError as wrong:  # an installation that is not whole is what one asks for the version of
-        _complain(f"the core cannot be loaded ({wrong})", "install it anew")
+        _complain(f"the core cannot be loaded ({wrong})", "install it again")
         sys.exit(2)
     click.echo(f"stopsign {VERSION}, core {CORE}, Python {sys.version.split()[0]}")
     if path is not None or directory is not None:

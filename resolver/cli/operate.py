@@ -148,7 +148,7 @@ def _everywhere(
     if in_json:
         print_json({"replaced": came.replaced, "dead": came.dead})
     else:
-        click.echo(f"taken up by {', '.join(came.replaced)}")
+        click.echo(f"applied by {', '.join(came.replaced)}")
     for name in came.dead:
         warn(f"{name} is dead: it reads the file when it starts again; if it stays dead, its journal says why")
     click.get_current_context().exit(1 if came.dead else 0)

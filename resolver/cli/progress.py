@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def bar(what: str, stream: TextIO) -> Iterator[Callable[[int, int], None]]:
-    """Gives the function that is told `(done, of how many)`."""
+    """Gives the function to call with `(done, total)`."""
     began = last = time.monotonic()
     shown = False
 

@@ -40,7 +40,7 @@ _RIGHT = {"q/s", "entries", "in flight", "answers in", "blocks/s", "restarts", "
 _FOLDED = {"", "waiting", "secondaries"}  # words of others
 _UNBOUNDED = 1 << 16  # columns of a terminal
 _WRONG = ("dead", "hung", "silent")
-_DEATHS = 3  # that are told
+_DEATHS = 3  # shown at most
 _YOUNG = 3600.0  # seconds for which a unit is new
 _TOGETHER = 60.0  # who was started within so many seconds was started with the others
 

@@ -1,10 +1,10 @@
 """What a provider's host is doing: everything that the person on call looks at, as plain values.
 
 Enters: what the workers count and say, and what the supervisor, the steward, the web process and that of the zones
-answer. Leaves: plain values, which `screen.py` shows and `status --json` prints. Rules: whoever does not answer is an
-alarm and hides nothing else: this is made for the moment in which something is dead; workers are looked at in one
-instant, before anybody is asked and waited for, and all are asked at once; who is dead or hung is said first and in
-these words; reading disturbs nobody; nothing here knows a client.
+answer. Leaves: plain values, which `screen.py` shows and `status --json` prints. Rules: a process that
+does not answer is an alarm and hides nothing else. Workers are read at one instant, before any process is asked; all
+processes are asked at once. Dead and hung processes come first. Reading disturbs no process. Nothing here knows a
+client.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ SHARES = {
         "refused_by_table", "rate_limited", "cap_worker", "cap_client", "cap_zone", "cap_waiters", "no_upstream",
     ),
 }  # fmt: skip
-# What a client is told SERVFAIL for without anybody being asked -> the counter that says so.
+# Caps that answer SERVFAIL without asking an upstream -> their counters.
 CAPS = {
     "a worker (dns.limits.in_flight)": "cap_worker",
     "a client (dns.limits.per_client)": "cap_client",
@@ -352,7 +352,7 @@ def _octets(folder: Path) -> int:
 
 
 def _passing(places: Places) -> tuple[dict[str, Any], list[str]]:
-    """What a person lets pass, from the file, so that it is shown whoever is dead; and the alarms about it."""
+    """The exceptions, from the file, so that they are shown with every process dead; and the alarms about them."""
     now = time.time()
     try:
         live = exceptions.read(places.passes)
@@ -398,7 +398,7 @@ def _alarms(
             found.append(f"the cap of {whose} is reached: {rate:,.0f} questions a second get SERVFAIL")
     for name, answer in answers.items():
         if (runs := answer.get("version", VERSION)) != VERSION:
-            found.append(f"{name} runs version {runs}, installed is {VERSION}: stopsign restart takes it up")
+            found.append(f"{name} runs version {runs}, installed is {VERSION}: stopsign restart runs it")
         found += [str(alarm) for alarm in answer.get("alarms", ())]
     others = [Foreign(**one) for one in answers.get("dns", {}).get("foreign", ())]
     held = programs([one.inode for one in others])

@@ -24,7 +24,7 @@ import click
 from blocklists import durable
 from resolver.cli.options import located
 from resolver.config.schema import load, located_at
-from resolver.host.supervisor import count_workers
+from resolver.host.service import count_workers
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

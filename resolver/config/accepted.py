@@ -50,20 +50,20 @@ def legible(config: Path | None, directory: Path | None, warn: Callable[[str], N
         return load(file)
     except ConfigError as broken:
         try:
-            taken_up, when = _taken_up(file)
+            last_applied, when = _last_applied(file)
         except ResolverError as nothing:
             broken.hint = "; ".join(filter(None, (broken.hint, str(nothing))))
             raise broken from nothing
         first, *others = broken.problems
         more = f" (and {len(others)} more: stopsign check-config)" if others else ""
         warn(f"{first}{more}")
-        warn(f"going on with what the running processes took up at {as_text(when)}")
-        return taken_up
+        warn(f"going on with the configuration that the running processes applied at {as_text(when)}")
+        return last_applied
 
 
 def keep(accepted: Accepted) -> None:
     """This is what holds from now on."""
-    path = accepted.config.places.taken_up
+    path = accepted.config.places.last_applied
     try:
         atomic.replace(path, accepted.data, mode=_mode(accepted.path))
     except OSError as wrong:  # a full tmpfs: DNS goes on
@@ -72,7 +72,7 @@ def keep(accepted: Accepted) -> None:
 
 
 def folder_named(file: Path, key: str) -> Path | None:
-    """Where those run whom a configuration concerns, told from one line alone: the file may be wrong all over."""
+    """A folder that the configuration names, from its one line: the rest of the file may be wrong."""
     try:
         line = re.search(rb"^%s:.*" % key.encode(), file.read_bytes(), flags=re.MULTILINE)
         value = yaml.safe_load(line[0])[key] if line else None
@@ -82,22 +82,24 @@ def folder_named(file: Path, key: str) -> Path | None:
 
 
 def _mode(file: Path) -> int:
-    """Of what lies in `run_dir`: nobody reads it there who could not read the file."""
+    """The mode of the copy in `run_dir`: readable for no user who cannot read the file."""
     status = file.stat()
     ours = status.st_mode & stat.S_IROTH or (status.st_mode & stat.S_IRGRP and status.st_gid == os.getegid())
     return 0o640 if ours else 0o600
 
 
-def _taken_up(file: Path) -> tuple[Config, float]:
-    """And since when (Unix time). Raises `ResolverError`, whose text says what is missing."""
+def _last_applied(file: Path) -> tuple[Config, float]:
+    """The copy in `run_dir`, and its time (Unix). Raises `ResolverError`, which names what is missing."""
     folders = {key: _folder(file, key) for key in _STANDARD_FOLDERS}
-    path = Places(folders["state_dir"], folders["run_dir"], folders["state_dir"]).taken_up
+    path = Places(folders["state_dir"], folders["run_dir"], folders["state_dir"]).last_applied
     try:
         with atomic.opened(path, LARGEST) as kept:
             data, when = kept.read(LARGEST), os.fstat(kept.fileno()).st_mtime
         config = accept(file, data).config
     except (OSError, ConfigError) as error:
-        raise ResolverError(f"{path}, which holds what was taken up last, cannot be used: mend {file}") from error
+        raise ResolverError(
+            f"{path}, which holds the configuration applied last, cannot be used: mend {file}"
+        ) from error
     for key, folder in folders.items():
         if folder != getattr(config, key).absolute():
             raise ResolverError(f"{path} is not believed: its {key} is another than the one in {file}")

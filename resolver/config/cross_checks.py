@@ -76,7 +76,7 @@ def _views_of_nothing(raw: Any) -> Iterator[tuple[Key, str]]:
 
 
 def _two_views_on_one_prefix(raw: Any) -> Iterator[tuple[Key, str]]:
-    """Of nested prefixes the longest decides; of equal ones none could."""
+    """The longest of nested prefixes decides; of equal ones none can."""
     first: dict[object, Key] = {}
     for at, view in _parts(raw, "views"):
         clients = view.get("clients")
@@ -109,7 +109,7 @@ def _lists_nobody_signs(raw: Any) -> Iterator[tuple[Key, str]]:
 
 
 def _nobody_answers(raw: Any) -> Iterator[tuple[Key, str]]:
-    """Without `dns` a configuration is one for policy zones alone, and needs one; an empty `dns` is a slip."""
+    """Without `dns` the configuration is for policy zones alone and needs one; an empty `dns` is a slip."""
     if isinstance(raw, dict) and raw.get("dns") is None:
         if "dns" in raw:
             yield ("dns",), "is empty; its settings, or no such line on a host for policy zones alone, would be right"
@@ -179,7 +179,7 @@ def _zones_of_nothing(raw: Any) -> Iterator[tuple[Key, str]]:
 
 
 def _unsayable_to_knot(raw: Any) -> Iterator[tuple[Key, str]]:
-    """What Knot Resolver 6 would pass over without an error (`resolver.rpz.knot6`)."""
+    """Keys that Knot Resolver 6 would ignore without an error (`resolver.rpz.knot6`)."""
     refusing = {str(part.get("name")) for _, part in _parts(raw, "lists") if part.get("action") == "refused"}
     of_view = {str(part.get("name")): part.get("lists") for _, part in _parts(raw, "views")}
     for at, zone in _parts(raw, "rpz", "zones"):

@@ -77,7 +77,8 @@ def services(encrypted: Encrypted | None) -> list[Service]:
 
 
 def _ports(endpoints: Iterable[Endpoint]) -> list[int]:
-    return list(dict.fromkeys(endpoint.port for endpoint in endpoints))
+    """Those that a client can be told; of port 0 the kernel chooses one."""
+    return list(dict.fromkeys(endpoint.port for endpoint in endpoints if endpoint.port))
 
 
 def addresses(encrypted: Encrypted) -> list[ipaddress.IPv4Address | ipaddress.IPv6Address]:

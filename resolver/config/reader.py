@@ -80,7 +80,7 @@ class Lines:
     of: Mapping[Key, int]
 
     def line(self, key: Key) -> int:
-        """Of what is above it, where the key itself is not written."""
+        """The line of a key; of its parent if the key itself is not written."""
         while key and key not in self.of:
             key = key[:-1]
         return self.of.get(key, 0)
@@ -110,7 +110,7 @@ def read(path: Path) -> bytes:
     except OSError as error:
         unread = ConfigError.about(path, f"cannot be read ({error.strerror})")
         if isinstance(error, FileNotFoundError):
-            unread.hint = "--config FILE names another, --dir DIR the folder that it lies in"
+            unread.hint = "--config FILE names another, --dir DIR its folder"
         raise unread from error
     if len(data) > LARGEST:
         raise ConfigError.about(path, f"has {len(data)} bytes; a configuration has at most {LARGEST}")

@@ -198,9 +198,13 @@ class Bridge(Part):
     territory: Country
     court: Text | None = None
     category: Slug
-    match: Match = "exact"
+    match: Match = "subtree"  # of a bare name, as `stopsign issuer import` has it; a hosts line is that name alone
+    star: Literal["below", "subtree"] = "below"  # what `*.name` means
+    walls: list[Text] = []  # targets of rules that count as a block, besides addresses where nobody listens
+    format: Text = "auto"  # a format of `stopsign issuer formats`; auto: found by the look of the file
     column: Text | None = None  # number or heading of the column with the name; none: found by the look of the file
     lifetime: Seconds = 30 * 86400.0
+    shrink_at_most: Share = 0.5  # a file that lost a larger share of its names than this waits for a person
 
 
 class ListSource(Part):

@@ -23,9 +23,9 @@ from resolver._core import CoreError, set_background
 from resolver.base.journal import about
 from resolver.dns.explanations import explanations
 from resolver.ipc import shadow_sketches
+from resolver.ipc.entry_hits import Cells
 from resolver.policy.in_force import Follower, InForce
 from resolver.policy.verdict import names_of, switched_off
-from resolver.stats.entry_hits import Cells
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -110,7 +110,7 @@ class InUse:
     async def _new_cells(self, live: InForce) -> Cells | None:
         create = partial(
             Cells.create,
-            self._places.workers,
+            self._places,
             self._index,
             generation=live.generation or 0,
             lists=live.names,

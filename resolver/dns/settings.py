@@ -1,6 +1,6 @@
 """From the configuration to the settings of a worker: the one place where a key of `dns` becomes one of the core's.
 
-Enters: the configuration, a worker's number. Leaves: `PlaneSettings`, whose keys and defaults `resolver/_core.pyi`
+Enters: the configuration, the number of workers. Leaves: `PlaneSettings`, whose keys and defaults `resolver/_core.pyi`
 lists and the core checks by name.
 """
 
@@ -22,7 +22,7 @@ LONGEST = 0xFFFF_FFFF  # seconds that the core can count
 STALLED, UNWRITTEN = 5.0, 1 << 20  # seconds that a client may leave its answers unread, and octets
 
 
-def plane_settings(config: Config, index: int, workers: int, key: Key, health_mark: str = "") -> PlaneSettings:
+def plane_settings(config: Config, workers: int, key: Key, health_mark: str = "") -> PlaneSettings:
     """The core's settings for one of `workers` workers, which share `key`."""
     dns = config.require_dns()
     limits = dns.limits
@@ -44,7 +44,6 @@ def plane_settings(config: Config, index: int, workers: int, key: Key, health_ma
         ],
         "cache_bytes": dns.cache.size // workers,
         "cache_stale_s": min(math.ceil(dns.cache.stale), LONGEST),
-        "counters_path": str(config.places.counters(index)),
         "rate": None
         if dns.rate is None
         else {"queries_per_second": float(dns.rate.queries_per_second), "burst": float(dns.rate.burst)},

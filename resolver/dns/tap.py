@@ -1,4 +1,4 @@
-"""dnstap: blocked answers over Frame Streams, to whoever records them on this host.
+"""dnstap: blocked answers over Frame Streams, to a recorder on this host.
 
 Enters: frames of the core (`Plane.take_tap`). Leaves: the same on a unix socket that a recorder (`fstrm_capture`,
 `dnstap`, a SIEM's agent) listens on. Rules:
@@ -60,7 +60,7 @@ class Tap:
         self._failing = False
 
     def pass_on(self) -> None:
-        """Hands over what waits, if the recorder takes it; looks for a recorder where there is none."""
+        """Send waiting frames if the recorder takes them; without a recorder try to connect."""
         stream = self._stream
         if stream is not None and not stream.ended:
             if stream.takes and (frames := self._take()):
@@ -105,7 +105,7 @@ class _Stream(asyncio.Protocol):
 
     @property
     def takes(self) -> bool:
-        """The recorder has agreed, and what it was given last has gone."""
+        """The recorder has accepted the stream, and the last write has left."""
         return self._accepted and not self._paused and not self.ended
 
     def write(self, frames: bytes) -> None:
@@ -124,7 +124,7 @@ class _Stream(asyncio.Protocol):
         self._transport.write(control(READY))
 
     def data_received(self, data: bytes) -> None:
-        """ACCEPT, with our content type among its fields; FINISH comes when there is nothing left to say."""
+        """ACCEPT, with our content type among its fields; FINISH follows STOP."""
         self._received += data
         if self._accepted or len(self._received) < 12:
             return

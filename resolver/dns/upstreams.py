@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 
 class Done(Protocol):
-    """Hears what became of each question; true: the message was taken as its answer."""
+    """Called with the outcome of each question; true: the message was accepted as its answer."""
 
     def __call__(self, ask: TcpAsk, message: bytes | None, /) -> bool: ...
 
@@ -52,7 +52,7 @@ class Timing:
 
 @dataclass(eq=False)
 class _Question:
-    """A question on a connection. `numbers`: of each time that the core asked for it."""
+    """A question on a connection. `numbers`: one for each time that the core asked it."""
 
     ask: TcpAsk
     born: float
@@ -82,7 +82,7 @@ class Upstreams:
         self._asked: dict[int, _Question] = {}
 
     def ask(self, ask: TcpAsk) -> None:
-        """Writes it on a connection, unless the same question waits on one that lives."""
+        """Write it on a connection, unless the same question waits on a live one."""
         key = (ask.upstream, ask.header)
         line = self._lines.setdefault(key, _Line(Endpoint.parse(ask.upstream), self, ask.header))
         question = line.waiting(ask.question) or line.put(ask)
@@ -91,12 +91,12 @@ class Upstreams:
         self._asked[ask.number] = question
 
     def overdue(self, number: int) -> None:
-        """The relay did not get an answer to that one in time."""
+        """That question is overdue."""
         if (question := self._asked.get(number)) is not None:
             question.connection.retire(silent=question.connection.answers == question.answers_before)
 
     def sweep(self) -> None:
-        """Forgets what is past its life, closes what nobody uses; called every `streams.SWEEP` seconds."""
+        """Drop questions past their life, close unused connections; called every `SWEEP` seconds of the worker."""
         now = asyncio.get_running_loop().time()
         for key, line in list(self._lines.items()):
             line.sweep(now)
@@ -104,7 +104,7 @@ class Upstreams:
                 del self._lines[key]
 
     def close(self) -> None:
-        """For good: also a connection that is being opened now ends as soon as it is there."""
+        """Close for good, also connections that are being opened."""
         self.closed = True
         for line in self._lines.values():
             for connection in list(line.connections):
@@ -121,7 +121,7 @@ class _Line:
     def __init__(self, address: Endpoint, owner: Upstreams, header: bytes) -> None:
         self.address, self.owner, self.header = address, owner, header
         self.connections: list[_Connection] = []  # the oldest first
-        self.doubted_at = 0.0  # when a connection was lost or found silent: those like it may be dead too
+        self.doubted_at = 0.0  # when a connection was lost or found silent: older ones may be dead too
 
     def waiting(self, question: int) -> _Question | None:
         """The same question, on a connection that is not silent."""
@@ -206,7 +206,7 @@ class _Connection(asyncio.Protocol):
             self._transport.write(framed)
 
     def retire(self, *, silent: bool) -> None:
-        """Takes no more questions; what comes is still taken."""
+        """Take no more questions; still accept answers."""
         self.retired = True
         if silent:
             self.silent = True
@@ -214,7 +214,7 @@ class _Connection(asyncio.Protocol):
         self._line.retired()
 
     def forget(self, before: float) -> None:
-        """Drops the questions that were born before that."""
+        """Drop the questions asked before that."""
         for number, question in [(n, q) for n, q in self.waiting.items() if q.born < before]:
             del self.waiting[number]
             self._line.owner.ended(question)
@@ -272,7 +272,7 @@ class _Connection(asyncio.Protocol):
             self.close()
 
     def _answered(self, message: bytes) -> None:
-        """An id that nobody waits for is an answer that came after its life; that it came shows that the line lives."""
+        """An unknown id is an answer that came too late; it shows that the connection lives."""
         self.answers += 1
         question = self.waiting.pop(int.from_bytes(message[:2]), None)
         if question is None:

@@ -39,10 +39,11 @@ from resolver.dns.transitions import Transitions
 from resolver.dns.upstreams import Timing, Upstreams
 from resolver.host.health import MARK
 from resolver.host.process import begin
+from resolver.host.service import LIST_BY, READY, TICKETS, count_workers
 from resolver.host.sockets import handed_over, open_listeners
-from resolver.host.supervisor import LIST_BY, READY, TICKETS, count_workers
 from resolver.ipc import shadow_sketches
 from resolver.ipc.worker_files import State, WorkerFiles, shown
+from resolver.policy import look_up
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -52,7 +53,7 @@ if TYPE_CHECKING:
     from resolver.config.schema import Config
 
 BUSY_TICK, IDLE_TICK, POLL = 0.02, 1.0, 0.2
-SWEEP = 0.5  # seconds between two looks at upstreams and at what this worker says of itself
+SWEEP = 0.5  # seconds between two looks at upstreams and at `workers/N.json`
 DRAIN = 5.0
 COUNT = 10.0  # seconds between two looks whether entry hits can be handed over
 
@@ -71,7 +72,7 @@ class Worker:
         self._index, self._key, self._health_mark = index, key, health_mark
         self._files, self._transitions = WorkerFiles(config.places, index), Transitions(index)
         self._alarms: dict[str, str] = {}
-        self.plane = self._new_plane(plane_settings(config, index, workers, key, health_mark))
+        self.plane = self._new_plane(plane_settings(config, workers, key, health_mark))
         self._in_use = InUse(config, index, self.plane, self._transitions)
         self.plane.set_upstreams([str(endpoint) for endpoint in config.require_dns().upstreams])
         limits = config.require_dns().limits
@@ -90,20 +91,20 @@ class Worker:
         self._busy = False  # the quick tick runs
 
     def _new_plane(self, settings: PlaneSettings) -> Plane:
-        """The plane. Where the tmpfs has no room for a file to count in, it counts where nobody sees it."""
+        """The plane. Without room for a counters file on the tmpfs, its counters are invisible."""
         try:
-            plane = Plane(settings)
+            plane = Plane({**settings, "counters_path": str(self._files.counters)})
             self._files.claim()
         except (CoreError, OSError) as wrong:
             self._files.counters.unlink(missing_ok=True)
-            plane = Plane({**settings, "counters_path": None})  # raises again where something else is wrong
+            plane = Plane(settings)  # raises again if the reason is another
             self._alarm("counters", f"what worker {self._index} counts is seen by nobody: {wrong}")
         return plane
 
     # -- serving
 
     async def start(self, sockets: Mapping[str, Sequence[int]]) -> None:
-        """Serves the sockets; returns when the first query can be answered."""
+        """Serve the sockets; return when the first query can be answered."""
         await self.poll()
         if self._identity is not None:
             self._identity.look()
@@ -116,7 +117,7 @@ class Worker:
         self._tick()
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Looks after lists and passes until `stop`, then drains."""
+        """Follow lists and exceptions until `stop`, then drain."""
         slow = counting = 0.0
         while not stop.is_set():
             with contextlib.suppress(TimeoutError):
@@ -141,7 +142,7 @@ class Worker:
         await self.drain()
 
     async def drain(self) -> None:
-        """Takes nothing new, answers what is in flight, closes."""
+        """Take no new queries, answer those in flight, close."""
         loop = asyncio.get_running_loop()
         self.plane.stop_listening()
         deadline = loop.time() + DRAIN
@@ -152,7 +153,7 @@ class Worker:
             self._tap.close()
         if self._ticking is not None:
             self._ticking.cancel()
-        self.plane.tick()  # the last of what was counted reaches the file
+        self.plane.tick()  # the last counts reach the file
         self._in_use.close()
         self._upstreams.close()
 
@@ -174,7 +175,7 @@ class Worker:
         self._ticking = asyncio.get_running_loop().call_later(BUSY_TICK if self._busy else IDLE_TICK, self._tick)
 
     def _wake(self) -> None:
-        """Soon hands out what comes of a call other than `pump` and `tick`."""
+        """Soon hand out results of a call other than `pump` and `tick`."""
         if self._woken is None:
             self._woken = asyncio.get_running_loop().call_soon(self._carry_on)
 
@@ -185,14 +186,14 @@ class Worker:
             self._tick()
 
     def _hand_out(self) -> None:
-        """What the plane cannot send itself: questions over TCP."""
+        """Send what the plane cannot: questions over TCP."""
         for number in self.plane.take_tcp_overdue():
             self._upstreams.overdue(number)
         for ask in self.plane.take_tcp_asks():
             self._upstreams.ask(ask)
 
     def _tcp_done(self, ask: TcpAsk, message: bytes | None) -> bool:
-        """What came of a question over TCP; None: nothing."""
+        """The outcome of a question over TCP; None: no answer."""
         self._wake()
         if message is not None:
             return self.plane.tcp_answered(ask, message)
@@ -250,7 +251,7 @@ async def serve(config: Config, index: int, sockets: Mapping[str, Sequence[int]]
     worker = Worker(config, index, count_workers(config.dns), key, os.environ.pop(MARK, ""))
     loop.add_signal_handler(signal.SIGUSR1, worker.plane.flush_cache)
     await worker.start(sockets)
-    # What start-up made stays: the collector never looks at it again.
+    # Objects of the start stay: the collector never looks at them again.
     gc.collect()
     gc.freeze()
     say_ready(os.environ)
@@ -258,18 +259,13 @@ async def serve(config: Config, index: int, sockets: Mapping[str, Sequence[int]]
 
 
 async def list_is_back(places: Places, by: float, stop: asyncio.Event) -> None:
-    """Returns when a list is live, or none can be expected. `by`: of CLOCK_MONOTONIC."""
-
-    def waits() -> bool:
-        was_live, is_live = (os.access(path, os.F_OK) for path in (places.generation, places.current))
-        return was_live and not is_live and time.monotonic() < by
-
-    while waits() and not stop.is_set():  # noqa: ASYNC110 - another process brings it
+    """Return when a list is live, or none can be expected. `by`: CLOCK_MONOTONIC."""
+    while look_up.is_lost(places) and time.monotonic() < by and not stop.is_set():  # noqa: ASYNC110 - another's work
         await asyncio.sleep(BUSY_TICK)
 
 
 def say_ready(environment: Mapping[str, str]) -> None:
-    """Tells the supervisor, where there is one, that this process serves."""
+    """Tell the supervisor, if there is one, that this process serves."""
     if READY in environment:
         fd = int(environment[READY])
         os.write(fd, b"1")

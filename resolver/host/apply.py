@@ -35,10 +35,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from resolver.base.errors import ResolverError
 from resolver.base.journal import about
-from resolver.base.paths import control_socket
+from resolver.base.paths import Places, control_socket
 from resolver.base.version import VERSION
 from resolver.config.accepted import folder_named
 from resolver.config.schema import ConfigError, accept
+from resolver.ipc import supervisor_lock
 from resolver.ipc.addresses import held
 from resolver.ipc.control import Callers, ControlError, Operation, UnreachableError, acall
 
@@ -53,8 +54,8 @@ TO_CHANGE_THEM = (
     "stop it and start it again; as units: stopsign units --output /etc/systemd/system, systemctl daemon-reload, "
     "systemctl restart stopsign.target"
 )
-AGREE, BUSY, TAKE_UP, COME_BACK = 5.0, 10.0, 600.0, 300.0  # seconds; `BUSY`: for one that has said that it lives
-START, _AGAIN = 60.0, 0.2  # seconds that one who just starts is waited for
+AGREE, BUSY, APPLYING, COME_BACK = 5.0, 10.0, 600.0, 300.0  # seconds; `BUSY`: for a process known to live
+START, _AGAIN = 60.0, 0.2  # seconds to wait for a process that starts
 _BEGAN = time.monotonic_ns()  # differs after a re-exec
 
 _FOLDERS: dict[str, Callable[[Config], object]] = {
@@ -84,34 +85,34 @@ OF_WEB: dict[str, Callable[[Config], object]] = {
 
 
 class ReloadError(ResolverError):
-    """The new configuration is not taken up; the old one goes on."""
+    """The new configuration is not applied; the old one goes on."""
 
 
 class PartError(ReloadError):
-    """A restart is refused, which says nothing of the configuration."""
+    """A restart is refused; the configuration may be right."""
 
     def __init__(self, whole: str) -> None:
-        hint = "end it and start it again; `stopsign reload` takes up the configuration"
-        super().__init__(f"what runs there is a part of `{whole}`, and cannot begin anew", hint=hint)
+        hint = "end it and start it again; `stopsign reload` applies the configuration"
+        super().__init__(f"what runs there is a part of `{whole}`, and cannot restart alone", hint=hint)
 
 
 @dataclass
 class Held:
-    """What one process runs with, and which parts of it cannot change before it ends."""
+    """The configuration of one process, and the keys that cannot change while it runs."""
 
     accepted: Accepted
     fixed: Mapping[str, Callable[[Config], object]]
     apply: Callable[[Accepted], Awaitable[list[str]]]
-    """Who took it up."""
+    """Returns the processes that applied it."""
     re_execute: Callable[[Accepted], Awaitable[list[str]]] | None = None
-    """The same, for a restart; the process answers before it begins. None: there is no other way than `apply`."""
+    """The same, for a restart; the process answers before its re-exec. None: a restart is an `apply`."""
     part_of: str | None = None
-    """Another program that cannot begin anew for it."""
+    """The program that this process is a part of; it cannot restart alone."""
     usable: Callable[[Config], object] | None = None
-    """Raises `ResolverError` where what the configuration names cannot be used."""
+    """Raises `ResolverError` where a file that the configuration names cannot be used."""
 
     def operations(self) -> dict[str, Operation]:
-        """What the control socket of this process offers."""
+        """The operations of this process's control socket."""
         return {
             "check-reload": Operation(self._check),
             "reload": Operation(self._reload),
@@ -119,7 +120,7 @@ class Held:
         }
 
     def callers(self) -> Callers:
-        """Who may call this process, as the configuration that it runs with says."""
+        """Who may call this process, by its configuration."""
         return Callers.of(self.accepted.config.control)
 
     def status(self) -> dict[str, Any]:
@@ -149,7 +150,7 @@ class Held:
     ) -> Reply:
         new = self._agree(request)
         replaced = await way(new)
-        text = "%s, asked for by %s: configuration %s is taken up by %s"
+        text = "%s, asked for by %s: configuration %s is applied by %s"
         log.info(text, op, peer.who, new.digest[:8], ", ".join(replaced), extra=about(person=peer.who))
         return {"replaced": replaced}
 
@@ -167,49 +168,49 @@ class Held:
 
 
 class TrialError(ReloadError):
-    """Without a mistake, but something that it asks for does not work here and now."""
+    """The configuration has no mistake, but does not work on this machine now."""
 
     def __init__(self, found: Sequence[Problem]) -> None:
         self.problems = [one for one in found if one.level == "error"]
-        hint = "mend that; or take it up as it is, with --no-trial"
+        hint = "mend that; or apply it as it is, with --no-trial"
         lines = [*self.problems, *(one for one in found if one.level != "error")]
         super().__init__("\n".join(map(str, lines)), hint=hint)
 
 
 @dataclass(frozen=True)
-class TakenUp:
+class Applied:
     """What came of it."""
 
     replaced: list[str]
-    """Who took it up."""
+    """Returns the processes that applied it."""
     dead: list[str]
-    """Who has run here and does not now."""
+    """Processes that ran here and do not now."""
 
 
 async def everywhere(
     path: Path, op: Literal["reload", "restart"], *, tries: bool = True, warn: Callable[[str], None]
-) -> TakenUp:
-    """Who took it up, and who is dead. Raises `ResolverError`, and nothing has changed, where one would not.
+) -> Applied:
+    """The processes that applied it, and those that are dead. Raises `ResolverError`, with nothing changed.
 
-    `tries`: whether what it asks for is tried first; `warn` hears what works only in part."""
+    `tries`: try it on this machine first. `warn` gets what works only in part."""
     replaced: list[str] = []
     try:
         dead = await _apply(path, op, replaced, warn if tries else None)
     except UnreachableError as silent:
-        so_far = f"{', '.join(replaced)} took it up; once more: stopsign {op}" if replaced else "nothing is taken up"
+        so_far = f"{', '.join(replaced)} applied it; once more: stopsign {op}" if replaced else "nothing is applied"
         silent.hint = f"{so_far}; {silent.hint}"
         raise
     except ResolverError as refusal:
         if not replaced and not isinstance(refusal, PartError):
             await _tell(path, refusal)
         raise
-    return TakenUp(replaced, dead)
+    return Applied(replaced, dead)
 
 
 async def _apply(
     path: Path, op: Literal["reload", "restart"], replaced: list[str], warn: Callable[[str], None] | None
 ) -> list[str]:
-    """Adds to `replaced` as it goes; returns who is dead. `warn` None: nothing is tried."""
+    """Add to `replaced` one by one; return the dead processes. `warn` None: try nothing first."""
     new = accept(path)
     places = new.config.places
     sockets = {
@@ -218,7 +219,7 @@ async def _apply(
         "web": places.web_socket,
         "rpz": places.rpz_socket,
     }
-    living = await _living(sockets, new.digest, places.supervisor_lock)
+    living = await _living(sockets, new.digest, places)
     if not living:
         raise ReloadError(
             f"no process of this configuration runs with {places.run_dir}",
@@ -231,7 +232,7 @@ async def _apply(
         await try_first(new, {sockets[name].stat().st_uid for name in living}, warn)
     for name, status in living.items():
         if name not in replaced:  # else a child of the supervisor, which replaced it with all others
-            told = await _call_if_there(sockets[name], op, TAKE_UP if name == "dns" else BUSY, digest=new.digest)
+            told = await _call_if_there(sockets[name], op, APPLYING if name == "dns" else BUSY, digest=new.digest)
             replaced += [name] if told is None else told["replaced"]
         await _has(name, sockets[name], new.digest, status["began"], stays=(name, op) == ("dns", "reload"))
     return _dead(living, sockets)
@@ -250,7 +251,7 @@ async def try_first(new: Accepted, users: set[int], warn: Callable[[str], None])
 
 
 async def _tell(path: Path, refusal: ResolverError) -> None:
-    """The steward hears of a refusal, where it runs; that it could not be told becomes a part of the hint."""
+    """Report a refusal to the steward, if it runs; a failure to do so becomes part of the hint."""
     run_dir = folder_named(path, "run_dir")
     if run_dir is None:
         return
@@ -263,13 +264,13 @@ async def _tell(path: Path, refusal: ResolverError) -> None:
         refusal.hint = "; ".join(filter(None, (refusal.hint, f"the log does not say so: {silent}")))
 
 
-async def _living(sockets: Mapping[str, Path], digest: str, lock: Path) -> dict[str, dict[str, Any]]:
-    """What each says of itself that runs, all of whom agree. Raises `ReloadError` where one starts for too long."""
+async def _living(sockets: Mapping[str, Path], digest: str, places: Places) -> dict[str, dict[str, Any]]:
+    """The status of each running process, once all agree. Raises `ReloadError` where one takes too long to start."""
     deadline = time.monotonic() + START
     while True:
         said = await asyncio.gather(*(_agrees(socket, digest) for socket in sockets.values()))
         living = {name: status for name, status in zip(sockets, said, strict=True) if status is not None}
-        starting = _starting(living, sockets, lock)
+        starting = _starting(living, sockets, places)
         if not starting:
             return living
         if time.monotonic() > deadline:
@@ -277,17 +278,17 @@ async def _living(sockets: Mapping[str, Path], digest: str, lock: Path) -> dict[
         await asyncio.sleep(_AGAIN)
 
 
-def _starting(living: Mapping[str, Mapping[str, Any]], sockets: Mapping[str, Path], lock: Path) -> list[str]:
-    """Who runs already, and does not listen yet: the supervisor holds its lock, its children are known to it."""
+def _starting(living: Mapping[str, Mapping[str, Any]], sockets: Mapping[str, Path], places: Places) -> list[str]:
+    """Processes that run and do not listen yet: the supervisor by its lock, its children by its status."""
     if "dns" not in living:
-        return ["the supervisor"] if _is_held(lock) else []
+        return ["the supervisor"] if supervisor_lock.is_held(places) else []
     children = living["dns"].get("services", ())
     return [one["name"] for one in children if one["pid"] and one["name"] in sockets and one["name"] not in living]
 
 
 def _dead(living: Mapping[str, Mapping[str, Any]], sockets: Mapping[str, Path]) -> list[str]:
-    """Who left a control socket behind and does not listen there, and which child waits to be started again. A process
-    that ends by itself takes its socket along (`resolver.ipc.control`)."""
+    """Processes that left a control socket and do not listen there, and children that wait to be started again. A
+    process that ends by itself removes its socket (`resolver.ipc.control`)."""
     names = {"dns": "the supervisor", "steward": "the steward", "web": "the web process", "rpz": "that of the zones"}
     silent = [names[name] for name, path in sockets.items() if name not in living and path.exists()]
     children = living.get("dns", {}).get("services", ())
@@ -295,19 +296,9 @@ def _dead(living: Mapping[str, Mapping[str, Any]], sockets: Mapping[str, Path]) 
 
 
 def _up() -> int:
-    """Seconds since this process was started, which beginning anew does not change (proc_pid_stat(5), starttime)."""
+    """Seconds since this process was started, which a re-exec does not change (proc_pid_stat(5), starttime)."""
     started = Path("/proc/self/stat").read_text(encoding="ascii").rpartition(")")[2].split()[19]
     return round(time.clock_gettime(time.CLOCK_BOOTTIME) - int(started) / os.sysconf("SC_CLK_TCK"))
-
-
-def _is_held(lock: Path) -> bool:
-    """As proc_locks(5) says: to try it oneself could keep another from taking it."""
-    try:
-        inode = lock.stat().st_ino
-        held = [line.split() for line in Path("/proc/locks").read_text(encoding="ascii").splitlines()]
-    except OSError:
-        return False
-    return any("FLOCK" in words and words[-3].endswith(f":{inode}") for words in held)
 
 
 async def _agrees(socket: Path, digest: str) -> dict[str, Any] | None:
@@ -330,7 +321,7 @@ async def _call_if_there(
 
 
 async def _has(name: str, socket: Path, digest: str, began: int, *, stays: bool) -> None:
-    """Returns when the process runs with that configuration, having begun anew unless it `stays`."""
+    """Return when the process runs with that configuration, after a re-exec unless it `stays`."""
     said, deadline = "it does not answer", time.monotonic() + COME_BACK
     while time.monotonic() < deadline:
         try:

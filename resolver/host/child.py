@@ -45,7 +45,7 @@ def re_execute() -> NoReturn:
 def main() -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     _ask_kernel(_PR_SET_DUMPABLE, 0)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})  # a parent that starts holds it for itself alone
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})  # a starting parent blocks it for itself only
     parent = os.environ.pop(PARENT, None)
     if parent is not None:
         _ask_kernel(_PR_SET_PDEATHSIG, signal.SIGTERM)
@@ -53,7 +53,7 @@ def main() -> None:
             sys.exit(0)
     if sys.argv[1] == "--background":
         tick_when_busy()
-        set_background(int(sys.argv[2]))  # before the module is imported, which takes a second of processor
+        set_background(int(sys.argv[2]))  # before the import, which takes a second of processor time
         del sys.argv[1:3]
     module = sys.argv[1]
     sys.argv[:] = sys.argv[1:]

@@ -45,13 +45,13 @@ class Foreign:
     """Who opened it."""
 
     def alarm(self, program: str | None) -> str:
-        """`program`: who holds it, where that can be seen."""
+        """`program`: the holder, if this user may see it."""
         who = program or f"one of user {self.user} (as root stopsign status names it)"
         return f"another program listens on {self.transport} {self.address} too, and answers unblocked: {who}"
 
 
 def foreign(own: Iterable[Endpoint], inodes: Collection[int], proc: Path = PROC) -> list[Foreign]:
-    """Who listens at an address of `own` by none of the sockets `inodes`."""
+    """Sockets that listen at an address of `own` and are none of `inodes`."""
     endpoints = list(own)
     found = []
     for transport in ("udp", "tcp"):
@@ -63,14 +63,14 @@ def foreign(own: Iterable[Endpoint], inodes: Collection[int], proc: Path = PROC)
 
 
 def programs(inodes: Collection[int], proc: Path = PROC) -> Mapping[int, str]:
-    """Inode of a socket -> the program that holds it, of those that this user may look into."""
+    """Inode of a socket -> the program that holds it, for programs that this user may inspect."""
     wanted = {f"socket:[{inode}]": inode for inode in inodes}
     found: dict[int, str] = {}
     for process in proc.iterdir() if wanted else ():
-        # Of a socket that systemd opened the program it was opened for is the better answer.
+        # For a socket of systemd the program that it was opened for is the better answer.
         if not process.name.isdigit() or process.name == "1":
             continue
-        with contextlib.suppress(OSError):  # it has ended, or is somebody else's
+        with contextlib.suppress(OSError):  # it has ended, or belongs to another user
             for fd in (process / "fd").iterdir():
                 inode = wanted.get(str(fd.readlink()))
                 if inode is not None:

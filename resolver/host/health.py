@@ -38,12 +38,12 @@ if TYPE_CHECKING:
 
 PATIENCE, TRIES = 1.5, 2
 Ask = Callable[[Endpoint, bytes, bytes], bytes]
-"""An address, what goes before the message, and the message; the answer, empty where there is none."""
+"""(address, bytes before the message, message) -> the answer; empty: none."""
 MARK = "STOPSIGN_HEALTH_MARK"
-"""In the environment of the workers: what TXT of `dns.health_name` answers; another for each supervisor."""
+"""In the environment of the workers: the TXT answer of `dns.health_name`; each supervisor has its own."""
 _NS, _TXT = 2, 16
 _SERVFAIL = 2
-_LOCAL = b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0"  # a PROXY header of version 2 that names nobody
+_LOCAL = b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0"  # a PROXY header of version 2 without addresses
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Asking:
 
     name: str
     marks: frozenset[str] = frozenset()
-    """One of these has to be in the answer; none: any answer but SERVFAIL will do."""
+    """The answer must contain one of these; empty: any answer but SERVFAIL is right."""
     balancers: tuple[IPv4Network | IPv6Network, ...] = ()
 
     @property
@@ -86,7 +86,7 @@ def _text(mark: str) -> bytes:
 
 def reasons(config: Config, name: str | None) -> list[str]:
     """Why not; empty: healthy. `name` is asked for (None: `dns.health_name`); any answer but SERVFAIL will do. Raises
-    `ResolverError` where it cannot be told."""
+    `ResolverError` where that is unknown."""
     name = name or config.require_dns().health_name
     found = []
     living = worker_counters.workers(config.places)
@@ -104,13 +104,13 @@ def reasons(config: Config, name: str | None) -> list[str]:
     if not found:
         raise ResolverError(
             f"{nobody}, but {', '.join(map(str, addresses))} answers",
-            hint="the processes go on with the run_dir that they took up; where it is the same, its tmpfs is full",
+            hint="the processes run with the run_dir of their own configuration; if it is this one, its tmpfs is full",
         )
     return [nobody, *found]
 
 
 def of_zones(config: Config) -> list[str]:
-    """The same of a host for policy zones alone: its process lives, and serves every zone."""
+    """The same for a host for policy zones alone: its process lives, and serves every zone."""
     try:
         said = rpz_status.read(config.places)
     except (OSError, ValueError) as wrong:
@@ -125,7 +125,7 @@ def wrong(
 ) -> Iterator[str]:
     """What is wrong with the answers of these addresses, one sentence each."""
     marks = {str(worker.said.get("health_mark", "")) for worker in living}
-    # One of an older version says no mark: then any answer is taken, as it is of another name.
+    # A worker of an older version has no mark: then any answer is right, as for another name.
     dns = config.require_dns()
     known = marks if name == dns.health_name and all(marks) else set()
     asking = Asking(name, frozenset(known), tuple(dns.proxy_protocol.accept_from))

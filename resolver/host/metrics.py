@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from resolver.base.paths import Places
     from resolver.config.schema import Config, Endpoint
 
-_IP_FREEBIND = 15  # ip(7): an address that the host only gets later, as at boot; of both families
+_IP_FREEBIND = 15  # ip(7): an address that the host gets later, as at boot; for both families
 # family -> (help, label, {label's value: counter})
 _LABELLED: dict[str, tuple[str, str, dict[str, str]]] = {
     "stopsign_queries": (
@@ -110,7 +110,7 @@ _LABELLED: dict[str, tuple[str, str, dict[str, str]]] = {
         },
     ),
 }
-PROC = Path("/proc/self/net")  # also there where a sandbox hides all of /proc but processes
+PROC = Path("/proc/self/net")  # visible also in a sandbox that hides all of /proc but processes
 # prefix of the counters -> (family, help)
 _HISTOGRAMS = {
     "upstream_rtt_": ("stopsign_upstream_rtt_seconds", "How long upstreams took to answer over UDP."),
@@ -123,7 +123,7 @@ _SINGLE = {name for _, _, by_label in _LABELLED.values() for name in by_label.va
 
 
 class Workers(Collector):
-    """What the workers count, as metric families."""
+    """The workers' counters as metric families."""
 
     def __init__(self, places: Places, udp_ports: Callable[[], set[int]] = set, proc: Path = PROC) -> None:
         self._places, self._udp_ports, self._proc = places, udp_ports, proc
@@ -175,7 +175,7 @@ class Bypassed(Collector):
         try:
             on = read_passes(self._places.passes).holding(self._clock())
         except ResolverError:
-            on = ()  # the workers go on with what they understood last; it is an alarm
+            on = ()  # the workers keep the last good ones; that is an alarm
         family.add_metric(["all", ""], sum(1 for one in on if one.kind == "all"))
         family.add_metric(["name", ""], sum(1 for one in on if one.kind == "name"))
         for name in self._lists:
@@ -287,7 +287,7 @@ def expose(config: Config, *more: Collector) -> Exposition:
 
 class _Quiet(WSGIRequestHandler):
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name is the base class's
-        """A scrape is no event: nothing of who asked is written anywhere."""
+        """A scrape is no event; its client is written nowhere."""
 
 
 def _server(endpoint: Endpoint, app: WSGIApplication) -> WSGIServer:
@@ -296,7 +296,7 @@ def _server(endpoint: Endpoint, app: WSGIApplication) -> WSGIServer:
 
         def server_bind(self) -> None:
             self.socket.setsockopt(socket.SOL_IP, _IP_FREEBIND, 1)
-            TCPServer.server_bind(self)  # that of HTTPServer asks the DNS what the address is called
+            TCPServer.server_bind(self)  # HTTPServer's own asks the DNS for the address's name
             self.server_name, self.server_port = endpoint.host, int(self.server_address[1])
             self.setup_environ()
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import fcntl
 import json
 import logging
 import os
@@ -21,7 +20,6 @@ import time
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from resolver.base import atomic
 from resolver.base.errors import ResolverError
 from resolver.base.journal import about
 from resolver.config.accepted import keep
@@ -30,16 +28,19 @@ from resolver.host import health
 from resolver.host.apply import OF_DNS, OF_RPZ, Held, everywhere
 from resolver.host.child import re_execute
 from resolver.host.foreign import Foreign, foreign, programs
+from resolver.host.service import LIST_BY, TICKETS, Service, count_workers
 from resolver.host.sockets import SOCKETS, Listeners, taken_or_opened
-from resolver.host.supervisor import LIST_BY, TICKETS, Service, Supervisor, count_workers
+from resolver.host.supervisor import Supervisor
 from resolver.host.systemd import beat, notify
 from resolver.host.take_over import devices
-from resolver.ipc import shadow_sketches
+from resolver.ipc import addresses, shadow_sketches, worker_files
 from resolver.ipc.control import Operation, UnreachableError, serve
-from resolver.policy import exceptions
+from resolver.ipc.supervisor_lock import only_one
+from resolver.ipc.worker_counters import retired_file
+from resolver.policy import exceptions, in_force
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
     from resolver.config.schema import Accepted, Config
@@ -47,12 +48,12 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("stopsign.supervisor")
 LEFT = "STOPSIGN_LEFT"  # what a supervisor passes to itself over a re-exec
-SLOW = 30.0  # seconds without a heartbeat, of those whom no query waits for: all long work is done in threads
-REBOOTED = 10.0  # seconds from here on that workers wait for the list that a reboot took from the tmpfs
-OTHERS, LEAVING = 60.0, 5.0  # seconds between two looks who else listens on the ports of DNS; while somebody does
-LOOK = 2.0  # seconds between two looks whether what belongs in `run_dir` is there
+SLOW = 30.0  # seconds without a heartbeat, for processes no query waits for; long work is done in threads
+REBOOTED = 10.0  # seconds that workers wait for the list after a reboot
+OTHERS, LEAVING = 60.0, 5.0  # seconds between two looks for other listeners on DNS ports; while there is one
+LOOK = 2.0  # seconds between two looks whether `run_dir` is whole
 WINGS = ("dns", "steward", "web", "rpz")
-# Niceness of the others: people wait for the web, nobody for the rest.
+# Niceness of the others: people wait for the web process, nobody for the rest.
 BACKGROUND = {"web": 5, "steward": 10, "rpz": 10}
 MODULES = {
     "dns": "resolver.dns.worker",
@@ -64,12 +65,12 @@ MODULES = {
 
 def command_of(wing: str, path: Path, *more: str) -> tuple[str, ...]:
     background = ("--background", str(BACKGROUND[wing])) if wing in BACKGROUND else ()
-    # -P: the folder that one happens to stand in is no place to import from.
+    # -P: do not import from the current folder.
     return (sys.executable, "-P", "-m", "resolver.host.child", *background, MODULES[wing], "--config", str(path), *more)
 
 
 def services(accepted: Accepted, sealed: int, listeners: Listeners, wings: Iterable[str]) -> list[Service]:
-    """The processes of this host. DNS and web end first, the steward last: it still logs what the others say.
+    """The processes of this host. DNS and web end first, the steward last: it logs what the others report.
 
     `sealed`: the bytes of the accepted configuration, which they read instead of the file.
     """
@@ -125,7 +126,7 @@ class Provider:
         self._held = Held(accepted, fixed, self._apply, self._re_execute, part_of=part_of)
         left = json.loads(os.environ.pop(LEFT, "null"))
         self._children: dict[str, int] | None = left and left["children"]
-        # As long as any worker of this run lives, over a restart of the program too: `stopsign health` compares it.
+        # It stays the same over a re-exec, while any worker of this run lives: `stopsign health` compares it.
         self._health_mark = (left or {}).get("health_mark") or secrets.token_hex(16)
         self._sealed = seal(accepted.data)
         self._control: asyncio.Server | None = None
@@ -133,7 +134,7 @@ class Provider:
         self.foreign: list[Foreign] = []
         self._since = time.monotonic()
         with contextlib.ExitStack() as undo:
-            self._lock = undo.enter_context(only_one(config.places.supervisor_lock, left and left["lock"]))
+            self._lock = undo.enter_context(only_one(config.places, left and left["lock"]))
             if left is not None:
                 self.listeners = Listeners.of_descriptors(left["listeners"])
             else:
@@ -151,13 +152,13 @@ class Provider:
             undo.callback(self.listeners.close)
             self._undo = undo.pop_all()
         if self._children is None:
-            self._sweep()
+            worker_files.sweep(config.places)
         environment = {k: v for k, v in os.environ.items() if k not in ("NOTIFY_SOCKET", "WATCHDOG_USEC", SOCKETS)}
         environment[health.MARK] = self._health_mark
         environment[TICKETS] = secrets.token_hex(32)  # in memory alone, and another at each start
         self.supervisor = Supervisor(
             services(accepted, self._sealed, self.listeners, self._wings),
-            retired=config.places.workers / "retired.counters",
+            retired=retired_file(config.places),
             output=output,
             environment=environment,
         )
@@ -170,7 +171,7 @@ class Provider:
         await self._open_up()
 
     async def _open_up(self) -> None:
-        """What this process keeps in `run_dir`."""
+        """Write this process's files in `run_dir`, and listen on its control socket."""
         self._say_where()
         exceptions.keep_room(self._config.places)
         keep(self._held.accepted)
@@ -189,7 +190,7 @@ class Provider:
         if self._control is not None:
             self._control.close()
         await self.supervisor.stop()
-        self._config.places.addresses.unlink(missing_ok=True)
+        addresses.remove(self._config.places)
         os.close(self._sealed)
         self._undo.close()
 
@@ -200,12 +201,12 @@ class Provider:
         places = self._config.places
         while True:
             await asyncio.sleep(LOOK)
-            if places.supervisor_socket.exists() or not (places.current.exists() and places.passes.exists()):
+            if places.supervisor_socket.exists() or not in_force.is_there(places):
                 continue
             log.error("%s was emptied: what belongs there is put back", places.run_dir)
             try:
                 if not places.supervisor_lock.exists():
-                    self._lock = self._undo.enter_context(only_one(places.supervisor_lock))
+                    self._lock = self._undo.enter_context(only_one(places))
                 await self._open_up()
                 await self.restart_workers()
                 for name in (name for name in self.supervisor.names if not name.startswith("dns-")):
@@ -218,7 +219,7 @@ class Provider:
         await asyncio.gather(self.look_after_run_dir(), self.look_for_others())
 
     async def look_for_others(self) -> None:
-        """Who else listens where DNS does is said once a change: in the log, by `status`, and to the metrics."""
+        """Report other listeners on DNS ports once a change: in the log, by `status`, in the metrics."""
         while True:
             found = await asyncio.to_thread(foreign, *self.listeners.of_dns())
             if found != self.foreign:
@@ -297,7 +298,7 @@ class Provider:
         return {"replaced": replaced}
 
     async def _replace_workers(self, replaced: list[str]) -> None:
-        """Adds to `replaced` as it goes. Raises `ResolverError` at the first whose successor does not come up."""
+        """Add to `replaced` one by one. Raises `ResolverError` at the first whose successor does not come up."""
         for name in (name for name in self.supervisor.names if name.startswith("dns-")):
             if not await self.supervisor.replace(name):
                 raise ResolverError(
@@ -330,53 +331,26 @@ class Provider:
         }
 
     def _devices(self) -> list[str]:
-        """The interfaces to which sockets of DNS are confined."""
+        """The interfaces to which sockets of DNS are bound."""
         return devices(one for group in (*self.listeners.udp, *self.listeners.tcp) for one in group)
 
     async def _flush_cache(self, peer: Peer, _request: Mapping[str, Any]) -> Reply:
         told = [name for name in self.supervisor.names if name.startswith("dns-")]
         for name in told:
             self.supervisor.signal(name, signal.SIGUSR1)
-        text = "cache flush, asked for by %s: %s are told to forget every cached answer"
+        text = "cache flush, asked for by %s: %s forget every cached answer"
         log.info(text, peer.who, ", ".join(told), extra=about(person=peer.who))
         return {"told": told}
 
-    def _sweep(self) -> None:
-        """What workers of an earlier run said of themselves is no longer true."""
-        folder = self._config.places.workers
-        folder.mkdir(parents=True, exist_ok=True)
-        for left in folder.iterdir():
-            left.unlink()
-
     def _say_where(self) -> None:
-        """`run_dir/addresses.json`: who supervises, where it really listens (port 0 resolved), and who else does."""
+        """`run_dir/addresses.json`: this process, its addresses (port 0 resolved), and other listeners there."""
         said = {
             "pid": os.getpid(),
             "services": self.supervisor.names,
             "foreign": [asdict(one) for one in self.foreign],
             **self.listeners.addresses(),
         }
-        atomic.replace(self._config.places.addresses, json.dumps(said).encode())
-
-
-@contextlib.contextmanager
-def only_one(lock: Path, left: int | None = None) -> Iterator[int]:
-    """Holds `run_dir` for this process; `left`: it holds it already. Raises `ResolverError` where another does."""
-    run_dir = lock.parent
-    run_dir.mkdir(parents=True, exist_ok=True)
-    if left is not None:
-        os.set_inheritable(left, False)
-    descriptor = left if left is not None else os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise ResolverError(
-                f"another Stopsign already runs with {run_dir}", hint="stop it first, or give this one its own run_dir"
-            ) from None
-        yield descriptor
-    finally:
-        os.close(descriptor)
+        addresses.write(self._config.places, said)
 
 
 async def provide(accepted: Accepted, wings: Iterable[str]) -> None:
@@ -385,7 +359,7 @@ async def provide(accepted: Accepted, wings: Iterable[str]) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     provider = Provider(accepted, wings=wings)
-    # Before anything is waited for: adopting workers takes as long as their successors need to come up.
+    # Before any wait: adopting workers takes until their successors serve.
     tasks: set[asyncio.Task[None]] = {asyncio.create_task(beat())}
     await provider.start()
     asyncio.get_running_loop().add_signal_handler(
@@ -409,16 +383,16 @@ def hold_hangups(how: int) -> None:
 
 
 async def _reload(path: Path) -> None:
-    """SIGHUP: as `stopsign reload`, but nobody hears the answer, so it is logged."""
+    """SIGHUP: as `stopsign reload`; the answer goes to the log."""
     notify("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
     try:
         came = await everywhere(path, "reload", warn=log.warning)
     except UnreachableError as silent:
-        log.error("whether the configuration can be taken up could not be asked of all: %s", silent)  # noqa: TRY400
+        log.error("whether every process can apply the configuration is unknown: %s", silent)  # noqa: TRY400
     except ResolverError as wrong:
         log.error("the new configuration is refused, the old one goes on: %s", wrong)  # noqa: TRY400
     else:
-        log.info("the new configuration is taken up by %s", ", ".join(came.replaced))
+        log.info("the new configuration is applied by %s", ", ".join(came.replaced))
         for name in came.dead:
             log.error("%s is dead: it reads the new configuration when it starts again", name)
     notify("READY=1")
@@ -430,7 +404,7 @@ async def _say_ready(provider: Provider) -> None:
 
 
 def become(wing: str, config: Config, path: Path) -> None:
-    """Turns this process into the steward, the web process or that of the zones; under systemd each is a unit."""
+    """Execute the steward, the web process or that of the zones in this process; under systemd each is a unit."""
     listeners = Listeners()
     if wing == "web":
         listeners = taken_or_opened(os.environ, stop_page=config.stop_page.listen, portal=config.portal.listen)

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 SOCKETS = "STOPSIGN_SOCKETS"
 _FIRST_SYSTEMD_FD = 3
 BACKLOG = 4096
-OF_WORKERS = ("udp", "tcp", "dns_tls", "dns_https")  # uses whose sockets are dealt out to the DNS workers
+OF_WORKERS = ("udp", "tcp", "dns_tls", "dns_https")  # uses whose sockets are shared out to the DNS workers
 
 
 class SocketError(ResolverError):
@@ -38,7 +38,7 @@ class SocketError(ResolverError):
 
 
 class Wanted(TypedDict, total=False):
-    """Addresses by use, none where none is named; `workers`: how many sockets each address of DNS has (1)."""
+    """Addresses by use; `workers`: sockets for each address of DNS (default 1)."""
 
     dns: Sequence[Endpoint]
     dns_tls: Sequence[Endpoint]
@@ -52,7 +52,7 @@ class Wanted(TypedDict, total=False):
 
 @dataclass
 class Listeners:
-    """All sockets by use. `udp[a]`, and so each of `OF_WORKERS`: of address a, dealt out to the workers in turn."""
+    """All sockets by use. `udp[a]`, and likewise each of `OF_WORKERS`: of address a, one worker after the other."""
 
     udp: list[list[socket.socket]] = field(default_factory=list)
     tcp: list[list[socket.socket]] = field(default_factory=list)
@@ -82,7 +82,7 @@ class Listeners:
         return {use: [s.fileno() for s in sockets] for use, sockets in every.items()}
 
     def addresses(self) -> dict[str, list[str]]:
-        """Where each of them really listens, port 0 resolved."""
+        """The addresses by use, port 0 resolved."""
         return {
             "dns": [str(bound_to(group[0])) for group in self.udp],
             "dns_tls": [str(bound_to(group[0])) for group in self.dns_tls],
@@ -94,7 +94,7 @@ class Listeners:
         }
 
     def descriptors(self) -> dict[str, Any]:
-        """All of them, for `of_descriptors` in the same process begun anew, which inherits them."""
+        """All of them, for `of_descriptors` in the same process after a re-exec, which inherits them."""
         for one in self._every():
             one.set_inheritable(True)
         return {
@@ -136,7 +136,7 @@ def _dealt(groups: list[list[socket.socket]], index: int, workers: int) -> list[
 
 
 def open_listeners(**wanted: Unpack[Wanted]) -> Listeners:
-    """Opens everything or nothing. Raises `SocketError` naming the address and what is wrong with it."""
+    """Open all or none. Raises `SocketError`, which names the address and the reason."""
     listeners = Listeners()
     with contextlib.ExitStack() as undo:
         undo.callback(listeners.close)
@@ -171,7 +171,7 @@ def parse(text: str) -> Endpoint:
 
 
 def free_endpoint(wanted: Endpoint) -> Endpoint:
-    """`wanted`, or with port 0 one whose port is free, over UDP and TCP; held by nobody afterwards. Raises
+    """`wanted`; for port 0 with a port that is free over UDP and TCP, and not held. Raises
     `SocketError` where it is taken."""
     udp, tcp = _open_pair(wanted, 1)
     found = bound_to(udp[0])
@@ -201,7 +201,7 @@ def _open_pair(address: Endpoint, workers: int) -> tuple[list[socket.socket], li
 def _open(address: Endpoint, kind: socket.SocketKind, count: int) -> list[socket.socket]:
     opened: list[socket.socket] = []
     try:
-        # Alone first: without SO_REUSEPORT a bind fails where anyone, of whatever options, holds the port.
+        # Alone first: without SO_REUSEPORT bind fails if any socket, with any options, holds the port.
         with _socket(address, kind) as alone:
             alone.bind((address.host, address.port))
             address = bound_to(alone)
@@ -227,7 +227,7 @@ def _socket(address: Endpoint, kind: socket.SocketKind) -> socket.socket:
     if address.ipv6:
         one.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
     if kind is socket.SOCK_STREAM:
-        # Connections of the last run in TIME_WAIT shall not keep the port.
+        # Connections of the last run in TIME_WAIT do not keep the port.
         one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     return one
 
@@ -284,8 +284,8 @@ def from_systemd(environment: Mapping[str, str], pid: int) -> Listeners | None:
 
 
 def taken_or_opened(environment: Mapping[str, str], **wanted: Unpack[Wanted]) -> Listeners:
-    """What systemd opened for this process, and of each use for which it opened nothing, what is named here: the portal
-    behind a web server of its own needs no socket unit."""
+    """The sockets that systemd opened for this process; for each other use, sockets opened here: a portal behind a web
+    server needs no socket unit."""
     listeners = from_systemd(environment, os.getpid()) or Listeners()
     if listeners.udp or listeners.tcp:
         wanted.pop("dns", None)

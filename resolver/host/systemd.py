@@ -14,15 +14,15 @@ import time
 from resolver.host.sockets import handed_over
 
 HEARTBEAT = "heartbeat"
-"""A descriptor that the supervisor hands over, for CLOCK_MONOTONIC in ms (u64, little endian)."""
+"""An inherited descriptor, for CLOCK_MONOTONIC in ms (u64, little endian)."""
 NOT_YET = bytes(8)
-"""What the supervisor reads there of a process that starts, or begins anew."""
+"""What the supervisor reads there while a process starts or re-executes."""
 _BEAT = 1.0  # seconds
 
 
 def notify(*words: str) -> None:
-    """Sends `READY=1`, `STOPPING=1`, `STATUS=…`, `WATCHDOG=1` to the socket in NOTIFY_SOCKET, if there is one. That it
-    was not heard is no reason to fail: who waits for a word does something about its absence."""
+    """Sends `READY=1`, `STOPPING=1`, `STATUS=…`, `WATCHDOG=1` to the socket in NOTIFY_SOCKET, if there is one. A
+    failure is ignored: a supervisor acts when the message is missing."""
     path = os.environ.get("NOTIFY_SOCKET")
     if not path:
         return
@@ -34,7 +34,7 @@ def notify(*words: str) -> None:
 
 
 def watchdog_interval() -> float | None:
-    """Seconds after which systemd wants to hear `WATCHDOG=1` (half of its patience), None where it does not ask."""
+    """Seconds between two `WATCHDOG=1` (half of systemd's timeout); None: it wants none."""
     microseconds = os.environ.get("WATCHDOG_USEC")
     return int(microseconds) / 2e6 if microseconds and microseconds.isdigit() else None
 

@@ -1,4 +1,4 @@
-"""The last step of a take-over: sockets of DNS that no client reached yet hear everybody.
+"""The last step of a take-over: sockets of DNS that were bound to one interface receive from all.
 
 Enters: the supervisor's process id, and the addresses of DNS. Its sockets were opened by a socket unit with
 `BindToDevice=lo`, so that the workers could start while the old resolver still answered every client. Leaves: the same
@@ -32,7 +32,7 @@ _FAMILIES = (socket.AF_INET, socket.AF_INET6)
 
 
 def hear_everybody(pid: int, addresses: Collection[Endpoint]) -> list[str]:
-    """Which sockets heard one interface alone until now, as `UDP 192.0.2.53:53`. Raises `ResolverError`."""
+    """The sockets that were bound to one interface until now, as `UDP 192.0.2.53:53`. Raises `ResolverError`."""
     freed = []
     try:
         for one in _borrowed(pid):
@@ -48,12 +48,12 @@ def hear_everybody(pid: int, addresses: Collection[Endpoint]) -> list[str]:
 
 
 def device(one: socket.socket) -> str:
-    """The interface that this socket hears; empty: every one."""
+    """The interface that this socket is bound to; empty: all."""
     return one.getsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, _NAME).rstrip(b"\0").decode()
 
 
 def devices(sockets: Iterable[socket.socket]) -> list[str]:
-    """The interfaces to which some of them are confined."""
+    """The interfaces that some of them are bound to."""
     return sorted({name for one in sockets if (name := device(one))})
 
 

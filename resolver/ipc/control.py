@@ -39,7 +39,7 @@ LONGEST = 1 << 22  # bytes of a line
 MOST_LINES = 50  # of a refusal
 PATIENCE = 10.0  # seconds for a caller to send its line
 WAIT = 15.0  # seconds that a caller waits for its answer
-_BEGIN = 0.8  # of them until it has to be begun; the rest is for doing it
+_BEGIN = 0.8  # of them within which the work must begin
 
 # By the name of its socket.
 WHO = {
@@ -56,16 +56,16 @@ _wanted: ContextVar[Callable[[], None]] = ContextVar("wanted", default=lambda: N
 
 
 class ControlError(ResolverError):
-    """A process was asked and said no; the text is its own."""
+    """A process refused; the text is its own."""
 
 
 class UnreachableError(ControlError):
-    """Nobody listens on the control socket."""
+    """No process listens on the control socket."""
 
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """Who is at the other end, as the kernel knows it, and the login that it names."""
+    """The process at the other end, as the kernel knows it, and the login that it names."""
 
     pid: int
     uid: int
@@ -95,7 +95,7 @@ Handle = Callable[[Peer, Mapping[str, Any]], Awaitable[Reply]]
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """What happens on an `op`; `reporters`: the web process may ask for it too; `anyone`: so may everybody."""
+    """The handler of an `op`. `reporters`: the web process may call it too. `anyone`: any user may."""
 
     handle: Handle
     reporters: bool = False
@@ -115,7 +115,7 @@ class Callers:
         return cls(frozenset(settings.operators), frozenset(settings.operator_groups), frozenset(settings.reporters))
 
     def refusal(self, peer: Peer, operation: Operation) -> str | None:
-        """Why this peer may not ask for it; `None` where it may."""
+        """Why this peer may not call it; None: it may."""
         if operation.anyone:
             return None
         if peer.uid in {0, os.geteuid()} or peer.user in self.operators or peer.groups & self.operator_groups:
@@ -126,7 +126,7 @@ class Callers:
 
 
 def call(path: Path, op: str, *, timeout: float = WAIT, **arguments: Any) -> dict[str, Any]:
-    """The answer of whoever listens there; `UnreachableError` where nobody does, `ControlError` where it refuses."""
+    """The answer of the process there. Raises `UnreachableError` where none is, `ControlError` where it refuses."""
     end = time.monotonic() + timeout
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as stream:
         try:
@@ -139,7 +139,7 @@ def call(path: Path, op: str, *, timeout: float = WAIT, **arguments: Any) -> dic
 
 
 def _received(stream: socket.socket, end: float) -> bytes:
-    """One line, however it is cut into pieces, until `end` (CLOCK_MONOTONIC). Raises OSError, TimeoutError."""
+    """One line, in any number of pieces, until `end` (CLOCK_MONOTONIC). Raises OSError, TimeoutError."""
     held = bytearray()
     while not held.endswith(b"\n") and len(held) <= LONGEST:
         _patience(stream, end)
@@ -171,8 +171,8 @@ async def acall(path: Path, op: str, *, timeout: float = WAIT, **arguments: Any)
 
 
 def while_wanted(what: Callable[Given, Result]) -> Callable[Given, Result]:
-    """`what` for a later moment, as in another thread, where it raises `ControlError` instead of beginning too late for
-    whoever asks just now."""
+    """`what`, to be called later, as in another thread; there it raises `ControlError` if the caller of the operation
+    no longer waits."""
     check = _wanted.get()
 
     def begin(*args: Given.args, **kwargs: Given.kwargs) -> Result:
@@ -205,7 +205,7 @@ def _bound(path: Path) -> socket.socket:
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         listener.bind(str(path))
-        path.chmod(0o666)  # whoever may not call is told so, by name, instead of "permission denied"
+        path.chmod(0o666)  # a caller without the right gets a sentence that names it, not "permission denied"
         listener.listen(64)
     except OSError:
         listener.close()
@@ -273,7 +273,7 @@ def _line(value: Mapping[str, Any]) -> bytes:
 
 
 def _answer(line: bytes) -> dict[str, Any]:
-    if not line:  # it ended, or began anew
+    if not line:  # it ended, or re-executed
         raise ConnectionResetError(errno.ECONNRESET, os.strerror(errno.ECONNRESET))
     try:
         answer = json.loads(line)
@@ -289,7 +289,7 @@ def _answer(line: bytes) -> dict[str, Any]:
 
 
 def _lines(said: object) -> str:
-    """What another process says, as some lines that a terminal may show."""
+    """Another process's text, as lines that are safe for a terminal."""
     return "\n".join(shown(line) for line in str(said).splitlines()[:MOST_LINES])
 
 

@@ -25,7 +25,7 @@ _AGAIN = 0.02
 
 
 @dataclass(frozen=True)
-class Following:
+class Convergence:
     """`follow`: by name. `late`, `silent`: name -> why it does not."""
 
     follow: tuple[str, ...] = ()
@@ -38,36 +38,36 @@ class Following:
 
     @property
     def nobody(self) -> bool:
-        """Nobody lives there at all."""
+        """No process lives there."""
         return not self.follow and not self.late
 
     def as_dict(self) -> dict[str, list[str]]:
         return {"follow": list(self.follow), "behind": list(self.behind)}
 
 
-def following(places: Places) -> Following:
-    """As it is now. Raises `ResolverError` where this user may not look."""
+def convergence_of(places: Places) -> Convergence:
+    """The state now. Raises `ResolverError` where this user may not look."""
     mark = exceptions.read(places.passes).mark
     follow, late, silent = [], [], []
-    for name, age, lives, took_up in _deciding(places):
-        if took_up == mark and lives:
+    for name, age, lives, used in _deciding(places):
+        if used == mark and lives:
             follow.append(name)
         elif lives:
-            late.append(f"{name} does not say that it took this up")
+            late.append(f"{name} does not say that it uses this")
         else:
             silent.append(f"{name} gave no sign of life for {age:.0f} s")
-    return Following(tuple(follow), tuple(late), tuple(silent))
+    return Convergence(tuple(follow), tuple(late), tuple(silent))
 
 
-def wait(places: Places) -> Following:
-    """As soon as all who live follow; else as it is after `PATIENCE` seconds."""
+def wait(places: Places) -> Convergence:
+    """The state once all living processes follow, at the latest after `PATIENCE` seconds."""
     deadline = time.monotonic() + PATIENCE
-    while (now := following(places)).late and time.monotonic() < deadline:
+    while (now := convergence_of(places)).late and time.monotonic() < deadline:
         time.sleep(_AGAIN)
     return now
 
 
-def wait_for_generation(places: Places, number: int) -> Following:
+def wait_for_generation(places: Places, number: int) -> Convergence:
     """As `wait`, for the workers and a generation of the list."""
     deadline = time.monotonic() + PATIENCE
     while (now := _at_generation(places, number)).late and time.monotonic() < deadline:
@@ -75,7 +75,7 @@ def wait_for_generation(places: Places, number: int) -> Following:
     return now
 
 
-def _at_generation(places: Places, number: int) -> Following:
+def _at_generation(places: Places, number: int) -> Convergence:
     follow, late, silent = [], [], []
     for worker in worker_counters.workers(places):
         name, age = f"dns-{worker.index}", worker.heartbeat_age()
@@ -84,18 +84,18 @@ def _at_generation(places: Places, number: int) -> Following:
         elif int(worker.said.get("generation") or 0) >= number:
             follow.append(name)
         else:
-            late.append(f"{name} does not say that it took generation {number} up")
-    return Following(tuple(follow), tuple(late), tuple(silent))
+            late.append(f"{name} does not say that it uses generation {number}")
+    return Convergence(tuple(follow), tuple(late), tuple(silent))
 
 
 def _deciding(places: Places) -> Iterator[tuple[str, float, bool, str | None]]:
-    """Name, seconds since a sign of life, whether that means that it lives, the passes that it took up."""
+    """Name, seconds since a sign of life, whether it lives by that, the mark of the exceptions in use."""
     for worker in worker_counters.workers(places):
         age = worker.heartbeat_age()
         yield f"dns-{worker.index}", age, age <= worker_counters.SILENT, worker.said.get("passes")
     try:
         said = rpz_status.read(places)
     except (OSError, ValueError):
-        return  # there is none, or it has said nothing yet and will read the file first
+        return  # there is none, or it has not started and will read the file first
     made_of = {zone.get("passes") for zone in said.zones}  # of an older version: it does not say
     yield "rpz", said.age, said.age <= rpz_status.SILENT, made_of.pop() if len(made_of) == 1 else None

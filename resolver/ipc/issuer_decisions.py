@@ -44,7 +44,7 @@ class Decision:
 
 
 def write(places: Places, decided: Sequence[dict[str, Any]]) -> None:
-    """Write the file where it would change. OSError where that cannot be."""
+    """Write the file if it changes. Raises OSError."""
     told = json.dumps({"format": FORMAT, "decisions": decided}).encode()
     try:
         known = atomic.read(places.decisions, len(told))

@@ -24,7 +24,7 @@ LARGEST = 1 << 20  # octets
 
 
 def write(places: Places, lists: Mapping[str, Mapping[str, Any]]) -> None:
-    """Replace the file. OSError where that cannot be."""
+    """Replace the file. Raises OSError."""
     atomic.replace(places.lists, json.dumps({"format": FORMAT, "lists": lists}).encode())
 
 

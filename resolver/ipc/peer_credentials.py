@@ -32,8 +32,8 @@ def who(uid: int, login: object) -> str:
 
 
 def login(kept: Path = Path("/proc/self/loginuid")) -> str | None:
-    """Where this process is root's: who logged in, whom the kernel remembers through sudo and su; where there was no
-    login, whom sudo says that it brought."""
+    """For a process of root: the user who logged in, which the kernel keeps through sudo and su; without a login, the
+    user that sudo names."""
     if os.geteuid() != _ROOT:
         return None
     try:

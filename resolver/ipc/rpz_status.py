@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 BEAT = 5.0
 LARGEST = 1 << 24
-SILENT = 4 * BEAT  # seconds after which nobody says it any more
+SILENT = 4 * BEAT  # seconds; an older file is of a dead process
 
 
 @dataclass(frozen=True)
@@ -38,12 +38,12 @@ class Said:
 
     @property
     def silence(self) -> str:
-        """That all of this is old; empty: it is not."""
+        """A sentence if all of this is old; else empty."""
         return f"the process of the zones gave no sign of life for {self.age:.0f} s" if self.age > SILENT else ""
 
     @property
     def complaints(self) -> list[str]:
-        """The alarms, and that they are old."""
+        """The alarms, with one about their age."""
         return [*filter(None, (self.silence,)), *self.alarms]
 
 
@@ -53,20 +53,20 @@ def write(
     alarms: Sequence[str],
     refused: Sequence[Mapping[str, Any]] = (),
 ) -> None:
-    """Replaces what was said before. Raises `OSError`."""
+    """Replace the file. Raises `OSError`."""
     told = {"beat": time.monotonic(), "zones": zones, "alarms": alarms, "refused": refused}
     atomic.replace(places.rpz_said, json.dumps(told).encode())
 
 
 def read(places: Places) -> Said:
-    """What was said last. Raises `OSError` or `ValueError` where that cannot be read."""
+    """The content of the file. Raises `OSError` or `ValueError` where that cannot be read."""
     told = json.loads(atomic.read(places.rpz_said, LARGEST))
     age = max(time.monotonic() - told["beat"], 0.0)
     return Said(told["zones"], told["alarms"], age, told.get("refused", ()))  # an older version does not say
 
 
 def longest_ttl(places: Places) -> float:
-    """Of the zones that are served, in seconds; 0: none says."""
+    """The longest TTL of the zones, in seconds; 0: unknown."""
     try:
         return max((float(zone.get("ttl", 0)) for zone in read(places).zones), default=0.0)
     except (OSError, ValueError):
@@ -74,7 +74,7 @@ def longest_ttl(places: Places) -> float:
 
 
 def lag(ttl: float) -> str:
-    """What a person should know who changed what passes, where resolvers apply a zone of that TTL."""
+    """For a person who changed exceptions: how late resolvers apply a zone of that TTL."""
     return (
         "resolvers follow when they have the policy zone; one that keeps whole answers (PowerDNS Recursor) may give "
         f"a block that was lifted for up to {ttl:.0f} s more"

@@ -29,7 +29,7 @@ LARGEST = 64 << 20
 
 Sketches = dict[str, bytes]
 Seen = dict[str, tuple[bytes, Sketches]]
-"""By the watch's id: a sketch of all clients, and one for each entry that was met, by reference."""
+"""By the id of the evaluation: a sketch of all clients, and one for each entry that was met, by reference."""
 
 
 @dataclass(frozen=True)
@@ -45,17 +45,17 @@ class Key:
 
     @property
     def id(self) -> str:
-        """Names it without telling it."""
+        """A name of the key that does not reveal it."""
         return hashlib.sha256(b"".join(word.to_bytes(8) for word in self.words)).hexdigest()[:16]
 
 
 def watch_id(name: str, document: str) -> str:
-    """What a list's watched additions are called: the document names the very version."""
+    """The id of a list's additions in shadow evaluation; the document names their version."""
     return f"{name}/{document}"
 
 
 def watches(lists: Sequence[LiveList]) -> list[tuple[int, int, str]]:
-    """Which lists of a generation, as its `meta` describes them, are watched: for `Plane.watch`."""
+    """The lists of a generation in shadow evaluation, for `Plane.watch`."""
     order = [one.name for one in lists]
     return [
         (index, order.index(one.watched), watch_id(one.watched, str(one.document)))
@@ -65,7 +65,7 @@ def watches(lists: Sequence[LiveList]) -> list[tuple[int, int, str]]:
 
 
 def write(path: Path, key: Key, seen: Mapping[str, tuple[bytes, Mapping[str, bytes]]]) -> None:
-    """A worker's sketches, or nothing where it watches nothing. `OSError` where that cannot be."""
+    """Write a worker's sketches; without any, remove the file. Raises `OSError`."""
     if not seen:
         path.unlink(missing_ok=True)
         return
@@ -77,7 +77,7 @@ def write(path: Path, key: Key, seen: Mapping[str, tuple[bytes, Mapping[str, byt
 
 
 def read(folder: Path) -> Iterable[tuple[str, Seen]]:
-    """What each worker says, with the id of its key. A file that cannot be read says nothing."""
+    """Each worker's sketches, with the id of its key. A file that cannot be read is skipped."""
     for path in sorted(folder.glob(f"*{SUFFIX}")):
         try:
             told = json.loads(atomic.read(path, LARGEST))
@@ -87,7 +87,7 @@ def read(folder: Path) -> Iterable[tuple[str, Seen]]:
 
 
 def join(known: Seen, seen: Seen) -> None:
-    """Adds to `known` what another worker, or the same one later, has seen under the same key."""
+    """Join into `known` the sketches of another worker, or later ones, under the same key."""
     for watch, (everyone, met) in seen.items():
         before, mine = known.get(watch, (everyone, {}))
         for reference, sketch in met.items():

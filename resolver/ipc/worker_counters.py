@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from resolver.base.paths import Places
 
 READERS = "root may, and members of the group stopsign"
-RETIRED = "retired"
 HEARTBEAT = "heartbeat_ms"
 SILENT = 5.0  # seconds; a heartbeat older than this is no sign of life any more
 LATE = 2.0  # seconds; one older than this is late: an idle worker's beat comes once a second
@@ -45,7 +44,7 @@ class Worker:
 
     @property
     def alarms(self) -> list[str]:
-        """What it complains of. That it has no descriptor left it cannot write to a file, only count."""
+        """Its alarms. A lack of descriptors it cannot write to a file, only count."""
         starved = self.counters.get("streams_starved_now")
         none_left = ["no file descriptor is left: new connections over TCP are closed"] if starved else []
         return [*none_left, *map(str, self.said.get("alarms", ()))]
@@ -83,13 +82,18 @@ def workers(places: Places) -> list[Worker]:
     return [Worker(number, read(places.counters(number)), one) for number, one in said.items()]
 
 
+def retired_file(places: Places) -> Path:
+    """The counters of ended workers, summed by the supervisor."""
+    return places.workers / "retired.counters"
+
+
 def is_gauge(name: str) -> bool:
     return name.endswith("_now") or name == HEARTBEAT
 
 
 def totals(places: Places, living: list[Worker] | None = None) -> dict[str, int]:
     """Sums over all workers, the dead included (but for gauges)."""
-    retired = read(places.workers / f"{RETIRED}.counters")
+    retired = read(retired_file(places))
     sums = {name: 0 if is_gauge(name) else retired.get(name, 0) for name in COUNTERS if name != HEARTBEAT}
     for worker in workers(places) if living is None else living:
         for name in sums:
@@ -98,7 +102,7 @@ def totals(places: Places, living: list[Worker] | None = None) -> dict[str, int]
 
 
 def queries(sums: Mapping[str, int]) -> int:
-    """How many questions came, over all transports."""
+    """Questions over all transports."""
     return sum(sums.get(name, 0) for name in ("queries_udp4", "queries_udp6", "queries_stream"))
 
 

@@ -71,6 +71,13 @@ class WorkerFiles:
         return True
 
 
+def sweep(places: Places) -> None:
+    """Remove what workers of an earlier run said of themselves."""
+    places.workers.mkdir(parents=True, exist_ok=True)
+    for left in places.workers.iterdir():
+        left.unlink()
+
+
 def shown(upstream: UpstreamState) -> Mapping[str, object]:
     """For `State`. To two digits, so that it changes when something did. The plane counts an upstream of which nothing
     is known as up, so that it is asked; here it is `NOT_ASKED`."""

@@ -25,9 +25,8 @@ from resolver.base.timestamps import as_text, as_time
 from resolver.lists import evidence
 from resolver.lists.compile import Plan, build
 from resolver.lists.ledger import Event, Ledger, LedgerError
-from resolver.policy import look_up
+from resolver.policy import generations, look_up
 from resolver.policy.description import FORMAT, Generation, LiveList
-from resolver.stats import generations
 from resolver.stats.kept import Kept, grounds_of
 
 if TYPE_CHECKING:

@@ -239,8 +239,9 @@ class AppealsHere:
             self._overdue_elsewhere(word.subject, entry.model_copy(update={"appeals": left, "until": None}), more)
 
     def _overdue_elsewhere(self, reference: str, entry: Suspended, more: Mapping[str, Any]) -> None:
-        self._tell(
-            [Event("appeal-overdue", reference, {"appeal": a, "fate": "suspended", **more}) for a in entry.appeals]
+        self._ledger.note(
+            [Event("appeal-overdue", reference, {"appeal": a, "fate": "suspended", **more}) for a in entry.appeals],
+            self._alarm,
         )
         here = [a for a in entry.appeals if a in self.known.waiting]
         held = {ref: since for ref, since in self.known.held.items() if ref != reference}
@@ -298,7 +299,7 @@ class AppealsHere:
                   {"appeal": a, "list": self.known.waiting[a].list, "name": self.known.waiting[a].name, "fate": fate})
             for a, fate in done.fates.items()
         ]  # fmt: skip
-        self._tell(events)
+        self._ledger.note(events, self._alarm)
         before = self.suspended
         self._know(done.appeals)
         self._suspend(done.suspended, before)
@@ -366,13 +367,6 @@ class AppealsHere:
             "suspensions": (self._places.suspensions, self.suspended),
             "appeals": (self._places.appeals, self.known),
         }
-
-    def _tell(self, events: list[Event]) -> None:
-        """Leaves about what blocks nothing: a log that is out of order is an alarm and stops nothing."""
-        try:
-            self._ledger.append(events)
-        except LedgerError as error:
-            self._alarm("log", str(error))
 
 
 def _found(

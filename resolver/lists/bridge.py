@@ -5,7 +5,10 @@ configuration gives it. Leaves: a `Candidate` that says `bridged`, so that the s
 
 Rules
 - The same guards as for any list; the same deadline and bounds when fetching; a file in which nothing is a name, or
-  less than half is (an error page), is refused and the last good one goes on.
+  less than half is (an error page), is refused and the last good one goes on. So is one that lost more than
+  `shrink_at_most` of its names: fewer blocks are easy, silence is not.
+- An entry that nobody could approve (`blocklists/admissible.py`, the provider's own names, the scope) is left out, with
+  an alarm that names it: held, it would keep every later addition waiting for ever.
 - An entry lives for `lifetime` from the last time that the file was seen, so that a regulator's host that goes away for
   good ends its blocks: `on_expiry: lapse`. Where the law wants them kept, `hold` renews them from the last good file,
   with an alarm for as long as it lasts.
@@ -20,7 +23,7 @@ import csv
 import hmac
 import os
 from dataclasses import dataclass
-from hashlib import sha256
+from hashlib import file_digest, sha256
 from typing import TYPE_CHECKING
 
 from tuf.api.exceptions import DownloadHTTPError
@@ -35,16 +38,21 @@ from blocklists.importers.intake import Intake
 from blocklists.importers.source import Rejection, lines
 from resolver.base.stored import StateError, Stored, load, store
 from resolver.base.timestamps import as_text
+from resolver.lists.guard import problems
 from resolver.policy.description import Basis, Issuer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from blocklists.admissible import Rule
+    from blocklists.importers.intake import Candidate
     from resolver.base.paths import ListPlaces
     from resolver.config.schema import Bridge, ListSource
 
 KEY = "bridge"  # of the one ground in the table
+LEFT_OUT = 20  # entries that nobody could approve, as the alarm names them
+_SAID = {"issuer", "contact", "law", "authority", "order", "date", "territory", "court", "category", "match"}
 
 
 class Bridged(Stored):
@@ -62,6 +70,11 @@ class Bridged(Stored):
     rejected: int = 0
     ground: str = ""
     """Digest of the configured ground: another one makes another version."""
+    reading: str = ""
+    """Digest of how the file is read: likewise."""
+    left_out: tuple[str, ...] = ()
+    """Entries that nobody could approve, each with why; the first of them."""
+    left_out_count: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,25 +117,52 @@ def stored(places: ListPlaces) -> Crossing | None:
     return Crossing(known, path, None)
 
 
-def cross(
-    source: ListSource, bridge: Bridge, places: ListPlaces, now: float, random: Callable[[int], bytes]
-) -> Crossing:
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """Under which a crossing happens: the settings, the clock, and what may be an entry here."""
+
+    source: ListSource
+    bridge: Bridge
+    places: ListPlaces
+    now: float
+    random: Callable[[int], bytes]
+    rule: Rule
+
+    @property
+    def lapses(self) -> float:
+        """When an entry of a file seen now ends."""
+        grid = self.bridge.lifetime / 4
+        return float(int((self.now + self.bridge.lifetime) / grid) * grid)
+
+
+def cross(terms: Terms) -> Crossing:
     """Fetch the file and make a document of it, or hold what there is. `VerifyError` where neither can be."""
-    before = stored(places)
+    before = stored(terms.places)
     try:
-        fetched = _fetched(source, places)
+        return _crossed(terms, before)
     except VerifyError as trouble:
-        if before is None or source.on_expiry != "hold":
+        if before is None or terms.source.on_expiry != "hold":
             raise
-        return Crossing(*_renewed(before, source, bridge, places, now, random), trouble)
-    digest = sha256(fetched.read_bytes()).hexdigest()
-    lapses = _lapses(bridge, now)
+        return Crossing(*_renewed(before, terms), trouble)
+
+
+def _crossed(terms: Terms, before: Crossing | None) -> Crossing:
+    fetched = _fetched(terms.source, terms.places)
+    with fetched.open("rb") as file:
+        digest = file_digest(file, "sha256").hexdigest()
+    bridge = terms.bridge
     known = before.bridged if before else None
-    if before and known and (known.file, known.lapses, known.ground) == (digest, lapses, _ground(bridge)):
+    wanted = digest, terms.lapses, _ground(bridge), _reading(bridge)
+    if before and known and (known.file, known.lapses, known.ground, known.reading) == wanted:
         return before
-    intake = _imported(fetched, bridge)
-    issued = _issued(before)
-    return Crossing(*_written(intake, digest, before, bridge, places, lapses, now, issued, random), None)
+    intake = _imported(fetched, terms)
+    if known is not None and len(intake) < (1 - bridge.shrink_at_most) * known.entries:
+        raise VerifyError(
+            "shrunk",
+            f"{len(intake):,} names where {known.entries:,} were: more than {bridge.shrink_at_most:.0%} are gone",
+            hint="if it is right: set shrink_at_most higher, stopsign reload, and back",
+        )
+    return Crossing(*_written(intake, digest, before, terms), None)
 
 
 def _fetched(source: ListSource, places: ListPlaces) -> Path:
@@ -144,16 +184,24 @@ def _fetched(source: ListSource, places: ListPlaces) -> Path:
     return path
 
 
-def _imported(path: Path, bridge: Bridge) -> Intake:
-    intake = Intake(bridge.match)
+def _imported(path: Path, terms: Terms) -> Intake:
+    bridge = terms.bridge
+    intake = Intake(
+        bridge.match,
+        star=bridge.star,
+        walls=frozenset(wall.lower().rstrip(".") for wall in bridge.walls),
+        size=terms.source.max_size,
+        rule=terms.rule,
+    )
     try:
         if bridge.column is None:
-            formats.read(path, intake)
+            formats.read(path, intake, form=bridge.format)
         else:
             _read_column(path, bridge.column, intake)
     except BlocklistError as error:
         raise VerifyError("malformed", str(error), hint=error.hint) from error
-    taken, rejected = len(intake.candidates), len(intake.rejected)
+    taken = len(intake)
+    rejected = intake.counts["rejected"] - intake.counts["passing"] - intake.counts["refused"]
     if taken == 0 or rejected > taken:
         first = f"; line {intake.rejected[0].line}: {intake.rejected[0].reason}" if rejected else ""
         raise VerifyError("malformed", f"{taken} names and {rejected} lines that are none{first}")
@@ -167,7 +215,7 @@ def _read_column(path: Path, column: str, intake: Intake) -> None:
     for item in lines(path):
         intake.lines += 1
         if isinstance(item, Rejection):
-            intake.rejected.append(item)
+            intake.add_rejection(item)
             continue
         number, text = item
         delimiter = delimiter or max(",;\t", key=text.count)
@@ -182,90 +230,78 @@ def _read_column(path: Path, column: str, intake: Intake) -> None:
             intake.reject(number, text, f"no column {column}")
 
 
-def _written(
-    intake: Intake,
-    digest: str,
-    before: Crossing | None,
-    bridge: Bridge,
-    places: ListPlaces,
-    lapses: float,
-    now: float,
-    issued: dict[tuple[str, str], str],
-    random: Callable[[int], bytes],
-) -> tuple[Bridged, Path]:
-    secret = _secret(places, random)
-    entries = [
-        _entry(
-            secret, bridge, candidate.name, candidate.match, issued.get((candidate.name, candidate.match)), lapses, now
-        )
-        for candidate in intake.candidates
-    ]
-    return _kept(entries, digest, before, bridge, places, lapses, len(intake.rejected))
+def _written(intake: Intake, digest: str, before: Crossing | None, terms: Terms) -> tuple[Bridged, Path]:
+    issued, secret = _issued(before), _secret(terms.places, terms.random)
+    entries: list[Entry] = []
+    left_out, outside = intake.refused[:LEFT_OUT], 0
+    for found in intake.each():
+        wrong = next(iter(problems(terms.source.scope, found.name, found.match, *_outline(terms.bridge, found))), None)
+        if wrong is None:
+            entries.append(_entry(secret, terms, found.name, found.match, issued.get((found.name, found.match))))
+            continue
+        outside += 1
+        if len(left_out) < LEFT_OUT:
+            left_out.append(f"{found.name} lies outside this issuer's scope: {wrong}")
+    known = Bridged(
+        version=0, state="", entries=0, size=0, document="", file=digest, lapses=0.0,
+        rejected=intake.counts["rejected"], left_out=tuple(left_out),
+        left_out_count=intake.counts["refused"] + outside,
+    )  # fmt: skip
+    return _kept(entries, known, before, terms)
 
 
-def _renewed(
-    before: Crossing,
-    source: ListSource,
-    bridge: Bridge,
-    places: ListPlaces,
-    now: float,
-    random: Callable[[int], bytes],
-) -> tuple[Bridged, Path]:
+def _outline(bridge: Bridge, found: Candidate) -> tuple[str, str]:
+    """Category and territory of an entry to be."""
+    return found.category or bridge.category, bridge.territory
+
+
+def _renewed(before: Crossing, terms: Terms) -> tuple[Bridged, Path]:
     """The last good file's entries with a later end."""
-    del source
-    known, lapses = before.bridged, _lapses(bridge, now)
-    if known.lapses >= lapses:
+    known = before.bridged
+    if known.lapses >= terms.lapses:
         return known, before.lines
-    secret = _secret(places, random)
+    secret = _secret(terms.places, terms.random)
     entries = [
-        _entry(secret, bridge, old.name, old.match, old.issued, lapses, now)
-        for old in document.read(before.lines, size=known.size)
+        _entry(secret, terms, old.name, old.match, old.issued) for old in document.read(before.lines, size=known.size)
     ]
-    return _kept(entries, known.file, before, bridge, places, lapses, known.rejected)
+    return _kept(entries, known, before, terms)
 
 
-def _kept(
-    entries: list[Entry],
-    digest: str,
-    before: Crossing | None,
-    bridge: Bridge,
-    places: ListPlaces,
-    lapses: float,
-    rejected: int,
-) -> tuple[Bridged, Path]:
+def _kept(entries: list[Entry], known: Bridged, before: Crossing | None, terms: Terms) -> tuple[Bridged, Path]:
+    """Write the document, and its head: what is `known` of the file, and what the document comes to."""
     version = before.bridged.version + 1 if before else 1
-    path = places.root / "bridge" / f"full-{version}.zst"
+    folder = terms.places.root / "bridge"
+    path = folder / f"full-{version}.zst"
     with durable.replaced(path) as part:
         summary = document.write(part, document.in_order(entries))
-    made = Bridged(
-        version=version,
-        state=summary.state,
-        entries=summary.entries,
-        size=summary.size,
-        document=path.name,
-        file=digest,
-        lapses=lapses,
-        rejected=rejected,
-        ground=_ground(bridge),
+    made = known.model_copy(
+        update={
+            "version": version,
+            "state": summary.state,
+            "entries": summary.entries,
+            "size": summary.size,
+            "document": path.name,
+            "lapses": terms.lapses,
+            "ground": _ground(terms.bridge),
+            "reading": _reading(terms.bridge),
+        }
     )
-    store(places.root / "bridge" / "head.json", made)
-    for old in path.parent.glob("full-*.zst"):
+    store(folder / "head.json", made)
+    for old in folder.glob("full-*.zst"):
         if old != path:
             old.unlink()
     return made, path
 
 
-def _entry(
-    secret: bytes, bridge: Bridge, name: str, match: entry.Match, issued: str | None, lapses: float, now: float
-) -> Entry:
-    drawn = hmac.digest(secret, f"{name}\0{match}\0{_ground(bridge)}".encode(), "sha256")[:10]
+def _entry(secret: bytes, terms: Terms, name: str, match: entry.Match, issued: str | None) -> Entry:
+    drawn = hmac.digest(secret, f"{name}\0{match}\0{_ground(terms.bridge)}".encode(), "sha256")[:10]
     return Entry(
         name=name,
         match=match,
         basis=KEY,
-        category=bridge.category,
-        issued=issued or as_text(now),
-        expires=as_text(lapses),
+        category=terms.bridge.category,
+        issued=issued or as_text(terms.now),
+        expires=as_text(terms.lapses),
         reference=entry.references(1, lambda _: drawn)[0],
     )
 
@@ -277,13 +313,13 @@ def _issued(before: Crossing | None) -> dict[tuple[str, str], str]:
     return {(old.name, old.match): old.issued for old in document.read(before.lines, size=MAX_SIZE)}
 
 
-def _lapses(bridge: Bridge, now: float) -> float:
-    grid = bridge.lifetime / 4
-    return float(int((now + bridge.lifetime) / grid) * grid)
-
-
 def _ground(bridge: Bridge) -> str:
-    return sha256(bridge.model_dump_json(exclude={"column", "lifetime"}).encode()).hexdigest()
+    """Of what the entries say: references follow from it."""
+    return sha256(bridge.model_dump_json(include=_SAID).encode()).hexdigest()
+
+
+def _reading(bridge: Bridge) -> str:
+    return sha256(bridge.model_dump_json(exclude=_SAID | {"lifetime", "shrink_at_most"}).encode()).hexdigest()
 
 
 def _secret(places: ListPlaces, random: Callable[[int], bytes] = os.urandom) -> bytes:

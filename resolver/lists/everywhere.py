@@ -53,7 +53,7 @@ class Said(Stored):
 
 
 class Heard(Stored):
-    """The latest word on a subject, whoever said it."""
+    """The latest word on a subject, of any host."""
 
     at: float
     until: float

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from pydantic import ConfigDict
 from tuf.api.exceptions import DownloadHTTPError
 
-from blocklists import verify
+from blocklists import admissible, verify
 from blocklists.errors import BlocklistError, VerifyError
 from blocklists.fetch import Deadline, place
 from blocklists.head import Relief
@@ -28,6 +28,8 @@ from resolver.lists.state import Suspension
 from resolver.policy.description import Basis, Issuer, ListDescription
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from resolver.base.paths import ListPlaces
     from resolver.config.schema import Bridge, ListSource
 
@@ -52,6 +54,8 @@ class Candidate(ListDescription):
     """Why it could not be fetched; what is here is the last good one, held."""
     relief_refused: str | None = None
     """Why the newest relief is not applied; the one before is."""
+    left_out: str | None = None
+    """Of a bridged list: entries of the file that nobody could approve, in a sentence."""
 
     @property
     def mark(self) -> str:
@@ -63,8 +67,10 @@ class Candidate(ListDescription):
 class Mirror:
     """Where one list comes from, and what was last proven of it. For one thread at a time."""
 
-    def __init__(self, source: ListSource, places: ListPlaces) -> None:
+    def __init__(self, source: ListSource, places: ListPlaces, own: Mapping[str, str] | None = None) -> None:
+        """`own`: the provider's own names, each with why nobody may stop it."""
         self._source, self._places = source, places
+        self._rule = admissible.rule(own) if own else admissible.everywhere()
         self._proven: Candidate | None = None
         self._expires = self._complete = 0.0
 
@@ -72,7 +78,8 @@ class Mirror:
         """The newest version, or `VerifyError`. `complete`: even where the timestamp says that nothing is new."""
         source, root = self._source, self._source.trusted_root
         if source.bridge is not None:
-            return _bridged(source, source.bridge, bridge.cross(source, source.bridge, self._places, now, os.urandom))
+            terms = bridge.Terms(source, source.bridge, self._places, now, os.urandom, self._rule)
+            return _bridged(source, source.bridge, bridge.cross(terms))
         if root is None:
             raise VerifyError("malformed", f"list {source.name} has no trusted root")
         recent = now < min(self._expires, self._complete + COMPLETE_EVERY)
@@ -170,4 +177,12 @@ def _bridged(source: ListSource, settings: Bridge, crossing: bridge.Crossing) ->
         bridged=True,
         lapses=made.lapses,
         trouble=crossing.trouble,
+        left_out=_left_out(made),
     )
+
+
+def _left_out(made: bridge.Bridged) -> str | None:
+    if not made.left_out_count:
+        return None
+    more = made.left_out_count - len(made.left_out)
+    return "; ".join(made.left_out) + (f"; and {more:,} more" if more else "")

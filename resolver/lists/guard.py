@@ -171,7 +171,7 @@ def outside_scope(scope: Scope, entries: Iterable[tuple[str, str, str, str]], li
     wrong: Counter[str] = Counter()
     first: dict[str, str] = {}
     for name, match, category, territory in entries:
-        for problem in _problems(scope, name, match, category, territory):
+        for problem in problems(scope, name, match, category, territory):
             wrong[problem] += 1
             if len(first) < limit:
                 first.setdefault(problem, name)
@@ -181,7 +181,8 @@ def outside_scope(scope: Scope, entries: Iterable[tuple[str, str, str, str]], li
     ]
 
 
-def _problems(scope: Scope, name: str, match: str, category: str, territory: str) -> Iterable[str]:
+def problems(scope: Scope, name: str, match: str, category: str, territory: str) -> Iterable[str]:
+    """What of an addition lies outside the issuer's scope."""
     if scope.matches and match not in scope.matches:
         yield f"match {match}"
     if scope.categories and category not in scope.categories:

@@ -1,6 +1,6 @@
 """The steward's hand on the log: opened when it can be, and never a reason for DNS to stop.
 
-Enters: events. Leaves: durable leaves, or `LedgerError`; whoever wanted to add something must then not. Rules: a log
+Enters: events. Leaves: durable leaves, or `LedgerError`; then its change must not happen. Rules: a log
 that cannot be opened now (a full disk, another writer) is tried again at the next event.
 """
 
@@ -40,6 +40,16 @@ class Ledger:
         self.trouble = None
         return indexes
 
+    def note(self, events: Sequence[Event], alarm: Callable[[str, str | None], None]) -> bool:
+        """Leaves about what blocks nothing: a log that is out of order is an alarm and stops nothing. Whether they are
+        there."""
+        try:
+            self.append(events)
+        except LedgerError as error:
+            alarm("log", str(error))
+            return False
+        return True
+
     def erase(self, index: int, reason: str) -> int:
         """Forget the detail of a leaf; the index of the leaf that says so."""
         try:
@@ -57,7 +67,7 @@ class Ledger:
     def heartbeat(self, detail: Mapping[str, Any]) -> None:
         """A leaf an hour, however often it is called; and one as soon as the log can be written again."""
         try:
-            self._opened().heartbeat(detail, anew=self.trouble is not None)
+            self._opened().heartbeat(detail, again=self.trouble is not None)
         except (ResolverError, OSError) as error:
             self.trouble = _unwritten(error)
         else:

@@ -1,4 +1,4 @@
-"""What Prometheus is told about the lists: ages, entries, what is held or refused, the log, alarms.
+"""Metrics of the lists: ages, entries, held and refused updates, the log, alarms.
 
 Enters: the register's status. Leaves: metric families beside those of the workers. Labels are list names alone.
 """

@@ -25,8 +25,9 @@ if TYPE_CHECKING:
     from resolver.config.schema import Config
     from resolver.host.apply import Held
     from resolver.ipc.control import Peer, Reply
+    from resolver.lists.decide import Outcome
     from resolver.lists.everywhere import Kind
-    from resolver.lists.register import Outcome, Register
+    from resolver.lists.register import Register
 
 
 MOST_AT_ONCE = 10_000

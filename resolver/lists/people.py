@@ -15,7 +15,7 @@ from resolver.base.errors import ResolverError, why
 from resolver.base.journal import about
 from resolver.base.terminal import visible
 from resolver.base.timestamps import as_text
-from resolver.lists.ledger import Event, Ledger, LedgerError
+from resolver.lists.ledger import Event, Ledger
 from resolver.policy import bypass, exceptions, overrides
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class People:
         self._places, self._ledger, self._clock, self._alarm = places, ledger, clock, alarm
         self.overrides = overrides.Overrides()
         self._unwritten = False  # the overrides, on disk or live
-        self._told: tuple[exceptions.Act, ...] = ()  # has its leaf, but still stands in the file
+        self._told: tuple[exceptions.BypassChange, ...] = ()  # has its leaf, but still stands in the file
         self._refused: str | None = None
         self._lost = False  # what was bypassed before a reboot
 
@@ -75,7 +75,7 @@ class People:
         )
         trouble = self._override(changed)
         detail = {"name": new.name, "match": new.match, "reason": new.reason, "by": by, "until": as_text(new.until)}
-        self._tell([Event("override-set", "", detail)])
+        self._note([Event("override-set", "", detail)])
         say.warning(
             "%s is allowed until %s by %s: %s",
             new.name,
@@ -144,7 +144,7 @@ class People:
         if said != self._refused:
             self._refused = said
             self._alarm("configuration", said)
-            self._tell([Event("configuration-refused", "", detail)])
+            self._note([Event("configuration-refused", "", detail)])
 
     def _check_durable_switch(self) -> None:
         """An alarm for as long as the durable off switch is damaged and a reboot took the live one."""
@@ -168,24 +168,18 @@ class People:
             live = exceptions.read(self._places.passes)
             if any(one.until <= now for one in live.bypasses):
                 live, _ = exceptions.change(self._places, lambda found: found.ended(now))
-            acts = tuple(act for act in live.untold if act not in self._told)
-            if acts and self._tell([Event(kind, "", detail) for act in acts for kind, detail in bypass.details(act)]):
+            acts = tuple(act for act in live.pending_log if act not in self._told)
+            if acts and self._note([Event(kind, "", detail) for act in acts for kind, detail in bypass.details(act)]):
                 self._told += acts
                 for act in acts:
                     say.warning("%s", bypass.sentence(act))
             if self._told:
-                exceptions.change(self._places, lambda found: found.told(self._told))
+                exceptions.change(self._places, lambda found: found.logged(self._told))
                 self._told = ()
         except (ResolverError, OSError) as error:
             self._alarm("passes", why(error))
         else:
             self._alarm("passes", None)
 
-    def _tell(self, events: list[Event]) -> bool:
-        """Leaves about what blocks nothing: a log that is out of order is an alarm and stops nothing."""
-        try:
-            self._ledger.append(events)
-        except LedgerError as error:
-            self._alarm("log", str(error))
-            return False
-        return True
+    def _note(self, events: list[Event]) -> bool:
+        return self._ledger.note(events, self._alarm)

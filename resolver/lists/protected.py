@@ -6,7 +6,6 @@ ICANN and private section, in A-labels; names that need a person.
 
 from __future__ import annotations
 
-import gzip
 import ipaddress
 from dataclasses import dataclass
 from functools import lru_cache
@@ -16,14 +15,21 @@ from urllib.parse import urlsplit
 
 import publicsuffixlist
 
+from blocklists import compression
+from blocklists.admissible import PROTECTED
+from blocklists.compression import CompressionError
 from resolver.base.errors import ResolverError
 from resolver.config.values import domain_name
-from resolver.lists.infrastructure import PROTECTED, SHARED
+from resolver.lists.infrastructure import SHARED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from resolver.config.schema import Config
+
+
+MAX_POPULAR = 1 << 26
+"""Octets of a file of popular names, uncompressed: a million of them take less than half."""
 
 
 @dataclass(frozen=True)
@@ -41,13 +47,13 @@ class Watched:
 def watched(config: Config) -> Watched:
     """All names to look after. `ResolverError` where the file of popular names cannot be read."""
     protected = {name: why for why, names in PROTECTED.items() for name in names}
-    protected.update(_own(config))
+    protected.update(own(config))
     popular = popular_names(config.guards.popular, config.guards.popular_top) if config.guards.popular else ()
     return Watched(protected, suffix_rules(), popular, frozenset(SHARED))
 
 
-def _own(config: Config) -> Iterator[tuple[str, str]]:
-    """The provider's names: whoever blocks these has blocked the page that explains the block."""
+def own(config: Config) -> Iterator[tuple[str, str]]:
+    """The provider's names: an entry for these would block the page that explains the block."""
     for name in config.guards.protected:
         yield name, "protected in the configuration"
     if config.dns is not None:
@@ -93,17 +99,17 @@ def suffix_rules() -> tuple[str, ...]:
 
 
 def popular_names(path: Path, top: int) -> tuple[str, ...]:
-    """The first `top` names of a file with one a line (`rank,name` and `#` comments are understood), plain or gzip."""
+    """The first `top` names of a file with one a line (`rank,name` and `#` comments too), plain or compressed."""
     names: dict[str, None] = {}
     try:
-        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as lines:
-            for line in lines:
+        with path.open("rb") as file:
+            for line in b"".join(compression.read_blocks(file, size=MAX_POPULAR)).splitlines():
                 text = line.decode().split("#")[0].strip().rpartition(",")[2].strip()
                 if text and (name := _name_or_none(text)):
                     names[name] = None
                 if len(names) >= top:
                     break
-    except (OSError, EOFError, UnicodeDecodeError) as error:
+    except (OSError, CompressionError, UnicodeDecodeError) as error:
         raise ResolverError(f"the popular names in {path} cannot be read ({error})") from error
     return tuple(names)
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from resolver.lists.appeals import AppealsHere
     from resolver.lists.ledger import Ledger
     from resolver.lists.people import People
-    from resolver.lists.state import Applied
+    from resolver.lists.state import Applied, Held
 
 DAY = 86400.0
 LAPSE_NOTICE = 30 * DAY
@@ -36,13 +36,18 @@ class Known(Protocol):
     ledger: Ledger
     people: People
     appeals: AppealsHere
-    applied: dict[str, Applied]
-    fetching: dict[str, Fetching]
-    generation: int
-    compiled: str
     alarms: dict[str, str]
     guarded: Counter[tuple[str, str]]
     refused: Counter[tuple[str, str]]
+
+    @property
+    def applied(self) -> dict[str, Applied]: ...
+    @property
+    def fetching(self) -> dict[str, Fetching]: ...
+    @property
+    def generation(self) -> int: ...
+    @property
+    def compiled(self) -> str: ...
 
 
 def status(register: Known, now: float) -> dict[str, Any]:
@@ -99,8 +104,10 @@ def alarms(register: Known, now: float) -> list[str]:
     for source in register.config.lists:
         known = register.fetching.get(source.name, Fetching())
         found += _alarms_of(source, known, now)
-        waits = nothing_yet(source, known) if source.name not in register.applied else _held_long(source, known, now)
-        found += [waits] if waits else []
+        if known.held is not None:
+            is_first = source.name not in register.applied
+            waits = nothing_yet(source.name, known.held) if is_first else _held_long(source, known.held, now)
+            found += [waits] if waits else []
     return found
 
 
@@ -111,21 +118,17 @@ def _bypassed(places: Places, now: float) -> list[str]:
         return []  # an alarm by itself
 
 
-def nothing_yet(source: ListSource, known: Fetching) -> str | None:
+def nothing_yet(name: str, held: Held) -> str:
     """Of a list of which nothing is active: that its first load waits for a person."""
-    held = known.held
-    if held is None:
-        return None
     waits = f"waits for approval since {held.since}"
     why = waits if held.approvable else f"is held since {held.since} and cannot be approved"
     load = f"its first load, {held.added:,} entries of version {held.version}, {why}"
-    return f"list {source.name} stops nothing: {load}: stopsign lists status"
+    return f"list {name} stops nothing: {load}: stopsign lists status"
 
 
-def _held_long(source: ListSource, known: Fetching, now: float) -> str | None:
-    held = known.held
-    # what is still watched waits for nobody
-    if held is not None and held.until is None and (held.urgent or now - as_time(held.since) > source.alarm_held):
+def _held_long(source: ListSource, held: Held, now: float) -> str | None:
+    # what is in shadow evaluation waits for nobody
+    if held.until is None and (held.urgent or now - as_time(held.since) > source.alarm_held):
         return f"version {held.version} of list {source.name} is held since {held.since}"
     return None
 

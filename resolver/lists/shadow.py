@@ -3,18 +3,23 @@
 Enters: what the workers see (`resolver.ipc.shadow_sketches`). Leaves: the additions that would stop too much, with the
 share of all clients that each would have met: different clients, so that neither one that asks a thousand times nor a
 name that is asked for often by few can hold an order. Rules: while watched, an addition is compiled as a list of its
-own that only monitors; sketches lie in memory and know no client; hardly any clients prove nothing, and what is watched
-there passes at its end; a steward that starts anew watches anew.
+own that only monitors; sketches stay in memory and know no client; few clients prove nothing: on such
+a host the addition passes at its end; a steward that restarts begins the evaluation again.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from blocklists.document import MAX_SIZE
+from blocklists.document import read as read_entries
 from resolver import _core
 from resolver.ipc import shadow_sketches
+from resolver.lists.guard import some
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from resolver.base.paths import Places
 
 FEWEST = 100  # clients below which a share says nothing
@@ -28,7 +33,7 @@ class Shadow:
     def __init__(self, places: Places) -> None:
         self._places = places
         self._seen: dict[str, shadow_sketches.Seen] = {}
-        """By key: a supervisor that started anew has drawn another one."""
+        """By key: a supervisor draws one at its start."""
 
     def look(self, watching: set[str]) -> None:
         """Takes up what the workers have seen of these watches; what was known of others is forgotten."""
@@ -50,3 +55,11 @@ class Shadow:
                 if part > max(share, found.get(reference, 0.0)):
                     found[reference] = part
         return found
+
+    def complaint(self, watch: str, share: float, document: Path) -> str | None:
+        """Which additions of `document` would stop too much, in a sentence; None: none would."""
+        found = sorted(self.too_much(watch, share).items(), key=lambda item: -item[1])
+        if not found:
+            return None
+        names = {entry.reference: entry.name for entry in read_entries(document, size=MAX_SIZE)}
+        return some([f"{names.get(ref, ref)} would stop {part:.1%} of all clients" for ref, part in found])

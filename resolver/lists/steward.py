@@ -34,7 +34,8 @@ from resolver.lists.fetch import VerifyError
 from resolver.lists.ledger import Event, Ledger, LedgerError
 from resolver.lists.metrics import Lists
 from resolver.lists.operations import operations
-from resolver.lists.register import Outcome, Register
+from resolver.lists.protected import own
+from resolver.lists.register import Register
 from resolver.log.writer import Log
 from resolver.policy import exceptions
 from resolver.stats.publish import publish
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from resolver.config.schema import Accepted, ListSource
+    from resolver.lists.decide import Outcome
     from resolver.lists.fetch import Candidate
 
 say = logging.getLogger("stopsign.steward")
@@ -72,14 +74,17 @@ class Steward:
     ) -> None:
         self.config = config = accepted.config
         self.held = Held(accepted, OF_STEWARD, self._apply)
-        self._anew = asyncio.Event()  # it is to begin again, with the configuration that is in the file now
+        self._re_executes = asyncio.Event()  # it is to begin again, with the configuration that is in the file now
         self._clock, self._chance = clock, chance
         self._ledger = Ledger(partial(Log.open, config.places, clock, os.urandom, origin=config.log_origin))
         self.register = Register(config, self._ledger, clock)
         self._one = ThreadPoolExecutor(1, thread_name_prefix="register")
         self._threads = ThreadPoolExecutor(max(len(config.lists), 1), thread_name_prefix="fetch")
         self.serving = asyncio.Event()
-        self._mirrors = {source.name: fetch.Mirror(source, config.places.list(source.name)) for source in config.lists}
+        names = dict(own(config))
+        self._mirrors = {
+            source.name: fetch.Mirror(source, config.places.list(source.name), names) for source in config.lists
+        }
         self._turns = {source.name: asyncio.Lock() for source in config.lists}
 
     async def work(self, what: Callable[Given, Result], *args: Given.args, **kwargs: Given.kwargs) -> Result:
@@ -87,11 +92,11 @@ class Steward:
         return await asyncio.get_running_loop().run_in_executor(self._one, partial(what, *args, **kwargs))
 
     async def _apply(self, _new: Accepted) -> list[str]:
-        asyncio.get_running_loop().call_later(0.05, self._anew.set)  # the answer goes out first
+        asyncio.get_running_loop().call_later(0.05, self._re_executes.set)  # the answer goes out first
         return ["steward"]
 
     async def run(self, stop: asyncio.Event) -> bool:
-        """Serve until `stop`: False; or until it is to begin anew: True."""
+        """Serve until `stop`: False; or until it is to re-execute: True."""
         beating = asyncio.create_task(beat())  # from the first moment to the last: both may take long
         await self.work(self.register.open)
         server = await control.serve(self.config.places.control_socket, operations(self), self.held.callers)
@@ -103,7 +108,7 @@ class Steward:
                 running = [tasks.create_task(self._follow(source)) for source in self.config.lists]
                 running.append(tasks.create_task(self._tick()))
                 running += [tasks.create_task(self._resolve()), tasks.create_task(self._report())]
-                ends = [asyncio.create_task(event.wait()) for event in (stop, self._anew)]
+                ends = [asyncio.create_task(event.wait()) for event in (stop, self._re_executes)]
                 await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
                 for task in (*running, *ends):
                     task.cancel()
@@ -115,7 +120,7 @@ class Steward:
             self._one.shutdown()
             self._threads.shutdown(wait=False, cancel_futures=True)
             beating.cancel()
-        return self._anew.is_set() and not stop.is_set()
+        return self._re_executes.is_set() and not stop.is_set()
 
     async def refresh_all(self, names: Iterable[str]) -> list[Outcome]:
         """Refresh these lists now, side by side."""
@@ -193,7 +198,7 @@ class Steward:
 
 
 async def serve(accepted: Accepted) -> bool:
-    """The steward, until SIGTERM or SIGINT; True: it is to begin anew."""
+    """The steward, until SIGTERM or SIGINT; True: it is to re-execute."""
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)

@@ -91,7 +91,7 @@ def _entries(places: Places, name: str, applied: Applied, wanted: set[str]) -> I
 
 def _covers(one: Entry, name: str) -> bool:
     if one.name == name:
-        return True  # of an entry for what is below it too: whoever asks for its name means that entry
+        return True  # an entry for its subdomains too: its name means that entry
     return one.match != "exact" and name.endswith(f".{one.name}")
 
 

@@ -2,7 +2,7 @@
 
 Enters: the log's folder, where each witness answers and by which keys, what must suffice. Leaves: the file
 `checkpoint.cosigned` beside `checkpoint`, and what each witness said. Rules: the writer is never touched or waited for,
-`checkpoint` is its own; the cosigned one may be older, and what both have in common is proved to whoever reads both;
+`checkpoint` is its own; the cosigned one may be older, and what both have in common is proved to a reader of both;
 all witnesses are asked at a time under one deadline; only cosignatures that verify by the keys that were given count;
 a cosigned checkpoint that suffices is never replaced by one that does not.
 """

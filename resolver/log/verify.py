@@ -8,8 +8,8 @@ Enters: a source (a copy, or an address), the log's public key, checkpoints kept
   beginning of the new one;
 - a leaf of a public type has one published detail, and it is what the leaf commits to; one that is missing or erased
   must have a later leaf that says so;
-- without a kept checkpoint or a quorum of witnesses the log proves that it agrees with itself, and nothing more: a log
-  written anew, or shown differently to somebody else, would look the same.
+- without a kept checkpoint or a quorum of witnesses the log proves that it agrees with itself, and nothing more: a
+  rewritten log, or one that is shown differently to others, would look the same.
 """
 
 from __future__ import annotations

@@ -131,7 +131,7 @@ def _last(folder: Path, key: Verifier) -> Checkpoint:
 
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
-    """Reading the last tree and storing the next is one step, whoever else runs."""
+    """To read the last tree and store the next is one step, with any number of processes."""
     held = lock(folder / ".lock", wait=True)
     try:
         yield

@@ -6,8 +6,8 @@ checkpoint.
 Rules, in the order in which they hold:
 
 1. One writer: a lock on the private folder, for as long as the log is open.
-2. Details first, then entries, then tiles from the leaves up, then the checkpoint: whoever sees a checkpoint finds all
-   that it speaks of. What lies beyond the checkpoint was never promised and is written over.
+2. Details first, then entries, then tiles from the leaves up, then the checkpoint: a reader of a checkpoint finds all
+   that it covers. Tiles beyond the checkpoint were never promised and are written over.
 3. The checkpoint becomes true in the private folder, by one rename, and is published from there. Signed but not
    renamed, it was never seen by anybody; so no two checkpoints that somebody saw ever disagree.
 4. Opening is what appending does first after an error: read the checkpoint, read the right edge, compare the root,
@@ -133,11 +133,11 @@ class Log:
             self._edge = edge
             return range(before.size, edge.size)
 
-    def heartbeat(self, detail: Mapping[str, Any], *, anew: bool = False) -> int | None:
-        """A leaf a clock hour, however often it is called: silence in the log then means that nobody was there.
-        `anew`: one more, after a time in which nothing could be written."""
+    def heartbeat(self, detail: Mapping[str, Any], *, again: bool = False) -> int | None:
+        """A leaf a clock hour, in any number of calls: a gap then means that no process ran. `again`: one more, after a
+        time in which nothing could be written."""
         hour = hour_of(self._clock())
-        if hour == self._beat and not anew:
+        if hour == self._beat and not again:
             return None
         index = self.append(HEARTBEAT, hour, detail)
         self._beat = hour

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from resolver.config.schema import Config
-    from resolver.policy.exceptions import Act, Bypass, Passes
+    from resolver.policy.exceptions import Bypass, BypassChange, Passes
 
 NAMED = 3  # names that an alarm names one by one
 
@@ -56,7 +56,7 @@ def ends(until: int) -> str:
     return "until it is switched off" if until >= FOR_EVER else f"until {as_text(until)}"
 
 
-def told(one: Bypass) -> str:
+def in_words(one: Bypass) -> str:
     """Since when, by whom, until when and why."""
     reason = f": {one.reason}" if one.reason else ", no reason given"
     return f"since {as_text(one.since)} by {one.by}, {ends(one.until)}{reason}"
@@ -74,15 +74,15 @@ def alarms(live: Passes, now: float) -> list[str]:
     on = live.holding(now)
     names = [one for one in on if one.kind == "name"]
     found = [
-        f"{one} {'passes' if one.kind == 'all' else 'is bypassed'} {told(one)}" for one in on if one.kind != "name"
+        f"{one} {'passes' if one.kind == 'all' else 'is bypassed'} {in_words(one)}" for one in on if one.kind != "name"
     ]
     if len(names) <= NAMED:
-        return found + [f"{one} is bypassed {told(one)}" for one in names]
+        return found + [f"{one} is bypassed {in_words(one)}" for one in names]
     some = ", ".join(one.of for one in names[:NAMED])
     return [*found, f"{len(names)} names are bypassed, among them {some}: stopsign bypass"]
 
 
-def sentence(act: Act) -> str:
+def sentence(act: BypassChange) -> str:
     """For the journal."""
     one = act.bypass
     if act.act == "end":
@@ -92,7 +92,7 @@ def sentence(act: Act) -> str:
     return f"{one} is bypassed by {act.by} since {as_text(act.at)}, {ends(one.until)}{_because(act)}"
 
 
-def details(act: Act) -> Iterator[tuple[str, dict[str, Any]]]:
+def details(act: BypassChange) -> Iterator[tuple[str, dict[str, Any]]]:
     """Types and details of the leaves about it."""
     one = act.bypass
     until = None if one.until >= FOR_EVER else as_text(one.until)
@@ -103,5 +103,5 @@ def details(act: Act) -> Iterator[tuple[str, dict[str, Any]]]:
         yield "bypass-words", {**about, "by": act.by, "reason": act.reason}
 
 
-def _because(act: Act) -> str:
+def _because(act: BypassChange) -> str:
     return f": {act.reason}" if act.reason else ""

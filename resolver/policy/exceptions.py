@@ -9,7 +9,7 @@ Rules:
   not hold up the off switch.
 - Room on the tmpfs is reserved for the file.
 - A file that cannot be read excepts nothing, and is an alarm. Its text cannot control a terminal.
-- A change of the off switch stays in the file (`untold`) until the log has it.
+- A change of the off switch stays in the file (`untold` there, `pending_log` here) until the log has it.
 
     {"format": 2,
      "overrides": [{"name": "example.com", "match": "subtree", "until": 1795000000}],
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 FORMAT = 2
 FOR_EVER = 0xFFFF_FFFF  # Unix time of a pass without an end: until somebody switches it off
 LARGEST = 1 << 24
-MOST_UNTOLD = 1_000  # acts that wait for the log; of more the oldest are forgotten
+MOST_PENDING = 1_000  # changes that wait for the log; of more the oldest are dropped
 PATIENCE = 2.0  # seconds for another writer, who needs a few milliseconds
 _AGAIN = 0.02
 ROOM = 1 << 16  # octets in reserve
@@ -89,7 +89,7 @@ class Bypass:
 
 
 @dataclass(frozen=True, slots=True)
-class Act:
+class BypassChange:
     """What was done to the off switch: thrown, taken back, or come to its end by itself (`by` nobody)."""
 
     act: Does
@@ -105,11 +105,11 @@ class Passes:
 
     overrides: tuple[Pass, ...] = ()
     bypasses: tuple[Bypass, ...] = ()
-    untold: tuple[Act, ...] = ()
+    pending_log: tuple[BypassChange, ...] = ()
 
     @property
     def mark(self) -> str:
-        """Names what passes and until when: by this a process says which ones it took up."""
+        """Names what passes and until when: by this a process says which ones it uses."""
         what = [astuple(entry) for entry in self.overrides], [(one.kind, one.of, one.until) for one in self.bypasses]
         return hashlib.sha256(json.dumps(what).encode()).hexdigest()
 
@@ -152,25 +152,27 @@ class Passes:
         before = self.bypass_of(new.kind, new.of) or new
         others = tuple(one for one in self.bypasses if one is not before)
         held = replace(new, since=before.since, reason=new.reason or before.reason)
-        return replace(self, bypasses=(*others, held))._noting(Act("on", new.since, new.by, new.reason, held))
+        return replace(self, bypasses=(*others, held))._noting(BypassChange("on", new.since, new.by, new.reason, held))
 
     def off(self, kind: Kind, of: str, *, now: int, by: str, reason: str = "") -> Passes:
         """The switch taken back; `all` ends also what was switched off apart."""
         gone = tuple(one for one in self.bypasses if kind == "all" or (one.kind, one.of) == (kind, of))
         kept = tuple(one for one in self.bypasses if one not in gone)
-        return replace(self, bypasses=kept)._noting(*(Act("off", now, by, reason, one) for one in gone))
+        return replace(self, bypasses=kept)._noting(*(BypassChange("off", now, by, reason, one) for one in gone))
 
     def ended(self, now: float) -> Passes:
         """Without the bypasses that have come to their end."""
         gone = tuple(one for one in self.bypasses if one.until <= now)
-        return replace(self, bypasses=self.holding(now))._noting(*(Act("end", o.until, "", "", o) for o in gone))
+        return replace(self, bypasses=self.holding(now))._noting(
+            *(BypassChange("end", o.until, "", "", o) for o in gone)
+        )
 
-    def told(self, acts: tuple[Act, ...]) -> Passes:
+    def logged(self, changes: tuple[BypassChange, ...]) -> Passes:
         """The log has these."""
-        return replace(self, untold=tuple(act for act in self.untold if act not in acts))
+        return replace(self, pending_log=tuple(one for one in self.pending_log if one not in changes))
 
-    def _noting(self, *acts: Act) -> Passes:
-        return replace(self, untold=(*self.untold, *acts)[-MOST_UNTOLD:])
+    def _noting(self, *changes: BypassChange) -> Passes:
+        return replace(self, pending_log=(*self.pending_log, *changes)[-MOST_PENDING:])
 
 
 def parse(data: bytes) -> Passes:
@@ -201,7 +203,9 @@ def read(path: Path) -> Passes:
 
 
 def dump(passes: Passes) -> bytes:
-    return json.dumps({"format": FORMAT, **asdict(passes)}, sort_keys=True, indent=1).encode() + b"\n"
+    stored = {"format": FORMAT, **asdict(passes)}
+    stored["untold"] = stored.pop("pending_log")
+    return json.dumps(stored, sort_keys=True, indent=1).encode() + b"\n"
 
 
 def change(places: Places, how: Callable[[Passes], Passes]) -> tuple[Passes, str | None]:
@@ -309,8 +313,8 @@ def _bypass(raw: dict[str, Any]) -> Bypass:
     )  # fmt: skip
 
 
-def _act(raw: dict[str, Any]) -> Act:
-    return Act(
+def _act(raw: dict[str, Any]) -> BypassChange:
+    return BypassChange(
         _one_of(Does, raw["act"]), int(raw["at"]), visible(raw["by"]), visible(raw["reason"]), _bypass(raw["bypass"])
     )  # fmt: skip
 

@@ -218,7 +218,7 @@ def _in_words(
     lets the name pass, in short and in full."""
     judged: list[Found] = []
     decided = bypassed = None
-    off = {one.of: f"is bypassed {bypass.told(one)}" for one in live.holding(now) if one.kind == "list"}
+    off = {one.of: f"is bypassed {bypass.in_words(one)}" for one in live.holding(now) if one.kind == "list"}
     for match, does in judgement.entries:
         entry, why_not = _found(match, meta), None
         if does == "expired":
@@ -250,9 +250,9 @@ def _let_through(places: Places, live: Passes, qname: str, now: float) -> tuple[
     """Whether a person lets it pass, whatever the lists say: in short, and in full."""
     for one in live.holding(now):
         if one.kind == "all":
-            return "everything passes", f"everything passes {bypass.told(one)}"
+            return "everything passes", f"everything passes {bypass.in_words(one)}"
         if one.kind == "name" and one.as_pass().covers(qname):
-            return "its name is bypassed", f"{one.of} and all below it are bypassed {bypass.told(one)}"
+            return "its name is bypassed", f"{one.of} and all below it are bypassed {bypass.in_words(one)}"
     if (let := live.covering(qname, now)) is not None:
         return "its name is overridden", f"{let.name} ({let.match}) is overridden {_words(places, let)}"
     return None

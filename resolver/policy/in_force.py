@@ -75,6 +75,11 @@ class InForce:
         return None if self.compiled is None else Judge(self.compiled, self.names, self.passes)
 
 
+def is_there(places: Places) -> bool:
+    """Whether `run_dir` holds list and exceptions: the steward wrote both."""
+    return places.current.exists() and places.passes.exists()
+
+
 class Follower:
     """`now` is what is in force. For one thread at a time."""
 

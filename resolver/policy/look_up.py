@@ -6,6 +6,7 @@ uses `opened`: another process may have put something else under that name.
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from resolver._core import CompiledList, CoreError
@@ -34,6 +35,12 @@ def opened(path: Path) -> CompiledList:
             return CompiledList.open(f"/proc/self/fd/{file.fileno()}")  # the very file that was looked at
     except OSError as error:
         raise CoreError(f"unreadable: {error.strerror}") from error
+
+
+def is_lost(places: Places) -> bool:
+    """Whether a list was live that the tmpfs does not hold any more: after a reboot."""
+    was_live, is_live = (os.access(path, os.F_OK) for path in (places.generation, places.current))
+    return was_live and not is_live
 
 
 def live(places: Places) -> tuple[CompiledList, Generation]:

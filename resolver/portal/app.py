@@ -181,15 +181,15 @@ def listening(config: Config) -> tuple[list[socket.socket], list[socket.socket]]
     """The supervisor's sockets, or our own where it gave none."""
     given = handed_over(os.environ)
     if "stop_page" in given:
-        # Duplicates: what was given stays open for this process begun anew.
+        # Duplicates: what was given stays open for this process after a re-exec.
         return tuple([socket.socket(fileno=os.dup(fd)) for fd in given.get(use, [])] for use in ("stop_page", "portal"))  # type: ignore[return-value]
     opened = open_listeners(stop_page=config.stop_page.listen, portal=config.portal.listen)
     return opened.stop_page, opened.portal
 
 
 async def serve(accepted: Accepted) -> bool:
-    """The web process, until SIGTERM or SIGINT; True: it is to begin anew, with the configuration in the file."""
-    config, stop, anew = accepted.config, asyncio.Event(), asyncio.Event()
+    """The web process, until SIGTERM or SIGINT; True: it is to re-execute, with the configuration in the file."""
+    config, stop, re_executes = accepted.config, asyncio.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
@@ -198,7 +198,7 @@ async def serve(accepted: Accepted) -> bool:
     await process.start(stop_page, portal)
 
     async def apply(_new: Accepted) -> list[str]:
-        loop.call_later(0.05, anew.set)  # the answer goes out first
+        loop.call_later(0.05, re_executes.set)  # the answer goes out first
         return ["web"]
 
     held = Held(accepted, OF_WEB, apply)
@@ -214,7 +214,7 @@ async def serve(accepted: Accepted) -> bool:
     server = await control.serve(config.places.web_socket, operations, held.callers)
     gc.freeze()
     notify("READY=1")
-    ends = [asyncio.create_task(event.wait()) for event in (stop, anew)]
+    ends = [asyncio.create_task(event.wait()) for event in (stop, re_executes)]
     try:
         await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
     finally:

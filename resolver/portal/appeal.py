@@ -63,7 +63,7 @@ OUTCOMES: Mapping[str, str] = {
 }
 
 NO_REFERENCE = marked("The reference has 16 letters and digits. It stands on the page that says the name is blocked.")
-ANEW = marked("The form was open for too long, or was sent too fast. Nothing is lost: please send it again.")
+SEND_AGAIN = marked("The form was open for too long, or was sent too fast. Nothing is lost: please send it again.")
 SAME = marked("This form was sent before with other words. Nothing is lost: please read it again and send it.")
 UNLISTED = marked("No list here has this reference now. Please compare it with the page that says the name is blocked.")
 MANY = marked("Each has 16 letters and digits, 50 at most. Please send what is left in a second form.")

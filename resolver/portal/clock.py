@@ -70,8 +70,8 @@ class Exchange:
         self._delivered: set[tuple[str, str, int]] = set()
 
     async def round(self, store: Store, steward: Steward) -> None:
-        """Write what this host's steward says; tell it what the others say that it was not told. What it does not take
-        is told again: its list may be older, or its configuration lack a key."""
+        """Store what this host's steward says; deliver to it the words of the others. A word that it does not accept is
+        delivered again: its list may be older, or its configuration lack a key."""
         every = await store.shared()
         mine = {one.subject: one for one in every if one.steward == self._host}
         try:

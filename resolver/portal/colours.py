@@ -46,7 +46,7 @@ def palette(accent: str, background: str, text: str) -> Mapping[str, str]:
 
 
 def readable(colour: str, on: tuple[str, ...], least: float) -> str:
-    """The colour itself, or the nearest mix of it with black or white that is told apart from every colour in `on`."""
+    """The colour itself, or the nearest mix of it with black or white that is distinct from every colour in `on`."""
     for step in range(101):
         for end in ("#000000", "#ffffff"):
             candidate = mixed(colour, end, step / 100)

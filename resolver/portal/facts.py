@@ -1,4 +1,4 @@
-"""What people are told about an entry.
+"""The facts about an entry, for people.
 
 Enters: a match of the compiled list and the lists' own description (head and bases) in its `meta`. Leaves: one frozen
 `Facts`, the only thing that page, look-up, appeal and JSON speak of. Rules: only what the signed list says, and what

@@ -25,7 +25,7 @@ _SHAPE = struct.Struct(f">q{_NONCE}s{_TAG}s")
 
 
 class TokenError(ResolverError):
-    """The form has to be sent anew; `soon`: it was sent faster than a person can."""
+    """The form has to be sent again; `soon`: it was sent faster than a person can."""
 
     def __init__(self, message: str, *, soon: bool = False) -> None:
         super().__init__(message)

@@ -135,7 +135,7 @@ class Portal:
         try:
             secret = form_token.check(await self._form_keys(now), ask.fields.get("token", ""), now)
         except form_token.TokenError:
-            return await self._form(ask, form, {"token": appeal.ANEW}, 409)
+            return await self._form(ask, form, {"token": appeal.SEND_AGAIN}, 409)
         code = form_token.receipt_code(secret)
         receipt = form_token.receipt_hash(code)
         assert receipt is not None  # noqa: S101 - it was made here
@@ -153,7 +153,7 @@ class Portal:
                 return self._see(f"/receipt/{code}", ask, new="1")
             if (before := await self._store().by_receipt(receipt)) is not None:  # sent twice at the same moment
                 return await self._sent_before(ask, form, before[0], code)
-        return await self._form(ask, form, {"token": appeal.ANEW}, 409)  # no id was free
+        return await self._form(ask, form, {"token": appeal.SEND_AGAIN}, 409)  # no id was free
 
     def _new_appeals(
         self, form: appeal.Form, matches: Sequence[Match | None], secret: bytes, language: str, now: int

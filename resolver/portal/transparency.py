@@ -136,7 +136,7 @@ class Transparency:
             if self._report is None or self._report[0] != seen:
                 self._report = seen, Figures.of(json.loads(self._read("report.json")))
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
-            return None  # none yet, or one of another version: the steward makes one anew
+            return None  # none yet, or one of another version: the steward makes another
         return self._report[1]
 
     async def file(self, path: str) -> Answer:

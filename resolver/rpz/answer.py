@@ -4,7 +4,7 @@
 
 Enters: a message, where it came from, over what. Leaves: `None` (it is no question), a `Reply`, which is empty for an
 address that is no secondary's, or a `Transfer` whose messages are made while they are sent. Rules: no record leaves
-before all of this is answered; a wrong signature and a missing one are told so, and get nothing else; a transfer goes
+before all of this is answered; a wrong signature or a missing one gets an error and nothing else; a transfer goes
 over streams alone.
 """
 

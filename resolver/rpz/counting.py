@@ -17,9 +17,9 @@ from bisect import bisect_left
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from resolver.ipc.entry_hits import Cells
 from resolver.rpz.rules import stops
 from resolver.rpz.told import StreamError, dnstap, powerdns
-from resolver.stats.entry_hits import Cells
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
@@ -52,8 +52,7 @@ class Counting:
         live: Callable[[], InForce],
     ) -> None:
         self._zones, self._secondaries, self._live = zones, secondaries, live
-        places.workers.mkdir(parents=True, exist_ok=True)
-        self._folder = places.workers
+        self._places = places
         self._hits: dict[int, tuple[InForce, Counter[Met]]] = {}
         self._given: list[Path] = []  # what was handed over last
         self._servers: list[asyncio.Server] = []
@@ -102,7 +101,7 @@ class Counting:
         waiting, self._hits, self._given = self._hits, {}, []
         for generation, (live, hits) in waiting.items():
             try:
-                cells = Cells.create(self._folder, "rpz", generation=generation, lists=live.names, entries=live.entries)
+                cells = Cells.create(self._places, "rpz", generation=generation, lists=live.names, entries=live.entries)
             except OSError as wrong:  # a full tmpfs: what was counted here is lost, the zones are not
                 log.warning("counts cannot be handed over (%s)", wrong.strerror)
                 continue

@@ -1,7 +1,8 @@
 """NOTIFY (RFC 1996): each secondary hears that there is a new serial, again and again until it says so.
 
 Enters: a zone's edition. Leaves: datagrams. Rules: signed with the secondary's key; the pauses double, and there are
-`TRIES`; a newer edition ends what is told of an older one; who never answers still comes by the SOA's refresh.
+`TRIES`; a newer edition replaces an older one's messages; a secondary that never answers still asks by the
+SOA's refresh.
 """
 
 from __future__ import annotations

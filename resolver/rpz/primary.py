@@ -4,8 +4,8 @@
 
 Enters: the generation and the passes, looked at five times a second; what the control socket is asked. Leaves:
 editions, durable before they are served; zone files; NOTIFY; what it says of itself (`resolver.ipc.rpz_status`). Rules:
-a zone is made anew when the generation or a pass changes, and at the second at which the next entry lapses or pass
-ends, whether or not anybody updates anything; it is served only once it was made of what is live; what cannot be made
+a zone is made again when the generation or an exception changes, and at the second at which the next entry or
+exception ends, with or without an update; it is served only once it was made of what is live; what cannot be made
 or written is an alarm, and what is served goes on.
 """
 
@@ -82,7 +82,7 @@ class Kept:
     passes: str | None = None
     """The mark of those that it was made of."""
     due: float = 0.0
-    """When it is made anew, whatever else happens; 0: never."""
+    """When it is made again, whatever else happens; 0: never."""
     telling: dict[str, asyncio.Task[None]] = field(default_factory=dict)
     writing: asyncio.Lock = field(default_factory=asyncio.Lock)
     given: dict[str, tuple[int, str]] = field(default_factory=dict)
@@ -319,7 +319,7 @@ def usable(config: Config) -> None:
 
 
 def _own(descriptor: int) -> socket.socket:
-    # A duplicate: what was handed over stays open for this process begun anew.
+    # A duplicate: what was handed over stays open for this process after a re-exec.
     one = socket.socket(fileno=os.dup(descriptor))
     one.setblocking(False)
     return one
@@ -334,20 +334,20 @@ def _addresses(descriptors: Sequence[int]) -> list[str]:
 
 
 async def serve(accepted: Accepted, sockets: Mapping[str, Sequence[int]]) -> bool:
-    """The zones, until SIGTERM or SIGINT; True: it is to begin anew, with the configuration in the file."""
-    loop, stop, begins_anew = asyncio.get_running_loop(), asyncio.Event(), False
+    """The zones, until SIGTERM or SIGINT; True: it is to re-execute, with the configuration in the file."""
+    loop, stop, re_executes = asyncio.get_running_loop(), asyncio.Event(), False
 
-    def end(*, anew: bool) -> None:
-        nonlocal begins_anew
-        begins_anew = anew
+    def end(*, re_execute: bool) -> None:
+        nonlocal re_executes
+        re_executes = re_execute
         stop.set()
 
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, partial(end, anew=False))
+        loop.add_signal_handler(number, partial(end, re_execute=False))
     primary = Primary(accepted.config)
 
     async def apply(_new: Accepted) -> list[str]:
-        loop.call_later(0.05, partial(end, anew=True))  # the answer goes out first
+        loop.call_later(0.05, partial(end, re_execute=True))  # the answer goes out first
         return ["rpz"]
 
     held = Held(accepted, OF_RPZ, apply, usable=usable)
@@ -362,7 +362,7 @@ async def serve(accepted: Accepted, sockets: Mapping[str, Sequence[int]]) -> boo
         await primary.run(sockets, stop)
     finally:
         server.close()
-    return begins_anew
+    return re_executes
 
 
 def main() -> None:

@@ -7,18 +7,16 @@ or the trouble in one sentence. Rule: a failure to count never stops anything el
 from __future__ import annotations
 
 import contextlib
-import json
 import sqlite3
 from collections import Counter
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from blocklists import durable
-from resolver.base import atomic
 from resolver.base.errors import ResolverError, why
+from resolver.ipc.entry_hits import generations, tell_operator, waiting
+from resolver.policy.generations import Generations
 from resolver.stats.daily_counts import Counts
-from resolver.stats.entry_hits import generations, waiting
-from resolver.stats.generations import Generations
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -94,14 +92,10 @@ class Counting:
         if day != self._day:
             self._day, self._today = day, Counter()
         before = self._today.total()
-        for batch in waiting(self._places.workers, self._generations.open):
+        for batch in waiting(self._places, self._generations.open):
             if counts.gather(batch, now):
                 for _, reference, count in batch.hits():
                     self._today[reference] += count
-        self._generations.drop_unused(generations(self._places.workers), now)
+        self._generations.drop_unused(generations(self._places), now)
         if self._today.total() != before:
-            self._tell()
-
-    def _tell(self) -> None:
-        told = {"day": self._day, "entries": dict(self._today.most_common(MOST))}
-        atomic.replace(self._places.run_dir / "hits.json", json.dumps(told).encode(), mode=0o600)
+            tell_operator(self._places, self._day, dict(self._today.most_common(MOST)))

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
-    from resolver.stats.entry_hits import Batch
+    from resolver.ipc.entry_hits import Batch
 
 PER_LEAF = 10_000  # entries in one leaf of bands
 KEPT_BATCHES = 10_000

@@ -6,13 +6,13 @@ trusted. A caller that must know that it is the list in the log compares the sta
 
 from __future__ import annotations
 
-import io
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
-import zstandard
-
+from blocklists import compression
+from blocklists.compression import CompressionError
+from blocklists.document import MAX_SIZE
 from resolver.log.errors import AuditError
 
 if TYPE_CHECKING:
@@ -27,18 +27,27 @@ def read_document(path: Path) -> Iterator[tuple[bytes, dict[str, Any]]]:
     """Each line of a document and the entry that it is. Raises `AuditError`."""
     try:
         with path.open("rb") as file:
-            stream = zstandard.ZstdDecompressor(max_window_size=1 << 27).stream_reader(file)
-            for line in io.BufferedReader(stream):
-                if len(line) > MAX_LINE:
-                    raise AuditError(f"{path}: a line is longer than {MAX_LINE} bytes")
+            for line in _lines(path, file):
                 entry = json.loads(line)
                 if not all(isinstance(entry[key], str) for key in NEEDED):
                     raise ValueError("an entry is not one")
                 yield line, entry
-    except (zstandard.ZstdError, ValueError, KeyError, TypeError, RecursionError) as wrong:
+    except (CompressionError, ValueError, KeyError, TypeError, RecursionError) as wrong:
         raise AuditError(f"{path} is not a list document: {wrong}") from wrong
     except OSError as wrong:
         raise AuditError(f"{path}: {wrong.strerror}") from wrong
+
+
+def _lines(path: Path, file: IO[bytes]) -> Iterator[bytes]:
+    rest = b""
+    for block in compression.read_blocks(file, size=MAX_SIZE, only="zstd"):
+        *lines, rest = (rest + block).split(b"\n")
+        for line in lines:
+            yield line + b"\n"
+        if len(rest) > MAX_LINE:
+            raise AuditError(f"{path}: a line is longer than {MAX_LINE} bytes")
+    if rest:
+        raise AuditError(f"{path} ends within a line: it is not whole")
 
 
 def find_documents(lists: Path) -> list[Path]:
@@ -56,7 +65,7 @@ def in_force(lists: Path) -> Iterator[tuple[Path, Mapping[str, Any]]]:
 
 
 def head_beside(path: Path) -> Mapping[str, Any]:
-    """The `head.json` that was published with a document, where it lies beside it."""
+    """The `head.json` that was published with a document, where it is beside it."""
     head = path.with_name("head.json")
     return read_object(head) if head.is_file() else {}
 

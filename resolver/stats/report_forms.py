@@ -67,7 +67,7 @@ def _sections(report: Report) -> Iterator[str]:
     hosts = ", ".join(
         f"{one['origin']} ({one['leaves']:,} leaves, root {one['root'][:16]}…)" for one in report["hosts"]
     )
-    yield f"<p>Computed from the public log of {escape(hosts)}; whoever has a copy can compute it again.</p>"
+    yield f"<p>Computed from the public log of {escape(hosts)}; anybody with a copy can compute it again.</p>"
     yield from _blocks(report)
     yield from _entries(report)
     yield from _changes(report)

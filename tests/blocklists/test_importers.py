@@ -10,7 +10,7 @@ import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from blocklists import entry, impact
+from blocklists import admissible, entry, impact
 from blocklists.importers import formats
 from blocklists.importers.intake import Intake
 from blocklists.importers.source import MAX_LINE, SourceError
@@ -69,6 +69,11 @@ def test_a_plain_list_is_taken_with_all_its_oddities(tmp_path: Path) -> None:
         (b"a" * 64 + b".example", "63 octets"),
         (b"\xff\xfe.example", "not UTF-8"),
         (b"a" * (MAX_LINE + 10), "too long"),
+        (b"http.example/page", "a path"),
+        (b"a.example:8443", "a port"),
+        (b"someone@a.example", "an e-mail address"),
+        (b"192.0.2.0/24", "a network"),
+        (b"ads*.example", "a wildcard inside a name"),
         ("☃☃-.example".encode(), "internationalised"),
         (b"\x1b[31mred.example", "character"),
     ],
@@ -84,12 +89,20 @@ def test_what_is_no_name_is_rejected_with_its_line_and_the_rest_goes_on(
 
 
 def test_a_public_suffix_is_taken_as_exact_and_said(tmp_path: Path) -> None:
-    taken = intake(tmp_path, "bet.br\nco.uk\ngithub.io\n*.github.io\nexample.github.io\nfoo.ck\nwww.ck\n")
+    taken = intake(
+        tmp_path,
+        "bet.br\nco.uk\ngithub.io\n*.github.io\nexample.github.io\nfoo.ck\nwww.ck\nelastx.net\nyoutube.local\nx.onion\n",
+    )
     assert names(taken) == [
         ("bet.br", "exact"), ("co.uk", "exact"), ("github.io", "exact"), ("example.github.io", "subtree"),
         ("foo.ck", "exact"), ("www.ck", "subtree"),
     ]  # fmt: skip
-    assert "a public suffix: taken as exact, not as below" in [notice.notice for notice in taken.notices]
+    assert "a public suffix: taken as exact, not as subtree" in [notice.notice for notice in taken.notices]
+    assert [line for line, _ in rejected(taken)] == [4, 8, 9, 10]
+    assert [reason for _, reason in rejected(taken)][:2] == [
+        "github.io (below) is a public suffix: strangers' sites lie below it",
+        next(reason for _, reason in rejected(taken) if "lies above the public suffix" in reason),
+    ]
 
 
 def test_compressed_files_are_told_by_their_octets_not_by_their_names(tmp_path: Path) -> None:
@@ -116,7 +129,7 @@ def test_a_hosts_file_gives_its_names_and_leaves_out_the_machine_s_own(tmp_path:
         "# hosts\n127.0.0.1 localhost\n::1 ip6-localhost\nfe80::1%lo0 localhost\n0.0.0.0 0.0.0.0\n"
         "0.0.0.0 Ads.example tracker.example # two\n::\tsix.example\n127.0.0.1\nads.example\n0.0.0.0 198.51.100.7\n",
     )
-    assert names(taken) == [("ads.example", "subtree"), ("tracker.example", "subtree"), ("six.example", "subtree")]
+    assert names(taken) == [("ads.example", "exact"), ("tracker.example", "exact"), ("six.example", "exact")]
     assert [number for number, _ in rejected(taken)] == [8, 9, 10]
     assert len(taken.notices) == 4
 
@@ -135,13 +148,15 @@ both.example           CNAME .
 exact.example          300 IN CNAME *.
 *.below.example        CNAME rpz-drop.
 full.example.rpz.example. CNAME .
-local.example          A 192.0.2.1
-                       AAAA 2001:db8::1
+local.example          A 0.0.0.0
+                       AAAA ::
 good.example           CNAME rpz-passthru.
 32.1.2.0.192.rpz-ip    CNAME .
 ns.example.rpz-nsdname CNAME .
 odd.example            MX 10 mail.example.
-broken
+safe.example           CNAME forcesafesearch.search.example.
+old.example            CNAME old.example.
+tcp.example            CNAME rpz-tcp-only.
 """,
     )
     assert names(taken) == [
@@ -151,7 +166,8 @@ broken
     assert [(line, reason.partition(":")[0]) for line, reason in rejected(taken)] == [
         (14, "lets a name pass"), (15, "a trigger by address or name server"),
         (16, "a trigger by address or name server"), (17, "a record of type MX is no rule"),
-        (18, "not a record of a zone"),
+        (18, "leads to forcesafesearch.search.example., which is no wall unless --walls names it"),
+        (19, "lets a name pass"), (20, "lets a name pass"),
     ]  # fmt: skip
 
 
@@ -177,7 +193,7 @@ example.com##.banner
     )
     assert names(taken) == [
         ("ads.example", "subtree"), ("important.example", "subtree"), ("below.example", "below"),
-        ("plain.example", "subtree"), ("hosts.example", "subtree"),
+        ("plain.example", "exact"), ("hosts.example", "exact"),
     ]  # fmt: skip
     assert [line for line, _ in rejected(taken)] == [8, 9, 10, 11, 12, 13, 14, 15]
 
@@ -257,7 +273,7 @@ def test_the_real_lists_lose_their_addresses_alone(real_names: list[str]) -> Non
      ("example.com", False), ("example", False), ("xn--55qx5d.cn", True)],
 )  # fmt: skip
 def test_public_suffixes_are_known_icann_and_private(name: str, suffix: bool) -> None:
-    assert impact.is_public_suffix(name) is suffix
+    assert admissible.is_public_suffix(name) is suffix
 
 
 def test_the_preview_names_suffixes_shared_hosts_and_popular_names() -> None:
@@ -275,7 +291,7 @@ def test_the_preview_names_suffixes_shared_hosts_and_popular_names() -> None:
     }
     assert set(found) == {
         ("public-suffix", "github.io"), ("shared-host", "github.io"), ("shared-host", "drive.google.com"),
-        ("popular", "google.com"), ("popular", "example.net"),
+        ("popular", "google.com"), ("popular", "example.net"), ("never", "google.com"),
     }  # fmt: skip
     assert found["popular", "google.com"].count == 2
     assert found["popular", "example.net"].against == ("a.example.net",)

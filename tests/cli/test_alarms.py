@@ -24,6 +24,7 @@ SAYING = {
     "resolver/host/foreign.py": {"alarm"},
     "resolver/host/run.py": {"_status"},
     "resolver/ipc/rpz_status.py": {"complaints"},
+    "resolver/lists/decide.py": {"_left_out", "_unapplied"},
     "resolver/lists/report.py": {"_alarms_of", "nothing_yet", "_held_long"},
     "resolver/stats/collect.py": {"_turn"},
     "resolver/lists/ledger.py": {"_unwritten"},
@@ -65,6 +66,10 @@ APPEALS_HELD = (
 )
 PEERS = "host/test_many_hosts.py::test_a_host_on_the_database_whose_key_is_missing_is_an_alarm"
 PROVOKED: dict[str, tuple[str, str]] = {
+    "of the file of list … nobody can approve, so left out: …": (
+        "lists/test_bridge.py::test_what_nobody_can_approve_is_left_out_with_an_alarm_and_the_rest_goes_on",
+        "nobody can approve",
+    ),
     "dead: the steward does not answer at … (…)": (SAID_FIRST, "does not answer at "),
     "starts: … does not answer at … (…)": (
         f"{STATUS}::test_a_process_that_its_supervisor_has_started_and_that_does_not_listen_yet", "does not answer at ",
@@ -104,8 +109,8 @@ PROVOKED: dict[str, tuple[str, str]] = {
         NO_DESCRIPTOR,
         "no file descriptor is left: new connections over TCP are closed",
     ),
-    "… runs version …, installed is …: stopsign restart takes it up": (
-        UPGRADED, ": stopsign restart takes it up",
+    "… runs version …, installed is …: stopsign restart runs it": (
+        UPGRADED, ": stopsign restart runs it",
     ),
     "there is no compiled list yet: everything is forwarded": (
         NO_LIST, "there is no compiled list yet: everything is forwarded",

@@ -94,6 +94,13 @@ def test_the_reason_of_a_block_is_shown_once_and_in_words(over: str, capsys: pyt
     ]
 
 
+@pytest.mark.parametrize("typed", ["https://bet.example/a?b", "BET.example."])
+def test_what_people_read_out_is_understood(typed: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with served("") as port:
+        out = run(capsys, "ask", typed, "--server", f"127.0.0.1:{port}")[1]
+    assert out.startswith("bet.example over udp")
+
+
 def test_a_program_gets_every_answer_and_the_parsed_reason(capsys: pytest.CaptureFixture[str]) -> None:
     with served(json.dumps(REASON)) as port:
         _, out, _ = run(capsys, "ask", "bet.example", "--server", f"127.0.0.1:{port}", "--json")

@@ -153,11 +153,11 @@ def test_it_serves_until_it_is_interrupted_and_leaves_nothing_behind(tmp_path: P
         # Beside the provider's processes there is multiprocessing's own resource tracker.
         children = [pid for pid in offspring if b"resolver.host.child" in Path(f"/proc/{pid}/cmdline").read_bytes()]
         assert len(children) == 4
-        # It cannot begin anew with a new program, and says so at once; that is no refusal of its configuration.
+        # It cannot restart with a new program, and says so at once; that is no refusal of its configuration.
         done = on_call("restart", folder)
-        assert (done.returncode, "is a part of `stopsign demo`, and cannot begin anew" in done.stderr) == (2, True)
-        assert "`stopsign reload` takes up the configuration" in done.stderr
-        assert on_call("reload", folder).stdout == "taken up by dns-0, dns-1, steward, web\n"
+        assert (done.returncode, "is a part of `stopsign demo`, and cannot restart alone" in done.stderr) == (2, True)
+        assert "`stopsign reload` applies the configuration" in done.stderr
+        assert on_call("reload", folder).stdout == "applied by dns-0, dns-1, steward, web\n"
         assert "the new configuration is refused" not in (folder / "processes.log").read_text()
         # It looks after its host as `stopsign run` does: what is gone from `run_dir` comes back.
         (folder / "run/supervisor.sock").unlink()

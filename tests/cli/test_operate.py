@@ -19,6 +19,7 @@ import pytest
 import yaml
 
 from resolver.base.errors import ResolverError
+from resolver.base.paths import Places
 from resolver.config.schema import accept, load
 from resolver.host import apply, run
 from resolver.host.apply import everywhere
@@ -26,6 +27,7 @@ from resolver.host.metrics import kernel_drops
 from resolver.ipc import control
 from resolver.ipc.control import call
 from resolver.ipc.peer_credentials import caller
+from resolver.ipc.supervisor_lock import only_one
 from tests.rigs.alert_rules import missing, promtool
 from tests.rigs.dns_host import Host, free_port, question, running, wait_until
 from tests.rigs.load import EXPECTED, PASSED, STOPPED, Load, ask, under_load, until
@@ -49,7 +51,7 @@ def said(host: Provider, *words: str) -> dict[str, Any]:
 
 
 def asked_for(op: str, host: Provider, who: str) -> str:
-    return f"{op}, asked for by {ME}: configuration {accept(host.config).digest[:8]} is taken up by {who}\n"
+    return f"{op}, asked for by {ME}: configuration {accept(host.config).digest[:8]} is applied by {who}\n"
 
 
 def test_workers_are_replaced_one_by_one_and_no_query_is_lost(provider: Running) -> None:
@@ -78,7 +80,7 @@ def test_a_configuration_is_taken_up_without_a_lost_query(provider: Running) -> 
 
     async def scene() -> None:
         done = await asyncio.to_thread(command, host, "reload")
-        assert (done.returncode, done.stdout) == (0, "taken up by dns-0, dns-1, steward, web\n"), done.stderr
+        assert (done.returncode, done.stdout) == (0, "applied by dns-0, dns-1, steward, web\n"), done.stderr
 
     under_load(Load(host.address, EXPECTED), scene)
     after = host.children()
@@ -101,7 +103,7 @@ def test_everything_begins_anew_in_its_own_place_without_a_lost_query(provider: 
 
     async def scene() -> None:
         done = await asyncio.to_thread(command, host, "restart")
-        assert (done.returncode, done.stdout) == (0, "taken up by dns-0, dns-1, steward, web\n"), done.stderr
+        assert (done.returncode, done.stdout) == (0, "applied by dns-0, dns-1, steward, web\n"), done.stderr
 
     under_load(Load(host.address, EXPECTED), scene)
     assert asked_for("restart", host, "dns-0, dns-1, steward, web") in host.log
@@ -124,7 +126,7 @@ def test_the_zones_are_taken_up_with_all_else(provider: Running) -> None:
         before = host.children()["primary"]
         change(host, rpz={"zones": [{"origin": origin} for origin in zones]})
         done = command(host, op)
-        assert (done.returncode, done.stdout) == (0, "taken up by dns-0, dns-1, steward, web, rpz\n"), done.stderr
+        assert (done.returncode, done.stdout) == (0, "applied by dns-0, dns-1, steward, web, rpz\n"), done.stderr
         assert (host.children()["primary"] == before) == (op == "reload")
         wait_until(lambda: all(zone["serial"] for zone in said(host, "status")["zones"]), "they are served")
         hearts = beating(host)
@@ -191,7 +193,7 @@ def test_a_configuration_that_one_process_cannot_take_up_is_taken_up_by_none(pro
     assert done.returncode == 2
     assert ": dns.upstreams[0]: 127.0.0.1:1 cannot be asked" in done.stderr
     assert ": guards.popular: " in done.stderr
-    assert "hint: mend that; or take it up as it is, with --no-trial" in done.stderr
+    assert "hint: mend that; or apply it as it is, with --no-trial" in done.stderr
     assert {call(path, "status")["configuration"] for path in sockets(host)} == old
     assert any("dns.upstreams[0]: 127.0.0.1:1" in alarm for alarm in said(host, "status")["alarms"])
     change(host, guards={"popular": None})
@@ -216,7 +218,7 @@ def test_with_a_broken_file_all_goes_on_with_what_was_accepted_workers_that_die_
         done = command(host, *words)
         assert done.returncode == 0, done.stderr
         assert "stopsign.yaml:" in done.stderr
-        assert "going on with what the running processes took up at " in done.stderr
+        assert "going on with the configuration that the running processes applied at " in done.stderr
     assert "is overridden since" in done.stdout
     for words in (("reload",), ("restart",), ("units",)):
         done = command(host, *words)
@@ -305,7 +307,7 @@ def test_a_supervisor_that_hangs_refuses_no_configuration(tmp_path: Path, monkey
         async with await control.serve(places.control_socket, operations, control.Callers):
             with pytest.raises(control.UnreachableError, match="the supervisor does not answer") as caught:
                 await everywhere(host.config, "reload", warn=pytest.fail)
-        assert str(caught.value.hint).startswith("nothing is taken up; it hangs or is busy; ")
+        assert str(caught.value.hint).startswith("nothing is applied; it hangs or is busy; ")
         assert "stopsign status says which, docs/alarms.md what to do" in str(caught.value.hint)
 
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as hung:
@@ -369,20 +371,20 @@ def test_sighup_ends_no_supervisor_that_starts_and_reload_takes_none_that_begins
         wait_until(begins_anew, "it begins anew")
         host.hang_up()
         done = command(host, "reload", "--no-trial")
-        assert (done.returncode, done.stdout) == (0, "taken up by dns-0\n"), done.stderr
+        assert (done.returncode, done.stdout) == (0, "applied by dns-0\n"), done.stderr
         assert anew.result().returncode == 0
         wait_until(lambda: host.log.count(heard) == 2, "what was held over it comes")
 
 
 def test_who_starts_is_known_by_the_supervisor_s_lock_and_by_its_word(tmp_path: Path) -> None:
-    lock = tmp_path / "supervisor.lock"
+    places = Places(tmp_path, tmp_path, tmp_path)
     sockets = {name: tmp_path / name for name in ("dns", "steward", "web")}
 
     def starting(**living: dict[str, Any]) -> list[str]:
-        return apply._starting(living, sockets, lock)
+        return apply._starting(living, sockets, places)
 
     assert starting() == []
-    with run.only_one(lock):
+    with only_one(places):
         assert starting() == starting(web={}) == ["the supervisor"]
     assert starting() == []
     children = [{"name": name, "pid": pid} for name, pid in (("dns-0", 1), ("steward", 2), ("web", None))]
@@ -395,11 +397,11 @@ def test_a_reload_names_who_is_dead_and_exits_1(tmp_path: Path) -> None:
     with running(Host(tmp_path / "host", ["127.0.0.1:9"])) as host:
         places = load(host.config).places
         done = command(host, "reload", "--no-trial")
-        assert (done.returncode, done.stdout, done.stderr) == (0, "taken up by dns-0\n", "")
+        assert (done.returncode, done.stdout, done.stderr) == (0, "applied by dns-0\n", "")
         with socket.socket(socket.AF_UNIX) as left:
             left.bind(str(places.control_socket))  # what a steward that was killed leaves behind
         done = command(host, "reload", "--no-trial")
-        assert (done.returncode, done.stdout) == (1, "taken up by dns-0\n")
+        assert (done.returncode, done.stdout) == (1, "applied by dns-0\n")
         assert done.stderr.startswith("stopsign: warning: the steward is dead: it reads the file when it starts")
         done = command(host, "reload", "--no-trial", "--json")
         assert (done.returncode, json.loads(done.stdout)) == (1, {"replaced": ["dns-0"], "dead": ["the steward"]})
@@ -587,7 +589,7 @@ def test_the_cache_is_flushed_on_every_worker(provider: Running) -> None:
     under_load(Load(host.address, EXPECTED), _a_second)
     wait_until(lambda: host.counters()["cache_entries_now"] > 50, "something cached")
     assert said(host, "cache", "flush")["told"] == ["dns-0", "dns-1"]
-    assert f"cache flush, asked for by {ME}: dns-0, dns-1 are told to forget every cached answer\n" in host.log
+    assert f"cache flush, asked for by {ME}: dns-0, dns-1 forget every cached answer\n" in host.log
     wait_until(lambda: host.counters()["cache_entries_now"] == 0, "nothing cached")
 
 

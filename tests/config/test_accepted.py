@@ -36,7 +36,7 @@ def file(tmp_path: Path) -> Path:
         (LINES, "(and 1 more: stopsign check-config)"),
     ],
 )
-def test_what_was_taken_up_goes_on_and_the_mistake_is_said(
+def test_what_was_applied_last_goes_on_and_the_mistake_is_said(
     file: Path, capsys: pytest.CaptureFixture[str], broken: str, said: str
 ) -> None:
     good = legible(file, None)
@@ -46,18 +46,18 @@ def test_what_was_taken_up_goes_on_and_the_mistake_is_said(
     first, second = capsys.readouterr().err.splitlines()
     assert first.startswith("stopsign: warning: ")
     assert said in first
-    assert second.startswith("stopsign: warning: going on with what the running processes took up at 20")
+    assert second.startswith("stopsign: warning: going on with the configuration that the running processes applied at")
 
 
 def another_folder(file: Path) -> None:
-    taken_up = file.parent / "run/taken-up.yaml"
-    taken_up.write_text(taken_up.read_text().replace("state_dir: state", "state_dir: /etc"))
+    last_applied = file.parent / "run/taken-up.yaml"
+    last_applied.write_text(last_applied.read_text().replace("state_dir: state", "state_dir: /etc"))
 
 
 def a_link(file: Path) -> None:
-    taken_up = file.parent / "run/taken-up.yaml"
-    taken_up.rename(file.parent / "elsewhere")
-    taken_up.symlink_to(file.parent / "elsewhere")
+    last_applied = file.parent / "run/taken-up.yaml"
+    last_applied.rename(file.parent / "elsewhere")
+    last_applied.symlink_to(file.parent / "elsewhere")
 
 
 @pytest.mark.parametrize(
@@ -114,4 +114,4 @@ def test_where_there_is_no_room_the_one_before_goes_too(file: Path) -> None:
     run = file.parent / "run"
     (run / f"taken-up.yaml.{os.getpid()}.new").mkdir()  # nothing can be written under that name
     keep(accept(file))
-    assert not Places(run, run, run).taken_up.exists()
+    assert not Places(run, run, run).last_applied.exists()

@@ -245,7 +245,7 @@ def test_what_is_no_datagram_socket_or_address_is_refused() -> None:
             plane.listen(number)
     with pytest.raises(_core.CoreError, match="not an address with a port"):
         plane.set_upstreams(["127.0.0.1"])
-    with pytest.raises(_core.CoreError, match="a pass is exact, subtree or below"):
+    with pytest.raises(_core.CoreError, match="an exception is exact, subtree or below"):
         plane.set_passes([("example.com", "everything", 1)], False, 0)  # type: ignore[list-item]
 
 

@@ -311,7 +311,7 @@ def test_where_an_upstream_fails_a_stale_answer_is_given_and_goes_on_being_kept(
 def test_the_configuration_says_for_how_long_a_stale_answer_is_given(tmp_path: Path, stale: str, given: bool) -> None:
     raw = settings(tmp_path)
     raw["dns"]["cache"] = {"stale": stale}
-    made = plane_settings(Config.model_validate(raw, context={"folder": "/"}), 0, 1, shadow_sketches.Key((1, 2)))
+    made = plane_settings(Config.model_validate(raw, context={"folder": "/"}), 1, shadow_sketches.Key((1, 2)))
     upstream = Upstream()
     with rig(upstream, cache_stale_s=made["cache_stale_s"]) as r:
         question, source = keep_until_stale(r, upstream)

@@ -206,7 +206,7 @@ def test_names_that_an_answer_leads_to_are_explained_the_same_way(tmp_path: Path
 
 
 def test_an_upstream_s_text_passes_unchanged_also_from_the_cache_and_forged_answer_never(tmp_path: Path) -> None:
-    """Whoever asks: what an upstream says is its own. Texts above 512 octets were lost in the cache."""
+    """What an upstream says is its own. Texts above 512 octets were lost in the cache."""
     upstream = Upstream()
     text = json.dumps({"c": ["mailto:a@b.example"], "j": "j" * 700}, separators=(",", ":"))
     with rig(upstream) as r:

@@ -135,9 +135,9 @@ def test_what_is_unpacked_is_taken_up_by_a_restart_without_a_lost_query(host: In
     async def scene() -> None:
         await asyncio.to_thread(host.install, "2.0")
         assert host.versions() == ["1.0"] * 3, "that alone changes nothing"
-        old = [f"{name} runs version 1.0, installed is 2.0: stopsign restart takes it up" for name in NAMES]
+        old = [f"{name} runs version 1.0, installed is 2.0: stopsign restart runs it" for name in NAMES]
         assert await asyncio.to_thread(host.alarms) == old
-        assert await asyncio.to_thread(host.stopsign, "restart") == "taken up by dns-0, dns-1, steward, web\n"
+        assert await asyncio.to_thread(host.stopsign, "restart") == "applied by dns-0, dns-1, steward, web\n"
 
     under_load(Load(host.address, EXPECTED), scene)
     assert host.versions() == ["2.0"] * 3

@@ -19,8 +19,9 @@ import pytest
 from resolver.config.schema import accept
 from resolver.host import supervisor as supervising
 from resolver.host.run import WINGS, services
+from resolver.host.service import Pulse, Service
 from resolver.host.sockets import open_listeners, parse
-from resolver.host.supervisor import Pulse, Service, Supervisor, wait_before_restart
+from resolver.host.supervisor import Supervisor, wait_before_restart
 from tests.rigs.config_file import GOOD, write
 
 if TYPE_CHECKING:

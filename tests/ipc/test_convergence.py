@@ -71,7 +71,7 @@ def test_an_approved_list_is_waited_for_at_each_worker_that_lives(places: Places
         places.counters(index).with_suffix(".json").write_text(json.dumps(said))
     assert convergence.wait_for_generation(places, 6).follow == ("dns-0", "dns-1")
     seen = convergence.wait_for_generation(places, 7)
-    assert (seen.follow, seen.late) == (("dns-0",), ("dns-1 does not say that it took generation 7 up",))
+    assert (seen.follow, seen.late) == (("dns-0",), ("dns-1 does not say that it uses generation 7",))
     assert seen.silent == ("dns-2 gave no sign of life for 60 s",)
 
 
@@ -84,7 +84,7 @@ def test_who_does_not_follow_is_named_and_the_others_are_counted(places: Places)
     assert done.exit_code == 1
     assert done.stdout.splitlines()[-1] == "1 follow: dns-0"
     assert [line.partition(": warning: ")[2] for line in done.stderr.splitlines()[:2]] == [
-        "dns-1 does not say that it took this up", "rpz does not say that it took this up",
+        "dns-1 does not say that it uses this", "rpz does not say that it uses this",
     ]  # fmt: skip
     assert "dns-2 gave no sign of life for " in done.stderr
     assert exceptions.read(places.passes).mark == ALL.mark
@@ -103,7 +103,7 @@ def test_where_nobody_runs_it_is_written_and_said(places: Places) -> None:
     shutil.rmtree(places.workers)
     done = bypass(places, "on")
     assert done.exit_code == 1
-    assert f"{places.run_dir} was empty: processes that go on without it put it back, and take this up" in done.stderr
+    assert f"{places.run_dir} was empty: the running processes restore it, and use this" in done.stderr
 
 
 def test_switched_on_again_it_says_what_was_and_keeps_its_end_unless_another_is_said(

@@ -165,6 +165,28 @@ def test_a_full_disk_stops_additions_and_neither_dns_nor_removals(
     assert world.active("new.example") == ["gambling"]
 
 
+def test_a_full_disk_does_not_stop_suspensions_that_came_beside_a_refused_version(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from blocklists.head import Relief, Suspension
+
+    gone = make_entry("a.example").reference
+    folder = world.config.places.list("gambling").verified
+    folder.mkdir(parents=True)
+    relief = Relief("gambling", 1, {gone: Suspension("2026-11-22T00:00:00Z", "appeal granted")})
+    (folder / "relief.json").write_bytes(relief.to_bytes())
+    with monkeypatch.context() as patch:
+        patch.setattr("blocklists.durable.DISK.rename", broken)
+        world.register.refuse("gambling", VerifyError("state-hash", "not what was signed"))
+        assert world.active("a.example") == []
+        assert any("applied cannot be written" in alarm for alarm in world.register.status()["alarms"])
+    world.clock.forward(minutes=1)
+    world.register.tick()
+    assert not any("cannot" in alarm for alarm in world.register.status()["alarms"])
+    world.restart()
+    assert world.active("a.example") == []
+
+
 def test_lifting_an_override_waits_for_its_leaf_and_setting_one_does_not(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import gzip
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import zstandard
 
 from blocklists.errors import VerifyError
 from resolver.config.schema import Config
 from resolver.lists.fetch import Mirror
+from resolver.lists.protected import own
 from resolver.policy.explain import explain
 from tests.rigs.lists_world import World, settings
 
@@ -42,7 +45,7 @@ class Bridged(World):
 
     def refresh(self) -> Any:
         config = self.config
-        mirror = Mirror(config.lists[0], config.places.list("gambling"))
+        mirror = Mirror(config.lists[0], config.places.list("gambling"), dict(own(config)))
         try:
             return self.register.take(mirror.fetch(self.clock()))
         except VerifyError as error:
@@ -136,15 +139,71 @@ def test_the_guards_look_at_a_bridged_list_as_at_any(tmp_path: Path) -> None:
     world = Bridged(tmp_path)
     world.file.write_text(FILE)
     world.refresh()
-    world.file.write_text("domain\na.example\nstop.isp.example\n")
+    world.file.write_text("domain\na.example\nmooo.com\n")
     assert world.refresh().kind == "held"
     assert world.verdict("b.example") == "not listed"
-    world.file.write_text("domain\na.example\nmooo.com\n")
-    world.refresh()
     held = world.register.fetching["gambling"].held
     assert held is not None
     world.register.approve("gambling", held.version, held.state, "root")
     assert world.verdict("mooo.com") == "stopped"
+
+
+def test_what_nobody_can_approve_is_left_out_with_an_alarm_and_the_rest_goes_on(tmp_path: Path) -> None:
+    world = Bridged(tmp_path, more={"scope": {"below": ["example", "local", "net"]}})
+    world.file.write_text(FILE)
+    world.refresh()
+    world.file.write_text(
+        "domain\na.example\nb.example\nstop.isp.example\nyoutube.local\nelastx.net\nd.test\nc.example\n"
+    )
+    assert world.refresh().kind == "active"
+    assert [world.verdict(name) for name in ("c.example", "stop.isp.example", "d.test")] == [
+        "stopped", "not listed", "not listed",
+    ]  # fmt: skip
+    (alarm,) = [text for text in world.register.status()["alarms"] if "nobody can approve" in text]
+    for name in ("stop.isp.example", "youtube.local", "elastx.net", "d.test"):
+        assert name in alarm
+    world.file.write_text("domain\na.example\nc.example\n")
+    world.refresh()
+    assert not [text for text in world.register.status()["alarms"] if "nobody can approve" in text]
+
+
+def test_a_file_that_lost_most_of_its_names_is_refused_with_an_alarm_until_a_person_allows_it(tmp_path: Path) -> None:
+    world = Bridged(tmp_path)
+    world.file.write_text("domain\n" + "".join(f"n{number}.example\n" for number in range(20)))
+    world.refresh()
+    world.file.write_text("domain\nn0.example\nn1.example\n")
+    outcome = world.refresh()
+    assert (outcome.kind, outcome.reason) == ("refused", "shrunk")
+    assert world.verdict("n7.example") == "stopped"
+    assert any("shrunk" in alarm or "2 names where 20" in alarm for alarm in world.register.status()["alarms"])
+    world.ground = {"shrink_at_most": "100%"}
+    assert world.refresh().kind == "active"
+    assert (world.verdict("n7.example"), world.verdict("n1.example")) == ("not listed", "stopped")
+
+
+def test_a_file_that_breaks_off_or_balloons_is_refused(tmp_path: Path) -> None:
+    world = Bridged(tmp_path, more={"max_size": "1MiB"})
+    names = "".join(f"site{number}.example\n" for number in range(300)).encode()
+    world.file.write_bytes(zstandard.compress(names))
+    assert world.refresh().kind == "active"
+    whole = world.file.read_bytes()
+    world.file.write_bytes(whole[:-5])
+    assert world.refresh().reason == "malformed"
+    world.file.write_bytes(gzip.compress(b"a.example\n" * 1_000_000))
+    assert world.refresh().reason == "malformed"
+    assert world.verdict("site299.example") == "stopped"
+
+
+def test_a_file_that_is_damaged_is_held_where_the_law_wants_it(tmp_path: Path) -> None:
+    world = Bridged(tmp_path, more={"on_expiry": "hold"})
+    world.file.write_text(FILE)
+    world.refresh()
+    world.file.write_text("<html>\n")
+    for _ in range(6):
+        world.clock.forward(days=10)
+        world.refresh()
+        world.register.tick()
+    assert world.verdict("a.example") == "stopped"
 
 
 @pytest.mark.parametrize(

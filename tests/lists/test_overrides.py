@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -200,7 +199,7 @@ def test_a_bypass_of_a_moment_is_in_the_log_with_its_true_times_although_the_ste
         ("bypass", {**on, **span}), ("bypass-words", {**on, "by": "alice", "reason": "a wrong list"}),
         ("bypass", {**off, **span}), ("bypass-words", {**off, "by": "bob", "reason": ""}),
     ]  # fmt: skip
-    assert exceptions.read(world.config.places.passes).untold == ()
+    assert exceptions.read(world.config.places.passes).pending_log == ()
     world.restart()
     world.register.tick()
     assert len(said_in_the_log(world)) == before + 4, "once"
@@ -286,7 +285,7 @@ def test_what_the_log_has_is_not_told_twice_where_the_file_cannot_be_written(
     assert any("No space left" in alarm for alarm in world.register.status()["alarms"])
     world.register.tick()
     assert [kind for kind, _ in said_in_the_log(world)] == ["bypass", "bypass-words"]
-    assert exceptions.read(world.config.places.passes).untold == ()
+    assert exceptions.read(world.config.places.passes).pending_log == ()
 
 
 def test_words_in_the_file_do_nothing_to_a_terminal(world: World) -> None:
@@ -425,7 +424,8 @@ def test_explain_says_that_a_client_is_not_served(world: World) -> None:
 
 
 def test_explain_names_the_signers_where_the_issuer_s_root_does(world: World) -> None:
-    candidate = replace(world.candidate(2, ["a.example", "b.example"]), holders={"a" * 64: "Alice, registrar"})
+    offered = world.candidate(2, ["a.example", "b.example"])
+    candidate = offered.model_copy(update={"holders": {"a" * 64: "Alice, registrar"}})
     world.register.take(candidate)
     found = explain(world.config, "a.example", now=world.clock()).entries[0]
     assert (found.list, found.holders) == ("gambling", {"a" * 64: "Alice, registrar"})

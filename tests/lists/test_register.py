@@ -11,7 +11,7 @@ import pytest
 from blocklists.errors import VerifyError
 from resolver import _core
 from resolver.lists import activate
-from resolver.lists.register import ApprovalError
+from resolver.lists.decide import ApprovalError
 from resolver.policy.description import FORMAT
 from tests.rigs.lists_world import BASIS, World, make_entry
 

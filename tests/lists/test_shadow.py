@@ -67,6 +67,26 @@ def test_an_addition_only_monitors_while_it_is_watched_and_removals_hold_at_once
     assert world.leaves()[-2:] == [("list-held", "gambling/2"), ("list-activated", "gambling/1")]
 
 
+def test_suspensions_beside_a_refused_version_leave_what_is_in_shadow_evaluation_there(world: World) -> None:
+    from blocklists.errors import VerifyError
+    from blocklists.head import Relief, Suspension
+
+    world.take(2, ["a.example", "b.example", "new.example"])
+    folder = world.config.places.list("gambling").verified
+    folder.mkdir(parents=True)
+    gone = make_entry("b.example").reference
+    relief = Relief("gambling", 1, {gone: Suspension("2026-11-22T00:00:00Z", "appeal granted")})
+    (folder / "relief.json").write_bytes(relief.to_bytes())
+    world.register.refuse("gambling", VerifyError("state-hash", "not what was signed"))
+    assert [action(world, f"{name}.example") for name in ("a", "b", "new")] == ["stop-page", None, "monitor"]
+    world.clock.forward(minutes=1)
+    world.config.places.current.unlink()  # compiled again, from what is there
+    world.config.places.generation.unlink()
+    world.register.tick()
+    assert action(world, "new.example") == "monitor"
+    assert not any("not active" in alarm for alarm in world.register.status()["alarms"])
+
+
 def test_an_addition_that_hardly_anybody_asks_for_acts_after_its_watch(world: World) -> None:
     world.take(2, ["a.example", "new.example"])
     traffic = Traffic(world)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -79,7 +78,7 @@ def test_a_bridged_list_whose_file_is_gone(tmp_path: Path, on_expiry: str, said:
               "territory": "DK", "category": "gambling", "match": "subtree", "lifetime": "30d"}  # fmt: skip
     more = {"bridge": bridge, "on_expiry": on_expiry, "trusted_root": None}
     world = World(tmp_path, lists={"gambling": more})
-    seen = replace(world.candidate(1, ["a.example"]), lapses=world.clock() + 10 * 86400)
+    seen = world.candidate(1, ["a.example"]).model_copy(update={"lapses": world.clock() + 10 * 86400})
     world.register.take(seen)
     world.register.refuse("gambling", VerifyError("missing", "there is no such file"))
     assert said in alarms(world)
@@ -113,7 +112,7 @@ def test_a_generation_that_is_live_and_not_durable(world: World, monkeypatch: py
 
 def test_withdrawals_that_are_out_of_bounds(world: World) -> None:
     offered = world.candidate(2, ["a.example", "b.example"])
-    world.register.take(replace(offered, relief_refused="it withdraws 60 of 100 entries"))
+    world.register.take(offered.model_copy(update={"relief_refused": "it withdraws 60 of 100 entries"}))
     said = "the newest withdrawals of list gambling are not applied: it withdraws 60 of 100 entries"
     assert alarms(world) == [said]
     world.take(3, ["a.example"])

@@ -62,7 +62,7 @@ def test_that_the_log_has_a_bypass_changes_nothing(places: Places) -> None:
     live, _ = exceptions.change(places, partial(Passes.on, new=OFF))
     follower = Follower(places)
     follower.poll()
-    exceptions.change(places, lambda found: found.told(live.untold))
+    exceptions.change(places, lambda found: found.logged(live.pending_log))
     assert not follower.poll()
 
 

@@ -151,7 +151,7 @@ def by_stream(worker: Rig, name: str) -> str | None:
 def worker_says(case: Case, config: Config, compiled: _core.CompiledList, now: int) -> dict[str, str | None]:
     """The action on every name, by datagrams and by a stream."""
     upstream = Upstream()
-    given = plane_settings(config, 0, 1, shadow_sketches.Key((1, 2)))
+    given = plane_settings(config, 1, shadow_sketches.Key((1, 2)))
     passes = case.passes(now)
     with rig(upstream, allow_clients=given["allow_clients"], views=given["views"]) as worker:
         worker.plane.set_list(compiled)

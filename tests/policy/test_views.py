@@ -79,7 +79,7 @@ def compile_lists(folder: Path, places: Places) -> None:
 def stopped_by_dns(config: Config, client: str) -> set[str]:
     """What a worker with this configuration stops for a client at that address."""
     upstream = Upstream()
-    given = plane_settings(config, 0, 1, shadow_sketches.Key((1, 2)))
+    given = plane_settings(config, 1, shadow_sketches.Key((1, 2)))
     with rig(upstream, allow_clients=given["allow_clients"], views=given["views"]) as worker:
         worker.plane.set_list(opened(config.places.current))
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as one:

@@ -1,4 +1,4 @@
-"""The process of the zones by itself, as a unit runs it: it takes up a configuration, and is seen."""
+"""The process of the zones by itself, as a unit runs it: it applies a configuration, and is seen."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_a_configuration_is_taken_up_in_its_own_place(world: World, op: str) -> 
     began = asked(world, "began")
     change(world, zones=[{"origin": ORIGIN, "ttl": "90s"}, {"origin": "rpz.second"}])
     # Nothing is tried: this world has neither an upstream nor an issuer.
-    assert world.stopsign(op, "--no-trial", "--config", str(world.config)) == "taken up by rpz\n"
+    assert world.stopsign(op, "--no-trial", "--config", str(world.config)) == "applied by rpz\n"
     assert world.process.poll() is None
     assert asked(world, "pid") == world.process.pid
     assert asked(world, "began") != began
@@ -156,7 +156,7 @@ def test_that_the_log_was_told_of_a_bypass_makes_no_zone_anew(tmp_path: Path) ->
     live, _ = exceptions.change(places, lambda found: found.on(one))
     watch = Follower(places)
     assert watch.poll()
-    exceptions.change(places, lambda found: found.told(live.untold))
+    exceptions.change(places, lambda found: found.logged(live.pending_log))
     assert not watch.poll()
     exceptions.change(places, lambda found: found.off("list", "gambling", now=1, by="somebody"))
     assert watch.poll()

@@ -19,11 +19,11 @@ from resolver._core import CompiledList
 from resolver.base.dns_question import Answer
 from resolver.base.errors import ResolverError
 from resolver.base.paths import Places
-from resolver.stats import generations
+from resolver.ipc.entry_hits import Cells, waiting
+from resolver.policy import generations
+from resolver.policy.generations import Generations
 from resolver.stats.collect import Counting
 from resolver.stats.daily_counts import Counts, band_of
-from resolver.stats.entry_hits import Cells, waiting
-from resolver.stats.generations import Generations
 from resolver.stats.resolving import Resolving
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def make_live(
 def begun(places: Places, opened: CompiledList, worker: int = 0) -> Cells:
     meta = json.loads(opened.meta)
     names = [one["name"] for one in meta["lists"]]
-    return Cells.create(places.workers, worker, generation=meta["generation"], lists=names, entries=opened.entries)
+    return Cells.create(places, worker, generation=meta["generation"], lists=names, entries=opened.entries)
 
 
 def met(places: Places, opened: CompiledList, hits: Mapping[str, int], worker: int = 0) -> Path:
@@ -96,7 +96,7 @@ def met(places: Places, opened: CompiledList, hits: Mapping[str, int], worker: i
 
 
 def gather(places: Places, counts: Counts, now: str) -> None:
-    for batch in waiting(places.workers, Generations(places).open):
+    for batch in waiting(places, Generations(places).open):
         counts.gather(batch, at(now))
 
 
@@ -181,7 +181,7 @@ def test_what_a_killed_worker_was_about_to_begin_is_removed(places: Places) -> N
         path = places.workers / f"{name}.part"
         path.write_bytes(b"")
         os.utime(path, (time.time() - age,) * 2)
-    assert list(waiting(places.workers, lambda _generation: None)) == []
+    assert list(waiting(places, lambda _generation: None)) == []
     assert [path.name for path in places.workers.iterdir()] == ["new.part"]
 
 
@@ -189,7 +189,7 @@ def test_a_file_that_is_none_is_removed_and_counts_for_nothing(places: Places) -
     header = b'{"generation": 1, "lists": ["a"], "entries": 2}\n'
     for number, data in enumerate((b"", b"{}\n", b"[]\n", header, header + bytes(8 * 65 + 4), b"\0\n")):
         (places.workers / f"{number}-1.hits").write_bytes(data)
-    assert list(waiting(places.workers, lambda _generation: None)) == []
+    assert list(waiting(places, lambda _generation: None)) == []
     assert not list(places.workers.iterdir())
 
 

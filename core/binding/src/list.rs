@@ -319,7 +319,7 @@ impl CompiledList {
                 Ok((name, matching, until))
             });
             let passes = passes.collect::<Result<Vec<_>, ListError>>()?;
-            inner.write_policies(&output, list::Terms { lists, passes: &passes, now, room, limit })
+            inner.write_policies(&output, list::Terms { lists, exceptions: &passes, now, room, limit })
         })?;
         let list::Policies { names, owners, next, unsayable, told } = written;
         Ok(Policies { names, owners, next, unsayable, told })

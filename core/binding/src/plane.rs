@@ -335,7 +335,7 @@ impl Plane {
         let names = passes.iter().map(|(name, matching, until)| {
             (name.as_str(), matching.as_str(), u32::try_from((*until).max(0)).unwrap_or(u32::MAX))
         });
-        self.inner.set_passes(core::passes(names, bypass_all, bypass_lists).map_err(refused)?);
+        self.inner.set_exceptions(core::exceptions(names, bypass_all, bypass_lists).map_err(refused)?);
         Ok(())
     }
 

@@ -2,7 +2,7 @@
 
 use dnscore::list::{Hits, Matching};
 use dnscore::plane;
-use dnscore::verdict::{self as core, Passes};
+use dnscore::verdict as core;
 use dnscore::wire::Name;
 use pyo3::prelude::*;
 
@@ -12,7 +12,7 @@ use crate::refused;
 /// Exceptions, parsed once for many verdicts.
 #[pyclass(frozen, module = "resolver._core")]
 struct Exceptions {
-    inner: Passes,
+    inner: core::Exceptions,
 }
 
 #[pymethods]
@@ -20,7 +20,7 @@ impl Exceptions {
     #[new]
     fn new(names: Vec<(String, String, i64)>, bypass_all: bool, bypass_lists: u64) -> PyResult<Self> {
         let names = names.iter().map(|(name, matching, until)| (name.as_str(), matching.as_str(), seconds(*until)));
-        Ok(Self { inner: plane::passes(names, bypass_all, bypass_lists).map_err(refused)? })
+        Ok(Self { inner: plane::exceptions(names, bypass_all, bypass_lists).map_err(refused)? })
     }
 }
 
@@ -43,12 +43,12 @@ fn verdict(
     now: i64,
 ) -> PyResult<Judgement> {
     let name = name_of(qname)?;
-    let (list, passes, now) = (&compiled.inner, &exceptions.inner, seconds(now));
+    let (list, exceptions, now) = (&compiled.inner, &exceptions.inner, seconds(now));
     let mut hits = Hits::new();
     list.look_up(&[&name], &mut hits);
-    let core::Judgement { stop, monitored, excused } = core::verdict(list, hits.of(0), &name, passes, view, now);
+    let core::Judgement { stop, monitored, excused } = core::verdict(list, hits.of(0), &name, exceptions, view, now);
     let mut judgement = Judgement { stop: None, monitored: None, excused, entries: Vec::new() };
-    for (hit, rule, standing) in core::standings(list, hits.of(0), &name, passes, view, now) {
+    for (hit, rule, standing) in core::standings(list, hits.of(0), &name, exceptions, view, now) {
         let Some(found) = compiled.matches(hit.row, hit.distance).into_iter().nth(usize::from(rule)) else { continue };
         let found = Py::new(py, found)?;
         if stop.is_some_and(|stop| (stop.row, stop.rule) == (hit.row, rule)) {

@@ -9,6 +9,7 @@ pub mod cache;
 pub mod clients;
 pub mod counters;
 pub mod list;
+mod narrow;
 pub mod plane;
 pub mod relay;
 pub mod sketch;

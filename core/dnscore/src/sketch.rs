@@ -2,7 +2,7 @@
 //! two and a half times the room linear counting, Whang et al. 1990).
 //!
 //! Enters: keyed hashes. Leaves: a number, within 5% as a rule. Rules: a register holds the longest run of zeros among the
-//! hashes that fell to it, and nothing else; whoever lacks the key, which is random and lies in memory alone, cannot tell
+//! hashes that fell to it, and nothing else; without the key, which is random and in memory alone, nobody can tell
 //! whether an address was among them. Joining takes the larger of each register, so neither order nor repetition counts.
 
 /// Octets of a sketch.

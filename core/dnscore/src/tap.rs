@@ -50,13 +50,15 @@ pub struct Blocked<'a> {
 pub struct Tap {
     settings: Settings,
     frames: Vec<u8>,
+    /// Octets of the frames that are whole: all, but for while one is written.
+    whole: usize,
     message: Vec<u8>,
 }
 
 impl Tap {
     /// None wait.
     pub fn new(settings: Settings) -> Tap {
-        Tap { settings, frames: Vec::with_capacity(WAITING), message: Vec::new() }
+        Tap { settings, frames: Vec::with_capacity(WAITING), whole: 0, message: Vec::new() }
     }
 
     /// One more; false: there was no room for it.
@@ -74,7 +76,13 @@ impl Tap {
         octets(2, version.as_bytes(), out);
         octets(14, &self.message, out);
         number(15, 1, out); // Dnstap.Type.MESSAGE
+        self.whole = self.frames.len();
         true
+    }
+
+    /// Removes a frame that a panic left unfinished: with it, a reader would read all later frames wrong.
+    pub fn recover(&mut self) {
+        self.frames.truncate(self.whole);
     }
 
     /// All frames that wait, whole ones.
@@ -82,6 +90,7 @@ impl Tap {
         if self.frames.is_empty() {
             return Vec::new();
         }
+        self.whole = 0;
         std::mem::replace(&mut self.frames, Vec::with_capacity(WAITING))
     }
 }
@@ -195,6 +204,18 @@ mod tests {
         assert!(tap.take().len() <= WAITING);
         assert!(tap.note(&blocked(&[7; 1000])));
         assert!(!tap.take().is_empty() && tap.take().is_empty());
+    }
+
+    #[test]
+    fn a_frame_that_was_not_finished_is_no_frame() {
+        let mut tap = Tap::new(Settings::default());
+        tap.note(&blocked(b"answer"));
+        let whole = tap.frames.clone();
+        tap.frames.extend_from_slice(&whole[..whole.len() / 2]);
+        tap.recover();
+        assert_eq!(tap.take(), whole);
+        tap.recover();
+        assert!(tap.take().is_empty());
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The verdict: what the lists and the operator together say about one name.
 //!
-//! Enters: the rows met by a name, the operator's passes, the lists of the client's view, the time. Leaves:
-//! [`Judgement`]. Rules: an operator's pass comes first; then the order of the lists; then, within a list, the most
+//! Enters: the rows met by a name, the operator's exceptions, the lists of the client's view, the time. Leaves:
+//! [`Judgement`]. Rules: an operator's exception comes first; then the order of the lists; then, within a list, the most
 //! specific entry. A name at which browsers ask about a host's port (`_8443._https.host`) is judged as the
 //! host. A `monitor` match never hides a block. An expired entry never matches. A list that is bypassed or
 //! not of the view is as if it were not there.
@@ -9,6 +9,7 @@
 use std::collections::HashMap;
 
 use crate::list::{Action, Aliases, CompiledList, Hit, Matching, Rule, Standing};
+use crate::narrow::to_u16;
 use crate::wire::Name;
 
 /// What is to happen to a query. Nothing set: it passes.
@@ -18,7 +19,7 @@ pub struct Judgement {
     pub stop: Option<Stop>,
     /// The first entry, by the same order, of a list that only counts.
     pub monitored: Option<Match>,
-    /// An operator's pass for a name let it through where an entry would have counted or stopped it.
+    /// An exception of the operator's let it through where an entry would have counted or stopped it.
     pub excused: bool,
 }
 
@@ -56,39 +57,32 @@ pub struct Match {
 
 /// Judges one name. `view` has bit `n` set for every list `n` that holds for the client, `now` is Unix time.
 #[inline]
-pub fn verdict(list: &CompiledList, hits: &[Hit], qname: &Name, passes: &Passes, view: u64, now: u32) -> Judgement {
-    if hits.is_empty() {
-        return Judgement::default();
-    }
-    judge(hits.iter().map(|hit| (*hit, list.rules(hit.row))), qname, passes, view, now)
-}
-
-/// The same over rules at hand.
-fn judge<'a>(
-    rows: impl Iterator<Item = (Hit, &'a [Rule])>,
+pub fn verdict(
+    list: &CompiledList,
+    hits: &[Hit],
     qname: &Name,
-    passes: &Passes,
+    exceptions: &Exceptions,
     view: u64,
     now: u32,
 ) -> Judgement {
-    let (bypassed, service) = (passes.bypassed(), qname.service_labels());
+    let bypassed = exceptions.bypassed();
     let mut judgement = Judgement::default();
-    for (Hit { row, distance }, rules) in rows {
-        for (index, rule) in (0u16..).zip(rules) {
+    for Hit { row, distance } in hits.iter().copied() {
+        for (index, rule) in list.rules(row).iter().enumerate() {
             // Rows come the most specific first: only a list that stands before replaces what was found.
-            match rule.standing(Matching::distance(distance, service), view, bypassed, now) {
+            match rule.standing(distance, view, bypassed, now) {
                 Standing::Monitors if rule.comes_before(judgement.monitored.map(|found| found.list)) => {
-                    judgement.monitored = Some(Match { row, rule: index, list: rule.list });
+                    judgement.monitored = Some(Match { row, rule: to_u16(index), list: rule.list });
                 }
                 Standing::Stops if rule.comes_before(judgement.stop.map(|found| found.list)) => {
-                    let Rule { list, action, aliases, ede, expires, .. } = *rule;
-                    judgement.stop = Some(Stop { row, rule: index, distance, list, action, aliases, ede, expires });
+                    let (Rule { list, action, aliases, ede, expires, .. }, rule) = (*rule, to_u16(index));
+                    judgement.stop = Some(Stop { row, rule, distance, list, action, aliases, ede, expires });
                 }
                 _ => {}
             }
         }
     }
-    if (judgement.stop.is_some() || judgement.monitored.is_some()) && passes.excuse(qname, now) {
+    if (judgement.stop.is_some() || judgement.monitored.is_some()) && exceptions.excuse(qname, now) {
         return Judgement { excused: true, ..Judgement::default() };
     }
     judgement
@@ -100,7 +94,7 @@ pub fn standings(
     list: &CompiledList,
     hits: &[Hit],
     qname: &Name,
-    passes: &Passes,
+    exceptions: &Exceptions,
     view: u64,
     now: u32,
 ) -> Vec<(Hit, u16, Standing)> {
@@ -109,7 +103,7 @@ pub fn standings(
     for hit in hits {
         for (index, rule) in (0u16..).zip(list.rules(hit.row)) {
             let distance = Matching::distance(hit.distance, service);
-            let standing = rule.standing(distance, view, passes.bypassed(), now);
+            let standing = rule.standing(distance, view, exceptions.bypassed(), now);
             if standing != Standing::Uncovered {
                 found.push((rule.list, (*hit, index, standing)));
             }
@@ -123,31 +117,35 @@ pub fn standings(
 ///
 /// Asked only about names that met an entry, so that it costs other queries nothing.
 #[derive(Clone, Debug, Default)]
-pub struct Passes {
+pub struct Exceptions {
     bypass_all: bool,
     bypass_lists: u64,
-    /// By lower-case wire name: the first second at which the pass no longer holds, by kind of match.
+    /// By lower-case wire name: the first second at which the exception no longer holds, by kind of match.
     names: HashMap<Box<[u8]>, [u32; 3]>,
     /// Bit `n`: some name has `n` labels. Others need not be looked for.
     depths: u128,
 }
 
-impl Passes {
-    /// Nothing passes that a list stops.
-    pub fn none() -> Passes {
-        Passes::default()
+impl Exceptions {
+    /// None: what a list stops is stopped.
+    pub fn none() -> Exceptions {
+        Exceptions::default()
     }
 
-    /// Passes for names (until, exclusively, a Unix time), and which lists are switched off: all, or those of a mask.
-    pub fn new(names: impl IntoIterator<Item = (Name, Matching, u32)>, bypass_all: bool, bypass_lists: u64) -> Passes {
-        let mut passes = Passes { bypass_all, bypass_lists, ..Passes::default() };
+    /// Exceptions for names (until, exclusively, a Unix time), and which lists are switched off: all, or those of a mask.
+    pub fn new(
+        names: impl IntoIterator<Item = (Name, Matching, u32)>,
+        bypass_all: bool,
+        bypass_lists: u64,
+    ) -> Exceptions {
+        let mut exceptions = Exceptions { bypass_all, bypass_lists, ..Exceptions::default() };
         for (name, matching, until) in names {
-            let held = passes.names.entry(name.wire().into()).or_default();
+            let held = exceptions.names.entry(name.wire().into()).or_default();
             let held = &mut held[matching as usize];
             *held = until.max(*held);
-            passes.depths |= 1 << name.labels();
+            exceptions.depths |= 1 << name.labels();
         }
-        passes
+        exceptions
     }
 
     /// The mask of the lists that are bypassed.
@@ -155,7 +153,7 @@ impl Passes {
         if self.bypass_all { u64::MAX } else { self.bypass_lists }
     }
 
-    /// Whether a pass that holds `now` covers the name.
+    /// Whether an exception that holds `now` covers the name.
     pub fn excuse(&self, qname: &Name, now: u32) -> bool {
         if self.names.is_empty() {
             return false;

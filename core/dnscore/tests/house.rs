@@ -67,7 +67,7 @@ fn in_circles(imports: &Imports) -> Vec<&str> {
 #[test]
 fn no_modules_of_one_folder_import_each_other_in_a_circle() {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-    for folder in ["cache", "list", "relay", "sys", "wire"] {
+    for folder in ["answer", "cache", "list", "plane", "relay", "streams", "sys", "wire"] {
         let imports = imports(&source.join(folder));
         assert!(imports.values().any(|imported| !imported.is_empty()), "{folder}: no import was read");
         assert_eq!(in_circles(&imports), [""; 0], "{folder}");

@@ -279,3 +279,21 @@ fn every_rcode_that_needs_an_opt_says_servfail_without() {
     let length = answer::error(&packet, parsed(&packet).echo(), 16, Some((22, "unsaid")), &mut out);
     assert_eq!(out[..length], Message::query("example.com", A).flags(QR | RD | RA | 2).bytes());
 }
+
+#[test]
+fn a_client_says_by_either_option_that_it_reads_structured_errors() {
+    for (options, structured) in [
+        (&[][..], false),
+        (&[0, 26, 0, 0], true),
+        (&[0, 26, 0, 2, 1, 2], true),
+        (&[0, 15, 0, 2, 0, 0], true),
+        (&[0, 15, 0, 2, 0, 16], false),
+        (&[0, 15, 0, 0], false),
+        (&[0, 15, 0, 3, 0, 0, 0], false),
+        (&[0, 10, 0, 2, 0, 0, 0, 26, 0, 0], true),
+    ] {
+        let query = parsed(&Message::query("a", A).opt(1232, 0, options).bytes());
+        assert_eq!(query.edns.map(|edns| edns.structured), Some(structured), "{options:?}");
+    }
+    assert_eq!(parsed(&Message::query("a", A).bytes()).edns, None);
+}

@@ -1,8 +1,8 @@
-//! The verdict: pass, order of lists, specificity, monitor, expiry, view.
+//! The verdict: exceptions, order of lists, specificity, monitor, expiry, view.
 #![allow(clippy::unwrap_used)]
 
 use dnscore::list::{Action, Aliases, CompiledList, Hits, Matching, Rule};
-use dnscore::verdict::{Judgement, Passes, verdict};
+use dnscore::verdict::{Exceptions, Judgement, verdict};
 use dnscore::wire::Name;
 
 const NOW: u32 = 1_800_000_000;
@@ -12,16 +12,16 @@ fn rule(list: u8, matching: Matching, action: Action) -> Rule {
     Rule { list, matching, action, aliases: Aliases::Trim, ede: 16, expires: NOW + 1 }
 }
 
-fn judge_with(entries: &[(&str, Rule)], name: &str, passes: &Passes, view: u64, now: u32) -> Judgement {
+fn judge_with(entries: &[(&str, Rule)], name: &str, exceptions: &Exceptions, view: u64, now: u32) -> Judgement {
     let list = CompiledList::from_rules(entries).unwrap();
     let qname = Name::from_text(name).unwrap();
     let mut hits = Hits::new();
     list.look_up(&[&qname], &mut hits);
-    verdict(&list, hits.of(0), &qname, passes, view, now)
+    verdict(&list, hits.of(0), &qname, exceptions, view, now)
 }
 
 fn judge(entries: &[(&str, Rule)], name: &str) -> Judgement {
-    judge_with(entries, name, &Passes::none(), ALL, NOW)
+    judge_with(entries, name, &Exceptions::none(), ALL, NOW)
 }
 
 fn stopped_by(judgement: Judgement) -> Option<(u8, u8)> {
@@ -53,7 +53,7 @@ fn the_list_that_stands_first_decides_and_within_it_the_most_specific_entry() {
         ("c.b.example", rule(1, Exact, Nodata)),
     ];
     assert_eq!(stopped_by(judge(&entries, "c.b.example")), Some((0, 2)));
-    let second = |name| stopped_by(judge_with(&entries, name, &Passes::none(), 0b10, NOW));
+    let second = |name| stopped_by(judge_with(&entries, name, &Exceptions::none(), 0b10, NOW));
     assert_eq!(second("c.b.example"), Some((1, 0)));
     assert_eq!(second("d.c.b.example"), Some((1, 2)));
     assert_eq!(second("other.example"), None);
@@ -79,15 +79,15 @@ fn an_expired_entry_never_matches_and_uncovers_the_next() {
     let old = Rule { expires: NOW, ..rule(0, Exact, StopPage) };
     let entries = [("b.example", old), ("example", rule(0, Subtree, Nxdomain))];
     assert_eq!(stopped_by(judge(&entries, "b.example")), Some((0, 1)));
-    assert_eq!(stopped_by(judge_with(&entries, "b.example", &Passes::none(), ALL, NOW - 1)), Some((0, 0)));
-    assert_eq!(judge_with(&entries, "b.example", &Passes::none(), ALL, NOW + 1), Judgement::default());
+    assert_eq!(stopped_by(judge_with(&entries, "b.example", &Exceptions::none(), ALL, NOW - 1)), Some((0, 0)));
+    assert_eq!(judge_with(&entries, "b.example", &Exceptions::none(), ALL, NOW + 1), Judgement::default());
 }
 
 #[test]
 fn a_view_sees_its_lists_alone() {
     for list in [0u8, 1, 31, 32, 63] {
         let entries = [("b.example", rule(list, Exact, StopPage))];
-        let seen = |view| judge_with(&entries, "b.example", &Passes::none(), view, NOW).stop.is_some();
+        let seen = |view| judge_with(&entries, "b.example", &Exceptions::none(), view, NOW).stop.is_some();
         assert!(seen(1 << list), "list {list}");
         assert!(!seen(!(1 << list)), "list {list}");
     }
@@ -107,16 +107,16 @@ fn an_operator_s_pass_comes_before_every_list() {
         ("example", Subtree, &["example", "a.example", "d.c.b.example"], &[]),
         ("c.b.example", Exact, &["c.b.example"], &["b.example", "d.c.b.example"]),
     ] {
-        let passes = Passes::new([(Name::from_text(pass).unwrap(), matching, NOW + 1)], false, 0);
+        let exceptions = Exceptions::new([(Name::from_text(pass).unwrap(), matching, NOW + 1)], false, 0);
         for name in passing {
-            assert_eq!(judge_with(&entries, name, &passes, ALL, NOW), excused, "{name} by {matching:?} {pass}");
-            assert!(judge_with(&entries, name, &passes, ALL, NOW + 1).stop.is_none());
+            assert_eq!(judge_with(&entries, name, &exceptions, ALL, NOW), excused, "{name} by {matching:?} {pass}");
+            assert!(judge_with(&entries, name, &exceptions, ALL, NOW + 1).stop.is_none());
         }
         for name in stopped {
-            assert!(judge_with(&entries, name, &passes, ALL, NOW).stop.is_some(), "{name} by {matching:?} {pass}");
+            assert!(judge_with(&entries, name, &exceptions, ALL, NOW).stop.is_some(), "{name} by {matching:?} {pass}");
         }
         // Nothing to lift: nothing is counted as lifted.
-        assert_eq!(judge_with(&[], "b.example", &passes, ALL, NOW), Judgement::default());
+        assert_eq!(judge_with(&[], "b.example", &exceptions, ALL, NOW), Judgement::default());
     }
 }
 
@@ -124,10 +124,10 @@ fn an_operator_s_pass_comes_before_every_list() {
 fn a_pass_ends_on_time_and_the_longer_of_two_counts() {
     let name = || Name::from_text("b.example").unwrap();
     let entry = Rule { expires: u32::MAX, ..rule(0, Exact, StopPage) };
-    let passes =
-        Passes::new([(name(), Exact, NOW + 20), (name(), Exact, NOW + 10), (name(), Below, NOW + 99)], false, 0);
+    let exceptions =
+        Exceptions::new([(name(), Exact, NOW + 20), (name(), Exact, NOW + 10), (name(), Below, NOW + 99)], false, 0);
     for (now, stops) in [(NOW, false), (NOW + 19, false), (NOW + 20, true), (NOW + 50, true)] {
-        let judgement = judge_with(&[("b.example", entry)], "b.example", &passes, ALL, now);
+        let judgement = judge_with(&[("b.example", entry)], "b.example", &exceptions, ALL, now);
         assert_eq!(judgement.stop.is_some(), stops, "{} s later", now - NOW);
     }
 }
@@ -135,9 +135,44 @@ fn a_pass_ends_on_time_and_the_longer_of_two_counts() {
 #[test]
 fn bypass_switches_off_one_list_or_all() {
     let entries = [("b.example", rule(0, Exact, StopPage)), ("b.example", rule(1, Exact, Nxdomain))];
-    let by = |all, lists| judge_with(&entries, "b.example", &Passes::new([], all, lists), ALL, NOW);
+    let by = |all, lists| judge_with(&entries, "b.example", &Exceptions::new([], all, lists), ALL, NOW);
     assert_eq!(stopped_by(by(false, 0)), Some((0, 0)));
     assert_eq!(stopped_by(by(false, 0b01)), Some((1, 0)));
     assert_eq!(by(false, 0b11), Judgement::default());
     assert_eq!(by(true, 0), Judgement::default());
+}
+
+#[test]
+fn the_https_records_of_a_port_are_judged_as_the_host_s() {
+    // RFC 9460, 9.1: browsers ask at `_8443._https.b.example` about https://b.example:8443.
+    for (matching, host, below) in [(Exact, true, false), (Subtree, true, true), (Below, false, true)] {
+        let entries = [("b.example", rule(0, matching, StopPage))];
+        for (name, stops) in [
+            ("_8443._https.b.example", host),
+            ("_8443._https.c.b.example", below),
+            ("_https.b.example", matching != Exact),
+            ("_8443._http.b.example", matching != Exact),
+            ("_8443.https.b.example", matching != Exact),
+            ("8443._https.b.example", matching != Exact),
+        ] {
+            assert_eq!(judge(&entries, name).stop.is_some(), stops, "{matching:?} of {name}");
+        }
+    }
+    let entries = [("b.example", rule(0, Subtree, StopPage))];
+    let pass = |matching| Passes::new([(Name::from_text("b.example").unwrap(), matching, NOW + 1)], false, 0);
+    for (matching, excused) in [(Exact, true), (Below, false), (Subtree, true)] {
+        let judgement = judge_with(&entries, "_8443._https.b.example", &pass(matching), ALL, NOW);
+        assert_eq!(judgement.excused, excused, "a pass that is {matching:?}");
+    }
+    for (name, labels) in [
+        ("_8443._https.b.example", 2),
+        ("_1._2._https.b.example", 3),
+        ("_1._https._2._https.b.example", 4),
+        ("_https.b.example", 0),
+        ("_1.b.example", 0),
+        ("www.b.example", 0),
+        ("", 0),
+    ] {
+        assert_eq!(Name::from_text(name).unwrap().service_labels(), labels, "{name}");
+    }
 }

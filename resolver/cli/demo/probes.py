@@ -55,7 +55,7 @@ class Probe:
 
 @dataclass
 class Prober:
-    """Asks. `listed`: names on the list; `others`: names that are not; `log_dir`: where the provider's log lies."""
+    """Asks. `listed`: names on the list; `others`: names that are not; `log_dir`: the folder of the provider's log."""
 
     ports: Ports
     upstream: Endpoint
@@ -117,7 +117,7 @@ class Prober:
     # -- HTTP
 
     def _stop_page(self, name: str) -> Iterator[Probe]:
-        # the web process takes up a list when the workers do, but no sooner than it gets a processor
+        # the web process reads a list when the workers do, but no sooner than it gets a processor
         status, headers, body = self._once_past(
             http.HTTPStatus.MISDIRECTED_REQUEST, self.ports.stop_page, "/", {"Host": name}
         )

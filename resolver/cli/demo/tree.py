@@ -9,7 +9,7 @@ Enters: a folder, the files of names, ports. Leaves: a `Tree`:
           log/           what it commits to in public
 
 Everything that is made of a million names is made in a process of its own (`planted`), which gives its memory back.
-A folder that a demo made before is taken up again: same keys, same log, the new names as the list's next version.
+A folder that a demo made before is used again: same keys, same log, the new names as the list's next version.
 """
 
 from __future__ import annotations
@@ -140,7 +140,7 @@ def plant(folder: Path, files: Sequence[Path], *, ports: Ports, upstream: Endpoi
 
 
 def _above(name: str) -> set[str]:
-    """The name and all those that it lies below."""
+    """The name and all its ancestors."""
     labels = name.split(".")
     return {".".join(labels[at:]) for at in range(len(labels))}
 

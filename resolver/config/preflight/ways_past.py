@@ -2,8 +2,8 @@
 
 Enters: a configuration without mistakes. Leaves: warnings alone, since DNS works in spite of each. Rules:
 
-- An open port 853 where Stopsign does not serve it is found by clients that are told of nothing: systemd-resolved and
-  Android try it on the address of their resolver, and ask there what they would ask here.
+- An open port 853 where Stopsign does not serve it is found by clients without any configuration:
+  systemd-resolved and Android try it on the address of their resolver, and send their questions there.
 - An upstream that designates itself (RFC 9462) has clients that ask it directly come back encrypted, past the lists.
 - A client that finds this resolver by DDR wants the address that it asked in the certificate (RFC 9462, 4.2).
 - A browser that meets silence at 443 of the stop page's address says that the site is slow; refused at once it falls
@@ -29,7 +29,7 @@ from resolver.config.discovery import LOCAL_NAME, addresses
 from resolver.config.finding import Finding
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from resolver.config.schema import Config
     from resolver.config.values import Endpoint
@@ -41,11 +41,10 @@ _LOCAL_V4, _LOCAL_V6 = Path("/proc/thread-self/net/fib_trie"), Path("/proc/threa
 
 
 def ways_past(config: Config) -> Iterator[Finding]:
-    yield from _open_853(config)
-    yield from _designated_elsewhere(config)
-    yield from _certificate(config)
-    yield from _silence(config)
-    yield from _refusing(config)
+    looks = (_open_853, _designated_elsewhere, _certificate, _silence, _refusing)
+    with ThreadPoolExecutor(len(looks)) as looking:
+        for found in looking.map(lambda look: list(look(config)), looks):
+            yield from found
 
 
 def _open_853(config: Config) -> Iterator[Finding]:
@@ -101,26 +100,24 @@ def _serves(listens: Iterable[Endpoint], address: str, port: int) -> bool:
 
 
 def _tcp(address: str, port: int) -> str:
-    """`answers`, `silent`, `rejects`, or `unreachable` from here."""
-    try:
-        socket.create_connection((address, port), PATIENCE).close()
-    except TimeoutError:
-        return "silent"
-    except ConnectionRefusedError:
-        return "rejects"
-    except OSError:
-        return "unreachable"
-    return "answers"
+    return _met(lambda: socket.create_connection((address, port), PATIENCE).close())
 
 
 def _udp(address: str, port: int) -> str:
-    """The same; a datagram that nobody rejects is silence, whoever may have it."""
-    try:
+    def ask() -> None:
         with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_DGRAM) as asking:
             asking.settimeout(PATIENCE)
             asking.connect((address, port))
             asking.send(b"\0")
             asking.recv(1)
+
+    return _met(ask)
+
+
+def _met(ask: Callable[[], None]) -> str:
+    """`answers`, `silent` (a datagram that no host rejects is silence), `rejects`, or `unreachable` from here."""
+    try:
+        ask()
     except TimeoutError:
         return "silent"
     except ConnectionRefusedError:

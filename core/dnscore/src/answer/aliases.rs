@@ -5,7 +5,7 @@
 //!
 //! * From the first record on that is not of the question's name, or of one that it leads to before any that is stopped,
 //!   everything is left out: behind a stopped name the chain is cut, and some clients take every address that they see,
-//!   whoever owns it. What is kept is a beginning of the section, so no compressed name in it points to what is gone.
+//!   no matter who owns it. What is kept is a beginning of the section, so no compressed name in it points to what is gone.
 //! * A DNAME stays where it leads on from a name that stays: a validator needs it for the CNAME beside it.
 //! * What a listed name owns beside an answer, in the additional section, is left out with all that stands there: some
 //!   resolvers answer the listed name from it.

@@ -2,13 +2,15 @@
 //!
 //! Enters: the client's packet and what was parsed of it. Leaves: bytes in the caller's buffer, and their number. Rules:
 //! id, RD, CD and the question in the client's own case come back; a forged answer never carries AD and says RA; an OPT
-//! answers an OPT and only that, always built anew; a message that would pass `limit` loses its extended error's text
+//! answers an OPT and only that, always a new one; a message that would pass `limit` loses its extended error's text
 //! first, then the error, then records that the client can do without, then everything but TC. `out` holds at least 512
 //! bytes; `limit` never counts beyond it.
 
 mod aliases;
 mod blocked;
+mod body;
 mod explained;
+mod rebuild;
 mod relayed;
 mod shorten;
 mod write;
@@ -18,7 +20,8 @@ pub use blocked::{MAX_BLOCKED_TTL, StopPage, blocked, hinfo, nodata, text};
 pub use explained::{Explained, Explanation};
 pub use relayed::{client_answer, upstream_query, without_opt};
 
-pub(crate) use write::{Behind, Body, rebuild};
+pub(crate) use body::{Behind, Body};
+pub(crate) use rebuild::rebuild;
 use write::{Ede, Start};
 
 use crate::wire::{Echo, Query, flag, rcode};

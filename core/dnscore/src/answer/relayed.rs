@@ -1,6 +1,8 @@
 //! What goes to an upstream, and what comes back from it.
 
-use super::write::{Body, OPT, rebuild};
+use super::body::Body;
+use super::rebuild::rebuild;
+use super::write::OPT;
 use crate::wire::{Checked, HEADER, Query, UDP_SIZE, flag, rtype};
 
 /// Writes the query for the upstream: own id, the client's RD and CD, AD set, the name in lower case or, with `case`,

@@ -12,7 +12,7 @@
 //!   authority section stands behind the last that is required.
 //! * Record sets are left out whole, and their signatures with them.
 
-use super::write::Body;
+use super::body::Body;
 use crate::wire::message::{Labels, Record, record_again};
 use crate::wire::{HEADER, rcode, rtype, u16_at};
 

@@ -1,10 +1,8 @@
 //! The common parts of a message: header and question, records, the OPT.
 
 use super::explained::Explained;
-use super::shorten::shortened;
-use crate::wire::pointers::pointers;
 use crate::wire::structured::FORGED_ANSWER;
-use crate::wire::{Checked, Echo, HEADER, OPTION_EDE, Query, UDP_SIZE, flag, rcode, rtype, u16_at};
+use crate::wire::{Echo, HEADER, OPTION_EDE, Query, UDP_SIZE, flag, rtype, u16_at};
 
 /// Bytes of an OPT without options.
 pub(super) const OPT: usize = 11;
@@ -36,9 +34,9 @@ impl<'a> Ede<'a> {
 
 /// A message begun: header and question stand, records follow.
 pub(super) struct Start<'a> {
-    out: &'a mut [u8],
-    at: usize,
-    edns: Option<crate::wire::Edns>,
+    pub out: &'a mut [u8],
+    pub at: usize,
+    pub edns: Option<crate::wire::Edns>,
 }
 
 impl<'a> Start<'a> {
@@ -107,7 +105,7 @@ impl<'a> Start<'a> {
     }
 
     #[inline]
-    fn begin_opt(&mut self, rcode: u16) -> usize {
+    pub fn begin_opt(&mut self, rcode: u16) -> usize {
         let dnssec_ok = if self.edns.is_some_and(|edns| edns.dnssec_ok) { 0x80 } else { 0 };
         let [size_high, size_low] = UDP_SIZE.to_be_bytes();
         let [_, opt] = rtype::OPT.to_be_bytes();
@@ -117,13 +115,13 @@ impl<'a> Start<'a> {
         self.at
     }
 
-    fn end_opt(&mut self, data: usize) {
+    pub fn end_opt(&mut self, data: usize) {
         let length = (self.at - data) as u16;
         self.out[data - 2..data].copy_from_slice(&length.to_be_bytes());
     }
 
     /// An EDE option; where its text would pass `limit` the short one is said, then none, then the option is left out.
-    fn ede(&mut self, mut ede: Ede<'_>, limit: usize) {
+    pub fn ede(&mut self, mut ede: Ede<'_>, limit: usize) {
         let mut text: usize = ede.text.iter().map(|part| part.len()).sum();
         if self.at + 6 + text > limit {
             ede.text = [ede.short, b"", b""];
@@ -144,7 +142,7 @@ impl<'a> Start<'a> {
     /// Copies the extended errors among `options`, each whole or not at all. One that is none (RFC 8914, 2: two octets of
     /// INFO-CODE, then UTF-8) is not copied: there are clients that refuse the whole message for it; nor is "Forged Answer"
     /// to a client that reads structured errors.
-    fn copy_ede(&mut self, options: &[u8], limit: usize) {
+    pub fn copy_ede(&mut self, options: &[u8], limit: usize) {
         let structured = self.edns.is_some_and(|edns| edns.structured);
         let mut rest = options;
         while let (Some(code), Some(length)) = (u16_at(rest, 0), u16_at(rest, 2)) {
@@ -163,148 +161,4 @@ impl<'a> Start<'a> {
     pub fn finish(self) -> usize {
         self.at
     }
-}
-
-/// An upstream's answer, taken apart: from a checked message or out of the cache.
-#[derive(Clone, Copy)]
-pub(crate) struct Body<'a> {
-    /// The upstream's flags.
-    pub flags: u16,
-    /// Extended rcode.
-    pub rcode: u16,
-    /// Counts of the three sections, the OPT left out.
-    pub counts: [u16; 3],
-    /// The question, which is as long as the client's, so that compression pointers hold, and the records.
-    pub octets: &'a [u8],
-    /// How much of that is the question.
-    pub question: usize,
-    /// Further records, of the additional section.
-    pub behind: Behind<'a>,
-    /// EDNS options whose extended errors are passed on.
-    pub options: &'a [u8],
-    /// An extended error of our own.
-    pub ede: Option<u16>,
-}
-
-/// Records that stood behind the OPT, which is taken out: they move to where it began, and pointers among them with them.
-#[derive(Clone, Copy, Default)]
-pub(crate) struct Behind<'a> {
-    records: &'a [u8],
-    /// Where in the upstream's message they begin.
-    from: usize,
-    /// By how much they move.
-    by: usize,
-}
-
-impl<'a> Body<'a> {
-    /// The parts of a checked answer.
-    pub fn of(answer: &'a [u8], checked: &Checked) -> Body<'a> {
-        let [question_end, body_end] = [checked.question_end, checked.body_end].map(usize::from);
-        let (from, end) = (usize::from(checked.behind.0), usize::from(checked.behind.1));
-        Body {
-            flags: checked.flags,
-            rcode: checked.rcode,
-            counts: [checked.answers, checked.authorities, checked.additionals],
-            octets: &answer[HEADER..body_end],
-            question: question_end - HEADER,
-            behind: Behind { records: &answer[from..end], from, by: from.saturating_sub(body_end) },
-            options: &answer[usize::from(checked.ede.0)..usize::from(checked.ede.1)],
-            ede: None,
-        }
-    }
-
-    /// Octets of all records.
-    #[inline]
-    pub fn length(&self) -> usize {
-        self.octets.len() - self.question + self.behind.records.len()
-    }
-
-    /// Copies all records to where they belong: `out` is as long as they are.
-    #[inline]
-    pub fn copy_records(&self, out: &mut [u8]) {
-        let (records, rest) = out.split_at_mut(self.octets.len() - self.question);
-        records.copy_from_slice(&self.octets[self.question..]);
-        if !rest.is_empty() {
-            self.behind.copy(rest);
-        }
-    }
-}
-
-impl Behind<'_> {
-    #[cold]
-    fn copy(&self, out: &mut [u8]) {
-        out.copy_from_slice(self.records);
-        pointers(self.records, |at, target| {
-            if target >= self.from {
-                let moved = 0xc000 | (target - self.by) as u16;
-                out[at..at + 2].copy_from_slice(&moved.to_be_bytes());
-            }
-        });
-    }
-}
-
-/// Writes an upstream's answer as this client asked for it: whole, or without what it can do without, or nothing but TC
-/// (see [`shortened`]). Returns the length, and where the records end, which begin at `query.question_end`.
-#[inline]
-pub(crate) fn rebuild(packet: &[u8], query: &Query, body: &Body<'_>, limit: usize, out: &mut [u8]) -> (usize, usize) {
-    let limit = limit.min(out.len());
-    let rcode = if body.rcode > flag::RCODE && query.edns.is_none() { rcode::SERVFAIL } else { body.rcode };
-    // RFC 6840, 5.8: AD only to a client that showed it knows the bit.
-    let kept = flag::AA | flag::TC | flag::RA | if query.wants_ad() { flag::AD } else { 0 };
-    let flags = (body.flags & kept) | (rcode & flag::RCODE);
-    let question_end = usize::from(query.question_end);
-    let opt = if query.edns.is_some() { OPT } else { 0 };
-    let room = limit.saturating_sub(question_end + opt);
-    let (mut length, mut counts) = (body.length(), body.counts);
-    let whole = length <= room;
-    if !whole {
-        let Some(kept) = shortened(body, query.dnssec_ok(), room) else {
-            let Some(mut start) = Start::of(packet, query.echo(), out) else { return (0, question_end) };
-            start.flags((flags & !flag::AD) | flag::TC);
-            start.opt(rcode, None, limit);
-            return (start.finish(), question_end);
-        };
-        (length, counts) = (kept.length, kept.counts);
-    }
-    let (Some(id), Some(question)) = (packet.first_chunk::<2>(), packet.get(HEADER..question_end)) else {
-        return (0, question_end);
-    };
-    let records_end = question_end + length;
-    let (message, _) = out.split_at_mut(records_end);
-    let (head, records) = message.split_at_mut(question_end);
-    if whole {
-        body.copy_records(records);
-    } else {
-        records.copy_from_slice(&body.octets[body.question..body.question + length]);
-    }
-    let (head, name) = head.split_at_mut(HEADER);
-    name.copy_from_slice(question);
-    let flags = (flag::QR | (query.flags & (flag::OPCODE | flag::RD | flag::CD)) | flags).to_be_bytes();
-    let [answers, authorities, additionals] = counts.map(u16::to_be_bytes);
-    head.copy_from_slice(&[
-        id[0],
-        id[1],
-        flags[0],
-        flags[1],
-        0,
-        1,
-        answers[0],
-        answers[1],
-        authorities[0],
-        authorities[1],
-        additionals[0],
-        additionals[1],
-    ]);
-    let mut start = Start { out, at: records_end, edns: query.edns };
-    if opt > 0 {
-        let data = start.begin_opt(rcode);
-        if body.ede.is_some() || !body.options.is_empty() {
-            if let Some(code) = body.ede {
-                start.ede(Ede { code, text: [b""; 3], short: b"" }, limit);
-            }
-            start.copy_ede(body.options, limit);
-            start.end_opt(data);
-        }
-    }
-    (start.finish(), records_end)
 }

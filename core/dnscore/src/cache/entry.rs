@@ -1,4 +1,4 @@
-//! One answer as it lies in the arena: a fixed head, then question, records, TTL offsets, EDNS options.
+//! One answer as it is stored in the arena: a fixed head, then question, records, TTL offsets, EDNS options.
 
 use super::index::Key;
 use crate::wire::{CLASS_IN, Query, flag};

@@ -8,7 +8,7 @@
 //! * Never kept: TTL 0, a negative answer without SOA, an answer that would take more than 5 KiB and more than a 256th of
 //!   the cache. A negative answer lives for min(SOA TTL, MINIMUM, 1 hour), a failure for 1, 2, 4, then 5 seconds (RFC 9520),
 //!   anything for a day at most.
-//! * Of an answer that came with TC nothing is kept but that, for 5 seconds: who asks by datagram is told at once to come by
+//! * Of an answer that came with TC nothing is kept but that, for 5 seconds: a client that asks by datagram gets TC at once, and comes by
 //!   TCP, who comes by TCP is passed on. It takes the place of no answer that could still be given as stale.
 //! * After its time an answer stays for a day, or as long as was said, as *stale*: it is given, with EDE 3 and a TTL of 30, where the caller has
 //!   found the upstreams silent, slow or failing ([`Cache::stale`]), and for the few seconds for which their failure is
@@ -323,7 +323,7 @@ fn failed(store: &mut Store, key: &Key, query: &Query, now: u32) -> Option<(u32,
 }
 
 /// How long a failure is kept, and the how-manieth in a row it is: 1, 2, 4, then 5 seconds (RFC 9520, 3.2: at least a
-/// second, longer when it goes on). After a quarter of a minute without one the count begins anew.
+/// second, longer when it goes on). After a quarter of a minute without one the count begins again at one.
 fn failure(before: Option<Entry>, now: u32) -> (u32, u8) {
     let strikes = before.map_or(0, |entry| {
         let last = if entry.failure { entry.expires } else { entry.retry_at };

@@ -121,7 +121,7 @@ impl Store {
         Entry::read(self.arena.get(at..)?)
     }
 
-    /// Writes the head anew.
+    /// Writes the head again.
     pub fn rewrite(&mut self, at: usize, entry: &Entry) {
         entry.write(&mut self.arena[at..]);
     }

@@ -21,6 +21,7 @@ use super::code::{Coder, Decoder, Met, SLACK};
 use super::key;
 use super::tree::{FAN_OUT, PADDED, Prefix};
 use super::vector::Lanes;
+use crate::narrow::{to_u8, to_u16};
 
 const COLUMNS: usize = 64;
 const LONG: usize = 15;
@@ -45,18 +46,18 @@ pub(crate) fn write(coder: &mut Coder, head: &[u8], names: &[Name<'_>], chain: u
     let (mut shared, mut firsts, mut lengths) = ([0; FAN_OUT], [0xFF; FAN_OUT], [0; FAN_OUT]);
     let (mut long_shared, mut long_lengths, mut codes) = (Vec::new(), Vec::new(), Vec::new());
     let mut length = |octets: usize, slot: &mut u8| {
-        *slot = octets.min(LONG) as u8;
+        *slot = to_u8(octets.min(LONG));
         if octets >= LONG {
-            long_lengths.extend_from_slice(&(octets as u16).to_le_bytes());
+            long_lengths.extend_from_slice(&to_u16(octets).to_le_bytes());
         }
     };
-    firsts[0] = base as u8;
+    firsts[0] = to_u8(base);
     length(coder.encode(head, &mut codes), &mut lengths[0]);
     for (index, name) in (1..).zip(names) {
         let above = name.shared - base;
-        shared[index] = above.min(LONG) as u8;
+        shared[index] = to_u8(above.min(LONG));
         if above >= LONG {
-            long_shared.push(above as u8);
+            long_shared.push(to_u8(above));
         }
         firsts[index] = name.suffix[0];
         length(coder.encode(&name.suffix[1..], &mut codes), &mut lengths[index]);
@@ -130,7 +131,7 @@ impl<'a> Bucket<'a> {
         }
         if flags & LONG_SHARED != 0 {
             // the head's own number holds the flags
-            let mut long = !lanes.at_most(&self.shared, LONG as u8 - 1) & !1;
+            let mut long = !lanes.at_most(&self.shared, to_u8(LONG) - 1) & !1;
             while long != 0 {
                 self.shared[long.trailing_zeros() as usize] = *self.area.get(self.codes)?;
                 self.codes += 1;
@@ -138,7 +139,7 @@ impl<'a> Bucket<'a> {
             }
         }
         if flags & LONG_LENGTHS != 0 {
-            self.long = !lanes.at_most(&self.lengths, LONG as u8 - 1);
+            self.long = !lanes.at_most(&self.lengths, to_u8(LONG) - 1);
             self.long_at = self.codes;
             self.codes += 2 * self.long.count_ones() as usize;
             self.area.get(self.long_at..self.codes)?;
@@ -205,7 +206,7 @@ impl<'a> Bucket<'a> {
         let mut common_now = with_head;
         let mut after = !1u32;
         while common_now < length && common_now >= self.base {
-            let (level, next) = ((common_now - self.base) as u8, key[common_now]);
+            let (level, next) = (to_u8(common_now - self.base), key[common_now]);
             let mask = lanes.candidates(&self.shared, self.firsts, level, next) & after;
             let index = mask.trailing_zeros() as usize;
             if index >= FAN_OUT || self.shared[index] != level || self.firsts[index] != next {

@@ -6,8 +6,9 @@ use std::collections::HashMap;
 
 use super::entry::Reference;
 use super::file::{Section, Sections};
-use super::names::NamesBuilder;
+use super::names_builder::NamesBuilder;
 use super::types::{ListError, Rule};
+use crate::narrow::to_u32;
 
 /// Everything about one entry.
 #[derive(Clone, Copy, Debug)]
@@ -51,7 +52,7 @@ impl Builder {
         if entries.len() > 1 {
             let several = self.sections.section(Section::Several);
             several.extend_from_slice(&self.rows.to_le_bytes());
-            several.extend_from_slice(&(self.records + entries.len() as u32 - 1 - self.rows).to_le_bytes());
+            several.extend_from_slice(&(self.records + to_u32(entries.len()) - 1 - self.rows).to_le_bytes());
         }
         self.scratch.clear();
         self.scratch.extend(entries.iter().map(|entry| entry.rule));
@@ -80,7 +81,7 @@ impl Builder {
         let classes = self.sections.section(Section::Classes);
         classes.extend_from_slice(&width.to_le_bytes());
         classes.extend_from_slice(&packed);
-        let mut ends = (self.rule_ends.len() as u32).to_le_bytes().to_vec();
+        let mut ends = to_u32(self.rule_ends.len()).to_le_bytes().to_vec();
         ends.extend(self.rule_ends.iter().flat_map(|end| end.to_le_bytes()));
         ends.append(self.sections.section(Section::Rules));
         *self.sections.section(Section::Rules) = ends;
@@ -96,7 +97,7 @@ impl Builder {
             Some(&class) => class,
             None => {
                 let class = u32::try_from(self.classes.len()).map_err(|_| too_many())?;
-                self.rules = self.rules.checked_add(self.scratch.len() as u32).ok_or_else(too_many)?;
+                self.rules = self.rules.checked_add(to_u32(self.scratch.len())).ok_or_else(too_many)?;
                 self.rule_ends.push(self.rules);
                 let rules = self.sections.section(Section::Rules);
                 for rule in &self.scratch {
@@ -124,7 +125,7 @@ impl Builder {
             let text = self.sections.section(Section::Kinds);
             text.extend_from_slice(&kind);
             text.push(b'\n');
-            let number = self.kinds.len() as u32;
+            let number = to_u32(self.kinds.len());
             self.kinds.insert(kind.clone(), number);
             number
         });
@@ -145,12 +146,12 @@ fn pack(numbers: &[u32], width: u32) -> Vec<u8> {
         pending |= u64::from(number) << bits;
         bits += width;
         while bits >= 8 {
-            packed.push(pending as u8);
+            packed.push((pending & 0xff) as u8);
             pending >>= 8;
             bits -= 8;
         }
     }
-    packed.push(pending as u8);
+    packed.push((pending & 0xff) as u8);
     packed.resize(packed.len() + CLASS_PADDING, 0);
     packed
 }
@@ -160,7 +161,7 @@ pub(crate) fn unpack(packed: &[u8], width: u32, index: u32) -> u32 {
     let bit = u64::from(index) * u64::from(width);
     let Some(eight) = usize::try_from(bit / 8).ok().and_then(|at| packed.get(at..at + 8)) else { return 0 };
     let word = u64::from_le_bytes(eight.try_into().unwrap_or_default());
-    ((word >> (bit % 8)) & ((1u64 << width) - 1)) as u32
+    ((word >> (bit % 8)) & ((1u64 << width) - 1) & 0xffff_ffff) as u32
 }
 
 #[cfg(test)]
@@ -170,7 +171,7 @@ mod tests {
     #[test]
     fn packed_numbers_come_back() {
         for width in [0, 1, 3, 8, 13, 31, 32] {
-            let mask = ((1u64 << width) - 1) as u32;
+            let mask = (((1u64 << width) - 1) & 0xffff_ffff) as u32;
             let numbers: Vec<u32> = (0..100u32).map(|n| n.wrapping_mul(0x9E37_79B1) & mask).collect();
             let packed = pack(&numbers, width);
             for (index, &number) in (0..).zip(&numbers) {

@@ -8,6 +8,7 @@
 use super::alphabet;
 use super::train::{MAX_TOKEN, MAX_TOKENS, Tokens};
 use super::tree::{PADDED, eight};
+use crate::narrow::{to_u8, to_u16, to_u32};
 
 /// Bits of the longest code.
 pub(crate) const MAX_BITS: u32 = 12;
@@ -73,14 +74,14 @@ impl Coder {
         let mut order: Vec<usize> = (0..tokens.texts.len()).collect();
         order.sort_by_key(|&token| lengths[token]);
         let mut codes = vec![(0, 0); tokens.texts.len()];
-        let mut section = (order.len() as u32).to_le_bytes().to_vec();
+        let mut section = to_u32(order.len()).to_le_bytes().to_vec();
         let (mut code, mut last) = (0u32, 0);
         for &token in &order {
             code <<= lengths[token] - last;
             last = lengths[token];
-            codes[token] = (code as u16, last);
+            codes[token] = (to_u16(code as usize), last);
             code += 1;
-            section.push((last << 4) as u8 | tokens.texts[token].len() as u8);
+            section.push(to_u8((last as usize) << 4) | to_u8(tokens.texts[token].len()));
             section.extend_from_slice(&tokens.texts[token]);
         }
         let costs = codes.iter().map(|&(_, bits)| bits).collect();
@@ -100,11 +101,11 @@ impl Coder {
             bits += length;
             while bits >= 8 {
                 bits -= 8;
-                out.push((pending >> bits) as u8);
+                out.push((pending >> bits & 0xff) as u8);
             }
         }
         if bits > 0 {
-            out.push((pending << (8 - bits)) as u8 | 0xFF >> bits);
+            out.push((pending << (8 - bits) & 0xff) as u8 | 0xFF >> bits);
         }
         self.parse = parse;
         out.len() - before
@@ -158,7 +159,7 @@ impl Decoder {
                 return None;
             }
             let mut entry = [0; 8];
-            entry[0] = (octets << 4) as u8 | bits as u8;
+            entry[0] = to_u8(octets << 4) | to_u8(bits as usize);
             entry[1..=octets].copy_from_slice(text);
             table[start..start + width].fill(u64::from_le_bytes(entry));
             code += 1;
@@ -183,10 +184,10 @@ impl Decoder {
         let mut place = from;
         if octets <= 8 {
             let mut window = u64::from_be_bytes(eight(area.get(start..).unwrap_or(&[])));
-            let mut left = 8 * octets as u32;
+            let mut left = 8 * to_u32(octets);
             loop {
                 let entry = self.table[(window >> (64 - MAX_BITS)) as usize];
-                let bits = entry as u32 & 15;
+                let bits = (entry & 15) as u32;
                 if bits > left || place > PADDED - 8 {
                     return Met::Whole(place);
                 }

@@ -168,7 +168,7 @@ impl CompiledList {
         (entry < self.entries()).then_some((row, rule))
     }
 
-    /// The public reference of an entry alone, as it is stored, by its number; [`reference_text`] spells it. It lies in a
+    /// The public reference of an entry alone, as it is stored, by its number; [`reference_text`] spells it. It is in a
     /// cold column and is said in every answer, so [`CompiledList::expect`] asks for it before.
     #[must_use]
     #[inline]

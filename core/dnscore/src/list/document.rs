@@ -16,6 +16,7 @@ use super::entry::{Entry, Reader, Reference, encode_reference, split_words};
 use super::key;
 use super::lines::{Lines, lines_of};
 use super::types::{ListError, Matching};
+use crate::narrow::to_u8;
 
 /// Entries that one document may hold for one name: three kinds of match, a few bases each.
 pub const MAX_PER_NAME: usize = 16;
@@ -78,7 +79,7 @@ impl Group {
             reference: entry.reference,
             expires: entry.expires,
             issued: entry.issued,
-            words: (entry.basis.len() as u8, entry.category.len() as u8),
+            words: (to_u8(entry.basis.len()), to_u8(entry.category.len())),
         });
     }
 }
@@ -94,7 +95,7 @@ pub(crate) struct Document<'a> {
     ended: bool,
 }
 
-/// How much of what a document promises is checked anew.
+/// How much of what a document promises is checked again.
 #[derive(Clone, Copy)]
 pub(crate) enum Trust<'a> {
     /// Everything: hash, references, bases (`None`: any basis).
@@ -235,7 +236,7 @@ impl<'a> Checks<'a> {
         Ok(entry)
     }
 
-    /// Lines after the `number`th by themselves, where anything is checked anew; their references are looked at in the end.
+    /// Lines after the `number`th by themselves, where anything is checked again; their references are looked at in the end.
     fn pass(&mut self, text: &[u8], number: u64) -> Result<(), ListError> {
         if self.references.is_some() {
             for (line, number) in lines_of(text).zip(number + 1..) {

@@ -7,7 +7,7 @@
 //! 64  sections: offset u64, length u64 each; then the sections, each at a multiple of 64
 //! ```
 //!
-//! All numbers are little-endian. The checksum finds damage; what a hostile file could say is checked by whoever reads
+//! All numbers are little-endian. The checksum finds damage; what a hostile file could say is checked by each part that reads
 //! a section, when the file is opened.
 
 use std::fs::File;
@@ -18,6 +18,7 @@ use std::path::Path;
 use super::output::{Output, unwritable};
 use super::pages::Pages;
 use super::types::ListError;
+use crate::narrow::to_u32;
 
 const MAGIC: &[u8; 8] = b"STOPLIST";
 const FORMAT: u32 = 2;
@@ -84,7 +85,7 @@ impl Sections {
         let mut head = Vec::with_capacity(start_of_sections());
         head.extend_from_slice(MAGIC);
         head.extend_from_slice(&FORMAT.to_le_bytes());
-        head.extend_from_slice(&(SECTIONS as u32).to_le_bytes());
+        head.extend_from_slice(&to_u32(SECTIONS).to_le_bytes());
         head.extend_from_slice(&self.length().to_le_bytes());
         head.extend_from_slice(&[0; 8]);
         head.extend_from_slice(&self.rows.to_le_bytes());
@@ -203,7 +204,7 @@ impl Content {
             }
             free = range.end.next_multiple_of(ALIGN);
         }
-        let (rows, records) = (number(32) as u32, (number(32) >> 32) as u32);
+        let (rows, records) = ((number(32) & 0xffff_ffff) as u32, (number(32) >> 32) as u32);
         Ok(Self { ranges, rows, records, ..content })
     }
 }

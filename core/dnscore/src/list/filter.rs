@@ -8,7 +8,7 @@ use super::tree::eight;
 
 /// Octets of a cache line, and of a block of the filter.
 const LINE: usize = 64;
-const BITS_PER_NAME: u64 = 10;
+const BITS_PER_NAME: usize = 10;
 const SEED: u64 = 0x243F_6A88_85A3_08D3;
 const PRIME: u64 = 0x9E37_79B9_7F4A_7C15;
 const OTHER: u64 = 0xD6E8_FEB8_6659_FD93;
@@ -48,6 +48,7 @@ impl Hash {
 
     /// The place of the name's line alone.
     #[inline(always)]
+    #[allow(clippy::cast_possible_truncation)] // below `lines`
     pub fn line(self, lines: usize) -> usize {
         LINE * ((u128::from(self.0) * lines as u128) >> 64) as usize
     }
@@ -99,8 +100,8 @@ impl Place {
 
 /// An empty filter for so many names.
 pub(crate) fn empty(rows: usize) -> Vec<u8> {
-    let lines = (rows as u64 * BITS_PER_NAME).div_ceil(8 * LINE as u64).max(1);
-    vec![0; lines as usize * LINE]
+    let lines = (rows * BITS_PER_NAME).div_ceil(8 * LINE).max(1);
+    vec![0; lines * LINE]
 }
 
 /// Lines of a filter.

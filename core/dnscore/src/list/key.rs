@@ -1,6 +1,8 @@
 //! The key of a name: its labels from the right, joined by a byte below all others, so that the order of keys is the
 //! order of documents and a name's ancestors are prefixes of its key.
 
+use crate::narrow::to_u8;
+
 /// Stands between labels. Labels of listed names hold letters, digits, hyphen and underscore alone, all above it, and
 /// 0 stays free to pad what is shorter than the slice it is compared in.
 pub(crate) const SEPARATOR: u8 = 1;
@@ -55,7 +57,7 @@ const LABEL_BYTES: [bool; 256] = {
     let mut may = [false; 256];
     let mut byte = 0;
     while byte < 256 {
-        may[byte] = is_label_byte(byte as u8);
+        may[byte] = is_label_byte(to_u8(byte));
         byte += 1;
     }
     may

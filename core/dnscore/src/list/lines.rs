@@ -115,7 +115,7 @@ pub(crate) fn count(text: &[u8]) -> u64 {
     text.chunks(128).map(|chunk| u64::from(in_chunk(chunk))).sum()
 }
 
-/// A thread that decompresses and hashes ahead of whoever looks at the lines: that costs more than all else that is done
+/// A thread that decompresses and hashes ahead of the reader of the lines: that costs more than all else that is done
 /// with a line. Chunks come with [`MAX_LINE`] octets of room before them.
 struct Reading {
     chunks: Receiver<Result<Vec<u8>, ListError>>,

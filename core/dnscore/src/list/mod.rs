@@ -7,6 +7,8 @@
 //! (lists may share a name) in the order of the lists, and one [`Record`] a rule. Look-up finds names and leaves the
 //! judgement (matching kind, expiry, view, order of lists) to the verdict, by [`Rule::applies`].
 
+#![deny(clippy::cast_possible_truncation)]
+
 mod alphabet;
 mod bucket;
 mod build;
@@ -23,6 +25,7 @@ mod hits;
 mod key;
 mod lines;
 mod names;
+mod names_builder;
 mod output;
 mod pages;
 mod policy;

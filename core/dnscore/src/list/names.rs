@@ -1,7 +1,7 @@
-//! The listed names: built from keys in order, found again in batches.
+//! The listed names, found again in batches.
 //!
-//! Enters: keys, strictly increasing; then query names. Leaves: five sections of the file; then for each query the rows of
-//! all listed names at or above it.
+//! Enters: the sections that [`super::names_builder`] wrote; then query names. Leaves: for each query the rows of all listed
+//! names at or above it.
 //!
 //! A query goes through the filter, down the tree, into one bucket. All names of a batch take each step together, and
 //! ask for the memory of the next step before any of them takes it: a look-up costs one miss of the cache, not five in
@@ -13,217 +13,17 @@
 //! ```
 
 use super::bucket::{self, Bucket, NO_CHAIN};
-use super::code::{Coder, Decoder};
-use super::file::{Content, Section, Sections, damaged};
+use super::code::Decoder;
+use super::file::{Content, Section, damaged};
 use super::filter::{self, Hash};
 use super::hits::{Batch, FILTERED, Hit, Hits, Key};
 use super::key;
-use super::train;
-use super::tree::{self, FAN_OUT, Heads, INNER, LOWEST, Levels, PADDED};
+use super::names_builder::{CHAIN, Index};
+use super::tree::{self, FAN_OUT, INNER, LOWEST, Levels, PADDED};
 use super::types::{BATCH, ListError};
 use super::vector::{Lanes, Portable, prefetch};
+use crate::narrow::{to_u8, to_u32};
 use crate::wire::Name;
-
-const CHAIN: usize = 12;
-const NO_MORE: u32 = u32::MAX;
-/// Octets of suffixes that tokens are chosen from.
-const SAMPLE: usize = 1 << 18;
-
-/// Names as they come, front-coded: about 16 octets each.
-#[derive(Default)]
-pub(crate) struct NamesBuilder {
-    last: Vec<u8>,
-    shared: Vec<u8>,
-    lengths: Vec<u8>,
-    suffixes: Vec<u8>,
-}
-
-impl NamesBuilder {
-    /// The next name; its key must be above all before it.
-    pub fn push(&mut self, key: &[u8]) {
-        let shared = key::common(&self.last, key);
-        self.shared.push(shared as u8);
-        self.lengths.push((key.len() - shared) as u8);
-        self.suffixes.extend_from_slice(&key[shared..]);
-        self.last.clear();
-        self.last.extend_from_slice(key);
-    }
-
-    /// Write the sections.
-    pub fn finish(self, sections: &mut Sections) -> Result<(), ListError> {
-        // the code needs a sample of the suffixes alone, the index the keys alone
-        let (index, (coder, tokens)) = std::thread::scope(|threads| {
-            let failed = |why: String| ListError::new("internal", format!("the thread that makes the code: {why}"));
-            let coder = std::thread::Builder::new().name("code".into()).spawn_scoped(threads, || self.coder());
-            let coder = coder.map_err(|error| failed(error.to_string()))?;
-            let index = self.index();
-            Ok((index, coder.join().map_err(|_| failed("it failed".into()))?))
-        })?;
-        let (places, buckets) = self.encoded(&index, coder);
-        let too_large = || ListError::new("too-large", "more octets of names than a compiled list can hold");
-        let (nodes, overflow) = index.heads.tree(&places).ok_or_else(too_large)?;
-        *sections.section(Section::Tree) = nodes;
-        *sections.section(Section::Overflow) = overflow;
-        *sections.section(Section::Buckets) = buckets;
-        *sections.section(Section::Tokens) = tokens;
-        *sections.section(Section::Chains) = index.chain_nodes;
-        *sections.section(Section::Filter) = index.filter;
-        Ok(())
-    }
-
-    fn index(&self) -> Index {
-        let mut index = Index::new(self.shared.len());
-        self.each(|row, key, shared| index.add(row, key, shared));
-        index.settle();
-        index
-    }
-
-    /// The buckets, and where each of them is.
-    fn encoded(&self, index: &Index, mut coder: Coder) -> (Vec<usize>, Vec<u8>) {
-        let rows = self.shared.len();
-        let mut buckets = Vec::with_capacity(6 * rows);
-        let mut places = Vec::with_capacity(index.heads.len());
-        let mut start = 0;
-        let mut names = Vec::with_capacity(FAN_OUT);
-        let mut of_node = 0;
-        for bucket in 0..index.heads.len() {
-            if bucket.is_multiple_of(FAN_OUT) {
-                of_node = buckets.len();
-            }
-            let head = &index.heads.get(bucket)[index.heads.prefix(bucket / FAN_OUT).len()..];
-            let first = bucket * FAN_OUT;
-            let last = rows.min(first + FAN_OUT);
-            start += usize::from(self.lengths[first]);
-            names.clear();
-            for row in first + 1..last {
-                let end = start + usize::from(self.lengths[row]);
-                names.push(bucket::Name { shared: usize::from(self.shared[row]), suffix: &self.suffixes[start..end] });
-                start = end;
-            }
-            places.push(buckets.len());
-            bucket::write(&mut coder, head, &names, index.chains[bucket], &mut buckets);
-            let ends_node = (bucket + 1).is_multiple_of(FAN_OUT) || bucket + 1 == index.heads.len();
-            if ends_node && buckets.len() - of_node > tree::MAX_DISTANCE {
-                widen(&mut buckets, &mut places[bucket / FAN_OUT * FAN_OUT..]);
-            }
-        }
-        buckets.resize(buckets.len() + bucket::PADDING, 0);
-        (places, buckets)
-    }
-
-    /// Call `visit` with each row, its key, and what it shares with the one before.
-    fn each(&self, mut visit: impl FnMut(usize, &[u8], usize)) {
-        let mut key = Vec::with_capacity(key::MAX_KEY);
-        let mut start = 0;
-        for (row, (&shared, &length)) in self.shared.iter().zip(&self.lengths).enumerate() {
-            key.truncate(usize::from(shared));
-            key.extend_from_slice(&self.suffixes[start..start + usize::from(length)]);
-            start += usize::from(length);
-            visit(row, &key, usize::from(shared));
-        }
-    }
-
-    /// Tokens from a sample, and the code for them.
-    fn coder(&self) -> (Coder, Vec<u8>) {
-        let stride = self.suffixes.len().div_ceil(SAMPLE).max(1);
-        let mut sample = Vec::with_capacity(self.shared.len() / stride);
-        let mut start = 0;
-        for (row, &length) in self.lengths.iter().enumerate() {
-            let end = start + usize::from(length);
-            if row.is_multiple_of(stride) && !row.is_multiple_of(FAN_OUT) {
-                sample.push(&self.suffixes[start + 1..end]);
-            }
-            start = end;
-        }
-        let (tokens, used) = train::train(sample.iter().copied(), stride);
-        Coder::new(tokens, &used)
-    }
-}
-
-/// Move the buckets of one node apart so that each starts at a multiple of eight octets from the first.
-fn widen(buckets: &mut Vec<u8>, places: &mut [usize]) {
-    let ends: Vec<usize> = places[1..].iter().copied().chain([buckets.len()]).collect();
-    let moved: Vec<Vec<u8>> = places.iter().zip(ends).map(|(&start, end)| buckets[start..end].to_vec()).collect();
-    let first = places[0];
-    buckets.truncate(first);
-    for (place, bytes) in places.iter_mut().zip(moved) {
-        buckets.resize(first + (buckets.len() - first).next_multiple_of(tree::WIDE), 0);
-        *place = buckets.len();
-        buckets.extend_from_slice(&bytes);
-    }
-}
-
-/// What follows from the keys alone, whatever the code: built when compiling, and again, to compare, when opening.
-struct Index {
-    heads: Heads,
-    /// The chain of each bucket.
-    chains: Vec<u32>,
-    chain_nodes: Vec<u8>,
-    filter: Vec<u8>,
-    /// Where a key stands while it is hashed.
-    padded: [u8; PADDED],
-    /// Names that the filter does not hold yet: their lines are asked for before the first of them is written.
-    waiting: Vec<Hash>,
-    /// Listed names at or above the last key: row, octets, number of its chain node if it has one.
-    above: Vec<(u32, usize, u32)>,
-}
-
-impl Index {
-    fn new(rows: usize) -> Self {
-        Self {
-            heads: Heads::default(),
-            chains: Vec::new(),
-            chain_nodes: Vec::new(),
-            filter: filter::empty(rows),
-            padded: [0; PADDED],
-            waiting: Vec::with_capacity(BATCH),
-            above: Vec::new(),
-        }
-    }
-
-    fn add(&mut self, row: usize, key: &[u8], shared: usize) {
-        let is_above = |length: usize| length <= shared && key.get(length) == Some(&key::SEPARATOR);
-        while self.above.pop_if(|&mut (_, length, _)| !is_above(length)).is_some() {}
-        if row.is_multiple_of(FAN_OUT) {
-            let mut parent = NO_MORE;
-            for (row, length, node) in &mut self.above {
-                if *node == NO_MORE {
-                    *node = (self.chain_nodes.len() / CHAIN) as u32;
-                    self.chain_nodes.extend_from_slice(&row.to_le_bytes());
-                    self.chain_nodes.extend_from_slice(&parent.to_le_bytes());
-                    self.chain_nodes.extend_from_slice(&[*length as u8, 0, 0, 0]);
-                }
-                parent = *node;
-            }
-            self.chains.push(parent.min(NO_CHAIN));
-            self.heads.push(key, shared);
-        }
-        self.above.push((row as u32, key.len(), NO_MORE));
-        let hash = self.hash(key);
-        prefetch(&self.filter, hash.line(filter::lines(&self.filter)));
-        self.waiting.push(hash);
-        if self.waiting.len() == BATCH {
-            self.settle();
-        }
-    }
-
-    /// The hash of a key's name.
-    fn hash(&mut self, key: &[u8]) -> Hash {
-        self.padded[..key.len()].copy_from_slice(key);
-        let mut rest = &self.padded[..];
-        key.split(|&byte| byte == key::SEPARATOR).fold(Hash::ROOT, |hash, label| {
-            let below = hash.below(rest, label.len());
-            rest = &rest[label.len() + 1..];
-            below
-        })
-    }
-
-    /// After the last key: the filter holds all.
-    fn settle(&mut self) {
-        let lines = filter::lines(&self.filter);
-        self.waiting.drain(..).for_each(|hash| hash.place(lines).set(&mut self.filter));
-    }
-}
 
 /// The names of an open file.
 #[derive(Debug)]
@@ -323,7 +123,7 @@ impl Names {
             key[..prefix.len()].copy_from_slice(prefix);
             let (first, mut outcome) = (bucket * FAN_OUT, Ok(()));
             read.walk(&self.decoder, FAN_OUT.min(rows - first), prefix.len(), &mut key, |at, key| {
-                outcome = visit((first + at) as u32, key);
+                outcome = visit(to_u32(first + at), key);
                 outcome.is_ok().then_some(())
             });
             outcome?;
@@ -359,7 +159,7 @@ impl Names {
                     batch.hashes[index][depth - top] = hash;
                 }
             }
-            batch.asked[index] = starts.len().saturating_sub(top) as u8;
+            batch.asked[index] = to_u8(starts.len().saturating_sub(top));
         }
     }
 
@@ -375,7 +175,7 @@ impl Names {
             if passes && self.buckets > 0 {
                 let key = &mut batch.keys[batch.names.len()];
                 if key.fill(lanes, name) || key.fill_from_the_right(name) {
-                    batch.names.push(index as u8);
+                    batch.names.push(to_u8(index));
                 }
             }
         }
@@ -398,7 +198,7 @@ impl Names {
                 };
                 let first = *node as usize * FAN_OUT;
                 let (child, _) = tree::child(lanes, bytes, (below - first).min(FAN_OUT), overflow, &key.bytes);
-                *node = (first + child) as u32;
+                *node = to_u32(first + child);
                 let next = self.levels.offset(level - 1, first + child);
                 if level == 1 {
                     (0..LOWEST).step_by(64).for_each(|line| prefetch(tree, next + line));
@@ -427,7 +227,7 @@ impl Names {
                 prefetch(buckets, place + line);
             }
             batch.prefixes.push(prefix);
-            batch.buckets.push(((first + child) as u32, place));
+            batch.buckets.push((to_u32(first + child), place));
         }
     }
 
@@ -448,10 +248,10 @@ impl Names {
                 let (key, (bucket, place)) = (&batch.keys[next], batch.buckets[next]);
                 let start = hits.len();
                 if let Some(read) = buckets.get(place..).and_then(|area| Bucket::read(lanes, area)) {
-                    let first_row = bucket * FAN_OUT as u32;
+                    let first_row = bucket * to_u32(FAN_OUT);
                     let shared =
                         read.scan(lanes, &self.decoder, batch.prefixes[next], &key.bytes, key.length, |at, octets| {
-                            hits.push(key.hit(first_row + at as u32, octets));
+                            hits.push(key.hit(first_row + to_u32(at), octets));
                         });
                     hits[start..].reverse();
                     if read.chain != NO_CHAIN {
@@ -460,7 +260,7 @@ impl Names {
                 }
                 next += 1;
             }
-            ends.push(hits.len() as u32);
+            ends.push(to_u32(hits.len()));
         }
     }
 
@@ -535,7 +335,7 @@ impl Key {
     fn fill_from_the_right(&mut self, name: &Name) -> bool {
         let (mut starts, mut labels, mut at) = ([0; 128], 0, 0);
         while let Some(&octets @ 1..) = name.wire().get(at) {
-            starts[labels] = at as u8;
+            starts[labels] = to_u8(at);
             labels += 1;
             at += 1 + usize::from(octets);
         }
@@ -545,7 +345,7 @@ impl Key {
             let first = usize::from(start) + 1;
             let label = &name.wire()[first..first + usize::from(name.wire()[first - 1])];
             if !label.iter().all(|&byte| key::is_label_byte(byte)) {
-                self.left_out = (labels - done) as u8;
+                self.left_out = to_u8(labels - done);
                 break;
             }
             if done > 0 {
@@ -563,6 +363,6 @@ impl Key {
     #[inline(always)]
     fn hit(&self, row: u32, octets: usize) -> Hit {
         let labels = self.bytes[octets..self.length].iter().filter(|&&byte| byte == key::SEPARATOR).count();
-        Hit { row, distance: labels as u8 + self.left_out }
+        Hit { row, distance: to_u8(labels) + self.left_out }
     }
 }

@@ -60,7 +60,7 @@ mod tests {
     fn a_file_of_any_length_is_read_whole() {
         let path = std::env::temp_dir().join(format!("pages-{}", std::process::id()));
         for length in [0, 1, 4096, HUGE - 1, HUGE, HUGE + 1] {
-            let content: Vec<u8> = (0..length).map(|at| (at % 251) as u8).collect();
+            let content: Vec<u8> = (0..length).map(|at| u8::try_from(at % 251).expect("below 251")).collect();
             std::fs::write(&path, &content).expect("a writable temporary directory");
             let pages = Pages::read(&mut File::open(&path).expect("just written")).expect("readable");
             std::fs::write(&path, b"").expect("a writable temporary directory");

@@ -1,6 +1,6 @@
-//! The lists as the rules of a response policy zone, for resolvers that know nothing of lists, order and passes.
+//! The lists as the rules of a response policy zone, for resolvers that know nothing of lists, order and exceptions.
 //!
-//! Enters: a compiled list, which of its lists count, the operator's passes, the time. Leaves: a file of lines
+//! Enters: a compiled list, which of its lists count, the operator's exceptions, the time. Leaves: a file of lines
 //! `NAME SB`, in the order of keys: what holds for the name itself (S) and for all below it (B). Also, what changed
 //! between two such files.
 //!
@@ -30,13 +30,13 @@ const PASSTHRU: u8 = b'p';
 pub struct Terms<'a> {
     /// Bit `n`: list `n` counts.
     pub lists: u64,
-    /// The operator's passes: name in presentation form, kind, first second at which it no longer holds.
-    pub passes: &'a [(String, Matching, u32)],
+    /// The operator's exceptions: name in presentation form, kind, first second at which it no longer holds.
+    pub exceptions: &'a [(String, Matching, u32)],
     /// Unix time.
     pub now: u32,
     /// Octets of the longest name, wildcard label included, that fits before the zone's own name.
     pub room: usize,
-    /// How many of the names that cannot be said are told.
+    /// How many of the names that cannot be said are reported.
     pub limit: usize,
 }
 
@@ -89,9 +89,9 @@ impl Stop {
 struct Above {
     /// Octets of its key.
     length: usize,
-    /// The entry that stops what lies below it, passes aside.
+    /// The entry that stops what is below it, exceptions aside.
     below: Option<Stop>,
-    /// An operator's pass covers what lies below it.
+    /// An operator's exception covers what is below it.
     excused: bool,
     /// It stands in the zone.
     written: bool,
@@ -108,8 +108,8 @@ pub(super) struct Walk<'a> {
     terms: Terms<'a>,
     output: BufWriter<Output>,
     place: &'a Path,
-    /// Passes that hold, by key; the last comes first.
-    passes: Vec<(Vec<u8>, Matching, u32)>,
+    /// Exceptions that hold, by key; the last comes first.
+    exceptions: Vec<(Vec<u8>, Matching, u32)>,
     /// Listed names above the last key, and names between them that are written.
     above: Vec<Above>,
     last: Vec<u8>,
@@ -118,23 +118,23 @@ pub(super) struct Walk<'a> {
 
 impl<'a> Walk<'a> {
     pub fn create(place: &'a Path, terms: Terms<'a>) -> Result<Self, ListError> {
-        let mut passes = Vec::new();
-        for (name, matching, until) in terms.passes {
+        let mut exceptions = Vec::new();
+        for (name, matching, until) in terms.exceptions {
             if *until > terms.now {
                 let mut key = Vec::with_capacity(name.len());
                 key::from_name(name.as_bytes(), &mut key);
-                passes.push((key, *matching, *until));
+                exceptions.push((key, *matching, *until));
             }
         }
-        passes.sort_by(|one, other| other.0.cmp(&one.0));
+        exceptions.sort_by(|one, other| other.0.cmp(&one.0));
         let output = BufWriter::with_capacity(1 << 16, Output::create(place)?);
-        Ok(Self { terms, output, place, passes, above: Vec::new(), last: Vec::new(), done: Policies::default() })
+        Ok(Self { terms, output, place, exceptions, above: Vec::new(), last: Vec::new(), done: Policies::default() })
     }
 
     /// The next listed name.
     pub fn row(&mut self, key: &[u8], rules: &[Rule]) -> Result<(), ListError> {
-        while self.passes.last().is_some_and(|(passed, ..)| passed.as_slice() < key) {
-            let passed = self.passes.last().map(|(passed, ..)| passed.clone()).unwrap_or_default();
+        while self.exceptions.last().is_some_and(|(passed, ..)| passed.as_slice() < key) {
+            let passed = self.exceptions.last().map(|(passed, ..)| passed.clone()).unwrap_or_default();
             self.name(&passed, &[])?;
         }
         self.name(key, rules)
@@ -142,7 +142,7 @@ impl<'a> Walk<'a> {
 
     /// After the last name: the file is made durable and put in its place.
     pub fn finish(mut self) -> Result<Policies, ListError> {
-        while let Some((passed, ..)) = self.passes.last() {
+        while let Some((passed, ..)) = self.exceptions.last() {
             let passed = passed.clone();
             self.name(&passed, &[])?;
         }
@@ -152,7 +152,7 @@ impl<'a> Walk<'a> {
         Ok(self.done)
     }
 
-    /// A name that is listed or passes, or both.
+    /// A name that is listed or excepted, or both.
     fn name(&mut self, key: &[u8], rules: &[Rule]) -> Result<(), ListError> {
         let last = &self.last;
         let left = |above: &mut Above| {
@@ -169,7 +169,7 @@ impl<'a> Walk<'a> {
         let itself = self.nearest(rules, 0, inherited);
         let below = self.nearest(rules, 1, inherited);
         let (mut itself_excused, mut below_excused) = (excused, excused);
-        while let Some((_, matching, until)) = self.passes.pop_if(|(passed, ..)| passed == key) {
+        while let Some((_, matching, until)) = self.exceptions.pop_if(|(passed, ..)| passed == key) {
             itself_excused |= matching.covers(0);
             below_excused |= matching.covers(1);
             if until != u32::MAX {

@@ -102,7 +102,7 @@ fn common(one: &[u8], other: &[u8]) -> usize {
 }
 
 /// Octets before the first line of the last name in `text`, of which the last line may be cut short; 0 where a line is
-/// not one: whoever reads it will say why.
+/// not one: its reader will say why.
 fn whole_names(text: &[u8], reader: &mut Reader) -> usize {
     let line_end = |text: &[u8]| text.iter().rposition(|&byte| byte == b'\n');
     let Some(mut end) = line_end(text) else { return 0 };

@@ -6,6 +6,7 @@ use proptest::prelude::*;
 
 use super::compiled::Path;
 use super::*;
+use crate::narrow::{to_u8, to_u16};
 use crate::wire::Name;
 
 fn rule(list: u8, matching: Matching) -> Rule {
@@ -187,11 +188,11 @@ fn every_entry_has_one_number_however_many_its_name_has() {
     let several = |n: usize| [1, 1, 3, 2, 1, 1, 1, 5][n % 8];
     let entries: Vec<(&str, Rule)> = (0..40)
         .flat_map(|n| (0..several(n)).map(move |list| (n, list)))
-        .map(|(n, list)| (names[n].as_str(), rule(list as u8, Matching::Exact)))
+        .map(|(n, list)| (names[n].as_str(), rule(to_u8(list), Matching::Exact)))
         .collect();
     let list = CompiledList::from_rules(&entries).expect("names");
     let places: Vec<(u32, u16)> =
-        (0..list.rows()).flat_map(|row| (0..list.rules(row).len() as u16).map(move |rule| (row, rule))).collect();
+        (0..list.rows()).flat_map(|row| (0..to_u16(list.rules(row).len())).map(move |rule| (row, rule))).collect();
     assert_eq!(places.len(), entries.len());
     for (number, &(row, rule)) in (0..).zip(&places) {
         assert_eq!((list.number(row, rule), list.place(number)), (number, Some((row, rule))));

@@ -9,6 +9,7 @@
 use std::collections::{HashMap, HashSet};
 
 use super::alphabet;
+use crate::narrow::to_u16;
 
 /// Tokens at most, beside the one that means "no more".
 pub(crate) const MAX_TOKENS: usize = 2048;
@@ -48,12 +49,12 @@ impl Tokens {
             for &byte in text {
                 let number = usize::from(alphabet::NUMBER[usize::from(byte)]);
                 if tokens.nodes[node].children[number] == NONE {
-                    tokens.nodes[node].children[number] = tokens.nodes.len() as u16;
+                    tokens.nodes[node].children[number] = to_u16(tokens.nodes.len());
                     tokens.nodes.push(NOTHING);
                 }
                 node = usize::from(tokens.nodes[node].children[number]);
             }
-            tokens.nodes[node].token = token as u16;
+            tokens.nodes[node].token = to_u16(token);
         }
         tokens.texts = texts;
         tokens
@@ -125,7 +126,7 @@ pub(crate) fn train<'a>(sample: impl Iterator<Item = &'a [u8]> + Clone, share: u
         let mut scored: Vec<(f32, Vec<u8>, u32)> = Vec::new();
         for (token, &count) in used.iter().enumerate().skip(alphabet::SIZE).filter(|&(_, &count)| count > 1) {
             let text = tokens.texts[token].clone();
-            let other = tokens.parse(&text, token as u16, &mut parse) as f32;
+            let other = tokens.parse(&text, to_u16(token), &mut parse) as f32;
             scored.push((count as f32 * (other - own_cost(count)), text, count));
         }
         for (&pair, &count) in &pairs {
@@ -162,6 +163,7 @@ pub(crate) fn train<'a>(sample: impl Iterator<Item = &'a [u8]> + Clone, share: u
     (tokens, used)
 }
 
+#[allow(clippy::cast_possible_truncation)] // a fraction of an eighth of a bit is of no account
 fn costs(counts: &[u32]) -> Vec<u32> {
     let total = counts.iter().map(|&count| count.max(1)).sum::<u32>() as f32;
     counts.iter().map(|&count| ((total / count.max(1) as f32).log2() * BIT) as u32).collect()

@@ -17,6 +17,7 @@
 
 use super::key;
 use super::vector::Lanes;
+use crate::narrow::{to_u8, to_u16, to_u32};
 
 /// Rows of a bucket, buckets of a lowest node, children of an inner one.
 pub(crate) const FAN_OUT: usize = 32;
@@ -84,8 +85,8 @@ pub(crate) struct Heads {
 impl Heads {
     pub fn push(&mut self, head: &[u8], shared: usize) {
         self.keys.extend_from_slice(head);
-        self.ends.push(self.keys.len() as u32);
-        self.shared.push(shared as u8);
+        self.ends.push(to_u32(self.keys.len()));
+        self.shared.push(to_u8(shared));
     }
 
     pub fn len(&self) -> usize {
@@ -139,7 +140,7 @@ impl Heads {
         let children = (self.len() - first).div_ceil(step).min(FAN_OUT);
         let prefix = self.shared_by(first, first + (children - 1) * step);
         let mut header = [0; 32];
-        header[0] = prefix.len() as u8;
+        header[0] = to_u8(prefix.len());
         header[1..=prefix.len()].copy_from_slice(prefix);
         let mut slices = [0xFF; SLICE * FAN_OUT];
         slices[..SLICE].fill(0);
@@ -155,11 +156,11 @@ impl Heads {
             if separator.len() > SLICE {
                 long |= 1 << child;
                 octets.extend_from_slice(&separator[SLICE..]);
-                ends.extend_from_slice(&(octets.len() as u16).to_le_bytes());
+                ends.extend_from_slice(&to_u16(octets.len()).to_le_bytes());
             }
         }
         if long != 0 {
-            header[24..28].copy_from_slice(&(overflow.len() as u32 + 1).to_le_bytes());
+            header[24..28].copy_from_slice(&(to_u32(overflow.len()) + 1).to_le_bytes());
             overflow.extend_from_slice(&long.to_le_bytes());
             overflow.append(&mut ends);
             overflow.append(&mut octets);
@@ -261,7 +262,7 @@ fn settle(overflow: &[u8], below: usize, at_most: usize, rest: &[u8]) -> usize {
     let Some((children, table)) = overflow.split_first_chunk::<4>() else { return at_most };
     let children = u32::from_le_bytes(*children);
     let octets = table.get(2 * children.count_ones() as usize..).unwrap_or(&[]);
-    let of_slice = children & (!0 << below) & !(!0u32).checked_shl(at_most as u32).unwrap_or(0);
+    let of_slice = children & (!0 << below) & !(!0u32).checked_shl(to_u32(at_most)).unwrap_or(0);
     let end = |number: usize| match table.get(2 * number..) {
         Some(&[low, high, ..]) => usize::from(u16::from_le_bytes([low, high])),
         _ => 0,
@@ -281,11 +282,11 @@ fn settle(overflow: &[u8], below: usize, at_most: usize, rest: &[u8]) -> usize {
     at_most
 }
 
-/// Is a separator's rest, the first `length` of `octets`, above a key's? Nearly all are told apart by eight octets.
+/// Is a separator's rest, the first `length` of `octets`, above a key's? Eight octets decide for nearly all.
 #[inline(always)]
 fn is_above(octets: &[u8], length: usize, rest: &[u8]) -> bool {
     if let (Some(own), Some(theirs)) = (octets.first_chunk::<SLICE>(), rest.first_chunk::<SLICE>()) {
-        let unused = 8 * SLICE.saturating_sub(length) as u32;
+        let unused = 8 * to_u32(SLICE.saturating_sub(length));
         let start = |octets: &[u8; SLICE]| u64::from_be_bytes(*octets).checked_shr(unused).unwrap_or(0);
         let (own, theirs) = (start(own), start(theirs));
         if own != theirs || length <= SLICE {

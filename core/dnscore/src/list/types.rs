@@ -214,14 +214,14 @@ impl Rule {
     #[inline]
     #[must_use]
     pub fn standing(&self, distance: u8, view: u64, bypassed: u64, now: u32) -> Standing {
-        let has = |mask: u64| mask.checked_shr(u32::from(self.list)).unwrap_or(0) & 1 != 0;
+        let list = 1u64.checked_shl(u32::from(self.list)).unwrap_or(0);
         if !self.matching.covers(distance) {
             Standing::Uncovered
         } else if now >= self.expires {
             Standing::Expired
-        } else if !has(view) {
+        } else if view & list == 0 {
             Standing::OtherView
-        } else if has(bypassed) {
+        } else if bypassed & list != 0 {
             Standing::Bypassed
         } else if self.action == Action::Monitor {
             Standing::Monitors

@@ -219,6 +219,7 @@ mod avx2 {
 
     #[inline]
     #[target_feature(enable = "avx2")]
+    #[allow(clippy::cast_possible_truncation)] // 32 octets' sum
     fn sum(numbers: &[u8; 32], count: usize) -> usize {
         let from = 32 - count.min(32);
         let mask: &[u8; 32] = ONES[from..from + 32].try_into().unwrap_or(&[0; 32]);
@@ -229,6 +230,7 @@ mod avx2 {
 
     #[inline]
     #[target_feature(enable = "avx2")]
+    #[allow(clippy::cast_possible_truncation)] // at most 32
     fn rank(numbers: &[u8; 256], number: u64) -> usize {
         let sign = _mm256_set1_epi64x(i64::MIN);
         let number = _mm256_xor_si256(_mm256_set1_epi64x(number as i64), sign);

@@ -3,9 +3,9 @@
 //! Enters: an answer that was written for a client, from an upstream or from the cache. Leaves: the same, or without the
 //! records of listed names, or the blocked answer, as the list's `aliases` says. Rules:
 //!
-//! * The owners of records are judged as names asked for are: by the lists of the client's view, passes, expiry, and the
+//! * The owners of records are judged as names asked for are: by the lists of the client's view, exceptions, expiry, and the
 //!   order of the lists. A `monitor` match counts and changes nothing. DS and DNSKEY pass, as they pass the list.
-//! * It is done when an answer leaves, not when it is kept: a change of a list or of a pass holds from the next query on,
+//! * It is done when an answer leaves, not when it is kept: a change of a list or of an exception holds from the next query on,
 //!   whatever is cached, and clients of different views share what is cached.
 //! * An answer in which the question's name owns every record costs a comparison. Of one with others the cache notes that
 //!   none of them meets the list of this generation, in whichever view and until whenever: then it costs no more.
@@ -17,21 +17,12 @@ use std::net::SocketAddr;
 use crate::answer::{self, MAX_OWNERS, Reason};
 use crate::cache::Given;
 use crate::counters::Counter;
-use crate::list::{Aliases, Hits, reference_text};
+use crate::list::{Aliases, reference_text};
 use crate::verdict::{Stop, verdict};
 use crate::wire::Name;
 
+use super::owners::Owners;
 use super::stages::{Asked, Chain};
-
-/// What judging the owners of an answer's records needs.
-pub(super) struct Owners {
-    found: Vec<Name>,
-    met: Hits,
-    /// Which list is live, counted; never 0 or [`crate::cache::UNJUDGED`].
-    generation: u32,
-    /// The entry that stopped the last answer, with the entry's own name, until it is recorded.
-    stopped: Option<Box<(Stop, Name)>>,
-}
 
 /// An answer after it was looked at.
 struct Looked {
@@ -39,26 +30,6 @@ struct Looked {
     /// No owner meets any entry of the list.
     clear: bool,
 }
-
-impl Owners {
-    pub fn new() -> Owners {
-        Owners { found: Vec::new(), met: Hits::new(), generation: FIRST, stopped: None }
-    }
-
-    /// The last answer is not to be recorded.
-    pub fn forget(&mut self) {
-        self.found.clear();
-        self.met.clear();
-        self.stopped = None;
-    }
-
-    /// Another list is live: nothing is known of its names.
-    pub fn new_list(&mut self) {
-        self.generation = self.generation.checked_add(1).unwrap_or(FIRST);
-    }
-}
-
-const FIRST: u32 = crate::cache::UNJUDGED + 1;
 
 impl Chain {
     /// The length of an answer from the cache, after what its lists say of the names in it.
@@ -110,7 +81,7 @@ impl Chain {
         let mut decides: Option<(Stop, &Name)> = None;
         for (index, owner) in found.iter().enumerate() {
             let met = self.owners.met.of(index);
-            let judgement = verdict(&list, met, owner, &self.passes, asked.view, asked.now.unix);
+            let judgement = verdict(&list, met, owner, &self.exceptions, asked.view, asked.now.unix);
             if let Some(mut stop) = self.noted(judgement).filter(|stop| stop.aliases != Aliases::Relay) {
                 if index >= leads {
                     stop.aliases = Aliases::Trim;

@@ -4,22 +4,21 @@
 //! Enters: a batch of messages, as their transport ([`Way`]) has them; a stream's message is a batch of one. Leaves:
 //! answers, by that transport; in [`Batch::open`] the queries that wait in the relay now.
 //!
-//! A new stage is a method of [`Line`] and a name in [`run`]. The stages of one [`pass`] are compiled into one loop, in
+//! A new stage is a method of [`Stages`] and a name in [`run`]. The stages of one [`pass`] are compiled into one loop, in
 //! which a query goes from stage to stage while what it is made of is near; between two passes stands what is done for all
 //! queries of the batch at once.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 
 use crate::answer;
 use crate::cache::Key;
 use crate::counters::{Counter, Counters};
-use crate::list::Hits;
 use crate::relay::Cap;
 use crate::relay::slot::ReplyTo;
 use crate::sys::{BATCH, Links, Poll};
-use crate::wire::proxy::Ends;
-use crate::wire::{Name, Query, rcode, rtype};
+use crate::wire::{Name, Query, parse_into, rcode, rtype};
 
+use super::batch::{ALL, Batch, Found, Place};
 use super::relaying::Relaying;
 use super::replies::Replies;
 use super::stages::{Asked, Chain, Now, Step};
@@ -27,8 +26,8 @@ use super::stages::{Asked, Chain, Now, Step};
 /// Takes each query of a batch through the named stages, until one of them ends its way.
 macro_rules! pass {
     ($line:expr, $($stage:ident),+ $(,)?) => {
-        $line.each(|line, index| {
-            $(match line.$stage(index) {
+        $line.each(|stages, place, index| {
+            $(match stages.$stage(place, index) {
                 Step::Next => {}
                 end => return end,
             })+
@@ -121,54 +120,22 @@ pub(super) trait Way {
     fn answer(&self, index: usize, length: usize, replies: &mut Replies, counters: &mut Counters);
 }
 
-/// A query of a batch, as far as the stages have come with it. Made once: a batch of queries is not to be moved about.
-pub(super) struct Place {
-    /// Whose it is.
-    pub client: IpAddr,
-    /// The client and the address that it asked, where a balancer or a stream said so.
-    pub ends: Option<Ends>,
-    view: u64,
-    query: Query,
-    key: Option<Key>,
-    /// It has an answer already, and goes on only to ask an upstream.
-    answered: bool,
-}
-
-/// The queries of a batch, in the places of their datagrams, and what is worked out for all of them at once.
-pub(super) struct Batch {
-    pub places: Box<[Place]>,
-    /// Those that no stage has answered or dropped.
-    pub open: Vec<u8>,
-    hits: Hits,
-    /// Where among the hits each place's are.
-    looked_up: [u8; BATCH],
-    pub keys: Vec<Key>,
-}
-
 impl Batch {
-    pub fn new() -> Batch {
-        let client = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
-        let place = || Place { client, ends: None, view: 0, query: Query::BLANK, key: None, answered: false };
-        Batch {
-            places: (0..BATCH).map(|_| place()).collect(),
-            open: Vec::with_capacity(BATCH),
-            hits: Hits::new(),
-            looked_up: [0; BATCH],
-            keys: Vec::with_capacity(BATCH),
-        }
-    }
-
-    /// A batch of so many messages.
-    pub fn begin(&mut self, count: usize) {
-        self.open.clear();
-        self.open.extend((0u8..).take(count));
-    }
-
-    /// Nothing of a batch is left. Each stage writes what it leaves in a place before a later one reads it.
-    pub fn forget(&mut self) {
-        self.open.clear();
-        self.hits.clear();
-        self.keys.clear();
+    /// A batch of so many messages, and what the stages work with.
+    #[inline]
+    pub fn line<'a, W: Way>(
+        &'a mut self,
+        count: usize,
+        way: W,
+        chain: &'a mut Chain,
+        relaying: &'a mut Relaying,
+        poll: &'a Poll,
+        now: Now,
+    ) -> Line<'a, W> {
+        let Batch { places, open, found, keys } = self;
+        open.clear();
+        open.extend_from_slice(&ALL[..count]);
+        Line { places, open, keys, stages: Stages { way, chain, relaying, poll, found, now } }
     }
 }
 
@@ -185,35 +152,70 @@ fn client_of<W: Way>(way: &W, place: &Place, index: usize) -> SocketAddr {
     place.ends.as_ref().map_or_else(|| way.sender(index), |ends| ends.source)
 }
 
-/// A batch on its way, and everything that the stages work with.
+/// A batch on its way.
 pub(super) struct Line<'a, W> {
-    pub way: W,
-    pub batch: &'a mut Batch,
-    pub chain: &'a mut Chain,
-    pub relaying: &'a mut Relaying,
-    pub poll: &'a Poll,
-    pub now: Now,
+    places: &'a mut [Place],
+    open: &'a mut Vec<u8>,
+    keys: &'a mut Vec<Key>,
+    stages: Stages<'a, W>,
 }
 
 impl<W: Way> Line<'_, W> {
     /// Takes each open query through `stages`, and sends what they answer.
     #[inline]
-    pub fn each(&mut self, stages: impl Fn(&mut Self, usize) -> Step) {
-        let mut open = std::mem::take(&mut self.batch.open);
-        open.retain(|index| {
+    pub fn each(&mut self, stages: impl Fn(&mut Stages<'_, W>, &mut Place, usize) -> Step) {
+        self.open.retain(|index| {
             let index = usize::from(*index);
-            match stages(self, index) {
+            match stages(&mut self.stages, &mut self.places[index], index) {
                 Step::Next => true,
                 Step::Drop => false,
                 Step::Answer(length) => {
-                    self.answer(index, length);
+                    self.stages.answer(index, length);
                     false
                 }
             }
         });
-        self.batch.open = open;
     }
 
+    /// Looks all open names up, and asks for the memory that the verdicts about them will read.
+    #[inline]
+    pub fn look_up(&mut self) {
+        let Stages { chain, found: Found { hits, at }, .. } = &mut self.stages;
+        let Some(list) = &chain.list else { return };
+        let mut names = [&Name::ROOT; BATCH];
+        for ((number, name), index) in (0u8..).zip(&mut names).zip(self.open.iter()) {
+            *name = &self.places[usize::from(*index)].query.qname;
+            at[usize::from(*index)] = number;
+        }
+        list.look_up(&names[..self.open.len()], hits);
+        chain.prefetch(hits);
+    }
+
+    /// Works out the keys of all open queries, and asks for what the cache will read about them.
+    #[inline]
+    pub fn prefetch_cache(&mut self) {
+        let cache = &self.stages.chain.cache;
+        self.keys.clear();
+        for index in self.open.iter() {
+            let place = &mut self.places[usize::from(*index)];
+            place.key = cache.key(&place.query, 0);
+            self.keys.extend(place.key);
+        }
+        cache.touch(self.keys);
+    }
+}
+
+/// Everything that the stages work with. Each is a method, of the name that [`run`] calls it by.
+pub(super) struct Stages<'a, W> {
+    way: W,
+    chain: &'a mut Chain,
+    relaying: &'a mut Relaying,
+    poll: &'a Poll,
+    found: &'a mut Found,
+    now: Now,
+}
+
+impl<W: Way> Stages<'_, W> {
     #[inline]
     fn answer(&mut self, index: usize, length: usize) {
         self.way.answer(index, length, &mut self.relaying.replies, &mut self.chain.counters);
@@ -229,85 +231,76 @@ impl<W: Way> Line<'_, W> {
     }
 
     #[inline]
-    pub fn source(&mut self, index: usize) -> Step {
-        let fits = self.way.can_be_answered(index, &mut self.batch.places[index]);
+    pub fn source(&mut self, place: &mut Place, index: usize) -> Step {
+        let fits = self.way.can_be_answered(index, place);
         self.drop_unless(fits, Counter::DroppedSource)
     }
 
     #[inline]
-    pub fn own(&mut self, index: usize) -> Step {
+    pub fn own(&mut self, _: &mut Place, index: usize) -> Step {
         let fits = !self.way.is_ours(index, &self.relaying.links);
         self.drop_unless(fits, Counter::Loops)
     }
 
     #[inline]
-    pub fn proxy(&mut self, index: usize) -> Step {
-        let fits = self.way.introduce(index, &mut self.batch.places[index]);
+    pub fn proxy(&mut self, place: &mut Place, index: usize) -> Step {
+        let fits = self.way.introduce(index, place);
         self.drop_unless(fits, Counter::DroppedProxy)
     }
 
     #[inline]
-    pub fn client(&mut self, index: usize) -> Step {
-        let place = &mut self.batch.places[index];
+    pub fn client(&mut self, place: &mut Place, index: usize) -> Step {
         place.answered = false;
         match self.chain.view(place.client) {
             Some(view) => {
                 place.view = view;
                 Step::Next
             }
-            None => self.check(index),
+            None => self.check(place, index),
         }
     }
 
     #[cold]
-    fn check(&mut self, index: usize) -> Step {
-        let Line { way, batch, chain, relaying, now, .. } = self;
-        let heard = relaying.gone(now.us).is_none();
+    fn check(&mut self, place: &mut Place, index: usize) -> Step {
+        let Stages { way, chain, relaying, now, .. } = self;
+        let heard = relaying.forwarder.gone(now.us).is_none();
         let out = way.room(&mut relaying.replies, &mut chain.counters);
-        chain.checked(batch.places[index].client, way.packet(index), heard, *now, out)
+        chain.checked(place.client, way.packet(index), heard, *now, out)
     }
 
     #[inline]
-    pub fn parse(&mut self, index: usize) -> Step {
-        let Line { way, batch, chain, relaying, .. } = self;
-        let out = way.room(&mut relaying.replies, &mut chain.counters);
-        chain.parsed(way.packet(index), &mut batch.places[index].query, out)
+    pub fn parse(&mut self, place: &mut Place, index: usize) -> Step {
+        let Stages { way, chain, relaying, .. } = self;
+        let packet = way.packet(index);
+        match parse_into(packet, &mut place.query) {
+            Ok(()) => {
+                chain.counters.qtype(place.query.qtype);
+                Step::Next
+            }
+            Err(rejected) => {
+                let out = way.room(&mut relaying.replies, &mut chain.counters);
+                chain.rejected(rejected, packet, out)
+            }
+        }
     }
 
     #[inline]
-    pub fn rate(&mut self, index: usize) -> Step {
-        let Line { way, batch, chain, relaying, now, .. } = self;
-        if W::IS_STREAM {
+    pub fn rate(&mut self, place: &mut Place, index: usize) -> Step {
+        let Stages { way, chain, relaying, now, .. } = self;
+        if W::IS_STREAM || chain.is_in_bounds(place.client, *now) {
             return Step::Next;
         }
-        let place = &batch.places[index];
         let out = way.room(&mut relaying.replies, &mut chain.counters);
-        chain.in_bounds(asked_at(way, place, index, *now), place.client, out)
-    }
-
-    /// Looks all open names up, and asks for the memory that the verdicts about them will read.
-    #[inline]
-    pub fn look_up(&mut self) {
-        let Batch { places, open, hits, looked_up, .. } = &mut *self.batch;
-        let Some(list) = &self.chain.list else { return };
-        let mut names = [&Name::ROOT; BATCH];
-        for ((at, name), index) in (0u8..).zip(&mut names).zip(open.iter()) {
-            *name = &places[usize::from(*index)].query.qname;
-            looked_up[usize::from(*index)] = at;
-        }
-        list.look_up(&names[..open.len()], hits);
-        self.chain.prefetch(hits);
+        Step::Answer(answer::truncated(way.packet(index), &place.query, out))
     }
 
     #[inline]
-    pub fn list(&mut self, index: usize) -> Step {
-        let Line { way, batch, chain, relaying, now, .. } = self;
-        let Batch { places, hits, looked_up, .. } = &**batch;
+    pub fn list(&mut self, place: &mut Place, index: usize) -> Step {
+        let Stages { way, chain, relaying, found, now, .. } = self;
         if chain.list.is_none() {
             return Step::Next;
         }
-        let place = &places[index];
-        let met = Chain::met(&place.query, hits.of(usize::from(looked_up[index])));
+        let met = Chain::met(&place.query, found.hits.of(usize::from(found.at[index])));
         let stop = chain.judged(&place.query, met, place.view, *now);
         if chain.watching.is_on() {
             chain.watched(place.client, place.view, met, stop.is_some(), *now);
@@ -320,23 +313,10 @@ impl<W: Way> Line<'_, W> {
         Step::Answer(length)
     }
 
-    /// Works out the keys of all open queries, and asks for what the cache will read about them.
     #[inline]
-    pub fn prefetch_cache(&mut self) {
-        let Batch { places, open, keys, .. } = &mut *self.batch;
-        keys.clear();
-        for index in open.iter() {
-            let place = &mut places[usize::from(*index)];
-            place.key = self.chain.cache.key(&place.query, 0);
-            keys.extend(place.key);
-        }
-        self.chain.cache.touch(keys);
-    }
-
-    #[inline]
-    pub fn any(&mut self, index: usize) -> Step {
-        let Line { way, batch, chain, relaying, .. } = self;
-        let query = &batch.places[index].query;
+    pub fn any(&mut self, place: &mut Place, index: usize) -> Step {
+        let Stages { way, chain, relaying, .. } = self;
+        let query = &place.query;
         if query.qtype != rtype::ANY {
             return Step::Next;
         }
@@ -345,9 +325,8 @@ impl<W: Way> Line<'_, W> {
     }
 
     #[inline]
-    pub fn cache(&mut self, index: usize) -> Step {
-        let Line { way, batch, chain, relaying, now, .. } = self;
-        let place = &batch.places[index];
+    pub fn cache(&mut self, place: &mut Place, index: usize) -> Step {
+        let Stages { way, chain, relaying, now, .. } = self;
         let asked = asked_at(way, place, index, *now);
         let out = way.room(&mut relaying.replies, &mut chain.counters);
         let step = chain.cached(asked, out);
@@ -358,44 +337,41 @@ impl<W: Way> Line<'_, W> {
     }
 
     #[inline]
-    pub fn local(&mut self, index: usize) -> Step {
-        let Line { way, batch, chain, relaying, now, .. } = self;
-        let place = &batch.places[index];
+    pub fn local(&mut self, place: &mut Place, index: usize) -> Step {
+        let Stages { way, chain, relaying, now, .. } = self;
         if !chain.is_local(&place.query) {
             return Step::Next;
         }
-        let heard = relaying.gone(now.us).is_none();
+        let heard = relaying.forwarder.gone(now.us).is_none();
         let out = way.room(&mut relaying.replies, &mut chain.counters);
         Step::Answer(chain.local(asked_at(way, place, index, *now), heard, out))
     }
 
     #[inline]
-    pub fn stale(&mut self, index: usize) -> Step {
-        if self.relaying.all_down() { self.unserved(index) } else { Step::Next }
+    pub fn stale(&mut self, place: &mut Place, index: usize) -> Step {
+        if self.relaying.forwarder.all_down() { self.unserved(place, index) } else { Step::Next }
     }
 
     #[cold]
-    fn unserved(&mut self, index: usize) -> Step {
-        let Line { way, batch, chain, relaying, now, .. } = self;
-        let place = &batch.places[index];
+    fn unserved(&mut self, place: &mut Place, index: usize) -> Step {
+        let Stages { way, chain, relaying, now, .. } = self;
         let asked = asked_at(way, place, index, *now);
-        let gone = relaying.gone(now.us);
+        let gone = relaying.forwarder.gone(now.us);
         let out = way.room(&mut relaying.replies, &mut chain.counters);
         let Some(length) = chain.unserved(asked, gone, out) else { return Step::Next };
         chain.record_alias(|| client_of(way, place, index), W::IS_STREAM, asked, &out[..length]);
-        if !relaying.upstreams.iter().any(|u| u.wants_probe(now.us)) {
+        if !relaying.forwarder.wants_probe(now.us) {
             return Step::Answer(length);
         }
         // Once the client has its answer, the question goes on as a probe.
         self.answer(index, length);
-        self.batch.places[index].answered = true;
+        place.answered = true;
         Step::Next
     }
 
     #[inline]
-    pub fn relay(&mut self, index: usize) -> Step {
-        let Line { way, batch, chain, relaying, poll, now } = self;
-        let place = &batch.places[index];
+    pub fn relay(&mut self, place: &mut Place, index: usize) -> Step {
+        let Stages { way, chain, relaying, poll, now, .. } = self;
         let asked = asked_at(way, place, index, *now);
         let (to, client) = (way.reply_to(index), client_of(way, place, index));
         let over = relaying.relay_query(chain, poll, asked, to, client, place.ends.as_ref(), place.answered);

@@ -8,7 +8,8 @@ use crate::sys::{BATCH, Links, Local, Receiver};
 use crate::wire::Query;
 
 use super::Plane;
-use super::chain::{self, Line, Place, Way};
+use super::batch::Place;
+use super::chain::{self, Line, Way};
 use super::proxy::{Balancers, ProxySource};
 use super::replies::Replies;
 
@@ -98,17 +99,16 @@ impl Plane {
         let Ok(count) = self.queries.receive(fd, wildcard) else { return false };
         let family = if listening.is_ipv4() { Counter::QueriesUdp4 } else { Counter::QueriesUdp6 };
         self.chain.counters.add(family, count as u64);
-        self.batch.begin(count);
-        chain::run(&mut self.line(number, listening));
+        chain::run(&mut self.line(number, listening, count));
         self.relaying.replies.doors[number].flush(&mut self.chain.counters);
         count == BATCH
     }
 
-    /// The batch that was received last, before the first stage.
+    /// The batch of `count` that was received last, before the first stage.
     #[inline]
-    pub(super) fn line(&mut self, door: usize, listening: SocketAddr) -> Line<'_, Datagrams<'_>> {
+    pub(super) fn line(&mut self, door: usize, listening: SocketAddr, count: usize) -> Line<'_, Datagrams<'_>> {
         let Plane { queries, balancers, batch, chain, relaying, poll, clock, .. } = self;
         let way = Datagrams { queries, balancers, door, listening };
-        Line { way, batch, chain, relaying, poll, now: *clock }
+        batch.line(count, way, chain, relaying, poll, *clock)
     }
 }

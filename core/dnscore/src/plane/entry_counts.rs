@@ -2,7 +2,7 @@
 //! entries that meet nothing.
 //!
 //! Enters: the number of an entry. Leaves: one more in its cell. The file is made by who reads it afterwards
-//! (`resolver/stats/entry_hits.py`, where its form stands); a kill at any instruction loses no count that was made. Not who
+//! (`resolver/ipc/entry_hits.py`, where its form stands); a kill at any instruction loses no count that was made. Not who
 //! asked is kept, nor for what name.
 
 #![allow(unsafe_code)]

@@ -1,6 +1,6 @@
 //! Names that are answered here, whatever the upstreams say: the resolver's own words about itself.
 //!
-//! Enters: whole messages, made once by whoever knows the configuration; queries. Leaves: the message for a query's name
+//! Enters: whole messages, made once from the configuration; queries. Leaves: the message for a query's name
 //! and type. Rules:
 //!
 //! * A message answers one type of its question's name, or every type that has no message of its own.

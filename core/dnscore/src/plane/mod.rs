@@ -6,15 +6,20 @@
 //! look-ups' waits for memory overlap), and is sent at once.
 
 mod aliases;
+mod asks;
+mod batch;
 mod chain;
 mod datagrams;
 mod entry_counts;
+mod kept;
 mod local;
 mod over_tcp;
 mod own;
+mod owners;
 mod proxy;
 mod relaying;
 mod replies;
+mod sending;
 mod settings;
 mod shadow;
 mod stages;
@@ -38,21 +43,22 @@ use crate::relay::{Relay, hash};
 use crate::streams::Streams;
 use crate::sys::{self, BATCH, LARGEST_SENT, LINK, Listener, Poll, Ready, Receiver, Sender};
 use crate::tap::Tap;
-use crate::verdict::Passes;
+use crate::verdict::Exceptions;
 use crate::wire::Name;
 
-use aliases::Owners;
-use chain::Batch;
+use asks::Lane;
+use batch::Batch;
 use local::Local;
+use owners::Owners;
 use proxy::Balancers;
-use relaying::{Lane, Relaying};
+use relaying::Relaying;
 use replies::Door;
 use stages::{Chain, Now};
 use streams::Messages;
 
+pub use asks::TcpAsk;
 pub use entry_counts::EntryHits;
 pub use local::OwnAnswer;
-pub use over_tcp::TcpAsk;
 pub use settings::Settings;
 pub use shadow::{Seen, Watch, Watching};
 pub use streams::Decision;
@@ -117,7 +123,7 @@ impl Plane {
                 rate: rate.map(|(per_second, burst)| Rate::new(per_second, burst)),
                 list: None,
                 explanations: Vec::new(),
-                passes: Passes::none(),
+                exceptions: Exceptions::none(),
                 page,
                 health,
                 health_mark,
@@ -180,34 +186,29 @@ impl Plane {
         self.chain.explanations = explanations;
     }
 
-    /// These lists of the compiled file are watched from the next query on; said anew with each file.
+    /// These lists of the compiled file are under shadow evaluation from the next query on; to be set again with each file.
     pub fn watch(&mut self, watches: Vec<Watch>) {
         self.chain.watching.set(watches);
     }
 
-    /// What was seen of them.
+    /// What the shadow evaluation has seen so far.
     pub fn watched(&self) -> &[Seen] {
         self.chain.watching.seen()
     }
 
-    /// From the next query on these pass.
-    pub fn set_passes(&mut self, passes: Passes) {
-        self.chain.passes = passes;
+    /// From the next query on these exceptions hold.
+    pub fn set_exceptions(&mut self, exceptions: Exceptions) {
+        self.chain.exceptions = exceptions;
     }
 
     /// The upstreams, in order of preference. One that stays keeps its health and its sockets.
     pub fn set_upstreams(&mut self, addresses: &[SocketAddr]) {
-        let old = std::mem::take(&mut self.relaying.upstreams);
-        for address in addresses {
-            let upstream = old.iter().find(|u| u.address == *address).cloned().unwrap_or_else(|| {
-                self.next_uid += 1;
-                let told = self.relaying.proxy_to.contains(address);
-                Upstream::new(self.next_uid, *address).with_proxy_header(told)
-            });
-            self.relaying.upstreams.push(upstream);
-        }
-        self.relaying.unheard_since = None;
-        let known: Vec<_> = self.relaying.upstreams.iter().map(|u| (u.uid, u.address, u.loopback)).collect();
+        let Relaying { forwarder, proxy_to, .. } = &mut self.relaying;
+        forwarder.set_upstreams(addresses, |address| {
+            self.next_uid += 1;
+            (self.next_uid, proxy_to.contains(address))
+        });
+        let known: Vec<_> = self.relaying.forwarder.upstreams.iter().map(|u| (u.uid, u.address, u.loopback)).collect();
         self.relaying.links.set_upstreams(&known, self.relaying.remote_sockets, self.clock.us);
         self.relaying.lanes = known.iter().map(|_| Lane::new(self.relaying.joins)).collect();
         self.relaying.open_one_each(&self.poll, self.clock);
@@ -215,12 +216,12 @@ impl Plane {
 
     /// What is known of the upstreams.
     pub fn upstreams(&self) -> &[Upstream] {
-        &self.relaying.upstreams
+        &self.relaying.forwarder.upstreams
     }
 
     /// Questions in flight, late ones included.
     pub fn in_flight(&self) -> usize {
-        self.relaying.relay.in_flight()
+        self.relaying.forwarder.relay.in_flight()
     }
 
     /// What has been counted.
@@ -234,10 +235,14 @@ impl Plane {
     pub fn recover(&mut self) {
         self.chain.counters.count(Counter::Panics);
         self.batch.forget();
+        // Connections would wait for the answers that go with the batch: they end, and their clients ask again.
+        let waiting = self.relaying.replies.outlet.waiting().map(|(number, _)| number);
+        self.messages.numbers().chain(waiting).for_each(|number| self.streams.close(number));
         self.messages = Messages::default();
         self.relaying.replies.outlet.clear();
         self.chain.owners.forget();
         self.chain.cache.recover();
+        self.chain.tap.iter_mut().for_each(|tap| tap.recover());
         self.relaying.replies.doors.iter_mut().for_each(|door| door.sender.clear());
         self.relaying.lanes.iter_mut().for_each(Lane::clear);
     }
@@ -349,7 +354,7 @@ impl Plane {
         }
         counters.set(Counter::StreamsNow, self.streams.connected() as u64);
         counters.set(Counter::StreamsRefused, self.streams.refused());
-        counters.set(Counter::InFlightNow, self.relaying.relay.in_flight() as u64);
+        counters.set(Counter::InFlightNow, self.relaying.forwarder.relay.in_flight() as u64);
         counters.set(Counter::SocketsNow, self.relaying.links.open_now() as u64);
         counters.set(Counter::SocketsReopened, self.relaying.links.reopened);
         counters.set(Counter::CacheEntriesNow, self.chain.cache.entries() as u64);
@@ -357,22 +362,22 @@ impl Plane {
     }
 }
 
-/// Passes from names as they stand in the overrides: (name, kind of match, until).
-pub fn passes<'a>(
+/// Exceptions from names as they stand in the overrides: (name, kind of match, until).
+pub fn exceptions<'a>(
     names: impl IntoIterator<Item = (&'a str, &'a str, u32)>,
     bypass_all: bool,
     bypass_lists: u64,
-) -> Result<Passes, String> {
+) -> Result<Exceptions, String> {
     use crate::list::Matching;
     let mut parsed = Vec::new();
     for (text, matching, until) in names {
         let name = Name::from_text(text).ok_or_else(|| format!("{text:?} is not a name"))?;
         let kinds = [Matching::Below, Matching::Exact, Matching::Subtree];
         let matching = kinds.into_iter().find(|kind| kind.as_str() == matching);
-        let matching = matching.ok_or_else(|| format!("{text}: a pass is exact, subtree or below"))?;
+        let matching = matching.ok_or_else(|| format!("{text}: an exception is exact, subtree or below"))?;
         parsed.push((Name::from_text(&text.to_ascii_lowercase()).unwrap_or(name), matching, until));
     }
-    Ok(Passes::new(parsed, bypass_all, bypass_lists))
+    Ok(Exceptions::new(parsed, bypass_all, bypass_lists))
 }
 
 #[cfg(test)]

@@ -42,7 +42,7 @@ pub struct Settings {
     pub joins: bool,
     /// Whose PROXY headers are believed; theirs must have one.
     pub proxy_from: Vec<Prefix>,
-    /// Upstreams that are told in a PROXY header who asks.
+    /// Upstreams that get a PROXY header which says who asks.
     pub proxy_to: Vec<SocketAddr>,
     /// Blocked answers as dnstap frames; none: not recorded.
     pub tap: Option<tap::Settings>,

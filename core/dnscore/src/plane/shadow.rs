@@ -1,9 +1,9 @@
-//! Additions under watch: how many different clients would meet each, before it acts.
+//! Shadow evaluation: how many different clients would meet each new entry, before it acts.
 //!
-//! Enters: queries that reached the lists. Leaves: for each watched list a sketch of all clients for whom it would hold,
+//! Enters: queries that reached the lists. Leaves: for each evaluated list a sketch of all clients for whom it would hold,
 //! and one for each entry that was met. Rules: only sketches are kept (see [`crate::sketch`]), by the entry's reference, so
-//! that they outlive the compiled file; a client that another list stops anyway does not count for an entry; nothing is
-//! done, but for one look at an empty table, where nothing is watched.
+//! that they outlive the compiled file; a client that another list stops anyway does not count for an entry; where no
+//! list is evaluated, nothing is done but one look at an empty table.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -13,7 +13,7 @@ use crate::relay::hash::Key;
 use crate::relay::rate::client_hash;
 use crate::sketch::Sketch;
 
-/// A list that is watched.
+/// A list under evaluation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Watch {
     /// Its number in the compiled file.
@@ -35,7 +35,7 @@ pub struct Seen {
     pub met: HashMap<[u8; 10], Sketch>,
 }
 
-/// All that are watched.
+/// All of them.
 pub struct Watching {
     key: Key,
     lists: Vec<Seen>,
@@ -47,7 +47,7 @@ impl Watching {
         Watching { key, lists: Vec::new() }
     }
 
-    /// Watches these from now on; what has the same id as before goes on.
+    /// Evaluates these from now on; one with the same id as before goes on.
     pub fn set(&mut self, watches: Vec<Watch>) {
         let mut before = std::mem::take(&mut self.lists);
         for watch in watches {
@@ -59,7 +59,7 @@ impl Watching {
         }
     }
 
-    /// Whether there is anything to watch.
+    /// Whether any list is evaluated.
     #[inline]
     pub fn is_on(&self) -> bool {
         !self.lists.is_empty()

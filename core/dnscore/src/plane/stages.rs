@@ -14,13 +14,12 @@ use crate::list::{Action, CompiledList, Hit, Hits, reference_text};
 use crate::relay::hash;
 use crate::relay::rate::{Rate, client_hash};
 use crate::tap::{self, Tap};
-use crate::verdict::{Judgement, Passes, Stop, verdict};
-use crate::wire::upstream::Kind;
-use crate::wire::{Checked, Name, Query, Rejected, ede, parse_into, rcode, rtype};
+use crate::verdict::{Exceptions, Judgement, Stop, verdict};
+use crate::wire::{Name, Query, Rejected, ede, parse_into, rcode, rtype};
 
-use super::aliases::Owners;
 use super::entry_counts::EntryHits;
 use super::local::Local;
+use super::owners::Owners;
 use super::shadow::Watching;
 
 /// What a stage says.
@@ -60,7 +59,7 @@ pub struct Asked<'a> {
     pub packet: &'a [u8],
     /// What it says.
     pub query: &'a Query,
-    /// Where its answer lies in the cache; `None` where the cache is passed by (RD=0).
+    /// The key of its answer in the cache; `None` where the cache is not used (RD=0).
     pub key: Option<&'a Key>,
     /// The longest answer.
     pub limit: usize,
@@ -77,7 +76,7 @@ pub struct Chain {
     pub(super) rate: Option<Rate>,
     pub(super) list: Option<Arc<CompiledList>>,
     pub(super) explanations: Vec<Option<Explanation>>,
-    pub(super) passes: Passes,
+    pub(super) exceptions: Exceptions,
     pub(super) page: StopPage,
     pub(super) health: Option<Name>,
     pub(super) health_mark: Vec<u8>,
@@ -113,34 +112,30 @@ impl Chain {
         Step::Answer(self.healthy(asked, heard, out))
     }
 
-    /// The parse table.
-    #[inline]
-    pub fn parsed(&mut self, packet: &[u8], query: &mut Query, out: &mut [u8]) -> Step {
-        match parse_into(packet, query) {
-            Ok(()) => {
-                self.counters.qtype(query.qtype);
-                Step::Next
-            }
-            Err(Rejected::Refuse(refusal)) => {
+    /// What the parse table says to what is no query.
+    #[cold]
+    pub fn rejected(&mut self, rejected: Rejected, packet: &[u8], out: &mut [u8]) -> Step {
+        match rejected {
+            Rejected::Refuse(refusal) => {
                 self.counters.count(Counter::RefusedByTable);
                 Step::Answer(answer::error(packet, refusal.echo, refusal.rcode, None, out))
             }
-            Err(Rejected::Drop(_)) => {
+            Rejected::Drop(_) => {
                 self.counters.count(Counter::DroppedMalformed);
                 Step::Drop
             }
         }
     }
 
-    /// Is the client within its rate? The answer, TC, sends the client to TCP, where its address is proven.
+    /// Is the client within its rate?
     #[inline]
-    pub fn in_bounds(&mut self, asked: Asked<'_>, ip: IpAddr, out: &mut [u8]) -> Step {
-        let Some(rate) = &mut self.rate else { return Step::Next };
-        if rate.take(client_hash(self.key, ip), asked.now.ms()) {
-            return Step::Next;
+    pub fn is_in_bounds(&mut self, client: IpAddr, now: Now) -> bool {
+        let Some(rate) = &mut self.rate else { return true };
+        let is_in_bounds = rate.take(client_hash(self.key, client), now.ms());
+        if !is_in_bounds {
+            self.counters.count(Counter::RateLimited);
         }
-        self.counters.count(Counter::RateLimited);
-        Step::Answer(answer::truncated(asked.packet, asked.query, out))
+        is_in_bounds
     }
 
     /// Asks for the memory that the verdicts about a batch will read and change: then they wait for it together.
@@ -158,13 +153,13 @@ impl Chain {
     }
 
     /// What the lists and the operator say. The look-up itself was made for the whole batch.
-    #[inline]
+    #[inline(always)]
     pub fn judged(&mut self, query: &Query, hits: &[Hit], view: u64, now: Now) -> Option<Stop> {
         if hits.is_empty() {
             return None;
         }
         let list = self.list.as_deref()?;
-        let judgement = verdict(list, hits, &query.qname, &self.passes, view, now.unix);
+        let judgement = verdict(list, hits, &query.qname, &self.exceptions, view, now.unix);
         self.noted(judgement)
     }
 
@@ -281,22 +276,6 @@ impl Chain {
         self.counters.count(if noted { Counter::TapFrames } else { Counter::TapDropped });
     }
 
-    /// A fresh answer, if the cache has one.
-    #[inline]
-    pub fn cached(&mut self, asked: Asked<'_>, out: &mut [u8]) -> Step {
-        let Some(key) = asked.key else { return Step::Next };
-        match self.cache.get(key, asked.query, asked.packet, asked.now.ms(), asked.limit, out) {
-            Some(given) => {
-                self.counters.count(Counter::CacheHits);
-                Step::Answer(self.given(asked, given, out))
-            }
-            None => {
-                self.counters.count(Counter::CacheMisses);
-                Step::Next
-            }
-        }
-    }
-
     /// Is it a name that is answered here?
     #[inline]
     pub fn is_local(&self, query: &Query) -> bool {
@@ -328,45 +307,5 @@ impl Chain {
     #[inline]
     pub fn asks_for_health(&self, query: &Query) -> bool {
         self.health.as_ref().is_some_and(|name| *name == query.qname)
-    }
-
-    /// What a client gets when no upstream answered: a stale answer if there is one, else SERVFAIL with the reason.
-    pub fn failed(&mut self, asked: Asked<'_>, ede: u16, out: &mut [u8]) -> usize {
-        match self.stale(asked, out) {
-            Some(length) => length,
-            None => answer::error(asked.packet, asked.query.echo(), rcode::SERVFAIL, Some((ede, "")), out),
-        }
-    }
-
-    /// What a client gets of what an upstream said: a failure gives way to a stale answer. RFC 8767, 4: "NoError" and
-    /// "NXDomain" alone are "considered to have refreshed the data".
-    #[inline]
-    pub fn relayed(&mut self, asked: Asked<'_>, message: &[u8], checked: &Checked, out: &mut [u8]) -> usize {
-        if checked.kind == Kind::Failure
-            && let Some(length) = self.stale(asked, out)
-        {
-            return length;
-        }
-        let length = answer::client_answer(asked.packet, asked.query, message, checked, asked.limit, out);
-        if checked.foreign { self.led_elsewhere(asked, length, out) } else { length }
-    }
-
-    /// While no upstream is up: a stale answer if there is one; else, where the upstreams are gone, SERVFAIL with that
-    /// reason. It is not kept (RFC 9520): it costs no upstream a query, and is to end when they are back.
-    pub fn unserved(&mut self, asked: Asked<'_>, gone: Option<u16>, out: &mut [u8]) -> Option<usize> {
-        if let Some(length) = self.stale(asked, out) {
-            return Some(length);
-        }
-        let ede = gone?;
-        self.counters.count(Counter::NoUpstream);
-        Some(answer::error(asked.packet, asked.query.echo(), rcode::SERVFAIL, Some((ede, "")), out))
-    }
-
-    /// A stale answer, if there is one.
-    pub fn stale(&mut self, asked: Asked<'_>, out: &mut [u8]) -> Option<usize> {
-        let key = asked.key?;
-        let given = self.cache.stale(key, asked.query, asked.packet, asked.now.ms(), asked.limit, out)?;
-        self.counters.count(Counter::CacheStale);
-        Some(self.given(asked, given, out))
     }
 }

@@ -19,7 +19,8 @@ use crate::wire::proxy::Ends;
 use crate::wire::{Query, flag};
 
 use super::Plane;
-use super::chain::{self, Line, Place, Way};
+use super::batch::Place;
+use super::chain::{self, Way};
 use super::replies::{FOREIGN, LONGEST, Replies};
 
 /// Messages of one connection in a batch: so many of the longest answers are what may wait to be written on it.
@@ -52,6 +53,11 @@ struct Head {
 }
 
 impl Messages {
+    /// The number of each.
+    pub fn numbers(&self) -> impl Iterator<Item = u64> {
+        self.heads.iter().map(|head| head.message.number)
+    }
+
     fn clear(&mut self) {
         self.octets.clear();
         self.heads.clear();
@@ -184,8 +190,7 @@ impl Plane {
             return;
         }
         chain.counters.add(Counter::QueriesStream, messages.heads.len() as u64);
-        batch.begin(messages.heads.len());
-        chain::run(&mut Line { way: &*messages, batch, chain, relaying, poll, now: *clock });
+        chain::run(&mut batch.line(messages.heads.len(), &*messages, chain, relaying, poll, *clock));
         if !batch.open.is_empty() {
             relaying.flush(chain, poll, *clock);
         }

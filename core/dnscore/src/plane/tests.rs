@@ -1,8 +1,12 @@
 //! What is left of a batch after a panic in it: nothing.
 
-use std::net::UdpSocket;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::os::fd::AsFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
+
+use crate::streams::Kind;
 
 use super::stages::Step;
 use super::*;
@@ -34,8 +38,7 @@ fn after_a_panic_in_a_batch_the_next_one_is_answered_right_and_nothing_of_the_fi
     let broken = catch_unwind(AssertUnwindSafe(|| {
         let fd = plane.relaying.replies.doors[0].listener.raw();
         let count = plane.queries.receive(fd, false).expect("both have come");
-        plane.batch.begin(count);
-        let mut line = plane.line(0, listening.local_addr().expect("bound"));
+        let mut line = plane.line(0, listening.local_addr().expect("bound"), count);
         chain::pass!(line, source, own, proxy, client, parse, rate);
         line.look_up();
         line.prefetch_cache();
@@ -62,6 +65,36 @@ fn after_a_panic_in_a_batch_the_next_one_is_answered_right_and_nothing_of_the_fi
     let length = client.recv(&mut answer).expect("an answer on loopback is there when it was sent");
     assert_eq!((answer[1], answer[2] & 0x80, answer[3] & 15), (3, 0x80, 0), "{:?}", &answer[..length]);
     assert!(client.recv(&mut answer).is_err(), "one query, one answer");
+}
+
+#[test]
+fn after_a_panic_a_connection_whose_message_is_lost_ends() {
+    let allowed = Clients::new(&[Prefix::parse("127.0.0.0/8").expect("a prefix")], &[]);
+    let listening = TcpListener::bind("127.0.0.1:0").expect("loopback");
+    listening.set_nonblocking(true).expect("a socket");
+    let mut plane = Plane::new(Settings::new(allowed)).expect("a plane");
+    plane.listen_stream(listening.as_fd(), Kind::Tcp).expect("a socket");
+    let mut client = TcpStream::connect(listening.local_addr().expect("bound")).expect("loopback");
+    client.set_read_timeout(Some(Duration::from_secs(30))).expect("a socket");
+    while plane.streams() == 0 {
+        plane.pump();
+    }
+    let message = query(1, 1);
+    client.write_all(&[&[0, message.len() as u8][..], &message].concat()).expect("loopback");
+    let mut ready = Vec::new();
+    while plane.messages.numbers().count() == 0 {
+        plane.poll.ready(&mut ready).expect("a descriptor");
+        for at in &ready {
+            plane.attend(at);
+        }
+    }
+    assert!(plane.streams_busy());
+
+    plane.recover();
+    assert_eq!(plane.messages.numbers().count(), 0);
+    plane.carry_on();
+    assert_eq!(client.read(&mut [0; 512]).expect("it ends"), 0);
+    assert!(!plane.streams_busy());
 }
 
 fn counters_of(plane: &Plane, name: &str) -> u64 {

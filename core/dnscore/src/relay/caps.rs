@@ -20,7 +20,8 @@ impl Caps {
 
     #[inline]
     fn places(hash: u64) -> (usize, usize) {
-        (hash as usize & (ROW - 1), (hash >> 32) as usize & (ROW - 1))
+        const MASK: u64 = ROW as u64 - 1;
+        ((hash & MASK) as usize, (hash >> 32 & MASK) as usize)
     }
 
     /// One more would be too many.

@@ -5,6 +5,7 @@
 pub struct Key(pub u64, pub u64);
 
 #[inline]
+#[allow(clippy::cast_possible_truncation)] // both halves
 fn fold(a: u64, b: u64) -> u64 {
     let product = u128::from(a).wrapping_mul(u128::from(b));
     (product as u64) ^ ((product >> 64) as u64)

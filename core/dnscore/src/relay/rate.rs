@@ -25,6 +25,7 @@ struct Bucket {
 
 impl Rate {
     /// `per_second` queries in the long run, `burst` at once.
+    #[allow(clippy::cast_possible_truncation)] // an f32 is near enough
     pub fn new(per_second: f64, burst: f64) -> Rate {
         let burst = burst.max(1.0) as f32;
         let bucket = Bucket { client: 0, tokens: burst, at_ms: 0 };
@@ -32,8 +33,9 @@ impl Rate {
     }
 
     /// Takes a token of the client with that hash; false: there was none.
+    #[allow(clippy::cast_possible_truncation)] // below BUCKETS
     pub fn take(&mut self, client: u64, now_ms: u64) -> bool {
-        let bucket = &mut self.buckets[client as usize & (BUCKETS - 1)];
+        let bucket = &mut self.buckets[(client & (BUCKETS as u64 - 1)) as usize];
         let passed = now_ms.saturating_sub(bucket.at_ms) as f32 / 1000.0;
         bucket.tokens = (bucket.tokens + passed * self.per_second).min(self.burst);
         bucket.at_ms = now_ms;

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use crate::narrow::to_u16;
 use crate::sys::{Endpoint, Local};
 use crate::wire::{Edns, Query};
 
@@ -56,7 +57,7 @@ impl Waiter {
         let end = usize::from(query.question_end).min(packet.len()).min(HEAD);
         let mut head = [0; HEAD];
         head[..end].copy_from_slice(&packet[..end]);
-        Waiter { to, edns: query.edns, client, source, view, next: NONE, length: end as u16, head }
+        Waiter { to, edns: query.edns, client, source, view, next: NONE, length: to_u16(end), head }
     }
 
     /// The client's header and question, as they came.
@@ -122,7 +123,7 @@ impl Ask {
 
     /// The serial number of the socket, of one that was asked by datagram.
     pub fn serial(&self) -> u32 {
-        (self.key >> 16) as u32
+        (self.key >> 16 & 0xffff_ffff) as u32
     }
 }
 
@@ -162,7 +163,7 @@ pub struct Slot {
     pub born: u64,
     /// When the clients are given a stale answer, if there is one.
     pub stale_at: u64,
-    /// When the clients are told that nobody answered.
+    /// When the clients get the answer that nobody answered.
     pub patience: u64,
     /// When the next upstream is asked.
     pub retry_at: u64,
@@ -228,7 +229,7 @@ impl Slot {
     pub fn keep_question(&mut self, question: &[u8]) {
         let length = question.len().min(HEAD - 12);
         self.question[..length].copy_from_slice(&question[..length]);
-        self.question_length = length as u16;
+        self.question_length = to_u16(length);
     }
 
     /// Whom it was put to, in order.

@@ -2,11 +2,14 @@
 
 use std::net::SocketAddr;
 
+use super::forwarder::{Action, Forwarder, Heard};
 use super::hash::Key;
 use super::random::Random;
 use super::slot::{Peer, ReplyTo, Waiter};
 use super::*;
 use crate::answer::upstream_query;
+use crate::counters::Counters;
+use crate::narrow::to_u16;
 use crate::sys::{Endpoint, Local};
 use crate::wire::{HEADER, Name};
 
@@ -20,7 +23,7 @@ fn question(name: &str, id: u16) -> (Vec<u8>, Query) {
     packet[..2].copy_from_slice(&id.to_be_bytes());
     packet.extend_from_slice(qname.wire());
     packet.extend_from_slice(&[0, 1, 0, 1]);
-    let query = Query { id, flags: 0x0100, qname, qtype: 1, question_end: packet.len() as u16, edns: None };
+    let query = Query { id, flags: 0x0100, qname, qtype: 1, question_end: to_u16(packet.len()), edns: None };
     (packet, query)
 }
 
@@ -199,7 +202,7 @@ fn caps_count_down_again_whatever_way_a_slot_ends() {
         assert_eq!(admit(&mut relay, "more.victim.example", 1, round), Admission::Over(Cap::Zone));
         let slots: Vec<u32> = (0..20).collect();
         for slot in slots {
-            match (slot + round as u32) % 3 {
+            match (slot + (round % 3) as u32) % 3 {
                 0 => relay.release(slot),
                 1 => {
                     relay.give_up(slot);
@@ -228,4 +231,90 @@ fn a_stale_reference_to_a_slot_is_noticed() {
     let (again, _) = ask(&mut relay, "example.org", 1);
     assert_eq!(again, slot);
     assert!(relay.living(slot, generation).is_none());
+}
+
+fn forwarder(upstreams: u8) -> Forwarder {
+    let mut forwarder = Forwarder::new(Relay::new(LIMITS, Key(1, 2)));
+    let addresses: Vec<_> = (1..=upstreams).map(|n| SocketAddr::from(([192, 0, 2, n], 53))).collect();
+    let mut uid = 0;
+    forwarder.set_upstreams(&addresses, |_| {
+        uid += 1;
+        (uid, false)
+    });
+    forwarder
+}
+
+/// What is to be done when upstream 1 answers a question with that rcode, `edns`: in a message with an OPT.
+fn answered(forwarder: &mut Forwarder, slot: u32, asked: &[u8], rcode: u8, edns: bool) -> Action {
+    let mut message = reply(asked);
+    message[3] |= rcode;
+    if !edns {
+        message.truncate(usize::from(forwarder.relay.slot(slot).query.question_end));
+        message[11] = 0;
+    }
+    let Reception::Answer { upstream, rtt, checked, .. } = forwarder.relay.receive(SOCKET, &message, 10) else {
+        panic!("not an answer")
+    };
+    let heard = Heard { upstream, rtt, over_tcp: false };
+    forwarder.answered(&mut Counters::new(), slot, heard, &message, &checked, 10)
+}
+
+#[test]
+fn where_one_fails_the_next_is_asked_and_what_it_said_is_given_when_none_says_better() {
+    for rcode in [2, 4, 5] {
+        let mut alone = forwarder(1);
+        let (slot, out) = ask(&mut alone.relay, "a.test", 0);
+        assert_eq!(answered(&mut alone, slot, &out, rcode, true), Action::Give);
+
+        let mut two = forwarder(2);
+        let (slot, out) = ask(&mut two.relay, "a.test", 0);
+        assert_eq!(answered(&mut two, slot, &out, rcode, true), Action::AskNext);
+        assert_eq!(two.next(slot), Some(1));
+        two.relay.asked(slot, 2, SOCKET, 77, 10);
+        let overdue = two.overdue(&mut Counters::new(), Due::Retry(slot), 2 * health::SECOND);
+        assert_eq!(overdue, (slot, None, Action::GiveKept));
+        assert_eq!(two.upstreams[1].timeouts, 1);
+    }
+}
+
+#[test]
+fn one_without_edns_is_asked_once_more_without_an_opt() {
+    let mut forwarder = forwarder(2);
+    let (slot, out) = ask(&mut forwarder.relay, "a.test", 0);
+    assert_eq!(answered(&mut forwarder, slot, &out, 1, false), Action::AskPlainly(0));
+    assert!(forwarder.relay.slot(slot).plain);
+    forwarder.relay.asked(slot, 1, SOCKET, u16::from_be_bytes([out[0], out[1]]), 10);
+    assert_eq!(answered(&mut forwarder, slot, &out, 0, false), Action::Give);
+}
+
+#[test]
+fn silence_leads_to_the_next_upstream_then_to_stale_answers_then_to_none() {
+    let mut forwarder = forwarder(2);
+    let (slot, _) = ask(&mut forwarder.relay, "a.test", 0);
+    let mut overdue = |event| forwarder.overdue(&mut Counters::new(), event, health::SECOND).2;
+    assert_eq!(overdue(Due::Retry(slot)), Action::AskNext);
+    assert_eq!(overdue(Due::Stale(slot)), Action::GiveStale);
+    assert_eq!(overdue(Due::GiveUp(slot)), Action::GiveUp);
+}
+
+#[test]
+fn over_tcp_a_failure_leads_to_the_next_upstream_and_to_an_error_only_where_tcp_is_closed() {
+    let mut two = forwarder(2);
+    let (slot, _) = ask(&mut two.relay, "a.test", 0);
+    two.relay.leave_datagrams(slot);
+    assert_eq!(two.tcp_failed(slot, 1, 1), Action::AskNext);
+    for uid in 1..=2 {
+        two.relay.asked_over_tcp(slot, uid, 2);
+    }
+    assert_eq!(two.tcp_failed(slot, 2, 3), Action::Wait, "it is asked again when its time is over");
+    for upstream in &mut two.upstreams {
+        upstream.answered(1000, health::SECOND);
+        (0..3).for_each(|now| upstream.failed_over_tcp(now));
+    }
+    assert_eq!(two.tcp_failed(slot, 2, 3), Action::Wait, "the other may yet answer");
+    let generation = two.relay.slot(slot).generation;
+    for number in 1..=2 {
+        two.relay.close_tcp(slot, generation, number);
+    }
+    assert_eq!(two.tcp_failed(slot, 2, 4), Action::GiveUp);
 }

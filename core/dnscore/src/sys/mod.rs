@@ -6,6 +6,7 @@
 #![allow(unsafe_code)]
 
 mod address;
+mod buffer;
 mod clock;
 mod links;
 mod memory;

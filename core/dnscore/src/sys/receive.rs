@@ -1,10 +1,11 @@
-//! A batch of datagrams in: `recvmmsg` into buffers that are made once, by headers that are set up for each call.
+//! A batch of datagrams in: `recvmmsg` into buffers and by headers that are made once.
 
 use std::io;
 use std::mem;
 use std::os::fd::RawFd;
 use std::ptr;
 
+use super::buffer::Buffer;
 use super::{BATCH, Endpoint, Local};
 
 /// Room for one `in6_pktinfo` (20 bytes) with its header (16), aligned as `cmsghdr` wants it.
@@ -18,18 +19,17 @@ const NAME: u32 = 28;
 pub(super) struct Control(pub(super) [u8; CONTROL]);
 
 /// Buffers and headers for receiving.
-///
-/// The headers point into the boxed slices beside them, yet no pointer is kept from one call to the next: each call of
-/// [`Receiver::receive`] takes them from its own exclusive borrow, so none outlives a move of the value or a reference that
-/// somebody had to the buffers meanwhile.
 pub struct Receiver {
     stride: usize,
-    bytes: Box<[u8]>,
-    names: Box<[Endpoint]>,
-    controls: Box<[Control]>,
+    bytes: Buffer<u8>,
+    names: Buffer<Endpoint>,
+    controls: Buffer<Control>,
     headers: Box<[libc::mmsghdr]>,
-    parts: Box<[libc::iovec]>,
+    /// What the headers point to, beside the buffers.
+    _parts: Buffer<libc::iovec>,
     count: usize,
+    /// So many of the headers the kernel may have written to.
+    written: usize,
     told_local: bool,
 }
 
@@ -37,50 +37,45 @@ impl Receiver {
     /// `stride` bytes for each datagram; what is longer arrives with [`Receiver::truncated`] set. An odd number of cache
     /// lines keeps the starts of the 64 buffers off one another's cache sets.
     pub fn new(stride: usize) -> Receiver {
-        let part = || libc::iovec { iov_base: ptr::null_mut(), iov_len: 0 };
-        // SAFETY: mmsghdr is integers and raw pointers, for which all zeroes is a value.
-        let header = || -> libc::mmsghdr { unsafe { mem::zeroed() } };
-        Receiver {
-            stride,
-            bytes: vec![0u8; stride * BATCH].into_boxed_slice(),
-            names: vec![Endpoint::EMPTY; BATCH].into_boxed_slice(),
-            controls: vec![Control([0; CONTROL]); BATCH].into_boxed_slice(),
-            headers: (0..BATCH).map(|_| header()).collect(),
-            parts: (0..BATCH).map(|_| part()).collect(),
-            count: 0,
-            told_local: false,
-        }
+        let (bytes, names) = (Buffer::new(0, stride * BATCH), Buffer::new(Endpoint::EMPTY, BATCH));
+        let controls = Buffer::new(Control([0; CONTROL]), BATCH);
+        let mut parts = Buffer::new(libc::iovec { iov_base: ptr::null_mut(), iov_len: stride }, BATCH);
+        let headers = (0..BATCH).map(|i| {
+            parts[i].iov_base = bytes.pointer(i * stride).cast();
+            // SAFETY: mmsghdr is integers and raw pointers, for which all zeroes is a value.
+            let mut header: libc::mmsghdr = unsafe { mem::zeroed() };
+            header.msg_hdr.msg_name = names.pointer(i).cast();
+            header.msg_hdr.msg_control = controls.pointer(i).cast();
+            (header.msg_hdr.msg_iov, header.msg_hdr.msg_iovlen) = (parts.pointer(i), 1);
+            header
+        });
+        let headers = headers.collect();
+        let (count, written, told_local) = (0, BATCH, false);
+        Receiver { stride, bytes, names, controls, headers, _parts: parts, count, written, told_local }
     }
 
     /// Receives what waits, at most a batch, without blocking; returns how many. `tells_local`: the socket was set to
     /// say which of our addresses each datagram was sent to.
     pub fn receive(&mut self, fd: RawFd, tells_local: bool) -> io::Result<usize> {
-        let Receiver { stride, bytes, names, controls, headers, parts, .. } = self;
-        let rooms = bytes.chunks_exact_mut(*stride).zip(&mut names[..]).zip(&mut controls[..]);
-        for (((room, name), control), (header, part)) in rooms.zip(headers.iter_mut().zip(&mut parts[..])) {
-            *part = libc::iovec { iov_base: room.as_mut_ptr().cast(), iov_len: room.len() };
-            let header = &mut header.msg_hdr;
-            (header.msg_name, header.msg_namelen) = (name.raw.as_mut_ptr().cast(), NAME);
-            (header.msg_iov, header.msg_iovlen) = (part, 1);
-            header.msg_control = control.0.as_mut_ptr().cast();
-            header.msg_controllen = if tells_local { CONTROL } else { 0 };
+        // Only the lengths are written to: those of headers that were not used are as they were.
+        let written = if tells_local == self.told_local { self.written } else { BATCH };
+        for header in &mut self.headers[..written] {
+            header.msg_hdr.msg_namelen = NAME;
+            header.msg_hdr.msg_controllen = if tells_local { CONTROL } else { 0 };
         }
-        self.told_local = tells_local;
-        self.count = 0;
-        // SAFETY: the pointers were made just now from exclusive borrows of boxed slices that live as long as `self`, with
-        // lengths that are those slices' own; `self` is borrowed exclusively until the call is over, and no reference into
-        // the slices was made since. A null time-out means none.
+        (self.told_local, self.count, self.written) = (tells_local, 0, BATCH);
+        // SAFETY: the headers point into the buffers of `self`, each to a part that is as long as it says, by pointers that
+        // hold for as long as the buffers do (see `Buffer`). `self` is borrowed exclusively, so no reference into them is
+        // used during the call. A null time-out means none.
         let n = unsafe {
             libc::recvmmsg(fd, self.headers.as_mut_ptr(), BATCH as u32, libc::MSG_DONTWAIT as _, ptr::null_mut())
         };
-        if n < 0 {
-            return Err(io::Error::last_os_error());
-        }
-        self.count = n as usize;
-        for (header, name) in self.headers[..self.count].iter().zip(self.names.iter_mut()) {
+        let Ok(count) = usize::try_from(n) else { return Err(io::Error::last_os_error()) };
+        (self.count, self.written) = (count, BATCH.min(count + 1));
+        for (header, name) in self.headers[..count].iter().zip(self.names.iter_mut()) {
             name.length = header.msg_hdr.msg_namelen;
         }
-        Ok(self.count)
+        Ok(count)
     }
 
     /// Datagram `i` of the last batch.

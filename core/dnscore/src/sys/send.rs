@@ -8,6 +8,7 @@ use std::io;
 use std::mem;
 use std::os::fd::RawFd;
 
+use super::buffer::Buffer;
 use super::receive::{CONTROL, Control};
 use super::{BATCH, Endpoint, LARGEST_SENT, Local};
 
@@ -18,20 +19,20 @@ const ROOM: usize = 16 * 1024 + LARGEST_SENT;
 /// A `cmsghdr` without its data.
 const CONTROL_HEADER: usize = 16;
 
-/// Buffers and headers for sending; about them the same holds as about [`super::Receiver`]'s.
+/// Buffers and headers for sending.
 pub struct Sender {
-    bytes: Box<[u8]>,
+    bytes: Buffer<u8>,
     used: usize,
     count: usize,
-    names: Box<[Endpoint]>,
+    names: Buffer<Endpoint>,
     sources: Box<[Local]>,
     parts: Box<[libc::iovec]>,
     /// The messages in the order in which they leave: their number in the lowest octets, below it what they are
     /// ordered by.
     order: [u64; BATCH],
     /// The parts in that order.
-    ordered: Box<[libc::iovec]>,
-    controls: Box<[Control]>,
+    ordered: Buffer<libc::iovec>,
+    controls: Buffer<Control>,
     headers: Box<[libc::mmsghdr]>,
     /// May several messages be handed over as one? Until a device says that it cannot.
     joins: bool,
@@ -48,26 +49,26 @@ pub struct Sent {
     pub failed: u32,
     /// ECONNREFUSED was pending: nothing listens at the other end of this connected socket.
     pub refused: bool,
-    /// ENETUNREACH, EBADF and the like on a connected socket: it is to be opened anew.
+    /// ENETUNREACH, EBADF and the like on a connected socket: the caller must open another one.
     pub broken: bool,
 }
 
 impl Sender {
     /// An empty batch. `joins`: messages to one destination may be handed over as one.
     pub fn new(joins: bool) -> Sender {
-        let none = || libc::iovec { iov_base: std::ptr::null_mut(), iov_len: 0 };
+        let none = libc::iovec { iov_base: std::ptr::null_mut(), iov_len: 0 };
         // SAFETY: mmsghdr is integers and raw pointers, for which all zeroes is a value.
         let header = || -> libc::mmsghdr { unsafe { mem::zeroed() } };
         Sender {
-            bytes: vec![0u8; ROOM].into_boxed_slice(),
+            bytes: Buffer::new(0, ROOM),
             used: 0,
             count: 0,
-            names: vec![Endpoint::EMPTY; BATCH].into_boxed_slice(),
+            names: Buffer::new(Endpoint::EMPTY, BATCH),
             sources: vec![Local::Bound; BATCH].into_boxed_slice(),
-            parts: (0..BATCH).map(|_| none()).collect(),
+            parts: vec![none; BATCH].into_boxed_slice(),
             order: [0; BATCH],
-            ordered: (0..BATCH).map(|_| none()).collect(),
-            controls: vec![Control([0; CONTROL]); BATCH].into_boxed_slice(),
+            ordered: Buffer::new(none, BATCH),
+            controls: Buffer::new(Control([0; CONTROL]), BATCH),
             headers: (0..BATCH).map(|_| header()).collect(),
             joins,
         }
@@ -102,8 +103,7 @@ impl Sender {
     pub fn push(&mut self, length: usize, to: Option<&Endpoint>, from: Local) {
         assert!(length <= LARGEST_SENT && !self.is_full());
         let i = self.count;
-        self.parts[i] =
-            libc::iovec { iov_base: self.bytes[self.used..self.used + length].as_mut_ptr().cast(), iov_len: length };
+        self.parts[i] = libc::iovec { iov_base: self.bytes.pointer(self.used).cast(), iov_len: length };
         self.names[i] = to.copied().unwrap_or(Endpoint::EMPTY);
         self.sources[i] = from;
         self.used += length;
@@ -127,8 +127,9 @@ impl Sender {
         let mut retried = false;
         while at < end {
             let rest = &mut self.headers[at..end];
-            // SAFETY: the headers point into boxed slices of `self` that outlive the call: `lay_out` set them from live
-            // slices of those boxes with their own lengths, and the kernel only reads what they point to.
+            // SAFETY: the headers point into the buffers of `self`, to parts that are as long as they say: `push` saw to
+            // it that a message is no longer than the room it was written to, `lay_out` set the rest. The pointers hold for
+            // as long as the buffers do (see `Buffer`), and the kernel only reads by them.
             let n = unsafe { libc::sendmmsg(fd, rest.as_mut_ptr(), rest.len() as u32, libc::MSG_DONTWAIT as _) };
             if n > 0 {
                 result.sent += messages(&rest[..n as usize]);
@@ -224,11 +225,11 @@ impl Sender {
             }
             let joined = if at - start > 1 { octets } else { 0 };
             let header = &mut self.headers[runs].msg_hdr;
-            header.msg_name = self.names[first].raw.as_mut_ptr().cast();
+            header.msg_name = self.names.pointer(first).cast();
             header.msg_namelen = to.length;
-            header.msg_iov = &mut self.ordered[start];
+            header.msg_iov = self.ordered.pointer(start);
             header.msg_iovlen = (at - start) as _;
-            header.msg_control = self.controls[runs].0.as_mut_ptr().cast();
+            header.msg_control = self.controls.pointer(runs).cast();
             header.msg_controllen = write_controls(from, joined, &mut self.controls[runs].0) as _;
             runs += 1;
         }

@@ -8,7 +8,7 @@ use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 const LARGE_BUFFER: i32 = 8 << 20;
 const UPSTREAM_BUFFER: i32 = 4 << 20;
 
-/// A bound UDP socket that clients send to. Owned by whoever handed it over: dropping this does not close it.
+/// A bound UDP socket that clients send to. Its owner is the caller: dropping this does not close it.
 #[derive(Debug, Clone, Copy)]
 pub struct Listener {
     fd: RawFd,

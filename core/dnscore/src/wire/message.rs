@@ -88,11 +88,19 @@ pub fn record_again(octets: &[u8], at: usize) -> Option<Record> {
 /// "a pointer to a prior occurance of the same name" (RFC 1035, 4.1.4). So no name leads into itself.
 #[inline]
 pub fn skip_name(packet: &[u8], start: usize) -> Option<usize> {
+    match packet.get(start..)? {
+        // The root, as an OPT's owner.
+        [0, ..] => Some(start + 1),
+        // The question's name, as most owners: it has no pointer, and was read before.
+        [0xc0, low, ..] if usize::from(*low) == HEADER && start > HEADER => Some(start + 2),
+        _ => skip_parts(packet, start),
+    }
+}
+
+fn skip_parts(packet: &[u8], start: usize) -> Option<usize> {
     let (end, target) = skip_part(packet, start)?;
     match target {
         None => Some(end),
-        // The question's name, as most owners are: it has no pointer, and was read before.
-        Some(HEADER) if end == start + 2 && start > HEADER => Some(end),
         Some(target) => ends_before(packet, start, target, end - start - 2).then_some(end),
     }
 }

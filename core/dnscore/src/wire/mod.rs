@@ -4,6 +4,8 @@
 //! answers. Rules: every offset is bounded by the slice before it is read; nothing is allocated; a name is kept in a
 //! fixed inline buffer, lower-cased, in wire form with its root byte.
 
+#![deny(clippy::cast_possible_truncation)]
+
 pub mod message;
 pub mod name;
 pub mod pointers;

@@ -2,6 +2,8 @@
 //!
 //! RFC 1035, 3.1 and RFC 4343: labels of 1 to 63 octets, 255 octets in all, any octet allowed, ASCII case ignored.
 
+use crate::narrow::to_u8;
+
 /// The longest name in wire form, root byte included (RFC 1035, 2.3.4).
 pub const MAX_NAME: usize = 255;
 
@@ -45,7 +47,7 @@ impl Name {
     }
 
     /// The same into a name that is at hand, of which nothing stays.
-    #[inline]
+    #[inline(always)]
     pub fn fill(&mut self, packet: &[u8], start: usize) -> Result<usize, BadName> {
         let (length, labels) = measure(packet, start, &mut self.starts)?;
         let end = start + length;
@@ -57,7 +59,7 @@ impl Name {
             // Length octets are at most 63, below 'A': the whole form is lower-cased without looking for labels.
             *place = chunk.map(|octet| octet.to_ascii_lowercase());
         }
-        self.length = length as u8;
+        self.length = to_u8(length);
         self.labels = labels;
         Ok(end)
     }
@@ -73,7 +75,7 @@ impl Name {
                 if label.is_empty() || label.len() > 63 || at + 1 + label.len() >= MAX_NAME {
                     return None;
                 }
-                wire[at] = label.len() as u8;
+                wire[at] = to_u8(label.len());
                 wire[at + 1..at + 1 + label.len()].copy_from_slice(label.as_bytes());
                 at += 1 + label.len();
             }
@@ -203,7 +205,7 @@ fn measure(packet: &[u8], start: usize, starts: &mut [u8; KEPT_STARTS]) -> Resul
             return Err(BadName::LabelType);
         }
         if let Some(kept) = starts.get_mut(usize::from(labels)) {
-            *kept = (at - start) as u8;
+            *kept = to_u8(at - start);
         }
         at += 1 + usize::from(octet);
         // 254 octets of labels and the root make 255.

@@ -6,6 +6,8 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use crate::narrow::to_u8;
+
 /// What every header begins with: no DNS message does (its second word would be opcode 1).
 pub const SIGNATURE: [u8; 12] = *b"\r\n\r\n\0\r\nQUIT\n";
 /// Signature, version and command, family and transport, length.
@@ -33,7 +35,7 @@ pub struct Ends {
 pub struct Header {
     /// Its octets; the message follows.
     pub length: usize,
-    /// `None`: whoever sent it speaks for itself (a health check), so the connection's own ends count.
+    /// `None`: its sender speaks for itself (a health check), so the connection's own ends count.
     pub ends: Option<Ends>,
 }
 
@@ -106,7 +108,7 @@ pub fn write(ends: Option<&Ends>, datagram: bool, out: &mut [u8]) -> usize {
         out[ports..ports + 2].copy_from_slice(&ends.source.port().to_be_bytes());
         out[ports + 2..ports + 4].copy_from_slice(&ends.destination.port().to_be_bytes());
     }
-    out[12..HEAD].copy_from_slice(&[VERSION | command, family, 0, length as u8]);
+    out[12..HEAD].copy_from_slice(&[VERSION | command, family, 0, to_u8(length)]);
     HEAD + length
 }
 

@@ -10,7 +10,7 @@
 //! | two OPTs, an OPT below the root, a length that leaves the message, QTYPE OPT | FORMERR |
 //! | a datagram longer than 4,096 octets, of which the rest is cut off, records with it | FORMERR, and never TC |
 //! | TSIG, SIG(0), TKEY, AXFR, IXFR, class other than IN | REFUSED |
-//! | other additional records, bytes after the last record | ignored, as Unbound and BIND do; neither is sent on, since the upstream's query is built anew |
+//! | other additional records, bytes after the last record | ignored, as Unbound and BIND do; neither is sent on, since the upstream's query is a new message |
 //!
 //! Each of these answers carries an OPT where the request has one that can be read, as far as its options at least,
 //! whatever else is wrong with it: "If an OPT record is present in a received request, compliant responders MUST include
@@ -21,6 +21,7 @@ use super::name::Name;
 use super::structured::asks;
 use super::upstream::is_signature;
 use super::{CLASS_IN, HEADER, UDP_SIZE, UDP_SIZE_WITHOUT_EDNS, flag, rcode, rtype};
+use crate::narrow::to_u16;
 
 /// What [`parse`] makes of a datagram.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,7 +93,7 @@ pub struct Refusal {
 impl Query {
     /// Room for [`parse_into`].
     pub const BLANK: Query =
-        Query { id: 0, flags: 0, qname: Name::ROOT, qtype: 0, question_end: HEADER as u16, edns: None };
+        Query { id: 0, flags: 0, qname: Name::ROOT, qtype: 0, question_end: to_u16(HEADER), edns: None };
 
     /// Recursion desired.
     #[inline(always)]
@@ -139,7 +140,7 @@ impl Query {
 
 impl Echo {
     /// No question, no OPT.
-    pub const NOTHING: Echo = Echo { question_end: HEADER as u16, edns: None };
+    pub const NOTHING: Echo = Echo { question_end: to_u16(HEADER), edns: None };
 
     /// The longest answer over UDP. "Values lower than 512 MUST be treated as equal to 512" (RFC 6891, 6.2.3).
     #[inline(always)]
@@ -173,7 +174,7 @@ pub fn parse(packet: &[u8]) -> Parsed {
 
 /// The same into a query that is at hand: a [`Query`] is 270 octets, and a batch of them is not to be moved about. On an
 /// error nothing in `query` means anything.
-#[inline]
+#[inline(always)]
 pub fn parse_into(packet: &[u8], query: &mut Query) -> Result<(), Rejected> {
     let Some(header) = Header::read(packet) else { return Err(Rejected::Drop(DropReason::Short)) };
     if header.flags & flag::QR != 0 {
@@ -196,7 +197,7 @@ pub fn parse_into(packet: &[u8], query: &mut Query) -> Result<(), Rejected> {
     let qtype = u16::from_be_bytes([type_high, type_low]);
     let qclass = u16::from_be_bytes([class_high, class_low]);
     // At most 12 + 255 + 4.
-    let question_end = (after + 4) as u16;
+    let question_end = to_u16(after + 4);
     let mut echo = Echo { question_end, edns: None };
     let strange_sections = header.answers | header.authorities != 0;
     let extra = if strange_sections {
@@ -281,7 +282,7 @@ fn additional(packet: &[u8], start: usize, count: u16) -> Extra {
                 break;
             }
             let mut edns = Edns { size: rr.class, dnssec_ok: rr.ttl & 0x8000 != 0, structured: false };
-            extra.version = (rr.ttl >> 16) as u8;
+            extra.version = (rr.ttl >> 16 & 0xff) as u8;
             // The options of another version may look otherwise; BADVERS says so without reading them.
             let sound = extra.version > 0
                 || options(&packet[rr.data..rr.end], |code, value| edns.structured |= asks(code, value)).is_some();

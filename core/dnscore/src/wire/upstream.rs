@@ -15,6 +15,7 @@
 use super::message::{Header, Record, options, record, soa_minimum};
 use super::pointers::pointers;
 use super::{HEADER, OPTION_EDE, flag, rcode, rtype, u16_at};
+use crate::narrow::{to_u8, to_u16};
 
 /// Records whose TTLs' places [`Checked`] holds; those of a longer answer are for the cache to find.
 pub const MAX_TTLS: usize = 128;
@@ -23,7 +24,7 @@ pub const MAX_TTLS: usize = 128;
 pub const MAX_NEGATIVE_TTL: u32 = 3600;
 
 /// A pointer to the question's name (RFC 1035, 4.1.4).
-const TO_QUESTION: [u8; 2] = [0xc0, HEADER as u8];
+const TO_QUESTION: [u8; 2] = [0xc0, to_u8(HEADER)];
 
 /// What was asked of the upstream.
 #[derive(Clone, Copy, Debug)]
@@ -156,8 +157,8 @@ pub fn check_answer(answer: &[u8], expected: &Expected<'_>) -> Result<Checked, M
         answers: header.answers,
         authorities: header.authorities,
         additionals: 0,
-        question_end: question_end as u16,
-        body_end: question_end as u16,
+        question_end: to_u16(question_end),
+        body_end: to_u16(question_end),
         behind: (0, 0),
         ede: (0, 0),
         edns: false,
@@ -210,12 +211,12 @@ impl Walk {
             let rr = record(answer, at)?;
             if rr.rtype == rtype::SOA && self.negative_ttl.is_none() {
                 self.negative_ttl = Some(ttl(rr.ttl).min(soa_minimum(answer, &rr)?).min(MAX_NEGATIVE_TTL));
-                checked.soa_ttl_at = rr.ttl_at as u16;
+                checked.soa_ttl_at = to_u16(rr.ttl_at);
             }
             self.note(&rr, 0, checked)?;
             at = rr.end;
         }
-        checked.body_end = at as u16;
+        checked.body_end = to_u16(at);
         let mut opt: Option<Record> = None;
         for number in 1..=header.additionals {
             let rr = record(answer, at)?;
@@ -239,18 +240,18 @@ impl Walk {
             match &opt {
                 None => {
                     self.note(&rr, 0, checked)?;
-                    checked.body_end = at as u16;
+                    checked.body_end = to_u16(at);
                 }
                 Some(opt) => self.note_behind(answer, &rr, opt, checked)?,
             }
         }
         if let Some(rr) = opt {
             checked.edns = true;
-            checked.rcode |= (rr.ttl >> 24 << 4) as u16;
+            checked.rcode |= ((rr.ttl >> 24) as u16) << 4;
             let mut found = false;
             options(&answer[rr.data..rr.end], |code, _| found |= code == OPTION_EDE)?;
             if found {
-                checked.ede = (rr.data as u16, rr.end as u16);
+                checked.ede = (to_u16(rr.data), to_u16(rr.end));
             }
         }
         Some(())
@@ -264,7 +265,7 @@ impl Walk {
         }
         self.min_ttl = self.min_ttl.min(ttl(rr.ttl));
         if let Some(place) = checked.ttls.get_mut(usize::from(checked.ttl_count)) {
-            *place = (rr.ttl_at - taken_out) as u16;
+            *place = to_u16(rr.ttl_at - taken_out);
             checked.ttl_count += 1;
         }
         Some(())
@@ -275,7 +276,7 @@ impl Walk {
     fn note_behind(&mut self, answer: &[u8], rr: &Record, opt: &Record, checked: &mut Checked) -> Option<()> {
         let mut fits = true;
         pointers(&answer[rr.start..rr.end], |_, target| fits &= !(opt.start..opt.end).contains(&target));
-        checked.behind = (opt.end as u16, rr.end as u16);
+        checked.behind = (to_u16(opt.end), to_u16(rr.end));
         self.note(rr, opt.end - opt.start, checked).filter(|()| fits)
     }
 

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from resolver._core import CompiledList
+    from resolver.base.paths import Places
 
 SUFFIX, UNBORN = ".hits", ".part"
 LISTS = 64
@@ -51,12 +52,13 @@ class Cells:
     """A file that this worker counts in, until `close`."""
 
     @classmethod
-    def create(cls, folder: Path, worker: int | str, *, generation: int, lists: Sequence[str], entries: int) -> Cells:
-        """All zero, whole and locked before anybody sees it. Blocking. Raises `OSError`."""
+    def create(cls, places: Places, worker: int | str, *, generation: int, lists: Sequence[str], entries: int) -> Cells:
+        """All zero; whole and locked before it has its name. Blocking. Raises `OSError`."""
         told = json.dumps({"generation": generation, "lists": list(lists), "entries": entries}).encode("ascii")
         header = told + b" " * (-(len(told) + 1) % ALIGNED) + b"\n"
-        path = folder / f"{worker}-{os.getpid()}-{secrets.token_hex(8)}{SUFFIX}"
+        path = places.workers / f"{worker}-{os.getpid()}-{secrets.token_hex(8)}{SUFFIX}"
         beside = path.with_suffix(UNBORN)
+        path.parent.mkdir(parents=True, exist_ok=True)
         held = os.open(beside, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640)
         try:
             fcntl.flock(held, fcntl.LOCK_EX)
@@ -82,7 +84,7 @@ class Cells:
         return int.from_bytes(os.pread(self._held, 8, self.at), "little")
 
     def put(self, hits: Mapping[tuple[int, int], int]) -> None:
-        """By list and number of the entry: what was counted elsewhere, into a file that holds nothing yet."""
+        """Put counts by list and number of the entry into a file without counts."""
         lists = Counter[int]()
         for (of, number), count in hits.items():
             lists[of] += count
@@ -91,7 +93,7 @@ class Cells:
             os.pwrite(self._held, count.to_bytes(8, "little"), self.at + 8 * (1 + of))
 
     def close(self) -> None:
-        """Nothing is added any more; one that counted nothing is gone."""
+        """Release the file; remove it if it counted nothing."""
         if not self.met:
             self.path.unlink(missing_ok=True)
         os.close(self._held)
@@ -99,7 +101,7 @@ class Cells:
 
 @dataclass(frozen=True)
 class Batch:
-    """What one worker counted in one file, which is to be removed once it is counted for good."""
+    """The counts of one file, to be removed once they are stored."""
 
     path: Path
     generation: int
@@ -114,7 +116,7 @@ class Batch:
         return self.path.stem
 
     def hits(self, *, monitored: bool = True) -> Iterator[Hit]:
-        """By entry, as far as the list is known; `monitored`: those too that only count, and stop nothing."""
+        """By entry, if the list is known. `monitored`: with entries that stop nothing."""
         if self.opened is None or self.opened.entries != len(self.cells):
             return
         names = list(self.lists)
@@ -126,14 +128,15 @@ class Batch:
 
     @property
     def dropped(self) -> int:
-        """What was met, but nobody can say any more which entries."""
+        """Hits whose entries are unknown now."""
         known = self.opened is not None and self.opened.entries == len(self.cells)
         return 0 if known else sum(self.cells)
 
 
-def waiting(folder: Path, opened: Callable[[int], CompiledList | None]) -> Iterator[Batch]:
-    """What nobody counted yet and nobody adds to any more, one file at a time. `opened`: the compiled list of that
-    generation. What cannot be read is removed: it would be there for ever."""
+def waiting(places: Places, opened: Callable[[int], CompiledList | None]) -> Iterator[Batch]:
+    """Finished files, one at a time. `opened`: the compiled list of a generation. A file that cannot be read is
+    removed, since it would stay for ever."""
+    folder = places.workers
     _remove_unborn(folder)
     for path in sorted(folder.glob(f"*{SUFFIX}")):
         try:
@@ -149,17 +152,23 @@ def waiting(folder: Path, opened: Callable[[int], CompiledList | None]) -> Itera
             path.unlink(missing_ok=True)
 
 
-def generations(folder: Path) -> set[int]:
-    """The generations that some file counts for, finished or not."""
+def generations(places: Places) -> set[int]:
+    """The generations that files count for, finished or not."""
     found = set()
-    for path in folder.glob(f"*{SUFFIX}"):
+    for path in places.workers.glob(f"*{SUFFIX}"):
         with contextlib.suppress(OSError, ValueError, TypeError, KeyError), atomic.opened(path, LARGEST) as file:
             found.add(int(json.loads(file.readline(MAX_HEADER))["generation"]))
     return found
 
 
+def tell_operator(places: Places, day: str, hits: Mapping[str, int]) -> None:
+    """Replace `run_dir/hits.json`, the day's hits by reference. Raises `OSError`."""
+    data = json.dumps({"day": day, "entries": hits}).encode()
+    atomic.replace(places.run_dir / "hits.json", data, mode=0o600)
+
+
 def _remove_unborn(folder: Path) -> None:
-    """A worker that is killed while it makes a file leaves one that nobody counted in."""
+    """A worker that is killed while it makes a file leaves one without counts."""
     for path in folder.glob(f"*{UNBORN}"):
         with contextlib.suppress(FileNotFoundError), atomic.opened(path, LARGEST) as file:
             if path.stat().st_mtime < time.time() - 60 and _is_finished(file.fileno()):

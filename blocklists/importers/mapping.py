@@ -1,0 +1,193 @@
+"""A declared mapping: where a register has its names, grounds, days and withdrawals. No register needs code.
+
+Enters: YAML, the same for `stopsign issuer import --mapping` and for `bridge.mapping` in a provider's configuration.
+Leaves: one frozen `Mapping`, or `SourceError` that names each wrong key.
+
+    read: {kind: csv, encoding: cp1251, delimiter: ";", skip: 1}
+    name: {field: domain, split: "|", url: host}
+    withdrawn: {field: deleted, when: present}
+    ground: {order: {field: number}, date: {field: day, format: "%d.%m.%Y"}, law: "Gambling Act"}
+
+Rules
+- A `field` is a column's heading or number (csv, xlsx, lines), a path of elements with `@` before an attribute (xml), a
+  path of keys (json). Within `ground` a text is itself, unless it begins with `@`.
+- A field that no row has refuses the file, unless it is `optional`: a changed heading is never guessed at.
+- A column that sounds like a withdrawal must be mapped or named under `ignore`.
+"""
+
+from __future__ import annotations
+
+from importlib import resources
+from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema
+
+from blocklists.importers.source import SourceError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+Match = Literal["exact", "subtree", "below"]
+
+
+def _zone(value: object) -> str:
+    try:
+        return ZoneInfo(str(value)).key
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise ValueError(f"{value!r} is no time zone here; Europe/Warsaw would be right") from None
+
+
+def _share(value: object) -> float:
+    text = str(value)
+    if text.endswith("%") and 0 <= (share := float(text[:-1]) / 100) <= 1:
+        return share
+    raise ValueError(f"{value!r} is not a share; 5% would be right")
+
+
+def _field(value: object) -> str:
+    if isinstance(value, bool) or not isinstance(value, (str, int)) or not str(value):
+        raise ValueError(f"{value!r} is neither a heading nor a number of a column")
+    return str(value)
+
+
+_STRING = WithJsonSchema({"type": "string"})
+Zone = Annotated[str, BeforeValidator(_zone), _STRING]
+Share = Annotated[float, BeforeValidator(_share), _STRING]
+FieldName = Annotated[str, BeforeValidator(_field), _STRING]
+
+
+class Part(BaseModel):
+    """Base of every node: frozen, and an unknown key is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Read(Part):
+    """How the file becomes rows."""
+
+    kind: Literal["csv", "xml", "json", "xlsx", "lines", "zone"]
+    encoding: str | None = None  # none: UTF-8, or UTF-16 with its mark; XML says its own
+    skip: int = Field(default=0, ge=0)  # lines, or rows of a sheet, before the table
+    delimiter: str | None = Field(default=None, min_length=1, max_length=1)  # none: the first row's; lines: blanks
+    header: bool = True  # the first row names the columns
+    comment: str | None = None  # how lines begin that are none; csv, lines
+
+
+class Value(Part):
+    """One field of a row."""
+
+    field: FieldName
+    optional: bool = False  # no row need have it
+    format: str = "iso"  # of a day or a time: iso, epoch, or as strptime writes it, such as %d.%m.%Y
+    zone: Zone = "UTC"  # of a time that names none
+
+
+class Name(Part):
+    """Where the names are, and what they mean."""
+
+    field: FieldName
+    split: str | None = None  # several in one field
+    url: Literal["host", "reject"] = "reject"  # host: of a URL its host, whatever the page
+    match: Match | None = None  # of a bare name; none: the import's own
+    star: Match | None = None  # of *.name; none: the import's own
+
+
+class MatchBy(Part):
+    """A field that says how each row matches: its values, and what they mean."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+    __pydantic_extra__: dict[str, Match | Literal["reject"]] = Field(init=False)
+
+    field: FieldName
+    default: Match | Literal["reject"] = "reject"  # a value that is not among them, or none
+
+
+class Withdrawn(Part):
+    """Rows that are no longer in force."""
+
+    field: FieldName
+    optional: bool = False
+    when: Literal["present", "past"] = "present"  # past: it is a time, and over
+    equals: list[str] = []  # instead: one of these values
+    format: str = "iso"
+    zone: Zone = "UTC"
+
+
+class Ground(Part):
+    """What a row says of its ground; the rest is the import's own. Rows that say the same share one ground."""
+
+    order: str | Value | None = None
+    date: Value | str | None = None
+    authority: str | Value | None = None
+    law: str | Value | None = None
+    court: str | Value | None = None
+    territory: str | Value | None = None
+
+
+class Expect(Part):
+    """Without which the file is refused."""
+
+    rows_at_least: int = Field(default=1, ge=1)
+    shrink_at_most: Share | None = None  # of the list's names, from one file to the next; none: the bridge's own
+
+
+class Mapping(Part):
+    """See the module."""
+
+    read: Read
+    rows: str | None = None  # xml: the element; json: the pointer to the array; xlsx: the sheet
+    name: Name | None = None  # not for zones, whose records are names
+    match_by: MatchBy | None = None
+    since: Value | None = None
+    expires: Value | None = None
+    withdrawn: Withdrawn | None = None
+    ground: Ground | None = None
+    ignore: list[FieldName] = []  # columns that sound like a withdrawal and are none
+    expect: Expect = Expect()
+
+
+class Preset(Mapping):
+    """A mapping that ships, and what it is for."""
+
+    title: str
+    publisher: str
+    seen: str  # the day on which the publisher's form was last looked at, and where
+    note: str = ""
+
+
+_M = TypeVar("_M", bound=Mapping)
+
+
+def load(path: Path) -> Mapping:
+    """The mapping of a YAML file. Raises SourceError."""
+    try:
+        return parse(path.read_text(encoding="utf-8"), str(path))
+    except (OSError, UnicodeDecodeError) as error:
+        raise SourceError(f"{path}: {error}") from None
+
+
+def parse(text: str, place: str) -> Mapping:
+    """The mapping that this text is. Raises SourceError."""
+    return _parse(Mapping, text, place)
+
+
+def presets() -> dict[str, Preset]:
+    """The mappings that ship, by name."""
+    folder = resources.files("blocklists.importers") / "presets"
+    return {
+        file.name.removesuffix(".yaml"): _parse(Preset, file.read_text(encoding="utf-8"), file.name)
+        for file in sorted(folder.iterdir(), key=lambda file: file.name)
+        if file.name.endswith(".yaml")
+    }
+
+
+def _parse(model: type[_M], text: str, place: str) -> _M:
+    try:
+        return model.model_validate(yaml.safe_load(text))
+    except yaml.YAMLError as error:
+        raise SourceError(f"{place}: not YAML: {error}") from None
+    except ValidationError as error:
+        wrong = "; ".join(f"{'.'.join(map(str, one['loc'])) or 'it'}: {one['msg']}" for one in error.errors()[:5])
+        raise SourceError(f"{place}: {wrong}", hint="docs/lists.md has every key") from None

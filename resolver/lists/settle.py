@@ -1,0 +1,68 @@
+"""What should be live is brought up; what cannot be is tried again, ever more rarely.
+
+Enters: a `Plan`. Leaves: the live generation, and an alarm for as long as it is another one than planned. Rule: what
+was live goes on whatever fails.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from resolver._core import CoreError
+from resolver.base.errors import why
+from resolver.base.journal import about
+from resolver.lists import activate
+from resolver.lists.ledger import LedgerError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from resolver.base.paths import Places
+    from resolver.lists.compile import Plan
+    from resolver.lists.ledger import Ledger
+
+say = logging.getLogger("stopsign.lists")
+
+FIRST_RETRY, LAST_RETRY = 5.0, 600.0
+
+
+class Settling:
+    """Called from the register's thread alone."""
+
+    def __init__(self, places: Places, ledger: Ledger, alarm: Callable[[str, str | None], None]) -> None:
+        self._places, self._ledger, self._alarm = places, ledger, alarm
+        self._live: activate.Live | None = None
+        """What is live and durable; None: not known, or not so."""
+        self.generation, self.compiled = 0, ""
+        self.order: list[str] = []
+        self._retry_at, self._patience = 0.0, FIRST_RETRY
+
+    def is_due(self, now: float) -> bool:
+        """Compiling a million entries against a full disk every few seconds would help nobody."""
+        return self._live is not None or now >= self._retry_at
+
+    def settle(self, make_plan: Callable[[], Plan], now: float) -> None:
+        """Make live what should be live now. What cannot be done is an alarm."""
+        try:
+            planned = make_plan()
+            done = activate.bring_up(planned, self._places, self._ledger, now=now, live=self._live)
+        except (LedgerError, CoreError, OSError) as error:
+            self._live = None
+            self._alarm("activation", f"the new generation is not active: {why(error)}")
+            self._wait(now)
+            return
+        self._alarm("activation", done.trouble and f"active, but not for after a reboot: {done.trouble}")
+        self._live = None if done.trouble else done.live
+        if done.trouble:
+            self._wait(now)
+        else:
+            self._patience = FIRST_RETRY
+        self.generation, self.compiled = done.live.generation, done.live.compiled
+        self.order = [part.name for part in done.live.lists]
+        if done.changed:
+            extra = about(generation=done.live.generation, entries=planned.entries)
+            say.info("generation %d is live: %d entries", done.live.generation, planned.entries, extra=extra)
+
+    def _wait(self, now: float) -> None:
+        self._retry_at, self._patience = now + self._patience, min(self._patience * 2, LAST_RETRY)

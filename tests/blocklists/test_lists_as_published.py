@@ -1,0 +1,324 @@
+"""Lists as their publishers write them: nothing is stopped that the list lets pass, nothing that it never listed."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import lzma
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+import zstandard
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from blocklists import admissible, document
+from blocklists.importers import formats
+from blocklists.importers.intake import Intake
+from blocklists.importers.source import SourceError
+from resolver import _core
+from resolver.lists.protected import suffix_rules
+from tests.conftest import find_program
+from tests.rigs.lists_world import make_entry
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from blocklists.entry import Match
+
+SITES = "".join(f"site{number}.example.com\n" for number in range(40_000)).encode()
+
+
+def intake(
+    folder: Path, text: str | bytes, form: str = "auto", *, star: Match = "below", walls: frozenset[str] = frozenset()
+) -> Intake:
+    path = folder / "list"
+    path.write_bytes(text.encode() if isinstance(text, str) else text)
+    taken = Intake(star=star, walls=walls)
+    formats.read(path, taken, form=form)
+    return taken
+
+
+def names(taken: Intake) -> dict[str, str]:
+    return {candidate.name: candidate.match for candidate in taken.candidates}
+
+
+@pytest.mark.parametrize(
+    "compress", [gzip.compress, bz2.compress, lzma.compress, zstandard.ZstdCompressor().compress],
+    ids=["gzip", "bzip2", "xz", "zstd"],
+)  # fmt: skip
+def test_a_compressed_file_that_breaks_off_anywhere_is_refused(tmp_path: Path, compress: object) -> None:
+    whole: bytes = compress(SITES)  # type: ignore[operator]
+    assert len(intake(tmp_path, whole)) == 40_000
+    assert len(intake(tmp_path, whole + compress(b"more.example\n"), "domains")) == 40_001  # type: ignore[operator]
+    for at in (len(whole) // 3, len(whole) // 2, len(whole) - 9, len(whole) - 4, len(whole) - 1):
+        with pytest.raises(SourceError, match="breaks off"):
+            intake(tmp_path, whole[:at], "domains")
+
+
+def test_a_document_that_breaks_off_is_refused_by_who_reads_it(tmp_path: Path) -> None:
+    from resolver.log.errors import AuditError
+    from resolver.stats.documents import read_document
+
+    path = tmp_path / "full.zst"
+    document.write(path, document.in_order(make_entry(f"n{number}.example") for number in range(300)))
+    whole = path.read_bytes()
+    assert len(list(read_document(path))) == 300
+    for at in (len(whole) // 2, len(whole) - 5):
+        path.write_bytes(whole[:at])
+        with pytest.raises(AuditError, match="breaks off"):
+            list(read_document(path))
+        with pytest.raises(document.DocumentError, match="breaks off"):
+            list(document.read(path, size=1 << 20))
+
+
+def test_the_uncompressed_octets_are_bounded_and_a_repeated_name_costs_no_memory(tmp_path: Path) -> None:
+    path = tmp_path / "bomb.gz"
+    path.write_bytes(gzip.compress(b"a.example\n" * 300_000))
+    with pytest.raises(SourceError, match=r"more than 1,000,000 octets"):
+        formats.read(path, Intake(size=1_000_000), form="domains")
+    taken = Intake()
+    formats.read(path, taken, form="domains")
+    assert (len(taken), taken.counts["noted"], len(taken.notices)) == (1, 299_999, 1000)
+
+
+# Text of an ad blocker's list -> what a DNS filter stops (AdGuard, "DNS filtering rules syntax")
+RULES: tuple[tuple[str, dict[str, str]], ...] = (
+    ("||shop.example^\n@@||www.shop.example^\n", {"shop.example": "exact"}),
+    ("||shop.example^\n@@||shop.example^\n||b.example^\n", {"b.example": "subtree"}),
+    ("||shop.example^\n@@shop.example\n", {"shop.example": "below"}),
+    ("||*.shop.example^\n@@||www.shop.example^\n", {}),
+    ("||www.shop.example^\n@@||shop.example^\n", {}),
+    ("||a.example^\n||a.example^$badfilter\n||b.example^\n", {"b.example": "subtree"}),
+    ("||a.example^$important\n@@||a.example^\n", {"a.example": "subtree"}),
+    ("||a.example^$important\n@@||a.example^$important\n", {}),
+    ("||a.example^$popup\n||b.example^$document\n||c.example^$all\n||d.example^$third-party\n||e.example^\n",
+     {"e.example": "subtree"}),
+    ("||a.example^\n@@||a.example^$document\n", {"a.example": "subtree"}),  # ignored by a DNS filter
+    ("||a.example^\n@@||a.example^$dnstype=AAAA\n", {}),
+    ("||a.example^$dnstype=AAAA\n||b.example^$client=10.0.0.1\n||c.example^$dnsrewrite=192.0.2.1\n||d.example^\n",
+     {"d.example": "subtree"}),
+    ("||d.example^\na.example\n0.0.0.0 b.example\n192.0.2.9 c.example\n",
+     {"a.example": "exact", "b.example": "exact", "d.example": "subtree"}),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "stopped"), RULES)
+def test_what_an_ad_blocker_s_list_lets_pass_is_never_stopped(
+    tmp_path: Path, text: str, stopped: dict[str, str]
+) -> None:
+    assert names(intake(tmp_path, text, "adblock")) == stopped
+
+
+def test_a_block_that_is_narrowed_or_rejected_names_what_passes(tmp_path: Path) -> None:
+    taken = intake(tmp_path, "||shop.example^\n@@||www.shop.example^\n||*.b.example^\n@@||x.b.example^\n", "adblock")
+    assert names(taken) == {"shop.example": "exact"}
+    assert [notice.notice for notice in taken.notices] == [
+        "taken as exact, not as subtree: the list lets www.shop.example pass"
+    ]
+    assert [(item.line, item.reason) for item in taken.rejected] == [
+        (2, "lets a name pass"), (4, "lets a name pass"),
+        (3, "below: the list lets x.b.example pass, and no entry says the rest"),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("rule", ["@@||ads*.example^", "@@/banner[0-9]/"])
+def test_an_exception_whose_names_cannot_be_told_refuses_the_file(tmp_path: Path, rule: str) -> None:
+    with pytest.raises(SourceError, match=r"line 2.*an exception whose names cannot be told"):
+        intake(tmp_path, f"||a.example^\n{rule}\n", "adblock")
+
+
+LABELS = st.sampled_from(["a", "b", "c"])
+HOSTS = st.lists(LABELS, min_size=1, max_size=3).map(lambda labels: ".".join([*labels, "example"]))
+RULE = st.tuples(st.sampled_from(["||{}^", "@@||{}^", "||{}^$important", "{}", "||*.{}^", "||{}^$popup"]), HOSTS)
+QUESTIONS = ["example", *(f"{label}.example" for label in "abc")]
+QUESTIONS += [f"{one}.{two}.example" for one in "abc" for two in "abc"]
+QUESTIONS += [f"{one}.{two}.{three}.example" for one in "abc" for two in "abc" for three in "abc"]
+
+
+def filtered(rules: list[tuple[str, str]], name: str) -> bool:
+    """AdGuard's page, read rule by rule for one question: exceptions beat blocks, `$important` beats exceptions."""
+
+    def hit(form: str, host: str) -> bool:
+        if form == "{}":
+            return name == host
+        return name.endswith(f".{host}") or (name == host and "*" not in form)
+
+    hits = {form for form, host in rules if form != "||{}^$popup" and hit(form, host)}
+    if "||{}^$important" in hits:
+        return True
+    return bool(hits) and "@@||{}^" not in hits
+
+
+@settings(max_examples=150)
+@given(st.lists(RULE, min_size=1, max_size=6))
+def test_no_name_is_stopped_that_a_dns_filter_would_let_pass(
+    tmp_path_factory: pytest.TempPathFactory, rules: list[tuple[str, str]]
+) -> None:
+    text = "".join(f"{form.format(host)}\n" for form, host in rules)
+    found = names(intake(tmp_path_factory.mktemp("r"), text, "adblock"))
+    taken = intake(tmp_path_factory.mktemp("r"), text, "adblock").candidates
+
+    def stopped(name: str) -> bool:
+        return any(
+            (name == entry.name and entry.match != "below")
+            or (name.endswith(f".{entry.name}") and entry.match != "exact")
+            for entry in taken
+        )
+
+    excepted = any(form.startswith("@@") for form, _ in rules)
+    for name in QUESTIONS:
+        assert not stopped(name) or filtered(rules, name), (text, name, found)
+        if not excepted:  # then every block can be said exactly
+            assert stopped(name) == filtered(rules, name), (text, name, found)
+
+
+ZONE = """$TTL 300
+$ORIGIN rpz.example.
+@ IN SOA localhost. root.localhost. ( 1 3600
+   600 86400 300 ) ; serial and all
+@ NS localhost.
+shop.example   CNAME .
+*.shop.example CNAME .
+www.shop.example CNAME rpz-passthru.
+$ORIGIN test.rpz.example.
+casino 60 CNAME *.
+*.casino CNAME rpz-drop.
+bet IN 60 CNAME .
+self CNAME self.test.
+with\\046dot CNAME .
+tcp CNAME rpz-tcp-only.
+safe CNAME forcesafesearch.search.example.
+wall A 0.0.0.0
+other A 216.239.38.120
+"""
+STOPPED = {
+    "shop.example": "exact", "casino.test": "subtree", "bet.test": "exact", "wall.test": "exact",
+}  # fmt: skip
+
+
+def test_a_zone_is_read_as_a_dns_server_reads_it(tmp_path: Path) -> None:
+    taken = intake(tmp_path, ZONE)
+    assert names(taken) == STOPPED
+    assert taken.counts["passing"] == 5
+    walled = intake(tmp_path, ZONE, walls=frozenset({"forcesafesearch.search.example", "216.239.38.120"}))
+    assert names(walled) == {**STOPPED, "safe.test": "exact", "other.test": "exact"}
+
+
+@pytest.mark.needs("named-compilezone")
+@pytest.mark.parametrize("style", ["full", "relative"])
+def test_a_zone_as_bind_writes_it_gives_the_same_names(tmp_path: Path, style: str) -> None:
+    lines = "".join(f"n{number}.site{number % 97}.example CNAME .\n" for number in range(3000))
+    (tmp_path / "zone").write_text(ZONE.replace("$ORIGIN test", lines + "$ORIGIN test"))
+    program = find_program("named-compilezone") or ""
+    subprocess.run(
+        [program, "-s", style, "-k", "ignore", "-o", tmp_path / "written", "rpz.example", tmp_path / "zone"],
+        check=True, capture_output=True, timeout=60,
+    )  # fmt: skip
+    assert names(intake(tmp_path, (tmp_path / "written").read_bytes())) == {
+        **STOPPED, **{f"n{number}.site{number % 97}.example": "exact" for number in range(3000)}
+    }  # fmt: skip
+
+
+def test_one_line_that_is_none_refuses_the_zone_with_its_number(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match="line 20"):
+        intake(tmp_path, ZONE + "broken\n")
+
+
+@pytest.mark.parametrize(
+    ("text", "form"),
+    [
+        ("# copied from ||ads.example^ and 0.0.0.0 x\na.example\nb.example\n", "domains"),
+        ("# example.com CNAME .\n0.0.0.0 a.example\n", "hosts"),
+        ("[AdGuard]\na.example\n", "adblock"), ("[Adblock Plus 2.0]\n! x\na.example\n", "adblock"),
+        ('"Domain","Added"\n"a.example","2026"\n', "csv"), ("sep=;\nDomain;Added\na.example;x\n", "csv"),
+        ("# list of today\n#domain,added\na.example,2026\n", "csv"),
+        ("address=/a.example/0.0.0.0\n", "dnsmasq"), ("server:\nlocal-zone: \"a.example\" always_null\n", "unbound"),
+        ("acl bad dstdomain .a.example\n", "squid"),
+        ("; a zone\n$TTL 5\n@ SOA a. b. 1 2 3 4 5\nx.example CNAME .\n", "rpz"),
+    ],
+)  # fmt: skip
+def test_the_format_is_told_by_the_rules_and_not_by_comments(tmp_path: Path, text: str, form: str) -> None:
+    (tmp_path / "list").write_text(text)
+    assert formats.guess(tmp_path / "list") == form
+    for encoding in ("utf-16", "utf-8-sig"):
+        (tmp_path / "list").write_bytes(text.encode(encoding))
+        assert formats.guess(tmp_path / "list") == form
+        assert len(intake(tmp_path, text.encode(encoding))) >= 1
+
+
+@pytest.mark.parametrize(
+    ("octets", "what"),
+    [
+        (b"<!DOCTYPE html><html>", "an HTML page"), (b"%PDF-1.7", "a PDF"), (b"PK\x03\x04....", "a zip archive"),
+        (b'<?xml version="1.0"?><r/>', "XML"), (b'[{"domain": "a.example"}]', "JSON"), (b"\x7fELF\0\0\0", "binary"),
+    ],
+)  # fmt: skip
+def test_what_is_not_read_says_what_it_is(tmp_path: Path, octets: bytes, what: str) -> None:
+    with pytest.raises(SourceError, match=what):
+        intake(tmp_path, octets)
+
+
+@pytest.mark.parametrize(
+    ("form", "text", "stopped"),
+    [
+        ("dnsmasq", ("address=/a.example/b.example/0.0.0.0\nserver=/www.a.example/192.0.2.1\nlocal=/c.example/\n"
+         "address=/d.example/192.0.2.7\naddress=/e.example/#\nno-resolv\n"),
+         {"a.example": "exact", "b.example": "subtree", "c.example": "subtree", "e.example": "subtree"}),
+        ("unbound", ('server:\nlocal-zone: "a.example" always_nxdomain\nlocal-zone: "b.example." redirect\n'
+         'local-data: "b.example. A 0.0.0.0"\nlocal-zone: "c.example" redirect\nlocal-data: "c.example A 192.0.2.1"\n'
+         'local-zone: "ok.a.example" transparent\nverbosity: 1\n'),
+         {"a.example": "exact", "b.example": "subtree"}),
+        ("squid", "acl bad dstdomain .a.example b.example\n.c.example\n",
+         {"a.example": "subtree", "b.example": "exact", "c.example": "subtree"}),
+    ],
+)  # fmt: skip
+def test_blocks_of_other_programs_mean_what_they_mean_there(
+    tmp_path: Path, form: str, text: str, stopped: dict[str, str]
+) -> None:
+    assert names(intake(tmp_path, text, form)) == stopped
+
+
+def test_a_hosts_line_that_leads_elsewhere_is_no_block_unless_it_is_named(tmp_path: Path) -> None:
+    text = "0.0.0.0 a.example\n216.239.38.120 www.search.example\n::1 b.example\n"
+    assert names(intake(tmp_path, text)) == {"a.example": "exact", "b.example": "exact"}
+    walled = intake(tmp_path, text, walls=frozenset({"216.239.38.120"}))
+    assert names(walled)["www.search.example"] == "exact"
+
+
+def test_a_star_means_the_names_below_unless_the_import_says_that_it_means_the_name_too(tmp_path: Path) -> None:
+    assert names(intake(tmp_path, "*.a.example\n")) == {"a.example": "below"}
+    assert names(intake(tmp_path, "*.a.example\n", star="subtree")) == {"a.example": "subtree"}
+
+
+def test_a_table_whose_column_sounds_like_a_withdrawal_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match="sounds as if its rows were withdrawn"):
+        intake(tmp_path, "domain;added;deleted\na.example;2026-01-01;2026-02-01\n")
+
+
+def test_rejections_and_notices_name_their_file(tmp_path: Path) -> None:
+    taken = intake(tmp_path, "a.example\na.example\n192.0.2.1\n")
+    assert [item.file for item in taken.rejected] + [item.file for item in taken.notices] == ["list", "list"]
+
+
+NEAR = st.sampled_from([
+    "com", "co.uk", "uk", "github.io", "io", "ck", "foo.ck", "www.ck", "elastx.net", "kawasaki.jp", "city.kawasaki.jp",
+    "compute.amazonaws.com", "amazonaws.com", "google.com", "time.google.com", "x.time.google.com", "ntp.org", "local",
+    "a.local", "b.onion", "home.arpa", "arpa", "example.com", "a.example.github.io", "example", "debian.org",
+])  # fmt: skip
+
+
+@settings(max_examples=120)
+@given(NEAR, st.sampled_from(["", "x.", "www.", "a.b."]), st.sampled_from(["exact", "subtree", "below"]))
+def test_the_desk_refuses_exactly_what_the_provider_s_guards_would_hold_for_ever(
+    tmp_path_factory: pytest.TempPathFactory, name: str, before: str, match: Match
+) -> None:
+    path = tmp_path_factory.mktemp("g") / "full.zst"
+    summary = document.write(path, [make_entry(before + name, match=match)])
+    protected = [name for names in admissible.PROTECTED.values() for name in names]
+    found = _core.examine(
+        None, path, announced=(summary.size, summary.state, ["order-17"]), protected=protected,
+        suffixes=list(suffix_rules()), popular=[],
+    ).findings  # fmt: skip
+    assert (admissible.refusal(before + name, match) is not None) == bool(found)

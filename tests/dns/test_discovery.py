@@ -1,0 +1,99 @@
+"""Clients that upgrade by themselves (RFC 9462) land here, and meet the block with its reason, over each transport."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import dns.nameserver
+import dns.resolver
+import pytest
+
+from resolver import _core
+from resolver.policy.description import Basis, Generation, LiveList
+from tests.rigs.certificates import NAME, made
+from tests.rigs.command_line import run
+from tests.rigs.dns_host import Host, free_port, running
+from tests.rigs.list_documents import BASES, entry, numbered, write
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.rigs.certificates import Files
+
+BLOCKED, STOP_PAGE = "bet.example", "192.0.2.66"
+
+
+def host(folder: Path, files: Files, tls: list[str], **more: object) -> Host:
+    encrypted = {"name": NAME, "certificate": str(files.certificate), "key": str(files.key), "tls": tls, **more}
+    listed = {"name": "a", "repository": "lists", "trusted_root": "root.json", "explain": "json"}
+    more_of_all = {"dns": {"encrypted": encrypted}, "lists": [listed], "provider": {"contact": "block@isp.example"}}
+    made_here = Host(folder, [f"127.0.0.1:{free_port()}"], more=more_of_all)
+    made_here.run_dir.mkdir(parents=True)
+    write(folder / "a.zst", [entry(BLOCKED, 0)])
+    source: _core.Source = {
+        "document": str(folder / "a.zst"), "action": "stop-page", "ede": 16, "bases": BASES, "suspended": []
+    }  # fmt: skip
+    basis = {"law": "Gambling Act", "authority": "Authority", "order": "17", "date": "", "territory": "", "court": ""}
+    lists = [LiveList(name="a", action="stop-page", bases={BASES[0]: Basis.model_validate(basis)})]
+    meta = Generation(generation=1, lists=tuple(lists)).to_bytes()
+    _core.compile([source], str(made_here.run_dir / "current.list"), meta)
+    return made_here
+
+
+def upgraded(serving: Host) -> tuple[list[object], str]:
+    """The servers after the client has tried, and what it then gets for the blocked name."""
+    client = dns.resolver.Resolver(configure=False)
+    address, client.port = serving.addresses()[0]
+    client.nameservers = [address]
+    client.try_ddr(lifetime=20)
+    (record,) = client.resolve(BLOCKED, "A", lifetime=20)
+    return list(client.nameservers), record.to_text()
+
+
+@pytest.mark.parametrize("proven", [True, False], ids=["with the address", "without it"])
+def test_a_client_upgrades_to_this_resolver_where_the_certificate_has_the_address_it_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, proven: bool
+) -> None:
+    files = made(tmp_path / "tls", NAME, *(["127.0.0.1"] if proven else []))
+    monkeypatch.setenv("SSL_CERT_FILE", str(files.root))
+    port = free_port()
+    with running(host(tmp_path / "host", files, [f"127.0.0.1:{port}"])) as serving:
+        servers, answer = upgraded(serving)
+        assert answer == STOP_PAGE, serving.log
+        (server,) = servers
+        if proven:
+            assert isinstance(server, dns.nameserver.DoTNameserver)
+            assert (server.address, server.port, server.hostname) == ("127.0.0.1", port, NAME)
+        else:
+            assert server == "127.0.0.1", "RFC 9462, 4.2: what cannot be verified is not used"
+
+
+@pytest.fixture(scope="module")
+def asked_host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Host, Files]]:
+    folder = tmp_path_factory.mktemp("asked")
+    files = made(folder / "tls")
+    with running(host(folder / "host", files, ["127.0.0.1:0"], https={"listen": ["127.0.0.1:0"]})) as serving:
+        yield serving, files
+
+
+@pytest.mark.parametrize("over", ["udp", "tcp", "tls", "https"])
+def test_a_support_desk_sees_the_reason_over_each_transport(
+    over: str, asked_host: tuple[Host, Files], capsys: pytest.CaptureFixture[str]
+) -> None:
+    serving, files = asked_host
+    address, port = serving.addresses({"tls": "dns_tls", "https": "dns_https"}.get(over, "dns"))[0]
+    by = ["--ca", files.root, "--server-name", NAME] if over in ("tls", "https") else []
+    status, out, said = run(capsys, "ask", BLOCKED, "--over", over, "--server", f"{address}:{port}", *by)
+    assert status == 0, said + serving.log
+    assert out.splitlines()[1:] == [
+        f"A      NOERROR   {STOP_PAGE}",
+        "AAAA   NOERROR   -",
+        "HTTPS  NOERROR   -",
+        "Censored (EDE 16)",
+        '  contact: ["mailto:block@isp.example"]',
+        "  why: Authority, Gambling Act, 17",
+        "  by: 127.0.0.1",
+        "  l: en",
+        f'  entry: [{{"db": "127.0.0.1", "id": "{numbered(0)}"}}]',
+    ]
