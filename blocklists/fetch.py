@@ -24,6 +24,7 @@ import stat
 import threading
 import time
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Protocol
 from urllib.parse import urlsplit
@@ -35,10 +36,51 @@ from blocklists.errors import VerifyError
 from blocklists.text import shown
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
 _CHUNK = 1 << 16
 _PATH = re.compile(r"(?:metadata|targets)(?:/[A-Za-z0-9_](?:[A-Za-z0-9._-]|%[0-9A-F]{2})*)+\Z").match
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """What a host wants to see of who asks. Files are read at each connection, so that they may be exchanged."""
+
+    ca: Path | None = None
+    """Trust these certificates alone, not the system's."""
+    certificate: Path | None = None
+    key: Path | None = None
+    """None: it is in the file of the certificate."""
+    bearer: Path | None = None
+    """Its first line is the token."""
+
+    def context(self) -> ssl.SSLContext:
+        """TLS as this access has it. Raises VerifyError where a file cannot be used."""
+        try:
+            made = ssl.create_default_context(cafile=self.ca)
+            if self.certificate is not None:
+                made.load_cert_chain(self.certificate, self.key)
+        except (OSError, ValueError) as error:
+            raise VerifyError("storage", f"{self.certificate or self.ca} is no certificate to use: {error}") from None
+        return made
+
+    def headers(self) -> dict[str, str]:
+        """What is said in each request. Raises VerifyError."""
+        if self.bearer is None:
+            return {}
+        try:
+            token = self.bearer.read_text(encoding="ascii").splitlines()[0].strip()
+        except (OSError, UnicodeDecodeError, IndexError):
+            raise VerifyError("storage", f"{self.bearer}: no token can be read") from None
+        return {"Authorization": f"Bearer {token}"}
+
+
+class MovedError(VerifyError):
+    """The host points elsewhere: `where`, as it wrote it."""
+
+    def __init__(self, message: str, where: str) -> None:
+        super().__init__("unreachable", message, hint=f"it points to {shown(where)!r}: configure the final address")
+        self.where = where
 
 
 class Deadline:
@@ -139,9 +181,13 @@ class Directory:
 class Web:
     """A repository on a static web host. One connection is kept over all requests."""
 
-    def __init__(self, scheme: str, host: str, port: int | None, prefix: str, deadline: Deadline) -> None:
+    def __init__(
+        self, scheme: str, host: str, port: int | None, prefix: str, deadline: Deadline, access: Access | None = None
+    ) -> None:
         default = http.client.HTTPS_PORT if scheme == "https" else http.client.HTTP_PORT
-        self._tls = ssl.create_default_context() if scheme == "https" else None
+        access = access or Access()
+        self._tls = access.context() if scheme == "https" else None
+        self._headers = access.headers()
         self._host, self._port, self._deadline = host, port or default, deadline
         self._prefix = f"/{prefix}/" if prefix else "/"
         self._base = f"{scheme}://{host}{f':{port}' if port else ''}{self._prefix}"
@@ -153,9 +199,10 @@ class Web:
             if response.status in {403, 404, 410}:
                 raise DownloadHTTPError(f"{self._base}{path}: status {response.status}", response.status)
             if response.status != 200:
-                where = response.getheader("Location", "")
-                hint = f"it points to {shown(where)!r}: configure the final address" if where else None
-                raise VerifyError("unreachable", f"{self._base}{path}: status {response.status}", hint=hint)
+                what = f"{self._base}{path}: status {response.status}"
+                if where := response.getheader("Location", ""):
+                    raise MovedError(what, where)
+                raise VerifyError("unreachable", what)
             if response.getheader("Content-Encoding", "identity") != "identity":
                 raise VerifyError("unreachable", f"{self._base}{path}: the host compresses what it serves")
             # read1: at most one read of the socket, so that the deadline is met between any two
@@ -205,11 +252,11 @@ class Web:
         if self._kept is not None:
             kept, self._kept = self._kept, None
             try:
-                return kept, _request(kept, target, body)
+                return kept, _request(kept, target, body, self._headers)
             except ConnectionError:
                 pass  # the host closed a connection that lay idle: its right, and no failure
         connection = _Connection(self._host, self._port, _Stream(self._connect(), self._deadline))
-        return connection, _request(connection, target, body)
+        return connection, _request(connection, target, body, self._headers)
 
     def _connect(self) -> socket.socket:
         failure: OSError = OSError(f"{self._host} has no address")
@@ -237,9 +284,9 @@ class _Connection:
         self._http.sock = stream
         self._stream = stream
 
-    def ask(self, target: str, body: bytes | None) -> http.client.HTTPResponse:
+    def ask(self, target: str, body: bytes | None, headers: Mapping[str, str]) -> http.client.HTTPResponse:
         method = "GET" if body is None else "POST"
-        self._http.request(method, target, body, {"User-Agent": "stopsign", "Accept-Encoding": "identity"})
+        self._http.request(method, target, body, {"User-Agent": "stopsign", "Accept-Encoding": "identity", **headers})
         return self._http.getresponse()
 
     def hang_up(self) -> None:
@@ -276,9 +323,11 @@ class _Stream(io.RawIOBase):
         self._stream.close()
 
 
-def _request(connection: _Connection, target: str, body: bytes | None) -> http.client.HTTPResponse:
+def _request(
+    connection: _Connection, target: str, body: bytes | None, headers: Mapping[str, str]
+) -> http.client.HTTPResponse:
     try:
-        return connection.ask(target, body)
+        return connection.ask(target, body, headers)
     except BaseException:
         connection.hang_up()
         raise

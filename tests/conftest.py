@@ -28,6 +28,7 @@ PACKAGES = {
     "dnstap-read": "bind9-dnsutils",
     "faketime": "faketime",
     "fstrm_capture": "fstrm-bin",
+    "gpgv": "gpgv",
     "initdb": "postgresql",
     "ip": "iproute2",
     "kdig": "knot-dnsutils",

@@ -33,6 +33,16 @@ FORMATS: dict[str, Callable[[Path, Intake], None]] = {
     "unbound": resolvers.read_unbound,
     "squid": resolvers.read_squid,
 }
+TITLES = {
+    "domains": "names, one a line",
+    "hosts": "a hosts file: an address where nobody listens, then names",
+    "rpz": "a response policy zone, as a master file",
+    "adblock": "rules of ad blockers, as a DNS filter reads them (AdGuard)",
+    "csv": "a table whose header has name, and match, basis, category, expires",
+    "dnsmasq": "address=, server= and local= of dnsmasq",
+    "unbound": "local-zone: and local-data: of Unbound",
+    "squid": "dstdomain of Squid",
+}
 _LOOKED_AT = 200  # rules
 _AT_MOST = 2000  # lines, comments included
 _COMMENT = re.compile(r"#(?![@?$%]*#)|;|//(?!/)|!").match

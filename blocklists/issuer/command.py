@@ -20,6 +20,8 @@ from blocklists.errors import VerifyError
 from blocklists.head import Basis, Issuer
 from blocklists.importers import formats, source
 from blocklists.importers.intake import Intake
+from blocklists.importers.mapping import load as load_mapping
+from blocklists.importers.mapping import presets
 from blocklists.issuer import (
     command_appeals,
     command_keys,
@@ -157,7 +159,8 @@ def basis(
 @click.option("--basis", "ground", required=True, help="The ground's key (stopsign issuer basis adds one).")
 @click.option("--category", required=True, help="One word: gambling, malware …")
 @click.option("--expires", "span", type=Duration(), default="365d", show_default=True, help="When the entries lapse.")
-@click.option("--format", "form", default="auto", show_default=True, help=f"{', '.join(formats.FORMATS)} or auto.")
+@click.option("--format", "form", default="auto", show_default=True, help="One of `stopsign issuer formats`, or auto.")
+@click.option("--mapping", type=FILE, help="How a register is read, in YAML (docs/lists.md): names, grounds, days.")
 @click.option(
     "--match",
     type=click.Choice(["exact", "subtree", "below"]),
@@ -179,6 +182,7 @@ def basis(
 @json_option
 def import_(
     files: tuple[Path, ...], folder: Path, name: str, ground: str, category: str, span: timedelta, form: str,
+    mapping: Path | None,
     match: Match, star: Match, walls: tuple[str, ...], replace: bool, dry_run: bool, rejects: Path | None,
     notices: Path | None, author: str, note: str, output: Path | None, plain: bool,
 ) -> None:  # fmt: skip
@@ -186,12 +190,14 @@ def import_(
     gc.disable()  # millions of small things that all live to the end: looking for garbage among them only takes time
     desk, time = Desk.open(folder), now()
     intake = Intake(match, star=star, walls=frozenset(wall.lower().rstrip(".") for wall in walls))
+    intake.ground = desk.bases(name).get(ground)
+    by = load_mapping(mapping) if mapping else None
     unfit: list[source.Rejection] = []
     terms = propose.Terms(ground, category, as_text(time), as_text(time + span))
     with _recorded(intake, rejects, notices):
         with progress("reading", sum(source.count(file) for file in files), lambda: intake.lines):
             for file in files:
-                formats.read(file, intake, form=form)
+                formats.read(file, intake, form=form, by=by)
         taken = len(intake)
         if replace and not taken:
             raise source.SourceError(
@@ -206,22 +212,40 @@ def import_(
             intake.add_rejection(item)
     _report(intake, rejects, notices)
     path: Path | None = None
-    propose.require_bases(name, desk.bases(name), steps)
+    propose.require_bases(name, {**desk.bases(name), **intake.grounds}, steps)
     if not dry_run:
+        desk.set_bases(name, {**desk.bases(name), **intake.grounds})
         wanted = note or f"import of {', '.join(file.name for file in files)}"
         path = save(propose.propose(desk, name, steps, now=time, author=author, note=wanted), folder, output)
     counted = {
         "taken": taken - len(unfit),
         "rejected": intake.counts["rejected"],
         "noted": intake.counts["noted"],
+        "withdrawn": intake.counts["withdrawn"],
+        "grounds": len(intake.grounds),
         "matches": dict(sorted(intake.by_match().items())),
     }
     kinds = ", ".join(f"{number} {kind}" for kind, number in sorted(intake.by_match().items()))
     say(
         f"{counted['taken']} names taken ({kinds or 'none'}), {counted['rejected']} lines rejected, "
         f"{counted['noted']} notices"
+        + (f", {counted['withdrawn']} withdrawn" if counted["withdrawn"] else "")
+        + (f", {counted['grounds']} grounds" if counted["grounds"] else "")
     )
     result({**counted, "request": path and str(path)}, plain, lambda: str(path or ""))
+
+
+@issuer.command("formats")
+@json_option
+def formats_(plain: bool) -> None:
+    """The formats that import and a provider's bridge read: the common ones, and presets for registers."""
+    found = {name: {"title": formats.TITLES[name], "publisher": "", "seen": ""} for name in formats.FORMATS}
+    for name, preset in presets().items():
+        found[name] = {"title": preset.title, "publisher": preset.publisher, "seen": preset.seen}
+    text = [
+        f"{name:26}{one['publisher'] + ': ' if one['publisher'] else ''}{one['title']}" for name, one in found.items()
+    ]
+    result(found, plain, lambda: "\n".join(text))
 
 
 @issuer.command("review")

@@ -8,8 +8,12 @@ from __future__ import annotations
 import secrets
 import socket
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from dnslib import EDNS0, QTYPE, RCODE, DNSError, DNSRecord
+from dnslib import EDNS0, QTYPE, RCODE, RR, DNSError, DNSRecord
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 EDE = 15  # the EDNS option, RFC 8914
 PATIENCE = 2.0
@@ -26,6 +30,8 @@ class Answer:
     text: str = ""
     owners: tuple[str, ...] = ()
     """The names that own the records, each once, in lower case without a final dot."""
+    beside: tuple[str, ...] = ()
+    """Likewise, those of the additional section."""
 
     def __str__(self) -> str:
         said = f"{self.rcode} {' '.join(self.records)}".rstrip()
@@ -40,9 +46,13 @@ def ask(host: str, port: int, name: str, kind: str = "A", *, tcp: bool = False, 
         reply = exchange(host, port, question, tcp=tcp, tries=tries)
     except (OSError, DNSError):
         return None
-    owners = dict.fromkeys(str(record.rname).lower().removesuffix(".") for record in reply.rr)
     records = tuple(str(record.rdata) for record in reply.rr)
-    return Answer(str(RCODE.get(reply.header.rcode)), records, *extended_error(reply), tuple(owners))
+    owners, beside = _owners(reply.rr), _owners(record for record in reply.ar if record.rtype != QTYPE.OPT)
+    return Answer(str(RCODE.get(reply.header.rcode)), records, *extended_error(reply), owners, beside)
+
+
+def _owners(records: Iterable[RR]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(str(record.rname).lower().removesuffix(".") for record in records))
 
 
 def exchange(host: str, port: int, question: DNSRecord, *, tcp: bool = False, tries: int = TRIES) -> DNSRecord:

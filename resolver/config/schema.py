@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field
 
+from blocklists.importers.mapping import Mapping
 from resolver.base.errors import ResolverError
 from resolver.base.paths import Places
 from resolver.config.cross_checks import contradictions
@@ -186,6 +187,27 @@ class Scope(Part):
     entries: int | None = Field(default=None, ge=0)
 
 
+class PublisherSignature(Part):
+    """A detached signature beside a bridged file. A `beside` that begins with a dot is appended to the file's name."""
+
+    beside: Text = ".minisig"
+    kind: Literal["minisign", "signify", "gpg"] = "minisign"
+    key: FilePath  # the publisher's public key; of gpg a keyring (gpg --export)
+
+
+class Fetching(Part):
+    """How the publisher of a bridged file serves it."""
+
+    ca: FilePath | None = None  # trust these certificates alone, not the system's
+    certificate: FilePath | None = None  # of this client
+    key: FilePath | None = None  # none: in the certificate's file
+    bearer: FilePath | None = None  # its first line is the token
+    redirects: int = Field(default=0, ge=0, le=5)
+    newest: Text | None = None  # `repository` is a page: of its links that match, the greatest by the first group
+    checksum: Text | None = None  # of SHA-256 or SHA-512, beside the file: .sha256 is appended, else a name
+    signature: PublisherSignature | None = None
+
+
 class Bridge(Part):
     """An unsigned CSV of a regulator, imported as an issuer of its own; the stop page says that it is unsigned."""
 
@@ -202,9 +224,12 @@ class Bridge(Part):
     star: Literal["below", "subtree"] = "below"  # what `*.name` means
     walls: list[Text] = []  # targets of rules that count as a block, besides addresses where nobody listens
     format: Text = "auto"  # a format of `stopsign issuer formats`; auto: found by the look of the file
-    column: Text | None = None  # number or heading of the column with the name; none: found by the look of the file
+    mapping: Mapping | None = None  # where a register has its names, grounds, days and withdrawals: docs/lists.md
+    column: Text | None = None  # in short for a table: number or heading of the column with the name
+    fetch: Fetching = Fetching()
     lifetime: Seconds = 30 * 86400.0
-    shrink_at_most: Share = 0.5  # a file that lost a larger share of its names than this waits for a person
+    # A file that lost a larger share of its names waits for a person. None: what the mapping expects, else 50%.
+    shrink_at_most: Share | None = None
 
 
 class ListSource(Part):

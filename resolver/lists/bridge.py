@@ -19,23 +19,22 @@ Rules
 
 from __future__ import annotations
 
-import csv
 import hmac
 import os
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from hashlib import file_digest, sha256
 from typing import TYPE_CHECKING
 
-from tuf.api.exceptions import DownloadHTTPError
-
 from blocklists import document, durable, entry
 from blocklists.document import MAX_SIZE, DocumentError
+from blocklists.download import How, Signature, download
 from blocklists.entry import Entry
 from blocklists.errors import BlocklistError, VerifyError
-from blocklists.fetch import Deadline, place
+from blocklists.fetch import Access, Deadline
+from blocklists.head import Basis as Ground
 from blocklists.importers import formats
 from blocklists.importers.intake import Intake
-from blocklists.importers.source import Rejection, lines
+from blocklists.importers.mapping import Mapping, Name, Read
 from resolver.base.stored import StateError, Stored, load, store
 from resolver.base.timestamps import as_text
 from resolver.lists.guard import problems
@@ -46,11 +45,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from blocklists.admissible import Rule
-    from blocklists.importers.intake import Candidate
     from resolver.base.paths import ListPlaces
-    from resolver.config.schema import Bridge, ListSource
+    from resolver.config.schema import Bridge, Fetching, ListSource
 
 KEY = "bridge"  # of the one ground in the table
+SHRINK = 0.5  # of its names that a file may lose, unless somebody says another share
 LEFT_OUT = 20  # entries that nobody could approve, as the alarm names them
 _SAID = {"issuer", "contact", "law", "authority", "order", "date", "territory", "court", "category", "match"}
 
@@ -75,6 +74,8 @@ class Bridged(Stored):
     left_out: tuple[str, ...] = ()
     """Entries that nobody could approve, each with why; the first of them."""
     left_out_count: int = 0
+    bases: dict[str, Basis] | None = None
+    """The grounds of its entries; None: the configured one alone, as before there were others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,44 +148,42 @@ def cross(terms: Terms) -> Crossing:
 
 
 def _crossed(terms: Terms, before: Crossing | None) -> Crossing:
-    fetched = _fetched(terms.source, terms.places)
+    fetched = _fetched(terms.source, terms.bridge.fetch, terms.places)
     with fetched.open("rb") as file:
         digest = file_digest(file, "sha256").hexdigest()
     bridge = terms.bridge
-    known = before.bridged if before else None
+    known, mapping = before.bridged if before else None, _mapping(bridge)
     wanted = digest, terms.lapses, _ground(bridge), _reading(bridge)
     if before and known and (known.file, known.lapses, known.ground, known.reading) == wanted:
         return before
-    intake = _imported(fetched, terms)
-    if known is not None and len(intake) < (1 - bridge.shrink_at_most) * known.entries:
+    intake = _imported(fetched, terms, mapping)
+    expected = mapping.expect.shrink_at_most if mapping is not None else None
+    most = next(share for share in (bridge.shrink_at_most, expected, SHRINK) if share is not None)
+    if known is not None and len(intake) < (1 - most) * known.entries:
         raise VerifyError(
             "shrunk",
-            f"{len(intake):,} names where {known.entries:,} were: more than {bridge.shrink_at_most:.0%} are gone",
-            hint="if it is right: set shrink_at_most higher, stopsign reload, and back",
+            f"{len(intake):,} names where {known.entries:,} were: more than {most:.0%} are gone",
+            hint="if it is right: set the bridge's shrink_at_most higher, stopsign reload, and back",
         )
     return Crossing(*_written(intake, digest, before, terms), None)
 
 
-def _fetched(source: ListSource, places: ListPlaces) -> Path:
-    folder, _, name = source.repository.rpartition("/")
+def _fetched(source: ListSource, fetching: Fetching, places: ListPlaces) -> Path:
     path = places.root / "bridge" / "fetched"
     durable.make_folder(path.parent)
-    size = 0
-    try:
-        with path.open("wb") as file:
-            for chunk in place(folder, Deadline(source.deadline)).read(name):
-                size += len(chunk)
-                if size > source.max_size:
-                    raise VerifyError("too-large", f"{source.repository}: more than {source.max_size:,} octets")
-                file.write(chunk)
-    except DownloadHTTPError as error:
-        raise VerifyError("missing", f"{source.repository}: {error}") from error
-    except OSError as error:
-        raise VerifyError("storage", f"{path}: {error.strerror}") from error
+    signature = fetching.signature
+    how = How(
+        Access(fetching.ca, fetching.certificate, fetching.key, fetching.bearer),
+        fetching.redirects,
+        fetching.newest,
+        fetching.checksum,
+        Signature(signature.beside, signature.kind, signature.key) if signature is not None else None,
+    )
+    download(source.repository, path, how, Deadline(source.deadline), most=source.max_size)
     return path
 
 
-def _imported(path: Path, terms: Terms) -> Intake:
+def _imported(path: Path, terms: Terms, mapping: Mapping | None) -> Intake:
     bridge = terms.bridge
     intake = Intake(
         bridge.match,
@@ -192,12 +191,10 @@ def _imported(path: Path, terms: Terms) -> Intake:
         walls=frozenset(wall.lower().rstrip(".") for wall in bridge.walls),
         size=terms.source.max_size,
         rule=terms.rule,
+        ground=Ground(**basis_of(bridge).model_dump()),
     )
     try:
-        if bridge.column is None:
-            formats.read(path, intake, form=bridge.format)
-        else:
-            _read_column(path, bridge.column, intake)
+        formats.read(path, intake, form=bridge.format, by=mapping)
     except BlocklistError as error:
         raise VerifyError("malformed", str(error), hint=error.hint) from error
     taken = len(intake)
@@ -208,36 +205,31 @@ def _imported(path: Path, terms: Terms) -> Intake:
     return intake
 
 
-def _read_column(path: Path, column: str, intake: Intake) -> None:
-    """One column by number (from 1) or by its heading in the first row. The delimiter is the first row's."""
-    at: int | None = int(column) - 1 if column.isdigit() else None
-    delimiter = ""
-    for item in lines(path):
-        intake.lines += 1
-        if isinstance(item, Rejection):
-            intake.add_rejection(item)
-            continue
-        number, text = item
-        delimiter = delimiter or max(",;\t", key=text.count)
-        row = [value.strip() for value in next(csv.reader([text], delimiter=delimiter), [])]
-        if at is None:
-            at = next((index for index, value in enumerate(row) if value.lower() == column.lower()), None)
-            if at is None:
-                raise VerifyError("malformed", f"the first row has no column {column!r}: {text[:120]!r}")
-        elif 0 <= at < len(row):
-            intake.take(number, row[at])
-        elif any(row):
-            intake.reject(number, text, f"no column {column}")
+def _mapping(bridge: Bridge) -> Mapping | None:
+    """How the file is read, where its look does not say it."""
+    if bridge.column is not None:
+        read = Read(kind="csv", header=not bridge.column.isdigit())
+        return Mapping(read=read, name=Name(field=bridge.column))
+    if bridge.mapping is None and bridge.format not in {"auto", *formats.FORMATS}:
+        return formats.preset(bridge.format)
+    return bridge.mapping
 
 
 def _written(intake: Intake, digest: str, before: Crossing | None, terms: Terms) -> tuple[Bridged, Path]:
     issued, secret = _issued(before), _secret(terms.places, terms.random)
     entries: list[Entry] = []
     left_out, outside = intake.refused[:LEFT_OUT], 0
+    bases = {KEY: basis_of(terms.bridge), **{key: Basis(**asdict(one)) for key, one in intake.grounds.items()}}
     for found in intake.each():
-        wrong = next(iter(problems(terms.source.scope, found.name, found.match, *_outline(terms.bridge, found))), None)
+        basis = found.basis if found.basis in bases else KEY
+        outline = found.category or terms.bridge.category, bases[basis].territory
+        wrong = next(iter(problems(terms.source.scope, found.name, found.match, *outline)), None)
+        if found.expires is not None and found.expires <= as_text(terms.now):
+            continue  # the register itself says that it is over
         if wrong is None:
-            entries.append(_entry(secret, terms, found.name, found.match, issued.get((found.name, found.match))))
+            since = found.issued if found.issued and found.issued <= as_text(terms.now) else None
+            known_since = since or issued.get((found.name, found.match))
+            entries.append(_entry(secret, terms, found.name, found.match, known_since, basis, found.expires))
             continue
         outside += 1
         if len(left_out) < LEFT_OUT:
@@ -246,13 +238,9 @@ def _written(intake: Intake, digest: str, before: Crossing | None, terms: Terms)
         version=0, state="", entries=0, size=0, document="", file=digest, lapses=0.0,
         rejected=intake.counts["rejected"], left_out=tuple(left_out),
         left_out_count=intake.counts["refused"] + outside,
+        bases={key: bases[key] for key in sorted({entry.basis for entry in entries})},
     )  # fmt: skip
     return _kept(entries, known, before, terms)
-
-
-def _outline(bridge: Bridge, found: Candidate) -> tuple[str, str]:
-    """Category and territory of an entry to be."""
-    return found.category or bridge.category, bridge.territory
 
 
 def _renewed(before: Crossing, terms: Terms) -> tuple[Bridged, Path]:
@@ -262,7 +250,8 @@ def _renewed(before: Crossing, terms: Terms) -> tuple[Bridged, Path]:
         return known, before.lines
     secret = _secret(terms.places, terms.random)
     entries = [
-        _entry(secret, terms, old.name, old.match, old.issued) for old in document.read(before.lines, size=known.size)
+        _entry(secret, terms, old.name, old.match, old.issued, old.basis)
+        for old in document.read(before.lines, size=known.size)
     ]
     return _kept(entries, known, before, terms)
 
@@ -293,15 +282,19 @@ def _kept(entries: list[Entry], known: Bridged, before: Crossing | None, terms: 
     return made, path
 
 
-def _entry(secret: bytes, terms: Terms, name: str, match: entry.Match, issued: str | None) -> Entry:
-    drawn = hmac.digest(secret, f"{name}\0{match}\0{_ground(terms.bridge)}".encode(), "sha256")[:10]
+def _entry(
+    secret: bytes, terms: Terms, name: str, match: entry.Match, issued: str | None, basis: str,
+    expires: str | None = None,
+) -> Entry:  # fmt: skip
+    own = "" if basis == KEY else f"\0{basis}"
+    drawn = hmac.digest(secret, f"{name}\0{match}\0{_ground(terms.bridge)}{own}".encode(), "sha256")[:10]
     return Entry(
         name=name,
         match=match,
-        basis=KEY,
+        basis=basis,
         category=terms.bridge.category,
         issued=issued or as_text(terms.now),
-        expires=as_text(terms.lapses),
+        expires=min(expires or as_text(terms.lapses), as_text(terms.lapses)),
         reference=entry.references(1, lambda _: drawn)[0],
     )
 
@@ -319,7 +312,7 @@ def _ground(bridge: Bridge) -> str:
 
 
 def _reading(bridge: Bridge) -> str:
-    return sha256(bridge.model_dump_json(exclude=_SAID | {"lifetime", "shrink_at_most"}).encode()).hexdigest()
+    return sha256(bridge.model_dump_json(exclude=_SAID | {"lifetime", "shrink_at_most", "fetch"}).encode()).hexdigest()
 
 
 def _secret(places: ListPlaces, random: Callable[[int], bytes] = os.urandom) -> bytes:

@@ -172,7 +172,7 @@ def _bridged(source: ListSource, settings: Bridge, crossing: bridge.Crossing) ->
         size=made.size,
         lines=crossing.lines,
         issuer=bridge.issuer_of(settings),
-        bases={bridge.KEY: bridge.basis_of(settings)},
+        bases=made.bases or {bridge.KEY: bridge.basis_of(settings)},
         suspended={},
         bridged=True,
         lapses=made.lapses,

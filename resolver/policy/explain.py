@@ -1,6 +1,6 @@
 """Why a name is stopped, or why not: the verdict in words, from the very files that the workers read.
 
-Enters: a name, the address of a page on it, or an entry's reference; the live generation, the passes, the
+Enters: a name, the address of a page on it, or an entry's reference; the live generation, the exceptions, the
 configuration's clients and views; the names that the upstream's answer leads to, where somebody asked. Leaves: an
 `Explanation`. Needs no steward, no worker and no network. The verdict is the core's (`policy/verdict.py`), here it is
 put into words; that a client is not served comes before it. A name that passes is then judged by those that own records
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from resolver.base.paths import Places
     from resolver.config.schema import Config
     from resolver.policy.description import Generation
-    from resolver.policy.exceptions import Pass, Passes
+    from resolver.policy.exceptions import LiveExceptions, NameException
     from resolver.policy.views import Address
 
 
@@ -108,11 +108,19 @@ class Explanation:
         return told
 
 
+@dataclass(frozen=True, slots=True)
+class Leads:
+    """The other names that own records of the answers for a name, and those that own additional records alone."""
+
+    owners: tuple[str, ...] = ()
+    beside: tuple[str, ...] = ()
+
+
 def explain(
-    config: Config, name: str, *, now: float, client: str | None = None, leads_to: Sequence[str] = ()
+    config: Config, name: str, *, now: float, client: str | None = None, leads_to: Leads = Leads()
 ) -> Explanation:
     """The verdict on `name` as the workers would give it. `client`: for this client's address, which may not be served
-    at all, or by some lists alone. `leads_to`: the other names that own records of its answer."""
+    at all, or by some lists alone."""
     compiled, meta = look_up.live(config.places)
     qname = _meant(compiled, name)
     live = exceptions.read(config.places.passes)
@@ -130,20 +138,28 @@ def explain(
         verdict, why = "refused", f"{address} is not in dns.allow_clients: its queries are dropped without an answer"
         judged = _undecided(judged, "the client is not served")
     elif verdict in PASSES:
-        judged, verdict, why = _by_aliases((judged, verdict, why), {other: judged_as(other) for other in leads_to})
+        others = {other: judged_as(other) for other in leads_to.owners}
+        judged, verdict, why = _by_aliases((judged, verdict, why), others)
+        if verdict in PASSES:
+            beside = {other: judged_as(other) for other in leads_to.beside}
+            cut = [name for name, entry in _deciding(beside) if entry.aliases != "relay"]
+            why += f"; its answers come without additional records, since {', '.join(cut)} is listed" if cut else ""
     return Explanation(name, qname, verdict, why, meta.generation, meta.compiled, tuple(judged))
 
 
-def leads_to(config: Config, name: str) -> tuple[str, ...] | None:
-    """The other names that own records of the first upstream's answers for a name; None where it gives none."""
+def leads_to(config: Config, name: str) -> Leads | None:
+    """As the first upstream answers; None where it does not."""
     if config.dns is None:
-        return ()
+        return Leads()
     first = config.dns.upstreams[0]
-    answers = [dns_question.ask(first.host, first.port, name, kind, tries=1) for kind in ("A", "AAAA")]
-    if None in answers:
-        return None
-    owners = dict.fromkeys(owner for answer in answers if answer is not None for owner in answer.owners)
-    return tuple(owner for owner in owners if owner != name)
+    answers = []
+    for kind in ("A", "AAAA", "MX"):
+        if (answer := dns_question.ask(first.host, first.port, name, kind, tries=1)) is None:
+            return None
+        answers.append(answer)
+    owners = dict.fromkeys(owner for answer in answers for owner in answer.owners if owner != name)
+    beside = dict.fromkeys(owner for answer in answers for owner in answer.beside if owner not in {name, *owners})
+    return Leads(tuple(owners), tuple(beside))
 
 
 def _by_aliases(
@@ -151,8 +167,7 @@ def _by_aliases(
 ) -> tuple[list[Found], str, str]:
     """The verdict on a name that passes and leads to these: what stops the whole comes before what is cut off."""
     judged, verdict, why = own
-    stopped = [(name, entry) for name, (found, its, _) in others.items() for entry in found if its == "stopped"]
-    decide = [(name, entry) for name, entry in stopped if entry.why_not is None]
+    decide = _deciding(others)
     for mode, outcome in (("stop", "stopped"), ("trim", "trimmed")):
         for name, entry in decide:
             if entry.aliases == mode:
@@ -160,6 +175,12 @@ def _by_aliases(
                 return [*judged, entry], outcome, f"{what} ({verdict} itself: {why})"
     led = ", ".join(name for name, _ in decide)
     return judged, verdict, f"{why}; it leads to {led}, whose list has aliases: relay" if led else why
+
+
+def _deciding(others: Mapping[str, tuple[list[Found], str, str]]) -> list[tuple[str, Found]]:
+    """The entries that stop these names."""
+    stopped = [(name, entry) for name, (found, its, _) in others.items() for entry in found if its == "stopped"]
+    return [(name, entry) for name, entry in stopped if entry.why_not is None]
 
 
 def is_it(asked: str, name: str) -> bool:
@@ -212,7 +233,7 @@ def _found(match: Match, meta: Generation) -> Found:
 
 
 def _in_words(
-    judgement: Judgement, meta: Generation, live: Passes, let: tuple[str, str] | None, now: float
+    judgement: Judgement, meta: Generation, live: LiveExceptions, let: tuple[str, str] | None, now: float
 ) -> tuple[list[Found], str, str]:
     """Why each entry does not decide, and of the one that does or of them all, verdict and reason. `let`: that a person
     lets the name pass, in short and in full."""
@@ -246,21 +267,21 @@ def _in_words(
     return judged, "not listed", "no entry holds" if judged else "no entry at or above it"
 
 
-def _let_through(places: Places, live: Passes, qname: str, now: float) -> tuple[str, str] | None:
+def _let_through(places: Places, live: LiveExceptions, qname: str, now: float) -> tuple[str, str] | None:
     """Whether a person lets it pass, whatever the lists say: in short, and in full."""
     for one in live.holding(now):
         if one.kind == "all":
             return "everything passes", f"everything passes {bypass.in_words(one)}"
-        if one.kind == "name" and one.as_pass().covers(qname):
+        if one.kind == "name" and one.as_exception().covers(qname):
             return "its name is bypassed", f"{one.of} and all below it are bypassed {bypass.in_words(one)}"
     if (let := live.covering(qname, now)) is not None:
         return "its name is overridden", f"{let.name} ({let.match}) is overridden {_words(places, let)}"
     return None
 
 
-def _words(places: Places, let: Pass) -> str:
-    """Of an override: since when, by whom, until when and why, as far as its own file can be read: the passes, by which
-    it holds, say its end alone."""
+def _words(places: Places, let: NameException) -> str:
+    """Of an override: since when, by whom, until when and why. The exceptions, by which it holds, have its end alone;
+    the rest is in a file of its own."""
     until = bypass.ends(let.until)
     try:
         one = overrides.read(places).named(let.name)

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from click.testing import CliRunner
-from dnslib import CNAME, QTYPE, RCODE, RR, A, DNSRecord
+from dnslib import CNAME, MX, QTYPE, RCODE, RR, A, DNSRecord
 
 from blocklists import document
 from resolver import _core
 from resolver.cli.lists import explain as command
 from resolver.config.schema import Config
 from resolver.policy import exceptions
-from resolver.policy.explain import explain, leads_to
+from resolver.policy.explain import Leads, explain, leads_to
 from tests.rigs.list_documents import entry
 from tests.rigs.lists_world import settings
 
@@ -48,7 +48,10 @@ def serve(one: socket.socket) -> None:
             return
         question = DNSRecord.parse(data)
         reply, name = question.reply(), str(question.q.qname).rstrip(".").lower()
-        if (target := CHAIN.get(name)) is not None:
+        if question.q.qtype == QTYPE.MX and name == "mail.example":
+            reply.add_answer(RR(name, QTYPE.MX, ttl=60, rdata=MX("cut.example")))
+            reply.add_ar(RR("cut.example", QTYPE.A, ttl=60, rdata=A("198.51.100.7")))
+        elif (target := CHAIN.get(name)) is not None:
             reply.add_answer(RR(name, QTYPE.CNAME, ttl=60, rdata=CNAME(target)))
             reply.add_answer(RR(target.upper(), QTYPE.A, ttl=60, rdata=A("198.51.100.7")))
         else:
@@ -79,7 +82,7 @@ def config(tmp_path: Path, upstream: int) -> Config:
 
 
 def said(config: Config, name: str, **more: Any) -> tuple[str, str]:
-    found = explain(config, name, now=time.time(), leads_to=leads_to(config, name) or (), **more)
+    found = explain(config, name, now=time.time(), leads_to=leads_to(config, name) or Leads(), **more)
     return found.verdict, found.why
 
 
@@ -92,6 +95,9 @@ def test_the_verdict_on_an_alias_is_what_the_target_s_list_says(config: Config) 
     verdict, why = said(config, "kept.example")
     assert (verdict, why.endswith("it leads to free.example, whose list has aliases: relay")) == ("not listed", True)
     assert said(config, "nothing.example") == ("not listed", "no entry at or above it")
+    verdict, why = said(config, "mail.example")
+    assert verdict == "not listed"
+    assert why.endswith("; its answers come without additional records, since cut.example is listed")
     assert said(config, "alias.example", client="127.0.0.9")[0] == "not listed"
     assert said(config, "alias.example", client="192.0.2.1")[0] == "refused"
 
@@ -99,7 +105,7 @@ def test_the_verdict_on_an_alias_is_what_the_target_s_list_says(config: Config) 
 def test_a_pass_for_the_target_lets_the_alias_pass_and_one_for_the_alias_does_not(config: Config) -> None:
     until = int(time.time()) + 3600
     for name, expected in (("cut.example", "not listed"), ("alias.example", "trimmed")):
-        over = (exceptions.Pass(name, "exact", until),)
+        over = (exceptions.NameException(name, "exact", until),)
         exceptions.change(config.places, lambda before, over=over: before.with_overrides(over))  # type: ignore[misc]
         assert said(config, "alias.example")[0] == expected, name
 

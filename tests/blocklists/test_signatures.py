@@ -1,0 +1,70 @@
+"""Checksums and detached signatures, on vectors of the publishers' own tools (tests/vectors/signatures/README.md)."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from pathlib import Path
+
+import pytest
+
+from blocklists import signatures
+from blocklists.errors import VerifyError
+
+VECTORS = Path(__file__).parents[1] / "vectors" / "signatures"
+KINDS = [
+    ("minisign", "list.csv.minisig", "minisign.pub"), ("minisign", "list.csv.legacy.minisig", "minisign.pub"),
+    ("signify", "list.csv.sig", "signify.pub"),
+    pytest.param("gpg", "list.csv.gpg", "keyring.gpg", marks=pytest.mark.needs("gpgv")),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("kind", "beside", "key"), KINDS)
+def test_a_signature_by_the_publisher_s_own_tool_is_valid_and_every_change_of_the_file_is_not(
+    tmp_path: Path, kind: str, beside: str, key: str
+) -> None:
+    path = tmp_path / "list.csv"
+    shutil.copy(VECTORS / "list.csv", path)
+    signatures.check_signature(path, VECTORS / beside, kind, VECTORS / key)
+    for changed in (path.read_bytes() + b"c.example\n", path.read_bytes()[:-1], b""):
+        path.write_bytes(changed)
+        with pytest.raises(VerifyError) as refused:
+            signatures.check_signature(path, VECTORS / beside, kind, VECTORS / key)
+        assert refused.value.reason == "signature-threshold"
+
+
+def test_a_trusted_comment_that_was_exchanged_is_refused(tmp_path: Path) -> None:
+    forged = tmp_path / "sig"
+    text = (VECTORS / "list.csv.minisig").read_text()
+    forged.write_text(text.replace("published 2026-11-28", "published 2030-01-01"))
+    with pytest.raises(VerifyError, match="not valid"):
+        signatures.check_signature(VECTORS / "list.csv", forged, "minisign", VECTORS / "minisign.pub")
+
+
+@pytest.mark.parametrize(
+    ("kind", "beside", "key", "reason"),
+    [
+        ("minisign", "list.csv.minisig", "signify.pub", "signature-threshold"),
+        ("signify", "list.csv.minisig", "minisign.pub", "key-type"),
+        ("minisign", "list.csv", "minisign.pub", "malformed"),
+        ("minisign", "list.csv.sig", "signify.pub", "malformed"),  # no trusted comment
+        ("signify", "list.csv.none", "signify.pub", "storage"),
+    ],
+)
+def test_another_key_another_form_or_no_signature_is_refused(kind: str, beside: str, key: str, reason: str) -> None:
+    with pytest.raises(VerifyError) as refused:
+        signatures.check_signature(VECTORS / "list.csv", VECTORS / beside, kind, VECTORS / key)
+    assert refused.value.reason == reason
+
+
+def test_a_checksum_is_found_in_the_forms_that_publishers_use() -> None:
+    path = VECTORS / "list.csv"
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    for text in (digest, f"{digest}  list.csv\n", f"SHA256 (list.csv) = {digest.upper()}\n",
+                 hashlib.sha512(path.read_bytes()).hexdigest()):  # fmt: skip
+        signatures.check_checksum(path, text.encode())
+    with pytest.raises(VerifyError) as refused:
+        signatures.check_checksum(path, hashlib.sha256(b"another").hexdigest().encode())
+    assert refused.value.reason == "hash-mismatch"
+    with pytest.raises(VerifyError, match="no SHA-256"):
+        signatures.check_checksum(path, b"<html>404</html>")

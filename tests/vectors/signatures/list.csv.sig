@@ -1,0 +1,2 @@
+untrusted comment: verify with signify.pub
+RWTV4NkPaOnNNvNV/xunwG4nk7NiOLF6VyLQwEtSaxuZrbqlyku6MYlpr/MVDD4wd9j8iqNRj7F/m4WpUkslbB7VWFW5BtIjYA0=
