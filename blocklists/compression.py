@@ -64,11 +64,6 @@ _FORMS: tuple[tuple[str, bytes, Callable[[], _Frame], int], ...] = (
 _DAMAGED = (zstandard.ZstdError, zlib.error, lzma.LZMAError, EOFError, OSError)
 
 
-def form_of(head: bytes) -> str | None:
-    """Which of the forms begins with these octets; None: not compressed, as far as this module knows."""
-    return next((name for name, magic, _, _ in _FORMS if head.startswith(magic)), None)
-
-
 def read_blocks(file: IO[bytes], *, size: int, only: str | None = None) -> Iterator[bytes]:
     """The uncompressed octets. Raises TooMuchError beyond `size` octets, CompressionError where it is damaged or breaks
     off, or is not in the form `only`; the file's own OSError as it is."""

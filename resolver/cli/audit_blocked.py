@@ -4,20 +4,32 @@ from __future__ import annotations
 
 import json
 import re
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import click
 
-from resolver.cli.audit_options import FOLDER, json_option, key_option, locate, provider_options, read_key, readable
+from resolver.cli.audit_options import (
+    FOLDER,
+    json_option,
+    key_option,
+    locate,
+    provider_options,
+    read_key,
+    readable,
+    within_option,
+)
 from resolver.log.errors import AuditError
 from resolver.log.tiles import WIDTH
 from resolver.policy.typed import name_in
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from resolver.base.paths import Places
+    from resolver.log.source import Source
 
 DAY = re.compile(r"\d{4}-\d{2}-\d{2}").fullmatch
 
@@ -53,28 +65,55 @@ def was_blocked(
         return
     for finding in found:
         click.echo("\n".join(finding.lines()))
-    click.echo(f"{meant}: {len(found)} entries" if found else f"{meant} was on no active list then")
+    entries = "1 entry" if len(found) == 1 else f"{len(found)} entries"
+    click.echo(f"{meant}: {entries}" if found else f"{meant} was on no active list then")
 
 
 @click.command("check-blocked")
 @click.argument("folder", type=FOLDER)
 @click.argument("name")
 @key_option(required=True)
+@click.option(
+    "--log", help="A copy of the log, or its address: until when the entry was active, and what suspended it."
+)
+@within_option
 @json_option
-def check_blocked(folder: Path, name: str, key: str, *, as_json: bool) -> None:
-    """Check one folder of such a proof offline: what it proves of NAME to somebody who has only the log's key."""
+def check_blocked(folder: Path, name: str, key: str, log: str | None, within: int, *, as_json: bool) -> None:
+    """Check one folder of such a proof: what it proves of NAME to somebody who has only the log's key."""
     from resolver.stats.was_blocked import check
 
-    proven, found = check(folder, read_key(key), _name(name))
+    with _copy(log, within) as source:
+        proven, found = check(folder, read_key(key), _name(name), source)
     if as_json:
         click.echo(json.dumps({**proven.as_dict(), "found": [one.as_dict() for one in found]}))
         return
     for finding in found:
         click.echo("\n".join(finding.lines()))
-    if not found:
-        click.echo("no entry of this document covers the name")
     click.echo(f"Proved: leaf {proven.index} of {proven.checkpoint.origin} activated this document, on these grounds.")
-    click.echo("Not proved by these files: until when. A whole copy of the log says so (`stopsign audit verify`).")
+    if source is None:
+        click.echo(
+            "Not proved: until when, and that nothing was suspended. --log, with a copy of the log, proves both."
+        )
+        return
+    click.echo("Proved: no other leaf ended it, and no other suspended it.")
+    if any(pause.perhaps for one in found for pause in one.pauses):
+        click.echo("Not proved: what is marked `perhaps`. Those details are the provider's; ask for them.")
+
+
+@contextmanager
+def _copy(log: str | None, within: int) -> Iterator[Source | None]:
+    """The log to read: a copy as it is, and one at an address copied first, since it is read twice."""
+    from resolver.log.export import export
+    from resolver.log.reading import published_details
+    from resolver.log.source import Folder, open_source
+
+    source = None if log is None else open_source(log, within=within)
+    if source is None or isinstance(source, Folder):
+        yield source
+        return
+    with TemporaryDirectory(prefix="stopsign-log-") as folder:
+        export(source, Path(folder), published_details(source))
+        yield Folder(Path(folder))
 
 
 class Archive:

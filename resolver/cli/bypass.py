@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from resolver.base.paths import Places
     from resolver.config.schema import Config
     from resolver.ipc.convergence import Convergence
-    from resolver.policy.exceptions import Bypass, Passes
+    from resolver.policy.exceptions import Bypass, LiveExceptions
 
 
 @click.command()
@@ -107,21 +107,21 @@ def print_convergence(places: Places, seen: Convergence, *, in_json: bool) -> bo
             back = "the running processes restore it, and use this within seconds"
             warn(f"{places.run_dir} was empty: {back}; else it holds {then}")
         return False
-    for sentence in seen.behind:
+    for sentence in seen.lagging:
         warn(sentence)
-    if seen.behind:
+    if seen.lagging:
         click.echo("hint: its successor reads it when it starts: stopsign bypass show, stopsign status", err=True)
-    return not seen.behind
+    return not seen.lagging
 
 
-def _bypassed(live: exceptions.Passes) -> dict[str, Any]:
+def _bypassed(live: exceptions.LiveExceptions) -> dict[str, Any]:
     now = time.time()
     names = [one.of for one in live.holding(now) if one.kind == "name"]
     bypasses = [as_dict(one) for one in live.holding(now)]
     return {"all": live.all(now), "lists": list(live.lists(now)), "names": names, "bypasses": bypasses}
 
 
-def _show_bypassed(live: exceptions.Passes) -> None:
+def _show_bypassed(live: exceptions.LiveExceptions) -> None:
     now = time.time()
     on = live.holding(now)
     if live.all(now):
@@ -134,7 +134,7 @@ def _show_bypassed(live: exceptions.Passes) -> None:
 
 def _throw(
     config: Config, on: bool, what: str | None, reason: str, span: float | None
-) -> tuple[exceptions.Passes, Bypass | None, Bypass]:
+) -> tuple[exceptions.LiveExceptions, Bypass | None, Bypass]:
     """What passes now, what was on before of the same, and what was meant."""
     places = config.places
     if not places.run_dir.is_dir():
@@ -144,7 +144,7 @@ def _throw(
     one = exceptions.Bypass("all", "", now, FOR_EVER, by, reason)
     before: Bypass | None = None
 
-    def change(live: exceptions.Passes) -> exceptions.Passes:
+    def change(live: exceptions.LiveExceptions) -> exceptions.LiveExceptions:
         nonlocal one, before
         kind, of = meant(config, live, what, on=on)
         live = live.ended(now)
@@ -194,7 +194,7 @@ def note_override(answer: Mapping[str, Any]) -> None:
         warn(f"{before['name']}{kind} was overridden already {was}; now until {answer['until']}")
 
 
-def note_off(live: Passes, one: Bypass, *, was_on: bool, now: float) -> None:
+def note_off(live: LiveExceptions, one: Bypass, *, was_on: bool, now: float) -> None:
     """Says of a list or a name whose bypass is switched off that there was none, or that it passes all the same."""
     why = ", ".join(_still(live, one, now))
     if not was_on:
@@ -203,12 +203,12 @@ def note_off(live: Passes, one: Bypass, *, was_on: bool, now: float) -> None:
         warn(f"{one} goes on passing: {why}")
 
 
-def _still(live: Passes, one: Bypass, now: float) -> list[str]:
+def _still(live: LiveExceptions, one: Bypass, now: float) -> list[str]:
     """Why it goes on passing."""
     on = [other for other in live.holding(now) if other.kind == "all"]
     if one.kind != "name":
         return [f"{other} is on" for other in on]
-    on += [other for other in live.holding(now) if other.kind == "name" and other.as_pass().covers(one.of)]
+    on += [other for other in live.holding(now) if other.kind == "name" and other.as_exception().covers(one.of)]
     over = [entry for entry in live.overrides if entry.until > now and entry.covers(one.of)]
     return [
         *(f"{other} is on" for other in on),

@@ -17,7 +17,7 @@ from resolver.cli.options import Span, as_json, check_everywhere, everywhere, le
 from resolver.ipc import control
 from resolver.ipc.convergence import wait, wait_for_generation
 from resolver.policy import bypass
-from resolver.policy.exceptions import Passes
+from resolver.policy.exceptions import LiveExceptions
 from resolver.policy.look_up import ListedError
 from resolver.policy.typed import name_in, only_reference
 
@@ -123,9 +123,9 @@ def approve(
         click.echo(f"{name}: version {answer['version']} is {answer['outcome']}")
         if seen.follow:
             click.echo(f"{len(seen.follow)} follow: {', '.join(seen.follow)}")
-    for sentence in seen.behind:
+    for sentence in seen.lagging:
         warn(sentence)
-    ctx.exit(1 if seen.behind else 0)
+    ctx.exit(1 if seen.lagging else 0)
 
 
 @lists.command()
@@ -244,7 +244,7 @@ def _name_meant(config: Config, typed: str, *, on: bool) -> str:
     if alone and "." not in alone and not typed.endswith(".") and config.list_named(typed) is None:
         hint = f"the whole name would be right; a top-level domain, should that be meant, is written {alone}."
         raise ResolverError(f"{typed!r} alone would be a top-level domain", hint=hint)
-    kind, name = bypass.meant(config, Passes(), typed, on=on)
+    kind, name = bypass.meant(config, LiveExceptions(), typed, on=on)
     if kind != "name":
         raise ResolverError(f"{name!r} is a list, not a name", hint=f"all that it stops: stopsign bypass on {name}")
     return name

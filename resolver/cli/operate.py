@@ -103,7 +103,7 @@ def _looks(config: Config, every: float) -> Iterator[dict[str, Any]]:
 @click.option("--name", help="The name to ask for (its NS records).  [default: dns.health_name]")
 @click.pass_context
 def health(ctx: click.Context, path: Path | None, directory: Path | None, in_json: bool, name: str | None) -> None:
-    """Should this host get queries? 0: yes; 1: no, and why; 2: that cannot be told. For BIRD, keepalived, balancers."""
+    """Should this host get queries? 0: yes; 1: no, and why; 2: unknown. For BIRD, keepalived, balancers."""
     config = legible(path, directory)
     found = reasons(config, name) if config.dns is not None else of_zones(config)
     if in_json:

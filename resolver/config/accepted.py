@@ -111,5 +111,5 @@ def _folder(file: Path, key: str) -> Path:
     if folder is None and file == STANDARD:
         folder = file.parent / _STANDARD_FOLDERS[key]
     if folder is None:
-        raise ResolverError(f"whom it concerns cannot be told: a line `{key}: FOLDER` in {file} would be enough")
+        raise ResolverError(f"the host of {file} is unknown: a line `{key}: FOLDER` in it would be enough")
     return folder.absolute()

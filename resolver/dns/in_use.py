@@ -67,7 +67,7 @@ class InUse:
         self._follower.poll_exceptions()
         if self.now.compiled is not before.compiled:
             await self._use_list()
-        elif self.now.passes is not before.passes or self._bypass_is_over():
+        elif self.now.exceptions is not before.exceptions or self._bypass_is_over():
             self._hand_over_exceptions()
         return self.now is not before
 
@@ -93,8 +93,8 @@ class InUse:
 
     def _hand_over_exceptions(self) -> None:
         now, live = time.time(), self.now
-        self._plane.set_passes(names_of(live.passes), *switched_off(live.passes, live.names, now))
-        self._bypass_ends = live.passes.next_end(now)
+        self._plane.set_passes(names_of(live.exceptions), *switched_off(live.exceptions, live.names, now))
+        self._bypass_ends = live.exceptions.next_end(now)
 
     # -- entry hits
 

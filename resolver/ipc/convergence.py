@@ -16,7 +16,7 @@ from resolver.ipc import rpz_status, worker_counters
 from resolver.policy import exceptions
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from resolver.base.paths import Places
 
@@ -33,7 +33,7 @@ class Convergence:
     silent: tuple[str, ...] = ()
 
     @property
-    def behind(self) -> tuple[str, ...]:
+    def lagging(self) -> tuple[str, ...]:
         return (*self.late, *self.silent)
 
     @property
@@ -42,50 +42,50 @@ class Convergence:
         return not self.follow and not self.late
 
     def as_dict(self) -> dict[str, list[str]]:
-        return {"follow": list(self.follow), "behind": list(self.behind)}
+        return {"follow": list(self.follow), "behind": list(self.lagging)}
 
 
 def convergence_of(places: Places) -> Convergence:
     """The state now. Raises `ResolverError` where this user may not look."""
     mark = exceptions.read(places.passes).mark
-    follow, late, silent = [], [], []
-    for name, age, lives, used in _deciding(places):
-        if used == mark and lives:
-            follow.append(name)
-        elif lives:
-            late.append(f"{name} does not say that it uses this")
-        else:
-            silent.append(f"{name} gave no sign of life for {age:.0f} s")
-    return Convergence(tuple(follow), tuple(late), tuple(silent))
+    return _sorted(((name, age, lives, used == mark) for name, age, lives, used in _deciding(places)), "this")
 
 
 def wait(places: Places) -> Convergence:
     """The state once all living processes follow, at the latest after `PATIENCE` seconds."""
-    deadline = time.monotonic() + PATIENCE
-    while (now := convergence_of(places)).late and time.monotonic() < deadline:
-        time.sleep(_AGAIN)
-    return now
+    return _wait(lambda: convergence_of(places))
 
 
 def wait_for_generation(places: Places, number: int) -> Convergence:
     """As `wait`, for the workers and a generation of the list."""
+
+    def now() -> Iterator[tuple[str, float, bool, bool]]:
+        for worker in worker_counters.workers(places):
+            age = worker.heartbeat_age()
+            follows = int(worker.said.get("generation") or 0) >= number
+            yield f"dns-{worker.index}", age, age <= worker_counters.SILENT, follows
+
+    return _wait(lambda: _sorted(now(), f"generation {number}"))
+
+
+def _wait(now: Callable[[], Convergence]) -> Convergence:
     deadline = time.monotonic() + PATIENCE
-    while (now := _at_generation(places, number)).late and time.monotonic() < deadline:
+    while (state := now()).late and time.monotonic() < deadline:
         time.sleep(_AGAIN)
-    return now
+    return state
 
 
-def _at_generation(places: Places, number: int) -> Convergence:
-    follow, late, silent = [], [], []
-    for worker in worker_counters.workers(places):
-        name, age = f"dns-{worker.index}", worker.heartbeat_age()
-        if age > worker_counters.SILENT:
-            silent.append(f"{name} gave no sign of life for {age:.0f} s")
-        elif int(worker.said.get("generation") or 0) >= number:
-            follow.append(name)
+def _sorted(processes: Iterable[tuple[str, float, bool, bool]], what: str) -> Convergence:
+    """`processes`: name, seconds since a sign of life, whether it lives by that, whether it follows."""
+    found: tuple[list[str], list[str], list[str]] = [], [], []
+    for name, age, lives, follows in processes:
+        if not lives:
+            found[2].append(f"{name} gave no sign of life for {age:.0f} s")
+        elif follows:
+            found[0].append(name)
         else:
-            late.append(f"{name} does not say that it uses generation {number}")
-    return Convergence(tuple(follow), tuple(late), tuple(silent))
+            found[1].append(f"{name} does not say that it uses {what}")
+    return Convergence(*map(tuple, found))
 
 
 def _deciding(places: Places) -> Iterator[tuple[str, float, bool, str | None]]:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import hmac
 import logging
+from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from resolver._core import CoreError
@@ -41,6 +42,8 @@ if TYPE_CHECKING:
 say = logging.getLogger("stopsign.lists")
 
 MOST_WAITING = 200_000
+NEARLY_FULL = MOST_WAITING * 8 // 10
+MOST_REFUSED = 20  # reports within an hour; an honest web process has none refused
 KEPT = 200 * 86400.0  # seconds that a decision is remembered, so that its proof can be asked for
 LONGEST_MEND = 31 * 86400.0
 BEYOND = "more came due than guards.overdue lets open by itself in a day"
@@ -69,6 +72,8 @@ class AppealsHere:
         self.known = Appeals()
         self.suspended = suspensions.Suspensions()
         self._unstored: set[str] = set()
+        self.refused = 0
+        self._refused: deque[float] = deque(maxlen=MOST_REFUSED + 1)
 
     def open(self) -> None:
         try:
@@ -118,6 +123,21 @@ class AppealsHere:
         if not known.receipt or not hmac.compare_digest(receipts.hash_of(secret).hex(), known.receipt):
             raise AppealError(f"that is not the receipt of {appeal}")
         return self._decide({appeal: known.reference}, "withdrawn", {})
+
+    def report_refused(self) -> None:
+        """A report of the web process was refused: it had no appeal's shape, or said what is not so."""
+        self.refused += 1
+        self._refused.append(self._clock())
+        self._watch_reports()
+
+    def _watch_reports(self) -> None:
+        """A web process that somebody has taken over reports what it likes: that must be seen."""
+        recent = sum(moment > self._clock() - 3600 for moment in self._refused)
+        told = f"more than {MOST_REFUSED} reports of the web process were refused within an hour"
+        self._alarm("reports", told if recent > MOST_REFUSED else None)
+        waiting = len(self.known.waiting)
+        full = f"{waiting:,} appeals wait, and {MOST_WAITING:,} have room: what comes in beyond has no clock"
+        self._alarm("places", full if waiting >= NEARLY_FULL else None)
 
     def decision(self, appeal: str) -> int:
         """The leaf of what was decided about an appeal."""
@@ -285,6 +305,7 @@ class AppealsHere:
         held = len(self.known.held)
         what = f"{held} entries with overdue appeals are held for a person: {BEYOND}: stopsign appeals list --held"
         self._alarm("overdue", what if held else None)
+        self._watch_reports()
         for what in tuple(self._unstored):
             self._store(what)
 

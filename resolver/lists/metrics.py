@@ -67,6 +67,11 @@ class Lists(Collector):
             for one in counts:
                 counter.add_metric([one["list"], one["why"]], one["times"])
             yield counter
+        yield CounterMetricFamily(
+            "stopsign_reports_refused",
+            "Reports of the web process about appeals that were refused, since the steward started.",
+            value=float(status["appeals"]["refused"]),
+        )
         for name, text, number in (
             ("stopsign_lists_generation", "Number of the live generation.", status["generation"]),
             ("stopsign_appeals_waiting", "Appeals that nobody decided yet.", status["appeals"]["waiting"]),

@@ -9,18 +9,20 @@ another host, and makes nothing overdue.
 from __future__ import annotations
 
 import re
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar, get_args
 
 from resolver.base.errors import ResolverError
 from resolver.base.timestamps import as_text
 from resolver.ipc.control import Operation, while_wanted
+from resolver.lists.appeals import AppealError
 from resolver.lists.evidence import of_leaf
 from resolver.policy.exceptions import FOR_EVER, Match
 from resolver.policy.exceptions import Kind as Bypassed
 from resolver.policy.overrides import USUAL, Override
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 
     from resolver.config.schema import Config
     from resolver.host.apply import Held
@@ -174,15 +176,26 @@ class _Operations:
         return {"overrides": [_shown(entry) for entry in held.overrides]}
 
     async def appeal_received(self, _peer: Peer, request: Mapping[str, Any]) -> Reply:
-        detail, appeal = _told(request), _text(request, "appeal")
-        return await self._proved(self._register.appeals.received, appeal, detail)
+        async with self._report():
+            detail, appeal = _told(request), _text(request, "appeal")
+            return await self._proved(self._register.appeals.received, appeal, detail)
 
     async def appeal_withdrawn(self, _peer: Peer, request: Mapping[str, Any]) -> Reply:
+        async with self._report():
+            try:
+                secret = bytes.fromhex(_text(request, "secret"))
+            except ValueError as error:
+                raise RequestError("secret is not hexadecimal digits") from error
+            return await self._proved(self._register.appeals.withdrawn, _text(request, "appeal"), secret)
+
+    @asynccontextmanager
+    async def _report(self) -> AsyncIterator[None]:
+        """A report of the web process. One that is refused is counted: many are an alarm."""
         try:
-            secret = bytes.fromhex(_text(request, "secret"))
-        except ValueError as error:
-            raise RequestError("secret is not hexadecimal digits") from error
-        return await self._proved(self._register.appeals.withdrawn, _text(request, "appeal"), secret)
+            yield
+        except (RequestError, AppealError):
+            await self._steward.work(self._register.appeals.report_refused)
+            raise
 
     async def appeal_decision(self, _peer: Peer, request: Mapping[str, Any]) -> Reply:
         return await self._proved(self._register.appeals.decision, _text(request, "appeal"))

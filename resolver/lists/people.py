@@ -1,8 +1,7 @@
-"""What people say at this provider: overrides, the off switch, a configuration that was refused.
+"""What people do at this provider: overrides, the off switch, a configuration that was refused.
 
-Enters: words that came through the control socket, or lie in a file because the steward was dead. Leaves: what passes,
-and leaves. Rules: whatever unblocks works with the log out of order too; whatever blocks again
-waits for its leaf.
+Enters: requests by the control socket; changes of the off switch, which a file has while the steward is dead. Leaves:
+exceptions, and leaves. Rules: what unblocks works with the log out of order too; what blocks again waits for its leaf.
 """
 
 from __future__ import annotations
@@ -49,12 +48,12 @@ class People:
         self._places, self._ledger, self._clock, self._alarm = places, ledger, clock, alarm
         self.overrides = overrides.Overrides()
         self._unwritten = False  # the overrides, on disk or live
-        self._told: tuple[exceptions.BypassChange, ...] = ()  # has its leaf, but still stands in the file
+        self._logged: tuple[exceptions.BypassChange, ...] = ()  # has its leaf, and is still in the file
         self._refused: str | None = None
         self._lost = False  # what was bypassed before a reboot
 
     def open(self) -> None:
-        """Read what holds, and make the passes live again where a reboot took them."""
+        """Read what holds, and make the exceptions live again where a reboot took them."""
         self._lost = not self._places.passes.exists()
         self._check_durable_switch()
         try:
@@ -157,8 +156,7 @@ class People:
             )
 
     def note_bypass(self) -> None:
-        """The off switch works without us; what was done to it still belongs in the log, be it on again or off by now,
-        and with the time at which it was."""
+        """The off switch works without us. Each change of it still gets its leaf, with the time of the change."""
         now = self._clock()
         self._check_durable_switch()
         exceptions.keep_room(self._places)
@@ -168,14 +166,15 @@ class People:
             live = exceptions.read(self._places.passes)
             if any(one.until <= now for one in live.bypasses):
                 live, _ = exceptions.change(self._places, lambda found: found.ended(now))
-            acts = tuple(act for act in live.pending_log if act not in self._told)
-            if acts and self._note([Event(kind, "", detail) for act in acts for kind, detail in bypass.details(act)]):
-                self._told += acts
-                for act in acts:
-                    say.warning("%s", bypass.sentence(act))
-            if self._told:
-                exceptions.change(self._places, lambda found: found.logged(self._told))
-                self._told = ()
+            changes = tuple(one for one in live.pending_log if one not in self._logged)
+            leaves = [Event(kind, "", detail) for one in changes for kind, detail in bypass.details(one)]
+            if leaves and self._note(leaves):
+                self._logged += changes
+                for one in changes:
+                    say.warning("%s", bypass.sentence(one))
+            if self._logged:
+                exceptions.change(self._places, lambda found: found.logged(self._logged))
+                self._logged = ()
         except (ResolverError, OSError) as error:
             self._alarm("passes", why(error))
         else:

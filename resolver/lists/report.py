@@ -63,6 +63,7 @@ def status(register: Known, now: float) -> dict[str, Any]:
             "waiting": len(register.appeals.known.waiting),
             "held": sorted(register.appeals.known.held),
             "suspended": len(register.appeals.suspended.entries),
+            "refused": register.appeals.refused,
         },
         "log": {"leaves": register.ledger.size, "trouble": register.ledger.trouble},
         "alarms": alarms(register, now),

@@ -116,7 +116,7 @@ def _ask(
             status, kind, body = where.post(PATH, request.encode(), MAX_REQUEST)
             if status == 200:
                 return cosignatures(body, note, log, keys)[1]
-            if status == 422 and old == head.size:  # so says version 1.1.0 of the specification; 1.0.0 says 409
+            if status == 422 and old == head.size:  # version 1.0.0 of the specification says 409
                 raise UntrueError(_forked(url, old))
             if status != 409 or kind.partition(";")[0].strip() != SIZE:
                 said = body.decode("utf-8", "replace").strip()

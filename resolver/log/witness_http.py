@@ -1,10 +1,11 @@
-"""A witness's answer to `add-checkpoint` (c2sp.org/tlog-witness v1.0.0), decided without a socket or a file.
+"""A witness's answer to `add-checkpoint` (c2sp.org/tlog-witness), decided without a socket or a file.
 
 Enters: the body of a request, the logs' keys, and for the body's log the tree that was cosigned last. Leaves: an
 answer, and where it is 200 the tree to store before the answer goes out. For the other side: a request's body, and what
 an answer says. Rules, in the order of the text: 400 what has not the form, 404 a log that nobody named, 403 without a
 signature of that log, 400 an old size beyond the new one, 409 with the size that was seen where the request starts from
-another (or where one size has two roots), 422 a proof that does not prove it.
+another, 422 a proof that does not prove it, one size with two roots, an empty tree with another root than the empty
+one's. (The text of 2026-07; version 1.0.0 had 409 for two roots.)
 """
 
 from __future__ import annotations
@@ -98,12 +99,13 @@ def answer(request: Request, logs: Sequence[Verifier], seen: Seen, keys: Sequenc
     if request.old > head.size:
         return Answer(400, f"the old size {request.old} is beyond the checkpoint's {head.size}\n")
     forked = head.size == seen.size and head.root != seen.root
-    if forked or request.old != seen.size:
-        return Answer(409, f"{seen.size}\n", SIZE, note=request.note if forked else b"")
+    evidence = request.note if forked else b""
+    if request.old != seen.size:
+        return Answer(409, f"{seen.size}\n", SIZE, note=evidence)
     try:
         check_consistency(seen.size, seen.root, head.size, head.root, request.proof)
     except UntrueError as wrong:
-        return Answer(422, f"{wrong}\n")
+        return Answer(422, f"{wrong}\n", note=evidence)
     mine = tuple(key.sign(text, now) for key in keys)
     cosigned = merged(request.note, mine)
     lines = "".join(one.line() for one in mine)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from resolver.config.schema import Config
-    from resolver.policy.exceptions import Bypass, BypassChange, Passes
+    from resolver.policy.exceptions import Bypass, BypassChange, LiveExceptions
 
 NAMED = 3  # names that an alarm names one by one
 
@@ -28,9 +28,9 @@ class NoEntryError(ResolverError):
     """No entry of the live list has that reference."""
 
 
-def meant(config: Config, live: exceptions.Passes, what: str | None, *, on: bool) -> tuple[exceptions.Kind, str]:
-    """Everything, a list or a name, also by the address of a page or an entry's reference. Back on comes also a list
-    that the configuration does not name any more."""
+def meant(config: Config, live: LiveExceptions, what: str | None, *, on: bool) -> tuple[exceptions.Kind, str]:
+    """Kind and name of what a person typed: nothing for everything, a list, a name, the address of a page, or the
+    reference of an entry. `on` false: also a list that the configuration does not name any more."""
     if what is None:
         return "all", ""
     known = [source.name for source in config.lists]
@@ -69,7 +69,7 @@ def as_dict(one: Bypass) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def alarms(live: Passes, now: float) -> list[str]:
+def alarms(live: LiveExceptions, now: float) -> list[str]:
     """What is off, each in a sentence; many names in one."""
     on = live.holding(now)
     names = [one for one in on if one.kind == "name"]
@@ -82,26 +82,26 @@ def alarms(live: Passes, now: float) -> list[str]:
     return [*found, f"{len(names)} names are bypassed, among them {some}: stopsign bypass"]
 
 
-def sentence(act: BypassChange) -> str:
+def sentence(change: BypassChange) -> str:
     """For the journal."""
-    one = act.bypass
-    if act.act == "end":
-        return f"the bypass of {one} has ended by itself at {as_text(act.at)}"
-    if act.act == "off":
-        return f"the bypass of {one} is switched off by {act.by} at {as_text(act.at)}{_because(act)}"
-    return f"{one} is bypassed by {act.by} since {as_text(act.at)}, {ends(one.until)}{_because(act)}"
+    one = change.bypass
+    if change.act == "end":
+        return f"the bypass of {one} has ended by itself at {as_text(change.at)}"
+    if change.act == "off":
+        return f"the bypass of {one} is switched off by {change.by} at {as_text(change.at)}{_because(change)}"
+    return f"{one} is bypassed by {change.by} since {as_text(change.at)}, {ends(one.until)}{_because(change)}"
 
 
-def details(act: BypassChange) -> Iterator[tuple[str, dict[str, Any]]]:
+def details(change: BypassChange) -> Iterator[tuple[str, dict[str, Any]]]:
     """Types and details of the leaves about it."""
-    one = act.bypass
+    one = change.bypass
     until = None if one.until >= FOR_EVER else as_text(one.until)
-    about = {"act": act.act, "at": as_text(act.at), "kind": one.kind, "of": one.of}
+    about = {"act": change.act, "at": as_text(change.at), "kind": one.kind, "of": one.of}
     public = {**about, "of": ""} if one.kind == "name" else about
     yield "bypass", {**public, "since": as_text(one.since), "until": until}
-    if act.by:
-        yield "bypass-words", {**about, "by": act.by, "reason": act.reason}
+    if change.by:
+        yield "bypass-words", {**about, "by": change.by, "reason": change.reason}
 
 
-def _because(act: BypassChange) -> str:
-    return f": {act.reason}" if act.reason else ""
+def _because(change: BypassChange) -> str:
+    return f": {change.reason}" if change.reason else ""

@@ -43,9 +43,9 @@ if TYPE_CHECKING:
     from resolver.base.paths import Places
 
 FORMAT = 2
-FOR_EVER = 0xFFFF_FFFF  # Unix time of a pass without an end: until somebody switches it off
+FOR_EVER = 0xFFFF_FFFF  # Unix time of an exception without an end: until somebody switches it off
 LARGEST = 1 << 24
-MOST_PENDING = 1_000  # changes that wait for the log; of more the oldest are dropped
+MOST_PENDING = 1_000  # changes that wait for the log; of more the oldest are forgotten
 PATIENCE = 2.0  # seconds for another writer, who needs a few milliseconds
 _AGAIN = 0.02
 ROOM = 1 << 16  # octets in reserve
@@ -56,8 +56,8 @@ Does = Literal["on", "off", "end"]
 
 
 @dataclass(frozen=True, slots=True)
-class Pass:
-    """One name that passes until `until` (Unix time)."""
+class NameException:
+    """One name that is not stopped until `until` (Unix time)."""
 
     name: str
     match: Match
@@ -69,7 +69,7 @@ class Pass:
 
 @dataclass(frozen=True, slots=True)
 class Bypass:
-    """The off switch, thrown: for everything, for one list, or for one name with all below it."""
+    """The off switch, on: for everything, for one list, or for one name with all below it."""
 
     kind: Kind
     of: str
@@ -83,14 +83,14 @@ class Bypass:
     def __str__(self) -> str:
         return {"all": "everything", "list": f"list {self.of}", "name": self.of}[self.kind]
 
-    def as_pass(self) -> Pass:
+    def as_exception(self) -> NameException:
         """Of a name: with all below it."""
-        return Pass(self.of, "subtree", self.until)
+        return NameException(self.of, "subtree", self.until)
 
 
 @dataclass(frozen=True, slots=True)
 class BypassChange:
-    """What was done to the off switch: thrown, taken back, or come to its end by itself (`by` nobody)."""
+    """A change of the off switch: on, off, or ended by itself (`by` nobody)."""
 
     act: Does
     at: int
@@ -100,23 +100,23 @@ class BypassChange:
 
 
 @dataclass(frozen=True, slots=True)
-class Passes:
-    """Everything that passes, and what the log does not know of it yet."""
+class LiveExceptions:
+    """All exceptions, and the changes that the log does not have yet."""
 
-    overrides: tuple[Pass, ...] = ()
+    overrides: tuple[NameException, ...] = ()
     bypasses: tuple[Bypass, ...] = ()
     pending_log: tuple[BypassChange, ...] = ()
 
     @property
     def mark(self) -> str:
-        """Names what passes and until when: by this a process says which ones it uses."""
+        """Identifies the exceptions and their ends: by this a process says which ones it applies."""
         what = [astuple(entry) for entry in self.overrides], [(one.kind, one.of, one.until) for one in self.bypasses]
         return hashlib.sha256(json.dumps(what).encode()).hexdigest()
 
     @property
-    def names(self) -> tuple[Pass, ...]:
-        """Names that pass, for whichever reason, each with its end."""
-        return (*self.overrides, *(one.as_pass() for one in self.bypasses if one.kind == "name"))
+    def names(self) -> tuple[NameException, ...]:
+        """Names that are excepted, by an override or a bypass, each with its end."""
+        return (*self.overrides, *(one.as_exception() for one in self.bypasses if one.kind == "name"))
 
     def holding(self, now: float) -> tuple[Bypass, ...]:
         return tuple(one for one in self.bypasses if one.until > now)
@@ -133,8 +133,8 @@ class Passes:
         """When the next bypass ends by itself."""
         return min((one.until for one in self.holding(now) if one.until < FOR_EVER), default=None)
 
-    def covering(self, qname: str, now: float) -> Pass | None:
-        """The pass that holds for this name (A-labels, lower case, no final dot), if any."""
+    def covering(self, qname: str, now: float) -> NameException | None:
+        """The exception that holds for this name (A-labels, lower case, no final dot), if any."""
         return next((entry for entry in self.names if entry.until > now and entry.covers(qname)), None)
 
     def bypass_of(self, kind: Kind, of: str) -> Bypass | None:
@@ -143,10 +143,10 @@ class Passes:
 
     # -- changes
 
-    def with_overrides(self, overrides: tuple[Pass, ...]) -> Passes:
+    def with_overrides(self, overrides: tuple[NameException, ...]) -> LiveExceptions:
         return replace(self, overrides=tuple(sorted(overrides, key=lambda entry: (entry.name, entry.match))))
 
-    def on(self, new: Bypass) -> Passes:
+    def on(self, new: Bypass) -> LiveExceptions:
         """With `new` switched on. A bypass that was on already keeps its start, and its reason unless another is given;
         all else is that of `new`."""
         before = self.bypass_of(new.kind, new.of) or new
@@ -154,64 +154,64 @@ class Passes:
         held = replace(new, since=before.since, reason=new.reason or before.reason)
         return replace(self, bypasses=(*others, held))._noting(BypassChange("on", new.since, new.by, new.reason, held))
 
-    def off(self, kind: Kind, of: str, *, now: int, by: str, reason: str = "") -> Passes:
+    def off(self, kind: Kind, of: str, *, now: int, by: str, reason: str = "") -> LiveExceptions:
         """The switch taken back; `all` ends also what was switched off apart."""
         gone = tuple(one for one in self.bypasses if kind == "all" or (one.kind, one.of) == (kind, of))
         kept = tuple(one for one in self.bypasses if one not in gone)
         return replace(self, bypasses=kept)._noting(*(BypassChange("off", now, by, reason, one) for one in gone))
 
-    def ended(self, now: float) -> Passes:
+    def ended(self, now: float) -> LiveExceptions:
         """Without the bypasses that have come to their end."""
         gone = tuple(one for one in self.bypasses if one.until <= now)
         return replace(self, bypasses=self.holding(now))._noting(
             *(BypassChange("end", o.until, "", "", o) for o in gone)
         )
 
-    def logged(self, changes: tuple[BypassChange, ...]) -> Passes:
+    def logged(self, changes: tuple[BypassChange, ...]) -> LiveExceptions:
         """The log has these."""
         return replace(self, pending_log=tuple(one for one in self.pending_log if one not in changes))
 
-    def _noting(self, *changes: BypassChange) -> Passes:
+    def _noting(self, *changes: BypassChange) -> LiveExceptions:
         return replace(self, pending_log=(*self.pending_log, *changes)[-MOST_PENDING:])
 
 
-def parse(data: bytes) -> Passes:
-    """The passes in a file's bytes; `ResolverError` where it is not such a file."""
+def parse(data: bytes) -> LiveExceptions:
+    """The exceptions in the bytes of a file; `ResolverError` where it is not such a file."""
     try:
         raw = json.loads(data)
         if raw["format"] != FORMAT:
             raise ValueError(f"format {raw['format']!r}")
-        passes = Passes(
-            tuple(Pass(str(n["name"]), _one_of(Match, n["match"]), int(n["until"])) for n in raw["overrides"]),
+        found = LiveExceptions(
+            tuple(NameException(str(n["name"]), _one_of(Match, n["match"]), int(n["until"])) for n in raw["overrides"]),
             tuple(_bypass(one) for one in raw["bypasses"]),
-            tuple(_act(one) for one in raw["untold"]),
+            tuple(_change(one) for one in raw["untold"]),
         )
-        _core.Exceptions([(one.name, one.match, one.until) for one in passes.names], False, 0)  # raises for no name
-        return passes
+        _core.Exceptions([(one.name, one.match, one.until) for one in found.names], False, 0)  # raises for no name
+        return found
     except (ValueError, KeyError, TypeError, OverflowError, _core.CoreError) as error:
-        raise ResolverError(f"the passes cannot be understood ({error})") from error
+        raise ResolverError(f"the exceptions cannot be understood ({error})") from error
 
 
-def read(path: Path) -> Passes:
-    """The passes in `path`; none where there is no such file; `ResolverError` where it cannot be understood."""
+def read(path: Path) -> LiveExceptions:
+    """The exceptions in `path`; none where there is no such file; `ResolverError` where it cannot be understood."""
     try:
         return parse(atomic.read(path, LARGEST))
     except FileNotFoundError:
-        return Passes()
+        return LiveExceptions()
     except OSError as error:
         raise ResolverError(f"{path} cannot be read ({error.strerror})") from error
 
 
-def dump(passes: Passes) -> bytes:
-    stored = {"format": FORMAT, **asdict(passes)}
-    stored["untold"] = stored.pop("pending_log")
-    return json.dumps(stored, sort_keys=True, indent=1).encode() + b"\n"
+def dump(live: LiveExceptions) -> bytes:
+    fields = asdict(live)
+    fields["untold"] = fields.pop("pending_log")
+    return json.dumps({"format": FORMAT, **fields}, sort_keys=True, indent=1).encode() + b"\n"
 
 
-def change(places: Places, how: Callable[[Passes], Passes]) -> tuple[Passes, str | None]:
-    """What `how` makes of the live passes, made live; the off switch durable too. Returns why that could not be, if it
-    could not: what unblocks must work with a full disk. What cannot be understood counts as if it were not there: the
-    off switch must work on a damaged file. Raises `ResolverError` where it cannot be made live."""
+def change(places: Places, how: Callable[[LiveExceptions], LiveExceptions]) -> tuple[LiveExceptions, str | None]:
+    """Makes live what `how` makes of the live exceptions, and the off switch durable. Returns that, and why the off
+    switch is not durable, if it is not: what unblocks must work with a full disk. A damaged file counts as missing,
+    because the off switch must work then too. Raises `ResolverError` where nothing can be made live."""
     try:
         with _only_writer(places):
             before = _before(places)
@@ -255,7 +255,7 @@ def _make_live(places: Places, data: bytes) -> None:
             _reserve(places, size // 2)
 
 
-def _kept(places: Places, before: Passes, after: Passes) -> str | None:
+def _kept(places: Places, before: LiveExceptions, after: LiveExceptions) -> str | None:
     """Makes the off switch durable; why that cannot be."""
     try:
         if after != before:
@@ -265,13 +265,13 @@ def _kept(places: Places, before: Passes, after: Passes) -> str | None:
     return None
 
 
-def _before(places: Places) -> Passes:
+def _before(places: Places) -> LiveExceptions:
     """What is live, or after a reboot the off switch as it was."""
     for path in (places.passes, places.bypass):
         with suppress(ResolverError):
             if path.exists():
                 return read(path)
-    return Passes()
+    return LiveExceptions()
 
 
 def unreadable(places: Places) -> str | None:
@@ -313,7 +313,7 @@ def _bypass(raw: dict[str, Any]) -> Bypass:
     )  # fmt: skip
 
 
-def _act(raw: dict[str, Any]) -> BypassChange:
+def _change(raw: dict[str, Any]) -> BypassChange:
     return BypassChange(
         _one_of(Does, raw["act"]), int(raw["at"]), visible(raw["by"]), visible(raw["reason"]), _bypass(raw["bypass"])
     )  # fmt: skip

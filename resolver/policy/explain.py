@@ -1,6 +1,6 @@
 """Why a name is stopped, or why not: the verdict in words, from the very files that the workers read.
 
-Enters: a name, the address of a page on it, or an entry's reference; the live generation, the passes, the
+Enters: a name, the address of a page on it, or an entry's reference; the live generation, the exceptions, the
 configuration's clients and views; the names that the upstream's answer leads to, where somebody asked. Leaves: an
 `Explanation`. Needs no steward, no worker and no network. The verdict is the core's (`policy/verdict.py`), here it is
 put into words; that a client is not served comes before it. A name that passes is then judged by those that own records
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from resolver.base.paths import Places
     from resolver.config.schema import Config
     from resolver.policy.description import Generation
-    from resolver.policy.exceptions import Pass, Passes
+    from resolver.policy.exceptions import LiveExceptions, NameException
     from resolver.policy.views import Address
 
 
@@ -233,7 +233,7 @@ def _found(match: Match, meta: Generation) -> Found:
 
 
 def _in_words(
-    judgement: Judgement, meta: Generation, live: Passes, let: tuple[str, str] | None, now: float
+    judgement: Judgement, meta: Generation, live: LiveExceptions, let: tuple[str, str] | None, now: float
 ) -> tuple[list[Found], str, str]:
     """Why each entry does not decide, and of the one that does or of them all, verdict and reason. `let`: that a person
     lets the name pass, in short and in full."""
@@ -267,21 +267,21 @@ def _in_words(
     return judged, "not listed", "no entry holds" if judged else "no entry at or above it"
 
 
-def _let_through(places: Places, live: Passes, qname: str, now: float) -> tuple[str, str] | None:
+def _let_through(places: Places, live: LiveExceptions, qname: str, now: float) -> tuple[str, str] | None:
     """Whether a person lets it pass, whatever the lists say: in short, and in full."""
     for one in live.holding(now):
         if one.kind == "all":
             return "everything passes", f"everything passes {bypass.in_words(one)}"
-        if one.kind == "name" and one.as_pass().covers(qname):
+        if one.kind == "name" and one.as_exception().covers(qname):
             return "its name is bypassed", f"{one.of} and all below it are bypassed {bypass.in_words(one)}"
     if (let := live.covering(qname, now)) is not None:
         return "its name is overridden", f"{let.name} ({let.match}) is overridden {_words(places, let)}"
     return None
 
 
-def _words(places: Places, let: Pass) -> str:
-    """Of an override: since when, by whom, until when and why, as far as its own file can be read: the passes, by which
-    it holds, say its end alone."""
+def _words(places: Places, let: NameException) -> str:
+    """Of an override: since when, by whom, until when and why. The exceptions, by which it holds, have its end alone;
+    the rest is in a file of its own."""
     until = bypass.ends(let.until)
     try:
         one = overrides.read(places).named(let.name)

@@ -19,7 +19,7 @@ from resolver.base.errors import ResolverError
 from resolver.base.file_watch import Changed
 from resolver.policy import exceptions, look_up
 from resolver.policy.description import Generation
-from resolver.policy.exceptions import Passes
+from resolver.policy.exceptions import LiveExceptions
 from resolver.policy.verdict import EVERY_LIST, Judge
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ class InForce:
 
     compiled: CompiledList | None = None
     meta: Generation = field(default_factory=Generation)
-    passes: Passes = field(default_factory=Passes)
+    exceptions: LiveExceptions = field(default_factory=LiveExceptions)
     list_trouble: str | None = None
     """Why the file that is there now is not in use."""
     exceptions_trouble: str | None = None
@@ -56,7 +56,7 @@ class InForce:
     @cached_property
     def mark(self) -> str:
         """Names the exceptions and their ends."""
-        return self.passes.mark
+        return self.exceptions.mark
 
     @property
     def generation(self) -> int | None:
@@ -72,7 +72,7 @@ class InForce:
 
     @cached_property
     def _judge(self) -> Judge | None:
-        return None if self.compiled is None else Judge(self.compiled, self.names, self.passes)
+        return None if self.compiled is None else Judge(self.compiled, self.names, self.exceptions)
 
 
 def is_there(places: Places) -> bool:
@@ -122,7 +122,7 @@ class Follower:
         path = self._places.passes
         if not self._changed.look(path):
             return
-        if not self._changed.there(path) and self.now.passes != Passes():
+        if not self._changed.there(path) and self.now.exceptions != LiveExceptions():
             self._replace(exceptions_trouble=f"{path} is gone; those before them go on")
             return
         try:
@@ -133,7 +133,7 @@ class Follower:
             return
         self._changed.read(path)
         is_new = found.mark != self.now.mark
-        self._replace(passes=found if is_new else self.now.passes, exceptions_trouble=None)
+        self._replace(exceptions=found if is_new else self.now.exceptions, exceptions_trouble=None)
 
     def _replace(self, **new: Any) -> None:
         after = replace(self.now, **new)

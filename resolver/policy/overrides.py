@@ -28,7 +28,7 @@ class OverrideError(ResolverError):
 
 
 class Override(Stored):
-    """One name that passes."""
+    """An exception for one name."""
 
     name: str
     match: exceptions.Match = "subtree"
@@ -119,6 +119,6 @@ def put(places: Places, overrides: Overrides, now: float) -> str | None:
 
 
 def publish(places: Places, overrides: Overrides, now: float) -> None:
-    """Their part of the passes; what the off switch says stays."""
-    names = tuple(exceptions.Pass(o.name, o.match, int(o.until)) for o in overrides.holding(now).overrides)
+    """Their part of the exceptions; the off switch stays as it is."""
+    names = tuple(exceptions.NameException(o.name, o.match, int(o.until)) for o in overrides.holding(now).overrides)
     exceptions.change(places, lambda live: live.with_overrides(names))

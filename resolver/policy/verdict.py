@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from resolver._core import CompiledList, Judgement
-    from resolver.policy.exceptions import Match, Passes
+    from resolver.policy.exceptions import LiveExceptions, Match
 
 EVERY_LIST = (1 << 64) - 1
 
@@ -23,8 +23,8 @@ EVERY_LIST = (1 << 64) - 1
 class Judge:
     """One generation with the exceptions of the moment. Immutable, but for what the core has read."""
 
-    def __init__(self, compiled: CompiledList, lists: Sequence[str], passes: Passes) -> None:
-        self._compiled, self._lists, self._passes = compiled, lists, passes
+    def __init__(self, compiled: CompiledList, lists: Sequence[str], live: LiveExceptions) -> None:
+        self._compiled, self._lists, self._live = compiled, lists, live
         self._read: tuple[tuple[bool, int], Exceptions] | None = None
 
     def judge(self, qname: str, now: float, view: int = EVERY_LIST) -> Judgement:
@@ -32,20 +32,20 @@ class Judge:
         return verdict(self._compiled, qname, self._exceptions(now), view, int(now))
 
     def _exceptions(self, now: float) -> Exceptions:
-        everything, lists = switched_off(self._passes, self._lists, now)
+        everything, lists = switched_off(self._live, self._lists, now)
         if self._read is None or self._read[0] != (everything, lists):
-            self._read = (everything, lists), Exceptions(names_of(self._passes), everything, lists)
+            self._read = (everything, lists), Exceptions(names_of(self._live), everything, lists)
         return self._read[1]
 
 
-def names_of(passes: Passes) -> list[tuple[str, Match, int]]:
+def names_of(live: LiveExceptions) -> list[tuple[str, Match, int]]:
     """The exceptions for names, as the core reads them."""
-    return [(one.name, one.match, one.until) for one in passes.names]
+    return [(one.name, one.match, one.until) for one in live.names]
 
 
-def switched_off(passes: Passes, lists: Sequence[str], now: float) -> tuple[bool, int]:
+def switched_off(live: LiveExceptions, lists: Sequence[str], now: float) -> tuple[bool, int]:
     """Whether everything is bypassed, and the mask of the lists that are."""
-    return passes.all(now), mask(lists, passes.lists(now))
+    return live.all(now), mask(lists, live.lists(now))
 
 
 def mask(lists: Iterable[str], wanted: Iterable[str] | None) -> int:

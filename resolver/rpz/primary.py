@@ -184,9 +184,9 @@ class Primary:
             self._alarm(origin, str(wrong))
             return
         written, edition = made.written, made.edition
-        ends = (written.next, live.passes.next_end(now) or 0)
+        ends = (written.next, live.exceptions.next_end(now) or 0)
         kept.written, kept.due = written, float(min(filter(None, ends), default=0))
-        kept.passes = live.passes.mark
+        kept.passes = live.exceptions.mark
         if made.trouble is not None:
             kept.due = min(kept.due or now + LATER, now + LATER)
         self._alarm(origin, made.trouble)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 def counting(live: InForce, wanted: frozenset[str] | None, now: float) -> int:
     """The lists that count, as the core's bits. `wanted` None: all."""
-    everything, off = switched_off(live.passes, live.names, now)
+    everything, off = switched_off(live.exceptions, live.names, now)
     return 0 if everything else mask(live.names, wanted) & ~off
 
 
@@ -57,7 +57,7 @@ def write_rules(live: InForce, zone: Zone, wanted: frozenset[str] | None, output
         return live.compiled.write_policies(
             output,
             lists=counting(live, wanted, now),
-            passes=names_of(live.passes),
+            passes=names_of(live.exceptions),
             now=int(now),
             room=zone.room,
         )

@@ -21,6 +21,7 @@ from resolver.base.timestamps import as_text
 from resolver.log.errors import AuditError
 from resolver.log.reading import leaves
 from resolver.stats.documents import read_document
+from resolver.stats.timeline import SUSPENDING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     from resolver.log.leaf import Detail
     from resolver.log.source import Source
 
-SUSPENDING = ("relief-applied", "suspended-here")
 STOPPING = frozenset({15, 16, 17})  # RFC 8914: Blocked, Censored, Filtered
 
 

@@ -77,7 +77,7 @@ def add(reports: Iterable[Report]) -> Report:
 
 def dsa(whole: Report) -> dict[str, Any]:
     """The figures that Article 15(1) of the Digital Services Act asks of a mere conduit, by its letters (the templates
-    are those of Implementing Regulation (EU) 2024/2835); docs/auditor.md says which row is which."""
+    are those of Implementing Regulation (EU) 2024/2835); docs/report.md says which row is which."""
     orders: Counter[str] = Counter()
     items: Counter[str] = Counter()
     for told in whole["entries"]["by_basis"].values():

@@ -1,10 +1,13 @@
 """`audit was-blocked`: was this name on an active list on that day, on whose word? With a proof made of static files.
 
-Enters: a log with its published details, the documents and grounds that its leaves commit to, a name, two hours.
-Leaves: each entry that covers the name and was active within, and files from which a stranger with the log's key alone
-sees the same: the leaf with its inclusion proof, the document whose state hash the leaf holds, the grounds likewise.
-Rules: a leaf says the hour and no more; a list holds from its leaf's hour until that of its next one; what was
-suspended by then is said; that no later leaf ended it before is what a whole copy of the log proves (`audit verify`).
+Enters: a log with its details, the documents and grounds that its leaves commit to, a name, two hours. Leaves: each
+entry that covers the name and was active within, what let the name pass meanwhile (`resolver.stats.timeline`), and
+files from which a stranger with the log's key alone sees the same: the leaf with its inclusion proof, the document
+whose state hash the leaf holds, the grounds likewise. Rules:
+
+- these files prove that the leaf activated the entry, and no end: a leaf that is not shown may have ended it;
+- with a copy of the log beside them the end is proved too, and what the published details say was suspended: the copy
+  is verified as a whole, it must continue the checkpoint of the proof, so no leaf in between can be missing.
 """
 
 from __future__ import annotations
@@ -20,13 +23,15 @@ from blocklists import delta, entry
 from blocklists.errors import BlocklistError
 from blocklists.text import shown
 from resolver.log.errors import AuditError, UntrueError
-from resolver.log.proof import Proven, check_proof, prove
-from resolver.log.reading import leaves
+from resolver.log.proof import Proven, check_proof, parse_proof, prove
+from resolver.log.reading import published_details
+from resolver.log.verify import verify
 from resolver.stats.documents import read_document
 from resolver.stats.kept import parse_grounds
+from resolver.stats.timeline import Pause, Span, Timeline, read_timeline
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
     from resolver.log.leaf import Detail
@@ -34,7 +39,6 @@ if TYPE_CHECKING:
     from resolver.log.source import Source
 
 PROOF, DOCUMENT, GROUNDS = "leaf.tlog-proof", "document.zst", "head.json"
-SUSPENDING = ("relief-applied", "suspended-here")
 
 
 class Archive(Protocol):
@@ -42,17 +46,6 @@ class Archive(Protocol):
 
     def lines(self, name: str, state: str) -> Iterable[bytes]: ...
     def head(self, name: str, digest: str) -> bytes: ...
-
-
-@dataclass(frozen=True)
-class Span:
-    """A list as one leaf activated it: from that leaf's hour until the next one's (None: it holds still)."""
-
-    list: str
-    leaf: int
-    detail: Mapping[str, Any]
-    since: str
-    until: str | None
 
 
 @dataclass(frozen=True)
@@ -64,12 +57,15 @@ class Finding:
     leaf: int
     since: str
     until: str | None
+    """The hour of the leaf `ended`; None: no leaf of the log ended it, or none was looked for (`whole`)."""
+    ended: int | None
+    whole: bool
+    """Whether the log was read: without it neither the end nor a pause is known."""
     action: str
     entry: dict[str, Any]
     ground: dict[str, Any]
     issuer: dict[str, Any]
-    suspended: str | None
-    """From which hour on the log has it suspended; None: it was not."""
+    pauses: tuple[Pause, ...]
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -77,9 +73,11 @@ class Finding:
     def lines(self) -> Iterator[str]:
         one, ground = self.entry, self.ground
         yield f"{one['name']} ({one['match']}) was on list {self.list}, version {self.version}: leaf {self.leaf}"
-        yield f"  active     from {self.since} until {self.until or 'now'}, action {self.action}"
-        if self.suspended:
-            yield f"  suspended  from {self.suspended} on"
+        end = f" until {self.until} (leaf {self.ended})" if self.until else " and still is" if self.whole else ""
+        seen = ": counted, not stopped" if self.action == "monitor" else ""
+        yield f"  active     from {self.since}{end}, action {self.action}{seen}"
+        for pause in self.pauses:
+            yield f"  {pause}"
         yield f"  entry      {one['reference']}, {one['category']}, issued {one['issued']}, expires {one['expires']}"
         told = (shown(ground.get(key, "unknown")) for key in ("law", "authority", "order", "date", "court"))
         yield f"  ground     {', '.join(told)}"
@@ -91,35 +89,14 @@ def was_blocked(
 ) -> list[Finding]:
     """What covered `name` between two hours (`2026-11-22T00Z`), both included. Raises `MissingError` where a document
     is not there, `AuditError` where a leaf names none."""
-    spans, off = history(source, details)
-    found = []
-    for span in spans:
-        if span.since <= last and (span.until is None or span.until >= first) and span.detail.get("version"):
-            found += _in_span(span, off, archive, name, first)
-    return found
-
-
-def history(
-    source: Source, details: Callable[[int], list[Detail]]
-) -> tuple[list[Span], list[tuple[str, str, str, frozenset[str]]]]:
-    """All that was active, and what was said to be suspended: hour, list, type of leaf, references."""
-    spans: list[Span] = []
-    open_at: dict[str, int] = {}
-    off: list[tuple[str, str, str, frozenset[str]]] = []
-    for index, leaf, detail in leaves(source, details):
-        if detail is None or not isinstance(told := detail.value, dict):
-            continue
-        name = str(told.get("list"))
-        if leaf.type in SUSPENDING:
-            named = told.get("references")
-            off.append((leaf.hour, name, leaf.type, frozenset(map(str, named if isinstance(named, list) else ()))))
-        if leaf.type == "list-activated":
-            if (before := open_at.get(name)) is not None:
-                was = spans[before]
-                spans[before] = Span(was.list, was.leaf, was.detail, was.since, leaf.hour)
-            open_at[name] = len(spans)
-            spans.append(Span(name, index, told, leaf.hour, None))
-    return spans, off
+    told = read_timeline(source, details)
+    return [
+        finding
+        for span in told.spans
+        if span.since <= last and (span.until is None or span.until >= first) and span.detail.get("version")
+        for finding in _in_span(span, told, archive, name)
+        if f"{finding.entry['expires'][:13]}Z" > first
+    ]
 
 
 def write_proof(source: Source, finding: Finding, span: Detail, archive: Archive, folder: Path) -> None:
@@ -136,9 +113,11 @@ def write_proof(source: Source, finding: Finding, span: Detail, archive: Archive
     (folder / GROUNDS).write_bytes(archive.head(finding.list, str(told["head"])))
 
 
-def check(folder: Path, key: Verifier, name: str) -> tuple[Proven, list[Finding]]:
-    """What such a folder proves of a name to somebody who has only the log's key. Raises `UntrueError`."""
-    proven = check_proof(_file(folder / PROOF), key)
+def check(folder: Path, key: Verifier, name: str, log: Source | None = None) -> tuple[Proven, list[Finding]]:
+    """What such a folder proves of a name to somebody who has only the log's key, and with a `log` that does not change
+    while it is read (a copy), until when. Raises `UntrueError`."""
+    text = _file(folder / PROOF)
+    proven = check_proof(text, key)
     told = proven.detail.value if proven.detail else None
     if proven.leaf.type != "list-activated" or not isinstance(told, dict) or not told.get("applied"):
         raise UntrueError(f"leaf {proven.index} activates no list and names no document")
@@ -148,24 +127,34 @@ def check(folder: Path, key: Verifier, name: str) -> tuple[Proven, list[Finding]
         lines.append(line)
     if (state := f"sha256:{whole.hexdigest()}") != told["applied"]:
         raise UntrueError(f"the document is {state}, the leaf names {shown(told['applied'])}")
-    span = Span(str(told.get("list")), proven.index, told, proven.leaf.hour, None)
-    grounds = _file(folder / GROUNDS)
-
-    class Files:
-        def lines(self, name: str, state: str) -> Iterable[bytes]:
-            del name, state
-            return lines
-
-        def head(self, name: str, digest: str) -> bytes:
-            del name, digest
-            return grounds
-
-    return proven, _in_span(span, [], Files(), name, span.since)
+    span, timeline = Span(str(told.get("list")), proven.index, told, proven.leaf.hour), None
+    if log is not None:
+        verify(log, key, kept=[parse_proof(text).checkpoint])
+        timeline = read_timeline(log, published_details(log))
+        span = timeline.span(proven.index)
+    found = _in_span(span, timeline, _Files(lines, _file(folder / GROUNDS)), name)
+    if not found:
+        raise UntrueError(f"no entry of this document covers {name}")
+    return proven, found
 
 
-def _in_span(
-    span: Span, off: list[tuple[str, str, str, frozenset[str]]], archive: Archive, name: str, first: str
-) -> list[Finding]:
+@dataclass(frozen=True)
+class _Files:
+    """The archive that a proof is: one document, one set of grounds."""
+
+    document: list[bytes]
+    grounds: bytes
+
+    def lines(self, name: str, state: str) -> Iterable[bytes]:
+        del name, state
+        return self.document
+
+    def head(self, name: str, digest: str) -> bytes:
+        del name, digest
+        return self.grounds
+
+
+def _in_span(span: Span, timeline: Timeline | None, archive: Archive, name: str) -> list[Finding]:
     told = span.detail
     applied, head = str(told.get("applied") or ""), str(told.get("head") or "")
     if not isinstance(version := told.get("version"), int):
@@ -178,11 +167,11 @@ def _in_span(
     grounds = parse_grounds(archive.head(span.list, head), head)
     return [
         Finding(
-            span.list, version, span.leaf, span.since, span.until, shown(told.get("action", "stop-page")),
-            one, _object(grounds["bases"].get(one["basis"])), dict(grounds["issuer"]), _suspended(one, span, off),
+            span.list, version, span.leaf, span.since, span.until, span.ended, timeline is not None,
+            shown(told.get("action", "stop-page")), one, _object(grounds["bases"].get(one["basis"])),
+            dict(grounds["issuer"]), timeline.pauses(span, one["reference"], name) if timeline else (),
         )
         for one in candidates
-        if f"{one['expires'][:13]}Z" > first
     ]  # fmt: skip
 
 
@@ -198,18 +187,6 @@ def _covering(lines: Iterable[bytes], name: str) -> list[dict[str, Any]]:
     except BlocklistError as wrong:
         raise AuditError(f"the document cannot be read: {wrong}") from wrong
     return found
-
-
-def _suspended(one: dict[str, Any], span: Span, off: list[tuple[str, str, str, frozenset[str]]]) -> str | None:
-    since: dict[str, str] = {}
-    for hour, name, kind, references in off:
-        if name != span.list or (span.until is not None and hour > span.until):
-            continue
-        if one["reference"] in references:
-            since.setdefault(kind, hour)
-        else:
-            since.pop(kind, None)
-    return min(since.values(), default=None)
 
 
 def _object(value: object) -> dict[str, Any]:

@@ -36,7 +36,7 @@ def test_where_there_is_no_room_the_old_stays_and_nothing_lies_beside_it(
 
     path = tmp_path / "said.json"
     path.write_bytes(b"old")
-    monkeypatch.setattr(atomic, "belong", full)
+    monkeypatch.setattr(atomic, "inherit_owner", full)
     with pytest.raises(OSError, match="No space left"):
         atomic.replace(path, b"new")
     assert path.read_bytes() == b"old"

@@ -127,7 +127,7 @@ PROVOKED: dict[str, tuple[str, str]] = {
         CERTIFICATE, "the certificate of encrypted DNS stays the one before: ",
     ),
     "the certificate of encrypted DNS ends on …": (CERTIFICATE, "the certificate of encrypted DNS ends on "),
-    "the passes cannot be understood (…)": (NO_PASSES, "the passes cannot be understood ("),
+    "the exceptions cannot be understood (…)": (NO_PASSES, "the exceptions cannot be understood ("),
     "… cannot be read (…)": (NO_PASSES, " cannot be read ("),
     "…; those before them go on": (NO_PASSES, "; those before them go on"),
     "the new configuration is refused, the old one goes on: …": (
@@ -186,6 +186,13 @@ PROVOKED: dict[str, tuple[str, str]] = {
     "… entries with overdue appeals are held for a person: more came due than guards.overdue lets open by itself in a "
     "day: stopsign appeals list --held": (
         APPEALS_HELD, " entries with overdue appeals are held for a person",
+    ),
+    "… appeals wait, and … have room: what comes in beyond has no clock": (
+        "lists/test_appeals.py::test_places_for_appeals_that_are_nearly_taken_are_an_alarm", " appeals wait, and ",
+    ),
+    "more than … reports of the web process were refused within an hour": (
+        "lists/test_appeals.py::test_reports_that_are_refused_in_number_are_an_alarm_for_an_hour",
+        " reports of the web process were refused within an hour",
     ),
     "host … shares the appeals database, and log.peers lacks the key of its log": (
         PEERS, " shares the appeals database, and log.peers lacks the key of its log",

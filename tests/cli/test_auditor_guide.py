@@ -1,56 +1,92 @@
-"""docs/auditor.md, typed as it stands there, on a machine that has a key, an address and two published lists."""
+"""docs/auditor.md, typed as it stands there, in its order; what the page says a command prints, it prints.
+
+The page is a walk of three people, who share a folder here: an auditor with the log's key, a published list and an
+address, a regulator who is a witness, and somebody at the provider. `…` on the page is what differs each time; a line
+that is `…` alone is any number of lines; `[1]` below an output is the exit status.
+"""
 
 from __future__ import annotations
 
+import re
 import shlex
+import shutil
 import threading
-from contextlib import contextmanager
-from hashlib import sha256
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import zstandard
+import pytest
+import yaml
 from dnslib import EDNS0, QTYPE, RR, A, DNSRecord, EDNSOption
-from dnslib.server import BaseResolver, DNSServer
+from dnslib.server import BaseResolver, DNSLogger, DNSServer
 
+from resolver.lists.ledger import Event
+from resolver.log.note import parse_vkey
+from resolver.log.witness import load_witness
 from tests.rigs.command_line import run
-from tests.rigs.counted import entry, month_of
 from tests.rigs.http_folder import served
-from tests.rigs.log_world import World
+from tests.rigs.lists_world import Clock, World, make_entry, settings
+from tests.rigs.witness_http import witness
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    import pytest
-
 GUIDE = Path(__file__).parents[2] / "docs" / "auditor.md"
-ONE = entry("gone.example", 1) + entry("kept.example", 2)
-TWO = entry("kept.example", 2) + entry("new.example", 3)
+CASINO, DICE, POKER = make_entry("casino.example"), make_entry("dice.example"), make_entry("poker.example")
+STOPPED = {"poker.example": POKER.reference}
 
 
-def commands() -> list[list[str]]:
-    """What an auditor types; what is only for the provider speaks of DIR."""
-    lines = [line.strip() for line in GUIDE.read_text("utf-8").splitlines() if line.startswith("    stopsign ")]
-    return [shlex.split(line)[1:] for line in lines if "DIR" not in line]
+@dataclass
+class Step:
+    """A command of the page and what stands below it."""
+
+    command: str
+    lines: list[str] = field(default_factory=list)
+
+    @property
+    def status(self) -> int:
+        return int(self.lines[-1][1:-1]) if self.lines and re.fullmatch(r"\[\d\]", self.lines[-1]) else 0
+
+    @property
+    def expected(self) -> re.Pattern[str]:
+        lines = self.lines[:-1] if self.status else self.lines
+        some = [
+            r"(?:.*\n)*" if line == "…" else re.escape(line).replace(re.escape("…"), ".*") + r"\n" for line in lines
+        ]
+        return re.compile("".join(some))
+
+
+def steps() -> list[Step]:
+    found: list[Step] = []
+    for block in re.findall(r"```console\n(.*?)```", GUIDE.read_text("utf-8"), re.DOTALL):
+        for line in block.splitlines():
+            if typed := re.fullmatch(r"(?:auditor|provider|regulator)\$ stopsign (.*)", line):
+                found.append(Step(typed[1]))
+            else:
+                found[-1].lines.append(line)
+    return found
 
 
 class Stopping(BaseResolver):  # type: ignore[misc]
-    """A resolver that stops what the second list says."""
+    """A resolver that does what the log says."""
 
     def resolve(self, request: DNSRecord, handler: Any) -> DNSRecord:
         reply, name = request.reply(), str(request.q.qname).rstrip(".")
-        reference = next((n for suffix, n in (("kept.example", 2), ("new.example", 3)) if name.endswith(suffix)), None)
+        reference = next((ref for suffix, ref in STOPPED.items() if name.endswith(suffix)), None)
         reply.add_answer(RR(name, QTYPE.A, rdata=A("192.0.2.66" if reference else "198.51.100.1"), ttl=60))
         if reference:
-            reply.add_ar(EDNS0(opts=[EDNSOption(15, (16).to_bytes(2, "big") + f"{reference:016}".encode())]))
+            reply.add_ar(EDNS0(opts=[EDNSOption(15, (16).to_bytes(2, "big") + reference.encode())]))
         return reply
 
 
 @contextmanager
 def resolver() -> Iterator[str]:
-    servers = [DNSServer(Stopping(), address="127.0.0.1", port=0, tcp=False)]
+    silent = DNSLogger("-request,-reply")
+    servers = [DNSServer(Stopping(), address="127.0.0.1", port=0, tcp=False, logger=silent)]
     port = servers[0].server.server_address[1]
-    servers.append(DNSServer(Stopping(), address="127.0.0.1", port=port, tcp=True))
+    servers.append(DNSServer(Stopping(), address="127.0.0.1", port=port, tcp=True, logger=silent))
     threads = [threading.Thread(target=one.server.serve_forever, args=(0.01,)) for one in servers]
     for thread in threads:
         thread.start()
@@ -63,37 +99,106 @@ def resolver() -> Iterator[str]:
             one.server.server_close()
 
 
-def test_the_guide_works_as_written(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    world, desk = World(tmp_path / "provider"), tmp_path / "desk"
-    month_of(world)
-    with world.open() as log:
-        for version, text in enumerate((ONE, TWO), 1):
-            state = "sha256:" + sha256(text.encode()).hexdigest()
-            told = {"list": "gambling", "version": version, "state": state, "action": "stop-page"}
-            log.append("list-activated", f"gambling/{version}", told)
+class Story:
+    """What the provider of the page did, from October on."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir()
+        own = {"log": {"origin": "stop.isp.example/log"}}
+        (folder / "stopsign.yaml").write_text(yaml.safe_dump(settings(folder) | own))
+        self.clock = Clock(datetime(2026, 10, 1, 12, tzinfo=UTC).timestamp())
+        self.world = World(folder, self.clock, more=own)
+        self._until(10, 2)
+        self._take(1, [CASINO, DICE])
+        self._until(10, 6)
+        self._append(
+            "appeal-received", CASINO.reference, {"appeal": "one", "ground": "rights", "received": self.clock()}
+        )
+        self._until(10, 8)
+        told = {"appeal": "one", "outcome": "upheld", "decided": self.clock()}
+        self._append("appeal-decided", CASINO.reference, told)
+        self._until(11, 2)
+        self._append("counts", "2026-10-12", {"day": "2026-10-12", "lists": {"gambling": 105}})
+        self._until(11, 22)
+        self._take(2, [CASINO, POKER])
+        self._until(11, 24)
+        self.world.take(2, [CASINO, POKER], suspended=[CASINO.reference])
+
+    def _until(self, month: int, day: int) -> None:
+        """Stopped and started again, so that the days between are no silence."""
+        self._append("stop", "", {})
+        self.clock.now = datetime(2026, month, day, 12, tzinfo=UTC).timestamp()
+        self._append("start", "", {})
+
+    def _append(self, kind: str, reference: str, detail: dict[str, Any]) -> None:
+        self.world.ledger.append([Event(kind, reference, detail)])
+
+    def _take(self, version: int, entries: list[Any]) -> None:
+        outcome = self.world.take(version, entries)
+        if outcome.kind != "active":
+            held = self.world.last
+            self.world.register.approve("gambling", version, held.state, by="alice")
+        shutil.copyfile(self.world.folder / f"gambling-{version}.zst", self.world.folder / f"full-{version}.zst")
+
+
+@pytest.fixture
+def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Path, Story]]:
+    story, desk = Story(tmp_path / "provider"), tmp_path / "desk"
     desk.mkdir()
-    (desk / "isp.vkey").write_text(world.vkey())
-    (desk / "full-1.zst").write_bytes(zstandard.compress(ONE.encode()))
-    (desk / "full-2.zst").write_bytes(zstandard.compress(TWO.encode()))
+    shutil.copyfile(story.world.config.places.log_dir / "log.vkey", desk / "isp.vkey")
+    for number in (1, 2):
+        shutil.copyfile(story.world.folder / f"full-{number}.zst", desk / f"full-{number}.zst")
     monkeypatch.chdir(desk)
-    assert len(commands()) >= 14
-    with served(world.log_dir) as address, resolver() as asked:
-        for command in commands():
-            typed = [
-                word.replace("https://stop.isp.example/log", address).replace("192.0.2.1:53", asked) for word in command
-            ]
-            status, out, err = run(capsys, *typed)
-            assert status == 0, f"{shlex.join(command)}\n{out}{err}"
-    assert "105" in (desk / "october.html").read_text()
-    assert (desk / "published" / "witness.vkey").is_file()
+    yield desk, story
+    story.world.stop()
 
 
-def test_every_command_and_option_of_the_guide_exists(capsys: pytest.CaptureFixture[str]) -> None:
-    for line in GUIDE.read_text("utf-8").splitlines():
-        if line.startswith("    stopsign "):
-            words = shlex.split(line)[1:]
-            names = words[: 1 if words[0] == "report" else 2]
-            told = run(capsys, *names, "--help")[1]
-            assert all(word in told for word in words if word.startswith("--")), line
+def words(step: Step, told: dict[str, str]) -> list[str]:
+    """As a shell splits them; the page's addresses and folders become those of the test, `*` a file that is there."""
+    typed = step.command
+    for place, real in told.items():
+        typed = typed.replace(place, real)
+    found: list[str] = []
+    for word in shlex.split(typed):
+        found += sorted(map(str, Path().glob(word))) if "*" in word else [word]
+    return found
+
+
+def test_the_page_can_be_walked_and_prints_what_it_says(
+    desk: tuple[Path, Story], capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, story = desk
+    key = parse_vkey((folder / "isp.vkey").read_text().strip())
+    told = {"DIR": str(story.world.folder)}
+    walk = steps()
+    assert len(walk) >= 20
+    with ExitStack() as running:
+        told["https://stop.isp.example/log"] = running.enter_context(served(story.world.config.places.log_dir))
+        told["192.0.2.1:53"] = running.enter_context(resolver())
+        for step in walk:
+            if "VKEY" in step.command and "VKEY" not in told:
+                asked = load_witness(folder / "asked.key")
+                address = running.enter_context(witness(folder / "seen.sqlite", [key], asked))
+                told |= {"https://asked.regulator.example": address, "VKEY": str(asked.verifier)}
+            status, out, err = run(capsys, *words(step, told))
+            said = out + err
+            for place, real in told.items():
+                said = said.replace(real, place)
+            assert status == step.status, f"$ {step.command}\n{said}"
+            assert step.expected.fullmatch(said), f"$ {step.command}\n{said}"
+    assert "105" in (folder / "october.html").read_text()
+
+
+def test_every_command_and_option_of_the_page_exists(capsys: pytest.CaptureFixture[str]) -> None:
+    typed = [step.command for step in steps()]
+    for page in (GUIDE, GUIDE.with_name("report.md")):
+        typed += re.findall(r"^    stopsign (.*)", page.read_text("utf-8"), re.MULTILINE)
+    for line in typed:
+        said = shlex.split(line)
+        names = said[: 1 if said[0] == "report" else 2]
+        told = run(capsys, *names, "--help")[1]
+        assert all(word in told for word in said if word.startswith("--")), line
+
+
+def test_the_page_is_short() -> None:
+    assert len(GUIDE.read_text("utf-8").splitlines()) <= 250

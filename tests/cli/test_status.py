@@ -288,7 +288,7 @@ def test_the_off_switch_is_counted_for_prometheus_and_no_name_is_told(config: Co
     config.places.run_dir.mkdir(parents=True, exist_ok=True)
     for kind, of in (("list", "gambling"), ("name", "a.example"), ("name", "b.example")):
         one = exceptions.Bypass(cast("exceptions.Kind", kind), of, 100, 200, "alice", "why")
-        exceptions.change(config.places, partial(exceptions.Passes.on, new=one))
+        exceptions.change(config.places, partial(exceptions.LiveExceptions.on, new=one))
 
     def found(now: float) -> dict[tuple[str, str], float]:
         (family,) = Bypassed(config.places, ["gambling", "piracy"], lambda: now).collect()
@@ -302,7 +302,7 @@ def test_the_off_switch_is_counted_for_prometheus_and_no_name_is_told(config: Co
 def test_a_bypass_is_named_with_the_steward_dead(config: Config) -> None:
     config.places.run_dir.mkdir(parents=True, exist_ok=True)
     one = exceptions.Bypass("list", "gambling", 0, exceptions.FOR_EVER, "alice", "a wrong list")
-    exceptions.change(config.places, partial(exceptions.Passes.on, new=one))
+    exceptions.change(config.places, partial(exceptions.LiveExceptions.on, new=one))
     said = look(config)
     alarm = "list gambling is bypassed since 1970-01-01T00:00:00Z by alice, until it is switched off: a wrong list"
     assert alarm in said["alarms"]

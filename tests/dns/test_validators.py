@@ -86,7 +86,7 @@ def world(tmp_path: Path) -> Iterator[World]:
     meta = {"generation": 1, "lists": [{"name": "all"}]}
     _core.compile([source], host.run_dir / "current.list", json.dumps(meta).encode())
     host.write_config()
-    over = (exceptions.Pass("ok.below.parent.test", "exact", int(time.time()) + 3600),)
+    over = (exceptions.NameException("ok.below.parent.test", "exact", int(time.time()) + 3600),)
     exceptions.change(load(host.config).places, lambda before: before.with_overrides(over))
     with signed.served(tmp_path, command, lambda: said(behind, "www.parent.test"), "BIND"), running(host):
         yield World(host, anchor)

@@ -260,7 +260,7 @@ def test_a_bypass_ends_by_itself_with_nobody_there_to_take_it_back(
         at = int(now[0])
         for kind, of, span in (("list", "casino", 60), ("all", "", 30), ("name", "games.example", 90)):
             one = exceptions.Bypass(cast("exceptions.Kind", kind), of, at, at + span, "root")
-            exceptions.change(places, partial(exceptions.Passes.on, new=one))
+            exceptions.change(places, partial(exceptions.LiveExceptions.on, new=one))
 
         async def stopped() -> list[str]:
             await worker.poll()
@@ -311,7 +311,7 @@ def test_what_no_descriptor_was_left_to_read_is_read_once_there_is_one(
         assert watch.now.trouble is None
 
     in_this_thread(lambda: scene(lambda: _core.compile(emptied, places.current, meta)))
-    in_this_thread(lambda: scene(lambda: exceptions.change(places, partial(exceptions.Passes.on, new=off))))
+    in_this_thread(lambda: scene(lambda: exceptions.change(places, partial(exceptions.LiveExceptions.on, new=off))))
 
 
 @contextlib.contextmanager

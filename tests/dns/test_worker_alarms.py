@@ -92,7 +92,7 @@ def test_exceptions_that_are_gone_or_damaged(config: Config) -> None:
     compile_one(config)
     passes, now = config.places.passes, int(time.time())
     one = exceptions.Bypass("list", "gambling", now, now + 3600, "root")
-    exceptions.change(config.places, partial(exceptions.Passes.on, new=one))
+    exceptions.change(config.places, partial(exceptions.LiveExceptions.on, new=one))
     good = passes.read_bytes()
 
     async def scene(worker: Worker) -> None:
@@ -104,7 +104,7 @@ def test_exceptions_that_are_gone_or_damaged(config: Config) -> None:
         passes.write_bytes(b"{")
         await worker.poll()
         (alarm,) = alarms(config)
-        assert alarm.startswith("the passes cannot be understood (")
+        assert alarm.startswith("the exceptions cannot be understood (")
         assert alarm.endswith("; those before them go on")
         passes.unlink()
         passes.mkdir()

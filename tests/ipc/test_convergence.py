@@ -17,7 +17,7 @@ from resolver.cli.main import stopsign
 from resolver.config.schema import load
 from resolver.ipc import convergence, rpz_status
 from resolver.policy import exceptions
-from resolver.policy.exceptions import FOR_EVER, Bypass, Pass, Passes
+from resolver.policy.exceptions import FOR_EVER, Bypass, LiveExceptions, NameException
 from tests.rigs.config_file import GOOD, write
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from resolver.base.paths import Places
 
-ALL = Passes(bypasses=(Bypass("all", "", 0, FOR_EVER, "somebody"),))
+ALL = LiveExceptions(bypasses=(Bypass("all", "", 0, FOR_EVER, "somebody"),))
 
 
 @pytest.fixture
@@ -36,12 +36,12 @@ def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Places:
     return places
 
 
-def worker(places: Places, index: int, took_up: Passes, *, age: float = 0.0) -> None:
+def worker(places: Places, index: int, took_up: LiveExceptions, *, age: float = 0.0) -> None:
     places.counters(index).write_bytes(int((time.monotonic() - age) * 1000).to_bytes(8, "little"))
     places.counters(index).with_suffix(".json").write_text(json.dumps({"pid": 1, "passes": took_up.mark}))
 
 
-def primary(places: Places, *made_of: Passes) -> None:
+def primary(places: Places, *made_of: LiveExceptions) -> None:
     rpz_status.write(places, [{"origin": f"{at}", "passes": one.mark} for at, one in enumerate(made_of)], [])
 
 
@@ -77,9 +77,9 @@ def test_an_approved_list_is_waited_for_at_each_worker_that_lives(places: Places
 
 def test_who_does_not_follow_is_named_and_the_others_are_counted(places: Places) -> None:
     worker(places, 0, ALL)
-    worker(places, 1, Passes())
+    worker(places, 1, LiveExceptions())
     worker(places, 2, ALL, age=70.0)
-    primary(places, ALL, Passes())
+    primary(places, ALL, LiveExceptions())
     done = bypass(places, "on")
     assert done.exit_code == 1
     assert done.stdout.splitlines()[-1] == "1 follow: dns-0"
@@ -150,8 +150,8 @@ def test_a_list_that_was_taken_out_of_the_configuration_is_switched_back_on(plac
 
 
 def test_switched_off_what_was_not_on_or_passes_all_the_same_is_said(places: Places) -> None:
-    def warned(*on: Bypass, off: str, overrides: tuple[Pass, ...] = ()) -> list[str]:
-        exceptions.change(places, lambda _: Passes(overrides, on))
+    def warned(*on: Bypass, off: str, overrides: tuple[NameException, ...] = ()) -> list[str]:
+        exceptions.change(places, lambda _: LiveExceptions(overrides, on))
         worker(places, 0, exceptions.read(places.passes).off("name", off, now=0, by="").ended(time.time()))
         done = bypass(places, "off", off)
         assert done.exit_code == 0
@@ -166,7 +166,7 @@ def test_switched_off_what_was_not_on_or_passes_all_the_same_is_said(places: Pla
     assert warned(on("example"), off="a.example") == ["a.example was not on; it goes on passing: example is on"]
     assert warned(*ALL.bypasses, off="a.example") == ["a.example was not on; it goes on passing: everything is on"]
     assert warned(on("a.example"), on("example"), off="a.example") == ["a.example goes on passing: example is on"]
-    assert warned(off="a.example", overrides=(Pass("example", "subtree", FOR_EVER),)) == [
+    assert warned(off="a.example", overrides=(NameException("example", "subtree", FOR_EVER),)) == [
         "a.example was not on; it goes on passing: example is overridden (stopsign override lift example)"
     ]
 

@@ -12,7 +12,7 @@ import pytest
 
 from resolver.ipc import control, receipts
 from resolver.lists import activate
-from resolver.lists.appeals import AppealError
+from resolver.lists.appeals import MOST_REFUSED, AppealError
 from resolver.lists.ledger import LedgerError
 from resolver.lists.operations import RequestError, operations
 from tests.rigs.lists_world import BASIS, World, make_entry
@@ -382,6 +382,40 @@ def test_what_a_reporter_says_of_an_appeal_has_an_appeals_shape(world: World, ke
     assert told == []
     asyncio.run(report(control.Peer(1, 65534, 65534), {**RIGHT, "more": "x" * 4_000_000}))  # type: ignore[arg-type]
     assert told == [RIGHT], "and nothing else is kept"
+
+
+def test_reports_that_are_refused_in_number_are_an_alarm_for_an_hour(world: World) -> None:
+    async def work(what: Callable[..., object], *arguments: Any) -> object:
+        return what(*arguments)
+
+    asked: Any = SimpleNamespace(
+        config=world.config, register=world.register, held=SimpleNamespace(operations=dict), work=work
+    )
+    table, peer = operations(asked), control.Peer(1, 65534, 65534)
+    said = f"more than {MOST_REFUSED} reports of the web process were refused within an hour"
+    for number in range(MOST_REFUSED + 1):
+        assert said not in world.register.status()["alarms"]
+        kind, error = (("appeal-received", RequestError), ("appeal-withdrawn", AppealError))[number % 2]
+        with pytest.raises(error):
+            asyncio.run(table[kind].handle(peer, {"appeal": "A-0123456789AB", "secret": "00"}))  # type: ignore[arg-type]
+    assert said in world.register.status()["alarms"]
+    assert world.register.status()["appeals"]["refused"] == MOST_REFUSED + 1
+    run_out(world, minutes=61)
+    assert said not in world.register.status()["alarms"]
+
+
+def test_places_for_appeals_that_are_nearly_taken_are_an_alarm(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("resolver.lists.appeals.MOST_WAITING", 5)
+    monkeypatch.setattr("resolver.lists.appeals.NEARLY_FULL", 4)
+    for number in range(4):
+        world.register.tick()
+        assert not any("have room" in one for one in world.register.status()["alarms"])
+        receive(world, f"A{number}", "a.example")
+    world.register.tick()
+    assert "4 appeals wait, and 5 have room: what comes in beyond has no clock" in world.register.status()["alarms"]
+    receive(world, "A4", "a.example")
+    with pytest.raises(AppealError, match="5 appeals wait already"):
+        receive(world, "A5", "a.example")
 
 
 def _asked(world: World, told: list[Mapping[str, Any]]) -> Any:

@@ -9,7 +9,7 @@ import pytest
 from resolver.base.errors import ResolverError
 from resolver.base.paths import Places
 from resolver.policy import exceptions
-from resolver.policy.exceptions import FOR_EVER, Bypass, Pass, Passes
+from resolver.policy.exceptions import FOR_EVER, Bypass, LiveExceptions, NameException
 from resolver.policy.explain import explain
 from resolver.policy.overrides import OverrideError
 from tests.rigs.limits import can_mount, fill, small_tmpfs
@@ -220,8 +220,8 @@ def test_a_bypass_with_an_end_ends_by_itself_and_that_is_in_the_log(world: World
     world.register.tick()
     kind, detail = said_in_the_log(world)[-1]
     assert (kind, detail["act"], detail["at"]) == ("bypass", "end", "2026-11-22T13:00:00Z")
-    assert exceptions.read(world.config.places.passes) == Passes()
-    assert exceptions.read(world.config.places.bypass) == Passes()
+    assert exceptions.read(world.config.places.passes) == LiveExceptions()
+    assert exceptions.read(world.config.places.bypass) == LiveExceptions()
 
 
 @pytest.mark.parametrize(
@@ -468,7 +468,7 @@ def test_passes_that_cannot_be_understood_are_refused_and_overwritten_by_the_nex
 ) -> None:
     path = world.config.places.passes
     path.write_bytes(data)
-    with pytest.raises(ResolverError, match="passes cannot be understood"):
+    with pytest.raises(ResolverError, match="exceptions cannot be understood"):
         exceptions.read(path)
     thrown(world, "all")
     assert exceptions.read(path).all(world.clock())
@@ -487,4 +487,4 @@ def test_passes_that_cannot_be_understood_are_refused_and_overwritten_by_the_nex
     ],
 )
 def test_a_pass_covers_what_its_match_says(match: Any, name: str, expected: bool) -> None:
-    assert Pass("a.example", match, 0).covers(name) is expected
+    assert NameException("a.example", match, 0).covers(name) is expected

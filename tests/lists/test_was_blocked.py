@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import shutil
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from resolver.lists.activate import NAMED
+from resolver.lists.ledger import Event
 from resolver.stats.kept import STEPS, Kept
 from tests.rigs.command_line import run
+from tests.rigs.http_folder import served
 from tests.rigs.lists_world import BASIS, ISSUER, World, make_entry, settings
 
 if TYPE_CHECKING:
@@ -86,10 +90,116 @@ def test_other_grounds_for_the_same_document_are_a_leaf(world: World) -> None:
     assert ("list-activated", "gambling/4") in world.leaves()[before:]
 
 
+def pauses(told: dict[str, Any]) -> list[tuple[Any, ...]]:
+    (one,) = told["found"]
+    return [(p["what"], p["since"], p["until"], p["perhaps"]) for p in one["pauses"]]
+
+
 def test_what_was_suspended_is_said(world: World, capsys: pytest.CaptureFixture[str]) -> None:
     world.take(3, [NEW], suspended=[NEW.reference])
-    (one,) = ask(world, capsys, "new.example", "--on", "2026-11-25")["found"]
-    assert one["suspended"] == "2026-11-24T12Z"
+    assert pauses(ask(world, capsys, "new.example", "--on", "2026-11-25")) == [
+        ("suspended", "2026-11-24T12Z", None, False)
+    ]
+
+
+def test_a_suspension_holds_in_the_next_version_of_which_no_leaf_says_it_again(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world.take(3, [NEW], suspended=[NEW.reference])
+    world.clock.forward(hours=2)
+    world.take(4, [NEW, OLD])
+    told = ask(world, capsys, "new.example", "--on", "2026-11-25")
+    assert [one["version"] for one in told["found"]] == [4]
+    assert pauses(told) == [("suspended", "2026-11-24T12Z", None, False)]
+
+
+def test_the_copy_of_a_log_proves_the_end_and_the_suspensions(
+    world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Set, taken back and set again; the same to the provider, and to a stranger with the proof and the log."""
+    here = {"list": "gambling", "generation": 9}
+    world.clock.forward(hours=1)
+    world.ledger.append(
+        [Event("suspended-here", "gambling/3", {**here, "suspended": 1, "references": [NEW.reference]})]
+    )
+    world.clock.forward(hours=1)
+    world.ledger.append([Event("suspended-here", "gambling/3", {**here, "suspended": 0, "references": []})])
+    world.clock.forward(hours=1)
+    world.ledger.append([Event("relief-applied", "gambling/3", {**here, "suspended": NAMED + 1})])
+    world.clock.forward(days=1)
+    world.take(4, [OLD])
+    told = ask(world, capsys, "new.example", "--on", "2026-11-25", "--output", tmp_path / "proof")
+    paused = [
+        ("suspended", "2026-11-24T13Z", "2026-11-24T14Z", False),
+        ("suspended", "2026-11-24T15Z", None, True),
+    ]
+    assert pauses(told) == paused
+    assert (told["found"][0]["until"], told["found"][0]["version"]) == ("2026-11-25T15Z", 3)
+    (folder,) = (tmp_path / "proof").iterdir()
+    places = world.config.places
+    typed = ("audit", "check-blocked", folder, "new.example", "--key", places.log_dir / "log.vkey")
+    status, out, _ = run(capsys, *typed, "--log", places.log_dir, "--json")
+    checked = json.loads(out)
+    assert (status, checked["found"]) == (0, told["found"])
+    status, out, _ = run(capsys, *typed)
+    assert (status, "Not proved: until when" in out, "until 2026" in out) == (0, True, False)
+    with served(places.log_dir) as address:
+        status, out, _ = run(capsys, *typed, "--log", address)
+    assert (status, "active     from 2026-11-24T12Z until 2026-11-25T15Z" in out) == (0, True)
+    assert "Not proved: what is marked `perhaps`" in out
+
+
+def test_a_log_that_hides_the_end_is_found(world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A copy of before the end does not continue the proof's checkpoint; one without the detail is not whole."""
+    places = world.config.places
+    shutil.copytree(places.log_dir, tmp_path / "before")
+    shutil.copytree(places.log_dir, tmp_path / "poor")
+    world.clock.forward(days=1)
+    world.take(4, [OLD])
+    ask(world, capsys, "new.example", "--on", "2026-11-24", "--output", tmp_path / "proof")
+    folder = next((tmp_path / "proof").iterdir())
+    typed = ("audit", "check-blocked", folder, "new.example", "--key", places.log_dir / "log.vkey", "--log")
+    assert run(capsys, *typed, places.log_dir)[0] == 0
+    assert run(capsys, *typed, tmp_path / "before")[0] == 1
+    details = next(places.log_dir.glob("details/*.jsonl"))
+    details.write_bytes(b"".join(details.read_bytes().splitlines(keepends=True)[:-1]))
+    status, _, err = run(capsys, *typed, places.log_dir)
+    assert (status, "missing" in err) == (1, True)
+
+
+def test_overrides_and_the_off_switch_are_said_by_the_provider_and_hinted_at_in_public(
+    world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world.register.people.allow("new.example", "exact", "a hospital", "alice", 7200.0)
+    world.register.people.allow("other.example", "exact", "no matter", "alice", 7200.0)
+    at = int(world.clock())
+    act = {"act": "on", "at": at, "kind": "list", "of": "gambling", "since": "2026-11-24T12:00:00Z"}
+    world.ledger.append([Event("bypass", "", {**act, "until": "2026-11-24T13:00:00Z"})])
+    told = ask(world, capsys, "new.example", "--on", "2026-11-25", "--output", tmp_path / "proof")
+    assert pauses(told) == [
+        ("let pass", "2026-11-24T12Z", "2026-11-24T14Z", False),
+        ("switched off", "2026-11-24T12Z", "2026-11-24T13Z", False),
+    ]
+    assert [one[0] for one in pauses(ask(world, capsys, "www.new.example", "--on", "2026-11-25"))] == ["switched off"]
+    (folder,) = (tmp_path / "proof").iterdir()
+    places = world.config.places
+    typed = ("audit", "check-blocked", folder, "new.example", "--key", places.log_dir / "log.vkey")
+    status, out, _ = run(capsys, *typed, "--log", places.log_dir, "--json")
+    perhaps = ("let pass", "2026-11-24T12Z", None, True)
+    assert (status, pauses(json.loads(out))) == (
+        0,
+        [perhaps, perhaps, ("switched off", "2026-11-24T12Z", "2026-11-24T13Z", False)],
+    )
+
+
+def test_a_name_that_the_document_does_not_hold_is_not_proved(
+    world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ask(world, capsys, "old.example", "--on", "2026-11-22", "--output", tmp_path / "proof")
+    (folder,) = (tmp_path / "proof").iterdir()
+    typed = ("check-blocked", folder, "other.example", "--key", world.config.places.log_dir / "log.vkey")
+    status, out, err = run(capsys, "audit", *typed)
+    assert (status, out, "no entry of this document covers other.example" in err) == (1, "", True)
 
 
 def test_documents_are_kept_as_steps_and_forgotten_by_segments(tmp_path: Path) -> None:

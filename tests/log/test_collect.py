@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import socket
 import sqlite3
 import subprocess
 import sys
 import threading
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import replace
 from hashlib import sha256
 from typing import TYPE_CHECKING
@@ -17,7 +16,6 @@ from urllib.request import urlopen
 import pytest
 
 from blocklists.fetch import Deadline, Web
-from resolver.cli.witness_server import serve
 from resolver.log.checkpoint import open_checkpoint, parse_checkpoint
 from resolver.log.collect import Collected, collect
 from resolver.log.errors import LogBusyError, UntrueError
@@ -31,42 +29,13 @@ from resolver.log.witness_http import Request, known_size
 from resolver.log.witness_store import Memory
 from tests.rigs.command_line import run
 from tests.rigs.log_world import NOON, World
+from tests.rigs.witness_http import witness
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
 ONE = Signer("one.example/witness", COSIGNATURE, sha256(b"one").digest())
 TWO = Signer("two.example/witness", ML_DSA_44, sha256(b"two").digest())
-
-
-@contextmanager
-def witness(state: Path, logs: Sequence[Verifier], *keys: Signer, told: list[str] | None = None) -> Iterator[str]:
-    """A witness on a free port of loopback, in a thread of its own."""
-    ports: list[int] = []
-    up = threading.Event()
-    ends: list[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = []
-
-    def ready(port: int) -> None:
-        ports.append(port)
-        up.set()
-
-    async def live() -> None:
-        stop = asyncio.Event()
-        ends.append((asyncio.get_running_loop(), stop))
-        memory = Memory(state, logs, keys, lambda: NOON)
-        said = told if told is not None else []
-        await serve(memory, "127.0.0.1", 0, stop, ready=ready, tell=said.append)
-
-    thread = threading.Thread(target=lambda: asyncio.run(live()))
-    thread.start()
-    try:
-        assert up.wait(60)
-        yield f"http://127.0.0.1:{ports[0]}"
-    finally:
-        loop, stop = ends[0]
-        loop.call_soon_threadsafe(stop.set)
-        thread.join()
 
 
 @pytest.fixture

@@ -62,7 +62,8 @@ FIVE = Seen(5, root(5))
         (body(4, 9), FIVE, 409, "5\n"),
         (body(0, 4), FIVE, 409, "5\n"),  # a replay of an older checkpoint
         (body(4, 4), FIVE, 409, "5\n"),
-        (body(5, 5, head(5, of=root(6))), FIVE, 409, "5\n"),  # a fork
+        (body(5, 5, head(5, of=root(6))), FIVE, 422, "two different roots for the same size 5"),  # a fork
+        (body(0, 0, head(0, of=root(6))), Seen(), 422, "two different roots for the same size 0"),  # no empty tree
         (body(0, 5, head(5, of=root(6))), FIVE, 409, "5\n"),  # a fork
         (body(5, 9, proof=[*consistency_proof(5, 9, below)[:-1], root(3)]), FIVE, 422, "history was rewritten"),
         (body(5, 9, proof=[]), FIVE, 422, "the consistency proof is too short"),
@@ -74,7 +75,7 @@ def test_each_answer_of_the_specification(data: bytes, seen: Seen, status: int, 
     told = ask(data, seen)
     assert (told.status, said in told.body) == (status, True), told.body
     assert (told.seen is None) == (status != 200), "only what is cosigned is stored"
-    forked = status == 409 and head(5, of=root(6)) in data
+    forked = any(head(size, of=root(6)) in data for size in (0, 5))
     assert bool(told.note) == (status == 200 or forked), "and what contradicts it is kept"
     if status == 409:
         assert (told.kind, known_size(told.body.encode())) == (SIZE, 5)

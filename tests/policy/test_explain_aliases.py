@@ -105,7 +105,7 @@ def test_the_verdict_on_an_alias_is_what_the_target_s_list_says(config: Config) 
 def test_a_pass_for_the_target_lets_the_alias_pass_and_one_for_the_alias_does_not(config: Config) -> None:
     until = int(time.time()) + 3600
     for name, expected in (("cut.example", "not listed"), ("alias.example", "trimmed")):
-        over = (exceptions.Pass(name, "exact", until),)
+        over = (exceptions.NameException(name, "exact", until),)
         exceptions.change(config.places, lambda before, over=over: before.with_overrides(over))  # type: ignore[misc]
         assert said(config, "alias.example")[0] == expected, name
 

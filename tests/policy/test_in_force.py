@@ -11,7 +11,7 @@ import pytest
 from resolver.base import file_watch
 from resolver.base.paths import Places
 from resolver.policy import exceptions
-from resolver.policy.exceptions import Bypass, Passes
+from resolver.policy.exceptions import Bypass, LiveExceptions
 from resolver.policy.in_force import Follower
 from tests.rigs.portal_world import ENTRIES, META, NOW, activate
 
@@ -49,17 +49,17 @@ def test_a_value_is_replaced_when_a_file_changed_and_only_then(places: Places) -
     first = follower.now
     assert (first.generation, first.names, first.trouble) == (4, ["gambling", "watched"], None)
     assert is_stopped(follower, "www.example.com")
-    exceptions.change(places, partial(Passes.on, new=OFF))
+    exceptions.change(places, partial(LiveExceptions.on, new=OFF))
     assert [follower.poll(), follower.poll()] == [True, False]
     assert not is_stopped(follower, "www.example.com")
-    assert (first.passes, follower.now.compiled) == (Passes(), first.compiled), "a value never changes"
+    assert (first.exceptions, follower.now.compiled) == (LiveExceptions(), first.compiled), "a value never changes"
     activate(places.current, ENTRIES, {**META, "generation": 5})
     assert follower.poll()
     assert (follower.now.generation, first.generation) == (5, 4)
 
 
 def test_that_the_log_has_a_bypass_changes_nothing(places: Places) -> None:
-    live, _ = exceptions.change(places, partial(Passes.on, new=OFF))
+    live, _ = exceptions.change(places, partial(LiveExceptions.on, new=OFF))
     follower = Follower(places)
     follower.poll()
     exceptions.change(places, lambda found: found.logged(live.pending_log))
@@ -68,7 +68,7 @@ def test_that_the_log_has_a_bypass_changes_nothing(places: Places) -> None:
 
 def test_what_is_gone_stays_in_force_until_it_is_back(places: Places) -> None:
     activate(places.current)
-    exceptions.change(places, partial(Passes.on, new=OFF))
+    exceptions.change(places, partial(LiveExceptions.on, new=OFF))
     follower = Follower(places)
     follower.poll()
     before = follower.now
@@ -76,13 +76,13 @@ def test_what_is_gone_stays_in_force_until_it_is_back(places: Places) -> None:
     places.passes.unlink()
     assert [follower.poll(), follower.poll()] == [True, False]
     now = follower.now
-    assert (now.compiled, now.passes) == (before.compiled, before.passes)
+    assert (now.compiled, now.exceptions) == (before.compiled, before.exceptions)
     assert now.list_trouble == f"{places.current} is gone; the list that is loaded goes on"
     assert now.exceptions_trouble == f"{places.passes} is gone; those before them go on"
     activate(places.current)
-    exceptions.change(places, lambda _: Passes())
+    exceptions.change(places, lambda _: LiveExceptions())
     assert follower.poll()
-    assert (follower.now.trouble, follower.now.passes) == (None, Passes())
+    assert (follower.now.trouble, follower.now.exceptions) == (None, LiveExceptions())
 
 
 def test_what_cannot_be_read_is_tried_again_and_changes_nothing_meanwhile(
@@ -101,6 +101,6 @@ def test_what_cannot_be_read_is_tried_again_and_changes_nothing_meanwhile(
     places.current.write_bytes(b"no list")
     places.passes.write_text(json.dumps({"format": 1}))
     assert [follower.poll(), follower.poll()] == [True, False], "tried again, with the same result"
-    assert (follower.now.compiled, follower.now.passes) == (good.compiled, good.passes)
+    assert (follower.now.compiled, follower.now.exceptions) == (good.compiled, good.exceptions)
     assert str(follower.now.list_trouble).endswith("; the list before it goes on")
     assert str(follower.now.exceptions_trouble).endswith("; those before them go on")

@@ -19,7 +19,7 @@ from resolver.config.schema import Config
 from resolver.dns.settings import plane_settings
 from resolver.ipc import shadow_sketches
 from resolver.policy.description import Generation
-from resolver.policy.exceptions import Bypass, Pass, Passes, dump
+from resolver.policy.exceptions import Bypass, LiveExceptions, NameException, dump
 from resolver.policy.explain import explain
 from resolver.policy.in_force import InForce
 from resolver.policy.verdict import names_of, switched_off
@@ -64,13 +64,13 @@ class Case:
         """The lists that hold for the client; None: all."""
         return None if self.view is None else frozenset(self.list_names[at % len(self.lists)] for at in self.view)
 
-    def passes(self, now: int) -> Passes:
+    def passes(self, now: int) -> LiveExceptions:
         bypasses = []
         for kind, at, name, end in self.bypasses:
             of = {"all": "", "list": self.list_names[at % len(self.lists)], "name": name}[kind]
             bypasses.append(Bypass(kind, of, now - HOUR, now + end, "alice"))
-        return Passes(
-            tuple(Pass(name, kind, now + end) for name, kind, end in self.overrides),
+        return LiveExceptions(
+            tuple(NameException(name, kind, now + end) for name, kind, end in self.overrides),
             tuple(bypasses),
         )
 
@@ -166,7 +166,7 @@ def zone_says(case: Case, folder: Path, live: InForce, now: int) -> dict[str, tu
     assert live.compiled is not None
     written = folder / "rules"
     mask = counting(live, case.seen, now)
-    live.compiled.write_policies(written, lists=mask, passes=names_of(live.passes), now=now, room=200)
+    live.compiled.write_policies(written, lists=mask, passes=names_of(live.exceptions), now=now, room=200)
     owners = rules(written)
     counted = {name: stops(live, name, case.seen, now) for name in case.names}
     return {

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from resolver.policy.exceptions import Bypass, Pass, Passes
+from resolver.policy.exceptions import Bypass, LiveExceptions, NameException
 from resolver.portal.live import Snapshot
 from resolver.portal.plain_http import Head, Reply
 from resolver.portal.stop_page import name_of
@@ -166,14 +166,14 @@ def test_the_chooser_offers_every_language_in_its_own_words(world: World) -> Non
 @pytest.mark.parametrize(
     "passes",
     [
-        Passes(bypasses=(Bypass("all", "", NOW - 1, NOW + 1, "root"),)),
-        Passes(bypasses=(Bypass("list", "gambling", NOW - 1, NOW + 1, "root"),)),
-        Passes(bypasses=(Bypass("name", "example.com", NOW - 1, NOW + 1, "root"),)),
-        Passes(overrides=(Pass("example.com", "exact", NOW + 1),)),
+        LiveExceptions(bypasses=(Bypass("all", "", NOW - 1, NOW + 1, "root"),)),
+        LiveExceptions(bypasses=(Bypass("list", "gambling", NOW - 1, NOW + 1, "root"),)),
+        LiveExceptions(bypasses=(Bypass("name", "example.com", NOW - 1, NOW + 1, "root"),)),
+        LiveExceptions(overrides=(NameException("example.com", "exact", NOW + 1),)),
     ],
 )
-def test_a_name_that_is_let_through_is_not_called_blocked(world: World, passes: Passes) -> None:
-    world.live.snapshot = Snapshot(replace(world.live.snapshot.in_force, passes=passes))
+def test_a_name_that_is_let_through_is_not_called_blocked(world: World, passes: LiveExceptions) -> None:
+    world.live.snapshot = Snapshot(replace(world.live.snapshot.in_force, exceptions=passes))
     assert status(get(world, "example.com")) == 421
 
 

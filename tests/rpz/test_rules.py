@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from resolver import _core
 from resolver.policy import exceptions
-from resolver.policy.exceptions import Pass
+from resolver.policy.exceptions import NameException
 from tests.rigs.list_documents import BASES, entry, write
 from tests.rigs.zone_rules import above, by_closest_encloser, by_every_ancestor, rules
 
@@ -39,7 +39,7 @@ def compiled(folder: Path, lists: Sequence[tuple[Action, Listed]]) -> _core.Comp
     return _core.CompiledList.open(folder / "compiled")
 
 
-def verdict(lists: Sequence[tuple[Action, Listed]], let: Sequence[Pass], mask: int, name: str) -> str | None:
+def verdict(lists: Sequence[tuple[Action, Listed]], let: Sequence[NameException], mask: int, name: str) -> str | None:
     """As `explain` words it: a pass, then the lists in order, then the most specific entry."""
     if any(one.covers(name) for one in let):
         return None
@@ -47,7 +47,7 @@ def verdict(lists: Sequence[tuple[Action, Listed]], let: Sequence[Pass], mask: i
         if action == "monitor" or not mask >> at & 1:
             continue
         for (listed, kind), lapsed in entries.items():
-            if not lapsed and Pass(listed, kind, 0).covers(name):
+            if not lapsed and NameException(listed, kind, 0).covers(name):
                 return action
     return None
 
@@ -60,13 +60,13 @@ listed = st.dictionaries(st.tuples(names, kinds), st.sampled_from([False, False,
 
 @given(
     st.lists(st.tuples(actions, listed), min_size=1, max_size=4),
-    st.lists(st.builds(Pass, names, kinds, st.just(exceptions.FOR_EVER)), max_size=3),
+    st.lists(st.builds(NameException, names, kinds, st.just(exceptions.FOR_EVER)), max_size=3),
     st.integers(0, 15),
     st.lists(names, max_size=20),
 )
 @settings(deadline=None, max_examples=300)
 def test_both_ways_of_looking_into_the_zone_come_to_the_verdict(
-    lists: list[tuple[Action, Listed]], let: list[Pass], mask: int, others: list[str]
+    lists: list[tuple[Action, Listed]], let: list[NameException], mask: int, others: list[str]
 ) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "rules"

@@ -65,12 +65,15 @@ pub fn verdict(
     view: u64,
     now: u32,
 ) -> Judgement {
-    let bypassed = exceptions.bypassed();
     let mut judgement = Judgement::default();
+    if hits.is_empty() {
+        return judgement;
+    }
+    let (bypassed, service) = (exceptions.bypassed(), qname.service_labels());
     for Hit { row, distance } in hits.iter().copied() {
         for (index, rule) in list.rules(row).iter().enumerate() {
             // Rows come the most specific first: only a list that stands before replaces what was found.
-            match rule.standing(distance, view, bypassed, now) {
+            match rule.standing(Matching::distance(distance, service), view, bypassed, now) {
                 Standing::Monitors if rule.comes_before(judgement.monitored.map(|found| found.list)) => {
                     judgement.monitored = Some(Match { row, rule: to_u16(index), list: rule.list });
                 }

@@ -46,6 +46,16 @@ fn an_entry_stops_the_names_its_match_means() {
 }
 
 #[test]
+fn a_name_about_the_port_of_a_host_is_judged_as_the_host() {
+    for (matching, own, child) in [(Exact, true, false), (Subtree, true, true), (Below, false, true)] {
+        let entries = [("b.example", rule(0, matching, StopPage))];
+        for (name, stops) in [("_8443._https.b.example", own), ("_8443._https.c.b.example", child)] {
+            assert_eq!(judge(&entries, name).stop.is_some(), stops, "{matching:?} for {name}");
+        }
+    }
+}
+
+#[test]
 fn the_list_that_stands_first_decides_and_within_it_the_most_specific_entry() {
     let entries = [
         ("example", rule(0, Subtree, StopPage)),
@@ -159,7 +169,7 @@ fn the_https_records_of_a_port_are_judged_as_the_host_s() {
         }
     }
     let entries = [("b.example", rule(0, Subtree, StopPage))];
-    let pass = |matching| Passes::new([(Name::from_text("b.example").unwrap(), matching, NOW + 1)], false, 0);
+    let pass = |matching| Exceptions::new([(Name::from_text("b.example").unwrap(), matching, NOW + 1)], false, 0);
     for (matching, excused) in [(Exact, true), (Below, false), (Subtree, true)] {
         let judgement = judge_with(&entries, "_8443._https.b.example", &pass(matching), ALL, NOW);
         assert_eq!(judgement.excused, excused, "a pass that is {matching:?}");

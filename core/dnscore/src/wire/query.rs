@@ -264,10 +264,20 @@ fn behind_records(packet: &[u8], start: usize, header: &Header) -> Extra {
     additional(packet, at, header.additionals)
 }
 
+/// The type of an OPT, in its second octet.
+const OPT_LOW: u8 = 41;
+
 /// Walks the additional section.
 #[inline]
 fn additional(packet: &[u8], start: usize, count: u16) -> Extra {
     let mut extra = Extra::default();
+    // What most queries end with: one OPT of version 0 without options.
+    let opt = packet.get(start..).and_then(|rest| rest.first_chunk()).filter(|_| count == 1);
+    if let Some(&[0, 0, OPT_LOW, size_high, size_low, _, 0, flags, _, 0, 0]) = opt {
+        let size = u16::from_be_bytes([size_high, size_low]);
+        extra.edns = Some(Edns { size, dnssec_ok: flags & 0x80 != 0, structured: false });
+        return extra;
+    }
     let mut at = start;
     for _ in 0..count {
         let Some(rr) = record(packet, at) else {
