@@ -34,12 +34,13 @@ from resolver.ipc import control, issuer_decisions
 from resolver.policy.views import Views
 from resolver.portal.abuse import client_address
 from resolver.portal.clock import Exchange, deliver, learn, round_of
+from resolver.portal.database import StoreError
 from resolver.portal.live import Live
 from resolver.portal.pages import Pages
 from resolver.portal.plain_http import PlainHttp
 from resolver.portal.site import Portal
 from resolver.portal.stop_page import StopPage
-from resolver.portal.store import Store, StoreError
+from resolver.portal.store import Store
 from resolver.portal.transparency import Transparency
 from resolver.portal.web import QuietServer, UnreadableError, ask_of, respond
 
