@@ -99,7 +99,7 @@ class Web:
         for one in portal:
             await web.SockSite(runner, one, backlog=1024).start()
         self.portal.wake = self._wake.set
-        self._tasks = [asyncio.create_task(work) for work in (self._watch(), self._keep_time(), beat())]
+        self._tasks = [asyncio.create_task(work) for work in (self._follow(), self._keep_time(), beat())]
 
     async def stop(self) -> None:
         for task in self._tasks:
@@ -125,7 +125,7 @@ class Web:
         self._failures += 1
         log.error("a page failed (number %d since the start)", self._failures)
 
-    async def _watch(self) -> None:
+    async def _follow(self) -> None:
         while True:
             if self.live.poll():
                 self._wake.set()
