@@ -53,6 +53,7 @@ python-tests: setup
 
 bench: setup ## one table: the bare sockets' limit, Stopsign, and the peers that are installed
 	$(BIN)/python -m tests.bench
+	$(BIN)/python -m tests.bench.lists
 
 interop: setup ## other people's TUF clients verify and read what a desk publishes; installs them, so it is no part of the gate
 	$(BIN)/python -m tests.interop

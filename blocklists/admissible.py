@@ -102,18 +102,21 @@ class Rule:
     """Name to why."""
     above: Mapping[str, str]
     """Each name above a protected one, to one of those."""
-    endings: frozenset[str]
-    """The last two labels (or the one) of each protected name: most names end otherwise and need no walk."""
+    tops: frozenset[str]
+    seconds: frozenset[str]
+    """The last label of protected names of one label, the last but one of the others: most names have neither."""
     suffixes: frozenset[str]
     over: Mapping[str, str]
     """Each name above a public suffix, and each parent of a wildcard rule, to what is below it."""
     wildcards: frozenset[str]
     exceptions: frozenset[str]
+    near: frozenset[str]
+    """Public suffixes and all names above them or above protected ones."""
 
     def refusal(self, name: str, match: str) -> str | None:
         """Why this can be no entry; None where it can."""
-        ending = ".".join(name.rsplit(".", 2)[-2:])
-        if ending in self.endings or ending.rpartition(".")[2] in self.endings:
+        ending = name.rsplit(".", 2)
+        if ending[-1] in self.tops or (len(ending) > 1 and ending[-2] in self.seconds):
             at: str = name
             while at:
                 if why := self.protected.get(at):
@@ -134,16 +137,27 @@ class Rule:
             return True
         return name.partition(".")[2] in self.wildcards and name not in self.exceptions
 
+    def surely(self, name: str) -> bool:
+        """Whether a name of several labels may be an entry with any match. False where `refusal` has to look."""
+        ending = name.rsplit(".", 2)
+        return not (
+            ending[-1] in self.tops
+            or ending[-2] in self.seconds
+            or name in self.near
+            or name.partition(".")[2] in self.wildcards
+        )
+
 
 def rule(more: Mapping[str, str]) -> Rule:
     """The rule with more protected names: a provider's own, each with why."""
     protected = {**{name: why for why, names in PROTECTED.items() for name in names}, **more}
-    known = suffixes()
+    known, above = suffixes(), _above(protected)
     # A parent of a wildcard rule (`*.ck`) stops every suffix that the rule makes
     over = {**_above(known.names), **_above(known.wildcards), **{name: f"*.{name}" for name in known.wildcards}}
     return Rule(
-        protected, _above(protected), frozenset(".".join(name.rsplit(".", 2)[-2:]) for name in protected),
-        known.names, over, known.wildcards, known.exceptions,
+        protected, above, frozenset(name for name in protected if "." not in name),
+        frozenset(name.rsplit(".", 2)[-2] for name in protected if "." in name),
+        known.names, over, known.wildcards, known.exceptions, frozenset({*known.names, *over, *above}),
     )  # fmt: skip
 
 

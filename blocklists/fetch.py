@@ -107,7 +107,7 @@ class Deadline:
 
 
 class Place(Protocol):
-    """Where a repository lies."""
+    """A repository: a web host or a folder."""
 
     def read(self, path: str) -> Iterator[bytes]:
         """The file's octets. Raises DownloadHTTPError (404) where there is none."""

@@ -223,22 +223,22 @@ class Relief:
 
 
 def head_path(name: str) -> str:
-    """Where a list's head lies in a repository."""
+    """Path of a list's head in a repository."""
     return f"{name}.head.json"
 
 
 def full_path(name: str, version: int) -> str:
-    """Where a version's document lies in a repository."""
+    """Path of a version's document in a repository."""
     return f"{name}.full-{version}.zst"
 
 
 def delta_path(name: str, version: int) -> str:
-    """Where the step to a version from the one before lies in a repository."""
+    """Path of the step to a version from the one before."""
     return f"{name}.delta-{version - 1}-{version}.zst"
 
 
 def relief_path(name: str) -> str:
-    """Where a list's relief lies in a repository."""
+    """Path of a list's relief in a repository."""
     return f"{name}.relief.json"
 
 

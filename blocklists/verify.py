@@ -60,7 +60,7 @@ __all__ = ["Verified", "VerifyError", "refresh", "refresh_from", "roles", "store
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """A list whose every octet is proven, as it lies in the state directory."""
+    """A list whose every octet is proven, as the state directory has it."""
 
     head: Head
     lines: Path

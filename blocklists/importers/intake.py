@@ -187,10 +187,10 @@ class Intake:
 
     def take_plain(self, first: int, texts: list[str], match: Match, other: Callable[[int], None]) -> None:
         """Take lines that are a name and nothing else; `other` gets the number of each that is not, in order."""
-        names, is_name, refusal = self._names, entry.is_name, self.rule.refusal
+        names, is_name, surely = self._names, entry.is_name, self.rule.surely
         number = self._number(Kind(match))
         for line, text in enumerate(texts, first):
-            if text in names or not is_name(text) or "." not in text or refusal(text, match) is not None:
+            if text in names or not is_name(text) or "." not in text or not surely(text):
                 other(line)
             else:
                 names[text] = line << 32 | number

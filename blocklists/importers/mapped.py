@@ -48,7 +48,7 @@ def read(path: Path, mapping: Mapping, intake: Intake, *, now: datetime | None =
     intake.file = path.name
     reading = _Reading(path, mapping, intake, now or datetime.now(UTC))
     if mapping.read.kind == "zone":
-        zone.read(path, intake)
+        zone.read(path, intake, encoding=mapping.read.encoding)
         reading.expect(len(intake))
         return
     if mapping.name is None:

@@ -17,8 +17,10 @@ Rules
 
 from __future__ import annotations
 
+import heapq
 import io
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, cast
 
 import dns.exception
@@ -69,17 +71,24 @@ class Octets(io.RawIOBase):
 
 
 @dataclass(slots=True)
-class Records:
-    """What dnspython's reader writes into: the records of a zone, in place of a transaction."""
+class Rules:
+    """What dnspython's reader writes into, in place of a transaction: takes the rules of a zone as they come.
+
+    What comes before the SOA waits for it, since the zone's name is its owner.
+    """
 
     tokens: dns.tokenizer.Tokenizer
-    records: list[tuple[int, Name, Rdata]] = field(default_factory=list)
+    intake: Intake
     apex: Name | None = None
     origin: Name | None = None
-    most: int = source.MAX_LINES
+    exact: dict[str, int] = field(default_factory=dict)
+    """Blocked names, each with its line."""
+    below: dict[str, int] = field(default_factory=dict)
+    count: int = 0
+    _waiting: list[tuple[int, Name, Rdata]] = field(default_factory=list)
 
     @property
-    def manager(self) -> Records:
+    def manager(self) -> Rules:
         """A transaction names its zone by its manager."""
         return self
 
@@ -93,22 +102,55 @@ class Records:
     def add(self, name: Name, ttl: int, rdata: Rdata) -> None:
         """One record."""
         del ttl
-        if rdata.rdtype == dns.rdatatype.SOA and self.apex is None:
-            self.apex = name
-        if len(self.records) >= self.most:
-            raise SourceError(f"more than {self.most:,} records")
-        self.records.append((self.tokens.where()[1] - 1, name, rdata))  # its line is read already
+        self.count += 1
+        if self.count > source.MAX_LINES:
+            raise SourceError(f"more than {source.MAX_LINES:,} records")
+        line = self.tokens.where()[1] - 1  # it is read already
+        if self.apex is None:
+            self._waiting.append((line, name, rdata))
+            if rdata.rdtype == dns.rdatatype.SOA:
+                self.settle(name)
+        else:
+            self._take(line, name, rdata, self.apex)
+
+    def settle(self, apex: Name) -> None:
+        """From now on the zone is known by this name."""
+        self.apex = apex
+        for line, name, rdata in self._waiting:
+            self._take(line, name, rdata, apex)
+        self._waiting.clear()
 
     def _set_origin(self, origin: Name) -> None:
         self.origin = self.origin or origin
 
+    def _take(self, line: int, owner: Name, data: Rdata, apex: Name) -> None:
+        intake, kind = self.intake, dns.rdatatype.to_text(data.rdtype)
+        if owner == apex and kind in _OWN:
+            return
+        if not owner.is_subdomain(apex):
+            intake.reject(line, f"{owner} {kind} {data}", f"outside the zone {apex}: a server ignores it")
+            return
+        name = owner.relativize(apex).to_text(omit_final_dot=True).lower()
+        if _TRIGGERS.intersection(name.split(".")):
+            reason = "a trigger by address or name server: lists stop names"
+            intake.reject(line, f"{owner} {kind} {data}", reason)
+            return
+        below, bare = name.startswith("*."), name.removeprefix("*.")
+        if (why := _passes(bare, kind, data, intake.walls)) is None:
+            (self.below if below else self.exact).setdefault(bare, line)
+        elif kind in {"CNAME", "A", "AAAA"}:
+            match: Match = "below" if below else "exact"
+            intake.let_pass(line, f"{owner} {kind} {data}", match=match, wins=False, name=bare, reason=why)
+        else:
+            intake.reject(line, f"{owner} {kind} {data}", why)
 
-def records(path: Path, *, size: int = source.MAX_SIZE, encoding: str | None = None) -> Records:
-    """The records of a master file, in its order, with their lines. Raises SourceError."""
-    blocks = (block.encode() for block in source.text(path, size=size, encoding=encoding) if block)
+
+def read(path: Path, intake: Intake, *, encoding: str | None = None) -> None:
+    """Take every blocking rule of the zone into `intake`. Raises SourceError when it is no zone."""
+    blocks = (block.encode() for block in source.text(path, size=intake.size, encoding=encoding) if block)
     text = io.TextIOWrapper(io.BufferedReader(Octets(blocks), 1 << 16), "utf-8", newline="")
     tokens = dns.tokenizer.Tokenizer(text, str(path), idna_codec=dns.name.IDNA_2008_UTS_46)
-    found = Records(tokens)
+    found = Rules(tokens, intake)
     try:
         dns.zonefile.Reader(tokens, dns.rdataclass.IN, cast("Any", found), default_ttl=0).read()
     except dns.exception.DNSException as error:
@@ -116,39 +158,15 @@ def records(path: Path, *, size: int = source.MAX_SIZE, encoding: str | None = N
             f"{path}, line {tokens.where()[1]}: {shown(str(error).rpartition(': ')[2] or type(error).__name__)}",
             hint="a DNS server refuses this zone too: named-checkzone says what it finds",
         ) from None
-    return found
-
-
-def read(path: Path, intake: Intake) -> None:
-    """Take every blocking rule of the zone into `intake`. Raises SourceError when it is no zone."""
-    found = records(path, size=intake.size)
-    intake.lines += found.tokens.where()[1]
-    apex = found.apex or found.origin or dns.name.root
-    rules: dict[str, dict[bool, int]] = {}
-    for line, owner, data in found.records:
-        kind = dns.rdatatype.to_text(data.rdtype)
-        if owner == apex and kind in _OWN:
-            continue
-        written = f"{owner} {kind} {data}"
-        if not owner.is_subdomain(apex):
-            intake.reject(line, written, f"outside the zone {apex}: a server ignores it")
-            continue
-        name = owner.relativize(apex).to_text(omit_final_dot=True).lower()
-        if _TRIGGERS.intersection(name.split(".")):
-            intake.reject(line, written, "a trigger by address or name server: lists stop names")
-            continue
-        below, bare = name.startswith("*."), name.removeprefix("*.")
-        if (reason := _passes(bare, kind, data, intake.walls)) is not None:
-            if kind in {"CNAME", "A", "AAAA"}:
-                match: Match = "below" if below else "exact"
-                intake.let_pass(line, written, match=match, wins=False, name=bare, reason=reason)
-            else:
-                intake.reject(line, written, reason)
-            continue
-        rules.setdefault(bare, {}).setdefault(below, line)
-    for name, matches in rules.items():
-        first = min(matches.values())
-        intake.take(first, name, match="subtree" if len(matches) == 2 else "below" if True in matches else "exact")
+    if found.apex is None:
+        found.settle(found.origin or dns.name.root)
+    intake.lines += tokens.where()[1]
+    for name, line in heapq.merge(found.exact.items(), found.below.items(), key=itemgetter(1)):
+        exact, below = found.exact.get(name), found.below.get(name)
+        if exact is None or below is None:
+            intake.take(line, name, match="below" if exact is None else "exact")
+        elif line == min(exact, below):  # the other half comes later
+            intake.take(line, name, match="subtree")
 
 
 def _passes(name: str, kind: str, data: Rdata, walls: frozenset[str]) -> str | None:

@@ -64,6 +64,7 @@ if TYPE_CHECKING:
     from datetime import timedelta
 
     from blocklists.entry import Match
+    from blocklists.head import Head
     from blocklists.issuer.review import Review
 
 
@@ -192,6 +193,8 @@ def import_(
     intake = Intake(match, star=star, walls=frozenset(wall.lower().rstrip(".") for wall in walls))
     intake.ground = desk.bases(name).get(ground)
     by = load_mapping(mapping) if mapping else None
+    if by is None and form not in {"auto", *formats.FORMATS}:
+        by = formats.preset(form)
     unfit: list[source.Rejection] = []
     terms = propose.Terms(ground, category, as_text(time), as_text(time + span))
     with _recorded(intake, rejects, notices):
@@ -204,6 +207,8 @@ def import_(
                 f"nothing in {', '.join(file.name for file in files)} is a name: --replace would empty {name}",
                 hint="look at --dry-run without --replace; propose --remove takes single names off",
             )
+        if replace and by is not None:
+            _check_shrunk(by.expect.shrink_at_most, taken, desk.head(name))
         steps = propose.from_candidates(
             desk, name, intake.each(), terms, replace=replace, random=os.urandom, rejected=unfit
         )
@@ -357,6 +362,15 @@ def verify_(
         f"signed by {len(verified.signed_by)} of at least {verified.threshold}; {head.state}",
     )  # fmt: skip
     return 0
+
+
+def _check_shrunk(share: float | None, taken: int, published: Head | None) -> None:
+    """Raise SourceError where a list would lose more of its names than the mapping expects."""
+    if share is not None and published is not None and taken < (1 - share) * published.entries:
+        raise source.SourceError(
+            f"{taken:,} names where {published.list} has {published.entries:,}: more than {share:.0%} would go",
+            hint="if it is right: a mapping with a higher expect: shrink_at_most",
+        )
 
 
 @contextmanager

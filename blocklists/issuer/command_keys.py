@@ -41,7 +41,7 @@ def keys() -> None:
 @click.option("--name", required=True, help="Who holds these keys.")
 @click.option("--scheme", type=click.Choice(list(SCHEMES)), default="ed25519", show_default=True)
 @click.option("--role", "roles", multiple=True, type=click.Choice(PERSONAL), help="Only for this role.  [default: all]")
-@click.option("--token", "tokens", multiple=True, metavar="ROLE=URI", help="This role's key lies in a PKCS#11 token.")
+@click.option("--token", "tokens", multiple=True, metavar="ROLE=URI", help="This role's key is in a PKCS#11 token.")
 @passphrase_option
 def new(
     folder: Path, name: str, scheme: str, roles: tuple[str, ...], tokens: tuple[str, ...], passphrase_file: Path | None

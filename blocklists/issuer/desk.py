@@ -173,7 +173,7 @@ class Desk:
         return Head.from_bytes(path.read_bytes()) if path else None
 
     def document(self, published: Head) -> Path:
-        """Where the published document of a list lies. Raises DeskError."""
+        """The path of the published document of a list. Raises DeskError."""
         current = self.current()
         path = current and self.target(current.targets.signed, published.full_path)
         if not path or not path.exists():
@@ -187,7 +187,7 @@ class Desk:
         return Relief.from_bytes(path.read_bytes()) if path else None
 
     def target(self, role: Targets, path: str) -> Path | None:
-        """Where a target of a role lies (consistent snapshot: its hash is in its name), None if the role has none."""
+        """The path of a target of a role (consistent snapshot: its hash is in its name), None if the role has none."""
         there = spelt(role.targets, path)
         return None if there is None else self.published / "targets" / role.targets[there].get_prefixed_paths()[0]
 

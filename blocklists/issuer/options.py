@@ -119,7 +119,7 @@ def say(text: str) -> None:
 
 
 def save(request: Request, folder: Path, output: Path | None) -> Path:
-    """Write a request where it was asked for, else into the desk's `requests/`, beside what lies there: two people may
+    """Write a request where it was asked for, else into the desk's `requests/`, beside what is there: two people may
     propose on one state, and a signed request is never overwritten by another."""
     version = request.targets.signed.version if request.targets else 0
     path = output or _free(folder / "requests", f"{request.about.list or request.about.kind}-{version}")

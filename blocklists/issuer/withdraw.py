@@ -101,7 +101,7 @@ def check_relief(desk: Desk, request: Request) -> None:
 
 
 def check_deciders(desk: Desk, request: Request, delegations: Delegations | None) -> None:
-    """Before it is published: each decision that is new in the request is signed by the person whose name it bears, and
+    """Before it is published: each decision that is new in the request is signed by the person whom it names, and
     that person signed no version in which the entry came. Raises WithdrawError."""
     if request.relief is None or request.relief_list is None or delegations is None:
         return

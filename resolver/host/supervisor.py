@@ -70,7 +70,7 @@ class Supervisor:
         self._slots = {service.name: _Slot(service) for service in services}
         self._retired, self._output = retired, output
         self._environment = dict(os.environ if environment is None else environment)
-        self._watcher: asyncio.Task[None] | None = None
+        self._hang_detector: asyncio.Task[None] | None = None
         self._living: set[Process] = set()
 
     def start(self) -> None:
@@ -78,7 +78,7 @@ class Supervisor:
         for slot in self._slots.values():
             slot.process = self._start_process(slot.service)
             slot.keeper = asyncio.create_task(self._keep(slot))
-        self._watcher = asyncio.create_task(self._watch())
+        self._hang_detector = asyncio.create_task(self._detect_hangs())
 
     async def adopt(self, children: Mapping[str, int]) -> None:
         """Adopt the children of this process from before its re-exec; each is replaced, so that all run the installed
@@ -87,7 +87,7 @@ class Supervisor:
             if name in self._slots:
                 self._slots[name].process = Process(self._slots[name].service, Adopted(pid))
         self._living.update(slot.process for slot in self._slots.values() if slot.process is not None)
-        self._watcher = asyncio.create_task(self._watch())
+        self._hang_detector = asyncio.create_task(self._detect_hangs())
         for name, slot in self._slots.items():
             if slot.process is not None and slot.service.says_ready:
                 await self.replace(name)
@@ -112,7 +112,7 @@ class Supervisor:
 
     async def stop(self) -> None:
         """End all processes in order; return when none runs."""
-        for task in (self._watcher, *(slot.keeper for slot in self._slots.values())):
+        for task in (self._hang_detector, *(slot.keeper for slot in self._slots.values())):
             if task is not None:
                 task.cancel()
         for order in sorted({process.service.order for process in self._living}):
@@ -214,7 +214,7 @@ class Supervisor:
             slot.restarts += 1
             slot.process = await self._start_at_last(slot)
 
-    async def _watch(self) -> None:
+    async def _detect_hangs(self) -> None:
         """Kill processes that hang."""
         last = time.monotonic()
         while True:

@@ -55,7 +55,7 @@ _SAID = {"issuer", "contact", "law", "authority", "order", "date", "territory", 
 
 
 class Bridged(Stored):
-    """What was made of the file, as it lies in the state directory."""
+    """What was made of the file, as the state directory has it."""
 
     version: int
     state: str

@@ -182,7 +182,7 @@ def outside_scope(scope: Scope, entries: Iterable[tuple[str, str, str, str]], li
 
 
 def problems(scope: Scope, name: str, match: str, category: str, territory: str) -> Iterable[str]:
-    """What of an addition lies outside the issuer's scope."""
+    """What of an addition is outside the issuer's scope."""
     if scope.matches and match not in scope.matches:
         yield f"match {match}"
     if scope.categories and category not in scope.categories:

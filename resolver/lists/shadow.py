@@ -36,7 +36,7 @@ class Shadow:
         """By key: a supervisor draws one at its start."""
 
     def look(self, watching: set[str]) -> None:
-        """Takes up what the workers have seen of these watches; what was known of others is forgotten."""
+        """Adds what the workers have seen of these evaluations; forgets all others."""
         for key, seen in shadow_sketches.read(self._places.workers) if watching else ():
             shadow_sketches.join(self._seen.setdefault(key, {}), seen)
         kept = {key: {watch: seen[watch] for watch in seen.keys() & watching} for key, seen in self._seen.items()}

@@ -1,4 +1,4 @@
-"""What the steward knows of a list, as it lies on disk.
+"""What is stored of a list.
 
 Two files a list. `applied/head.json` names what may be active: the document beside it, the grounds, the suspensions,
 and how much was added when; it is replaced in one rename, which is the moment at which an update is decided.

@@ -34,12 +34,13 @@ from resolver.ipc import control, issuer_decisions
 from resolver.policy.views import Views
 from resolver.portal.abuse import client_address
 from resolver.portal.clock import Exchange, deliver, learn, round_of
+from resolver.portal.database import StoreError
 from resolver.portal.live import Live
 from resolver.portal.pages import Pages
 from resolver.portal.plain_http import PlainHttp
 from resolver.portal.site import Portal
 from resolver.portal.stop_page import StopPage
-from resolver.portal.store import Store, StoreError
+from resolver.portal.store import Store
 from resolver.portal.transparency import Transparency
 from resolver.portal.web import QuietServer, UnreadableError, ask_of, respond
 
@@ -98,7 +99,7 @@ class Web:
         for one in portal:
             await web.SockSite(runner, one, backlog=1024).start()
         self.portal.wake = self._wake.set
-        self._tasks = [asyncio.create_task(work) for work in (self._watch(), self._keep_time(), beat())]
+        self._tasks = [asyncio.create_task(work) for work in (self._follow(), self._keep_time(), beat())]
 
     async def stop(self) -> None:
         for task in self._tasks:
@@ -124,7 +125,7 @@ class Web:
         self._failures += 1
         log.error("a page failed (number %d since the start)", self._failures)
 
-    async def _watch(self) -> None:
+    async def _follow(self) -> None:
         while True:
             if self.live.poll():
                 self._wake.set()

@@ -18,9 +18,9 @@ from resolver.policy.typed import is_reference, name_in, reference_in
 from resolver.policy.views import Views, address_in
 from resolver.portal import appeal, form_token
 from resolver.portal.abuse import Allowance, Buckets
+from resolver.portal.database import StoreError
 from resolver.portal.language import LANGUAGES, negotiate, prefers_json
 from resolver.portal.look_up import look_up
-from resolver.portal.store import StoreError
 from resolver.portal.web import Answer
 
 if TYPE_CHECKING:

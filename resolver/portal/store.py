@@ -2,52 +2,37 @@
 
 Enters: frozen values. Leaves: frozen values. Rules: SQLite by default, PostgreSQL by URL, the same statements for
 both; a receipt is durable before it is shown; every change of an appeal writes its event in the same transaction; what
-a steward must hear follows from what stands there and what it has heard, so that each of several hosts hears all of it;
+a steward has yet to hear follows from the rows and from what it has heard, so that each of several hosts hears all;
 nothing closes an appeal but a decision by a person or its author.
 """
 
 from __future__ import annotations
 
-import fcntl
-import os
-import sqlite3
-from contextlib import asynccontextmanager, closing, contextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from alembic import command
-from alembic.config import Config as AlembicConfig
-from alembic.migration import MigrationContext
-from sqlalchemy import Select, delete, event, func, insert, select, text, update
+from sqlalchemy import Select, delete, func, insert, select, text, update
 from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
-from blocklists import durable
-from resolver.base.errors import ResolverError
+from resolver.portal import database
+from resolver.portal.database import StoreError
 from resolver.portal.tables import appeals, events, form_keys, shared, stewards, told, words
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+    from collections.abc import AsyncIterator, Mapping, Sequence
 
-    from sqlalchemy.engine import Connection, RowMapping
+    from sqlalchemy.engine import RowMapping
+    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-NEWEST = "0004"  # the last step in `migrations/`
-MIGRATIONS = Path(__file__).parent / "migrations"
 RECENT = 7 * 86400  # seconds after its end that a steward is still told of an appeal
-_MIGRATING = 0x53544F50  # PostgreSQL's advisory lock: several hosts start at once, one of them migrates
 
 
-class StoreError(ResolverError):
-    """The appeals database cannot be used now."""
-
-
-@dataclass(frozen=True)
-class NewAppeal:
-    """An appeal as it comes in."""
+@dataclass(frozen=True, kw_only=True)
+class _Said:
+    """What its author says in an appeal, and what it is about."""
 
     id: str
-    receipt: bytes
     reference: str
     name: str
     list: str
@@ -65,20 +50,17 @@ class NewAppeal:
     others: int = 0
 
 
-@dataclass(frozen=True)
-class Appeal:
-    """An appeal as it stands. `reason` and `contact` are empty once they were erased."""
+@dataclass(frozen=True, kw_only=True)
+class NewAppeal(_Said):
+    """An appeal as it comes in."""
 
-    id: str
-    reference: str
-    name: str
-    list: str
-    role: str
-    ground: str
-    language: str
-    received: int
-    due: int
-    suspends: bool
+    receipt: bytes
+
+
+@dataclass(frozen=True, kw_only=True)
+class Appeal(_Said):
+    """An appeal as it is stored. `reason` and `contact` are empty once they were erased."""
+
     forwarded: int | None
     reminded: int | None
     suspended: int | None
@@ -87,13 +69,7 @@ class Appeal:
     decided_by: str | None
     reasons: str | None
     erased: int | None
-    reason: str
-    contact: str
-    share_contact: bool
-    court: str = ""
     held: int | None = None
-    claimed: str = ""
-    others: int = 0
 
 
 @dataclass(frozen=True)
@@ -140,12 +116,10 @@ class Store:
     @classmethod
     async def open(cls, url: str) -> Store:
         """Open and bring to the newest form. `url` is the configuration's, without a driver."""
-        if url.startswith("sqlite:"):
-            _reach(Path(url.removeprefix("sqlite:///")))
-        store = cls(_engine(url))
+        store = cls(database.engine(url))
         try:
             async with store._begin() as connection:
-                await connection.run_sync(migrate)
+                await connection.run_sync(database.migrate)
         except BaseException:
             await store.close()
             raise
@@ -364,43 +338,6 @@ class Store:
                 return bytes(key.scalar_one())
 
 
-def migrate(connection: Connection, to: str = NEWEST) -> None:
-    """Bring the database to the newest form, whichever it has. Of several processes one does it, the others find it
-    done. Raises StoreError for a database of a newer version."""
-    if _form(connection) == to:
-        return
-    with _alone(connection):
-        form = _form(connection)
-        if form is not None and form > NEWEST:
-            raise StoreError(
-                "the appeals database is of a newer version of Stopsign", hint="install that version again"
-            )
-        settings = AlembicConfig()
-        settings.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
-        settings.attributes["connection"] = connection
-        command.upgrade(settings, to)
-
-
-def _form(connection: Connection) -> str | None:
-    return MigrationContext.configure(connection).get_current_revision()
-
-
-@contextmanager
-def _alone(connection: Connection) -> Iterator[None]:
-    """Until the transaction ends (PostgreSQL) or the block does (SQLite) nobody else migrates."""
-    if connection.dialect.name == "postgresql":
-        connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _MIGRATING})
-        yield
-        return
-    lock = os.open(f"{connection.engine.url.database}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-        connection.commit()
-    finally:
-        os.close(lock)
-
-
 async def _note(connection: AsyncConnection, appeal: str, at: int, what: str, note: str = "") -> None:
     await connection.execute(insert(events).values(appeal=appeal, at=at, what=what, note=note))
 
@@ -433,34 +370,6 @@ def _message(row: RowMapping) -> Message:
 
 def _appeal(row: RowMapping) -> Appeal:
     return Appeal(**{name: row[name] for name in Appeal.__dataclass_fields__})
-
-
-def _reach(path: Path) -> None:
-    """The file is there, for its owner alone, and a database: found out before a thread of aiosqlite meets it."""
-    try:
-        durable.make_folder(path.parent)
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-        with closing(sqlite3.connect(path)) as connection:
-            connection.execute("PRAGMA schema_version")
-    except (OSError, sqlite3.Error) as error:
-        raise StoreError(f"the appeals database cannot be used ({path}: {error})") from error
-
-
-def _engine(url: str) -> AsyncEngine:
-    if url.startswith("postgresql://"):
-        asyncpg = "postgresql+asyncpg" + url.removeprefix("postgresql")
-        return create_async_engine(asyncpg, pool_pre_ping=True, pool_size=4)
-    engine = create_async_engine("sqlite+aiosqlite" + url.removeprefix("sqlite"))
-    event.listen(engine.sync_engine, "connect", _on_sqlite_connect)
-    return engine
-
-
-def _on_sqlite_connect(connection: Any, _record: object) -> None:
-    cursor = connection.cursor()
-    # secure_delete: what is erased is overwritten; synchronous FULL: a receipt that was shown survives a power cut.
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "secure_delete=ON", "busy_timeout=5000"):
-        cursor.execute(f"PRAGMA {pragma}")
-    cursor.close()
 
 
 def _reason(error: BaseException) -> str:

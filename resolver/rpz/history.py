@@ -1,7 +1,7 @@
 """What a zone was: its serials, and how it came from each of the last ones to the next.
 
 Enters: rules that the core wrote. Leaves: `Edition`s, each with a serial of its own, and the steps between them, from
-which incremental transfers are made. All of it lies in `state_dir/rpz/ORIGIN`:
+which incremental transfers are made. All of it is in `state_dir/rpz/ORIGIN`:
 
     state.json         serial, terms, steps: what it names is there, and nothing else counts
     rules-SERIAL       the rules of that serial
@@ -92,7 +92,7 @@ def advance(folder: Path, zone: Zone, fresh: Path, names: int, now: float, *, la
     """What the rules in `fresh` make of the zone: the same edition where nothing changed, else the next one, durable.
     `last`: the serial that is served, where that is not the one in `folder`.
 
-    `fresh` lies in `folder`, was written by the core, and is gone afterwards; `names`: its lines. `RpzError` where the
+    `fresh` is in `folder`, was written by the core, and is gone afterwards; `names`: its lines. `RpzError` where the
     folder cannot be written. Blocking.
     """
     known = _read(folder)

@@ -83,10 +83,10 @@ class Server:
 
     def reply(self, data: bytes, peer: str) -> bytes | None:
         """The answer to a datagram."""
-        found = self._decided(data, peer, stream=False)
+        found = self._reply_to(data, peer, stream=False)
         return (found.data or None) if isinstance(found, Reply) else None
 
-    def _decided(self, data: bytes, peer: str, *, stream: bool) -> Reply | Transfer | None:
+    def _reply_to(self, data: bytes, peer: str, *, stream: bool) -> Reply | Transfer | None:
         found = decide(data, peer, stream=stream, secondaries=self._secondaries, zones=self._zones())
         if isinstance(found, Reply) and found.refusal is not None:
             self._refused(found.refusal)
@@ -111,7 +111,7 @@ class Server:
         while True:
             async with asyncio.timeout(IDLE):
                 data = await reader.readexactly(int.from_bytes(await reader.readexactly(2), "big"))
-            found = self._decided(data, peer, stream=True)
+            found = self._reply_to(data, peer, stream=True)
             if found is None or (isinstance(found, Reply) and not found.data):
                 return
             if isinstance(found, Transfer):

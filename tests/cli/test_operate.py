@@ -418,7 +418,7 @@ def test_a_child_that_waits_to_be_started_again_is_dead(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
-        (control.UnreachableError("the steward does not answer"), "could not be asked of all: the steward does not"),
+        (control.UnreachableError("the steward does not answer"), "is unknown: the steward does not"),
         (ResolverError("x.yaml:3: dns: is missing"), "is refused, the old one goes on: x.yaml:3: dns: is missing"),
     ],
 )

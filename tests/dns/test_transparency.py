@@ -8,13 +8,17 @@ Stopsign (the second answer comes from the cache) and once of nsd itself. What m
 from __future__ import annotations
 
 import asyncio
+import base64
+import ssl
 import time
 import zlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
+from tests.conftest import find_program
+from tests.rigs.certificates import NAME, Files, made
 from tests.rigs.dns_host import Host, ask_tcp, ask_udp, nsd, question, running
 
 if TYPE_CHECKING:
@@ -22,7 +26,16 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     Address = tuple[str, int]
-    World = tuple[Address, Address, float]
+
+
+class World(NamedTuple):
+    """`since` when the cache of `host` ages, on this process's clock."""
+
+    upstream: Address
+    host: Host
+    since: float
+    files: Files
+
 
 TYPES = {"A": 1, "AAAA": 28, "HTTPS": 65, "MX": 15, "TXT": 16, "NS": 2, "SOA": 6}
 VARIANTS: dict[str, dict[str, int | bool]] = {
@@ -152,17 +165,20 @@ def signed_zone() -> str:
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory, popular_names: list[str]) -> Iterator[World]:
-    """nsd, a worker in front of it, and since when (its cache ages on the same clock)."""
+    """nsd, and a worker in front of it."""
     folder = tmp_path_factory.mktemp("transparency")
+    files = made(folder / "tls")
     with (
         nsd(folder / "nsd", {".": zone(popular_names[:10_000]), "signed.example": signed_zone()}) as upstream,
-        running(host(folder, upstream)) as provider,
+        running(host(folder, upstream, files)) as provider,
     ):
-        yield upstream, provider.address, time.monotonic()
+        yield World(upstream, provider, time.monotonic(), files)
 
 
-def host(folder: Path, upstream: Address) -> Host:
-    return Host(folder / "host", [f"{upstream[0]}:{upstream[1]}"])
+def host(folder: Path, upstream: Address, files: Files) -> Host:
+    encrypted = {"name": NAME, "certificate": str(files.certificate), "key": str(files.key), "tls": ["127.0.0.1:0"]}
+    more = {"dns": {"encrypted": {**encrypted, "https": {"listen": ["127.0.0.1:0"]}}}}
+    return Host(folder / "host", [f"{upstream[0]}:{upstream[1]}"], more=more)
 
 
 def differences(
@@ -203,7 +219,8 @@ def aged(before: Sequence[int], now: Sequence[int], gone: int) -> bool:
 
 
 def compare(world: World, queries: Sequence[bytes]) -> None:
-    upstream, ours, since = world
+    upstream, since = world.upstream, world.since
+    ours = world.host.address
 
     async def scene() -> None:
         for ask, udp in ((ask_udp, True), (ask_tcp, False)):
@@ -211,6 +228,45 @@ def compare(world: World, queries: Sequence[bytes]) -> None:
             for _ in ("relayed", "from the cache"):
                 wrong = differences(queries, own, await ask(ours, queries), udp=udp, since=since)
                 assert not wrong, f"{len(wrong)} of {len(queries)} differ\n" + "\n".join(wrong[:10])
+
+    asyncio.run(scene())
+
+
+async def ask_https(world: World, queries: Sequence[bytes]) -> list[bytes]:
+    """All of them by curl, in parallel on one connection of HTTP/2."""
+    folder = world.host.folder / "https"
+    folder.mkdir(exist_ok=True)
+    address, port = world.host.addresses("dns_https")[0]
+    lines = []
+    for number, query in enumerate(queries):
+        text = base64.urlsafe_b64encode(query).rstrip(b"=").decode()
+        lines.append(f'url = "https://{NAME}:{port}/dns-query?dns={text}"\noutput = "{number}"')
+    (folder / "asked").write_text("\n".join(lines))
+    command = [find_program("curl") or "", "-sS", "--http2", "--parallel", "--cacert", str(world.files.root)]
+    command += ["--resolve", f"{NAME}:{port}:{address}", "-K", "asked"]
+    asking = await asyncio.create_subprocess_exec(*command, cwd=folder)
+    assert await asking.wait() == 0
+    return [(folder / str(number)).read_bytes() for number in range(len(queries))]
+
+
+@pytest.mark.needs("curl")
+def test_under_a_seal_they_are_the_same_answers(world: World, popular_names: list[str]) -> None:
+    queries = [
+        question(0, name, qtype, **VARIANTS[variant])  # type: ignore[arg-type]
+        for number, name in enumerate([*popular_names[:60], *(f"n{i}.signed.example" for i in range(20))])
+        for qtype in (*TYPES.values(), 48)
+        for variant in (list(VARIANTS)[number % len(VARIANTS)],)
+    ]
+
+    async def scene() -> None:
+        tls = ssl.create_default_context(cafile=str(world.files.root))
+        own = [(len(answer), parts(answer)) for answer in await ask_tcp(world.upstream, queries)]
+        for answers in (
+            await ask_tcp(world.host.addresses("dns_tls")[0], queries, tls=tls),
+            await ask_https(world, queries),
+        ):
+            wrong = differences(queries, own, answers, udp=False, since=world.since)
+            assert not wrong, f"{len(wrong)} of {len(queries)} differ\n" + "\n".join(wrong[:10])
 
     asyncio.run(scene())
 

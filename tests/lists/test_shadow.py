@@ -121,6 +121,20 @@ def test_an_addition_that_would_stop_too_many_waits_for_a_person(world: World) -
     assert world.register.fetching["gambling"].held == held
 
 
+def test_who_asks_about_another_port_of_a_name_counts_for_its_entry(world: World) -> None:
+    """An exact entry stops `_8443._https.` of its name too, so both are counted."""
+    world.take(2, ["a.example", make_entry("popular.example", match="exact")])
+    traffic = Traffic(world)
+    traffic.take_up()
+    traffic.flow(range(1_000), "elsewhere.example")
+    traffic.flow(range(100), "_8443._https.popular.example")
+    traffic.flow(range(100, 900), "www.popular.example", "_8443._https.www.popular.example")
+    pass_time(world)
+    held = world.register.fetching["gambling"].held
+    assert held is not None
+    assert re.match(r"popular\.example would stop (8|9|10|11|12)\.\d% of all clients", held.reasons[0].text)
+
+
 def test_what_several_workers_see_counts_once_and_is_kept_when_one_dies(world: World) -> None:
     world.take(2, ["a.example", "popular.example"])
     workers = [Traffic(world, worker=number) for number in range(2)]

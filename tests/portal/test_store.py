@@ -21,7 +21,9 @@ from sqlalchemy import inspect, text
 from resolver.ipc.control import ControlError, UnreachableError
 from resolver.ipc.issuer_decisions import Decision
 from resolver.portal import clock, decisions
-from resolver.portal.store import MIGRATIONS, NEWEST, NewAppeal, Shared, Store, StoreError, _engine, migrate
+from resolver.portal.database import MIGRATIONS, NEWEST, StoreError, migrate
+from resolver.portal.database import engine as open_engine
+from resolver.portal.store import NewAppeal, Shared, Store
 from resolver.portal.tables import tables
 from tests.conftest import find_program
 from tests.rigs import postgres
@@ -365,7 +367,7 @@ def test_a_database_of_the_first_version_is_brought_up_with_what_is_in_it(url: s
              "role": "", "ground": "", "language": "de", "received": NOW, "due": NOW, "suspends": True}  # fmt: skip
 
     async def work() -> None:
-        engine = _engine(url)
+        engine = open_engine(url)
         async with engine.begin() as connection:
             await connection.run_sync(migrate, "0001")
         async with engine.begin() as connection:

@@ -21,8 +21,10 @@ import yaml
 
 from resolver.config.schema import load
 from resolver.ipc.worker_counters import totals
+from tests.rigs.certificates import NAME
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Callable, Coroutine, Iterator, Sequence
 
 Address = tuple[str, int]
@@ -308,12 +310,14 @@ async def ask_udp(address: tuple[str, int], queries: Sequence[bytes], window: in
     return [answer for answer in answers if answer is not None]
 
 
-async def ask_tcp(address: tuple[str, int], queries: Sequence[bytes], window: int = 32) -> list[bytes]:
-    """The same over one pipelined connection; a connection that the server ended is opened again."""
+async def ask_tcp(
+    address: tuple[str, int], queries: Sequence[bytes], window: int = 32, tls: ssl.SSLContext | None = None
+) -> list[bytes]:
+    """The same over one pipelined connection, under `tls` if given; one that the server ended is opened again."""
     answers: dict[int, bytes] = {}
     todo = list(range(len(queries)))
     while todo:
-        reader, writer = await asyncio.open_connection(*address)
+        reader, writer = await asyncio.open_connection(*address, ssl=tls, server_hostname=NAME if tls else None)
         waiting: set[int] = set()
         try:
             async with asyncio.timeout(PATIENCE + len(queries) / 500):

@@ -33,8 +33,8 @@ class Outside:
     """The world outside, one thread: every name has an A and an AAAA record and nothing else. It remembers who was
     asked for."""
 
-    def __init__(self, address: bytes = OUTSIDE) -> None:
-        self.address = address
+    def __init__(self, address: bytes = OUTSIDE, ttl: bytes = TTL) -> None:
+        self.address, self.ttl = address, ttl
         self.asked: Counter[str] = Counter()
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
@@ -64,7 +64,7 @@ class Outside:
         if address is None:
             soa = b"\0\0\6\0\1" + TTL + (22).to_bytes(2) + b"\0\0" + TTL * 5
             return head + b"\0\0\0\1\0\0" + data[12 : end + 4] + soa
-        record = b"\xc0\x0c" + data[end : end + 4] + TTL + len(address).to_bytes(2) + address
+        record = b"\xc0\x0c" + data[end : end + 4] + self.ttl + len(address).to_bytes(2) + address
         return head + b"\0\1\0\0\0\0" + data[12 : end + 4] + record
 
     def close(self) -> None:

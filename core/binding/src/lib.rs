@@ -2,6 +2,7 @@
 
 mod list;
 mod plane;
+mod settings;
 mod verdict;
 
 use pyo3::prelude::*;

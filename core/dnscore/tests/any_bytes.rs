@@ -34,6 +34,16 @@ fn the_answer_fuzzer_s_corpus_breaks_nothing() {
 }
 
 #[test]
+fn the_https_fuzzer_s_corpus_breaks_nothing() {
+    corpus("https", invariants::https);
+}
+
+#[test]
+fn the_stream_options_fuzzer_s_corpus_breaks_nothing() {
+    corpus("stream_options", invariants::stream_options);
+}
+
+#[test]
 fn the_list_fuzzer_s_corpus_breaks_nothing() {
     corpus("list", |file| {
         CompiledList::from_bytes(file).expect("of this version: write the corpus anew");

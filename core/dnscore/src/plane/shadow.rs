@@ -8,10 +8,11 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 
-use crate::list::{CompiledList, Hit};
+use crate::list::{CompiledList, Hit, Matching};
 use crate::relay::hash::Key;
 use crate::relay::rate::client_hash;
 use crate::sketch::Sketch;
+use crate::wire::Name;
 
 /// A list under evaluation.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,18 +71,18 @@ impl Watching {
         &self.lists
     }
 
-    /// A client asked for a name that met these rows. `stopped`: by a list that acts.
-    pub fn asked(&mut self, ip: IpAddr, view: u64, list: &CompiledList, hits: &[Hit], stopped: bool, now: u32) {
-        let client = client_hash(self.key, ip);
+    /// A client asked for this name, which met these rows; none of them where a list that acts stops it.
+    pub fn asked(&mut self, ip: IpAddr, qname: &Name, view: u64, list: &CompiledList, hits: &[Hit], now: u32) {
+        let (client, service) = (client_hash(self.key, ip), qname.service_labels());
         for Seen { watch, everyone, met } in &mut self.lists {
             if view.checked_shr(u32::from(watch.of)).unwrap_or(0) & 1 == 0 {
                 continue;
             }
             everyone.add(client);
-            for Hit { row, distance } in hits.iter().filter(|_| !stopped) {
+            for Hit { row, distance } in hits {
                 for (index, rule) in (0u16..).zip(list.rules(*row)) {
                     if rule.list == watch.list
-                        && rule.applies(*distance, now)
+                        && rule.applies(Matching::distance(*distance, service), now)
                         && let Some(reference) = list.reference(list.number(*row, index))
                     {
                         met.entry(reference).or_default().add(client);

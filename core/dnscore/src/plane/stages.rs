@@ -165,9 +165,9 @@ impl Chain {
 
     /// Notes for a shadow evaluation what a client met. `stopped`: by a list that acts.
     #[cold]
-    pub fn watched(&mut self, client: IpAddr, view: u64, met: &[Hit], stopped: bool, now: Now) {
+    pub fn watched(&mut self, client: IpAddr, qname: &Name, view: u64, met: &[Hit], stopped: bool, now: Now) {
         if let Some(list) = &self.list {
-            self.watching.asked(client, view, list, met, stopped, now.unix);
+            self.watching.asked(client, qname, view, list, if stopped { &[] } else { met }, now.unix);
         }
     }
 

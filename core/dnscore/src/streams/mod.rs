@@ -21,7 +21,7 @@
 mod connection;
 mod doors;
 pub mod http;
-mod options;
+pub mod options;
 mod table;
 mod tls;
 

@@ -1,7 +1,7 @@
 //! Structured DNS errors: how a client asks for them, with the numbers of the draft.
 //!
-//! draft-ietf-dnsop-structured-dns-error-27 (in force here), -11 and before (Chromium 156). When a number or a rule
-//! changes, this file changes, and beside it `resolver/dns/explanations.py`, which writes the JSON.
+//! draft-ietf-dnsop-structured-dns-error, as its working copy of mid-2026 has it, and its early revisions (Chromium 156).
+//! When a number or a rule changes, this file changes, and beside it `resolver/dns/explanations.py`, which writes the JSON.
 //!
 //! | who | asks by |
 //! |---|---|
@@ -10,7 +10,8 @@
 
 use super::OPTION_EDE;
 
-/// EDNS option "Structured DNS Error". The draft says TBD; this is the number that public copies of IANA's registry show.
+/// EDNS option "Structured DNS Error". Provisional: the draft says TBD, IANA has assigned none that was seen, and one public
+/// library's table of options has 26.
 pub const OPTION_SDE: u16 = 26;
 
 /// "the server MUST NOT return the 'Forged Answer' extended error code" to such a client (RFC 8914, 4.5).

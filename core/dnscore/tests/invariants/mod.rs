@@ -7,10 +7,49 @@ use std::cell::RefCell;
 use dnscore::answer::{self, StopPage};
 use dnscore::cache::{Cache, Given};
 use dnscore::list::{Action, Aliases, CompiledList, Hits, with_right_checksum};
+use dnscore::streams::http;
+use dnscore::streams::options::{self, Wanted};
 use dnscore::verdict::Stop;
 use dnscore::wire::{Echo, Expected, Name, Parsed, Query, Rejected, check_answer, parse, parse_into};
 
 const NOW: u32 = 1_800_000_000;
+
+/// What a client of DNS over HTTPS sends under the seal: the first octet says into which pieces it is cut.
+pub fn https(data: &[u8]) {
+    let Some((cut, data)) = data.split_first() else { return };
+    let mut session = http::Session::new("/dns-query".into(), 64);
+    let (mut out, mut open) = (Vec::new(), Vec::new());
+    for piece in data.chunks(usize::from(*cut).max(1)) {
+        session.receive(piece);
+        while let Some((tag, message)) = session.next_question() {
+            assert!((12..=65_535).contains(&message.len()) && message[2] & 0x80 == 0);
+            assert!(!open.contains(&tag), "one answer for each tag");
+            open.push(tag);
+            assert!(open.len() <= 64);
+        }
+        // Half of them are answered, from the last to the first.
+        for tag in open.drain(open.len() / 2..) {
+            if tag % 2 == 0 { session.answer(tag, &[0; 100]) } else { session.refuse(tag) }
+        }
+        session.flush(&mut out);
+    }
+    session.finish();
+    session.flush(&mut out);
+}
+
+/// A query on a stream, and the same octets as an answer that gets what was wanted.
+pub fn stream_options(data: &[u8]) {
+    let wanted = Wanted::by(data, true);
+    assert!(!Wanted::by(data, false).padding);
+    assert_eq!(Wanted::of_tag(wanted.tag()), wanted);
+    let answer = &data[..data.len().min(65_535)];
+    let mut out = [b"before", answer].concat();
+    options::add(&mut out, 6, Wanted { keepalive: true, padding: true }, u64::MAX);
+    assert!(out.len() <= 6 + 65_535 && out.len() >= 6 + answer.len());
+    assert_eq!(&out[..6], b"before");
+    let changed = out[6..].iter().zip(answer).filter(|(now, before)| now != before).count();
+    assert!(changed <= 2, "nothing but the length of the OPT's data");
+}
 
 /// A datagram from anyone.
 pub fn packet(data: &[u8]) {

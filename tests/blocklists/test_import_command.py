@@ -1,0 +1,70 @@
+"""`stopsign issuer import` of what publishers write: registers with grounds, and what never empties a list."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from click.testing import CliRunner
+
+from blocklists.issuer.command import issuer
+from blocklists.issuer.rehearsal import Rehearsal
+from tests.rigs.issuer_world import BASIS, ISSUER, LIST
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from click.testing import Result
+
+MAPPING = """
+read: {kind: csv}
+name: {field: domain}
+withdrawn: {field: deleted, when: present}
+ground: {order: {field: order}, date: {field: day}}
+expect: {shrink_at_most: 50%}
+"""
+ROWS = (
+    "domain;deleted;order;day\na.example;;17/2026;2026-06-01\nb.example;;17/2026;2026-06-01\n"
+    "c.example;;18/2026;2026-06-02\nd.example;2026-07-01;18/2026;2026-06-02\n"
+)
+
+
+def run(rehearsal: Rehearsal, *words: str) -> Result:
+    desk = ["--dir", str(rehearsal.desk.folder), "--list", LIST, "--basis", "order-17", "--category", "gambling"]
+    return CliRunner().invoke(issuer, ["import", *words, *desk, "--json"])
+
+
+def desk_in(folder: Path) -> Rehearsal:
+    rehearsal = Rehearsal.create(folder, ISSUER)
+    rehearsal.add_basis(LIST, "order-17", BASIS)
+    return rehearsal
+
+
+def test_a_register_brings_the_ground_of_each_row_to_the_desk(tmp_path: Path) -> None:
+    rehearsal = desk_in(tmp_path)
+    (tmp_path / "register.yaml").write_text(MAPPING)
+    (tmp_path / "register.csv").write_text(ROWS)
+    done = run(rehearsal, str(tmp_path / "register.csv"), "--mapping", str(tmp_path / "register.yaml"))
+    assert done.exit_code == 0, done.output
+    said = json.loads(done.stdout)
+    assert {key: said[key] for key in ("taken", "withdrawn", "grounds", "matches")} == {
+        "taken": 3, "withdrawn": 1, "grounds": 2, "matches": {"subtree": 3},
+    }  # fmt: skip
+    grounds = {(ground.order, ground.date, ground.law) for ground in rehearsal.desk.bases(LIST).values()}
+    assert {("17/2026", "2026-06-01", BASIS.law), ("18/2026", "2026-06-02", BASIS.law)} < grounds
+
+
+def test_no_file_without_a_name_empties_a_list(tmp_path: Path) -> None:
+    rehearsal = desk_in(tmp_path)
+    (tmp_path / "names.txt").write_text("a.example\nb.example\nc.example\n")
+    rehearsal.import_files(LIST, [tmp_path / "names.txt"], basis="order-17", category="gambling")
+    (tmp_path / "empty.txt").write_text("# nothing today\n192.0.2.1\n")
+    done = run(rehearsal, str(tmp_path / "empty.txt"), "--replace")
+    assert done.exit_code != 0
+    assert "--replace would empty gambling" in str(done.exception)
+    (tmp_path / "register.yaml").write_text(MAPPING)
+    (tmp_path / "register.csv").write_text("domain;deleted;order;day\na.example;;17/2026;2026-06-01\n")
+    words = str(tmp_path / "register.csv"), "--replace", "--mapping", str(tmp_path / "register.yaml")
+    done = run(rehearsal, *words)
+    assert done.exit_code != 0
+    assert "1 names where gambling has 3" in str(done.exception)
