@@ -55,7 +55,7 @@ bench: setup ## one table: the bare sockets' limit, Stopsign, and the peers that
 	$(BIN)/python -m tests.bench
 	$(BIN)/python -m tests.bench.lists
 
-interop: setup ## other people's TUF clients verify and read what a desk publishes; installs them, so it is no part of the gate
+interop: setup ## other people's programs verify and read what a desk and a log publish; installs them, so it is no part of the gate
 	$(BIN)/python -m tests.interop
 
 peers: setup ## Debian's newer resolvers, unpacked into a folder, against Stopsign's own verdict for a policy zone; needs root or user namespaces

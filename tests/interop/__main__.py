@@ -1,12 +1,12 @@
-"""Other people's clients verify and read what a desk publishes: `make interop`, outside the gate (it installs them).
+"""Other people's clients verify and read what a desk and a log publish: `make interop`, outside the gate.
 
-    python -m tests.interop [CLIENT…]      CLIENT: a name of `CLIENTS`; all where none is given
+    python -m tests.interop [CLIENT…]      CLIENT: a name of `CLIENTS` or `LOG_READERS`; all where none is given
 
 Enters: nothing. Leaves: a line for each client and repository; exit 1 where a client refuses a repository, or reads
 other octets than were signed. The repositories are made here, by the desk's own steps: with Ed25519 and P-256 keys, a
 holder whose name is not ASCII, versions of two lists, a withdrawal, a change of keys. A client is a command that takes
 ROOT METADATA TARGETS NAME…, and prints the SHA-256 and the name of each target. To add one: an entry in `CLIENTS`; a
-Rust one is a binary in `rust/src/bin`, over a crate that `rust/Cargo.toml` pins.
+Rust one is a binary in `rust/src/bin`, over a crate that `rust/Cargo.toml` pins. What reads logs: `logs.py`.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from blocklists.issuer.keys import Keyring
 from blocklists.issuer.publish import publish
 from blocklists.issuer.rehearsal import PASSPHRASE, Rehearsal
 from blocklists.issuer.sign import sign
+from tests.interop import logs
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,7 +42,9 @@ def rust(name: str) -> Command:
     """A binary of `rust/`, built."""
     target = Path(os.environ.get("CARGO_TARGET_DIR", BUILT / "target"))
     environment = os.environ | {"CARGO_TARGET_DIR": str(target)}
-    subprocess.run(["cargo", "build", "--quiet", "--locked"], cwd=HERE / "rust", env=environment, check=True)
+    subprocess.run(
+        ["cargo", "build", "--quiet", "--locked", "--bin", name], cwd=HERE / "rust", env=environment, check=True
+    )
     return [str(target / "debug" / name)]
 
 
@@ -68,6 +71,7 @@ CLIENTS: dict[str, Callable[[], Command]] = {
     "tough": partial(rust, "tough"),
     "sigstore-tuf": partial(rust, "sigstore_tuf"),
 }
+LOG_READERS: dict[str, Callable[[], Command]] = {"tlog": partial(rust, "tlog")}  # signed_note, tlog_tiles
 
 
 def repository(folder: Path, scheme: str) -> Rehearsal:
@@ -107,7 +111,11 @@ def main(clients: list[str]) -> int:
     failed = 0
     with tempfile.TemporaryDirectory(prefix="stopsign-interop-") as folder:
         made = {scheme: repository(Path(folder) / scheme, scheme) for scheme in ("ed25519", "p256")}
-        for name in clients or CLIENTS:
+        for name in (name for name in clients or [*CLIENTS, *LOG_READERS] if name in LOG_READERS):
+            for good, said in logs.results(Path(folder) / name, LOG_READERS[name]()):
+                failed += not good
+                sys.stdout.write(f"{name} {'as it must be' if good else 'WRONG'}: {said}\n")
+        for name in (name for name in clients or CLIENTS if name not in LOG_READERS):
             for scheme, rehearsal in made.items():
                 signed = wanted(rehearsal)
                 try:
