@@ -20,7 +20,8 @@ REFUSED: tuple[tuple[int, int], ...] = tuple(ast.literal_eval(Path(__file__).wit
 """First and last code point of each range, in order."""
 _REFUSED = re.compile("[" + "".join(f"\\U{first:08x}-\\U{last:08x}" for first, last in REFUSED) + "]")
 SHOWN = 300
-"""Characters of a foreign text that are shown."""
+"""Characters of a foreign text that are shown, unless its reader wants it whole."""
+_BLANKS = dict.fromkeys([0xA0, 0x1680, *range(0x2000, 0x200B), 0x202F, 0x205F, 0x3000], " ")
 
 
 def is_text(text: str) -> bool:
@@ -28,10 +29,10 @@ def is_text(text: str) -> bool:
     return _REFUSED.search(text) is None
 
 
-def shown(foreign: object, *, most: int = SHOWN) -> str:
-    """What a person may see of a text that somebody else wrote: one line, inert and bounded. Characters that no signed
-    text may hold stand there as U+FFFD, so that what was tried stays visible; of a long one its beginning and its
-    length."""
+def shown(foreign: object, *, most: int | None = SHOWN) -> str:
+    """What a person may see of a text that somebody else wrote: one line, inert and bounded (`most=None`: whole). A
+    blank of another width is a blank; other characters that no signed text may hold stand there as U+FFFD, so that what
+    was tried stays visible; of a long text its beginning and its length."""
     text = str(foreign)
-    cut = _REFUSED.sub("\ufffd", text[:most])
-    return cut if len(text) <= most else f"{cut}… ({len(text)} characters)"
+    cut = _REFUSED.sub("\ufffd", text[:most].translate(_BLANKS))
+    return cut if most is None or len(text) <= most else f"{cut}… ({len(text)} characters)"

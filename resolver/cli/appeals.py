@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, Unpack
 import click
 
 from blocklists import bundle, durable
-from resolver.base.terminal import visible
+from blocklists.text import shown
 from resolver.base.timestamps import as_text
 from resolver.cli.choosing import Which, choosing, chosen
 from resolver.cli.options import Span, as_json, located
@@ -87,7 +87,7 @@ def _print_entry(entry: desk.Entry, moment: int) -> None:
     waiting = sum(one.closed is None for one in entry.appeals)
     left = desk.left(entry.due, moment)
     due = (left if entry.due < moment else f"due {left}") if waiting else "closed"
-    click.echo(f"{visible(name)}  list {visible(entry.list or '-')}  entry {entry.reference}  {waiting} waiting, {due}")
+    click.echo(f"{shown(name)}  list {shown(entry.list or '-')}  entry {entry.reference}  {waiting} waiting, {due}")
     for one in entry.appeals:
         about = ", ".join(word for word in (one.ground, one.role, one.language) if word)
         click.echo(f"  {one.id}  {desk.state_of(one):10}  due {as_text(one.due)}  {about}")
@@ -113,25 +113,25 @@ def show(appeal: str, path: Path | None, directory: Path | None, in_json: bool) 
         click.echo(json.dumps({**desk.as_json(one), "events": events}, indent=1))
         return
     click.echo(f"{one.id}  {desk.state_of(one)}  due {as_text(one.due)} ({desk.left(one.due, now())})")
-    click.echo(f"entry {one.reference}  {visible(one.name or _on_no_list(one))}  list {visible(one.list or '-')}")
+    click.echo(f"entry {one.reference}  {shown(one.name or _on_no_list(one))}  list {shown(one.list or '-')}")
     click.echo(f"from: {one.role or 'not said'}; ground: {one.ground or 'not said'}; language: {one.language}")
     if one.contact:
         shared = "the issuer may have it" if one.share_contact else "for the provider alone"
-        click.echo(f"contact: {visible(one.contact)} ({shared})")
+        click.echo(f"contact: {shown(one.contact, most=None)} ({shared})")
     for line in one.reason.splitlines():
-        click.echo(f"| {visible(line)}")
+        click.echo(f"| {shown(line, most=None)}")
     if one.erased:
         click.echo(f"its words were deleted on {as_text(one.erased)}")
     for each in happened:
-        click.echo(f"{as_text(each.at)}  {each.what}  {visible(each.note)}".rstrip())
+        click.echo(f"{as_text(each.at)}  {each.what}  {shown(each.note, most=None)}".rstrip())
     if one.reasons:
-        click.echo(f"decided by {visible(one.decided_by or '?')}: {visible(one.reasons)}")
+        click.echo(f"decided by {shown(one.decided_by or '?', most=None)}: {shown(one.reasons, most=None)}")
 
 
 async def _found(store: Store, appeal: str) -> tuple[Appeal, Any]:
     found = await store.by_id(appeal.upper())
     if found is None:
-        raise DeskError(f"there is no appeal {visible(appeal)[:40]}", hint="stopsign appeals list --all")
+        raise DeskError(f"there is no appeal {shown(appeal)[:40]}", hint="stopsign appeals list --all")
     return found
 
 
@@ -178,9 +178,7 @@ def forward(
 
     with_store(config, mark)
     contact = _where_appeals_go(config, chosen[0].list)
-    click.echo(
-        f"{len(chosen)} appeals sealed into {output}" + (f", to be sent to {visible(contact)}" if contact else "")
-    )
+    click.echo(f"{len(chosen)} appeals sealed into {output}" + (f", to be sent to {shown(contact)}" if contact else ""))
 
 
 def _where_appeals_go(config: Config, name: str) -> str:

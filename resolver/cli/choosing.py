@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TextIO, TypedDict, TypeVar, Unpack
 
 import click
 
-from resolver.base.terminal import visible
+from blocklists.text import shown
 from resolver.policy.typed import is_reference, reference_in
 from resolver.portal.appeal import GROUNDS
 from resolver.portal.desk import DeskError
@@ -46,7 +46,7 @@ class Choice:
         every = list(appeals)
         missing = (self.named - {one.id for one in every}) | (self.entries - {one.reference for one in every})
         if missing:
-            some = ", ".join(visible(one) for one in sorted(missing)[:MOST_SHOWN])
+            some = ", ".join(shown(one) for one in sorted(missing)[:MOST_SHOWN])
             raise DeskError(f"no appeal that is meant here has the name or the entry {some}",
                             hint="stopsign appeals list --all")  # fmt: skip
         by_name = bool(self.named or self.entries)
@@ -87,7 +87,7 @@ def chosen(**which: Unpack[Which]) -> Choice:
         elif is_reference(reference_in(word)):
             references.add(reference_in(word))
         else:
-            raise DeskError(f"{visible(word)[:40]!r} is neither an appeal nor the reference of an entry")
+            raise DeskError(f"{shown(word)[:40]!r} is neither an appeal nor the reference of an entry")
     return Choice(
         frozenset(named), frozenset(references), which["of_list"], which["ground"], which["held"], which["overdue"]
     )

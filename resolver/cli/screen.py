@@ -15,8 +15,8 @@ from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 
+from blocklists.text import shown
 from resolver.base.disk_space import SHARE
-from resolver.base.terminal import visible
 from resolver.base.timestamps import as_time
 from resolver.ipc.worker_counters import LATE
 
@@ -65,7 +65,7 @@ def screen(said: Mapping[str, Any], curve: Sequence[float] = ()) -> Group:
 def _harmless(said: Any) -> Any:
     """With each text as a terminal may show it: some come from who serves strangers' packets, and root may look."""
     if isinstance(said, str):
-        return visible(said)
+        return shown(said)
     if isinstance(said, dict):
         return {key: _harmless(value) for key, value in said.items()}
     return [_harmless(one) for one in said] if isinstance(said, list | tuple) else said

@@ -11,7 +11,7 @@ import os
 import pwd
 from pathlib import Path
 
-from resolver.base.terminal import visible
+from blocklists.text import shown
 
 LONGEST = 64  # letters of a login
 _ROOT = 0
@@ -28,7 +28,7 @@ def who(uid: int, login: object) -> str:
     user = named(uid)
     if uid != _ROOT or not isinstance(login, str) or login in ("", user):
         return user
-    return f"{user} (login {visible(login[:LONGEST])})"
+    return f"{user} (login {shown(login[:LONGEST])})"
 
 
 def login(kept: Path = Path("/proc/self/loginuid")) -> str | None:

@@ -10,9 +10,9 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from blocklists.text import shown
 from resolver.base.errors import ResolverError, why
 from resolver.base.journal import about
-from resolver.base.terminal import visible
 from resolver.base.timestamps import as_text
 from resolver.lists.ledger import Event, Ledger
 from resolver.policy import bypass, exceptions, overrides
@@ -80,7 +80,7 @@ class People:
             new.name,
             detail["until"],
             by,
-            visible(new.reason),
+            shown(new.reason),
             extra=about(person=by),
         )
         return Allowed(new, before.named(new.name), trouble)

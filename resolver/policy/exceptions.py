@@ -31,10 +31,10 @@ from dataclasses import asdict, astuple, dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from blocklists import durable
+from blocklists.text import shown
 from resolver import _core
 from resolver.base import atomic
 from resolver.base.errors import ResolverError
-from resolver.base.terminal import visible
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -306,16 +306,20 @@ def _locked(descriptor: int) -> bool:
     return True
 
 
+def _whole(foreign: object) -> str:
+    return shown(foreign, most=None)
+
+
 def _bypass(raw: dict[str, Any]) -> Bypass:
     return Bypass(
-        _one_of(Kind, raw["kind"]), visible(raw["of"]), int(raw["since"]), int(raw["until"]), visible(raw["by"]),
-        visible(raw["reason"]),
+        _one_of(Kind, raw["kind"]), _whole(raw["of"]), int(raw["since"]), int(raw["until"]), _whole(raw["by"]),
+        _whole(raw["reason"]),
     )  # fmt: skip
 
 
 def _change(raw: dict[str, Any]) -> BypassChange:
     return BypassChange(
-        _one_of(Does, raw["act"]), int(raw["at"]), visible(raw["by"]), visible(raw["reason"]), _bypass(raw["bypass"])
+        _one_of(Does, raw["act"]), int(raw["at"]), _whole(raw["by"]), _whole(raw["reason"]), _bypass(raw["bypass"])
     )  # fmt: skip
 
 

@@ -12,9 +12,9 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from blocklists.text import shown
 from resolver.base import dns_question
 from resolver.base.errors import ResolverError
-from resolver.base.terminal import visible
 from resolver.base.timestamps import as_text
 from resolver.policy import bypass, exceptions, look_up, overrides
 from resolver.policy.typed import name_in, only_reference
@@ -289,7 +289,7 @@ def _words(places: Places, let: NameException) -> str:
         return f"{until}; by whom and why cannot be seen: {unread}"
     if one is None:
         return f"{until}; {places.overrides} says nothing of it"
-    return f"since {one.since} by {visible(one.by)}, {until}: {visible(one.reason)}"
+    return f"since {one.since} by {shown(one.by)}, {until}: {shown(one.reason)}"
 
 
 def _undecided(judged: list[Found], why: str) -> list[Found]:

@@ -22,8 +22,8 @@ from typing import TYPE_CHECKING, Any
 import uvloop
 from aiohttp import web
 
+from blocklists.text import shown
 from resolver.base.errors import ResolverError
-from resolver.base.terminal import visible
 from resolver.config.sealed import unsealed
 from resolver.host.apply import OF_WEB, Held
 from resolver.host.child import re_execute
@@ -81,7 +81,7 @@ class Web:
         """What a person should look at."""
         stored = [] if self.stored.is_set() else ["the database is not there: appeals wait"]
         return stored + [
-            f"host {visible(name)} shares the appeals database, and log.peers lacks the key of its log"
+            f"host {shown(name)} shares the appeals database, and log.peers lacks the key of its log"
             for name in self.unknown
         ]
 

@@ -16,8 +16,8 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from blocklists import bundle, durable
+from blocklists.text import shown
 from resolver.base.errors import ResolverError
-from resolver.base.terminal import visible
 from resolver.base.timestamps import as_text
 from resolver.config.schema_portal import FACT
 
@@ -134,7 +134,7 @@ def reminder(appeals: Sequence[Appeal], provider: str, now: int) -> str:
         lines.append(f"  {one.id}  entry {one.reference}  {one.name}  {due}")
     lines += ["", "An entry whose appeal is overdue is suspended here, unless its legal basis says otherwise.",
               "To decide: stopsign issuer appeals decide APPEAL --outcome upheld|granted --reasons TEXT"]  # fmt: skip
-    return "\n".join(visible(line) for line in lines) + "\n"
+    return "\n".join(shown(line, most=None) for line in lines) + "\n"
 
 
 # -- the bundle
@@ -191,7 +191,7 @@ def desk_key(folder: Path) -> Ed25519PrivateKey:
 
 def cell(text: str) -> str:
     """Text for a spreadsheet: what would be taken for a formula is led by an apostrophe, which spreadsheets hide."""
-    text = visible(text.replace("\n", " "))
+    text = shown(text.replace("\n", " "), most=None)
     return f"'{text}" if text[:1] in _FORMULA else text
 
 

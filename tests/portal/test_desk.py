@@ -15,7 +15,7 @@ import yaml
 from click.testing import CliRunner
 
 from blocklists import bundle
-from resolver.base.terminal import visible
+from blocklists.text import shown
 from resolver.cli.main import stopsign
 from resolver.ipc import control
 from resolver.portal import desk
@@ -90,12 +90,12 @@ def test_a_reminder_holds_no_word_of_a_citizen() -> None:
     assert ONE.contact not in text
 
 
-@pytest.mark.parametrize(("text", "shown"), [
+@pytest.mark.parametrize(("text", "seen"), [
     ("\x1b[31mred\x1b]0;title\x07", "\ufffd[31mred\ufffd]0;title\ufffd"), ("a\rb\x08c", "a\ufffdb\ufffdc"),
     ("evil\u202etxt.exe", "evil\ufffdtxt.exe"), ("caf\u00e9\u00a0!", "café !"), ("\x9b2J", "\ufffd2J"),
 ])  # fmt: skip
-def test_a_terminal_is_shown_text_and_nothing_else(text: str, shown: str) -> None:
-    assert visible(text) == shown
+def test_a_terminal_is_shown_text_and_nothing_else(text: str, seen: str) -> None:
+    assert shown(text, most=None) == seen
 
 
 @pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "|calc", "%0A", "\n=1"])
