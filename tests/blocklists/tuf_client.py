@@ -5,7 +5,7 @@
     ./env/bin/pytest tuf_conformance --entrypoint ".../.venv/bin/python .../tests/blocklists/tuf_client.py"
 
 Enters: `init`, `refresh` or `download` with the suite's options. Leaves: exit 0, or 1 with the refusal's reason. It is
-the client that fetches lists, with its fetcher and its deadline; every case of the suite applies and passes. The
+the client that fetches lists, with its fetcher and its deadline; all 113 cases of suite 2.4.0 pass. The
 house's own rules on keys are off, as they are stricter than TUF (two signers at least, no key in an offline and an
 online role, Ed25519 and ECDSA alone) and the suite's repositories are signed by one key, share keys between roles, and
 use RSA: with them on, `test_keytype_and_scheme[rsa/...]`, `test_static_repository[tuf-on-ci-0.11]` and
