@@ -13,6 +13,7 @@ from resolver.lists import withdrawn
 from resolver.lists.withdrawn import HERE
 from resolver.log.reading import leaves, published_details
 from resolver.log.source import Folder
+from resolver.policy.explain import Leads
 from tests.rigs.lists_world import ISSUER, World, make_entry, settings
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ BELOW = make_entry("host.example", match="below")
 
 @pytest.fixture
 def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
-    monkeypatch.setattr("resolver.policy.explain.leads_to", lambda *_: ())  # there is no upstream to ask
+    monkeypatch.setattr("resolver.policy.explain.leads_to", lambda *_: Leads())  # there is no upstream to ask
     world = World(tmp_path)
     world.take(1, [BAKERY, CASINO, BELOW])
     yield world
