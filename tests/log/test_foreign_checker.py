@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import ast
+import base64
 import json
 import sys
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 import zstandard
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from resolver.log.leaf import PUBLIC
 from resolver.log.proof import prove
@@ -67,6 +70,18 @@ def test_it_finds_a_detail_that_is_gone(world: World) -> None:
     path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[1:]))
     with pytest.raises(checker.Wrong, match=r"no detail of the leaves \[1\]"):
         checker.check_log(world.log_dir)
+
+
+def test_key_and_signature_are_encoded_as_the_document_says(world: World) -> None:
+    """By the document's words and an Ed25519 of somebody else's, without our reader of notes."""
+    name, key_id, key = world.vkey().split("+", 2)
+    public = base64.b64decode(key)[1:]
+    assert sha256(name.encode() + b"\x0a\x01" + public).hexdigest()[:8] == key_id
+    text, _, signatures = (world.log_dir / "checkpoint").read_text("utf-8").partition("\n\n")
+    dash, signer, signature = signatures.strip().split(" ")
+    octets = base64.b64decode(signature)
+    assert (dash, signer, octets[:4].hex()) == ("\u2014", name, key_id)
+    Ed25519PublicKey.from_public_bytes(public).verify(octets[4:], f"{text}\n".encode())
 
 
 @pytest.mark.parametrize("leaf", [0, 1, 255, 256, 511, 512, 600])
