@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from contextlib import contextmanager
+from datetime import date
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from resolver.base.paths import Places
     from resolver.log.source import Source
 
-DAY = re.compile(r"\d{4}-\d{2}-\d{2}").fullmatch
+DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}").fullmatch
 
 
 @click.command("was-blocked")
@@ -50,7 +51,7 @@ def was_blocked(
     from resolver.stats.was_blocked import write_proof
 
     first, last = (day, day) if day else between or ("", "")
-    if not DAY(first) or not DAY(last) or last < first:
+    if not _is_day(first) or not _is_day(last) or last < first:
         raise AuditError("which days?", hint="--on 2026-11-22, or --between 2026-11-01 2026-11-30")
     source, details = readable(None, config_file, directory)
     archive = Archive(locate(config_file, directory).places)
@@ -98,6 +99,16 @@ def check_blocked(folder: Path, name: str, key: str, log: str | None, within: in
     click.echo("Proved: no other leaf ended it, and no other suspended it.")
     if any(pause.perhaps for one in found for pause in one.pauses):
         click.echo("Not proved: what is marked `perhaps`. Those details are the provider's; ask for them.")
+
+
+def _is_day(typed: str) -> bool:
+    if not DAY(typed):
+        return False
+    try:
+        date.fromisoformat(typed)
+    except ValueError:
+        return False
+    return True
 
 
 @contextmanager

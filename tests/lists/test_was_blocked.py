@@ -60,6 +60,13 @@ def test_it_says_which_version_held_on_a_day(
     assert [one["version"] for one in ask(world, capsys, name, "--on", day)["found"]] == versions
 
 
+@pytest.mark.parametrize("day", ["2026-11-31", "2026-13-01", "2026-W47-7", "٢٠٢٦-11-22"])
+def test_a_day_that_is_in_no_calendar_is_refused(world: World, capsys: pytest.CaptureFixture[str], day: str) -> None:
+    config = world.folder / "stopsign.yaml"
+    status, out, err = run(capsys, "audit", "was-blocked", "old.example", "--on", day, "--config", config)
+    assert (status != 0, out, "which days?" in err) == (True, "", True)
+
+
 def test_a_stranger_checks_it_from_static_files_and_the_key_alone(
     world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
