@@ -153,7 +153,7 @@ class Preset(Mapping):
 
     title: str
     publisher: str
-    seen: str  # the day on which the publisher's form was last looked at, and where
+    seen: str  # the day on which the publisher's form was last looked at, and where; or that it was not
     note: str = ""
 
 
