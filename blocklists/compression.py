@@ -70,7 +70,7 @@ def read_blocks(file: IO[bytes], *, size: int, only: str | None = None) -> Itera
     head = file.read(8)
     form = next((form for form in _FORMS if head.startswith(form[1])), None)
     if only is not None and (form is None or form[0] != only):
-        raise CompressionError(f"it does not begin as {only} does")
+        raise CompressionError(f"damaged {only} data: it does not begin as {only} does")
     blocks = _plain(head, file) if form is None else _frames(head, file, *form)
     left = size
     for block in blocks:

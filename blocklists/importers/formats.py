@@ -3,7 +3,7 @@
 Enters: a path. Leaves: the file's names in an `Intake`, or `SourceError`. Rules
 
 - Detection looks at rules, never at comments: a comment quotes anything.
-- What no importer reads is named, with what to do about it: an HTML page is an error page, a PDF is nobody's format.
+- What no importer reads is named, with what to do about it: an HTML page is an error page, no importer reads PDF.
 """
 
 from __future__ import annotations

@@ -17,12 +17,23 @@ Rules
 
 from __future__ import annotations
 
+import codecs
 from importlib import resources
 from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationError,
+    WithJsonSchema,
+)
 
 from blocklists.importers.source import SourceError
 
@@ -30,6 +41,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 Match = Literal["exact", "subtree", "below"]
+Treatment = Literal["exact", "subtree", "below", "reject"]
 
 
 def _zone(value: object) -> str:
@@ -46,13 +58,42 @@ def _share(value: object) -> float:
     raise ValueError(f"{value!r} is not a share; 5% would be right")
 
 
+def _text(value: str) -> str:
+    if "\0" in value:
+        raise ValueError(f"{value!r} has a zero octet")
+    return value
+
+
+def _some(value: str) -> str:
+    if not value:
+        raise ValueError("is empty")
+    return _text(value)
+
+
 def _field(value: object) -> str:
     if isinstance(value, bool) or not isinstance(value, (str, int)) or not str(value):
         raise ValueError(f"{value!r} is neither a heading nor a number of a column")
-    return str(value)
+    return _text(str(value))
+
+
+def _encoding(value: str) -> str:
+    try:
+        return codecs.lookup(value).name
+    except (LookupError, ValueError):
+        raise ValueError(f"{value!r} is no encoding here; cp1251 would be right") from None
+
+
+def _delimiter(value: str) -> str:
+    if len(value) != 1 or value == "\0":
+        raise ValueError(f"{value!r} is not one character")
+    return value
 
 
 _STRING = WithJsonSchema({"type": "string"})
+Text = Annotated[str, AfterValidator(_some)]
+Place = Annotated[str, AfterValidator(_text)]
+Encoding = Annotated[str, AfterValidator(_encoding)]
+Delimiter = Annotated[str, AfterValidator(_delimiter)]
 Zone = Annotated[str, BeforeValidator(_zone), _STRING]
 Share = Annotated[float, BeforeValidator(_share), _STRING]
 FieldName = Annotated[str, BeforeValidator(_field), _STRING]
@@ -68,11 +109,11 @@ class Read(Part):
     """How the file becomes rows."""
 
     kind: Literal["csv", "xml", "json", "xlsx", "lines", "zone"]
-    encoding: str | None = None  # none: UTF-8, or UTF-16 with its mark; XML says its own
+    encoding: Encoding | None = None  # none: UTF-8, or UTF-16 with its mark; XML says its own
     skip: int = Field(default=0, ge=0)  # lines, or rows of a sheet, before the table
-    delimiter: str | None = Field(default=None, min_length=1, max_length=1)  # none: the first row's; lines: blanks
+    delimiter: Delimiter | None = None  # none: the first row's; lines: blanks
     header: bool = True  # the first row names the columns
-    comment: str | None = None  # how lines begin that are none; csv, lines
+    comment: Text | None = None  # how lines begin that are none; csv, lines
 
 
 class Value(Part):
@@ -80,7 +121,7 @@ class Value(Part):
 
     field: FieldName
     optional: bool = False  # no row need have it
-    format: str = "iso"  # of a day or a time: iso, epoch, or as strptime writes it, such as %d.%m.%Y
+    format: Text = "iso"  # of a day or a time: iso, epoch, or as strptime writes it, such as %d.%m.%Y
     zone: Zone = "UTC"  # of a time that names none
 
 
@@ -88,7 +129,7 @@ class Name(Part):
     """Where the names are, and what they mean."""
 
     field: FieldName
-    split: str | None = None  # several in one field
+    split: Text | None = None  # several in one field
     url: Literal["host", "reject"] = "reject"  # host: of a URL its host, whatever the page
     match: Match | None = None  # of a bare name; none: the import's own
     star: Match | None = None  # of *.name; none: the import's own
@@ -98,10 +139,10 @@ class MatchBy(Part):
     """A field that says how each row matches: its values, and what they mean."""
 
     model_config = ConfigDict(frozen=True, extra="allow")
-    __pydantic_extra__: dict[str, Match | Literal["reject"]] = Field(init=False)
+    __pydantic_extra__: dict[str, Treatment] = Field(init=False)
 
     field: FieldName
-    default: Match | Literal["reject"] = "reject"  # a value that is not among them, or none
+    default: Treatment = "reject"  # a value that is not among them, or none
 
 
 class Withdrawn(Part):
@@ -110,20 +151,26 @@ class Withdrawn(Part):
     field: FieldName
     optional: bool = False
     when: Literal["present", "past"] = "present"  # past: it is a time, and over
-    equals: list[str] = []  # instead: one of these values
-    format: str = "iso"
+    equals: list[Text] = []  # instead: one of these values
+    format: Text = "iso"
     zone: Zone = "UTC"
+
+
+Said = Annotated[
+    Annotated[Value, Tag("field")] | Annotated[Text, Tag("text")],
+    Discriminator(lambda value: "field" if isinstance(value, (dict, Value)) else "text"),
+]
 
 
 class Ground(Part):
     """What a row says of its ground; the rest is the import's own. Rows that say the same share one ground."""
 
-    order: str | Value | None = None
-    date: Value | str | None = None
-    authority: str | Value | None = None
-    law: str | Value | None = None
-    court: str | Value | None = None
-    territory: str | Value | None = None
+    order: Said | None = None
+    date: Said | None = None
+    authority: Said | None = None
+    law: Said | None = None
+    court: Said | None = None
+    territory: Said | None = None
 
 
 class Expect(Part):
@@ -137,7 +184,7 @@ class Mapping(Part):
     """See the module."""
 
     read: Read
-    rows: str | None = None  # xml: the element; json: the pointer to the array; xlsx: the sheet
+    rows: Place | None = None  # xml: the element; json: the pointer to the array; xlsx: the sheet
     name: Name | None = None  # not for zones, whose records are names
     match_by: MatchBy | None = None
     since: Value | None = None
@@ -153,7 +200,7 @@ class Preset(Mapping):
 
     title: str
     publisher: str
-    seen: str  # the day on which the publisher's form was last looked at, and where
+    seen: str  # the day on which the publisher's form was last looked at, and where; or that it was not
     note: str = ""
 
 
@@ -189,5 +236,8 @@ def _parse(model: type[_M], text: str, place: str) -> _M:
     except yaml.YAMLError as error:
         raise SourceError(f"{place}: not YAML: {error}") from None
     except ValidationError as error:
-        wrong = "; ".join(f"{'.'.join(map(str, one['loc'])) or 'it'}: {one['msg']}" for one in error.errors()[:5])
+        wrong = "; ".join(
+            f"{'.'.join(map(str, one['loc'])) or 'it'}: {one['msg'].removeprefix('Value error, ')}"
+            for one in error.errors()[:5]
+        )
         raise SourceError(f"{place}: {wrong}", hint="docs/lists.md has every key") from None

@@ -86,8 +86,8 @@ def sample(places: Places) -> Sample:
 
 
 def status(config: Config, before: Sample, now: Sample, oldest: Sample | None = None) -> dict[str, Any]:
-    """Everything on the screen. Rates are over the time between the two samples, shares too where anything was asked in
-    it; else they are over the time since `oldest`."""
+    """Everything on the screen. Rates are over the time between the two samples. So are shares, if anything was asked
+    in it; if not, shares are over the time since `oldest`."""
     living = now.workers
     states = {worker.index: state(worker, now.at) for worker in living}
     answers = answers_of(config)

@@ -127,7 +127,8 @@ def parse(data: bytes, path: Path, model: type[Model], contradictions: Contradic
         result = fitted(raw, path, model)
     except ValidationError as error:
         for item in error.errors(include_url=False):
-            reader.wrong(item["loc"], _sentence(item, item["loc"], model))
+            key = _written(raw, item["loc"], missing=item["type"] == "missing")
+            reader.wrong(key, _sentence(item, key, model))
     for key, message in contradictions(raw):
         reader.wrong(key, message)
     return Reading(
@@ -197,6 +198,20 @@ class _Reader:
             self._lines[(*key, name)] = line
             found[name] = self._plain(value_node, (*key, name), above)
         return found
+
+
+def _written(raw: Any, loc: Key, *, missing: bool) -> Key:
+    """The part of pydantic's place that stands in the file: without the names it gives to the sides of a choice."""
+    key: list[int | str] = []
+    for at, part in enumerate(loc):
+        inside = raw if isinstance(raw, (dict, list)) else ()
+        there = part in inside if isinstance(inside, dict) else isinstance(part, int) and part < len(inside)
+        if there:
+            raw = raw[part]
+        elif not (missing and at == len(loc) - 1):
+            continue
+        key.append(part)
+    return tuple(key)
 
 
 def _shown(key: Key) -> str:

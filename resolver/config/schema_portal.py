@@ -77,7 +77,7 @@ class Provider(Part):
     # This portal's id in the registry of filtering databases, where you have one; none: its host. `stopsign discovery`
     # prints what to register.
     filtering_database: Text | None = None
-    # Of pages, for readers whose browser asks for none on offer: one of those in resolver/portal/locale, or English.
+    # Of pages, when the browser asks for no language that we have: one of those in resolver/portal/locale, or English.
     language: Language = "en"
     logo: FilePath | None = None
     colours: Colours = Colours()

@@ -6,7 +6,7 @@ Leaves: leaves in the log; suspensions here. Rules:
 - A reporter can say that an appeal came in, and can hand over the receipt's secret by which its author withdraws it; it
   can ask for proofs. It decides nothing, and nothing is overdue because it says so.
 - A decision is the issuer's, in the verified relief of the list that the appeal is about, or the operator's own call.
-- Whatever unblocks works with the log out of order too; whatever blocks again waits for its leaf.
+- What unblocks works even when the log cannot be written; what blocks again waits for its leaf.
 - One decision answers every appeal that it names, in one generation.
 """
 

@@ -4,7 +4,7 @@ Enters: the facts about an update (counted and matched by the core), the list's 
 a `Judgement`: may the additions act, and if not, each reason in a sentence.
 
 Rules
-- Only additions are judged, and widening counts as adding; a removal is never held.
+- Only additions are judged, and making a match wider counts as an addition; a removal is never held.
 - Additions act all or none: half an order is nobody's order.
 - Protected names (both directions) and public suffixes cannot be approved away. Denmark 2012: one officer's wrong
   folder, 8,000 sites, delivered correctly. mooo.com 2011: one name, 84,000 sites below it.
@@ -43,7 +43,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What an update comes to, beside what is applied."""
+    """The size of an update, compared with the applied version."""
 
     first: bool
     entries: int

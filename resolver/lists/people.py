@@ -1,7 +1,8 @@
 """What people do at this provider: overrides, the off switch, a configuration that was refused.
 
 Enters: requests by the control socket; changes of the off switch, which a file has while the steward is dead. Leaves:
-exceptions, and leaves. Rules: what unblocks works with the log out of order too; what blocks again waits for its leaf.
+exceptions, and leaves. Rules: what unblocks works even when the log cannot be written; what blocks again waits for its
+leaf.
 """
 
 from __future__ import annotations

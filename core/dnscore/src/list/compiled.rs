@@ -1,4 +1,4 @@
-//! The compiled list as everything that decides sees it.
+//! Read access to the compiled list (which kind of match covers a name: `types.rs`).
 
 use std::path;
 

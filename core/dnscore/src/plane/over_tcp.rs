@@ -1,4 +1,4 @@
-//! The relay's other way out: questions that are asked over TCP.
+//! The relay over TCP: questions that are sent to an upstream by TCP.
 //!
 //! Enters: slots whose answer is too long for a datagram, or for which no datagram can be trusted. Leaves: [`TcpAsk`]s for
 //! Python, which owns the connections and decides nothing. It says what came of each ([`Plane::tcp_answered`],

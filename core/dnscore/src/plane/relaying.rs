@@ -1,6 +1,6 @@
 //! The upstream side of a plane: carries out what the relay decides ([`crate::relay::forwarder`]), and says what came of it.
-//! One relay for queries that came as datagrams and on streams. `sending` has the sockets towards upstreams, `over_tcp` the
-//! other way out, `own` what the worker itself asks.
+//! One relay for queries that came as datagrams and on streams. `sending` has the sockets towards upstreams, `over_tcp` sends by
+//! TCP, `own` has what the worker itself asks.
 
 use std::net::{IpAddr, SocketAddr};
 

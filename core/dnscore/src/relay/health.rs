@@ -4,7 +4,7 @@
 //! client's sake; after 1, 2, 4, then every 8 seconds one live query is sent to it *besides* the upstream in use, and
 //! one good answer brings it back. Faults count in a row: one good answer forgets them, so that loss on the way or a
 //! guesser's noise beside working service never takes an upstream out. What comes from its address and fits no question
-//! is no fault, since anybody can forge an address: it only says of a silence that there was talk instead of an answer.
+//! is no fault, since anybody can forge an address: it only changes the reason of a time-out, to `Lying`.
 //!
 //! Clients ask for names that nobody answers: their silences alone are no proof, however many of them come from one dead
 //! zone. They make an upstream suspect; then the worker asks it something that any resolver has at hand, and only where
@@ -342,8 +342,8 @@ impl Upstream {
     }
 
     /// What was asked for a client at `asked_at`, not for the first time if `again`, a name of the domain of that hash, was
-    /// not answered in time; true if it went down by it. While it vouches for itself, a question is one silence, however
-    /// often it is asked.
+    /// not answered in time; true if it went down by it. While the upstream answers the worker's own questions, repeats
+    /// of one question count as one time-out.
     pub fn unanswered(&mut self, again: bool, domain: u64, asked_at: u64, now: u64) -> bool {
         self.timeouts += 1;
         if again && !self.unvouched {

@@ -15,8 +15,8 @@
 //! * a connection from a balancer begins with a PROXY header, before which nothing is decided; from then on its client is
 //!   the one that the header names. Until then it counts against `total` alone;
 //! * a client that closes its half, or sends a message that gets no answer (one of length zero, say), gets the answers to
-//!   what it asked before, then the connection is closed; one that is gone cancels nothing: the answer still fills the
-//!   cache.
+//!   what it asked before, then the connection is closed. If a client disconnects, its queries still finish: the answers
+//!   fill the cache.
 
 mod connection;
 mod doors;
