@@ -47,6 +47,7 @@ def was_blocked(
     output: Path | None, *, as_json: bool,
 ) -> None:  # fmt: skip
     """Was NAME on an active list of this provider, on whose word? From the log and the documents that it names."""
+    from resolver.log.reading import leaves
     from resolver.stats.was_blocked import was_blocked as find
     from resolver.stats.was_blocked import write_proof
 
@@ -61,13 +62,16 @@ def was_blocked(
         for finding in found:
             detail = next(one for one in details(finding.leaf // WIDTH) if one.index == finding.leaf)
             write_proof(source, finding, detail, archive, output / f"{finding.leaf}-{finding.entry['reference']}")
+    end = next((leaf.hour for _, leaf, _ in leaves(source, details, backwards=True)), None)
     if as_json:
-        click.echo(json.dumps({"name": meant, "found": [one.as_dict() for one in found]}))
+        click.echo(json.dumps({"name": meant, "found": [one.as_dict() for one in found], "log_ends": end}))
         return
     for finding in found:
         click.echo("\n".join(finding.lines()))
     entries = "1 entry" if len(found) == 1 else f"{len(found)} entries"
     click.echo(f"{meant}: {entries}" if found else f"{meant} was on no active list then")
+    if end is not None and last > end[:10]:
+        click.echo(f"The log ends at {end}: it says nothing of later hours.")
 
 
 @click.command("check-blocked")

@@ -67,6 +67,14 @@ def test_a_day_that_is_in_no_calendar_is_refused(world: World, capsys: pytest.Ca
     assert (status != 0, out, "which days?" in err) == (True, "", True)
 
 
+def test_a_day_after_the_end_of_the_log_is_said_to_be_open(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    config = world.folder / "stopsign.yaml"
+    end = ask(world, capsys, "old.example", "--on", "2026-11-22")["log_ends"]
+    for day, said in ((end[:10], False), ("2036-11-22", True)):
+        _, out, _ = run(capsys, "audit", "was-blocked", "old.example", "--on", day, "--config", config)
+        assert (f"The log ends at {end}: it says nothing of later hours." in out) == said
+
+
 def test_a_stranger_checks_it_from_static_files_and_the_key_alone(
     world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
