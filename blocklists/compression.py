@@ -54,7 +54,8 @@ def _zstd_frame() -> _Frame:
     return zstandard.ZstdDecompressor(max_window_size=MAX_WINDOW).decompressobj()
 
 
-_FORMS: tuple[tuple[str, bytes, Callable[[], _Frame], int], ...] = (
+_Form = tuple[str, bytes, "Callable[[], _Frame]", int]
+_FORMS: tuple[_Form, ...] = (
     ("zstd", b"\x28\xb5\x2f\xfd", _zstd_frame, _STEP),
     ("gzip", b"\x1f\x8b", lambda: zlib.decompressobj(31), _FEED),
     ("xz", b"\xfd7zXZ\x00", lzma.LZMADecompressor, _STEP),
@@ -71,7 +72,7 @@ def read_blocks(file: IO[bytes], *, size: int, only: str | None = None) -> Itera
     form = next((form for form in _FORMS if head.startswith(form[1])), None)
     if only is not None and (form is None or form[0] != only):
         raise CompressionError(f"damaged {only} data: it does not begin as {only} does")
-    blocks = _plain(head, file) if form is None else _frames(head, file, *form)
+    blocks = _plain(head, file) if form is None else _frames(head, file, form)
     left = size
     for block in blocks:
         left -= len(block)
@@ -87,9 +88,8 @@ def _plain(head: bytes, file: IO[bytes]) -> Iterator[bytes]:
         block = file.read(_BLOCK)
 
 
-def _frames(
-    data: bytes, file: IO[bytes], name: str, magic: bytes, make: Callable[[], _Frame], step: int
-) -> Iterator[bytes]:
+def _frames(data: bytes, file: IO[bytes], form: _Form) -> Iterator[bytes]:
+    name, _, make, step = form
     frame, ready, waiting, begun = make(), [], 0, False
     while data or (data := file.read(_FEED)):
         if not begun and not data.strip(b"\0"):
@@ -113,4 +113,3 @@ def _frames(
         yield b"".join(ready)
     if begun:
         raise CompressionError(f"the {name} data breaks off: the file is not whole")
-    del magic
