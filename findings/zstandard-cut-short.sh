@@ -5,8 +5,8 @@
 # Seen:  gzip, bz2 and lzma of Python raise EOFError. python-zstandard 0.25.0 does not: `stream_reader` and `copy_stream` end
 #        without a word at the last whole block, and `decompressobj` says so only by `eof`, which is False. The last line is
 #        then a part of a name, which can be another name (`site36251.example.co` of `….com`).
-# For DNS blocking: a download that broke off becomes a shorter list, and an automatic update takes the missing names off. Whoever
-#        reads `.zst` in Python has to follow the frame to its `eof`, or to compare a size or a hash that came by another way.
+# For DNS blocking: a download that broke off becomes a shorter list, and an automatic update takes the missing names off. A program
+#        that reads `.zst` in Python has to follow the frame to its `eof`, or to compare a size or a hash that came by another way.
 # Date:  2026-11-28. Needs Python 3.9 or later with venv and pip.
 set -euo pipefail
 folder=$(mktemp -d)

@@ -157,20 +157,20 @@ def test_one_that_has_no_counters_beats_in_memory_and_is_watched_too(monkeypatch
     play(scene)
 
 
-def test_one_that_begins_anew_has_the_time_of_a_start_to_beat_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_that_re_executes_has_the_time_of_a_start_to_beat_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """On busy processors its imports take longer than it may be silent once it serves."""
     monkeypatch.setattr(supervising, "_LOOK", 0.1)
     program = """if True:
         import asyncio, os, time
         from resolver.host.child import re_execute
         from resolver.host.systemd import beat
-        anew = os.environ.get("ANEW")
-        time.sleep(2.5 if anew else 0)
+        re_executed = os.environ.get("RE_EXECUTED")
+        time.sleep(2.5 if re_executed else 0)
         async def life():
             heart = asyncio.create_task(beat())
-            await asyncio.sleep(60 if anew else 0.5)
+            await asyncio.sleep(60 if re_executed else 0.5)
         asyncio.run(life())
-        os.environ["ANEW"] = "yes"
+        os.environ["RE_EXECUTED"] = "yes"
         re_execute()
     """
     environment = {"PYTHONPATH": str(Path(__file__).resolve().parents[2])}

@@ -509,7 +509,7 @@ def test_the_press_finds_whom_to_ask_and_the_way_to_the_records(tmp_path: Path) 
     asyncio.run(work())
 
 
-def test_whoever_looks_after_a_network_finds_what_the_resolver_does(tmp_path: Path) -> None:
+def test_an_operator_of_a_network_finds_what_the_resolver_does(tmp_path: Path) -> None:
     """Where RESINFO's infourl leads; the encrypted protocols are shown where there are some."""
 
     async def work() -> None:

@@ -51,7 +51,7 @@ pub(super) fn run<W: Way>(line: &mut Line<'_, W>) {
         proxy,
         // Before `parse`: who is not served must not be able to make us work, and gets no answer that could be aimed at a
         // forged source (RFC 5358). This host itself (loopback) and a balancer that speaks for itself (PROXY LOCAL) are
-        // answered the health name alone, whoever is served: `stopsign health` and a balancer's check need no place among
+        // answered the health name alone, served or not: `stopsign health` and a balancer's check need no place among
         // the clients. Loopback cannot be forged from outside, and a balancer's address gains nothing: who could forge it
         // could name any client in the header, and the answer, which goes to the balancer, is hardly longer than the
         // question.

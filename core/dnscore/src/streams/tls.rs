@@ -200,7 +200,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_ticket_is_opened_by_whoever_has_the_secret_for_this_epoch_and_the_next() {
+    fn a_ticket_is_opened_by_each_holder_of_the_secret_for_this_epoch_and_the_next() {
         let (one, same, other) =
             (Tickets { secret: [7; SECRET] }, Tickets { secret: [7; SECRET] }, Tickets { secret: [8; SECRET] });
         let ticket = one.seal(1000, b"session").expect("sealed");
