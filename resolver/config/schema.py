@@ -25,6 +25,7 @@ from resolver.config.cross_checks import contradictions
 from resolver.config.reader import ConfigError, Lines, Problem, Reading, parse, read
 from resolver.config.schema_portal import Portal, Provider, StopPage
 from resolver.config.schema_rpz import Rpz
+from resolver.config.schema_upstreams import Upstream
 from resolver.config.values import (
     Address,
     Country,
@@ -43,7 +44,7 @@ from resolver.config.values import (
     Size,
     Slug,
     Text,
-    Upstream,
+    UpstreamAddress,
     WebUrlOrPath,
     Workers,
 )
@@ -106,9 +107,8 @@ class ProxyProtocol(Part):
     # Balancers: each query from one of them must begin with the header; views, allow_clients, rate and limits then
     # look at the client that it names. Over UDP an attacker who forges these addresses speaks for any client.
     accept_from: list[Prefix] = []
-    send_to: list[
-        Upstream
-    ] = []  # those of the upstreams that want the header; what they answer is cached for everybody
+    # Those of the upstreams that want the header; what they answer is cached for everybody.
+    send_to: list[UpstreamAddress] = []
 
 
 class Dnstap(Part):
@@ -348,7 +348,7 @@ class Config(Part):
         return self.dns
 
     @property
-    def upstreams(self) -> list[Endpoint]:
+    def upstreams(self) -> list[Upstream]:
         """Those of DNS; a host for policy zones alone has none."""
         return [] if self.dns is None else self.dns.upstreams
 
