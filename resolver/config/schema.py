@@ -126,8 +126,8 @@ class Https(Part):
 
 
 class Encrypted(Part):
-    """DNS over TLS (RFC 7858) and over HTTPS, for the same clients and with the same lists. A changed certificate is
-    read by itself, as ACME clients write it, and at each reload."""
+    """DNS over TLS (RFC 7858), HTTPS and QUIC (RFC 9250), for the same clients and with the same lists. A changed
+    certificate is read by itself, as ACME clients write it, and at each reload."""
 
     name: Name  # the authentication domain name: what clients connect to, and what the certificate must say
     certificate: FilePath  # PEM: the certificate and those between it and its root
@@ -136,6 +136,7 @@ class Encrypted(Part):
     addresses: list[Address] = []
     tls: list[Listen] = []  # port 853
     https: Https | None = None  # port 443
+    quic: list[Listen] = []  # UDP port 853
 
 
 class Dns(Part):
@@ -364,6 +365,10 @@ class Config(Part):
     def dns_https_listen(self) -> list[Endpoint]:
         encrypted = None if self.dns is None else self.dns.encrypted
         return [] if encrypted is None or encrypted.https is None else encrypted.https.listen
+
+    @property
+    def dns_quic_listen(self) -> list[Endpoint]:
+        return [] if self.dns is None or self.dns.encrypted is None else self.dns.encrypted.quic
 
     @property
     def allow_clients(self) -> list[IPv4Network | IPv6Network]:
