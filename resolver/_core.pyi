@@ -39,6 +39,7 @@ __all__ = [
     "policy_changes",
     "read_proxy_header",
     "restrain",
+    "sealed_digest",
     "set_background",
     "set_latency_sensitive",
     "tick_when_busy",
@@ -183,6 +184,11 @@ def restrain(old: _StrPath | None, new: _StrPath, output: _StrPath, *, withdrawn
 
     Nothing is in it that the old one did not stop: what holds while the additions of the new one wait for a person.
     Raises ListError."""
+
+def sealed_digest(key: bytes, name: str) -> bytes:
+    """The 16 octets that stand for a name in a sealed list: SipHash-2-4-128 under the list's `key` (16 octets) of the
+    name's wire form in lower case, root byte included. Raises ListError (`key`) for a key of another length, CoreError
+    for what is no name."""
 
 @final
 class Policies:

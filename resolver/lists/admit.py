@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from resolver.base.paths import ListPlaces
-    from resolver.config.schema import ListSource
+    from resolver.config.schema_lists import ListSource
     from resolver.lists.fetch import Candidate
     from resolver.lists.protected import Watched
 

@@ -24,7 +24,7 @@ from resolver.lists.state import Reason
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from resolver.config.schema import Caps, ListSource, Scope
+    from resolver.config.schema_lists import Caps, ListSource, Scope
     from resolver.lists.protected import Watched
 
 DAY = 86400.0

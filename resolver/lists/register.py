@@ -56,7 +56,8 @@ from resolver.stats.collect import Counting
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from resolver.config.schema import Config, ListSource
+    from resolver.config.schema import Config
+    from resolver.config.schema_lists import ListSource
     from resolver.lists.fetch import Candidate
     from resolver.lists.ledger import Ledger
 

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from collections import Counter
 
     from resolver.base.paths import Places
-    from resolver.config.schema import Config, ListSource
+    from resolver.config.schema import Config
+    from resolver.config.schema_lists import ListSource
     from resolver.lists.appeals import AppealsHere
     from resolver.lists.ledger import Ledger
     from resolver.lists.people import People

@@ -13,7 +13,8 @@ import dns.rdatatype
 import pytest
 
 from resolver.config import dnr
-from resolver.config.schema import Config, Encrypted
+from resolver.config.schema import Config
+from resolver.config.schema_dns import Encrypted
 from tests.rigs.command_line import run
 from tests.rigs.config_file import GOOD, write
 

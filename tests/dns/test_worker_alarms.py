@@ -14,7 +14,8 @@ import uvloop
 
 from blocklists import document
 from resolver import _core
-from resolver.config.schema import Config, Encrypted, Endpoint
+from resolver.config.schema import Config, Endpoint
+from resolver.config.schema_dns import Encrypted
 from resolver.dns.worker import Worker
 from resolver.ipc import shadow_sketches, worker_counters
 from resolver.policy import exceptions

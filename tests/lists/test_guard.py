@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from resolver.config.schema import Caps, Config
+from resolver.config.schema import Config
+from resolver.config.schema_lists import Caps
 from resolver.lists.guard import DAY, Facts, Finding, judge, outside_scope
 from resolver.lists.protected import Watched, popular_names, suffix_rules, watched
 from tests.rigs.lists_world import NOW, World, make_entry, settings

@@ -212,6 +212,12 @@ fn restrain(
     detached(py, || list::restrain(old.as_deref(), &new, &withdrawn, &output))
 }
 
+#[pyfunction]
+fn sealed_digest<'py>(py: Python<'py>, key: &[u8], name: &str) -> PyResult<Bound<'py, PyBytes>> {
+    let key = list::key_of(key).map_err(|error| refused_at(py, &error))?;
+    Ok(PyBytes::new(py, &list::sealed_digest(key, &name_of(name)?)))
+}
+
 /// What was written of a response policy zone.
 #[pyclass(frozen, get_all, module = "resolver._core")]
 struct Policies {
@@ -408,5 +414,6 @@ pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(changes, module)?)?;
     module.add_function(wrap_pyfunction!(examine, module)?)?;
     module.add_function(wrap_pyfunction!(restrain, module)?)?;
+    module.add_function(wrap_pyfunction!(sealed_digest, module)?)?;
     Ok(())
 }
