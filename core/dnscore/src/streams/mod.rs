@@ -23,6 +23,7 @@ mod doors;
 pub mod http;
 pub mod options;
 pub mod quic;
+mod requests;
 mod table;
 mod tls;
 
