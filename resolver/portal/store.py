@@ -312,7 +312,7 @@ class Store:
         try:
             async with self._begin() as connection:
                 await connection.execute(insert(told), rows)
-        except IntegrityError:  # another round of the same host was quicker with one; the others are told once more
+        except IntegrityError:  # another round of the same host was quicker with one; all are reported once more
             return
 
     async def proofs(self, appeal: str, steward: str) -> Mapping[str, str]:
