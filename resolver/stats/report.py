@@ -190,8 +190,8 @@ class _Story:
             self._received[appeal] = float(told.get("received", time_of(leaf.hour).timestamp()))
             self._grounds[str(told.get("ground") or "not said")] += inside
         elif leaf.type == "appeal-decided" and inside:
-            self._outcomes[str(told.get("outcome"))] += 1
-            if appeal in self._received:
+            self._outcomes[outcome := str(told.get("outcome"))] += 1
+            if appeal in self._received and outcome != "dropped":  # nobody answered it: nobody sent it
                 decided = float(told.get("decided", time_of(leaf.hour).timestamp()))
                 self._hours.append((decided - self._received[appeal]) / 3600)
 
