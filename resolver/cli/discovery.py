@@ -17,7 +17,8 @@ from resolver.cli.options import as_json, legible, located, print_json
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from resolver.config.schema import Config, Encrypted
+    from resolver.config.schema import Config
+    from resolver.config.schema_dns import Encrypted
 
 LIFETIME = 1800  # seconds of a router advertisement (RFC 4861, 6.2.1: AdvDefaultLifetime)
 

@@ -16,6 +16,7 @@ mod check;
 mod code;
 mod compile;
 mod compiled;
+mod digest;
 mod document;
 mod entry;
 mod file;
@@ -42,6 +43,7 @@ mod vector;
 pub use check::{Announced, Change, Changes, Examination, Finding, examine};
 pub use compile::{CompileSummary, MAX_LISTS, Source, compile};
 pub use compiled::{CompiledList, reference_text};
+pub use digest::{DIGEST, Digest, KEY, key_of, sealed_digest};
 pub use document::MAX_PER_NAME;
 #[doc(hidden)]
 pub use file::with_right_checksum;
