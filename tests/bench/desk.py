@@ -117,8 +117,8 @@ class Build:
         yield
         with names.open() as file:
             wanted = next(line.strip() for number, line in enumerate(file) if number == 1000)
-        key = ("--reason", "a bench", "--key", str(keys["alice"]), *by)
-        self.run("withdraw one", "issuer", "withdraw", wanted, *at, *key)
+        alone = ("--reason", "a bench", "--key", str(keys["alice"]), *by)
+        self.run("withdraw one", "issuer", "withdraw", wanted, *at, *alone)
         self.run("--help", "issuer", "sign", "--help")
 
     def medians(self) -> dict[str, tuple[float, float, float]]:
