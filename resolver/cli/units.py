@@ -21,10 +21,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from blocklists import durable
 from resolver.cli.options import located
-from resolver.config.schema import load, located_at
-from resolver.host.service import count_workers
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -55,6 +52,8 @@ class Units:
 
 def of(config: Config) -> Units:
     """The drop-ins of every unit, and the units that this configuration has work for."""
+    from resolver.host.service import count_workers
+
     rpz, works = config.rpz, _works(config)
     listening = {
         "dns": (config.dns_listen, count_workers(config.dns), _BOTH),
@@ -144,6 +143,9 @@ def _quoted(path: Path) -> str:
 )  # fmt: skip
 def units(path: Path | None, directory: Path | None, folder: Path | None) -> None:
     """Drop-ins that let systemd open the configuration's ports and folders; and what is to be enabled."""
+    from blocklists import durable
+    from resolver.config.schema import load, located_at
+
     made = of(load(located_at(path, directory)))
     for unit, text in made.drop_ins.items():
         if folder is None:

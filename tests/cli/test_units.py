@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from resolver.base.wings import WINGS
 from resolver.cli.units import DROP_IN, of
 from resolver.config.schema import load
-from resolver.host.run import WINGS
 from tests.rigs.dns_host import PATIENCE, Host
 
 ROOT = Path(__file__).resolve().parents[2]
