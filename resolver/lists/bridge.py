@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 
     from blocklists.admissible import Rule
     from resolver.base.paths import ListPlaces
-    from resolver.config.schema import Bridge, Fetching, ListSource
+    from resolver.config.schema_lists import Bridge, Fetching, ListSource
 
 KEY = "bridge"  # of the one ground in the table
 SHRINK = 0.5  # of its names that a file may lose, unless somebody says another share
@@ -198,7 +198,7 @@ def _imported(path: Path, terms: Terms, mapping: Mapping | None) -> Intake:
     except BlocklistError as error:
         raise VerifyError("malformed", str(error), hint=error.hint) from error
     taken = len(intake)
-    rejected = intake.counts["rejected"] - intake.counts["passing"] - intake.counts["refused"]
+    rejected = intake.counts["rejected"] - sum(intake.counts[kind] for kind in ("passing", "refused", "nameless"))
     if taken == 0 or rejected > taken:
         first = f"; line {intake.rejected[0].line}: {intake.rejected[0].reason}" if rejected else ""
         raise VerifyError("malformed", f"{taken} names and {rejected} lines that are none{first}")

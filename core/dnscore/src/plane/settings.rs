@@ -49,7 +49,7 @@ pub struct Settings {
     /// Blocked answers as dnstap frames; none: not recorded.
     pub tap: Option<tap::Settings>,
     /// Of the sketches of clients, shared by the workers that are to be joined; none: a random one.
-    pub watch_key: Option<(u64, u64)>,
+    pub sketch_key: Option<(u64, u64)>,
     /// What clients' connections may cost.
     pub streams: streams::Limits,
     /// Where DNS over HTTPS is asked for.
@@ -84,7 +84,7 @@ impl Settings {
             proxy_to: Vec::new(),
             tls_to: Vec::new(),
             tap: None,
-            watch_key: None,
+            sketch_key: None,
             streams: streams::Limits::default(),
             https_path: String::new(),
             seed: None,
