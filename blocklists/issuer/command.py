@@ -25,6 +25,7 @@ from blocklists.importers.mapping import presets
 from blocklists.issuer import (
     command_appeals,
     command_keys,
+    command_sealed,
     command_upkeep,
     known,
     propose,
@@ -75,7 +76,7 @@ def issuer() -> None:
 
 for _command in command_appeals.COMMANDS:
     command_upkeep.appeals.add_command(_command)
-for _command in (*command_keys.COMMANDS, *command_upkeep.COMMANDS):
+for _command in (*command_keys.COMMANDS, *command_sealed.COMMANDS, *command_upkeep.COMMANDS):
     issuer.add_command(_command)
 
 
