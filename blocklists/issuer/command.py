@@ -17,7 +17,7 @@ import click
 from blocklists import document, verify
 from blocklists.entry import as_text
 from blocklists.errors import VerifyError
-from blocklists.head import Basis, Issuer
+from blocklists.head import Basis, Issuer, check_bases
 from blocklists.importers import formats, source
 from blocklists.importers.intake import Intake
 from blocklists.importers.mapping import load as load_mapping
@@ -208,6 +208,8 @@ def import_(
                 f"nothing in {', '.join(file.name for file in files)} is a name: --replace would empty {name}",
                 hint="look at --dry-run without --replace; propose --remove takes single names off",
             )
+        table = {**desk.bases(name), **intake.grounds}
+        check_bases(table)
         if replace and by is not None:
             _check_shrunk(by.expect.shrink_at_most, taken, desk.head(name))
         steps = propose.from_candidates(
@@ -218,9 +220,9 @@ def import_(
             intake.add_rejection(item)
     _report(intake, rejects, notices)
     path: Path | None = None
-    propose.require_bases(name, {**desk.bases(name), **intake.grounds}, steps)
+    propose.require_bases(name, table, steps)
     if not dry_run:
-        desk.set_bases(name, {**desk.bases(name), **intake.grounds})
+        desk.set_bases(name, table)
         wanted = note or f"import of {', '.join(file.name for file in files)}"
         path = save(propose.propose(desk, name, steps, now=time, author=author, note=wanted), folder, output)
     counted = {
@@ -245,9 +247,9 @@ def import_(
 @json_option
 def formats_(plain: bool) -> None:
     """The formats that import and a provider's bridge read: the common ones, and presets for registers."""
-    found = {name: {"title": formats.TITLES[name], "publisher": "", "seen": ""} for name in formats.FORMATS}
+    found = {name: {"title": formats.TITLES[name], "publisher": "", "seen": "", "note": ""} for name in formats.FORMATS}
     for name, preset in presets().items():
-        found[name] = {"title": preset.title, "publisher": preset.publisher, "seen": preset.seen}
+        found[name] = {"title": preset.title, "publisher": preset.publisher, "seen": preset.seen, "note": preset.note}
     text = [
         f"{name:26}{one['publisher'] + ': ' if one['publisher'] else ''}{one['title']}" for name, one in found.items()
     ]

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 LONG = 120.0  # seconds for the steward to make a generation of a long list
 AT_ONCE = 5_000
+MOST_SHOWN = 5
 
 FILE = click.Path(path_type=Path, dir_okay=False)
 
@@ -222,19 +223,26 @@ def answer(
         for one in meant:
             source = config.list_named(one.list)
             desk.may_decide(one, outcome, own=source is not None and source.reason in ("blocked", "none"))
-        for group in desk.decisions(meant, outcome):
-            about = {one.id: one.reference for one in group}
-            told = await control.acall(config.places.control_socket, "decide", timeout=LONG, appeals=about, by=by,
-                                       outcome=outcome, name=group[0].name, seconds=span)  # fmt: skip
-            if mended := told["mended"]:
-                until = as_text(mended["until"])
-                click.echo(f"the entry of {mended['name']} on list {mended['list']} is off until {until}")
-            if told["trouble"]:
-                raise DeskError(f"{', '.join(about)} stay open: {told['trouble']}", hint="say it again when the log is")
-            closed = [one.id for one in group if await store.decide(one.id, outcome, by, reasons, now())]
-            click.echo(f"{', '.join(closed) or 'nothing more'} closed: {outcome}")
+        for at in range(0, len(meant), AT_ONCE):
+            await _decide(config, store, meant[at : at + AT_ONCE], outcome, by, reasons, span)
 
     with_store(config, work)
+
+
+async def _decide(
+    config: Config, store: Store, group: list[Appeal], outcome: str, by: str, reasons: str, span: float
+) -> None:
+    about = {one.id: one.reference for one in group}
+    names = {one.reference: one.name for one in group}
+    told = await control.acall(config.places.control_socket, "decide", timeout=LONG, appeals=about, by=by,
+                               outcome=outcome, names=names, seconds=span)  # fmt: skip
+    for mended in told["mended"]:
+        until = as_text(mended["until"])
+        click.echo(f"the entry of {mended['name']} on list {mended['list']} is off until {until}")
+    if told["trouble"]:
+        raise DeskError(f"{len(group)} appeals stay open: {told['trouble']}", hint="say it again when the log is")
+    for appeal in await store.decide(list(about), outcome, by, reasons, now()):
+        click.echo(f"{appeal} closed: {outcome}")
 
 
 @appeals.command()
@@ -251,6 +259,45 @@ def suspend(path: Path | None, directory: Path | None, **which: Unpack[Which]) -
         part = references[at : at + AT_ONCE]
         done = control.call(config.places.control_socket, "suspend", timeout=LONG, references=part)["suspended"]
         click.echo("\n".join(f"{reference} is suspended" for reference in done) or "nothing of it is held")
+
+
+@appeals.command("drop-unknown")
+@click.option("--really", is_flag=True, help="Drop them. Without it: only say how many there are.")
+@click.option("--reason", default="the desk does not know them", show_default=True, help="Why, for the log.")
+@located
+def drop_unknown(really: bool, reason: str, path: Path | None, directory: Path | None) -> None:
+    """Drop appeals that wait at this host's steward and are not in the appeals database: a web process that somebody
+    has taken over reports appeals that nobody sent. Each has its leaf in the log, and what such appeals alone suspended
+    is blocked again. Without --really nothing is changed."""
+    config = locate(path, directory)
+
+    async def look(store: Store) -> dict[str, float]:
+        unknown: dict[str, float] = {}
+        after = ""
+        while True:
+            answer = await control.acall(config.places.control_socket, "appeals-waiting", timeout=LONG, after=after)
+            waiting: dict[str, float] = answer["appeals"]
+            if not waiting:
+                return unknown
+            known = await store.known(list(waiting))
+            unknown |= {appeal: at for appeal, at in waiting.items() if appeal not in known}
+            after = max(waiting)
+
+    unknown = with_store(config, look)
+    if not unknown:
+        click.echo("the desk knows every appeal that waits")
+        return
+    between = f"came in between {as_text(min(unknown.values()))} and {as_text(max(unknown.values()))}"
+    click.echo(f"{len(unknown):,} appeals that the desk does not know {between}")
+    ids = list(unknown)
+    if not really:
+        click.echo("\n".join(ids[:MOST_SHOWN]) + (f"\nand {len(ids) - MOST_SHOWN:,} more" * (len(ids) > MOST_SHOWN)))
+        click.echo("nothing is changed: --really drops them")
+        return
+    for at in range(0, len(ids), AT_ONCE):
+        part = ids[at : at + AT_ONCE]
+        done = control.call(config.places.control_socket, "drop-appeals", timeout=LONG, appeals=part, reason=reason)
+        click.echo(f"{done['dropped']:,} are dropped")
 
 
 @appeals.command()

@@ -24,7 +24,7 @@ from resolver.config.cross_checks import contradictions
 from resolver.config.reader import ConfigError, Lines, Problem, Reading, parse, read
 from resolver.config.schema_dns import Dns
 from resolver.config.schema_lists import MAX_LISTS, Guards, ListSource, View
-from resolver.config.schema_portal import Portal, Provider, StopPage
+from resolver.config.schema_portal import Brand, Portal, Provider, StopPage
 from resolver.config.schema_rpz import Rpz
 from resolver.config.values import (
     Endpoint,
@@ -140,6 +140,12 @@ class Config(Part):
     @property
     def portal_host(self) -> str:
         return urlsplit(self.portal.url).hostname or ""
+
+    @property
+    def faces(self) -> list[tuple[str, Provider | Brand]]:
+        """What people see of the provider, and of each view's brand, by its key in the file."""
+        brands = [(f"views[{at}].brand", view.brand) for at, view in enumerate(self.views)]
+        return [("provider", self.provider), *((key, brand) for key, brand in brands if brand is not None)]
 
     @property
     def provider_name(self) -> str:

@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import Field
 
 from blocklists.importers.mapping import Mapping
+from resolver.config.schema_portal import Brand
 from resolver.config.values import (
     Country,
     Day,
@@ -159,3 +160,4 @@ class View(Part):
     name: Slug
     clients: list[Prefix] = Field(min_length=1)
     lists: list[Slug]
+    brand: Brand | None = None  # none: the stop page shows `provider`

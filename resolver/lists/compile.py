@@ -151,7 +151,7 @@ def _in_shadow(source: ListSource, held: Held) -> LiveList:
     """Additions in shadow evaluation: a list after all others, which only monitors."""
     return LiveList(
         name=source.name + MARK,
-        watched=source.name,
+        shadow_of=source.name,
         action="monitor",
         configured="monitor",
         version=held.version,

@@ -123,11 +123,11 @@ def explain(
     at all, or by some lists alone."""
     compiled, meta = look_up.live(config.places)
     qname = _meant(compiled, name)
-    live = exceptions.read(config.places.passes)
+    live = exceptions.read(config.places.exceptions)
     address = None if client is None else _address(client)
 
     names = meta.names
-    judge, view = Judge(compiled, names, live), mask(names, Views.of(config).lists_of(address))
+    judge, view = Judge(compiled, names, live), mask(names, Views.of(config).of_client(address).lists)
 
     def judged_as(one: str) -> tuple[list[Found], str, str]:
         let = _let_through(config.places, live, one, now)

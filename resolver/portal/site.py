@@ -105,14 +105,15 @@ class Portal:
             if as_json:
                 return self._json(400, {"error": "not a name"})
             return self.page(ask, "home.html", 400, typed=typed[:253], found=None, wrong=True)
-        found = look_up(name, self.live.snapshot, int(self.clock()), self.views.lists_of(address_in(ask.address)))
+        view = self.views.of_client(address_in(ask.address))
+        found = look_up(name, self.live.snapshot, int(self.clock()), view.lists)
         if as_json:
             return self._json(200, {
                 "name": found.name,
                 "blocked": bool(found.stopped_by),
                 "entries": [entry.as_json() for entry in found.stopped_by],
                 "let_through": [entry.as_json() for entry in found.let_through],
-                "watched": [entry.as_json() for entry in found.watched],
+                "watched": [entry.as_json() for entry in found.monitored],
             })  # fmt: skip
         return self.page(ask, "home.html", typed=found.unicode_name or found.name, found=found, wrong=False,
                          query={"name": found.name})  # fmt: skip

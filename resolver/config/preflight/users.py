@@ -89,8 +89,9 @@ def _needs(config: Config, file: Path) -> Iterator[tuple[str, str, Path, int]]:
         yield "dns.encrypted.key", DNS, config.dns.encrypted.key, _READ
     if config.guards.popular is not None:
         yield "guards.popular", STEWARD, config.guards.popular, _READ
-    if config.provider.logo is not None:
-        yield "provider.logo", WEB, config.provider.logo, _READ
+    for key, face in config.faces:
+        if face.logo is not None:
+            yield f"{key}.logo", WEB, face.logo, _READ
     if of_rpz:
         yield from _needs_of_zones(config)
 
