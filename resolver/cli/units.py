@@ -21,10 +21,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from blocklists import durable
 from resolver.cli.options import located
-from resolver.config.schema import load, located_at
-from resolver.host.service import count_workers
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -33,6 +30,8 @@ if TYPE_CHECKING:
 
 DROP_IN = "10-listen.conf"
 _MADE = "# Made by `stopsign units` from the configuration; after a change of addresses, workers, folders: again."
+_DATAGRAM, _STREAM = ("ListenDatagram",), ("ListenStream",)
+_BOTH = (*_DATAGRAM, *_STREAM)
 _IDLE = ("[Unit]", "# The configuration has no work for it.", "ConditionPathExists=!/")
 # What the units in systemd/ may write.
 _WRITES = {
@@ -53,14 +52,17 @@ class Units:
 
 def of(config: Config) -> Units:
     """The drop-ins of every unit, and the units that this configuration has work for."""
+    from resolver.host.service import count_workers
+
     rpz, works = config.rpz, _works(config)
     listening = {
-        "dns": (config.dns_listen, count_workers(config.dns), True),
-        "dns-tls": (config.dns_tls_listen, count_workers(config.dns), False),
-        "dns-https": (config.dns_https_listen, count_workers(config.dns), False),
-        "web": (config.stop_page.listen, 1, False),
-        "rpz": (rpz.listen if rpz.zones else [], 1, True),
-        "rpz-tls": (rpz.listen_tls if rpz.zones else [], 1, True),  # Unbound asks for the SOA by UDP there
+        "dns": (config.dns_listen, count_workers(config.dns), _BOTH),
+        "dns-tls": (config.dns_tls_listen, count_workers(config.dns), _STREAM),
+        "dns-https": (config.dns_https_listen, count_workers(config.dns), _STREAM),
+        "dns-quic": (config.dns_quic_listen, count_workers(config.dns), _DATAGRAM),
+        "web": (config.stop_page.listen, 1, _STREAM),
+        "rpz": (rpz.listen if rpz.zones else [], 1, _BOTH),
+        "rpz-tls": (rpz.listen_tls if rpz.zones else [], 1, _BOTH),  # Unbound asks for the SOA by UDP there
     }
     made = {f"stopsign-{name}.socket": _text(_socket(*how)) for name, how in listening.items()}
     made |= {f"stopsign-{wing}.service": _text(_service(config, wing, idle=wing not in works)) for wing in _WRITES}
@@ -83,11 +85,10 @@ def _text(lines: Iterable[str]) -> str:
     return "".join(f"{line}\n" for line in (_MADE, *lines))
 
 
-def _socket(endpoints: Sequence[Endpoint], sockets: int, udp: bool) -> Iterator[str]:
+def _socket(endpoints: Sequence[Endpoint], sockets: int, kinds: Sequence[str]) -> Iterator[str]:
     if not endpoints:
         yield from _IDLE
         return
-    kinds = ("ListenDatagram", "ListenStream") if udp else ("ListenStream",)
     yield from ("[Socket]", *(f"{kind}=" for kind in kinds))
     for endpoint in endpoints:
         yield from [f"{kind}={endpoint}" for kind in kinds] * sockets
@@ -142,6 +143,9 @@ def _quoted(path: Path) -> str:
 )  # fmt: skip
 def units(path: Path | None, directory: Path | None, folder: Path | None) -> None:
     """Drop-ins that let systemd open the configuration's ports and folders; and what is to be enabled."""
+    from blocklists import durable
+    from resolver.config.schema import load, located_at
+
     made = of(load(located_at(path, directory)))
     for unit, text in made.drop_ins.items():
         if folder is None:

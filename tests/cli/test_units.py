@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from resolver.base.wings import WINGS
 from resolver.cli.units import DROP_IN, of
 from resolver.config.schema import load
-from resolver.host.run import WINGS
 from tests.rigs.dns_host import PATIENCE, Host
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -45,6 +45,7 @@ def test_there_is_a_unit_for_each_process_and_port() -> None:
         "stopsign-dns.socket",
         "stopsign-dns-tls.socket",
         "stopsign-dns-https.socket",
+        "stopsign-dns-quic.socket",
         "stopsign-rpz.service",
         "stopsign-rpz.socket",
         "stopsign-rpz-tls.socket",
@@ -255,6 +256,7 @@ def test_the_units_as_shipped_serve_zones_and_encrypted_dns_to_this_host_alone()
         "stopsign-rpz-tls.socket",
         "stopsign-dns-tls.socket",
         "stopsign-dns-https.socket",
+        "stopsign-dns-quic.socket",
     ):
         text = (ROOT / "systemd" / unit).read_text(encoding="utf-8")
         assert {address.rpartition(":")[0] for address in re.findall(r"^Listen\w+=(.+)$", text, re.MULTILINE)} == {
