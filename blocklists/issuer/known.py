@@ -27,8 +27,9 @@ from tuf.api.exceptions import RepositoryError
 from tuf.api.metadata import Metadata, Root
 
 from blocklists import durable, verify
+from blocklists.client import Fetcher
 from blocklists.errors import VerifyError
-from blocklists.fetch import Deadline, Fetcher, place
+from blocklists.fetch import Deadline, place
 from blocklists.head import head_path, spelt
 from blocklists.issuer.review import Known
 from blocklists.repository import ROOT, public_form, relief_keys

@@ -24,11 +24,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from blocklists import durable
 from resolver.base.errors import ResolverError
+from resolver.base.wings import WINGS
 from resolver.cli.options import located
-from resolver.config.schema import load, located_at
-from resolver.host.service import count_workers
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -39,7 +37,6 @@ DROP_IN = "10-listen.conf"
 _MADE = "# Made by `stopsign units` from the configuration; after a change of addresses, workers, folders: again."
 _A_PROVIDER_S = re.compile(r"/(?:run|var/lib)/(stopsign(?:-[a-z0-9]+(?:-web)?)?)(?:/|\Z)").match
 _IDLE = ("[Unit]", "# The configuration has no work for it.", "ConditionPathExists=!/")
-WINGS = ("dns", "steward", "web", "rpz")
 
 
 def _writes(wing: str, instance: str) -> tuple[str, ...]:
@@ -63,6 +60,8 @@ class Units:
 
 def of(config: Config) -> Units:
     """The drop-ins of every unit, and the units that this configuration has work for."""
+    from resolver.host.service import count_workers
+
     rpz, works = config.rpz, _works(config)
     for wing in works:
         for folder in _folders(config, wing):
@@ -167,6 +166,9 @@ def _quoted(path: Path) -> str:
 )  # fmt: skip
 def units(path: Path | None, directory: Path | None, folder: Path | None) -> None:
     """Drop-ins that let systemd open the configuration's ports and folders; and what is to be enabled."""
+    from blocklists import durable
+    from resolver.config.schema import load, located_at
+
     made = of(load(located_at(path, directory)))
     for unit, text in made.drop_ins.items():
         if folder is None:

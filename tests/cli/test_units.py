@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from resolver.base.errors import ResolverError
+from resolver.base.wings import WINGS
 from resolver.cli.units import DROP_IN, of
 from resolver.config.schema import load
-from resolver.host.run import WINGS
 from tests.rigs.dns_host import PATIENCE, Host
 
 if TYPE_CHECKING:
