@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 DROP_IN = "10-listen.conf"
 _MADE = "# Made by `stopsign units` from the configuration; after a change of addresses, workers, folders: again."
 _A_PROVIDER_S = re.compile(r"/(?:run|var/lib)/(stopsign(?:-[a-z0-9]+(?:-web)?)?)(?:/|\Z)").match
+_DATAGRAM, _STREAM = ("ListenDatagram",), ("ListenStream",)
+_BOTH = (*_DATAGRAM, *_STREAM)
 _IDLE = ("[Unit]", "# The configuration has no work for it.", "ConditionPathExists=!/")
 
 
@@ -67,12 +69,13 @@ def of(config: Config) -> Units:
         for folder in _folders(config, wing):
             _refuse_another_s(folder.absolute(), config.places.instance)
     listening = {
-        "dns": (config.dns_listen, count_workers(config.dns), True),
-        "dns-tls": (config.dns_tls_listen, count_workers(config.dns), False),
-        "dns-https": (config.dns_https_listen, count_workers(config.dns), False),
-        "web": (config.stop_page.listen, 1, False),
-        "rpz": (rpz.listen if rpz.zones else [], 1, True),
-        "rpz-tls": (rpz.listen_tls if rpz.zones else [], 1, True),  # Unbound asks for the SOA by UDP there
+        "dns": (config.dns_listen, count_workers(config.dns), _BOTH),
+        "dns-tls": (config.dns_tls_listen, count_workers(config.dns), _STREAM),
+        "dns-https": (config.dns_https_listen, count_workers(config.dns), _STREAM),
+        "dns-quic": (config.dns_quic_listen, count_workers(config.dns), _DATAGRAM),
+        "web": (config.stop_page.listen, 1, _STREAM),
+        "rpz": (rpz.listen if rpz.zones else [], 1, _BOTH),
+        "rpz-tls": (rpz.listen_tls if rpz.zones else [], 1, _BOTH),  # Unbound asks for the SOA by UDP there
     }
     at = f"@{config.places.instance}" if config.places.instance else ""
     made = {f"stopsign-{name}{at}.socket": _text(_socket(*how)) for name, how in listening.items()}
@@ -96,11 +99,10 @@ def _text(lines: Iterable[str]) -> str:
     return "".join(f"{line}\n" for line in (_MADE, *lines))
 
 
-def _socket(endpoints: Sequence[Endpoint], sockets: int, udp: bool) -> Iterator[str]:
+def _socket(endpoints: Sequence[Endpoint], sockets: int, kinds: Sequence[str]) -> Iterator[str]:
     if not endpoints:
         yield from _IDLE
         return
-    kinds = ("ListenDatagram", "ListenStream") if udp else ("ListenStream",)
     yield from ("[Socket]", *(f"{kind}=" for kind in kinds))
     for endpoint in endpoints:
         yield from [f"{kind}={endpoint}" for kind in kinds] * sockets

@@ -143,6 +143,7 @@ class Provider:
                     dns=config.dns_listen if "dns" in wings else (),
                     dns_tls=config.dns_tls_listen if "dns" in wings else (),
                     dns_https=config.dns_https_listen if "dns" in wings else (),
+                    dns_quic=config.dns_quic_listen if "dns" in wings else (),
                     workers=count_workers(config.dns),
                     stop_page=config.stop_page.listen if "web" in wings else (),
                     portal=config.portal.listen if "web" in wings else (),

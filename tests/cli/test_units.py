@@ -50,6 +50,7 @@ def test_there_is_a_unit_for_each_process_and_port() -> None:
         "stopsign-dns.socket",
         "stopsign-dns-tls.socket",
         "stopsign-dns-https.socket",
+        "stopsign-dns-quic.socket",
         "stopsign-rpz.service",
         "stopsign-rpz.socket",
         "stopsign-rpz-tls.socket",
@@ -339,6 +340,7 @@ def test_the_units_as_shipped_serve_zones_and_encrypted_dns_to_this_host_alone()
         "stopsign-rpz-tls.socket",
         "stopsign-dns-tls.socket",
         "stopsign-dns-https.socket",
+        "stopsign-dns-quic.socket",
     ):
         text = (ROOT / "systemd" / unit).read_text(encoding="utf-8")
         assert {address.rpartition(":")[0] for address in re.findall(r"^Listen\w+=(.+)$", text, re.MULTILINE)} == {
