@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import click
 
 from blocklists.errors import VerifyError
-from blocklists.issuer import command_appeals, command_keys, command_upkeep
+from blocklists.issuer import command_appeals, command_keys, command_sealed, command_upkeep
 from blocklists.issuer.options import (
     FILE,
     FOLDER,
@@ -56,7 +56,7 @@ def issuer() -> None:
 
 for _command in command_appeals.COMMANDS:
     command_upkeep.appeals.add_command(_command)
-for _command in (*command_keys.COMMANDS, *command_upkeep.COMMANDS):
+for _command in (*command_keys.COMMANDS, *command_sealed.COMMANDS, *command_upkeep.COMMANDS):
     issuer.add_command(_command)
 
 
