@@ -260,6 +260,10 @@ def _queries(before: Sample, now: Sample, seconds: float, oldest: Sample) -> dic
         "per_second": round(asked / seconds, 1) if base is before else 0.0,
         "instant": round(seconds, 2),
         "total": worker_counters.queries(now.sums),
+        "transports": {
+            name: round(grown.get(f"queries_{name}", 0) / asked, 4) if asked else None
+            for name in worker_counters.TRANSPORTS
+        },
         "over": round(now.at - base.at, 2) if base else None,
         **{name: round(part / whole, 4) if whole else None for name, part in parts.items()},
         **{name: round(grown.get(one, 0) / answered, 4) if answered else None for name, one in TOLD.items()},
