@@ -76,6 +76,8 @@ class Source(TypedDict):
     """Keys of the bases that entries may name; empty: any."""
     suspended: Sequence[str]
     """References that are left out."""
+    seal: NotRequired[bytes | None]
+    """Of a sealed list, whose document holds digests: the `sealed_digest` of the root under its key."""
 
 @final
 class CompileSummary:
@@ -240,9 +242,15 @@ class CompiledList:
     def open(path: _StrPath) -> CompiledList:
         """Opens the file and checks all of it, with the interpreter free meanwhile. Raises ListError."""
 
+    def unseal(self, list: int, key: bytearray) -> None:  # noqa: A002
+        """Gives a sealed list its key (16 octets), which is overwritten with zeros here, whatever comes of it. Until then
+        the list finds nothing. The core keeps it in memory that is locked and in no core dump; from the first key on the
+        process is not dumpable (prctl(2)). Raises ListError (`key`: the list is not sealed, or has another key;
+        `memory`: the kernel locks none)."""
+
     @property
     def rows(self) -> int:
-        """Different names."""
+        """Different names, and digests of sealed lists."""
 
     @property
     def entries(self) -> int: ...

@@ -5,10 +5,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use dnscore::list::{self, Action, Aliases, Announced, Guards, Hits, ListError, Matching};
+use dnscore::sys::wipe;
 use dnscore::wire::Name;
 use pyo3::exceptions::PyIndexError;
 use pyo3::prelude::*;
-use pyo3::types::PyBytes;
+use pyo3::types::{PyByteArray, PyBytes};
 
 use crate::ListError as Refusal;
 use crate::verdict::name_of;
@@ -36,6 +37,8 @@ struct Source {
     ede: u16,
     bases: Vec<String>,
     suspended: Vec<String>,
+    #[pyo3(default)]
+    seal: Option<[u8; list::DIGEST]>,
 }
 
 /// What was compiled.
@@ -72,6 +75,7 @@ fn compile(
                 ede: source.ede,
                 bases: &source.bases,
                 suspended: &source.suspended,
+                seal: source.seal,
             })
         });
         list::compile(&sources.collect::<Result<Vec<_>, ListError>>()?, &output, &meta, max_size)
@@ -269,6 +273,14 @@ impl CompiledList {
     fn open(py: Python<'_>, path: PathBuf) -> PyResult<Self> {
         let inner = detached(py, || list::CompiledList::open(&path))?;
         Ok(Self { inner: Arc::new(inner) })
+    }
+
+    fn unseal(&self, py: Python<'_>, list: u8, key: &Bound<'_, PyByteArray>) -> PyResult<()> {
+        let mut copy = key.to_vec();
+        (0..copy.len()).try_for_each(|at| key.set_item(at, 0))?;
+        let unsealed = list::key_of(&copy).and_then(|key| self.inner.unseal(list, key));
+        wipe(&mut copy);
+        unsealed.map_err(|error| refused_at(py, &error))
     }
 
     #[getter]

@@ -17,7 +17,7 @@ use std::path::Path;
 
 use super::compile::references;
 use super::document::{Document, Group, Item, Trust};
-use super::entry::{Reference, encode_reference};
+use super::entry::{Form, Reference, encode_reference};
 use super::guard::{Guards, Objection};
 use super::key;
 use super::side_by_side::{Step, side_by_side};
@@ -140,7 +140,8 @@ impl Asked<'_> {
 
 /// Check a document against what was announced, line by line.
 fn check(path: &Path, announced: Announced<'_>) -> Result<(), ListError> {
-    let mut document = Document::open(path, announced.size, Trust::Nothing { bases: Some(announced.bases) })?;
+    let mut document =
+        Document::open(path, Form::Named, announced.size, Trust::Nothing { bases: Some(announced.bases) })?;
     let mut group = Group::default();
     while document.next(&mut group)? {}
     check_state(document, announced.state)
@@ -155,7 +156,7 @@ fn compare(
     let mut result = Examination { compares: old.is_some(), ..Examination::default() };
     let trust = announced.map_or(Trust::Checked, |announced| Trust::Nothing { bases: Some(announced.bases) });
     let size = announced.map_or(u64::MAX, |announced| announced.size);
-    let new = Document::open(new, size, trust)?;
+    let new = Document::open(new, Form::Named, size, trust)?;
     let new = side_by_side(old, new, |step| {
         result.step(&step, asked);
         Ok(())

@@ -31,6 +31,7 @@ mod output;
 mod pages;
 mod policy;
 mod restrain;
+mod sealed;
 mod side_by_side;
 #[cfg(test)]
 mod tests;

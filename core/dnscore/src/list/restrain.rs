@@ -13,7 +13,7 @@ use std::path::Path;
 use super::check::{counterpart, narrows};
 use super::compile::references;
 use super::document::{Document, Group, Trust};
-use super::entry::Reference;
+use super::entry::{Form, Reference};
 use super::output::{Output, unwritable};
 use super::side_by_side::{Step, side_by_side};
 use super::types::ListError;
@@ -29,7 +29,7 @@ pub fn restrain(old: Option<&Path>, new: &Path, withdrawn: &[String], output: &P
     let withdrawn = references(withdrawn)?;
     let mut out = Writer::create(output)?;
     let mut entries = 0;
-    let new = Document::open(new, u64::MAX, Trust::Checked)?;
+    let new = Document::open(new, Form::Named, u64::MAX, Trust::Checked)?;
     side_by_side(old, new, |step| {
         match step {
             Step::Same(lines, number) => {
