@@ -21,6 +21,7 @@ from blocklists.document import DocumentError, StateError, TooLargeError
 from blocklists.errors import VerifyError
 from blocklists.fetch import Fetcher
 from blocklists.head import HeadError, formerly, relief_path, spelt
+from blocklists.sealed.errors import SealError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -140,6 +141,8 @@ def translated(name: str) -> Iterator[None]:
         yield
     except VerifyError:
         raise
+    except SealError as error:
+        raise VerifyError(error.reason, f"{name}: {error}", hint=error.hint) from error
     except tuf_errors.UnsignedMetadataError as error:
         raise VerifyError("signature-threshold", f"{name}: {error}") from error
     except tuf_errors.ExpiredMetadataError as error:

@@ -28,6 +28,8 @@ class VerifyError(BlocklistError):
     | `rollback`, `expired`, `hash-mismatch`, `state-hash` | older than known, too old, not what was signed |
     | `reference-reuse` | a reference stands for another name, match or basis than before |
     | `storage` | this machine's own disk |
+    | `seal-key`, `not-a-recipient`, `seal-broken` | a sealed list does not open (`sealed.errors`) |
+    | `sealing` | a list that was readable comes sealed, or the reverse |
     """
 
     def __init__(self, reason: str, message: str, *, hint: str | None = None) -> None:

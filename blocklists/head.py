@@ -24,10 +24,14 @@ from typing import TYPE_CHECKING, Any
 from blocklists.document import MAX_SIZE, Summary
 from blocklists.entry import check_time
 from blocklists.errors import BlocklistError
+from blocklists.sealed import seal as seals
+from blocklists.sealed.errors import SealError
 from blocklists.text import is_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterable, Mapping
+
+    from blocklists.sealed.seal import Seal
 
 FORMAT = 1
 MAX_HEAD = 1 << 20
@@ -100,6 +104,8 @@ class Head:
     full_size: int
     """Octets of the document, uncompressed."""
     delta: Delta | None = None
+    seal: Seal | None = None
+    """Of a sealed list: the document has digests in the place of names, and is encrypted."""
 
     def summary(self) -> Summary:
         """What the document must come to."""
@@ -111,18 +117,22 @@ class Head:
         return _canonical({
             "format": FORMAT, "list": self.list, "version": self.version, "entries": self.entries, "state": self.state,
             "issuer": asdict(self.issuer), "bases": {key: asdict(basis) for key, basis in self.bases.items()},
-            "full": {"path": self.full_path, "size": self.full_size}, "delta": delta, "sealed": None,
+            "full": {"path": self.full_path, "size": self.full_size}, "delta": delta,
+            **({"sealed": None} if self.seal is None else {"sealed": seals.FORMAT, **self.seal.fields()}),
         })  # fmt: skip
 
     @staticmethod
     def from_bytes(data: bytes) -> Head:
         """The head that `to_bytes` wrote. Raises HeadError."""
-        top = _Reader(_load(data, MAX_HEAD, "head"), "head", {
+        fields = _mapping(_load(data, MAX_HEAD, "head"), "head")
+        sealed = fields.get("sealed")
+        if sealed is not None and (isinstance(sealed, bool) or sealed != seals.FORMAT):
+            raise HeadError("head: sealed: this program cannot read this form of sealed lists", hint="update Stopsign")
+        top = _Reader(fields, "head", {
             "format", "list", "version", "entries", "state", "issuer", "bases", "full", "delta", "sealed",
+            *(seals.KEYS if sealed else ()),
         })  # fmt: skip
         _check_format(top)
-        if top.fields["sealed"] is not None:
-            raise HeadError("head: sealed: this program cannot read sealed lists", hint="update Stopsign")
         name, version = check_list(top.text("list")), top.number("version", 1)
         full = top.inner("full", {"path", "size"})
         delta = None
@@ -136,6 +146,7 @@ class Head:
             issuer=Issuer(**top.inner("issuer", {"name", "contact", "appeals"}).texts()),
             bases=_read_bases(top.fields["bases"], "head: bases"),
             full_path=full.text("path"), full_size=full.number("size", 0, MAX_SIZE), delta=delta,
+            seal=_read_seal(fields) if sealed else None,
         )  # fmt: skip
         if not _is_path(head.full_path, full_path(name, version)):
             raise HeadError(f"head: full: path: {head.full_path!r} is not {full_path(name, version)!r}")
@@ -272,6 +283,13 @@ def check_list(name: str) -> str:
     if not _LIST(name) or name in RESERVED:
         raise HeadError(f"list: {name!r} is not a list's name: a-z, 0-9 and '-', not {', '.join(sorted(RESERVED))}")
     return name
+
+
+def _read_seal(fields: Mapping[str, Any]) -> Seal:
+    try:
+        return seals.read(fields)
+    except SealError as error:
+        raise HeadError(f"head: {error}") from None
 
 
 def read_bases(data: bytes) -> Mapping[str, Basis]:

@@ -270,7 +270,7 @@ class CompiledList:
         output: _StrPath,
         *,
         lists: int,
-        passes: Sequence[_Exception],
+        exceptions: Sequence[_Exception],
         now: int,
         room: int,
         limit: int = 100,
@@ -279,8 +279,8 @@ class CompiledList:
 
         A line is `NAME SB`: what holds for the name itself and for all below it, each `s` (stop page), `x` (NXDOMAIN),
         `n` (NODATA), `r` (REFUSED), `p` (passes, where what is above it does not) or `-` (nothing is said). Bit n of
-        `lists`: list n counts. `passes` as for `Plane.set_passes`. `room`: octets of the longest name, wildcard label
-        included, that fits before the zone's own. Raises ListError. The interpreter is free meanwhile."""
+        `lists`: list n counts. `exceptions` as for `Plane.set_exceptions`. `room`: octets of the longest name, wildcard
+        label included, that fits before the zone's own. Raises ListError. The interpreter is free meanwhile."""
 
     def find(self, reference: str) -> list[Match]:
         """The entry with this reference (two, where lists share one), `distance` 0. A scan, 30 ns an entry, with the
@@ -302,7 +302,7 @@ class Exceptions:
     """What an operator lets pass, parsed once for many verdicts. Immutable."""
 
     def __new__(cls, names: Sequence[_Exception], bypass_all: bool, bypass_lists: int) -> Exceptions:
-        """As for `Plane.set_passes`. Raises CoreError for what is no name or no kind of match."""
+        """As for `Plane.set_exceptions`. Raises CoreError for what is no name or no kind of match."""
 
 @final
 class Judgement:
@@ -433,7 +433,7 @@ class PlaneSettings(TypedDict):
     streams: NotRequired[StreamLimits]
     https_path: NotRequired[str]
     """Where DNS over HTTPS is asked for."""
-    watch_key: NotRequired[tuple[int, int] | None]
+    sketch_key: NotRequired[tuple[int, int] | None]
     """Two secret words, the same for all workers whose sketches are to be joined; none: random ones."""
     seed: NotRequired[int | None]
     """For tests: random ids, ports' choice and letter case from this seed; none: from the operating system."""
@@ -543,7 +543,7 @@ class Plane:
         as to all others. A new list explains nothing until this is called.
         """
 
-    def set_passes(self, passes: Sequence[_Exception], bypass_all: bool, bypass_lists: int) -> None:
+    def set_exceptions(self, exceptions: Sequence[_Exception], bypass_all: bool, bypass_lists: int) -> None:
         """Replace the exceptions: for names, for everything, or for a mask of lists. Raises CoreError for what is no
         name or no kind of match."""
 
@@ -589,12 +589,12 @@ class Plane:
         """From the next query on what each entry of the list meets is counted in this file, whose totals begin at octet
         `at` (its form stands in `resolver.ipc.entry_hits`); `set_list` ends it. Raises CoreError."""
 
-    def watch(self, watches: Sequence[tuple[int, int, str]]) -> None:
+    def set_shadow_lists(self, lists: Sequence[tuple[int, int, str]]) -> None:
         """Lists of the compiled file whose entries are only watched: (its number, the number of the list that they
         would join, an id that names them whatever the file). To be said after each `set_list`; what has the same id as
         before goes on."""
 
-    def watched(self) -> dict[str, tuple[bytes, dict[str, bytes]]]:
+    def shadow_sketches(self) -> dict[str, tuple[bytes, dict[str, bytes]]]:
         """By id: a sketch of all clients for whom the list would hold, and one for each entry that some client met, by
         reference. A client is an IPv4 address or an IPv6 /56; sketches know none of them (see `distinct`)."""
 
@@ -615,4 +615,4 @@ def tick_when_busy() -> None:
     To be called once, by a thread that is not in the background. Linux before 6.12 ignores it."""
 
 def joined(one: bytes, other: bytes) -> bytes:
-    """What two sketches under one `watch_key` saw together. Raises CoreError."""
+    """What two sketches under one `sketch_key` saw together. Raises CoreError."""

@@ -27,7 +27,7 @@ OPENED = {
     "host/run.py": {"counters", "supervisor_lock", "supervisor_socket"},  # are they there? a path handed on
     "lists/activate.py": {"current", "run_dir"},  # the one writer of the live list
     "lists/compile.py": {"run_dir"},  # an empty document, for the compiler alone
-    "lists/people.py": {"passes"},  # was `run_dir` emptied?
+    "lists/people.py": {"exceptions"},  # was `run_dir` emptied?
     "lists/register.py": {"lists"},  # named in a warning
     "lists/restore.py": {"current"},  # reads back what its writer wrote
     "rpz/primary.py": {"run_dir"},  # a zone that is being made, read by no other process
@@ -165,7 +165,7 @@ def opened(path: Path, attributes: set[str]) -> set[str]:
 
 def test_paths_in_run_dir_are_opened_by_ipc_and_policy_alone_but_for_a_known_few() -> None:
     attributes = volatile()
-    assert {"current", "counters", "watched", "control_socket", "run_dir"} <= attributes
+    assert {"current", "counters", "sketches", "control_socket", "run_dir"} <= attributes
     assert not attributes & {"state_dir", "generation", "log_key", "checkpoint"}
     found = {
         str(path.relative_to(ROOT / "resolver")): opened(path, attributes)

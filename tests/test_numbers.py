@@ -16,7 +16,7 @@ import pytest
 from resolver.base import disk_space, file_watch
 from resolver.cli import lists as lists_command
 from resolver.cli import operate, status
-from resolver.config.schema import Limits
+from resolver.config.schema_dns import Limits
 from resolver.config.schema_portal import Clocks
 from resolver.host import apply, run
 from resolver.ipc import control, convergence, worker_counters

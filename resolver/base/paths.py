@@ -107,7 +107,7 @@ class Places:
         return self.state_dir / "bypass.json"
 
     @property
-    def passes(self) -> Path:
+    def exceptions(self) -> Path:
         """Overrides and bypass together, on tmpfs; every worker polls it."""
         return self.run_dir / "passes.json"
 
@@ -164,7 +164,7 @@ class Places:
     def counters(self, worker: int) -> Path:
         return self.workers / f"{worker}.counters"
 
-    def watched(self, worker: int) -> Path:
+    def sketches(self, worker: int) -> Path:
         return self.workers / f"{worker}.watched"
 
     @property

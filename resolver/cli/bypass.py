@@ -76,7 +76,7 @@ def bypass(
     places, shows = config.places, switch == "show"
     before: dict[str, Any] = {}
     if shows:
-        live = exceptions.read(places.passes)
+        live = exceptions.read(places.exceptions)
     else:
         live, was, one = _throw(config, switch == "on", what, reason, span)
         before = {"before": was and as_dict(was)} if switch == "on" else {}

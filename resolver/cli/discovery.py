@@ -20,7 +20,8 @@ from resolver.dns.explanations import TEMPLATE, database
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from resolver.config.schema import Config, Encrypted
+    from resolver.config.schema import Config
+    from resolver.config.schema_dns import Encrypted
 
 LIFETIME = 1800  # seconds of a router advertisement (RFC 4861, 6.2.1: AdvDefaultLifetime)
 

@@ -355,7 +355,7 @@ def _passing(places: Places) -> tuple[dict[str, Any], list[str]]:
     """The exceptions, from the file, so that they are shown with every process dead; and the alarms about them."""
     now = time.time()
     try:
-        live = exceptions.read(places.passes)
+        live = exceptions.read(places.exceptions)
     except ResolverError as wrong:
         return {"bypasses": [], "overrides": None}, [str(wrong)]
     overrides = sum(1 for one in live.overrides if one.until > now)

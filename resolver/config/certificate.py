@@ -22,7 +22,7 @@ from resolver.base.errors import ResolverError
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from resolver.config.schema import Encrypted
+    from resolver.config.schema_dns import Encrypted
 
 LAST_DAYS = 14  # before its end, while there is an alarm
 _KEYS = "RSA of 2048 bits or more, ECDSA on P-256 or P-384, or Ed25519 would be right"

@@ -27,12 +27,13 @@ import dns.rdataclass
 import dns.rdatatype
 import dns.rrset
 
-from resolver.config.schema import EDE
+from resolver.config.schema_lists import EDE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from resolver.config.schema import Config, Encrypted
+    from resolver.config.schema import Config
+    from resolver.config.schema_dns import Encrypted
     from resolver.config.values import Endpoint
 
 RESOLVER_ARPA = "resolver.arpa"

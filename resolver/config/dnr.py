@@ -17,7 +17,7 @@ from resolver.config.discovery import addresses, services
 
 if TYPE_CHECKING:
     from resolver.config.discovery import Service
-    from resolver.config.schema import Encrypted
+    from resolver.config.schema_dns import Encrypted
 
 DHCPV4, DHCPV6, ADVERTISED = 162, 144, 144
 _SVCB_BEFORE_PARAMS = 3  # octets of a priority and of the root as the target

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from resolver._core import Explanation
-    from resolver.config.schema import Config, ListSource
+    from resolver.config.schema import Config
+    from resolver.config.schema_lists import ListSource
     from resolver.policy.description import Basis, LiveList
 
 # Section 11.3 of the first draft: sub-errors, and the reasons that they go with.

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from resolver._core import Plane
-    from resolver.config.schema import Encrypted
+    from resolver.config.schema_dns import Encrypted
 
 log = logging.getLogger("stopsign.dns")
 

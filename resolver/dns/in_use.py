@@ -81,9 +81,9 @@ class InUse:
         self._plane.set_list(now.compiled)
         self._plane.explain(explanations(self._config, now.lists))
         self._count_in(cells)
-        watches = shadow_sketches.watches(now.lists)
-        self._plane.watch(watches)
-        self._in_shadow = self._in_shadow or bool(watches)
+        lists = shadow_sketches.shadow_lists(now.lists)
+        self._plane.set_shadow_lists(lists)
+        self._in_shadow = self._in_shadow or bool(lists)
         self._hand_over_exceptions()
         extra = about(worker=self._index, generation=now.generation, entries=now.entries)
         log.info("generation %s is active: %d entries", now.generation, now.entries, extra=extra)
@@ -93,7 +93,7 @@ class InUse:
 
     def _hand_over_exceptions(self) -> None:
         now, live = time.time(), self.now
-        self._plane.set_passes(names_of(live.exceptions), *switched_off(live.exceptions, live.names, now))
+        self._plane.set_exceptions(names_of(live.exceptions), *switched_off(live.exceptions, live.names, now))
         self._bypass_ends = live.exceptions.next_end(now)
 
     # -- entry hits
@@ -147,11 +147,11 @@ class InUse:
         if not self._in_shadow or now < self._sketch_at or is_succeeded():
             return
         try:
-            seen = self._plane.watched()
-            shadow_sketches.write(self._places.watched(self._index), key, seen)
+            seen = self._plane.shadow_sketches()
+            shadow_sketches.write(self._places.sketches(self._index), key, seen)
         except OSError as wrong:  # a full tmpfs: a little later
-            self._transitions.written("what is watched", wrong)
+            self._transitions.written("the shadow evaluation", wrong)
         else:
-            self._transitions.written("what is watched")
+            self._transitions.written("the shadow evaluation")
             self._in_shadow = bool(seen)
         self._sketch_at = now + max(TELL, (time.monotonic() - now) / TELLING)

@@ -71,7 +71,7 @@ def plane_settings(config: Config, workers: int, key: Key, health_mark: str = ""
             "stalled_ms": int(STALLED * 1000),
             "unwritten": UNWRITTEN,
         },
-        "watch_key": key.words,
+        "sketch_key": key.words,
     }
 
 

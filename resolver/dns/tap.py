@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from resolver.config.schema import Dnstap
+    from resolver.config.schema_dns import Dnstap
 
 CONTENT_TYPE = b"protobuf:dnstap.Dnstap"
 ACCEPT, START, STOP, READY = 1, 2, 3, 4  # control frames (Frame Streams, fstrm/control.h)

@@ -209,7 +209,7 @@ class Worker:
         live = self._in_use.now
         forwarded = "" if live.compiled is not None else ": everything is forwarded"
         self._alarm("list", live.list_trouble and f"{live.list_trouble}{forwarded}")
-        self._alarm("passes", live.exceptions_trouble)
+        self._alarm("exceptions", live.exceptions_trouble)
         self._say()
 
     def _alarm(self, about_what: str, what: str | None) -> None:

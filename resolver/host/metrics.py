@@ -24,7 +24,7 @@ from resolver._core import COUNTERS
 from resolver.base.errors import ResolverError
 from resolver.host.zone_metrics import Zones
 from resolver.ipc import worker_counters
-from resolver.policy.exceptions import read as read_passes
+from resolver.policy.exceptions import read as read_exceptions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -173,7 +173,7 @@ class Bypassed(Collector):
             labels=["kind", "list"],
         )
         try:
-            on = read_passes(self._places.passes).holding(self._clock())
+            on = read_exceptions(self._places.exceptions).holding(self._clock())
         except ResolverError:
             on = ()  # the workers keep the last good ones; that is an alarm
         family.add_metric(["all", ""], sum(1 for one in on if one.kind == "all"))

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from resolver.config.schema import Dns
+    from resolver.config.schema_dns import Dns
 
 READY = "STOPSIGN_READY"
 LIST_BY = "STOPSIGN_LIST_BY"

@@ -47,7 +47,7 @@ class Convergence:
 
 def convergence_of(places: Places) -> Convergence:
     """The state now. Raises `ResolverError` where this user may not look."""
-    mark = exceptions.read(places.passes).mark
+    mark = exceptions.read(places.exceptions).mark
     return _sorted(((name, age, lives, used == mark) for name, age, lives, used in _deciding(places)), "this")
 
 

@@ -49,18 +49,18 @@ class Key:
         return hashlib.sha256(b"".join(word.to_bytes(8) for word in self.words)).hexdigest()[:16]
 
 
-def watch_id(name: str, document: str) -> str:
+def evaluation_id(name: str, document: str) -> str:
     """The id of a list's additions in shadow evaluation; the document names their version."""
     return f"{name}/{document}"
 
 
-def watches(lists: Sequence[LiveList]) -> list[tuple[int, int, str]]:
-    """The lists of a generation in shadow evaluation, for `Plane.watch`."""
+def shadow_lists(lists: Sequence[LiveList]) -> list[tuple[int, int, str]]:
+    """The lists of a generation in shadow evaluation, for `Plane.set_shadow_lists`."""
     order = [one.name for one in lists]
     return [
-        (index, order.index(one.watched), watch_id(one.watched, str(one.document)))
+        (index, order.index(one.shadow_of), evaluation_id(one.shadow_of, str(one.document)))
         for index, one in enumerate(lists)
-        if one.watched in order
+        if one.shadow_of in order
     ]
 
 
@@ -70,8 +70,11 @@ def write(path: Path, key: Key, seen: Mapping[str, tuple[bytes, Mapping[str, byt
         path.unlink(missing_ok=True)
         return
     told = {
-        watch: {"everyone": _text(everyone), "met": {reference: _text(sketch) for reference, sketch in met.items()}}
-        for watch, (everyone, met) in seen.items()
+        evaluation: {
+            "everyone": _text(everyone),
+            "met": {reference: _text(sketch) for reference, sketch in met.items()},
+        }
+        for evaluation, (everyone, met) in seen.items()
     }
     atomic.replace(path, json.dumps({"key": key.id, "watches": told}).encode(), mode=0o600)
 
@@ -81,18 +84,18 @@ def read(folder: Path) -> Iterable[tuple[str, Seen]]:
     for path in sorted(folder.glob(f"*{SUFFIX}")):
         try:
             told = json.loads(atomic.read(path, LARGEST))
-            yield str(told["key"]), {str(watch): _seen(one) for watch, one in told["watches"].items()}
+            yield str(told["key"]), {str(evaluation): _seen(one) for evaluation, one in told["watches"].items()}
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             continue  # cut short by a full tmpfs, or gone: its worker says it again
 
 
 def join(known: Seen, seen: Seen) -> None:
     """Join into `known` the sketches of another worker, or later ones, under the same key."""
-    for watch, (everyone, met) in seen.items():
-        before, mine = known.get(watch, (everyone, {}))
+    for evaluation, (everyone, met) in seen.items():
+        before, mine = known.get(evaluation, (everyone, {}))
         for reference, sketch in met.items():
             mine[reference] = _core.joined(mine[reference], sketch) if reference in mine else sketch
-        known[watch] = _core.joined(before, everyone), mine
+        known[evaluation] = _core.joined(before, everyone), mine
 
 
 def _text(sketch: bytes) -> str:

@@ -159,7 +159,7 @@ def _only_less(planned: Plan, known: Live) -> bool:
 
 def _acting(lists: Sequence[LiveList]) -> list[LiveList]:
     """All but what is in shadow evaluation."""
-    return [part for part in lists if part.watched is None]
+    return [part for part in lists if part.shadow_of is None]
 
 
 def _less(part: LiveList, was: LiveList) -> bool:

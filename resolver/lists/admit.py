@@ -29,9 +29,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from resolver.base.paths import ListPlaces
-    from resolver.config.schema import ListSource
+    from resolver.config.schema_lists import ListSource
     from resolver.lists.fetch import Candidate
-    from resolver.lists.protected import Watched
+    from resolver.lists.protected import ProtectedNames
 
 FINDINGS = 100
 PROVEN = ("version", "state", "issuer", "bases", "signed_by", "holders", "threshold")
@@ -51,35 +51,35 @@ def admit(
     applied: Applied | None,
     source: ListSource,
     places: ListPlaces,
-    watched: Watched,
+    names: ProtectedNames,
     *,
     now: float,
     approved_by: str | None = None,
-    watch: float = 0.0,
+    shadow: float = 0.0,
 ) -> Admission:
     """Judge a candidate and put its document beside the applied head. Blocking. `VerifyError` where the document is not
-    what an issuer may sign; `CoreError` or `OSError` where this machine fails. `watch`: for how many seconds additions
+    what an issuer may sign; `CoreError` or `OSError` where this machine fails. `shadow`: for how many seconds additions
     that nothing speaks against meet live queries before they act."""
     old = places.applied / applied.document if applied else None
     withdrawn = sorted({**(applied.suspended if applied else {}), **candidate.suspended})
     if applied is not None and _is(applied, candidate):
         return Admission(_relieved(applied, candidate, now), None, ())
-    facts = examine(candidate, old, source, watched, withdrawn)
+    facts = examine(candidate, old, source, names, withdrawn)
     judgement = judge(
         facts,
         source,
-        watched,
+        names,
         active=applied.entries if applied else 0,
         additions=applied.additions if applied else (),
         now=now,
     )
-    watched_now = bool(watch and judgement.adds and facts.added and old is not None and approved_by is None)
+    in_shadow = bool(shadow and judgement.adds and facts.added and old is not None and approved_by is None)
     let_by = approved_by or ("the configuration (approve_first)" if facts.first and source.approve_first else None)
-    if (judgement.adds and not watched_now) or (let_by is not None and judgement.approvable):
+    if (judgement.adds and not in_shadow) or (let_by is not None and judgement.approvable):
         return Admission(_all(candidate, applied, places, facts, now, None if judgement.adds else let_by), None, ())
     held = _held(candidate, facts, judgement, source, now)
-    if watched_now and old is not None:
-        held = _watched(held, candidate, old, places, now + watch, withdrawn)
+    if in_shadow and old is not None:
+        held = _in_shadow(held, candidate, old, places, now + shadow, withdrawn)
     events = (Event("list-held", f"{candidate.name}/{candidate.version}", _as_detail(candidate, held)),)
     if applied is None or old is None:
         return Admission(None, held, events)
@@ -92,10 +92,10 @@ def _is(applied: Applied, candidate: Candidate) -> bool:
 
 
 def examine(
-    candidate: Candidate, old: Path | None, source: ListSource, watched: Watched, withdrawn: Sequence[str]
+    candidate: Candidate, old: Path | None, source: ListSource, names: ProtectedNames, withdrawn: Sequence[str]
 ) -> Facts:
     """The core compares what is in force of both documents (all but the `withdrawn` references), checks the new one
-    line by line, and matches additions with watched names."""
+    line by line, and matches additions with protected names."""
     if candidate.entries > source.max_entries:
         raise VerifyError("too-large", f"{candidate.entries:,} entries; max_entries allows {source.max_entries:,}")
     if candidate.size > source.max_size:
@@ -105,9 +105,9 @@ def examine(
             old,
             candidate.lines,
             announced=(candidate.size, candidate.state, list(candidate.bases)),
-            protected=list(watched.protected),
-            suffixes=list(watched.suffixes),
-            popular=[*watched.shared, *watched.popular],
+            protected=list(names.protected),
+            suffixes=list(names.suffixes),
+            popular=[*names.shared, *names.popular],
             withdrawn=withdrawn,
             limit=FINDINGS,
         )
@@ -235,7 +235,7 @@ def _held(candidate: Candidate, facts: Facts, judgement: Judgement, source: List
     )
 
 
-def _watched(
+def _in_shadow(
     held: Held, candidate: Candidate, old: Path, places: ListPlaces, until: float, withdrawn: Collection[str]
 ) -> Held:
     """The additions alone, as a document that is compiled beside the list and only monitors."""

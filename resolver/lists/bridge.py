@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 
     from blocklists.admissible import Rule
     from resolver.base.paths import ListPlaces
-    from resolver.config.schema import Bridge, Fetching, ListSource
+    from resolver.config.schema_lists import Bridge, Fetching, ListSource
 
 KEY = "bridge"  # of the one ground in the table
 SHRINK = 0.5  # of its names that a file may lose, unless somebody says another share

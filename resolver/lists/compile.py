@@ -16,7 +16,7 @@ import zstandard
 from blocklists import durable
 from resolver import _core
 from resolver.base.timestamps import as_text
-from resolver.config.schema import EDE, MAX_LISTS
+from resolver.config.schema_lists import EDE, MAX_LISTS
 from resolver.lists.shadow import MARK
 from resolver.policy.description import Generation, LiveList
 
@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from resolver.base.paths import Places
-    from resolver.config.schema import Config, ListSource
+    from resolver.config.schema import Config
+    from resolver.config.schema_lists import ListSource
     from resolver.lists.state import Applied, Fetching, Held
     from resolver.lists.suspensions import Suspensions
 
@@ -150,7 +151,7 @@ def _in_shadow(source: ListSource, held: Held) -> LiveList:
     """Additions in shadow evaluation: a list after all others, which only monitors."""
     return LiveList(
         name=source.name + MARK,
-        watched=source.name,
+        shadow_of=source.name,
         action="monitor",
         configured="monitor",
         version=held.version,

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from resolver.base.paths import ListPlaces
-    from resolver.config.schema import Bridge, ListSource
+    from resolver.config.schema_lists import Bridge, ListSource
 
 __all__ = ["Candidate", "Mirror", "VerifyError", "stored"]
 

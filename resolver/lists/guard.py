@@ -24,8 +24,8 @@ from resolver.lists.state import Reason
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from resolver.config.schema import Caps, ListSource, Scope
-    from resolver.lists.protected import Watched
+    from resolver.config.schema_lists import Caps, ListSource, Scope
+    from resolver.lists.protected import ProtectedNames
 
 DAY = 86400.0
 SHOWN = 8  # names in one sentence; `lists diff` shows all
@@ -33,7 +33,7 @@ SHOWN = 8  # names in one sentence; `lists diff` shows all
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """An addition that meets a watched name: `protected`, `public-suffix`, `popular`."""
+    """An addition that meets a protected name: `protected`, `public-suffix`, `popular`."""
 
     kind: str
     name: str
@@ -76,7 +76,7 @@ class Judgement:
 def judge(
     facts: Facts,
     source: ListSource,
-    watched: Watched,
+    names: ProtectedNames,
     *,
     active: int,
     additions: Iterable[tuple[float, int]],
@@ -85,7 +85,7 @@ def judge(
     """What this update may do before a person is asked. `active`: entries applied before it."""
     if not facts.added:
         return Judgement()
-    reasons = [*_found(facts, watched), *_reused(facts), *_outside(facts, source.scope)]
+    reasons = [*_found(facts, names), *_reused(facts), *_outside(facts, source.scope)]
     if facts.first:
         reasons.append(Reason(kind="first-load", text=f"the first load of {facts.added:,} entries", approvable=True))
     else:
@@ -93,16 +93,16 @@ def judge(
     return Judgement(tuple(reasons))
 
 
-def _found(facts: Facts, watched: Watched) -> list[Reason]:
+def _found(facts: Facts, names: ProtectedNames) -> list[Reason]:
     texts: dict[str, list[str]] = {}
     for finding in facts.found:
         kind = finding.kind
         what = f"{finding.name} ({finding.match})"
         if kind == "protected":
-            what += f" meets {finding.against}, {watched.protected.get(finding.against, 'protected')}"
+            what += f" meets {finding.against}, {names.protected.get(finding.against, 'protected')}"
         elif kind == "public-suffix":
             what += f" would stop everyone below {finding.against}"
-        elif finding.against in watched.shared:
+        elif finding.against in names.shared:
             kind = "shared-host"
             what += f" would stop {finding.against}, which serves very many people"
         elif finding.against != finding.name:

@@ -27,7 +27,7 @@ from resolver.lists.suspensions import Suspended, Suspensions
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from resolver.config.schema import Overdue
+    from resolver.config.schema_lists import Overdue
     from resolver.config.schema_portal import Clocks
     from resolver.lists.state import Applied
 

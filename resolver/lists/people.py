@@ -55,7 +55,7 @@ class People:
 
     def open(self) -> None:
         """Read what holds, and make the exceptions live again where a reboot took them."""
-        self._lost = not self._places.passes.exists()
+        self._lost = not self._places.exceptions.exists()
         self._check_durable_switch()
         try:
             exceptions.change(self._places, lambda live: live)  # the off switch, whatever became of the overrides
@@ -162,9 +162,9 @@ class People:
         self._check_durable_switch()
         exceptions.keep_room(self._places)
         try:
-            if not self._places.passes.exists():  # somebody emptied `run_dir`
+            if not self._places.exceptions.exists():  # somebody emptied `run_dir`
                 overrides.publish(self._places, self.overrides, now)
-            live = exceptions.read(self._places.passes)
+            live = exceptions.read(self._places.exceptions)
             if any(one.until <= now for one in live.bypasses):
                 live, _ = exceptions.change(self._places, lambda found: found.ended(now))
             changes = tuple(one for one in live.pending_log if one not in self._logged)
@@ -177,9 +177,9 @@ class People:
                 exceptions.change(self._places, lambda found: found.logged(self._logged))
                 self._logged = ()
         except (ResolverError, OSError) as error:
-            self._alarm("passes", why(error))
+            self._alarm("exceptions", why(error))
         else:
-            self._alarm("passes", None)
+            self._alarm("exceptions", None)
 
     def _note(self, events: list[Event]) -> bool:
         return self._ledger.note(events, self._alarm)

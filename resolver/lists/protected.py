@@ -1,7 +1,7 @@
-"""The names that guards look after, gathered once.
+"""The names that guards protect, gathered once.
 
-Enters: the configuration. Leaves: `Watched`: names nobody may stop, each with why; the rules of the public suffix list,
-ICANN and private section, in A-labels; names that need a person.
+Enters: the configuration. Leaves: `ProtectedNames`: names nobody may stop, each with why; the rules of the public
+suffix list, ICANN and private section, in A-labels; names that need a person.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ MAX_POPULAR = 1 << 26
 
 
 @dataclass(frozen=True)
-class Watched:
+class ProtectedNames:
     """What additions are held against."""
 
     protected: dict[str, str]
@@ -44,12 +44,12 @@ class Watched:
     shared: frozenset[str]
 
 
-def watched(config: Config) -> Watched:
-    """All names to look after. `ResolverError` where the file of popular names cannot be read."""
+def protected_names(config: Config) -> ProtectedNames:
+    """All protected names. `ResolverError` where the file of popular names cannot be read."""
     protected = {name: why for why, names in PROTECTED.items() for name in names}
     protected.update(own(config))
     popular = popular_names(config.guards.popular, config.guards.popular_top) if config.guards.popular else ()
-    return Watched(protected, suffix_rules(), popular, frozenset(SHARED))
+    return ProtectedNames(protected, suffix_rules(), popular, frozenset(SHARED))
 
 
 def own(config: Config) -> Iterator[tuple[str, str]]:

@@ -46,7 +46,7 @@ from resolver.lists.decide import (
 from resolver.lists.everywhere import Everywhere, WordError
 from resolver.lists.ledger import Event
 from resolver.lists.people import People
-from resolver.lists.protected import Watched, watched
+from resolver.lists.protected import ProtectedNames, protected_names
 from resolver.lists.restore import restored
 from resolver.lists.settle import Settling
 from resolver.lists.shadow import URGENT, Shadow
@@ -56,7 +56,8 @@ from resolver.stats.collect import Counting
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from resolver.config.schema import Config, ListSource
+    from resolver.config.schema import Config
+    from resolver.config.schema_lists import ListSource
     from resolver.lists.fetch import Candidate
     from resolver.lists.ledger import Ledger
 
@@ -72,7 +73,7 @@ class Register:
     def __init__(self, config: Config, ledger: Ledger, clock: Callable[[], float]) -> None:
         self.config, self.places = config, config.places
         self.ledger, self._clock = ledger, clock
-        self._watched: Watched = watched(config)
+        self._protected: ProtectedNames = protected_names(config)
         self._lists = {source.name: ListState(source.name, self._shadow_of(source)) for source in config.lists}
         self._written: dict[str, Fetching] = {}
         self._unwritten: set[str] = set()  # lists whose `state.json` the disk did not take
@@ -162,10 +163,10 @@ class Register:
                 before.applied,
                 self._source(candidate.name),
                 self.places.list(candidate.name),
-                self._watched,
+                self._protected,
                 now=deciding.judged_at(before, offer, now),
                 approved_by=approved_by,
-                watch=0.0 if seen else before.shadow,
+                shadow=0.0 if seen else before.shadow,
             )
             offer = replace(offer, admission=admission)
         after = self._carry_out(before, offer, now)
@@ -199,13 +200,13 @@ class Register:
         """Additions whose shadow evaluation is over act, or wait for a person."""
         held = {name: known.held for name, known in self.fetching.items() if known.held is not None}
         documents = {name: one.document for name, one in held.items() if one.document is not None}
-        self._shadow.look({sketches.watch_id(name, document) for name, document in documents.items()})
+        self._shadow.look({sketches.evaluation_id(name, document) for name, document in documents.items()})
         for name, document in documents.items():
             until = held[name].until
             if until is None or self._clock() < until:
                 continue
             where, share = self.places.list(name), self.config.guards.shadow.share
-            text = self._shadow.complaint(sketches.watch_id(name, document), share, where.applied / document)
+            text = self._shadow.complaint(sketches.evaluation_id(name, document), share, where.applied / document)
             if text is not None:
                 self._carry_out(self._state(name), Evaluated(text), self._clock())
                 continue

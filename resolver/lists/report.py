@@ -1,7 +1,7 @@
 """What there is to say about the lists: the status that commands and metrics show, and what somebody should look at.
 
-Enters: the register, the passes, which others change too, and what is left of the disks. Leaves: plain values. Reads
-memory and that one small file and changes nothing, so that any thread may ask.
+Enters: the register, the exceptions, which others change too, and what is left of the disks. Leaves: plain values.
+Reads memory and that one small file and changes nothing, so that any thread may ask.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from collections import Counter
 
     from resolver.base.paths import Places
-    from resolver.config.schema import Config, ListSource
+    from resolver.config.schema import Config
+    from resolver.config.schema_lists import ListSource
     from resolver.lists.appeals import AppealsHere
     from resolver.lists.ledger import Ledger
     from resolver.lists.people import People
@@ -114,7 +115,7 @@ def alarms(register: Known, now: float) -> list[str]:
 
 def _bypassed(places: Places, now: float) -> list[str]:
     try:
-        return bypass.alarms(exceptions.read(places.passes), now)
+        return bypass.alarms(exceptions.read(places.exceptions), now)
     except ResolverError:
         return []  # an alarm by itself
 

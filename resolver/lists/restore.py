@@ -15,7 +15,7 @@ from resolver.lists.state import Applied
 
 if TYPE_CHECKING:
     from resolver.base.paths import Places
-    from resolver.config.schema import ListSource
+    from resolver.config.schema_lists import ListSource
 
 
 def restored(source: ListSource, places: Places) -> Applied:

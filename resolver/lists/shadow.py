@@ -35,18 +35,18 @@ class Shadow:
         self._seen: dict[str, shadow_sketches.Seen] = {}
         """By key: a supervisor draws one at its start."""
 
-    def look(self, watching: set[str]) -> None:
+    def look(self, evaluations: set[str]) -> None:
         """Adds what the workers have seen of these evaluations; forgets all others."""
-        for key, seen in shadow_sketches.read(self._places.workers) if watching else ():
+        for key, seen in shadow_sketches.read(self._places.workers) if evaluations else ():
             shadow_sketches.join(self._seen.setdefault(key, {}), seen)
-        kept = {key: {watch: seen[watch] for watch in seen.keys() & watching} for key, seen in self._seen.items()}
+        kept = {key: {one: seen[one] for one in seen.keys() & evaluations} for key, seen in self._seen.items()}
         self._seen = {key: seen for key, seen in kept.items() if seen}
 
-    def too_much(self, watch: str, share: float) -> dict[str, float]:
+    def too_much(self, evaluation: str, share: float) -> dict[str, float]:
         """References of entries that would have met more than `share` of all clients, with their share."""
         found: dict[str, float] = {}
         for seen in self._seen.values():
-            everyone, met = seen.get(watch, (b"", {}))
+            everyone, met = seen.get(evaluation, (b"", {}))
             clients = _core.distinct(everyone) if everyone else 0.0
             if clients < FEWEST:
                 continue
@@ -56,9 +56,9 @@ class Shadow:
                     found[reference] = part
         return found
 
-    def complaint(self, watch: str, share: float, document: Path) -> str | None:
+    def complaint(self, evaluation: str, share: float, document: Path) -> str | None:
         """Which additions of `document` would stop too much, in a sentence; None: none would."""
-        found = sorted(self.too_much(watch, share).items(), key=lambda item: -item[1])
+        found = sorted(self.too_much(evaluation, share).items(), key=lambda item: -item[1])
         if not found:
             return None
         names = {entry.reference: entry.name for entry in read_entries(document, size=MAX_SIZE)}

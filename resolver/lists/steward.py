@@ -44,7 +44,8 @@ from resolver.stats.resolving import Resolving
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from resolver.config.schema import Accepted, ListSource
+    from resolver.config.schema import Accepted
+    from resolver.config.schema_lists import ListSource
     from resolver.lists.decide import Outcome
     from resolver.lists.fetch import Candidate
 

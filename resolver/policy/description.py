@@ -95,7 +95,7 @@ class LiveList(ListDescription):
     here: int = 0
     """The same for what this provider suspends."""
     suspensions_here: str = ""
-    watched: str | None = None
+    shadow_of: str | None = Field(default=None, validation_alias="watched", serialization_alias="watched")
     """Of additions in shadow evaluation: the list that they would join."""
 
 

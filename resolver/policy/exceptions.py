@@ -220,7 +220,7 @@ def change(places: Places, how: Callable[[LiveExceptions], LiveExceptions]) -> t
             return after, _kept(places, before.with_overrides(()), after.with_overrides(()))
     except OSError as error:
         hint = "root may" if isinstance(error, PermissionError) else "room on the tmpfs would be right"
-        raise ResolverError(f"{places.passes} cannot be written ({error.strerror})", hint=hint) from error
+        raise ResolverError(f"{places.exceptions} cannot be written ({error.strerror})", hint=hint) from error
 
 
 def keep_room(places: Places) -> None:
@@ -243,13 +243,13 @@ def _reserve(places: Places, size: int) -> None:
 
 def _make_live(places: Places, data: bytes) -> None:
     try:
-        atomic.replace(places.passes, data)
+        atomic.replace(places.exceptions, data)
     except OSError as error:
         if error.errno != errno.ENOSPC or not places.reserve.exists():
             raise
         size = places.reserve.stat().st_size
         places.reserve.unlink(missing_ok=True)
-        atomic.replace(places.passes, data)
+        atomic.replace(places.exceptions, data)
         # Half of it for the next time; the workers say in the rest that they follow.
         with suppress(OSError):
             _reserve(places, size // 2)
@@ -267,7 +267,7 @@ def _kept(places: Places, before: LiveExceptions, after: LiveExceptions) -> str 
 
 def _before(places: Places) -> LiveExceptions:
     """What is live, or after a reboot the off switch as it was."""
-    for path in (places.passes, places.bypass):
+    for path in (places.exceptions, places.bypass):
         with suppress(ResolverError):
             if path.exists():
                 return read(path)

@@ -123,7 +123,7 @@ def explain(
     at all, or by some lists alone."""
     compiled, meta = look_up.live(config.places)
     qname = _meant(compiled, name)
-    live = exceptions.read(config.places.passes)
+    live = exceptions.read(config.places.exceptions)
     address = None if client is None else _address(client)
 
     names = meta.names

@@ -77,7 +77,7 @@ class InForce:
 
 def is_there(places: Places) -> bool:
     """Whether `run_dir` holds list and exceptions: the steward wrote both."""
-    return places.current.exists() and places.passes.exists()
+    return places.current.exists() and places.exceptions.exists()
 
 
 class Follower:
@@ -119,7 +119,7 @@ class Follower:
 
     def poll_exceptions(self) -> None:
         """Read them if they changed."""
-        path = self._places.passes
+        path = self._places.exceptions
         if not self._changed.look(path):
             return
         if not self._changed.there(path) and self.now.exceptions != LiveExceptions():

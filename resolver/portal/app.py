@@ -1,7 +1,7 @@
 """The web process: the stop page on one set of sockets, the portal on the other.
 
 `python -m resolver.portal.app --config FILE`. Enters: listening sockets from the supervisor (STOPSIGN_SOCKETS), or the
-configuration's addresses. Leaves: pages, until SIGTERM. Rules: it reads the live list and the passes and writes
+configuration's addresses. Leaves: pages, until SIGTERM. Rules: it reads the live list and the exceptions and writes
 nothing but the appeals database; without that database, without a list and without the steward the stop page goes on;
 when nobody asks it sleeps, but for two stats five times a second.
 """

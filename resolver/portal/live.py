@@ -57,7 +57,7 @@ class Snapshot:
     @cached_property
     def _joined(self) -> list[str]:
         """By the core's indices; an addition in shadow evaluation counts as its list."""
-        return [part.watched or part.name for part in self.in_force.lists]
+        return [part.shadow_of or part.name for part in self.in_force.lists]
 
     def entry(self, reference: str, now: int) -> Match | None:
         """The unexpired entry with this reference. A scan of the list: for what a person does, never for a page."""

@@ -24,7 +24,7 @@ class Found:
     unicode_name: str
     stopped_by: tuple[Facts, ...]
     let_through: tuple[Facts, ...]
-    watched: tuple[Facts, ...]
+    monitored: tuple[Facts, ...]
 
 
 def look_up(name: str, snapshot: Snapshot, now: int, view: frozenset[str] | None = None) -> Found:
@@ -35,5 +35,5 @@ def look_up(name: str, snapshot: Snapshot, now: int, view: frozenset[str] | None
         unicode_name=unicode_of(name),
         stopped_by=tuple(facts_of(match, snapshot) for match in judged.stops),
         let_through=tuple(facts_of(match, snapshot) for match in judged.others if match.action != "monitor"),
-        watched=tuple(facts_of(match, snapshot) for match in judged.others if match.action == "monitor"),
+        monitored=tuple(facts_of(match, snapshot) for match in judged.others if match.action == "monitor"),
     )

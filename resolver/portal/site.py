@@ -112,7 +112,7 @@ class Portal:
                 "blocked": bool(found.stopped_by),
                 "entries": [entry.as_json() for entry in found.stopped_by],
                 "let_through": [entry.as_json() for entry in found.let_through],
-                "watched": [entry.as_json() for entry in found.watched],
+                "watched": [entry.as_json() for entry in found.monitored],
             })  # fmt: skip
         return self.page(ask, "home.html", typed=found.unicode_name or found.name, found=found, wrong=False,
                          query={"name": found.name})  # fmt: skip

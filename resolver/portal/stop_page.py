@@ -4,7 +4,7 @@ Enters: the head of a request meant for another site, and the address it came fr
 not kept. Leaves: one reply. Rules: it runs in the blocked site's origin
 and is handed its cookies, so nothing of the request is read beyond Host, Accept, Accept-Language and a language in the
 query; the page shows the entry's name and never the Host; no cookie, no script, nothing stored. A page is rendered
-once for (entries, language, form) and then sent as it is, until the lists or the passes change.
+once for (entries, language, form) and then sent as it is, until the lists or the exceptions change.
 """
 
 from __future__ import annotations

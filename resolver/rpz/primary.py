@@ -2,7 +2,7 @@
 
     python -m resolver.rpz.primary --config FILE
 
-Enters: the generation and the passes, looked at five times a second; what the control socket is asked. Leaves:
+Enters: the generation and the exceptions, looked at five times a second; what the control socket is asked. Leaves:
 editions, durable before they are served; zone files; NOTIFY; what it says of itself (`resolver.ipc.rpz_status`). Rules:
 a zone is made again when the generation or an exception changes, and at the second at which the next entry or
 exception ends, with or without an update; it is served only once it was made of what is live; what cannot be made
@@ -79,7 +79,7 @@ class Kept:
     lists: frozenset[str] | None
     edition: Edition | None = None
     written: Policies | None = None
-    passes: str | None = None
+    exceptions: str | None = None
     """The mark of those that it was made of."""
     due: float = 0.0
     """When it is made again, whatever else happens; 0: never."""
@@ -186,7 +186,7 @@ class Primary:
         written, edition = made.written, made.edition
         ends = (written.next, live.exceptions.next_end(now) or 0)
         kept.written, kept.due = written, float(min(filter(None, ends), default=0))
-        kept.passes = live.exceptions.mark
+        kept.exceptions = live.exceptions.mark
         if made.trouble is not None:
             kept.due = min(kept.due or now + LATER, now + LATER)
         self._alarm(origin, made.trouble)
@@ -280,7 +280,7 @@ class Primary:
             "owners": 0 if written is None else written.owners,
             "unsayable": 0 if written is None else written.unsayable,
             "told": [] if written is None else written.told,
-            "passes": kept.passes,
+            "passes": kept.exceptions,
             "transfers": {kind: kept.transfers[kind] for kind in ("AXFR", "IXFR")},
             "secondaries": [
                 {"name": one.name, "serial": serial, "by": by}

@@ -57,7 +57,7 @@ def write_rules(live: InForce, zone: Zone, wanted: frozenset[str] | None, output
         return live.compiled.write_policies(
             output,
             lists=counting(live, wanted, now),
-            passes=names_of(live.exceptions),
+            exceptions=names_of(live.exceptions),
             now=int(now),
             room=zone.room,
         )

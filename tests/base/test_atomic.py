@@ -98,7 +98,7 @@ def test_what_is_planted_in_run_dir_hangs_no_command_of_root(tmp_path: Path, pla
     places.workers.mkdir(parents=True)
     (places.run_dir / "rpz").mkdir()
     for path in (
-        places.current, places.passes, places.addresses, places.last_applied, places.rpz_said, places.counters(0),
+        places.current, places.exceptions, places.addresses, places.last_applied, places.rpz_said, places.counters(0),
         places.workers / "0.json", places.workers / "retired.counters",
     ):  # fmt: skip
         plant(path)

@@ -9,7 +9,8 @@ from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed25519, rsa
 
 from resolver.config.certificate import CertificateError, certificate_of
 from resolver.config.preflight.host import trial
-from resolver.config.schema import ConfigError, Encrypted, Endpoint, accept
+from resolver.config.schema import ConfigError, Endpoint, accept
+from resolver.config.schema_dns import Encrypted
 from tests.rigs.certificates import NAME, Files, made, pem
 
 if TYPE_CHECKING:

@@ -13,7 +13,8 @@ import dns.rdatatype
 import pytest
 
 from resolver.config import dnr
-from resolver.config.schema import Config, Encrypted
+from resolver.config.schema import Config
+from resolver.config.schema_dns import Encrypted
 from tests.rigs.command_line import run
 from tests.rigs.config_file import GOOD, write
 
@@ -125,13 +126,13 @@ def test_an_address_is_an_address(wrong: object) -> None:
 
 
 def test_the_configuration_s_name_is_nobody_s_to_block() -> None:
-    from resolver.lists.protected import watched
+    from resolver.lists.protected import protected_names
 
     raw = {
         "state_dir": "/x", "run_dir": "/y", "portal": {"url": "https://stop.isp.example"},
         "dns": {"listen": ["0.0.0.0:53"], "upstreams": ["127.0.0.1:1"], "allow_clients": [], "encrypted": SERVED},
     }  # fmt: skip
-    protected = watched(Config.model_validate(raw, context={"folder": "/"})).protected
+    protected = protected_names(Config.model_validate(raw, context={"folder": "/"})).protected
     assert "over TLS" in protected["dns.isp.example"]
     assert {"firefox-portal-detection.com", "connectivity-check.ubuntu.com", "nmcheck.gnome.org"} <= set(protected)
 

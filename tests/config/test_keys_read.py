@@ -17,14 +17,14 @@ import typing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from resolver.config import schema, schema_portal, schema_rpz
+from resolver.config import schema, schema_dns, schema_lists, schema_portal, schema_rpz
 from resolver.config.values import Part
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 ROOT = Path(__file__).resolve().parents[2] / "resolver"
-TREE = (schema, schema_portal, schema_rpz)
+TREE = (schema, schema_dns, schema_lists, schema_portal, schema_rpz)
 NODES = {
     name: one
     for module in TREE

@@ -112,7 +112,7 @@ def test_a_change_of_the_list_or_of_a_pass_holds_from_the_next_query_on_whatever
             ([("slot.bet", "exact", 1)], False, 0, TRIMMED),
         ]
         for passed, everything, lists, expected in cases:
-            r.plane.set_passes(passed, everything, lists)
+            r.plane.set_exceptions(passed, everything, lists)
             assert shown(r.ask(query("alias.bet"))) == expected, (passed, everything, lists)
         r.plane.set_list(None)
         assert shown(r.ask(query("alias.bet"))) == WHOLE

@@ -97,11 +97,11 @@ def test_a_pass_and_a_bypass_let_through_what_a_list_stops(tmp_path: Path) -> No
             ([], True, 0),
             ([], False, 1),
         ]
-        for passes, everything, lists in cases:
-            r.plane.set_passes(passes, everything, lists)
+        for exceptions, everything, lists in cases:
+            r.plane.set_exceptions(exceptions, everything, lists)
             r.send(query("blocked.example", rd=0))
             assert str(upstream.take()[0].q.qname) == "blocked.example."
-        r.plane.set_passes([("blocked.example", "exact", 1)], False, 2)
+        r.plane.set_exceptions([("blocked.example", "exact", 1)], False, 2)
         assert str(r.ask(query("blocked.example")).rr[0].rdata) == STOP_PAGE
         assert r.count("excused") == 1
 
@@ -246,7 +246,7 @@ def test_what_is_no_datagram_socket_or_address_is_refused() -> None:
     with pytest.raises(_core.CoreError, match="not an address with a port"):
         plane.set_upstreams(["127.0.0.1"])
     with pytest.raises(_core.CoreError, match="an exception is exact, subtree or below"):
-        plane.set_passes([("example.com", "everything", 1)], False, 0)  # type: ignore[list-item]
+        plane.set_exceptions([("example.com", "everything", 1)], False, 0)  # type: ignore[list-item]
 
 
 def test_a_stream_gets_the_same_decision_and_its_answer_fills_the_cache(tmp_path: Path) -> None:

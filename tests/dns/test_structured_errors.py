@@ -12,7 +12,8 @@ import dns.rcode
 import pytest
 
 from resolver import _core
-from resolver.config.schema import EDE, Config
+from resolver.config.schema import Config
+from resolver.config.schema_lists import EDE
 from resolver.dns.explanations import TEMPLATE, contact_uri, explanations
 from resolver.policy.description import Basis, LiveList
 from tests.rigs.list_documents import BASES, entry, numbered, write

@@ -292,7 +292,7 @@ def test_what_no_descriptor_was_left_to_read_is_read_once_there_is_one(
 
     async def scene(change: Callable[[], object]) -> None:
         _core.compile(full, places.current, meta)
-        places.passes.unlink(missing_ok=True)
+        places.exceptions.unlink(missing_ok=True)
         worker, watch = Worker(config, 0, 1, shadow_sketches.Key((1, 2))), Follower(places)
 
         async def stopped() -> tuple[bool, bool]:

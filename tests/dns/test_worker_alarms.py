@@ -14,7 +14,8 @@ import uvloop
 
 from blocklists import document
 from resolver import _core
-from resolver.config.schema import Config, Encrypted, Endpoint
+from resolver.config.schema import Config, Endpoint
+from resolver.config.schema_dns import Encrypted
 from resolver.dns.worker import Worker
 from resolver.ipc import shadow_sketches, worker_counters
 from resolver.policy import exceptions
@@ -90,7 +91,7 @@ def test_no_list_then_one_then_none_then_a_damaged_one(config: Config) -> None:
 
 def test_exceptions_that_are_gone_or_damaged(config: Config) -> None:
     compile_one(config)
-    passes, now = config.places.passes, int(time.time())
+    passes, now = config.places.exceptions, int(time.time())
     one = exceptions.Bypass("list", "gambling", now, now + 3600, "root")
     exceptions.change(config.places, partial(exceptions.LiveExceptions.on, new=one))
     good = passes.read_bytes()

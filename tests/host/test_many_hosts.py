@@ -76,7 +76,7 @@ class Host:
         return self.world.active(name) == []
 
     def passes(self, name: str) -> bool:
-        return exceptions.read(self.world.config.places.passes).covering(name, self.world.clock()) is not None
+        return exceptions.read(self.world.config.places.exceptions).covering(name, self.world.clock()) is not None
 
     def kinds(self) -> list[str]:
         return [kind for kind, _ in self.world.leaves()]
@@ -263,7 +263,7 @@ def test_an_override_is_of_its_host_alone_unless_it_is_said_to_be_of_all(run: Ca
 def test_the_off_switch_can_be_thrown_at_every_host(run: Callable[[Work], None]) -> None:
     async def work(a: Host, b: Host) -> None:
         def off(host: Host) -> tuple[str, ...]:
-            return exceptions.read(host.world.config.places.passes).lists(host.world.clock())
+            return exceptions.read(host.world.config.places.exceptions).lists(host.world.clock())
 
         await a.steward("bypassed", kind="list", of="gambling", on=True, reason="a bank")
         await rounds(a, b)
@@ -304,7 +304,7 @@ def test_a_hostile_database_makes_no_steward_do_anything(run: Callable[[Work], N
         assert len(b.refused) == len(lies) - 1, "and the old one is over"
         assert not b.passes("a.example")
         assert not b.passes("b.example")
-        assert not exceptions.read(b.world.config.places.passes).holding(b.world.clock())
+        assert not exceptions.read(b.world.config.places.exceptions).holding(b.world.clock())
         stranger.stop()
 
     run(work)

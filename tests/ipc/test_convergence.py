@@ -87,7 +87,7 @@ def test_who_does_not_follow_is_named_and_the_others_are_counted(places: Places)
         "dns-1 does not say that it uses this", "rpz does not say that it uses this",
     ]  # fmt: skip
     assert "dns-2 gave no sign of life for " in done.stderr
-    assert exceptions.read(places.passes).mark == ALL.mark
+    assert exceptions.read(places.exceptions).mark == ALL.mark
     rpz_status.write(places, [{"origin": "of a version that does not say"}], [])
     done = bypass(places, "show")
     assert (done.exit_code, "dns-1 does not say" in done.stderr, "rpz does not say" in done.stderr) == (0, True, True)
@@ -99,7 +99,7 @@ def test_where_nobody_runs_it_is_written_and_said(places: Places) -> None:
     assert done.exit_code == 1
     assert "follow" not in done.stdout
     assert done.stderr == (f"stopsign: warning: nobody runs with {places.run_dir}: this holds from the next start on\n")
-    assert exceptions.read(places.passes).mark == exceptions.read(places.bypass).mark == ALL.mark
+    assert exceptions.read(places.exceptions).mark == exceptions.read(places.bypass).mark == ALL.mark
     shutil.rmtree(places.workers)
     done = bypass(places, "on")
     assert done.exit_code == 1
@@ -115,7 +115,7 @@ def test_switched_on_again_it_says_what_was_and_keeps_its_end_unless_another_is_
 
     def on(*words: str) -> tuple[int, str]:
         done = bypass(places, "on", *words, "--reason", " ".join(words) or "none said")
-        (one,) = exceptions.read(places.passes).bypasses
+        (one,) = exceptions.read(places.exceptions).bypasses
         said = (line for line in done.stderr.splitlines() if "already" in line)
         return one.until, next(said, "").partition("by alice, ")[2]
 
@@ -135,7 +135,7 @@ def test_switched_on_again_it_says_what_was_and_keeps_its_end_unless_another_is_
     )
     assert on("--for", "2h")[0] == later
     bypass(places, "on")
-    assert exceptions.read(places.passes).bypasses[0].reason == "--for 2h", "none is said anew"
+    assert exceptions.read(places.exceptions).bypasses[0].reason == "--for 2h", "none is said anew"
     now += 7200
     assert on() == (FOR_EVER, ""), "that one has ended"
     before = json.loads(bypass(places, "on", "--json").stdout)["before"]
@@ -146,13 +146,13 @@ def test_a_list_that_was_taken_out_of_the_configuration_is_switched_back_on(plac
     exceptions.change(places, lambda live: live.on(Bypass("list", "gone", 0, FOR_EVER, "somebody")))
     done = bypass(places, "off", "gone")
     assert done.stdout.splitlines()[0] == "blocking as the lists say"
-    assert exceptions.read(places.passes).bypasses == ()
+    assert exceptions.read(places.exceptions).bypasses == ()
 
 
 def test_switched_off_what_was_not_on_or_passes_all_the_same_is_said(places: Places) -> None:
     def warned(*on: Bypass, off: str, overrides: tuple[NameException, ...] = ()) -> list[str]:
         exceptions.change(places, lambda _: LiveExceptions(overrides, on))
-        worker(places, 0, exceptions.read(places.passes).off("name", off, now=0, by="").ended(time.time()))
+        worker(places, 0, exceptions.read(places.exceptions).off("name", off, now=0, by="").ended(time.time()))
         done = bypass(places, "off", off)
         assert done.exit_code == 0
         return [line.partition(": warning: ")[2] for line in done.stderr.splitlines()]
@@ -174,12 +174,12 @@ def test_switched_off_what_was_not_on_or_passes_all_the_same_is_said(places: Pla
 @pytest.mark.parametrize("span", ["0h", "0.0m", "9" * 400 + "d", "2", "h"])
 def test_what_is_no_time_is_refused_and_changes_nothing(places: Places, span: str) -> None:
     assert bypass(places, "on", "--for", span).exit_code == 2
-    assert not places.passes.exists()
+    assert not places.exceptions.exists()
 
 
 def test_a_bypass_may_be_one_of_seconds(places: Places) -> None:
     bypass(places, "on", "--for", "90s")
-    (one,) = exceptions.read(places.passes).bypasses
+    (one,) = exceptions.read(places.exceptions).bypasses
     assert one.until - one.since == 90
 
 
@@ -200,4 +200,4 @@ def test_a_writer_that_hangs_does_not_hold_the_off_switch(places: Places, monkey
     fcntl.flock(stalled, fcntl.LOCK_EX)
     bypass(places, "on")
     os.close(stalled)
-    assert exceptions.read(places.passes).mark == ALL.mark
+    assert exceptions.read(places.exceptions).mark == ALL.mark

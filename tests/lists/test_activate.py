@@ -195,13 +195,13 @@ def test_lifting_an_override_waits_for_its_leaf_and_setting_one_does_not(
     with monkeypatch.context() as patch:
         patch.setattr("resolver.log.writer.Log.append_many", broken)
         world.register.people.allow("a.example", "subtree", "mistake", "root", 3600.0)
-        live = exceptions.read(world.config.places.passes)
+        live = exceptions.read(world.config.places.exceptions)
         assert live.covering("www.a.example", world.clock()) is not None
         with pytest.raises(LedgerError):
             world.register.people.lift("a.example", "root")
-        assert exceptions.read(world.config.places.passes) == live
+        assert exceptions.read(world.config.places.exceptions) == live
     world.register.people.lift("a.example", "root")
-    assert exceptions.read(world.config.places.passes).names == ()
+    assert exceptions.read(world.config.places.exceptions).names == ()
 
 
 def test_what_could_not_be_written_is_no_alarm_any_more_once_it_can_be(
@@ -250,5 +250,5 @@ def test_a_start_on_a_read_only_state_directory_after_a_reboot_blocks_what_was_b
     world.register.people.allow("a.example", "subtree", "mistake", "root", 3600.0)
     from resolver.policy import exceptions
 
-    assert exceptions.read(places.passes).covering("a.example", world.clock()) is not None
+    assert exceptions.read(places.exceptions).covering("a.example", world.clock()) is not None
     assert any("overrides.json cannot be written" in alarm for alarm in world.register.status()["alarms"])

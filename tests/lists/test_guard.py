@@ -6,15 +6,16 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from resolver.config.schema import Caps, Config
+from resolver.config.schema import Config
+from resolver.config.schema_lists import Caps
 from resolver.lists.guard import DAY, Facts, Finding, judge, outside_scope
-from resolver.lists.protected import Watched, popular_names, suffix_rules, watched
+from resolver.lists.protected import ProtectedNames, popular_names, protected_names, suffix_rules
 from tests.rigs.lists_world import NOW, World, make_entry, settings
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-WATCHED = Watched({"ntp.org": "time"}, (), (), frozenset({"drive.usercontent.google.com"}))
+WATCHED = ProtectedNames({"ntp.org": "time"}, (), (), frozenset({"drive.usercontent.google.com"}))
 TIME = NOW.timestamp()
 
 
@@ -107,7 +108,7 @@ def test_the_names_to_look_after_come_from_the_configuration(tmp_path: Path) -> 
     plain = settings(tmp_path, gambling={"repository": "https://lists.regulator.example/x"})
     plain["guards"] = {"protected": ["Hospital.example."]}
     plain["provider"]["help_lines"] = [{"name": "Help", "url": "https://help.example"}]
-    names = watched(Config.model_validate(plain)).protected
+    names = protected_names(Config.model_validate(plain)).protected
     for name in ("hospital.example", "stop.isp.example", "isp.example", "lists.regulator.example", "help.example"):
         assert name in names
     assert {"arpa", "localhost", "root-servers.net", "letsencrypt.org", "ntp.org"} <= names.keys()

@@ -71,13 +71,13 @@ def on_a_full_tmpfs_the_switch_goes_on_and_off(tmp_path: Path) -> None:
         filler = fill(places.run_dir)
         with pytest.raises(OSError, match="No space left"):
             (places.run_dir / "another").write_bytes(b"x")
-        assert exceptions.change(places, lambda live: live.on(everything)) == (exceptions.read(places.passes), None)
-        assert exceptions.read(places.passes).all(2.0)
+        assert exceptions.change(places, lambda live: live.on(everything)) == (exceptions.read(places.exceptions), None)
+        assert exceptions.read(places.exceptions).all(2.0)
         exceptions.keep_room(places)
         assert places.reserve.stat().st_size == exceptions.ROOM // 2, "there is no room for more"
         fill(places.run_dir)
         exceptions.change(places, lambda live: live.off("all", "", now=2, by="root"))
-        assert not exceptions.read(places.passes).all(2.0)
+        assert not exceptions.read(places.exceptions).all(2.0)
         filler.unlink()
         exceptions.keep_room(places)
         assert places.reserve.stat().st_size == exceptions.ROOM
@@ -199,7 +199,7 @@ def test_a_bypass_of_a_moment_is_in_the_log_with_its_true_times_although_the_ste
         ("bypass", {**on, **span}), ("bypass-words", {**on, "by": "alice", "reason": "a wrong list"}),
         ("bypass", {**off, **span}), ("bypass-words", {**off, "by": "bob", "reason": ""}),
     ]  # fmt: skip
-    assert exceptions.read(world.config.places.passes).pending_log == ()
+    assert exceptions.read(world.config.places.exceptions).pending_log == ()
     world.restart()
     world.register.tick()
     assert len(said_in_the_log(world)) == before + 4, "once"
@@ -220,7 +220,7 @@ def test_a_bypass_with_an_end_ends_by_itself_and_that_is_in_the_log(world: World
     world.register.tick()
     kind, detail = said_in_the_log(world)[-1]
     assert (kind, detail["act"], detail["at"]) == ("bypass", "end", "2026-11-22T13:00:00Z")
-    assert exceptions.read(world.config.places.passes) == LiveExceptions()
+    assert exceptions.read(world.config.places.exceptions) == LiveExceptions()
     assert exceptions.read(world.config.places.bypass) == LiveExceptions()
 
 
@@ -285,12 +285,12 @@ def test_what_the_log_has_is_not_told_twice_where_the_file_cannot_be_written(
     assert any("No space left" in alarm for alarm in world.register.status()["alarms"])
     world.register.tick()
     assert [kind for kind, _ in said_in_the_log(world)] == ["bypass", "bypass-words"]
-    assert exceptions.read(world.config.places.passes).pending_log == ()
+    assert exceptions.read(world.config.places.exceptions).pending_log == ()
 
 
 def test_words_in_the_file_do_nothing_to_a_terminal(world: World) -> None:
     thrown(world, "name", "a.example", reason="\x1b[2Jnone\nat all")
-    (one,) = exceptions.read(world.config.places.passes).bypasses
+    (one,) = exceptions.read(world.config.places.exceptions).bypasses
     assert one.reason == "\ufffd[2Jnone\ufffdat all"
 
 
@@ -298,39 +298,39 @@ def test_thrown_again_it_has_been_on_since_the_first_time_and_ends_as_said_last(
     thrown(world, "list", "gambling")
     world.clock.forward(minutes=5)
     thrown(world, "list", "gambling", span=60, reason="now we know")
-    (one,) = exceptions.read(world.config.places.passes).bypasses
+    (one,) = exceptions.read(world.config.places.exceptions).bypasses
     assert (one.since, one.until, one.reason) == (int(world.clock()) - 300, int(world.clock()) + 60, "now we know")
 
 
 def test_passes_that_somebody_removed_are_put_back(world: World) -> None:
     world.register.people.allow("a.example", "subtree", "one", "root", 3600.0)
     thrown(world, "name", "b.example")
-    world.config.places.passes.unlink()
+    world.config.places.exceptions.unlink()
     world.register.tick()
     assert [verdict(world, name) for name in ("a.example", "b.example")] == ["passes", "passes"]
 
 
 def test_the_off_switch_is_as_it_was_after_a_reboot_whoever_writes_first(world: World) -> None:
     thrown(world, "list", "gambling")
-    world.config.places.passes.unlink()
+    world.config.places.exceptions.unlink()
     thrown(world, "list", "piracy")
-    assert exceptions.read(world.config.places.passes).lists(world.clock()) == ("gambling", "piracy")
-    world.config.places.passes.unlink()
+    assert exceptions.read(world.config.places.exceptions).lists(world.clock()) == ("gambling", "piracy")
+    world.config.places.exceptions.unlink()
     world.restart()
-    assert exceptions.read(world.config.places.passes).lists(world.clock()) == ("gambling", "piracy")
-    world.config.places.passes.unlink()
+    assert exceptions.read(world.config.places.exceptions).lists(world.clock()) == ("gambling", "piracy")
+    world.config.places.exceptions.unlink()
     world.config.places.overrides.write_text("{")
     world.restart()
-    assert exceptions.read(world.config.places.passes).lists(world.clock()) == ("gambling", "piracy")
+    assert exceptions.read(world.config.places.exceptions).lists(world.clock()) == ("gambling", "piracy")
 
 
 def test_an_off_switch_that_a_reboot_and_a_damaged_file_took_is_an_alarm_until_it_is_said_again(world: World) -> None:
     thrown(world, "list", "gambling")
     world.stop()
-    world.config.places.passes.unlink()
+    world.config.places.exceptions.unlink()
     world.config.places.bypass.write_text("{")
     world.start()
-    assert exceptions.read(world.config.places.passes).lists(world.clock()) == ()
+    assert exceptions.read(world.config.places.exceptions).lists(world.clock()) == ()
     alarms = world.register.status()["alarms"]
     assert any(alarm.endswith("what was bypassed before the reboot is blocked again") for alarm in alarms)
     thrown(world, "list", "gambling")
@@ -466,7 +466,7 @@ def test_explain_knows_for_whom_a_list_holds(tmp_path: Path) -> None:
 def test_passes_that_cannot_be_understood_are_refused_and_overwritten_by_the_next_change(
     world: World, data: bytes
 ) -> None:
-    path = world.config.places.passes
+    path = world.config.places.exceptions
     path.write_bytes(data)
     with pytest.raises(ResolverError, match="exceptions cannot be understood"):
         exceptions.read(path)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from resolver._core import CompiledList, Plane
-from resolver.ipc import shadow_sketches as watched
+from resolver.ipc import shadow_sketches
 from resolver.policy.description import Generation
 from tests.rigs.dns_host import question
 from tests.rigs.lists_world import World, make_entry
@@ -22,14 +22,14 @@ class Traffic:
     """Clients that ask a worker, or several, of which each says what it saw."""
 
     def __init__(self, world: World, key: tuple[int, int] = (3, 5), worker: int = 0) -> None:
-        self._places, self._worker, self._key = world.config.places, worker, watched.Key(key)
-        self._plane = Plane({"allow_clients": ["10.0.0.0/8"], "watch_key": key})
+        self._places, self._worker, self._key = world.config.places, worker, shadow_sketches.Key(key)
+        self._plane = Plane({"allow_clients": ["10.0.0.0/8"], "sketch_key": key})
 
     def take_up(self) -> None:
         """The worker takes up the generation that is live."""
         compiled = CompiledList.open(self._places.current)
         self._plane.set_list(compiled)
-        self._plane.watch(watched.watches(Generation.parse(compiled.meta).lists))
+        self._plane.set_shadow_lists(shadow_sketches.shadow_lists(Generation.parse(compiled.meta).lists))
 
     def flow(self, clients: range, *names: str) -> None:
         """Each of these clients asks for each of these names."""
@@ -39,7 +39,7 @@ class Traffic:
                 client = f"10.{number >> 16}.{number >> 8 & 255}.{number & 255}"
                 self._plane.decide(message, (client, 5353), ("10.255.255.53", 53))
         self._places.workers.mkdir(parents=True, exist_ok=True)
-        watched.write(self._places.watched(self._worker), self._key, self._plane.watched())
+        shadow_sketches.write(self._places.sketches(self._worker), self._key, self._plane.shadow_sketches())
 
 
 @pytest.fixture
@@ -185,7 +185,7 @@ def test_sketches_tell_no_address_and_nothing_of_them_is_written_but_on_the_tmpf
     traffic.take_up()
     traffic.flow(range(300), "elsewhere.example", "new.example")
     world.register.tick()
-    path = world.config.places.watched(0)
+    path = world.config.places.sketches(0)
     assert path.stat().st_mode & 0o777 == 0o600
     told = path.read_text()
     assert "10.0." not in told
@@ -195,7 +195,7 @@ def test_sketches_tell_no_address_and_nothing_of_them_is_written_but_on_the_tmpf
     other = Traffic(world, key=(7, 11), worker=1)  # the same clients under another start's key
     other.take_up()
     other.flow(range(300), "elsewhere.example", "new.example")
-    assert everyone not in world.config.places.watched(1).read_text()
+    assert everyone not in world.config.places.sketches(1).read_text()
 
 
 def test_a_person_may_end_the_watch(world: World) -> None:
@@ -236,7 +236,7 @@ def test_hardly_any_clients_prove_nothing_and_a_damaged_file_says_nothing(world:
     traffic.take_up()
     traffic.flow(range(50), "popular.example")
     for number, text in enumerate(["", "{", '{"key": 1, "watches": {"x": {"everyone": "AAAA", "met": {}}}}', "[]"], 1):
-        world.config.places.watched(number).write_text(text)
+        world.config.places.sketches(number).write_text(text)
     pass_time(world)
     assert action(world, "popular.example") == "stop-page"
 

@@ -56,8 +56,8 @@ def test_the_meta_of_earlier_files_is_read_whole() -> None:
             holders={"k": "alice"}, threshold=2, unsigned=True, added=1, base="2-bb.zst",
         ),
         LiveList(name="empty", action="nxdomain", configured="nxdomain", stale=True, repository="/srv/empty"),
-        LiveList(name="gambling+new", watched="gambling", action="monitor", configured="monitor", version=4, entries=1,
-                 document="watched-4.zst"),
+        LiveList(name="gambling+new", shadow_of="gambling", action="monitor", configured="monitor", version=4,
+                 entries=1, document="watched-4.zst"),
     )  # fmt: skip
     assert (read.generation, read.compiled, read.names[0]) == (7, "2026-11-22T12:00:00Z", "gambling")
 

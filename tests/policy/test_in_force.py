@@ -73,12 +73,12 @@ def test_what_is_gone_stays_in_force_until_it_is_back(places: Places) -> None:
     follower.poll()
     before = follower.now
     places.current.unlink()
-    places.passes.unlink()
+    places.exceptions.unlink()
     assert [follower.poll(), follower.poll()] == [True, False]
     now = follower.now
     assert (now.compiled, now.exceptions) == (before.compiled, before.exceptions)
     assert now.list_trouble == f"{places.current} is gone; the list that is loaded goes on"
-    assert now.exceptions_trouble == f"{places.passes} is gone; those before them go on"
+    assert now.exceptions_trouble == f"{places.exceptions} is gone; those before them go on"
     activate(places.current)
     exceptions.change(places, lambda _: LiveExceptions())
     assert follower.poll()
@@ -99,7 +99,7 @@ def test_what_cannot_be_read_is_tried_again_and_changes_nothing_meanwhile(
     good = follower.now
     places.current.unlink()
     places.current.write_bytes(b"no list")
-    places.passes.write_text(json.dumps({"format": 1}))
+    places.exceptions.write_text(json.dumps({"format": 1}))
     assert [follower.poll(), follower.poll()] == [True, False], "tried again, with the same result"
     assert (follower.now.compiled, follower.now.exceptions) == (good.compiled, good.exceptions)
     assert str(follower.now.list_trouble).endswith("; the list before it goes on")

@@ -64,7 +64,7 @@ class Case:
         """The lists that hold for the client; None: all."""
         return None if self.view is None else frozenset(self.list_names[at % len(self.lists)] for at in self.view)
 
-    def passes(self, now: int) -> LiveExceptions:
+    def exceptions(self, now: int) -> LiveExceptions:
         bypasses = []
         for kind, at, name, end in self.bypasses:
             of = {"all": "", "list": self.list_names[at % len(self.lists)], "name": name}[kind]
@@ -152,10 +152,10 @@ def worker_says(case: Case, config: Config, compiled: _core.CompiledList, now: i
     """The action on every name, by datagrams and by a stream."""
     upstream = Upstream()
     given = plane_settings(config, 1, shadow_sketches.Key((1, 2)))
-    passes = case.passes(now)
+    exceptions = case.exceptions(now)
     with rig(upstream, allow_clients=given["allow_clients"], views=given["views"]) as worker:
         worker.plane.set_list(compiled)
-        worker.plane.set_passes(names_of(passes), *switched_off(passes, case.list_names, now))
+        worker.plane.set_exceptions(names_of(exceptions), *switched_off(exceptions, case.list_names, now))
         said = {name: by_datagram(worker, upstream, name) for name in case.names}
         assert {name: by_stream(worker, name) for name in case.names} == said
     return said
@@ -166,7 +166,7 @@ def zone_says(case: Case, folder: Path, live: InForce, now: int) -> dict[str, tu
     assert live.compiled is not None
     written = folder / "rules"
     mask = counting(live, case.seen, now)
-    live.compiled.write_policies(written, lists=mask, passes=names_of(live.exceptions), now=now, room=200)
+    live.compiled.write_policies(written, lists=mask, exceptions=names_of(live.exceptions), now=now, room=200)
     owners = rules(written)
     counted = {name: stops(live, name, case.seen, now) for name in case.names}
     return {
@@ -194,11 +194,11 @@ def test_all_who_speak_of_a_name_say_what_a_worker_answers(case: Case) -> None:
     with tempfile.TemporaryDirectory() as place:
         folder, now = Path(place), int(time.time())
         config, compiled, meta = made(case, folder)
-        passes = case.passes(now)
-        config.places.passes.write_bytes(dump(passes))
+        exceptions = case.exceptions(now)
+        config.places.exceptions.write_bytes(dump(exceptions))
         right = worker_says(case, config, compiled, now)
 
-        snapshot = Snapshot(InForce(compiled, Generation.model_validate(meta), passes))
+        snapshot = Snapshot(InForce(compiled, Generation.model_validate(meta), exceptions))
         zone = zone_says(case, folder, snapshot.in_force, now)
         for name, action in right.items():
             told = explain(config, name, now=now, client=CLIENT)

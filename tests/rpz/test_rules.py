@@ -71,7 +71,7 @@ def test_both_ways_of_looking_into_the_zone_come_to_the_verdict(
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "rules"
         written = compiled(Path(folder), lists).write_policies(
-            path, lists=mask, passes=[(one.name, one.match, one.until) for one in let], now=NOW, room=200
+            path, lists=mask, exceptions=[(one.name, one.match, one.until) for one in let], now=NOW, room=200
         )
         owners = rules(path)
     assert written.owners == len(owners)
@@ -88,17 +88,17 @@ def test_a_name_that_does_not_fit_is_told_and_the_rest_is_said(tmp_path: Path) -
     opened = compiled(
         tmp_path, [("nxdomain", {(long, "subtree"): False, ("rpz-ip", "subtree"): False, ("b.test", "exact"): False})]
     )
-    written = opened.write_policies(tmp_path / "rules", lists=1, passes=[], now=NOW, room=len(long))
+    written = opened.write_policies(tmp_path / "rules", lists=1, exceptions=[], now=NOW, room=len(long))
     assert rules(tmp_path / "rules") == {long: "x", "b.test": "x"}
     assert (written.unsayable, set(written.told)) == (3, {f"*.{long}", "rpz-ip", "*.rpz-ip"})
 
 
 def test_the_next_end_of_an_entry_or_a_pass_is_known(tmp_path: Path) -> None:
     opened = compiled(tmp_path, [("nxdomain", {("b.test", "exact"): False})])
-    written = opened.write_policies(tmp_path / "rules", lists=1, passes=[], now=NOW, room=200)
+    written = opened.write_policies(tmp_path / "rules", lists=1, exceptions=[], now=NOW, room=200)
     assert written.next == 1_826_841_600  # 2027-11-22
     written = opened.write_policies(
-        tmp_path / "rules", lists=1, passes=[("b.test", "exact", NOW + 60)], now=NOW, room=200
+        tmp_path / "rules", lists=1, exceptions=[("b.test", "exact", NOW + 60)], now=NOW, room=200
     )
     assert (written.next, written.names) == (NOW + 60, 0)
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from resolver.config.schema import Action
+    from resolver.config.schema_lists import Action
     from resolver.log.writer import Event
 
 

@@ -317,27 +317,27 @@ impl CompiledList {
         self.matches(row, 0).into_iter().nth(usize::from(rule)).ok_or_else(missing)
     }
 
-    #[pyo3(signature = (output, *, lists, passes, now, room, limit = 100))]
+    #[pyo3(signature = (output, *, lists, exceptions, now, room, limit = 100))]
     #[expect(clippy::too_many_arguments, reason = "keyword arguments of one Python function")]
     fn write_policies(
         &self,
         py: Python<'_>,
         output: PathBuf,
         lists: u64,
-        passes: Vec<(String, String, u32)>,
+        exceptions: Vec<(String, String, u32)>,
         now: u32,
         room: usize,
         limit: usize,
     ) -> PyResult<Policies> {
         let inner = Arc::clone(&self.inner);
         let written = detached(py, || {
-            let passes = passes.into_iter().map(|(name, word, until)| {
+            let exceptions = exceptions.into_iter().map(|(name, word, until)| {
                 let matching = Matching::parse(&word)
                     .ok_or_else(|| ListError::new("match", format!("{word:?} is not a kind of match")))?;
                 Ok((name, matching, until))
             });
-            let passes = passes.collect::<Result<Vec<_>, ListError>>()?;
-            inner.write_policies(&output, list::Terms { lists, exceptions: &passes, now, room, limit })
+            let exceptions = exceptions.collect::<Result<Vec<_>, ListError>>()?;
+            inner.write_policies(&output, list::Terms { lists, exceptions: &exceptions, now, room, limit })
         })?;
         let list::Policies { names, owners, next, unsayable, told } = written;
         Ok(Policies { names, owners, next, unsayable, told })

@@ -127,8 +127,13 @@ impl Plane {
         Ok(())
     }
 
-    fn set_passes(&mut self, passes: Vec<(String, String, i64)>, bypass_all: bool, bypass_lists: u64) -> PyResult<()> {
-        let names = passes.iter().map(|(name, matching, until)| {
+    fn set_exceptions(
+        &mut self,
+        exceptions: Vec<(String, String, i64)>,
+        bypass_all: bool,
+        bypass_lists: u64,
+    ) -> PyResult<()> {
+        let names = exceptions.iter().map(|(name, matching, until)| {
             (name.as_str(), matching.as_str(), u32::try_from((*until).max(0)).unwrap_or(u32::MAX))
         });
         self.inner.set_exceptions(core::exceptions(names, bypass_all, bypass_lists).map_err(refused)?);
@@ -229,19 +234,20 @@ impl Plane {
         counted.map_err(|error| refused(format_args!("cannot count in {}: {error}", path.display())))
     }
 
-    fn watch(&mut self, watches: Vec<(u8, u8, String)>) {
-        self.inner.watch(watches.into_iter().map(|(list, of, id)| core::Watch { list, of, id }).collect());
+    fn set_shadow_lists(&mut self, lists: Vec<(u8, u8, String)>) {
+        self.inner
+            .set_shadow_lists(lists.into_iter().map(|(list, of, id)| core::ShadowList { list, of, id }).collect());
     }
 
-    fn watched<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+    fn shadow_sketches<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let all = PyDict::new(py);
-        for core::Seen { watch, everyone, met } in self.inner.watched() {
+        for core::Seen { list, everyone, met } in self.inner.shadow_sketches() {
             let entries = PyDict::new(py);
             for (reference, sketch) in met {
                 let reference = reference_text(reference);
                 entries.set_item(String::from_utf8_lossy(&reference), PyBytes::new(py, sketch.octets()))?;
             }
-            all.set_item(&watch.id, (PyBytes::new(py, everyone.octets()), entries))?;
+            all.set_item(&list.id, (PyBytes::new(py, everyone.octets()), entries))?;
         }
         Ok(all)
     }

@@ -134,7 +134,7 @@ given! {
     proxy_from: Vec<String>,
     proxy_to: Vec<String>,
     tap: TapSettings,
-    watch_key: (u64, u64),
+    sketch_key: (u64, u64),
     streams: StreamLimits,
     https_path: String,
     seed: u64,
@@ -186,7 +186,7 @@ impl Given {
         }
         settings.counters_path = self.counters_path;
         settings.rate = self.rate.map(|rate| (rate.queries_per_second, rate.burst));
-        settings.watch_key = self.watch_key;
+        settings.sketch_key = self.sketch_key;
         settings.https_path = self.https_path.unwrap_or_default();
         if let Some(StreamLimits { total, per_client, in_flight, idle_ms, stalled_ms, unwritten }) = self.streams {
             let us = |ms: u32| u64::from(ms) * 1000;

@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from tuf.api.metadata import Snapshot, Targets, Timestamp
 
     from blocklists.fetch import Place
-    from resolver.config.schema import Config, ListSource
+    from resolver.config.schema import Config
+    from resolver.config.schema_lists import ListSource
 
 PATIENCE = 3.0
 LARGEST, SHOWN = 1 << 24, 20  # bytes of one file of metadata; names

@@ -302,8 +302,8 @@ impl<W: Way> Stages<'_, W> {
         }
         let met = Chain::met(&place.query, found.hits.of(usize::from(found.at[index])));
         let stop = chain.judged(&place.query, met, place.view, *now);
-        if chain.watching.is_on() {
-            chain.watched(place.client, &place.query.qname, place.view, met, stop.is_some(), *now);
+        if chain.shadow.is_on() {
+            chain.evaluate(place.client, &place.query.qname, place.view, met, stop.is_some(), *now);
         }
         let Some(stop) = stop else { return Step::Next };
         let asked = asked_at(way, place, index, *now);

@@ -60,7 +60,7 @@ pub use asks::TcpAsk;
 pub use entry_counts::EntryHits;
 pub use local::OwnAnswer;
 pub use settings::Settings;
-pub use shadow::{Seen, Watch, Watching};
+pub use shadow::{Seen, Shadow, ShadowList};
 pub use streams::Decision;
 
 /// Batches in one wake; then the event loop breathes.
@@ -98,7 +98,7 @@ impl Plane {
             proxy_from,
             proxy_to,
             tap,
-            watch_key,
+            sketch_key,
             seed,
             health_mark,
             own_answers,
@@ -109,7 +109,7 @@ impl Plane {
         let balancers = Clients::new(&proxy_from, &[]);
         let mut random = seed.map_or_else(|| Random::new(sys::fill_random), Random::seeded);
         let key = hash::Key(random.u64(), random.u64());
-        let watch_key = watch_key.map_or_else(|| hash::Key(random.u64(), random.u64()), |(a, b)| hash::Key(a, b));
+        let sketch_key = sketch_key.map_or_else(|| hash::Key(random.u64(), random.u64()), |(a, b)| hash::Key(a, b));
         let mut plane = Plane {
             poll: Poll::new()?,
             ready: Vec::with_capacity(BATCH),
@@ -133,7 +133,7 @@ impl Plane {
                 hits: EntryHits::default(),
                 owners: Owners::new(),
                 tap: tap.map(|settings| Box::new(Tap::new(settings))),
-                watching: Watching::new(watch_key),
+                shadow: Shadow::new(sketch_key),
                 key,
             },
             relaying: Relaying::new(Relay::new(limits, key), random, remote_sockets, proxy_to, joins),
@@ -187,13 +187,13 @@ impl Plane {
     }
 
     /// These lists of the compiled file are under shadow evaluation from the next query on; to be set again with each file.
-    pub fn watch(&mut self, watches: Vec<Watch>) {
-        self.chain.watching.set(watches);
+    pub fn set_shadow_lists(&mut self, lists: Vec<ShadowList>) {
+        self.chain.shadow.set(lists);
     }
 
     /// What the shadow evaluation has seen so far.
-    pub fn watched(&self) -> &[Seen] {
-        self.chain.watching.seen()
+    pub fn shadow_sketches(&self) -> &[Seen] {
+        self.chain.shadow.seen()
     }
 
     /// From the next query on these exceptions hold.

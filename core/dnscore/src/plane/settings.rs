@@ -47,7 +47,7 @@ pub struct Settings {
     /// Blocked answers as dnstap frames; none: not recorded.
     pub tap: Option<tap::Settings>,
     /// Of the sketches of clients, shared by the workers that are to be joined; none: a random one.
-    pub watch_key: Option<(u64, u64)>,
+    pub sketch_key: Option<(u64, u64)>,
     /// What clients' connections may cost.
     pub streams: streams::Limits,
     /// Where DNS over HTTPS is asked for.
@@ -81,7 +81,7 @@ impl Settings {
             proxy_from: Vec::new(),
             proxy_to: Vec::new(),
             tap: None,
-            watch_key: None,
+            sketch_key: None,
             streams: streams::Limits::default(),
             https_path: String::new(),
             seed: None,

@@ -16,7 +16,7 @@ use crate::wire::Name;
 
 /// A list under evaluation.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Watch {
+pub struct ShadowList {
     /// Its number in the compiled file.
     pub list: u8,
     /// The number of the list that its entries would join: it says for whom they would hold.
@@ -29,7 +29,7 @@ pub struct Watch {
 #[derive(Debug)]
 pub struct Seen {
     /// Which.
-    pub watch: Watch,
+    pub list: ShadowList,
     /// Clients for whom it would hold.
     pub everyone: Sketch,
     /// Clients that met an entry, by its reference.
@@ -37,24 +37,24 @@ pub struct Seen {
 }
 
 /// All of them.
-pub struct Watching {
+pub struct Shadow {
     key: Key,
     lists: Vec<Seen>,
 }
 
-impl Watching {
+impl Shadow {
     /// None. Workers that share a key can have their sketches joined.
-    pub fn new(key: Key) -> Watching {
-        Watching { key, lists: Vec::new() }
+    pub fn new(key: Key) -> Shadow {
+        Shadow { key, lists: Vec::new() }
     }
 
     /// Evaluates these from now on; one with the same id as before goes on.
-    pub fn set(&mut self, watches: Vec<Watch>) {
+    pub fn set(&mut self, lists: Vec<ShadowList>) {
         let mut before = std::mem::take(&mut self.lists);
-        for watch in watches {
-            let seen = match before.iter().position(|seen| seen.watch.id == watch.id) {
-                Some(at) => Seen { watch, ..before.swap_remove(at) },
-                None => Seen { watch, everyone: Sketch::default(), met: HashMap::new() },
+        for list in lists {
+            let seen = match before.iter().position(|seen| seen.list.id == list.id) {
+                Some(at) => Seen { list, ..before.swap_remove(at) },
+                None => Seen { list, everyone: Sketch::default(), met: HashMap::new() },
             };
             self.lists.push(seen);
         }
@@ -74,14 +74,14 @@ impl Watching {
     /// A client asked for this name, which met these rows; none of them where a list that acts stops it.
     pub fn asked(&mut self, ip: IpAddr, qname: &Name, view: u64, list: &CompiledList, hits: &[Hit], now: u32) {
         let (client, service) = (client_hash(self.key, ip), qname.service_labels());
-        for Seen { watch, everyone, met } in &mut self.lists {
-            if view.checked_shr(u32::from(watch.of)).unwrap_or(0) & 1 == 0 {
+        for Seen { list: under, everyone, met } in &mut self.lists {
+            if view.checked_shr(u32::from(under.of)).unwrap_or(0) & 1 == 0 {
                 continue;
             }
             everyone.add(client);
             for Hit { row, distance } in hits {
                 for (index, rule) in (0u16..).zip(list.rules(*row)) {
-                    if rule.list == watch.list
+                    if rule.list == under.list
                         && rule.applies(Matching::distance(*distance, service), now)
                         && let Some(reference) = list.reference(list.number(*row, index))
                     {

@@ -20,7 +20,7 @@ use crate::wire::{Name, Query, Rejected, ede, parse_into, rcode, rtype};
 use super::entry_counts::EntryHits;
 use super::local::Local;
 use super::owners::Owners;
-use super::shadow::Watching;
+use super::shadow::Shadow;
 
 /// What a stage says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,7 +86,7 @@ pub struct Chain {
     pub(super) hits: EntryHits,
     pub(super) owners: Owners,
     pub(super) tap: Option<Box<Tap>>,
-    pub(super) watching: Watching,
+    pub(super) shadow: Shadow,
     pub(super) key: hash::Key,
 }
 
@@ -165,9 +165,9 @@ impl Chain {
 
     /// Notes for a shadow evaluation what a client met. `stopped`: by a list that acts.
     #[cold]
-    pub fn watched(&mut self, client: IpAddr, qname: &Name, view: u64, met: &[Hit], stopped: bool, now: Now) {
+    pub fn evaluate(&mut self, client: IpAddr, qname: &Name, view: u64, met: &[Hit], stopped: bool, now: Now) {
         if let Some(list) = &self.list {
-            self.watching.asked(client, qname, view, list, if stopped { &[] } else { met }, now.unix);
+            self.shadow.asked(client, qname, view, list, if stopped { &[] } else { met }, now.unix);
         }
     }
 

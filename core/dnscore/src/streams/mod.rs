@@ -22,6 +22,7 @@ mod connection;
 mod doors;
 pub mod http;
 pub mod options;
+mod requests;
 mod table;
 mod tls;
 
