@@ -22,6 +22,11 @@ fn refused_at(py: Python<'_>, error: &ListError) -> PyErr {
     noted.err().unwrap_or(refusal)
 }
 
+/// What stands for the names of a document.
+fn form(sealed: bool) -> list::Form {
+    if sealed { list::Form::Sealed } else { list::Form::Named }
+}
+
 /// Run without the interpreter what takes long.
 fn detached<T: Send>(py: Python<'_>, work: impl Send + FnOnce() -> Result<T, ListError>) -> PyResult<T> {
     py.detach(work).map_err(|error| refused_at(py, &error))
@@ -152,20 +157,23 @@ fn changes_of(py: Python<'_>, changes: list::Changes, reused: Vec<String>) -> Py
 }
 
 #[pyfunction]
-#[pyo3(signature = (old, new, *, withdrawn = Vec::new(), limit = 100))]
+#[pyo3(signature = (old, new, *, withdrawn = Vec::new(), limit = 100, sealed = false))]
 fn changes(
     py: Python<'_>,
     old: Option<PathBuf>,
     new: PathBuf,
     withdrawn: Vec<String>,
     limit: usize,
+    sealed: bool,
 ) -> PyResult<Changes> {
-    let found = detached(py, || list::examine(old.as_deref(), &new, None, &Guards::default(), &withdrawn, limit))?;
+    // guards over nothing, whatever the key
+    let guards = if sealed { Guards::default().blind(&[0; list::KEY]) } else { Guards::default() };
+    let found = detached(py, || list::examine(old.as_deref(), &new, None, &guards, &withdrawn, limit))?;
     changes_of(py, found.changes, found.reused)
 }
 
 #[pyfunction]
-#[pyo3(signature = (old, new, *, announced, protected, suffixes, popular, withdrawn = Vec::new(), limit = 100))]
+#[pyo3(signature = (old, new, *, announced, protected, suffixes, popular, withdrawn = Vec::new(), limit = 100, key = None))]
 #[expect(clippy::too_many_arguments, reason = "keyword arguments of one Python function")]
 fn examine(
     py: Python<'_>,
@@ -177,6 +185,7 @@ fn examine(
     popular: Vec<String>,
     withdrawn: Vec<String>,
     limit: usize,
+    key: Option<[u8; list::KEY]>,
 ) -> PyResult<Examination> {
     let found = detached(py, || {
         let guards = Guards::new(
@@ -184,6 +193,10 @@ fn examine(
             suffixes.iter().map(String::as_str),
             popular.iter().map(String::as_str),
         );
+        let guards = match &key {
+            Some(key) => guards.blind(key),
+            None => guards,
+        };
         let (size, state, bases) = &announced;
         let announced = Announced { size: *size, state, bases };
         list::examine(old.as_deref(), &new, Some(announced), &guards, &withdrawn, limit)
@@ -205,15 +218,16 @@ fn examine(
 }
 
 #[pyfunction]
-#[pyo3(signature = (old, new, output, *, withdrawn = Vec::new()))]
+#[pyo3(signature = (old, new, output, *, withdrawn = Vec::new(), sealed = false))]
 fn restrain(
     py: Python<'_>,
     old: Option<PathBuf>,
     new: PathBuf,
     output: PathBuf,
     withdrawn: Vec<String>,
+    sealed: bool,
 ) -> PyResult<u64> {
-    detached(py, || list::restrain(old.as_deref(), &new, &withdrawn, &output))
+    detached(py, || list::restrain(old.as_deref(), &new, form(sealed), &withdrawn, &output))
 }
 
 #[pyfunction]

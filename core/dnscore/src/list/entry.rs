@@ -40,7 +40,7 @@ pub(crate) struct Entry<'a> {
 
 /// What stands for an entry's name.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Form {
+pub enum Form {
     /// The name itself.
     #[default]
     Named,
@@ -121,7 +121,7 @@ fn read_sealed(line: &[u8]) -> Result<Entry<'_>, Refusal> {
     if digest_of(name).is_none() {
         return Err(("digest", "not 32 lower-case hexadecimal digits".into()));
     }
-    let (expires, issued, matching) = terms(line, &mut fields)?;
+    let (expires, issued, matching) = terms(line, Form::Sealed, &mut fields)?;
     let reference = ending(line, &mut fields)?;
     Ok(Entry { basis, category, expires, issued, matching, name, reference })
 }
@@ -153,7 +153,7 @@ pub(crate) fn split_words(line: &[u8], (basis, category): (usize, usize)) -> (&[
 fn opening(line: &[u8]) -> Result<(Opening, usize), Refusal> {
     let mut fields = Fields { rest: line };
     let (basis, category) = beginning(line, &mut fields)?;
-    let (expires, issued, matching) = terms(line, &mut fields)?;
+    let (expires, issued, matching) = terms(line, Form::Named, &mut fields)?;
     let rest = fields.rest.strip_prefix(b",\"name\":\"").ok_or_else(|| misfit(line, "name"))?;
     let words = (basis.len(), category.len());
     Ok((Opening { words, expires, issued, matching }, line.len() - rest.len()))
@@ -178,14 +178,17 @@ fn beginning<'l>(line: &'l [u8], fields: &mut Fields<'l>) -> Result<(&'l [u8], &
 }
 
 /// When the entry expires and was issued, and its kind of match.
-fn terms(line: &[u8], fields: &mut Fields<'_>) -> Result<(u32, u32, Matching), Refusal> {
+fn terms(line: &[u8], form: Form, fields: &mut Fields<'_>) -> Result<(u32, u32, Matching), Refusal> {
     let expires_text = match fields.field(b",\"expires\":\"") {
         Some(text) => text,
         None if !contains(line, b",\"expires\":\"") => return Err(("no-expiry", "no expiry".into())),
         None => return Err(misfit(line, "expires")),
     };
     let expires = time(expires_text).ok_or_else(|| bad_time("expires", expires_text))?;
-    if let Some(after) = fields.rest.strip_prefix(b",\"impact\":\"") {
+    // free text could say a name
+    if form == Form::Named
+        && let Some(after) = fields.rest.strip_prefix(b",\"impact\":\"")
+    {
         fields.rest = impact(after)?;
     }
     let issued_text = fields.field(b",\"issued\":\"").ok_or_else(|| misfit(line, "issued"))?;

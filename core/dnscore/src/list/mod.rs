@@ -46,6 +46,7 @@ pub use compile::{CompileSummary, MAX_LISTS, Source, compile};
 pub use compiled::{CompiledList, reference_text};
 pub use digest::{DIGEST, Digest, KEY, key_of, sealed_digest};
 pub use document::MAX_PER_NAME;
+pub use entry::Form;
 #[doc(hidden)]
 pub use file::with_right_checksum;
 pub use guard::{Guard, Guards};
