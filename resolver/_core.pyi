@@ -251,9 +251,9 @@ class CompiledList:
         """Opens the file and checks all of it, with the interpreter free meanwhile. Raises ListError."""
 
     def unseal(self, list: int, key: bytearray) -> None:  # noqa: A002
-        """Gives a sealed list its key (16 octets), which is overwritten with zeros here, whatever comes of it. Until then
-        the list finds nothing. The core keeps it in memory that is locked and in no core dump; from the first key on the
-        process is not dumpable (prctl(2)). Raises ListError (`key`: the list is not sealed, or has another key;
+        """Gives a sealed list its key (16 octets), which is overwritten with zeros here, whatever comes of it. Until
+        then the list finds nothing. The core keeps it in memory that is locked and in no core dump; from the first key
+        on the process is not dumpable (prctl(2)). Raises ListError (`key`: the list is not sealed, or has another key;
         `memory`: the kernel locks none)."""
 
     @property

@@ -1,12 +1,12 @@
 """The keys of sealed lists: each process that looks names up opens them by itself.
 
-Enters: an open compiled list, what its `meta` says of its lists, the provider's own key. Leaves: the list's keys in the core,
-in locked memory; or `SealedError`. Rules:
+Enters: an open compiled list, what its `meta` says of its lists, the provider's own key. Leaves: the list's keys in the
+core, in locked memory; or `SealedError`. Rules:
 
 - The provider's key is a credential of the service, or the file that the configuration names. It is read when a list is
   opened and kept nowhere.
-- No key is in a file of `run_dir` or `state_dir`: `meta` holds this provider's stanza and the names' key as the head has
-  them, both encrypted.
+- No key is in a file of `run_dir` or `state_dir`: `meta` holds this provider's stanza and the names' key as the head
+  has them, both encrypted.
 - What opened is wiped where Python lets it. docs/sealed.md says what stays.
 """
 

@@ -4,7 +4,7 @@
 use std::fmt;
 
 use super::filter::Hash;
-use super::sealed::Suffixes;
+use super::suffixes::{Found, Suffixes};
 use super::tree::{PADDED, Prefix};
 use super::types::BATCH;
 use crate::narrow::to_u32;
@@ -79,7 +79,7 @@ impl Hits {
         let before = if first == 0 { 0 } else { self.ends[first - 1] };
         let plain = self.hits.split_off(before as usize);
         let mut rest = plain.as_slice();
-        self.suffixes.found.sort_by_key(|&(name, hit)| (name, hit.distance));
+        self.suffixes.found.sort_by_key(|found| (found.name, found.distance));
         let mut sealed = self.suffixes.found.iter().peekable();
         let mut start = before;
         for (index, end) in self.ends[first..].iter_mut().enumerate() {
@@ -87,8 +87,8 @@ impl Hits {
             (rest, start) = (others, *end);
             let from = self.hits.len();
             self.hits.extend_from_slice(own);
-            while let Some((_, hit)) = sealed.next_if(|(name, _)| usize::from(*name) == index) {
-                self.hits.push(*hit);
+            while let Some(&Found { row, distance, .. }) = sealed.next_if(|found| usize::from(found.name) == index) {
+                self.hits.push(Hit { row, distance });
             }
             self.hits[from..].sort_by_key(|hit| hit.distance);
             *end = to_u32(self.hits.len());

@@ -33,6 +33,7 @@ mod policy;
 mod restrain;
 mod sealed;
 mod side_by_side;
+mod suffixes;
 #[cfg(test)]
 mod tests;
 mod text;

@@ -20,20 +20,17 @@ use std::sync::OnceLock;
 use super::digest::{self, DIGEST, Digest, KEY};
 use super::file::{Content, Section, Sections, damaged};
 use super::filter::{self, Hash};
-use super::hits::{Hit, Hits};
-use super::types::{BATCH, ListError};
+use super::hits::Hits;
+use super::suffixes::{Found, NO_NAME, Suffixes};
+use super::types::ListError;
 use super::vector::prefetch;
-use crate::narrow::{to_u8, to_u32};
+use crate::narrow::to_u32;
 use crate::sys::Locked;
 use crate::wire::Name;
 
 const SEAL: usize = 24;
 /// Digests that one place of the index covers, about.
 const STRIDE: u32 = 8;
-/// Messages that are hashed at a time.
-const LANES: usize = 8;
-/// Words of the longest name.
-const WORDS: usize = crate::wire::name::MAX_NAME / 8 + 1;
 
 /// Begin a list in the making; `check` is the root's digest.
 pub(super) fn begin(sections: &mut Sections, list: u8, check: &Digest) {
@@ -232,7 +229,7 @@ impl Seal {
                     && suffix.distance != NO_NAME
                     && let Some(row) = self.find(content, [firsts[lane], seconds[lane]])
                 {
-                    found.push((suffix.name, Hit { row, distance: suffix.distance }));
+                    found.push(Found { name: suffix.name, distance: suffix.distance, row });
                 }
             }
         }
@@ -249,68 +246,5 @@ impl Seal {
         let all = content.get(Section::Digests)[self.digests.clone()].as_chunks::<DIGEST>().0;
         let at = all.get(start as usize..end as usize)?.binary_search(&digest).ok()?;
         Some(self.first_row + start + to_u32(at))
-    }
-}
-
-/// A name at or above one of the batch.
-#[derive(Clone, Copy)]
-struct Suffix {
-    name: u8,
-    distance: u8,
-    start: u8,
-}
-
-/// The distance of a lane that no name fills.
-const NO_NAME: u8 = u8::MAX;
-const EMPTY: Suffix = Suffix { name: 0, distance: NO_NAME, start: 0 };
-
-/// Names of equally many words, hashed at a time.
-#[derive(Clone)]
-struct Group {
-    of: [Suffix; LANES],
-    words: usize,
-}
-
-/// What a batch is made into once for all sealed lists. Reused from batch to batch.
-#[derive(Clone, Default)]
-pub(crate) struct Suffixes {
-    /// By number of words.
-    by_words: Vec<Vec<Suffix>>,
-    groups: Vec<Group>,
-    /// The words of one group after the other.
-    words: Vec<[u64; LANES]>,
-    digests: Vec<[[u64; LANES]; 2]>,
-    /// Number of the name in the batch, and what it met.
-    pub found: Vec<(u8, Hit)>,
-}
-
-impl Suffixes {
-    #[inline(always)]
-    fn fill(&mut self, names: &[&Name]) {
-        self.by_words.resize(WORDS, Vec::new());
-        self.groups.clear();
-        self.words.clear();
-        self.found.clear();
-        for (index, name) in (0u8..).zip(names.iter().take(BATCH)) {
-            let (length, mut start) = (name.len(), 0);
-            for distance in 0..name.labels() {
-                self.by_words[(length - start) / 8].push(Suffix { name: index, distance, start: to_u8(start) });
-                start += 1 + usize::from(name.held()[start]);
-            }
-        }
-        for (words, suffixes) in (1..).zip(&mut self.by_words) {
-            for some in suffixes.chunks(LANES) {
-                let mut of = [EMPTY; LANES];
-                of[..some.len()].copy_from_slice(some);
-                for at in 0..words {
-                    self.words.push(std::array::from_fn(|lane| {
-                        let (name, start) = (names[usize::from(of[lane].name)], usize::from(of[lane].start));
-                        digest::word(name.held(), start, name.len(), at)
-                    }));
-                }
-                self.groups.push(Group { of, words });
-            }
-            suffixes.clear();
-        }
     }
 }
