@@ -7,7 +7,6 @@ the web process reports changes to the steward, so that the log has them. Exit 1
 
 from __future__ import annotations
 
-import asyncio
 import getpass
 import json
 import time
@@ -16,29 +15,29 @@ from typing import TYPE_CHECKING, Any, TypeVar, Unpack
 
 import click
 
-from blocklists import bundle, durable
-from blocklists.text import shown
-from resolver.base.timestamps import as_text
 from resolver.cli.choosing import Which, choosing, chosen
 from resolver.cli.options import Span, as_json, located
-from resolver.config.schema import Config, locate
-from resolver.ipc import control
-from resolver.policy.in_force import Follower
-from resolver.portal import desk
-from resolver.portal.desk import DeskError
-from resolver.portal.store import Appeal, Store
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from resolver.config.schema import Config
+    from resolver.portal import desk
+    from resolver.portal.store import Appeal, Store
+
 T = TypeVar("T")
 LONG = 120.0  # seconds for the steward to make a generation of a long list
 AT_ONCE = 5_000
+MOST_SHOWN = 5
 
 FILE = click.Path(path_type=Path, dir_okay=False)
 
 
 def with_store(config: Config, work: Callable[[Store], Awaitable[T]]) -> T:
+    import asyncio
+
+    from resolver.portal.store import Store
+
     async def run() -> T:
         store = await Store.open(config.database_url)
         try:
@@ -68,6 +67,9 @@ def list_(
     closed: bool, in_csv: bool, path: Path | None, directory: Path | None, in_json: bool, **which: Unpack[Which]
 ) -> int:
     """What waits, by entry, the nearest deadline first. Exit 1 when something is overdue."""
+    from resolver.config.schema import locate
+    from resolver.portal import desk
+
     choice, moment = chosen(**which), now()
     found = choice.of(with_store(locate(path, directory), lambda store: store.all(closed=closed)), moment)
     if in_json:
@@ -83,6 +85,10 @@ def list_(
 
 
 def _print_entry(entry: desk.Entry, moment: int) -> None:
+    from blocklists.text import shown
+    from resolver.base.timestamps import as_text
+    from resolver.portal import desk
+
     name = entry.name or _on_no_list(entry.appeals[0])
     waiting = sum(one.closed is None for one in entry.appeals)
     left = desk.left(entry.due, moment)
@@ -103,6 +109,10 @@ def _on_no_list(one: Appeal) -> str:
 @as_json
 def show(appeal: str, path: Path | None, directory: Path | None, in_json: bool) -> None:
     """One appeal, with what its author wrote and what happened to it."""
+    from blocklists.text import shown
+    from resolver.base.timestamps import as_text
+    from resolver.config.schema import locate
+    from resolver.portal import desk
 
     async def find(store: Store) -> tuple[Appeal, Any]:
         return await _found(store, appeal)
@@ -129,6 +139,9 @@ def show(appeal: str, path: Path | None, directory: Path | None, in_json: bool) 
 
 
 async def _found(store: Store, appeal: str) -> tuple[Appeal, Any]:
+    from blocklists.text import shown
+    from resolver.portal.desk import DeskError
+
     found = await store.by_id(appeal.upper())
     if found is None:
         raise DeskError(f"there is no appeal {shown(appeal)[:40]}", hint="stopsign appeals list --all")
@@ -146,6 +159,12 @@ def forward(
 ) -> None:
     """Pass appeals on to those who keep the list, sealed for them: those named, or all that wait for it. Mistakes that
     were mended here go too: only those who keep the list can take the entry off."""
+    from blocklists import durable
+    from blocklists.text import shown
+    from resolver.config.schema import locate
+    from resolver.portal import desk
+    from resolver.portal.desk import DeskError
+
     config, moment = locate(path, directory), now()
     if not wanted and name is None:
         raise DeskError("neither an appeal nor a list is named", hint="stopsign appeals forward --list NAME …")
@@ -183,6 +202,8 @@ def forward(
 
 def _where_appeals_go(config: Config, name: str) -> str:
     """The address that the list's head gives for appeals; empty where no list is live."""
+    from resolver.policy.in_force import Follower
+
     live = Follower(config.places)
     live.poll()
     return next((one.issuer.appeals for one in live.now.lists if one.name == name), "")
@@ -211,6 +232,10 @@ def answer(
     One decision may answer many: appeals by name, all on an entry, those of a file, or what a filter leaves. `mended`
     takes off the entry that was appealed against and nothing else: other lists that hold the name go on.
     """
+    from resolver.config.schema import locate
+    from resolver.portal import desk
+    from resolver.portal.desk import DeskError
+
     config, choice = locate(path, directory), chosen(**which)
     if not reasons.strip():
         raise DeskError("a decision needs reasons")
@@ -222,19 +247,30 @@ def answer(
         for one in meant:
             source = config.list_named(one.list)
             desk.may_decide(one, outcome, own=source is not None and source.reason in ("blocked", "none"))
-        for group in desk.decisions(meant, outcome):
-            about = {one.id: one.reference for one in group}
-            told = await control.acall(config.places.control_socket, "decide", timeout=LONG, appeals=about, by=by,
-                                       outcome=outcome, name=group[0].name, seconds=span)  # fmt: skip
-            if mended := told["mended"]:
-                until = as_text(mended["until"])
-                click.echo(f"the entry of {mended['name']} on list {mended['list']} is off until {until}")
-            if told["trouble"]:
-                raise DeskError(f"{', '.join(about)} stay open: {told['trouble']}", hint="say it again when the log is")
-            closed = [one.id for one in group if await store.decide(one.id, outcome, by, reasons, now())]
-            click.echo(f"{', '.join(closed) or 'nothing more'} closed: {outcome}")
+        for at in range(0, len(meant), AT_ONCE):
+            await _decide(config, store, meant[at : at + AT_ONCE], outcome, by, reasons, span)
 
     with_store(config, work)
+
+
+async def _decide(
+    config: Config, store: Store, group: list[Appeal], outcome: str, by: str, reasons: str, span: float
+) -> None:
+    from resolver.base.timestamps import as_text
+    from resolver.ipc import control
+    from resolver.portal.desk import DeskError
+
+    about = {one.id: one.reference for one in group}
+    names = {one.reference: one.name for one in group}
+    told = await control.acall(config.places.control_socket, "decide", timeout=LONG, appeals=about, by=by,
+                               outcome=outcome, names=names, seconds=span)  # fmt: skip
+    for mended in told["mended"]:
+        until = as_text(mended["until"])
+        click.echo(f"the entry of {mended['name']} on list {mended['list']} is off until {until}")
+    if told["trouble"]:
+        raise DeskError(f"{len(group)} appeals stay open: {told['trouble']}", hint="say it again when the log is")
+    for appeal in await store.decide(list(about), outcome, by, reasons, now()):
+        click.echo(f"{appeal} closed: {outcome}")
 
 
 @appeals.command()
@@ -242,6 +278,10 @@ def answer(
 @located
 def suspend(path: Path | None, directory: Path | None, **which: Unpack[Which]) -> None:
     """Suspend entries whose overdue appeals are held: a person looked at them. `--held` means all of them."""
+    from resolver.config.schema import locate
+    from resolver.ipc import control
+    from resolver.portal.desk import DeskError
+
     config, choice = locate(path, directory), chosen(**which)
     if choice.is_empty:
         raise DeskError("nothing says which entries", hint="stopsign appeals suspend REFERENCE … or --held")
@@ -253,11 +293,57 @@ def suspend(path: Path | None, directory: Path | None, **which: Unpack[Which]) -
         click.echo("\n".join(f"{reference} is suspended" for reference in done) or "nothing of it is held")
 
 
+@appeals.command("drop-unknown")
+@click.option("--really", is_flag=True, help="Drop them. Without it: only say how many there are.")
+@click.option("--reason", default="the desk does not know them", show_default=True, help="Why, for the log.")
+@located
+def drop_unknown(really: bool, reason: str, path: Path | None, directory: Path | None) -> None:
+    """Drop appeals that wait at this host's steward and are not in the appeals database: a web process that somebody
+    has taken over reports appeals that nobody sent. Each has its leaf in the log, and what such appeals alone suspended
+    is blocked again. Without --really nothing is changed."""
+    from resolver.base.timestamps import as_text
+    from resolver.config.schema import locate
+    from resolver.ipc import control
+
+    config = locate(path, directory)
+
+    async def look(store: Store) -> dict[str, float]:
+        unknown: dict[str, float] = {}
+        after = ""
+        while True:
+            answer = await control.acall(config.places.control_socket, "appeals-waiting", timeout=LONG, after=after)
+            waiting: dict[str, float] = answer["appeals"]
+            if not waiting:
+                return unknown
+            known = await store.known(list(waiting))
+            unknown |= {appeal: at for appeal, at in waiting.items() if appeal not in known}
+            after = max(waiting)
+
+    unknown = with_store(config, look)
+    if not unknown:
+        click.echo("the desk knows every appeal that waits")
+        return
+    between = f"came in between {as_text(min(unknown.values()))} and {as_text(max(unknown.values()))}"
+    click.echo(f"{len(unknown):,} appeals that the desk does not know {between}")
+    ids = list(unknown)
+    if not really:
+        click.echo("\n".join(ids[:MOST_SHOWN]) + (f"\nand {len(ids) - MOST_SHOWN:,} more" * (len(ids) > MOST_SHOWN)))
+        click.echo("nothing is changed: --really drops them")
+        return
+    for at in range(0, len(ids), AT_ONCE):
+        part = ids[at : at + AT_ONCE]
+        done = control.call(config.places.control_socket, "drop-appeals", timeout=LONG, appeals=part, reason=reason)
+        click.echo(f"{done['dropped']:,} are dropped")
+
+
 @appeals.command()
 @click.option("--json", "in_json", is_flag=True, help="For programs.")
 @located
 def remind(path: Path | None, directory: Path | None, in_json: bool) -> int:
     """Texts for those who let appeals wait, one a list, to be sent by mail. Exit 1 when something is overdue."""
+    from resolver.config.schema import locate
+    from resolver.portal import desk
+
     config, moment = locate(path, directory), now()
 
     async def work(store: Store) -> list[Appeal]:
@@ -282,5 +368,9 @@ def remind(path: Path | None, directory: Path | None, in_json: bool) -> int:
 @located
 def key(path: Path | None, directory: Path | None) -> None:
     """This provider's public key, by which issuers know its bundles. Give it to them in person or by telephone."""
+    from blocklists import bundle
+    from resolver.config.schema import locate
+    from resolver.portal import desk
+
     config = locate(path, directory)
     click.echo(bundle.public_line(desk.desk_key(config.places.state_dir / "desk")))

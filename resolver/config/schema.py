@@ -24,7 +24,7 @@ from resolver.config.cross_checks import contradictions
 from resolver.config.reader import ConfigError, Lines, Problem, Reading, parse, read
 from resolver.config.schema_dns import Dns
 from resolver.config.schema_lists import MAX_LISTS, Guards, ListSource, View
-from resolver.config.schema_portal import Portal, Provider, StopPage
+from resolver.config.schema_portal import Brand, Portal, Provider, StopPage
 from resolver.config.schema_rpz import Rpz
 from resolver.config.values import (
     Endpoint,
@@ -57,7 +57,6 @@ __all__ = [
 
 STANDARD = Path("/etc/stopsign/stopsign.yaml")
 FILE_NAME = "stopsign.yaml"
-
 FOR_ZONES_ALONE = "on a host for policy zones alone your own resolvers answer: docs/rpz.md"
 
 
@@ -135,12 +134,22 @@ class Config(Part):
         return [] if encrypted is None or encrypted.https is None else encrypted.https.listen
 
     @property
+    def dns_quic_listen(self) -> list[Endpoint]:
+        return [] if self.dns is None or self.dns.encrypted is None else self.dns.encrypted.quic
+
+    @property
     def allow_clients(self) -> list[IPv4Network | IPv6Network]:
         return [] if self.dns is None else self.dns.allow_clients
 
     @property
     def portal_host(self) -> str:
         return urlsplit(self.portal.url).hostname or ""
+
+    @property
+    def faces(self) -> list[tuple[str, Provider | Brand]]:
+        """What people see of the provider, and of each view's brand, by its key in the file."""
+        brands = [(f"views[{at}].brand", view.brand) for at, view in enumerate(self.views)]
+        return [("provider", self.provider), *((key, brand) for key, brand in brands if brand is not None)]
 
     @property
     def provider_name(self) -> str:

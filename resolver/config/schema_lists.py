@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import Field
 
 from blocklists.importers.mapping import Mapping
+from resolver.config.schema_portal import Brand
 from resolver.config.values import (
     Country,
     Day,
@@ -74,6 +75,7 @@ class Fetching(Part):
     newest: Text | None = None  # `repository` is a page: of its links that match, the greatest by the first group
     checksum: Text | None = None  # of SHA-256 or SHA-512, beside the file: .sha256 is appended, else a name
     signature: PublisherSignature | None = None
+    tsig: FilePath | None = None  # of a zone (`repository: dns://…`): the key's file, as tsig-keygen writes it
 
 
 class Bridge(Part):
@@ -159,3 +161,4 @@ class View(Part):
     name: Slug
     clients: list[Prefix] = Field(min_length=1)
     lists: list[Slug]
+    brand: Brand | None = None  # none: the stop page shows `provider`

@@ -82,3 +82,20 @@ class Provider(Part):
     logo: FilePath | None = None
     colours: Colours = Colours()
     help_lines: list[HelpLine] = []
+
+    def branded(self, brand: Brand) -> Provider:
+        """As the clients of a view with this brand see it: a key that the brand leaves out is the provider's."""
+        return self.model_copy(update={key: getattr(brand, key) for key in brand.model_fields_set})
+
+
+class Brand(Part):
+    """What the stop page shows to the clients of one view in place of `provider`; a key that is left out is the
+    provider's, and `help_lines: []` shows none."""
+
+    name: Text = ""
+    url: WebUrl = ""
+    contact: Text = ""
+    language: Language = "en"
+    logo: FilePath | None = None
+    colours: Colours = Colours()
+    help_lines: list[HelpLine] = []

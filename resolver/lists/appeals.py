@@ -12,20 +12,20 @@ Leaves: leaves in the log; suspensions here. Rules:
 
 from __future__ import annotations
 
-import hmac
+import heapq
 import logging
 from collections import deque
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from resolver._core import CoreError
-from resolver.base.errors import ResolverError
 from resolver.base.journal import about
 from resolver.base.stored import StateError, Stored, load, store
 from resolver.config.values import domain_name
-from resolver.ipc import receipts
 from resolver.lists import suspensions
 from resolver.lists.ledger import Event, Ledger, LedgerError
 from resolver.lists.overdue import Appeals, Decided, Listed, Settled, Waiting, release, settle, suspension
+from resolver.lists.reports import AppealError, Report, came_in, leaf_of, withdrawn
 from resolver.lists.suspensions import Suspended
 from resolver.policy import look_up
 
@@ -46,11 +46,9 @@ NEARLY_FULL = MOST_WAITING * 8 // 10
 MOST_REFUSED = 20  # reports within an hour; an honest web process has none refused
 KEPT = 200 * 86400.0  # seconds that a decision is remembered, so that its proof can be asked for
 LONGEST_MEND = 31 * 86400.0
+DROPPED = "dropped"
+"""The outcome, in leaves, of an appeal that the desk does not know."""
 BEYOND = "more came due than guards.overdue lets open by itself in a day"
-
-
-class AppealError(ResolverError):
-    """What is said of an appeal is not so, or cannot be done."""
 
 
 class AppealsHere:
@@ -87,64 +85,57 @@ class AppealsHere:
 
     # -- what a reporter may say
 
-    def received(self, appeal: str, detail: Mapping[str, Any]) -> int:
-        """A leaf for an appeal that came in, once; its index. `detail` is what the leaf commits to."""
-        reference = str(detail["reference"])
-        known = self.known.waiting.get(appeal) or self.known.decided.get(appeal)
-        if known is not None and known.reference != reference:
-            raise AppealError(f"{appeal} was received as one about {known.reference}")
-        if isinstance(known, Waiting):
-            return known.leaf
-        if known is not None and known.received is not None:
-            return known.received
-        if len(self.known.waiting) >= MOST_WAITING:
-            raise AppealError(f"{MOST_WAITING:,} appeals wait already")
-        told = {key: value for key, value in detail.items() if key != "receipt"}
-        leaf = self._ledger.append([Event("appeal-received", reference, told)])[0]
-        if known is not None:
-            done = known.model_copy(update={"received": leaf})
-            self._know(self.known.model_copy(update={"decided": {**self.known.decided, appeal: done}}))
-            return leaf
-        new = Waiting(
-            reference=reference, name=str(detail.get("name", "")), list=str(detail.get("list", "")),
-            ground=str(detail.get("ground", "")), leaf=leaf, received=self._clock(),
-            receipt=str(detail.get("receipt", "")),
-        )  # fmt: skip
-        self._know(self.known.model_copy(update={"waiting": {**self.known.waiting, appeal: new}}))
-        return leaf
+    def reported(self, batch: Sequence[Report | AppealError]) -> list[int | AppealError]:
+        """What the web process reports, each judged alone; for each the index of its leaf, or why it is refused. Leaves
+        and state are written once for all that came in, and once for all that are withdrawn."""
+        reports = {number: one for number, one in enumerate(batch) if isinstance(one, Report)}
+        refused = {number: one for number, one in enumerate(batch) if isinstance(one, AppealError)}
+        new, wrong = came_in(self.known, _of(reports, "received"), MOST_WAITING)
+        self._received(new)
+        refused |= wrong
+        gone, wrong = withdrawn(self.known, _of(reports, "withdrawn"))
+        if gone:
+            self._decide(gone, "withdrawn", {})
+        refused |= wrong
+        self.refused += len(refused)
+        self._refused.extend(self._clock() for _ in refused)
+        self._watch()
+        leaves = {number: self._leaf_for(one) for number, one in reports.items() if number not in refused}
+        return [refused.get(number) or leaves[number] for number in range(len(batch))]
 
-    def withdrawn(self, appeal: str, secret: bytes) -> int:
-        """Its author takes it back, and proves to be its author by the receipt's secret; the index of the leaf."""
-        if (gone := self.known.decided.get(appeal)) is not None:
-            return gone.leaf
-        known = self.known.waiting.get(appeal)
-        if known is None:
-            raise AppealError(f"no appeal {appeal} was received here")
-        if not known.receipt or not hmac.compare_digest(receipts.hash_of(secret).hex(), known.receipt):
-            raise AppealError(f"that is not the receipt of {appeal}")
-        return self._decide({appeal: known.reference}, "withdrawn", {})
+    def _received(self, new: Mapping[str, Report]) -> None:
+        if not new:
+            return
+        leaves = self._ledger.append(
+            [Event("appeal-received", one.detail["reference"], one.detail) for one in new.values()]
+        )
+        now, waiting, decided = self._clock(), dict(self.known.waiting), dict(self.known.decided)
+        for (appeal, one), leaf in zip(new.items(), leaves, strict=True):
+            if (before := decided.get(appeal)) is not None:
+                decided[appeal] = before.model_copy(update={"received": leaf})
+                continue
+            about = {key: one.detail[key] for key in ("reference", "name", "list", "ground")}
+            waiting[appeal] = Waiting(**about, leaf=leaf, received=now, receipt=one.receipt)
+        self._know(self.known.model_copy(update={"waiting": waiting, "decided": decided}))
 
-    def report_refused(self) -> None:
-        """A report of the web process was refused: it had no appeal's shape, or said what is not so."""
-        self.refused += 1
-        self._refused.append(self._clock())
-        self._watch_reports()
+    def _leaf_for(self, one: Report) -> int | AppealError:
+        if one.what == "received":
+            leaf = leaf_of(self.known, one.appeal)
+        else:
+            leaf = self.known.decided[one.appeal].leaf if one.appeal in self.known.decided else None
+        return AppealError(f"nothing was decided about {one.appeal} here") if leaf is None else leaf
 
-    def _watch_reports(self) -> None:
-        """A web process that somebody has taken over reports what it likes: that must be seen."""
+    def _watch(self) -> None:
+        """What a person has to look at. A web process that somebody has taken over reports what it likes."""
+        held = len(self.known.held)
+        beyond = f"{held} entries with overdue appeals are held for a person: {BEYOND}: stopsign appeals list --held"
+        self._alarm("overdue", beyond if held else None)
         recent = sum(moment > self._clock() - 3600 for moment in self._refused)
         told = f"more than {MOST_REFUSED} reports of the web process were refused within an hour"
         self._alarm("reports", told if recent > MOST_REFUSED else None)
         waiting = len(self.known.waiting)
         full = f"{waiting:,} appeals wait, and {MOST_WAITING:,} have room: what comes in beyond has no clock"
         self._alarm("places", full if waiting >= NEARLY_FULL else None)
-
-    def decision(self, appeal: str) -> int:
-        """The leaf of what was decided about an appeal."""
-        known = self.known.decided.get(appeal)
-        if known is None:
-            raise AppealError(f"nothing was decided about {appeal} here")
-        return known.leaf
 
     def fates(self, appeals: Iterable[str]) -> dict[str, str]:
         """What became of appeals that came due: `suspended`, `held`, `nothing`."""
@@ -154,48 +145,75 @@ class AppealsHere:
     # -- what the operator says
 
     def decide(
-        self, appeals: Mapping[str, str], outcome: str, by: str, entry_name: str, seconds: float
+        self,
+        appeals: Mapping[str, str],
+        outcome: str,
+        by: str,
+        names: Mapping[str, str] = MappingProxyType({}),
+        seconds: float = 0.0,
     ) -> dict[str, Any]:
-        """A person's decision on appeals (id and reference). `upheld`: the block stays. `mended`: their entry, of the
-        name `entry_name`, and nothing else, is off for `seconds`; where the log takes no leaf they stay open."""
+        """A person's decision on appeals (id and reference). `upheld`: the block stays. `mended`: their entries, whose
+        names `names` has by reference, and nothing else, are off for `seconds`; where the log takes no leaf the appeals
+        stay open."""
         if outcome != "mended":
             leaf = self._decide(appeals, outcome, {"by": by})
             self._everywhere.say(
                 "decision", next(iter(appeals)), {"appeals": dict(appeals), "outcome": outcome, "by": by}
             )
-            return {"leaf": leaf, "mended": None, "trouble": None}
-        reference, entry = self._mend(appeals, entry_name, seconds)
-        told = self._mended(appeals, reference, entry, {"by": by})
-        say.warning("the entry of %s on list %s is mended by %s", entry.name, entry.list, by, extra=about(person=by))
-        what = {"appeals": dict(appeals), "entry": entry.model_dump(), "by": by}
-        self._everywhere.say("mend", reference, what, entry.until)
+            return {"leaf": leaf, "mended": [], "trouble": None}
+        entries = self._to_mend(appeals, names, seconds)
+        told = self._mended(appeals, entries, {"by": by})
+        for reference, entry in entries.items():
+            say.warning(
+                "the entry of %s on list %s is mended by %s", entry.name, entry.list, by, extra=about(person=by)
+            )
+            of_entry = {appeal: ref for appeal, ref in appeals.items() if ref == reference}
+            what = {"appeals": of_entry, "entry": entry.model_dump(), "by": by}
+            self._everywhere.say("mend", reference, what, entry.until)
         return told
 
+    def _to_mend(self, appeals: Mapping[str, str], names: Mapping[str, str], seconds: float) -> dict[str, Suspended]:
+        if not 0 < seconds <= LONGEST_MEND:
+            raise AppealError(f"a mend ends within {LONGEST_MEND / 86400:.0f} days", hint="--for 72h, said again later")
+        now, find, entries = self._clock(), self._finder(), dict[str, Suspended]()
+        for reference in dict.fromkeys(appeals.values()):
+            before = self.suspended.entries.get(reference)
+            name = names.get(reference, "")
+            found = Listed(before.list, before.name, before.match, "") if before else find(reference, name)
+            if found is None:
+                raise AppealError(f"no active list holds an entry {reference}")
+            entries[reference] = suspension(found, [], now, float(int(now + seconds)))
+        return entries
+
     def _mended(
-        self, appeals: Mapping[str, str], reference: str, entry: Suspended, more: Mapping[str, Any]
+        self, appeals: Mapping[str, str], entries: Mapping[str, Suspended], more: Mapping[str, Any]
     ) -> dict[str, Any]:
-        self._suspend(self.suspended.mended(reference, entry), self.suspended)
+        suspended = self.suspended
+        for reference, entry in entries.items():
+            suspended = suspended.mended(reference, entry)
+        self._suspend(suspended, self.suspended)
         leaf, trouble = None, None
         try:
             leaf = self._decide(appeals, "mended", more)
         except LedgerError as error:  # what unblocks does not wait for the log
             trouble = str(error)
             self._alarm("log", trouble)
-        return {"leaf": leaf, "mended": entry.model_dump(), "trouble": trouble}
+        return {"leaf": leaf, "mended": [entry.model_dump() for entry in entries.values()], "trouble": trouble}
 
-    def _mend(self, appeals: Mapping[str, str], name: str, seconds: float) -> tuple[str, Suspended]:
-        references = set(appeals.values())
-        if len(references) != 1:
-            raise AppealError("a mend is of one entry")
-        if not 0 < seconds <= LONGEST_MEND:
-            raise AppealError(f"a mend ends within {LONGEST_MEND / 86400:.0f} days", hint="--for 72h, said again later")
-        (reference,) = references
-        now, before = self._clock(), self.suspended.entries.get(reference)
-        found = Listed(before.list, before.name, before.match, "") if before else self._finder()(reference, name)
-        if found is None:
-            raise AppealError(f"no active list holds an entry {reference}")
-        entry = suspension(found, [], now, float(int(now + seconds)))
-        return reference, entry
+    def drop(self, appeals: Iterable[str], by: str, reason: str) -> int:
+        """Appeals that the desk does not know, as a web process that was taken over reports them, have no clock any
+        more, and what they alone suspended is blocked again; how many. Nothing of them is kept but their leaves."""
+        gone = {appeal: self.known.waiting[appeal].reference for appeal in appeals if appeal in self.known.waiting}
+        if gone:
+            self._decide(gone, DROPPED, {"by": by, "reason": reason})
+            said = "%d appeals that the desk does not know are dropped by %s: %s"
+            say.warning(said, len(gone), by, reason, extra=about(person=by))
+        return len(gone)
+
+    def waiting_after(self, appeal: str, most: int) -> dict[str, float]:
+        """The appeals that wait, in their order, and when each came in; those beyond `appeal`, `most` at most."""
+        beyond = heapq.nsmallest(most, (one for one in self.known.waiting if one > appeal))
+        return {one: self.known.waiting[one].received for one in beyond}
 
     def _decide(self, appeals: Mapping[str, str], outcome: str, more: Mapping[str, Any]) -> int:
         """Leaves, then what follows from them; the index of the first. Raises `LedgerError` before anything is done."""
@@ -206,11 +224,12 @@ class AppealsHere:
         )
         suspended = self.suspended
         if outcome != "granted":  # the issuer's relief is on its way, and this holds until it is there
-            for appeal, reference in appeals.items():
-                suspended = suspended.decided(reference, [appeal], now=now)
+            for reference, group in _by_reference(appeals).items():
+                suspended = suspended.decided(reference, group, now=now)
         decided = {
-            a: Decided(reference=ref, outcome=outcome, leaf=leaf, at=now, received=self._leaf_of(a))
+            a: Decided(reference=ref, outcome=outcome, leaf=leaf, at=now, received=leaf_of(self.known, a))
             for (a, ref), leaf in zip(appeals.items(), leaves, strict=True)
+            if outcome != DROPPED
         }
         waiting = {a: one for a, one in self.known.waiting.items() if a not in appeals}
         open_still = {one.reference for one in waiting.values()}
@@ -222,10 +241,6 @@ class AppealsHere:
         }))  # fmt: skip
         self._suspend(suspended, self.suspended)
         return leaves[0]
-
-    def _leaf_of(self, appeal: str) -> int | None:
-        known = self.known.waiting.get(appeal)
-        return known.leaf if known is not None else None
 
     def let_go(self, references: Iterable[str], by: str) -> list[str]:
         """A person lets entries be suspended that were held beyond the caps; those that are."""
@@ -251,7 +266,7 @@ class AppealsHere:
         if word.subject not in self.suspended.entries and (found is None or found.list != entry.list):
             raise AppealError(f"no active list {entry.list} holds an entry {word.subject} here")
         if word.kind == "mend":
-            self._mended(appeals, word.subject, entry, more)
+            self._mended(appeals, {word.subject: entry}, more)
             return
         before = self.suspended.entries.get(word.subject)
         known = {*self.known.decided, *(before.appeals if before else ())}
@@ -274,18 +289,21 @@ class AppealsHere:
 
     def decided_by_issuers(self, decisions: Iterable[Mapping[str, Any]]) -> None:
         """What the verified relief of each list says about appeals that wait here."""
+        alike: dict[tuple[str, str, str], dict[str, str]] = {}
         for decision in decisions:
             appeal = str(decision["appeal"])
             known = self.known.waiting.get(appeal)
             # Only the list that the appeal is about decides, and only about its entry.
-            if known is None or (known.reference, known.list or decision["list"]) != (
-                decision["reference"],
-                decision["list"],
-            ):
-                continue
+            about_what = decision["reference"], decision["list"]
+            if known is not None and (known.reference, known.list or decision["list"]) == about_what:
+                kind = str(decision["outcome"]), str(decision["by"]), str(decision["list"])
+                alike.setdefault(kind, {}).setdefault(appeal, known.reference)
+        for (outcome, by, name), appeals in alike.items():
             try:
-                more = {"by": decision["by"], "list": decision["list"]}
-                self._decide({appeal: known.reference}, str(decision["outcome"]), more)
+                # another list may have decided it a moment ago
+                still = {appeal: ref for appeal, ref in appeals.items() if appeal in self.known.waiting}
+                if still:
+                    self._decide(still, outcome, {"by": by, "list": name})
             except LedgerError as error:
                 self._alarm("log", str(error))
                 return
@@ -302,10 +320,7 @@ class AppealsHere:
             applied, now = self._lists()[0], self._clock()
             self._settled(settle(self.known, self.suspended, applied, find, clocks=clocks, caps=caps, now=now))
         self._end_mends()
-        held = len(self.known.held)
-        what = f"{held} entries with overdue appeals are held for a person: {BEYOND}: stopsign appeals list --held"
-        self._alarm("overdue", what if held else None)
-        self._watch_reports()
+        self._watch()
         for what in tuple(self._unstored):
             self._store(what)
 
@@ -371,6 +386,7 @@ class AppealsHere:
         if known != self.known:
             self.known = known
             self._store("appeals")
+            self._watch()
 
     def _store(self, what: str) -> None:
         path, value = self._stored()[what]
@@ -402,3 +418,14 @@ def _found(
     if match is None or order[match.list] not in applied:
         return None
     return Listed(order[match.list], match.name, match.match, match.basis)
+
+
+def _by_reference(appeals: Mapping[str, str]) -> dict[str, list[str]]:
+    groups: dict[str, list[str]] = {}
+    for appeal, reference in appeals.items():
+        groups.setdefault(reference, []).append(appeal)
+    return groups
+
+
+def _of(reports: Mapping[int, Report], what: str) -> dict[int, Report]:
+    return {number: one for number, one in reports.items() if one.what == what}

@@ -9,20 +9,20 @@ another host, and makes nothing overdue.
 from __future__ import annotations
 
 import re
-from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar, get_args
 
 from resolver.base.errors import ResolverError
 from resolver.base.timestamps import as_text
 from resolver.ipc.control import Operation, while_wanted
-from resolver.lists.appeals import AppealError
+from resolver.lists import reports
 from resolver.lists.evidence import of_leaf
+from resolver.lists.reports import AppealError
 from resolver.policy.exceptions import FOR_EVER, Match
 from resolver.policy.exceptions import Kind as Bypassed
 from resolver.policy.overrides import USUAL, Override
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from resolver.config.schema import Config
     from resolver.host.apply import Held
@@ -35,17 +35,6 @@ if TYPE_CHECKING:
 MOST_AT_ONCE = 10_000
 LARGEST_PROOF = 2 << 20
 _HALF = re.compile("[\ud800-\udfff]").search  # JSON can say half a character, and no file can hold it
-_UNSAID: Mapping[str, str | None] = {
-    "appeal": None, "reference": None, "name": "", "list": "", "ground": "", "receipt": ""
-}  # fmt: skip
-_SHAPES: Mapping[str, Callable[[str], object]] = {
-    "appeal": re.compile(r"A-[0-9A-HJKMNP-TV-Z]{12}").fullmatch,
-    "reference": re.compile(r"[0-9A-HJKMNP-TV-Z]{16}").fullmatch,
-    "name": re.compile(r"[!-~]{0,253}").fullmatch,
-    "list": re.compile(r"[!-~]{0,64}").fullmatch,
-    "ground": re.compile(r"[a-z]{0,20}").fullmatch,
-    "receipt": re.compile(r"([0-9a-f]{64})?").fullmatch,
-}
 Given = ParamSpec("Given")
 Result = TypeVar("Result")
 
@@ -76,15 +65,15 @@ def operations(steward: Steward) -> dict[str, Operation]:
         "override": Operation(asked.override),
         "lift": Operation(asked.lift),
         "overrides": Operation(asked.overrides),
-        "appeal-received": Operation(asked.appeal_received, reporters=True),
-        "appeal-withdrawn": Operation(asked.appeal_withdrawn, reporters=True),
-        "appeal-decision": Operation(asked.appeal_decision, reporters=True),
+        "appeal-reports": Operation(asked.appeal_reports, reporters=True),
         "appeal-fates": Operation(asked.appeal_fates, reporters=True),
         "shared": Operation(asked.shared, reporters=True),
         "share": Operation(asked.share, reporters=True),
         "bypassed": Operation(asked.bypassed),
         "decide": Operation(asked.decide),
         "suspend": Operation(asked.suspend),
+        "appeals-waiting": Operation(asked.appeals_waiting),
+        "drop-appeals": Operation(asked.drop),
         "audit-erase": Operation(asked.erase),
         "configuration-refused": Operation(asked.configuration_refused),
     }
@@ -175,38 +164,21 @@ class _Operations:
         held = await self._steward.work(self._register.people.holding)
         return {"overrides": [_shown(entry) for entry in held.overrides]}
 
-    async def appeal_received(self, _peer: Peer, request: Mapping[str, Any]) -> Reply:
-        async with self._report():
-            detail, appeal = _told(request), _text(request, "appeal")
-            return await self._proved(self._register.appeals.received, appeal, detail)
+    async def appeal_reports(self, _peer: Peer, request: Mapping[str, Any]) -> Reply:
+        """Many at once; for each its leaf with the proof for the receipt, or why it is refused."""
+        batch = reports.read(request.get("reports"))
+        answers = await self._steward.work(while_wanted(self._register.appeals.reported), batch)
+        return {"answers": await self._steward.work(self._proved, answers)}
 
-    async def appeal_withdrawn(self, _peer: Peer, request: Mapping[str, Any]) -> Reply:
-        async with self._report():
-            try:
-                secret = bytes.fromhex(_text(request, "secret"))
-            except ValueError as error:
-                raise RequestError("secret is not hexadecimal digits") from error
-            return await self._proved(self._register.appeals.withdrawn, _text(request, "appeal"), secret)
-
-    @asynccontextmanager
-    async def _report(self) -> AsyncIterator[None]:
-        """A report of the web process. One that is refused is counted: many are an alarm."""
-        try:
-            yield
-        except (RequestError, AppealError):
-            await self._steward.work(self._register.appeals.report_refused)
-            raise
-
-    async def appeal_decision(self, _peer: Peer, request: Mapping[str, Any]) -> Reply:
-        return await self._proved(self._register.appeals.decision, _text(request, "appeal"))
+    def _proved(self, answers: Iterable[int | AppealError]) -> list[Reply]:
+        return [
+            {"error": str(one)} if isinstance(one, AppealError)
+            else {"leaf": one, "proof": of_leaf(self._register.ledger, one)}
+            for one in answers
+        ]  # fmt: skip
 
     async def appeal_fates(self, _peer: Peer, request: Mapping[str, Any]) -> Reply:
         return {"fates": await self._steward.work(self._register.appeals.fates, _texts(request, "appeals"))}
-
-    async def _proved(self, what: Callable[Given, int], *args: Given.args, **kwargs: Given.kwargs) -> Reply:
-        """A leaf, and the proof that it is in the log, for the receipt."""
-        leaf = await self._steward.work(while_wanted(what), *args, **kwargs)
-        return {"leaf": leaf, "proof": await self._steward.work(of_leaf, self._register.ledger, leaf)}
 
     async def decide(self, peer: Peer, request: Mapping[str, Any]) -> Reply:
         outcome, seconds = request.get("outcome"), _number(request, "seconds", USUAL)
@@ -216,12 +188,24 @@ class _Operations:
         if not isinstance(appeals, dict) or not appeals or not all(isinstance(one, str) for one in appeals.values()):
             raise RequestError("appeals is not a table of appeals and references")
         by = f"{_text(request, 'by', '') or peer.who}"
+        names = request.get("names", {})
+        if not isinstance(names, dict) or not all(isinstance(name, str) for name in names.values()):
+            raise RequestError("names is not a table of references and names")
         decide = while_wanted(self._register.appeals.decide)
-        return await self._steward.work(decide, appeals, outcome, by, _text(request, "name", ""), seconds)
+        return await self._steward.work(decide, appeals, outcome, by, names, seconds)
 
     async def suspend(self, peer: Peer, request: Mapping[str, Any]) -> Reply:
         let_go = while_wanted(self._register.appeals.let_go)
         return {"suspended": await self._steward.work(let_go, _texts(request, "references"), peer.who)}
+
+    async def appeals_waiting(self, _peer: Peer, request: Mapping[str, Any]) -> Reply:
+        after = _text(request, "after", "")
+        return {"appeals": await self._steward.work(self._register.appeals.waiting_after, after, MOST_AT_ONCE)}
+
+    async def drop(self, peer: Peer, request: Mapping[str, Any]) -> Reply:
+        drop = while_wanted(self._register.appeals.drop)
+        appeals, reason = _texts(request, "appeals"), _text(request, "reason")
+        return {"dropped": await self._steward.work(drop, appeals, peer.who, reason)}
 
     async def erase(self, _peer: Peer, request: Mapping[str, Any]) -> Reply:
         leaf = request.get("leaf")
@@ -238,19 +222,6 @@ class _Operations:
         refused = while_wanted(self._register.people.configuration_refused)
         await self._steward.work(refused, _text(request, "text"), detail)
         return {}
-
-
-def _told(request: Mapping[str, Any]) -> dict[str, Any]:
-    """What the web process says of an appeal, as it goes into the leaf's private detail and the steward's state: known
-    fields of their shape and nothing else, since it is written in that state's file each time that this changes."""
-    told = {key: _text(request, key, unsaid) for key, unsaid in _UNSAID.items()}
-    for key, is_right in _SHAPES.items():
-        if is_right(told[key]) is None:
-            raise RequestError(f"{key} is not as an appeal has it")
-    times = {key: _number(request, key, 0) for key in ("received", "due") if key in request}
-    if not all(0 <= moment < 1 << 53 for moment in times.values()):
-        raise RequestError("that is no time")
-    return told | {key: int(moment) for key, moment in times.items()}
 
 
 def _text(request: Mapping[str, Any], key: str, unsaid: str | None = None, most: int = 4096) -> str:

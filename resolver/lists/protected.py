@@ -61,12 +61,13 @@ def own(config: Config) -> Iterator[tuple[str, str]]:
     if config.dns is not None and config.dns.encrypted is not None:
         yield config.dns.encrypted.name, "the name under which clients ask this resolver over TLS"
     yield from _host(config.portal.url, "the portal, where people look names up and appeal")
-    yield from _host(config.provider_url, "the provider's own site")
-    for line in config.provider.help_lines:
-        yield from _host(line.url, "a help line shown on the stop page")
-    contact = config.provider.contact or ""
-    if "@" in contact and "://" not in contact:
-        yield from _host(f"mailto://{contact.rpartition('@')[2]}", "the provider's own mail")
+    for _, face in config.faces:
+        yield from _host(face.url, "the provider's own site")
+        for line in face.help_lines:
+            yield from _host(line.url, "a help line shown on the stop page")
+        contact = face.contact or ""
+        if "@" in contact and "://" not in contact:
+            yield from _host(f"mailto://{contact.rpartition('@')[2]}", "the provider's own mail")
     for source in config.lists:
         if "://" in source.repository:
             yield from _host(source.repository, f"where list {source.name} comes from")

@@ -127,7 +127,7 @@ def explain(
     address = None if client is None else _address(client)
 
     names = meta.names
-    judge, view = Judge(compiled, names, live), mask(names, Views.of(config).lists_of(address))
+    judge, view = Judge(compiled, names, live), mask(names, Views.of(config).of_client(address).lists)
 
     def judged_as(one: str) -> tuple[list[Found], str, str]:
         let = _let_through(config.places, live, one, now)

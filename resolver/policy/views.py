@@ -1,7 +1,8 @@
 """Which lists hold for a client.
 
-Enters: the configuration, a client's address. Leaves: the names of the lists of its view. The rules are those of the
-core (`core/dnscore/src/clients.rs`): of all views whose prefixes contain the address, the one with the longest prefix
+Enters: the configuration, a client's address. Leaves: its view, with the names of the view's lists. The rules are
+those of the core (`core/dnscore/src/clients.rs`): of all views whose prefixes contain the address, the one with the
+longest prefix
 decides, wherever it stands in the file; a client of no view gets every list; an IPv4-mapped IPv6 address is the IPv4
 address. Two equal prefixes are a mistake that `resolver.config.cross_checks` reports.
 """
@@ -20,22 +21,35 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
+class ClientView:
+    """What a client's view is called, and the lists that hold for it. `lists` None: every list."""
+
+    name: str = ""
+    lists: frozenset[str] | None = None
+
+
+EVERY_LIST = ClientView()
+"""For a client of no view, and for no address."""
+
+
+@dataclass(frozen=True, slots=True)
 class Views:
     """The configuration's views, the longest prefix first."""
 
-    prefixes: tuple[tuple[Network, frozenset[str]], ...] = ()
+    prefixes: tuple[tuple[Network, ClientView], ...] = ()
 
     @classmethod
     def of(cls, config: Config) -> Views:
-        every = [(prefix, frozenset(view.lists)) for view in config.views for prefix in view.clients]
+        every = [
+            (prefix, ClientView(view.name, frozenset(view.lists))) for view in config.views for prefix in view.clients
+        ]
         return cls(tuple(sorted(every, key=lambda one: one[0].prefixlen, reverse=True)))
 
-    def lists_of(self, address: Address | None) -> frozenset[str] | None:
-        """The lists that hold for this client. None: every list, as for a client of no view and for no address."""
+    def of_client(self, address: Address | None) -> ClientView:
         if address is None:
-            return None
-        found = (lists for prefix, lists in self.prefixes if address.version == prefix.version and address in prefix)
-        return next(found, None)
+            return EVERY_LIST
+        found = (view for prefix, view in self.prefixes if address.version == prefix.version and address in prefix)
+        return next(found, EVERY_LIST)
 
 
 def address_in(text: str) -> Address | None:

@@ -68,7 +68,7 @@ class Web:
             os.urandom, (int(clocks.fact), int(clocks.decide)), config.host_name, config.provider.language,
             views,
         )  # fmt: skip
-        self._stop_page = StopPage(pages, self.live, clock, config.provider.language, views)
+        self._stop_page = StopPage(pages, self.live, clock, views, brands_of(config, pages))
         self._failures = 0
         self._exchange = Exchange(config.host_name)
         self.unknown: list[str] = []  # hosts on our database whose word does not count here
@@ -176,6 +176,15 @@ class Web:
         there = await store.present(self._config.host_name, vkey, now)
         known = {vkey, *self._config.log.peers}
         self.unknown = sorted(name for name, key in there.items() if key not in known)
+
+
+def brands_of(config: Config, pages: Pages) -> Mapping[str, Pages]:
+    """The stop page's pages by the name of each view with a brand of its own."""
+    return {
+        view.name: pages.branded(config.model_copy(update={"provider": config.provider.branded(view.brand)}))
+        for view in config.views
+        if view.brand is not None
+    }
 
 
 def listening(config: Config) -> tuple[list[socket.socket], list[socket.socket]]:

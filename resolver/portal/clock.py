@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("stopsign.portal")
 
 AT_ONCE = 1_000
+REPORTS = 250
 
 
 class Steward(Protocol):
@@ -36,17 +37,21 @@ async def deliver(store: Store, steward: Steward, host: str, now: int) -> bool:
     """Tell the steward of this host what it has not heard, oldest first. False: it is away, and the rest waits.
 
     What the steward refuses waits as well, so that nothing is lost: a decision that another host's operator made, which
-    this steward learns in a moment, or a word that its version does not know; the rest goes on past it."""
-    for message in await store.messages(host, now):
+    this steward learns in a moment; the rest goes on past it, and what comes in meanwhile is of the next round."""
+    place = (0, "")
+    while messages := await store.messages(host, now, REPORTS, place):
+        place = messages[-1].place
         try:
-            answer = await steward(message.op, **message.arguments)
-        except UnreachableError:
+            answers = (await steward("appeal-reports", reports=[one.report for one in messages]))["answers"]
+        except ControlError as error:
+            log.info("the steward does not hear of %d appeals now: %s", len(messages), error)
             return False
-        except ControlError as refused:
-            log.info("the steward does not take %s of %s: %s", message.op, message.appeal, refused)
-            continue
-        proof = answer.get("proof")
-        await store.heard(message, host, proof if isinstance(proof, str) else "")
+        told = list(zip(messages, answers, strict=True))
+        if refused := [(message, answer["error"]) for message, answer in told if "error" in answer]:
+            first, why = refused[0]
+            what = "the steward does not take %d of %d reports, the first that %s was %s: %s"
+            log.info(what, len(refused), len(told), first.appeal, first.what, why)
+        await store.heard([(message, answer["proof"] or "") for message, answer in told if "proof" in answer], host)
     return True
 
 

@@ -24,5 +24,6 @@ async def apply(store: Store, decisions: list[Decision]) -> int:
         appeal = waiting.get(decision.appeal)
         if appeal is None or (appeal.reference, appeal.list or decision.list) != (decision.reference, decision.list):
             continue
-        closed += await store.decide(appeal.id, decision.outcome, decision.by, decision.reasons, decision.decided)
+        said = decision.outcome, decision.by, decision.reasons, decision.decided
+        closed += len(await store.decide([appeal.id], *said))
     return closed

@@ -99,13 +99,6 @@ def may_decide(appeal: Appeal, outcome: str, own: bool) -> None:
                         hint=f"stopsign appeals forward {appeal.id}")  # fmt: skip
 
 
-def decisions(appeals: Sequence[Appeal], outcome: str) -> list[list[Appeal]]:
-    """What is said to the steward at a time: a mend is of one entry, all else goes together."""
-    if outcome != "mended":
-        return [list(appeals)] if appeals else []
-    return [list(entry.appeals) for entry in by_entry(appeals)]
-
-
 def is_for_the_issuer(appeal: Appeal) -> bool:
     """Whether it is to be passed on, and was not yet: merits, and mistakes that were mended here, since an override
     ends while the entry stays on the list."""

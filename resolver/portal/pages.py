@@ -7,6 +7,7 @@ The style is inline and allowed by its hash, the logo is a data URL, so that `de
 from __future__ import annotations
 
 import base64
+import copy
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,6 +47,7 @@ class Face:
     contact: str
     contact_link: str
     country: str  # ISO 3166; empty: not said
+    language: str  # of a page, where the browser asks for none that we have
     logo: str  # a data URL; empty: the name alone
     portal: str  # the portal's address, without a final slash
     help_lines: tuple[HelpLine, ...]
@@ -66,6 +68,7 @@ def face_of(config: Config) -> Face:
         contact=contact,
         contact_link=link_to(contact),
         country=provider.country or "",
+        language=provider.language,
         logo=_logo(provider.logo) if provider.logo else "",
         portal=config.portal.url.rstrip("/"),
         help_lines=tuple(provider.help_lines),
@@ -119,29 +122,17 @@ def _logo(path: Path) -> str:
 
 
 class Pages:
-    """Renders. One for the process; everything in it is read once, at the start."""
+    """Renders. One for the process, and one for each brand; everything in it is read once, at the start."""
 
     def __init__(self, config: Config) -> None:
-        self.face = face_of(config)
         self.services = shown_services(config)
         self.voices: Mapping[str, language.Voice] = language.load(zone=ZoneInfo(config.portal.time_zone))
-        colours = config.provider.colours
-        style = (TEMPLATES / "style.css").read_text(encoding="utf-8")
-        style = "".join(style.partition("*/\n")[2].splitlines())  # without the comment; rules have no line comments
-        for name, value in palette(colours.accent, colours.background, colours.text).items():
-            style = style.replace(f"@{name}@", value)
-        digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
-        self._policy = (
-            f"default-src 'none'; style-src 'sha256-{digest}'; img-src data:; base-uri 'none'; frame-ancestors 'none'"
-        )
         self._environment = Environment(
             loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
             lstrip_blocks=True, auto_reload=False,
         )  # fmt: skip
         self._environment.filters["rfc3339"] = as_text
         self._environment.globals.update(
-            face=self.face,
-            style=Markup(style),  # noqa: S704 - our own file and colours
             languages=language.LANGUAGES,
             link_to=link_to,
             category=category,
@@ -150,7 +141,27 @@ class Pages:
         # nor for the names of places in the provider's language
         for template in self._environment.list_templates(extensions=["html"]):
             self._environment.get_template(template)
-        self.voices[config.provider.language].territory("")
+        self._show(config)
+
+    def branded(self, config: Config) -> Pages:
+        """The same pages with the face of `config.provider`."""
+        pages = copy.copy(self)
+        pages._show(config)
+        return pages
+
+    def _show(self, config: Config) -> None:
+        self.face = face_of(config)
+        colours = config.provider.colours
+        style = (TEMPLATES / "style.css").read_text(encoding="utf-8")
+        style = "".join(style.partition("*/\n")[2].splitlines())  # without the comment; rules have no line comments
+        for name, value in palette(colours.accent, colours.background, colours.text).items():
+            style = style.replace(f"@{name}@", value)
+        self._style = Markup(style)  # noqa: S704 - our own file and colours
+        digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+        self._policy = (
+            f"default-src 'none'; style-src 'sha256-{digest}'; img-src data:; base-uri 'none'; frame-ancestors 'none'"
+        )
+        self.voices[self.face.language].territory("")
 
     @property
     def origin(self) -> str:
@@ -168,7 +179,16 @@ class Pages:
         here = Here(values.pop("at", ""), values.pop("query", {}), code, values.pop("chosen", True))
         return (
             self._environment.get_template(template)
-            .render(voice=voice, _=voice._, n_=voice.n_, language=voice.language, here=here, **values)
+            .render(
+                face=self.face,
+                style=self._style,
+                voice=voice,
+                _=voice._,
+                n_=voice.n_,
+                language=voice.language,
+                here=here,
+                **values,
+            )
             .encode()
         )
 

@@ -1,10 +1,10 @@
 """The stop page: for a blocked Host the reasons (451, RFC 7725), for any other 421.
 
-Enters: the head of a request meant for another site, and the address it came from, which says whose lists hold and is
-not kept. Leaves: one reply. Rules: it runs in the blocked site's origin
+Enters: the head of a request meant for another site, and the address it came from, which says whose lists hold and
+whose brand is shown, and is not kept. Leaves: one reply. Rules: it runs in the blocked site's origin
 and is handed its cookies, so nothing of the request is read beyond Host, Accept, Accept-Language and a language in the
 query; the page shows the entry's name and never the Host; no cookie, no script, nothing stored. A page is rendered
-once for (entries, language, form) and then sent as it is, until the lists or the exceptions change.
+once for (brand, entries, language, form) and then sent as it is, until the lists or the exceptions change.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from resolver.portal.language import LANGUAGES, negotiate, prefers_json
 from resolver.portal.plain_http import Reply
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from resolver._core import Match
     from resolver.portal.facts import Facts
     from resolver.portal.live import Live
-    from resolver.portal.pages import Pages
+    from resolver.portal.pages import Face, Pages
     from resolver.portal.plain_http import Head
 
 MAX_CACHED = 32 << 20  # bytes of rendered pages
@@ -41,15 +41,19 @@ class StopPage:
     """Decides and renders. `clock` gives Unix seconds."""
 
     def __init__(
-        self, pages: Pages, live: Live, clock: Callable[[], float], fallback: str = "en", views: Views | None = None
+        self,
+        pages: Pages,
+        live: Live,
+        clock: Callable[[], float],
+        views: Views | None = None,
+        brands: Mapping[str, Pages] | None = None,
     ) -> None:
-        self._pages, self._live, self._clock, self._fallback = pages, live, clock, fallback
-        self._views = views or Views()
+        """`brands`: pages by the name of the view whose clients see them; all others see `pages`."""
+        self._pages, self._live, self._clock = pages, live, clock
+        self._views, self._brands = views or Views(), brands or {}
         self._cache: dict[tuple[object, ...], Reply] = {}
         self._cached_bytes = 0
         self._cached_for = live.snapshot
-        link = f'<{pages.face.url}>; rel="blocked-by"'
-        self._links = f"Link: {link}\r\n"
 
     def reply(self, head: Head, client: str = "") -> Reply:
         """`client`: the address that the request came from; where it is none, every list holds."""
@@ -58,16 +62,17 @@ class StopPage:
             self._cache.clear()
             self._cached_bytes, self._cached_for = 0, snapshot
         name = name_of(head.host)
-        view = self._views.lists_of(address_in(client))
-        stops = snapshot.judged(name, int(self._clock()), view).stops if name else ()
+        view = self._views.of_client(address_in(client))
+        stops = snapshot.judged(name, int(self._clock()), view.lists).stops if name else ()
+        pages = self._brands.get(view.name, self._pages)
         chosen = _CHOSEN.search(head.target)
         code = chosen[1].decode() if chosen else ""
         code = code if code in LANGUAGES else ""
         as_json = prefers_json(head.accept)
-        spoken = code or negotiate(head.accept_language, self._fallback)
-        key = (tuple((m.list, m.reference) for m in stops), code, spoken, as_json)
+        spoken = code or negotiate(head.accept_language, pages.face.language)
+        key = (pages, tuple((m.list, m.reference) for m in stops), code, spoken, as_json)
         reply = self._cache.get(key)
-        return reply if reply is not None else self._kept(key, self._made(stops, bool(code), spoken, as_json))
+        return reply if reply is not None else self._kept(key, self._made(pages, stops, bool(code), spoken, as_json))
 
     def _kept(self, key: tuple[object, ...], reply: Reply) -> Reply:
         size = len(reply.body) + len(reply.head)
@@ -78,36 +83,38 @@ class StopPage:
         self._cached_bytes += size
         return reply
 
-    def _made(self, stops: tuple[Match, ...], chosen: bool, code: str, as_json: bool) -> Reply:
+    def _made(self, pages: Pages, stops: tuple[Match, ...], chosen: bool, code: str, as_json: bool) -> Reply:
         snapshot = self._live.snapshot
         entries = [facts_of(match, snapshot) for match in stops[: 1 + MAX_OTHERS]]
         if as_json:
-            return self._reply(bool(entries), code, "application/json", self._json(entries))
+            return _reply(pages, bool(entries), code, "application/json", _as_json(pages.face, entries))
         if not entries:
-            body = self._pages.render("elsewhere.html", code, chosen=chosen)
+            body = pages.render("elsewhere.html", code, chosen=chosen)
         else:
             entry, *others = entries
-            body = self._pages.render("stop.html", code, chosen=chosen, entry=entry, others=others, shown=shown(entry))
-        return self._reply(bool(entries), code, "text/html; charset=utf-8", body)
+            body = pages.render("stop.html", code, chosen=chosen, entry=entry, others=others, shown=shown(entry))
+        return _reply(pages, bool(entries), code, "text/html; charset=utf-8", body)
 
-    def _json(self, entries: list[Facts]) -> bytes:
-        face = self._pages.face
-        answer: dict[str, object] = {"blocked": bool(entries), "blocked_by": face.url, "portal": face.portal}
-        if entries:
-            links = [f"{face.portal}/appeal?reference={one.reference}&name={one.name}" for one in entries]
-            answer["appeal"], answer["appeals"] = links[0], links
-            answer["entries"] = [entry.as_json() for entry in entries]
-        return json.dumps(answer, indent=1, ensure_ascii=False).encode() + b"\n"
 
-    def _reply(self, blocked: bool, code: str, kind: str, body: bytes) -> Reply:
-        status = "451 Unavailable For Legal Reasons" if blocked else "421 Misdirected Request"
-        head = (
-            f"HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Language: {code}\r\nContent-Length: {len(body)}\r\n"
-            f"{self._links if blocked else ''}Cache-Control: no-store\r\nVary: Accept, Accept-Language\r\n"
-            f"Content-Security-Policy: {self._pages.policy(forms=False)}; sandbox allow-top-navigation allow-popups\r\n"
-            "Referrer-Policy: no-referrer\r\nX-Content-Type-Options: nosniff\r\n"
-        )
-        return Reply(head.encode("ascii"), body)
+def _as_json(face: Face, entries: list[Facts]) -> bytes:
+    answer: dict[str, object] = {"blocked": bool(entries), "blocked_by": face.url, "portal": face.portal}
+    if entries:
+        links = [f"{face.portal}/appeal?reference={one.reference}&name={one.name}" for one in entries]
+        answer["appeal"], answer["appeals"] = links[0], links
+        answer["entries"] = [entry.as_json() for entry in entries]
+    return json.dumps(answer, indent=1, ensure_ascii=False).encode() + b"\n"
+
+
+def _reply(pages: Pages, blocked: bool, code: str, kind: str, body: bytes) -> Reply:
+    status = "451 Unavailable For Legal Reasons" if blocked else "421 Misdirected Request"
+    links = f'Link: <{pages.face.url}>; rel="blocked-by"\r\n' if blocked else ""
+    head = (
+        f"HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Language: {code}\r\nContent-Length: {len(body)}\r\n"
+        f"{links}Cache-Control: no-store\r\nVary: Accept, Accept-Language\r\n"
+        f"Content-Security-Policy: {pages.policy(forms=False)}; sandbox allow-top-navigation allow-popups\r\n"
+        "Referrer-Policy: no-referrer\r\nX-Content-Type-Options: nosniff\r\n"
+    )
+    return Reply(head.encode("ascii"), body)
 
 
 def name_of(host: bytes) -> str:

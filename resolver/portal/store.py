@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import RowMapping
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+IN_A_QUERY = 1_000
 RECENT = 7 * 86400  # seconds after its end that a steward is still told of an appeal
 
 
@@ -81,12 +82,13 @@ class Event:
 
 @dataclass(frozen=True)
 class Message:
-    """Something of an appeal that a steward has yet to be told; `what` is `received` or `decided`."""
+    """Something of an appeal that a steward has yet to be told; `what` is `received` or `decided`. `place`: in the
+    order of messages."""
 
     appeal: str
     what: str
-    op: str
-    arguments: Mapping[str, Any]
+    report: Mapping[str, Any]
+    place: tuple[int, str]
 
 
 @dataclass(frozen=True)
@@ -217,17 +219,29 @@ class Store:
                 new += changed.rowcount
         return new
 
-    async def decide(self, appeal: str, outcome: str, by: str, reasons: str, at: int) -> bool:
-        """Close an open appeal with a person's decision. False: it is closed or there is none."""
+    async def decide(self, which: Sequence[str], outcome: str, by: str, reasons: str, at: int) -> list[str]:
+        """Close appeals with a person's decision; those that were open."""
+        closed = []
         async with self._begin() as connection:
-            changed = await connection.execute(
-                update(appeals)
-                .where(appeals.c.id == appeal, appeals.c.closed.is_(None))
-                .values(closed=at, outcome=outcome, decided_by=by, reasons=reasons)
-            )
-            if changed.rowcount:
-                await _note(connection, appeal, at, "decided")
-            return bool(changed.rowcount)
+            for appeal in which:
+                changed = await connection.execute(
+                    update(appeals)
+                    .where(appeals.c.id == appeal, appeals.c.closed.is_(None))
+                    .values(closed=at, outcome=outcome, decided_by=by, reasons=reasons)
+                )
+                if changed.rowcount:
+                    await _note(connection, appeal, at, "decided")
+                    closed.append(appeal)
+        return closed
+
+    async def known(self, ids: Sequence[str]) -> set[str]:
+        """Those of these appeals that are here, open or closed."""
+        async with self._begin() as connection:
+            found = set[str]()
+            for at in range(0, len(ids), IN_A_QUERY):
+                some = select(appeals.c.id).where(appeals.c.id.in_(ids[at : at + IN_A_QUERY]))
+                found.update((await connection.execute(some)).scalars())
+            return found
 
     async def withdraw(self, appeal: str, secret: bytes, at: int) -> bool:
         """Close an open appeal because its author says so, and delete what was said in it. `secret`: the receipt's, by
@@ -264,9 +278,11 @@ class Store:
 
     # -- what a steward has yet to hear, and what stewards say to each other
 
-    async def messages(self, steward: str, now: int, limit: int = 100) -> list[Message]:
-        """What this steward has not heard of appeals that are open, or ended of late; the oldest first. It hears that
-        one came in before it hears how that ended."""
+    async def messages(
+        self, steward: str, now: int, limit: int = 100, after: tuple[int, str] = (0, "")
+    ) -> list[Message]:
+        """What this steward has not heard of appeals that are open, or ended of late; the oldest first, beyond
+        the place `after`. It hears that one came in before it hears how that ended."""
         of_late = appeals.c.closed.is_(None) | (appeals.c.closed > now - RECENT)
         columns = [appeals.c[name] for name in (*_ABOUT, "id", "receipt", "secret", "outcome", "closed")]
         received, decided = told.alias(), told.alias()
@@ -277,6 +293,7 @@ class Store:
                     decided, _heard(decided, steward, "decided")
                 )
             )
+            .where((appeals.c.received > after[0]) | (appeals.c.received == after[0]) & (appeals.c.id > after[1]))
             .where(of_late, received.c.what.is_(None) | (appeals.c.closed.is_not(None) & decided.c.what.is_(None)))
             .order_by(appeals.c.received, appeals.c.id)
             .limit(limit)
@@ -284,13 +301,18 @@ class Store:
         async with self._begin() as connection:
             return [_message(row) for row in (await connection.execute(query)).mappings()]
 
-    async def heard(self, message: Message, steward: str, proof: str) -> None:
-        """The steward has it; `proof`: that it stands in its log."""
+    async def heard(self, proofs: Sequence[tuple[Message, str]], steward: str) -> None:
+        """The steward has them; with each the proof that it stands in its log."""
+        if not proofs:
+            return
+        rows = [
+            {"appeal": message.appeal, "what": message.what, "steward": steward, "proof": proof}
+            for message, proof in proofs
+        ]
         try:
             async with self._begin() as connection:
-                row = {"appeal": message.appeal, "what": message.what, "steward": steward, "proof": proof}
-                await connection.execute(insert(told).values(row))
-        except IntegrityError:  # another round of the same host was quicker
+                await connection.execute(insert(told), rows)
+        except IntegrityError:  # another round of the same host was quicker with one; all are reported once more
             return
 
     async def proofs(self, appeal: str, steward: str) -> Mapping[str, str]:
@@ -357,15 +379,18 @@ def _heard(of: Any, steward: str, what: str) -> Any:
 
 
 def _message(row: RowMapping) -> Message:
-    appeal = row["id"]
+    place = row["received"], row["id"]
     if row["has_received"] is None:
         about = {name: row[name] for name in _ABOUT}
-        arguments = {"appeal": appeal, **about, "receipt": bytes(row["receipt"]).hex()}
-        return Message(appeal, "received", "appeal-received", arguments)
+        return _report(place, "received", "received", **about, receipt=bytes(row["receipt"]).hex())
     if row["outcome"] == "withdrawn":
-        secret = bytes(row["secret"] or b"").hex()
-        return Message(appeal, "decided", "appeal-withdrawn", {"appeal": appeal, "secret": secret})
-    return Message(appeal, "decided", "appeal-decision", {"appeal": appeal})
+        return _report(place, "decided", "withdrawn", secret=bytes(row["secret"] or b"").hex())
+    return _report(place, "decided", "decision")
+
+
+def _report(place: tuple[int, str], what: str, reported: str, **more: Any) -> Message:
+    appeal = place[1]
+    return Message(appeal, what, {"what": reported, "appeal": appeal, **more}, place)
 
 
 def _appeal(row: RowMapping) -> Appeal:

@@ -197,7 +197,7 @@ def test_what_one_operator_decides_holds_at_every_host(run: Callable[[Work], Non
         tick(a, b)
         await rounds(a, b)
         await b.steward("decide", appeals={"A-000000000001": ref("a.example")}, outcome="upheld", by="Ms Day")
-        await b.store.decide("A-000000000001", "upheld", "Ms Day", "No.", int(b.world.clock()))
+        await b.store.decide(["A-000000000001"], "upheld", "Ms Day", "No.", int(b.world.clock()))
         await rounds(a, b)
         assert [(host.opened("a.example"), host.opened("b.example")) for host in (a, b)] == [(False, True)] * 2
         assert "decided" in await a.store.proofs("A-000000000001", "a"), "its leaf is in this log too"
@@ -213,7 +213,11 @@ def test_a_mend_opens_one_entry_at_every_host_and_ends_everywhere(run: Callable[
         await a.store.add(appeal(a))
         await rounds(a, b)
         await a.steward(
-            "decide", appeals={"A-000000000001": ref("a.example")}, outcome="mended", name="a.example", seconds=3600
+            "decide",
+            appeals={"A-000000000001": ref("a.example")},
+            outcome="mended",
+            names={ref("a.example"): "a.example"},
+            seconds=3600,
         )
         await rounds(a, b)
         assert [host.opened("a.example") for host in (a, b)] == [True, True]

@@ -12,13 +12,16 @@ import pytest
 
 from resolver.ipc import control, receipts
 from resolver.lists import activate
-from resolver.lists.appeals import MOST_REFUSED, AppealError
+from resolver.lists.appeals import MOST_REFUSED
 from resolver.lists.ledger import LedgerError
-from resolver.lists.operations import RequestError, operations
-from tests.rigs.lists_world import BASIS, World, make_entry
+from resolver.lists.operations import operations
+from resolver.lists.reports import AT_ONCE, AppealError, Report, read
+from resolver.log.note import parse_vkey
+from resolver.log.proof import check_proof
+from tests.rigs.lists_world import BASIS, World, make_entry, only, received
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 SECRET = bytes(range(16))
@@ -38,9 +41,19 @@ def ref(name: str) -> str:
     return make_entry(name).reference
 
 
-def receive(world: World, appeal: str, name: str, ground: str = "mistake", **more: str) -> int:
-    detail = {"appeal": appeal, "reference": ref(name), "name": name, "list": "gambling", "ground": ground, **more}
-    return world.register.appeals.received(appeal, detail)
+A_NAMED = {ref("a.example"): "a.example"}
+
+
+def receive(world: World, appeal: str, name: str, ground: str = "mistake", receipt: str = "", **more: str) -> int:
+    return received(world, appeal, ref(name), name, ground, receipt, **more)
+
+
+def withdraw(world: World, appeal: str, secret: bytes) -> int:
+    return only(world, Report("withdrawn", appeal, secret=secret))
+
+
+def decision(world: World, appeal: str) -> int:
+    return only(world, Report("decision", appeal))
 
 
 def run_out(world: World, **span: float) -> None:
@@ -62,7 +75,7 @@ def test_an_appeal_that_nobody_decided_takes_its_entry_off_on_its_list_alone(wor
     assert ("appeal-overdue", ref("a.example")) in world.leaves()
     world.restart()
     assert world.active("a.example") == ["piracy"]
-    world.register.appeals.decide({"A1": ref("a.example")}, "upheld", "Ms Day", "", 0)
+    world.register.appeals.decide({"A1": ref("a.example")}, "upheld", "Ms Day")
     assert world.active("a.example") == ["gambling", "piracy"]
 
 
@@ -83,11 +96,11 @@ def test_a_block_comes_back_only_when_every_overdue_appeal_is_decided(world: Wor
         receive(world, appeal, "a.example")
     run_out(world)
     receive(world, "A3", "a.example", receipt=receipts.hash_of(SECRET).hex())
-    world.register.appeals.withdrawn("A3", SECRET)
-    world.register.appeals.decide({"A1": ref("a.example")}, "upheld", "Ms Day", "", 0)
+    withdraw(world, "A3", SECRET)
+    world.register.appeals.decide({"A1": ref("a.example")}, "upheld", "Ms Day")
     assert world.active("a.example") == ["piracy"], "A2 waits"
     world.restart()
-    world.register.appeals.decide({"A2": ref("a.example")}, "upheld", "Ms Day", "", 0)
+    world.register.appeals.decide({"A2": ref("a.example")}, "upheld", "Ms Day")
     assert world.active("a.example") == ["gambling", "piracy"]
 
 
@@ -96,7 +109,7 @@ def test_one_decision_answers_every_appeal_on_an_entry_in_one_generation(world: 
         receive(world, f"A{number}", "a.example")
     run_out(world)
     before = world.register.generation
-    world.register.appeals.decide({f"A{n}": ref("a.example") for n in range(30)}, "upheld", "Ms Day", "", 0)
+    world.register.appeals.decide({f"A{n}": ref("a.example") for n in range(30)}, "upheld", "Ms Day")
     assert world.active("a.example") == ["gambling", "piracy"]
     assert world.register.generation == before + 1
     assert [kind for kind, _ in world.leaves()].count("appeal-decided") == 30
@@ -107,9 +120,9 @@ def test_only_the_author_s_secret_withdraws_an_appeal(world: World) -> None:
     receive(world, "A2", "b.example")
     for appeal, secret in (("A1", bytes(16)), ("A2", SECRET), ("A9", SECRET)):
         with pytest.raises(AppealError):
-            world.register.appeals.withdrawn(appeal, secret)
-    leaf = world.register.appeals.withdrawn("A1", SECRET)
-    assert world.register.appeals.withdrawn("A1", SECRET) == leaf, "said again it is the same leaf"
+            withdraw(world, appeal, secret)
+    leaf = withdraw(world, "A1", SECRET)
+    assert withdraw(world, "A1", SECRET) == leaf, "said again it is the same leaf"
     run_out(world)
     assert fate(world, "A1", "A2") == [None, "suspended"]
 
@@ -119,10 +132,10 @@ def test_an_appeal_is_one_leaf_however_often_it_is_reported(world: World) -> Non
     with pytest.raises(AppealError, match="received as one about"):
         receive(world, "A1", "b.example")
     first = receive(world, "A1", "a.example")
-    world.register.appeals.decide({"A1": ref("a.example"), "A2": ref("a.example")}, "upheld", "Ms Day", "", 0)
+    world.register.appeals.decide({"A1": ref("a.example"), "A2": ref("a.example")}, "upheld", "Ms Day")
     assert receive(world, "A1", "a.example") == first
     leaf = receive(world, "A2", "a.example")
-    assert leaf > world.register.appeals.decision("A2"), "decided before it was reported"
+    assert leaf > decision(world, "A2"), "decided before it was reported"
     assert receive(world, "A2", "a.example") == leaf
     assert world.register.appeals.known.waiting == {}
 
@@ -139,7 +152,7 @@ def test_a_ground_can_say_that_an_overdue_appeal_suspends_nothing(world: World) 
     ("0000000000000000", "b.example"), (ref("a.example"), "b.example"), (ref("b.example"), "no name"),
 ])  # fmt: skip
 def test_an_appeal_against_what_is_not_listed_changes_nothing(world: World, reference: str, name: str) -> None:
-    world.register.appeals.received("A1", {"reference": reference, "name": name, "ground": "mistake"})
+    received(world, "A1", reference, name)
     run_out(world)
     assert fate(world, "A1") == ["nothing"]
     assert world.active("b.example") == ["gambling"]
@@ -211,7 +224,7 @@ def test_a_person_lets_go_what_was_held_or_decides_about_it(tmp_path: Path) -> N
     assert world.register.appeals.let_go([*asked, "0" * 16], "Ms Day") == sorted(asked)
     assert world.register.generation == before + 1
     assert [world.active(f"n000{n}.example") for n in range(3)] == [[], [], ["gambling"]]
-    world.register.appeals.decide({"A0002": ref("n0002.example")}, "upheld", "Ms Day", "", 0)
+    world.register.appeals.decide({"A0002": ref("n0002.example")}, "upheld", "Ms Day")
     world.register.tick()
     assert world.register.status()["appeals"]["held"] == [ref("n0003.example")]
     world.stop()
@@ -223,8 +236,9 @@ def test_a_person_lets_go_what_was_held_or_decides_about_it(tmp_path: Path) -> N
 def test_a_mend_opens_the_entry_that_was_appealed_against_and_nothing_else(world: World) -> None:
     world.take(2, ["a.example", make_entry("a.example", match="exact"), "b.example"])
     receive(world, "A1", "a.example")
-    done = world.register.appeals.decide({"A1": ref("a.example")}, "mended", "Ms Day", "a.example", 3600.0)
-    assert (done["mended"]["list"], done["mended"]["match"], done["trouble"]) == ("gambling", "subtree", None)
+    done = world.register.appeals.decide({"A1": ref("a.example")}, "mended", "Ms Day", A_NAMED, 3600.0)
+    (mended,) = done["mended"]
+    assert (mended["list"], mended["match"], done["trouble"]) == ("gambling", "subtree", None)
     assert world.active("a.example") == ["gambling", "piracy"], "the exact entry of the list, and the other list"
     assert world.active("www.a.example") == ["piracy"]
     world.restart()
@@ -236,14 +250,14 @@ def test_a_mend_opens_the_entry_that_was_appealed_against_and_nothing_else(world
 
 def test_a_mend_is_of_one_entry_that_is_listed_and_ends_within_a_month(world: World) -> None:
     decide = world.register.appeals.decide
-    for appeals, name, seconds in (
-        ({"A1": ref("a.example"), "A2": ref("b.example")}, "a.example", 60.0),
-        ({"A1": "0" * 16}, "a.example", 60.0),
-        ({"A1": ref("a.example")}, "a.example", 0.0),
-        ({"A1": ref("a.example")}, "a.example", 32 * 86400.0),
+    for appeals, names, seconds in (
+        ({"A1": ref("a.example"), "A2": ref("b.example")}, A_NAMED, 60.0),
+        ({"A1": "0" * 16}, {"0" * 16: "a.example"}, 60.0),
+        ({"A1": ref("a.example")}, A_NAMED, 0.0),
+        ({"A1": ref("a.example")}, A_NAMED, 32 * 86400.0),
     ):
         with pytest.raises(AppealError):
-            decide(appeals, "mended", "Ms Day", name, seconds)
+            decide(appeals, "mended", "Ms Day", names, seconds)
     assert world.active("a.example") == ["gambling", "piracy"]
 
 
@@ -251,12 +265,12 @@ def test_a_mend_that_ends_leaves_what_another_overdue_appeal_suspends(world: Wor
     receive(world, "A1", "a.example")
     receive(world, "A2", "a.example", "lawful")
     run_out(world)
-    world.register.appeals.decide({"A1": ref("a.example")}, "mended", "Ms Day", "a.example", 14 * 86400.0)
+    world.register.appeals.decide({"A1": ref("a.example")}, "mended", "Ms Day", A_NAMED, 14 * 86400.0)
     run_out(world, days=13)
     assert fate(world, "A2") == ["suspended"]
     run_out(world, days=2)
     assert "gambling" not in world.active("a.example")
-    world.register.appeals.decide({"A2": ref("a.example")}, "upheld", "Ms Day", "", 0)
+    world.register.appeals.decide({"A2": ref("a.example")}, "upheld", "Ms Day")
     assert "gambling" in world.active("a.example")
 
 
@@ -276,14 +290,14 @@ def test_what_unblocks_works_without_the_log_and_what_blocks_waits_for_it(
         patch.setattr(world.ledger, "append", broken)
         with pytest.raises(LedgerError):
             receive(world, "A3", "b.example")
-        assert world.register.appeals.decide({"A1": ref("a.example")}, "mended", "x", "a.example", 60.0)["trouble"]
+        assert world.register.appeals.decide({"A1": ref("a.example")}, "mended", "x", A_NAMED, 60.0)["trouble"]
         assert world.active("a.example") == ["piracy"]
         run_out(world)
         assert world.active("b.example") == []
         with pytest.raises(LedgerError):
-            world.register.appeals.decide({"A2": ref("b.example")}, "upheld", "x", "", 0)
+            world.register.appeals.decide({"A2": ref("b.example")}, "upheld", "x")
         assert world.active("b.example") == []
-    world.register.appeals.decide({"A2": ref("b.example")}, "upheld", "x", "", 0)
+    world.register.appeals.decide({"A2": ref("b.example")}, "upheld", "x")
     assert world.active("b.example") == ["gambling"]
 
 
@@ -320,14 +334,14 @@ def test_an_issuer_decides_what_is_about_an_entry_of_its_list(
 ) -> None:
     receive(world, "A1", "a.example")
     run_out(world)
-    decision = {"list": "gambling", "appeal": "A1", "reference": ref("a.example"), "outcome": "upheld", "by": "Judge"}
-    world.register.appeals.decided_by_issuers([{**decision, **change}])
+    said = {"list": "gambling", "appeal": "A1", "reference": ref("a.example"), "outcome": "upheld", "by": "Judge"}
+    world.register.appeals.decided_by_issuers([{**said, **change}])
     assert (world.active("a.example") == ["gambling", "piracy"]) is decided
     if decided:
-        assert world.leaves()[world.register.appeals.decision("A1")] == ("appeal-decided", ref("a.example"))
+        assert world.leaves()[decision(world, "A1")] == ("appeal-decided", ref("a.example"))
     else:
         with pytest.raises(AppealError, match="nothing was decided"):
-            world.register.appeals.decision("A1")
+            decision(world, "A1")
 
 
 def test_what_an_issuer_granted_stays_off_until_its_relief_is_there(world: World) -> None:
@@ -349,17 +363,18 @@ def test_a_reporter_can_say_that_an_appeal_came_in_and_no_more(world: World) -> 
 
     table = operations(Asked())  # type: ignore[arg-type]
     asked = {name for name, operation in table.items() if operation.reporters}
-    assert asked == {"appeal-received", "appeal-withdrawn", "appeal-decision", "appeal-fates", "shared", "share"}
+    assert asked == {"appeal-reports", "appeal-fates", "shared", "share"}
     reporter = control.Callers(reporters=frozenset({"nobody"}))
     peer = control.Peer(1, 65534, 65534)
-    for name in ("decide", "suspend", "override", "bypassed", "approve"):
+    for name in ("decide", "suspend", "override", "bypassed", "approve", "appeals-waiting", "drop-appeals"):
         assert reporter.refusal(peer, table[name]) == "user nobody may not do this"
-    assert reporter.refusal(peer, table["appeal-received"]) is None
+    assert reporter.refusal(peer, table["appeal-reports"]) is None
 
 
 A_RECEIPT = "0a" * 32
-RIGHT = {"appeal": "A-0123456789AB", "reference": "7ZK3M9Q2XW4T8RBC", "name": "a.example", "list": "gambling",
-         "ground": "mistake", "received": 1_795_000_000, "due": 1_795_000_900, "receipt": A_RECEIPT}  # fmt: skip
+RIGHT = {"what": "received", "appeal": "A-0123456789AB", "reference": "7ZK3M9Q2XW4T8RBC", "name": "a.example",
+         "list": "gambling", "ground": "mistake", "received": 1_795_000_000, "due": 1_795_000_900,
+         "receipt": A_RECEIPT}  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -373,31 +388,58 @@ RIGHT = {"appeal": "A-0123456789AB", "reference": "7ZK3M9Q2XW4T8RBC", "name": "a
         ("received", -1), ("received", True),
     ],
 )  # fmt: skip
-def test_what_a_reporter_says_of_an_appeal_has_an_appeals_shape(world: World, key: str, value: object) -> None:
+def test_what_a_reporter_says_of_an_appeal_has_an_appeals_shape(key: str, value: object) -> None:
     """Half a character in one report made every later write of the steward's state fail, decisions too."""
-    told: list[Mapping[str, Any]] = []
-    report = operations(_asked(world, told))["appeal-received"].handle
-    with pytest.raises(RequestError):
-        asyncio.run(report(control.Peer(1, 65534, 65534), {**RIGHT, key: value}))  # type: ignore[arg-type]
-    assert told == []
-    asyncio.run(report(control.Peer(1, 65534, 65534), {**RIGHT, "more": "x" * 4_000_000}))  # type: ignore[arg-type]
-    assert told == [RIGHT], "and nothing else is kept"
+    wrong, good = read([{**RIGHT, key: value}, RIGHT])
+    assert isinstance(wrong, AppealError)
+    assert isinstance(good, Report)
+
+
+def test_nothing_is_kept_of_a_report_but_what_an_appeal_has(world: World) -> None:
+    (answer,) = reported(world, {**RIGHT, "more": "x" * 1_000_000})
+    told = check_proof(str(answer["proof"]).encode(), parse_vkey(world.config.places.log_vkey.read_text().strip()))
+    assert told.detail is not None
+    assert told.detail.value == {name: said for name, said in RIGHT.items() if name not in ("what", "receipt")}
+
+
+def reported(world: World, *batch: object) -> list[dict[str, Any]]:
+    """As the web process does it, through the operation."""
+    handle = operations(_asked(world))["appeal-reports"].handle
+    said: Any = handle(control.Peer(1, 65534, 65534), {"reports": list(batch)})
+    return list(asyncio.run(said)["answers"])
+
+
+def test_a_batch_of_reports_is_one_checkpoint_and_each_is_judged_alone(world: World) -> None:
+    secret = {**RIGHT, "receipt": receipts.hash_of(SECRET).hex()}
+    ids = [f"A-0000000000{number:02}" for number in range(20)]
+    gone = {"what": "withdrawn", "appeal": ids[0], "secret": SECRET.hex()}
+    batch = [
+        *({**secret, "appeal": appeal} for appeal in ids),
+        {**secret, "appeal": ids[1]}, {**secret, "appeal": ids[1], "reference": "8ZK3M9Q2XW4T8RBC"},
+        gone, {**gone, "appeal": ids[1], "secret": "00"}, {"what": "decision", "appeal": ids[2]}, 7,
+    ]  # fmt: skip
+    answers = reported(world, *batch)
+    leaves: list[Any] = [answer.get("leaf") for answer in answers]
+    assert leaves[:20] == list(range(leaves[0], leaves[0] + 20))
+    assert leaves[20:23] == [leaves[1], None, leaves[19] + 1], "said twice, of another entry, withdrawn by its author"
+    assert [answer.get("error") for answer in answers[23:]] == [
+        f"that is not the receipt of {ids[1]}", f"nothing was decided about {ids[2]} here",
+        "that is no report of an appeal",
+    ]  # fmt: skip
+    assert set(world.register.appeals.known.waiting) == set(ids[1:])
+    assert world.register.appeals.refused == 3, "what is not decided yet is no wrong report"
+    assert [answer["leaf"] for answer in reported(world, *batch)[:20]] == leaves[:20]
+    assert [kind for kind, _ in world.leaves()].count("appeal-received") == 20
+    (refusal,) = reported(world, *[RIGHT] * (AT_ONCE + 1))
+    assert list(refusal) == ["error"]
 
 
 def test_reports_that_are_refused_in_number_are_an_alarm_for_an_hour(world: World) -> None:
-    async def work(what: Callable[..., object], *arguments: Any) -> object:
-        return what(*arguments)
-
-    asked: Any = SimpleNamespace(
-        config=world.config, register=world.register, held=SimpleNamespace(operations=dict), work=work
-    )
-    table, peer = operations(asked), control.Peer(1, 65534, 65534)
     said = f"more than {MOST_REFUSED} reports of the web process were refused within an hour"
+    unknown = {"what": "withdrawn", "appeal": "A-0123456789AB", "secret": "00"}
     for number in range(MOST_REFUSED + 1):
         assert said not in world.register.status()["alarms"]
-        kind, error = (("appeal-received", RequestError), ("appeal-withdrawn", AppealError))[number % 2]
-        with pytest.raises(error):
-            asyncio.run(table[kind].handle(peer, {"appeal": "A-0123456789AB", "secret": "00"}))  # type: ignore[arg-type]
+        assert reported(world, (unknown, {"what": "received", "appeal": "x"})[number % 2])[0]["error"]
     assert said in world.register.status()["alarms"]
     assert world.register.status()["appeals"]["refused"] == MOST_REFUSED + 1
     run_out(world, minutes=61)
@@ -418,12 +460,67 @@ def test_places_for_appeals_that_are_nearly_taken_are_an_alarm(world: World, mon
         receive(world, "A5", "a.example")
 
 
-def _asked(world: World, told: list[Mapping[str, Any]]) -> Any:
-    """A steward whose register hears of the appeal, up to the proof."""
-
+def _asked(world: World) -> Any:
     async def work(what: Callable[..., object], *arguments: Any) -> object:
-        told.extend(one for one in arguments if isinstance(one, dict))
-        return 0
+        return what(*arguments)
 
     held = SimpleNamespace(operations=dict)
     return SimpleNamespace(config=world.config, register=world.register, held=held, work=work)
+
+
+def test_appeals_that_the_desk_does_not_know_are_dropped_with_what_they_suspended(world: World) -> None:
+    receive(world, "A1", "a.example")
+    for number in range(3):
+        receive(world, f"B{number}", "b.example")
+    run_out(world)
+    receive(world, "B3", "b.example")
+    appeals, before = world.register.appeals, world.register.generation
+    assert world.active("b.example") == []
+    assert list(appeals.waiting_after("", 2)) == ["A1", "B0"]
+    assert list(appeals.waiting_after("B0", 9)) == ["B1", "B2", "B3"]
+    assert appeals.drop(["B0", "B1", "B3", "B9"], "night shift", "nobody sent them") == 3
+    assert (world.active("b.example"), world.register.generation) == ([], before), "B2 is known"
+    assert appeals.drop(["B2"], "night shift", "nobody sent it") == 1
+    assert (world.active("b.example"), world.register.generation) == (["gambling"], before + 1)
+    assert world.active("a.example") == ["piracy"]
+    assert (set(appeals.known.waiting), appeals.known.decided) == ({"A1"}, {})
+    assert [leaf for leaf in world.leaves() if leaf[0] == "appeal-decided"] == [
+        ("appeal-decided", ref("b.example"))
+    ] * 4
+
+
+def test_an_alarm_says_what_is_held_after_a_decision_and_not_before_the_next_round(world: World) -> None:
+    world.take(2, [f"{letter}.example" for letter in "abcdef"])
+    for letter in "bcdef":
+        receive(world, letter, f"{letter}.example")
+    run_out(world)
+    held = sorted(a for a, one in world.register.appeals.known.waiting.items() if one.fate == "held")
+    assert world.register.alarms["overdue"].startswith("2 entries")
+    world.register.appeals.decide({held[0]: ref(f"{held[0]}.example")}, "upheld", "Ms Day")
+    assert world.register.alarms["overdue"].startswith("1 entries")
+    world.register.appeals.let_go([ref(f"{held[1]}.example")], "Ms Day")
+    assert "overdue" not in world.register.alarms
+
+
+def test_what_issuers_decide_at_a_time_is_one_generation(world: World) -> None:
+    for letter in "ab":
+        receive(world, letter, f"{letter}.example")
+    run_out(world)
+    before = world.register.generation
+    said = {"list": "gambling", "outcome": "upheld", "by": "Judge"}
+    world.register.appeals.decided_by_issuers(
+        [{**said, "appeal": letter, "reference": ref(f"{letter}.example")} for letter in "ab"]
+    )
+    assert (world.active("b.example"), world.register.generation) == (["gambling"], before + 1)
+
+
+def test_mends_of_several_entries_are_one_generation(world: World) -> None:
+    for letter in "ab":
+        receive(world, letter, f"{letter}.example")
+    before = world.register.generation
+    appeals, names = (
+        {letter: ref(f"{letter}.example") for letter in "ab"},
+        {ref(f"{x}.example"): f"{x}.example" for x in "ab"},
+    )
+    assert len(world.register.appeals.decide(appeals, "mended", "Ms Day", names, 60.0)["mended"]) == 2
+    assert (world.active("b.example"), world.register.generation) == ([], before + 1)

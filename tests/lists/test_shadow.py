@@ -157,7 +157,7 @@ def test_a_generation_in_between_and_a_list_of_another_view_change_nothing(world
     traffic.take_up()
     traffic.flow(range(500), "elsewhere.example", "popular.example")
     reference = make_entry("a.example").reference
-    world.register.appeals.decide({"A-1": reference}, "mended", "night shift", "a.example", 3600.0)
+    world.register.appeals.decide({"A-1": reference}, "mended", "night shift", {reference: "a.example"}, 3600.0)
     traffic.take_up()
     traffic.flow(range(500, 1_000), "elsewhere.example")
     pass_time(world)

@@ -130,14 +130,16 @@ def test_what_became_active_and_what_came_in_can_be_proved_to_anybody(provider: 
         provider.ask("lists", "refresh")
         places = load(provider.folder / "stopsign.yaml").places
         appeal: dict[str, Any] = {"appeal": "A-0123456789AB", "reference": "7ZK3M9Q2XW4T8RBC", "ground": "lawful"}
-        answers = [control.call(places.control_socket, "appeal-received", **appeal)]
+        received = {"what": "received", **appeal}
+        answers = control.call(places.control_socket, "appeal-reports", reports=[received])["answers"]
         decided: dict[str, Any] = {
             "appeals": {appeal["appeal"]: appeal["reference"]},
             "outcome": "upheld",
             "by": "Ms Day",
         }
         control.call(places.control_socket, "decide", **decided)
-        answers.append(control.call(places.control_socket, "appeal-decision", appeal=appeal["appeal"]))
+        decision = {"what": "decision", "appeal": appeal["appeal"]}
+        answers += control.call(places.control_socket, "appeal-reports", reports=[decision])["answers"]
         wait_until(lambda: entries_reported(places.report) == 1, "the report that everybody may read knows the list")
     (start,) = provider.ask("audit", "show", "--type", "start", "--json").output.splitlines()
     assert json.loads(start)["detail"]["configuration"] == load(provider.folder / "stopsign.yaml").digest

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from blocklists.errors import VerifyError
-from tests.rigs.lists_world import World, make_entry
+from tests.rigs.lists_world import World, make_entry, received
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -140,9 +140,7 @@ def test_a_stored_file_that_is_damaged_until_the_backup_is_put_back(world: World
 
 
 def test_appeals_that_wait_for_a_compiled_list_that_cannot_be_read(world: World) -> None:
-    reference = make_entry("a.example").reference
-    detail = {"appeal": "A1", "reference": reference, "name": "a.example", "list": "gambling", "ground": "mistake"}
-    world.register.appeals.received("A1", detail)
+    received(world, "A1", make_entry("a.example").reference, "a.example")
     good = world.config.places.current.read_bytes()
     world.config.places.current.write_bytes(b"{")
     world.clock.forward(hours=49)

@@ -14,7 +14,7 @@ from resolver.lists.withdrawn import HERE
 from resolver.log.reading import leaves, published_details
 from resolver.log.source import Folder
 from resolver.policy.explain import Leads
-from tests.rigs.lists_world import ISSUER, World, make_entry, settings
+from tests.rigs.lists_world import ISSUER, World, make_entry, received, settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,8 +38,7 @@ def relieve(world: World) -> None:
 
 
 def suspend(world: World) -> None:
-    told = {"appeal": "A1", "reference": CASINO.reference, "name": CASINO.name, "list": "gambling", "ground": "mistake"}
-    world.register.appeals.received("A1", told)
+    received(world, "A1", CASINO.reference, CASINO.name)
     world.clock.forward(hours=49)
     world.register.tick()
 
@@ -88,7 +87,7 @@ def test_what_is_in_force_is_not_among_them(world: World) -> None:
 
 def test_the_log_names_what_is_suspended_here_and_that_it_is_no_longer(world: World) -> None:
     suspend(world)
-    world.register.appeals.decide({"A1": CASINO.reference}, "upheld", "Ms Day", "", 0)
+    world.register.appeals.decide({"A1": CASINO.reference}, "upheld", "Ms Day")
     source = Folder(world.config.places.log_dir)
     told = [
         one.value for _, leaf, one in leaves(source, published_details(source)) if leaf.type == "suspended-here" and one

@@ -148,5 +148,5 @@ def test_an_address_of_no_view_or_none_at_all_gets_every_list_and_a_mapped_one_i
         ("", None),
         ("not an address", None),
     ]:
-        assert views.lists_of(address_in(text)) == lists, text
+        assert views.of_client(address_in(text)).lists == lists, text
     assert stopped_by_web(config, "") == ({"casino", "games"}, {"casino", "games"})

@@ -100,8 +100,10 @@ def test_the_receipt_hands_out_the_proof_that_the_appeal_stands_in_the_log(tmp_p
         with Log.open(world.config.places, world.clock) as log:
 
             async def steward(op: str, **arguments: Any) -> dict[str, Any]:
-                leaf = log.append(op, arguments["reference"], arguments)
-                return {"leaf": leaf, "proof": log.proof(leaf).decode()}
+                assert op == "appeal-reports"
+                (report,) = arguments["reports"]
+                leaf = log.append(f"appeal-{report['what']}", report["reference"], report)
+                return {"answers": [{"leaf": leaf, "proof": log.proof(leaf).decode()}]}
 
             assert await deliver(world.portal.store, steward, "a", NOW)
             key = parse_vkey(log.vkey)
@@ -219,9 +221,9 @@ def test_the_steward_is_told_with_the_appeal_and_without_its_words(tmp_path: Pat
         await visitor.appeal(contact="me@home.example")
         assert world.portal.store is not None
         (message,) = await world.portal.store.messages("a", NOW)
-        assert message.op == "appeal-received"
-        assert message.arguments["reference"] == REFERENCE
-        assert message.arguments["list"] == "gambling"
+        assert message.report["what"] == "received"
+        assert message.report["reference"] == REFERENCE
+        assert message.report["list"] == "gambling"
         assert REASON not in str(message)
         assert "me@home.example" not in str(message)
         assert woken
@@ -400,7 +402,9 @@ def test_a_decision_shows_on_the_receipt_with_its_reasons(tmp_path: Path) -> Non
         link = await visitor.appeal()
         assert world.portal.store is not None
         (one,) = await world.portal.store.all()
-        assert await world.portal.store.decide(one.id, "granted", "Ms Judge", "You are right.\n<b>Sorry.</b>", NOW + 90)
+        assert await world.portal.store.decide(
+            [one.id], "granted", "Ms Judge", "You are right.\n<b>Sorry.</b>", NOW + 90
+        )
         text = (await visitor.get(link)).body.decode()
         assert "Your appeal was granted" in text
         assert "You are right." in text
@@ -449,10 +453,10 @@ def test_its_author_can_withdraw_it_and_its_words_are_gone(tmp_path: Path) -> No
         assert REASON not in text
         assert world.portal.store is not None
         (message,) = await world.portal.store.messages("a", NOW)
-        await world.portal.store.heard(message, "a", "")
+        await world.portal.store.heard([(message, "")], "a")
         (message,) = await world.portal.store.messages("a", NOW)
-        assert message.op == "appeal-withdrawn"
-        assert form_token.receipt_code(bytes.fromhex(message.arguments["secret"])) == link[9:], "its author's proof"
+        assert message.report["what"] == "withdrawn"
+        assert form_token.receipt_code(bytes.fromhex(message.report["secret"])) == link[9:], "its author's proof"
 
     with_store(work, tmp_path)
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import hashlib
+import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -10,6 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from resolver.base.errors import ResolverError
+from resolver.config.preflight.host import trial
+from resolver.lists.protected import own
 from resolver.portal.colours import DARK_CARD, DARK_PAPER, palette
 from resolver.portal.pages import MAX_LOGO, link_to
 from resolver.portal.plain_http import Head
@@ -75,6 +79,65 @@ def test_a_logo_that_cannot_be_shown_ends_the_start(tmp_path: Path, file: str, d
         (tmp_path / file).write_bytes(data)
     with pytest.raises(ResolverError, match=said):
         page_of(tmp_path, logo=tmp_path / file)
+
+
+BRAND = {
+    "name": "Schulnetz <Nord>", "url": "https://school.example", "language": "de", "help_lines": [],
+    "colours": {"accent": "#004488", "background": "#ffffff", "text": "#111111"},
+}  # fmt: skip
+
+
+@pytest.fixture
+def branded(tmp_path: Path) -> World:
+    views = [
+        {"name": "school", "clients": ["10.1.0.0/16", "2001:db8:1::/48"], "lists": ["gambling"], "brand": BRAND},
+        {"name": "plain", "clients": ["10.2.0.0/16"], "lists": ["gambling"]},
+    ]
+    lists = [{"name": "gambling", "repository": "/nowhere", "trusted_root": "/nowhere/root.json"}]
+    return World(tmp_path, config=configuration(tmp_path, views=views, lists=lists))
+
+
+@pytest.mark.parametrize(("client", "brand"), [
+    ("10.1.2.3", True), ("::ffff:10.1.2.3", True), ("2001:db8:1::9", True), ("10.2.0.1", False), ("192.0.2.1", False),
+    ("", False),
+])  # fmt: skip
+def test_the_clients_of_a_view_with_a_brand_see_it_and_nobody_else_does(
+    branded: World, client: str, *, brand: bool
+) -> None:
+    branded.stop_page.reply(Head(b"GET", b"/", b"example.com"), "192.0.2.9")  # kept, and not given to the other brand
+    reply = branded.stop_page.reply(Head(b"GET", b"/", b"example.com"), client)
+    page = reply.body.decode()
+    assert ("Schulnetz &lt;Nord&gt; muss" in page) is brand, "its name, in the language that it chose"
+    assert ("Nordlicht Internet has to follow" in page) is not brand
+    assert ("--accent:#004488" in page) is brand
+    assert ("Gambling helpline" in page) is not brand, "a brand that gives no help lines shows none"
+    assert "blocking@nordlicht.example" in page, "what a brand leaves out is the provider's"
+    assert 'href="https://stop.nordlicht.example/appeal' in page, "appeals have one address"
+    site = b"https://school.example" if brand else b"https://nordlicht.example"
+    assert b"Link: <" + site + b'>; rel="blocked-by"' in reply.head
+    said = branded.stop_page.reply(Head(b"GET", b"/", b"example.com", "application/json"), client)
+    assert json.loads(said.body)["blocked_by"].encode() == site
+
+
+def test_the_style_of_a_brand_is_the_one_that_its_page_allows(branded: World) -> None:
+    for client in ("10.1.2.3", "10.2.0.1"):
+        reply = branded.stop_page.reply(Head(b"GET", b"/", b"example.com"), client)
+        style = reply.body.partition(b"<style>")[2].partition(b"</style>")[0]
+        assert b"'sha256-" + base64.b64encode(hashlib.sha256(style).digest()) + b"'" in reply.head
+
+
+def test_an_entry_for_a_brand_s_own_site_is_held(branded: World) -> None:
+    assert branded.config is not None
+    assert ("school.example", "the provider's own site") in set(own(branded.config))
+
+
+def test_a_brand_s_logo_and_language_are_checked_before_the_start(tmp_path: Path) -> None:
+    view = {"name": "school", "clients": ["10.1.0.0/16"], "lists": [],
+            "brand": {"logo": str(tmp_path / "gone.svg"), "language": "xx"}}  # fmt: skip
+    config = configuration(tmp_path, views=[view])
+    found = {finding.key: finding.message for finding in trial(config, tmp_path / "file.yaml", lambda _: set())}
+    assert "gone.svg" in found["views[0].brand.logo"]
+    assert "no pages in 'xx'" in found["views[0].brand.language"]
 
 
 @pytest.mark.parametrize(("contact", "link"), [

@@ -119,7 +119,7 @@ def test_the_nearest_deadline_comes_first_and_closed_ones_last(run: Run) -> None
     async def work(store: Store) -> None:
         for count, due in ((1, 300), (2, 100), (3, 200), (4, 50)):
             await store.add(replace(number(count), due=NOW + due))
-        await store.decide("A-4", "upheld", "x", "y", NOW)
+        await store.decide(["A-4"], "upheld", "x", "y", NOW)
         assert [one.id for one in await store.all()] == ["A-2", "A-3", "A-1"]
         assert [one.id for one in await store.all(closed=True)] == ["A-2", "A-3", "A-1", "A-4"]
         assert await store.all(reference="0" * 16) == []
@@ -130,8 +130,8 @@ def test_the_nearest_deadline_comes_first_and_closed_ones_last(run: Run) -> None
 def test_an_appeal_is_decided_once(run: Run) -> None:
     async def work(store: Store) -> None:
         await store.add(NEW)
-        assert await store.decide("A-1", "granted", "Ms Judge", "because", NOW + 5)
-        assert not await store.decide("A-1", "upheld", "Mr Late", "no", NOW + 6)
+        assert await store.decide(["A-1"], "granted", "Ms Judge", "because", NOW + 5)
+        assert not await store.decide(["A-1"], "upheld", "Mr Late", "no", NOW + 6)
         assert not await store.withdraw("A-1", SECRET, NOW + 7)
         assert not await store.mark("A-1", "forwarded", NOW + 8)
         found = await store.by_id("A-1")
@@ -147,7 +147,7 @@ def test_the_words_go_on_schedule_and_the_count_stays(run: Run) -> None:
         await store.add(number(1))
         await store.add(number(2))
         await store.mark("A-1", "forwarded", NOW, "with a note that names somebody")
-        await store.decide("A-1", "upheld", "x", "public reasons", NOW)
+        await store.decide(["A-1"], "upheld", "x", "public reasons", NOW)
         rounds = [await clock.round_of(store, [], NOW + moment, KEEP) for moment in (KEEP, KEEP + 1, 9 * KEEP)]
         assert rounds == [(0, 0), (0, 1), (0, 0)], "not a day early, and once"
         one, happened = await store.by_id("A-1") or pytest.fail("gone")
@@ -208,17 +208,17 @@ def test_each_host_s_steward_hears_all_of_every_appeal(run: Run) -> None:
         assert await clock.deliver(store, one, "a", NOW)
         await store.add(number(2))
         await store.withdraw("A-1", SECRET, NOW + 5)
-        await store.decide("A-2", "upheld", "x", "y", NOW + 5)
+        await store.decide(["A-2"], "upheld", "x", "y", NOW + 5)
         for steward, host in ((one, "a"), (other, "b"), (one, "a"), (other, "b")):
             assert await clock.deliver(store, steward, host, NOW + 6)
         assert sorted(one.told) == sorted(other.told)
         assert sorted(one.told) == [
-            ("appeal-decision", "A-2"),
-            ("appeal-received", "A-1"),
-            ("appeal-received", "A-2"),
-            ("appeal-withdrawn", "A-1"),
+            ("decision", "A-2"),
+            ("received", "A-1"),
+            ("received", "A-2"),
+            ("withdrawn", "A-1"),
         ]
-        assert other.told.index(("appeal-received", "A-1")) < other.told.index(("appeal-withdrawn", "A-1"))
+        assert other.told.index(("received", "A-1")) < other.told.index(("withdrawn", "A-1"))
         late = Steward()
         assert await clock.deliver(store, late, "c", NOW + 8 * DAY)
         assert late.told == [], "a host that comes later hears of what is open"
@@ -285,17 +285,25 @@ class Steward:
         self.away, self.refuses, self.proof, self.fates = away, refuses, proof, fates or {}
         self.told: list[tuple[str, str]] = []
         self.asked: list[list[str]] = []
+        self.batches: list[int] = []
 
     async def __call__(self, op: str, **arguments: Any) -> dict[str, Any]:
         if self.away:
             raise UnreachableError("nobody listens")
-        if op == self.refuses:
-            raise ControlError("no such operation")
         if op == "appeal-fates":
             self.asked += [arguments["appeals"]] if arguments["appeals"] else []
             return {"fates": {one: self.fates[one] for one in arguments["appeals"] if one in self.fates}}
-        self.told.append((op, arguments["appeal"]))
-        return {"proof": self.proof}
+        if self.refuses == op:
+            raise ControlError("no such operation")
+        answers: list[dict[str, Any]] = []
+        self.batches.append(len(arguments["reports"]))
+        for report in arguments["reports"]:
+            if report["what"] == self.refuses:
+                answers.append({"error": "nothing was decided"})
+                continue
+            self.told.append((report["what"], report["appeal"]))
+            answers.append({"leaf": len(self.told), "proof": self.proof})
+        return {"answers": answers}
 
 
 def test_what_the_steward_has_to_hear_waits_while_it_is_away(run: Run) -> None:
@@ -306,7 +314,7 @@ def test_what_the_steward_has_to_hear_waits_while_it_is_away(run: Run) -> None:
         steward = Steward()
         assert await clock.deliver(store, steward, "a", NOW)
         assert await clock.deliver(store, steward, "a", NOW)
-        assert steward.told == [("appeal-received", "A-1")]
+        assert steward.told == [("received", "A-1")]
 
     run(work)
 
@@ -316,12 +324,32 @@ def test_what_the_steward_refuses_waits_and_holds_nothing_up(run: Run) -> None:
         await store.add(number(1))
         await store.add(number(2))
         assert await clock.deliver(store, Steward(), "a", NOW)
-        await store.decide("A-1", "granted", "x", "y", NOW)
+        await store.decide(["A-1"], "granted", "x", "y", NOW)
         await store.withdraw("A-2", SECRET, NOW)
-        steward = Steward(refuses="appeal-decision")
+        steward = Steward(refuses="decision")
         assert await clock.deliver(store, steward, "a", NOW)
-        assert steward.told == [("appeal-withdrawn", "A-2")]
-        assert [one.op for one in await store.messages("a", NOW)] == ["appeal-decision"]
+        assert steward.told == [("withdrawn", "A-2")]
+        assert [one.report["what"] for one in await store.messages("a", NOW)] == ["decision"]
+
+    run(work)
+
+
+def test_a_flood_is_told_in_batches_past_what_is_refused(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(clock, "REPORTS", 4)
+    ids = [f"A-{count}" for count in range(1, 10)]
+
+    async def work(store: Store) -> None:
+        await store.add_all([number(count) for count in range(1, 10)])
+        assert await clock.deliver(store, Steward(), "a", NOW)
+        await store.decide(ids[:5], "upheld", "x", "y", NOW)
+        await store.withdraw("A-9", SECRET, NOW)
+        steward = Steward(refuses="decision")
+        assert await clock.deliver(store, steward, "a", NOW)
+        assert steward.told == [("withdrawn", "A-9")], "five that are refused, more than a batch, hold nothing up"
+        later = Steward()
+        assert await clock.deliver(store, later, "a", NOW)
+        assert (later.batches, len(later.told)) == ([4, 1], 5)
+        assert await store.known(["A-1", "A-77"]) == {"A-1"}
 
     run(work)
 
@@ -436,7 +464,7 @@ def test_what_is_erased_is_overwritten_on_the_disk(tmp_path: Path) -> None:
     async def work() -> None:
         store = await Store.open(f"sqlite:///{tmp_path / 'portal.db'}")
         await store.add(replace(NEW, reason="unmistakable-words " * 50))
-        await store.decide("A-1", "upheld", "x", "y", NOW)
+        await store.decide(["A-1"], "upheld", "x", "y", NOW)
         assert b"unmistakable-words" in written(tmp_path)
         assert await store.erase(NOW + 1, NOW + 2) == 1
         assert b"unmistakable-words" not in written(tmp_path)
@@ -480,7 +508,7 @@ def test_a_backup_taken_while_it_runs_can_be_put_back_as_the_guide_says(
         store = await Store.open(url)
         await store.add(NEW)
         await asyncio.to_thread(subprocess.run, backup, check=True, timeout=60)
-        await store.decide("A-1", "upheld", "x", "y", NOW)
+        await store.decide(["A-1"], "upheld", "x", "y", NOW)
         await store.add(number(2))
         await store.close()
         await asyncio.to_thread(subprocess.run, restore, check=True, timeout=60)
@@ -488,7 +516,7 @@ def test_a_backup_taken_while_it_runs_can_be_put_back_as_the_guide_says(
         one, happened = await again.by_receipt(NEW.receipt) or pytest.fail("gone")
         assert (one.reason, one.closed, [each.what for each in happened]) == (NEW.reason, None, ["received"])
         assert [one.id for one in await again.all(closed=True)] == ["A-1"], "what came after the backup is gone"
-        assert [message.op for message in await again.messages("a", NOW)] == ["appeal-received"]
+        assert [message.report["what"] for message in await again.messages("a", NOW)] == ["received"]
         assert await again.add(number(3)), "what is restored can be written to"
         await again.close()
 

@@ -14,6 +14,7 @@ from resolver.config.schema import Config
 from resolver.lists.fetch import Candidate
 from resolver.lists.ledger import Ledger
 from resolver.lists.register import Register
+from resolver.lists.reports import AppealError, Report
 from resolver.lists.state import Suspension
 from resolver.log.writer import Log
 from resolver.policy.description import Basis, Issuer
@@ -168,3 +169,19 @@ class World:
         reader = log.reader()
         leaves = (parse_leaf(reader.entry(index)) for index in range(reader.size))
         return [(leaf.type, leaf.reference) for leaf in leaves]
+
+
+def only(world: World, report: Report) -> int:
+    """The leaf of one report of the web process. Raises what refuses it."""
+    (answer,) = world.register.appeals.reported([report])
+    if isinstance(answer, AppealError):
+        raise answer
+    return answer
+
+
+def received(
+    world: World, appeal: str, reference: str, name: str, ground: str = "mistake", receipt: str = "", **more: str
+) -> int:
+    """An appeal against an entry of list `gambling` comes in; its leaf."""
+    about = {"reference": reference, "name": name, "list": "gambling", "ground": ground}
+    return only(world, Report("received", appeal, {"appeal": appeal, **about, **more}, receipt))

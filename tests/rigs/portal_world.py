@@ -17,6 +17,7 @@ from resolver.config.schema import Config
 from resolver.policy.description import Generation
 from resolver.policy.in_force import InForce
 from resolver.policy.views import Views
+from resolver.portal.app import brands_of
 from resolver.portal.live import Live, Snapshot
 from resolver.portal.pages import Pages
 from resolver.portal.site import Portal
@@ -182,7 +183,7 @@ class World:
         self.live.snapshot = Snapshot(InForce(compiled(self.entries, self.meta), Generation.model_validate(self.meta)))
         self.pages = pages
         views = Views.of(config)
-        self.stop_page = StopPage(self.pages, self.live, self.clock, views=views)
+        self.stop_page = StopPage(self.pages, self.live, self.clock, views, brands_of(config, pages))
         clocks = config.portal.clocks
         self.portal = Portal(
             self.pages,

@@ -100,6 +100,7 @@ def _ports(config: Config, own: set[str]) -> Iterator[Finding]:
         ("dns.listen", config.dns_listen, (socket.SOCK_DGRAM, socket.SOCK_STREAM)),
         ("dns.encrypted.tls", config.dns_tls_listen, (socket.SOCK_STREAM,)),
         ("dns.encrypted.https.listen", config.dns_https_listen, (socket.SOCK_STREAM,)),
+        ("dns.encrypted.quic", config.dns_quic_listen, (socket.SOCK_DGRAM,)),
         ("stop_page.listen", config.stop_page.listen, (socket.SOCK_STREAM,)),
         ("portal.listen", config.portal.listen, (socket.SOCK_STREAM,)),
         ("metrics.listen", config.metrics.listen, (socket.SOCK_STREAM,)),
@@ -278,7 +279,7 @@ def _files(config: Config) -> Iterator[Finding]:
     rpz = config.rpz
     for key, path in (
         ("guards.popular", config.guards.popular),
-        ("provider.logo", config.provider.logo),
+        *((f"{key}.logo", face.logo) for key, face in config.faces),
         ("rpz.certificate", rpz.certificate),
         ("rpz.private_key", rpz.private_key),
         *((f"rpz.secondaries[{at}].key", one.key) for at, one in enumerate(rpz.secondaries)),
@@ -289,9 +290,10 @@ def _files(config: Config) -> Iterator[Finding]:
             except OSError as error:
                 yield _unreadable(key, path, error)
     languages = sorted({"en", *(found.name for found in _LOCALE.iterdir() if found.is_dir())})
-    if config.provider.language not in languages:
-        right = f"{', '.join(languages)} would be right"
-        yield Finding("provider.language", f"there are no pages in {config.provider.language!r}; {right}")
+    for key, face in config.faces:
+        if face.language not in languages:
+            right = f"{', '.join(languages)} would be right"
+            yield Finding(f"{key}.language", f"there are no pages in {face.language!r}; {right}")
 
 
 def _certificate(config: Config) -> Iterator[Finding]:

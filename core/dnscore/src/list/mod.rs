@@ -34,6 +34,7 @@ mod restrain;
 mod sealed;
 mod side_by_side;
 mod suffixes;
+mod tally;
 #[cfg(test)]
 mod tests;
 mod text;
@@ -54,5 +55,6 @@ pub use guard::{Guard, Guards};
 pub use hits::{Hit, Hits};
 pub use policy::{Policies, PolicyChange, Terms, policy_changes};
 pub use restrain::restrain;
+pub use tally::{Kind, tally};
 pub use types::{Action, Aliases, BATCH, ListError, Matching, Record, Rule, Standing};
 pub(crate) use vector::prefetch;
