@@ -37,7 +37,6 @@ __all__ = [
     "examine",
     "joined",
     "policy_changes",
-    "read_proxy_header",
     "restrain",
     "sealed_digest",
     "set_background",
@@ -324,14 +323,6 @@ def covers(name: str, match: _Match, qname: str) -> bool:
     """Whether an entry or exception for `name` of this kind of match covers `qname`. Raises CoreError where one is no
     name, or no kind of match."""
 
-# -- the PROXY protocol, for streams; the plane reads it from datagrams by itself --------------------------------------
-
-def read_proxy_header(
-    data: bytes,
-) -> tuple[int, tuple[tuple[str, int], tuple[str, int]] | None] | None:
-    """The header (version 2) at the beginning of `data`: its length, and the client and the address that it asked, or
-    None where the sender speaks for itself. None: more is to come. Raises CoreError where there is none."""
-
 # -- the plane: every datagram of one worker ---------------------------------------------------------------------------
 
 LIFE: float
@@ -498,8 +489,7 @@ class Plane:
 
     def pump(self) -> bool:
         """Receives, accepts, decides, answers and relays what waits: at most 8 batches of 64. Never raises for what a
-        packet holds. True: `take_answers`, `take_tcp_overdue` or `take_tcp_asks` has something.
-        """
+        packet holds. True: `take_tcp_overdue` or `take_tcp_asks` has something."""
 
     def tick(self) -> bool:
         """Heartbeat, time-outs, retries, sockets' retirement. Every 20 ms while `in_flight`, else once a second. True:
@@ -551,14 +541,6 @@ class Plane:
 
     def upstreams(self) -> list[UpstreamState]:
         """Their health, in order of preference."""
-
-    def decide(self, message: bytes, client: tuple[str, int], asked: tuple[str, int], stream: int = 0) -> bytes | bool:
-        """The same chain and relay for a message that no connection of the plane brought, with its two ends as
-        (address, port) and a number for it. The answer; or true: `take_answers` will have one; or false: none is due.
-        Raises CoreError where an end is no address."""
-
-    def take_answers(self) -> list[tuple[int, bytes]]:
-        """Answers to messages of `decide` that came later, each with its number."""
 
     def take_tcp_asks(self) -> list[TcpAsk]:
         """Questions to be asked over TCP: call `tcp_answered` or `tcp_failed` for each, unless its `LIFE` is over."""
