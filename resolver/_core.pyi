@@ -507,6 +507,10 @@ class Plane:
         """Accepts DNS over TCP, TLS or HTTPS at the bound and listening socket `fd`, which stays the caller's. Raises
         CoreError."""
 
+    def listen_quic(self, fd: int) -> bool:
+        """Serves DNS over QUIC at the bound datagram socket `fd`, which stays the caller's. False: another process
+        serves it, and is to end first. Raises CoreError."""
+
     def set_identity(self, chain: bytes, key: bytes, secret: bytes) -> None:
         """The certificate and its key (PEM) for new connections over TLS; those that are open keep theirs. `secret`: 32
         octets, from which workers derive the same keys of session tickets. Raises CoreError, and keeps the one before.

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from resolver.config.values import Endpoint
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 Key = tuple[str | int, ...]
 
@@ -106,6 +106,19 @@ def _lists_nobody_signs(raw: Any) -> Iterator[tuple[Key, str]]:
             yield ("lists", at, "min_threshold"), "nobody signs a bridged list; 1 or no such line would be right"
         if part.get("on_expiry") == "hold" and not bridged:
             yield ("lists", at, "on_expiry"), "a signed entry's end is its issuer's word; hold is for a bridge"
+        yield from _transferred(at, part, bridged=bridged)
+
+
+def _transferred(at: int, part: dict[str, Any], *, bridged: bool) -> Iterator[tuple[Key, str]]:
+    is_zone = str(part.get("repository")).startswith("dns://")
+    if is_zone and not bridged:
+        yield ("lists", at, "repository"), "a zone is not signed as a list is; bridge would be right beside it"
+    bridge = part.get("bridge")
+    fetch = bridge.get("fetch") if isinstance(bridge, dict) else None
+    for key in fetch if isinstance(fetch, dict) else ():
+        if is_zone != (key == "tsig"):
+            what = "is for files; of a zone tsig would be right" if is_zone else "is for a zone (repository: dns://…)"
+            yield ("lists", at, "bridge", "fetch", key), what
 
 
 def _nobody_answers(raw: Any) -> Iterator[tuple[Key, str]]:
@@ -118,22 +131,28 @@ def _nobody_answers(raw: Any) -> Iterator[tuple[Key, str]]:
 
 
 def _two_on_one_port(raw: Any) -> Iterator[tuple[Key, str]]:
-    first: dict[Endpoint, Key] = {}
-    every = (
+    of_tcp = (
         *("dns.listen", "dns.encrypted.tls", "dns.encrypted.https.listen"),
         *("stop_page.listen", "portal.listen", "metrics.listen", "rpz.listen", "rpz.listen_tls"),
     )
-    for part in every:
+    yield from _taken_twice(raw, of_tcp)
+    yield from _taken_twice(raw, ("dns.listen", "rpz.listen", "rpz.listen_tls", "dns.encrypted.quic"), of_tcp)
+
+
+def _taken_twice(raw: Any, parts: Sequence[str], said: Sequence[str] = ()) -> Iterator[tuple[Key, str]]:
+    """Of one transport; what is between two parts of `said` is said already."""
+    first: dict[Endpoint, Key] = {}
+    for part in parts:
         for key, endpoint in _endpoints(raw, *part.split(".")):
             other = first.setdefault(endpoint, key)
-            if endpoint.port and other != key:
+            if endpoint.port and other != key and part not in said:
                 yield key, f"{endpoint} is already taken by {'.'.join(str(one) for one in other[:-1])}"
 
 
 def _encrypts_nothing(raw: Any) -> Iterator[tuple[Key, str]]:
     encrypted = _at(raw, "dns", "encrypted")
-    if isinstance(encrypted, dict) and not encrypted.get("tls") and not encrypted.get("https"):
-        yield ("dns", "encrypted"), "listens nowhere; tls, https or both would be right"
+    if isinstance(encrypted, dict) and not any(encrypted.get(key) for key in ("tls", "https", "quic")):
+        yield ("dns", "encrypted"), "listens nowhere; tls, https, quic or several would be right"
 
 
 def _asks_itself(raw: Any) -> Iterator[tuple[Key, str]]:
