@@ -418,6 +418,8 @@ class PlaneSettings(TypedDict):
     """Prefixes of balancers: what comes from them must begin with a PROXY header (version 2), which says who asks."""
     proxy_to: NotRequired[Sequence[str]]
     """The upstreams to which questions carry such a header."""
+    tls_to: NotRequired[Sequence[str]]
+    """The upstreams that are asked over TLS alone: each question to one is a `TcpAsk`."""
     tap: NotRequired[Tap | None]
     streams: NotRequired[StreamLimits]
     https_path: NotRequired[str]
@@ -447,9 +449,9 @@ class UpstreamState(TypedDict):
 
     address: str
     state: Literal["up", "suspect", "down"]
-    reason: Literal["", "silent", "not listening", "refusing", "lying", "unreachable"]
+    reason: str
     """Why it is not up: `silent`, `not listening`, `refusing` (answers the worker's own question with an error),
-    `lying` (what comes from it fits no question), `unreachable`; else empty.
+    `lying` (what comes from it fits no question), `unreachable`, `not proven` (over TLS); else empty.
     """
     failing: bool
     """Most of its last hundred answers to clients' questions, or of those of half a minute where there were fewer, were
@@ -465,7 +467,7 @@ class UpstreamState(TypedDict):
 
 @final
 class TcpAsk:
-    """A question that Python is to ask one upstream over TCP."""
+    """A question that Python is to ask one upstream over TCP, or over TLS (`tls_to`)."""
 
     number: int
     """Tells it from all others; `Plane.take_tcp_overdue` names it."""
@@ -555,8 +557,10 @@ class Plane:
     def tcp_answered(self, ask: TcpAsk, message: bytes) -> bool:
         """What came for it: checked, kept, given to those who wait. False: no answer to it; call `tcp_failed`."""
 
-    def tcp_failed(self, ask: TcpAsk) -> None:
-        """No connection brought an answer. The next upstream is asked, or the same again when its time is over."""
+    def tcp_failed(self, ask: TcpAsk, fault: str | None = None) -> None:
+        """No connection brought an answer. The next upstream is asked, or the same again when its time is over.
+        `fault`: why none could be opened, a `reason` of `UpstreamState`; none: one was, or nobody knows. Raises
+        CoreError for another word."""
 
     def note_starved(self, starved: bool) -> None:
         """Whether there is no file descriptor for another connection: for the counters."""

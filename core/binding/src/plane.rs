@@ -12,7 +12,7 @@ use std::sync::Arc;
 use dnscore::counters;
 use dnscore::list::reference_text;
 use dnscore::plane as core;
-use dnscore::relay::health::State;
+use dnscore::relay::health::{Fault, State};
 use dnscore::sketch::Sketch;
 use dnscore::streams;
 use dnscore::sys;
@@ -184,9 +184,12 @@ impl Plane {
         self.guarded(false, |plane| plane.tcp_answered(ask, message))
     }
 
-    fn tcp_failed(&mut self, ask: &Bound<'_, TcpAsk>) {
-        let ask = &ask.get().inner;
-        self.guarded((), |plane| plane.tcp_failed(ask));
+    #[pyo3(signature = (ask, fault = None))]
+    fn tcp_failed(&mut self, ask: &Bound<'_, TcpAsk>, fault: Option<&str>) -> PyResult<()> {
+        let fault = fault.map(|word| Fault::of_word(word).ok_or_else(|| refused(format!("{word:?} is no fault"))));
+        let (ask, fault) = (&ask.get().inner, fault.transpose()?);
+        self.guarded((), |plane| plane.tcp_failed(ask, fault));
+        Ok(())
     }
 
     fn note_starved(&mut self, starved: bool) {
