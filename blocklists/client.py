@@ -6,6 +6,7 @@ verified length and hash; or `VerifyError`.
 
 from __future__ import annotations
 
+import re
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -15,11 +16,11 @@ from tuf.api.metadata import Metadata, Root, Snapshot, Targets, Timestamp
 from tuf.api.serialization import DeserializationError
 from tuf.ngclient import Updater, UpdaterConfig
 from tuf.ngclient._internal.trusted_metadata_set import TrustedMetadataSet
+from tuf.ngclient.fetcher import FetcherInterface
 
 from blocklists import repository
 from blocklists.document import DocumentError, StateError, TooLargeError
 from blocklists.errors import VerifyError
-from blocklists.fetch import Fetcher
 from blocklists.head import HeadError, formerly, relief_path, spelt
 from blocklists.sealed.errors import SealError
 
@@ -31,6 +32,21 @@ if TYPE_CHECKING:
     from tuf.api.metadata import TargetFile
 
     from blocklists.fetch import Place
+
+_PATH = re.compile(r"(?:metadata|targets)(?:/[A-Za-z0-9_](?:[A-Za-z0-9._-]|%[0-9A-F]{2})*)+\Z").match
+
+
+class Fetcher(FetcherInterface):
+    """python-tuf's view of a place."""
+
+    def __init__(self, where: Place) -> None:
+        self._where = where
+
+    def _fetch(self, url: str) -> Iterator[bytes]:
+        if not _PATH(url):
+            raise VerifyError("malformed", f"{url!r} is not a path in a repository")
+        # from, so that this is a generator: what `_fetch` itself raises python-tuf would wrap
+        yield from self._where.read(url)
 
 
 class _Rules(TrustedMetadataSet):

@@ -6,7 +6,8 @@ Rules
 - A file that breaks off is refused. A decompressor that is asked for more at the end of its input says "no more", not
   "broken off": python-zstandard's `stream_reader` does, and a list cut anywhere became a shorter list. So each frame is
   followed to its own end here, and a file ends where a frame ends.
-- The first octets tell the form, never the name: zstd, gzip, xz, bzip2, or none.
+- The first octets tell the form, never the name: zstd, gzip, xz, bzip2, zip, or none.
+- A zip archive holds one file, and at most what signs it (`dump.xml.sig`): of several nobody says which is meant.
 - Several frames after each other are one file. Zero octets after the last (tapes, block devices) are none.
 - The uncompressed octets are bounded while they come, and so is what one step may produce.
 """
@@ -15,6 +16,7 @@ from __future__ import annotations
 
 import bz2
 import lzma
+import zipfile
 import zlib
 from typing import IO, TYPE_CHECKING, Protocol
 
@@ -63,6 +65,12 @@ _FORMS: tuple[_Form, ...] = (
 )  # fmt: skip
 """Name, first octets, a frame's decompressor, octets a step. A step of gzip comes to 64 MiB at most, of bzip2 to 90."""
 _DAMAGED = (zstandard.ZstdError, zlib.error, lzma.LZMAError, EOFError, OSError)
+_ZIP = (b"PK\x03\x04", b"PK\x05\x06")
+_END = 22
+"""Octets of the end of a zip archive's directory, without its comment."""
+_SIGNS = (".sig", ".asc", ".p7s", ".minisig")
+_UNREADABLE = (zipfile.BadZipFile, NotImplementedError, RuntimeError, *_DAMAGED)
+"""What zipfile raises: damaged, a method that it does not know, encrypted."""
 
 
 def read_blocks(file: IO[bytes], *, size: int, only: str | None = None) -> Iterator[bytes]:
@@ -72,7 +80,10 @@ def read_blocks(file: IO[bytes], *, size: int, only: str | None = None) -> Itera
     form = next((form for form in _FORMS if head.startswith(form[1])), None)
     if only is not None and (form is None or form[0] != only):
         raise CompressionError(f"damaged {only} data: it does not begin as {only} does")
-    blocks = _plain(head, file) if form is None else _frames(head, file, form)
+    if form is not None:
+        blocks = _frames(head, file, form)
+    else:
+        blocks = _member(file) if head.startswith(_ZIP) else _plain(head, file)
     left = size
     for block in blocks:
         left -= len(block)
@@ -86,6 +97,35 @@ def _plain(head: bytes, file: IO[bytes]) -> Iterator[bytes]:
     while block:
         yield block
         block = file.read(_BLOCK)
+
+
+def _member(file: IO[bytes]) -> Iterator[bytes]:
+    """The one file of a zip archive; zipfile compares its checksum at its end."""
+    try:
+        _check_directory(file)
+        with zipfile.ZipFile(file) as archive:
+            names = [one.filename for one in archive.infolist() if not one.is_dir()]
+            signatures = {name + sign for name in names for sign in _SIGNS}
+            meant = [name for name in names if name not in signatures]
+            if len(meant) != 1:
+                book = "[Content_Types].xml" in names
+                what = "a workbook (.xlsx)" if book else f"a zip archive of {len(meant)} files, not of one"
+                raise CompressionError(what, hint="a mapping reads it: docs/lists.md" if book else "unzip it")
+            with archive.open(meant[0]) as member:
+                while block := member.read(_BLOCK):
+                    yield block
+    except _UNREADABLE as error:
+        raise CompressionError(f"damaged zip data, or it breaks off: {error}") from None
+
+
+def _check_directory(file: IO[bytes]) -> None:
+    """Refuse an archive of very many files before zipfile holds its directory (APPNOTE 4.3.16) in memory."""
+    file.seek(max(0, file.seek(0, 2) - (1 << 16) - _END))
+    tail = file.read()
+    plain = tail[-_END:].startswith(_ZIP[1]) and tail.endswith(b"\0\0")
+    end = len(tail) - _END if plain else tail.rfind(_ZIP[1])
+    if end >= 0 and int.from_bytes(tail[end + 12 : end + 16], "little") > _BLOCK:
+        raise CompressionError("a zip archive of very many files, not of one", hint="unzip it")
 
 
 def _frames(data: bytes, file: IO[bytes], form: _Form) -> Iterator[bytes]:

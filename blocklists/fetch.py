@@ -17,7 +17,6 @@ from __future__ import annotations
 import http.client
 import io
 import os
-import re
 import socket
 import ssl
 import stat
@@ -30,7 +29,6 @@ from typing import IO, TYPE_CHECKING, Any, Protocol
 from urllib.parse import urlsplit
 
 from tuf.api.exceptions import DownloadHTTPError
-from tuf.ngclient.fetcher import FetcherInterface
 
 from blocklists.errors import VerifyError
 from blocklists.text import shown
@@ -39,7 +37,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
 _CHUNK = 1 << 16
-_PATH = re.compile(r"(?:metadata|targets)(?:/[A-Za-z0-9_](?:[A-Za-z0-9._-]|%[0-9A-F]{2})*)+\Z").match
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,19 +125,6 @@ def place(repository: str, deadline: Deadline) -> Place:
             "malformed", f"{repository!r} is not a repository", hint="a directory, http://host/… or https://host/…"
         )
     return Web(parts.scheme, parts.hostname, parts.port, parts.path.strip("/"), deadline)
-
-
-class Fetcher(FetcherInterface):
-    """python-tuf's view of a place."""
-
-    def __init__(self, where: Place) -> None:
-        self._where = where
-
-    def _fetch(self, url: str) -> Iterator[bytes]:
-        if not _PATH(url):
-            raise VerifyError("malformed", f"{url!r} is not a path in a repository")
-        # from, so that this is a generator: what `_fetch` itself raises python-tuf would wrap
-        yield from self._where.read(url)
 
 
 class Directory:

@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 FORMAT = 1
 MAX_HEAD = 1 << 20
 """No head is larger, in octets."""
+MAX_BASES = MAX_HEAD - (80 << 10)
+"""Octets of a head for its grounds; the rest has room for an issuer's three texts in any script."""
 MAX_RELIEF = 1 << 25
 """As it is published; what a client keeps may be larger, by what it carries on (`blocklists.relief`)."""
 MAX_JUMP = 1 << 20
@@ -294,7 +296,20 @@ def _read_seal(fields: Mapping[str, Any]) -> Seal:
 
 def read_bases(data: bytes) -> Mapping[str, Basis]:
     """The table of grounds from a JSON object `{key: {law, authority, ...}}`. Raises HeadError."""
-    return _read_bases(_load(data, MAX_HEAD, "bases"), "bases")
+    bases = _read_bases(_load(data, 2 * MAX_HEAD, "bases"), "bases")  # a person may have laid it out in lines
+    check_bases(bases)
+    return bases
+
+
+def check_bases(bases: Mapping[str, Basis]) -> None:
+    """Raise HeadError where these grounds leave no room in a head for the rest of it."""
+    size = len(_canonical({key: asdict(basis) for key, basis in bases.items()}))
+    if size > MAX_BASES:
+        raise HeadError(
+            f"{len(bases):,} grounds take {size:,} octets; the head of a list has room for {MAX_BASES:,}",
+            hint="leave date or order out of the mapping's ground, make several lists, or take old grounds off the "
+            "table (stopsign issuer basis --remove)",
+        )
 
 
 def _read_bases(value: object, place: str) -> Mapping[str, Basis]:

@@ -42,6 +42,7 @@ __all__ = [
     "sealed_digest",
     "set_background",
     "set_latency_sensitive",
+    "tally",
     "tick_when_busy",
     "verdict",
 ]
@@ -184,6 +185,11 @@ def restrain(old: _StrPath | None, new: _StrPath, output: _StrPath, *, withdrawn
 
     Nothing is in it that the old one did not stop: what holds while the additions of the new one wait for a person.
     Raises ListError."""
+
+def tally(document: _StrPath, *, size: int = ...) -> dict[tuple[str, str, int, int], int]:
+    """How many entries of a document share a basis, a category, a day of issue and a day of expiry (days since
+    1970-01-01, UTC). Checks the form and the order of its lines. Raises ListError, also for more than `size` octets
+    uncompressed (default 4 GiB). The interpreter is free meanwhile."""
 
 def sealed_digest(key: bytes, name: str) -> bytes:
     """The 16 octets that stand for a name in a sealed list: SipHash-2-4-128 under the list's `key` (16 octets) of the
@@ -510,6 +516,10 @@ class Plane:
     def listen_stream(self, fd: int, kind: Literal["tcp", "tls", "https"] = "tcp") -> None:
         """Accepts DNS over TCP, TLS or HTTPS at the bound and listening socket `fd`, which stays the caller's. Raises
         CoreError."""
+
+    def listen_quic(self, fd: int) -> bool:
+        """Serves DNS over QUIC at the bound datagram socket `fd`, which stays the caller's. False: another process
+        serves it, and is to end first. Raises CoreError."""
 
     def set_identity(self, chain: bytes, key: bytes, secret: bytes) -> None:
         """The certificate and its key (PEM) for new connections over TLS; those that are open keep theirs. `secret`: 32

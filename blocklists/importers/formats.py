@@ -56,7 +56,6 @@ _SIGNS: tuple[tuple[str, Callable[[str], object]], ...] = (
 )
 _MAGIC = (
     (b"%PDF", "a PDF", "ask the publisher for a table: CSV, XML or JSON"),
-    (b"PK\x03\x04", "a zip archive", "unzip it; a workbook (.xlsx) is read by a mapping: docs/lists.md"),
     (b"\xd0\xcf\x11\xe0", "an old Office file", "save it as .xlsx or CSV"),
     (b"7z\xbc\xaf", "a 7z archive", "unpack it"), (b"Rar!", "a RAR archive", "unpack it"),
     (b"\x1f\x9d", "a file of compress(1)", "uncompress it"), (b"\x04\x22\x4d\x18", "an LZ4 file", "unlz4 it"),

@@ -38,8 +38,8 @@ if TYPE_CHECKING:
 _LOW = 0xFFFFFFFF
 KEPT = 1000
 """Rejections, and notices, that are kept to be shown."""
-MAX_GROUNDS = 2000
-"""What the head of a list has room for, with their texts."""
+MAX_GROUNDS = 100_000
+"""Of one import. A signed list has less room, by octets (`blocklists.head.check_bases`); a bridge has no head."""
 _URL = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE).match
 _PORT = re.compile(r"[^:]+:[0-9]{1,5}\Z").match
 _CIDR = re.compile(r"[0-9a-f.:]+/[0-9]{1,3}\Z", re.IGNORECASE).match
@@ -87,7 +87,8 @@ class Intake:
     rejected: list[Rejection] = field(default_factory=list)
     notices: list[Notice] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
-    """How many were `rejected`, `noted`, `withdrawn`, taken as `exact`, `below`, `subtree`."""
+    """How many were `rejected`, of these `passing`, `refused` and `nameless` (of a register: they stop no name);
+    `noted`; `withdrawn`."""
     ground: Basis | None = None
     """What a row's own ground leaves unsaid."""
     grounds: dict[str, Basis] = field(default_factory=dict)
@@ -136,6 +137,7 @@ class Intake:
         text: str,
         *,
         match: Match | None = None,
+        bare: Match | None = None,
         basis: str | None = None,
         category: str | None = None,
         expires: str | None = None,
@@ -143,15 +145,19 @@ class Intake:
         firm: bool = False,
         star: Match | None = None,
     ) -> None:
-        """Take one name as written; `match` where the format says which. `firm`: no plain exception lets it pass."""
+        """Take one name as written; `match` where the format says which, `bare` where it says so of a bare name alone.
+        `firm`: no plain exception lets it pass."""
         name = text.lower()
         said = match is not None
-        wanted: Match = match or self.match
+        wanted: Match = match or bare or self.match
         if not entry.is_name(name):
             try:
                 name, mended = mend(text, star or self.star)
             except ValueError as error:
                 self.reject(line, text, str(error))
+                return
+            if mended is not None and match == "exact":
+                self.reject(line, text, "names below a name, where one name alone is meant")
                 return
             if mended is not None and not said:
                 wanted, said = mended, True

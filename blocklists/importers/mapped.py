@@ -7,6 +7,7 @@ Rules
 - A withdrawn row is counted and left out. A withdrawal that cannot be read refuses the file: it must not be stopped
   because a day had another form.
 - Rows of the same authority, order and date share one ground, whose key follows from them.
+- `match` and `match_by` speak of bare names: what a name's own writing says (`*.name`, `.name`) goes before them.
 - A field that no row has, and fewer rows than `expect` says, refuse the file.
 """
 
@@ -64,6 +65,10 @@ def read(path: Path, mapping: Mapping, intake: Intake, *, now: datetime | None =
     reading.expect(count)
 
 
+class _NamelessError(ValueError):
+    """A row that stops no name, by the mapping's own word: it stops a page, or an address."""
+
+
 @dataclass(slots=True)
 class _Reading:
     """One file on its way into an intake."""
@@ -99,15 +104,20 @@ class _Reading:
             match = self._match(row, name)
             since, expires = self._day(row, self.mapping.since), self._day(row, self.mapping.expires)
             basis = self._ground(row)
+        except _NamelessError as error:
+            self._nameless(row, shown_as, str(error))
+            return
         except ValueError as error:
             self.intake.reject(row.line, shown_as, str(error))
             return
         names = [one for text in written for one in (text.split(name.split) if name.split else [text]) if one.strip()]
-        if not names:
-            self.intake.reject(row.line, shown_as, f"no name in {name.field}")
+        if not names and written:
+            self._nameless(row, shown_as, f"no name in {name.field}")
+        elif not names:
+            self.intake.reject(row.line, shown_as, f"no {name.field}")
         for text in names:
             self.intake.take(
-                row.line, _host(text.strip(), name), match=match, star=name.star, basis=basis, issued=since,
+                row.line, _host(text.strip(), name), bare=match, star=name.star, basis=basis, issued=since,
                 expires=expires,
             )  # fmt: skip
 
@@ -119,6 +129,10 @@ class _Reading:
             )
         if count < (least := self.mapping.expect.rows_at_least):
             raise SourceError(f"{self.path}: {count:,} rows; the mapping expects {least:,} at least")
+
+    def _nameless(self, row: Row, shown_as: str, reason: str) -> None:
+        self.intake.counts["nameless"] += 1
+        self.intake.reject(row.line, shown_as, reason)
 
     def _withdrawn(self, row: Row) -> bool:
         rule = self.mapping.withdrawn
@@ -144,7 +158,7 @@ class _Reading:
         said = (row.values.get(by.field) or [""])[0]
         match = by.__pydantic_extra__.get(said, by.default)
         if match == "reject":
-            raise ValueError(f"{by.field} {shown(said)!r} stops no name" if said else f"no {by.field}")
+            raise _NamelessError(f"{by.field} {shown(said)!r} stops no name" if said else f"no {by.field}")
         return match
 
     def _day(self, row: Row, value: Value | None) -> str | None:
@@ -177,7 +191,7 @@ class _Reading:
             raise ValueError(f"the ground has no {', '.join(missing)}: neither the row nor the import says it")
         if len(self.intake.grounds) >= MAX_GROUNDS:
             raise SourceError(
-                f"{self.path}: more than {MAX_GROUNDS:,} grounds, which no list's head has room for",
+                f"{self.path}: more than {MAX_GROUNDS:,} grounds",
                 hint="leave date or order out of the mapping's ground, or make several lists",
             )
         digest = sha256("\0".join(texts.values()).encode()).hexdigest()[:8]

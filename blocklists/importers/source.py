@@ -1,7 +1,8 @@
 """A file of names, as numbered lines of text.
 
-Enters: a path; what is compressed (gzip, zstd, xz, bzip2) and UTF-16 are known by the first octets, not by the name.
-Leaves: `(number, text)`, or `Rejection` for a line that is not in the encoding or too long; the other lines follow.
+Enters: a path; what is compressed (`blocklists/compression.py`) and UTF-16 are known by the first octets, not by the
+name. Leaves: `(number, text)`, or `Rejection` for a line that is not in the encoding or too long; the others
+follow.
 
 Rules: a file that breaks off is refused as a whole; the uncompressed octets are bounded.
 """
@@ -63,7 +64,7 @@ def octets(path: Path, *, size: int = MAX_SIZE) -> Iterator[bytes]:
     except (OSError, CompressionError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         where = f"{path}, after {done:,} octets" if done else str(path)
-        raise SourceError(f"{where}: {reason}") from None
+        raise SourceError(f"{where}: {reason}", hint=getattr(error, "hint", None)) from None
 
 
 def text(path: Path, *, size: int = MAX_SIZE, encoding: str | None = None) -> Iterator[str]:

@@ -14,28 +14,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from blocklists import document, verify
-from blocklists.entry import as_text
 from blocklists.errors import VerifyError
-from blocklists.head import Basis, Issuer
-from blocklists.importers import formats, source
-from blocklists.importers.intake import Intake
-from blocklists.importers.mapping import load as load_mapping
-from blocklists.importers.mapping import presets
-from blocklists.issuer import (
-    command_appeals,
-    command_keys,
-    command_upkeep,
-    known,
-    propose,
-    publish,
-    restore,
-    review,
-    show,
-    sign,
-)
-from blocklists.issuer.desk import Desk
-from blocklists.issuer.keys import Card, Keyring
+from blocklists.issuer import command_appeals, command_keys, command_sealed, command_upkeep
 from blocklists.issuer.options import (
     FILE,
     FOLDER,
@@ -56,8 +36,6 @@ from blocklists.issuer.options import (
     say,
     trusted_root_option,
 )
-from blocklists.issuer.request import Request
-from blocklists.repository import OFFLINE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -65,6 +43,9 @@ if TYPE_CHECKING:
 
     from blocklists.entry import Match
     from blocklists.head import Head
+    from blocklists.importers import source
+    from blocklists.importers.intake import Intake
+    from blocklists.issuer.keys import Keyring
     from blocklists.issuer.review import Review
 
 
@@ -75,7 +56,7 @@ def issuer() -> None:
 
 for _command in command_appeals.COMMANDS:
     command_upkeep.appeals.add_command(_command)
-for _command in (*command_keys.COMMANDS, *command_upkeep.COMMANDS):
+for _command in (*command_keys.COMMANDS, *command_sealed.COMMANDS, *command_upkeep.COMMANDS):
     issuer.add_command(_command)
 
 
@@ -92,6 +73,12 @@ def init(
     online_passphrase_file: Path | None,
 ) -> None:  # fmt: skip
     """Make a desk and the request for its first root, which the signers sign."""
+    from blocklists.head import Issuer
+    from blocklists.issuer import propose
+    from blocklists.issuer.desk import Desk
+    from blocklists.issuer.keys import Card
+    from blocklists.repository import OFFLINE
+
     people = [Card.load(path) for path in cards]
     secret = new_passphrase(online_passphrase_file) if online_passphrase_file else None
     with Desk.made(folder, Issuer(name, contact, appeals), online_passphrase=secret) as desk:
@@ -117,6 +104,9 @@ def restore_(
     min_threshold: int,
 ) -> None:  # fmt: skip
     """Make a desk of what the web host has, when the desk itself is lost. Its own keys come by keys change --online."""
+    from blocklists.head import Issuer
+    from blocklists.issuer import known, restore
+
     issuing = Issuer(name, contact, appeals) if name and contact and appeals else None
     desk = restore.restore(folder, published, trusted_root, issuer=issuing, now=now(), min_threshold=min_threshold)
     say(f"the root has the SHA-256 {known.fingerprint(trusted_root.read_bytes())}: compare it by telephone")
@@ -140,6 +130,10 @@ def basis(
     territory: str | None, court: str | None, overdue_keeps: bool, remove: bool,
 ) -> None:  # fmt: skip
     """Put the ground KEY on a list's table, or --remove it. It is published with the list's next version."""
+    from blocklists.head import Basis
+    from blocklists.issuer import propose
+    from blocklists.issuer.desk import Desk
+
     desk = Desk.open(folder)
     texts = {"law": law, "authority": authority, "order": order, "date": date, "territory": territory, "court": court}
     if remove:
@@ -188,6 +182,14 @@ def import_(
     notices: Path | None, author: str, note: str, output: Path | None, plain: bool,
 ) -> None:  # fmt: skip
     """Bring the names of FILES onto a list: makes a request for the signers."""
+    from blocklists.entry import as_text
+    from blocklists.head import check_bases
+    from blocklists.importers import formats, source
+    from blocklists.importers.intake import Intake
+    from blocklists.importers.mapping import load as load_mapping
+    from blocklists.issuer import propose
+    from blocklists.issuer.desk import Desk
+
     gc.disable()  # millions of small things that all live to the end: looking for garbage among them only takes time
     desk, time = Desk.open(folder), now()
     intake = Intake(match, star=star, walls=frozenset(wall.lower().rstrip(".") for wall in walls))
@@ -207,6 +209,8 @@ def import_(
                 f"nothing in {', '.join(file.name for file in files)} is a name: --replace would empty {name}",
                 hint="look at --dry-run without --replace; propose --remove takes single names off",
             )
+        table = {**desk.bases(name), **intake.grounds}
+        check_bases(table)
         if replace and by is not None:
             _check_shrunk(by.expect.shrink_at_most, taken, desk.head(name))
         steps = propose.from_candidates(
@@ -217,9 +221,9 @@ def import_(
             intake.add_rejection(item)
     _report(intake, rejects, notices)
     path: Path | None = None
-    propose.require_bases(name, {**desk.bases(name), **intake.grounds}, steps)
+    propose.require_bases(name, table, steps)
     if not dry_run:
-        desk.set_bases(name, {**desk.bases(name), **intake.grounds})
+        desk.set_bases(name, table)
         wanted = note or f"import of {', '.join(file.name for file in files)}"
         path = save(propose.propose(desk, name, steps, now=time, author=author, note=wanted), folder, output)
     counted = {
@@ -244,9 +248,12 @@ def import_(
 @json_option
 def formats_(plain: bool) -> None:
     """The formats that import and a provider's bridge read: the common ones, and presets for registers."""
-    found = {name: {"title": formats.TITLES[name], "publisher": "", "seen": ""} for name in formats.FORMATS}
+    from blocklists.importers import formats
+    from blocklists.importers.mapping import presets
+
+    found = {name: {"title": formats.TITLES[name], "publisher": "", "seen": "", "note": ""} for name in formats.FORMATS}
     for name, preset in presets().items():
-        found[name] = {"title": preset.title, "publisher": preset.publisher, "seen": preset.seen}
+        found[name] = {"title": preset.title, "publisher": preset.publisher, "seen": preset.seen, "note": preset.note}
     text = [
         f"{name:26}{one['publisher'] + ': ' if one['publisher'] else ''}{one['title']}" for name, one in found.items()
     ]
@@ -266,6 +273,9 @@ def review_(
     everything: bool, plain: bool,
 ) -> None:  # fmt: skip
     """Show what REQUEST means, recomputed on this machine."""
+    from blocklists.issuer import show
+    from blocklists.issuer.keys import Keyring
+
     reviewed = _review(request, Keyring.open(folder), repository, trusted_root, popular)
     limit = 1 << 60 if everything else 20
     result(show.as_json(reviewed) if plain else None, plain, lambda: "\n".join(show.as_text(reviewed, limit=limit)))
@@ -285,6 +295,9 @@ def sign_(
     output: Path | None, passphrase_file: Path | None,
 ) -> None:  # fmt: skip
     """Show what REQUEST means and sign it."""
+    from blocklists.issuer import show, sign
+    from blocklists.issuer.keys import Keyring
+
     keyring = Keyring.open(folder)
     reviewed = _review(request, keyring, repository, trusted_root, popular)
     for line in show.as_text(reviewed):
@@ -303,6 +316,10 @@ def sign_(
 @passphrase_option
 def publish_(requests: tuple[Path, ...], folder: Path, min_threshold: int, passphrase_file: Path | None) -> None:
     """Publish a change; REQUESTS are the signed copies of one and the same."""
+    from blocklists.issuer import publish
+    from blocklists.issuer.desk import Desk
+    from blocklists.issuer.request import Request
+
     desk = Desk.open(folder)
     copies = [Request.load(path) for path in requests]
     publish.publish(desk, copies, passphrase_from(passphrase_file), now=now(), min_threshold=min_threshold)
@@ -315,6 +332,9 @@ def publish_(requests: tuple[Path, ...], folder: Path, min_threshold: int, passp
 @passphrase_option
 def timestamp(folder: Path, passphrase_file: Path | None) -> None:
     """Confirm that what is published is the newest: run it by a timer, several times a day."""
+    from blocklists.issuer import publish
+    from blocklists.issuer.desk import Desk
+
     publish.refresh_timestamp(Desk.open(folder), passphrase_from(passphrase_file), now=now())
 
 
@@ -331,6 +351,9 @@ def verify_(
 ) -> int:
     """Fetch a list from REPOSITORY as a provider does, and check every entry of it. Exit 1 when it is refused."""
     import tempfile
+
+    from blocklists import document, verify
+    from blocklists.entry import as_text
 
     with tempfile.TemporaryDirectory(prefix="stopsign-verify-") as scratch:
         try:
@@ -366,6 +389,8 @@ def verify_(
 
 def _check_shrunk(share: float | None, taken: int, published: Head | None) -> None:
     """Raise SourceError where a list would lose more of its names than the mapping expects."""
+    from blocklists.importers import source
+
     if share is not None and published is not None and taken < (1 - share) * published.entries:
         raise source.SourceError(
             f"{taken:,} names where {published.list} has {published.entries:,}: more than {share:.0%} would go",
@@ -376,6 +401,8 @@ def _check_shrunk(share: float | None, taken: int, published: Head | None) -> No
 @contextmanager
 def _recorded(intake: Intake, rejects: Path | None, notices: Path | None) -> Iterator[None]:
     """Write each rejection and each notice to the file that was asked for, as it comes."""
+    from blocklists.importers import source
+
     with ExitStack() as stack:
         files = [stack.enter_context(path.open("w", encoding="utf-8")) if path else None for path in (rejects, notices)]
 
@@ -410,6 +437,9 @@ def _place(item: source.Rejection | source.Notice) -> str:
 def _review(
     path: Path, keyring: Keyring, repository: str | None, trusted_root: Path | None, popular: Path | None
 ) -> Review:
+    from blocklists.issuer import known, review
+    from blocklists.issuer.request import Request
+
     request = Request.load(path)
     remembered = keyring.folder / "known" / "repository"
     if repository is None and remembered.exists():

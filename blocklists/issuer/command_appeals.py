@@ -12,21 +12,22 @@ from typing import TYPE_CHECKING
 
 import click
 
-from blocklists import bundle
-from blocklists.entry import as_text
-from blocklists.issuer import appeals
-from blocklists.issuer.appeals import InboxError
-from blocklists.issuer.desk import Desk
 from blocklists.issuer.options import FILE, desk_option, json_option, now, say
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from blocklists.issuer.desk import Desk
 
 
 @click.command("key")
 @desk_option
 def key(folder: Path) -> None:
     """The desk's public key for appeals: providers seal their bundles for it."""
+    from blocklists import bundle
+    from blocklists.issuer import appeals
+    from blocklists.issuer.desk import Desk
+
     click.echo(bundle.public_line(appeals.reader_key(Desk.open(folder))))
 
 
@@ -36,6 +37,9 @@ def key(folder: Path) -> None:
 @desk_option
 def trust(name: str, line: str, folder: Path) -> None:
     """Believe the bundles of provider NAME, signed with KEY (stopsign appeals key). Compare it by telephone."""
+    from blocklists.issuer import appeals
+    from blocklists.issuer.desk import Desk
+
     appeals.trust(Desk.open(folder), name, line)
     say(f"bundles of {name} are believed")
 
@@ -45,6 +49,10 @@ def trust(name: str, line: str, folder: Path) -> None:
 @desk_option
 def import_(file: Path, folder: Path) -> None:
     """Take in a bundle of appeals. What is older than half a year after its decision is deleted on this occasion."""
+    from blocklists.issuer import appeals
+    from blocklists.issuer.appeals import InboxError
+    from blocklists.issuer.desk import Desk
+
     desk = Desk.open(folder)
     try:
         data = file.read_bytes()
@@ -63,6 +71,10 @@ def import_(file: Path, folder: Path) -> None:
 def inbox(folder: Path, plain: bool) -> int:
     """The appeals that wait for a decision, the nearest deadline first. Exit 1 when one is overdue. What is older than
     half a year after its decision is deleted on this occasion."""
+    from blocklists.entry import as_text
+    from blocklists.issuer import appeals
+    from blocklists.issuer.desk import Desk
+
     desk = Desk.open(folder)
     found = appeals.waiting(desk)
     _forget(desk)
@@ -80,6 +92,9 @@ def inbox(folder: Path, plain: bool) -> int:
 @json_option
 def show(appeal: str, folder: Path, plain: bool) -> None:
     """One appeal, with what its author wrote."""
+    from blocklists.issuer import appeals
+    from blocklists.issuer.desk import Desk
+
     one = appeals.find(Desk.open(folder), appeal)
     if plain:
         click.echo(json.dumps({"provider": one.provider, **asdict(one.appeal)}, indent=1))
@@ -94,6 +109,8 @@ def show(appeal: str, folder: Path, plain: bool) -> None:
 
 
 def _forget(desk: Desk) -> None:
+    from blocklists.issuer import appeals
+
     if gone := appeals.forget(desk, now()):
         say(f"{gone} decided half a year ago were deleted")
 

@@ -7,9 +7,6 @@ from typing import TYPE_CHECKING
 
 import click
 
-from blocklists.issuer import rotate
-from blocklists.issuer.desk import Desk, DeskError
-from blocklists.issuer.keys import PERSONAL, SCHEMES, Card, Keyring
 from blocklists.issuer.options import (
     FILE,
     FOLDER,
@@ -24,7 +21,7 @@ from blocklists.issuer.options import (
     save,
     say,
 )
-from blocklists.repository import RELIEF
+from blocklists.issuer.schemes import PERSONAL, SCHEMES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -47,6 +44,8 @@ def new(
     folder: Path, name: str, scheme: str, roles: tuple[str, ...], tokens: tuple[str, ...], passphrase_file: Path | None
 ) -> None:
     """Make keys in FOLDER, encrypted with a passphrase. FOLDER/card.json is public and goes to the desk."""
+    from blocklists.issuer.keys import Keyring
+
     lying = dict(text.partition("=")[::2] for text in tokens)
     if unknown := lying.keys() - set(PERSONAL):
         raise click.UsageError(f"{min(unknown)!r} is no role; --token targets=hsm:2?label=Alice would be right")
@@ -66,6 +65,10 @@ def new(
 @json_option
 def list_(folder: Path, plain: bool) -> None:
     """Who may sign what, and how many of them it takes."""
+    from blocklists.issuer import rotate
+    from blocklists.issuer.desk import Desk, DeskError
+    from blocklists.repository import RELIEF
+
     desk = Desk.open(folder)
     current = desk.current()
     if current is None:
@@ -104,6 +107,10 @@ def change(
     online_passphrase_file: Path | None, author: str, output: Path | None,
 ) -> None:  # fmt: skip
     """Make a request that changes keys: signed by enough of the old ones and enough of the new ones."""
+    from blocklists.issuer import rotate
+    from blocklists.issuer.desk import Desk
+    from blocklists.issuer.keys import Card
+
     if not (come or go or threshold or online):
         raise click.UsageError("nothing to change: --add, --remove, --threshold or --online")
     secret = new_passphrase(online_passphrase_file) if online_passphrase_file else None

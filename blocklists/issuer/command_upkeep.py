@@ -8,13 +8,6 @@ from typing import TYPE_CHECKING
 
 import click
 
-from blocklists.delta import ADDED
-from blocklists.entry import as_text
-from blocklists.head import read_bases
-from blocklists.issuer import appeals as inbox
-from blocklists.issuer import history, known, propose, publish, renew, review, show, sign, withdraw
-from blocklists.issuer.desk import Desk
-from blocklists.issuer.keys import Keyring
 from blocklists.issuer.options import (
     FILE,
     FOLDER,
@@ -37,7 +30,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from blocklists.entry import Match
-    from blocklists.issuer.keys import Passphrase
+    from blocklists.issuer.desk import Desk
+    from blocklists.issuer.keys import Keyring, Passphrase
     from blocklists.issuer.request import Request
 
 MATCH = click.Choice(["exact", "subtree", "below"])
@@ -65,6 +59,11 @@ def propose_(
     note: str, output: Path | None,
 ) -> None:  # fmt: skip
     """Make a request for a few names by hand. --add of a listed name with another --match widens or narrows it."""
+    from blocklists.entry import as_text
+    from blocklists.head import read_bases
+    from blocklists.issuer import propose
+    from blocklists.issuer.desk import Desk
+
     desk, time = Desk.open(folder), now()
     if bases is not None:
         desk.set_bases(name, read_bases(bases.read_bytes()))
@@ -95,6 +94,10 @@ def withdraw_(
     passphrase_file: Path | None,
 ) -> None:  # fmt: skip
     """Take entries (references or names) off at once: one person, one command."""
+    from blocklists.issuer import withdraw
+    from blocklists.issuer.desk import Desk
+    from blocklists.issuer.keys import Keyring
+
     desk, keyring = Desk.open(folder), Keyring.open(keys)
     request = withdraw.suspend(desk, name, wanted, reason=reason, now=now(), author=keyring.card.name)
     _relieve(desk, keyring, request, passphrase_from(passphrase_file), output)
@@ -123,6 +126,11 @@ def decide(
     keys: Path, output: Path | None, passphrase_file: Path | None,
 ) -> None:  # fmt: skip
     """Decide on APPEAL. Not by one who signed the entry; `granted` takes the entry off in the same step."""
+    from blocklists.issuer import appeals as inbox
+    from blocklists.issuer import withdraw
+    from blocklists.issuer.desk import Desk
+    from blocklists.issuer.keys import Keyring
+
     desk, keyring = Desk.open(folder), Keyring.open(keys)
     if unreceived:
         if name is None or reference is None:
@@ -149,6 +157,8 @@ def decide(
 @json_option
 def appeals_list(folder: Path, name: str, plain: bool) -> None:
     """What was decided."""
+    from blocklists.issuer.desk import Desk
+
     relief = Desk.open(folder).relief(name)
     decisions = relief.decisions if relief else ()
     if plain:
@@ -164,6 +174,10 @@ def appeals_list(folder: Path, name: str, plain: bool) -> None:
 @json_option
 def due(folder: Path, within: timedelta, plain: bool) -> int:
     """What lapses soon: entries, and the roles' signatures. Exit 1 when something does."""
+    from blocklists.entry import as_text
+    from blocklists.issuer import renew
+    from blocklists.issuer.desk import Desk
+
     found = renew.due(Desk.open(folder), now=now(), within=within)
     if plain:
         entries = [{"list": name, "name": entry.name, "reference": entry.reference, "expires": entry.expires}
@@ -192,6 +206,9 @@ def renew_(
     note: str, output: Path | None,
 ) -> None:  # fmt: skip
     """Make a request that gives entries (all that lapse soon, or ONLY these) a new end."""
+    from blocklists.issuer import propose, renew
+    from blocklists.issuer.desk import Desk
+
     desk, time = Desk.open(folder), now()
     if roles == bool(name):
         raise click.UsageError("either --list or --roles")
@@ -210,6 +227,10 @@ def renew_(
 @click.option("--to", "last", type=click.IntRange(1), help="A version.  [default: the published one]")
 def diff(folder: Path, name: str, first: int | None, last: int | None) -> None:
     """What changed from one published version to another: `+` and `-`, and the entry."""
+    from blocklists.delta import ADDED
+    from blocklists.issuer import history
+    from blocklists.issuer.desk import Desk
+
     desk = Desk.open(folder)
     head = desk.head(name)
     if head is None:
@@ -226,12 +247,17 @@ def diff(folder: Path, name: str, first: int | None, last: int | None) -> None:
 @click.option("--output", type=FILE, required=True, help="Where to write it: canonical lines, compressed by zstd.")
 def document_(folder: Path, name: str, version: int, output: Path) -> None:
     """Write the document of any version that was ever published, as evidence; says its state hash, which was signed."""
+    from blocklists.issuer import history
+    from blocklists.issuer.desk import Desk
+
     summary = history.document_of(Desk.open(folder), name, version, output)
     click.echo(f"{name} version {version}: {summary.entries} entries; {summary.state}")
 
 
 def _relieve(desk: Desk, keyring: Keyring, request: Request, passphrase: Passphrase, output: Path | None) -> None:
     """Review, sign and publish a relief in one go; or sign it alone."""
+    from blocklists.issuer import known, publish, review, show, sign
+
     knowledge = known.at_desk(desk, keyring, request, now=now())
     reviewed = review.review(request, knowledge)
     for line in show.as_text(reviewed):

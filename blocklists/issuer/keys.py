@@ -33,7 +33,8 @@ from securesystemslib.signer import CryptoSigner, Key, SSlibKey
 from blocklists import durable
 from blocklists.errors import BlocklistError, VerifyError
 from blocklists.issuer import token
-from blocklists.repository import OFFLINE, RELIEF, formerly_id, held_by, holder, is_holder, public_form
+from blocklists.issuer.schemes import PERSONAL, SCHEMES
+from blocklists.repository import formerly_id, held_by, holder, is_holder, public_form
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -43,11 +44,9 @@ if TYPE_CHECKING:
 Passphrase = Callable[[str], "bytes | None"]
 """Asks for the passphrase that protects what the text names; None: it is not encrypted."""
 
-PERSONAL = (*OFFLINE, RELIEF)
 DESK = "the desk"
 """Who holds the keys that sign by machine."""
 EXCHANGED = "somebody exchanged a key on the card: compare the ids by telephone, and have the card handed in again"
-SCHEMES = {"ed25519": "ed25519", "p256": "ecdsa-sha2-nistp256", "p384": "ecdsa-sha2-nistp384"}
 
 
 class KeyFileError(BlocklistError):

@@ -27,8 +27,9 @@ from tuf.api.exceptions import RepositoryError
 from tuf.api.metadata import Metadata, Root
 
 from blocklists import durable, verify
+from blocklists.client import Fetcher
 from blocklists.errors import VerifyError
-from blocklists.fetch import Deadline, Fetcher, place
+from blocklists.fetch import Deadline, place
 from blocklists.head import head_path, spelt
 from blocklists.issuer.review import Known
 from blocklists.repository import ROOT, public_form, relief_keys
@@ -97,7 +98,9 @@ def _look_up(folder: Path, name: str | None, where: Place, now: datetime, min_th
     listed = None
     if name is not None and spelt(roles.targets.targets, head_path(name)):
         state = folder / "lists" / name
-        listed = verify.refresh_from(where, root, state, name, min_threshold=min_threshold, now=now)
+        listed = verify.refresh_from(
+            where, root, state, name, min_threshold=min_threshold, now=now, opener=verify.head_alone
+        )
     return Known(roles, listed, overdue)
 
 

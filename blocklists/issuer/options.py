@@ -12,10 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
-from blocklists.issuer.keys import from_environment, read_passphrase
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -65,6 +61,8 @@ def passphrase_from(path: Path | None) -> Passphrase:
 
     The desk's own keys may have another: STOPSIGN_ONLINE_PASSPHRASE_FILE.
     """
+    from blocklists.issuer.keys import from_environment, read_passphrase
+
     said: dict[str, bytes] = {}
 
     def ask(what: str) -> bytes:
@@ -82,6 +80,8 @@ def passphrase_from(path: Path | None) -> Passphrase:
 
 def new_passphrase(path: Path | None) -> bytes:
     """A passphrase for a new key, asked for twice. Raises click's error on a short one."""
+    from blocklists.issuer.keys import from_environment, read_passphrase
+
     known = read_passphrase(path) if path else from_environment()
     secret = known or click.prompt("New passphrase", hide_input=True, confirmation_prompt=True, err=True).encode()
     if len(secret) < 10:
@@ -92,6 +92,9 @@ def new_passphrase(path: Path | None) -> bytes:
 @contextmanager
 def progress(what: str, total: int, done: Callable[[], int]) -> Iterator[None]:
     """A bar on a terminal's standard error while the block runs; `done` is asked ten times a second."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
     if not sys.stderr.isatty():
         yield
         return

@@ -7,7 +7,6 @@ the web process reports changes to the steward, so that the log has them. Exit 1
 
 from __future__ import annotations
 
-import asyncio
 import getpass
 import json
 import time
@@ -16,20 +15,15 @@ from typing import TYPE_CHECKING, Any, TypeVar, Unpack
 
 import click
 
-from blocklists import bundle, durable
-from blocklists.text import shown
-from resolver.base.timestamps import as_text
 from resolver.cli.choosing import Which, choosing, chosen
 from resolver.cli.options import Span, as_json, located
-from resolver.config.schema import Config, locate
-from resolver.ipc import control
-from resolver.policy.in_force import Follower
-from resolver.portal import desk
-from resolver.portal.desk import DeskError
-from resolver.portal.store import Appeal, Store
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
+
+    from resolver.config.schema import Config
+    from resolver.portal import desk
+    from resolver.portal.store import Appeal, Store
 
 T = TypeVar("T")
 LONG = 120.0  # seconds for the steward to make a generation of a long list
@@ -40,6 +34,10 @@ FILE = click.Path(path_type=Path, dir_okay=False)
 
 
 def with_store(config: Config, work: Callable[[Store], Awaitable[T]]) -> T:
+    import asyncio
+
+    from resolver.portal.store import Store
+
     async def run() -> T:
         store = await Store.open(config.database_url)
         try:
@@ -69,6 +67,9 @@ def list_(
     closed: bool, in_csv: bool, path: Path | None, directory: Path | None, in_json: bool, **which: Unpack[Which]
 ) -> int:
     """What waits, by entry, the nearest deadline first. Exit 1 when something is overdue."""
+    from resolver.config.schema import locate
+    from resolver.portal import desk
+
     choice, moment = chosen(**which), now()
     found = choice.of(with_store(locate(path, directory), lambda store: store.all(closed=closed)), moment)
     if in_json:
@@ -84,6 +85,10 @@ def list_(
 
 
 def _print_entry(entry: desk.Entry, moment: int) -> None:
+    from blocklists.text import shown
+    from resolver.base.timestamps import as_text
+    from resolver.portal import desk
+
     name = entry.name or _on_no_list(entry.appeals[0])
     waiting = sum(one.closed is None for one in entry.appeals)
     left = desk.left(entry.due, moment)
@@ -104,6 +109,10 @@ def _on_no_list(one: Appeal) -> str:
 @as_json
 def show(appeal: str, path: Path | None, directory: Path | None, in_json: bool) -> None:
     """One appeal, with what its author wrote and what happened to it."""
+    from blocklists.text import shown
+    from resolver.base.timestamps import as_text
+    from resolver.config.schema import locate
+    from resolver.portal import desk
 
     async def find(store: Store) -> tuple[Appeal, Any]:
         return await _found(store, appeal)
@@ -130,6 +139,9 @@ def show(appeal: str, path: Path | None, directory: Path | None, in_json: bool) 
 
 
 async def _found(store: Store, appeal: str) -> tuple[Appeal, Any]:
+    from blocklists.text import shown
+    from resolver.portal.desk import DeskError
+
     found = await store.by_id(appeal.upper())
     if found is None:
         raise DeskError(f"there is no appeal {shown(appeal)[:40]}", hint="stopsign appeals list --all")
@@ -147,6 +159,12 @@ def forward(
 ) -> None:
     """Pass appeals on to those who keep the list, sealed for them: those named, or all that wait for it. Mistakes that
     were mended here go too: only those who keep the list can take the entry off."""
+    from blocklists import durable
+    from blocklists.text import shown
+    from resolver.config.schema import locate
+    from resolver.portal import desk
+    from resolver.portal.desk import DeskError
+
     config, moment = locate(path, directory), now()
     if not wanted and name is None:
         raise DeskError("neither an appeal nor a list is named", hint="stopsign appeals forward --list NAME …")
@@ -184,6 +202,8 @@ def forward(
 
 def _where_appeals_go(config: Config, name: str) -> str:
     """The address that the list's head gives for appeals; empty where no list is live."""
+    from resolver.policy.in_force import Follower
+
     live = Follower(config.places)
     live.poll()
     return next((one.issuer.appeals for one in live.now.lists if one.name == name), "")
@@ -212,6 +232,10 @@ def answer(
     One decision may answer many: appeals by name, all on an entry, those of a file, or what a filter leaves. `mended`
     takes off the entry that was appealed against and nothing else: other lists that hold the name go on.
     """
+    from resolver.config.schema import locate
+    from resolver.portal import desk
+    from resolver.portal.desk import DeskError
+
     config, choice = locate(path, directory), chosen(**which)
     if not reasons.strip():
         raise DeskError("a decision needs reasons")
@@ -232,6 +256,10 @@ def answer(
 async def _decide(
     config: Config, store: Store, group: list[Appeal], outcome: str, by: str, reasons: str, span: float
 ) -> None:
+    from resolver.base.timestamps import as_text
+    from resolver.ipc import control
+    from resolver.portal.desk import DeskError
+
     about = {one.id: one.reference for one in group}
     names = {one.reference: one.name for one in group}
     told = await control.acall(config.places.control_socket, "decide", timeout=LONG, appeals=about, by=by,
@@ -250,6 +278,10 @@ async def _decide(
 @located
 def suspend(path: Path | None, directory: Path | None, **which: Unpack[Which]) -> None:
     """Suspend entries whose overdue appeals are held: a person looked at them. `--held` means all of them."""
+    from resolver.config.schema import locate
+    from resolver.ipc import control
+    from resolver.portal.desk import DeskError
+
     config, choice = locate(path, directory), chosen(**which)
     if choice.is_empty:
         raise DeskError("nothing says which entries", hint="stopsign appeals suspend REFERENCE … or --held")
@@ -269,6 +301,10 @@ def drop_unknown(really: bool, reason: str, path: Path | None, directory: Path |
     """Drop appeals that wait at this host's steward and are not in the appeals database: a web process that somebody
     has taken over reports appeals that nobody sent. Each has its leaf in the log, and what such appeals alone suspended
     is blocked again. Without --really nothing is changed."""
+    from resolver.base.timestamps import as_text
+    from resolver.config.schema import locate
+    from resolver.ipc import control
+
     config = locate(path, directory)
 
     async def look(store: Store) -> dict[str, float]:
@@ -305,6 +341,9 @@ def drop_unknown(really: bool, reason: str, path: Path | None, directory: Path |
 @located
 def remind(path: Path | None, directory: Path | None, in_json: bool) -> int:
     """Texts for those who let appeals wait, one a list, to be sent by mail. Exit 1 when something is overdue."""
+    from resolver.config.schema import locate
+    from resolver.portal import desk
+
     config, moment = locate(path, directory), now()
 
     async def work(store: Store) -> list[Appeal]:
@@ -329,5 +368,9 @@ def remind(path: Path | None, directory: Path | None, in_json: bool) -> int:
 @located
 def key(path: Path | None, directory: Path | None) -> None:
     """This provider's public key, by which issuers know its bundles. Give it to them in person or by telephone."""
+    from blocklists import bundle
+    from resolver.config.schema import locate
+    from resolver.portal import desk
+
     config = locate(path, directory)
     click.echo(bundle.public_line(desk.desk_key(config.places.state_dir / "desk")))

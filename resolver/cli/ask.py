@@ -15,30 +15,21 @@ from __future__ import annotations
 import base64
 import json
 import socket
-import ssl
 from dataclasses import asdict, dataclass
-from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import click
-import dns.edns
-import dns.exception
-import dns.message
-import dns.name
-import dns.query
-import dns.rcode
-import dns.rdatatype
 
-from blocklists.text import shown
-from resolver.base import http2
 from resolver.base.errors import ResolverError
 from resolver.cli.options import as_json, legible, located, print_json
-from resolver.config.values import Endpoint
-from resolver.policy.typed import name_in
 
 if TYPE_CHECKING:
+    import dns.edns
+    import dns.message
+
     from resolver.config.schema import Config
+    from resolver.config.values import Endpoint
 
 Over = Literal["udp", "tcp", "tls", "https"]
 TYPES = ("A", "AAAA", "HTTPS")  # in the order in which browsers ask
@@ -99,6 +90,9 @@ def ask(
     in_json: bool,
 ) -> None:
     """Ask as a browser does, and show the answer with the reason of a block. NAME may be a web address."""
+    from blocklists.text import shown
+    from resolver.policy.typed import name_in
+
     asked_for = name_in(name)
     if asked_for is None:
         raise ResolverError(f"{shown(name)!r} is not a name", hint="example.com, or a web address")
@@ -119,6 +113,8 @@ def ask(
 
 def of_config(config: Config, over: Over, authorities: Path | None = None) -> Server:
     """The first address that serves this."""
+    from resolver.config.values import Endpoint
+
     encrypted = config.require_dns().encrypted
     listens = {"tls": config.dns_tls_listen, "https": config.dns_https_listen}.get(over, config.dns_listen)
     if not listens:
@@ -132,6 +128,8 @@ def of_config(config: Config, over: Over, authorities: Path | None = None) -> Se
 
 
 def _endpoint(text: str, over: Over) -> Endpoint:
+    from resolver.config.values import Endpoint
+
     try:
         return Endpoint.parse(text, default_port=PORTS[over])
     except ValueError as wrong:
@@ -140,6 +138,9 @@ def _endpoint(text: str, over: Over) -> Endpoint:
 
 def question(name: str, rtype: str, *, padded: bool) -> dns.message.QueryMessage:
     """As a browser that reads structured errors asks it."""
+    import dns.edns
+    import dns.message
+
     options: list[dns.edns.Option] = [
         dns.edns.GenericOption(dns.edns.OptionType.make(EDE), b"\0\0"),
         dns.edns.GenericOption(dns.edns.OptionType.make(SDE), b""),
@@ -150,6 +151,9 @@ def question(name: str, rtype: str, *, padded: bool) -> dns.message.QueryMessage
 
 def one(name: str, rtype: str, over: Over, server: Server) -> Answer:
     """The answer to one question. Raises `ResolverError` where there is none."""
+    import dns.exception
+    import dns.query
+
     sent = question(name, rtype, padded=over in ALPN)
     host, port = server.endpoint.host, server.endpoint.port
     try:
@@ -166,6 +170,14 @@ def one(name: str, rtype: str, over: Over, server: Server) -> Answer:
 
 
 def _encrypted(sent: dns.message.QueryMessage, over: Over, server: Server) -> dns.message.Message:
+    import ssl
+    from ipaddress import ip_address
+
+    import dns.message
+    import dns.query
+
+    from resolver.base import http2
+
     context = ssl.create_default_context(cafile=None if server.authorities is None else str(server.authorities))
     context.set_alpn_protocols([ALPN[over]])
     host, port = server.endpoint.host, server.endpoint.port
@@ -189,6 +201,9 @@ def _encrypted(sent: dns.message.QueryMessage, over: Over, server: Server) -> dn
 
 def read(rtype: str, reply: dns.message.Message) -> Answer:
     """What a message says."""
+    import dns.edns
+    import dns.rcode
+
     records = tuple(record.to_text() for rrset in reply.answer for record in rrset)
     errors = [option for option in reply.options if isinstance(option, dns.edns.EDEOption)]
     rcode = dns.rcode.to_text(reply.rcode())
@@ -199,6 +214,10 @@ def read(rtype: str, reply: dns.message.Message) -> Answer:
 
 def report(answers: list[Answer]) -> list[str]:
     """For people: a line an answer, then the reason once."""
+    import dns.edns
+
+    from blocklists.text import shown
+
     lines = [f"{one.type:<6} {one.rcode:<9} {shown(' '.join(one.records) or '-')}" for one in answers]
     said = next((one for one in answers if one.ede is not None), None)
     if said is None or said.ede is None:
@@ -212,4 +231,6 @@ def report(answers: list[Answer]) -> list[str]:
 
 
 def _plain(value: object) -> str:
+    from blocklists.text import shown
+
     return shown(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))

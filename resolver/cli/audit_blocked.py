@@ -7,7 +7,6 @@ import re
 from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import click
@@ -23,8 +22,6 @@ from resolver.cli.audit_options import (
     within_option,
 )
 from resolver.log.errors import AuditError
-from resolver.log.tiles import WIDTH
-from resolver.policy.typed import name_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -48,6 +45,7 @@ def was_blocked(
 ) -> None:  # fmt: skip
     """Was NAME on an active list of this provider, on whose word? From the log and the documents that it names."""
     from resolver.log.reading import leaves
+    from resolver.log.tiles import WIDTH
     from resolver.stats.was_blocked import was_blocked as find
     from resolver.stats.was_blocked import write_proof
 
@@ -118,6 +116,8 @@ def _is_day(typed: str) -> bool:
 @contextmanager
 def _copy(log: str | None, within: int) -> Iterator[Source | None]:
     """The log to read: a copy as it is, and one at an address copied first, since it is read twice."""
+    from tempfile import TemporaryDirectory
+
     from resolver.log.export import export
     from resolver.log.reading import published_details
     from resolver.log.source import Folder, open_source
@@ -155,6 +155,8 @@ def _plain(name: str) -> str:
 
 
 def _name(typed: str) -> str:
+    from resolver.policy.typed import name_in
+
     if (name := name_in(typed)) is None:
         raise AuditError(f"{typed!r} is not a domain name; example.com would be right")
     return name

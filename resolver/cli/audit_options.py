@@ -9,9 +9,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from resolver.log.errors import AuditError
-from resolver.log.note import MAX_NOTE, Verifier, parse_vkey
-from resolver.log.policy import Policy, parse_policy
-from resolver.log.source import WITHIN
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,6 +16,8 @@ if TYPE_CHECKING:
 
     from resolver.config.schema import Config
     from resolver.log.leaf import Detail
+    from resolver.log.note import Verifier
+    from resolver.log.policy import Policy
     from resolver.log.source import Source
 
 FOLDER = click.Path(path_type=Path, file_okay=False)
@@ -49,6 +48,8 @@ def json_option(command: Command) -> Command:
 
 def within_option(command: Command) -> Command:
     """`--within`."""
+    from resolver.log.limits import WITHIN
+
     told = "Seconds that an address may take for all of its files together."
     kind = click.IntRange(1)
     return click.option("--within", type=kind, default=int(WITHIN), show_default=True, help=told)(command)
@@ -69,6 +70,8 @@ def locate(config_file: Path | None, directory: Path | None) -> Config:
 
 def read_key(text: str) -> Verifier:
     """A vkey as typed, or the file that holds one."""
+    from resolver.log.note import parse_vkey
+
     if "+" not in text and Path(text).is_file():
         text = read_file(Path(text)).decode("utf-8", "replace")
     return parse_vkey(text.strip())
@@ -76,6 +79,8 @@ def read_key(text: str) -> Verifier:
 
 def read_policy(path: Path | None, witness: tuple[str, ...], quorum: int | None) -> Policy:
     """Who has to have cosigned: what a policy file says, or so many of the witnesses that were named."""
+    from resolver.log.policy import Policy, parse_policy
+
     if path is None:
         witnesses = [read_key(one) for one in witness]
         return Policy.of(witnesses, len(witnesses) if quorum is None else quorum)
@@ -86,6 +91,8 @@ def read_policy(path: Path | None, witness: tuple[str, ...], quorum: int | None)
 
 def read_note(where: str) -> bytes:
     """A checkpoint from a file or an address."""
+    from resolver.log.note import MAX_NOTE
+
     if where.startswith(("http://", "https://")):
         from resolver.log.source import Web
 
@@ -96,6 +103,8 @@ def read_note(where: str) -> bytes:
 
 def read_file(path: Path) -> bytes:
     """A small file."""
+    from resolver.log.note import MAX_NOTE
+
     try:
         with path.open("rb") as file:
             return file.read(2 * MAX_NOTE + 1)

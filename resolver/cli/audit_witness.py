@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import signal
 import time
@@ -12,27 +11,29 @@ import click
 
 from resolver.cli.audit_options import FILE, locate, provider_options, read_key, read_policy
 from resolver.log.errors import AuditError, UntrueError
-from resolver.log.note import COSIGNATURE, COSIGNATURES, ML_DSA_44, Verifier
-from resolver.log.policy import Policy
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
     from resolver.log.collect import Collected
+    from resolver.log.note import Verifier
+    from resolver.log.policy import Policy
 
-KINDS = {"ed25519": COSIGNATURE, "ml-dsa-44": ML_DSA_44}
+KINDS = ("ed25519", "ml-dsa-44")
+"""As `COSIGNATURES` of `resolver.log.note` has them."""
 
 
 @click.command("witness-key")
 @click.argument("file", type=FILE)
 @click.argument("name")
-@click.option("--type", "kind", type=click.Choice(list(KINDS)), default="ed25519", show_default=True)
+@click.option("--type", "kind", type=click.Choice(KINDS), default="ed25519", show_default=True)
 def witness_key(file: Path, name: str, kind: str) -> None:
     """Make a witness's key in FILE under NAME (as in regulator.example/witness), and print its public one."""
+    from resolver.log.note import COSIGNATURES
     from resolver.log.witness import new_witness
 
-    click.echo(str(new_witness(file, name, os.urandom, KINDS[kind]).verifier))
+    click.echo(str(new_witness(file, name, os.urandom, COSIGNATURES[KINDS.index(kind)]).verifier))
 
 
 @click.command()
@@ -42,6 +43,8 @@ def witness_key(file: Path, name: str, kind: str) -> None:
 @click.option("--log", "logs", multiple=True, required=True, help="The vkey of a log that is witnessed.")
 def witness(listen: str, state: Path, key_files: tuple[Path, ...], logs: tuple[str, ...]) -> None:
     """Be a witness that logs ask over HTTP (c2sp.org/tlog-witness), until it is ended."""
+    import asyncio
+
     from resolver.cli.witness_server import serve
     from resolver.config.values import Endpoint
     from resolver.log.witness import load_witness
@@ -96,6 +99,8 @@ def _asked(
     named: tuple[str, ...], quorum: int | None, policy_file: Path | None
 ) -> tuple[Policy, Sequence[tuple[str, Verifier]]]:
     """Which cosignatures suffice, and whom to ask for them."""
+    from resolver.log.policy import Policy
+
     if policy_file is not None:
         policy = read_policy(policy_file, named, quorum)
         return policy, policy.urls
@@ -104,6 +109,8 @@ def _asked(
 
 
 def _pair(text: str) -> tuple[str, Verifier]:
+    from resolver.log.note import COSIGNATURES
+
     url, equals, key = text.partition("=")
     if not equals or not url.startswith(("http://", "https://")):
         raise AuditError(f"{text[:100]!r} is not URL=VKEY", hint="as in https://witness.example=witness.example+1234…")

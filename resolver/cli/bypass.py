@@ -15,12 +15,6 @@ import click
 
 from resolver.base.errors import ResolverError
 from resolver.cli.options import Span, as_json, check_everywhere, everywhere, legible, located, print_json, warn, where
-from resolver.ipc import control, rpz_status
-from resolver.ipc.convergence import convergence_of, wait
-from resolver.ipc.peer_credentials import caller
-from resolver.policy import exceptions, look_up
-from resolver.policy.bypass import as_dict, ends, in_words, meant
-from resolver.policy.exceptions import FOR_EVER
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,6 +23,7 @@ if TYPE_CHECKING:
     from resolver.base.paths import Places
     from resolver.config.schema import Config
     from resolver.ipc.convergence import Convergence
+    from resolver.policy import exceptions
     from resolver.policy.exceptions import Bypass, LiveExceptions
 
 
@@ -67,6 +62,10 @@ def bypass(
     all of them, lists and names that were switched off apart too. A top-level domain is written with its dot:
     `example.` Waits until every worker and the zones follow, and exits 1 where one does not, or nobody runs.
     """
+    from resolver.ipc.convergence import convergence_of, wait
+    from resolver.policy import exceptions
+    from resolver.policy.bypass import as_dict
+
     if span is not None and switch != "on":
         raise click.UsageError(f"--for says how long a bypass is on; it means nothing to {switch!r}")
     config = legible(path, directory)
@@ -95,6 +94,8 @@ def bypass(
 
 def print_convergence(places: Places, seen: Convergence, *, in_json: bool) -> bool:
     """Print which processes use the exceptions and which do not; True if all do."""
+    from resolver.ipc import rpz_status
+
     if seen.follow and not in_json:
         click.echo(f"{len(seen.follow)} follow: {', '.join(seen.follow)}")
         if "rpz" in seen.follow and (longest := rpz_status.longest_ttl(places)):
@@ -115,6 +116,8 @@ def print_convergence(places: Places, seen: Convergence, *, in_json: bool) -> bo
 
 
 def _bypassed(live: exceptions.LiveExceptions) -> dict[str, Any]:
+    from resolver.policy.bypass import as_dict
+
     now = time.time()
     names = [one.of for one in live.holding(now) if one.kind == "name"]
     bypasses = [as_dict(one) for one in live.holding(now)]
@@ -122,6 +125,8 @@ def _bypassed(live: exceptions.LiveExceptions) -> dict[str, Any]:
 
 
 def _show_bypassed(live: exceptions.LiveExceptions) -> None:
+    from resolver.policy.bypass import in_words
+
     now = time.time()
     on = live.holding(now)
     if live.all(now):
@@ -136,6 +141,11 @@ def _throw(
     config: Config, on: bool, what: str | None, reason: str, span: float | None
 ) -> tuple[exceptions.LiveExceptions, Bypass | None, Bypass]:
     """What passes now, what was on before of the same, and what was meant."""
+    from resolver.ipc.peer_credentials import caller
+    from resolver.policy import exceptions
+    from resolver.policy.bypass import ends, in_words, meant
+    from resolver.policy.exceptions import FOR_EVER
+
     places = config.places
     if not places.run_dir.is_dir():
         hint = "that of the processes is meant: their configuration by --config FILE or --dir DIR"
@@ -167,6 +177,8 @@ def _throw(
 
 def _everywhere(places: Places, one: Bypass, *, on: bool) -> bool:
     """Whether the other hosts hear of it, by the steward, which proves what it says; it holds here in any case."""
+    from resolver.ipc import control
+
     try:
         about: dict[str, Any] = {"kind": one.kind, "of": one.of, "until": one.until, "reason": one.reason}
         answer = control.call(places.control_socket, "bypassed", on=on, **about)
@@ -178,6 +190,8 @@ def _everywhere(places: Places, one: Bypass, *, on: bool) -> bool:
 
 def _end(now: int, span: float | None, before: Bypass | None) -> int:
     """An end that somebody said stays where none is said now: no bypass is to become one without an end by a slip."""
+    from resolver.policy.exceptions import FOR_EVER
+
     if span is None:
         return before.until if before is not None else FOR_EVER
     return FOR_EVER if span == math.inf else int(now + span)
@@ -218,6 +232,8 @@ def _still(live: LiveExceptions, one: Bypass, now: float) -> list[str]:
 
 def note_unlisted(places: Places, name: str, now: float) -> None:
     """Says of a name that somebody lets pass that no list stops it, as a mistyped one."""
+    from resolver.policy import look_up
+
     try:
         compiled, _ = look_up.live(places)
     except look_up.ListedError as unseen:

@@ -13,15 +13,10 @@ from typing import TYPE_CHECKING
 import click
 
 from resolver.cli.options import as_json, located, print_json
-from resolver.config.preflight.host import trial
-from resolver.config.readable import not_tried, readable
-from resolver.config.reader import read
-from resolver.config.schema import Config, ConfigError, located_at, reading_of
-from resolver.ipc.addresses import held
 
 if TYPE_CHECKING:
     from resolver.config.reader import Reading
-    from resolver.config.schema import Problem
+    from resolver.config.schema import Config, Problem
 
 
 @click.command("check-config")
@@ -44,6 +39,8 @@ def check_config(
 
     While there are mistakes, what can be read is tried all the same; what cannot is named. A warning alone exits 0.
     """
+    from resolver.config.schema import Config, ConfigError, located_at
+
     if schema:
         print_json(Config.model_json_schema())
         return
@@ -74,12 +71,19 @@ def check_config(
 def checked(file: Path, *, tries: bool) -> tuple[list[Problem], Config | None]:
     """All that is to be said of it, by line; and the configuration, where it has no mistake. Raises `ConfigError` where
     it cannot be read at all."""
+    from resolver.config.reader import read
+    from resolver.config.schema import reading_of
+
     reading = reading_of(file, read(file))
     found = [*reading.problems, *(_tried(reading, file) if tries else ())]
     return sorted(found), reading.value
 
 
 def _tried(reading: Reading[Config], file: Path) -> list[Problem]:
+    from resolver.config.preflight.host import trial
+    from resolver.config.readable import not_tried, readable
+    from resolver.ipc.addresses import held
+
     if reading.value is not None:
         return [finding.at(reading.lines) for finding in trial(reading.value, file, held)]
     some = readable(reading)

@@ -12,11 +12,6 @@ from typing import TYPE_CHECKING, Any, TextIO, TypedDict, TypeVar, Unpack
 
 import click
 
-from blocklists.text import shown
-from resolver.policy.typed import is_reference, reference_in
-from resolver.portal.appeal import GROUNDS
-from resolver.portal.desk import DeskError
-
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
@@ -43,6 +38,9 @@ class Choice:
 
     def of(self, appeals: Iterable[Appeal], now: int) -> list[Appeal]:
         """Those that are meant. Raises DeskError for a name that none of them has."""
+        from blocklists.text import shown
+        from resolver.portal.desk import DeskError
+
         every = list(appeals)
         missing = (self.named - {one.id for one in every}) | (self.entries - {one.reference for one in every})
         if missing:
@@ -75,6 +73,10 @@ class Which(TypedDict):
 
 def chosen(**which: Unpack[Which]) -> Choice:
     """What the command line says. An id and a reference differ in their form, in any position."""
+    from blocklists.text import shown
+    from resolver.policy.typed import is_reference, reference_in
+    from resolver.portal.desk import DeskError
+
     said = [*which["words"], *which["entries"]]
     if which["file"] is not None:
         said += [line.split()[0] for line in which["file"] if line.split() and not line.lstrip().startswith("#")]
@@ -95,6 +97,8 @@ def chosen(**which: Unpack[Which]) -> Choice:
 
 def choosing(command: F) -> F:
     """The options that say which appeals are meant; the command gets them as `Which`."""
+    from resolver.portal.grounds import GROUNDS
+
     for option in reversed((
         click.argument("words", nargs=-1, metavar="[APPEAL|REFERENCE]…"),
         click.option("--entry", "entries", multiple=True, metavar="REFERENCE", help="All on this entry."),

@@ -13,9 +13,6 @@ import click
 
 from resolver.base.errors import ResolverError
 from resolver.cli.options import as_json, legible, located, print_json
-from resolver.config import dnr
-from resolver.config.discovery import LOCAL_NAME, RESOLVER_ARPA, addresses, designation, information
-from resolver.dns.explanations import TEMPLATE, database
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -45,6 +42,8 @@ def discovery(path: Path | None, directory: Path | None, in_json: bool) -> None:
 
 def described(config: Config) -> dict[str, Any]:
     """By title, lines or one line."""
+    from resolver.config.discovery import RESOLVER_ARPA, information
+
     encrypted = config.require_dns().encrypted
     said = {f"RESINFO of {RESOLVER_ARPA}": " ".join(information(config))}
     if encrypted is None:
@@ -53,6 +52,9 @@ def described(config: Config) -> dict[str, Any]:
 
 
 def _told(encrypted: Encrypted) -> dict[str, Any]:
+    from resolver.config import dnr
+    from resolver.config.discovery import LOCAL_NAME, addresses, designation
+
     here = designation(encrypted, f"{LOCAL_NAME}.")
     zone = designation(encrypted, f"_dns.{encrypted.name}.")
     if here is None or zone is None:
@@ -74,6 +76,8 @@ def _hex(octets: bytes) -> str:
 
 
 def _registered(config: Config) -> list[str]:
+    from resolver.dns.explanations import TEMPLATE, database
+
     return [
         f"operator id {database(config)}",
         f"template {config.portal.url.rstrip('/')}{TEMPLATE}",

@@ -12,14 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from resolver.base.errors import ResolverError
-from resolver.cli import bypass as off_switch
 from resolver.cli.options import Span, as_json, check_everywhere, everywhere, legible, located, print_json, warn, where
-from resolver.ipc import control
-from resolver.ipc.convergence import wait, wait_for_generation
-from resolver.policy import bypass
-from resolver.policy.exceptions import LiveExceptions
-from resolver.policy.look_up import ListedError
-from resolver.policy.typed import name_in, only_reference
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -43,6 +36,8 @@ def lists() -> None:
 @as_json
 def status(path: Path | None, directory: Path | None, in_json: bool) -> None:
     """Every list: version, age, entries, what is held or refused and why."""
+    from resolver.ipc import control
+
     answer = control.call(legible(path, directory).places.control_socket, "status")
     if in_json:
         print_json(answer)
@@ -88,6 +83,8 @@ def refresh(
     ctx: click.Context, names: tuple[str, ...], path: Path | None, directory: Path | None, in_json: bool
 ) -> None:
     """Fetch lists now. Exits 1 when one was refused, and says why."""
+    from resolver.ipc import control
+
     config = legible(path, directory)
     patience = 60.0 + sum(source.deadline for source in config.lists)
     answer = control.call(config.places.control_socket, "refresh", timeout=patience, lists=list(names))
@@ -114,6 +111,9 @@ def approve(
 
     Waits until every worker that lives has them, and exits 1 where one does not.
     """
+    from resolver.ipc import control
+    from resolver.ipc.convergence import wait_for_generation
+
     places = legible(path, directory).places
     answer = control.call(places.control_socket, "approve", timeout=LONG, list=name, version=version, state=state)
     seen = wait_for_generation(places, int(control.call(places.control_socket, "status")["generation"]))
@@ -180,6 +180,10 @@ def allow(
     Said again it is replaced, and what was is named. Waits until every worker and the zones follow, and exits 1 where
     one does not, or nobody runs.
     """
+    from resolver.cli import bypass as off_switch
+    from resolver.ipc import control
+    from resolver.policy.typed import only_reference
+
     config = legible(path, directory)
     typed, name = name, _name_meant(config, name, on=True)
     check_everywhere(config, at_all)
@@ -200,6 +204,8 @@ def allow(
 @as_json
 def list_overrides(path: Path | None, directory: Path | None, in_json: bool) -> None:
     """The overrides that hold now."""
+    from resolver.ipc import control
+
     answer = control.call(legible(path, directory).places.control_socket, "overrides")
     if in_json:
         print_json(answer)
@@ -218,6 +224,12 @@ def list_overrides(path: Path | None, directory: Path | None, in_json: bool) -> 
 @click.pass_context
 def lift(ctx: click.Context, name: str, at_all: bool, path: Path | None, directory: Path | None, in_json: bool) -> None:
     """End the override of NAME now; by the REFERENCE that it was allowed by, also where the entry has gone."""
+    from resolver.cli import bypass as off_switch
+    from resolver.ipc import control
+    from resolver.policy import bypass
+    from resolver.policy.look_up import ListedError
+    from resolver.policy.typed import only_reference
+
     config = legible(path, directory)
     check_everywhere(config, at_all)
     reference = only_reference(name) or ""
@@ -234,12 +246,19 @@ def lift(ctx: click.Context, name: str, at_all: bool, path: Path | None, directo
 
 def _followed(ctx: click.Context, config: Config, answer: Mapping[str, Any], said: str, *, in_json: bool) -> None:
     """Waits for those who decide, as `bypass` does."""
+    from resolver.cli import bypass as off_switch
+    from resolver.ipc.convergence import wait
+
     seen = wait(config.places)
     print_json({**answer, **seen.as_dict()}) if in_json else click.echo(said)
     ctx.exit(0 if off_switch.print_convergence(config.places, seen, in_json=in_json) else 1)
 
 
 def _name_meant(config: Config, typed: str, *, on: bool) -> str:
+    from resolver.policy import bypass
+    from resolver.policy.exceptions import LiveExceptions
+    from resolver.policy.typed import name_in, only_reference
+
     alone = name_in(typed) if on and only_reference(typed) is None else None
     if alone and "." not in alone and not typed.endswith(".") and config.list_named(typed) is None:
         hint = f"the whole name would be right; a top-level domain, should that be meant, is written {alone}."
@@ -269,6 +288,7 @@ def explain(name: str, client: str | None, path: Path | None, directory: Path | 
     from resolver.lists import withdrawn
     from resolver.policy.explain import PASSES, leads_to
     from resolver.policy.explain import explain as explained
+    from resolver.policy.typed import only_reference
 
     config, now = legible(path, directory), time.time()
     off = withdrawn.find(config, name)

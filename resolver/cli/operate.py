@@ -7,7 +7,6 @@ as `take-over` to it.
 
 from __future__ import annotations
 
-import asyncio
 import json
 import sys
 import time
@@ -15,23 +14,14 @@ from collections import deque
 from typing import TYPE_CHECKING, Any, Literal
 
 import click
-from rich.console import Console, Group
-from rich.live import Live
-from rich.measure import Measurement
 
 from resolver.cli.options import as_json, legible, located, print_json, warn
-from resolver.cli.screen import screen
-from resolver.cli.status import anybody, sample
-from resolver.cli.status import status as gathered
-from resolver.config.schema import located_at
-from resolver.host.apply import everywhere
-from resolver.host.health import of_zones, reasons
-from resolver.host.take_over import hear_everybody
-from resolver.ipc import control
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from rich.console import Console, Group
 
     from resolver.config.schema import Config
 
@@ -48,6 +38,12 @@ PATIENCE = 5.0  # seconds for it to say that it does not hang
 @click.pass_context
 def status(ctx: click.Context, path: Path | None, directory: Path | None, in_json: bool, watch: bool) -> None:
     """One screen: workers, load, upstreams, lists, log, alarms. Exits 1 where no process lives or answers at all."""
+    from rich.console import Console
+    from rich.live import Live
+
+    from resolver.cli.screen import screen
+    from resolver.cli.status import anybody
+
     config = legible(path, directory)
     console = Console(highlight=False)
     looks = _looks(config, EVERY if watch else EVERY / 4)
@@ -72,6 +68,8 @@ def status(ctx: click.Context, path: Path | None, directory: Path | None, in_jso
 
 
 def _screens(looks: Iterator[dict[str, Any]]) -> Iterator[Group]:
+    from resolver.cli.screen import screen
+
     curve: deque[float] = deque(maxlen=CURVE)
     for said in looks:
         curve.append(said["queries"]["per_second"])
@@ -80,6 +78,8 @@ def _screens(looks: Iterator[dict[str, Any]]) -> Iterator[Group]:
 
 def _fitting(console: Console, shown: Group) -> Group:
     """A file or a pipe becomes as wide as the longest line wants; a terminal is as wide as it is."""
+    from rich.measure import Measurement
+
     if not console.is_terminal:
         unbounded = console.options.update(max_width=1 << 16)
         console.width = max(console.width, Measurement.get(console, unbounded, shown).maximum)
@@ -89,6 +89,9 @@ def _fitting(console: Console, shown: Group) -> Group:
 def _looks(config: Config, every: float) -> Iterator[dict[str, Any]]:
     """The status over and over, each over the time since the one before, or where nothing was asked in it over all
     that are shown as a curve."""
+    from resolver.cli.status import sample
+    from resolver.cli.status import status as gathered
+
     past = deque([sample(config.places)], maxlen=CURVE)
     while True:
         time.sleep(every)
@@ -104,6 +107,8 @@ def _looks(config: Config, every: float) -> Iterator[dict[str, Any]]:
 @click.pass_context
 def health(ctx: click.Context, path: Path | None, directory: Path | None, in_json: bool, name: str | None) -> None:
     """Should this host get queries? 0: yes; 1: no, and why; 2: unknown. For BIRD, keepalived, balancers."""
+    from resolver.host.health import of_zones, reasons
+
     config = legible(path, directory)
     found = reasons(config, name) if config.dns is not None else of_zones(config)
     if in_json:
@@ -144,6 +149,11 @@ def restart_program(path: Path | None, directory: Path | None, no_trial: bool, i
 def _everywhere(
     op: Literal["reload", "restart"], path: Path | None, directory: Path | None, *, tries: bool, in_json: bool
 ) -> None:
+    import asyncio
+
+    from resolver.config.schema import located_at
+    from resolver.host.apply import everywhere
+
     came = asyncio.run(everywhere(located_at(path, directory).absolute(), op, tries=tries, warn=warn))
     if in_json:
         print_json({"replaced": came.replaced, "dead": came.dead})
@@ -162,6 +172,9 @@ def take_over(path: Path | None, directory: Path | None, in_json: bool) -> None:
 
     For a socket unit that was started with BindToDevice=lo, while another resolver still answers. As root.
     """
+    from resolver.host.take_over import hear_everybody
+    from resolver.ipc import control
+
     config = legible(path, directory)
     supervisor = control.call(config.places.supervisor_socket, "status", timeout=PATIENCE)
     freed = hear_everybody(int(supervisor["pid"]), config.dns_listen)
@@ -181,6 +194,8 @@ def workers() -> None:
 @as_json
 def restart(path: Path | None, directory: Path | None, in_json: bool) -> None:
     """Replace every worker, one by one; each successor serves before its predecessor drains."""
+    from resolver.ipc import control
+
     supervisor = legible(path, directory).places.supervisor_socket
     control.call(supervisor, "status", timeout=PATIENCE)  # one that hangs is not given the time that work may take
     answer = control.call(supervisor, "restart-workers", timeout=LONG)
@@ -197,5 +212,7 @@ def cache() -> None:
 @as_json
 def flush(path: Path | None, directory: Path | None, in_json: bool) -> None:
     """Forget every cached answer, on every worker."""
+    from resolver.ipc import control
+
     answer = control.call(legible(path, directory).places.supervisor_socket, "flush-cache", timeout=PATIENCE)
     print_json(answer) if in_json else click.echo(f"told: {', '.join(answer['told'])}")

@@ -9,7 +9,6 @@ import base64
 import json
 import os
 import sys
-import tempfile
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,18 +16,11 @@ from typing import TYPE_CHECKING
 import click
 
 from resolver.cli.options import as_json, legible, located
-from resolver.config.schema import locate
-from resolver.config.schema_rpz import RpzZone
-from resolver.ipc import rpz_status
-from resolver.policy.in_force import Follower
-from resolver.rpz import export as zone_file
-from resolver.rpz.history import next_serial, stored
-from resolver.rpz.rules import lists_of, write_rules
-from resolver.rpz.zone import RpzError, zone_of
 
 if TYPE_CHECKING:
     from resolver._core import Policies
     from resolver.config.schema import Config
+    from resolver.config.schema_rpz import RpzZone
 
 
 @click.group()
@@ -43,6 +35,15 @@ def rpz() -> None:
 @click.option("--output", type=click.Path(path_type=Path, dir_okay=False), help="A file; none: standard output.")
 def export(path: Path | None, directory: Path | None, in_json: bool, origin: str | None, output: Path | None) -> None:
     """Write a zone file of what is active now; with --output, run the zone's command after it."""
+    import tempfile
+
+    from resolver.config.schema import locate
+    from resolver.policy.in_force import Follower
+    from resolver.rpz import export as zone_file
+    from resolver.rpz.history import next_serial, stored
+    from resolver.rpz.rules import lists_of, write_rules
+    from resolver.rpz.zone import zone_of
+
     if in_json and output is None:
         raise click.UsageError("--json tells of a file that is written: give --output")
     config = locate(path, directory)
@@ -78,6 +79,9 @@ def export(path: Path | None, directory: Path | None, in_json: bool, origin: str
 @as_json
 def status(path: Path | None, directory: Path | None, in_json: bool) -> None:
     """Every zone: serial, size, what each secondary has; what the process of the zones complains of."""
+    from resolver.ipc import rpz_status
+    from resolver.rpz.zone import RpzError
+
     places = legible(path, directory).places
     try:
         said = rpz_status.read(places)
@@ -108,6 +112,8 @@ def status(path: Path | None, directory: Path | None, in_json: bool) -> None:
 @click.option("--output", type=click.Path(path_type=Path, dir_okay=False), help="A file; none: standard output.")
 def key(name: str, output: Path | None) -> None:
     """Make a TSIG key (hmac-sha256) as BIND's tsig-keygen writes it: for `rpz.secondaries` and for named.conf."""
+    from resolver.rpz.zone import RpzError
+
     secret = base64.b64encode(os.urandom(32)).decode()
     text = f'key "{name}" {{\n\talgorithm hmac-sha256;\n\tsecret "{secret}";\n}};\n'
     if output is None:
@@ -123,6 +129,9 @@ def key(name: str, output: Path | None) -> None:
 
 def chosen(config: Config, origin: str | None) -> RpzZone:
     """The configured zone of that name; where none is configured, one of all lists."""
+    from resolver.config.schema_rpz import RpzZone
+    from resolver.rpz.zone import RpzError
+
     sources = config.rpz.zones
     if origin is None and len(sources) > 1:
         raise click.UsageError(f"which zone? --zone {' or --zone '.join(one.origin for one in sources)}")

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import resource
 import signal
 from typing import TYPE_CHECKING
 
 import click
 
-from resolver.base.journal import to_standard_error
+from resolver.base.wings import WINGS
 from resolver.cli.options import located
-from resolver.config.schema import accept, located_at
-from resolver.host.run import WINGS, become, hold_hangups, provide
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,6 +23,12 @@ def run(path: Path | None, directory: Path | None, only: str | None) -> None:
 
     DNS answers also with the others dead; each process that ends is started again.
     """
+    import asyncio
+
+    from resolver.base.journal import to_standard_error
+    from resolver.config.schema import accept, located_at
+    from resolver.host.run import become, hold_hangups, provide
+
     if only in (None, "dns"):
         hold_hangups(signal.SIG_BLOCK)
     path = located_at(path, directory)

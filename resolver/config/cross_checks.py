@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from resolver.config.values import Endpoint
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 Key = tuple[str | int, ...]
 
@@ -118,22 +118,28 @@ def _nobody_answers(raw: Any) -> Iterator[tuple[Key, str]]:
 
 
 def _two_on_one_port(raw: Any) -> Iterator[tuple[Key, str]]:
-    first: dict[Endpoint, Key] = {}
-    every = (
+    of_tcp = (
         *("dns.listen", "dns.encrypted.tls", "dns.encrypted.https.listen"),
         *("stop_page.listen", "portal.listen", "metrics.listen", "rpz.listen", "rpz.listen_tls"),
     )
-    for part in every:
+    yield from _taken_twice(raw, of_tcp)
+    yield from _taken_twice(raw, ("dns.listen", "rpz.listen", "rpz.listen_tls", "dns.encrypted.quic"), of_tcp)
+
+
+def _taken_twice(raw: Any, parts: Sequence[str], said: Sequence[str] = ()) -> Iterator[tuple[Key, str]]:
+    """Of one transport; what is between two parts of `said` is said already."""
+    first: dict[Endpoint, Key] = {}
+    for part in parts:
         for key, endpoint in _endpoints(raw, *part.split(".")):
             other = first.setdefault(endpoint, key)
-            if endpoint.port and other != key:
+            if endpoint.port and other != key and part not in said:
                 yield key, f"{endpoint} is already taken by {'.'.join(str(one) for one in other[:-1])}"
 
 
 def _encrypts_nothing(raw: Any) -> Iterator[tuple[Key, str]]:
     encrypted = _at(raw, "dns", "encrypted")
-    if isinstance(encrypted, dict) and not encrypted.get("tls") and not encrypted.get("https"):
-        yield ("dns", "encrypted"), "listens nowhere; tls, https or both would be right"
+    if isinstance(encrypted, dict) and not any(encrypted.get(key) for key in ("tls", "https", "quic")):
+        yield ("dns", "encrypted"), "listens nowhere; tls, https, quic or several would be right"
 
 
 def _asks_itself(raw: Any) -> Iterator[tuple[Key, str]]:

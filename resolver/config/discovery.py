@@ -74,6 +74,7 @@ def services(encrypted: Encrypted | None) -> list[Service]:
     if encrypted.https is not None:
         path = f"{encrypted.https.path}{{?dns}}"
         found += [("h2", port, path) for port in _ports(encrypted.https.listen)]
+    found += [("doq", port, "") for port in _ports(encrypted.quic)]
     return [Service(at, *one) for at, one in enumerate(found, 1)]
 
 
@@ -87,7 +88,7 @@ def addresses(encrypted: Encrypted) -> list[ipaddress.IPv4Address | ipaddress.IP
     address."""
     if encrypted.addresses:
         return list(encrypted.addresses)
-    listens = [*encrypted.tls, *(encrypted.https.listen if encrypted.https else ())]
+    listens = [*encrypted.tls, *(encrypted.https.listen if encrypted.https else ()), *encrypted.quic]
     own = [ipaddress.ip_address(endpoint.host) for endpoint in listens]
     return list(dict.fromkeys(address for address in own if not address.is_unspecified))
 

@@ -57,7 +57,6 @@ __all__ = [
 
 STANDARD = Path("/etc/stopsign/stopsign.yaml")
 FILE_NAME = "stopsign.yaml"
-
 FOR_ZONES_ALONE = "on a host for policy zones alone your own resolvers answer: docs/rpz.md"
 
 
@@ -132,6 +131,10 @@ class Config(Part):
     def dns_https_listen(self) -> list[Endpoint]:
         encrypted = None if self.dns is None else self.dns.encrypted
         return [] if encrypted is None or encrypted.https is None else encrypted.https.listen
+
+    @property
+    def dns_quic_listen(self) -> list[Endpoint]:
+        return [] if self.dns is None or self.dns.encrypted is None else self.dns.encrypted.quic
 
     @property
     def allow_clients(self) -> list[IPv4Network | IPv6Network]:

@@ -73,8 +73,8 @@ class Https(Part):
 
 
 class Encrypted(Part):
-    """DNS over TLS (RFC 7858) and over HTTPS, for the same clients and with the same lists. A changed certificate is
-    read by itself, as ACME clients write it, and at each reload."""
+    """DNS over TLS (RFC 7858), HTTPS and QUIC (RFC 9250), for the same clients and with the same lists. A changed
+    certificate is read by itself, as ACME clients write it, and at each reload."""
 
     name: Name  # the authentication domain name: what clients connect to, and what the certificate must say
     certificate: FilePath  # PEM: the certificate and those between it and its root
@@ -83,6 +83,7 @@ class Encrypted(Part):
     addresses: list[Address] = []
     tls: list[Listen] = []  # port 853
     https: Https | None = None  # port 443
+    quic: list[Listen] = []  # UDP port 853
 
 
 class Dns(Part):

@@ -89,6 +89,7 @@ class Worker:
             self._tap = Tap(recorder, self.plane.take_tap)
         self._ticking: asyncio.TimerHandle | None = None
         self._busy = False  # the quick tick runs
+        self._unclaimed: list[int] = []  # sockets of QUIC that a predecessor still serves
 
     def _new_plane(self, settings: PlaneSettings) -> Plane:
         """The plane. Without room for a counters file on the tmpfs, its counters are invisible."""
@@ -113,8 +114,14 @@ class Worker:
         for use, kind in STREAMS.items():
             for fd in sockets.get(use, ()):
                 self.plane.listen_stream(fd, kind)
+        self._unclaimed = list(sockets.get("dns_quic", ()))
+        self._claim()
         asyncio.get_running_loop().add_reader(self.plane.fileno(), self._pump)
         self._tick()
+
+    def _claim(self) -> None:
+        """Serve the sockets of QUIC that a predecessor does not serve any more: a connection is one process's."""
+        self._unclaimed = [fd for fd in self._unclaimed if not self.plane.listen_quic(fd)]
 
     async def run(self, stop: asyncio.Event) -> None:
         """Follow lists and exceptions until `stop`, then drain."""
@@ -123,6 +130,7 @@ class Worker:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), POLL)
             await self.poll()
+            self._claim()
             self.plane.note_starved(self._transitions.starved())
             if self._tap is not None:
                 self._tap.pass_on()
@@ -280,7 +288,10 @@ def main() -> None:
     config = unsealed(path, sockets).config
     if not sockets:
         listeners = open_listeners(
-            dns=config.dns_listen, dns_tls=config.dns_tls_listen, dns_https=config.dns_https_listen
+            dns=config.dns_listen,
+            dns_tls=config.dns_tls_listen,
+            dns_https=config.dns_https_listen,
+            dns_quic=config.dns_quic_listen,
         )
         sockets = listeners.of_worker(0, 1)
     uvloop.run(serve(config, index, sockets))

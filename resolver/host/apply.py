@@ -68,6 +68,7 @@ OF_DNS: dict[str, Callable[[Config], object]] = {
     "dns.listen": lambda config: config.dns_listen,
     "dns.encrypted.tls": lambda config: config.dns_tls_listen,
     "dns.encrypted.https.listen": lambda config: config.dns_https_listen,
+    "dns.encrypted.quic": lambda config: config.dns_quic_listen,
     "dns.workers": lambda config: config.dns and config.dns.workers,
 }
 OF_RPZ: dict[str, Callable[[Config], object]] = {

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from resolver.base.errors import ResolverError
 from resolver.base.journal import about
+from resolver.base.wings import WINGS
 from resolver.config.accepted import keep
 from resolver.config.sealed import USE, seal
 from resolver.host import health
@@ -52,7 +53,6 @@ SLOW = 30.0  # seconds without a heartbeat, for processes no query waits for; lo
 REBOOTED = 10.0  # seconds that workers wait for the list after a reboot
 OTHERS, LEAVING = 60.0, 5.0  # seconds between two looks for other listeners on DNS ports; while there is one
 LOOK = 2.0  # seconds between two looks whether `run_dir` is whole
-WINGS = ("dns", "steward", "web", "rpz")
 # Niceness of the others: people wait for the web process, nobody for the rest.
 BACKGROUND = {"web": 5, "steward": 10, "rpz": 10}
 MODULES = {
@@ -143,6 +143,7 @@ class Provider:
                     dns=config.dns_listen if "dns" in wings else (),
                     dns_tls=config.dns_tls_listen if "dns" in wings else (),
                     dns_https=config.dns_https_listen if "dns" in wings else (),
+                    dns_quic=config.dns_quic_listen if "dns" in wings else (),
                     workers=count_workers(config.dns),
                     stop_page=config.stop_page.listen if "web" in wings else (),
                     portal=config.portal.listen if "web" in wings else (),

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 SOCKETS = "STOPSIGN_SOCKETS"
 _FIRST_SYSTEMD_FD = 3
 BACKLOG = 4096
-OF_WORKERS = ("udp", "tcp", "dns_tls", "dns_https")  # uses whose sockets are shared out to the DNS workers
+OF_WORKERS = ("udp", "tcp", "dns_tls", "dns_https", "dns_quic")  # uses whose sockets are shared out to the DNS workers
 
 
 class SocketError(ResolverError):
@@ -43,6 +43,7 @@ class Wanted(TypedDict, total=False):
     dns: Sequence[Endpoint]
     dns_tls: Sequence[Endpoint]
     dns_https: Sequence[Endpoint]
+    dns_quic: Sequence[Endpoint]
     workers: int
     stop_page: Sequence[Endpoint]
     portal: Sequence[Endpoint]
@@ -58,6 +59,7 @@ class Listeners:
     tcp: list[list[socket.socket]] = field(default_factory=list)
     dns_tls: list[list[socket.socket]] = field(default_factory=list)
     dns_https: list[list[socket.socket]] = field(default_factory=list)
+    dns_quic: list[list[socket.socket]] = field(default_factory=list)
     stop_page: list[socket.socket] = field(default_factory=list)
     portal: list[socket.socket] = field(default_factory=list)
     rpz_udp: list[socket.socket] = field(default_factory=list)
@@ -67,7 +69,10 @@ class Listeners:
     def of_worker(self, index: int, workers: int) -> dict[str, list[int]]:
         """The file descriptors that DNS worker `index` of `workers` serves. The kernel gives every socket its share of
         the clients, so none is left out: with more sockets than workers some serve several, with fewer some share."""
-        return {use: _dealt(groups, index, workers) for use in OF_WORKERS if (groups := getattr(self, use))}
+        dealt = {use: _dealt(groups, index, workers) for use in OF_WORKERS if (groups := getattr(self, use))}
+        # A connection over QUIC is one process's, so no socket is shared: with too few, some workers have none.
+        own = {one.fileno() for group in self.dns_quic for one in group[index::workers]}
+        return {use: [fd for fd in fds if use != "dns_quic" or fd in own] for use, fds in dealt.items()}
 
     def of_dns(self) -> tuple[list[Endpoint], set[int]]:
         """The addresses of DNS, and the inodes of its sockets, by which the kernel's tables name them."""
@@ -87,6 +92,7 @@ class Listeners:
             "dns": [str(bound_to(group[0])) for group in self.udp],
             "dns_tls": [str(bound_to(group[0])) for group in self.dns_tls],
             "dns_https": [str(bound_to(group[0])) for group in self.dns_https],
+            "dns_quic": [str(bound_to(group[0])) for group in self.dns_quic],
             "stop_page": [str(bound_to(s)) for s in self.stop_page],
             "portal": [str(bound_to(s)) for s in self.portal],
             "rpz": [str(bound_to(s)) for s in self.rpz_tcp],
@@ -147,6 +153,7 @@ def open_listeners(**wanted: Unpack[Wanted]) -> Listeners:
         workers = wanted.get("workers", 1)
         listeners.dns_tls += [_open(a, socket.SOCK_STREAM, workers) for a in wanted.get("dns_tls", ())]
         listeners.dns_https += [_open(a, socket.SOCK_STREAM, workers) for a in wanted.get("dns_https", ())]
+        listeners.dns_quic += [_open(a, socket.SOCK_DGRAM, workers) for a in wanted.get("dns_quic", ())]
         listeners.stop_page += [_open(a, socket.SOCK_STREAM, 1)[0] for a in wanted.get("stop_page", ())]
         listeners.portal += [_open(a, socket.SOCK_STREAM, 1)[0] for a in wanted.get("portal", ())]
         for endpoint in wanted.get("rpz", ()):
@@ -252,8 +259,8 @@ def _explained(address: Endpoint, kind: socket.SocketKind, wrong: OSError) -> So
 def from_systemd(environment: Mapping[str, str], pid: int) -> Listeners | None:
     """The sockets that systemd opened for this process (sd_listen_fds(3)), or None where it did not.
 
-    A socket is what its `FileDescriptorName=` says (`dns-tls`, `dns-https`, `stop-page`, `portal`, `rpz`, `rpz-tls`),
-    and DNS otherwise. Several of one address (`ReusePort=yes`) are dealt out to the workers in turn.
+    A socket is what its `FileDescriptorName=` says (`dns-tls`, `dns-https`, `dns-quic`, `stop-page`, `portal`, `rpz`,
+    `rpz-tls`), and DNS otherwise. Several of one address (`ReusePort=yes`) are dealt out to the workers in turn.
     """
     if environment.get("LISTEN_PID") != str(pid):
         return None
@@ -276,7 +283,7 @@ def from_systemd(environment: Mapping[str, str], pid: int) -> Listeners | None:
             (listeners.rpz_udp if one.type == socket.SOCK_DGRAM else listeners.rpz_tls).append(one)
         else:
             plain = "udp" if one.type == socket.SOCK_DGRAM else "tcp"
-            use = {"dns-tls": "dns_tls", "dns-https": "dns_https"}.get(name, plain)
+            use = {"dns-tls": "dns_tls", "dns-https": "dns_https", "dns-quic": "dns_quic"}.get(name, plain)
             groups.setdefault((use, str(bound_to(one))), []).append(one)
     for (use, _), group in groups.items():
         getattr(listeners, use).append(group)
@@ -293,6 +300,8 @@ def taken_or_opened(environment: Mapping[str, str], **wanted: Unpack[Wanted]) ->
         wanted.pop("dns_tls", None)
     if listeners.dns_https:
         wanted.pop("dns_https", None)
+    if listeners.dns_quic:
+        wanted.pop("dns_quic", None)
     if listeners.stop_page:
         wanted.pop("stop_page", None)
     if listeners.portal:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from resolver.base.paths import Places
 
 BUSY = 10.0  # seconds: a busy process that was not waited for would look like a port that another program holds
-USES = ("dns", "dns_tls", "dns_https", "stop_page", "portal", "rpz", "rpz_tls", "metrics")
+USES = ("dns", "dns_tls", "dns_https", "dns_quic", "stop_page", "portal", "rpz", "rpz_tls", "metrics")
 
 
 def write(places: Places, said: Mapping[str, Any]) -> None:

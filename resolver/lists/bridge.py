@@ -198,7 +198,7 @@ def _imported(path: Path, terms: Terms, mapping: Mapping | None) -> Intake:
     except BlocklistError as error:
         raise VerifyError("malformed", str(error), hint=error.hint) from error
     taken = len(intake)
-    rejected = intake.counts["rejected"] - intake.counts["passing"] - intake.counts["refused"]
+    rejected = intake.counts["rejected"] - sum(intake.counts[kind] for kind in ("passing", "refused", "nameless"))
     if taken == 0 or rejected > taken:
         first = f"; line {intake.rejected[0].line}: {intake.rejected[0].reason}" if rejected else ""
         raise VerifyError("malformed", f"{taken} names and {rejected} lines that are none{first}")

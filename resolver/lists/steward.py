@@ -177,17 +177,16 @@ class Steward:
                 await self.work(self.register.looked, gone=gone)
 
     async def _report(self) -> None:
-        """Once a day, and as soon as a first list is active: the report that everybody may read. It is computed beside
-        everything else."""
+        """Once a day, and as soon as a first list is in force: the report that everybody may read. It is computed
+        beside everything else."""
         while True:
-            empty = not self.register.applied
+            pause_of = REPORT
             try:
-                await asyncio.to_thread(publish, self.config.places, self._clock())
+                if not await asyncio.to_thread(publish, self.config.places, self._clock()):
+                    pause_of = TICK
             except (ResolverError, OSError) as error:
                 say.warning("the transparency report cannot be published: %s", error)
-            until = time.monotonic() + REPORT
-            while (left := until - time.monotonic()) > 0 and not (empty and self.register.applied):  # noqa: ASYNC110
-                await asyncio.sleep(TICK if empty else left)
+            await asyncio.sleep(pause_of)
 
     def _end(self) -> None:
         self.register.close()

@@ -16,6 +16,7 @@ from blocklists.errors import VerifyError
 from blocklists.fetch import Deadline, place
 from resolver.log.disk import Disk
 from resolver.log.errors import AuditError, MissingError
+from resolver.log.limits import WITHIN
 from resolver.log.note import MAX_NOTE
 
 if TYPE_CHECKING:
@@ -25,8 +26,6 @@ COSIGNED = "checkpoint.cosigned"
 """A checkpoint with witnesses' cosignatures, beside the newest one: it may be older."""
 TIMEOUT = 20.0
 """Seconds for one file."""
-WITHIN = 600.0
-"""Seconds for all files of one log, unless somebody says otherwise."""
 
 
 class Source(Protocol):

@@ -17,6 +17,7 @@ from resolver.config.schema_portal import FACT
 from resolver.policy.description import Basis, LiveList
 from resolver.policy.typed import is_reference, name_in, reference_in
 from resolver.portal.catalogue import marked
+from resolver.portal.grounds import GROUNDS
 from resolver.portal.store import NewAppeal
 
 if TYPE_CHECKING:
@@ -38,13 +39,6 @@ ROLES: Mapping[str, str] = {
     "other": marked("Someone else"),
 }
 
-GROUNDS: Mapping[str, str] = {
-    "mistake": marked("The wrong name is blocked, or too much of it"),
-    "removed": marked("What it was blocked for is no longer there"),
-    "lawful": marked("What is there is lawful"),
-    "rights": marked("The block is out of proportion, or violates rights"),
-    "other": marked("Something else"),
-}
 STATES: Mapping[str, str] = {
     "received": marked("Received"),
     "forwarded": marked("Passed on to those who keep the list"),

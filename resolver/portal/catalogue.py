@@ -13,12 +13,10 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from babel.messages.catalog import Catalog
-from babel.messages.extract import extract_from_dir
-from babel.messages.pofile import read_po, write_po
-
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from babel.messages.catalog import Catalog
 
 PORTAL = Path(__file__).parent
 LOCALE = PORTAL / "locale"
@@ -32,6 +30,9 @@ def marked(message: str) -> str:
 
 def messages() -> Catalog:
     """Every text there is, with the files it stands in."""
+    from babel.messages.catalog import Catalog
+    from babel.messages.extract import extract_from_dir
+
     catalogue = _headed(Catalog(fuzzy=False))
     found = extract_from_dir(
         PORTAL, _METHODS, {"templates/**.html": {"trimmed": "true"}}, keywords={"_": None, "marked": None, "n_": (1, 2)}
@@ -52,6 +53,9 @@ def template() -> bytes:
 
 def updated(code: str) -> bytes:
     """The language's catalogue with exactly the texts there are."""
+    from babel.messages.catalog import Catalog
+    from babel.messages.pofile import read_po
+
     old: dict[object, _Key] = {}
     if catalogue_file(code).exists():
         with catalogue_file(code).open("rb") as file:
@@ -74,6 +78,8 @@ def _headed(catalogue: Catalog) -> Catalog:
 
 
 def _written(catalogue: Catalog) -> bytes:
+    from babel.messages.pofile import write_po
+
     buffer = BytesIO()
     write_po(buffer, catalogue, width=110, sort_output=True, include_lineno=False)
     # Babel writes a header of its own (dates, its version); what changes with every run has no place in the tree.

@@ -19,6 +19,7 @@ from resolver.policy.views import Views, address_in
 from resolver.portal import appeal, form_token
 from resolver.portal.abuse import Allowance, Buckets
 from resolver.portal.database import StoreError
+from resolver.portal.grounds import GROUNDS
 from resolver.portal.language import LANGUAGES, negotiate, prefers_json
 from resolver.portal.look_up import look_up
 from resolver.portal.web import Answer
@@ -181,7 +182,7 @@ class Portal:
         key = (await self._form_keys(now))[form_token.day_of(now)]
         match = await self._shown(ask, form.reference)
         return self.page(
-            ask, "appeal.html", status, form=form, wrong=wrong, roles=appeal.ROLES, grounds=appeal.GROUNDS,
+            ask, "appeal.html", status, form=form, wrong=wrong, roles=appeal.ROLES, grounds=GROUNDS,
             token=form_token.issue(key, now, self.random(16)), entry=self.transparency.facts(match), **values,
         )  # fmt: skip
 
@@ -237,7 +238,7 @@ class Portal:
             })  # fmt: skip
         return self.page(
             ask, "receipt.html", appeal=it, happened=happened, proofs=proofs, roles=appeal.ROLES,
-            grounds=appeal.GROUNDS, states=appeal.STATES, outcomes=appeal.OUTCOMES, receipt=code,
+            grounds=GROUNDS, states=appeal.STATES, outcomes=appeal.OUTCOMES, receipt=code,
             others=[
                 form_token.receipt_code(form_token.further(form_token.secret_in(code), number))
                 for number in range(1, it.others + 1)

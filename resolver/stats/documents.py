@@ -7,12 +7,14 @@ trusted. A caller that must know that it is the list in the log compares the sta
 from __future__ import annotations
 
 import json
+from datetime import date, timedelta
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from blocklists import compression
 from blocklists.compression import CompressionError
 from blocklists.document import MAX_SIZE
+from resolver import _core
 from resolver.log.errors import AuditError
 
 if TYPE_CHECKING:
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 
 MAX_LINE = 1 << 20
 MAX_OBJECT = 64 << 20
+EPOCH = date(1970, 1, 1)
 NEEDED = ("name", "match", "reference", "issued", "expires", "basis", "category")
 
 
@@ -36,6 +39,18 @@ def read_document(path: Path) -> Iterator[tuple[bytes, dict[str, Any]]]:
         raise AuditError(f"{path} is not a list document: {wrong}") from wrong
     except OSError as wrong:
         raise AuditError(f"{path}: {wrong.strerror}") from wrong
+
+
+def tally(path: Path) -> Mapping[tuple[str, str, date, date], int]:
+    """How many entries share a basis, a category, a day of issue and a day of expiry (UTC). Raises `AuditError`."""
+    try:
+        counted = _core.tally(path, size=MAX_SIZE)
+    except _core.ListError as wrong:
+        raise AuditError(f"{path} is not a list document: {wrong}") from wrong
+    return {
+        (basis, category, EPOCH + timedelta(days=issued), EPOCH + timedelta(days=expires)): count
+        for (basis, category, issued, expires), count in counted.items()
+    }
 
 
 def _lines(path: Path, file: IO[bytes]) -> Iterator[bytes]:

@@ -26,25 +26,25 @@ DAYS = 30
 
 
 def publish(places: Places, now: float) -> bool:
-    """Writes the report where there is none that goes as far; whether it did. Raises `AuditError`, `OSError`."""
+    """Writes the report where there is none that goes as far, or the one there is was made before any list was in
+    force, as at a first start. Whether a list is in force: until then it is worth asking again soon. Raises
+    `AuditError`, `OSError`."""
     end = (datetime.fromtimestamp(now, UTC) - timedelta(days=2)).date()
     known = list(in_force(places.state_dir / "lists"))
-    if _told_until(places) == end.isoformat() and not (known and _knew_nothing(places)):
-        return False
+    until, entries = _told(places)
+    if until == end.isoformat() and (entries or not known):
+        return bool(known)
     details = Details(Disk(), places.log_details, places.log_dir / "details")
     told = report(Folder(places.log_dir), details.bundle, end - timedelta(days=DAYS - 1), end, known)
     durable.replace(places.report.with_suffix(".csv"), as_csv(told).encode())
     durable.replace(places.report, as_json(told).encode())
-    return True
+    return bool(known)
 
 
-def _told_until(places: Places) -> str | None:
+def _told(places: Places) -> tuple[str | None, int]:
+    """The last day and the entries of the report there is."""
     try:
-        return str(read_object(places.report).get("to"))
+        told = read_object(places.report)
     except AuditError:
-        return None
-
-
-def _knew_nothing(places: Places) -> bool:
-    """Whether the report there is was made before any list was in force, as at a first start."""
-    return not (read_object(places.report).get("entries") or {}).get("total")
+        return None, 0
+    return told.get("to"), (told.get("entries") or {}).get("total", 0)

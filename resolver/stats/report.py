@@ -9,14 +9,14 @@ named; no figure below ten concerns a single entry.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from resolver.log.errors import AuditError
 from resolver.log.leaf import time_of
 from resolver.log.reading import head_of, leaves
-from resolver.stats.documents import read_document
+from resolver.stats.documents import tally
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -266,20 +266,17 @@ def _entries(documents: Iterable[tuple[Path, Mapping[str, Any]]], start: date, e
     for path, head in documents:
         issuer = str((head.get("issuer") or {}).get("name") or "not said")
         known = head.get("bases") or {}
-        for _, entry in read_document(path):
-            expires, issued = (
-                datetime.fromisoformat(entry[key]).astimezone(UTC).date() for key in ("expires", "issued")
-            )
-            basis = f"{issuer}: {entry['basis']}"
+        for (key, category, issued, expires), count in tally(path).items():
+            basis = f"{issuer}: {key}"
             if start <= expires <= end:
-                lapsed[basis] += 1
+                lapsed[basis] += count
             if expires <= end:
                 continue
-            issuers[issuer] += 1
-            bases[basis] += 1
-            grounds[basis] = known.get(entry["basis"], {})
-            categories[entry["category"]] += 1
-            ages[next(name for days, name in AGES if (end - issued).days < days)] += 1
+            issuers[issuer] += count
+            bases[basis] += count
+            grounds[basis] = known.get(key, {})
+            categories[category] += count
+            ages[next(name for days, name in AGES if (end - issued).days < days)] += count
     keys = ("law", "authority", "order", "date", "territory")
     return {
         "total": issuers.total(),

@@ -19,13 +19,14 @@ from blocklists.importers.intake import Candidate
 from blocklists.issuer import history, propose, renew, rotate, show, withdraw
 from blocklists.issuer.command import issuer
 from blocklists.issuer.desk import Desk
-from blocklists.issuer.keys import PERSONAL, Card, Keyring
+from blocklists.issuer.keys import Card, Keyring
 from blocklists.issuer.known import at_desk, fingerprint, look_up
 from blocklists.issuer.publish import PublishError
 from blocklists.issuer.rehearsal import PASSPHRASE
 from blocklists.issuer.request import Request, merge
 from blocklists.issuer.restore import RestoreError, restore
 from blocklists.issuer.review import Known, Meaning, Review, ReviewError, interpret, review
+from blocklists.issuer.schemes import PERSONAL
 from blocklists.issuer.show import KINDS
 from blocklists.issuer.sign import sign
 from tests.rigs.issuer_world import BASIS, LIST, World, published, request_for, signed_by, terms

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from tuf.api.exceptions import DownloadHTTPError, DownloadLengthMismatchError
 
+from blocklists.client import Fetcher
 from blocklists.errors import VerifyError
-from blocklists.fetch import Deadline, Directory, Fetcher, place
+from blocklists.fetch import Deadline, Directory, place
 from tests.rigs.issuer_world import NAMES, World
 
 if TYPE_CHECKING:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from click.testing import CliRunner
 
+from blocklists import head
 from blocklists.issuer.command import issuer
 from blocklists.issuer.rehearsal import Rehearsal
 from tests.rigs.issuer_world import BASIS, ISSUER, LIST
@@ -14,6 +15,7 @@ from tests.rigs.issuer_world import BASIS, ISSUER, LIST
 if TYPE_CHECKING:
     from pathlib import Path
 
+    import pytest
     from click.testing import Result
 
 MAPPING = """
@@ -68,3 +70,20 @@ def test_no_file_without_a_name_empties_a_list(tmp_path: Path) -> None:
     done = run(rehearsal, *words)
     assert done.exit_code != 0
     assert "1 names where gambling has 3" in str(done.exception)
+
+
+def test_more_grounds_than_a_head_has_room_for_are_refused_by_octets_before_anything_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rehearsal = desk_in(tmp_path)
+    (tmp_path / "register.yaml").write_text(MAPPING)
+    rows = "".join(f"n{number}.example;;{number}/2026;2026-06-01\n" for number in range(2500))
+    (tmp_path / "register.csv").write_text("domain;deleted;order;day\n" + rows)
+    words = str(tmp_path / "register.csv"), "--mapping", str(tmp_path / "register.yaml")
+    assert run(rehearsal, *words).exit_code == 0  # once more than 2,000 were too many
+    assert len(rehearsal.desk.bases(LIST)) == 2501
+    monkeypatch.setattr(head, "MAX_BASES", 300_000)
+    done = run(rehearsal, *words, "--dry-run")
+    assert done.exit_code != 0
+    assert "2,501 grounds take 4" in str(done.exception)
+    assert "octets; the head of a list has room for 300,000" in str(done.exception)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import bz2
 import gzip
 import lzma
+import re
 import subprocess
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,7 @@ from resolver import _core
 from resolver.lists.protected import suffix_rules
 from tests.conftest import find_program
 from tests.rigs.lists_world import make_entry
+from tests.rigs.registers import zipped
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -71,6 +73,29 @@ def test_a_document_that_breaks_off_is_refused_by_who_reads_it(tmp_path: Path) -
             list(read_document(path))
         with pytest.raises(document.DocumentError, match="breaks off"):
             list(document.read(path, size=1 << 20))
+
+
+def test_a_zip_archive_of_one_file_and_what_signs_it_is_that_file(tmp_path: Path) -> None:
+    whole = zipped({"dump.txt": SITES, "dump.txt.sig": b"\x30"})
+    assert len(intake(tmp_path, whole)) == 40_000
+    for at in (10, len(whole) // 2, len(whole) - 30, len(whole) - 1):
+        with pytest.raises(SourceError, match="breaks off"):
+            intake(tmp_path, whole[:at], "domains")
+    at = whole.index(b"dump.txt") + 2000
+    with pytest.raises(SourceError, match="damaged zip data"):
+        intake(tmp_path, whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :], "domains")
+    for files, why in (
+        ({"a.txt": b"a.example", "b.txt": b"b.example"}, "a zip archive of 2 files, not of one"),
+        ({}, "a zip archive of 0 files"),
+        ({"[Content_Types].xml": b"", "xl/workbook.xml": b""}, r"a workbook \(.xlsx\)"),
+        ({f"{number:0200}": b"" for number in range(5000)}, "very many files"),
+    ):
+        with pytest.raises(SourceError, match=why):
+            intake(tmp_path, zipped(files))
+    path = tmp_path / "bomb.zip"
+    path.write_bytes(zipped({"a.txt": b"a.example\n" * 300_000}))
+    with pytest.raises(SourceError, match=r"more than 1,000,000 octets"):
+        formats.read(path, Intake(size=1_000_000), form="domains")
 
 
 def test_the_uncompressed_octets_are_bounded_and_a_repeated_name_costs_no_memory(tmp_path: Path) -> None:
@@ -174,6 +199,39 @@ def test_no_name_is_stopped_that_a_dns_filter_would_let_pass(
             assert stopped(name) == filtered(rules, name), (text, name, found)
 
 
+WORDS = st.sampled_from([
+    "0.0.0.0", "127.0.0.1", "::", "::1", "0:0:0:0:0:0:0:0", "127.1.2.3", "192.0.2.1", "fe80::1%lo0", "a.example",
+    "b.example", "WWW.A.example", "c.example.", "localhost", "ip6-allnodes", "com", "*.d.example", "bad..example",
+    "#", "# e.example", "#f.example", "a.example#x",
+])  # fmt: skip
+HOSTS_LINES = st.lists(
+    st.builds(str.join, st.sampled_from([" ", "\t", "  \t "]), st.lists(WORDS, max_size=4)), min_size=1, max_size=6
+)
+
+
+def stopped_by_hosts(lines: list[str]) -> set[str]:
+    """hosts(5), read by hand: an address where nobody listens, then names; `#` begins a comment anywhere."""
+    found: set[str] = set()
+    for line in lines:
+        fields = line.split("#")[0].split()
+        if not fields or fields[0] not in {"0.0.0.0", "127.0.0.1", "127.1.2.3", "::", "::1", "0:0:0:0:0:0:0:0"}:
+            continue
+        for field in fields[1:]:
+            name = field.lower().rstrip(".")
+            if re.fullmatch(r"(?:[a-z0-9-]+\.)+example", name):
+                found.add(name)
+    return found
+
+
+@settings(max_examples=200)
+@given(HOSTS_LINES)
+def test_a_hosts_file_stops_exactly_what_reading_it_by_hand_says(
+    tmp_path_factory: pytest.TempPathFactory, lines: list[str]
+) -> None:
+    found = names(intake(tmp_path_factory.mktemp("h"), "\n".join(lines) + "\n", "hosts"))
+    assert found == dict.fromkeys(stopped_by_hosts(lines), "exact"), lines
+
+
 ZONE = """$TTL 300
 $ORIGIN rpz.example.
 @ IN SOA localhost. root.localhost. ( 1 3600
@@ -251,7 +309,7 @@ def test_the_format_is_told_by_the_rules_and_not_by_comments(tmp_path: Path, tex
 @pytest.mark.parametrize(
     ("octets", "what"),
     [
-        (b"<!DOCTYPE html><html>", "an HTML page"), (b"%PDF-1.7", "a PDF"), (b"PK\x03\x04....", "a zip archive"),
+        (b"<!DOCTYPE html><html>", "an HTML page"), (b"%PDF-1.7", "a PDF"), (b"PK\x03\x04....", "damaged zip data"),
         (b'<?xml version="1.0"?><r/>', "XML"), (b'[{"domain": "a.example"}]', "JSON"), (b"\x7fELF\0\0\0", "binary"),
     ],
 )  # fmt: skip

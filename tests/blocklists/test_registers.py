@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, date, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -12,6 +12,7 @@ from blocklists.head import Basis
 from blocklists.importers import formats, mapped, mapping
 from blocklists.importers.intake import Intake
 from blocklists.importers.source import SourceError
+from tests.rigs.registers import SAMPLES
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -44,90 +45,21 @@ def grounds(intake: Intake) -> dict[str, tuple[str, str, str]]:
     }
 
 
-# Preset -> a sample in the publisher's own shape, the names (match, since), how many rows are withdrawn
-SAMPLES: dict[str, tuple[str | bytes, list[tuple[str, str, str | None]], int]] = {
-    "cert-polska": (
-        ("PozycjaRejestru\tAdresDomeny\tDataWpisu\tDataWykreslenia\n"
-        "665069\tzly-bank.example\t2026-08-12T12:22:21+00:00\t\n"
-        "607939\twykreslony.example\t2026-05-29T16:26:59+00:00\t2026-07-01T10:00:00+00:00\n"),
-        [("zly-bank.example", "subtree", "2026-08-12T12:22:21Z")], 1,
-    ),
-    "cert-polska-json": (
-        json.dumps([
-            {"RegisterPositionId": 1, "DomainAddress": "zly-bank.example", "InsertDate": "2026-08-12T12:22:21",
-             "DeleteDate": None},
-            {"RegisterPositionId": 2, "DomainAddress": "wykreslony.example", "InsertDate": "2026-05-29T16:26:59",
-             "DeleteDate": "2026-07-01T10:00:00"},
-        ]),
-        [("zly-bank.example", "subtree", "2026-08-12T12:22:21Z")], 1,
-    ),
-    "poland-gambling": (
-        ('<?xml version="1.0" encoding="utf-8"?>\n'
-        '<Rejestr xmlns="http://www.hazard.mf.gov.pl/2017/03/21/">\n'
-        '<PozycjaRejestru Lp="1"><AdresDomeny>kasyno.example</AdresDomeny><DataWpisu>2026-07-01T00:30:00</DataWpisu>'
-        "</PozycjaRejestru>\n"
-        '<PozycjaRejestru Lp="2"><AdresDomeny>dawne.example</AdresDomeny><DataWpisu>2020-01-01T00:00:00</DataWpisu>'
-        "<DataWykreslenia>2021-01-01T00:00:00</DataWykreslenia></PozycjaRejestru>\n</Rejestr>\n"),
-        [("kasyno.example", "subtree", "2026-06-30T22:30:00Z")], 1,  # Warsaw is two hours ahead in summer
-    ),
-    "italy-adm": (
-        "casino-uno.example\nhttps://scommesse.example/home\n",
-        [("casino-uno.example", "subtree", None), ("scommesse.example", "subtree", None)], 0,
-    ),
-    "italy-cncpo": (
-        "url ;fqdn\nhttp://brutto.example/a;brutto.example\n", [("brutto.example", "exact", None)], 0,
-    ),
-    "italy-piracy-shield": ("calcio.example\nstream.calcio.test\n", [
-        ("calcio.example", "subtree", None), ("stream.calcio.test", "subtree", None),
-    ], 0),
-    "italy-piracy-shield-json": ('{"status": "success", "data": ["calcio.example", "tv.example"], "note": null}', [
-        ("calcio.example", "subtree", None), ("tv.example", "subtree", None),
-    ], 0),
-    "switzerland-gespa": ("# Gespa block list, 25.08.2026\n# names\n\nkasino.example\n", [
-        ("kasino.example", "subtree", None),
-    ], 0),
-    "russia-register": (
-        '<?xml version="1.0" encoding="windows-1251"?>\n'
-        '<reg:register updateTime="2026-11-01T12:00:00+03:00" xmlns:reg="http://rsoc.ru">\n'
-        '<content id="1" includeTime="2026-10-01T10:00:00" entryType="1" blockType="domain">'
-        '<decision date="2026-09-30" number="7-\u0430" org="\u0424\u041d\u0421"/>'
-        "<domain><![CDATA[kazino.example]]></domain><ip>192.0.2.1</ip></content>\n"
-        '<content id="2" includeTime="2026-10-01T10:00:00" entryType="1" blockType="domain-mask">'
-        '<decision date="2026-09-30" number="7-\u0430" org="\u0424\u041d\u0421"/>'
-        "<domain><![CDATA[*.stavki.example]]></domain></content>\n"
-        '<content id="3" includeTime="2026-10-01T10:00:00" entryType="1">'
-        '<decision date="2026-09-29" number="8" org="\u0421\u0443\u0434"/>'
-        "<url><![CDATA[http://page.example/x]]></url><domain><![CDATA[page.example]]></domain></content>\n"
-        '<content id="4" blockType="ip"><decision date="2026-09-29" number="9" org="x"/><ip>192.0.2.9</ip></content>\n'
-        "</reg:register>\n".replace("\r", ""),
-        [("kazino.example", "exact", "2026-10-01T07:00:00Z"), ("stavki.example", "below", "2026-10-01T07:00:00Z")], 0,
-    ),
-    "russia-z-i": (
-        ("Updated: 2026-11-01 12:00:00 +0000\n"
-        "192.0.2.1 | 192.0.2.2;kazino.example|www.kazino.example;;\u0424\u041d\u0421;7-\u0430;2026-09-30\n"
-        "192.0.2.3;page.example;http://page.example/x;\u0421\u0443\u0434;8;2026-09-29\n"),
-        [("kazino.example", "exact", None), ("www.kazino.example", "exact", None)], 0,
-    ),
-}  # fmt: skip
-
-
 @pytest.mark.parametrize("name", sorted(mapping.presets()))
 def test_each_preset_reads_its_publisher_s_own_shape(tmp_path: Path, name: str) -> None:
-    sample, expected, withdrawn = SAMPLES[name]
+    sample = SAMPLES[name]
     preset = formats.preset(name).model_copy(update={"expect": mapping.Expect()})
-    data = sample.encode("cp1251") if name.startswith("russia") and isinstance(sample, str) else sample
-    intake = taken(tmp_path, data, preset)
-    assert names(intake) == expected
-    assert intake.counts["withdrawn"] == withdrawn
-    if name.startswith("russia"):
-        said = ("\u0424\u041d\u0421", "7-\u0430", "2026-09-30")
-        assert grounds(intake) == {found: said for found, _, _ in expected}
+    intake = taken(tmp_path, sample.data, preset)
+    assert names(intake) == sample.names
+    assert intake.counts["withdrawn"] == sample.withdrawn
+    if sample.ground is not None:
+        assert grounds(intake) == {found: sample.ground for found, _, _ in sample.names}
         assert len({found.basis for found in intake.candidates}) == 1  # one decision, one ground
 
 
 def test_a_register_that_is_too_short_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="2 rows; the mapping expects 1,000 at least"):
-        taken(tmp_path, SAMPLES["poland-gambling"][0], formats.preset("poland-gambling"))
+        taken(tmp_path, SAMPLES["poland-gambling"].data, formats.preset("poland-gambling"))
 
 
 CSV = """
@@ -278,8 +210,82 @@ def test_a_mapping_that_is_wrong_names_the_key(text: str, reason: str) -> None:
         declared(text)
 
 
-def test_more_grounds_than_a_head_has_room_for_refuse_the_file(tmp_path: Path) -> None:
-    rows: Any = "".join(f"a{number}.example;{number};2026-06-01\n" for number in range(2001))
+def many_grounds(count: int) -> tuple[str, mapping.Mapping]:
+    """Rows, each with an order of its own."""
+    rows = "".join(f"a{number}.example;{number};2026-06-01\n" for number in range(count))
     by = declared("{read: {kind: csv}, name: {field: domain}, ground: {order: {field: o}, date: {field: d}}}")
-    with pytest.raises(SourceError, match="more than 2,000 grounds"):
-        taken(tmp_path, "domain;o;d\n" + rows, by)
+    return "domain;o;d\n" + rows, by
+
+
+def test_every_order_of_a_large_register_is_read_and_their_number_is_bounded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert len(taken(tmp_path, *many_grounds(5000)).grounds) == 5000
+    monkeypatch.setattr(mapped, "MAX_GROUNDS", 4999)
+    with pytest.raises(SourceError, match="more than 4,999 grounds"):
+        taken(tmp_path, *many_grounds(5000))
+
+
+def test_what_the_writing_of_a_name_says_goes_before_what_the_mapping_says_of_bare_names(tmp_path: Path) -> None:
+    by = declared(
+        "{read: {kind: csv}, name: {field: d, match: exact, star: subtree}, "
+        "match_by: {field: t, one: exact, all: below}}"
+    )
+    rows = "d;t\na.example;one\n*.b.example;one\n.c.example;one\nd.example;all\n*.e.example;all\n"
+    assert [(name, match) for name, match, _ in names(taken(tmp_path, rows, by))] == [
+        ("a.example", "exact"), ("b.example", "subtree"), ("c.example", "subtree"), ("d.example", "below"),
+        ("e.example", "subtree"),
+    ]  # fmt: skip
+
+
+def test_the_black_list_with_headings_in_place_of_number_and_time_is_the_same(tmp_path: Path) -> None:
+    rows = "url ;fqdn\nhttp://brutto.example/a;brutto.example\n"
+    assert names(taken(tmp_path, rows, formats.preset("italy-cncpo"))) == SAMPLES["italy-cncpo"].names
+
+
+EXAMPLE = """
+read: {{kind: {kind}, encoding: cp1251, skip: 1, delimiter: ";", header: true, comment: "#"}}
+rows: "PozycjaRejestru"
+name: {{field: AdresDomeny, split: "|", url: {url}, match: exact, star: subtree}}
+match_by: {{field: "@blockType", domain: exact, domain-mask: below, default: reject}}
+since: {{field: DataWpisu, format: iso, zone: Europe/Warsaw}}
+withdrawn: {{field: DataWykreslenia, when: present}}
+ground: {{order: "@number", date: "@date", authority: "@org", law: "Gambling Act"}}
+expect: {{rows_at_least: 10000, shrink_at_most: 5%}}
+"""
+
+
+@pytest.mark.parametrize("kind", ["csv", "xml", "json", "xlsx", "lines", "zone"])
+@pytest.mark.parametrize("url", ["host", "reject"])
+def test_a_mapping_with_every_key_is_read_for_every_kind(kind: str, url: str) -> None:
+    by = declared(EXAMPLE.format(kind=kind, url=url))
+    assert (by.read.kind, by.name and by.name.url, by.expect.shrink_at_most) == (kind, url, 0.05)
+
+
+def test_a_register_by_a_mapping_with_every_key(tmp_path: Path) -> None:
+    def row(name: str, kind: str, more: str = "") -> str:
+        return (
+            f'<PozycjaRejestru blockType="{kind}" number="7-\u0430" date="2026-09-30" org="\u0424\u041d\u0421">'
+            f"<AdresDomeny>{name}</AdresDomeny><DataWpisu>2026-07-01T00:30:00</DataWpisu>{more}</PozycjaRejestru>\n"
+        )
+
+    gone = "<DataWykreslenia>2026-07-02</DataWykreslenia>"
+    rows = [
+        row("a.example|http://b.example/x", "domain"), row("c.example", "domain-mask"), row("*.d.example", "domain"),
+        row("e.example", "ip"), row("f.example", "domain", gone),
+        *(row(f"n{number}.example", "domain") for number in range(9995)),
+    ]  # fmt: skip
+    text = '<?xml version="1.0" encoding="windows-1251"?>\n<Rejestr>\n' + "".join(rows) + "</Rejestr>\n"
+    by = declared(EXAMPLE.format(kind="xml", url="host"))
+    found = taken(tmp_path, text.encode("cp1251"), by)
+    since = "2026-06-30T22:30:00Z"
+    assert names(found)[:4] == [
+        ("a.example", "exact", since), ("b.example", "exact", since), ("c.example", "below", since),
+        ("d.example", "subtree", since),
+    ]  # fmt: skip
+    assert (len(found), found.counts["withdrawn"], found.counts["rejected"]) == (4 + 9995, 1, 1)
+    assert [*found.grounds.values()] == [
+        Basis("Gambling Act", "\u0424\u041d\u0421", "7-\u0430", "2026-09-30", "PL", "Court")
+    ]
+    with pytest.raises(SourceError, match="9,999 rows; the mapping expects 10,000 at least"):
+        taken(tmp_path, text.replace(rows[-1], "").encode("cp1251"), by)

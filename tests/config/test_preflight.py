@@ -251,10 +251,12 @@ def test_what_the_users_of_the_units_may_not_do_is_found_although_root_may(
     assert [who.may(folder, 1) for who in (owner, group, other)] == [True, True, True]
     assert [who.may(folder, 4) for who in (owner, group, other)] == [True, False, False]
     folder.chmod(0o700)
-    monkeypatch.setattr(User, "named", staticmethod(lambda name: User(name, 1, frozenset({1}))))
+    monkeypatch.setattr(User, "named", staticmethod(lambda name, _group: User(name, 1, frozenset({1}))))
     with upstream(NOERROR) as address:
         findings = found(folder, dns={"upstreams": [address]}, run_dir=str(tmp_path / "none"))
+        of_one = found(folder, dns={"upstreams": [address]}, run_dir="/run/stopsign-north")
     assert "cannot be entered by stopsign-steward, the user of its unit" in findings["state_dir"]
+    assert "cannot be entered by stopsign-north-steward, the user of its unit" in of_one["state_dir"]
 
 
 @pytest.mark.parametrize(

@@ -36,14 +36,15 @@ def encrypted_host(folder: Path, files: Files, **more: Any) -> Host:
         "key": str(files.key),
         "tls": ["127.0.0.1:0"],
     }
-    encrypted["https"] = {"listen": ["127.0.0.1:0"]}
+    encrypted |= {"https": {"listen": ["127.0.0.1:0"]}, "quic": ["127.0.0.1:0"]}
     return Host(folder, [f"127.0.0.1:{free_port()}"], workers=2, more={"dns": {"encrypted": encrypted | more}})
 
 
 def kdig(host: Host, files: Files, *options: str, use: str = "dns_tls") -> str:
     address, port = host.addresses(use)[0]
-    command = [program("kdig"), f"@{address}", "-p", str(port), *options, f"+tls-ca={files.root}"]
-    command += [f"+tls-hostname={NAME}", "+time=5", "+retry=2", HEALTH, "TXT"]
+    # The transport comes last: "+tls-ca" after "+quic" asks over TLS.
+    command = [program("kdig"), f"@{address}", "-p", str(port), f"+tls-ca={files.root}", f"+tls-hostname={NAME}"]
+    command += [*options, "+time=5", "+retry=2", HEALTH, "TXT"]
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60).stdout
 
 
@@ -71,6 +72,16 @@ def test_kdig_over_https_by_get_and_post(tmp_path: Path) -> None:
             assert "NOERROR" in said, said + host.log
             assert "HTTP/2" in said
             assert "PADDING" in said
+
+
+@pytest.mark.needs("kdig")
+def test_kdig_over_quic(tmp_path: Path) -> None:
+    files = made(tmp_path / "tls")
+    with running(encrypted_host(tmp_path / "host", files)) as host:
+        said = kdig(host, files, "+quic", "+padding", use="dns_quic")
+        assert "NOERROR" in said, said + host.log
+        assert "QUICv1" in said
+        assert "PADDING" in said
 
 
 # As curl's options: what is asked -> the status.

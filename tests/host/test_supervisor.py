@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from resolver.base.wings import WINGS
 from resolver.config.schema import accept
 from resolver.host import supervisor as supervising
-from resolver.host.run import WINGS, services
+from resolver.host.run import services
 from resolver.host.service import Pulse, Service
 from resolver.host.sockets import open_listeners, parse
 from resolver.host.supervisor import Supervisor, wait_before_restart

@@ -11,7 +11,7 @@ import zstandard
 from resolver.log.errors import AuditError
 from resolver.log.reading import published_details
 from resolver.log.source import Folder
-from resolver.stats.documents import read_document, read_object
+from resolver.stats.documents import read_document, read_object, tally
 from resolver.stats.report import report
 from tests.rigs.log_world import World
 
@@ -25,6 +25,8 @@ def test_a_line_that_is_no_entry_is_refused_with_a_type(tmp_path: Path, text: st
     path.write_bytes(zstandard.compress(text.encode() + b"\n"))
     with pytest.raises(AuditError, match="is not a list document"):
         list(read_document(path))
+    with pytest.raises(AuditError, match="is not a list document"):
+        tally(path)
     path.write_text(text if text != "{}" else "[1]")
     if text != '{"name": 5}':
         with pytest.raises(AuditError, match="JSON"):

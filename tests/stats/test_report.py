@@ -10,8 +10,9 @@ from html.parser import HTMLParser
 from typing import TYPE_CHECKING, Any
 
 import pytest
-import zstandard
 
+from blocklists import document
+from blocklists.entry import Entry
 from resolver.log.errors import AuditError
 from resolver.log.reading import published_details
 from resolver.log.source import Folder
@@ -37,20 +38,18 @@ def world(tmp_path: Path) -> World:
 
 @pytest.fixture
 def documents(tmp_path: Path) -> list[tuple[Path, dict[str, Any]]]:
-    def line(name: str, basis: str, category: str, issued: str, expires: str) -> str:
-        return json.dumps({
-            "name": name, "match": "subtree", "reference": name[0].upper() * 16, "basis": basis, "category": category,
-            "issued": f"{issued}T00:00:00Z", "expires": f"{expires}T00:00:00Z",
-        }) + "\n"  # fmt: skip
+    def entry(name: str, basis: str, category: str, issued: str, expires: str) -> Entry:
+        days = f"{issued}T00:00:00Z", f"{expires}T23:59:59Z"
+        return Entry(name, "subtree", basis, category, *days, name[0].upper() * 16)
 
-    text = (
-        line("a.example", "order-1", "gambling", "2026-10-20", "2027-10-20")
-        + line("b.example", "order-1", "gambling", "2026-08-20", "2027-10-20")
-        + line("c.example", "order-2", "fraud", "2025-01-01", "2027-10-20")
-        + line("d.example", "order-2", "fraud", "2025-01-01", "2026-10-15")
-    )
     path = tmp_path / "full-2.zst"
-    path.write_bytes(zstandard.compress(text.encode()))
+    entries = (
+        entry("a.example", "order-1", "gambling", "2026-10-20", "2027-10-20"),
+        entry("b.example", "order-1", "gambling", "2026-08-20", "2027-10-20"),
+        entry("c.example", "order-2", "fraud", "2025-01-01", "2027-10-20"),
+        entry("d.example", "order-2", "fraud", "2025-01-01", "2026-10-15"),
+    )
+    document.write(path, entries)
     bases = {
         "order-1": {"law": "Act 1", "authority": "Regulator", "order": "17/26", "date": "2026-01-01", "territory": "DE"}
     }

@@ -1,6 +1,7 @@
 //! `resolver._core`, the list's part: documents are checked, compared and compiled without the interpreter; what they
 //! come to is handed over as plain values.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -46,6 +47,12 @@ struct CompileSummary {
     bytes: u64,
     hot_bytes: u64,
     suspended: u32,
+}
+
+#[pyfunction]
+#[pyo3(signature = (document, *, size = 1 << 32))]
+fn tally(py: Python<'_>, document: PathBuf, size: u64) -> PyResult<BTreeMap<list::Kind, u64>> {
+    detached(py, || list::tally(&document, size))
 }
 
 #[pyfunction]
@@ -415,5 +422,6 @@ pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(examine, module)?)?;
     module.add_function(wrap_pyfunction!(restrain, module)?)?;
     module.add_function(wrap_pyfunction!(sealed_digest, module)?)?;
+    module.add_function(wrap_pyfunction!(tally, module)?)?;
     Ok(())
 }

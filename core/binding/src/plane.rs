@@ -99,8 +99,12 @@ impl Plane {
     }
 
     fn set_identity(&mut self, chain: &[u8], key: &[u8], secret: [u8; streams::SECRET]) -> PyResult<()> {
-        self.inner.set_identity(streams::Identity::new(chain, key, secret).map_err(refused)?);
-        Ok(())
+        let identity = streams::Identity::new(chain, key, secret).map_err(refused)?;
+        self.inner.set_identity(identity).map_err(refused)
+    }
+
+    fn listen_quic(&mut self, fd: RawFd) -> PyResult<bool> {
+        sys::with_borrowed(fd, |socket| self.inner.listen_quic(socket)).map_err(refused)
     }
 
     #[getter]
@@ -109,7 +113,7 @@ impl Plane {
     }
 
     #[getter]
-    fn streams_busy(&self) -> bool {
+    fn streams_busy(&mut self) -> bool {
         self.inner.streams_busy()
     }
 

@@ -8,12 +8,10 @@ not; 2: it could not be started.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import json
 import signal
 import sys
-import tempfile
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,18 +19,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from resolver.base.errors import ResolverError
-from resolver.cli.demo import show
-from resolver.cli.demo.probes import Probe, Prober
-from resolver.cli.demo.tree import LIST, Ports, Tree, planted
-from resolver.cli.demo.upstream import Upstream
-from resolver.config.schema import Config, Endpoint, accept
-from resolver.host.run import Provider
-from resolver.host.sockets import SocketError, free_endpoint, open_listeners, parse
-from resolver.ipc import worker_counters
-from resolver.ipc.control import ControlError, acall
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Iterator, Mapping, Sequence
+
+    from resolver.cli.demo.probes import Probe, Prober
+    from resolver.cli.demo.tree import Ports, Tree
+    from resolver.config.schema import Config, Endpoint
 
 READY = 120.0  # seconds for the list to become active; a million names take a few
 REJECTS_SHOWN = 5
@@ -65,6 +59,11 @@ def demo(
     stop_port: int | None, portal_port: int | None, workers: int, folder: Path | None,
 ) -> None:  # fmt: skip
     """Everything on loopback: two signers, a published list, a provider, and probes of each part."""
+    import asyncio
+
+    from resolver.cli.demo.tree import Ports
+    from resolver.host.sockets import open_listeners, parse
+
     own_upstream = parse(upstream) if upstream else None
     ports = Ports(
         _endpoint(dns_port, USUAL["dns"]), _endpoint(stop_port, USUAL["stop"]), _endpoint(portal_port, USUAL["portal"])
@@ -77,6 +76,9 @@ def demo(
 
 def _endpoint(port: int | None, usual: int) -> Endpoint:
     """The port that was asked for; where none was, the usual one, or any other if somebody has that."""
+    from resolver.config.schema import Endpoint
+    from resolver.host.sockets import SocketError, free_endpoint
+
     if port:
         return Endpoint("127.0.0.1", port)
     try:
@@ -87,6 +89,8 @@ def _endpoint(port: int | None, usual: int) -> Endpoint:
 
 @contextlib.contextmanager
 def _folder(given: Path | None) -> Iterator[Path]:
+    import tempfile
+
     if given is not None:
         given.mkdir(parents=True, exist_ok=True)
         yield given.resolve()
@@ -98,6 +102,15 @@ def _folder(given: Path | None) -> Iterator[Path]:
 async def _demo(
     folder: Path, names: Sequence[Path], ports: Ports, own: Endpoint | None, workers: int, *, once: bool, as_json: bool
 ) -> int:
+    import asyncio
+
+    from resolver.cli.demo import show
+    from resolver.cli.demo.probes import Prober
+    from resolver.cli.demo.tree import planted
+    from resolver.cli.demo.upstream import Upstream
+    from resolver.config.schema import accept
+    from resolver.host.run import Provider
+
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
@@ -147,6 +160,10 @@ def _probe(prober: Prober) -> list[Probe]:
 
 async def _active(config: Config, tree: Tree, stop: asyncio.Event) -> int | None:
     """Waits until every worker has the list that was published; how many entries it has. None: told to stop."""
+    import asyncio
+
+    from resolver.ipc import worker_counters
+
     deadline = time.monotonic() + READY
     workers = config.require_dns().workers
     while not stop.is_set():
@@ -166,11 +183,15 @@ async def _active(config: Config, tree: Tree, stop: asyncio.Event) -> int | None
 
 def _version(said: Mapping[str, Any]) -> object:
     """Of the demo's list, as a worker has it; None: it has none yet."""
+    from resolver.cli.demo.tree import LIST
+
     return next((one["version"] for one in said.get("lists", ()) if one["name"] == LIST), None)
 
 
 async def _held(config: Config) -> str:
     """Why the steward does not let the list through; empty: it does, or does not say yet."""
+    from resolver.ipc.control import ControlError, acall
+
     try:
         answer = await acall(config.places.control_socket, "status", timeout=5.0)
     except ControlError:

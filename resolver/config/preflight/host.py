@@ -100,6 +100,7 @@ def _ports(config: Config, own: set[str]) -> Iterator[Finding]:
         ("dns.listen", config.dns_listen, (socket.SOCK_DGRAM, socket.SOCK_STREAM)),
         ("dns.encrypted.tls", config.dns_tls_listen, (socket.SOCK_STREAM,)),
         ("dns.encrypted.https.listen", config.dns_https_listen, (socket.SOCK_STREAM,)),
+        ("dns.encrypted.quic", config.dns_quic_listen, (socket.SOCK_DGRAM,)),
         ("stop_page.listen", config.stop_page.listen, (socket.SOCK_STREAM,)),
         ("portal.listen", config.portal.listen, (socket.SOCK_STREAM,)),
         ("metrics.listen", config.metrics.listen, (socket.SOCK_STREAM,)),

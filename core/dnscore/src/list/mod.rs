@@ -32,6 +32,7 @@ mod pages;
 mod policy;
 mod restrain;
 mod side_by_side;
+mod tally;
 #[cfg(test)]
 mod tests;
 mod text;
@@ -51,5 +52,6 @@ pub use guard::{Guard, Guards};
 pub use hits::{Hit, Hits};
 pub use policy::{Policies, PolicyChange, Terms, policy_changes};
 pub use restrain::restrain;
+pub use tally::{Kind, tally};
 pub use types::{Action, Aliases, BATCH, ListError, Matching, Record, Rule, Standing};
 pub(crate) use vector::prefetch;

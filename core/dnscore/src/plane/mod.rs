@@ -168,7 +168,8 @@ impl Plane {
                 self.poll.remove(door.listener.raw())?;
             }
         }
-        self.streams.drain(&self.poll);
+        self.read_clock();
+        self.streams.drain(&self.poll, self.clock.us);
         self.carry_on();
         Ok(())
     }
@@ -237,7 +238,7 @@ impl Plane {
         self.batch.forget();
         // Connections would wait for the answers that go with the batch: they end, and their clients ask again.
         let waiting = self.relaying.replies.outlet.waiting().map(|(number, _)| number);
-        self.messages.numbers().chain(waiting).for_each(|number| self.streams.close(number));
+        self.messages.numbers().chain(waiting).for_each(|number| self.streams.close(number, self.clock.us));
         self.messages = Messages::default();
         self.relaying.replies.outlet.clear();
         self.chain.owners.forget();

@@ -126,9 +126,17 @@ impl Plane {
         self.streams.listen(socket, kind, &self.poll)
     }
 
+    /// Serves DNS over QUIC at a bound UDP socket, which its owner keeps open as long as the plane. False: another process
+    /// does, for now.
+    pub fn listen_quic(&mut self, socket: BorrowedFd<'_>) -> io::Result<bool> {
+        self.read_clock();
+        self.streams.listen_quic(socket, &self.poll, self.clock.us)
+    }
+
     /// New connections over TLS are of this identity.
-    pub fn set_identity(&mut self, identity: Identity) {
-        self.streams.set_identity(identity);
+    pub fn set_identity(&mut self, identity: Identity) -> Result<(), String> {
+        self.read_clock();
+        self.streams.set_identity(identity, self.clock.us)
     }
 
     /// Connections.
@@ -137,13 +145,13 @@ impl Plane {
     }
 
     /// Queries of streams wait for answers, or answers to be read.
-    pub fn streams_busy(&self) -> bool {
+    pub fn streams_busy(&mut self) -> bool {
         self.streams.is_busy()
     }
 
     /// What the readiness of a connection or of a listening socket brings. True if there may be more.
     pub(super) fn attend(&mut self, at: &Ready) -> bool {
-        let (index, more) = self.streams.attend(at, &self.poll, self.clock.us);
+        let (index, more) = self.streams.attend(at, &self.chain.clients, &self.poll, self.clock.us);
         if let Some(index) = index {
             self.collect(index);
         }
@@ -197,7 +205,7 @@ impl Plane {
         let waits = batch.open.iter().fold(0, |bits, index| bits | 1u64 << index);
         let dropped = !(waits | messages.answered.get());
         for (_, head) in messages.heads.iter().enumerate().filter(|(index, _)| dropped >> index & 1 != 0) {
-            streams.close(head.message.number);
+            streams.close(head.message.number, clock.us);
         }
         messages.clear();
     }

@@ -22,6 +22,7 @@ mod connection;
 mod doors;
 pub mod http;
 pub mod options;
+pub mod quic;
 mod requests;
 mod table;
 mod tls;
@@ -37,6 +38,7 @@ use crate::wire::proxy::Ends;
 
 use connection::{Connection, Layers, Taken};
 use doors::{Accepted, Doors};
+use quic::Quic;
 use table::Table;
 
 pub use connection::LONGEST_HEADER;
@@ -47,6 +49,10 @@ pub use tls::{Identity, SECRET};
 const CONNECTION: u64 = 1 << 62;
 /// Marks those of listening sockets; the rest is the index.
 const DOOR: u64 = 1 << 61;
+/// Marks those of QUIC; the rest is its own.
+const QUIC: u64 = 1 << 60;
+/// The index that means questions over QUIC, of all connections.
+const OF_QUIC: u32 = u32::MAX;
 /// Connections that are accepted from one socket before the others have their turn.
 const ACCEPTED_AT_ONCE: usize = 64;
 /// Microseconds between two looks at what is idle or stalled.
@@ -94,6 +100,8 @@ pub struct Streams {
     balancers: Clients,
     doors: Doors,
     table: Table,
+    /// Where it is configured.
+    quic: Option<Box<Quic>>,
     identity: Option<Identity>,
     /// Where DNS over HTTPS is asked for.
     https_path: Rc<str>,
@@ -115,6 +123,7 @@ impl Streams {
             balancers,
             doors: Doors::default(),
             table: Table::default(),
+            quic: None,
             identity: None,
             https_path: https_path.into(),
             touched: Vec::new(),
@@ -132,34 +141,55 @@ impl Streams {
         poll.add(self.doors.raw(index), DOOR | index as u64)
     }
 
-    /// New connections over TLS are of this identity; while there is none, they are closed.
-    pub fn set_identity(&mut self, identity: Identity) {
+    /// Serves DNS over QUIC at a bound UDP socket, which its owner keeps open. False: another process does, for now.
+    pub fn listen_quic(&mut self, socket: std::os::fd::BorrowedFd<'_>, poll: &Poll, now: u64) -> io::Result<bool> {
+        let quic = match &mut self.quic {
+            Some(quic) => quic,
+            None => self.quic.insert(Box::new(Quic::new(self.limits, poll, QUIC)?)),
+        };
+        if let Some(identity) = &self.identity {
+            quic.set_identity(identity, now).map_err(io::Error::other)?;
+        }
+        quic.listen(socket, poll, QUIC, now)
+    }
+
+    /// New connections over TLS are of this identity; while there is none, they are closed. The error says why it is none
+    /// for QUIC.
+    pub fn set_identity(&mut self, identity: Identity, now: u64) -> Result<(), String> {
+        if let Some(quic) = &mut self.quic {
+            quic.set_identity(&identity, now)?;
+        }
         self.identity = Some(identity);
+        Ok(())
     }
 
     /// Whether a token of the poll is of this module.
     #[inline]
     pub fn is_theirs(token: u64) -> bool {
-        token & (CONNECTION | DOOR) != 0
+        token & (CONNECTION | DOOR | QUIC) != 0
     }
 
     /// Connections.
     pub fn connected(&self) -> usize {
-        self.table.connected()
+        self.table.connected() + self.quic.as_ref().map_or(0, |quic| quic.connected())
     }
 
     /// Connections that found no place.
     pub fn refused(&self) -> u64 {
-        self.refused
+        self.refused + self.quic.as_ref().map_or(0, |quic| quic.refused())
     }
 
     /// A connection waits for answers, or answers wait to be written.
-    pub fn is_busy(&self) -> bool {
-        self.table.iter().any(|connection| connection.in_flight > 0 || connection.has_unwritten())
+    pub fn is_busy(&mut self) -> bool {
+        self.quic.as_mut().is_some_and(|quic| quic.is_busy())
+            || self.table.iter().any(|connection| connection.in_flight > 0 || connection.has_unwritten())
     }
 
     /// Accepts no more, takes no more queries, closes what waits for nothing.
-    pub fn drain(&mut self, poll: &Poll) {
+    pub fn drain(&mut self, poll: &Poll, now: u64) {
+        if let Some(quic) = &mut self.quic {
+            quic.drain(now);
+        }
         for index in 0..self.doors.len() {
             // One that is not watched any more is no error: it was drained before.
             let _ = poll.remove(self.doors.raw(index));
@@ -174,9 +204,14 @@ impl Streams {
         }
     }
 
-    /// What a token's readiness brings. The index of a connection whose messages are to be taken; and true where the
-    /// token may have more.
-    pub fn attend(&mut self, at: &Ready, poll: &Poll, now: u64) -> (Option<u32>, bool) {
+    /// What a token's readiness brings, as far as it comes from `clients`. The index of a connection whose messages are to
+    /// be taken; and true where the token may have more.
+    pub fn attend(&mut self, at: &Ready, clients: &Clients, poll: &Poll, now: u64) -> (Option<u32>, bool) {
+        if at.token & (CONNECTION | DOOR) == 0 {
+            let Some(quic) = &mut self.quic else { return (None, false) };
+            let more = quic.attend(at.token & !QUIC, clients, now);
+            return (quic.flush(now).then_some(OF_QUIC), more);
+        }
         if at.token & CONNECTION == 0 {
             return (None, self.accept((at.token & !DOOR) as usize, poll, now));
         }
@@ -221,6 +256,9 @@ impl Streams {
 
     /// The next whole message of a connection, appended to `out`; `None`: none is there, or a limit says wait.
     pub fn next(&mut self, index: u32, out: &mut Vec<u8>, now: u64) -> Option<Message> {
+        if index == OF_QUIC {
+            return self.quic.as_mut()?.next(out);
+        }
         let connection = self.table.get_mut(index)?;
         let tag = connection.next(out, &self.limits)?;
         connection.in_flight += 1;
@@ -231,7 +269,10 @@ impl Streams {
 
     /// No answer is due to that message: over HTTP it is refused, else the connection ends as soon as the ones before it
     /// are answered.
-    pub fn close(&mut self, number: u64) {
+    pub fn close(&mut self, number: u64, now: u64) {
+        if number & quic::MARK != 0 {
+            return self.quic.iter_mut().for_each(|quic| quic.answer(number, None, now));
+        }
         let Some(index) = self.table.find(number) else { return };
         if let Some(connection) = self.table.get_mut(index) {
             connection.in_flight = connection.in_flight.saturating_sub(1);
@@ -242,6 +283,9 @@ impl Streams {
 
     /// The answer to that message, if its connection is still there.
     pub fn answer(&mut self, number: u64, message: &[u8], now: u64) {
+        if number & quic::MARK != 0 {
+            return self.quic.iter_mut().for_each(|quic| quic.answer(number, Some(message), now));
+        }
         let Some(index) = self.table.find(number) else { return };
         self.table.active(index, now);
         let Some(connection) = self.table.get_mut(index) else { return };
@@ -266,6 +310,9 @@ impl Streams {
 
     /// Writes what waits, closes what has ended, watches what is to be watched.
     pub fn flush(&mut self, poll: &Poll, now: u64) {
+        if self.quic.as_mut().is_some_and(|quic| quic.flush(now)) {
+            self.resumed.push(OF_QUIC);
+        }
         while let Some(index) = self.touched.pop() {
             let Some(connection) = self.table.get_mut(index) else { continue };
             connection.is_touched = false;
@@ -293,6 +340,7 @@ impl Streams {
             return;
         }
         self.swept = now;
+        self.quic.iter_mut().for_each(|quic| quic.sweep(now));
         for index in self.table.indices() {
             let Some(connection) = self.table.get_mut(index) else { continue };
             if connection.stalled_since.is_some_and(|since| since + self.limits.stalled < now) {

@@ -34,31 +34,13 @@ impl Wanted {
     /// By this query; nothing where it cannot be read. `sealed`: nobody on the way reads it.
     #[inline]
     pub fn by(packet: &[u8], sealed: bool) -> Wanted {
-        let wanted = match Header::read(packet) {
-            Some(Header { questions: 1, answers: 0, authorities: 0, additionals: count @ 1.., .. }) => {
-                Wanted::in_additional(packet, count.min(LOOKED_AT)).unwrap_or_default()
-            }
-            _ => Wanted::default(),
-        };
-        Wanted { padding: wanted.padding && sealed, ..wanted }
-    }
-
-    fn in_additional(packet: &[u8], count: u16) -> Option<Wanted> {
-        let mut at = skip_name(packet, HEADER)? + 4;
-        for _ in 0..count {
-            let found = record(packet, at)?;
-            if found.rtype == rtype::OPT {
-                let mut wanted = Wanted::default();
-                options(&packet[found.data..found.end], |code, value| {
-                    // "The client MUST NOT include the TIMEOUT value" (3.2.1): one that does is not heeded.
-                    wanted.keepalive |= code == KEEPALIVE && value.is_empty();
-                    wanted.padding |= code == PADDING;
-                })?;
-                return Some(wanted);
-            }
-            at = found.end;
-        }
-        None
+        let mut wanted = Wanted::default();
+        let read = options_of_query(packet, |code, value| {
+            // "The client MUST NOT include the TIMEOUT value" (3.2.1): one that does is not heeded.
+            wanted.keepalive |= code == KEEPALIVE && value.is_empty();
+            wanted.padding |= code == PADDING && sealed;
+        });
+        read.map_or_else(Wanted::default, |()| wanted)
     }
 
     /// As a message's tag.
@@ -75,6 +57,29 @@ impl Wanted {
     pub fn anything(self) -> bool {
         self != Wanted::default()
     }
+}
+
+/// A query has edns-tcp-keepalive, in whatever form.
+pub fn has_keepalive(packet: &[u8]) -> bool {
+    let mut found = false;
+    // What cannot be read to its end is not obeyed, but it was there.
+    let _ = options_of_query(packet, |code, _| found |= code == KEEPALIVE);
+    found
+}
+
+/// Shows each option of a query's OPT. `None`: there is none, or it cannot be read to its end.
+fn options_of_query(packet: &[u8], show: impl FnMut(u16, &[u8])) -> Option<()> {
+    let header = Header::read(packet)?;
+    let Header { questions: 1, answers: 0, authorities: 0, additionals, .. } = header else { return None };
+    let mut at = skip_name(packet, HEADER)? + 4;
+    for _ in 0..additionals.min(LOOKED_AT) {
+        let found = record(packet, at)?;
+        if found.rtype == rtype::OPT {
+            return options(&packet[found.data..found.end], show);
+        }
+        at = found.end;
+    }
+    None
 }
 
 /// Adds what was wanted to the answer that begins at `start` and ends with `out`. `idle`: microseconds.

@@ -17,7 +17,8 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{NoServerSessionStorage, ProducesTickets};
 use rustls::{ServerConfig, ServerConnection};
 
-use super::Kind;
+use super::quic::server_config;
+use super::{Kind, Limits};
 use crate::sys;
 
 /// Seconds for which one key makes tickets.
@@ -34,6 +35,8 @@ const RECORD: usize = 1 << 14;
 pub struct Identity {
     tls: Arc<ServerConfig>,
     https: Arc<ServerConfig>,
+    quic: Arc<ServerConfig>,
+    secret: [u8; SECRET],
 }
 
 impl Identity {
@@ -56,8 +59,21 @@ impl Identity {
         // Who speaks HTTP/1.1 alone is to hear a status that people know, not an alert.
         let mut of_https = config.clone();
         of_https.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        let mut of_quic = config.clone();
+        of_quic.alpn_protocols = vec![b"doq".to_vec()];
         config.alpn_protocols = vec![b"dot".to_vec()];
-        Ok(Identity { tls: Arc::new(config), https: Arc::new(of_https) })
+        let (tls, https, quic) = (Arc::new(config), Arc::new(of_https), Arc::new(of_quic));
+        Ok(Identity { tls, https, quic, secret })
+    }
+
+    /// What connections over QUIC are made with.
+    pub(super) fn quic(&self, limits: &Limits) -> Result<Arc<quinn_proto::ServerConfig>, String> {
+        server_config(Arc::clone(&self.quic), &self.secret, limits)
+    }
+
+    /// What the workers of one host share.
+    pub(super) fn secret(&self) -> &[u8; SECRET] {
+        &self.secret
     }
 
     /// A session for a new connection; `None`: of a kind that has none.

@@ -15,6 +15,7 @@ mod receive;
 mod send;
 mod socket;
 mod tick;
+mod timer;
 mod turn;
 
 pub use address::{Endpoint, Local};
@@ -26,6 +27,7 @@ pub use receive::Receiver;
 pub use send::{Sender, Sent};
 pub use socket::{Listener, connect, is_out_of_descriptors, send_at_once, with_borrowed};
 pub use tick::tick_when_busy;
+pub use timer::Timer;
 pub use turn::{set_background, set_latency_sensitive};
 
 /// Datagrams in one system call.

@@ -40,6 +40,28 @@ impl Listener {
         Ok(Listener { fd, address })
     }
 
+    /// Makes the socket this process's alone among those that ask so, until the process ends, or closes any descriptor of
+    /// it: a lock of fcntl(2), which needs no file. The number of the socket, the same in each process that has it;
+    /// `None`: another process claims it.
+    pub fn claim(&self) -> io::Result<Option<u64>> {
+        // SAFETY: `flock` and `stat` are integers, for which all zeroes is a value.
+        let (mut lock, mut about): (libc::flock, libc::stat) = unsafe { (mem::zeroed(), mem::zeroed()) };
+        lock.l_type = libc::F_WRLCK as _;
+        lock.l_whence = libc::SEEK_SET as _;
+        // SAFETY: both live through the calls, which read the one and write the other.
+        let claimed = unsafe { libc::fcntl(self.fd, libc::F_SETLK, &raw const lock) } == 0;
+        if !claimed {
+            let error = io::Error::last_os_error();
+            let is_claimed = matches!(error.raw_os_error(), Some(libc::EAGAIN | libc::EACCES));
+            return if is_claimed { Ok(None) } else { Err(error) };
+        }
+        // SAFETY: as above.
+        match unsafe { libc::fstat(self.fd, &raw mut about) } {
+            0 => Ok(Some(about.st_ino)),
+            _ => Err(io::Error::last_os_error()),
+        }
+    }
+
     /// The descriptor.
     pub fn raw(&self) -> RawFd {
         self.fd

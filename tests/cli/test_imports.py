@@ -1,0 +1,36 @@
+"""What a command imports before it begins: its own words, and nothing that takes long to load."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+HEAVY = (
+    "aiohttp", "alembic", "asyncio", "asyncpg", "babel", "cryptography", "dns", "idna", "jinja2", "prometheus_client",
+    "pydantic", "resolver._core", "rich", "securesystemslib", "sqlalchemy", "ssl", "tuf", "uvloop", "yaml",
+    "zstandard",
+)  # fmt: skip
+EVERY = f"""
+import sys
+import click
+from resolver.cli.main import stopsign
+
+def helped(command, context):
+    seen = 1
+    command.get_help(context)
+    if isinstance(command, click.Group):
+        for name in command.list_commands(context):
+            inner = command.get_command(context, name)
+            seen += helped(inner, click.Context(inner, info_name=name, parent=context))
+    return seen
+
+seen = helped(stopsign, click.Context(stopsign, info_name="stopsign"))
+print(seen, *sorted(sys.modules.keys() & set({HEAVY!r})))
+"""
+
+
+def test_help_of_every_command_loads_none_of_the_heavy_packages() -> None:
+    run = subprocess.run([sys.executable, "-c", EVERY], capture_output=True, text=True, check=True, timeout=60)
+    seen, *loaded = run.stdout.split()
+    assert int(seen) > 60
+    assert loaded == []
