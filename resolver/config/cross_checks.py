@@ -106,6 +106,19 @@ def _lists_nobody_signs(raw: Any) -> Iterator[tuple[Key, str]]:
             yield ("lists", at, "min_threshold"), "nobody signs a bridged list; 1 or no such line would be right"
         if part.get("on_expiry") == "hold" and not bridged:
             yield ("lists", at, "on_expiry"), "a signed entry's end is its issuer's word; hold is for a bridge"
+        yield from _transferred(at, part, bridged=bridged)
+
+
+def _transferred(at: int, part: dict[str, Any], *, bridged: bool) -> Iterator[tuple[Key, str]]:
+    is_zone = str(part.get("repository")).startswith("dns://")
+    if is_zone and not bridged:
+        yield ("lists", at, "repository"), "a zone is not signed as a list is; bridge would be right beside it"
+    bridge = part.get("bridge")
+    fetch = bridge.get("fetch") if isinstance(bridge, dict) else None
+    for key in fetch if isinstance(fetch, dict) else ():
+        if is_zone != (key == "tsig"):
+            what = "is for files; of a zone tsig would be right" if is_zone else "is for a zone (repository: dns://…)"
+            yield ("lists", at, "bridge", "fetch", key), what
 
 
 def _nobody_answers(raw: Any) -> Iterator[tuple[Key, str]]:

@@ -213,10 +213,25 @@ def _folder(info: ValidationInfo) -> Path:
 
 
 def _web_url_or_path(value: object, info: ValidationInfo) -> str:
-    """A web address as it is, a directory as an absolute path."""
+    """A web address or a zone's as it is, a directory as an absolute path."""
+    if isinstance(value, str) and value.startswith("dns://"):
+        return _zone_url(value)
     if isinstance(value, str) and "://" in value:
         return _web_url(value)
     return str(_path(value, info))
+
+
+def _zone_url(value: str) -> str:
+    """A zone and its primary."""
+    parts = urlsplit(value)
+    try:
+        is_one = bool(parts.hostname) and parts.port != 0 and not (parts.username or parts.query or parts.fragment)
+        domain_name(parts.path.removeprefix("/"))
+    except ValueError:
+        is_one = False
+    if not is_one:
+        raise ValueError(f"{value!r} is not a zone at its primary; dns://192.0.2.53/rpz.example would be right")
+    return value
 
 
 def _name(value: object) -> str:

@@ -146,6 +146,10 @@ views:
         ('["10.1.0.0/16"]', '["::ffff:10.1.0.0/112"]', "views[0].clients[0]: ::ffff:10.1.0.0/112 is IPv4 in IPv6 form, which no client has; 10.1.0.0/16 would be right"),  # noqa: E501
         ('["10.1.0.0/16"]', '["10.1.0.1", "10.1.0.1/32"]', "views[0].clients[1]: 10.1.0.1/32 is also views[0].clients[0]"),  # noqa: E501
         ('["10.1.0.0/16"]', "10.1.0.0/16", "views[0].clients: is not a list"),
+        ("https://lists.regulator.example/", "dns://192.0.2.53/rpz.example", "lists[0].repository: a zone is not signed as a list is; bridge would be right"),  # noqa: E501
+        ("https://lists.regulator.example/", "dns://192.0.2.53", "is not a zone at its primary; dns://192.0.2.53/rpz.example would be right"),  # noqa: E501
+        ("https://lists.regulator.example/", "dns://u:p@192.0.2.53:x/a..b", "is not a zone at its primary"),
+        ("refresh: 5m", "bridge: {fetch: {tsig: k}}", "lists[0].bridge.fetch.tsig: is for a zone (repository: dns://…)"),
         ("refresh: 5m", "on_expiry: hold", "lists[0].on_expiry: a signed entry's end is its issuer's word"),
         ("name: gambling\n", "name: gambling\n    approve_first: maybe\n", "'maybe' is not true or false"),
         ("[gambling]}", "[gambling]}\n  - {name: youth, clients: [], lists: []}", "views[1].name: 'youth' is also views[0]"),  # noqa: E501
