@@ -47,30 +47,30 @@ def test_a_step_and_a_new_subscriber_come_with_the_next_version(world: SealedWor
     world.subscribe("south")
     assert world.listed(world.fetch()) == set(NAMES)
     with pytest.raises(VerifyError) as refusal:
-        world.fetch("south")
+        world.fetch(state="at-south")
     assert refusal.value.reason == "not-a-recipient"
     world.rehearsal.change(LIST, add=["planted-new.example"], remove=[NAMES[0]], basis="order-17", category="abuse")
-    head = world.desk.head(LIST)
+    head = world.head
     assert head.delta is not None
     _lose(world, head.full_path)  # the step leads there alone
     assert world.listed(world.fetch()) == {*NAMES[1:], "planted-new.example"}
     with pytest.raises(VerifyError, match="no such file"):
-        world.fetch("south")
+        world.fetch(state="at-south")
 
 
 def test_a_subscriber_removed_cannot_open_the_next_version_or_compare_with_it(world: SealedWorld) -> None:
     world.subscribe("south")
     world.version()
-    before = world.fetch("south")
+    before = world.fetch(state="at-south")
     assert world.listed(before, "south") == set(NAMES)
     lines = lines_of(before)
     old = {line[line.index(b'"digest"') :][:45] for line in lines}
     sealing.unsubscribe(world.desk, LIST, "south")
     world.version()
     with pytest.raises(VerifyError) as refusal:
-        world.fetch("south")
+        world.fetch(state="at-south")
     assert refusal.value.reason == "not-a-recipient"
-    assert world.fetch("south", opener=verify.head_alone).head.version == 3
+    assert world.fetch(state="at-south", opener=verify.head_alone).head.version == 3
     after = world.fetch()
     assert after.head.seal is not None
     assert (after.head.seal.name_key_number, after.head.delta) == (2, None)
@@ -107,7 +107,7 @@ def test_the_desk_reads_its_own_list_and_tells_what_changed(world: SealedWorld) 
     assert len(renew.due(desk, now=world.now, within=timedelta(days=400)).entries) == 4
     assert history.signers(desk, LIST, delta.reference(line))
     summary = history.document_of(desk, LIST, 2, world.folder / "evidence.zst")
-    assert summary == desk.head(LIST).summary()
+    assert summary == world.head.summary()
     world.rehearsal.publish(
         propose.propose(
             desk, LIST, renew.prolong(desk, LIST, now=world.now, within=timedelta(days=400), span=timedelta(days=500)),
@@ -201,7 +201,7 @@ def test_a_readable_list_stays_readable_and_a_sealed_one_sealed(world: SealedWor
 def test_another_passphrase_opens_nothing(world: SealedWorld) -> None:
     desk = replace(world.desk, ask=lambda: b"another passphrase")
     with pytest.raises(vault.VaultError, match="passphrase of the sealed lists is wrong"):
-        desk.listing(desk.head(LIST))
+        desk.listing(world.head)
     for header in (b"{}", b"\xff", b'{"n": 1}', b"x" * 5000):
         with pytest.raises(vault.VaultError):
             vault.opened(header + b"\n" + bytes(64), SECRET)
