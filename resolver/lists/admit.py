@@ -18,11 +18,12 @@ from blocklists import durable
 from blocklists.document import MAX_SIZE, read_lines, write_lines
 from blocklists.entry import Entry, parse
 from blocklists.errors import VerifyError
+from blocklists.relief import entries_among
 from resolver import _core
 from resolver.base.timestamps import as_text
 from resolver.lists.guard import Facts, Finding, Judgement, judge, outside_scope
 from resolver.lists.ledger import Event
-from resolver.lists.state import WEEK, Applied, Held, Reason
+from resolver.lists.state import WEEK, Applied, Held, Reason, Suspension
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
@@ -178,10 +179,19 @@ def _all(
     return Applied(
         **{**candidate.described(), **step},
         size=candidate.size,
-        # once suspended, a reference stays so for ever: reinstating takes two signers and a new reference
-        suspended={**(applied.suspended if applied else {}), **candidate.suspended},
+        suspended=_suspended(applied, candidate),
         additions=tuple(item for item in (*before, *added) if now - item[0] < WEEK),
     )
+
+
+def _suspended(applied: Applied | None, candidate: Candidate) -> dict[str, Suspension]:
+    """What of the candidate is suspended. Once suspended, a reference stays so for as long as its entry is there, also
+    where the relief no longer names it: reinstating takes two signers and a new reference."""
+    carried = {
+        ref: item for ref, item in (applied.suspended if applied else {}).items() if ref not in candidate.suspended
+    }
+    there = entries_among(carried, candidate.lines, candidate.size)
+    return {**{ref: item for ref, item in carried.items() if ref in there}, **candidate.suspended}
 
 
 def _removals(

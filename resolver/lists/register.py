@@ -12,6 +12,7 @@ from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from blocklists import verify
 from blocklists.errors import VerifyError
 from resolver.base.errors import ResolverError, why
 from resolver.base.journal import about
@@ -181,7 +182,7 @@ class Register:
             say.error("%s", damage)
             relief = None
         if relief is not None:
-            event = Relieved(relief.version, fetch.suspensions(relief))
+            event = Relieved(relief.version, fetch.suspensions(relief, verify.relieved_by(self.places.list(name).root)))
             self._carry_out(self._state(name), event, self._clock())
         return Outcome(name, "refused", error.reason, str(error))
 
