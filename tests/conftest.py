@@ -39,6 +39,7 @@ PACKAGES = {
     "named-compilezone": "bind9-utils",
     "nginx": "nginx-light",
     "nsd": "nsd",
+    "nsupdate": "bind9-dnsutils",
     "ldns-signzone": "ldnsutils",
     "pdns_recursor": "pdns-recursor",
     "prometheus": "prometheus",
