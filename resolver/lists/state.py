@@ -23,6 +23,8 @@ WEEK = 7 * 86400.0
 class Suspension(Stored):
     since: str
     reason: str
+    by: str = ""
+    """Who signed it, for people; empty: not known."""
 
 
 class Applied(ListDescription):
