@@ -138,8 +138,10 @@ def stored_relief(places: ListPlaces) -> Relief | None:
         raise VerifyError("storage", f"{places.verified / 'relief.json'} is damaged: {error}") from error
 
 
-def suspensions(relief: Relief | None) -> dict[str, Suspension]:
-    return {ref: Suspension(**asdict(item)) for ref, item in relief.suspended.items()} if relief else {}
+def suspensions(relief: Relief | None, by: Mapping[str, str]) -> dict[str, Suspension]:
+    """`by`: who signed, as far as that is known."""
+    suspended = relief.suspended if relief else {}
+    return {ref: Suspension(**asdict(item), by=by.get(ref, "")) for ref, item in suspended.items()}
 
 
 def _candidate(verified: verify.Verified) -> Candidate:
@@ -153,7 +155,7 @@ def _candidate(verified: verify.Verified) -> Candidate:
         lines=verified.lines,
         issuer=Issuer(**asdict(head.issuer)),
         bases={key: Basis(**asdict(basis)) for key, basis in head.bases.items()},
-        suspended=suspensions(relief),
+        suspended=suspensions(relief, verified.relieved_by),
         relief=relief.version if relief else 0,
         signed_by=verified.signed_by,
         holders=dict(verified.holders),

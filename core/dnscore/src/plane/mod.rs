@@ -61,7 +61,6 @@ pub use entry_counts::EntryHits;
 pub use local::OwnAnswer;
 pub use settings::Settings;
 pub use shadow::{Seen, Shadow, ShadowList};
-pub use streams::Decision;
 
 /// Batches in one wake; then the event loop breathes.
 const BATCHES_A_WAKE: usize = 8;
