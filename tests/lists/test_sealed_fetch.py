@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import pytest
 
 from blocklists.errors import VerifyError
-from blocklists.issuer import sealing
 from blocklists.sealed import keys
 from blocklists.sealed import seal as seals_of
 from resolver._core import CompiledList
@@ -76,17 +75,6 @@ def test_a_sealed_list_is_fetched_applied_and_kept_without_what_opens_it(scene: 
     (scene.isp.config.places.list(LIST).verified / fetch.SEAL).unlink()
     with pytest.raises(VerifyError, match="missing"):
         fetch.stored(scene.isp.config.lists[0], scene.isp.config.places.list(LIST))
-
-
-def test_a_new_names_key_is_no_growth(scene: Scene) -> None:
-    scene.issuer.subscribe("south")
-    scene.issuer.version()
-    assert scene.refresh() == "active"
-    sealing.unsubscribe(scene.issuer.desk, LIST, "south")
-    scene.issuer.version()
-    assert scene.refresh() == "active"
-    assert scene.isp.register.fetching[LIST].held is None
-    assert scene.stopped(*NAMES) == set(NAMES)
 
 
 def test_what_does_not_open_is_refused_and_the_last_good_list_goes_on(scene: Scene) -> None:
