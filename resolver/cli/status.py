@@ -154,7 +154,8 @@ def answers_of(config: Config) -> dict[str, dict[str, Any]]:
     own patience alone."""
     places = config.places
     asked = {"steward": places.control_socket}
-    if config.dns is not None or places.supervisor_socket.exists():  # units for policy zones alone have no supervisor
+    # Units for policy zones alone have no supervisor.
+    if config.dns is not None or control.has_socket(places.supervisor_socket):
         asked = {"dns": places.supervisor_socket, **asked}
     if config.stop_page.listen or config.portal.listen:
         asked["web"] = places.web_socket
