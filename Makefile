@@ -54,6 +54,7 @@ python-tests: setup
 bench: setup ## one table: the bare sockets' limit, Stopsign, and the peers that are installed
 	$(BIN)/python -m tests.bench
 	$(BIN)/python -m tests.bench.lists
+	$(BIN)/python -m tests.bench.streams
 
 interop: setup ## other people's programs verify and read what a desk and a log publish; installs them, so it is no part of the gate
 	$(BIN)/python -m tests.interop

@@ -1,26 +1,32 @@
 """What a query over a stream costs a processor: Stopsign, dnsdist and Unbound in one run.
 
-`python -m tests.bench.streams [--queries N] [--modes tcp dot doh]`
+`python -m tests.bench.streams [--queries N] [--rounds N] [--modes tcp dot doh] [--connections N]`
 
 Enters: dnsperf, and of the peers those that are installed. Leaves: a table of processor microseconds a query (user and
-system, of the serving process alone, from `/proc/PID/stat`), and the ratios. Each server has one processor's worth of
-threads and the same names in its cache; 20 connections with 10 questions in flight each, and 500 with one each.
+system, of the serving process alone, from `/proc/PID/stat`) and the ratio to each peer: medians over rounds in which
+the servers are asked in turns. Each server has one processor's worth of threads, the same names in its cache and the
+same names to block; 20 connections with 10 questions in flight each, and 500 with one each. Then what connections cost:
+`tests.bench.connections`.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
-import os
+import json
 import re
 import socket
+import statistics
 import subprocess
 import tempfile
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import zstandard
+
+from resolver import _core
+from tests.bench.connections import Serving, costs
 from tests.conftest import find_program
 from tests.rigs.certificates import NAME, Files, made
 from tests.rigs.dns_host import Host, free_port, running
@@ -31,25 +37,15 @@ if TYPE_CHECKING:
 
 NAMES = 500
 SHAPES = {"tcp": ((20, 200), (500, 500)), "dot": ((20, 200), (500, 500)), "doh": ((20, 200),)}
-TICK = os.sysconf("SC_CLK_TCK")
-
-
-@dataclass(frozen=True)
-class Serving:
-    name: str
-    pid: int
-    ports: dict[str, int]
-
-    def cpu(self) -> float:
-        """Seconds, with all its threads."""
-        fields = Path(f"/proc/{self.pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / TICK
+WORK = ("cached", "blocked")
 
 
 @contextlib.contextmanager
 def stopsign(folder: Path, files: Files, upstream: str) -> Iterator[Serving]:
     encrypted = {"name": NAME, "certificate": str(files.certificate), "key": str(files.key), "tls": ["127.0.0.1:0"]}
-    limits = {"tcp_connections": 4096, "tcp_per_client": 4096}
+    limits = {"tcp_connections": 20_000, "tcp_per_client": 20_000, "tcp_idle": "10m"}
+    (folder / "run").mkdir(parents=True)
+    block(folder, [f"blocked-{number}.example" for number in range(NAMES)])
     more = {"dns": {"encrypted": {**encrypted, "https": {"listen": ["127.0.0.1:0"]}}, "limits": limits}}
     with running(Host(folder, [upstream], more=more)) as host:
         uses = {"tcp": "dns", "dot": "dns_tls", "doh": "dns_https"}
@@ -68,6 +64,11 @@ setACL("127.0.0.0/8")
 setSecurityPollSuffix("")
 setMaxTCPClientThreads(1)
 setMaxTCPConnectionsPerClient(0)
+setMaxTCPQueuedConnections(0)
+setTCPRecvTimeout(600)
+listed = newSuffixMatchNode()
+for number = 0, {NAMES - 1} do listed:add("blocked-" .. number .. ".example.") end
+addAction(SuffixMatchNodeRule(listed), SpoofAction("192.0.2.66"))
 newServer{{address="{upstream}", healthCheckMode="up"}}
 getPool(""):setCache(newPacketCache(100000, {{maxTTL=86400, numberOfShards=1}}))
 """)
@@ -88,6 +89,23 @@ def dnsdist_before_unbound(folder: Path, files: Files, upstream: str) -> Iterato
             yield serving
 
 
+def block(folder: Path, names: list[str]) -> None:
+    """The names as the live list of the host in that folder."""
+    always = {"expires": "2099-01-01T00:00:00Z", "issued": "2026-01-01T00:00:00Z"}
+    entries = [
+        {"basis": "order-1", "category": "test", **always, "match": "subtree", "name": name, "reference": f"{at:016}"}
+        for at, name in enumerate(sorted(names))
+    ]
+    lines = "".join(json.dumps(one, sort_keys=True, separators=(",", ":")) + "\n" for one in entries)
+    document = folder / "full.zst"
+    document.write_bytes(zstandard.compress(lines.encode()))
+    source: _core.Source = {
+        "document": str(document), "action": "stop-page", "ede": 16, "bases": ["order-1"], "suspended": [],
+    }  # fmt: skip
+    meta = {"generation": 1, "lists": [{"name": "bench", "version": 1}]}
+    _core.compile([source], folder / "run" / "current.list", json.dumps(meta).encode())
+
+
 def is_open(port: int) -> bool:
     with socket.socket() as one:
         return one.connect_ex(("127.0.0.1", port)) == 0
@@ -98,6 +116,7 @@ def unbound(folder: Path, files: Files, upstream: str) -> Iterator[Serving]:
     ports = {mode: free_port() for mode in ("tcp", "dot", "doh")}
     folder.mkdir(parents=True)
     interfaces = "".join(f"  interface: 127.0.0.1@{port}\n" for port in ports.values())
+    blocked = "".join(f'  local-data: "blocked-{number}.example. A 192.0.2.66"\n' for number in range(NAMES))
     (folder / "unbound.conf").write_text(f"""
 server:
 {interfaces}  num-threads: 1
@@ -106,7 +125,8 @@ server:
   tls-service-key: "{files.key}"
   tls-service-pem: "{files.certificate}"
   incoming-num-tcp: 1000
-  access-control: 127.0.0.0/8 allow
+  tcp-idle-timeout: 600000
+{blocked}  access-control: 127.0.0.0/8 allow
   do-not-query-localhost: no
   module-config: "iterator"
   username: ""
@@ -144,44 +164,63 @@ def asked(serving: Serving, mode: str, questions: Path, connections: int, in_fli
     return int(found[1]) if found else 0
 
 
-def measured(serving: Serving, questions: Path, modes: list[str], count: int) -> Iterator[tuple[str, float]]:
+def until_warm(serving: Serving, questions: dict[str, Path]) -> None:
     deadline = time.monotonic() + 60
-    while asked(serving, "tcp", questions, 1, 1, NAMES) < NAMES:  # it serves, and all names are in its cache
+    while any(asked(serving, "tcp", one, 1, 1, NAMES) < NAMES for one in questions.values()):
         assert time.monotonic() < deadline, f"{serving.name} does not answer"
         time.sleep(0.2)
-    for mode in (mode for mode in modes if mode in serving.ports):
+
+
+def measured(servers: list[Serving], questions: dict[str, Path], modes: list[str], count: int, rounds: int) -> None:
+    """Prints one line for each kind of work."""
+    for mode in modes:
         for connections, in_flight in SHAPES[mode]:
-            before = serving.cpu()
-            answered = asked(serving, mode, questions, connections, in_flight, count)
-            shape = f"{mode}, {connections} x {max(in_flight // connections, 1)}"
-            yield shape, (serving.cpu() - before) * 1e6 / max(answered, 1)
+            for work, asking in questions.items():
+                found: dict[str, list[float]] = {}
+                for serving in (one for _ in range(rounds) for one in servers if mode in one.ports):
+                    before = serving.cpu()
+                    answered = asked(serving, mode, asking, connections, in_flight, count)
+                    found.setdefault(serving.name, []).append((serving.cpu() - before) * 1e6 / max(answered, 1))
+                costs = {name: statistics.median(each) for name, each in found.items()}
+                own = next(iter(costs.values()))
+                shape = f"{mode}, {connections} x {max(in_flight // connections, 1)}, {work}"
+                said = [f"{name} {cost:5.1f} us ({own / cost:.2f})" for name, cost in costs.items()]
+                print(f"{shape:24} {'   '.join(said)}", flush=True)
 
 
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--queries", type=int, default=200_000)
-    parser.add_argument("--modes", nargs="+", default=["tcp", "dot", "doh"])
+    parser.add_argument("--queries", type=int, default=100_000)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--modes", nargs="*", default=["tcp", "dot", "doh"])
+    parser.add_argument("--connections", type=int, default=10_000, help="idle ones over TLS; 0: none are measured")
     arguments = parser.parse_args()
-    servers: list[tuple[str, Callable[..., contextlib.AbstractContextManager[Serving]]]] = [("stopsign", stopsign)]
-    servers += [
+    starts: list[tuple[str, Callable[..., contextlib.AbstractContextManager[Serving]]]] = [("stopsign", stopsign)]
+    starts += [
         (name, start)
         for name, start in (("dnsdist", dnsdist_before_unbound), ("unbound", unbound))
         if find_program(name)
     ]
     outside = Outside(OUTSIDE, ttl=(86_400).to_bytes(4))
     upstream = f"127.0.0.1:{outside.port}"
-    with tempfile.TemporaryDirectory() as temporary, contextlib.closing(outside):
+    with tempfile.TemporaryDirectory() as temporary, contextlib.ExitStack() as stack:
+        stack.enter_context(contextlib.closing(outside))
         folder = Path(temporary)
-        questions = folder / "questions"
-        questions.write_text("".join(f"name-{number}.example A\n" for number in range(NAMES)))
+        questions = {work: folder / work for work in WORK}
+        for work, path in questions.items():
+            path.write_text("".join(f"{work}-{number}.example A\n" for number in range(NAMES)))
         files = made(folder / "tls")
-        own: dict[str, float] = {}
-        for name, start in servers:
-            with start(folder / name, files, upstream) as serving:
-                for shape, cost in measured(serving, questions, arguments.modes, arguments.queries):
-                    own.setdefault(shape, cost)
-                    print(f"{serving.name:10} {shape:16} {cost:6.1f} us a query   ratio {own[shape] / cost:.2f}")
+        servers = [stack.enter_context(start(folder / name, files, upstream)) for name, start in starts]
+        for serving in servers:
+            until_warm(serving, questions)
+        measured(servers, questions, arguments.modes, arguments.queries, arguments.rounds)
+        if arguments.connections:
+            for serving in servers:
+                # Unbound has a buffer of 64 KiB for each of the connections that it is configured for.
+                idle = 0 if serving.name == "Unbound" else arguments.connections
+                for line in costs(serving, files, idle):
+                    print(line, flush=True)
 
 
 if __name__ == "__main__":
