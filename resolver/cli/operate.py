@@ -177,7 +177,8 @@ def take_over(path: Path | None, directory: Path | None, in_json: bool) -> None:
 
     config = legible(path, directory)
     supervisor = control.call(config.places.supervisor_socket, "status", timeout=PATIENCE)
-    freed = hear_everybody(int(supervisor["pid"]), config.dns_listen)
+    encrypted = (*config.dns_tls_listen, *config.dns_https_listen, *config.dns_quic_listen)
+    freed = hear_everybody(int(supervisor["pid"]), [*config.dns_listen, *encrypted])
     if in_json:
         print_json({"freed": freed})
     else:

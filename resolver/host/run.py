@@ -30,7 +30,7 @@ from resolver.host.apply import OF_DNS, OF_RPZ, Held, everywhere
 from resolver.host.child import re_execute
 from resolver.host.foreign import Foreign, foreign, programs
 from resolver.host.service import LIST_BY, TICKETS, Service, count_workers
-from resolver.host.sockets import SOCKETS, Listeners, taken_or_opened
+from resolver.host.sockets import OF_WORKERS, SOCKETS, Listeners, taken_or_opened
 from resolver.host.supervisor import Supervisor
 from resolver.host.systemd import beat, notify
 from resolver.host.take_over import devices
@@ -333,7 +333,7 @@ class Provider:
 
     def _devices(self) -> list[str]:
         """The interfaces to which sockets of DNS are bound."""
-        return devices(one for group in (*self.listeners.udp, *self.listeners.tcp) for one in group)
+        return devices(one for use in OF_WORKERS for group in getattr(self.listeners, use) for one in group)
 
     async def _flush_cache(self, peer: Peer, _request: Mapping[str, Any]) -> Reply:
         told = [name for name in self.supervisor.names if name.startswith("dns-")]

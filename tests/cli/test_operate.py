@@ -17,9 +17,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
+from click.testing import CliRunner
 
 from resolver.base.errors import ResolverError
 from resolver.base.paths import Places
+from resolver.cli.main import stopsign
 from resolver.config.schema import accept, load
 from resolver.host import apply, run
 from resolver.host.apply import everywhere
@@ -634,3 +636,20 @@ def test_what_the_kernel_dropped_is_read_from_its_own_table(tmp_path: Path) -> N
     assert kernel_drops({53}, tmp_path) == 7
     assert kernel_drops({53, 5000}, tmp_path) == 16
     assert kernel_drops({54}, tmp_path) == 0
+
+
+def test_take_over_frees_the_sockets_of_every_transport(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    encrypted = {
+        "name": "dns.isp.example", "certificate": "dns.pem", "key": "dns.key",
+        "tls": ["127.0.0.1:1853"], "https": {"listen": ["127.0.0.1:1443"]}, "quic": ["127.0.0.1:1853"],
+    }  # fmt: skip
+    dns = {"listen": ["127.0.0.1:1053"], "upstreams": ["127.0.0.1:1"], "allow_clients": [], "encrypted": encrypted}
+    plain = {"state_dir": "state", "run_dir": "run", "dns": dns, "portal": {"url": "http://localhost"}}
+    (tmp_path / "stopsign.yaml").write_text(yaml.safe_dump(plain))
+    monkeypatch.setattr("resolver.ipc.control.call", lambda *_, **__: {"pid": 7})
+    heard: list[str] = []
+    monkeypatch.setattr(
+        "resolver.host.take_over.hear_everybody", lambda pid, addresses: heard.extend(map(str, [pid, *addresses]))
+    )
+    CliRunner().invoke(stopsign, ["take-over", "--dir", str(tmp_path)])
+    assert heard == ["7", "127.0.0.1:1053", "127.0.0.1:1853", "127.0.0.1:1443", "127.0.0.1:1853"]
