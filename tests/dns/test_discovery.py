@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+from functools import partial
 from typing import TYPE_CHECKING
 
+import dns.exception
 import dns.nameserver
 import dns.resolver
 import pytest
@@ -12,8 +15,9 @@ from resolver import _core
 from resolver.policy.description import Basis, Generation, LiveList
 from tests.rigs.certificates import NAME, made
 from tests.rigs.command_line import run
-from tests.rigs.dns_host import Host, free_port, running
+from tests.rigs.dns_host import Host, free_port, running, wait_until
 from tests.rigs.list_documents import BASES, entry, numbered, write
+from tests.rigs.program import program
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,7 +25,7 @@ if TYPE_CHECKING:
 
     from tests.rigs.certificates import Files
 
-BLOCKED, STOP_PAGE = "bet.example", "192.0.2.66"
+BLOCKED, STOP_PAGE, HEALTH = "bet.example", "192.0.2.66", "health.stopsign.invalid."
 
 
 def host(folder: Path, files: Files, tls: list[str], **more: object) -> Host:
@@ -97,3 +101,65 @@ def test_a_support_desk_sees_the_reason_over_each_transport(
         "  l: en",
         f'  entry: [{{"db": "127.0.0.1", "id": "{numbered(0)}"}}]',
     ]
+
+
+def stopped(port: int, name: str) -> bool:
+    """Whether a client of that program meets the block."""
+    client = dns.resolver.Resolver(configure=False)
+    client.nameservers, client.port = ["127.0.0.1"], port
+    with contextlib.suppress(dns.exception.DNSException):
+        return [record.to_text() for record in client.resolve(name, "A", lifetime=2)] == [STOP_PAGE]
+    return False
+
+
+@pytest.mark.needs("unbound")
+def test_unbound_asks_over_tls_and_its_clients_meet_the_block(tmp_path: Path, asked_host: tuple[Host, Files]) -> None:
+    serving, files = asked_host
+    port, over = free_port(), serving.addresses("dns_tls")[0][1]
+    (tmp_path / "unbound.conf").write_text(f"""
+server:
+    interface: 127.0.0.1@{port}
+    do-not-query-localhost: no
+    tls-cert-bundle: "{files.root}"
+    module-config: "iterator"
+    username: ""
+    chroot: ""
+    directory: "{tmp_path}"
+    pidfile: ""
+    use-syslog: no
+forward-zone:
+    name: "."
+    forward-tls-upstream: yes
+    forward-addr: 127.0.0.1@{over}#{NAME}
+remote-control:
+    control-enable: no
+""")
+    before = serving.counters()["queries_tls"]
+    with program(tmp_path, "unbound", "-d", "-c", tmp_path / "unbound.conf"):
+        wait_until(lambda: stopped(port, BLOCKED), "Unbound's clients meet the block")
+    wait_until(lambda: serving.counters()["queries_tls"] > before, "it was asked over TLS")
+
+
+@pytest.mark.needs("dnsdist")
+def test_dnsdist_asks_over_tls_and_https_and_its_clients_meet_the_block(
+    tmp_path: Path, asked_host: tuple[Host, Files]
+) -> None:
+    serving, files = asked_host
+    ports = {pool: free_port() for pool in ("tls", "https")}
+    listens = "\n".join(f'addLocal("127.0.0.1:{port}")' for port in ports.values())
+    pools = "\n".join(f'addAction(DSTPortRule({port}), PoolAction("{pool}"))' for pool, port in ports.items())
+    tls, https = (serving.addresses(use)[0][1] for use in ("dns_tls", "dns_https"))
+    proven = f'tls="openssl", subjectName="{NAME}", caStore="{files.root}", validateCertificates=true'
+    (tmp_path / "dnsdist.conf").write_text(f"""
+setLocal("127.0.0.1:{free_port()}")
+{listens}
+{pools}
+setSecurityPollSuffix("")
+newServer{{address="127.0.0.1:{tls}", {proven}, pool="tls", checkName="{HEALTH}"}}
+newServer{{address="127.0.0.1:{https}", {proven}, dohPath="/dns-query", pool="https", checkName="{HEALTH}"}}
+""")
+    asked = sum(serving.counters()[f"queries_{kind}"] for kind in ("udp4", "tcp"))
+    with program(tmp_path, "dnsdist", "--supervised", "--disable-syslog", "-C", tmp_path / "dnsdist.conf"):
+        for pool, port in ports.items():
+            wait_until(partial(stopped, port, BLOCKED), f"clients meet the block by {pool}")
+    assert sum(serving.counters()[f"queries_{kind}"] for kind in ("udp4", "tcp")) == asked, "nothing in clear"
