@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import base64
+import collections
 import contextlib
 import socket
+import ssl
 import subprocess
+import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from dnslib import DNSRecord
 
+from resolver.base import http2
+from resolver.base.errors import ResolverError
 from tests.conftest import find_program
 from tests.rigs.certificates import NAME, Files, made
 from tests.rigs.dns_host import Host, free_port, running, wait_until
 from tests.rigs.plane import query
+from tests.rigs.provider import command
 from tests.rigs.resolvers import Outside
 
 if TYPE_CHECKING:
@@ -154,3 +161,70 @@ def test_many_questions_of_dnsperf_all_have_their_answers(tmp_path: Path) -> Non
             said = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120).stdout
             assert "Queries completed:    2000 (100.00%)" in said, said
             assert "NOERROR 2000 (100.00%)" in said, said
+
+
+class Clients:
+    """Clients that each ask on a fresh connection, over and over; what any of them did not get."""
+
+    def __init__(self, host: Host, files: Files) -> None:
+        self.context = ssl.create_default_context(cafile=str(files.root))
+        self.context.set_alpn_protocols(["h2", "dot"])
+        self.addresses = {use: host.addresses(use)[0] for use in ("dns_tls", "dns_https")}
+        self.asked = bytes(query(HEALTH, "TXT").pack())
+        self.answered: collections.Counter[str] = collections.Counter()
+        self.lost: list[str] = []
+        self.over = threading.Event()
+
+    def ask(self, use: str) -> None:
+        while not self.over.wait(0.005):
+            try:
+                plain = socket.create_connection(self.addresses[use], 30)
+                with self.context.wrap_socket(plain, server_hostname=NAME) as link:
+                    reply = getattr(self, use)(link)
+            except (OSError, ResolverError) as wrong:
+                self.lost.append(f"{use}: {wrong!r}")
+                continue
+            self.answered[use] += 1
+            if reply[:2] != self.asked[:2]:
+                self.lost.append(f"{use}: {reply!r}")
+
+    def go_on(self) -> bool:
+        """Whether each kind has had 20 more answers since the last call that said so."""
+        if min(self.answered[use] for use in self.addresses) < 20:
+            return False
+        self.answered.clear()
+        return True
+
+    def dns_tls(self, link: ssl.SSLSocket) -> bytes:
+        link.sendall(len(self.asked).to_bytes(2) + self.asked)
+        with link.makefile("rb") as answers:
+            return answers.read(int.from_bytes(answers.read(2)))
+
+    def dns_https(self, link: ssl.SSLSocket) -> bytes:
+        asked = base64.urlsafe_b64encode(self.asked).rstrip(b"=").decode()
+        return http2.get(link, NAME, f"/dns-query?dns={asked}", "application/dns-message")
+
+
+def test_no_client_loses_a_question_by_a_reload_and_a_restart(tmp_path: Path) -> None:
+    files = made(tmp_path / "tls")
+    one = encrypted_host(tmp_path / "host", files)
+    one.workers = 1
+    with running(one) as host:
+        clients = Clients(host, files)
+        threads = [threading.Thread(target=clients.ask, args=(use,)) for use in clients.addresses]
+        for thread in threads:
+            thread.start()
+        try:
+            for word in ("reload", "restart"):  # new workers, and a new program of the supervisor
+                wait_until(clients.go_on, "they ask")
+                host.more["stop_page"] = {"ipv6": "2001:db8::66"}
+                host.write_config()
+                done = command(host, word, "--no-trial")
+                assert done.returncode == 0, done.stderr
+                clients.answered.clear()
+            wait_until(clients.go_on, "they go on asking")
+        finally:
+            clients.over.set()
+            for thread in threads:
+                thread.join()
+        assert clients.lost == [], host.log

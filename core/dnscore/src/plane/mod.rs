@@ -341,6 +341,7 @@ impl Plane {
         self.read_clock();
         self.relaying.tick(&mut self.chain, &self.poll, self.clock);
         self.streams.sweep(self.clock.us);
+        self.streams.leave(self.clock.us);
         self.carry_on();
         self.publish(true);
     }

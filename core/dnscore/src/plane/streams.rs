@@ -145,6 +145,10 @@ impl Plane {
 
     /// Queries of streams wait for answers, or answers to be read.
     pub fn streams_busy(&mut self) -> bool {
+        self.read_clock();
+        if self.streams.leave(self.clock.us) {
+            self.carry_on();
+        }
         self.streams.is_busy()
     }
 

@@ -55,6 +55,10 @@ pub(super) struct Connection {
     pub is_touched: bool,
     /// It counts against its client's limit.
     pub is_counted: bool,
+    /// It has asked nothing yet.
+    pub is_fresh: bool,
+    /// When it is read no more, where the worker drains.
+    pub leaves_at: Option<u64>,
     /// What the poll watches it for: to be read, to be written.
     pub watched: (bool, bool),
     socket: TcpStream,
@@ -86,6 +90,8 @@ impl Connection {
             stalled_since: None,
             is_touched: false,
             is_counted: false,
+            is_fresh: true,
+            leaves_at: None,
             watched: (true, false),
             socket,
             layers,
@@ -147,7 +153,7 @@ impl Connection {
 
     /// No more queries: it is closed as soon as what is in flight is answered.
     pub fn finish(&mut self) {
-        self.ended = true;
+        (self.ended, self.leaves_at) = (true, None);
         (self.input, self.taken) = (Vec::new(), 0);
         if let Some(http) = &mut self.layers.http {
             http.finish();

@@ -60,6 +60,10 @@ const ACCEPTED_AT_ONCE: usize = 64;
 const SWEEP: u64 = 500_000;
 /// Microseconds after which the answers that a connection waits for cannot come any more: longer than any question lives.
 const NEVER: u64 = 60_000_000;
+/// Microseconds that a client has for its first question, handshake and all, and those in which what it has sent comes up,
+/// where the worker drains.
+const FIRST_QUESTION: u64 = 1_000_000;
+const LAST_QUESTION: u64 = 40_000;
 /// Octets that are read at once.
 const SCRATCH: usize = 1 << 16;
 
@@ -186,13 +190,15 @@ impl Streams {
         self.refused + self.quic.as_ref().map_or(0, |quic| quic.refused())
     }
 
-    /// A connection waits for answers, or answers wait to be written.
+    /// A connection waits for answers, or answers wait to be written, or a client may still ask.
     pub fn is_busy(&mut self) -> bool {
         self.quic.as_mut().is_some_and(|quic| quic.is_busy())
-            || self.table.iter().any(|connection| connection.in_flight > 0 || connection.has_unwritten())
+            || self.table.iter().any(|connection| {
+                connection.in_flight > 0 || connection.has_unwritten() || connection.leaves_at.is_some()
+            })
     }
 
-    /// Accepts no more, takes no more queries, closes what waits for nothing.
+    /// Accepts no more, and closes what waits for nothing, once what clients have asked before they could know is taken.
     pub fn drain(&mut self, poll: &Poll, now: u64) {
         if let Some(quic) = &mut self.quic {
             quic.drain(now);
@@ -205,10 +211,28 @@ impl Streams {
         self.draining = true;
         for index in self.table.indices() {
             if let Some(connection) = self.table.get_mut(index) {
+                let known = if connection.is_fresh { connection.active + FIRST_QUESTION } else { 0 };
+                connection.leaves_at = Some(known.max(now + LAST_QUESTION));
+            }
+        }
+    }
+
+    /// Ends the connections whose time to ask is over, where the worker drains. False: it does not.
+    pub fn leave(&mut self, now: u64) -> bool {
+        if !self.draining {
+            return false;
+        }
+        for index in self.table.indices() {
+            if let Some(connection) = self.table.get_mut(index)
+                && connection
+                    .leaves_at
+                    .is_some_and(|at| at <= now || (!connection.is_fresh && at > now + LAST_QUESTION))
+            {
                 connection.finish();
                 touch(&mut self.touched, connection, index);
             }
         }
+        true
     }
 
     /// What a token's readiness brings, as far as it comes from `clients`. The index of a connection whose messages are to
@@ -269,6 +293,7 @@ impl Streams {
         let connection = self.table.get_mut(index)?;
         let tag = connection.next(out, &self.limits)?;
         connection.in_flight += 1;
+        connection.is_fresh = false;
         let message = Message { number: connection.number | u64::from(tag), ends: connection.ends };
         self.table.active(index, now);
         Some(message)
