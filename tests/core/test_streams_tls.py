@@ -224,6 +224,7 @@ def test_draining_says_that_the_end_is_meant(files: Files) -> None:
         r.plane.stop_listening()
         upstream.say(answer(question), source)
         assert stream.receive().header.rcode == 0
+        r.until(lambda: r.plane.streams == 0)
         stream.socket.setblocking(True)
         assert stream.socket.recv(1) == b"", "close_notify: else OpenSSL raises an error"
 
