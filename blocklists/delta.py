@@ -17,6 +17,9 @@ from blocklists import document
 from blocklists.document import DocumentError, Summary
 from blocklists.entry import Entry, EntryError, parse
 from blocklists.errors import VerifyError
+from blocklists.sealed import lines as sealed_lines
+from blocklists.sealed.errors import SealError
+from blocklists.sealed.lines import SealedEntry
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -140,27 +143,29 @@ def _whole_lines(blocks: Iterable[bytes]) -> Iterator[bytes]:
         raise DeltaError("ends without a line feed: the file is cut short")
 
 
-def check_bonds(old: Path, old_size: int, new: Path, new_size: int) -> None:
-    """Raise VerifyError `reference-reuse` where a reference stands for another name, match or basis than in `old`."""
+def check_bonds(old: Path, old_size: int, new: Path, new_size: int, *, rekeyed: bool = False) -> None:
+    """Raise VerifyError `reference-reuse` where a reference stands for another name, match or basis than in `old`.
+    `rekeyed`: of sealed documents under two names' keys, whose digests say nothing of each other."""
     check_rebinding(
-        difference(document.read_lines(old, size=old_size), document.read_lines(new, size=new_size)),
+        difference(document.read_lines(old, size=old_size), document.read_lines(new, size=new_size)), rekeyed=rekeyed
     )
 
 
-def check_rebinding(changes: Iterable[tuple[bytes, bytes]]) -> None:
+def check_rebinding(changes: Iterable[tuple[bytes, bytes]], *, rekeyed: bool = False) -> None:
     """As `check_bonds`, from the changes."""
-    was: dict[str, Entry] = {}
-    now: dict[str, Entry] = {}
+    was: dict[str, Entry | SealedEntry] = {}
+    now: dict[str, Entry | SealedEntry] = {}
     for sign, line in changes:
         entry = _parse(line)
         (was if sign == REMOVED else now)[entry.reference] = entry
     for reference in was.keys() & now.keys():
-        if was[reference].bond() != now[reference].bond():
-            raise VerifyError(
-                "reference-reuse",
-                f"reference {reference} stood for {' '.join(was[reference].bond())}, "
-                f"and now for {' '.join(now[reference].bond())}",
-            )
+        before, after = was[reference].bond(), now[reference].bond()
+        if before[rekeyed:] != after[rekeyed:]:
+            told = (
+                "another entry" if isinstance(now[reference], SealedEntry)
+                else f"{' '.join(before)}, and now for {' '.join(after)}"
+            )  # fmt: skip
+            raise VerifyError("reference-reuse", f"reference {reference} stood for {told}")
 
 
 def _bounded(blocks: Iterable[bytes], size: int) -> Iterator[bytes]:
@@ -171,9 +176,9 @@ def _bounded(blocks: Iterable[bytes], size: int) -> Iterator[bytes]:
         yield block
 
 
-def _parse(line: bytes) -> Entry:
+def _parse(line: bytes) -> Entry | SealedEntry:
     try:
-        return parse(line)
+        return sealed_lines.parse(line) if sealed_lines.is_sealed(line) else parse(line)
     except EntryError as error:
         raise DeltaError(str(error)) from None
 
@@ -201,16 +206,24 @@ def reference(line: bytes) -> str:
 
 
 def fields(line: bytes) -> tuple[bytes, bytes, bytes, bytes]:
-    """Basis, match, name and reference of a canonical line, without parsing it. Raises DeltaError on another line."""
+    """Basis, match, name (of a sealed list: its digest) and reference of a canonical line, without parsing it. Raises
+    DeltaError on another line."""
     # Inside a JSON text a quote is escaped, so `"match":"` can only be the key; and these values hold no escapes
     try:
         match = line.index(_MATCH) + len(_MATCH)
         name = line.index(_NAME, match) + len(_NAME)
         end = line.index(_REFERENCE, name)
     except ValueError:
-        raise DeltaError("not a canonical line") from None
+        return _sealed_fields(line)
     reference = end + len(_REFERENCE)
     return (
         line[_BASIS : line.index(b'"', _BASIS)], line[match : name - len(_NAME)], line[name:end],
         line[reference : reference + 16],
     )  # fmt: skip
+
+
+def _sealed_fields(line: bytes) -> tuple[bytes, bytes, bytes, bytes]:
+    try:
+        return sealed_lines.fields(line)
+    except SealError:
+        raise DeltaError("not a canonical line") from None

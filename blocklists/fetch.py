@@ -244,7 +244,7 @@ class Web:
 
     def _connect(self) -> socket.socket:
         failure: OSError = OSError(f"{self._host} has no address")
-        addresses = _resolve(self._host, self._port, self._deadline)
+        addresses = resolve(self._host, self._port, self._deadline)
         for tried, (family, kind, protocol, _, address) in enumerate(addresses):
             stream = socket.socket(family, kind, protocol)
             try:
@@ -317,7 +317,7 @@ def _request(
         raise
 
 
-def _resolve(host: str, port: int, deadline: Deadline) -> list[Any]:
+def resolve(host: str, port: int, deadline: Deadline) -> list[Any]:
     """Addresses of the host. The C library knows no deadline, so it is asked in a thread that may be left behind."""
     answer: list[Any] = []
     failure: list[OSError] = []

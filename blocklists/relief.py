@@ -49,8 +49,9 @@ def check(relief: Relief, name: str, known: Relief | None, *, rotated: bool) -> 
         )
 
 
-def applied(newest: Relief | None, known: Relief | None, lines: Path, size: int) -> Relief | None:
-    """The relief to apply to a document (`size` octets uncompressed): the newest, and what is carried on of `known`."""
+def applied(newest: Relief | None, known: Relief | None, lines: Path | None, size: int) -> Relief | None:
+    """The relief to apply to a document (`size` octets uncompressed): the newest, and what is carried on of `known`.
+    `lines` None: of a sealed document that is not opened here, every reference counts."""
     relief = newest or known
     if relief is None:
         return None
@@ -59,7 +60,7 @@ def applied(newest: Relief | None, known: Relief | None, lines: Path, size: int)
         for reference, item in (known.suspended if known else {}).items()
     }
     wanted = {**carried, **(newest.suspended if newest else {})}
-    there = entries_among(wanted.keys(), lines, size)
+    there = wanted.keys() if lines is None else entries_among(wanted.keys(), lines, size)
     return replace(relief, suspended={reference: item for reference, item in wanted.items() if reference in there})
 
 

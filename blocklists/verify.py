@@ -13,6 +13,8 @@ The order; each step needs the ones above it
 5. The document: the step from the version before where there is one and it leads to the state hash, else the full
    file: signed length and hash; decompressed within the head's size; the state hash; no reference that had another
    name, match or basis before.
+   A sealed document is decrypted by the file key that the head holds for the provider's own key; what is stored is the
+   document of digests, and neither key. A list never turns from readable to sealed, or back.
 6. All of it reaches the disk, the head last; a crash before that leaves the last verified version in place.
 
 One deadline spans all of it. The clock is an argument. python-tuf keeps its files in `tuf/`, we in `verified/`.
@@ -34,7 +36,7 @@ from blocklists import relief as relief_rules
 from blocklists.client import Client, translated
 from blocklists.delta import apply, check_bonds
 from blocklists.document import DocumentError
-from blocklists.entry import as_text, as_time
+from blocklists.entry import EntryError, as_text, as_time
 from blocklists.errors import BlocklistError, VerifyError
 from blocklists.fetch import Deadline, place
 from blocklists.head import (
@@ -47,13 +49,23 @@ from blocklists.head import (
     head_path,
     lists_in,
 )
+from blocklists.sealed import lines as sealed_lines
+from blocklists.sealed import seal as seals
+from blocklists.sealed.errors import SealError
+from blocklists.sealed.stream import opened, sealed_size
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from datetime import datetime
     from pathlib import Path
 
+    from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+    from tuf.api.metadata import TargetFile
+
     from blocklists.fetch import Place
+
+    Opener = Callable[[Head], bytes]
+    """The file key of a sealed head. Raises SealError."""
 
 __all__ = ["Verified", "VerifyError", "refresh", "refresh_from", "roles", "stored"]
 
@@ -93,21 +105,40 @@ def refresh(
     deadline: float,
     min_threshold: int = 2,
     now: datetime,
+    opener: Opener | None = None,
 ) -> Verified:
     """Fetch and verify the newest version of list `name`; raise VerifyError and leave the last verified one in place.
 
     `repository`: a directory's path, or an http(s) URL. `trusted_root`: the pinned root metadata (a file). `state`: a
     directory of this list alone: `tuf/` and `verified/` in it are this module's (created as needed). `deadline`:
-    seconds for all of it together. `now`: aware.
+    seconds for all of it together. `now`: aware. `opener`: how a sealed list is opened (`with_key`); without one it is
+    refused.
     """
     clock = Deadline(deadline)
     with translated(name), closing(place(repository, clock)) as where:
-        return refresh_from(where, trusted_root, state, name, min_threshold=min_threshold, now=now)
+        return refresh_from(where, trusted_root, state, name, min_threshold=min_threshold, now=now, opener=opener)
+
+
+def with_key(key: Callable[[], X25519PrivateKey]) -> Opener:
+    """Opens what is sealed for this key, which is loaded where a sealed document comes."""
+
+    def opener(head: Head) -> bytes:
+        if head.seal is None:
+            raise SealError("sealing", "the list is readable")
+        return seals.keys_of(head.seal, head.state, key()).file
+
+    return opener
+
+
+def head_alone(_: Head) -> bytes:
+    """As an opener: of a sealed list its head is enough, and `Verified.lines` may not be there."""
+    raise SealError("seal-key", "the document is not opened here")
 
 
 def refresh_from(
-    where: Place, trusted_root: Path, state: Path, name: str, *, min_threshold: int = 2, now: datetime
-) -> Verified:
+    where: Place, trusted_root: Path, state: Path, name: str, *, min_threshold: int = 2, now: datetime,
+    opener: Opener | None = None,
+) -> Verified:  # fmt: skip
     """As `refresh`, from a place that carries its own deadline."""
     with translated(name):
         check_list(name)
@@ -123,9 +154,10 @@ def refresh_from(
                 durable.replace(state / "verified" / "relief.json", arrived.to_bytes())
         head, head_bytes = _fetch_head(client, state, name, before)
         lines = state / "verified" / f"full-{head.version}.zst"
-        if before is None or before.head != head or not lines.exists():
-            _fetch_document(client, state, head, before, lines)
-        relief = newest.applied(before, lines, head.full_size)
+        alone = head.seal is not None and opener is head_alone
+        if not alone and (before is None or before.head != head or not lines.exists()):
+            _fetch_document(client, state, head, before, lines, opener)
+        relief = newest.applied(before, None if alone else lines, head.full_size)
         for kept in sorted((state / "tuf").iterdir()):
             durable.sync(kept)
         verified = Verified(
@@ -179,6 +211,21 @@ def stored(state: Path) -> Verified | None:
     return verified
 
 
+def check_entries(verified: Verified) -> None:
+    """Check each line of the stored document, as `document.check` does. Raises DocumentError."""
+    head = verified.head
+    if head.seal is None:
+        document.check(verified.lines, expected=head.summary(), bases=head.bases)
+        return
+    lines = document.read_lines(verified.lines, size=head.full_size)
+    try:
+        count = sum(1 for _ in sealed_lines.checked(lines, head.bases))
+    except EntryError as error:
+        raise DocumentError(str(error)) from None
+    if count != head.entries:
+        raise DocumentError(f"{count} entries where {head.entries} were announced")
+
+
 _RELIEF_FAULTS = (
     tuf_errors.UnsignedMetadataError, tuf_errors.ExpiredMetadataError, tuf_errors.BadVersionNumberError,
     DeserializationError, HeadError, relief_rules.ReliefError, VerifyError,
@@ -203,36 +250,53 @@ def _fetch_head(client: Client, state: Path, name: str, before: Verified | None)
             raise VerifyError("rollback", f"version {head.version} after version {before.head.version}")
         if head.version == before.head.version and data != before.head.to_bytes():
             raise VerifyError("rollback", f"version {head.version} has another content than when it was first seen")
+        if (head.seal is None) != (before.head.seal is None):
+            was, now = ("readable", "sealed") if before.head.seal is None else ("sealed", "readable")
+            raise VerifyError(
+                "sealing", f"the list was {was}, and comes {now}",
+                hint="a list stays what it is; the issuer makes another one, and you configure that",
+            )  # fmt: skip
     return head, data
 
 
-def _fetch_document(client: Client, state: Path, head: Head, before: Verified | None, lines: Path) -> None:
-    folder = state / "verified"
-    if not (before is not None and before.lines.exists() and _by_delta(client, folder, head, before, lines)):
+def _fetch_document(
+    client: Client, state: Path, head: Head, before: Verified | None, lines: Path, opener: Opener | None
+) -> None:
+    folder, file_key, rekeyed = state / "verified", None, False
+    if head.seal is not None:
+        if opener is None:
+            raise SealError(
+                "seal-key", "the list is sealed, and there is no key to open it", hint="sealed: key; docs/sealed.md"
+            )
+        file_key = opener(head)
+        seals.open_name_key(head.seal.name_key, file_key)
+        earlier = before.head.seal if before else None
+        rekeyed = earlier is not None and earlier.name_key_number != head.seal.name_key_number
+    step = before is not None and before.lines.exists() and not rekeyed
+    if not (step and before is not None and _by_delta(client, folder, head, before, lines, file_key)):
         info = client.listed(head.full_path)
         if info is None:
             raise VerifyError("missing", f"{head.full_path} is named by the head, but not signed")
         with durable.replaced(lines) as part:
-            client.save(info, part, head.full_path, _compressed_limit(head.full_size))
+            _save(client, info, part, head.full_path, head.full_size, file_key)
             document.check_state(part, expected=head.summary())
             if before is not None and before.lines.exists():
-                check_bonds(before.lines, before.head.full_size, part, head.full_size)
+                check_bonds(before.lines, before.head.full_size, part, head.full_size, rekeyed=rekeyed)
 
 
-def _by_delta(client: Client, folder: Path, head: Head, before: Verified, lines: Path) -> bool:
+def _by_delta(client: Client, folder: Path, head: Head, before: Verified, lines: Path, file_key: bytes | None) -> bool:
     """Whether the step from the version before led to the new state. One that does not is no failure: the full does."""
     if head.delta is None or head.delta.base != before.head.version:
         return False
     info = client.listed(head.delta.path)
-    limit = _compressed_limit(head.delta.size)
-    if info is None or info.length > limit:
+    if info is None or info.length > _limit(head.delta.size, file_key):
         return False
     part = folder / ".delta.fetched"
     try:
-        client.save(info, part, head.delta.path, limit)
+        _save(client, info, part, head.delta.path, head.delta.size, file_key)
         with durable.replaced(lines) as new:
             apply(before.lines, before.head.summary(), part, head.delta.size, new, head.summary())
-    except (DocumentError, tuf_errors.RepositoryError, tuf_errors.DownloadError):
+    except (DocumentError, SealError, tuf_errors.RepositoryError, tuf_errors.DownloadError):
         return False
     finally:
         part.unlink(missing_ok=True)
@@ -247,7 +311,7 @@ class _Newest:
     keys: tuple[str, ...]
     refused: str | None = None
 
-    def applied(self, before: Verified | None, lines: Path, size: int) -> Relief | None:
+    def applied(self, before: Verified | None, lines: Path | None, size: int) -> Relief | None:
         return relief_rules.applied(self.relief, before.relief if before else None, lines, size)
 
 
@@ -305,6 +369,22 @@ def _load(state: Path) -> Verified | None:
         raise VerifyError("storage", f"{folder} is damaged: {error}", hint="restore it from a backup") from None
 
 
-def _compressed_limit(size: int) -> int:
+def _save(client: Client, info: TargetFile, path: Path, what: str, size: int, file_key: bytes | None) -> None:
+    """Fetch a compressed file of `size` octets to `path`; a sealed one is decrypted on the way there."""
+    if file_key is None:
+        client.save(info, path, what, _limit(size, file_key))
+        return
+    sealed = path.with_name(".sealed.fetched")
+    try:
+        client.save(info, sealed, what, _limit(size, file_key))
+        with sealed.open("rb") as source, path.open("wb") as out:
+            for chunk in opened(file_key, source):
+                out.write(chunk)
+    finally:
+        sealed.unlink(missing_ok=True)
+
+
+def _limit(size: int, file_key: bytes | None) -> int:
     """No compressor makes `size` octets longer than this; more of them are padding at our expense."""
-    return size + size // 100 + 1024
+    compressed = size + size // 100 + 1024
+    return compressed if file_key is None else sealed_size(compressed)

@@ -37,7 +37,6 @@ __all__ = [
     "examine",
     "joined",
     "policy_changes",
-    "read_proxy_header",
     "restrain",
     "sealed_digest",
     "set_background",
@@ -324,14 +323,6 @@ def covers(name: str, match: _Match, qname: str) -> bool:
     """Whether an entry or exception for `name` of this kind of match covers `qname`. Raises CoreError where one is no
     name, or no kind of match."""
 
-# -- the PROXY protocol, for streams; the plane reads it from datagrams by itself --------------------------------------
-
-def read_proxy_header(
-    data: bytes,
-) -> tuple[int, tuple[tuple[str, int], tuple[str, int]] | None] | None:
-    """The header (version 2) at the beginning of `data`: its length, and the client and the address that it asked, or
-    None where the sender speaks for itself. None: more is to come. Raises CoreError where there is none."""
-
 # -- the plane: every datagram of one worker ---------------------------------------------------------------------------
 
 LIFE: float
@@ -427,6 +418,8 @@ class PlaneSettings(TypedDict):
     """Prefixes of balancers: what comes from them must begin with a PROXY header (version 2), which says who asks."""
     proxy_to: NotRequired[Sequence[str]]
     """The upstreams to which questions carry such a header."""
+    tls_to: NotRequired[Sequence[str]]
+    """The upstreams that are asked over TLS alone: each question to one is a `TcpAsk`."""
     tap: NotRequired[Tap | None]
     streams: NotRequired[StreamLimits]
     https_path: NotRequired[str]
@@ -456,9 +449,9 @@ class UpstreamState(TypedDict):
 
     address: str
     state: Literal["up", "suspect", "down"]
-    reason: Literal["", "silent", "not listening", "refusing", "lying", "unreachable"]
+    reason: str
     """Why it is not up: `silent`, `not listening`, `refusing` (answers the worker's own question with an error),
-    `lying` (what comes from it fits no question), `unreachable`; else empty.
+    `lying` (what comes from it fits no question), `unreachable`, `not proven` (over TLS); else empty.
     """
     failing: bool
     """Most of its last hundred answers to clients' questions, or of those of half a minute where there were fewer, were
@@ -474,7 +467,7 @@ class UpstreamState(TypedDict):
 
 @final
 class TcpAsk:
-    """A question that Python is to ask one upstream over TCP."""
+    """A question that Python is to ask one upstream over TCP, or over TLS (`tls_to`)."""
 
     number: int
     """Tells it from all others; `Plane.take_tcp_overdue` names it."""
@@ -498,8 +491,7 @@ class Plane:
 
     def pump(self) -> bool:
         """Receives, accepts, decides, answers and relays what waits: at most 8 batches of 64. Never raises for what a
-        packet holds. True: `take_answers`, `take_tcp_overdue` or `take_tcp_asks` has something.
-        """
+        packet holds. True: `take_tcp_overdue` or `take_tcp_asks` has something."""
 
     def tick(self) -> bool:
         """Heartbeat, time-outs, retries, sockets' retirement. Every 20 ms while `in_flight`, else once a second. True:
@@ -556,14 +548,6 @@ class Plane:
     def upstreams(self) -> list[UpstreamState]:
         """Their health, in order of preference."""
 
-    def decide(self, message: bytes, client: tuple[str, int], asked: tuple[str, int], stream: int = 0) -> bytes | bool:
-        """The same chain and relay for a message that no connection of the plane brought, with its two ends as
-        (address, port) and a number for it. The answer; or true: `take_answers` will have one; or false: none is due.
-        Raises CoreError where an end is no address."""
-
-    def take_answers(self) -> list[tuple[int, bytes]]:
-        """Answers to messages of `decide` that came later, each with its number."""
-
     def take_tcp_asks(self) -> list[TcpAsk]:
         """Questions to be asked over TCP: call `tcp_answered` or `tcp_failed` for each, unless its `LIFE` is over."""
 
@@ -573,8 +557,10 @@ class Plane:
     def tcp_answered(self, ask: TcpAsk, message: bytes) -> bool:
         """What came for it: checked, kept, given to those who wait. False: no answer to it; call `tcp_failed`."""
 
-    def tcp_failed(self, ask: TcpAsk) -> None:
-        """No connection brought an answer. The next upstream is asked, or the same again when its time is over."""
+    def tcp_failed(self, ask: TcpAsk, fault: str | None = None) -> None:
+        """No connection brought an answer. The next upstream is asked, or the same again when its time is over.
+        `fault`: why none could be opened, a `reason` of `UpstreamState`; none: one was, or nobody knows. Raises
+        CoreError for another word."""
 
     def note_starved(self, starved: bool) -> None:
         """Whether there is no file descriptor for another connection: for the counters."""

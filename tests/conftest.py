@@ -37,6 +37,7 @@ PACKAGES = {
     "named": "bind9",
     "named-compilezone": "bind9-utils",
     "nsd": "nsd",
+    "nsupdate": "bind9-dnsutils",
     "ldns-signzone": "ldnsutils",
     "pdns_recursor": "pdns-recursor",
     "prometheus": "prometheus",

@@ -58,7 +58,8 @@ def test_every_link_between_installed_documents_leads_somewhere(staged: Path) ->
 
 def test_every_unit_and_every_example_is_in_it(staged: Path) -> None:
     units = {path.name for path in (ROOT / "systemd").iterdir()} - {"stopsign.sysusers", "stopsign.tmpfiles"}
-    assert {path.name for path in (staged / "lib/systemd/system").iterdir()} == units
+    templates = {name.replace(".", "@.") for name in units if "timestamp" not in name}
+    assert {path.name for path in (staged / "lib/systemd/system").iterdir()} == units | templates
     for folder in ("config", "docs"):
         files = {path.relative_to(ROOT) for path in (ROOT / folder).rglob("*") if path.is_file()}
         assert not [path for path in files if not (staged / DOCUMENTS / path).exists()]

@@ -8,6 +8,8 @@
           requests/      changes on their way to the signers and back
           drafts/        documents that requests refer to, by their hash
           client/        what the desk's own client verified last
+          ledger/        what each version changed, and who signed it (`history`)
+          sealed/        <list>.json: who subscribes to a sealed list (`sealing`)
 
 Enters: a folder. Leaves: the desk, and what it last published as `Current`.
 """
@@ -29,13 +31,15 @@ from tuf.api.metadata import Metadata, Root, Snapshot, Targets, Timestamp
 from blocklists import durable, head
 from blocklists.errors import BlocklistError
 from blocklists.head import Head, HeadError, Issuer, Relief, head_path, lists_in, relief_path, spelt
+from blocklists.issuer import names, vault
 from blocklists.issuer.keys import DESK, Keyring
 from blocklists.repository import ONLINE, RELIEF
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from blocklists.head import Basis
+    from blocklists.issuer.names import Listing, Names
 
 T = TypeVar("T", Root, Targets, Snapshot, Timestamp)
 
@@ -64,6 +68,8 @@ class Desk:
 
     folder: Path
     issuer: Issuer
+    ask: Callable[[], bytes] = vault.ask
+    """Says the passphrase of the sealed lists."""
 
     @staticmethod
     def create(folder: Path, issuer: Issuer, *, online_passphrase: bytes | None = None) -> Desk:
@@ -179,6 +185,24 @@ class Desk:
         if not path or not path.exists():
             raise DeskError(f"{published.full_path} is not in {self.published}", hint=RESTORE)
         return path
+
+    def listing(self, published: Head) -> Listing:
+        """The document with its names: the published one, or of a sealed list that of the ledger. Raises DeskError,
+        NamesError, VaultError."""
+        if published.seal is None:
+            return names.Listing(self.document(published), published.full_size)
+        return self.names(published.list, published.version).listing()
+
+    def names(self, name: str, version: int) -> Names:
+        """The names of a version of a sealed list, from the ledger. Raises NamesError, VaultError."""
+        path = self.folder / "ledger" / name / f"{version}.sealed"
+        try:
+            return names.opened(path.read_bytes(), self.ask())
+        except FileNotFoundError:
+            raise names.NamesError(
+                f"the desk does not have the names of {name} version {version}",
+                hint=f"they are in no published file: copy {path} from a backup of the ledger",
+            ) from None
 
     def relief(self, name: str) -> Relief | None:
         """The published relief of a list, None before the first."""

@@ -2,6 +2,7 @@
 what is published, where steps, heads and roles stay for ever: `rebuild` makes it from there.
 
     ledger/<list>/<version>.zst    the step, as in `delta`; the first version's is all of it
+    ledger/<list>/<version>.sealed of a sealed list in its place: the step and the whole document, with names (`names`)
     ledger/<list>/<version>.json   {"state": ..., "signed_by": [key ids], "published": when}
 
 Enters: the desk. Leaves: steps between two versions, and the signers of an entry; or `HistoryError`.
@@ -22,6 +23,7 @@ from blocklists.entry import as_text
 from blocklists.errors import BlocklistError
 from blocklists.head import Head, head_path, lists_in, spelt
 from blocklists.repository import LIFETIMES, TARGETS
+from blocklists.sealed import lines as sealed_lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -38,12 +40,16 @@ class HistoryError(BlocklistError):
 
 
 def record(
-    folder: Path, head: Head, steps: Iterable[tuple[bytes, bytes]], signed_by: Iterable[str], published: str
+    folder: Path, head: Head, steps: Iterable[tuple[bytes, bytes]] | bytes, signed_by: Iterable[str], published: str
 ) -> None:
-    """Write a version's record into `folder` (a stage: the caller makes it durable)."""
+    """Write a version's record into `folder` (a stage: the caller makes it durable). `steps`: of a sealed list the file
+    of the vault; empty, where that is not there."""
     place = folder / head.list
     place.mkdir(parents=True, exist_ok=True)
-    delta.write(place / f"{head.version}.zst", steps)
+    if not isinstance(steps, bytes):
+        delta.write(place / f"{head.version}.zst", steps)
+    elif steps:
+        (place / f"{head.version}.sealed").write_bytes(steps)
     about = {"state": head.state, "signed_by": sorted(signed_by), "published": published}
     (place / f"{head.version}.json").write_text(json.dumps(about))
 
@@ -102,16 +108,20 @@ def signers(desk: Desk, name: str, reference: str) -> set[str]:
 
 
 def document_of(desk: Desk, name: str, version: int, path: Path) -> document.Summary:
-    """Write the document of any version, made again from the steps; it comes to the state that was signed. Raises
-    HistoryError, DocumentError."""
-    lines: dict[bytes, None] = {}
-    for number in range(1, version + 1):
-        for sign, line in _steps(desk, name, number):
-            if sign == REMOVED:
-                lines.pop(line, None)
-            else:
-                lines[line] = None
-    summary = document.write_lines(path, sorted(lines, key=delta.order))
+    """Write the document of any version, made again from the steps, of a sealed list with digests; it comes to the
+    state that was signed. Raises HistoryError, DocumentError."""
+    if (desk.folder / "ledger" / name / f"{version}.sealed").exists():
+        names = desk.names(name, version)
+        summary = document.write_lines(path, sealed_lines.seal_all(names.listing().lines(), names.keys.name))
+    else:
+        lines: dict[bytes, None] = {}
+        for number in range(1, version + 1):
+            for sign, line in _steps(desk, name, number):
+                if sign == REMOVED:
+                    lines.pop(line, None)
+                else:
+                    lines[line] = None
+        summary = document.write_lines(path, sorted(lines, key=delta.order))
     about = json.loads((desk.folder / "ledger" / name / f"{version}.json").read_bytes())
     if summary.state != about["state"]:
         raise HistoryError(f"the steps to {name} version {version} do not lead to the state that was signed")
@@ -135,6 +145,9 @@ def rebuild(desk: Desk) -> None:
             if (name, head.version) in seen:
                 continue
             seen.add((name, head.version))
+            if head.seal is not None:  # its names are in no published file
+                record(desk.folder / "ledger", head, b"", signed[-1], when)
+                continue
             path = head.delta.path if head.delta else head.full_path
             part = desk.folder / "step.zst"
             part.write_bytes(_published(desk, targets.signed, path))
@@ -173,6 +186,8 @@ def _published(desk: Desk, role: Targets, path: str) -> bytes:
 
 def _steps(desk: Desk, name: str, version: int) -> Iterable[tuple[bytes, bytes]]:
     path = desk.folder / "ledger" / name / f"{version}.zst"
+    if path.with_suffix(".sealed").exists():
+        return desk.names(name, version).steps()
     if not path.exists():
         raise HistoryError(f"the desk has no record of {name} version {version}")
     return delta.read(path, size=MAX_SIZE)

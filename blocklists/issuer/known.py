@@ -98,7 +98,9 @@ def _look_up(folder: Path, name: str | None, where: Place, now: datetime, min_th
     listed = None
     if name is not None and spelt(roles.targets.targets, head_path(name)):
         state = folder / "lists" / name
-        listed = verify.refresh_from(where, root, state, name, min_threshold=min_threshold, now=now)
+        listed = verify.refresh_from(
+            where, root, state, name, min_threshold=min_threshold, now=now, opener=verify.head_alone
+        )
     return Known(roles, listed, overdue)
 
 

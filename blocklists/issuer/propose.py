@@ -26,6 +26,7 @@ from blocklists.force import withdrawn
 from blocklists.head import Delta, Head, delta_path, full_path, head_path, is_of
 from blocklists.importers.intake import Intake
 from blocklists.importers.source import Rejection
+from blocklists.issuer import sealing as seals
 from blocklists.issuer.request import About, Request
 from blocklists.repository import (
     LIFETIMES,
@@ -124,7 +125,7 @@ def from_candidates(
     gone: list[bytes] = []
     if (published := desk.head(name)) is not None:
         off = withdrawn(desk.relief(name))
-        for line in document.read_lines(desk.document(published), size=published.full_size):
+        for line in desk.listing(published).lines():
             bond = delta.bond(line)
             if off and delta.reference(line) in off:
                 if replace or bond in wanted:
@@ -179,7 +180,7 @@ def by_hand(
         raise ProposeError(f"{intake.notices[0].text}: {intake.notices[0].notice}")
     coming = {candidate.name for candidate in intake.candidates}
     missing, gone = set(remove), set[bytes]()
-    for line in document.read_lines(desk.document(published), size=published.full_size) if published else ():
+    for line in desk.listing(published).lines() if published else ():
         basis, listed_match, listed, reference = (field.decode("ascii") for field in delta.fields(line))
         if listed in remove or reference in remove:
             missing -= {listed, reference}
@@ -225,7 +226,7 @@ def remove_basis(desk: Desk, name: str, key: str) -> None:
     if bases.pop(key, None) is None:
         raise ProposeError(f"{name} knows no basis {key!r}", hint=f"it has: {', '.join(bases) or 'none yet'}")
     published = desk.head(name)
-    lines = document.read_lines(desk.document(published), size=published.full_size) if published else iter(())
+    lines = desk.listing(published).lines() if published else iter(())
     standing = sum(delta.basis(line) == key for line in lines)
     if standing:
         raise ProposeError(
@@ -243,11 +244,31 @@ def propose(
     if current is None:
         raise ProposeError(f"{desk.folder} has published no root yet", hint="sign and publish the setup request first")
     before, bases = desk.head(name), desk.bases(name)
-    if not steps and before is not None and before.bases == bases and before.issuer == desk.issuer:
+    sealing = seals.sealing(desk, name)
+    same = before is not None and before.bases == bases and before.issuer == desk.issuer
+    if same and not steps and (sealing is None or not seals.changed(sealing, before)):
         raise ProposeError(f"nothing would change in {name}")
+    if before is not None and before.seal is not None and sealing is None:
+        raise ProposeError(
+            f"{name} is published sealed, and the desk does not know who subscribes to it",
+            hint=f"copy sealed/{name}.json back from a backup of the desk",
+        )
     require_bases(name, bases, steps)
     version = before.version + 1 if before else 1
-    old = document.read_blocks(desk.document(before), size=before.full_size) if before else ()
+    about = About("list", name, author, as_text(now), note)
+    if sealing is not None:
+        made = seals.parts(desk, name, sealing, before, list(steps))
+        step = Delta(delta_path(name, version), made.delta_size, version - 1) if made.delta is not None else None
+        head = Head(
+            list=name, version=version, entries=made.summary.entries, state=made.summary.state, issuer=desk.issuer,
+            bases=bases, full_path=full_path(name, version), full_size=made.summary.size, delta=step, seal=made.seal,
+        )  # fmt: skip
+        files = _files(head, made.full, made.delta)
+        return Request(
+            about, targets=_next_targets(current, name, files, now), relief=_next_relief(current, now),
+            head=head.to_bytes(), full=made.full, delta=made.delta, names=made.names,
+        )  # fmt: skip
+    old = desk.listing(before).blocks() if before else ()
     draft = desk.folder / "drafts" / f"{name}-{version}.zst"
     with durable.replaced(draft) as part:
         summary = document.write_blocks(part, delta.merged_blocks(old, steps))
@@ -258,14 +279,17 @@ def propose(
         list=name, version=version, entries=summary.entries, state=summary.state, issuer=desk.issuer, bases=bases,
         full_path=full_path(name, version), full_size=summary.size, delta=step,
     )  # fmt: skip
-    files = {head_path(name): head.to_bytes(), head.full_path: full_bytes}
-    if step and delta_bytes:
-        files[step.path] = delta_bytes
+    files = _files(head, full_bytes, delta_bytes)
     return Request(
-        About("list", name, author, as_text(now), note),
-        targets=_next_targets(current, name, files, now), relief=_next_relief(current, now), head=head.to_bytes(),
-        full=None if step else full_bytes, delta=delta_bytes,
+        about, targets=_next_targets(current, name, files, now), relief=_next_relief(current, now),
+        head=head.to_bytes(), full=None if step else full_bytes, delta=delta_bytes,
     )  # fmt: skip
+
+
+def _files(head: Head, full: bytes, delta: bytes | None) -> dict[str, bytes]:
+    """A version's files, by their paths."""
+    files = {head_path(head.list): head.to_bytes(), head.full_path: full}
+    return files | {head.delta.path: delta} if head.delta and delta is not None else files
 
 
 def _packed(desk: Desk, name: str, version: int, steps: Sequence[tuple[bytes, bytes]]) -> tuple[Delta, bytes]:

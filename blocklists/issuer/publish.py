@@ -26,23 +26,26 @@ from tuf.api.exceptions import RepositoryError
 from tuf.api.metadata import Metadata, MetaFile, Root, Snapshot, Targets, Timestamp
 
 from blocklists import delta, document, durable, verify
+from blocklists.document import DocumentError
 from blocklists.entry import as_text
 from blocklists.errors import BlocklistError, VerifyError
 from blocklists.fetch import Deadline, Directory
 from blocklists.head import MAX_JUMP, Head, head_path, lists_in, relief_path, spelt
-from blocklists.issuer import history, withdraw
+from blocklists.issuer import history, names, sealing, withdraw
 from blocklists.issuer.keys import Card, Keyring
 from blocklists.issuer.request import merge
 from blocklists.repository import LIFETIMES, ONLINE, RELIEF, ROOT, SNAPSHOT, TARGETS, TIMESTAMP, public_form
+from blocklists.sealed.errors import SealError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
     from pathlib import Path
 
     from blocklists.issuer.desk import Current, Desk
     from blocklists.issuer.keys import Passphrase
     from blocklists.issuer.request import Request
+    from blocklists.verify import Opener
 
 _CHECK_SECONDS = 600.0
 """For the desk's own client: a bound against a stalled disk, nothing more."""
@@ -64,6 +67,7 @@ def publish(
         recover(desk)
         request, current = merge(requests), desk.current()
         root = _check_signatures(desk, request, current)
+        openers = _openers(desk, request)
         stage = desk.folder / "staged"
         _stage_targets(desk, request, stage)
         _stage_ledger(request, stage, now)
@@ -76,7 +80,7 @@ def publish(
             durable.replace(stage / "metadata" / f"{root.signed.version}.root.json", request.root.to_bytes())
         online = _online(desk, root.signed)
         _stage_online(online, stage, current, changed, passphrase, now)
-        _finish(desk, stage, now, min_threshold, relieved=request.about.list if request.relief_list else None)
+        _finish(desk, stage, now, min_threshold, openers, relieved=request.about.list if request.relief_list else None)
 
 
 def refresh_timestamp(desk: Desk, passphrase: Passphrase, *, now: datetime, min_threshold: int = 2) -> None:
@@ -88,7 +92,7 @@ def refresh_timestamp(desk: Desk, passphrase: Passphrase, *, now: datetime, min_
             raise PublishError(f"{desk.folder} has published nothing yet")
         stage = desk.folder / "staged"
         _stage_online(_online(desk, current.root.signed), stage, current, {}, passphrase, now)
-        _finish(desk, stage, now, min_threshold)
+        _finish(desk, stage, now, min_threshold, {})
 
 
 def recover(desk: Desk) -> bool:
@@ -137,6 +141,19 @@ def _is_newer(role: str, metadata: Metadata[Targets], current: Current | None) -
     was counted up beyond all measure starts again."""
     before = getattr(current, role).signed.version if current else 0
     return bool(metadata.signed.version > before) or before > MAX_JUMP >= metadata.signed.version
+
+
+def _openers(desk: Desk, request: Request) -> Mapping[str, Opener]:
+    """What opens the sealed list of the request, whose names must be those that were signed. Raises PublishError."""
+    if request.names is None or request.head is None:
+        return {}
+    head, inside = Head.from_bytes(request.head), names.opened(request.names, desk.ask())
+    try:
+        for _ in sealing.checked(request, head, desk.head(head.list), inside):
+            pass
+    except (sealing.SealingError, SealError, DocumentError) as error:
+        raise PublishError(f"the names that travel with the request are not those that were signed: {error}") from None
+    return {head.list: lambda _: inside.keys.file}
 
 
 def _stage_targets(desk: Desk, request: Request, stage: Path) -> None:
@@ -237,18 +254,30 @@ def _stage_ledger(request: Request, stage: Path, now: datetime) -> None:
         return
     head, part = Head.from_bytes(request.head), stage / "step.zst"
     part.write_bytes(request.delta or request.full or b"")
-    history.record(stage / "ledger", head, history.of_version(head, part), request.targets.signatures, as_text(now))
+    steps = request.names if request.names is not None else history.of_version(head, part)
+    history.record(stage / "ledger", head, steps, request.targets.signatures, as_text(now))
     part.unlink()
 
 
-def _finish(desk: Desk, stage: Path, now: datetime, min_threshold: int, *, relieved: str | None = None) -> None:
-    _check_as_client(desk, stage, now, min_threshold, relieved)
+def _finish(
+    desk: Desk,
+    stage: Path,
+    now: datetime,
+    min_threshold: int,
+    openers: Mapping[str, Opener],
+    *,
+    relieved: str | None = None,
+) -> None:
+    _check_as_client(desk, stage, now, min_threshold, openers, relieved)
     durable.replace(stage / "ready", b"")
     _flip(desk, stage)
 
 
-def _check_as_client(desk: Desk, stage: Path, now: datetime, min_threshold: int, relieved: str | None) -> None:
-    """Fetch every list as a provider would. `relieved`: whose relief is new. Raises VerifyError, PublishError."""
+def _check_as_client(
+    desk: Desk, stage: Path, now: datetime, min_threshold: int, openers: Mapping[str, Opener], relieved: str | None
+) -> None:
+    """Fetch every list as a provider would; a sealed one that is new by its opener. `relieved`: whose relief is new.
+    Raises VerifyError, PublishError."""
     where = Directory([stage, desk.published], Deadline(_CHECK_SECONDS))
     if not desk.trusted_root.exists():
         durable.replace(desk.trusted_root, (stage / "metadata" / "1.root.json").read_bytes())
@@ -265,7 +294,10 @@ def _check_as_client(desk: Desk, stage: Path, now: datetime, min_threshold: int,
         raise VerifyError("expired", str(error), hint=hint) from None
     for name in lists_in(roles.targets.targets):
         state = folder / "lists" / name
-        seen = verify.refresh_from(where, desk.trusted_root, state, name, min_threshold=min_threshold, now=now)
+        seen = verify.refresh_from(
+            where, desk.trusted_root, state, name, min_threshold=min_threshold, now=now,
+            opener=openers.get(name, verify.head_alone),
+        )  # fmt: skip
         if name == relieved and seen.relief_refused is not None:
             raise PublishError(f"providers would not apply the relief of {name}: {seen.relief_refused}")
 

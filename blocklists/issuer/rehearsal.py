@@ -17,9 +17,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from blocklists import document
 from blocklists.delta import bond
-from blocklists.entry import as_text
+from blocklists.entry import as_text, parse
 from blocklists.importers import formats
 from blocklists.importers.intake import Candidate, Intake
 from blocklists.issuer import propose
@@ -96,12 +95,10 @@ class Rehearsal:
         """A few names more, a few less, signed and published. Basis and category default to those of a listed entry."""
         published = self.desk.head(name)
         going = set(remove)
-        lines = document.read(self.desk.document(published), size=published.full_size) if published else iter(())
-        first = next(lines, None)
+        first = next((parse(line) for line in self.desk.listing(published).lines()), None) if published else None
         gone = []
         if published and going:
-            every = document.read_lines(self.desk.document(published), size=published.full_size)
-            gone = [line for line in every if bond(line)[0] in going]
+            gone = [line for line in self.desk.listing(published).lines() if bond(line)[0] in going]
         candidates = [Candidate(number, listed, match) for number, listed in enumerate(add, 1)]
         terms = self._terms(
             basis or (first.basis if first else ""), category or (first.category if first else ""), days
@@ -127,7 +124,7 @@ class Rehearsal:
     def review(self, request: Request, signer: Keyring) -> Review:
         """What the request means to one signer's machine."""
         known = look_up(signer, request, str(self.desk.published), now=self.clock())
-        return review(request, known)
+        return review(request, known, ask=self.desk.ask)
 
     def refresh_timestamp(self) -> None:
         """What the timer does."""

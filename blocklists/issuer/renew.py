@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 from tuf.api.metadata import Metadata, Root, Targets
 
-from blocklists import document
 from blocklists.delta import ADDED, REMOVED
 from blocklists.entry import as_text, parse
 from blocklists.force import in_force
@@ -92,7 +91,7 @@ def _lapsing(desk: Desk, name: str, until: str) -> list[Entry]:
     if published is None:
         raise ProposeError(f"there is no list {name!r}", hint=f"there are: {', '.join(desk.lists()) or 'none'}")
     wanted = until.encode()
-    lines = in_force(document.read_lines(desk.document(published), size=published.full_size), desk.relief(name))
+    lines = in_force(desk.listing(published).lines(), desk.relief(name))
     # Times are ordered as text, and the key cannot stand inside a value: most lines need no parsing
     return [parse(line) for line in lines if line.partition(b'"expires":"')[2][:20] <= wanted]
 

@@ -9,6 +9,8 @@
       full.zst         the new document; or, after the first version,
       delta.zst        the step from the base to it
       relief-list.json the list's new relief
+      names.sealed     of a sealed list: names and keys, for those who have its passphrase; full.zst and delta.zst
+                       are then as they will be published
 
 Enters: bytes from anywhere. Leaves: a frozen `Request`, or `RequestError`. What it *means* is `review`'s to say:
 nothing in here is believed.
@@ -34,9 +36,11 @@ if TYPE_CHECKING:
 
 T = TypeVar("T", Root, Targets)
 ROLES = ("root", "targets", "relief")
-_BLOBS = {"head.json": "head", "full.zst": "full", "delta.zst": "delta", "relief-list.json": "relief_list"}
+_BLOBS = {"head.json": "head", "full.zst": "full", "delta.zst": "delta", "relief-list.json": "relief_list",
+          "names.sealed": "names"}  # fmt: skip
 _LIMITS = {"request.json": 1 << 16, "root.json": 512_000, "targets.json": 5_000_000, "relief.json": 5_000_000,
-           "head.json": 1 << 20, "relief-list.json": 1 << 25, "full.zst": 1 << 31, "delta.zst": 1 << 31}  # fmt: skip
+           "head.json": 1 << 20, "relief-list.json": 1 << 25, "full.zst": 1 << 31, "delta.zst": 1 << 31,
+           "names.sealed": 1 << 31}  # fmt: skip
 
 
 class RequestError(BlocklistError):
@@ -67,6 +71,7 @@ class Request:
     full: bytes | None = None
     delta: bytes | None = None
     relief_list: bytes | None = None
+    names: bytes | None = None
 
     def to_bytes(self) -> bytes:
         """The file."""

@@ -7,6 +7,7 @@ Rules
 - Nothing in the copy is believed: it is verified as a provider verifies it, from the pinned root, though it may have
   expired while the desk was away; each version of the targets role counts only under a root of that chain.
 - The next step is `keys change --online`: two signers give the desk new keys of its own.
+- The names of a sealed list are in no published file: who keeps its ledger elsewhere copies the files *.sealed back.
 - Appeals of providers are not among it: they were sealed for a key that is gone. Providers send them again, or they are
   decided as appeals that nobody received.
 """
@@ -73,4 +74,6 @@ def _verify(desk: Desk, now: datetime, min_threshold: int) -> None:
         verify.roles(where, desk.trusted_root, folder / "tuf", min_threshold=min_threshold, now=now)
     for name in desk.lists():
         state = folder / "lists" / name
-        verify.refresh_from(where, desk.trusted_root, state, name, min_threshold=min_threshold, now=now)
+        verify.refresh_from(
+            where, desk.trusted_root, state, name, min_threshold=min_threshold, now=now, opener=verify.head_alone
+        )

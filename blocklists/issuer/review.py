@@ -29,11 +29,14 @@ from blocklists.errors import BlocklistError, VerifyError
 from blocklists.force import withdrawn
 from blocklists.head import MAX_JUMP, Head, HeadError, Relief, formerly, head_path, is_of, relief_path, spelt
 from blocklists.impact import preview
-from blocklists.issuer import changes
+from blocklists.issuer import changes, names, sealing, vault
+from blocklists.issuer.names import NamesError
+from blocklists.issuer.sealing import SealingError
 from blocklists.repository import is_plain, relief_keys
+from blocklists.sealed.errors import SealError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
     from tuf.api.metadata import Root, TargetFile, Targets
 
@@ -41,6 +44,7 @@ if TYPE_CHECKING:
     from blocklists.impact import Finding
     from blocklists.issuer.changes import GroundChange, KeyChange
     from blocklists.issuer.keys import Card
+    from blocklists.issuer.names import Names
     from blocklists.issuer.request import Request
     from blocklists.verify import Roles, Verified
 
@@ -110,17 +114,22 @@ class Review:
 
 
 def review(
-    request: Request, known: Known, *, popular: Collection[str] = (), own: Card | None = None, min_threshold: int = 2
-) -> Review:
+    request: Request, known: Known, *, popular: Collection[str] = (), own: Card | None = None, min_threshold: int = 2,
+    ask: Callable[[], bytes] = vault.ask,
+) -> Review:  # fmt: skip
     """What the request means. `popular`: names that many people ask for; `own`: the card of the person who
-    reads it, under whose name no other key may come. Raises ReviewError, VerifyError."""
+    reads it, under whose name no other key may come; `ask`: the passphrase of sealed lists. Raises ReviewError,
+    VerifyError, VaultError."""
     try:
-        return _review(request, known, popular, own, min_threshold)
-    except (EntryError, DocumentError, HeadError, RepositoryError) as error:
+        return _review(request, known, popular, own, min_threshold, ask)
+    except (EntryError, DocumentError, HeadError, RepositoryError, SealError, SealingError, NamesError) as error:
         raise ReviewError(f"the request is damaged: {error}") from None
 
 
-def _review(request: Request, known: Known, popular: Collection[str], own: Card | None, min_threshold: int) -> Review:
+def _review(
+    request: Request, known: Known, popular: Collection[str], own: Card | None, min_threshold: int,
+    ask: Callable[[], bytes],
+) -> Review:  # fmt: skip
     remarks: list[str] = []
     keys: list[KeyChange] = []
     old_root = known.roles.root if known.roles else None
@@ -156,7 +165,13 @@ def _review(request: Request, known: Known, popular: Collection[str], own: Card 
             request, known, root, remarks=tuple(remarks), keys=tuple(keys), suspended=suspended, decided=decided
         )
     head, entries = Head.from_bytes(request.head), Counter[str]()
-    meaning = _check_list(request, head, known, entries)
+    if request.names is None:
+        if head.seal is not None or (known.list is not None and known.list.head.seal is not None):
+            raise ReviewError("the request brings no names, and the list is a sealed one")
+        meaning = _check_list(request, head, known, entries)
+    else:
+        meaning, more = _check_sealed(request, head, known, entries, names.opened(request.names, ask()))
+        remarks += more
     grounds = changes.of_grounds(known.list.head.bases if known.list else {}, head.bases, entries)
     remarks += _head_changes(known.list.head if known.list else None, head)
     # A renewal too: what became popular, or a suffix, since it was first signed
@@ -276,6 +291,20 @@ def _check_list(request: Request, head: Head, known: Known, entries: Counter[str
     if document.summarise(_whole(lines, head, off, entries)) != head.summary():
         raise ReviewError("the change does not lead to the state that would be signed")
     return interpret(steps, off)
+
+
+def _check_sealed(
+    request: Request, head: Head, known: Known, entries: Counter[str], inside: Names
+) -> tuple[Meaning, list[str]]:
+    """As `_check_list`, of a sealed list; and what changes in its seal."""
+    before = known.list
+    _check_step(f"the list {head.list}", head.version, before.head.version if before else 0)
+    remarks = list(sealing.checked(request, head, before.head if before else None, inside))
+    off, steps = withdrawn(before.relief if before else None), inside.steps()
+    delta.check_rebinding(steps)
+    for _ in _whole(inside.listing().lines(), head, off, entries):
+        pass
+    return interpret(steps, off), remarks
 
 
 def _whole(lines: Iterable[bytes], head: Head, off: Collection[str], entries: Counter[str]) -> Iterator[bytes]:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from securesystemslib.exceptions import UnverifiedSignatureError
 from tuf.api.metadata import Metadata, TargetFile, Targets
 
-from blocklists import delta, document
+from blocklists import delta
 from blocklists.entry import as_text, is_reference
 from blocklists.errors import BlocklistError
 from blocklists.head import MAX_JUMP, Decision, Relief, Suspension, formerly, relief_path
@@ -49,8 +49,9 @@ def suspend(desk: Desk, name: str, wanted: Collection[str], *, reason: str, now:
     fresh = {reference: Suspension(as_text(now), reason) for reference in listed if reference not in relief.suspended}
     if not fresh:
         raise WithdrawError(f"{', '.join(wanted)}: suspended already")
-    suspended = {**relief.suspended, **fresh}
-    return _request(desk, replace(relief, suspended=suspended), now, author, f"withdraw {', '.join(wanted)}: {reason}")
+    suspended, published = {**relief.suspended, **fresh}, desk.head(name)
+    told = listed if published is not None and published.seal is not None else wanted  # the request is a file
+    return _request(desk, replace(relief, suspended=suspended), now, author, f"withdraw {', '.join(told)}: {reason}")
 
 
 def decide(
@@ -155,7 +156,7 @@ def _listed(desk: Desk, name: str, wanted: Collection[str]) -> Mapping[str, str]
     if published is None:
         raise WithdrawError(f"there is no list {name!r}", hint=f"there are: {', '.join(desk.lists()) or 'none'}")
     found: dict[str, str] = {}
-    for line in document.read_lines(desk.document(published), size=published.full_size):
+    for line in desk.listing(published).lines():
         _, _, listed, reference = (field.decode("ascii") for field in delta.fields(line))
         if listed in wanted or reference in wanted:
             found[reference] = listed

@@ -23,21 +23,15 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.hpke import AEAD, KDF, KEM, Suite
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
-
 from blocklists.sealed.errors import SealError
-from blocklists.sealed.keys import card_of, public_key
-from blocklists.sealed.stream import FILE_KEY
 from blocklists.text import is_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+    from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
+    from cryptography.hazmat.primitives.hpke import Suite
 
     from blocklists.sealed.keys import Card
 
@@ -45,9 +39,8 @@ FORMAT = 1
 KEYS = frozenset({"recipients", "name_key", "name_key_number"})
 """What a sealed head has beside every other head's keys."""
 MAX_RECIPIENTS = 2000
-NAME_KEY = 16
+FILE_KEY, NAME_KEY = 32, 16
 _TAG = 16
-_SUITE = Suite(KEM.X25519, KDF.HKDF_SHA256, AEAD.CHACHA20_POLY1305)
 _INFO = b"stopsign sealed list 1 "
 _NAME_INFO = b"stopsign sealed name key"
 _KEYID = re.compile(r"[0-9a-f]{16}\Z").match
@@ -83,6 +76,8 @@ class Seal:
 
     def stanza(self, key: X25519PrivateKey) -> Stanza:
         """The one for this key. Raises SealError."""
+        from blocklists.sealed.keys import card_of  # every head is read here; few are opened
+
         keyid = card_of(key, "this").keyid
         for one in self.recipients:
             if one.keyid == keyid:
@@ -117,9 +112,11 @@ def read(fields: Mapping[str, Any]) -> Seal:
 
 def make(cards: Iterable[Card], keys: Keys, number: int, state: str) -> Seal:
     """The seal of a version whose digest lines come to `state`."""
-    stanzas = []
+    from blocklists.sealed.keys import public_key
+
+    suite, stanzas = _suite(), []
     for card in sorted(cards, key=lambda card: (card.provider, card.keyid)):
-        sealed = _SUITE.encrypt(keys.file, public_key(card), _INFO + state.encode())
+        sealed = suite.encrypt(keys.file, public_key(card), _INFO + state.encode())
         stanzas.append(Stanza(card.provider, card.keyid, sealed[:32], sealed[32:]))
     if len(stanzas) > MAX_RECIPIENTS:
         raise SealError("seal-key", f"{len(stanzas):,} subscribers; a list has at most {MAX_RECIPIENTS:,}")
@@ -128,14 +125,18 @@ def make(cards: Iterable[Card], keys: Keys, number: int, state: str) -> Seal:
 
 def unwrap(stanza: Stanza, key: X25519PrivateKey, state: str) -> bytes:
     """The file key of a stanza. Raises SealError."""
+    from cryptography.exceptions import InvalidTag
+
     try:
-        return _SUITE.decrypt(stanza.share + stanza.wrapped, key, _INFO + state.encode())
+        return _suite().decrypt(stanza.share + stanza.wrapped, key, _INFO + state.encode())
     except InvalidTag:
         raise SealError("seal-broken", f"the stanza for {stanza.keyid} was changed, or is of another version") from None
 
 
 def open_name_key(name_key: bytes, file_key: bytes) -> bytes:
     """The names' key of a head, 16 octets. Raises SealError."""
+    from cryptography.exceptions import InvalidTag
+
     try:
         return _name_cipher(file_key).decrypt(bytes(12), name_key, None)
     except InvalidTag:
@@ -150,7 +151,17 @@ def keys_of(seal: Seal, state: str, key: X25519PrivateKey) -> Keys:
     return Keys(file_key, open_name_key(seal.name_key, file_key))
 
 
+def _suite() -> Suite:
+    from cryptography.hazmat.primitives.hpke import AEAD, KDF, KEM, Suite
+
+    return Suite(KEM.X25519, KDF.HKDF_SHA256, AEAD.CHACHA20_POLY1305)
+
+
 def _name_cipher(file_key: bytes) -> ChaCha20Poly1305:
+    from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
+    from cryptography.hazmat.primitives.hashes import SHA256
+    from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
     return ChaCha20Poly1305(HKDF(SHA256(), 32, None, _NAME_INFO).derive(file_key))
 
 

@@ -28,7 +28,6 @@ from blocklists.sealed.errors import SealError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-FILE_KEY = 32
 NONCE = 16
 CHUNK = 1 << 16
 TAG = 16

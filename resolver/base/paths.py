@@ -5,11 +5,15 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+# Three are parts of a provider, and so of names of users and folders; a user's name has 31 characters (useradd(8)).
+_INSTANCE = re.compile(r"/run/stopsign-(?!(?:dns|steward|web|rpz|issuer)\Z)([a-z0-9]{1,14})\Z").match
 
 
 def control_socket(run_dir: Path) -> Path:
@@ -49,6 +53,12 @@ class Places:
     state_dir: Path
     run_dir: Path
     log_dir: Path
+
+    @property
+    def instance(self) -> str:
+        """The short name of one of several providers on this host: its `run_dir` is /run/stopsign-NAME. Else empty."""
+        found = _INSTANCE(str(self.run_dir))
+        return found[1] if found else ""
 
     def kept(self, name: str) -> Path:
         """Every document of a list that the log names."""

@@ -10,17 +10,22 @@ each service that writes outside the folders of its unit, or has nothing to do; 
   whole stay closed to all but their owners, whatever file is named in them.
 - A unit that the configuration has no work for (DNS on a host for policy zones alone) is skipped when it is started
   (`ConditionPathExists`), which is no failure.
+- One of several providers on this host has units of its own, `stopsign-dns@NAME.service`: it is the one whose `run_dir`
+  is /run/stopsign-NAME.
 - Every drop-in is written each time, so that none of an earlier configuration stays in force.
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from resolver.base.errors import ResolverError
+from resolver.base.wings import WINGS
 from resolver.cli.options import located
 
 if TYPE_CHECKING:
@@ -30,16 +35,21 @@ if TYPE_CHECKING:
 
 DROP_IN = "10-listen.conf"
 _MADE = "# Made by `stopsign units` from the configuration; after a change of addresses, workers, folders: again."
+_A_PROVIDER_S = re.compile(r"/(?:run|var/lib)/(stopsign(?:-[a-z0-9]+(?:-web)?)?)(?:/|\Z)").match
 _DATAGRAM, _STREAM = ("ListenDatagram",), ("ListenStream",)
 _BOTH = (*_DATAGRAM, *_STREAM)
 _IDLE = ("[Unit]", "# The configuration has no work for it.", "ConditionPathExists=!/")
-# What the units in systemd/ may write.
-_WRITES = {
-    "dns": ("/run/stopsign",),
-    "steward": ("/run/stopsign", "/var/lib/stopsign"),
-    "web": ("/run/stopsign/web", "/var/lib/stopsign-web"),
-    "rpz": ("/run/stopsign/rpz", "/run/stopsign/workers", "/var/lib/stopsign/rpz"),
-}
+
+
+def _writes(wing: str, instance: str) -> tuple[str, ...]:
+    """What the unit in systemd/ may write, or its template for several providers (`packaging/instances.py`)."""
+    name = f"stopsign-{instance}" if instance else "stopsign"
+    return {
+        "dns": (f"/run/{name}",),
+        "steward": (f"/run/{name}", f"/var/lib/{name}"),
+        "web": (f"/run/{name}/web", f"/var/lib/{name}-web"),
+        "rpz": (f"/run/{name}/rpz", f"/run/{name}/workers", f"/var/lib/{name}/rpz"),
+    }[wing]
 
 
 @dataclass(frozen=True)
@@ -55,6 +65,9 @@ def of(config: Config) -> Units:
     from resolver.host.service import count_workers
 
     rpz, works = config.rpz, _works(config)
+    for wing in works:
+        for folder in _folders(config, wing):
+            _refuse_another_s(folder.absolute(), config.places.instance)
     listening = {
         "dns": (config.dns_listen, count_workers(config.dns), _BOTH),
         "dns-tls": (config.dns_tls_listen, count_workers(config.dns), _STREAM),
@@ -64,11 +77,12 @@ def of(config: Config) -> Units:
         "rpz": (rpz.listen if rpz.zones else [], 1, _BOTH),
         "rpz-tls": (rpz.listen_tls if rpz.zones else [], 1, _BOTH),  # Unbound asks for the SOA by UDP there
     }
-    made = {f"stopsign-{name}.socket": _text(_socket(*how)) for name, how in listening.items()}
-    made |= {f"stopsign-{wing}.service": _text(_service(config, wing, idle=wing not in works)) for wing in _WRITES}
-    sockets = tuple(f"stopsign-{name}.socket" for name, (endpoints, _, _) in listening.items() if endpoints)
-    more = ("stopsign-rpz.service",) if "rpz" in works else ()
-    return Units(made, (*sockets, *more, "stopsign.target"))
+    at = f"@{config.places.instance}" if config.places.instance else ""
+    made = {f"stopsign-{name}{at}.socket": _text(_socket(*how)) for name, how in listening.items()}
+    made |= {f"stopsign-{wing}{at}.service": _text(_service(config, wing, idle=wing not in works)) for wing in WINGS}
+    sockets = tuple(f"stopsign-{name}{at}.socket" for name, (endpoints, _, _) in listening.items() if endpoints)
+    more = (f"stopsign-rpz{at}.service",) if "rpz" in works else ()
+    return Units(made, (*sockets, *more, f"stopsign{at}.target"))
 
 
 def _works(config: Config) -> set[str]:
@@ -98,7 +112,8 @@ def _service(config: Config, wing: str, *, idle: bool) -> Iterator[str]:
     if idle:
         yield from _IDLE
         return
-    folders = [one.absolute() for one in _folders(config, wing) if not _within(one, _WRITES[wing])]
+    own = _writes(wing, config.places.instance)
+    folders = [one.absolute() for one in _folders(config, wing) if not _within(one, own)]
     if wing not in ("dns", "steward"):
         kept = (config.state_dir.absolute(), config.run_dir.absolute())
         folders = [folder for folder in folders if not any(own.is_relative_to(folder) for own in kept)]
@@ -123,6 +138,16 @@ def _folders(config: Config, wing: str) -> Iterator[Path]:
         yield from (places.rpz_socket.parent, places.workers, places.state_dir / "rpz")
         yield from (zone.file.parent for zone in config.rpz.zones if zone.file is not None)
         yield from (count.dnstap.parent for count in config.rpz.counts if count.dnstap is not None)
+
+
+def _refuse_another_s(folder: Path, instance: str) -> None:
+    """Raise `ResolverError` where a folder of one of several providers is that of another."""
+    name, whose = f"stopsign-{instance}", _A_PROVIDER_S(str(folder))
+    if instance and whose is not None and whose[1] not in {name, f"{name}-web"}:
+        raise ResolverError(
+            f"{folder} is a folder of another provider on this host",
+            hint=f"with run_dir /run/{name}: /var/lib/{name}, and /var/lib/{name}-web for the portal's database",
+        )
 
 
 def _within(path: Path, folders: Sequence[str]) -> bool:

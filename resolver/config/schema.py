@@ -41,6 +41,8 @@ from resolver.config.values import (
 if TYPE_CHECKING:
     from ipaddress import IPv4Network, IPv6Network
 
+    from resolver.config.schema_upstreams import Upstream
+
 __all__ = [
     "Accepted",
     "Config",
@@ -115,7 +117,7 @@ class Config(Part):
         return self.dns
 
     @property
-    def upstreams(self) -> list[Endpoint]:
+    def upstreams(self) -> list[Upstream]:
         """Those of DNS; a host for policy zones alone has none."""
         return [] if self.dns is None else self.dns.upstreams
 

@@ -75,6 +75,7 @@ class Fetching(Part):
     newest: Text | None = None  # `repository` is a page: of its links that match, the greatest by the first group
     checksum: Text | None = None  # of SHA-256 or SHA-512, beside the file: .sha256 is appended, else a name
     signature: PublisherSignature | None = None
+    tsig: FilePath | None = None  # of a zone (`repository: dns://…`): the key's file, as tsig-keygen writes it
 
 
 class Bridge(Part):

@@ -1,6 +1,6 @@
 """The bridge: a file that a regulator publishes unsigned, taken in as an issuer of its own.
 
-Enters: one file from a web host or a folder (CSV, plain names, hosts, RPZ), and the ground that the provider's own
+Enters: one file from a web host or a folder, or a zone from its primary, and the ground that the provider's own
 configuration gives it. Leaves: a `Candidate` that says `bridged`, so that the stop page says that nobody signed it.
 
 Rules
@@ -35,6 +35,7 @@ from blocklists.head import Basis as Ground
 from blocklists.importers import formats
 from blocklists.importers.intake import Intake
 from blocklists.importers.mapping import Mapping, Name, Read
+from blocklists.transfer import transfer
 from resolver.base.stored import StateError, Stored, load, store
 from resolver.base.timestamps import as_text
 from resolver.lists.guard import problems
@@ -171,6 +172,9 @@ def _crossed(terms: Terms, before: Crossing | None) -> Crossing:
 def _fetched(source: ListSource, fetching: Fetching, places: ListPlaces) -> Path:
     path = places.root / "bridge" / "fetched"
     durable.make_folder(path.parent)
+    if _is_zone(source):
+        transfer(source.repository, path, fetching.tsig, Deadline(source.deadline), most=source.max_size)
+        return path
     signature = fetching.signature
     how = How(
         Access(fetching.ca, fetching.certificate, fetching.key, fetching.bearer),
@@ -181,6 +185,10 @@ def _fetched(source: ListSource, fetching: Fetching, places: ListPlaces) -> Path
     )
     download(source.repository, path, how, Deadline(source.deadline), most=source.max_size)
     return path
+
+
+def _is_zone(source: ListSource) -> bool:
+    return source.repository.startswith("dns://")
 
 
 def _imported(path: Path, terms: Terms, mapping: Mapping | None) -> Intake:
@@ -194,7 +202,8 @@ def _imported(path: Path, terms: Terms, mapping: Mapping | None) -> Intake:
         ground=Ground(**basis_of(bridge).model_dump()),
     )
     try:
-        formats.read(path, intake, form=bridge.format, by=mapping)
+        form = "rpz" if bridge.format == "auto" and _is_zone(terms.source) else bridge.format
+        formats.read(path, intake, form=form, by=mapping)
     except BlocklistError as error:
         raise VerifyError("malformed", str(error), hint=error.hint) from error
     taken = len(intake)

@@ -168,9 +168,8 @@ class Steward:
     async def _resolve(self) -> None:
         """Now and then: does a name of the lists still resolve?"""
         pace = self.config.evaluation.resolve
-        upstreams = [(endpoint.host, endpoint.port) for endpoint in self.config.upstreams]
-        resolving = Resolving(self.config.places, upstreams, random.random)
-        while pace and upstreams:
+        resolving = Resolving(self.config.places, self.config.upstreams, random.random)
+        while pace and self.config.upstreams:
             await asyncio.sleep(pace)
             gone = await asyncio.to_thread(resolving.look)
             if gone is not None:

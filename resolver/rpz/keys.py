@@ -1,15 +1,11 @@
 """TSIG (RFC 8945): the keys, who signed a request, and the signing of what is answered. dnspython does the mathematics.
 
-Enters: key files as BIND's tsig-keygen writes them, messages in wire form. Leaves: a verified request, signed
-messages. Rules: hmac-sha256 and stronger, secrets of at least 128 bits; a key's file is not for everybody to read;
+Enters: key files (`blocklists/tsig.py`), messages in wire form. Leaves: a verified request, signed messages. Rule:
 every message of a transfer is signed, in one chain (RFC 8945, 5.3.1).
 """
 
 from __future__ import annotations
 
-import base64
-import binascii
-import re
 import struct
 import time
 from dataclasses import dataclass, field
@@ -24,6 +20,7 @@ import dns.rrset
 import dns.tsig
 from dns.rdtypes.ANY.TSIG import TSIG
 
+from blocklists import tsig
 from resolver.rpz.zone import RpzError
 
 if TYPE_CHECKING:
@@ -32,41 +29,16 @@ if TYPE_CHECKING:
     from typing import Any
 
 
-ALGORITHMS = {
-    "hmac-sha256": dns.tsig.HMAC_SHA256,
-    "hmac-sha384": dns.tsig.HMAC_SHA384,
-    "hmac-sha512": dns.tsig.HMAC_SHA512,
-}
-SHORTEST = 16  # octets of a secret
 FUDGE = 300
 BADSIG, BADKEY, BADTIME = 16, 17, 18
-_COMMENT = re.compile(r"^\s*(//|#).*$", re.MULTILINE)  # on lines of its own: a secret may hold two slashes
-_KEY = re.compile(
-    r'\s*key\s+"?([A-Za-z0-9._-]+)"?\s*\{\s*algorithm\s+"?([A-Za-z0-9-]+)"?\s*;\s*secret\s+"?([A-Za-z0-9+/=]+)"?\s*;\s*\}\s*;\s*'
-)
 
 
 def read(path: Path) -> dns.tsig.Key:
     """The key in a file. `RpzError` says what is wrong with it, never what stands in it."""
     try:
-        status, text = path.stat(), path.read_text(encoding="ascii")
-    except (OSError, UnicodeDecodeError) as error:
-        raise RpzError(f"the TSIG key {path} cannot be read ({error})") from error
-    if status.st_mode & 0o007:
-        raise RpzError(f"the TSIG key {path} can be read by everybody", hint=f"chmod o= {path}")
-    found = _KEY.fullmatch(_COMMENT.sub("", text))
-    if found is None:
-        raise RpzError(f"{path} is not a TSIG key", hint="`stopsign rpz key NAME` and tsig-keygen make one")
-    name, algorithm, secret = found.groups()
-    if algorithm.lower() not in ALGORITHMS:
-        raise RpzError(f"{path}: {algorithm} is too weak or unknown", hint=f"one of {', '.join(ALGORITHMS)}")
-    try:
-        octets = base64.b64decode(secret, validate=True)
-    except binascii.Error as error:
-        raise RpzError(f"{path}: the secret is not base64") from error
-    if len(octets) < SHORTEST:
-        raise RpzError(f"{path}: the secret is shorter than {8 * SHORTEST} bits")
-    return dns.tsig.Key(dns.name.from_text(name), octets, ALGORITHMS[algorithm.lower()])
+        return tsig.read(path)
+    except tsig.TsigKeyError as error:
+        raise RpzError(str(error), hint=error.hint) from error
 
 
 @dataclass

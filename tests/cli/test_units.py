@@ -8,13 +8,18 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
+from resolver.base.errors import ResolverError
 from resolver.base.wings import WINGS
 from resolver.cli.units import DROP_IN, of
 from resolver.config.schema import load
 from tests.rigs.dns_host import PATIENCE, Host
+
+if TYPE_CHECKING:
+    from resolver.config.schema import Config
 
 ROOT = Path(__file__).resolve().parents[2]
 UNITS = sorted((ROOT / "systemd").glob("stopsign*.[st][oeai][crvm]*"))
@@ -69,6 +74,85 @@ def test_systemd_finds_nothing_wrong_with_the_units(installed: Path) -> None:
     ignored = re.compile(rf"Unknown key (name )?'({'|'.join(NEWER)})' in section .Service., ignoring")
     ours = [line for line in checked.stderr.splitlines() if "stopsign" in line and not ignored.search(line)]
     assert (checked.returncode, ours) == (0, [])
+
+
+@pytest.fixture(scope="module")
+def of_north(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The templates as systemd reads them for the instance `north`, with users and folders."""
+    root = tmp_path_factory.mktemp("instances")
+    subprocess.run([sys.executable, ROOT / "packaging/instances.py", root / "units", root / "share"], check=True)
+    for made in [*(root / "units").iterdir(), *(root / "share").iterdir()]:
+        text = made.read_text(encoding="utf-8").replace("%i", "north").replace("NAME", "north")
+        (root / made.name.replace("@.", "@north.")).write_text(text, encoding="utf-8")
+    return root
+
+
+def named_in(text: str) -> set[str]:
+    """Paths, units, users, groups and credentials that a unit, sysusers or tmpfiles name outside comments."""
+    said = "".join(line for line in text.splitlines(keepends=True) if not line.startswith(("#", "Description=")))
+    return set(re.findall(r"[\w/.@%-]*stopsign[\w/.@%-]*", said))
+
+
+def test_a_second_provider_on_the_host_shares_the_program_with_the_first_and_nothing_else(of_north: Path) -> None:
+    sources = [unit for unit in (ROOT / "systemd").iterdir() if "timestamp" not in unit.name]
+    first = set().union(*(named_in(unit.read_text(encoding="utf-8")) for unit in sources))
+    second = set().union(*(named_in(unit.read_text(encoding="utf-8")) for unit in of_north.iterdir() if unit.is_file()))
+    assert first & second == {"/opt/stopsign", "/opt/stopsign/bin/stopsign"}
+    assert all("north" in name for name in second - first), "a name that no other instance has"
+    users = dict.fromkeys(name for name in second if re.fullmatch(r"stopsign-north(-[a-z]+)?", name))
+    assert set(users) == {"stopsign-north", *(f"stopsign-north-{wing}" for wing in ("dns", "steward", "web", "rpz"))}
+
+
+@pytest.mark.needs("systemd-analyze")
+def test_systemd_finds_nothing_wrong_with_the_units_of_an_instance(of_north: Path, tmp_path: Path) -> None:
+    for unit in (of_north / "units").iterdir():
+        text = unit.read_text(encoding="utf-8").replace("/opt/stopsign/bin/stopsign", "/bin/true")
+        (tmp_path / unit.name).write_text(text, encoding="utf-8")
+    checked = subprocess.run(
+        ["systemd-analyze", "verify", "--man=no", f"{tmp_path}/stopsign@north.target",
+         *(f"{tmp_path}/{unit.name.replace('@', '@north')}" for unit in (of_north / "units").iterdir())],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    ignored = re.compile(rf"Unknown key (name )?'({'|'.join(NEWER)})' in section .Service., ignoring")
+    ours = [line for line in checked.stderr.splitlines() if "stopsign" in line and not ignored.search(line)]
+    assert (checked.returncode, ours) == (0, [])
+
+
+def of_instance(tmp_path: Path, **changed: str) -> Config:
+    paths = {"state_dir": "/var/lib/stopsign-north", "run_dir": "/run/stopsign-north", **changed}
+    text = (ROOT / "config" / "stopsign.yaml").read_text(encoding="utf-8")
+    for key, value in paths.items():
+        text = re.sub(rf"(?m)^(\s*{key}:).*", rf"\1 {value}", text)
+    file = tmp_path / "stopsign.yaml"
+    file.write_text(text, encoding="utf-8")
+    return load(file)
+
+
+def test_the_drop_ins_of_an_instance_are_for_its_own_units(tmp_path: Path) -> None:
+    made = of(of_instance(tmp_path, database="sqlite:////var/lib/stopsign-north-web/portal.db"))
+    assert all("@north." in unit for unit in (*made.drop_ins, *made.enable))
+    assert "stopsign@north.target" in made.enable
+    assert not [text for text in made.drop_ins.values() if "ReadWritePaths" in text], (
+        "its folders are those of its units"
+    )
+
+
+@pytest.mark.parametrize(("key", "value"), [
+    ("database", "sqlite:////var/lib/stopsign-web/portal.db"), ("state_dir", "/var/lib/stopsign"),
+    ("state_dir", "/var/lib/stopsign-south"), ("database", "sqlite:////var/lib/stopsign-south-web/portal.db"),
+])  # fmt: skip
+def test_an_instance_that_would_write_to_another_s_folder_is_refused(tmp_path: Path, key: str, value: str) -> None:
+    config = of_instance(tmp_path, **{"database": "sqlite:////var/lib/stopsign-north-web/portal.db", key: value})
+    with pytest.raises(ResolverError, match="another provider"):
+        of(config)
+
+
+@pytest.mark.parametrize(("run_dir", "instance"), [
+    ("/run/stopsign-north", "north"), ("/run/stopsign", ""), ("/run/stopsign-web", ""), ("/run/stopsign-a-b", ""),
+    ("/run/stopsign-aaaaaaaaaaaaaaa", ""), ("/srv/run/stopsign-north", ""),
+])  # fmt: skip
+def test_an_instance_is_named_by_its_run_dir(tmp_path: Path, run_dir: str, instance: str) -> None:
+    assert of_instance(tmp_path, run_dir=run_dir).places.instance == instance
 
 
 def settings(unit: Path) -> dict[str, str]:

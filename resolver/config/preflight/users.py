@@ -21,23 +21,22 @@ if TYPE_CHECKING:
 
     from resolver.config.schema import Config
 
-DNS, STEWARD, WEB, RPZ = "stopsign-dns", "stopsign-steward", "stopsign-web", "stopsign-rpz"
-GROUP = "stopsign"
+DNS, STEWARD, WEB, RPZ = "dns", "steward", "web", "rpz"
 _READ, _WRITE, _SEARCH = 4, 2, 1
 
 
 @dataclass(frozen=True)
 class User:
-    """Who a unit runs as. `Group=stopsign` is its first group; it is in its own too, and in what it was put in."""
+    """Who a unit runs as. `group` is its first one; it is in its own too, and in what it was put in."""
 
     name: str
     uid: int
     gids: frozenset[int]
 
     @classmethod
-    def named(cls, name: str) -> User | None:
+    def named(cls, name: str, group_name: str) -> User | None:
         try:
-            entry, group = pwd.getpwnam(name), grp.getgrnam(GROUP)
+            entry, group = pwd.getpwnam(name), grp.getgrnam(group_name)
         except KeyError:
             return None
         return cls(name, entry.pw_uid, frozenset({group.gr_gid, entry.pw_gid, *os.getgrouplist(name, group.gr_gid)}))
@@ -54,16 +53,18 @@ class User:
 
 
 def rights(config: Config, file: Path) -> Iterator[Finding]:
-    users = {name: user for name in (DNS, STEWARD, WEB, RPZ) if (user := User.named(name))}
-    for key, name, path, wanted in _needs(config, file):
-        user = users.get(name)
+    instance = config.places.instance
+    group = f"stopsign-{instance}" if instance else "stopsign"
+    users = {wing: user for wing in (DNS, STEWARD, WEB, RPZ) if (user := User.named(f"{group}-{wing}", group))}
+    for key, wing, path, wanted in _needs(config, file):
+        user = users.get(wing)
         try:
             why = None if user is None else _refused(user, path, wanted)
         except PermissionError:
             yield Finding(key, f"{path} cannot be looked at by this user", fatal=False)
             continue
-        if why is not None:
-            yield Finding(key, f"{why} by {name}, the user of its unit")
+        if user is not None and why is not None:
+            yield Finding(key, f"{why} by {user.name}, the user of its unit")
 
 
 def _needs(config: Config, file: Path) -> Iterator[tuple[str, str, Path, int]]:

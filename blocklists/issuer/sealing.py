@@ -1,0 +1,272 @@
+"""Sealed lists at the desk: who subscribes, the version that is made for them, and what signers check of it.
+
+    DIR/sealed/<list>.json   {"format": 1, "vault": header, "subscribers": [cards]}: the list is sealed
+
+Enters: the desk, and changes with names. Leaves: the parts of a request (`Parts`); or `SealingError` where its parts
+are not of one version.
+
+Rules
+- Names are on no disk but in files of the vault (`vault`, `names`): the request's `names.sealed`, the ledger.
+- Each version has a file key of its own. The names' key stays while nobody leaves: a version after a subscriber was
+  removed has a new one, and no step, so that what the former subscriber has opens nothing and compares with nothing.
+- A signer believes no part of a request: the names before come to the state that was signed last, the names after to
+  the one that would be, the files open to exactly those digests, the recipients are the cards that travel with them.
+  That a stanza holds the file key, its owner alone can see; a provider whose stanza does not open alarms.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from blocklists import delta, document, durable
+from blocklists.delta import ADDED, REMOVED
+from blocklists.errors import BlocklistError
+from blocklists.head import check_list
+from blocklists.issuer import names, vault
+from blocklists.issuer.names import Names
+from blocklists.sealed import lines as sealed_lines
+from blocklists.sealed import seal as seals
+from blocklists.sealed import stream
+from blocklists.sealed.errors import SealError
+from blocklists.sealed.keys import Card
+from blocklists.sealed.seal import FILE_KEY, NAME_KEY, Keys
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from blocklists.document import Summary
+    from blocklists.head import Head
+    from blocklists.issuer.desk import Desk
+    from blocklists.issuer.request import Request
+    from blocklists.sealed.seal import Seal
+
+Steps = list[tuple[bytes, bytes]]
+_OTHER = {ADDED: REMOVED, REMOVED: ADDED}
+
+
+class SealingError(BlocklistError):
+    """A sealed list cannot be made, or a request's parts are not of one version."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sealing:
+    """What the desk knows of a sealed list besides its names."""
+
+    vault: str
+    """The header of the vault's files."""
+    subscribers: tuple[Card, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a version of a sealed list adds to a request, and to its head."""
+
+    summary: Summary
+    """Of the lines with digests."""
+    seal: Seal
+    full: bytes
+    delta: bytes | None
+    delta_size: int
+    names: bytes
+
+
+def begin(desk: Desk, name: str) -> None:
+    """Make a list that is not there yet a sealed one. Raises SealingError."""
+    if sealing(desk, name) is not None:
+        raise SealingError(f"{name} is a sealed list already")
+    if desk.head(name) is not None:
+        raise SealingError(
+            f"{name} is published as a readable list, and stays one", hint="what was readable once cannot be sealed"
+        )
+    others = sorted((desk.folder / "sealed").glob("*.json"))
+    header = json.loads(others[0].read_bytes())["vault"] if others else vault.create(desk.ask())
+    vault.seal(header, desk.ask(), [])  # a wrong passphrase shows now, not at the first version
+    _store(desk, name, Sealing(header))
+
+
+def sealing(desk: Desk, name: str) -> Sealing | None:
+    """What the desk knows of a sealed list; None where the list is readable. Raises SealingError."""
+    path = desk.folder / "sealed" / f"{check_list(name)}.json"
+    try:
+        fields = json.loads(path.read_bytes())
+        return Sealing(
+            fields["vault"], tuple(Card.from_bytes(json.dumps(one).encode()) for one in fields["subscribers"])
+        )
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError, SealError) as error:
+        raise SealingError(f"{path} cannot be read ({error})") from None
+
+
+def required(desk: Desk, name: str) -> Sealing:
+    """As `sealing`, of a list that must be sealed. Raises SealingError."""
+    known = sealing(desk, name)
+    if known is None:
+        raise SealingError(
+            f"{name} is not a sealed list", hint="stopsign issuer seal makes one, before its first version"
+        )
+    return known
+
+
+def subscribe(desk: Desk, name: str, card: Card) -> None:
+    """Put a provider on the list of subscribers, from the next version on. Raises SealingError."""
+    known = required(desk, name)
+    if any(one.keyid == card.keyid for one in known.subscribers):
+        raise SealingError(f"the key {card.keyid} subscribes to {name} already")
+    _store(desk, name, replace(known, subscribers=(*known.subscribers, card)))
+
+
+def unsubscribe(desk: Desk, name: str, wanted: str) -> tuple[Card, ...]:
+    """Take a provider (its name or a key's id) off, from the next version on; who went. Raises SealingError."""
+    known = required(desk, name)
+    gone = tuple(one for one in known.subscribers if wanted in {one.provider, one.keyid})
+    if not gone:
+        raise SealingError(
+            f"nobody subscribes to {name} as {wanted!r}", hint="stopsign issuer subscribe list shows who"
+        )
+    _store(desk, name, replace(known, subscribers=tuple(one for one in known.subscribers if one not in gone)))
+    return gone
+
+
+def changed(known: Sealing, before: Head | None) -> bool:
+    """Whether the published version is for others than those who subscribe now."""
+    return before is None or before.seal is None or _ids(known.subscribers) != _published_ids(before)
+
+
+def parts(desk: Desk, name: str, known: Sealing, before: Head | None, steps: Steps) -> Parts:
+    """The next version. Raises SealingError, VaultError, DocumentError."""
+    published = desk.names(name, before.version) if before else None
+    old = published.listing().blocks() if published else iter(())
+    plain = names.in_memory()
+    document.write_blocks(plain.path, delta.merged_blocks(old, steps))
+    stays = published is not None and before is not None and _published_ids(before) <= _ids(known.subscribers)
+    name_key = published.keys.name if published is not None and stays else os.urandom(NAME_KEY)
+    number = (published.number + (not stays)) if published else 1
+    keys = Keys(os.urandom(FILE_KEY), name_key)
+    full, summary = names.packed(iter(sealed_lines.seal_all(plain.lines(), name_key)))
+    step = step_size = None
+    if stays:
+        step, step_size = _packed_step(steps, name_key)
+    packed_steps, _ = names.packed(sign + line for sign, line in steps)
+    kept = Names(
+        keys,
+        number,
+        published.keys.name if published else None,
+        known.subscribers,
+        plain.path.read_bytes(),
+        packed_steps,
+    )
+    return Parts(
+        summary, seals.make(known.subscribers, keys, number, summary.state), _sealed(keys, full),
+        None if step is None else _sealed(keys, step), step_size or 0, kept.seal(known.vault, desk.ask()),
+    )  # fmt: skip
+
+
+def checked(request: Request, head: Head, before: Head | None, inside: Names) -> Iterator[str]:
+    """What changes in the seal, in sentences; raises SealingError, SealError, DocumentError where the parts of the
+    request are not what the head announces, or do not begin at `before`, the head that was signed last."""
+    if head.seal is None or request.full is None:
+        raise SealingError("the request brings names, and no sealed document")
+    steps, old = inside.steps(), before.seal if before else None
+    if before is not None and (
+        old is None or inside.base is None or before.summary() != _summary(_undone(inside), inside.base)
+    ):
+        raise SealingError("the names in the request do not begin at the list that was signed last")
+    if before is None and sorted(line for _, line in steps) != sorted(inside.listing().lines()):
+        raise SealingError("the names in the request are not those of a first version")
+    lines = sealed_lines.seal_all(inside.listing().lines(), inside.keys.name)
+    full, summary = names.packed(iter(lines), level=document.LOCAL_LEVEL)
+    if summary != head.summary():
+        raise SealingError("the names in the request are not those that the head announces")
+    del full
+    _check_file(request.full, inside.keys.file, lines, "the document")
+    stays = old is not None and old.name_key_number == head.seal.name_key_number
+    if stays != (head.delta is not None):
+        raise SealingError("a version has a step exactly where it keeps the names' key")
+    if stays and request.delta is not None:
+        _check_file(
+            request.delta,
+            inside.keys.file,
+            [sign + line for sign, line in _digested(steps, inside.keys.name)],
+            "the step",
+        )
+    yield from _check_seal(head.seal, old, inside)
+
+
+def _check_seal(seal: Seal, old: Seal | None, inside: Names) -> Iterator[str]:
+    if (
+        seals.open_name_key(seal.name_key, inside.keys.file) != inside.keys.name
+        or seal.name_key_number != inside.number
+    ):
+        raise SealingError("the head holds another names' key than the request")
+    stays = old is not None and old.name_key_number == seal.name_key_number
+    if seal.name_key_number != (old.name_key_number if old else 0) + (not stays) or stays != (
+        inside.base == inside.keys.name
+    ):
+        raise SealingError("the number of the names' key does not say whether it is a new one")
+    announced = {(one.provider, one.keyid) for one in seal.recipients}
+    if announced != {(card.provider, card.keyid) for card in inside.subscribers}:
+        raise SealingError("the head is sealed for others than the cards in the request")
+    earlier = {(one.provider, one.keyid) for one in old.recipients} if old else set()
+    if stays and {keyid for _, keyid in earlier} - {keyid for _, keyid in announced}:
+        raise SealingError("a subscriber goes, and the names' key stays: they could go on testing names")
+    for change, ones in (("comes", announced - earlier), ("goes", earlier - announced)):
+        for provider, keyid in sorted(ones):
+            yield f"subscriber {provider}, key {keyid}, {change}"
+    if old is not None and not stays:
+        yield "the names' key is a new one: every digest changes"
+
+
+def _check_file(data: bytes, file_key: bytes, lines: Iterable[bytes], what: str) -> None:
+    inside = names.in_memory(b"".join(stream.opened(file_key, io.BytesIO(data))))
+    if list(inside.lines()) != list(lines):
+        raise SealingError(f"{what} in the request does not hold the digests of its names")
+
+
+def _undone(inside: Names) -> Iterator[bytes]:
+    """The lines of the version before, from those of this one and the step."""
+    back = sorted(((_OTHER[sign], line) for sign, line in inside.steps()), key=_place)
+    return delta.merged(inside.listing().blocks(), back)
+
+
+def _summary(lines: Iterable[bytes], key: bytes) -> Summary:
+    return document.summarise(sealed_lines.seal_all(lines, key))
+
+
+def _digested(steps: Sequence[tuple[bytes, bytes]], key: bytes) -> Steps:
+    """The same changes with digests, in the order of the sealed document."""
+    return sorted(((sign, sealed_lines.seal(line, key)) for sign, line in steps), key=_place)
+
+
+def _packed_step(steps: Sequence[tuple[bytes, bytes]], key: bytes) -> tuple[bytes, int]:
+    packed, summary = names.packed(sign + line for sign, line in _digested(steps, key))
+    return packed, summary.size
+
+
+def _place(change: tuple[bytes, bytes]) -> tuple[tuple[bytes, bytes, bytes], bool]:
+    return delta.order(change[1]), change[0] == ADDED
+
+
+def _sealed(keys: Keys, data: bytes) -> bytes:
+    return b"".join(stream.seal(keys.file, [data]))
+
+
+def _ids(cards: Iterable[Card]) -> set[str]:
+    return {card.keyid for card in cards}
+
+
+def _published_ids(head: Head) -> set[str]:
+    return {one.keyid for one in head.seal.recipients} if head.seal else set()
+
+
+def _store(desk: Desk, name: str, known: Sealing) -> None:
+    fields = {
+        "format": 1, "vault": known.vault,
+        "subscribers": [json.loads(card.to_bytes()) for card in known.subscribers],
+    }  # fmt: skip
+    durable.make_folder(desk.folder / "sealed")
+    durable.replace(desk.folder / "sealed" / f"{check_list(name)}.json", json.dumps(fields, indent=1).encode() + b"\n")

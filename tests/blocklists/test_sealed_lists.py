@@ -1,0 +1,212 @@
+"""A sealed list from the desk to a provider's disk: what is opened, what is refused, and where no name stands."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import replace
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+import zstandard
+
+from blocklists import delta, verify
+from blocklists.errors import VerifyError
+from blocklists.issuer import history, names, propose, renew, sealing, vault, withdraw
+from blocklists.issuer.publish import PublishError, publish
+from blocklists.issuer.rehearsal import PASSPHRASE
+from blocklists.issuer.review import ReviewError
+from blocklists.issuer.sign import sign
+from tests.rigs.issuer_world import BASIS
+from tests.rigs.sealed_world import LIST, NAMES, SECRET, SealedWorld, cheap, lines_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from blocklists.issuer.request import Request
+
+TERMS = propose.Terms("order-17", "abuse", "2026-11-22T12:00:00Z", "2027-11-22T12:00:00Z")
+"""Of what is proposed by hand."""
+
+
+@pytest.fixture
+def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SealedWorld:
+    cheap(monkeypatch)
+    return SealedWorld(tmp_path)
+
+
+def test_a_subscriber_opens_the_list_and_enforces_each_name(world: SealedWorld) -> None:
+    verified = world.fetch()
+    assert verified.head.entries == len(NAMES)
+    assert world.listed(verified) == set(NAMES)
+    assert not world.fetch().changed
+
+
+def test_a_step_and_a_new_subscriber_come_with_the_next_version(world: SealedWorld) -> None:
+    world.fetch()
+    world.subscribe("south")
+    assert world.listed(world.fetch()) == set(NAMES)
+    with pytest.raises(VerifyError) as refusal:
+        world.fetch(state="at-south")
+    assert refusal.value.reason == "not-a-recipient"
+    world.rehearsal.change(LIST, add=["planted-new.example"], remove=[NAMES[0]], basis="order-17", category="abuse")
+    head = world.head
+    assert head.delta is not None
+    _lose(world, head.full_path)  # the step leads there alone
+    assert world.listed(world.fetch()) == {*NAMES[1:], "planted-new.example"}
+    with pytest.raises(VerifyError, match="no such file"):
+        world.fetch(state="at-south")
+
+
+def test_a_subscriber_removed_cannot_open_the_next_version_or_compare_with_it(world: SealedWorld) -> None:
+    world.subscribe("south")
+    world.version()
+    before = world.fetch(state="at-south")
+    assert world.listed(before, "south") == set(NAMES)
+    lines = lines_of(before)
+    old = {line[line.index(b'"digest"') :][:45] for line in lines}
+    sealing.unsubscribe(world.desk, LIST, "south")
+    world.version()
+    with pytest.raises(VerifyError) as refusal:
+        world.fetch(state="at-south")
+    assert refusal.value.reason == "not-a-recipient"
+    assert world.fetch(state="at-south", opener=verify.head_alone).head.version == 3
+    after = world.fetch()
+    assert after.head.seal is not None
+    assert (after.head.seal.name_key_number, after.head.delta) == (2, None)
+    assert world.listed(after) == set(NAMES)
+    assert not old & {line[line.index(b'"digest"') :][:45] for line in lines_of(after)}
+    assert {delta.reference(line) for line in lines} == {delta.reference(line) for line in lines_of(after)}
+
+
+def test_no_name_stands_in_any_file_of_desk_mirror_signer_or_provider(world: SealedWorld) -> None:
+    desk = world.desk
+    world.fetch()
+    (reference, _), *_ = withdraw.find(desk, LIST, [NAMES[0]]).items()
+    request = withdraw.suspend(desk, LIST, [NAMES[0]], reason="a slip", now=world.now, author="alice")
+    request.save(desk.folder / "requests" / "withdraw.request")
+    world.rehearsal.publish(request)
+    steps = propose.by_hand(desk, LIST, add=["planted-new.example"], terms=TERMS)
+    request = propose.propose(desk, LIST, steps, now=world.now, author="x", note="")
+    request.save(desk.folder / "requests" / "add.request")
+    world.rehearsal.publish(request)
+    verified = world.fetch()
+    assert verified.relief is not None
+    assert reference in verified.relief.suspended
+    files = [path for path in world.folder.rglob("*") if path.is_file()]
+    assert len(files) > 50
+    found = [path for path in files if b"planted" in _inside(path.read_bytes())]
+    assert found == []
+
+
+def test_the_desk_reads_its_own_list_and_tells_what_changed(world: SealedWorld) -> None:
+    desk = world.desk
+    world.rehearsal.change(LIST, add=["planted-new.example"], basis="order-17", category="abuse")
+    ((_, line),) = history.between(desk, LIST, 1, 2)
+    assert b'"name":"planted-new.example"' in line
+    assert len(renew.due(desk, now=world.now, within=timedelta(days=400)).entries) == 4
+    assert history.signers(desk, LIST, delta.reference(line))
+    summary = history.document_of(desk, LIST, 2, world.folder / "evidence.zst")
+    assert summary == world.head.summary()
+    world.rehearsal.publish(
+        propose.propose(
+            desk, LIST, renew.prolong(desk, LIST, now=world.now, within=timedelta(days=400), span=timedelta(days=500)),
+            now=world.now, author="x", note="",
+        )
+    )  # fmt: skip
+    assert world.listed(world.fetch()) == {*NAMES, "planted-new.example"}
+
+
+def _lose(world: SealedWorld, path: str) -> None:
+    """A mirror that does not have this target."""
+    (file,) = (world.desk.published / "targets").glob(f"*.{path}")
+    file.unlink()
+
+
+def _inside(data: bytes) -> bytes:
+    """What a finder would see: the octets, and what they hold compressed."""
+    at = data.find(zstandard.FRAME_HEADER)
+    if at < 0:
+        return data
+    reader = zstandard.ZstdDecompressor().stream_reader(io.BytesIO(data[at:]), read_across_frames=True)
+    return data + reader.read()
+
+
+# -- what a signer checks ----------------------------------------------------------------------------------------------
+
+
+def _request(world: SealedWorld) -> Request:
+    steps = propose.by_hand(world.desk, LIST, add=["planted-new.example"], terms=TERMS)
+    return propose.propose(world.desk, LIST, steps, now=world.now, author="x", note="")
+
+
+def _sealed_other(world: SealedWorld) -> Request:
+    steps = propose.by_hand(world.desk, LIST, add=["harmless.example"], terms=TERMS)
+    return propose.propose(world.desk, LIST, steps, now=world.now, author="x", note="")
+
+
+def _publish_signed(world: SealedWorld, request: Request, bad: Request) -> None:
+    """Two people sign the one, and somebody exchanges its names on the way back."""
+    signers = world.rehearsal.signers
+    signed = [sign(world.rehearsal.review(request, signer), signer, lambda _: PASSPHRASE) for signer in signers]
+    publish(world.desk, [replace(one, names=bad.names) for one in signed], lambda _: None, now=world.now)
+
+
+def test_a_signer_reads_names_and_who_subscribes(world: SealedWorld) -> None:
+    world.subscribe("south")
+    reviewed = world.rehearsal.review(_request(world), world.rehearsal.signers[1])
+    assert [entry.name for entry in reviewed.meaning.added] == ["planted-new.example"]
+    assert any("subscriber south" in remark and "comes" in remark for remark in reviewed.remarks)
+    sealing.unsubscribe(world.desk, LIST, "north")
+    reviewed = world.rehearsal.review(_request(world), world.rehearsal.signers[1])
+    assert any("every digest changes" in remark for remark in reviewed.remarks)
+
+
+def test_a_request_whose_names_are_not_those_of_its_document_is_refused(world: SealedWorld) -> None:
+    request = _request(world)
+    assert request.names is not None
+    inside = names.opened(request.names, SECRET)
+    header = vault.header_of(request.names)
+    others = names.opened(_sealed_other(world).names or b"", SECRET)
+    spoilt = [
+        replace(inside, document=others.document),
+        replace(inside, step=others.step),
+        replace(inside, document=others.document, step=others.step),
+        replace(inside, keys=replace(inside.keys, name=bytes(16))),
+        replace(inside, keys=replace(inside.keys, file=bytes(32))),
+        replace(inside, base=bytes(16)),
+        replace(inside, base=None),
+        replace(inside, number=2),
+        replace(inside, subscribers=()),
+    ]
+    for one in spoilt:
+        bad = replace(request, names=one.seal(header, SECRET))
+        with pytest.raises((ReviewError, VerifyError)):
+            world.rehearsal.review(bad, world.rehearsal.signers[1])
+        with pytest.raises(PublishError, match="not those that were signed"):
+            _publish_signed(world, request, bad)
+    world.rehearsal.publish(request)
+
+
+def test_a_readable_list_stays_readable_and_a_sealed_one_sealed(world: SealedWorld) -> None:
+    world.rehearsal.add_basis("plain", "order-17", BASIS)
+    world.rehearsal.change("plain", add=["harmless.example"], basis="order-17", category="abuse")
+    with pytest.raises(sealing.SealingError, match="published as a readable list"):
+        sealing.begin(world.desk, "plain")
+    (world.desk.folder / "sealed" / f"{LIST}.json").unlink()
+    with pytest.raises(propose.ProposeError, match="is published sealed"):
+        _request(world)
+
+
+def test_another_passphrase_opens_nothing(world: SealedWorld) -> None:
+    desk = replace(world.desk, ask=lambda: b"another passphrase")
+    with pytest.raises(vault.VaultError, match="passphrase of the sealed lists is wrong"):
+        desk.listing(world.head)
+    for header in (b"{}", b"\xff", b'{"n": 1}', b"x" * 5000):
+        with pytest.raises(vault.VaultError):
+            vault.opened(header + b"\n" + bytes(64), SECRET)
+    costly = vault.create(SECRET).replace(f'"n":{vault.N}', f'"n":{1 << 30}')
+    with pytest.raises(vault.VaultError, match="not known"):
+        vault.opened(costly.encode() + b"\n" + bytes(64), SECRET)
+    with pytest.raises(vault.VaultError, match="fewer than 10"):
+        vault.create(b"short")
