@@ -46,6 +46,14 @@ class Far:
             made.close()
 
 
+def ask_quic(address: tuple[str, int], files: Files, queries: Sequence[bytes]) -> list[bytes]:
+    """The answers to all of them on one connection, each on its stream, as many at a time as the server lets."""
+    with contextlib.closing(Far(address)) as far:
+        client = QuicClient(far, files).shake_hands()
+        streams = [client.ask(query) for query in queries]
+        return [client.receive_octets(stream) for stream in streams]
+
+
 class QuicClient:
     """One connection; `heard`: every event of it."""
 
