@@ -142,6 +142,15 @@ class Client(Updater):
         keys = self.trusted.root.keys
         return {keyid: name for keyid in self.signed_by() if (name := repository.holder(keys[keyid])) is not None}
 
+    def relief_signers(self) -> str:
+        """Who signed the newest relief, for people: the name and the key, which alone is proven."""
+        relief, by = Metadata[Targets].from_file(str(self._folder / "relief.json")), self.trusted.targets
+        signed = by.get_verification_result(repository.RELIEF, relief.signed_bytes, relief.signatures).signed
+        return ", ".join(
+            f"{name} (key {keyid[:16]})" if (name := repository.holder(key)) else f"key {keyid[:16]}"
+            for keyid, key in sorted(signed.items())
+        )
+
     def threshold(self) -> int:
         return self.trusted.root.roles[repository.TARGETS].threshold
 

@@ -105,6 +105,11 @@ def final(fields: Mapping[str, Any]) -> Key:
     return Key.from_dict(hashlib.sha256(canonical(fields)).hexdigest(), dict(fields))
 
 
+def formerly_id(key: Key) -> str:
+    """The id that 0.1 gave the key, computed without its holder's name."""
+    return final({field: value for field, value in key.to_dict().items() if field != _HOLDER}).keyid
+
+
 def canonical(fields: Mapping[str, Any]) -> bytes:
     """The canonical form of an object of metadata."""
     return (encode_canonical(dict(fields)) or "").encode()

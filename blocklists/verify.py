@@ -24,7 +24,7 @@ from __future__ import annotations
 
 import json
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from tuf.api import exceptions as tuf_errors
@@ -36,7 +36,7 @@ from blocklists import relief as relief_rules
 from blocklists.client import Client, translated
 from blocklists.delta import apply, check_bonds
 from blocklists.document import DocumentError
-from blocklists.entry import as_text, as_time
+from blocklists.entry import EntryError, as_text, as_time
 from blocklists.errors import BlocklistError, VerifyError
 from blocklists.fetch import Deadline, place
 from blocklists.head import (
@@ -49,6 +49,7 @@ from blocklists.head import (
     head_path,
     lists_in,
 )
+from blocklists.sealed import lines as sealed_lines
 from blocklists.sealed import seal as seals
 from blocklists.sealed.errors import SealError
 from blocklists.sealed.stream import opened, sealed_size
@@ -66,7 +67,7 @@ if TYPE_CHECKING:
     Opener = Callable[[Head], bytes]
     """The file key of a sealed head. Raises SealError."""
 
-__all__ = ["Verified", "VerifyError", "refresh", "refresh_from", "roles", "stored"]
+__all__ = ["Verified", "VerifyError", "refresh", "refresh_from", "relieved_by", "roles", "stored"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +94,8 @@ class Verified:
     """Ids of the keys that could sign relief when this one was signed, sorted."""
     relief_refused: str | None = None
     """Why the newest relief is not applied, the one before is; None where it is."""
+    relieved_by: Mapping[str, str] = field(default_factory=dict)
+    """Who signed the relief in which a reference first came, for people; of those that this client saw come."""
 
 
 def refresh(
@@ -150,7 +153,7 @@ def refresh_from(
         if before is not None and before.lines.exists():
             arrived = newest.applied(before, before.lines, before.head.full_size)
             if arrived is not None and arrived != before.relief:
-                durable.replace(state / "verified" / "relief.json", arrived.to_bytes())
+                _keep_relief(state, arrived, newest.by)
         head, head_bytes = _fetch_head(client, state, name, before)
         lines = state / "verified" / f"full-{head.version}.zst"
         alone = head.seal is not None and opener is head_alone
@@ -163,7 +166,7 @@ def refresh_from(
             head=head, lines=lines, relief=relief, signed_by=client.signed_by(), holders=client.holders(),
             threshold=client.threshold(), timestamp_expires=client.trusted.timestamp.expires,
             versions=client.versions(), changed=before is None or before.head != head or before.relief != relief,
-            relief_keys=newest.keys, relief_refused=newest.refused,
+            relief_keys=newest.keys, relief_refused=newest.refused, relieved_by=newest.by,
         )  # fmt: skip
         _keep(state, verified, head_bytes)
         return verified
@@ -208,6 +211,21 @@ def stored(state: Path) -> Verified | None:
                 "storage", f"{verified.lines}: {error}", hint="the next refresh fetches it again"
             ) from None
     return verified
+
+
+def check_entries(verified: Verified) -> None:
+    """Check each line of the stored document, as `document.check` does. Raises DocumentError."""
+    head = verified.head
+    if head.seal is None:
+        document.check(verified.lines, expected=head.summary(), bases=head.bases)
+        return
+    lines = document.read_lines(verified.lines, size=head.full_size)
+    try:
+        count = sum(1 for _ in sealed_lines.checked(lines, head.bases))
+    except EntryError as error:
+        raise DocumentError(str(error)) from None
+    if count != head.entries:
+        raise DocumentError(f"{count} entries where {head.entries} were announced")
 
 
 _RELIEF_FAULTS = (
@@ -293,6 +311,7 @@ class _Newest:
 
     relief: Relief | None
     keys: tuple[str, ...]
+    by: Mapping[str, str]
     refused: str | None = None
 
     def applied(self, before: Verified | None, lines: Path | None, size: int) -> Relief | None:
@@ -301,24 +320,28 @@ class _Newest:
 
 def _newest_relief(client: Client, state: Path, name: str, before: Verified | None) -> _Newest:
     known, since = (before.relief, set(before.relief_keys)) if before else (None, set())
+    by = before.relieved_by if before else {}
     keys = tuple(sorted(repository.relief_keys(client.trusted.targets.delegations)))
     try:
         info = client.relieved(name)
         if info is None:
-            return _Newest(None, keys)
+            return _Newest(None, keys, by)
         newest = Relief.from_bytes(client.load(info, state / "verified", "relief", MAX_RELIEF))
         relief_rules.check(newest, name, known, rotated=bool(since - set(keys)))
     except _RELIEF_FAULTS as error:
         if isinstance(error, VerifyError) and error.reason not in {"malformed", "too-large"}:
             raise
-        return _Newest(None, tuple(sorted(since)) or keys, str(error))
-    return _Newest(newest, keys)
+        return _Newest(None, tuple(sorted(since)) or keys, by, str(error))
+    fresh = newest.since(known).suspended
+    if fresh and newest.version == (known.version if known else 0) + 1:  # else somebody may have signed one in between
+        by = {**by, **dict.fromkeys(fresh, client.relief_signers())}
+    return _Newest(newest, keys, by)
 
 
 def _keep(state: Path, verified: Verified, head_bytes: bytes) -> None:
     folder = state / "verified"
     if verified.relief is not None:
-        durable.replace(folder / "relief.json", verified.relief.to_bytes())
+        _keep_relief(state, verified.relief, verified.relieved_by)
     about = {
         "signed_by": verified.signed_by, "holders": dict(verified.holders), "threshold": verified.threshold,
         "versions": verified.versions, "timestamp_expires": as_text(verified.timestamp_expires),
@@ -329,6 +352,24 @@ def _keep(state: Path, verified: Verified, head_bytes: bytes) -> None:
     for old in folder.glob("full-*.zst"):
         if old != verified.lines:
             old.unlink()
+
+
+def _keep_relief(state: Path, relief: Relief, by: Mapping[str, str]) -> None:
+    """The names first: a relief that is there is not new any more."""
+    groups: dict[str, list[str]] = {}
+    for reference in sorted(by.keys() & relief.suspended.keys()):
+        groups.setdefault(by[reference], []).append(reference)
+    durable.replace(state / "verified" / "relieved_by.json", json.dumps(groups).encode())
+    durable.replace(state / "verified" / "relief.json", relief.to_bytes())
+
+
+def relieved_by(state: Path) -> Mapping[str, str]:
+    """Who signed the relief in which a reference first came. It is for people alone: nothing where it is damaged."""
+    try:
+        groups = json.loads((state / "verified" / "relieved_by.json").read_bytes())
+        return {str(reference): str(who) for who, references in groups.items() for reference in references}
+    except (OSError, ValueError, TypeError, AttributeError):
+        return {}
 
 
 def _load(state: Path) -> Verified | None:
@@ -348,6 +389,7 @@ def _load(state: Path) -> Verified | None:
             timestamp_expires=as_time(about["timestamp_expires"]),
             versions=(root, timestamp, snapshot, targets), changed=False,
             relief_keys=tuple(about.get("relief_keys", ())), relief_refused=about.get("relief_refused"),
+            relieved_by=relieved_by(state),
         )  # fmt: skip
     except (OSError, ValueError, KeyError, TypeError, BlocklistError) as error:
         raise VerifyError("storage", f"{folder} is damaged: {error}", hint="restore it from a backup") from None

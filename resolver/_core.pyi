@@ -37,7 +37,6 @@ __all__ = [
     "examine",
     "joined",
     "policy_changes",
-    "read_proxy_header",
     "restrain",
     "sealed_digest",
     "set_background",
@@ -77,6 +76,8 @@ class Source(TypedDict):
     """Keys of the bases that entries may name; empty: any."""
     suspended: Sequence[str]
     """References that are left out."""
+    seal: NotRequired[bytes | None]
+    """Of a sealed list, whose document holds digests: the `sealed_digest` of the root under its key."""
 
 @final
 class CompileSummary:
@@ -126,9 +127,11 @@ class Changes:
     reused: list[str]
     """References that stood for another name or match in the old document, up to the limit: a reason to refuse."""
 
-def changes(old: _StrPath | None, new: _StrPath, *, withdrawn: Sequence[str] = ..., limit: int = 100) -> Changes:
+def changes(
+    old: _StrPath | None, new: _StrPath, *, withdrawn: Sequence[str] = ..., limit: int = 100, sealed: bool = False
+) -> Changes:
     """What changed between two documents that were checked before, each less the `withdrawn` references; `old` None:
-    everything is added. Raises ListError."""
+    everything is added. Both are `sealed`, or neither. Raises ListError."""
 
 @final
 class Finding:
@@ -165,6 +168,7 @@ def examine(
     popular: Sequence[str],
     withdrawn: Sequence[str] = ...,
     limit: int = 100,
+    key: bytes | None = None,
 ) -> Examination:
     """Checks a new document against what was `announced` (size, state, bases), compares it with the old one, which was
     checked when it came, and lets the guards look at what was added or widened. `withdrawn`: references that are not in
@@ -177,9 +181,14 @@ def examine(
 
     An entry may neither stop a `protected` name nor lie at or below one; may not stop a public suffix together with
     what is below it, nor anything above one (`suffixes`: rules of the public suffix list in A-labels, with `*.` and
-    `!`; every top-level domain counts); may not stop a `popular` name."""
+    `!`; every top-level domain counts); may not stop a `popular` name.
 
-def restrain(old: _StrPath | None, new: _StrPath, output: _StrPath, *, withdrawn: Sequence[str] = ...) -> int:
+    `key`: the list is sealed, both documents hold digests. The guards hash their names under the key; what lies below a
+    protected name they do not see. `name` and `against` are empty."""
+
+def restrain(
+    old: _StrPath | None, new: _StrPath, output: _StrPath, *, withdrawn: Sequence[str] = ..., sealed: bool = False
+) -> int:
     """Writes to `output` the old document less what the new one removed, narrowed or shortened; how many entries. A
     `withdrawn` old entry lets no new one through as narrowed.
 
@@ -220,7 +229,7 @@ class Match:
     """One entry at or above a name that was looked up."""
 
     name: str
-    """The entry's own name."""
+    """The entry's own name; empty where its list is sealed."""
     match: _Match
     list: int
     """Index in the order of the configuration."""
@@ -246,9 +255,15 @@ class CompiledList:
     def open(path: _StrPath) -> CompiledList:
         """Opens the file and checks all of it, with the interpreter free meanwhile. Raises ListError."""
 
+    def unseal(self, list: int, key: bytearray) -> None:  # noqa: A002
+        """Gives a sealed list its key (16 octets), which is overwritten with zeros here, whatever comes of it. Until
+        then the list finds nothing. The core keeps it in memory that is locked and in no core dump; from the first key
+        on the process is not dumpable (prctl(2)). Raises ListError (`key`: the list is not sealed, or has another key;
+        `memory`: the kernel locks none)."""
+
     @property
     def rows(self) -> int:
-        """Different names."""
+        """Different names, and digests of sealed lists."""
 
     @property
     def entries(self) -> int: ...
@@ -323,14 +338,6 @@ def verdict(compiled: CompiledList, qname: str, exceptions: Exceptions, view: in
 def covers(name: str, match: _Match, qname: str) -> bool:
     """Whether an entry or exception for `name` of this kind of match covers `qname`. Raises CoreError where one is no
     name, or no kind of match."""
-
-# -- the PROXY protocol, for streams; the plane reads it from datagrams by itself --------------------------------------
-
-def read_proxy_header(
-    data: bytes,
-) -> tuple[int, tuple[tuple[str, int], tuple[str, int]] | None] | None:
-    """The header (version 2) at the beginning of `data`: its length, and the client and the address that it asked, or
-    None where the sender speaks for itself. None: more is to come. Raises CoreError where there is none."""
 
 # -- the plane: every datagram of one worker ---------------------------------------------------------------------------
 
@@ -427,6 +434,8 @@ class PlaneSettings(TypedDict):
     """Prefixes of balancers: what comes from them must begin with a PROXY header (version 2), which says who asks."""
     proxy_to: NotRequired[Sequence[str]]
     """The upstreams to which questions carry such a header."""
+    tls_to: NotRequired[Sequence[str]]
+    """The upstreams that are asked over TLS alone: each question to one is a `TcpAsk`."""
     tap: NotRequired[Tap | None]
     streams: NotRequired[StreamLimits]
     https_path: NotRequired[str]
@@ -448,7 +457,7 @@ class Explanation(TypedDict):
     otherwise: bytes
     """The sub-error, by the entry's category, and of all others."""
     around: tuple[bytes, bytes]
-    """What stands before and behind the entry's reference."""
+    """What comes before and after the entry's reference."""
 
 @type_check_only
 class UpstreamState(TypedDict):
@@ -456,9 +465,9 @@ class UpstreamState(TypedDict):
 
     address: str
     state: Literal["up", "suspect", "down"]
-    reason: Literal["", "silent", "not listening", "refusing", "lying", "unreachable"]
+    reason: str
     """Why it is not up: `silent`, `not listening`, `refusing` (answers the worker's own question with an error),
-    `lying` (what comes from it fits no question), `unreachable`; else empty.
+    `lying` (what comes from it fits no question), `unreachable`, `not proven` (over TLS); else empty.
     """
     failing: bool
     """Most of its last hundred answers to clients' questions, or of those of half a minute where there were fewer, were
@@ -474,7 +483,7 @@ class UpstreamState(TypedDict):
 
 @final
 class TcpAsk:
-    """A question that Python is to ask one upstream over TCP."""
+    """A question that Python is to ask one upstream over TCP, or over TLS (`tls_to`)."""
 
     number: int
     """Tells it from all others; `Plane.take_tcp_overdue` names it."""
@@ -498,8 +507,7 @@ class Plane:
 
     def pump(self) -> bool:
         """Receives, accepts, decides, answers and relays what waits: at most 8 batches of 64. Never raises for what a
-        packet holds. True: `take_answers`, `take_tcp_overdue` or `take_tcp_asks` has something.
-        """
+        packet holds. True: `take_tcp_overdue` or `take_tcp_asks` has something."""
 
     def tick(self) -> bool:
         """Heartbeat, time-outs, retries, sockets' retirement. Every 20 ms while `in_flight`, else once a second. True:
@@ -556,14 +564,6 @@ class Plane:
     def upstreams(self) -> list[UpstreamState]:
         """Their health, in order of preference."""
 
-    def decide(self, message: bytes, client: tuple[str, int], asked: tuple[str, int], stream: int = 0) -> bytes | bool:
-        """The same chain and relay for a message that no connection of the plane brought, with its two ends as
-        (address, port) and a number for it. The answer; or true: `take_answers` will have one; or false: none is due.
-        Raises CoreError where an end is no address."""
-
-    def take_answers(self) -> list[tuple[int, bytes]]:
-        """Answers to messages of `decide` that came later, each with its number."""
-
     def take_tcp_asks(self) -> list[TcpAsk]:
         """Questions to be asked over TCP: call `tcp_answered` or `tcp_failed` for each, unless its `LIFE` is over."""
 
@@ -573,8 +573,10 @@ class Plane:
     def tcp_answered(self, ask: TcpAsk, message: bytes) -> bool:
         """What came for it: checked, kept, given to those who wait. False: no answer to it; call `tcp_failed`."""
 
-    def tcp_failed(self, ask: TcpAsk) -> None:
-        """No connection brought an answer. The next upstream is asked, or the same again when its time is over."""
+    def tcp_failed(self, ask: TcpAsk, fault: str | None = None) -> None:
+        """No connection brought an answer. The next upstream is asked, or the same again when its time is over.
+        `fault`: why none could be opened, a `reason` of `UpstreamState`; none: one was, or nobody knows. Raises
+        CoreError for another word."""
 
     def note_starved(self, starved: bool) -> None:
         """Whether there is no file descriptor for another connection: for the counters."""
@@ -592,7 +594,7 @@ class Plane:
         `at` (its form stands in `resolver.ipc.entry_hits`); `set_list` ends it. Raises CoreError."""
 
     def set_shadow_lists(self, lists: Sequence[tuple[int, int, str]]) -> None:
-        """Lists of the compiled file whose entries are only watched: (its number, the number of the list that they
+        """Lists of the compiled file whose entries are only evaluated: (its number, the number of the list that they
         would join, an id that names them whatever the file). To be said after each `set_list`; what has the same id as
         before goes on."""
 

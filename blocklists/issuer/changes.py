@@ -36,7 +36,7 @@ class KeyChange:
 
     def sentence(self) -> str:
         """For a person."""
-        of = f" of {self.holder}" if self.holder else ""
+        of = f" of {self.holder}" if self.holder else " that names no holder"
         return f"{self.role}: key {self.keyid[:16]}{of} {self.change}"
 
 

@@ -345,15 +345,18 @@ def timestamp(folder: Path, passphrase_file: Path | None) -> None:
 @click.option("--state", type=FOLDER, help="Remember what was verified here, to notice an older version next time.")
 @click.option("--min-threshold", default=2, show_default=True, type=click.IntRange(1))
 @click.option("--deadline", default=60.0, show_default=True, help="Seconds for all of it.")
+@click.option("--key", type=FILE, help="Of a sealed list: the key of a provider that subscribes to it.")
 @json_option
 def verify_(
-    repository: str, name: str, root: Path, state: Path | None, min_threshold: int, deadline: float, plain: bool
-) -> int:
+    repository: str, name: str, root: Path, state: Path | None, min_threshold: int, deadline: float, key: Path | None,
+    plain: bool,
+) -> int:  # fmt: skip
     """Fetch a list from REPOSITORY as a provider does, and check every entry of it. Exit 1 when it is refused."""
     import tempfile
 
     from blocklists import document, verify
     from blocklists.entry import as_text
+    from blocklists.sealed import keys
 
     with tempfile.TemporaryDirectory(prefix="stopsign-verify-") as scratch:
         try:
@@ -365,8 +368,9 @@ def verify_(
                 deadline=deadline,
                 min_threshold=min_threshold,
                 now=now(),
+                opener=verify.with_key(lambda: keys.load(key)) if key else None,
             )
-            document.check(verified.lines, expected=verified.head.summary(), bases=verified.head.bases)
+            verify.check_entries(verified)
         except (VerifyError, document.DocumentError) as error:
             reason = error.reason if isinstance(error, VerifyError) else "malformed"
             refusal = {"ok": False, "reason": reason, "message": str(error)}

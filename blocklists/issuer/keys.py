@@ -22,7 +22,7 @@ import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
@@ -34,7 +34,7 @@ from blocklists import durable
 from blocklists.errors import BlocklistError, VerifyError
 from blocklists.issuer import token
 from blocklists.issuer.schemes import PERSONAL, SCHEMES
-from blocklists.repository import held_by, is_holder, public_form
+from blocklists.repository import formerly_id, held_by, holder, is_holder, public_form
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -46,6 +46,7 @@ Passphrase = Callable[[str], "bytes | None"]
 
 DESK = "the desk"
 """Who holds the keys that sign by machine."""
+EXCHANGED = "somebody exchanged a key on the card: compare the ids by telephone, and have the card handed in again"
 
 
 class KeyFileError(BlocklistError):
@@ -72,13 +73,7 @@ class Card:
             card = json.loads(data)
             if card["format"] != 1 or not is_holder(card["name"]):
                 raise ValueError("format or name")
-            # A key id is computed, never believed
-            keys = {
-                role: held_by(Key.from_dict(fields.pop("keyid"), fields), card["name"])
-                for role, fields in card["keys"].items()
-            }
-            for key in keys.values():
-                public_form(key)
+            keys = {role: _of_card(role, fields, card["name"]) for role, fields in card["keys"].items()}
         except (ValueError, KeyError, TypeError, AttributeError, VerifyError) as error:
             raise KeyFileError(f"not a card of public keys: {error}") from None
         return Card(unicodedata.normalize("NFC", card["name"]), keys)
@@ -158,6 +153,23 @@ class Keyring:
             raise KeyFileError(f"{path}: {error.strerror}") from None
         except (ValueError, TypeError, UnsupportedAlgorithm, SigningError):
             raise KeyFileError(f"{path}: the passphrase is wrong, or this is not the key of the card") from None
+
+
+def _of_card(role: str, fields: Mapping[str, Any], name: str) -> Key:
+    """A key of the card of `name`. Its id is computed; one that is written beside it must be that one, since the others
+    compare what they read in the card. Raises KeyFileError where key, id and holder do not fit."""
+    written = Key.from_dict(fields["keyid"], {field: value for field, value in fields.items() if field != "keyid"})
+    key = held_by(written, name)
+    public_form(key)
+    if holder(written) not in {None, holder(key)}:
+        raise KeyFileError(f"the card of {name} has a key of {holder(written)} for {role}", hint=EXCHANGED)
+    if written.keyid not in {key.keyid, formerly_id(key)}:
+        raise KeyFileError(
+            f"the card of {name} gives the id {str(written.keyid)[:16]} for {role}, and that key's id is"
+            f" {key.keyid[:16]}",
+            hint=EXCHANGED,
+        )
+    return key
 
 
 def _pin(ask: Passphrase, name: str, role: str) -> Callable[[], str]:

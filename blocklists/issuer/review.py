@@ -38,6 +38,7 @@ from blocklists.sealed.errors import SealError
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
+    from securesystemslib.signer import Key
     from tuf.api.metadata import Root, TargetFile, Targets
 
     from blocklists.head import Decision, Suspension
@@ -155,6 +156,7 @@ def _review(
         keys += changes.of_relief(old_targets, targets)
         remarks += changes.of_relief_threshold(old_targets, targets)
         _check_other_lists(request, targets, old_targets)
+    _check_ids(request, keys)
     if own is not None:
         _check_name(request, keys, own)
     suspended, decided = _check_relief(request, known)
@@ -182,9 +184,26 @@ def _review(
     )
 
 
+def _keys_of(request: Request) -> Mapping[str, Key]:
+    """Every key that the request signs, by the id that it gives it."""
+    of_root = request.root.signed.keys if request.root else {}
+    return {**of_root, **(relief_keys(request.targets.signed.delegations) if request.targets else {})}
+
+
+def _check_ids(request: Request, keys: Iterable[KeyChange]) -> None:
+    """A key that comes has the id of its own fields and names its holder: people compare ids and names."""
+    there = _keys_of(request)
+    for change in keys:
+        if change.change == "comes" and repository.final(there[change.keyid].to_dict()).keyid != change.keyid:
+            raise ReviewError(
+                f"the key of {change.holder or 'nobody whom it names'} that comes for {change.role} stands under the id"
+                f" {change.keyid[:16]}, which is not its own",
+                hint="have its card handed in again, and tell the other signers",
+            )
+
+
 def _check_name(request: Request, keys: Iterable[KeyChange], own: Card) -> None:
-    there = {**(request.root.signed.keys if request.root else {})}
-    there |= relief_keys(request.targets.signed.delegations) if request.targets else {}
+    there = _keys_of(request)
     publics = {repository.public_form(key) for key in own.keys.values()}
     for change in changes.posing(keys, own.name, publics, there):
         raise ReviewError(

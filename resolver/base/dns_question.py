@@ -1,4 +1,4 @@
-"""One DNS question to a live server, over UDP or TCP, and the parts of the answer that show who blocked it.
+"""One DNS question to a live server, over UDP, TCP or TLS, and the parts of the answer that show who blocked it.
 
 `exchange` sends a question as it is and returns the reply; `ask` asks a resolver with EDNS and reads the answer.
 """
@@ -14,6 +14,8 @@ from dnslib import EDNS0, QTYPE, RCODE, RR, DNSError, DNSRecord
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from resolver.base.proven import Proof
 
 EDE = 15  # the EDNS option, RFC 8914
 PATIENCE = 2.0
@@ -38,12 +40,22 @@ class Answer:
         return said if self.ede is None else f"{said} (EDE {self.ede}: {self.text})"
 
 
-def ask(host: str, port: int, name: str, kind: str = "A", *, tcp: bool = False, tries: int = TRIES) -> Answer | None:
-    """The answer; `None` where there is none within the patience, `tries` times `PATIENCE` over UDP."""
+def ask(
+    host: str,
+    port: int,
+    name: str,
+    kind: str = "A",
+    *,
+    tcp: bool = False,
+    tries: int = TRIES,
+    proof: Proof | None = None,
+) -> Answer | None:
+    """The answer; `None` where there is none within the patience, `tries` times `PATIENCE` over UDP. With a proof over
+    TLS alone, to a server that has it."""
     question = DNSRecord.question(name, kind)
     question.add_ar(EDNS0(udp_len=1232))
     try:
-        reply = exchange(host, port, question, tcp=tcp, tries=tries)
+        reply = exchange(host, port, question, tcp=tcp, tries=tries, proof=proof)
     except (OSError, DNSError):
         return None
     records = tuple(str(record.rdata) for record in reply.rr)
@@ -55,14 +67,24 @@ def _owners(records: Iterable[RR]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(str(record.rname).lower().removesuffix(".") for record in records))
 
 
-def exchange(host: str, port: int, question: DNSRecord, *, tcp: bool = False, tries: int = TRIES) -> DNSRecord:
+def exchange(
+    host: str,
+    port: int,
+    question: DNSRecord,
+    *,
+    tcp: bool = False,
+    tries: int = TRIES,
+    proof: Proof | None = None,
+) -> DNSRecord:
     """The reply to `question`, which is sent under a random id, over UDP up to `tries` times.
 
     Raises `OSError` where nobody answers in time or the answer carries another id, `DNSError` where it is no message.
     """
     question.header.id = secrets.randbelow(1 << 16)
     packet = bytes(question.pack())
-    reply = DNSRecord.parse(_over_tcp(host, port, packet) if tcp else _over_udp(host, port, packet, tries))
+    over_stream = tcp or proof is not None
+    said = over_tcp(host, port, packet, proof=proof) if over_stream else _over_udp(host, port, packet, tries)
+    reply = DNSRecord.parse(said)
     if reply.header.id != question.header.id:
         raise ConnectionError("the answer carries another id than the question")
     return reply
@@ -93,8 +115,12 @@ def _over_udp(host: str, port: int, packet: bytes, tries: int) -> bytes:
     raise TimeoutError
 
 
-def _over_tcp(host: str, port: int, packet: bytes) -> bytes:
-    with socket.create_connection((host, port), timeout=PATIENCE * TRIES) as stream:
+def over_tcp(
+    host: str, port: int, packet: bytes, *, proof: Proof | None = None, patience: float = PATIENCE * TRIES
+) -> bytes:
+    """What the server answers to the message. Raises `OSError`, also where it does not prove who it is."""
+    connected = socket.create_connection((host, port), timeout=patience)
+    with connected if proof is None else proof.wrapped(connected) as stream:
         stream.sendall(len(packet).to_bytes(2, "big") + packet)
         with stream.makefile("rb") as answers:
             size = int.from_bytes(answers.read(2), "big")

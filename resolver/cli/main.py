@@ -45,6 +45,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "ask": ("resolver.cli.ask:ask", "Ask a name as a browser does: the answer, and the reason of a block."),
     "bypass": ("resolver.cli.bypass:bypass", "The off switch: everything, one list or one name, at once."),
     "lists": ("resolver.cli.lists:lists", "The lists a provider follows: status, refresh, approve, diff."),
+    "sealed": ("resolver.cli.sealed:sealed", "The key that opens sealed lists, and its card for issuers."),
     "override": ("resolver.cli.lists:override", "Unblock one name for a time, with a reason."),
     "appeals": ("resolver.cli.appeals:appeals", "The appeals that reached the provider."),
     "audit": ("resolver.cli.audit:audit", "The log: show, verify, prove, cosign."),

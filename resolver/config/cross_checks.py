@@ -9,6 +9,7 @@ from __future__ import annotations
 from ipaddress import IPv6Network, ip_network
 from typing import TYPE_CHECKING, Any
 
+from resolver.base.proven import PORT
 from resolver.config.values import Endpoint
 
 if TYPE_CHECKING:
@@ -50,9 +51,12 @@ def _parts(raw: Any, *key: str) -> list[tuple[int, dict[str, Any]]]:
 
 def _endpoints(raw: Any, *key: str) -> Iterator[tuple[Key, Endpoint]]:
     found = _at(raw, *key)
-    for at, text in enumerate(found if isinstance(found, list) else []):
+    for at, one in enumerate(found if isinstance(found, list) else []):
+        text, port = one, 53 if key[-1] in ("upstreams", "send_to") else None
+        if isinstance(one, dict):  # an upstream, which may be asked over TLS
+            text, port = one.get("address"), 53 if one.get("tls") is None else PORT
         try:
-            yield (*key, at), Endpoint.parse(text, default_port=53 if key[-1] in ("upstreams", "send_to") else None)
+            yield (*key, at), Endpoint.parse(text, default_port=port)
         except ValueError:
             continue  # reported where values are checked
 
@@ -156,7 +160,8 @@ def _encrypts_nothing(raw: Any) -> Iterator[tuple[Key, str]]:
 
 
 def _asks_itself(raw: Any) -> Iterator[tuple[Key, str]]:
-    own = {endpoint for _, endpoint in _endpoints(raw, "dns", "listen") if endpoint.port}
+    listens = (*_endpoints(raw, "dns", "listen"), *_endpoints(raw, "dns", "encrypted", "tls"))
+    own = {endpoint for _, endpoint in listens if endpoint.port}
     wildcards = {endpoint.port for endpoint in own if endpoint.host in {"0.0.0.0", "::"}}
     for key, upstream in _endpoints(raw, "dns", "upstreams"):
         loopback = upstream.host == "::1" or upstream.host.startswith("127.")
@@ -227,10 +232,15 @@ def _secondaries_unproven(raw: Any) -> Iterator[tuple[Key, str]]:
 
 
 def _tells_strangers(raw: Any) -> Iterator[tuple[Key, str]]:
-    known = {endpoint for _, endpoint in _endpoints(raw, "dns", "upstreams")}
+    upstreams = list(_endpoints(raw, "dns", "upstreams"))
+    known = {endpoint for _, endpoint in upstreams}
+    over_tls = {("dns", "upstreams", at) for at, part in _parts(raw, "dns", "upstreams") if part.get("tls") is not None}
+    sealed = {endpoint for key, endpoint in upstreams if key in over_tls}
     for key, upstream in _endpoints(raw, "dns", "proxy_protocol", "send_to"):
         if upstream not in known:
             yield key, f"{upstream} is not one of dns.upstreams"
+        elif upstream in sealed:
+            yield key, f"{upstream} is asked over TLS, where no header goes; another way to it would be right"
 
 
 def _names_clients_to_nobody(raw: Any) -> Iterator[tuple[Key, str]]:

@@ -41,6 +41,8 @@ from resolver.config.values import (
 if TYPE_CHECKING:
     from ipaddress import IPv4Network, IPv6Network
 
+    from resolver.config.schema_upstreams import Upstream
+
 __all__ = [
     "Accepted",
     "Config",
@@ -96,6 +98,7 @@ class Config(Part):
     stop_page: StopPage = StopPage()
     portal: Portal
     lists: list[ListSource] = Field(default=[], max_length=MAX_LISTS)
+    sealed_key: FilePath | None = None  # opens sealed lists; none: the credential `stopsign.sealed` of each service
     guards: Guards = Guards()
     views: list[View] = Field(default=[], max_length=256)
     log: Log = Log()
@@ -115,7 +118,7 @@ class Config(Part):
         return self.dns
 
     @property
-    def upstreams(self) -> list[Endpoint]:
+    def upstreams(self) -> list[Upstream]:
         """Those of DNS; a host for policy zones alone has none."""
         return [] if self.dns is None else self.dns.upstreams
 

@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from resolver.config.schema_upstreams import Upstream
 from resolver.config.values import (
     Address,
     FilePath,
@@ -16,7 +17,7 @@ from resolver.config.values import (
     Prefix,
     Seconds,
     Size,
-    Upstream,
+    UpstreamAddress,
     Workers,
 )
 
@@ -53,9 +54,8 @@ class ProxyProtocol(Part):
     # Balancers: each query from one of them must begin with the header; views, allow_clients, rate and limits then
     # look at the client that it names. Over UDP an attacker who forges these addresses speaks for any client.
     accept_from: list[Prefix] = []
-    send_to: list[
-        Upstream
-    ] = []  # those of the upstreams that want the header; what they answer is cached for everybody
+    # Those of the upstreams that want the header; what they answer is cached for everybody.
+    send_to: list[UpstreamAddress] = []
 
 
 class Dnstap(Part):

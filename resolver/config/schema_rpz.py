@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from resolver.config.values import FilePath, Listen, Name, Part, Prefix, Seconds, Slug, Text, Upstream
+from resolver.config.values import FilePath, Listen, Name, Part, Prefix, Seconds, Slug, Text, UpstreamAddress
 
 
 class RpzZone(Part):
@@ -32,7 +32,7 @@ class RpzSecondary(Part):
     addresses: list[Prefix] = Field(min_length=1)
     key: FilePath | None = None  # as tsig-keygen and `stopsign rpz key` write it
     unsigned: bool = False  # for Unbound, which speaks no TSIG: its address alone is believed
-    notify: list[Upstream] = []
+    notify: list[UpstreamAddress] = []
     zones: list[Name] = []
 
 

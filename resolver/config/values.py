@@ -145,10 +145,11 @@ def _workers(value: object) -> int | Literal["auto"]:
     raise ValueError(f"{value!r} is not a number of workers; auto (one a processor) or 1 to 1024 would be right")
 
 
-def _upstream(value: object) -> Endpoint:
-    endpoint = Endpoint.parse(value, default_port=53)
+def upstream_address(value: object, *, default_port: int = 53) -> Endpoint:
+    """`ValueError` where it is none, or has no port to ask."""
+    endpoint = Endpoint.parse(value, default_port=default_port)
     if endpoint.port == 0:
-        raise ValueError(f"{value!r} has no port to ask; 192.0.2.1:53 would be right")
+        raise ValueError(f"{value!r} has no port to ask; 192.0.2.1:{default_port} would be right")
     return endpoint
 
 
@@ -312,7 +313,7 @@ Seconds = Annotated[float, BeforeValidator(_seconds), _STRING]
 Size = Annotated[int, BeforeValidator(_size), _STRING]
 Share = Annotated[float, BeforeValidator(_share), _STRING]
 Listen = Annotated[Endpoint, _STRING]
-Upstream = Annotated[Endpoint, BeforeValidator(_upstream), _STRING]
+UpstreamAddress = Annotated[Endpoint, BeforeValidator(upstream_address), _STRING]
 Prefix = Annotated[ipaddress.IPv4Network | ipaddress.IPv6Network, BeforeValidator(_prefix), _SHOWN, _STRING]
 IPv4 = Annotated[ipaddress.IPv4Address, BeforeValidator(_ipv4), _SHOWN, _STRING]
 IPv6 = Annotated[ipaddress.IPv6Address, BeforeValidator(_ipv6), _SHOWN, _STRING]

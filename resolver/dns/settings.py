@@ -55,6 +55,7 @@ def plane_settings(config: Config, workers: int, key: Key, health_mark: str = ""
         "udp_gso": dns.udp_gso,
         "proxy_from": [str(prefix) for prefix in dns.proxy_protocol.accept_from],
         "proxy_to": [str(endpoint) for endpoint in dns.proxy_protocol.send_to],
+        "tls_to": [str(upstream) for upstream in dns.upstreams if upstream.tls is not None],
         "tap": None
         if dns.dnstap.socket is None
         else {

@@ -36,7 +36,7 @@ from resolver.dns.in_use import InUse
 from resolver.dns.settings import plane_settings
 from resolver.dns.tap import Tap, announce
 from resolver.dns.transitions import Transitions
-from resolver.dns.upstreams import Timing, Upstreams
+from resolver.dns.upstreams import UNPROVEN, Timing, Upstreams
 from resolver.host.health import MARK
 from resolver.host.process import begin
 from resolver.host.service import LIST_BY, READY, TICKETS, count_workers
@@ -48,9 +48,10 @@ from resolver.policy import look_up
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from resolver._core import PlaneSettings, TcpAsk
+    from resolver._core import PlaneSettings, TcpAsk, UpstreamState
     from resolver.base.paths import Places
     from resolver.config.schema import Config
+    from resolver.dns.upstreams import Fault
 
 BUSY_TICK, IDLE_TICK, POLL = 0.02, 1.0, 0.2
 SWEEP = 0.5  # seconds between two looks at upstreams and at `workers/N.json`
@@ -74,10 +75,12 @@ class Worker:
         self._alarms: dict[str, str] = {}
         self.plane = self._new_plane(plane_settings(config, workers, key, health_mark))
         self._in_use = InUse(config, index, self.plane, self._transitions)
-        self.plane.set_upstreams([str(endpoint) for endpoint in config.require_dns().upstreams])
+        upstreams = config.require_dns().upstreams
+        self.plane.set_upstreams([str(one) for one in upstreams])
+        proofs = {str(one): one.proof for one in upstreams if one.proof is not None}
         limits = config.require_dns().limits
         timing = Timing(opening=limits.upstream_timeout, life=max(limits.patience, LIFE))
-        self._upstreams = Upstreams(self._tcp_done, timing=timing)
+        self._upstreams = Upstreams(self, proofs=proofs, timing=timing)
         self._woken: asyncio.Handle | None = None
         self._identity: Identity | None = None
         if (encrypted := config.require_dns().encrypted) is not None:
@@ -145,7 +148,7 @@ class Worker:
                 self._upstreams.sweep()
                 if self._identity is not None:
                     self._identity.look()
-                self._transitions.upstreams(self.plane.upstreams())
+                self._transitions.upstreams(self._states())
                 self._say()
         await self.drain()
 
@@ -200,13 +203,21 @@ class Worker:
         for ask in self.plane.take_tcp_asks():
             self._upstreams.ask(ask)
 
-    def _tcp_done(self, ask: TcpAsk, message: bytes | None) -> bool:
-        """The outcome of a question over TCP; None: no answer."""
+    def answered(self, ask: TcpAsk, message: bytes) -> bool:
         self._wake()
-        if message is not None:
-            return self.plane.tcp_answered(ask, message)
-        self.plane.tcp_failed(ask)
-        return False
+        return self.plane.tcp_answered(ask, message)
+
+    def failed(self, ask: TcpAsk, fault: Fault | None) -> None:
+        self._wake()
+        self.plane.tcp_failed(ask, fault)
+
+    def _states(self) -> list[UpstreamState]:
+        """Those of the upstreams; of one that does not prove itself the reason says what was wrong."""
+        states = self.plane.upstreams()
+        for one in states:
+            if one["reason"] == UNPROVEN and (trouble := self._upstreams.troubles.get(one["address"])):
+                one["reason"] = f"{UNPROVEN}: {trouble}"
+        return states
 
     # -- lists and exceptions, and what it says of itself
 
@@ -240,7 +251,7 @@ class Worker:
             health_mark=self._health_mark,
             alarms=tuple(self._alarms.values()),
             certificate_ends=None if self._identity is None else self._identity.ends,
-            upstreams=tuple(shown(upstream) for upstream in self.plane.upstreams()),
+            upstreams=tuple(map(shown, self._states())),
         )
         try:
             if self._files.say(state):

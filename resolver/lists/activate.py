@@ -201,7 +201,7 @@ def _suspension_events(
     if off is None:
         return
     about = {"list": part.name, "generation": generation}
-    if part.suspensions != was.suspensions and off.relief:
+    if part.suspensions != was.suspensions and (off.relief or was.suspended):
         named = {"references": list(off.relief)} if len(off.relief) <= NAMED else {}
         detail = {"relief": part.relief, "suspended": len(off.relief), **named}
         yield Event("relief-applied", reference, {**about, **detail})

@@ -60,6 +60,9 @@ def own(config: Config) -> Iterator[tuple[str, str]]:
         yield config.dns.health_name, "the name by which this host is asked whether it should get queries"
     if config.dns is not None and config.dns.encrypted is not None:
         yield config.dns.encrypted.name, "the name under which clients ask this resolver over TLS"
+    for upstream in config.upstreams:
+        if upstream.tls is not None and upstream.tls.name is not None:
+            yield upstream.tls.name, "the name of an upstream over TLS"
     yield from _host(config.portal.url, "the portal, where people look names up and appeal")
     for _, face in config.faces:
         yield from _host(face.url, "the provider's own site")

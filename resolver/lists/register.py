@@ -12,6 +12,7 @@ from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from blocklists import verify
 from blocklists.errors import VerifyError
 from resolver.base.errors import ResolverError, why
 from resolver.base.journal import about
@@ -51,6 +52,7 @@ from resolver.lists.restore import restored
 from resolver.lists.settle import Settling
 from resolver.lists.shadow import URGENT, Shadow
 from resolver.lists.state import Applied, Fetching, load_applied, store_applied
+from resolver.policy import seals
 from resolver.stats.collect import Counting
 
 if TYPE_CHECKING:
@@ -167,6 +169,7 @@ class Register:
                 now=deciding.judged_at(before, offer, now),
                 approved_by=approved_by,
                 shadow=0.0 if seen else before.shadow,
+                sealed_key=seals.key_file(self.config),
             )
             offer = replace(offer, admission=admission)
         after = self._carry_out(before, offer, now)
@@ -181,7 +184,7 @@ class Register:
             say.error("%s", damage)
             relief = None
         if relief is not None:
-            event = Relieved(relief.version, fetch.suspensions(relief))
+            event = Relieved(relief.version, fetch.suspensions(relief, verify.relieved_by(self.places.list(name).root)))
             self._carry_out(self._state(name), event, self._clock())
         return Outcome(name, "refused", error.reason, str(error))
 

@@ -40,6 +40,8 @@ class Withdrawn:
     reference: str
     by: str
     """The issuer, or `this provider`."""
+    signed_by: str
+    """Who signed the issuer's relief, and with which key, where this provider saw it come."""
     since: str
     why: str
 
@@ -49,8 +51,9 @@ class Withdrawn:
     def line(self) -> str:
         """For people."""
         what = "withdrawn" if self.by != HERE else "suspended"
+        signed = f", signed by {self.signed_by}," if self.signed_by else ""
         entry = f"{self.name} ({self.match}), list {self.list} version {self.version}, reference {self.reference}"
-        return f"   {entry}\n     not in force: {what} by {self.by} since {self.since}: {self.why}"
+        return f"   {entry}\n     not in force: {what} by {self.by}{signed} since {self.since}: {self.why}"
 
 
 HERE = "this provider"
@@ -98,10 +101,10 @@ def _covers(one: Entry, name: str) -> bool:
 def _told(one: Entry, name: str, applied: Applied, own: Suspended | None) -> Withdrawn:
     relief = applied.suspended.get(one.reference)
     if relief is not None:
-        by, since, why = shown(applied.issuer.name), relief.since, shown(relief.reason)
+        by, signed_by, since, why = shown(applied.issuer.name), shown(relief.by), relief.since, shown(relief.reason)
     else:
-        by, since, why = HERE, own.since if own else "", _why(own)
-    return Withdrawn(one.name, one.match, name, applied.version, one.reference, by, since, why)
+        by, signed_by, since, why = HERE, "", own.since if own else "", _why(own)
+    return Withdrawn(one.name, one.match, name, applied.version, one.reference, by, signed_by, since, why)
 
 
 def _why(own: Suspended | None) -> str:

@@ -154,7 +154,7 @@ def leads_to(config: Config, name: str) -> Leads | None:
     first = config.dns.upstreams[0]
     answers = []
     for kind in ("A", "AAAA", "MX"):
-        if (answer := dns_question.ask(first.host, first.port, name, kind, tries=1)) is None:
+        if (answer := dns_question.ask(first.host, first.port, name, kind, tries=1, proof=first.proof)) is None:
             return None
         answers.append(answer)
     owners = dict.fromkeys(owner for answer in answers for owner in answer.owners if owner != name)

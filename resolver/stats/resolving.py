@@ -17,17 +17,18 @@ if TYPE_CHECKING:
 
     from resolver.base.dns_question import Answer
     from resolver.base.paths import Places
+    from resolver.config.schema_upstreams import Upstream
 
 
 class Resolving:
-    """Looks at one name a time. Not for several threads at a time."""
+    """Asks for one name at a time. For one thread at a time."""
 
     def __init__(
         self,
         places: Places,
-        upstreams: Iterable[tuple[str, int]],
+        upstreams: Iterable[Upstream],
         random: Callable[[], float],
-        asking: Callable[[str, int, str], Answer | None] = ask,
+        asking: Callable[..., Answer | None] = ask,
     ) -> None:
         self._live, self._upstreams = Follower(places), list(upstreams)
         self._random, self._asking = random, asking
@@ -37,8 +38,8 @@ class Resolving:
         self._live.poll()
         compiled = self._live.now.compiled
         names = compiled.sample(1, int(self._random() * (1 << 63))) if compiled else []
-        for host, port in self._upstreams if names else ():
-            answer = self._asking(host, port, names[0])
+        for one in self._upstreams if names else ():
+            answer = self._asking(one.host, one.port, names[0], proof=one.proof)
             if answer is not None and answer.rcode in {"NOERROR", "NXDOMAIN"}:
                 return answer.rcode == "NXDOMAIN"
         return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import shutil
 from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -10,13 +11,15 @@ from typing import TYPE_CHECKING
 import pytest
 import zstandard
 
-from blocklists import delta, verify
+from blocklists import bundle, delta, verify
 from blocklists.errors import VerifyError
-from blocklists.issuer import history, names, propose, renew, sealing, vault, withdraw
+from blocklists.issuer import appeals, history, names, propose, renew, sealing, vault, withdraw
 from blocklists.issuer.publish import PublishError, publish
 from blocklists.issuer.rehearsal import PASSPHRASE
+from blocklists.issuer.restore import restore
 from blocklists.issuer.review import ReviewError
 from blocklists.issuer.sign import sign
+from tests.rigs.appeal_bundle import APPEAL, SENDER
 from tests.rigs.issuer_world import BASIS
 from tests.rigs.sealed_world import LIST, NAMES, SECRET, SealedWorld, cheap, lines_of
 
@@ -47,30 +50,30 @@ def test_a_step_and_a_new_subscriber_come_with_the_next_version(world: SealedWor
     world.subscribe("south")
     assert world.listed(world.fetch()) == set(NAMES)
     with pytest.raises(VerifyError) as refusal:
-        world.fetch("south")
+        world.fetch(state="at-south")
     assert refusal.value.reason == "not-a-recipient"
     world.rehearsal.change(LIST, add=["planted-new.example"], remove=[NAMES[0]], basis="order-17", category="abuse")
-    head = world.desk.head(LIST)
+    head = world.head
     assert head.delta is not None
     _lose(world, head.full_path)  # the step leads there alone
     assert world.listed(world.fetch()) == {*NAMES[1:], "planted-new.example"}
     with pytest.raises(VerifyError, match="no such file"):
-        world.fetch("south")
+        world.fetch(state="at-south")
 
 
 def test_a_subscriber_removed_cannot_open_the_next_version_or_compare_with_it(world: SealedWorld) -> None:
     world.subscribe("south")
     world.version()
-    before = world.fetch("south")
+    before = world.fetch(state="at-south")
     assert world.listed(before, "south") == set(NAMES)
     lines = lines_of(before)
     old = {line[line.index(b'"digest"') :][:45] for line in lines}
     sealing.unsubscribe(world.desk, LIST, "south")
     world.version()
     with pytest.raises(VerifyError) as refusal:
-        world.fetch("south")
+        world.fetch(state="at-south")
     assert refusal.value.reason == "not-a-recipient"
-    assert world.fetch("south", opener=verify.head_alone).head.version == 3
+    assert world.fetch(state="at-south", opener=verify.head_alone).head.version == 3
     after = world.fetch()
     assert after.head.seal is not None
     assert (after.head.seal.name_key_number, after.head.delta) == (2, None)
@@ -107,7 +110,7 @@ def test_the_desk_reads_its_own_list_and_tells_what_changed(world: SealedWorld) 
     assert len(renew.due(desk, now=world.now, within=timedelta(days=400)).entries) == 4
     assert history.signers(desk, LIST, delta.reference(line))
     summary = history.document_of(desk, LIST, 2, world.folder / "evidence.zst")
-    assert summary == desk.head(LIST).summary()
+    assert summary == world.head.summary()
     world.rehearsal.publish(
         propose.propose(
             desk, LIST, renew.prolong(desk, LIST, now=world.now, within=timedelta(days=400), span=timedelta(days=500)),
@@ -130,6 +133,39 @@ def _inside(data: bytes) -> bytes:
         return data
     reader = zstandard.ZstdDecompressor().stream_reader(io.BytesIO(data[at:]), read_across_frames=True)
     return data + reader.read()
+
+
+def test_an_appeal_against_a_sealed_list_waits_in_a_file_that_the_passphrase_opens(world: SealedWorld) -> None:
+    desk = world.desk
+    appeals.trust(desk, "nordlicht", bundle.public_line(SENDER))
+    one = replace(APPEAL, appeal="A-7ZK3M9Q2XW4T", list=LIST, name=NAMES[0])
+    other = replace(one, appeal="A-8ZK3M9Q2XW4T", list="gambling", name="casino.example")
+    reader = bundle.public_line(appeals.reader_key(desk))
+    data = bundle.seal([one, other], provider="N", portal="https://x.example", made="2026-11-22T00:00:00Z",
+                       sender=SENDER, reader=reader)  # fmt: skip
+    assert appeals.take_in(desk, data) == ("nordlicht", [one, other])
+    assert appeals.take_in(desk, data) == ("nordlicht", [])
+    assert [waiting.appeal for waiting in appeals.waiting(desk)] == [one, other]
+    files = {path.name: path.read_bytes() for path in (desk.folder / "appeals" / "inbox").iterdir()}
+    assert sorted(files) == ["A-7ZK3M9Q2XW4T.sealed", "A-8ZK3M9Q2XW4T.json"]
+    assert b"planted" not in files["A-7ZK3M9Q2XW4T.sealed"]
+
+
+def test_a_desk_of_what_is_published_reads_no_name_until_its_ledger_is_back(world: SealedWorld) -> None:
+    old = world.desk
+    made = restore(world.folder / "again", old.published, old.trusted_root, now=world.now)
+    desk = replace(made, ask=lambda: SECRET)
+    with pytest.raises(propose.ProposeError, match="does not know who subscribes"):
+        propose.propose(desk, LIST, [], now=world.now, author="x", note="")
+    with pytest.raises(names.NamesError, match="does not have the names"):
+        renew.due(desk, now=world.now, within=timedelta(days=400))
+    for folder in ("ledger", "sealed"):
+        shutil.copytree(old.folder / folder, desk.folder / folder, dirs_exist_ok=True)
+    assert len(renew.due(desk, now=world.now, within=timedelta(days=400)).entries) == len(NAMES)
+    shutil.copytree(old.folder / "online", desk.folder / "online")
+    rehearsal = replace(world.rehearsal, desk=desk)
+    rehearsal.change(LIST, add=["planted-new.example"], basis="order-17", category="abuse")
+    assert world.listed(world.fetch(str(desk.published))) == {*NAMES, "planted-new.example"}
 
 
 # -- what a signer checks ----------------------------------------------------------------------------------------------
@@ -201,7 +237,7 @@ def test_a_readable_list_stays_readable_and_a_sealed_one_sealed(world: SealedWor
 def test_another_passphrase_opens_nothing(world: SealedWorld) -> None:
     desk = replace(world.desk, ask=lambda: b"another passphrase")
     with pytest.raises(vault.VaultError, match="passphrase of the sealed lists is wrong"):
-        desk.listing(desk.head(LIST))
+        desk.listing(world.head)
     for header in (b"{}", b"\xff", b'{"n": 1}', b"x" * 5000):
         with pytest.raises(vault.VaultError):
             vault.opened(header + b"\n" + bytes(64), SECRET)

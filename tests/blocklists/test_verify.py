@@ -609,6 +609,21 @@ def test_a_relief_suspends_entries_alone_however_much_is_signed(world: World) ->
     assert world.fetch().relief == Relief(LIST, 2)
 
 
+def test_who_signed_a_withdrawal_is_known_to_those_who_saw_it_come(world: World) -> None:
+    dice, slots = (reference_of(world, f"{name}.example") for name in ("dice", "slots"))
+    key = {name: world.signer(name).card.keys["relief"].keyid[:16] for name in ("alice", "bob")}
+    world.fetch()
+    put_relief(world, Relief(LIST, 1, {dice: ITEM}), by="bob")
+    assert world.fetch().relieved_by == {dice: f"bob (key {key['bob']})"}
+    put_relief(world, Relief(LIST, 2, {dice: ITEM, slots: ITEM}), by="alice")
+    for _ in range(2):
+        assert world.fetch().relieved_by == {dice: f"bob (key {key['bob']})", slots: f"alice (key {key['alice']})"}
+    assert verify.relieved_by(world.folder / "provider") == world.fetch().relieved_by
+    assert world.fetch(state="late").relieved_by == {}, "who signed version 1 is not known here"
+    (world.folder / "provider" / "verified" / "relieved_by.json").write_text("[7]")
+    assert world.fetch().relieved_by == {}
+
+
 def test_a_relief_that_somebody_counted_up_starts_again_when_their_key_leaves(tmp_path: Path) -> None:
     """A stolen key and the desk's own: the signers take both away, and nothing has to be pinned again."""
     world = World(tmp_path, names=("alice", "bob", "carol"))

@@ -27,6 +27,7 @@ from tests.rigs.certificates import NAME, made
 from tests.rigs.dns_host import Host, free_port, running
 from tests.rigs.list_documents import BASES, entry, write
 from tests.rigs.namespace import beside, in_a_network
+from tests.rigs.streams import Streams
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -76,8 +77,9 @@ def resolver(folder: Path, over: threading.Event) -> None:
         server.bind(("127.0.0.1", 53))
         planes = {}
         for state, address in PAGES.items():
-            planes[state] = _core.Plane({"allow_clients": ["127.0.0.0/8"], "stop_ipv4": address, "stop_ipv6": None})
-            planes[state].set_list(_core.CompiledList.open(str(folder / "list")))
+            plane = _core.Plane({"allow_clients": ["127.0.0.0/8"], "stop_ipv4": address, "stop_ipv6": None})
+            plane.set_list(_core.CompiledList.open(str(folder / "list")))
+            planes[state] = Streams(plane)
         while not over.is_set():
             if select.select([server], [], [], 0.05)[0]:
                 message, client = server.recvfrom(4096)
@@ -86,9 +88,9 @@ def resolver(folder: Path, over: threading.Event) -> None:
                 server.sendto(answer, client)
 
 
-def decided(plane: _core.Plane, message: bytes) -> bytes:
+def decided(plane: Streams, message: bytes) -> bytes:
     """The answer to a listed name; any other does not exist."""
-    answer = plane.decide(message, ("127.0.0.1", 4000), ("127.0.0.1", 53))
+    answer = plane.ask(message, stream=1)
     return answer if isinstance(answer, bytes) else message[:2] + b"\x81\x83" + message[4:6] + bytes(6) + message[12:]
 
 

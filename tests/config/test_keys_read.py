@@ -12,19 +12,20 @@ from __future__ import annotations
 import ast
 import inspect
 import re
+import textwrap
 import types
 import typing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from resolver.config import schema, schema_dns, schema_lists, schema_portal, schema_rpz
+from resolver.config import schema, schema_dns, schema_lists, schema_portal, schema_rpz, schema_upstreams
 from resolver.config.values import Part
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 ROOT = Path(__file__).resolve().parents[2] / "resolver"
-TREE = (schema, schema_dns, schema_lists, schema_portal, schema_rpz)
+TREE = (schema, schema_dns, schema_lists, schema_portal, schema_rpz, schema_upstreams)
 NODES = {
     name: one
     for module in TREE
@@ -163,6 +164,8 @@ def test_every_key_of_the_schema_is_read_by_some_code() -> None:
     for variable, node in IN_TEMPLATES.items():
         found |= {(node, key) for key in KEYS[node] if re.search(rf"\b{variable}\.{key}\b", pages)}
     found |= read_in("\n".join(ast.unparse(one).replace("(self", "(self: Config", 1) for one in own))
+    proof = textwrap.dedent(inspect.getsource(vars(schema_upstreams.UpstreamTls)["proof"].fget))
+    found |= read_in(proof.replace("(self", "(self: UpstreamTls", 1))
     assert len(found) > 100
     unread = {(node, key) for node, keys in KEYS.items() for key in keys} - found
     assert sorted(f"{node}.{key}" for node, key in unread) == []

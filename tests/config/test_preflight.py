@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import select
 import socket
+import ssl
 import subprocess
 import threading
 from contextlib import contextmanager
@@ -29,6 +31,7 @@ from resolver.config.schema import Accepted, Config, Lines
 from resolver.host.apply import TrialError, try_first
 from resolver.ipc import control
 from resolver.ipc.addresses import held
+from tests.rigs.certificates import NAME, made
 from tests.rigs.config_file import write
 from tests.rigs.dns_host import bound_sockets
 from tests.rigs.lists_world import GROUND, settings
@@ -163,6 +166,42 @@ def test_an_upstream_without_tcp_is_found_and_stops_nothing(tmp_path: Path) -> N
         (said,) = [one for one in trial(config, tmp_path / "x.yaml", held) if one.key == "dns.upstreams[0]"]
     assert "over TCP cannot be asked (Connection refused): what is too long for a datagram is SERVFAIL" in said.message
     assert not said.fatal
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [(NAME, None), ("dns.other.example", "over TLS cannot be asked (Hostname mismatch"), (None, "no TLS handshake")],
+)
+def test_an_upstream_over_tls_that_does_not_prove_itself_is_found(
+    tmp_path: Path, name: str | None, message: str | None
+) -> None:
+    files = made(tmp_path / "tls")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(files.certificate, files.key)
+
+    def serve() -> None:
+        with server.accept()[0] as plain, contextlib.suppress(OSError):
+            stream = plain if name is None else context.wrap_socket(plain, server_side=True)
+            question = stream.recv(4096)
+            stream.sendall(b"\0\x0c" + question[2:4] + NOERROR)
+            stream.close()
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        thread = threading.Thread(target=serve)
+        thread.start()
+        tls = {"name": name or NAME, "ca": str(files.root)}
+        upstream = {"address": f"127.0.0.1:{server.getsockname()[1]}", "tls": tls}
+        said = found(tmp_path, dns={"upstreams": [upstream]}).get("dns.upstreams[0]")
+        thread.join()
+    assert said is None if message is None else message in (said or "")
+
+
+def test_an_upstream_in_clear_beside_one_over_tls_is_found(tmp_path: Path) -> None:
+    sealed = {"address": "127.0.0.1:1", "tls": {"name": NAME}}
+    with upstream(NOERROR) as address:
+        said = found(tmp_path, dns={"upstreams": [sealed, address]})
+    assert said["dns.upstreams[0]"] == "127.0.0.1:1 over TLS cannot be asked (Connection refused)"
+    assert "is asked in clear, also what another one is asked over TLS while that is up" in said["dns.upstreams[1]"]
 
 
 def test_a_silent_upstream_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

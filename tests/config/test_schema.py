@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 from typing import TYPE_CHECKING
 
 import pytest
 
+from resolver.base.proven import Proof
 from resolver.config.reader import Problem
 from resolver.config.schema import Config, ConfigError, Endpoint, load, locate
 from tests.rigs.config_file import write
@@ -40,6 +42,16 @@ views:
 """
 
 
+PIN = "q" * 43 + "="
+
+
+def test_an_upstream_over_tls_has_a_port_of_its_own_and_what_it_must_prove(tmp_path: Path) -> None:
+    new = f"{{address: 9.9.9.1, tls: {{name: Dns.Example, ca: roots.pem, pins: [{PIN}, sha256/{PIN}]}}}}"
+    first, second = load(write(tmp_path, changed('"127.0.0.1:5335"', new))).upstreams
+    assert (str(first), str(second), second.proof) == ("9.9.9.1:853", "9.9.9.9:53", None)
+    assert first.proof == Proof("dns.example", tmp_path / "roots.pem", frozenset({base64.b64decode(PIN)}))
+
+
 def mistakes(folder: Path, text: str) -> list[str]:
     """Every problem, without the folder."""
     with pytest.raises(ConfigError) as caught:
@@ -55,7 +67,7 @@ def changed(old: str, new: str) -> str:
 def test_a_good_configuration_is_typed_values(tmp_path: Path) -> None:
     config = load(write(tmp_path, GOOD))
     assert config.require_dns().listen == [Endpoint("0.0.0.0", 53), Endpoint("::", 53)]
-    assert config.require_dns().upstreams == [Endpoint("127.0.0.1", 5335), Endpoint("9.9.9.9", 53)]
+    assert list(map(str, config.upstreams)) == ["127.0.0.1:5335", "9.9.9.9:53"]
     assert config.require_dns().cache.size == 256 << 20
     assert config.lists[0].refresh == 300.0
     assert config.lists[0].caps.update.share == pytest.approx(0.1)
@@ -126,6 +138,13 @@ views:
         ("  url:", "   url:", "15: is not YAML: while parsing a block mapping"),
         ("[gambling]", "[gambling", "is not YAML"),
         ("127.0.0.1:5335", "127.0.0.1:53", "dns.upstreams[0]: 127.0.0.1:53 is where Stopsign itself listens"),
+        ('"127.0.0.1:5335"', "{address: 9.9.9.1, tls: {}}", "dns.upstreams[0].tls: proves nothing; the name in its certificate, or pins of its key, would be right"),  # noqa: E501
+        ('"127.0.0.1:5335"', "{address: 9.9.9.1, tls: {pins: [abc=]}}", "dns.upstreams[0].tls.pins[0]: 'abc=' is no pin; the SHA-256 of a public key in Base64"),  # noqa: E501
+        ('"127.0.0.1:5335"', f"{{address: 9.9.9.1, tls: {{ca: a.pem, pins: [{PIN}]}}}}", "dns.upstreams[0].tls: has ca without a name"),  # noqa: E501
+        ('"127.0.0.1:5335"', "{tls: {name: dns.example}}", "dns.upstreams[0].address: is missing"),
+        ('"127.0.0.1:5335"', "{address: 9.9.9.1:0, tls: {name: dns.example}}", "dns.upstreams[0]: '9.9.9.1:0' has no port to ask; 192.0.2.1:853 would be right"),  # noqa: E501
+        ('"127.0.0.1:5335"', "{address: 9.9.9.1, tls: {names: [dns.example]}}", "dns.upstreams[0].tls.names: is not a key here; name would be right"),  # noqa: E501
+        ('["127.0.0.1:5335", "9.9.9.9"]', '[{address: 9.9.9.1, tls: {name: dns.example}}]\n  proxy_protocol: {send_to: ["9.9.9.1:853"]}', "send_to[0]: 9.9.9.1:853 is asked over TLS, where no header goes"),  # noqa: E501
         ("127.0.0.1:8080", "0.0.0.0:80", "portal.listen[0]: 0.0.0.0:80 is already taken by stop_page.listen"),
         ('"[::]:53"', '"0.0.0.0:53"', "dns.listen[1]: 0.0.0.0:53 is already taken by dns.listen"),
         ("    trusted_root: roots/gambling.json\n", "", "lists[0].trusted_root: is missing; either trusted_root or"),

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from resolver import _core
-from tests.rigs.plane import Upstream, rig
+from tests.rigs.answers import plane
+from tests.rigs.plane import STREAM_LIMITS, Upstream, rig
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -61,10 +61,9 @@ def test_each_datagram_gets_the_answer_that_stands_beside_it(what: str, sent: by
 
 
 def test_a_stream_is_answered_with_the_same_octets() -> None:
-    plane = _core.Plane({"allow_clients": ["127.0.0.0/8"]})
-    plane.set_upstreams(["127.0.0.1:9"])
-    for what, sent, answered in rows():
-        decision = plane.decide(sent, ("127.0.0.1", 40000), ("127.0.0.1", 53))
+    on = plane(None, streams=STREAM_LIMITS | {"total": 1000, "per_client": 1000})
+    for number, (what, sent, answered) in enumerate(rows()):
+        decision = on.ask_stream(sent, number)
         match answered:
             case "passes":
                 assert decision is True, what

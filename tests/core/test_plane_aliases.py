@@ -12,6 +12,7 @@ from dnslib import CNAME, DNAME, MX, QTYPE, RCODE, RR, SOA, A, DNSRecord
 
 from resolver import _core
 from tests.rigs.plane import STOP_PAGE, Rig, Upstream, compiled, failing, query, rig
+from tests.rigs.streams import BALANCER
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -187,23 +188,22 @@ def test_a_stale_answer_is_trimmed_too(tmp_path: Path) -> None:
 def test_an_answer_on_a_stream_is_judged_for_its_client_relayed_and_from_the_cache(tmp_path: Path) -> None:
     upstream, tap = Upstream(), {"identity": "here", "version": "1", "client_addresses": True}
     views = [{"clients": ["192.0.2.1"], "lists": 0}]
-    with rig(upstream, tap=tap, views=views, allow_clients=["127.0.0.0/8", "192.0.2.0/24"]) as r:
+    with rig(upstream, tap=tap, views=views, allow_clients=["192.0.2.0/24"], proxy_from=[BALANCER]) as r:
         r.plane.set_list(compiled(tmp_path, ["slot.bet"], aliases="stop"))
-        message = bytes(query("alias.bet").pack())
-        ends = [(f"192.0.2.{last}", 4000) for last in (1, 2)]
-        assert [r.plane.decide(message, end, ("127.0.0.1", 53), n) for n, end in enumerate(ends)] == [True, True]
+        message, clients = query("alias.bet"), ("192.0.2.1", "192.0.2.2")
+        assert [r.ask_stream(message, n, client) for n, client in enumerate(clients)] == [True, True]
         question, source = upstream.take()
         upstream.say(led(question), source)
         answers: dict[int, bytes] = {}
 
         def both() -> bool:
-            answers.update(r.plane.take_answers())
+            answers.update(r.stream_answers())
             return len(answers) == 2
 
         r.until(both)
         expected = [WHOLE, [(ALIAS, "A", STOP_PAGE)]]
         assert [shown(DNSRecord.parse(answers[n])) for n in (0, 1)] == expected
-        again = [r.plane.decide(message, end, ("127.0.0.1", 53), n) for n, end in enumerate(ends)]
+        again = [r.ask_stream(message, n) for n, _ in enumerate(clients)]
         assert [shown(DNSRecord.parse(one)) for one in again if isinstance(one, bytes)] == expected
         frames = r.plane.take_tap()
         assert (frames.count(bytes([192, 0, 2, 2])), frames.count(bytes([192, 0, 2, 1]))) == (2, 0)

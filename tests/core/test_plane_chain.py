@@ -11,6 +11,7 @@ from dnslib import QTYPE, DNSRecord
 
 from resolver import _core
 from tests.rigs.plane import STOP_PAGE, Rig, Upstream, answer, compiled, query, rig
+from tests.rigs.streams import BALANCER
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -142,7 +143,7 @@ def test_above_its_rate_a_client_is_sent_to_tcp_and_there_it_is_answered(tmp_pat
         r.plane.set_list(compiled(tmp_path, ["blocked.example"]))
         truncated = [r.ask(query("blocked.example")).header.tc for _ in range(5)]
         assert truncated == [0, 0, 0, 1, 1]
-        over_tcp = r.plane.decide(bytes(query("blocked.example").pack()), ("127.0.0.1", 5), ("127.0.0.1", 53))
+        over_tcp = r.ask_stream(query("blocked.example"))
         assert isinstance(over_tcp, bytes)
         assert str(DNSRecord.parse(over_tcp).rr[0].rdata) == STOP_PAGE
 
@@ -251,12 +252,12 @@ def test_what_is_no_datagram_socket_or_address_is_refused() -> None:
 
 def test_a_stream_gets_the_same_decision_and_its_answer_fills_the_cache(tmp_path: Path) -> None:
     upstream = Upstream()
-    with rig(upstream) as r:
+    with rig(upstream, proxy_from=[BALANCER]) as r:
         r.plane.set_list(compiled(tmp_path, ["blocked.example"]))
-        assert r.plane.decide(b"short", ("127.0.0.1", 5), ("127.0.0.1", 53)) is False
-        assert r.plane.decide(bytes(query("example.com").pack()), ("192.0.2.1", 5), ("127.0.0.1", 53)) is False
+        assert r.ask_stream(b"short") is False
+        assert r.ask_stream(query("example.com"), 2, "192.0.2.1") is False
         asked = query("www.Fine.example", edns=True)
-        assert r.plane.decide(bytes(asked.pack()), ("::1", 5), ("127.0.0.1", 53), 9) is True
+        assert r.ask_stream(asked, 9, "::1") is True
         question, source = upstream.take()
         upstream.say(answer(question), source)
         r.plane.pump()

@@ -263,7 +263,7 @@ def test_without_any_upstream_left_a_stale_answer_is_given_else_servfail_with_th
         r.until(lambda: r.state() == "down")
         r.send(query("known.example"))
         assert r.receive().rr[0].ttl == 30
-        over_tcp = r.plane.decide(bytes(query("known.example").pack()), ("127.0.0.1", 4000), ("127.0.0.1", 53))
+        over_tcp = r.ask_stream(query("known.example"))
         assert isinstance(over_tcp, bytes)
         assert DNSRecord.parse(over_tcp).rr[0].ttl == 30
 
@@ -298,7 +298,7 @@ def test_where_an_upstream_fails_a_stale_answer_is_given_and_goes_on_being_kept(
         assert (reply.header.rcode, reply.rr[0].ttl) == (0, 30)
         assert r.count("cache_stale") == 1
         assert r.ask(query("known.example")).rr[0].ttl == 30
-        over_tcp = r.plane.decide(bytes(query("known.example").pack()), ("127.0.0.1", 4000), ("127.0.0.1", 53))
+        over_tcp = r.ask_stream(query("known.example"))
         assert isinstance(over_tcp, bytes)
         # Without one the failure is passed on.
         r.send(query("unknown.example"))
@@ -410,7 +410,7 @@ def test_when_all_upstreams_are_gone_servfail_comes_at_once_over_udp_and_tcp_and
             reply = r.client.recv(512)
             assert reply[3] & 15 == 2
             assert b"\0\x0f\0\2\0\x16" in reply
-            over_tcp = r.plane.decide(bytes(message.pack()), ("127.0.0.1", 4000), ("127.0.0.1", 53))
+            over_tcp = r.ask_stream(message)
             assert isinstance(over_tcp, bytes)
             assert over_tcp[3] & 15 == 2
         assert r.count("no_upstream") == before + 100
@@ -575,7 +575,7 @@ def test_one_name_says_whether_the_host_should_be_asked_whatever_the_cache_holds
 
         def asked() -> int:
             if over_tcp:
-                said = r.plane.decide(bytes(query("Health.example.net").pack()), ("127.0.0.1", 4000), ("127.0.0.1", 53))
+                said = r.ask_stream(query("Health.example.net"))
                 assert isinstance(said, bytes)
                 return said[3] & 15
             r.send(query("Health.example.net"))

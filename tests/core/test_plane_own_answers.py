@@ -12,7 +12,7 @@ import pytest
 from resolver import _core
 from resolver.config.discovery import own_answers
 from resolver.config.schema import Config
-from tests.rigs.plane import CLIENT, HERE, Rig, Upstream, compiled, rig
+from tests.rigs.plane import Rig, Upstream, compiled, rig
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -49,7 +49,7 @@ def both(r: Rig, question: dns.message.Message) -> dns.message.Message:
     """The answer, which is the same over UDP and TCP."""
     r.send(question.to_wire())
     over_udp = dns.message.from_wire(r.client.recv(65535))
-    over_tcp = r.plane.decide(question.to_wire(), CLIENT, HERE)
+    over_tcp = r.ask_stream(question.to_wire())
     assert isinstance(over_tcp, bytes)
     assert dns.message.from_wire(over_tcp).to_text() == over_udp.to_text()
     assert question.is_response(over_udp)
@@ -151,7 +151,7 @@ def test_what_does_not_fit_a_datagram_asks_for_tcp() -> None:
         question = asked("_dns.resolver.arpa", "SVCB")
         r.send(question.to_wire())
         assert dns.message.from_wire(r.client.recv(65535)).flags & dns.flags.TC
-        over_tcp = r.plane.decide(question.to_wire(), CLIENT, HERE)
+        over_tcp = r.ask_stream(question.to_wire())
         assert isinstance(over_tcp, bytes)
         assert len(texts(dns.message.from_wire(over_tcp))) == 2
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from dnslib import DNSRecord
 
-from resolver import _core
 from tests.rigs.plane import STOP_PAGE, Upstream, answer, compiled, cut, query, rig
+from tests.rigs.streams import BALANCER as FROM
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -59,22 +59,26 @@ def test_a_balancer_s_own_check_is_answered_and_nothing_else_that_it_asks_for_it
         assert "mark" in str(r.receive())
         r.send(LOCAL + packed("example.com"))
         assert r.silent()
-        ends = (("127.0.0.1", 4711), ("127.0.0.2", 53))
-        assert DNSRecord.parse(r.plane.decide(packed("health.example.net"), *ends)).header.rcode == 0
-        assert r.plane.decide(packed("example.com"), *ends) is False
+        over_tcp = r.connect()
+        over_tcp.socket.sendall(LOCAL)
+        over_tcp.send(query("health.example.net"))
+        assert over_tcp.receive().header.rcode == 0
+        over_tcp.send(query("example.com"))
+        assert over_tcp.has_ended()
         assert r.plane.counters()["dropped_client"] == 2
 
 
 def test_this_host_is_always_answered_the_health_name_and_no_stranger_is() -> None:
     """As the shipped configuration has it: no client on loopback."""
-    asks: dict[str, Any] = {"health_name": "health.example.net", "allow_clients": ["10.0.0.0/8"]}
+    asks: dict[str, Any] = {"health_name": "health.example.net", "allow_clients": ["10.0.0.0/8"], "proxy_from": [FROM]}
     with rig(Upstream(), **asks) as r:
         r.send(query("health.example.net"))
         assert r.receive().header.rcode == 0
         r.send(query("example.com"))
         assert r.silent()
-        for client, answered in (("127.0.0.1", True), ("::1", True), ("192.0.2.7", False), ("2001:db8::1", False)):
-            decided = r.plane.decide(packed("health.example.net"), (client, 4711), (client, 53))
+        clients = (("127.0.0.1", True), ("::1", True), ("192.0.2.7", False), ("2001:db8::1", False))
+        for stream, (client, answered) in enumerate(clients):
+            decided = r.ask_stream(query("health.example.net"), stream, client)
             assert (decided is not False) is answered, client
         assert r.plane.counters()["dropped_client"] == 3
 
@@ -155,18 +159,17 @@ def test_what_the_worker_itself_asks_names_no_client() -> None:
 def test_a_question_for_tcp_carries_the_header_of_its_client() -> None:
     told, other = Upstream(), Upstream()
     with rig(told, other, proxy_to=[told.address]) as r:
-        assert r.plane.decide(packed("a.example"), ("127.0.0.1", 4711), ("127.0.0.2", 53)) is True
+        client = r.connect()
+        ends = client.socket.getsockname(), client.socket.getpeername()
+        said = b"".join(socket.inet_aton(host) for host, _ in ends) + struct.pack("!HH", *(port for _, port in ends))
+        client.send(query("a.example"))
+        r.plane.pump()
         message, source = told.socket.recvfrom(512)
-        assert (_core.read_proxy_header(message) or (0, None))[1] == (("127.0.0.1", 4711), ("127.0.0.2", 53))
+        assert message[:28] == SIGNATURE + b"\x21\x12\0\x0c" + said
         told.say(cut(DNSRecord.parse(message[28:])), source)
         r.plane.pump()
         ask = r.until_tcp()
-        length, ends = _core.read_proxy_header(ask.header + b"more") or (0, None)
-        assert (length, ends) == (28, (("127.0.0.1", 4711), ("127.0.0.2", 53)))
-        assert ask.header[13] == 0x11
-        assert _core.read_proxy_header(ask.header[:20]) is None
+        assert ask.header == SIGNATURE + b"\x21\x11\0\x0c" + said
         r.plane.tcp_failed(ask)
         ask = r.until_tcp()
         assert (ask.upstream, ask.header) == (other.address, b"")
-        with pytest.raises(_core.CoreError, match="not a PROXY header"):
-            _core.read_proxy_header(b"\0\x1dhello")

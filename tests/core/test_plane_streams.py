@@ -42,13 +42,13 @@ def test_a_query_on_a_stream_is_asked_by_datagram_and_its_answer_comes_out_with_
         assert r.ask_stream(asked, 7) is True
         question, source = upstream.take()
         upstream.say(answer(question), source)
-        assert r.plane.pump() is True, "something is to be handed out"
+        r.plane.pump()
         reply = r.until_stream(7)
         assert (reply.header.id, str(reply.q.qname)) == (asked.header.id, "www.ExAmPlE.com.")
         assert str(reply.rr[0].rdata) == "198.51.100.7"
         assert isinstance(r.ask_stream(query("www.example.com")), bytes)
         assert r.ask(query("www.example.com")).header.rcode == 0
-        assert (r.plane.in_flight, r.plane.take_answers(), upstream.waiting()) == (0, [], [])
+        assert (r.plane.in_flight, r.stream_answers(), upstream.waiting()) == (0, [], [])
 
 
 def test_equal_questions_by_datagram_and_on_streams_are_asked_once() -> None:
@@ -64,7 +64,7 @@ def test_equal_questions_by_datagram_and_on_streams_are_asked_once() -> None:
         upstream.say(answer(question), source)
         r.plane.pump()
         assert r.receive().header.rcode == 0
-        answers = [(stream, DNSRecord.parse(message)) for stream, message in r.plane.take_answers()]
+        answers = [(stream, DNSRecord.parse(message)) for stream, message in r.stream_answers()]
         assert sorted((stream, str(reply.q.qname)) for stream, reply in answers) == [
             (1, "example.com."), (2, "EXAMPLE.com."), (2, "example.com."),
         ]  # fmt: skip
@@ -96,7 +96,7 @@ def test_the_caps_hold_for_streams_and_datagrams_together(settings: dict[str, in
         for question, source in upstream.waiting():
             upstream.say(answer(question), source)
         r.plane.pump()
-        assert len(r.plane.take_answers()) == 5
+        assert len(r.stream_answers()) == 5
         assert r.ask_stream(query("n10.victim.example")) is True
 
 
@@ -160,7 +160,7 @@ def test_a_stream_gets_a_stale_answer_as_a_datagram_does_and_the_question_goes_o
         question, source = upstream.take()
         upstream.say(answer(question, ttl=300), source)
         r.plane.pump()
-        assert r.plane.take_answers() == [], "one answer each"
+        assert r.stream_answers() == [], "one answer each"
         assert r.ask(query("known.example")).rr[0].ttl > 30
 
 
@@ -173,13 +173,13 @@ def test_of_a_truncated_answer_datagrams_have_the_tc_and_streams_the_whole_over_
         first.say(cut(question), source)
         r.plane.pump()
         assert r.receive().header.tc == 1
-        assert r.plane.take_answers() == []
+        assert r.stream_answers() == []
         ask = r.until_tcp()
         assert ask.upstream == first.address, "who said so has it"
         assert r.ask_stream(query("long.example", "TXT"), 2) is True
         assert (r.tcp_asks(), first.waiting(), second.waiting()) == ([], [], [])
         assert r.say_tcp(ask, long)
-        answers = dict(r.plane.take_answers())
+        answers = dict(r.stream_answers())
         assert sorted(answers) == [1, 2]
         assert all(len(DNSRecord.parse(message).rr) == 10 for message in answers.values())
         assert r.plane.in_flight == 0
@@ -310,7 +310,7 @@ def test_a_lone_upstream_is_asked_again_over_tcp_and_either_answer_counts() -> N
             assert r.say_tcp(asks[0 if late else 1], long)
             assert len(r.until_stream().rr) == 10
             assert r.say_tcp(asks[1 if late else 0], long)
-            assert r.plane.take_answers() == []
+            assert r.stream_answers() == []
 
 
 def test_what_is_no_answer_over_tcp_is_not_taken() -> None:
@@ -328,7 +328,7 @@ def test_what_is_no_answer_over_tcp_is_not_taken() -> None:
         for junk in (b"", ask.message[:2], ask.message, ask.message[:12]):
             assert not r.plane.tcp_answered(ask, junk)
         assert r.count("upstream_mismatches") == 6
-        assert r.plane.take_answers() == []
+        assert r.stream_answers() == []
         assert r.say_tcp(ask, long)
         assert len(r.until_stream().rr) == 10
 

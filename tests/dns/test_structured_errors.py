@@ -17,7 +17,7 @@ from resolver.config.schema_lists import EDE
 from resolver.dns.explanations import TEMPLATE, contact_uri, explanations
 from resolver.policy.description import Basis, LiveList
 from tests.rigs.list_documents import BASES, entry, numbered, write
-from tests.rigs.plane import CLIENT, HERE, STOP_PAGE, Rig, Upstream, rig
+from tests.rigs.plane import STOP_PAGE, Rig, Upstream, rig
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -107,7 +107,7 @@ def test_json_is_for_those_who_ask(
             "fdbs": [{"db": "stop.isp.example", "id": numbered(0)}],
         }, how
         assert text == json.dumps(json.loads(text), ensure_ascii=False, separators=(",", ":")), "it is minified"
-        over_tcp = r.plane.decide(asking("0.example", *options), CLIENT, HERE)
+        over_tcp = r.ask_stream(asking("0.example", *options))
         assert isinstance(over_tcp, bytes)
         assert text.encode() in over_tcp
 

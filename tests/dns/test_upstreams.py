@@ -1,128 +1,15 @@
-"""TCP towards the upstreams: real sockets, upstreams that are played, and a fake core that keeps what it is told."""
+"""TCP towards the upstreams."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import itertools
-import random
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass, field
-from typing import Any
 
 import pytest
 
-from resolver.dns.upstreams import Timing, Upstreams
+from resolver.dns.upstreams import Timing
 from tests.rigs.dns_host import play, receive, send, until
-
-Reply = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
-IDS = b"\x12\x34"
-LIE = b"lie"
-
-
-@dataclass
-class FakeAsk:
-    """As the core would hand it over."""
-
-    number: int
-    question: int
-    upstream: str
-    message: bytes
-    header: bytes = b""
-
-
-@dataclass
-class Core:
-    """Takes every answer but a lie."""
-
-    upstreams: Upstreams = field(init=False)
-    timing: Timing = field(default_factory=lambda: Timing(opening=5.0))
-    connections: int = 8
-    answered: list[tuple[int, bytes]] = field(default_factory=list)
-    failed: list[int] = field(default_factory=list)
-    numbers: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
-
-    def __post_init__(self) -> None:
-        rng = random.Random(1)
-        self.upstreams = Upstreams(
-            self.done,  # type: ignore[arg-type]
-            timing=self.timing, connections=self.connections, crowded=4, rng=rng,
-        )  # fmt: skip
-
-    def done(self, ask: FakeAsk, message: bytes | None) -> bool:
-        if message is None:
-            self.failed.append(ask.number)
-            return False
-        assert message[:2] == IDS, "under the core's own id"
-        if message[2:] == LIE:
-            return False
-        self.answered.append((ask.number, message[2:]))
-        return True
-
-    def ask(self, upstream: str, text: bytes, question: int | None = None, header: bytes = b"") -> int:
-        number = next(self.numbers)
-        ask = FakeAsk(number, number if question is None else question, upstream, IDS + text, header)
-        self.upstreams.ask(ask)  # type: ignore[arg-type]
-        return number
-
-    async def heard(self, text: bytes) -> None:
-        await until(lambda: any(said == text for _, said in self.answered))
-
-    async def said(self, count: int) -> list[bytes]:
-        await until(lambda: len(self.answered) >= count)
-        return [text for _, text in self.answered]
-
-
-@dataclass
-class Played:
-    address: str
-    connections: list[asyncio.StreamWriter]
-
-
-@contextlib.asynccontextmanager
-async def upstream(reply: Reply, port: int = 0) -> AsyncIterator[Played]:
-    connections: list[asyncio.StreamWriter] = []
-
-    async def on_connection(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        connections.append(writer)
-        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
-            await reply(reader, writer)
-        writer.close()
-
-    server = await asyncio.start_server(on_connection, "127.0.0.1", port)
-    try:
-        yield Played(f"127.0.0.1:{server.sockets[0].getsockname()[1]}", connections)
-    finally:
-        server.close()
-        for writer in connections:
-            writer.transport.abort()
-
-
-@contextlib.asynccontextmanager
-async def asking(reply: Reply, **settings: Any) -> AsyncIterator[tuple[Core, Played]]:
-    core = Core(**settings)
-    async with upstream(reply) as played:
-        yield core, played
-        core.upstreams.close()
-
-
-async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    while True:
-        send(writer, await receive(reader))
-
-
-async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    await reader.read()
-
-
-async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    await receive(reader)
-
-
-async def lie(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    while True:
-        send(writer, (await receive(reader))[:2] + LIE)
+from tests.rigs.played_upstream import Core, Reply, asking, echo, first_two, hang_up, lie, silent, upstream
 
 
 async def dead_names_are_not_answered(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -130,11 +17,6 @@ async def dead_names_are_not_answered(reader: asyncio.StreamReader, writer: asyn
         message = await receive(reader)
         if not message.endswith(b"dead"):
             send(writer, message)
-
-
-async def first_two(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    for _ in range(2):
-        send(writer, await receive(reader))
 
 
 def test_pipelined_questions_share_a_connection_until_it_is_crowded() -> None:
@@ -169,8 +51,8 @@ def test_what_a_fresh_connection_does_not_answer_has_failed(behaviour: Reply) ->
     async def scene() -> None:
         async with asking(behaviour) as (core, played):
             number = core.ask(played.address, b"one")
-            await until(lambda: core.failed == [number])
-            assert core.answered == []
+            await until(lambda: core.faults == {number: None})
+            assert core.heard == []
 
     play(scene)
 
@@ -181,7 +63,7 @@ def test_where_nothing_listens_it_has_failed() -> None:
         with socket.socket() as closed:
             closed.bind(("127.0.0.1", 0))
             number = core.ask(f"127.0.0.1:{closed.getsockname()[1]}", b"one")
-            await until(lambda: core.failed == [number])
+            await until(lambda: core.faults == {number: "not listening"})
         core.upstreams.close()
 
     play(scene)
@@ -194,7 +76,7 @@ def test_an_upstream_that_closes_after_two_answers_costs_no_question() -> None:
             for text in texts:
                 core.ask(played.address, text)
             assert sorted(await core.said(30)) == sorted(texts)
-            assert core.failed == []
+            assert core.faults == {}
 
     play(scene)
 
@@ -211,7 +93,7 @@ def test_an_upstream_that_was_restarted_is_asked_again_on_fresh_connections() ->
             for _ in range(12):
                 core.ask(before.address, b"q")
             await core.said(24)
-        assert core.failed == []
+        assert core.faults == {}
         core.upstreams.close()
 
     play(scene)
@@ -232,17 +114,17 @@ def test_a_connection_that_died_without_a_word_is_used_no_more_and_its_question_
         async with asking(dies_after_one) as (core, played):
             for _ in range(5):
                 core.ask(played.address, b"q")
-            await until(lambda: len(core.answered) == 2)
-            core.answered.clear()
+            await until(lambda: len(core.heard) == 2)
+            core.heard.clear()
             number = core.ask(played.address, b"lost", question=77)
             core.upstreams.overdue(number)
             again = core.ask(played.address, b"lost", question=77)
-            await until(lambda: (again, b"lost") in core.answered)
+            await until(lambda: (again, b"lost") in core.heard)
             assert len(played.connections) == 3
             for number in range(20):
                 text = b"later%d" % number
                 core.ask(played.address, text)
-                await core.heard(text)
+                await core.hears(text)
             assert len(played.connections) == 3, "the one that lives is used"
 
     play(scene)
@@ -344,7 +226,7 @@ def test_a_connection_that_is_being_opened_when_all_are_closed_is_not_left_behin
             core.upstreams.close()
             core.upstreams.sweep()
             assert not core.upstreams._lines
-            assert core.failed == [1]
+            assert core.faults == {1: None}
 
     play(scene)
 

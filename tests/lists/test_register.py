@@ -130,6 +130,19 @@ def test_a_suspension_is_active_at_once_and_stays_whatever_a_later_relief_says(w
     assert world.active("c.example") == ["gambling"]
 
 
+def test_a_suspended_entry_that_left_the_list_is_counted_no_longer(world: World) -> None:
+    """After a hostile relief key was taken off and the entry proposed again, the list had `suspended 1` for ever."""
+    gone, stays, again = make_entry("a.example"), make_entry("b.example"), make_entry("a.example", number=2)
+    world.take(1, [gone, stays])
+    world.take(1, [gone, stays], suspended=[gone.reference, stays.reference])
+    world.take(2, [again, stays])
+    assert world.register.status()["lists"][0]["suspended"] == 1, "what stays on the list is carried on"
+    assert (world.active("a.example"), world.active("b.example")) == (["gambling"], [])
+    world.take(3, [again])
+    assert world.register.status()["lists"][0]["suspended"] == 0
+    assert [kind for kind, _ in world.leaves()].count("relief-applied") == 3, "the log says when none is off any more"
+
+
 def test_a_suspension_holds_also_while_additions_are_held(world: World) -> None:
     entries = [make_entry("a.example"), make_entry("b.example")]
     world.take(1, entries)

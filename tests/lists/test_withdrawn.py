@@ -10,6 +10,7 @@ from click.testing import CliRunner
 
 from resolver.cli.lists import explain
 from resolver.lists import withdrawn
+from resolver.lists.state import Suspension
 from resolver.lists.withdrawn import HERE
 from resolver.log.reading import leaves, published_details
 from resolver.log.source import Folder
@@ -33,8 +34,12 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     world.stop()
 
 
-def relieve(world: World) -> None:
-    world.take(1, [BAKERY, CASINO, BELOW], suspended=[BAKERY.reference, BELOW.reference])
+def relieve(world: World, by: str = "") -> None:
+    off = {
+        entry.reference: Suspension(since="2026-11-22T00:00:00Z", reason="appeal", by=by) for entry in (BAKERY, BELOW)
+    }
+    candidate = world.candidate(1, [BAKERY, CASINO, BELOW])
+    world.register.take(candidate.model_copy(update={"suspended": off}))
 
 
 def suspend(world: World) -> None:
@@ -61,6 +66,13 @@ def test_a_withdrawn_entry_is_named_with_issuer_time_and_reason(world: World, as
     (one,) = told["withdrawn"]
     assert (one["by"], one["since"], one["why"]) == (ISSUER.name, "2026-11-22T00:00:00Z", "appeal")
     assert f"withdrawn by {ISSUER.name} since 2026-11-22T00:00:00Z: appeal" in plain
+
+
+def test_who_signed_the_withdrawal_is_named_with_the_key(world: World) -> None:
+    relieve(world, by="Judge (key 0123456789abcdef)")
+    plain, told = typed(world, "bakery.example")
+    assert told["withdrawn"][0]["signed_by"] == "Judge (key 0123456789abcdef)"
+    assert f"withdrawn by {ISSUER.name}, signed by Judge (key 0123456789abcdef), since 2026-11-22T" in plain
 
 
 @pytest.mark.parametrize("asked", ["host.example", "www.host.example", BELOW.reference])

@@ -143,7 +143,7 @@ def by_datagram(worker: Rig, upstream: Upstream, name: str) -> str | None:
 
 
 def by_stream(worker: Rig, name: str) -> str | None:
-    message = worker.ask_stream(query(name, edns=True), client=(CLIENT, 4000))
+    message = worker.ask_stream(query(name, edns=True), stream=None)
     assert message is True or isinstance(message, bytes)
     return answered(None if message is True else message)
 

@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
-from typing import Any
+import weakref
+from typing import TYPE_CHECKING, Any
 
 from dnslib import EDNS0, QTYPE, DNSRecord
 
-from resolver import _core
-from tests.rigs.plane import unlistened
+from tests.rigs.plane import Rig, unlistened
+
+if TYPE_CHECKING:
+    import socket
+
+    from resolver import _core
 
 STOP4, STOP6 = "192.0.2.66", "2001:db8::66"
 PORTAL = "https://stop.isp.example"
 
 
-def plane(list_: _core.CompiledList | None, **settings: Any) -> _core.Plane:
-    settings = {"allow_clients": ["127.0.0.0/8"], "portal_url": PORTAL, "cache_bytes": 1 << 20} | settings
-    made = _core.Plane(settings)  # type: ignore[arg-type]
-    made.set_upstreams([unlistened().address])
-    made.set_list(list_)
+def plane(list_: _core.CompiledList | None, **settings: Any) -> Rig:
+    """One whose sockets close once the test has it no more."""
+    made = Rig(unlistened().address, **{"portal_url": PORTAL, "stop_ipv4": None} | settings)
+    weakref.finalize(made, close_all, [made.listener, *made.sockets])
+    made.plane.set_list(list_)
     return made
+
+
+def close_all(sockets: list[socket.socket]) -> None:
+    for one in sockets:
+        one.close()
 
 
 def question(name: str, qtype: str = "A", *, edns: int | None = None, do: bool = False, **bits: int) -> DNSRecord:
@@ -32,9 +42,9 @@ def question(name: str, qtype: str = "A", *, edns: int | None = None, do: bool =
     return record
 
 
-def decided(on: _core.Plane, asked: DNSRecord) -> DNSRecord:
+def decided(on: Rig, asked: DNSRecord) -> DNSRecord:
     """What a plane answers, with what holds for every answer checked."""
-    decision = on.decide(bytes(asked.pack()), ("127.0.0.1", 40000), ("127.0.0.1", 53))
+    decision = on.ask_stream(asked)
     assert isinstance(decision, bytes)
     reply = DNSRecord.parse(decision)
     header = reply.header

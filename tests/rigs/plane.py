@@ -17,6 +17,7 @@ import zstandard
 from dnslib import EDNS0, QTYPE, RCODE, RR, A, DNSHeader, DNSRecord
 
 from resolver import _core
+from tests.rigs.streams import Streams
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -73,7 +74,6 @@ def failing(question: DNSRecord, rcode: str) -> DNSRecord:
     return reply
 
 
-CLIENT, HERE = ("127.0.0.1", 4000), ("127.0.0.1", 53)
 OWN_QUESTION = re.compile(rb"\x00[\x00\x01]\x00\x00\x02\x00\x01")  # the end of the header, then the root, NS, IN
 
 
@@ -145,11 +145,11 @@ class Relayed:
     ask: _core.TcpAsk
 
 
-def relayed(plane: _core.Plane, asked: DNSRecord) -> Relayed:
+def relayed(on: Rig, asked: DNSRecord) -> Relayed:
     """What is asked for that message; anything else than that it is asked fails the test."""
     upstream = unlistened()
     upstream.waiting_raw()
-    assert plane.decide(bytes(asked.pack()), CLIENT, HERE) is True
+    assert on.ask_stream(asked) is True
     message, source = upstream.socket.recvfrom(65535)
     reply = DNSRecord(DNSHeader(id=int.from_bytes(message[:2]), qr=1, tc=1), q=DNSRecord.parse(message).q)
     upstream.say(reply, source)
@@ -157,16 +157,16 @@ def relayed(plane: _core.Plane, asked: DNSRecord) -> Relayed:
     deadline = time.monotonic() + PATIENCE
     while not asks:
         assert time.monotonic() < deadline
-        plane.pump()
-        asks = plane.take_tcp_asks()
+        on.plane.pump()
+        asks = on.plane.take_tcp_asks()
     return Relayed(asks[0].message, asks[0])
 
 
-def finish(plane: _core.Plane, question: Relayed, message: bytes) -> bytes | None:
+def finish(on: Rig, question: Relayed, message: bytes) -> bytes | None:
     """What the client is told of the upstream's answer; None: it was none."""
-    if not plane.tcp_answered(question.ask, message):
+    if not on.plane.tcp_answered(question.ask, message):
         return None
-    ((_, told),) = plane.take_answers()
+    ((_, told),) = on.stream_answers()
     return told
 
 
@@ -248,6 +248,7 @@ class Rig:
         self.plane.listen(self.listener.fileno())
         self.plane.set_upstreams(upstreams)
         self.sockets: list[socket.socket] = []
+        self.streams = Streams(self.plane, host)
         self._accepting: dict[str, socket.socket] = {}
         self.client = self.new_client()
 
@@ -292,13 +293,18 @@ class Rig:
         self.send(message)
         return self.receive()
 
-    def ask_stream(self, message: DNSRecord, stream: int = 1, client: tuple[str, int] = CLIENT) -> bytes | bool:
-        """As a message that came on that stream: its answer, or true where that is to come."""
-        return self.plane.decide(bytes(message.pack()), client, HERE, stream)
+    def ask_stream(self, message: DNSRecord | bytes, stream: int | None = 1, client: str | None = None) -> bytes | bool:
+        """On that connection, see `Streams.ask`: the answer, or true where it is to come, or false."""
+        return self.streams.ask(message if isinstance(message, bytes) else bytes(message.pack()), stream, client)
+
+    def stream_answers(self) -> list[tuple[int, bytes]]:
+        """Answers that came later, each with its stream."""
+        self.plane.pump()
+        return self.streams.answers()
 
     def until_stream(self, stream: int = 1) -> DNSRecord:
         """The answer on that stream; there is none on any other."""
-        ((to, message),) = self.until(self.plane.take_answers)
+        ((to, message),) = self.until(self.streams.answers)
         assert to == stream
         return DNSRecord.parse(message)
 
@@ -367,6 +373,7 @@ class Rig:
         return self.plane.upstreams()[number]["state"]
 
     def close(self) -> None:
+        self.streams.close()
         for made in [self.listener, *self.sockets]:
             made.close()
 

@@ -7,18 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
-from blocklists import verify
+from blocklists import document, verify
 from blocklists.issuer import propose, sealing, vault
 from blocklists.issuer.rehearsal import Rehearsal
 from blocklists.sealed import keys, lines
 from blocklists.sealed import seal as seals
 from resolver._core import sealed_digest
-from tests.rigs.issuer_world import BASIS, ISSUER, NOW, Counted
+from tests.rigs.issuer_world import BASIS, ISSUER, Counted, World
 
 if TYPE_CHECKING:
-    from datetime import datetime
-    from pathlib import Path
-
+    from blocklists.head import Head
+    from blocklists.issuer.desk import Desk
     from blocklists.verify import Verified
 
 LIST = "abuse"
@@ -32,14 +31,11 @@ def cheap(monkeypatch: Any) -> None:
 
 
 @dataclass
-class SealedWorld:
+class SealedWorld(World):
     """A desk with one sealed list that `north` subscribes to."""
 
-    folder: Path
-    now: datetime = NOW
     north: X25519PrivateKey = field(default_factory=X25519PrivateKey.generate)
     south: X25519PrivateKey = field(default_factory=X25519PrivateKey.generate)
-    rehearsal: Rehearsal = field(init=False)
 
     def __post_init__(self) -> None:
         made = Rehearsal.create(self.folder / "issuer", ISSUER, clock=lambda: self.now, random=Counted())
@@ -50,7 +46,14 @@ class SealedWorld:
         self.rehearsal.change(LIST, add=NAMES, basis="order-17", category="abuse")
 
     @property
-    def desk(self) -> Any:
+    def head(self) -> Head:
+        """What is published."""
+        found = self.desk.head(LIST)
+        assert found is not None
+        return found
+
+    @property
+    def desk(self) -> Desk:
         return self.rehearsal.desk
 
     def subscribe(self, provider: str) -> None:
@@ -60,12 +63,12 @@ class SealedWorld:
         """A next version without a change of names."""
         self.rehearsal.publish(propose.propose(self.desk, LIST, [], now=self.now, author="x", note="subscribers"))
 
-    def fetch(self, provider: str | None = "north", **options: Any) -> Verified:
-        """What a provider's steward does."""
-        key = getattr(self, provider) if provider else None
+    def fetch(self, repository: str | None = None, *, state: str = "at-north", **options: Any) -> Verified:
+        """What the steward of a provider does; `at-north` and `at-south` are those who have a key."""
+        key = getattr(self, state.removeprefix("at-"), self.north)
         return verify.refresh(
-            str(self.desk.published), self.desk.trusted_root, self.folder / f"at-{provider}", LIST,
-            **{"deadline": 120.0, "now": self.now, "opener": verify.with_key(lambda: key) if key else None, **options},
+            repository or str(self.published), self.desk.trusted_root, self.folder / state, LIST,
+            **{"deadline": 120.0, "now": self.now, "opener": verify.with_key(lambda: key), **options},
         )  # fmt: skip
 
     def listed(self, verified: Verified, provider: str = "north") -> set[str]:
@@ -79,6 +82,4 @@ class SealedWorld:
 
 def lines_of(verified: Verified) -> list[bytes]:
     """The stored document."""
-    from blocklists import document
-
     return list(document.read_lines(verified.lines, size=verified.head.full_size))

@@ -19,6 +19,8 @@ from resolver._core import CompiledList
 from resolver.base.dns_question import Answer
 from resolver.base.errors import ResolverError
 from resolver.base.paths import Places
+from resolver.config.schema_upstreams import Upstream
+from resolver.config.values import Endpoint
 from resolver.ipc.entry_hits import Cells, waiting
 from resolver.policy import generations
 from resolver.policy.generations import Generations
@@ -329,12 +331,12 @@ class TestNamesThatNoLongerResolve:
     ) -> None:
         make_live(places, gambling=["A" * 16])
 
-        def asking(host: str, port: int, name: str) -> Answer | None:
-            assert name == "000000.example"
+        def asking(host: str, port: int, name: str, proof: object) -> Answer | None:
+            assert (name, proof) == ("000000.example", None)
             return None if answers[port] is None else Answer(str(answers[port]), ())
 
-        upstreams = [("127.0.0.1", number) for number in range(len(answers))]
+        upstreams = [Upstream(address=Endpoint("127.0.0.1", number)) for number in range(len(answers))]
         assert Resolving(places, upstreams, lambda: 0.5, asking).look() is gone
 
     def test_without_a_list_nobody_is_asked(self, places: Places) -> None:
-        assert Resolving(places, [("127.0.0.1", 1)], lambda: 0.5).look() is None
+        assert Resolving(places, [Upstream(address=Endpoint("127.0.0.1", 1))], lambda: 0.5).look() is None

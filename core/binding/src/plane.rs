@@ -1,9 +1,9 @@
-//! The Python face of the plane: settings in, one call a wake, streams' messages.
+//! The Python face of the plane: settings in, one call a wake.
 //!
 //! Nothing is decided here. A panic in the core is a bug; it is caught at this border, counted, and costs the batch it
 //! happened in, not the worker.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::os::fd::RawFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
@@ -12,13 +12,12 @@ use std::sync::Arc;
 use dnscore::counters;
 use dnscore::list::reference_text;
 use dnscore::plane as core;
-use dnscore::relay::health::State;
+use dnscore::relay::health::{Fault, State};
 use dnscore::sketch::Sketch;
 use dnscore::streams;
 use dnscore::sys;
-use dnscore::wire::proxy::{self, Ends, Header, Read};
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyBytes, PyDict};
+use pyo3::types::{PyBytes, PyDict};
 
 use crate::list::CompiledList;
 use crate::refused;
@@ -172,29 +171,6 @@ impl Plane {
         self.inner.upstreams().iter().map(one).collect()
     }
 
-    #[pyo3(signature = (message, client, asked, stream = 0))]
-    fn decide<'py>(
-        &mut self,
-        py: Python<'py>,
-        message: &[u8],
-        client: (&str, u16),
-        asked: (&str, u16),
-        stream: u64,
-    ) -> PyResult<Bound<'py, PyAny>> {
-        let ends = Ends { source: end("client", client)?, destination: end("asked", asked)? };
-        let decision = self.guarded(core::Decision::Close, |plane| plane.decide(message, &ends, stream));
-        Ok(match decision {
-            core::Decision::Answer(bytes) => PyBytes::new(py, &bytes).into_any(),
-            core::Decision::Waits => PyBool::new(py, true).to_owned().into_any(),
-            core::Decision::Close => PyBool::new(py, false).to_owned().into_any(),
-        })
-    }
-
-    fn take_answers<'py>(&mut self, py: Python<'py>) -> Vec<(u64, Bound<'py, PyBytes>)> {
-        let answers = self.inner.take_answers();
-        answers.into_iter().map(|(stream, message)| (stream, PyBytes::new(py, &message))).collect()
-    }
-
     fn take_tcp_asks(&mut self) -> Vec<TcpAsk> {
         self.inner.take_tcp_asks().into_iter().map(|inner| TcpAsk { inner }).collect()
     }
@@ -208,9 +184,12 @@ impl Plane {
         self.guarded(false, |plane| plane.tcp_answered(ask, message))
     }
 
-    fn tcp_failed(&mut self, ask: &Bound<'_, TcpAsk>) {
-        let ask = &ask.get().inner;
-        self.guarded((), |plane| plane.tcp_failed(ask));
+    #[pyo3(signature = (ask, fault = None))]
+    fn tcp_failed(&mut self, ask: &Bound<'_, TcpAsk>, fault: Option<&str>) -> PyResult<()> {
+        let fault = fault.map(|word| Fault::of_word(word).ok_or_else(|| refused(format!("{word:?} is no fault"))));
+        let (ask, fault) = (&ask.get().inner, fault.transpose()?);
+        self.guarded((), |plane| plane.tcp_failed(ask, fault));
+        Ok(())
     }
 
     fn note_starved(&mut self, starved: bool) {
@@ -285,29 +264,6 @@ impl TcpAsk {
     }
 }
 
-/// Two ends as (address, port).
-type Said = ((String, u16), (String, u16));
-
-/// The PROXY header at the beginning of `data`: its length and the two ends, if it says any. `None`: more is to come.
-#[pyfunction]
-fn read_proxy_header(data: &[u8]) -> PyResult<Option<(usize, Option<Said>)>> {
-    let pair = |address: SocketAddr| (address.ip().to_string(), address.port());
-    match proxy::read(data) {
-        Read::Begun => Ok(None),
-        Read::Refused => Err(refused("not a PROXY header of version 2")),
-        Read::Header(Header { length, ends }) => {
-            Ok(Some((length, ends.map(|ends| (pair(ends.source), pair(ends.destination))))))
-        }
-    }
-}
-
-/// An end of a stream. A link-local address comes with its zone (`fe80::1%eth0`), which is no part of it.
-fn end(what: &str, (text, port): (&str, u16)) -> PyResult<SocketAddr> {
-    let address = text.split('%').next().unwrap_or(text);
-    let ip: IpAddr = address.parse().map_err(|_| refused(format_args!("{what}: {text:?} is not an address")))?;
-    Ok(SocketAddr::new(ip.to_canonical(), port))
-}
-
 pub(crate) fn socket_address(text: &str) -> PyResult<SocketAddr> {
     text.parse().map_err(|_| refused(format_args!("{text:?} is not an address with a port")))
 }
@@ -351,7 +307,6 @@ fn sketch_of(octets: &[u8]) -> PyResult<Sketch> {
 pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<Plane>()?;
     module.add_class::<TcpAsk>()?;
-    module.add_function(wrap_pyfunction!(read_proxy_header, module)?)?;
     module.add_function(wrap_pyfunction!(distinct, module)?)?;
     module.add_function(wrap_pyfunction!(joined, module)?)?;
     module.add_function(wrap_pyfunction!(set_background, module)?)?;

@@ -133,6 +133,7 @@ given! {
     udp_gso: bool,
     proxy_from: Vec<String>,
     proxy_to: Vec<String>,
+    tls_to: Vec<String>,
     tap: TapSettings,
     sketch_key: (u64, u64),
     streams: StreamLimits,
@@ -195,8 +196,11 @@ impl Given {
         }
         settings.seed = self.seed;
         settings.proxy_from = prefixes(&self.proxy_from.unwrap_or_default())?;
-        let told = self.proxy_to.unwrap_or_default();
-        settings.proxy_to = told.iter().map(|text| socket_address(text)).collect::<PyResult<_>>()?;
+        let addresses = |texts: Option<Vec<String>>| -> PyResult<Vec<_>> {
+            texts.unwrap_or_default().iter().map(|text| socket_address(text)).collect()
+        };
+        settings.proxy_to = addresses(self.proxy_to)?;
+        settings.tls_to = addresses(self.tls_to)?;
         settings.tap = self.tap.map(|TapSettings { identity, version, client_addresses }| tap::Settings {
             identity,
             version,

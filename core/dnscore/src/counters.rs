@@ -253,7 +253,7 @@ impl Counters {
         self.observe(Counter::WaitSumUs, us, clients);
     }
 
-    /// `times` the same value, in the histogram whose sum is `sum`; its buckets stand behind it.
+    /// `times` the same value, in the histogram whose sum is `sum`; its buckets follow it.
     #[inline]
     fn observe(&mut self, sum: Counter, us: u64, times: u64) {
         self.add(sum, us * times);

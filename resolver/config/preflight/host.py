@@ -20,6 +20,8 @@ from typing import TYPE_CHECKING, Any
 from tuf.api.metadata import Metadata, Root
 from tuf.api.serialization import DeserializationError
 
+from resolver.base.dns_question import over_tcp
+from resolver.base.proven import reason
 from resolver.config.certificate import LAST_DAYS, CertificateError, certificate_of
 from resolver.config.finding import Finding
 from resolver.config.preflight.remote import far
@@ -30,7 +32,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from resolver.base.paths import Places
-    from resolver.config.schema import Config, Endpoint
+    from resolver.config.schema import Config
+    from resolver.config.schema_upstreams import Upstream
+    from resolver.config.values import Endpoint
 
 PATIENCE, TRIES = 2.0, 2
 LOOPBACK = 1.0  # seconds for a packet from this host to itself
@@ -42,8 +46,8 @@ TMPFS_MAGIC = ("tmpfs", "ramfs")
 
 
 def trial(config: Config, file: Path, own: Callable[[Places], set[str]]) -> list[Finding]:
-    """Everything that does not work here and now; `file`: where the configuration stands; `own`: the addresses that a
-    Stopsign with these paths holds now, since one may check its configuration again before a reload."""
+    """Everything that does not work on this machine now. `file`: the configuration's path. `own`: the addresses that a
+    running Stopsign with these paths holds: its configuration may be checked before a reload."""
     return [
         *_folders(config),
         *rights(config, file),
@@ -175,7 +179,7 @@ def _clients(config: Config) -> Iterator[Finding]:
 
 
 def _visitors(config: Config) -> Iterator[Finding]:
-    """On loopback every visitor comes from the web server's address: without its name the limits take all for one."""
+    """Behind a web server on loopback all visitors have its address: without a trusted proxy they share one limit."""
     listen = config.portal.listen
     if listen and not config.portal.behind and all(ipaddress.ip_address(one.host).is_loopback for one in listen):
         wrong = "is empty while the portal listens on loopback alone: all visitors together get one visitor's allowance"
@@ -189,15 +193,22 @@ def _upstreams(config: Config) -> Iterator[Finding]:
         said, streams = asking.map(_silent, upstreams), asking.map(_no_stream, upstreams)
         found = list(zip(upstreams, said, streams, strict=True))
     for at, (upstream, silent, no_stream) in enumerate(found):
+        key = f"dns.upstreams[{at}]"
         if silent:
-            yield Finding(f"dns.upstreams[{at}]", f"{upstream} {silent}", fatal=all(why for _, why, _ in found))
+            yield Finding(key, f"{upstream} {silent}", fatal=all(why for _, why, _ in found))
         elif no_stream:
             harm = "what is too long for a datagram is SERVFAIL"
-            yield Finding(f"dns.upstreams[{at}]", f"{upstream} over TCP {no_stream}: {harm}", fatal=False)
+            yield Finding(key, f"{upstream} over TCP {no_stream}: {harm}", fatal=False)
+        if upstream.tls is None and any(one.tls is not None for one in upstreams):
+            wrong = "is asked in clear, also what another one is asked over TLS while that is up"
+            yield Finding(key, f"{upstream} {wrong}; tls for each, or for none, would be right", fatal=False)
 
 
-def _silent(upstream: Endpoint) -> str | None:
-    family = socket.AF_INET6 if upstream.ipv6 else socket.AF_INET
+def _silent(upstream: Upstream) -> str | None:
+    if upstream.tls is not None:
+        wrong = _over_stream(upstream)
+        return wrong and f"over TLS {wrong}"
+    family = socket.AF_INET6 if upstream.address.ipv6 else socket.AF_INET
     try:
         with socket.socket(family, socket.SOCK_DGRAM) as asking:
             asking.settimeout(PATIENCE / TRIES)
@@ -216,12 +227,13 @@ def _silent(upstream: Endpoint) -> str | None:
     return _wrong(answer)
 
 
-def _no_stream(upstream: Endpoint) -> str | None:
+def _no_stream(upstream: Upstream) -> str | None:
+    return _over_stream(upstream) if upstream.tls is None else None
+
+
+def _over_stream(upstream: Upstream) -> str | None:
     try:
-        with socket.create_connection((upstream.host, upstream.port), PATIENCE) as asking:
-            asking.sendall(len(_ROOT_NS).to_bytes(2) + _ROOT_NS)
-            with asking.makefile("rb") as answers:
-                return _wrong(answers.read(int.from_bytes(answers.read(2))))
+        return _wrong(over_tcp(upstream.host, upstream.port, _ROOT_NS, proof=upstream.proof, patience=PATIENCE))
     except OSError as error:
         return _unasked(error)
 
@@ -229,7 +241,7 @@ def _no_stream(upstream: Endpoint) -> str | None:
 def _unasked(error: OSError) -> str:
     if isinstance(error, TimeoutError):
         return f"does not answer within {PATIENCE:g} s"
-    return f"cannot be asked ({error.strerror})"
+    return f"cannot be asked ({reason(error)})"
 
 
 def _wrong(answer: bytes) -> str | None:

@@ -128,10 +128,14 @@ def _met(ask: Callable[[], None]) -> str:
 
 
 def _designated_elsewhere(config: Config) -> Iterator[Finding]:
-    with ThreadPoolExecutor(max(len(config.upstreams), 1)) as asking:
-        for at, names in enumerate(asking.map(_designates, config.upstreams)):
+    # One over TLS is elsewhere, and clients reach it whatever it says of itself.
+    asked = [(at, upstream) for at, upstream in enumerate(config.upstreams) if upstream.tls is None]
+    with ThreadPoolExecutor(max(len(asked), 1)) as asking:
+        for (at, upstream), names in zip(
+            asked, asking.map(lambda one: _designates(one[1].address), asked), strict=True
+        ):
             if names:
-                upstream, shown = config.upstreams[at], ", ".join(names)
+                shown = ", ".join(names)
                 wrong = f"{upstream} designates {shown}: clients that reach it by themselves pass the lists, encrypted"
                 right = "a resolver that only Stopsign can reach would be right"
                 yield Finding(f"dns.upstreams[{at}]", f"{wrong}; {right}", fatal=False)
@@ -143,7 +147,7 @@ def _designates(upstream: Endpoint) -> list[str]:
     host, port = upstream.host, upstream.port
     try:
         with socket.socket(socket.AF_INET6 if upstream.ipv6 else socket.AF_INET, socket.SOCK_DGRAM) as asking:
-            asking.connect((host, port))  # so that nobody's port is heard to be nobody's
+            asking.connect((host, port))  # a port that nobody has: what rejects it shows that rejections reach us
             asking.setblocking(False)
             reply = dns.query.udp(question, host, PATIENCE, port, ignore_trailing=True, sock=asking)
     except (OSError, dns.exception.DNSException):

@@ -18,7 +18,7 @@ mod write;
 pub use aliases::{MAX_OWNERS, Reason, owners, owners_beside, trim};
 pub use blocked::{MAX_BLOCKED_TTL, StopPage, blocked, hinfo, nodata, text};
 pub use explained::{Explained, Explanation};
-pub use relayed::{client_answer, upstream_query, without_opt};
+pub use relayed::{client_answer, pad_query, upstream_query, without_opt};
 
 pub(crate) use body::{Behind, Body};
 pub(crate) use rebuild::rebuild;

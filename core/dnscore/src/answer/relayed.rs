@@ -3,7 +3,8 @@
 use super::body::Body;
 use super::rebuild::rebuild;
 use super::write::OPT;
-use crate::wire::{Checked, HEADER, Query, UDP_SIZE, flag, rtype};
+use crate::narrow::to_u16;
+use crate::wire::{Checked, HEADER, OPTION_PADDING, Query, UDP_SIZE, flag, rtype};
 
 /// Writes the query for the upstream: own id, the client's RD and CD, AD set, the name in lower case or, with `case`,
 /// in the random case of those bits (0x20), and an OPT of our own: 1232, the client's DO, no option, so no client subnet.
@@ -36,6 +37,17 @@ pub fn upstream_query(query: &Query, id: u16, case: Option<u64>, out: &mut [u8])
     end + OPT
 }
 
+/// Pads such a query, whose last record is an OPT without options, to whole blocks (RFC 7830).
+pub fn pad_query(message: &mut Vec<u8>, block: usize) {
+    let zeros = (message.len() + 4).next_multiple_of(block) - message.len() - 4;
+    let [high, low] = to_u16(zeros + 4).to_be_bytes();
+    let length_at = message.len() - 2;
+    message[length_at..].copy_from_slice(&[high, low]);
+    message.extend_from_slice(&OPTION_PADDING.to_be_bytes());
+    message.extend_from_slice(&to_u16(zeros).to_be_bytes());
+    message.resize(message.len() + zeros, 0);
+}
+
 /// Takes the OPT off such a query of `length` octets, for a server that does not speak EDNS. Returns the new length.
 pub fn without_opt(out: &mut [u8], length: usize) -> usize {
     out[HEADER - 1] = 0;
@@ -54,4 +66,24 @@ pub fn client_answer(
     out: &mut [u8],
 ) -> usize {
     rebuild(packet, query, &Body::of(answer, checked), limit, out).0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_query_is_padded_to_whole_blocks_by_one_option_of_zeros() {
+        for end in 17..=271usize {
+            let mut message = vec![7; end];
+            message.extend_from_slice(&[0, 0, 41, 4, 208, 0, 0, 0, 0, 0, 0]);
+            let at = message.len();
+            pad_query(&mut message, 128);
+            assert_eq!(message.len() % 128, 0);
+            assert_eq!(u16::from_be_bytes([message[at - 2], message[at - 1]]), to_u16(message.len() - at));
+            assert_eq!(u16::from_be_bytes([message[at + 2], message[at + 3]]), to_u16(message.len() - at - 4));
+            assert_eq!(message[at..at + 2], OPTION_PADDING.to_be_bytes());
+            assert!(message[at + 4..].iter().all(|octet| *octet == 0));
+        }
+    }
 }

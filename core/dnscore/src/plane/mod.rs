@@ -61,7 +61,6 @@ pub use entry_counts::EntryHits;
 pub use local::OwnAnswer;
 pub use settings::Settings;
 pub use shadow::{Seen, Shadow, ShadowList};
-pub use streams::Decision;
 
 /// Batches in one wake; then the event loop breathes.
 const BATCHES_A_WAKE: usize = 8;
@@ -97,6 +96,7 @@ impl Plane {
             joins,
             proxy_from,
             proxy_to,
+            tls_to,
             tap,
             sketch_key,
             seed,
@@ -136,7 +136,7 @@ impl Plane {
                 shadow: Shadow::new(sketch_key),
                 key,
             },
-            relaying: Relaying::new(Relay::new(limits, key), random, remote_sockets, proxy_to, joins),
+            relaying: Relaying::new(Relay::new(limits, key), random, remote_sockets, (proxy_to, tls_to), joins),
             streams: Streams::new(stream_limits, balancers, &https_path),
             messages: Messages::default(),
             clock: Now::default(),
@@ -204,14 +204,16 @@ impl Plane {
 
     /// The upstreams, in order of preference. One that stays keeps its health and its sockets.
     pub fn set_upstreams(&mut self, addresses: &[SocketAddr]) {
-        let Relaying { forwarder, proxy_to, .. } = &mut self.relaying;
+        let Relaying { forwarder, proxy_to, tls_to, .. } = &mut self.relaying;
         forwarder.set_upstreams(addresses, |address| {
             self.next_uid += 1;
-            (self.next_uid, proxy_to.contains(address))
+            let (sends_proxy_header, tls) = (proxy_to.contains(&address), tls_to.contains(&address));
+            Upstream::new(self.next_uid, address).reached_by(sends_proxy_header, tls)
         });
-        let known: Vec<_> = self.relaying.forwarder.upstreams.iter().map(|u| (u.uid, u.address, u.loopback)).collect();
+        let by_datagram = forwarder.upstreams.iter().filter(|u| !u.tls);
+        let known: Vec<_> = by_datagram.map(|u| (u.uid, u.address, u.loopback)).collect();
         self.relaying.links.set_upstreams(&known, self.relaying.remote_sockets, self.clock.us);
-        self.relaying.lanes = known.iter().map(|_| Lane::new(self.relaying.joins)).collect();
+        self.relaying.lanes = addresses.iter().map(|_| Lane::new(self.relaying.joins)).collect();
         self.relaying.open_one_each(&self.poll, self.clock);
     }
 

@@ -1,6 +1,7 @@
-//! The relay over TCP: questions that are sent to an upstream by TCP.
+//! The relay over TCP: questions that are sent to an upstream by TCP, or by TLS where that is all it is asked over.
 //!
-//! Enters: slots whose answer is too long for a datagram, or for which no datagram can be trusted. Leaves: [`TcpAsk`]s for
+//! Enters: slots whose answer is too long for a datagram, or for which no datagram can be trusted, or whose upstream is
+//! asked over TLS. Leaves: [`TcpAsk`]s for
 //! Python, which owns the connections and decides nothing. It says what came of each ([`Plane::tcp_answered`],
 //! [`Plane::tcp_failed`]); that a question was not answered in time it learns from here ([`Plane::take_tcp_overdue`]).
 
@@ -8,6 +9,7 @@ use crate::answer;
 use crate::counters::Counter;
 use crate::relay::Relay;
 use crate::relay::forwarder::{Forwarder, Heard};
+use crate::relay::health::Fault;
 use crate::relay::slot::HEAD;
 use crate::sys::Poll;
 use crate::wire::{Checked, HEADER, check_answer, proxy};
@@ -22,6 +24,8 @@ use super::stages::{Chain, Now};
 const MAX_WAITING: usize = 1024;
 /// Octets for a query: header, question, OPT.
 const ROOM: usize = HEAD + 11;
+/// "Clients SHOULD pad queries to the closest multiple of 128 octets" (RFC 8467, 4.1), where nobody on the way reads them.
+const BLOCK: usize = 128;
 
 impl Relaying {
     /// From now on the slot is asked over TCP; `first`: the upstream that is known to have the answer.
@@ -72,6 +76,9 @@ impl Relaying {
             let length = answer::without_opt(&mut message, length);
             message.truncate(length);
         }
+        if upstream.tls && !held.plain {
+            answer::pad_query(&mut message, BLOCK);
+        }
         let mut header = Vec::new();
         if upstream.sends_proxy_header {
             header.resize(proxy::LONGEST, 0);
@@ -116,13 +123,22 @@ impl Plane {
         true
     }
 
-    /// No connection brought an answer to it.
-    pub fn tcp_failed(&mut self, ask: &TcpAsk) {
+    /// No connection brought an answer to it. `fault`: why none could be opened; none: one was, and ended.
+    pub fn tcp_failed(&mut self, ask: &TcpAsk, fault: Option<Fault>) {
         self.read_clock();
         let Plane { chain, relaying, poll, clock, .. } = self;
         let forwarder = &mut relaying.forwarder;
         let closed = forwarder.relay.close_tcp(ask.slot, ask.generation, ask.number);
         let Some(closed) = closed else { return };
+        match fault {
+            // Of one that is asked by datagrams too its TCP proves nothing.
+            Some(fault) if forwarder.upstream(closed.upstream).is_some_and(|upstream| upstream.tls) => {
+                relaying.fault(chain, poll, closed.upstream, fault, *clock);
+            }
+            Some(_) => {}
+            None => forwarder.hung_up(&mut chain.counters, ask.slot, closed.upstream, closed.at, clock.us),
+        }
+        let forwarder = &mut relaying.forwarder;
         let action = forwarder.tcp_failed(ask.slot, closed.upstream, clock.us);
         relaying.carry_out(chain, poll, ask.slot, action, *clock);
         relaying.flush(chain, poll, *clock);

@@ -33,8 +33,9 @@ pub(super) struct Relaying {
     pub joins: bool,
     /// When the worker itself asks upstreams next.
     pub asks_at: u64,
-    /// Upstreams that get a PROXY header; and, where there are any, who asked first for the question of each slot.
+    /// Upstreams that get a PROXY header, those that are asked over TLS alone; and, where there are any, who asked first for the question of each slot.
     pub proxy_to: Vec<SocketAddr>,
+    pub tls_to: Vec<SocketAddr>,
     pub askers: Vec<Option<Ends>>,
     pub random: Random,
     due: Vec<Due>,
@@ -46,7 +47,7 @@ impl Relaying {
         relay: Relay,
         random: Random,
         remote_sockets: usize,
-        proxy_to: Vec<SocketAddr>,
+        (proxy_to, tls_to): (Vec<SocketAddr>, Vec<SocketAddr>),
         joins: bool,
     ) -> Relaying {
         Relaying {
@@ -60,6 +61,7 @@ impl Relaying {
             joins,
             asks_at: 0,
             proxy_to,
+            tls_to,
             askers: Vec::new(),
             random,
             due: Vec::new(),

@@ -43,8 +43,6 @@ impl Door {
     }
 }
 
-/// Marks the numbers of messages that no connection of ours brought.
-pub(super) const FOREIGN: u64 = 1 << 63;
 /// Octets of answers that the outlet's buffer keeps.
 const KEPT: usize = 1 << 18;
 
@@ -53,14 +51,12 @@ pub(super) struct Outlet {
     room: Box<[u8]>,
     octets: Vec<u8>,
     answers: Vec<(u64, usize)>,
-    /// Those to messages that no connection of ours brought.
-    pub foreign: Vec<(u64, Vec<u8>)>,
 }
 
 impl Outlet {
     fn new() -> Outlet {
         let room = vec![0; LONGEST].into_boxed_slice();
-        Outlet { room, octets: Vec::new(), answers: Vec::new(), foreign: Vec::new() }
+        Outlet { room, octets: Vec::new(), answers: Vec::new() }
     }
 
     /// Room for an answer.
@@ -72,9 +68,6 @@ impl Outlet {
     pub fn answer(&mut self, counters: &mut Counters, number: u64, length: usize) {
         let message = &self.room[..length];
         counters.answer(message);
-        if number & FOREIGN != 0 {
-            return self.foreign.push((number & !FOREIGN, message.to_vec()));
-        }
         self.octets.extend_from_slice(message);
         self.answers.push((number, length));
     }

@@ -18,7 +18,7 @@ use super::stages::{Chain, Now};
 impl Relaying {
     /// A socket towards each upstream, so that questions leave also when later no descriptor is left for another one.
     pub fn open_one_each(&mut self, poll: &Poll, now: Now) {
-        for upstream in &self.forwarder.upstreams {
+        for upstream in self.forwarder.upstreams.iter().filter(|upstream| !upstream.tls) {
             // where it fails now, the first question says why
             let _ = self.links.pick(upstream.uid, poll, &mut self.random, now.us);
         }
@@ -31,7 +31,7 @@ impl Relaying {
         if held.is_asked_out() {
             return;
         }
-        if held.over_tcp {
+        if held.over_tcp || self.forwarder.upstreams[number].tls {
             return self.put_over_tcp(slot, number, now);
         }
         if self.lanes[number].sender.is_full() {
@@ -122,7 +122,7 @@ impl Relaying {
     }
 
     /// A fault of an upstream. Where it goes down by it, what waits for it is put to the next one at once.
-    fn fault(&mut self, chain: &mut Chain, poll: &Poll, uid: u32, fault: Fault, now: Now) {
+    pub fn fault(&mut self, chain: &mut Chain, poll: &Poll, uid: u32, fault: Fault, now: Now) {
         let mut slots = std::mem::take(&mut self.slots);
         slots.clear();
         if self.forwarder.failed(&mut chain.counters, uid, fault, now.us, &mut slots) {

@@ -44,6 +44,8 @@ pub struct Settings {
     pub proxy_from: Vec<Prefix>,
     /// Upstreams that get a PROXY header which says who asks.
     pub proxy_to: Vec<SocketAddr>,
+    /// Upstreams that are asked over TLS alone.
+    pub tls_to: Vec<SocketAddr>,
     /// Blocked answers as dnstap frames; none: not recorded.
     pub tap: Option<tap::Settings>,
     /// Of the sketches of clients, shared by the workers that are to be joined; none: a random one.
@@ -80,6 +82,7 @@ impl Settings {
             joins: true,
             proxy_from: Vec::new(),
             proxy_to: Vec::new(),
+            tls_to: Vec::new(),
             tap: None,
             sketch_key: None,
             streams: streams::Limits::default(),

@@ -3,7 +3,7 @@
 //! Enters: messages of [`crate::streams`], each with its number; a batch of them is what the connections that are ready at
 //! the same time have. Leaves: their answers, by the [`Outlet`], for their connections. A message is answered at once, or
 //! waits in the relay among the clients of its question; a stream that is gone meanwhile cancels nothing: the answer still
-//! fills the cache. [`Plane::decide`] is the same for a message that no connection of ours brought.
+//! fills the cache.
 
 use std::cell::Cell;
 use std::io;
@@ -15,27 +15,15 @@ use crate::relay::slot::ReplyTo;
 use crate::streams::{Identity, Kind, Message};
 use crate::sys::{BATCH, Links, Ready};
 use crate::wire::message::Header;
-use crate::wire::proxy::Ends;
 use crate::wire::{Query, flag};
 
 use super::Plane;
 use super::batch::Place;
 use super::chain::{self, Way};
-use super::replies::{FOREIGN, LONGEST, Replies};
+use super::replies::{LONGEST, Replies};
 
 /// Messages of one connection in a batch: so many of the longest answers are what may wait to be written on it.
 const OF_ONE: usize = 16;
-
-/// What becomes of a message that no connection brought.
-#[derive(Debug)]
-pub enum Decision {
-    /// Send this.
-    Answer(Vec<u8>),
-    /// One answer will come, by [`Plane::take_answers`].
-    Waits,
-    /// No answer is due.
-    Close,
-}
 
 /// A batch of messages.
 #[derive(Default)]
@@ -210,33 +198,9 @@ impl Plane {
         messages.clear();
     }
 
-    /// Takes a message that no connection of ours brought. `ends`: the client, and the address that it asked.
-    pub fn decide(&mut self, packet: &[u8], ends: &Ends, stream: u64) -> Decision {
-        self.read_clock();
-        let before = self.relaying.replies.outlet.foreign.len();
-        self.messages.octets.extend_from_slice(packet);
-        self.messages.push(Message { number: FOREIGN | stream, ends: *ends }, 0);
-        self.run_batch();
-        let waits = !self.batch.open.is_empty();
-        self.carry_on();
-        // What it was answered at once, by whichever stage.
-        let answers = &mut self.relaying.replies.outlet.foreign;
-        match answers.iter().skip(before).position(|(to, _)| *to == stream) {
-            Some(at) => Decision::Answer(answers.remove(before + at).1),
-            None if waits => Decision::Waits,
-            None => Decision::Close,
-        }
-    }
-
-    /// Answers to messages of [`Plane::decide`] that came later, each with its number.
-    pub fn take_answers(&mut self) -> Vec<(u64, Vec<u8>)> {
-        std::mem::take(&mut self.relaying.replies.outlet.foreign)
-    }
-
-    /// Something waits for Python: answers of [`Plane::take_answers`], or questions over TCP.
+    /// Something waits for Python: questions over TCP.
     #[inline]
     pub fn has_work(&self) -> bool {
-        let Plane { relaying, .. } = self;
-        !(relaying.replies.outlet.foreign.is_empty() && relaying.tcp_asks.is_empty() && relaying.tcp_overdue.is_empty())
+        !(self.relaying.tcp_asks.is_empty() && self.relaying.tcp_overdue.is_empty())
     }
 }

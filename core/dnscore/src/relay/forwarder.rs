@@ -41,8 +41,15 @@ pub struct Heard {
     pub upstream: u32,
     /// After how many microseconds.
     pub rtt: u64,
-    /// Over TCP.
+    /// Over TCP, or over TLS.
     pub over_tcp: bool,
+}
+
+impl Heard {
+    /// It came over TCP from an upstream whose health is a matter of datagrams.
+    fn is_beside(&self, upstream: &Upstream) -> bool {
+        self.over_tcp && !upstream.tls
+    }
 }
 
 /// Everything in flight, and the upstreams that it is put to.
@@ -198,10 +205,11 @@ impl Forwarder {
             return None;
         }
         held.plain = true;
-        if heard.over_tcp {
-            self.upstreams[number].spoke_over_tcp(now);
+        let upstream = &mut self.upstreams[number];
+        if heard.is_beside(upstream) {
+            upstream.spoke_over_tcp(now);
         } else {
-            self.upstreams[number].answered(heard.rtt, timeout);
+            upstream.answered(heard.rtt, timeout);
         }
         Some(number)
     }
@@ -215,7 +223,7 @@ impl Forwarder {
             upstream.said(failing.then(|| relay.domain(slot)), now);
         }
         let timeout = relay.limits().upstream_timeout;
-        if heard.over_tcp {
+        if heard.is_beside(upstream) {
             upstream.spoke_over_tcp(now);
         } else if unwilling {
             upstream.was_unwilling(heard.rtt, timeout);
@@ -231,7 +239,7 @@ impl Forwarder {
         self.relay.release(slot);
         let timeout = self.relay.limits().upstream_timeout;
         let Some(upstream) = self.upstream(heard.upstream) else { return };
-        if heard.over_tcp {
+        if heard.is_beside(upstream) {
             upstream.spoke_over_tcp(now);
         } else if is_unwilling(checked) && !checked.lacks_edns() {
             if upstream.refused_us(now) {
@@ -263,7 +271,7 @@ impl Forwarder {
         held.fault_ede = Fault::NotListening.ede();
         if held.own {
             self.relay.release(slot);
-            if let Some(upstream) = self.upstream(upstream) {
+            if let Some(upstream) = self.upstream(upstream).filter(|upstream| !upstream.tls) {
                 upstream.failed_over_tcp(now);
             }
             return Action::Wait;
@@ -274,7 +282,8 @@ impl Forwarder {
         if self.has_another(slot) {
             return Action::AskNext;
         }
-        let hopeless = self.upstreams.iter().all(|u| u.is_tcp_closed() || !u.is_usable()) && !self.is_awaited(slot);
+        let hopeless = self.upstreams.iter().all(|u| !u.tls && (u.is_tcp_closed() || !u.is_usable()));
+        let hopeless = hopeless && !self.is_awaited(slot);
         if hopeless { self.kept_or(slot, Action::GiveUp) } else { Action::Wait }
     }
 
@@ -300,37 +309,45 @@ impl Forwarder {
     }
 
     /// Counts the silence of the upstream that a question was last put to, where its time is over. Over TCP nothing is
-    /// lost, an answer may still come: that the connection is slow is all there is to say, by the question's number.
+    /// lost, an answer may still come: that the connection is slow is all there is to say, by the question's number. It is
+    /// a silence where the upstream has nothing but connections.
     fn note_silence(&mut self, counters: &mut Counters, slot: u32, now: u64) -> Option<u64> {
         let Forwarder { relay, upstreams, .. } = self;
         let held = relay.slot(slot);
         let timeout = relay.limits().upstream_timeout;
         let last = held.asks().last().filter(|ask| ask.at + timeout <= now && held.phase == Phase::Asking)?;
         counters.count(Counter::UpstreamTimeouts);
-        if let Some(number) = last.tcp_number() {
-            return Some(number);
-        }
+        let number = last.tcp_number();
         let again = held.asks().iter().filter(|ask| ask.upstream == last.upstream).count() > 1;
         let domain = relay.domain(slot);
         if let Some(upstream) = upstreams.iter_mut().find(|u| u.uid == last.upstream)
+            && (number.is_none() || upstream.tls)
             && upstream.unanswered(again, domain, last.at, now)
         {
             counters.count(Counter::UpstreamDown);
         }
-        None
+        number
     }
 
-    /// The upstreams, in order of preference. One that stays keeps its health. `new`: the uid for another one, and whether
-    /// it gets a PROXY header.
-    pub fn set_upstreams(&mut self, addresses: &[SocketAddr], mut new: impl FnMut(&SocketAddr) -> (u32, bool)) {
+    /// A connection over TLS ended without an answer to that question, as if the upstream were silent.
+    pub fn hung_up(&mut self, counters: &mut Counters, slot: u32, uid: u32, asked_at: u64, now: u64) {
+        let domain = self.relay.domain(slot);
+        let is_own = self.relay.slot(slot).own;
+        if let Some(upstream) = self.upstream(uid).filter(|upstream| upstream.tls && !is_own)
+            && upstream.unanswered(false, domain, asked_at, now)
+        {
+            counters.count(Counter::UpstreamDown);
+        }
+    }
+
+    /// The upstreams, in order of preference. One that stays keeps its health; another one is `new`.
+    pub fn set_upstreams(&mut self, addresses: &[SocketAddr], mut new: impl FnMut(SocketAddr) -> Upstream) {
         let old = std::mem::take(&mut self.upstreams);
         self.upstreams = addresses
             .iter()
             .map(|address| {
-                old.iter().find(|u| u.address == *address).cloned().unwrap_or_else(|| {
-                    let (uid, proxy_header) = new(address);
-                    Upstream::new(uid, *address).with_proxy_header(proxy_header)
-                })
+                let stays = old.iter().find(|u| u.address == *address).cloned();
+                stays.unwrap_or_else(|| new(*address))
             })
             .collect();
         self.unheard_since = None;

@@ -19,6 +19,10 @@
 //! Over TCP the worker asks each upstream that is up for itself, every half minute in which nothing else was answered
 //! there. Three such questions in a row without an answer say that TCP is closed, which is for people to know; datagrams
 //! go on. What becomes of clients' questions over TCP is no proof of anything.
+//!
+//! An upstream over TLS has no datagrams: there answers and silences of its connections count as those of datagrams do
+//! elsewhere, a connection that ends without an answer is a silence, and one that cannot be opened, or whose other end
+//! does not prove who it is, is a fault.
 
 use std::net::SocketAddr;
 
@@ -35,6 +39,8 @@ pub enum Fault {
     Lying,
     /// No route, or no socket.
     Unreachable,
+    /// It does not prove over TLS who it is, or speaks no TLS.
+    Unproven,
 }
 
 impl Fault {
@@ -46,13 +52,23 @@ impl Fault {
             Fault::Refusing => "refusing",
             Fault::Lying => "lying",
             Fault::Unreachable => "unreachable",
+            Fault::Unproven => "not proven",
         }
+    }
+
+    /// Of that word.
+    pub fn of_word(word: &str) -> Option<Fault> {
+        let all =
+            [Fault::Silent, Fault::NotListening, Fault::Refusing, Fault::Lying, Fault::Unreachable, Fault::Unproven];
+        all.into_iter().find(|fault| fault.as_str() == word)
     }
 
     /// How many in a row take it out.
     fn limit(self, loopback: bool) -> u32 {
         match self {
             Fault::NotListening if loopback => 1,
+            // No accident on the way makes a wrong certificate.
+            Fault::Unproven => 1,
             Fault::NotListening | Fault::Unreachable => 2,
             Fault::Silent | Fault::Lying | Fault::Refusing => 3,
         }
@@ -62,7 +78,7 @@ impl Fault {
     pub fn ede(self) -> u16 {
         match self {
             Fault::Silent | Fault::Unreachable => 22,
-            Fault::NotListening | Fault::Refusing | Fault::Lying => 23,
+            Fault::NotListening | Fault::Refusing | Fault::Lying | Fault::Unproven => 23,
         }
     }
 }
@@ -89,6 +105,8 @@ pub struct Upstream {
     pub loopback: bool,
     /// It gets a PROXY header that says who asks.
     pub sends_proxy_header: bool,
+    /// It is asked over TLS alone: no datagram, and nothing in clear, ever goes there.
+    pub tls: bool,
     /// Whether it is asked.
     pub state: State,
     /// Smoothed time to answer, in microseconds.
@@ -168,6 +186,7 @@ impl Upstream {
             address,
             loopback: address.ip().to_canonical().is_loopback(),
             sends_proxy_header: false,
+            tls: false,
             state: State::Up,
             rtt_us: 0,
             answers: 0,
@@ -188,9 +207,9 @@ impl Upstream {
         }
     }
 
-    /// The same, with a PROXY header or without.
-    pub fn with_proxy_header(self, sends_proxy_header: bool) -> Upstream {
-        Upstream { sends_proxy_header, ..self }
+    /// The same, with a PROXY header or without, over TLS or by datagram.
+    pub fn reached_by(self, sends_proxy_header: bool, tls: bool) -> Upstream {
+        Upstream { sends_proxy_header, tls, ..self }
     }
 
     /// It is asked for a client's sake.
@@ -309,7 +328,10 @@ impl Upstream {
 
     /// The worker is to ask it over TCP now. The first time a second after it was first thought of.
     pub fn wants_tcp(&mut self, now: u64) -> bool {
-        now >= *self.tcp.asks_at.get_or_insert(now + SECOND) && self.is_usable() && self.tcp.asked_at.is_none()
+        !self.tls
+            && now >= *self.tcp.asks_at.get_or_insert(now + SECOND)
+            && self.is_usable()
+            && self.tcp.asked_at.is_none()
     }
 
     /// The worker asks it over TCP.

@@ -237,9 +237,9 @@ fn forwarder(upstreams: u8) -> Forwarder {
     let mut forwarder = Forwarder::new(Relay::new(LIMITS, Key(1, 2)));
     let addresses: Vec<_> = (1..=upstreams).map(|n| SocketAddr::from(([192, 0, 2, n], 53))).collect();
     let mut uid = 0;
-    forwarder.set_upstreams(&addresses, |_| {
+    forwarder.set_upstreams(&addresses, |address| {
         uid += 1;
-        (uid, false)
+        health::Upstream::new(uid, address)
     });
     forwarder
 }

@@ -6,12 +6,10 @@
 //! an OPT, which is its last record; an answer that would pass 65,535 octets stays as it is.
 
 use crate::wire::message::{Header, options, record, record_again, skip_name};
-use crate::wire::{HEADER, rtype};
+use crate::wire::{HEADER, OPTION_PADDING, rtype};
 
 /// edns-tcp-keepalive.
 const KEEPALIVE: u16 = 11;
-/// Padding.
-const PADDING: u16 = 12;
 /// Octets of an option's code and length.
 const OPTION: usize = 4;
 /// "Servers SHOULD pad the corresponding response to a multiple of 468 octets" (RFC 8467, 4.1).
@@ -38,7 +36,7 @@ impl Wanted {
         let read = options_of_query(packet, |code, value| {
             // "The client MUST NOT include the TIMEOUT value" (3.2.1): one that does is not heeded.
             wanted.keepalive |= code == KEEPALIVE && value.is_empty();
-            wanted.padding |= code == PADDING && sealed;
+            wanted.padding |= code == OPTION_PADDING && sealed;
         });
         read.map_or_else(Wanted::default, |()| wanted)
     }
@@ -95,7 +93,7 @@ pub fn add(out: &mut Vec<u8>, start: usize, wanted: Wanted, idle: u64) {
     if wanted.padding {
         let length = (out.len() - start + OPTION).next_multiple_of(BLOCK).min(usize::from(u16::MAX));
         let zeros = length.saturating_sub(out.len() - start + OPTION);
-        out.extend_from_slice(&PADDING.to_be_bytes());
+        out.extend_from_slice(&OPTION_PADDING.to_be_bytes());
         out.extend_from_slice(&(zeros as u16).to_be_bytes());
         out.resize(out.len() + zeros, 0);
     }

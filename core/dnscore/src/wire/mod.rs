@@ -136,6 +136,8 @@ pub mod ede {
 
 /// EDNS option code of an extended DNS error (RFC 8914, 2).
 pub const OPTION_EDE: u16 = 15;
+/// Padding (RFC 7830).
+pub const OPTION_PADDING: u16 = 12;
 
 /// The big-endian 16-bit value at `at`, if it lies inside.
 #[inline(always)]

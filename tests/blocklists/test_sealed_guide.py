@@ -1,0 +1,60 @@
+"""The guide to sealed lists works as written: every command in it is run, each in its person's own folder."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from click.testing import CliRunner
+
+from blocklists.issuer import vault
+from resolver.cli.main import stopsign
+from tests.rigs.sealed_world import cheap
+
+if TYPE_CHECKING:
+    import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+NAMES = ("planted-one.example", "planted-two.example")
+
+
+def commands() -> list[tuple[str, str]]:
+    text = (ROOT / "docs" / "sealed.md").read_text(encoding="utf-8")
+    lines = [line.partition("$ ") for block in re.findall(r"```console\n(.*?)```", text, re.DOTALL)
+             for line in block.splitlines()]  # fmt: skip
+    return [(person, line) for person, _, line in lines]
+
+
+def test_the_guide_works_as_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cheap(monkeypatch)
+    vault.ask.cache_clear()
+    (tmp_path / "passphrase").write_text("correct horse battery staple\n")
+    for name in ("STOPSIGN_PASSPHRASE_FILE", "STOPSIGN_SEALED_PASSPHRASE_FILE"):
+        monkeypatch.setenv(name, str(tmp_path / "passphrase"))
+    for person in ("alice", "bob", "north", "usb"):
+        (tmp_path / person).mkdir()
+    (tmp_path / "alice" / "names.txt").write_text("".join(f"{name}\n" for name in NAMES))
+    said: dict[str, str] = {}
+    for person, written in commands():
+        monkeypatch.chdir(tmp_path / person)
+        line = written.replace("/media/usb", str(tmp_path / "usb"))
+        command, _, output = line.partition(" > ")
+        if command.startswith("stopsign "):
+            done = CliRunner().invoke(stopsign, shlex.split(command)[1:], input="y\n" * 3, catch_exceptions=False)
+            assert done.exit_code == 0, f"{person}$ {written}\n{done.output}"
+            if output:
+                Path(output).write_text(done.stdout)
+            said[written] = done.stdout
+        else:
+            subprocess.run(["bash", "-c", line], check=True)
+    assert len(said) > 20
+    seen = {written.split()[2]: text for written, text in said.items()}
+    assert re.match(r"abuse version 1: 2 entries, 0 suspended, signed by 2 of at least 2", seen["verify"])
+    assert all(name in seen["diff"] for name in NAMES)
+    assert all(name in seen["review"] for name in NAMES)
+    kept = [path for path in tmp_path.rglob("*") if path.is_file() and path.name != "names.txt"]
+    assert not [path for path in kept if b"planted" in path.read_bytes()]
+    vault.ask.cache_clear()
