@@ -65,7 +65,7 @@ def test_questions_are_answered_at_once_and_later_each_on_its_stream(files: File
         assert (reply.header.id, str(reply.rr[0].rdata)) == (0, "198.51.100.7")
         again = client.answers(query("one.example"))
         assert str(again.rr[0].rdata) == "198.51.100.7"
-        assert (r.count("queries_stream"), r.count("cache_hits"), r.plane.streams) == (3, 1, 1)
+        assert (r.count("queries_quic"), r.count("cache_hits"), r.plane.streams) == (3, 1, 1)
 
 
 def test_a_message_is_answered_once_its_stream_ends_however_it_is_cut(files: Files) -> None:
@@ -205,7 +205,7 @@ def test_what_breaks_the_rules_ends_its_connection_and_costs_the_others_nothing(
         does(client)
         assert client.ended() == code
         assert r.plane.streams == 1
-        assert r.count("queries_stream") == 0
+        assert r.count("queries_quic") == 0
         assert other.answers(query(HEALTH)).header.rcode == 0
 
 
