@@ -638,6 +638,8 @@ def test_a_relief_that_somebody_counted_up_starts_again_when_their_key_leaves(tm
     alice, carol = world.signer("alice"), world.signer("carol")
     signed = [sign(world.rehearsal.review(request, one), one, lambda _: PASSPHRASE) for one in (alice, carol)]
     publish.publish(desk, signed, lambda _: None, now=world.now)
+    for _ in range(2):
+        assert world.fetch().relief_refused is None, "providers refresh before anybody signs another relief"
     request = withdraw.suspend(desk, LIST, ["slots.example"], reason="x", now=world.now, author="alice")
     signed = [sign(world.rehearsal.review(request, alice), alice, lambda _: PASSPHRASE)]
     publish.publish(desk, signed, lambda _: None, now=world.now)
