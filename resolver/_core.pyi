@@ -76,6 +76,8 @@ class Source(TypedDict):
     """Keys of the bases that entries may name; empty: any."""
     suspended: Sequence[str]
     """References that are left out."""
+    seal: NotRequired[bytes | None]
+    """Of a sealed list, whose document holds digests: the `sealed_digest` of the root under its key."""
 
 @final
 class CompileSummary:
@@ -125,9 +127,11 @@ class Changes:
     reused: list[str]
     """References that stood for another name or match in the old document, up to the limit: a reason to refuse."""
 
-def changes(old: _StrPath | None, new: _StrPath, *, withdrawn: Sequence[str] = ..., limit: int = 100) -> Changes:
+def changes(
+    old: _StrPath | None, new: _StrPath, *, withdrawn: Sequence[str] = ..., limit: int = 100, sealed: bool = False
+) -> Changes:
     """What changed between two documents that were checked before, each less the `withdrawn` references; `old` None:
-    everything is added. Raises ListError."""
+    everything is added. Both are `sealed`, or neither. Raises ListError."""
 
 @final
 class Finding:
@@ -164,6 +168,7 @@ def examine(
     popular: Sequence[str],
     withdrawn: Sequence[str] = ...,
     limit: int = 100,
+    key: bytes | None = None,
 ) -> Examination:
     """Checks a new document against what was `announced` (size, state, bases), compares it with the old one, which was
     checked when it came, and lets the guards look at what was added or widened. `withdrawn`: references that are not in
@@ -176,9 +181,14 @@ def examine(
 
     An entry may neither stop a `protected` name nor lie at or below one; may not stop a public suffix together with
     what is below it, nor anything above one (`suffixes`: rules of the public suffix list in A-labels, with `*.` and
-    `!`; every top-level domain counts); may not stop a `popular` name."""
+    `!`; every top-level domain counts); may not stop a `popular` name.
 
-def restrain(old: _StrPath | None, new: _StrPath, output: _StrPath, *, withdrawn: Sequence[str] = ...) -> int:
+    `key`: the list is sealed, both documents hold digests. The guards hash their names under the key; what lies below a
+    protected name they do not see. `name` and `against` are empty."""
+
+def restrain(
+    old: _StrPath | None, new: _StrPath, output: _StrPath, *, withdrawn: Sequence[str] = ..., sealed: bool = False
+) -> int:
     """Writes to `output` the old document less what the new one removed, narrowed or shortened; how many entries. A
     `withdrawn` old entry lets no new one through as narrowed.
 
@@ -219,7 +229,7 @@ class Match:
     """One entry at or above a name that was looked up."""
 
     name: str
-    """The entry's own name."""
+    """The entry's own name; empty where its list is sealed."""
     match: _Match
     list: int
     """Index in the order of the configuration."""
@@ -245,9 +255,15 @@ class CompiledList:
     def open(path: _StrPath) -> CompiledList:
         """Opens the file and checks all of it, with the interpreter free meanwhile. Raises ListError."""
 
+    def unseal(self, list: int, key: bytearray) -> None:  # noqa: A002
+        """Gives a sealed list its key (16 octets), which is overwritten with zeros here, whatever comes of it. Until
+        then the list finds nothing. The core keeps it in memory that is locked and in no core dump; from the first key
+        on the process is not dumpable (prctl(2)). Raises ListError (`key`: the list is not sealed, or has another key;
+        `memory`: the kernel locks none)."""
+
     @property
     def rows(self) -> int:
-        """Different names."""
+        """Different names, and digests of sealed lists."""
 
     @property
     def entries(self) -> int: ...
@@ -441,7 +457,7 @@ class Explanation(TypedDict):
     otherwise: bytes
     """The sub-error, by the entry's category, and of all others."""
     around: tuple[bytes, bytes]
-    """What stands before and behind the entry's reference."""
+    """What comes before and after the entry's reference."""
 
 @type_check_only
 class UpstreamState(TypedDict):
@@ -578,7 +594,7 @@ class Plane:
         `at` (its form stands in `resolver.ipc.entry_hits`); `set_list` ends it. Raises CoreError."""
 
     def set_shadow_lists(self, lists: Sequence[tuple[int, int, str]]) -> None:
-        """Lists of the compiled file whose entries are only watched: (its number, the number of the list that they
+        """Lists of the compiled file whose entries are only evaluated: (its number, the number of the list that they
         would join, an id that names them whatever the file). To be said after each `set_list`; what has the same id as
         before goes on."""
 

@@ -2,7 +2,7 @@
 
     DIR/appeals/  reader.pem       opens the bundles; readable by its owner alone
                   providers.json   the keys of the providers whose bundles are believed, by name
-                  inbox/           one file an appeal, <id>.json
+                  inbox/           one file an appeal, <id>.json; against a sealed list <id>.sealed (`vault`)
 
 Enters: a bundle (`blocklists/bundle.py`). Leaves: appeals that wait, the nearest deadline first. Rules: what is not
 signed by a provider named here is refused; an appeal that came twice is there once; a signer of the entry cannot
@@ -24,6 +24,7 @@ from blocklists import bundle, durable
 from blocklists.bundle import Appeal, BundleError
 from blocklists.entry import as_time
 from blocklists.errors import BlocklistError
+from blocklists.issuer import sealing, vault
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -95,17 +96,24 @@ def take_in(desk: Desk, data: bytes) -> tuple[str, list[Appeal]]:
             raise BundleError(f"{appeal.appeal!r} is not the id of an appeal")
     new = [appeal for appeal in opened.appeals if not _file(desk, appeal.appeal).exists()]
     for appeal in new:
-        line = json.dumps({"provider": provider, **asdict(appeal)}, indent=1, sort_keys=True)
-        durable.replace(_file(desk, appeal.appeal), line.encode(), mode=0o600)
+        path, line = (
+            _file(desk, appeal.appeal),
+            json.dumps({"provider": provider, **asdict(appeal)}, indent=1, sort_keys=True),
+        )
+        kept = line.encode()
+        if (sealed := sealing.header_of(desk, appeal.list)) is not None:  # it says a name of the list
+            path, kept = path.with_suffix(".sealed"), vault.seal(sealed, desk.ask(), [kept])
+        durable.replace(path, kept, mode=0o600)
     return provider, new
 
 
 def inbox(desk: Desk) -> list[Waiting]:
     """Every appeal that is kept, the nearest deadline first."""
     found = []
-    for path in sorted((desk.folder / "appeals" / "inbox").glob("A-*.json")):
+    for path in sorted((desk.folder / "appeals" / "inbox").glob("A-*.*")):
         try:
-            fields = json.loads(path.read_bytes())
+            data = path.read_bytes()
+            fields = json.loads(data if path.suffix == ".json" else vault.opened(data, desk.ask()))
             found.append(Waiting(fields.pop("provider"), Appeal(**fields)))
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise InboxError(f"{path} cannot be read ({error})") from error
@@ -156,4 +164,6 @@ def forget(desk: Desk, now: datetime) -> int:
 
 
 def _file(desk: Desk, appeal: str) -> Path:
-    return desk.folder / "appeals" / "inbox" / f"{appeal}.json"
+    path = desk.folder / "appeals" / "inbox" / f"{appeal}.json"
+    sealed = path.with_suffix(".sealed")
+    return sealed if sealed.exists() else path

@@ -245,14 +245,14 @@ def propose(
         raise ProposeError(f"{desk.folder} has published no root yet", hint="sign and publish the setup request first")
     before, bases = desk.head(name), desk.bases(name)
     sealing = seals.sealing(desk, name)
-    same = before is not None and before.bases == bases and before.issuer == desk.issuer
-    if same and not steps and (sealing is None or not seals.changed(sealing, before)):
-        raise ProposeError(f"nothing would change in {name}")
     if before is not None and before.seal is not None and sealing is None:
         raise ProposeError(
             f"{name} is published sealed, and the desk does not know who subscribes to it",
             hint=f"copy sealed/{name}.json back from a backup of the desk",
         )
+    same = before is not None and before.bases == bases and before.issuer == desk.issuer
+    if same and not steps and (sealing is None or not seals.changed(sealing, before)):
+        raise ProposeError(f"nothing would change in {name}")
     require_bases(name, bases, steps)
     version = before.version + 1 if before else 1
     about = About("list", name, author, as_text(now), note)

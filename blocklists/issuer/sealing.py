@@ -102,6 +102,13 @@ def sealing(desk: Desk, name: str) -> Sealing | None:
         raise SealingError(f"{path} cannot be read ({error})") from None
 
 
+def header_of(desk: Desk, name: str) -> str | None:
+    """The header of the vault's files for a list that somebody names; None where it is no sealed list."""
+    there = {path.stem for path in (desk.folder / "sealed").glob("*.json")}
+    known = sealing(desk, name) if name in there else None
+    return known.vault if known is not None else None
+
+
 def required(desk: Desk, name: str) -> Sealing:
     """As `sealing`, of a list that must be sealed. Raises SealingError."""
     known = sealing(desk, name)

@@ -98,6 +98,7 @@ class Config(Part):
     stop_page: StopPage = StopPage()
     portal: Portal
     lists: list[ListSource] = Field(default=[], max_length=MAX_LISTS)
+    sealed_key: FilePath | None = None  # opens sealed lists; none: the credential `stopsign.sealed` of each service
     guards: Guards = Guards()
     views: list[View] = Field(default=[], max_length=256)
     log: Log = Log()

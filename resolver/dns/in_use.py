@@ -24,6 +24,7 @@ from resolver.base.journal import about
 from resolver.dns.explanations import explanations
 from resolver.ipc import shadow_sketches
 from resolver.ipc.entry_hits import Cells
+from resolver.policy import seals
 from resolver.policy.in_force import Follower, InForce
 from resolver.policy.verdict import names_of, switched_off
 
@@ -49,7 +50,7 @@ class InUse:
         places = config.places
         self._config, self._places, self._index, self._plane = config, places, index, plane
         self._transitions = transitions
-        self._follower = Follower(places)
+        self._follower = Follower(places, partial(seals.unseal, seals.key_file(config)))
         self._bypass_ends: int | None = None
         self._cells: Cells | None = None
         self._given: Path | None = None  # the file of entry hits that was handed over last

@@ -19,11 +19,13 @@ from blocklists.document import MAX_SIZE, read_lines, write_lines
 from blocklists.entry import Entry, parse
 from blocklists.errors import VerifyError
 from blocklists.relief import entries_among
+from blocklists.sealed.errors import SealError
 from resolver import _core
 from resolver.base.timestamps import as_text
 from resolver.lists.guard import Facts, Finding, Judgement, judge, outside_scope
 from resolver.lists.ledger import Event
 from resolver.lists.state import WEEK, Applied, Held, Reason, Suspension
+from resolver.policy import seals
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
@@ -57,15 +59,16 @@ def admit(
     now: float,
     approved_by: str | None = None,
     shadow: float = 0.0,
+    sealed_key: Path | None = None,
 ) -> Admission:
     """Judge a candidate and put its document beside the applied head. Blocking. `VerifyError` where the document is not
     what an issuer may sign; `CoreError` or `OSError` where this machine fails. `shadow`: for how many seconds additions
-    that nothing speaks against meet live queries before they act."""
+    that nothing speaks against meet live queries before they act. `sealed_key`: opens a sealed list for the guards."""
     old = places.applied / applied.document if applied else None
     withdrawn = sorted({**(applied.suspended if applied else {}), **candidate.suspended})
     if applied is not None and _is(applied, candidate):
         return Admission(_relieved(applied, candidate, now), None, ())
-    facts = examine(candidate, old, source, names, withdrawn)
+    facts = examine(candidate, old, source, names, withdrawn, sealed_key)
     judgement = judge(
         facts,
         source,
@@ -93,7 +96,12 @@ def _is(applied: Applied, candidate: Candidate) -> bool:
 
 
 def examine(
-    candidate: Candidate, old: Path | None, source: ListSource, names: ProtectedNames, withdrawn: Sequence[str]
+    candidate: Candidate,
+    old: Path | None,
+    source: ListSource,
+    names: ProtectedNames,
+    withdrawn: Sequence[str],
+    sealed_key: Path | None = None,
 ) -> Facts:
     """The core compares what is in force of both documents (all but the `withdrawn` references), checks the new one
     line by line, and matches additions with protected names."""
@@ -102,6 +110,7 @@ def examine(
     if candidate.size > source.max_size:
         raise VerifyError("too-large", f"{candidate.size:,} octets; max_size allows {source.max_size:,}")
     try:
+        key = None if candidate.seal is None else bytes(seals.name_key(candidate.seal, sealed_key))
         seen = _core.examine(
             old,
             candidate.lines,
@@ -111,9 +120,12 @@ def examine(
             popular=[*names.shared, *names.popular],
             withdrawn=withdrawn,
             limit=FINDINGS,
+            key=key,
         )
     except _core.ListError as error:
         raise VerifyError(error.kind, str(error)) from error
+    except SealError as error:
+        raise VerifyError(error.reason, str(error), hint=error.hint) from error
     if seen.changes.entries != candidate.entries:
         told = f"the head announces {candidate.entries:,} entries; the document has {seen.changes.entries:,}"
         raise VerifyError("malformed", told)
@@ -209,7 +221,8 @@ def _removals(
     document = f"{applied.version}-{_short(applied.state)}-less-{candidate.version}-{_short(candidate.state)}.zst"
     if document == applied.document:
         return _relieved(applied, candidate, now)
-    entries = _core.restrain(str(old), str(candidate.lines), str(places.applied / document), withdrawn=withdrawn)
+    output, sealed = str(places.applied / document), candidate.seal is not None
+    entries = _core.restrain(str(old), str(candidate.lines), output, withdrawn=withdrawn, sealed=sealed)
     return applied.model_copy(
         update={
             "document": document,

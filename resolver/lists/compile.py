@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from resolver.config.schema_lists import ListSource
     from resolver.lists.state import Applied, Fetching, Held
     from resolver.lists.suspensions import Suspensions
+    from resolver.policy.description import SealPart
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,14 +79,16 @@ def plan(
             document = config.places.list(source.name).applied / state.document
             suspended = sorted({*state.suspended, *own})
             off[source.name] = Off(tuple(sorted(state.suspended)), tuple(sorted(own)))
-            sources.append(_source(document, action, source.aliases, ede, sorted(state.bases), suspended))
+            made = _source(document, action, source.aliases, ede, sorted(state.bases), suspended)
+            sources.append(_sealed(made, state.seal))
         lists.append(_live(source, state, action=action, stale=stale, here=own))
     for source in config.lists:
         held = fetching[source.name].held if source.name in fetching else None
         if held is not None and held.document is not None and len(sources) < MAX_LISTS:
             document = config.places.list(source.name).applied / held.document
-            sources.append(_source(document, "monitor", "relay", 0, [], []))
-            lists.append(_in_shadow(source, held))
+            seal = state.seal if (state := applied.get(source.name)) else None
+            sources.append(_sealed(_source(document, "monitor", "relay", 0, [], []), seal))
+            lists.append(_in_shadow(source, held, seal))
     return Plan(tuple(sources), tuple(lists), off, config.log.keep)
 
 
@@ -125,6 +128,10 @@ def _source(
     }
 
 
+def _sealed(source: _core.Source, seal: SealPart | None) -> _core.Source:
+    return source if seal is None else {**source, "seal": bytes.fromhex(seal.check)}
+
+
 def _live(source: ListSource, state: Applied | None, *, action: str, stale: bool, here: frozenset[str]) -> LiveList:
     configured: dict[str, Any] = {
         "name": source.name,
@@ -147,7 +154,7 @@ def _live(source: ListSource, state: Applied | None, *, action: str, stale: bool
     )
 
 
-def _in_shadow(source: ListSource, held: Held) -> LiveList:
+def _in_shadow(source: ListSource, held: Held, seal: SealPart | None) -> LiveList:
     """Additions in shadow evaluation: a list after all others, which only monitors."""
     return LiveList(
         name=source.name + MARK,
@@ -156,6 +163,7 @@ def _in_shadow(source: ListSource, held: Held) -> LiveList:
         configured="monitor",
         version=held.version,
         entries=held.added,
+        seal=seal,
         document=held.document,
     )
 

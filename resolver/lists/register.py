@@ -52,6 +52,7 @@ from resolver.lists.restore import restored
 from resolver.lists.settle import Settling
 from resolver.lists.shadow import URGENT, Shadow
 from resolver.lists.state import Applied, Fetching, load_applied, store_applied
+from resolver.policy import seals
 from resolver.stats.collect import Counting
 
 if TYPE_CHECKING:
@@ -168,6 +169,7 @@ class Register:
                 now=deciding.judged_at(before, offer, now),
                 approved_by=approved_by,
                 shadow=0.0 if seen else before.shadow,
+                sealed_key=seals.key_file(self.config),
             )
             offer = replace(offer, admission=admission)
         after = self._carry_out(before, offer, now)

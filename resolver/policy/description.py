@@ -40,6 +40,23 @@ class Issuer(Stored):
     appeals: str = ""
 
 
+class SealPart(Stored):
+    """What this provider's key needs to open the names' key of a sealed list, as the head has it; the key is not here.
+
+    Octets stand in base64."""
+
+    keyid: str
+    share: str
+    wrapped: str
+    name_key: str
+    number: int
+    """Which names' key it is: under another one every digest is another."""
+    state: str
+    """Of the version that the stanza is from."""
+    check: str
+    """The root's digest under the names' key, 32 hexadecimal digits: another key is refused."""
+
+
 class ListDescription(Stored):
     """One version of a list: who issued it, on which grounds, proven by whom; and the step that applied it."""
 
@@ -57,6 +74,8 @@ class ListDescription(Stored):
     threshold: int = 0
     bridged: bool = False
     """Nobody signed it: the provider itself imports a publication."""
+    seal: SealPart | None = None
+    """Of a sealed list, whose document holds digests."""
     document: str | None = None
     """File name beside `applied/head.json`; it names the content, so that two documents never share one."""
     less: int | None = None

@@ -4,6 +4,7 @@ Enters: `run_dir/current.list` and `run_dir/passes.json`, one stat each. Leaves:
 
 - A value is replaced as a whole, never changed.
 - A file that is gone, or cannot be read, changes nothing: the last good one holds, and `trouble` says why.
+- A list that is sealed for a key that this process does not have is refused as a damaged one is.
 - A file that cannot be read is tried again every `file_watch.AGAIN` seconds: this process may have had no descriptor.
 - Exceptions count as changed when their effect changes, not when the log has recorded them.
 """
@@ -23,9 +24,13 @@ from resolver.policy.exceptions import LiveExceptions
 from resolver.policy.verdict import EVERY_LIST, Judge
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from resolver._core import CompiledList, Judgement
     from resolver.base.paths import Places
     from resolver.policy.description import LiveList
+
+    Unsealing = Callable[[CompiledList, tuple[LiveList, ...]], None]
 
 
 @dataclass(frozen=True)
@@ -77,14 +82,15 @@ class InForce:
 
 def is_there(places: Places) -> bool:
     """Whether `run_dir` holds list and exceptions: the steward wrote both."""
-    return places.current.exists() and places.exceptions.exists()
+    return places.current.exists() and exceptions.are_there(places)
 
 
 class Follower:
     """`now` is what is in force. For one thread at a time."""
 
-    def __init__(self, places: Places) -> None:
-        self._places = places
+    def __init__(self, places: Places, unseal: Unsealing | None = None) -> None:
+        """`unseal` gives sealed lists their keys; without it they find nothing here."""
+        self._places, self._unseal = places, unseal
         self._changed = Changed()
         self.now = InForce()
 
@@ -109,7 +115,9 @@ class Follower:
         try:
             opened = look_up.opened(path)
             meta = Generation.parse(opened.meta)
-        except (CoreError, ValueError) as wrong:
+            if self._unseal is not None:
+                self._unseal(opened, meta.lists)
+        except (CoreError, ResolverError, ValueError) as wrong:
             self._changed.unread(path)
             kept = "the list before it goes on" if had else "there is no other"
             self._replace(list_trouble=f"the compiled list is refused ({wrong}); {kept}")

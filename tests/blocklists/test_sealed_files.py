@@ -6,7 +6,7 @@ import io
 import os
 import struct
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
@@ -16,9 +16,6 @@ from blocklists.sealed import keys, seal, stream
 from blocklists.sealed.errors import SealError
 from blocklists.sealed.keys import Card
 from blocklists.sealed.seal import Keys
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 FILE_KEY, NAME_KEY = bytes(range(32)), bytes(range(16))
 STATE = "sha256:" + 64 * "a"
@@ -100,6 +97,15 @@ def test_a_stanza_opens_for_its_own_key_and_version_alone() -> None:
         assert refusal.value.reason == "seal-broken"
     with pytest.raises(SealError, match="names' key"):
         seal.keys_of(replace(ours, name_key=bytes(32)), STATE, OWN)
+
+
+def test_what_other_programs_wrote_opens() -> None:
+    """age's payload under its file key; HPKE's share and ciphertext."""
+    lines = (Path(__file__).parents[1] / "vectors" / "sealed.txt").read_text().splitlines()
+    of = {name: bytes.fromhex(octets) for name, octets in (line.split() for line in lines if line[0] != "#")}
+    assert opened(of["age_payload"], of["age_file_key"]) == b"Stopsign reads what age wrote."
+    key = X25519PrivateKey.from_private_bytes(of["hpke_key"])
+    assert seal.unwrap(seal.Stanza("x", "x", of["hpke_share"], of["hpke_wrapped"]), key, STATE) == bytes(range(32))
 
 
 # -- in the head -------------------------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import shutil
 from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -10,13 +11,15 @@ from typing import TYPE_CHECKING
 import pytest
 import zstandard
 
-from blocklists import delta, verify
+from blocklists import bundle, delta, verify
 from blocklists.errors import VerifyError
-from blocklists.issuer import history, names, propose, renew, sealing, vault, withdraw
+from blocklists.issuer import appeals, history, names, propose, renew, sealing, vault, withdraw
 from blocklists.issuer.publish import PublishError, publish
 from blocklists.issuer.rehearsal import PASSPHRASE
+from blocklists.issuer.restore import restore
 from blocklists.issuer.review import ReviewError
 from blocklists.issuer.sign import sign
+from tests.rigs.appeal_bundle import APPEAL, SENDER
 from tests.rigs.issuer_world import BASIS
 from tests.rigs.sealed_world import LIST, NAMES, SECRET, SealedWorld, cheap, lines_of
 
@@ -130,6 +133,39 @@ def _inside(data: bytes) -> bytes:
         return data
     reader = zstandard.ZstdDecompressor().stream_reader(io.BytesIO(data[at:]), read_across_frames=True)
     return data + reader.read()
+
+
+def test_an_appeal_against_a_sealed_list_waits_in_a_file_that_the_passphrase_opens(world: SealedWorld) -> None:
+    desk = world.desk
+    appeals.trust(desk, "nordlicht", bundle.public_line(SENDER))
+    one = replace(APPEAL, appeal="A-7ZK3M9Q2XW4T", list=LIST, name=NAMES[0])
+    other = replace(one, appeal="A-8ZK3M9Q2XW4T", list="gambling", name="casino.example")
+    reader = bundle.public_line(appeals.reader_key(desk))
+    data = bundle.seal([one, other], provider="N", portal="https://x.example", made="2026-11-22T00:00:00Z",
+                       sender=SENDER, reader=reader)  # fmt: skip
+    assert appeals.take_in(desk, data) == ("nordlicht", [one, other])
+    assert appeals.take_in(desk, data) == ("nordlicht", [])
+    assert [waiting.appeal for waiting in appeals.waiting(desk)] == [one, other]
+    files = {path.name: path.read_bytes() for path in (desk.folder / "appeals" / "inbox").iterdir()}
+    assert sorted(files) == ["A-7ZK3M9Q2XW4T.sealed", "A-8ZK3M9Q2XW4T.json"]
+    assert b"planted" not in files["A-7ZK3M9Q2XW4T.sealed"]
+
+
+def test_a_desk_of_what_is_published_reads_no_name_until_its_ledger_is_back(world: SealedWorld) -> None:
+    old = world.desk
+    made = restore(world.folder / "again", old.published, old.trusted_root, now=world.now)
+    desk = replace(made, ask=lambda: SECRET)
+    with pytest.raises(propose.ProposeError, match="does not know who subscribes"):
+        propose.propose(desk, LIST, [], now=world.now, author="x", note="")
+    with pytest.raises(names.NamesError, match="does not have the names"):
+        renew.due(desk, now=world.now, within=timedelta(days=400))
+    for folder in ("ledger", "sealed"):
+        shutil.copytree(old.folder / folder, desk.folder / folder, dirs_exist_ok=True)
+    assert len(renew.due(desk, now=world.now, within=timedelta(days=400)).entries) == len(NAMES)
+    shutil.copytree(old.folder / "online", desk.folder / "online")
+    rehearsal = replace(world.rehearsal, desk=desk)
+    rehearsal.change(LIST, add=["planted-new.example"], basis="order-17", category="abuse")
+    assert world.listed(world.fetch(str(desk.published))) == {*NAMES, "planted-new.example"}
 
 
 # -- what a signer checks ----------------------------------------------------------------------------------------------

@@ -49,9 +49,10 @@ class Outside:
                 data, client = self._socket.recvfrom(4096)
             except OSError:
                 return
-            self._socket.sendto(self._answer(data), client)
+            self._socket.sendto(self.answer(data), client)
 
-    def _answer(self, data: bytes) -> bytes:
+    def answer(self, data: bytes) -> bytes:
+        """Its answer to a query."""
         end, labels = 12, []
         while data[end]:
             labels.append(data[end + 1 : end + 1 + data[end]])
@@ -300,7 +301,7 @@ MAKERS: tuple[Callable[[World, Path, int, int], Resolver], ...] = (unbound, bind
 def every(
     world: World, ports: Mapping[str, int], outside: int, *, listed: str, stop: bytes
 ) -> Iterator[list[Resolver]]:
-    """All of them that have a port, each started and waited for until it stops `listed`; ended whatever happens."""
+    """All of them that have a port, started and then waited for until each stops `listed`; ended whatever happens."""
     found: list[Resolver] = []
     try:
         for make in (make for make in MAKERS if make.__name__ in ports):
@@ -309,7 +310,8 @@ def every(
             folder.mkdir()
             found.append(make(world, folder, ports[make.__name__], outside))
             found[-1].start()
-            found[-1].wait(listed, stop)
+        for one in found:
+            one.wait(listed, stop)
         yield found
     finally:
         for one in found:

@@ -44,6 +44,7 @@ class World:
     more: dict[str, Any] = field(default_factory=dict)
     """Of the configuration's `rpz`."""
     actions: Sequence[str] = ("stop-page",)
+    views: Sequence[dict[str, Any]] = ()
     port: int = field(default_factory=free_port)
     process: subprocess.Popen[bytes] | None = None
     generation: int = 0
@@ -79,6 +80,7 @@ class World:
                 {"name": name, "repository": "published", "trusted_root": "root.json", "action": action}
                 for name, action in zip(self.names, self.actions, strict=True)
             ],
+            "views": list(self.views),
             "rpz": rpz,
         }
         self.config.write_text(yaml.safe_dump(settings))

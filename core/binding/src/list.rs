@@ -6,10 +6,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use dnscore::list::{self, Action, Aliases, Announced, Guards, Hits, ListError, Matching};
+use dnscore::sys::wipe;
 use dnscore::wire::Name;
 use pyo3::exceptions::PyIndexError;
 use pyo3::prelude::*;
-use pyo3::types::PyBytes;
+use pyo3::types::{PyByteArray, PyBytes};
 
 use crate::ListError as Refusal;
 use crate::verdict::name_of;
@@ -20,6 +21,11 @@ fn refused_at(py: Python<'_>, error: &ListError) -> PyErr {
     let value = refusal.value(py);
     let noted = value.setattr("kind", error.kind).and_then(|()| value.setattr("line", error.line));
     noted.err().unwrap_or(refusal)
+}
+
+/// What stands for the names of a document.
+fn form(sealed: bool) -> list::Form {
+    if sealed { list::Form::Sealed } else { list::Form::Named }
 }
 
 /// Run without the interpreter what takes long.
@@ -37,6 +43,8 @@ struct Source {
     ede: u16,
     bases: Vec<String>,
     suspended: Vec<String>,
+    #[pyo3(default)]
+    seal: Option<[u8; list::DIGEST]>,
 }
 
 /// What was compiled.
@@ -79,6 +87,7 @@ fn compile(
                 ede: source.ede,
                 bases: &source.bases,
                 suspended: &source.suspended,
+                seal: source.seal,
             })
         });
         list::compile(&sources.collect::<Result<Vec<_>, ListError>>()?, &output, &meta, max_size)
@@ -155,20 +164,23 @@ fn changes_of(py: Python<'_>, changes: list::Changes, reused: Vec<String>) -> Py
 }
 
 #[pyfunction]
-#[pyo3(signature = (old, new, *, withdrawn = Vec::new(), limit = 100))]
+#[pyo3(signature = (old, new, *, withdrawn = Vec::new(), limit = 100, sealed = false))]
 fn changes(
     py: Python<'_>,
     old: Option<PathBuf>,
     new: PathBuf,
     withdrawn: Vec<String>,
     limit: usize,
+    sealed: bool,
 ) -> PyResult<Changes> {
-    let found = detached(py, || list::examine(old.as_deref(), &new, None, &Guards::default(), &withdrawn, limit))?;
+    // guards over nothing, whatever the key
+    let guards = if sealed { Guards::default().blind(&[0; list::KEY]) } else { Guards::default() };
+    let found = detached(py, || list::examine(old.as_deref(), &new, None, &guards, &withdrawn, limit))?;
     changes_of(py, found.changes, found.reused)
 }
 
 #[pyfunction]
-#[pyo3(signature = (old, new, *, announced, protected, suffixes, popular, withdrawn = Vec::new(), limit = 100))]
+#[pyo3(signature = (old, new, *, announced, protected, suffixes, popular, withdrawn = Vec::new(), limit = 100, key = None))]
 #[expect(clippy::too_many_arguments, reason = "keyword arguments of one Python function")]
 fn examine(
     py: Python<'_>,
@@ -180,6 +192,7 @@ fn examine(
     popular: Vec<String>,
     withdrawn: Vec<String>,
     limit: usize,
+    key: Option<[u8; list::KEY]>,
 ) -> PyResult<Examination> {
     let found = detached(py, || {
         let guards = Guards::new(
@@ -187,6 +200,10 @@ fn examine(
             suffixes.iter().map(String::as_str),
             popular.iter().map(String::as_str),
         );
+        let guards = match &key {
+            Some(key) => guards.blind(key),
+            None => guards,
+        };
         let (size, state, bases) = &announced;
         let announced = Announced { size: *size, state, bases };
         list::examine(old.as_deref(), &new, Some(announced), &guards, &withdrawn, limit)
@@ -208,15 +225,16 @@ fn examine(
 }
 
 #[pyfunction]
-#[pyo3(signature = (old, new, output, *, withdrawn = Vec::new()))]
+#[pyo3(signature = (old, new, output, *, withdrawn = Vec::new(), sealed = false))]
 fn restrain(
     py: Python<'_>,
     old: Option<PathBuf>,
     new: PathBuf,
     output: PathBuf,
     withdrawn: Vec<String>,
+    sealed: bool,
 ) -> PyResult<u64> {
-    detached(py, || list::restrain(old.as_deref(), &new, &withdrawn, &output))
+    detached(py, || list::restrain(old.as_deref(), &new, form(sealed), &withdrawn, &output))
 }
 
 #[pyfunction]
@@ -276,6 +294,14 @@ impl CompiledList {
     fn open(py: Python<'_>, path: PathBuf) -> PyResult<Self> {
         let inner = detached(py, || list::CompiledList::open(&path))?;
         Ok(Self { inner: Arc::new(inner) })
+    }
+
+    fn unseal(&self, py: Python<'_>, list: u8, key: &Bound<'_, PyByteArray>) -> PyResult<()> {
+        let mut copy = key.to_vec();
+        (0..copy.len()).try_for_each(|at| key.set_item(at, 0))?;
+        let unsealed = list::key_of(&copy).and_then(|key| self.inner.unseal(list, key));
+        wipe(&mut copy);
+        unsealed.map_err(|error| refused_at(py, &error))
     }
 
     #[getter]

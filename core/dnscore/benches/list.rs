@@ -138,6 +138,7 @@ fn run(folder: &Path) -> Result<(), Box<dyn std::error::Error>> {
             ede: 16,
             bases: &[],
             suspended: &[],
+            seal: None,
         })
         .collect();
     let output = folder.join("compiled");

@@ -1,12 +1,15 @@
 //! The building of a compiled list, row by row in the order of keys.
 //!
-//! Enters: for each listed name its rules and records. Leaves: the sections of the file. Memory: about 45 octets a row.
+//! Enters: for each listed name its rules and records; after the names, list by list, the digests of sealed lists with
+//! theirs. Leaves: the sections of the file. Memory: about 45 octets a row.
 
 use std::collections::HashMap;
 
+use super::digest::Digest;
 use super::entry::Reference;
 use super::file::{Section, Sections};
 use super::names_builder::NamesBuilder;
+use super::sealed;
 use super::types::{ListError, Rule};
 use crate::narrow::to_u32;
 
@@ -49,6 +52,23 @@ impl Builder {
     /// Add a name that comes after all others, with its entries in the order of the lists.
     pub fn row(&mut self, key: &[u8], entries: &[Listed<'_>]) -> Result<(), ListError> {
         self.names.push(key);
+        self.sections.named += 1;
+        self.entries(entries)
+    }
+
+    /// Begin a sealed list, after all that have names and the sealed ones before it; `check` is the digest of the root
+    /// under its key.
+    pub fn seal(&mut self, list: u8, check: &Digest) {
+        sealed::begin(&mut self.sections, list, check);
+    }
+
+    /// Add a digest of the sealed list that was begun last, after all its others.
+    pub fn digest(&mut self, digest: &Digest, entries: &[Listed<'_>]) -> Result<(), ListError> {
+        sealed::push(&mut self.sections, digest);
+        self.entries(entries)
+    }
+
+    fn entries(&mut self, entries: &[Listed<'_>]) -> Result<(), ListError> {
         if entries.len() > 1 {
             let several = self.sections.section(Section::Several);
             several.extend_from_slice(&self.rows.to_le_bytes());
@@ -73,6 +93,7 @@ impl Builder {
     /// The sections of the file.
     pub fn finish(mut self, meta: &[u8]) -> Result<Sections, ListError> {
         self.names.finish(&mut self.sections)?;
+        sealed::finish(&mut self.sections);
         self.sections.rows = self.rows;
         self.sections.records = self.records;
         let width =

@@ -17,7 +17,7 @@ use std::path::Path;
 
 use super::compile::references;
 use super::document::{Document, Group, Item, Trust};
-use super::entry::{Reference, encode_reference};
+use super::entry::{Form, Reference, encode_reference};
 use super::guard::{Guards, Objection};
 use super::key;
 use super::side_by_side::{Step, side_by_side};
@@ -53,7 +53,7 @@ pub struct Changes {
 pub struct Change {
     /// `added`, `removed`, `widened`, `narrowed`, `prolonged`, `shortened` or `altered`.
     pub kind: &'static str,
-    /// The entry's name.
+    /// The entry's name; empty where the list is sealed.
     pub name: String,
     /// Its kind of match.
     pub matching: Matching,
@@ -72,7 +72,7 @@ pub struct Finding {
     pub matching: Matching,
     /// Its public reference.
     pub reference: String,
-    /// The name that the guard looks after.
+    /// The name that the guard looks after; empty where the list is sealed.
     pub against: String,
 }
 
@@ -88,6 +88,7 @@ pub struct Examination {
     /// References that stood for another name or match in the old document: each is bound to one for ever.
     pub reused: Vec<String>,
     compares: bool,
+    form: Form,
     gone: HashSet<Reference>,
     come: Vec<Reference>,
 }
@@ -120,7 +121,7 @@ pub fn examine(
     let asked = Asked { guards, withdrawn: references(withdrawn)?, limit };
     compare(old, new, announced, &asked).or_else(|error| match announced {
         // what was passed over beside the old document is not looked at in order: what comes first is said by a full check
-        Some(announced) if old.is_some() => check(new, announced).and(Err(error)),
+        Some(announced) if old.is_some() => check(new, guards.form(), announced).and(Err(error)),
         _ => Err(error),
     })
 }
@@ -139,8 +140,8 @@ impl Asked<'_> {
 }
 
 /// Check a document against what was announced, line by line.
-fn check(path: &Path, announced: Announced<'_>) -> Result<(), ListError> {
-    let mut document = Document::open(path, announced.size, Trust::Nothing { bases: Some(announced.bases) })?;
+fn check(path: &Path, form: Form, announced: Announced<'_>) -> Result<(), ListError> {
+    let mut document = Document::open(path, form, announced.size, Trust::Nothing { bases: Some(announced.bases) })?;
     let mut group = Group::default();
     while document.next(&mut group)? {}
     check_state(document, announced.state)
@@ -152,10 +153,10 @@ fn compare(
     announced: Option<Announced<'_>>,
     asked: &Asked<'_>,
 ) -> Result<Examination, ListError> {
-    let mut result = Examination { compares: old.is_some(), ..Examination::default() };
+    let mut result = Examination { compares: old.is_some(), form: asked.guards.form(), ..Examination::default() };
     let trust = announced.map_or(Trust::Checked, |announced| Trust::Nothing { bases: Some(announced.bases) });
     let size = announced.map_or(u64::MAX, |announced| announced.size);
-    let new = Document::open(new, size, trust)?;
+    let new = Document::open(new, result.form, size, trust)?;
     let new = side_by_side(old, new, |step| {
         result.step(&step, asked);
         Ok(())
@@ -261,7 +262,7 @@ impl Examination {
         };
         *count += 1;
         if changes.listed.len() < limit {
-            let (name, matching, reference) = describe(group, item);
+            let (name, matching, reference) = describe(self.form, group, item);
             changes.listed.push(Change { kind, name, matching, reference });
         }
     }
@@ -270,7 +271,7 @@ impl Examination {
         asked.guards.examine(&group.key, item.matching, |Objection { guard, against }| {
             self.objections[guard as usize] += 1;
             if self.findings.len() < asked.limit {
-                let (name, matching, reference) = describe(group, item);
+                let (name, matching, reference) = describe(self.form, group, item);
                 self.findings.push(Finding { kind: guard.as_str(), name, matching, reference, against });
             }
         });
@@ -287,8 +288,10 @@ pub(crate) fn narrows(before: &Group, item: &Item, withdrawn: &HashSet<Reference
     before.holds_until(item.matching, withdrawn).is_some_and(|until| item.expires <= until)
 }
 
-fn describe(group: &Group, item: &Item) -> (String, Matching, String) {
-    (key::to_name(&group.key), item.matching, shown(&item.reference))
+/// What people see of an entry; of a sealed one its reference alone.
+fn describe(form: Form, group: &Group, item: &Item) -> (String, Matching, String) {
+    let name = if form == Form::Sealed { String::new() } else { key::to_name(&group.key) };
+    (name, item.matching, shown(&item.reference))
 }
 
 fn shown(reference: &Reference) -> String {

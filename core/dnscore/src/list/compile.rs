@@ -2,6 +2,7 @@
 //!
 //! Enters: the applied document of each list with what the provider does on it. Leaves: the file, whole or not at all.
 //! One pass over all documents side by side; a name that several lists hold is one row with a rule for each entry.
+//! Sealed lists follow, one after the other: what two of them hold for one name nobody can see.
 //! Suspended references are left out, so that relief holds whatever the documents say. Expiry is not looked at here: an
 //! entry may lapse between two compilations, so the verdict looks at it.
 
@@ -9,8 +10,9 @@ use std::collections::HashSet;
 use std::path::Path;
 
 use super::build::{Builder, Listed};
+use super::digest::{Digest, digest_of};
 use super::document::{Document, Group, Trust};
-use super::entry::{self, Reference};
+use super::entry::{self, Form, Reference};
 use super::file::Sections;
 use super::types::{Action, Aliases, ListError, Rule};
 
@@ -32,6 +34,8 @@ pub struct Source<'a> {
     pub bases: &'a [String],
     /// References that are suspended, as 16 characters each.
     pub suspended: &'a [String],
+    /// Of a sealed list, whose document holds digests: the digest of the root under its key.
+    pub seal: Option<Digest>,
 }
 
 /// What was compiled.
@@ -75,25 +79,83 @@ struct Merging<'a> {
     more: bool,
 }
 
+impl<'a> Merging<'a> {
+    fn open(index: u8, source: &'a Source<'a>, max_size: u64) -> Result<Self, ListError> {
+        let bases = (!source.bases.is_empty()).then_some(source.bases);
+        let form = if source.seal.is_some() { Form::Sealed } else { Form::Named };
+        let trust = Trust::Compiling { bases };
+        let mut one = Self {
+            source,
+            index,
+            suspended: references(source.suspended)?,
+            document: Document::open(source.document, form, max_size, trust).map_err(named(source))?,
+            group: Group::default(),
+            more: false,
+        };
+        one.advance()?;
+        Ok(one)
+    }
+
+    fn advance(&mut self) -> Result<(), ListError> {
+        self.more = self.document.next(&mut self.group).map_err(named(self.source))?;
+        Ok(())
+    }
+
+    /// Appends the entries of the name or digest that stands next; how many were left out.
+    fn listed<'g>(&'g self, listed: &mut Vec<Listed<'g>>) -> u32 {
+        let mut left_out = 0;
+        for item in &self.group.items {
+            if self.suspended.contains(&item.reference) {
+                left_out += 1;
+                continue;
+            }
+            let (basis, category) = self.group.words(item);
+            listed.push(Listed {
+                rule: Rule {
+                    list: self.index,
+                    matching: item.matching,
+                    action: self.source.action,
+                    aliases: self.source.aliases,
+                    ede: self.source.ede,
+                    expires: item.expires,
+                },
+                reference: item.reference,
+                issued: item.issued,
+                basis,
+                category,
+            });
+        }
+        left_out
+    }
+}
+
 fn merge(sources: &[Source<'_>], meta: &[u8], max_size: u64) -> Result<(Sections, u32), ListError> {
     if sources.len() > MAX_LISTS {
         return Err(ListError::new("too-large", format!("more than {MAX_LISTS} lists")));
     }
-    let mut merging = Vec::with_capacity(sources.len());
-    for (index, source) in (0u8..).zip(sources) {
-        let bases = (!source.bases.is_empty()).then_some(source.bases);
-        let mut one = Merging {
-            source,
-            index,
-            suspended: references(source.suspended)?,
-            document: Document::open(source.document, max_size, Trust::Compiling { bases }).map_err(named(source))?,
-            group: Group::default(),
-            more: false,
-        };
-        one.more = one.document.next(&mut one.group).map_err(named(source))?;
-        merging.push(one);
-    }
     let mut builder = Builder::default();
+    let (sealed, plain): (Vec<_>, Vec<_>) = (0u8..).zip(sources).partition(|(_, source)| source.seal.is_some());
+    let mut left_out = merge_names(&plain, max_size, &mut builder)?;
+    for (index, source) in sealed {
+        let mut one = Merging::open(index, source, max_size)?;
+        builder.seal(index, &source.seal.unwrap_or_default());
+        while one.more {
+            let mut listed = Vec::with_capacity(one.group.items.len());
+            left_out += one.listed(&mut listed);
+            if !listed.is_empty() {
+                let digest = digest_of(&one.group.key).ok_or_else(|| ListError::new("digest", "not a digest"))?;
+                builder.digest(&digest, &listed)?;
+            }
+            one.advance()?;
+        }
+    }
+    Ok((builder.finish(meta)?, left_out))
+}
+
+/// All lists that have names, side by side.
+fn merge_names(sources: &[(u8, &Source<'_>)], max_size: u64, builder: &mut Builder) -> Result<u32, ListError> {
+    let opened = sources.iter().map(|&(index, source)| Merging::open(index, source, max_size));
+    let mut merging = opened.collect::<Result<Vec<_>, _>>()?;
     let mut left_out = 0;
     let mut next: Vec<usize> = Vec::with_capacity(merging.len());
     loop {
@@ -107,41 +169,18 @@ fn merge(sources: &[Source<'_>], meta: &[u8], max_size: u64) -> Result<(Sections
                 next.push(index);
             }
         }
-        let Some(&first) = next.first() else { break };
+        let Some(&first) = next.first() else { return Ok(left_out) };
         let mut listed = Vec::with_capacity(next.len());
         for &index in &next {
-            let one = &merging[index];
-            for item in &one.group.items {
-                if one.suspended.contains(&item.reference) {
-                    left_out += 1;
-                    continue;
-                }
-                let (basis, category) = one.group.words(item);
-                listed.push(Listed {
-                    rule: Rule {
-                        list: one.index,
-                        matching: item.matching,
-                        action: one.source.action,
-                        aliases: one.source.aliases,
-                        ede: one.source.ede,
-                        expires: item.expires,
-                    },
-                    reference: item.reference,
-                    issued: item.issued,
-                    basis,
-                    category,
-                });
-            }
+            left_out += merging[index].listed(&mut listed);
         }
         if !listed.is_empty() {
             builder.row(&merging[first].group.key, &listed)?;
         }
         for &index in &next {
-            let one = &mut merging[index];
-            one.more = one.document.next(&mut one.group).map_err(named(one.source))?;
+            merging[index].advance()?;
         }
     }
-    Ok((builder.finish(meta)?, left_out))
 }
 
 fn named(source: &Source<'_>) -> impl Fn(ListError) -> ListError {

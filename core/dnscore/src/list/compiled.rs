@@ -3,12 +3,14 @@
 use std::path;
 
 use super::build::{Builder, CLASS_PADDING, Listed, RECORD, RULE, unpack};
+use super::digest::KEY;
 use super::entry::{check_name, encode_reference};
 use super::file::{Content, Section, damaged};
 use super::hits::Hits;
 use super::key;
 use super::names::Names;
 use super::policy::{Policies, Terms, Walk};
+use super::sealed::Sealed;
 use super::types::{Action, Aliases, BATCH, ListError, Matching, Record, Rule};
 use super::vector::{self, Lanes, Work};
 use crate::wire::Name;
@@ -18,6 +20,7 @@ use crate::wire::Name;
 pub struct CompiledList {
     content: Content,
     names: Names,
+    sealed: Sealed,
     path: Path,
     class_width: u32,
     /// Where the rules of each class end in `rules`.
@@ -56,6 +59,7 @@ impl Path {
 /// The look-up of one batch.
 struct LookUp<'w> {
     names: &'w Names,
+    sealed: &'w Sealed,
     content: &'w Content,
     batch: &'w [&'w Name],
     out: &'w mut Hits,
@@ -65,6 +69,7 @@ impl Work for LookUp<'_> {
     #[inline(always)]
     fn run<L: Lanes>(self, lanes: L) {
         self.names.look_up(lanes, self.content, self.batch, self.out);
+        self.sealed.look_up(self.content, self.batch, self.out);
     }
 }
 
@@ -108,8 +113,18 @@ impl CompiledList {
     pub fn look_up(&self, names: &[&Name], out: &mut Hits) {
         out.clear();
         for batch in names.chunks(BATCH) {
-            self.path.run(LookUp { names: &self.names, content: &self.content, batch, out });
+            let (names, sealed, content) = (&self.names, &self.sealed, &self.content);
+            self.path.run(LookUp { names, sealed, content, batch, out });
         }
+    }
+
+    /// Give a sealed list its key. Until then the list finds nothing. The key is kept in memory of its own, which is locked
+    /// and in no core dump.
+    ///
+    /// # Errors
+    /// The list is not a sealed one, the key is not its key, or its memory cannot be locked.
+    pub fn unseal(&self, list: u8, key: &[u8; KEY]) -> Result<(), ListError> {
+        self.sealed.unseal(list, key)
     }
 
     /// What the lists say about a row, in the order of the lists; empty for a row that does not exist.
@@ -199,7 +214,7 @@ impl CompiledList {
         self.content.get(Section::Records).get(RECORD * number..RECORD * (number + 1))
     }
 
-    /// The listed name of a row in presentation form, without a trailing dot.
+    /// The listed name of a row in presentation form, without a trailing dot; `None` for a digest of a sealed list.
     #[must_use]
     pub fn name(&self, row: u32) -> Option<String> {
         self.names.key(&self.content, row).map(|key| key::to_name(&key))
@@ -238,13 +253,14 @@ impl CompiledList {
     pub fn sizes(&self) -> Vec<(&'static str, u64)> {
         let mut sizes = self.content.sizes();
         sizes.push(("decoder", self.names.size() as u64));
+        sizes.push(("index of digests", self.sealed.size() as u64));
         sizes
     }
 
     /// Octets of what queries may touch.
     #[must_use]
     pub fn hot_bytes(&self) -> u64 {
-        self.content.hot_bytes() + self.names.size() as u64
+        self.content.hot_bytes() + (self.names.size() + self.sealed.size()) as u64
     }
 
     pub(super) fn bytes_from_rules(entries: &[(&str, Rule)]) -> Result<Vec<u8>, ListError> {
@@ -284,6 +300,7 @@ impl CompiledList {
 
     fn check(content: Content) -> Result<Self, ListError> {
         let names = Names::open(&content)?;
+        let sealed = Sealed::open(&content)?;
         let (class_ends, rules) = read_rules(content.get(Section::Rules)).ok_or_else(|| damaged("rules"))?;
         let classes = content.get(Section::Classes);
         let class_width =
@@ -304,6 +321,10 @@ impl CompiledList {
             let count = class_ends.get(class).and_then(|end| end.checked_sub(start)).unwrap_or(0);
             if count == 0 {
                 return Err(damaged("a row without a rule"));
+            }
+            let foreign = |rule: &Rule| sealed.list_of(row).is_some_and(|list| rule.list != list);
+            if row >= content.named && rules[start as usize..][..count as usize].iter().any(foreign) {
+                return Err(damaged("a digest of another list"));
             }
             extra = extra.checked_add(count - 1).ok_or_else(|| damaged("rules"))?;
             if count > 1 && several.next() != Some((row, extra)) {
@@ -326,7 +347,7 @@ impl CompiledList {
                 return Err(damaged("a record of no kind"));
             }
         }
-        Ok(Self { content, names, path: Path::best(), class_width, class_ends, rules, kinds })
+        Ok(Self { content, names, sealed, path: Path::best(), class_width, class_ends, rules, kinds })
     }
 }
 

@@ -12,7 +12,7 @@ use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
 use std::path::Path;
 
-use super::entry::{Entry, Reader, Reference, encode_reference, split_words};
+use super::entry::{Entry, Form, Reader, Reference, encode_reference, split_words};
 use super::key;
 use super::lines::{Lines, lines_of};
 use super::types::{ListError, Matching};
@@ -107,8 +107,9 @@ pub(crate) enum Trust<'a> {
 }
 
 impl<'a> Document<'a> {
-    /// Open a document that holds at most `size` octets uncompressed.
-    pub fn open(path: &Path, size: u64, trust: Trust<'a>) -> Result<Self, ListError> {
+    /// Open a document of this form that holds at most `size` octets uncompressed. The key of a group of a sealed one is
+    /// its digest, as 32 digits.
+    pub fn open(path: &Path, form: Form, size: u64, trust: Trust<'a>) -> Result<Self, ListError> {
         let (hashed, bases) = match trust {
             Trust::Nothing { bases } => (true, bases),
             Trust::Compiling { bases } => (false, bases),
@@ -116,7 +117,7 @@ impl<'a> Document<'a> {
         };
         let mut document = Self {
             lines: Lines::open(path, size, hashed)?,
-            checks: Checks::new(bases, hashed),
+            checks: Checks::new(form, bases, hashed),
             ahead: Group::default(),
             scratch: Vec::new(),
             ended: false,
@@ -163,6 +164,11 @@ impl<'a> Document<'a> {
                 return Ok(true);
             }
         }
+    }
+
+    /// What stands for the names.
+    pub fn form(&self) -> Form {
+        self.checks.reader.form()
     }
 
     /// The first line of the next name, if there is one, and what is at hand of the lines after it.
@@ -213,9 +219,9 @@ struct Checks<'a> {
 }
 
 impl<'a> Checks<'a> {
-    fn new(bases: Option<&'a [String]>, references: bool) -> Self {
+    fn new(form: Form, bases: Option<&'a [String]>, references: bool) -> Self {
         Self {
-            reader: Reader::default(),
+            reader: Reader::of(form),
             bases: bases.map(|bases| bases.iter().map(String::as_bytes).collect()),
             basis: b"",
             references: references.then(References::default),

@@ -8,7 +8,11 @@
 //!
 //! What stands before the name, the entries of one order have in common. A [`Reader`] that meets the octets of the line
 //! before again knows what they say, and reads on from the name.
+//!
+//! A line of a sealed list has a digest after the category, and no name. What is refused there is not shown: a line that
+//! has a name after all must not reach a log.
 
+use super::digest::digest_of;
 use super::key::is_label_byte;
 use super::text::is_refused;
 use super::types::Matching;
@@ -34,9 +38,20 @@ pub(crate) struct Entry<'a> {
     pub reference: Reference,
 }
 
+/// What stands for an entry's name.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Form {
+    /// The name itself.
+    #[default]
+    Named,
+    /// The name's digest under the list's key.
+    Sealed,
+}
+
 /// Reads canonical lines.
 #[derive(Default)]
 pub(crate) struct Reader {
+    form: Form,
     /// What the last line began with, up to its name.
     opening: Vec<u8>,
     says: Option<Opening>,
@@ -57,11 +72,28 @@ pub(crate) const BEFORE_BASIS: &[u8] = b"{\"basis\":\"";
 pub(crate) const BEFORE_CATEGORY: &[u8] = b"\",\"category\":\"";
 
 impl Reader {
-    /// Read one line.
+    pub fn of(form: Form) -> Self {
+        Self { form, ..Self::default() }
+    }
+
+    pub fn form(&self) -> Form {
+        self.form
+    }
+
+    /// Read one line. The `name` of an entry of a sealed list is its digest, as 32 digits.
     pub fn read<'l>(&mut self, line: &'l [u8]) -> Result<Entry<'l>, Refusal> {
         if line.len() >= MAX_LINE {
             return Err(("malformed", format!("longer than {MAX_LINE} octets")));
         }
+        match self.form {
+            Form::Named => self.read_named(line),
+            Form::Sealed => {
+                read_sealed(line).map_err(|(kind, _)| (kind, "not a canonical line of a sealed list".into()))
+            }
+        }
+    }
+
+    fn read_named<'l>(&mut self, line: &'l [u8]) -> Result<Entry<'l>, Refusal> {
         let says = match self.says {
             Some(says) if line.starts_with(&self.opening) => says,
             _ => {
@@ -74,22 +106,40 @@ impl Reader {
         let mut fields = Fields { rest: &line[self.opening.len()..] };
         let name = fields.until_quote().ok_or_else(|| misfit(line, "name"))?;
         check_name(name)?;
-        let reference_text = fields.field(b",\"reference\":\"").ok_or_else(|| misfit(line, "reference"))?;
-        let reference = decode_reference(reference_text).ok_or_else(|| {
-            ("reference", format!("reference {} is not 16 characters of Crockford's base32", shown(reference_text)))
-        })?;
-        if fields.rest != b"}" {
-            let text =
-                fields.field(b",\"removal_requested\":\"").ok_or_else(|| misfit(line, "what follows reference"))?;
-            time(text).ok_or_else(|| bad_time("removal_requested", text))?;
-            if fields.rest != b"}" {
-                return Err(misfit(line, "the end"));
-            }
-        }
+        let reference = ending(line, &mut fields)?;
         let Opening { words, expires, issued, matching } = says;
         let (basis, category) = split_words(line, words);
         Ok(Entry { basis, category, expires, issued, matching, name, reference })
     }
+}
+
+/// A line of a sealed list. Its digest differs from the line before, and stands before what lines have in common.
+fn read_sealed(line: &[u8]) -> Result<Entry<'_>, Refusal> {
+    let mut fields = Fields { rest: line };
+    let (basis, category) = beginning(line, &mut fields)?;
+    let name = fields.field(b",\"digest\":\"").ok_or_else(|| misfit(line, "digest"))?;
+    if digest_of(name).is_none() {
+        return Err(("digest", "not 32 lower-case hexadecimal digits".into()));
+    }
+    let (expires, issued, matching) = terms(line, Form::Sealed, &mut fields)?;
+    let reference = ending(line, &mut fields)?;
+    Ok(Entry { basis, category, expires, issued, matching, name, reference })
+}
+
+/// The reference, and what ends the line.
+fn ending(line: &[u8], fields: &mut Fields<'_>) -> Result<Reference, Refusal> {
+    let reference_text = fields.field(b",\"reference\":\"").ok_or_else(|| misfit(line, "reference"))?;
+    let reference = decode_reference(reference_text).ok_or_else(|| {
+        ("reference", format!("reference {} is not 16 characters of Crockford's base32", shown(reference_text)))
+    })?;
+    if fields.rest != b"}" {
+        let text = fields.field(b",\"removal_requested\":\"").ok_or_else(|| misfit(line, "what follows reference"))?;
+        time(text).ok_or_else(|| bad_time("removal_requested", text))?;
+        if fields.rest != b"}" {
+            return Err(misfit(line, "the end"));
+        }
+    }
+    Ok(reference)
 }
 
 /// The basis and the category of a line, by their octets.
@@ -102,6 +152,15 @@ pub(crate) fn split_words(line: &[u8], (basis, category): (usize, usize)) -> (&[
 /// What a line says before the name, and where the name starts.
 fn opening(line: &[u8]) -> Result<(Opening, usize), Refusal> {
     let mut fields = Fields { rest: line };
+    let (basis, category) = beginning(line, &mut fields)?;
+    let (expires, issued, matching) = terms(line, Form::Named, &mut fields)?;
+    let rest = fields.rest.strip_prefix(b",\"name\":\"").ok_or_else(|| misfit(line, "name"))?;
+    let words = (basis.len(), category.len());
+    Ok((Opening { words, expires, issued, matching }, line.len() - rest.len()))
+}
+
+/// The basis and the category, with which a line begins.
+fn beginning<'l>(line: &'l [u8], fields: &mut Fields<'l>) -> Result<(&'l [u8], &'l [u8]), Refusal> {
     let basis = match fields.field(BEFORE_BASIS) {
         Some(basis) => basis,
         None if line.starts_with(b"{\"category\":") => return Err(("no-basis", "no basis".into())),
@@ -115,13 +174,21 @@ fn opening(line: &[u8]) -> Result<(Opening, usize), Refusal> {
     if !is_word(category, |byte| byte.is_ascii_digit() || byte.is_ascii_lowercase(), |byte| byte == b'-') {
         return Err(("category", format!("category {} is not a word of a-z, 0-9 and '-'", shown(category))));
     }
+    Ok((basis, category))
+}
+
+/// When the entry expires and was issued, and its kind of match.
+fn terms(line: &[u8], form: Form, fields: &mut Fields<'_>) -> Result<(u32, u32, Matching), Refusal> {
     let expires_text = match fields.field(b",\"expires\":\"") {
         Some(text) => text,
         None if !contains(line, b",\"expires\":\"") => return Err(("no-expiry", "no expiry".into())),
         None => return Err(misfit(line, "expires")),
     };
     let expires = time(expires_text).ok_or_else(|| bad_time("expires", expires_text))?;
-    if let Some(after) = fields.rest.strip_prefix(b",\"impact\":\"") {
+    // free text could say a name
+    if form == Form::Named
+        && let Some(after) = fields.rest.strip_prefix(b",\"impact\":\"")
+    {
         fields.rest = impact(after)?;
     }
     let issued_text = fields.field(b",\"issued\":\"").ok_or_else(|| misfit(line, "issued"))?;
@@ -138,9 +205,7 @@ fn opening(line: &[u8]) -> Result<(Opening, usize), Refusal> {
         b"subtree" => Matching::Subtree,
         other => return Err(("match", format!("match {} is none of exact, subtree, below", shown(other)))),
     };
-    let rest = fields.rest.strip_prefix(b",\"name\":\"").ok_or_else(|| misfit(line, "name"))?;
-    let words = (basis.len(), category.len());
-    Ok((Opening { words, expires: clamp(expires), issued: clamp(issued), matching }, line.len() - rest.len()))
+    Ok((clamp(expires), clamp(issued), matching))
 }
 
 /// Is this a name as entries spell it: lower-case A-labels, no IP address, no dot at the end?

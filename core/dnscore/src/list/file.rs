@@ -3,7 +3,7 @@
 //! ```text
 //!  0  "STOPLIST"            8  format u32        12  number of sections u32
 //! 16  length of the file   24  checksum (XXH64 of the file with these eight octets zero)
-//! 32  rows u32             36  records u32       40  free
+//! 32  rows u32             36  records u32       40  rows that have names u32; free
 //! 64  sections: offset u64, length u64 each; then the sections, each at a multiple of 64
 //! ```
 //!
@@ -21,7 +21,7 @@ use super::types::ListError;
 use crate::narrow::to_u32;
 
 const MAGIC: &[u8; 8] = b"STOPLIST";
-const FORMAT: u32 = 2;
+const FORMAT: u32 = 3;
 const HEADER: usize = 64;
 const ALIGN: usize = 64;
 const CHECKSUM: Range<usize> = 24..32;
@@ -36,6 +36,9 @@ pub(crate) enum Section {
     Buckets,
     Chains,
     Tokens,
+    Seals,
+    Screens,
+    Digests,
     Classes,
     Rules,
     Several,
@@ -47,13 +50,16 @@ pub(crate) enum Section {
 const SECTIONS: usize = Section::Meta as usize + 1;
 
 /// Sections that a query may touch.
-pub(crate) const HOT: [Section; 8] = [
+pub(crate) const HOT: [Section; 11] = [
     Section::Filter,
     Section::Tree,
     Section::Overflow,
     Section::Buckets,
     Section::Chains,
     Section::Tokens,
+    Section::Seals,
+    Section::Screens,
+    Section::Digests,
     Section::Classes,
     Section::Rules,
 ];
@@ -62,6 +68,8 @@ pub(crate) const HOT: [Section; 8] = [
 #[derive(Default)]
 pub(crate) struct Sections {
     pub rows: u32,
+    /// Of them, those that have names: they come first.
+    pub named: u32,
     pub records: u32,
     contents: [Vec<u8>; SECTIONS],
 }
@@ -90,6 +98,7 @@ impl Sections {
         head.extend_from_slice(&[0; 8]);
         head.extend_from_slice(&self.rows.to_le_bytes());
         head.extend_from_slice(&self.records.to_le_bytes());
+        head.extend_from_slice(&self.named.to_le_bytes());
         head.resize(HEADER, 0);
         let mut offset = start_of_sections() as u64;
         for content in &self.contents {
@@ -142,6 +151,7 @@ pub(crate) struct Content {
     pages: Pages,
     ranges: [Range<usize>; SECTIONS],
     pub rows: u32,
+    pub named: u32,
     pub records: u32,
 }
 
@@ -165,9 +175,16 @@ impl Content {
     }
 
     pub fn sizes(&self) -> Vec<(&'static str, u64)> {
-        let names = ["filter", "tree", "overflow", "buckets", "chains", "tokens", "classes", "rules"];
-        let cold = ["several", "records", "kinds", "meta"];
-        names.into_iter().chain(cold).zip(&self.ranges).map(|(name, range)| (name, range.len() as u64)).collect()
+        let names = ["filter", "tree", "overflow", "buckets", "chains", "tokens"];
+        let sealed = ["seals", "screens", "digests"];
+        let all = ["classes", "rules", "several", "records", "kinds", "meta"];
+        names
+            .into_iter()
+            .chain(sealed)
+            .chain(all)
+            .zip(&self.ranges)
+            .map(|(name, range)| (name, range.len() as u64))
+            .collect()
     }
 
     pub fn bytes(&self) -> &[u8] {
@@ -175,7 +192,7 @@ impl Content {
     }
 
     fn check(pages: Pages) -> Result<Self, ListError> {
-        let content = Self { pages, ranges: std::array::from_fn(|_| 0..0), rows: 0, records: 0 };
+        let content = Self { pages, ranges: std::array::from_fn(|_| 0..0), rows: 0, named: 0, records: 0 };
         let all = content.bytes();
         let number =
             |at: usize| all.get(at..at + 8).map_or(0, |eight| u64::from_le_bytes(eight.try_into().unwrap_or_default()));
@@ -205,7 +222,11 @@ impl Content {
             free = range.end.next_multiple_of(ALIGN);
         }
         let (rows, records) = ((number(32) & 0xffff_ffff) as u32, (number(32) >> 32) as u32);
-        Ok(Self { ranges, rows, records, ..content })
+        let named = (number(40) & 0xffff_ffff) as u32;
+        if named > rows {
+            return Err(damaged("more names than rows"));
+        }
+        Ok(Self { ranges, rows, named, records, ..content })
     }
 }
 

@@ -5,9 +5,18 @@
 //! Protected names are guarded both ways: an entry may neither stop one nor lie at or below one. A public suffix (a rule
 //! of publicsuffix.org, with `*.` and `!`; a top-level domain in any case) may not be stopped with what lies below it,
 //! nor may anything above it. A popular name may not be stopped.
+//!
+//! Of a sealed list guards see digests. So the names that they look after, and all above those, are hashed under the list's
+//! key and compared with its digests. What an entry has below a protected name, or below a rule with `*.`, cannot be
+//! seen; and what an objection is about is not said, because it would say what the list holds.
 
+use std::collections::HashMap;
+
+use super::digest::{Digest, KEY, digest_of, sealed_digest};
+use super::entry::Form;
 use super::key;
 use super::types::Matching;
+use crate::wire::Name;
 
 /// Which guard objects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +55,17 @@ pub struct Guards {
     wildcards: Names,
     exceptions: Names,
     popular: Names,
+    /// The same for a sealed list: what stands for a name, and which guards it concerns.
+    blind: Option<HashMap<Digest, Concerns>>,
+}
+
+/// Which guards a digest concerns: bit `n` for [`Guard`] `n`.
+#[derive(Clone, Copy, Debug, Default)]
+struct Concerns {
+    /// They look after the very name.
+    itself: u8,
+    /// They look after a name below it.
+    below: u8,
 }
 
 impl Guards {
@@ -73,10 +93,49 @@ impl Guards {
             wildcards: Names::new(wildcards),
             exceptions: Names::new(exceptions),
             popular: Names::new(popular),
+            blind: None,
         }
     }
 
+    /// The same guards over the digests of a sealed list with this key.
+    #[must_use]
+    pub fn blind(mut self, key: &[u8; KEY]) -> Self {
+        let mut all: HashMap<Digest, Concerns> = HashMap::new();
+        let suffixes = [&self.suffixes, &self.wildcards].into_iter().map(|names| (Guard::PublicSuffix, names));
+        let others = [(Guard::Protected, &self.protected), (Guard::Popular, &self.popular)];
+        for (guard, names) in suffixes.chain(others) {
+            let bit = 1 << guard as u8;
+            for name in names.iter().filter_map(|own| Name::from_text(&key::to_name(own))) {
+                all.entry(sealed_digest(key, &name)).or_default().itself |= bit;
+                for labels in 1..name.labels() {
+                    let above = Name::read(name.without(labels), 0).map_or(Name::ROOT, |(above, _)| above);
+                    let concerns = all.entry(sealed_digest(key, &above)).or_default();
+                    concerns.below |= bit;
+                }
+                let top = Name::read(name.without(name.labels().saturating_sub(1)), 0).map_or(name, |(top, _)| top);
+                // the rule `*`: every top-level domain
+                all.entry(sealed_digest(key, &top)).or_default().itself |= 1 << Guard::PublicSuffix as u8;
+            }
+        }
+        self.blind = Some(all);
+        self
+    }
+
+    /// The form of the documents that they look at.
+    pub(crate) fn form(&self) -> Form {
+        if self.blind.is_some() { Form::Sealed } else { Form::Named }
+    }
+
     pub(crate) fn examine(&self, key: &[u8], matching: Matching, mut object: impl FnMut(Objection)) {
+        if let Some(blind) = &self.blind {
+            let concerns = digest_of(key).and_then(|digest| blind.get(&digest)).copied().unwrap_or_default();
+            for guard in [Guard::Protected, Guard::PublicSuffix, Guard::Popular] {
+                if concerns.object(guard, matching) {
+                    object(Objection { guard, against: String::new() });
+                }
+            }
+            return;
+        }
         let mut found = |guard, against: Option<&[u8]>| {
             if let Some(against) = against {
                 object(Objection { guard, against: key::to_name(against) });
@@ -106,6 +165,19 @@ impl Guards {
     }
 }
 
+impl Concerns {
+    /// Does the guard object to an entry of this kind here?
+    fn object(self, guard: Guard, matching: Matching) -> bool {
+        let has = |bits: u8| bits >> guard as u8 & 1 != 0;
+        let itself = match guard {
+            Guard::Protected => true,
+            Guard::PublicSuffix => matching != Matching::Exact,
+            Guard::Popular => matching != Matching::Below,
+        };
+        has(self.itself) && itself || has(self.below) && matching != Matching::Exact
+    }
+}
+
 /// Names, sorted by key, in one piece of memory.
 #[derive(Debug, Default)]
 struct Names {
@@ -132,6 +204,10 @@ impl Names {
             packed.ends.push(u32::try_from(packed.keys.len()).unwrap_or(u32::MAX));
         }
         packed
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &[u8]> {
+        (0..self.ends.len()).filter_map(|index| self.get(index))
     }
 
     fn get(&self, index: usize) -> Option<&[u8]> {
@@ -224,6 +300,38 @@ mod tests {
         ] {
             let expected: Vec<String> = expected.iter().map(ToString::to_string).collect();
             assert_eq!(kinds(&guards, name, matching), expected, "{name} {}", matching.as_str());
+        }
+    }
+    #[test]
+    fn blind_guards_object_to_what_the_others_object_to_at_or_above_a_name() {
+        let make =
+            || Guards::new(["stop.isp.example", "arpa"], ["uk", "co.uk", "s3.amazonaws.com", "com"], ["a.co.uk"]);
+        let (guards, secret) = (make(), [3; KEY]);
+        let blind = make().blind(&secret);
+        let names = [
+            "stop.isp.example",
+            "isp.example",
+            "arpa",
+            "uk",
+            "co.uk",
+            "amazonaws.com",
+            "s3.amazonaws.com",
+            "com",
+            "a.co.uk",
+            "b.co.uk",
+            "example.com",
+            "www.a.co.uk",
+        ];
+        for name in names {
+            let digest = sealed_digest(&secret, &Name::from_text(name).expect("a name"));
+            let hex: String = digest.iter().map(|octet| format!("{octet:02x}")).collect();
+            for matching in [Matching::Below, Matching::Exact, Matching::Subtree] {
+                let seen: Vec<String> = kinds(&blind, &hex, matching);
+                let meant = kinds(&guards, name, matching);
+                let meant: Vec<&str> = meant.iter().filter_map(|kind| kind.split(' ').next()).collect();
+                let seen: Vec<&str> = seen.iter().map(|kind| kind.trim_end()).collect();
+                assert_eq!(seen, meant, "{name} {}", matching.as_str());
+            }
         }
     }
 }

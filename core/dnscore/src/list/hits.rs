@@ -4,8 +4,10 @@
 use std::fmt;
 
 use super::filter::Hash;
+use super::suffixes::{Found, Suffixes};
 use super::tree::{PADDED, Prefix};
 use super::types::BATCH;
+use crate::narrow::to_u32;
 use crate::wire::name::KEPT_STARTS;
 
 /// A name with more labels than this is not asked of the filter: it goes to the tree at once.
@@ -27,6 +29,8 @@ pub struct Hits {
     pub(crate) ends: Vec<u32>,
     /// Working memory of a look-up.
     pub(crate) batch: Batch,
+    /// The same of look-ups in sealed lists.
+    pub(super) suffixes: Suffixes,
 }
 
 impl fmt::Debug for Hits {
@@ -39,7 +43,7 @@ impl Hits {
     /// A place for results, empty.
     #[must_use]
     pub fn new() -> Self {
-        Self { hits: Vec::with_capacity(2 * BATCH), ends: Vec::with_capacity(BATCH), batch: Batch::default() }
+        Self { hits: Vec::with_capacity(2 * BATCH), ends: Vec::with_capacity(BATCH), ..Self::default() }
     }
 
     /// What the `index`th name of the batch met, the most specific first; empty beyond the batch.
@@ -66,6 +70,29 @@ impl Hits {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.ends.is_empty()
+    }
+
+    /// Put what was found in sealed lists among the hits of the last `names` names, by distance.
+    #[cold]
+    pub(super) fn merge(&mut self, names: usize) {
+        let first = self.ends.len() - names;
+        let before = if first == 0 { 0 } else { self.ends[first - 1] };
+        let plain = self.hits.split_off(before as usize);
+        let mut rest = plain.as_slice();
+        self.suffixes.found.sort_by_key(|found| (found.name, found.distance));
+        let mut sealed = self.suffixes.found.iter().peekable();
+        let mut start = before;
+        for (index, end) in self.ends[first..].iter_mut().enumerate() {
+            let (own, others) = rest.split_at((*end - start) as usize);
+            (rest, start) = (others, *end);
+            let from = self.hits.len();
+            self.hits.extend_from_slice(own);
+            while let Some(&Found { row, distance, .. }) = sealed.next_if(|found| usize::from(found.name) == index) {
+                self.hits.push(Hit { row, distance });
+            }
+            self.hits[from..].sort_by_key(|hit| hit.distance);
+            *end = to_u32(self.hits.len());
+        }
     }
 
     pub(crate) fn clear(&mut self) {

@@ -31,7 +31,9 @@ mod output;
 mod pages;
 mod policy;
 mod restrain;
+mod sealed;
 mod side_by_side;
+mod suffixes;
 mod tally;
 #[cfg(test)]
 mod tests;
@@ -46,6 +48,7 @@ pub use compile::{CompileSummary, MAX_LISTS, Source, compile};
 pub use compiled::{CompiledList, reference_text};
 pub use digest::{DIGEST, Digest, KEY, key_of, sealed_digest};
 pub use document::MAX_PER_NAME;
+pub use entry::Form;
 #[doc(hidden)]
 pub use file::with_right_checksum;
 pub use guard::{Guard, Guards};

@@ -39,7 +39,7 @@ pub(crate) struct Names {
 impl Names {
     /// Check everything that look-ups rely on: the whole of the sections is decoded and built again.
     pub fn open(content: &Content) -> Result<Self, ListError> {
-        let rows = content.rows as usize;
+        let rows = content.named as usize;
         let decoder = Decoder::read(content.get(Section::Tokens)).ok_or_else(|| damaged("tokens"))?;
         let buckets = rows.div_ceil(FAN_OUT);
         let levels = Levels::over(buckets);
@@ -96,7 +96,7 @@ impl Names {
 
     /// The key of a row.
     pub fn key(&self, content: &Content, row: u32) -> Option<Vec<u8>> {
-        if row >= content.rows {
+        if row >= content.named {
             return None;
         }
         let (bucket, at) = (row as usize / FAN_OUT, row as usize % FAN_OUT);
@@ -115,7 +115,7 @@ impl Names {
 
     /// Call `visit` with each row and its key, in order; its error ends the walk.
     pub fn each<E>(&self, content: &Content, mut visit: impl FnMut(u32, &[u8]) -> Result<(), E>) -> Result<(), E> {
-        let rows = content.rows as usize;
+        let rows = content.named as usize;
         let mut key = [0; PADDED];
         for bucket in 0..self.buckets {
             // the file was decoded whole when it was opened
@@ -235,7 +235,7 @@ impl Names {
     #[inline(always)]
     fn collect<L: Lanes>(&self, lanes: L, content: &Content, names: usize, hits: &mut Hits) {
         let buckets = content.get(Section::Buckets);
-        let Hits { hits, ends, batch } = hits;
+        let Hits { hits, ends, batch, .. } = hits;
         let chains = content.get(Section::Chains);
         for (_, place) in &batch.buckets {
             if let Some(chain) = buckets.get(*place..).and_then(bucket::chain) {

@@ -13,7 +13,7 @@ use std::path::Path;
 use super::check::{counterpart, narrows};
 use super::compile::references;
 use super::document::{Document, Group, Trust};
-use super::entry::Reference;
+use super::entry::{Form, Reference};
 use super::output::{Output, unwritable};
 use super::side_by_side::{Step, side_by_side};
 use super::types::ListError;
@@ -25,11 +25,17 @@ const LEVEL: i32 = -3;
 ///
 /// # Errors
 /// Either document is not what it should be, or `output` cannot be written.
-pub fn restrain(old: Option<&Path>, new: &Path, withdrawn: &[String], output: &Path) -> Result<u64, ListError> {
+pub fn restrain(
+    old: Option<&Path>,
+    new: &Path,
+    form: Form,
+    withdrawn: &[String],
+    output: &Path,
+) -> Result<u64, ListError> {
     let withdrawn = references(withdrawn)?;
     let mut out = Writer::create(output)?;
     let mut entries = 0;
-    let new = Document::open(new, u64::MAX, Trust::Checked)?;
+    let new = Document::open(new, form, u64::MAX, Trust::Checked)?;
     side_by_side(old, new, |step| {
         match step {
             Step::Same(lines, number) => {

@@ -1,6 +1,6 @@
 //! Two documents of one list, walked together.
 //!
-//! Enters: the old document, checked when it came, and the new one. Leaves: step by step in their common order, what
+//! Enters: the old document, checked when it came, and the new one, of the same form. Leaves: step by step in their common order, what
 //! stands in the old alone, in the new alone, in both under one name, or in both letter by letter.
 //!
 //! An update changes a thousand lines of a million. Where both documents stand before the same line, all lines that follow in
@@ -35,13 +35,13 @@ pub(crate) fn side_by_side<'d>(
     mut new: Document<'d>,
     mut visit: impl FnMut(Step<'_>) -> Result<(), ListError>,
 ) -> Result<Document<'d>, ListError> {
-    let mut old = old.map(|path| Document::open(path, u64::MAX, Trust::Checked)).transpose()?;
+    let mut old = old.map(|path| Document::open(path, new.form(), u64::MAX, Trust::Checked)).transpose()?;
     let (mut before, mut after) = (Group::default(), Group::default());
     let next = |document: &mut Option<Document<'_>>, group: &mut Group| {
         document.as_mut().map_or(Ok(false), |document| document.next(group))
     };
     let (mut has_before, mut has_after) = (next(&mut old, &mut before)?, new.next(&mut after)?);
-    let mut reader = Reader::default();
+    let mut reader = Reader::of(new.form());
     loop {
         let order = match (has_before, has_after) {
             (false, false) => return Ok(new),

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
 use super::document::{Document, Group, Trust};
+use super::entry::Form;
 use super::types::ListError;
 
 const DAY: u32 = 86_400;
@@ -19,7 +20,7 @@ pub type Kind = (String, String, u32, u32);
 /// # Errors
 /// The document cannot be read, or a line is not canonical or not in its place.
 pub fn tally(path: &Path, size: u64) -> Result<BTreeMap<Kind, u64>, ListError> {
-    let mut document = Document::open(path, size, Trust::Checked)?;
+    let mut document = Document::open(path, Form::Named, size, Trust::Checked)?;
     let mut group = Group::default();
     let mut key = Vec::new();
     // By octets that are there anyway: an entry of a kind that was met before allocates nothing.

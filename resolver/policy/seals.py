@@ -1,0 +1,100 @@
+"""The keys of sealed lists: each process that looks names up opens them by itself.
+
+Enters: an open compiled list, what its `meta` says of its lists, the provider's own key. Leaves: the list's keys in the
+core, in locked memory; or `SealedError`. Rules:
+
+- The provider's key is a credential of the service, or the file that the configuration names. It is read when a list is
+  opened and kept nowhere.
+- No key is in a file of `run_dir` or `state_dir`: `meta` holds this provider's stanza and the names' key as the head
+  has them, both encrypted.
+- What opened is wiped where Python lets it. docs/sealed.md says what stays.
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from blocklists import verify
+from blocklists.sealed import keys, seal
+from blocklists.sealed.errors import SealError
+from resolver import _core
+from resolver.base.errors import ResolverError
+from resolver.policy.description import SealPart
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from blocklists.sealed.seal import Seal
+    from blocklists.verify import Opener
+    from resolver._core import CompiledList
+    from resolver.config.schema import Config
+    from resolver.policy.description import LiveList
+
+CREDENTIAL = "stopsign.sealed"
+"""What a service's unit calls the key (`LoadCredentialEncrypted=`)."""
+ROOT = "."
+
+
+class SealedError(ResolverError):
+    """A sealed list cannot be opened here; the message names the list, never what is in it."""
+
+
+def key_file(config: Config) -> Path | None:
+    """Where this process finds the provider's key; None: nowhere."""
+    credentials = os.environ.get("CREDENTIALS_DIRECTORY")
+    if credentials is not None and (held := Path(credentials) / CREDENTIAL).exists():
+        return held
+    return config.sealed_key
+
+
+def opener(file: Path | None) -> Opener:
+    """Opens a sealed version as it is fetched."""
+    return verify.with_key(lambda: keys.load(_there(file)))
+
+
+def part_of(head: Seal, state: str, file: Path | None) -> SealPart:
+    """What is kept of a sealed head, after its key was opened once. Raises `SealError`."""
+    key = keys.load(_there(file))
+    stanza, opened = head.stanza(key), seal.keys_of(head, state, key)
+    return SealPart(
+        keyid=stanza.keyid,
+        share=_text(stanza.share),
+        wrapped=_text(stanza.wrapped),
+        name_key=_text(head.name_key),
+        number=head.name_key_number,
+        state=state,
+        check=_core.sealed_digest(opened.name, ROOT).hex(),
+    )
+
+
+def name_key(part: SealPart, file: Path | None) -> bytearray:
+    """The names' key. Raises `SealError`."""
+    key = keys.load(_there(file))
+    stanza = seal.Stanza("", part.keyid, base64.b64decode(part.share), base64.b64decode(part.wrapped))
+    file_key = seal.unwrap(stanza, key, part.state)
+    return bytearray(seal.open_name_key(base64.b64decode(part.name_key), file_key))
+
+
+def unseal(file: Path | None, compiled: CompiledList, lists: Iterable[LiveList]) -> None:
+    """Give each sealed list its key. Raises `SealedError` for the first that does not open."""
+    for index, one in enumerate(lists):
+        if one.seal is None:
+            continue
+        try:
+            compiled.unseal(index, name_key(one.seal, file))
+        except (SealError, _core.CoreError) as error:
+            raise SealedError(f"list {one.name} is sealed, and does not open here: {error}") from None
+
+
+def _there(file: Path | None) -> Path:
+    if file is None:
+        hint = "set `sealed_key`, or give the service the credential stopsign.sealed; docs/sealed.md"
+        raise SealError("seal-key", "there is no key for sealed lists on this host", hint=hint)
+    return file
+
+
+def _text(octets: bytes) -> str:
+    return base64.b64encode(octets).decode()
