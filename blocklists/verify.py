@@ -410,6 +410,11 @@ def _save(client: Client, info: TargetFile, path: Path, what: str, size: int, fi
         sealed.unlink(missing_ok=True)
 
 
+def largest(head: Head) -> int:
+    """Octets that the encrypted document of a sealed head has at most."""
+    return _limit(head.full_size, b"")
+
+
 def _limit(size: int, file_key: bytes | None) -> int:
     """No compressor makes `size` octets longer than this; more of them are padding at our expense."""
     compressed = size + size // 100 + 1024
