@@ -267,7 +267,8 @@ def _check_step(role: str, version: int, before: int) -> None:
         f"the request makes {role} version {version}; this machine knows version {before}",
         hint="what it was compared with is old: copy `published` again, or name another --repository"
         if version > before
-        else "something else was published since: have the change proposed again",
+        else "something else was published since: have the change proposed again; if the desk knows nothing of it,"
+        " docs/issuer.md says what to do under `A relief key that turns hostile`",
     )
 
 
