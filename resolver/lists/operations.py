@@ -102,7 +102,8 @@ class _Operations:
         if not isinstance(version, int) or isinstance(version, bool):
             raise RequestError("version is not a number")
         outcome = await self._steward.work(while_wanted(self._register.approve), name, version, state, peer.who)
-        return outcome.as_dict()
+        what = {"list": name, "version": version, "state": state, "by": peer.who}
+        return {**outcome.as_dict(), "everywhere": await self._everywhere(request, "approval", name, what, None)}
 
     async def override(self, peer: Peer, request: Mapping[str, Any]) -> Reply:
         match, seconds = request.get("match", "subtree"), _number(request, "seconds", USUAL)
