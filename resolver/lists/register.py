@@ -8,6 +8,7 @@ is needed.
 from __future__ import annotations
 
 import logging
+import os
 from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -48,6 +49,7 @@ from resolver.lists.everywhere import Everywhere, WordError
 from resolver.lists.ledger import Event
 from resolver.lists.people import People
 from resolver.lists.protected import ProtectedNames, protected_names
+from resolver.lists.questions import Questions
 from resolver.lists.restore import restored
 from resolver.lists.settle import Settling
 from resolver.lists.shadow import URGENT, Shadow
@@ -94,6 +96,7 @@ class Register:
             config, ledger, clock, self._alarm, self.settle, lambda: (self.applied, self._settling.order),
             self.everywhere,
         )  # fmt: skip
+        self.questions = Questions(config, ledger, clock, os.urandom)
         self._counting = Counting(self.places, ledger.append)
 
     @property
