@@ -70,7 +70,7 @@ def admit(
     withdrawn = sorted({**(applied.suspended if applied else {}), **candidate.suspended})
     if applied is not None and _is(applied, candidate):
         return Admission(_relieved(applied, candidate, now), None, ())
-    rekeyed = _is_rekeyed(applied, candidate)
+    rekeyed = is_rekeyed(applied, candidate)
     facts = examine(candidate, old, source, names, withdrawn, sealed_key, rekeyed=rekeyed)
     judgement = judge(
         facts,
@@ -81,9 +81,8 @@ def admit(
         now=now,
     )
     # under another key the additions cannot be told apart from what is applied
-    in_shadow = bool(
-        shadow and not rekeyed and judgement.adds and facts.added and old is not None and approved_by is None
-    )
+    may_shadow = bool(shadow) and not rekeyed and old is not None and approved_by is None
+    in_shadow = may_shadow and judgement.adds and facts.added > 0
     let_by = approved_by or ("the configuration (approve_first)" if facts.first and source.approve_first else None)
     if (judgement.adds and not in_shadow) or (let_by is not None and judgement.approvable):
         return Admission(_all(candidate, applied, places, facts, now, None if judgement.adds else let_by), None, ())
@@ -96,7 +95,7 @@ def admit(
     return Admission(_removals(candidate, applied, old, places, facts, now, withdrawn), held, events)
 
 
-def _is_rekeyed(applied: Applied | None, candidate: Candidate) -> bool:
+def is_rekeyed(applied: Applied | None, candidate: Candidate) -> bool:
     """Whether both are sealed, each under another names' key."""
     was = applied.seal if applied else None
     return was is not None and candidate.seal is not None and was.number != candidate.seal.number
@@ -246,7 +245,7 @@ def _removals(
     output, sealed = str(places.applied / document), candidate.seal is not None
     entries = _core.restrain(
         str(old), str(candidate.lines), output, withdrawn=withdrawn, sealed=sealed,
-        rekeyed=_is_rekeyed(applied, candidate),
+        rekeyed=is_rekeyed(applied, candidate),
     )  # fmt: skip
     return applied.model_copy(
         update={

@@ -1,8 +1,8 @@
 """Questions about names where sealed lists are active: `stopsign explain` asks the steward, which has the key.
 
-Enters: a name, who asks. Leaves: the explanation; before it a leaf whose private detail says who asked, and the name as a
-digest under a salt. Rules: what cannot be logged is not answered; at most 60 questions an hour are, whoever asks: a list
-could be read out otherwise, name by name.
+Enters: a name, who asks. Leaves: the explanation; before it a leaf whose private detail says who asked, and the name as
+a digest under a salt. Rules: what cannot be logged is not answered; of all questions together 60 an hour are answered:
+a list could be read out otherwise, name by name.
 """
 
 from __future__ import annotations

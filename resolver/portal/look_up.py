@@ -1,8 +1,7 @@
 """The public look-up: is this name blocked here, by whom, since when, until when.
 
-Enters: a name. Leaves: what holds for it now. Rules: exactly this
-name is looked up, nothing is searched and no list can be read out; nothing about the question is kept. Sealed lists answer
-to a reference alone (`under`), not to a name.
+Enters: a name. Leaves: what holds for it now. Rules: exactly this name is looked up, nothing is searched and no list
+can be read out; nothing about the question is kept. Sealed lists answer to a reference alone (`under`), not to a name.
 """
 
 from __future__ import annotations

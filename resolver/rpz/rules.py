@@ -2,8 +2,8 @@
 
 Enters: what is in force, a zone. Leaves: a file of rules. Rules: only lists of the zone count, in the order of the
 configuration; a list that is switched off counts for nothing, nor does what only monitors, what is suspended (the
-compiler has left it out) or what has expired; an exception comes before all lists. A zone that names a sealed list is refused;
-one of all lists goes without it.
+compiler has left it out) or what has expired; an exception comes before all lists. A zone that names a sealed list is
+refused; one of all lists goes without it.
 """
 
 from __future__ import annotations
