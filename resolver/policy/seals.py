@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 from blocklists.sealed import keys, seal
 from blocklists.sealed.errors import SealError
+from blocklists.sealed.memory import moved, wipe
 from resolver import _core
 from resolver.base.errors import ResolverError
 from resolver.policy.description import SealPart
@@ -68,7 +69,9 @@ def name_key(part: SealPart, file: Path | None) -> bytearray:
     key = keys.load(_there(file))
     stanza = seal.Stanza("", part.keyid, base64.b64decode(part.share), base64.b64decode(part.wrapped))
     file_key = seal.unwrap(stanza, key, part.state)
-    return bytearray(seal.open_name_key(base64.b64decode(part.name_key), file_key))
+    opened = moved(seal.open_name_key(base64.b64decode(part.name_key), file_key))
+    wipe(file_key)
+    return opened
 
 
 def unseal(file: Path | None, compiled: CompiledList, lists: Iterable[LiveList]) -> None:
