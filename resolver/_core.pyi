@@ -472,7 +472,7 @@ class Explanation(TypedDict):
     otherwise: bytes
     """The sub-error, by the entry's category, and of all others."""
     around: tuple[bytes, bytes]
-    """What stands before and behind the entry's reference."""
+    """What comes before and after the entry's reference."""
 
 @type_check_only
 class UpstreamState(TypedDict):
@@ -609,7 +609,7 @@ class Plane:
         `at` (its form stands in `resolver.ipc.entry_hits`); `set_list` ends it. Raises CoreError."""
 
     def set_shadow_lists(self, lists: Sequence[tuple[int, int, str]]) -> None:
-        """Lists of the compiled file whose entries are only watched: (its number, the number of the list that they
+        """Lists of the compiled file whose entries are only evaluated: (its number, the number of the list that they
         would join, an id that names them whatever the file). To be said after each `set_list`; what has the same id as
         before goes on."""
 

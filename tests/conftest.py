@@ -17,6 +17,7 @@ import pytest
 
 # The program a test runs -> the Debian package that brings it.
 PACKAGES = {
+    "ansible-playbook": "ansible-core",
     "bird": "bird2",
     "chromium": "chromium",
     "curl": "curl",
@@ -36,6 +37,7 @@ PACKAGES = {
     "kresd": "knot-resolver lua-cqueues",  # with which it sees a new zone file
     "named": "bind9",
     "named-compilezone": "bind9-utils",
+    "nginx": "nginx-light",
     "nsd": "nsd",
     "nsupdate": "bind9-dnsutils",
     "ldns-signzone": "ldnsutils",

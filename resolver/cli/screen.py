@@ -126,6 +126,9 @@ def _load(queries: Mapping[str, Any], curve: Sequence[float]) -> list[Text]:
         legend.append(_percent(queries[name]), colour if queries[name] else "dim")
     parts = [Text.assemble((f"{queries['per_second']:>10,.0f} q/s  ", "bold"), bar), legend]
     told = [f"{word} {queries[name]:.1%}" for name, word in TOLD.items() if queries[name]]
+    ways = [f"{name} {share:.1%}" for name, share in queries["transports"].items() if share]
+    if len(ways) > 1:
+        parts.append(Text(f"  by transport: {', '.join(ways)}", "dim"))
     if told:
         parts.append(Text(f"  of the answers in that time: {', '.join(told)}", "magenta"))
     if len(curve) > 1:

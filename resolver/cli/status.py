@@ -154,7 +154,8 @@ def answers_of(config: Config) -> dict[str, dict[str, Any]]:
     own patience alone."""
     places = config.places
     asked = {"steward": places.control_socket}
-    if config.dns is not None or places.supervisor_socket.exists():  # units for policy zones alone have no supervisor
+    # Units for policy zones alone have no supervisor.
+    if config.dns is not None or control.has_socket(places.supervisor_socket):
         asked = {"dns": places.supervisor_socket, **asked}
     if config.stop_page.listen or config.portal.listen:
         asked["web"] = places.web_socket
@@ -260,6 +261,10 @@ def _queries(before: Sample, now: Sample, seconds: float, oldest: Sample) -> dic
         "per_second": round(asked / seconds, 1) if base is before else 0.0,
         "instant": round(seconds, 2),
         "total": worker_counters.queries(now.sums),
+        "transports": {
+            name: round(grown.get(f"queries_{name}", 0) / asked, 4) if asked else None
+            for name in worker_counters.TRANSPORTS
+        },
         "over": round(now.at - base.at, 2) if base else None,
         **{name: round(part / whole, 4) if whole else None for name, part in parts.items()},
         **{name: round(grown.get(one, 0) / answered, 4) if answered else None for name, one in TOLD.items()},

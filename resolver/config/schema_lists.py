@@ -131,9 +131,9 @@ class ListSource(Part):
 
 
 class Shadow(Part):
-    """New entries watched against live queries before they act. Sketches live in memory and know no client."""
+    """New entries are evaluated against live queries before they act. Sketches live in memory and know no client."""
 
-    watch: Seconds = 0.0  # how long an addition is watched before it acts (urgent lists: 10m at most); 0s: it is not
+    watch: Seconds = 0.0  # how long an addition is evaluated before it acts (urgent lists: at most 10m); 0s: not at all
     share: Share = 0.01  # of all different clients that one entry may meet before a person is asked
 
 

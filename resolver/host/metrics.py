@@ -41,7 +41,7 @@ _LABELLED: dict[str, tuple[str, str, dict[str, str]]] = {
     "stopsign_queries": (
         "Questions that came, by transport.",
         "transport",
-        {"udp4": "queries_udp4", "udp6": "queries_udp6", "tcp": "queries_stream"},
+        {name: f"queries_{name}" for name in worker_counters.TRANSPORTS},
     ),
     "stopsign_questions": (
         "Questions that came, by type.",

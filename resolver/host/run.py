@@ -35,8 +35,8 @@ from resolver.host.supervisor import Supervisor
 from resolver.host.systemd import beat, notify
 from resolver.host.take_over import devices
 from resolver.ipc import addresses, shadow_sketches, worker_files
-from resolver.ipc.control import Operation, UnreachableError, serve
-from resolver.ipc.supervisor_lock import only_one
+from resolver.ipc.control import Operation, UnreachableError, has_socket, serve
+from resolver.ipc.supervisor_lock import is_lost, only_one
 from resolver.ipc.worker_counters import retired_file
 from resolver.policy import exceptions, in_force
 
@@ -202,11 +202,11 @@ class Provider:
         places = self._config.places
         while True:
             await asyncio.sleep(LOOK)
-            if places.supervisor_socket.exists() or not in_force.is_there(places):
+            if has_socket(places.supervisor_socket) or not in_force.is_there(places):
                 continue
             log.error("%s was emptied: what belongs there is put back", places.run_dir)
             try:
-                if not places.supervisor_lock.exists():
+                if is_lost(places):
                     self._lock = self._undo.enter_context(only_one(places))
                 await self._open_up()
                 await self.restart_workers()

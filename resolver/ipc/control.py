@@ -125,6 +125,11 @@ class Callers:
         return f"user {peer.user} may not do this"
 
 
+def has_socket(path: Path) -> bool:
+    """Whether a process has its control socket there; it may be dead."""
+    return path.exists()
+
+
 def call(path: Path, op: str, *, timeout: float = WAIT, **arguments: Any) -> dict[str, Any]:
     """The answer of the process there. Raises `UnreachableError` where none is, `ControlError` where it refuses."""
     end = time.monotonic() + timeout

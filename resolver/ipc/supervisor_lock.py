@@ -19,6 +19,11 @@ if TYPE_CHECKING:
     from resolver.base.paths import Places
 
 
+def is_lost(places: Places) -> bool:
+    """Whether the lock's file is gone: a second supervisor could then start."""
+    return not places.supervisor_lock.exists()
+
+
 @contextlib.contextmanager
 def only_one(places: Places, left: int | None = None) -> Iterator[int]:
     """Hold the lock. `left`: its descriptor from before a re-exec. Raises `ResolverError` where another holds it."""

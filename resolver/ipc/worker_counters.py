@@ -29,6 +29,7 @@ SILENT = 5.0  # seconds; a heartbeat older than this is no sign of life any more
 LATE = 2.0  # seconds; one older than this is late: an idle worker's beat comes once a second
 NOT_ASKED = "not asked yet"  # of an upstream: it counts neither as up nor as down
 LARGEST = 1 << 20
+TRANSPORTS = ("udp4", "udp6", "tcp", "tls", "https", "quic")  # by which questions come
 _WORD = 8
 
 
@@ -103,7 +104,7 @@ def totals(places: Places, living: list[Worker] | None = None) -> dict[str, int]
 
 def queries(sums: Mapping[str, int]) -> int:
     """Questions over all transports."""
-    return sum(sums.get(name, 0) for name in ("queries_udp4", "queries_udp6", "queries_stream"))
+    return sum(sums.get(f"queries_{name}", 0) for name in TRANSPORTS)
 
 
 def listening(places: Places, use: str = "dns") -> list[str]:

@@ -19,17 +19,22 @@ from typing import TYPE_CHECKING
 from pydantic import ConfigDict
 from tuf.api.exceptions import DownloadHTTPError
 
-from blocklists import admissible, verify
+from blocklists import admissible, adopted, verify
 from blocklists.errors import BlocklistError, VerifyError
 from blocklists.fetch import Deadline, place
 from blocklists.head import Relief
+from blocklists.relief import entries_among
+from blocklists.sealed.errors import SealError
+from resolver.base.stored import StateError, load, store
 from resolver.lists import bridge
 from resolver.lists.state import Suspension
-from resolver.policy.description import Basis, Issuer, ListDescription
+from resolver.policy import seals
+from resolver.policy.description import Basis, Issuer, ListDescription, SealPart
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from blocklists.head import Head
     from resolver.base.paths import ListPlaces
     from resolver.config.schema_lists import Bridge, ListSource
 
@@ -37,6 +42,7 @@ __all__ = ["Candidate", "Mirror", "VerifyError", "stored"]
 
 COMPLETE_EVERY = 3600.0
 LARGEST_TIMESTAMP = 1 << 16
+SEAL = "seal.json"
 
 
 class Candidate(ListDescription):
@@ -52,6 +58,8 @@ class Candidate(ListDescription):
     """Where nobody signed: when all of it ends unless it is seen again."""
     trouble: VerifyError | None = None
     """Why it could not be fetched; what is here is the last good one, held."""
+    is_adopted: bool = False
+    """Its document is another list's, which withdraws too."""
     relief_refused: str | None = None
     """Why the newest relief is not applied; the one before is."""
     left_out: str | None = None
@@ -67,8 +75,16 @@ class Candidate(ListDescription):
 class Mirror:
     """Where one list comes from, and what was last proven of it. For one thread at a time."""
 
-    def __init__(self, source: ListSource, places: ListPlaces, own: Mapping[str, str] | None = None) -> None:
-        """`own`: the provider's own names, each with why nobody may stop it."""
+    def __init__(
+        self,
+        source: ListSource,
+        places: ListPlaces,
+        own: Mapping[str, str] | None = None,
+        sealed_key: Path | None = None,
+    ) -> None:
+        """`own`: the provider's own names, each with why nobody may stop it. `sealed_key`: the file of the key that
+        opens sealed lists."""
+        self._sealed_key = sealed_key
         self._source, self._places = source, places
         self._rule = admissible.rule(own) if own else admissible.everywhere()
         self._proven: Candidate | None = None
@@ -82,6 +98,8 @@ class Mirror:
             return _bridged(source, source.bridge, bridge.cross(terms))
         if root is None:
             raise VerifyError("malformed", f"list {source.name} has no trusted root")
+        # what a source withdraws shows in no timestamp of the list that adopted it
+        complete = complete or (self._proven is not None and self._proven.is_adopted)
         recent = now < min(self._expires, self._complete + COMPLETE_EVERY)
         if self._proven is not None and recent and not complete and self._served() == self._kept():
             return self._proven
@@ -94,10 +112,31 @@ class Mirror:
             deadline=source.deadline,
             min_threshold=source.min_threshold,
             now=datetime.fromtimestamp(now, UTC),
+            opener=seals.opener(self._sealed_key),
+        )
+        seal = self._seal(verified)
+        withdrawn = adopted.refresh(
+            verified.head,
+            self._places.root,
+            deadline=source.deadline,
+            min_threshold=source.min_threshold,
+            now=datetime.fromtimestamp(now, UTC),
         )
         self._expires, self._complete = verified.timestamp_expires.timestamp(), now
-        self._proven = _candidate(verified)
+        self._proven = _candidate(verified, seal, withdrawn)
         return self._proven
+
+    def _seal(self, verified: verify.Verified) -> SealPart | None:
+        """This provider's part of a sealed head, kept beside the document: what opens it is nowhere there."""
+        head = verified.head
+        if head.seal is None:
+            return None
+        try:
+            part = seals.part_of(head.seal, head.state, self._sealed_key)
+        except SealError as error:
+            raise VerifyError(error.reason, f"{head.list}: {error}", hint=error.hint) from error
+        store(self._places.verified / SEAL, part)
+        return part
 
     def _served(self) -> bytes:
         data = b""
@@ -125,7 +164,23 @@ def stored(source: ListSource, places: ListPlaces) -> Candidate | None:
         crossing = bridge.stored(places)
         return None if crossing is None else _bridged(source, source.bridge, crossing)
     verified = verify.stored(places.root)
-    return None if verified is None else _candidate(verified)
+    if verified is None:
+        return None
+    withdrawn = adopted.stored(verified.head, places.root)
+    return _candidate(verified, _stored_seal(verified.head, places), withdrawn)
+
+
+def _stored_seal(head: Head, places: ListPlaces) -> SealPart | None:
+    if head.seal is None:
+        return None
+    path = places.verified / SEAL
+    try:
+        part = load(path, SealPart)
+    except StateError as error:
+        raise VerifyError("storage", str(error), hint="stopsign lists refresh") from error
+    if part is None or part.state != head.state:
+        raise VerifyError("storage", f"{path} is missing, or of another version", hint="stopsign lists refresh")
+    return part
 
 
 def stored_relief(places: ListPlaces) -> Relief | None:
@@ -144,8 +199,9 @@ def suspensions(relief: Relief | None, by: Mapping[str, str]) -> dict[str, Suspe
     return {ref: Suspension(**asdict(item), by=by.get(ref, "")) for ref, item in suspended.items()}
 
 
-def _candidate(verified: verify.Verified) -> Candidate:
+def _candidate(verified: verify.Verified, seal: SealPart | None, withdrawn: adopted.Withdrawn) -> Candidate:
     head, relief = verified.head, verified.relief
+    there = entries_among(withdrawn.suspended.keys(), verified.lines, head.full_size)
     return Candidate(
         name=head.list,
         version=head.version,
@@ -155,12 +211,17 @@ def _candidate(verified: verify.Verified) -> Candidate:
         lines=verified.lines,
         issuer=Issuer(**asdict(head.issuer)),
         bases={key: Basis(**asdict(basis)) for key, basis in head.bases.items()},
-        suspended=suspensions(relief, verified.relieved_by),
+        suspended={
+            **{ref: Suspension(**asdict(item)) for ref, item in withdrawn.suspended.items() if ref in there},
+            **suspensions(relief, verified.relieved_by),
+        },
         relief=relief.version if relief else 0,
         signed_by=verified.signed_by,
         holders=dict(verified.holders),
         threshold=verified.threshold,
-        relief_refused=verified.relief_refused,
+        relief_refused=verified.relief_refused or withdrawn.trouble,
+        is_adopted=bool(head.adopted),
+        seal=seal,
     )
 
 

@@ -55,7 +55,7 @@ class People:
 
     def open(self) -> None:
         """Read what holds, and make the exceptions live again where a reboot took them."""
-        self._lost = not self._places.exceptions.exists()
+        self._lost = not exceptions.are_there(self._places)
         self._check_durable_switch()
         try:
             exceptions.change(self._places, lambda live: live)  # the off switch, whatever became of the overrides
@@ -162,7 +162,7 @@ class People:
         self._check_durable_switch()
         exceptions.keep_room(self._places)
         try:
-            if not self._places.exceptions.exists():  # somebody emptied `run_dir`
+            if not exceptions.are_there(self._places):  # somebody emptied `run_dir`
                 overrides.publish(self._places, self.overrides, now)
             live = exceptions.read(self._places.exceptions)
             if any(one.until <= now for one in live.bypasses):

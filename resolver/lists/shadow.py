@@ -1,8 +1,8 @@
-"""Watched: additions that every other guard lets pass meet live queries for a while before they act.
+"""Shadow evaluation: additions that pass every other guard meet live queries for a while before they act.
 
 Enters: what the workers see (`resolver.ipc.shadow_sketches`). Leaves: the additions that would stop too much, with the
 share of all clients that each would have met: different clients, so that neither one that asks a thousand times nor a
-name that is asked for often by few can hold an order. Rules: while watched, an addition is compiled as a list of its
+name that is asked for often by few can hold an order. Rules: meanwhile an addition is compiled as a list of its
 own that only monitors; sketches stay in memory and know no client; few clients prove nothing: on such
 a host the addition passes at its end; a steward that restarts begins the evaluation again.
 """
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
     from resolver.base.paths import Places
 
 FEWEST = 100  # clients below which a share says nothing
-MARK = "+new"  # what a watched list's name ends in, beside the list that it would join
-URGENT = 600.0  # seconds that an urgent list is watched at most: an order of thirty minutes leaves no more
+MARK = "+new"  # the name's end of a list in shadow evaluation; before it the list that it would join
+URGENT = 600.0  # the longest evaluation of an urgent list, in seconds: an order due in 30 minutes leaves no more
 
 
 class Shadow:
-    """What was seen of all that is watched now."""
+    """The sketches of all evaluations that are running."""
 
     def __init__(self, places: Places) -> None:
         self._places = places

@@ -60,9 +60,9 @@ class Held(Stored):
     reasons: tuple[Reason, ...]
     urgent: bool = False
     until: float | None = None
-    """Until when they are watched against live queries; None: they wait for a person."""
+    """The end of their shadow evaluation; None: they wait for a person."""
     document: str | None = None
-    """What is watched, beside the applied document."""
+    """The additions in shadow evaluation, beside the applied document."""
 
     @property
     def approvable(self) -> bool:

@@ -37,7 +37,7 @@ from resolver.lists.operations import operations
 from resolver.lists.protected import own
 from resolver.lists.register import Register
 from resolver.log.writer import Log
-from resolver.policy import exceptions
+from resolver.policy import exceptions, seals
 from resolver.stats.publish import publish
 from resolver.stats.resolving import Resolving
 
@@ -82,9 +82,9 @@ class Steward:
         self._one = ThreadPoolExecutor(1, thread_name_prefix="register")
         self._threads = ThreadPoolExecutor(max(len(config.lists), 1), thread_name_prefix="fetch")
         self.serving = asyncio.Event()
-        names = dict(own(config))
+        names, key = dict(own(config)), seals.key_file(config)
         self._mirrors = {
-            source.name: fetch.Mirror(source, config.places.list(source.name), names) for source in config.lists
+            source.name: fetch.Mirror(source, config.places.list(source.name), names, key) for source in config.lists
         }
         self._turns = {source.name: asyncio.Lock() for source in config.lists}
 

@@ -192,6 +192,11 @@ def parse(data: bytes) -> LiveExceptions:
         raise ResolverError(f"the exceptions cannot be understood ({error})") from error
 
 
+def are_there(places: Places) -> bool:
+    """Whether `run_dir` has the file; the steward writes it at its start, also for no exceptions."""
+    return places.exceptions.exists()
+
+
 def read(path: Path) -> LiveExceptions:
     """The exceptions in `path`; none where there is no such file; `ResolverError` where it cannot be understood."""
     try:

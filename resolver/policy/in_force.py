@@ -83,7 +83,7 @@ class InForce:
 
 def is_there(places: Places) -> bool:
     """Whether `run_dir` holds list and exceptions: the steward wrote both."""
-    return places.current.exists() and places.exceptions.exists()
+    return places.current.exists() and exceptions.are_there(places)
 
 
 class Follower:

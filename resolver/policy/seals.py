@@ -17,6 +17,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from blocklists import verify
 from blocklists.sealed import keys, seal
 from blocklists.sealed.errors import SealError
 from blocklists.sealed.memory import moved, wipe
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from blocklists.sealed.seal import Seal
+    from blocklists.verify import Opener
     from resolver._core import CompiledList
     from resolver.config.schema import Config
     from resolver.policy.description import LiveList
@@ -47,6 +49,11 @@ def key_file(config: Config) -> Path | None:
     if credentials is not None and (held := Path(credentials) / CREDENTIAL).exists():
         return held
     return config.sealed_key
+
+
+def opener(file: Path | None) -> Opener:
+    """Opens a sealed version as it is fetched."""
+    return verify.with_key(lambda: keys.load(_there(file)))
 
 
 def part_of(head: Seal, state: str, file: Path | None) -> SealPart:

@@ -161,7 +161,7 @@ class Web:
             log.info("what was said in %d appeals is deleted, as long after their end as was promised", erased)
 
         async def steward(op: str, **arguments: Any) -> Mapping[str, Any]:
-            return await control.acall(self._config.places.control_socket, op, timeout=10.0, **arguments)
+            return await control.acall(self._config.places.control_socket, op, timeout=30.0, **arguments)
 
         await self._exchange.round(store, steward)
         await deliver(store, steward, self._config.host_name, now)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("stopsign.portal")
 
 AT_ONCE = 1_000
-REPORTS = 250
+REPORTS = 100
 
 
 class Steward(Protocol):

@@ -41,8 +41,8 @@ class Counting:
         self._day, self._today = "", Counter[str]()
 
     def tick(self, now: float, active: Callable[[], Mapping[str, int]]) -> str | None:
-        """Once a minute: gathers, and logs what is due. The trouble, if any, until it has gone. `active`: entries by
-        list."""
+        """Once a minute: gathers, and logs what is due. Returns the trouble as long as it lasts, else None.
+        `active`: entries by list."""
         if now < self._next:
             return self._trouble
         self._next = now + PERIOD
@@ -66,7 +66,7 @@ class Counting:
 
     def looked(self, now: float, *, gone: bool) -> None:
         """A name of the lists was asked for at the upstream (see `resolving`)."""
-        with contextlib.suppress(OSError, sqlite3.Error):  # an evaluation's sample: the next look counts
+        with contextlib.suppress(OSError, sqlite3.Error):  # one sample of many: losing it does no harm
             self._opened().looked(now, gone=gone)
 
     def close(self, now: float) -> None:
@@ -87,7 +87,7 @@ class Counting:
         return self._counts
 
     def _gather(self, counts: Counts, now: float) -> None:
-        """Takes what waits, one worker's file at a time; the operator's file where something was met."""
+        """Count the files that wait, one worker's at a time; write the operator's file if anything was hit."""
         day = datetime.fromtimestamp(now, UTC).date().isoformat()
         if day != self._day:
             self._day, self._today = day, Counter()

@@ -1,4 +1,4 @@
-"""Blocks counted by list and day and by entry and month, and the part of it that the public log gets, a day late.
+"""Blocks by list and day, and by entry and month; the log gets a part of these counts, a day late.
 
 Enters: batches from the workers. Leaves: events for the log. Rules:
 
@@ -42,7 +42,7 @@ CREATE TABLE IF NOT EXISTS dropped (month TEXT PRIMARY KEY, hits INTEGER);
 
 @dataclass(frozen=True)
 class Due:
-    """Leaves that are due, and the periods that are done with once they are in the log."""
+    """Leaves that are due, and the periods that are complete once the log has them."""
 
     events: tuple[Event, ...]
     days: tuple[str, ...]
@@ -62,7 +62,7 @@ class Counts:
         self._database.close()
 
     def gather(self, batch: Batch, now: float) -> bool:
-        """Counts a batch, which is then removed; False for one that was counted before and outlived a crash."""
+        """Count a batch, then remove its file. False if it was counted before and a crash left the file."""
         today = datetime.fromtimestamp(now, UTC).date().isoformat()
         with self._transaction() as cursor:
             new = self._add(cursor, batch, today)
@@ -94,7 +94,7 @@ class Counts:
         return Due(tuple(events), days, months)
 
     def logged(self, due: Due) -> None:
-        """The leaves are in the log: exact counts by entry are forgotten, and so are days."""
+        """The log has the leaves: delete the exact counts by entry, and the days."""
         with self._transaction() as cursor:
             cursor.executemany("DELETE FROM days WHERE day = ?", [(day,) for day in due.days])
             cursor.executemany("DELETE FROM months WHERE month = ?", [(month,) for month in due.months])
@@ -114,7 +114,7 @@ class Counts:
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Cursor]:
-        """All of it or nothing. SQLite has already taken back what a full disk stopped."""
+        """One transaction. SQLite has already rolled back what a full disk stopped."""
         with closing(self._database.cursor()) as cursor:
             cursor.execute("BEGIN IMMEDIATE")
             try:

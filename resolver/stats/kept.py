@@ -39,7 +39,7 @@ class Kept:
     def keep(
         self, applied: Path, grounds: Mapping[str, Any], *, now: float, for_seconds: float | None
     ) -> dict[str, str]:
-        """Keep a document and its grounds; what its leaf commits to: `applied` and `head`. OSError where it cannot."""
+        """Keep a document and its grounds. Returns what its leaf commits to: `applied` and `head`. Raises `OSError`."""
         state = _state(applied)
         segments = self._segments()
         files = _files(segments[-1]) if segments else []
@@ -79,7 +79,7 @@ class Kept:
             raise MissingError(f"no grounds {digest} are kept in {self._folder}") from wrong
 
     def _step(self, files: list[Path], applied: Path, state: str) -> bool:
-        """One more step; False: what is kept is damaged, and the next segment begins."""
+        """Append a step. False if the segment is damaged: the caller then begins the next one."""
         path = files[-1].with_name(f"{len(files):03}-{state}.zst")
         new = document.read_lines(applied, size=document.MAX_SIZE)
         try:

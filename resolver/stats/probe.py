@@ -36,7 +36,7 @@ STOPPING = frozenset({15, 16, 17})  # RFC 8914: Blocked, Censored, Filtered
 
 @dataclass(frozen=True)
 class Entry:
-    """As much of an entry as asking takes."""
+    """The fields of an entry that a question needs."""
 
     name: str
     match: Match
@@ -63,7 +63,7 @@ class Active:
     state: str
     action: str
     whole: bool
-    """False where additions of it are held: then not all of the document need be stopped."""
+    """False if additions are held: then some entries of the document may rightly not be stopped."""
 
 
 @dataclass(frozen=True)
@@ -179,7 +179,7 @@ def probe(
 
 
 def logged(source: Source, details: Callable[[int], list[Detail]]) -> Logged:
-    """What is so by the newest leaves."""
+    """The state by the newest leaves."""
     active: dict[str, Active] = {}
     history: dict[str, str] = {}
     off: dict[tuple[str, str], frozenset[str] | None] = {}

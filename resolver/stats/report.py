@@ -38,7 +38,7 @@ def report(
     end: date,
     documents: Iterable[tuple[Path, Mapping[str, Any]]] = (),
 ) -> Report:
-    """The report on `start` to `end`, both included. `documents`: the lists in force, each with its head (issuer,
+    """The report on `start` to `end`, inclusive. `documents`: the lists in force, each with its head (issuer,
     bases) as far as it is known."""
     if end < start:
         raise AuditError("the period ends before it begins")
@@ -111,7 +111,7 @@ def evaluation(whole: Report) -> dict[str, Any]:
 
 
 class _Story:
-    """What the leaves tell. Leaves before the period count for what was in force, and for appeals that came earlier."""
+    """What the leaves say. Earlier leaves count too: for what was in force, and for appeals."""
 
     def __init__(self, start: date, end: date) -> None:
         self._start, self._end = start, end
@@ -292,7 +292,7 @@ def _entries(documents: Iterable[tuple[Path, Mapping[str, Any]]], start: date, e
 
 
 def _joined(one: Any, other: Any, *, summed: bool) -> Any:
-    """Numbers are added or the larger is taken; tables are joined by their keys; else the first holds."""
+    """Join two values: numbers are added, or the larger is taken; tables are joined by key; else the first stays."""
     if isinstance(one, dict) and isinstance(other, dict):
         keys = [*one, *(key for key in other if key not in one)]
         return {key: _joined(one.get(key), other.get(key), summed=summed) for key in keys}

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class Resolving:
-    """Looks at one name a time. Not for several threads at a time."""
+    """Asks for one name at a time. For one thread at a time."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""What a log says was in force when: lists from leaf to leaf, and what let a name of theirs pass meanwhile.
+"""What was in force when, by the log: each list from leaf to leaf, and what let a name pass meanwhile.
 
 Enters: a log's leaves with what is known of their details. Leaves: a `Timeline`. Rules:
 
@@ -31,7 +31,7 @@ SUSPENDING = {"relief-applied": "by the issuer's relief", "suspended-here": "at 
 
 @dataclass(frozen=True)
 class Span:
-    """A list as one leaf activated it: from that leaf's hour until the next one's (None: it holds still)."""
+    """A list as one leaf activated it: from that leaf's hour until the next one's (None: still active)."""
 
     list: str
     leaf: int
@@ -44,7 +44,7 @@ class Span:
 
 @dataclass(frozen=True)
 class Pause:
-    """Why an active entry did not stop the name, from one leaf's hour until another's (None: still)."""
+    """Why an active entry did not stop the name, from one leaf's hour until another's (None: until now)."""
 
     what: str
     """`suspended`, `let pass` (an override) or `switched off`."""
@@ -63,7 +63,7 @@ class Pause:
 
 @dataclass(frozen=True)
 class _Off:
-    """One leaf on what passes. `of`: the references, the list or the name; None: it does not say."""
+    """One leaf about an exception. `of`: references, a list or a name; None: the leaf does not say."""
 
     leaf: int
     hour: str

@@ -1,4 +1,4 @@
-"""`audit was-blocked`: was this name on an active list on that day, on whose word? With a proof made of static files.
+"""`audit was-blocked`: was this name on an active list on that day, and by whose order? With a proof in static files.
 
 Enters: a log with its details, the documents and grounds that its leaves commit to, a name, two hours. Leaves: each
 entry that covers the name and was active within, what let the name pass meanwhile (`resolver.stats.timeline`), and
@@ -114,8 +114,8 @@ def write_proof(source: Source, finding: Finding, span: Detail, archive: Archive
 
 
 def check(folder: Path, key: Verifier, name: str, log: Source | None = None) -> tuple[Proven, list[Finding]]:
-    """What such a folder proves of a name to somebody who has only the log's key, and with a `log` that does not change
-    while it is read (a copy), until when. Raises `UntrueError`."""
+    """What such a folder proves about a name to somebody who has only the log's key. With a `log` that does not change
+    while it is read (a copy) it also proves until when. Raises `UntrueError`."""
     text = _file(folder / PROOF)
     proven = check_proof(text, key)
     told = proven.detail.value if proven.detail else None

@@ -242,7 +242,7 @@ def test_chromium_asks_for_structured_errors_over_https_as_the_core_thinks(tmp_p
                 over.set()
                 page.join()
             asked = serving.counters()
-            assert (asked["queries_stream"] > 0, asked["queries_udp4"]) == (True, 0), serving.log
+            assert (asked["queries_https"] > 0, asked["queries_udp4"]) == (True, 0), serving.log
             return met
 
     met = in_a_network(scene, [f"{PAGES['reset']}/32"])

@@ -28,7 +28,8 @@ SAID: dict[str, Any] = {
     "serves_dns": True,
     "workers": [{"index": 0, "pid": 7, "queries_per_second": 900.0, "heartbeat_age": 0.4, "generation": 9,
                  "entries": 172_465, "in_flight": 3, "state": "lives"}],
-    "queries": {"per_second": 900.0, "instant": 1.0, "total": 5, "over": 1.0, "blocked": 0.25, "cached": 0.5,
+    "queries": {"transports": {"udp4": 1.0, "tcp": 0.0}, "per_second": 900.0, "instant": 1.0, "total": 5,
+                "over": 1.0, "blocked": 0.25, "cached": 0.5,
                 "relayed": 0.2,
                 "dropped": 0.0, "turned_away": 0.0, "other": 0.05, "servfail": 0.0, "refused": 0.0, "stale": 0.0},
     "upstreams": [{"address": "127.0.0.1:5335", "state": "down", "reason": "silent", "failing": False,
@@ -95,6 +96,8 @@ def test_the_shares_say_of_what_they_are() -> None:
     assert said.startswith("nothing was asked in the last 0.25 s; of all 5 since the start: blocked 25.0%")
     assert said.endswith("other –")
     assert lines[5] == "  of the answers in that time: SERVFAIL 25.0%, REFUSED 50.0%, stale 10.0%"
+    lines = shown({**SAID, "queries": {**SAID["queries"], "transports": {"udp4": 0.75, "tcp": 0.0, "tls": 0.25}}})
+    assert "  by transport: udp4 75.0%, tls 25.0%" in lines
     lines = shown({**SAID, "queries": {**SAID["queries"], "per_second": 0.0, "over": 40.0}})
     assert lines[3].startswith("  nothing was asked in the last 1 s; of the last 40 s:")
     lines = shown({**SAID, "queries": {**SAID["queries"], "over": None, "total": 0}})

@@ -181,7 +181,7 @@ def test_heartbeats_are_as_old_as_they_were_before_anybody_was_waited_for(
 
 
 ASKED = {
-    "queries_udp4": 90, "queries_stream": 10, "blocked": 20, "cache_hits": 30, "relayed": 25, "retried": 5, "joined": 9,
+    "queries_udp4": 90, "queries_tcp": 10, "blocked": 20, "cache_hits": 30, "relayed": 25, "retried": 5, "joined": 9,
     "repeated": 1, "dropped_client": 3, "loops": 2, "refused_by_table": 4, "cap_zone": 3,
     "no_upstream": 3, "answered": 80, "answered_servfail": 8, "answered_refused": 4, "cache_stale": 2,
 }  # fmt: skip
@@ -204,6 +204,11 @@ def test_each_question_is_in_one_share_and_the_shares_say_of_what_they_are(confi
     first = sample(config.places)
     said = status(config, nothing, first)
     assert shares(said) == SHARES
+    assert said["queries"]["transports"] == {
+        "udp4": 0.9,
+        "tcp": 0.1,
+        **dict.fromkeys(("udp6", "tls", "https", "quic"), 0.0),
+    }
     assert said["queries"]["over"] == said["queries"]["instant"] == round(first.at - nothing.at, 2)
     # Nothing more was asked: the shares are of all since the start, and that is said.
     said = status(config, first, sample(config.places))

@@ -217,7 +217,7 @@ def test_a_client_that_does_not_read_is_not_read_costs_bounded_memory_and_is_cut
                 sent += stream.socket.send(asked * 100)
                 r.plane.pump()
         assert sent < 1 << 25, "the kernel's buffers alone hold what it asks"
-        assert r.count("queries_stream") < 10_000, "nor are its questions decided"
+        assert r.count("queries_tcp") < 10_000, "nor are its questions decided"
         r.until(lambda: r.plane.streams == 1)
 
 
@@ -368,7 +368,7 @@ def test_a_balancer_that_does_not_say_for_whom_it_speaks_is_cut_off(octets: byte
         stream = r.connect()
         stream.socket.send(octets)
         assert stream.has_ended()
-        assert r.count("queries_stream") == 0
+        assert r.count("queries_tcp") == 0
 
 
 def test_where_no_descriptor_is_left_a_client_hears_it_at_once_and_the_others_go_on() -> None:

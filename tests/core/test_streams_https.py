@@ -236,7 +236,7 @@ def test_a_request_that_is_none_is_refused_and_the_connection_goes_on(files: Fil
         client = connected(r, files)
         assert client.answer(client.ask(head)) == (status, b"")
         assert client.answer(client.get(query(HEALTH)))[0] == 200
-        assert r.count("queries_stream") == 1
+        assert r.count("queries_https") == 1
 
 
 def test_a_body_beyond_the_longest_message_is_refused_however_it_comes(files: Files) -> None:

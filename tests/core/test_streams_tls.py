@@ -13,7 +13,7 @@ from dnslib import EDNS0, DNSRecord, EDNSOption
 
 from resolver._core import CoreError
 from tests.rigs.certificates import NAME, Files, made
-from tests.rigs.plane import HEALTH, PROXY_HEADER, STREAM_LIMITS, Rig, Stream, Upstream, answer, query, rig
+from tests.rigs.plane import HEALTH, PROXY_HEADER, STREAM_LIMITS, Rig, Stream, Upstream, answer, compiled, query, rig
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -192,7 +192,7 @@ def test_what_is_no_tls_ends_the_connection_and_costs_the_others_nothing(files: 
         with contextlib.suppress(ConnectionError):
             r.until(ended)
         assert heard == b"" or heard[0] == 21, "an alert, or nothing"
-        assert r.count("queries_stream") == 0
+        assert r.count("queries_tls") == 0
         other.send(query(HEALTH))
         assert other.receive().header.rcode == 0
 
@@ -239,7 +239,7 @@ def test_a_client_that_closes_its_half_still_gets_its_answers(files: Files) -> N
         r.plane.pump()
         upstream.say(answer(question), source)
         r.until(lambda: r.plane.in_flight == 0)
-        assert r.count("answers_stream" if "answers_stream" in r.counted() else "queries_stream") == 1
+        assert r.count("queries_tls") == 1
         r.until(lambda: r.plane.streams == 0)
 
 
@@ -270,3 +270,16 @@ def test_a_client_that_does_not_read_is_cut_off(files: Files) -> None:
                 stream.socket.send(asked)
                 r.plane.pump()
         r.until(lambda: r.plane.streams == 0)
+
+
+def test_what_is_counted_and_recorded_says_by_which_transport_it_came(files: Files, tmp_path: Path) -> None:
+    with serving(files, tap={"identity": "here", "version": "1", "client_addresses": False}) as (r, _):
+        r.plane.set_list(compiled(tmp_path, ["slot.bet"]))
+        r.ask(query("slot.bet"))
+        for stream in (r.connect(), secured(r, files)):
+            stream.send(query("slot.bet"))
+            stream.receive()
+        assert [r.count(f"queries_{name}") for name in ("udp4", "tcp", "tls", "https", "quic")] == [1, 1, 1, 0, 0]
+        # Of `dnstap.Message`: CLIENT_RESPONSE, INET, then SocketProtocol: UDP, TCP, DOT.
+        frames = r.plane.take_tap()
+        assert [frames.count(bytes([8, 6, 16, 1, 24, number])) for number in (1, 2, 3)] == [1, 1, 1]

@@ -111,7 +111,7 @@ def test_switched_on_again_it_says_what_was_and_keeps_its_end_unless_another_is_
 ) -> None:
     now = 1_795_000_000.0
     monkeypatch.setattr("resolver.cli.bypass.time.time", lambda: now)
-    monkeypatch.setattr("resolver.cli.bypass.caller", lambda: "alice")
+    monkeypatch.setattr("resolver.ipc.peer_credentials.caller", lambda: "alice")
 
     def on(*words: str) -> tuple[int, str]:
         done = bypass(places, "on", *words, "--reason", " ".join(words) or "none said")

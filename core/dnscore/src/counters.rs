@@ -34,7 +34,10 @@ counters! {
     Heartbeat = "heartbeat_ms",
     QueriesUdp4 = "queries_udp4",
     QueriesUdp6 = "queries_udp6",
-    QueriesStream = "queries_stream",
+    QueriesTcp = "queries_tcp",
+    QueriesTls = "queries_tls",
+    QueriesHttps = "queries_https",
+    QueriesQuic = "queries_quic",
     DroppedClient = "dropped_client",
     DroppedMalformed = "dropped_malformed",
     DroppedSource = "dropped_source",
@@ -253,7 +256,7 @@ impl Counters {
         self.observe(Counter::WaitSumUs, us, clients);
     }
 
-    /// `times` the same value, in the histogram whose sum is `sum`; its buckets stand behind it.
+    /// `times` the same value, in the histogram whose sum is `sum`; its buckets follow it.
     #[inline]
     fn observe(&mut self, sum: Counter, us: u64, times: u64) {
         self.add(sum, us * times);

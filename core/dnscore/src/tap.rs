@@ -26,13 +26,28 @@ pub struct Settings {
     pub client_addresses: bool,
 }
 
+/// How an answer leaves, by `SocketProtocol`'s numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transport {
+    /// A datagram.
+    Udp = 1,
+    /// TCP.
+    Tcp = 2,
+    /// DNS over TLS.
+    Tls = 3,
+    /// DNS over HTTPS.
+    Https = 4,
+    /// DNS over QUIC.
+    Quic = 7,
+}
+
 /// A blocked answer.
 #[derive(Clone, Copy, Debug)]
 pub struct Blocked<'a> {
     /// Who asked.
     pub client: SocketAddr,
-    /// Over TCP.
-    pub stream: bool,
+    /// How the answer leaves.
+    pub transport: Transport,
     /// Unix time in microseconds.
     pub unix_us: u64,
     /// The answer.
@@ -100,7 +115,7 @@ fn write_message(blocked: &Blocked<'_>, named: bool, out: &mut Vec<u8>) {
     let (seconds, nanoseconds) = (blocked.unix_us / 1_000_000, (blocked.unix_us % 1_000_000) as u32 * 1000);
     number(1, 6, out); // CLIENT_RESPONSE
     number(2, if blocked.client.is_ipv4() { 1 } else { 2 }, out); // INET, INET6
-    number(3, if blocked.stream { 2 } else { 1 }, out); // TCP, UDP
+    number(3, blocked.transport as u64, out);
     if named {
         match blocked.client.ip() {
             IpAddr::V4(v4) => octets(4, &v4.octets(), out),
@@ -173,7 +188,7 @@ mod tests {
         let (reference, name) = (&b"0123456789ABCDEF"[..], &b"\x07example\0"[..]);
         Blocked {
             client,
-            stream: false,
+            transport: Transport::Udp,
             unix_us: 1_700_000_000_000_000,
             answer,
             action: Action::StopPage,
@@ -204,6 +219,17 @@ mod tests {
         assert!(tap.take().len() <= WAITING);
         assert!(tap.note(&blocked(&[7; 1000])));
         assert!(!tap.take().is_empty() && tap.take().is_empty());
+    }
+
+    #[test]
+    fn a_frame_says_how_the_answer_left() {
+        for (transport, number) in
+            [(Transport::Udp, 1), (Transport::Tcp, 2), (Transport::Tls, 3), (Transport::Https, 4), (Transport::Quic, 7)]
+        {
+            let mut message = Vec::new();
+            write_message(&Blocked { transport, ..blocked(b"answer") }, false, &mut message);
+            assert_eq!(message[..6], [8, 6, 16, 1, 24, number]);
+        }
     }
 
     #[test]

@@ -46,7 +46,7 @@ fn the_stream_options_fuzzer_s_corpus_breaks_nothing() {
 #[test]
 fn the_list_fuzzer_s_corpus_breaks_nothing() {
     corpus("list", |file| {
-        CompiledList::from_bytes(file).expect("of this version: write the corpus anew");
+        CompiledList::from_bytes(file).expect("of this version: write the corpus again");
         invariants::list(file);
     });
 }

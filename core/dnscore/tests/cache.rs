@@ -205,7 +205,7 @@ fn a_failure_is_kept_for_a_second_and_longer_when_it_goes_on() {
         assert_eq!(desk.after(1).get(&query("example.com")), None, "{lifetime} s");
         assert_eq!(desk.stale(&query("example.com")), None, "a failure is never given as stale");
     }
-    // After a quiet time, or an answer, the count begins anew.
+    // After a quiet time, or an answer, the count starts again.
     desk.after(15);
     assert!(desk.put(&query("example.com"), &servfail));
     assert_eq!(desk.after(1).get(&query("example.com")), None);

@@ -23,7 +23,7 @@ fn imports(folder: &Path) -> Imports {
     texts.iter().map(|(module, text)| (module.clone(), named(text, &within, &texts))).collect()
 }
 
-/// The modules that stand behind one of the prefixes, alone or in braces, in code.
+/// The modules named after one of the prefixes, alone or in braces, in code.
 fn named(text: &str, within: &[String], modules: &BTreeMap<String, String>) -> BTreeSet<String> {
     let own = text.split("\n#[cfg(test)]\n").next().unwrap_or(text);
     let code: String = own.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n");

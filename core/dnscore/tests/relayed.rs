@@ -1,4 +1,4 @@
-//! What goes to an upstream, which answers count, and what the client is told of them.
+//! What goes to an upstream, which answers count, and what the client gets.
 #![allow(clippy::unwrap_used)]
 
 mod message;

@@ -46,8 +46,8 @@ TMPFS_MAGIC = ("tmpfs", "ramfs")
 
 
 def trial(config: Config, file: Path, own: Callable[[Places], set[str]]) -> list[Finding]:
-    """Everything that does not work here and now; `file`: where the configuration stands; `own`: the addresses that a
-    Stopsign with these paths holds now, since one may check its configuration again before a reload."""
+    """Everything that does not work on this machine now. `file`: the configuration's path. `own`: the addresses that a
+    running Stopsign with these paths holds: its configuration may be checked before a reload."""
     return [
         *_folders(config),
         *rights(config, file),
@@ -179,7 +179,7 @@ def _clients(config: Config) -> Iterator[Finding]:
 
 
 def _visitors(config: Config) -> Iterator[Finding]:
-    """On loopback every visitor comes from the web server's address: without its name the limits take all for one."""
+    """Behind a web server on loopback all visitors have its address: without a trusted proxy they share one limit."""
     listen = config.portal.listen
     if listen and not config.portal.behind and all(ipaddress.ip_address(one.host).is_loopback for one in listen):
         wrong = "is empty while the portal listens on loopback alone: all visitors together get one visitor's allowance"

@@ -67,7 +67,7 @@ def _host(at: int, source: ListSource) -> Finding | None:
 
 
 def _offered(where: Place) -> list[str]:
-    """The names of the lists that a repository has. Nothing is proven: that is for the steward."""
+    """The names of the lists that a repository has. Nothing is verified: the steward does that."""
     timestamp: Metadata[Timestamp] = _metadata(where, "timestamp")
     snapshot: Metadata[Snapshot] = _metadata(where, f"{timestamp.signed.snapshot_meta.version}.snapshot")
     targets: Metadata[Targets] = _metadata(where, f"{snapshot.signed.meta['targets.json'].version}.targets")

@@ -27,7 +27,7 @@ _READ, _WRITE, _SEARCH = 4, 2, 1
 
 @dataclass(frozen=True)
 class User:
-    """Who a unit runs as. `group` is its first one; it is in its own too, and in what it was put in."""
+    """The user of a unit, with its primary `group` and all groups that it is a member of."""
 
     name: str
     uid: int
@@ -114,7 +114,7 @@ def _needs_of_zones(config: Config) -> Iterator[tuple[str, str, Path, int]]:
 
 
 def _refused(user: User, path: Path, wanted: int) -> str | None:
-    """Why not; `None`: it may, or the path is still to be made."""
+    """Why it may not; `None` if it may, or if the path does not exist yet."""
     if not path.exists():
         return None
     for above in reversed(path.parents):

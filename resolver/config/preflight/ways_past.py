@@ -147,7 +147,7 @@ def _designates(upstream: Endpoint) -> list[str]:
     host, port = upstream.host, upstream.port
     try:
         with socket.socket(socket.AF_INET6 if upstream.ipv6 else socket.AF_INET, socket.SOCK_DGRAM) as asking:
-            asking.connect((host, port))  # so that nobody's port is heard to be nobody's
+            asking.connect((host, port))  # a port that nobody has: what rejects it shows that rejections reach us
             asking.setblocking(False)
             reply = dns.query.udp(question, host, PATIENCE, port, ignore_trailing=True, sock=asking)
     except (OSError, dns.exception.DNSException):

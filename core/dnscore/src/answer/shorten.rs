@@ -9,7 +9,7 @@
 //!   for DNSSEC, the proofs (RFC 4035, 3.1.3); all of it where the answer section is empty. Of a referral the addresses
 //!   are required too (RFC 9471).
 //! * What is left out is left out from the end, so that no pointer moves: first the additional section, then what of the
-//!   authority section stands behind the last that is required.
+//!   authority section comes after the last record that is required.
 //! * Record sets are left out whole, and their signatures with them.
 
 use super::body::Body;

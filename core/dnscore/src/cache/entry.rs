@@ -185,7 +185,7 @@ impl Entry {
     }
 }
 
-/// Writes the question that the records of an entry stand behind.
+/// Writes the question that comes before an entry's records.
 pub(super) fn write_question(query: &Query, place: &mut [u8]) {
     let (name, rest) = place.split_at_mut(query.qname.len());
     name.copy_from_slice(query.qname.wire());

@@ -141,7 +141,7 @@ impl Index {
         slot.map(|slot| (bucket[slot], bucket[SLOTS + slot]) = (tag(hash).to_le_bytes(), new.to_le_bytes())).is_some()
     }
 
-    /// Takes out whatever lies at `place` in the bucket of `hash`.
+    /// Removes the entry at `place` in the bucket of `hash`.
     pub fn remove(&mut self, hash: u64, place: u32) {
         for held in &mut self.bucket_mut(hash)[SLOTS..] {
             if *held == place.to_le_bytes() {

@@ -160,7 +160,7 @@ impl Reading {
         Ok((!self.ended).then_some(chunk))
     }
 
-    /// A chunk that was read, whose memory the thread takes up again.
+    /// Returns a chunk that was read: the thread uses its memory again.
     fn give_back(&self, chunk: Vec<u8>) {
         let _ = self.used.try_send(chunk);
     }

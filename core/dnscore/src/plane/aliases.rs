@@ -18,6 +18,7 @@ use crate::answer::{self, MAX_OWNERS, Reason};
 use crate::cache::Given;
 use crate::counters::Counter;
 use crate::list::{Aliases, reference_text};
+use crate::relay::slot::ReplyTo;
 use crate::verdict::{Stop, verdict};
 use crate::wire::Name;
 
@@ -130,10 +131,10 @@ impl Chain {
 
     /// Records the answer as a blocked one, where that is asked for and an alias made it one.
     #[inline]
-    pub fn record_alias(&mut self, client: impl FnOnce() -> SocketAddr, stream: bool, asked: Asked<'_>, answer: &[u8]) {
+    pub fn record_alias(&mut self, asker: impl FnOnce() -> (SocketAddr, ReplyTo), asked: Asked<'_>, answer: &[u8]) {
         if let Some(stopped) = self.owners.stopped.take() {
             let (stop, owner) = *stopped;
-            self.recorded(client(), stream, asked, &stop, owner.without(stop.distance), answer);
+            self.recorded(asker(), asked, &stop, owner.without(stop.distance), answer);
         }
     }
 }

@@ -309,7 +309,7 @@ impl<W: Way> Stages<'_, W> {
         let asked = asked_at(way, place, index, *now);
         let out = way.room(&mut relaying.replies, &mut chain.counters);
         let length = chain.blocked(asked, &stop, out);
-        chain.record(|| client_of(way, place, index), W::IS_STREAM, asked, &stop, &out[..length]);
+        chain.record(|| (client_of(way, place, index), way.reply_to(index)), asked, &stop, &out[..length]);
         Step::Answer(length)
     }
 
@@ -331,7 +331,7 @@ impl<W: Way> Stages<'_, W> {
         let out = way.room(&mut relaying.replies, &mut chain.counters);
         let step = chain.cached(asked, out);
         if let Step::Answer(length) = step {
-            chain.record_alias(|| client_of(way, place, index), W::IS_STREAM, asked, &out[..length]);
+            chain.record_alias(|| (client_of(way, place, index), way.reply_to(index)), asked, &out[..length]);
         }
         step
     }
@@ -359,7 +359,7 @@ impl<W: Way> Stages<'_, W> {
         let gone = relaying.forwarder.gone(now.us);
         let out = way.room(&mut relaying.replies, &mut chain.counters);
         let Some(length) = chain.unserved(asked, gone, out) else { return Step::Next };
-        chain.record_alias(|| client_of(way, place, index), W::IS_STREAM, asked, &out[..length]);
+        chain.record_alias(|| (client_of(way, place, index), way.reply_to(index)), asked, &out[..length]);
         if !relaying.forwarder.wants_probe(now.us) {
             return Step::Answer(length);
         }

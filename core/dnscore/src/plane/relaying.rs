@@ -247,7 +247,7 @@ impl Relaying {
             let asked = asked_by(waiter, &query, key.as_ref(), now);
             let Some(out) = replies.room(&mut chain.counters, &waiter.to) else { continue };
             let length = chain.relayed(asked, message, checked, out);
-            chain.record_alias(|| waiter.source, waiter.is_stream(), asked, &out[..length]);
+            chain.record_alias(|| (waiter.source, waiter.to), asked, &out[..length]);
             replies.answer(&mut chain.counters, &waiter.to, length);
         }
         chain.counters.waited(now.us.saturating_sub(born), heard);
@@ -292,7 +292,7 @@ impl Relaying {
             let asked = asked_by(waiter, &query, key.as_ref(), now);
             let Some(out) = replies.room(&mut chain.counters, &waiter.to) else { continue };
             let length = chain.failed(asked, ede, out);
-            chain.record_alias(|| waiter.source, waiter.is_stream(), asked, &out[..length]);
+            chain.record_alias(|| (waiter.source, waiter.to), asked, &out[..length]);
             replies.answer(&mut chain.counters, &waiter.to, length);
         }
         chain.counters.waited(now.us.saturating_sub(born), heard);

@@ -13,6 +13,8 @@ use crate::counters::{Counter, Counters};
 use crate::list::{Action, CompiledList, Hit, Hits, reference_text};
 use crate::relay::hash;
 use crate::relay::rate::{Rate, client_hash};
+use crate::relay::slot::ReplyTo;
+use crate::streams;
 use crate::tap::{self, Tap};
 use crate::verdict::{Exceptions, Judgement, Stop, verdict};
 use crate::wire::{Name, Query, Rejected, ede, parse_into, rcode, rtype};
@@ -244,15 +246,14 @@ impl Chain {
     #[inline]
     pub fn record(
         &mut self,
-        client: impl FnOnce() -> SocketAddr,
-        stream: bool,
+        asker: impl FnOnce() -> (SocketAddr, ReplyTo),
         asked: Asked<'_>,
         stop: &Stop,
         answer: &[u8],
     ) {
         if self.tap.is_some() {
             let name = asked.query.qname.without(stop.distance);
-            self.recorded(client(), stream, asked, stop, name, answer);
+            self.recorded(asker(), asked, stop, name, answer);
         }
     }
 
@@ -260,8 +261,7 @@ impl Chain {
     #[cold]
     pub(super) fn recorded(
         &mut self,
-        client: SocketAddr,
-        stream: bool,
+        (client, to): (SocketAddr, ReplyTo),
         asked: Asked<'_>,
         stop: &Stop,
         name: &[u8],
@@ -272,7 +272,11 @@ impl Chain {
         let reference = self.list.as_ref().and_then(|list| list.reference(list.number(stop.row, stop.rule)));
         let reference = reference.as_ref().map(reference_text);
         let reference = reference.as_slice().as_flattened();
-        let noted = tap.note(&tap::Blocked { client, stream, unix_us, answer, action, reference, name });
+        let transport = match to {
+            ReplyTo::Datagram(_) => tap::Transport::Udp,
+            ReplyTo::Stream(number) => streams::transport(number),
+        };
+        let noted = tap.note(&tap::Blocked { client, transport, unix_us, answer, action, reference, name });
         self.counters.count(if noted { Counter::TapFrames } else { Counter::TapDropped });
     }
 

@@ -12,8 +12,9 @@ use std::os::fd::BorrowedFd;
 
 use crate::counters::{Counter, Counters};
 use crate::relay::slot::ReplyTo;
-use crate::streams::{Identity, Kind, Message};
+use crate::streams::{Identity, Kind, Message, transport};
 use crate::sys::{BATCH, Links, Ready};
+use crate::tap::Transport;
 use crate::wire::message::Header;
 use crate::wire::{Query, flag};
 
@@ -103,6 +104,16 @@ impl Way for &Messages {
     }
 }
 
+/// What counts the questions that came so.
+fn counter(transport: Transport) -> Counter {
+    match transport {
+        Transport::Tls => Counter::QueriesTls,
+        Transport::Https => Counter::QueriesHttps,
+        Transport::Quic => Counter::QueriesQuic,
+        Transport::Udp | Transport::Tcp => Counter::QueriesTcp,
+    }
+}
+
 /// By the parse table: it is no message, or an answer itself.
 fn gets_no_answer(packet: &[u8]) -> bool {
     Header::read(packet).is_none_or(|header| header.flags & flag::QR != 0)
@@ -185,7 +196,9 @@ impl Plane {
         if messages.heads.is_empty() {
             return;
         }
-        chain.counters.add(Counter::QueriesStream, messages.heads.len() as u64);
+        for head in &messages.heads {
+            chain.counters.count(counter(transport(head.message.number)));
+        }
         chain::run(&mut batch.line(messages.heads.len(), &*messages, chain, relaying, poll, *clock));
         if !batch.open.is_empty() {
             relaying.flush(chain, poll, *clock);

@@ -1,7 +1,7 @@
 //! A token bucket for each IPv4 address and each IPv6 /56.
 //!
 //! The buckets are a fixed table: a new client takes over the place of the one that hashes there if that one's bucket
-//! is full again (it then holds nothing worth keeping), else shares it. Memory is bounded whoever asks.
+//! is full again (it then holds nothing worth keeping), else shares it. Memory is bounded, however many clients ask.
 
 use std::net::IpAddr;
 

@@ -34,6 +34,7 @@ use std::rc::Rc;
 
 use crate::clients::Clients;
 use crate::sys::{Poll, Ready};
+use crate::tap::Transport;
 use crate::wire::proxy::Ends;
 
 use connection::{Connection, Layers, Taken};
@@ -92,6 +93,12 @@ pub struct Message {
     pub number: u64,
     /// The client, and the address that it asked.
     pub ends: Ends,
+}
+
+/// How the message of that number came.
+#[inline]
+pub fn transport(number: u64) -> Transport {
+    if number & quic::MARK != 0 { Transport::Quic } else { table::transport(number) }
 }
 
 /// All connections of one worker.
@@ -391,7 +398,7 @@ impl Streams {
         let http = (kind == Kind::Https)
             .then(|| Box::new(http::Session::new(Rc::clone(&self.https_path), self.limits.in_flight)));
         let layers = Layers { session, http };
-        let index = self.table.insert(|number| Connection::new(number, socket, layers, ends, is_introduced, now));
+        let index = self.table.insert(kind, |number| Connection::new(number, socket, layers, ends, is_introduced, now));
         let Some(index) = index else { return false };
         let number = self.table.get_mut(index).map_or(0, |connection| connection.number);
         let is_watched = poll.add(fd, CONNECTION | number >> table::TAG_BITS).is_ok();

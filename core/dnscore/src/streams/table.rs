@@ -1,7 +1,7 @@
 //! The table of connections: by number, by age, by client.
 //!
-//! A number is `serial << 36 | index << 16 | tag`: the index finds a connection at once, the serial number tells it from
-//! the one that had its place before, and the tag is the connection's own, to tell its messages apart. The connections are
+//! A number is `kind << 60 | serial << 36 | index << 16 | tag`: the index finds a connection at once, the serial number
+//! tells it from the one that had its place before, and the tag is the connection's own, to tell its messages apart. The connections are
 //! in one list by when they were last active, so that finding the one that has been idle longest costs nothing while there
 //! is an idle one.
 
@@ -9,14 +9,27 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 
 use super::connection::Connection;
+use super::doors::Kind;
+use crate::tap::Transport;
 
 /// Bits of the tag.
 pub(super) const TAG_BITS: u32 = 16;
 const INDEX_BITS: u32 = 20;
-/// Serial numbers begin again after 2^26 connections, when no answer to one of before is in flight any more. The bits
+/// Serial numbers begin again after 2^24 connections, when no answer to one of before is in flight any more. The bits
 /// above are those of [`super::CONNECTION`] once the tag is shifted out, and of messages that no connection brought.
-const SERIALS: u64 = 1 << 26;
+const SERIALS: u64 = 1 << 24;
+const KIND_AT: u32 = 60;
 const NONE: u32 = u32::MAX;
+
+/// How the messages of that connection come and go.
+#[inline]
+pub(super) fn transport(number: u64) -> Transport {
+    match number >> KIND_AT & 3 {
+        kind if kind == Kind::Tls as u64 => Transport::Tls,
+        kind if kind == Kind::Https as u64 => Transport::Https,
+        _ => Transport::Tcp,
+    }
+}
 
 /// A place and its neighbours in the list.
 struct Place {
@@ -82,7 +95,7 @@ impl Table {
     }
 
     /// A new connection, made of its number. `None`: no number is left.
-    pub fn insert(&mut self, make: impl FnOnce(u64) -> Connection) -> Option<u32> {
+    pub fn insert(&mut self, kind: Kind, make: impl FnOnce(u64) -> Connection) -> Option<u32> {
         let index = self.free.pop().unwrap_or_else(|| {
             self.places.push(Place { connection: None, older: NONE, newer: NONE });
             (self.places.len() - 1) as u32
@@ -91,7 +104,7 @@ impl Table {
             return None;
         }
         self.serial = (self.serial + 1) % SERIALS;
-        let number = self.serial << (INDEX_BITS + TAG_BITS) | u64::from(index) << TAG_BITS;
+        let number = (kind as u64) << KIND_AT | self.serial << (INDEX_BITS + TAG_BITS) | u64::from(index) << TAG_BITS;
         self.places[index as usize].connection = Some(Box::new(make(number)));
         self.count += 1;
         self.append(index);

@@ -82,7 +82,7 @@ pub struct Checked {
     pub question_end: u16,
     /// Where the records end: at the OPT or after the last record.
     pub body_end: u16,
-    /// Further records, which stand behind the OPT, begin and end there; as a rule empty.
+    /// Where records after the OPT begin and end; usually empty.
     pub behind: (u16, u16),
     /// Where the OPT's data begins and ends, if there is an extended DNS error in it; else empty.
     pub ede: (u16, u16),

@@ -224,7 +224,7 @@ fn trimmed(packet: &[u8], query: &Query, mut answer: [u8; 65535], length: usize,
     assert!(shown.ttls.iter().all(|(_, ttl)| *ttl <= 30));
     assert_eq!(shown.flags & 0x0420, 0, "AA or AD");
     answer::owners(&answer[..length], query, &mut owners);
-    // A DNAME stays, whoever owns it, where it leads on from a name that stays.
+    // A DNAME of any owner stays if it leads on from a name that stays.
     let has_dname = answer[..length].windows(2).any(|pair| pair == [0, 39]);
     assert!(has_dname || !owners.iter().any(is_stopped));
 }

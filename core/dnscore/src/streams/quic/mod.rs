@@ -41,7 +41,7 @@ pub(super) const MARK: u64 = 1 << 62;
 const DOORS: usize = 1 << (62 - NUMBER_BITS);
 /// The token of the timer; those of sockets are smaller.
 const TIMER: u64 = DOORS as u64;
-/// Octets of a datagram: what clients are told to send at most is 1472. An odd number of cache lines.
+/// Octets of a datagram: clients learn to send at most 1472. An odd number of cache lines.
 const ROOM: usize = 25 * 64;
 
 struct Door {

@@ -1,0 +1,103 @@
+"""The role for configuration management and the image's recipe: what they name exists, and Ansible accepts the role.
+
+They are carried out on trees of Debian by `make fresh` (tests/fresh/role, tests/fresh/image).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+import yaml
+
+from resolver.base.paths import Places
+from resolver.cli.main import stopsign
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+ROOT = Path(__file__).resolve().parents[1]
+ANSIBLE = ROOT / "packaging" / "ansible"
+ROLE = ANSIBLE / "roles" / "stopsign"
+
+
+@pytest.fixture
+def play(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """The play in check mode, on this machine as one of the resolvers."""
+    inventory = tmp_path / "hosts"
+    host = "localhost ansible_connection=local ansible_python_interpreter=/usr/bin/python3"
+    inventory.write_text(f"[resolvers]\n{host}\n", encoding="utf-8")
+    package = tmp_path / "stopsign_0.1.0-1_all.deb"
+    package.write_bytes(b"")
+
+    def played(instance: str) -> subprocess.CompletedProcess[str]:
+        config = yaml.safe_load((ROOT / "config" / "stopsign.yaml").read_text(encoding="utf-8"))
+        variables = {
+            "stopsign_package": str(package), "stopsign_config": config, "stopsign_instance": instance,
+            "ansible_become": False,
+        }  # fmt: skip
+        return subprocess.run(
+            ["ansible-playbook", "--inventory", inventory, "--check", "--extra-vars", json.dumps(variables),
+             "stopsign.yml"],
+            cwd=ANSIBLE, capture_output=True, text=True, check=False, timeout=120,
+        )  # fmt: skip
+
+    return played
+
+
+@pytest.mark.needs("ansible-playbook")
+def test_a_host_can_be_checked_without_a_change(play: Callable[..., subprocess.CompletedProcess[str]]) -> None:
+    done = play("north")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert re.search(r"localhost +: ok=[3-9].* failed=0", done.stdout), done.stdout
+    assert not Path("/etc/sysusers.d/stopsign-north.conf").exists()
+
+
+@pytest.mark.needs("ansible-playbook")
+def test_a_name_that_no_instance_can_have_ends_the_play(
+    play: Callable[..., subprocess.CompletedProcess[str]],
+) -> None:
+    done = play("web")
+    assert done.returncode == 2
+    assert "The instance has a name of its own" in done.stdout
+
+
+@pytest.mark.parametrize(("name", "fits"), [
+    ("north", True), ("web", False), ("North", False), ("a-b", False), ("n" * 15, False), ("x; reboot", False),
+])  # fmt: skip
+def test_the_role_and_the_program_agree_on_names(tmp_path: Path, name: str, *, fits: bool) -> None:
+    tasks = (ROLE / "tasks" / "main.yml").read_text(encoding="utf-8")
+    (pattern,) = re.findall(r"match\('(.*)'\)", tasks)
+    assert (re.match(pattern, name) is not None) is fits
+    assert (Places(tmp_path, Path(f"/run/stopsign-{name}"), tmp_path).instance == name) is fits
+
+
+def commands_in(text: str) -> list[list[str]]:
+    """What is run as `stopsign …`, word by word; an option that takes a value is followed by it."""
+    found = re.findall(r"(?:/opt/stopsign/bin/)?stopsign ((?:[a-z-]+)(?: --?[^\n\"']+)?)$", text, re.MULTILINE)
+    return [words.split() for words in found]
+
+
+def test_the_commands_of_role_and_image_exist() -> None:
+    files = [*ROLE.rglob("*.yml"), ANSIBLE / "stopsign.yml"]
+    said = [words for file in files for line in file.read_text(encoding="utf-8").splitlines()
+            for words in commands_in(line.partition("cmd:")[2] or line.partition("validate:")[2])]  # fmt: skip
+    assert {words[0] for words in said} == {"check-config", "units", "reload", "health"}
+    context = stopsign.make_context("stopsign", ["version"], resilient_parsing=True)
+    for command, *options in [*said, ["health"], ["run"]]:
+        there = stopsign.get_command(context, command)
+        assert there is not None, command
+        known = {name for one in there.params for name in one.opts}
+        assert {option for option in options if option.startswith("--")} <= known, command
+
+
+def test_the_image_runs_as_a_user_of_the_package_and_holds_no_secret() -> None:
+    recipe = (ROOT / "packaging" / "Containerfile").read_text(encoding="utf-8")
+    users = (ROOT / "systemd" / "stopsign.sysusers").read_text(encoding="utf-8")
+    (user,) = re.findall(r"^USER (\S+)$", recipe, re.MULTILINE)
+    assert f"u {user} " in users
+    assert not re.search(r"^(?:COPY|ADD) .*(?:key|pem|yaml)", recipe, re.MULTILINE)
