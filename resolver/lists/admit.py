@@ -22,6 +22,7 @@ from blocklists.relief import entries_among
 from blocklists.sealed import lines as sealed_lines
 from blocklists.sealed.errors import SealError
 from blocklists.sealed.lines import SealedEntry
+from blocklists.sealed.memory import wipe
 from resolver import _core
 from resolver.base.timestamps import as_text
 from resolver.lists.guard import Facts, Finding, Judgement, judge, outside_scope
@@ -122,8 +123,10 @@ def examine(
         raise VerifyError("too-large", f"{candidate.entries:,} entries; max_entries allows {source.max_entries:,}")
     if candidate.size > source.max_size:
         raise VerifyError("too-large", f"{candidate.size:,} octets; max_size allows {source.max_size:,}")
+    key: bytes | None = None
     try:
-        key = None if candidate.seal is None else bytes(seals.name_key(candidate.seal, sealed_key))
+        if candidate.seal is not None:
+            key = bytes(seals.name_key(candidate.seal, sealed_key))
         seen = _core.examine(
             old,
             candidate.lines,
@@ -140,6 +143,8 @@ def examine(
         raise VerifyError(error.kind, str(error)) from error
     except SealError as error:
         raise VerifyError(error.reason, str(error), hint=error.hint) from error
+    finally:
+        wipe(key or b"")
     if seen.changes.entries != candidate.entries:
         told = f"the head announces {candidate.entries:,} entries; the document has {seen.changes.entries:,}"
         raise VerifyError("malformed", told)

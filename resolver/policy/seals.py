@@ -60,6 +60,8 @@ def part_of(head: Seal, state: str, file: Path | None) -> SealPart:
     """What is kept of a sealed head, after its key was opened once. Raises `SealError`."""
     key = keys.load(_there(file))
     stanza, opened = head.stanza(key), seal.keys_of(head, state, key)
+    check = _core.sealed_digest(opened.name, ROOT).hex()
+    wipe(opened.file, opened.name)
     return SealPart(
         keyid=stanza.keyid,
         share=_text(stanza.share),
@@ -67,7 +69,7 @@ def part_of(head: Seal, state: str, file: Path | None) -> SealPart:
         name_key=_text(head.name_key),
         number=head.name_key_number,
         state=state,
-        check=_core.sealed_digest(opened.name, ROOT).hex(),
+        check=check,
     )
 
 
