@@ -7,6 +7,8 @@ Rules
 - A source's root is in the adopted head, which two people signed: nothing else is believed of a source, and its
   document is not looked at again. Its state hash is the head's own.
 - What a source withdraws is withdrawn here, whatever the list that adopted it does. Nothing of a source adds a name.
+- A source is asked no other way than the list itself: a list from the web names no file of this machine, one by https
+  no source by http.
 - A source that cannot be reached, or that says something that cannot be applied, changes nothing; it is said.
 """
 
@@ -16,6 +18,7 @@ import hashlib
 from contextlib import closing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from blocklists import durable
 from blocklists import relief as relief_rules
@@ -41,11 +44,14 @@ class Withdrawn:
     """Why something newer may be missing."""
 
 
-def refresh(head: Head, state: Path, *, deadline: float, min_threshold: int = 2, now: datetime) -> Withdrawn:
-    """Ask each source. `state`: the folder of this list alone."""
+def refresh(
+    head: Head, repository: str, state: Path, *, deadline: float, min_threshold: int = 2, now: datetime
+) -> Withdrawn:
+    """Ask each source of a list that comes from `repository`. `state`: the folder of this list alone."""
     trouble = None
     for source in head.adopted:
         try:
+            _check_way(repository, source.repository)
             _refresh(source, _folder(state, source), deadline, min_threshold, now)
         except (VerifyError, relief_rules.ReliefError) as error:
             trouble = f"what {source.issuer.name} has withdrawn of {source.list} cannot be seen: {error}"
@@ -60,6 +66,13 @@ def stored(head: Head, state: Path) -> Withdrawn:
         for reference, item in (relief.suspended if relief else {}).items():
             suspended.setdefault(reference, Suspension(item.since, f"{source.issuer.name}: {item.reason}"))
     return Withdrawn(suspended)
+
+
+def _check_way(own: str, source: str) -> None:
+    trust = {"https": 2, "http": 1}
+    kinds = [trust.get(urlsplit(where).scheme, 0) if "://" in where else 0 for where in (own, source)]
+    if kinds[0] > 0 and kinds[1] < kinds[0]:
+        raise VerifyError("malformed", f"a list from {urlsplit(own).scheme} does not lead to {source!r}")
 
 
 def _refresh(source: Adopted, folder: Path, deadline: float, min_threshold: int, now: datetime) -> None:

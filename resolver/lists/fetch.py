@@ -117,6 +117,7 @@ class Mirror:
         seal = self._seal(verified)
         withdrawn = adopted.refresh(
             verified.head,
+            source.repository,
             self._places.root,
             deadline=source.deadline,
             min_threshold=source.min_threshold,

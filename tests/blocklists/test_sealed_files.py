@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
-from blocklists.head import Head, HeadError, Issuer, full_path
+from blocklists.head import Adopted, Head, HeadError, Issuer, full_path
 from blocklists.sealed import keys, seal, stream
 from blocklists.sealed.errors import SealError
 from blocklists.sealed.keys import Card
@@ -146,6 +146,25 @@ def test_a_seal_in_another_form_is_refused(old: bytes, new: bytes) -> None:
     assert old in data
     with pytest.raises(HeadError):
         Head.from_bytes(data.replace(old, new))
+
+
+def test_where_a_list_comes_from_is_read_as_it_was_written_and_in_no_other_form() -> None:
+    plain = head(None)
+    one = Adopted("source", 3, plain.issuer, {}, "https://source.example/lists", b"{}")
+    data = replace(plain, adopted=(one, one)).to_bytes()
+    assert Head.from_bytes(data).adopted == (one, one)
+    many = replace(plain, adopted=(one,) * 9).to_bytes()
+    spoilt = [(b'"version":3', b'"version":0'), (b'"root":"e30="', b'"root":"?"'), (b'"root":"e30="', b'"root":""'),
+              (b'"list":"source"', b'"list":"../x"'), (b'"root":', b'"more":1,"root":'),
+              (b'"repository":"https', b'"repository":"\\u202ehttps')]  # fmt: skip
+    for bad in (
+        many,
+        *(data.replace(old, new) for old, new in spoilt),
+        plain.to_bytes().replace(b"{", b'{"adopted":[],', 1),
+    ):
+        assert bad != data
+        with pytest.raises(HeadError):
+            Head.from_bytes(bad)
 
 
 def test_a_key_that_stands_twice_is_refused() -> None:

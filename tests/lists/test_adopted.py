@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from blocklists import delta, document
+from blocklists import adopted, delta, document
 from blocklists.errors import VerifyError
 from blocklists.head import Basis, Issuer
 from blocklists.issuer import adopt, history, propose, withdraw
@@ -109,7 +109,28 @@ def test_adoption_and_withdrawal_cross_three_repositories(chain: Chain) -> None:
     assert f"what {ISSUER.name} has withdrawn of {LIST} cannot be seen" in str(gone.relief_refused)
 
 
-def test_a_list_that_was_adopted_is_changed_at_its_source_alone(chain: Chain) -> None:
+@pytest.mark.parametrize(
+    ("own", "source", "asked"),
+    [
+        ("https://a.example/l", "https://b.example/l", True),
+        ("https://a.example/l", "http://b.example/l", False),
+        ("https://a.example/l", "/etc", False),
+        ("https://a.example/l", "file:///etc", False),
+        ("http://a.example/l", "https://b.example/l", True),
+        ("http://a.example/l", "ftp://b.example/l", False),
+        ("/srv/list", "/srv/other", True),
+        ("/srv/list", "https://b.example/l", True),
+    ],
+)
+def test_a_source_is_asked_no_other_way_than_the_list(own: str, source: str, *, asked: bool) -> None:
+    if asked:
+        adopted._check_way(own, source)
+    else:
+        with pytest.raises(VerifyError, match="does not lead to"):
+            adopted._check_way(own, source)
+
+
+def test_a_list_that_was_adopted_is_changed_at_its_source_alone_which_each_signer_asks(chain: Chain) -> None:
     desk = chain.second.desk
     with pytest.raises(AdoptError, match="publishes already"):
         chain.request(desk, chain.first.desk, LIST)
@@ -130,18 +151,17 @@ def test_a_list_that_was_adopted_is_changed_at_its_source_alone(chain: Chain) ->
             chain.first.desk, LIST, str(desk.published), "adopted", b"{}", "own", now=datetime.now(UTC), author="x"
         )
 
-
-def test_a_signer_sees_what_is_adopted_and_asks_the_source_itself(chain: Chain) -> None:
-    chain.first.change(LIST, add=["planted-new.example"])
+    # and a signer sees what is adopted, and asks the source itself
+    chain.first.change(LIST, add=["planted-more.example"])
     request = chain.request(chain.second.desk, chain.first.desk, LIST)
     signer = chain.second.signers[0]
     reviewed = chain.second.review(request, signer)
     told = " ".join(reviewed.remarks)
-    assert f"adopts {LIST} version 2 of {ISSUER.name}" in told
+    assert f"adopts {LIST} version 3 of {ISSUER.name}" in told
     assert "4 entries" in told
-    assert [entry.name for entry in reviewed.meaning.added] == ([] if chain.sealed else ["planted-new.example"])
-    chain.first.change(LIST, add=["planted-more.example"])
-    with pytest.raises(ReviewError, match="the source publishes version 3"):
+    assert [entry.name for entry in reviewed.meaning.added] == ([] if chain.sealed else ["planted-more.example"])
+    chain.first.change(LIST, add=["planted-most.example"])
+    with pytest.raises(ReviewError, match="the source publishes version 4"):
         chain.second.review(request, signer)
     chain.first.desk.published.rename(chain.folder / "away")
     with pytest.raises(VerifyError):
