@@ -30,6 +30,7 @@ __all__ = [
     "Plane",
     "Policies",
     "TcpAsk",
+    "ask_quic",
     "changes",
     "compile",
     "covers",
@@ -635,3 +636,9 @@ def tick_when_busy() -> None:
 
 def joined(one: bytes, other: bytes) -> bytes:
     """What two sketches under one `sketch_key` saw together. Raises CoreError."""
+
+# -- a client, for `stopsign ask` --------------------------------------------------------------------------------------
+
+def ask_quic(message: bytes, server: str, name: str, authorities: bytes, patience: float) -> bytes:
+    """The answer over QUIC (RFC 9250) of the server at that address and port, whose certificate must say `name` by the
+    word of one of `authorities` (PEM). It blocks, `patience` seconds at most. Raises CoreError, which says why."""

@@ -101,11 +101,19 @@ def refresh(
 @click.argument("name", metavar="LIST")
 @click.argument("version", type=int)
 @click.argument("state", metavar="HASH")
+@everywhere
 @located
 @as_json
 @click.pass_context
 def approve(
-    ctx: click.Context, name: str, version: int, state: str, path: Path | None, directory: Path | None, in_json: bool
+    ctx: click.Context,
+    name: str,
+    version: int,
+    state: str,
+    at_all: bool,
+    path: Path | None,
+    directory: Path | None,
+    in_json: bool,
 ) -> None:
     """Let held additions through: exactly those of this VERSION with this HASH (its first 8 digits at least).
 
@@ -114,13 +122,15 @@ def approve(
     from resolver.ipc import control
     from resolver.ipc.convergence import wait_for_generation
 
-    places = legible(path, directory).places
-    answer = control.call(places.control_socket, "approve", timeout=LONG, list=name, version=version, state=state)
+    config = legible(path, directory)
+    check_everywhere(config, at_all)
+    places, what = config.places, {"list": name, "version": version, "state": state}
+    answer = control.call(places.control_socket, "approve", timeout=LONG, **what, everywhere=at_all)
     seen = wait_for_generation(places, int(control.call(places.control_socket, "status")["generation"]))
     if in_json:
         print_json({**answer, **seen.as_dict()})
     else:
-        click.echo(f"{name}: version {answer['version']} is {answer['outcome']}")
+        click.echo(f"{name}: version {answer['version']} is {answer['outcome']}{where(answer)}")
         if seen.follow:
             click.echo(f"{len(seen.follow)} follow: {', '.join(seen.follow)}")
     for sentence in seen.lagging:

@@ -104,7 +104,8 @@ class _Operations:
         if not isinstance(version, int) or isinstance(version, bool):
             raise RequestError("version is not a number")
         outcome = await self._steward.work(while_wanted(self._register.approve), name, version, state, peer.who)
-        return outcome.as_dict()
+        what = {"list": name, "version": version, "state": state, "by": peer.who}
+        return {**outcome.as_dict(), "everywhere": await self._everywhere(request, "approval", name, what, None)}
 
     async def explain(self, peer: Peer, request: Mapping[str, Any]) -> Reply:
         client, name = _text(request, "client", ""), _text(request, "name")

@@ -62,6 +62,7 @@ if TYPE_CHECKING:
 
     from resolver.config.schema import Config
     from resolver.config.schema_lists import ListSource
+    from resolver.lists.everywhere import Word
     from resolver.lists.fetch import Candidate
     from resolver.lists.ledger import Ledger
 
@@ -371,11 +372,26 @@ class Register:
         if word is None:
             return False
         try:
-            (self.people if word.kind in ("override", "bypass") else self.appeals).follow(word)
+            if word.kind == "approval":
+                self._follow_approval(word)
+            else:
+                (self.people if word.kind in ("override", "bypass") else self.appeals).follow(word)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise WordError(f"{word.origin} says something that this version does not know ({error})") from error
         self.everywhere.heard(word)
         return True
+
+    def _follow_approval(self, word: Word) -> None:
+        """Additions that a person approved at another host. Raises `ResolverError` where this host has not fetched that
+        version yet. One that it has no use for is passed over."""
+        name, version = str(word.what["list"]), int(word.what["version"])
+        if self.config.list_named(name) is None:
+            return
+        held, applied = self._state(name).known.held, self.applied.get(name)
+        if held is not None and held.version == version:
+            self.approve(name, version, str(word.what["state"]), f"{word.what['by']} at {word.origin}")
+        elif max(held.version if held else 0, applied.version if applied else 0) < version:
+            raise WordError(f"version {version} of list {name} has not been fetched yet")
 
     def _state(self, name: str) -> ListState:
         return self._lists[self._source(name).name]

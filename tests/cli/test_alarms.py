@@ -194,6 +194,10 @@ PROVOKED: dict[str, tuple[str, str]] = {
         "lists/test_appeals.py::test_reports_that_are_refused_in_number_are_an_alarm_for_an_hour",
         " reports of the web process were refused within an hour",
     ),
+    "the database cannot be used since …: appeals and what other hosts say wait": (
+        "host/test_many_hosts.py::test_a_database_that_is_away_is_an_alarm_with_its_time_until_it_is_back",
+        "appeals and what other hosts say wait",
+    ),
     "host … shares the appeals database, and log.peers lacks the key of its log": (
         PEERS, " shares the appeals database, and log.peers lacks the key of its log",
     ),
