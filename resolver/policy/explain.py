@@ -114,8 +114,10 @@ class Explanation:
             told.append(f"     reference  {entry.reference}, category {entry.category}")
             told.append(f"     from       {entry.issued} until {entry.expires}")
             law, order = entry.basis.get("law", "unknown"), entry.basis.get("order", "unknown")
-            told.append(f"     basis      {law}, {order} ({entry.basis.get('authority', 'unknown')})")
-            told.append(f"     issuer     {entry.issuer['name'] or 'unknown'}, {entry.issuer['contact']}")
+            of = ", ".join(filter(None, (entry.basis.get("authority", "unknown"), entry.basis.get("date"))))
+            told.append(f"     basis      {law}, {order} ({of})")
+            issuer = ", ".join(filter(None, (entry.issuer["name"] or "unknown", entry.issuer["contact"])))
+            told.append(f"     issuer     {issuer}")
             told.append(f"     signed by  {', '.join(map(entry.signer, entry.signed_by)) or 'nobody (bridged)'}")
         told.append(f"generation {self.generation}, compiled {self.compiled}")
         return told

@@ -15,10 +15,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from blocklists import admissible, document
+from blocklists.impact import preview
 from blocklists.importers import formats
 from blocklists.importers.intake import Intake
 from blocklists.importers.source import SourceError
+from blocklists.issuer.command import import_
 from resolver import _core
+from resolver.config.schema_lists import Bridge
 from resolver.lists.protected import suffix_rules
 from tests.conftest import find_program
 from tests.rigs.lists_world import make_entry
@@ -348,6 +351,46 @@ def test_a_hosts_line_that_leads_elsewhere_is_no_block_unless_it_is_named(tmp_pa
 def test_a_star_means_the_names_below_unless_the_import_says_that_it_means_the_name_too(tmp_path: Path) -> None:
     assert names(intake(tmp_path, "*.a.example\n")) == {"a.example": "below"}
     assert names(intake(tmp_path, "*.a.example\n", star="subtree")) == {"a.example": "subtree"}
+
+
+@pytest.mark.parametrize(
+    ("line", "taken", "reason"),
+    [
+        ("youtube.local", {}, "meets local, a protected name: special use"),
+        ("*.hidden.onion", {}, "meets onion, a protected name: special use"),
+        ("0emm.com", {}, "lies above the public suffix"),
+        ("elastx.net", {}, "lies above the public suffix"),
+        ("*.github.io", {}, "is a public suffix"),
+        (".github.io", {}, "is a public suffix"),
+        ("github.io", {"github.io": "exact"}, None),  # its front page
+        ("somebody.github.io", {"somebody.github.io": "subtree"}, None),
+    ],
+)
+@pytest.mark.parametrize("star", ["below", "subtree"])
+def test_what_can_be_an_entry_nowhere_is_rejected_with_its_line_and_reason(
+    tmp_path: Path, line: str, taken: dict[str, str], reason: str | None, star: Match
+) -> None:
+    found = intake(tmp_path, f"a.example\n{line}\n", "domains", star=star)
+    assert names(found) == {"a.example": "subtree", **taken}
+    assert [(item.line, reason is not None and reason in item.reason) for item in found.rejected] == (
+        [] if reason is None else [(2, True)]
+    )
+    if reason is not None:
+        written = make_entry(line.removeprefix("*").removeprefix("."), match="below" if line[0] == "*" else "subtree")
+        assert [finding.kind for finding in preview([written])][:1] in (["never"], ["public-suffix"])
+
+
+def test_desk_and_bridge_take_a_file_for_the_same_unless_told_otherwise(tmp_path: Path) -> None:
+    text = "a.example\n*.b.example\n.c.example\n"
+    bridge = Bridge(issuer="B", law="L", authority="A", order="1", date="2026-01-01", territory="DE", category="x")
+    said = Intake(bridge.match, star=bridge.star)
+    (tmp_path / "list").write_text(text)
+    formats.read(tmp_path / "list", said)
+    assert names(said) == names(intake(tmp_path, text)) == {
+        "a.example": "subtree", "b.example": "below", "c.example": "subtree",
+    }  # fmt: skip
+    defaults = {option.name: option.default for option in import_.params}
+    assert (defaults["match"], defaults["star"]) == (bridge.match, bridge.star)
 
 
 def test_a_table_whose_column_sounds_like_a_withdrawal_is_refused(tmp_path: Path) -> None:
