@@ -98,7 +98,9 @@ class Register:
             self.everywhere,
         )  # fmt: skip
         self.questions = Questions(config, ledger, clock, os.urandom)
-        self._counting = Counting(self.places, ledger.append)
+        self._counting = Counting(
+            self.places, ledger.append, lambda: [n for n, one in self.applied.items() if one.seal]
+        )
 
     @property
     def applied(self) -> dict[str, Applied]:
@@ -335,6 +337,9 @@ class Register:
     def close(self) -> None:
         """What was counted until now is kept."""
         self._counting.close(self._clock())
+
+    def _sealed(self) -> list[str]:
+        return [name for name, applied in self.applied.items() if applied.seal is not None]
 
     def _entries(self) -> dict[str, int]:
         return {name: applied.entries for name, applied in self.applied.items()}
