@@ -122,6 +122,9 @@ PROVOKED: dict[str, tuple[str, str]] = {
     "what worker … counts is seen by nobody: …": (
         f"{WORKER}::test_a_worker_that_has_no_room_for_its_counters", " counts is seen by nobody: ",
     ),
+    "DNS over QUIC is not served: …": (
+        f"{WORKER}::test_a_socket_of_quic_that_cannot_be_served_is_an_alarm", "DNS over QUIC is not served: ",
+    ),
     "encrypted DNS is refused: …": (CERTIFICATE, "encrypted DNS is refused: "),
     "the certificate of encrypted DNS stays the one before: …": (
         CERTIFICATE, "the certificate of encrypted DNS stays the one before: ",

@@ -390,6 +390,20 @@ def test_the_next_worker_at_the_socket_says_that_connections_are_gone_and_one_el
         assert stranger.received == received, "else who saw an id could end its connection (RFC 9000, 21.11)"
 
 
+@pytest.mark.parametrize(("everywhere", "asked"), [("0.0.0.0", "127.0.0.7"), ("::", "::1")])
+def test_a_socket_of_every_address_answers_from_the_one_that_was_asked(
+    files: Files, everywhere: str, asked: str
+) -> None:
+    with serving(files, host=asked) as (r, _):
+        r.quic = socket.socket(r.listener.family, socket.SOCK_DGRAM)
+        r.sockets.append(r.quic)
+        if everywhere == "::":
+            r.quic.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        r.quic.bind((everywhere, 0))
+        assert r.plane.listen_quic(r.quic.fileno())
+        assert QuicClient(r, files).shake_hands().answers(query(HEALTH)).header.rcode == 0
+
+
 def test_without_a_certificate_nobody_is_answered(files: Files) -> None:
     with rig(Upstream(), health_name=HEALTH, streams=STREAM_LIMITS) as r:
         client = QuicClient(r, files)

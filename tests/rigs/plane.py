@@ -277,8 +277,7 @@ class Rig:
             self.sockets.append(self.quic)
             self.quic.bind((self.host, 0))
             assert self.plane.listen_quic(self.quic.fileno())
-        host, port = self.quic.getsockname()[:2]
-        return host, port
+        return self.host, self.quic.getsockname()[1]
 
     def pump(self) -> None:
         self.plane.pump()

@@ -91,7 +91,7 @@ class Streams:
         return came
 
     def _decided(self) -> int:
-        return self._plane.counters()["queries_stream"]
+        return self._plane.counters()["queries_tcp"]
 
     def _connect(self, client: str | None) -> _Connection:
         family = socket.AF_INET6 if ":" in self._host else socket.AF_INET

@@ -232,7 +232,9 @@ impl Server {
         for index in 0..self.connections.len() {
             if let Some(connection) = &mut self.connections[index] {
                 connection.sweep(at, now, &self.limits);
-                self.touch(index);
+                if connection.inner.is_closed() {
+                    self.touch(index);
+                }
             }
         }
     }
