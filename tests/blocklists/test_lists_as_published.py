@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import zstandard
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from blocklists import admissible, document
@@ -280,6 +280,46 @@ def test_a_zone_as_bind_writes_it_gives_the_same_names(tmp_path: Path, style: st
     assert names(intake(tmp_path, (tmp_path / "written").read_bytes())) == {
         **STOPPED, **{f"n{number}.site{number % 97}.example": "exact" for number in range(3000)}
     }  # fmt: skip
+
+
+ORIGINS = st.sampled_from(["example.rpz.test.", "a.example.rpz.test.", "example", "b", "rpz.test."])
+OWNERS = st.sampled_from(
+    ["a", "*.a", "B", "*.b", "c.b", "*", "d.example.rpz.test.", "*.d.example.rpz.test.", "e\\046f"]
+)
+RULES_OF_ZONES = st.sampled_from(
+    ["CNAME .", "60 CNAME .", "IN 60 CNAME *.", "60 IN CNAME rpz-drop.", "( CNAME\n  . ) ; two lines", "A 0.0.0.0"]
+)
+ZONE_LINES = st.lists(
+    st.one_of(ORIGINS.map("$ORIGIN {}".format), st.builds("{} {}".format, OWNERS, RULES_OF_ZONES)),
+    min_size=1, max_size=8,
+)  # fmt: skip
+
+
+@pytest.mark.needs("named-compilezone")
+@settings(max_examples=30)
+@given(ZONE_LINES)
+def test_any_zone_gives_the_names_that_bind_finds_in_it(
+    tmp_path_factory: pytest.TempPathFactory, lines: list[str]
+) -> None:
+    folder = tmp_path_factory.mktemp("z")
+    text = "$TTL 300\n$ORIGIN rpz.test.\n@ SOA a. b. 1 2 3 4 5\n@ NS a.\n" + "\n".join(lines) + "\n"
+    (folder / "zone").write_text(text)
+    program = find_program("named-compilezone") or ""
+    done = subprocess.run(
+        [program, "-s", "full", "-k", "ignore", "-i", "none", "-o", folder / "full", "rpz.test", folder / "zone"],
+        check=False, capture_output=True, timeout=60,
+    )  # fmt: skip
+    assume(done.returncode == 0)  # BIND refuses two rules of one owner
+    exact, below = set[str](), set[str]()
+    for line in (folder / "full").read_text().splitlines():
+        owner, _, _, kind = line.split()[:4]
+        name = owner.lower().removesuffix(".rpz.test.")
+        bare = name.removeprefix("*.")
+        if kind in {"CNAME", "A"} and "." in bare and "\\" not in bare:
+            (below if name != bare else exact).add(bare)
+    expected = {name: "subtree" if name in exact & below else "exact" if name in exact else "below"
+                for name in exact | below}  # fmt: skip
+    assert names(intake(folder, text, "rpz")) == expected, text
 
 
 def test_one_line_that_is_none_refuses_the_zone_with_its_number(tmp_path: Path) -> None:
