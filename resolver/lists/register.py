@@ -8,6 +8,7 @@ is needed.
 from __future__ import annotations
 
 import logging
+import os
 from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -48,6 +49,7 @@ from resolver.lists.everywhere import Everywhere, WordError
 from resolver.lists.ledger import Event
 from resolver.lists.people import People
 from resolver.lists.protected import ProtectedNames, protected_names
+from resolver.lists.questions import Questions
 from resolver.lists.restore import restored
 from resolver.lists.settle import Settling
 from resolver.lists.shadow import URGENT, Shadow
@@ -95,7 +97,10 @@ class Register:
             config, ledger, clock, self._alarm, self.settle, lambda: (self.applied, self._settling.order),
             self.everywhere,
         )  # fmt: skip
-        self._counting = Counting(self.places, ledger.append)
+        self.questions = Questions(config, ledger, clock, os.urandom)
+        self._counting = Counting(
+            self.places, ledger.append, lambda: [n for n, one in self.applied.items() if one.seal]
+        )
 
     @property
     def applied(self) -> dict[str, Applied]:
@@ -332,6 +337,9 @@ class Register:
     def close(self) -> None:
         """What was counted until now is kept."""
         self._counting.close(self._clock())
+
+    def _sealed(self) -> list[str]:
+        return [name for name, applied in self.applied.items() if applied.seal is not None]
 
     def _entries(self) -> dict[str, int]:
         return {name: applied.entries for name, applied in self.applied.items()}

@@ -17,6 +17,7 @@ import signal
 import socket
 import sys
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import uvloop
@@ -34,6 +35,7 @@ from resolver.host.process import begin
 from resolver.host.sockets import bound_to, handed_over, open_listeners
 from resolver.host.systemd import beat, notify
 from resolver.ipc import control, issuer_decisions
+from resolver.policy import seals
 from resolver.policy.views import Views
 from resolver.portal.abuse import client_address
 from resolver.portal.clock import Exchange, deliver, learn, round_of
@@ -66,7 +68,7 @@ class Web:
     def __init__(self, config: Config, clock: Callable[[], float] = time.time) -> None:
         self._config, self._clock = config, clock
         places, clocks = config.places, config.portal.clocks
-        self.live = Live(places)
+        self.live = Live(places, partial(seals.unseal, seals.key_file(config)))
         pages, views = Pages(config), Views.of(config)
         self.portal = Portal(
             pages, self.live, Transparency(self.live, places.log_dir, config.host_name), clock, time.monotonic,
