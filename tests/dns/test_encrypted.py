@@ -98,9 +98,9 @@ def test_what_a_client_of_quic_meets_when_its_worker_is_replaced(tmp_path: Path)
         idle, busy = QuicClient(far, files), QuicClient(far, files)
         for client in (idle, busy):
             client.shake_hands(4 * PATIENCE)
+        ending.enter_context(worker(host, shared))
         stream = busy.ask(query("one.example"))
         asked, source = busy.until(lambda: (found := upstream.waiting()) and found[0])
-        ending.enter_context(worker(host, shared))
         old.terminate()
         assert idle.ended() == NO_ERROR
         new = QuicClient(far, files)
@@ -128,7 +128,7 @@ def worker(host: Host, quic: socket.socket) -> Iterator[subprocess.Popen[bytes]]
             assert hears.read() == b"1"
             yield process
         finally:
-            process.terminate()
+            process.kill()
 
 
 # As curl's options: what is asked -> the status.
