@@ -149,7 +149,7 @@ class Intake:
     ) -> None:
         """Take one name as written; `match` where the format says which, `bare` where it says so of a bare name alone.
         `firm`: no plain exception lets it pass."""
-        name = text.lower()
+        name = text if text.islower() else text.lower()  # one string where the reader keeps its own too
         said = match is not None
         wanted: Match = match or bare or self.match
         if not entry.is_name(name):
