@@ -51,10 +51,11 @@ core-tests: check-system
 python-tests: setup
 	+$(BIN)/python -m pytest --numprocesses $(TESTERS) --dist worksteal
 
-bench: setup ## one table: the bare sockets' limit, Stopsign, and the peers that are installed
+bench: setup ## the bare sockets' limit, Stopsign and the installed peers; reading lists; looking names up, sealed lists too
 	$(BIN)/python -m tests.bench
 	$(BIN)/python -m tests.bench.lists
 	$(BIN)/python -m tests.bench.streams
+	cd core && $(CARGO) bench --quiet -p dnscore --bench list
 
 interop: setup ## other people's programs verify and read what a desk and a log publish; installs them, so it is no part of the gate
 	$(BIN)/python -m tests.interop
@@ -76,7 +77,7 @@ setup: check-system $(VENV)/installed $(VENV)/built ## the virtual environment, 
 check-system:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "stopsign: error: needs Python 3.11 or newer: apt-get install python3 python3-venv" >&2; exit 2; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "stopsign: error: needs Python's venv: apt-get install python3-venv" >&2; exit 2; }
-	@printf '1.88\n%s\n' "$$(cargo --version 2>/dev/null | cut -d ' ' -f 2)" | sort --check=silent --version-sort || { echo "stopsign: error: needs a Rust toolchain, 1.88 or newer: apt-get install rustup && rustup default stable (Debian 13), or rustup's own installer" >&2; exit 2; }
+	@printf '1.89\n%s\n' "$$(cargo --version 2>/dev/null | cut -d ' ' -f 2)" | sort --check=silent --version-sort || { echo "stopsign: error: needs a Rust toolchain, 1.89 or newer: apt-get install rustup && rustup default stable (Debian 13), or rustup's own installer" >&2; exit 2; }
 	@echo 'int main(void) { return 0; }' | cc -x c -o /dev/null - 2>/dev/null || { echo "stopsign: error: needs a C compiler and the C library to link with: apt-get install gcc libc6-dev" >&2; exit 2; }
 
 $(VENV)/installed: requirements.lock | check-system

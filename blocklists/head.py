@@ -15,46 +15,41 @@ Rules
 
 from __future__ import annotations
 
-import json
+import base64
 import re
 from dataclasses import asdict, dataclass, field, replace
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
 from blocklists.document import MAX_SIZE, Summary
-from blocklists.entry import check_time
-from blocklists.errors import BlocklistError
+from blocklists.reading import FORMAT, Reader, canonical, check_format, check_reference, load, mapping
+from blocklists.reading import HeadError as HeadError  # noqa: PLC0414 - what reads a head catches it from here
 from blocklists.sealed import seal as seals
 from blocklists.sealed.errors import SealError
-from blocklists.text import is_text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Iterable, Mapping
+    from collections.abc import Container, Iterable, Mapping
 
     from blocklists.sealed.seal import Seal
 
-FORMAT = 1
 MAX_HEAD = 1 << 20
 """No head is larger, in octets."""
 MAX_BASES = MAX_HEAD - (80 << 10)
 """Octets of a head for its grounds; the rest has room for an issuer's three texts in any script."""
 MAX_RELIEF = 1 << 25
 """As it is published; what a client keeps may be larger, by what it carries on (`blocklists.relief`)."""
+MAX_ADOPTED = 8
+"""Lists that a list came through, each from the one before."""
 MAX_JUMP = 1 << 20
 """A relief's version exceeds the one before by no more, so that nobody can use up all versions at once."""
 
 _LIST = re.compile(r"[a-z0-9][a-z0-9-]{0,62}\Z").match
 _BASIS = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z").match
 _STATE = re.compile(r"sha256:[0-9a-f]{64}\Z").match
-_REFERENCE = re.compile(r"[0-9A-HJKMNP-TV-Z]{16}\Z").match
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}\Z").match
 _TERRITORY = re.compile(r"[A-Z]{2}(?:-[A-Z0-9]{1,3})?\Z").match
 RESERVED = frozenset({"relief", "metadata", "targets"})
 """What no list can be called: these words have a place of their own in a repository."""
-
-
-class HeadError(BlocklistError):
-    """A head or a relief is not one; the message names the key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +88,21 @@ class Delta:
 
 
 @dataclass(frozen=True, slots=True)
+class Adopted:
+    """The list of another authority that a version was adopted from, as it is: state hash and document are the same."""
+
+    list: str
+    version: int
+    issuer: Issuer
+    bases: Mapping[str, Basis]
+    """The source's own grounds, under the same keys."""
+    repository: str
+    """Where the source publishes: its relief is asked for there."""
+    root: bytes
+    """The source's root, which its relief is proven from."""
+
+
+@dataclass(frozen=True, slots=True)
 class Head:
     """What one version of a list is."""
 
@@ -108,6 +118,8 @@ class Head:
     delta: Delta | None = None
     seal: Seal | None = None
     """Of a sealed list: the document has digests in the place of names, and is encrypted."""
+    adopted: tuple[Adopted, ...] = ()
+    """Where it comes from, the nearest first; empty: this issuer made it."""
 
     def summary(self) -> Summary:
         """What the document must come to."""
@@ -116,25 +128,26 @@ class Head:
     def to_bytes(self) -> bytes:
         """The canonical form."""
         delta = self.delta and {"path": self.delta.path, "size": self.delta.size, "from": self.delta.base}
-        return _canonical({
+        return canonical({
             "format": FORMAT, "list": self.list, "version": self.version, "entries": self.entries, "state": self.state,
             "issuer": asdict(self.issuer), "bases": {key: asdict(basis) for key, basis in self.bases.items()},
             "full": {"path": self.full_path, "size": self.full_size}, "delta": delta,
             **({"sealed": None} if self.seal is None else {"sealed": seals.FORMAT, **self.seal.fields()}),
+            **({"adopted": [_written(one) for one in self.adopted]} if self.adopted else {}),
         })  # fmt: skip
 
     @staticmethod
     def from_bytes(data: bytes) -> Head:
         """The head that `to_bytes` wrote. Raises HeadError."""
-        fields = _mapping(_load(data, MAX_HEAD, "head"), "head")
+        fields = mapping(load(data, MAX_HEAD, "head"), "head")
         sealed = fields.get("sealed")
         if sealed is not None and (isinstance(sealed, bool) or sealed != seals.FORMAT):
             raise HeadError("head: sealed: this program cannot read this form of sealed lists", hint="update Stopsign")
-        top = _Reader(fields, "head", {
+        top = Reader(fields, "head", {
             "format", "list", "version", "entries", "state", "issuer", "bases", "full", "delta", "sealed",
-            *(seals.KEYS if sealed else ()),
+            *(seals.KEYS if sealed else ()), *({"adopted"} & fields.keys()),
         })  # fmt: skip
-        _check_format(top)
+        check_format(top)
         name, version = check_list(top.text("list")), top.number("version", 1)
         full = top.inner("full", {"path", "size"})
         delta = None
@@ -148,7 +161,7 @@ class Head:
             issuer=Issuer(**top.inner("issuer", {"name", "contact", "appeals"}).texts()),
             bases=_read_bases(top.fields["bases"], "head: bases"),
             full_path=full.text("path"), full_size=full.number("size", 0, MAX_SIZE), delta=delta,
-            seal=_read_seal(fields) if sealed else None,
+            seal=_read_seal(fields) if sealed else None, adopted=_read_adopted(fields.get("adopted", [])),
         )  # fmt: skip
         if not _is_path(head.full_path, full_path(name, version)):
             raise HeadError(f"head: full: path: {head.full_path!r} is not {full_path(name, version)!r}")
@@ -190,7 +203,7 @@ class Relief:
 
     def to_bytes(self) -> bytes:
         """The canonical form."""
-        return _canonical({
+        return canonical({
             "format": FORMAT, "list": self.list, "version": self.version,
             "suspended": {reference: asdict(item) for reference, item in self.suspended.items()},
             "decisions": [asdict(item) for item in self.decisions],
@@ -199,23 +212,23 @@ class Relief:
     @staticmethod
     def from_bytes(data: bytes) -> Relief:
         """The relief that `to_bytes` wrote. Raises HeadError."""
-        top = _Reader(_load(data, None, "relief"), "relief", {
+        top = Reader(load(data, None, "relief"), "relief", {
             "format", "list", "version", "suspended", "decisions",
         })  # fmt: skip
-        _check_format(top)
+        check_format(top)
         suspended: dict[str, Suspension] = {}
-        for reference, value in _mapping(top.fields["suspended"], "relief: suspended").items():
-            item = _Reader(value, f"relief: suspended: {reference}", {"since", "reason"})
-            _check_reference(reference, item.place)
+        for reference, value in mapping(top.fields["suspended"], "relief: suspended").items():
+            item = Reader(value, f"relief: suspended: {reference}", {"since", "reason"})
+            check_reference(reference, item.place)
             suspended[reference] = Suspension(item.time("since"), item.text("reason"))
         decisions: list[Decision] = []
         if not isinstance(top.fields["decisions"], list):
             raise HeadError("relief: decisions: not a list")
         for at, value in enumerate(top.fields["decisions"]):
-            item = _Reader(value, f"relief: decisions: {at}", {
+            item = Reader(value, f"relief: decisions: {at}", {
                 "appeal", "reference", "decided", "outcome", "reasons", "by",
             })  # fmt: skip
-            _check_reference(item.text("reference"), item.place)
+            check_reference(item.text("reference"), item.place)
             item.time("decided")
             if item.text("outcome") not in {"upheld", "granted"}:
                 raise HeadError(f"{item.place}: outcome: neither upheld nor granted")
@@ -287,6 +300,35 @@ def check_list(name: str) -> str:
     return name
 
 
+def _written(one: Adopted) -> dict[str, Any]:
+    bases = {key: asdict(basis) for key, basis in one.bases.items()}
+    return {
+        "list": one.list, "version": one.version, "issuer": asdict(one.issuer), "bases": bases,
+        "repository": one.repository, "root": base64.b64encode(one.root).decode(),
+    }  # fmt: skip
+
+
+def _read_adopted(value: object) -> tuple[Adopted, ...]:
+    if not isinstance(value, list) or len(value) > MAX_ADOPTED:
+        raise HeadError(f"head: adopted: not a list of at most {MAX_ADOPTED}")
+    found = []
+    for at, one in enumerate(value):
+        part = Reader(one, f"head: adopted: {at}", {"list", "version", "issuer", "bases", "repository", "root"})
+        root = part.fields["root"]
+        try:
+            octets = base64.b64decode(root, validate=True) if isinstance(root, str) else b""
+        except ValueError:
+            octets = b""
+        if not octets:
+            raise HeadError(f"{part.place}: root: not octets in base64")
+        found.append(Adopted(
+            check_list(part.text("list")), part.number("version", 1),
+            Issuer(**part.inner("issuer", {"name", "contact", "appeals"}).texts()),
+            _read_bases(part.fields["bases"], f"{part.place}: bases"), part.text("repository"), octets,
+        ))  # fmt: skip
+    return tuple(found)
+
+
 def _read_seal(fields: Mapping[str, Any]) -> Seal:
     try:
         return seals.read(fields)
@@ -296,14 +338,14 @@ def _read_seal(fields: Mapping[str, Any]) -> Seal:
 
 def read_bases(data: bytes) -> Mapping[str, Basis]:
     """The table of grounds from a JSON object `{key: {law, authority, ...}}`. Raises HeadError."""
-    bases = _read_bases(_load(data, 2 * MAX_HEAD, "bases"), "bases")  # a person may have laid it out in lines
+    bases = _read_bases(load(data, 2 * MAX_HEAD, "bases"), "bases")  # a person may have laid it out in lines
     check_bases(bases)
     return bases
 
 
 def check_bases(bases: Mapping[str, Basis]) -> None:
     """Raise HeadError where these grounds leave no room in a head for the rest of it."""
-    size = len(_canonical({key: asdict(basis) for key, basis in bases.items()}))
+    size = len(canonical({key: asdict(basis) for key, basis in bases.items()}))
     if size > MAX_BASES:
         raise HeadError(
             f"{len(bases):,} grounds take {size:,} octets; the head of a list has room for {MAX_BASES:,}",
@@ -314,10 +356,10 @@ def check_bases(bases: Mapping[str, Basis]) -> None:
 
 def _read_bases(value: object, place: str) -> Mapping[str, Basis]:
     bases: dict[str, Basis] = {}
-    for key, inner in _mapping(value, place).items():
+    for key, inner in mapping(value, place).items():
         if not _BASIS(key):
             raise HeadError(f"{place}: {key!r} is not a key of letters, digits, '.', '_' and '-'")
-        part = _Reader(inner, f"{place}: {key}", {
+        part = Reader(inner, f"{place}: {key}", {
             "law", "authority", "order", "date", "territory", "court", "overdue_suspends",
         })  # fmt: skip
         suspends = part.fields["overdue_suspends"]
@@ -334,71 +376,3 @@ def _read_bases(value: object, place: str) -> Mapping[str, Basis]:
         texts = {name: part.text(name) for name in ("law", "authority", "order", "date", "territory", "court")}
         bases[key] = Basis(**texts, overdue_suspends=suspends)
     return bases
-
-
-class _Reader:
-    """One JSON object whose keys are known: asks for a key's value and names the place when it is not there."""
-
-    def __init__(self, value: object, place: str, keys: set[str]) -> None:
-        self.fields, self.place = _mapping(value, place), place
-        if unknown := self.fields.keys() - keys:
-            raise HeadError(f"{place}: unknown key {min(unknown)!r}")
-        if missing := keys - self.fields.keys():
-            raise HeadError(f"{place}: no {min(missing)}")
-
-    def text(self, key: str, form: Callable[[str], object] | None = None) -> str:
-        value = self.fields[key]
-        if not isinstance(value, str) or not 0 < len(value) <= 2000 or not is_text(value):
-            raise HeadError(f"{self.place}: {key}: not a printable text")
-        if form is not None and not form(value):
-            raise HeadError(f"{self.place}: {key}: {value!r} has not the form")
-        return value
-
-    def texts(self) -> dict[str, str]:
-        return {key: self.text(key) for key in self.fields}
-
-    def time(self, key: str) -> str:
-        try:
-            check_time(key, self.text(key))
-        except BlocklistError as error:
-            raise HeadError(f"{self.place}: {error}") from None
-        return self.text(key)
-
-    def number(self, key: str, low: int, high: int = 1 << 53) -> int:
-        value = self.fields[key]
-        if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
-            raise HeadError(f"{self.place}: {key}: not a whole number from {low} to {high}")
-        return value
-
-    def inner(self, key: str, keys: set[str]) -> _Reader:
-        return _Reader(self.fields[key], f"{self.place}: {key}", keys)
-
-
-def _check_format(top: _Reader) -> None:
-    if top.number("format", 1) != FORMAT:
-        raise HeadError(f"{top.place}: format {top.fields['format']} is not {FORMAT}", hint="update Stopsign")
-
-
-def _check_reference(text: str, place: str) -> None:
-    if not _REFERENCE(text):
-        raise HeadError(f"{place}: {text!r} is not a reference")
-
-
-def _mapping(value: object, place: str) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise HeadError(f"{place}: not an object")
-    return value
-
-
-def _load(data: bytes, limit: int | None, what: str) -> object:
-    if limit is not None and len(data) > limit:
-        raise HeadError(f"{what}: larger than {limit} octets")
-    try:
-        loaded: object = json.loads(data)
-    except (ValueError, RecursionError) as error:
-        raise HeadError(f"{what}: not JSON: {error}") from None
-    return loaded
-
-
-def _canonical(value: object) -> bytes:
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True).encode("ascii") + b"\n"

@@ -90,6 +90,9 @@ def _decoded(text: bytes, length: int, what: str) -> bytes:
 
 
 def _gpg(path: Path, beside: Path, keyring: Path) -> None:
+    if keyring.read_bytes().lstrip().startswith(b"-----BEGIN"):
+        # gpgv would say no more than that it has no key
+        raise VerifyError("storage", f"{keyring} is armored text, no keyring", hint=f"gpg --dearmor {keyring}")
     try:
         done = subprocess.run(
             ["gpgv", "--quiet", "--keyring", keyring.resolve(), "--", beside.resolve(), path.resolve()],

@@ -325,7 +325,7 @@ def _newest_relief(client: Client, state: Path, name: str, before: Verified | No
     try:
         info = client.relieved(name)
         if info is None:
-            return _Newest(None, keys, by)
+            return _Newest(None, tuple(sorted(since)) or keys, by)
         newest = Relief.from_bytes(client.load(info, state / "verified", "relief", MAX_RELIEF))
         relief_rules.check(newest, name, known, rotated=bool(since - set(keys)))
     except _RELIEF_FAULTS as error:
@@ -335,6 +335,8 @@ def _newest_relief(client: Client, state: Path, name: str, before: Verified | No
     fresh = newest.since(known).suspended
     if fresh and newest.version == (known.version if known else 0) + 1:  # else somebody may have signed one in between
         by = {**by, **dict.fromkeys(fresh, client.relief_signers())}
+    if known is not None and newest.version == known.version and since:
+        keys = tuple(sorted(since))  # the keys of its time: one that has left since lets the next relief count again
     return _Newest(newest, keys, by)
 
 
@@ -408,6 +410,11 @@ def _save(client: Client, info: TargetFile, path: Path, what: str, size: int, fi
                 out.write(chunk)
     finally:
         sealed.unlink(missing_ok=True)
+
+
+def largest(head: Head) -> int:
+    """Octets that the encrypted document of a sealed head has at most."""
+    return _limit(head.full_size, b"")
 
 
 def _limit(size: int, file_key: bytes | None) -> int:

@@ -30,6 +30,7 @@ __all__ = [
     "Plane",
     "Policies",
     "TcpAsk",
+    "ask_quic",
     "changes",
     "compile",
     "covers",
@@ -128,10 +129,17 @@ class Changes:
     """References that stood for another name or match in the old document, up to the limit: a reason to refuse."""
 
 def changes(
-    old: _StrPath | None, new: _StrPath, *, withdrawn: Sequence[str] = ..., limit: int = 100, sealed: bool = False
+    old: _StrPath | None,
+    new: _StrPath,
+    *,
+    withdrawn: Sequence[str] = ...,
+    limit: int = 100,
+    sealed: bool = False,
+    rekeyed: bool = False,
 ) -> Changes:
     """What changed between two documents that were checked before, each less the `withdrawn` references; `old` None:
-    everything is added. Both are `sealed`, or neither. Raises ListError."""
+    everything is added. Both are `sealed`, or neither. `rekeyed`: under another key each, so that references are
+    compared. Raises ListError."""
 
 @final
 class Finding:
@@ -169,6 +177,7 @@ def examine(
     withdrawn: Sequence[str] = ...,
     limit: int = 100,
     key: bytes | None = None,
+    rekeyed: bool = False,
 ) -> Examination:
     """Checks a new document against what was `announced` (size, state, bases), compares it with the old one, which was
     checked when it came, and lets the guards look at what was added or widened. `withdrawn`: references that are not in
@@ -184,10 +193,17 @@ def examine(
     `!`; every top-level domain counts); may not stop a `popular` name.
 
     `key`: the list is sealed, both documents hold digests. The guards hash their names under the key; what lies below a
-    protected name they do not see. `name` and `against` are empty."""
+    protected name they do not see. `name` and `against` are empty. `rekeyed`: the old document is under another key;
+    then references are compared, and the guards look at every entry."""
 
 def restrain(
-    old: _StrPath | None, new: _StrPath, output: _StrPath, *, withdrawn: Sequence[str] = ..., sealed: bool = False
+    old: _StrPath | None,
+    new: _StrPath,
+    output: _StrPath,
+    *,
+    withdrawn: Sequence[str] = ...,
+    sealed: bool = False,
+    rekeyed: bool = False,
 ) -> int:
     """Writes to `output` the old document less what the new one removed, narrowed or shortened; how many entries. A
     `withdrawn` old entry lets no new one through as narrowed.
@@ -620,3 +636,9 @@ def tick_when_busy() -> None:
 
 def joined(one: bytes, other: bytes) -> bytes:
     """What two sketches under one `sketch_key` saw together. Raises CoreError."""
+
+# -- a client, for `stopsign ask` --------------------------------------------------------------------------------------
+
+def ask_quic(message: bytes, server: str, name: str, authorities: bytes, patience: float) -> bytes:
+    """The answer over QUIC (RFC 9250) of the server at that address and port, whose certificate must say `name` by the
+    word of one of `authorities` (PEM). It blocks, `patience` seconds at most. Raises CoreError, which says why."""

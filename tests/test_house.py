@@ -182,13 +182,21 @@ DECISIONS = sorted((ROOT / "docs" / "decisions").glob("[0-9]*.md"))
 def named_in(document: Path) -> list[str]:
     """The files and folders of the tree that a document names."""
     named = re.findall(r"`([a-z_]+/[a-z_/0-9]+(?:\.[a-z]+)?)`", document.read_text(encoding="utf-8"))
-    parts = {"blocklists", "config", "core", "docs", "resolver", "systemd", "tests"}
+    parts = {"blocklists", "config", "core", "docs", "packaging", "resolver", "systemd", "tests"}
     return [name for name in named if name.partition("/")[0] in parts]
+
+
+def named_alone(document: Path) -> set[str]:
+    """The files that a document names without their folders."""
+    return set(re.findall(r"`([a-z_0-9]+\.(?:py|rs|html))`", document.read_text(encoding="utf-8")))
 
 
 @pytest.mark.parametrize("document", [ROOT / "ARCHITECTURE.md", ROOT / "CONTRIBUTING.md", *DECISIONS], ids=name)
 def test_every_file_that_a_document_for_developers_names_is_there(document: Path) -> None:
     assert [name for name in named_in(document) if not (ROOT / name).exists()] == []
+    trees = [ROOT / part for part in ("blocklists", "core/dnscore", "resolver", "tests")]
+    names = {path.name for tree in trees for path in tree.rglob("*.*")}
+    assert named_alone(document) - names == set()
 
 
 def test_the_architecture_stays_a_walk_of_both_lives() -> None:

@@ -22,7 +22,7 @@ import re
 from typing import TYPE_CHECKING
 
 from blocklists.importers import hosts
-from blocklists.importers.source import Rejection, SourceError, lines, shown
+from blocklists.importers.source import Rejection, SourceError, chunks, shown
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -39,23 +39,43 @@ _NARROW = frozenset({"client", "ctag", "denyallow", "dnstype", "dnsrewrite"})
 
 def read(path: Path, intake: Intake) -> None:
     """Take every rule that names a host into `intake`. Raises SourceError when the file cannot be read."""
-    rules: list[tuple[int, str]] = []
-    off: set[str] = set()
-    for item in lines(path, size=intake.size):
-        intake.lines += 1
+    off = _turned_off(path, intake.size)
+    for item in chunks(path, size=intake.size):
         if isinstance(item, Rejection):
+            intake.lines += 1
             intake.add_rejection(item)
             continue
-        number, text = item[0], item[1].strip()
-        if not text or text.startswith(("!", "[")) or (text.startswith("#") and not _COSMETIC(text)):
-            continue
-        found = _OPTIONS(text)
-        options = found[1].lower().split(",") if found else []
-        if found and "badfilter" in options:
-            off.add(_spelt(text[: found.start()], options))
-        else:
-            rules.append((number, text))
-    for number, text in rules:
+        first, texts = item
+        intake.lines += len(texts)
+
+        def take(number: int, first: int = first, texts: list[str] = texts) -> None:
+            _line(path, number, texts[number - first].strip(), off, intake)
+
+        if off:
+            for number in range(first, first + len(texts)):
+                take(number)
+        else:  # most rules are ||name^ and no more
+            names = [text[2:-1] if text.startswith("||") and text.endswith("^") else "" for text in texts]
+            intake.take_plain(first, names, "subtree", take)
+
+
+def _turned_off(path: Path, size: int) -> set[str]:
+    """The rules that others turn off, which may come later: so the file is read twice, and not kept."""
+    off: set[str] = set()
+    for item in chunks(path, size=size):
+        for text in item[1] if not isinstance(item, Rejection) else ():
+            if "badfilter" in text.lower() and (found := _OPTIONS(text.strip())):
+                options = found[1].lower().split(",")
+                if "badfilter" in options:
+                    off.add(_spelt(text.strip()[: found.start()], options))
+    return off
+
+
+def _line(path: Path, number: int, text: str, off: set[str], intake: Intake) -> None:
+    if not text or text.startswith(("!", "[")) or (text.startswith("#") and not _COSMETIC(text)):
+        return
+    found = _OPTIONS(text)
+    if not found or "badfilter" not in found[1].lower().split(","):
         _rule(path, number, text, off, intake)
 
 

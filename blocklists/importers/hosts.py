@@ -42,12 +42,16 @@ def read(path: Path, intake: Intake) -> None:
 def _take_all(first: int, texts: list[str], intake: Intake) -> None:
     intake.lines += len(texts)
     # Most lines are one wall and one name: those go at once, the others word by word
-    names = [_one(text.split()) for text in texts]
+    names = [_one(text) for text in texts]
     intake.take_plain(first, names, "exact", lambda number: take(number, texts[number - first], intake))
 
 
-def _one(words: list[str]) -> str:
-    """The name of a line that blocks just one; empty for every other line."""
+def _one(text: str) -> str:
+    """The name of a line that blocks just one; no name for every other line."""
+    wall, _, name = text.partition(" ")
+    if wall in _NOWHERE and name not in _OWN:
+        return name
+    words = text.split()
     return words[1] if len(words) == 2 and words[0] in _NOWHERE and words[1] not in _OWN else ""
 
 

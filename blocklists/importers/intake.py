@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from blocklists.head import Basis
 
 _LOW = 0xFFFFFFFF
+_AT_ONCE = 256
+"""Lines that are judged together: most files have long runs of nothing but names."""
 KEPT = 1000
 """Rejections, and notices, that are kept to be shown."""
 MAX_GROUNDS = 100_000
@@ -147,7 +149,7 @@ class Intake:
     ) -> None:
         """Take one name as written; `match` where the format says which, `bare` where it says so of a bare name alone.
         `firm`: no plain exception lets it pass."""
-        name = text.lower()
+        name = text if text.islower() else text.lower()  # one string where the reader keeps its own too
         said = match is not None
         wanted: Match = match or bare or self.match
         if not entry.is_name(name):
@@ -194,12 +196,23 @@ class Intake:
     def take_plain(self, first: int, texts: list[str], match: Match, other: Callable[[int], None]) -> None:
         """Take lines that are a name and nothing else; `other` gets the number of each that is not, in order."""
         names, is_name, surely = self._names, entry.is_name, self.rule.surely
-        number = self._number(Kind(match))
-        for line, text in enumerate(texts, first):
-            if text in names or not is_name(text) or "." not in text or not surely(text):
-                other(line)
-            else:
-                names[text] = line << 32 | number
+        number, endings = self._number(Kind(match)), set[str]()
+        for begin in range(0, len(texts), _AT_ONCE):
+            some, line = texts[begin : begin + _AT_ONCE], first + begin
+            if (
+                names.keys().isdisjoint(some)
+                and len(set(some)) == len(some)
+                and entry.are_names(some)
+                and self.rule.surely_all(some, endings)
+            ):
+                packed = line << 32 | number
+                names.update(zip(some, range(packed, packed + (len(some) << 32), 1 << 32), strict=True))
+                continue
+            for at, text in enumerate(some, line):
+                if text in names or not is_name(text) or "." not in text or not surely(text):
+                    other(at)
+                else:
+                    names[text] = at << 32 | number
 
     def let_pass(
         self, line: int, text: str, *, match: Match, wins: bool, firm: bool = False, name: str | None = None,

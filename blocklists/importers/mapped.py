@@ -80,6 +80,8 @@ class _Reading:
     fields: set[str] = field(default_factory=set)
     required: set[str] = field(default_factory=set)
     _times: dict[tuple[str, str, str], str] = field(default_factory=dict)
+    _grounds: list[str] = field(default_factory=list)
+    """The fields that say the ground."""
     _keys: dict[tuple[str, ...], str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -88,6 +90,7 @@ class _Reading:
         for part in (mapping.name, mapping.match_by, mapping.since, mapping.expires, mapping.withdrawn):
             if part is not None:
                 (optional if getattr(part, "optional", False) else self.required).add(part.field)
+        self._grounds = [value.field for value in _ground_values(mapping.ground)]
         for value in _ground_values(mapping.ground):
             (optional if value.optional else self.required).add(value.field)
         self.fields = self.required | optional
@@ -177,28 +180,36 @@ class _Reading:
         return known
 
     def _ground(self, row: Row) -> str | None:
-        rule, base = self.mapping.ground, self.intake.ground
+        """The key of the row's ground. Rows that say the same in its fields are not looked at twice."""
+        rule = self.mapping.ground
         if rule is None:
             return None
+        said = tuple([next(filter(None, row.values.get(field, ())), "") for field in self._grounds])
+        known = self._keys.get(said)
+        if known is None:
+            if len(self._keys) >= 1 << 16:
+                self._keys.clear()
+            known = self._keys[said] = self._new_ground(row, rule)
+        return known
+
+    def _new_ground(self, row: Row, rule: Ground) -> str:
+        base = self.intake.ground
         texts = {
             name: self._said(row, getattr(rule, name), name) or (getattr(base, name) if base else "")
             for name in ("law", "authority", "order", "date", "territory", "court")
         }
-        known = self._keys.get(tuple(texts.values()))
-        if known is not None:
-            return known
         if missing := sorted(name for name, text in texts.items() if not text and (name != "court" or base is None)):
             raise ValueError(f"the ground has no {', '.join(missing)}: neither the row nor the import says it")
-        if len(self.intake.grounds) >= MAX_GROUNDS:
+        # 64 bits: an order in Cyrillic leaves nothing of itself in a key, and 100,000 of them must stay apart
+        digest = sha256("\0".join(texts.values()).encode()).hexdigest()[:16]
+        key = f"{_NO_SLUG('-', texts['order']).strip('-')[:47] or 'order'}-{digest}"
+        if key not in self.intake.grounds and len(self.intake.grounds) >= MAX_GROUNDS:
             raise SourceError(
                 f"{self.path}: more than {MAX_GROUNDS:,} grounds",
                 hint="leave date or order out of the mapping's ground, or make several lists",
             )
-        digest = sha256("\0".join(texts.values()).encode()).hexdigest()[:8]
-        key = f"{_NO_SLUG('-', texts['order']).strip('-')[:48] or 'order'}-{digest}"
         overdue = base.overdue_suspends if base else True
         self.intake.grounds[key] = Basis(**texts, overdue_suspends=overdue)
-        self._keys[tuple(texts.values())] = key
         return key
 
     def _said(self, row: Row, rule: str | Value | None, name: str) -> str:

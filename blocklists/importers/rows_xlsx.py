@@ -43,8 +43,10 @@ def _rows(path: Path, file: IO[bytes], sheet: str | None) -> Iterator[tuple[int,
     try:
         if sheet is not None and sheet not in book.sheetnames:
             raise SourceError(f"{path}: no sheet {sheet!r}; there are: {shown(', '.join(book.sheetnames))}")
-        rows = (book[sheet] if sheet is not None else book.worksheets[0]).iter_rows(values_only=True, max_col=CELLS)
-        for number, row in enumerate(rows, 1):
+        chosen = book[sheet] if sheet is not None else book.worksheets[0]
+        # A sheet says how large it is, and many writers say it wrongly: openpyxl would end there, without a word
+        chosen.reset_dimensions()
+        for number, row in enumerate(chosen.iter_rows(values_only=True, max_col=CELLS), 1):
             cells = [_text(value) for value in row]
             while cells and not cells[-1]:
                 cells.pop()

@@ -7,6 +7,7 @@ own text). Leaves: line and values of each row. Rules: namespaces are ignored; a
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 from xml.etree.ElementTree import ParseError
 
@@ -109,5 +110,6 @@ class _Rows:
             self._values.setdefault(field, []).append(value.strip())
 
 
+@lru_cache(maxsize=1024)
 def _local(tag: str) -> str:
     return tag.rpartition("}")[2].rpartition(":")[2]

@@ -6,7 +6,18 @@ from typing import TYPE_CHECKING
 
 import click
 
-from blocklists.issuer.options import FILE, desk_option, json_option, list_option, result, say
+from blocklists.issuer.options import (
+    FILE,
+    author_option,
+    desk_option,
+    json_option,
+    list_option,
+    now,
+    output_option,
+    result,
+    save,
+    say,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -88,4 +99,25 @@ def list_(folder: Path, name: str, plain: bool) -> None:
     result(found, plain, lambda: "\n".join(texts))
 
 
-COMMANDS = (seal, subscribe)
+@click.command("adopt")
+@click.argument("repository")
+@desk_option
+@list_option
+@click.option("--from", "source", required=True, help="What the list is called there.")
+@click.option("--root", type=FILE, required=True, help="The source's root: compare its SHA-256 by telephone.")
+@click.option("--ground", required=True, help="The ground on which it holds here (stopsign issuer basis adds one).")
+@author_option
+@output_option
+def adopt(
+    repository: str, folder: Path, name: str, source: str, root: Path, ground: str, author: str, output: Path | None
+) -> None:
+    """Adopt another authority's list at REPOSITORY, readable or sealed, as it is: makes a request for the signers."""
+    from blocklists.issuer import adopt as adopting
+    from blocklists.issuer.desk import Desk
+
+    desk = Desk.open(folder)
+    request = adopting.adopt(desk, name, repository, source, root.read_bytes(), ground, now=now(), author=author)
+    click.echo(str(save(request, folder, output)))
+
+
+COMMANDS = (seal, subscribe, adopt)

@@ -30,7 +30,8 @@ from blocklists import durable, verify
 from blocklists.client import Fetcher
 from blocklists.errors import VerifyError
 from blocklists.fetch import Deadline, place
-from blocklists.head import head_path, spelt
+from blocklists.head import Head, head_path, spelt
+from blocklists.issuer import adopt
 from blocklists.issuer.review import Known
 from blocklists.repository import ROOT, public_form, relief_keys
 
@@ -74,7 +75,13 @@ def look_up(
             pinned = _take_published(keyring, request, where, agree, now, min_threshold)
         else:
             pinned = None
-        return replace(_look_up(folder, request.about.list, where, now, min_threshold), pinned=pinned)
+        found = replace(_look_up(folder, request.about.list, where, now, min_threshold), pinned=pinned)
+    head = Head.from_bytes(request.head) if request.head is not None else None
+    if head is None or not head.adopted:
+        return found
+    # A signature is not given on another machine's word of what the source publishes
+    source = adopt.seen(head.adopted[0], folder / "adopted" / head.list, now=now, min_threshold=min_threshold)
+    return replace(found, source=source)
 
 
 def fingerprint(data: bytes) -> str:

@@ -244,6 +244,11 @@ def propose(
     if current is None:
         raise ProposeError(f"{desk.folder} has published no root yet", hint="sign and publish the setup request first")
     before, bases = desk.head(name), desk.bases(name)
+    if before is not None and before.adopted:
+        raise ProposeError(
+            f"{name} is adopted from {before.adopted[0].issuer.name}: nothing is proposed on it",
+            hint="stopsign issuer adopt takes what is published there now; withdraw takes single entries off",
+        )
     sealing = seals.sealing(desk, name)
     if before is not None and before.seal is not None and sealing is None:
         raise ProposeError(
@@ -283,6 +288,15 @@ def propose(
     return Request(
         about, targets=_next_targets(current, name, files, now), relief=_next_relief(current, now),
         head=head.to_bytes(), full=None if step else full_bytes, delta=delta_bytes,
+    )  # fmt: skip
+
+
+def whole(current: Current, about: About, head: Head, full: bytes, now: datetime) -> Request:
+    """The request for a version that comes whole, as it is."""
+    files = _files(head, full, None)
+    return Request(
+        about, targets=_next_targets(current, head.list, files, now), relief=_next_relief(current, now),
+        head=head.to_bytes(), full=full,
     )  # fmt: skip
 
 

@@ -38,7 +38,7 @@ from blocklists.repository import LIFETIMES, ONLINE, RELIEF, ROOT, SNAPSHOT, TAR
 from blocklists.sealed.errors import SealError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
     from pathlib import Path
 
@@ -70,7 +70,7 @@ def publish(
         openers = _openers(desk, request)
         stage = desk.folder / "staged"
         _stage_targets(desk, request, stage)
-        _stage_ledger(request, stage, now)
+        _stage_ledger(desk, request, stage, now)
         changed: dict[str, Metadata[Any]] = {}
         for role, metadata in ((TARGETS, request.targets), (RELIEF, request.relief)):
             if metadata is not None and _is_newer(role, metadata, current):
@@ -248,15 +248,26 @@ def _online(desk: Desk, root: Root) -> Keyring:
     )
 
 
-def _stage_ledger(request: Request, stage: Path, now: datetime) -> None:
+def _stage_ledger(desk: Desk, request: Request, stage: Path, now: datetime) -> None:
     """What this version changes and who signed it, for `diff` and for who may decide on an appeal."""
     if request.head is None or request.targets is None:
         return
     head, part = Head.from_bytes(request.head), stage / "step.zst"
     part.write_bytes(request.delta or request.full or b"")
-    steps = request.names if request.names is not None else history.of_version(head, part)
+    steps = request.names if request.names is not None else _steps(desk, head, part)
     history.record(stage / "ledger", head, steps, request.targets.signatures, as_text(now))
     part.unlink()
+
+
+def _steps(desk: Desk, head: Head, part: Path) -> Iterable[tuple[bytes, bytes]] | bytes:
+    """What a version changes; nothing that could be recorded of one that is adopted sealed."""
+    before = desk.head(head.list)
+    if not head.adopted or before is None:
+        return b"" if head.seal is not None else history.of_version(head, part)
+    if head.seal is not None:
+        return b""
+    new = document.read_lines(part, size=head.full_size)
+    return delta.difference(desk.listing(before).lines(), new)
 
 
 def _finish(

@@ -29,7 +29,8 @@ from blocklists.errors import BlocklistError, VerifyError
 from blocklists.force import withdrawn
 from blocklists.head import MAX_JUMP, Head, HeadError, Relief, formerly, head_path, is_of, relief_path, spelt
 from blocklists.impact import preview
-from blocklists.issuer import changes, names, sealing, vault
+from blocklists.issuer import adopt, changes, names, sealing, vault
+from blocklists.issuer.adopt import AdoptError
 from blocklists.issuer.names import NamesError
 from blocklists.issuer.sealing import SealingError
 from blocklists.repository import is_plain, relief_keys
@@ -68,6 +69,8 @@ class Known:
     """The repository has expired; its signatures hold, but something newer may exist."""
     pinned: str | None = None
     """The fingerprint of the root that this machine takes from now on, where it took none before."""
+    source: Verified | None = None
+    """What the source of a list that is adopted publishes, as this machine has asked it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +128,8 @@ def review(
         return _review(request, known, popular, own, min_threshold, ask)
     except (EntryError, DocumentError, HeadError, RepositoryError, SealError, SealingError, NamesError) as error:
         raise ReviewError(f"the request is damaged: {error}") from None
+    except AdoptError as error:
+        raise ReviewError(str(error), hint=error.hint) from None
 
 
 def _review(
@@ -167,7 +172,10 @@ def _review(
             request, known, root, remarks=tuple(remarks), keys=tuple(keys), suspended=suspended, decided=decided
         )
     head, entries = Head.from_bytes(request.head), Counter[str]()
-    if request.names is None:
+    if head.adopted:
+        meaning, more = _check_adopted(request, head, known, entries)
+        remarks += more
+    elif request.names is None:
         if head.seal is not None or (known.list is not None and known.list.head.seal is not None):
             raise ReviewError("the request brings no names, and the list is a sealed one")
         meaning = _check_list(request, head, known, entries)
@@ -259,7 +267,8 @@ def _check_step(role: str, version: int, before: int) -> None:
         f"the request makes {role} version {version}; this machine knows version {before}",
         hint="what it was compared with is old: copy `published` again, or name another --repository"
         if version > before
-        else "something else was published since: have the change proposed again",
+        else "something else was published since: have the change proposed again; if the desk knows nothing of it,"
+        " docs/issuer.md says what to do under `A relief key that turns hostile`",
     )
 
 
@@ -310,6 +319,23 @@ def _check_list(request: Request, head: Head, known: Known, entries: Counter[str
     if document.summarise(_whole(lines, head, off, entries)) != head.summary():
         raise ReviewError("the change does not lead to the state that would be signed")
     return interpret(steps, off)
+
+
+def _check_adopted(request: Request, head: Head, known: Known, entries: Counter[str]) -> tuple[Meaning, list[str]]:
+    """As `_check_list`, of a list that is adopted as it is; of a sealed one no entry can be seen."""
+    before, off = known.list, withdrawn(known.list.relief if known.list else None)
+    _check_step(f"the list {head.list}", head.version, before.head.version if before else 0)
+    if known.source is None or request.full is None or (before is not None and not before.head.adopted):
+        raise ReviewError("the request adopts a list, and it was not compared with the source")
+    remarks = adopt.compared(head, known.source)
+    if head.seal is not None:
+        return Meaning(), remarks
+    entries.update(
+        entry.basis for entry in document.checked(known.source.lines, expected=head.summary(), bases=head.bases)
+    )
+    old = document.read_lines(before.lines, size=before.head.full_size) if before else ()
+    new = document.read_lines(known.source.lines, size=head.full_size)
+    return interpret(delta.difference(old, new), off), remarks
 
 
 def _check_sealed(

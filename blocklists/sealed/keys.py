@@ -26,6 +26,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X
 
 from blocklists import durable
 from blocklists.sealed.errors import SealError
+from blocklists.sealed.memory import wipe
 from blocklists.text import is_text
 
 if TYPE_CHECKING:
@@ -130,6 +131,8 @@ def load(path: Path) -> X25519PrivateKey:
         key = serialization.load_pem_private_key(pem, None)
     except (ValueError, TypeError):
         raise SealError("seal-key", f"{path} is no private key in PEM that needs no passphrase") from None
+    finally:
+        wipe(pem)
     if not isinstance(key, X25519PrivateKey):
         raise SealError("seal-key", f"{path} is not an X25519 key")
     return key

@@ -31,10 +31,10 @@ if TYPE_CHECKING:
     from resolver.config.schema import Config
     from resolver.config.values import Endpoint
 
-Over = Literal["udp", "tcp", "tls", "https"]
+Over = Literal["udp", "tcp", "tls", "https", "quic"]
 TYPES = ("A", "AAAA", "HTTPS")  # in the order in which browsers ask
-PORTS = {"udp": 53, "tcp": 53, "tls": 853, "https": 443}
-ALPN = {"tls": "dot", "https": "h2"}
+PORTS = {"udp": 53, "tcp": 53, "tls": 853, "https": 443, "quic": 853}
+ALPN = {"tls": "dot", "https": "h2", "quic": "doq"}
 DNS_MESSAGE = "application/dns-message"
 PATIENCE, PAYLOAD, PADDED = 5.0, 1232, 128  # RFC 8467: clients pad to 128 octets
 SDE, EDE = 26, 15
@@ -116,7 +116,8 @@ def of_config(config: Config, over: Over, authorities: Path | None = None) -> Se
     from resolver.config.values import Endpoint
 
     encrypted = config.require_dns().encrypted
-    listens = {"tls": config.dns_tls_listen, "https": config.dns_https_listen}.get(over, config.dns_listen)
+    encrypting = {"tls": config.dns_tls_listen, "https": config.dns_https_listen, "quic": config.dns_quic_listen}
+    listens = encrypting.get(over, config.dns_listen)
     if not listens:
         raise ResolverError(f"nothing is served over {over} here", hint="dns.encrypted; or --server ADDRESS")
     first = listens[0]
@@ -154,6 +155,8 @@ def one(name: str, rtype: str, over: Over, server: Server) -> Answer:
     import dns.exception
     import dns.query
 
+    from resolver._core import CoreError
+
     sent = question(name, rtype, padded=over in ALPN)
     host, port = server.endpoint.host, server.endpoint.port
     try:
@@ -163,7 +166,7 @@ def one(name: str, rtype: str, over: Over, server: Server) -> Answer:
             reply = dns.query.tcp(sent, host, PATIENCE, port)
         else:
             reply = _encrypted(sent, over, server)
-    except (OSError, dns.exception.DNSException) as wrong:
+    except (OSError, CoreError, dns.exception.DNSException) as wrong:
         why = str(wrong) or type(wrong).__name__
         raise ResolverError(f"no answer from {server.endpoint} over {over}: {why}") from wrong
     return read(rtype, reply)
@@ -173,11 +176,12 @@ def _encrypted(sent: dns.message.QueryMessage, over: Over, server: Server) -> dn
     import ssl
     from ipaddress import ip_address
 
-    import dns.message
     import dns.query
 
     from resolver.base import http2
 
+    if over == "quic":
+        return _over_quic(sent, server)
     context = ssl.create_default_context(cafile=None if server.authorities is None else str(server.authorities))
     context.set_alpn_protocols([ALPN[over]])
     host, port = server.endpoint.host, server.endpoint.port
@@ -193,7 +197,33 @@ def _encrypted(sent: dns.message.QueryMessage, over: Over, server: Server) -> dn
         if link.selected_alpn_protocol() != ALPN[over]:
             raise ConnectionError("the server speaks no HTTP/2")
         authority = name if port == PORTS[over] else f"{name}:{port}"
-        reply = dns.message.from_wire(http2.get(link, authority, f"{server.path}?dns={asked}", DNS_MESSAGE))
+        return _reply(sent, http2.get(link, authority, f"{server.path}?dns={asked}", DNS_MESSAGE))
+
+
+def _over_quic(sent: dns.message.QueryMessage, server: Server) -> dns.message.Message:
+    from ipaddress import ip_address
+
+    from resolver._core import ask_quic
+
+    sent.id = 0  # RFC 9250, 4.2.1
+    name = server.name or str(ip_address(server.endpoint.host))
+    authorities = [server.authorities] if server.authorities is not None else _of_the_system()
+    pem = b"\n".join(file.read_bytes() for file in authorities)
+    return _reply(sent, ask_quic(sent.to_wire(), str(server.endpoint), name, pem, PATIENCE))
+
+
+def _of_the_system() -> list[Path]:
+    """Where OpenSSL looks: a file, or a folder with one for each authority."""
+    import ssl
+
+    paths = ssl.get_default_verify_paths()
+    return [Path(paths.cafile)] if paths.cafile else sorted(Path(paths.capath or "/etc/ssl/certs").glob("*.0"))
+
+
+def _reply(sent: dns.message.QueryMessage, octets: bytes) -> dns.message.Message:
+    import dns.message
+
+    reply = dns.message.from_wire(octets)
     if not sent.is_response(reply):
         raise ConnectionError("the answer is to another question")
     return reply

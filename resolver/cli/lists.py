@@ -101,11 +101,19 @@ def refresh(
 @click.argument("name", metavar="LIST")
 @click.argument("version", type=int)
 @click.argument("state", metavar="HASH")
+@everywhere
 @located
 @as_json
 @click.pass_context
 def approve(
-    ctx: click.Context, name: str, version: int, state: str, path: Path | None, directory: Path | None, in_json: bool
+    ctx: click.Context,
+    name: str,
+    version: int,
+    state: str,
+    at_all: bool,
+    path: Path | None,
+    directory: Path | None,
+    in_json: bool,
 ) -> None:
     """Let held additions through: exactly those of this VERSION with this HASH (its first 8 digits at least).
 
@@ -114,13 +122,15 @@ def approve(
     from resolver.ipc import control
     from resolver.ipc.convergence import wait_for_generation
 
-    places = legible(path, directory).places
-    answer = control.call(places.control_socket, "approve", timeout=LONG, list=name, version=version, state=state)
+    config = legible(path, directory)
+    check_everywhere(config, at_all)
+    places, what = config.places, {"list": name, "version": version, "state": state}
+    answer = control.call(places.control_socket, "approve", timeout=LONG, **what, everywhere=at_all)
     seen = wait_for_generation(places, int(control.call(places.control_socket, "status")["generation"]))
     if in_json:
         print_json({**answer, **seen.as_dict()})
     else:
-        click.echo(f"{name}: version {answer['version']} is {answer['outcome']}")
+        click.echo(f"{name}: version {answer['version']} is {answer['outcome']}{where(answer)}")
         if seen.follow:
             click.echo(f"{len(seen.follow)} follow: {', '.join(seen.follow)}")
     for sentence in seen.lagging:
@@ -282,12 +292,13 @@ def explain(name: str, client: str | None, path: Path | None, directory: Path | 
     withdrawn or is suspended is named too: by whom, since when, why.
 
     Takes a name, the address of a page, or the 16 characters of a stop page's reference. For a name that passes the
-    first upstream is asked whether it leads to one that is listed.
+    first upstream is asked whether it leads to one that is listed. While sealed lists are active the steward answers:
+    it logs who asked, and answers 60 times an hour.
     """
-    from resolver.ipc import rpz_status
+    from resolver.ipc import control, rpz_status
     from resolver.lists import withdrawn
-    from resolver.policy.explain import PASSES, leads_to
-    from resolver.policy.explain import explain as explained
+    from resolver.policy.explain import PASSES, Explanation, Leads, is_sealed, leads_to
+    from resolver.policy.explain import explain as by_files
     from resolver.policy.typed import only_reference
 
     config, now = legible(path, directory), time.time()
@@ -295,13 +306,22 @@ def explain(name: str, client: str | None, path: Path | None, directory: Path | 
     typed = name
     if off and only_reference(name) is not None:  # no live entry has it: its name says what is so now
         name = f"www.{off[0].name}" if off[0].match == "below" else off[0].name
-    found = explained(config, name, now=now, client=client)
+
+    def explained(leads: Leads) -> Explanation:
+        if not is_sealed(config):
+            return by_files(config, name, now=now, client=client, leads_to=leads)
+        owners, beside = leads.owners, leads.beside
+        socket = config.places.control_socket
+        told = control.call(socket, "explain", name=name, client=client or "", owners=owners, beside=beside)
+        return Explanation.of(told)
+
+    found = explained(Leads())
     if found.verdict in PASSES and config.upstreams:
         others = leads_to(config, found.name)
         if others is None:
             click.echo(f"whether it leads to a listed name is unknown: {config.upstreams[0]} is silent", err=True)
         else:
-            found = explained(config, name, now=now, client=client, leads_to=others)
+            found = explained(others) if others != Leads() else found
     if in_json:
         print_json({**found.as_dict(), "asked": typed, "withdrawn": [one.as_dict() for one in off]})
         return

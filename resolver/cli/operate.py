@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
+from resolver.base.errors import ResolverError
 from resolver.cli.options import as_json, legible, located, print_json, warn
 
 if TYPE_CHECKING:
@@ -35,9 +36,15 @@ PATIENCE = 5.0  # seconds for it to say that it does not hang
 @located
 @as_json
 @click.option("--watch", is_flag=True, help="Go on, once a second, until Ctrl-C.")
+@click.option("--all", "at_all", is_flag=True, help="All hosts that share the appeals database, as they report there.")
 @click.pass_context
-def status(ctx: click.Context, path: Path | None, directory: Path | None, in_json: bool, watch: bool) -> None:
-    """One screen: workers, load, upstreams, lists, log, alarms. Exits 1 where no process lives or answers at all."""
+def status(
+    ctx: click.Context, path: Path | None, directory: Path | None, in_json: bool, watch: bool, at_all: bool
+) -> None:
+    """One screen: workers, load, upstreams, lists, log, alarms. Exits 1 where no process lives or answers at all.
+
+    With --all: each host's version, lists, alarms, and whether it is silent or behind. Exits 1 where one is silent.
+    """
     from rich.console import Console
     from rich.live import Live
 
@@ -46,6 +53,10 @@ def status(ctx: click.Context, path: Path | None, directory: Path | None, in_jso
 
     config = legible(path, directory)
     console = Console(highlight=False)
+    if at_all:
+        if watch:
+            raise click.UsageError("--watch looks at one host; --all is asked again")
+        ctx.exit(_all_hosts(config, console, in_json=in_json))
     looks = _looks(config, EVERY if watch else EVERY / 4)
     if not watch:
         said = next(looks)
@@ -84,6 +95,16 @@ def _fitting(console: Console, shown: Group) -> Group:
         unbounded = console.options.update(max_width=1 << 16)
         console.width = max(console.width, Measurement.get(console, unbounded, shown).maximum)
     return shown
+
+
+def _all_hosts(config: Config, console: Console, *, in_json: bool) -> int:
+    from resolver.cli import fleet
+
+    every = fleet.hosts(config)
+    if not every:
+        raise ResolverError("no host has reported to this database", hint="the web process reports every ten seconds")
+    print_json(fleet.as_json(every)) if in_json else console.print(fleet.screen(every, time.time()))
+    return 1 if any(host.silent for host in every) else 0
 
 
 def _looks(config: Config, every: float) -> Iterator[dict[str, Any]]:

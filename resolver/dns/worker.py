@@ -124,7 +124,14 @@ class Worker:
 
     def _claim(self) -> None:
         """Serve the sockets of QUIC that a predecessor does not serve any more: a connection is one process's."""
-        self._unclaimed = [fd for fd in self._unclaimed if not self.plane.listen_quic(fd)]
+        trouble = None
+        for fd in tuple(self._unclaimed):
+            try:
+                if self.plane.listen_quic(fd):
+                    self._unclaimed.remove(fd)
+            except CoreError as wrong:  # no descriptor, no memory: everything else is served
+                trouble = f"DNS over QUIC is not served: {wrong}"
+        self._alarm("quic", trouble)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Follow lists and exceptions until `stop`, then drain."""

@@ -70,9 +70,9 @@ class Listeners:
         """The file descriptors that DNS worker `index` of `workers` serves. The kernel gives every socket its share of
         the clients, so none is left out: with more sockets than workers some serve several, with fewer some share."""
         dealt = {use: _dealt(groups, index, workers) for use in OF_WORKERS if (groups := getattr(self, use))}
-        # A connection over QUIC is one process's, so no socket is shared: with too few, some workers have none.
-        own = {one.fileno() for group in self.dns_quic for one in group[index::workers]}
-        return {use: [fd for fd in fds if use != "dns_quic" or fd in own] for use, fds in dealt.items()}
+        if self.dns_quic:  # a connection is one process's, so none of these is shared: with too few, some have none
+            dealt["dns_quic"] = [one.fileno() for group in self.dns_quic for one in group[index::workers]]
+        return dealt
 
     def of_dns(self) -> tuple[list[Endpoint], set[int]]:
         """The addresses of DNS, and the inodes of its sockets, by which the kernel's tables name them."""

@@ -19,7 +19,10 @@ from blocklists.document import MAX_SIZE, read_lines, write_lines
 from blocklists.entry import Entry, parse
 from blocklists.errors import VerifyError
 from blocklists.relief import entries_among
+from blocklists.sealed import lines as sealed_lines
 from blocklists.sealed.errors import SealError
+from blocklists.sealed.lines import SealedEntry
+from blocklists.sealed.memory import wipe
 from resolver import _core
 from resolver.base.timestamps import as_text
 from resolver.lists.guard import Facts, Finding, Judgement, judge, outside_scope
@@ -28,7 +31,7 @@ from resolver.lists.state import WEEK, Applied, Held, Reason, Suspension
 from resolver.policy import seals
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterator, Sequence
     from pathlib import Path
 
     from resolver.base.paths import ListPlaces
@@ -68,7 +71,8 @@ def admit(
     withdrawn = sorted({**(applied.suspended if applied else {}), **candidate.suspended})
     if applied is not None and _is(applied, candidate):
         return Admission(_relieved(applied, candidate, now), None, ())
-    facts = examine(candidate, old, source, names, withdrawn, sealed_key)
+    rekeyed = is_rekeyed(applied, candidate)
+    facts = examine(candidate, old, source, names, withdrawn, sealed_key, rekeyed=rekeyed)
     judgement = judge(
         facts,
         source,
@@ -77,7 +81,9 @@ def admit(
         additions=applied.additions if applied else (),
         now=now,
     )
-    in_shadow = bool(shadow and judgement.adds and facts.added and old is not None and approved_by is None)
+    # under another key the additions cannot be told apart from what is applied
+    may_shadow = bool(shadow) and not rekeyed and old is not None and approved_by is None
+    in_shadow = may_shadow and judgement.adds and facts.added > 0
     let_by = approved_by or ("the configuration (approve_first)" if facts.first and source.approve_first else None)
     if (judgement.adds and not in_shadow) or (let_by is not None and judgement.approvable):
         return Admission(_all(candidate, applied, places, facts, now, None if judgement.adds else let_by), None, ())
@@ -88,6 +94,12 @@ def admit(
     if applied is None or old is None:
         return Admission(None, held, events)
     return Admission(_removals(candidate, applied, old, places, facts, now, withdrawn), held, events)
+
+
+def is_rekeyed(applied: Applied | None, candidate: Candidate) -> bool:
+    """Whether both are sealed, each under another names' key."""
+    was = applied.seal if applied else None
+    return was is not None and candidate.seal is not None and was.number != candidate.seal.number
 
 
 def _is(applied: Applied, candidate: Candidate) -> bool:
@@ -102,6 +114,8 @@ def examine(
     names: ProtectedNames,
     withdrawn: Sequence[str],
     sealed_key: Path | None = None,
+    *,
+    rekeyed: bool = False,
 ) -> Facts:
     """The core compares what is in force of both documents (all but the `withdrawn` references), checks the new one
     line by line, and matches additions with protected names."""
@@ -109,8 +123,10 @@ def examine(
         raise VerifyError("too-large", f"{candidate.entries:,} entries; max_entries allows {source.max_entries:,}")
     if candidate.size > source.max_size:
         raise VerifyError("too-large", f"{candidate.size:,} octets; max_size allows {source.max_size:,}")
+    key: bytes | None = None
     try:
-        key = None if candidate.seal is None else bytes(seals.name_key(candidate.seal, sealed_key))
+        if candidate.seal is not None:
+            key = bytes(seals.name_key(candidate.seal, sealed_key))
         seen = _core.examine(
             old,
             candidate.lines,
@@ -121,11 +137,14 @@ def examine(
             withdrawn=withdrawn,
             limit=FINDINGS,
             key=key,
+            rekeyed=rekeyed,
         )
     except _core.ListError as error:
         raise VerifyError(error.kind, str(error)) from error
     except SealError as error:
         raise VerifyError(error.reason, str(error), hint=error.hint) from error
+    finally:
+        wipe(key or b"")
     if seen.changes.entries != candidate.entries:
         told = f"the head announces {candidate.entries:,} entries; the document has {seen.changes.entries:,}"
         raise VerifyError("malformed", told)
@@ -136,41 +155,48 @@ def examine(
         entries=candidate.entries,
         added=seen.added,
         removed=seen.removed + seen.changes.narrowed,
-        found=[Finding(f.kind, f.name, f.match, f.against) for f in seen.findings],
+        found=[Finding(f.kind, f.name, f.match, f.against, f.reference) for f in seen.findings],
         reused=list(seen.changes.reused),
-        outside=list(outside_scope(scope, _additions(old, candidate, withdrawn))) if limited and seen.added else (),
+        outside=(
+            list(outside_scope(scope, _additions(None if rekeyed else old, candidate, withdrawn)))
+            if limited and (seen.added or rekeyed)
+            else ()
+        ),
     )
 
 
 def _additions(
     old: Path | None, candidate: Candidate, withdrawn: Collection[str]
 ) -> Iterator[tuple[str, str, str, str]]:
-    """Name, match, category and territory of each entry in force that the old document does not have just so."""
+    """Name (of a sealed entry: its reference), match, category and territory of each entry in force that the old
+    document does not have just so."""
     for _, entry, _ in _new_lines(old, candidate, withdrawn):
         basis = candidate.bases.get(entry.basis)
-        yield entry.name, entry.match, entry.category, basis.territory if basis else ""
+        plain, name = (entry.plain, entry.reference) if isinstance(entry, SealedEntry) else (entry, entry.name)
+        yield name, plain.match, plain.category, basis.territory if basis else ""
 
 
 def _new_lines(
     old: Path | None, candidate: Candidate, withdrawn: Collection[str]
-) -> Iterator[tuple[bytes, Entry, bool]]:
+) -> Iterator[tuple[bytes, Entry | SealedEntry, bool]]:
     """Each line in force that the old document does not have, its entry, and whether it is an old entry altered. Both
     documents are sorted alike, so that one pass over both finds them; only lines that differ are parsed."""
+    read: Callable[[bytes], Entry | SealedEntry] = parse if candidate.seal is None else sealed_lines.parse
     before = read_lines(old, size=MAX_SIZE) if old else iter(())
     mine = next(before, None)
     for line in read_lines(candidate.lines, size=candidate.size):
         if line == mine:
             mine = next(before, None)
             continue
-        entry = parse(line)
+        entry = read(line)
         order = entry.order()
-        while mine is not None and parse(mine).order() < order:
+        while mine is not None and read(mine).order() < order:
             mine = next(before, None)
         if line == mine:
             mine = next(before, None)
             continue
         if entry.reference not in withdrawn:
-            yield line, entry, mine is not None and parse(mine).order() == order
+            yield line, entry, mine is not None and read(mine).order() == order
 
 
 def _all(
@@ -222,7 +248,10 @@ def _removals(
     if document == applied.document:
         return _relieved(applied, candidate, now)
     output, sealed = str(places.applied / document), candidate.seal is not None
-    entries = _core.restrain(str(old), str(candidate.lines), output, withdrawn=withdrawn, sealed=sealed)
+    entries = _core.restrain(
+        str(old), str(candidate.lines), output, withdrawn=withdrawn, sealed=sealed,
+        rekeyed=is_rekeyed(applied, candidate),
+    )  # fmt: skip
     return applied.model_copy(
         update={
             "document": document,

@@ -1,6 +1,6 @@
 """What the last verified version of a list would change of what is applied: what a person reads before approving.
 
-Reads the state directory alone, so that it works with the steward dead.
+Reads the state directory alone, so that it works with the steward dead. Of a sealed list it counts, and lists nothing.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from resolver import _core
 from resolver.base.errors import ResolverError
 from resolver.lists import fetch
+from resolver.lists.admit import is_rekeyed
 from resolver.lists.state import load_applied
 
 if TYPE_CHECKING:
@@ -31,7 +32,11 @@ def difference(config: Config, name: str, limit: int) -> dict[str, Any]:
     old = str(places.applied / applied.document) if applied else None
     try:
         withdrawn = sorted({**(applied.suspended if applied else {}), **candidate.suspended})
-        seen = _core.changes(old, str(candidate.lines), withdrawn=withdrawn, limit=limit)
+        sealed = candidate.seal is not None
+        seen = _core.changes(
+            old, str(candidate.lines), withdrawn=withdrawn, limit=0 if sealed else limit,
+            sealed=sealed, rekeyed=is_rekeyed(applied, candidate),
+        )  # fmt: skip
     except _core.CoreError as error:
         raise ResolverError(f"the versions of list {name} cannot be compared: {error}") from error
     return {

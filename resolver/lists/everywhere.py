@@ -37,7 +37,7 @@ say = logging.getLogger("stopsign.lists")
 TYPE = "everywhere"
 AHEAD = 300.0  # seconds by which another host's clock may be before ours
 KEPT = 31 * 86400.0  # seconds that a word without an end is passed on
-Kind = Literal["override", "bypass", "decision", "mend", "overdue"]
+Kind = Literal["override", "bypass", "decision", "mend", "overdue", "approval"]
 
 
 class WordError(ResolverError):

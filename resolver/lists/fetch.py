@@ -19,10 +19,11 @@ from typing import TYPE_CHECKING
 from pydantic import ConfigDict
 from tuf.api.exceptions import DownloadHTTPError
 
-from blocklists import admissible, verify
+from blocklists import admissible, adopted, verify
 from blocklists.errors import BlocklistError, VerifyError
 from blocklists.fetch import Deadline, place
 from blocklists.head import Relief
+from blocklists.relief import entries_among
 from blocklists.sealed.errors import SealError
 from resolver.base.stored import StateError, load, store
 from resolver.lists import bridge
@@ -57,6 +58,8 @@ class Candidate(ListDescription):
     """Where nobody signed: when all of it ends unless it is seen again."""
     trouble: VerifyError | None = None
     """Why it could not be fetched; what is here is the last good one, held."""
+    is_adopted: bool = False
+    """Its document is another list's, which withdraws too."""
     relief_refused: str | None = None
     """Why the newest relief is not applied; the one before is."""
     left_out: str | None = None
@@ -95,6 +98,8 @@ class Mirror:
             return _bridged(source, source.bridge, bridge.cross(terms))
         if root is None:
             raise VerifyError("malformed", f"list {source.name} has no trusted root")
+        # what a source withdraws shows in no timestamp of the list that adopted it
+        complete = complete or (self._proven is not None and self._proven.is_adopted)
         recent = now < min(self._expires, self._complete + COMPLETE_EVERY)
         if self._proven is not None and recent and not complete and self._served() == self._kept():
             return self._proven
@@ -110,8 +115,16 @@ class Mirror:
             opener=seals.opener(self._sealed_key),
         )
         seal = self._seal(verified)
+        withdrawn = adopted.refresh(
+            verified.head,
+            source.repository,
+            self._places.root,
+            deadline=source.deadline,
+            min_threshold=source.min_threshold,
+            now=datetime.fromtimestamp(now, UTC),
+        )
         self._expires, self._complete = verified.timestamp_expires.timestamp(), now
-        self._proven = _candidate(verified, seal)
+        self._proven = _candidate(verified, seal, withdrawn)
         return self._proven
 
     def _seal(self, verified: verify.Verified) -> SealPart | None:
@@ -152,7 +165,10 @@ def stored(source: ListSource, places: ListPlaces) -> Candidate | None:
         crossing = bridge.stored(places)
         return None if crossing is None else _bridged(source, source.bridge, crossing)
     verified = verify.stored(places.root)
-    return None if verified is None else _candidate(verified, _stored_seal(verified.head, places))
+    if verified is None:
+        return None
+    withdrawn = adopted.stored(verified.head, places.root)
+    return _candidate(verified, _stored_seal(verified.head, places), withdrawn)
 
 
 def _stored_seal(head: Head, places: ListPlaces) -> SealPart | None:
@@ -184,8 +200,9 @@ def suspensions(relief: Relief | None, by: Mapping[str, str]) -> dict[str, Suspe
     return {ref: Suspension(**asdict(item), by=by.get(ref, "")) for ref, item in suspended.items()}
 
 
-def _candidate(verified: verify.Verified, seal: SealPart | None) -> Candidate:
+def _candidate(verified: verify.Verified, seal: SealPart | None, withdrawn: adopted.Withdrawn) -> Candidate:
     head, relief = verified.head, verified.relief
+    there = entries_among(withdrawn.suspended.keys(), verified.lines, head.full_size)
     return Candidate(
         name=head.list,
         version=head.version,
@@ -195,12 +212,16 @@ def _candidate(verified: verify.Verified, seal: SealPart | None) -> Candidate:
         lines=verified.lines,
         issuer=Issuer(**asdict(head.issuer)),
         bases={key: Basis(**asdict(basis)) for key, basis in head.bases.items()},
-        suspended=suspensions(relief, verified.relieved_by),
+        suspended={
+            **{ref: Suspension(**asdict(item)) for ref, item in withdrawn.suspended.items() if ref in there},
+            **suspensions(relief, verified.relieved_by),
+        },
         relief=relief.version if relief else 0,
         signed_by=verified.signed_by,
         holders=dict(verified.holders),
         threshold=verified.threshold,
-        relief_refused=verified.relief_refused,
+        relief_refused=verified.relief_refused or withdrawn.trouble,
+        is_adopted=bool(head.adopted),
         seal=seal,
     )
 

@@ -33,12 +33,14 @@ SHOWN = 8  # names in one sentence; `lists diff` shows all
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """An addition that meets a protected name: `protected`, `public-suffix`, `popular`."""
+    """An addition that meets a protected name: `protected`, `public-suffix`, `popular`. Of a sealed list the names are
+    empty: the issuer can be asked about the reference."""
 
     kind: str
     name: str
     match: str
     against: str
+    reference: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +100,9 @@ def _found(facts: Facts, names: ProtectedNames) -> list[Reason]:
     for finding in facts.found:
         kind = finding.kind
         what = f"{finding.name} ({finding.match})"
-        if kind == "protected":
+        if not finding.name:  # of a sealed list: what it meets would say what it is
+            what = f"the entry {finding.reference} ({finding.match})"
+        elif kind == "protected":
             what += f" meets {finding.against}, {names.protected.get(finding.against, 'protected')}"
         elif kind == "public-suffix":
             what += f" would stop everyone below {finding.against}"

@@ -19,6 +19,7 @@ from resolver.lists.evidence import of_leaf
 from resolver.lists.reports import AppealError
 from resolver.policy.exceptions import FOR_EVER, Match
 from resolver.policy.exceptions import Kind as Bypassed
+from resolver.policy.explain import Leads
 from resolver.policy.overrides import USUAL, Override
 
 if TYPE_CHECKING:
@@ -62,6 +63,7 @@ def operations(steward: Steward) -> dict[str, Operation]:
         **steward.held.operations(),
         "refresh": Operation(asked.refresh),
         "approve": Operation(asked.approve),
+        "explain": Operation(asked.explain),
         "override": Operation(asked.override),
         "lift": Operation(asked.lift),
         "overrides": Operation(asked.overrides),
@@ -102,7 +104,14 @@ class _Operations:
         if not isinstance(version, int) or isinstance(version, bool):
             raise RequestError("version is not a number")
         outcome = await self._steward.work(while_wanted(self._register.approve), name, version, state, peer.who)
-        return outcome.as_dict()
+        what = {"list": name, "version": version, "state": state, "by": peer.who}
+        return {**outcome.as_dict(), "everywhere": await self._everywhere(request, "approval", name, what, None)}
+
+    async def explain(self, peer: Peer, request: Mapping[str, Any]) -> Reply:
+        client, name = _text(request, "client", ""), _text(request, "name")
+        leads = Leads(tuple(_texts(request, "owners")), tuple(_texts(request, "beside")))
+        asked = while_wanted(self._register.questions.explain)
+        return await self._steward.work(asked, name, client or None, leads, peer.who)
 
     async def override(self, peer: Peer, request: Mapping[str, Any]) -> Reply:
         match, seconds = request.get("match", "subtree"), _number(request, "seconds", USUAL)

@@ -8,6 +8,7 @@ is needed.
 from __future__ import annotations
 
 import logging
+import os
 from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -48,6 +49,7 @@ from resolver.lists.everywhere import Everywhere, WordError
 from resolver.lists.ledger import Event
 from resolver.lists.people import People
 from resolver.lists.protected import ProtectedNames, protected_names
+from resolver.lists.questions import Questions
 from resolver.lists.restore import restored
 from resolver.lists.settle import Settling
 from resolver.lists.shadow import URGENT, Shadow
@@ -60,6 +62,7 @@ if TYPE_CHECKING:
 
     from resolver.config.schema import Config
     from resolver.config.schema_lists import ListSource
+    from resolver.lists.everywhere import Word
     from resolver.lists.fetch import Candidate
     from resolver.lists.ledger import Ledger
 
@@ -94,7 +97,10 @@ class Register:
             config, ledger, clock, self._alarm, self.settle, lambda: (self.applied, self._settling.order),
             self.everywhere,
         )  # fmt: skip
-        self._counting = Counting(self.places, ledger.append)
+        self.questions = Questions(config, ledger, clock, os.urandom)
+        self._counting = Counting(
+            self.places, ledger.append, lambda: [n for n, one in self.applied.items() if one.seal]
+        )
 
     @property
     def applied(self) -> dict[str, Applied]:
@@ -332,6 +338,9 @@ class Register:
         """What was counted until now is kept."""
         self._counting.close(self._clock())
 
+    def _sealed(self) -> list[str]:
+        return [name for name, applied in self.applied.items() if applied.seal is not None]
+
     def _entries(self) -> dict[str, int]:
         return {name: applied.entries for name, applied in self.applied.items()}
 
@@ -368,11 +377,26 @@ class Register:
         if word is None:
             return False
         try:
-            (self.people if word.kind in ("override", "bypass") else self.appeals).follow(word)
+            if word.kind == "approval":
+                self._follow_approval(word)
+            else:
+                (self.people if word.kind in ("override", "bypass") else self.appeals).follow(word)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise WordError(f"{word.origin} says something that this version does not know ({error})") from error
         self.everywhere.heard(word)
         return True
+
+    def _follow_approval(self, word: Word) -> None:
+        """Additions that a person approved at another host. Raises `ResolverError` where this host has not fetched that
+        version yet. One that it has no use for is passed over."""
+        name, version = str(word.what["list"]), int(word.what["version"])
+        if self.config.list_named(name) is None:
+            return
+        held, applied = self._state(name).known.held, self.applied.get(name)
+        if held is not None and held.version == version:
+            self.approve(name, version, str(word.what["state"]), f"{word.what['by']} at {word.origin}")
+        elif max(held.version if held else 0, applied.version if applied else 0) < version:
+            raise WordError(f"version {version} of list {name} has not been fetched yet")
 
     def _state(self, name: str) -> ListState:
         return self._lists[self._source(name).name]

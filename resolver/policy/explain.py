@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from resolver.config.schema import Config
     from resolver.policy.description import Generation
     from resolver.policy.exceptions import LiveExceptions, NameException
+    from resolver.policy.in_force import Unsealing
     from resolver.policy.views import Address
 
 
@@ -38,6 +39,11 @@ ALIASES = {
     "relay": "answers for other names pass with this one's records in them",
 }
 PASSES = ("passes", "monitored", "not listed")
+
+
+def is_sealed(config: Config) -> bool:
+    """Whether a sealed list is live, of which the files alone say nothing."""
+    return any(one.seal is not None for one in look_up.live(config.places)[1].lists)
 
 
 class ExplainError(ResolverError):
@@ -90,19 +96,28 @@ class Explanation:
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
 
+    @staticmethod
+    def of(told: Mapping[str, Any]) -> Explanation:
+        """The value of `as_dict`, as another process said it."""
+        return Explanation(**{**told, "entries": tuple(Found(**entry) for entry in told["entries"])})
+
     def lines(self) -> list[str]:
         told = [] if is_it(self.asked, self.name) else [f"{self.asked} is about {self.name}"]
         told.append(f"{self.name}: {self.verdict}: {self.why}")
         for entry in self.entries:
             mark = "->" if entry.why_not is None else "  "
-            told.append(f"{mark} {entry.name} ({entry.match}), list {entry.list} version {entry.version}")
+            told.append(
+                f"{mark} {entry.name or 'a sealed entry'} ({entry.match}), list {entry.list} version {entry.version}"
+            )
             told.append(f"     action     {entry.action}{f': {entry.why_not}' if entry.why_not else ''}")
             told.append(f"     aliases    {entry.aliases}: {ALIASES[entry.aliases]}")
             told.append(f"     reference  {entry.reference}, category {entry.category}")
             told.append(f"     from       {entry.issued} until {entry.expires}")
             law, order = entry.basis.get("law", "unknown"), entry.basis.get("order", "unknown")
-            told.append(f"     basis      {law}, {order} ({entry.basis.get('authority', 'unknown')})")
-            told.append(f"     issuer     {entry.issuer['name'] or 'unknown'}, {entry.issuer['contact']}")
+            of = ", ".join(filter(None, (entry.basis.get("authority", "unknown"), entry.basis.get("date"))))
+            told.append(f"     basis      {law}, {order} ({of})")
+            issuer = ", ".join(filter(None, (entry.issuer["name"] or "unknown", entry.issuer["contact"])))
+            told.append(f"     issuer     {issuer}")
             told.append(f"     signed by  {', '.join(map(entry.signer, entry.signed_by)) or 'nobody (bridged)'}")
         told.append(f"generation {self.generation}, compiled {self.compiled}")
         return told
@@ -117,11 +132,19 @@ class Leads:
 
 
 def explain(
-    config: Config, name: str, *, now: float, client: str | None = None, leads_to: Leads = Leads()
+    config: Config,
+    name: str,
+    *,
+    now: float,
+    client: str | None = None,
+    leads_to: Leads = Leads(),
+    unseal: Unsealing | None = None,
 ) -> Explanation:
     """The verdict on `name` as the workers would give it. `client`: for this client's address, which may not be served
-    at all, or by some lists alone."""
+    at all, or by some lists alone. `unseal`: without it the entries of sealed lists are not seen."""
     compiled, meta = look_up.live(config.places)
+    if unseal is not None:
+        unseal(compiled, meta.lists)
     qname = _meant(compiled, name)
     live = exceptions.read(config.places.exceptions)
     address = None if client is None else _address(client)
@@ -202,6 +225,9 @@ def _meant(compiled: CompiledList, typed: str) -> str:
     """The name that is asked about. Of an entry that stops only what is below it, a name below it."""
     if (reference := only_reference(typed)) is not None:
         if (match := look_up.under(compiled, reference)) is not None:
+            if not match.name:
+                hint = "its issuer knows; the portal shows the rest under the reference"
+                raise ExplainError(f"{reference} is of a sealed list: its name is not known here", hint=hint)
             return f"www.{match.name}" if match.match == "below" else match.name
         hint = "the entry may have been withdrawn, or the stop page be another provider's"
         raise ExplainError(f"no entry has the reference {reference}", hint=hint)

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from resolver.policy.description import LiveList
 
     Unsealing = Callable[[CompiledList, tuple[LiveList, ...]], None]
+    """Gives the sealed ones of these lists their keys. Raises `ResolverError`."""
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 from blocklists import verify
 from blocklists.sealed import keys, seal
 from blocklists.sealed.errors import SealError
+from blocklists.sealed.memory import moved, wipe
 from resolver import _core
 from resolver.base.errors import ResolverError
 from resolver.policy.description import SealPart
@@ -59,6 +60,8 @@ def part_of(head: Seal, state: str, file: Path | None) -> SealPart:
     """What is kept of a sealed head, after its key was opened once. Raises `SealError`."""
     key = keys.load(_there(file))
     stanza, opened = head.stanza(key), seal.keys_of(head, state, key)
+    check = _core.sealed_digest(opened.name, ROOT).hex()
+    wipe(opened.file, opened.name)
     return SealPart(
         keyid=stanza.keyid,
         share=_text(stanza.share),
@@ -66,7 +69,7 @@ def part_of(head: Seal, state: str, file: Path | None) -> SealPart:
         name_key=_text(head.name_key),
         number=head.name_key_number,
         state=state,
-        check=_core.sealed_digest(opened.name, ROOT).hex(),
+        check=check,
     )
 
 
@@ -75,7 +78,9 @@ def name_key(part: SealPart, file: Path | None) -> bytearray:
     key = keys.load(_there(file))
     stanza = seal.Stanza("", part.keyid, base64.b64decode(part.share), base64.b64decode(part.wrapped))
     file_key = seal.unwrap(stanza, key, part.state)
-    return bytearray(seal.open_name_key(base64.b64decode(part.name_key), file_key))
+    opened = moved(seal.open_name_key(base64.b64decode(part.name_key), file_key))
+    wipe(file_key)
+    return opened
 
 
 def unseal(file: Path | None, compiled: CompiledList, lists: Iterable[LiveList]) -> None:

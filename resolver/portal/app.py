@@ -17,6 +17,7 @@ import signal
 import socket
 import sys
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import uvloop
@@ -24,6 +25,9 @@ from aiohttp import web
 
 from blocklists.text import shown
 from resolver.base.errors import ResolverError
+from resolver.base.file_watch import Changed
+from resolver.base.timestamps import as_text
+from resolver.base.version import VERSION
 from resolver.config.sealed import unsealed
 from resolver.host.apply import OF_WEB, Held
 from resolver.host.child import re_execute
@@ -31,10 +35,13 @@ from resolver.host.process import begin
 from resolver.host.sockets import bound_to, handed_over, open_listeners
 from resolver.host.systemd import beat, notify
 from resolver.ipc import control, issuer_decisions
+from resolver.policy import seals
 from resolver.policy.views import Views
 from resolver.portal.abuse import client_address
 from resolver.portal.clock import Exchange, deliver, learn, round_of
 from resolver.portal.database import StoreError
+from resolver.portal.fleet import report_of
+from resolver.portal.listening import listen
 from resolver.portal.live import Live
 from resolver.portal.pages import Pages
 from resolver.portal.plain_http import PlainHttp
@@ -45,7 +52,7 @@ from resolver.portal.transparency import Transparency
 from resolver.portal.web import QuietServer, UnreadableError, ask_of, respond
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from resolver.config.schema import Accepted, Config
 
@@ -61,7 +68,7 @@ class Web:
     def __init__(self, config: Config, clock: Callable[[], float] = time.time) -> None:
         self._config, self._clock = config, clock
         places, clocks = config.places, config.portal.clocks
-        self.live = Live(places)
+        self.live = Live(places, partial(seals.unseal, seals.key_file(config)))
         pages, views = Pages(config), Views.of(config)
         self.portal = Portal(
             pages, self.live, Transparency(self.live, places.log_dir, config.host_name), clock, time.monotonic,
@@ -70,6 +77,8 @@ class Web:
         )  # fmt: skip
         self._stop_page = StopPage(pages, self.live, clock, views, brands_of(config, pages))
         self._failures = 0
+        self._away: float | None = None  # since when the database cannot be used
+        self._words = Changed()
         self._exchange = Exchange(config.host_name)
         self.unknown: list[str] = []  # hosts on our database whose word does not count here
         self._wake = asyncio.Event()
@@ -80,6 +89,9 @@ class Web:
     def alarms(self) -> list[str]:
         """What a person should look at."""
         stored = [] if self.stored.is_set() else ["the database is not there: appeals wait"]
+        if self.stored.is_set() and self._away is not None:
+            since = as_text(self._away)
+            stored = [f"the database cannot be used since {since}: appeals and what other hosts say wait"]
         return stored + [
             f"host {shown(name)} shares the appeals database, and log.peers lacks the key of its log"
             for name in self.unknown
@@ -99,7 +111,8 @@ class Web:
         for one in portal:
             await web.SockSite(runner, one, backlog=1024).start()
         self.portal.wake = self._wake.set
-        self._tasks = [asyncio.create_task(work) for work in (self._follow(), self._keep_time(), beat())]
+        hears = listen(self._config.database_url, self._wake.set)
+        self._tasks = [asyncio.create_task(work) for work in (self._follow(), self._keep_time(), beat(), hears)]
 
     async def stop(self) -> None:
         for task in self._tasks:
@@ -127,7 +140,8 @@ class Web:
 
     async def _follow(self) -> None:
         while True:
-            if self.live.poll():
+            changed, said = self.live.poll(), self._words.look(self._config.places.words)
+            if changed or said:
                 self._wake.set()
             await asyncio.sleep(POLL_SECONDS)
 
@@ -140,8 +154,9 @@ class Web:
                     self.portal.store = await Store.open(self._config.database_url)
                     self.stored.set()
                 await self._round(self.portal.store)
-                said = ""
+                said, self._away = "", None
             except StoreError as error:
+                self._away = self._away or self._clock()
                 if str(error) != said:
                     said = str(error)
                     log.error("%s; appeals wait, the stop page goes on", error)  # noqa: TRY400 - the sentence says it all
@@ -159,21 +174,29 @@ class Web:
             log.info("what was said in %d appeals is deleted, as long after their end as was promised", erased)
 
         async def steward(op: str, **arguments: Any) -> Mapping[str, Any]:
-            return await control.acall(self._config.places.control_socket, op, timeout=10.0, **arguments)
+            return await control.acall(self._config.places.control_socket, op, timeout=30.0, **arguments)
 
         await self._exchange.round(store, steward)
         await deliver(store, steward, self._config.host_name, now)
-        await self.look_at_others(store, now)
+        await self.look_at_others(store, now, await self._report(steward))
         if overdue := await learn(store, steward, now):
             log.warning("%d appeals are overdue: their entries are suspended, or wait for a person", overdue)
 
-    async def look_at_others(self, store: Store, now: int) -> None:
-        """Say which logs there are, and see whether those of the others are known here."""
+    async def _report(self, steward: Callable[..., Awaitable[Mapping[str, Any]]]) -> str:
+        """What this host runs, for `stopsign status --all` at any host."""
+        try:
+            told = await steward("status")
+        except control.ControlError:
+            told = None
+        return report_of(VERSION, told, self.alarms())
+
+    async def look_at_others(self, store: Store, now: int, report: str) -> None:
+        """Say what this host runs and which logs there are; see whether those of the others are known here."""
         try:
             vkey = self._config.places.log_vkey.read_text(encoding="utf-8").strip()
         except (OSError, ValueError):
             return  # the steward has not begun its log
-        there = await store.present(self._config.host_name, vkey, now)
+        there = await store.present(self._config.host_name, vkey, now, report)
         known = {vkey, *self._config.log.peers}
         self.unknown = sorted(name for name, key in there.items() if key not in known)
 

@@ -82,15 +82,19 @@ class Form:
 
     @classmethod
     def of(cls, fields: Mapping[str, str]) -> Form:
+        first = fields.get("reference", "")
+        # several in the field of one: the others are not lost
+        words = [word for word in first.replace(",", " ").split() if is_reference(reference_in(word))]
+        more = "\n".join([*words[1:], fields.get("more", "")])
         return cls(
-            reference=reference_in(fields.get("reference", "")),
+            reference=reference_in(words[0] if words else first),
             name=name_in(fields.get("name", "")) or "",
             role=fields.get("role", "") if fields.get("role") in ROLES else "",
             ground=fields.get("ground", "") if fields.get("ground") in GROUNDS else "",
             reason=cleaned(fields.get("reason", ""), lines=True)[: MAX_REASON + 1],
             contact=cleaned(fields.get("contact", ""))[: MAX_CONTACT + 1],
             share_contact=fields.get("share_contact") == "yes",
-            more=cleaned(fields.get("more", ""), lines=True)[: MOST * 40],
+            more=cleaned(more, lines=True)[: MOST * 40].strip(),
             all_the_same=fields.get("all_the_same") == "yes",
         )
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("stopsign.portal")
 
 AT_ONCE = 1_000
-REPORTS = 250
+REPORTS = 100
 
 
 class Steward(Protocol):
@@ -73,6 +73,7 @@ class Exchange:
     def __init__(self, host: str) -> None:
         self._host = host
         self._delivered: set[tuple[str, str, int]] = set()
+        self._refused: dict[tuple[str, str, int], str] = {}  # said once in the journal
 
     async def round(self, store: Store, steward: Steward) -> None:
         """Store what this host's steward says; deliver to it the words of the others. A word that it does not accept is
@@ -95,10 +96,14 @@ class Exchange:
             except UnreachableError:
                 return
             except ControlError as refused:
-                log.info("the steward does not follow what host %s says: %s", one.steward, refused)
+                if self._refused.get(what) != str(refused):
+                    log.info("the steward does not follow what host %s says: %s", one.steward, refused)
+                self._refused[what] = str(refused)
             else:
                 self._delivered.add(what)
-        self._delivered &= {(one.steward, one.subject, one.leaf) for one in every}
+        there = {(one.steward, one.subject, one.leaf) for one in every}
+        self._delivered &= there
+        self._refused = {what: why for what, why in self._refused.items() if what in there - self._delivered}
 
 
 def _said(host: str, word: Mapping[str, Any], mine: Mapping[str, Shared]) -> Shared:

@@ -3,7 +3,7 @@
 Enters: a match of the compiled list and the lists' own description (head and bases) in its `meta`. Leaves: one frozen
 `Facts`, the only thing that page, look-up, appeal and JSON speak of. Rules: only what the signed list says, and what
 this provider knows of it; a gap in the list is shown as a gap, never guessed; the name is the entry's, never the one
-asked for.
+asked for. An entry of a sealed list has no name here, and which list it is of is not said.
 """
 
 from __future__ import annotations
@@ -69,18 +69,20 @@ class Facts:
     overdue_suspends: bool
     signatures: int  # how many people had to sign; 1 is said on the page, 0 is not known
     unsigned: bool  # a publication without signatures that the provider itself imports
+    sealed: bool = False
 
     def as_json(self) -> dict[str, object]:
         """The same for programs: times as RFC 3339, gaps as null."""
         return {
-            "name": self.name,
-            "match": self.match,
+            "name": self.name or None,
+            "match": None if self.sealed else self.match,
             "category": self.category,
             "reference": self.reference,
             "since": as_text(self.since),
             "until": as_text(self.until),
             "confirmed": as_text(self.confirmed) if self.confirmed else None,
-            "list": self.list,
+            "list": self.list or None,
+            "sealed": self.sealed,
             "issuer": {"name": self.issuer or None, "contact": self.issuer_contact or None},
             "basis": {
                 "law": self.law or None,
@@ -109,7 +111,7 @@ def facts_of(match: Match, snapshot: Snapshot) -> Facts:
         confirmed=unix(snapshot.confirmed.get(about.name) or snapshot.in_force.meta.compiled),
         action=match.action,
         reason=about.reason,
-        list=about.name,
+        list="" if about.seal else about.name,
         issuer=about.issuer.name,
         issuer_contact=about.issuer.contact,
         law=basis.law,
@@ -121,6 +123,7 @@ def facts_of(match: Match, snapshot: Snapshot) -> Facts:
         overdue_suspends=basis.overdue_suspends,
         signatures=about.threshold,
         unsigned=about.bridged,
+        sealed=about.seal is not None,
     )
 
 

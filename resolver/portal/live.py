@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from resolver._core import Match
     from resolver.base.paths import Places
+    from resolver.policy.in_force import Unsealing
 
 log = logging.getLogger(__name__)
 
@@ -74,8 +75,9 @@ class Snapshot:
 class Live:
     """The current snapshot; `poll` looks for a newer one and is cheap when there is none (three stats)."""
 
-    def __init__(self, places: Places) -> None:
-        self._follower, self._confirmations = Follower(places), Confirmations(places)
+    def __init__(self, places: Places, unseal: Unsealing | None = None) -> None:
+        """`unseal` gives sealed lists their keys; without it no page knows their entries."""
+        self._follower, self._confirmations = Follower(places, unseal), Confirmations(places)
         self.snapshot = Snapshot()
 
     def poll(self) -> bool:

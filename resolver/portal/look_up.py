@@ -1,7 +1,7 @@
 """The public look-up: is this name blocked here, by whom, since when, until when.
 
-Enters: a name. Leaves: what holds for it now. Rules: exactly this
-name is looked up, nothing is searched and no list can be read out; nothing about the question is kept.
+Enters: a name. Leaves: what holds for it now. Rules: exactly this name is looked up, nothing is searched and no list
+can be read out; nothing about the question is kept. Sealed lists answer to a reference alone (`under`), not to a name.
 """
 
 from __future__ import annotations
@@ -12,6 +12,9 @@ from typing import TYPE_CHECKING
 from resolver.portal.facts import facts_of, unicode_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from resolver._core import Match
     from resolver.portal.facts import Facts
     from resolver.portal.live import Snapshot
 
@@ -25,15 +28,27 @@ class Found:
     stopped_by: tuple[Facts, ...]
     let_through: tuple[Facts, ...]
     monitored: tuple[Facts, ...]
+    is_partial: bool = False
+    """There are sealed lists, which this does not speak of."""
 
 
 def look_up(name: str, snapshot: Snapshot, now: int, view: frozenset[str] | None = None) -> Found:
     """`view`: the lists that hold for who asks; None: all."""
     judged = snapshot.judged(name, now, view)
+
+    def readable(matches: Iterable[Match]) -> tuple[Facts, ...]:
+        return tuple(one for match in matches if not (one := facts_of(match, snapshot)).sealed)
+
     return Found(
         name=name,
         unicode_name=unicode_of(name),
-        stopped_by=tuple(facts_of(match, snapshot) for match in judged.stops),
-        let_through=tuple(facts_of(match, snapshot) for match in judged.others if match.action != "monitor"),
-        monitored=tuple(facts_of(match, snapshot) for match in judged.others if match.action == "monitor"),
+        stopped_by=readable(judged.stops),
+        let_through=readable(match for match in judged.others if match.action != "monitor"),
+        monitored=readable(match for match in judged.others if match.action == "monitor"),
+        is_partial=any(one.seal is not None for one in snapshot.in_force.lists),
     )
+
+
+def under(match: Match, snapshot: Snapshot) -> Found:
+    """What a sealed entry, found by its reference, says of itself."""
+    return Found("", "", (facts_of(match, snapshot),), (), ())

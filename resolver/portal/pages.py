@@ -25,12 +25,14 @@ from resolver.config.values import is_mailbox
 from resolver.portal import language
 from resolver.portal.colours import palette
 from resolver.portal.facts import CATEGORIES
+from resolver.portal.help_lines import USUAL
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from resolver.config.schema import Config
     from resolver.config.schema_portal import HelpLine
+    from resolver.portal.help_lines import OurLine
 
 TEMPLATES = Path(__file__).parent / "templates"
 TITLES = {"dot": "DNS over TLS (DoT)", "h2": "DNS over HTTPS (DoH)", "doq": "DNS over QUIC (DoQ)"}
@@ -55,8 +57,12 @@ class Face:
     fact_hours: int
     keep_months: int
 
-    def help_for(self, category: str) -> list[HelpLine]:
-        return [line for line in self.help_lines if not line.categories or category in line.categories]
+    def help_for(self, category: str, sealed: bool = False) -> Sequence[HelpLine | OurLine]:
+        """The provider's lines for a category; for a sealed entry those of all Europe where it named none for it."""
+        own = [line for line in self.help_lines if not line.categories or category in line.categories]
+        if sealed and not any(line.categories for line in own):
+            return [*USUAL.get(category, ()), *own]
+        return own
 
 
 def face_of(config: Config) -> Face:

@@ -21,7 +21,7 @@ from resolver.portal.abuse import Allowance, Buckets
 from resolver.portal.database import StoreError
 from resolver.portal.grounds import GROUNDS
 from resolver.portal.language import LANGUAGES, negotiate, prefers_json
-from resolver.portal.look_up import look_up
+from resolver.portal.look_up import look_up, under
 from resolver.portal.web import Answer
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from resolver._core import Match
     from resolver.portal.live import Live
+    from resolver.portal.look_up import Found
     from resolver.portal.pages import Pages
     from resolver.portal.store import Appeal, NewAppeal, Store
     from resolver.portal.transparency import Transparency
@@ -101,6 +102,8 @@ class Portal:
         if wait:
             return self.message(ask, 429, "slow", more={"Retry-After": str(int(wait) + 1)})
         match = await self._entry(reference_in(typed)) if len(typed) < 40 else None
+        if match is not None and not match.name:
+            return self._looked_up(ask, under(match, self.live.snapshot), match.reference)
         name = match.name if match else name_in(typed)
         if name is None:
             if as_json:
@@ -108,16 +111,20 @@ class Portal:
             return self.page(ask, "home.html", 400, typed=typed[:253], found=None, wrong=True)
         view = self.views.of_client(address_in(ask.address))
         found = look_up(name, self.live.snapshot, int(self.clock()), view.lists)
-        if as_json:
+        return self._looked_up(ask, found, found.name)
+
+    def _looked_up(self, ask: Ask, found: Found, typed: str) -> Answer:
+        if prefers_json(ask.accept):
             return self._json(200, {
-                "name": found.name,
-                "blocked": bool(found.stopped_by),
+                "name": found.name or None,
+                "blocked": True if found.stopped_by else None if found.is_partial else False,
+                "sealed_lists": "they answer to a reference alone" if found.is_partial else None,
                 "entries": [entry.as_json() for entry in found.stopped_by],
                 "let_through": [entry.as_json() for entry in found.let_through],
                 "watched": [entry.as_json() for entry in found.monitored],
             })  # fmt: skip
-        return self.page(ask, "home.html", typed=found.unicode_name or found.name, found=found, wrong=False,
-                         query={"name": found.name})  # fmt: skip
+        return self.page(ask, "home.html", typed=found.unicode_name or typed, found=found, wrong=False,
+                         query={"name": typed})  # fmt: skip
 
     # -- appeal
 

@@ -17,6 +17,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 
 from resolver.portal import database
 from resolver.portal.database import StoreError
+from resolver.portal.listening import CHANNEL
 from resolver.portal.tables import appeals, events, form_keys, shared, stewards, told, words
 
 if TYPE_CHECKING:
@@ -323,21 +324,30 @@ class Store:
         async with self._begin() as connection:
             return {str(what): str(proof) for what, proof in await connection.execute(query)}
 
-    async def present(self, steward: str, vkey: str, now: int) -> Mapping[str, str]:
-        """Say that this steward is there; the keys of the logs of all that were there of late, by name."""
+    async def present(self, steward: str, vkey: str, now: int, report: str) -> Mapping[str, str]:
+        """Say that this steward is there, and what its host runs; the keys of the logs of all that were there of late,
+        by name."""
         async with self._begin() as connection:
             await connection.execute(delete(stewards).where(stewards.c.steward == steward))
-            await connection.execute(insert(stewards).values(steward=steward, vkey=vkey, seen=now))
+            await connection.execute(insert(stewards).values(steward=steward, vkey=vkey, seen=now, report=report))
             query = select(stewards.c.steward, stewards.c.vkey).where(stewards.c.seen > now - RECENT)
             return {str(name): str(key) for name, key in await connection.execute(query)}
 
+    async def reports(self, now: int) -> list[tuple[str, int, str]]:
+        """Name, time and report of every host that was there of late."""
+        query = select(stewards.c.steward, stewards.c.seen, stewards.c.report).where(stewards.c.seen > now - RECENT)
+        async with self._begin() as connection:
+            return [(row.steward, row.seen, row.report) for row in await connection.execute(query)]
+
     async def share(self, steward: str, said: Sequence[Shared]) -> None:
-        """What this steward says to the others now, instead of all that it said before."""
+        """What this steward says to the others now, instead of all that it said before. They hear of it at once."""
         async with self._begin() as connection:
             await connection.execute(delete(shared).where(shared.c.steward == steward))
             for one in said:
                 row = {"steward": steward, "subject": one.subject, "leaf": one.leaf, "proof": one.proof}
                 await connection.execute(insert(shared).values(row))
+            if self._engine.dialect.name == "postgresql":
+                await connection.execute(text(f"NOTIFY {CHANNEL}"))
 
     async def shared(self) -> list[Shared]:
         """What all stewards say."""

@@ -95,6 +95,7 @@ stewards = Table(
     Column("steward", String(64), primary_key=True),
     Column("vkey", Text, nullable=False),
     Column("seen", BigInteger, nullable=False),
+    Column("report", Text, nullable=False, server_default=""),  # what the host runs (resolver.portal.fleet)
 )
 
 # What a person said at one host that is to hold at all, or that a host did by its own clock: a leaf of that host's log

@@ -2,7 +2,8 @@
 
 Enters: what is in force, a zone. Leaves: a file of rules. Rules: only lists of the zone count, in the order of the
 configuration; a list that is switched off counts for nothing, nor does what only monitors, what is suspended (the
-compiler has left it out) or what has expired; an exception comes before all lists.
+compiler has left it out) or what has expired; an exception comes before all lists. A zone that names a sealed list is
+refused; one of all lists goes without it.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from resolver.config.schema_rpz import RpzZone
     from resolver.policy.in_force import InForce
     from resolver.rpz.zone import Zone
+
+NEVER_A_ZONE = "a sealed list is in no policy zone; a resolver that needs it takes Stopsign in front"
 
 
 def counting(live: InForce, wanted: frozenset[str] | None, now: float) -> int:
@@ -47,11 +50,18 @@ def lists_of(config: Config, source: RpzZone) -> frozenset[str] | None:
     return None
 
 
+def sealed(live: InForce) -> frozenset[str]:
+    """The lists that no zone holds: their names are not known here, and a zone can be read by all its secondaries."""
+    return frozenset(one.name for one in live.lists if one.seal is not None)
+
+
 def write_rules(live: InForce, zone: Zone, wanted: frozenset[str] | None, output: Path, now: float) -> Policies:
     """Write the rules of a zone to `output`, whole and durable or not at all. `RpzError` where there is no list."""
     if live.compiled is None:
         hint = "the steward compiles it; `stopsign lists status` says more"
         raise RpzError(f"there is no list to make {zone.origin} of: {live.trouble}", hint=hint)
+    if named := sorted(sealed(live) & (wanted or frozenset())):
+        raise RpzError(f"{', '.join(named)}: {NEVER_A_ZONE}", hint="take it out of the zone; docs/sealed.md")
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
         return live.compiled.write_policies(

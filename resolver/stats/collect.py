@@ -19,7 +19,7 @@ from resolver.policy.generations import Generations
 from resolver.stats.daily_counts import Counts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from resolver.base.paths import Places
     from resolver.log.writer import Event
@@ -31,8 +31,14 @@ MOST = 10_000  # entries in hits.json
 class Counting:
     """One for the steward's life; its `tick` is called from one thread at a time."""
 
-    def __init__(self, places: Places, append: Callable[[Sequence[Event]], object]) -> None:
-        self._places, self._append = places, append
+    def __init__(
+        self,
+        places: Places,
+        append: Callable[[Sequence[Event]], object],
+        sealed: Callable[[], Collection[str]] = frozenset,
+    ) -> None:
+        """`sealed`: the lists of whose entries the log says nothing one by one."""
+        self._places, self._append, self._sealed = places, append, sealed
         self._generations = Generations(places)
         self._counts: Counts | None = None
         self._path = places.audit_dir / "counts.db"
@@ -53,7 +59,7 @@ class Counting:
         try:
             counts = self._opened()
             self._gather(counts, now)
-            due = counts.due(now, active)
+            due = counts.due(now, active, self._sealed())
             if due.events:
                 self._append(due.events)
                 counts.logged(due)

@@ -6,11 +6,13 @@ Enters: batches from the workers. Leaves: events for the log. Rules:
 - The public log gets a day's totals and a month's bands one whole day later: nobody can watch a visit.
 - An entry's band is 10 or more, in powers of ten. Below ten nothing is published about a single entry, not even whether
   it was met. The exact counts of a month are deleted once its bands are logged.
+- Of a sealed list the log says how many entries are in each band, and of none in which.
 """
 
 from __future__ import annotations
 
 import sqlite3
+from collections import Counter
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -20,7 +22,7 @@ from resolver.log.leaf import BANDS, COUNTS, RESOLVING
 from resolver.log.writer import Event
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterator, Mapping
     from pathlib import Path
 
     from resolver.ipc.entry_hits import Batch
@@ -79,8 +81,9 @@ class Counts:
             (month, int(gone)),
         )
 
-    def due(self, now: float, active: Callable[[], Mapping[str, int]]) -> Due:
-        """What the log should have by now. `active`: how many entries each list has."""
+    def due(self, now: float, active: Callable[[], Mapping[str, int]], sealed: Collection[str] = ()) -> Due:
+        """What the log should have by now. `active`: how many entries each list has. `sealed`: lists of whose entries
+        the log says nothing one by one."""
         latest = datetime.fromtimestamp(now, UTC).date() - timedelta(days=2)
         days = self._periods("SELECT DISTINCT day FROM days WHERE day <= ? ORDER BY day", latest.isoformat())
         last = (latest + timedelta(days=1)).replace(day=1) - timedelta(days=1)
@@ -88,7 +91,7 @@ class Counts:
         months = self._periods(f"SELECT month FROM ({both}) WHERE month <= ? ORDER BY month", f"{last:%Y-%m}")  # noqa: S608
         events = [Event(COUNTS, day, {"day": day, "lists": self.day(day)}) for day in days]
         for month in months:
-            events += self._bands(month, active())
+            events += self._bands(month, active(), sealed)
             for asked, gone in self._database.execute("SELECT asked, gone FROM resolving WHERE month = ?", (month,)):
                 events.append(Event(RESOLVING, month, {"month": month, "asked": asked, "gone": gone}))
         return Due(tuple(events), days, months)
@@ -143,7 +146,7 @@ class Counts:
         )
         return True
 
-    def _bands(self, month: str, active: Mapping[str, int]) -> list[Event]:
+    def _bands(self, month: str, active: Mapping[str, int], sealed: Collection[str]) -> list[Event]:
         met: dict[str, dict[str, int]] = {}
         for (name, reference), hits in self.month(month).items():
             met.setdefault(name, {})[reference] = hits
@@ -158,6 +161,10 @@ class Counts:
                 "not_attributed": dropped[0] if dropped else 0,
             }
             bands = [(reference, band_of(count)) for reference, count in sorted(by_reference.items()) if count >= 10]
+            if name in sealed:
+                counted = dict(Counter(band for _, band in bands))
+                events.append(Event(BANDS, f"{month}/{name}/0", {**told, "bands": {}, "in_bands": counted}))
+                continue
             for number, part in enumerate([bands[at : at + PER_LEAF] for at in range(0, len(bands), PER_LEAF)] or [[]]):
                 events.append(Event(BANDS, f"{month}/{name}/{number}", {**told, "bands": dict(part)}))
         return events

@@ -198,7 +198,8 @@ class _Story:
     def _band(self, leaf: Leaf, told: dict[str, Any]) -> None:
         of_list = self._bands[str(told["month"])].setdefault(str(told["list"]), {"parts": {}})
         of_list |= {"entries": int(told["entries"]), "met": int(told["met"])}
-        of_list["parts"][leaf.reference] = Counter(told["bands"].values())
+        in_bands = told.get("in_bands")  # of a sealed list, whose entries are not told one by one
+        of_list["parts"][leaf.reference] = Counter(told["bands"].values() if in_bands is None else in_bands)
 
     def told(self) -> dict[str, Any]:
         by_list: Counter[str] = Counter()

@@ -11,14 +11,17 @@ from typing import TYPE_CHECKING
 
 import pytest
 import zstandard
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from blocklists import admissible, document
+from blocklists.impact import preview
 from blocklists.importers import formats
 from blocklists.importers.intake import Intake
 from blocklists.importers.source import SourceError
+from blocklists.issuer.command import import_
 from resolver import _core
+from resolver.config.schema_lists import Bridge
 from resolver.lists.protected import suffix_rules
 from tests.conftest import find_program
 from tests.rigs.lists_world import make_entry
@@ -279,6 +282,46 @@ def test_a_zone_as_bind_writes_it_gives_the_same_names(tmp_path: Path, style: st
     }  # fmt: skip
 
 
+ORIGINS = st.sampled_from(["example.rpz.test.", "a.example.rpz.test.", "example", "b", "rpz.test."])
+OWNERS = st.sampled_from(
+    ["a", "*.a", "B", "*.b", "c.b", "*", "d.example.rpz.test.", "*.d.example.rpz.test.", "e\\046f"]
+)
+RULES_OF_ZONES = st.sampled_from(
+    ["CNAME .", "60 CNAME .", "IN 60 CNAME *.", "60 IN CNAME rpz-drop.", "( CNAME\n  . ) ; two lines", "A 0.0.0.0"]
+)
+ZONE_LINES = st.lists(
+    st.one_of(ORIGINS.map("$ORIGIN {}".format), st.builds("{} {}".format, OWNERS, RULES_OF_ZONES)),
+    min_size=1, max_size=8,
+)  # fmt: skip
+
+
+@pytest.mark.needs("named-compilezone")
+@settings(max_examples=30)
+@given(ZONE_LINES)
+def test_any_zone_gives_the_names_that_bind_finds_in_it(
+    tmp_path_factory: pytest.TempPathFactory, lines: list[str]
+) -> None:
+    folder = tmp_path_factory.mktemp("z")
+    text = "$TTL 300\n$ORIGIN rpz.test.\n@ SOA a. b. 1 2 3 4 5\n@ NS a.\n" + "\n".join(lines) + "\n"
+    (folder / "zone").write_text(text)
+    program = find_program("named-compilezone") or ""
+    done = subprocess.run(
+        [program, "-s", "full", "-k", "ignore", "-i", "none", "-o", folder / "full", "rpz.test", folder / "zone"],
+        check=False, capture_output=True, timeout=60,
+    )  # fmt: skip
+    assume(done.returncode == 0)  # BIND refuses two rules of one owner
+    exact, below = set[str](), set[str]()
+    for line in (folder / "full").read_text().splitlines():
+        owner, _, _, kind = line.split()[:4]
+        name = owner.lower().removesuffix(".rpz.test.")
+        bare = name.removeprefix("*.")
+        if kind in {"CNAME", "A"} and "." in bare and "\\" not in bare:
+            (below if name != bare else exact).add(bare)
+    expected = {name: "subtree" if name in exact & below else "exact" if name in exact else "below"
+                for name in exact | below}  # fmt: skip
+    assert names(intake(folder, text, "rpz")) == expected, text
+
+
 def test_one_line_that_is_none_refuses_the_zone_with_its_number(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="line 20"):
         intake(tmp_path, ZONE + "broken\n")
@@ -348,6 +391,46 @@ def test_a_hosts_line_that_leads_elsewhere_is_no_block_unless_it_is_named(tmp_pa
 def test_a_star_means_the_names_below_unless_the_import_says_that_it_means_the_name_too(tmp_path: Path) -> None:
     assert names(intake(tmp_path, "*.a.example\n")) == {"a.example": "below"}
     assert names(intake(tmp_path, "*.a.example\n", star="subtree")) == {"a.example": "subtree"}
+
+
+@pytest.mark.parametrize(
+    ("line", "taken", "reason"),
+    [
+        ("youtube.local", {}, "meets local, a protected name: special use"),
+        ("*.hidden.onion", {}, "meets onion, a protected name: special use"),
+        ("0emm.com", {}, "lies above the public suffix"),
+        ("elastx.net", {}, "lies above the public suffix"),
+        ("*.github.io", {}, "is a public suffix"),
+        (".github.io", {}, "is a public suffix"),
+        ("github.io", {"github.io": "exact"}, None),  # its front page
+        ("somebody.github.io", {"somebody.github.io": "subtree"}, None),
+    ],
+)
+@pytest.mark.parametrize("star", ["below", "subtree"])
+def test_what_can_be_an_entry_nowhere_is_rejected_with_its_line_and_reason(
+    tmp_path: Path, line: str, taken: dict[str, str], reason: str | None, star: Match
+) -> None:
+    found = intake(tmp_path, f"a.example\n{line}\n", "domains", star=star)
+    assert names(found) == {"a.example": "subtree", **taken}
+    assert [(item.line, reason is not None and reason in item.reason) for item in found.rejected] == (
+        [] if reason is None else [(2, True)]
+    )
+    if reason is not None:
+        written = make_entry(line.removeprefix("*").removeprefix("."), match="below" if line[0] == "*" else "subtree")
+        assert [finding.kind for finding in preview([written])][:1] in (["never"], ["public-suffix"])
+
+
+def test_desk_and_bridge_take_a_file_for_the_same_unless_told_otherwise(tmp_path: Path) -> None:
+    text = "a.example\n*.b.example\n.c.example\n"
+    bridge = Bridge(issuer="B", law="L", authority="A", order="1", date="2026-01-01", territory="DE", category="x")
+    said = Intake(bridge.match, star=bridge.star)
+    (tmp_path / "list").write_text(text)
+    formats.read(tmp_path / "list", said)
+    assert names(said) == names(intake(tmp_path, text)) == {
+        "a.example": "subtree", "b.example": "below", "c.example": "subtree",
+    }  # fmt: skip
+    defaults = {option.name: option.default for option in import_.params}
+    assert (defaults["match"], defaults["star"]) == (bridge.match, bridge.star)
 
 
 def test_a_table_whose_column_sounds_like_a_withdrawal_is_refused(tmp_path: Path) -> None:

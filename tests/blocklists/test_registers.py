@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import zipfile
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING
 
@@ -12,7 +14,7 @@ from blocklists.head import Basis
 from blocklists.importers import formats, mapped, mapping
 from blocklists.importers.intake import Intake
 from blocklists.importers.source import SourceError
-from tests.rigs.registers import SAMPLES
+from tests.rigs.registers import SAMPLES, zipped
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -190,6 +192,12 @@ def test_a_workbook_is_read_with_its_days(tmp_path: Path) -> None:
         ("a.example", "subtree", "2026-07-01T00:00:00Z"), ("b.example", "subtree", "2026-07-02T00:00:00Z"),
     ]  # fmt: skip
     assert [item.reason for item in found.rejected] == ["no name in Domain"]
+    with zipfile.ZipFile(tmp_path / "book.xlsx") as archive:
+        parts = {part: archive.read(part) for part in archive.namelist()}
+    sheet = re.sub(rb'<dimension ref="[^"]*"', b'<dimension ref="A1:C3"', parts["xl/worksheets/sheet1.xml"])
+    stale = zipped({**parts, "xl/worksheets/sheet1.xml": sheet})
+    assert stale != zipped(parts)
+    assert names(taken(tmp_path, stale, by)) == names(found)  # whatever size the sheet says that it has
     with pytest.raises(SourceError, match="not a workbook"):
         taken(tmp_path, b"PK\x03\x04 rubbish", by)
     with pytest.raises(SourceError, match="no sheet 'Other'"):

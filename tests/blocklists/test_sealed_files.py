@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
-from blocklists.head import Head, HeadError, Issuer, full_path
+from blocklists.head import Adopted, Head, HeadError, Issuer, full_path
 from blocklists.sealed import keys, seal, stream
 from blocklists.sealed.errors import SealError
 from blocklists.sealed.keys import Card
@@ -148,6 +148,25 @@ def test_a_seal_in_another_form_is_refused(old: bytes, new: bytes) -> None:
         Head.from_bytes(data.replace(old, new))
 
 
+def test_where_a_list_comes_from_is_read_as_it_was_written_and_in_no_other_form() -> None:
+    plain = head(None)
+    one = Adopted("source", 3, plain.issuer, {}, "https://source.example/lists", b"{}")
+    data = replace(plain, adopted=(one, one)).to_bytes()
+    assert Head.from_bytes(data).adopted == (one, one)
+    many = replace(plain, adopted=(one,) * 9).to_bytes()
+    spoilt = [(b'"version":3', b'"version":0'), (b'"root":"e30="', b'"root":"?"'), (b'"root":"e30="', b'"root":""'),
+              (b'"list":"source"', b'"list":"../x"'), (b'"root":', b'"more":1,"root":'),
+              (b'"repository":"https', b'"repository":"\\u202ehttps')]  # fmt: skip
+    for bad in (
+        many,
+        *(data.replace(old, new) for old, new in spoilt),
+        plain.to_bytes().replace(b"{", b'{"adopted":[],', 1),
+    ):
+        assert bad != data
+        with pytest.raises(HeadError):
+            Head.from_bytes(bad)
+
+
 def test_a_key_that_stands_twice_is_refused() -> None:
     with pytest.raises(HeadError, match="twice"):
         Head.from_bytes(head(made(keys.card_of(OWN, "a"), keys.card_of(OWN, "b"))).to_bytes())
@@ -208,7 +227,7 @@ def test_an_access_list_that_lets_this_service_alone_read_is_no_reason_to_refuse
 
 @pytest.mark.parametrize(
     "text",
-    [b"", b"no key", X25519PrivateKey.generate().private_bytes_raw(), b"-----BEGIN PRIVATE KEY-----\nAA==\n"],
+    [b"", b"no key", bytes(range(32)), b"-----BEGIN PRIVATE KEY-----\nAA==\n"],
 )
 def test_what_is_no_key_is_refused(tmp_path: Path, text: bytes) -> None:
     path = tmp_path / "sealed.key"

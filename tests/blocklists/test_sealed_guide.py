@@ -34,7 +34,7 @@ def test_the_guide_works_as_written(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     (tmp_path / "passphrase").write_text("correct horse battery staple\n")
     for name in ("STOPSIGN_PASSPHRASE_FILE", "STOPSIGN_SEALED_PASSPHRASE_FILE"):
         monkeypatch.setenv(name, str(tmp_path / "passphrase"))
-    for person in ("alice", "bob", "north", "usb"):
+    for person in ("alice", "bob", "carol", "dan", "north", "usb"):
         (tmp_path / person).mkdir()
     (tmp_path / "alice" / "names.txt").write_text("".join(f"{name}\n" for name in NAMES))
     said: dict[str, str] = {}

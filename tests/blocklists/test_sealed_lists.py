@@ -32,10 +32,17 @@ TERMS = propose.Terms("order-17", "abuse", "2026-11-22T12:00:00Z", "2027-11-22T1
 """Of what is proposed by hand."""
 
 
+@pytest.fixture(scope="module")
+def first(tmp_path_factory: pytest.TempPathFactory) -> SealedWorld:
+    with pytest.MonkeyPatch.context() as patch:
+        cheap(patch)
+        return SealedWorld(tmp_path_factory.mktemp("first") / "world")
+
+
 @pytest.fixture
-def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SealedWorld:
+def world(first: SealedWorld, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SealedWorld:
     cheap(monkeypatch)
-    return SealedWorld(tmp_path)
+    return first.copied(tmp_path / "world")
 
 
 def test_a_subscriber_opens_the_list_and_enforces_each_name(world: SealedWorld) -> None:

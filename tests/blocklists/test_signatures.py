@@ -68,3 +68,11 @@ def test_a_checksum_is_found_in_the_forms_that_publishers_use() -> None:
     assert refused.value.reason == "hash-mismatch"
     with pytest.raises(VerifyError, match="no SHA-256"):
         signatures.check_checksum(path, b"<html>404</html>")
+
+
+def test_a_key_in_armored_text_is_no_keyring_and_says_how_to_make_one(tmp_path: Path) -> None:
+    key = tmp_path / "publisher.asc"
+    key.write_text("-----BEGIN PGP PUBLIC KEY BLOCK-----\n\nmDMEZ\n-----END PGP PUBLIC KEY BLOCK-----\n")
+    with pytest.raises(VerifyError, match="armored text, no keyring") as refused:
+        signatures.check_signature(VECTORS / "list.csv", VECTORS / "list.csv.gpg", "gpg", key)
+    assert (refused.value.reason, refused.value.hint) == ("storage", f"gpg --dearmor {key}")

@@ -18,6 +18,7 @@ from blocklists.head import MAX_JUMP, MAX_RELIEF, Head, Relief, Suspension
 from blocklists.issuer import propose, publish, rotate, withdraw
 from blocklists.issuer.keys import Card, Keyring
 from blocklists.issuer.rehearsal import PASSPHRASE
+from blocklists.issuer.restore import restore
 from blocklists.issuer.sign import sign
 from tests.rigs.issuer_world import BASIS, LIST, NAMES, NOW, World, compressed, make_entry, respelled
 
@@ -624,8 +625,10 @@ def test_who_signed_a_withdrawal_is_known_to_those_who_saw_it_come(world: World)
     assert world.fetch().relieved_by == {}
 
 
-def test_a_relief_that_somebody_counted_up_starts_again_when_their_key_leaves(tmp_path: Path) -> None:
-    """A stolen key and the desk's own: the signers take both away, and nothing has to be pinned again."""
+@pytest.mark.parametrize("behind", [False, True], ids=["at the desk", "on a web host that the desk is behind"])
+def test_a_relief_that_somebody_counted_up_starts_again_when_their_key_leaves(tmp_path: Path, behind: bool) -> None:
+    """A stolen key and the desk's own: the signers take both away, and nothing has to be pinned again. Where that
+    happened on the web host alone, the desk begins with what the host has."""
     world = World(tmp_path, names=("alice", "bob", "carol"))
     desk, dice = world.rehearsal.desk, reference_of(world, "dice.example")
     put_relief(world, Relief(LIST, 1, {dice: ITEM}))
@@ -634,10 +637,18 @@ def test_a_relief_that_somebody_counted_up_starts_again_when_their_key_leaves(tm
     assert world.fetch().relief_refused is None
     put_relief(world, Relief(LIST, 2 * MAX_JUMP + 1, {}), by="bob")
     assert world.fetch().relief_refused is None
+    many = {f"{number:016}": ITEM for number in range(2_000)}
+    put_relief(world, Relief(LIST, 2 * MAX_JUMP + 2, {dice: ITEM, **many}), by="bob")
+    assert world.fetch().relief_refused is None
+    if behind:
+        desk = restore(tmp_path / "again", world.published, desk.trusted_root, now=world.now)
+        world.rehearsal = replace(world.rehearsal, desk=desk)
     request = rotate.rotate(desk, go=["bob"], online=True, now=world.now, author="alice")
     alice, carol = world.signer("alice"), world.signer("carol")
     signed = [sign(world.rehearsal.review(request, one), one, lambda _: PASSPHRASE) for one in (alice, carol)]
     publish.publish(desk, signed, lambda _: None, now=world.now)
+    for _ in range(2):
+        assert world.fetch().relief_refused is None, "providers refresh before anybody signs another relief"
     request = withdraw.suspend(desk, LIST, ["slots.example"], reason="x", now=world.now, author="alice")
     signed = [sign(world.rehearsal.review(request, alice), alice, lambda _: PASSPHRASE)]
     publish.publish(desk, signed, lambda _: None, now=world.now)

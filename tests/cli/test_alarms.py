@@ -122,6 +122,9 @@ PROVOKED: dict[str, tuple[str, str]] = {
     "what worker … counts is seen by nobody: …": (
         f"{WORKER}::test_a_worker_that_has_no_room_for_its_counters", " counts is seen by nobody: ",
     ),
+    "DNS over QUIC is not served: …": (
+        f"{WORKER}::test_a_socket_of_quic_that_cannot_be_served_is_an_alarm", "DNS over QUIC is not served: ",
+    ),
     "encrypted DNS is refused: …": (CERTIFICATE, "encrypted DNS is refused: "),
     "the certificate of encrypted DNS stays the one before: …": (
         CERTIFICATE, "the certificate of encrypted DNS stays the one before: ",
@@ -193,6 +196,10 @@ PROVOKED: dict[str, tuple[str, str]] = {
     "more than … reports of the web process were refused within an hour": (
         "lists/test_appeals.py::test_reports_that_are_refused_in_number_are_an_alarm_for_an_hour",
         " reports of the web process were refused within an hour",
+    ),
+    "the database cannot be used since …: appeals and what other hosts say wait": (
+        "host/test_many_hosts.py::test_a_database_that_is_away_is_an_alarm_with_its_time_until_it_is_back",
+        "appeals and what other hosts say wait",
     ),
     "host … shares the appeals database, and log.peers lacks the key of its log": (
         PEERS, " shares the appeals database, and log.peers lacks the key of its log",

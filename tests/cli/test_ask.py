@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import socket
 import ssl
 import threading
 from typing import TYPE_CHECKING, Any
@@ -18,7 +17,7 @@ import pytest
 
 from tests.rigs.certificates import made
 from tests.rigs.command_line import run
-from tests.rigs.dns_host import free_port
+from tests.rigs.dns_host import bound_sockets, free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,9 +42,10 @@ def answer(query: bytes, text: str) -> bytes:
 @contextlib.contextmanager
 def served(text: str, context: ssl.SSLContext | None = None) -> Iterator[int]:
     """UDP and TCP on one port of loopback, TCP inside TLS where there is a context."""
-    port, over = free_port(), threading.Event()
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp, socket.create_server(("127.0.0.1", port)) as tcp:
-        udp.bind(("127.0.0.1", port))
+    (udp, tcp), over = bound_sockets(), threading.Event()
+    port = udp.getsockname()[1]
+    with udp, tcp:
+        tcp.listen()
 
         def datagrams() -> None:
             while not over.is_set():

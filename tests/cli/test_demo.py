@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -180,11 +181,23 @@ def test_its_tree_is_what_the_other_commands_work_on_and_can_be_taken_up_again(t
         assert demo("--once", *FREE, "--dir", str(folder), *arguments).returncode == 0
     for place in ("issuer/desk.json", "published/metadata", "state", "run", "log/checkpoint", "log/log.vkey"):
         assert (folder / place).exists(), place
-    verified = subprocess.run(
-        [sys.executable, "-m", "resolver.cli.main", "audit", "verify", str(folder / "log")],
-        env=ENVIRONMENT, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert verified.returncode == 0, verified.stdout + verified.stderr
+    # what docs/auditor.md says of a walk without a provider
+    today, key = datetime.now(UTC).date().isoformat(), str(folder / "log/log.vkey")
+    assert audit("verify", str(folder / "log"), "--key", key).startswith("127.0.0.1/log/")
+    proof = str(tmp_path / "proof")
+    assert "on list demo" in audit(
+        "was-blocked", "aces-bets.example", "--on", today, "--output", proof, "--dir", str(folder)
+    )
+    (found,) = (tmp_path / "proof").iterdir()
+    checked = audit("check-blocked", str(found), "aces-bets.example", "--key", key, "--log", str(folder / "log"))
+    assert "Proved: leaf" in checked
+
+
+def audit(*words: str) -> str:
+    command = [sys.executable, "-m", "resolver.cli.main", "audit", *words]
+    done = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
 
 
 @pytest.mark.needs("dig", "kdig")

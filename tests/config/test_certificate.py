@@ -100,16 +100,16 @@ state_dir: state
 run_dir: run
 portal: {{url: "http://127.0.0.1"}}
 dns:
-  listen: ["127.0.0.1:0"]
+  listen: ["127.0.0.1:{port}"]
   upstreams: ["127.0.0.1:1"]
   allow_clients: []
   encrypted: {{name: dns.isp.example, certificate: {certificate}, key: {key}{more}}}
 """
 
 
-def config(folder: Path, files: Files, more: str = ', tls: ["127.0.0.1:0"]') -> Path:
+def config(folder: Path, files: Files, more: str = ', tls: ["127.0.0.1:0"]', port: int = 0) -> Path:
     file = folder / "stopsign.yaml"
-    file.write_text(CONFIG.format(certificate=files.certificate, key=files.key, more=more))
+    file.write_text(CONFIG.format(certificate=files.certificate, key=files.key, more=more, port=port))
     return file
 
 
@@ -129,13 +129,21 @@ def test_check_config_says_it_with_the_key_of_the_configuration(tmp_path: Path) 
     [
         ("", "listens nowhere"),
         (', tls: ["127.0.0.1:853"], https: {listen: ["127.0.0.1:853"]}', "already taken by dns.encrypted.tls"),
+        (', quic: ["127.0.0.1:853", "127.0.0.1:853"]', "already taken by dns.encrypted.quic"),
+        (', quic: ["127.0.0.1:5353"]', "already taken by dns.listen"),
         (', https: {listen: ["127.0.0.1:443"], path: dns-query}', "is not a path"),
         (", https: {listen: []}", "https"),
     ],
 )
 def test_contradictions_are_found_without_a_trial(tmp_path: Path, more: str, said: str) -> None:
     with pytest.raises(ConfigError, match=said):
-        accept(config(tmp_path, made(tmp_path), more))
+        accept(config(tmp_path, made(tmp_path), more, port=5353))
+
+
+def test_one_port_is_two_for_tcp_and_udp(tmp_path: Path) -> None:
+    more = ', tls: ["127.0.0.1:853"], quic: ["127.0.0.1:853"]'
+    found = accept(config(tmp_path, made(tmp_path), more)).config
+    assert found.dns_tls_listen == found.dns_quic_listen
 
 
 @pytest.mark.parametrize(

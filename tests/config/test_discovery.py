@@ -23,12 +23,14 @@ if TYPE_CHECKING:
 
 SERVED: dict[str, Any] = {
     "name": "dns.isp.example", "certificate": "/c", "key": "/k", "tls": ["0.0.0.0:853", "[::]:8853"],
-    "https": {"listen": ["0.0.0.0:443"]}, "addresses": ["192.0.2.53", "2001:db8::53", "2001:db8::54"],
+    "https": {"listen": ["0.0.0.0:443"]}, "quic": ["0.0.0.0:853"],
+    "addresses": ["192.0.2.53", "2001:db8::53", "2001:db8::54"],
 }  # fmt: skip
 IN_SVCB = [
     ("dns.isp.example.", 1, 'alpn="dot" port="853"'),
     ("dns.isp.example.", 2, 'alpn="dot" port="8853"'),
     ("dns.isp.example.", 3, 'alpn="h2" port="443" dohpath="/dns-query{?dns}"'),
+    ("dns.isp.example.", 4, 'alpn="doq" port="853"'),
 ]
 
 
@@ -96,7 +98,7 @@ def test_dhcpv6_and_router_advertisements_carry_one_service_each() -> None:
 
 
 def test_without_addresses_the_name_alone_is_said() -> None:
-    alone = served(addresses=[], tls=["0.0.0.0:853"], https=None)
+    alone = served(addresses=[], tls=["0.0.0.0:853"], https=None, quic=[])
     adn = b"\3dns\3isp\7example\0"
     assert dnr.dhcpv4(alone) == b"\0\x14\0\1\x11" + adn
     assert dnr.dhcpv6(alone) == [b"\0\1\0\x11" + adn]
@@ -148,4 +150,5 @@ def test_people_are_shown_what_to_type_into_a_device() -> None:
         ShownService("DNS over TLS (DoT)", "dns.isp.example"),
         ShownService("DNS over TLS (DoT)", "dns.isp.example:8853"),
         ShownService("DNS over HTTPS (DoH)", "https://dns.isp.example/dns-query"),
+        ShownService("DNS over QUIC (DoQ)", "dns.isp.example"),
     ]

@@ -33,7 +33,7 @@ from resolver.ipc import control
 from resolver.ipc.addresses import held
 from tests.rigs.certificates import NAME, made
 from tests.rigs.config_file import write
-from tests.rigs.dns_host import free_port
+from tests.rigs.dns_host import bound_sockets
 from tests.rigs.lists_world import GROUND, settings
 from tests.rigs.namespace import beside, in_a_network
 
@@ -79,10 +79,8 @@ def test_an_address_that_does_not_hear_what_health_asks_is_an_error(tmp_path: Pa
 @contextmanager
 def upstream(answer: bytes | None, *, tcp: bool = True) -> Iterator[str]:
     """A server that gives one answer to everything, after the id of the question; None: it is silent."""
-    port = free_port()
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server, socket.socket() as listener:
-        server.bind(("127.0.0.1", port))
-        listener.bind(("127.0.0.1", port))
+    server, listener = bound_sockets()
+    with server, listener:
         if tcp:
             listener.listen()
         over = threading.Event()
@@ -104,7 +102,7 @@ def upstream(answer: bytes | None, *, tcp: bool = True) -> Iterator[str]:
         thread = threading.Thread(target=serve)
         thread.start()
         try:
-            yield f"127.0.0.1:{port}"
+            yield f"127.0.0.1:{server.getsockname()[1]}"
         finally:
             over.set()
             thread.join()

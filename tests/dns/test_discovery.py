@@ -77,17 +77,19 @@ def test_a_client_upgrades_to_this_resolver_where_the_certificate_has_the_addres
 def asked_host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Host, Files]]:
     folder = tmp_path_factory.mktemp("asked")
     files = made(folder / "tls")
-    with running(host(folder / "host", files, ["127.0.0.1:0"], https={"listen": ["127.0.0.1:0"]})) as serving:
+    with running(
+        host(folder / "host", files, ["127.0.0.1:0"], https={"listen": ["127.0.0.1:0"]}, quic=["127.0.0.1:0"])
+    ) as serving:
         yield serving, files
 
 
-@pytest.mark.parametrize("over", ["udp", "tcp", "tls", "https"])
+@pytest.mark.parametrize("over", ["udp", "tcp", "tls", "https", "quic"])
 def test_a_support_desk_sees_the_reason_over_each_transport(
     over: str, asked_host: tuple[Host, Files], capsys: pytest.CaptureFixture[str]
 ) -> None:
     serving, files = asked_host
-    address, port = serving.addresses({"tls": "dns_tls", "https": "dns_https"}.get(over, "dns"))[0]
-    by = ["--ca", files.root, "--server-name", NAME] if over in ("tls", "https") else []
+    address, port = serving.addresses({"tls": "dns_tls", "https": "dns_https", "quic": "dns_quic"}.get(over, "dns"))[0]
+    by = ["--ca", files.root, "--server-name", NAME] if over not in ("udp", "tcp") else []
     status, out, said = run(capsys, "ask", BLOCKED, "--over", over, "--server", f"{address}:{port}", *by)
     assert status == 0, said + serving.log
     assert out.splitlines()[1:] == [
@@ -163,3 +165,22 @@ newServer{{address="127.0.0.1:{https}", {proven}, dohPath="/dns-query", pool="ht
         for pool, port in ports.items():
             wait_until(partial(stopped, port, BLOCKED), f"clients meet the block by {pool}")
     assert sum(serving.counters()[f"queries_{kind}"] for kind in ("udp4", "tcp")) == asked, "nothing in clear"
+
+
+def test_over_quic_the_server_has_to_prove_its_name(
+    asked_host: tuple[Host, Files], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    serving, files = asked_host
+    address, port = serving.addresses("dns_quic")[0]
+    at = ["ask", BLOCKED, "--over", "quic", "--server", f"{address}:{port}"]
+    for by in (
+        ["--ca", files.root, "--server-name", "other.example"],
+        ["--ca", made(tmp_path).root, "--server-name", NAME],
+        ["--server-name", NAME],
+    ):
+        status, out, said = run(capsys, *at, *by)
+        assert (status, out) == (2, "")
+        assert "invalid peer certificate" in said
+    status, out, said = run(capsys, *at[:-1], f"127.0.0.1:{free_port()}", "--server-name", NAME)
+    assert (status, out) == (2, "")
+    assert "no answer from 127.0.0.1" in said

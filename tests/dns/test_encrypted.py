@@ -5,9 +5,12 @@ from __future__ import annotations
 import base64
 import collections
 import contextlib
+import json
+import os
 import socket
 import ssl
 import subprocess
+import sys
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -16,14 +19,18 @@ from dnslib import DNSRecord
 
 from resolver.base import http2
 from resolver.base.errors import ResolverError
+from resolver.host.service import READY
+from resolver.host.sockets import SOCKETS
 from tests.conftest import find_program
 from tests.rigs.certificates import NAME, Files, made
-from tests.rigs.dns_host import Host, free_port, running, wait_until
-from tests.rigs.plane import query
+from tests.rigs.dns_host import ROOT, Host, free_port, running, wait_until
+from tests.rigs.plane import PATIENCE, Upstream, answer, query
 from tests.rigs.provider import command
+from tests.rigs.quic import NO_ERROR, Far, QuicClient
 from tests.rigs.resolvers import Outside
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 HEALTH = "health.stopsign.invalid"
@@ -37,6 +44,7 @@ def program(name: str) -> str:
 
 
 def encrypted_host(folder: Path, files: Files, **more: Any) -> Host:
+    """`more`: keys of `dns`."""
     encrypted: dict[str, Any] = {
         "name": NAME,
         "certificate": str(files.certificate),
@@ -44,7 +52,7 @@ def encrypted_host(folder: Path, files: Files, **more: Any) -> Host:
         "tls": ["127.0.0.1:0"],
     }
     encrypted |= {"https": {"listen": ["127.0.0.1:0"]}, "quic": ["127.0.0.1:0"]}
-    return Host(folder, [f"127.0.0.1:{free_port()}"], workers=2, more={"dns": {"encrypted": encrypted | more}})
+    return Host(folder, [f"127.0.0.1:{free_port()}"], workers=2, more={"dns": {"encrypted": encrypted, **more}})
 
 
 def kdig(host: Host, files: Files, *options: str, use: str = "dns_tls") -> str:
@@ -71,24 +79,63 @@ def test_kdig_over_tls_and_a_certificate_that_is_renewed_while_it_runs(tmp_path:
 
 
 @pytest.mark.needs("kdig")
-def test_kdig_over_https_by_get_and_post(tmp_path: Path) -> None:
+def test_kdig_over_quic_and_over_https_by_get_and_post(tmp_path: Path) -> None:
     files = made(tmp_path / "tls")
     with running(encrypted_host(tmp_path / "host", files)) as host:
-        for options in (["+https"], ["+https-get"]):
-            said = kdig(host, files, *options, "+padding", use="dns_https")
+        for option, use, spoken in (
+            ("+quic", "dns_quic", "QUICv1"), ("+https", "dns_https", "HTTP/2"), ("+https-get", "dns_https", "HTTP/2"),
+        ):  # fmt: skip
+            said = kdig(host, files, option, "+padding", use=use)
             assert "NOERROR" in said, said + host.log
-            assert "HTTP/2" in said
+            assert spoken in said
             assert "PADDING" in said
 
 
-@pytest.mark.needs("kdig")
-def test_kdig_over_quic(tmp_path: Path) -> None:
-    files = made(tmp_path / "tls")
-    with running(encrypted_host(tmp_path / "host", files)) as host:
-        said = kdig(host, files, "+quic", "+padding", use="dns_quic")
-        assert "NOERROR" in said, said + host.log
-        assert "QUICv1" in said
-        assert "PADDING" in said
+def test_what_a_client_of_quic_meets_when_its_worker_is_replaced(tmp_path: Path) -> None:
+    files, upstream = made(tmp_path / "tls"), Upstream()
+    host = encrypted_host(tmp_path, files, limits={"patience": "20s", "tcp_idle": "60s"})
+    host.upstreams = [upstream.address]
+    host.write_config()
+    with contextlib.ExitStack() as ending:
+        ending.callback(upstream.socket.close)
+        shared = ending.enter_context(socket.socket(type=socket.SOCK_DGRAM))
+        shared.bind(("127.0.0.1", 0))
+        far = ending.enter_context(contextlib.closing(Far(shared.getsockname())))
+        old = ending.enter_context(worker(host, shared))
+        idle, busy = QuicClient(far, files), QuicClient(far, files)
+        for client in (idle, busy):
+            client.shake_hands(4 * PATIENCE)
+        ending.enter_context(worker(host, shared))
+        stream = busy.ask(query("one.example"))
+        asked, source = busy.until(lambda: (found := upstream.waiting()) and found[0])
+        old.terminate()
+        assert idle.ended() == NO_ERROR
+        new = QuicClient(far, files)
+        new.step()
+        assert old.poll() is None
+        upstream.say(answer(asked), source)
+        assert busy.receive(stream).header.rcode == 0, "what was asked is answered"
+        assert busy.ended() == NO_ERROR
+        # Its first packet was the predecessor's to read, or waits in the socket for the successor.
+        assert new.shake_hands(4 * PATIENCE).answers(query(HEALTH, "TXT")).header.rcode == 0
+
+
+@contextlib.contextmanager
+def worker(host: Host, quic: socket.socket) -> Iterator[subprocess.Popen[bytes]]:
+    """One that serves that socket, or waits for it; it was ready before the first line of the caller."""
+    ready, says = os.pipe()
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), SOCKETS: json.dumps({"dns_quic": [quic.fileno()]})}
+    command = [sys.executable, "-P", "-m", "resolver.dns.worker", "--config", str(host.config), "--index", "0"]
+    with (
+        os.fdopen(ready, "rb") as hears,
+        subprocess.Popen(command, env=environment | {READY: str(says)}, pass_fds=[quic.fileno(), says]) as process,
+    ):
+        os.close(says)
+        try:
+            assert hears.read() == b"1"
+            yield process
+        finally:
+            process.kill()
 
 
 # As curl's options: what is asked -> the status.

@@ -20,6 +20,7 @@ import pytest
 from tests.conftest import find_program
 from tests.rigs.certificates import NAME, Files, made
 from tests.rigs.dns_host import Host, ask_tcp, ask_udp, nsd, question, running
+from tests.rigs.quic import ask_quic
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -177,7 +178,7 @@ def world(tmp_path_factory: pytest.TempPathFactory, popular_names: list[str]) ->
 
 def host(folder: Path, upstream: Address, files: Files) -> Host:
     encrypted = {"name": NAME, "certificate": str(files.certificate), "key": str(files.key), "tls": ["127.0.0.1:0"]}
-    more = {"dns": {"encrypted": {**encrypted, "https": {"listen": ["127.0.0.1:0"]}}}}
+    more = {"dns": {"encrypted": {**encrypted, "https": {"listen": ["127.0.0.1:0"]}, "quic": ["127.0.0.1:0"]}}}
     return Host(folder / "host", [f"{upstream[0]}:{upstream[1]}"], more=more)
 
 
@@ -264,6 +265,7 @@ def test_under_a_seal_they_are_the_same_answers(world: World, popular_names: lis
         for answers in (
             await ask_tcp(world.host.addresses("dns_tls")[0], queries, tls=tls),
             await ask_https(world, queries),
+            ask_quic(world.host.addresses("dns_quic")[0], world.files, queries),
         ):
             wrong = differences(queries, own, answers, udp=False, since=world.since)
             assert not wrong, f"{len(wrong)} of {len(queries)} differ\n" + "\n".join(wrong[:10])

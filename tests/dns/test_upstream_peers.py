@@ -9,7 +9,18 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.rigs.dns_host import Host, ask_tcp, ask_udp, free_port, play, question, running, wait_until, wire_name
+from tests.rigs.dns_host import (
+    Host,
+    ask_tcp,
+    ask_udp,
+    bound_sockets,
+    free_port,
+    play,
+    question,
+    running,
+    wait_until,
+    wire_name,
+)
 from tests.rigs.program import program
 
 if TYPE_CHECKING:
@@ -89,12 +100,10 @@ def dnsdist(folder: Path, port: int, dead: int) -> AbstractContextManager[object
 @contextlib.contextmanager
 def silent() -> Iterator[int]:
     """A port where everything is taken and nothing answered."""
-    port = free_port()
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp, socket.socket() as tcp:
-        udp.bind(("127.0.0.1", port))
-        tcp.bind(("127.0.0.1", port))
+    udp, tcp = bound_sockets()
+    with udp, tcp:
         tcp.listen(512)
-        yield port
+        yield udp.getsockname()[1]
 
 
 def answers(port: int) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import json
 import os
+import socket
 import time
 from functools import partial
 from typing import TYPE_CHECKING
@@ -141,6 +142,26 @@ def test_a_worker_that_has_no_room_for_its_counters(config: Config, monkeypatch:
     assert (seen.said["pid"], seen.counters) == (os.getpid(), {})
     play(config, scene)
     assert alarms(config) == []
+
+
+def test_a_socket_of_quic_that_cannot_be_served_is_an_alarm(config: Config) -> None:
+    compile_one(config)
+
+    async def scene(worker: Worker) -> None:
+        def said() -> list[str]:
+            worker._claim()
+            worker._say()
+            return alarms(config)
+
+        await worker.poll()
+        with socket.create_server(("127.0.0.1", 0)) as wrong, socket.socket(type=socket.SOCK_DGRAM) as right:
+            right.bind(("127.0.0.1", 0))
+            worker._unclaimed = [wrong.fileno()]
+            assert said() == ["DNS over QUIC is not served: not a datagram socket"]
+            os.dup2(right.fileno(), wrong.fileno())
+            assert (said(), worker._unclaimed) == ([], [])
+
+    play(config, scene)
 
 
 def test_a_certificate_that_is_wrong_then_right_then_wrong_and_one_that_ends_soon(config: Config) -> None:

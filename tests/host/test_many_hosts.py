@@ -4,20 +4,34 @@ else. On SQLite there is one host, and the same rounds leave it as it is."""
 from __future__ import annotations
 
 import asyncio
+import io
 import itertools
+import json
+import re
+import time
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import asyncpg
 import pytest
+import yaml
+from click.testing import CliRunner
+from rich.console import Console
 
 from resolver.base.errors import ResolverError
+from resolver.base.timestamps import as_text
+from resolver.cli.fleet import screen, wrong
+from resolver.cli.main import stopsign
 from resolver.ipc import control, receipts
+from resolver.lists import fetch
 from resolver.lists.operations import operations
 from resolver.policy import exceptions
 from resolver.portal import clock
 from resolver.portal.app import Web
+from resolver.portal.database import StoreError
+from resolver.portal.fleet import hosts_of, report_of
+from resolver.portal.listening import listen
 from resolver.portal.store import NewAppeal, Shared, Store
 from tests.rigs import postgres
 from tests.rigs.lists_world import Clock, World, make_entry
@@ -27,6 +41,9 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
     from pathlib import Path
 
+    from resolver.lists.fetch import Candidate
+
+    Offer = Callable[["Host", int, list[str]], None]
     Work = Callable[["Host", "Host"], Coroutine[Any, Any, None]]
 
 NAMES = ["a.example", "b.example"]
@@ -348,16 +365,236 @@ def test_a_host_on_the_database_whose_key_is_missing_is_an_alarm(run: Callable[[
         config.places.log_dir.mkdir(parents=True)
         config.places.log_vkey.write_text("own+key")
         now = int(b.world.clock())
-        await b.store.present("b\x1b[2J", "b+key", now)
+        await b.store.present("b\x1b[2J", "b+key", now, "")
         web = Web(config)
         web.stored.set()
-        await web.look_at_others(a.store, now)
+        await web.look_at_others(a.store, now, "")
         (alarm,) = web.alarms()
         assert alarm == "host b\ufffd[2J shares the appeals database, and log.peers lacks the key of its log"
         peers = config.model_copy(update={"log": config.log.model_copy(update={"peers": ["b+key"]})})
         knowing = Web(peers)
         knowing.stored.set()
-        await knowing.look_at_others(a.store, now)
+        await knowing.look_at_others(a.store, now, "")
         assert knowing.alarms() == []
 
     run(play)
+
+
+HELD = [*NAMES, "mooo.com"]  # a public suffix of the private section
+
+
+@pytest.fixture
+def offer(monkeypatch: pytest.MonkeyPatch) -> Offer:
+    """A host fetches a version, and has its files for as long as it is held."""
+    there: dict[Path, Candidate] = {}
+
+    def fetched(host: Host, version: int, names: list[str]) -> None:
+        place = host.world.config.places.list("gambling").root
+        there[place] = host.world.candidate(version, names)
+        host.world.register.take(there[place])
+
+    monkeypatch.setattr(fetch, "stored", lambda _, place: there[place.root])
+    return fetched
+
+
+def test_an_approval_everywhere_lets_the_same_additions_through_at_each_host(
+    run: Callable[[Work], None], offer: Offer
+) -> None:
+    async def work(a: Host, b: Host) -> None:
+        for host in (a, b):
+            offer(host, 2, HELD)
+            assert host.world.active("mooo.com") == []
+        held = a.world.register.fetching["gambling"].held
+        assert held is not None
+        said = await a.steward("approve", list="gambling", version=2, state=held.state, everywhere=True)
+        assert said["everywhere"] is True
+        await rounds(a, b)
+        assert [host.world.active("mooo.com") for host in (a, b)] == [["gambling"], ["gambling"]]
+        assert [host.kinds().count("list-approved") for host in (a, b)] == [1, 1], "a leaf in each log"
+        assert b.world.register.fetching["gambling"].held is None
+
+    run(work)
+
+
+def test_a_host_that_fetches_later_follows_the_approval_then(run: Callable[[Work], None], offer: Offer) -> None:
+    async def work(a: Host, b: Host) -> None:
+        offer(a, 2, HELD)
+        held = a.world.register.fetching["gambling"].held
+        assert held is not None
+        await a.steward("approve", list="gambling", version=2, state=held.state, everywhere=True)
+        await rounds(a, b)
+        await rounds(a, b)
+        assert any("version 2 of list gambling has not been fetched yet" in why for why in b.refused)
+        offer(b, 2, HELD)
+        assert b.world.active("mooo.com") == []
+        await rounds(a, b)
+        assert b.world.active("mooo.com") == ["gambling"]
+
+    run(work)
+
+
+def test_an_approval_at_one_host_alone_is_not_followed(run: Callable[[Work], None], offer: Offer) -> None:
+    async def work(a: Host, b: Host) -> None:
+        for host in (a, b):
+            offer(host, 2, HELD)
+        held = a.world.register.fetching["gambling"].held
+        assert held is not None
+        said = await a.steward("approve", list="gambling", version=2, state=held.state)
+        assert said["everywhere"] is False
+        await rounds(a, b)
+        assert b.world.active("mooo.com") == []
+
+    run(work)
+
+
+def test_an_approval_of_other_content_opens_nothing(run: Callable[[Work], None], offer: Offer) -> None:
+    """The mirror served this host another version 2: what a person saw at the other is not what waits here."""
+
+    async def work(a: Host, b: Host) -> None:
+        offer(a, 2, HELD)
+        offer(b, 2, [*HELD, "more.example"])
+        held = a.world.register.fetching["gambling"].held
+        assert held is not None
+        await a.steward("approve", list="gambling", version=2, state=held.state, everywhere=True)
+        await rounds(a, b)
+        assert b.world.active("mooo.com") == []
+        assert any("what is held of list gambling is version 2" in why for why in b.refused)
+
+    run(work)
+
+
+def test_an_approval_of_a_list_that_a_host_lacks_or_of_what_is_over_is_passed_over(
+    run: Callable[[Work], None], offer: Offer
+) -> None:
+    async def work(a: Host, b: Host) -> None:
+        offer(a, 2, HELD)
+        held = a.world.register.fetching["gambling"].held
+        assert held is not None
+        await a.steward("approve", list="gambling", version=2, state=held.state, everywhere=True)
+        offer(b, 3, NAMES)
+        await rounds(a, b)
+        await rounds(a, b)
+        assert b.refused == []
+        assert b.world.active("mooo.com") == []
+
+    run(work)
+
+
+def test_a_host_hears_at_once_that_another_said_something_also_after_the_database_restarted(tmp_path: Path) -> None:
+    async def work(server: postgres.Server) -> None:
+        url = f"{server.url}/postgres"
+        woken, store = asyncio.Event(), await Store.open(url)
+        hearing = asyncio.create_task(listen(url, woken.set, again=0.05))
+        try:
+            for _ in range(2):
+                await asyncio.wait_for(woken.wait(), 30.0)  # it listens
+                woken.clear()
+                await store.share("a", [Shared("a", "override/x", 1, "proof")])
+                await asyncio.wait_for(woken.wait(), 30.0)
+                woken.clear()
+                await asyncio.to_thread(server.restart)
+        finally:
+            hearing.cancel()
+            await store.close()
+
+    with postgres.restartable() as server:
+        asyncio.run(work(server))
+
+
+def test_what_hosts_report_is_one_screen(tmp_path: Path) -> None:
+    now = 1_800_000_000
+    fresh = {"generation": 7, "alarms": ["the disk is full"], "lists": [
+        {"name": "gambling", "version": 5, "entries": 10, "action": "stop-page", "held": None}]}  # fmt: skip
+    older = {"generation": 3, "alarms": [], "lists": [
+        {"name": "gambling", "version": 4, "entries": 9, "action": "monitor", "held": {"version": 5}}]}  # fmt: skip
+    rows = [
+        ("b", now - 5, report_of("0.1.0", older, [])),
+        ("a", now - 2, report_of("0.1.0", fresh, ["a web alarm"])),
+        ("c", now - 3600, report_of("0.0.9", older, [])),
+        ("d", now - 1, report_of("0.1.0", None, [])),
+    ]
+    every = hosts_of(rows, now)
+    assert [(host.name, host.silent) for host in every] == [("a", False), ("b", False), ("c", True), ("d", False)]
+    assert wrong(every) == {
+        "a": ["the disk is full", "a web alarm"],
+        "b": ["runs an older version of gambling than another host"],
+        "c": [f"has not reported since {as_text(now - 3600)}"],
+        "d": ["the steward does not answer"],
+    }
+    shown = io.StringIO()
+    Console(file=shown, width=100).print(screen(every, now))
+    text = shown.getvalue()
+    assert "gambling 4 (monitors)" in text
+    assert re.search(r"^b +0\.1\.0 +5 s ago +3 +gambling 4 \(monitors\) +gambling 5 *$", text, re.MULTILINE)
+
+
+@pytest.mark.parametrize("report", [
+    "", "[]", "{", "1" * 5, "[" * 100_000, '{"lists": 3, "alarms": {}, "generation": true, "version": []}',
+    '{"lists": [3, {"name": 1, "version": -1, "held": "x"}], "alarms": ["\\u001b[2J", 7], "version": "\\u202e"}',
+    '{"version": "' + "x" * 40_000 + '"}',
+])  # fmt: skip
+def test_what_a_hostile_host_reports_is_inert(report: str) -> None:
+    (host,) = hosts_of([("h\x1b[2J", 0, report)], 10**9)
+    assert host.silent
+    for said in (host.name, host.version, *host.alarms, *(one.name for one in host.lists)):
+        assert said.isprintable()
+        assert len(said) < 1000
+
+
+def test_status_all_asks_the_database(tmp_path: Path) -> None:
+    file = tmp_path / "stopsign.yaml"
+    file.write_text(yaml.safe_dump({
+        "state_dir": str(tmp_path / "state"), "run_dir": str(tmp_path / "run"), "portal": {"url": "https://stop.example"},
+        "dns": {"listen": ["127.0.0.1:0"], "upstreams": ["127.0.0.1:5335"], "allow_clients": ["127.0.0.0/8"]},
+    }))  # fmt: skip
+    asked = ["status", "--all", "--json", "--config", str(file)]
+    assert "no host has reported" in str(CliRunner().invoke(stopsign, asked).exception)
+
+    async def reported() -> None:
+        store = await Store.open(f"sqlite:///{tmp_path}/state/portal.db")
+        await store.present("north", "key", int(time.time()), report_of("0.1.0", None, []))
+        await store.close()
+
+    asyncio.run(reported())
+    done = CliRunner().invoke(stopsign, asked)
+    (host,) = json.loads(done.stdout)["hosts"]
+    assert (done.exit_code, host["name"], host["wrong"]) == (0, "north", ["the steward does not answer"])
+
+
+def test_a_database_that_is_away_is_an_alarm_with_its_time_until_it_is_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def play() -> None:
+        now = Clock()
+        web = Web(configuration(tmp_path / "web"), now)
+        away, rounds = True, asyncio.Event()
+
+        async def round_of(_store: Store) -> None:
+            rounds.set()
+            if away:
+                raise StoreError("the appeals database cannot be used (it is away)")
+
+        monkeypatch.setattr(web, "_round", round_of)
+        keeping = asyncio.create_task(web._keep_time())
+        try:
+            await asyncio.wait_for(rounds.wait(), 30.0)
+            since = as_text(now())
+            now.forward(hours=1)
+            for _ in range(2):
+                await asyncio.sleep(0)
+                assert web.alarms() == [
+                    f"the database cannot be used since {since}: appeals and what other hosts say wait"
+                ]
+                rounds.clear()
+                web._wake.set()
+                await asyncio.wait_for(rounds.wait(), 30.0)
+            away = False
+            while web.alarms():
+                web._wake.set()
+                await asyncio.sleep(0.01)
+        finally:
+            keeping.cancel()
+            assert web.portal.store is not None
+            await web.portal.store.close()
+
+    asyncio.run(asyncio.wait_for(play(), 60.0))

@@ -27,6 +27,16 @@ def test_udp_and_tcp_of_one_address_share_a_port_and_each_worker_has_its_own_soc
         listeners.close()
 
 
+def test_a_socket_of_quic_is_one_worker_s_and_with_too_few_some_have_none() -> None:
+    listeners = open_listeners(dns_quic=[parse("127.0.0.1:0")], workers=2)
+    try:
+        dealt = [listeners.of_worker(index, 3)["dns_quic"] for index in range(3)]
+        assert ([len(fds) for fds in dealt], len({fd for fds in dealt for fd in fds})) == ([1, 1, 0], 2)
+        assert len(listeners.of_worker(0, 1)["dns_quic"]) == 2
+    finally:
+        listeners.close()
+
+
 def test_sockets_are_passed_on_only_where_it_is_asked_for() -> None:
     listeners = open_listeners(dns=[parse("127.0.0.1:0")])
     try:

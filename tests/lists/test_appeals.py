@@ -5,6 +5,12 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import os
+import subprocess
+import sys
+import tempfile
+from functools import partial
+from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +28,6 @@ from tests.rigs.lists_world import BASIS, World, make_entry, only, received
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
 SECRET = bytes(range(16))
 LISTS: dict[str, dict[str, Any]] = {"gambling": {}, "piracy": {}}
@@ -369,6 +374,38 @@ def test_a_reporter_can_say_that_an_appeal_came_in_and_no_more(world: World) -> 
     for name in ("decide", "suspend", "override", "bypassed", "approve", "appeals-waiting", "drop-appeals"):
         assert reporter.refusal(peer, table[name]) == "user nobody may not do this"
     assert reporter.refusal(peer, table["appeal-reports"]) is None
+
+
+ASKS = """
+import json, os, socket, sys
+os.setgroups([])
+os.setgid(65534)
+os.setuid(65534)
+for name in sys.argv[2:]:
+    with socket.socket(socket.AF_UNIX) as caller:
+        caller.connect(sys.argv[1])
+        caller.sendall(json.dumps({"op": name}).encode() + b"\\n")
+        print(name, caller.makefile().readline(), sep="\\t", end="")
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="starts a process of another user")
+def test_the_kernel_keeps_a_web_process_of_its_own_user_to_reports(world: World) -> None:
+    """Whatever it sends: a process of the user that `control.reporters` names is refused all else, by the uid."""
+    table = operations(_asked(world))
+
+    async def asked(path: Path) -> str:
+        async with await control.serve(path, table, lambda: control.Callers(reporters=frozenset({"nobody"}))):
+            command = [sys.executable, "-I", "-c", ASKS, str(path), *table]
+            run = partial(subprocess.run, command, capture_output=True, text=True, check=True, timeout=60)
+            return str((await asyncio.to_thread(run)).stdout)
+
+    with tempfile.TemporaryDirectory() as folder:  # pytest's own is root's alone
+        Path(folder).chmod(0o755)
+        answers = dict(line.split("\t") for line in asyncio.run(asked(Path(folder) / "control.sock")).splitlines())
+    assert set(answers) == set(table)
+    refused = {name for name, answer in answers.items() if "user nobody may not do this" in answer}
+    assert table.keys() - refused == {"status", "appeal-reports", "appeal-fates", "shared", "share"}
 
 
 A_RECEIPT = "0a" * 32

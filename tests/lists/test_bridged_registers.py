@@ -20,6 +20,7 @@ from blocklists.errors import VerifyError
 from blocklists.fetch import Access, Deadline
 from blocklists.importers import formats
 from blocklists.issuer.command import issuer
+from resolver.cli.main import stopsign
 from resolver.config.schema import Config
 from resolver.lists.fetch import Mirror
 from resolver.lists.protected import own
@@ -91,6 +92,11 @@ def test_the_guide_s_register_is_bridged_by_client_certificate_with_the_ground_o
         mirror = Mirror(config.lists[0], config.places.list("gambling"), dict(own(config)))
         assert world.register.take(mirror.fetch(world.clock())).kind == "active"
 
+        (tmp_path / "stopsign.yaml").write_text(yaml.safe_dump(plain))
+        typed = ["explain", "www.casino.example", "--config", str(tmp_path / "stopsign.yaml")]
+        told = CliRunner().invoke(stopsign, typed)
+        for said in ("stopped", "17/2026", "2026-06-01", "Board", "Gambling Act"):
+            assert said in told.stdout, told.output
         casino = explain(config, "www.casino.example", now=world.clock()).entries[0]
         assert tuple(casino.basis[key] for key in ("order", "date", "authority")) == ("17/2026", "2026-06-01", "Board")
         assert (casino.basis["law"], casino.issued) == ("Gambling Act", "2026-06-30T22:30:00Z")

@@ -1,8 +1,9 @@
 """A checker written from docs/auditor.md and the C2SP texts that it names, by somebody who has none of our code.
 
-Standard library only. `python checker.py FOLDER` reads a log's folder, or a proof that `was-blocked` wrote, and prints
-what it found to be so; it raises `Wrong` at what is not. Signatures it leaves to another program: the standard library
-has no Ed25519. What it shows is that leaves, details, tree and documents are what the checkpoint's root says.
+Standard library only. `python checker.py LOG` reads a log's folder; `zstd -dc PROOF/document.zst | python checker.py
+PROOF` what `was-blocked` wrote. It prints what it found to be so, and raises `Wrong` at what is not. Signatures it
+leaves to another program: the standard library has no Ed25519. What it shows is that leaves, details, tree and
+documents are what the checkpoint's root says.
 """
 
 from __future__ import annotations
@@ -124,4 +125,8 @@ def check_blocked(folder: Path, lines: bytes) -> list[str]:
 
 
 if __name__ == "__main__":
-    print(f"{check_log(Path(sys.argv[1]))} details, and all leaves, are under the root")
+    given = Path(sys.argv[1])
+    if (given / "leaf.tlog-proof").exists():
+        print(*check_blocked(given, sys.stdin.buffer.read()), "are what the leaf activated, on the grounds beside it")
+    else:
+        print(f"{check_log(given)} details, and all leaves, are under the root")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import base64
 import json
+import subprocess
 import sys
 from hashlib import sha256
 from pathlib import Path
@@ -105,5 +106,8 @@ def test_it_follows_what_was_blocked(tmp_path: Path, capsys: pytest.CaptureFixtu
     (folder,) = (tmp_path / "proof").iterdir()
     lines = zstandard.ZstdDecompressor().decompressobj().decompress((folder / "document.zst").read_bytes())
     assert checker.check_blocked(folder, lines) == ["old.example"]
+    typed_by_hand = [sys.executable, checker.__file__, str(folder)]
+    said = subprocess.run(typed_by_hand, input=lines, capture_output=True, check=True).stdout.decode()
+    assert said == "old.example are what the leaf activated, on the grounds beside it\n"
     with pytest.raises(checker.Wrong, match="applied"):
         checker.check_blocked(folder, lines.replace(b"old", b"new"))

@@ -203,6 +203,15 @@ def test_one_form_for_several_names_is_an_appeal_for_each_under_links_of_its_aut
     with_store(work, tmp_path)
 
 
+@pytest.mark.parametrize(("typed", "meant"), [
+    (f"{REFERENCE} 8zk3-m9q2-xw4t-8rbc", 2), (f"{REFERENCE},8ZK3M9Q2XW4T8RBC\n", 2), ("7ZK3 M9Q2 XW4T 8RBC", 1),
+])  # fmt: skip
+def test_two_references_in_the_field_of_one_are_two_appeals(typed: str, meant: int) -> None:
+    """The field was cut after the first, and nothing said that the second had gone."""
+    form = Form.of({"reference": typed})
+    assert (form.reference, form.references) == (REFERENCE, (REFERENCE, "8ZK3M9Q2XW4T8RBC")[:meant])
+
+
 @pytest.mark.parametrize("more", ["not a reference", "\n".join(f"{number:016}" for number in range(50))])
 def test_further_references_that_are_none_or_too_many_are_said_so_and_kept(tmp_path: Path, more: str) -> None:
     async def work(world: World, visitor: Visitor) -> None:

@@ -240,9 +240,9 @@ def test_the_proof_on_a_receipt_is_that_of_the_host_that_shows_it(run: Run) -> N
 
 def test_stewards_know_of_each_other_and_what_each_says(run: Run) -> None:
     async def work(store: Store) -> None:
-        assert await store.present("a", "key of a", NOW) == {"a": "key of a"}
-        assert await store.present("b", "key of b", NOW + DAY) == {"a": "key of a", "b": "key of b"}
-        assert await store.present("b", "key of b", NOW + 9 * DAY) == {"b": "key of b"}, "one that is gone for a week"
+        assert await store.present("a", "key of a", NOW, "{}") == {"a": "key of a"}
+        assert await store.present("b", "key of b", NOW + DAY, "{}") == {"a": "key of a", "b": "key of b"}
+        assert await store.present("b", "key of b", NOW + 9 * DAY, "{}") == {"b": "key of b"}, "a is gone for a week"
         said = Shared("a", "override/example.com", 7, "proof")
         await store.share("a", [said])
         await store.share("b", [replace(said, steward="b", leaf=3)])

@@ -35,19 +35,28 @@ EPHEMERAL = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text(encodin
 """From here on the kernel chooses ports."""
 
 
+def bound_sockets() -> tuple[socket.socket, socket.socket]:
+    """Sockets for UDP and TCP, bound to one port of 127.0.0.1: for a server within the test, since a port that was free
+    a moment ago may be another test's by now."""
+    while True:
+        port = 10_000 + secrets.randbelow(EPHEMERAL - 10_000)
+        udp, tcp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM), socket.socket()
+        try:
+            udp.bind(("127.0.0.1", port))
+            tcp.bind(("127.0.0.1", port))
+        except OSError:
+            udp.close()
+            tcp.close()
+        else:
+            return udp, tcp
+
+
 def free_port() -> int:
     """A port of 127.0.0.1 that is free for both UDP and TCP. None that the kernel chooses for clients: before the test
     opens it, another test's client could get it."""
-    while True:
-        port = 10_000 + secrets.randbelow(EPHEMERAL - 10_000)
-        with (
-            socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp,
-            socket.socket() as tcp,
-            contextlib.suppress(OSError),
-        ):
-            udp.bind(("127.0.0.1", port))
-            tcp.bind(("127.0.0.1", port))
-            return port
+    udp, tcp = bound_sockets()
+    with udp, tcp:
+        return int(udp.getsockname()[1])
 
 
 def wait_until(condition: Callable[[], Any], what: str, patience: float = PATIENCE) -> Any:

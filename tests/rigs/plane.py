@@ -250,6 +250,7 @@ class Rig:
         self.sockets: list[socket.socket] = []
         self.streams = Streams(self.plane, host)
         self._accepting: dict[str, socket.socket] = {}
+        self.quic: socket.socket | None = None
         self.client = self.new_client()
 
     def new_client(self, host: str | None = None) -> socket.socket:
@@ -268,6 +269,18 @@ class Rig:
             self.plane.listen_stream(self._accepting[kind].fileno(), kind)
         host, port = self._accepting[kind].getsockname()[:2]
         return host, port
+
+    def quic_address(self) -> tuple[str, int]:
+        """Where the plane serves DNS over QUIC."""
+        if self.quic is None:
+            self.quic = socket.socket(self.listener.family, socket.SOCK_DGRAM)
+            self.sockets.append(self.quic)
+            self.quic.bind((self.host, 0))
+            assert self.plane.listen_quic(self.quic.fileno())
+        return self.host, self.quic.getsockname()[1]
+
+    def pump(self) -> None:
+        self.plane.pump()
 
     def connect(self, kind: StreamKind = "tcp", receives: int | None = None) -> Stream:
         """A connection of a client; `receives`: octets of its buffer."""

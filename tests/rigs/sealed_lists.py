@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from resolver.policy.description import SealPart
     from tests.rigs.lists_world import World
 
-NAME_KEY = bytes(range(0x40, 0x50))
+FILE_KEY = bytes.fromhex("c07e5f1b93d24a6688ab3fe05d1479c2e6b80d917f3c42a5195e6bd8f0247a3c")
+NAME_KEY = bytes.fromhex("9a1c55e7d2407bb1f36e08c4ad92715e")
 
 
 def digest_line(entry: Entry, key: bytes) -> bytes:
@@ -58,7 +59,7 @@ class Provider:
 
     def part(self, state: str, name_key: bytes = NAME_KEY, number: int = 1) -> SealPart:
         """What a list's description holds of a version with this state."""
-        made = seal.make([self.card], seal.Keys(bytes(range(32)), name_key), number, state)
+        made = seal.make([self.card], seal.Keys(FILE_KEY, name_key), number, state)
         return seals.part_of(made, state, self.key)
 
     def candidate(

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+import os
+import shutil
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +19,8 @@ from resolver._core import sealed_digest
 from tests.rigs.issuer_world import BASIS, ISSUER, Counted, World
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from blocklists.head import Head
     from blocklists.issuer.desk import Desk
     from blocklists.verify import Verified
@@ -26,8 +31,9 @@ SECRET = b"a sealed passphrase"
 
 
 def cheap(monkeypatch: Any) -> None:
-    """scrypt at a cost that a test can bear."""
+    """scrypt and a disk at a cost that a test can bear."""
     monkeypatch.setattr(vault, "N", 1 << 8)
+    monkeypatch.setattr(os, "fsync", lambda _: None)
 
 
 @dataclass
@@ -55,6 +61,13 @@ class SealedWorld(World):
     @property
     def desk(self) -> Desk:
         return self.rehearsal.desk
+
+    def copied(self, folder: Path) -> SealedWorld:
+        """The same world in another folder."""
+        shutil.copytree(self.folder, folder)
+        made, opened = copy.copy(self), Rehearsal.open(folder / "issuer", clock=lambda: made.now)
+        made.folder, made.rehearsal = folder, replace(opened, desk=replace(opened.desk, ask=lambda: SECRET))
+        return made
 
     def subscribe(self, provider: str) -> None:
         sealing.subscribe(self.desk, LIST, keys.card_of(getattr(self, provider), provider))

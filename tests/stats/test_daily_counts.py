@@ -114,6 +114,19 @@ def test_what_several_workers_counted_adds_up(places: Places, counts: Counts) ->
     assert not list(places.workers.glob("*.hits"))
 
 
+def test_of_a_sealed_list_the_log_counts_bands_and_names_no_entry(places: Places, counts: Counts) -> None:
+    live = make_live(places, police=["A" * 16, "B" * 16, "C" * 16], piracy=["D" * 16])
+    met(places, live, {"A" * 16: 15, "B" * 16: 20, "C" * 16: 5, "D" * 16: 12})
+    gather(places, counts, "2026-11-22")
+    due = counts.due(at("2027-01-03"), lambda: {"police": 3, "piracy": 1}, ["police"])
+    bands = {str(event.detail["list"]): event.detail for event in due.events if event.type == "bands"}
+    assert bands["police"] == {
+        "month": "2026-11", "list": "police", "entries": 3, "met": 3, "not_attributed": 0, "bands": {},
+        "in_bands": {"10-99": 2},
+    }  # fmt: skip
+    assert bands["piracy"]["bands"] == {"D" * 16: "10-99"}
+
+
 def test_a_file_is_taken_when_its_worker_lets_go_of_it_and_not_before(places: Places, counts: Counts) -> None:
     live = make_live(places, gambling=["A" * 16])
     cells = begun(places, live)

@@ -1,5 +1,6 @@
 //! `resolver._core`: the native module. One error type; the interpreter is released only where a call blocks.
 
+mod ask;
 mod list;
 mod plane;
 mod settings;
@@ -21,6 +22,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("VERSION", env!("CARGO_PKG_VERSION"))?;
     module.add("CoreError", module.py().get_type::<CoreError>())?;
     module.add("ListError", module.py().get_type::<ListError>())?;
+    ask::register(module)?;
     list::register(module)?;
     plane::register(module)?;
     verdict::register(module)?;

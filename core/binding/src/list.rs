@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use dnscore::list::{self, Action, Aliases, Announced, Guards, Hits, ListError, Matching};
+use dnscore::list::{self, Action, Aliases, Announced, Compared, Guards, Hits, ListError, Matching};
 use dnscore::sys::wipe;
 use dnscore::wire::Name;
 use pyo3::exceptions::PyIndexError;
@@ -23,9 +23,13 @@ fn refused_at(py: Python<'_>, error: &ListError) -> PyErr {
     noted.err().unwrap_or(refusal)
 }
 
-/// What stands for the names of a document.
-fn form(sealed: bool) -> list::Form {
-    if sealed { list::Form::Sealed } else { list::Form::Named }
+/// How two versions of a list are compared.
+fn compared(sealed: bool, rekeyed: bool) -> Compared {
+    match (sealed, rekeyed) {
+        (_, true) => Compared::ByReference,
+        (true, false) => Compared::ByDigest,
+        (false, false) => Compared::ByName,
+    }
 }
 
 /// Run without the interpreter what takes long.
@@ -164,7 +168,7 @@ fn changes_of(py: Python<'_>, changes: list::Changes, reused: Vec<String>) -> Py
 }
 
 #[pyfunction]
-#[pyo3(signature = (old, new, *, withdrawn = Vec::new(), limit = 100, sealed = false))]
+#[pyo3(signature = (old, new, *, withdrawn = Vec::new(), limit = 100, sealed = false, rekeyed = false))]
 fn changes(
     py: Python<'_>,
     old: Option<PathBuf>,
@@ -172,15 +176,16 @@ fn changes(
     withdrawn: Vec<String>,
     limit: usize,
     sealed: bool,
+    rekeyed: bool,
 ) -> PyResult<Changes> {
-    // guards over nothing, whatever the key
-    let guards = if sealed { Guards::default().blind(&[0; list::KEY]) } else { Guards::default() };
-    let found = detached(py, || list::examine(old.as_deref(), &new, None, &guards, &withdrawn, limit))?;
+    let compared = compared(sealed, rekeyed);
+    let found =
+        detached(py, || list::examine(old.as_deref(), &new, None, &Guards::default(), compared, &withdrawn, limit))?;
     changes_of(py, found.changes, found.reused)
 }
 
 #[pyfunction]
-#[pyo3(signature = (old, new, *, announced, protected, suffixes, popular, withdrawn = Vec::new(), limit = 100, key = None))]
+#[pyo3(signature = (old, new, *, announced, protected, suffixes, popular, withdrawn = Vec::new(), limit = 100, key = None, rekeyed = false))]
 #[expect(clippy::too_many_arguments, reason = "keyword arguments of one Python function")]
 fn examine(
     py: Python<'_>,
@@ -193,6 +198,7 @@ fn examine(
     withdrawn: Vec<String>,
     limit: usize,
     key: Option<[u8; list::KEY]>,
+    rekeyed: bool,
 ) -> PyResult<Examination> {
     let found = detached(py, || {
         let guards = Guards::new(
@@ -206,7 +212,8 @@ fn examine(
         };
         let (size, state, bases) = &announced;
         let announced = Announced { size: *size, state, bases };
-        list::examine(old.as_deref(), &new, Some(announced), &guards, &withdrawn, limit)
+        let compared = compared(key.is_some(), rekeyed);
+        list::examine(old.as_deref(), &new, Some(announced), &guards, compared, &withdrawn, limit)
     })?;
     let findings = found.findings.into_iter().map(|finding| {
         let list::Finding { kind, name, matching, reference, against } = finding;
@@ -225,7 +232,7 @@ fn examine(
 }
 
 #[pyfunction]
-#[pyo3(signature = (old, new, output, *, withdrawn = Vec::new(), sealed = false))]
+#[pyo3(signature = (old, new, output, *, withdrawn = Vec::new(), sealed = false, rekeyed = false))]
 fn restrain(
     py: Python<'_>,
     old: Option<PathBuf>,
@@ -233,8 +240,9 @@ fn restrain(
     output: PathBuf,
     withdrawn: Vec<String>,
     sealed: bool,
+    rekeyed: bool,
 ) -> PyResult<u64> {
-    detached(py, || list::restrain(old.as_deref(), &new, form(sealed), &withdrawn, &output))
+    detached(py, || list::restrain(old.as_deref(), &new, compared(sealed, rekeyed), &withdrawn, &output))
 }
 
 #[pyfunction]

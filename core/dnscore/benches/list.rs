@@ -1,5 +1,6 @@
 //! `cargo bench -p dnscore --bench list [-- FILE]`: the compiled list's octets a name, time to compile, and nanoseconds
-//! a look-up in batches of 64.
+//! a look-up in batches of 64. Then, what sealed lists beside it cost a query that is on none: the same file with their
+//! keys and without, piece by piece in turn.
 //!
 //! FILE holds one name a line; without it a million pairs of made-up words stand in. Half of what is asked for that is
 //! not listed is a listed name with a letter changed, half a made-up one; each with two labels or three.
@@ -10,7 +11,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use dnscore::list::{Action, Aliases, BATCH, CompiledList, Hits, Source, compile};
+use dnscore::list::{Action, Aliases, BATCH, CompiledList, Hits, KEY, Source, compile, sealed_digest};
 use dnscore::wire::Name;
 
 const ROUNDS: usize = 7;
@@ -109,6 +110,81 @@ fn measure(what: &str, list: &CompiledList, queries: &[String]) {
     println!("{what:<28} {quartile:>8.1} ns   (median {median:.1}, {share:.2}% listed)");
 }
 
+/// A sealed document of so many made-up names.
+fn write_sealed(count: usize, key: &[u8; KEY], path: &Path) -> std::io::Result<()> {
+    let mut random = Random(4);
+    let name = |number: usize| Name::from_text(&format!("s{number}.example")).unwrap_or(Name::ROOT);
+    let mut digests: Vec<_> = (0..count).map(|number| sealed_digest(key, &name(number))).collect();
+    digests.sort_unstable();
+    let mut encoder = zstd::Encoder::new(std::fs::File::create(path)?, 3)?;
+    for digest in digests {
+        let digest = digest.iter().fold(String::new(), |text, octet| format!("{text}{octet:02x}"));
+        let reference: String =
+            (0..16).map(|_| char::from(b"0123456789ABCDEFGHJKMNPQRSTVWXYZ"[random.below(32)])).collect();
+        writeln!(
+            encoder,
+            r#"{{"basis":"order-1","category":"abuse","digest":"{digest}","expires":"2028-11-22T00:00:00Z","issued":"2026-11-22T00:00:00Z","match":"subtree","reference":"{reference}"}}"#,
+        )?;
+    }
+    encoder.finish()?;
+    Ok(())
+}
+
+/// What `lists` sealed lists of `count` names each cost a query that is on none, beside the plain list.
+fn measure_sealed(
+    folder: &Path,
+    plain: Source<'_>,
+    lists: u8,
+    count: usize,
+    queries: &[String],
+) -> Result<(), Box<dyn std::error::Error>> {
+    let keys: Vec<[u8; KEY]> = (1..=lists).map(|number| [number; KEY]).collect();
+    let mut documents = Vec::new();
+    for (key, number) in keys.iter().zip(1u8..) {
+        let path = folder.join(format!("sealed-{number}.zst"));
+        write_sealed(count, key, &path)?;
+        documents.push((path, sealed_digest(key, &Name::ROOT)));
+    }
+    let mut sources = vec![plain.clone()];
+    sources.extend(documents.iter().map(|(document, check)| Source { document, seal: Some(*check), ..plain.clone() }));
+    let output = folder.join("sealed");
+    compile(&sources, &output, b"{}", 1 << 32)?;
+    let off = CompiledList::open(&output)?;
+    let start = Instant::now();
+    let on = CompiledList::open(&output)?;
+    let opened = start.elapsed().as_secs_f64();
+    keys.iter().zip(1u8..).try_for_each(|(key, number)| on.unseal(number, key))?;
+    let mut names = [Name::ROOT; BATCH];
+    let mut hits = Hits::new();
+    let mut costs = Vec::new();
+    for piece in queries.chunks(16 * BATCH) {
+        let mut took = [Duration::ZERO; 2];
+        for (list, took) in [&off, &on].into_iter().zip(&mut took) {
+            for batch in piece.chunks(BATCH) {
+                for (name, query) in names.iter_mut().zip(batch) {
+                    *name = Name::from_text(query).unwrap_or(Name::ROOT);
+                }
+                let names = names.each_ref();
+                let start = Instant::now();
+                list.look_up(&names[..batch.len()], &mut hits);
+                *took += start.elapsed();
+                black_box(&hits);
+            }
+        }
+        costs.push((took[1].as_secs_f64() - took[0].as_secs_f64()) * 1e9 / piece.len() as f64);
+    }
+    costs.sort_by(f64::total_cmp);
+    let (quartile, median) = (costs[costs.len() / 4], costs[costs.len() / 2]);
+    let sealed = |name: &str| ["seals", "screens", "digests", "index of digests"].contains(&name);
+    let hot: u64 = on.sizes().iter().filter(|(name, _)| sealed(name)).map(|(_, octets)| octets).sum();
+    println!(
+        "{:<28} {quartile:>8.1} ns   (median {median:.1}; {:.2} B a digest; all opened in {opened:.2} s)",
+        format!("{lists} sealed of {count}: more"),
+        hot as f64 / (count * usize::from(lists)) as f64,
+    );
+    Ok(())
+}
+
 /// Processor time of this thread, where Linux says it.
 fn seconds_on_cpu() -> f64 {
     let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
@@ -181,6 +257,9 @@ fn run(folder: &Path) -> Result<(), Box<dyn std::error::Error>> {
     }
     measure("look-up, not listed", &list, &not_listed);
     measure("look-up, listed", &list, &listed);
+    for (lists, count) in [(1, 10_000), (2, 10_000), (3, 10_000), (1, 1_000_000), (2, 1_000_000)] {
+        measure_sealed(folder, sources[0].clone(), lists, count, &not_listed)?;
+    }
     Ok(())
 }
 

@@ -44,6 +44,12 @@ fn the_stream_options_fuzzer_s_corpus_breaks_nothing() {
 }
 
 #[test]
+fn the_quic_fuzzers_corpora_break_nothing() {
+    corpus("quic", invariants::quic);
+    corpus("quic_stream", invariants::quic_stream);
+}
+
+#[test]
 fn the_list_fuzzer_s_corpus_breaks_nothing() {
     corpus("list", |file| {
         CompiledList::from_bytes(file).expect("of this version: write the corpus again");
@@ -147,6 +153,11 @@ fn bent(message: impl Strategy<Value = Message>) -> impl Strategy<Value = Vec<u8
 
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, cases: 2000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_octets_on_a_stream_of_quic(cut in any::<u8>(), length in 0..40u16, data in prop::collection::vec(any::<u8>(), 0..40)) {
+        invariants::quic_stream(&[&[cut][..], &length.to_be_bytes(), &data].concat());
+    }
 
     #[test]
     fn any_octets_as_a_query(data in prop::collection::vec(any::<u8>(), 0..600)) {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
 
-use dnscore::list::{Announced, Changes, Examination, Form, Guards, ListError, examine, restrain};
+use dnscore::list::{Announced, Changes, Compared, Examination, Guards, ListError, examine, restrain};
 use proptest::prelude::*;
 use sha2::{Digest, Sha256};
 
@@ -44,7 +44,7 @@ fn guards() -> Guards {
 fn examined(old: Option<&Path>, new: &Path, lines: &[String]) -> Result<Examination, ListError> {
     let bases = ["order-1".to_owned(), "order-2".to_owned()];
     let announced = Announced { size: 1 << 24, state: &state(lines), bases: &bases };
-    examine(old, new, Some(announced), &guards(), &[], LIMIT)
+    examine(old, new, Some(announced), &guards(), Compared::ByName, &[], LIMIT)
 }
 
 /// An entry as documents are sorted: labels from the right, match, reference; then its line.
@@ -218,7 +218,7 @@ fn long_documents_come_to_what_their_names_come_to_wherever_they_differ() {
         assert_same(&found, &name_by_name(&folder, &old, &new));
         let left = folder.0.join("left");
         let kept: Vec<String> = lines(&old).into_iter().filter(|line| lines(&new).contains(line)).collect();
-        assert_eq!(restrain(Some(&before), &after, Form::Named, &[], &left).expect("written"), kept.len() as u64);
+        assert_eq!(restrain(Some(&before), &after, Compared::ByName, &[], &left).expect("written"), kept.len() as u64);
         let text = zstd::decode_all(std::fs::read(left).expect("read").as_slice()).expect("decompressed");
         assert!(text == kept.concat().into_bytes());
     }

@@ -20,8 +20,9 @@ use super::document::{Document, Group, Item, Trust};
 use super::entry::{Form, Reference, encode_reference};
 use super::guard::{Guards, Objection};
 use super::key;
+use super::rekeyed;
 use super::side_by_side::{Step, side_by_side};
-use super::types::{ListError, Matching};
+use super::types::{Compared, ListError, Matching};
 
 /// How a document changed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -115,13 +116,14 @@ pub fn examine(
     new: &Path,
     announced: Option<Announced<'_>>,
     guards: &Guards,
+    compared: Compared,
     withdrawn: &[String],
     limit: usize,
 ) -> Result<Examination, ListError> {
-    let asked = Asked { guards, withdrawn: references(withdrawn)?, limit };
+    let asked = Asked { guards, compared, withdrawn: references(withdrawn)?, limit };
     compare(old, new, announced, &asked).or_else(|error| match announced {
         // what was passed over beside the old document is not looked at in order: what comes first is said by a full check
-        Some(announced) if old.is_some() => check(new, guards.form(), announced).and(Err(error)),
+        Some(announced) if old.is_some() => check(new, compared.into(), announced).and(Err(error)),
         _ => Err(error),
     })
 }
@@ -129,6 +131,7 @@ pub fn examine(
 /// What is to be found out.
 struct Asked<'a> {
     guards: &'a Guards,
+    compared: Compared,
     withdrawn: HashSet<Reference>,
     limit: usize,
 }
@@ -153,14 +156,17 @@ fn compare(
     announced: Option<Announced<'_>>,
     asked: &Asked<'_>,
 ) -> Result<Examination, ListError> {
-    let mut result = Examination { compares: old.is_some(), form: asked.guards.form(), ..Examination::default() };
+    let mut result = Examination { compares: old.is_some(), form: asked.compared.into(), ..Examination::default() };
     let trust = announced.map_or(Trust::Checked, |announced| Trust::Nothing { bases: Some(announced.bases) });
     let size = announced.map_or(u64::MAX, |announced| announced.size);
     let new = Document::open(new, result.form, size, trust)?;
-    let new = side_by_side(old, new, |step| {
-        result.step(&step, asked);
-        Ok(())
-    })?;
+    let new = match old {
+        Some(old) if asked.compared == Compared::ByReference => result.by_reference(old, new, asked)?,
+        _ => side_by_side(old, new, |step| {
+            result.step(&step, asked);
+            Ok(())
+        })?,
+    };
     if let Some(announced) = announced {
         check_state(new, announced.state)?;
     }
@@ -179,6 +185,27 @@ fn check_state(document: Document<'_>, announced: &str) -> Result<(), ListError>
 }
 
 impl Examination {
+    fn by_reference<'d>(
+        &mut self,
+        old: &Path,
+        mut new: Document<'d>,
+        asked: &Asked<'_>,
+    ) -> Result<Document<'d>, ListError> {
+        let (entries, moved) = rekeyed::compare(old, &mut new, &asked.withdrawn, |kind, group, item| {
+            if kind != "removed" {
+                self.object(group, item, asked);
+            }
+            match kind {
+                "unchanged" => self.changes.unchanged += 1,
+                _ => self.note(kind, group, item, asked.limit),
+            }
+        })?;
+        self.changes.entries = entries;
+        self.gone.extend(moved.iter().copied());
+        self.come = moved;
+        Ok(new)
+    }
+
     fn step(&mut self, step: &Step<'_>, asked: &Asked<'_>) {
         match step {
             &Step::Same(_, entries) => {

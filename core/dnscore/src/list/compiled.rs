@@ -69,7 +69,7 @@ impl Work for LookUp<'_> {
     #[inline(always)]
     fn run<L: Lanes>(self, lanes: L) {
         self.names.look_up(lanes, self.content, self.batch, self.out);
-        self.sealed.look_up(self.content, self.batch, self.out);
+        self.sealed.look_up(lanes, self.content, self.batch, self.out);
     }
 }
 

@@ -47,92 +47,71 @@ pub(super) fn digest_of(text: &[u8]) -> Option<Digest> {
 /// SipHash-2-4-128.
 fn siphash(key: &[u8; KEY], message: &[u8]) -> Digest {
     let words = message.len() / 8 + 1;
-    let both = siphash_side_by_side(key, (0..words).map(|at| [word(message, 0, message.len(), at)]));
+    let both = siphash_words(key_words(key), (0..words).map(|at| word(message, at)));
     let mut digest = [0; DIGEST];
-    digest[..8].copy_from_slice(&both[0][0].to_le_bytes());
-    digest[8..].copy_from_slice(&both[1][0].to_le_bytes());
+    digest[..8].copy_from_slice(&both[0].to_le_bytes());
+    digest[8..].copy_from_slice(&both[1].to_le_bytes());
     digest
 }
 
-/// The `at`th word that SipHash takes of the message in `held` from `start` to `end`: eight octets of it, or the last of
-/// them with its length. What stands after `end` is not looked at.
+/// A key as the two numbers that SipHash takes.
 #[inline(always)]
-pub(super) fn word(held: &[u8], start: usize, end: usize, at: usize) -> u64 {
-    let from = start + 8 * at;
-    let left = end.saturating_sub(from);
-    let word = match held.get(from..).and_then(|rest| rest.first_chunk()) {
-        Some(eight) => u64::from_le_bytes(*eight),
-        None => {
-            let mut last = [0; 8];
-            last.iter_mut().zip(held.get(from..end).unwrap_or(&[])).for_each(|(octet, &own)| *octet = own);
-            u64::from_le_bytes(last)
-        }
-    };
-    match left {
-        0..8 => word & ((1 << (8 * left)) - 1) | ((end - start) as u64) << 56,
-        _ => word,
-    }
+pub(super) fn key_words(key: &[u8; KEY]) -> [u64; 2] {
+    [0, 8].map(|at| u64::from_le_bytes(key[at..at + 8].try_into().unwrap_or_default()))
 }
 
-/// SipHash-2-4-128 of `N` messages of equally many words at a time: the first half of each digest, then the second.
+/// The four words with which SipHash-2-4-128 begins.
 #[inline(always)]
-pub(super) fn siphash_side_by_side<const N: usize>(
-    key: &[u8; KEY],
-    words: impl Iterator<Item = [u64; N]>,
-) -> [[u64; N]; 2] {
-    let [low, high] = [0, 8].map(|at| u64::from_le_bytes(key[at..at + 8].try_into().unwrap_or_default()));
-    let mut state = State([
-        [low ^ 0x736f_6d65_7073_6575; N],
-        [high ^ 0x646f_7261_6e64_6f6d ^ 0xee; N],
-        [low ^ 0x6c79_6765_6e65_7261; N],
-        [high ^ 0x7465_6462_7974_6573; N],
-    ]);
+pub(super) const fn beginning([low, high]: [u64; 2]) -> [u64; 4] {
+    [
+        low ^ 0x736f_6d65_7073_6575,
+        high ^ 0x646f_7261_6e64_6f6d ^ 0xee,
+        low ^ 0x6c79_6765_6e65_7261,
+        high ^ 0x7465_6462_7974_6573,
+    ]
+}
+
+/// The `at`th word that SipHash takes of a message: eight octets of it, or the last of them with its length.
+fn word(message: &[u8], at: usize) -> u64 {
+    let rest = &message[8 * at..];
+    let mut eight = [0; 8];
+    let octets = rest.len().min(8);
+    eight[..octets].copy_from_slice(&rest[..octets]);
+    u64::from_le_bytes(eight) | if octets < 8 { (message.len() as u64) << 56 } else { 0 }
+}
+
+/// SipHash-2-4-128 of a message of these words: the two halves of its digest.
+#[inline(always)]
+pub(super) fn siphash_words(key: [u64; 2], words: impl Iterator<Item = u64>) -> [u64; 2] {
+    let mut state = beginning(key);
     for word in words {
-        each(&mut state.0[3], |lane, at| *lane ^= word[at]);
-        state.round();
-        state.round();
-        each(&mut state.0[0], |lane, at| *lane ^= word[at]);
+        state[3] ^= word;
+        rounds(&mut state, 2);
+        state[0] ^= word;
     }
-    each(&mut state.0[2], |lane, _| *lane ^= 0xee);
-    (0..4).for_each(|_| state.round());
-    let first = state.folded();
-    each(&mut state.0[1], |lane, _| *lane ^= 0xdd);
-    (0..4).for_each(|_| state.round());
-    [first, state.folded()]
+    state[2] ^= 0xee;
+    rounds(&mut state, 4);
+    let first = state.iter().fold(0, |folded, word| folded ^ word);
+    state[1] ^= 0xdd;
+    rounds(&mut state, 4);
+    [first, state.iter().fold(0, |folded, word| folded ^ word)]
 }
 
 #[inline(always)]
-fn each<const N: usize>(lanes: &mut [u64; N], mut act: impl FnMut(&mut u64, usize)) {
-    for (at, lane) in lanes.iter_mut().enumerate() {
-        act(lane, at);
+fn rounds(state: &mut [u64; 4], count: usize) {
+    let [mut a, mut b, mut c, mut d] = *state;
+    for _ in 0..count {
+        a = a.wrapping_add(b);
+        c = c.wrapping_add(d);
+        b = b.rotate_left(13) ^ a;
+        d = d.rotate_left(16) ^ c;
+        a = a.rotate_left(32).wrapping_add(d);
+        c = c.wrapping_add(b);
+        b = b.rotate_left(17) ^ c;
+        d = d.rotate_left(21) ^ a;
+        c = c.rotate_left(32);
     }
-}
-
-/// The four words of each message's state.
-struct State<const N: usize>([[u64; N]; 4]);
-
-impl<const N: usize> State<N> {
-    #[inline(always)]
-    fn round(&mut self) {
-        let [a, b, c, d] = &mut self.0;
-        for at in 0..N {
-            a[at] = a[at].wrapping_add(b[at]);
-            c[at] = c[at].wrapping_add(d[at]);
-            b[at] = b[at].rotate_left(13) ^ a[at];
-            d[at] = d[at].rotate_left(16) ^ c[at];
-            a[at] = a[at].rotate_left(32).wrapping_add(d[at]);
-            c[at] = c[at].wrapping_add(b[at]);
-            b[at] = b[at].rotate_left(17) ^ c[at];
-            d[at] = d[at].rotate_left(21) ^ a[at];
-            c[at] = c[at].rotate_left(32);
-        }
-    }
-
-    #[inline(always)]
-    fn folded(&self) -> [u64; N] {
-        let [a, b, c, d] = &self.0;
-        std::array::from_fn(|at| a[at] ^ b[at] ^ c[at] ^ d[at])
-    }
+    *state = [a, b, c, d];
 }
 
 #[cfg(test)]
@@ -150,10 +129,6 @@ mod tests {
         for (length, line) in lines.iter().enumerate() {
             let digest: String = siphash(&key, &message[..length]).iter().map(|byte| format!("{byte:02x}")).collect();
             assert_eq!(&digest, line, "{length} octets");
-            let words = (0..=length / 8).map(|at| [word(&message, 0, length, at); 8]);
-            let [first, second] = siphash_side_by_side(&key, words);
-            let halves = [first[7].to_le_bytes(), second[7].to_le_bytes()].concat();
-            assert_eq!(halves, siphash(&key, &message[..length]), "{length} octets, eight at a time");
         }
     }
 

@@ -15,7 +15,7 @@
 use super::digest::digest_of;
 use super::key::is_label_byte;
 use super::text::is_refused;
-use super::types::Matching;
+use super::types::{Compared, Matching};
 
 /// No canonical line is longer, with its line feed.
 pub(crate) const MAX_LINE: usize = 4096;
@@ -40,12 +40,18 @@ pub(crate) struct Entry<'a> {
 
 /// What stands for an entry's name.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Form {
+pub(crate) enum Form {
     /// The name itself.
     #[default]
     Named,
     /// The name's digest under the list's key.
     Sealed,
+}
+
+impl From<Compared> for Form {
+    fn from(compared: Compared) -> Self {
+        if compared == Compared::ByName { Self::Named } else { Self::Sealed }
+    }
 }
 
 /// Reads canonical lines.

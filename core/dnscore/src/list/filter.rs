@@ -41,12 +41,6 @@ impl Hash {
         Self(hash)
     }
 
-    /// Of a number that is as good as random.
-    #[inline(always)]
-    pub const fn random(number: u64) -> Self {
-        Self(number)
-    }
-
     #[cfg(test)]
     fn of(number: u64) -> Self {
         Self(number.wrapping_mul(PRIME))

@@ -13,7 +13,6 @@
 use std::collections::HashMap;
 
 use super::digest::{Digest, KEY, digest_of, sealed_digest};
-use super::entry::Form;
 use super::key;
 use super::types::Matching;
 use crate::wire::Name;
@@ -119,11 +118,6 @@ impl Guards {
         }
         self.blind = Some(all);
         self
-    }
-
-    /// The form of the documents that they look at.
-    pub(crate) fn form(&self) -> Form {
-        if self.blind.is_some() { Form::Sealed } else { Form::Named }
     }
 
     pub(crate) fn examine(&self, key: &[u8], matching: Matching, mut object: impl FnMut(Objection)) {

@@ -13,10 +13,11 @@ use std::path::Path;
 use super::check::{counterpart, narrows};
 use super::compile::references;
 use super::document::{Document, Group, Trust};
-use super::entry::{Form, Reference};
+use super::entry::Reference;
 use super::output::{Output, unwritable};
+use super::rekeyed;
 use super::side_by_side::{Step, side_by_side};
-use super::types::ListError;
+use super::types::{Compared, ListError};
 
 /// What stays on this machine: time counts more than a few megabytes.
 const LEVEL: i32 = -3;
@@ -28,14 +29,19 @@ const LEVEL: i32 = -3;
 pub fn restrain(
     old: Option<&Path>,
     new: &Path,
-    form: Form,
+    compared: Compared,
     withdrawn: &[String],
     output: &Path,
 ) -> Result<u64, ListError> {
     let withdrawn = references(withdrawn)?;
     let mut out = Writer::create(output)?;
     let mut entries = 0;
-    let new = Document::open(new, form, u64::MAX, Trust::Checked)?;
+    if let (Compared::ByReference, Some(old)) = (compared, old) {
+        entries = rekeyed::restrained(old, new, |line| out.write(line))?;
+        out.commit()?;
+        return Ok(entries);
+    }
+    let new = Document::open(new, compared.into(), u64::MAX, Trust::Checked)?;
     side_by_side(old, new, |step| {
         match step {
             Step::Same(lines, number) => {

@@ -10,7 +10,7 @@
 //!
 //! ```text
 //! seals:   24 octets a list: number of the list u32, digests u32, digest of the root
-//! screens: a filter a list (see filter.rs)
+//! screens: a filter a list, twelve bits a digest: about one name in a hundred passes that is not listed
 //! digests: 16 octets each, list after list
 //! ```
 
@@ -19,16 +19,16 @@ use std::sync::OnceLock;
 
 use super::digest::{self, DIGEST, Digest, KEY};
 use super::file::{Content, Section, Sections, damaged};
-use super::filter::{self, Hash};
 use super::hits::Hits;
-use super::suffixes::{Found, NO_NAME, Suffixes};
+use super::suffixes::{Found, Suffixes};
 use super::types::ListError;
-use super::vector::prefetch;
+use super::vector::{Lanes, prefetch};
 use crate::narrow::to_u32;
 use crate::sys::Locked;
 use crate::wire::Name;
 
 const SEAL: usize = 24;
+const BITS_PER_DIGEST: usize = 12;
 /// Digests that one place of the index covers, about.
 const STRIDE: u32 = 8;
 
@@ -63,23 +63,38 @@ pub(super) fn finish(sections: &mut Sections) {
     *sections.section(Section::Screens) = screens;
 }
 
-/// The filter of these digests.
+/// The filter of these digests: words of 64 bits, in which each digest sets four.
 fn screen(digests: &[u8]) -> Vec<u8> {
-    let mut filter = filter::empty(digests.len() / DIGEST);
-    let lines = filter::lines(&filter);
+    let words = (digests.len() / DIGEST * BITS_PER_DIGEST).div_ceil(512).max(1) * 8;
+    let mut screen = vec![0; words * 8];
     for digest in digests.as_chunks::<DIGEST>().0 {
-        hash(halves(digest)[1]).place(lines).set(&mut filter);
+        let halves = halves(digest);
+        let at = 8 * word_of(halves, words);
+        let word = number64(&screen[at..at + 8]) | bits(halves);
+        screen[at..at + 8].copy_from_slice(&word.to_le_bytes());
     }
-    filter
+    screen
 }
 
-/// What the filter is asked by: the second half of a digest. The first one says where it stands.
-fn hash(second: u64) -> Hash {
-    Hash::random(second)
+/// The word of a digest: its second half says which, its first one says the bits.
+#[inline(always)]
+#[allow(clippy::cast_possible_truncation)] // below `words`
+fn word_of([_, second]: [u64; 2], words: usize) -> usize {
+    ((u128::from(second) * words as u128) >> 64) as usize
+}
+
+#[inline(always)]
+fn bits([first, _]: [u64; 2]) -> u64 {
+    [0, 6, 12, 18].iter().fold(0, |bits, shift| bits | 1 << (first >> shift & 63))
 }
 
 fn halves(digest: &Digest) -> [u64; 2] {
-    [0, 8].map(|at| u64::from_le_bytes(digest[at..at + 8].try_into().unwrap_or_default()))
+    [0, 8].map(|at| number64(&digest[at..at + 8]))
+}
+
+#[inline(always)]
+fn number64(eight: &[u8]) -> u64 {
+    u64::from_le_bytes(eight.try_into().unwrap_or_default())
 }
 
 fn number(four: &[u8]) -> u32 {
@@ -172,7 +187,7 @@ impl Sealed {
 
     /// Find all rows at or above each of a batch of names, and put them among the `hits` of these names, the last ones.
     #[inline(always)]
-    pub fn look_up(&self, content: &Content, names: &[&Name], hits: &mut Hits) {
+    pub fn look_up<L: Lanes>(&self, lanes: L, content: &Content, names: &[&Name], hits: &mut Hits) {
         let Hits { suffixes, .. } = hits;
         if self.lists.iter().all(|seal| seal.key.get().is_none()) {
             return;
@@ -180,10 +195,11 @@ impl Sealed {
         suffixes.fill(names);
         for seal in &self.lists {
             if let Some(key) = seal.key.get() {
-                seal.look_up(content, key.get(), suffixes);
+                seal.look_up(lanes, content, key.get(), suffixes);
             }
         }
         if !suffixes.found.is_empty() {
+            suffixes.share(names);
             hits.merge(names.len());
         }
     }
@@ -210,24 +226,26 @@ impl Seal {
     }
 
     #[inline(always)]
-    fn look_up(&self, content: &Content, key: &[u8; KEY], suffixes: &mut Suffixes) {
+    fn look_up<L: Lanes>(&self, lanes: L, content: &Content, key: &[u8; KEY], suffixes: &mut Suffixes) {
         let screen = &content.get(Section::Screens)[self.screen.clone()];
-        let lines = filter::lines(screen);
-        let Suffixes { groups, words, digests, found, .. } = suffixes;
+        let (words, key) = (screen.len() / 8, digest::key_words(key));
+        let Suffixes { groups, words: all, digests, found, .. } = suffixes;
         digests.clear();
-        let mut at = 0;
         for group in groups.iter() {
-            let own = &words[at..at + group.words];
-            at += group.words;
-            let both = digest::siphash_side_by_side(key, own.iter().copied());
-            both[1].iter().for_each(|&second| prefetch(screen, hash(second).line(lines)));
-            digests.push(both);
+            let [firsts, seconds] = lanes.siphash(key, group.words(all));
+            for second in seconds {
+                prefetch(screen, 8 * word_of([0, second], words));
+            }
+            digests.push([firsts, seconds]);
         }
         for (group, [firsts, seconds]) in groups.iter().zip(digests.iter()) {
-            for (lane, suffix) in group.of.iter().enumerate() {
-                if hash(seconds[lane]).place(lines).is_set(screen)
-                    && suffix.distance != NO_NAME
-                    && let Some(row) = self.find(content, [firsts[lane], seconds[lane]])
+            for (suffix, (&first, &second)) in
+                group.of[..usize::from(group.filled)].iter().zip(firsts.iter().zip(seconds))
+            {
+                let at = 8 * word_of([first, second], words);
+                let bits = bits([first, second]);
+                if screen.get(at..at + 8).map_or(0, number64) & bits == bits
+                    && let Some(row) = self.find(content, [first, second])
                 {
                     found.push(Found { name: suffix.name, distance: suffix.distance, row });
                 }

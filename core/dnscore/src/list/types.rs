@@ -169,6 +169,17 @@ pub struct Rule {
     pub expires: u32,
 }
 
+/// How two versions of a list are compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Compared {
+    /// Both have names.
+    ByName,
+    /// Both are sealed under one key.
+    ByDigest,
+    /// Both are sealed, each under another key.
+    ByReference,
+}
+
 /// What one entry at or above a name does to it, exceptions for names aside. The first reason not to act counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Standing {

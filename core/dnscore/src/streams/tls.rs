@@ -67,7 +67,7 @@ impl Identity {
     }
 
     /// What connections over QUIC are made with.
-    pub(super) fn quic(&self, limits: &Limits) -> Result<Arc<quinn_proto::ServerConfig>, String> {
+    pub fn quic(&self, limits: &Limits) -> Result<Arc<quinn_proto::ServerConfig>, String> {
         server_config(Arc::clone(&self.quic), &self.secret, limits)
     }
 

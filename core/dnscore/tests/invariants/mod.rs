@@ -3,12 +3,15 @@
 #![allow(dead_code, clippy::unwrap_used)]
 
 use std::cell::RefCell;
+use std::net::{IpAddr, SocketAddr};
 
 use dnscore::answer::{self, StopPage};
 use dnscore::cache::{Cache, Given};
 use dnscore::list::{Action, Aliases, CompiledList, Hits, with_right_checksum};
-use dnscore::streams::http;
 use dnscore::streams::options::{self, Wanted};
+use dnscore::streams::quic::message::Coming;
+use dnscore::streams::quic::server::{HALF_OPEN, Out, Server};
+use dnscore::streams::{Identity, Limits, SECRET, http};
 use dnscore::verdict::Stop;
 use dnscore::wire::{Echo, Expected, Name, Parsed, Query, Rejected, check_answer, parse, parse_into};
 
@@ -35,6 +38,64 @@ pub fn https(data: &[u8]) {
     }
     session.finish();
     session.flush(&mut out);
+}
+
+/// The octets of one stream over QUIC: the first says into which pieces they are cut.
+pub fn quic_stream(data: &[u8]) {
+    let Some((cut, data)) = data.split_first() else { return };
+    let mut coming = Coming::default();
+    let whole = data.len() >= 2 && data.len() - 2 == usize::from(u16::from_be_bytes([data[0], data[1]]));
+    for piece in data.chunks(usize::from(*cut).max(1)) {
+        if coming.push(piece).is_err() {
+            return assert!(!whole);
+        }
+        assert!(coming.len() <= data.len());
+    }
+    if let Ok((message, wanted)) = coming.finish() {
+        assert!(whole && message == data[2..] && message.len() >= 12);
+        assert!(message[..2] == [0, 0] && message[2] & 0x80 == 0 && !wanted.keepalive);
+    }
+}
+
+/// How much was sent.
+#[derive(Default)]
+struct Sent(usize);
+
+impl Out for Sent {
+    fn send(&mut self, _: SocketAddr, _: Option<IpAddr>, octets: &[u8]) {
+        assert!(octets.len() <= 1232);
+        self.0 += octets.len();
+    }
+}
+
+/// Datagrams at the socket of DNS over QUIC, each after its length: nobody without keys comes past the handshake. Three
+/// times what came is sent at most, and for each connection, which begins with 1200 octets, less than one datagram more.
+pub fn quic(data: &[u8]) {
+    const IDENTITY: &[u8] = include_bytes!("../identity.pem");
+    let limits = Limits::default();
+    let identity = Identity::new(IDENTITY, IDENTITY, [7; SECRET]).unwrap();
+    let here = SocketAddr::from(([127, 0, 0, 1], 853));
+    let mut server = Server::new(&[7; SECRET], 1, here, limits, 0);
+    server.set_config(identity.quic(&limits).unwrap());
+    let (mut rest, mut received, mut out, mut now) = (data, 0, Sent::default(), 0);
+    while let Some((length, more)) = rest.split_first_chunk::<2>() {
+        let (datagram, more) = more.split_at(more.len().min(usize::from(u16::from_be_bytes(*length)) % 1500));
+        rest = more;
+        received += datagram.len();
+        server.receive(datagram, SocketAddr::from(([127, 0, 0, 1], 4000)), None, now, &mut out);
+        server.flush(now, &mut out);
+        assert_eq!(server.questions().count(), 0);
+        assert!(server.connected() <= HALF_OPEN);
+        assert!(out.0 <= 4 * received, "{} octets for {received}", out.0);
+        now += 100_000;
+        server.time(now);
+        server.sweep(now);
+        server.flush(now, &mut out);
+        assert!(out.0 <= 4 * received, "{} octets for {received}", out.0);
+    }
+    server.drain(now);
+    server.flush(now, &mut out);
+    assert_eq!(server.connected(), 0, "nobody is waited for");
 }
 
 /// A query on a stream, and the same octets as an answer that gets what was wanted.

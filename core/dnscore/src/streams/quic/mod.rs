@@ -13,6 +13,7 @@
 //!   the new one is of the same socket's share; else it hears nothing, and connects again;
 //! * there is no PROXY header for QUIC: a connection is whose address it comes from.
 
+mod ask;
 mod connection;
 mod keys;
 pub mod message;
@@ -31,6 +32,7 @@ use crate::streams::tls::{Identity, SECRET};
 use crate::streams::{Limits, Message};
 use crate::sys::{BATCH, Endpoint, Listener, Local, Poll, Receiver, Sender, Timer};
 
+pub use ask::ask;
 pub(super) use keys::server as server_config;
 
 use connection::Question;

@@ -14,8 +14,8 @@
 //! | a handshake without `doq` in its ALPN | the alert no_application_protocol |
 //! | a handshake that is not over after the time for stalled clients | the connection ends |
 //!
-//! Until an address is proven, it is sent at most three times what came from it (RFC 9000, 8.1; `quinn-proto` counts). A
-//! connection that is closed is forgotten at once: what its client still sends is answered with a stateless reset.
+//! Until an address is proven, it is sent three times what came from it (RFC 9000, 8.1), and less than one datagram more:
+//! `quinn-proto` looks whether the limit is reached before each. A connection that is closed is forgotten at once: what its client still sends is answered with a stateless reset.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
@@ -232,7 +232,9 @@ impl Server {
         for index in 0..self.connections.len() {
             if let Some(connection) = &mut self.connections[index] {
                 connection.sweep(at, now, &self.limits);
-                self.touch(index);
+                if connection.inner.is_closed() {
+                    self.touch(index);
+                }
             }
         }
     }

@@ -1,0 +1,88 @@
+"""`stopsign status --all`: one screen of all hosts that share the appeals database.
+
+Enters: the hosts as `resolver.portal.fleet` reads them. Leaves: a table and sentences for rich, or plain values. Rules:
+what is wrong stands first; a host that is silent or behind is named in words, not in a colour alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+
+from resolver.base.timestamps import as_text
+from resolver.portal.fleet import Host, hosts_of, lagging
+from resolver.portal.store import Store
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from resolver.config.schema import Config
+
+
+def hosts(config: Config) -> list[Host]:
+    """Raises `StoreError` where the database cannot be used."""
+
+    async def ask() -> list[Host]:
+        store = await Store.open(config.database_url)
+        try:
+            now = int(time.time())
+            return hosts_of(await store.reports(now), now)
+        finally:
+            await store.close()
+
+    return asyncio.run(ask())
+
+
+def wrong(every: Sequence[Host]) -> dict[str, list[str]]:
+    """By host, what somebody should look at, each in a sentence."""
+    behind = lagging(every)
+    found = {}
+    for host in every:
+        silent = [f"has not reported since {as_text(host.seen)}"] if host.silent else []
+        lags = [f"runs an older version of {name} than another host" for name in behind.get(host.name, [])]
+        if said := [*silent, *lags, *host.alarms]:
+            found[host.name] = said
+    return found
+
+
+def as_json(every: Sequence[Host]) -> dict[str, Any]:
+    found = wrong(every)
+    return {
+        "hosts": [{**asdict(host), "seen": as_text(host.seen), "wrong": found.get(host.name, [])} for host in every]
+    }
+
+
+def screen(every: Sequence[Host], now: float) -> Group:
+    found = wrong(every)
+    table = Table(box=None, header_style="bold", padding=(0, 2, 0, 0))
+    for column in ("host", "version", "report", "generation", "lists", "held"):
+        table.add_column(column, no_wrap=column != "lists")
+    for host in every:
+        age = f"{max(now - host.seen, 0):,.0f} s ago"
+        table.add_row(
+            Text(host.name, style="red" if host.name in found else ""),
+            Text(host.version),
+            Text(f"silent, {age}" if host.silent else age),
+            f"{host.generation:,}",
+            Text(", ".join(f"{one.name} {one.version}" + _unusual(one.action) for one in host.lists)),
+            Text(", ".join(f"{one.name} {one.held}" for one in host.lists if one.held) or "-"),
+        )
+    return Group(*_sentences(found), table)
+
+
+def _unusual(action: str) -> str:
+    return " (monitors)" if action == "monitor" else ""
+
+
+def _sentences(found: dict[str, list[str]]) -> Iterator[Text]:
+    for name, said in found.items():
+        for one in said:
+            yield Text(f"! {name}: {one}", style="red")
+    if found:
+        yield Text()

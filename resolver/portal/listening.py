@@ -1,0 +1,46 @@
+"""PostgreSQL's NOTIFY: a host hears at once that another one said something, and polls where it cannot listen.
+
+Enters: the database's URL. Leaves: `wake` is called after each notification, and after each connection, since what was
+said before it is not heard. Rules: a connection of its own, outside the pool, held open (a session listens, not a
+database); one that ends is made again after a pause. SQLite has one host, and nobody to hear.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING
+
+import asyncpg
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+CHANNEL = "stopsign_shared"
+AGAIN = 2.0  # seconds until the next try to connect
+_KEEPALIVE = {"tcp_keepalives_idle": "10", "tcp_keepalives_interval": "5", "tcp_keepalives_count": "3"}
+
+log = logging.getLogger("stopsign.portal")
+
+
+async def listen(url: str, wake: Callable[[], None], again: float = AGAIN) -> None:
+    """Until it is cancelled. `url`: `postgresql://…`; of another database there is nothing to hear."""
+    if not url.startswith("postgresql://"):
+        return
+    while True:
+        try:
+            connection = await asyncpg.connect(url, timeout=10.0, server_settings=_KEEPALIVE)
+        except (OSError, asyncpg.PostgresError, TimeoutError) as error:
+            log.info("other hosts are asked every few seconds, not heard at once: %s", error)
+            await asyncio.sleep(again)
+            continue
+        ended = asyncio.Event()
+        connection.add_termination_listener(lambda _, ended=ended: ended.set())
+        try:
+            await connection.add_listener(CHANNEL, lambda *_: wake())
+            wake()
+            await ended.wait()
+        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            await asyncio.sleep(again)
+        finally:
+            connection.terminate()

@@ -1,0 +1,168 @@
+"""A list that authorities adopt from each other: who opens it, what its page says, and whose withdrawals hold."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import pytest
+
+from blocklists import adopted, delta, document
+from blocklists.errors import VerifyError
+from blocklists.head import Basis, Issuer
+from blocklists.issuer import adopt, history, propose, withdraw
+from blocklists.issuer.adopt import AdoptError
+from blocklists.issuer.rehearsal import Rehearsal
+from blocklists.issuer.review import ReviewError
+from blocklists.sealed import keys
+from resolver.lists import fetch
+from resolver.lists.fetch import Mirror
+from resolver.policy import seals
+from tests.rigs.issuer_world import BASIS, ISSUER, Counted
+from tests.rigs.lists_world import Clock, World
+from tests.rigs.sealed_world import LIST, NAMES, SealedWorld, cheap
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from blocklists.issuer.desk import Desk
+    from blocklists.issuer.request import Request
+
+OWN = Basis("Own Act, § 1", "Own Authority", "own order", "2026-11-02", "AT", "Own Court")
+
+
+class Chain:
+    """The authority that made a list, one that adopts it, one that adopts it from that; and a provider."""
+
+    def __init__(self, folder: Path, *, sealed: bool) -> None:
+        self.key, self.clock, self.folder, self.sealed = folder / "sealed.key", Clock(), folder, sealed
+        now = datetime.fromtimestamp(self.clock(), UTC)
+        if sealed:
+            self.first = SealedWorld(folder / "first", now, north=keys.create(self.key)).rehearsal
+        else:
+            self.first = Rehearsal.create(folder / "first", ISSUER, clock=lambda: now, random=Counted())
+            self.first.add_basis(LIST, "order-17", BASIS)
+            self.first.change(LIST, add=NAMES, basis="order-17", category="abuse")
+        self.second, self.third = self.desk("Second"), self.desk("Third")
+        self.adopt(self.second, self.first.desk, LIST)
+        self.adopt(self.third, self.second.desk, "adopted")
+        source = {"repository": str(self.third.desk.published), "trusted_root": str(self.third.desk.trusted_root)}
+        more = {"sealed_key": str(self.key)} if sealed else {}
+        self.isp = World(folder / "isp", self.clock, {"adopted": source}, more)
+        config = self.isp.config
+        self.mirror = Mirror(config.lists[0], config.places.list("adopted"), sealed_key=seals.key_file(config))
+
+    def desk(self, name: str) -> Rehearsal:
+        now = datetime.fromtimestamp(self.clock(), UTC)
+        made = Rehearsal.create(self.folder / name, Issuer(name, "x@x.example", "y@x.example"), clock=lambda: now)
+        made.add_basis("adopted", "own", OWN)
+        return made
+
+    def request(self, desk: Desk, source: Desk, name: str) -> Request:
+        now, root = datetime.fromtimestamp(self.clock(), UTC), source.trusted_root.read_bytes()
+        return adopt.adopt(desk, "adopted", str(source.published), name, root, "own", now=now, author="x")
+
+    def adopt(self, by: Rehearsal, source: Desk, name: str) -> None:
+        by.publish(self.request(by.desk, source, name))
+
+    def suspend(self, by: Rehearsal, name: str, reference: str) -> None:
+        now = datetime.fromtimestamp(self.clock(), UTC)
+        by.publish(withdraw.suspend(by.desk, name, [reference], reason="a slip", now=now, author="alice"))
+
+    def refresh(self) -> fetch.Candidate:
+        candidate = self.mirror.fetch(self.clock())
+        assert self.isp.register.take(candidate).kind in {"active", "unchanged"}
+        return candidate
+
+
+@pytest.fixture(params=[False, True], ids=["readable", "sealed"])
+def chain(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Chain:
+    cheap(monkeypatch)
+    return Chain(tmp_path, sealed=request.param)
+
+
+def test_adoption_and_withdrawal_cross_three_repositories(chain: Chain) -> None:
+    first = chain.refresh()
+    assert (first.entries, dict(first.suspended)) == (len(NAMES), {})
+    assert first.issuer.name == "Third"
+    ground = first.bases["order-17"]
+    assert ground.authority == f"Own Authority / Own Authority / {BASIS.authority}"
+    assert (ground.territory, ground.court) == ("AT", "Own Court")
+    lines = document.read_lines(first.lines, size=first.size)
+    one, two, three = (delta.reference(line) for line in lines)
+    for by, name, reference in (
+        (chain.first, LIST, one),
+        (chain.second, "adopted", two),
+        (chain.third, "adopted", three),
+    ):
+        chain.suspend(by, name, reference)
+        seen = chain.refresh()
+        assert reference in seen.suspended
+    assert set(seen.suspended) == {one, two, three}
+    assert seen.suspended[one].reason == f"{ISSUER.name}: a slip"
+    stored = fetch.stored(chain.isp.config.lists[0], chain.isp.config.places.list("adopted"))
+    assert stored is not None
+    assert set(stored.suspended) == {one, two, three}
+    chain.first.desk.published.rename(chain.folder / "away")
+    gone = chain.refresh()
+    assert set(gone.suspended) == {one, two, three}
+    assert f"what {ISSUER.name} has withdrawn of {LIST} cannot be seen" in str(gone.relief_refused)
+
+
+@pytest.mark.parametrize(
+    ("own", "source", "asked"),
+    [
+        ("https://a.example/l", "https://b.example/l", True),
+        ("https://a.example/l", "http://b.example/l", False),
+        ("https://a.example/l", "/etc", False),
+        ("https://a.example/l", "file:///etc", False),
+        ("http://a.example/l", "https://b.example/l", True),
+        ("http://a.example/l", "ftp://b.example/l", False),
+        ("/srv/list", "/srv/other", True),
+        ("/srv/list", "https://b.example/l", True),
+    ],
+)
+def test_a_source_is_asked_no_other_way_than_the_list(own: str, source: str, *, asked: bool) -> None:
+    if asked:
+        adopted._check_way(own, source)
+    else:
+        with pytest.raises(VerifyError, match="does not lead to"):
+            adopted._check_way(own, source)
+
+
+def test_a_list_that_was_adopted_is_changed_at_its_source_alone_which_each_signer_asks(chain: Chain) -> None:
+    desk = chain.second.desk
+    with pytest.raises(AdoptError, match="publishes already"):
+        chain.request(desk, chain.first.desk, LIST)
+    with pytest.raises(propose.ProposeError, match="is adopted from"):
+        propose.propose(desk, "adopted", [], now=datetime.now(UTC), author="x", note="")
+    with pytest.raises(AdoptError, match="knows no ground"):
+        adopt.adopt(
+            desk, "other", str(chain.first.desk.published), LIST, b"{}", "own", now=datetime.now(UTC), author="x"
+        )
+    chain.first.change(LIST, add=["planted-new.example"], remove=[NAMES[0]])
+    chain.adopt(chain.second, chain.first.desk, LIST)
+    if not chain.sealed:
+        assert len(history.between(desk, "adopted", 1, 2)) == 2
+    chain.adopt(chain.third, desk, "adopted")
+    assert chain.refresh().version == 2
+    with pytest.raises(AdoptError, match="a list of this desk's own"):
+        adopt.adopt(
+            chain.first.desk, LIST, str(desk.published), "adopted", b"{}", "own", now=datetime.now(UTC), author="x"
+        )
+
+    # and a signer sees what is adopted, and asks the source itself
+    chain.first.change(LIST, add=["planted-more.example"])
+    request = chain.request(chain.second.desk, chain.first.desk, LIST)
+    signer = chain.second.signers[0]
+    reviewed = chain.second.review(request, signer)
+    told = " ".join(reviewed.remarks)
+    assert f"adopts {LIST} version 3 of {ISSUER.name}" in told
+    assert "4 entries" in told
+    assert [entry.name for entry in reviewed.meaning.added] == ([] if chain.sealed else ["planted-more.example"])
+    chain.first.change(LIST, add=["planted-most.example"])
+    with pytest.raises(ReviewError, match="the source publishes version 4"):
+        chain.second.review(request, signer)
+    chain.first.desk.published.rename(chain.folder / "away")
+    with pytest.raises(VerifyError):
+        chain.second.review(request, signer)

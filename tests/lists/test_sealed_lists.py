@@ -1,0 +1,178 @@
+"""What a steward does with a sealed list: the guards work blind, and every step goes as with names."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from blocklists.document import read_lines
+from blocklists.errors import VerifyError
+from resolver import _core
+from resolver.config.schema_rpz import RpzZone
+from resolver.lists.questions import LIMIT, TooManyError
+from resolver.policy import seals
+from resolver.policy.explain import ExplainError, Leads, is_sealed
+from resolver.policy.in_force import Follower
+from resolver.rpz.rules import sealed, write_rules
+from resolver.rpz.zone import RpzError, zone_of
+from tests.rigs.lists_world import World, make_entry
+from tests.rigs.sealed_lists import NAME_KEY, Provider
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from blocklists.entry import Entry
+
+OTHER_KEY = bytes(range(0x60, 0x70))
+
+
+@pytest.fixture
+def provider(tmp_path: Path) -> Provider:
+    return Provider(tmp_path / "credentials" / "sealed.pem")
+
+
+@pytest.fixture
+def world(tmp_path: Path, provider: Provider) -> World:
+    return World(tmp_path, lists={"sealed": {}}, more={"sealed_key": str(provider.key)})
+
+
+def stops(world: World, provider: Provider, *names: str) -> list[bool]:
+    """What a worker would say."""
+    compiled = _core.CompiledList.open(world.config.places.current)
+    live = Follower(world.config.places)
+    live.poll()
+    seals.unseal(provider.key, compiled, live.now.lists)
+    nobody = _core.Exceptions([], False, 0)
+    now = int(world.clock())
+    return [_core.verdict(compiled, name, nobody, -1 % (1 << 64), now).stop is not None for name in names]
+
+
+def take(world: World, provider: Provider, version: int, entries: list[str | Entry], **more: object) -> str:
+    return world.register.take(provider.candidate(world, version, entries, **more)).kind  # type: ignore[arg-type]
+
+
+def test_additions_act_and_removals_are_gone_as_with_names(world: World, provider: Provider) -> None:
+    take(world, provider, 1, ["a.example", "b.example"])
+    assert stops(world, provider, "a.example", "www.b.example", "c.example") == [True, True, False]
+    take(world, provider, 2, ["b.example", "c.example"])
+    assert stops(world, provider, "a.example", "www.b.example", "c.example") == [False, True, True]
+    take(world, provider, 3, ["b.example", "c.example"], suspended=[make_entry("b.example").reference])
+    assert stops(world, provider, "b.example", "c.example") == [False, True]
+
+
+@pytest.mark.parametrize(("name", "match", "kind"), [
+    ("stop.isp.example", "exact", "protected"),
+    ("isp.example", "subtree", "protected"),
+    ("co.uk", "subtree", "public-suffix"),
+    ("uk", "below", "public-suffix"),
+    ("com", "subtree", "public-suffix"),
+])  # fmt: skip
+def test_a_guard_sees_a_name_by_its_digest_and_speaks_of_a_reference(
+    world: World, provider: Provider, name: str, match: str, kind: str
+) -> None:
+    take(world, provider, 1, ["a.example"])
+    bad = make_entry(name, match=match)
+    take(world, provider, 2, ["a.example", bad])
+    held = world.register.fetching["sealed"].held
+    assert held is not None
+    assert {reason.kind for reason in held.reasons} >= {kind}
+    assert not held.approvable
+    text = " ".join(reason.text for reason in held.reasons)
+    assert bad.reference in text
+    assert name not in text.replace("public suffixes", "")
+    assert stops(world, provider, "a.example", name) == [True, False]
+
+
+def test_the_issuer_s_scope_and_the_caps_count_as_with_names(tmp_path: Path, provider: Provider) -> None:
+    rules = {"sealed": {"scope": {"categories": ["abuse"]}, "caps": {"update": {"number": 2, "share": "100%"}}}}
+    world = World(tmp_path, lists=rules, more={"sealed_key": str(provider.key)})
+    take(world, provider, 1, [make_entry("a.example", category="abuse")])
+    kept = make_entry("a.example", category="abuse")
+    outside = make_entry("b.example", category="gambling")
+    take(world, provider, 2, [kept, outside])
+    held = world.register.fetching["sealed"].held
+    assert held is not None
+    (reason,) = held.reasons
+    assert (reason.kind, reason.approvable) == ("scope", False)
+    assert "category gambling" in reason.text
+    assert outside.reference in reason.text
+    take(world, provider, 3, [kept, *(make_entry(f"n{at}.example", category="abuse") for at in range(3))])
+    held = world.register.fetching["sealed"].held
+    assert held is not None
+    assert [reason.kind for reason in held.reasons] == ["cap-update"]
+
+
+def test_under_a_new_key_references_are_compared(world: World, provider: Provider) -> None:
+    """Nothing of one document is in the other, and yet one entry went and one came."""
+    take(world, provider, 1, ["a.example", "b.example", "c.example"])
+    bad = make_entry("stop.isp.example")
+    take(world, provider, 2, ["b.example", "c.example", bad], name_key=OTHER_KEY, number=2)
+    applied, held = world.register.applied["sealed"], world.register.fetching["sealed"].held
+    assert held is not None
+    assert held.added == 1
+    assert (applied.version, applied.less, applied.entries) == (1, 2, 2)
+    assert stops(world, provider, "a.example", "b.example", "stop.isp.example") == [False, True, False]
+    take(world, provider, 3, ["b.example", "c.example", "d.example"], name_key=OTHER_KEY, number=2)
+    applied = world.register.applied["sealed"]
+    assert (applied.version, applied.less, applied.added, applied.removed) == (3, None, 1, 0)
+    assert stops(world, provider, "a.example", "b.example", "d.example") == [False, True, True]
+
+
+def test_a_shortened_entry_holds_no_longer_under_a_new_key(world: World, provider: Provider) -> None:
+    take(world, provider, 1, ["a.example", "b.example"])
+    short = make_entry("a.example", expires="2026-12-01T00:00:00Z")
+    take(world, provider, 2, [short, make_entry("stop.isp.example")], name_key=OTHER_KEY, number=2)
+    applied = world.register.applied["sealed"]
+    (line,) = read_lines(world.config.places.list("sealed").applied / applied.document, size=applied.size)
+    assert b'"expires":"2026-12-01T00:00:00Z"' in line
+    assert _core.sealed_digest(NAME_KEY, "a.example").hex().encode() in line
+
+
+def test_without_the_key_nothing_changes(world: World, provider: Provider) -> None:
+    take(world, provider, 1, ["a.example"])
+    candidate = provider.candidate(world, 2, ["b.example"])
+    provider.key.chmod(0o644)
+    with pytest.raises(VerifyError, match="can be read by others") as refusal:
+        world.register.take(candidate)
+    assert refusal.value.reason == "seal-key"
+    provider.key.chmod(0o600)
+    assert stops(world, provider, "a.example", "b.example") == [True, False]
+
+
+def test_a_document_with_a_name_is_refused_and_the_name_is_in_no_message(world: World, provider: Provider) -> None:
+    candidate = provider.candidate(world, 1, ["a.example"])
+    plain = world.candidate(1, ["planted.example"], name="sealed")
+    mixed = candidate.model_copy(update={"lines": plain.lines, "state": plain.state, "size": plain.size})
+    with pytest.raises(VerifyError) as refusal:
+        world.register.take(mixed)
+    assert "planted" not in str(refusal.value)
+
+
+def test_explain_asks_once_is_logged_and_limited(world: World, provider: Provider) -> None:
+    take(world, provider, 1, ["planted.example"])
+    assert is_sealed(world.config)
+    asked = world.register.questions
+    told = asked.explain("www.planted.example", None, Leads(), "anna")
+    assert (told["verdict"], told["entries"][0]["name"]) == ("stopped", "")
+    assert asked.explain("other.example", None, Leads(), "anna")["verdict"] == "not listed"
+    assert [kind for kind, _ in world.leaves()].count("explained") == 2
+    with pytest.raises(ExplainError, match="its name is not known here"):
+        asked.explain(told["entries"][0]["reference"], None, Leads(), "anna")
+    for _ in range(LIMIT - 3):
+        asked.explain("other.example", None, Leads(), "anna")
+    with pytest.raises(TooManyError):
+        asked.explain("other.example", None, Leads(), "anna")
+    world.clock.forward(hours=1)
+    assert asked.explain("other.example", None, Leads(), "anna")["verdict"] == "not listed"
+
+
+def test_a_policy_zone_names_no_sealed_list(world: World, provider: Provider, tmp_path: Path) -> None:
+    take(world, provider, 1, ["planted.example"])
+    live = Follower(world.config.places, lambda compiled, lists: seals.unseal(provider.key, compiled, lists))
+    live.poll()
+    zone = zone_of(world.config, RpzZone(origin="rpz.isp.example"))
+    assert sealed(live.now) == {"sealed"}
+    with pytest.raises(RpzError, match="takes Stopsign in front"):
+        write_rules(live.now, zone, frozenset({"sealed"}), tmp_path / "rules", world.clock())
+    assert write_rules(live.now, zone, None, tmp_path / "rules", world.clock()).names == 0
