@@ -46,8 +46,8 @@ def was_blocked(
     """Was NAME on an active list of this provider, on whose word? From the log and the documents that it names."""
     from resolver.log.reading import leaves
     from resolver.log.tiles import WIDTH
+    from resolver.stats.was_blocked import sealed_lists, write_proof
     from resolver.stats.was_blocked import was_blocked as find
-    from resolver.stats.was_blocked import write_proof
 
     first, last = (day, day) if day else between or ("", "")
     if not _is_day(first) or not _is_day(last) or last < first:
@@ -55,19 +55,25 @@ def was_blocked(
     source, details = readable(None, config_file, directory)
     archive = Archive(locate(config_file, directory).places)
     meant = _name(name)
-    found = find(source, details, archive, meant, f"{first}T00Z", f"{last}T23Z")
+    within = f"{first}T00Z", f"{last}T23Z"
+    found = find(source, details, archive, meant, *within)
+    sealed = sealed_lists(source, details, archive, *within)
     if output is not None:
         for finding in found:
             detail = next(one for one in details(finding.leaf // WIDTH) if one.index == finding.leaf)
             write_proof(source, finding, detail, archive, output / f"{finding.leaf}-{finding.entry['reference']}")
     end = next((leaf.hour for _, leaf, _ in leaves(source, details, backwards=True)), None)
     if as_json:
-        click.echo(json.dumps({"name": meant, "found": [one.as_dict() for one in found], "log_ends": end}))
+        told = {"name": meant, "found": [one.as_dict() for one in found], "sealed": sealed, "log_ends": end}
+        click.echo(json.dumps(told))
         return
     for finding in found:
         click.echo("\n".join(finding.lines()))
     entries = "1 entry" if len(found) == 1 else f"{len(found)} entries"
-    click.echo(f"{meant}: {entries}" if found else f"{meant} was on no active list then")
+    lists = "no active list that can be read" if sealed else "no active list"
+    click.echo(f"{meant}: {entries}" if found else f"{meant} was on {lists} then")
+    for one in sealed:
+        click.echo(f"List {one} is sealed: whether {meant} was on it cannot be said without its key.")
     if end is not None and last > end[:10]:
         click.echo(f"The log ends at {end}: it says nothing of later hours.")
 

@@ -304,6 +304,11 @@ def explain(name: str, client: str | None, path: Path | None, directory: Path | 
     config, now = legible(path, directory), time.time()
     off = withdrawn.find(config, name)
     typed = name
+    if off and not off[0].name:  # of a sealed list: its reference is all that is known
+        print_json({"asked": typed, "withdrawn": [one.as_dict() for one in off]}) if in_json else click.echo(
+            "\n".join(one.line().lstrip() for one in off)
+        )
+        return
     if off and only_reference(name) is not None:  # no live entry has it: its name says what is so now
         name = f"www.{off[0].name}" if off[0].match == "below" else off[0].name
 

@@ -2,7 +2,7 @@
 
 Enters: the configuration, and a name or a reference as somebody typed it. Leaves: each entry that covers it and is not
 in force, with by whom, since when and why. Reads the state directory alone, so that it works with the steward dead; a
-list without suspensions is not read at all.
+list without suspensions is not read at all. A sealed list holds no names: its entries are found by reference alone.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from blocklists import delta, document, entry
 from blocklists.errors import BlocklistError
+from blocklists.sealed import lines
 from blocklists.text import shown
 from resolver.base.errors import ResolverError
 from resolver.base.timestamps import as_text
@@ -34,6 +35,7 @@ class Withdrawn:
     """One entry that is not in force."""
 
     name: str
+    """Empty for an entry of a sealed list."""
     match: str
     list: str
     version: int
@@ -52,7 +54,8 @@ class Withdrawn:
         """For people."""
         what = "withdrawn" if self.by != HERE else "suspended"
         signed = f", signed by {self.signed_by}," if self.signed_by else ""
-        entry = f"{self.name} ({self.match}), list {self.list} version {self.version}, reference {self.reference}"
+        name = self.name or "a sealed entry"
+        entry = f"{name} ({self.match}), list {self.list} version {self.version}, reference {self.reference}"
         return f"   {entry}\n     not in force: {what} by {self.by}{signed} since {self.since}: {self.why}"
 
 
@@ -72,22 +75,24 @@ def find(config: Config, typed: str) -> tuple[Withdrawn, ...]:
             continue
         off = {*applied.suspended, *here.of(source.name)}
         wanted = off if reference is None else off & {reference}
-        for one in _entries(config.places, source.name, applied, wanted):
-            if name is None or _covers(one, name):
+        for line in _lines(config.places, source.name, applied, wanted):
+            sealed = lines.is_sealed(line)
+            one = lines.parse(line).plain if sealed else entry.parse(line)
+            if name is None or (not sealed and _covers(one, name)):
                 own = here.entries.get(one.reference)
-                found.append(_told(one, source.name, applied, own))
+                found.append(_told(one, "" if sealed else one.name, source.name, applied, own))
     return tuple(found)
 
 
-def _entries(places: Places, name: str, applied: Applied, wanted: set[str]) -> Iterator[Entry]:
-    """The entries of a document with these references."""
+def _lines(places: Places, name: str, applied: Applied, wanted: set[str]) -> Iterator[bytes]:
+    """The lines of a document with these references."""
     if not wanted:
         return
     path = places.list(name).applied / applied.document
     try:
         for line in document.read_lines(path, size=applied.size):
             if delta.reference(line) in wanted:
-                yield entry.parse(line)
+                yield line
     except (OSError, BlocklistError) as error:
         raise ResolverError(f"what list {name} has suspended cannot be read: {error}") from error
 
@@ -98,13 +103,13 @@ def _covers(one: Entry, name: str) -> bool:
     return one.match != "exact" and name.endswith(f".{one.name}")
 
 
-def _told(one: Entry, name: str, applied: Applied, own: Suspended | None) -> Withdrawn:
+def _told(one: Entry, name: str, of: str, applied: Applied, own: Suspended | None) -> Withdrawn:
     relief = applied.suspended.get(one.reference)
     if relief is not None:
         by, signed_by, since, why = shown(applied.issuer.name), shown(relief.by), relief.since, shown(relief.reason)
     else:
         by, signed_by, since, why = HERE, "", own.since if own else "", _why(own)
-    return Withdrawn(one.name, one.match, name, applied.version, one.reference, by, signed_by, since, why)
+    return Withdrawn(name, one.match, of, applied.version, one.reference, by, signed_by, since, why)
 
 
 def _why(own: Suspended | None) -> str:

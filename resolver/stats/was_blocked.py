@@ -15,12 +15,14 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 from hashlib import sha256
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Protocol
 
 import zstandard
 
 from blocklists import delta, entry
 from blocklists.errors import BlocklistError
+from blocklists.sealed.lines import is_sealed
 from blocklists.text import shown
 from resolver.log.errors import AuditError, UntrueError
 from resolver.log.proof import Proven, check_proof, parse_proof, prove
@@ -97,6 +99,21 @@ def was_blocked(
         for finding in _in_span(span, told, archive, name)
         if f"{finding.entry['expires'][:13]}Z" > first
     ]
+
+
+def sealed_lists(
+    source: Source, details: Callable[[int], list[Detail]], archive: Archive, first: str, last: str
+) -> list[str]:
+    """The lists that were active and sealed within these hours: their documents hold digests, so that nobody can say
+    without the list's key whether a name was on them."""
+    found = {
+        span.list
+        for span in read_timeline(source, details).spans
+        if span.since <= last and (span.until is None or span.until >= first) and span.detail.get("applied")
+        for line in islice(archive.lines(span.list, str(span.detail["applied"])), 1)
+        if is_sealed(line)
+    }
+    return sorted(found)
 
 
 def write_proof(source: Source, finding: Finding, span: Detail, archive: Archive, folder: Path) -> None:
@@ -177,10 +194,12 @@ def _in_span(span: Span, timeline: Timeline | None, archive: Archive, name: str)
 
 def _covering(lines: Iterable[bytes], name: str) -> list[dict[str, Any]]:
     """Entries of a document that cover the name. Raises `AuditError`."""
-    found, labels = [], name.split(".")
+    found, labels = list[dict[str, Any]](), name.split(".")
     above = {".".join(labels[at:]).encode() for at in range(len(labels))}
     try:
         for line in lines:
+            if is_sealed(line):
+                return []
             match, owner = delta.fields(line)[1:3]
             if owner in above and (match == b"subtree" or (match == b"exact") == (owner == name.encode())):
                 found.append(json.loads(entry.parse(line).line()))

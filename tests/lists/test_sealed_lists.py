@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,13 +11,15 @@ from blocklists.document import read_lines
 from blocklists.errors import VerifyError
 from resolver import _core
 from resolver.config.schema_rpz import RpzZone
+from resolver.lists import withdrawn
 from resolver.lists.questions import LIMIT, TooManyError
 from resolver.policy import seals
 from resolver.policy.explain import ExplainError, Leads, is_sealed
 from resolver.policy.in_force import Follower
 from resolver.rpz.rules import sealed, write_rules
 from resolver.rpz.zone import RpzError, zone_of
-from tests.rigs.lists_world import World, make_entry
+from tests.rigs.command_line import run
+from tests.rigs.lists_world import World, make_entry, settings
 from tests.rigs.sealed_lists import NAME_KEY, Provider
 
 if TYPE_CHECKING:
@@ -165,6 +168,37 @@ def test_explain_asks_once_is_logged_and_limited(world: World, provider: Provide
         asked.explain("other.example", None, Leads(), "anna")
     world.clock.forward(hours=1)
     assert asked.explain("other.example", None, Leads(), "anna")["verdict"] == "not listed"
+
+
+def test_a_suspended_entry_is_found_by_its_reference_alone(
+    world: World, provider: Provider, capsys: pytest.CaptureFixture[str]
+) -> None:
+    reference = make_entry("b.example").reference
+    take(world, provider, 1, ["a.example", "b.example"], suspended=[reference])
+    assert withdrawn.find(world.config, "b.example") == ()
+    assert withdrawn.find(world.config, "other.example") == ()
+    (one,) = withdrawn.find(world.config, reference)
+    assert (one.name, one.list, one.reference) == ("", "sealed", reference)
+    said = typed(world, capsys, "explain", reference)
+    assert said.startswith("a sealed entry (subtree), list sealed version 1, ")
+    assert "b.example" not in said
+
+
+def test_was_blocked_says_that_a_sealed_list_cannot_be_searched(
+    world: World, provider: Provider, capsys: pytest.CaptureFixture[str]
+) -> None:
+    take(world, provider, 1, ["planted.example"])
+    said = typed(world, capsys, "audit", "was-blocked", "planted.example", "--on", "2026-11-22")
+    assert "planted.example was on no active list that can be read then" in said
+    assert "List sealed is sealed: whether planted.example was on it cannot be said without its key." in said
+
+
+def typed(world: World, capsys: pytest.CaptureFixture[str], *words: str) -> str:
+    file = world.folder / "stopsign.yaml"
+    file.write_text(json.dumps({**settings(world.folder, **world.lists), **world.more}))
+    status, out, err = run(capsys, *words, "--config", file)
+    assert status == 0, err
+    return out
 
 
 def test_a_policy_zone_names_no_sealed_list(world: World, provider: Provider, tmp_path: Path) -> None:
