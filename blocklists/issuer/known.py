@@ -30,7 +30,7 @@ from blocklists import durable, verify
 from blocklists.client import Fetcher
 from blocklists.errors import VerifyError
 from blocklists.fetch import Deadline, place
-from blocklists.head import Head, head_path, spelt
+from blocklists.head import Head, HeadError, head_path, spelt
 from blocklists.issuer import adopt
 from blocklists.issuer.review import Known
 from blocklists.repository import ROOT, public_form, relief_keys
@@ -76,7 +76,10 @@ def look_up(
         else:
             pinned = None
         found = replace(_look_up(folder, request.about.list, where, now, min_threshold), pinned=pinned)
-    head = Head.from_bytes(request.head) if request.head is not None else None
+    try:
+        head = Head.from_bytes(request.head) if request.head is not None else None
+    except HeadError:
+        return found  # the review says what is wrong with it
     if head is None or not head.adopted:
         return found
     # A signature is not given on another machine's word of what the source publishes

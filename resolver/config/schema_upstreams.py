@@ -10,7 +10,7 @@ import base64
 import binascii
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, GetJsonSchemaHandler, model_validator
+from pydantic import BeforeValidator, GetJsonSchemaHandler, ValidationInfo, field_validator, model_validator
 
 from resolver.base.proven import PORT, Proof
 from resolver.config.values import FilePath, Listen, Name, Part, upstream_address
@@ -56,17 +56,19 @@ class UpstreamTls(Part):
 class Upstream(Part):
     """One of them. Prints as its address."""
 
+    tls: UpstreamTls | None = None  # before the address, whose usual port depends on it
     address: Listen
-    tls: UpstreamTls | None = None
 
     @model_validator(mode="before")
     @classmethod
     def _as_text(cls, value: Any) -> Any:
-        given = {"address": value} if isinstance(value, str) else value
-        if isinstance(given, dict) and isinstance(given.get("address"), str):
-            port = 53 if given.get("tls") is None else PORT
-            return {**given, "address": upstream_address(given["address"], default_port=port)}
-        return given
+        return {"address": upstream_address(value, default_port=53)} if isinstance(value, str) else value
+
+    @field_validator("address", mode="before")
+    @classmethod
+    def _with_port(cls, value: Any, given: ValidationInfo) -> Any:
+        port = 53 if given.data.get("tls") is None else PORT
+        return upstream_address(value, default_port=port) if isinstance(value, str) else value
 
     @classmethod
     def __get_pydantic_json_schema__(cls, core_schema: Any, handler: GetJsonSchemaHandler) -> dict[str, Any]:

@@ -142,7 +142,7 @@ views:
         ('"127.0.0.1:5335"', "{address: 9.9.9.1, tls: {pins: [abc=]}}", "dns.upstreams[0].tls.pins[0]: 'abc=' is no pin; the SHA-256 of a public key in Base64"),  # noqa: E501
         ('"127.0.0.1:5335"', f"{{address: 9.9.9.1, tls: {{ca: a.pem, pins: [{PIN}]}}}}", "dns.upstreams[0].tls: has ca without a name"),  # noqa: E501
         ('"127.0.0.1:5335"', "{tls: {name: dns.example}}", "dns.upstreams[0].address: is missing"),
-        ('"127.0.0.1:5335"', "{address: 9.9.9.1:0, tls: {name: dns.example}}", "dns.upstreams[0]: '9.9.9.1:0' has no port to ask; 192.0.2.1:853 would be right"),  # noqa: E501
+        ('"127.0.0.1:5335"', "{address: 9.9.9.1:0, tls: {name: dns.example}}", "dns.upstreams[0].address: '9.9.9.1:0' has no port to ask; 192.0.2.1:853 would be right"),  # noqa: E501
         ('"127.0.0.1:5335"', "{address: 9.9.9.1, tls: {names: [dns.example]}}", "dns.upstreams[0].tls.names: is not a key here; name would be right"),  # noqa: E501
         ('["127.0.0.1:5335", "9.9.9.9"]', '[{address: 9.9.9.1, tls: {name: dns.example}}]\n  proxy_protocol: {send_to: ["9.9.9.1:853"]}', "send_to[0]: 9.9.9.1:853 is asked over TLS, where no header goes"),  # noqa: E501
         ("127.0.0.1:8080", "0.0.0.0:80", "portal.listen[0]: 0.0.0.0:80 is already taken by stop_page.listen"),

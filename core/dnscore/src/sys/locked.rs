@@ -79,6 +79,15 @@ pub fn wipe(secret: &mut [u8]) {
     }
 }
 
+/// Overwrite what calls that ended left on the stack below: a copy that the compiler made, or registers that the dynamic
+/// linker saved while it looked a function up for the first time.
+#[inline(never)]
+pub fn wipe_stack() {
+    let mut below = [0; 1 << 16];
+    wipe(&mut below);
+    std::hint::black_box(&below);
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -22,7 +22,7 @@ mod turn;
 pub use address::{Endpoint, Local};
 pub use clock::{fill_random, monotonic, unix_time};
 pub use links::{LINK, Links, Picked};
-pub use locked::{Locked, wipe};
+pub use locked::{Locked, wipe, wipe_stack};
 pub use memory::prefer_huge_pages;
 pub use poll::{Poll, Ready};
 pub use receive::Receiver;
