@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use dnscore::list::{self, Action, Aliases, Announced, Compared, Guards, Hits, ListError, Matching};
-use dnscore::sys::{wipe, wipe_stack};
+use dnscore::sys::wipe;
 use dnscore::wire::Name;
 use pyo3::exceptions::PyIndexError;
 use pyo3::prelude::*;
@@ -309,7 +309,6 @@ impl CompiledList {
         (0..copy.len()).try_for_each(|at| key.set_item(at, 0))?;
         let unsealed = list::key_of(&copy).and_then(|key| self.inner.unseal(list, key));
         wipe(&mut copy);
-        wipe_stack();
         unsealed.map_err(|error| refused_at(py, &error))
     }
 

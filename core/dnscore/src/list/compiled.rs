@@ -13,6 +13,7 @@ use super::policy::{Policies, Terms, Walk};
 use super::sealed::Sealed;
 use super::types::{Action, Aliases, BATCH, ListError, Matching, Record, Rule};
 use super::vector::{self, Lanes, Work};
+use crate::sys::wipe_stack;
 use crate::wire::Name;
 
 /// One generation of the compiled lists, shared by everything that decides.
@@ -113,9 +114,18 @@ impl CompiledList {
     pub fn look_up(&self, names: &[&Name], out: &mut Hits) {
         out.clear();
         for batch in names.chunks(BATCH) {
-            let (names, sealed, content) = (&self.names, &self.sealed, &self.content);
-            self.path.run(LookUp { names, sealed, content, batch, out });
+            self.look_up_batch(batch, out);
         }
+        if self.sealed.is_open() {
+            wipe_stack();
+        }
+    }
+
+    /// In a frame of its own, so that what it leaves of a list's key lies below that of its caller.
+    #[inline(never)]
+    fn look_up_batch(&self, batch: &[&Name], out: &mut Hits) {
+        let (names, sealed, content) = (&self.names, &self.sealed, &self.content);
+        self.path.run(LookUp { names, sealed, content, batch, out });
     }
 
     /// Give a sealed list its key. Until then the list finds nothing. The key is kept in memory of its own, which is locked

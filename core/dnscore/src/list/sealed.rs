@@ -170,6 +170,11 @@ impl Sealed {
         at.checked_sub(1).map(|at| self.lists[at].list)
     }
 
+    /// Has one of the lists its key?
+    pub fn is_open(&self) -> bool {
+        self.lists.iter().any(|seal| seal.key.get().is_some())
+    }
+
     /// Give a list its key.
     pub fn unseal(&self, list: u8, key: &[u8; KEY]) -> Result<(), ListError> {
         let seal = self.lists.iter().find(|seal| seal.list == list);
@@ -189,7 +194,7 @@ impl Sealed {
     #[inline(always)]
     pub fn look_up<L: Lanes>(&self, lanes: L, content: &Content, names: &[&Name], hits: &mut Hits) {
         let Hits { suffixes, .. } = hits;
-        if self.lists.iter().all(|seal| seal.key.get().is_none()) {
+        if !self.is_open() {
             return;
         }
         suffixes.fill(names);
