@@ -26,6 +26,7 @@ from resolver.lists.ledger import Event
 from resolver.log.note import parse_vkey
 from resolver.log.witness import load_witness
 from tests.rigs.command_line import run
+from tests.rigs.dns_host import free_port
 from tests.rigs.http_folder import served
 from tests.rigs.lists_world import Clock, World, make_entry, settings
 from tests.rigs.witness_http import witness
@@ -84,9 +85,8 @@ class Stopping(BaseResolver):  # type: ignore[misc]
 @contextmanager
 def resolver() -> Iterator[str]:
     silent = DNSLogger("-request,-reply")
-    servers = [DNSServer(Stopping(), address="127.0.0.1", port=0, tcp=False, logger=silent)]
-    port = servers[0].server.server_address[1]
-    servers.append(DNSServer(Stopping(), address="127.0.0.1", port=port, tcp=True, logger=silent))
+    port = free_port()
+    servers = [DNSServer(Stopping(), address="127.0.0.1", port=port, tcp=tcp, logger=silent) for tcp in (False, True)]
     threads = [threading.Thread(target=one.server.serve_forever, args=(0.01,)) for one in servers]
     for thread in threads:
         thread.start()
