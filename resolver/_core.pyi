@@ -1,6 +1,6 @@
 """The native core (Rust, core/binding): the compiled list and the UDP plane."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from os import PathLike
 from typing import Literal, NotRequired, Self, TypeAlias, TypedDict, final, type_check_only
 
@@ -311,9 +311,9 @@ class CompiledList:
         `lists`: list n counts. `exceptions` as for `Plane.set_exceptions`. `room`: octets of the longest name, wildcard
         label included, that fits before the zone's own. Raises ListError. The interpreter is free meanwhile."""
 
-    def find(self, reference: str) -> list[Match]:
-        """The entry with this reference (two, where lists share one), `distance` 0. A scan, 30 ns an entry, with the
-        interpreter free meanwhile: for people, not for queries."""
+    def find(self, references: Set[str]) -> list[Match]:
+        """The entries with these references (lists may share one), `distance` 0. One scan of the list however many they
+        are, with the interpreter free meanwhile: for people, not for queries."""
 
     def entry(self, number: int) -> Match:
         """One of the `entries`, by the number under which `Plane.count_in` counts it; raises IndexError."""

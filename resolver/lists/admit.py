@@ -14,7 +14,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from blocklists import durable
+from blocklists import delta, durable
 from blocklists.document import MAX_SIZE, read_lines, write_lines
 from blocklists.entry import Entry, parse
 from blocklists.errors import VerifyError
@@ -31,7 +31,7 @@ from resolver.lists.state import WEEK, Applied, Held, Reason, Suspension
 from resolver.policy import seals
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
     from pathlib import Path
 
     from resolver.base.paths import ListPlaces
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from resolver.lists.fetch import Candidate
     from resolver.lists.protected import ProtectedNames
 
-FINDINGS = 100
+FINDINGS, EVERY = 100, 1 << 32
 PROVEN = ("version", "state", "issuer", "bases", "signed_by", "holders", "threshold")
 
 
@@ -67,6 +67,7 @@ def admit(
     """Judge a candidate and put its document beside the applied head. Blocking. `VerifyError` where the document is not
     what an issuer may sign; `CoreError` or `OSError` where this machine fails. `shadow`: for how many seconds additions
     that nothing speaks against meet live queries before they act. `sealed_key`: opens a sealed list for the guards."""
+    applied = _resealed(applied, candidate)
     old = places.applied / applied.document if applied else None
     withdrawn = sorted({**(applied.suspended if applied else {}), **candidate.suspended})
     if applied is not None and _is(applied, candidate):
@@ -81,15 +82,15 @@ def admit(
         additions=applied.additions if applied else (),
         now=now,
     )
-    # under another key the additions cannot be told apart from what is applied
-    may_shadow = bool(shadow) and not rekeyed and old is not None and approved_by is None
+    may_shadow = bool(shadow) and old is not None and approved_by is None
     in_shadow = may_shadow and judgement.adds and facts.added > 0
     let_by = approved_by or ("the configuration (approve_first)" if facts.first and source.approve_first else None)
     if (judgement.adds and not in_shadow) or (let_by is not None and judgement.approvable):
         return Admission(_all(candidate, applied, places, facts, now, None if judgement.adds else let_by), None, ())
     held = _held(candidate, facts, judgement, source, now)
     if in_shadow and old is not None:
-        held = _in_shadow(held, candidate, old, places, now + shadow, withdrawn)
+        lines = (_rekeyed_additions if rekeyed else _added_lines)(old, candidate, withdrawn)
+        held = _in_shadow(held, candidate, lines, places, now + shadow)
     events = (Event("list-held", f"{candidate.name}/{candidate.version}", _as_detail(candidate, held)),)
     if applied is None or old is None:
         return Admission(None, held, events)
@@ -100,6 +101,14 @@ def is_rekeyed(applied: Applied | None, candidate: Candidate) -> bool:
     """Whether both are sealed, each under another names' key."""
     was = applied.seal if applied else None
     return was is not None and candidate.seal is not None and was.number != candidate.seal.number
+
+
+def _resealed(applied: Applied | None, candidate: Candidate) -> Applied | None:
+    """What is applied, for the key that this host has now: the stanza of a later version opens the same names' key."""
+    was, now = applied.seal if applied else None, candidate.seal
+    if applied is None or was is None or now is None or was.keyid == now.keyid or was.check != now.check:
+        return applied
+    return applied.model_copy(update={"seal": now})
 
 
 def _is(applied: Applied, candidate: Candidate) -> bool:
@@ -287,16 +296,25 @@ def _held(candidate: Candidate, facts: Facts, judgement: Judgement, source: List
     )
 
 
-def _in_shadow(
-    held: Held, candidate: Candidate, old: Path, places: ListPlaces, until: float, withdrawn: Collection[str]
-) -> Held:
+def _in_shadow(held: Held, candidate: Candidate, lines: Iterable[bytes], places: ListPlaces, until: float) -> Held:
     """The additions alone, as a document that is compiled beside the list and only monitors."""
     name = f"watched-{candidate.version}-{_short(candidate.state)}.zst"
     with durable.replaced(places.applied / name) as part:
-        write_lines(part, (line for line, _, altered in _new_lines(old, candidate, withdrawn) if not altered))
+        write_lines(part, lines)
     text = f"watched against live queries until {as_text(until)}"
     reason = Reason(kind="watched", text=text, approvable=True)
-    return held.model_copy(update={"reasons": (reason,), "until": until, "document": name})
+    return held.model_copy(update={"reasons": (reason,), "until": until, "document": name, "seal": candidate.seal})
+
+
+def _added_lines(old: Path, candidate: Candidate, withdrawn: Collection[str]) -> Iterator[bytes]:
+    return (line for line, _, altered in _new_lines(old, candidate, withdrawn) if not altered)
+
+
+def _rekeyed_additions(old: Path, candidate: Candidate, withdrawn: Sequence[str]) -> Iterator[bytes]:
+    """Under another key no line is as it was: the entries whose references are new."""
+    seen = _core.changes(old, candidate.lines, withdrawn=withdrawn, limit=EVERY, sealed=True, rekeyed=True)
+    new = {change.reference for change in seen.listed if change.kind == "added"}
+    return (line for line in read_lines(candidate.lines, size=candidate.size) if delta.reference(line) in new)
 
 
 def _as_detail(candidate: Candidate, held: Held) -> dict[str, Any]:

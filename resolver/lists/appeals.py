@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
 
-    from resolver._core import CompiledList
+    from resolver._core import CompiledList, Match
     from resolver.config.schema import Config
     from resolver.lists.everywhere import Everywhere, Word
     from resolver.lists.overdue import Find
@@ -175,7 +175,7 @@ class AppealsHere:
     def _to_mend(self, appeals: Mapping[str, str], names: Mapping[str, str], seconds: float) -> dict[str, Suspended]:
         if not 0 < seconds <= LONGEST_MEND:
             raise AppealError(f"a mend ends within {LONGEST_MEND / 86400:.0f} days", hint="--for 72h, said again later")
-        now, find, entries = self._clock(), self._finder(), dict[str, Suspended]()
+        now, find, entries = self._clock(), self._finder(appeals.values()), dict[str, Suspended]()
         for reference in dict.fromkeys(appeals.values()):
             before = self.suspended.entries.get(reference)
             name = names.get(reference, "")
@@ -244,7 +244,9 @@ class AppealsHere:
 
     def let_go(self, references: Iterable[str], by: str) -> list[str]:
         """A person lets entries be suspended that were held beyond the caps; those that are."""
-        settled = release(self.known, self.suspended, self._lists()[0], self._finder(), list(references), self._clock())
+        settled = release(
+            self.known, self.suspended, self._lists()[0], self._finder(references), list(references), self._clock()
+        )
         self._settled(settled)
         done = sorted({self.known.waiting[a].reference for a, fate in settled.fates.items() if fate == "suspended"})
         say.warning("%d entries with overdue appeals are suspended by %s", len(done), by, extra=about(person=by))
@@ -262,7 +264,7 @@ class AppealsHere:
                 self._decide(appeals, str(word.what["outcome"]), more)
             return
         entry = Suspended.model_validate(word.what["entry"])
-        found = self._finder()(word.subject, entry.name)
+        found = self._finder([word.subject])(word.subject, entry.name)
         if word.subject not in self.suspended.entries and (found is None or found.list != entry.list):
             raise AppealError(f"no active list {entry.list} holds an entry {word.subject} here")
         if word.kind == "mend":
@@ -311,9 +313,9 @@ class AppealsHere:
     def tick(self) -> None:
         """Whatever came due is settled in one round; mends whose time is over end."""
         caps, clocks = self._config.guards.overdue, self._config.portal.clocks
-        if any(self._may_be_due(one) for one in self.known.waiting.values()):
+        if due := [one for one in self.known.waiting.values() if self._may_be_due(one)]:
             try:
-                find = self._finder()
+                find = self._finder(one.reference for one in due if not one.name)
             except AppealError as error:
                 self._alarm("overdue", str(error))
                 return
@@ -362,16 +364,22 @@ class AppealsHere:
 
     # -- how it is done
 
-    def _finder(self) -> Find:
-        """Looks entries up in the live generation, opened once. `AppealError` where it cannot be read."""
+    def _finder(self, references: Iterable[str]) -> Find:
+        """Looks entries up in the live generation, opened once: by name, and those of sealed lists, which have none,
+        under these references. `AppealError` where it cannot be read."""
         try:
             compiled = look_up.opened(self._places.current)
         except CoreError as error:
             raise AppealError(f"what is listed cannot be read: {error}") from error
         applied, order = self._lists()
+        wanted = frozenset(references) if any(one.seal is not None for one in applied.values()) else frozenset()
+        nameless = [one for one in compiled.find(wanted) if not one.name] if wanted else []
 
         def find(reference: str, name: str) -> Listed | None:
-            return _found(compiled, applied, order, reference, name)
+            """By reference and name, if the list does more than to be watched."""
+            found = (one for one in _at(compiled, name) or nameless if one.reference == reference)
+            match = next((one for one in found if order[one.list] in applied), None)
+            return None if match is None else Listed(order[match.list], match.name, match.match, match.basis)
 
         return find
 
@@ -406,18 +414,12 @@ class AppealsHere:
         }
 
 
-def _found(
-    compiled: CompiledList, applied: Mapping[str, Applied], order: Sequence[str], reference: str, name: str
-) -> Listed | None:
-    """The entry with this reference at the name, if its list does more than to be watched."""
+def _at(compiled: CompiledList, name: str) -> list[Match]:
+    """What is listed at a name and above it; nothing where it is no name."""
     try:
-        matches = compiled.look_up(domain_name(name))
+        return compiled.look_up(domain_name(name))
     except ValueError:
-        return None
-    match = next((one for one in matches if one.reference == reference), None)
-    if match is None or order[match.list] not in applied:
-        return None
-    return Listed(order[match.list], match.name, match.match, match.basis)
+        return []
 
 
 def _by_reference(appeals: Mapping[str, str]) -> dict[str, list[str]]:

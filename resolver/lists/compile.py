@@ -86,9 +86,8 @@ def plan(
         held = fetching[source.name].held if source.name in fetching else None
         if held is not None and held.document is not None and len(sources) < MAX_LISTS:
             document = config.places.list(source.name).applied / held.document
-            seal = state.seal if (state := applied.get(source.name)) else None
-            sources.append(_sealed(_source(document, "monitor", "relay", 0, [], []), seal))
-            lists.append(_in_shadow(source, held, seal))
+            sources.append(_sealed(_source(document, "monitor", "relay", 0, [], []), held.seal))
+            lists.append(_in_shadow(source, held))
     return Plan(tuple(sources), tuple(lists), off, config.log.keep)
 
 
@@ -154,7 +153,7 @@ def _live(source: ListSource, state: Applied | None, *, action: str, stale: bool
     )
 
 
-def _in_shadow(source: ListSource, held: Held, seal: SealPart | None) -> LiveList:
+def _in_shadow(source: ListSource, held: Held) -> LiveList:
     """Additions in shadow evaluation: a list after all others, which only monitors."""
     return LiveList(
         name=source.name + MARK,
@@ -163,7 +162,7 @@ def _in_shadow(source: ListSource, held: Held, seal: SealPart | None) -> LiveLis
         configured="monitor",
         version=held.version,
         entries=held.added,
-        seal=seal,
+        seal=held.seal,
         document=held.document,
     )
 

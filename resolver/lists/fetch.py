@@ -67,9 +67,10 @@ class Candidate(ListDescription):
 
     @property
     def mark(self) -> str:
-        """Names what was signed: two candidates with one mark need one judgement."""
+        """Names what was signed, and the key here that opens it: two candidates with one mark need one judgement."""
         grounds = hash((self.issuer, *sorted(self.bases.items()), self.signed_by, *sorted(self.holders.items())))
-        return f"{self.version} {self.state} {self.relief} {len(self.suspended)} {grounds}"
+        opens = self.seal.keyid if self.seal else ""
+        return f"{self.version} {self.state} {self.relief} {len(self.suspended)} {grounds} {opens}"
 
 
 class Mirror:

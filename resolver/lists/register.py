@@ -215,7 +215,8 @@ class Register:
             if until is None or self._clock() < until:
                 continue
             where, share = self.places.list(name), self.config.guards.shadow.share
-            text = self._shadow.complaint(sketches.evaluation_id(name, document), share, where.applied / document)
+            readable = None if held[name].seal else where.applied / document
+            text = self._shadow.complaint(sketches.evaluation_id(name, document), share, readable)
             if text is not None:
                 self._carry_out(self._state(name), Evaluated(text), self._clock())
                 continue

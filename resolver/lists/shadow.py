@@ -56,10 +56,14 @@ class Shadow:
                     found[reference] = part
         return found
 
-    def complaint(self, evaluation: str, share: float, document: Path) -> str | None:
-        """Which additions of `document` would stop too much, in a sentence; None: none would."""
+    def complaint(self, evaluation: str, share: float, document: Path | None) -> str | None:
+        """Which additions of `document` would stop too much, in a sentence; None: none would. Those of a sealed list,
+        which has no document with names, are named by reference."""
         found = sorted(self.too_much(evaluation, share).items(), key=lambda item: -item[1])
         if not found:
             return None
-        names = {entry.reference: entry.name for entry in read_entries(document, size=MAX_SIZE)}
-        return some([f"{names.get(ref, ref)} would stop {part:.1%} of all clients" for ref, part in found])
+        readable = read_entries(document, size=MAX_SIZE) if document else ()
+        names = {entry.reference: entry.name for entry in readable}
+        return some(
+            [f"{names.get(ref, f'the entry {ref}')} would stop {part:.1%} of all clients" for ref, part in found]
+        )

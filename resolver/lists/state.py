@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from pydantic import ConfigDict, Field
 
 from resolver.base.stored import Stored, load, store
-from resolver.policy.description import Basis, Issuer, ListDescription
+from resolver.policy.description import Basis, Issuer, ListDescription, SealPart
 
 if TYPE_CHECKING:
     from resolver.base.paths import ListPlaces
@@ -63,6 +63,8 @@ class Held(Stored):
     """The end of their shadow evaluation; None: they wait for a person."""
     document: str | None = None
     """The additions in shadow evaluation, beside the applied document."""
+    seal: SealPart | None = None
+    """Of a sealed list: opens that document, which may be under another names' key than what is applied."""
 
     @property
     def approvable(self) -> bool:

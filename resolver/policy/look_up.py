@@ -61,4 +61,4 @@ def concerns(compiled: CompiledList, name: str, now: float) -> bool:
 
 def under(compiled: CompiledList, reference: str) -> Match | None:
     """The entry with this reference."""
-    return next(iter(compiled.find(reference)), None)
+    return next(iter(compiled.find({reference})), None)

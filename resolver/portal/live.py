@@ -65,7 +65,7 @@ class Snapshot:
         compiled = self.in_force.compiled
         if compiled is None or not reference:
             return None
-        return next((m for m in compiled.find(reference) if m.expires > now), None)
+        return next((m for m in compiled.find({reference}) if m.expires > now), None)
 
     def list_of(self, match: Match) -> LiveList:
         lists = self.in_force.lists

@@ -120,7 +120,7 @@ def test_a_list_without_its_key_finds_nothing_and_another_key_is_refused(tmp_pat
     opened.unseal(0, bytearray(NAME_KEY))
     (found,) = opened.look_up("www.a.example")
     assert (found.name, found.distance) == ("", 1)
-    assert opened.find(found.reference)[0].row == found.row
+    assert opened.find({found.reference})[0].row == found.row
     assert b"a.example" not in (tmp_path / "list").read_bytes()
     assert NAME_KEY not in (tmp_path / "list").read_bytes()
 

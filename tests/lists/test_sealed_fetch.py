@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,46 +9,12 @@ import pytest
 from blocklists.errors import VerifyError
 from blocklists.sealed import keys
 from blocklists.sealed import seal as seals_of
-from resolver._core import CompiledList
 from resolver.lists import fetch
-from resolver.lists.fetch import Mirror
-from resolver.policy import seals
-from resolver.policy.description import Generation
-from tests.rigs.lists_world import Clock, World
-from tests.rigs.sealed_world import LIST, NAMES, SealedWorld, cheap
+from tests.rigs.sealed_provider import Scene
+from tests.rigs.sealed_world import LIST, NAMES, cheap
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-
-class Scene:
-    """An issuer, and a provider that follows it."""
-
-    def __init__(self, folder: Path) -> None:
-        self.key, clock = folder / "sealed.key", Clock()
-        now = datetime.fromtimestamp(clock(), UTC)
-        self.issuer = SealedWorld(folder / "issuer", now, north=keys.create(self.key))
-        source = {"repository": str(self.issuer.published), "trusted_root": str(self.issuer.desk.trusted_root)}
-        self.isp = World(folder / "isp", clock, {LIST: source}, {"sealed_key": str(self.key)})
-        self.mirror = self.follow()
-
-    def follow(self) -> Mirror:
-        config = self.isp.config
-        return Mirror(config.lists[0], config.places.list(LIST), sealed_key=seals.key_file(config))
-
-    def refresh(self) -> str:
-        """What the steward does with one list; how it ended."""
-        try:
-            candidate = self.mirror.fetch(self.isp.clock(), complete=True)
-        except VerifyError as error:
-            return f"refused: {self.isp.register.refuse(LIST, error).reason}"
-        return self.isp.register.take(candidate).kind
-
-    def stopped(self, *names: str) -> set[str]:
-        """Which of these the live generation finds, for a process that has the key."""
-        compiled = CompiledList.open(self.isp.config.places.current)
-        seals.unseal(seals.key_file(self.isp.config), compiled, Generation.parse(compiled.meta).lists)
-        return {name for name in names if compiled.look_up(name)}
 
 
 @pytest.fixture

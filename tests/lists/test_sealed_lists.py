@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING
 
 import pytest
@@ -21,6 +22,7 @@ from resolver.rpz.zone import RpzError, zone_of
 from tests.rigs.command_line import run
 from tests.rigs.lists_world import World, make_entry, settings
 from tests.rigs.sealed_lists import NAME_KEY, Provider
+from tests.rigs.shadow_traffic import Traffic
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -130,6 +132,40 @@ def test_a_shortened_entry_holds_no_longer_under_a_new_key(world: World, provide
     (line,) = read_lines(world.config.places.list("sealed").applied / applied.document, size=applied.size)
     assert b'"expires":"2026-12-01T00:00:00Z"' in line
     assert _core.sealed_digest(NAME_KEY, "a.example").hex().encode() in line
+
+
+@pytest.mark.parametrize("name_key", [NAME_KEY, OTHER_KEY], ids=["same key", "new key"])
+def test_additions_meet_live_queries_before_they_act(
+    tmp_path: Path, provider: Provider, monkeypatch: pytest.MonkeyPatch, name_key: bytes
+) -> None:
+    shadow = {"shadow": {"watch": "1h", "share": "1%"}}
+    world = World(tmp_path, lists={"sealed": {}}, more={"sealed_key": str(provider.key), "guards": shadow})
+    monkeypatch.setattr("resolver.lists.fetch.stored", lambda *_: world.last)
+    number = 1 + (name_key != NAME_KEY)
+    more = {"name_key": name_key, "number": number}
+    take(world, provider, 1, ["a.example", "b.example"])
+    take(world, provider, 2, ["a.example", "rare.example"], **more)
+    assert stops(world, provider, "a.example", "b.example", "rare.example") == [True, False, False]
+    traffic = Traffic(world)
+    traffic.take_up()
+    traffic.flow(range(1_000), "elsewhere.example")
+    traffic.flow(range(5), "rare.example")
+    world.clock.forward(minutes=61)
+    world.register.tick()
+    assert stops(world, provider, "a.example", "rare.example") == [True, True]
+    third = {"name_key": name_key[::-1], "number": number + 1} if name_key == OTHER_KEY else more
+    take(world, provider, 3, ["a.example", "rare.example", "popular.example"], **third)
+    traffic.take_up()
+    traffic.flow(range(1_000), "elsewhere.example")
+    traffic.flow(range(100), "www.popular.example")
+    world.clock.forward(minutes=61)
+    world.register.tick()
+    held = world.register.fetching["sealed"].held
+    assert held is not None
+    (reason,) = held.reasons
+    reference = make_entry("popular.example").reference
+    assert re.fullmatch(rf"the entry {reference} would stop (8|9|10|11|12)\.\d% of all clients", reason.text)
+    assert stops(world, provider, "a.example", "rare.example", "popular.example") == [True, True, False]
 
 
 def test_without_the_key_nothing_changes(world: World, provider: Provider) -> None:

@@ -1,7 +1,7 @@
 //! `resolver._core`, the list's part: documents are checked, compared and compiled without the interpreter; what they
 //! come to is handed over as plain values.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -372,16 +372,17 @@ impl CompiledList {
         Ok(Policies { names, owners, next, unsayable, told })
     }
 
-    fn find(&self, py: Python<'_>, reference: &str) -> Vec<Match> {
-        let has = |row: &u32| {
-            let rules = 0..self.inner.rules(*row).len();
-            rules
-                .filter_map(|rule| self.inner.record(*row, rule))
-                .any(|record| record.reference == reference.as_bytes())
+    fn find(&self, py: Python<'_>, references: HashSet<String>) -> Vec<Match> {
+        let has = |record: &list::Record<'_>| {
+            std::str::from_utf8(&record.reference).is_ok_and(|reference| references.contains(reference))
         };
-        let row = py.detach(|| (0..self.inner.rows()).find(has));
-        let matches = row.into_iter().flat_map(|row| self.matches(row, 0));
-        matches.filter(|found| found.reference == reference).collect()
+        let in_row = |row: &u32| {
+            let rules = 0..self.inner.rules(*row).len();
+            rules.filter_map(|rule| self.inner.record(*row, rule)).any(|record| has(&record))
+        };
+        let rows: Vec<u32> = py.detach(|| (0..self.inner.rows()).filter(in_row).collect());
+        let matches = rows.into_iter().flat_map(|row| self.matches(row, 0));
+        matches.filter(|found| references.contains(&found.reference)).collect()
     }
 
     fn look_up_many(&self, py: Python<'_>, names: Vec<String>) -> PyResult<Vec<u32>> {
