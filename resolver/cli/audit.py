@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from resolver.cli.audit_all import verify_index
 from resolver.cli.audit_blocked import check_blocked, was_blocked
 from resolver.cli.audit_options import (
     FILE,
+    FOLDER,
     json_option,
     key_option,
     progress,
@@ -59,7 +61,9 @@ def audit() -> None:
 
 
 @audit.command()
-@click.argument("log")
+@click.argument("log", required=False)
+@click.option("--all", "index", metavar="INDEX", help="All logs of a provider, by its index (a folder or an address).")
+@click.option("--seen", type=FOLDER, help="With --all: what you saw, for next time.  [default: in your state folder]")
 @key_option()
 @click.option("--checkpoint", "kept", multiple=True, help="A checkpoint kept from earlier, or a witness's.")
 @witness_options
@@ -67,7 +71,9 @@ def audit() -> None:
 @within_option
 @json_option
 def verify(
-    log: str,
+    log: str | None,
+    index: str | None,
+    seen: Path | None,
     key: str | None,
     kept: tuple[str, ...],
     witness: tuple[str, ...],
@@ -78,13 +84,20 @@ def verify(
     *,
     as_json: bool,
 ) -> None:
-    """Recompute a whole log: LOG is a copy (a folder) or an address (https://…)."""
+    """Recompute a whole log: LOG is a copy (a folder) or an address (https://…). With --all: each log of an index."""
     from resolver.cli.audit_show import verdict_lines
     from resolver.log.source import open_source
     from resolver.log.verify import verify as recompute
 
-    source = open_source(log, within=within)
     policy = read_policy(policy_file, witness, quorum)
+    if index is not None:
+        if log is not None or kept or save:
+            raise click.UsageError("--all takes no LOG; what was seen of each log is kept in --seen")
+        verify_index(index, key, seen, policy, within, as_json=as_json)
+        return
+    if log is None or seen is not None:
+        raise click.UsageError("LOG is missing" if log is None else "--seen goes with --all; --save keeps a checkpoint")
+    source = open_source(log, within=within)
     notes = [read_note(where) for where in kept]
     trusted = read_key(key) if key else None
     try:

@@ -49,6 +49,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "override": ("resolver.cli.lists:override", "Unblock one name for a time, with a reason."),
     "appeals": ("resolver.cli.appeals:appeals", "The appeals that reached the provider."),
     "audit": ("resolver.cli.audit:audit", "The log: show, verify, prove, cosign."),
+    "logs": ("resolver.cli.logs:logs", "The provider's index of its hosts' logs: add, retire, sign."),
     "report": ("resolver.cli.audit:report", "What was blocked, on whose word, from when to when."),
     "rpz": (
         "resolver.cli.rpz:rpz",

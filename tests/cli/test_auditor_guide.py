@@ -1,8 +1,7 @@
 """docs/auditor.md, typed as it stands there, in its order; what the page says a command prints, it prints.
 
 The page is a walk of three people, who share a folder here: an auditor with the log's key, a published list and an
-address, a regulator who is a witness, and somebody at the provider. `…` on the page is what differs each time; a line
-that is `…` alone is any number of lines; `[1]` below an output is the exit status.
+address, a regulator who is a witness, and somebody at the provider.
 """
 
 from __future__ import annotations
@@ -12,7 +11,6 @@ import shlex
 import shutil
 import threading
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,6 +27,7 @@ from tests.rigs.command_line import run
 from tests.rigs.dns_host import free_port
 from tests.rigs.http_folder import served
 from tests.rigs.lists_world import Clock, World, make_entry, settings
+from tests.rigs.walk import check, steps, words
 from tests.rigs.witness_http import witness
 
 if TYPE_CHECKING:
@@ -37,37 +36,6 @@ if TYPE_CHECKING:
 GUIDE = Path(__file__).parents[2] / "docs" / "auditor.md"
 CASINO, DICE, POKER = make_entry("casino.example"), make_entry("dice.example"), make_entry("poker.example")
 STOPPED = {"poker.example": POKER.reference}
-
-
-@dataclass
-class Step:
-    """A command of the page and what stands below it."""
-
-    command: str
-    lines: list[str] = field(default_factory=list)
-
-    @property
-    def status(self) -> int:
-        return int(self.lines[-1][1:-1]) if self.lines and re.fullmatch(r"\[\d\]", self.lines[-1]) else 0
-
-    @property
-    def expected(self) -> re.Pattern[str]:
-        lines = self.lines[:-1] if self.status else self.lines
-        some = [
-            r"(?:.*\n)*" if line == "…" else re.escape(line).replace(re.escape("…"), ".*") + r"\n" for line in lines
-        ]
-        return re.compile("".join(some))
-
-
-def steps() -> list[Step]:
-    found: list[Step] = []
-    for block in re.findall(r"```console\n(.*?)```", GUIDE.read_text("utf-8"), re.DOTALL):
-        for line in block.splitlines():
-            if typed := re.fullmatch(r"(?:auditor|provider|regulator)\$ stopsign (.*)", line):
-                found.append(Step(typed[1]))
-            else:
-                found[-1].lines.append(line)
-    return found
 
 
 class Stopping(BaseResolver):  # type: ignore[misc]
@@ -153,24 +121,13 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Path
     story.world.stop()
 
 
-def words(step: Step, told: dict[str, str]) -> list[str]:
-    """As a shell splits them; the page's addresses and folders become those of the test, `*` a file that is there."""
-    typed = step.command
-    for place, real in told.items():
-        typed = typed.replace(place, real)
-    found: list[str] = []
-    for word in shlex.split(typed):
-        found += sorted(map(str, Path().glob(word))) if "*" in word else [word]
-    return found
-
-
 def test_the_page_can_be_walked_and_prints_what_it_says(
     desk: tuple[Path, Story], capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder, story = desk
     key = parse_vkey((folder / "isp.vkey").read_text().strip())
     told = {"DIR": str(story.world.folder)}
-    walk = steps()
+    walk = steps(GUIDE)
     assert len(walk) >= 20
     with ExitStack() as running:
         told["https://stop.isp.example/log"] = running.enter_context(served(story.world.config.places.log_dir))
@@ -180,17 +137,12 @@ def test_the_page_can_be_walked_and_prints_what_it_says(
                 asked = load_witness(folder / "asked.key")
                 address = running.enter_context(witness(folder / "seen.sqlite", [key], asked))
                 told |= {"https://asked.regulator.example": address, "VKEY": str(asked.verifier)}
-            status, out, err = run(capsys, *words(step, told))
-            said = out + err
-            for place, real in told.items():
-                said = said.replace(real, place)
-            assert status == step.status, f"$ {step.command}\n{said}"
-            assert step.expected.fullmatch(said), f"$ {step.command}\n{said}"
+            check(step, told, run(capsys, *words(step, told)))
     assert "105" in (folder / "october.html").read_text()
 
 
 def test_every_command_and_option_of_the_page_exists(capsys: pytest.CaptureFixture[str]) -> None:
-    typed = [step.command for step in steps()]
+    typed = [step.command for step in steps(GUIDE)]
     for page in (GUIDE, GUIDE.with_name("report.md")):
         typed += re.findall(r"^    stopsign (.*)", page.read_text("utf-8"), re.MULTILINE)
     for line in typed:

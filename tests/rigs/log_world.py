@@ -33,16 +33,16 @@ class CountingDisk(Disk):
 
 
 class World:
-    """`log_dir` and `audit_dir` under one root, as `LogPlaces` asks for them."""
+    """`log_dir` and `audit_dir` under one root, as `LogPlaces` asks for them. Another `drawn` is another key."""
 
-    def __init__(self, root: Path, origin: str = "stop.isp.example/log") -> None:
+    def __init__(self, root: Path, origin: str = "stop.isp.example/log", drawn: int = 0) -> None:
         self.root = root
         self.log_dir = root / "log"
         self.audit_dir = root / "state" / "audit"
         self.origin = origin
         self.now = NOON
         self.disk = CountingDisk()
-        self._drawn = 0
+        self._drawn = drawn
 
     def clock(self) -> float:
         return self.now

@@ -1,0 +1,53 @@
+"""docs/logs.md, typed as it stands there, in its order; what the page says a command prints, it prints."""
+
+from __future__ import annotations
+
+import shutil
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tests.rigs.command_line import run
+from tests.rigs.http_folder import served
+from tests.rigs.index_world import origin
+from tests.rigs.log_world import World
+from tests.rigs.walk import check, steps, words
+
+if TYPE_CHECKING:
+    import pytest
+
+GUIDE = Path(__file__).parents[2] / "docs" / "logs.md"
+
+
+def test_the_page_can_be_walked_and_prints_what_it_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    worlds = {host: World(tmp_path / host, origin(host), 1000 * at) for at, host in enumerate(("fra-1", "ber-1"))}
+    folder = tmp_path / "walk"
+    (folder / "desk/published").mkdir(parents=True)
+    monkeypatch.chdir(folder)
+    told: dict[str, str] = {}
+    with ExitStack() as running:
+        for host, world in worlds.items():
+            with world.open() as log:
+                log.append("start", "", {})
+                log.append("heartbeat", "", {})
+            shutil.copyfile(world.log_dir / "log.vkey", folder / f"{host}.vkey")
+            told[f"https://stop.isp.example/log/{host}"] = running.enter_context(served(world.log_dir))
+        told["https://isp.example/logs"] = running.enter_context(served(folder / "desk/published"))
+        walk = steps(GUIDE)
+        assert len(walk) >= 10
+        for step in walk:
+            if step.command.startswith("logs retire"):
+                with worlds["ber-1"].open() as log:
+                    log.append("stop", "", {})
+            check(step, told, run(capsys, *words(step, told)))
+            if step.command.startswith("logs init"):
+                shutil.copyfile("desk/published/index.vkey", "index.vkey")
+
+
+def test_every_command_of_the_page_exists(capsys: pytest.CaptureFixture[str]) -> None:
+    for step in steps(GUIDE):
+        said = step.command.split()
+        told = run(capsys, *said[:2], "--help")[1]
+        assert all(word in told for word in said if word.startswith("--")), step.command
