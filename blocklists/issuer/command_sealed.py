@@ -99,6 +99,46 @@ def list_(folder: Path, name: str, plain: bool) -> None:
     result(found, plain, lambda: "\n".join(texts))
 
 
+@click.group("reseal")
+def reseal() -> None:
+    """New secrets for sealed lists: another passphrase at the desk, another key for the names of a list."""
+
+
+@reseal.command("passphrase")
+@click.option("--new-passphrase-file", type=FILE, help="Take the new one from this file's first line.")
+@desk_option
+def passphrase(folder: Path, new_passphrase_file: Path | None) -> None:
+    """Change the passphrase of the sealed lists: the ledger, the inbox and DIR/requests are sealed anew.
+
+    After an interruption the same command goes on where it was.
+    """
+    from blocklists.issuer import reseal as resealing
+    from blocklists.issuer.desk import Desk
+    from blocklists.issuer.keys import read_passphrase
+
+    desk = Desk.open(folder)
+    new = (
+        read_passphrase(new_passphrase_file)
+        if new_passphrase_file
+        else click.prompt("New passphrase of the sealed lists", hide_input=True, confirmation_prompt=True, err=True)
+    )
+    changed = resealing.reseal(desk, new if isinstance(new, bytes) else new.encode())
+    say(f"{changed} file(s) open by the new passphrase alone; tell it to the other signers")
+    say("requests outside DIR/requests, and backups, open by the old one: replace backups, propose such requests again")
+
+
+@reseal.command("names")
+@desk_option
+@list_option
+def names(folder: Path, name: str) -> None:
+    """Give the next version of a list a new names' key: every digest changes, and nobody has to leave for it."""
+    from blocklists.issuer import sealing
+    from blocklists.issuer.desk import Desk
+
+    number = sealing.retire(Desk.open(folder), name)
+    say(f"the names' key {number} of {name} is off from the next version on: stopsign issuer propose")
+
+
 @click.command("adopt")
 @click.argument("repository")
 @desk_option
@@ -120,4 +160,4 @@ def adopt(
     click.echo(str(save(request, folder, output)))
 
 
-COMMANDS = (seal, subscribe, adopt)
+COMMANDS = (seal, subscribe, reseal, adopt)

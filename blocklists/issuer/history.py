@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, TypeVar
 from tuf.api.exceptions import RepositoryError
 from tuf.api.metadata import Metadata, Root, Targets
 
-from blocklists import delta, document
+from blocklists import delta, document, durable
 from blocklists.delta import ADDED, REMOVED
 from blocklists.document import MAX_SIZE
 from blocklists.entry import as_text
@@ -42,14 +42,14 @@ class HistoryError(BlocklistError):
 def record(
     folder: Path, head: Head, steps: Iterable[tuple[bytes, bytes]] | bytes, signed_by: Iterable[str], published: str
 ) -> None:
-    """Write a version's record into `folder` (a stage: the caller makes it durable). `steps`: of a sealed list the file
-    of the vault; empty, where that is not there."""
+    """Write a version's record into `folder` (a stage). `steps`: of a sealed list the file of the vault; empty, where
+    that is not there."""
     place = folder / head.list
     place.mkdir(parents=True, exist_ok=True)
     if not isinstance(steps, bytes):
         delta.write(place / f"{head.version}.zst", steps)
     elif steps:
-        (place / f"{head.version}.sealed").write_bytes(steps)
+        durable.replace(place / f"{head.version}.sealed", steps)  # what is published holds no name to make it from
     about = {"state": head.state, "signed_by": sorted(signed_by), "published": published}
     (place / f"{head.version}.json").write_text(json.dumps(about))
 

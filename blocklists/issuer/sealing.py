@@ -1,6 +1,7 @@
 """Sealed lists at the desk: who subscribes, the version that is made for them, and what signers check of it.
 
-    DIR/sealed/<list>.json   {"format": 1, "vault": header, "subscribers": [cards]}: the list is sealed
+    DIR/sealed/<list>.json   {"format": 1, "vault": header, "subscribers": [cards], "retired": number}: the list is
+                             sealed; names' keys up to that number are not used for another version
 
 Enters: the desk, and changes with names. Leaves: the parts of a request (`Parts`); or `SealingError` where its parts
 are not of one version.
@@ -8,7 +9,8 @@ are not of one version.
 Rules
 - Names are on no disk but in files of the vault (`vault`, `names`): the request's `names.sealed`, the ledger.
 - Each version has a file key of its own. The names' key stays while nobody leaves: a version after a subscriber was
-  removed has a new one, and no step, so that what the former subscriber has opens nothing and compares with nothing.
+  removed, or after its key was retired, has a new one, and no step, so that what a former subscriber or a thief of the
+  key has opens nothing and compares with nothing.
 - A signer believes no part of a request: the names before come to the state that was signed last, the names after to
   the one that would be, the files open to exactly those digests, the recipients are the cards that travel with them.
   That a stanza holds the file key, its owner alone can see; a provider whose stanza does not open alarms.
@@ -59,6 +61,8 @@ class Sealing:
     vault: str
     """The header of the vault's files."""
     subscribers: tuple[Card, ...] = ()
+    retired: int = 0
+    """The newest number of a names' key that makes no further version."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,9 +97,8 @@ def sealing(desk: Desk, name: str) -> Sealing | None:
     path = desk.folder / "sealed" / f"{check_list(name)}.json"
     try:
         fields = json.loads(path.read_bytes())
-        return Sealing(
-            fields["vault"], tuple(Card.from_bytes(json.dumps(one).encode()) for one in fields["subscribers"])
-        )
+        cards = tuple(Card.from_bytes(json.dumps(one).encode()) for one in fields["subscribers"])
+        return Sealing(fields["vault"], cards, int(fields.get("retired", 0)))
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, TypeError, SealError) as error:
@@ -139,9 +142,25 @@ def unsubscribe(desk: Desk, name: str, wanted: str) -> tuple[Card, ...]:
     return gone
 
 
+def retire(desk: Desk, name: str) -> int:
+    """Give the next version a new names' key; the number of the one that goes. Raises SealingError."""
+    known, published = required(desk, name), desk.head(name)
+    if published is None or published.seal is None:
+        raise SealingError(f"{name} is not published yet, and has no names' key that could go")
+    _store(desk, name, replace(known, retired=published.seal.name_key_number))
+    return published.seal.name_key_number
+
+
+def rewrap(desk: Desk, name: str, header: str) -> None:
+    """Make the list's next files under another vault. Raises SealingError."""
+    _store(desk, name, replace(required(desk, name), vault=header))
+
+
 def changed(known: Sealing, before: Head | None) -> bool:
-    """Whether the published version is for others than those who subscribe now."""
-    return before is None or before.seal is None or _ids(known.subscribers) != _published_ids(before)
+    """Whether the published version is for others than those who subscribe now, or under a key that was retired."""
+    if before is None or before.seal is None:
+        return True
+    return _ids(known.subscribers) != _published_ids(before) or before.seal.name_key_number <= known.retired
 
 
 def parts(desk: Desk, name: str, known: Sealing, before: Head | None, steps: Steps) -> Parts:
@@ -150,7 +169,8 @@ def parts(desk: Desk, name: str, known: Sealing, before: Head | None, steps: Ste
     old = published.listing().blocks() if published else iter(())
     plain = names.in_memory()
     document.write_blocks(plain.path, delta.merged_blocks(old, steps))
-    stays = published is not None and before is not None and _published_ids(before) <= _ids(known.subscribers)
+    nobody_left = before is not None and _published_ids(before) <= _ids(known.subscribers)
+    stays = published is not None and nobody_left and published.number > known.retired
     name_key = published.keys.name if published is not None and stays else os.urandom(NAME_KEY)
     number = (published.number + (not stays)) if published else 1
     keys = Keys(os.urandom(FILE_KEY), name_key)
@@ -272,7 +292,7 @@ def _published_ids(head: Head) -> set[str]:
 
 def _store(desk: Desk, name: str, known: Sealing) -> None:
     fields = {
-        "format": 1, "vault": known.vault,
+        "format": 1, "vault": known.vault, "retired": known.retired,
         "subscribers": [json.loads(card.to_bytes()) for card in known.subscribers],
     }  # fmt: skip
     durable.make_folder(desk.folder / "sealed")

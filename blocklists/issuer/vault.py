@@ -52,6 +52,10 @@ class VaultError(BlocklistError):
     """A file of the vault cannot be made or opened."""
 
 
+class PassphraseError(VaultError):
+    """Another passphrase opens it."""
+
+
 @lru_cache(maxsize=1)
 def ask() -> bytes:
     """The passphrase of sealed lists. Raises VaultError, KeyFileError."""
@@ -72,11 +76,13 @@ def create(passphrase: bytes) -> str:
     return _header(os.urandom(FILE_KEY), passphrase)
 
 
-def rewrapped(header: str, old: bytes, new: bytes) -> str:
-    """The header for another passphrase; files that are there keep the old one. Raises VaultError."""
-    if len(new) < SHORTEST:
-        raise VaultError(f"a passphrase of fewer than {SHORTEST} characters protects nothing")
-    return _header(_key(header, old), new)
+def opens(header: str, passphrase: bytes) -> bool:
+    """Whether this is the passphrase. Raises VaultError for what is no header."""
+    try:
+        _key(header, passphrase)
+    except PassphraseError:
+        return False
+    return True
 
 
 def seal(header: str, passphrase: bytes, blocks: Iterable[bytes]) -> bytes:
@@ -118,7 +124,7 @@ def _key(header: str, passphrase: bytes) -> bytes:
     try:
         return ChaCha20Poly1305(_derived(passphrase, salt, n, r, p)).decrypt(bytes(12), wrapped, None)
     except InvalidTag:
-        raise VaultError("the passphrase of the sealed lists is wrong") from None
+        raise PassphraseError("the passphrase of the sealed lists is wrong") from None
 
 
 def _derived(passphrase: bytes, salt: bytes, n: int, r: int, p: int) -> bytes:
