@@ -21,7 +21,7 @@ import base64
 import hashlib
 import json
 import re
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from cryptography.exceptions import InvalidTag
@@ -34,6 +34,9 @@ from securesystemslib.exceptions import Error as SigningError
 from securesystemslib.signer import CryptoSigner, SSlibKey
 
 from blocklists.errors import BlocklistError
+from blocklists.sealed import appeal as sealed_appeal
+from blocklists.sealed.appeal import MAX_NAME, MAX_REASON, MAX_SEALED
+from blocklists.sealed.errors import SealError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -47,7 +50,7 @@ _SUITE = Suite(KEM.X25519, KDF.HKDF_SHA256, AEAD.CHACHA20_POLY1305)
 _INFO = b"stopsign appeals 1"
 _SENDER, _READER = "stopsign-provider", "stopsign-appeals"
 _LENGTHS = {"appeal": 32, "list": 64, "reference": 16, "name": 253, "role": 16, "ground": 16, "language": 8,
-            "received": 20, "due": 20, "reason": 16_000, "contact": 254}  # fmt: skip
+            "received": 20, "due": 20, "reason": 16_000, "contact": 254, "sealed": 4 * MAX_SEALED // 3}  # fmt: skip
 _UNSEEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]")
 
 
@@ -70,6 +73,8 @@ class Appeal:
     due: str
     reason: str
     contact: str
+    sealed: str = ""
+    """Against a sealed entry: what its author wrote (`sealed.appeal`), in base64; name and reason are empty."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +109,23 @@ def key_id(line: str) -> str:
     return hashlib.sha256(line.strip().encode()).hexdigest()[:16]
 
 
+def reader_line(octets: bytes) -> str:
+    """The line of an issuer's public key, from its 32 octets."""
+    return f"{_READER}:{base64.b64encode(octets).decode()}"
+
+
+def read(appeal: Appeal, reader: X25519PrivateKey) -> Appeal:
+    """With what its author wrote, where that came encrypted; where it does not open, the reason says so."""
+    if not appeal.sealed:
+        return appeal
+    try:
+        written = sealed_appeal.opened(base64.b64decode(appeal.sealed, validate=True), appeal.reference, reader)
+        name, reason = _text("name", written.name, MAX_NAME), _text("reason", written.reason, MAX_REASON)
+    except (SealError, BundleError, ValueError):
+        return replace(appeal, reason="(What its author wrote cannot be read here: it was encrypted for another key.)")
+    return replace(appeal, name=name, reason=reason, sealed="")
+
+
 def check_sender(line: str) -> None:
     """Raise BundleError unless this is a provider's public key."""
     _raw(line, _SENDER)
@@ -119,7 +141,7 @@ def seal(
         "provider": provider,
         "portal": portal,
         "made": made,
-        "appeals": [asdict(appeal) for appeal in appeals],
+        "appeals": [_fields(appeal) for appeal in appeals],
     }
     envelope = Envelope(json.dumps(payload, sort_keys=True).encode(), TYPE, {})
     envelope.sign(CryptoSigner(sender, _sslib(public_line(sender))))
@@ -181,7 +203,13 @@ def _payload(envelope: Envelope, to: str, sender: str) -> Bundle:
         raise BundleError(f"the bundle's content is malformed ({type(error).__name__})") from error
 
 
+def _fields(appeal: Appeal) -> dict[str, str]:
+    """As they travel: a desk that does not know of sealed appeals reads all others."""
+    return {name: text for name, text in asdict(appeal).items() if text or name != "sealed"}
+
+
 def _appeal(fields: Any) -> Appeal:
+    fields = {"sealed": "", **fields}
     if fields.keys() != _LENGTHS.keys():
         raise BundleError("an appeal in the bundle has other fields than an appeal has")
     return Appeal(**{name: _text(name, fields[name], longest) for name, longest in _LENGTHS.items()})

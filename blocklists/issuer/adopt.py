@@ -5,7 +5,7 @@ Enters: the desk, the source's repository and root, a ground of one's own. Leave
 
 Rules
 - What is signed is the source's state hash and document as they are. A sealed one is not opened: its stanzas and its
-  file go over unchanged, so those who subscribe to the source open it.
+  file go over unchanged, so those who subscribe to the source open it. Appeals are encrypted to the adopter's key.
 - Each key of a ground in the document gets the adopter's ground, with the source's beside it: the stop page names both.
 - Each signer's machine asks the source itself. A signature is not given on another machine's word.
 - A list that was adopted is changed by adopting again, and by withdrawing; nothing is proposed on it.
@@ -17,13 +17,14 @@ from contextlib import closing
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from blocklists import document, verify
+from blocklists import bundle, document, verify
 from blocklists.client import Client, translated
 from blocklists.entry import as_text
 from blocklists.errors import BlocklistError
 from blocklists.fetch import Deadline, place
 from blocklists.head import Adopted, Basis, Head, full_path
 from blocklists.issuer.propose import whole
+from blocklists.issuer.reader import appeals_key
 from blocklists.issuer.request import About
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
     from blocklists.issuer.desk import Desk
     from blocklists.issuer.request import Request
+    from blocklists.sealed.seal import Seal
     from blocklists.verify import Verified
 
 SECONDS = 300.0
@@ -64,7 +66,7 @@ def adopt(
         list=name, version=before.version + 1 if before else 1, entries=found.head.entries, state=found.head.state,
         issuer=desk.issuer, bases={key: _both(own, theirs) for key, theirs in found.head.bases.items()},
         full_path=full_path(name, before.version + 1 if before else 1), full_size=found.head.full_size,
-        seal=found.head.seal,
+        seal=found.head.seal and replace(found.head.seal, appeals_key=appeals_key(desk)),
         adopted=(
             replace(source, version=found.head.version, issuer=found.head.issuer, bases=found.head.bases),
             *found.head.adopted,
@@ -91,7 +93,7 @@ def compared(head: Head, found: Verified) -> list[str]:
     source, theirs = head.adopted[0], found.head
     same = (
         head.state == theirs.state, head.entries == theirs.entries, head.full_size == theirs.full_size,
-        head.seal == theirs.seal, source.version == theirs.version, source.issuer == theirs.issuer,
+        head.seal == _answered_here(head, theirs), source.version == theirs.version, source.issuer == theirs.issuer,
         source.bases == theirs.bases, head.adopted[1:] == theirs.adopted, head.bases.keys() == theirs.bases.keys(),
         head.delta is None,
     )  # fmt: skip
@@ -106,7 +108,19 @@ def compared(head: Head, found: Verified) -> list[str]:
         f"adopts {source.list} version {source.version} of {source.issuer.name} at {source.repository}{chain}",
         f"{head.entries:,} entries, {what}; {head.state}",
         "what is withdrawn there is withdrawn here",
+        *(
+            [f"what is written in appeals is encrypted to {bundle.reader_line(head.seal.appeals_key)}"]
+            if head.seal
+            else []
+        ),
     ]
+
+
+def _answered_here(head: Head, theirs: Head) -> Seal | None:
+    """The source's seal, with the adopter's key for appeals."""
+    if head.seal is None or theirs.seal is None:
+        return theirs.seal
+    return replace(theirs.seal, appeals_key=head.seal.appeals_key)
 
 
 def _document(source: Adopted, found: Verified, folder: Path, now: datetime, min_threshold: int) -> bytes:

@@ -6,7 +6,8 @@
 
 Enters: a bundle (`blocklists/bundle.py`). Leaves: appeals that wait, the nearest deadline first. Rules: what is not
 signed by a provider named here is refused; an appeal that came twice is there once; a signer of the entry cannot
-decide (that is `withdraw.decide`); what a citizen wrote is deleted half a year after the decision.
+decide (that is `withdraw.decide`); what a citizen wrote is deleted half a year after the decision; what came encrypted
+(`sealed.appeal`) stays so in the inbox, and is opened for who reads it.
 """
 
 from __future__ import annotations
@@ -17,14 +18,11 @@ from dataclasses import asdict, dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
-
 from blocklists import bundle, durable
 from blocklists.bundle import Appeal, BundleError
 from blocklists.entry import as_time
-from blocklists.errors import BlocklistError
 from blocklists.issuer import sealing, vault
+from blocklists.issuer.reader import InboxError, reader_key
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -38,34 +36,12 @@ KEPT = timedelta(days=182)
 _ID = re.compile(r"A-[0-9A-HJKMNP-TV-Z]{12}\Z").match
 
 
-class InboxError(BlocklistError):
-    """The desk's folder of appeals is not in the state that a command needs."""
-
-
 @dataclass(frozen=True, slots=True)
 class Waiting:
     """An appeal in the inbox: who passed it on, and what it says."""
 
     provider: str
     appeal: Appeal
-
-
-def reader_key(desk: Desk) -> X25519PrivateKey:
-    """The key that opens bundles; made on first use."""
-    path = desk.folder / "appeals" / "reader.pem"
-    try:
-        key = serialization.load_pem_private_key(path.read_bytes(), None)
-    except FileNotFoundError:
-        key = bundle.new_reader_key()
-        pem = key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
-        durable.replace(path, pem, mode=0o600)
-    except (OSError, ValueError) as error:
-        raise InboxError(f"{path} cannot be read ({error})") from error
-    if not isinstance(key, X25519PrivateKey):
-        raise InboxError(f"{path} is not an X25519 key")
-    return key
 
 
 def trust(desk: Desk, name: str, line: str) -> None:
@@ -89,7 +65,8 @@ def providers(desk: Desk) -> Mapping[str, str]:
 def take_in(desk: Desk, data: bytes) -> tuple[str, list[Appeal]]:
     """Put a bundle's appeals into the inbox; who sent it, and those that were new. Raises BundleError."""
     known = providers(desk)
-    opened = bundle.unseal(data, reader_key(desk), list(known.values()))
+    key = reader_key(desk)
+    opened = bundle.unseal(data, key, list(known.values()))
     provider = next(name for name, line in known.items() if bundle.key_id(line) == opened.sender)
     for appeal in opened.appeals:
         if not _ID(appeal.appeal):
@@ -104,17 +81,17 @@ def take_in(desk: Desk, data: bytes) -> tuple[str, list[Appeal]]:
         if (sealed := sealing.header_of(desk, appeal.list)) is not None:  # it says a name of the list
             path, kept = path.with_suffix(".sealed"), vault.seal(sealed, desk.ask(), [kept])
         durable.replace(path, kept, mode=0o600)
-    return provider, new
+    return provider, [bundle.read(appeal, key) for appeal in new]
 
 
 def inbox(desk: Desk) -> list[Waiting]:
     """Every appeal that is kept, the nearest deadline first."""
-    found = []
+    found, key = [], reader_key(desk)
     for path in sorted((desk.folder / "appeals" / "inbox").glob("A-*.*")):
         try:
             data = path.read_bytes()
             fields = json.loads(data if path.suffix == ".json" else vault.opened(data, desk.ask()))
-            found.append(Waiting(fields.pop("provider"), Appeal(**fields)))
+            found.append(Waiting(fields.pop("provider"), bundle.read(Appeal(**fields), key)))
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise InboxError(f"{path} cannot be read ({error})") from error
     return sorted(found, key=lambda one: (one.appeal.due, one.appeal.appeal))

@@ -25,10 +25,10 @@ if TYPE_CHECKING:
 def key(folder: Path) -> None:
     """The desk's public key for appeals: providers seal their bundles for it."""
     from blocklists import bundle
-    from blocklists.issuer import appeals
     from blocklists.issuer.desk import Desk
+    from blocklists.issuer.reader import reader_key
 
-    click.echo(bundle.public_line(appeals.reader_key(Desk.open(folder))))
+    click.echo(bundle.public_line(reader_key(Desk.open(folder))))
 
 
 @click.command("trust")
@@ -50,8 +50,8 @@ def trust(name: str, line: str, folder: Path) -> None:
 def import_(file: Path, folder: Path) -> None:
     """Take in a bundle of appeals. What is older than half a year after its decision is deleted on this occasion."""
     from blocklists.issuer import appeals
-    from blocklists.issuer.appeals import InboxError
     from blocklists.issuer.desk import Desk
+    from blocklists.issuer.reader import InboxError
 
     desk = Desk.open(folder)
     try:

@@ -108,7 +108,7 @@ def reseal() -> None:
 @click.option("--new-passphrase-file", type=FILE, help="Take the new one from this file's first line.")
 @desk_option
 def passphrase(folder: Path, new_passphrase_file: Path | None) -> None:
-    """Change the passphrase of the sealed lists: the ledger, the inbox and DIR/requests are sealed anew.
+    """Change the passphrase of the sealed lists: the ledger, the inbox and DIR/requests are sealed again.
 
     After an interruption the same command goes on where it was.
     """

@@ -54,7 +54,7 @@ class _Kept:
 
 
 def reseal(desk: Desk, new: bytes) -> int:
-    """Change the passphrase; how many files were sealed anew. Raises VaultError, SealError, RequestError."""
+    """Change the passphrase; how many files were sealed again. Raises VaultError, SealError, RequestError."""
     with desk.locked():
         recover(desk)  # what a publication that was cut off has staged is of the ledger
         lists = sorted(path.stem for path in (desk.folder / "sealed").glob("*.json"))

@@ -24,12 +24,13 @@ import os
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from blocklists import delta, document, durable
+from blocklists import bundle, delta, document, durable
 from blocklists.delta import ADDED, REMOVED
 from blocklists.errors import BlocklistError
 from blocklists.head import check_list
 from blocklists.issuer import names, vault
 from blocklists.issuer.names import Names
+from blocklists.issuer.reader import appeals_key
 from blocklists.sealed import lines as sealed_lines
 from blocklists.sealed import seal as seals
 from blocklists.sealed import stream
@@ -60,6 +61,8 @@ class Sealing:
 
     vault: str
     """The header of the vault's files."""
+    appeals_key: bytes
+    """What is written in appeals is encrypted to it (`reader`)."""
     subscribers: tuple[Card, ...] = ()
     retired: int = 0
     """The newest number of a names' key that makes no further version."""
@@ -89,7 +92,7 @@ def begin(desk: Desk, name: str) -> None:
     others = sorted((desk.folder / "sealed").glob("*.json"))
     header = json.loads(others[0].read_bytes())["vault"] if others else vault.create(desk.ask())
     vault.seal(header, desk.ask(), [])  # a wrong passphrase shows now, not at the first version
-    _store(desk, name, Sealing(header))
+    _store(desk, name, Sealing(header, appeals_key(desk)))
 
 
 def sealing(desk: Desk, name: str) -> Sealing | None:
@@ -98,7 +101,7 @@ def sealing(desk: Desk, name: str) -> Sealing | None:
     try:
         fields = json.loads(path.read_bytes())
         cards = tuple(Card.from_bytes(json.dumps(one).encode()) for one in fields["subscribers"])
-        return Sealing(fields["vault"], cards, int(fields.get("retired", 0)))
+        return Sealing(fields["vault"], appeals_key(desk), cards, int(fields.get("retired", 0)))
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, TypeError, SealError) as error:
@@ -157,10 +160,12 @@ def rewrap(desk: Desk, name: str, header: str) -> None:
 
 
 def changed(known: Sealing, before: Head | None) -> bool:
-    """Whether the published version is for others than those who subscribe now, or under a key that was retired."""
+    """Whether the published version is for others than those who subscribe now, under a names' key that was retired, or
+    has another key for appeals."""
     if before is None or before.seal is None:
         return True
-    return _ids(known.subscribers) != _published_ids(before) or before.seal.name_key_number <= known.retired
+    retired, other = before.seal.name_key_number <= known.retired, before.seal.appeals_key != known.appeals_key
+    return _ids(known.subscribers) != _published_ids(before) or retired or other
 
 
 def parts(desk: Desk, name: str, known: Sealing, before: Head | None, steps: Steps) -> Parts:
@@ -188,7 +193,7 @@ def parts(desk: Desk, name: str, known: Sealing, before: Head | None, steps: Ste
         packed_steps,
     )
     return Parts(
-        summary, seals.make(known.subscribers, keys, number, summary.state), _sealed(keys, full),
+        summary, seals.make(known.subscribers, keys, number, summary.state, known.appeals_key), _sealed(keys, full),
         None if step is None else _sealed(keys, step), step_size or 0, kept.seal(known.vault, desk.ask()),
     )  # fmt: skip
 
@@ -244,6 +249,8 @@ def _check_seal(seal: Seal, old: Seal | None, inside: Names) -> Iterator[str]:
     for change, ones in (("comes", announced - earlier), ("goes", earlier - announced)):
         for provider, keyid in sorted(ones):
             yield f"subscriber {provider}, key {keyid}, {change}"
+    if old is None or old.appeals_key != seal.appeals_key:
+        yield f"what is written in appeals is encrypted to {bundle.reader_line(seal.appeals_key)}"
     if old is not None and not stays:
         yield "the names' key is a new one: every digest changes"
 

@@ -36,10 +36,10 @@ if TYPE_CHECKING:
     from blocklists.sealed.keys import Card
 
 FORMAT = 1
-KEYS = frozenset({"recipients", "name_key", "name_key_number"})
+KEYS = frozenset({"recipients", "name_key", "name_key_number", "appeals_key"})
 """What a sealed head has beside every other head's keys."""
 MAX_RECIPIENTS = 2000
-FILE_KEY, NAME_KEY = 32, 16
+FILE_KEY, NAME_KEY, PUBLIC_KEY = 32, 16, 32
 _TAG = 16
 _INFO = b"stopsign sealed list 1 "
 _NAME_INFO = b"stopsign sealed name key"
@@ -65,6 +65,8 @@ class Seal:
     """Encrypted under the file key."""
     name_key_number: int
     """Counts up with each new names' key: under another key, every digest is another."""
+    appeals_key: bytes
+    """The issuer's X25519 key: what is written in an appeal is encrypted to it as it arrives (`sealed.appeal`)."""
 
     def fields(self) -> dict[str, Any]:
         """As they stand in the head."""
@@ -72,7 +74,10 @@ class Seal:
             {"provider": one.provider, "keyid": one.keyid, "share": _text(one.share), "wrapped": _text(one.wrapped)}
             for one in self.recipients
         ]
-        return {"recipients": stanzas, "name_key": _text(self.name_key), "name_key_number": self.name_key_number}
+        return {
+            "recipients": stanzas, "name_key": _text(self.name_key), "name_key_number": self.name_key_number,
+            "appeals_key": _text(self.appeals_key),
+        }  # fmt: skip
 
     def stanza(self, key: X25519PrivateKey) -> Stanza:
         """The one for this key. Raises SealError."""
@@ -107,20 +112,23 @@ def read(fields: Mapping[str, Any]) -> Seal:
     number = fields["name_key_number"]
     if not isinstance(number, int) or isinstance(number, bool) or not 1 <= number <= 1 << 32:
         raise _malformed("name_key_number: not a whole number from 1 on")
-    return Seal(recipients, _octets("name_key", fields["name_key"], NAME_KEY + _TAG), number)
+    return Seal(
+        recipients, _octets("name_key", fields["name_key"], NAME_KEY + _TAG), number,
+        _octets("appeals_key", fields["appeals_key"], PUBLIC_KEY),
+    )  # fmt: skip
 
 
-def make(cards: Iterable[Card], keys: Keys, number: int, state: str) -> Seal:
-    """The seal of a version whose digest lines come to `state`."""
+def make(cards: Iterable[Card], keys: Keys, number: int, state: str, appeals_key: bytes) -> Seal:
+    """The seal of a version whose digest lines come to `state`; `appeals_key` is the issuer's."""
     from blocklists.sealed.keys import public_key
 
-    suite, stanzas = _suite(), []
+    sealing, stanzas = suite(), []
     for card in sorted(cards, key=lambda card: (card.provider, card.keyid)):
-        sealed = suite.encrypt(keys.file, public_key(card), _INFO + state.encode())
+        sealed = sealing.encrypt(keys.file, public_key(card), _INFO + state.encode())
         stanzas.append(Stanza(card.provider, card.keyid, sealed[:32], sealed[32:]))
     if len(stanzas) > MAX_RECIPIENTS:
         raise SealError("seal-key", f"{len(stanzas):,} subscribers; a list has at most {MAX_RECIPIENTS:,}")
-    return Seal(tuple(stanzas), _name_cipher(keys.file).encrypt(bytes(12), keys.name, None), number)
+    return Seal(tuple(stanzas), _name_cipher(keys.file).encrypt(bytes(12), keys.name, None), number, appeals_key)
 
 
 def unwrap(stanza: Stanza, key: X25519PrivateKey, state: str) -> bytes:
@@ -128,7 +136,7 @@ def unwrap(stanza: Stanza, key: X25519PrivateKey, state: str) -> bytes:
     from cryptography.exceptions import InvalidTag
 
     try:
-        return _suite().decrypt(stanza.share + stanza.wrapped, key, _INFO + state.encode())
+        return suite().decrypt(stanza.share + stanza.wrapped, key, _INFO + state.encode())
     except InvalidTag:
         raise SealError("seal-broken", f"the stanza for {stanza.keyid} was changed, or is of another version") from None
 
@@ -151,7 +159,8 @@ def keys_of(seal: Seal, state: str, key: X25519PrivateKey) -> Keys:
     return Keys(file_key, open_name_key(seal.name_key, file_key))
 
 
-def _suite() -> Suite:
+def suite() -> Suite:
+    """The HPKE suite of all that is sealed: DHKEM(X25519, HKDF-SHA256), HKDF-SHA256, ChaCha20Poly1305."""
     from cryptography.hazmat.primitives.hpke import AEAD, KDF, KEM, Suite
 
     return Suite(KEM.X25519, KDF.HKDF_SHA256, AEAD.CHACHA20_POLY1305)

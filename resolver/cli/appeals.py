@@ -100,6 +100,8 @@ def _print_entry(entry: desk.Entry, moment: int) -> None:
 
 
 def _on_no_list(one: Appeal) -> str:
+    if one.list:
+        return "(a name of a sealed list)"
     return f"(on no list here; its author says {one.claimed})" if one.claimed else "(on no list here)"
 
 
@@ -128,6 +130,8 @@ def show(appeal: str, path: Path | None, directory: Path | None, in_json: bool) 
     if one.contact:
         shared = "the issuer may have it" if one.share_contact else "for the provider alone"
         click.echo(f"contact: {shown(one.contact, most=None)} ({shared})")
+    if one.sealed:
+        click.echo("what its author wrote is encrypted for those who keep the list: stopsign appeals forward")
     for line in one.reason.splitlines():
         click.echo(f"| {shown(line, most=None)}")
     if one.erased:
@@ -266,7 +270,9 @@ async def _decide(
                                outcome=outcome, names=names, seconds=span)  # fmt: skip
     for mended in told["mended"]:
         until = as_text(mended["until"])
-        click.echo(f"the entry of {mended['name']} on list {mended['list']} is off until {until}")
+        click.echo(
+            f"the entry of {mended['name'] or 'a name not known here'} on list {mended['list']} is off until {until}"
+        )
     if told["trouble"]:
         raise DeskError(f"{len(group)} appeals stay open: {told['trouble']}", hint="say it again when the log is")
     for appeal in await store.decide(list(about), outcome, by, reasons, now()):

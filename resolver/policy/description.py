@@ -53,6 +53,8 @@ class SealPart(Stored):
     """Which names' key it is: under another one every digest is another."""
     state: str
     """Of the version that the stanza is from."""
+    appeals_key: str
+    """The issuer's: what somebody writes in an appeal is encrypted to it."""
     check: str
     """The root's digest under the names' key, 32 hexadecimal digits: another key is refused."""
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from blocklists import verify
-from blocklists.sealed import keys, seal
+from blocklists.sealed import appeal, keys, seal
 from blocklists.sealed.errors import SealError
 from blocklists.sealed.memory import moved, wipe
 from resolver import _core
@@ -58,6 +58,7 @@ def opener(file: Path | None) -> Opener:
 
 def part_of(head: Seal, state: str, file: Path | None) -> SealPart:
     """What is kept of a sealed head, after its key was opened once. Raises `SealError`."""
+    appeal.seal(appeal.Written("", ""), "", head.appeals_key)  # refused here, not when somebody writes
     key = keys.load(_there(file))
     stanza, opened = head.stanza(key), seal.keys_of(head, state, key)
     check = _core.sealed_digest(opened.name, ROOT).hex()
@@ -69,6 +70,7 @@ def part_of(head: Seal, state: str, file: Path | None) -> SealPart:
         name_key=_text(head.name_key),
         number=head.name_key_number,
         state=state,
+        appeals_key=_text(head.appeals_key),
         check=check,
     )
 

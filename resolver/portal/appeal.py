@@ -3,16 +3,20 @@
 Enters: the fields of a form, as text from anywhere. Leaves: a frozen `Form`, and for each field that is wrong the
 sentence that says what would be right. Rules: a reference and a reason are all that is needed; sizes are bounded; the
 name is the listed entry's, so that the form cannot be used to put a text before somebody's eyes; nothing is refused
-for its opinion.
+for its opinion. Of a sealed entry the author may say the name: it and the reasons are encrypted to the issuer before
+they are stored, and nobody at this provider can read them.
 """
 
 from __future__ import annotations
 
+import base64
+import hmac
 import re
 import unicodedata
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from blocklists.sealed.appeal import Written, seal
 from resolver.config.schema_portal import FACT
 from resolver.policy.description import Basis, LiveList
 from resolver.policy.typed import is_reference, name_in, reference_in
@@ -24,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from resolver._core import Match
+    from resolver.policy.description import SealPart
     from resolver.portal.live import Snapshot
     from resolver.portal.store import Appeal
 
@@ -60,6 +65,8 @@ NO_REFERENCE = marked("The reference has 16 letters and digits. It stands on the
 SEND_AGAIN = marked("The form was open for too long, or was sent too fast. Nothing is lost: please send it again.")
 SAME = marked("This form was sent before with other words. Nothing is lost: please read it again and send it.")
 UNLISTED = marked("No list here has this reference now. Please compare it with the page that says the name is blocked.")
+MIXED = marked("One of these references is of a sealed list. Please send it in a form of its own.")
+FOR_THE_ISSUER = marked("Only those who keep the list can read this: it is encrypted for them as soon as it arrives.")
 MANY = marked("Each has 16 letters and digits, 50 at most. Please send what is left in a second form.")
 LATER = marked("Many appeals came from this connection. Nothing is lost: please send it again in a few minutes.")
 
@@ -130,6 +137,8 @@ class Given:
     language: str
     now: int
     others: int = 0
+    secret: bytes = b""
+    """The form's: of its receipt."""
 
 
 def new_appeal(
@@ -139,6 +148,7 @@ def new_appeal(
     for mistakes of fact and for merits."""
     about = snapshot.list_of(match) if match else LiveList()
     basis = about.bases.get(match.basis, Basis()) if match else Basis()
+    mended_here = form.ground in FACT and about.seal is None
     return NewAppeal(
         id=appeal_id(given.entropy),
         receipt=given.receipt,
@@ -149,9 +159,11 @@ def new_appeal(
         ground=form.ground,
         language=given.language,
         received=given.now,
-        due=given.now + (clocks[0] if form.ground in FACT else clocks[1]),
+        due=given.now + (clocks[0] if mended_here else clocks[1]),
         suspends=match is not None and basis.overdue_suspends,
-        reason=form.reason.strip(),
+        reason="" if about.seal else form.reason.strip(),
+        sealed=_sealed(form, reference, about.seal) if about.seal else "",
+        tag=_tag(form, given.secret) if about.seal else "",
         contact=form.contact.strip(),
         share_contact=form.share_contact and bool(form.contact.strip()),
         court=basis.court,
@@ -160,12 +172,23 @@ def new_appeal(
     )
 
 
-def is_of(form: Form, stored: Appeal) -> bool:
+def is_of(form: Form, stored: Appeal, secret: bytes) -> bool:
     """Whether this is the form that an appeal came from, sent once more."""
+    wrote = (_tag(form, secret), stored.tag) if stored.sealed else (form.reason.strip(), stored.reason)
     return (
-        (form.reference, form.role, form.ground, form.reason.strip(), form.contact.strip(), len(form.references) - 1)
-        == (stored.reference, stored.role, stored.ground, stored.reason, stored.contact, stored.others)
+        (form.reference, form.role, form.ground, wrote[0], form.contact.strip(), len(form.references) - 1)
+        == (stored.reference, stored.role, stored.ground, wrote[1], stored.contact, stored.others)
     )  # fmt: skip
+
+
+def _sealed(form: Form, reference: str, part: SealPart) -> str:
+    """Name and reasons for the issuer alone: nobody here reads them again."""
+    written = Written(form.name, form.reason.strip())
+    return base64.b64encode(seal(written, reference, base64.b64decode(part.appeals_key))).decode()
+
+
+def _tag(form: Form, secret: bytes) -> str:
+    return hmac.new(secret, f"{form.name}\n{form.reason.strip()}".encode(), "sha256").hexdigest()
 
 
 def appeal_id(entropy: bytes) -> str:

@@ -91,20 +91,20 @@ def may_decide(appeal: Appeal, outcome: str, own: bool) -> None:
     """Raises DeskError unless the provider may decide so: mistakes of fact, and lists that are its own decision."""
     if appeal.closed is not None:
         raise DeskError(f"{appeal.id} is closed: {appeal.outcome}")
-    if outcome == "mended" and not appeal.name:
+    if outcome == "mended" and not (appeal.name or appeal.sealed):
         raise DeskError(f"{appeal.id} is about a reference that is on no list here: there is nothing to let through",
                         hint="--outcome upheld says so to its author")  # fmt: skip
-    if outcome == "upheld" and appeal.ground not in FACT and appeal.name and not own:
+    if outcome == "upheld" and (appeal.sealed or (appeal.ground not in FACT and appeal.name)) and not own:
         raise DeskError(f"{appeal.id} is about the merits of an order: those who keep list {appeal.list} decide",
                         hint=f"stopsign appeals forward {appeal.id}")  # fmt: skip
 
 
 def is_for_the_issuer(appeal: Appeal) -> bool:
-    """Whether it is to be passed on, and was not yet: merits, and mistakes that were mended here, since an override
-    ends while the entry stays on the list."""
+    """Whether it is to be passed on, and was not yet: merits, what only the issuer can read, and mistakes that were
+    mended here, since an override ends while the entry stays on the list."""
     if appeal.forwarded is not None:
         return False
-    return appeal.outcome == "mended" or (appeal.closed is None and appeal.ground not in FACT)
+    return appeal.outcome == "mended" or (appeal.closed is None and (appeal.ground not in FACT or bool(appeal.sealed)))
 
 
 def to_remind(appeals: Iterable[Appeal], now: int) -> list[Appeal]:
@@ -149,6 +149,7 @@ def bundled(appeals: Iterable[Appeal], config: Config, key: Ed25519PrivateKey, r
                 due=as_text(one.due),
                 reason=one.reason,
                 contact=one.contact if one.share_contact else "",
+                sealed=one.sealed,
             )
             for one in appeals
         ),
@@ -206,4 +207,5 @@ def as_json(appeal: Appeal) -> dict[str, object]:
     """For programs: times as RFC 3339, the state in a word."""
     times = ("received", "due", "forwarded", "reminded", "held", "suspended", "closed", "erased")
     fields = {k: as_text(v) if k in times and isinstance(v, int) else v for k, v in asdict(appeal).items()}
+    del fields["tag"]
     return {**fields, "state": state_of(appeal)}

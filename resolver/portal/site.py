@@ -130,8 +130,7 @@ class Portal:
 
     async def appeal_form(self, ask: Ask) -> Answer:
         form = appeal.Form.of(ask.query)
-        given = (("reference", form.reference), ("name", form.name))
-        return await self._form(ask, form, {}, query={k: v for k, v in given if v})
+        return await self._form(ask, form, {})
 
     async def appeal_sent(self, ask: Ask) -> Answer:
         form = appeal.Form.of(ask.fields)
@@ -149,10 +148,12 @@ class Portal:
         receipt = form_token.receipt_hash(code)
         assert receipt is not None  # noqa: S101 - it was made here
         if (before := await self._store().by_receipt(receipt)) is not None:
-            return await self._sent_before(ask, form, before[0], code)
+            return await self._sent_before(ask, form, before[0], code, secret)
         matches = [await self._entry(reference) for reference in form.references]
         if None in matches and not form.all_the_same:
             return await self._form(ask, form, {"unlisted": appeal.UNLISTED}, 422)
+        if len({self._is_sealed(match) for match in matches}) > 1:  # the reasons, which are for all, would be readable
+            return await self._form(ask, form, {"more": appeal.MIXED}, 422)
         wait = self._appeals.take(ask.address, -(-len(matches) // appeal.MORE_AT_ONCE))
         if wait:
             return await self._form(ask, form, {"token": appeal.LATER}, 429, more={"Retry-After": str(int(wait) + 1)})
@@ -161,7 +162,7 @@ class Portal:
                 self.wake()
                 return self._see(f"/receipt/{code}", ask, new="1")
             if (before := await self._store().by_receipt(receipt)) is not None:  # sent twice at the same moment
-                return await self._sent_before(ask, form, before[0], code)
+                return await self._sent_before(ask, form, before[0], code, secret)
         return await self._form(ask, form, {"token": appeal.SEND_AGAIN}, 409)  # no id was free
 
     def _new_appeals(
@@ -172,13 +173,16 @@ class Portal:
         for number, (reference, match) in enumerate(zip(form.references, matches, strict=True)):
             hashed = receipts.hash_of(form_token.further(secret, number) if number else secret)
             others = 0 if number else len(matches) - 1
-            given = appeal.Given(hashed, self.random(10), language, now, others)
+            given = appeal.Given(hashed, self.random(10), language, now, others, secret)
             made.append(appeal.new_appeal(form, reference, match, self.live.snapshot, given, self.clocks))
         return made
 
-    async def _sent_before(self, ask: Ask, form: appeal.Form, stored: Appeal, code: str) -> Answer:
+    def _is_sealed(self, match: Match | None) -> bool:
+        return match is not None and self.live.snapshot.list_of(match).seal is not None
+
+    async def _sent_before(self, ask: Ask, form: appeal.Form, stored: Appeal, code: str, secret: bytes) -> Answer:
         """A form that comes twice is one appeal; one that says something else now is another, and is not lost."""
-        if appeal.is_of(form, stored):
+        if appeal.is_of(form, stored, secret):
             return self._see(f"/receipt/{code}", ask, new="1")
         return await self._form(ask, form, {"token": appeal.SAME}, 409)
 
@@ -188,8 +192,12 @@ class Portal:
         now = int(self.clock())
         key = (await self._form_keys(now))[form_token.day_of(now)]
         match = await self._shown(ask, form.reference)
+        in_address = ("reference",) if self._is_sealed(match) else ("reference", "name")
+        if ask.method == "GET":
+            values["query"] = {name: said for name in in_address if (said := getattr(form, name))}
         return self.page(
             ask, "appeal.html", status, form=form, wrong=wrong, roles=appeal.ROLES, grounds=GROUNDS,
+            for_the_issuer=appeal.FOR_THE_ISSUER,
             token=form_token.issue(key, now, self.random(16)), entry=self.transparency.facts(match), **values,
         )  # fmt: skip
 
@@ -246,6 +254,7 @@ class Portal:
         return self.page(
             ask, "receipt.html", appeal=it, happened=happened, proofs=proofs, roles=appeal.ROLES,
             grounds=GROUNDS, states=appeal.STATES, outcomes=appeal.OUTCOMES, receipt=code,
+            for_the_issuer=appeal.FOR_THE_ISSUER,
             others=[
                 form_token.receipt_code(form_token.further(form_token.secret_in(code), number))
                 for number in range(1, it.others + 1)

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 IN_A_QUERY = 1_000
+WORDS = ("reason", "contact", "share_contact", "sealed", "tag")
 RECENT = 7 * 86400  # seconds after its end that a steward is still told of an appeal
 
 
@@ -50,6 +51,9 @@ class _Said:
     court: str = ""
     claimed: str = ""
     others: int = 0
+    sealed: str = ""
+    """Against an entry of a sealed list: name and reasons as they are encrypted to the issuer; `reason` is empty."""
+    tag: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,6 +111,8 @@ _APPEAL = select(
     func.coalesce(words.c.reason, "").label("reason"),
     func.coalesce(words.c.contact, "").label("contact"),
     func.coalesce(words.c.share_contact, False).label("share_contact"),
+    func.coalesce(words.c.sealed, "").label("sealed"),
+    func.coalesce(words.c.tag, "").label("tag"),
 ).select_from(appeals.outerjoin(words))
 
 
@@ -153,7 +159,7 @@ class Store:
             async with self._begin() as connection:
                 for new in every:
                     fields = {name: getattr(new, name) for name in NewAppeal.__dataclass_fields__}
-                    said = {name: fields.pop(name) for name in ("reason", "contact", "share_contact")}
+                    said = {name: fields.pop(name) for name in WORDS}
                     await connection.execute(insert(appeals).values(fields))
                     await connection.execute(insert(words).values(appeal=new.id, **said))
                     await _note(connection, new.id, new.received, "received")

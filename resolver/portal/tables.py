@@ -64,6 +64,10 @@ words = Table(
     Column("reason", Text, nullable=False),
     Column("contact", String(254), nullable=False),
     Column("share_contact", Boolean, nullable=False),
+    # Against an entry of a sealed list, in the place of the reason: what was written, encrypted to the issuer, in
+    # base64; and an HMAC of it under the receipt's secret, which tells a form that comes twice from another one.
+    Column("sealed", Text, nullable=False, server_default=""),
+    Column("tag", String(64), nullable=False, server_default=""),
 )
 
 events = Table(

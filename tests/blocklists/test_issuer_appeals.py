@@ -14,8 +14,8 @@ from blocklists import bundle
 from blocklists.bundle import BundleError
 from blocklists.head import Decision, Issuer
 from blocklists.issuer import appeals
-from blocklists.issuer.appeals import InboxError
 from blocklists.issuer.desk import Desk
+from blocklists.issuer.reader import InboxError, reader_key
 from resolver.cli.main import stopsign
 from tests.rigs.appeal_bundle import APPEAL, SENDER
 
@@ -33,7 +33,7 @@ def desk(tmp_path: Path) -> Desk:
 
 
 def sealed(desk: Desk, *several: bundle.Appeal, sender: Any = SENDER) -> bytes:
-    reader = bundle.public_line(appeals.reader_key(desk))
+    reader = bundle.public_line(reader_key(desk))
     return bundle.seal(several, provider="Nordlicht", portal="https://x.example", made="2026-11-22T00:00:00Z",
                        sender=sender, reader=reader)  # fmt: skip
 
@@ -59,7 +59,7 @@ def test_an_id_that_is_none_never_becomes_a_file_s_name(desk: Desk, bad: str) ->
 
 
 def test_the_desk_s_key_is_made_once_and_for_its_owner_alone(desk: Desk) -> None:
-    lines = {bundle.public_line(appeals.reader_key(desk)) for _ in range(2)}
+    lines = {bundle.public_line(reader_key(desk)) for _ in range(2)}
     assert len(lines) == 1
     assert oct((desk.folder / "appeals" / "reader.pem").stat().st_mode)[-3:] == "600"
 

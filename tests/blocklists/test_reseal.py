@@ -9,6 +9,7 @@ import pytest
 
 from blocklists import bundle, durable
 from blocklists.issuer import appeals, propose, reseal, sealing, vault
+from blocklists.issuer.reader import reader_key
 from blocklists.issuer.request import Request
 from tests.rigs.appeal_bundle import APPEAL, SENDER
 from tests.rigs.sealed_world import LIST, NAMES, SECRET, SealedWorld, cheap, lines_of
@@ -30,7 +31,7 @@ def first(tmp_path_factory: pytest.TempPathFactory) -> SealedWorld:
         world.rehearsal.change(LIST, add=["planted-new.example"], basis="order-17", category="abuse")
         appeals.trust(world.desk, "nordlicht", bundle.public_line(SENDER))
         one = replace(APPEAL, appeal="A-7ZK3M9Q2XW4T", list=LIST, name=NAMES[0])
-        reader = bundle.public_line(appeals.reader_key(world.desk))
+        reader = bundle.public_line(reader_key(world.desk))
         appeals.take_in(world.desk, bundle.seal([one], provider="N", portal="https://x.example",
                                                 made="2026-11-22T00:00:00Z", sender=SENDER, reader=reader))  # fmt: skip
         world.subscribe("south")

@@ -20,6 +20,7 @@ from blocklists.sealed.seal import Keys
 FILE_KEY, NAME_KEY = bytes(range(32)), bytes(range(16))
 STATE = "sha256:" + 64 * "a"
 OWN, OTHER = X25519PrivateKey.generate(), X25519PrivateKey.generate()
+APPEALS_KEY = OTHER.public_key().public_bytes_raw()
 SIZES = [0, 1, stream.CHUNK - 1, stream.CHUNK, stream.CHUNK + 1, 2 * stream.CHUNK, 2 * stream.CHUNK + 7]
 
 
@@ -32,7 +33,7 @@ def opened(data: bytes, file_key: bytes = FILE_KEY) -> bytes:
 
 
 def made(*cards: Card) -> seal.Seal:
-    return seal.make(cards or [keys.card_of(OWN, "Nordlicht")], Keys(FILE_KEY, NAME_KEY), 1, STATE)
+    return seal.make(cards or [keys.card_of(OWN, "Nordlicht")], Keys(FILE_KEY, NAME_KEY), 1, STATE, APPEALS_KEY)
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -117,7 +118,7 @@ def head(one: seal.Seal | None) -> Head:
 
 
 def test_a_sealed_head_is_read_as_it_was_written() -> None:
-    for one in (made(), made(*[]), seal.make([], Keys(FILE_KEY, NAME_KEY), 7, STATE)):
+    for one in (made(), made(*[]), seal.make([], Keys(FILE_KEY, NAME_KEY), 7, STATE, APPEALS_KEY)):
         data = head(one).to_bytes()
         assert Head.from_bytes(data).seal == one
         assert b'"sealed":1' in data
@@ -138,6 +139,8 @@ def test_a_sealed_head_is_read_as_it_was_written() -> None:
         (b'"share":"', b'"share":"AAAA'),
         (b'"wrapped":"', b'"wrapped":"!'),
         (b'"name_key":"', b'"name_key":"AA=='),
+        (b'"appeals_key":"', b'"appeals_key":"AA=='),
+        (b'"appeals_key":', b'"appeal_key":'),
         (b'"recipients":[', b'"recipients":[7,'),
     ],
 )

@@ -15,6 +15,7 @@ from blocklists import bundle, delta, verify
 from blocklists.errors import VerifyError
 from blocklists.issuer import appeals, history, names, propose, renew, sealing, vault, withdraw
 from blocklists.issuer.publish import PublishError, publish
+from blocklists.issuer.reader import reader_key
 from blocklists.issuer.rehearsal import PASSPHRASE
 from blocklists.issuer.restore import restore
 from blocklists.issuer.review import ReviewError
@@ -147,7 +148,7 @@ def test_an_appeal_against_a_sealed_list_waits_in_a_file_that_the_passphrase_ope
     appeals.trust(desk, "nordlicht", bundle.public_line(SENDER))
     one = replace(APPEAL, appeal="A-7ZK3M9Q2XW4T", list=LIST, name=NAMES[0])
     other = replace(one, appeal="A-8ZK3M9Q2XW4T", list="gambling", name="casino.example")
-    reader = bundle.public_line(appeals.reader_key(desk))
+    reader = bundle.public_line(reader_key(desk))
     data = bundle.seal([one, other], provider="N", portal="https://x.example", made="2026-11-22T00:00:00Z",
                        sender=SENDER, reader=reader)  # fmt: skip
     assert appeals.take_in(desk, data) == ("nordlicht", [one, other])

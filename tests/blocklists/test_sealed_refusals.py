@@ -14,6 +14,7 @@ from blocklists.sealed import keys, seal, stream
 from blocklists.sealed.lines import seal_all
 from blocklists.sealed.seal import Keys
 from tests.rigs.issuer_world import compressed, make_entry
+from tests.rigs.sealed_lists import APPEALS_KEY
 from tests.rigs.sealed_world import LIST, NAMES, SealedWorld, cheap, lines_of
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ def _next(world: SealedWorld, *, rekeyed: bool = False) -> Next:
     names = [make_entry(f"planted-{at}.example", f"{at:016d}", category="abuse").line() for at in range(MANY)]
     lines = sorted([*(lines_of(before) if not rekeyed else []), *seal_all(names, fresh.name)], key=_digest)
     summary, plain = compressed(lines, world.folder)
-    made = seal.make([keys.card_of(world.north, "north")], fresh, 1 + rekeyed, summary.state)
+    made = seal.make([keys.card_of(world.north, "north")], fresh, 1 + rekeyed, summary.state, APPEALS_KEY)
     head = replace(
         published, version=2, entries=summary.entries, state=summary.state, full_path=full_path(LIST, 2),
         full_size=summary.size, delta=None, seal=made,
@@ -78,7 +79,7 @@ def _relined(one: Next, lines: list[bytes], folder: Path, *, announced: bool = T
     one.full = b"".join(stream.seal(one.keys.file, [plain]))
     if announced and one.head.seal is not None:
         cards = [card for card in _CARDS if card.keyid == one.head.seal.recipients[0].keyid]
-        made = seal.make(cards, one.keys, one.head.seal.name_key_number, summary.state)
+        made = seal.make(cards, one.keys, one.head.seal.name_key_number, summary.state, APPEALS_KEY)
         one.head = replace(one.head, state=summary.state, entries=summary.entries, full_size=summary.size, seal=made)
 
 
@@ -117,12 +118,12 @@ def _stanza(one: Next) -> None:
 
 
 def _foreign(one: Next) -> None:
-    made = seal.make([_SOUTH], one.keys, 1, one.head.state)
+    made = seal.make([_SOUTH], one.keys, 1, one.head.state, APPEALS_KEY)
     one.head = replace(one.head, seal=made)
 
 
 def _nobody(one: Next) -> None:
-    one.head = replace(one.head, seal=seal.make([], one.keys, 1, one.head.state))
+    one.head = replace(one.head, seal=seal.make([], one.keys, 1, one.head.state, APPEALS_KEY))
 
 
 def _name_key(one: Next) -> None:

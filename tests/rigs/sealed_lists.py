@@ -10,6 +10,8 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+
 from blocklists.document import Summary
 from blocklists.sealed import keys, seal
 from resolver import _core
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 
 FILE_KEY = bytes.fromhex("c07e5f1b93d24a6688ab3fe05d1479c2e6b80d917f3c42a5195e6bd8f0247a3c")
 NAME_KEY = bytes.fromhex("9a1c55e7d2407bb1f36e08c4ad92715e")
+APPEALS_KEY = keys.card_of(X25519PrivateKey.from_private_bytes(FILE_KEY), "x").public
 
 
 def digest_line(entry: Entry, key: bytes) -> bytes:
@@ -59,7 +62,7 @@ class Provider:
 
     def part(self, state: str, name_key: bytes = NAME_KEY, number: int = 1) -> SealPart:
         """What a list's description holds of a version with this state."""
-        made = seal.make([self.card], seal.Keys(FILE_KEY, name_key), number, state)
+        made = seal.make([self.card], seal.Keys(FILE_KEY, name_key), number, state, APPEALS_KEY)
         return seals.part_of(made, state, self.key)
 
     def candidate(

@@ -7,7 +7,7 @@ import socket
 import threading
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from resolver.config.values import Endpoint
 from resolver.host.sockets import open_listeners
@@ -15,7 +15,7 @@ from resolver.portal.app import Web
 from tests.rigs.portal_world import NOW, activate, configuration
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 
@@ -43,10 +43,13 @@ class Running:
 
 
 @contextmanager
-def running(folder: Path) -> Iterator[Running]:
-    config = configuration(folder)
+def running(
+    folder: Path, put: Callable[[Path], object] = activate, clock: Callable[[], float] = lambda: float(NOW), **more: Any
+) -> Iterator[Running]:
+    """`put` writes the live list; `more` is of the configuration."""
+    config = configuration(folder, **more)
     config.places.run_dir.mkdir(parents=True)
-    activate(config.places.current)
+    put(config.places.current)
     started, stop = threading.Event(), threading.Event()
     found: list[Running] = []
     failed: list[BaseException] = []
@@ -54,7 +57,7 @@ def running(folder: Path) -> Iterator[Running]:
     async def serve() -> None:
         any_port = [Endpoint("127.0.0.1", 0)]
         listeners = open_listeners(stop_page=any_port, portal=any_port)
-        web = Web(config, clock=lambda: float(NOW))
+        web = Web(config, clock=clock)
         await web.start(listeners.stop_page, listeners.portal)
         async with asyncio.timeout(30):
             await web.stored.wait()
