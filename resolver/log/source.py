@@ -100,6 +100,33 @@ class Web:
         return kept
 
 
+class Remembered:
+    """A source that is asked once for each file but the checkpoint, so that what was verified can be read again. With
+    `pin` the checkpoint is the one that was verified. For one log at a time: all of it is held in memory."""
+
+    def __init__(self, source: Source) -> None:
+        self.where, self.parallel = source.where, source.parallel
+        self._source = source
+        self._held: dict[str, bytes | MissingError] = {}
+
+    def fetch(self, path: str, limit: int) -> bytes:
+        """Raises what the source raises."""
+        found = self._held.get(path)
+        if found is None:
+            try:
+                found = self._source.fetch(path, limit)
+            except MissingError as wrong:
+                found = wrong
+            if path != "checkpoint":
+                self._held[path] = found
+        if isinstance(found, MissingError):
+            raise found
+        return found
+
+    def pin(self, checkpoint: bytes) -> None:
+        self._held["checkpoint"] = checkpoint
+
+
 def open_source(where: str, *, within: float = WITHIN) -> Source:
     """A folder or a web address, by its spelling; of the latter all is read `within` seconds."""
     if where.startswith(("http://", "https://")):

@@ -29,7 +29,7 @@ from resolver.log.errors import AuditError, MissingError, UntrueError
 from resolver.log.index import NEWEST, VKEY, Index, LogThere, check_follows, open_index, version_path
 from resolver.log.limits import WITHIN
 from resolver.log.note import MAX_NOTE, parse_vkey
-from resolver.log.source import Folder, open_source
+from resolver.log.source import Folder, Remembered, open_source
 from resolver.log.verify import Verdict, verify
 
 if TYPE_CHECKING:
@@ -153,9 +153,10 @@ def verify_all(
     *,
     within: float = WITHIN,
     progress: Callable[[int, int], None] = lambda _done, _size: None,
-    open_log: Callable[[LogThere], Source] | None = None,
+    verified: Callable[[LogThere, Source], None] | None = None,
 ) -> Iterator[Outcome]:
-    """Each log in the order of the index. `open_log`: where a caller reads a log from, in place of its address."""
+    """Each log in the order of the index. `verified` is called with each log that is well and just the files that were
+    verified, in any thread; what it raises is what is wrong with that log."""
     told: dict[str, tuple[int, int]] = {}
 
     def tell(origin: str, done: int, size: int) -> None:
@@ -166,8 +167,13 @@ def verify_all(
     def one(log: LogThere) -> Outcome:
         kept = seen.checkpoint(log.origin) if seen else None
         try:
-            source = open_log(log) if open_log else read.source(log, within=within)
-            return _verified(log, source, kept, policy, partial(tell, log.origin))
+            source = read.source(log, within=within)
+            held = source if verified is None else Remembered(source)
+            outcome = _verified(log, held, kept, policy, partial(tell, log.origin))
+            if isinstance(held, Remembered) and verified is not None and outcome.verdict is not None:
+                held.pin(outcome.verdict.note)
+                verified(log, held)
+            return outcome
         except AuditError as wrong:
             return Outcome(log, error=wrong)
 

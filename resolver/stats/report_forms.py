@@ -68,6 +68,8 @@ def _sections(report: Report) -> Iterator[str]:
         f"{one['origin']} ({one['leaves']:,} leaves, root {one['root'][:16]}…)" for one in report["hosts"]
     )
     yield f"<p>Computed from the public log of {escape(hosts)}; anybody with a copy can compute it again.</p>"
+    if missing := report.get("missing"):
+        yield table("Not in these figures", ["log", "why"], [[one["origin"], one["why"]] for one in missing])
     yield from _blocks(report)
     yield from _entries(report)
     yield from _changes(report)

@@ -49,5 +49,5 @@ def test_the_page_can_be_walked_and_prints_what_it_says(
 def test_every_command_of_the_page_exists(capsys: pytest.CaptureFixture[str]) -> None:
     for step in steps(GUIDE):
         said = step.command.split()
-        told = run(capsys, *said[:2], "--help")[1]
+        told = run(capsys, *said[: 1 if said[0] == "report" else 2], "--help")[1]
         assert all(word in told for word in said if word.startswith("--")), step.command
