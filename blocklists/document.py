@@ -12,20 +12,24 @@ Rules
 from __future__ import annotations
 
 import hashlib
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING
 
 import zstandard
 
+import resolver._core as _core
 from blocklists import compression
 from blocklists.compression import CompressionError, TooMuchError
 from blocklists.entry import MAX_LINE, Entry, EntryError, parse
-from blocklists.errors import BlocklistError
+from blocklists.errors import BlocklistError, VerifyError
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
     from pathlib import Path
+
+    from resolver._core import Attention, Content
 
 MAX_SIZE = 1 << 32
 """No document is larger uncompressed, whatever its head says."""
@@ -135,31 +139,39 @@ def read(path: Path, *, size: int) -> Iterator[Entry]:
             raise DocumentError(str(error), line=number) from None
 
 
-def check(path: Path, *, expected: Summary, bases: Collection[str]) -> None:
-    """Raise DocumentError unless the file holds exactly the announced state and every rule above."""
-    for _ in checked(path, expected=expected, bases=bases):
-        pass
+def check(
+    path: Path, *, expected: Summary, bases: Collection[str], sealed: bool = False, withdrawn: Collection[str] = (),
+    attention: Attention | None = None,
+) -> Content:  # fmt: skip
+    """What the file holds, every line of it checked; `sealed`: lines with digests. Counted are the entries that are in
+    force: all but the `withdrawn` references. `attention`: say too what it means as a first version. Raises
+    DocumentError unless it is exactly the announced state and every rule above holds."""
+    if expected.size > MAX_SIZE:
+        raise TooLargeError(f"{expected.size} octets are announced; no list has more than {MAX_SIZE}")
+    with translated():
+        found = _core.check_document(
+            path, size=expected.size, bases=list(bases), sealed=sealed, withdrawn=list(withdrawn), attention=attention
+        )
+    if found.size != expected.size:
+        raise StateError(f"{found.size} octets where {expected.size} were announced")
+    if found.state != expected.state:
+        raise StateError(f"the state hash is {found.state}, not the announced {expected.state}")
+    if found.entries != expected.entries:
+        raise DocumentError(f"{found.entries} entries where {expected.entries} were announced")
+    return found
 
 
-def checked(path: Path, *, expected: Summary, bases: Collection[str]) -> Iterator[Entry]:
-    """The entries as `check` goes through them: believe none before the last one came."""
-    check_state(path, expected=expected)
-    last: tuple[str, str, str] = ("", "", "")
-    seen: set[str] = set()
-    for number, entry in enumerate(read(path, size=expected.size), 1):
-        if (order := entry.order()) <= last:
-            raise DocumentError(f"{entry.name} is out of order", line=number)
-        if entry.reference in seen:
-            raise DocumentError(f"reference {entry.reference} stands twice", line=number)
-        if entry.basis not in bases:
-            raise DocumentError(
-                f"{entry.name} has the basis {entry.basis!r}, which the head does not know", line=number
-            )
-        last = order
-        seen.add(entry.reference)
-        yield entry
-    if len(seen) != expected.entries:
-        raise DocumentError(f"{len(seen)} entries where {expected.entries} were announced")
+@contextmanager
+def translated() -> Iterator[None]:
+    """The core's refusals of documents and steps as DocumentError, those of a reference as VerifyError."""
+    try:
+        yield
+    except _core.ListError as error:
+        if error.kind == "reference-reuse":
+            raise VerifyError(error.kind, str(error)) from None
+        if error.kind == "too-large":
+            raise TooLargeError(str(error)) from None
+        raise DocumentError(str(error)) from None
 
 
 def check_state(path: Path, *, expected: Summary) -> None:

@@ -8,7 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from blocklists.admissible import is_public_suffix, refusal
+from blocklists.admissible import PROTECTED, is_public_suffix, refusal, suffixes
+from resolver._core import Attention
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
@@ -47,6 +48,18 @@ class Finding:
             "shared-host": f"{self.entry.name} ({self.entry.match}) is a host that many share",
             "popular": f"{self.entry.name} ({self.entry.match}) stops popular names: {', '.join(self.against)}{more}",
         }[self.kind]
+
+
+def attention(*, popular: Collection[str] = (), withdrawn: Collection[str] = (), limit: int | None) -> Attention:
+    """What the core notes of entries that come: each of which `preview` could say anything, and some more. `limit`: how
+    many of each kind of change people see."""
+    rules = suffixes()
+    return Attention(
+        protected=[name for names in PROTECTED.values() for name in names],
+        suffixes=[*rules.names, *(f"*.{name}" for name in rules.wildcards), *(f"!{name}" for name in rules.exceptions)],
+        popular=[*(name.lower() for name in popular), *SHARED_HOSTS],
+        withdrawn=list(withdrawn), limit=limit,
+    )  # fmt: skip
 
 
 def preview(entries: Iterable[Entry], *, popular: Collection[str] = (), shown: int = 5) -> Iterator[Finding]:

@@ -16,10 +16,12 @@ __all__ = [
     "COUNTERS_MARK",
     "LIFE",
     "VERSION",
+    "Attention",
     "Change",
     "Changes",
     "CompileSummary",
     "CompiledList",
+    "Content",
     "CoreError",
     "Examination",
     "Exceptions",
@@ -29,16 +31,21 @@ __all__ = [
     "Match",
     "Plane",
     "Policies",
+    "Reviewed",
     "TcpAsk",
     "ask_quic",
     "changes",
+    "check_document",
     "compile",
     "covers",
     "distinct",
     "examine",
+    "follow_step",
     "joined",
     "policy_changes",
     "restrain",
+    "review_difference",
+    "review_step",
     "sealed_digest",
     "set_background",
     "set_latency_sensitive",
@@ -140,6 +147,83 @@ def changes(
     """What changed between two documents that were checked before, each less the `withdrawn` references; `old` None:
     everything is added. Both are `sealed`, or neither. `rekeyed`: under another key each, so that references are
     compared. Raises ListError."""
+
+# -- what signers and verifiers ask of a document or of a step ---------------------------------------------------------
+
+_Kind = Literal["added", "removed", "widened", "narrowed", "prolonged", "shortened", "reworded", "withdrawn"]
+
+@final
+class Attention:
+    """Names that people are to look at, references that are withdrawn, and how many entries of each kind are listed
+    (`limit` None: all)."""
+
+    def __new__(
+        cls,
+        *,
+        protected: Sequence[str],
+        suffixes: Sequence[str],
+        popular: Sequence[str],
+        withdrawn: Sequence[str],
+        limit: int | None = None,
+    ) -> Self: ...
+
+@final
+class Reviewed:
+    """What a change means, entry by entry."""
+
+    @property
+    def kinds(self) -> dict[_Kind, tuple[int, list[tuple[bytes, bytes | None]]]]:
+        """By kind: how many, and the canonical lines of the first of them: one, or before and after."""
+    @property
+    def by_basis(self) -> dict[str, tuple[int, int]]:
+        """For each basis: how many entries come, how many go."""
+    @property
+    def noted(self) -> list[bytes]:
+        """Lines that come and meet a name that people are to look at, whatever their match: those added, those widened,
+        those prolonged."""
+
+@final
+class Content:
+    """What a document holds, or would hold."""
+
+    entries: int
+    size: int
+    """Octets, uncompressed."""
+    state: str
+    bases: dict[str, int]
+    """How many entries that are in force stand on each basis."""
+    review: Reviewed | None
+    """As a first version, where there was `attention`."""
+
+def check_document(
+    document: _StrPath,
+    *,
+    size: int,
+    bases: Sequence[str],
+    sealed: bool = False,
+    withdrawn: Sequence[str] = ...,
+    attention: Attention | None = None,
+) -> Content:
+    """Check every line of a document of at most `size` octets, and say what it holds. Raises ListError."""
+
+def review_step(step: _StrPath, size: int, attention: Attention) -> Reviewed:
+    """What a delta file of at most `size` octets means. Raises ListError."""
+
+def review_difference(old: _StrPath, new: _StrPath, size: int, attention: Attention) -> Reviewed:
+    """What a document of at most `size` octets means after another; both were checked before. Raises ListError."""
+
+def follow_step(
+    old: tuple[_StrPath, int],
+    step: tuple[_StrPath, int],
+    review: Reviewed,
+    *,
+    size: int,
+    bases: Sequence[str],
+    withdrawn: Sequence[str] = ...,
+    counted: bool = True,
+) -> Content:
+    """What a document would hold after a step that means `review`; both with their octets. The document was checked
+    when it came. `counted`: look at the basis of every line, and count by it. Raises ListError."""
 
 @final
 class Finding:

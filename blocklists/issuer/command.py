@@ -30,12 +30,12 @@ from blocklists.issuer.options import (
     output_option,
     passphrase_from,
     passphrase_option,
-    progress,
     result,
     save,
     say,
     trusted_root_option,
 )
+from blocklists.issuer.progress import asking, progress
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -213,9 +213,10 @@ def import_(
         check_bases(table)
         if replace and by is not None:
             _check_shrunk(by.expect.shrink_at_most, taken, desk.head(name))
-        steps = propose.from_candidates(
-            desk, name, intake.each(), terms, replace=replace, random=os.urandom, rejected=unfit
-        )
+        with progress("comparing with what is published"):
+            steps = propose.from_candidates(
+                desk, name, intake.each(), terms, replace=replace, random=os.urandom, rejected=unfit
+            )
         intake.file = ""
         for item in unfit:
             intake.add_rejection(item)
@@ -225,7 +226,8 @@ def import_(
     if not dry_run:
         desk.set_bases(name, table)
         wanted = note or f"import of {', '.join(file.name for file in files)}"
-        path = save(propose.propose(desk, name, steps, now=time, author=author, note=wanted), folder, output)
+        with progress("making the request"):
+            path = save(propose.propose(desk, name, steps, now=time, author=author, note=wanted), folder, output)
     counted = {
         "taken": taken - len(unfit),
         "rejected": intake.counts["rejected"],
@@ -273,11 +275,11 @@ def review_(
     everything: bool, plain: bool,
 ) -> None:  # fmt: skip
     """Show what REQUEST means, recomputed on this machine."""
-    from blocklists.issuer import show
+    from blocklists.issuer import review, show
     from blocklists.issuer.keys import Keyring
 
-    reviewed = _review(request, Keyring.open(folder), repository, trusted_root, popular)
-    limit = 1 << 60 if everything else 20
+    limit = None if everything or plain else review.SHOWN
+    reviewed = _review(request, Keyring.open(folder), repository, trusted_root, popular, limit)
     result(show.as_json(reviewed) if plain else None, plain, lambda: "\n".join(show.as_text(reviewed, limit=limit)))
 
 
@@ -295,17 +297,17 @@ def sign_(
     output: Path | None, passphrase_file: Path | None,
 ) -> None:  # fmt: skip
     """Show what REQUEST means and sign it."""
-    from blocklists.issuer import show, sign
+    from blocklists.issuer import review, show, sign
     from blocklists.issuer.keys import Keyring
 
     keyring = Keyring.open(folder)
-    reviewed = _review(request, keyring, repository, trusted_root, popular)
+    reviewed = _review(request, keyring, repository, trusted_root, popular, review.SHOWN)
     for line in show.as_text(reviewed):
         say(line)
     if not yes:
         click.confirm(f"Sign this as {keyring.card.name}?", abort=True, err=True)
-    signed = sign.sign(reviewed, keyring, passphrase_from(passphrase_file))
-    signed.save(output or request)
+    with progress("signing"):
+        sign.sign(reviewed, keyring, passphrase_from(passphrase_file)).save(output or request)
     click.echo(str(output or request))
 
 
@@ -321,8 +323,9 @@ def publish_(requests: tuple[Path, ...], folder: Path, min_threshold: int, passp
     from blocklists.issuer.request import Request
 
     desk = Desk.open(folder)
-    copies = [Request.load(path) for path in requests]
-    publish.publish(desk, copies, passphrase_from(passphrase_file), now=now(), min_threshold=min_threshold)
+    with progress("publishing"):
+        copies = [Request.load(path) for path in requests]
+        publish.publish(desk, copies, passphrase_from(passphrase_file), now=now(), min_threshold=min_threshold)
     say(f"published; the web host serves what is in {desk.published}; providers pin {desk.trusted_root}")
     click.echo(str(desk.published))
 
@@ -360,17 +363,19 @@ def verify_(
 
     with tempfile.TemporaryDirectory(prefix="stopsign-verify-") as scratch:
         try:
-            verified = verify.refresh(
-                repository,
-                root,
-                state or Path(scratch),
-                name,
-                deadline=deadline,
-                min_threshold=min_threshold,
-                now=now(),
-                opener=verify.with_key(lambda: keys.load(key)) if key else None,
-            )
-            verify.check_entries(verified)
+            with progress("fetching"):
+                verified = verify.refresh(
+                    repository,
+                    root,
+                    state or Path(scratch),
+                    name,
+                    deadline=deadline,
+                    min_threshold=min_threshold,
+                    now=now(),
+                    opener=verify.with_key(lambda: keys.load(key)) if key else None,
+                )
+            with progress("checking every entry"):
+                verify.check_entries(verified)
         except (VerifyError, document.DocumentError) as error:
             reason = error.reason if isinstance(error, VerifyError) else "malformed"
             refusal = {"ok": False, "reason": reason, "message": str(error)}
@@ -439,8 +444,9 @@ def _place(item: source.Rejection | source.Notice) -> str:
 
 
 def _review(
-    path: Path, keyring: Keyring, repository: str | None, trusted_root: Path | None, popular: Path | None
-) -> Review:
+    path: Path, keyring: Keyring, repository: str | None, trusted_root: Path | None, popular: Path | None,
+    limit: int | None,
+) -> Review:  # fmt: skip
     from blocklists.issuer import known, review
     from blocklists.issuer.request import Request
 
@@ -448,15 +454,20 @@ def _review(
     remembered = keyring.folder / "known" / "repository"
     if repository is None and remembered.exists():
         repository = remembered.read_text().strip()
-    knowledge = known.look_up(keyring, request, repository, now=now(), trusted_root=trusted_root, agree=_agree_to_root)
+    with progress("fetching what is published"):
+        knowledge = known.look_up(
+            keyring, request, repository, now=now(), trusted_root=trusted_root, agree=_agree_to_root
+        )
     if repository is not None:
         remembered.parent.mkdir(parents=True, exist_ok=True)
         remembered.write_text(f"{repository}\n")
     names = popular.read_text(encoding="utf-8").split() if popular else ()
-    return review.review(request, knowledge, popular=names, own=keyring.card)
+    with progress("reviewing"):
+        return review.review(request, knowledge, popular=names, own=keyring.card, limit=limit)
 
 
 def _agree_to_root(text: str) -> bool:
-    say(text)
-    say("Ask another signer, by telephone, for what `sha256sum root.json` says at the desk.")
-    return click.confirm("Is it the same?", err=True)
+    with asking():
+        say(text)
+        say("Ask another signer, by telephone, for what `sha256sum root.json` says at the desk.")
+        return click.confirm("Is it the same?", err=True)

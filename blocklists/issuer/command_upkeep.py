@@ -24,6 +24,7 @@ from blocklists.issuer.options import (
     save,
     say,
 )
+from blocklists.issuer.progress import progress
 
 if TYPE_CHECKING:
     from datetime import timedelta
@@ -77,8 +78,10 @@ def propose_(
         removal_requested=removal_requested,
         impact=impact,
     )
-    steps = propose.by_hand(desk, name, add=add, remove=remove, match=match, terms=terms)
-    click.echo(str(save(propose.propose(desk, name, steps, now=time, author=author, note=note), folder, output)))
+    with progress("making the request"):
+        steps = propose.by_hand(desk, name, add=add, remove=remove, match=match, terms=terms)
+        path = save(propose.propose(desk, name, steps, now=time, author=author, note=note), folder, output)
+    click.echo(str(path))
 
 
 @click.command("withdraw")
@@ -99,7 +102,8 @@ def withdraw_(
     from blocklists.issuer.keys import Keyring
 
     desk, keyring = Desk.open(folder), Keyring.open(keys)
-    request = withdraw.suspend(desk, name, wanted, reason=reason, now=now(), author=keyring.card.name)
+    with progress("finding the entries"):
+        request = withdraw.suspend(desk, name, wanted, reason=reason, now=now(), author=keyring.card.name)
     _relieve(desk, keyring, request, passphrase_from(passphrase_file), output)
 
 
@@ -258,8 +262,8 @@ def _relieve(desk: Desk, keyring: Keyring, request: Request, passphrase: Passphr
     """Review, sign and publish a relief in one go; or sign it alone."""
     from blocklists.issuer import known, publish, review, show, sign
 
-    knowledge = known.at_desk(desk, keyring, request, now=now())
-    reviewed = review.review(request, knowledge)
+    with progress("reviewing"):
+        reviewed = review.review(request, known.at_desk(desk, keyring, request, now=now()))
     for line in show.as_text(reviewed):
         say(line)
     signed = sign.sign(reviewed, keyring, passphrase)
@@ -267,7 +271,8 @@ def _relieve(desk: Desk, keyring: Keyring, request: Request, passphrase: Passphr
         signed.save(output)
         click.echo(str(output))
         return
-    publish.publish(desk, [signed], passphrase, now=now())
+    with progress("publishing"):
+        publish.publish(desk, [signed], passphrase, now=now())
     say(f"published in {desk.published}")
 
 

@@ -5,18 +5,16 @@ from __future__ import annotations
 import json
 import os
 import re
-import sys
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+from blocklists.issuer.progress import asking
 
-    from rich.console import RenderableType
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
     from blocklists.issuer.keys import Passphrase
     from blocklists.issuer.request import Request
@@ -72,7 +70,8 @@ def passphrase_from(path: Path | None) -> Passphrase:
             source = Path(own) if own else path
             known = read_passphrase(source) if source else from_environment()
             word = "PIN" if "'s token" in what else "Passphrase"
-            said[holder] = known or click.prompt(f"{word} of {what}", hide_input=True, err=True).encode()
+            with asking():
+                said[holder] = known or click.prompt(f"{word} of {what}", hide_input=True, err=True).encode()
         return said[holder]
 
     return ask
@@ -87,28 +86,6 @@ def new_passphrase(path: Path | None) -> bytes:
     if len(secret) < 10:
         raise click.UsageError("a passphrase of fewer than 10 characters protects nothing")
     return bytes(secret)
-
-
-@contextmanager
-def progress(what: str, total: int, done: Callable[[], int]) -> Iterator[None]:
-    """A bar on a terminal's standard error while the block runs; `done` is asked ten times a second."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
-    if not sys.stderr.isatty():
-        yield
-        return
-
-    class Asking(Progress):
-        def get_renderables(self) -> Iterable[RenderableType]:
-            for task in self.task_ids:
-                self.update(task, completed=done())
-            return super().get_renderables()
-
-    columns = TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
-    with Asking(*columns, console=Console(stderr=True), transient=True) as bar:
-        bar.add_task(what, total=total or None)
-        yield
 
 
 def now() -> datetime:

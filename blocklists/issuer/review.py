@@ -9,26 +9,25 @@ Rules
 - The new targets role differs from the known one in this list's files alone; their hashes are those of the parts here.
 - A change to what is withdrawn (`force`) has no effect and is shown as such; a withdrawn name that comes is added.
 - Every entry that comes is valid, has a known basis and a reference that is not in use; no basis in use disappears.
+- The core looks at entries, once. Python sees those that people are shown or that there may be something to say of.
 """
 
 from __future__ import annotations
 
 import tempfile
-from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from tuf.api.exceptions import RepositoryError
 
-from blocklists import delta, document, repository
-from blocklists.delta import REMOVED
-from blocklists.document import DocumentError
+import resolver._core as _core
+from blocklists import document, impact, repository
+from blocklists.document import DocumentError, Summary
 from blocklists.entry import Entry, EntryError, parse
-from blocklists.errors import BlocklistError, VerifyError
+from blocklists.errors import BlocklistError
 from blocklists.force import withdrawn
 from blocklists.head import MAX_JUMP, Head, HeadError, Relief, formerly, head_path, is_of, relief_path, spelt
-from blocklists.impact import preview
 from blocklists.issuer import adopt, changes, names, sealing, vault
 from blocklists.issuer.adopt import AdoptError
 from blocklists.issuer.names import NamesError
@@ -37,7 +36,7 @@ from blocklists.repository import is_plain, relief_keys
 from blocklists.sealed.errors import SealError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterable, Mapping
 
     from securesystemslib.signer import Key
     from tuf.api.metadata import Root, TargetFile, Targets
@@ -49,8 +48,11 @@ if TYPE_CHECKING:
     from blocklists.issuer.names import Names
     from blocklists.issuer.request import Request
     from blocklists.verify import Roles, Verified
+    from resolver._core import Attention, Reviewed
 
-_BREADTH = {("exact", "subtree"), ("below", "subtree"), ("exact", "below"), ("below", "exact")}
+T = TypeVar("T")
+SHOWN = 20
+"""Entries of each kind that a person sees who does not ask for all."""
 
 
 class ReviewError(BlocklistError):
@@ -74,25 +76,42 @@ class Known:
 
 
 @dataclass(frozen=True, slots=True)
+class Items(Generic[T]):
+    """Changes of one kind: how many there are, and the first of them."""
+
+    count: int = 0
+    first: tuple[T, ...] = ()
+
+
+Pair = tuple["Entry", "Entry"]
+"""Before and after."""
+
+
+@dataclass(frozen=True, slots=True)
 class Meaning:
-    """What changes in a list. Pairs are (before, after)."""
+    """What changes in a list, kind by kind (`core/dnscore/src/list/review.rs` says which change is of which kind)."""
 
-    added: tuple[Entry, ...] = ()
-    removed: tuple[Entry, ...] = ()
-    widened: tuple[tuple[Entry, Entry], ...] = ()
-    narrowed: tuple[tuple[Entry, Entry], ...] = ()
-    prolonged: tuple[tuple[Entry, Entry], ...] = ()
-    shortened: tuple[tuple[Entry, Entry], ...] = ()
-    reworded: tuple[tuple[Entry, Entry], ...] = ()
+    added: Items[Entry] = Items()
+    removed: Items[Entry] = Items()
+    widened: Items[Pair] = Items()
+    narrowed: Items[Pair] = Items()
+    prolonged: Items[Pair] = Items()
+    shortened: Items[Pair] = Items()
+    reworded: Items[Pair] = Items()
     """Same reference and end; another category, note or time of issue."""
-    withdrawn: tuple[Entry, ...] = ()
+    withdrawn: Items[Entry] = Items()
     """Come, go or change without effect: relief has suspended them."""
+    by_basis: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    """For each basis: how many entries come, how many go."""
 
-    def by_basis(self) -> Mapping[str, tuple[int, int]]:
-        """For each basis: how many entries come, how many go."""
-        come = Counter(entry.basis for entry in (*self.added, *(new for _, new in self.widened)))
-        gone = Counter(entry.basis for entry in (*self.removed, *(new for _, new in self.narrowed)))
-        return {basis: (come[basis], gone[basis]) for basis in sorted(come.keys() | gone.keys())}
+    @staticmethod
+    def of(found: Reviewed) -> Meaning:
+        """As the core found it. Raises EntryError on a line that is none."""
+        kinds = {
+            kind: Items(count, tuple((parse(one), parse(other)) if other else parse(one) for one, other in first))
+            for kind, (count, first) in found.kinds.items()
+        }
+        return Meaning(**kinds, by_basis=found.by_basis)  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,13 +138,13 @@ class Review:
 
 def review(
     request: Request, known: Known, *, popular: Collection[str] = (), own: Card | None = None, min_threshold: int = 2,
-    ask: Callable[[], bytes] = vault.ask,
+    ask: Callable[[], bytes] = vault.ask, limit: int | None = SHOWN,
 ) -> Review:  # fmt: skip
     """What the request means. `popular`: names that many people ask for; `own`: the card of the person who
-    reads it, under whose name no other key may come; `ask`: the passphrase of sealed lists. Raises ReviewError,
-    VerifyError, VaultError."""
+    reads it, under whose name no other key may come; `ask`: the passphrase of sealed lists; `limit`: how many entries
+    of each kind are listed, None: all. Raises ReviewError, VerifyError, VaultError."""
     try:
-        return _review(request, known, popular, own, min_threshold, ask)
+        return _review(request, known, popular, own, min_threshold, ask, limit)
     except (EntryError, DocumentError, HeadError, RepositoryError, SealError, SealingError, NamesError) as error:
         raise ReviewError(f"the request is damaged: {error}") from None
     except AdoptError as error:
@@ -134,7 +153,7 @@ def review(
 
 def _review(
     request: Request, known: Known, popular: Collection[str], own: Card | None, min_threshold: int,
-    ask: Callable[[], bytes],
+    ask: Callable[[], bytes], limit: int | None,
 ) -> Review:  # fmt: skip
     remarks: list[str] = []
     keys: list[KeyChange] = []
@@ -171,25 +190,26 @@ def _review(
         return Review(
             request, known, root, remarks=tuple(remarks), keys=tuple(keys), suspended=suspended, decided=decided
         )
-    head, entries = Head.from_bytes(request.head), Counter[str]()
+    head, off = Head.from_bytes(request.head), withdrawn(known.list.relief if known.list else None)
+    attention = impact.attention(popular=popular, withdrawn=off, limit=limit)
     if head.adopted:
-        meaning, more = _check_adopted(request, head, known, entries)
+        found, more = _check_adopted(request, head, known, attention)
         remarks += more
     elif request.names is None:
         if head.seal is not None or (known.list is not None and known.list.head.seal is not None):
             raise ReviewError("the request brings no names, and the list is a sealed one")
-        meaning = _check_list(request, head, known, entries)
+        found = _check_list(request, head, known, off, attention)
     else:
-        meaning, more = _check_sealed(request, head, known, entries, names.opened(request.names, ask()))
+        found, more = _check_sealed(request, head, known, off, attention, names.opened(request.names, ask()))
         remarks += more
-    grounds = changes.of_grounds(known.list.head.bases if known.list else {}, head.bases, entries)
+    grounds = changes.of_grounds(known.list.head.bases if known.list else {}, head.bases, found.entries)
     remarks += _head_changes(known.list.head if known.list else None, head)
-    # A renewal too: what became popular, or a suffix, since it was first signed
-    coming = [*meaning.added, *(new for _, new in (*meaning.widened, *meaning.prolonged))]
-    findings = tuple(preview(coming, popular=popular))
+    # Of a renewal too: what became popular, or a suffix, since it was first signed
+    findings = tuple(impact.preview(found.noted, popular=popular))
     return Review(
-        request, known, root, head, meaning, findings, tuple(remarks), tuple(keys), tuple(grounds), suspended, decided
-    )
+        request, known, root, head, found.meaning, findings, tuple(remarks), tuple(keys), tuple(grounds), suspended,
+        decided,
+    )  # fmt: skip
 
 
 def _keys_of(request: Request) -> Mapping[str, Key]:
@@ -220,44 +240,21 @@ def _check_name(request: Request, keys: Iterable[KeyChange], own: Card) -> None:
         )
 
 
-def interpret(steps: Iterable[tuple[bytes, bytes]], off: Collection[str] = ()) -> Meaning:
-    """What the line changes mean; `off`: references that are withdrawn, so neither in force before nor after. Raises
-    EntryError on a line that is none."""
-    gone: dict[str, Entry] = {}
-    come: dict[str, Entry] = {}
-    for sign, line in steps:
-        entry = parse(line)
-        (gone if sign == REMOVED else come)[entry.reference] = entry
-    idle = sorted({**gone, **come}.keys() & set(off))
-    withdrawn = tuple(come.get(reference) or gone[reference] for reference in idle)
-    for reference in idle:
-        if reference in gone and reference in come:
-            _check_bond(gone[reference], come[reference])
-        gone.pop(reference, None)
-        come.pop(reference, None)
-    kinds: dict[str, list[tuple[Entry, Entry]]] = {
-        name: [] for name in ("widened", "narrowed", "prolonged", "shortened", "reworded")
-    }
-    for reference in sorted(gone.keys() & come.keys()):
-        old, new = gone.pop(reference), come.pop(reference)
-        _check_bond(old, new)
-        kind = "prolonged" if new.expires > old.expires else "shortened" if new.expires < old.expires else "reworded"
-        kinds[kind].append((old, new))
-    going: dict[tuple[str, str], Entry] = {(entry.name, entry.basis): entry for entry in gone.values()}
-    for new in list(come.values()):
-        was = going.get((new.name, new.basis))
-        if was is not None and was.match != new.match:
-            del come[new.reference], gone[was.reference], going[new.name, new.basis]
-            kinds["widened" if (was.match, new.match) in _BREADTH else "narrowed"].append((was, new))
-    return Meaning(
-        added=tuple(sorted(come.values(), key=Entry.order)), removed=tuple(sorted(gone.values(), key=Entry.order)),
-        **{kind: tuple(pairs) for kind, pairs in kinds.items()}, withdrawn=withdrawn,
-    )  # fmt: skip
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What was found of a list."""
+
+    meaning: Meaning = field(default_factory=Meaning)
+    noted: tuple[Entry, ...] = ()
+    """Entries that come, and of which there may be something to say."""
+    entries: Mapping[str, int] = field(default_factory=dict)
+    """How many of the new version are in force, by their ground; maybe nothing where no ground changes."""
 
 
-def _check_bond(old: Entry, new: Entry) -> None:
-    if old.bond() != new.bond():
-        raise VerifyError("reference-reuse", f"reference {old.reference} stood for {old.name}, and now for {new.name}")
+def _found(reviewed: Reviewed | None, entries: Mapping[str, int]) -> _Found:
+    if reviewed is None:
+        return _Found(entries=entries)
+    return _Found(Meaning.of(reviewed), tuple(map(parse, reviewed.noted)), entries)
 
 
 def _check_step(role: str, version: int, before: int) -> None:
@@ -296,8 +293,9 @@ def _check_other_lists(request: Request, now: Targets, before: Targets | None) -
             after[path].verify_length_and_hashes(data)
 
 
-def _check_list(request: Request, head: Head, known: Known, entries: Counter[str]) -> Meaning:
-    """What changes in the list; `entries` counts those of the new version that are in force, by their ground."""
+def _check_list(
+    request: Request, head: Head, known: Known, off: Collection[str], attention: Attention
+) -> _Found:  # fmt: skip
     before = known.list
     _check_step(f"the list {head.list}", head.version, before.head.version if before else 0)
     with tempfile.TemporaryDirectory(prefix="stopsign-review-") as folder:
@@ -306,71 +304,56 @@ def _check_list(request: Request, head: Head, known: Known, entries: Counter[str
             if request.full is None:
                 raise ReviewError("a first version without its document")
             part.write_bytes(request.full)
-            added = tuple(document.checked(part, expected=head.summary(), bases=head.bases))
-            entries.update(entry.basis for entry in added)
-            return Meaning(added=added)
+            first = document.check(part, expected=head.summary(), bases=head.bases, attention=attention)
+            return _found(first.review, first.bases)
         if request.delta is None or head.delta is None:
             raise ReviewError("a later version without the step to it")
         part.write_bytes(request.delta)
-        steps = list(delta.read(part, size=head.delta.size))
-        delta.check_rebinding(steps)
-    lines = delta.merged(document.read_blocks(before.lines, size=before.head.full_size), steps)
-    off = withdrawn(before.relief)
-    if document.summarise(_whole(lines, head, off, entries)) != head.summary():
+        old, step = (before.lines, before.head.full_size), (part, head.delta.size)
+        with document.translated():
+            reviewed = _core.review_step(*step, attention)
+            after = _core.follow_step(
+                old, step, reviewed, size=head.full_size, bases=list(head.bases), withdrawn=list(off),
+                counted=before.head.bases != head.bases,
+            )  # fmt: skip
+    if Summary(after.entries, after.size, after.state) != head.summary():
         raise ReviewError("the change does not lead to the state that would be signed")
-    return interpret(steps, off)
+    return _found(reviewed, after.bases)
 
 
-def _check_adopted(request: Request, head: Head, known: Known, entries: Counter[str]) -> tuple[Meaning, list[str]]:
+def _check_adopted(
+    request: Request, head: Head, known: Known, attention: Attention
+) -> tuple[_Found, list[str]]:  # fmt: skip
     """As `_check_list`, of a list that is adopted as it is; of a sealed one no entry can be seen."""
-    before, off = known.list, withdrawn(known.list.relief if known.list else None)
+    before, source = known.list, known.source
     _check_step(f"the list {head.list}", head.version, before.head.version if before else 0)
-    if known.source is None or request.full is None or (before is not None and not before.head.adopted):
+    if source is None or request.full is None or (before is not None and not before.head.adopted):
         raise ReviewError("the request adopts a list, and it was not compared with the source")
-    remarks = adopt.compared(head, known.source)
+    remarks = adopt.compared(head, source)
     if head.seal is not None:
-        return Meaning(), remarks
-    entries.update(
-        entry.basis for entry in document.checked(known.source.lines, expected=head.summary(), bases=head.bases)
+        return _Found(), remarks
+    whole = document.check(
+        source.lines, expected=head.summary(), bases=head.bases, attention=None if before else attention
     )
-    old = document.read_lines(before.lines, size=before.head.full_size) if before else ()
-    new = document.read_lines(known.source.lines, size=head.full_size)
-    return interpret(delta.difference(old, new), off), remarks
+    if before is None:
+        return _found(whole.review, whole.bases), remarks
+    with document.translated():
+        reviewed = _core.review_difference(before.lines, source.lines, head.full_size, attention)
+    return _found(reviewed, whole.bases), remarks
 
 
 def _check_sealed(
-    request: Request, head: Head, known: Known, entries: Counter[str], inside: Names
-) -> tuple[Meaning, list[str]]:
+    request: Request, head: Head, known: Known, off: Collection[str], attention: Attention, inside: Names
+) -> tuple[_Found, list[str]]:  # fmt: skip
     """As `_check_list`, of a sealed list; and what changes in its seal."""
     before = known.list
     _check_step(f"the list {head.list}", head.version, before.head.version if before else 0)
     remarks = list(sealing.checked(request, head, before.head if before else None, inside))
-    off, steps = withdrawn(before.relief if before else None), inside.steps()
-    delta.check_rebinding(steps)
-    for _ in _whole(inside.listing().lines(), head, off, entries):
-        pass
-    return interpret(steps, off), remarks
-
-
-def _whole(lines: Iterable[bytes], head: Head, off: Collection[str], entries: Counter[str]) -> Iterator[bytes]:
-    """The lines, and what must hold over all of them; those that stay were parsed when they came."""
-    references: set[bytes] = set()
-    bases = {key.encode() for key in head.bases}
-    last: tuple[bytes, bytes, bytes] = (b"", b"", b"")
-    for number, line in enumerate(lines, 1):
-        basis, match, name, reference = delta.fields(line)
-        place = b"\0".join(name.split(b".")[::-1]), match, reference
-        if place <= last:
-            raise ReviewError(f"line {number}: {name.decode()} is out of order")
-        if reference in references:
-            raise ReviewError(f"line {number}: reference {reference.decode()} stands twice")
-        if basis not in bases:
-            raise ReviewError(f"line {number}: {name.decode()} stands on a basis that the head does not know")
-        references.add(reference)
-        last = place
-        if not off or reference.decode() not in off:
-            entries[basis.decode()] += 1
-        yield line
+    step, whole = names.in_memory(inside.step), inside.listing()
+    with document.translated():
+        reviewed = _core.review_step(step.path, step.size, attention)
+        after = _core.check_document(whole.path, size=whole.size, bases=list(head.bases), withdrawn=list(off))
+    return _found(reviewed, after.bases), remarks
 
 
 def _check_relief(request: Request, known: Known) -> tuple[Mapping[str, Suspension], tuple[Decision, ...]]:

@@ -9,18 +9,19 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from blocklists.importers.source import shown
+from blocklists.issuer.review import SHOWN
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from blocklists.entry import Entry
-    from blocklists.issuer.review import Review
+    from blocklists.issuer.review import Items, Review
 
 KINDS = ("added", "removed", "widened", "narrowed", "prolonged", "shortened", "reworded", "withdrawn")
 
 
-def as_text(review: Review, *, limit: int = 20) -> Iterator[str]:
-    """The review for a person; of each kind the first `limit` entries."""
+def as_text(review: Review, *, limit: int | None = SHOWN) -> Iterator[str]:
+    """The review for a person; of each kind the first `limit` entries, None: all that the review has."""
     about, head, meaning = review.request.about, review.head, review.meaning
     yield f"{about.kind} request by {shown(about.author)}, {shown(about.created)}: {shown(about.note)}"
     if head is not None:
@@ -32,16 +33,17 @@ def as_text(review: Review, *, limit: int = 20) -> Iterator[str]:
         yield f"  {change.sentence()}"
     for ground in review.grounds:
         yield from (f"  {line}" for line in ground.sentences())
-    for basis, (come, gone) in meaning.by_basis().items():
+    for basis, (come, gone) in meaning.by_basis.items():
         yield f"  basis {basis}: {come} come, {gone} go"
     for kind in KINDS:
-        items = getattr(meaning, kind)
-        if items:
-            yield f"{kind}: {len(items)}" + (", without effect" if kind == "withdrawn" else "")
-        for item in items[:limit]:
+        items: Items[Any] = getattr(meaning, kind)
+        if items.count:
+            yield f"{kind}: {items.count}" + (", without effect" if kind == "withdrawn" else "")
+        listed = items.first[:limit]
+        for item in listed:
             yield f"  {_one(item)}"
-        if len(items) > limit:
-            yield f"  and {len(items) - limit} more (--all shows them)"
+        if items.count > len(listed):
+            yield f"  and {items.count - len(listed)} more (--all shows them)"
     for reference, suspension in review.suspended.items():
         yield f"suspended: {reference}: {shown(suspension.reason)}"
     for decision in review.decided:
@@ -53,7 +55,7 @@ def as_text(review: Review, *, limit: int = 20) -> Iterator[str]:
         yield f"look at: {len(review.findings)}"
     for finding in review.findings[:limit]:
         yield f"  {finding.sentence()}"
-    if len(review.findings) > limit:
+    if limit is not None and len(review.findings) > limit:
         yield f"  and {len(review.findings) - limit} more (--all shows them)"
 
 
@@ -70,9 +72,9 @@ def as_json(review: Review) -> dict[str, Any]:
         "keys": [asdict(change) for change in review.keys],
         "grounds": [asdict(ground) for ground in review.grounds],
         "by_basis": {
-            basis: {"added": come, "removed": gone} for basis, (come, gone) in review.meaning.by_basis().items()
+            basis: {"added": come, "removed": gone} for basis, (come, gone) in review.meaning.by_basis.items()
         },
-        **{kind: [_plain(item) for item in getattr(review.meaning, kind)] for kind in KINDS},
+        **{kind: [_plain(item) for item in getattr(review.meaning, kind).first] for kind in KINDS},
         "suspended": {reference: asdict(item) for reference, item in review.suspended.items()},
         "decided": [asdict(item) for item in review.decided],
         "findings": [

@@ -30,6 +30,7 @@ from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 
 from blocklists.errors import BlocklistError
 from blocklists.issuer.keys import read_passphrase
+from blocklists.issuer.progress import asking
 from blocklists.sealed import stream
 from blocklists.sealed.seal import FILE_KEY
 
@@ -62,7 +63,8 @@ def ask() -> bytes:
     if path := os.environ.get(ENVIRONMENT):
         return read_passphrase(Path(path))
     try:
-        return getpass.getpass("Passphrase of the sealed lists: ").encode()
+        with asking():
+            return getpass.getpass("Passphrase of the sealed lists: ").encode()
     except (OSError, EOFError):
         raise VaultError(
             "nobody is there to say the passphrase of the sealed lists", hint=f"{ENVIRONMENT} names a file that has it"

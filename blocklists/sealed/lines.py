@@ -22,7 +22,7 @@ from blocklists.sealed.errors import SealError
 from resolver._core import sealed_digest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
 
     from blocklists.entry import Match
 
@@ -135,23 +135,3 @@ def parse(line: bytes) -> SealedEntry:
     if canonical != line.rstrip(b"\n") + b"\n":
         raise EntryError("not in canonical form")
     return SealedEntry(digest, plain)
-
-
-def checked(lines: Iterable[bytes], bases: Iterable[str]) -> Iterator[SealedEntry]:
-    """The entries of a document, each of them valid, in order, on a known basis, its reference standing once. Raises
-    EntryError with the line's number; believe none before the last one came."""
-    last, seen, known = ("", "", ""), set[str](), set(bases)
-    for number, line in enumerate(lines, 1):
-        try:
-            entry = parse(line)
-        except EntryError as error:
-            raise EntryError(f"line {number}: {error}") from None
-        if entry.order() <= last:
-            raise EntryError(f"line {number}: out of order, or a digest stands twice")
-        if entry.reference in seen:
-            raise EntryError(f"line {number}: its reference stands twice")
-        if entry.basis not in known:
-            raise EntryError(f"line {number}: it stands on a basis that the head does not know")
-        last = entry.order()
-        seen.add(entry.reference)
-        yield entry

@@ -25,11 +25,11 @@ from blocklists.issuer.publish import PublishError
 from blocklists.issuer.rehearsal import PASSPHRASE
 from blocklists.issuer.request import Request, merge
 from blocklists.issuer.restore import RestoreError, restore
-from blocklists.issuer.review import Known, Meaning, Review, ReviewError, interpret, review
+from blocklists.issuer.review import Known, Meaning, Review, ReviewError, review
 from blocklists.issuer.schemes import PERSONAL
 from blocklists.issuer.show import KINDS
 from blocklists.issuer.sign import sign
-from tests.rigs.issuer_world import BASIS, LIST, World, published, request_for, signed_by, terms
+from tests.rigs.issuer_world import BASIS, LIST, World, meaning_of, published, request_for, signed_by, terms
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def world(tmp_path: Path) -> World:
 
 
 def counts(meaning: Meaning) -> dict[str, int]:
-    return {kind: len(items) for kind in KINDS if (items := getattr(meaning, kind))}
+    return {kind: count for kind in KINDS if (count := getattr(meaning, kind).count)}
 
 
 # -- in force: the document less relief --------------------------------------------------------------------------------
@@ -80,13 +80,13 @@ def test_what_is_withdrawn_is_not_due_and_a_diff_says_it_once(world: World) -> N
     world.later(hours=1)
     world.rehearsal.change(LIST, add=["new.example"])
     withdraw_names(world, "slots.example")
-    assert counts(interpret(history.between(desk, LIST, 1, 2))) == {"added": 1, "removed": 1}
+    assert counts(meaning_of(history.between(desk, LIST, 1, 2))) == {"added": 1, "removed": 1}
     names = [parse(line).name for _, line in history.between(desk, LIST, 0, 2)]
     assert "dice.example" not in names
     assert "slots.example" not in names
     world.later(hours=1)
     world.rehearsal.change(LIST, add=["newer.example"])
-    assert counts(interpret(history.between(desk, LIST, 2, 3))) == {"added": 1}
+    assert counts(meaning_of(history.between(desk, LIST, 2, 3))) == {"added": 1}
 
 
 def known_to(world: World, request: Request, name: str) -> Known:

@@ -26,7 +26,7 @@ from blocklists.issuer.keys import Card, KeyFileError, Keyring
 from blocklists.issuer.publish import PublishError
 from blocklists.issuer.rehearsal import PASSPHRASE
 from blocklists.issuer.request import Request, RequestError, merge
-from blocklists.issuer.review import Meaning, Review, ReviewError, interpret
+from blocklists.issuer.review import Meaning, Review, ReviewError
 from blocklists.issuer.sign import SignError, sign
 from tests.rigs.issuer_world import (
     BASIS,
@@ -34,6 +34,7 @@ from tests.rigs.issuer_world import (
     NAMES,
     World,
     make_entry,
+    meaning_of,
     published,
     request_for,
     respelled,
@@ -58,7 +59,7 @@ def world(tmp_path: Path) -> World:
 
 def counts(meaning: Meaning) -> dict[str, int]:
     kinds = ("added", "removed", "widened", "narrowed", "prolonged", "shortened", "reworded", "withdrawn")
-    return {kind: len(getattr(meaning, kind)) for kind in kinds if getattr(meaning, kind)}
+    return {kind: count for kind in kinds if (count := getattr(meaning, kind).count)}
 
 
 OLD = make_entry("a.example", "A" * 16, "exact")
@@ -82,7 +83,7 @@ OLD = make_entry("a.example", "A" * 16, "exact")
 )
 def test_line_changes_are_told_by_what_they_mean(gone: list[Entry], come: list[Entry], meaning: dict[str, int]) -> None:
     steps = propose.changes([entry.line() for entry in gone], come)
-    assert counts(interpret(steps)) == meaning
+    assert counts(meaning_of(steps)) == meaning
 
 
 def test_a_review_shows_what_comes_what_goes_and_what_to_look_at(world: World) -> None:
@@ -95,7 +96,7 @@ def test_a_review_shows_what_comes_what_goes_and_what_to_look_at(world: World) -
     )
     reviewed = world.rehearsal.review(Request.from_bytes(request.to_bytes()), world.signer("bob"))
     assert counts(reviewed.meaning) == {"added": 2, "removed": 1}
-    assert reviewed.meaning.by_basis() == {"order-17": (2, 1)}
+    assert reviewed.meaning.by_basis == {"order-17": (2, 1)}
     assert {finding.kind for finding in reviewed.findings} == {"public-suffix", "shared-host"}
     text = "\n".join(show.as_text(reviewed))
     assert "version 2, 5 -> 6 entries" in text
@@ -109,7 +110,7 @@ def test_a_review_shows_what_comes_what_goes_and_what_to_look_at(world: World) -
 def test_widening_and_narrowing_take_a_new_reference(world: World) -> None:
     request = request_for(world, add=["dice.example"], match="exact")
     reviewed = world.rehearsal.review(request, world.signer("bob"))
-    ((old, new),) = reviewed.meaning.narrowed
+    ((old, new),) = reviewed.meaning.narrowed.first
     assert (old.match, new.match) == ("subtree", "exact")
     assert old.reference != new.reference
 
@@ -658,7 +659,7 @@ def test_the_difference_between_any_two_versions_is_kept(world: World) -> None:
     world.rehearsal.change(LIST, add=["x.example", "y.example"])
     world.rehearsal.change(LIST, remove=["x.example", "dice.example"])
     steps = history.between(world.rehearsal.desk, LIST, 1, 3)
-    assert counts(interpret(steps)) == {"added": 1, "removed": 1}
+    assert counts(meaning_of(steps)) == {"added": 1, "removed": 1}
     assert len(history.between(world.rehearsal.desk, LIST, 0, 3)) == len(NAMES)
     with pytest.raises(history.HistoryError, match="no record of gambling version 4"):
         history.between(world.rehearsal.desk, LIST, 1, 4)

@@ -199,7 +199,7 @@ def _publish_signed(world: SealedWorld, request: Request, bad: Request) -> None:
 def test_a_signer_reads_names_and_who_subscribes(world: SealedWorld) -> None:
     world.subscribe("south")
     reviewed = world.rehearsal.review(_request(world), world.rehearsal.signers[1])
-    assert [entry.name for entry in reviewed.meaning.added] == ["planted-new.example"]
+    assert [entry.name for entry in reviewed.meaning.added.first] == ["planted-new.example"]
     assert any("subscriber south" in remark and "comes" in remark for remark in reviewed.remarks)
     sealing.unsubscribe(world.desk, LIST, "north")
     reviewed = world.rehearsal.review(_request(world), world.rehearsal.signers[1])

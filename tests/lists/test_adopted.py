@@ -159,7 +159,7 @@ def test_a_list_that_was_adopted_is_changed_at_its_source_alone_which_each_signe
     told = " ".join(reviewed.remarks)
     assert f"adopts {LIST} version 3 of {ISSUER.name}" in told
     assert "4 entries" in told
-    assert [entry.name for entry in reviewed.meaning.added] == ([] if chain.sealed else ["planted-more.example"])
+    assert [entry.name for entry in reviewed.meaning.added.first] == ([] if chain.sealed else ["planted-more.example"])
     chain.first.change(LIST, add=["planted-most.example"])
     with pytest.raises(ReviewError, match="the source publishes version 4"):
         chain.second.review(request, signer)

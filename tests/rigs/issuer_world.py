@@ -11,12 +11,14 @@ from cryptography.hazmat.primitives import serialization
 from securesystemslib.signer import Key, SSlibKey
 from tuf.api.metadata import Metadata, MetaFile, Root, Snapshot, TargetFile, Targets, Timestamp
 
-from blocklists import document, verify
+from blocklists import delta, document, impact, verify
 from blocklists.entry import Entry, Match, as_text
 from blocklists.head import Basis, Issuer
-from blocklists.issuer import propose, publish
+from blocklists.issuer import names, propose, publish
 from blocklists.issuer.rehearsal import PASSPHRASE, Rehearsal
+from blocklists.issuer.review import Meaning
 from blocklists.issuer.sign import sign
+from resolver import _core
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -173,6 +175,13 @@ def request_for(world: World, **what: Any) -> Request:
     desk = world.rehearsal.desk
     steps = propose.by_hand(desk, LIST, terms=terms(world), random=world.rehearsal.random, **what)
     return propose.propose(desk, LIST, steps, now=world.now, author="alice", note="a note")
+
+
+def meaning_of(steps: Iterable[tuple[bytes, bytes]]) -> Meaning:
+    """What these changes mean to a signer."""
+    file = names.in_memory()
+    size = delta.write(file.path, steps).size
+    return Meaning.of(_core.review_step(file.path, size, impact.attention(limit=None)))
 
 
 def signed_by(world: World, request: Request, *names: str) -> list[Request]:

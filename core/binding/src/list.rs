@@ -33,7 +33,7 @@ fn compared(sealed: bool, rekeyed: bool) -> Compared {
 }
 
 /// Run without the interpreter what takes long.
-fn detached<T: Send>(py: Python<'_>, work: impl Send + FnOnce() -> Result<T, ListError>) -> PyResult<T> {
+pub(crate) fn detached<T: Send>(py: Python<'_>, work: impl Send + FnOnce() -> Result<T, ListError>) -> PyResult<T> {
     py.detach(work).map_err(|error| refused_at(py, &error))
 }
 

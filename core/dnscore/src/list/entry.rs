@@ -76,6 +76,10 @@ struct Opening {
 /// What stands before the basis, and between it and the category.
 pub(crate) const BEFORE_BASIS: &[u8] = b"{\"basis\":\"";
 pub(crate) const BEFORE_CATEGORY: &[u8] = b"\",\"category\":\"";
+/// What stands between the category and the expiry of an entry with a name.
+const BEFORE_EXPIRES: &[u8] = b"\",\"expires\":\"";
+/// Octets of a time.
+const TIME: usize = "2026-11-22T00:00:00Z".len();
 
 impl Reader {
     pub fn of(form: Form) -> Self {
@@ -153,6 +157,12 @@ pub(crate) fn split_words(line: &[u8], (basis, category): (usize, usize)) -> (&[
     let start = BEFORE_BASIS.len();
     let then = start + basis + BEFORE_CATEGORY.len();
     (&line[start..start + basis], &line[then..then + category])
+}
+
+/// What a line says of its expiry, by the octets of its basis and category.
+pub(crate) fn expires_text(line: &[u8], (basis, category): (usize, usize)) -> &[u8] {
+    let start = BEFORE_BASIS.len() + basis + BEFORE_CATEGORY.len() + category + BEFORE_EXPIRES.len();
+    &line[start..start + TIME]
 }
 
 /// What a line says before the name, and where the name starts.

@@ -21,6 +21,7 @@ mod document;
 mod entry;
 mod file;
 mod filter;
+mod follow;
 mod guard;
 mod hits;
 mod key;
@@ -32,6 +33,7 @@ mod pages;
 mod policy;
 mod rekeyed;
 mod restrain;
+mod review;
 mod sealed;
 mod side_by_side;
 mod suffixes;
@@ -51,10 +53,14 @@ pub use digest::{DIGEST, Digest, KEY, key_of, sealed_digest};
 pub use document::MAX_PER_NAME;
 #[doc(hidden)]
 pub use file::with_right_checksum;
+pub use follow::{Followed, Following, follow};
 pub use guard::{Guard, Guards};
 pub use hits::{Hit, Hits};
 pub use policy::{Policies, PolicyChange, Terms, policy_changes};
 pub use restrain::restrain;
+pub use review::{
+    Content, KINDS, Kind as ReviewKind, Pair, Review, Told, check_document, review_difference, review_step,
+};
 pub use tally::{Kind, tally};
 pub use types::{Action, Aliases, BATCH, Compared, ListError, Matching, Record, Rule, Standing};
 pub(crate) use vector::prefetch;

@@ -1,0 +1,282 @@
+//! Where a step leads from a document that was signed: the state of the lines to come, without writing them.
+//!
+//! Enters: the old document, checked and signed when it came, and a delta file. Leaves: count, size and state hash of what
+//! they come to; or the first thing that is wrong with it. Memory: a few chunks, ten octets a change.
+//!
+//! Rules: a line that goes stands in the old document, letter by letter; one that comes is valid, in its place, on a basis
+//! of the head, and its reference stands nowhere else. Lines that stay were checked when they came: of them the place
+//! is looked at where a change falls among them, the basis where the head lacks one, and no more. That they are the signed
+//! ones, the state hash says.
+
+use std::collections::{BTreeMap, HashSet};
+use std::path::Path;
+
+use sha2::{Digest, Sha256};
+
+use super::compile::references;
+use super::entry::{Form, Reader, Reference, encode_reference};
+use super::key;
+use super::lines::{Lines, count, lines_of};
+use super::review::{Change, Counts, Review, Steps};
+use super::types::{ListError, Matching};
+
+/// What a document must hold to be followed by the step.
+#[derive(Clone, Copy, Debug)]
+pub struct Following<'a> {
+    /// Octets that the new document may have, uncompressed.
+    pub size: u64,
+    /// Keys of the bases that its entries may name.
+    pub bases: &'a [String],
+    /// References that are withdrawn.
+    pub withdrawn: &'a [String],
+    /// Look at the basis of every line, and count by it what is in force.
+    pub counted: bool,
+}
+
+/// What comes of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Followed {
+    /// Lines.
+    pub entries: u64,
+    /// Octets, uncompressed.
+    pub octets: u64,
+    /// `sha256:` and 64 digits.
+    pub state: String,
+    /// How many entries that are in force stand on each basis, where that was asked for.
+    pub bases: BTreeMap<String, u64>,
+}
+
+/// Where the step leads from the old document; `review` is what the step means.
+///
+/// # Errors
+/// The first thing that is wrong with the step, or with a file.
+pub fn follow(
+    old: (&Path, u64),
+    step: (&Path, u64),
+    review: &Review,
+    asked: Following<'_>,
+) -> Result<Followed, ListError> {
+    if let Some(twice) = review.come.windows(2).find(|pair| pair[0] == pair[1]) {
+        return Err(twice_there(&twice[0]));
+    }
+    let mut new = New {
+        asked,
+        bases: asked.bases.iter().map(String::as_bytes).collect(),
+        withdrawn: references(asked.withdrawn)?,
+        come: review.come.iter().copied().collect(),
+        reader: Reader::of(Form::Named),
+        buffer: Vec::with_capacity(BUFFER + 4096),
+        hash: Sha256::new(),
+        entries: 0,
+        octets: 0,
+        counts: Counts::default(),
+    };
+    let mut lines = Lines::open(old.0, old.1, false)?;
+    let mut steps = Steps::open(step)?;
+    let (mut reader, mut name, mut text) = (Reader::of(Form::Named), Vec::new(), Vec::new());
+    while let Some((number, line)) = lines.next()? {
+        let unread = |(kind, reason)| ListError::at(number, kind, reason);
+        text.clear();
+        text.extend_from_slice(line);
+        text.push(b'\n');
+        if steps.next.is_some() {
+            let entry = reader.read(line).map_err(unread)?;
+            name.clear();
+            key::from_name(entry.name, &mut name);
+            let place = (name.as_slice(), entry.matching, entry.reference);
+            if !meets(&mut steps, &mut new, place, &text)? {
+                new.stays(&text)?;
+            }
+        } else {
+            new.stays(&text)?;
+        }
+        // up to the next change all lines stay
+        loop {
+            let at_hand = lines.at_hand();
+            let end = at_hand.iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);
+            let whole = &at_hand[..end];
+            if whole.is_empty() || !is_before(whole, steps.next.as_ref(), &mut reader, &mut name) {
+                break;
+            }
+            new.stay(whole)?;
+            let passed = count(whole);
+            lines.pass(end, passed);
+        }
+    }
+    while let Some(change) = &steps.next {
+        if !change.comes {
+            return Err(missing());
+        }
+        new.comes(change)?;
+        steps.advance()?;
+    }
+    new.finish()
+}
+
+/// Octets that are hashed at a time.
+const BUFFER: usize = 1 << 16;
+
+type Place<'p> = (&'p [u8], Matching, Reference);
+
+fn place(change: &Change) -> Place<'_> {
+    (&change.key, change.line.matching, change.line.reference)
+}
+
+/// Takes the changes up to the line `text`, which stands at `here`; whether it goes.
+fn meets(steps: &mut Steps, new: &mut New<'_>, here: Place<'_>, text: &[u8]) -> Result<bool, ListError> {
+    let mut goes = false;
+    while let Some(change) = &steps.next
+        && place(change) <= here
+    {
+        let at = place(change) == here;
+        if !change.comes {
+            if !at || change.line.text != text {
+                return Err(missing());
+            }
+            goes = true;
+        } else if at && !goes {
+            let name = key::to_name(here.0);
+            return Err(ListError::new("order", format!("{name} comes where a line with its reference stands")));
+        } else {
+            new.comes(change)?;
+        }
+        steps.advance()?;
+    }
+    Ok(goes)
+}
+
+/// Whether all of these whole lines stand before the next change. A last line that is none is left to be read by itself.
+fn is_before(whole: &[u8], next: Option<&Change>, reader: &mut Reader, name: &mut Vec<u8>) -> bool {
+    let Some(next) = next else { return true };
+    let start = whole[..whole.len() - 1].iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);
+    let Ok(entry) = reader.read(&whole[start..whole.len() - 1]) else { return false };
+    name.clear();
+    key::from_name(entry.name, name);
+    (name.as_slice(), entry.matching, entry.reference) < place(next)
+}
+
+fn missing() -> ListError {
+    ListError::new("delta", "a line that is to go is not there")
+}
+
+fn twice_there(reference: &Reference) -> ListError {
+    let reference = String::from_utf8_lossy(&encode_reference(reference)).into_owned();
+    ListError::new("reference-twice", format!("reference {reference} stands twice"))
+}
+
+/// The new document, as far as it has come.
+struct New<'a> {
+    asked: Following<'a>,
+    bases: HashSet<&'a [u8]>,
+    withdrawn: HashSet<Reference>,
+    come: HashSet<Reference>,
+    reader: Reader,
+    buffer: Vec<u8>,
+    hash: Sha256,
+    entries: u64,
+    octets: u64,
+    counts: Counts,
+}
+
+impl New<'_> {
+    fn comes(&mut self, change: &Change) -> Result<(), ListError> {
+        let basis = change.line.basis();
+        if !self.bases.contains(basis) {
+            let basis = String::from_utf8_lossy(basis).into_owned();
+            let name = key::to_name(&change.key);
+            return Err(ListError::new(
+                "no-basis",
+                format!("{name} stands on {basis}, a basis that the head does not know"),
+            ));
+        }
+        if self.asked.counted && !self.withdrawn.contains(&change.line.reference) {
+            self.counts.add(basis);
+        }
+        self.push(&change.line.text)
+    }
+
+    /// A line stays.
+    fn stays(&mut self, text: &[u8]) -> Result<(), ListError> {
+        self.look(text)?;
+        self.push(text)
+    }
+
+    /// Whole lines stay.
+    fn stay(&mut self, text: &[u8]) -> Result<(), ListError> {
+        self.look(text)?;
+        self.settle();
+        self.entries += count(text);
+        self.grow(text.len())?;
+        self.hash.update(text);
+        Ok(())
+    }
+
+    /// Looks at lines that stay, as far as it must.
+    fn look(&mut self, text: &[u8]) -> Result<(), ListError> {
+        if self.come.is_empty() && !self.asked.counted {
+            return Ok(());
+        }
+        for line in lines_of(text) {
+            let reference = match reference_at_end(line) {
+                Some(reference) if !self.asked.counted => reference,
+                _ => {
+                    let entry = self.reader.read(line).map_err(|(kind, reason)| ListError::new(kind, reason))?;
+                    if self.asked.counted {
+                        if !self.bases.contains(entry.basis) {
+                            let name = String::from_utf8_lossy(entry.name).into_owned();
+                            let reason = format!("{name} stands on a basis that the head does not know");
+                            return Err(ListError::new("no-basis", reason));
+                        }
+                        if !self.withdrawn.contains(&entry.reference) {
+                            self.counts.add(entry.basis);
+                        }
+                    }
+                    entry.reference
+                }
+            };
+            if self.come.contains(&reference) {
+                return Err(twice_there(&reference));
+            }
+        }
+        Ok(())
+    }
+
+    fn push(&mut self, text: &[u8]) -> Result<(), ListError> {
+        self.entries += 1;
+        self.grow(text.len())?;
+        self.buffer.extend_from_slice(text);
+        if self.buffer.len() >= BUFFER {
+            self.settle();
+        }
+        Ok(())
+    }
+
+    fn grow(&mut self, octets: usize) -> Result<(), ListError> {
+        self.octets += octets as u64;
+        if self.octets > self.asked.size {
+            return Err(ListError::new("too-large", "the step leads to more than was announced"));
+        }
+        Ok(())
+    }
+
+    fn settle(&mut self) {
+        self.hash.update(&self.buffer);
+        self.buffer.clear();
+    }
+
+    fn finish(mut self) -> Result<Followed, ListError> {
+        self.settle();
+        let digits = self.hash.finalize();
+        let state = digits.iter().fold(String::from("sha256:"), |text, byte| format!("{text}{byte:02x}"));
+        Ok(Followed { entries: self.entries, octets: self.octets, state, bases: self.counts.finish() })
+    }
+}
+
+/// The reference of a canonical line that ends with it.
+fn reference_at_end(line: &[u8]) -> Option<Reference> {
+    let before = line.strip_suffix(b"\"}")?;
+    let (rest, reference) = before.split_at_checked(before.len().checked_sub(16)?)?;
+    // in a text a quote would be escaped, so that this can only be the key
+    rest.strip_suffix(b"\",\"reference\":\"")?;
+    super::entry::decode_reference(reference)
+}
