@@ -88,6 +88,11 @@ class Places:
         return self.run_dir / "lists.json"
 
     @property
+    def soaking(self) -> Path:
+        """Since when which versions run here, on tmpfs, by a clock that begins at the boot."""
+        return self.run_dir / "soaking.json"
+
+    @property
     def decisions(self) -> Path:
         """Issuers' decisions on appeals, on tmpfs, for the receipts."""
         return self.run_dir / "decisions.json"

@@ -26,6 +26,7 @@ def contradictions(raw: Any) -> Iterator[tuple[Key, str]]:
     yield from _views_of_nothing(raw)
     yield from _two_views_on_one_prefix(raw)
     yield from _lists_nobody_signs(raw)
+    yield from _waits_for_nobody(raw)
     yield from _nobody_answers(raw)
     yield from _two_on_one_port(raw)
     yield from _encrypts_nothing(raw)
@@ -123,6 +124,19 @@ def _transferred(at: int, part: dict[str, Any], *, bridged: bool) -> Iterator[tu
         if is_zone != (key == "tsig"):
             what = "is for files; of a zone tsig would be right" if is_zone else "is for a zone (repository: dns://…)"
             yield ("lists", at, "bridge", "fetch", key), what
+
+
+def _waits_for_nobody(raw: Any) -> Iterator[tuple[Key, str]]:
+    """What other hosts run comes by way of a database that they share, under the keys of their logs."""
+    stages: list[tuple[Key, object]] = [(("stages", "stage"), _at(raw, "stages", "stage"))]
+    stages += [(("lists", at, "stage"), part.get("stage")) for at, part in _parts(raw, "lists")]
+    for key, stage in stages:
+        if stage not in ("canary", "wave-1", "wave-2"):
+            continue
+        if not str(_at(raw, "portal", "database")).startswith("postgresql://"):
+            yield key, f"{stage} needs a portal.database that the hosts share (postgresql://…); at-once would be right"
+        elif stage != "canary" and not _at(raw, "log", "peers"):
+            yield key, f"{stage} believes the hosts before it by log.peers, which is missing"
 
 
 def _nobody_answers(raw: Any) -> Iterator[tuple[Key, str]]:

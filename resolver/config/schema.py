@@ -23,7 +23,7 @@ from resolver.base.paths import Places
 from resolver.config.cross_checks import contradictions
 from resolver.config.reader import ConfigError, Lines, Problem, Reading, parse, read
 from resolver.config.schema_dns import Dns
-from resolver.config.schema_lists import MAX_LISTS, Guards, ListSource, View
+from resolver.config.schema_lists import MAX_LISTS, Guards, ListSource, Stage, Stages, View
 from resolver.config.schema_portal import Brand, Portal, Provider, StopPage
 from resolver.config.schema_rpz import Rpz
 from resolver.config.values import (
@@ -100,6 +100,7 @@ class Config(Part):
     lists: list[ListSource] = Field(default=[], max_length=MAX_LISTS)
     sealed_key: FilePath | None = None  # opens sealed lists; none: the credential `stopsign.sealed` of each service
     guards: Guards = Guards()
+    stages: Stages = Stages()
     views: list[View] = Field(default=[], max_length=256)
     log: Log = Log()
     evaluation: Evaluation = Evaluation()
@@ -181,6 +182,10 @@ class Config(Part):
         """What a leaf says of the configuration: whether two starts had the same one. The database's address is left
         out, since a password may stand in it that could be guessed."""
         return "sha256:" + hashlib.sha256(self.model_dump_json(exclude={"portal": {"database"}}).encode()).hexdigest()
+
+    def stage_of(self, source: ListSource) -> Stage:
+        """When additions to this list act on this host."""
+        return source.stage or self.stages.stage
 
     def list_named(self, name: str) -> ListSource | None:
         return next((source for source in self.lists if source.name == name), None)

@@ -26,6 +26,7 @@ from resolver.config.values import (
 
 Action = Literal["stop-page", "nxdomain", "nodata", "refused", "monitor"]
 Match = Literal["exact", "subtree", "below"]
+Stage = Literal["at-once", "canary", "wave-1", "wave-2"]
 EDE = {"blocked": 15, "censored": 16, "filtered": 17, "none": 0}  # INFO-CODE of a list's `reason` (RFC 8914)
 MAX_LISTS = 64  # a view is a mask of 64 bits in the core
 
@@ -119,6 +120,7 @@ class ListSource(Part):
     aliases: Literal["relay", "trim", "stop"] = "trim"
     min_threshold: int = Field(default=2, ge=1)
     approve_first: bool = False  # true: the first load needs no person (the demo, tests)
+    stage: Stage | None = None  # when additions act here, of all hosts that share the database; none: `stages.stage`
     urgent: bool = False  # orders due within 30 minutes: a held addition alarms at once, not after `alarm_held`
     alarm_held: Seconds = 4 * 3600.0
     stale_after: Seconds = 14 * 86400.0
@@ -152,6 +154,16 @@ class Guards(Part):
     popular: FilePath | None = None  # one name a line, most popular first; plain or .gz
     popular_top: int = Field(default=100_000, ge=1)
     shadow: Shadow = Shadow()
+
+
+class Stages(Part):
+    """Additions act on the canaries first and on one wave after the other. The same on all hosts, but for `stage`."""
+
+    stage: Stage = "at-once"
+    canary: Seconds = 1800.0  # how long a canary has run a version before wave-1 follows (urgent lists: at most 10m)
+    wave_1: Seconds = 2 * 3600.0  # the same of wave-1, before wave-2 follows
+    servfail: Share = 0.05  # of a host's answers since it runs a version; above, the waves after it stop
+    shadow: Share = 0.005  # of all clients that one addition would have met there in shadow evaluation; likewise
 
 
 class View(Part):

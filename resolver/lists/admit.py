@@ -27,7 +27,7 @@ from resolver import _core
 from resolver.base.timestamps import as_text
 from resolver.lists.guard import Facts, Finding, Judgement, judge, outside_scope
 from resolver.lists.ledger import Event
-from resolver.lists.state import WEEK, Applied, Held, Reason, Suspension
+from resolver.lists.state import WATCHED, WEEK, Applied, Held, Reason, Suspension
 from resolver.policy import seals
 
 if TYPE_CHECKING:
@@ -63,10 +63,12 @@ def admit(
     approved_by: str | None = None,
     shadow: float = 0.0,
     sealed_key: Path | None = None,
+    waits: Reason | None = None,
 ) -> Admission:
     """Judge a candidate and put its document beside the applied head. Blocking. `VerifyError` where the document is not
     what an issuer may sign; `CoreError` or `OSError` where this machine fails. `shadow`: for how many seconds additions
-    that nothing speaks against meet live queries before they act. `sealed_key`: opens a sealed list for the guards."""
+    that nothing speaks against meet live queries before they act. `sealed_key`: opens a sealed list for the guards.
+    `waits`: why additions do not act yet, whatever the guards say."""
     applied = _resealed(applied, candidate)
     old = places.applied / applied.document if applied else None
     withdrawn = sorted({**(applied.suspended if applied else {}), **candidate.suspended})
@@ -85,10 +87,13 @@ def admit(
     may_shadow = bool(shadow) and old is not None and approved_by is None
     in_shadow = may_shadow and judgement.adds and facts.added > 0
     let_by = approved_by or ("the configuration (approve_first)" if facts.first and source.approve_first else None)
-    if (judgement.adds and not in_shadow) or (let_by is not None and judgement.approvable):
+    acts = (judgement.adds and not in_shadow) or (let_by is not None and judgement.approvable)
+    if acts and (waits is None or not facts.added):
         return Admission(_all(candidate, applied, places, facts, now, None if judgement.adds else let_by), None, ())
     held = _held(candidate, facts, judgement, source, now)
-    if in_shadow and old is not None:
+    if acts and waits is not None:
+        held = held.model_copy(update={"reasons": (waits,), "approved_by": approved_by})
+    elif in_shadow and old is not None:
         lines = (_rekeyed_additions if rekeyed else _added_lines)(old, candidate, withdrawn)
         held = _in_shadow(held, candidate, lines, places, now + shadow)
     events = (Event("list-held", f"{candidate.name}/{candidate.version}", _as_detail(candidate, held)),)
@@ -302,7 +307,7 @@ def _in_shadow(held: Held, candidate: Candidate, lines: Iterable[bytes], places:
     with durable.replaced(places.applied / name) as part:
         write_lines(part, lines)
     text = f"watched against live queries until {as_text(until)}"
-    reason = Reason(kind="watched", text=text, approvable=True)
+    reason = Reason(kind=WATCHED, text=text, approvable=True)
     return held.model_copy(update={"reasons": (reason,), "until": until, "document": name, "seal": candidate.seal})
 
 

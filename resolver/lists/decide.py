@@ -20,17 +20,19 @@ from resolver.base.errors import ResolverError
 from resolver.base.timestamps import as_text, as_time
 from resolver.lists import report
 from resolver.lists.ledger import Event as Leaf
-from resolver.lists.state import Fetching, Held, Reason, Refusal
+from resolver.lists.state import STAGE, Fetching, Held, Reason, Refusal
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from resolver.lists.admit import Admission
     from resolver.lists.fetch import Candidate
+    from resolver.lists.stages import Verdict
     from resolver.lists.state import Applied, Suspension
 
 NOT_REFUSALS = frozenset({"unreachable", "missing", "deadline", "storage"})
 TRAFFIC = "traffic"
+LEAF, STOPPED = "list-stage", "stopped by "
 
 
 class ApprovalError(ResolverError):
@@ -65,11 +67,12 @@ class Started:
 @dataclass(frozen=True, slots=True)
 class Offered:
     """A proven list, and what the guards say of it where `needs_judgement` says that they are to be asked. `by`: who
-    approved it. `seen`: its additions have been through shadow evaluation."""
+    approved it. `seen`: its additions have been through shadow evaluation. `reached`: they wait for no wave."""
 
     candidate: Candidate
     by: str | None = None
     seen: bool = False
+    reached: bool = False
     admission: Admission | None = None
 
 
@@ -97,15 +100,24 @@ class Evaluated:
 
 
 @dataclass(frozen=True, slots=True)
+class Turned:
+    """What hosts of earlier waves say of additions that wait for them."""
+
+    verdict: Verdict
+
+
+@dataclass(frozen=True, slots=True)
 class Approved:
-    """A person lets held additions through: those that they saw, by version and the beginning of the hash."""
+    """A person lets held additions through: those that they saw, by version and the beginning of the hash. `now`: also
+    past the waves."""
 
     version: int
     state: str
     by: str
+    now: bool = False
 
 
-Event = Started | Offered | Refused | Relieved | Evaluated | Approved
+Event = Started | Offered | Refused | Relieved | Evaluated | Turned | Approved
 
 
 # -- effects
@@ -212,15 +224,24 @@ def decide(state: ListState, event: Event, now: float) -> tuple[ListState, list[
             return _relieved(state, event)
         case Evaluated():
             return _evaluated(state, event)
+        case Turned():
+            return _turned(state, event.verdict)
         case Approved():
             return state, _approved(state, event)
 
 
 def needs_judgement(state: ListState, offer: Offered) -> bool:
-    """Whether the guards are to be asked: not about what they judged already, nor about what shadow evaluation held."""
+    """Whether the guards are to be asked: not about what they judged already."""
+    return offer.by is not None or offer.seen or offer.reached or state.judged != offer.candidate.mark
+
+
+def still(state: ListState, offer: Offered) -> Reason | None:
+    """Why this very candidate stays held, whatever the guards say of it once more: what shadow evaluation found, or
+    that it waits for a wave."""
     waiting = state.waiting(offer.candidate)
-    stopped = waiting is not None and any(reason.kind == TRAFFIC for reason in waiting.reasons)
-    return offer.by is not None or offer.seen or not (state.judged == offer.candidate.mark or stopped)
+    if waiting is None or offer.by is not None or offer.seen or offer.reached:
+        return None
+    return next((reason for reason in waiting.reasons if reason.kind in (TRAFFIC, STAGE)), None)
 
 
 def judged_at(state: ListState, offer: Offered, now: float) -> float:
@@ -244,7 +265,8 @@ def _offered(state: ListState, offer: Offered, now: float) -> tuple[ListState, l
     effects.append(Alarm(f"left out {state.name}", _left_out(state.name, candidate.left_out)))
     if (admission := offer.admission) is None:
         return after, [*effects, Remember(), Settle()]
-    held, is_new = admission.held, waiting is None or offer.seen
+    held = admission.held
+    is_new = waiting is None or offer.seen or (held is not None and _kinds(held) != _kinds(waiting))
     if admission.events and is_new:
         effects.append(Note(admission.events))
     if admission.applied is not None and admission.applied != state.applied:
@@ -319,6 +341,29 @@ def _evaluated(state: ListState, event: Evaluated) -> tuple[ListState, list[Effe
     return after, [Count("guarded", (TRAFFIC,)), Remember(), Note((leaf,)), Settle()]
 
 
+def _turned(state: ListState, verdict: Verdict) -> tuple[ListState, list[Effect]]:
+    """A leaf where a wave lets additions go on, stops them, or stops them no more. How long they wait is no news."""
+    held = state.known.held
+    if held is None or not held.waits_for_wave:
+        return state, []
+    about = f"{state.name}/{held.version}"
+    detail = {"list": state.name, "version": held.version, "state": held.state, "event": verdict.kind}
+    if verdict.kind == "reached":
+        text = f"version {held.version} of list {state.name} is active from now on: {verdict.text}"
+        leaf = Leaf(LEAF, about, {**detail, "by": verdict.host, "text": verdict.text})
+        return state, [Append(leaf), Say(text, {"list": state.name, "version": held.version})]
+    was_stopped = held.reasons[0].text.startswith(STOPPED)
+    if verdict.kind == "stopped" and held.reasons[0].text != (text := f"{STOPPED}{verdict.text}"):
+        leaf = Leaf(LEAF, about, {**detail, "by": verdict.host, "text": verdict.text})
+    elif verdict.kind == "waits" and was_stopped:
+        text = "waits again for the hosts before it"
+        leaf = Leaf(LEAF, about, {**detail, "text": text})
+    else:
+        return state, []
+    after = _with(state, held=held.model_copy(update={"reasons": (Reason(kind=STAGE, text=text, approvable=True),)}))
+    return after, [Remember(), Note((leaf,))]
+
+
 def _approved(state: ListState, event: Approved) -> list[Effect]:
     name, held = state.name, state.known.held
     if held is None:
@@ -334,6 +379,8 @@ def _approved(state: ListState, event: Approved) -> list[Effect]:
         "list": name, "version": held.version, "state": held.state, "added": held.added,
         "reasons": [reason.kind for reason in held.reasons],
     }  # fmt: skip
+    if event.now:
+        detail["now"] = True
     return [
         Append(Leaf("list-approved", f"{name}/{held.version}", detail)),
         Say(
@@ -345,6 +392,10 @@ def _approved(state: ListState, event: Approved) -> list[Effect]:
 
 def _with(state: ListState, **known: Any) -> ListState:
     return replace(state, known=state.known.model_copy(update=known))
+
+
+def _kinds(held: Held | None) -> list[str]:
+    return [] if held is None else [reason.kind for reason in held.reasons]
 
 
 def _sentences(held: Held) -> str:

@@ -64,6 +64,13 @@ class Ledger:
         except (ResolverError, OSError) as error:
             raise LedgerError(f"leaf {index} cannot be proved: {why(error)}") from error
 
+    def signed(self, heading: str, text: str) -> bytes:
+        """A note under the log's key that is no leaf and no checkpoint (`Log.signed`)."""
+        try:
+            return self._opened().signed(heading, text)
+        except (ResolverError, OSError) as error:
+            raise LedgerError(f"nothing can be signed: {why(error)}") from error
+
     def heartbeat(self, detail: Mapping[str, Any]) -> None:
         """A leaf an hour, however often it is called; and one as soon as the log can be written again."""
         try:

@@ -71,6 +71,8 @@ def operations(steward: Steward) -> dict[str, Operation]:
         "appeal-fates": Operation(asked.appeal_fates, reporters=True),
         "shared": Operation(asked.shared, reporters=True),
         "share": Operation(asked.share, reporters=True),
+        "stages": Operation(asked.stages, reporters=True),
+        "hear-stages": Operation(asked.hear_stages, reporters=True),
         "bypassed": Operation(asked.bypassed),
         "decide": Operation(asked.decide),
         "suspend": Operation(asked.suspend),
@@ -103,8 +105,10 @@ class _Operations:
         version = request.get("version")
         if not isinstance(version, int) or isinstance(version, bool):
             raise RequestError("version is not a number")
-        outcome = await self._steward.work(while_wanted(self._register.approve), name, version, state, peer.who)
-        what = {"list": name, "version": version, "state": state, "by": peer.who}
+        now = request.get("now") is True
+        approve = while_wanted(self._register.approve)
+        outcome = await self._steward.work(approve, name, version, state, peer.who, now=now)
+        what = {"list": name, "version": version, "state": state, "by": peer.who, "now": now}
         return {**outcome.as_dict(), "everywhere": await self._everywhere(request, "approval", name, what, None)}
 
     async def explain(self, peer: Peer, request: Mapping[str, Any]) -> Reply:
@@ -168,6 +172,16 @@ class _Operations:
     async def share(self, _peer: Peer, request: Mapping[str, Any]) -> Reply:
         follow = while_wanted(self._register.follow)
         return {"followed": await self._steward.work(follow, _text(request, "proof", most=LARGEST_PROOF))}
+
+    async def stages(self, _peer: Peer, _request: Mapping[str, Any]) -> Reply:
+        """What the other hosts need of this one, and whether this one waits for others."""
+        register = self._register
+        note = await self._steward.work(lambda: register.waves.note(register.fetching))
+        return {"note": note, "waits": bool(register.waves.verdicts)}
+
+    async def hear_stages(self, _peer: Peer, request: Mapping[str, Any]) -> Reply:
+        notes = _texts(request, "notes")
+        return {"unknown": await self._steward.work(while_wanted(self._register.hear), notes)}
 
     async def overrides(self, _peer: Peer, _request: Mapping[str, Any]) -> Reply:
         held = await self._steward.work(self._register.people.holding)

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import logging
 import os
+import time
 from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from blocklists import verify
 from blocklists.errors import VerifyError
+from resolver._core import CoreError
 from resolver.base.errors import ResolverError, why
 from resolver.base.journal import about
 from resolver.base.stored import StateError, load, store
@@ -43,10 +45,11 @@ from resolver.lists.decide import (
     Settle,
     Started,
     Store,
+    Turned,
     decide,
 )  # fmt: skip
 from resolver.lists.everywhere import Everywhere, WordError
-from resolver.lists.ledger import Event
+from resolver.lists.ledger import Event, LedgerError
 from resolver.lists.people import People
 from resolver.lists.protected import ProtectedNames, protected_names
 from resolver.lists.questions import Questions
@@ -54,6 +57,7 @@ from resolver.lists.restore import restored
 from resolver.lists.settle import Settling
 from resolver.lists.shadow import URGENT, Shadow
 from resolver.lists.state import Applied, Fetching, load_applied, store_applied
+from resolver.lists.waves import Waves
 from resolver.policy import seals
 from resolver.stats.collect import Counting
 
@@ -65,6 +69,7 @@ if TYPE_CHECKING:
     from resolver.lists.everywhere import Word
     from resolver.lists.fetch import Candidate
     from resolver.lists.ledger import Ledger
+    from resolver.lists.state import Held
 
 say = logging.getLogger("stopsign.lists")
 
@@ -75,7 +80,9 @@ BACK = 300.0  # seconds that a clock may be set back, as NTP does at a start, wi
 class Register:
     """See the module."""
 
-    def __init__(self, config: Config, ledger: Ledger, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, config: Config, ledger: Ledger, clock: Callable[[], float], uptime: Callable[[], float] = time.monotonic
+    ) -> None:
         self.config, self.places = config, config.places
         self.ledger, self._clock = ledger, clock
         self._protected: ProtectedNames = protected_names(config)
@@ -93,6 +100,7 @@ class Register:
         self._settling = Settling(self.places, ledger, self._alarm)
         self.people = People(self.places, ledger, clock, self._alarm)
         self.everywhere = Everywhere(config, ledger, clock, self._alarm)
+        self.waves = Waves(config, ledger, clock, uptime, self._alarm)
         self.appeals = AppealsHere(
             config, ledger, clock, self._alarm, self.settle, lambda: (self.applied, self._settling.order),
             self.everywhere,
@@ -136,6 +144,7 @@ class Register:
         self._look_at_the_clock()
         self.people.open()
         self.everywhere.open()
+        self.waves.soak.open()
         self.appeals.open()
         told = {"lists": [source.name for source in self.config.lists], "configuration": self.config.digest}
         self.ledger.note([Event("start", "", told)], self._alarm)
@@ -160,22 +169,26 @@ class Register:
 
     # -- an update
 
-    def take(self, candidate: Candidate, *, approved_by: str | None = None, seen: bool = False) -> Outcome:
+    def take(
+        self, candidate: Candidate, *, approved_by: str | None = None, seen: bool = False, reached: bool = False
+    ) -> Outcome:
         """A proven list: judge it, apply what may be applied, make it live. `seen`: its additions have been through
-        shadow evaluation. Raises as `admit`; then nothing has changed."""
-        before, now = self._state(candidate.name), self._clock()
-        offer = Offered(candidate, approved_by, seen)
+        shadow evaluation. `reached`: they wait for no wave. Raises as `admit`; then nothing has changed."""
+        before, now, source = self._state(candidate.name), self._clock(), self._source(candidate.name)
+        offer = Offered(candidate, approved_by, seen, reached)
         if deciding.needs_judgement(before, offer):
+            waiting, still = before.waiting(candidate), deciding.still(before, offer)
             admission = admit(
                 candidate,
                 before.applied,
-                self._source(candidate.name),
+                source,
                 self.places.list(candidate.name),
                 self._protected,
                 now=deciding.judged_at(before, offer, now),
-                approved_by=approved_by,
-                shadow=0.0 if seen else before.shadow,
+                approved_by=approved_by or (waiting.approved_by if waiting else None),
+                shadow=0.0 if seen or still else before.shadow,
                 sealed_key=seals.key_file(self.config),
+                waits=None if reached else still or self.waves.waits(source),
             )
             offer = replace(offer, admission=admission)
         after = self._carry_out(before, offer, now)
@@ -194,16 +207,42 @@ class Register:
             self._carry_out(self._state(name), event, self._clock())
         return Outcome(name, "refused", error.reason, str(error))
 
-    def approve(self, name: str, version: int, state: str, by: str) -> Outcome:
-        """Let held additions through: exactly those that the person has seen, by version and hash."""
-        source, before, event = self._source(name), self._state(name), Approved(version, state, by)
+    def approve(self, name: str, version: int, state: str, by: str, *, now: bool = False) -> Outcome:
+        """Let held additions through: exactly those that the person has seen, by version and hash. `now`: also past the
+        waves; else they act when those before this one are well."""
+        source, before, event = self._source(name), self._state(name), Approved(version, state, by, now)
         decide(before, event, self._clock())  # raises before anything is read
         candidate = fetch.stored(source, self.places.list(name))
         if candidate is None or before.waiting(candidate) is None:
             what = f"version {version} of list {name} is no longer here"
             raise deciding.ApprovalError(what, hint="stopsign lists refresh")
         self._carry_out(before, event, self._clock())
-        return self.take(candidate, approved_by=by)
+        return self.take(candidate, approved_by=by, reached=now)
+
+    def turn(self) -> None:
+        """Additions that wait for a wave act, or it is said what stops them. What cannot be done is tried again."""
+        self.waves.look(self._settling.running)
+        for name, verdict in self.waves.turn(self.fetching).items():
+            before = self._state(name)
+            try:
+                self._carry_out(before, Turned(verdict), self._clock())
+                if verdict.kind == "reached" and before.known.held is not None:
+                    self._reached(name, before.known.held)
+            except (VerifyError, LedgerError, CoreError, OSError) as error:
+                self._alarm(f"wave {name}", f"list {name}: what its wave lets through is not active: {why(error)}")
+            else:
+                self._alarm(f"wave {name}", None)
+
+    def _reached(self, name: str, held: Held) -> None:
+        candidate = fetch.stored(self._source(name), self.places.list(name))
+        if candidate is not None and self._state(name).waiting(candidate) is not None:
+            self.take(candidate, approved_by=held.approved_by, seen=True, reached=True)
+
+    def hear(self, notes: list[str]) -> int:
+        """Notes of other hosts about their stages, and what follows from them; how many count for nothing."""
+        unknown = self.waves.hear(notes)
+        self.turn()
+        return unknown
 
     def _end_shadow(self) -> None:
         """Additions whose shadow evaluation is over act, or wait for a person."""
@@ -215,8 +254,10 @@ class Register:
             if until is None or self._clock() < until:
                 continue
             where, share = self.places.list(name), self.config.guards.shadow.share
+            evaluation = sketches.evaluation_id(name, document)
+            self.waves.soak.evaluated(name, held[name].state, self._shadow.most(evaluation))
             readable = None if held[name].seal else where.applied / document
-            text = self._shadow.complaint(sketches.evaluation_id(name, document), share, readable)
+            text = self._shadow.complaint(evaluation, share, readable)
             if text is not None:
                 self._carry_out(self._state(name), Evaluated(text), self._clock())
                 continue
@@ -298,6 +339,7 @@ class Register:
         self._settling.settle(
             lambda: plan(self.config, self.applied, self.fetching, self.appeals.suspended, now=now), now
         )
+        self.waves.look(self._settling.running)
 
     # -- time
 
@@ -307,6 +349,7 @@ class Register:
         if self._settling.is_due(self._clock()):
             self.settle()
         self._end_shadow()
+        self.turn()
         for name in tuple(self._unwritten):
             self._remember(name, self._state(name).known)
         for name in tuple(self._unstored):
@@ -395,7 +438,8 @@ class Register:
             return
         held, applied = self._state(name).known.held, self.applied.get(name)
         if held is not None and held.version == version:
-            self.approve(name, version, str(word.what["state"]), f"{word.what['by']} at {word.origin}")
+            by, now = f"{word.what['by']} at {word.origin}", bool(word.what.get("now"))
+            self.approve(name, version, str(word.what["state"]), by, now=now)
         elif max(held.version if held else 0, applied.version if applied else 0) < version:
             raise WordError(f"version {version} of list {name} has not been fetched yet")
 

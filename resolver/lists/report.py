@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from resolver.lists.ledger import Ledger
     from resolver.lists.people import People
     from resolver.lists.state import Applied, Held
+    from resolver.lists.waves import Waves
 
 DAY = 86400.0
 LAPSE_NOTICE = 30 * DAY
@@ -37,6 +38,7 @@ class Known(Protocol):
     ledger: Ledger
     people: People
     appeals: AppealsHere
+    waves: Waves
     alarms: dict[str, str]
     guarded: Counter[tuple[str, str]]
     refused: Counter[tuple[str, str]]
@@ -93,6 +95,7 @@ def _list_status(register: Known, source: ListSource, now: float) -> dict[str, A
         "stale": is_stale(source, known, now),
         "refusal": known.refusal.model_dump() if known.refusal else None,
         "held": {**known.held.model_dump(), "approvable": known.held.approvable} if known.held else None,
+        **register.waves.status(source),
     }
 
 
@@ -129,8 +132,9 @@ def nothing_yet(name: str, held: Held) -> str:
 
 
 def _held_long(source: ListSource, held: Held, now: float) -> str | None:
-    # what is in shadow evaluation waits for nobody
-    if held.until is None and (held.urgent or now - as_time(held.since) > source.alarm_held):
+    # what is in shadow evaluation waits for nobody, and what waits for a wave for no person at first
+    at_once = held.urgent and not held.waits_for_wave
+    if held.until is None and (at_once or now - as_time(held.since) > source.alarm_held):
         return f"version {held.version} of list {source.name} is held since {held.since}"
     return None
 

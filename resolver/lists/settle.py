@@ -36,6 +36,8 @@ class Settling:
         """What is live and durable; None: not known, or not so."""
         self.generation, self.compiled = 0, ""
         self.order: list[str] = []
+        self.running: dict[str, tuple[int, str]] = {}
+        """Version and state of each list, as it is live."""
         self._retry_at, self._patience = 0.0, FIRST_RETRY
 
     def is_due(self, now: float) -> bool:
@@ -60,6 +62,7 @@ class Settling:
             self._patience = FIRST_RETRY
         self.generation, self.compiled = done.live.generation, done.live.compiled
         self.order = [part.name for part in done.live.lists]
+        self.running = {part.name: (part.version, part.state) for part in done.live.lists}
         if done.changed:
             extra = about(generation=done.live.generation, entries=planned.entries)
             say.info("generation %d is live: %d entries", done.live.generation, planned.entries, extra=extra)

@@ -56,6 +56,10 @@ class Shadow:
                     found[reference] = part
         return found
 
+    def most(self, evaluation: str) -> float:
+        """The largest share of all clients that one entry would have met."""
+        return max(self.too_much(evaluation, 0.0).values(), default=0.0)
+
     def complaint(self, evaluation: str, share: float, document: Path | None) -> str | None:
         """Which additions of `document` would stop too much, in a sentence; None: none would. Those of a sealed list,
         which has no document with names, are named by reference."""

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from resolver.base.paths import ListPlaces
 
 WEEK = 7 * 86400.0
+WATCHED, STAGE = "watched", "stage"  # kinds of reasons that end by themselves
 
 
 class Suspension(Stored):
@@ -66,9 +67,17 @@ class Held(Stored):
     seal: SealPart | None = None
     """Of a sealed list: opens that document, which may be under another names' key than what is applied."""
 
+    approved_by: str | None = None
+    """Who let them through; they wait for hosts of an earlier wave."""
+
     @property
     def approvable(self) -> bool:
         return all(reason.approvable for reason in self.reasons)
+
+    @property
+    def waits_for_wave(self) -> bool:
+        """Whether nothing holds them but hosts that are to run them first."""
+        return [reason.kind for reason in self.reasons] == [STAGE]
 
 
 class Refusal(Stored):

@@ -38,6 +38,7 @@ PUBLIC = frozenset(
         "list-refused",
         "list-held",
         "list-approved",
+        "list-stage",
         "relief-applied",
         "suspended-here",
         "bypass",

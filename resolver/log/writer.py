@@ -31,7 +31,7 @@ from resolver.log.edge import Edge
 from resolver.log.errors import AuditError, MalformedError, MissingError, UntrueError
 from resolver.log.leaf import ERASED, HEARTBEAT, PUBLIC, SALT_SIZE, Detail, hour_of, make_leaf
 from resolver.log.merkle import EMPTY_ROOT, tree_root
-from resolver.log.note import ED25519, MAX_NOTE, Signer, good_name, parse_secret
+from resolver.log.note import ED25519, MAX_NOTE, Note, Signer, good_name, parse_secret
 from resolver.log.proof import prove
 from resolver.log.source import Folder
 from resolver.log.tiles import TileReader
@@ -157,6 +157,14 @@ class Log:
     def proof(self, index: int) -> bytes:
         """That this leaf is in the log, with its detail, for somebody who has only the log's key (`check-proof`)."""
         return prove(Folder(self._public), index, self.details.get(index))
+
+    def signed(self, heading: str, text: str) -> bytes:
+        """`text` below a heading, as a note under the log's key. It can be no checkpoint: that begins with the origin,
+        which has no space, and a heading has one. Raises `AuditError` on another heading."""
+        if " " not in heading or "\n" in heading:
+            raise AuditError(f"not the heading of a signed note: {heading!r}")
+        whole = f"{heading}\n{text}\n"
+        return Note(whole, (self._signer.sign(whole),)).encode()
 
     @property
     def origin(self) -> str:

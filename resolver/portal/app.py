@@ -38,7 +38,7 @@ from resolver.ipc import control, issuer_decisions
 from resolver.policy import seals
 from resolver.policy.views import Views
 from resolver.portal.abuse import client_address
-from resolver.portal.clock import Exchange, deliver, learn, round_of
+from resolver.portal.clock import Exchange, deliver, hear_stages, learn, round_of
 from resolver.portal.database import StoreError
 from resolver.portal.fleet import report_of
 from resolver.portal.listening import listen
@@ -177,8 +177,9 @@ class Web:
             return await control.acall(self._config.places.control_socket, op, timeout=30.0, **arguments)
 
         await self._exchange.round(store, steward)
-        await deliver(store, steward, self._config.host_name, now)
-        await self.look_at_others(store, now, await self._report(steward))
+        name = self._config.host_name
+        await deliver(store, steward, name, now)
+        await self.look_at_others(store, now, await self._report(steward), await hear_stages(store, steward, name, now))
         if overdue := await learn(store, steward, now):
             log.warning("%d appeals are overdue: their entries are suspended, or wait for a person", overdue)
 
@@ -190,13 +191,13 @@ class Web:
             told = None
         return report_of(VERSION, told, self.alarms())
 
-    async def look_at_others(self, store: Store, now: int, report: str) -> None:
+    async def look_at_others(self, store: Store, now: int, report: str, stages: str = "") -> None:
         """Say what this host runs and which logs there are; see whether those of the others are known here."""
         try:
             vkey = self._config.places.log_vkey.read_text(encoding="utf-8").strip()
         except (OSError, ValueError):
             return  # the steward has not begun its log
-        there = await store.present(self._config.host_name, vkey, now, report)
+        there = await store.present(self._config.host_name, vkey, now, report, stages)
         known = {vkey, *self._config.log.peers}
         self.unknown = sorted(name for name, key in there.items() if key not in known)
 

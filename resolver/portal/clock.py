@@ -106,6 +106,19 @@ class Exchange:
         self._refused = {what: why for what, why in self._refused.items() if what in there - self._delivered}
 
 
+async def hear_stages(store: Store, steward: Steward, host: str, now: int) -> str:
+    """Deliver what hosts of earlier waves say, where this host waits for them; what this one has to say, to be stored.
+    A steward that is away says and hears nothing."""
+    try:
+        told = await steward("stages")
+        if told["waits"]:
+            await steward("hear-stages", notes=await store.stages(host, now))
+    except ControlError as error:
+        log.info("stages: %s", error)
+        return ""
+    return str(told["note"])
+
+
 def _said(host: str, word: Mapping[str, Any], mine: Mapping[str, Shared]) -> Shared:
     proof = word["proof"] or mine[word["subject"]].proof
     return Shared(host, word["subject"], word["leaf"], proof)

@@ -330,12 +330,13 @@ class Store:
         async with self._begin() as connection:
             return {str(what): str(proof) for what, proof in await connection.execute(query)}
 
-    async def present(self, steward: str, vkey: str, now: int, report: str) -> Mapping[str, str]:
-        """Say that this steward is there, and what its host runs; the keys of the logs of all that were there of late,
-        by name."""
+    async def present(self, steward: str, vkey: str, now: int, report: str, stages: str = "") -> Mapping[str, str]:
+        """Say that this steward is there, what its host runs, and what hosts of later waves need of it; the keys of the
+        logs of all that were there of late, by name."""
+        row = {"steward": steward, "vkey": vkey, "seen": now, "report": report, "stages": stages}
         async with self._begin() as connection:
             await connection.execute(delete(stewards).where(stewards.c.steward == steward))
-            await connection.execute(insert(stewards).values(steward=steward, vkey=vkey, seen=now, report=report))
+            await connection.execute(insert(stewards).values(row))
             query = select(stewards.c.steward, stewards.c.vkey).where(stewards.c.seen > now - RECENT)
             return {str(name): str(key) for name, key in await connection.execute(query)}
 
@@ -344,6 +345,13 @@ class Store:
         query = select(stewards.c.steward, stewards.c.seen, stewards.c.report).where(stewards.c.seen > now - RECENT)
         async with self._begin() as connection:
             return [(row.steward, row.seen, row.report) for row in await connection.execute(query)]
+
+    async def stages(self, steward: str, now: int) -> list[str]:
+        """What the other hosts of earlier waves say, of those that were there of late."""
+        said = stewards.c.stages
+        query = select(said).where(said != "", stewards.c.steward != steward, stewards.c.seen > now - RECENT)
+        async with self._begin() as connection:
+            return list((await connection.execute(query)).scalars())
 
     async def share(self, steward: str, said: Sequence[Shared]) -> None:
         """What this steward says to the others now, instead of all that it said before. They hear of it at once."""

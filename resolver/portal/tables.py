@@ -100,6 +100,8 @@ stewards = Table(
     Column("vkey", Text, nullable=False),
     Column("seen", BigInteger, nullable=False),
     Column("report", Text, nullable=False, server_default=""),  # what the host runs (resolver.portal.fleet)
+    # What hosts of later waves need of it, signed with its log's key; empty where none waits for it.
+    Column("stages", Text, nullable=False, server_default=""),
 )
 
 # What a person said at one host that is to hold at all, or that a host did by its own clock: a leaf of that host's log

@@ -10,7 +10,7 @@ import json
 import re
 import time
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import asyncpg
@@ -19,13 +19,11 @@ import yaml
 from click.testing import CliRunner
 from rich.console import Console
 
-from resolver.base.errors import ResolverError
 from resolver.base.timestamps import as_text
 from resolver.cli.fleet import screen, wrong
 from resolver.cli.main import stopsign
-from resolver.ipc import control, receipts
+from resolver.ipc import receipts
 from resolver.lists import fetch
-from resolver.lists.operations import operations
 from resolver.policy import exceptions
 from resolver.portal import clock
 from resolver.portal.app import Web
@@ -35,16 +33,17 @@ from resolver.portal.listening import listen
 from resolver.portal.store import NewAppeal, Shared, Store
 from tests.rigs import postgres
 from tests.rigs.lists_world import Clock, World, make_entry
+from tests.rigs.many_hosts import Host, rounds, tick
 from tests.rigs.portal_world import configuration
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
+    from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
     from pathlib import Path
 
     from resolver.lists.fetch import Candidate
 
-    Offer = Callable[["Host", int, list[str]], None]
-    Work = Callable[["Host", "Host"], Coroutine[Any, Any, None]]
+    Offer = Callable[[Host, int, list[str]], None]
+    Work = Callable[[Host, Host], Coroutine[Any, Any, None]]
 
 NAMES = ["a.example", "b.example"]
 SECRET = bytes(range(16))
@@ -53,62 +52,6 @@ _numbers = itertools.count()
 
 def ref(name: str) -> str:
     return make_entry(name).reference
-
-
-@dataclass
-class Host:
-    """A steward with its lists and its log, and the rounds of its web process. `away`: the steward does not answer."""
-
-    name: str
-    world: World
-    store: Store
-    exchange: clock.Exchange
-    away: bool = False
-    refused: list[str] = field(default_factory=list)
-
-    async def steward(self, op: str, **arguments: Any) -> Mapping[str, Any]:
-        if self.away:
-            raise control.UnreachableError("nobody listens")
-
-        class Asked:
-            config, register = self.world.config, self.world.register
-            held: Any = type("Held", (), {"operations": staticmethod(dict)})
-
-            async def work(self, what: Any, *args: Any, **kwargs: Any) -> Any:
-                return what(*args, **kwargs)
-
-        try:
-            return await operations(Asked())[op].handle(control.Peer(1, 0, 0), arguments)  # type: ignore[arg-type]
-        except ResolverError as error:
-            self.refused.append(str(error))
-            raise control.ControlError(str(error)) from error
-
-    async def round(self) -> None:
-        now = int(self.world.clock())
-        await self.exchange.round(self.store, self.steward)
-        await clock.deliver(self.store, self.steward, self.name, now)
-        await clock.learn(self.store, self.steward, now)
-
-    def opened(self, name: str) -> bool:
-        return self.world.active(name) == []
-
-    def passes(self, name: str) -> bool:
-        return exceptions.read(self.world.config.places.exceptions).covering(name, self.world.clock()) is not None
-
-    def kinds(self) -> list[str]:
-        return [kind for kind, _ in self.world.leaves()]
-
-
-async def rounds(*hosts: Host) -> None:
-    """As many as it takes for what one says to be with all."""
-    for _ in range(2):
-        for host in hosts:
-            await host.round()
-
-
-def tick(*hosts: Host) -> None:
-    for host in hosts:
-        host.world.register.tick()
 
 
 @pytest.fixture(scope="module")

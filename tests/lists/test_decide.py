@@ -27,13 +27,16 @@ from resolver.lists.decide import (
     Settle,
     Started,
     Store,
+    Turned,
     decide,
     judged_at,
     needs_judgement,
     outcome,
+    still,
 )
 from resolver.lists.fetch import Candidate
 from resolver.lists.ledger import Event as Leaf
+from resolver.lists.stages import Verdict
 from resolver.lists.state import Applied, Fetching, Held, Reason, Refusal, Suspension
 from resolver.policy.description import Issuer
 
@@ -83,7 +86,9 @@ REFUSAL = Refusal(code="expired", text="old", since=SINCE, times=3)
         (lists(judged=candidate().mark), Offered(candidate(relief=1)), True),
         (lists(judged=candidate().mark), Offered(candidate(), by="root"), True),
         (lists(judged=candidate().mark), Offered(candidate(), seen=True), True),
-        (lists(held=held(kind="traffic")), Offered(candidate()), False),
+        (lists(held=held(kind="stage"), judged=candidate().mark), Offered(candidate()), False),
+        (lists(held=held(kind="stage"), judged=candidate().mark), Offered(candidate(), reached=True), True),
+        (lists(held=held(kind="traffic"), judged=candidate().mark), Offered(candidate()), False),
         (lists(held=held(kind="traffic")), Offered(candidate(3)), True),
         (lists(held=held(kind="traffic")), Offered(candidate(), by="root"), True),
         (lists(held=held(kind="popular")), Offered(candidate()), True),
@@ -91,6 +96,51 @@ REFUSAL = Refusal(code="expired", text="old", since=SINCE, times=3)
 )
 def test_the_guards_are_asked_once_about_each_candidate(state: ListState, offer: Offered, asked: bool) -> None:
     assert needs_judgement(state, offer) == asked
+
+
+@pytest.mark.parametrize(
+    ("kind", "offer", "stays"),
+    [
+        ("stage", Offered(candidate()), True),
+        ("traffic", Offered(candidate(relief=1)), True),
+        ("traffic", Offered(candidate(), by="root"), False),
+        ("stage", Offered(candidate(), reached=True), False),
+        ("popular", Offered(candidate()), False),
+        ("stage", Offered(candidate(3)), False),
+    ],
+)
+def test_what_no_guard_knows_holds_the_same_candidate_on(kind: str, offer: Offered, stays: bool) -> None:
+    reason = still(lists(held=held(kind=kind)), offer)
+    assert (reason is not None and reason.kind == kind) == stays
+
+
+def verdict(kind: str, text: str = "c (canary): too much") -> Turned:
+    return Turned(Verdict(kind, text, "c"))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("text", "event", "effects", "said"),
+    [
+        ("waits for canary", verdict("waits", "c has run it for 3 s"), [], "waits for canary"),
+        ("waits for canary", verdict("stopped"), ["Remember", "Note"], "stopped by c (canary): too much"),
+        ("stopped by c (canary): too much", verdict("stopped"), [], "stopped by c (canary): too much"),
+        ("stopped by b (canary): less", verdict("stopped"), ["Remember", "Note"], "stopped by c (canary): too much"),
+        (
+            "stopped by c (canary): too much", verdict("waits", "c has run it for 3 s"), ["Remember", "Note"],
+            "waits again for the hosts before it",
+        ),
+        ("waits for canary", verdict("reached"), ["Append", "Say"], "waits for canary"),
+    ],
+)  # fmt: skip
+def test_a_wave_leaves_a_leaf_where_something_changes(text: str, event: Turned, effects: list[str], said: str) -> None:
+    waiting = held(kind="stage").model_copy(update={"reasons": (Reason(kind="stage", text=text, approvable=True),)})
+    after, done = decide(lists(held=waiting), event, NOW)
+    assert (kinds(done), after.known.held.reasons[0].text) == (effects, said)  # type: ignore[union-attr]
+
+
+def test_additions_that_a_guard_holds_hear_nothing_of_waves() -> None:
+    before = lists(held=held())
+    assert decide(before, verdict("reached"), NOW) == (before, [])
 
 
 def test_what_is_held_is_judged_by_the_time_since_when_it_is_held_unless_somebody_approves_it() -> None:

@@ -17,7 +17,8 @@ from typing import Any
 
 PUBLIC = {
     "start", "stop", "configuration-refused", "list-activated", "list-refused", "list-held", "list-approved",
-    "relief-applied", "suspended-here", "bypass", "heartbeat", "counts", "bands", "resolving", "detail-erased",
+    "list-stage", "relief-applied", "suspended-here", "bypass", "heartbeat", "counts", "bands", "resolving",
+    "detail-erased",
 }  # fmt: skip
 
 

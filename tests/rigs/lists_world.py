@@ -83,6 +83,7 @@ class World:
 
     folder: Path
     clock: Clock = field(default_factory=Clock)
+    uptime: Clock = field(default_factory=lambda: Clock(1000.0))
     lists: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     more: Mapping[str, Any] = field(default_factory=dict)
     register: Register = field(init=False)
@@ -101,7 +102,7 @@ class World:
         """As the steward's process starts: whatever lies in the folders is what it finds."""
         config = self.config
         self.ledger = Ledger(partial(Log.open, config.places, self.clock, origin=config.log_origin))
-        self.register = Register(config, self.ledger, self.clock)
+        self.register = Register(config, self.ledger, self.clock, self.uptime)
         self.register.open()
         return self.register
 
