@@ -16,7 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from resolver.base.timestamps import as_text
-from resolver.portal.fleet import Host, hosts_of, lagging
+from resolver.portal.fleet import Host, ListThere, hosts_of, lagging
 from resolver.portal.store import Store
 
 if TYPE_CHECKING:
@@ -61,19 +61,32 @@ def as_json(every: Sequence[Host]) -> dict[str, Any]:
 def screen(every: Sequence[Host], now: float) -> Group:
     found = wrong(every)
     table = Table(box=None, header_style="bold", padding=(0, 2, 0, 0))
-    for column in ("host", "version", "report", "generation", "lists", "held"):
-        table.add_column(column, no_wrap=column != "lists")
+    for column in ("host", "stage", "version", "report", "generation", "lists", "held"):
+        table.add_column(column, no_wrap=column not in ("lists", "held"))
     for host in every:
         age = f"{max(now - host.seen, 0):,.0f} s ago"
         table.add_row(
             Text(host.name, style="red" if host.name in found else ""),
+            Text(_stages(host)),
             Text(host.version),
             Text(f"silent, {age}" if host.silent else age),
             f"{host.generation:,}",
             Text(", ".join(f"{one.name} {one.version}" + _unusual(one.action) for one in host.lists)),
-            Text(", ".join(f"{one.name} {one.held}" for one in host.lists if one.held) or "-"),
+            Text(", ".join(f"{one.name} {one.held}{_turn(one)}" for one in host.lists if one.held) or "-"),
         )
     return Group(*_sentences(found), table)
+
+
+def _stages(host: Host) -> str:
+    """The one of all its lists; else each that is not at once."""
+    stages = {one.stage for one in host.lists if one.stage}
+    if len(stages) < 2:
+        return next(iter(stages), "-")
+    return ", ".join(f"{one.name} {one.stage}" for one in host.lists if one.stage not in ("", "at-once"))
+
+
+def _turn(one: ListThere) -> str:
+    return f" ({one.waits})" if one.waits else ""
 
 
 def _unusual(action: str) -> str:

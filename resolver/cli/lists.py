@@ -51,6 +51,8 @@ def status(path: Path | None, directory: Path | None, in_json: bool) -> None:
         if part["refusal"]:
             refusal = part["refusal"]
             click.echo(f"  refused since {refusal['since']}: {refusal['code']}: {refusal['text']}")
+        if (stage := part.get("stage", "at-once")) != "at-once":
+            click.echo(f"  {stage}: {_turn(part)}" if part["waits"] else f"  {stage}")
         if part["held"]:
             _print_held(part["name"], part["held"])
     for alarm in answer["alarms"]:
@@ -64,12 +66,19 @@ def _version(part: dict[str, Any]) -> str:
     return f"version {part['version']}{less} since {part['since']}"
 
 
+def _turn(part: dict[str, Any]) -> str:
+    return f"{part['waits']['kind']}: {part['waits']['text']}"
+
+
 def _print_held(name: str, held: dict[str, Any]) -> None:
     click.echo(f"  held: {held['added']:,} additions of version {held['version']} since {held['since']}")
     for reason in held["reasons"]:
         click.echo(f"    {reason['kind']}: {reason['text']}")
     if held["approvable"]:
-        click.echo(f"    to let them through: stopsign lists approve {name} {held['version']} {held['state'][7:23]}")
+        past = " --now" if held["reasons"][0]["kind"] == "stage" else ""
+        click.echo(
+            f"    to let them through: stopsign lists approve {name} {held['version']} {held['state'][7:23]}{past}"
+        )
     else:
         click.echo("    nobody can approve this: the issuer has to publish another version")
 
@@ -101,6 +110,7 @@ def refresh(
 @click.argument("name", metavar="LIST")
 @click.argument("version", type=int)
 @click.argument("state", metavar="HASH")
+@click.option("--now", is_flag=True, help="Also past the waves that these additions wait for.")
 @everywhere
 @located
 @as_json
@@ -110,6 +120,7 @@ def approve(
     name: str,
     version: int,
     state: str,
+    now: bool,
     at_all: bool,
     path: Path | None,
     directory: Path | None,
@@ -117,20 +128,22 @@ def approve(
 ) -> None:
     """Let held additions through: exactly those of this VERSION with this HASH (its first 8 digits at least).
 
-    Waits until every worker that lives has them, and exits 1 where one does not.
+    A host of a later wave lets them act when the wave before it is well; with --now it does so at once. Waits until
+    every worker that lives has them, and exits 1 where one does not.
     """
     from resolver.ipc import control
     from resolver.ipc.convergence import wait_for_generation
 
     config = legible(path, directory)
     check_everywhere(config, at_all)
-    places, what = config.places, {"list": name, "version": version, "state": state}
+    places, what = config.places, {"list": name, "version": version, "state": state, "now": now}
     answer = control.call(places.control_socket, "approve", timeout=LONG, **what, everywhere=at_all)
     seen = wait_for_generation(places, int(control.call(places.control_socket, "status")["generation"]))
     if in_json:
         print_json({**answer, **seen.as_dict()})
     else:
-        click.echo(f"{name}: version {answer['version']} is {answer['outcome']}{where(answer)}")
+        why = f": {answer['text']}" if answer["text"] else ""
+        click.echo(f"{name}: version {answer['version']} is {answer['outcome']}{why}{where(answer)}")
         if seen.follow:
             click.echo(f"{len(seen.follow)} follow: {', '.join(seen.follow)}")
     for sentence in seen.lagging:

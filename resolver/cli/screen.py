@@ -227,6 +227,10 @@ def _waiting(one: Mapping[str, Any]) -> Text:
         return Text(f"refused: {one['refusal']['code']}", "red")
     if one.get("held") and not one["version"]:
         return Text(f"first load: {one['held']['added']:,} of version {one['held']['version']}", "bold red")
+    if one.get("waits"):
+        held, waits = one["held"], one["waits"]
+        style = "bold red" if waits["kind"] == "stopped" else "yellow"
+        return Text(f"{one['stage']}: version {held['version']} {waits['kind']}", style)
     if one.get("held"):
         return Text(f"held: {one['held']['added']:,} of version {one['held']['version']}", "yellow")
     return Text("-", "dim")

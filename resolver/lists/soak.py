@@ -54,6 +54,8 @@ class Version(Stored):
     """The largest share of all clients that one addition would have met in shadow evaluation."""
     failed: float | None = None
     """The share of SERVFAIL that was too large; None: it is not."""
+    is_soaked: bool = False
+    """It ran for as long as it had to, and was looked at then: what happens afterwards is not of this version."""
 
 
 class Soaking(Stored):
@@ -117,7 +119,7 @@ class Soak:
 
     def _judged(self, one: Version, uptime: float, answers: Answers, soak: float) -> Version:
         """With what is to be said of SERVFAIL since it began."""
-        if one.failed is None and uptime - one.since >= soak:
+        if one.is_soaked:
             return one
         count = answers.all - one.answers
         if count < 0 or answers.servfail < one.servfail:  # another program counts: from here on
@@ -126,7 +128,7 @@ class Soak:
         if share > self._config.stages.servfail:
             return one.model_copy(update={"failed": round(share, 2)})
         if one.failed is None:
-            return one
+            return one.model_copy(update={"is_soaked": True}) if uptime - one.since >= soak else one
         return one.model_copy(
             update={"failed": None, "since": uptime, "answers": answers.all, "servfail": answers.servfail}
         )

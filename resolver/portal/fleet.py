@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 SILENT = 35  # seconds: three rounds of the web process, and some
-LARGEST = 32 << 10  # octets of a report
+LARGEST = 96 << 10  # octets of a report
 _ALARMS, _ALARM, _LISTS = 20, 300, 200
 
 
@@ -29,7 +29,10 @@ class ListThere:
     entries: int
     action: str
     held: int
-    """The version that waits for a person; 0: none."""
+    """The version that waits for a person, or for a wave; 0: none."""
+    stage: str = ""
+    waits: str = ""
+    """For whom it waits, or what stops it."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +66,8 @@ def report_of(version: str, steward: Mapping[str, Any] | None, alarms: Iterable[
                 "entries": one["entries"],
                 "action": one["action"],
                 "held": one["held"]["version"] if one["held"] else 0,
+                "stage": one.get("stage", ""),
+                "waits": _waits(one.get("waits")),
             }
             for one in lists
         ],
@@ -71,13 +76,18 @@ def report_of(version: str, steward: Mapping[str, Any] | None, alarms: Iterable[
     return json.dumps(report, ensure_ascii=False, separators=(",", ":"))
 
 
+def _waits(told: Mapping[str, str] | None) -> str:
+    return "" if told is None else f"{told['kind']}: {told['text']}"[:_ALARM]
+
+
 def hosts_of(rows: Iterable[tuple[str, int, str]], now: int) -> list[Host]:
     """By name. A row: the host's name, when it reported, the report."""
     return sorted((_host(name, seen, report, now) for name, seen, report in rows), key=lambda host: host.name)
 
 
 def lagging(hosts: Iterable[Host]) -> dict[str, list[str]]:
-    """By host, the lists of which it runs an older version than another host that is not silent."""
+    """By host, the lists of which it runs an older version than another host that is not silent, and whose turn it is:
+    one that waits for a wave is behind on purpose."""
     every = [host for host in hosts if not host.silent]
     newest: dict[str, int] = {}
     for host in every:
@@ -86,7 +96,7 @@ def lagging(hosts: Iterable[Host]) -> dict[str, list[str]]:
     return {
         host.name: behind
         for host in every
-        if (behind := [one.name for one in host.lists if one.version < newest[one.name]])
+        if (behind := [one.name for one in host.lists if one.version < newest[one.name] and not one.waits])
     }
 
 
@@ -116,9 +126,9 @@ def _read(report: str) -> Mapping[str, Any]:
 def _list(told: Any) -> ListThere:
     one = told if isinstance(told, dict) else {}
     number = {key: _number(one.get(key)) for key in ("version", "entries", "held")}
-    return ListThere(
-        _text(one.get("name")), number["version"], number["entries"], _text(one.get("action")), number["held"]
-    )
+    text = {key: _text(one.get(key)) for key in ("name", "action", "stage", "waits")}
+    fields: dict[str, Any] = {**number, **text}
+    return ListThere(**fields)
 
 
 def _many(told: Any, most: int) -> list[Any]:

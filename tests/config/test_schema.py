@@ -171,6 +171,10 @@ views:
         ("refresh: 5m", "bridge: {fetch: {tsig: k}}", "lists[0].bridge.fetch.tsig: is for a zone (repository: dns://…)"),
         ("refresh: 5m", "on_expiry: hold", "lists[0].on_expiry: a signed entry's end is its issuer's word"),
         ("name: gambling\n", "name: gambling\n    approve_first: maybe\n", "'maybe' is not true or false"),
+        ("refresh: 5m", "stage: canary", "lists[0].stage: canary needs a portal.database that the hosts share"),
+        ("portal:", "stages: {stage: wave-2}\nportal:", "stages.stage: wave-2 needs a portal.database that the hosts"),
+        ("sqlite:///var/lib/stopsign/portal.db", "postgresql://db/x\nstages: {stage: wave-1}\nlog: {peers: []}", "stages.stage: wave-1 believes the hosts before it by log.peers, which is missing"),  # noqa: E501
+        ("portal:", "stages: {wave: 3}\nportal:", "stages.wave: is not a key here; wave_1 would be right"),
         ("[gambling]}", "[gambling]}\n  - {name: youth, clients: [], lists: []}", "views[1].name: 'youth' is also views[0]"),  # noqa: E501
     ],
 )  # fmt: skip

@@ -448,16 +448,21 @@ def test_what_hosts_report_is_one_screen(tmp_path: Path) -> None:
     now = 1_800_000_000
     fresh = {"generation": 7, "alarms": ["the disk is full"], "lists": [
         {"name": "gambling", "version": 5, "entries": 10, "action": "stop-page", "held": None}]}  # fmt: skip
-    older = {"generation": 3, "alarms": [], "lists": [
+    older: dict[str, Any] = {"generation": 3, "alarms": [], "lists": [
         {"name": "gambling", "version": 4, "entries": 9, "action": "monitor", "held": {"version": 5}}]}  # fmt: skip
+    waits = {"kind": "waits", "text": "a (canary) has run it for 60 s of 30 min"}
+    later = {"generation": 3, "alarms": [], "lists": [{**older["lists"][0], "stage": "wave-1", "waits": waits}]}
     rows = [
         ("b", now - 5, report_of("0.1.0", older, [])),
         ("a", now - 2, report_of("0.1.0", fresh, ["a web alarm"])),
         ("c", now - 3600, report_of("0.0.9", older, [])),
         ("d", now - 1, report_of("0.1.0", None, [])),
+        ("e", now - 1, report_of("0.1.0", later, [])),
     ]
     every = hosts_of(rows, now)
-    assert [(host.name, host.silent) for host in every] == [("a", False), ("b", False), ("c", True), ("d", False)]
+    assert [(host.name, host.silent) for host in every] == [
+        ("a", False), ("b", False), ("c", True), ("d", False), ("e", False),
+    ]  # fmt: skip
     assert wrong(every) == {
         "a": ["the disk is full", "a web alarm"],
         "b": ["runs an older version of gambling than another host"],
@@ -465,10 +470,13 @@ def test_what_hosts_report_is_one_screen(tmp_path: Path) -> None:
         "d": ["the steward does not answer"],
     }
     shown = io.StringIO()
-    Console(file=shown, width=100).print(screen(every, now))
+    Console(file=shown, width=160).print(screen(every, now))
     text = shown.getvalue()
     assert "gambling 4 (monitors)" in text
-    assert re.search(r"^b +0\.1\.0 +5 s ago +3 +gambling 4 \(monitors\) +gambling 5 *$", text, re.MULTILINE)
+    assert re.search(r"^b +- +0\.1\.0 +5 s ago +3 +gambling 4 \(monitors\) +gambling 5 *$", text, re.MULTILINE)
+    assert re.search(
+        r"^e +wave-1 .* gambling 5 \(waits: a \(canary\) has run it for 60 s of 30 min\) *$", text, re.MULTILINE
+    )
 
 
 @pytest.mark.parametrize("report", [

@@ -10,11 +10,14 @@ from typing import TYPE_CHECKING, Any
 import asyncpg
 import pytest
 
+from resolver._core import COUNTERS, COUNTERS_MARK
+from resolver.base.timestamps import as_text
 from resolver.lists import fetch
+from resolver.policy import exceptions
 from resolver.portal import clock
 from resolver.portal.store import Store
 from tests.rigs import postgres
-from tests.rigs.lists_world import Clock, World
+from tests.rigs.lists_world import Clock, World, make_entry
 from tests.rigs.many_hosts import Host
 
 if TYPE_CHECKING:
@@ -112,6 +115,29 @@ def alarms(host: Host) -> list[str]:
     return [said for said in host.world.register.status()["alarms"] if "version" in said]
 
 
+async def soaked(hosts: Fleet) -> None:
+    """Version 2 is offered, and the canary has run it for nearly long enough."""
+    offer(hosts, 2, NEW)
+    await later(hosts, CANARY - 30)
+    assert runs(hosts) == ["canary", "plain"]
+
+
+def answered(host: Host, **counted: int) -> None:
+    """What the host's worker counted since it runs."""
+    path = host.world.config.places.counters(0)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    found = {f"answered_{rcode}": number for rcode, number in counted.items()}
+    path.write_bytes(b"".join(found.get(name, 0).to_bytes(8, "little") for name in COUNTERS) + COUNTERS_MARK)
+
+
+def stages(host: Host) -> list[str]:
+    """What its log says of waves."""
+    log = host.world.ledger._log
+    assert log is not None
+    leaves = [index for index, kind in enumerate(host.kinds()) if kind == "list-stage"]
+    return [detail.value["event"] for index in leaves if (detail := log.details.get(index)) is not None]
+
+
 def test_additions_reach_the_canary_then_one_wave_after_the_other(run: Run) -> None:
     async def work(hosts: Fleet) -> None:
         offer(hosts, 2, NEW)
@@ -131,5 +157,204 @@ def test_additions_reach_the_canary_then_one_wave_after_the_other(run: Run) -> N
                 "list-held", "list-stage",
             ]  # fmt: skip
         assert [alarms(host) for host in hosts.values()] == [[], [], [], []]
+
+    run(work)
+
+
+def test_removals_and_relief_wait_for_no_wave(run: Run) -> None:
+    async def work(hosts: Fleet) -> None:
+        offer(hosts, 2, ["a.example", "new.example", "other.example"])
+        assert runs(hosts, "b.example") == [], "removed at once, everywhere"
+        assert runs(hosts) == ["canary", "plain"]
+        a, new = (make_entry(name).reference for name in ("a.example", "new.example"))
+        offer(hosts, 2, ["a.example", "new.example", "other.example"], suspended=[a, new])
+        assert runs(hosts, "a.example") == []
+        await later(hosts, CANARY + 30)
+        assert runs(hosts, "other.example") == ["canary", "one", "plain"]
+        assert runs(hosts) == [], "what was withdrawn meanwhile does not come with the rest"
+        assert [host.kinds().count("list-held") for host in hosts.values()] == [0, 1, 1, 0]
+
+    run(work)
+
+
+def test_a_canary_whose_answers_fail_stops_the_wave_until_it_has_been_well_for_the_whole_time(run: Run) -> None:
+    async def work(hosts: Fleet) -> None:
+        answered(hosts["canary"], noerror=5_000, servfail=5_000)  # before: of no version
+        await soaked(hosts)
+        answered(hosts["canary"], noerror=6_800, servfail=5_200)
+        await later(hosts, 60)
+        assert runs(hosts) == ["canary", "plain"]
+        assert waits(hosts["one"]) == "stopped: canary (canary): 10% of its answers are SERVFAIL"
+        for host in ("one", "two"):
+            (alarm,) = alarms(hosts[host])
+            assert "version 2 of list gambling is stopped by canary (canary): 10% of its answers" in alarm
+            assert "stopsign lists approve gambling 2 " in alarm
+            assert alarm.endswith(" --now")
+            assert stages(hosts[host]) == ["stopped"]
+        answered(hosts["canary"], noerror=60_000, servfail=5_200)
+        await later(hosts, 60)
+        assert waits(hosts["one"]).startswith("waits: canary (canary) has run it for ")
+        assert runs(hosts) == ["canary", "plain"], "it soaks from the beginning"
+        await later(hosts, CANARY)
+        assert runs(hosts) == ["canary", "one", "plain"]
+        assert stages(hosts["one"]) == ["stopped", "waits", "reached"]
+        assert alarms(hosts["one"]) == []
+
+    run(work)
+
+
+def test_a_version_that_the_canary_holds_or_passes_by_goes_no_further(run: Run) -> None:
+    async def work(hosts: Fleet) -> None:
+        hosts["canary"].world.more = {**hosts["canary"].world.more, "guards": {"protected": ["new.example"]}}
+        hosts["canary"].world.restart()
+        offer(hosts, 2, NEW)
+        await later(hosts, CANARY)
+        assert waits(hosts["one"]) == "stopped: canary (canary): held there: protected"
+        assert runs(hosts) == ["plain"]
+        offer(hosts, 3, [*OLD, "third.example"])
+        await later(hosts, 60)
+        assert waits(hosts["one"]) == "waits: canary (canary) has run it for 60 s of 10 min"
+        places, now = hosts["canary"].world.config.places, int(hosts["canary"].world.clock())
+        off = exceptions.Bypass("list", "gambling", now, exceptions.FOR_EVER, "root", "it stops a bank")
+        exceptions.change(places, lambda live: live.on(off))
+        await later(hosts, CANARY)
+        assert waits(hosts["two"]) == "stopped: canary (canary): the list is bypassed there"
+        assert runs(hosts, "third.example") == ["canary", "plain"]
+
+    run(work)
+
+
+def test_a_share_of_clients_in_shadow_evaluation_stops_the_waves(run: Run) -> None:
+    async def work(hosts: Fleet) -> None:
+        state = hosts["canary"].world.candidate(2, NEW).state
+        hosts["canary"].world.register.waves.soak.evaluated("gambling", state, 0.008)
+        await soaked(hosts)
+        assert waits(hosts["one"]) == "stopped: canary (canary): one addition would have stopped 0.8% of its clients"
+
+    run(work)
+
+
+def test_soaking_is_counted_by_uptime_whatever_the_clock_on_the_wall_does(run: Run) -> None:
+    async def work(hosts: Fleet) -> None:
+        offer(hosts, 2, NEW)
+        await later(hosts, 30, wall=86400.0)
+        assert runs(hosts) == ["canary", "plain"]
+        hosts["canary"].world.restart()  # the steward alone: the machine runs on
+        await later(hosts, CANARY / 2)
+        hosts["one"].world.restart()
+        await later(hosts, 60)
+        assert waits(hosts["one"]) == "waits: canary (canary) has run it for 6 min of 10 min"
+        (hosts["canary"].world.config.places.soaking).unlink()  # a reboot empties the tmpfs
+        hosts["canary"].world.uptime.now = 5.0
+        hosts["canary"].world.restart()
+        await later(hosts, CANARY / 2)
+        assert waits(hosts["one"]) == "waits: canary (canary) has run it for 5 min of 10 min"
+        await later(hosts, CANARY / 2 + 10)
+        assert runs(hosts) == ["canary", "one", "plain"]
+
+    run(work)
+
+
+def test_a_canary_that_is_silent_holds_additions_and_is_an_alarm(run: Run) -> None:
+    async def work(hosts: Fleet) -> None:
+        hosts["canary"].away = True
+        since = as_text(hosts["one"].world.clock() + 28)
+        offer(hosts, 2, NEW)
+        await later(hosts, 30)
+        assert alarms(hosts["one"]) == []
+        await later(hosts, 60)
+        (alarm,) = alarms(hosts["one"])
+        assert alarm.startswith(
+            f"version 2 of list gambling waits: no host says that it is a canary, since {since}; to let it act here: "
+        )
+        await later(hosts, 10 * CANARY)
+        assert alarms(hosts["one"]) == [alarm]
+        assert runs(hosts) == ["canary", "plain"]
+        hosts["canary"].away = False
+        await later(hosts, 30)
+        assert alarms(hosts["one"]) == []
+        assert runs(hosts) == ["canary", "one", "plain"], "it ran it all the time"
+        hosts["canary"].away = True
+        offer(hosts, 3, [*NEW, "third.example"])
+        await later(hosts, 2 * CANARY)
+        await later(hosts, 60)
+        assert waits(hosts["one"]) == "waits: no canary host is heard of (canary)"
+        assert len(alarms(hosts["one"])) == 1
+
+    run(work)
+
+
+def test_a_person_lets_additions_act_on_one_host_or_on_all(run: Run) -> None:
+    async def work(hosts: Fleet) -> None:
+        hosts["canary"].away = True
+        offer(hosts, 2, NEW)
+        held = hosts["two"].world.register.fetching["gambling"].held
+        assert held is not None
+        what = {"list": "gambling", "version": 2, "state": held.state}
+        told = await hosts["two"].steward("approve", **what)
+        assert (told["outcome"], told["text"]) == ("held", "waits for wave-1"), "an approval respects the waves"
+        assert runs(hosts) == ["canary", "plain"]
+        told = await hosts["two"].steward("approve", **what, now=True)
+        assert told["outcome"] == "active"
+        assert runs(hosts) == ["canary", "two", "plain"]
+        assert hosts["two"].kinds().count("list-approved") == 2
+        await hosts["one"].steward("approve", **what, now=True)
+        offer(hosts, 3, [*NEW, "third.example"])
+        held = hosts["one"].world.register.fetching["gambling"].held
+        assert held is not None
+        what = {"list": "gambling", "version": 3, "state": held.state}
+        await hosts["one"].steward("approve", **what, now=True, everywhere=True)
+        await later(hosts, 10)
+        assert runs(hosts, "third.example") == list(STAGES)
+
+    run(work)
+
+
+def test_an_approval_everywhere_reaches_one_wave_after_the_other(run: Run) -> None:
+    async def work(hosts: Fleet) -> None:
+        offer(hosts, 2, [*OLD, "mooo.com"])  # held for a person on every host
+        held = hosts["two"].world.register.fetching["gambling"].held
+        assert held is not None
+        assert waits(hosts["two"]) == ""
+        what = {"list": "gambling", "version": 2, "state": held.state, "everywhere": True}
+        assert (await hosts["two"].steward("approve", **what))["outcome"] == "held"
+        await later(hosts, 30)
+        assert runs(hosts, "mooo.com") == ["canary", "plain"]
+        hosts["one"].world.restart()
+        hosts["one"].world.take(2, [*OLD, "mooo.com"])  # it forgets no approval
+        await later(hosts, CANARY)
+        assert runs(hosts, "mooo.com") == ["canary", "one", "plain"]
+        await later(hosts, WAVE_1)
+        assert runs(hosts, "mooo.com") == list(STAGES)
+        assert [host.kinds().count("list-approved") for host in hosts.values()] == [1, 1, 1, 1]
+
+    run(work)
+
+
+def test_who_can_write_to_the_database_lets_nothing_through(run: Run, tmp_path: Path) -> None:
+    async def work(hosts: Fleet) -> None:
+        offer(hosts, 2, NEW)
+        await later(hosts, 30)
+        one, canary = hosts["one"].world.register, hosts["canary"].world
+        true = canary.register.waves.note(canary.register.fetching)
+        (tmp_path / "stranger").mkdir()
+        stranger = World(tmp_path / "stranger", clock=canary.clock, more=canary.more)
+        stranger.take(2, NEW)
+        stranger.uptime.forward(seconds=10 * CANARY)
+        forged = stranger.register.waves.note(stranger.register.fetching)
+        checkpoint = canary.config.places.checkpoint.read_text()
+        lies = [
+            forged, true.replace('"seconds": 30', '"seconds": 99999'), checkpoint, "", "x\n\ny\n",
+            true.replace("stopsign stages", "stopsign\nstages"), "[" * 10_000,
+        ]  # fmt: skip
+        assert one.hear(lies) == len(lies)
+        assert one.hear([true]) == 0
+        canary.clock.forward(seconds=2)
+        canary.uptime.forward(seconds=CANARY)
+        later_note = canary.register.waves.note(canary.register.fetching)
+        canary.clock.forward(hours=1)
+        assert one.hear([later_note]) == 0, "it is true, and an hour old"
+        assert runs(hosts) == ["canary", "plain"]
+        stranger.stop()
 
     run(work)

@@ -83,9 +83,9 @@ class World:
 
     folder: Path
     clock: Clock = field(default_factory=Clock)
-    uptime: Clock = field(default_factory=lambda: Clock(1000.0))
     lists: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     more: Mapping[str, Any] = field(default_factory=dict)
+    uptime: Clock = field(default_factory=lambda: Clock(1000.0))
     register: Register = field(init=False)
     ledger: Ledger = field(init=False)
     last: Candidate = field(init=False)
