@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from blocklists.text import shown
 from resolver.base.timestamps import as_text
 from resolver.lists.everywhere import AHEAD
+from resolver.lists.ledger import LedgerError
 from resolver.lists.soak import Soak, soak_of
 from resolver.lists.stages import WAVES, Fares, Ran, Stop, Verdict, before, decide
 from resolver.lists.state import STAGE, Reason
@@ -85,7 +86,7 @@ class Waves:
     # -- what is said and heard
 
     def note(self, fetching: Mapping[str, Fetching]) -> str:
-        """What the others need of this host, signed; empty where nobody waits for it. Raises `LedgerError`."""
+        """What the others need of this host, signed; empty where nobody waits for it, or the log's key is not there."""
         now, uptime = self._clock(), self._uptime()
         told = {
             source.name: _told(self.soak.fares(source, fetching[source.name].held, uptime, now))
@@ -94,9 +95,12 @@ class Waves:
         }
         if not told:
             return ""
-        return self._ledger.signed(
-            HEADING, json.dumps({"host": self._config.host_name, "at": now, "lists": told})
-        ).decode()
+        text = json.dumps({"host": self._config.host_name, "at": now, "lists": told})
+        try:
+            return self._ledger.signed(HEADING, text).decode()
+        except LedgerError as error:
+            say.info("the other hosts hear nothing of this one: %s", error)  # that it has no log is an alarm
+            return ""
 
     def hear(self, notes: Iterable[str]) -> int:
         """Notes of other hosts; how many of them are signed by nobody whom `log.peers` names, or make no sense."""

@@ -25,6 +25,7 @@ SAYING = {
     "resolver/host/run.py": {"_status"},
     "resolver/ipc/rpz_status.py": {"complaints"},
     "resolver/lists/decide.py": {"_left_out", "_unapplied"},
+    "resolver/lists/waves.py": {"_trouble"},
     "resolver/lists/report.py": {"_alarms_of", "nothing_yet", "_held_long"},
     "resolver/stats/collect.py": {"_turn"},
     "resolver/lists/ledger.py": {"_unwritten"},
@@ -59,6 +60,7 @@ UPGRADED = "faults/test_upgrade.py::test_what_is_unpacked_is_taken_up_by_a_resta
 HELD_LONG = (
     "lists/test_register.py::test_what_is_held_later_is_said_in_the_log_once_and_an_alarm_only_when_it_is_held_long"
 )
+CANARY_SILENT = "host/test_stages.py::test_a_canary_that_is_silent_holds_additions_and_is_an_alarm"
 BEYOND_REPAIR = "lists/test_register.py::test_a_record_beyond_repair_is_an_alarm_until_the_list_comes_again"
 UNCOUNTED = "stats/test_daily_counts.py::test_a_full_disk_is_said_in_a_sentence_until_blocks_are_counted_again"
 APPEALS_HELD = (
@@ -152,6 +154,18 @@ PROVOKED: dict[str, tuple[str, str]] = {
     "version … of list … is held since …": (
         HELD_LONG,
         " is held since ",
+    ),
+    "version … of list … is stopped by … (…): …": (
+        "host/test_stages.py::test_a_canary_whose_answers_fail_stops_the_wave_until_it_has_been_well_for_the_whole_time",
+        " is stopped by ",
+    ),
+    "version … of list … waits: no host says that it is …, since …": (
+        CANARY_SILENT, " waits: no host says that it is ",
+    ),
+    "… waits: no … host is heard of (…), since …": (CANARY_SILENT, " host is heard of ("),
+    "list …: what its wave lets through is not active: …": (
+        "host/test_stages.py::test_what_a_wave_lets_through_waits_for_its_leaf",
+        ": what its wave lets through is not active: ",
     ),
     "list … ends on …: its file has not been seen since …": (BRIDGED, ": its file has not been seen since "),
     "list … is held beyond its end: …": (BRIDGED, " is held beyond its end: "),

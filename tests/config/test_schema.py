@@ -173,7 +173,6 @@ views:
         ("name: gambling\n", "name: gambling\n    approve_first: maybe\n", "'maybe' is not true or false"),
         ("refresh: 5m", "stage: canary", "lists[0].stage: canary needs a portal.database that the hosts share"),
         ("portal:", "stages: {stage: wave-2}\nportal:", "stages.stage: wave-2 needs a portal.database that the hosts"),
-        ("sqlite:///var/lib/stopsign/portal.db", "postgresql://db/x\nstages: {stage: wave-1}\nlog: {peers: []}", "stages.stage: wave-1 believes the hosts before it by log.peers, which is missing"),  # noqa: E501
         ("portal:", "stages: {wave: 3}\nportal:", "stages.wave: is not a key here; wave_1 would be right"),
         ("[gambling]}", "[gambling]}\n  - {name: youth, clients: [], lists: []}", "views[1].name: 'youth' is also views[0]"),  # noqa: E501
     ],
@@ -182,6 +181,14 @@ def test_each_mistake_is_named_where_it_stands(tmp_path: Path, old: str, new: st
     assert any(expected in problem for problem in mistakes(tmp_path, changed(old, new))), mistakes(
         tmp_path, changed(old, new)
     )
+
+
+def test_a_later_wave_needs_the_keys_of_the_hosts_before_it(tmp_path: Path) -> None:
+    text = changed("sqlite:///var/lib/stopsign/portal.db", "postgresql://db/x")
+    wrong = mistakes(tmp_path, text.replace("portal:", "stages: {stage: wave-1}\nportal:", 1))
+    assert [one.partition(": ")[2] for one in wrong] == [
+        "stages.stage: wave-1 believes the hosts before it by log.peers, which is missing"
+    ]
 
 
 @pytest.mark.parametrize("data", [b"\xff\xfe\x00", b"\x00", b"a: !!python/object/apply:os.system [ls]", b"- 1", b"x"])

@@ -284,6 +284,25 @@ def test_a_canary_that_is_silent_holds_additions_and_is_an_alarm(run: Run) -> No
     run(work)
 
 
+def test_what_a_wave_lets_through_waits_for_its_leaf(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def work(hosts: Fleet) -> None:
+        await soaked(hosts)
+        log = hosts["one"].world.ledger
+        with monkeypatch.context() as broken:
+            broken.setattr(log, "_open", lambda: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+            log.close()
+            await later(hosts, 60)
+            assert runs(hosts) == ["canary", "plain"]
+            (alarm,) = [one for one in hosts["one"].world.register.alarms.values() if "wave" in one]
+            end = ": what its wave lets through is not active: the log cannot be written: No space left on device"
+            assert alarm == f"list gambling{end}"
+        await later(hosts, 10)
+        assert runs(hosts) == ["canary", "one", "plain"]
+        assert "wave gambling" not in hosts["one"].world.register.alarms
+
+    run(work)
+
+
 def test_a_person_lets_additions_act_on_one_host_or_on_all(run: Run) -> None:
     async def work(hosts: Fleet) -> None:
         hosts["canary"].away = True
