@@ -274,8 +274,11 @@ def _offered(state: ListState, offer: Offered, now: float) -> tuple[ListState, l
         effects += [Store(), Alarm(f"applied {state.name}", None)]
     if held is not None and is_new:
         effects += [Count("guarded", tuple(reason.kind for reason in held.reasons)), _held_said(after, held)]
-    if held is not None and waiting is not None:
-        held = held.model_copy(update={"since": waiting.since})
+    was = state.known.held
+    # a list with a version an hour waits since the first of them: else nobody would hear that it never gets through
+    goes_on = held is not None and was is not None and held.waits_for_wave and was.waits_for_wave
+    if held is not None and was is not None and (waiting is not None or goes_on):
+        held = held.model_copy(update={"since": was.since})
     if held is not None and held.until is not None:
         held = held.model_copy(update={"until": now + state.shadow})
     return replace(_with(after, held=held), judged=candidate.mark), [*effects, Remember(), Settle()]

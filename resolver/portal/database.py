@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy.engine import Connection
 
-NEWEST = "0006"  # the last step in `migrations/`
+NEWEST = "0007"  # the last step in `migrations/`
 MIGRATIONS = Path(__file__).parent / "migrations"
 _MIGRATING = 0x53544F50  # PostgreSQL's advisory lock: several hosts start at once, one of them migrates
 

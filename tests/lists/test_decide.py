@@ -138,6 +138,15 @@ def test_a_wave_leaves_a_leaf_where_something_changes(text: str, event: Turned, 
     assert (kinds(done), after.known.held.reasons[0].text) == (effects, said)  # type: ignore[union-attr]
 
 
+def test_the_newest_version_waits_for_a_wave_since_the_first_that_did() -> None:
+    newest = held(3, "stage").model_copy(update={"since": "2026-11-22T12:00:00Z"})
+    offer = Offered(candidate(3), admission=Admission(applied(), newest, ()))
+    for kind, since in (("stage", SINCE), ("popular", newest.since)):
+        after, _ = decide(lists(held=held(kind=kind)), offer, NOW)
+        assert after.known.held is not None
+        assert after.known.held.since == since
+
+
 def test_additions_that_a_guard_holds_hear_nothing_of_waves() -> None:
     before = lists(held=held())
     assert decide(before, verdict("reached"), NOW) == (before, [])
