@@ -54,8 +54,12 @@ def wrong(every: Sequence[Host]) -> dict[str, list[str]]:
 def as_json(every: Sequence[Host]) -> dict[str, Any]:
     found = wrong(every)
     return {
-        "hosts": [{**asdict(host), "seen": as_text(host.seen), "wrong": found.get(host.name, [])} for host in every]
+        "hosts": [{**_plain(host), "seen": as_text(host.seen), "wrong": found.get(host.name, [])} for host in every]
     }
+
+
+def _plain(host: Host) -> dict[str, Any]:
+    return {key: value for key, value in asdict(host).items() if key != "checkpoint"}
 
 
 def screen(every: Sequence[Host], now: float) -> Group:

@@ -62,6 +62,13 @@ FILE_NAME = "stopsign.yaml"
 FOR_ZONES_ALONE = "on a host for policy zones alone your own resolvers answer: docs/rpz.md"
 
 
+class LogIndex(Part):
+    """What `stopsign logs sign` publishes, and the key that signs it."""
+
+    dir: FilePath
+    key: LogKey
+
+
 class Log(Part):
     dir: FilePath | None = None  # none: state_dir/log
     origin: LogOrigin | None = None  # the checkpoint's; none: the portal's host, /log/ and this host's name
@@ -70,6 +77,7 @@ class Log(Part):
     # The keys (log.vkey) of the logs of the other hosts that share the appeals database: what is decided at one of
     # them, or said with --everywhere, holds here too.
     peers: list[LogKey] = []
+    index: LogIndex | None = None  # the provider's index of all hosts' logs; the portal shows and serves it
 
 
 class Evaluation(Part):

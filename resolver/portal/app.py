@@ -35,6 +35,9 @@ from resolver.host.process import begin
 from resolver.host.sockets import bound_to, handed_over, open_listeners
 from resolver.host.systemd import beat, notify
 from resolver.ipc import control, issuer_decisions
+from resolver.log.errors import AuditError
+from resolver.log.note import MAX_NOTE, parse_vkey
+from resolver.log.source import Folder
 from resolver.policy import seals
 from resolver.policy.views import Views
 from resolver.portal.abuse import client_address
@@ -43,6 +46,7 @@ from resolver.portal.database import StoreError
 from resolver.portal.fleet import report_of
 from resolver.portal.listening import listen
 from resolver.portal.live import Live
+from resolver.portal.logs import Logs
 from resolver.portal.pages import Pages
 from resolver.portal.plain_http import PlainHttp
 from resolver.portal.site import Portal
@@ -73,7 +77,7 @@ class Web:
         self.portal = Portal(
             pages, self.live, Transparency(self.live, places.log_dir, config.host_name), clock, time.monotonic,
             os.urandom, (int(clocks.fact), int(clocks.decide)), config.host_name, config.provider.language,
-            views,
+            views, logs_of(config),
         )  # fmt: skip
         self._stop_page = StopPage(pages, self.live, clock, views, brands_of(config, pages))
         self._failures = 0
@@ -92,10 +96,15 @@ class Web:
         if self.stored.is_set() and self._away is not None:
             since = as_text(self._away)
             stored = [f"the database cannot be used since {since}: appeals and what other hosts say wait"]
-        return stored + [
-            f"host {shown(name)} shares the appeals database, and log.peers lacks the key of its log"
-            for name in self.unknown
-        ]
+        index = [self.portal.logs.trouble] if self.portal.logs.trouble else []
+        return (
+            index
+            + stored
+            + [
+                f"host {shown(name)} shares the appeals database, and log.peers lacks the key of its log"
+                for name in self.unknown
+            ]
+        )
 
     async def start(self, stop_page: Sequence[socket.socket], portal: Sequence[socket.socket]) -> None:
         self.live.poll()
@@ -189,7 +198,14 @@ class Web:
             told = await steward("status")
         except control.ControlError:
             told = None
-        return report_of(VERSION, told, self.alarms())
+        return report_of(VERSION, told, self.alarms(), self._checkpoint())
+
+    def _checkpoint(self) -> str:
+        """The newest of this host's log, for the other hosts' pages."""
+        try:
+            return Folder(self._config.places.log_dir).fetch("checkpoint", MAX_NOTE).decode()
+        except (AuditError, UnicodeDecodeError):
+            return ""  # the steward has not begun its log, or it alarms of it
 
     async def look_at_others(self, store: Store, now: int, report: str, stages: str = "") -> None:
         """Say what this host runs and which logs there are; see whether those of the others are known here."""
@@ -200,6 +216,12 @@ class Web:
         there = await store.present(self._config.host_name, vkey, now, report, stages)
         known = {vkey, *self._config.log.peers}
         self.unknown = sorted(name for name, key in there.items() if key not in known)
+
+
+def logs_of(config: Config) -> Logs:
+    """All hosts' logs, where the configuration has an index of them."""
+    index = config.log.index
+    return Logs() if index is None else Logs(index.dir, parse_vkey(index.key))
 
 
 def brands_of(config: Config, pages: Pages) -> Mapping[str, Pages]:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 SILENT = 35  # seconds: three rounds of the web process, and some
 LARGEST = 96 << 10  # octets of a report
 _ALARMS, _ALARM, _LISTS = 20, 300, 200
+_CHECKPOINT = 2 << 10  # characters
 
 
 @dataclass(frozen=True)
@@ -46,9 +47,11 @@ class Host:
     generation: int = 0
     lists: tuple[ListThere, ...] = ()
     alarms: tuple[str, ...] = ()
+    checkpoint: str = ""
+    """The newest one of its log, as its key signed it: not checked here, and no text to be shown."""
 
 
-def report_of(version: str, steward: Mapping[str, Any] | None, alarms: Iterable[str]) -> str:
+def report_of(version: str, steward: Mapping[str, Any] | None, alarms: Iterable[str], checkpoint: str = "") -> str:
     """JSON. `steward`: the answer to its `status`; None: it does not answer, which is an alarm of this report."""
     told = ["the steward does not answer"] if steward is None else list(steward["alarms"])
     every = [*told, *alarms]
@@ -72,6 +75,7 @@ def report_of(version: str, steward: Mapping[str, Any] | None, alarms: Iterable[
             for one in lists
         ],
         "alarms": kept,
+        "checkpoint": checkpoint[:_CHECKPOINT],
     }
     return json.dumps(report, ensure_ascii=False, separators=(",", ":"))
 
@@ -110,6 +114,7 @@ def _host(name: str, seen: int, report: str, now: int) -> Host:
         _number(told.get("generation")),
         tuple(_list(one) for one in _many(told.get("lists"), _LISTS)),
         tuple(_text(one) for one in _many(told.get("alarms"), _ALARMS + 1)),
+        note if isinstance(note := told.get("checkpoint"), str) and len(note) <= _CHECKPOINT else "",
     )
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from resolver.config.discovery import RESOLVER_PAGE
@@ -19,8 +20,10 @@ from resolver.policy.views import Views, address_in
 from resolver.portal import appeal, form_token
 from resolver.portal.abuse import Allowance, Buckets
 from resolver.portal.database import StoreError
+from resolver.portal.fleet import hosts_of
 from resolver.portal.grounds import GROUNDS
 from resolver.portal.language import LANGUAGES, negotiate, prefers_json
+from resolver.portal.logs import Logs
 from resolver.portal.look_up import look_up, under
 from resolver.portal.web import Answer
 
@@ -29,6 +32,7 @@ if TYPE_CHECKING:
 
     from resolver._core import Match
     from resolver.portal.live import Live
+    from resolver.portal.logs import Standing
     from resolver.portal.look_up import Found
     from resolver.portal.pages import Pages
     from resolver.portal.store import Appeal, NewAppeal, Store
@@ -60,10 +64,12 @@ class Portal:
         host: str,
         fallback: str = "en",
         views: Views | None = None,
+        logs: Logs | None = None,
     ) -> None:
         self.pages, self.live, self.transparency = pages, live, transparency
         self.clock, self.random, self.clocks, self.fallback = clock, random, clocks, fallback
         self.views = views or Views()
+        self.logs = logs or Logs()
         self.host = host  # whose log the proofs on receipts are of
         self.store: Store | None = None  # none until the database is there
         self.wake: Callable[[], None] = lambda: None  # somebody has to be told: called after something was stored
@@ -79,6 +85,8 @@ class Portal:
             handlers = RECEIPT
         if handlers is None and ask.path.startswith("/log/"):
             return await self.transparency.file(ask.path)
+        if handlers is None and ask.path.startswith("/logs/"):
+            return await self.logs.file(ask.path.removeprefix("/logs/"))
         if handlers is None:
             return self.message(ask, 404, "missing")
         handler = handlers.get("POST" if ask.method == "POST" else "GET")
@@ -102,8 +110,9 @@ class Portal:
         if wait:
             return self.message(ask, 429, "slow", more={"Retry-After": str(int(wait) + 1)})
         match = await self._entry(reference_in(typed)) if len(typed) < 40 else None
+        standing = await self._standing(match) if match is not None else None
         if match is not None and not match.name:
-            return self._looked_up(ask, under(match, self.live.snapshot), match.reference)
+            return self._looked_up(ask, under(match, self.live.snapshot), match.reference, standing)
         name = match.name if match else name_in(typed)
         if name is None:
             if as_json:
@@ -111,9 +120,9 @@ class Portal:
             return self.page(ask, "home.html", 400, typed=typed[:253], found=None, wrong=True)
         view = self.views.of_client(address_in(ask.address))
         found = look_up(name, self.live.snapshot, int(self.clock()), view.lists)
-        return self._looked_up(ask, found, found.name)
+        return self._looked_up(ask, found, found.name, standing)
 
-    def _looked_up(self, ask: Ask, found: Found, typed: str) -> Answer:
+    def _looked_up(self, ask: Ask, found: Found, typed: str, standing: Standing | None) -> Answer:
         if prefers_json(ask.accept):
             return self._json(200, {
                 "name": found.name or None,
@@ -122,9 +131,26 @@ class Portal:
                 "entries": [entry.as_json() for entry in found.stopped_by],
                 "let_through": [entry.as_json() for entry in found.let_through],
                 "watched": [entry.as_json() for entry in found.monitored],
+                **({"hosts": asdict(standing)} if standing else {}),
             })  # fmt: skip
         return self.page(ask, "home.html", typed=found.unicode_name or typed, found=found, wrong=False,
-                         query={"name": typed})  # fmt: skip
+                         standing=standing, query={"name": typed})  # fmt: skip
+
+    async def _standing(self, match: Match) -> Standing | None:
+        """At which hosts the entry stands, as far as they report it."""
+        await self._learn()
+        about = self.live.snapshot.list_of(match)
+        return self.logs.standing(about.name, about.version)
+
+    async def _learn(self) -> None:
+        """What the hosts report, where there is an index of their logs; nothing while the database is away."""
+        now = self.clock()
+        if self.store is not None and self.logs.is_due(now):
+            try:
+                rows = await self.store.reports(int(now))
+            except StoreError:
+                rows = []
+            await self.logs.learn(hosts_of(rows, int(now)), now)
 
     # -- appeal
 
@@ -277,10 +303,13 @@ class Portal:
     async def open_records(self, ask: Ask) -> Answer:
         counts = await self._store().counts() if self.store else {}
         known, report = self.transparency.known(), await self.transparency.report()
+        await self._learn()
+        logs = self.logs.shown()
         if prefers_json(ask.accept):
-            return self._json(200, {"lists": [one.as_json() for one in known], "appeals": counts})
+            told = {"lists": [one.as_json() for one in known], "appeals": counts}
+            return self._json(200, {**told, "logs": [one.as_json() for one in logs]} if logs else told)
         return self.page(ask, "transparency.html", lists=known, counts=counts, log=self.transparency.log_is_there(),
-                         host=self.host, outcomes=appeal.OUTCOMES, report=report)  # fmt: skip
+                         host=self.host, outcomes=appeal.OUTCOMES, report=report, logs=logs)  # fmt: skip
 
     async def press(self, ask: Ask) -> Answer:
         return self.page(ask, "press.html", lists=self.transparency.known())

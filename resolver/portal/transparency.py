@@ -29,10 +29,11 @@ if TYPE_CHECKING:
 
 # C2SP tlog-tiles: tile/<level>/<index in groups of three digits>[.p/<width>], and entry bundles under tile/entries;
 # beside them what is published of the details, the report, and the proofs of the newest activations.
-_FILE = re.compile(
-    r"/log/(checkpoint(?:\.cosigned)?|log\.vkey|tile/(?:[0-9]{1,2}|entries)/(?:x[0-9]{3}/){0,6}[0-9]{3}(?:\.p/[0-9]{1,3})?"
+LOG_FILE = (
+    r"(?:checkpoint(?:\.cosigned)?|log\.vkey|tile/(?:[0-9]{1,2}|entries)/(?:x[0-9]{3}/){0,6}[0-9]{3}(?:\.p/[0-9]{1,3})?"
     r"|details/(?:x[0-9]{3}/){0,6}[0-9]{3}\.jsonl|report\.(?:json|csv)|activated/[a-z0-9][a-z0-9._-]{0,63}\.tlog-proof)"
 )
+_FILE = re.compile(f"/log/({LOG_FILE})")
 MAX_FILE = 32 << 20
 
 
@@ -146,13 +147,17 @@ class Transparency:
             body = await asyncio.to_thread(self._read, found[1]) if found else None
         except OSError:
             body = None
-        if found is None or body is None:
-            return Answer(404, b"There is no such file in the log.\n", "text/plain; charset=utf-8")
-        for_ever = found[1].startswith("tile/") and ".p/" not in found[1]
-        kind = "application/octet-stream" if found[1].startswith("tile/") else "text/plain; charset=utf-8"
-        cache = "public, max-age=31536000, immutable" if for_ever else "no-cache"
-        return Answer(200, body, kind, cache=cache)
+        binary = found is not None and found[1].startswith("tile/")
+        return file_answer(body, for_ever=binary and ".p/" not in path, binary=binary)
 
     def _read(self, name: str) -> bytes:
         with (self._log / name).open("rb") as file:
             return file.read(MAX_FILE)
+
+
+def file_answer(body: bytes | None, *, for_ever: bool, binary: bool) -> Answer:
+    """A published file; None: there is no such file. `for_ever`: its content never changes."""
+    if body is None:
+        return Answer(404, b"There is no such file in the log.\n", "text/plain; charset=utf-8")
+    kind = "application/octet-stream" if binary else "text/plain; charset=utf-8"
+    return Answer(200, body, kind, cache="public, max-age=31536000, immutable" if for_ever else "no-cache")

@@ -17,7 +17,7 @@ from resolver.config.schema import Config
 from resolver.policy.description import Generation
 from resolver.policy.in_force import InForce
 from resolver.policy.views import Views
-from resolver.portal.app import brands_of
+from resolver.portal.app import brands_of, logs_of
 from resolver.portal.live import Live, Snapshot
 from resolver.portal.pages import Pages
 from resolver.portal.site import Portal
@@ -195,4 +195,5 @@ class World:
             (int(clocks.fact), int(clocks.decide)),
             config.host_name,
             views=views,
+            logs=logs_of(config),
         )

@@ -75,6 +75,8 @@ def _needs(config: Config, file: Path) -> Iterator[tuple[str, str, Path, int]]:
     yield "state_dir", STEWARD, places.state_dir, _READ | _WRITE | _SEARCH
     yield "log.dir", STEWARD, places.log_dir, _READ | _WRITE | _SEARCH
     yield "log.dir", WEB, places.log_dir, _READ | _SEARCH
+    if config.log.index is not None:
+        yield "log.index.dir", WEB, config.log.index.dir, _READ | _SEARCH
     for name in (STEWARD, *of_dns):
         yield "run_dir", name, places.run_dir, _READ | _WRITE | _SEARCH
     url = config.database_url
