@@ -69,7 +69,7 @@ if TYPE_CHECKING:
     from resolver.lists.everywhere import Word
     from resolver.lists.fetch import Candidate
     from resolver.lists.ledger import Ledger
-    from resolver.lists.state import Held
+    from resolver.lists.stages import Verdict
 
 say = logging.getLogger("stopsign.lists")
 
@@ -223,19 +223,21 @@ class Register:
         """Additions that wait for a wave act, or it is said what stops them. What cannot be done is tried again."""
         self.waves.look(self._settling.running)
         for name, verdict in self.waves.turn(self.fetching).items():
-            before = self._state(name)
             try:
-                self._carry_out(before, Turned(verdict), self._clock())
-                if verdict.kind == "reached" and before.known.held is not None:
-                    self._reached(name, before.known.held)
+                self._turned(self._state(name), verdict)
             except (VerifyError, LedgerError, CoreError, OSError) as error:
                 self._alarm(f"wave {name}", f"list {name}: what its wave lets through is not active: {why(error)}")
             else:
                 self._alarm(f"wave {name}", None)
 
-    def _reached(self, name: str, held: Held) -> None:
-        candidate = fetch.stored(self._source(name), self.places.list(name))
-        if candidate is not None and self._state(name).waiting(candidate) is not None:
+    def _turned(self, before: ListState, verdict: Verdict) -> None:
+        held, candidate = before.known.held, None
+        if verdict.kind == "reached":
+            candidate = fetch.stored(self._source(before.name), self.places.list(before.name))
+            if candidate is None or before.waiting(candidate) is None:
+                return  # a newer version is here, and about to be judged
+        self._carry_out(before, Turned(verdict), self._clock())
+        if candidate is not None and held is not None:
             self.take(candidate, approved_by=held.approved_by, seen=True, reached=True)
 
     def hear(self, notes: list[str]) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import time
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -12,9 +13,12 @@ import pytest
 
 from resolver._core import COUNTERS, COUNTERS_MARK
 from resolver.base.timestamps import as_text
+from resolver.ipc import control
 from resolver.lists import fetch
 from resolver.policy import exceptions
 from resolver.portal import clock
+from resolver.portal.app import Web
+from resolver.portal.fleet import hosts_of
 from resolver.portal.store import Store
 from tests.rigs import postgres
 from tests.rigs.lists_world import Clock, World, make_entry
@@ -346,6 +350,28 @@ def test_an_approval_everywhere_reaches_one_wave_after_the_other(run: Run) -> No
         await later(hosts, WAVE_1)
         assert runs(hosts, "mooo.com") == list(STAGES)
         assert [host.kinds().count("list-approved") for host in hosts.values()] == [1, 1, 1, 1]
+
+    run(work)
+
+
+def test_the_web_processes_carry_what_the_stewards_say(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def work(hosts: Fleet) -> None:
+        async def asked(socket: Path, op: str, **arguments: Any) -> Any:
+            del arguments["timeout"]
+            (host,) = [one for one in hosts.values() if one.world.config.places.control_socket == socket]
+            return await host.steward(op, **arguments)
+
+        monkeypatch.setattr(control, "acall", asked)
+        offer(hosts, 2, NEW)
+        for name in ("canary", "one", "canary", "one"):
+            hosts[name].world.register.tick()
+            hosts[name].world.clock.forward(seconds=1)
+            await Web(hosts[name].world.config)._round(hosts[name].store)
+        assert waits(hosts["one"]) == "waits: canary (canary) has run it for 0 s of 10 min"
+        now = int(hosts["one"].world.clock())
+        told = {host.name: host for host in hosts_of(await hosts["one"].store.reports(now), int(time.time()))}
+        assert [one.stage for name in ("canary", "one") for one in told[name].lists] == ["canary", "wave-1"]
+        assert told["one"].lists[0].waits == waits(hosts["one"])
 
     run(work)
 

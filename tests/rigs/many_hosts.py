@@ -35,7 +35,7 @@ class Host:
 
         class Asked:
             config, register = self.world.config, self.world.register
-            held: Any = type("Held", (), {"operations": staticmethod(dict)})
+            held: Any = type("Held", (), {"operations": staticmethod(dict), "status": staticmethod(dict)})
 
             async def work(self, what: Any, *args: Any, **kwargs: Any) -> Any:
                 return what(*args, **kwargs)
