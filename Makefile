@@ -12,7 +12,7 @@ JOBS ?= $(shell nproc)
 TESTERS ?= $(shell expr $$(nproc) + 1)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check setup lint ruff mypy stubtest rustfmt clippy core-tests python-tests bench interop peers soak deb fresh lock clean check-system
+.PHONY: help demo test check setup lint ruff mypy stubtest rustfmt clippy core-tests python-tests bench fleet interop peers soak deb fresh lock clean check-system
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -62,6 +62,9 @@ interop: setup ## other people's programs verify and read what a desk and a log 
 
 peers: setup ## Debian's newer resolvers, unpacked into a folder, against Stopsign's own verdict for a policy zone; needs root or user namespaces
 	$(BIN)/python -m tests.rpz.peers
+
+fleet: setup ## five hosts in two cities, in network namespaces, and all that happens to them under load (root, a quiet machine)
+	$(BIN)/python -m tests.fleet $(ARGS)
 
 soak: setup ## ten minutes under load with everything that goes wrong; memory and descriptors must stay flat
 	$(BIN)/python -m tests.faults.soak --minutes 10

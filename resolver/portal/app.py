@@ -64,6 +64,7 @@ log = logging.getLogger("stopsign.portal")
 
 POLL_SECONDS = 0.2
 ROUND_SECONDS = 10.0  # a decision shows on its receipt within that
+ERASE_SECONDS = 600.0  # what is kept for half a year ends within that
 
 
 class Web:
@@ -81,6 +82,7 @@ class Web:
         )  # fmt: skip
         self._stop_page = StopPage(pages, self.live, clock, views, brands_of(config, pages))
         self._failures = 0
+        self._erases = -ERASE_SECONDS  # when deletions are looked for again, by the clock that no one sets
         self._away: float | None = None  # since when the database cannot be used
         self._words = Changed()
         self._exchange = Exchange(config.host_name)
@@ -158,6 +160,7 @@ class Web:
         """Opens the database as soon as it can be; then rounds of the clocks, at once where something is to be said."""
         said = ""
         while True:
+            self._wake.clear()  # before the round: what is said during it is for the next
             try:
                 if self.portal.store is None:
                     self.portal.store = await Store.open(self._config.database_url)
@@ -169,14 +172,16 @@ class Web:
                 if str(error) != said:
                     said = str(error)
                     log.error("%s; appeals wait, the stop page goes on", error)  # noqa: TRY400 - the sentence says it all
-            self._wake.clear()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._wake.wait(), ROUND_SECONDS if not said else 5.0)
 
     async def _round(self, store: Store) -> None:
         now = int(self._clock())
         decided = issuer_decisions.read(self._config.places)
-        closed, erased = await round_of(store, decided, now, int(self._config.portal.clocks.keep))
+        erases = time.monotonic() >= self._erases
+        keep = int(self._config.portal.clocks.keep) if erases else None
+        closed, erased = await round_of(store, decided, now, keep)
+        self._erases = time.monotonic() + ERASE_SECONDS if erases else self._erases
         if closed:
             log.info("%d appeals were decided by those who keep the lists", closed)
         if erased:

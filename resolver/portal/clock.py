@@ -124,6 +124,8 @@ def _said(host: str, word: Mapping[str, Any], mine: Mapping[str, Shared]) -> Sha
     return Shared(host, word["subject"], word["leaf"], proof)
 
 
-async def round_of(store: Store, decided: list[Decision], now: int, keep: int) -> tuple[int, int]:
-    """Close what issuers decided, delete what is to be deleted; how many of each."""
-    return await decisions.apply(store, decided), await store.erase(now - keep, now)
+async def round_of(store: Store, decided: list[Decision], now: int, keep: int | None) -> tuple[int, int]:
+    """Close what issuers decided, delete what is to be deleted (`keep`: seconds after its end; None: not now); how many
+    of each."""
+    erased = 0 if keep is None else await store.erase(now - keep, now)
+    return await decisions.apply(store, decided), erased

@@ -10,6 +10,7 @@ import fcntl
 import os
 import sqlite3
 from contextlib import closing, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from blocklists import durable
 from resolver.base.errors import ResolverError
+from resolver.portal.postgres import connect
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,8 +41,9 @@ class StoreError(ResolverError):
 def engine(url: str) -> AsyncEngine:
     """Raises `StoreError` where an SQLite file cannot be used."""
     if url.startswith("postgresql://"):
-        asyncpg = "postgresql+asyncpg" + url.removeprefix("postgresql")
-        return create_async_engine(asyncpg, pool_pre_ping=True, pool_size=4)
+        return create_async_engine(
+            "postgresql+asyncpg://", async_creator=partial(connect, url), pool_pre_ping=True, pool_size=4
+        )
     _reach(Path(url.removeprefix("sqlite:///")))
     made = create_async_engine("sqlite+aiosqlite" + url.removeprefix("sqlite"))
     event.listen(made.sync_engine, "connect", _on_sqlite_connect)

@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING
 
 import asyncpg
 
+from resolver.portal.postgres import connect
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 CHANNEL = "stopsign_shared"
 AGAIN = 2.0  # seconds until the next try to connect
-_KEEPALIVE = {"tcp_keepalives_idle": "10", "tcp_keepalives_interval": "5", "tcp_keepalives_count": "3"}
 
 log = logging.getLogger("stopsign.portal")
 
@@ -29,8 +30,8 @@ async def listen(url: str, wake: Callable[[], None], again: float = AGAIN) -> No
         return
     while True:
         try:
-            connection = await asyncpg.connect(url, timeout=10.0, server_settings=_KEEPALIVE)
-        except (OSError, asyncpg.PostgresError, TimeoutError) as error:
+            connection = await connect(url)
+        except OSError as error:
             log.info("other hosts are asked every few seconds, not heard at once: %s", error)
             await asyncio.sleep(again)
             continue

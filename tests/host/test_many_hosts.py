@@ -26,7 +26,7 @@ from resolver.ipc import receipts
 from resolver.lists import fetch
 from resolver.policy import exceptions
 from resolver.portal import clock
-from resolver.portal.app import Web
+from resolver.portal.app import ROUND_SECONDS, Web
 from resolver.portal.database import StoreError
 from resolver.portal.fleet import hosts_of, report_of
 from resolver.portal.listening import listen
@@ -543,6 +543,33 @@ def test_a_database_that_is_away_is_an_alarm_with_its_time_until_it_is_back(
             while web.alarms():
                 web._wake.set()
                 await asyncio.sleep(0.01)
+        finally:
+            keeping.cancel()
+            assert web.portal.store is not None
+            await web.portal.store.close()
+
+    asyncio.run(asyncio.wait_for(play(), 60.0))
+
+
+def test_what_another_host_says_during_a_round_is_for_a_round_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def play() -> None:
+        web = Web(configuration(tmp_path / "web"))
+        rounds: asyncio.Queue[int] = asyncio.Queue()
+
+        async def round_of(_store: Store) -> None:
+            if rounds.empty():
+                web._wake.set()  # as `listen` does, when the words have been read already
+            rounds.put_nowait(1)
+
+        monkeypatch.setattr(web, "_round", round_of)
+        keeping = asyncio.create_task(web._keep_time())
+        try:
+            began = time.monotonic()
+            while rounds.qsize() < 2:
+                await asyncio.sleep(0.01)
+                assert time.monotonic() < began + ROUND_SECONDS, "it waited for the next turn"
         finally:
             keeping.cancel()
             assert web.portal.store is not None

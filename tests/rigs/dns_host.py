@@ -77,6 +77,8 @@ class Host:
     only: str | None = "dns"
     listen: Sequence[str] = ("127.0.0.1:0",)
     more: dict[str, Any] = field(default_factory=dict)
+    prefix: Sequence[str] = ()
+    """What the program is started by: `nsenter --net=…`."""
     process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -112,7 +114,7 @@ class Host:
     def start(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         self.write_config()
-        command = [sys.executable, "-P", "-m", "resolver.cli.main", "run", "--config", str(self.config)]
+        command = [*self.prefix, sys.executable, "-P", "-m", "resolver.cli.main", "run", "--config", str(self.config)]
         command += ["--only", self.only] if self.only else []
         environment = {**os.environ, "PYTHONPATH": str(ROOT)}
         with (self.folder / "processes.log").open("ab") as log:

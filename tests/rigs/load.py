@@ -37,6 +37,8 @@ class Load:
     answered: int = 0
     wrong: list[str] = field(default_factory=list)
     lost: list[str] = field(default_factory=list)
+    lost_at: list[float] = field(default_factory=list)
+    """When each of these was sent (`time.monotonic`)."""
 
     async def run(self, until: Callable[[], bool]) -> None:
         loop = asyncio.get_running_loop()
@@ -55,8 +57,13 @@ class Load:
             for _ in range(min(due, MOST_AT_ONCE)):
                 at, number = self.sent % len(sockets), self.sent // len(sockets) & 0xFFFF
                 name = next(names)
+                self._give_up(waiting[at].pop(number, None))  # 65,536 later on the same socket
                 waiting[at][number] = name, loop.time()
-                sockets[at].send(question(number, name, A))
+                query = question(number, name, A)
+                try:
+                    sockets[at].send(query)
+                except ConnectionError:  # what an earlier query met: nobody listens there
+                    sockets[at].send(query)
                 self.sent += 1
             await asyncio.sleep(0.005)
         deadline = loop.time() + self.patience
@@ -65,7 +72,14 @@ class Load:
         for one in sockets:
             loop.remove_reader(one.fileno())
             one.close()
-        self.lost += [name for left in waiting for name, _ in left.values()]
+        for left in waiting:
+            for unanswered in left.values():
+                self._give_up(unanswered)
+
+    def _give_up(self, one: tuple[str, float] | None) -> None:
+        if one is not None:
+            self.lost.append(one[0])
+            self.lost_at.append(one[1])
 
     def _receive(self, one: socket.socket, waiting: dict[int, tuple[str, float]]) -> None:
         try:
@@ -75,7 +89,7 @@ class Load:
                 self.answered += 1
                 if name and (got := first_address(message)) != self.expected[name]:
                     self.wrong.append(f"{name}: {got} instead of {self.expected[name]}")
-        except BlockingIOError:
+        except (BlockingIOError, ConnectionError):
             return
 
     def check(self) -> None:

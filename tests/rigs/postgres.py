@@ -25,6 +25,12 @@ class Server:
 
     url: str
     restart: Callable[[], None]
+    data: Path
+
+    @property
+    def postmaster(self) -> int:
+        """The process that starts all others."""
+        return int((self.data / "postmaster.pid").read_text(encoding="ascii").split("\n", 1)[0])
 
 
 @contextmanager
@@ -35,7 +41,7 @@ def server() -> Iterator[str]:
 
 
 @contextmanager
-def restartable() -> Iterator[Server]:
+def restartable(connections: int = 40) -> Iterator[Server]:
     """The same, and it can be started again."""
     initdb = find_program("initdb")
     assert initdb is not None
@@ -53,7 +59,8 @@ def restartable() -> Iterator[Server]:
     _run([programs / "initdb", "--pgdata", data, *settings], run_as)
     port = _free_port()
     options = (
-        f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories='' -c fsync=off -c max_connections=40"
+        f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories='' -c fsync=off "
+        f"-c max_connections={connections}"
     )
     log = data / "server.log"
     _run([programs / "pg_ctl", "start", "--wait", "--pgdata", data, "--log", log, "--options", options], run_as)
@@ -67,8 +74,9 @@ def restartable() -> Iterator[Server]:
         "--log",
         log,
     ]
+    url = f"postgresql://stopsign@127.0.0.1:{port}"
     try:
-        yield Server(f"postgresql://stopsign@127.0.0.1:{port}", lambda: _run([*restart, "--options", options], run_as))
+        yield Server(url, lambda: _run([*restart, "--options", options], run_as), data)
     finally:
         _run([programs / "pg_ctl", "stop", "--mode=immediate", "--pgdata", data], run_as)
         shutil.rmtree(data)
