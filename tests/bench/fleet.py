@@ -78,6 +78,7 @@ async def steward(_peer: control.Peer, request: Mapping[str, Any]) -> control.Re
         "appeal-reports": {"answers": []},
         "share": {},
         "appeal-fates": {"fates": {}},
+        "stages": {"note": "", "waits": False},
     }
     found: Mapping[str, Any] = answers[request["op"]]
     return found
@@ -89,7 +90,7 @@ async def speak(folder: Path, hosts: int, seconds: float, server: postgres.Serve
     places.log_dir.mkdir(parents=True)
     places.log_vkey.write_text("the+key", encoding="utf-8")
     operations = {name: control.Operation(steward, anyone=True) for name in
-                  ("shared", "status", "appeal-reports", "share", "appeal-fates")}  # fmt: skip
+                  ("shared", "status", "appeal-reports", "share", "appeal-fates", "stages")}  # fmt: skip
     serving = await control.serve(places.control_socket, operations, control.Callers)
     store = await Store.open(configs[0].database_url)  # migrated before the others come
     every = [Web(config) for config in configs]

@@ -17,6 +17,7 @@ import click
 
 from tests.fleet import scenarios
 from tests.fleet.provider import Fleet, fleet
+from tests.fleet.sixth import sixth_host
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,6 +40,7 @@ EVERY: dict[str, Callable[[Fleet, float], Row]] = {
     "said": scenarios.said_of_all,
     "database": scenarios.cut_from_database,
     "fail-over": scenarios.database_fails_over,
+    "sixth": sixth_host,
 }
 
 

@@ -25,6 +25,7 @@ import yaml
 from resolver.config.schema import load
 from resolver.log.writer import Log
 from tests.conftest import find_program
+from tests.fleet.network import HOLDS
 from tests.fleet.routing import GUIDE, SERVICE, Bird
 from tests.rigs.dns_host import ROOT
 from tests.rigs.provider import Provider
@@ -116,12 +117,13 @@ class Resolver(Provider):
 
     # -- what systemd does
 
-    def start(self) -> None:
+    def start(self, *, announced: bool = True) -> None:
         self.install()
         self.network.ip(f"address replace {SERVICE}/32 dev lo")
         self.prefix = self.network.enter
         super().start()
-        self.announce()
+        if announced:
+            self.announce()
 
     def serving(self) -> bool:
         """Meanwhile the processes that yield to others on a host do not yield to the tests beside this one."""
@@ -136,7 +138,7 @@ class Resolver(Provider):
         assert self.process is not None
         with (self.folder / "announce.log").open("ab") as log:
             self._loop = subprocess.Popen(
-                [*self.network.enter, "/bin/sh", str(self.folder / "announce")],
+                [*self.network.enter, "timeout", HOLDS, "/bin/sh", str(self.folder / "announce")],
                 env={**os.environ, "PATH": self._path}, stdout=log, stderr=log, process_group=0,
             )  # fmt: skip
         bound = os.pidfd_open(self.process.pid)
@@ -172,6 +174,17 @@ class Resolver(Provider):
         self.withdraw()
         return super().stop()
 
+    def end(self) -> None:
+        """Whatever state it is in."""
+        self.withdraw()
+        if self.process is not None and self.process.poll() is None:
+            self.process.terminate()
+            try:
+                self.process.wait(60)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+
     # -- what an accident does
 
     def die(self) -> None:
@@ -190,14 +203,7 @@ def resolver(one: Resolver) -> Iterator[Resolver]:
         one.start()
         yield one
     finally:
-        one.withdraw()
-        if one.process is not None and one.process.poll() is None:
-            one.process.terminate()
-            try:
-                one.process.wait(60)
-            except subprocess.TimeoutExpired:
-                one.process.kill()
-                one.process.wait()
+        one.end()
 
 
 def configuration(
@@ -213,6 +219,7 @@ def configuration(
             "workers": 1,
             "upstreams": list(upstreams),
             "allow_clients": ["10.0.0.0/8"],
+            "limits": {"per_client": 100_000},  # one address plays a whole city
         },
         "stop_page": {"ipv4": "192.0.2.66"},
         "portal": {"listen": ["127.0.0.1:8080"], "url": "http://stop.isp.example", "database": database},
