@@ -204,17 +204,13 @@ def checked(request: Request, head: Head, before: Head | None, inside: Names) ->
     if head.seal is None or request.full is None:
         raise SealingError("the request brings names, and no sealed document")
     steps, old = inside.steps(), before.seal if before else None
-    if before is not None and (
-        old is None or inside.base is None or before.summary() != _summary(_undone(inside), inside.base)
-    ):
+    lines = sealed_lines.seal_all(inside.listing().lines(), inside.keys.name)
+    if before is not None and (old is None or before.summary() != _before(inside, steps, lines)):
         raise SealingError("the names in the request do not begin at the list that was signed last")
     if before is None and sorted(line for _, line in steps) != sorted(inside.listing().lines()):
         raise SealingError("the names in the request are not those of a first version")
-    lines = sealed_lines.seal_all(inside.listing().lines(), inside.keys.name)
-    full, summary = names.packed(iter(lines), level=document.LOCAL_LEVEL)
-    if summary != head.summary():
+    if document.summarise(lines) != head.summary():
         raise SealingError("the names in the request are not those that the head announces")
-    del full
     _check_file(request.full, inside.keys.file, lines, "the document")
     stays = old is not None and old.name_key_number == head.seal.name_key_number
     if stays != (head.delta is not None):
@@ -261,14 +257,16 @@ def _check_file(data: bytes, file_key: bytes, lines: Iterable[bytes], what: str)
         raise SealingError(f"{what} in the request does not hold the digests of its names")
 
 
-def _undone(inside: Names) -> Iterator[bytes]:
-    """The lines of the version before, from those of this one and the step."""
-    back = sorted(((_OTHER[sign], line) for sign, line in inside.steps()), key=_place)
-    return delta.merged(inside.listing().blocks(), back)
-
-
-def _summary(lines: Iterable[bytes], key: bytes) -> Summary:
-    return document.summarise(sealed_lines.seal_all(lines, key))
+def _before(inside: Names, steps: Steps, lines: Sequence[bytes]) -> Summary | None:
+    """What the version before comes to, from this one (`lines` are its digests) and the step taken back."""
+    back = [(_OTHER[sign], line) for sign, line in steps]
+    if inside.base is None:
+        return None
+    if inside.base == inside.keys.name:  # then only the step's names have to be hashed again
+        blocks = (b"".join(lines[at : at + delta.LINES]) for at in range(0, len(lines), delta.LINES))
+        return document.summarise(delta.merged(blocks, _digested(back, inside.base)))
+    undone = delta.merged(inside.listing().blocks(), sorted(back, key=_place))
+    return document.summarise(sealed_lines.seal_all(undone, inside.base))
 
 
 def _digested(steps: Sequence[tuple[bytes, bytes]], key: bytes) -> Steps:

@@ -28,13 +28,7 @@ if TYPE_CHECKING:
 
 DIGEST = b'","digest":"'
 _DIGEST = re.compile(r"[0-9a-f]{32}\Z").match
-_EXPIRES, _ISSUED, _IMPACT, _NAME, _REFERENCE = (
-    b'","expires":"',
-    b'","issued":"',
-    b',"impact":',
-    b'"name":"',
-    b'"reference":"',
-)
+_EXPIRES, _ISSUED, _IMPACT, _MATCH, _NAME = b'","expires":"', b'","issued":"', b',"impact":', b'"match":"', b'"name":"'
 STAND_IN = "name.invalid"
 """A name in the place of the digest while the other fields are checked as those of every entry."""
 
@@ -88,7 +82,14 @@ def seal(line: bytes, key: bytes) -> bytes:
 
 def seal_all(lines: Iterable[bytes], key: bytes) -> list[bytes]:
     """The lines of a sealed document, in order."""
-    return sorted((seal(line, key) for line in lines), key=order)
+    return [line for *_, line in sorted(_placed(seal(line, key)) for line in lines)]
+
+
+def _placed(line: bytes) -> tuple[bytes, bytes, bytes]:
+    """A line behind what it is sorted by. Match and reference are compared where they stand in it: no match begins as
+    another one does."""
+    at = line.index(DIGEST) + len(DIGEST)
+    return line[at : at + 32], line[line.index(_MATCH, at) :], line
 
 
 def order(line: bytes) -> tuple[bytes, bytes, bytes]:
@@ -101,7 +102,7 @@ def fields(line: bytes) -> tuple[bytes, bytes, bytes, bytes]:
     """Basis, match, digest and reference of a line, without parsing it. Raises SealError."""
     try:
         digest = line.index(DIGEST) + len(DIGEST)
-        match = line.index(b'"match":"', digest) + 9
+        match = line.index(_MATCH, digest) + len(_MATCH)
         end = line.index(b'","reference":"', match)
     except ValueError:
         raise SealError("malformed", "not a line of a sealed list") from None
