@@ -147,6 +147,8 @@ def _throw(
     from resolver.policy.exceptions import FOR_EVER
 
     places = config.places
+    if on and what is not None:
+        _spare_sealed(config, what)
     if not places.run_dir.is_dir():
         hint = "that of the processes is meant: their configuration by --config FILE or --dir DIR"
         raise ResolverError(f"there is no {places.run_dir}: nobody runs there, and nothing is changed", hint=hint)
@@ -173,6 +175,29 @@ def _throw(
     if not on and one.kind != "all":
         note_off(live, one, was_on=before is not None, now=now)
     return live, before, one
+
+
+def _spare_sealed(config: Config, what: str) -> None:
+    """A name that a sealed list holds is not written to this host's disk. The steward knows; with it dead the off
+    switch works all the same."""
+    from resolver.ipc import control
+    from resolver.policy import bypass, exceptions, look_up
+    from resolver.policy.explain import is_sealed
+
+    try:
+        kind, name = bypass.meant(config, exceptions.LiveExceptions(), what, on=True)
+        if kind != "name" or not is_sealed(config):
+            return
+    except look_up.ListedError:
+        return
+    try:
+        held = control.call(config.places.control_socket, "sealed-reference", name=name)["reference"]
+    except control.ControlError as error:
+        warn(f"{name} is written to {config.places.bypass}; whether a sealed list holds it is not known: {error}")
+        return
+    if held is not None:
+        hint = f"stopsign override allow {held}; for all of a list: stopsign bypass on LIST"
+        raise ResolverError("a sealed list holds the name, which would be written to this disk", hint=hint)
 
 
 def _everywhere(places: Places, one: Bypass, *, on: bool) -> bool:
@@ -205,7 +230,7 @@ def note_override(answer: Mapping[str, Any]) -> None:
     if before := answer.get("before"):
         was = f"since {before['since']} by {before['by']}, until {before['until']}: {before['reason']}"
         kind = f" ({before['match']})" if before["match"] != answer["match"] else ""
-        warn(f"{before['name']}{kind} was overridden already {was}; now until {answer['until']}")
+        warn(f"{before['said']}{kind} was overridden already {was}; now until {answer['until']}")
 
 
 def note_off(live: LiveExceptions, one: Bypass, *, was_on: bool, now: float) -> None:
@@ -239,5 +264,5 @@ def note_unlisted(places: Places, name: str, now: float) -> None:
     except look_up.ListedError as unseen:
         warn(f"whether a list holds {name} cannot be seen: {unseen}")
         return
-    if not look_up.concerns(compiled, name, now):
+    if not look_up.covering(compiled, name, now):
         warn(f"no list holds {name} or a name above it: done, but it passed already; or something below it is meant")

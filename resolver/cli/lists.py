@@ -200,6 +200,8 @@ def allow(
 ) -> None:
     """Let NAME pass, whatever the lists say. A top-level domain is written with its dot: `example.`
 
+    A name that a sealed list holds is written nowhere: its entry is let pass by its REFERENCE, with its own match.
+
     Said again it is replaced, and what was is named. Waits until every worker and the zones follow, and exits 1 where
     one does not, or nobody runs.
     """
@@ -208,17 +210,20 @@ def allow(
     from resolver.policy.typed import only_reference
 
     config = legible(path, directory)
-    typed, name = name, _name_meant(config, name, on=True)
+    reference = only_reference(name) or ""
+    name = _entry_meant(config, name, reference, on=True)
     check_everywhere(config, at_all)
     about: dict[str, Any] = {"name": name, "reason": reason, "seconds": span, "match": match, "everywhere": at_all}
     try:
-        answer = control.call(config.places.control_socket, "override", **about, reference=only_reference(typed) or "")
+        answer = control.call(config.places.control_socket, "override", **about, reference=reference)
     except control.UnreachableError as silent:
-        silent.hint = f"{silent.hint}; without it: stopsign bypass on {name}, until bypass off {name}"
+        of = name or "LIST"
+        silent.hint = f"{silent.hint}; without it: stopsign bypass on {of}, until bypass off {of}"
         raise
     off_switch.note_override(answer)
-    off_switch.note_unlisted(config.places, name, time.time())
-    said = f"{answer['name']} ({answer['match']}) passes until {answer['until']}{where(answer)}"
+    if name:
+        off_switch.note_unlisted(config.places, name, time.time())
+    said = f"{answer['said']} ({answer['match']}) passes until {answer['until']}{where(answer)}"
     _followed(ctx, config, answer, said, in_json=in_json)
 
 
@@ -236,7 +241,7 @@ def list_overrides(path: Path | None, directory: Path | None, in_json: bool) -> 
     if not answer["overrides"]:
         click.echo("no overrides")
     for entry in answer["overrides"]:
-        click.echo(f"{entry['name']} ({entry['match']}) until {entry['until']} by {entry['by']}: {entry['reason']}")
+        click.echo(f"{entry['said']} ({entry['match']}) until {entry['until']} by {entry['by']}: {entry['reason']}")
 
 
 @override.command()
@@ -249,22 +254,15 @@ def lift(ctx: click.Context, name: str, at_all: bool, path: Path | None, directo
     """End the override of NAME now; by the REFERENCE that it was allowed by, also where the entry has gone."""
     from resolver.cli import bypass as off_switch
     from resolver.ipc import control
-    from resolver.policy import bypass
-    from resolver.policy.look_up import ListedError
     from resolver.policy.typed import only_reference
 
     config = legible(path, directory)
     check_everywhere(config, at_all)
     reference = only_reference(name) or ""
-    try:
-        meant = _name_meant(config, name, on=False)
-    except (bypass.NoEntryError, ListedError):
-        if not reference:
-            raise
-        meant = ""
+    meant = _entry_meant(config, name, reference, on=False)
     answer = control.call(config.places.control_socket, "lift", name=meant, reference=reference, everywhere=at_all)
     off_switch.note_override(answer)
-    _followed(ctx, config, answer, f"{answer['name']} no longer passes{where(answer)}", in_json=in_json)
+    _followed(ctx, config, answer, f"{answer['said']} no longer passes{where(answer)}", in_json=in_json)
 
 
 def _followed(ctx: click.Context, config: Config, answer: Mapping[str, Any], said: str, *, in_json: bool) -> None:
@@ -275,6 +273,19 @@ def _followed(ctx: click.Context, config: Config, answer: Mapping[str, Any], sai
     seen = wait(config.places)
     print_json({**answer, **seen.as_dict()}) if in_json else click.echo(said)
     ctx.exit(0 if off_switch.print_convergence(config.places, seen, in_json=in_json) else 1)
+
+
+def _entry_meant(config: Config, typed: str, reference: str, *, on: bool) -> str:
+    """The name; empty where the reference alone is known: of a sealed list, or of an entry that has gone."""
+    from resolver.policy import bypass
+    from resolver.policy.look_up import ListedError
+
+    try:
+        return _name_meant(config, typed, on=on)
+    except (bypass.NoEntryError, bypass.SealedEntryError, ListedError):
+        if not reference:
+            raise
+        return ""
 
 
 def _name_meant(config: Config, typed: str, *, on: bool) -> str:
@@ -315,7 +326,7 @@ def explain(name: str, client: str | None, path: Path | None, directory: Path | 
     from resolver.policy.typed import only_reference
 
     config, now = legible(path, directory), time.time()
-    off = withdrawn.find(config, name)
+    off = withdrawn.find(config, name, now)
     typed = name
     if off and not off[0].name:  # of a sealed list: its reference is all that is known
         print_json({"asked": typed, "withdrawn": [one.as_dict() for one in off]}) if in_json else click.echo(

@@ -364,6 +364,10 @@ class AppealsHere:
 
     # -- how it is done
 
+    def sealed_entry(self, reference: str) -> Listed | None:
+        """The live entry of a sealed list. Raises `AppealError` where the list cannot be read."""
+        return self._finder([reference])(reference, "")
+
     def _finder(self, references: Iterable[str]) -> Find:
         """Looks entries up in the live generation, opened once: by name, and those of sealed lists, which have none,
         under these references. `AppealError` where it cannot be read."""

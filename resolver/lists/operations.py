@@ -67,6 +67,7 @@ def operations(steward: Steward) -> dict[str, Operation]:
         "override": Operation(asked.override),
         "lift": Operation(asked.lift),
         "overrides": Operation(asked.overrides),
+        "sealed-reference": Operation(asked.sealed_reference),
         "appeal-reports": Operation(asked.appeal_reports, reporters=True),
         "appeal-fates": Operation(asked.appeal_fates, reporters=True),
         "shared": Operation(asked.shared, reporters=True),
@@ -132,15 +133,20 @@ class _Operations:
         )
         before = _shown(allowed.before) if allowed.before else None
         shown = {**_shown(allowed.new), "before": before, "trouble": allowed.trouble}
-        until = allowed.new.until
-        return {**shown, "everywhere": await self._everywhere(request, "override", allowed.new.name, shown, until)}
+        until, subject = allowed.new.until, allowed.new.name or allowed.new.reference
+        return {**shown, "everywhere": await self._everywhere(request, "override", subject, shown, until)}
+
+    async def sealed_reference(self, peer: Peer, request: Mapping[str, Any]) -> Reply:
+        """Of the sealed entry that stops a name which somebody would bypass."""
+        holds = while_wanted(self._register.questions.holds)
+        return {"reference": await self._steward.work(holds, _text(request, "name"), peer.who)}
 
     async def lift(self, peer: Peer, request: Mapping[str, Any]) -> Reply:
         lift = while_wanted(self._register.people.lift)
         name, reference = _text(request, "name"), _text(request, "reference", "")
         gone, trouble = await self._steward.work(lift, name, peer.who, reference)
-        lifted = {"name": gone.name, "by": peer.who, "lifted": True}
-        shared = await self._everywhere(request, "override", gone.name, lifted, gone.until)
+        lifted = {"name": gone.name, "reference": gone.reference, "by": peer.who, "lifted": True}
+        shared = await self._everywhere(request, "override", gone.name or gone.reference, lifted, gone.until)
         return {**_shown(gone), "trouble": trouble, "everywhere": shared}
 
     async def _everywhere(
@@ -269,4 +275,4 @@ def _number(request: Mapping[str, Any], key: str, unsaid: float) -> float:
 
 
 def _shown(entry: Override) -> dict[str, Any]:
-    return {**entry.model_dump(), "until": as_text(entry.until)}
+    return {**entry.model_dump(), "until": as_text(entry.until), "said": str(entry)}

@@ -1,15 +1,16 @@
 """What people do at this provider: overrides, the off switch, a configuration that was refused.
 
 Enters: requests by the control socket; changes of the off switch, which a file has while the steward is dead. Leaves:
-exceptions, and leaves. Rules: what unblocks works even when the log cannot be written; what blocks again waits for its
-leaf.
+exceptions, entries of sealed lists that are off, and leaves. Rules: what unblocks works even when the log cannot be
+written; what blocks again waits for its leaf; a name that a sealed list holds is written nowhere: its entry is let
+pass by its reference.
 """
 
 from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from blocklists.text import shown
 from resolver.base.errors import ResolverError, why
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from resolver.base.paths import Places
     from resolver.lists.everywhere import Word
+    from resolver.lists.overdue import Listed
 
 say = logging.getLogger("stopsign.lists")
 
@@ -36,6 +38,16 @@ class Allowed:
     trouble: str | None
 
 
+class SealedNames(Protocol):
+    """What People asks of the lists whose names are not known here."""
+
+    def entry(self, reference: str) -> Listed | None:
+        """The live entry of a sealed list."""
+
+    def holds(self, name: str, by: str) -> str | None:
+        """The reference of the sealed entry that stops a name. Raises `ResolverError` where it is not said."""
+
+
 class People:
     """Called from the register's thread alone."""
 
@@ -45,12 +57,17 @@ class People:
         ledger: Ledger,
         clock: Callable[[], float],
         alarm: Callable[[str, str | None], None],
+        sealed: SealedNames,
+        make_live: Callable[[], None],
     ) -> None:
+        """`make_live`: called after each change of the sealed entries that are off."""
         self._places, self._ledger, self._clock, self._alarm = places, ledger, clock, alarm
+        self._sealed, self._make_live = sealed, make_live
         self.overrides = overrides.Overrides()
         self._unwritten = False  # the overrides, on disk or live
         self._logged: tuple[exceptions.BypassChange, ...] = ()  # has its leaf, and is still in the file
         self._refused: str | None = None
+        self._off: tuple[overrides.Override, ...] = ()
         self._lost = False  # what was bypassed before a reboot
 
     def open(self) -> None:
@@ -60,7 +77,7 @@ class People:
         try:
             exceptions.change(self._places, lambda live: live)  # the off switch, whatever became of the overrides
             self.overrides = overrides.read(self._places)
-            self._unwritten = True
+            self._unwritten, self._off = True, self.holding().sealed()
             overrides.publish(self._places, self.overrides, self._clock())
             self._unwritten = False
         except (ResolverError, OSError) as error:
@@ -69,30 +86,52 @@ class People:
     def allow(
         self, name: str, match: exceptions.Match, reason: str, by: str, seconds: float, reference: str = ""
     ) -> Allowed:
-        before = self.holding()
+        """`name` empty: the entry of a sealed list with that `reference`, with its own kind of match."""
+        before, of = self.holding(), ""
+        if not name:
+            of, match = self._entry_of(before, reference)
+        elif (held := self._sealed.holds(name, by)) is not None:
+            hint = f"by its reference nothing of it is written: stopsign override allow {held}"
+            raise overrides.OverrideError(
+                "a sealed list holds the name, which would be written to this disk", hint=hint
+            )
         changed, new = overrides.allow(
-            before, name, match=match, reason=reason, by=by, seconds=seconds, now=self._clock(), reference=reference
-        )
+            before, name, match=match, reason=reason, by=by, seconds=seconds, now=self._clock(), reference=reference,
+            sealed=of,
+        )  # fmt: skip
         trouble = self._override(changed)
         detail = {"name": new.name, "match": new.match, "reason": new.reason, "by": by, "until": as_text(new.until)}
+        detail |= {"list": of, "reference": reference} if of else {}
         self._note([Event("override-set", "", detail)])
         say.warning(
             "%s is allowed until %s by %s: %s",
-            new.name,
+            new,
             detail["until"],
             by,
             shown(new.reason),
             extra=about(person=by),
         )
-        return Allowed(new, before.named(new.name), trouble)
+        was = next((one for one in before.sealed() if one.reference == reference), None) if of else None
+        return Allowed(new, was or before.named(new.name), trouble)
+
+    def _entry_of(self, before: overrides.Overrides, reference: str) -> tuple[str, exceptions.Match]:
+        """List and match of a sealed entry, which is in no live list while an override holds."""
+        if (one := next((one for one in before.sealed() if one.reference == reference), None)) is not None:
+            return one.list, one.match
+        found = self._sealed.entry(reference)
+        if found is None:
+            raise overrides.OverrideError(f"no active list holds an entry {reference or 'without a reference'}")
+        return found.list, cast("exceptions.Match", found.match)
 
     def lift(self, name: str, by: str, reference: str = "") -> tuple[overrides.Override, str | None]:
         """The override that was, and what stands in the way of its end."""
         changed, gone = overrides.lift(self.overrides, name, now=self._clock(), reference=reference)
         # Lifting blocks again: like any addition it waits for its leaf.
-        self._ledger.append([Event("override-lifted", "", {"name": gone.name, "match": gone.match, "by": by})])
+        detail = {"name": gone.name, "match": gone.match, "by": by}
+        detail |= {"list": gone.list, "reference": gone.reference} if gone.list else {}
+        self._ledger.append([Event("override-lifted", "", detail)])
         trouble = self._override(changed)
-        say.warning("the override of %s is lifted by %s", gone.name, by, extra=about(person=by))
+        say.warning("the override of %s is lifted by %s", gone, by, extra=about(person=by))
         return gone, trouble
 
     def follow(self, word: Word) -> None:
@@ -101,8 +140,9 @@ class People:
         if word.kind == "bypass":
             self._bypass(what, by)
         elif what.get("lifted"):
-            if self.holding().named(str(what["name"])) is not None:
-                self.lift(str(what["name"]), by)
+            name, reference = str(what["name"]), str(what.get("reference", ""))
+            if any((one.name or one.reference) == (name or reference) for one in self.holding().overrides):
+                self.lift(name, by, "" if name else reference)
         else:
             seconds = word.until - self._clock()
             self.allow(str(what["name"]), what["match"], str(what["reason"]), by, seconds, str(what["reference"]))
@@ -123,7 +163,14 @@ class People:
         trouble = overrides.put(self._places, changed, self._clock())
         self.overrides, self._unwritten = changed, trouble is not None
         self._alarm("overrides", trouble)
+        self.look_at_sealed()
         return trouble
+
+    def look_at_sealed(self) -> None:
+        """Entries of sealed lists are taken off, and come back, with the live list: also when an override ends."""
+        if (off := self.holding().sealed()) != self._off:
+            self._off = off
+            self._make_live()
 
     def write_again(self) -> None:
         """What could not be written, once it can be."""

@@ -57,6 +57,7 @@ from resolver.lists.restore import restored
 from resolver.lists.settle import Settling
 from resolver.lists.shadow import URGENT, Shadow
 from resolver.lists.state import Applied, Fetching, load_applied, store_applied
+from resolver.lists.suspensions import Suspensions, of_overrides
 from resolver.lists.waves import Waves
 from resolver.policy import seals
 from resolver.stats.collect import Counting
@@ -98,17 +99,15 @@ class Register:
         self.refused: Counter[tuple[str, str]] = Counter()  # (list, reason), likewise
         self._shadow = Shadow(self.places)
         self._settling = Settling(self.places, ledger, self._alarm)
-        self.people = People(self.places, ledger, clock, self._alarm)
         self.everywhere = Everywhere(config, ledger, clock, self._alarm)
         self.waves = Waves(config, ledger, clock, uptime, self._alarm)
         self.appeals = AppealsHere(
             config, ledger, clock, self._alarm, self.settle, lambda: (self.applied, self._settling.order),
             self.everywhere,
         )  # fmt: skip
-        self.questions = Questions(config, ledger, clock, os.urandom)
-        self._counting = Counting(
-            self.places, ledger.append, lambda: [n for n, one in self.applied.items() if one.seal]
-        )
+        sealed = self.questions = Questions(config, ledger, clock, os.urandom, self._sealed, self.appeals.sealed_entry)
+        self.people = People(self.places, ledger, clock, self._alarm, sealed, self.settle)
+        self._counting = Counting(self.places, ledger.append, self._sealed)
 
     @property
     def applied(self) -> dict[str, Applied]:
@@ -338,10 +337,11 @@ class Register:
     def settle(self) -> None:
         """Make live what should be live now. What cannot be done is an alarm; what was live goes on."""
         now = self._clock()
-        self._settling.settle(
-            lambda: plan(self.config, self.applied, self.fetching, self.appeals.suspended, now=now), now
-        )
+        self._settling.settle(lambda: plan(self.config, self.applied, self.fetching, self._suspended(), now=now), now)
         self.waves.look(self._settling.running)
+
+    def _suspended(self) -> Suspensions:
+        return self.appeals.suspended.beside(of_overrides(self.people.holding()))
 
     # -- time
 
@@ -358,6 +358,7 @@ class Register:
             self._store(self._state(name), is_needed=False)
         self.appeals.tick()
         self.people.write_again()
+        self.people.look_at_sealed()
         self.people.note_bypass()
         self.ledger.heartbeat({"generation": self.generation})
         self._alarm("log", self.ledger.trouble)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from resolver.base.paths import Places
+    from resolver.policy.overrides import Overrides
 
 MOST = 100_000
 MOST_APPEALS = 1_000  # against one entry, whose ids are kept
@@ -35,7 +36,8 @@ class SuspensionError(ResolverError):
 
 
 class Suspended(Stored):
-    """One entry. `appeals`: the overdue ones that nobody decided; `until` (Unix time): the end of a mend."""
+    """One entry. `appeals`: the overdue ones that nobody decided; `until` (Unix time): the end of a mend,
+    or of an override."""
 
     list: str
     name: str
@@ -43,6 +45,8 @@ class Suspended(Stored):
     appeals: tuple[str, ...] = ()
     since: str
     until: float | None = None
+    reason: str = ""
+    """Of a person who lets it pass by its reference."""
 
 
 class Suspensions(Stored):
@@ -63,6 +67,10 @@ class Suspensions(Stored):
     def without(self, references: Iterable[str]) -> Suspensions:
         gone = frozenset(references)
         return Suspensions(entries={ref: entry for ref, entry in self.entries.items() if ref not in gone})
+
+    def beside(self, others: Suspensions) -> Suspensions:
+        """Both; of an entry in both these."""
+        return Suspensions(entries={**others.entries, **self.entries})
 
     def joined(self, reference: str, appeals: Iterable[str]) -> Suspensions:
         """With more overdue appeals against an entry that is suspended already."""
@@ -93,6 +101,16 @@ class Suspensions(Stored):
             for reference, entry in self.entries.items()
             if entry.until is not None and entry.until <= now and not entry.appeals
         )
+
+
+def of_overrides(held: Overrides) -> Suspensions:
+    """The entries of sealed lists that a person lets pass."""
+    return Suspensions(entries={
+        one.reference: Suspended(
+            list=one.list, name="", match=one.match, since=one.since, until=one.until, reason=one.reason
+        )
+        for one in held.sealed()
+    })  # fmt: skip
 
 
 def read(places: Places) -> Suspensions:

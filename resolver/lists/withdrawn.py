@@ -18,6 +18,7 @@ from resolver.base.errors import ResolverError
 from resolver.base.timestamps import as_text
 from resolver.lists import suspensions
 from resolver.lists.state import load_applied
+from resolver.policy import overrides
 from resolver.policy.typed import name_in, only_reference
 
 if TYPE_CHECKING:
@@ -62,12 +63,13 @@ class Withdrawn:
 HERE = "this provider"
 
 
-def find(config: Config, typed: str) -> tuple[Withdrawn, ...]:
+def find(config: Config, typed: str, now: float) -> tuple[Withdrawn, ...]:
     """Entries not in force that cover the name, or have the reference, that was typed. `ResolverError`: a file is
     damaged."""
     reference = only_reference(typed)
     name = name_in(typed) if reference is None else None
-    here = suspensions.read(config.places)
+    let = overrides.read(config.places).holding(now)
+    here = suspensions.read(config.places).beside(suspensions.of_overrides(let))
     found: list[Withdrawn] = []
     for source in config.lists:
         applied = load_applied(config.places.list(source.name))
@@ -118,6 +120,8 @@ def _why(own: Suspended | None) -> str:
         plural = "appeals against it were" if len(own.appeals) > 1 else "an appeal against it was"
         number = f"{len(own.appeals)} " if len(own.appeals) > 1 else ""
         told.append(f"{number}{plural} not decided in time, and it ends when they are")
-    if own is not None and own.until is not None:
+    if own is not None and own.until is not None and own.reason:
+        told.append(f"a person lets it pass until {as_text(own.until)}: {shown(own.reason)}")
+    elif own is not None and own.until is not None:
         told.append(f"it was a mistake that is being mended, until {as_text(own.until)}")
     return "; ".join(told) or "no reason is kept"

@@ -28,6 +28,10 @@ class NoEntryError(ResolverError):
     """No entry of the live list has that reference."""
 
 
+class SealedEntryError(ResolverError):
+    """The entry is of a sealed list: its name is not known here."""
+
+
 def meant(config: Config, live: LiveExceptions, what: str | None, *, on: bool) -> tuple[exceptions.Kind, str]:
     """Kind and name of what a person typed: nothing for everything, a list, a name, the address of a page, or the
     reference of an entry. `on` false: also a list that the configuration does not name any more."""
@@ -42,6 +46,9 @@ def meant(config: Config, live: LiveExceptions, what: str | None, *, on: bool) -
         entry = look_up.under(look_up.live(config.places)[0], reference)
         if entry is None:
             raise NoEntryError(f"there is no list {what!r}, nor an entry with that reference", hint=hint)
+        if not entry.name:
+            hint = f"stopsign override allow {reference} takes it off by its reference; {hint}"
+            raise SealedEntryError("that entry is of a sealed list, and its name is not known here", hint=hint)
         return "name", entry.name
     name = name_in(what)
     if name is None:

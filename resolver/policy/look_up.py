@@ -53,10 +53,10 @@ def live(places: Places) -> tuple[CompiledList, Generation]:
         raise ListedError(f"the live list cannot be read: {error}", hint=hint) from error
 
 
-def concerns(compiled: CompiledList, name: str, now: float) -> bool:
-    """Whether an entry at or above the name covers it, or all below it, and has not expired."""
+def covering(compiled: CompiledList, name: str, now: float) -> list[Match]:
+    """The entries at or above the name that cover it, or all below it, and have not expired."""
     found = (match for match in compiled.look_up(name) if match.expires > now)
-    return any(match.match != "exact" or match.distance == 0 for match in found)
+    return [match for match in found if match.match != "exact" or match.distance == 0]
 
 
 def under(compiled: CompiledList, reference: str) -> Match | None:

@@ -3,7 +3,7 @@
 Enters: a request through the control socket. Leaves: `state_dir/overrides.json`, which is the truth, and their part of
 `run_dir/passes.json`, which every worker polls. An override holds from the next query on. One that has ended matches
 nothing, and the next change removes it from both files. Where one file cannot be written, the other still is, and an
-alarm says so.
+alarm says so. An entry of a sealed list is excepted by its reference: its name is in neither file.
 """
 
 from __future__ import annotations
@@ -28,9 +28,10 @@ class OverrideError(ResolverError):
 
 
 class Override(Stored):
-    """An exception for one name."""
+    """An exception for one name, or for one entry of a sealed list."""
 
     name: str
+    """Empty for an entry of a sealed list."""
     match: exceptions.Match = "subtree"
     reason: str
     by: str
@@ -38,6 +39,11 @@ class Override(Stored):
     until: float
     reference: str = ""
     """Of the entry by which it was said; empty: it was said by its name."""
+    list: str = ""
+    """The sealed list of that entry; empty: it has a name."""
+
+    def __str__(self) -> str:
+        return self.name or f"the entry {self.reference} of list {self.list}"
 
 
 class Overrides(Stored):
@@ -49,7 +55,11 @@ class Overrides(Stored):
         return Overrides(overrides=tuple(entry for entry in self.overrides if entry.until > now))
 
     def named(self, name: str) -> Override | None:
-        return next((entry for entry in self.overrides if entry.name == name), None)
+        return next((entry for entry in self.overrides if name and entry.name == name), None)
+
+    def sealed(self) -> tuple[Override, ...]:
+        """Those of entries of sealed lists."""
+        return tuple(entry for entry in self.overrides if entry.list)
 
 
 def read(places: Places) -> Overrides:
@@ -66,10 +76,12 @@ def allow(
     seconds: float,
     now: float,
     reference: str = "",
+    sealed: str = "",
 ) -> tuple[Overrides, Override]:
-    """The overrides with one more; one of the same name is replaced. `OverrideError` says what is wrong with it."""
+    """The overrides with one more; one of the same name is replaced. `sealed`: the list, where the entry has no name
+    here. `OverrideError` says what is wrong with it."""
     try:
-        clean = domain_name(name)
+        clean = "" if sealed else domain_name(name)
     except ValueError as error:
         raise OverrideError(str(error)) from error
     if not reason.strip():
@@ -80,9 +92,10 @@ def allow(
         )
     new = Override(
         name=clean, match=match, reason=reason.strip(), by=by, since=as_text(now), until=float(int(now + seconds)),
-        reference=reference,
+        reference=reference, list=sealed,
     )  # fmt: skip
-    others = tuple(entry for entry in known.holding(now).overrides if entry.name != clean)
+    same = (new.name, new.list and new.reference)
+    others = tuple(one for one in known.holding(now).overrides if (one.name, one.list and one.reference) != same)
     return Overrides(overrides=(*others, new)), new
 
 
@@ -119,6 +132,10 @@ def put(places: Places, overrides: Overrides, now: float) -> str | None:
 
 
 def publish(places: Places, overrides: Overrides, now: float) -> None:
-    """Their part of the exceptions; the off switch stays as it is."""
-    names = tuple(exceptions.NameException(o.name, o.match, int(o.until)) for o in overrides.holding(now).overrides)
+    """Their part of the exceptions; the off switch stays as it is. Sealed entries are taken off in the live list."""
+    names = tuple(
+        exceptions.NameException(one.name, one.match, int(one.until))
+        for one in overrides.holding(now).overrides
+        if one.name
+    )
     exceptions.change(places, lambda live: live.with_overrides(names))

@@ -21,7 +21,7 @@ from resolver.rpz.rules import sealed, write_rules
 from resolver.rpz.zone import RpzError, zone_of
 from tests.rigs.command_line import run
 from tests.rigs.lists_world import World, make_entry, settings
-from tests.rigs.sealed_lists import NAME_KEY, Provider
+from tests.rigs.sealed_lists import NAME_KEY, Provider, stopped
 from tests.rigs.shadow_traffic import Traffic
 
 if TYPE_CHECKING:
@@ -42,28 +42,17 @@ def world(tmp_path: Path, provider: Provider) -> World:
     return World(tmp_path, lists={"sealed": {}}, more={"sealed_key": str(provider.key)})
 
 
-def stops(world: World, provider: Provider, *names: str) -> list[bool]:
-    """What a worker would say."""
-    compiled = _core.CompiledList.open(world.config.places.current)
-    live = Follower(world.config.places)
-    live.poll()
-    seals.unseal(provider.key, compiled, live.now.lists)
-    nobody = _core.Exceptions([], False, 0)
-    now = int(world.clock())
-    return [_core.verdict(compiled, name, nobody, -1 % (1 << 64), now).stop is not None for name in names]
-
-
 def take(world: World, provider: Provider, version: int, entries: list[str | Entry], **more: object) -> str:
     return world.register.take(provider.candidate(world, version, entries, **more)).kind  # type: ignore[arg-type]
 
 
 def test_additions_act_and_removals_are_gone_as_with_names(world: World, provider: Provider) -> None:
     take(world, provider, 1, ["a.example", "b.example"])
-    assert stops(world, provider, "a.example", "www.b.example", "c.example") == [True, True, False]
+    assert stopped(world, provider, "a.example", "www.b.example", "c.example") == [True, True, False]
     take(world, provider, 2, ["b.example", "c.example"])
-    assert stops(world, provider, "a.example", "www.b.example", "c.example") == [False, True, True]
+    assert stopped(world, provider, "a.example", "www.b.example", "c.example") == [False, True, True]
     take(world, provider, 3, ["b.example", "c.example"], suspended=[make_entry("b.example").reference])
-    assert stops(world, provider, "b.example", "c.example") == [False, True]
+    assert stopped(world, provider, "b.example", "c.example") == [False, True]
 
 
 @pytest.mark.parametrize(("name", "match", "kind"), [
@@ -86,7 +75,7 @@ def test_a_guard_sees_a_name_by_its_digest_and_speaks_of_a_reference(
     text = " ".join(reason.text for reason in held.reasons)
     assert bad.reference in text
     assert name not in text.replace("public suffixes", "")
-    assert stops(world, provider, "a.example", name) == [True, False]
+    assert stopped(world, provider, "a.example", name) == [True, False]
 
 
 def test_the_issuer_s_scope_and_the_caps_count_as_with_names(tmp_path: Path, provider: Provider) -> None:
@@ -117,11 +106,11 @@ def test_under_a_new_key_references_are_compared(world: World, provider: Provide
     assert held is not None
     assert held.added == 1
     assert (applied.version, applied.less, applied.entries) == (1, 2, 2)
-    assert stops(world, provider, "a.example", "b.example", "stop.isp.example") == [False, True, False]
+    assert stopped(world, provider, "a.example", "b.example", "stop.isp.example") == [False, True, False]
     take(world, provider, 3, ["b.example", "c.example", "d.example"], name_key=OTHER_KEY, number=2)
     applied = world.register.applied["sealed"]
     assert (applied.version, applied.less, applied.added, applied.removed) == (3, None, 1, 0)
-    assert stops(world, provider, "a.example", "b.example", "d.example") == [False, True, True]
+    assert stopped(world, provider, "a.example", "b.example", "d.example") == [False, True, True]
 
 
 def test_a_shortened_entry_holds_no_longer_under_a_new_key(world: World, provider: Provider) -> None:
@@ -145,14 +134,14 @@ def test_additions_meet_live_queries_before_they_act(
     more = {"name_key": name_key, "number": number}
     take(world, provider, 1, ["a.example", "b.example"])
     take(world, provider, 2, ["a.example", "rare.example"], **more)
-    assert stops(world, provider, "a.example", "b.example", "rare.example") == [True, False, False]
+    assert stopped(world, provider, "a.example", "b.example", "rare.example") == [True, False, False]
     traffic = Traffic(world)
     traffic.take_up()
     traffic.flow(range(1_000), "elsewhere.example")
     traffic.flow(range(5), "rare.example")
     world.clock.forward(minutes=61)
     world.register.tick()
-    assert stops(world, provider, "a.example", "rare.example") == [True, True]
+    assert stopped(world, provider, "a.example", "rare.example") == [True, True]
     third = {"name_key": name_key[::-1], "number": number + 1} if name_key == OTHER_KEY else more
     take(world, provider, 3, ["a.example", "rare.example", "popular.example"], **third)
     traffic.take_up()
@@ -165,7 +154,7 @@ def test_additions_meet_live_queries_before_they_act(
     (reason,) = held.reasons
     reference = make_entry("popular.example").reference
     assert re.fullmatch(rf"the entry {reference} would stop (8|9|10|11|12)\.\d% of all clients", reason.text)
-    assert stops(world, provider, "a.example", "rare.example", "popular.example") == [True, True, False]
+    assert stopped(world, provider, "a.example", "rare.example", "popular.example") == [True, True, False]
 
 
 def test_without_the_key_nothing_changes(world: World, provider: Provider) -> None:
@@ -176,7 +165,7 @@ def test_without_the_key_nothing_changes(world: World, provider: Provider) -> No
         world.register.take(candidate)
     assert refusal.value.reason == "seal-key"
     provider.key.chmod(0o600)
-    assert stops(world, provider, "a.example", "b.example") == [True, False]
+    assert stopped(world, provider, "a.example", "b.example") == [True, False]
 
 
 def test_a_document_with_a_name_is_refused_and_the_name_is_in_no_message(world: World, provider: Provider) -> None:
@@ -211,9 +200,9 @@ def test_a_suspended_entry_is_found_by_its_reference_alone(
 ) -> None:
     reference = make_entry("b.example").reference
     take(world, provider, 1, ["a.example", "b.example"], suspended=[reference])
-    assert withdrawn.find(world.config, "b.example") == ()
-    assert withdrawn.find(world.config, "other.example") == ()
-    (one,) = withdrawn.find(world.config, reference)
+    assert withdrawn.find(world.config, "b.example", world.clock()) == ()
+    assert withdrawn.find(world.config, "other.example", world.clock()) == ()
+    (one,) = withdrawn.find(world.config, reference, world.clock())
     assert (one.name, one.list, one.reference) == ("", "sealed", reference)
     said = typed(world, capsys, "explain", reference)
     assert said.startswith("a sealed entry (subtree), list sealed version 1, ")

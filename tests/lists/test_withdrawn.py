@@ -93,8 +93,8 @@ def test_an_entry_that_this_provider_suspended_says_which_appeal_it_waits_for(wo
 
 def test_what_is_in_force_is_not_among_them(world: World) -> None:
     relieve(world)
-    assert withdrawn.find(world.config, "casino.example") == ()
-    assert withdrawn.find(world.config, CASINO.reference) == ()
+    assert withdrawn.find(world.config, "casino.example", world.clock()) == ()
+    assert withdrawn.find(world.config, CASINO.reference, world.clock()) == ()
 
 
 def test_the_log_names_what_is_suspended_here_and_that_it_is_no_longer(world: World) -> None:

@@ -16,6 +16,7 @@ from blocklists.document import Summary
 from blocklists.sealed import keys, seal
 from resolver import _core
 from resolver.policy import seals
+from resolver.policy.in_force import Follower
 from tests.rigs.list_documents import write_lines
 
 if TYPE_CHECKING:
@@ -86,3 +87,11 @@ class Provider:
         told = {"state": summary.state, "size": summary.size, "entries": summary.entries, "seal": part}
         world.last = plain.model_copy(update=told)
         return world.last
+
+
+def stopped(world: World, provider: Provider, *names: str) -> list[bool]:
+    """What a worker would say of each name."""
+    live = Follower(world.config.places, lambda compiled, lists: seals.unseal(provider.key, compiled, lists))
+    live.poll()
+    judged = [live.now.judge(name, world.clock()) for name in names]
+    return [one is not None and one.stop is not None for one in judged]

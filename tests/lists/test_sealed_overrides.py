@@ -1,0 +1,131 @@
+"""What a person lets pass of a sealed list: by its reference, so that no name reaches the disk."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from resolver.base.errors import ResolverError
+from resolver.lists import withdrawn
+from resolver.lists.questions import LIMIT, TooManyError
+from resolver.policy import bypass, overrides
+from resolver.policy.exceptions import LiveExceptions
+from tests.rigs.command_line import run
+from tests.rigs.lists_world import World, make_entry, settings
+from tests.rigs.sealed_lists import Provider, stopped
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+NAME, OTHER = "planted.example", "other.example"
+REFERENCE = make_entry(NAME).reference
+
+
+@pytest.fixture
+def provider(tmp_path: Path) -> Provider:
+    return Provider(tmp_path / "credentials" / "sealed.pem")
+
+
+@pytest.fixture
+def world(tmp_path: Path, provider: Provider) -> World:
+    world = World(tmp_path, lists={"sealed": {}, "gambling": {}}, more={"sealed_key": str(provider.key)})
+    world.register.take(provider.candidate(world, 1, [NAME, OTHER]))
+    world.take(1, ["casino.example"])
+    return world
+
+
+def allow(world: World, name: str, reference: str = "", seconds: float = 3600.0) -> overrides.Override:
+    return world.register.people.allow(name, "subtree", "a hospital's", "anna", seconds, reference).new
+
+
+def written(world: World) -> list[str]:
+    """Files that hold the name."""
+    folders = world.config.places.state_dir, world.config.places.run_dir
+    files = [path for folder in folders for path in folder.rglob("*") if path.is_file()]
+    assert len(files) > 10
+    return [str(path) for path in files if b"planted" in path.read_bytes()]
+
+
+def test_a_name_of_a_sealed_list_is_not_let_pass_by_name_and_its_reference_is_said(world: World) -> None:
+    for name in (NAME, f"www.{NAME}"):
+        with pytest.raises(ResolverError) as refusal:
+            allow(world, name)
+        assert f"stopsign override allow {REFERENCE}" in str(refusal.value.hint)
+    assert [kind for kind, _ in world.leaves()].count("explained") == 2
+    assert written(world) == []
+    assert allow(world, "casino.example").name == "casino.example"
+    assert allow(world, "unlisted.example").name == "unlisted.example"
+
+
+def test_an_entry_passes_by_its_reference_until_its_end(world: World, provider: Provider) -> None:
+    new = allow(world, "", REFERENCE)
+    assert (new.name, new.match, new.list) == ("", "subtree", "sealed")
+    assert stopped(world, provider, f"www.{NAME}", OTHER, "casino.example") == [False, True, True]
+    (told,) = withdrawn.find(world.config, REFERENCE, world.clock())
+    assert told.why == "a person lets it pass until 2026-11-22T13:00:00Z: a hospital's"
+    world.restart()
+    assert stopped(world, provider, NAME, OTHER) == [False, True]
+    again = world.register.people.allow("", "exact", "still", "bob", 7200.0, REFERENCE)
+    assert again.before is not None
+    assert again.before.reason == "a hospital's"
+    assert len(world.register.people.holding().overrides) == 1
+    world.clock.forward(hours=1, minutes=1)
+    world.register.tick()
+    assert stopped(world, provider, NAME) == [False]
+    world.clock.forward(hours=1)
+    world.register.tick()
+    assert stopped(world, provider, NAME, OTHER) == [True, True]
+    assert withdrawn.find(world.config, REFERENCE, world.clock()) == ()
+    assert written(world) == []
+
+
+def test_it_is_lifted_by_its_reference_and_no_other_with_it(world: World, provider: Provider) -> None:
+    allow(world, "", REFERENCE)
+    allow(world, "", make_entry(OTHER).reference)
+    allow(world, "casino.example")
+    with pytest.raises(overrides.OverrideError, match="there is no override"):
+        world.register.people.lift("", "anna", "0" * 16)
+    gone, trouble = world.register.people.lift("", "anna", REFERENCE)
+    assert (gone.reference, trouble) == (REFERENCE, None)
+    assert stopped(world, provider, NAME, OTHER) == [True, False]
+    assert world.leaves()[-2][0] == "override-lifted"
+
+
+def test_a_reference_that_no_sealed_list_holds_is_refused(world: World) -> None:
+    for reference in ("", "0" * 16, make_entry("casino.example").reference):
+        with pytest.raises(overrides.OverrideError, match="no active list holds an entry"):
+            allow(world, "", reference)
+
+
+def test_a_bypass_by_the_reference_of_a_sealed_entry_is_refused_and_does_not_open_everything(world: World) -> None:
+    with pytest.raises(bypass.SealedEntryError) as refusal:
+        bypass.meant(world.config, LiveExceptions(), REFERENCE, on=True)
+    assert f"stopsign override allow {REFERENCE}" in str(refusal.value.hint)
+
+
+def test_with_the_steward_dead_the_off_switch_works_and_says_where_the_name_is_written(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = world.folder / "stopsign.yaml"
+    file.write_text(json.dumps({**settings(world.folder, **world.lists), **world.more}))
+    world.stop()
+    _, _, err = run(capsys, "bypass", "on", NAME, "--config", file)
+    assert f"{NAME} is written to {world.config.places.bypass}" in err
+    assert "whether a sealed list holds it is not known" in err
+    _, _, err = run(capsys, "bypass", "on", REFERENCE, "--config", file)
+    assert "that entry is of a sealed list" in err
+
+
+def test_names_cannot_be_tested_in_bulk_by_overrides_and_references_still_work(world: World) -> None:
+    for number in range(LIMIT):
+        allow(world, f"n{number}.example")
+    with pytest.raises(TooManyError):
+        allow(world, "one-more.example")
+    assert allow(world, "", REFERENCE).reference == REFERENCE
+
+
+def test_without_the_key_a_name_still_passes(world: World, provider: Provider) -> None:
+    provider.key.unlink()
+    assert allow(world, "casino.example").name == "casino.example"
