@@ -15,6 +15,9 @@ import click
 from resolver.cli.options import as_json, located, print_json
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from resolver.config.finding import Finding
     from resolver.config.reader import Reading
     from resolver.config.schema import Config, Problem
 
@@ -85,9 +88,27 @@ def _tried(reading: Reading[Config], file: Path) -> list[Problem]:
     from resolver.ipc.addresses import held
 
     if reading.value is not None:
-        return [finding.at(reading.lines) for finding in trial(reading.value, file, held)]
+        tried = (*trial(reading.value, file, held), *_zones_without(reading.value))
+        return [finding.at(reading.lines) for finding in tried]
     some = readable(reading)
     if some is None:
         return []
     found = [finding.at(reading.lines) for finding in trial(some.config, file, held) if some.tried(finding)]
     return [*found, *not_tried(some, reading)]
+
+
+def _zones_without(config: Config) -> Iterator[Finding]:
+    """Zones that cannot hold what is live: sealed lists."""
+    from resolver.config.finding import Finding
+    from resolver.policy.in_force import Follower
+    from resolver.rpz.rules import NEVER_A_ZONE, lists_of, sealed
+
+    if not config.rpz.zones:
+        return
+    live = Follower(config.places)
+    live.poll()
+    for at, zone in enumerate(config.rpz.zones):
+        wanted = lists_of(config, zone)
+        for name in sorted(sealed(live.now) & (wanted or sealed(live.now))):
+            does = "is made without" if wanted is None else "is refused with"
+            yield Finding(f"rpz.zones[{at}]", f"{does} {name}: {NEVER_A_ZONE}", fatal=wanted is not None)

@@ -41,7 +41,7 @@ def export(path: Path | None, directory: Path | None, in_json: bool, origin: str
     from resolver.policy.in_force import Follower
     from resolver.rpz import export as zone_file
     from resolver.rpz.history import next_serial, stored
-    from resolver.rpz.rules import NEVER_A_ZONE, lists_of, sealed, write_rules
+    from resolver.rpz.rules import left_out, lists_of, write_rules
     from resolver.rpz.zone import zone_of
 
     if in_json and output is None:
@@ -64,8 +64,7 @@ def export(path: Path | None, directory: Path | None, in_json: bool, origin: str
         else:
             unsaid = zone_file.put(zone, serial, rules, output)
             zone_file.run_after(source.run)
-    without = [f"{name}: {NEVER_A_ZONE}" for name in sorted(sealed(live.now))]
-    for line in (*complaints(written), *unsaid, *without):
+    for line in (*complaints(written), *unsaid, *left_out(live.now)):
         click.echo(f"warning: {line}", err=True)
     if output is not None:
         told = {"zone": zone.origin, "serial": serial, "names": written.names, "owners": written.owners}
@@ -98,6 +97,8 @@ def status(path: Path | None, directory: Path | None, in_json: bool) -> None:
         )
         if zone["unsayable"]:
             click.echo(f"  {zone['unsayable']:,} owners cannot be said, as {', '.join(zone['told'][:3])}")
+        for without in zone.get("without", ()):  # a primary from before an upgrade says nothing of it
+            click.echo(f"  without {without}")
         for secondary in zone["secondaries"]:
             state = f"has serial {secondary['serial']} ({secondary['by']})"
             click.echo(f"  {secondary['name']} {state if secondary['by'] else 'has asked for nothing yet'}")

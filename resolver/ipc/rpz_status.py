@@ -25,10 +25,11 @@ SILENT = 4 * BEAT  # seconds; an older file is of a dead process
 
 @dataclass(frozen=True)
 class Said:
-    """`age`: seconds since it was said. A zone has `origin`, `ttl`, `serial` (0: not made yet; else the Unix time
-    of its making, or a little more where several were made in a second), `names`, `owners`, `steps`, `unsayable`,
-    `told`, `transfers` by kind, `passes` (the mark of those that it was made of), and `secondaries`, each with
-    `name`, and the `serial` that it was given last `by` AXFR or IXFR, or null."""
+    """`age`: seconds since it was said. A zone has `origin`, `ttl`, `serial` (0: not made yet; else the Unix time of
+    its making, or a little more where several were made in a second), `names`, `owners`, `steps`, `unsayable`,
+    `told`, `transfers` by kind, `passes` (the mark of those that it was made of), `without` (sealed lists, each with
+    why it goes without them), and `secondaries`, each with `name`, and the `serial` that it was given last `by` AXFR
+    or IXFR, or null."""
 
     zones: Sequence[Mapping[str, Any]] = ()
     alarms: Sequence[str] = ()

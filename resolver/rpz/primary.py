@@ -39,7 +39,7 @@ from resolver.rpz.answer import Refusal, Secondary, Served
 from resolver.rpz.counting import Counting
 from resolver.rpz.history import Edition, advance, sweep
 from resolver.rpz.notify import tell
-from resolver.rpz.rules import lists_of, write_rules
+from resolver.rpz.rules import left_out, lists_of, write_rules
 from resolver.rpz.serve import Server, Tls
 from resolver.rpz.zone import RpzError, Zone, zone_of
 
@@ -88,6 +88,8 @@ class Kept:
     given: dict[str, tuple[int, str]] = field(default_factory=dict)
     """What each secondary was given last, by its name: a serial, and by which kind of transfer."""
     transfers: Counter[str] = field(default_factory=Counter)
+    without: Sequence[str] = ()
+    """Sealed lists, each with why the zone goes without it."""
 
     def make(self, live: InForce, now: float) -> Made:
         """The zone of what is live, durable. A full disk must not keep an entry in force that was withdrawn: then the
@@ -187,6 +189,9 @@ class Primary:
         ends = (written.next, live.exceptions.next_end(now) or 0)
         kept.written, kept.due = written, float(min(filter(None, ends), default=0))
         kept.exceptions = live.exceptions.mark
+        for line in [line for line in left_out(live) if line not in kept.without]:
+            log.warning("%s: made without %s", origin, line)
+        kept.without = left_out(live)
         if made.trouble is not None:
             kept.due = min(kept.due or now + LATER, now + LATER)
         self._alarm(origin, made.trouble)
@@ -281,6 +286,7 @@ class Primary:
             "unsayable": 0 if written is None else written.unsayable,
             "told": [] if written is None else written.told,
             "passes": kept.exceptions,
+            "without": list(kept.without),
             "transfers": {kind: kept.transfers[kind] for kind in ("AXFR", "IXFR")},
             "secondaries": [
                 {"name": one.name, "serial": serial, "by": by}

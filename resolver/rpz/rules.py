@@ -52,7 +52,12 @@ def lists_of(config: Config, source: RpzZone) -> frozenset[str] | None:
 
 def sealed(live: InForce) -> frozenset[str]:
     """The lists that no zone holds: their names are not known here, and a zone can be read by all its secondaries."""
-    return frozenset(one.name for one in live.lists if one.seal is not None)
+    return frozenset(one.name for one in live.lists if one.seal is not None and one.shadow_of is None)
+
+
+def left_out(live: InForce) -> list[str]:
+    """Why a zone goes without them, in sentences."""
+    return [f"{name}: {NEVER_A_ZONE}" for name in sorted(sealed(live))]
 
 
 def write_rules(live: InForce, zone: Zone, wanted: frozenset[str] | None, output: Path, now: float) -> Policies:

@@ -13,8 +13,10 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from blocklists import durable
+from resolver._core import CoreError
 from resolver.base.errors import ResolverError, why
 from resolver.ipc.entry_hits import generations, tell_operator, waiting
+from resolver.policy import look_up
 from resolver.policy.generations import Generations
 from resolver.stats.daily_counts import Counts
 
@@ -59,7 +61,7 @@ class Counting:
         try:
             counts = self._opened()
             self._gather(counts, now)
-            due = counts.due(now, active, self._sealed())
+            due = counts.due(now, active, self._sealed(), self._categories)
             if due.events:
                 self._append(due.events)
                 counts.logged(due)
@@ -69,6 +71,16 @@ class Counting:
         except (OSError, ResolverError) as wrong:
             return f"blocks cannot be counted: {why(wrong)}"
         return None
+
+    def _categories(self, references: Collection[str]) -> Mapping[str, str]:
+        """Of entries of the live list, by reference."""
+        if not references:
+            return {}
+        try:
+            found = look_up.opened(self._places.current).find(set(references))
+        except CoreError:
+            return {}
+        return {one.reference: one.category for one in found}
 
     def looked(self, now: float, *, gone: bool) -> None:
         """A name of the lists was asked for at the upstream (see `resolving`)."""

@@ -6,7 +6,7 @@ Enters: batches from the workers. Leaves: events for the log. Rules:
 - The public log gets a day's totals and a month's bands one whole day later: nobody can watch a visit.
 - An entry's band is 10 or more, in powers of ten. Below ten nothing is published about a single entry, not even whether
   it was met. The exact counts of a month are deleted once its bands are logged.
-- Of a sealed list the log says how many entries are in each band, and of none in which.
+- Of a sealed list the log says how many entries of each category are in each band, and of none in which.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 PER_LEAF = 10_000  # entries in one leaf of bands
 KEPT_BATCHES = 10_000
+GONE = "no longer listed"
 BANDS_FROM = ((10_000, "10000+"), (1000, "1000-9999"), (100, "100-999"), (10, "10-99"))
 
 _TABLES = """
@@ -81,9 +82,16 @@ class Counts:
             (month, int(gone)),
         )
 
-    def due(self, now: float, active: Callable[[], Mapping[str, int]], sealed: Collection[str] = ()) -> Due:
+    def due(
+        self,
+        now: float,
+        active: Callable[[], Mapping[str, int]],
+        sealed: Collection[str] = (),
+        categories: Callable[[Collection[str]], Mapping[str, str]] = lambda _: {},
+    ) -> Due:
         """What the log should have by now. `active`: how many entries each list has. `sealed`: lists of whose entries
-        the log says nothing one by one."""
+        the log says nothing one by one. `categories`: of the entries with these references, as far as they are listed
+        still."""
         latest = datetime.fromtimestamp(now, UTC).date() - timedelta(days=2)
         days = self._periods("SELECT DISTINCT day FROM days WHERE day <= ? ORDER BY day", latest.isoformat())
         last = (latest + timedelta(days=1)).replace(day=1) - timedelta(days=1)
@@ -91,7 +99,7 @@ class Counts:
         months = self._periods(f"SELECT month FROM ({both}) WHERE month <= ? ORDER BY month", f"{last:%Y-%m}")  # noqa: S608
         events = [Event(COUNTS, day, {"day": day, "lists": self.day(day)}) for day in days]
         for month in months:
-            events += self._bands(month, active(), sealed)
+            events += self._bands(month, active(), sealed, categories)
             for asked, gone in self._database.execute("SELECT asked, gone FROM resolving WHERE month = ?", (month,)):
                 events.append(Event(RESOLVING, month, {"month": month, "asked": asked, "gone": gone}))
         return Due(tuple(events), days, months)
@@ -146,7 +154,13 @@ class Counts:
         )
         return True
 
-    def _bands(self, month: str, active: Mapping[str, int], sealed: Collection[str]) -> list[Event]:
+    def _bands(
+        self,
+        month: str,
+        active: Mapping[str, int],
+        sealed: Collection[str],
+        categories: Callable[[Collection[str]], Mapping[str, str]],
+    ) -> list[Event]:
         met: dict[str, dict[str, int]] = {}
         for (name, reference), hits in self.month(month).items():
             met.setdefault(name, {})[reference] = hits
@@ -162,8 +176,12 @@ class Counts:
             }
             bands = [(reference, band_of(count)) for reference, count in sorted(by_reference.items()) if count >= 10]
             if name in sealed:
-                counted = dict(Counter(band for _, band in bands))
-                events.append(Event(BANDS, f"{month}/{name}/0", {**told, "bands": {}, "in_bands": counted}))
+                known = categories([reference for reference, _ in bands])
+                counted: dict[str, Counter[str]] = {}
+                for reference, band in bands:
+                    counted.setdefault(known.get(reference, GONE), Counter())[band] += 1
+                in_bands = {category: dict(sorted(those.items())) for category, those in sorted(counted.items())}
+                events.append(Event(BANDS, f"{month}/{name}/0", {**told, "bands": {}, "in_bands": in_bands}))
                 continue
             for number, part in enumerate([bands[at : at + PER_LEAF] for at in range(0, len(bands), PER_LEAF)] or [[]]):
                 events.append(Event(BANDS, f"{month}/{name}/{number}", {**told, "bands": dict(part)}))

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import json
 from datetime import date, timedelta
+from hashlib import sha256
+from itertools import islice
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from blocklists import compression
 from blocklists.compression import CompressionError
 from blocklists.document import MAX_SIZE
+from blocklists.sealed import lines
 from resolver import _core
 from resolver.log.errors import AuditError
 
@@ -29,22 +32,19 @@ NEEDED = ("name", "match", "reference", "issued", "expires", "basis", "category"
 def read_document(path: Path) -> Iterator[tuple[bytes, dict[str, Any]]]:
     """Each line of a document and the entry that it is. Raises `AuditError`."""
     try:
-        with path.open("rb") as file:
-            for line in _lines(path, file):
-                entry = json.loads(line)
-                if not all(isinstance(entry[key], str) for key in NEEDED):
-                    raise ValueError("an entry is not one")
-                yield line, entry
-    except (CompressionError, ValueError, KeyError, TypeError, RecursionError) as wrong:
+        for line in read_lines(path):
+            entry = json.loads(line)
+            if not all(isinstance(entry[key], str) for key in NEEDED):
+                raise ValueError("an entry is not one")
+            yield line, entry
+    except (ValueError, KeyError, TypeError, RecursionError) as wrong:
         raise AuditError(f"{path} is not a list document: {wrong}") from wrong
-    except OSError as wrong:
-        raise AuditError(f"{path}: {wrong.strerror}") from wrong
 
 
 def tally(path: Path) -> Mapping[tuple[str, str, date, date], int]:
     """How many entries share a basis, a category, a day of issue and a day of expiry (UTC). Raises `AuditError`."""
     try:
-        counted = _core.tally(path, size=MAX_SIZE)
+        counted = _core.tally(path, size=MAX_SIZE, sealed=is_sealed(path))
     except _core.ListError as wrong:
         raise AuditError(f"{path} is not a list document: {wrong}") from wrong
     return {
@@ -53,11 +53,35 @@ def tally(path: Path) -> Mapping[tuple[str, str, date, date], int]:
     }
 
 
+def is_sealed(path: Path) -> bool:
+    """Whether it is the document of a sealed list, whose lines hold digests. Raises `AuditError`."""
+    return any(lines.is_sealed(line) for line in islice(read_lines(path), 1))
+
+
+def state_of(path: Path) -> str:
+    """A document's state hash. Raises `AuditError`."""
+    whole = sha256()
+    for line in read_lines(path):
+        whole.update(line)
+    return f"sha256:{whole.hexdigest()}"
+
+
+def read_lines(path: Path) -> Iterator[bytes]:
+    """Each line, whatever it is. Raises `AuditError`."""
+    try:
+        with path.open("rb") as file:
+            yield from _lines(path, file)
+    except CompressionError as wrong:
+        raise AuditError(f"{path} is not a list document: {wrong}") from wrong
+    except OSError as wrong:
+        raise AuditError(f"{path}: {wrong.strerror}") from wrong
+
+
 def _lines(path: Path, file: IO[bytes]) -> Iterator[bytes]:
     rest = b""
     for block in compression.read_blocks(file, size=MAX_SIZE, only="zstd"):
-        *lines, rest = (rest + block).split(b"\n")
-        for line in lines:
+        *whole, rest = (rest + block).split(b"\n")
+        for line in whole:
             yield line + b"\n"
         if len(rest) > MAX_LINE:
             raise AuditError(f"{path}: a line is longer than {MAX_LINE} bytes")

@@ -20,7 +20,7 @@ from resolver.base.dns_question import Answer, ask
 from resolver.base.timestamps import as_text
 from resolver.log.errors import AuditError
 from resolver.log.reading import leaves
-from resolver.stats.documents import read_document
+from resolver.stats.documents import is_sealed, read_document, state_of
 from resolver.stats.timeline import SUSPENDING
 
 if TYPE_CHECKING:
@@ -226,14 +226,19 @@ def _samples(
     entries: list[tuple[Entry, str]] = []
     former: list[Entry] = []
     current: list[tuple[Path, frozenset[str]]] = []
-    missing = dict(known.active)
+    missing, unreadable = dict(known.active), False
     for path in documents:
-        state, drawn = _draw(path, sample, chance)
+        sealed = is_sealed(path)
+        state, drawn = (state_of(path), []) if sealed else _draw(path, sample, chance)
         now = next((one for one in known.active.values() if one.state == state), None)
         if now is not None:
             off = known.suspended(now.list)
-            current.append((path, off or frozenset()))
             missing.pop(now.list, None)
+            if sealed:
+                unreadable = True
+                outcome.remarks.append(f"list {now.list} is sealed: its names are not known here, so it was not asked")
+                continue
+            current.append((path, off or frozenset()))
             if not now.whole:
                 outcome.remarks.append(f"list {now.list}: some of version {now.version} is held, so it was not asked")
             elif off is None:
@@ -249,7 +254,7 @@ def _samples(
         f"list {one.list}, version {one.version}, was not asked: give its document, {one.state}"
         for one in missing.values()
     ]
-    if former and missing:
+    if former and (missing or unreadable):
         outcome.remarks.append("withdrawn names were not asked: a list that is active now may stop them")
         return entries, []
     for path, off in current:  # what is in force on a list now is not withdrawn

@@ -94,6 +94,15 @@ def _blocks(report: Report) -> Iterator[str]:
         what = f"Entries by how often they stopped a query in {month}"
         yield _figure(what, bars(f"bands-{month}", what, bands))
         yield _folded("The same as a table", table(f"Entries in {month}", ["stopped", "entries"], list(bands.items())))
+        rows = [
+            [f"{name}, {category}, {band}", count]
+            for name, told in by_list.items()
+            for category, of_category in told.get("by_category", {}).items()
+            for band, count in of_category.items()
+        ]
+        if rows:
+            what = f"Entries of sealed lists in {month}, by category and how often they stopped a query"
+            yield _folded(what, table(what, ["list, category, stopped", "entries"], rows))
 
 
 def _entries(report: Report) -> Iterator[str]:

@@ -184,8 +184,12 @@ class Story:
             return
         of_list = self._bands.setdefault((self._origin, month, str(told["list"])), {"parts": {}})
         of_list |= {"entries": int(told["entries"]), "met": int(told["met"])}
-        in_bands = told.get("in_bands")  # of a sealed list, whose entries are not told one by one
-        of_list["parts"][leaf.reference] = Counter(told["bands"].values() if in_bands is None else in_bands)
+        if (in_bands := told.get("in_bands")) is not None:  # of a sealed list, whose entries are not told one by one
+            of_list["by_category"] = {str(one): {str(b): int(n) for b, n in of.items()} for one, of in in_bands.items()}
+            in_all: Counter[str] = sum((Counter(of) for of in of_list["by_category"].values()), Counter())
+            of_list["parts"][leaf.reference] = in_all
+        else:
+            of_list["parts"][leaf.reference] = Counter(told["bands"].values())
 
     def _changes(self) -> dict[str, dict[str, int]]:
         by_list: dict[str, Counter[str]] = defaultdict(Counter)
@@ -270,4 +274,5 @@ def _band_told(of_list: dict[str, Any]) -> dict[str, Any]:
         "met": of_list["met"],
         "never": of_list["entries"] - of_list["met"],
         "bands": {"under 10": under, **dict(sorted(bands.items()))},
+        **({"by_category": of_list["by_category"]} if "by_category" in of_list else {}),
     }

@@ -118,11 +118,12 @@ def test_of_a_sealed_list_the_log_counts_bands_and_names_no_entry(places: Places
     live = make_live(places, police=["A" * 16, "B" * 16, "C" * 16], piracy=["D" * 16])
     met(places, live, {"A" * 16: 15, "B" * 16: 20, "C" * 16: 5, "D" * 16: 12})
     gather(places, counts, "2026-11-22")
-    due = counts.due(at("2027-01-03"), lambda: {"police": 3, "piracy": 1}, ["police"])
+    categories = {"A" * 16: "abuse", "D" * 16: "piracy"}
+    due = counts.due(at("2027-01-03"), lambda: {"police": 3, "piracy": 1}, ["police"], lambda _: categories)
     bands = {str(event.detail["list"]): event.detail for event in due.events if event.type == "bands"}
     assert bands["police"] == {
         "month": "2026-11", "list": "police", "entries": 3, "met": 3, "not_attributed": 0, "bands": {},
-        "in_bands": {"10-99": 2},
+        "in_bands": {"abuse": {"10-99": 1}, "no longer listed": {"10-99": 1}},
     }  # fmt: skip
     assert bands["piracy"]["bands"] == {"D" * 16: "10-99"}
 
