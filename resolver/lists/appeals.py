@@ -165,7 +165,11 @@ class AppealsHere:
         told = self._mended(appeals, entries, {"by": by})
         for reference, entry in entries.items():
             say.warning(
-                "the entry of %s on list %s is mended by %s", entry.name, entry.list, by, extra=about(person=by)
+                "the entry of %s on list %s is mended by %s",
+                entry.name or reference,
+                entry.list,
+                by,
+                extra=about(person=by),
             )
             of_entry = {appeal: ref for appeal, ref in appeals.items() if ref == reference}
             what = {"appeals": of_entry, "entry": entry.model_dump(), "by": by}

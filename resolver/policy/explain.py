@@ -9,7 +9,7 @@ of its answer, as the list's `aliases` says.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
 from blocklists.text import shown
@@ -98,8 +98,9 @@ class Explanation:
 
     @staticmethod
     def of(told: Mapping[str, Any]) -> Explanation:
-        """The value of `as_dict`, as another process said it."""
-        return Explanation(**{**told, "entries": tuple(Found(**entry) for entry in told["entries"])})
+        """The value of `as_dict`, as another process said it, which may say more beside."""
+        entries = tuple(Found(**{one.name: entry[one.name] for one in fields(Found)}) for entry in told["entries"])
+        return Explanation(**{**{one.name: told[one.name] for one in fields(Explanation)}, "entries": entries})
 
     def lines(self) -> list[str]:
         told = [] if is_it(self.asked, self.name) else [f"{self.asked} is about {self.name}"]

@@ -15,7 +15,7 @@ from resolver.config.schema_rpz import RpzZone
 from resolver.lists import withdrawn
 from resolver.lists.questions import LIMIT, TooManyError
 from resolver.policy import seals
-from resolver.policy.explain import ExplainError, Leads, is_sealed
+from resolver.policy.explain import ExplainError, Explanation, Leads, is_sealed
 from resolver.policy.in_force import Follower
 from resolver.rpz.rules import sealed, write_rules
 from resolver.rpz.zone import RpzError, zone_of
@@ -183,6 +183,8 @@ def test_explain_asks_once_is_logged_and_limited(world: World, provider: Provide
     asked = world.register.questions
     told = asked.explain("www.planted.example", None, Leads(), "anna")
     assert (told["verdict"], told["entries"][0]["name"]) == ("stopped", "")
+    heard = Explanation.of(json.loads(json.dumps({"ok": True, **told})))  # as the control socket hands it on
+    assert "a sealed entry (subtree)" in heard.lines()[2]
     assert asked.explain("other.example", None, Leads(), "anna")["verdict"] == "not listed"
     assert [kind for kind, _ in world.leaves()].count("explained") == 2
     with pytest.raises(ExplainError, match="its name is not known here"):
