@@ -184,7 +184,7 @@ def test_explain_asks_once_is_logged_and_limited(world: World, provider: Provide
     told = asked.explain("www.planted.example", None, Leads(), "anna")
     assert (told["verdict"], told["entries"][0]["name"]) == ("stopped", "")
     heard = Explanation.of(json.loads(json.dumps({"ok": True, **told})))  # as the control socket hands it on
-    assert "a sealed entry (subtree)" in heard.lines()[2]
+    assert any("a sealed entry (subtree)" in line for line in heard.lines())
     assert asked.explain("other.example", None, Leads(), "anna")["verdict"] == "not listed"
     assert [kind for kind, _ in world.leaves()].count("explained") == 2
     with pytest.raises(ExplainError, match="its name is not known here"):
