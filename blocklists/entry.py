@@ -11,7 +11,8 @@ Rules
 - No entry without a basis and an end.
 - The canonical line is JSON with sorted keys and no blanks, ASCII alone, ended by a line feed. A line that parses but
   is not canonical is refused: two spellings of one entry would give one list two state hashes.
-- Order is by the labels from the right, then the match, then the reference; strictly increasing.
+- In a document entries stand in one order: by the labels from the right, then the match, then the reference; no two are
+  equal.
 """
 
 from __future__ import annotations
@@ -56,7 +57,8 @@ _HALVES = (
     (0x000FFC00000FFC00, 0x000003FF000003FF, 6),
     (0x03E003E003E003E0, 0x001F001F001F001F, 3),
 )
-"""In each eight octets: the upper and the lower half of every number, and by how much the upper one moves up."""
+"""The steps of `_base32`. In each group of eight octets a step splits every number in two: the mask of the upper
+halves, the mask of the lower halves, and by how many bits the upper ones move up."""
 _FIELDS = frozenset(
     {"basis", "category", "expires", "impact", "issued", "match", "name", "reference", "removal_requested"}
 )

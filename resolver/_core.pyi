@@ -402,9 +402,6 @@ class CompiledList:
     def entry(self, number: int) -> Match:
         """One of the `entries`, by the number under which `Plane.count_in` counts it; raises IndexError."""
 
-    def look_up_many(self, names: Sequence[str]) -> list[int]:
-        """For each name, how many names at or above it are listed. Raises CoreError for what is no name."""
-
     def sample(self, n: int, seed: int) -> list[str]:
         """`n` listed names drawn with replacement; the same for the same seed."""
 

@@ -74,10 +74,10 @@ class Provider(Part):
     url: WebUrl | None = None
     contact: Text | None = None
     country: Country | None = None
-    # This portal's id in the registry of filtering databases, where you have one; none: its host. `stopsign discovery`
-    # prints what to register.
+    # The id under which this portal is registered as a filtering database. Without an id the portal's host name stands
+    # for it. `stopsign discovery` prints what to register.
     filtering_database: Text | None = None
-    # Of pages, when the browser asks for no language that we have: one of those in resolver/portal/locale, or English.
+    # The language of pages when the browser asks for none that we have: one of resolver/portal/locale, or English.
     language: Language = "en"
     logo: FilePath | None = None
     colours: Colours = Colours()

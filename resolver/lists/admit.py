@@ -4,9 +4,12 @@ Enters: a candidate, what is applied now, the names to look after. Leaves: an `A
 its document in place but no head naming it yet, what is held, and what the log has to be told. Nothing is active
 before `store_applied` and `activate` have run; a crash before that leaves a file that nobody names.
 
-What is in force of a document is all of it less what is suspended: what was withdrawn neither holds an order back as an
-addition nor lets one through as narrowed. Removals, narrowing, shortening and suspensions are in the new state whatever
-the guards say.
+Rules
+- Additions that the guard has nothing against are applied. All others are held: until a person approves them, or, for a
+  first load, because the configuration has approved it (`approve_first`). What keeps them held is `decide`.
+- What is in force of a document is all of it less what is suspended, and that is what is compared: an entry that was
+  withdrawn does not count, neither as an addition nor as one that was there before.
+- Removals, narrowing, shortening and suspensions are in the new state whatever the guards say.
 """
 
 from __future__ import annotations

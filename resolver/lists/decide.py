@@ -3,9 +3,11 @@
 Enters: a list's state, an event, the time. Leaves: the new state, and effects in the order in which they are carried
 out. No I/O. Rules:
 
-- What is held waits for a person, or for the issuer's next version; the same candidate is judged once.
-- An approval waits for its leaf (`Append`); no other leaf of this module adds anything, so a log that takes none delays
-  nothing (`Note`). That additions wait for the leaf of their activation is the rule of `activate`.
+- Additions that `admit` holds go on waiting for a person, or for the issuer's next version; the same candidate is
+  judged once.
+- An approval waits until its leaf is in the log (`Append`). No other event of this module blocks a name, so a log that
+  takes no leaf delays none of them (`Note`). That additions wait for the leaf of their activation is the rule of
+  `activate`.
 - A refusal is one leaf and one line of the journal for as long as its reason stays the same. Where nothing came,
   nothing was refused: an alarm, but no leaf each time a mirror is away.
 - Suspensions that came beside a refused version are applied at once, with a full disk too.

@@ -5,8 +5,9 @@ host's log for each of its own words; words of others that are proved, later tha
 
 - A word is a leaf of the log of the host where it was said, with its proof (c2sp.org/tlog-proof). The database and the
   web processes carry it; only the steward of that host can have made it, and its log shows it for ever.
-- The keys that are believed stand in `log.peers`; nobody else's word counts, and nobody's own.
-- Of what is said of one subject the latest word counts, by the time in it; a word from the future is none.
+- The keys that are believed stand in `log.peers`, where the other hosts' keys are; no other word counts.
+- Of what is said of one subject the latest word counts, by the time in it. A word more than `AHEAD` in the future is
+  refused, and tried again when it is brought again.
 - What a word brings about has a leaf of its own in this host's log, as if it had been said here.
 """
 

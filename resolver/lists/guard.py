@@ -1,7 +1,8 @@
 """Between verified and active: what a correctly signed update may do by itself.
 
 Enters: the facts about an update (counted and matched by the core), the list's settings, what was added lately. Leaves:
-a `Judgement`: may the additions act, and if not, each reason in a sentence.
+a `Judgement`: may the additions act, and if not, each reason in a sentence. `admit` decides what follows from it: what
+is applied and what is held.
 
 Rules
 - Only additions are judged, and making a match wider counts as an addition; a removal is never held.
@@ -10,7 +11,7 @@ Rules
   folder, 8,000 sites, delivered correctly. mooo.com 2011: one name, 84,000 sites below it.
 - The issuer's scope is a matter of configuration, not of approval.
 - The rolling caps count what was really added: ten updates of a tenth are one of the whole.
-- The first load is approved by a person, unless the configuration says that it approves itself.
+- A first load always has a reason to be held; whether the configuration approves it is asked in `admit`.
 """
 
 from __future__ import annotations
@@ -145,8 +146,8 @@ def _outside(facts: Facts, scope: Scope) -> list[Reason]:
 
 
 def _caps(added: int, caps: Caps, active: int, additions: list[tuple[float, int]], now: float) -> list[Reason]:
-    """By number and by share, in this update and over rolling windows; what was active before a window opened is what
-    its share is taken of."""
+    """By number and by share, in this update and over rolling windows. A window's share is a share of the entries
+    that were active before the window opened."""
     reasons = []
     for kind, cap, seconds, words in (
         ("cap-update", caps.update, 0.0, "in one update"),

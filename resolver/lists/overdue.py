@@ -7,8 +7,9 @@ values after one round. Rules:
 - It only ever takes off; only what an active list holds under that reference; and only where the entry's ground does
   not forbid it.
 - What strangers open together is bounded, by list and for all lists, in number and share, over the last day. An entry
-  beyond that is held for a person until one decides: room that comes back the next day is not for it, else a flood
-  would open everything, a little every day.
+  beyond that bound is held until a person decides. It does not profit when the bound has room again the next day, else
+  a flood would open everything, a little every day.
+- This is asked with each tick of the register (`AppealsHere.tick` in `appeals`); only the bound is daily.
 - A round settles all that is due at once, so that it makes one generation.
 """
 
@@ -68,7 +69,7 @@ class Appeals(Stored):
     held: dict[str, float] = Field(default_factory=dict)
     """References of entries that a person has to look at, and since when (Unix time)."""
     taken: tuple[tuple[float, str], ...] = ()
-    """When an entry of which list was suspended by overdue appeals alone, over the last day."""
+    """The entries that overdue appeals alone suspended over the last day: Unix time, and the entry's list."""
 
     def against(self, reference: str) -> tuple[str, ...]:
         return tuple(appeal for appeal, one in self.waiting.items() if one.reference == reference)

@@ -172,7 +172,8 @@ class Register:
         self, candidate: Candidate, *, approved_by: str | None = None, seen: bool = False, reached: bool = False
     ) -> Outcome:
         """A proven list: judge it, apply what may be applied, make it live. `seen`: its additions have been through
-        shadow evaluation. `reached`: they wait for no wave. Raises as `admit`; then nothing has changed."""
+        shadow evaluation. `reached`: they wait for no wave. Raises as `admit`, and then leaves
+        everything as it was."""
         before, now, source = self._state(candidate.name), self._clock(), self._source(candidate.name)
         offer = Offered(candidate, approved_by, seen, reached)
         if deciding.needs_judgement(before, offer):
@@ -365,8 +366,8 @@ class Register:
         self._alarm("counts", self._counting.tick(self._clock(), self._entries))
 
     def _look_at_the_clock(self) -> None:
-        """A clock far in the past lets nothing lapse or expire. The latest time is remembered here, because what is
-        written meanwhile has the wrong one."""
+        """A clock far in the past lets nothing lapse or expire. The latest time seen is kept in memory (`_newest`),
+        because files written while the clock is wrong carry the wrong time."""
         now, written = self._clock(), [known.fresh for known in self.fetching.values()]
         self._newest = max([self._newest, *written, *([as_time(self.compiled)] if self.compiled else [])])
         if now >= self._newest - BACK:

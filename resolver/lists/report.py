@@ -1,7 +1,8 @@
-"""What there is to say about the lists: the status that commands and metrics show, and what somebody should look at.
+"""What there is to say about the lists: the status that commands and metrics show, and the alarms.
 
-Enters: the register, the exceptions, which others change too, and what is left of the disks. Leaves: plain values.
-Reads memory and that one small file and changes nothing, so that any thread may ask.
+Enters: the register, the file of exceptions, what is left of the disks. Leaves: plain values. Alarms that an event
+sets and clears come from the register (`_alarm`); those that are true by the passing of time (not confirmed since, held
+long, lapsing) are computed here. It reads memory and that one file and changes nothing, so that any thread may ask.
 """
 
 from __future__ import annotations

@@ -1,12 +1,13 @@
-"""The keys of sealed lists: each process that looks names up opens them by itself.
+"""The keys of sealed lists: each process that looks names up opens the keys of its own compiled list (`in_force`, and
+through `resolver/dns/in_use.py` a worker).
 
 Enters: an open compiled list, what its `meta` says of its lists, the provider's own key. Leaves: the list's keys in the
 core, in locked memory; or `SealedError`. Rules:
 
 - The provider's key is a credential of the service, or the file that the configuration names. It is read when a list is
   opened and kept nowhere.
-- No key is in a file of `run_dir` or `state_dir`: `meta` holds this provider's stanza and the names' key as the head
-  has them, both encrypted.
+- No key lies readable in `run_dir` or `state_dir`. `meta`, the description inside the compiled file, holds two things
+  as the list's signed head has them: the stanza for this provider (docs/sealed.md) and the names' key, each encrypted.
 - What opened is wiped where Python lets it. docs/sealed.md says what stays.
 """
 

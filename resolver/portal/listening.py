@@ -1,8 +1,10 @@
 """PostgreSQL's NOTIFY: a host hears at once that another one said something, and polls where it cannot listen.
 
-Enters: the database's URL. Leaves: `wake` is called after each notification, and after each connection, since what was
-said before it is not heard. Rules: a connection of its own, outside the pool, held open (a session listens, not a
-database); one that ends is made again after a pause. SQLite has one host, and nobody to hear.
+Enters: the database's URL. Leaves: `wake` is called after each notification, and each time a connection was made,
+since notifications sent while there was none are not repeated. It only wakes: what another host said is read from the
+database by `clock` and believed, or not, by the steward (`resolver/lists/everywhere.py`). Rules: PostgreSQL notifies
+sessions, so this one has a connection of its own, outside the pool, held open; one that ends is made again after a
+pause. SQLite has one host, and nobody to hear.
 """
 
 from __future__ import annotations

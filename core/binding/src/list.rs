@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use dnscore::list::{self, Action, Aliases, Announced, Compared, Guards, Hits, ListError, Matching};
 use dnscore::sys::wipe;
-use dnscore::wire::Name;
+
 use pyo3::exceptions::PyIndexError;
 use pyo3::prelude::*;
 use pyo3::types::{PyByteArray, PyBytes};
@@ -383,19 +383,6 @@ impl CompiledList {
         let rows: Vec<u32> = py.detach(|| (0..self.inner.rows()).filter(in_row).collect());
         let matches = rows.into_iter().flat_map(|row| self.matches(row, 0));
         matches.filter(|found| references.contains(&found.reference)).collect()
-    }
-
-    fn look_up_many(&self, py: Python<'_>, names: Vec<String>) -> PyResult<Vec<u32>> {
-        py.detach(|| {
-            let mut hits = Hits::new();
-            let mut counts = Vec::with_capacity(names.len());
-            for batch in names.chunks(list::BATCH) {
-                let batch = batch.iter().map(|name| name_of(name)).collect::<PyResult<Vec<Name>>>()?;
-                self.inner.look_up(&batch.iter().collect::<Vec<_>>(), &mut hits);
-                counts.extend((0..batch.len()).map(|index| u32::try_from(hits.of(index).len()).unwrap_or(u32::MAX)));
-            }
-            Ok(counts)
-        })
     }
 
     fn sample(&self, n: u32, seed: u64) -> Vec<String> {

@@ -3,11 +3,11 @@
 //! | asked | answer |
 //! |---|---|
 //! | A, AAAA, action `stop-page` | the stop page's address of that family; NODATA where there is none |
-//! | DS, DNSKEY | not stopped: the chain relays them |
-//! | any other type | NODATA: NXDOMAIN on type 65 breaks phones, forwarding it is a bypass |
+//! | any other type | NODATA: for HTTPS (type 65) NXDOMAIN breaks phones, and forwarding the question is a bypass |
 //! | action `nxdomain`, `nodata`, `refused` | as named |
 //!
-//! TTL min(60, time to expiry) throughout, so that relief reaches a client's own cache within a minute.
+//! DS and DNSKEY never come here: the chain relays them (`plane/stages.rs`). TTL min(60, time to expiry) throughout, so
+//! that relief reaches a client's own cache within a minute.
 
 use super::explained::Explained;
 use super::write::{Ede, Start};

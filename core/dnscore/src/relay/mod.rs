@@ -7,8 +7,9 @@
 //!   letter case included (RFC 5452, 9). A mismatch never frees the slot; after eight the question is asked over TCP.
 //! * One question in flight per cache key (a birthday attack needs several, VU#457875), at most 64 clients waiting for
 //!   it, on streams or for datagrams; a client's retransmit takes its own place.
-//! * A question leaves by datagram. It is asked over TCP once an answer came truncated and a client on a stream waits for
-//!   the whole, or once no datagram can be trusted. All else holds for it as before: slot, caps, time, next upstream.
+//! * A *slot* is one question in flight. A question leaves by datagram. It is asked over TCP once an answer came truncated
+//!   and a client on a stream waits for the whole, or once no datagram can be trusted. Over TCP it keeps its slot, and
+//!   caps, time and the choice of the next upstream are the same.
 //! * After 1.8 seconds all clients that wait get a stale answer, where there is one; the question goes on.
 //! * A slot lives five seconds, longer than its clients wait: a late answer still fills the cache, and tells of its
 //!   upstream's health.
@@ -18,8 +19,9 @@
 //!   or to a client's question, is a *word*. Once no upstream is up and none has said a word for as long as a client
 //!   waits, they are *gone*: what has no stale answer gets SERVFAIL at once, until the next word. So an outage shorter
 //!   than that costs nobody an answer, and what is gone gets no more load than a probe.
-//! * What an upstream says of the root does not bring it up: it may know that and no way out. A live query does; where
-//!   none came for as long as probes are apart at most, there is nothing better, and the root's answer does.
+//! * An upstream is up again once it answers a client's question. Its answer about the root is not enough: it may have
+//!   that in its cache and reach no other server. Where no client asked for as long as
+//!   `health::RAREST` there is nothing better, and the root's answer is enough.
 
 #![deny(clippy::cast_possible_truncation)]
 

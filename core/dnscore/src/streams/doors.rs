@@ -1,8 +1,9 @@
-//! The listening sockets of streams.
+//! The listening TCP sockets, and what is spoken on each. (QUIC has datagrams: `quic/mod.rs`.)
 //!
-//! Enters: descriptors that the supervisor holds. Leaves: accepted sockets that never block. Rules: where no descriptor is
-//! left, one that is kept for this is given up for as long as it takes to accept and close what waits, so that a client
-//! hears at once that there is no place, and the poll does not report the same connection for ever.
+//! Enters: descriptors that the supervisor holds. Leaves: accepted sockets that never block. Rules: one spare descriptor is
+//! kept open. When the process has no free descriptor, the spare is closed, the waiting connection is accepted and closed
+//! at once, and the spare is opened again. So the client hears at once that there is no place, and the poll does not report
+//! the same connection for ever.
 
 use std::fs::File;
 use std::io;
@@ -20,6 +21,11 @@ pub enum Kind {
     Tls,
     /// DNS over HTTPS (RFC 8484).
     Https,
+}
+
+impl Kind {
+    /// Every kind, at its own number: what a connection's number says of it is read by this.
+    pub(super) const ALL: [Kind; 3] = [Kind::Tcp, Kind::Tls, Kind::Https];
 }
 
 struct Door {

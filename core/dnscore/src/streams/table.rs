@@ -20,14 +20,15 @@ const INDEX_BITS: u32 = 20;
 const SERIALS: u64 = 1 << 24;
 const KIND_AT: u32 = 60;
 const NONE: u32 = u32::MAX;
+const _: () = assert!(Kind::ALL.len() <= 4, "a number has two bits for the kind");
 
 /// How the messages of that connection come and go.
 #[inline]
 pub(super) fn transport(number: u64) -> Transport {
-    match number >> KIND_AT & 3 {
-        kind if kind == Kind::Tls as u64 => Transport::Tls,
-        kind if kind == Kind::Https as u64 => Transport::Https,
-        _ => Transport::Tcp,
+    match Kind::ALL[(number >> KIND_AT & 3) as usize] {
+        Kind::Tcp => Transport::Tcp,
+        Kind::Tls => Transport::Tls,
+        Kind::Https => Transport::Https,
     }
 }
 
