@@ -204,6 +204,6 @@ def test_it_ends_in_order_and_can_be_started_again(provider: tuple[Provider, str
         # workers wait so long for the steward, and no longer; a busy machine may need more
         assert first == STOPPED or time.monotonic() - began > REBOOTED, "nothing was forwarded before"
         starting.result()
-        wait_until(lambda: ask(address, "aces-bets.example") == STOPPED)
+        wait_until(lambda: ask(address, "aces-bets.example") == STOPPED, "the list is back")
         assert first_answer(address, "www.lucky-wheel.example") == PASSED, "what a person let pass does so"
     assert json.loads((host.run_dir / "addresses.json").read_bytes())["pid"]

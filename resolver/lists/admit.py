@@ -5,8 +5,9 @@ its document in place but no head naming it yet, what is held, and what the log 
 before `store_applied` and `activate` have run; a crash before that leaves a file that nobody names.
 
 Rules
-- Additions that the guard has nothing against are applied. All others are held: until a person approves them, or, for a
-  first load, because the configuration has approved it (`approve_first`). What keeps them held is `decide`.
+- Additions that the guard has nothing against are applied, after shadow evaluation and the waves before this host where
+  there are any. All others are held until a person approves them; a first load may be approved by the configuration
+  (`approve_first`). What keeps them held is `decide`.
 - What is in force of a document is all of it less what is suspended, and that is what is compared: an entry that was
   withdrawn does not count, neither as an addition nor as one that was there before.
 - Removals, narrowing, shortening and suspensions are in the new state whatever the guards say.
