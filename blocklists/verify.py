@@ -107,17 +107,21 @@ def refresh(
     min_threshold: int = 2,
     now: datetime,
     opener: Opener | None = None,
+    every_entry: bool = False,
 ) -> Verified:
     """Fetch and verify the newest version of list `name`; raise VerifyError and leave the last verified one in place.
 
     `repository`: a directory's path, or an http(s) URL. `trusted_root`: the pinned root metadata (a file). `state`: a
     directory of this list alone: `tuf/` and `verified/` in it are this module's (created as needed). `deadline`:
     seconds for all of it together. `now`: aware. `opener`: how a sealed list is opened (`with_key`); without one it is
-    refused.
+    refused. `every_entry`: check each line too, of a document that was there before as well.
     """
     clock = Deadline(deadline)
     with translated(name), closing(place(repository, clock)) as where:
-        return refresh_from(where, trusted_root, state, name, min_threshold=min_threshold, now=now, opener=opener)
+        return refresh_from(
+            where, trusted_root, state, name, min_threshold=min_threshold, now=now, opener=opener,
+            every_entry=every_entry,
+        )  # fmt: skip
 
 
 def with_key(key: Callable[[], X25519PrivateKey]) -> Opener:
@@ -138,7 +142,7 @@ def head_alone(_: Head) -> bytes:
 
 def refresh_from(
     where: Place, trusted_root: Path, state: Path, name: str, *, min_threshold: int = 2, now: datetime,
-    opener: Opener | None = None,
+    opener: Opener | None = None, every_entry: bool = False,
 ) -> Verified:  # fmt: skip
     """As `refresh`, from a place that carries its own deadline."""
     with translated(name):
@@ -157,7 +161,10 @@ def refresh_from(
         lines = state / "verified" / f"full-{head.version}.zst"
         alone = head.seal is not None and opener is head_alone
         if not alone and (before is None or before.head != head or not lines.exists()):
-            _fetch_document(client, state, head, before, lines, opener)
+            seen = _fetch_document(client, state, head, before, lines, opener, every_entry)
+            every_entry = every_entry and not seen
+        if every_entry and not alone:
+            _check_entries(lines, head)
         relief = newest.applied(before, None if alone else lines, head.full_size)
         for kept in sorted((state / "tuf").iterdir()):
             durable.sync(kept)
@@ -212,10 +219,8 @@ def stored(state: Path) -> Verified | None:
     return verified
 
 
-def check_entries(verified: Verified) -> None:
-    """Check each line of the stored document, as `document.check` does. Raises DocumentError."""
-    head = verified.head
-    document.check(verified.lines, expected=head.summary(), bases=head.bases, sealed=head.seal is not None)
+def _check_entries(lines: Path, head: Head) -> None:
+    document.check(lines, expected=head.summary(), bases=head.bases, sealed=head.seal is not None)
 
 
 _RELIEF_FAULTS = (
@@ -252,8 +257,10 @@ def _fetch_head(client: Client, state: Path, name: str, before: Verified | None)
 
 
 def _fetch_document(
-    client: Client, state: Path, head: Head, before: Verified | None, lines: Path, opener: Opener | None
-) -> None:
+    client: Client, state: Path, head: Head, before: Verified | None, lines: Path, opener: Opener | None,
+    every_entry: bool,
+) -> bool:  # fmt: skip
+    """Whether each line was checked, which is done to a full file where `every_entry` asks for it."""
     folder, file_key, rekeyed = state / "verified", None, False
     if head.seal is not None:
         if opener is None:
@@ -265,15 +272,20 @@ def _fetch_document(
         earlier = before.head.seal if before else None
         rekeyed = earlier is not None and earlier.name_key_number != head.seal.name_key_number
     step = before is not None and before.lines.exists() and not rekeyed
-    if not (step and before is not None and _by_delta(client, folder, head, before, lines, file_key)):
-        info = client.listed(head.full_path)
-        if info is None:
-            raise VerifyError("missing", f"{head.full_path} is named by the head, but not signed")
-        with durable.replaced(lines) as part:
-            _save(client, info, part, head.full_path, head.full_size, file_key)
+    if step and before is not None and _by_delta(client, folder, head, before, lines, file_key):
+        return False
+    info = client.listed(head.full_path)
+    if info is None:
+        raise VerifyError("missing", f"{head.full_path} is named by the head, but not signed")
+    with durable.replaced(lines) as part:
+        _save(client, info, part, head.full_path, head.full_size, file_key)
+        if every_entry:
+            _check_entries(part, head)
+        else:
             document.check_state(part, expected=head.summary())
-            if before is not None and before.lines.exists():
-                check_bonds(before.lines, before.head.full_size, part, head.full_size, rekeyed=rekeyed)
+        if before is not None and before.lines.exists():
+            check_bonds(before.lines, before.head.full_size, part, head.full_size, rekeyed=rekeyed)
+    return every_entry
 
 
 def _by_delta(client: Client, folder: Path, head: Head, before: Verified, lines: Path, file_key: bytes | None) -> bool:

@@ -269,13 +269,13 @@ def verify_(
     """Fetch a list from REPOSITORY as a provider does, and check every entry of it. Exit 1 when it is refused."""
     import tempfile
 
-    from blocklists import document, verify
+    from blocklists import verify
     from blocklists.entry import as_text
     from blocklists.sealed import keys
 
     with tempfile.TemporaryDirectory(prefix="stopsign-verify-") as scratch:
         try:
-            with progress("fetching"):
+            with progress("fetching, and checking every entry"):
                 verified = verify.refresh(
                     repository,
                     root,
@@ -285,13 +285,11 @@ def verify_(
                     min_threshold=min_threshold,
                     now=now(),
                     opener=verify.with_key(lambda: keys.load(key)) if key else None,
+                    every_entry=True,
                 )
-            with progress("checking every entry"):
-                verify.check_entries(verified)
-        except (VerifyError, document.DocumentError) as error:
-            reason = error.reason if isinstance(error, VerifyError) else "malformed"
-            refusal = {"ok": False, "reason": reason, "message": str(error)}
-            result(refusal, plain, lambda: f"refused: {reason}: {refusal['message']}")
+        except VerifyError as error:
+            refusal = {"ok": False, "reason": error.reason, "message": str(error)}
+            result(refusal, plain, lambda: f"refused: {refusal['reason']}: {refusal['message']}")
             return 1
     head, relief = verified.head, verified.relief
     suspended = len(relief.suspended) if relief else 0

@@ -69,7 +69,7 @@ BARS = {
     "propose": {"making the request"},
     "publish": {"publishing"},
     "sign": {"fetching what is published", "reviewing", "signing"},
-    "verify": {"fetching", "checking every entry"},
+    "verify": {"fetching, and checking every entry"},
     "withdraw": {"finding the entries", "reviewing", "publishing"},
 }
 ASKING = """

@@ -206,7 +206,7 @@ def test_without_a_key_or_with_one_that_others_read_nothing_opens(world: SealedW
 def test_each_line_is_checked_where_somebody_asks_for_it(world: SealedWorld) -> None:
     verified = kept(world)
     good = lines_of(verified)
-    verify.check_entries(verified)
+    document.check(verified.lines, expected=verified.head.summary(), bases=verified.head.bases, sealed=True)
     for bad in (
         [good[0], *good], [good[1], good[0]], [good[0], good[1].replace(_reference(good[1]), _reference(good[0]))],
         [good[0].replace(b"order-17", b"order-18")], [good[0].replace(b'"digest":"', b'"digest":"0')],
@@ -216,7 +216,7 @@ def test_each_line_is_checked_where_somebody_asks_for_it(world: SealedWorld) -> 
         summary = document.write_lines(world.folder / "bad.zst", bad)
         head = replace(verified.head, entries=summary.entries, state=summary.state, full_size=summary.size)
         with pytest.raises(document.DocumentError) as refusal:
-            verify.check_entries(replace(verified, head=head, lines=world.folder / "bad.zst"))
+            document.check(world.folder / "bad.zst", expected=head.summary(), bases=head.bases, sealed=True)
         assert "planted" not in str(refusal.value)
 
 

@@ -393,6 +393,18 @@ def test_a_bomb_is_refused_within_the_announced_size(world: World) -> None:
     refused("too-large", world)
 
 
+def test_each_entry_is_checked_where_that_is_asked_for_also_of_what_was_there_before(world: World) -> None:
+    assert world.fetch(every_entry=True).head.version == 1
+    assert not world.fetch(every_entry=True).changed
+    lines = [
+        make_entry(name, f"{at:016d}", basis="order-99").line() for at, name in enumerate(("a.example", "b.example"))
+    ]
+    republish(world, lambda head: replace(head, version=2), lines)
+    assert "order-99" in str(refused("malformed", world, every_entry=True))
+    assert world.fetch().head.version == 2
+    assert "order-99" in str(refused("malformed", world, every_entry=True))
+
+
 def test_a_compressed_file_larger_than_its_content_could_be_is_not_fetched(world: World) -> None:
     world.fetch()
     head = world.rehearsal.desk.head(LIST)
