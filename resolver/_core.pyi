@@ -42,6 +42,7 @@ __all__ = [
     "examine",
     "follow_step",
     "joined",
+    "later_secret",
     "policy_changes",
     "restrain",
     "review_difference",
@@ -626,10 +627,15 @@ class Plane:
         """Serves DNS over QUIC at the bound datagram socket `fd`, which stays the caller's. False: another process
         serves it, and is to end first. Raises CoreError."""
 
-    def set_identity(self, chain: bytes, key: bytes, secret: bytes) -> None:
-        """The certificate and its key (PEM) for new connections over TLS; those that are open keep theirs. `secret`: 32
-        octets, from which workers derive the same keys of session tickets. Raises CoreError, and keeps the one before.
-        """
+    def share(self, tickets: bytes, period: int, rotation: int, quic: bytes) -> None:
+        """What the next identities have in common with those of other workers; without, nothing. `tickets`: the secret
+        (32 octets) of session tickets in period number `period`, of `rotation` seconds each, counted from the machine's
+        start. Tickets of the current period and of the one before are opened, if `period` is not later. `quic`: 32
+        octets, for connection ids and resets."""
+
+    def set_identity(self, chain: bytes, key: bytes) -> None:
+        """The certificate and its key (PEM) for new connections over TLS; those that are open keep theirs. Raises
+        CoreError, and keeps the one before."""
 
     def stop_listening(self) -> None:
         """Takes no more queries (a successor does); what is in flight is still answered, connections end after that."""
@@ -701,6 +707,9 @@ class Plane:
 
 def distinct(sketch: bytes) -> float:
     """How many different clients a sketch saw: HyperLogLog in 512 octets, 5% off as a rule. Raises CoreError."""
+
+def later_secret(tickets: bytes, periods: int) -> bytes:
+    """The secret of session tickets so many periods later (see `Plane.share`); there is no way back."""
 
 def set_background(nice: int) -> None:
     """Run this thread, and those that it starts from now on, at lower priority than threads that answer queries: by

@@ -33,9 +33,9 @@ class Identity:
     """`alarm`: what about, and what is wrong; None: nothing."""
 
     def __init__(
-        self, encrypted: Encrypted, plane: Plane, secret: bytes, alarm: Callable[[str, str | None], None], index: int
+        self, encrypted: Encrypted, plane: Plane, alarm: Callable[[str, str | None], None], index: int
     ) -> None:
-        self._encrypted, self._plane, self._secret, self._alarm = encrypted, plane, secret, alarm
+        self._encrypted, self._plane, self._alarm = encrypted, plane, alarm
         self._index, self._changed = index, Changed()
         self._in_use: Certificate | None = None
 
@@ -52,7 +52,7 @@ class Identity:
         if any(changed):
             try:
                 found = certificate_of(self._encrypted, now)
-                self._plane.set_identity(found.chain, found.key, self._secret)
+                self._plane.set_identity(found.chain, found.key)
             except (CertificateError, CoreError) as wrong:
                 if self._in_use is None:
                     self._alarm("certificate", f"encrypted DNS is refused: {wrong}")

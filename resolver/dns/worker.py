@@ -39,7 +39,8 @@ from resolver.dns.transitions import Transitions
 from resolver.dns.upstreams import UNPROVEN, Timing, Upstreams
 from resolver.host.health import MARK
 from resolver.host.process import begin
-from resolver.host.service import LIST_BY, READY, TICKETS, count_workers
+from resolver.host.service import LIST_BY, READY, count_workers
+from resolver.host.shared_secrets import SECRETS, taken
 from resolver.host.sockets import handed_over, open_listeners
 from resolver.ipc import shadow_sketches
 from resolver.ipc.worker_files import State, WorkerFiles, shown
@@ -84,8 +85,7 @@ class Worker:
         self._woken: asyncio.Handle | None = None
         self._identity: Identity | None = None
         if (encrypted := config.require_dns().encrypted) is not None:
-            tickets = bytes.fromhex(os.environ.pop(TICKETS, secrets.token_hex(32)))
-            self._identity = Identity(encrypted, self.plane, tickets, self._alarm, index)
+            self._identity = Identity(encrypted, self.plane, self._alarm, index)
         self._tap: Tap | None = None
         if (recorder := config.require_dns().dnstap.socket) is not None:
             announce(config.require_dns().dnstap)
@@ -110,6 +110,8 @@ class Worker:
     async def start(self, sockets: Mapping[str, Sequence[int]]) -> None:
         """Serve the sockets; return when the first query can be answered."""
         await self.poll()
+        for fd in sockets.get(SECRETS, ()):
+            self.plane.share(*taken(fd))
         if self._identity is not None:
             self._identity.look()
         for fd in sockets.get("udp", ()):

@@ -29,7 +29,8 @@ from resolver.host import health
 from resolver.host.apply import OF_DNS, OF_RPZ, Held, everywhere
 from resolver.host.child import re_execute
 from resolver.host.foreign import Foreign, foreign, programs
-from resolver.host.service import LIST_BY, TICKETS, Service, count_workers
+from resolver.host.service import LIST_BY, Service, count_workers
+from resolver.host.shared_secrets import SharedSecrets
 from resolver.host.sockets import OF_WORKERS, SOCKETS, Listeners, taken_or_opened
 from resolver.host.supervisor import Supervisor
 from resolver.host.systemd import beat, notify
@@ -69,10 +70,12 @@ def command_of(wing: str, path: Path, *more: str) -> tuple[str, ...]:
     return (sys.executable, "-P", "-m", "resolver.host.child", *background, MODULES[wing], "--config", str(path), *more)
 
 
-def services(accepted: Accepted, sealed: int, listeners: Listeners, wings: Iterable[str]) -> list[Service]:
+def services(
+    accepted: Accepted, sealed: int, listeners: Listeners, wings: Iterable[str], shared: SharedSecrets
+) -> list[Service]:
     """The processes of this host. DNS and web end first, the steward last: it logs what the others report.
 
-    `sealed`: the bytes of the accepted configuration, which they read instead of the file.
+    `sealed`: the bytes of the accepted configuration, which they read instead of the file. `shared`: by workers.
     """
     config, path = accepted.config, accepted.path
     found: list[Service] = []
@@ -94,6 +97,7 @@ def services(accepted: Accepted, sealed: int, listeners: Listeners, wings: Itera
                 heartbeat=config.places.counters(index),
                 says_ready=True,
                 environment=of_workers,
+                secrets=shared,
             )
             for index in range(count_workers(config.dns))
         ]
@@ -129,6 +133,7 @@ class Provider:
         # It stays the same over a re-exec, while any worker of this run lives: `stopsign health` compares it.
         self._health_mark = (left or {}).get("health_mark") or secrets.token_hex(16)
         self._sealed = seal(accepted.data)
+        self._secrets = SharedSecrets((left or {}).get("secrets"))
         self._control: asyncio.Server | None = None
         self._turn = asyncio.Lock()
         self.foreign: list[Foreign] = []
@@ -156,9 +161,8 @@ class Provider:
             worker_files.sweep(config.places)
         environment = {k: v for k, v in os.environ.items() if k not in ("NOTIFY_SOCKET", "WATCHDOG_USEC", SOCKETS)}
         environment[health.MARK] = self._health_mark
-        environment[TICKETS] = secrets.token_hex(32)  # in memory alone, and another at each start
         self.supervisor = Supervisor(
-            services(accepted, self._sealed, self.listeners, self._wings),
+            services(accepted, self._sealed, self.listeners, self._wings, self._secrets),
             retired=retired_file(config.places),
             output=output,
             environment=environment,
@@ -217,7 +221,7 @@ class Provider:
 
     async def look_around(self) -> None:
         """As long as this host runs."""
-        await asyncio.gather(self.look_after_run_dir(), self.look_for_others())
+        await asyncio.gather(self.look_after_run_dir(), self.look_for_others(), self._secrets.forget_old())
 
     async def look_for_others(self) -> None:
         """Report other listeners on DNS ports once a change: in the log, by `status`, in the metrics."""
@@ -242,14 +246,14 @@ class Provider:
         async with self._turn:
             old, kept = self._held.accepted, self._sealed
             self._sealed = seal(new.data)
-            self.supervisor.update(services(new, self._sealed, self.listeners, self._wings))
+            self.supervisor.update(services(new, self._sealed, self.listeners, self._wings, self._secrets))
             replaced: list[str] = []
             try:
                 await self._replace_workers(replaced)
             except ResolverError:
                 os.close(self._sealed)
                 self._sealed = kept
-                self.supervisor.update(services(old, kept, self.listeners, self._wings))
+                self.supervisor.update(services(old, kept, self.listeners, self._wings, self._secrets))
                 await self._put_back(replaced)
                 raise
             os.close(kept)
@@ -269,13 +273,16 @@ class Provider:
 
     def _leave_all(self) -> None:
         children = {name: pid for name in self.supervisor.names if (pid := self.supervisor.pid(name)) is not None}
-        os.set_inheritable(self._lock, True)
+        secrets_left = self._secrets.handed()
+        for kept in (self._lock, secrets_left):
+            os.set_inheritable(kept, True)
         os.environ[LEFT] = json.dumps(
             {
                 "listeners": self.listeners.descriptors(),
                 "lock": self._lock,
                 "children": children,
                 "health_mark": self._health_mark,
+                "secrets": secrets_left,
             }
         )
         hold_hangups(signal.SIG_BLOCK)

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from resolver.base import atomic
 from resolver.host.child import PARENT
+from resolver.host.shared_secrets import SECRETS
 from resolver.host.sockets import SOCKETS
 from resolver.host.systemd import HEARTBEAT
 
@@ -27,11 +28,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from resolver.config.schema_dns import Dns
+    from resolver.host.shared_secrets import SharedSecrets
 
 READY = "STOPSIGN_READY"
 LIST_BY = "STOPSIGN_LIST_BY"
 """In CLOCK_MONOTONIC: until then a worker waits for a list that was live before (`resolver.dns.worker`)."""
-TICKETS = "STOPSIGN_TICKETS"  # the secret of TLS session tickets, in hexadecimal
 START = 60.0  # seconds until the first heartbeat; more for background processes
 WORD = 8
 LARGEST = 1 << 16  # octets of a counters file
@@ -51,6 +52,8 @@ class Service:
     order: int = 0
     environment: Mapping[str, str] = field(default_factory=dict)
     """For this service, added to the environment of all."""
+    secrets: SharedSecrets | None = None
+    """Handed to each process as they are when it starts."""
 
 
 def count_workers(dns: Dns | None) -> int:
@@ -184,11 +187,14 @@ def spawn(service: Service, environment: Mapping[str, str], output: int | None) 
             heart = os.memfd_create(f"heartbeat of {service.name}", os.MFD_CLOEXEC)
             undo.callback(os.close, heart)
             handed[HEARTBEAT] = [heart]
-        passed = [fd for fds in handed.values() for fd in fds]
-        full = {**environment, **service.environment, PARENT: str(os.getpid())}
-        full[SOCKETS] = json.dumps(handed)
         ready = None
         with contextlib.ExitStack() as its_own:
+            if service.secrets is not None:
+                handed[SECRETS] = [service.secrets.handed()]
+                its_own.callback(os.close, *handed[SECRETS])
+            passed = [fd for fds in handed.values() for fd in fds]
+            full = {**environment, **service.environment, PARENT: str(os.getpid())}
+            full[SOCKETS] = json.dumps(handed)
             if service.says_ready:
                 ready, says = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
                 undo.callback(os.close, ready)

@@ -36,7 +36,7 @@ def serving(files: Files, **limits: int) -> Iterator[tuple[Rig, Upstream]]:
     upstream = Upstream()
     settings: dict[str, Any] = {"health_name": HEALTH, "https_path": PATH, "streams": STREAM_LIMITS | limits}
     with rig(upstream, **settings) as r:
-        r.plane.set_identity(files.certificate.read_bytes(), files.key.read_bytes(), secrets.token_bytes(32))
+        r.plane.set_identity(files.certificate.read_bytes(), files.key.read_bytes())
         yield r, upstream
 
 
@@ -345,7 +345,7 @@ def test_draining_says_goaway_and_answers_what_is_in_flight(files: Files) -> Non
 def test_who_is_not_served_hears_so(files: Files) -> None:
     upstream = Upstream()
     with rig(upstream, https_path=PATH, allow_clients=["192.0.2.0/24"], streams=STREAM_LIMITS) as r:
-        r.plane.set_identity(files.certificate.read_bytes(), files.key.read_bytes(), secrets.token_bytes(32))
+        r.plane.set_identity(files.certificate.read_bytes(), files.key.read_bytes())
         client = connected(r, files)
         assert client.answer(client.get(query("example.com"))) == (0, b""), "403, which the static table has not"
         assert r.count("dropped_client") == 1

@@ -45,7 +45,8 @@ def serving(files: Files, secret: bytes = SECRET, **more: Any) -> Iterator[tuple
 
 
 def use(r: Rig, files: Files, secret: bytes = SECRET) -> None:
-    r.plane.set_identity(files.certificate.read_bytes(), files.key.read_bytes(), secret)
+    r.plane.share(secret, 0, (1 << 32) - 1, secret)
+    r.plane.set_identity(files.certificate.read_bytes(), files.key.read_bytes())
 
 
 def question(*options: EDNSOption) -> DNSRecord:

@@ -3,23 +3,41 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import secrets
 import socket
 import ssl
+import subprocess
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from dnslib import EDNS0, DNSRecord, EDNSOption
 
 from resolver._core import CoreError
+from tests.conftest import find_program
 from tests.rigs.certificates import NAME, Files, made
-from tests.rigs.plane import HEALTH, PROXY_HEADER, STREAM_LIMITS, Rig, Stream, Upstream, answer, compiled, query, rig
+from tests.rigs.plane import (
+    HEALTH,
+    PATIENCE,
+    PROXY_HEADER,
+    STREAM_LIMITS,
+    Rig,
+    Stream,
+    Upstream,
+    answer,
+    compiled,
+    query,
+    rig,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
 SECRET = secrets.token_bytes(32)
+FOREVER = (1 << 32) - 1  # seconds
+ANSWERED = b"\x06health\x07example"  # as in the answer; openssl shows other octets in hexadecimal
 PADDING = 12
 BLOCK = 468
 
@@ -39,8 +57,9 @@ def serving(files: Files | None, secret: bytes = SECRET, **more: Any) -> Iterato
         yield r, upstream
 
 
-def use(r: Rig, files: Files, secret: bytes = SECRET) -> None:
-    r.plane.set_identity(files.certificate.read_bytes(), files.key.read_bytes(), secret)
+def use(r: Rig, files: Files, secret: bytes = SECRET, period: int = 0, rotation: int = FOREVER) -> None:
+    r.plane.share(secret, period, rotation, secret)
+    r.plane.set_identity(files.certificate.read_bytes(), files.key.read_bytes())
 
 
 def trusting(files: Files, version: ssl.TLSVersion = ssl.TLSVersion.TLSv1_3) -> ssl.SSLContext:
@@ -132,6 +151,47 @@ def test_a_session_is_resumed_at_any_worker_with_the_same_secret_and_at_no_other
                 assert asking.receive().header.rcode == 0
 
 
+@pytest.mark.needs("openssl")
+@pytest.mark.parametrize("version", ["-tls1_3", "-tls1_2"])
+def test_openssl_resumes_at_another_worker_until_the_secret_has_changed_twice(
+    files: Files, tmp_path: Path, version: str
+) -> None:
+    """Each worker begins with the secret of period 0. How long the machine is up says how many periods ago that was."""
+    up = int(time.clock_gettime(time.CLOCK_BOOTTIME))
+    with contextlib.ExitStack() as stack:
+        # periods since -> how long one is; the next begins after a fifth of that time at the earliest
+        workers = {0: FOREVER, 1: up * 2 // 3, 2: up * 2 // 5}
+        rigs = {since: stack.enter_context(serving(None))[0] for since in workers}
+        for since, rotation in workers.items():
+            use(rigs[since], files, SECRET, 0, rotation)
+        session = tmp_path / "session"
+        assert "New, TLSv1." in s_client(rigs[0], version, "-sess_out", session)
+        for since, said in ((0, "Reused"), (1, "Reused"), (2, "New"), (1, "Reused")):
+            assert f"{said}, TLSv1." in s_client(rigs[since], version, "-sess_in", session), since
+
+
+def s_client(r: Rig, version: str, *options: str | Path) -> str:
+    """What openssl says of a connection on which one question was answered."""
+    openssl, (host, port) = find_program("openssl"), r.stream_address("tls")
+    assert openssl is not None
+    command = [openssl, "s_client", "-connect", f"{host}:{port}", "-servername", NAME, version, *options]
+    said, deadline = b"", time.monotonic() + PATIENCE
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        os.set_blocking(process.stdout.fileno(), False)
+        process.stdin.write(Stream.framed(query(HEALTH)))
+        process.stdin.flush()
+        while ANSWERED not in said:
+            assert time.monotonic() < deadline, said
+            r.pump()
+            said += process.stdout.read() or b""
+        process.stdin.close()
+        while process.poll() is None:
+            r.pump()
+    return said.decode(errors="replace")
+
+
 def test_a_new_certificate_is_for_new_connections_and_ends_none(files: Files, tmp_path: Path) -> None:
     with serving(files) as (r, _):
         before = secured(r, files)
@@ -151,7 +211,7 @@ def test_a_certificate_that_cannot_be_used_is_refused_and_the_one_before_stays(f
         chain, key = files.certificate.read_bytes(), files.key.read_bytes()
         for wrong in ((b"", key), (chain, b""), (chain, other.key.read_bytes()), (key, chain)):
             with pytest.raises(CoreError):
-                r.plane.set_identity(*wrong, SECRET)
+                r.plane.set_identity(*wrong)
         secured(r, files).send(query(HEALTH))
 
 

@@ -247,9 +247,32 @@ class Clients:
         with link.makefile("rb") as answers:
             return answers.read(int.from_bytes(answers.read(2)))
 
+    def session(self, before: ssl.SSLSession | None) -> tuple[bool, ssl.SSLSession | None]:
+        """Whether a connection resumed that session, and its own; tickets come before the answer to a question."""
+        plain = socket.create_connection(self.addresses["dns_tls"], 30)
+        with self.context.wrap_socket(plain, server_hostname=NAME, session=before) as link:
+            assert self.dns_tls(link)[:2] == self.asked[:2]
+            return bool(link.session_reused), link.session
+
     def dns_https(self, link: ssl.SSLSocket) -> bytes:
         asked = base64.urlsafe_b64encode(self.asked).rstrip(b"=").decode()
         return http2.get(link, NAME, f"/dns-query?dns={asked}", "application/dns-message")
+
+
+def test_a_session_is_resumed_at_each_worker_and_by_the_program_after_a_restart(tmp_path: Path) -> None:
+    files = made(tmp_path / "tls")
+    with running(encrypted_host(tmp_path / "host", files)) as host:
+        clients = Clients(host, files)
+        reused, session = clients.session(None)
+        assert not reused
+        workers = {one["pid"] for one in host.said()}
+        for _ in range(10):  # the kernel deals them out to two workers
+            assert clients.session(session)[0]
+        done = command(host, "restart", "--no-trial")
+        assert done.returncode == 0, done.stderr
+        wait_until(lambda: workers.isdisjoint(one["pid"] for one in host.said()), "other workers")
+        for _ in range(10):
+            assert clients.session(session)[0], host.log
 
 
 def test_no_client_loses_a_question_by_a_reload_and_a_restart(tmp_path: Path) -> None:

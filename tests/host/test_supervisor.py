@@ -21,6 +21,7 @@ from resolver.config.schema import accept
 from resolver.host import supervisor as supervising
 from resolver.host.run import services
 from resolver.host.service import Pulse, Service
+from resolver.host.shared_secrets import SharedSecrets
 from resolver.host.sockets import open_listeners, parse
 from resolver.host.supervisor import Supervisor, wait_before_restart
 from tests.rigs.config_file import GOOD, write
@@ -237,7 +238,7 @@ def test_every_process_of_a_host_has_a_heart(tmp_path: Path) -> None:
     more = 'stop_page: {listen: ["127.0.0.1:0"]}\nrpz: {listen: ["127.0.0.1:0"], zones: [{}]}\n'
     accepted = accept(write(tmp_path, GOOD.replace("dns: {", "dns: {workers: 1, ") + more))
     listeners = open_listeners(dns=accepted.config.require_dns().listen, stop_page=accepted.config.stop_page.listen)
-    found = services(accepted, 0, listeners, WINGS)
+    found = services(accepted, 0, listeners, WINGS, SharedSecrets())
     listeners.close()
     assert {one.name: (one.heartbeat is None, one.patience) for one in found} == {
         "dns-0": (False, 5.0), "steward": (True, 30.0), "web": (True, 30.0), "rpz": (True, 30.0),

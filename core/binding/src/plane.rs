@@ -97,9 +97,12 @@ impl Plane {
         served.map_err(|error| refused(format_args!("cannot accept on descriptor {fd}: {error}")))
     }
 
-    fn set_identity(&mut self, chain: &[u8], key: &[u8], secret: [u8; streams::SECRET]) -> PyResult<()> {
-        let identity = streams::Identity::new(chain, key, secret).map_err(refused)?;
-        self.inner.set_identity(identity).map_err(refused)
+    fn share(&mut self, tickets: [u8; streams::SECRET], period: u32, rotation: u32, quic: [u8; streams::SECRET]) {
+        self.inner.share(streams::Secrets::new(tickets, period, rotation, quic));
+    }
+
+    fn set_identity(&mut self, chain: &[u8], key: &[u8]) -> PyResult<()> {
+        self.inner.set_identity(chain, key).map_err(refused)
     }
 
     fn listen_quic(&mut self, fd: RawFd) -> PyResult<bool> {
@@ -282,6 +285,12 @@ fn joined<'py>(py: Python<'py>, one: &[u8], other: &[u8]) -> PyResult<Bound<'py,
     Ok(PyBytes::new(py, both.octets()))
 }
 
+/// The secret of session tickets so many periods later.
+#[pyfunction]
+fn later_secret(tickets: [u8; streams::SECRET], periods: u32) -> [u8; streams::SECRET] {
+    streams::later_secret(tickets, periods)
+}
+
 /// Run this thread at lower priority.
 #[pyfunction]
 fn set_background(nice: i32) {
@@ -309,6 +318,7 @@ pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<TcpAsk>()?;
     module.add_function(wrap_pyfunction!(distinct, module)?)?;
     module.add_function(wrap_pyfunction!(joined, module)?)?;
+    module.add_function(wrap_pyfunction!(later_secret, module)?)?;
     module.add_function(wrap_pyfunction!(set_background, module)?)?;
     module.add_function(wrap_pyfunction!(set_latency_sensitive, module)?)?;
     module.add_function(wrap_pyfunction!(tick_when_busy, module)?)?;

@@ -12,7 +12,7 @@ use std::os::fd::BorrowedFd;
 
 use crate::counters::{Counter, Counters};
 use crate::relay::slot::ReplyTo;
-use crate::streams::{Identity, Kind, Message, transport};
+use crate::streams::{Kind, Message, Secrets, transport};
 use crate::sys::{BATCH, Links, Ready};
 use crate::tap::Transport;
 use crate::wire::message::Header;
@@ -132,10 +132,15 @@ impl Plane {
         self.streams.listen_quic(socket, &self.poll, self.clock.us)
     }
 
-    /// New connections over TLS are of this identity.
-    pub fn set_identity(&mut self, identity: Identity) -> Result<(), String> {
+    /// What the next identities share with those of other workers.
+    pub fn share(&mut self, secrets: Secrets) {
+        self.streams.share(secrets);
+    }
+
+    /// New connections over TLS are of this chain and key, in PEM.
+    pub fn set_identity(&mut self, chain: &[u8], key: &[u8]) -> Result<(), String> {
         self.read_clock();
-        self.streams.set_identity(identity, self.clock.us)
+        self.streams.set_identity(chain, key, self.clock.us)
     }
 
     /// Connections.

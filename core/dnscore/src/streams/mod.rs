@@ -25,6 +25,7 @@ pub mod options;
 pub mod quic;
 mod requests;
 mod table;
+mod tickets;
 mod tls;
 
 use std::io;
@@ -44,7 +45,8 @@ use table::Table;
 
 pub use connection::LONGEST_HEADER;
 pub use doors::Kind;
-pub use tls::{Identity, SECRET};
+pub use tickets::{SECRET, Secrets, later_secret};
+pub use tls::Identity;
 
 /// Marks the poll's tokens of connections; the rest is the number without its tag.
 const CONNECTION: u64 = 1 << 62;
@@ -113,6 +115,7 @@ pub struct Streams {
     table: Table,
     /// Where it is configured.
     quic: Option<Box<Quic>>,
+    secrets: Secrets,
     identity: Option<Identity>,
     /// Where DNS over HTTPS is asked for.
     https_path: Rc<str>,
@@ -135,6 +138,7 @@ impl Streams {
             doors: Doors::default(),
             table: Table::default(),
             quic: None,
+            secrets: Secrets::random(),
             identity: None,
             https_path: https_path.into(),
             touched: Vec::new(),
@@ -164,9 +168,15 @@ impl Streams {
         quic.listen(socket, poll, QUIC, now)
     }
 
-    /// New connections over TLS are of this identity; while there is none, they are closed. The error says why it is none
-    /// for QUIC.
-    pub fn set_identity(&mut self, identity: Identity, now: u64) -> Result<(), String> {
+    /// What the next identities share with those of other workers; until then, nothing.
+    pub fn share(&mut self, secrets: Secrets) {
+        self.secrets = secrets;
+    }
+
+    /// New connections over TLS are of this chain and key, in PEM; while there is none, they are closed. The error says
+    /// what is wrong with them, or for QUIC; then the one before stays.
+    pub fn set_identity(&mut self, chain: &[u8], key: &[u8], now: u64) -> Result<(), String> {
+        let identity = Identity::new(chain, key, &self.secrets)?;
         if let Some(quic) = &mut self.quic {
             quic.set_identity(&identity, now)?;
         }

@@ -20,7 +20,7 @@ mod timer;
 mod turn;
 
 pub use address::{Endpoint, Local};
-pub use clock::{fill_random, monotonic, unix_time};
+pub use clock::{fill_random, monotonic, since_boot, unix_time};
 pub use links::{LINK, Links, Picked};
 pub use locked::{Locked, wipe, wipe_stack};
 pub use memory::prefer_huge_pages;

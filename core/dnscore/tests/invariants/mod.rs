@@ -11,7 +11,7 @@ use dnscore::list::{Action, Aliases, CompiledList, Hits, with_right_checksum};
 use dnscore::streams::options::{self, Wanted};
 use dnscore::streams::quic::message::Coming;
 use dnscore::streams::quic::server::{HALF_OPEN, Out, Server};
-use dnscore::streams::{Identity, Limits, SECRET, http};
+use dnscore::streams::{Identity, Limits, SECRET, Secrets, http};
 use dnscore::verdict::Stop;
 use dnscore::wire::{Echo, Expected, Name, Parsed, Query, Rejected, check_answer, parse, parse_into};
 
@@ -73,7 +73,7 @@ impl Out for Sent {
 pub fn quic(data: &[u8]) {
     const IDENTITY: &[u8] = include_bytes!("../identity.pem");
     let limits = Limits::default();
-    let identity = Identity::new(IDENTITY, IDENTITY, [7; SECRET]).unwrap();
+    let identity = Identity::new(IDENTITY, IDENTITY, &Secrets::random()).unwrap();
     let here = SocketAddr::from(([127, 0, 0, 1], 853));
     let mut server = Server::new(&[7; SECRET], 1, here, limits, 0);
     server.set_config(identity.quic(&limits).unwrap());

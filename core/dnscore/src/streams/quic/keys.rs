@@ -18,7 +18,7 @@ use quinn_proto::{EndpointConfig, HashedConnectionIdGenerator, IdleTimeout, Serv
 use ring::{hkdf, hmac};
 
 use crate::streams::Limits;
-use crate::streams::tls::SECRET;
+use crate::streams::tickets::SECRET;
 
 /// QUIC version 1 (RFC 9000); another one is answered with a version negotiation.
 const VERSION: u32 = 1;

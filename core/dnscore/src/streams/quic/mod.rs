@@ -28,7 +28,8 @@ use std::sync::Arc;
 use quinn_proto::ServerConfig;
 
 use crate::clients::Clients;
-use crate::streams::tls::{Identity, SECRET};
+use crate::streams::tickets::SECRET;
+use crate::streams::tls::Identity;
 use crate::streams::{Limits, Message};
 use crate::sys::{BATCH, Endpoint, Listener, Local, Poll, Receiver, Sender, Timer};
 
@@ -136,7 +137,7 @@ impl Quic {
 
     /// New connections are of this identity.
     pub fn set_identity(&mut self, identity: &Identity, now: u64) -> Result<(), String> {
-        self.config = Some((identity.quic(&self.limits)?, *identity.secret()));
+        self.config = Some((identity.quic(&self.limits)?, *identity.secret_of_quic()));
         self.furnish(now);
         Ok(())
     }

@@ -28,7 +28,7 @@ use quinn_proto::{ConnectionHandle, DatagramEvent, Endpoint, EndpointEvent, Inco
 use super::connection::{Connection, Question, code};
 use super::keys;
 use crate::streams::Limits;
-use crate::streams::tls::SECRET;
+use crate::streams::tickets::SECRET;
 
 /// Handshakes under way, of one socket, beyond which an address must be proven first.
 pub const HALF_OPEN: usize = 64;
