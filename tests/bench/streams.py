@@ -2,10 +2,12 @@
 
 `python -m tests.bench.streams [--queries N] [--rounds N] [--modes tcp dot doh] [--connections N]`
 
-Enters: dnsperf, and of the peers those that are installed. Leaves: a table of processor microseconds a query (user and
-system, of the serving process alone, from `/proc/PID/stat`) and the ratio to each peer: medians over rounds in which
-the servers are asked in turns. Each server has one processor's worth of threads, the same names in its cache and the
-same names to block; 20 connections with 10 questions in flight each, and 500 with one each. Then what connections cost:
+Enters: dnsperf, `core/load`, and of the peers those that are installed. Leaves: a table of processor microseconds a
+query (user and system, of the serving process alone, from `/proc/PID/stat`) and the ratio to each peer: medians over
+rounds in which the servers are asked in turns. Each server has one processor's worth of threads, the same names in its
+cache and the same names to block. 20 connections have 10 questions in flight each, by dnsperf; 500 have one each, by
+`load`, which counts from when they are open: dnsperf has a window over all of them, so that some have two questions and
+some none. `limit: echo` only reads and writes: it is what the kernel takes. Then what connections cost:
 `tests.bench.connections`.
 """
 
@@ -20,6 +22,7 @@ import statistics
 import subprocess
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,7 +32,7 @@ from resolver import _core
 from tests.bench.connections import Serving, costs
 from tests.conftest import find_program
 from tests.rigs.certificates import NAME, Files, made
-from tests.rigs.dns_host import Host, free_port, running
+from tests.rigs.dns_host import ROOT, Host, free_port, running
 from tests.rigs.resolvers import OUTSIDE, Outside
 
 if TYPE_CHECKING:
@@ -106,6 +109,13 @@ def block(folder: Path, names: list[str]) -> None:
     _core.compile([source], folder / "run" / "current.list", json.dumps(meta).encode())
 
 
+@contextlib.contextmanager
+def echo(load: Path) -> Iterator[Serving]:
+    ports = {"tcp": free_port()}
+    with started("limit: echo", [str(load), "echo-stream", f"127.0.0.1:{ports['tcp']}"], ports) as serving:
+        yield serving
+
+
 def is_open(port: int) -> bool:
     with socket.socket() as one:
         return one.connect_ex(("127.0.0.1", port)) == 0
@@ -153,6 +163,29 @@ def started(name: str, command: list[str], ports: dict[str, int]) -> Iterator[Se
         process.wait(30)
 
 
+@dataclass(frozen=True)
+class Load:
+    """Who asks where each connection has one question in flight, and whom it believes."""
+
+    tool: Path
+    files: Files
+
+    def cost(self, serving: Serving, mode: str, questions: Path, connections: int, count: int) -> float:
+        """Processor seconds for each answer, without what the connections cost."""
+        command = [str(self.tool), "stream", f"127.0.0.1:{serving.ports[mode]}", str(questions)]
+        command += ["--connections", str(connections), "--count", str(count)]
+        command += ["--authorities", str(self.files.root), "--name", NAME] if mode == "dot" else []
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as asking:
+            assert asking.stdin is not None
+            assert asking.stdout is not None
+            if asking.stdout.readline() != "ready\n":
+                raise ConnectionError(f"{serving.name} does not take {connections} connections")
+            before = serving.cpu()
+            asking.stdin.close()
+            answered: int = json.loads(asking.stdout.read())["answered"]
+            return (serving.cpu() - before) / max(answered, 1)
+
+
 def asked(serving: Serving, mode: str, questions: Path, connections: int, in_flight: int, count: int) -> int:
     """Asks so many questions; how many had an answer."""
     port = serving.ports[mode]
@@ -171,17 +204,28 @@ def until_warm(serving: Serving, questions: dict[str, Path]) -> None:
         time.sleep(0.2)
 
 
-def measured(servers: list[Serving], questions: dict[str, Path], modes: list[str], count: int, rounds: int) -> None:
+def cost(serving: Serving, mode: str, questions: Path, connections: int, in_flight: int, count: int) -> float:
+    """Processor seconds for each answer of dnsperf's."""
+    before = serving.cpu()
+    answered = asked(serving, mode, questions, connections, in_flight, count)
+    return (serving.cpu() - before) / max(answered, 1)
+
+
+def measured(
+    servers: list[Serving], load: Load, questions: dict[str, Path], modes: list[str], count: int, rounds: int
+) -> None:
     """Prints one line for each kind of work."""
     for mode in modes:
         for connections, in_flight in SHAPES[mode]:
             for work, asking in questions.items():
                 found: dict[str, list[float]] = {}
                 for serving in (one for _ in range(rounds) for one in servers if mode in one.ports):
-                    before = serving.cpu()
-                    answered = asked(serving, mode, asking, connections, in_flight, count)
-                    found.setdefault(serving.name, []).append((serving.cpu() - before) * 1e6 / max(answered, 1))
-                costs = {name: statistics.median(each) for name, each in found.items()}
+                    if in_flight == connections:
+                        each = load.cost(serving, mode, asking, connections, count)
+                    else:
+                        each = cost(serving, mode, asking, connections, in_flight, count)
+                    found.setdefault(serving.name, []).append(each * 1e6)
+                costs = {name: statistics.median(every) for name, every in found.items()}
                 own = next(iter(costs.values()))
                 shape = f"{mode}, {connections} x {max(in_flight // connections, 1)}, {work}"
                 said = [f"{name} {cost:5.1f} us ({own / cost:.2f})" for name, cost in costs.items()]
@@ -202,6 +246,10 @@ def main() -> None:
         for name, start in (("dnsdist", dnsdist_before_unbound), ("unbound", unbound))
         if find_program(name)
     ]
+    subprocess.run(
+        ["cargo", "build", "--release", "--locked", "--quiet", "--package", "load"], cwd=ROOT / "core", check=True
+    )
+    tool = ROOT / "core/target/release/load"
     outside = Outside(OUTSIDE, ttl=(86_400).to_bytes(4))
     upstream = f"127.0.0.1:{outside.port}"
     with tempfile.TemporaryDirectory() as temporary, contextlib.ExitStack() as stack:
@@ -214,7 +262,9 @@ def main() -> None:
         servers = [stack.enter_context(start(folder / name, files, upstream)) for name, start in starts]
         for serving in servers:
             until_warm(serving, questions)
-        measured(servers, questions, arguments.modes, arguments.queries, arguments.rounds)
+        limit = stack.enter_context(echo(tool))
+        load = Load(tool, files)
+        measured([*servers, limit], load, questions, arguments.modes, arguments.queries, arguments.rounds)
         if arguments.connections:
             for serving in servers:
                 # Unbound has a buffer of 64 KiB for each of the connections that it is configured for.

@@ -43,18 +43,34 @@ impl Plan {
 
 /// What came of it; shown as JSON.
 pub struct Report {
-    sent: u64,
-    answered: u64,
-    lost: u64,
+    /// Questions.
+    pub sent: u64,
+    /// Answers.
+    pub answered: u64,
+    /// Questions that nobody answered.
+    pub lost: u64,
     wrong: u64,
     servfail: u64,
-    seconds: f64,
+    /// How long it took.
+    pub seconds: f64,
     latencies: Vec<u32>,
 }
 
 impl Report {
-    fn new() -> Report {
+    /// Of nothing yet.
+    pub fn new() -> Report {
         Report { sent: 0, answered: 0, lost: 0, wrong: 0, servfail: 0, seconds: 0.0, latencies: vec![0; LONGEST + 1] }
+    }
+
+    /// An answer to that query, whose question ends there, after so many microseconds.
+    pub fn take(&mut self, answer: &[u8], query: &[u8], question: usize, expect: Option<[u8; 4]>, latency: u64) {
+        self.latencies[(latency as usize).min(LONGEST)] += 1;
+        self.answered += 1;
+        match judge(answer, query, question, expect) {
+            Outcome::Good => {}
+            Outcome::Servfail => self.servfail += 1,
+            Outcome::Wrong => self.wrong += 1,
+        }
     }
 
     /// The latency in microseconds that `share` of the answers did not exceed.
@@ -224,16 +240,10 @@ fn take(
             if slot.0 == 0 {
                 continue; // late, or a stranger's
             }
-            report.latencies[((now - slot.0) as usize).min(LONGEST)] += 1;
-            slot.0 = 0;
+            let latency = now - std::mem::take(&mut slot.0);
             port.open -= 1;
-            report.answered += 1;
             let (query, question) = queries.get(slot.1 as usize);
-            match judge(answer, query, question, plan.expect) {
-                Outcome::Good => {}
-                Outcome::Servfail => report.servfail += 1,
-                Outcome::Wrong => report.wrong += 1,
-            }
+            report.take(answer, query, question, plan.expect, latency);
         }
     }
 }

@@ -1,7 +1,8 @@
 //! Servers that do next to nothing: the limits that a real one is held against, and an upstream for it.
 
-use std::io;
-use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::collections::HashMap;
+use std::io::{self, Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::{AsFd, AsRawFd};
 
 use dnscore::sys::{Endpoint, Listener, Local, Poll, Receiver, Sender, connect};
@@ -20,6 +21,55 @@ pub fn echo(address: SocketAddr) -> io::Result<()> {
         out[2] |= 0x80;
         Some(query.len())
     })
+}
+
+/// Every message over TCP goes back as an answer: one read and one write for what came at once.
+pub fn echo_stream(address: SocketAddr) -> io::Result<()> {
+    let (listener, mut poll) = (TcpListener::bind(address)?, Poll::new()?);
+    poll.add(listener.as_raw_fd(), 0)?;
+    listener.set_nonblocking(true)?;
+    let mut connections: HashMap<u64, (TcpStream, Vec<u8>)> = HashMap::new();
+    let (mut ready, mut next, mut room) = (Vec::new(), 1, vec![0; 1 << 16]);
+    loop {
+        poll.wait(&mut ready, -1)?;
+        for at in &ready {
+            if at.token == 0 {
+                while let Ok((socket, _)) = listener.accept() {
+                    socket.set_nonblocking(true)?;
+                    socket.set_nodelay(true)?;
+                    poll.add(socket.as_raw_fd(), next)?;
+                    connections.insert(next, (socket, Vec::new()));
+                    next += 1;
+                }
+                continue;
+            }
+            let Some((socket, came)) = connections.get_mut(&at.token) else { continue };
+            match socket.read(&mut room) {
+                Ok(count @ 1..) => {
+                    came.extend_from_slice(&room[..count]);
+                    let whole = mark_answers(came);
+                    socket.write_all(&came[..whole])?;
+                    came.drain(..whole);
+                }
+                Err(why) if why.kind() == io::ErrorKind::WouldBlock => {}
+                Ok(_) | Err(_) => drop(connections.remove(&at.token)),
+            }
+        }
+    }
+}
+
+/// Makes answers of the whole messages, each after its length; how many octets these are.
+fn mark_answers(octets: &mut [u8]) -> usize {
+    let mut at = 0;
+    while let Some((length, rest)) = octets[at..].split_first_chunk_mut::<2>() {
+        let length = usize::from(u16::from_be_bytes(*length));
+        let Some(message) = rest.get_mut(..length) else { break };
+        if let Some(flags) = message.get_mut(2) {
+            *flags |= 0x80;
+        }
+        at += 2 + length;
+    }
+    at
 }
 
 /// Every name has this address, and no other data.
