@@ -7,7 +7,8 @@ mod message;
 use std::fs;
 use std::path::Path;
 
-use dnscore::list::CompiledList;
+use dnscore::list::{CompiledList, Hits};
+use dnscore::wire::Name;
 use message::{A, Message, OPT, QR, RA, RD, SOA, TXT, ede, option, soa};
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
@@ -55,6 +56,21 @@ fn the_list_fuzzer_s_corpus_breaks_nothing() {
         CompiledList::from_bytes(file).expect("of this version: write the corpus again");
         invariants::list(file);
     });
+}
+
+#[test]
+fn the_list_fuzzer_s_corpus_has_sealed_lists_that_its_key_opens() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus/list");
+    let names = invariants::SEALED.map(|name| Name::from_text(name).unwrap());
+    let mut hits = Hits::new();
+    for (file, lists, found) in [("sealed", &[0][..], 3), ("sealed-beside", &[1, 2], 9)] {
+        let list = CompiledList::open(&folder.join(file)).unwrap();
+        list.look_up(&names.each_ref(), &mut hits);
+        assert!(hits.all().is_empty(), "nothing is found without the key");
+        lists.iter().for_each(|&number| list.unseal(number, &invariants::KEY).unwrap());
+        list.look_up(&names.each_ref(), &mut hits);
+        assert_eq!(hits.all().len(), found, "{file}");
+    }
 }
 
 fn label() -> impl Strategy<Value = Vec<u8>> {

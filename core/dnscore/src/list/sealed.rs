@@ -7,6 +7,7 @@
 //! - The keys are not in the file. A list whose key was not given finds nothing. The file has the root's digest, so that
 //!   another list's key, or an older one, is refused.
 //! - Names of a batch are made into words once and hashed for each list, eight at a time: that costs more than all else.
+//!   The filter asks for the first half of a digest alone; the second one is computed of what passes.
 //!
 //! ```text
 //! seals:   24 octets a list: number of the list u32, digests u32, digest of the root
@@ -20,9 +21,9 @@ use std::sync::OnceLock;
 use super::digest::{self, DIGEST, Digest, KEY};
 use super::file::{Content, Section, Sections, damaged};
 use super::hits::Hits;
-use super::suffixes::{Found, Suffixes};
+use super::suffixes::{Found, LANES, Suffix, Suffixes};
 use super::types::ListError;
-use super::vector::{Lanes, prefetch};
+use super::vector::{Lanes, bits_of, line_of, prefetch};
 use crate::narrow::to_u32;
 use crate::sys::Locked;
 use crate::wire::Name;
@@ -31,6 +32,10 @@ const SEAL: usize = 24;
 const BITS_PER_DIGEST: usize = 12;
 /// Digests that one place of the index covers, about.
 const STRIDE: u32 = 8;
+/// The lowest bits, by how many lanes are filled.
+const FILLED: [u32; LANES + 1] = [0, 0x01, 0x03, 0x07, 0x0F, 0x1F, 0x3F, 0x7F, 0xFF];
+/// Lines of a filter that a processor keeps near (128 KiB): nothing is gained by asking for them in advance.
+const NEAR: usize = 1 << 14;
 
 /// Begin a list in the making; `check` is the root's digest.
 pub(super) fn begin(sections: &mut Sections, list: u8, check: &Digest) {
@@ -63,33 +68,20 @@ pub(super) fn finish(sections: &mut Sections) {
     *sections.section(Section::Screens) = screens;
 }
 
-/// The filter of these digests: words of 64 bits, in which each digest sets four.
+/// The filter of these digests: lines of 64 bits, in which each digest sets four.
 fn screen(digests: &[u8]) -> Vec<u8> {
-    let words = (digests.len() / DIGEST * BITS_PER_DIGEST).div_ceil(512).max(1) * 8;
-    let mut screen = vec![0; words * 8];
+    let lines = to_u32((digests.len() / DIGEST * BITS_PER_DIGEST).div_ceil(512).max(1) * 8);
+    let mut screen = vec![[0; 8]; lines as usize];
     for digest in digests.as_chunks::<DIGEST>().0 {
-        let halves = halves(digest);
-        let at = 8 * word_of(halves, words);
-        let word = number64(&screen[at..at + 8]) | bits(halves);
-        screen[at..at + 8].copy_from_slice(&word.to_le_bytes());
+        let line = &mut screen[to_usize(line_of(first(digest), lines))];
+        *line = (u64::from_le_bytes(*line) | bits_of(first(digest))).to_le_bytes();
     }
-    screen
+    screen.into_flattened()
 }
 
-/// The word of a digest: its second half says which, its first one says the bits.
-#[inline(always)]
-#[allow(clippy::cast_possible_truncation)] // below `words`
-fn word_of([_, second]: [u64; 2], words: usize) -> usize {
-    ((u128::from(second) * words as u128) >> 64) as usize
-}
-
-#[inline(always)]
-fn bits([first, _]: [u64; 2]) -> u64 {
-    [0, 6, 12, 18].iter().fold(0, |bits, shift| bits | 1 << (first >> shift & 63))
-}
-
-fn halves(digest: &Digest) -> [u64; 2] {
-    [0, 8].map(|at| number64(&digest[at..at + 8]))
+/// The octets of a digest that its place in the filter comes from.
+fn first(digest: &Digest) -> u64 {
+    number64(&digest[..8])
 }
 
 #[inline(always)]
@@ -232,35 +224,41 @@ impl Seal {
 
     #[inline(always)]
     fn look_up<L: Lanes>(&self, lanes: L, content: &Content, key: &[u8; KEY], suffixes: &mut Suffixes) {
-        let screen = &content.get(Section::Screens)[self.screen.clone()];
-        let (words, key) = (screen.len() / 8, digest::key_words(key));
-        let Suffixes { groups, words: all, digests, found, .. } = suffixes;
-        digests.clear();
+        let screen = content.get(Section::Screens)[self.screen.clone()].as_chunks::<8>().0;
+        let (lines, key) = (to_u32(screen.len()), digest::key_words(key));
+        let is_far = screen.len() > NEAR;
+        let Suffixes { groups, words, asked, found, .. } = suffixes;
+        asked.clear();
         for group in groups.iter() {
-            let [firsts, seconds] = lanes.siphash(key, group.words(all));
-            for second in seconds {
-                prefetch(screen, 8 * word_of([0, second], words));
+            let own = lanes.screened(key, group.words(words), lines);
+            if is_far {
+                own[0].iter().for_each(|&line| prefetch(screen.as_flattened(), 8 * to_usize(line)));
             }
-            digests.push([firsts, seconds]);
+            asked.push(own);
         }
-        for (group, [firsts, seconds]) in groups.iter().zip(digests.iter()) {
-            for (suffix, (&first, &second)) in
-                group.of[..usize::from(group.filled)].iter().zip(firsts.iter().zip(seconds))
-            {
-                let at = 8 * word_of([first, second], words);
-                let bits = bits([first, second]);
-                if screen.get(at..at + 8).map_or(0, number64) & bits == bits
-                    && let Some(row) = self.find(content, [first, second])
-                {
-                    found.push(Found { name: suffix.name, distance: suffix.distance, row });
+        for (group, [places, bits]) in groups.iter().zip(asked.iter()) {
+            let mut passed = 0u32;
+            for lane in (0..LANES).rev() {
+                let own = screen.get(to_usize(places[lane])).map_or(0, |line| u64::from_le_bytes(*line));
+                passed = passed << 1 | u32::from(own & bits[lane] == bits[lane]);
+            }
+            passed &= FILLED[usize::from(group.filled) % FILLED.len()];
+            while passed != 0 {
+                let lane = passed.trailing_zeros() as usize;
+                passed &= passed - 1;
+                if let Some(row) = self.find(content, key, group.words(words), lane) {
+                    let Suffix { name, distance } = group.of[lane];
+                    found.push(Found { name, distance, row });
                 }
             }
         }
     }
 
-    /// The row of a digest, exactly.
+    /// The row of the name in a lane, exactly.
     #[cold]
-    fn find(&self, content: &Content, halves: [u64; 2]) -> Option<u32> {
+    #[inline(never)]
+    fn find(&self, content: &Content, key: [u64; 2], words: &[[u64; LANES]], lane: usize) -> Option<u32> {
+        let halves = digest::siphash_words(key, words.iter().map(|word| word[lane]));
         let mut digest = [0; DIGEST];
         digest[..8].copy_from_slice(&halves[0].to_le_bytes());
         digest[8..].copy_from_slice(&halves[1].to_le_bytes());
@@ -270,4 +268,11 @@ impl Seal {
         let at = all.get(start as usize..end as usize)?.binary_search(&digest).ok()?;
         Some(self.first_row + start + to_u32(at))
     }
+}
+
+/// A line's number as an index.
+#[inline(always)]
+#[allow(clippy::cast_possible_truncation)] // a filter has fewer lines than 32 bits number
+fn to_usize(line: u64) -> usize {
+    line as usize
 }

@@ -9,7 +9,7 @@ use crate::wire::Name;
 use crate::wire::name::{MAX_NAME, NAME_ROOM};
 
 /// Messages that are hashed at a time.
-const LANES: usize = 8;
+pub(super) const LANES: usize = 8;
 /// Words of the longest name, and one more: a name has at least one.
 const WORDS: usize = MAX_NAME / 8 + 2;
 /// Places for top-level domains; a power of two.
@@ -59,8 +59,8 @@ pub(crate) struct Suffixes {
     open: [u16; WORDS],
     pub(super) groups: Vec<Group>,
     pub(super) words: Vec<[u64; LANES]>,
-    /// The digests under the key of one list, group by group.
-    pub(super) digests: Vec<[[u64; LANES]; 2]>,
+    /// What the filter of one list is asked for, group by group: lines, then bits.
+    pub(super) asked: Vec<[[u64; LANES]; 2]>,
     pub(super) found: Vec<Found>,
     /// Top-level domains of the batch in wire form, by a hash.
     tops: [u64; TOPS],
@@ -72,7 +72,7 @@ impl Default for Suffixes {
             open: [0; WORDS],
             groups: Vec::new(),
             words: Vec::new(),
-            digests: Vec::new(),
+            asked: Vec::new(),
             found: Vec::new(),
             tops: [0; TOPS],
         }

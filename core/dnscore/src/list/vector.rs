@@ -33,9 +33,25 @@ pub(crate) trait Lanes: Copy {
     fn sum(self, numbers: &[u8; 32], count: usize) -> usize;
     /// How many of the numbers (of eight octets, ascending) are at most `number`.
     fn rank(self, numbers: &[u8; 256], number: u64) -> usize;
-    /// SipHash-2-4-128 of eight messages of equally many words: the first halves of their digests, then the second.
-    fn siphash(self, key: [u64; 2], words: &[[u64; 8]]) -> [[u64; 8]; 2];
+    /// The first halves of SipHash-2-4-128 of eight messages of equally many words, as a filter of so many `lines` asks
+    /// for them: [`line_of`] each, then [`bits_of`] each.
+    fn screened(self, key: [u64; 2], words: &[[u64; 8]], lines: u32) -> [[u64; 8]; 2];
 }
+
+/// The line of a filter that a digest is in, by the upper half of its first eight octets.
+#[inline(always)]
+pub(crate) fn line_of(first: u64, lines: u32) -> u64 {
+    ((first >> 32) * u64::from(lines)) >> 32
+}
+
+/// The bits that a digest sets in its line, by the lower half of its first eight octets.
+#[inline(always)]
+pub(crate) fn bits_of(first: u64) -> u64 {
+    SHIFTS.iter().fold(0, |bits, shift| bits | 1 << (first >> shift & 63))
+}
+
+/// Where each of the bits that a digest sets is written in its first octets.
+const SHIFTS: [u32; 4] = [0, 6, 12, 18];
 
 /// Work that is compiled once for each kind of lanes: `run` must be `#[inline(always)]`, with all that matters in it.
 pub(crate) trait Work {
@@ -86,11 +102,11 @@ impl Lanes for Portable {
     }
 
     #[inline(always)]
-    fn siphash(self, key: [u64; 2], words: &[[u64; 8]]) -> [[u64; 8]; 2] {
+    fn screened(self, key: [u64; 2], words: &[[u64; 8]], lines: u32) -> [[u64; 8]; 2] {
         let mut both = [[0; 8]; 2];
         for lane in 0..8 {
-            let [first, second] = siphash_words(key, words.iter().map(|word| word[lane]));
-            (both[0][lane], both[1][lane]) = (first, second);
+            let [first, _] = siphash_words(key, words.iter().map(|word| word[lane]));
+            (both[0][lane], both[1][lane]) = (line_of(first, lines), bits_of(first));
         }
         both
     }
@@ -119,11 +135,12 @@ mod avx2 {
     use std::arch::x86_64::{
         __m256i, __m512i, _mm_and_si128, _mm_loadu_si128, _mm_set1_epi8, _mm_srli_epi16, _mm256_add_epi64,
         _mm256_and_si256, _mm256_andnot_si256, _mm256_cmpeq_epi8, _mm256_cmpgt_epi64, _mm256_extract_epi64,
-        _mm256_loadu_si256, _mm256_max_epu8, _mm256_min_epu8, _mm256_movemask_epi8, _mm256_or_si256, _mm256_sad_epu8,
-        _mm256_set_m128i, _mm256_set1_epi8, _mm256_set1_epi64x, _mm256_setr_epi8, _mm256_setzero_si256,
-        _mm256_shuffle_epi8, _mm256_shuffle_epi32, _mm256_slli_epi64, _mm256_srli_epi64, _mm256_storeu_si256,
-        _mm256_sub_epi64, _mm256_xor_si256, _mm512_add_epi64, _mm512_loadu_si512, _mm512_rol_epi64, _mm512_set1_epi64,
-        _mm512_storeu_si512, _mm512_xor_si512,
+        _mm256_loadu_si256, _mm256_max_epu8, _mm256_min_epu8, _mm256_movemask_epi8, _mm256_mul_epu32, _mm256_or_si256,
+        _mm256_sad_epu8, _mm256_set_m128i, _mm256_set1_epi8, _mm256_set1_epi64x, _mm256_setr_epi8,
+        _mm256_setzero_si256, _mm256_shuffle_epi8, _mm256_shuffle_epi32, _mm256_slli_epi64, _mm256_sllv_epi64,
+        _mm256_srli_epi64, _mm256_storeu_si256, _mm256_sub_epi64, _mm256_xor_si256, _mm512_add_epi64, _mm512_and_si512,
+        _mm512_loadu_si512, _mm512_mul_epu32, _mm512_or_si512, _mm512_rol_epi64, _mm512_set1_epi64, _mm512_sllv_epi64,
+        _mm512_srli_epi64, _mm512_storeu_si512, _mm512_xor_si512,
     };
 
     /// x86-64 with AVX2; made only where the processor has it.
@@ -207,10 +224,10 @@ mod avx2 {
         }
 
         #[inline(always)]
-        fn siphash(self, key: [u64; 2], words: &[[u64; 8]]) -> [[u64; 8]; 2] {
+        fn screened(self, key: [u64; 2], words: &[[u64; 8]], lines: u32) -> [[u64; 8]; 2] {
             // SAFETY: an `Avx2` exists only after the processor was asked for what the function is compiled for, and is
             // `wide` only where it has AVX-512F
-            unsafe { if self.wide { siphash_wide(key, words) } else { siphash(key, words) } }
+            unsafe { if self.wide { screened_wide(key, words, lines) } else { screened(key, words, lines) } }
         }
     }
 
@@ -232,12 +249,11 @@ mod avx2 {
 
     /// The same with all eight messages in one register a word.
     #[target_feature(enable = "avx512f")]
-    fn siphash_wide(key: [u64; 2], words: &[[u64; 8]]) -> [[u64; 8]; 2] {
-        let folded = |[a, b, c, d]: [__m512i; 4]| {
-            let folded = _mm512_xor_si512(_mm512_xor_si512(a, b), _mm512_xor_si512(c, d));
+    fn screened_wide(key: [u64; 2], words: &[[u64; 8]], lines: u32) -> [[u64; 8]; 2] {
+        let stored = |eight: __m512i| {
             let mut out = [0u64; 8];
             // SAFETY: 64 octets are there, and the store needs no alignment
-            unsafe { _mm512_storeu_si512(out.as_mut_ptr().cast(), folded) };
+            unsafe { _mm512_storeu_si512(out.as_mut_ptr().cast(), eight) };
             out
         };
         let mut state = beginning(key).map(|word| _mm512_set1_epi64(word.cast_signed()));
@@ -249,10 +265,16 @@ mod avx2 {
             state[0] = _mm512_xor_si512(state[0], own);
         }
         state[2] = _mm512_xor_si512(state[2], _mm512_set1_epi64(0xee));
-        state = rounds_wide(state, 4);
-        let first = folded(state);
-        state[1] = _mm512_xor_si512(state[1], _mm512_set1_epi64(0xdd));
-        [first, folded(rounds_wide(state, 4))]
+        let [a, b, c, d] = rounds_wide(state, 4);
+        let first = _mm512_xor_si512(_mm512_xor_si512(a, b), _mm512_xor_si512(c, d));
+        let scaled = _mm512_mul_epu32(_mm512_srli_epi64::<32>(first), _mm512_set1_epi64(i64::from(lines)));
+        let (one, six) = (_mm512_set1_epi64(1), _mm512_set1_epi64(63));
+        let bit = |shifted| _mm512_sllv_epi64(one, _mm512_and_si512(shifted, six));
+        let bits = _mm512_or_si512(
+            _mm512_or_si512(bit(first), bit(_mm512_srli_epi64::<6>(first))),
+            _mm512_or_si512(bit(_mm512_srli_epi64::<12>(first)), bit(_mm512_srli_epi64::<18>(first))),
+        );
+        [stored(_mm512_srli_epi64::<32>(scaled)), stored(bits)]
     }
 
     /// A word of the state of four messages.
@@ -285,21 +307,23 @@ mod avx2 {
         }
     }
 
+    /// [`super::line_of`] and [`super::bits_of`] of four digests.
     #[inline]
     #[target_feature(enable = "avx2")]
-    fn folded(states: &[[Four; 4]; 2]) -> [u64; 8] {
-        let mut out = [0u64; 8];
-        for ([a, b, c, d], four) in states.iter().zip(out.as_chunks_mut::<4>().0) {
-            let folded = _mm256_xor_si256(_mm256_xor_si256(*a, *b), _mm256_xor_si256(*c, *d));
-            // SAFETY: 32 octets are there, and the store needs no alignment
-            unsafe { _mm256_storeu_si256(four.as_mut_ptr().cast(), folded) };
-        }
-        out
+    fn asked([a, b, c, d]: [Four; 4], lines: u32) -> [Four; 2] {
+        let first = _mm256_xor_si256(_mm256_xor_si256(a, b), _mm256_xor_si256(c, d));
+        let scaled = _mm256_mul_epu32(_mm256_srli_epi64::<32>(first), _mm256_set1_epi64x(i64::from(lines)));
+        let (one, six) = (_mm256_set1_epi64x(1), _mm256_set1_epi64x(63));
+        let bit = |shifted| _mm256_sllv_epi64(one, _mm256_and_si256(shifted, six));
+        let bits = _mm256_or_si256(
+            _mm256_or_si256(bit(first), bit(_mm256_srli_epi64::<6>(first))),
+            _mm256_or_si256(bit(_mm256_srli_epi64::<12>(first)), bit(_mm256_srli_epi64::<18>(first))),
+        );
+        [_mm256_srli_epi64::<32>(scaled), bits]
     }
 
-    #[inline]
     #[target_feature(enable = "avx2")]
-    fn siphash(key: [u64; 2], words: &[[u64; 8]]) -> [[u64; 8]; 2] {
+    fn screened(key: [u64; 2], words: &[[u64; 8]], lines: u32) -> [[u64; 8]; 2] {
         let all = |word: u64| _mm256_set1_epi64x(word.cast_signed());
         let [a, b, c, d] = beginning(key);
         let mut states = [[all(a), all(b), all(c), all(d)]; 2];
@@ -319,14 +343,14 @@ mod avx2 {
         for _ in 0..4 {
             round(&mut states);
         }
-        let first = folded(&states);
-        for state in &mut states {
-            state[1] = _mm256_xor_si256(state[1], all(0xdd));
+        let mut out = [[0u64; 8]; 2];
+        for (state, at) in states.into_iter().zip([0, 4]) {
+            for (own, four) in out.iter_mut().zip(asked(state, lines)) {
+                // SAFETY: 32 octets are there, and the store needs no alignment
+                unsafe { _mm256_storeu_si256(own[at..at + 4].as_mut_ptr().cast(), four) };
+            }
         }
-        for _ in 0..4 {
-            round(&mut states);
-        }
-        [first, folded(&states)]
+        out
     }
 
     #[inline]

@@ -26,10 +26,15 @@ fn same_as_meant(lanes: impl Lanes, bytes: &[u8], levels: [u8; 32], level: u8, f
     }
     let key = [numbers[0], numbers[31]];
     let words: Vec<[u64; 8]> = numbers[..8 * (count / 8)].as_chunks::<8>().0.to_vec();
-    let both = lanes.siphash(key, &words);
-    for lane in 0..8 {
-        let meant = siphash_words(key, words.iter().map(|word| word[lane]));
-        assert_eq!([both[0][lane], both[1][lane]], meant);
+    let number = numbers[7];
+    for lines in [1, 8, u32::try_from(number >> 34).expect("30 bits") + 1] {
+        let both = lanes.screened(key, &words, lines);
+        for lane in 0..8 {
+            let [first, _] = siphash_words(key, words.iter().map(|word| word[lane]));
+            assert_eq!(both[0][lane], line_of(first, lines));
+            assert_eq!(both[1][lane], bits_of(first));
+            assert!(both[0][lane] < u64::from(lines) && both[1][lane].count_ones() <= 4);
+        }
     }
 }
 
