@@ -7,7 +7,8 @@ Rules
 - The request's own words (author, note) are shown as such. Everything else is computed here.
 - The new document is the known one plus the request's changes, and must come to the head's count, size and state hash.
 - The new targets role differs from the known one in this list's files alone; their hashes are those of the parts here.
-- A change to what is withdrawn (`force`) has no effect and is shown as such; a withdrawn name that comes is added.
+- An entry that is withdrawn (`force`) may come, go or change: that has no effect, and is shown as such. The same name
+  under a new reference is an addition like any other.
 - Every entry that comes is valid, has a known basis and a reference that is not in use; no basis in use disappears.
 - The core looks at entries, once. Python sees those that people are shown or that there may be something to say of.
 """

@@ -5,9 +5,9 @@ out. No I/O. Rules:
 
 - Additions that `admit` holds go on waiting for a person, or for the issuer's next version; the same candidate is
   judged once.
-- An approval waits until its leaf is in the log (`Append`). No other event of this module blocks a name, so a log that
-  takes no leaf delays none of them (`Note`). That additions wait for the leaf of their activation is the rule of
-  `activate`.
+- What lets held additions go on, an approval or an earlier wave, waits until its leaf is in the log (`Append`). Every
+  other leaf of this module is written when the log can take it, and delays nothing (`Note`). That additions wait for
+  the leaf of their activation is the rule of `activate`.
 - A refusal is one leaf and one line of the journal for as long as its reason stays the same. Where nothing came,
   nothing was refused: an alarm, but no leaf each time a mirror is away.
 - Suspensions that came beside a refused version are applied at once, with a full disk too.

@@ -8,7 +8,7 @@ host's log for each of its own words; words of others that are proved, later tha
 - The keys that are believed stand in `log.peers`, where the other hosts' keys are; no other word counts.
 - Of what is said of one subject the latest word counts, by the time in it. A word more than `AHEAD` in the future is
   refused, and tried again when it is brought again.
-- What a word brings about has a leaf of its own in this host's log, as if it had been said here.
+- What the word of another host brings about here has a leaf of its own in this host's log too.
 """
 
 from __future__ import annotations

@@ -7,8 +7,8 @@ values after one round. Rules:
 - It only ever takes off; only what an active list holds under that reference; and only where the entry's ground does
   not forbid it.
 - What strangers open together is bounded, by list and for all lists, in number and share, over the last day. An entry
-  beyond that bound is held until a person decides. It does not profit when the bound has room again the next day, else
-  a flood would open everything, a little every day.
+  beyond that bound is held until a person decides. Room that the bound has on a later day is not for it, else a
+  flood of appeals would take everything off, a little every day.
 - This is asked with each tick of the register (`AppealsHere.tick` in `appeals`); only the bound is daily.
 - A round settles all that is due at once, so that it makes one generation.
 """

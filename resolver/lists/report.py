@@ -133,7 +133,8 @@ def nothing_yet(name: str, held: Held) -> str:
 
 
 def _held_long(source: ListSource, held: Held, now: float) -> str | None:
-    # what is in shadow evaluation waits for nobody, and what waits for a wave for no person at first
+    # Additions in shadow evaluation wait for nobody. Those that wait for a wave never alarm at once, but do once they
+    # have waited for `alarm_held`.
     at_once = held.urgent and not held.waits_for_wave
     if held.until is None and (at_once or now - as_time(held.since) > source.alarm_held):
         return f"version {held.version} of list {source.name} is held since {held.since}"

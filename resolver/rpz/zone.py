@@ -1,7 +1,8 @@
 """A response policy zone: what it is called, and how a rule is said in records.
 
-Enters: rules, lines `NAME SB` that the core writes (`CompiledList.write_policies`). Leaves: records, in wire form and
-as lines of a zone file. Rules (draft-vixie-dnsop-dns-rpz-00, which every resolver follows):
+Enters: rules, lines `NAME SB` that the core writes (`CompiledList.write_policies`): `S` is a letter for the name
+itself, `B` one for all below it. Leaves: records, in wire form and as lines of a zone file.
+Rules (draft-vixie-dnsop-dns-rpz-00, which every resolver follows):
 
 - `s`, the stop page: its A and AAAA records; any other type then has no data. Without an address: no data at all;
 - `x` is CNAME `.`: NXDOMAIN; `n` is CNAME `*.`: NODATA; `p` is CNAME `rpz-passthru.`;

@@ -89,9 +89,8 @@ pub(super) fn run<W: Way>(line: &mut Line<'_, W>) {
         // say. After `cache`: so they cost no cached query a comparison; they are themselves never cached.
         local,
         // While no upstream is up: a stale answer, where there is one; SERVFAIL, where the upstreams are gone. After `local`:
-        // what is answered here needs no upstream.
-        stale, // What nobody here can answer.
-        relay,
+        // what is answered here needs no upstream. Last of all `relay`: what nobody here can answer.
+        stale, relay,
     );
 }
 

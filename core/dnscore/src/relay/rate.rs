@@ -1,7 +1,9 @@
 //! A token bucket for each IPv4 address and each IPv6 /56.
 //!
-//! The buckets are a fixed table: a new client takes over the place of the one that hashes there if that one's bucket
-//! is full again (it then holds nothing worth keeping), else shares it. Memory is bounded, however many clients ask.
+//! Enters: a client's address, the time; `dns.rate` of the configuration (off unless it is written). Leaves: whether the
+//! query is within the rate. The buckets are a fixed table, so memory is bounded, however many clients ask. Where two
+//! clients hash to one place, the newcomer takes the bucket over if it is full again, since a full bucket remembers
+//! nothing; else both share it.
 
 use std::net::IpAddr;
 

@@ -24,7 +24,8 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// Every kind, at its own number: what a connection's number says of it is read by this.
+    /// Every kind, at the index of its own number: `table.rs` reads the kind out of a connection's number by it. A new
+    /// kind is added here too.
     pub(super) const ALL: [Kind; 3] = [Kind::Tcp, Kind::Tls, Kind::Https];
 }
 
