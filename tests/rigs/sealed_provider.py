@@ -24,18 +24,27 @@ if TYPE_CHECKING:
 class Scene:
     """`issuer` publishes, `isp` follows; both live by one clock."""
 
-    def __init__(self, folder: Path, more: Mapping[str, Any] | None = None) -> None:
-        """`more`: settings of the list at the provider."""
-        self.key, clock = folder / "sealed.key", Clock()
+    def __init__(
+        self,
+        folder: Path,
+        more: Mapping[str, Any] | None = None,
+        clock: Clock | None = None,
+        others: Mapping[str, Mapping[str, Any]] | None = None,
+    ) -> None:
+        """`more`: settings of the list at the provider; `others`: further lists that it follows."""
+        self.key, clock = folder / "sealed.key", clock or Clock()
         self.issuer = SealedWorld(folder / "issuer", datetime.fromtimestamp(clock(), UTC), north=keys.create(self.key))
         source = {"repository": str(self.issuer.published), "trusted_root": str(self.issuer.desk.trusted_root)}
-        self.isp = World(folder / "isp", clock, {LIST: {**source, **(more or {})}}, {"sealed_key": str(self.key)})
+        lists = {LIST: {**source, **(more or {})}, **(others or {})}
+        self.isp = World(folder / "isp", clock, lists, {"sealed_key": str(self.key)})
         self.mirror = self.follow()
         self._follower = Follower(self.isp.config.places, self._unseal)
 
-    def follow(self) -> Mirror:
+    def follow(self, at: int = 0) -> Mirror:
+        """Where the list of this place in the configuration comes from."""
         config = self.isp.config
-        return Mirror(config.lists[0], config.places.list(LIST), sealed_key=seals.key_file(config))
+        source = config.lists[at]
+        return Mirror(source, config.places.list(source.name), sealed_key=seals.key_file(config))
 
     def later(self, **span: float) -> None:
         """Time goes by, for both."""

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from resolver.config.schema import Config
+
 
 @dataclass(frozen=True)
 class Running:
@@ -50,6 +52,13 @@ def running(
     config = configuration(folder, **more)
     config.places.run_dir.mkdir(parents=True)
     put(config.places.current)
+    with served(config, clock) as found:
+        yield found
+
+
+@contextmanager
+def served(config: Config, clock: Callable[[], float]) -> Iterator[Running]:
+    """What this configuration's web process would serve, in a thread."""
     started, stop = threading.Event(), threading.Event()
     found: list[Running] = []
     failed: list[BaseException] = []
