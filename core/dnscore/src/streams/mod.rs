@@ -5,7 +5,6 @@
 //! about a message is [`crate::plane`]'s; nothing here waits, and nothing runs beside the plane's own thread.
 //!
 //! What a client can cost is bounded on each side:
-//!
 //! * connections: `total` a worker and `per_client` an address; at the total the connection that has been idle longest
 //!   gives way, and where none is idle the new one is closed;
 //! * time: a connection that completes no query for `idle` ends, and a message that comes octet by octet does not prolong
@@ -15,8 +14,7 @@
 //! * a connection from a balancer begins with a PROXY header, before which nothing is decided; from then on its client is
 //!   the one that the header names. Until then it counts against `total` alone;
 //! * a client that closes its half, or sends a message that gets no answer (one of length zero, say), gets the answers to
-//!   what it asked before, then the connection is closed. If a client disconnects, its queries still finish: the answers
-//!   fill the cache.
+//!   what it asked before, then the connection is closed. If a client disconnects, its queries still finish.
 
 mod connection;
 mod doors;
@@ -62,8 +60,7 @@ const ACCEPTED_AT_ONCE: usize = 64;
 const SWEEP: u64 = 500_000;
 /// Microseconds after which the answers that a connection waits for cannot come any more: longer than any question lives.
 const NEVER: u64 = 60_000_000;
-/// Microseconds that a client has for its first question, handshake and all, and those in which what it has sent comes up,
-/// where the worker drains.
+/// Microseconds for a client's first question, handshake and all; and for what it has sent, where the worker drains.
 const FIRST_QUESTION: u64 = 1_000_000;
 const LAST_QUESTION: u64 = 40_000;
 /// Octets that are read at once.
