@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 USE = "configuration"
 
 
-def seal(data: bytes, name: str = "stopsign.yaml") -> int:
+def seal(data: bytes) -> int:
     """A descriptor that holds `data` for ever; for who opened it to close."""
-    sealed = os.memfd_create(name, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    sealed = os.memfd_create("stopsign.yaml", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     with open(sealed, "wb", closefd=False) as file:
         file.write(data)
     fcntl.fcntl(

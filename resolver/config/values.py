@@ -291,8 +291,10 @@ def _database(value: object) -> str:
         scheme, separator, rest = value.partition("://")
         if scheme == "sqlite" and separator and rest.lstrip("/"):
             return "sqlite:////" + rest.lstrip("/")
-        if scheme == "postgresql" and urlsplit(value).hostname is not None:
-            if urlsplit(value).password:
+        # not by urlsplit: Debian's Python 3.11 refuses an address in brackets behind another host
+        user, _, hosts = re.split("[/?#]", rest, maxsplit=1)[0].rpartition("@")
+        if scheme == "postgresql" and hosts.partition(":")[0]:
+            if user.partition(":")[2]:
                 raise ValueError("carries a password; secrets never stand in this file, PGPASSFILE would be right")
             return value
     right = "sqlite:///var/lib/stopsign/portal.db or postgresql://host/name"

@@ -1,8 +1,8 @@
 """What the workers of one host share for TLS and QUIC: two secrets, in memory alone.
 
-Enters: the kernel's randomness, or what this supervisor held before it executed itself again. Leaves: a sealed memfd(2)
+Enters: the kernel's randomness, or what this supervisor held before it executed itself again. Leaves: a pipe with them
 for each worker that starts; the worker reads it once and closes it. An environment could be read by programs that a
-process starts, and a file by a backup.
+process starts, and a file by a backup. A pipe has room on a full disk too.
 
 Rules:
 - The secret of session tickets lasts `ROTATION`. The next one is derived from it, one way: supervisor and workers go on
@@ -22,7 +22,6 @@ import time
 from typing import NamedTuple
 
 from resolver._core import later_secret
-from resolver.config.sealed import seal
 
 SECRETS = "secrets"
 """The use of the descriptor, among the sockets that a worker inherits."""
@@ -57,7 +56,12 @@ class SharedSecrets:
     def handed(self) -> int:
         """A new descriptor that holds them; for the caller to close."""
         self._go_on()
-        return seal(_FORM.pack(self._tickets, self._period, ROTATION, self._quic), "secrets")
+        reads, writes = os.pipe2(os.O_CLOEXEC)
+        try:
+            os.write(writes, _FORM.pack(self._tickets, self._period, ROTATION, self._quic))
+        finally:
+            os.close(writes)
+        return reads
 
     async def forget_old(self) -> None:
         """As long as this process runs."""
@@ -75,6 +79,6 @@ class SharedSecrets:
 def taken(fd: int) -> Shared:
     """What `handed` put into that descriptor, which is closed."""
     try:
-        return Shared(*_FORM.unpack(os.pread(fd, _FORM.size, 0)))
+        return Shared(*_FORM.unpack(os.read(fd, _FORM.size)))
     finally:
         os.close(fd)

@@ -12,9 +12,9 @@ each host why not. Rules:
 
 from __future__ import annotations
 
+import re
 import socket
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 
@@ -56,7 +56,9 @@ async def connect(url: str, patience: float = PATIENCE) -> asyncpg.Connection:
 
 def hosts(url: str) -> Iterator[tuple[str, str]]:
     """Each host, with the URL of it alone."""
-    parts = urlsplit(url)
-    user, at, every = parts.netloc.rpartition("@")
+    scheme, slashes, rest = url.partition("://")
+    # not by urlsplit: Debian's Python 3.11 refuses an address in brackets behind another host
+    authority = re.split("[/?#]", rest, maxsplit=1)[0]
+    user, at, every = authority.rpartition("@")
     for host in every.split(","):
-        yield host, urlunsplit(parts._replace(netloc=f"{user}{at}{host}"))
+        yield host, f"{scheme}{slashes}{user}{at}{host}{rest[len(authority) :]}"

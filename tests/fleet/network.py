@@ -51,7 +51,8 @@ class Network:
 
     def forward(self) -> None:
         """It is a router, which chooses between equal ways by addresses and ports."""
-        self.run("sysctl", "--quiet", "net.ipv4.ip_forward=1", "net.ipv4.fib_multipath_hash_policy=1")
+        for setting in ("ip_forward", "fib_multipath_hash_policy"):
+            self.run("sh", "-c", f"echo 1 > /proc/sys/net/ipv4/{setting}")
 
     def pull(self, other: str) -> None:
         """The cable to that network."""

@@ -368,7 +368,7 @@ def test_a_reporter_can_say_that_an_appeal_came_in_and_no_more(world: World) -> 
 
     table = operations(Asked())  # type: ignore[arg-type]
     asked = {name for name, operation in table.items() if operation.reporters}
-    assert asked == {"appeal-reports", "appeal-fates", "shared", "share"}
+    assert asked == {"appeal-reports", "appeal-fates", "shared", "share", "stages", "hear-stages"}
     reporter = control.Callers(reporters=frozenset({"nobody"}))
     peer = control.Peer(1, 65534, 65534)
     for name in ("decide", "suspend", "override", "bypassed", "approve", "appeals-waiting", "drop-appeals"):
@@ -405,7 +405,8 @@ def test_the_kernel_keeps_a_web_process_of_its_own_user_to_reports(world: World)
         answers = dict(line.split("\t") for line in asyncio.run(asked(Path(folder) / "control.sock")).splitlines())
     assert set(answers) == set(table)
     refused = {name for name, answer in answers.items() if "user nobody may not do this" in answer}
-    assert table.keys() - refused == {"status", "appeal-reports", "appeal-fates", "shared", "share"}
+    allowed = {"status", "appeal-reports", "appeal-fates", "shared", "share", "stages", "hear-stages"}
+    assert table.keys() - refused == allowed
 
 
 A_RECEIPT = "0a" * 32

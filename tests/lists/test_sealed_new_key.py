@@ -78,14 +78,15 @@ def test_what_a_person_decided_about_a_reference_holds_under_a_new_key(scene: Sc
     register = scene.isp.register
     received(scene.isp, "A-1", mended, "", list=LIST)
     register.appeals.decide({"A-1": mended}, "mended", "anna", seconds=86400.0)
-    register.people.allow(THREE, "subtree", "a hospital's", "anna", 86400.0)
+    passed = reference_of(scene, THREE)
+    register.people.allow("", "subtree", "a hospital's", "anna", 86400.0, passed)
     assert scene.stopped(*NAMES) == set()
     somebody_leaves(scene)
     scene.issuer.version()
     assert scene.refresh() == "active"
     assert number(scene) == 2
     assert scene.stopped(*NAMES) == set()
-    register.people.lift(THREE, "anna")
+    register.people.lift("", "anna", passed)
     assert scene.stopped(*NAMES) == {THREE}
     scene.later(hours=25)
     scene.issuer.rehearsal.refresh_timestamp()

@@ -48,7 +48,10 @@ class Provider(Host):
         assert self.process is not None
         found: dict[str, int] = {}
         for pid in Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split():
-            words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+            try:
+                words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+            except FileNotFoundError:  # it ended meanwhile
+                continue
             modules = [
                 word.decode() for word in words if word.startswith(b"resolver.") and word != b"resolver.host.child"
             ]

@@ -225,7 +225,7 @@ fn found(line: &[u8]) -> Option<Fields<'_>> {
     Some(Fields { basis, matching, name, reference: until_quote(rest)? })
 }
 
-/// What stands behind the first `part`, which begins with a quotation mark.
+/// What comes after the first `part`, which begins with a quotation mark.
 fn after<'l>(line: &'l [u8], part: &[u8]) -> Option<&'l [u8]> {
     let mut rest = line;
     loop {
