@@ -16,7 +16,7 @@ use super::entry::MAX_LINE;
 use super::types::ListError;
 
 /// No decompression window is larger (as power of two): what the issuer's half writes and reads.
-pub(crate) const MAX_WINDOW_LOG: u32 = 27;
+const MAX_WINDOW_LOG: u32 = 27;
 const CHUNK: usize = 1 << 18;
 
 /// The lines of a compressed file, without their line feeds.

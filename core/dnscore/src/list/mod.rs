@@ -10,7 +10,6 @@
 #![deny(clippy::cast_possible_truncation)]
 
 mod alphabet;
-mod apply;
 mod bucket;
 mod build;
 mod check;
@@ -23,8 +22,6 @@ mod entry;
 mod file;
 mod filter;
 mod follow;
-mod frames;
-mod gather;
 mod guard;
 mod hits;
 mod key;
@@ -39,7 +36,6 @@ mod restrain;
 mod review;
 mod sealed;
 mod side_by_side;
-mod steps;
 mod suffixes;
 mod tally;
 #[cfg(test)]
@@ -49,10 +45,7 @@ mod train;
 mod tree;
 mod types;
 mod vector;
-mod wanted;
-mod written;
 
-pub use apply::{Origin, Signed, apply, find, first_step};
 pub use check::{Announced, Change, Changes, Examination, Finding, examine};
 pub use compile::{CompileSummary, MAX_LISTS, Source, compile};
 pub use compiled::{CompiledList, reference_text};
@@ -61,7 +54,6 @@ pub use document::MAX_PER_NAME;
 #[doc(hidden)]
 pub use file::with_right_checksum;
 pub use follow::{Followed, Following, follow};
-pub use gather::{Names, Plain, Writing};
 pub use guard::{Guard, Guards};
 pub use hits::{Hit, Hits};
 pub use policy::{Policies, PolicyChange, Terms, policy_changes};
@@ -69,9 +61,6 @@ pub use restrain::restrain;
 pub use review::{
     Content, KINDS, Kind as ReviewKind, Pair, Review, Told, check_document, review_difference, review_step,
 };
-pub use steps::{Sign, Steps};
 pub use tally::{Kind, tally};
 pub use types::{Action, Aliases, BATCH, Compared, ListError, Matching, Record, Rule, Standing};
 pub(crate) use vector::prefetch;
-pub use wanted::{Kind as WantedKind, Wanted};
-pub use written::Summary;
