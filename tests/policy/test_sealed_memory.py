@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +10,7 @@ from pathlib import Path
 from resolver.lists import compile as compiling
 from resolver.policy.description import Generation, LiveList
 from tests.rigs.list_documents import BASES, entry
+from tests.rigs.planted import dumped
 from tests.rigs.sealed_lists import FILE_KEY, NAME_KEY, Provider, write_sealed
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -27,21 +27,6 @@ assert len(compiled.look_up("www.asked.example")) == 1
 print("opened", flush=True)
 sys.stdin.read()
 """
-
-
-def dumped(pid: int) -> bytes:
-    """The memory that a core dump would hold: all but what is marked as not to be dumped (`dd`, proc(5))."""
-    found = []
-    maps = re.split(r"^(?=[0-9a-f]+-[0-9a-f]+ )", Path(f"/proc/{pid}/smaps").read_text(), flags=re.MULTILINE)
-    with Path(f"/proc/{pid}/mem").open("rb", buffering=0) as memory:
-        for one in filter(None, maps):
-            span, rights = one.split()[:2]
-            if "r" not in rights or "[v" in one.splitlines()[0] or " dd" in one.rpartition("VmFlags:")[2]:
-                continue
-            start, end = (int(place, 16) for place in span.split("-"))
-            memory.seek(start)
-            found.append(memory.read(end - start))
-    return b"".join(found)
 
 
 def test_neither_a_key_nor_a_name_is_in_what_a_core_dump_would_hold(tmp_path: Path) -> None:
