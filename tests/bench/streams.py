@@ -7,7 +7,8 @@ query (user and system, of the serving process alone, from `/proc/PID/stat`) and
 rounds in which the servers are asked in turns. Each server has one processor's worth of threads, the same names in its
 cache and the same names to block. 20 connections have 10 questions in flight each, by dnsperf; 500 have one each, by
 `load`, which counts from when they are open: dnsperf has a window over all of them, so that some have two questions and
-some none. `limit: echo` only reads and writes: it is what the kernel takes. Then what connections cost:
+some none. There a server costs one time half more than the other, as the two processors share the work: twice the
+rounds. `limit: echo` only reads and writes: it is what the kernel takes. Then what connections cost:
 `tests.bench.connections`.
 """
 
@@ -219,7 +220,8 @@ def measured(
         for connections, in_flight in SHAPES[mode]:
             for work, asking in questions.items():
                 found: dict[str, list[float]] = {}
-                for serving in (one for _ in range(rounds) for one in servers if mode in one.ports):
+                turns = 2 * rounds if in_flight == connections else rounds
+                for serving in (one for _ in range(turns) for one in servers if mode in one.ports):
                     if in_flight == connections:
                         each = load.cost(serving, mode, asking, connections, count)
                     else:
