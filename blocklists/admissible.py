@@ -54,10 +54,6 @@ PROTECTED: dict[str, tuple[str, ...]] = {
 """Nobody may stop these, nor anything at or below them, and no approval changes that: by reason."""
 
 
-_KNOWN = 1 << 14
-"""Endings that are remembered while many names are judged."""
-
-
 @dataclass(frozen=True, slots=True)
 class Suffixes:
     """The public suffix list, ICANN and private section, as A-labels (https://publicsuffix.org/list/)."""
@@ -140,33 +136,6 @@ class Rule:
         if "." not in name or name in self.suffixes:
             return True
         return name.partition(".")[2] in self.wildcards and name not in self.exceptions
-
-    def surely(self, name: str) -> bool:
-        """Whether a name of several labels may be an entry with any match. False where `refusal` has to look."""
-        ending = name.rsplit(".", 2)
-        return not (
-            ending[-1] in self.tops
-            or ending[-2] in self.seconds
-            or name in self.near
-            or name.partition(".")[2] in self.wildcards
-        )
-
-    def surely_all(self, names: list[str], known: set[str]) -> bool:
-        """Whether `surely` holds for each of these; sometimes False where it does. `known` remembers, from one call to
-        the next, what may come after the first label."""
-        if not self.near.isdisjoint(names):
-            return False
-        firsts, dots, rests = zip(*[name.partition(".") for name in names], strict=True)
-        if "" in dots or not self.seconds.isdisjoint(firsts):
-            return False
-        for rest in set(rests).difference(known):
-            ending = rest.rsplit(".", 2)
-            if rest in self.wildcards or ending[-1] in self.tops or (len(ending) > 1 and ending[-2] in self.seconds):
-                return False
-        known.update(rests)
-        if len(known) > _KNOWN:
-            known.clear()
-        return True
 
 
 def rule(more: Mapping[str, str]) -> Rule:

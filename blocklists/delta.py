@@ -20,10 +20,14 @@ from blocklists.errors import VerifyError
 from blocklists.sealed import lines as sealed_lines
 from blocklists.sealed.errors import SealError
 from blocklists.sealed.lines import SealedEntry
+from resolver._core import ListError, first_step
+from resolver._core import apply as apply_step
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
+
+    from resolver._core import Steps
 
 REMOVED, ADDED = b"-", b"+"
 LINES = 4096
@@ -57,6 +61,14 @@ def write(path: Path, changes: Iterable[tuple[bytes, bytes]]) -> Summary:
     return document.write_lines(path, (sign + line for sign, line in changes))
 
 
+def write_first(path: Path, lines: Path, size: int) -> None:
+    """Write the step from nothing to a document of `size` octets, for this machine alone. Raises DeltaError."""
+    try:
+        first_step(lines, path, size=size, level=document.LOCAL_LEVEL)
+    except ListError as error:
+        raise DeltaError(str(error)) from None
+
+
 def read(path: Path, *, size: int) -> Iterator[tuple[bytes, bytes]]:
     """The changes of a delta file. Raises DocumentError."""
     for number, line in enumerate(document.read_lines(path, size=size), 1):
@@ -67,12 +79,27 @@ def read(path: Path, *, size: int) -> Iterator[tuple[bytes, bytes]]:
 
 def apply(old: Path, was: Summary, delta: Path, delta_size: int, new: Path, expected: Summary) -> None:
     """Write to `new` what `old`, which comes to `was`, becomes. Raises DocumentError unless that is `expected`."""
-    changes = list(read(delta, size=delta_size))
-    check_rebinding(changes)
-    entries = was.entries + sum(1 if sign == ADDED else -1 for sign, _ in changes)
-    blocks = _bounded(merged_blocks(document.read_blocks(old, size=was.size), changes), expected.size)
-    if document.write_blocks(new, blocks, entries=entries, level=document.LOCAL_LEVEL) != expected:
+    check_rebinding(read(delta, size=delta_size))
+    before = old, was.size, was.state
+    summary, _ = stepped(before, (delta, delta_size), new, level=document.LOCAL_LEVEL, limit=expected.size)
+    if summary != expected:
         raise DeltaError("the step leads elsewhere")
+
+
+def stepped(
+    old: tuple[Path, int, str | None] | None, steps: Steps | tuple[Path, int], new: Path, *,
+    level: int = document.LEVEL, limit: int = document.MAX_SIZE, delta: Path | None = None,
+) -> tuple[Summary, int]:  # fmt: skip
+    """Write to `new` what a document becomes, and to `delta` the step. `old`: the document, octets that come out of it,
+    its state where one was signed. `steps` were made here, or are a delta file and the octets that come out of it.
+
+    What the new document comes to, and octets of the step. The caller makes both files durable. Raises DeltaError where
+    the old document has another state, or a line that is to go is not in it."""
+    try:
+        made = apply_step(old, steps, new, level=level, limit=limit, delta=delta)
+    except ListError as error:
+        raise DeltaError(str(error)) from None
+    return Summary(made.entries, made.size, made.state), made.delta_size
 
 
 def merged(old: Iterable[bytes], changes: Iterable[tuple[bytes, bytes]]) -> Iterator[bytes]:
@@ -166,14 +193,6 @@ def check_rebinding(changes: Iterable[tuple[bytes, bytes]], *, rekeyed: bool = F
                 else f"{' '.join(before)}, and now for {' '.join(after)}"
             )  # fmt: skip
             raise VerifyError("reference-reuse", f"reference {reference} stood for {told}")
-
-
-def _bounded(blocks: Iterable[bytes], size: int) -> Iterator[bytes]:
-    for block in blocks:
-        size -= len(block)
-        if size < 0:
-            raise DeltaError("the step leads to more than was announced")
-        yield block
 
 
 def _parse(line: bytes) -> Entry | SealedEntry:

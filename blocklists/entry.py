@@ -36,12 +36,9 @@ MATCHES: tuple[str, ...] = get_args(Match)
 MAX_LINE = 4096
 """No canonical line is longer, in octets: what lets a reader bound its buffer."""
 
-_NAME_TO_END = (
-    r"(?=.{1,253}END)(?:(?!-)[a-z0-9_-]{1,63}(?<!-)\.)*"
-    r"(?![0-9]+END|0x[0-9a-f]*END)(?!-)[a-z0-9_-]{1,63}(?<!-)END"
-)
-_NAME = re.compile(_NAME_TO_END.replace("END", r"\Z")).match
-_NAMES = re.compile(rf"(?>{_NAME_TO_END})*+\Z".replace("END", r"\n")).match
+_NAME = re.compile(
+    r"(?=.{1,253}\Z)(?:(?!-)[a-z0-9_-]{1,63}(?<!-)\.)*(?![0-9]+\Z|0x[0-9a-f]*\Z)(?!-)[a-z0-9_-]{1,63}(?<!-)\Z"
+).match
 _ADDRESS = re.compile(r"(?:.*\.)?(?:[0-9]+|0x[0-9a-f]*)\Z|\[?[0-9a-f.]*:[0-9a-f:.]*\]?\Z", re.IGNORECASE).match
 _BASIS = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z").match
 _CATEGORY = re.compile(r"[a-z0-9][a-z0-9-]{0,63}\Z").match
@@ -152,11 +149,6 @@ def reversed_labels(name: str) -> str:
 def is_name(name: str) -> bool:
     """Whether this is a name in the form an entry wants."""
     return _NAME(name) is not None
-
-
-def are_names(lines: list[str]) -> bool:
-    """Whether `is_name` says so of each of these lines: in two thirds of the time where they are many."""
-    return _NAMES("\n".join([*lines, ""])) is not None
 
 
 def is_reference(text: str) -> bool:

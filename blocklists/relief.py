@@ -14,21 +14,20 @@ Rules: one person signs a relief, so a wrong relief must not stop what two peopl
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from blocklists import document
+from blocklists import delta
+from blocklists.document import DocumentError
 from blocklists.errors import BlocklistError
 from blocklists.head import MAX_JUMP, Relief, Suspension
+from resolver._core import ListError, find
 
 if TYPE_CHECKING:
     from collections.abc import Collection
     from pathlib import Path
 
 CARRIED = "withdrawn; the newest relief no longer says why"
-_REFERENCE = re.compile(rb'"reference":"([0-9A-Z]{16})"').findall
-_OVERLAP = len(b'"reference":"') + 16
 
 
 class ReliefError(BlocklistError):
@@ -65,11 +64,11 @@ def applied(newest: Relief | None, known: Relief | None, lines: Path | None, siz
 
 
 def entries_among(references: Collection[str], lines: Path, size: int) -> set[str]:
-    """Which of the references are entries of a document. No line is parsed: in a text the quotes would be escaped."""
+    """Which of the references are entries of a document."""
     if not references:
         return set()
-    wanted, found, rest = {reference.encode() for reference in references}, set[bytes](), b""
-    for block in document.read_blocks(lines, size=size):
-        found.update(wanted.intersection(_REFERENCE(rest + block)))
-        rest = block[-_OVERLAP:]
-    return {reference.decode() for reference in found}
+    try:
+        found = find(lines, size=size, references=[*references])
+    except ListError as error:
+        raise DocumentError(str(error)) from None
+    return {delta.reference(line) for line in found}

@@ -152,8 +152,9 @@ def refresh_from(
         (state / "verified").mkdir(exist_ok=True)
         client = Client(where, trusted_root.read_bytes(), state / "tuf", min_threshold, now)
         client.refresh()
-        newest = _newest_relief(client, state, name, before)
-        if before is not None and before.lines.exists():
+        newest, arrived = _newest_relief(client, state, name, before), None
+        there = before is not None and before.lines.exists()
+        if before is not None and there:
             arrived = newest.applied(before, before.lines, before.head.full_size)
             if arrived is not None and arrived != before.relief:
                 _keep_relief(state, arrived, newest.by)
@@ -165,7 +166,8 @@ def refresh_from(
             every_entry = every_entry and not seen
         if every_entry and not alone:
             _check_entries(lines, head)
-        relief = newest.applied(before, None if alone else lines, head.full_size)
+        same = there and before is not None and before.head == head
+        relief = arrived if same and not alone else newest.applied(before, None if alone else lines, head.full_size)
         for kept in sorted((state / "tuf").iterdir()):
             durable.sync(kept)
         verified = Verified(

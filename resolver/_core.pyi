@@ -1,6 +1,6 @@
 """The native core (Rust, core/binding): the compiled list and the UDP plane."""
 
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence, Set
 from os import PathLike
 from typing import Literal, NotRequired, Self, TypeAlias, TypedDict, final, type_check_only
 
@@ -16,6 +16,7 @@ __all__ = [
     "COUNTERS_MARK",
     "LIFE",
     "VERSION",
+    "Applied",
     "Attention",
     "Change",
     "Changes",
@@ -29,10 +30,13 @@ __all__ = [
     "Judgement",
     "ListError",
     "Match",
+    "Names",
     "Plane",
     "Policies",
     "Reviewed",
+    "Steps",
     "TcpAsk",
+    "apply",
     "ask_quic",
     "changes",
     "check_document",
@@ -40,6 +44,8 @@ __all__ = [
     "covers",
     "distinct",
     "examine",
+    "find",
+    "first_step",
     "follow_step",
     "joined",
     "later_secret",
@@ -53,6 +59,7 @@ __all__ = [
     "tally",
     "tick_when_busy",
     "verdict",
+    "wanted",
 ]
 
 VERSION: str
@@ -104,6 +111,91 @@ def compile(sources: Sequence[Source], output: _StrPath, meta: bytes, *, max_siz
 
     No document may be larger than `max_size` octets uncompressed (default 4 GiB). Raises ListError. The
     interpreter is free meanwhile."""
+
+# -- the desk: names gathered, steps made and applied ------------------------------------------------------------------
+
+@final
+class Names:
+    """The names that an import takes, in the order in which it meets them; each has a line and the number of its
+    *kind*, of which the caller knows what it says. Sets of names say which are judged one by one: last labels (`tops`),
+    last but one (`seconds`), whole names (`near`), parents (`wildcards`)."""
+
+    def __new__(
+        cls, tops: Collection[str], seconds: Collection[str], near: Collection[str], wildcards: Collection[str]
+    ) -> Self: ...
+    def take(
+        self, text: bytes, *, at: int, line: int, kind: int, writing: Literal["bare", "hosts", "rule"]
+    ) -> tuple[int, int]:
+        """Takes whole lines that are a name and nothing else, from the octet `at` on, the first of which has the number
+        `line`. Where the first begins that is not, or stands here already, and its number."""
+
+    def put(self, name: str, line: int, kind: int) -> tuple[int, int] | None:
+        """Puts a name that is in the form of entries. Line and kind of where it stands already."""
+
+    def add(self, name: str, line: int, kind: int) -> None:
+        """Adds what a name comes with too."""
+
+    def clear(self) -> None: ...
+    def kinds(self) -> list[int]:
+        """How many there are of each kind."""
+
+    def __len__(self) -> int: ...
+    def __getitem__(self, index: int, /) -> tuple[int, str, int]:
+        """Line, name and kind; what was added comes last."""
+
+@final
+class Steps:
+    """Lines that go (`-`) and lines that come (`+`), in the order of the document."""
+
+    def __new__(cls, lines: Sequence[tuple[bytes, bytes]]) -> Self: ...
+    def bases(self) -> list[str]:
+        """Of the lines that come."""
+
+    def __len__(self) -> int: ...
+    def __iter__(self) -> Iterator[tuple[bytes, bytes]]: ...
+
+def wanted(
+    names: Names,
+    kinds: Sequence[tuple[str, str, tuple[str, str] | None]],
+    *,
+    document: tuple[_StrPath, int] | None,
+    withdrawn: Sequence[str],
+    replace: bool,
+    random: Callable[[int], bytes],
+) -> tuple[Steps, list[int]]:
+    """The step that brings names onto a list whose document has so many octets; and the rows that are no entries.
+
+    `kinds`: match, basis, and what a line says before the name and behind the reference; `None`: that is no entry.
+    What stands under the same name, match and basis stays, unless its reference is `withdrawn`. `replace`: what is not
+    wanted goes. Raises ListError. The interpreter is free meanwhile, but for `random`."""
+
+@final
+class Applied:
+    """What was written: lines, their octets, `sha256:` over them, octets of the step."""
+
+    entries: int
+    size: int
+    state: str
+    delta_size: int
+
+def apply(
+    old: tuple[_StrPath, int, str | None] | None,
+    step: Steps | tuple[_StrPath, int],
+    new: _StrPath,
+    *,
+    level: int,
+    limit: int = ...,
+    delta: _StrPath | None = None,
+) -> Applied:
+    """Writes to `new` what a document becomes (its path, octets, and state where one was signed) by a step, made here
+    or a delta file of so many octets; to `delta` the step. At most `limit` octets come of it, compressed at `level`.
+    Raises ListError. The interpreter is free meanwhile."""
+
+def find(document: _StrPath, *, size: int, names: Sequence[str] = ..., references: Sequence[str] = ...) -> list[bytes]:
+    """The lines of a document of at most `size` octets that have one of these names or references. Raises ListError."""
+
+def first_step(document: _StrPath, output: _StrPath, *, size: int, level: int) -> None:
+    """Writes the step from nothing to a document of at most `size` octets. Raises ListError."""
 
 @final
 class Change:

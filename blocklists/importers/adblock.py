@@ -22,7 +22,7 @@ import re
 from typing import TYPE_CHECKING
 
 from blocklists.importers import hosts
-from blocklists.importers.source import Rejection, SourceError, chunks, shown
+from blocklists.importers.source import Rejection, SourceError, blocks, chunks, lines, shown
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -40,23 +40,20 @@ _NARROW = frozenset({"client", "ctag", "denyallow", "dnstype", "dnsrewrite"})
 def read(path: Path, intake: Intake) -> None:
     """Take every rule that names a host into `intake`. Raises SourceError when the file cannot be read."""
     off = _turned_off(path, intake.size)
-    for item in chunks(path, size=intake.size):
+
+    def take(number: int, text: str) -> None:
+        _line(path, number, text.strip(), off, intake)
+
+    if not off:  # most rules are ||name^ and no more
+        for first, block in blocks(path, size=intake.size):
+            intake.take_block(first, block, "subtree", take, writing="rule")
+        return
+    for item in lines(path, size=intake.size):
+        intake.lines += 1
         if isinstance(item, Rejection):
-            intake.lines += 1
             intake.add_rejection(item)
-            continue
-        first, texts = item
-        intake.lines += len(texts)
-
-        def take(number: int, first: int = first, texts: list[str] = texts) -> None:
-            _line(path, number, texts[number - first].strip(), off, intake)
-
-        if off:
-            for number in range(first, first + len(texts)):
-                take(number)
-        else:  # most rules are ||name^ and no more
-            names = [text[2:-1] if text.startswith("||") and text.endswith("^") else "" for text in texts]
-            intake.take_plain(first, names, "subtree", take)
+        else:
+            take(*item)
 
 
 def _turned_off(path: Path, size: int) -> set[str]:

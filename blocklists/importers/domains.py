@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from blocklists.importers.source import Rejection, chunks
+from blocklists.importers.source import blocks
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,23 +23,13 @@ _COMMENTS = ("!", ";", "//")
 
 def read(path: Path, intake: Intake) -> None:
     """Take every name of the file into `intake`. Raises SourceError when the file cannot be read."""
-    for item in chunks(path, size=intake.size):
-        if isinstance(item, Rejection):
-            intake.lines += 1
-            intake.add_rejection(item)
-            continue
-        _take_all(*item, intake)
+    for first, block in blocks(path, size=intake.size):
+        intake.take_block(first, block, intake.match, lambda number, text: _take(number, text, intake))
 
 
-def _take_all(first: int, texts: list[str], intake: Intake) -> None:
-    intake.lines += len(texts)
-
-    def take(number: int) -> None:
-        text = texts[number - first]
-        words = text.partition("#")[0].split() if not text.startswith(_COMMENTS) else []
-        if len(words) == 1:
-            intake.take(number, words[0])
-        elif words:
-            intake.reject(number, text, "more than one word on the line (a hosts file? see --format)")
-
-    intake.take_plain(first, texts, intake.match, take)
+def _take(number: int, text: str, intake: Intake) -> None:
+    words = text.partition("#")[0].split() if not text.startswith(_COMMENTS) else []
+    if len(words) == 1:
+        intake.take(number, words[0])
+    elif words:
+        intake.reject(number, text, "more than one word on the line (a hosts file? see --format)")

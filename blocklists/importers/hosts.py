@@ -15,7 +15,7 @@ import ipaddress
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from blocklists.importers.source import Rejection, chunks
+from blocklists.importers.source import blocks
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,33 +26,13 @@ _OWN = frozenset({
     "localhost", "localhost.localdomain", "local", "broadcasthost", "ip6-localhost", "ip6-loopback", "ip6-localnet",
     "ip6-mcastprefix", "ip6-allnodes", "ip6-allrouters", "ip6-allhosts", "0.0.0.0",
 })  # fmt: skip
-_NOWHERE = frozenset({"0.0.0.0", "127.0.0.1", "::", "::1"})
 
 
 def read(path: Path, intake: Intake) -> None:
     """Take every name of the file into `intake`. Raises SourceError when the file cannot be read."""
-    for item in chunks(path, size=intake.size):
-        if isinstance(item, Rejection):
-            intake.lines += 1
-            intake.add_rejection(item)
-            continue
-        _take_all(*item, intake)
-
-
-def _take_all(first: int, texts: list[str], intake: Intake) -> None:
-    intake.lines += len(texts)
-    # Most lines are one wall and one name: those go at once, the others word by word
-    names = [_one(text) for text in texts]
-    intake.take_plain(first, names, "exact", lambda number: take(number, texts[number - first], intake))
-
-
-def _one(text: str) -> str:
-    """The name of a line that blocks just one; no name for every other line."""
-    wall, _, name = text.partition(" ")
-    if wall in _NOWHERE and name not in _OWN:
-        return name
-    words = text.split()
-    return words[1] if len(words) == 2 and words[0] in _NOWHERE and words[1] not in _OWN else ""
+    for first, block in blocks(path, size=intake.size):
+        # Most lines are one wall and one name: those go at once, the others word by word
+        intake.take_block(first, block, "exact", lambda number, text: take(number, text, intake), writing="hosts")
 
 
 def take(number: int, text: str, intake: Intake) -> None:

@@ -19,29 +19,28 @@ from __future__ import annotations
 import re
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import idna
 
 from blocklists import admissible, entry
 from blocklists.admissible import is_public_suffix
 from blocklists.importers.exceptions import Exceptions
-from blocklists.importers.source import MAX_SIZE, Notice, Rejection, in_file, shown
+from blocklists.importers.source import MAX_SIZE, Notice, Rejection, in_file, line_of, shown
+from resolver._core import Names
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from blocklists.admissible import Rule
     from blocklists.entry import Match
     from blocklists.head import Basis
 
-_LOW = 0xFFFFFFFF
-_AT_ONCE = 256
-"""Lines that are judged together: most files have long runs of nothing but names."""
 KEPT = 1000
 """Rejections, and notices, that are kept to be shown."""
 MAX_GROUNDS = 100_000
 """Of one import. A signed list has less room, by octets (`blocklists.head.check_bases`); a bridge has no head."""
+Writing = Literal["bare", "hosts", "rule"]
 _URL = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE).match
 _PORT = re.compile(r"[^:]+:[0-9]{1,5}\Z").match
 _CIDR = re.compile(r"[0-9a-f.:]+/[0-9]{1,3}\Z", re.IGNORECASE).match
@@ -67,6 +66,19 @@ class Kind(NamedTuple):
     category: str | None = None
     expires: str | None = None
     issued: str | None = None
+
+
+Gathered = tuple[Names, list[Kind]]
+"""Names with the numbers of their kinds, and these."""
+
+
+def gathered(candidates: Iterable[Candidate]) -> Gathered:
+    """Candidates that were made otherwise, for the core; every name is in the form of entries."""
+    names, kinds = Names([], [], [], []), dict[Kind, int]()
+    for one in candidates:
+        kind = Kind(one.match, one.basis, one.category, one.expires, one.issued)
+        names.add(one.name, one.line, kinds.setdefault(kind, len(kinds)))
+    return names, list(kinds)
 
 
 @dataclass(slots=True)
@@ -101,13 +113,16 @@ class Intake:
     """Also where the block is `firm`."""
     refused: list[str] = field(default_factory=list)
     """Names that can be an entry at no provider; the first of them."""
-    _names: dict[str, int] = field(default_factory=dict)
-    """Name to line and kind, in one number: a million names must fit into a small machine."""
+    _names: Names = field(init=False)
+    """What was taken: names with their lines and kinds, which are numbers of `_kinds`."""
     _more: dict[tuple[str, Match, str | None], int] = field(default_factory=dict)
-    """The same for what a name has besides its first kind."""
+    """Of what a name has besides its first kind: the line."""
     _firm: set[tuple[str, Match]] = field(default_factory=set)
     _kinds: list[Kind] = field(default_factory=list)
     _numbers: dict[Kind, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._names = Names(self.rule.tops, self.rule.seconds, self.rule.near, self.rule.wildcards)
 
     @property
     def candidates(self) -> Sequence[Candidate]:
@@ -119,19 +134,26 @@ class Intake:
         self._settle()
         return self._each()
 
+    def gathered(self) -> Gathered:
+        """As `each`, for the core."""
+        self._settle()
+        return self._names, self._kinds
+
     def _each(self) -> Iterator[Candidate]:
-        for name, packed in self._names.items():
-            yield Candidate(packed >> 32, name, *self._kinds[packed & _LOW])
-        for (name, _, _), packed in self._more.items():
-            yield Candidate(packed >> 32, name, *self._kinds[packed & _LOW])
+        for line, name, kind in map(self._names.__getitem__, range(len(self._names))):
+            yield Candidate(line, name, *self._kinds[kind])
 
     def __len__(self) -> int:
         self._settle()
-        return len(self._names) + len(self._more)
+        return len(self._names)
 
     def by_match(self) -> Counter[str]:
         """How many names were taken with each match."""
-        return Counter(candidate.match for candidate in self.each())
+        self._settle()
+        matches = Counter[str]()
+        for kind, number in zip(self._kinds, self._names.kinds(), strict=False):
+            matches[kind.match] += number
+        return +matches
 
     def take(
         self,
@@ -178,14 +200,18 @@ class Intake:
 
     def put(self, line: int, name: str, kind: Kind) -> None:
         """Keep a name that every rule above allows."""
-        packed = line << 32 | self._number(kind)
-        before = self._names.setdefault(name, packed)
-        if before is packed:
+        number = self._number(kind)
+        if (before := self._names.put(name, line, number)) is None:
             return
-        if self._kinds[before & _LOW][:2] != kind[:2]:
-            before = self._more.setdefault((name, kind.match, kind.basis), packed)
-        if before is not packed:
-            self.note(line, name, f"stands already in line {before >> 32}")
+        first, there = before
+        if self._kinds[there][:2] != kind[:2]:
+            more = name, kind.match, kind.basis
+            if more not in self._more:
+                self._more[more] = line
+                self._names.add(name, line, number)
+                return
+            first = self._more[more]
+        self.note(line, name, f"stands already in line {first}")
 
     def _number(self, kind: Kind) -> int:
         number = self._numbers.setdefault(kind, len(self._kinds))
@@ -193,26 +219,24 @@ class Intake:
             self._kinds.append(kind)
         return number
 
-    def take_plain(self, first: int, texts: list[str], match: Match, other: Callable[[int], None]) -> None:
-        """Take lines that are a name and nothing else; `other` gets the number of each that is not, in order."""
-        names, is_name, surely = self._names, entry.is_name, self.rule.surely
-        number, endings = self._number(Kind(match)), set[str]()
-        for begin in range(0, len(texts), _AT_ONCE):
-            some, line = texts[begin : begin + _AT_ONCE], first + begin
-            if (
-                names.keys().isdisjoint(some)
-                and len(set(some)) == len(some)
-                and entry.are_names(some)
-                and self.rule.surely_all(some, endings)
-            ):
-                packed = line << 32 | number
-                names.update(zip(some, range(packed, packed + (len(some) << 32), 1 << 32), strict=True))
-                continue
-            for at, text in enumerate(some, line):
-                if text in names or not is_name(text) or "." not in text or not surely(text):
-                    other(at)
-                else:
-                    names[text] = at << 32 | number
+    def take_block(
+        self, first: int, block: bytes, match: Match, other: Callable[[int, str], None], *, writing: Writing = "bare"
+    ) -> None:
+        """Take whole lines that are a name and nothing else: `bare`, behind an address where nobody listens (`hosts`),
+        or as `||name^` (`rule`). `other` gets the number of each that is not, and its text, in order."""
+        kind, at, line = self._number(Kind(match)), 0, first
+        while True:
+            at, line = self._names.take(block, at=at, line=line, kind=kind, writing=writing)
+            if at == len(block):
+                break
+            end = block.index(b"\n", at)
+            found = line_of(line, block[at:end])
+            if isinstance(found, Rejection):
+                self.add_rejection(found)
+            else:
+                other(line, found)
+            at, line = end + 1, line + 1
+        self.lines += line - first
 
     def let_pass(
         self, line: int, text: str, *, match: Match, wins: bool, firm: bool = False, name: str | None = None,

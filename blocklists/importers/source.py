@@ -99,6 +99,41 @@ def chunks(
         yield from _checked(number, [rest], encoding)
 
 
+def blocks(path: Path, *, size: int = MAX_SIZE) -> Iterator[tuple[int, bytes]]:
+    """The file's whole lines in UTF-8 with their ends, joined to blocks, each with the number of its first line. Raises
+    SourceError when the file cannot be read at all. Whether a line is one of text, `line_of` says."""
+    number, rest = 1, b""
+    for block in _utf8(path, size):
+        rest += block
+        end = rest.rfind(b"\n") + 1
+        if end:
+            yield number, rest[:end]
+            number += rest.count(b"\n", 0, end)
+            rest = rest[end:]
+            if number > MAX_LINES:
+                raise SourceError(f"{path}: more than {MAX_LINES:,} lines")
+        rest = rest[: 4 * MAX_LINE + 4]  # how a longer line begins is enough to say that it is too long
+    if rest:
+        yield number, rest + b"\n"
+
+
+def line_of(number: int, octets: bytes) -> str | Rejection:
+    """A line of `blocks` as text, without its end; or why it is none."""
+    found = octets.decode("utf-8", "replace").rstrip("\r")
+    return _unreadable(number, found, "utf-8") or found
+
+
+def _utf8(path: Path, size: int) -> Iterator[bytes]:
+    found = octets(path, size=size)
+    first = next(found, b"")
+    if first.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        for block in text(path, size=size):
+            yield block.encode()
+        return
+    yield first.removeprefix(codecs.BOM_UTF8)
+    yield from found
+
+
 def lines(path: Path, *, size: int = MAX_SIZE, encoding: str | None = None) -> Iterator[tuple[int, str] | Rejection]:
     """The file's lines, numbered from 1, without their ends. Raises SourceError when it cannot be read at all."""
     for item in chunks(path, size=size, encoding=encoding):
@@ -138,14 +173,19 @@ def _checked(first: int, found: list[str], encoding: str | None) -> Iterator[tup
         return
     begun, good = first, list[str]()
     for number, line in enumerate(found, first):
-        long = len(line) > MAX_LINE
-        if not long and "\ufffd" not in line:
+        rejection = _unreadable(number, line, encoding or "utf-8")
+        if rejection is None:
             good.append(line)
             continue
         if good:
             yield begun, good
         begun, good = number + 1, []
-        reason = "the line is too long" if long else f"not {(encoding or 'utf-8').upper()}"
-        yield Rejection(number, shown(line[:100]), reason)
+        yield rejection
     if good:
         yield begun, good
+
+
+def _unreadable(number: int, line: str, encoding: str) -> Rejection | None:
+    if len(line) > MAX_LINE:
+        return Rejection(number, shown(line[:100]), "the line is too long")
+    return Rejection(number, shown(line[:100]), f"not {encoding.upper()}") if "\ufffd" in line else None

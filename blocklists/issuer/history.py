@@ -11,6 +11,8 @@ Enters: the desk. Leaves: steps between two versions, and the signers of an entr
 from __future__ import annotations
 
 import json
+import shutil
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from tuf.api.exceptions import RepositoryError
@@ -27,7 +29,6 @@ from blocklists.sealed import lines as sealed_lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
-    from pathlib import Path
 
     from blocklists.issuer.desk import Desk
 
@@ -40,14 +41,22 @@ class HistoryError(BlocklistError):
 
 
 def record(
-    folder: Path, head: Head, steps: Iterable[tuple[bytes, bytes]] | bytes, signed_by: Iterable[str], published: str
-) -> None:
-    """Write a version's record into `folder` (a stage). `steps`: of a sealed list the file of the vault; empty, where
-    that is not there."""
+    folder: Path, head: Head, steps: Iterable[tuple[bytes, bytes]] | Path | bytes, signed_by: Iterable[str],
+    published: str,
+) -> None:  # fmt: skip
+    """Write a version's record into `folder` (a stage). `steps`: as they are, or the file that was published of them
+    (the delta, of a first version the document); of a sealed list the file of the vault, empty where that is not
+    there."""
     place = folder / head.list
     place.mkdir(parents=True, exist_ok=True)
     if not isinstance(steps, bytes):
-        delta.write(place / f"{head.version}.zst", steps)
+        path = place / f"{head.version}.zst"
+        if not isinstance(steps, Path):
+            delta.write(path, steps)
+        elif head.delta is not None:
+            shutil.copyfile(steps, path)
+        else:
+            delta.write_first(path, steps, head.full_size)
     elif steps:
         durable.replace(place / f"{head.version}.sealed", steps)  # what is published holds no name to make it from
     about = {"state": head.state, "signed_by": sorted(signed_by), "published": published}
@@ -151,15 +160,8 @@ def rebuild(desk: Desk) -> None:
             path = head.delta.path if head.delta else head.full_path
             part = desk.folder / "step.zst"
             part.write_bytes(_published(desk, targets.signed, path))
-            record(desk.folder / "ledger", head, of_version(head, part), signed[-1], when)
+            record(desk.folder / "ledger", head, part, signed[-1], when)
             part.unlink()
-
-
-def of_version(head: Head, part: Path) -> Iterable[tuple[bytes, bytes]]:
-    """The step to a version: its delta, or for a first version all of its document."""
-    if head.delta is not None:
-        return delta.read(part, size=head.delta.size)
-    return ((ADDED, line) for line in document.read_lines(part, size=head.full_size))
 
 
 def _numbered(folder: Path, role: str, kind: type[T]) -> Iterator[Metadata[T]]:

@@ -22,13 +22,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from blocklists import delta, document
+from blocklists.document import DocumentError
+from blocklists.entry import is_reference
 from blocklists.errors import BlocklistError
 from blocklists.issuer import vault
 from blocklists.sealed.keys import Card
 from blocklists.sealed.seal import FILE_KEY, NAME_KEY, Keys
+from resolver._core import ListError, find
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
     from blocklists.document import Summary
 
@@ -55,6 +58,14 @@ class Listing:
     def blocks(self) -> Iterator[bytes]:
         """The same in blocks of any size."""
         yield from document.read_blocks(self.path, size=self.size)
+
+    def find(self, wanted: Collection[str]) -> list[bytes]:
+        """The lines with these names or references. Raises DocumentError."""
+        references = [one for one in wanted if is_reference(one)]
+        try:
+            return find(self.path, size=self.size, names=[*wanted], references=references)
+        except ListError as error:
+            raise DocumentError(str(error)) from None
 
 
 class _Memory:

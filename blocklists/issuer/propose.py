@@ -18,13 +18,13 @@ from typing import TYPE_CHECKING
 
 from tuf.api.metadata import Metadata, Root, TargetFile, Targets
 
-from blocklists import delta, document, durable
+from blocklists import delta, durable
 from blocklists.delta import ADDED, REMOVED
-from blocklists.entry import Entry, EntryError, as_text, check_key, is_name, references, reversed_labels
+from blocklists.entry import Entry, EntryError, as_text, check_key
 from blocklists.errors import BlocklistError
 from blocklists.force import withdrawn
 from blocklists.head import Delta, Head, delta_path, full_path, head_path, is_of
-from blocklists.importers.intake import Intake
+from blocklists.importers.intake import Intake, gathered
 from blocklists.importers.source import Rejection
 from blocklists.issuer import sealing as seals
 from blocklists.issuer.request import About, Request
@@ -39,13 +39,15 @@ from blocklists.repository import (
     delegate_relief,
     relief_keys,
 )
+from blocklists.sealed.lines import STAND_IN
+from resolver._core import Steps, wanted
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
     from datetime import datetime
 
     from blocklists.entry import Match, Random
-    from blocklists.importers.intake import Candidate
+    from blocklists.importers.intake import Candidate, Kind
     from blocklists.issuer.desk import Current, Desk
     from blocklists.issuer.keys import Card
 
@@ -106,61 +108,62 @@ def setup(desk: Desk, cards: Sequence[Card], *, threshold: int = 2, now: datetim
 def from_candidates(
     desk: Desk,
     name: str,
-    candidates: Iterable[Candidate],
+    candidates: Intake | Iterable[Candidate],
     terms: Terms,
     *,
     replace: bool = False,
     random: Random,
     rejected: list[Rejection] | None = None,
-) -> list[tuple[bytes, bytes]]:
+) -> Steps:
     """The changes that bring these names onto a list. `replace`: and take off what is not among them.
 
     What is in force already under the same name, match and basis stays as it is. A candidate whose own fields do not
     fit the terms (an end that has passed) is added to `rejected`; without it ProposeError is raised.
     """
     check_key(terms.basis or None, terms.category or None)
-    wanted: dict[tuple[str, str, str], Candidate] = {}
-    for candidate in candidates:
-        wanted.setdefault((candidate.name, candidate.match, candidate.basis or terms.basis), candidate)
-    gone: list[bytes] = []
-    if (published := desk.head(name)) is not None:
-        off = withdrawn(desk.relief(name))
-        for line in desk.listing(published).lines():
-            bond = delta.bond(line)
-            if off and delta.reference(line) in off:
-                if replace or bond in wanted:
-                    gone.append(line)
-            elif wanted.pop(bond, None) is None and replace:
-                gone.append(line)
-    come: dict[str, bytes] = {}
-    forms: dict[tuple[str, str, str | None, str | None, str | None], tuple[str, str]] = {}
-    for ((listed, match, basis), candidate), reference in zip(
-        wanted.items(), references(len(wanted), random), strict=True
-    ):
-        words = match, basis, candidate.category, candidate.expires, candidate.issued
-        if words not in forms or not is_name(listed):
-            try:
-                forms[words] = _form(Entry(
-                    name=listed, match=candidate.match, basis=basis, category=candidate.category or terms.category,
-                    issued=min(candidate.issued or terms.issued, terms.issued),
-                    expires=candidate.expires or terms.expires, reference=reference,
-                    removal_requested=terms.removal_requested, impact=terms.impact,
-                ))  # fmt: skip
-            except EntryError as error:
-                if rejected is None:
-                    raise ProposeError(f"line {candidate.line}: {listed}: {error}") from None
-                rejected.append(Rejection(candidate.line, listed, str(error)))
-                continue
-        before, after = forms[words]
-        text = f'{before}"name":"{listed}","reference":"{reference}"{after}'
-        come[f"{reversed_labels(listed)}\0\0{match}\0{reference}"] = text.encode("ascii")
-    return _in_order(gone, [come[order] for order in sorted(come)])
+    names, kinds = candidates.gathered() if isinstance(candidates, Intake) else gathered(candidates)
+    forms = [_form(kind, terms) for kind in kinds]
+    published = desk.head(name)
+    listing = desk.listing(published) if published is not None else None
+    steps, unfit = wanted(
+        names, [(kind.match, kind.basis or terms.basis, form) for kind, form in zip(kinds, forms, strict=True)],
+        document=(listing.path, listing.size) if listing else None, withdrawn=[*withdrawn(desk.relief(name))],
+        replace=replace, random=random,
+    )  # fmt: skip
+    for row in unfit:
+        line, listed, number = names[row]
+        reason = _misfit(kinds[number], terms, listed)
+        if rejected is None:
+            raise ProposeError(f"line {line}: {listed}: {reason}")
+        rejected.append(Rejection(line, listed, reason))
+    return steps
 
 
-def _form(entry: Entry) -> tuple[str, str]:
-    """What stands before the name and after the reference in the lines of all entries with the same other fields."""
+def _form(kind: Kind, terms: Terms) -> tuple[str, str] | None:
+    """What stands before the name and after the reference in the lines of all entries of a kind; None where they are no
+    entries."""
+    try:
+        entry = _entry(kind, terms, STAND_IN)
+    except EntryError:
+        return None
     before, _, after = entry.line().decode("ascii").partition(f'"name":"{entry.name}","reference":"{entry.reference}"')
     return before, after
+
+
+def _misfit(kind: Kind, terms: Terms, listed: str) -> str:
+    try:
+        _entry(kind, terms, listed)
+    except EntryError as error:
+        return str(error)
+    return "is no entry"
+
+
+def _entry(kind: Kind, terms: Terms, listed: str) -> Entry:
+    return Entry(
+        name=listed, match=kind.match, basis=kind.basis or terms.basis, category=kind.category or terms.category,
+        issued=min(kind.issued or terms.issued, terms.issued), expires=kind.expires or terms.expires,
+        reference="0" * 16, removal_requested=terms.removal_requested, impact=terms.impact,
+    )  # fmt: skip
 
 
 def by_hand(
@@ -172,15 +175,15 @@ def by_hand(
     Raises ProposeError where a name is none, or what is to go is not there.
     """
     intake, published = Intake(match), desk.head(name)
-    for number, wanted in enumerate(add, 1):
-        intake.take(number, wanted, match=match)
+    for number, text in enumerate(add, 1):
+        intake.take(number, text, match=match)
     if intake.rejected:
         raise ProposeError(f"{intake.rejected[0].text}: {intake.rejected[0].reason}")
     if intake.notices:
         raise ProposeError(f"{intake.notices[0].text}: {intake.notices[0].notice}")
     coming = {candidate.name for candidate in intake.candidates}
     missing, gone = set(remove), set[bytes]()
-    for line in desk.listing(published).lines() if published else ():
+    for line in desk.listing(published).find({*coming, *remove}) if published else ():
         basis, listed_match, listed, reference = (field.decode("ascii") for field in delta.fields(line))
         if listed in remove or reference in remove:
             missing -= {listed, reference}
@@ -189,20 +192,16 @@ def by_hand(
             gone.add(line)
     if missing:
         raise ProposeError(f"not on {name}: {', '.join(sorted(missing))}")
-    come = from_candidates(desk, name, intake.candidates, terms, random=random) if add else []
+    come = from_candidates(desk, name, intake, terms, random=random) if add else ()
     return sorted({*((REMOVED, line) for line in gone), *come}, key=place)
 
 
 def changes(gone: Iterable[bytes], come: Iterable[Entry]) -> list[tuple[bytes, bytes]]:
     """Changes in the order of the document."""
-    return _in_order(gone, [entry.line() for entry in sorted(come, key=Entry.order)])
-
-
-def _in_order(gone: Iterable[bytes], come: Iterable[bytes]) -> list[tuple[bytes, bytes]]:
-    """Changes from lines; those that come are in order."""
-    fresh = [(ADDED, line) for line in come]
-    old = [(REMOVED, line) for line in gone]
-    return sorted(old + fresh, key=place) if old else fresh
+    return sorted(
+        [*((REMOVED, line) for line in gone), *((ADDED, entry.line()) for entry in come)],
+        key=place,
+    )
 
 
 def place(change: tuple[bytes, bytes]) -> tuple[tuple[bytes, bytes, bytes], bool]:
@@ -210,9 +209,9 @@ def place(change: tuple[bytes, bytes]) -> tuple[tuple[bytes, bytes, bytes], bool
     return delta.order(change[1]), change[0] == ADDED
 
 
-def require_bases(name: str, bases: Collection[str], steps: Sequence[tuple[bytes, bytes]]) -> None:
+def require_bases(name: str, bases: Collection[str], steps: Steps) -> None:
     """Raises ProposeError where something is added on a basis that the list's table does not have."""
-    unknown = {delta.basis(line) for sign, line in steps if sign == ADDED}.difference(bases)
+    unknown = set(steps.bases()).difference(bases)
     if unknown:
         known = ", ".join(bases) or "none yet"
         raise ProposeError(
@@ -237,9 +236,11 @@ def remove_basis(desk: Desk, name: str, key: str) -> None:
 
 
 def propose(
-    desk: Desk, name: str, steps: Sequence[tuple[bytes, bytes]], *, now: datetime, author: str, note: str
+    desk: Desk, name: str, steps: Steps | Sequence[tuple[bytes, bytes]], *, now: datetime, author: str, note: str
 ) -> Request:
-    """The request for a list's next version. Raises ProposeError, DocumentError."""
+    """The request for a list's next version; the changes are in the order of the document. Raises ProposeError,
+    DocumentError."""
+    steps = steps if isinstance(steps, Steps) else Steps(steps)
     current = desk.current()
     if current is None:
         raise ProposeError(f"{desk.folder} has published no root yet", hint="sign and publish the setup request first")
@@ -262,7 +263,7 @@ def propose(
     version = before.version + 1 if before else 1
     about = About("list", name, author, as_text(now), note)
     if sealing is not None:
-        made = seals.parts(desk, name, sealing, before, list(steps))
+        made = seals.parts(desk, name, sealing, before, steps)
         step = Delta(delta_path(name, version), made.delta_size, version - 1) if made.delta is not None else None
         head = Head(
             list=name, version=version, entries=made.summary.entries, state=made.summary.state, issuer=desk.issuer,
@@ -273,13 +274,16 @@ def propose(
             about, targets=_next_targets(current, name, files, now), relief=_next_relief(current, now),
             head=head.to_bytes(), full=made.full, delta=made.delta, names=made.names,
         )  # fmt: skip
-    old = desk.listing(before).blocks() if before else ()
-    draft = desk.folder / "drafts" / f"{name}-{version}.zst"
-    with durable.replaced(draft) as part:
-        summary = document.write_blocks(part, delta.merged_blocks(old, steps))
+    draft, step, delta_bytes = desk.folder / "drafts" / f"{name}-{version}.zst", None, None
+    part = draft.with_name("delta.zst") if before else None
+    old = (desk.document(before), before.full_size, before.state) if before else None
+    with durable.replaced(draft) as new:
+        summary, delta_size = delta.stepped(old, steps, new, delta=part)
     full_bytes = draft.read_bytes()
     draft.replace(draft.with_name(f"{hashlib.sha256(full_bytes).hexdigest()}.zst"))
-    step, delta_bytes = _packed(desk, name, version, steps) if before else (None, None)
+    if part is not None:
+        step, delta_bytes = Delta(delta_path(name, version), delta_size, version - 1), part.read_bytes()
+        part.unlink()
     head = Head(
         list=name, version=version, entries=summary.entries, state=summary.state, issuer=desk.issuer, bases=bases,
         full_path=full_path(name, version), full_size=summary.size, delta=step,
@@ -304,15 +308,6 @@ def _files(head: Head, full: bytes, delta: bytes | None) -> dict[str, bytes]:
     """A version's files, by their paths."""
     files = {head_path(head.list): head.to_bytes(), head.full_path: full}
     return files | {head.delta.path: delta} if head.delta and delta is not None else files
-
-
-def _packed(desk: Desk, name: str, version: int, steps: Sequence[tuple[bytes, bytes]]) -> tuple[Delta, bytes]:
-    path = desk.folder / "drafts" / "delta.zst"
-    try:
-        summary = delta.write(path, steps)
-        return Delta(delta_path(name, version), summary.size, version - 1), path.read_bytes()
-    finally:
-        path.unlink(missing_ok=True)
 
 
 def _next_targets(current: Current, name: str, files: dict[str, bytes], now: datetime) -> Metadata[Targets]:

@@ -30,7 +30,7 @@ from blocklists.document import DocumentError
 from blocklists.entry import as_text
 from blocklists.errors import BlocklistError, VerifyError
 from blocklists.fetch import Deadline, Directory
-from blocklists.head import MAX_JUMP, Head, head_path, lists_in, relief_path, spelt
+from blocklists.head import MAX_JUMP, Head, Relief, head_path, lists_in, relief_path, spelt
 from blocklists.issuer import history, names, sealing, withdraw
 from blocklists.issuer.keys import Card, Keyring
 from blocklists.issuer.request import merge
@@ -80,7 +80,8 @@ def publish(
             durable.replace(stage / "metadata" / f"{root.signed.version}.root.json", request.root.to_bytes())
         online = _online(desk, root.signed)
         _stage_online(online, stage, current, changed, passphrase, now)
-        _finish(desk, stage, now, min_threshold, openers, relieved=request.about.list if request.relief_list else None)
+        relieved = Relief.from_bytes(request.relief_list) if request.relief_list is not None else None
+        _finish(desk, stage, now, min_threshold, openers, relieved=relieved)
 
 
 def refresh_timestamp(desk: Desk, passphrase: Passphrase, *, now: datetime, min_threshold: int = 2) -> None:
@@ -192,8 +193,8 @@ def _full(desk: Desk, targets: Targets, request: Request, head: Head) -> bytes:
             raise PublishError(f"the document of {head.list} {head.version} is not here")
         step = draft.with_name("step.zst")
         step.write_bytes(request.delta)
-        old = document.read_blocks(desk.document(before), size=before.full_size)
-        document.write_blocks(draft, delta.merged_blocks(old, list(delta.read(step, size=head.delta.size))))
+        with durable.replaced(draft) as new:
+            delta.stepped((desk.document(before), before.full_size, before.state), (step, head.delta.size), new)
         step.unlink()
     data = draft.read_bytes()
     if hashlib.sha256(data).hexdigest() != wanted:
@@ -259,11 +260,11 @@ def _stage_ledger(desk: Desk, request: Request, stage: Path, now: datetime) -> N
     part.unlink()
 
 
-def _steps(desk: Desk, head: Head, part: Path) -> Iterable[tuple[bytes, bytes]] | bytes:
+def _steps(desk: Desk, head: Head, part: Path) -> Iterable[tuple[bytes, bytes]] | Path | bytes:
     """What a version changes; nothing that could be recorded of one that is adopted sealed."""
     before = desk.head(head.list)
     if not head.adopted or before is None:
-        return b"" if head.seal is not None else history.of_version(head, part)
+        return b"" if head.seal is not None else part
     if head.seal is not None:
         return b""
     new = document.read_lines(part, size=head.full_size)
@@ -277,7 +278,7 @@ def _finish(
     min_threshold: int,
     openers: Mapping[str, Opener],
     *,
-    relieved: str | None = None,
+    relieved: Relief | None = None,
 ) -> None:
     _check_as_client(desk, stage, now, min_threshold, openers, relieved)
     durable.replace(stage / "ready", b"")
@@ -285,9 +286,9 @@ def _finish(
 
 
 def _check_as_client(
-    desk: Desk, stage: Path, now: datetime, min_threshold: int, openers: Mapping[str, Opener], relieved: str | None
+    desk: Desk, stage: Path, now: datetime, min_threshold: int, openers: Mapping[str, Opener], relieved: Relief | None
 ) -> None:
-    """Fetch every list as a provider would; a sealed one that is new by its opener. `relieved`: whose relief is new.
+    """Fetch every list as a provider would; a sealed one that is new by its opener. `relieved`: the relief that is new.
     Raises VerifyError, PublishError."""
     where = Directory([stage, desk.published], Deadline(_CHECK_SECONDS))
     if not desk.trusted_root.exists():
@@ -309,8 +310,11 @@ def _check_as_client(
             where, desk.trusted_root, state, name, min_threshold=min_threshold, now=now,
             opener=openers.get(name, verify.head_alone),
         )  # fmt: skip
-        if name == relieved and seen.relief_refused is not None:
+        if relieved is None or name != relieved.list:
+            continue
+        if seen.relief_refused is not None:
             raise PublishError(f"providers would not apply the relief of {name}: {seen.relief_refused}")
+        withdraw.check_entries(desk, relieved, seen.relief.suspended if seen.relief else ())
 
 
 def _flip(desk: Desk, stage: Path) -> None:

@@ -22,7 +22,7 @@ import io
 import json
 import zipfile
 from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import IO, TYPE_CHECKING, Any, TypeVar
 
 from tuf.api.exceptions import RepositoryError
 from tuf.api.metadata import Metadata, Root, Targets
@@ -76,6 +76,10 @@ class Request:
     def to_bytes(self) -> bytes:
         """The file."""
         file = io.BytesIO()
+        self._write(file)
+        return file.getvalue()
+
+    def _write(self, file: IO[bytes]) -> None:
         with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
             archive.writestr(_member("request.json"), json.dumps(asdict(self.about), indent=1).encode() + b"\n")
             for role in ROLES:
@@ -84,13 +88,16 @@ class Request:
             for name, field in _BLOBS.items():
                 if (blob := getattr(self, field)) is not None:
                     archive.writestr(_member(name), blob)
-        return file.getvalue()
 
     @staticmethod
     def from_bytes(data: bytes) -> Request:
         """The request of a file. Raises RequestError."""
+        return Request._read(io.BytesIO(data))
+
+    @staticmethod
+    def _read(file: IO[bytes]) -> Request:
         try:
-            with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            with zipfile.ZipFile(file) as archive:
                 parts = {info.filename: _part(archive, info) for info in archive.infolist()}
             about = About(**json.loads(parts.pop("request.json")))
             fields: dict[str, Any] = {}
@@ -107,13 +114,15 @@ class Request:
 
     def save(self, path: Path) -> None:
         """Write the file durably."""
-        durable.replace(path, self.to_bytes())
+        with durable.replaced(path) as new, new.open("wb") as file:
+            self._write(file)
 
     @staticmethod
     def load(path: Path) -> Request:
         """Read a file. Raises RequestError."""
         try:
-            return Request.from_bytes(path.read_bytes())
+            with path.open("rb") as file:
+                return Request._read(file)
         except OSError as error:
             raise RequestError(f"{path}: {error.strerror}") from None
         except RequestError as error:

@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from blocklists.issuer.desk import Desk
     from blocklists.issuer.request import Request
     from blocklists.sealed.seal import Seal
+    from resolver._core import Steps as MadeSteps
 
 Steps = list[tuple[bytes, bytes]]
 _OTHER = {ADDED: REMOVED, REMOVED: ADDED}
@@ -168,12 +169,12 @@ def changed(known: Sealing, before: Head | None) -> bool:
     return _ids(known.subscribers) != _published_ids(before) or retired or other
 
 
-def parts(desk: Desk, name: str, known: Sealing, before: Head | None, steps: Steps) -> Parts:
+def parts(desk: Desk, name: str, known: Sealing, before: Head | None, made: MadeSteps) -> Parts:
     """The next version. Raises SealingError, VaultError, DocumentError."""
     published = desk.names(name, before.version) if before else None
-    old = published.listing().blocks() if published else iter(())
-    plain = names.in_memory()
-    document.write_blocks(plain.path, delta.merged_blocks(old, steps))
+    old, plain = published.listing() if published else None, names.in_memory()
+    delta.stepped((old.path, old.size, None) if old else None, made, plain.path)
+    steps = list(made)
     nobody_left = before is not None and _published_ids(before) <= _ids(known.subscribers)
     stays = published is not None and nobody_left and published.number > known.retired
     name_key = published.keys.name if published is not None and stays else os.urandom(NAME_KEY)

@@ -96,8 +96,14 @@ def check_relief(desk: Desk, request: Request) -> None:
     wanted = known.version + 1 if known.version < MAX_JUMP else 1
     if relief.version != wanted:
         raise WithdrawError(f"the request makes version {relief.version} of the relief of {relief.list}, not {wanted}")
-    fresh = relief.since(known).suspended
-    if stray := fresh.keys() - _listed(desk, relief.list, fresh.keys()).keys():
+    published = desk.head(relief.list)
+    if published is None or published.seal is not None:  # what the desk's client sees of one that is readable is enough
+        check_entries(desk, relief, _listed(desk, relief.list, relief.since(known).suspended.keys()))
+
+
+def check_entries(desk: Desk, relief: Relief, entries: Collection[str]) -> None:
+    """Before it is published: all that a relief newly suspends is among the list's entries. Raises WithdrawError."""
+    if stray := relief.since(_relief(desk, relief.list)).suspended.keys() - set(entries):
         raise WithdrawError(f"the request suspends {min(stray)}, which is no entry of {relief.list}")
 
 
@@ -158,10 +164,9 @@ def _listed(desk: Desk, name: str, wanted: Collection[str]) -> Mapping[str, str]
     if published.adopted and published.seal is not None:
         return {one: one for one in wanted if is_reference(one)}  # its names are read by nobody here
     found: dict[str, str] = {}
-    for line in desk.listing(published).lines():
+    for line in desk.listing(published).find(wanted):
         _, _, listed, reference = (field.decode("ascii") for field in delta.fields(line))
-        if listed in wanted or reference in wanted:
-            found[reference] = listed
+        found[reference] = listed
     return found
 
 

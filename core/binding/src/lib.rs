@@ -1,6 +1,7 @@
 //! `resolver._core`: the native module. One error type; the interpreter is released only where a call blocks.
 
 mod ask;
+mod desk;
 mod desk_review;
 mod list;
 mod plane;
@@ -24,6 +25,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("CoreError", module.py().get_type::<CoreError>())?;
     module.add("ListError", module.py().get_type::<ListError>())?;
     ask::register(module)?;
+    desk::register(module)?;
     desk_review::register(module)?;
     list::register(module)?;
     plane::register(module)?;

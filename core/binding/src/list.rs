@@ -16,7 +16,7 @@ use crate::ListError as Refusal;
 use crate::verdict::name_of;
 
 /// The one conversion: the sentence is the message; `kind` and `line` say it to programs.
-fn refused_at(py: Python<'_>, error: &ListError) -> PyErr {
+pub(crate) fn refused_at(py: Python<'_>, error: &ListError) -> PyErr {
     let refusal = Refusal::new_err(error.to_string());
     let value = refusal.value(py);
     let noted = value.setattr("kind", error.kind).and_then(|()| value.setattr("line", error.line));

@@ -16,7 +16,7 @@ use super::entry::MAX_LINE;
 use super::types::ListError;
 
 /// No decompression window is larger (as power of two): what the issuer's half writes and reads.
-const MAX_WINDOW_LOG: u32 = 27;
+pub(crate) const MAX_WINDOW_LOG: u32 = 27;
 const CHUNK: usize = 1 << 18;
 
 /// The lines of a compressed file, without their line feeds.
@@ -150,7 +150,7 @@ impl Reading {
         Ok(Self { chunks, used, thread: thread.map_err(unreadable)?, ended: false })
     }
 
-    /// The next chunk, `None` behind the last.
+    /// The next chunk, `None` after the last.
     fn next(&mut self) -> Result<Option<Vec<u8>>, ListError> {
         if self.ended {
             return Ok(None);
@@ -186,7 +186,7 @@ struct Decompressed {
 }
 
 impl Decompressed {
-    /// The next chunk, in the memory of one that was read; empty behind the last.
+    /// The next chunk, in the memory of one that was read; empty after the last.
     fn read(&mut self, mut chunk: Vec<u8>) -> Result<Vec<u8>, ListError> {
         // one octet more than may come, so that a longer file shows
         let room = usize::try_from(self.left.saturating_add(1)).unwrap_or(CHUNK).min(CHUNK);

@@ -10,18 +10,24 @@
 #![deny(clippy::cast_possible_truncation)]
 
 mod alphabet;
+mod apply;
 mod bucket;
 mod build;
+mod change;
 mod check;
 mod code;
 mod compile;
 mod compiled;
 mod digest;
 mod document;
+mod drawn;
 mod entry;
 mod file;
 mod filter;
+mod find;
 mod follow;
+mod frames;
+mod gather;
 mod guard;
 mod hits;
 mod key;
@@ -36,6 +42,7 @@ mod restrain;
 mod review;
 mod sealed;
 mod side_by_side;
+mod steps;
 mod suffixes;
 mod tally;
 #[cfg(test)]
@@ -45,15 +52,22 @@ mod train;
 mod tree;
 mod types;
 mod vector;
+mod wanted;
+mod written;
 
+pub use apply::{Origin, Signed, apply, first_step};
+pub use change::Sign;
 pub use check::{Announced, Change, Changes, Examination, Finding, examine};
 pub use compile::{CompileSummary, MAX_LISTS, Source, compile};
 pub use compiled::{CompiledList, reference_text};
 pub use digest::{DIGEST, Digest, KEY, key_of, sealed_digest};
 pub use document::MAX_PER_NAME;
+pub use drawn::Kind as WantedKind;
 #[doc(hidden)]
 pub use file::with_right_checksum;
+pub use find::find;
 pub use follow::{Followed, Following, follow};
+pub use gather::{Names, Plain, Writing};
 pub use guard::{Guard, Guards};
 pub use hits::{Hit, Hits};
 pub use policy::{Policies, PolicyChange, Terms, policy_changes};
@@ -61,6 +75,9 @@ pub use restrain::restrain;
 pub use review::{
     Content, KINDS, Kind as ReviewKind, Pair, Review, Told, check_document, review_difference, review_step,
 };
+pub use steps::Steps;
 pub use tally::{Kind, tally};
 pub use types::{Action, Aliases, BATCH, Compared, ListError, Matching, Record, Rule, Standing};
 pub(crate) use vector::prefetch;
+pub use wanted::Wanted;
+pub use written::Summary;

@@ -1,0 +1,112 @@
+//! Lines of a document, by the frames that can hold them.
+//!
+//! Enters: a document, and which of its frames are wanted, by the keys of their first lines. Leaves: each line of these
+//! frames, or those that have a name or a reference. A frame that is not wanted is not read.
+
+use std::collections::HashSet;
+use std::path::Path;
+
+use super::change::{Fields, fields};
+use super::frames::Frames;
+use super::key;
+use super::lines::lines_of;
+use super::types::ListError;
+
+/// The lines of a document of at most `size` octets that have one of these names or references. Only the frames that can
+/// hold one are looked at: all of them, where a reference is among what is wanted.
+///
+/// # Errors
+/// The document cannot be read, or holds what is no canonical line.
+pub fn find(path: &Path, size: u64, names: &[String], references: &[String]) -> Result<Vec<Vec<u8>>, ListError> {
+    let mut frames = Frames::open(path, size)?;
+    let mut search = Search {
+        names: names.iter().map(String::as_bytes).collect(),
+        references: references.iter().map(String::as_bytes).collect(),
+        found: Vec::new(),
+    };
+    let mut keys: Vec<Vec<u8>> = names.iter().map(|name| key_of(name.as_bytes())).collect();
+    keys.sort_unstable();
+    let holds = |first: &[u8], next: Option<&[u8]>| {
+        let at = keys.partition_point(|key| key.as_slice() < first);
+        !references.is_empty() || keys.get(at).is_some_and(|key| next.is_none_or(|next| key.as_slice() <= next))
+    };
+    each_line(&mut frames, holds, |line| search.line(line))?;
+    Ok(search.found)
+}
+
+/// Visit the lines of those frames that `holds` says of, by the keys of a frame's first line and of the next frame's.
+pub(crate) fn each_line(
+    frames: &mut Frames,
+    holds: impl Fn(&[u8], Option<&[u8]>) -> bool,
+    mut visit: impl FnMut(&[u8]) -> Result<(), ListError>,
+) -> Result<(), ListError> {
+    let (mut places, mut firsts) = (frames.places()?, Vec::new());
+    for &place in &places {
+        let first = lines_of(frames.beginning(place)?).next().and_then(|line| fields(line).ok());
+        firsts.extend(first.map(|first| key_of(first.name)));
+    }
+    if firsts.len() < places.len() {
+        // a frame begins in the middle of a line: all of them are read, one after the other
+        places.truncate(1);
+        firsts.clear();
+    }
+    let whole = firsts.is_empty();
+    let mut rest = Vec::new();
+    for (at, place) in places.into_iter().enumerate() {
+        if !whole && !holds(&firsts[at], firsts.get(at + 1).map(Vec::as_slice)) {
+            continue;
+        }
+        frames.seek(place)?;
+        while let Some(piece) = frames.next()? {
+            let ends = piece.ends && !whole;
+            let mut text = piece.text;
+            if !rest.is_empty() {
+                // the line that the last piece ended in
+                let end = text.iter().position(|&byte| byte == b'\n').map_or(text.len(), |at| at + 1);
+                rest.extend_from_slice(&text[..end]);
+                text = &text[end..];
+                if rest.ends_with(b"\n") {
+                    visit(&rest[..rest.len() - 1])?;
+                    rest.clear();
+                }
+            }
+            let mut seen = 0;
+            for line in lines_of(text) {
+                seen += line.len() + 1;
+                visit(line)?;
+            }
+            rest.extend_from_slice(&text[seen..]);
+            if ends {
+                break;
+            }
+        }
+    }
+    if rest.is_empty() { Ok(()) } else { Err(cut_short()) }
+}
+
+pub(crate) fn cut_short() -> ListError {
+    ListError::new("malformed", "ends without a line feed: the file is cut short")
+}
+
+fn key_of(name: &[u8]) -> Vec<u8> {
+    let mut key = Vec::with_capacity(name.len());
+    key::from_name(name, &mut key);
+    key
+}
+
+/// What is looked for, and what was found.
+struct Search<'w> {
+    names: HashSet<&'w [u8]>,
+    references: HashSet<&'w [u8]>,
+    found: Vec<Vec<u8>>,
+}
+
+impl Search<'_> {
+    fn line(&mut self, line: &[u8]) -> Result<(), ListError> {
+        let Fields { name, reference, .. } = fields(line)?;
+        if self.names.contains(name) || self.references.contains(reference) {
+            self.found.push([line, b"\n"].concat());
+        }
+        Ok(())
+    }
+}

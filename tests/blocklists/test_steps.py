@@ -1,0 +1,332 @@
+"""The core's desk work beside the same work done line by line in Python: a step applied, lines found, names brought
+onto a list; and frames, of which a change has one written again."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import subprocess
+from itertools import islice
+from typing import TYPE_CHECKING
+
+import pytest
+import zstandard
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from blocklists import delta, document
+from blocklists.admissible import everywhere
+from blocklists.entry import MATCHES, Entry, is_name, references
+from blocklists.importers import domains, formats
+from blocklists.importers.intake import Candidate, Intake, gathered
+from resolver import _core
+from tests.bench.desk import invented
+from tests.rigs.list_documents import entry, numbered
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+TERMS = '{"basis":"order-17","category":"gambling","expires":"2027-11-22T00:00:00Z","issued":"2026-11-22T00:00:00Z",'
+FORM = TERMS + '"match":"subtree",', "}\n"
+names = st.sets(st.sampled_from([f"{a}.{b}.example" for a in "abcdefgh" for b in "xyz"]), max_size=12)
+
+
+def written(path: Path, lines: Iterable[bytes]) -> tuple[Path, int, str]:
+    summary = document.write_lines(path, lines)
+    return path, summary.size, summary.state
+
+
+def lines_of(chosen: Iterable[str], **fields: str) -> list[bytes]:
+    entries = [entry(name, sum(name.encode()), **fields) for name in chosen]  # type: ignore[arg-type]
+    return [one.line() for one in sorted(entries, key=Entry.order)]
+
+
+def octets_of(path: Path) -> bytes:
+    return b"".join(document.read_blocks(path, size=document.MAX_SIZE))
+
+
+@given(names, names, st.booleans())
+@settings(max_examples=25, deadline=None)
+def test_a_step_leads_to_the_same_files_as_line_by_line(
+    tmp_path_factory: pytest.TempPathFactory, old: set[str], new: set[str], prolonged: bool
+) -> None:
+    folder = tmp_path_factory.mktemp("steps")
+    before = lines_of(old)
+    after = lines_of(new, **({"expires": "2029-01-01T00:00:00Z"} if prolonged else {}))
+    steps = list(delta.difference(before, after))
+    summary, size = delta.stepped(
+        written(folder / "old", before), _core.Steps(steps), folder / "new", delta=folder / "delta"
+    )
+    assert summary == document.write_lines(folder / "expected", after)
+    assert (folder / "new").read_bytes() == (folder / "expected").read_bytes()
+    assert size == delta.write(folder / "expected", steps).size
+    assert (folder / "delta").read_bytes() == (folder / "expected").read_bytes()
+    again, _ = delta.stepped(written(folder / "old", before), (folder / "delta", size), folder / "again")
+    assert again == summary
+    assert list(_core.Steps(steps)) == steps
+
+
+def test_an_old_document_in_another_state_is_not_changed(tmp_path: Path) -> None:
+    path, size, state = written(tmp_path / "old", lines_of(["a.x.example", "b.x.example"]))
+    come = _core.Steps([(delta.ADDED, lines_of(["c.x.example"])[0])])
+    for wrong in ((path, size, state[:-1] + ("0" if state[-1] != "0" else "1")), (path, size - 1, state)):
+        with pytest.raises(delta.DeltaError, match=r"state|octets"):
+            delta.stepped(wrong, come, tmp_path / "new")
+    with pytest.raises(delta.DeltaError, match="more than"):
+        delta.stepped((path, size, state), come, tmp_path / "new", limit=size)
+    for cut in range(path.stat().st_size):
+        (tmp_path / "cut").write_bytes(path.read_bytes()[:cut])
+        with pytest.raises(delta.DeltaError):
+            delta.stepped((tmp_path / "cut", size, state), come, tmp_path / "new")
+
+
+def test_a_line_that_is_to_go_must_be_there_letter_by_letter(tmp_path: Path) -> None:
+    old = written(tmp_path / "old", lines_of(["a.x.example"]))
+    for gone in (lines_of(["b.x.example"]), lines_of(["a.x.example"], category="other"), lines_of(["0.x.example"])):
+        with pytest.raises(delta.DeltaError, match="not there"):
+            delta.stepped(old, _core.Steps([(delta.REMOVED, gone[0])]), tmp_path / "new")
+
+
+# -- documents of several frames -------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def long(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, int, str]:
+    """A document of 100,000 names: three frames."""
+    path = tmp_path_factory.mktemp("long") / "full.zst"
+    summary, _ = delta.stepped(None, drawn(invented(100_000)), path)
+    return path, summary.size, summary.state
+
+
+def drawn(listed: Iterable[str]) -> _core.Steps:
+    candidates = [Candidate(number, name, "subtree") for number, name in enumerate(listed, 1)]
+    steps, unfit = _core.wanted(
+        *gathered(candidates)[:1], [("subtree", "order-17", FORM)], document=None, withdrawn=[], replace=False,
+        random=lambda count: hashlib.shake_256(b"long").digest(count),
+    )  # fmt: skip
+    assert not unfit
+    return steps
+
+
+def test_names_come_in_the_order_of_a_document_with_references_in_the_order_of_the_file(
+    long: tuple[Path, int, str],
+) -> None:
+    listed = list(invented(100_000))
+    drawn_from = references(len(listed), lambda count: hashlib.shake_256(b"long").digest(count))
+    entries = [
+        Entry(name, "subtree", "order-17", "gambling", "2026-11-22T00:00:00Z", "2027-11-22T00:00:00Z", reference)
+        for name, reference in zip(listed, drawn_from, strict=True)
+    ]
+    assert octets_of(long[0]) == b"".join(one.line() for one in document.in_order(entries))
+
+
+def test_one_name_more_has_one_frame_written_again_and_leads_to_the_same_file_as_from_nothing(
+    long: tuple[Path, int, str], tmp_path: Path
+) -> None:
+    lines = octets_of(long[0]).splitlines(keepends=True)
+    for at in (0, len(lines) // 2, len(lines) - 1):
+        more = entry(f"zzz.{delta.bond(lines[at])[0]}", at).line()  # the next line
+        summary, _ = delta.stepped(long, _core.Steps([(delta.ADDED, more)]), tmp_path / "new")
+        before, now = frames(long[0]), frames(tmp_path / "new")
+        assert len(now) == len(before) >= 3
+        assert len(set(before) - set(now)) == 1
+        gone = _core.Steps([(delta.REMOVED, more)])
+        back, _ = delta.stepped((tmp_path / "new", summary.size, summary.state), gone, tmp_path / "back")
+        assert back.state == long[2]
+        assert (tmp_path / "back").read_bytes() == long[0].read_bytes()
+    assert octets_of(tmp_path / "new") == b"".join([*lines, more])
+    whole, _ = delta.stepped(None, _core.Steps([(delta.ADDED, line) for line in (*lines, more)]), tmp_path / "whole")
+    assert whole == summary
+    assert (tmp_path / "new").read_bytes() == (tmp_path / "whole").read_bytes()
+
+
+def frames(path: Path) -> list[bytes]:
+    """Each frame of a file, by a library of others."""
+    data, found = path.read_bytes(), []
+    while data:
+        one = zstandard.ZstdDecompressor().decompressobj()
+        one.decompress(data)
+        found.append(data[: len(data) - len(one.unused_data)])
+        data = one.unused_data
+    return found
+
+
+@pytest.mark.skipif(shutil.which("zstd") is None, reason="apt install zstd")
+def test_the_program_of_others_reads_all_frames(long: tuple[Path, int, str]) -> None:
+    told = subprocess.run(["zstd", "-dc", long[0]], capture_output=True, check=True).stdout
+    assert hashlib.sha256(told).hexdigest() == long[2].removeprefix("sha256:")
+
+
+def test_a_document_of_one_long_frame_as_it_was_written_before_takes_the_same_step(
+    long: tuple[Path, int, str], tmp_path: Path
+) -> None:
+    old = written(tmp_path / "old", octets_of(long[0]).splitlines(keepends=True))
+    assert old[1:] == long[1:]
+    more = _core.Steps([(delta.ADDED, entry("middle.example", 1).line())])
+    one, _ = delta.stepped(old, more, tmp_path / "one")
+    other, _ = delta.stepped(long, more, tmp_path / "other")
+    assert one == other
+    assert (tmp_path / "one").read_bytes() == (tmp_path / "other").read_bytes()
+
+
+def test_lines_are_found_by_name_and_by_reference_wherever_frames_end(
+    long: tuple[Path, int, str], tmp_path: Path
+) -> None:
+    lines = octets_of(long[0]).splitlines(keepends=True)
+    chosen = [lines[0], lines[40_000], lines[-1], *frames_end(long[0], lines)]
+    listed = [delta.bond(line)[0] for line in chosen]
+    expected = sorted(set(chosen), key=delta.order)
+    cut = tmp_path / "cut"  # frames that end in the middle of lines, as another program may write them
+    whole = b"".join(lines)
+    cut.write_bytes(b"".join(zstandard.compress(whole[at : at + 3_000_017]) for at in range(0, len(whole), 3_000_017)))
+    for path in (long[0], cut):
+        assert _core.find(path, size=long[1], names=[*listed, "not.there.example"]) == expected
+        assert _core.find(path, size=long[1], references=[delta.reference(line) for line in chosen]) == expected
+        assert _core.find(path, size=long[1], names=["not.there.example"]) == []
+    with pytest.raises(_core.ListError, match="octets than were announced"):
+        _core.find(long[0], size=long[1] - 1, references=[numbered(1)])
+
+
+def frames_end(path: Path, lines: list[bytes]) -> Iterable[bytes]:
+    """The last line of each frame, and the first of the next."""
+    at = 0
+    for frame in frames(path):
+        at += zstandard.ZstdDecompressor().decompressobj().decompress(frame).count(b"\n")
+        yield from lines[at - 1 : at + 1]
+
+
+# -- names -------------------------------------------------------------------------------------------------------------
+
+labels = st.sampled_from(
+    [
+        "a",
+        "b1",
+        "-x",
+        "x-",
+        "_dmarc",
+        "com",
+        "uk",
+        "co",
+        "arpa",
+        "ntp",
+        "github",
+        "io",
+        "ck",
+        "www",
+        "7",
+        "0x1f",
+        "xn--p1ai",
+    ]
+)
+written_names = st.lists(labels, min_size=1, max_size=4).map(".".join) | st.sampled_from(
+    ["A.com", "a.com.", "*.a.com", "a..com", "", "a b.com", "ä.com", f"{'a' * 64}.com", ".".join(["a" * 60] * 5)]
+)
+
+
+@given(st.lists(written_names, max_size=12))
+@settings(max_examples=100, deadline=None)
+def test_what_the_core_takes_by_itself_is_a_name_that_may_be_an_entry_with_any_match(texts: list[str]) -> None:
+    rule = everywhere()
+    taken = _core.Names(rule.tops, rule.seconds, rule.near, rule.wildcards)
+    block, at, line = "".join(f"{text}\n" for text in texts).encode(), 0, 1
+    left = set[int]()
+    while True:
+        at, line = taken.take(block, at=at, line=line, kind=0, writing="bare")
+        if at == len(block):
+            break
+        left.add(line)
+        at, line = block.index(b"\n", at) + 1, line + 1
+    assert line == len(texts) + 1
+    for number, name, _ in (taken[row] for row in range(len(taken))):
+        assert texts[number - 1] == name
+        assert is_name(name)
+        assert not any(rule.refusal(name, match) for match in MATCHES)
+    there = {taken[row][1] for row in range(len(taken))}
+    for number in left:
+        name = texts[number - 1]
+        doubtful = not is_name(name) or "." not in name or name in there
+        near = name in rule.near or any(part in rule.tops | rule.seconds for part in name.split("."))
+        assert doubtful or near or name.partition(".")[2] in rule.wildcards
+
+
+kinds = st.sampled_from(
+    [Candidate(0, "", match, basis) for match in ("exact", "subtree", "below") for basis in (None, "order-18")]
+)
+short = st.sampled_from([f"{a}.{b}" for a in "abc" for b in ("x.example", "y.example", "com")])
+
+
+@given(
+    st.lists(st.tuples(short, kinds), max_size=20), st.lists(st.tuples(short, kinds), max_size=12, unique=True),
+    st.sets(st.integers(0, 11)), st.booleans(),
+)  # fmt: skip
+@settings(max_examples=60, deadline=None)
+def test_names_come_onto_a_list_as_a_dictionary_says(
+    tmp_path_factory: pytest.TempPathFactory, wished: list[tuple[str, Candidate]],
+    listed: list[tuple[str, Candidate]], off: set[int], replace: bool,
+) -> None:  # fmt: skip
+    """The oracle is a dictionary of bonds, line by line."""
+    folder = tmp_path_factory.mktemp("wanted")
+    there = document.in_order(
+        entry(name, number, kind.match, basis=kind.basis or "order-17") for number, (name, kind) in enumerate(listed)
+    )
+    withdrawn = {numbered(number) for number in off}
+    candidates = [kind._replace(line=line, name=name) for line, (name, kind) in enumerate(wished, 1)]
+    names, of = gathered(candidates)
+    forms = [(kind.match, kind.basis or "order-17", form(kind.match, kind.basis or "order-17")) for kind in of]
+    octets = hashlib.shake_256(b"wanted").digest
+    steps, unfit = _core.wanted(
+        names, forms, document=(written(folder / "old", (one.line() for one in there))[:2]),
+        withdrawn=sorted(withdrawn), replace=replace, random=octets,
+    )  # fmt: skip
+    wanted: dict[tuple[str, str, str], None] = dict.fromkeys(
+        (one.name, one.match, one.basis or "order-17") for one in candidates
+    )
+    gone = []
+    for one in there:
+        if one.reference in withdrawn:
+            if replace or one.bond() in wanted:
+                gone.append(one.line())
+        elif one.bond() in wanted:
+            del wanted[one.bond()]
+        elif replace:
+            gone.append(one.line())
+    come = [
+        Entry(name, match, basis, "gambling", "2026-11-22T00:00:00Z", "2027-11-22T00:00:00Z", reference).line()  # type: ignore[arg-type]
+        for (name, match, basis), reference in zip(wanted, references(len(wanted), octets), strict=True)
+    ]
+    expected = [*((delta.REMOVED, line) for line in gone), *((delta.ADDED, line) for line in come)]
+    assert list(steps) == sorted(expected, key=lambda change: (delta.order(change[1]), change[0] == delta.ADDED))
+    assert len(steps) == len(expected)
+    assert steps.bases() == sorted({delta.basis(line) for line in come})
+    assert unfit == []
+
+
+def form(match: str, basis: str) -> tuple[str, str]:
+    before, after = FORM
+    return before.replace("subtree", match).replace("order-17", basis), after
+
+
+def test_hosts_lines_and_rules_are_taken_where_they_are_plain(tmp_path: Path) -> None:
+    hosts = (
+        "0.0.0.0 a.example.com\n::1\tb.example.com\r\n127.0.0.1  c.example.com\n0.0.0.0 localhost.localdomain\n"
+        "0.0.0.0 d.example.com # why\n8.8.8.8 e.example.com\n"
+    )
+    rules = "||a.example.com^\n||B.example.com^\n! c\n||d.example.com^$third-party\n"
+    bare = "a.example.com\r\n# b\nA.example.com\n*.c.example.com\nd.example.com"
+    for form, text, taken in (("hosts", hosts, "abcd"), ("adblock", rules, "ab"), ("domains", bare, "acd")):
+        intake, path = Intake("subtree"), tmp_path / form
+        path.write_text(text)
+        formats.read(path, intake, form=form)
+        assert {one.name.partition(".")[0] for one in intake.candidates} == set(taken)
+        assert intake.lines == len(text.splitlines())
+
+
+def test_long_lines_and_octets_that_are_no_text_are_rejected_with_their_numbers(tmp_path: Path) -> None:
+    path = tmp_path / "names"
+    path.write_bytes(b"\xef\xbb\xbfa.example.com\n\xff.example.com\n" + b"x" * 2_000_000 + b"\nb.example.com\n")
+    intake = Intake()
+    domains.read(path, intake)
+    assert [(one.line, one.name) for one in intake.candidates] == [(1, "a.example.com"), (4, "b.example.com")]
+    assert [(one.line, one.reason) for one in intake.rejected] == [(2, "not UTF-8"), (3, "the line is too long")]
+    assert next(islice(intake.each(), 1, None)).name == "b.example.com"
