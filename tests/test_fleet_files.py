@@ -16,6 +16,7 @@ import yaml
 
 from resolver.base.paths import Places
 from resolver.cli.main import stopsign
+from resolver.config.schema import Config
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parents[1]
 ANSIBLE = ROOT / "packaging" / "ansible"
 ROLE = ANSIBLE / "roles" / "stopsign"
+KEY = "stop.isp.example/log/dns1+777fa807+AUJjjKEqL0jz3I2yjWHDclHdCmfgLjPfWcFTTcF3qS6A"
 
 
 @pytest.fixture
@@ -34,14 +36,17 @@ def play(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
     package = tmp_path / "stopsign_0.1.0-1_all.deb"
     package.write_bytes(b"")
 
-    def played(instance: str) -> subprocess.CompletedProcess[str]:
+    def played(instance: str, **more: object) -> subprocess.CompletedProcess[str]:
         config = yaml.safe_load((ROOT / "config" / "stopsign.yaml").read_text(encoding="utf-8"))
+        config["portal"]["database"] = "postgresql://stopsign@db/appeals"
+        config["stages"] = {"stage": "wave-1", "canary": "20m"}
+        config["log"] = {"peers": [KEY]}
         variables = {
             "stopsign_package": str(package), "stopsign_config": config, "stopsign_instance": instance,
-            "ansible_become": False,
+            "ansible_become": False, **more,
         }  # fmt: skip
         return subprocess.run(
-            ["ansible-playbook", "--inventory", inventory, "--check", "--extra-vars", json.dumps(variables),
+            ["ansible-playbook", "--inventory", inventory, "--check", "-v", "--extra-vars", json.dumps(variables),
              "stopsign.yml"],
             cwd=ANSIBLE, capture_output=True, text=True, check=False, timeout=120,
         )  # fmt: skip
@@ -50,11 +55,26 @@ def play(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
 
 
 @pytest.mark.needs("ansible-playbook")
-def test_a_host_can_be_checked_without_a_change(play: Callable[..., subprocess.CompletedProcess[str]]) -> None:
-    done = play("north")
+def test_a_host_can_be_checked_without_a_change(
+    play: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    secrets = [tmp_path / name for name in ("stopsign-north.pgpass", "stopsign.sealed")]
+    for secret in secrets:
+        secret.write_bytes(b"")
+    done = play(
+        "north", stopsign_stage="canary", stopsign_log_index=str(tmp_path), stopsign_log_index_key=KEY,
+        stopsign_credentials=[str(secret) for secret in secrets],
+    )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     assert re.search(r"localhost +: ok=[3-9].* failed=0", done.stdout), done.stdout
     assert not Path("/etc/sysusers.d/stopsign-north.conf").exists()
+    (facts,) = re.findall(r'^ok: \[localhost\] => (.*"stopsign_written".*)$', done.stdout, re.MULTILINE)
+    written = json.loads(facts)["ansible_facts"]["stopsign_written"]
+    config = Config.model_validate(written)
+    assert (config.stages.stage, config.stages.canary) == ("canary", 1200.0), "the host's stage, all hosts' times"
+    assert config.log.peers == [KEY]
+    assert config.log.index is not None
+    assert config.log.index.dir == Path("/etc/stopsign/north/logs")
 
 
 @pytest.mark.needs("ansible-playbook")

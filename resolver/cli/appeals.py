@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, Unpack
 import click
 
 from resolver.cli.choosing import Which, choosing, chosen
-from resolver.cli.options import Span, as_json, located
+from resolver.cli.options import Span, as_json, located, use_password
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -37,6 +37,8 @@ def with_store(config: Config, work: Callable[[Store], Awaitable[T]]) -> T:
     import asyncio
 
     from resolver.portal.store import Store
+
+    use_password(config)
 
     async def run() -> T:
         store = await Store.open(config.database_url)

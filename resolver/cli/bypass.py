@@ -79,7 +79,7 @@ def bypass(
     else:
         live, was, one = _throw(config, switch == "on", what, reason, span)
         before = {"before": was and as_dict(was)} if switch == "on" else {}
-        if config.log.peers:
+        if config.peers:
             before["everywhere"] = at_all and _everywhere(places, one, on=switch == "on")
     seen = convergence_of(places) if shows else wait(places)
     if in_json:

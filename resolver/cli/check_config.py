@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from resolver.cli.options import as_json, located, print_json
+from resolver.cli.options import as_json, located, print_json, use_password
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -88,11 +88,13 @@ def _tried(reading: Reading[Config], file: Path) -> list[Problem]:
     from resolver.ipc.addresses import held
 
     if reading.value is not None:
+        use_password(reading.value)
         tried = (*trial(reading.value, file, held), *_zones_without(reading.value))
         return [finding.at(reading.lines) for finding in tried]
     some = readable(reading)
     if some is None:
         return []
+    use_password(some.config)
     found = [finding.at(reading.lines) for finding in trial(some.config, file, held) if some.tried(finding)]
     return [*found, *not_tried(some, reading)]
 

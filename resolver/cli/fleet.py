@@ -16,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from resolver.base.timestamps import as_text
+from resolver.cli.options import use_password
 from resolver.portal.fleet import Host, ListThere, hosts_of, lagging
 from resolver.portal.store import Store
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 def hosts(config: Config) -> list[Host]:
     """Raises `StoreError` where the database cannot be used."""
+    use_password(config)
 
     async def ask() -> list[Host]:
         store = await Store.open(config.database_url)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 LONGEST = 36500 * 86400.0  # seconds
+CREDENTIALS = Path("/etc/credstore")
 
 
 def located(command: Command) -> Command:
@@ -35,6 +37,14 @@ def legible(path: Path | None, directory: Path | None) -> Config:
     from resolver.config import accepted
 
     return accepted.legible(path, directory, warn)
+
+
+def use_password(config: Config) -> None:
+    """Before the appeals database is opened: who can read the web unit's credential, root, needs no PGPASSFILE."""
+    instance = config.places.instance
+    given = CREDENTIALS / f"stopsign{'-' if instance else ''}{instance}.pgpass"
+    if "PGPASSFILE" not in os.environ and os.access(given, os.R_OK):
+        os.environ["PGPASSFILE"] = str(given)
 
 
 as_json = click.option("--json", "in_json", is_flag=True, help="For programs.")
@@ -83,7 +93,7 @@ everywhere = click.option(
 
 def check_everywhere(config: Config, at_all: bool) -> None:
     """Raises where no other host is configured."""
-    if at_all and not config.log.peers:
+    if at_all and not config.peers:
         raise ResolverError("no other host is configured", hint="their logs' keys in log.peers: docs/appeals.md")
 
 

@@ -74,8 +74,8 @@ class Log(Part):
     origin: LogOrigin | None = None  # the checkpoint's; none: the portal's host, /log/ and this host's name
     heartbeat: Seconds = 3600.0
     keep: Seconds | None = None  # how long documents that the log names are kept (state_dir/kept); none: for ever
-    # The keys (log.vkey) of the logs of the other hosts that share the appeals database: what is decided at one of
-    # them, or said with --everywhere, holds here too.
+    # The keys (log.vkey) of the logs of the hosts that share the appeals database: what is decided at one of them, or
+    # said with --everywhere, holds here too. This host's own may stand among them, so that all hosts have one list.
     peers: list[LogKey] = []
     index: LogIndex | None = None  # the provider's index of all hosts' logs; the portal shows and serves it
 
@@ -184,6 +184,11 @@ class Config(Part):
     def log_origin(self) -> str:
         """Each host has a log of its own, and so a name of its own for it."""
         return self.log.origin or f"{self.portal_host}/log/{self.host_name}"
+
+    @property
+    def peers(self) -> list[str]:
+        """`log.peers` without this host's own key: what it said itself is no other host's word."""
+        return [key for key in self.log.peers if key.partition("+")[0] != self.log_origin]
 
     @property
     def digest(self) -> str:

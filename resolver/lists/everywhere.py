@@ -90,7 +90,7 @@ class Everywhere:
         alarm: Callable[[str, str | None], None],
     ) -> None:
         self._path, self._ledger, self._clock, self._alarm = config.places.words, ledger, clock, alarm
-        self._peers = [parse_vkey(key) for key in config.log.peers]
+        self._peers = [parse_vkey(key) for key in config.peers]
         self.words = Words()
 
     @property

@@ -62,7 +62,7 @@ class Waves:
         alarm: Callable[[str, str | None], None],
     ) -> None:
         self._config, self._ledger, self._clock, self._uptime, self._alarm = config, ledger, clock, uptime, alarm
-        self._peers = [parse_vkey(key) for key in config.log.peers]
+        self._peers = [parse_vkey(key) for key in config.peers]
         self._heard: dict[str, _Heard] = {}  # by the origin of the log
         self._alone: dict[str, tuple[float, float]] = {}  # by list: nobody is heard of, since then (uptime, Unix time)
         self.soak = Soak(config)

@@ -14,6 +14,7 @@ import pytest
 
 from resolver.base.errors import ResolverError
 from resolver.base.wings import WINGS
+from resolver.cli import options
 from resolver.cli.units import DROP_IN, of
 from resolver.config.schema import load
 from tests.rigs.dns_host import PATIENCE, Host
@@ -135,6 +136,19 @@ def test_the_drop_ins_of_an_instance_are_for_its_own_units(tmp_path: Path) -> No
     assert not [text for text in made.drop_ins.values() if "ReadWritePaths" in text], (
         "its folders are those of its units"
     )
+
+
+def test_who_can_read_the_web_unit_s_password_needs_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = of_instance(tmp_path, database="postgresql://stopsign@db/appeals")
+    monkeypatch.setattr(options, "CREDENTIALS", tmp_path)
+    monkeypatch.setenv("PGPASSFILE", "/root/.pgpass")
+    given = tmp_path / "stopsign-north.pgpass"
+    given.write_text("db:5432:appeals:stopsign:secret\n", encoding="utf-8")
+    options.use_password(config)
+    assert os.environ["PGPASSFILE"] == "/root/.pgpass"
+    monkeypatch.delenv("PGPASSFILE")
+    options.use_password(config)
+    assert os.environ["PGPASSFILE"] == str(given)
 
 
 @pytest.mark.parametrize(("key", "value"), [

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tests.fleet import scenarios
+from tests.fleet import scenarios, waves
 from tests.fleet.provider import Fleet, fleet
 from tests.fleet.sixth import sixth_host
 
@@ -40,6 +40,8 @@ EVERY: dict[str, Callable[[Fleet, float], Row]] = {
     "said": scenarios.said_of_all,
     "database": scenarios.cut_from_database,
     "fail-over": scenarios.database_fails_over,
+    "waves": waves.waves_follow,
+    "canary": waves.canary_goes_wrong,
     "sixth": sixth_host,
 }
 

@@ -1,8 +1,8 @@
 """A city's clients: questions at a steady rate to the service's address, and what came of each.
 
-`python -m tests.fleet.clients ADDRESS RATE` asks until its input ends, and then prints one line of JSON. Enters: the
-names with the answer that each must have, on the first line of the input. Leaves: how many were asked, answered, wrong,
-lost, and when each of the lost was sent (`time.monotonic`, which all processes of a machine share).
+`python -m tests.fleet.clients ADDRESS RATE [SOURCE …]` asks until its input ends, and then prints one line of JSON.
+Enters: the names with the answer that each must have, on the first line of the input. Leaves: how many were asked,
+answered, wrong, lost, and when each of the lost was sent (`time.monotonic`, which all processes of a machine share).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from tests.rigs.dns_host import ROOT
 from tests.rigs.load import Load
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from tests.fleet.network import Network
 
@@ -42,11 +42,13 @@ class Came:
 
 
 class Clients:
-    """The load of one city, from now until `end`."""
+    """The load of one city, from now until `end`. `sources`: the addresses that ask; none: the system chooses one."""
 
-    def __init__(self, network: Network, address: str, rate: float, expected: Mapping[str, str]) -> None:
+    def __init__(
+        self, network: Network, address: str, rate: float, expected: Mapping[str, str], sources: Sequence[str] = ()
+    ) -> None:
         self._process = subprocess.Popen(
-            [*network.enter, sys.executable, "-P", "-m", "tests.fleet.clients", address, str(rate)],
+            [*network.enter, sys.executable, "-P", "-m", "tests.fleet.clients", address, str(rate), *sources],
             env={**os.environ, "PYTHONPATH": str(ROOT)}, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
         )  # fmt: skip
         assert self._process.stdin is not None
@@ -68,6 +70,7 @@ class Clients:
 def main() -> None:
     address, rate = sys.argv[1], float(sys.argv[2])
     load = Load((address, 53), json.loads(sys.stdin.readline()), rate=rate)
+    load.sources = sys.argv[3:] or load.sources
     ended = threading.Event()
 
     def wait() -> None:

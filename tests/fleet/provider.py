@@ -47,6 +47,7 @@ MIRROR = "10.0.0.33"
 LISTED = [f"listed{number}.example" for number in range(200)]
 EXPECTED = dict.fromkeys(LISTED[:100], STOPPED) | {f"www{n}.example.net": PASSED for n in range(2_000)}
 """What the clients ask; the other half of the list is for changes."""
+BROKEN = "broken.example.com"  # below it the world outside answers SERVFAIL: it has no such zone file
 ZONE = f"""$TTL 60
 . SOA ns. hostmaster. 1 3600 600 86400 60
 . NS ns.
@@ -100,7 +101,7 @@ class Fleet:
         return host.unicast in self.router_of(host).hosts()
 
     def introduce(self) -> None:
-        """Every host's configuration gets the keys of all the others."""
+        """Every host's configuration gets the keys of all, the same list."""
         keys = [host.log_key for host in self.hosts.values()]
         for host in self.hosts.values():
             host.set_peers(keys)
@@ -214,7 +215,8 @@ def _world(stack: contextlib.ExitStack, folder: Path, world: Network) -> None:
         f' xfrdfile: "{nsd}/xfrd"\n zonelistfile: "{nsd}/zones"\n xfrdir: "{nsd}"\n rrl-ratelimit: 0\n'
         " minimal-responses: yes\n"
         "remote-control:\n control-enable: no\n"
-        'zone:\n name: "."\n zonefile: "root.zone"\n',
+        'zone:\n name: "."\n zonefile: "root.zone"\n'
+        f'zone:\n name: "{BROKEN}"\n zonefile: "broken.zone"\n',
         encoding="utf-8",
     )
     folders = "".join(f"{kind}_temp_path {folder}/{kind};\n" for kind in ("client_body", "proxy", "fastcgi", "uwsgi"))

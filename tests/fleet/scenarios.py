@@ -84,7 +84,7 @@ def _announced(fleet: Fleet, host: Resolver) -> None:
 
 
 @contextlib.contextmanager
-def _timed(row: Row, what: str) -> Iterator[None]:
+def timed(row: Row, what: str) -> Iterator[None]:
     began = time.monotonic()
     yield
     row.figures[f"s {what}"] = time.monotonic() - began
@@ -97,7 +97,7 @@ def drained(fleet: Fleet, rate: float) -> Row:
     """`systemctl stop stopsign-route`, and `start` after a while."""
     host = _first(fleet)
     with playing(fleet, "drained, taken back", rate) as row:
-        with _timed(row, "until withdrawn"):
+        with timed(row, "until withdrawn"):
             host.withdraw()
             _withdrawn(fleet, host)
         host.announce()
@@ -110,7 +110,7 @@ def stopped(fleet: Fleet, rate: float) -> Row:
     host = _first(fleet)
     with playing(fleet, "stopped, started", rate) as row:
         assert host.stop() == 0
-        with _timed(row, "until it serves again"):
+        with timed(row, "until it serves again"):
             host.start()
             _announced(fleet, host)
     return row
@@ -196,7 +196,7 @@ def cut_from_database(fleet: Fleet, rate: float) -> Row:
             cuts.enter_context(fleet.router_of(host).network.silence(host.unicast, database.network.address))
         others[0].must("override", "allow", name, "--reason", "a test", "--everywhere")
         row.at_once("s at the others", fleet.everywhere(name, PASSED, others))
-        with _timed(row, "until it says so"):
+        with timed(row, "until it says so"):
             _away(host)
         assert fleet.ask(host, name) == STOPPED
         cuts.close()
@@ -315,11 +315,11 @@ def database_fails_over(fleet: Fleet, rate: float, *, silent: bool = True) -> Ro
         if silent:
             fleet.networks["backbone"].pull(primary.network.name)
         primary.kill()
-        with _timed(row, "until all say so"):
+        with timed(row, "until all say so"):
             for host in every:
                 _away(host)
         replica.promote()
-        with _timed(row, "until all are back"):
+        with timed(row, "until all are back"):
             for host in every:
                 _back(host)
         overridden(fleet, row, LISTED[104])

@@ -38,6 +38,8 @@ def sixth_host(fleet: Fleet, rate: float) -> Row:
     first, *_, last = every = list(fleet.hosts.values())
     last.must("override", "allow", LISTED[105], "--reason", "a test", "--everywhere")
     host = fleet.prepare(NAME, "a")
+    host.install()
+    (host.folder / "units").mkdir()
     fleet.stack.callback(host.end)
     with playing(fleet, "a sixth host by the guide", rate) as row:
         for command in commands():
@@ -50,9 +52,13 @@ def sixth_host(fleet: Fleet, rate: float) -> Row:
 
 
 def _type(fleet: Fleet, first: Resolver, host: Resolver, command: str) -> None:
-    if command == "scp dns1:/etc/stopsign/stopsign.yaml /etc/stopsign/stopsign.yaml":
+    """What is said to systemd is done as it would do it; all else is typed."""
+    if command.startswith("ssh dns1 tar --create --directory /etc stopsign "):
         shutil.copy(first.config, host.config)
-    elif command == "systemctl enable --now stopsign.target":
+    elif command == "systemctl daemon-reload":
+        assert list((host.folder / "units").iterdir())
+    elif command == "systemctl enable --now stopsign-dns.socket stopsign-web.socket stopsign.target":
+        assert command in host.command("units").stderr
         host.start(announced=False)
     elif command == "systemctl enable --now stopsign-route":
         host.announce()
@@ -63,7 +69,9 @@ def _type(fleet: Fleet, first: Resolver, host: Resolver, command: str) -> None:
     elif command == "stopsign status --all":
         wait_until(lambda: NAME in first.must("status", "--all"), f"{NAME} on the screen of another")
     else:
-        there = command.replace("/etc/stopsign/stopsign.yaml", str(host.config))
-        there = there.replace("/var/lib/stopsign", str(host.folder / "state"))
-        host.network.run("sh", "-c", there.replace("stopsign check-config", f"{host.folder}/bin/stopsign check-config"))
+        there = {"/etc/stopsign/stopsign.yaml": host.config, "/var/lib/stopsign": host.folder / "state",
+                 "/etc/systemd/system": host.folder / "units"}  # fmt: skip
+        for path, here in there.items():
+            command = command.replace(path, str(here))
+        host.network.run("sh", "-c", command.replace("stopsign ", f"{host.folder}/bin/stopsign ", 1))
         host.settings = yaml.safe_load(host.config.read_text(encoding="utf-8"))

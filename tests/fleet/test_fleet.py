@@ -52,5 +52,5 @@ def test_systemd_reads_the_guide_s_unit_of_the_route(tmp_path: Path) -> None:
 
 def test_the_walk_of_a_sixth_host_begins_with_its_configuration_and_ends_with_its_route() -> None:
     first, *_, last = commands()
-    assert first.endswith("/etc/stopsign/stopsign.yaml")
+    assert first.startswith("ssh dns1 tar ")
     assert last == "systemctl enable --now stopsign-route"

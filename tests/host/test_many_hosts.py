@@ -75,8 +75,8 @@ def run(server: str, tmp_path: Path) -> Iterator[Callable[[Work], None]]:
             (tmp_path / host).mkdir()
             worlds.append(World(tmp_path / host, clock=shared_clock, more={"host": host}))
         keys = [world.config.places.log_vkey.read_text().strip() for world in worlds]
-        for world, other, host in zip(worlds, reversed(keys), "ab", strict=True):
-            world.more = {"host": host, "log": {"peers": [other]}}
+        for world, host in zip(worlds, "ab", strict=True):
+            world.more = {"host": host, "log": {"peers": keys}}
             world.restart()
             world.take(1, NAMES)
             hosts.append(Host(host, world, await Store.open(f"{server}/{name}"), clock.Exchange(host)))
@@ -269,6 +269,10 @@ def test_a_hostile_database_makes_no_steward_do_anything(run: Callable[[Work], N
         assert not b.passes("a.example")
         assert not b.passes("b.example")
         assert not exceptions.read(b.world.config.places.exceptions).holding(b.world.clock())
+        a.refused.clear()
+        await a.round()
+        assert len(a.refused) == len(lies), "its own word is no other host's, though its key is in log.peers"
+        assert not a.passes("a.example")
         stranger.stop()
 
     run(work)
