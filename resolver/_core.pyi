@@ -388,10 +388,10 @@ def restrain(
     Nothing is in it that the old one did not stop: what holds while the additions of the new one wait for a person.
     Raises ListError."""
 
-def tally(document: _StrPath, *, size: int = ...) -> dict[tuple[str, str, int, int], int]:
+def tally(document: _StrPath, *, size: int = ..., sealed: bool = False) -> dict[tuple[str, str, int, int], int]:
     """How many entries of a document share a basis, a category, a day of issue and a day of expiry (days since
-    1970-01-01, UTC). Checks the form and the order of its lines. Raises ListError, also for more than `size` octets
-    uncompressed (default 4 GiB). The interpreter is free meanwhile."""
+    1970-01-01, UTC). `sealed`: its lines hold digests. Checks the form and the order of its lines. Raises ListError,
+    also for more than `size` octets uncompressed (default 4 GiB). The interpreter is free meanwhile."""
 
 def sealed_digest(key: bytes, name: str) -> bytes:
     """The 16 octets that stand for a name in a sealed list: SipHash-2-4-128 under the list's `key` (16 octets) of the

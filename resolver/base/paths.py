@@ -102,6 +102,11 @@ class Places:
         return self.state_dir / "overrides.json"
 
     @property
+    def questions(self) -> Path:
+        """When names were asked for while sealed lists are active."""
+        return self.state_dir / "questions.json"
+
+    @property
     def suspensions(self) -> Path:
         """Entries suspended here because an appeal is overdue."""
         return self.state_dir / "suspensions.json"

@@ -317,7 +317,7 @@ def explain(name: str, client: str | None, path: Path | None, directory: Path | 
 
     Takes a name, the address of a page, or the 16 characters of a stop page's reference. For a name that passes the
     first upstream is asked whether it leads to one that is listed. While sealed lists are active the steward answers:
-    it logs who asked, and answers 60 times an hour.
+    it logs who asked, and answers about 60 names an hour, those that a name leads to among them.
     """
     from resolver.ipc import control, rpz_status
     from resolver.lists import withdrawn

@@ -285,14 +285,23 @@ def _day(value: object) -> str:
     return value
 
 
+def database_parts(url: str) -> tuple[str, str, str, str]:
+    """Scheme, user, hosts and all behind them of `scheme://user@first:5432,second:5432/name?…`; what is not there is
+    empty."""
+    scheme, _, rest = url.partition("://")
+    # not by urlsplit: Debian's Python 3.11 refuses an address in brackets behind another host
+    authority = re.split("[/?#]", rest, maxsplit=1)[0]
+    user, _, hosts = authority.rpartition("@")
+    return scheme, user, hosts, rest[len(authority) :]
+
+
 def _database(value: object) -> str:
     """`sqlite:///var/lib/x.db` is absolute here: a database in whichever folder one stands in is an accident."""
     if isinstance(value, str):
         scheme, separator, rest = value.partition("://")
         if scheme == "sqlite" and separator and rest.lstrip("/"):
             return "sqlite:////" + rest.lstrip("/")
-        # not by urlsplit: Debian's Python 3.11 refuses an address in brackets behind another host
-        user, _, hosts = re.split("[/?#]", rest, maxsplit=1)[0].rpartition("@")
+        _, user, hosts, _ = database_parts(value)
         if scheme == "postgresql" and hosts.partition(":")[0]:
             if user.partition(":")[2]:
                 raise ValueError("carries a password; secrets never stand in this file, PGPASSFILE would be right")

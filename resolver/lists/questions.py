@@ -1,19 +1,22 @@
 """Questions about names where sealed lists are active: `stopsign explain` asks the steward, which has the key.
 
-Enters: a name, who asks. Leaves: the explanation; before it a leaf whose private detail says who asked, and the name as
-a digest under a salt. Rules: what cannot be logged is not answered; of all questions together 60 an hour are answered:
-a list could be read out otherwise, name by name. Who would let a name pass asks whether a sealed list holds it: that is
+Enters: a name, the names that its answers lead to, who asks. Leaves: the explanation; before it a leaf for each of
+these names, whose private detail says who asked, and the name as a digest under a salt. Rules: what cannot be logged is
+not answered; sixty names an hour are answered, in however many questions, processes and restarts they are asked: a list
+could be read out otherwise, name by name. Who would let a name pass asks whether a sealed list holds it: that is
 counted apart, since nothing may stand in the way of unblocking, and a leaf says so where one does.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections import deque
+import logging
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from resolver.base.errors import ResolverError
+from resolver.base.errors import ResolverError, why
+from resolver.base.hourly import LIMIT, Hourly
+from resolver.base.stored import StateError, Stored, load, store
 from resolver.lists.ledger import Event
 from resolver.policy import look_up, seals
 from resolver.policy.explain import Leads, explain
@@ -25,12 +28,23 @@ if TYPE_CHECKING:
     from resolver.lists.ledger import Ledger
     from resolver.lists.overdue import Listed
 
-LIMIT, HOUR = 60, 3600.0
 SALT = 16
+say = logging.getLogger("stopsign.lists")
 
 
 class TooManyError(ResolverError):
-    """Sixty questions were asked within the hour."""
+    """Sixty names were asked for within the hour."""
+
+
+class QuestionError(ResolverError):
+    """That a name was asked for cannot be kept."""
+
+
+class Asked(Stored):
+    """When names were asked for, which a restart does not forget."""
+
+    explained: tuple[float, ...] = ()
+    tried: tuple[float, ...] = ()
 
 
 class Questions:
@@ -48,14 +62,27 @@ class Questions:
         """`sealed`: the sealed lists that are applied; `find`: the live entry of one of them, by its reference."""
         self._config, self._ledger, self._clock, self._random = config, ledger, clock, random
         self._sealed, self.entry = sealed, find
-        self._asked, self._tried = (deque[float](maxlen=LIMIT) for _ in range(2))
+        self._explained, self._tried = Hourly(), Hourly()
+
+    def open(self) -> None:
+        """Read what was asked before a restart."""
+        try:
+            asked = load(self._config.places.questions, Asked) or Asked()
+        except StateError as error:
+            say.warning("%s; what was asked within the hour is forgotten", error)
+            return
+        self._explained, self._tried = Hourly(asked.explained), Hourly(asked.tried)
 
     def explain(self, name: str, client: str | None, leads_to: Leads, by: str) -> dict[str, Any]:
         """The explanation as a dictionary. Raises `ResolverError`."""
-        now = self._clock()
-        self._room(self._asked, "a reference can be looked up in the portal at any time")
-        self._ledger.append([self._leaf(name, by)])
-        self._asked.append(now)
+        now, names = self._clock(), list(dict.fromkeys((name, *leads_to.owners, *leads_to.beside)))
+        self._room(self._explained, len(names), "a reference can be looked up in the portal at any time")
+        self._ledger.append([self._leaf(one, by) for one in names])
+        self._explained.take(now, len(names))
+        try:
+            self._keep()
+        except OSError as error:
+            raise QuestionError(f"that it was asked cannot be kept: {why(error)}") from error
         unseal = partial(seals.unseal, seals.key_file(self._config))
         return explain(self._config, name, now=now, client=client, leads_to=leads_to, unseal=unseal).as_dict()
 
@@ -65,8 +92,12 @@ class Questions:
         if not self._sealed():
             return None
         hint = "by an entry's reference, or for a whole list, it works at any time: stopsign bypass on LIST"
-        self._room(self._tried, hint)
-        self._tried.append(self._clock())
+        self._room(self._tried, 1, hint)
+        self._tried.take(self._clock())
+        try:
+            self._keep()
+        except OSError as error:  # what unblocks does not wait for a disk
+            say.warning("what was asked within the hour cannot be kept: %s", why(error))
         try:
             compiled, meta = look_up.live(self._config.places)
             seals.unseal(seals.key_file(self._config), compiled, meta.lists)
@@ -78,9 +109,13 @@ class Questions:
         self._ledger.note([self._leaf(name, by)], lambda *_: None)
         return found.reference
 
-    def _room(self, asked: deque[float], hint: str) -> None:
-        if len(asked) == LIMIT and 0 <= self._clock() - asked[0] < HOUR:
+    def _room(self, asked: Hourly, names: int, hint: str) -> None:
+        if asked.room(self._clock()) < names:
             raise TooManyError(f"{LIMIT} names were asked for within the hour, and sealed lists are active", hint=hint)
+
+    def _keep(self) -> None:
+        kept = Asked(explained=self._explained.taken, tried=self._tried.taken)
+        store(self._config.places.questions, kept)
 
     def _leaf(self, name: str, by: str) -> Event:
         salt = self._random(SALT)

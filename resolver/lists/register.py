@@ -142,6 +142,7 @@ class Register:
             self._lists[name], _ = decide(read, Started(), self._clock())
         self._look_at_the_clock()
         self.people.open()
+        self.questions.open()
         self.everywhere.open()
         self.waves.soak.open()
         self.appeals.open()

@@ -151,14 +151,15 @@ def explain(
     address = None if client is None else _address(client)
 
     names = meta.names
-    judge, view = Judge(compiled, names, live), mask(names, Views.of(config).of_client(address).lists)
+    views = Views.of(config)
+    judge, view = Judge(compiled, names, live), mask(names, views.of_client(address).lists)
 
     def judged_as(one: str) -> tuple[list[Found], str, str]:
         let = _let_through(config.places, live, one, now)
         return _in_words(judge.judge(one, now, view), meta, live, let, now)
 
     judged, verdict, why = judged_as(qname)
-    if address is not None and config.dns is not None and not _is_served(config, address):
+    if address is not None and config.dns is not None and not views.serves(address):
         verdict, why = "refused", f"{address} is not in dns.allow_clients: its queries are dropped without an answer"
         judged = _undecided(judged, "the client is not served")
     elif verdict in PASSES:
@@ -216,10 +217,6 @@ def _address(client: str) -> Address:
     if (address := address_in(client)) is None:
         raise ExplainError(f"{client!r} is not an address")
     return address
-
-
-def _is_served(config: Config, address: Address) -> bool:
-    return any(address.version == prefix.version and address in prefix for prefix in config.allow_clients)
 
 
 def _meant(compiled: CompiledList, typed: str) -> str:

@@ -1,10 +1,10 @@
 """Which lists hold for a client.
 
-Enters: the configuration, a client's address. Leaves: its view, with the names of the view's lists. The rules are
-those of the core (`core/dnscore/src/clients.rs`): of all views whose prefixes contain the address, the one with the
-longest prefix
-decides, wherever it stands in the file; a client of no view gets every list; an IPv4-mapped IPv6 address is the IPv4
-address. Two equal prefixes are a mistake that `resolver.config.cross_checks` reports.
+Enters: the configuration, a client's address. Leaves: its view, with the names of the view's lists; whether it may ask
+at all. The rules are those of the core (`core/dnscore/src/clients.rs`): of all views whose prefixes contain the
+address, the one with the longest prefix decides, wherever it stands in the file; a client of no view gets every list;
+an IPv4-mapped IPv6 address is the IPv4 address. Two equal prefixes are a mistake that `resolver.config.cross_checks`
+reports.
 """
 
 from __future__ import annotations
@@ -37,13 +37,22 @@ class Views:
     """The configuration's views, the longest prefix first."""
 
     prefixes: tuple[tuple[Network, ClientView], ...] = ()
+    served: tuple[Network, ...] = ()
+    """Whose queries are answered (`dns.allow_clients`)."""
 
     @classmethod
     def of(cls, config: Config) -> Views:
         every = [
             (prefix, ClientView(view.name, frozenset(view.lists))) for view in config.views for prefix in view.clients
         ]
-        return cls(tuple(sorted(every, key=lambda one: one[0].prefixlen, reverse=True)))
+        by_length = sorted(every, key=lambda one: one[0].prefixlen, reverse=True)
+        return cls(tuple(by_length), tuple(config.allow_clients))
+
+    def serves(self, address: Address | None) -> bool:
+        """Whether a client at this address may ask this resolver."""
+        if address is None:
+            return False
+        return any(address.version == prefix.version and address in prefix for prefix in self.served)
 
     def of_client(self, address: Address | None) -> ClientView:
         if address is None:

@@ -34,18 +34,20 @@ class Found:
 
 def look_up(name: str, snapshot: Snapshot, now: int, view: frozenset[str] | None = None) -> Found:
     """`view`: the lists that hold for who asks; None: all."""
-    judged = snapshot.judged(name, now, view)
+    lists = snapshot.in_force.lists
+    readable = frozenset(one.shadow_of or one.name for one in lists if one.seal is None)
+    judged = snapshot.judged(name, now, readable if view is None else readable & view)
 
-    def readable(matches: Iterable[Match]) -> tuple[Facts, ...]:
-        return tuple(one for match in matches if not (one := facts_of(match, snapshot)).sealed)
+    def facts(matches: Iterable[Match]) -> tuple[Facts, ...]:
+        return tuple(facts_of(match, snapshot) for match in matches)
 
     return Found(
         name=name,
         unicode_name=unicode_of(name),
-        stopped_by=readable(judged.stops),
-        let_through=readable(match for match in judged.others if match.action != "monitor"),
-        monitored=readable(match for match in judged.others if match.action == "monitor"),
-        is_partial=any(one.seal is not None for one in snapshot.in_force.lists),
+        stopped_by=facts(judged.stops),
+        let_through=facts(match for match in judged.others if match.action != "monitor"),
+        monitored=facts(match for match in judged.others if match.action == "monitor"),
+        is_partial=any(one.seal is not None for one in lists),
     )
 
 

@@ -12,11 +12,12 @@ each host why not. Rules:
 
 from __future__ import annotations
 
-import re
 import socket
 from typing import TYPE_CHECKING
 
 import asyncpg
+
+from resolver.config.values import database_parts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -56,9 +57,7 @@ async def connect(url: str, patience: float = PATIENCE) -> asyncpg.Connection:
 
 def hosts(url: str) -> Iterator[tuple[str, str]]:
     """Each host, with the URL of it alone."""
-    scheme, slashes, rest = url.partition("://")
-    # not by urlsplit: Debian's Python 3.11 refuses an address in brackets behind another host
-    authority = re.split("[/?#]", rest, maxsplit=1)[0]
-    user, at, every = authority.rpartition("@")
+    scheme, user, every, behind = database_parts(url)
+    before = f"{scheme}://{user}@" if user else f"{scheme}://"
     for host in every.split(","):
-        yield host, f"{scheme}{slashes}{user}{at}{host}{rest[len(authority) :]}"
+        yield host, f"{before}{host}{behind}"

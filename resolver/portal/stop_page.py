@@ -4,7 +4,9 @@ Enters: the head of a request meant for another site, and the address it came fr
 whose brand is shown, and is not kept. Leaves: one reply. Rules: it runs in the blocked site's origin
 and is handed its cookies, so nothing of the request is read beyond Host, Accept, Accept-Language and a language in the
 query; the page shows the entry's name and never the Host; no cookie, no script, nothing stored. A page is rendered
-once for (brand, entries, language, form) and then sent as it is, until the lists or the exceptions change.
+once for (brand, entries, language, form) and then sent as it is, until the lists or the exceptions change. Whether a
+sealed list stops a name is said to all who can ask this resolver; to all others together sixty times an hour, and
+then nobody of them can tell a name that is listed from one that is not.
 """
 
 from __future__ import annotations
@@ -16,22 +18,24 @@ from typing import TYPE_CHECKING
 from markupsafe import Markup, escape
 
 from blocklists.entry import is_name
+from resolver.base.hourly import Hourly
 from resolver.policy.views import Views, address_in
 from resolver.portal.facts import facts_of
 from resolver.portal.language import LANGUAGES, negotiate, prefers_json
-from resolver.portal.plain_http import Reply
+from resolver.portal.plain_http import Reply, plain_reply
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from resolver._core import Match
     from resolver.portal.facts import Facts
-    from resolver.portal.live import Live
+    from resolver.portal.live import Live, Snapshot
     from resolver.portal.pages import Face, Pages
     from resolver.portal.plain_http import Head
 
 MAX_CACHED = 32 << 20  # bytes of rendered pages
 MAX_OTHERS = 8
+LATER = plain_reply("503 Service Unavailable", "The notice cannot be shown at the moment. Try again in some minutes.")
 
 _CHOSEN = re.compile(rb"[?&]lang=([a-z]{2})(?:&|$)")
 _HOST = re.compile(rb"([A-Za-z0-9_.-]{1,254})(?::[0-9]{0,5})?")
@@ -54,16 +58,23 @@ class StopPage:
         self._cache: dict[tuple[object, ...], Reply] = {}
         self._cached_bytes = 0
         self._cached_for = live.snapshot
+        self._sealed = _sealed(live.snapshot)
+        self._strangers = Hourly()
+        """What was said about sealed lists to those who cannot ask this resolver."""
 
     def reply(self, head: Head, client: str = "") -> Reply:
         """`client`: the address that the request came from; where it is none, every list holds."""
         snapshot = self._live.snapshot
         if snapshot is not self._cached_for:
             self._cache.clear()
-            self._cached_bytes, self._cached_for = 0, snapshot
-        name = name_of(head.host)
-        view = self._views.of_client(address_in(client))
-        stops = snapshot.judged(name, int(self._clock()), view.lists).stops if name else ()
+            self._cached_bytes, self._cached_for, self._sealed = 0, snapshot, _sealed(snapshot)
+        name, address, now = name_of(head.host), address_in(client), self._clock()
+        view = self._views.of_client(address)
+        stops = snapshot.judged(name, int(now), view.lists).stops if name else ()
+        if self._sealed and name and not self._views.serves(address):
+            if (said := self._to_stranger(stops, now)) is None:
+                return LATER
+            stops = said
         pages = self._brands.get(view.name, self._pages)
         chosen = _CHOSEN.search(head.target)
         code = chosen[1].decode() if chosen else ""
@@ -73,6 +84,14 @@ class StopPage:
         key = (pages, tuple((m.list, m.reference) for m in stops), code, spoken, as_json)
         reply = self._cache.get(key)
         return reply if reply is not None else self._kept(key, self._made(pages, stops, bool(code), spoken, as_json))
+
+    def _to_stranger(self, stops: tuple[Match, ...], now: float) -> tuple[Match, ...] | None:
+        """What somebody sees who cannot ask this resolver; None: neither that a name is listed nor that it is not."""
+        if not self._strangers.room(now):
+            return tuple(match for match in stops if match.list not in self._sealed) or None
+        if any(match.list in self._sealed for match in stops):
+            self._strangers.take(now)
+        return stops
 
     def _kept(self, key: tuple[object, ...], reply: Reply) -> Reply:
         size = len(reply.body) + len(reply.head)
@@ -94,6 +113,11 @@ class StopPage:
             entry, *others = entries
             body = pages.render("stop.html", code, chosen=chosen, entry=entry, others=others, shown=shown(entry))
         return _reply(pages, bool(entries), code, "text/html; charset=utf-8", body)
+
+
+def _sealed(snapshot: Snapshot) -> frozenset[int]:
+    """The sealed lists, by the core's indices."""
+    return frozenset(at for at, one in enumerate(snapshot.in_force.lists) if one.seal is not None)
 
 
 def _as_json(face: Face, entries: list[Facts]) -> bytes:

@@ -7,7 +7,6 @@ trusted. A caller that must know that it is the list in the log compares the sta
 from __future__ import annotations
 
 import json
-from collections import Counter
 from datetime import date, timedelta
 from hashlib import sha256
 from itertools import islice
@@ -17,7 +16,6 @@ from typing import IO, TYPE_CHECKING, Any
 from blocklists import compression
 from blocklists.compression import CompressionError
 from blocklists.document import MAX_SIZE
-from blocklists.errors import BlocklistError
 from blocklists.sealed import lines
 from resolver import _core
 from resolver.log.errors import AuditError
@@ -45,29 +43,14 @@ def read_document(path: Path) -> Iterator[tuple[bytes, dict[str, Any]]]:
 
 def tally(path: Path) -> Mapping[tuple[str, str, date, date], int]:
     """How many entries share a basis, a category, a day of issue and a day of expiry (UTC). Raises `AuditError`."""
-    if is_sealed(path):
-        return _tally_sealed(path)
     try:
-        counted = _core.tally(path, size=MAX_SIZE)
+        counted = _core.tally(path, size=MAX_SIZE, sealed=is_sealed(path))
     except _core.ListError as wrong:
         raise AuditError(f"{path} is not a list document: {wrong}") from wrong
     return {
         (basis, category, EPOCH + timedelta(days=issued), EPOCH + timedelta(days=expires)): count
         for (basis, category, issued, expires), count in counted.items()
     }
-
-
-def _tally_sealed(path: Path) -> Mapping[tuple[str, str, date, date], int]:
-    """The same of lines that hold digests."""
-    counted: Counter[tuple[str, str, date, date]] = Counter()
-    try:
-        for line in read_lines(path):
-            one = lines.parse(line).plain
-            issued, expires = date.fromisoformat(one.issued[:10]), date.fromisoformat(one.expires[:10])
-            counted[one.basis, one.category, issued, expires] += 1
-    except (BlocklistError, ValueError) as wrong:
-        raise AuditError(f"{path} is not a list document: {wrong}") from wrong
-    return counted
 
 
 def is_sealed(path: Path) -> bool:

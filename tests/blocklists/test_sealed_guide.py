@@ -1,4 +1,5 @@
-"""The guide to sealed lists works as written: every command in it is run, each in its person's own folder."""
+"""The guide to sealed lists works as written: each command of desk, signers and subscriber is run, in its person's own
+folder, and prints what the page shows. The provider's part is tests/cli/test_sealed_provider_guide.py."""
 
 from __future__ import annotations
 
@@ -13,19 +14,13 @@ from click.testing import CliRunner
 from blocklists.issuer import vault
 from resolver.cli.main import stopsign
 from tests.rigs.sealed_world import cheap
+from tests.rigs.walk import steps
 
 if TYPE_CHECKING:
     import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
+GUIDE = Path(__file__).resolve().parents[2] / "docs" / "sealed.md"
 NAMES = ("planted-one.example", "planted-two.example")
-
-
-def commands() -> list[tuple[str, str]]:
-    text = (ROOT / "docs" / "sealed.md").read_text(encoding="utf-8")
-    lines = [line.partition("$ ") for block in re.findall(r"```console\n(.*?)```", text, re.DOTALL)
-             for line in block.splitlines()]  # fmt: skip
-    return [(person, line) for person, _, line in lines]
 
 
 def test_the_guide_works_as_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -39,14 +34,17 @@ def test_the_guide_works_as_written(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     (tmp_path / "alice" / "new-passphrase").write_text("another battery, another staple\n")
     (tmp_path / "alice" / "names.txt").write_text("".join(f"{name}\n" for name in NAMES))
     said: dict[str, str] = {}
-    for person, written in commands():
+    for step in steps(GUIDE, "alice|bob|carol|dan|north", ""):
+        person, written = step.person, step.command
         monkeypatch.chdir(tmp_path / person)
         vault.ask.cache_clear()  # it is asked once a process
         line = written.replace("/media/usb", str(tmp_path / "usb"))
         command, _, output = line.partition(" > ")
         if command.startswith("stopsign "):
             done = CliRunner().invoke(stopsign, shlex.split(command)[1:], input="y\n" * 3, catch_exceptions=False)
-            assert done.exit_code == 0, f"{person}$ {written}\n{done.output}"
+            assert done.exit_code == step.status, f"{person}$ {written}\n{done.output}"
+            if step.lines:
+                assert step.expected.fullmatch(done.output), f"{person}$ {written}\n{done.output}"
             if output:
                 Path(output).write_text(done.stdout)
             said[written] = done.stdout

@@ -11,9 +11,10 @@ import pytest
 from blocklists.document import read_lines
 from blocklists.errors import VerifyError
 from resolver import _core
+from resolver.base.hourly import LIMIT
 from resolver.config.schema_rpz import RpzZone
 from resolver.lists import withdrawn
-from resolver.lists.questions import LIMIT, TooManyError
+from resolver.lists.questions import QuestionError, TooManyError
 from resolver.policy import seals
 from resolver.policy.explain import ExplainError, Explanation, Leads, is_sealed
 from resolver.policy.in_force import Follower
@@ -195,6 +196,44 @@ def test_explain_asks_once_is_logged_and_limited(world: World, provider: Provide
         asked.explain("other.example", None, Leads(), "anna")
     world.clock.forward(hours=1)
     assert asked.explain("other.example", None, Leads(), "anna")["verdict"] == "not listed"
+
+
+def test_names_that_a_name_leads_to_are_asked_for_too_and_a_restart_gives_nothing_back(
+    world: World, provider: Provider
+) -> None:
+    """Who calls the steward by itself says what the answers lead to, and could say a dictionary."""
+    take(world, provider, 1, ["planted.example"])
+    dictionary = tuple(f"n{number}.example" for number in range(LIMIT - 2))
+    with pytest.raises(TooManyError):
+        world.register.questions.explain("other.example", None, Leads((*dictionary, "a.example"), ("b.example",)), "x")
+    told = world.register.questions.explain("other.example", None, Leads((*dictionary[1:], "planted.example")), "anna")
+    assert (told["verdict"], len(told["entries"])) == ("trimmed", 1)
+    assert [kind for kind, _ in world.leaves()].count("explained") == LIMIT - 1
+    for _ in range(2):
+        world.restart()
+        with pytest.raises(TooManyError):
+            world.register.questions.explain("other.example", None, Leads(("planted.example",)), "anna")
+    assert world.register.questions.explain("planted.example", None, Leads(), "anna")["verdict"] == "stopped"
+    world.clock.forward(minutes=-50)
+    with pytest.raises(TooManyError):
+        world.register.questions.explain("planted.example", None, Leads(), "anna")
+    world.clock.forward(minutes=111)
+    assert world.register.questions.explain("planted.example", None, Leads(), "anna")["verdict"] == "stopped"
+
+
+def test_what_was_asked_is_kept_or_not_answered_and_unblocking_waits_for_no_disk(
+    world: World, provider: Provider
+) -> None:
+    take(world, provider, 1, ["planted.example"])
+    world.config.places.questions.mkdir()
+    with pytest.raises(QuestionError, match="cannot be kept"):
+        world.register.questions.explain("planted.example", None, Leads(), "anna")
+    assert world.register.questions.holds("other.example", "anna") is None
+    assert world.register.questions.holds("planted.example", "anna") == make_entry("planted.example").reference
+    world.config.places.questions.rmdir()
+    world.config.places.questions.write_text("[]")
+    world.restart()
+    assert world.register.questions.explain("planted.example", None, Leads(), "anna")["verdict"] == "stopped"
 
 
 def test_a_suspended_entry_is_found_by_its_reference_alone(

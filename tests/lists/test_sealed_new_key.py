@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from blocklists import document
 from blocklists.issuer import sealing, withdraw
-from blocklists.sealed import keys
+from blocklists.sealed import keys, lines
 from tests.rigs.lists_world import received
 from tests.rigs.sealed_provider import Scene
 from tests.rigs.sealed_world import LIST, NAMES, cheap
@@ -64,6 +65,33 @@ def test_a_version_under_a_new_names_key_opens_and_its_verdicts_hold(scene: Scen
     assert (applied.added, applied.removed, applied.less) == (1, 1, None)
     scene.isp.restart()
     assert scene.stopped(*NAMES) == {ONE, TWO}
+
+
+def test_a_names_key_that_goes_alone_changes_every_digest_and_no_verdict(scene: Scene) -> None:
+    """Nobody leaves, and no name comes or goes (`issuer reseal names`)."""
+
+    def digests() -> set[bytes]:
+        applied = scene.isp.register.applied[LIST]
+        path = scene.isp.config.places.list(LIST).applied / applied.document
+        return {lines.fields(line)[2] for line in document.read_lines(path, size=applied.size)}
+
+    scene.refresh()
+    passed = reference_of(scene, THREE)
+    scene.isp.register.people.allow("", "subtree", "a hospital's", "anna", 86400.0, passed)
+    old, key, leaves = digests(), scene.key.read_bytes(), len(scene.isp.leaves())
+    assert sealing.retire(scene.issuer.desk, LIST) == 1
+    scene.issuer.version()
+    assert scene.refresh() == "active"
+    applied = scene.isp.register.applied[LIST]
+    assert (number(scene), applied.added, applied.removed, applied.entries) == (2, 0, 0, len(NAMES))
+    assert len(digests()) == len(NAMES)
+    assert not old & digests()
+    assert scene.stopped(*NAMES, "harmless.example") == {ONE, TWO}
+    assert [kind for kind, _ in scene.isp.leaves()[leaves:]] == ["list-activated"]
+    assert scene.opened_now()
+    scene.isp.restart()
+    assert scene.stopped(*NAMES, "harmless.example") == {ONE, TWO}
+    assert scene.key.read_bytes() == key
 
 
 def test_what_a_person_decided_about_a_reference_holds_under_a_new_key(scene: Scene) -> None:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from resolver.base.errors import ResolverError
+from resolver.base.hourly import LIMIT
 from resolver.lists import withdrawn
-from resolver.lists.questions import LIMIT, TooManyError
+from resolver.lists.questions import TooManyError
 from resolver.policy import bypass, overrides
 from resolver.policy.exceptions import LiveExceptions
 from tests.rigs.command_line import run

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import re
-import threading
 import time
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -18,17 +15,18 @@ from click.testing import CliRunner
 from blocklists.head import Issuer
 from blocklists.issuer.rehearsal import Rehearsal
 from resolver.cli import main
-from resolver.config.schema import accept, load
+from resolver.config.schema import load
 from resolver.ipc import control
 from resolver.lists.fetch import Mirror, VerifyError
-from resolver.lists.steward import Steward, pause
+from resolver.lists.steward import pause
 from resolver.log.note import parse_vkey
 from resolver.log.proof import check_proof
 from tests.rigs.dns_host import wait_until
 from tests.rigs.lists_world import GROUND, Clock, settings
+from tests.rigs.steward import serving
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
 OTHER_HOST = "stop.isp.example/log/dns2+938fb454+AVmZwkGOlCCGpUQpD2Fa+7T7NyYwI3ufmWtJ2pNNASBr"
@@ -63,28 +61,8 @@ class Provider:
         file.write_text("\n".join(names))
         self.desk.import_files(name, [file], basis="order-17", category="gambling")
 
-    @contextmanager
-    def running(self) -> Iterator[None]:
-        stops: list[Any] = []
-        ready = threading.Event()
-
-        async def serve() -> None:
-            stop = asyncio.Event()
-            stops.extend((asyncio.get_running_loop(), stop))
-            steward = Steward(accept(self.folder / "stopsign.yaml"), clock=self.clock)
-            task = asyncio.create_task(steward.run(stop))
-            await asyncio.wait({task, asyncio.create_task(steward.serving.wait())}, return_when="FIRST_COMPLETED")
-            ready.set()
-            await task
-
-        thread = threading.Thread(target=asyncio.run, args=(serve(),))
-        thread.start()
-        try:
-            assert ready.wait(30)
-            yield
-        finally:
-            stops[0].call_soon_threadsafe(stops[1].set)
-            thread.join(30)
+    def running(self) -> AbstractContextManager[None]:
+        return serving(self.folder / "stopsign.yaml", self.clock)
 
     def ask(self, *arguments: str) -> Answer:
         result = CliRunner().invoke(main.stopsign, [*arguments, "--dir", str(self.folder)])

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from resolver import _core
+from resolver.base.hourly import HOUR, LIMIT
 from resolver.lists import compile as compiling
 from resolver.policy.description import Basis, Generation, Issuer, LiveList
 from resolver.policy.in_force import InForce
@@ -67,6 +68,21 @@ def test_the_stop_page_says_where_to_report_and_where_help_is(world: World) -> N
     assert all(line in body for line in HELP)
     assert "Help for all" in body, "the provider's own line for every category stays"
     assert f"/appeal?reference={REFERENCE}" in body
+
+
+def test_who_cannot_ask_the_resolver_cannot_test_names_in_bulk_on_the_stop_page(world: World) -> None:
+    def status(name: str, client: str) -> bytes:
+        return world.stop_page.reply(Head(b"GET", b"/", name.encode(), "", ""), client).head.split()[1]
+
+    for number in range(2 * LIMIT):
+        assert status(f"n{number}.example", "203.0.113.7") == b"421"
+    assert [status(NAME, f"203.0.113.{number}") for number in range(LIMIT)] == [b"451"] * LIMIT
+    for name in (NAME, f"www.{NAME}", "other.example"):
+        assert status(name, "203.0.113.7") == status(name, "2001:db8::1") == status(name, "") == b"503"
+        assert (status(name, "127.0.0.1") == b"451") is (NAME in name), "who may ask is told"
+    assert status("no name", "203.0.113.7") == b"421"
+    world.clock.now += HOUR
+    assert status(NAME, "203.0.113.7") == b"451"
 
 
 def test_lines_that_the_provider_names_for_the_category_come_in_their_place(world: World) -> None:

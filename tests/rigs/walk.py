@@ -18,6 +18,7 @@ class Step:
 
     command: str
     lines: list[str] = field(default_factory=list)
+    person: str = ""
 
     @property
     def status(self) -> int:
@@ -32,13 +33,14 @@ class Step:
         return re.compile("".join(some))
 
 
-def steps(page: Path) -> list[Step]:
-    """Of the blocks ```console: each line `somebody$ stopsign …`."""
+def steps(page: Path, people: str = "[a-z]+", program: str = "stopsign ") -> list[Step]:
+    """Of the blocks ```console that begin with one of these people: each line `somebody$ stopsign …`, without the
+    program's name; `program` empty: whatever they type."""
     found: list[Step] = []
     for block in re.findall(r"```console\n(.*?)```", page.read_text("utf-8"), re.DOTALL):
-        for line in block.splitlines():
-            if typed := re.fullmatch(r"[a-z]+\$ stopsign (.*)", line):
-                found.append(Step(typed[1]))
+        for line in block.splitlines() if re.match(rf"(?:{people})\$ ", block) else ():
+            if typed := re.fullmatch(rf"({people})\$ {program}(.*)", line):
+                found.append(Step(typed[2], person=typed[1]))
             else:
                 found[-1].lines.append(line)
     return found

@@ -62,9 +62,9 @@ struct CompileSummary {
 }
 
 #[pyfunction]
-#[pyo3(signature = (document, *, size = 1 << 32))]
-fn tally(py: Python<'_>, document: PathBuf, size: u64) -> PyResult<BTreeMap<list::Kind, u64>> {
-    detached(py, || list::tally(&document, size))
+#[pyo3(signature = (document, *, size = 1 << 32, sealed = false))]
+fn tally(py: Python<'_>, document: PathBuf, size: u64, sealed: bool) -> PyResult<BTreeMap<list::Kind, u64>> {
+    detached(py, || list::tally(&document, sealed, size))
 }
 
 #[pyfunction]

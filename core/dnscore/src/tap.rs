@@ -3,7 +3,8 @@
 //! Enters: blocked answers as they are sent. Leaves: frames (four octets of length, then a `Dnstap` message of type
 //! CLIENT_RESPONSE) that wait in a bounded buffer until somebody takes them. Rules: what does not fit is dropped and
 //! counted, so that a reader who sleeps costs nobody an answer; the client's address and port are in it only where the
-//! operator said so, and the query never is, since its options may name the client too (ECS, cookies).
+//! operator said so, and the query never is, since its options may name the client too (ECS, cookies). Who calls leaves
+//! out what a sealed list stops (`plane/stages.rs`).
 //!
 //! The message is eleven fields that are only ever written, in the order of their numbers; spelling those out is
 //! shorter than a library with a compiler for the schema (github.com/dnstap/dnstap.pb, `dnstap.proto`).

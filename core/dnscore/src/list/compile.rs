@@ -82,7 +82,7 @@ struct Merging<'a> {
 impl<'a> Merging<'a> {
     fn open(index: u8, source: &'a Source<'a>, max_size: u64) -> Result<Self, ListError> {
         let bases = (!source.bases.is_empty()).then_some(source.bases);
-        let form = if source.seal.is_some() { Form::Sealed } else { Form::Named };
+        let form = Form::of(source.seal.is_some());
         let trust = Trust::Compiling { bases };
         let mut one = Self {
             source,

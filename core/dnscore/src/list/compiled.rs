@@ -224,6 +224,12 @@ impl CompiledList {
         self.content.get(Section::Records).get(RECORD * number..RECORD * (number + 1))
     }
 
+    /// Is the row a digest of a sealed list?
+    #[must_use]
+    pub fn is_sealed(&self, row: u32) -> bool {
+        self.sealed.list_of(row).is_some()
+    }
+
     /// The listed name of a row in presentation form, without a trailing dot; `None` for a digest of a sealed list.
     #[must_use]
     pub fn name(&self, row: u32) -> Option<String> {

@@ -7,6 +7,7 @@
 //! match, reference); a reference stands once in a document; a name has at most [`MAX_PER_NAME`] entries in it, so that
 //! no query ever meets more rules than that a list.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
@@ -148,12 +149,12 @@ impl<'a> Document<'a> {
                 last.map(|last| (last.matching, last.reference)).cmp(&Some((entry.matching, entry.reference)))
             });
             if order.is_ge() {
-                let name = String::from_utf8_lossy(entry.name);
+                let name = shown(self.checks.reader.form(), &entry);
                 return Err(ListError::at(number, "order", format!("{name} does not belong after the line before it")));
             }
             if names.is_eq() {
                 if group.items.len() == MAX_PER_NAME {
-                    let name = String::from_utf8_lossy(entry.name);
+                    let name = shown(self.checks.reader.form(), &entry);
                     let reason = format!("{name} has more than {MAX_PER_NAME} entries");
                     return Err(ListError::at(number, "crowded", reason));
                 }
@@ -204,6 +205,11 @@ impl<'a> Document<'a> {
         }
         Ok(())
     }
+}
+
+/// The name of an entry for a message, which says no digest.
+fn shown<'l>(form: Form, entry: &Entry<'l>) -> Cow<'l, str> {
+    if form == Form::Sealed { Cow::Borrowed("a digest") } else { String::from_utf8_lossy(entry.name) }
 }
 
 /// What each line is held against.

@@ -48,6 +48,12 @@ pub(crate) enum Form {
     Sealed,
 }
 
+impl Form {
+    pub fn of(sealed: bool) -> Self {
+        if sealed { Self::Sealed } else { Self::Named }
+    }
+}
+
 impl From<Compared> for Form {
     fn from(compared: Compared) -> Self {
         if compared == Compared::ByName { Self::Named } else { Self::Sealed }

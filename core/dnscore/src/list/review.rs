@@ -192,8 +192,7 @@ pub fn check_document(
     withdrawn: &[String],
     told: Option<Told<'_>>,
 ) -> Result<Content, ListError> {
-    let form = if sealed { Form::Sealed } else { Form::Named };
-    let mut document = Document::open(path, form, size, Trust::Nothing { bases: Some(bases) })?;
+    let mut document = Document::open(path, Form::of(sealed), size, Trust::Nothing { bases: Some(bases) })?;
     let withdrawn = references(withdrawn)?;
     let mut reviewing = told.map(Reviewing::new).transpose()?;
     let (mut content, mut counts, mut group) = (Content::default(), Counts::default(), Group::default());

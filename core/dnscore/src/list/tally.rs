@@ -15,12 +15,12 @@ const DAY: u32 = 86_400;
 /// What entries have in common: basis, category, the days of issue and of expiry (since 1970-01-01, UTC).
 pub type Kind = (String, String, u32, u32);
 
-/// Count the entries of a document of at most `size` octets uncompressed, by kind.
+/// Count the entries of a document of at most `size` octets uncompressed, by kind. `sealed`: its lines hold digests.
 ///
 /// # Errors
 /// The document cannot be read, or a line is not canonical or not in its place.
-pub fn tally(path: &Path, size: u64) -> Result<BTreeMap<Kind, u64>, ListError> {
-    let mut document = Document::open(path, Form::Named, size, Trust::Checked)?;
+pub fn tally(path: &Path, sealed: bool, size: u64) -> Result<BTreeMap<Kind, u64>, ListError> {
+    let mut document = Document::open(path, Form::of(sealed), size, Trust::Checked)?;
     let mut group = Group::default();
     let mut key = Vec::new();
     // By octets that are there anyway: an entry of a kind that was met before allocates nothing.

@@ -268,8 +268,11 @@ impl Chain {
         answer: &[u8],
     ) {
         let (unix_us, action) = (asked.now.unix_us, self.acted(asked.query, *stop).action);
-        let Some(tap) = &mut self.tap else { return };
-        let reference = self.list.as_ref().and_then(|list| list.reference(list.number(stop.row, stop.rule)));
+        let (Some(tap), Some(list)) = (&mut self.tap, &self.list) else { return };
+        if list.is_sealed(stop.row) {
+            return; // the records together would be a list of its names
+        }
+        let reference = list.reference(list.number(stop.row, stop.rule));
         let reference = reference.as_ref().map(reference_text);
         let reference = reference.as_slice().as_flattened();
         let transport = match to {

@@ -1,0 +1,75 @@
+"""docs/sealed.md, the provider's part: typed as it stands there, in its order; what the page says a command prints, it
+prints, and no name of the list gets to a disk."""
+
+from __future__ import annotations
+
+import json
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import yaml
+
+from blocklists.sealed import keys
+from resolver.config.schema import load
+from resolver.policy import look_up, seals
+from tests.rigs.command_line import run
+from tests.rigs.dns_host import Host, running
+from tests.rigs.lists_world import settings
+from tests.rigs.sealed_world import LIST, SealedWorld, cheap
+from tests.rigs.steward import serving
+from tests.rigs.walk import check, steps, words
+
+if TYPE_CHECKING:
+    import pytest
+
+    from resolver.config.schema import Config
+
+GUIDE = Path(__file__).parents[2] / "docs" / "sealed.md"
+NAME = "wrong.example"
+WALK = steps(GUIDE, "provider")
+
+
+class Worker(Host):
+    def write_config(self) -> None:
+        """It is there already."""
+
+
+def test_the_page_can_be_walked_and_prints_what_it_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The key is a credential, as systemd hands it to a service."""
+    cheap(monkeypatch)
+    assert len(WALK) > 12
+    isp, key = tmp_path / "isp", tmp_path / "credentials" / "stopsign.sealed"
+    for folder in (isp, key.parent):
+        folder.mkdir()
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(key.parent))
+    issuer = SealedWorld(tmp_path / "issuer", datetime.now(UTC), north=keys.create(key))
+    issuer.rehearsal.change(LIST, add=[NAME], basis="order-17", category="abuse")
+    source = {"repository": str(issuer.published), "trusted_root": str(issuer.desk.trusted_root)}
+    tree = settings(isp, **{LIST: {**source, "approve_first": False}})
+    tree["dns"]["workers"], tree["rpz"] = 1, {"zones": [{"origin": "rpz.isp.example"}]}
+    file = isp / "stopsign.yaml"
+    file.write_text(yaml.safe_dump(tree))
+    config = load(file)
+    told = {"DATE": time.strftime("%Y-%m-%d", time.gmtime())}
+    with serving(file), running(Worker(isp, [])):
+        for step in WALK:
+            if "HASH" in step.command:
+                state = json.loads(config.places.list(LIST).state.read_text())["held"]["state"]
+                told["HASH"] = state.removeprefix("sha256:")[:8]
+            if "wrong" in step.command and "REFERENCE" not in told:
+                told["REFERENCE"] = reference(config)
+            check(step, told, run(capsys, *words(step, told), "--dir", isp))
+    written = [path for path in isp.rglob("*") if path.is_file()]
+    assert len(written) > 20
+    assert not [path for path in written if b"wrong" in path.read_bytes()]
+
+
+def reference(config: Config) -> str:
+    """The one that the stop page shows for the name."""
+    compiled, meta = look_up.live(config.places)
+    seals.unseal(seals.key_file(config), compiled, meta.lists)
+    return compiled.look_up(NAME)[0].reference
