@@ -21,7 +21,6 @@ import contextlib
 import gc
 import logging
 import os
-import secrets
 import signal
 import time
 from typing import TYPE_CHECKING, Literal
@@ -40,7 +39,7 @@ from resolver.dns.upstreams import UNPROVEN, Timing, Upstreams
 from resolver.host.health import MARK
 from resolver.host.process import begin
 from resolver.host.service import LIST_BY, READY, count_workers
-from resolver.host.shared_secrets import SECRETS, taken
+from resolver.host.shared_secrets import SECRETS, Shared, SharedSecrets, taken
 from resolver.host.sockets import handed_over, open_listeners
 from resolver.ipc import shadow_sketches
 from resolver.ipc.worker_files import State, WorkerFiles, shown
@@ -66,15 +65,15 @@ log = logging.getLogger("stopsign.dns")
 
 
 class Worker:
-    """The plane, its timers and its lists."""
+    """The plane, its timers and its lists. `shared`: with the other workers of this host."""
 
-    def __init__(
-        self, config: Config, index: int, workers: int, key: shadow_sketches.Key, health_mark: str = ""
-    ) -> None:
+    def __init__(self, config: Config, index: int, workers: int, shared: Shared, health_mark: str = "") -> None:
+        key = shadow_sketches.Key.from_octets(shared.sketches)
         self._index, self._key, self._health_mark = index, key, health_mark
         self._files, self._transitions = WorkerFiles(config.places, index), Transitions(index)
         self._alarms: dict[str, str] = {}
         self.plane = self._new_plane(plane_settings(config, workers, key, health_mark))
+        self.plane.share(*shared[:4])
         self._in_use = InUse(config, index, self.plane, self._transitions)
         upstreams = config.require_dns().upstreams
         self.plane.set_upstreams([str(one) for one in upstreams])
@@ -110,8 +109,6 @@ class Worker:
     async def start(self, sockets: Mapping[str, Sequence[int]]) -> None:
         """Serve the sockets; return when the first query can be answered."""
         await self.poll()
-        for fd in sockets.get(SECRETS, ()):
-            self.plane.share(*taken(fd))
         if self._identity is not None:
             self._identity.look()
         for fd in sockets.get("udp", ()):
@@ -275,8 +272,8 @@ async def serve(config: Config, index: int, sockets: Mapping[str, Sequence[int]]
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     await list_is_back(config.places, float(os.environ.pop(LIST_BY, "0")), stop)
-    key = shadow_sketches.Key.from_text(os.environ.pop(shadow_sketches.KEY, secrets.token_hex(16)))
-    worker = Worker(config, index, count_workers(config.dns), key, os.environ.pop(MARK, ""))
+    shared = taken(*sockets[SECRETS]) if SECRETS in sockets else SharedSecrets().now()
+    worker = Worker(config, index, count_workers(config.dns), shared, os.environ.pop(MARK, ""))
     loop.add_signal_handler(signal.SIGUSR1, worker.plane.flush_cache)
     await worker.start(sockets)
     # Objects of the start stay: the collector never looks at them again.

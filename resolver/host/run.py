@@ -35,7 +35,7 @@ from resolver.host.sockets import OF_WORKERS, SOCKETS, Listeners, taken_or_opene
 from resolver.host.supervisor import Supervisor
 from resolver.host.systemd import beat, notify
 from resolver.host.take_over import devices
-from resolver.ipc import addresses, shadow_sketches, worker_files
+from resolver.ipc import addresses, worker_files
 from resolver.ipc.control import Operation, UnreachableError, has_socket, serve
 from resolver.ipc.supervisor_lock import is_lost, only_one
 from resolver.ipc.worker_counters import retired_file
@@ -84,10 +84,7 @@ def services(
         sockets = {**sockets, USE: [sealed]}
         return Service(name, command_of(name, path), sockets, patience=SLOW, order=order)
 
-    of_workers = {
-        shadow_sketches.KEY: secrets.token_hex(16),  # in memory alone, and another at each start
-        LIST_BY: f"{time.monotonic() + REBOOTED}",
-    }
+    of_workers = {LIST_BY: f"{time.monotonic() + REBOOTED}"}
     if "dns" in wings:
         found += [
             Service(

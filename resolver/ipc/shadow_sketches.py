@@ -2,7 +2,7 @@
 
 Enters: a worker's sketches. Leaves: `run_dir/workers/N.watched`, and sketches joined over the files of all workers.
 Rules: on tmpfs, readable by its owner alone, deleted with the evaluation. A sketch holds no address. The supervisor
-draws the key of its hashes at its start and hands it to the workers in memory; it is written nowhere. The file names
+draws the key of its hashes at its start and hands it to the workers by a pipe; it is written nowhere. The file names
 the key by a hash of it: sketches under different keys cannot be joined.
 """
 
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
     from resolver.policy.description import LiveList
 
-KEY = "STOPSIGN_WATCH_KEY"
 SUFFIX = ".watched"
 LARGEST = 64 << 20
 
@@ -39,9 +38,9 @@ class Key:
     words: tuple[int, int]
 
     @staticmethod
-    def from_text(text: str) -> Key:
-        """From 32 hexadecimal digits."""
-        return Key((int(text[:16], 16), int(text[16:], 16)))
+    def from_octets(octets: bytes) -> Key:
+        """From 16 octets."""
+        return Key((int.from_bytes(octets[:8]), int.from_bytes(octets[8:])))
 
     @property
     def id(self) -> str:

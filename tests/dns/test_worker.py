@@ -8,11 +8,13 @@ import gc
 import itertools
 import json
 import os
+import re
 import resource
 import signal
 import socket
 import time
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal, cast
 
 import pytest
@@ -22,6 +24,7 @@ from resolver import _core
 from resolver.base.paths import Places
 from resolver.config.schema import Config, load
 from resolver.dns.worker import SWEEP, Worker, list_is_back
+from resolver.host.shared_secrets import SharedSecrets
 from resolver.ipc import shadow_sketches
 from resolver.policy import exceptions
 from resolver.policy.in_force import Follower
@@ -34,7 +37,6 @@ from tests.rigs.upstream import honest, upstream
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
-    from pathlib import Path
 
     from resolver._core import Source
     from tests.rigs.dns_host import Address
@@ -190,6 +192,10 @@ def test_workers_tell_how_many_clients_would_meet_what_is_watched_under_one_key(
     meta = {"generation": 1, "lists": [{"name": "g"}, {"name": "g+new", "watched": "g", "document": "coming.zst"}]}
     _core.compile(sources, tmp_path / "run" / "current.list", json.dumps(meta).encode())
     with running(Host(tmp_path, [f"127.0.0.1:{free_port()}"], workers=2)) as host:
+        for worker in host.said():
+            environment = Path(f"/proc/{worker['pid']}/environ").read_bytes().split(b"\0")
+            drawn = [one for one in environment if re.fullmatch(rb"STOPSIGN_\w+=[0-9a-f]{32,}", one)]
+            assert drawn == [f"STOPSIGN_HEALTH_MARK={worker['health_mark']}".encode()], "the key is not in it"
         for number in range(1, 151):
             for name in ("coming.example", "elsewhere.example") if number <= 30 else ("elsewhere.example",):
                 with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as one:
@@ -258,7 +264,7 @@ def test_a_bypass_ends_by_itself_with_nobody_there_to_take_it_back(
     _core.compile([_source(tmp_path, name, "stop-page") for name in ("casino", "games")], places.current, meta)
 
     async def scene() -> None:
-        worker = Worker(config, 0, 1, shadow_sketches.Key((1, 2)))
+        worker = Worker(config, 0, 1, SharedSecrets().now())
         streams = Streams(worker.plane)
         at = int(now[0])
         for kind, of, span in (("list", "casino", 60), ("all", "", 30), ("name", "games.example", 90)):
@@ -295,7 +301,7 @@ def test_what_no_descriptor_was_left_to_read_is_read_once_there_is_one(
     async def scene(change: Callable[[], object]) -> None:
         _core.compile(full, places.current, meta)
         places.exceptions.unlink(missing_ok=True)
-        worker, watch = Worker(config, 0, 1, shadow_sketches.Key((1, 2))), Follower(places)
+        worker, watch = Worker(config, 0, 1, SharedSecrets().now()), Follower(places)
         streams, number = Streams(worker.plane), itertools.count(1)
 
         async def stopped() -> tuple[bool, bool]:
@@ -355,7 +361,7 @@ def test_a_worker_that_cannot_say_what_it_is_logs_that_once_and_once_that_it_can
 
     async def scene() -> None:
         stop = asyncio.Event()
-        worker = Worker(load(one.config), 0, 1, shadow_sketches.Key.from_text("0" * 32))
+        worker = Worker(load(one.config), 0, 1, SharedSecrets().now())
         await worker.start({})
         serving = asyncio.create_task(worker.run(stop))
         await asyncio.sleep(4 * SWEEP)

@@ -18,7 +18,8 @@ from resolver import _core
 from resolver.config.schema import Config, Endpoint
 from resolver.config.schema_dns import Encrypted
 from resolver.dns.worker import Worker
-from resolver.ipc import shadow_sketches, worker_counters
+from resolver.host.shared_secrets import SharedSecrets
+from resolver.ipc import worker_counters
 from resolver.policy import exceptions
 from tests.rigs.certificates import NAME, made
 from tests.rigs.list_documents import entry
@@ -55,7 +56,7 @@ def alarms(config: Config) -> list[str]:
 
 def play(config: Config, scene: Callable[[Worker], Awaitable[None]]) -> None:
     async def with_worker() -> None:
-        await scene(Worker(config, 0, 1, shadow_sketches.Key((1, 2))))
+        await scene(Worker(config, 0, 1, SharedSecrets().now()))
 
     uvloop.run(with_worker())
     gc.collect()  # a plane ends in the thread that made it
