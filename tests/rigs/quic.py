@@ -78,9 +78,11 @@ class QuicClient:
         self.last = b""  # datagram that came
         self.quic.connect(self.address, now=time.monotonic())
 
-    def moved(self) -> socket.socket:
-        """From now on it sends from another port."""
+    def moved(self, to: str = "") -> socket.socket:
+        """From now on it sends from another port, or from that address."""
         self.socket = socket.socket(socket.AF_INET6 if ":" in self.address[0] else socket.AF_INET, socket.SOCK_DGRAM)
+        if to:
+            self.socket.bind((to, 0))
         self.socket.connect(self.address)
         self.socket.setblocking(False)
         self.rig.sockets.append(self.socket)

@@ -7,9 +7,11 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::time::Instant;
 
-use quinn_proto::{Dir, Event, ReadError, StreamEvent, StreamId, VarInt, WriteError};
+use quinn_proto::{ConnectionEvent, Dir, Event, ReadError, StreamEvent, StreamId, VarInt, WriteError};
 
 use super::message::{Coming, PREFIX};
+use super::server::{Out, pass};
+use super::unproven::Unproven;
 use crate::streams::options::{self, Wanted};
 use crate::streams::{Limits, NEVER};
 use crate::wire::proxy::Ends;
@@ -64,6 +66,7 @@ pub(super) struct Connection {
     pub armed: Option<Instant>,
     /// The address that it counts for.
     pub client: std::net::IpAddr,
+    unproven: Option<Box<Unproven>>,
     listening: SocketAddr,
     coming: HashMap<StreamId, Coming>,
     /// By tag.
@@ -75,9 +78,11 @@ pub(super) struct Connection {
 }
 
 impl Connection {
+    /// `unproven`: the length of what came from an address that has not proven to be the client's.
     pub fn new(
         number: u64,
         inner: quinn_proto::Connection,
+        unproven: Option<usize>,
         listening: SocketAddr,
         limits: &Limits,
         now: u64,
@@ -90,6 +95,7 @@ impl Connection {
             is_established: false,
             is_touched: false,
             armed: None,
+            unproven: unproven.map(|came| Box::new(Unproven::new(came))),
             listening,
             coming: HashMap::new(),
             asked: Vec::new(),
@@ -97,6 +103,38 @@ impl Connection {
             leaving: Vec::new(),
             stalled_since: None,
             draining: false,
+        }
+    }
+
+    /// A datagram of that length came for it.
+    pub fn receive(&mut self, length: usize, event: ConnectionEvent) {
+        if let Some(unproven) = &mut self.unproven {
+            unproven.receive(length);
+        }
+        self.inner.handle_event(event);
+    }
+
+    /// Sends what there is to send. `scratch`: room for a datagram.
+    pub fn send(&mut self, at: Instant, scratch: &mut Vec<u8>, out: &mut impl Out) {
+        if let Some(unproven) = &mut self.unproven {
+            if self.is_established {
+                unproven.send_held(out);
+                self.unproven = None;
+            } else {
+                unproven.send_on(out);
+            }
+        }
+        loop {
+            scratch.clear();
+            let Some(transmit) = self.inner.poll_transmit(at, 1, scratch) else { break };
+            match &mut self.unproven {
+                None => pass(&transmit, scratch, out),
+                Some(unproven) => {
+                    if unproven.send(transmit, scratch, out) {
+                        self.unproven = None;
+                    }
+                }
+            }
         }
     }
 

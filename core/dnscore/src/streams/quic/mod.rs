@@ -9,8 +9,8 @@
 //! * whether a client is served is looked at before anything else, for each datagram;
 //! * a connection is one process's: no two read the same socket. [`Quic::listen`] claims it, which fails while the
 //!   predecessor, which drains, has it. What comes meanwhile waits in the kernel's queue;
-//! * the kernel gives a socket the clients of its share by their addresses. A client whose address changes is followed if
-//!   the new one is of the same socket's share; else it hears nothing, and connects again;
+//! * the kernel gives a socket the clients of its share by their addresses. A client whose port changes is followed if
+//!   the new one is of the same socket's share; else it hears nothing, and connects again; see [`server`];
 //! * there is no PROXY header for QUIC: a connection is whose address it comes from.
 
 mod ask;
@@ -18,6 +18,7 @@ mod connection;
 mod keys;
 pub mod message;
 pub mod server;
+mod unproven;
 
 use std::collections::VecDeque;
 use std::io;

@@ -9,13 +9,16 @@
 //! | garbage; a first packet in less than 1200 octets; a long header of no connection | nothing |
 //! | of another version, in 1200 octets or more | a version negotiation |
 //! | of no connection here, with an id of ours | a stateless reset, shorter than the datagram |
+//! | of a connection, from another address than its client's | nothing |
 //! | a first packet while [`HALF_OPEN`] handshakes are under way | a Retry, of which nothing is kept |
 //! | a first packet with no place left in total, or for this client | CONNECTION_REFUSED |
 //! | a handshake without `doq` in its ALPN | the alert no_application_protocol |
 //! | a handshake that is not over after the time for stalled clients | the connection ends |
 //!
-//! Until an address is proven, it is sent three times what came from it (RFC 9000, 8.1), and less than one datagram more:
-//! `quinn-proto` looks whether the limit is reached before each. A connection that is closed is forgotten at once: what its client still sends is answered with a stateless reset.
+//! Until an address is proven, it is sent three times what came from it and no octet more (`unproven.rs`). A client is followed
+//! to another port of its address, where that is another mapping of a NAT, and to no other address: the datagrams of 1200
+//! octets that would prove it go wherever somebody says that he is now. A connection that is closed is forgotten at once:
+//! what its client still sends is answered with a stateless reset.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
@@ -110,19 +113,21 @@ impl Server {
         self.scratch.clear();
         match self.endpoint.handle(at, from, to, None, datagram.into(), &mut self.scratch) {
             Some(DatagramEvent::ConnectionEvent(handle, event)) => {
-                if let Some(Some(connection)) = self.connections.get_mut(handle.0) {
-                    connection.inner.handle_event(event);
+                if let Some(Some(connection)) = self.connections.get_mut(handle.0)
+                    && connection.inner.remote_address().ip() == from.ip()
+                {
+                    connection.receive(datagram.len(), event);
                     self.touch(handle.0);
                 }
             }
-            Some(DatagramEvent::NewConnection(incoming)) => self.admit(incoming, now, out),
+            Some(DatagramEvent::NewConnection(incoming)) => self.admit(incoming, datagram.len(), now, out),
             Some(DatagramEvent::Response(transmit)) => pass(&transmit, &self.scratch, out),
             None => {}
         }
     }
 
     /// A handshake begins, or not; see the table.
-    fn admit(&mut self, incoming: Incoming, now: u64, out: &mut impl Out) {
+    fn admit(&mut self, incoming: Incoming, length: usize, now: u64, out: &mut impl Out) {
         let client = incoming.remote_address().ip().to_canonical();
         if self.draining {
             return self.endpoint.ignore(incoming); // its client sends it again, and then a successor reads it
@@ -141,8 +146,9 @@ impl Server {
             return pass(&transmit, &self.scratch, out);
         }
         self.scratch.clear();
+        let unproven = (!incoming.remote_address_validated()).then_some(length);
         match self.endpoint.accept(incoming, self.at(now), &mut self.scratch, None) {
-            Ok((handle, inner)) => self.insert(handle, inner, now),
+            Ok((handle, inner)) => self.insert(handle, inner, unproven, now),
             Err(error) => {
                 if let Some(transmit) = error.response {
                     pass(&transmit, &self.scratch, out);
@@ -151,14 +157,20 @@ impl Server {
         }
     }
 
-    fn insert(&mut self, handle: ConnectionHandle, inner: quinn_proto::Connection, now: u64) {
+    fn insert(
+        &mut self,
+        handle: ConnectionHandle,
+        inner: quinn_proto::Connection,
+        unproven: Option<usize>,
+        now: u64,
+    ) {
         let index = handle.0;
         if self.connections.len() <= index {
             self.connections.resize_with(index + 1, || None);
         }
         self.serial = (self.serial + 1) % SERIALS;
         let number = self.serial << (INDEX_BITS + TAG_BITS) | (index as u64) << TAG_BITS;
-        let connection = Connection::new(number, inner, self.listening, &self.limits, now);
+        let connection = Connection::new(number, inner, unproven, self.listening, &self.limits, now);
         *self.clients.entry(connection.client).or_default() += 1;
         self.half_open += 1;
         self.connections[index] = Some(Box::new(connection));
@@ -278,11 +290,7 @@ impl Server {
                 connection.inner.handle_event(event);
             }
         }
-        loop {
-            self.scratch.clear();
-            let Some(transmit) = connection.inner.poll_transmit(at, 1, &mut self.scratch) else { break };
-            pass(&transmit, &self.scratch, out);
-        }
+        connection.send(at, &mut self.scratch, out);
         self.half_open -= usize::from(was_half_open && (connection.is_established || connection.inner.is_closed()));
         if connection.inner.is_closed() {
             return self.forget(index);
@@ -307,6 +315,7 @@ impl Server {
     }
 }
 
-fn pass(transmit: &Transmit, octets: &[u8], out: &mut impl Out) {
+/// Sends it.
+pub(super) fn pass(transmit: &Transmit, octets: &[u8], out: &mut impl Out) {
     out.send(transmit.destination, transmit.src_ip, &octets[..transmit.size]);
 }
