@@ -45,6 +45,11 @@ fn the_stream_options_fuzzer_s_corpus_breaks_nothing() {
 }
 
 #[test]
+fn the_tcp_fuzzer_s_corpus_breaks_nothing() {
+    corpus("tcp", invariants::tcp);
+}
+
+#[test]
 fn the_quic_fuzzers_corpora_break_nothing() {
     corpus("quic", invariants::quic);
     corpus("quic_stream", invariants::quic_stream);
@@ -169,6 +174,16 @@ fn bent(message: impl Strategy<Value = Message>) -> impl Strategy<Value = Vec<u8
 
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, cases: 2000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_messages_on_a_stream_over_tcp(
+        head in any::<[u8; 2]>(),
+        messages in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..300), 0..6),
+        rest in prop::collection::vec(any::<u8>(), 0..5),
+    ) {
+        let framed = messages.iter().flat_map(|one| [&(one.len() as u16).to_be_bytes(), &one[..]].concat());
+        invariants::tcp(&head.into_iter().chain(framed).chain(rest).collect::<Vec<u8>>());
+    }
 
     #[test]
     fn any_octets_on_a_stream_of_quic(cut in any::<u8>(), length in 0..40u16, data in prop::collection::vec(any::<u8>(), 0..40)) {

@@ -9,6 +9,7 @@ use std::net::TcpStream;
 use std::os::fd::{AsRawFd, RawFd};
 
 use super::Limits;
+use super::frames::{Frames, PREFIX};
 use super::http;
 use super::options::{self, Wanted};
 use super::tls::{Came, Session};
@@ -18,10 +19,8 @@ use crate::wire::proxy::{self, Ends, Header};
 pub const LONGEST_HEADER: usize = 2048;
 /// Octets that wait to be written beyond which no more queries are decided.
 const MANY: usize = 1 << 16;
-/// Octets that an idle connection's buffer may keep.
+/// Octets that an idle connection's buffer of answers may keep.
 const KEPT: usize = 512;
-/// Octets of a message's length.
-const PREFIX: usize = 2;
 
 /// What a read brought.
 pub(super) enum Taken {
@@ -71,8 +70,7 @@ pub(super) struct Connection {
     /// Ours said so.
     closed: bool,
     aborted: bool,
-    input: Vec<u8>,
-    taken: usize,
+    input: Frames,
     output: Vec<u8>,
     written: usize,
     /// Where in the output a record ends: each answer over HTTPS has its own, since there are clients (dnsperf 2.10) that
@@ -100,8 +98,7 @@ impl Connection {
             closes: false,
             closed: false,
             aborted: false,
-            input: Vec::new(),
-            taken: 0,
+            input: Frames::default(),
             output: Vec::new(),
             written: 0,
             cuts: VecDeque::new(),
@@ -154,7 +151,7 @@ impl Connection {
     /// No more queries: it is closed as soon as what is in flight is answered.
     pub fn finish(&mut self) {
         (self.ended, self.leaves_at) = (true, None);
-        (self.input, self.taken) = (Vec::new(), 0);
+        self.input.clear();
         if let Some(http) = &mut self.layers.http {
             http.finish();
         }
@@ -194,10 +191,11 @@ impl Connection {
         if self.introduced {
             return self.open(octets);
         }
-        self.input.extend_from_slice(octets);
+        self.input.push(octets);
         self.introduce();
         if self.introduced {
-            let octets = std::mem::take(&mut self.input);
+            let octets = self.input.waiting().to_vec();
+            self.input.clear();
             self.open(&octets);
         }
     }
@@ -205,11 +203,11 @@ impl Connection {
     /// Takes the seal off, where there is one.
     fn open(&mut self, octets: &[u8]) {
         let Layers { session, http } = &mut self.layers;
-        let Some(session) = session else { return self.input.extend_from_slice(octets) };
-        let came = session.receive(octets, &mut self.input);
+        let Some(session) = session else { return self.input.push(octets) };
+        let came = session.receive(octets, self.input.end());
         if let Some(http) = http {
-            http.receive(&self.input);
-            self.input.clear();
+            http.receive(self.input.waiting());
+            self.input.skip(usize::MAX);
         }
         match came {
             Came::Open => {}
@@ -220,13 +218,14 @@ impl Connection {
 
     /// The balancer's header, if it has come whole and is believed: from now on this is its client's connection.
     fn introduce(&mut self) {
-        match proxy::read(&self.input[..self.input.len().min(LONGEST_HEADER)]) {
+        let waiting = self.input.waiting();
+        match proxy::read(&waiting[..waiting.len().min(LONGEST_HEADER)]) {
             proxy::Read::Header(Header { length, ends }) => {
-                self.input.drain(..length);
+                self.input.skip(length);
                 self.introduced = true;
                 self.ends = ends.unwrap_or(self.ends);
             }
-            proxy::Read::Begun if self.input.len() < LONGEST_HEADER => {}
+            proxy::Read::Begun if waiting.len() < LONGEST_HEADER => {}
             proxy::Read::Begun | proxy::Read::Refused => self.abort(),
         }
     }
@@ -241,19 +240,12 @@ impl Connection {
                 if http.is_over() || self.closes {
                     self.finish();
                 }
-                self.forget_taken();
                 return None;
             };
             out.extend_from_slice(&message);
             return Some(tag);
         }
-        let waiting = &self.input[self.taken..];
-        let message = waiting.split_first_chunk::<PREFIX>().and_then(|(prefix, rest)| {
-            let length = usize::from(u16::from_be_bytes(*prefix));
-            rest.get(..length)
-        });
-        let Some(message) = message else {
-            self.forget_taken();
+        let Some(message) = self.input.next() else {
             if self.closes {
                 self.finish();
             }
@@ -261,19 +253,7 @@ impl Connection {
         };
         let tag = Wanted::by(message, self.layers.session.is_some()).tag();
         out.extend_from_slice(message);
-        self.taken += PREFIX + message.len();
         Some(tag)
-    }
-
-    /// Keeps of the input what is not taken yet, and no buffer for nothing.
-    fn forget_taken(&mut self) {
-        if self.taken > 0 {
-            self.input.drain(..self.taken);
-            self.taken = 0;
-        }
-        if self.input.is_empty() && self.input.capacity() > KEPT {
-            self.input = Vec::new();
-        }
     }
 
     /// Puts an answer with those that wait to be written.

@@ -18,6 +18,7 @@
 
 mod connection;
 mod doors;
+pub mod frames;
 pub mod http;
 pub mod options;
 pub mod quic;

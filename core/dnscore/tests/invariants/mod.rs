@@ -8,6 +8,7 @@ use std::net::{IpAddr, SocketAddr};
 use dnscore::answer::{self, StopPage};
 use dnscore::cache::{Cache, Given};
 use dnscore::list::{Action, Aliases, CompiledList, Hits, with_right_checksum};
+use dnscore::streams::frames::Frames;
 use dnscore::streams::options::{self, Wanted};
 use dnscore::streams::quic::message::Coming;
 use dnscore::streams::quic::server::{HALF_OPEN, Out, Server};
@@ -38,6 +39,35 @@ pub fn https(data: &[u8]) {
     }
     session.finish();
     session.flush(&mut out);
+}
+
+/// The octets of a stream over TCP: the first says into which pieces they are cut, the second how many messages are taken
+/// between two of them. The messages, each after its length, are what came, octet by octet, but for an end that is not whole.
+pub fn tcp(data: &[u8]) {
+    let Some(([cut, at_once], data)) = data.split_first_chunk::<2>() else { return };
+    let (mut frames, mut read, mut came) = (Frames::default(), Vec::new(), 0);
+    for piece in data.chunks(usize::from(*cut).max(1)) {
+        frames.push(piece);
+        came += piece.len();
+        for _ in 0..*at_once {
+            let Some(message) = frames.next() else { break };
+            read.extend_from_slice(&u16::try_from(message.len()).unwrap().to_be_bytes());
+            read.extend_from_slice(message);
+        }
+        assert_eq!([&read, frames.waiting()].concat(), data[..came]);
+    }
+    while let Some(message) = frames.next() {
+        read.extend_from_slice(&u16::try_from(message.len()).unwrap().to_be_bytes());
+        read.extend_from_slice(message);
+    }
+    let rest = frames.waiting();
+    assert_eq!([&read, rest].concat(), data);
+    assert!(
+        rest.len() < 2 || rest.len() - 2 < usize::from(u16::from_be_bytes([rest[0], rest[1]])),
+        "a whole message waits"
+    );
+    frames.skip(usize::MAX);
+    assert!(frames.waiting().is_empty() && frames.next().is_none());
 }
 
 /// The octets of one stream over QUIC: the first says into which pieces they are cut.
