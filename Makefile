@@ -60,8 +60,9 @@ bench: setup ## the bare sockets' limit, Stopsign and the installed peers; readi
 interop: setup ## other people's programs verify and read what a desk and a log publish; installs them, so it is no part of the gate
 	$(BIN)/python -m tests.interop
 
-peers: setup ## Debian's newer resolvers, unpacked into a folder, against Stopsign's own verdict for a policy zone; needs root or user namespaces
+peers: setup ## Debian's newer resolvers, unpacked into a folder, against Stopsign's own verdict for a policy zone; its newer clients of encrypted DNS (root)
 	$(BIN)/python -m tests.rpz.peers
+	$(BIN)/python -m tests.dns.peers
 
 fleet: setup ## five hosts in two cities, in network namespaces, and all that happens to them under load (root, a quiet machine)
 	$(BIN)/python -m tests.fleet $(ARGS)

@@ -9,8 +9,8 @@ Rules:
   to it by themselves, and cannot go back. So a ticket is resumed at any worker, and old tickets are nobody's.
 - Periods are counted from the machine's start (CLOCK_BOOTTIME), so a clock that is set moves none.
 - What is held and handed over is the secret of the period before: a worker that starts now opens its tickets too.
-- The secret of QUIC stays for as long as this supervisor: connection ids and resets outlive a period. So does the key of
-  the sketches of clients: those under different keys cannot be joined.
+- The secret of QUIC stays for as long as this supervisor: connection ids and resets outlive a period. So does the
+  key of the sketches of clients: those under different keys cannot be joined.
 - What a program of another version left is not read: everything is drawn again.
 """
 

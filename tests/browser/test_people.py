@@ -21,8 +21,8 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from playwright.sync_api import Error, sync_playwright
 
 from resolver import _core
-from resolver.policy.description import Generation, LiveList
 from tests.conftest import find_program
+from tests.rigs.blocking_host import BLOCKED, blocking_host
 from tests.rigs.certificates import NAME, made
 from tests.rigs.dns_host import Host, free_port, running
 from tests.rigs.list_documents import BASES, entry, write
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 GUIDE = Path(__file__).parents[2] / "docs" / "people.md"
 ROW = re.compile(r"\| `(?P<action>[a-z-]+)` \| (?P<at443>\w+) \| `?(?P<asked>[^|`]+)`? \| (?P<met>[^|]+) \|")
 PAGES = {"reset": "192.0.2.66", "silent": "192.0.2.67", "answered": "192.0.2.68"}
-HERE, BLOCKED = "198.51.100.1", ["http://bet.example/"]
+HERE = "198.51.100.1"
 TITLE = "This page is blocked"
 NEW_MOUNTS = 0x00020000  # unshare(2)
 
@@ -204,23 +204,12 @@ def over_https(template: str, root: Path) -> None:
 
 def host(folder: Path, files: Files, port: int) -> Host:
     """Stopsign with a list that explains itself in JSON, and says NXDOMAIN to who asked for that."""
-    of_list = {"name": "a", "repository": "lists", "trusted_root": "root.json"}
     encrypted = {
         "name": NAME, "certificate": str(files.certificate), "key": str(files.key),
         "https": {"listen": [f"{HERE}:{port}"]},
     }  # fmt: skip
-    made_here = Host(folder, [f"127.0.0.1:{free_port()}"], more={
-        "dns": {"encrypted": encrypted, "allow_clients": ["198.51.100.0/24"]},
-        "lists": [{**of_list, "explain": "json", "explained": "nxdomain"}],
-    })  # fmt: skip
-    made_here.run_dir.mkdir(parents=True)
-    write(folder / "a.zst", [entry("bet.example", 0)])
-    source: _core.Source = {
-        "document": str(folder / "a.zst"), "action": "stop-page", "ede": 16, "bases": BASES, "suspended": []
-    }  # fmt: skip
-    meta = Generation(generation=1, lists=(LiveList(name="a", action="stop-page"),)).to_bytes()
-    _core.compile([source], str(made_here.run_dir / "current.list"), meta)
-    return made_here
+    dns = {"encrypted": encrypted, "allow_clients": ["198.51.100.0/24"]}
+    return blocking_host(folder, dns, {"explain": "json", "explained": "nxdomain"})
 
 
 @pytest.mark.needs("chromium", "ip")
@@ -231,13 +220,13 @@ def test_chromium_asks_for_structured_errors_over_https_as_the_core_thinks(tmp_p
     def scene() -> list[str]:
         named(tmp_path)
         over_https(f"https://{HERE}:{port}/dns-query{{?dns}}", files.root)
-        over, address = threading.Event(), PAGES["reset"]
+        over, address, typed = threading.Event(), PAGES["reset"], [f"http://{BLOCKED}/"]
         with beside(f"{HERE}/24", "198.51.100.2/24"), running(host(tmp_path / "host", files, port)) as serving:
             subprocess.run(["ip", "route", "add", "default", "via", "198.51.100.2"], check=True)
             page = threading.Thread(target=stop_page, args=(address, over))
             page.start()
             try:
-                met = [*seen(BLOCKED), *seen(BLOCKED, "--enable-features=UseStructuredDnsErrors")]
+                met = [*seen(typed), *seen(typed, "--enable-features=UseStructuredDnsErrors")]
             finally:
                 over.set()
                 page.join()

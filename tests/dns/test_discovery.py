@@ -11,12 +11,11 @@ import dns.nameserver
 import dns.resolver
 import pytest
 
-from resolver import _core
-from resolver.policy.description import Basis, Generation, LiveList
+from tests.rigs.blocking_host import BLOCKED, STOP_PAGE, blocking_host
 from tests.rigs.certificates import NAME, made
 from tests.rigs.command_line import run
 from tests.rigs.dns_host import Host, free_port, running, wait_until
-from tests.rigs.list_documents import BASES, entry, numbered, write
+from tests.rigs.list_documents import numbered
 from tests.rigs.program import program
 
 if TYPE_CHECKING:
@@ -25,24 +24,13 @@ if TYPE_CHECKING:
 
     from tests.rigs.certificates import Files
 
-BLOCKED, STOP_PAGE, HEALTH = "bet.example", "192.0.2.66", "health.stopsign.invalid."
+HEALTH = "health.stopsign.invalid."
 
 
 def host(folder: Path, files: Files, tls: list[str], **more: object) -> Host:
     encrypted = {"name": NAME, "certificate": str(files.certificate), "key": str(files.key), "tls": tls, **more}
-    listed = {"name": "a", "repository": "lists", "trusted_root": "root.json", "explain": "json"}
-    more_of_all = {"dns": {"encrypted": encrypted}, "lists": [listed], "provider": {"contact": "block@isp.example"}}
-    made_here = Host(folder, [f"127.0.0.1:{free_port()}"], more=more_of_all)
-    made_here.run_dir.mkdir(parents=True)
-    write(folder / "a.zst", [entry(BLOCKED, 0)])
-    source: _core.Source = {
-        "document": str(folder / "a.zst"), "action": "stop-page", "ede": 16, "bases": BASES, "suspended": []
-    }  # fmt: skip
-    basis = {"law": "Gambling Act", "authority": "Authority", "order": "17", "date": "", "territory": "", "court": ""}
-    lists = [LiveList(name="a", action="stop-page", bases={BASES[0]: Basis.model_validate(basis)})]
-    meta = Generation(generation=1, lists=tuple(lists)).to_bytes()
-    _core.compile([source], str(made_here.run_dir / "current.list"), meta)
-    return made_here
+    contact = {"contact": "block@isp.example"}
+    return blocking_host(folder, {"encrypted": encrypted}, {"explain": "json"}, provider=contact)
 
 
 def upgraded(serving: Host) -> tuple[list[object], str]:

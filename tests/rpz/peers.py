@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from tests.rigs.debian import PeersError, inside, tree
 from tests.rigs.dns_host import Host, ask_udp, free_port, question, running, wait_until
 from tests.rigs.list_documents import entry
 from tests.rigs.resolvers import (
@@ -39,7 +40,6 @@ from tests.rigs.resolvers import (
 )
 from tests.rigs.rpz_world import STOP, STOP6, World, said
 from tests.rigs.rpz_world import running as serving
-from tests.rpz.debian import PeersError, inside, tree
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
