@@ -292,7 +292,7 @@ def test_an_address_that_is_not_proven_is_sent_three_times_what_came_at_most(fil
     """However long the certificate is, and however often the handshake's time is over."""
     long = made(tmp_path, NAME, *(f"alias-{number}.of.a.long.certificate.example" for number in range(250)))
     with serving(long) as (r, _):
-        received = {}
+        received: dict[socket.socket, list[int]] = {}
         for length in (1200, 1201, 1290, 1399, 1452):
             client = QuicClient(r, long, max_datagram_size=length)
             first = initial(client)

@@ -7,7 +7,6 @@ import os
 import pytest
 
 from resolver._core import later_secret
-from resolver.host import shared_secrets
 from resolver.host.shared_secrets import ROTATION, SharedSecrets, taken
 
 
@@ -15,7 +14,7 @@ def test_a_worker_that_starts_later_and_a_new_program_have_the_same_but_for_tick
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     now = [3 * ROTATION]
-    monkeypatch.setattr(shared_secrets.time, "clock_gettime", lambda _: now[0])
+    monkeypatch.setattr("resolver.host.shared_secrets.time.clock_gettime", lambda _: now[0])
     shared = SharedSecrets()
     first = taken(shared.handed())
     assert taken(shared.handed()) == first

@@ -50,6 +50,11 @@ fn the_tcp_fuzzer_s_corpus_breaks_nothing() {
 }
 
 #[test]
+fn the_tls_fuzzer_s_corpus_breaks_nothing() {
+    corpus("tls", invariants::tls);
+}
+
+#[test]
 fn the_quic_fuzzers_corpora_break_nothing() {
     corpus("quic", invariants::quic);
     corpus("quic_stream", invariants::quic_stream);

@@ -245,7 +245,7 @@ impl Connection {
             out.extend_from_slice(&message);
             return Some(tag);
         }
-        let Some(message) = self.input.next() else {
+        let Some(message) = self.input.take() else {
             if self.closes {
                 self.finish();
             }

@@ -34,7 +34,7 @@ impl Frames {
 
     /// The next whole message; `None`: none has come whole.
     #[inline]
-    pub fn next(&mut self) -> Option<&[u8]> {
+    pub fn take(&mut self) -> Option<&[u8]> {
         let whole = self.waiting().split_first_chunk::<PREFIX>().and_then(|(prefix, rest)| {
             let length = usize::from(u16::from_be_bytes(*prefix));
             (rest.len() >= length).then_some(length)

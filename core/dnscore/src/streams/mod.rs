@@ -45,7 +45,7 @@ use table::Table;
 pub use connection::LONGEST_HEADER;
 pub use doors::Kind;
 pub use tickets::{SECRET, Secrets, later_secret};
-pub use tls::Identity;
+pub use tls::{Came, Identity};
 
 /// Marks the poll's tokens of connections; the rest is the number without its tag.
 const CONNECTION: u64 = 1 << 62;

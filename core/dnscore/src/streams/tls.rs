@@ -68,7 +68,7 @@ impl Identity {
     }
 
     /// A session for a new connection; `None`: of a kind that has none.
-    pub(super) fn session(&self, kind: Kind) -> Option<Box<Session>> {
+    pub fn session(&self, kind: Kind) -> Option<Box<Session>> {
         let config = match kind {
             Kind::Tcp => return None,
             Kind::Tls => &self.tls,
@@ -81,12 +81,13 @@ impl Identity {
 }
 
 /// One connection's.
-pub(super) struct Session {
+pub struct Session {
     inner: ServerConnection,
 }
 
 /// What came of octets.
-pub(super) enum Came {
+#[derive(Debug, PartialEq, Eq)]
+pub enum Came {
     /// More may come.
     Open,
     /// The client said that no more will come.

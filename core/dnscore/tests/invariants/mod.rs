@@ -4,6 +4,7 @@
 
 use std::cell::RefCell;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::LazyLock;
 
 use dnscore::answer::{self, StopPage};
 use dnscore::cache::{Cache, Given};
@@ -12,7 +13,7 @@ use dnscore::streams::frames::Frames;
 use dnscore::streams::options::{self, Wanted};
 use dnscore::streams::quic::message::Coming;
 use dnscore::streams::quic::server::{HALF_OPEN, Out, Server};
-use dnscore::streams::{Identity, Limits, SECRET, Secrets, http};
+use dnscore::streams::{Came, Identity, Kind, Limits, SECRET, Secrets, http};
 use dnscore::verdict::Stop;
 use dnscore::wire::{Echo, Expected, Name, Parsed, Query, Rejected, check_answer, parse, parse_into};
 
@@ -50,13 +51,13 @@ pub fn tcp(data: &[u8]) {
         frames.push(piece);
         came += piece.len();
         for _ in 0..*at_once {
-            let Some(message) = frames.next() else { break };
+            let Some(message) = frames.take() else { break };
             read.extend_from_slice(&u16::try_from(message.len()).unwrap().to_be_bytes());
             read.extend_from_slice(message);
         }
         assert_eq!([&read, frames.waiting()].concat(), data[..came]);
     }
-    while let Some(message) = frames.next() {
+    while let Some(message) = frames.take() {
         read.extend_from_slice(&u16::try_from(message.len()).unwrap().to_be_bytes());
         read.extend_from_slice(message);
     }
@@ -67,8 +68,34 @@ pub fn tcp(data: &[u8]) {
         "a whole message waits"
     );
     frames.skip(usize::MAX);
-    assert!(frames.waiting().is_empty() && frames.next().is_none());
+    assert!(frames.waiting().is_empty() && frames.take().is_none());
 }
+
+/// What comes to the port of DNS over TLS, or over HTTPS: the first octet says to which, and into which pieces it is cut.
+/// Nobody without keys brings a message; what is not TLS is so for good, and is told so once at most.
+pub fn tls(data: &[u8]) {
+    let Some((how, data)) = data.split_first() else { return };
+    let kind = if how % 2 == 0 { Kind::Tls } else { Kind::Https };
+    let mut session = IDENTITY.session(kind).unwrap();
+    let (mut plain, mut said) = (Vec::new(), Vec::new());
+    for piece in data.chunks(usize::from(how / 2).max(1)) {
+        let came = session.receive(piece, &mut plain);
+        assert!(plain.is_empty());
+        while session.has_unwritten() {
+            session.write(&mut said).unwrap();
+        }
+        assert!(said.len() <= 4096);
+        if came != Came::Open {
+            return;
+        }
+    }
+}
+
+/// The server's certificate.
+static IDENTITY: LazyLock<Identity> = LazyLock::new(|| {
+    const FILE: &[u8] = include_bytes!("../identity.pem");
+    Identity::new(FILE, FILE, &Secrets::random()).unwrap()
+});
 
 /// The octets of one stream over QUIC: the first says into which pieces they are cut.
 pub fn quic_stream(data: &[u8]) {
@@ -101,12 +128,10 @@ impl Out for Sent {
 /// Datagrams at the socket of DNS over QUIC, each after its length: nobody without keys comes past the handshake. Three
 /// times what came is sent at most.
 pub fn quic(data: &[u8]) {
-    const IDENTITY: &[u8] = include_bytes!("../identity.pem");
     let limits = Limits::default();
-    let identity = Identity::new(IDENTITY, IDENTITY, &Secrets::random()).unwrap();
     let here = SocketAddr::from(([127, 0, 0, 1], 853));
     let mut server = Server::new(&[7; SECRET], 1, here, limits, 0);
-    server.set_config(identity.quic(&limits).unwrap());
+    server.set_config(IDENTITY.quic(&limits).unwrap());
     let (mut rest, mut received, mut out, mut now) = (data, 0, Sent::default(), 0);
     while let Some((length, more)) = rest.split_first_chunk::<2>() {
         let (datagram, more) = more.split_at(more.len().min(usize::from(u16::from_be_bytes(*length)) % 1500));

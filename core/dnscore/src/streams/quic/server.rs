@@ -157,13 +157,7 @@ impl Server {
         }
     }
 
-    fn insert(
-        &mut self,
-        handle: ConnectionHandle,
-        inner: quinn_proto::Connection,
-        unproven: Option<usize>,
-        now: u64,
-    ) {
+    fn insert(&mut self, handle: ConnectionHandle, inner: quinn_proto::Connection, unproven: Option<usize>, now: u64) {
         let index = handle.0;
         if self.connections.len() <= index {
             self.connections.resize_with(index + 1, || None);
