@@ -94,7 +94,6 @@ def resolved(root: Path, folder: Path, files: Files) -> Iterator[Callable[[], se
     (root / "etc/passwd").write_text("root:x:0:0::/root:/bin/sh\nsystemd-resolve:x:996:996::/:/bin/false\n")
     (root / "etc/group").write_text("root:x:0:\nsystemd-resolve:x:996:\n")
     (root / "run/systemd").mkdir(parents=True, exist_ok=True)
-    folder.chmod(0o755)  # it reads the root's certificate as a user of its own
     with started(root, folder, files, "/usr/lib/systemd/systemd-resolved"):
         yield lambda: told("127.0.0.53", 53)
 
@@ -199,6 +198,7 @@ def main(suites: tuple[str, ...], only: str | None, trees: Path) -> None:
             if only not in (None, name):
                 continue
             folder = Path(tempfile.mkdtemp(prefix="stopsign-peers-"))
+            folder.chmod(0o755)  # systemd-resolved reads the root's certificate as a user of its own
             what = in_a_network(partial(wrong, name, root, folder), [f"{address}/32" for address in SITES])
             shutil.rmtree(folder, ignore_errors=True)
             failed += what is not None
