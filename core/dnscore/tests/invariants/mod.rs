@@ -72,7 +72,7 @@ pub fn tcp(data: &[u8]) {
 }
 
 /// What comes to the port of DNS over TLS, or over HTTPS: the first octet says to which, and into which pieces it is cut.
-/// Nobody without keys brings a message; what is not TLS is so for good, and is told so once at most.
+/// Nobody without keys brings a message; what is not TLS is so for good, and gets one alert at most.
 pub fn tls(data: &[u8]) {
     let Some((how, data)) = data.split_first() else { return };
     let kind = if how % 2 == 0 { Kind::Tls } else { Kind::Https };
