@@ -6,6 +6,9 @@ each service that writes outside the folders of its unit, or has nothing to do; 
 - DNS has a UDP and a TCP socket a worker and address, all of one SO_REUSEPORT group (systemd binds them all as root;
   later a process of another user could not join). An address that the configuration does not name is not opened: an
   empty assignment takes back what the unit itself says (systemd.socket(5)).
+- A service names every socket unit that the configuration has work for (`Sockets=`). So its start opens those that are
+  new, before it runs; by itself a socket unit refuses to open while its service runs, and somebody who asks at port 53
+  starts that again at once.
 - A sandbox is opened for the very folders that the configuration names, and no further; state_dir and run_dir as a
   whole stay closed to all but their owners, whatever file is named in them.
 - A unit that the configuration has no work for (DNS on a host for policy zones alone) is skipped when it is started
@@ -79,8 +82,10 @@ def of(config: Config) -> Units:
     }
     at = f"@{config.places.instance}" if config.places.instance else ""
     made = {f"stopsign-{name}{at}.socket": _text(_socket(*how)) for name, how in listening.items()}
-    made |= {f"stopsign-{wing}{at}.service": _text(_service(config, wing, idle=wing not in works)) for wing in WINGS}
     sockets = tuple(f"stopsign-{name}{at}.socket" for name, (endpoints, _, _) in listening.items() if endpoints)
+    for wing in WINGS:
+        own = [unit for unit in sockets if unit.startswith((f"stopsign-{wing}{at}.", f"stopsign-{wing}-"))]
+        made[f"stopsign-{wing}{at}.service"] = _text(_service(config, wing, own, idle=wing not in works))
     more = (f"stopsign-rpz{at}.service",) if "rpz" in works else ()
     return Units(made, (*sockets, *more, f"stopsign{at}.target"))
 
@@ -108,17 +113,20 @@ def _socket(endpoints: Sequence[Endpoint], sockets: int, kinds: Sequence[str]) -
         yield from [f"{kind}={endpoint}" for kind in kinds] * sockets
 
 
-def _service(config: Config, wing: str, *, idle: bool) -> Iterator[str]:
+def _service(config: Config, wing: str, sockets: Sequence[str], *, idle: bool) -> Iterator[str]:
     if idle:
         yield from _IDLE
         return
+    lines = ["Sockets=" + " ".join(sockets)] if sockets else []
     own = _writes(wing, config.places.instance)
     folders = [one.absolute() for one in _folders(config, wing) if not _within(one, own)]
     if wing not in ("dns", "steward"):
         kept = (config.state_dir.absolute(), config.run_dir.absolute())
         folders = [folder for folder in folders if not any(own.is_relative_to(folder) for own in kept)]
     if folders:
-        yield from ("[Service]", "ReadWritePaths=" + " ".join(_quoted(one) for one in dict.fromkeys(folders)))
+        lines.append("ReadWritePaths=" + " ".join(_quoted(one) for one in dict.fromkeys(folders)))
+    if lines:
+        yield from ("[Service]", *lines)
 
 
 def _folders(config: Config, wing: str) -> Iterator[Path]:

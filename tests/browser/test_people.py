@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import json
 import re
 import select
@@ -26,7 +25,7 @@ from tests.rigs.blocking_host import BLOCKED, blocking_host
 from tests.rigs.certificates import NAME, made
 from tests.rigs.dns_host import Host, free_port, running
 from tests.rigs.list_documents import BASES, entry, write
-from tests.rigs.namespace import beside, in_a_network
+from tests.rigs.namespace import beside, in_a_network, see
 from tests.rigs.streams import Streams
 
 if TYPE_CHECKING:
@@ -39,7 +38,6 @@ ROW = re.compile(r"\| `(?P<action>[a-z-]+)` \| (?P<at443>\w+) \| `?(?P<asked>[^|
 PAGES = {"reset": "192.0.2.66", "silent": "192.0.2.67", "answered": "192.0.2.68"}
 HERE = "198.51.100.1"
 TITLE = "This page is blocked"
-NEW_MOUNTS = 0x00020000  # unshare(2)
 
 
 def rows() -> list[tuple[str, str, str, str]]:
@@ -139,12 +137,7 @@ def silence(address: str) -> Iterator[None]:
 
 def named(folder: Path) -> None:
     """This thread, and what it starts, asks the resolver of the test."""
-    if ctypes.CDLL(None, use_errno=True).unshare(NEW_MOUNTS):
-        pytest.skip("this user has no mounts of its own")
-    conf = folder / "resolv.conf"
-    conf.write_text("nameserver 127.0.0.1\n", encoding="ascii")
-    for command in (["mount", "--make-rprivate", "/"], ["mount", "--bind", str(conf), "/etc/resolv.conf"]):
-        subprocess.run(command, check=True)
+    see({"/etc/resolv.conf": "nameserver 127.0.0.1\n"}, folder)
     Path("/proc/sys/net/ipv4/tcp_syn_retries").write_text("1", encoding="ascii")  # of this network: 3 s, not 130
 
 

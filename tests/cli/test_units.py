@@ -290,6 +290,18 @@ def test_systemd_is_to_open_a_udp_and_a_tcp_socket_a_worker_and_address(tmp_path
     for address in ("192.0.2.53:53", "[2001:db8::53]:53"):
         assert (dns.count(f"ListenDatagram={address}"), dns.count(f"ListenStream={address}")) == (3, 3)
     assert made["stopsign-web.socket"][1:] == ["[Socket]", "ListenStream=", "ListenStream=192.0.2.66:80"]
+    assert made["stopsign-dns.service"][1:3] == ["[Service]", "Sockets=stopsign-dns.socket"]
+
+
+def test_a_start_of_the_service_opens_the_sockets_that_encrypted_dns_has_made_needed(tmp_path: Path) -> None:
+    """What `systemctl restart stopsign-dns` then does was tried with systemd 252 and 257 under traffic."""
+    text = (ROOT / "config" / "stopsign.yaml").read_text(encoding="utf-8")
+    text = re.sub(r"(?m)^  # (encrypted:|  (?:name|certificate|key|tls|addresses|https|quic):)", r"  \1", text)
+    (tmp_path / "stopsign.yaml").write_text(text, encoding="utf-8")
+    made = of(load(tmp_path / "stopsign.yaml"))
+    units = [f"stopsign-dns{kind}.socket" for kind in ("", "-tls", "-https", "-quic")]
+    assert f"Sockets={' '.join(units)}\n" in made.drop_ins["stopsign-dns.service"]
+    assert "Sockets=stopsign-web.socket\n" in made.drop_ins["stopsign-web.service"]
 
 
 ZONES_ALONE = """
@@ -319,10 +331,11 @@ def test_a_host_for_policy_zones_alone_opens_what_it_names_and_starts_no_dns(tmp
     assert "ConditionPathExists=!/" in made.drop_ins["stopsign-dns.service"]
     assert made.drop_ins["stopsign-rpz.service"].splitlines()[1:] == [
         "[Service]",
+        "Sockets=stopsign-rpz.socket",
         'ReadWritePaths=/var/lib/stopsign-zones "/srv/tap of bind"',
     ]
-    for unit in ("steward", "web"):
-        assert len(made.drop_ins[f"stopsign-{unit}.service"].splitlines()) == 1, "what its unit says is enough"
+    assert len(made.drop_ins["stopsign-steward.service"].splitlines()) == 1, "what its unit says is enough"
+    assert made.drop_ins["stopsign-web.service"].splitlines()[1:] == ["[Service]", "Sockets=stopsign-web.socket"]
     assert made.enable == ("stopsign-web.socket", "stopsign-rpz.socket", "stopsign-rpz.service", "stopsign.target")
 
 

@@ -19,10 +19,10 @@ import pytest
 from tests.rigs.dns_host import wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
 T = TypeVar("T")
-_CLONE_NEWNET = 0x40000000  # unshare(2)
+_CLONE_NEWNET, _CLONE_NEWNS = 0x40000000, 0x00020000  # unshare(2)
 
 
 def in_a_network(work: Callable[[], T], addresses: Sequence[str] = ()) -> T:
@@ -47,6 +47,18 @@ def in_a_network(work: Callable[[], T], addresses: Sequence[str] = ()) -> T:
     if wrong:
         raise wrong[0]
     return came[0]
+
+
+def see(texts: Mapping[str, str], folder: Path) -> None:
+    """From now on this thread, and what it starts, reads these texts in place of the machine's files. They lie in
+    `folder`."""
+    if ctypes.CDLL(None, use_errno=True).unshare(_CLONE_NEWNS):
+        pytest.skip("this user has no mounts of its own")
+    subprocess.run(["mount", "--make-rprivate", "/"], check=True)
+    for number, (path, text) in enumerate(texts.items()):
+        seen = folder / f"seen{number}"
+        seen.write_text(text, encoding="utf-8")
+        subprocess.run(["mount", "--bind", str(seen), path], check=True)
 
 
 @contextlib.contextmanager
