@@ -197,6 +197,9 @@ def find(document: _StrPath, *, size: int, names: Sequence[str] = ..., reference
 def first_step(document: _StrPath, output: _StrPath, *, size: int, level: int) -> None:
     """Writes the step from nothing to a document of at most `size` octets. Raises ListError."""
 
+def summary(document: _StrPath, *, size: int) -> tuple[int, int, str]:
+    """Lines, octets and state of a document of at most `size` octets; no line is looked at. Raises ListError."""
+
 @final
 class Change:
     """One entry that changed."""

@@ -127,7 +127,7 @@ def import_(
             _check_shrunk(by.expect.shrink_at_most, taken, desk.head(name))
         with progress("comparing with what is published"):
             steps = propose.from_candidates(
-                desk, name, intake.each(), terms, replace=replace, random=os.urandom, rejected=unfit
+                desk, name, intake, terms, replace=replace, random=os.urandom, rejected=unfit
             )
         intake.file = ""
         for item in unfit:

@@ -218,6 +218,13 @@ fn find<'py>(
 }
 
 #[pyfunction]
+#[pyo3(signature = (document, *, size))]
+fn summary(py: Python<'_>, document: PathBuf, size: u64) -> PyResult<(u64, u64, String)> {
+    let list::Summary { entries, size, state } = detached(py, || list::summary(&document, size))?;
+    Ok((entries, size, state))
+}
+
+#[pyfunction]
 #[pyo3(signature = (document, output, *, size, level))]
 fn first_step(py: Python<'_>, document: PathBuf, output: PathBuf, size: u64, level: i32) -> PyResult<()> {
     detached(py, || list::first_step(&document, size, &output, level))
@@ -232,5 +239,6 @@ pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(apply, module)?)?;
     module.add_function(wrap_pyfunction!(find, module)?)?;
     module.add_function(wrap_pyfunction!(first_step, module)?)?;
+    module.add_function(wrap_pyfunction!(summary, module)?)?;
     Ok(())
 }

@@ -12,6 +12,7 @@ use sha2::{Digest, Sha256};
 use super::change::{Change, Sign, place_of};
 use super::find::{cut_short, each_line};
 use super::frames::{Frames, Piece};
+use super::lines::count;
 use super::steps::{Steps, Walk};
 use super::types::ListError;
 use super::written::{Summary, Writer, state_of};
@@ -158,6 +159,21 @@ impl Merge<'_> {
         }
         self.changes.advance()
     }
+}
+
+/// What the lines of a document of at most `size` octets come to. None is looked at.
+///
+/// # Errors
+/// The document cannot be read.
+pub fn summary(document: &Path, size: u64) -> Result<Summary, ListError> {
+    let mut frames = Frames::open(document, size)?;
+    let (mut hash, mut entries, mut size) = (Sha256::new(), 0, 0);
+    while let Some(Piece { text, .. }) = frames.next()? {
+        hash.update(text);
+        entries += count(text);
+        size += text.len() as u64;
+    }
+    Ok(Summary { entries, size, state: state_of(hash) })
 }
 
 fn missing() -> ListError {

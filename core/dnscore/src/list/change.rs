@@ -73,6 +73,13 @@ fn found(line: &[u8]) -> Option<Fields<'_>> {
     Some(Fields { basis, matching, name, reference: until_quote(rest)? })
 }
 
+/// The reference of a line in which nothing comes after it: seen from its end, and not judged otherwise.
+pub(crate) fn last_reference(line: &[u8]) -> Option<&[u8]> {
+    // inside a text the quotes would be escaped
+    let (rest, reference) = line.strip_suffix(b"\"}")?.split_last_chunk::<16>()?;
+    rest.ends_with(b"\"reference\":\"").then_some(reference)
+}
+
 /// What comes after the first `part`, which begins with a quotation mark.
 fn after<'l>(line: &'l [u8], part: &[u8]) -> Option<&'l [u8]> {
     let mut rest = line;

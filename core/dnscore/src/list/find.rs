@@ -6,7 +6,7 @@
 use std::collections::HashSet;
 use std::path::Path;
 
-use super::change::{Fields, fields};
+use super::change::{Fields, fields, last_reference};
 use super::frames::Frames;
 use super::key;
 use super::lines::lines_of;
@@ -103,6 +103,9 @@ struct Search<'w> {
 
 impl Search<'_> {
     fn line(&mut self, line: &[u8]) -> Result<(), ListError> {
+        if self.names.is_empty() && last_reference(line).is_some_and(|reference| !self.references.contains(reference)) {
+            return Ok(());
+        }
         let Fields { name, reference, .. } = fields(line)?;
         if self.names.contains(name) || self.references.contains(reference) {
             self.found.push([line, b"\n"].concat());

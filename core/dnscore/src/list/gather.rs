@@ -7,6 +7,8 @@
 use std::collections::HashSet;
 use std::hash::{BuildHasher, RandomState};
 
+use hashbrown::HashTable;
+
 use super::entry::check_name;
 use super::key;
 use super::lines::lines_of;
@@ -63,8 +65,8 @@ pub struct Names {
     rows: Vec<Row>,
     /// What names have besides their first row.
     more: Vec<Row>,
-    /// Index + 1 into `rows`; 0: free. A power of two long, at most three quarters full.
-    table: Vec<u32>,
+    /// Indices into `rows`, by the keys there; none where nobody looked since the names were settled.
+    table: HashTable<u32>,
     hasher: RandomState,
     scratch: Vec<u8>,
 }
@@ -134,18 +136,19 @@ impl Names {
     /// # Errors
     /// There is no room for so many names.
     pub fn put(&mut self, name: &[u8], line: u32, kind: u32) -> Result<Option<(u32, u32)>, ListError> {
-        if 4 * (self.rows.len() + 1) > 3 * self.table.len() {
-            self.grow();
-        }
         let mut scratch = std::mem::take(&mut self.scratch);
         scratch.clear();
         key::from_name(name, &mut scratch);
-        let slot = self.slot(&scratch);
-        let there = self.table[slot].checked_sub(1).map(|index| self.rows[index as usize]);
+        if self.table.len() < self.rows.len() {
+            (0..self.rows.len()).for_each(|index| self.enter(index, self.hasher.hash_one(self.key(index))));
+        }
+        let hash = self.hasher.hash_one(scratch.as_slice());
+        let there = self.table.find(hash, |&index| self.key(index as usize) == scratch);
+        let there = there.map(|&index| self.rows[index as usize]);
         if there.is_none() {
             let row = self.row(&scratch, line, kind)?;
             self.rows.push(row);
-            self.table[slot] = to_u32(self.rows.len());
+            self.enter(self.rows.len() - 1, hash);
         }
         self.scratch = scratch;
         Ok(there.map(|row| (row.line, row.kind)))
@@ -174,7 +177,7 @@ impl Names {
 
     /// Keep no more than the names themselves, for as long as no other is put.
     pub fn settle(&mut self) {
-        self.table = Vec::new();
+        self.table = HashTable::new();
     }
 
     /// Forget all names.
@@ -199,8 +202,7 @@ impl Names {
 
     /// The key of a row.
     pub(crate) fn key(&self, index: usize) -> &[u8] {
-        let at = self.at(index).at as usize;
-        &self.keys[at + 1..at + 1 + usize::from(self.keys[at])]
+        key_at(&self.keys, self.at(index).at)
     }
 
     /// The kind of a row.
@@ -232,24 +234,16 @@ impl Names {
         Ok(Row { at, line, kind })
     }
 
-    fn slot(&self, key: &[u8]) -> usize {
-        let mask = self.table.len() - 1;
-        let mut slot = usize::try_from(self.hasher.hash_one(key) & mask as u64).unwrap_or(0);
-        while let Some(index) = self.table[slot].checked_sub(1)
-            && self.key(index as usize) != key
-        {
-            slot = (slot + 1) & mask;
-        }
-        slot
+    fn enter(&mut self, index: usize, hash: u64) {
+        let Self { table, keys, rows, hasher, .. } = self;
+        table.insert_unique(hash, to_u32(index), |&other| hasher.hash_one(key_at(keys, rows[other as usize].at)));
     }
+}
 
-    fn grow(&mut self) {
-        self.table = vec![0; (2 * (self.rows.len() + 1)).next_power_of_two().max(1 << 10)];
-        for index in 0..self.rows.len() {
-            let slot = self.slot(self.key(index));
-            self.table[slot] = to_u32(index + 1);
-        }
-    }
+/// The key that begins at this octet, after its length.
+fn key_at(keys: &[u8], at: u32) -> &[u8] {
+    let at = at as usize;
+    &keys[at + 1..at + 1 + usize::from(keys[at])]
 }
 
 /// The name that a line of a hosts file blocks, where it is just one and in the plainest form.
