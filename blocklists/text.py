@@ -26,7 +26,8 @@ _BLANKS = dict.fromkeys([0xA0, 0x1680, *range(0x2000, 0x200B), 0x202F, 0x205F, 0
 
 def is_text(text: str) -> bool:
     """Whether a signed file may hold this text."""
-    return _REFUSED.search(text) is None
+    # most texts are ASCII, of which the table refuses what cannot be printed
+    return (text.isascii() and text.isprintable()) or _REFUSED.search(text) is None
 
 
 def shown(foreign: object, *, most: int | None = SHOWN) -> str:

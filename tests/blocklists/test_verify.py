@@ -612,7 +612,8 @@ def test_a_relief_suspends_entries_alone_however_much_is_signed(world: World) ->
     """Two of them, each as large as a relief may be: what is kept stays as small as the list is."""
     dice = reference_of(world, "dice.example")
     for version in (1, 2):
-        many = {f"{number:016}": ITEM for number in range(version * 300_000, version * 300_000 + 300_000)}
+        long = Suspension(ITEM.since, 2000 * "x")
+        many = {f"{number:016}": long for number in range(version * 15_000, version * 15_000 + 15_000)}
         put_relief(world, Relief(LIST, version, {dice: ITEM, **many}))
         verified = world.fetch()
         assert verified.relief is not None
