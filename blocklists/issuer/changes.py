@@ -47,13 +47,14 @@ class GroundChange:
     key: str
     before: Basis | None
     after: Basis | None
-    entries: int
-    """Of the new version that are in force and stand on it."""
+    entries: int | None
+    """Of the new version that are in force and stand on it; None: they are sealed for others."""
 
     def sentences(self) -> Iterator[str]:
         """For a person: every field, the old one beside the new."""
         change = "comes" if self.before is None else "goes" if self.after is None else "changes its words"
-        touched = f"{self.entries:,} entries stand on it; readers of their stop pages see this"
+        standing = "entries that nobody can count here" if self.entries is None else f"{self.entries:,} entries"
+        touched = f"{standing} stand on it; readers of their stop pages see this"
         yield f"basis {self.key} {change}" + (f": {touched}" if self.after else "")
         old, new = asdict(self.before) if self.before else {}, asdict(self.after) if self.after else {}
         for name in new or old:
@@ -103,12 +104,12 @@ def _deciding(targets: Targets | None) -> tuple[int, int] | None:
 
 
 def of_grounds(
-    before: Mapping[str, Basis], after: Mapping[str, Basis], entries: Mapping[str, int]
+    before: Mapping[str, Basis], after: Mapping[str, Basis], entries: Mapping[str, int] | None
 ) -> Iterator[GroundChange]:
-    """What changes in a list's grounds. `entries`: how many stand on each."""
+    """What changes in a list's grounds. `entries`: how many stand on each; None: that cannot be seen."""
     for key in sorted(before.keys() | after.keys()):
         if before.get(key) != after.get(key):
-            yield GroundChange(key, before.get(key), after.get(key), entries.get(key, 0))
+            yield GroundChange(key, before.get(key), after.get(key), None if entries is None else entries.get(key, 0))
 
 
 def posing(changes: Iterable[KeyChange], name: str, own: Collection[bytes], keys: Mapping[str, Key]) -> list[KeyChange]:

@@ -248,8 +248,9 @@ class _Found:
     meaning: Meaning = field(default_factory=Meaning)
     noted: tuple[Entry, ...] = ()
     """Entries that come, and of which there may be something to say."""
-    entries: Mapping[str, int] = field(default_factory=dict)
-    """How many of the new version are in force, by their ground; maybe nothing where no ground changes."""
+    entries: Mapping[str, int] | None = field(default_factory=dict)
+    """How many of the new version are in force, by their ground; maybe nothing where no ground changes. None: they are
+    sealed for others."""
 
 
 def _found(reviewed: Reviewed | None, entries: Mapping[str, int]) -> _Found:
@@ -332,7 +333,7 @@ def _check_adopted(
         raise ReviewError("the request adopts a list, and it was not compared with the source")
     remarks = adopt.compared(head, source)
     if head.seal is not None:
-        return _Found(), remarks
+        return _Found(entries=None), remarks
     whole = document.check(
         source.lines, expected=head.summary(), bases=head.bases, attention=None if before else attention
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -153,12 +154,16 @@ def test_a_list_that_was_adopted_is_changed_at_its_source_alone_which_each_signe
 
     # and a signer sees what is adopted, and asks the source itself
     chain.first.change(LIST, add=["planted-more.example"])
+    chain.second.add_basis("adopted", "own", replace(OWN, authority="Another court"))
     request = chain.request(chain.second.desk, chain.first.desk, LIST)
     signer = chain.second.signers[0]
     reviewed = chain.second.review(request, signer)
     told = " ".join(reviewed.remarks)
     assert f"adopts {LIST} version 3 of {ISSUER.name}" in told
     assert "4 entries" in told
+    (ground,) = reviewed.grounds
+    assert ground.entries == (None if chain.sealed else 4)
+    assert ("entries that nobody can count here" in next(ground.sentences())) == chain.sealed
     assert [entry.name for entry in reviewed.meaning.added.first] == ([] if chain.sealed else ["planted-more.example"])
     chain.first.change(LIST, add=["planted-most.example"])
     with pytest.raises(ReviewError, match="the source publishes version 4"):

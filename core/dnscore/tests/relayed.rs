@@ -172,6 +172,18 @@ fn an_answer_whose_lengths_lie_is_malformed_and_empty_where_it_came_truncated() 
         ("behind the OPT a name that points into it", {
             answer().opt(1232, 0, &[0, 3, 0, 1, 0]).record(3, &[0xc0, start as u8 + 15], A, 1, 60, &[1, 2, 3, 4])
         }),
+        ("behind the OPT a name with a label before it that reaches into it", {
+            let nsid = [&[0, 3, 0, 12][..], &[0; 12]].concat();
+            let to_last_octet = [0xc0, start as u8 + 15];
+            answer().rr(1, A, 60, &[192, 0, 2, 20]).opt(1232, 0, &nsid).record(
+                3,
+                &to_last_octet,
+                A,
+                1,
+                60,
+                &[1, 2, 3, 4],
+            )
+        }),
         ("an owner that points ahead", answer().record(1, &[0xc1, 0], A, 1, 60, &[1, 2, 3, 4])),
         ("a SOA without numbers", answer().rr(2, SOA, 60, &[0xc0, 12, 0xc0, 12, 0, 0])),
     ];

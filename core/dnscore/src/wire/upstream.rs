@@ -12,7 +12,7 @@
 //! * Owner names come to an end. Names inside record data are not looked at: what is not ours to read passes as the
 //!   upstream said it.
 
-use super::message::{Header, Record, options, record, soa_minimum};
+use super::message::{Header, Record, options, record, skip_part, soa_minimum};
 use super::pointers::pointers;
 use super::{HEADER, OPTION_EDE, flag, rcode, rtype, u16_at};
 use crate::narrow::{to_u8, to_u16};
@@ -271,11 +271,11 @@ impl Walk {
         Some(())
     }
 
-    /// A record behind the OPT, to be moved to where that is: it must not point into it.
+    /// A record behind the OPT, to be moved to where that is: no octet of the OPT may be part of its names.
     #[cold]
     fn note_behind(&mut self, answer: &[u8], rr: &Record, opt: &Record, checked: &mut Checked) -> Option<()> {
         let mut fits = true;
-        pointers(&answer[rr.start..rr.end], |_, target| fits &= !(opt.start..opt.end).contains(&target));
+        pointers(&answer[rr.start..rr.end], |_, target| fits &= passes_by(answer, target, opt));
         checked.behind = (to_u16(opt.end), to_u16(rr.end));
         self.note(rr, opt.end - opt.start, checked).filter(|()| fits)
     }
@@ -289,6 +289,21 @@ impl Walk {
             _ => (Kind::Failure, 0),
         };
         (kind, if checked.truncated() { 0 } else { lifetime })
+    }
+}
+
+/// Whether what a pointer leads to is read without an octet of the OPT: a label before it may reach into it.
+fn passes_by(answer: &[u8], mut target: usize, opt: &Record) -> bool {
+    loop {
+        let Some((end, next)) = skip_part(answer, target) else { return !(opt.start..opt.end).contains(&target) };
+        if target < opt.end && end > opt.start {
+            return false;
+        }
+        match next {
+            None => return true,
+            Some(next) if next < target => target = next,
+            Some(_) => return false,
+        }
     }
 }
 
