@@ -86,7 +86,7 @@ check-system:
 
 $(VENV)/installed: requirements.lock | check-system
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --require-hashes --requirement requirements.lock
 	touch $@
 
 # The build back end calls `maturin` by its name, and nobody has activated the environment that it is in.

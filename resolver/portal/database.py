@@ -92,8 +92,8 @@ def _alone(connection: Connection) -> Iterator[None]:
 
 
 def _try_after_rest(made: Engine) -> None:
-    """A connection that has rested is tried before it is used, and is another one where it is dead. The pool's own
-    `pool_pre_ping` tries it each time, with three messages: as many hosts ask, that was half of what they cost."""
+    """A connection is another one where it is closed, or has rested and is found dead before it is used. The pool's
+    own `pool_pre_ping` tries it each time, with three messages: as many hosts ask, that was a third of what they cost."""
 
     @event.listens_for(made, "checkin")
     def rest(_connection: object, record: ConnectionPoolEntry) -> None:
@@ -101,6 +101,8 @@ def _try_after_rest(made: Engine) -> None:
 
     @event.listens_for(made, "checkout")
     def use(connection: Any, record: ConnectionPoolEntry, _proxy: object) -> None:
+        if connection.driver_connection.is_closed():
+            raise InvalidatePoolError  # the server has ended, and all of the others with it
         now = time.monotonic()
         if now - record.info.get("used", now) < RESTED_SECONDS:
             return
