@@ -93,7 +93,7 @@ def _alone(connection: Connection) -> Iterator[None]:
 
 def _try_after_rest(made: Engine) -> None:
     """A connection is another one where it is closed, or has rested and is found dead before it is used. The pool's
-    own `pool_pre_ping` tries it each time, with three messages: as many hosts ask, that was a third of what they cost."""
+    own `pool_pre_ping` tries it each time, with three messages: of what 200 hosts cost, that was a third."""
 
     @event.listens_for(made, "checkin")
     def rest(_connection: object, record: ConnectionPoolEntry) -> None:
