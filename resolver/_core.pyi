@@ -56,6 +56,7 @@ __all__ = [
     "sealed_digest",
     "set_background",
     "set_latency_sensitive",
+    "summary",
     "tally",
     "tick_when_busy",
     "verdict",
