@@ -10,6 +10,7 @@ streams: both documents are read side by side once, and only lines that differ a
 from __future__ import annotations
 
 from collections import deque
+from contextlib import contextmanager
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -63,10 +64,8 @@ def write(path: Path, changes: Iterable[tuple[bytes, bytes]]) -> Summary:
 
 def write_first(path: Path, lines: Path, size: int) -> None:
     """Write the step from nothing to a document of `size` octets, for this machine alone. Raises DeltaError."""
-    try:
+    with _translated():
         first_step(lines, path, size=size, level=document.LOCAL_LEVEL)
-    except ListError as error:
-        raise DeltaError(str(error)) from None
 
 
 def read(path: Path, *, size: int) -> Iterator[tuple[bytes, bytes]]:
@@ -95,11 +94,17 @@ def stepped(
 
     What the new document comes to, and octets of the step. The caller makes both files durable. Raises DeltaError where
     the old document has another state, or a line that is to go is not in it."""
-    try:
+    with _translated():
         made = apply_step(old, steps, new, level=level, limit=limit, delta=delta)
+    return Summary(made.entries, made.size, made.state), made.delta_size
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
     except ListError as error:
         raise DeltaError(str(error)) from None
-    return Summary(made.entries, made.size, made.state), made.delta_size
 
 
 def merged(old: Iterable[bytes], changes: Iterable[tuple[bytes, bytes]]) -> Iterator[bytes]:

@@ -22,13 +22,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from blocklists import delta, document
-from blocklists.document import DocumentError
 from blocklists.entry import is_reference
 from blocklists.errors import BlocklistError
 from blocklists.issuer import vault
 from blocklists.sealed.keys import Card
 from blocklists.sealed.seal import FILE_KEY, NAME_KEY, Keys
-from resolver._core import ListError, find
+from resolver._core import find
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -62,10 +61,8 @@ class Listing:
     def find(self, wanted: Collection[str]) -> list[bytes]:
         """The lines with these names or references. Raises DocumentError."""
         references = [one for one in wanted if is_reference(one)]
-        try:
+        with document.translated():
             return find(self.path, size=self.size, names=[*wanted], references=references)
-        except ListError as error:
-            raise DocumentError(str(error)) from None
 
 
 class _Memory:

@@ -141,11 +141,12 @@ def test_the_drop_ins_of_an_instance_are_for_its_own_units(tmp_path: Path) -> No
 def test_who_can_read_the_web_unit_s_password_needs_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config = of_instance(tmp_path, database="postgresql://stopsign@db/appeals")
     monkeypatch.setattr(options, "CREDENTIALS", tmp_path)
-    monkeypatch.setenv("PGPASSFILE", "/root/.pgpass")
+    own = str(tmp_path / "pgpass")
+    monkeypatch.setenv("PGPASSFILE", own)
     given = tmp_path / "stopsign-north.pgpass"
     given.write_text("db:5432:appeals:stopsign:secret\n", encoding="utf-8")
     options.use_password(config)
-    assert os.environ["PGPASSFILE"] == "/root/.pgpass"
+    assert os.environ["PGPASSFILE"] == own
     monkeypatch.delenv("PGPASSFILE")
     options.use_password(config)
     assert os.environ["PGPASSFILE"] == str(given)

@@ -62,7 +62,7 @@ def started(root: Path, folder: Path, files: Files, *command: str) -> Iterator[s
 
 
 def told(address: str, port: int) -> set[str]:
-    """What a program's client is told for the blocked name and for another one."""
+    """What a program's client hears of the blocked name and for another one."""
     client = dns.resolver.Resolver(configure=False)
     client.nameservers, client.port = [address], port
     found = set()
@@ -178,7 +178,7 @@ def wrong(name: str, root: Path, folder: Path) -> str | None:
                 if time.monotonic() > deadline:
                     asked = ", ".join(f"{one}: {after[one]}" for one in (*CLEAR, *SEALED))
                     said = (folder / "client/log").read_text(errors="replace")[-600:]
-                    return f"it was told {sorted(found)}, over UDP {sorted(wanted)}; {asked}; {said}"
+                    return f"it heard {sorted(found)}, over UDP {sorted(wanted)}; {asked}; {said}"
 
 
 @click.command()

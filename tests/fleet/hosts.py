@@ -200,7 +200,7 @@ class Resolver(Provider):
 
 def _put_first(supervisor: int) -> None:
     """Until it ends, what yields to others on its host does not yield to what runs beside these hosts: each that is
-    started, or begins again as the same process, says anew that it yields."""
+    started, or begins again as the same process, says once more that it yields."""
     ended = os.pidfd_open(supervisor)
     poll = select.poll()
     poll.register(ended, select.POLLIN)

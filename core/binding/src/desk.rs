@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use dnscore::list::{self, ListError, Origin, Plain, Sign, Signed, Wanted, WantedKind, Writing};
+use dnscore::list::{self, Origin, Plain, Sign, Signed, Wanted, WantedKind, Writing};
 use pyo3::exceptions::{PyIndexError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList};
@@ -171,8 +171,8 @@ fn wanted(
 
 /// A step: made here, or a delta file and at most how many octets come out of it.
 #[derive(FromPyObject)]
-enum Step<'py> {
-    Made(Bound<'py, Steps>),
+enum Step {
+    Made(Py<Steps>),
     File((PathBuf, u64)),
 }
 
@@ -181,22 +181,17 @@ enum Step<'py> {
 fn apply(
     py: Python<'_>,
     old: Option<(PathBuf, u64, Option<String>)>,
-    step: Step<'_>,
+    step: Step,
     new: PathBuf,
     level: i32,
     limit: u64,
     delta: Option<PathBuf>,
 ) -> PyResult<Applied> {
-    let (made, file) = match step {
-        Step::Made(steps) => (Some(steps.unbind()), None),
-        Step::File(file) => (None, Some(file)),
-    };
     let (summary, step) = detached(py, || {
         let old = old.as_ref().map(|(path, size, state)| Signed { path, size: *size, state: state.as_deref() });
-        let origin = match (&made, &file) {
-            (Some(steps), _) => Origin::Made(&steps.get().inner),
-            (None, Some((path, size))) => Origin::File(path, *size),
-            (None, None) => return Err(ListError::new("delta", "no step")),
+        let origin = match &step {
+            Step::Made(steps) => Origin::Made(&steps.get().inner),
+            Step::File((path, size)) => Origin::File(path, *size),
         };
         list::apply(old, origin, &new, level, limit, delta.as_deref())
     })?;

@@ -12,10 +12,10 @@ use sha2::{Digest, Sha256};
 use super::change::{Change, Sign, place_of};
 use super::find::{cut_short, each_line};
 use super::frames::{Frames, Piece};
-use super::lines::count;
+use super::lines::{count, state_of};
 use super::steps::{Steps, Walk};
 use super::types::ListError;
-use super::written::{Summary, Writer, state_of};
+use super::written::{Summary, Writer};
 
 /// Octets within which the next change is looked for first.
 const NEAR: usize = 1 << 10;

@@ -16,7 +16,7 @@ use sha2::{Digest, Sha256};
 use super::compile::references;
 use super::entry::{Form, Reader, Reference, encode_reference};
 use super::key;
-use super::lines::{Lines, count, lines_of};
+use super::lines::{Lines, count, lines_of, state_of};
 use super::review::{Change, Counts, Review, Steps};
 use super::types::{ListError, Matching};
 
@@ -266,8 +266,7 @@ impl New<'_> {
 
     fn finish(mut self) -> Result<Followed, ListError> {
         self.settle();
-        let digits = self.hash.finalize();
-        let state = digits.iter().fold(String::from("sha256:"), |text, byte| format!("{text}{byte:02x}"));
+        let state = state_of(self.hash);
         Ok(Followed { entries: self.entries, octets: self.octets, state, bases: self.counts.finish() })
     }
 }

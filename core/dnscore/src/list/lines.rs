@@ -169,8 +169,13 @@ impl Reading {
         drop(self.chunks);
         let hash = self.thread.join().map_err(|_| failed())?;
         let Some(hash) = hash else { return Ok(String::new()) };
-        Ok(hash.finalize().iter().fold(String::from("sha256:"), |text, byte| format!("{text}{byte:02x}")))
+        Ok(state_of(hash))
     }
+}
+
+/// The state that a hash of lines names.
+pub(crate) fn state_of(hash: Sha256) -> String {
+    hash.finalize().iter().fold(String::from("sha256:"), |text, byte| format!("{text}{byte:02x}"))
 }
 
 fn failed() -> ListError {

@@ -18,7 +18,7 @@ use std::thread::JoinHandle;
 
 use sha2::{Digest, Sha256};
 
-use super::lines::{count, lines_of};
+use super::lines::{count, lines_of, state_of};
 use super::output::unwritable;
 use super::types::ListError;
 
@@ -144,11 +144,6 @@ impl Writer {
         }
         Ok(())
     }
-}
-
-/// The state that a hash of lines names.
-pub(crate) fn state_of(hash: Sha256) -> String {
-    hash.finalize().iter().fold(String::from("sha256:"), |text, byte| format!("{text}{byte:02x}"))
 }
 
 fn compressed(mut text: Vec<u8>, level: i32) -> io::Result<Packed> {

@@ -8,12 +8,10 @@
 //! * a message id other than 0 (4.2.1); what is no query by the parse table: too short, or an answer;
 //! * edns-tcp-keepalive, since QUIC has an idle time of its own (5.5.2).
 
+pub(super) use crate::streams::frames::PREFIX;
 use crate::streams::options::{Wanted, has_keepalive};
 use crate::wire::flag;
 use crate::wire::message::Header;
-
-/// Octets of a message's length.
-pub(super) const PREFIX: usize = 2;
 
 /// DOQ_PROTOCOL_ERROR is due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
