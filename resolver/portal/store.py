@@ -123,6 +123,10 @@ class Store:
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
+        # In a file there are no messages to save; and SQLite's mode is changed by a thread, so that a task which is
+        # cancelled meanwhile would never give its connection back.
+        has_messages = engine.dialect.name == "postgresql"
+        self._at_once = engine.execution_options(isolation_level="AUTOCOMMIT") if has_messages else engine
 
     @classmethod
     async def open(cls, url: str) -> Store:
@@ -147,7 +151,7 @@ class Store:
     @asynccontextmanager
     async def _single(self) -> AsyncIterator[AsyncConnection]:
         """For statements that need no transaction around them: half as many messages, from hosts that always ask."""
-        async with self._using(self._engine.execution_options(isolation_level="AUTOCOMMIT")) as connection:
+        async with self._using(self._at_once) as connection:
             yield connection
 
     @asynccontextmanager

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import shlex
 import subprocess
 import sys
+from collections.abc import Generator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -447,6 +450,55 @@ def test_a_database_server_that_was_restarted_is_used_again(postgres_server: pos
                 appeal, _ = await store.by_receipt(number(count).receipt) or (None, None)
                 assert appeal is not None
                 assert appeal.id == f"A-{count}"
+        finally:
+            await store.close()
+
+    asyncio.run(work())
+
+
+class Cut(Generator[Any, None, None]):
+    """Awaits work, and has the task cancelled at the `at`-th wait."""
+
+    def __init__(self, work: Coroutine[Any, Any, Any], at: int) -> None:
+        self.work, self.left = work, at
+
+    def __await__(self) -> Cut:
+        return self
+
+    def send(self, value: None) -> Any:
+        return self._waits(self.work.send(value))
+
+    def throw(self, *error: Any) -> Any:
+        return self._waits(self.work.throw(*error))
+
+    def _waits(self, future: Any) -> Any:
+        self.left -= 1
+        if self.left == 0 and (task := asyncio.current_task()):
+            task.cancel()
+        return future
+
+
+def test_whenever_a_task_is_cancelled_its_connection_comes_back(url: str) -> None:
+    async def cut(work: Coroutine[Any, Any, Any], at: int) -> bool:
+        try:
+            await Cut(work, at)
+        except asyncio.CancelledError:
+            return True
+        return False
+
+    async def work() -> None:
+        await (await Store.open(url)).close()
+        engine = open_engine(url)
+        store = Store(engine)
+        try:
+            for ask in (store.counts, store.all, partial(store.by_id, "A-1"), partial(store.add, NEW)):
+                cuts = 0
+                while await asyncio.create_task(cut(ask(), cuts + 1)):
+                    cuts += 1
+                    while engine.sync_engine.pool.checkedout():  # type: ignore[attr-defined]  # a task gives it back
+                        gc.collect()  # what was lost is found here, and said
+                        await asyncio.sleep(0.001)
+                assert cuts > 1
         finally:
             await store.close()
 
