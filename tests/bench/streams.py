@@ -1,4 +1,4 @@
-"""What a query over a stream costs a processor: Stopsign, dnsdist and Unbound in one run.
+"""What a query over a stream costs a processor: Stopsign, dnsdist, Unbound and Knot Resolver in one run.
 
 `python -m tests.bench.streams [--queries N] [--rounds N] [--modes tcp dot doh] [--connections N]`
 
@@ -155,6 +155,27 @@ forward-zone:
 
 
 @contextlib.contextmanager
+def knot(folder: Path, files: Files, upstream: str) -> Iterator[Serving]:
+    ports = {mode: free_port() for mode in ("tcp", "dot", "doh")}
+    kinds = {"tcp": "dns", "dot": "tls", "doh": "doh2"}
+    folder.mkdir(parents=True)
+    listens = "".join(f"net.listen('127.0.0.1', {port}, {{ kind = '{kinds[mode]}' }})\n" for mode, port in ports.items())
+    blocked = ", ".join(f"'blocked-{number}.example.'" for number in range(NAMES))
+    (folder / "kresd.conf").write_text(f"""
+{listens}net.tls('{files.certificate}', '{files.key}')
+trust_anchors.remove('.')
+cache.size = 100 * MB
+policy.add(policy.suffix(
+  policy.ANSWER({{ [kres.type.A] = {{ rdata = kres.str2ip('192.0.2.66'), ttl = 60 }} }}), policy.todnames({{ {blocked} }})
+))
+policy.add(policy.all(policy.STUB('{upstream.replace(":", "@")}')))
+""")
+    command = [find_program("kresd") or "", "-n", "-c", str(folder / "kresd.conf"), str(folder)]
+    with started("Knot", command, ports) as serving:
+        yield serving
+
+
+@contextlib.contextmanager
 def started(name: str, command: list[str], ports: dict[str, int]) -> Iterator[Serving]:
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
@@ -245,7 +266,7 @@ def main() -> None:
     starts: list[tuple[str, Callable[..., contextlib.AbstractContextManager[Serving]]]] = [("stopsign", stopsign)]
     starts += [
         (name, start)
-        for name, start in (("dnsdist", dnsdist_before_unbound), ("unbound", unbound))
+        for name, start in (("dnsdist", dnsdist_before_unbound), ("unbound", unbound), ("kresd", knot))
         if find_program(name)
     ]
     subprocess.run(

@@ -424,7 +424,7 @@ time.sleep(100)
     while True:
         try:
             state = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
-        except FileNotFoundError:
+        except (FileNotFoundError, ProcessLookupError):
             break
         if state == "Z":  # nobody is left to wait for it; it ended
             break

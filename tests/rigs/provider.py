@@ -50,7 +50,7 @@ class Provider(Host):
         for pid in Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split():
             try:
                 words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-            except FileNotFoundError:  # it ended meanwhile
+            except (FileNotFoundError, ProcessLookupError):  # it ended meanwhile
                 continue
             modules = [
                 word.decode() for word in words if word.startswith(b"resolver.") and word != b"resolver.host.child"

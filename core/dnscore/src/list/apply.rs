@@ -222,6 +222,7 @@ pub fn first_step(document: &Path, size: u64, output: &Path, level: i32) -> Resu
     each_line(
         &mut Frames::open(document, size)?,
         |_, _| true,
+        |_| true,
         |line| {
             change.clear();
             for part in [&[Sign::Added.octet()], line, b"\n"] {

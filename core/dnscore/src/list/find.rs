@@ -7,6 +7,7 @@ use std::collections::HashSet;
 use std::path::Path;
 
 use super::change::{Fields, fields, last_reference};
+use super::few::Few;
 use super::frames::Frames;
 use super::key;
 use super::lines::lines_of;
@@ -30,14 +31,18 @@ pub fn find(path: &Path, size: u64, names: &[String], references: &[String]) -> 
         let at = keys.partition_point(|key| key.as_slice() < first);
         !references.is_empty() || keys.get(at).is_some_and(|key| next.is_none_or(|next| key.as_slice() <= next))
     };
-    each_line(&mut frames, holds, |line| search.line(line))?;
+    let few = Few::of(names.iter().chain(references));
+    let may = |lines: &[u8]| few.as_ref().is_none_or(|few| few.stands_in(lines));
+    each_line(&mut frames, holds, may, |line| search.line(line))?;
     Ok(search.found)
 }
 
-/// Visit the lines of those frames that `holds` says of, by the keys of a frame's first line and of the next frame's.
+/// Visit the lines of those frames that `holds` says of, by the keys of a frame's first line and of the next frame's; but not
+/// of whole lines of which `may` says no.
 pub(crate) fn each_line(
     frames: &mut Frames,
     holds: impl Fn(&[u8], Option<&[u8]>) -> bool,
+    may: impl Fn(&[u8]) -> bool,
     mut visit: impl FnMut(&[u8]) -> Result<(), ListError>,
 ) -> Result<(), ListError> {
     let (mut places, mut firsts) = (frames.places()?, Vec::new());
@@ -70,12 +75,11 @@ pub(crate) fn each_line(
                     rest.clear();
                 }
             }
-            let mut seen = 0;
-            for line in lines_of(text) {
-                seen += line.len() + 1;
-                visit(line)?;
+            let (lines, begun) = text.split_at(text.iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1));
+            if may(lines) {
+                lines_of(lines).try_for_each(&mut visit)?;
             }
-            rest.extend_from_slice(&text[seen..]);
+            rest.extend_from_slice(begun);
             if ends {
                 break;
             }

@@ -15,6 +15,7 @@ use sha2::{Digest, Sha256};
 
 use super::compile::references;
 use super::entry::{Form, Reader, Reference, encode_reference};
+use super::few::Few;
 use super::key;
 use super::lines::{Lines, count, lines_of, state_of};
 use super::review::{Change, Counts, Review, Steps};
@@ -63,6 +64,7 @@ pub fn follow(
         asked,
         bases: asked.bases.iter().map(String::as_bytes).collect(),
         withdrawn: references(asked.withdrawn)?,
+        few: Few::of(review.come.iter().map(encode_reference)),
         come: review.come.iter().copied().collect(),
         reader: Reader::of(Form::Named),
         buffer: Vec::with_capacity(BUFFER + 4096),
@@ -170,6 +172,8 @@ struct New<'a> {
     bases: HashSet<&'a [u8]>,
     withdrawn: HashSet<Reference>,
     come: HashSet<Reference>,
+    /// The same, where they are few.
+    few: Option<Few>,
     reader: Reader,
     buffer: Vec<u8>,
     hash: Sha256,
@@ -213,7 +217,7 @@ impl New<'_> {
 
     /// Looks at lines that stay, as far as it must.
     fn look(&mut self, text: &[u8]) -> Result<(), ListError> {
-        if self.come.is_empty() && !self.asked.counted {
+        if !self.asked.counted && self.few.as_ref().is_some_and(|few| !few.stands_in(text)) {
             return Ok(());
         }
         for line in lines_of(text) {

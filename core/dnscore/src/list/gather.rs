@@ -65,8 +65,8 @@ pub struct Names {
     rows: Vec<Row>,
     /// What names have besides their first row.
     more: Vec<Row>,
-    /// Indices into `rows`, by the keys there; none where nobody looked since the names were settled.
-    table: HashTable<u32>,
+    /// Rows by their keys; none where nobody looked since the names were settled.
+    table: HashTable<Slot>,
     hasher: RandomState,
     scratch: Vec<u8>,
 }
@@ -78,6 +78,21 @@ struct Row {
     at: u32,
     line: u32,
     kind: u32,
+}
+
+/// A row as the table has it: a table that grows reads no key again.
+#[derive(Clone, Copy, Debug)]
+struct Slot {
+    /// Half of the hash of its key.
+    half: u32,
+    row: u32,
+}
+
+impl Slot {
+    /// What the table places it by: with the first bits it tells neighbours apart, by the last it chooses among places.
+    fn hash(self) -> u64 {
+        u64::from(self.half) << 32 | u64::from(self.half)
+    }
 }
 
 impl Names {
@@ -140,15 +155,15 @@ impl Names {
         scratch.clear();
         key::from_name(name, &mut scratch);
         if self.table.len() < self.rows.len() {
-            (0..self.rows.len()).for_each(|index| self.enter(index, self.hasher.hash_one(self.key(index))));
+            (0..self.rows.len()).for_each(|row| self.enter(self.slot(self.key(row), row)));
         }
-        let hash = self.hasher.hash_one(scratch.as_slice());
-        let there = self.table.find(hash, |&index| self.key(index as usize) == scratch);
-        let there = there.map(|&index| self.rows[index as usize]);
+        let slot = self.slot(&scratch, self.rows.len());
+        let same = |other: &Slot| other.half == slot.half && self.key(other.row as usize) == scratch;
+        let there = self.table.find(slot.hash(), same).map(|other| self.rows[other.row as usize]);
         if there.is_none() {
             let row = self.row(&scratch, line, kind)?;
             self.rows.push(row);
-            self.enter(self.rows.len() - 1, hash);
+            self.enter(slot);
         }
         self.scratch = scratch;
         Ok(there.map(|row| (row.line, row.kind)))
@@ -234,9 +249,12 @@ impl Names {
         Ok(Row { at, line, kind })
     }
 
-    fn enter(&mut self, index: usize, hash: u64) {
-        let Self { table, keys, rows, hasher, .. } = self;
-        table.insert_unique(hash, to_u32(index), |&other| hasher.hash_one(key_at(keys, rows[other as usize].at)));
+    fn slot(&self, key: &[u8], row: usize) -> Slot {
+        Slot { half: u32::try_from(self.hasher.hash_one(key) >> 32).unwrap_or_default(), row: to_u32(row) }
+    }
+
+    fn enter(&mut self, slot: Slot) {
+        self.table.insert_unique(slot.hash(), slot, |other| other.hash());
     }
 }
 

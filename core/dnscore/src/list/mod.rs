@@ -22,6 +22,7 @@ mod digest;
 mod document;
 mod drawn;
 mod entry;
+mod few;
 mod file;
 mod filter;
 mod find;

@@ -72,7 +72,7 @@ impl Wanted {
             let from = order.partition_point(|&row| key(row) < first);
             replace || order.get(from).is_some_and(|&row| next.is_none_or(|next| key(row) <= next))
         };
-        each_line(&mut frames, holds, |line| self.meet_line(line, &mut at, &mut key, &withdrawn, replace))
+        each_line(&mut frames, holds, |_| true, |line| self.meet_line(line, &mut at, &mut key, &withdrawn, replace))
     }
 
     fn meet_line(
