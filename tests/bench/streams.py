@@ -159,15 +159,16 @@ def knot(folder: Path, files: Files, upstream: str) -> Iterator[Serving]:
     ports = {mode: free_port() for mode in ("tcp", "dot", "doh")}
     kinds = {"tcp": "dns", "dot": "tls", "doh": "doh2"}
     folder.mkdir(parents=True)
-    listens = "".join(f"net.listen('127.0.0.1', {port}, {{ kind = '{kinds[mode]}' }})\n" for mode, port in ports.items())
+    listens = "".join(
+        f"net.listen('127.0.0.1', {port}, {{ kind = '{kinds[mode]}' }})\n" for mode, port in ports.items()
+    )
     blocked = ", ".join(f"'blocked-{number}.example.'" for number in range(NAMES))
     (folder / "kresd.conf").write_text(f"""
 {listens}net.tls('{files.certificate}', '{files.key}')
 trust_anchors.remove('.')
 cache.size = 100 * MB
-policy.add(policy.suffix(
-  policy.ANSWER({{ [kres.type.A] = {{ rdata = kres.str2ip('192.0.2.66'), ttl = 60 }} }}), policy.todnames({{ {blocked} }})
-))
+stop = policy.ANSWER({{ [kres.type.A] = {{ rdata = kres.str2ip('192.0.2.66'), ttl = 60 }} }})
+policy.add(policy.suffix(stop, policy.todnames({{ {blocked} }})))
 policy.add(policy.all(policy.STUB('{upstream.replace(":", "@")}')))
 """)
     command = [find_program("kresd") or "", "-n", "-c", str(folder / "kresd.conf"), str(folder)]
