@@ -47,6 +47,7 @@ PACKAGES = {
     "softhsm2-util": "softhsm2",
     "sqlite3": "sqlite3",
     "systemd-analyze": "systemd",
+    "systemd-creds": "systemd",
     "unbound": "unbound",
     "wrk": "wrk",
     "zzuf": "zzuf",

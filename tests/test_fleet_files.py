@@ -78,6 +78,27 @@ def test_a_host_can_be_checked_without_a_change(
 
 
 @pytest.mark.needs("ansible-playbook")
+def test_secrets_come_to_a_folder_that_was_not_there(tmp_path: Path) -> None:
+    """What check mode does not see."""
+    tasks = yaml.safe_load((ROLE / "tasks" / "main.yml").read_text(encoding="utf-8"))
+    (task,) = (task for task in tasks if task["name"] == "Secrets, encrypted for this host")
+    told, store = task["ansible.builtin.copy"], tmp_path / "credstore.encrypted"
+    told["dest"] = told["dest"].replace("/etc/credstore.encrypted", str(store))
+    secret = tmp_path / "stopsign.sealed"
+    secret.write_bytes(b"sealed")
+    play = {
+        "hosts": "localhost", "connection": "local", "gather_facts": False, "tasks": [task],
+        "vars": {"stopsign_credentials": [str(secret)], "ansible_python_interpreter": "/usr/bin/python3"},
+    }  # fmt: skip
+    (tmp_path / "play.yml").write_text(yaml.safe_dump([play]), encoding="utf-8")
+    command = ["ansible-playbook", "--inventory", "localhost,", tmp_path / "play.yml"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stdout + done.stderr
+    kept = store / "stopsign.sealed"
+    assert (kept.read_bytes(), kept.stat().st_mode & 0o777, store.stat().st_mode & 0o777) == (b"sealed", 0o600, 0o700)
+
+
+@pytest.mark.needs("ansible-playbook")
 def test_a_name_that_no_instance_can_have_ends_the_play(
     play: Callable[..., subprocess.CompletedProcess[str]],
 ) -> None:

@@ -4,11 +4,14 @@ prints, and no name of the list gets to a disk."""
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pytest
 import yaml
 
 from blocklists.sealed import keys
@@ -22,8 +25,6 @@ from tests.rigs.steward import serving
 from tests.rigs.walk import check, steps, words
 
 if TYPE_CHECKING:
-    import pytest
-
     from resolver.config.schema import Config
 
 GUIDE = Path(__file__).parents[2] / "docs" / "sealed.md"
@@ -73,3 +74,32 @@ def reference(config: Config) -> str:
     compiled, meta = look_up.live(config.places)
     seals.unseal(seals.key_file(config), compiled, meta.lists)
     return compiled.look_up(NAME)[0].reference
+
+
+@pytest.mark.needs("systemd-creds")
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounts folders")
+def test_the_key_becomes_a_credential_that_opens_here_alone(tmp_path: Path) -> None:
+    """The lines of the page, as root types them; the host's key of systemd is one of the test's own."""
+    lines = [line.strip() for line in GUIDE.read_text("utf-8").splitlines() if line.startswith("    ")]
+    typed = lines[lines.index("install --directory --mode=0700 /etc/credstore.encrypted") :][:3]
+    assert [line.split()[0] for line in typed] == ["install", "systemd-creds", "shred"]
+    store, key = tmp_path / "credstore.encrypted", tmp_path / "sealed.key"
+    keys.create(key)
+    secret = key.read_bytes()
+
+    def run_as_root(host: str, *commands: str) -> subprocess.CompletedProcess[bytes]:
+        own = tmp_path / host
+        own.mkdir(exist_ok=True)
+        lines = (f"mount --bind {own} /var/lib/systemd", f"cd {tmp_path}", *commands)
+        program = "\n".join(lines).replace("/etc/credstore.encrypted", str(store))
+        command = ["unshare", "--mount", "sh", "-ec", program]
+        return subprocess.run(command, capture_output=True, check=False, timeout=60)
+
+    done = run_as_root("host", *typed)
+    assert done.returncode == 0, done.stderr
+    assert not key.exists()
+    assert (store.stat().st_mode & 0o777, secret in (store / "stopsign.sealed").read_bytes()) == (0o700, False)
+    opens = "systemd-creds decrypt --name=stopsign.sealed /etc/credstore.encrypted/stopsign.sealed -"
+    assert run_as_root("host", opens).stdout == secret
+    elsewhere = run_as_root("other", "systemd-creds encrypt --name=any /dev/null any", opens)
+    assert (elsewhere.returncode, elsewhere.stdout) == (1, b"")

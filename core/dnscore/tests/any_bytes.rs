@@ -61,6 +61,14 @@ fn the_quic_fuzzers_corpora_break_nothing() {
 }
 
 #[test]
+fn a_stateless_reset_is_short_whatever_it_answers() {
+    // the id of a connection that is gone, under the secret that stands there
+    const ID: [u8; 8] = [0x99, 0x21, 0x75, 0x05, 0x21, 0xEA, 0xD8, 0xD4];
+    let datagram = [&1472_u16.to_be_bytes()[..], &[0x48], &ID, &[0; 1463]].concat();
+    assert!(invariants::sent_over_quic(&datagram.repeat(60)) > 60 * 21, "each is answered");
+}
+
+#[test]
 fn the_list_fuzzer_s_corpus_breaks_nothing() {
     corpus("list", |file| {
         CompiledList::from_bytes(file).expect("of this version: write the corpus again");

@@ -8,7 +8,7 @@
 //! | of a client that is not served, or from port 0 | nothing, before it is looked at |
 //! | garbage; a first packet in less than 1200 octets; a long header of no connection | nothing |
 //! | of another version, in 1200 octets or more | a version negotiation |
-//! | of no connection here, with an id of ours | a stateless reset, shorter than the datagram |
+//! | of no connection here, with an id of ours | a stateless reset, shorter than the datagram and no longer than 1200 octets |
 //! | of a connection, from another address than its client's | nothing |
 //! | a first packet while [`HALF_OPEN`] handshakes are under way | a Retry, of which nothing is kept |
 //! | a first packet with no place left in total, or for this client | CONNECTION_REFUSED |
@@ -121,7 +121,10 @@ impl Server {
                 }
             }
             Some(DatagramEvent::NewConnection(incoming)) => self.admit(incoming, datagram.len(), now, out),
-            Some(DatagramEvent::Response(transmit)) => pass(&transmit, &self.scratch, out),
+            Some(DatagramEvent::Response(mut transmit)) => {
+                shorten(&mut transmit, &mut self.scratch);
+                pass(&transmit, &self.scratch, out);
+            }
             None => {}
         }
     }
@@ -306,6 +309,18 @@ impl Server {
                 self.clients.remove(&connection.client);
             }
         }
+    }
+}
+
+/// Octets of a datagram that is cut nowhere on its way.
+const MOST: usize = 1200;
+
+/// Of a stateless reset, which `quinn-proto` makes of any length below the datagram's, the first octet and the last ones
+/// (RFC 9000, 10.3); everything else that answers a datagram at once is shorter.
+fn shorten(transmit: &mut Transmit, octets: &mut Vec<u8>) {
+    if transmit.size > MOST {
+        octets.drain(1..=transmit.size - MOST);
+        transmit.size = MOST;
     }
 }
 
