@@ -90,8 +90,9 @@ def test_secrets_come_to_a_folder_that_was_not_there(tmp_path: Path) -> None:
         "hosts": "localhost", "connection": "local", "gather_facts": False, "tasks": [task],
         "vars": {"stopsign_credentials": [str(secret)], "ansible_python_interpreter": "/usr/bin/python3"},
     }  # fmt: skip
-    (tmp_path / "play.yml").write_text(yaml.safe_dump([play]), encoding="utf-8")
-    command = ["ansible-playbook", "--inventory", "localhost,", tmp_path / "play.yml"]
+    file = tmp_path / "play.yml"
+    file.write_text(yaml.safe_dump([play]), encoding="utf-8")
+    command = ["ansible-playbook", "--inventory", "localhost,", str(file)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == 0, done.stdout + done.stderr
     kept = store / "stopsign.sealed"

@@ -34,3 +34,9 @@ def test_help_of_every_command_loads_none_of_the_heavy_packages() -> None:
     seen, *loaded = run.stdout.split()
     assert int(seen) > 60
     assert loaded == []
+
+
+def test_what_fetches_and_verifies_lists_loads_one_http_client_its_own() -> None:
+    program = "import sys, blocklists.verify; print('urllib3' in sys.modules, 'http.client' in sys.modules)"
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
+    assert run.stdout == "False True\n"
