@@ -7,9 +7,10 @@ use std::sync::Arc;
 
 use super::change::{Change, Sign, end_place};
 use super::entry::{MAX_LINE, Reference, encode_reference};
-use super::gather::Names;
+use super::gather::{AHEAD, Names};
 use super::key;
 use super::types::ListError;
+use super::vector::prefetch;
 
 /// What the names of a kind come with.
 #[derive(Clone, Debug)]
@@ -48,6 +49,7 @@ impl Drawn {
     /// Makes `change` the one at this place; false after the last.
     pub fn change(&self, at: usize, change: &mut Change) -> Result<bool, ListError> {
         let Some(&row) = self.order.get(at) else { return Ok(false) };
+        self.ask_for(at);
         let (key, reference) = (self.names.key(row as usize), self.reference(row));
         let kind = &self.kinds[self.names.kind(row as usize)];
         let Some((before, after)) = &kind.form else { return Ok(false) };
@@ -76,6 +78,16 @@ impl Drawn {
         self.kinds.iter().zip(used).filter(|(_, used)| *used).map(|(kind, _)| kind.basis.as_str())
     }
 
+    fn ask_for(&self, at: usize) {
+        self.names.ask_for(&self.order, at);
+        if let Some(&row) = self.order.get(at + 2 * AHEAD) {
+            prefetch(&self.ranks, row as usize);
+        }
+        if let Some(&row) = self.order.get(at + AHEAD) {
+            prefetch(&self.octets, 10 * self.ranks[row as usize] as usize);
+        }
+    }
+
     fn reference(&self, row: u32) -> [u8; 16] {
         let at = 10 * self.ranks[row as usize] as usize;
         let mut reference = Reference::default();
@@ -88,6 +100,7 @@ impl Drawn {
         let mut at = 0;
         let mut order = std::mem::take(&mut self.order);
         while at < order.len() {
+            self.names.ask_for(&order, at);
             let key = self.names.key(order[at] as usize);
             let same = order[at + 1..].iter().take_while(|&&row| self.names.key(row as usize) == key).count();
             let matching = |row: u32| self.kinds[self.names.kind(row as usize)].matching.as_str();

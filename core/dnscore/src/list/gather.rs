@@ -13,6 +13,7 @@ use super::entry::check_name;
 use super::key;
 use super::lines::lines_of;
 use super::types::ListError;
+use super::vector::prefetch;
 use crate::narrow::{to_u8, to_u32};
 
 /// What of names surely may be an entry, whatever its match; those of all others somebody judges one by one.
@@ -54,6 +55,9 @@ pub enum Writing {
 
 /// Addresses where nobody listens.
 const NOWHERE: [&[u8]; 4] = [b"0.0.0.0", b"127.0.0.1", b"::", b"::1"];
+
+/// Rows that are asked for before one is read.
+pub(crate) const AHEAD: usize = 8;
 
 /// The names that were taken.
 #[derive(Clone, Debug, Default)]
@@ -218,6 +222,16 @@ impl Names {
     /// The key of a row.
     pub(crate) fn key(&self, index: usize) -> &[u8] {
         key_at(&self.keys, self.at(index).at)
+    }
+
+    /// Who goes through rows in this order reads the one at `at`: those further on begin to come from memory.
+    pub(crate) fn ask_for(&self, order: &[u32], at: usize) {
+        if let Some(&row) = order.get(at + 2 * AHEAD) {
+            prefetch(&self.rows, row as usize);
+        }
+        if let Some(&row) = order.get(at + AHEAD) {
+            prefetch(&self.keys, self.at(row as usize).at as usize);
+        }
     }
 
     /// The kind of a row.

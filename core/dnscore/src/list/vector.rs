@@ -6,19 +6,19 @@
 
 use super::digest::siphash_words;
 
-/// Ask for the cache line that holds `bytes[at]`; nothing where there is none.
+/// Ask for the cache line that holds `items[at]`; nothing where there is none.
 #[inline(always)]
-pub(crate) fn prefetch(bytes: &[u8], at: usize) {
+pub(crate) fn prefetch<T>(items: &[T], at: usize) {
     #[cfg(target_arch = "x86_64")]
-    if let Some(byte) = bytes.get(at) {
+    if let Some(item) = items.get(at) {
         // SAFETY: a prefetch reads nothing that the program sees, and SSE is part of every x86-64
         unsafe {
             use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-            _mm_prefetch::<_MM_HINT_T0>(std::ptr::from_ref(byte).cast());
+            _mm_prefetch::<_MM_HINT_T0>(std::ptr::from_ref(item).cast());
         }
     }
     #[cfg(not(target_arch = "x86_64"))]
-    let _ = (bytes, at);
+    let _ = (items, at);
 }
 
 /// Operations on 32 octets at a time.

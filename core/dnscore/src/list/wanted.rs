@@ -44,6 +44,7 @@ impl Wanted {
         let mut wanted = Self { comes: vec![true; names.len()], names, kinds, order, gone: Vec::new() };
         let mut at = 0;
         while at < wanted.order.len() {
+            wanted.names.ask_for(&wanted.order, at);
             let group = wanted.group(at);
             for later in at + 1..group {
                 let twice = |&earlier: &u32| wanted.bond(earlier) == wanted.bond(wanted.order[later]);
