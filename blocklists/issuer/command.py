@@ -133,13 +133,7 @@ def import_(
         for item in unfit:
             intake.add_rejection(item)
     _report(intake, rejects, notices)
-    path: Path | None = None
     propose.require_bases(name, table, steps)
-    if not dry_run:
-        desk.set_bases(name, table)
-        wanted = note or f"import of {', '.join(file.name for file in files)}"
-        with progress("making the request"):
-            path = save(propose.propose(desk, name, steps, now=time, author=author, note=wanted), folder, output)
     counted = {
         "taken": taken - len(unfit),
         "rejected": intake.counts["rejected"],
@@ -149,6 +143,14 @@ def import_(
         "matches": dict(sorted(intake.by_match().items())),
     }
     kinds = ", ".join(f"{number} {kind}" for kind, number in sorted(intake.by_match().items()))
+    path: Path | None = None
+    if not dry_run:
+        desk.set_bases(name, table)
+        wanted = note or f"import of {', '.join(file.name for file in files)}"
+        held = [steps]
+        del intake, steps  # nothing but the request needs the names, and it gives them up when they are written
+        with progress("making the request"):
+            path = save(propose.propose(desk, name, held.pop(), now=time, author=author, note=wanted), folder, output)
     say(
         f"{counted['taken']} names taken ({kinds or 'none'}), {counted['rejected']} lines rejected, "
         f"{counted['noted']} notices"

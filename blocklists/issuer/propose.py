@@ -279,6 +279,7 @@ def propose(
     old = (desk.document(before), before.full_size, before.state) if before else None
     with durable.replaced(draft) as new:
         summary, delta_size = delta.stepped(old, steps, new, delta=part)
+    del steps  # the names of an import go before their document is read
     full_bytes = draft.read_bytes()
     draft.replace(draft.with_name(f"{hashlib.sha256(full_bytes).hexdigest()}.zst"))
     if part is not None:
