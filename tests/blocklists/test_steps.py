@@ -180,10 +180,17 @@ def test_lines_are_found_by_name_and_by_reference_wherever_frames_end(
     cut = tmp_path / "cut"  # frames that end in the middle of lines, as another program may write them
     whole = b"".join(lines)
     cut.write_bytes(b"".join(zstandard.compress(whole[at : at + 3_000_017]) for at in range(0, len(whole), 3_000_017)))
+    others = [numbered(10_000_000 + number) for number in range(20)]  # so many that lines are read one by one
     for path in (long[0], cut):
         assert _core.find(path, size=long[1], names=[*listed, "not.there.example"]) == expected
-        assert _core.find(path, size=long[1], references=[delta.reference(line) for line in chosen]) == expected
+        assert _core.find(path, size=long[1], names=[*listed, *others]) == expected
+        for beside in ([], others):
+            references = [delta.reference(line) for line in chosen]
+            assert _core.find(path, size=long[1], references=[*references, *beside]) == expected
+            assert _core.find(path, size=long[1], references=[references[1], *beside]) == [chosen[1]]
+        assert _core.find(path, size=long[1], names=[listed[0]]) == [chosen[0]]
         assert _core.find(path, size=long[1], names=["not.there.example"]) == []
+        assert _core.find(path, size=long[1], names=["example"]) == [], "which stands in each line, and is no name"
     with pytest.raises(_core.ListError, match="octets than were announced"):
         _core.find(long[0], size=long[1] - 1, references=[numbered(1)])
 
