@@ -183,6 +183,19 @@ def test_a_step_that_breaks_a_rule_is_refused(steps: Sequence[bytes], reason: st
         )  # fmt: skip
 
 
+@pytest.mark.parametrize("others", [0, 12])
+def test_a_reference_that_stands_already_is_seen_whether_few_come_or_many(others: int) -> None:
+    more = [make_entry(f"n{at:02}.example", f"{100 + at:016d}") for at in range(others)]
+    come = [make_entry("b.example", OLD[3].reference), *more]
+    (before, was), (step, summary) = stored(lines_of(OLD)), stored(b"+" + entry.line() for entry in come)
+    reviewed = _core.review_step(step.path, summary.size, impact.attention(limit=2))
+    with pytest.raises(_core.ListError, match="0003 stands twice"):
+        _core.follow_step(
+            (before.path, was.size), (step.path, summary.size), reviewed, size=was.size + 9_000, bases=["order-17"],
+            counted=False,
+        )  # fmt: skip
+
+
 def test_more_entries_of_one_name_than_any_provider_takes_are_refused() -> None:
     step, summary = stored(b"+" + make_entry("a.example", f"{at:016d}").line() for at in range(17))
     with pytest.raises(_core.ListError, match="more than 16 entries"):
