@@ -83,7 +83,7 @@ class Questions:
             self._keep()
         except OSError as error:
             raise QuestionError(f"that it was asked cannot be kept: {why(error)}") from error
-        unseal = partial(seals.unseal, seals.key_file(self._config))
+        unseal = partial(seals.unseal_all, seals.key_file(self._config))
         return explain(self._config, name, now=now, client=client, leads_to=leads_to, unseal=unseal).as_dict()
 
     def holds(self, name: str, by: str) -> str | None:
@@ -100,7 +100,7 @@ class Questions:
             say.warning("what was asked within the hour cannot be kept: %s", why(error))
         try:
             compiled, meta = look_up.live(self._config.places)
-            seals.unseal(seals.key_file(self._config), compiled, meta.lists)
+            seals.unseal_all(seals.key_file(self._config), compiled, meta.lists)
         except ResolverError:
             return None
         found = next((one for one in look_up.covering(compiled, name, self._clock()) if not one.name), None)

@@ -22,14 +22,13 @@ from resolver.policy.verdict import Judge, mask
 from resolver.policy.views import Views, address_in
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from resolver._core import CompiledList, Judgement, Match
     from resolver.base.paths import Places
     from resolver.config.schema import Config
-    from resolver.policy.description import Generation
+    from resolver.policy.description import Generation, LiveList
     from resolver.policy.exceptions import LiveExceptions, NameException
-    from resolver.policy.in_force import Unsealing
     from resolver.policy.views import Address
 
 
@@ -139,10 +138,11 @@ def explain(
     now: float,
     client: str | None = None,
     leads_to: Leads = Leads(),
-    unseal: Unsealing | None = None,
+    unseal: Callable[[CompiledList, tuple[LiveList, ...]], None] | None = None,
 ) -> Explanation:
     """The verdict on `name` as the workers would give it. `client`: for this client's address, which may not be served
-    at all, or by some lists alone. `unseal`: without it the entries of sealed lists are not seen."""
+    at all, or by some lists alone. `unseal`: gives sealed
+    lists their keys; without it their entries are not seen."""
     compiled, meta = look_up.live(config.places)
     if unseal is not None:
         unseal(compiled, meta.lists)

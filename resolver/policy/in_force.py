@@ -4,7 +4,8 @@ Enters: `run_dir/current.list` and `run_dir/passes.json`, one stat each. Leaves:
 
 - A value is replaced as a whole, never changed.
 - A file that is gone, or cannot be read, changes nothing: the last good one holds, and `trouble` says why.
-- A list that is sealed for a key that this process does not have is refused as a damaged one is.
+- Where a sealed list does not open that is open now, the file is refused as a damaged one is. Where it is not open now,
+  as in a process that has just begun without the key, all other lists are in force, and `trouble` says which is not.
 - A file that cannot be read is tried again every `file_watch.AGAIN` seconds: this process may have had no descriptor.
 - Exceptions count as changed when their effect changes, not when the log has recorded them.
 """
@@ -24,14 +25,14 @@ from resolver.policy.exceptions import LiveExceptions
 from resolver.policy.verdict import EVERY_LIST, Judge
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from resolver._core import CompiledList, Judgement
     from resolver.base.paths import Places
     from resolver.policy.description import LiveList
 
-    Unsealing = Callable[[CompiledList, tuple[LiveList, ...]], None]
-    """Gives the sealed ones of these lists their keys. Raises `ResolverError`."""
+    Unsealing = Callable[[CompiledList, tuple[LiveList, ...]], Mapping[str, str]]
+    """Gives the sealed ones of these lists their keys. Leaves, by the names of those that do not open, why."""
 
 
 @dataclass(frozen=True)
@@ -93,6 +94,8 @@ class Follower:
         """`unseal` gives sealed lists their keys; without it they find nothing here."""
         self._places, self._unseal = places, unseal
         self._changed = Changed()
+        self._closed: frozenset[str] = frozenset()
+        """Sealed lists of what is in force that are not open."""
         self.now = InForce()
 
     def poll(self) -> bool:
@@ -116,15 +119,18 @@ class Follower:
         try:
             opened = look_up.opened(path)
             meta = Generation.parse(opened.meta)
-            if self._unseal is not None:
-                self._unseal(opened, meta.lists)
+            closed = self._unseal(opened, meta.lists) if self._unseal is not None else {}
+            if lost := closed.keys() & {one.name for one in self.now.lists} - self._closed:
+                raise ResolverError(closed[min(lost)])
         except (CoreError, ResolverError, ValueError) as wrong:
             self._changed.unread(path)
             kept = "the list before it goes on" if had else "there is no other"
             self._replace(list_trouble=f"the compiled list is refused ({wrong}); {kept}")
             return
         self._changed.read(path)
-        self._replace(compiled=opened, meta=meta, list_trouble=None)
+        self._closed = frozenset(closed)
+        goes_without = [f"{why}; it stops nothing here, all other lists hold" for why in closed.values()]
+        self._replace(compiled=opened, meta=meta, list_trouble="; ".join(goes_without) or None)
 
     def poll_exceptions(self) -> None:
         """Read them if they changed."""

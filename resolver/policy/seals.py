@@ -27,7 +27,7 @@ from resolver.base.errors import ResolverError
 from resolver.policy.description import SealPart
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from blocklists.sealed.seal import Seal
     from blocklists.verify import Opener
@@ -86,15 +86,23 @@ def name_key(part: SealPart, file: Path | None) -> bytearray:
     return opened
 
 
-def unseal(file: Path | None, compiled: CompiledList, lists: Iterable[LiveList]) -> None:
-    """Give each sealed list its key. Raises `SealedError` for the first that does not open."""
+def unseal(file: Path | None, compiled: CompiledList, lists: Iterable[LiveList]) -> Mapping[str, str]:
+    """Give each sealed list its key. Leaves, by the names of the lists that do not open here, why."""
+    closed: dict[str, str] = {}
     for index, one in enumerate(lists):
         if one.seal is None:
             continue
         try:
             compiled.unseal(index, name_key(one.seal, file))
         except (SealError, _core.CoreError) as error:
-            raise SealedError(f"list {one.name} is sealed, and does not open here: {error}") from None
+            closed.setdefault(one.name, f"list {one.name} is sealed, and does not open here: {error}")
+    return closed
+
+
+def unseal_all(file: Path | None, compiled: CompiledList, lists: Iterable[LiveList]) -> None:
+    """As `unseal`. Raises `SealedError` where one does not open."""
+    for why in unseal(file, compiled, lists).values():
+        raise SealedError(why)
 
 
 def _there(file: Path | None) -> Path:

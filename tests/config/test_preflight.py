@@ -21,6 +21,7 @@ from click.testing import CliRunner
 
 from blocklists.head import Issuer
 from blocklists.issuer.rehearsal import Rehearsal
+from blocklists.sealed import keys
 from resolver.base.paths import Places
 from resolver.cli.main import stopsign
 from resolver.config.finding import Finding
@@ -427,3 +428,26 @@ def test_an_open_resolver_is_a_warning_alone(everybody: str, tmp_path: Path) -> 
         text = yaml.safe_dump({**plain, "dns": dns, "lists": []})
         (status, [(_, level, key)]) = reported(tmp_path, text)
     assert (status, level, key) == (0, "warning", "dns.allow_clients[1]")
+
+
+@pytest.mark.parametrize(
+    ("content", "mode", "why"),
+    [
+        (None, 0o600, "No such file or directory: no sealed list opens"),
+        (b"junk", 0o600, "is no private key in PEM"),
+        (b"junk", 0o644, "can be read by others than its owner"),
+    ],
+)
+def test_a_key_of_sealed_lists_that_opens_none_is_an_error(
+    tmp_path: Path, content: bytes | None, mode: int, why: str
+) -> None:
+    key = tmp_path / "sealed.key"
+    if content is not None:
+        key.write_bytes(content)
+        key.chmod(mode)
+    config = Config.model_validate({**settings(tmp_path), "sealed_key": str(key)}, context={"folder": "/"})
+    (found,) = host._sealed_key(config)
+    assert (found.key, found.fatal, why in found.message) == ("sealed_key", True, True), found
+    key.unlink(missing_ok=True)
+    keys.create(key)
+    assert list(host._sealed_key(config)) == []

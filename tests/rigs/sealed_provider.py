@@ -77,5 +77,5 @@ class Scene:
         started.poll()
         return started.now.trouble is None
 
-    def _unseal(self, compiled: CompiledList, lists: tuple[LiveList, ...]) -> None:
-        seals.unseal(seals.key_file(self.isp.config), compiled, lists)
+    def _unseal(self, compiled: CompiledList, lists: tuple[LiveList, ...]) -> Mapping[str, str]:
+        return seals.unseal(seals.key_file(self.isp.config), compiled, lists)

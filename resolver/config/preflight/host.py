@@ -20,6 +20,8 @@ from typing import TYPE_CHECKING, Any
 from tuf.api.metadata import Metadata, Root
 from tuf.api.serialization import DeserializationError
 
+from blocklists.sealed import keys
+from blocklists.sealed.errors import SealError
 from resolver.base.dns_question import over_tcp
 from resolver.base.proven import reason
 from resolver.config.certificate import LAST_DAYS, CertificateError, certificate_of
@@ -58,6 +60,7 @@ def trial(config: Config, file: Path, own: Callable[[Places], set[str]]) -> list
         *_lists(config),
         *_files(config),
         *_certificate(config),
+        *_sealed_key(config),
         *_page_behind_https(config),
         *_people(config),
         *far(config),
@@ -320,6 +323,17 @@ def _certificate(config: Config) -> Iterator[Finding]:
         return
     if (days := found.days_left(now)) < LAST_DAYS:
         yield Finding("dns.encrypted.certificate", f"{encrypted.certificate} ends in {days:.1f} days", fatal=False)
+
+
+def _sealed_key(config: Config) -> Iterator[Finding]:
+    """Where the configuration names the key. A credential is the services' own, and none of this command's."""
+    if config.sealed_key is None:
+        return
+    try:
+        keys.load(config.sealed_key)
+    except SealError as wrong:
+        denied = isinstance(wrong.__context__, PermissionError)
+        yield Finding("sealed_key", f"{wrong}: no sealed list opens", denied=denied)
 
 
 def _page_behind_https(config: Config) -> Iterator[Finding]:
