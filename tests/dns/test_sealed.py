@@ -83,7 +83,7 @@ def test_a_worker_blocks_the_names_of_a_sealed_list_and_keeps_the_last_that_open
     assert load(host.config).sealed_key == provider.key
 
 
-def test_a_worker_that_begins_without_the_key_stops_what_other_lists_hold_and_takes_the_sealed_one_once_it_can(
+def test_a_worker_that_begins_without_the_key_goes_without_that_list_alone(
     tmp_path: Path,
 ) -> None:
     port, provider, held = free_port(), Provider(tmp_path / "keys" / "sealed.pem"), tmp_path / "held.pem"
