@@ -115,6 +115,7 @@ def test_with_the_steward_dead_the_off_switch_works_and_says_where_the_name_is_w
     _, _, err = run(capsys, "bypass", "on", NAME, "--config", file)
     assert f"{NAME} is written to {world.config.places.bypass}" in err
     assert "whether a sealed list holds it is not known" in err
+    assert "no list holds" not in err
     _, _, err = run(capsys, "bypass", "on", REFERENCE, "--config", file)
     assert "that entry is of a sealed list" in err
 
@@ -130,3 +131,17 @@ def test_names_cannot_be_tested_in_bulk_by_overrides_and_references_still_work(w
 def test_without_the_key_a_name_still_passes(world: World, provider: Provider) -> None:
     provider.key.unlink()
     assert allow(world, "casino.example").name == "casino.example"
+
+
+def test_a_reference_is_explained_from_this_disk_at_any_time(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    """The steward is not asked: it is dead here, and counts nothing."""
+    file = world.folder / "stopsign.yaml"
+    file.write_text(json.dumps({**settings(world.folder, **world.lists), **world.more}))
+    world.stop()
+    code, out, err = run(capsys, "explain", make_entry("casino.example").reference, "--config", file)
+    assert (code, "casino.example: stopped" in out) == (0, True)
+    assert "what sealed lists say of casino.example is not looked at: stopsign explain casino.example" in err
+    code, _, err = run(capsys, "explain", REFERENCE, "--config", file)
+    assert (code, f"{REFERENCE} is of a sealed list" in err) == (2, True)
+    code, _, err = run(capsys, "explain", "casino.example", "--config", file)
+    assert (code, "is not looked at" in err) == (2, False)
