@@ -223,6 +223,8 @@ def allow(
     off_switch.note_override(answer)
     if name:
         off_switch.note_unlisted(config.places, name, time.time())
+    if answer.get("list"):
+        _note_others(config, answer["list"], reference)
     said = f"{answer['said']} ({answer['match']}) passes until {answer['until']}{where(answer)}"
     _followed(ctx, config, answer, said, in_json=in_json)
 
@@ -263,6 +265,19 @@ def lift(ctx: click.Context, name: str, at_all: bool, path: Path | None, directo
     answer = control.call(config.places.control_socket, "lift", name=meant, reference=reference, everywhere=at_all)
     off_switch.note_override(answer)
     _followed(ctx, config, answer, f"{answer['said']} no longer passes{where(answer)}", in_json=in_json)
+
+
+def _note_others(config: Config, name: str, reference: str) -> None:
+    """Says of a sealed entry that passes which other list has it too: one that adopted it, or its source."""
+    from resolver.policy import look_up
+
+    try:
+        compiled, meta = look_up.live(config.places)
+    except look_up.ListedError:
+        return
+    stopping = (one for one in compiled.find({reference}) if not one.name and one.action != "monitor")
+    if others := sorted({meta.lists[one.list].name for one in stopping} - {name}):
+        warn(f"list {', '.join(others)} holds the entry too, and goes on blocking: stopsign bypass on {others[0]}")
 
 
 def _followed(ctx: click.Context, config: Config, answer: Mapping[str, Any], said: str, *, in_json: bool) -> None:

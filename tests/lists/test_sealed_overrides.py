@@ -9,6 +9,7 @@ import pytest
 
 from resolver.base.errors import ResolverError
 from resolver.base.hourly import LIMIT
+from resolver.cli.lists import _note_others
 from resolver.lists import withdrawn
 from resolver.lists.questions import TooManyError
 from resolver.policy import bypass, overrides
@@ -145,3 +146,18 @@ def test_a_reference_is_explained_from_this_disk_at_any_time(world: World, capsy
     assert (code, f"{REFERENCE} is of a sealed list" in err) == (2, True)
     code, _, err = run(capsys, "explain", "casino.example", "--config", file)
     assert (code, "is not looked at" in err) == (2, False)
+
+
+def test_the_other_list_that_holds_the_entry_too_is_named(
+    tmp_path: Path, provider: Provider, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world = World(tmp_path, lists={"source": {}, "adopter": {}}, more={"sealed_key": str(provider.key)})
+    for name in world.lists:
+        world.register.take(provider.candidate(world, 1, [NAME], name=name))
+    assert allow(world, "", REFERENCE).list == "source"
+    assert stopped(world, provider, NAME) == [True]
+    _note_others(world.config, "source", REFERENCE)
+    err = capsys.readouterr().err
+    assert "list adopter holds the entry too, and goes on blocking: stopsign bypass on adopter" in err
+    _note_others(world.config, "adopter", REFERENCE)
+    assert capsys.readouterr().err == ""
