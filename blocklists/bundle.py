@@ -182,7 +182,10 @@ def _signed_by(envelope: Envelope, providers: Sequence[str]) -> str:
         except SigningError:
             continue
         return key_id(line)
-    raise BundleError("the bundle is not signed by a provider that is known here", hint="add the provider's key first")
+    raise BundleError(
+        "the bundle is not signed by a provider that is known here",
+        hint="compare its key by telephone, then: stopsign issuer appeals trust NAME KEY --dir DIR",
+    )
 
 
 def _payload(envelope: Envelope, to: str, sender: str) -> Bundle:

@@ -58,7 +58,7 @@ def play(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
 def test_a_host_can_be_checked_without_a_change(
     play: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
 ) -> None:
-    secrets = [tmp_path / name for name in ("stopsign-north.pgpass", "stopsign.sealed")]
+    secrets = [tmp_path / name for name in ("stopsign-north.pgpass", "stopsign-north.sealed")]
     for secret in secrets:
         secret.write_bytes(b"")
     done = play(
@@ -97,6 +97,37 @@ def test_secrets_come_to_a_folder_that_was_not_there(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     kept = store / "stopsign.sealed"
     assert (kept.read_bytes(), kept.stat().st_mode & 0o777, store.stat().st_mode & 0o777) == (b"sealed", 0o600, 0o700)
+
+
+@pytest.mark.needs("ansible-playbook")
+def test_the_units_open_the_secrets_of_an_instance(tmp_path: Path) -> None:
+    """Under the name that the program asks for, whatever the file's."""
+    (task,) = yaml.safe_load((ROLE / "tasks" / "credential.yml").read_text(encoding="utf-8"))
+    task["ansible.builtin.copy"]["dest"] = str(tmp_path / "{{ item }}")
+    task["loop"] = [credential := "stopsign-north.sealed"]
+    play = {
+        "hosts": "localhost", "connection": "local", "gather_facts": False, "tasks": [task],
+        "vars": {"stopsign_credential": credential, "ansible_python_interpreter": "/usr/bin/python3"},
+    }  # fmt: skip
+    file = tmp_path / "play.yml"
+    file.write_text(yaml.safe_dump([play]), encoding="utf-8")
+    command = ["ansible-playbook", "--inventory", "localhost,", str(file)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stdout + done.stderr
+    opens = f"LoadCredentialEncrypted=stopsign.sealed:/etc/credstore.encrypted/{credential}"
+    assert opens in (tmp_path / credential).read_text(encoding="utf-8").splitlines()
+
+
+def test_the_guide_s_sample_is_a_configuration() -> None:
+    guide = (ROOT / "docs" / "many-hosts.md").read_text(encoding="utf-8")
+    (sample,) = re.findall(r"^```yaml\n(stopsign_package: .*?)^```", guide, re.MULTILINE | re.DOTALL)
+    told = yaml.safe_load(sample)
+    told["stopsign_config"]["log"]["peers"] = [KEY]
+    config = Config.model_validate(told["stopsign_config"])
+    assert str(config.portal.database).startswith("postgresql://")
+    assert [f"files/{one.trusted_root.name}" for one in config.lists if one.trusted_root] == told["stopsign_roots"]
+    defaults = (ROLE / "defaults" / "main.yml").read_text(encoding="utf-8")
+    assert f"stopsign_package: {told['stopsign_package']}" in defaults
 
 
 @pytest.mark.needs("ansible-playbook")

@@ -96,7 +96,7 @@ def list_(folder: Path, name: str, plain: bool) -> None:
         )
         for one in found
     ]
-    result(found, plain, lambda: "\n".join(texts))
+    result(found, plain, lambda: "\n".join(texts) or "nobody subscribes")
 
 
 @click.group("reseal")

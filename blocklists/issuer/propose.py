@@ -124,6 +124,7 @@ def from_candidates(
     names, kinds = candidates.gathered() if isinstance(candidates, Intake) else gathered(candidates)
     forms = [_form(kind, terms) for kind in kinds]
     published = desk.head(name)
+    refuse_adopted(published)
     listing = desk.listing(published) if published is not None else None
     steps, unfit = wanted(
         names, [(kind.match, kind.basis or terms.basis, form) for kind, form in zip(kinds, forms, strict=True)],
@@ -181,6 +182,7 @@ def by_hand(
         raise ProposeError(f"{intake.rejected[0].text}: {intake.rejected[0].reason}")
     if intake.notices:
         raise ProposeError(f"{intake.notices[0].text}: {intake.notices[0].notice}")
+    refuse_adopted(published)
     coming = {candidate.name for candidate in intake.candidates}
     missing, gone = set(remove), set[bytes]()
     for line in desk.listing(published).find({*coming, *remove}) if published else ():
@@ -194,6 +196,15 @@ def by_hand(
         raise ProposeError(f"not on {name}: {', '.join(sorted(missing))}")
     come = from_candidates(desk, name, intake, terms, random=random) if add else ()
     return sorted({*((REMOVED, line) for line in gone), *come}, key=place)
+
+
+def refuse_adopted(published: Head | None) -> None:
+    """Raises ProposeError for a list that was adopted: its source alone adds and removes entries."""
+    if published is not None and published.adopted:
+        raise ProposeError(
+            f"{published.list} is adopted from {published.adopted[0].issuer.name}: nothing is proposed on it",
+            hint="stopsign issuer adopt takes what is published there now; withdraw takes single entries off",
+        )
 
 
 def changes(gone: Iterable[bytes], come: Iterable[Entry]) -> list[tuple[bytes, bytes]]:
@@ -245,11 +256,7 @@ def propose(
     if current is None:
         raise ProposeError(f"{desk.folder} has published no root yet", hint="sign and publish the setup request first")
     before, bases = desk.head(name), desk.bases(name)
-    if before is not None and before.adopted:
-        raise ProposeError(
-            f"{name} is adopted from {before.adopted[0].issuer.name}: nothing is proposed on it",
-            hint="stopsign issuer adopt takes what is published there now; withdraw takes single entries off",
-        )
+    refuse_adopted(before)
     sealing = seals.sealing(desk, name)
     if before is not None and before.seal is not None and sealing is None:
         raise ProposeError(

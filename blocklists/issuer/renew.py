@@ -14,7 +14,7 @@ from tuf.api.metadata import Metadata, Root, Targets
 from blocklists.delta import ADDED, REMOVED
 from blocklists.entry import as_text, parse
 from blocklists.force import in_force
-from blocklists.issuer.propose import ProposeError, place
+from blocklists.issuer.propose import ProposeError, place, refuse_adopted
 from blocklists.issuer.request import About, Request
 from blocklists.repository import LIFETIMES, RELIEF, ROOT, TARGETS, delegate_relief, relief_keys
 
@@ -35,7 +35,8 @@ class Due:
 
 
 def due(desk: Desk, *, now: datetime, within: timedelta) -> Due:
-    """What lapses within a span, earliest first. The desk's own roles renew themselves and are not among it."""
+    """What lapses within a span, earliest first. Left out: the desk's own roles, which renew themselves, and the
+    entries of a list that was adopted sealed, which nobody here reads."""
     current, until = desk.current(), now + within
     if current is None:
         return Due((), ())
@@ -50,6 +51,7 @@ def prolong(
     desk: Desk, name: str, *, now: datetime, within: timedelta, span: timedelta, only: Collection[str] = ()
 ) -> list[tuple[bytes, bytes]]:
     """The changes that give what is in force and lapses soon a new end. `only`: references or names; empty: all."""
+    refuse_adopted(desk.head(name))
     steps: list[tuple[bytes, bytes]] = []
     for entry in _lapsing(desk, name, as_text(now + within)):
         if only and not {entry.name, entry.reference} & set(only):
@@ -91,6 +93,8 @@ def _lapsing(desk: Desk, name: str, until: str) -> list[Entry]:
     if published is None:
         raise ProposeError(f"there is no list {name!r}", hint=f"there are: {', '.join(desk.lists()) or 'none'}")
     wanted = until.encode()
+    if published.adopted and published.seal is not None:
+        return []
     lines = in_force(desk.listing(published).lines(), desk.relief(name))
     # Times are ordered as text, and the key cannot stand inside a value: most lines need no parsing
     return [parse(line) for line in lines if line.partition(b'"expires":"')[2][:20] <= wanted]

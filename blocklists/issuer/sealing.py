@@ -86,6 +86,7 @@ def begin(desk: Desk, name: str) -> None:
     """Make a list that is not there yet a sealed one. Raises SealingError."""
     if sealing(desk, name) is not None:
         raise SealingError(f"{name} is a sealed list already")
+    _refuse_adopted(desk, name)
     if desk.head(name) is not None:
         raise SealingError(
             f"{name} is published as a readable list, and stays one", hint="what was readable once cannot be sealed"
@@ -120,10 +121,20 @@ def required(desk: Desk, name: str) -> Sealing:
     """As `sealing`, of a list that must be sealed. Raises SealingError."""
     known = sealing(desk, name)
     if known is None:
+        _refuse_adopted(desk, name)
         raise SealingError(
             f"{name} is not a sealed list", hint="stopsign issuer seal makes one, before its first version"
         )
     return known
+
+
+def _refuse_adopted(desk: Desk, name: str) -> None:
+    published = desk.head(name)
+    if published is not None and published.adopted and published.seal is not None:
+        source = published.adopted[0].issuer.name
+        raise SealingError(
+            f"{name} is adopted sealed from {source}", hint="its source says who subscribes, and changes its keys"
+        )
 
 
 def subscribe(desk: Desk, name: str, card: Card) -> None:

@@ -146,7 +146,7 @@ def _check_private(path: Path, handle: int) -> None:
     if mode and not (mode & ~0o040 == 0 and _only_we_read(handle)):
         raise SealError(
             "seal-key", f"{path} can be read by others than its owner (mode {status.st_mode & 0o777:04o})",
-            hint=f"chmod 600 {path}, or or make it a systemd credential; if others may have read it, make a new one",
+            hint=f"chmod 600 {path}, or make it a systemd credential; if others may have read it, make a new one",
         )  # fmt: skip
 
 

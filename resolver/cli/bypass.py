@@ -147,8 +147,7 @@ def _throw(
     from resolver.policy.exceptions import FOR_EVER
 
     places = config.places
-    if on and what is not None:
-        _spare_sealed(config, what)
+    is_seen = not on or what is None or _spare_sealed(config, what)
     if not places.run_dir.is_dir():
         hint = "that of the processes is meant: their configuration by --config FILE or --dir DIR"
         raise ResolverError(f"there is no {places.run_dir}: nobody runs there, and nothing is changed", hint=hint)
@@ -167,7 +166,7 @@ def _throw(
     live, trouble = exceptions.change(places, change)
     if trouble is not None:
         warn(f"done, but not for after a reboot ({trouble})")
-    if on and one.kind == "name":
+    if on and one.kind == "name" and is_seen:
         note_unlisted(places, one.of, now)
     if on and before is not None:
         stays = ", as before (--for says another)" if span is None else ""
@@ -177,9 +176,9 @@ def _throw(
     return live, before, one
 
 
-def _spare_sealed(config: Config, what: str) -> None:
+def _spare_sealed(config: Config, what: str) -> bool:
     """A name that a sealed list holds is not written to this host's disk. The steward knows; with it dead the off
-    switch works all the same."""
+    switch works all the same. False: whether one holds it is not known."""
     from resolver.ipc import control
     from resolver.policy import bypass, exceptions, look_up
     from resolver.policy.explain import is_sealed
@@ -187,17 +186,18 @@ def _spare_sealed(config: Config, what: str) -> None:
     try:
         kind, name = bypass.meant(config, exceptions.LiveExceptions(), what, on=True)
         if kind != "name" or not is_sealed(config):
-            return
+            return True
     except look_up.ListedError:
-        return
+        return True
     try:
         held = control.call(config.places.control_socket, "sealed-reference", name=name)["reference"]
     except control.ControlError as error:
         warn(f"{name} is written to {config.places.bypass}; whether a sealed list holds it is not known: {error}")
-        return
+        return False
     if held is not None:
         hint = f"stopsign override allow {held}; for all of a list: stopsign bypass on LIST"
         raise ResolverError("a sealed list holds the name, which would be written to this disk", hint=hint)
+    return True
 
 
 def _everywhere(places: Places, one: Bypass, *, on: bool) -> bool:

@@ -223,6 +223,8 @@ def allow(
     off_switch.note_override(answer)
     if name:
         off_switch.note_unlisted(config.places, name, time.time())
+    if answer.get("list"):
+        _note_others(config, answer["list"], reference)
     said = f"{answer['said']} ({answer['match']}) passes until {answer['until']}{where(answer)}"
     _followed(ctx, config, answer, said, in_json=in_json)
 
@@ -263,6 +265,19 @@ def lift(ctx: click.Context, name: str, at_all: bool, path: Path | None, directo
     answer = control.call(config.places.control_socket, "lift", name=meant, reference=reference, everywhere=at_all)
     off_switch.note_override(answer)
     _followed(ctx, config, answer, f"{answer['said']} no longer passes{where(answer)}", in_json=in_json)
+
+
+def _note_others(config: Config, name: str, reference: str) -> None:
+    """Says of a sealed entry that passes which other list has it too: one that adopted it, or its source."""
+    from resolver.policy import look_up
+
+    try:
+        compiled, meta = look_up.live(config.places)
+    except look_up.ListedError:
+        return
+    stopping = (one for one in compiled.find({reference}) if not one.name and one.action != "monitor")
+    if others := sorted({meta.lists[one.list].name for one in stopping} - {name}):
+        warn(f"list {', '.join(others)} holds the entry too, and goes on blocking: stopsign bypass on {others[0]}")
 
 
 def _followed(ctx: click.Context, config: Config, answer: Mapping[str, Any], said: str, *, in_json: bool) -> None:
@@ -316,8 +331,9 @@ def explain(name: str, client: str | None, path: Path | None, directory: Path | 
     withdrawn or is suspended is named too: by whom, since when, why.
 
     Takes a name, the address of a page, or the 16 characters of a stop page's reference. For a name that passes the
-    first upstream is asked whether it leads to one that is listed. While sealed lists are active the steward answers:
-    it logs who asked, and answers about 60 names an hour, those that a name leads to among them.
+    first upstream is asked whether it leads to one that is listed. While sealed lists are active the steward answers
+    about names: it logs who asked, and answers about 60 an hour, those that a name leads to among them. A reference is
+    looked up in the files on this disk, at any time.
     """
     from resolver.ipc import control, rpz_status
     from resolver.lists import withdrawn
@@ -327,17 +343,17 @@ def explain(name: str, client: str | None, path: Path | None, directory: Path | 
 
     config, now = legible(path, directory), time.time()
     off = withdrawn.find(config, name, now)
-    typed = name
+    typed, by_reference = name, only_reference(name) is not None
     if off and not off[0].name:  # of a sealed list: its reference is all that is known
         print_json({"asked": typed, "withdrawn": [one.as_dict() for one in off]}) if in_json else click.echo(
             "\n".join(one.line().lstrip() for one in off)
         )
         return
-    if off and only_reference(name) is not None:  # no live entry has it: its name says what is so now
+    if off and by_reference:  # no live entry has it: its name says what is so now
         name = f"www.{off[0].name}" if off[0].match == "below" else off[0].name
 
     def explained(leads: Leads) -> Explanation:
-        if not is_sealed(config):
+        if by_reference or not is_sealed(config):
             return by_files(config, name, now=now, client=client, leads_to=leads)
         owners, beside = leads.owners, leads.beside
         socket = config.places.control_socket
@@ -345,6 +361,8 @@ def explain(name: str, client: str | None, path: Path | None, directory: Path | 
         return Explanation.of(told)
 
     found = explained(Leads())
+    if by_reference and is_sealed(config):
+        warn(f"what sealed lists say of {found.name} is not looked at: stopsign explain {found.name}")
     if found.verdict in PASSES and config.upstreams:
         others = leads_to(config, found.name)
         if others is None:

@@ -106,7 +106,8 @@ def sign(desk: Path, key_file: Path | None) -> None:
         version = index.sign(load_key(key_file or desk / KEY), time.time())
         for one in changes:
             click.echo(one.line())
-        click.echo(f"version {version.version} of {version.name} is in {index.published}: {len(version.logs)} logs")
+        logs_there = _counted(len(version.logs), "log", "logs")
+        click.echo(f"version {version.version} of {version.name} is in {index.published}: {logs_there}")
 
 
 def _verified(source: Source, key: Verifier) -> Verdict:
@@ -121,4 +122,9 @@ def _verified(source: Source, key: Verifier) -> Verdict:
 
 def _say(verdict: Verdict, desk: Path) -> None:
     head = verdict.checkpoint
-    click.echo(f"{head.origin}: {head.size} leaves verified; `stopsign logs sign {desk}` puts it into the index")
+    leaves = _counted(head.size, "leaf", "leaves")
+    click.echo(f"{head.origin}: {leaves} verified; `stopsign logs sign {desk}` puts it into the index")
+
+
+def _counted(number: int, one: str, many: str) -> str:
+    return f"{number} {one if number == 1 else many}"

@@ -76,7 +76,9 @@ class Questions:
     def explain(self, name: str, client: str | None, leads_to: Leads, by: str) -> dict[str, Any]:
         """The explanation as a dictionary. Raises `ResolverError`."""
         now, names = self._clock(), list(dict.fromkeys((name, *leads_to.owners, *leads_to.beside)))
-        self._room(self._explained, len(names), "a reference can be looked up in the portal at any time")
+        self._room(
+            self._explained, len(names), "by an entry's reference it works at any time: stopsign explain REFERENCE"
+        )
         self._ledger.append([self._leaf(one, by) for one in names])
         self._explained.take(now, len(names))
         try:

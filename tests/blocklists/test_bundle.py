@@ -48,10 +48,11 @@ def test_another_reader_cannot_open_it() -> None:
 
 
 def test_a_provider_that_is_not_known_is_not_believed() -> None:
-    with pytest.raises(BundleError, match="not signed by a provider"):
+    with pytest.raises(BundleError, match="not signed by a provider") as refused:
         opened(sealed(APPEAL, sender=bundle.new_sender_key()))
     with pytest.raises(BundleError, match="not signed by a provider"):
         opened(sealed(APPEAL), providers=[])
+    assert "stopsign issuer appeals trust NAME KEY --dir DIR" in str(refused.value.hint)
 
 
 def test_a_reader_cannot_pass_it_on_as_if_it_had_been_sent_to_another() -> None:

@@ -195,6 +195,7 @@ def test_a_key_that_others_can_read_is_refused_by_name(tmp_path: Path, mode: int
     with pytest.raises(SealError, match=rf"sealed\.key can be read by others .*mode {mode:04o}") as refusal:
         keys.load(path)
     assert refusal.value.reason == "seal-key"
+    assert f"chmod 600 {path}, or make it" in str(refusal.value.hint)
 
 
 def acl(*entries: tuple[int, int, int]) -> bytes:

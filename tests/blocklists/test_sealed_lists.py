@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import zstandard
+from click.testing import CliRunner
 
 from blocklists import bundle, delta, verify
 from blocklists.errors import VerifyError
@@ -20,6 +21,7 @@ from blocklists.issuer.rehearsal import PASSPHRASE
 from blocklists.issuer.restore import restore
 from blocklists.issuer.review import ReviewError
 from blocklists.issuer.sign import sign
+from resolver.cli.main import stopsign
 from tests.rigs.appeal_bundle import APPEAL, SENDER
 from tests.rigs.issuer_world import BASIS
 from tests.rigs.sealed_world import LIST, NAMES, SECRET, SealedWorld, cheap, lines_of
@@ -240,6 +242,12 @@ def test_a_readable_list_stays_readable_and_a_sealed_one_sealed(world: SealedWor
     (world.desk.folder / "sealed" / f"{LIST}.json").unlink()
     with pytest.raises(propose.ProposeError, match="is published sealed"):
         _request(world)
+
+
+def test_that_nobody_subscribes_yet_is_said(world: SealedWorld) -> None:
+    sealing.begin(world.desk, "other")
+    asked = ["issuer", "subscribe", "list", "--dir", str(world.desk.folder), "--list", "other"]
+    assert CliRunner().invoke(stopsign, asked).output == "nobody subscribes\n"
 
 
 def test_another_passphrase_opens_nothing(world: SealedWorld) -> None:

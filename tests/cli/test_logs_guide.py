@@ -46,6 +46,16 @@ def test_the_page_can_be_walked_and_prints_what_it_says(
                 shutil.copyfile("desk/published/index.vkey", "index.vkey")
 
 
+def test_one_log_of_one_leaf_is_said_as_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    world, desk = World(tmp_path / "fra-1", origin("fra-1"), 1000), tmp_path / "desk"
+    with world.open() as log:
+        log.append("start", "", {})
+    run(capsys, "logs", "init", desk, "isp.example/logs")
+    said = run(capsys, "logs", "add", desk, world.log_dir, "--key", world.log_dir / "log.vkey", "--at", "fra-1")[1]
+    assert ": 1 leaf verified; " in said
+    assert run(capsys, "logs", "sign", desk)[1].endswith("published: 1 log\n")
+
+
 def test_every_command_of_the_page_exists(capsys: pytest.CaptureFixture[str]) -> None:
     for step in steps(GUIDE):
         said = step.command.split()

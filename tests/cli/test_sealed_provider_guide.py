@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +20,7 @@ from resolver.config.schema import load
 from resolver.policy import look_up, seals
 from tests.rigs.command_line import run
 from tests.rigs.dns_host import Host, running
+from tests.rigs.issuer_world import BASIS
 from tests.rigs.lists_world import settings
 from tests.rigs.sealed_world import LIST, SealedWorld, cheap
 from tests.rigs.steward import serving
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from resolver.config.schema import Config
 
 GUIDE = Path(__file__).parents[2] / "docs" / "sealed.md"
+MANY = GUIDE.with_name("many-hosts.md")
 NAME = "wrong.example"
 WALK = steps(GUIDE, "provider")
 
@@ -42,6 +45,8 @@ def test_the_page_can_be_walked_and_prints_what_it_says(
 ) -> None:
     """The key is a credential, as systemd hands it to a service."""
     cheap(monkeypatch)
+    of_the_page = replace(BASIS, law="Criminal Code, § 207a", authority="Example Police", order="17")
+    monkeypatch.setattr("tests.rigs.sealed_world.BASIS", of_the_page)
     assert len(WALK) > 12
     isp, key = tmp_path / "isp", tmp_path / "credentials" / "stopsign.sealed"
     for folder in (isp, key.parent):
@@ -103,3 +108,22 @@ def test_the_key_becomes_a_credential_that_opens_here_alone(tmp_path: Path) -> N
     assert run_as_root("host", opens).stdout == secret
     elsewhere = run_as_root("other", "systemd-creds encrypt --name=any /dev/null any", opens)
     assert (elsewhere.returncode, elsewhere.stdout) == (1, b"")
+
+    # and a further host gets it by the line of docs/many-hosts.md
+    (line,) = (
+        one.strip() for one in MANY.read_text("utf-8").splitlines() if one.startswith("    ssh dns1 systemd-creds")
+    )
+    ssh, _, encrypt = line.partition(" | ")
+    own = run_as_root("host", ssh.removeprefix("ssh dns1 ")).stdout
+    (tmp_path / "pipe").write_bytes(own)
+    done = run_as_root("other", f"{encrypt} < pipe", opens)
+    assert (done.returncode, done.stdout) == (0, secret), done.stderr
+
+
+def test_each_unit_that_needs_the_key_gets_it(tmp_path: Path) -> None:
+    loop = GUIDE.read_text("utf-8").partition("\n    for unit in")[2].partition("\n    done\n")[0]
+    program = f"for unit in{loop}\ndone".replace("/etc/systemd/system", str(tmp_path))
+    subprocess.run(["sh", "-ec", program], check=True)
+    written = {path.parent.name: path.read_text() for path in tmp_path.glob("*/*.conf")}
+    opens = "[Service]\nLoadCredentialEncrypted=stopsign.sealed\n"
+    assert written == {f"stopsign-{unit}.service.d": opens for unit in ("dns", "steward", "web")}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,10 +11,11 @@ import pytest
 from blocklists import adopted, delta, document
 from blocklists.errors import VerifyError
 from blocklists.head import Basis, Issuer
-from blocklists.issuer import adopt, history, propose, withdraw
+from blocklists.issuer import adopt, history, propose, renew, sealing, withdraw
 from blocklists.issuer.adopt import AdoptError
 from blocklists.issuer.rehearsal import Rehearsal
 from blocklists.issuer.review import ReviewError
+from blocklists.issuer.sealing import SealingError
 from blocklists.sealed import keys
 from resolver.lists import fetch
 from resolver.lists.fetch import Mirror
@@ -171,3 +172,23 @@ def test_a_list_that_was_adopted_is_changed_at_its_source_alone_which_each_signe
     chain.first.desk.published.rename(chain.folder / "away")
     with pytest.raises(VerifyError):
         chain.second.review(request, signer)
+
+
+def test_a_desk_says_what_is_due_also_where_it_adopted_a_list_that_nobody_there_reads(chain: Chain) -> None:
+    desk, now, span = chain.second.desk, datetime.fromtimestamp(chain.clock(), UTC), timedelta(days=400)
+    due = renew.due(desk, now=now, within=span)
+    assert {role for role, _ in due.roles} == {"root", "targets", "relief"}
+    assert len(due.entries) == (0 if chain.sealed else len(NAMES))
+    terms = propose.Terms("own", "abuse", "2026-11-01T00:00:00Z", "2027-11-01T00:00:00Z")
+    for refused in (
+        lambda: renew.prolong(desk, "adopted", now=now, within=span, span=span),
+        lambda: propose.by_hand(desk, "adopted", add=["other.example"], terms=terms),
+        lambda: propose.by_hand(desk, "adopted", remove=[NAMES[0]], terms=terms),
+        lambda: propose.from_candidates(desk, "adopted", [], terms, random=Counted()),
+    ):
+        with pytest.raises(propose.ProposeError, match=r"is adopted from .*: nothing is proposed on it"):
+            refused()
+    if chain.sealed:
+        for asked in (sealing.begin, sealing.required, sealing.retire):
+            with pytest.raises(SealingError, match=f"adopted is adopted sealed from {ISSUER.name}"):
+                asked(desk, "adopted")

@@ -9,6 +9,7 @@ import pytest
 
 from resolver.base.errors import ResolverError
 from resolver.base.hourly import LIMIT
+from resolver.cli.lists import _note_others
 from resolver.lists import withdrawn
 from resolver.lists.questions import TooManyError
 from resolver.policy import bypass, overrides
@@ -115,6 +116,7 @@ def test_with_the_steward_dead_the_off_switch_works_and_says_where_the_name_is_w
     _, _, err = run(capsys, "bypass", "on", NAME, "--config", file)
     assert f"{NAME} is written to {world.config.places.bypass}" in err
     assert "whether a sealed list holds it is not known" in err
+    assert "no list holds" not in err
     _, _, err = run(capsys, "bypass", "on", REFERENCE, "--config", file)
     assert "that entry is of a sealed list" in err
 
@@ -130,3 +132,32 @@ def test_names_cannot_be_tested_in_bulk_by_overrides_and_references_still_work(w
 def test_without_the_key_a_name_still_passes(world: World, provider: Provider) -> None:
     provider.key.unlink()
     assert allow(world, "casino.example").name == "casino.example"
+
+
+def test_a_reference_is_explained_from_this_disk_at_any_time(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    """The steward is not asked: it is dead here, and counts nothing."""
+    file = world.folder / "stopsign.yaml"
+    file.write_text(json.dumps({**settings(world.folder, **world.lists), **world.more}))
+    world.stop()
+    code, out, err = run(capsys, "explain", make_entry("casino.example").reference, "--config", file)
+    assert (code, "casino.example: stopped" in out) == (0, True)
+    assert "what sealed lists say of casino.example is not looked at: stopsign explain casino.example" in err
+    code, _, err = run(capsys, "explain", REFERENCE, "--config", file)
+    assert (code, f"{REFERENCE} is of a sealed list" in err) == (2, True)
+    code, _, err = run(capsys, "explain", "casino.example", "--config", file)
+    assert (code, "is not looked at" in err) == (2, False)
+
+
+def test_the_other_list_that_holds_the_entry_too_is_named(
+    tmp_path: Path, provider: Provider, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world = World(tmp_path, lists={"source": {}, "adopter": {}}, more={"sealed_key": str(provider.key)})
+    for name in world.lists:
+        world.register.take(provider.candidate(world, 1, [NAME], name=name))
+    assert allow(world, "", REFERENCE).list == "source"
+    assert stopped(world, provider, NAME) == [True]
+    _note_others(world.config, "source", REFERENCE)
+    err = capsys.readouterr().err
+    assert "list adopter holds the entry too, and goes on blocking: stopsign bypass on adopter" in err
+    _note_others(world.config, "adopter", REFERENCE)
+    assert capsys.readouterr().err == ""

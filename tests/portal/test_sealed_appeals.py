@@ -102,8 +102,11 @@ def test_the_form_asks_for_the_name_and_says_who_reads_it(visit: Visit) -> None:
     assert "encrypted for them as soon as it arrives" in page
     assert "A person reads it: at" not in page
     assert "name=planted" not in page, "no address of the page has the name"
+    assert "mends plain mistakes itself" not in page, "nobody here can find one"
+    assert "somebody who did not sign the entry decides" in page
     _, page, _ = visit.ask("GET", "/appeal")
     assert '<input type="text" id="name"' not in page
+    assert "mends plain mistakes itself" in page
 
 
 def test_what_was_written_is_read_at_the_issuer_s_desk_and_stands_nowhere_before(
