@@ -23,6 +23,7 @@ from resolver.base.dns_question import over_tcp
 from resolver.base.proven import reason
 from resolver.config.finding import Finding
 from resolver.config.preflight.certificate import certificate
+from resolver.config.preflight.reasons import reasons
 from resolver.config.preflight.remote import far
 from resolver.config.preflight.users import rights
 from resolver.config.preflight.ways_past import ways_past
@@ -59,6 +60,7 @@ def trial(config: Config, file: Path, own: Callable[[Places], set[str]]) -> list
         *certificate(config),
         *_page_behind_https(config),
         *_people(config),
+        *reasons(config),
         *far(config),
         *ways_past(config),
     ]
