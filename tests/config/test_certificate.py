@@ -259,6 +259,9 @@ def test_designations_without_an_address_are_a_warning(
         (', quic: ["127.0.0.1:5353"]', "already taken by dns.listen"),
         (', https: {listen: ["127.0.0.1:443"], path: dns-query}', "is not a path"),
         (", https: {listen: []}", "https"),
+        (', https: ["127.0.0.1:28443"]', r'https: is not .*; {listen: \["127.0.0.1:28443"\]} would be right'),
+        (f", https: [{'a' * 81}]", r"https: is not .*; {listen: \[…\]} would be right"),
+        (", https: [2026-01-01]", "https: is not .*; {listen: …} would be right"),
     ],
 )
 def test_contradictions_are_found_without_a_trial(tmp_path: Path, more: str, said: str) -> None:
