@@ -38,6 +38,8 @@ ALPN = {"tls": "dot", "https": "h2", "quic": "doq"}
 DNS_MESSAGE = "application/dns-message"
 PATIENCE, PAYLOAD, PADDED = 5.0, 1232, 128  # RFC 8467: clients pad to 128 octets
 SDE, EDE = 26, 15
+OWN_AUTHORITY = "--ca FILE, for an authority of your own"
+_UNKNOWN_AUTHORITY = range(18, 22)  # X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT to …_UNABLE_TO_VERIFY_LEAF_SIGNATURE
 _LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 
 
@@ -167,9 +169,29 @@ def one(name: str, rtype: str, over: Over, server: Server) -> Answer:
         else:
             reply = _encrypted(sent, over, server)
     except (OSError, CoreError, dns.exception.DNSException) as wrong:
-        why = str(wrong) or type(wrong).__name__
-        raise ResolverError(f"no answer from {server.endpoint} over {over}: {why}") from wrong
+        unknown = server.authorities is None and _of_an_unknown_authority(wrong)
+        said = f"no answer from {server.endpoint} over {over}: {_why(wrong)}"
+        raise ResolverError(said, hint=OWN_AUTHORITY if unknown else None) from wrong
     return read(rtype, reply)
+
+
+def _why(wrong: Exception) -> str:
+    """Without the line of Python's source that OpenSSL's words end with."""
+    import ssl
+
+    from resolver.base import proven
+
+    if isinstance(wrong, ssl.SSLCertVerificationError):
+        return f"the certificate is not verified: {proven.reason(wrong)}"
+    return str(wrong) or type(wrong).__name__
+
+
+def _of_an_unknown_authority(wrong: Exception) -> bool:
+    import ssl
+
+    if isinstance(wrong, ssl.SSLCertVerificationError):
+        return wrong.verify_code in _UNKNOWN_AUTHORITY
+    return "UnknownIssuer" in str(wrong)  # rustls
 
 
 def _encrypted(sent: dns.message.QueryMessage, over: Over, server: Server) -> dns.message.Message:

@@ -62,6 +62,18 @@ class Units:
     drop_ins: dict[str, str]
     enable: tuple[str, ...]
 
+    @property
+    def hints(self) -> list[str]:
+        """What to type: where nothing runs yet, and to open ports of encrypted DNS beside those that are open."""
+        reads = "systemctl daemon-reload"
+        first = f"{reads}; systemctl enable --now {' '.join(self.enable)}"
+        encrypted = " ".join(unit for unit in self.enable if unit.startswith("stopsign-dns-"))
+        if not encrypted:
+            return [first]
+        service = next(unit for unit in self.drop_ins if re.fullmatch(r"stopsign-dns(@.*)?\.service", unit))
+        opens = f"{reads}; systemctl enable {encrypted}; systemctl restart {service.removesuffix('.service')}"
+        return [first, f"where it runs and ports of encrypted DNS are new: {opens}"]
+
 
 def of(config: Config) -> Units:
     """The drop-ins of every unit, and the units that this configuration has work for."""
@@ -187,4 +199,5 @@ def units(path: Path | None, directory: Path | None, folder: Path | None) -> Non
         target = folder / f"{unit}.d" / DROP_IN
         durable.replace(target, text.encode())
         click.echo(str(target))
-    click.echo(f"hint: systemctl daemon-reload; systemctl enable --now {' '.join(made.enable)}", err=True)
+    for hint in made.hints:
+        click.echo(f"hint: {hint}", err=True)

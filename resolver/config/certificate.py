@@ -54,10 +54,10 @@ def certificate_of(encrypted: Encrypted, now: datetime | None = None) -> Certifi
     now = now or datetime.now(UTC)
     chain, key = _octets("certificate", encrypted.certificate), _octets("key", encrypted.key)
     try:
-        first = x509.load_pem_x509_certificates(chain)[0]
+        first, *others = x509.load_pem_x509_certificates(chain)
     except ValueError as wrong:
         raise CertificateError("certificate", f"{encrypted.certificate} holds no certificate in PEM") from wrong
-    _belongs(encrypted, first, key)
+    _belongs(encrypted, first, others, key)
     _says(encrypted, first)
     ends = first.not_valid_after_utc
     if ends < now:
@@ -76,7 +76,7 @@ def _octets(of: Literal["certificate", "key"], path: Path) -> bytes:
         raise CertificateError(of, f"{path} cannot be read ({error.strerror})", denied=denied) from error
 
 
-def _belongs(encrypted: Encrypted, first: x509.Certificate, octets: bytes) -> None:
+def _belongs(encrypted: Encrypted, first: x509.Certificate, others: list[x509.Certificate], octets: bytes) -> None:
     try:
         key = load_pem_private_key(octets, None)
     except TypeError as wrong:
@@ -91,7 +91,18 @@ def _belongs(encrypted: Encrypted, first: x509.Certificate, octets: bytes) -> No
     if not usable:
         raise CertificateError("key", f"{encrypted.key} is of another kind; {_KEYS}")
     if key.public_key() != first.public_key():
+        if key.public_key() in [_public_key(one) for one in others]:
+            begins = f"{encrypted.certificate} begins with another certificate than that for the server"
+            raise CertificateError("certificate", f"{begins}; that of {encrypted.key} first would be right")
         raise CertificateError("key", f"{encrypted.key} is not the key of {encrypted.certificate}")
+
+
+def _public_key(certificate: x509.Certificate) -> object:
+    """None where it is of a kind that is not known here."""
+    try:
+        return certificate.public_key()
+    except (ValueError, UnsupportedAlgorithm):
+        return None
 
 
 def _says(encrypted: Encrypted, first: x509.Certificate) -> None:

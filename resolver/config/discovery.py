@@ -30,7 +30,7 @@ import dns.rrset
 from resolver.config.schema_lists import EDE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from resolver.config.schema import Config
     from resolver.config.schema_dns import Encrypted
@@ -41,6 +41,11 @@ LOCAL_NAME = f"_dns.{RESOLVER_ARPA}"
 TTL = 300  # seconds: a changed certificate name or port reaches clients by then
 NO_SUCH_NAME_TTL = 60
 RESOLVER_PAGE = "/resolver"  # of the portal
+ASKS: Mapping[str, str] = {
+    "use-application-dns.net": "Firefox",
+    "mask.icloud.com": "iCloud Private Relay",
+    "mask-h2.icloud.com": "iCloud Private Relay",
+}  # by canary, who asks for it
 USUAL_PORTS = {"dot": 853, "h2": 443, "doq": 853}
 _STALE, _UNSERVED = (3, 19), (22, 23)  # RFC 8914: stale answers; no upstream
 _EMPTY_ZONE = "{name} {ttl} IN SOA {name} nobody.invalid. 1 3600 1200 604800 {ttl}"  # the form of RFC 6303, 3
@@ -135,6 +140,19 @@ def own_answers(config: Config) -> list[tuple[bytes, bool]]:
         answers.append((_message(found, _addresses_of(encrypted)), False))
     answers += [(_no_such_name(name), True) for name in serving.canaries]
     return answers
+
+
+def answered_here(config: Config, name: str) -> str | None:
+    """Why this resolver itself answers every question for a name that no list stops; None where it asks an upstream."""
+    if config.dns is None:
+        return None
+    if name in config.dns.canaries:
+        return f"a canary of {ASKS[name]} (dns.canaries): it does not exist here, which asks clients to stay"
+    if name == RESOLVER_ARPA or name.endswith(f".{RESOLVER_ARPA}"):
+        return f"{RESOLVER_ARPA} is this resolver's own zone, by which clients find its encrypted DNS (RFC 9462)"
+    if name == config.dns.health_name:
+        return "dns.health_name, by which this host is asked whether it should get queries"
+    return None
 
 
 def _addresses_of(encrypted: Encrypted) -> list[dns.rrset.RRset]:

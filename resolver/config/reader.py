@@ -8,9 +8,10 @@ first, since only nodes know lines. Duplicate keys, values that do not fit, and 
 from __future__ import annotations
 
 import difflib
+import json
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -33,6 +34,7 @@ _WANTED = {
     "s": "a text (in quotes where it looks like a number)",
 }
 _BOUNDS = {"greater_than_equal": ("ge", "too small; at least"), "less_than_equal": ("le", "too large; at most")}
+LONGEST_SHOWN = 80  # characters of a value in what would be right
 LARGEST = 1 << 20  # bytes; a configuration is written by people
 
 
@@ -234,7 +236,7 @@ def _sentence(item: Any, key: Key, model: type[BaseModel]) -> str:
     if kind == "literal_error":
         return f"{given!r} is not one of {context['expected']}"
     if kind in {"model_type", "model_attributes_type", "dict_type"}:
-        return "is not a set of keys with values"
+        return f"is not a set of keys with values{_as_set(given, _model_at(model, key) if key else None)}"
     if kind == "too_short":
         return f"is empty; at least {context['min_length']} would be right"
     if kind == "too_long":
@@ -250,15 +252,35 @@ def _sentence(item: Any, key: Key, model: type[BaseModel]) -> str:
     return f"{given!r} is not what belongs here"
 
 
+def _as_set(given: Any, model: type[BaseModel] | None) -> str:
+    """What would be right: the keys that must stand there, else the first one. A list of texts is shown at the only key
+    that must be there, where that is a list."""
+    if model is None:
+        return ""
+    fields = model.model_fields
+    needed = [name for name, field in fields.items() if field.is_required()]
+    value = "…"
+    texts = isinstance(given, list) and given and all(isinstance(one, str) for one in given)
+    if texts and [get_origin(fields[name].annotation) for name in needed] == [list]:
+        value = json.dumps(given) if sum(map(len, given)) <= LONGEST_SHOWN else "[…]"
+    return f"; {{{', '.join(f'{name}: {value}' for name in needed or list(fields)[:1])}}} would be right"
+
+
 def _keys(model: type[BaseModel], key: Key) -> list[str]:
     """The keys that may stand at `key`."""
+    here = _model_at(model, key)
+    return list(here.model_fields) if here else []
+
+
+def _model_at(model: type[BaseModel], key: Key) -> type[BaseModel] | None:
+    """What the keys below `key` belong to; None where it has none."""
     here: type[BaseModel] | None = model
     for part in key:
         if here is None or isinstance(part, int):
             continue
         field = here.model_fields.get(part)
         here = _model_in(field.annotation) if field else None
-    return list(here.model_fields) if here else []
+    return here
 
 
 def _model_in(annotation: Any) -> type[BaseModel] | None:

@@ -37,6 +37,7 @@ _SIZE_UNITS = {"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "B": 1}
 _VKEY = r"[^\s+]+\+[0-9a-f]{8}\+[A-Za-z0-9+/]+={0,2}"
 _HTTP_PATH = r"/[A-Za-z0-9._~/-]{0,199}"
 _COUNTRY, _LANGUAGE, _DAY, _ORIGIN = r"[A-Z]{2}", r"[a-z]{2}", r"\d{4}-\d{2}-\d{2}", r"[^\s+]+"
+_PHONE = re.compile(r"\+[0-9][0-9 ().-]{4,30}")
 _LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?")
 
 
@@ -259,7 +260,18 @@ def _of_pattern(pattern: str) -> WithJsonSchema:
 def is_mailbox(text: str) -> bool:
     """Whether it is a mail address that a link may carry as it is."""
     local, at, domain = text.partition("@")
-    return bool(local and at and "." in domain and text.isprintable() and not set(text) & set(" ?&<>\"'"))
+    return bool(local and at and "." in domain and text.isprintable() and not set(text) & set(" :?&<>\"'"))
+
+
+def contact_uri(contact: str) -> str | None:
+    """As `mailto:` (RFC 6068) or `tel:` (RFC 3966), whether it is written with that scheme or without; None for what is
+    neither a mailbox nor an international telephone number."""
+    mailbox, phone = contact.removeprefix("mailto:"), contact.removeprefix("tel:")
+    if is_mailbox(mailbox):
+        return f"mailto:{mailbox}"
+    if _PHONE.fullmatch(phone):
+        return "tel:" + re.sub("[ ()]+", "-", phone).strip("-")
+    return None
 
 
 def _text(value: object) -> str:

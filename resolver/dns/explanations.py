@@ -16,10 +16,9 @@ A text in `j` and `o` is as the issuer and the provider wrote it, and says nothi
 from __future__ import annotations
 
 import json
-import re
 from typing import TYPE_CHECKING, Any
 
-from resolver.config.values import is_mailbox
+from resolver.config.values import contact_uri
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -34,7 +33,6 @@ SUB_ERRORS = {"malware": 1, "phishing": 2, "spam": 3, "spyware": 4}
 NETWORK_OPERATOR_POLICY = 5
 WITH_SUB_ERRORS = ("blocked", "filtered")
 TEMPLATE = "/?name={id}"  # of the portal: its look-up finds a reference
-_PHONE = re.compile(r"\+[0-9][0-9 ().-]{4,30}")
 
 
 def explanations(config: Config, lists: Iterable[LiveList]) -> list[Explanation | None]:
@@ -67,15 +65,6 @@ def _beginnings(config: Config, basis: Basis) -> tuple[bytes, bytes]:
     long = short | ({"j": ", ".join(said)} if said else {})
     long |= {"o": config.provider_name, "l": config.provider.language}
     return _members(long), _members(short)
-
-
-def contact_uri(contact: str) -> str | None:
-    """RFC 6068 or RFC 3966; None for what is neither a mailbox nor an international telephone number."""
-    if is_mailbox(contact):
-        return f"mailto:{contact}"
-    if _PHONE.fullmatch(contact):
-        return "tel:" + re.sub("[ ()]+", "-", contact).strip("-")
-    return None
 
 
 def _sub_error(code: int) -> bytes:

@@ -54,6 +54,7 @@ TO_CHANGE_THEM = (
     "stop it and start it again; as units: stopsign units --output /etc/systemd/system, systemctl daemon-reload, "
     "systemctl restart stopsign.target"
 )
+_ENCRYPTED = {"dns.encrypted.tls": "tls", "dns.encrypted.https.listen": "https", "dns.encrypted.quic": "quic"}
 AGREE, BUSY, APPLYING, COME_BACK = 5.0, 10.0, 600.0, 300.0  # seconds; `BUSY`: for a process known to live
 START, _AGAIN = 60.0, 0.2  # seconds to wait for a process that starts
 _BEGAN = time.monotonic_ns()  # differs after a re-exec
@@ -162,10 +163,22 @@ class Held:
         new, old = found.config, self.accepted.config
         if wrong := [key for key, value in self.fixed.items() if value(new) != value(old)]:
             why = "cannot change while the sockets and folders are held"
-            raise ReloadError("\n".join(str(found.lines.problem(key, why)) for key in wrong), hint=TO_CHANGE_THEM)
+            hint = to_change({key: self.fixed[key](old) for key in wrong}, old.places)
+            raise ReloadError("\n".join(str(found.lines.problem(key, why)) for key in wrong), hint=hint)
         if self.usable is not None:
             self.usable(new)
         return found
+
+
+def to_change(was: Mapping[str, object], places: Places) -> str:
+    """What to type where these keys change. `was`: their values until now. New ports of encrypted DNS need no other
+    socket to be closed: docs/operator.md, Encrypted DNS."""
+    if any(key not in _ENCRYPTED or value for key, value in was.items()):
+        return TO_CHANGE_THEM
+    at = f"@{places.instance}" if places.instance else ""
+    sockets = " ".join(f"stopsign-dns-{_ENCRYPTED[key]}{at}.socket" for key in was)
+    opens = f"systemctl daemon-reload, systemctl enable {sockets}, systemctl restart stopsign-dns{at}"
+    return f"stop it and start it again; as units: stopsign units --output /etc/systemd/system, {opens}"
 
 
 class TrialError(ReloadError):

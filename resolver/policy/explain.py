@@ -16,6 +16,7 @@ from blocklists.text import shown
 from resolver.base import dns_question
 from resolver.base.errors import ResolverError
 from resolver.base.timestamps import as_text
+from resolver.config.discovery import answered_here
 from resolver.policy import bypass, exceptions, look_up, overrides
 from resolver.policy.typed import name_in, only_reference
 from resolver.policy.verdict import Judge, mask
@@ -82,7 +83,8 @@ class Found:
 @dataclass(frozen=True, slots=True)
 class Explanation:
     """The verdict on a name: `stopped`, `passes` (a person let it), `monitored`, `not listed`, `refused` (the client is
-    not served), or `trimmed` (it is not stopped, but leads to a name that is). `asked`: what was typed."""
+    not served), `answered here` (Stopsign itself answers, and asks no upstream), or `trimmed` (it is not stopped, but
+    leads to a name that is). `asked`: what was typed."""
 
     asked: str
     name: str
@@ -162,6 +164,9 @@ def explain(
     if address is not None and config.dns is not None and not views.serves(address):
         verdict, why = "refused", f"{address} is not in dns.allow_clients: its queries are dropped without an answer"
         judged = _undecided(judged, "the client is not served")
+    elif verdict in PASSES and (own := answered_here(config, qname)) is not None:
+        verdict, why = "answered here", own
+        judged = _undecided(judged, "Stopsign answers this name itself")
     elif verdict in PASSES:
         others = {other: judged_as(other) for other in leads_to.owners}
         judged, verdict, why = _by_aliases((judged, verdict, why), others)
@@ -169,6 +174,8 @@ def explain(
             beside = {other: judged_as(other) for other in leads_to.beside}
             cut = [name for name, entry in _deciding(beside) if entry.aliases != "relay"]
             why += f"; its answers come without additional records, since {', '.join(cut)} is listed" if cut else ""
+        if config.dns is not None and config.dns.encrypted is not None and qname == config.dns.encrypted.name:
+            why += "; it is this resolver's own name, and RESINFO of it is answered here (RFC 9606)"
     return Explanation(name, qname, verdict, why, meta.generation, meta.compiled, tuple(judged))
 
 

@@ -21,7 +21,7 @@ from markupsafe import Markup
 from resolver.base.errors import ResolverError
 from resolver.base.timestamps import as_text
 from resolver.config.discovery import USUAL_PORTS, services
-from resolver.config.values import is_mailbox
+from resolver.config.values import contact_uri, is_mailbox
 from resolver.portal import language
 from resolver.portal.colours import palette
 from resolver.portal.facts import CATEGORIES
@@ -106,10 +106,13 @@ def shown_services(config: Config) -> list[ShownService]:
 
 
 def link_to(contact: str) -> str:
-    """Where a contact leads: a web address or a mailbox; empty for anything else, which is shown as text."""
+    """Where a contact leads: a web address, a mailbox, or what is written with `mailto:` or `tel:`; empty for anything
+    else, which is shown as text."""
     if contact.startswith(("https://", "http://")) and urlsplit(contact).hostname:
         return contact
-    return f"mailto:{contact}" if is_mailbox(contact) else ""
+    if is_mailbox(contact) or contact.startswith(("mailto:", "tel:")):
+        return contact_uri(contact) or ""
+    return ""
 
 
 def _logo(path: Path) -> str:

@@ -15,6 +15,7 @@ import dns.rcode
 import dns.rrset
 import pytest
 
+from resolver import _core
 from tests.rigs.certificates import made
 from tests.rigs.command_line import run
 from tests.rigs.dns_host import bound_sockets, free_port
@@ -133,7 +134,31 @@ def test_over_tls_the_server_has_to_prove_its_name(tmp_path: Path, capsys: pytes
         at = ["ask", "bet.example", "--over", "tls", "--server", f"127.0.0.1:{port}", "--ca", files.root]
         assert run(capsys, *at, "--server-name", "dns.isp.example")[0] == 0
         status, _, said = run(capsys, *at, "--server-name", "other.example")
-        assert (status, "certificate verify failed" in said) == (2, True)
+        assert (status, "is not verified: Hostname mismatch" in said) == (2, True)
+        assert "hint" not in said
+
+
+def test_a_certificate_of_an_unknown_authority_leads_to_the_option_for_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = made(tmp_path, "dns.isp.example")
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(files.certificate, files.key)
+    with served(json.dumps(REASON), context) as port:
+        at = ["ask", "bet.example", "--over", "tls", "--server", f"127.0.0.1:{port}"]
+        status, _, said = run(capsys, *at, "--server-name", "dns.isp.example")
+    assert status == 2
+    assert "the certificate is not verified: unable to get local issuer certificate\n" in said
+    assert "hint: --ca FILE, for an authority of your own" in said
+
+
+def test_over_quic_the_same_is_said(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> bytes:
+        raise _core.CoreError("invalid peer certificate: UnknownIssuer")
+
+    monkeypatch.setattr(_core, "ask_quic", refuse)
+    status, _, said = run(capsys, "ask", "bet.example", "--over", "quic", "--server", "127.0.0.1:1")
+    assert (status, "hint: --ca FILE" in said) == (2, True)
 
 
 def test_nobody_there_is_said_and_not_hidden(capsys: pytest.CaptureFixture[str]) -> None:

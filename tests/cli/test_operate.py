@@ -203,6 +203,22 @@ def test_a_configuration_that_one_process_cannot_take_up_is_taken_up_by_none(pro
     assert {call(path, "status")["configuration"] for path in sockets(host)} == {accept(host.config).digest}
 
 
+@pytest.mark.parametrize(
+    ("was", "typed"),
+    [
+        (
+            {"dns.encrypted.tls": [], "dns.encrypted.quic": []},
+            "stopsign-dns-tls@north.socket stopsign-dns-quic@north.socket, systemctl restart stopsign-dns@north",
+        ),
+        ({"dns.encrypted.tls": ["0.0.0.0:853"]}, "systemctl restart stopsign.target"),
+        ({"dns.encrypted.tls": [], "dns.listen": ["0.0.0.0:53"]}, "systemctl restart stopsign.target"),
+    ],
+)
+def test_new_ports_of_encrypted_dns_are_opened_as_the_guide_says(was: Mapping[str, object], typed: str) -> None:
+    at = Path("/run/stopsign-north")
+    assert apply.to_change(was, Places(Path("/x"), at, Path("/z"))).endswith(typed)
+
+
 def test_with_a_broken_file_all_goes_on_with_what_was_accepted_workers_that_die_and_who_is_on_call(
     provider: Running,
 ) -> None:

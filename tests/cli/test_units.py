@@ -133,6 +133,7 @@ def test_the_drop_ins_of_an_instance_are_for_its_own_units(tmp_path: Path) -> No
     made = of(of_instance(tmp_path, database="sqlite:////var/lib/stopsign-north-web/portal.db"))
     assert all("@north." in unit for unit in (*made.drop_ins, *made.enable))
     assert "stopsign@north.target" in made.enable
+    assert len(made.hints) == 1
     assert not [text for text in made.drop_ins.values() if "ReadWritePaths" in text], (
         "its folders are those of its units"
     )
@@ -303,6 +304,10 @@ def test_a_start_of_the_service_opens_the_sockets_that_encrypted_dns_has_made_ne
     units = [f"stopsign-dns{kind}.socket" for kind in ("", "-tls", "-https", "-quic")]
     assert f"Sockets={' '.join(units)}\n" in made.drop_ins["stopsign-dns.service"]
     assert "Sockets=stopsign-web.socket\n" in made.drop_ins["stopsign-web.service"]
+    first, new = made.hints
+    assert first.endswith(f"systemctl enable --now {' '.join(units)} stopsign-web.socket stopsign.target")
+    opens = f"systemctl enable {' '.join(units[1:])}; systemctl restart stopsign-dns"
+    assert new.endswith(f"are new: systemctl daemon-reload; {opens}")
 
 
 ZONES_ALONE = """

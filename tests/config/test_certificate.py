@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed25519, rsa
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from resolver.config.certificate import CertificateError, certificate_of
 from resolver.config.preflight.host import trial
@@ -16,6 +21,8 @@ from tests.rigs.certificates import NAME, Files, made, pem
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+    from resolver.config.finding import Finding
 
 
 def encrypted(files: Files, **more: Any) -> Encrypted:
@@ -113,15 +120,134 @@ def config(folder: Path, files: Files, more: str = ', tls: ["127.0.0.1:0"]', por
     return file
 
 
-def test_check_config_says_it_with_the_key_of_the_configuration(tmp_path: Path) -> None:
+def about(folder: Path, files: Files, more: str = ', tls: ["127.0.0.1:0"]') -> list[Finding]:
+    """What `check-config` says of encrypted DNS."""
+    file = config(folder, files, more)
+    found = trial(accept(file).config, file, lambda _: set())
+    return [one for one in found if one.key.startswith("dns.encrypted")]
+
+
+def test_check_config_says_it_with_the_key_of_the_configuration(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def said(files: Files) -> list[tuple[str, bool]]:
-        file = config(tmp_path, files)
-        found = trial(accept(file).config, file, lambda _: set())
-        return [(one.key, one.fatal) for one in found if one.key.startswith("dns.encrypted")]
+        monkeypatch.setenv("SSL_CERT_FILE", str(files.root))
+        return [(one.key, one.fatal) for one in about(tmp_path, files)]
 
     assert said(made(tmp_path)) == []
     assert said(made(tmp_path, days=13)) == [("dns.encrypted.certificate", False)]
     assert said(_spoil("another key", made(tmp_path), tmp_path)) == [("dns.encrypted.key", True)]
+
+
+def named(name: str) -> x509.Name:
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+
+
+def chain(folder: Path, *usage: x509.ObjectIdentifier, alone: bool = False) -> tuple[Files, bytes, bytes]:
+    """Files whose certificate has an intermediate between it and its root, or signed itself; both certificates."""
+    now, files = datetime.now(UTC), made(folder)
+    keys = {name: ec.generate_private_key(ec.SECP256R1()) for name in ("leaf", "middle", "root")}
+
+    def signed(subject: str, issuer: str, *extensions: x509.ExtensionType) -> x509.Certificate:
+        builder = x509.CertificateBuilder().subject_name(named(subject)).issuer_name(named(issuer))
+        builder = builder.public_key(keys[subject].public_key()).serial_number(x509.random_serial_number())
+        builder = builder.not_valid_before(now - timedelta(days=1)).not_valid_after(now + timedelta(days=90))
+        for extension in extensions:
+            builder = builder.add_extension(extension, critical=False)
+        return builder.sign(keys[issuer], hashes.SHA256())
+
+    own = [x509.SubjectAlternativeName([x509.DNSName(NAME)]), *([x509.ExtendedKeyUsage(usage)] if usage else [])]
+    leaf = signed("leaf", "leaf" if alone else "middle", *own).public_bytes(Encoding.PEM)
+    middle = signed("middle", "root", x509.BasicConstraints(ca=True, path_length=None)).public_bytes(Encoding.PEM)
+    files.key.write_bytes(pem(keys["leaf"]))
+    return files, leaf, middle
+
+
+def test_a_certificate_whose_issuer_nobody_knows_is_a_warning(tmp_path: Path) -> None:
+    files, leaf, middle = chain(tmp_path)
+    files.certificate.write_bytes(leaf)
+    (found,) = about(tmp_path, files)
+    assert not found.fatal
+    assert found.message == (
+        f"{files.certificate} lacks the certificate of its issuer, CN=middle: clients that do not know it refuse; "
+        "ACME's fullchain.pem has it"
+    )
+    files.certificate.write_bytes(leaf + middle)
+    assert about(tmp_path, files) == []
+
+
+def test_roots_of_the_system_are_known_from_a_file_and_from_a_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = made(tmp_path)
+    folder = tmp_path / "roots"
+    folder.mkdir()
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "none"))
+    monkeypatch.setenv("SSL_CERT_DIR", str(folder))
+    assert [one.fatal for one in about(tmp_path, files)] == [False]
+    (folder / "0a1b2c3d.0").write_bytes(files.root.read_bytes())
+    assert about(tmp_path, files) == []
+
+
+def test_a_self_signed_certificate_is_a_warning(tmp_path: Path) -> None:
+    files, leaf, _ = chain(tmp_path, alone=True)
+    files.certificate.write_bytes(leaf)
+    (found,) = about(tmp_path, files)
+    assert (found.fatal, found.message) == (
+        False,
+        f"{files.certificate} is self-signed: only clients that were given it believe it",
+    )
+
+
+@pytest.mark.parametrize(
+    ("usage", "warned"),
+    [
+        ([ExtendedKeyUsageOID.CLIENT_AUTH], True),
+        ([ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.SERVER_AUTH], False),
+        ([], False),
+    ],
+)
+def test_a_certificate_that_is_not_for_servers_is_a_warning(
+    tmp_path: Path, usage: list[x509.ObjectIdentifier], warned: bool
+) -> None:
+    files, leaf, middle = chain(tmp_path, *usage)
+    files.certificate.write_bytes(leaf + middle)
+    assert ["lacks serverAuth" in one.message for one in about(tmp_path, files)] == [True] * warned
+
+
+def test_a_file_that_begins_with_another_certificate_is_named(tmp_path: Path) -> None:
+    files, leaf, middle = chain(tmp_path)
+    files.certificate.write_bytes(middle + leaf)
+    with pytest.raises(CertificateError, match="begins with another certificate than that for the server") as raised:
+        certificate_of(encrypted(files))
+    assert raised.value.of == "certificate"
+
+
+@pytest.mark.parametrize(("mode", "warned"), [(0o644, True), (0o640, False), (0o600, False)])
+def test_a_key_that_everybody_may_read_is_a_warning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: int, warned: bool
+) -> None:
+    files = made(tmp_path)
+    monkeypatch.setenv("SSL_CERT_FILE", str(files.root))
+    files.key.chmod(mode)
+    assert [(one.key, one.fatal) for one in about(tmp_path, files)] == [("dns.encrypted.key", False)] * warned
+
+
+@pytest.mark.parametrize(
+    ("more", "warned"),
+    [
+        ('tls: ["0.0.0.0:8853"]', True),
+        ('tls: ["0.0.0.0:8853"], addresses: [127.0.0.1]', False),
+        ('tls: ["127.0.0.1:0"]', False),
+    ],
+)
+def test_designations_without_an_address_are_a_warning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, more: str, warned: bool
+) -> None:
+    files = made(tmp_path)
+    monkeypatch.setenv("SSL_CERT_FILE", str(files.root))
+    found = about(tmp_path, files, f", {more}")
+    assert [(one.key, one.fatal) for one in found] == [("dns.encrypted.addresses", False)] * warned
 
 
 @pytest.mark.parametrize(
@@ -133,6 +259,9 @@ def test_check_config_says_it_with_the_key_of_the_configuration(tmp_path: Path) 
         (', quic: ["127.0.0.1:5353"]', "already taken by dns.listen"),
         (', https: {listen: ["127.0.0.1:443"], path: dns-query}', "is not a path"),
         (", https: {listen: []}", "https"),
+        (', https: ["127.0.0.1:28443"]', r'https: is not .*; {listen: \["127.0.0.1:28443"\]} would be right'),
+        (f", https: [{'a' * 81}]", r"https: is not .*; {listen: \[…\]} would be right"),
+        (", https: [2026-01-01]", "https: is not .*; {listen: …} would be right"),
     ],
 )
 def test_contradictions_are_found_without_a_trial(tmp_path: Path, more: str, said: str) -> None:

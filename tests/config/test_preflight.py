@@ -27,6 +27,7 @@ from resolver.cli.main import stopsign
 from resolver.config.finding import Finding
 from resolver.config.preflight import host
 from resolver.config.preflight.host import trial
+from resolver.config.preflight.reasons import reasons
 from resolver.config.preflight.users import User
 from resolver.config.schema import Accepted, Config, Lines
 from resolver.host.apply import TrialError, try_first
@@ -451,3 +452,50 @@ def test_a_key_of_sealed_lists_that_opens_none_is_an_error(
     key.unlink(missing_ok=True)
     keys.create(key)
     assert list(host._sealed_key(config)) == []
+
+
+@pytest.mark.parametrize(
+    ("of_list", "key"),
+    [
+        ({"explain": "json", "explained": "nodata"}, None),
+        ({"explain": "json", "explained": "stop-page", "action": "nxdomain"}, None),
+        ({"explain": "json", "explained": "nxdomain", "action": "nxdomain"}, None),
+        ({"explain": "json", "explained": "nodata", "action": "nxdomain"}, "lists[0].explained"),
+        ({"explain": "json", "explained": "nodata", "action": "monitor"}, "lists[0].explained"),
+        ({"explained": "nodata"}, "lists[0].explained"),
+        ({"explain": "text", "explained": "stop-page"}, "lists[0].explained"),
+        ({}, None),
+    ],
+)
+def test_explained_without_effect_is_a_warning(of_list: dict[str, str], key: str | None) -> None:
+    assert [one for one, _ in of_reasons(of_list, "block@isp.example")] == ([] if key is None else [key])
+
+
+@pytest.mark.parametrize(
+    ("explain", "contact", "said"),
+    [
+        ("json", None, "is missing: the structured errors of a name nobody"),
+        ("json", "https://isp.example/help", "'https://isp.example/help' is no mailbox"),
+        ("json", "tel:+49-30-123456", None),
+        ("text", None, None),
+    ],
+)
+def test_structured_errors_without_a_contact_are_a_warning(explain: str, contact: str | None, said: str | None) -> None:
+    found = of_reasons({"explain": explain}, contact)
+    assert [key for key, _ in found] == ([] if said is None else ["provider.contact"])
+    assert all(message.startswith(said or "") for _, message in found)
+
+
+def of_reasons(of_list: dict[str, str], contact: str | None) -> list[tuple[str, str]]:
+    """Keys and messages of the warnings about structured errors."""
+    config = Config.model_validate(
+        {
+            "state_dir": "/x", "run_dir": "/y", "portal": {"url": "https://stop.isp.example"},
+            "provider": {} if contact is None else {"contact": contact},
+            "lists": [{"name": "a", "repository": "/l", "trusted_root": "/r", **of_list}],
+        },
+        context={"folder": "/"},
+    )  # fmt: skip
+    found = list(reasons(config))
+    assert not any(one.fatal for one in found)
+    return [(one.key, one.message) for one in found]

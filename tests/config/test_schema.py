@@ -160,7 +160,9 @@ views:
         ("256MiB", "-1MiB", "dns.cache.size: '-1MiB' needs a number with a unit"),
         ("state_dir: /var/lib/stopsign", "state_dir: [a]", "state_dir: ['a'] is not a path"),
         ("dns:", "dns: &self\n  cache: *self\n  more:", "contains itself"),
-        ("[gambling]}", "[gambling]}\n  - 3", "views[1]: is not a set of keys with values"),
+        ("[gambling]}", "[gambling]}\n  - 3", "views[1]: is not a set of keys with values; {name: …, clients: …, lists: …} would be right"),  # noqa: E501
+        ("{size: 256MiB}", "256MiB", "dns.cache: is not a set of keys with values; {size: …} would be right"),
+        ("portal:", "guards: [2026-01-01]\nportal:", "guards: is not a set of keys with values; {protected: …} would be right"),  # noqa: E501
         ("[gambling]}", '[gambling]}\n  - {name: adult, clients: ["10.0.0.0/8", "10.1.0.0/16"], lists: []}', "stopsign.yaml:25: views[1].clients[1]: 10.1.0.0/16 is also views[0].clients[0], and a client has one view"),  # noqa: E501
         ('["10.1.0.0/16"]', '["::ffff:10.1.0.0/112"]', "views[0].clients[0]: ::ffff:10.1.0.0/112 is IPv4 in IPv6 form, which no client has; 10.1.0.0/16 would be right"),  # noqa: E501
         ('["10.1.0.0/16"]', '["10.1.0.1", "10.1.0.1/32"]', "views[0].clients[1]: 10.1.0.1/32 is also views[0].clients[0]"),  # noqa: E501

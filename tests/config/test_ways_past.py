@@ -130,6 +130,20 @@ def test_a_certificate_without_the_address_is_found(names: list[str], lacking: s
     assert said is None if lacking is None else lacking in (said or "")
 
 
+@pytest.mark.parametrize(
+    ("address", "warned"),
+    [
+        ("192.0.2.53", True), ("2001:db8::53", True), ("198.18.0.1", True), ("240.0.0.1", True),
+        ("172.31.0.1", False), ("169.254.0.1", False), ("fd00::1", False), ("127.0.0.1", False),
+    ],
+)  # fmt: skip
+def test_only_private_and_local_addresses_need_no_proof(address: str, warned: bool, tmp_path: Path) -> None:
+    """RFC 9462, 4.3: documentation, benchmarking and reserved addresses are not among them."""
+    files = made(tmp_path)
+    encrypted = {**FILES, "certificate": str(files.certificate), "tls": ["0.0.0.0:853"], "addresses": [address]}
+    assert ("dns.encrypted.certificate" in dict(found(dns={"encrypted": encrypted}))) == warned
+
+
 PAGE = {"ipv4": "192.0.2.66"}
 
 

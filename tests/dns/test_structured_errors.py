@@ -14,7 +14,8 @@ import pytest
 from resolver import _core
 from resolver.config.schema import Config
 from resolver.config.schema_lists import EDE
-from resolver.dns.explanations import TEMPLATE, contact_uri, explanations
+from resolver.config.values import contact_uri
+from resolver.dns.explanations import TEMPLATE, explanations
 from resolver.policy.description import Basis, LiveList
 from tests.rigs.list_documents import BASES, entry, numbered, write
 from tests.rigs.plane import STOP_PAGE, Rig, Upstream, rig
@@ -238,6 +239,11 @@ def test_an_upstream_s_text_passes_unchanged_also_from_the_cache_and_forged_answ
     [
         ("block@isp.example", "mailto:block@isp.example"),
         ("+49 (30) 123-45", "tel:+49-30-123-45"),
+        ("mailto:block@isp.example", "mailto:block@isp.example"),
+        ("tel:+49-30-12345", "tel:+49-30-12345"),
+        ("tel:112", None),
+        ("mailto:+49 30 12345", None),
+        ("https://block@isp.example/", None),
         ("https://isp.example/help", None),
         ("ask us", None),
         ("", None),

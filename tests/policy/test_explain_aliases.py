@@ -16,6 +16,7 @@ from blocklists import document
 from resolver import _core
 from resolver.cli.lists import explain as command
 from resolver.config.schema import Config
+from resolver.config.schema_dns import Canary, Encrypted
 from resolver.policy import exceptions
 from resolver.policy.explain import Leads, explain, leads_to
 from tests.rigs.list_documents import entry
@@ -100,6 +101,34 @@ def test_the_verdict_on_an_alias_is_what_the_target_s_list_says(config: Config) 
     assert why.endswith("; its answers come without additional records, since cut.example is listed")
     assert said(config, "alias.example", client="127.0.0.9")[0] == "not listed"
     assert said(config, "alias.example", client="192.0.2.1")[0] == "refused"
+
+
+def test_names_that_stopsign_itself_answers_are_named_as_such(config: Config) -> None:
+    assert config.dns is not None
+    encrypted = Encrypted(name="dns.isp.example", certificate="/c", key="/k")  # type: ignore[arg-type]
+    canaries: list[Canary] = ["use-application-dns.net"]
+    config = config.model_copy(
+        update={"dns": config.dns.model_copy(update={"canaries": canaries, "encrypted": encrypted})}
+    )
+    for name, why in (
+        ("use-application-dns.net", "a canary of Firefox (dns.canaries): it does not exist here"),
+        ("_dns.resolver.arpa", "resolver.arpa is this resolver's own zone"),
+        ("resolver.arpa", "resolver.arpa is this resolver's own zone"),
+        ("health.stopsign.invalid", "dns.health_name"),
+    ):
+        found = explain(config, name, now=time.time())
+        assert (found.verdict, found.why.startswith(why)) == ("answered here", True), name
+    for name in ("mask.icloud.com", "www.use-application-dns.net", "notresolver.arpa"):
+        assert said(config, name)[0] == "not listed", name
+    verdict, why = said(config, "dns.isp.example")
+    assert (verdict, "RESINFO of it is answered here" in why) == ("not listed", True)
+    assert said(config, "resolver.arpa", client="192.0.2.1")[0] == "refused"
+
+
+def test_a_listed_name_is_stopped_though_it_is_one_that_stopsign_answers(config: Config) -> None:
+    assert config.dns is not None
+    config = config.model_copy(update={"dns": config.dns.model_copy(update={"health_name": "cut.example"})})
+    assert explain(config, "cut.example", now=time.time()).verdict == "stopped"
 
 
 def test_a_pass_for_the_target_lets_the_alias_pass_and_one_for_the_alias_does_not(config: Config) -> None:

@@ -143,7 +143,8 @@ def test_a_brand_s_logo_and_language_are_checked_before_the_start(tmp_path: Path
 @pytest.mark.parametrize(("contact", "link"), [
     ("block@isp.example", "mailto:block@isp.example"), ("https://isp.example/contact", "https://isp.example/contact"),
     ("javascript:alert(1)", ""), ("+49 800 1", ""), ("a@b", ""), ("a@b.example?bcc=x@y.example", ""), ("https://", ""),
-    ('"><b>@x.example', ""), ("//isp.example", ""),
+    ('"><b>@x.example', ""), ("//isp.example", ""), ("mailto:block@isp.example", "mailto:block@isp.example"),
+    ("tel:+49-800-12345", "tel:+49-800-12345"), ("tel:javascript", ""), ("mailto:javascript:alert(1)", ""),
 ])  # fmt: skip
 def test_a_contact_is_a_link_only_where_it_is_one(contact: str, link: str) -> None:
     assert link_to(contact) == link

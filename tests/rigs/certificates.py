@@ -62,5 +62,6 @@ def made(folder: Path, *names: str, days: float = 90, begins: float = -1, key: A
     files = Files(folder / "dns.pem", folder / "dns.key", folder / "root.pem")
     files.certificate.write_bytes(leaf.public_bytes(serialization.Encoding.PEM))
     files.key.write_bytes(pem(key))
+    files.key.chmod(0o600)
     files.root.write_bytes(root.public_bytes(serialization.Encoding.PEM))
     return files

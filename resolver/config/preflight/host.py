@@ -13,7 +13,6 @@ import os
 import pwd
 import socket
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,8 +23,9 @@ from blocklists.sealed import keys
 from blocklists.sealed.errors import SealError
 from resolver.base.dns_question import over_tcp
 from resolver.base.proven import reason
-from resolver.config.certificate import LAST_DAYS, CertificateError, certificate_of
 from resolver.config.finding import Finding
+from resolver.config.preflight.certificate import certificate
+from resolver.config.preflight.reasons import reasons
 from resolver.config.preflight.remote import far
 from resolver.config.preflight.users import rights
 from resolver.config.preflight.ways_past import ways_past
@@ -59,10 +59,11 @@ def trial(config: Config, file: Path, own: Callable[[Places], set[str]]) -> list
         *_upstreams(config),
         *_lists(config),
         *_files(config),
-        *_certificate(config),
+        *certificate(config),
         *_sealed_key(config),
         *_page_behind_https(config),
         *_people(config),
+        *reasons(config),
         *far(config),
         *ways_past(config),
     ]
@@ -309,20 +310,6 @@ def _files(config: Config) -> Iterator[Finding]:
         if face.language not in languages:
             right = f"{', '.join(languages)} would be right"
             yield Finding(f"{key}.language", f"there are no pages in {face.language!r}; {right}")
-
-
-def _certificate(config: Config) -> Iterator[Finding]:
-    encrypted = None if config.dns is None else config.dns.encrypted
-    if encrypted is None:
-        return
-    now = datetime.now(UTC)
-    try:
-        found = certificate_of(encrypted, now)
-    except CertificateError as wrong:
-        yield Finding(f"dns.encrypted.{wrong.of}", str(wrong), denied=wrong.denied)
-        return
-    if (days := found.days_left(now)) < LAST_DAYS:
-        yield Finding("dns.encrypted.certificate", f"{encrypted.certificate} ends in {days:.1f} days", fatal=False)
 
 
 def _sealed_key(config: Config) -> Iterator[Finding]:

@@ -36,6 +36,11 @@ if TYPE_CHECKING:
 
 PATIENCE = 1.0  # seconds for an answer from this host or the next
 DOT, HTTPS = 853, 443
+# RFC 9462, 4.3: RFC 1918, RFC 3927, RFC 4193 and fe80::/10; loopback for trials. Python's `is_private` has more.
+_PRIVATE = [
+    *map(ipaddress.ip_network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16", "127.0.0.0/8")),
+    *map(ipaddress.ip_network, ("fc00::/7", "fe80::/10", "::1/128")),
+]
 _UNSPECIFIED = ("0.0.0.0", "::")
 _LOCAL_V4, _LOCAL_V6 = Path("/proc/thread-self/net/fib_trie"), Path("/proc/thread-self/net/if_inet6")
 
@@ -167,7 +172,9 @@ def _certificate(config: Config) -> Iterator[Finding]:
     except (OSError, ValueError, x509.ExtensionNotFound):
         return  # that it cannot be read, or names nothing, is said elsewhere
     # Clients take a private address without proof, where it is the one that they asked (RFC 9462, 4.3).
-    lacking = [str(one) for one in addresses(encrypted) if one not in proven and not one.is_private]
+    lacking = [
+        str(one) for one in addresses(encrypted) if one not in proven and not any(one in net for net in _PRIVATE)
+    ]
     if lacking:
         wrong = f"does not name {', '.join(lacking)}, so that clients which ask there do not upgrade by DDR"
         right = "iPAddress beside the name would be right; DNR and configured names do without"
