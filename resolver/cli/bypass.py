@@ -190,9 +190,12 @@ def _spare_sealed(config: Config, what: str) -> bool:
     except look_up.ListedError:
         return True
     try:
-        held = control.call(config.places.control_socket, "sealed-reference", name=name)["reference"]
+        answer = control.call(config.places.control_socket, "sealed-reference", name=name)
+        held, unknown = answer["reference"], answer.get("unknown")
     except control.ControlError as error:
-        warn(f"{name} is written to {config.places.bypass}; whether a sealed list holds it is not known: {error}")
+        held, unknown = None, error
+    if unknown is not None:
+        warn(f"{name} is written to {config.places.bypass}; whether a sealed list holds it is not known: {unknown}")
         return False
     if held is not None:
         hint = f"stopsign override allow {held}; for all of a list: stopsign bypass on LIST"

@@ -21,6 +21,7 @@ from resolver.policy.exceptions import FOR_EVER, Match
 from resolver.policy.exceptions import Kind as Bypassed
 from resolver.policy.explain import Leads
 from resolver.policy.overrides import USUAL, Override
+from resolver.policy.seals import SealedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -137,9 +138,12 @@ class _Operations:
         return {**shown, "everywhere": await self._everywhere(request, "override", subject, shown, until)}
 
     async def sealed_reference(self, peer: Peer, request: Mapping[str, Any]) -> Reply:
-        """Of the sealed entry that stops a name which somebody would bypass."""
+        """Of the sealed entry that stops a name which somebody would bypass; `unknown`: why nobody knows."""
         holds = while_wanted(self._register.questions.holds)
-        return {"reference": await self._steward.work(holds, _text(request, "name"), peer.who)}
+        try:
+            return {"reference": await self._steward.work(holds, _text(request, "name"), peer.who)}
+        except SealedError as closed:
+            return {"reference": None, "unknown": str(closed)}
 
     async def lift(self, peer: Peer, request: Mapping[str, Any]) -> Reply:
         lift = while_wanted(self._register.people.lift)

@@ -8,6 +8,7 @@ pass by its reference.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, cast
@@ -18,6 +19,7 @@ from resolver.base.journal import about
 from resolver.base.timestamps import as_text
 from resolver.lists.ledger import Event, Ledger
 from resolver.policy import bypass, exceptions, overrides
+from resolver.policy.seals import SealedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -83,6 +85,12 @@ class People:
         except (ResolverError, OSError) as error:
             self._alarm("overrides", f"{why(error)}; the overrides that were live stay live")
 
+    def _held(self, name: str, by: str) -> str | None:
+        """The reference of the sealed entry that covers a name, where that is known."""
+        with contextlib.suppress(SealedError):
+            return self._sealed.holds(name, by)
+        return None
+
     def allow(
         self, name: str, match: exceptions.Match, reason: str, by: str, seconds: float, reference: str = ""
     ) -> Allowed:
@@ -90,7 +98,7 @@ class People:
         before, of = self.holding(), ""
         if not name:
             of, match = self._entry_of(before, reference)
-        elif (held := self._sealed.holds(name, by)) is not None:
+        elif (held := self._held(name, by)) is not None:
             hint = f"by its reference nothing of it is written: stopsign override allow {held}"
             raise overrides.OverrideError(
                 "a sealed list holds the name, which would be written to this disk", hint=hint

@@ -89,8 +89,8 @@ class Questions:
         return explain(self._config, name, now=now, client=client, leads_to=leads_to, unseal=unseal).as_dict()
 
     def holds(self, name: str, by: str) -> str | None:
-        """The reference of the sealed entry that covers a name; None: there is none, or the lists do not open here, and
-        what unblocks works then too. Raises `TooManyError`."""
+        """The reference of the sealed entry that covers a name; None: there is none. Raises `TooManyError`, and
+        `SealedError` where a list does not open here, so that nobody knows: what unblocks works then too."""
         if not self._sealed():
             return None
         hint = "by an entry's reference, or for a whole list, it works at any time: stopsign bypass on LIST"
@@ -102,9 +102,9 @@ class Questions:
             say.warning("what was asked within the hour cannot be kept: %s", why(error))
         try:
             compiled, meta = look_up.live(self._config.places)
-            seals.unseal_all(seals.key_file(self._config), compiled, meta.lists)
-        except ResolverError:
+        except look_up.ListedError:
             return None
+        seals.unseal_all(seals.key_file(self._config), compiled, meta.lists)
         found = next((one for one in look_up.covering(compiled, name, self._clock()) if not one.name), None)
         if found is None:
             return None

@@ -17,6 +17,7 @@ from resolver.policy.exceptions import LiveExceptions
 from tests.rigs.command_line import run
 from tests.rigs.lists_world import World, make_entry, settings
 from tests.rigs.sealed_lists import Provider, stopped
+from tests.rigs.steward import serving
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -119,6 +120,20 @@ def test_with_the_steward_dead_the_off_switch_works_and_says_where_the_name_is_w
     assert "no list holds" not in err
     _, _, err = run(capsys, "bypass", "on", REFERENCE, "--config", file)
     assert "that entry is of a sealed list" in err
+
+
+def test_without_the_key_nobody_knows_what_sealed_lists_hold_and_unblocking_works(
+    world: World, provider: Provider, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = world.folder / "stopsign.yaml"
+    file.write_text(json.dumps({**settings(world.folder, **world.lists), **world.more}))
+    provider.key.unlink()
+    assert allow(world, NAME).name == NAME
+    world.stop()
+    with serving(file):
+        _, _, err = run(capsys, "bypass", "on", NAME, "--config", file)
+    assert "whether a sealed list holds it is not known: list sealed is sealed, and does not open here" in err
+    assert "no list holds" not in err
 
 
 def test_names_cannot_be_tested_in_bulk_by_overrides_and_references_still_work(world: World) -> None:
