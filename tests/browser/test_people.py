@@ -162,7 +162,7 @@ def seen(urls: list[str], *options: str) -> list[str]:
 @pytest.mark.needs("chromium", "ip")
 def test_people_meet_what_the_guide_says(tmp_path: Path) -> None:
     table, over = rows(), threading.Event()
-    assert len(table) == 12
+    assert len(table) == 18
 
     def scene() -> list[str]:
         named(tmp_path)
