@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# A stateless reset of quinn-proto may be longer than any datagram that the server was told to send.
+# A stateless reset of quinn-proto may be longer than any datagram that the server is set to send.
 #
 # Software:  quinn-proto 0.11.19 (crates.io), which the DoQ servers and clients in Rust stand on
 # Guess:     no datagram is longer than `initial_mtu` (1200 octets) where path MTU discovery is off, and a stateless reset, of
 #            which its reader needs the last sixteen octets alone, is a few dozen octets.
-# Behaviour: its length is drawn anew each time, up to one octet below that of the datagram which it answers: of 400 answers to
+# Behaviour: its length is drawn at random each time, up to one octet below that of the datagram which it answers: of 400 answers to
 #            1472 octets some are above 1400. `initial_mtu` and MTU discovery are a connection's, and a reset has none.
 # Seen:      2026-11-29
 # For DNS blocking: after a resolver's process died, its successor tells the clients of DNS over QUIC by such resets that their

@@ -9,7 +9,7 @@ import json
 import re
 import subprocess
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
@@ -19,7 +19,7 @@ from resolver.cli.main import stopsign
 from resolver.config.schema import Config
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
 ROOT = Path(__file__).resolve().parents[1]
 ANSIBLE = ROOT / "packaging" / "ansible"
@@ -77,6 +77,19 @@ def test_a_host_can_be_checked_without_a_change(
     assert config.log.index.dir == Path("/etc/stopsign/north/logs")
 
 
+def carry_out(task: Mapping[str, Any], folder: Path, **variables: object) -> None:
+    """One task of the role on this machine, not in check mode; the play is written to `folder`."""
+    play = {
+        "hosts": "localhost", "connection": "local", "gather_facts": False, "tasks": [task],
+        "vars": {**variables, "ansible_python_interpreter": "/usr/bin/python3"},
+    }  # fmt: skip
+    file = folder / "play.yml"
+    file.write_text(yaml.safe_dump([play]), encoding="utf-8")
+    command = ["ansible-playbook", "--inventory", "localhost,", str(file)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 @pytest.mark.needs("ansible-playbook")
 def test_secrets_come_to_a_folder_that_was_not_there(tmp_path: Path) -> None:
     """What check mode does not see."""
@@ -86,15 +99,7 @@ def test_secrets_come_to_a_folder_that_was_not_there(tmp_path: Path) -> None:
     told["dest"] = told["dest"].replace("/etc/credstore.encrypted", str(store))
     secret = tmp_path / "stopsign.sealed"
     secret.write_bytes(b"sealed")
-    play = {
-        "hosts": "localhost", "connection": "local", "gather_facts": False, "tasks": [task],
-        "vars": {"stopsign_credentials": [str(secret)], "ansible_python_interpreter": "/usr/bin/python3"},
-    }  # fmt: skip
-    file = tmp_path / "play.yml"
-    file.write_text(yaml.safe_dump([play]), encoding="utf-8")
-    command = ["ansible-playbook", "--inventory", "localhost,", str(file)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
-    assert done.returncode == 0, done.stdout + done.stderr
+    carry_out(task, tmp_path, stopsign_credentials=[str(secret)])
     kept = store / "stopsign.sealed"
     assert (kept.read_bytes(), kept.stat().st_mode & 0o777, store.stat().st_mode & 0o777) == (b"sealed", 0o600, 0o700)
 
@@ -105,15 +110,7 @@ def test_the_units_open_the_secrets_of_an_instance(tmp_path: Path) -> None:
     (task,) = yaml.safe_load((ROLE / "tasks" / "credential.yml").read_text(encoding="utf-8"))
     task["ansible.builtin.copy"]["dest"] = str(tmp_path / "{{ item }}")
     task["loop"] = [credential := "stopsign-north.sealed"]
-    play = {
-        "hosts": "localhost", "connection": "local", "gather_facts": False, "tasks": [task],
-        "vars": {"stopsign_credential": credential, "ansible_python_interpreter": "/usr/bin/python3"},
-    }  # fmt: skip
-    file = tmp_path / "play.yml"
-    file.write_text(yaml.safe_dump([play]), encoding="utf-8")
-    command = ["ansible-playbook", "--inventory", "localhost,", str(file)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
-    assert done.returncode == 0, done.stdout + done.stderr
+    carry_out(task, tmp_path, stopsign_credential=credential)
     opens = f"LoadCredentialEncrypted=stopsign.sealed:/etc/credstore.encrypted/{credential}"
     assert opens in (tmp_path / credential).read_text(encoding="utf-8").splitlines()
 

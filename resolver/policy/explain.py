@@ -143,8 +143,7 @@ def explain(
     unseal: Callable[[CompiledList, tuple[LiveList, ...]], None] | None = None,
 ) -> Explanation:
     """The verdict on `name` as the workers would give it. `client`: for this client's address, which may not be served
-    at all, or by some lists alone. `unseal`: gives sealed
-    lists their keys; without it their entries are not seen."""
+    at all, or by some lists alone. `unseal` gives sealed lists their keys; without it their entries are not seen."""
     compiled, meta = look_up.live(config.places)
     if unseal is not None:
         unseal(compiled, meta.lists)
