@@ -1,22 +1,22 @@
 """TUF's client with this project's fetcher, clock and rules; its errors become `VerifyError`.
 
 Enters: a place, a bootstrap root, a folder for python-tuf. Leaves: a `Client` with verified metadata, and targets with
-verified length and hash; or `VerifyError`. python-tuf's own way to fetch is not loaded: with urllib3 it takes a third
-of what a command needs to begin, and nothing here is fetched by it.
+verified length and hash; or `VerifyError`. python-tuf's own way to fetch is not loaded (`blocklists/unloaded.py`).
 """
 
 from __future__ import annotations
 
 import re
-import sys
 from contextlib import contextmanager
-from types import ModuleType
 from typing import TYPE_CHECKING
 
 from securesystemslib.exceptions import StorageError
 from tuf.api import exceptions as tuf_errors
 from tuf.api.metadata import Metadata, Root, Snapshot, Targets, Timestamp
 from tuf.api.serialization import DeserializationError
+from tuf.ngclient import Updater, UpdaterConfig
+from tuf.ngclient._internal.trusted_metadata_set import TrustedMetadataSet
+from tuf.ngclient.fetcher import FetcherInterface
 
 from blocklists import repository
 from blocklists.document import DocumentError, StateError, TooLargeError
@@ -32,14 +32,6 @@ if TYPE_CHECKING:
     from tuf.api.metadata import TargetFile
 
     from blocklists.fetch import Place
-
-_OWN_WAY = "tuf.ngclient.urllib3_fetcher"
-if _OWN_WAY not in sys.modules:
-    sys.modules[_OWN_WAY] = ModuleType(_OWN_WAY, "Nothing is fetched by this.")
-    sys.modules[_OWN_WAY].__dict__["Urllib3Fetcher"] = type("Urllib3Fetcher", (), {})
-from tuf.ngclient import Updater, UpdaterConfig  # noqa: E402 - after what it would import
-from tuf.ngclient._internal.trusted_metadata_set import TrustedMetadataSet  # noqa: E402
-from tuf.ngclient.fetcher import FetcherInterface  # noqa: E402
 
 _PATH = re.compile(r"(?:metadata|targets)(?:/[A-Za-z0-9_](?:[A-Za-z0-9._-]|%[0-9A-F]{2})*)+\Z").match
 

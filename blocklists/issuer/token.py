@@ -16,6 +16,7 @@ from securesystemslib.exceptions import Error as SigningError
 from securesystemslib.signer import HSMSigner, Signer
 
 from blocklists.errors import BlocklistError
+from blocklists.unloaded import load_pkcs11
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,6 +35,7 @@ def public_key(uri: str, pin: Pin) -> Key:
     """The public half of the token's key. Raises TokenError."""
     number, label = _parts(uri)
     with _translated(uri):
+        load_pkcs11()
         _, key = HSMSigner.import_(number, label, lambda _: pin())
         return key
 
@@ -44,6 +46,7 @@ class TokenSigner(Signer):
     def __init__(self, uri: str, key: Key, pin: Pin) -> None:
         self._uri = uri
         with _translated(uri):
+            load_pkcs11()
             self._inner = HSMSigner.from_priv_key_uri(uri, key, lambda _: pin())
 
     @classmethod

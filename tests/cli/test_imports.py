@@ -40,3 +40,17 @@ def test_what_fetches_and_verifies_lists_loads_one_http_client_its_own() -> None
     program = "import sys, blocklists.verify; print('urllib3' in sys.modules, 'http.client' in sys.modules)"
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
     assert run.stdout == "False True\n"
+
+
+def test_python_pkcs11_is_loaded_by_the_first_use_of_a_token_and_not_before() -> None:
+    program = """
+import sys
+from blocklists.issuer import keys, token
+print(sys.modules["pkcs11"], "asn1crypto" in sys.modules)
+try:
+    token.public_key("hsm:2", lambda: "")
+except token.TokenError:
+    print(sys.modules["pkcs11"].__name__)
+"""
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
+    assert run.stdout == "None False\npkcs11\n"
