@@ -21,7 +21,8 @@ from tuf.api.exceptions import DownloadHTTPError
 
 from blocklists import signatures
 from blocklists.errors import VerifyError
-from blocklists.fetch import Access, MovedError, Web, place
+from blocklists.fetch import place
+from blocklists.web import Access, MovedError, Web
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

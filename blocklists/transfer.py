@@ -37,7 +37,7 @@ import dns.xfr
 
 from blocklists import durable, tsig
 from blocklists.errors import VerifyError
-from blocklists.fetch import resolve
+from blocklists.web import resolve
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -30,12 +30,13 @@ from blocklists.document import MAX_SIZE, DocumentError
 from blocklists.download import How, Signature, download
 from blocklists.entry import Entry
 from blocklists.errors import BlocklistError, VerifyError
-from blocklists.fetch import Access, Deadline
+from blocklists.fetch import Deadline
 from blocklists.head import Basis as Ground
 from blocklists.importers import formats
 from blocklists.importers.intake import Intake
 from blocklists.importers.mapping import Mapping, Name, Read
 from blocklists.transfer import transfer
+from blocklists.web import Access
 from resolver.base.stored import StateError, Stored, load, store
 from resolver.base.timestamps import as_text
 from resolver.lists.guard import problems

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 
 from blocklists import durable
 from blocklists.errors import VerifyError
-from blocklists.fetch import Deadline, Web, place
+from blocklists.fetch import Deadline, place
+from blocklists.web import Web
 from resolver.log.checkpoint import open_checkpoint
 from resolver.log.disk import lock, unlock
 from resolver.log.errors import AuditError, MalformedError, UntrueError

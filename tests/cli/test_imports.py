@@ -5,6 +5,8 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
+
 HEAVY = (
     "aiohttp", "alembic", "asyncio", "asyncpg", "babel", "cryptography", "dns", "idna", "jinja2", "prometheus_client",
     "pydantic", "resolver._core", "rich", "securesystemslib", "sqlalchemy", "ssl", "tuf", "uvloop", "yaml",
@@ -36,10 +38,16 @@ def test_help_of_every_command_loads_none_of_the_heavy_packages() -> None:
     assert loaded == []
 
 
-def test_what_fetches_and_verifies_lists_loads_one_http_client_its_own() -> None:
-    program = "import sys, blocklists.verify; print('urllib3' in sys.modules, 'http.client' in sys.modules)"
+def test_a_list_is_fetched_and_verified_by_one_http_client_which_only_a_url_loads() -> None:
+    program = """
+import sys
+from blocklists import fetch, verify
+for address in ("/srv/lists", "https://lists.example/"):
+    fetch.place(address, fetch.Deadline(1))
+    print("urllib3" in sys.modules, "http.client" in sys.modules)
+"""
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
-    assert run.stdout == "False True\n"
+    assert run.stdout == "False False\nFalse True\n"
 
 
 def test_python_pkcs11_is_loaded_by_the_first_use_of_a_token_and_not_before() -> None:
@@ -54,3 +62,21 @@ except token.TokenError:
 """
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
     assert run.stdout == "None False\npkcs11\n"
+
+
+# What a step of a readable list from a directory imports, and what it can do without.
+STEPS = {
+    "propose": ("desk", "propose", "request"),
+    "sign": ("keys", "known", "request", "review", "show", "sign"),
+    "publish": ("desk", "publish", "request"),
+    "withdraw": ("desk", "withdraw"),
+}
+SPARED = {"asn1crypto", "email", "http", "pkcs11", "socket", "ssl", "urllib3"}
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_a_step_of_the_desk_imports_only_what_a_readable_list_in_a_directory_needs(step: str) -> None:
+    modules = ", ".join(f"blocklists.issuer.{name}" for name in ("command", *STEPS[step]))
+    program = f"import sys, resolver.cli.main, {modules}; print(*(name for name in sys.modules if sys.modules[name]))"
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
+    assert set(run.stdout.split()) & SPARED == set()

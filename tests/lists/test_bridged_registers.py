@@ -17,9 +17,10 @@ from click.testing import CliRunner
 
 from blocklists.download import How, Signature, download, newest_link
 from blocklists.errors import VerifyError
-from blocklists.fetch import Access, Deadline
+from blocklists.fetch import Deadline
 from blocklists.importers import formats
 from blocklists.issuer.command import issuer
+from blocklists.web import Access
 from resolver.cli.main import stopsign
 from resolver.config.schema import Config
 from resolver.lists.fetch import Mirror

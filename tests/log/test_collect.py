@@ -15,7 +15,8 @@ from urllib.request import urlopen
 
 import pytest
 
-from blocklists.fetch import Deadline, Web
+from blocklists.fetch import Deadline
+from blocklists.web import Web
 from resolver.log.checkpoint import open_checkpoint, parse_checkpoint
 from resolver.log.collect import Collected, collect
 from resolver.log.errors import LogBusyError, UntrueError
