@@ -23,7 +23,6 @@ from blocklists.entry import as_text
 from blocklists.errors import BlocklistError
 from blocklists.fetch import Deadline, place
 from blocklists.head import Adopted, Basis, Head, full_path
-from blocklists.issuer.propose import whole
 from blocklists.issuer.reader import appeals_key
 from blocklists.issuer.request import About
 
@@ -48,6 +47,8 @@ def adopt(
     min_threshold: int = 2,
 ) -> Request:  # fmt: skip
     """The request for the version that adopts what the source publishes now. Raises AdoptError, VerifyError."""
+    from blocklists.issuer.propose import whole  # with all that reads names, which no signer of an adopted list needs
+
     current, before = desk.current(), desk.head(name)
     if current is None:
         raise AdoptError(f"{desk.folder} has published no root yet", hint="sign and publish the setup request first")

@@ -6,14 +6,14 @@ more. What the interpreter or a library copied meanwhile it does not reach; test
 
 from __future__ import annotations
 
-import ctypes
-
 _HEADER = bytes.__basicsize__ - 1
 """Octets of a `bytes` before its content (CPython)."""
 
 
 def wipe(*secrets: bytes) -> None:
     """Overwrite octets that only the caller holds."""
+    import ctypes  # 1 ms, and the desk of a readable list has nothing to wipe
+
     for secret in secrets:
         if len(secret) > 1:  # shorter ones are shared by the interpreter
             ctypes.memset(id(secret) + _HEADER, 0, len(secret))
