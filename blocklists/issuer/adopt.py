@@ -17,13 +17,13 @@ from contextlib import closing
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from blocklists import bundle, document, verify
+from blocklists import document, verify
 from blocklists.client import Client, translated
 from blocklists.entry import as_text
 from blocklists.errors import BlocklistError
 from blocklists.fetch import Deadline, place
 from blocklists.head import Adopted, Basis, Head, full_path
-from blocklists.issuer.reader import appeals_key
+from blocklists.issuer.reader import appeals_key, encrypted_to
 from blocklists.issuer.request import About
 
 if TYPE_CHECKING:
@@ -109,11 +109,7 @@ def compared(head: Head, found: Verified) -> list[str]:
         f"adopts {source.list} version {source.version} of {source.issuer.name} at {source.repository}{chain}",
         f"{head.entries:,} entries, {what}; {head.state}",
         "what is withdrawn there is withdrawn here",
-        *(
-            [f"what is written in appeals is encrypted to {bundle.reader_line(head.seal.appeals_key)}"]
-            if head.seal
-            else []
-        ),
+        *([encrypted_to(head.seal.appeals_key)] if head.seal else []),
     ]
 
 

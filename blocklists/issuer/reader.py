@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
-from blocklists import bundle, durable
+from blocklists import durable
 from blocklists.errors import BlocklistError
 
 if TYPE_CHECKING:
@@ -27,6 +27,8 @@ def reader_key(desk: Desk) -> X25519PrivateKey:
     try:
         key = serialization.load_pem_private_key(path.read_bytes(), None)
     except FileNotFoundError:
+        from blocklists import bundle  # 2 ms, for sealed lists and appeals alone
+
         key = bundle.new_reader_key()
         pem = key.private_bytes(
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
@@ -42,3 +44,10 @@ def reader_key(desk: Desk) -> X25519PrivateKey:
 def appeals_key(desk: Desk) -> bytes:
     """Its public half, as the head of a sealed list has it. Raises InboxError."""
     return reader_key(desk).public_key().public_bytes_raw()
+
+
+def encrypted_to(octets: bytes) -> str:
+    """What a signer reads of the key in the head of a sealed list."""
+    from blocklists import bundle
+
+    return f"what is written in appeals is encrypted to {bundle.reader_line(octets)}"

@@ -24,13 +24,13 @@ import os
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from blocklists import bundle, delta, document, durable
+from blocklists import delta, document, durable
 from blocklists.delta import ADDED, REMOVED
 from blocklists.errors import BlocklistError
 from blocklists.head import check_list
 from blocklists.issuer import names, vault
 from blocklists.issuer.names import Names
-from blocklists.issuer.reader import appeals_key
+from blocklists.issuer.reader import appeals_key, encrypted_to
 from blocklists.sealed import lines as sealed_lines
 from blocklists.sealed import seal as seals
 from blocklists.sealed import stream
@@ -258,7 +258,7 @@ def _check_seal(seal: Seal, old: Seal | None, inside: Names) -> Iterator[str]:
         for provider, keyid in sorted(ones):
             yield f"subscriber {provider}, key {keyid}, {change}"
     if old is None or old.appeals_key != seal.appeals_key:
-        yield f"what is written in appeals is encrypted to {bundle.reader_line(seal.appeals_key)}"
+        yield encrypted_to(seal.appeals_key)
     if old is not None and not stays:
         yield "the names' key is a new one: every digest changes"
 

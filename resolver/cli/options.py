@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 from collections.abc import Callable
@@ -56,6 +55,8 @@ def warn(what: str) -> None:
 
 
 def print_json(value: Any) -> None:
+    import json  # 1 ms, of which `--help` has no use
+
     click.echo(json.dumps(value, indent=2))
 
 
