@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections import deque
 from contextlib import contextmanager
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from blocklists import document
 from blocklists.document import DocumentError, Summary
@@ -76,26 +76,37 @@ def read(path: Path, *, size: int) -> Iterator[tuple[bytes, bytes]]:
         yield line[:1], line[1:]
 
 
-def apply(old: Path, was: Summary, delta: Path, delta_size: int, new: Path, expected: Summary) -> None:
-    """Write to `new` what `old`, which comes to `was`, becomes. Raises DocumentError unless that is `expected`."""
+class Before(NamedTuple):
+    """A document that a step is taken from."""
+
+    path: Path
+    size: int
+    """Octets that come out of it."""
+    state: str | None = None
+    """Where one was signed."""
+    marks: Path | None = None
+    """The file of its marks, if this machine may have it (`core/dnscore/src/list/marks.rs`)."""
+
+
+def apply(before: Before, delta: Path, delta_size: int, new: Path, expected: Summary, *, marks: Path) -> None:
+    """Write to `new` what a document becomes, and its marks. Raises DocumentError unless that is `expected`."""
     check_rebinding(read(delta, size=delta_size))
-    before = old, was.size, was.state
-    summary, _ = stepped(before, (delta, delta_size), new, level=document.LOCAL_LEVEL, limit=expected.size)
+    summary, _ = stepped(before, (delta, delta_size), new, level=document.LOCAL_LEVEL, limit=expected.size, marks=marks)
     if summary != expected:
         raise DeltaError("the step leads elsewhere")
 
 
 def stepped(
-    old: tuple[Path, int, str | None] | None, steps: Steps | tuple[Path, int], new: Path, *,
-    level: int = document.LEVEL, limit: int = document.MAX_SIZE, delta: Path | None = None,
+    before: Before | None, steps: Steps | tuple[Path, int], new: Path, *, level: int = document.LEVEL,
+    limit: int = document.MAX_SIZE, delta: Path | None = None, marks: Path | None = None,
 ) -> tuple[Summary, int]:  # fmt: skip
-    """Write to `new` what a document becomes, and to `delta` the step. `old`: the document, octets that come out of it,
-    its state where one was signed. `steps` were made here, or are a delta file and the octets that come out of it.
+    """Write to `new` what a document becomes, to `delta` the step, to `marks` those of the new document. `steps` were
+    made here, or are a delta file and the octets that come out of it.
 
-    What the new document comes to, and octets of the step. The caller makes both files durable. Raises DeltaError where
-    the old document has another state, or a line that is to go is not in it."""
+    What the new document comes to, and octets of the step. The caller makes the files durable; the marks need not be.
+    Raises DeltaError where the old document has another state, or a line that is to go is not in it."""
     with _translated():
-        made = apply_step(old, steps, new, level=level, limit=limit, delta=delta)
+        made = apply_step(before, steps, new, level=level, limit=limit, delta=delta, marks=marks)
     return Summary(made.entries, made.size, made.state), made.delta_size
 
 

@@ -141,16 +141,22 @@ def read(path: Path, *, size: int) -> Iterator[Entry]:
 
 def check(
     path: Path, *, expected: Summary, bases: Collection[str], sealed: bool = False, withdrawn: Collection[str] = (),
-    attention: Attention | None = None,
+    attention: Attention | None = None, marks: Path | None = None,
 ) -> Content:  # fmt: skip
     """What the file holds, every line of it checked; `sealed`: lines with digests. Counted are the entries that are in
-    force: all but the `withdrawn` references. `attention`: say too what it means as a first version. Raises
-    DocumentError unless it is exactly the announced state and every rule above holds."""
+    force: all but the `withdrawn` references. `attention`: say too what it means as a first version. `marks`: where the
+    document's go. Raises DocumentError unless it is exactly the announced state and every rule above holds."""
     if expected.size > MAX_SIZE:
         raise TooLargeError(f"{expected.size} octets are announced; no list has more than {MAX_SIZE}")
     with translated():
         found = _core.check_document(
-            path, size=expected.size, bases=list(bases), sealed=sealed, withdrawn=list(withdrawn), attention=attention
+            path,
+            size=expected.size,
+            bases=list(bases),
+            sealed=sealed,
+            withdrawn=list(withdrawn),
+            attention=attention,
+            marks=marks,
         )
     if found.size != expected.size:
         raise StateError(f"{found.size} octets where {expected.size} were announced")
@@ -174,12 +180,13 @@ def translated() -> Iterator[None]:
         raise DocumentError(str(error)) from None
 
 
-def check_state(path: Path, *, expected: Summary) -> None:
-    """Raise DocumentError unless size and state hash are the announced ones; no line is parsed."""
+def check_state(path: Path, *, expected: Summary, marks: Path | None = None) -> None:
+    """Raise DocumentError unless size and state hash are the announced ones; no line is parsed. `marks`: where the
+    document's go."""
     if expected.size > MAX_SIZE:
         raise TooLargeError(f"{expected.size} octets are announced; no list has more than {MAX_SIZE}")
     with translated():
-        _, size, state = _core.summary(path, size=expected.size)
+        _, size, state = _core.summary(path, size=expected.size, marks=marks)
     if size != expected.size:
         raise StateError(f"{size} octets where {expected.size} were announced")
     if state != expected.state:

@@ -12,7 +12,7 @@ The order; each step needs the ones above it
    content under the same version.
 5. The document: the step from the version before where there is one and it leads to the state hash, else the full
    file: signed length and hash; decompressed within the head's size; the state hash; no reference that had another
-   name, match or basis before.
+   name, match or basis before. A first version that this machine has reviewed is not fetched again.
    A sealed document is decrypted by the file key that the head holds for the provider's own key; what is stored is the
    document of digests, and neither key. A list never turns from readable to sealed, or back.
 6. All of it reaches the disk, the head last; a crash before that leaves the last verified version in place.
@@ -34,8 +34,8 @@ from tuf.api.serialization import DeserializationError
 from blocklists import document, durable, repository
 from blocklists import relief as relief_rules
 from blocklists.client import Client, translated
-from blocklists.delta import apply, check_bonds
-from blocklists.document import DocumentError
+from blocklists.delta import Before, apply, check_bonds
+from blocklists.document import DocumentError, Summary
 from blocklists.entry import as_text, as_time
 from blocklists.errors import BlocklistError, VerifyError
 from blocklists.fetch import Deadline, place
@@ -52,6 +52,7 @@ from blocklists.head import (
 from blocklists.sealed import seal as seals
 from blocklists.sealed.errors import SealError
 from blocklists.sealed.stream import opened, sealed_size
+from resolver._core import marked
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -66,6 +67,12 @@ if TYPE_CHECKING:
     Opener = Callable[[Head], bytes]
     """The file key of a sealed head. Raises SealError."""
 
+REVIEWED = "reviewed.zst"
+"""In a list's folder: a first version that was checked here before it was published."""
+
+_MADE = ".marks.made"
+"""Marks of a document that is not proven yet."""
+
 __all__ = ["Verified", "VerifyError", "refresh", "refresh_from", "relieved_by", "roles", "stored"]
 
 
@@ -75,7 +82,8 @@ class Verified:
 
     head: Head
     lines: Path
-    """The document as canonical lines, zstd-compressed; size and state hash are those of the head."""
+    """The document as canonical lines, zstd-compressed; size and state hash are those of the head. Its marks are beside
+    it (`marks_beside`)."""
     relief: Relief | None
     """With every suspension that was ever seen for an entry of this list."""
     signed_by: tuple[str, ...]
@@ -162,7 +170,9 @@ def refresh_from(
         lines = state / "verified" / f"full-{head.version}.zst"
         alone = head.seal is not None and opener is head_alone
         if not alone and (before is None or before.head != head or not lines.exists()):
-            seen = _fetch_document(client, state, head, before, lines, opener, every_entry)
+            seen = (before is None and _take(state / REVIEWED, head, lines)) or _fetch_document(
+                client, state, head, before, lines, opener, every_entry
+            )
             every_entry = every_entry and not seen
         if every_entry and not alone:
             _check_entries(lines, head)
@@ -221,8 +231,24 @@ def stored(state: Path) -> Verified | None:
     return verified
 
 
-def _check_entries(lines: Path, head: Head) -> None:
-    document.check(lines, expected=head.summary(), bases=head.bases, sealed=head.seal is not None)
+def marks_beside(lines: Path) -> Path:
+    """Where the marks of a document are kept, for this machine alone."""
+    return lines.with_suffix(".marks")
+
+
+def _take(reviewed: Path, head: Head, lines: Path) -> bool:
+    """Whether a document that this machine has checked, line by line, is the one of the head: its marks say so."""
+    found = marked(reviewed, marks_beside(reviewed)) if head.seal is None else None
+    if found is None or Summary(*found) != head.summary():
+        return False
+    marks_beside(reviewed).replace(marks_beside(lines))
+    durable.sync(reviewed)
+    durable.rename(reviewed, lines)
+    return True
+
+
+def _check_entries(lines: Path, head: Head, marks: Path | None = None) -> None:
+    document.check(lines, expected=head.summary(), bases=head.bases, sealed=head.seal is not None, marks=marks)
 
 
 _RELIEF_FAULTS = (
@@ -282,11 +308,12 @@ def _fetch_document(
     with durable.replaced(lines) as part:
         _save(client, info, part, head.full_path, head.full_size, file_key)
         if every_entry:
-            _check_entries(part, head)
+            _check_entries(part, head, folder / _MADE)
         else:
-            document.check_state(part, expected=head.summary())
+            document.check_state(part, expected=head.summary(), marks=folder / _MADE)
         if before is not None and before.lines.exists():
             check_bonds(before.lines, before.head.full_size, part, head.full_size, rekeyed=rekeyed)
+    (folder / _MADE).replace(marks_beside(lines))
     return every_entry
 
 
@@ -301,7 +328,9 @@ def _by_delta(client: Client, folder: Path, head: Head, before: Verified, lines:
     try:
         _save(client, info, part, head.delta.path, head.delta.size, file_key)
         with durable.replaced(lines) as new:
-            apply(before.lines, before.head.summary(), part, head.delta.size, new, head.summary())
+            was = Before(before.lines, before.head.full_size, before.head.state, marks_beside(before.lines))
+            apply(was, part, head.delta.size, new, head.summary(), marks=folder / _MADE)
+        (folder / _MADE).replace(marks_beside(lines))
     except (DocumentError, SealError, tuf_errors.RepositoryError, tuf_errors.DownloadError):
         return False
     finally:
@@ -355,8 +384,8 @@ def _keep(state: Path, verified: Verified, head_bytes: bytes) -> None:
     }  # fmt: skip
     durable.replace(folder / "about.json", json.dumps(about).encode())
     durable.replace(folder / "head.json", head_bytes)
-    for old in folder.glob("full-*.zst"):
-        if old != verified.lines:
+    for old in folder.glob("full-*"):
+        if old not in {verified.lines, marks_beside(verified.lines)}:
             old.unlink()
 
 

@@ -49,6 +49,7 @@ __all__ = [
     "follow_step",
     "joined",
     "later_secret",
+    "marked",
     "policy_changes",
     "restrain",
     "review_difference",
@@ -180,17 +181,19 @@ class Applied:
     delta_size: int
 
 def apply(
-    old: tuple[_StrPath, int, str | None] | None,
+    old: tuple[_StrPath, int, str | None, _StrPath | None] | None,
     step: Steps | tuple[_StrPath, int],
     new: _StrPath,
     *,
     level: int,
     limit: int = ...,
     delta: _StrPath | None = None,
+    marks: _StrPath | None = None,
 ) -> Applied:
-    """Writes to `new` what a document becomes (its path, octets, and state where one was signed) by a step, made here
-    or a delta file of so many octets; to `delta` the step. At most `limit` octets come of it, compressed at `level`.
-    Raises ListError. The interpreter is free meanwhile."""
+    """Writes to `new` what a document becomes (its path, octets, the state where one was signed, the file of its marks
+    if there may be one) by a step, made here or a delta file of so many octets; to `delta` the step, to `marks` those
+    of the new document. At most `limit` octets come of it, compressed at `level`. Raises ListError. The interpreter is
+    free meanwhile."""
 
 def find(document: _StrPath, *, size: int, names: Sequence[str] = ..., references: Sequence[str] = ...) -> list[bytes]:
     """The lines of a document of at most `size` octets that have one of these names or references. Raises ListError."""
@@ -198,8 +201,13 @@ def find(document: _StrPath, *, size: int, names: Sequence[str] = ..., reference
 def first_step(document: _StrPath, output: _StrPath, *, size: int, level: int) -> None:
     """Writes the step from nothing to a document of at most `size` octets. Raises ListError."""
 
-def summary(document: _StrPath, *, size: int) -> tuple[int, int, str]:
-    """Lines, octets and state of a document of at most `size` octets; no line is looked at. Raises ListError."""
+def summary(document: _StrPath, *, size: int, marks: _StrPath | None = None) -> tuple[int, int, str]:
+    """Lines, octets and state of a document of at most `size` octets; no line is looked at. Its marks go to `marks`.
+    Raises ListError."""
+
+def marked(document: _StrPath, marks: _StrPath) -> tuple[int, int, str] | None:
+    """Lines, octets and state of a document by its marks; None where the file of them is not there, is damaged, or is
+    that of another document."""
 
 @final
 class Change:
@@ -300,8 +308,10 @@ def check_document(
     sealed: bool = False,
     withdrawn: Sequence[str] = ...,
     attention: Attention | None = None,
+    marks: _StrPath | None = None,
 ) -> Content:
-    """Check every line of a document of at most `size` octets, and say what it holds. Raises ListError."""
+    """Check every line of a document of at most `size` octets, and say what it holds. Its marks go to `marks`. Raises
+    ListError."""
 
 def review_step(step: _StrPath, size: int, attention: Attention) -> Reviewed:
     """What a delta file of at most `size` octets means. Raises ListError."""
@@ -318,9 +328,11 @@ def follow_step(
     bases: Sequence[str],
     withdrawn: Sequence[str] = ...,
     counted: bool = True,
+    marks: _StrPath | None = None,
 ) -> Content:
     """What a document would hold after a step that means `review`; both with their octets. The document was checked
-    when it came. `counted`: look at the basis of every line, and count by it. Raises ListError."""
+    when it came. `counted`: look at the basis of every line, and count by it. `marks`: the file with those of the
+    document, if there is one. Raises ListError."""
 
 @final
 class Finding:

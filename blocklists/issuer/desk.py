@@ -7,6 +7,7 @@
           published/     metadata/ and targets/: what goes to the web host, as it is
           requests/      changes on their way to the signers and back
           drafts/        documents that requests refer to, by their hash
+          marks/         what was hashed of documents, by their hash: worth nothing elsewhere (`delta.Before`)
           client/        what the desk's own client verified last
           ledger/        what each version changed, and who signed it (`history`)
           sealed/        <list>.json: who subscribes to a sealed list (`sealing`)
@@ -29,6 +30,7 @@ from tuf.api.exceptions import RepositoryError
 from tuf.api.metadata import Metadata, Root, Snapshot, Targets, Timestamp
 
 from blocklists import durable, head
+from blocklists.delta import Before
 from blocklists.errors import BlocklistError
 from blocklists.head import Head, HeadError, Issuer, Relief, head_path, lists_in, relief_path, spelt
 from blocklists.issuer import names, vault
@@ -185,6 +187,17 @@ class Desk:
         if not path or not path.exists():
             raise DeskError(f"{published.full_path} is not in {self.published}", hint=RESTORE)
         return path
+
+    def marks(self, sha256: str) -> Path:
+        """Where the marks of a document of this desk are, by the hash of its file; maybe none."""
+        folder = self.folder / "marks"
+        folder.mkdir(exist_ok=True)
+        return folder / f"{sha256}.marks"
+
+    def before(self, published: Head) -> Before:
+        """The published document, for a step from it. Raises DeskError."""
+        path = self.document(published)
+        return Before(path, published.full_size, published.state, self.marks(path.name.partition(".")[0]))
 
     def listing(self, published: Head) -> Listing:
         """The document with its names: the published one, or of a sealed list that of the ledger. Raises DeskError,

@@ -111,7 +111,7 @@ def _look_up(folder: Path, name: str | None, where: Place, now: datetime, min_th
         listed = verify.refresh_from(
             where, root, state, name, min_threshold=min_threshold, now=now, opener=verify.head_alone
         )
-    return Known(roles, listed, overdue)
+    return Known(roles, listed, overdue, lists=folder / "lists")
 
 
 def at_desk(desk: Desk, keyring: Keyring, request: Request, *, now: datetime) -> Known:

@@ -283,12 +283,14 @@ def propose(
         )  # fmt: skip
     draft, step, delta_bytes = desk.folder / "drafts" / f"{name}-{version}.zst", None, None
     part = draft.with_name("delta.zst") if before else None
-    old = (desk.document(before), before.full_size, before.state) if before else None
+    old, marks = desk.before(before) if before else None, draft.with_suffix(".marks")
     with durable.replaced(draft) as new:
-        summary, delta_size = delta.stepped(old, steps, new, delta=part)
+        summary, delta_size = delta.stepped(old, steps, new, delta=part, marks=marks)
     del steps  # the names of an import go before their document is read
     full_bytes = draft.read_bytes()
-    draft.replace(draft.with_name(f"{hashlib.sha256(full_bytes).hexdigest()}.zst"))
+    sha256 = hashlib.sha256(full_bytes).hexdigest()
+    marks.replace(desk.marks(sha256))
+    draft.replace(draft.with_name(f"{sha256}.zst"))
     if part is not None:
         step, delta_bytes = Delta(delta_path(name, version), delta_size, version - 1), part.read_bytes()
         part.unlink()

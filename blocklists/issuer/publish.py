@@ -196,7 +196,7 @@ def _full(desk: Desk, targets: Targets, request: Request, head: Head) -> bytes:
         step = draft.with_name("step.zst")
         step.write_bytes(request.delta)
         with durable.replaced(draft) as new:
-            delta.stepped((desk.document(before), before.full_size, before.state), (step, head.delta.size), new)
+            delta.stepped(desk.before(before), (step, head.delta.size), new, marks=desk.marks(wanted))
         step.unlink()
     data = draft.read_bytes()
     if hashlib.sha256(data).hexdigest() != wanted:
@@ -332,6 +332,10 @@ def _flip(desk: Desk, stage: Path) -> None:
     shutil.rmtree(stage)
     for draft in (desk.folder / "drafts").glob("*.zst"):
         draft.unlink()
+    published = {path.name.partition(".")[0] for path in (desk.published / "targets").rglob("*.zst")}
+    for marks in (desk.folder / "marks").glob("*.marks"):
+        if marks.stem not in published:
+            marks.unlink()
     _prune(desk)
 
 

@@ -15,6 +15,7 @@ Rules
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,7 +24,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 from tuf.api.exceptions import RepositoryError
 
 import resolver._core as _core
-from blocklists import document, impact, repository
+from blocklists import document, impact, repository, verify
 from blocklists.document import DocumentError, Summary
 from blocklists.entry import Entry, EntryError, parse
 from blocklists.errors import BlocklistError
@@ -74,6 +75,8 @@ class Known:
     """The fingerprint of the root that this machine takes from now on, where it took none before."""
     source: Verified | None = None
     """What the source of a list that is adopted publishes, as this machine has asked it."""
+    lists: Path | None = None
+    """The folder with what this machine keeps of each list: of one that it has reviewed too, until it is published."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -306,7 +309,11 @@ def _check_list(
             if request.full is None:
                 raise ReviewError("a first version without its document")
             part.write_bytes(request.full)
-            first = document.check(part, expected=head.summary(), bases=head.bases, attention=attention)
+            first = document.check(
+                part, expected=head.summary(), bases=head.bases, attention=attention, marks=verify.marks_beside(part)
+            )
+            if known.lists is not None:
+                _keep(part, known.lists / head.list)
             return _found(first.review, first.bases)
         if request.delta is None or head.delta is None:
             raise ReviewError("a later version without the step to it")
@@ -316,11 +323,19 @@ def _check_list(
             reviewed = _core.review_step(*step, attention)
             after = _core.follow_step(
                 old, step, reviewed, size=head.full_size, bases=list(head.bases), withdrawn=list(off),
-                counted=before.head.bases != head.bases,
+                counted=before.head.bases != head.bases, marks=verify.marks_beside(before.lines),
             )  # fmt: skip
     if Summary(after.entries, after.size, after.state) != head.summary():
         raise ReviewError("the change does not lead to the state that would be signed")
     return _found(reviewed, after.bases)
+
+
+def _keep(document: Path, folder: Path) -> None:
+    """Keep a first version for the time when it is published: what was checked here need not be fetched."""
+    kept = folder / verify.REVIEWED
+    folder.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(document, kept)
+    shutil.copyfile(verify.marks_beside(document), verify.marks_beside(kept))
 
 
 def _check_adopted(

@@ -184,7 +184,7 @@ def parts(desk: Desk, name: str, known: Sealing, before: Head | None, made: Made
     """The next version. Raises SealingError, VaultError, DocumentError."""
     published = desk.names(name, before.version) if before else None
     old, plain = published.listing() if published else None, names.in_memory()
-    delta.stepped((old.path, old.size, None) if old else None, made, plain.path)
+    delta.stepped(delta.Before(old.path, old.size) if old else None, made, plain.path)
     steps = list(made)
     nobody_left = before is not None and _published_ids(before) <= _ids(known.subscribers)
     stays = published is not None and nobody_left and published.number > known.retired

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from blocklists import delta, document
 from blocklists.admissible import everywhere
+from blocklists.delta import Before
 from blocklists.entry import MATCHES, Entry, is_name, references
 from blocklists.importers import domains, formats
 from blocklists.importers.intake import Candidate, Intake, gathered
@@ -32,9 +33,9 @@ FORM = TERMS + '"match":"subtree",', "}\n"
 names = st.sets(st.sampled_from([f"{a}.{b}.example" for a in "abcdefgh" for b in "xyz"]), max_size=12)
 
 
-def written(path: Path, lines: Iterable[bytes]) -> tuple[Path, int, str]:
+def written(path: Path, lines: Iterable[bytes]) -> Before:
     summary = document.write_lines(path, lines)
-    return path, summary.size, summary.state
+    return Before(path, summary.size, summary.state)
 
 
 def lines_of(chosen: Iterable[str], **fields: str) -> list[bytes]:
@@ -68,17 +69,18 @@ def test_a_step_leads_to_the_same_files_as_line_by_line(
 
 
 def test_an_old_document_in_another_state_is_not_changed(tmp_path: Path) -> None:
-    path, size, state = written(tmp_path / "old", lines_of(["a.x.example", "b.x.example"]))
+    path, size, state, _ = written(tmp_path / "old", lines_of(["a.x.example", "b.x.example"]))
+    assert state is not None
     come = _core.Steps([(delta.ADDED, lines_of(["c.x.example"])[0])])
     for wrong in ((path, size, state[:-1] + ("0" if state[-1] != "0" else "1")), (path, size - 1, state)):
         with pytest.raises(delta.DeltaError, match=r"state|octets"):
-            delta.stepped(wrong, come, tmp_path / "new")
+            delta.stepped(Before(*wrong), come, tmp_path / "new")
     with pytest.raises(delta.DeltaError, match="more than"):
-        delta.stepped((path, size, state), come, tmp_path / "new", limit=size)
+        delta.stepped(Before(path, size, state), come, tmp_path / "new", limit=size)
     for cut in range(path.stat().st_size):
         (tmp_path / "cut").write_bytes(path.read_bytes()[:cut])
         with pytest.raises(delta.DeltaError):
-            delta.stepped((tmp_path / "cut", size, state), come, tmp_path / "new")
+            delta.stepped(Before(tmp_path / "cut", size, state), come, tmp_path / "new")
 
 
 def test_a_line_that_is_to_go_must_be_there_letter_by_letter(tmp_path: Path) -> None:
@@ -92,11 +94,11 @@ def test_a_line_that_is_to_go_must_be_there_letter_by_letter(tmp_path: Path) -> 
 
 
 @pytest.fixture(scope="module")
-def long(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, int, str]:
+def long(tmp_path_factory: pytest.TempPathFactory) -> Before:
     """A document of 100,000 names: three frames."""
     path = tmp_path_factory.mktemp("long") / "full.zst"
     summary, _ = delta.stepped(None, drawn(invented(100_000)), path)
-    return path, summary.size, summary.state
+    return Before(path, summary.size, summary.state)
 
 
 def drawn(listed: Iterable[str]) -> _core.Steps:
@@ -110,7 +112,7 @@ def drawn(listed: Iterable[str]) -> _core.Steps:
 
 
 def test_names_come_in_the_order_of_a_document_with_references_in_the_order_of_the_file(
-    long: tuple[Path, int, str],
+    long: Before,
 ) -> None:
     listed = list(invented(100_000))
     drawn_from = references(len(listed), lambda count: hashlib.shake_256(b"long").digest(count))
@@ -122,7 +124,7 @@ def test_names_come_in_the_order_of_a_document_with_references_in_the_order_of_t
 
 
 def test_one_name_more_has_one_frame_written_again_and_leads_to_the_same_file_as_from_nothing(
-    long: tuple[Path, int, str], tmp_path: Path
+    long: Before, tmp_path: Path
 ) -> None:
     lines = octets_of(long[0]).splitlines(keepends=True)
     for at in (0, len(lines) // 2, len(lines) - 1):
@@ -132,7 +134,7 @@ def test_one_name_more_has_one_frame_written_again_and_leads_to_the_same_file_as
         assert len(now) == len(before) >= 3
         assert len(set(before) - set(now)) == 1
         gone = _core.Steps([(delta.REMOVED, more)])
-        back, _ = delta.stepped((tmp_path / "new", summary.size, summary.state), gone, tmp_path / "back")
+        back, _ = delta.stepped(Before(tmp_path / "new", summary.size, summary.state), gone, tmp_path / "back")
         assert back.state == long[2]
         assert (tmp_path / "back").read_bytes() == long[0].read_bytes()
     assert octets_of(tmp_path / "new") == b"".join([*lines, more])
@@ -153,13 +155,13 @@ def frames(path: Path) -> list[bytes]:
 
 
 @pytest.mark.skipif(shutil.which("zstd") is None, reason="apt install zstd")
-def test_the_program_of_others_reads_all_frames(long: tuple[Path, int, str]) -> None:
+def test_the_program_of_others_reads_all_frames(long: Before) -> None:
     told = subprocess.run(["zstd", "-dc", long[0]], capture_output=True, check=True).stdout
-    assert hashlib.sha256(told).hexdigest() == long[2].removeprefix("sha256:")
+    assert hashlib.sha256(told).hexdigest() == str(long.state).removeprefix("sha256:")
 
 
 def test_a_document_of_one_long_frame_as_it_was_written_before_takes_the_same_step(
-    long: tuple[Path, int, str], tmp_path: Path
+    long: Before, tmp_path: Path
 ) -> None:
     old = written(tmp_path / "old", octets_of(long[0]).splitlines(keepends=True))
     assert old[1:] == long[1:]
@@ -170,9 +172,7 @@ def test_a_document_of_one_long_frame_as_it_was_written_before_takes_the_same_st
     assert (tmp_path / "one").read_bytes() == (tmp_path / "other").read_bytes()
 
 
-def test_lines_are_found_by_name_and_by_reference_wherever_frames_end(
-    long: tuple[Path, int, str], tmp_path: Path
-) -> None:
+def test_lines_are_found_by_name_and_by_reference_wherever_frames_end(long: Before, tmp_path: Path) -> None:
     lines = octets_of(long[0]).splitlines(keepends=True)
     chosen = [lines[0], lines[40_000], lines[-1], *frames_end(long[0], lines)]
     listed = [delta.bond(line)[0] for line in chosen]

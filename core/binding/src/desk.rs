@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use dnscore::list::{self, Origin, Plain, Sign, Signed, Wanted, WantedKind, Writing};
+use dnscore::list::{self, Made, Origin, Plain, Sign, Signed, Wanted, WantedKind, Writing};
 use pyo3::exceptions::{PyIndexError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList};
@@ -176,24 +176,35 @@ enum Step {
     File((PathBuf, u64)),
 }
 
+/// A document: its file, octets uncompressed, the signed state if there is one, the file of its marks.
+type Before = (PathBuf, u64, Option<String>, Option<PathBuf>);
+
 #[pyfunction]
-#[pyo3(signature = (old, step, new, *, level, limit = 1 << 32, delta = None))]
+#[pyo3(signature = (old, step, new, *, level, limit = 1 << 32, delta = None, marks = None))]
+#[expect(clippy::too_many_arguments, reason = "keyword arguments of one Python function")]
 fn apply(
     py: Python<'_>,
-    old: Option<(PathBuf, u64, Option<String>)>,
+    old: Option<Before>,
     step: Step,
     new: PathBuf,
     level: i32,
     limit: u64,
     delta: Option<PathBuf>,
+    marks: Option<PathBuf>,
 ) -> PyResult<Applied> {
     let (summary, step) = detached(py, || {
-        let old = old.as_ref().map(|(path, size, state)| Signed { path, size: *size, state: state.as_deref() });
+        let old = old.as_ref().map(|(path, size, state, marks)| Signed {
+            path,
+            size: *size,
+            state: state.as_deref(),
+            marks: marks.as_deref(),
+        });
         let origin = match &step {
             Step::Made(steps) => Origin::Made(&steps.get().inner),
             Step::File((path, size)) => Origin::File(path, *size),
         };
-        list::apply(old, origin, &new, level, limit, delta.as_deref())
+        let made = Made { new: &new, level, limit, marks: marks.as_deref(), delta: delta.as_deref() };
+        list::apply(old, origin, made)
     })?;
     let list::Summary { entries, size, state } = summary;
     Ok(Applied { entries, size, state, delta_size: step.map_or(0, |step| step.size) })
@@ -213,10 +224,16 @@ fn find<'py>(
 }
 
 #[pyfunction]
-#[pyo3(signature = (document, *, size))]
-fn summary(py: Python<'_>, document: PathBuf, size: u64) -> PyResult<(u64, u64, String)> {
-    let list::Summary { entries, size, state } = detached(py, || list::summary(&document, size))?;
+#[pyo3(signature = (document, *, size, marks = None))]
+fn summary(py: Python<'_>, document: PathBuf, size: u64, marks: Option<PathBuf>) -> PyResult<(u64, u64, String)> {
+    let list::Summary { entries, size, state } = detached(py, || list::summary(&document, size, marks.as_deref()))?;
     Ok((entries, size, state))
+}
+
+#[pyfunction]
+fn marked(py: Python<'_>, document: PathBuf, marks: PathBuf) -> PyResult<Option<(u64, u64, String)>> {
+    let found = detached(py, || Ok(list::marked(&document, &marks)))?;
+    Ok(found.map(|list::Summary { entries, size, state }| (entries, size, state)))
 }
 
 #[pyfunction]
@@ -235,5 +252,6 @@ pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(find, module)?)?;
     module.add_function(wrap_pyfunction!(first_step, module)?)?;
     module.add_function(wrap_pyfunction!(summary, module)?)?;
+    module.add_function(wrap_pyfunction!(marked, module)?)?;
     Ok(())
 }

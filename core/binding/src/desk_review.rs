@@ -86,7 +86,8 @@ struct Content {
 }
 
 #[pyfunction]
-#[pyo3(signature = (document, *, size, bases, sealed = false, withdrawn = Vec::new(), attention = None))]
+#[pyo3(signature = (document, *, size, bases, sealed = false, withdrawn = Vec::new(), attention = None, marks = None))]
+#[expect(clippy::too_many_arguments, reason = "keyword arguments of one Python function")]
 fn check_document(
     py: Python<'_>,
     document: PathBuf,
@@ -95,10 +96,12 @@ fn check_document(
     sealed: bool,
     withdrawn: Vec<String>,
     attention: Option<&Bound<'_, Attention>>,
+    marks: Option<PathBuf>,
 ) -> PyResult<Content> {
     let attention = attention.map(Bound::get);
     let found = detached(py, || {
-        list::check_document(&document, sealed, size, &bases, &withdrawn, attention.map(Attention::told))
+        let told = attention.map(Attention::told);
+        list::check_document(&document, sealed, size, &bases, &withdrawn, told, marks.as_deref())
     })?;
     let list::Content { entries, octets, state, bases, review } = found;
     let review = attention.map(|_| Py::new(py, Reviewed { inner: review })).transpose()?;
@@ -126,7 +129,7 @@ fn review_difference(
 }
 
 #[pyfunction]
-#[pyo3(signature = (old, step, review, *, size, bases, withdrawn = Vec::new(), counted = true))]
+#[pyo3(signature = (old, step, review, *, size, bases, withdrawn = Vec::new(), counted = true, marks = None))]
 #[expect(clippy::too_many_arguments, reason = "keyword arguments of one Python function")]
 fn follow_step(
     py: Python<'_>,
@@ -137,11 +140,12 @@ fn follow_step(
     bases: Vec<String>,
     withdrawn: Vec<String>,
     counted: bool,
+    marks: Option<PathBuf>,
 ) -> PyResult<Content> {
     let review = review.get();
     let found = detached(py, || {
         let asked = Following { size, bases: &bases, withdrawn: &withdrawn, counted };
-        list::follow((&old.0, old.1), (&step.0, step.1), &review.inner, asked)
+        list::follow((&old.0, old.1, marks.as_deref()), (&step.0, step.1), &review.inner, asked)
     })?;
     let list::Followed { entries, octets, state, bases } = found;
     Ok(Content { entries, size: octets, state, bases, review: None })

@@ -1,21 +1,22 @@
-//! One document from another and a step, in one pass.
+//! One document from another and a step.
 //!
-//! Enters: the old document, whose state hash is checked as it streams by, and a step. Leaves: the new document, the step as
-//! a file beside it where one is wanted, and what both come to. Memory does not grow with the list: a frame of the old
-//! document, one of the new. Lines that no change touches are not looked at, and a frame of them is taken over as it
-//! is.
+//! Enters: the old document, its [`Marks`] where this machine has some, and a step. Leaves: the new document and its marks,
+//! the step as a file beside it where one is wanted. Memory does not grow with the list: two frames of the old document, two
+//! of the new.
+//!
+//! Rules: the old document is the signed one, which its marks prove; without them its lines are hashed first. Frames before
+//! the first change are taken over and not looked into; frames after it are hashed, and taken over.
 
 use std::path::Path;
 
-use sha2::{Digest, Sha256};
-
 use super::change::{Change, Sign, place_of};
 use super::find::{cut_short, each_line};
-use super::frames::{Frames, Piece};
-use super::lines::{count, state_of};
+use super::frames::{Frames, LARGEST, Piece};
+use super::lines::{lines_of, marks_of};
+use super::marks::{Mark, Marks, Summary};
 use super::steps::{Steps, Walk};
 use super::types::ListError;
-use super::written::{Summary, Writer};
+use super::written::Writer;
 
 /// Octets within which the next change is looked for first.
 const NEAR: usize = 1 << 10;
@@ -29,6 +30,8 @@ pub struct Signed<'a> {
     pub size: u64,
     /// `sha256:` and 64 digits; `None`: of what is kept here alone, nothing is signed.
     pub state: Option<&'a str>,
+    /// Where this machine has its marks, if it has any.
+    pub marks: Option<&'a Path>,
 }
 
 /// Where a step comes from.
@@ -40,27 +43,39 @@ pub enum Origin<'a> {
     File(&'a Path, u64),
 }
 
-/// Write to `new` what the old document becomes, in at most `limit` octets uncompressed, compressed at `level`; to `delta`
-/// the step, at the level of what is published. The caller makes both durable.
+/// Where what is made goes.
+#[derive(Clone, Copy, Debug)]
+pub struct Made<'a> {
+    /// The new document.
+    pub new: &'a Path,
+    /// The level that it is compressed at.
+    pub level: i32,
+    /// Octets that it may have, uncompressed.
+    pub limit: u64,
+    /// Its marks, if they are wanted.
+    pub marks: Option<&'a Path>,
+    /// The step, at the level of what is published, if it is wanted.
+    pub delta: Option<&'a Path>,
+}
+
+/// Write what the old document becomes, and what it and the step come to. The caller makes both durable.
 ///
 /// # Errors
 /// The old document is not the signed one; a line that is to go is not there; a file cannot be read or written.
 pub fn apply(
     old: Option<Signed<'_>>,
     step: Origin<'_>,
-    new: &Path,
-    level: i32,
-    limit: u64,
-    delta: Option<&Path>,
+    made: Made<'_>,
 ) -> Result<(Summary, Option<Summary>), ListError> {
     let changes = match step {
         Origin::Made(steps) => Walk::of(steps)?,
         Origin::File(path, size) => Walk::read(path, size)?,
     };
-    let delta = delta.map(|path| Writer::create(path, PUBLISHED, u64::MAX)).transpose()?;
-    let mut merge = Merge { changes, new: Writer::create(new, level, limit)?, delta, before: None, last: Vec::new() };
+    let delta = made.delta.map(|path| Writer::create(path, PUBLISHED, u64::MAX)).transpose()?;
+    let new = Writer::create(made.new, made.level, made.limit)?;
+    let mut merge = Merge { changes, new, delta, same: true, rest: Vec::new(), last: Vec::new() };
     if let Some(old) = old {
-        merge.document(old)?;
+        merge.document(old.path, &signed(old)?)?;
     }
     while let Some(change) = &merge.changes.next {
         if change.sign == Sign::Removed {
@@ -68,7 +83,28 @@ pub fn apply(
         }
         merge.step()?;
     }
-    Ok((merge.new.finish()?, merge.delta.map(Writer::finish).transpose()?))
+    let marks = merge.new.finish()?;
+    if let Some(path) = made.marks {
+        marks.write(path)?;
+    }
+    let delta = merge.delta.map(Writer::finish).transpose()?;
+    Ok((marks.summary(), delta.map(|delta| delta.summary())))
+}
+
+/// The marks of a document, which is the signed one.
+fn signed(old: Signed<'_>) -> Result<Marks, ListError> {
+    let known = old.marks.and_then(|path| Marks::of(old.path, path));
+    let marks = known.map_or_else(|| marks_of(old.path, old.size), Ok)?;
+    let Summary { size, state, .. } = marks.summary();
+    if size > old.size {
+        return Err(ListError::new("too-large", format!("{}: more octets than were announced", old.path.display())));
+    }
+    match old.state {
+        Some(signed) if signed != state => {
+            Err(ListError::new("state-hash", format!("the old lines have the state {state}, not {signed}")))
+        }
+        _ => Ok(marks),
+    }
 }
 
 /// The level of what is published.
@@ -78,57 +114,69 @@ struct Merge<'s> {
     changes: Walk<'s>,
     new: Writer,
     delta: Option<Writer>,
-    /// The hash of the old lines, from where the new ones are others.
-    before: Option<Sha256>,
+    /// So far the new lines are the old ones.
+    same: bool,
+    /// The begin of a line whose end is in the next piece.
+    rest: Vec<u8>,
     /// Place of the last line of what is looked at.
     last: Vec<u8>,
 }
 
 impl Merge<'_> {
-    fn document(&mut self, old: Signed<'_>) -> Result<(), ListError> {
-        let mut frames = Frames::open(old.path, old.size)?;
-        let mut rest = Vec::new();
-        while let Some(Piece { text, frame, last, .. }) = frames.next()? {
-            if rest.is_empty() && text.ends_with(b"\n") {
-                self.lines(text, frame, last)?;
-                continue;
+    fn document(&mut self, path: &Path, marks: &Marks) -> Result<(), ListError> {
+        let (mut frames, mut piece) = (Frames::open(path, marks.summary().size)?, Piece::new());
+        let (mut begin, mut next, mut place) = (&Mark::default(), Vec::new(), Vec::new());
+        for (at, mark) in marks.all.iter().enumerate() {
+            let last = at + 1 == marks.all.len();
+            let falls = match &self.changes.next {
+                Some(change) if !last => {
+                    frames.beginning(mark.file, &mut next)?;
+                    place_of(lines_of(&next).next().unwrap_or_default(), &mut place)?;
+                    change.place < place
+                }
+                next => next.is_some(),
+            };
+            // a longer frame is cut as soon as may be
+            let ours = mark.size - begin.size <= LARGEST as u64;
+            if self.same && !falls && ours {
+                self.new.take(frames.raw(begin.file, mark.file)?, mark)?;
+            } else {
+                self.same = false;
+                frames.seek(begin.file)?;
+                let mut left = mark.size - begin.size;
+                while left > 0 && frames.next(&mut piece)? {
+                    left = left.saturating_sub(piece.text().len() as u64);
+                    self.piece(&mut piece, falls, last && (at > 0) == self.new.begun())?;
+                }
             }
-            // a frame that was cut elsewhere than at the end of a line
-            rest.extend_from_slice(text);
-            let end = rest.iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);
-            self.lines(&rest[..end], None, false)?;
-            rest.drain(..end);
+            begin = mark;
         }
-        if !rest.is_empty() {
-            return Err(cut_short());
+        if self.rest.is_empty() { Ok(()) } else { Err(cut_short()) }
+    }
+
+    /// A piece of the document, and the changes that fall into it.
+    fn piece(&mut self, piece: &mut Piece, falls: bool, last: bool) -> Result<(), ListError> {
+        if self.rest.is_empty() && piece.text().ends_with(b"\n") {
+            return if piece.whole && !falls { self.new.write_frame(piece, last) } else { self.lines(piece.text()) };
         }
-        let state = state_of(self.before.take().unwrap_or_else(|| self.new.hash().clone()));
-        match old.state {
-            Some(signed) if signed != state => {
-                Err(ListError::new("state-hash", format!("the old lines have the state {state}, not {signed}")))
-            }
-            _ => Ok(()),
-        }
+        // a frame that was cut elsewhere than at the end of a line
+        let mut rest = std::mem::take(&mut self.rest);
+        rest.extend_from_slice(piece.text());
+        let end = rest.iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);
+        self.lines(&rest[..end])?;
+        rest.drain(..end);
+        self.rest = rest;
+        Ok(())
     }
 
     /// The lines with those changes that fall among them.
-    fn lines(&mut self, text: &[u8], frame: Option<&[u8]>, last: bool) -> Result<(), ListError> {
+    fn lines(&mut self, text: &[u8]) -> Result<(), ListError> {
         if text.is_empty() {
             return Ok(());
         }
         let begin = text[..text.len() - 1].iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);
         place_of(&text[begin..], &mut self.last)?;
         let touched = |change: &Change, last: &[u8]| change.place.as_slice() <= last;
-        if !self.changes.next.as_ref().is_some_and(|change| touched(change, &self.last)) {
-            if let Some(before) = &mut self.before {
-                before.update(text);
-            }
-            return match frame {
-                Some(frame) => self.new.write_frame(text, frame, last && self.changes.next.is_none()),
-                None => self.new.write(text),
-            };
-        }
-        self.before.get_or_insert_with(|| self.new.hash().clone()).update(text);
         let (mut at, mut place) = (0, Vec::new());
         while let Some(change) = &self.changes.next
             && touched(change, &self.last)
@@ -161,19 +209,16 @@ impl Merge<'_> {
     }
 }
 
-/// What the lines of a document of at most `size` octets come to. None is looked at.
+/// What the lines of a document of at most `size` octets come to, and its marks to `marks`. None is looked at.
 ///
 /// # Errors
-/// The document cannot be read.
-pub fn summary(document: &Path, size: u64) -> Result<Summary, ListError> {
-    let mut frames = Frames::open(document, size)?;
-    let (mut hash, mut entries, mut size) = (Sha256::new(), 0, 0);
-    while let Some(Piece { text, .. }) = frames.next()? {
-        hash.update(text);
-        entries += count(text);
-        size += text.len() as u64;
+/// The document cannot be read; the marks cannot be written.
+pub fn summary(document: &Path, size: u64, marks: Option<&Path>) -> Result<Summary, ListError> {
+    let found = marks_of(document, size)?;
+    if let Some(path) = marks {
+        found.write(path)?;
     }
-    Ok(Summary { entries, size, state: state_of(hash) })
+    Ok(found.summary())
 }
 
 fn missing() -> ListError {

@@ -16,6 +16,7 @@ use std::path::Path;
 use super::entry::{Entry, Form, Reader, Reference, encode_reference, split_words};
 use super::key;
 use super::lines::{Lines, lines_of};
+use super::marks::Marks;
 use super::types::{ListError, Matching};
 use crate::narrow::to_u8;
 
@@ -188,8 +189,8 @@ impl<'a> Document<'a> {
         self.read_ahead()
     }
 
-    /// The state hash over everything read: `sha256:` and 64 digits. Empty unless opened with [`Trust::Nothing`].
-    pub fn finish(self) -> Result<String, ListError> {
+    /// The marks of everything that was read. `None` unless opened with [`Trust::Nothing`].
+    pub fn finish(self) -> Result<Option<Marks>, ListError> {
         self.checks.finish()?;
         self.lines.finish()
     }

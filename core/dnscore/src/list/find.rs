@@ -8,7 +8,7 @@ use std::path::Path;
 
 use super::change::{Fields, fields, last_reference};
 use super::few::Few;
-use super::frames::Frames;
+use super::frames::{Frames, Piece};
 use super::key;
 use super::lines::lines_of;
 use super::types::ListError;
@@ -46,8 +46,10 @@ pub(crate) fn each_line(
     mut visit: impl FnMut(&[u8]) -> Result<(), ListError>,
 ) -> Result<(), ListError> {
     let (mut places, mut firsts) = (frames.places()?, Vec::new());
+    let mut beginning = Vec::new();
     for &place in &places {
-        let first = lines_of(frames.beginning(place)?).next().and_then(|line| fields(line).ok());
+        frames.beginning(place, &mut beginning)?;
+        let first = lines_of(&beginning).next().and_then(|line| fields(line).ok());
         firsts.extend(first.map(|first| key_of(first.name)));
     }
     if firsts.len() < places.len() {
@@ -56,15 +58,15 @@ pub(crate) fn each_line(
         firsts.clear();
     }
     let whole = firsts.is_empty();
-    let mut rest = Vec::new();
+    let (mut rest, mut piece) = (Vec::new(), Piece::new());
     for (at, place) in places.into_iter().enumerate() {
         if !whole && !holds(&firsts[at], firsts.get(at + 1).map(Vec::as_slice)) {
             continue;
         }
         frames.seek(place)?;
-        while let Some(piece) = frames.next()? {
+        while frames.next(&mut piece)? {
             let ends = piece.ends && !whole;
-            let mut text = piece.text;
+            let mut text = piece.text();
             if !rest.is_empty() {
                 // the line that the last piece ended in
                 let end = text.iter().position(|&byte| byte == b'\n').map_or(text.len(), |at| at + 1);

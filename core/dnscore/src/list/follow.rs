@@ -1,12 +1,13 @@
 //! Where a step leads from a document that was signed: the state of the lines to come, without writing them.
 //!
-//! Enters: the old document, checked and signed when it came, and a delta file. Leaves: count, size and state hash of what
-//! they come to; or the first thing that is wrong with it. Memory: a few chunks, ten octets a change.
+//! Enters: the old document, checked and signed when it came, its [`Marks`] where this machine has some, and a delta file.
+//! Leaves: count, size and state hash of what they come to; or the first thing that is wrong with it. Memory: a few
+//! chunks, ten octets a change.
 //!
 //! Rules: a line that goes stands in the old document, letter by letter; one that comes is valid, in its place, on a basis
 //! of the head, and its reference stands nowhere else. Lines that stay were checked when they came: of them the place
 //! is looked at where a change falls among them, the basis where the head lacks one, and no more. That they are the signed
-//! ones, the state hash says.
+//! ones, the state hash says: of what comes before the first change the marks know it.
 
 use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
@@ -16,8 +17,10 @@ use sha2::{Digest, Sha256};
 use super::compile::references;
 use super::entry::{Form, Reader, Reference, encode_reference};
 use super::few::Few;
+use super::frames::Frames;
 use super::key;
-use super::lines::{Lines, count, lines_of, state_of};
+use super::lines::{Lines, lines_of};
+use super::marks::{Mark, Marks, count, state_of};
 use super::review::{Change, Counts, Review, Steps};
 use super::types::{ListError, Matching};
 
@@ -47,12 +50,12 @@ pub struct Followed {
     pub bases: BTreeMap<String, u64>,
 }
 
-/// Where the step leads from the old document; `review` is what the step means.
+/// Where the step leads from the old document (its file, octets uncompressed, its marks); `review` is what the step means.
 ///
 /// # Errors
 /// The first thing that is wrong with the step, or with a file.
 pub fn follow(
-    old: (&Path, u64),
+    old: (&Path, u64, Option<&Path>),
     step: (&Path, u64),
     review: &Review,
     asked: Following<'_>,
@@ -60,59 +63,95 @@ pub fn follow(
     if let Some(twice) = review.come.windows(2).find(|pair| pair[0] == pair[1]) {
         return Err(twice_there(&twice[0]));
     }
-    let mut new = New {
+    let steps = Steps::open(step)?;
+    let begin = if asked.counted { Mark::default() } else { begin(old, steps.next.as_ref())? };
+    let fresh =
+        Fresh { few: Few::of(review.come.iter().map(encode_reference)), all: review.come.iter().copied().collect() };
+    let new = New {
         asked,
         bases: asked.bases.iter().map(String::as_bytes).collect(),
         withdrawn: references(asked.withdrawn)?,
-        few: Few::of(review.come.iter().map(encode_reference)),
-        come: review.come.iter().copied().collect(),
+        fresh: &fresh,
         reader: Reader::of(Form::Named),
         buffer: Vec::with_capacity(BUFFER + 4096),
-        hash: Sha256::new(),
-        entries: 0,
-        octets: 0,
+        hash: begin.hash.clone(),
+        entries: begin.entries,
+        octets: begin.size,
         counts: Counts::default(),
     };
-    let mut lines = Lines::open(old.0, old.1, false)?;
-    let mut steps = Steps::open(step)?;
-    let (mut reader, mut name, mut text) = (Reader::of(Form::Named), Vec::new(), Vec::new());
-    while let Some((number, line)) = lines.next()? {
-        let unread = |(kind, reason)| ListError::at(number, kind, reason);
-        text.clear();
-        text.extend_from_slice(line);
-        text.push(b'\n');
-        if steps.next.is_some() {
-            let entry = reader.read(line).map_err(unread)?;
-            name.clear();
-            key::from_name(entry.name, &mut name);
-            let place = (name.as_slice(), entry.matching, entry.reference);
-            if !meets(&mut steps, &mut new, place, &text)? {
-                new.stays(&text)?;
-            }
+    std::thread::scope(|scope| {
+        let needed = begin.size > 0 && !fresh.all.is_empty();
+        let before = needed.then(|| scope.spawn(|| fresh.stand_before(old.0, &begin)));
+        let after = Lines::part(old.0, &begin, old.1).and_then(|lines| new.after(lines, steps));
+        before.map_or(Ok(()), |before| before.join().unwrap_or_else(|_| Err(failed())))?;
+        after
+    })
+}
+
+/// The last mark of the old document before the first change.
+fn begin(old: (&Path, u64, Option<&Path>), next: Option<&Change>) -> Result<Mark, ListError> {
+    let Some(marks) = old.2.and_then(|path| Marks::of(old.0, path)) else { return Ok(Mark::default()) };
+    let mut all = marks.all;
+    let Some(next) = next else { return Ok(all.pop().unwrap_or_default()) };
+    let mut frames = Frames::open(old.0, old.1)?;
+    let (mut reader, mut name, mut beginning) = (Reader::of(Form::Named), Vec::new(), Vec::new());
+    // behind the last mark no line stands
+    let (mut from, mut to) = (0, all.len().saturating_sub(1));
+    while from < to {
+        let middle = usize::midpoint(from, to);
+        frames.beginning(all[middle].file, &mut beginning)?;
+        let line = lines_of(&beginning).next().unwrap_or_default();
+        let entry = reader.read(line).map_err(|(kind, reason)| ListError::new(kind, reason))?;
+        name.clear();
+        key::from_name(entry.name, &mut name);
+        if (name.as_slice(), entry.matching, entry.reference) < place(next) {
+            from = middle + 1;
         } else {
-            new.stays(&text)?;
-        }
-        // up to the next change all lines stay
-        loop {
-            let at_hand = lines.at_hand();
-            let end = at_hand.iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);
-            let whole = &at_hand[..end];
-            if whole.is_empty() || !is_before(whole, steps.next.as_ref(), &mut reader, &mut name) {
-                break;
-            }
-            new.stay(whole)?;
-            let passed = count(whole);
-            lines.pass(end, passed);
+            to = middle;
         }
     }
-    while let Some(change) = &steps.next {
-        if !change.comes {
-            return Err(missing());
+    Ok(if from == 0 { Mark::default() } else { all.swap_remove(from - 1) })
+}
+
+/// References that come.
+struct Fresh {
+    all: HashSet<Reference>,
+    /// The same, where they are few.
+    few: Option<Few>,
+}
+
+impl Fresh {
+    /// None of them stands in these lines.
+    fn stand_in(&self, text: &[u8], reader: &mut Reader) -> Result<(), ListError> {
+        if self.few.as_ref().is_some_and(|few| !few.stands_in(text)) {
+            return Ok(());
         }
-        new.comes(change)?;
-        steps.advance()?;
+        for line in lines_of(text) {
+            let reference = match reference_at_end(line) {
+                Some(reference) => reference,
+                None => reader.read(line).map_err(|(kind, reason)| ListError::new(kind, reason))?.reference,
+            };
+            self.meets(&reference)?;
+        }
+        Ok(())
     }
-    new.finish()
+
+    /// None of them stands before a mark of the document.
+    fn stand_before(&self, document: &Path, mark: &Mark) -> Result<(), ListError> {
+        let (mut lines, mut reader) = (Lines::part(document, &Mark::default(), mark.size)?, Reader::of(Form::Named));
+        while let Some((_, line)) = lines.next()? {
+            self.stand_in(&[line, b"\n"].concat(), &mut reader)?;
+            let whole = whole_lines(lines.at_hand());
+            self.stand_in(whole, &mut reader)?;
+            let (octets, passed) = (whole.len(), count(whole));
+            lines.pass(octets, passed);
+        }
+        Ok(())
+    }
+
+    fn meets(&self, reference: &Reference) -> Result<(), ListError> {
+        if self.all.contains(reference) { Err(twice_there(reference)) } else { Ok(()) }
+    }
 }
 
 /// Octets that are hashed at a time.
@@ -166,14 +205,21 @@ fn twice_there(reference: &Reference) -> ListError {
     ListError::new("reference-twice", format!("reference {reference} stands twice"))
 }
 
+fn failed() -> ListError {
+    ListError::new("internal", "the thread that looks for references failed")
+}
+
+/// Those of these lines that end here.
+fn whole_lines(text: &[u8]) -> &[u8] {
+    &text[..text.iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1)]
+}
+
 /// The new document, as far as it has come.
 struct New<'a> {
     asked: Following<'a>,
     bases: HashSet<&'a [u8]>,
     withdrawn: HashSet<Reference>,
-    come: HashSet<Reference>,
-    /// The same, where they are few.
-    few: Option<Few>,
+    fresh: &'a Fresh,
     reader: Reader,
     buffer: Vec<u8>,
     hash: Sha256,
@@ -183,6 +229,46 @@ struct New<'a> {
 }
 
 impl New<'_> {
+    /// Takes the lines to come, and the changes.
+    fn after(mut self, mut lines: Lines, mut steps: Steps) -> Result<Followed, ListError> {
+        let (mut reader, mut name, mut text) = (Reader::of(Form::Named), Vec::new(), Vec::new());
+        while let Some((number, line)) = lines.next()? {
+            let unread = |(kind, reason)| ListError::at(number, kind, reason);
+            text.clear();
+            text.extend_from_slice(line);
+            text.push(b'\n');
+            if steps.next.is_some() {
+                let entry = reader.read(line).map_err(unread)?;
+                name.clear();
+                key::from_name(entry.name, &mut name);
+                let place = (name.as_slice(), entry.matching, entry.reference);
+                if !meets(&mut steps, &mut self, place, &text)? {
+                    self.stays(&text)?;
+                }
+            } else {
+                self.stays(&text)?;
+            }
+            // up to the next change all lines stay
+            loop {
+                let whole = whole_lines(lines.at_hand());
+                if whole.is_empty() || !is_before(whole, steps.next.as_ref(), &mut reader, &mut name) {
+                    break;
+                }
+                self.stay(whole)?;
+                let (octets, passed) = (whole.len(), count(whole));
+                lines.pass(octets, passed);
+            }
+        }
+        while let Some(change) = &steps.next {
+            if !change.comes {
+                return Err(missing());
+            }
+            self.comes(change)?;
+            steps.advance()?;
+        }
+        self.finish()
+    }
+
     fn comes(&mut self, change: &Change) -> Result<(), ListError> {
         let basis = change.line.basis();
         if !self.bases.contains(basis) {
@@ -217,30 +303,20 @@ impl New<'_> {
 
     /// Looks at lines that stay, as far as it must.
     fn look(&mut self, text: &[u8]) -> Result<(), ListError> {
-        if !self.asked.counted && self.few.as_ref().is_some_and(|few| !few.stands_in(text)) {
-            return Ok(());
+        if !self.asked.counted {
+            return self.fresh.stand_in(text, &mut self.reader);
         }
         for line in lines_of(text) {
-            let reference = match reference_at_end(line) {
-                Some(reference) if !self.asked.counted => reference,
-                _ => {
-                    let entry = self.reader.read(line).map_err(|(kind, reason)| ListError::new(kind, reason))?;
-                    if self.asked.counted {
-                        if !self.bases.contains(entry.basis) {
-                            let name = String::from_utf8_lossy(entry.name).into_owned();
-                            let reason = format!("{name} stands on a basis that the head does not know");
-                            return Err(ListError::new("no-basis", reason));
-                        }
-                        if !self.withdrawn.contains(&entry.reference) {
-                            self.counts.add(entry.basis);
-                        }
-                    }
-                    entry.reference
-                }
-            };
-            if self.come.contains(&reference) {
-                return Err(twice_there(&reference));
+            let entry = self.reader.read(line).map_err(|(kind, reason)| ListError::new(kind, reason))?;
+            if !self.bases.contains(entry.basis) {
+                let name = String::from_utf8_lossy(entry.name).into_owned();
+                let reason = format!("{name} stands on a basis that the head does not know");
+                return Err(ListError::new("no-basis", reason));
             }
+            if !self.withdrawn.contains(&entry.reference) {
+                self.counts.add(entry.basis);
+            }
+            self.fresh.meets(&entry.reference)?;
         }
         Ok(())
     }

@@ -1,21 +1,27 @@
 //! The frames of a compressed document, one after the other: what is in them, and they themselves.
 //!
-//! Enters: a zstd file of one or several frames, and how many octets may come out of it. Leaves: pieces of at most
-//! [`LARGEST`] octets and a line. Memory: one piece, and the frame that it came in.
+//! Enters: a zstd file of one or several frames, and how many octets may come out of it. Leaves: octets as the caller has
+//! room for them, never of two frames at once; or pieces of at most [`LARGEST`] octets and a line. Memory: a read buffer.
 //!
-//! Rules: not a byte is decompressed beyond the announced size; a file that breaks off within a frame is refused.
+//! Rules: one octet more than was announced is decompressed at most; a file that breaks off within a frame is refused.
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
+use sha2::{Digest, Sha256};
 use zstd::stream::raw::{DParameter, Decoder, Operation};
 
 use super::entry::MAX_LINE;
-use super::lines::MAX_WINDOW_LOG;
 use super::types::ListError;
-use super::written::LARGEST;
 
+/// Octets of lines that a frame of ours holds at least, but for the last one: what zstd compresses as one job.
+pub(crate) const FRAME: usize = 8 << 20;
+/// Octets of lines that no frame of ours exceeds by more than a line.
+pub(crate) const LARGEST: usize = 2 * FRAME;
+/// No decompression window is larger (as power of two): what the issuer's half writes and reads.
+const MAX_WINDOW_LOG: u32 = 27;
 const INPUT: usize = 1 << 16;
 
 /// A compressed file while its frames are read.
@@ -27,24 +33,41 @@ pub(crate) struct Frames {
     input: Vec<u8>,
     from: usize,
     to: usize,
+    /// Octets of the file before `from`.
+    place: u64,
+    /// Their hash, where it was asked for.
+    hash: Option<Sha256>,
     /// Octets that may still come.
     left: u64,
     /// In the middle of a frame.
     inside: bool,
-    text: Vec<u8>,
-    end: usize,
-    frame: Vec<u8>,
 }
 
-/// What comes next out of a file.
-pub(crate) struct Piece<'f> {
-    pub text: &'f [u8],
-    /// The frame that holds just this text; `None` where that is longer than frames are.
-    pub frame: Option<&'f [u8]>,
+/// What comes next out of a file, in memory that is used again.
+pub(crate) struct Piece {
+    text: Vec<u8>,
+    end: usize,
+    /// What it came from.
+    frame: Vec<u8>,
+    /// It is all of a frame.
+    pub whole: bool,
     /// A frame ends here.
     pub ends: bool,
-    /// Nothing follows.
-    pub last: bool,
+}
+
+impl Piece {
+    pub fn new() -> Self {
+        Self { text: vec![0; LARGEST + MAX_LINE], end: 0, frame: Vec::new(), whole: false, ends: false }
+    }
+
+    pub fn text(&self) -> &[u8] {
+        &self.text[..self.end]
+    }
+
+    /// The frame, where this is all of one.
+    pub fn frame(&self) -> &[u8] {
+        &self.frame
+    }
 }
 
 impl Frames {
@@ -61,55 +84,79 @@ impl Frames {
             input: vec![0; INPUT],
             from: 0,
             to: 0,
+            place: 0,
+            hash: None,
             left: size,
             inside: false,
-            text: vec![0; LARGEST + MAX_LINE],
-            end: 0,
-            frame: Vec::new(),
         })
     }
 
-    /// The next piece; `None` after the last.
-    pub fn next(&mut self) -> Result<Option<Piece<'_>>, ListError> {
-        self.end = 0;
-        self.frame.clear();
-        let mut whole = !self.inside;
-        if !self.inside && !self.fill()? {
-            return Ok(None);
+    /// Hashes the file too, from here on.
+    pub fn hashed(mut self) -> Self {
+        self.hash = Some(Sha256::new());
+        self
+    }
+
+    /// The hash of what was read of the file.
+    pub fn hash(self) -> Sha256 {
+        self.hash.unwrap_or_default()
+    }
+
+    /// Octets of the file that were taken.
+    pub fn place(&self) -> u64 {
+        self.place
+    }
+
+    /// Whether something follows.
+    pub fn more(&mut self) -> Result<bool, ListError> {
+        Ok(self.inside || self.fill()?)
+    }
+
+    /// Decompress up to as many octets as there is room for; fewer, where a frame ends. How many, and whether one does.
+    /// None come after the last frame.
+    pub fn read(&mut self, room: &mut [u8]) -> Result<(usize, bool), ListError> {
+        self.read_keeping(room, None)
+    }
+
+    /// The next piece; false after the last.
+    pub fn next(&mut self, piece: &mut Piece) -> Result<bool, ListError> {
+        piece.end = 0;
+        piece.frame.clear();
+        let begins = !self.inside;
+        if !self.more()? {
+            return Ok(false);
         }
-        while self.end < self.text.len() {
-            self.step(whole, self.text.len())?;
-            if !self.inside {
-                let last = !self.fill()?;
-                let frame = whole.then_some(self.frame.as_slice());
-                return Ok(Some(Piece { text: &self.text[..self.end], frame, ends: true, last }));
-            }
-            // a frame that is longer than a piece is not kept
-            whole &= self.end < self.text.len();
-        }
-        Ok(Some(Piece { text: &self.text[..self.end], frame: None, ends: false, last: false }))
+        let kept = begins.then_some(&mut piece.frame);
+        (piece.end, piece.ends) = self.read_keeping(&mut piece.text, kept)?;
+        piece.whole = begins && piece.ends;
+        Ok(true)
     }
 
     /// Goes on at a frame that begins at this octet of the file.
     pub fn seek(&mut self, place: u64) -> Result<(), ListError> {
         self.file.seek(SeekFrom::Start(place)).map_err(|error| self.damaged(&error))?;
-        (self.from, self.to, self.inside) = (0, 0, false);
+        (self.from, self.to, self.place, self.inside) = (0, 0, place, false);
         self.decoder.reinit().map_err(|error| self.damaged(&error))
     }
 
+    /// The octets of the file from one place to another, as they are.
+    pub fn raw(&self, from: u64, to: u64) -> Result<Vec<u8>, ListError> {
+        let length = usize::try_from(to.saturating_sub(from)).map_err(|error| self.damaged(&error))?;
+        let mut octets = vec![0; length];
+        self.read_at(from, &mut octets)?;
+        Ok(octets)
+    }
+
     /// How the frame begins that begins at this octet of the file: a line of it, or all of a frame without one.
-    pub fn beginning(&mut self, place: u64) -> Result<&[u8], ListError> {
+    pub fn beginning(&mut self, place: u64, beginning: &mut Vec<u8>) -> Result<(), ListError> {
         self.seek(place)?;
-        self.end = 0;
-        self.frame.clear();
+        beginning.resize(MAX_LINE, 0);
         // it comes again, where the frame is read
         let left = self.left;
-        self.step(false, MAX_LINE)?;
-        while self.inside && self.end < MAX_LINE {
-            self.step(false, MAX_LINE)?;
-        }
+        let (octets, _) = self.read(beginning)?;
         self.left = left;
-        Ok(&self.text[..self.end])
+        beginning.truncate(octets);
+        Ok(())
     }
 
     /// Where each frame begins (RFC 8878, 3.1.1), without looking into any.
@@ -145,9 +192,8 @@ impl Frames {
         }
     }
 
-    fn read_at(&mut self, place: u64, octets: &mut [u8]) -> Result<(), ListError> {
-        let read = self.file.seek(SeekFrom::Start(place)).and_then(|_| self.file.read_exact(octets));
-        read.map_err(|error| self.damaged(&error))
+    fn read_at(&self, place: u64, octets: &mut [u8]) -> Result<(), ListError> {
+        self.file.read_exact_at(octets, place).map_err(|error| self.damaged(&error))
     }
 
     /// Whether there is something to decompress.
@@ -159,26 +205,41 @@ impl Frames {
         Ok(self.from < self.to)
     }
 
-    /// Decompress some octets more, up to the `limit`th of the piece. `kept`: what they came from is kept too.
-    fn step(&mut self, kept: bool, limit: usize) -> Result<(), ListError> {
-        // without input, what the decoder still holds comes out
-        let more = self.fill()?;
-        let input = &self.input[self.from..self.to];
-        let done = self.decoder.run_on_buffers(input, &mut self.text[self.end..limit]);
-        let done = done.map_err(|error| self.damaged(&error))?;
-        if !more && done.bytes_written == 0 && done.remaining > 0 {
-            return Err(self.damaged(&"it breaks off"));
+    /// As `read`; what it came from goes to `kept`.
+    fn read_keeping(&mut self, room: &mut [u8], mut kept: Option<&mut Vec<u8>>) -> Result<(usize, bool), ListError> {
+        // one octet more than may come, so that a longer file shows
+        let end = room.len().min(usize::try_from(self.left.saturating_add(1)).unwrap_or(usize::MAX));
+        let mut at = 0;
+        while at < end {
+            // without input, what the decoder still holds comes out
+            let more = self.fill()?;
+            if !more && !self.inside {
+                break;
+            }
+            let done = self.decoder.run_on_buffers(&self.input[self.from..self.to], &mut room[at..end]);
+            let done = done.map_err(|error| self.damaged(&error))?;
+            if !more && done.bytes_written == 0 && done.remaining > 0 {
+                return Err(self.damaged(&"it breaks off"));
+            }
+            let taken = &self.input[self.from..self.from + done.bytes_read];
+            if let Some(hash) = &mut self.hash {
+                hash.update(taken);
+            }
+            if let Some(kept) = &mut kept {
+                kept.extend_from_slice(taken);
+            }
+            self.from += done.bytes_read;
+            self.place += done.bytes_read as u64;
+            self.inside = done.remaining > 0;
+            at += done.bytes_written;
+            self.left = self.left.checked_sub(done.bytes_written as u64).ok_or_else(|| {
+                ListError::new("too-large", format!("{}: more octets than were announced", self.path.display()))
+            })?;
+            if !self.inside {
+                return Ok((at, true));
+            }
         }
-        if kept {
-            self.frame.extend_from_slice(&self.input[self.from..self.from + done.bytes_read]);
-        }
-        self.from += done.bytes_read;
-        self.end += done.bytes_written;
-        self.inside = done.remaining > 0;
-        self.left = self.left.checked_sub(done.bytes_written as u64).ok_or_else(|| {
-            ListError::new("too-large", format!("{}: more octets than were announced", self.path.display()))
-        })?;
-        Ok(())
+        Ok((at, false))
     }
 
     fn damaged(&self, why: &dyn std::fmt::Display) -> ListError {

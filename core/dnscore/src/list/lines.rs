@@ -1,22 +1,20 @@
 //! The lines of a compressed file, one after the other, and the hash of all of them.
 //!
 //! Enters: a zstd file, and how many octets may come out of it. Leaves: lines without their line feeds, with their numbers
-//! from 1; at the end the state hash. Not a byte is decompressed beyond the announced size, and no line is longer than
-//! [`MAX_LINE`], so that a few chunks and the decompressor's window are all the memory there is to it.
+//! from 1; at the end the document's [`Marks`]. Not a byte is decompressed beyond the announced size, and no line is longer
+//! than [`MAX_LINE`], so that a few chunks and the decompressor's window are all the memory there is to it.
 
-use std::fs::File;
-use std::io::{BufReader, Read};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 
-use sha2::{Digest, Sha256};
+use sha2::Sha256;
 
 use super::entry::MAX_LINE;
+use super::frames::Frames;
+use super::marks::{Mark, Marker, Marks};
 use super::types::ListError;
 
-/// No decompression window is larger (as power of two): what the issuer's half writes and reads.
-pub(crate) const MAX_WINDOW_LOG: u32 = 27;
 const CHUNK: usize = 1 << 18;
 
 /// The lines of a compressed file, without their line feeds.
@@ -29,10 +27,19 @@ pub(crate) struct Lines {
 }
 
 impl Lines {
-    /// Open a compressed file of at most `size` octets uncompressed.
-    pub fn open(path: &Path, size: u64, hashed: bool) -> Result<Self, ListError> {
-        let reading = Reading::start(path, size, hashed)?;
+    /// Open a compressed file of at most `size` octets uncompressed; with `marked` its marks are made too.
+    pub fn open(path: &Path, size: u64, marked: bool) -> Result<Self, ListError> {
+        let reading = Reading::start(Source::new(Frames::open(path, size)?), marked)?;
         Ok(Self { buffer: Vec::new(), start: 0, end: 0, number: 0, reading })
+    }
+
+    /// Open a part of one: after the mark `from`, up to so many octets uncompressed of the whole.
+    pub fn part(path: &Path, from: &Mark, to: u64) -> Result<Self, ListError> {
+        let mut frames = Frames::open(path, to - from.size)?;
+        frames.seek(from.file)?;
+        let source = Source { wanted: to - from.size, ..Source::new(frames) };
+        let reading = Reading::start(source, false)?;
+        Ok(Self { buffer: Vec::new(), start: 0, end: 0, number: from.entries, reading })
     }
 
     /// The next line and its number, from 1.
@@ -75,9 +82,10 @@ impl Lines {
         self.number
     }
 
-    /// The state hash of all lines, which were read to their end, if it was asked for.
-    pub fn finish(self) -> Result<String, ListError> {
-        self.reading.finish()
+    /// The marks of the document, which was read to its end, if they were asked for.
+    pub fn finish(self) -> Result<Option<Marks>, ListError> {
+        let (marker, file) = self.reading.finish()?;
+        Ok(marker.map(|marker| marker.finish(file)))
     }
 
     /// Goes on in the next chunk, with the part of a line that this one ends with before it.
@@ -85,9 +93,10 @@ impl Lines {
         let Some(mut next) = self.reading.next()? else { return Ok(false) };
         let rest = &self.buffer[self.start..self.end];
         let start = MAX_LINE - rest.len();
-        next[start..MAX_LINE].copy_from_slice(rest);
-        (self.start, self.end) = (start, next.len());
-        self.reading.give_back(std::mem::replace(&mut self.buffer, next));
+        next.octets[start..MAX_LINE].copy_from_slice(rest);
+        (self.start, self.end) = (start, next.end);
+        std::mem::swap(&mut self.buffer, &mut next.octets);
+        self.reading.give_back(next);
         Ok(true)
     }
 }
@@ -109,73 +118,94 @@ pub(crate) fn lines_of(mut text: &[u8]) -> impl Iterator<Item = &[u8]> {
     })
 }
 
-/// How many lines end here.
-pub(crate) fn count(text: &[u8]) -> u64 {
-    let in_chunk = |chunk: &[u8]| chunk.iter().fold(0u8, |count, &byte| count.wrapping_add(u8::from(byte == b'\n')));
-    text.chunks(128).map(|chunk| u64::from(in_chunk(chunk))).sum()
+/// The marks of a document of at most `size` octets. No line is looked at.
+pub(crate) fn marks_of(path: &Path, size: u64) -> Result<Marks, ListError> {
+    let mut reading = Reading::start(Source::new(Frames::open(path, size)?.hashed()), false)?;
+    let mut marker = Marker::default();
+    // here, beside the thread that decompresses: the two cost about the same
+    while let Some(chunk) = reading.next()? {
+        chunk.mark(&mut marker);
+        reading.give_back(chunk);
+    }
+    let (_, file) = reading.finish()?;
+    Ok(marker.finish(file))
 }
 
-/// A thread that decompresses and hashes ahead of the reader of the lines: that costs more than all else that is done
-/// with a line. Chunks come with [`MAX_LINE`] octets of room before them.
+/// What was decompressed at a time, with [`MAX_LINE`] octets of room before it.
+#[derive(Default)]
+struct Chunk {
+    octets: Vec<u8>,
+    end: usize,
+    /// Where in it frames end, and how many octets of the file were taken by then.
+    frames: Vec<(usize, u64)>,
+}
+
+impl Chunk {
+    fn mark(&self, marker: &mut Marker) {
+        let mut at = MAX_LINE;
+        for &(end, place) in &self.frames {
+            marker.text(&self.octets[at..end]);
+            marker.frame(place);
+            at = end;
+        }
+        marker.text(&self.octets[at..self.end]);
+    }
+}
+
+/// A thread that decompresses ahead of the reader of the lines, and makes the marks where they are asked for: that costs
+/// more than all else that is done with a line.
 struct Reading {
-    chunks: Receiver<Result<Vec<u8>, ListError>>,
-    used: SyncSender<Vec<u8>>,
-    thread: JoinHandle<Option<Sha256>>,
+    chunks: Receiver<Result<Chunk, ListError>>,
+    used: SyncSender<Chunk>,
+    thread: JoinHandle<(Option<Marker>, Sha256)>,
     ended: bool,
 }
 
 impl Reading {
-    fn start(path: &Path, size: u64, hashed: bool) -> Result<Self, ListError> {
-        let unreadable = |error| ListError::new("unreadable", format!("{}: {error}", path.display()));
-        let file = File::open(path).map_err(unreadable)?;
-        let mut decoder = zstd::stream::read::Decoder::new(file).map_err(unreadable)?;
-        decoder.window_log_max(MAX_WINDOW_LOG).map_err(unreadable)?;
+    fn start(mut source: Source, marked: bool) -> Result<Self, ListError> {
         let (give, chunks) = sync_channel(1);
-        let (used, again) = sync_channel(2);
-        let mut source = Decompressed { path: path.into(), decoder, left: size };
+        let (used, again) = sync_channel::<Chunk>(2);
+        if marked {
+            source.frames = source.frames.hashed();
+        }
         let thread = std::thread::Builder::new().name("read".into()).spawn(move || {
-            let mut hash = hashed.then(Sha256::new);
+            let mut marker = marked.then(Marker::default);
             loop {
                 let chunk = source.read(again.try_recv().unwrap_or_default());
-                if let (Some(hash), Ok(chunk)) = (&mut hash, &chunk) {
-                    hash.update(&chunk[MAX_LINE..]);
+                if let (Some(marker), Ok(chunk)) = (&mut marker, &chunk) {
+                    chunk.mark(marker);
                 }
-                let last = chunk.as_ref().map_or(true, |chunk| chunk.len() == MAX_LINE);
+                let last = chunk.as_ref().map_or(true, |chunk| chunk.end == MAX_LINE);
                 // fails where nobody reads any more
                 if give.send(chunk).is_err() || last {
-                    return hash;
+                    return (marker, source.frames.hash());
                 }
             }
         });
-        Ok(Self { chunks, used, thread: thread.map_err(unreadable)?, ended: false })
+        let thread = thread.map_err(|error| ListError::new("internal", format!("no thread to read: {error}")))?;
+        Ok(Self { chunks, used, thread, ended: false })
     }
 
-    /// The next chunk, `None` after the last.
-    fn next(&mut self) -> Result<Option<Vec<u8>>, ListError> {
+    /// The next chunk, `None` after the last; one without octets, where a frame has none.
+    fn next(&mut self) -> Result<Option<Chunk>, ListError> {
         if self.ended {
             return Ok(None);
         }
         let chunk = self.chunks.recv().map_err(|_| failed())??;
-        self.ended = chunk.len() == MAX_LINE;
-        Ok((!self.ended).then_some(chunk))
+        self.ended = chunk.end == MAX_LINE;
+        Ok((!self.ended || !chunk.frames.is_empty()).then_some(chunk))
     }
 
     /// Returns a chunk that was read: the thread uses its memory again.
-    fn give_back(&self, chunk: Vec<u8>) {
+    fn give_back(&self, chunk: Chunk) {
         let _ = self.used.try_send(chunk);
     }
 
-    fn finish(self) -> Result<String, ListError> {
+    /// The marks where they were asked for, and the hash of the file where it was.
+    fn finish(self) -> Result<(Option<Marker>, Sha256), ListError> {
         drop(self.chunks);
-        let hash = self.thread.join().map_err(|_| failed())?;
-        let Some(hash) = hash else { return Ok(String::new()) };
-        Ok(state_of(hash))
+        self.thread.join().map_err(|_| failed())
     }
-}
-
-/// The state that a hash of lines names.
-pub(crate) fn state_of(hash: Sha256) -> String {
-    hash.finalize().iter().fold(String::from("sha256:"), |text, byte| format!("{text}{byte:02x}"))
 }
 
 fn failed() -> ListError {
@@ -183,33 +213,31 @@ fn failed() -> ListError {
 }
 
 /// What comes out of a compressed file, chunk by chunk.
-struct Decompressed {
-    path: PathBuf,
-    decoder: zstd::stream::read::Decoder<'static, BufReader<File>>,
-    /// Octets that may still come.
-    left: u64,
+struct Source {
+    frames: Frames,
+    /// Octets that are wanted of it.
+    wanted: u64,
 }
 
-impl Decompressed {
+impl Source {
+    fn new(frames: Frames) -> Self {
+        Self { frames, wanted: u64::MAX }
+    }
+
     /// The next chunk, in the memory of one that was read; empty after the last.
-    fn read(&mut self, mut chunk: Vec<u8>) -> Result<Vec<u8>, ListError> {
-        // one octet more than may come, so that a longer file shows
-        let room = usize::try_from(self.left.saturating_add(1)).unwrap_or(CHUNK).min(CHUNK);
-        chunk.resize(MAX_LINE + room, 0);
-        let mut end = MAX_LINE;
-        while end < chunk.len() {
-            let read = self.decoder.read(&mut chunk[end..]).map_err(|error| {
-                ListError::new("damaged", format!("{}: not a whole zstd file: {error}", self.path.display()))
-            })?;
-            if read == 0 {
-                break;
+    fn read(&mut self, mut chunk: Chunk) -> Result<Chunk, ListError> {
+        chunk.frames.clear();
+        chunk.octets.resize(MAX_LINE + CHUNK, 0);
+        chunk.end = MAX_LINE;
+        let full = MAX_LINE + usize::try_from(self.wanted).unwrap_or(CHUNK).min(CHUNK);
+        while chunk.end < full && self.frames.more()? {
+            let (octets, ends) = self.frames.read(&mut chunk.octets[chunk.end..full])?;
+            chunk.end += octets;
+            if ends {
+                chunk.frames.push((chunk.end, self.frames.place()));
             }
-            end += read;
         }
-        chunk.truncate(end);
-        self.left = self.left.checked_sub((end - MAX_LINE) as u64).ok_or_else(|| {
-            ListError::new("too-large", format!("{}: more octets than were announced", self.path.display()))
-        })?;
+        self.wanted -= (chunk.end - MAX_LINE) as u64;
         Ok(chunk)
     }
 }

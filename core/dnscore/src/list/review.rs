@@ -180,10 +180,10 @@ pub struct Content {
 }
 
 /// Check a document of at most `size` octets uncompressed, line by line, and say what it holds; with `told` also what it means
-/// as a first version.
+/// as a first version. Its marks go to `marks`.
 ///
 /// # Errors
-/// The first thing that is wrong with it.
+/// The first thing that is wrong with it; the marks cannot be written.
 pub fn check_document(
     path: &Path,
     sealed: bool,
@@ -191,6 +191,7 @@ pub fn check_document(
     bases: &[String],
     withdrawn: &[String],
     told: Option<Told<'_>>,
+    marks: Option<&Path>,
 ) -> Result<Content, ListError> {
     let mut document = Document::open(path, Form::of(sealed), size, Trust::Nothing { bases: Some(bases) })?;
     let withdrawn = references(withdrawn)?;
@@ -208,7 +209,10 @@ pub fn check_document(
             reviewing.first(&group);
         }
     }
-    content.state = document.finish()?;
+    if let Some(found) = document.finish()? {
+        content.state = found.summary().state;
+        marks.map_or(Ok(()), |path| found.write(path))?;
+    }
     content.bases = counts.finish();
     content.review = reviewing.map(Reviewing::finish).transpose()?.unwrap_or_default();
     Ok(content)

@@ -11,7 +11,7 @@ use std::path::Path;
 
 use super::document::{Document, Group, Trust};
 use super::entry::Reader;
-use super::lines::count;
+use super::marks::count;
 use super::types::ListError;
 
 /// What is compared at once.

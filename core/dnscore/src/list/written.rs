@@ -1,7 +1,8 @@
 //! A compressed document, or a step, in the making: whole lines go in, zstd frames come out.
 //!
 //! Enters: canonical lines in their order, and frames of another document that may be taken over as they are. Leaves: a
-//! file, and what its lines come to ([`Summary`]). The caller makes the file durable.
+//! file, and its [`Marks`]. The caller makes the file durable. What is compressed, hashed and written goes to a thread of
+//! its own, frame by frame, while the caller makes the next one.
 //!
 //! Rules
 //! - The same lines make the same file, whatever they were made of. What is signed is the file's hash, and another desk
@@ -9,151 +10,219 @@
 //! - Where a frame ends depends on the lines in it alone: with the first line beyond [`FRAME`] octets whose [`is_last`] bits
 //!   say so, at the latest with the one that reaches [`LARGEST`]. So a change has one frame written again, and all
 //!   others stay as they are.
-//! - Up to [`FRAME`] octets a document is one frame, compressed as `blocklists/document.py` does it, octet for octet.
+//! - Up to [`FRAME`] octets a document is one frame, compressed as `blocklists/document.py` does it, octet for octet. Of a
+//!   longer one no frame is compressed at a higher level than [`LONG`].
 
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::thread::JoinHandle;
 
 use sha2::{Digest, Sha256};
 
-use super::lines::{count, lines_of, state_of};
+use super::frames::{FRAME, LARGEST, Piece};
+use super::lines::lines_of;
+use super::marks::{Mark, Marker, Marks};
 use super::output::unwritable;
 use super::types::ListError;
 
-/// Octets of lines that a frame holds at least, but for the last one: what zstd compresses as one job at our level.
-pub(crate) const FRAME: usize = 8 << 20;
-/// Octets of lines that no frame exceeds by more than a line.
-pub(crate) const LARGEST: usize = 2 * FRAME;
 /// One line of so many may end a frame.
 const ONE_IN: u32 = 1 << 10;
-
-/// What the lines of a document come to.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Summary {
-    /// Lines.
-    pub entries: u64,
-    /// Octets, uncompressed.
-    pub size: u64,
-    /// `sha256:` and 64 digits.
-    pub state: String,
-}
+/// The highest level of a document of several frames: of real names 2 in 100 octets more than at level 6 come of it, in a
+/// fifth of the time.
+const LONG: i32 = 2;
 
 /// A file in the making.
 pub(crate) struct Writer {
-    file: File,
-    path: PathBuf,
     level: i32,
     /// Lines of the frame that is being filled.
     text: Vec<u8>,
-    hash: Sha256,
-    entries: u64,
+    /// Frames were given away.
+    frames: bool,
+    /// Octets of lines so far, and what they may come to.
     size: u64,
-    /// Octets that the lines may come to.
     limit: u64,
-    /// The frame before, while it is compressed beside.
-    packing: Option<JoinHandle<io::Result<Packed>>>,
+    jobs: SyncSender<Job>,
+    /// Jobs that are done: their memory is used again.
+    done: Receiver<Job>,
+    /// `None` after an error of it.
+    thread: Option<JoinHandle<Result<Marks, ListError>>>,
 }
 
-/// A frame, and the memory that its lines were in.
-struct Packed {
-    frame: Vec<u8>,
-    text: Vec<u8>,
+enum Job {
+    /// Lines that make a frame, compressed at this level.
+    Lines(Vec<u8>, i32),
+    /// A frame that stays as it is, and what is in it.
+    Frame(Piece),
+    /// The same, up to a mark of the document that it is taken from, with which all before it agrees.
+    Marked(Vec<u8>, Mark),
 }
 
 impl Writer {
     /// Writes to `path`, in place of what was there, lines of at most `limit` octets.
     pub fn create(path: &Path, level: i32, limit: u64) -> Result<Self, ListError> {
         let file = File::create(path).map_err(|error| unwritable(path, &error))?;
-        let (text, hash) = (Vec::new(), Sha256::new());
-        Ok(Self { file, path: path.into(), level, text, hash, entries: 0, size: 0, limit, packing: None })
+        // the next frame is made meanwhile, and waits for the thread
+        let (jobs, todo) = sync_channel(0);
+        let (give, done) = channel();
+        let back = Back { file, path: path.into(), written: 0, hash: Sha256::new(), marker: Marker::default() };
+        let thread = std::thread::Builder::new().name("pack".into()).spawn(move || back.run(&todo, &give));
+        let thread = Some(thread.map_err(|error| unwritable(path, &error))?);
+        Ok(Self { level, text: Vec::new(), frames: false, size: 0, limit, jobs, done, thread })
     }
 
     /// Writes whole lines.
     pub fn write(&mut self, mut lines: &[u8]) -> Result<(), ListError> {
-        self.count(lines)?;
+        self.grow(lines.len() as u64)?;
         while let Some(end) = frame_end(self.text.len(), lines) {
             self.text.extend_from_slice(&lines[..end]);
-            self.pack()?;
+            let text = std::mem::take(&mut self.text);
+            self.give(Job::Lines(text, self.level.min(LONG)))?;
+            self.reclaim();
             lines = &lines[end..];
         }
         self.text.extend_from_slice(lines);
         Ok(())
     }
 
-    /// Writes all lines of a frame of another document; the frame itself, where it is the one that would be made here.
-    /// `last`: no line follows.
-    pub fn write_frame(&mut self, lines: &[u8], frame: &[u8], last: bool) -> Result<(), ListError> {
+    /// Writes all lines of a frame of another document; the frame itself, where it is the one that would be made here. The
+    /// piece is another one then. `last`: no line follows, and frames stand before it as they did there, or none.
+    pub fn write_frame(&mut self, piece: &mut Piece, last: bool) -> Result<(), ListError> {
+        let lines = piece.text();
         let ends = frame_end(0, lines).map_or(last, |end| end == lines.len());
-        if !self.text.is_empty() || !ends {
+        if !self.between() || !ends {
             return self.write(lines);
         }
-        self.count(lines)?;
-        self.settle()?;
-        self.file.write_all(frame).map_err(|error| unwritable(&self.path, &error))
+        self.grow(lines.len() as u64)?;
+        let other = self.reclaim().unwrap_or_else(Piece::new);
+        self.give(Job::Frame(std::mem::replace(piece, other)))
     }
 
-    /// The hash of all lines so far.
-    pub fn hash(&self) -> &Sha256 {
-        &self.hash
+    /// Takes over a frame, or several, up to a mark of the document that they are from. All lines so far are that
+    /// document's, up to the mark before.
+    pub fn take(&mut self, frame: Vec<u8>, mark: &Mark) -> Result<(), ListError> {
+        self.grow(mark.size - self.size)?;
+        self.give(Job::Marked(frame, mark.clone()))
+    }
+
+    /// Whether the next line begins a frame.
+    pub fn between(&self) -> bool {
+        self.text.is_empty()
+    }
+
+    /// Whether a frame is made.
+    pub fn begun(&self) -> bool {
+        self.frames
     }
 
     /// Writes the last frame.
-    pub fn finish(mut self) -> Result<Summary, ListError> {
-        self.settle()?;
-        let empty = self.file.metadata().map_or(true, |file| file.len() == 0);
-        if empty || !self.text.is_empty() {
-            let packed = compressed(std::mem::take(&mut self.text), self.level);
-            self.put(packed)?;
+    pub fn finish(mut self) -> Result<Marks, ListError> {
+        if !self.frames || !self.text.is_empty() {
+            let level = if self.frames { self.level.min(LONG) } else { self.level };
+            let text = std::mem::take(&mut self.text);
+            self.give(Job::Lines(text, level))?;
         }
-        let state = state_of(self.hash);
-        Ok(Summary { entries: self.entries, size: self.size, state })
+        let Self { jobs, thread, .. } = self;
+        drop(jobs);
+        joined(thread)
     }
 
-    fn count(&mut self, lines: &[u8]) -> Result<(), ListError> {
-        self.size += lines.len() as u64;
+    fn grow(&mut self, octets: u64) -> Result<(), ListError> {
+        self.size += octets;
         if self.size > self.limit {
             return Err(ListError::new("too-large", format!("more than {} octets come of it", self.limit)));
         }
-        self.hash.update(lines);
-        self.entries += count(lines);
         Ok(())
     }
 
-    /// Has the frame compressed beside, once the one before it is written.
-    fn pack(&mut self) -> Result<(), ListError> {
-        self.settle()?;
-        let (text, level) = (std::mem::take(&mut self.text), self.level);
-        let work = std::thread::Builder::new().name("pack".into()).spawn(move || compressed(text, level));
-        self.packing = Some(work.map_err(|error| unwritable(&self.path, &error))?);
-        Ok(())
-    }
-
-    fn settle(&mut self) -> Result<(), ListError> {
-        let Some(work) = self.packing.take() else { return Ok(()) };
-        let packed = work.join().unwrap_or_else(|_| Err(io::Error::other("the compressing thread failed")));
-        self.put(packed)
-    }
-
-    fn put(&mut self, packed: io::Result<Packed>) -> Result<(), ListError> {
-        let written = packed.and_then(|packed| self.file.write_all(&packed.frame).map(|()| packed.text));
-        let text = written.map_err(|error| unwritable(&self.path, &error))?;
-        if self.text.capacity() == 0 {
-            self.text = text;
+    fn give(&mut self, job: Job) -> Result<(), ListError> {
+        self.frames = true;
+        match self.jobs.send(job) {
+            Ok(()) => Ok(()),
+            // after an error the thread takes no more
+            Err(_) => joined(self.thread.take()).and_then(|_| Err(failed())),
         }
+    }
+
+    /// Takes back the memory of jobs that are done; that of a piece, if one is.
+    fn reclaim(&mut self) -> Option<Piece> {
+        let mut found = None;
+        for job in self.done.try_iter() {
+            match job {
+                Job::Lines(text, _) if self.text.capacity() == 0 => self.text = text,
+                Job::Frame(piece) => found = Some(piece),
+                Job::Lines(..) | Job::Marked(..) => {}
+            }
+        }
+        found
+    }
+}
+
+/// The thread that compresses, hashes and writes.
+struct Back {
+    file: File,
+    path: PathBuf,
+    written: u64,
+    hash: Sha256,
+    marker: Marker,
+}
+
+impl Back {
+    fn run(mut self, todo: &Receiver<Job>, done: &Sender<Job>) -> Result<Marks, ListError> {
+        for mut job in todo {
+            match &mut job {
+                Job::Lines(text, level) => {
+                    self.compress(text, *level)?;
+                    text.clear();
+                }
+                Job::Frame(piece) => {
+                    self.marker.text(piece.text());
+                    self.put(piece.frame())?;
+                }
+                Job::Marked(frame, mark) => {
+                    self.file.write_all(frame).map_err(|error| unwritable(&self.path, &error))?;
+                    self.hash.update(frame);
+                    self.written = mark.file;
+                    self.marker.same(mark.clone());
+                }
+            }
+            // fails where the caller gave up
+            let _ = done.send(job);
+        }
+        Ok(self.marker.finish(self.hash))
+    }
+
+    fn compress(&mut self, text: &[u8], level: i32) -> Result<(), ListError> {
+        let begun = || -> io::Result<_> {
+            let mut encoder = zstd::stream::write::Encoder::new(Vec::new(), level)?;
+            // zstd writes other octets with a thread of its own than without, and documents were always written with one
+            encoder.multithread(1)?;
+            encoder.write_all(text)?;
+            Ok(encoder)
+        };
+        let encoder = begun().map_err(|error| unwritable(&self.path, &error))?;
+        self.marker.text(text);
+        let frame = encoder.finish().map_err(|error| unwritable(&self.path, &error))?;
+        self.put(&frame)
+    }
+
+    /// Writes a frame; what is in it is hashed already.
+    fn put(&mut self, frame: &[u8]) -> Result<(), ListError> {
+        self.file.write_all(frame).map_err(|error| unwritable(&self.path, &error))?;
+        self.hash.update(frame);
+        self.written += frame.len() as u64;
+        self.marker.frame(self.written);
         Ok(())
     }
 }
 
-fn compressed(mut text: Vec<u8>, level: i32) -> io::Result<Packed> {
-    let mut encoder = zstd::stream::write::Encoder::new(Vec::new(), level)?;
-    // zstd writes other octets with a thread of its own than without, and documents were always written with one
-    encoder.multithread(1)?;
-    encoder.write_all(&text)?;
-    let frame = encoder.finish()?;
-    text.clear();
-    Ok(Packed { frame, text })
+fn joined(thread: Option<JoinHandle<Result<Marks, ListError>>>) -> Result<Marks, ListError> {
+    thread.and_then(|thread| thread.join().ok()).unwrap_or_else(|| Err(failed()))
+}
+
+fn failed() -> ListError {
+    ListError::new("internal", "the thread that writes failed")
 }
 
 /// Octets of `lines` up to where a frame ends that has `before` octets already; `None` where it goes on after them.

@@ -1,0 +1,180 @@
+//! The marks of a document: where its frames end, and the hash of all lines up to there.
+//!
+//! Enters: a document while it is read or written: its lines and, apart from them, the octets of its file. Leaves: what
+//! the lines come to ([`Summary`]), and marks that this machine may keep in a file of its own. With marks a step from the
+//! document begins with the frame in which the first change falls: the lines before it were hashed once.
+//!
+//! Rules
+//! - Marks hold for one file, which they name by its SHA-256: that is compared before anything is taken from them.
+//! - They are a shortcut. Where they are missing, damaged or of another file, the lines are hashed from the first on.
+//! - They are worth as much as the folder that they are in: the process that hashed the lines wrote them there. They do
+//!   not travel, and nobody signs them.
+//!
+//! The file: a heading; the SHA-256 of the document's file; for each mark three numbers of eight octets (little-endian)
+//! and the state of SHA-256; the SHA-256 of all that.
+
+use std::fs::{self, File};
+use std::io::Read;
+use std::path::Path;
+
+use sha2::digest::common::hazmat::{SerializableState, SerializedState};
+use sha2::{Digest, Sha256};
+
+use super::output::unwritable;
+use super::types::ListError;
+
+const HEADING: &[u8] = b"stopsign marks 1\n";
+const DIGEST: usize = 32;
+/// Octets of a file that are hashed at a time.
+const BLOCK: usize = 1 << 16;
+
+/// What the lines of a document come to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Summary {
+    /// Lines.
+    pub entries: u64,
+    /// Octets, uncompressed.
+    pub size: u64,
+    /// `sha256:` and 64 digits.
+    pub state: String,
+}
+
+/// How far a document has come where a frame ends, with the end of a line.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Mark {
+    /// Octets of the file.
+    pub file: u64,
+    /// Octets of lines.
+    pub size: u64,
+    pub entries: u64,
+    /// Of all lines up to here.
+    pub hash: Sha256,
+}
+
+/// All marks of a document, the last at its end.
+#[derive(Debug)]
+pub(crate) struct Marks {
+    file: [u8; DIGEST],
+    pub all: Vec<Mark>,
+}
+
+impl Marks {
+    /// The marks in the file at `path`, where there are some and they are those of this document.
+    pub fn of(document: &Path, path: &Path) -> Option<Self> {
+        let marks = Self::parse(&fs::read(path).ok()?)?;
+        (file_hash(document)? == marks.file).then_some(marks)
+    }
+
+    /// What the lines come to.
+    pub fn summary(&self) -> Summary {
+        let Mark { size, entries, hash, .. } = self.all.last().cloned().unwrap_or_default();
+        Summary { entries, size, state: state_of(hash) }
+    }
+
+    /// Keep them for this machine. The caller need not make them durable: what is damaged is not used.
+    pub fn write(&self, path: &Path) -> Result<(), ListError> {
+        let mut octets = [HEADING, &self.file].concat();
+        for mark in &self.all {
+            for number in [mark.file, mark.size, mark.entries] {
+                octets.extend_from_slice(&number.to_le_bytes());
+            }
+            octets.extend_from_slice(&mark.hash.serialize());
+        }
+        octets.extend_from_slice(&Sha256::digest(&octets));
+        fs::write(path, octets).map_err(|error| unwritable(path, &error))
+    }
+
+    fn parse(octets: &[u8]) -> Option<Self> {
+        let (octets, check) = octets.split_last_chunk::<DIGEST>()?;
+        if Sha256::digest(octets).as_slice() != check {
+            return None;
+        }
+        let (file, mut rest) = octets.strip_prefix(HEADING)?.split_first_chunk::<DIGEST>()?;
+        let mut all = Vec::new();
+        while !rest.is_empty() {
+            let mut number = || {
+                let (number, after) = rest.split_first_chunk::<8>()?;
+                rest = after;
+                Some(u64::from_le_bytes(*number))
+            };
+            let (file, size, entries) = (number()?, number()?, number()?);
+            let (hash, after) = rest.split_at_checked(size_of::<SerializedState<Sha256>>())?;
+            let hash = Sha256::deserialize(hash.try_into().ok()?).ok()?;
+            rest = after;
+            all.push(Mark { file, size, entries, hash });
+        }
+        Some(Self { file: *file, all })
+    }
+}
+
+/// Makes the marks of a document.
+#[derive(Default)]
+pub(crate) struct Marker {
+    /// How far it has come.
+    at: Mark,
+    marks: Vec<Mark>,
+    /// In the middle of a line.
+    inside: bool,
+}
+
+impl Marker {
+    /// Lines, or parts of them.
+    pub fn text(&mut self, text: &[u8]) {
+        self.at.hash.update(text);
+        self.at.size += text.len() as u64;
+        self.at.entries += count(text);
+        if let Some(last) = text.last() {
+            self.inside = *last != b'\n';
+        }
+    }
+
+    /// A frame ends, `octets` into the file.
+    pub fn frame(&mut self, octets: u64) {
+        self.at.file = octets;
+        if !self.inside {
+            self.marks.push(self.at.clone());
+        }
+    }
+
+    /// A frame of a document that is the same up to this mark.
+    pub fn same(&mut self, mark: Mark) {
+        self.marks.push(mark.clone());
+        self.at = mark;
+    }
+
+    /// After the last line; `file`: the hash of the whole file.
+    pub fn finish(self, file: Sha256) -> Marks {
+        let mut all = self.marks;
+        if all.last().is_none_or(|mark| mark.size < self.at.size) {
+            all.push(self.at);
+        }
+        Marks { file: file.finalize().into(), all }
+    }
+}
+
+/// What the lines of a document come to by the marks in a file; `None` where these are not those of the document.
+#[must_use]
+pub fn marked(document: &Path, marks: &Path) -> Option<Summary> {
+    Marks::of(document, marks).map(|marks| marks.summary())
+}
+
+/// The state that a hash of lines names.
+pub(crate) fn state_of(hash: Sha256) -> String {
+    hash.finalize().iter().fold(String::from("sha256:"), |text, byte| format!("{text}{byte:02x}"))
+}
+
+/// How many lines end here.
+pub(crate) fn count(text: &[u8]) -> u64 {
+    let in_chunk = |chunk: &[u8]| chunk.iter().fold(0u8, |count, &byte| count.wrapping_add(u8::from(byte == b'\n')));
+    text.chunks(128).map(|chunk| u64::from(in_chunk(chunk))).sum()
+}
+
+fn file_hash(path: &Path) -> Option<[u8; DIGEST]> {
+    let (mut file, mut hash, mut block) = (File::open(path).ok()?, Sha256::new(), vec![0; BLOCK]);
+    loop {
+        match file.read(&mut block).ok()? {
+            0 => return Some(hash.finalize().into()),
+            read => hash.update(&block[..read]),
+        }
+    }
+}
