@@ -48,9 +48,13 @@ def check(relief: Relief, name: str, known: Relief | None, *, rotated: bool) -> 
         )
 
 
-def applied(newest: Relief | None, known: Relief | None, lines: Path | None, size: int) -> Relief | None:
+def applied(
+    newest: Relief | None, known: Relief | None, lines: Path | None, size: int, *, same: bool = False,
+    near: Collection[str] = (),
+) -> Relief | None:  # fmt: skip
     """The relief to apply to a document (`size` octets uncompressed): the newest, and what is carried on of `known`.
-    `lines` None: of a sealed document that is not opened here, every reference counts."""
+    `lines` None: of a sealed document that is not opened here, every reference counts. `same`: it is the document that
+    `known` was applied to. `near`: as for `entries_among`."""
     relief = newest or known
     if relief is None:
         return None
@@ -59,16 +63,26 @@ def applied(newest: Relief | None, known: Relief | None, lines: Path | None, siz
         for reference, item in (known.suspended if known else {}).items()
     }
     wanted = {**carried, **(newest.suspended if newest else {})}
-    there = wanted.keys() if lines is None else entries_among(wanted.keys(), lines, size)
+    there = set(known.suspended) if same and known else set[str]()
+    there |= wanted.keys() if lines is None else entries_among(wanted.keys() - there, lines, size, near)
     return replace(relief, suspended={reference: item for reference, item in wanted.items() if reference in there})
 
 
-def entries_among(references: Collection[str], lines: Path, size: int) -> set[str]:
-    """Which of the references are entries of a document."""
-    if not references:
+def entries_among(references: Collection[str], lines: Path, size: int, near: Collection[str] = ()) -> set[str]:
+    """Which of the references are entries of a document. `near`: names that they may be at, where a few lines tell; for
+    the others all of it is looked through."""
+    there = _references(lines, size, names=near).intersection(references) if near else set[str]()
+    return there | _references(lines, size, references=set(references) - there)
+
+
+def _references(
+    lines: Path, size: int, *, names: Collection[str] = (), references: Collection[str] = ()
+) -> set[str]:  # fmt: skip
+    """Those of the entries with these names or references."""
+    if not names and not references:
         return set()
     try:
-        found = find(lines, size=size, references=[*references])
+        found = find(lines, size=size, names=[*names], references=[*references])
     except ListError as error:
         raise DocumentError(str(error)) from None
     return {delta.reference(line) for line in found}

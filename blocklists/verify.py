@@ -55,7 +55,7 @@ from blocklists.sealed.stream import opened, sealed_size
 from resolver._core import marked
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Mapping
     from datetime import datetime
     from pathlib import Path
 
@@ -150,20 +150,17 @@ def head_alone(_: Head) -> bytes:
 
 def refresh_from(
     where: Place, trusted_root: Path, state: Path, name: str, *, min_threshold: int = 2, now: datetime,
-    opener: Opener | None = None, every_entry: bool = False,
+    opener: Opener | None = None, every_entry: bool = False, near: Collection[str] = (),
 ) -> Verified:  # fmt: skip
-    """As `refresh`, from a place that carries its own deadline."""
+    """As `refresh`, from a place that carries its own deadline. `near`: names that a new relief is about, if they are
+    known."""
     with translated(name):
-        check_list(name)
         before = _load(state)
-        (state / "tuf").mkdir(parents=True, exist_ok=True)
-        (state / "verified").mkdir(exist_ok=True)
-        client = Client(where, trusted_root.read_bytes(), state / "tuf", min_threshold, now)
-        client.refresh()
+        client = _client(where, trusted_root, state, name, min_threshold, now)
         newest, arrived = _newest_relief(client, state, name, before), None
         there = before is not None and before.lines.exists()
         if before is not None and there:
-            arrived = newest.applied(before, before.lines, before.head.full_size)
+            arrived = newest.applied(before, before.lines, before.head.full_size, same=True, near=near)
             if arrived is not None and arrived != before.relief:
                 _keep_relief(state, arrived, newest.by)
         head, head_bytes = _fetch_head(client, state, name, before)
@@ -188,6 +185,29 @@ def refresh_from(
         )  # fmt: skip
         _keep(state, verified, head_bytes)
         return verified
+
+
+def relief_from(
+    where: Place, trusted_root: Path, state: Path, name: str, *, min_threshold: int = 2, now: datetime
+) -> Relief | None:
+    """The relief of a list, without the list: as `refresh_from` would apply it, but for references that are no entries.
+    For the person who signs the next one. Raises VerifyError."""
+    with translated(name):
+        before = _load(state)
+        client = _client(where, trusted_root, state, name, min_threshold, now)
+        return _newest_relief(client, state, name, before).applied(before, None, 0)
+
+
+def _client(
+    where: Place, trusted_root: Path, state: Path, name: str, min_threshold: int, now: datetime
+) -> Client:  # fmt: skip
+    """A list's client, with verified metadata."""
+    check_list(name)
+    (state / "tuf").mkdir(parents=True, exist_ok=True)
+    (state / "verified").mkdir(exist_ok=True)
+    client = Client(where, trusted_root.read_bytes(), state / "tuf", min_threshold, now)
+    client.refresh()
+    return client
 
 
 @dataclass(frozen=True, slots=True)
@@ -347,8 +367,11 @@ class _Newest:
     by: Mapping[str, str]
     refused: str | None = None
 
-    def applied(self, before: Verified | None, lines: Path | None, size: int) -> Relief | None:
-        return relief_rules.applied(self.relief, before.relief if before else None, lines, size)
+    def applied(
+        self, before: Verified | None, lines: Path | None, size: int, *, same: bool = False, near: Collection[str] = ()
+    ) -> Relief | None:  # fmt: skip
+        known = before.relief if before else None
+        return relief_rules.applied(self.relief, known, lines, size, same=same, near=near)
 
 
 def _newest_relief(client: Client, state: Path, name: str, before: Verified | None) -> _Newest:

@@ -27,6 +27,7 @@ from blocklists.issuer.options import (
 from blocklists.issuer.progress import progress
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
     from datetime import timedelta
     from pathlib import Path
 
@@ -97,6 +98,7 @@ def withdraw_(
     passphrase_file: Path | None,
 ) -> None:  # fmt: skip
     """Take entries (references or names) off at once: one person, one command."""
+    from blocklists.entry import is_reference
     from blocklists.issuer import withdraw
     from blocklists.issuer.desk import Desk
     from blocklists.issuer.keys import Keyring
@@ -104,7 +106,8 @@ def withdraw_(
     desk, keyring = Desk.open(folder), Keyring.open(keys)
     with progress("finding the entries"):
         request = withdraw.suspend(desk, name, wanted, reason=reason, now=now(), author=keyring.card.name)
-    _relieve(desk, keyring, request, passphrase_from(passphrase_file), output)
+    near = [one for one in wanted if not is_reference(one)]
+    _relieve(desk, keyring, request, passphrase_from(passphrase_file), output, near)
 
 
 @click.group("appeals")
@@ -258,8 +261,11 @@ def document_(folder: Path, name: str, version: int, output: Path) -> None:
     click.echo(f"{name} version {version}: {summary.entries} entries; {summary.state}")
 
 
-def _relieve(desk: Desk, keyring: Keyring, request: Request, passphrase: Passphrase, output: Path | None) -> None:
-    """Review, sign and publish a relief in one go; or sign it alone."""
+def _relieve(
+    desk: Desk, keyring: Keyring, request: Request, passphrase: Passphrase, output: Path | None,
+    near: Collection[str] = (),
+) -> None:  # fmt: skip
+    """Review, sign and publish a relief, which is about the names `near`, in one go; or sign it alone."""
     from blocklists.issuer import known, publish, review, show, sign
 
     with progress("reviewing"):
@@ -272,7 +278,7 @@ def _relieve(desk: Desk, keyring: Keyring, request: Request, passphrase: Passphr
         click.echo(str(output))
         return
     with progress("publishing"):
-        publish.publish(desk, [signed], passphrase, now=now())
+        publish.publish(desk, [signed], passphrase, now=now(), near=near)
     say(f"published in {desk.published}")
 
 

@@ -75,7 +75,7 @@ def look_up(
             pinned = _take_published(keyring, request, where, agree, now, min_threshold)
         else:
             pinned = None
-        found = replace(_look_up(folder, request.about.list, where, now, min_threshold), pinned=pinned)
+        found = replace(_look_up(folder, request, where, now, min_threshold), pinned=pinned)
     try:
         head = Head.from_bytes(request.head) if request.head is not None else None
     except HeadError:
@@ -93,8 +93,8 @@ def fingerprint(data: bytes) -> str:
     return " ".join(digest[at : at + 8] for at in range(0, 64, 8))
 
 
-def _look_up(folder: Path, name: str | None, where: Place, now: datetime, min_threshold: int) -> Known:
-    overdue, root = False, folder / "root.json"
+def _look_up(folder: Path, request: Request, where: Place, now: datetime, min_threshold: int) -> Known:
+    name, overdue, root = request.about.list, False, folder / "root.json"
     try:
         roles = verify.roles(where, root, folder / "tuf", min_threshold=min_threshold, now=now)
     except VerifyError as error:
@@ -105,13 +105,16 @@ def _look_up(folder: Path, name: str | None, where: Place, now: datetime, min_th
             raise
         overdue, now = True, LONG_AGO
         roles = verify.roles(where, root, folder / "tuf", min_threshold=min_threshold, now=now)
-    listed = None
-    if name is not None and spelt(roles.targets.targets, head_path(name)):
-        state = folder / "lists" / name
-        listed = verify.refresh_from(
-            where, root, state, name, min_threshold=min_threshold, now=now, opener=verify.head_alone
-        )
-    return Known(roles, listed, overdue, lists=folder / "lists")
+    lists = folder / "lists"
+    if name is None or not spelt(roles.targets.targets, head_path(name)):
+        return Known(roles, None, overdue=overdue, lists=lists)
+    if request.head is None:
+        relief = verify.relief_from(where, root, lists / name, name, min_threshold=min_threshold, now=now)
+        return Known(roles, None, relief, overdue, lists=lists)
+    listed = verify.refresh_from(
+        where, root, lists / name, name, min_threshold=min_threshold, now=now, opener=verify.head_alone
+    )
+    return Known(roles, listed, listed.relief, overdue, lists=lists)
 
 
 def at_desk(desk: Desk, keyring: Keyring, request: Request, *, now: datetime) -> Known:

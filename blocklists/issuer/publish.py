@@ -38,7 +38,7 @@ from blocklists.repository import LIFETIMES, ONLINE, RELIEF, ROOT, SNAPSHOT, TAR
 from blocklists.sealed.errors import SealError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
     from datetime import datetime
     from pathlib import Path
 
@@ -60,9 +60,11 @@ class PublishError(BlocklistError):
 
 
 def publish(
-    desk: Desk, requests: Sequence[Request], passphrase: Passphrase, *, now: datetime, min_threshold: int = 2
-) -> None:
-    """Publish one change, its signatures taken from all the copies that came back. Raises PublishError, VerifyError."""
+    desk: Desk, requests: Sequence[Request], passphrase: Passphrase, *, now: datetime, min_threshold: int = 2,
+    near: Collection[str] = (),
+) -> None:  # fmt: skip
+    """Publish one change, its signatures taken from all the copies that came back. `near`: the names that a relief is
+    about, if they are known. Raises PublishError, VerifyError."""
     with desk.locked():
         recover(desk)
         request, current = merge(requests), desk.current()
@@ -81,7 +83,7 @@ def publish(
         online = _online(desk, root.signed)
         _stage_online(online, stage, current, changed, passphrase, now)
         relieved = Relief.from_bytes(request.relief_list) if request.relief_list is not None else None
-        _finish(desk, stage, now, min_threshold, openers, relieved=relieved)
+        _finish(desk, stage, now, min_threshold, openers, relieved=relieved, near=near)
 
 
 def refresh_timestamp(desk: Desk, passphrase: Passphrase, *, now: datetime, min_threshold: int = 2) -> None:
@@ -281,15 +283,17 @@ def _finish(
     openers: Mapping[str, Opener],
     *,
     relieved: Relief | None = None,
+    near: Collection[str] = (),
 ) -> None:
-    _check_as_client(desk, stage, now, min_threshold, openers, relieved)
+    _check_as_client(desk, stage, now, min_threshold, openers, relieved, near)
     durable.replace(stage / "ready", b"")
     _flip(desk, stage)
 
 
 def _check_as_client(
-    desk: Desk, stage: Path, now: datetime, min_threshold: int, openers: Mapping[str, Opener], relieved: Relief | None
-) -> None:
+    desk: Desk, stage: Path, now: datetime, min_threshold: int, openers: Mapping[str, Opener], relieved: Relief | None,
+    near: Collection[str],
+) -> None:  # fmt: skip
     """Fetch every list as a provider would; a sealed one that is new by its opener. `relieved`: the relief that is new.
     Raises VerifyError, PublishError."""
     where = Directory([stage, desk.published], Deadline(_CHECK_SECONDS))
@@ -310,7 +314,7 @@ def _check_as_client(
         state = folder / "lists" / name
         seen = verify.refresh_from(
             where, desk.trusted_root, state, name, min_threshold=min_threshold, now=now,
-            opener=openers.get(name, verify.head_alone),
+            opener=openers.get(name, verify.head_alone), near=near if relieved and name == relieved.list else (),
         )  # fmt: skip
         if relieved is None or name != relieved.list:
             continue

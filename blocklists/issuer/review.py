@@ -68,7 +68,9 @@ class Known:
     roles: Roles | None
     """None before the first root is published."""
     list: Verified | None
-    """None before the list's first version."""
+    """None before the list's first version, and where the request is about its relief alone."""
+    relief: Relief | None = None
+    """The list's, as it is published."""
     overdue: bool = False
     """The repository has expired; its signatures hold, but something newer may exist."""
     pinned: str | None = None
@@ -194,7 +196,7 @@ def _review(
         return Review(
             request, known, root, remarks=tuple(remarks), keys=tuple(keys), suspended=suspended, decided=decided
         )
-    head, off = Head.from_bytes(request.head), withdrawn(known.list.relief if known.list else None)
+    head, off = Head.from_bytes(request.head), withdrawn(known.relief)
     attention = impact.attention(popular=popular, withdrawn=off, limit=limit)
     if head.adopted:
         found, more = _check_adopted(request, head, known, attention)
@@ -395,7 +397,7 @@ def _check_relief(request: Request, known: Known) -> tuple[Mapping[str, Suspensi
         targets.pop(path).verify_length_and_hashes(request.relief_list)
         for before_path in (relief_path(relief.list), formerly(relief_path(relief.list))):
             old.pop(before_path, None)
-        fresh = relief.since(known.list.relief if known.list else None)
+        fresh = relief.since(known.relief)
         suspended, decided = fresh.suspended, fresh.decisions
     if targets != old:
         raise ReviewError("the request also changes the relief of another list")

@@ -67,6 +67,16 @@ pub fn apply(
     step: Origin<'_>,
     made: Made<'_>,
 ) -> Result<(Summary, Option<Summary>), ListError> {
+    let Some(old) = old else { return merged(None, step, made) };
+    Marks::with(old.path, old.marks, |marks| merged(Some((old, marks)), step, made))
+        .unwrap_or_else(|| merged(Some((old, &marks_of(old.path, old.size)?)), step, made))
+}
+
+fn merged(
+    old: Option<(Signed<'_>, &Marks)>,
+    step: Origin<'_>,
+    made: Made<'_>,
+) -> Result<(Summary, Option<Summary>), ListError> {
     let changes = match step {
         Origin::Made(steps) => Walk::of(steps)?,
         Origin::File(path, size) => Walk::read(path, size)?,
@@ -74,8 +84,9 @@ pub fn apply(
     let delta = made.delta.map(|path| Writer::create(path, PUBLISHED, u64::MAX)).transpose()?;
     let new = Writer::create(made.new, made.level, made.limit)?;
     let mut merge = Merge { changes, new, delta, same: true, rest: Vec::new(), last: Vec::new() };
-    if let Some(old) = old {
-        merge.document(old.path, &signed(old)?)?;
+    if let Some((old, marks)) = old {
+        check(old, marks)?;
+        merge.document(old.path, marks)?;
     }
     while let Some(change) = &merge.changes.next {
         if change.sign == Sign::Removed {
@@ -91,10 +102,8 @@ pub fn apply(
     Ok((marks.summary(), delta.map(|delta| delta.summary())))
 }
 
-/// The marks of a document, which is the signed one.
-fn signed(old: Signed<'_>) -> Result<Marks, ListError> {
-    let known = old.marks.and_then(|path| Marks::of(old.path, path));
-    let marks = known.map_or_else(|| marks_of(old.path, old.size), Ok)?;
+/// A document with these marks is the signed one.
+fn check(old: Signed<'_>, marks: &Marks) -> Result<(), ListError> {
     let Summary { size, state, .. } = marks.summary();
     if size > old.size {
         return Err(ListError::new("too-large", format!("{}: more octets than were announced", old.path.display())));
@@ -103,7 +112,7 @@ fn signed(old: Signed<'_>) -> Result<Marks, ListError> {
         Some(signed) if signed != state => {
             Err(ListError::new("state-hash", format!("the old lines have the state {state}, not {signed}")))
         }
-        _ => Ok(marks),
+        _ => Ok(()),
     }
 }
 

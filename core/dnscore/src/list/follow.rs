@@ -63,15 +63,27 @@ pub fn follow(
     if let Some(twice) = review.come.windows(2).find(|pair| pair[0] == pair[1]) {
         return Err(twice_there(&twice[0]));
     }
-    let steps = Steps::open(step)?;
-    let begin = if asked.counted { Mark::default() } else { begin(old, steps.next.as_ref())? };
     let fresh =
         Fresh { few: Few::of(review.come.iter().map(encode_reference)), all: review.come.iter().copied().collect() };
+    let known = if asked.counted { None } else { old.2 };
+    let old = (old.0, old.1);
+    Marks::with(old.0, known, |marks| follow_from(&begin(old, step, marks)?, old, step, &fresh, asked))
+        .unwrap_or_else(|| follow_from(&Mark::default(), old, step, &fresh, asked))
+}
+
+/// Where the step leads, as `follow` says it; no change falls before the mark `begin`.
+fn follow_from(
+    begin: &Mark,
+    old: (&Path, u64),
+    step: (&Path, u64),
+    fresh: &Fresh,
+    asked: Following<'_>,
+) -> Result<Followed, ListError> {
     let new = New {
         asked,
         bases: asked.bases.iter().map(String::as_bytes).collect(),
         withdrawn: references(asked.withdrawn)?,
-        fresh: &fresh,
+        fresh,
         reader: Reader::of(Form::Named),
         buffer: Vec::with_capacity(BUFFER + 4096),
         hash: begin.hash.clone(),
@@ -81,18 +93,17 @@ pub fn follow(
     };
     std::thread::scope(|scope| {
         let needed = begin.size > 0 && !fresh.all.is_empty();
-        let before = needed.then(|| scope.spawn(|| fresh.stand_before(old.0, &begin)));
-        let after = Lines::part(old.0, &begin, old.1).and_then(|lines| new.after(lines, steps));
+        let before = needed.then(|| scope.spawn(|| fresh.stand_before(old.0, begin)));
+        let after = Lines::part(old.0, begin, old.1).and_then(|lines| new.after(lines, Steps::open(step)?));
         before.map_or(Ok(()), |before| before.join().unwrap_or_else(|_| Err(failed())))?;
         after
     })
 }
 
 /// The last mark of the old document before the first change.
-fn begin(old: (&Path, u64, Option<&Path>), next: Option<&Change>) -> Result<Mark, ListError> {
-    let Some(marks) = old.2.and_then(|path| Marks::of(old.0, path)) else { return Ok(Mark::default()) };
-    let mut all = marks.all;
-    let Some(next) = next else { return Ok(all.pop().unwrap_or_default()) };
+fn begin(old: (&Path, u64), step: (&Path, u64), marks: &Marks) -> Result<Mark, ListError> {
+    let all = &marks.all;
+    let Some(next) = Steps::open(step)?.next else { return Ok(all.last().cloned().unwrap_or_default()) };
     let mut frames = Frames::open(old.0, old.1)?;
     let (mut reader, mut name, mut beginning) = (Reader::of(Form::Named), Vec::new(), Vec::new());
     // behind the last mark no line stands
@@ -104,13 +115,13 @@ fn begin(old: (&Path, u64, Option<&Path>), next: Option<&Change>) -> Result<Mark
         let entry = reader.read(line).map_err(|(kind, reason)| ListError::new(kind, reason))?;
         name.clear();
         key::from_name(entry.name, &mut name);
-        if (name.as_slice(), entry.matching, entry.reference) < place(next) {
+        if (name.as_slice(), entry.matching, entry.reference) < place(&next) {
             from = middle + 1;
         } else {
             to = middle;
         }
     }
-    Ok(if from == 0 { Mark::default() } else { all.swap_remove(from - 1) })
+    Ok(if from == 0 { Mark::default() } else { all[from - 1].clone() })
 }
 
 /// References that come.

@@ -59,10 +59,15 @@ pub(crate) struct Marks {
 }
 
 impl Marks {
-    /// The marks in the file at `path`, where there are some and they are those of this document.
-    pub fn of(document: &Path, path: &Path) -> Option<Self> {
-        let marks = Self::parse(&fs::read(path).ok()?)?;
-        (file_hash(document)? == marks.file).then_some(marks)
+    /// What is done with the marks in the file at `path`. `None` where there are none, or not those of this document: the
+    /// document's file is hashed meanwhile.
+    pub fn with<T>(document: &Path, path: Option<&Path>, work: impl FnOnce(&Self) -> T) -> Option<T> {
+        let marks = Self::parse(&fs::read(path?).ok()?)?;
+        let (done, file) = std::thread::scope(|scope| {
+            let file = scope.spawn(|| file_hash(document));
+            (work(&marks), file.join())
+        });
+        (file.ok()?? == marks.file).then_some(done)
     }
 
     /// What the lines come to.
@@ -155,7 +160,7 @@ impl Marker {
 /// What the lines of a document come to by the marks in a file; `None` where these are not those of the document.
 #[must_use]
 pub fn marked(document: &Path, marks: &Path) -> Option<Summary> {
-    Marks::of(document, marks).map(|marks| marks.summary())
+    Marks::with(document, Some(marks), Marks::summary)
 }
 
 /// The state that a hash of lines names.
