@@ -17,7 +17,6 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import idna
 from publicsuffixlist import PSLFILE
 
 if TYPE_CHECKING:
@@ -90,8 +89,12 @@ def is_public_suffix(name: str) -> bool:
 
 
 def _a_labels(rule: str) -> str:
+    # The list has labels in the form that is encoded (its own rule): none needs to be mapped
     mark = rule[: len(rule) - len(rule.lstrip("*.!"))]
-    return mark + idna.encode(rule[len(mark) :], uts46=True).decode("ascii")
+    return mark + ".".join(
+        label if label.isascii() else f"xn--{label.encode('punycode').decode('ascii')}"
+        for label in rule[len(mark) :].split(".")
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -88,26 +88,36 @@ class Before(NamedTuple):
     """The file of its marks, if this machine may have it (`core/dnscore/src/list/marks.rs`)."""
 
 
+class Stepped(NamedTuple):
+    """What was written."""
+
+    summary: Summary
+    delta_size: int
+    """Octets of the step."""
+    sha256: str
+    """Of the new document's file: 64 digits."""
+
+
 def apply(before: Before, delta: Path, delta_size: int, new: Path, expected: Summary, *, marks: Path) -> None:
     """Write to `new` what a document becomes, and its marks. Raises DocumentError unless that is `expected`."""
     check_rebinding(read(delta, size=delta_size))
-    summary, _ = stepped(before, (delta, delta_size), new, level=document.LOCAL_LEVEL, limit=expected.size, marks=marks)
-    if summary != expected:
+    made = stepped(before, (delta, delta_size), new, level=document.LOCAL_LEVEL, limit=expected.size, marks=marks)
+    if made.summary != expected:
         raise DeltaError("the step leads elsewhere")
 
 
 def stepped(
     before: Before | None, steps: Steps | tuple[Path, int], new: Path, *, level: int = document.LEVEL,
     limit: int = document.MAX_SIZE, delta: Path | None = None, marks: Path | None = None,
-) -> tuple[Summary, int]:  # fmt: skip
+) -> Stepped:  # fmt: skip
     """Write to `new` what a document becomes, to `delta` the step, to `marks` those of the new document. `steps` were
     made here, or are a delta file and the octets that come out of it.
 
-    What the new document comes to, and octets of the step. The caller makes the files durable; the marks need not be.
-    Raises DeltaError where the old document has another state, or a line that is to go is not in it."""
+    The caller makes the files durable; the marks need not be. Raises DeltaError where the old document has another
+    state, or a line that is to go is not in it."""
     with _translated():
         made = apply_step(before, steps, new, level=level, limit=limit, delta=delta, marks=marks)
-    return Summary(made.entries, made.size, made.state), made.delta_size
+    return Stepped(Summary(made.entries, made.size, made.state), made.delta_size, made.sha256)
 
 
 @contextmanager

@@ -173,11 +173,13 @@ def wanted(
 
 @final
 class Applied:
-    """What was written: lines, their octets, `sha256:` over them, octets of the step."""
+    """What was written: lines, their octets, `sha256:` over them; the hash of the file; octets of the step."""
 
     entries: int
     size: int
     state: str
+    sha256: str
+    """64 digits."""
     delta_size: int
 
 def apply(

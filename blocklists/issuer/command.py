@@ -115,7 +115,7 @@ def import_(
     unfit: list[source.Rejection] = []
     terms = propose.Terms(ground, category, as_text(time), as_text(time + span))
     with _recorded(intake, rejects, notices):
-        with progress("reading", sum(source.count(file) for file in files), lambda: intake.lines):
+        with progress("reading", lambda: sum(source.count(file) for file in files), lambda: intake.lines):
             for file in files:
                 formats.read(file, intake, form=form, by=by)
         taken = len(intake)

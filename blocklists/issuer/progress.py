@@ -25,7 +25,7 @@ PATIENCE = 1.0
 class _Bar:
     """A bar on standard error, from the time that work takes long."""
 
-    def __init__(self, what: str, total: int, done: Callable[[], int] | None) -> None:
+    def __init__(self, what: str, total: Callable[[], int] | None, done: Callable[[], int] | None) -> None:
         self._what, self._total, self._done = what, total, done
         self._lock, self._wanted = Lock(), False
         self._timer: Timer | None = None
@@ -60,11 +60,12 @@ class _Bar:
                 return super().get_renderables()
 
         counted = (MofNCompleteColumn(),) if done is not None else ()
+        total = self._total() or None if self._total is not None else None
         columns = TextColumn(self._what), BarColumn(), *counted, TimeElapsedColumn()
         with self._lock:
             if self._wanted:
                 self._bar = Asking(*columns, console=Console(stderr=True), transient=True)
-                self._bar.add_task(self._what, total=self._total or None)
+                self._bar.add_task(self._what, total=total)
                 self._bar.start()
 
 
@@ -72,9 +73,11 @@ _bars: list[_Bar] = []
 
 
 @contextmanager
-def progress(what: str, total: int = 0, done: Callable[[], int] | None = None) -> Iterator[None]:
-    """A bar on a terminal's standard error while the block runs, where that takes longer than a second; how much of
-    `total` there is, `done` is asked ten times a second."""
+def progress(
+    what: str, total: Callable[[], int] | None = None, done: Callable[[], int] | None = None
+) -> Iterator[None]:  # fmt: skip
+    """A bar on a terminal's standard error while the block runs, where that takes longer than a second: then `total` is
+    asked for once, and `done` ten times a second for how much of it there is."""
     if not sys.stderr.isatty():
         yield
         return

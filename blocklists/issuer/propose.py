@@ -11,7 +11,6 @@ Rules
 
 from __future__ import annotations
 
-import hashlib
 import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -285,12 +284,10 @@ def propose(
     part = draft.with_name("delta.zst") if before else None
     old, marks = desk.before(before) if before else None, draft.with_suffix(".marks")
     with durable.replaced(draft) as new:
-        summary, delta_size = delta.stepped(old, steps, new, delta=part, marks=marks)
+        summary, delta_size, sha256 = delta.stepped(old, steps, new, delta=part, marks=marks)
     del steps  # the names of an import go before their document is read
-    full_bytes = draft.read_bytes()
-    sha256 = hashlib.sha256(full_bytes).hexdigest()
     marks.replace(desk.marks(sha256))
-    draft.replace(draft.with_name(f"{sha256}.zst"))
+    draft = draft.replace(draft.with_name(f"{sha256}.zst"))
     if part is not None:
         step, delta_bytes = Delta(delta_path(name, version), delta_size, version - 1), part.read_bytes()
         part.unlink()
@@ -298,10 +295,10 @@ def propose(
         list=name, version=version, entries=summary.entries, state=summary.state, issuer=desk.issuer, bases=bases,
         full_path=full_path(name, version), full_size=summary.size, delta=step,
     )  # fmt: skip
-    files = _files(head, full_bytes, delta_bytes)
+    files = _files(head, TargetFile(draft.stat().st_size, {"sha256": sha256}, head.full_path), delta_bytes)
     return Request(
         about, targets=_next_targets(current, name, files, now), relief=_next_relief(current, now),
-        head=head.to_bytes(), full=None if step else full_bytes, delta=delta_bytes,
+        head=head.to_bytes(), full=None if step else draft.read_bytes(), delta=delta_bytes,
     )  # fmt: skip
 
 
@@ -314,20 +311,24 @@ def whole(current: Current, about: About, head: Head, full: bytes, now: datetime
     )  # fmt: skip
 
 
-def _files(head: Head, full: bytes, delta: bytes | None) -> dict[str, bytes]:
-    """A version's files, by their paths."""
-    files = {head_path(head.list): head.to_bytes(), head.full_path: full}
-    return files | {head.delta.path: delta} if head.delta and delta is not None else files
+def _files(head: Head, full: bytes | TargetFile, delta: bytes | None) -> list[TargetFile]:
+    """A version's files, as they are signed."""
+    parts: dict[str, bytes | None] = {head_path(head.list): head.to_bytes()}
+    if head.delta is not None:
+        parts[head.delta.path] = delta
+    if isinstance(full, bytes):
+        parts[head.full_path] = full
+    files = [TargetFile.from_data(path, data, ["sha256"]) for path, data in parts.items() if data is not None]
+    return files if isinstance(full, bytes) else [*files, full]
 
 
-def _next_targets(current: Current, name: str, files: dict[str, bytes], now: datetime) -> Metadata[Targets]:
+def _next_targets(current: Current, name: str, files: Iterable[TargetFile], now: datetime) -> Metadata[Targets]:
     """The targets role with one list's files exchanged; every other list's stay as they are."""
     before = current.targets.signed
     delegations = delegate_relief(relief_keys(before.delegations), current.relief.signed.targets)
     after = Targets(before.version + 1, expires=_expires(TARGETS, now), delegations=delegations)
     after.targets = {path: info for path, info in before.targets.items() if not is_of(path, name)}
-    for path, data in sorted(files.items()):
-        after.targets[path] = TargetFile.from_data(path, data, ["sha256"])
+    after.targets |= {file.path: file for file in sorted(files, key=lambda file: file.path)}
     return Metadata(after)
 
 

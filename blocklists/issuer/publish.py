@@ -168,9 +168,14 @@ def _stage_targets(desk: Desk, request: Request, stage: Path) -> None:
         blobs[head_path(head.list)] = request.head
         if head.delta is not None and request.delta is not None:
             blobs[head.delta.path] = request.delta
-        blobs[head.full_path] = (
-            request.full if request.full is not None else _full(desk, request.targets.signed, request, head)
-        )
+        if request.full is not None:
+            blobs[head.full_path] = request.full
+        else:
+            draft = _draft(desk, request.targets.signed, request, head)
+            goal = stage / "targets" / request.targets.signed.targets[head.full_path].get_prefixed_paths()[0]
+            durable.make_folder(goal.parent)
+            os.link(draft, goal)  # a draft is not written again, and goes when this is published
+            durable.sync(goal.parent, os.O_DIRECTORY)
         _stage_blobs(stage, request.targets.signed, blobs)
     if request.relief is not None and request.relief_list is not None:
         path = spelt(request.relief.signed.targets, relief_path(request.about.list or "")) or ""
@@ -187,8 +192,8 @@ def _stage_blobs(stage: Path, role: Targets, blobs: dict[str, bytes]) -> None:
         durable.replace(stage / "targets" / info.get_prefixed_paths()[0], data)
 
 
-def _full(desk: Desk, targets: Targets, request: Request, head: Head) -> bytes:
-    """The new document, from the drafts of this desk or made again from the published one and the step."""
+def _draft(desk: Desk, targets: Targets, request: Request, head: Head) -> Path:
+    """The new document, which is among the drafts of this desk, or made again from the published one and the step."""
     wanted = targets.targets[head.full_path].hashes["sha256"]
     draft = desk.folder / "drafts" / f"{wanted}.zst"
     if not draft.exists():
@@ -200,14 +205,15 @@ def _full(desk: Desk, targets: Targets, request: Request, head: Head) -> bytes:
         with durable.replaced(draft) as new:
             delta.stepped(desk.before(before), (step, head.delta.size), new, marks=desk.marks(wanted))
         step.unlink()
-    data = draft.read_bytes()
-    if hashlib.sha256(data).hexdigest() != wanted:
+    with draft.open("rb") as file:
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+    if found != wanted:
         draft.unlink()
         raise PublishError(
             "this machine compresses the document to another file than the one that was signed",
             hint="publish at the desk where the change was proposed, or copy its drafts/ folder here",
         )
-    return data
+    return draft
 
 
 def _stage_online(

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import gzip
-from typing import TYPE_CHECKING
+from pathlib import Path
 
+import idna
 import pytest
 import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from publicsuffixlist import PSLFILE
 
 from blocklists import admissible, entry, impact
 from blocklists.importers import formats
 from blocklists.importers.intake import Intake
 from blocklists.importers.source import MAX_LINE, SourceError
 from tests.conftest import DATA
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 def intake(folder: Path, text: str | bytes, form: str = "auto", name: str = "list.txt") -> Intake:
@@ -274,6 +273,17 @@ def test_the_real_lists_lose_their_addresses_alone(real_names: list[str]) -> Non
 )  # fmt: skip
 def test_public_suffixes_are_known_icann_and_private(name: str, suffix: bool) -> None:
     assert admissible.is_public_suffix(name) is suffix
+
+
+def test_the_suffixes_are_those_that_a_library_of_others_makes_of_the_list() -> None:
+    lines = Path(PSLFILE).read_text(encoding="utf-8").splitlines()
+    rules = [line.split()[0] for line in lines if line.strip() and not line.startswith("//")]
+    known = admissible.suffixes()
+    ours = {*known.names, *(f"*.{name}" for name in known.wildcards), *(f"!{name}" for name in known.exceptions)}
+    strange = {rule for rule in rules if not rule.isascii()}
+    assert len(strange) > 100
+    mapped = {idna.encode(rule, uts46=True).decode("ascii") if rule in strange else rule for rule in rules}
+    assert ours == mapped
 
 
 def test_the_preview_names_suffixes_shared_hosts_and_popular_names() -> None:

@@ -14,7 +14,7 @@ import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from blocklists import delta, document
+from blocklists import delta, document, impact
 from blocklists.admissible import everywhere
 from blocklists.delta import Before
 from blocklists.entry import MATCHES, Entry, is_name, references
@@ -22,6 +22,7 @@ from blocklists.importers import domains, formats
 from blocklists.importers.intake import Candidate, Intake, gathered
 from resolver import _core
 from tests.bench.desk import invented
+from tests.rigs.issuer_world import make_entry
 from tests.rigs.list_documents import entry, numbered
 
 if TYPE_CHECKING:
@@ -56,14 +57,14 @@ def test_a_step_leads_to_the_same_files_as_line_by_line(
     before = lines_of(old)
     after = lines_of(new, **({"expires": "2029-01-01T00:00:00Z"} if prolonged else {}))
     steps = list(delta.difference(before, after))
-    summary, size = delta.stepped(
+    summary, size, _ = delta.stepped(
         written(folder / "old", before), _core.Steps(steps), folder / "new", delta=folder / "delta"
     )
     assert summary == document.write_lines(folder / "expected", after)
     assert (folder / "new").read_bytes() == (folder / "expected").read_bytes()
     assert size == delta.write(folder / "expected", steps).size
     assert (folder / "delta").read_bytes() == (folder / "expected").read_bytes()
-    again, _ = delta.stepped(written(folder / "old", before), (folder / "delta", size), folder / "again")
+    again, *_ = delta.stepped(written(folder / "old", before), (folder / "delta", size), folder / "again")
     assert again == summary
     assert list(_core.Steps(steps)) == steps
 
@@ -97,7 +98,7 @@ def test_a_line_that_is_to_go_must_be_there_letter_by_letter(tmp_path: Path) -> 
 def long(tmp_path_factory: pytest.TempPathFactory) -> Before:
     """A document of 100,000 names: three frames."""
     path = tmp_path_factory.mktemp("long") / "full.zst"
-    summary, _ = delta.stepped(None, drawn(invented(100_000)), path)
+    summary, *_ = delta.stepped(None, drawn(invented(100_000)), path)
     return Before(path, summary.size, summary.state)
 
 
@@ -129,16 +130,16 @@ def test_one_name_more_has_one_frame_written_again_and_leads_to_the_same_file_as
     lines = octets_of(long[0]).splitlines(keepends=True)
     for at in (0, len(lines) // 2, len(lines) - 1):
         more = entry(f"zzz.{delta.bond(lines[at])[0]}", at).line()  # the next line
-        summary, _ = delta.stepped(long, _core.Steps([(delta.ADDED, more)]), tmp_path / "new")
+        summary, *_ = delta.stepped(long, _core.Steps([(delta.ADDED, more)]), tmp_path / "new")
         before, now = frames(long[0]), frames(tmp_path / "new")
         assert len(now) == len(before) >= 3
         assert len(set(before) - set(now)) == 1
         gone = _core.Steps([(delta.REMOVED, more)])
-        back, _ = delta.stepped(Before(tmp_path / "new", summary.size, summary.state), gone, tmp_path / "back")
+        back, *_ = delta.stepped(Before(tmp_path / "new", summary.size, summary.state), gone, tmp_path / "back")
         assert back.state == long[2]
         assert (tmp_path / "back").read_bytes() == long[0].read_bytes()
     assert octets_of(tmp_path / "new") == b"".join([*lines, more])
-    whole, _ = delta.stepped(None, _core.Steps([(delta.ADDED, line) for line in (*lines, more)]), tmp_path / "whole")
+    whole, *_ = delta.stepped(None, _core.Steps([(delta.ADDED, line) for line in (*lines, more)]), tmp_path / "whole")
     assert whole == summary
     assert (tmp_path / "new").read_bytes() == (tmp_path / "whole").read_bytes()
 
@@ -166,8 +167,8 @@ def test_a_document_of_one_long_frame_as_it_was_written_before_takes_the_same_st
     old = written(tmp_path / "old", octets_of(long[0]).splitlines(keepends=True))
     assert old[1:] == long[1:]
     more = _core.Steps([(delta.ADDED, entry("middle.example", 1).line())])
-    one, _ = delta.stepped(old, more, tmp_path / "one")
-    other, _ = delta.stepped(long, more, tmp_path / "other")
+    one, *_ = delta.stepped(old, more, tmp_path / "one")
+    other, *_ = delta.stepped(long, more, tmp_path / "other")
     assert one == other
     assert (tmp_path / "one").read_bytes() == (tmp_path / "other").read_bytes()
 
@@ -201,6 +202,106 @@ def frames_end(path: Path, lines: list[bytes]) -> Iterable[bytes]:
     for frame in frames(path):
         at += zstandard.ZstdDecompressor().decompressobj().decompress(frame).count(b"\n")
         yield from lines[at - 1 : at + 1]
+
+
+# -- marks: what was hashed once -----------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def marked(long: Before) -> Before:
+    marks = long.path.with_suffix(".marks")
+    _core.summary(long.path, size=long.size, marks=marks)
+    return long._replace(marks=marks)
+
+
+@pytest.mark.parametrize("places", [[0], [50_000], [99_999], [1, 60_000, 99_998], []])
+def test_with_marks_a_step_leads_to_the_same_files_and_to_the_marks_of_the_new_document(
+    marked: Before, tmp_path: Path, places: list[int]
+) -> None:
+    lines = octets_of(marked.path).splitlines(keepends=True)
+    gone = [(delta.REMOVED, lines[at]) for at in places]
+    come = [(delta.ADDED, entry(f"zzz.{delta.bond(lines[at])[0]}", at).line()) for at in places]
+    steps = _core.Steps(sorted([*gone, *come], key=lambda one: (delta.order(one[1]), one[0] == delta.ADDED)))
+    made = delta.stepped(marked, steps, tmp_path / "new", marks=tmp_path / "new.marks")
+    assert made == delta.stepped(marked._replace(marks=None), steps, tmp_path / "other")
+    assert (tmp_path / "new").read_bytes() == (tmp_path / "other").read_bytes()
+    assert made.sha256 == hashlib.sha256((tmp_path / "new").read_bytes()).hexdigest()
+    assert _core.marked(tmp_path / "new", tmp_path / "new.marks") == (
+        made.summary.entries, made.summary.size, made.summary.state
+    )  # fmt: skip
+    _core.summary(tmp_path / "new", size=made.summary.size, marks=tmp_path / "read.marks")
+    assert (tmp_path / "new.marks").read_bytes() == (tmp_path / "read.marks").read_bytes()
+
+
+def test_marks_that_are_damaged_or_of_another_document_are_as_none(marked: Before, tmp_path: Path) -> None:
+    assert marked.marks is not None
+    right, step = marked.marks.read_bytes(), _core.Steps([(delta.ADDED, entry("middle.example", 1).line())])
+    expected = delta.stepped(marked, step, tmp_path / "new").summary
+    bad = tmp_path / "bad.marks"
+    cuts = [right[:at] for at in range(0, len(right), 41)]
+    flips = [right[:at] + bytes([right[at] ^ 1]) + right[at + 1 :] for at in range(0, len(right), 23)]
+    for octets in (*cuts, *flips):
+        bad.write_bytes(octets)
+        assert _core.marked(marked.path, bad) is None
+    for octets in (cuts[3], flips[5]):
+        bad.write_bytes(octets)
+        assert delta.stepped(marked._replace(marks=bad), step, tmp_path / "new").summary == expected
+    # another document, which this one's marks would make the same
+    other = written(tmp_path / "other", lines_of(["a.x.example"]))
+    assert other.state != marked.state
+    with pytest.raises(delta.DeltaError, match="have the state"):
+        delta.stepped(other._replace(marks=marked.marks, state=marked.state), step, tmp_path / "new")
+    # an octet of the document that has changed since
+    data = bytearray(marked.path.read_bytes())
+    data[len(data) // 2] ^= 1
+    (tmp_path / "changed").write_bytes(data)
+    with pytest.raises(delta.DeltaError):
+        delta.stepped(marked._replace(path=tmp_path / "changed"), step, tmp_path / "new")
+
+
+def test_frames_that_end_within_lines_have_marks_too(long: Before, tmp_path: Path) -> None:
+    whole, cut = octets_of(long.path), tmp_path / "cut"
+    cut.write_bytes(b"".join(zstandard.compress(whole[at : at + 3_000_017]) for at in range(0, len(whole), 3_000_017)))
+    _core.summary(cut, size=long.size, marks=tmp_path / "marks")
+    step = _core.Steps([(delta.ADDED, entry("middle.example", 1).line())])
+    made = delta.stepped(Before(cut, long.size, long.state, tmp_path / "marks"), step, tmp_path / "new")
+    assert made.summary == delta.stepped(long, step, tmp_path / "other").summary
+    assert octets_of(tmp_path / "new") == octets_of(tmp_path / "other")
+
+
+@pytest.mark.parametrize("at", [0, 50_000, 99_999])
+def test_with_marks_a_signer_follows_a_step_to_the_same_state(marked: Before, tmp_path: Path, at: int) -> None:
+    lines = octets_of(marked.path).splitlines(keepends=True)
+    come = entry(f"zzz.{delta.bond(lines[at])[0]}", 200_000 + at).line()
+    made = delta.stepped(marked, _core.Steps([(delta.ADDED, come)]), tmp_path / "new", delta=tmp_path / "step")
+    step = tmp_path / "step", made.delta_size
+    reviewed = _core.review_step(*step, impact.attention(limit=2))
+    for marks in (None, marked.marks):
+        found = _core.follow_step(
+            (marked.path, marked.size), step, reviewed, size=made.summary.size, bases=["order-17"], counted=False,
+            marks=marks,
+        )  # fmt: skip
+        assert (found.entries, found.size, found.state) == (
+            made.summary.entries, made.summary.size, made.summary.state
+        )  # fmt: skip
+
+
+@pytest.mark.parametrize("at", [0, 50_000, 99_999])
+def test_with_marks_too_a_reference_that_stands_before_the_first_change_is_seen(
+    marked: Before, tmp_path: Path, at: int
+) -> None:
+    lines = octets_of(marked.path).splitlines(keepends=True)
+    taken = delta.reference(lines[at])
+    come = make_entry("zzzz.zz", taken).line()
+    made = delta.stepped(marked, _core.Steps([(delta.ADDED, come)]), tmp_path / "new", delta=tmp_path / "step")
+    step = tmp_path / "step", made.delta_size
+    reviewed = _core.review_step(*step, impact.attention(limit=2))
+    for marks in (None, marked.marks):
+        with pytest.raises(_core.ListError, match=f"{taken} stands twice"):
+            _core.follow_step(
+                (marked.path, marked.size), step, reviewed, size=made.summary.size, bases=["order-17"], counted=False,
+                marks=marks,
+            )  # fmt: skip
 
 
 # -- names -------------------------------------------------------------------------------------------------------------

@@ -125,6 +125,7 @@ struct Applied {
     entries: u64,
     size: u64,
     state: String,
+    sha256: String,
     delta_size: u64,
 }
 
@@ -192,7 +193,7 @@ fn apply(
     delta: Option<PathBuf>,
     marks: Option<PathBuf>,
 ) -> PyResult<Applied> {
-    let (summary, step) = detached(py, || {
+    let list::Written { new, file, delta } = detached(py, || {
         let old = old.as_ref().map(|(path, size, state, marks)| Signed {
             path,
             size: *size,
@@ -206,8 +207,9 @@ fn apply(
         let made = Made { new: &new, level, limit, marks: marks.as_deref(), delta: delta.as_deref() };
         list::apply(old, origin, made)
     })?;
-    let list::Summary { entries, size, state } = summary;
-    Ok(Applied { entries, size, state, delta_size: step.map_or(0, |step| step.size) })
+    let list::Summary { entries, size, state } = new;
+    let sha256 = file.iter().map(|byte| format!("{byte:02x}")).collect();
+    Ok(Applied { entries, size, state, sha256, delta_size: delta.map_or(0, |delta| delta.size) })
 }
 
 #[pyfunction]

@@ -58,25 +58,28 @@ pub struct Made<'a> {
     pub delta: Option<&'a Path>,
 }
 
-/// Write what the old document becomes, and what it and the step come to. The caller makes both durable.
+/// What was written.
+#[derive(Clone, Debug)]
+pub struct Written {
+    /// What the new document comes to.
+    pub new: Summary,
+    /// SHA-256 of its file.
+    pub file: [u8; 32],
+    /// What the step comes to, where it was wanted.
+    pub delta: Option<Summary>,
+}
+
+/// Write what the old document becomes. The caller makes it and the step durable.
 ///
 /// # Errors
 /// The old document is not the signed one; a line that is to go is not there; a file cannot be read or written.
-pub fn apply(
-    old: Option<Signed<'_>>,
-    step: Origin<'_>,
-    made: Made<'_>,
-) -> Result<(Summary, Option<Summary>), ListError> {
+pub fn apply(old: Option<Signed<'_>>, step: Origin<'_>, made: Made<'_>) -> Result<Written, ListError> {
     let Some(old) = old else { return merged(None, step, made) };
     Marks::with(old.path, old.marks, |marks| merged(Some((old, marks)), step, made))
         .unwrap_or_else(|| merged(Some((old, &marks_of(old.path, old.size)?)), step, made))
 }
 
-fn merged(
-    old: Option<(Signed<'_>, &Marks)>,
-    step: Origin<'_>,
-    made: Made<'_>,
-) -> Result<(Summary, Option<Summary>), ListError> {
+fn merged(old: Option<(Signed<'_>, &Marks)>, step: Origin<'_>, made: Made<'_>) -> Result<Written, ListError> {
     let changes = match step {
         Origin::Made(steps) => Walk::of(steps)?,
         Origin::File(path, size) => Walk::read(path, size)?,
@@ -99,7 +102,7 @@ fn merged(
         marks.write(path)?;
     }
     let delta = merge.delta.map(Writer::finish).transpose()?;
-    Ok((marks.summary(), delta.map(|delta| delta.summary())))
+    Ok(Written { new: marks.summary(), file: marks.file, delta: delta.map(|delta| delta.summary()) })
 }
 
 /// A document with these marks is the signed one.

@@ -54,7 +54,8 @@ pub(crate) struct Mark {
 /// All marks of a document, the last at its end.
 #[derive(Debug)]
 pub(crate) struct Marks {
-    file: [u8; DIGEST],
+    /// SHA-256 of the file.
+    pub file: [u8; DIGEST],
     pub all: Vec<Mark>,
 }
 

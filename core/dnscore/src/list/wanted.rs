@@ -10,7 +10,7 @@
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::change::{Fields, fields};
 use super::compile::references;
@@ -166,26 +166,45 @@ fn sorted(names: &Names) -> Vec<u32> {
         let top = key.split(|&byte| byte == key::SEPARATOR).next().unwrap_or_default();
         tops.entry(top).or_default().push(to_u32(row));
     }
+    // a label by each of two threads, the most frequent ones first
+    let mut labels: Vec<(&[u8], &mut Vec<u32>)> = tops.iter_mut().map(|(&top, rows)| (top, rows)).collect();
+    labels.sort_by_key(|(_, rows)| rows.len());
+    let labels = Mutex::new(labels);
+    let work = || {
+        let next = || labels.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        while let Some((top, rows)) = next() {
+            sort(names, top.len() + 1, rows);
+        }
+    };
+    std::thread::scope(|scope| {
+        scope.spawn(work);
+        work();
+    });
     let mut order = Vec::with_capacity(names.len());
-    for (top, rows) in tops {
-        let rest = |row: u32| names.key(row as usize).get(top.len() + 1..).unwrap_or_default();
-        let mut keyed: Vec<(u64, u32)> = rows.into_iter().map(|row| (beginning(rest(row)), row)).collect();
-        keyed.sort_unstable_by(|&(one, row), &(other, second)| {
-            let whole = || rest(row).cmp(rest(second)).then(row.cmp(&second));
-            match one.cmp(&other) {
-                Ordering::Equal => whole(),
-                order => order,
-            }
-        });
-        order.extend(keyed.into_iter().map(|(_, row)| row));
-    }
+    tops.into_values().for_each(|rows| order.extend(rows));
     order
 }
 
-/// The first eight octets, as a number of their order.
-fn beginning(key: &[u8]) -> u64 {
-    let mut octets = [0; 8];
-    let length = key.len().min(8);
-    octets[..length].copy_from_slice(&key[..length]);
-    u64::from_be_bytes(octets)
+/// Put rows in the order of what their keys have from this octet on.
+fn sort(names: &Names, from: usize, rows: &mut [u32]) {
+    let rest = |row: u32| names.key(row as usize).get(from..).unwrap_or_default();
+    let mut keyed: Vec<([u64; 2], u32)> = rows.iter().map(|&row| (beginning(rest(row)), row)).collect();
+    keyed.sort_unstable_by(|&(one, row), &(other, second)| {
+        let whole = || rest(row).cmp(rest(second)).then(row.cmp(&second));
+        match one.cmp(&other) {
+            Ordering::Equal => whole(),
+            order => order,
+        }
+    });
+    for (row, (_, sorted)) in rows.iter_mut().zip(keyed) {
+        *row = sorted;
+    }
+}
+
+/// The first sixteen octets, as two numbers of their order.
+fn beginning(key: &[u8]) -> [u64; 2] {
+    let mut octets = [[0; 8]; 2];
+    let length = key.len().min(16);
+    octets.as_flattened_mut()[..length].copy_from_slice(&key[..length]);
+    octets.map(u64::from_be_bytes)
 }
