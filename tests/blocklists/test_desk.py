@@ -14,7 +14,7 @@ from click.testing import CliRunner
 
 from blocklists.entry import parse
 from blocklists.errors import VerifyError
-from blocklists.head import HeadError, read_bases
+from blocklists.head import HeadError, Relief, read_bases
 from blocklists.importers.intake import Candidate
 from blocklists.issuer import history, propose, renew, rotate, show, withdraw
 from blocklists.issuer.command import issuer
@@ -29,7 +29,21 @@ from blocklists.issuer.review import Known, Meaning, Review, ReviewError, review
 from blocklists.issuer.schemes import PERSONAL
 from blocklists.issuer.show import KINDS
 from blocklists.issuer.sign import sign
-from tests.rigs.issuer_world import BASIS, LIST, World, meaning_of, published, request_for, signed_by, terms
+from blocklists.relief import entries_among
+from resolver import _core
+from tests.rigs.issuer_world import (
+    BASIS,
+    LIST,
+    NAMES,
+    World,
+    compressed,
+    make_entry,
+    meaning_of,
+    published,
+    request_for,
+    signed_by,
+    terms,
+)  # fmt: skip
 
 
 @pytest.fixture
@@ -215,6 +229,70 @@ def test_a_newcomer_signs_the_request_that_brings_them_and_the_next_order(tmp_pa
     own = sign(review(request, knowledge, own=dora.card), dora, lambda _: PASSPHRASE)
     published(world, [own, *signed_by(world, request, "alice")])
     assert set(world.fetch().holders.values()) == {"alice", "dora"}
+
+
+def test_a_first_version_that_was_reviewed_here_is_not_fetched(world: World) -> None:
+    request, (path,) = request_for(world, add=["new.example"]), [*world.published.glob("targets/*.full-1.zst")]
+    document_, kept = path.read_bytes(), {}
+    for name in ("alice", "bob"):
+        kept[name] = world.signer(name).folder / "known" / "lists" / LIST / "reviewed.zst"
+        assert kept[name].read_bytes() == document_
+    path.unlink()
+    knowledge = known_to(world, request, "alice")
+    assert knowledge.list is not None
+    assert world.listed(knowledge.list) == set(NAMES)
+    assert not kept["alice"].exists()
+    assert counts(review(request, knowledge).meaning) == {"added": 1}
+    # what is kept is damaged, or another document: it counts as nothing
+    octets = kept["bob"].read_bytes()
+    others = compressed([make_entry("other.example").line()], world.folder)[1]
+    for wrong in (octets[:-1] + bytes([octets[-1] ^ 1]), others):
+        kept["bob"].write_bytes(wrong)
+        if wrong is others:
+            _core.summary(kept["bob"], size=10_000, marks=kept["bob"].with_suffix(".marks"))
+        with pytest.raises(VerifyError) as refusal:
+            known_to(world, request, "bob")
+        assert refusal.value.reason == "missing"
+    path.write_bytes(document_)
+    knowledge = known_to(world, request, "bob")
+    assert knowledge.list is not None
+    assert world.listed(knowledge.list) == set(NAMES)
+
+
+def test_a_relief_is_reviewed_without_the_list(world: World) -> None:
+    desk = world.rehearsal.desk
+    withdraw_names(world, "dice.example")
+    bob = world.signer("bob")
+    shutil.rmtree(bob.folder / "known" / "lists")
+    request = withdraw.suspend(desk, LIST, ["slots.example"], reason="an error", now=world.now, author="bob")
+    (path,) = world.published.glob("targets/*.full-1.zst")
+    document_ = path.read_bytes()
+    path.unlink()
+    knowledge = look_up(bob, request, str(world.published), now=world.now)
+    assert knowledge.list is None
+    assert knowledge.relief is not None
+    assert len(knowledge.relief.suspended) == 1
+    reviewed = review(request, knowledge, own=bob.card)
+    assert list(reviewed.suspended) == list(withdraw_reference(request) - knowledge.relief.suspended.keys())
+    path.write_bytes(document_)
+    published(world, [sign(reviewed, bob, lambda _: PASSPHRASE)])
+    relief = world.fetch().relief
+    assert relief is not None
+    assert len(relief.suspended) == 2
+
+
+def test_entries_are_found_near_a_name_and_elsewhere(world: World) -> None:
+    verified = world.fetch()
+    by_name = {entry.name: entry.reference for entry in world.entries(verified)}
+    wanted = {by_name["dice.example"], by_name["slots.example"], "0" * 16}
+    for near in ((), ["dice.example"], ["dice.example", "slots.example"], ["other.example"]):
+        found = entries_among(wanted, verified.lines, verified.head.full_size, near)
+        assert found == {by_name["dice.example"], by_name["slots.example"]}
+
+
+def withdraw_reference(request: Request) -> set[str]:
+    assert request.relief_list is not None
+    return set(Relief.from_bytes(request.relief_list).suspended)
 
 
 def test_a_stick_that_is_old_is_said_to_be(world: World) -> None:
