@@ -7,6 +7,7 @@ import hashlib
 import shutil
 import subprocess
 from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -27,7 +28,6 @@ from tests.rigs.list_documents import entry, numbered
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from pathlib import Path
 
 TERMS = '{"basis":"order-17","category":"gambling","expires":"2027-11-22T00:00:00Z","issued":"2026-11-22T00:00:00Z",'
 FORM = TERMS + '"match":"subtree",', "}\n"
@@ -202,6 +202,17 @@ def frames_end(path: Path, lines: list[bytes]) -> Iterable[bytes]:
     for frame in frames(path):
         at += zstandard.ZstdDecompressor().decompressobj().decompress(frame).count(b"\n")
         yield from lines[at - 1 : at + 1]
+
+
+@pytest.mark.parametrize("names", [10, 100_000])
+def test_a_disk_that_is_full_is_said_whenever_it_is_noticed(marked: Before, names: int) -> None:
+    with pytest.raises(delta.DeltaError, match=r"/dev/full: No space left on device"):
+        delta.stepped(None, drawn(invented(names)), Path("/dev/full"))
+    for marks in (None, marked.marks):
+        with pytest.raises(delta.DeltaError, match=r"/dev/full: No space left on device"):
+            delta.stepped(
+                marked._replace(marks=marks), _core.Steps([(delta.ADDED, entry("a.a", 1).line())]), Path("/dev/full")
+            )
 
 
 # -- marks: what was hashed once -----------------------------------------------------------------------------------

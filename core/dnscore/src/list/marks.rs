@@ -51,6 +51,12 @@ pub(crate) struct Mark {
     pub hash: Sha256,
 }
 
+impl Mark {
+    fn is_before(&self, other: &Self) -> bool {
+        self.file <= other.file && self.size <= other.size && self.entries <= other.entries
+    }
+}
+
 /// All marks of a document, the last at its end.
 #[derive(Debug)]
 pub(crate) struct Marks {
@@ -96,7 +102,7 @@ impl Marks {
             return None;
         }
         let (file, mut rest) = octets.strip_prefix(HEADING)?.split_first_chunk::<DIGEST>()?;
-        let mut all = Vec::new();
+        let mut all: Vec<Mark> = Vec::new();
         while !rest.is_empty() {
             let mut number = || {
                 let (number, after) = rest.split_first_chunk::<8>()?;
@@ -107,7 +113,11 @@ impl Marks {
             let (hash, after) = rest.split_at_checked(size_of::<SerializedState<Sha256>>())?;
             let hash = Sha256::deserialize(hash.try_into().ok()?).ok()?;
             rest = after;
-            all.push(Mark { file, size, entries, hash });
+            let mark = Mark { file, size, entries, hash };
+            if all.last().is_some_and(|last| !last.is_before(&mark)) {
+                return None;
+            }
+            all.push(mark);
         }
         Some(Self { file: *file, all })
     }
@@ -182,5 +192,36 @@ fn file_hash(path: &Path) -> Option<[u8; DIGEST]> {
             0 => return Some(hash.finalize().into()),
             read => hash.update(&block[..read]),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn written(all: Vec<Mark>) -> Option<Marks> {
+        let path = std::env::temp_dir().join(format!("stopsign-marks-{}-{}", std::process::id(), all.len()));
+        Marks { file: [7; DIGEST], all }.write(&path).expect("a folder to write in");
+        let found = Marks::parse(&fs::read(&path).expect("what was written"));
+        fs::remove_file(&path).expect("what was written");
+        found
+    }
+
+    fn mark(at: u64) -> Mark {
+        Mark { file: at, size: 9 * at, entries: at / 4, hash: Sha256::new_with_prefix(at.to_le_bytes()) }
+    }
+
+    #[test]
+    fn what_is_written_comes_back_and_goes_on() {
+        let found = written(vec![mark(4), mark(8), mark(8)]).expect("marks");
+        assert_eq!((found.file, found.all.len()), ([7; DIGEST], 3));
+        let mut hash = found.all[1].hash.clone();
+        hash.update(b"more");
+        assert_eq!(state_of(hash), state_of(Sha256::new_with_prefix(8_u64.to_le_bytes()).chain_update(b"more")));
+    }
+
+    #[test]
+    fn marks_that_go_back_are_none() {
+        assert!(written(vec![mark(8), mark(4)]).is_none());
     }
 }
