@@ -23,7 +23,7 @@ One deadline spans all of it. The clock is an argument. python-tuf keeps its fil
 from __future__ import annotations
 
 import json
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -166,10 +166,10 @@ def refresh_from(
         head, head_bytes = _fetch_head(client, state, name, before)
         lines = state / "verified" / f"full-{head.version}.zst"
         alone = head.seal is not None and opener is head_alone
-        if not alone and (before is None or before.head != head or not lines.exists()):
-            seen = (before is None and _take(state / REVIEWED, head, lines)) or _fetch_document(
-                client, state, head, before, lines, opener, every_entry
-            )
+        at_hand = alone or (before is not None and before.head == head and lines.exists())
+        at_hand = at_hand or (before is None and not every_entry and _take(state / REVIEWED, head, lines))
+        if not at_hand:
+            seen = _fetch_document(client, state, head, before, lines, opener, every_entry)
             every_entry = every_entry and not seen
         if every_entry and not alone:
             _check_entries(lines, head)
@@ -191,7 +191,7 @@ def relief_from(
     where: Place, trusted_root: Path, state: Path, name: str, *, min_threshold: int = 2, now: datetime
 ) -> Relief | None:
     """The relief of a list, without the list: as `refresh_from` would apply it, but for references that are no entries.
-    For the person who signs the next one. Raises VerifyError."""
+    For the person who signs the next one; nothing is kept of it but TUF's metadata. Raises VerifyError."""
     with translated(name):
         before = _load(state)
         client = _client(where, trusted_root, state, name, min_threshold, now)
@@ -257,14 +257,20 @@ def marks_beside(lines: Path) -> Path:
 
 
 def _take(reviewed: Path, head: Head, lines: Path) -> bool:
-    """Whether a document that this machine has checked, line by line, is the one of the head: its marks say so."""
+    """Whether a document that this machine has reviewed is the one of the head, which its marks say; it is in place."""
     found = marked(reviewed, marks_beside(reviewed)) if head.seal is None else None
     if found is None or Summary(*found) != head.summary():
         return False
-    marks_beside(reviewed).replace(marks_beside(lines))
     durable.sync(reviewed)
     durable.rename(reviewed, lines)
+    _keep_marks(marks_beside(reviewed), lines)
     return True
+
+
+def _keep_marks(made: Path, lines: Path) -> None:
+    """Keep the marks of a document beside it, where there are some: nothing needs them."""
+    with suppress(FileNotFoundError):
+        made.replace(marks_beside(lines))
 
 
 def _check_entries(lines: Path, head: Head, marks: Path | None = None) -> None:
@@ -333,7 +339,7 @@ def _fetch_document(
             document.check_state(part, expected=head.summary(), marks=folder / _MADE)
         if before is not None and before.lines.exists():
             check_bonds(before.lines, before.head.full_size, part, head.full_size, rekeyed=rekeyed)
-    (folder / _MADE).replace(marks_beside(lines))
+    _keep_marks(folder / _MADE, lines)
     return every_entry
 
 
@@ -350,7 +356,7 @@ def _by_delta(client: Client, folder: Path, head: Head, before: Verified, lines:
         with durable.replaced(lines) as new:
             was = Before(before.lines, before.head.full_size, before.head.state, marks_beside(before.lines))
             apply(was, part, head.delta.size, new, head.summary(), marks=folder / _MADE)
-        (folder / _MADE).replace(marks_beside(lines))
+        _keep_marks(folder / _MADE, lines)
     except (DocumentError, SealError, tuf_errors.RepositoryError, tuf_errors.DownloadError):
         return False
     finally:
@@ -410,6 +416,8 @@ def _keep(state: Path, verified: Verified, head_bytes: bytes) -> None:
     for old in folder.glob("full-*"):
         if old not in {verified.lines, marks_beside(verified.lines)}:
             old.unlink()
+    for old in (state / REVIEWED, marks_beside(state / REVIEWED)):
+        old.unlink(missing_ok=True)
 
 
 def _keep_relief(state: Path, relief: Relief, by: Mapping[str, str]) -> None:

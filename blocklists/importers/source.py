@@ -144,7 +144,9 @@ def lines(path: Path, *, size: int = MAX_SIZE, encoding: str | None = None) -> I
 
 
 def count(path: Path) -> int:
-    """How many lines a file has, for a progress bar; 0 where it cannot be read."""
+    """How many lines a file has, for a progress bar; 0 where it cannot be read, or only once (a pipe)."""
+    if not path.is_file():
+        return 0
     try:
         return sum(block.count(b"\n") for block in octets(path))
     except SourceError:

@@ -21,7 +21,7 @@ import fcntl
 import json
 import os
 import tempfile
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -190,9 +190,13 @@ class Desk:
 
     def marks(self, sha256: str) -> Path:
         """Where the marks of a document of this desk are, by the hash of its file; maybe none."""
-        folder = self.folder / "marks"
-        folder.mkdir(exist_ok=True)
-        return folder / f"{sha256}.marks"
+        return self.folder / "marks" / f"{sha256}.marks"
+
+    def keep_marks(self, made: Path, sha256: str) -> None:
+        """Keep the marks of a document by the hash of its file. Nothing needs them: where that cannot be, it is not."""
+        with suppress(OSError):
+            self.marks(sha256).parent.mkdir(exist_ok=True)
+            made.replace(self.marks(sha256))
 
     def before(self, published: Head) -> Before:
         """The published document, for a step from it. Raises DeskError."""

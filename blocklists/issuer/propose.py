@@ -275,7 +275,7 @@ def propose(
             list=name, version=version, entries=made.summary.entries, state=made.summary.state, issuer=desk.issuer,
             bases=bases, full_path=full_path(name, version), full_size=made.summary.size, delta=step, seal=made.seal,
         )  # fmt: skip
-        files = _files(head, made.full, made.delta)
+        files = _files(head, _signed(head.full_path, made.full), made.delta)
         return Request(
             about, targets=_next_targets(current, name, files, now), relief=_next_relief(current, now),
             head=head.to_bytes(), full=made.full, delta=made.delta, names=made.names,
@@ -286,7 +286,7 @@ def propose(
     with durable.replaced(draft) as new:
         summary, delta_size, sha256 = delta.stepped(old, steps, new, delta=part, marks=marks)
     del steps  # the names of an import go before their document is read
-    marks.replace(desk.marks(sha256))
+    desk.keep_marks(marks, sha256)
     draft = draft.replace(draft.with_name(f"{sha256}.zst"))
     if part is not None:
         step, delta_bytes = Delta(delta_path(name, version), delta_size, version - 1), part.read_bytes()
@@ -304,22 +304,21 @@ def propose(
 
 def whole(current: Current, about: About, head: Head, full: bytes, now: datetime) -> Request:
     """The request for a version that comes whole, as it is."""
-    files = _files(head, full, None)
+    files = _files(head, _signed(head.full_path, full), None)
     return Request(
         about, targets=_next_targets(current, head.list, files, now), relief=_next_relief(current, now),
         head=head.to_bytes(), full=full,
     )  # fmt: skip
 
 
-def _files(head: Head, full: bytes | TargetFile, delta: bytes | None) -> list[TargetFile]:
+def _files(head: Head, full: TargetFile, delta: bytes | None) -> list[TargetFile]:
     """A version's files, as they are signed."""
-    parts: dict[str, bytes | None] = {head_path(head.list): head.to_bytes()}
-    if head.delta is not None:
-        parts[head.delta.path] = delta
-    if isinstance(full, bytes):
-        parts[head.full_path] = full
-    files = [TargetFile.from_data(path, data, ["sha256"]) for path, data in parts.items() if data is not None]
-    return files if isinstance(full, bytes) else [*files, full]
+    files = [_signed(head_path(head.list), head.to_bytes()), full]
+    return [*files, _signed(head.delta.path, delta)] if head.delta and delta is not None else files
+
+
+def _signed(path: str, data: bytes) -> TargetFile:
+    return TargetFile.from_data(path, data, ["sha256"])
 
 
 def _next_targets(current: Current, name: str, files: Iterable[TargetFile], now: datetime) -> Metadata[Targets]:

@@ -17,13 +17,12 @@ The order, and what a `kill -9` leaves behind at each step
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
 from typing import TYPE_CHECKING, Any
 
 from tuf.api.exceptions import RepositoryError
-from tuf.api.metadata import Metadata, MetaFile, Root, Snapshot, Targets, Timestamp
+from tuf.api.metadata import Metadata, MetaFile, Root, Snapshot, TargetFile, Targets, Timestamp
 
 from blocklists import delta, document, durable, verify
 from blocklists.document import DocumentError
@@ -171,11 +170,9 @@ def _stage_targets(desk: Desk, request: Request, stage: Path) -> None:
         if request.full is not None:
             blobs[head.full_path] = request.full
         else:
-            draft = _draft(desk, request.targets.signed, request, head)
-            goal = stage / "targets" / request.targets.signed.targets[head.full_path].get_prefixed_paths()[0]
-            durable.make_folder(goal.parent)
-            os.link(draft, goal)  # a draft is not written again, and goes when this is published
-            durable.sync(goal.parent, os.O_DIRECTORY)
+            info = request.targets.signed.targets[head.full_path]
+            draft = _draft(desk, info, request, head)
+            durable.copy(draft, stage / "targets" / info.get_prefixed_paths()[0])
         _stage_blobs(stage, request.targets.signed, blobs)
     if request.relief is not None and request.relief_list is not None:
         path = spelt(request.relief.signed.targets, relief_path(request.about.list or "")) or ""
@@ -192,10 +189,9 @@ def _stage_blobs(stage: Path, role: Targets, blobs: dict[str, bytes]) -> None:
         durable.replace(stage / "targets" / info.get_prefixed_paths()[0], data)
 
 
-def _draft(desk: Desk, targets: Targets, request: Request, head: Head) -> Path:
+def _draft(desk: Desk, info: TargetFile, request: Request, head: Head) -> Path:
     """The new document, which is among the drafts of this desk, or made again from the published one and the step."""
-    wanted = targets.targets[head.full_path].hashes["sha256"]
-    draft = desk.folder / "drafts" / f"{wanted}.zst"
+    draft = desk.folder / "drafts" / f"{info.hashes['sha256']}.zst"
     if not draft.exists():
         before = desk.head(head.list)
         if before is None or request.delta is None or head.delta is None:
@@ -203,16 +199,18 @@ def _draft(desk: Desk, targets: Targets, request: Request, head: Head) -> Path:
         step = draft.with_name("step.zst")
         step.write_bytes(request.delta)
         with durable.replaced(draft) as new:
-            delta.stepped(desk.before(before), (step, head.delta.size), new, marks=desk.marks(wanted))
+            made = delta.stepped(desk.before(before), (step, head.delta.size), new, marks=draft.with_suffix(".marks"))
+        desk.keep_marks(draft.with_suffix(".marks"), made.sha256)
         step.unlink()
-    with draft.open("rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
-    if found != wanted:
+    try:
+        with draft.open("rb") as file:
+            info.verify_length_and_hashes(file)
+    except RepositoryError as error:
         draft.unlink()
         raise PublishError(
-            "this machine compresses the document to another file than the one that was signed",
+            f"this machine compresses the document to another file than the one that was signed: {error}",
             hint="publish at the desk where the change was proposed, or copy its drafts/ folder here",
-        )
+        ) from None
     return draft
 
 
@@ -340,7 +338,7 @@ def _flip(desk: Desk, stage: Path) -> None:
     _follow(desk, stage)
     (stage / "ready").unlink()
     shutil.rmtree(stage)
-    for draft in (desk.folder / "drafts").glob("*.zst"):
+    for draft in (desk.folder / "drafts").iterdir():
         draft.unlink()
     published = {path.name.partition(".")[0] for path in (desk.published / "targets").rglob("*.zst")}
     for marks in (desk.folder / "marks").glob("*.marks"):

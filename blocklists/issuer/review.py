@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Generic, TypeVar
@@ -333,11 +334,13 @@ def _check_list(
 
 
 def _keep(document: Path, folder: Path) -> None:
-    """Keep a first version for the time when it is published: what was checked here need not be fetched."""
+    """Keep a first version for the time when it is published: what was checked here need not be fetched. Where that
+    cannot be, it is fetched."""
     kept = folder / verify.REVIEWED
-    folder.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(document, kept)
-    shutil.copyfile(verify.marks_beside(document), verify.marks_beside(kept))
+    with suppress(OSError):
+        folder.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(document, kept)
+        shutil.copyfile(verify.marks_beside(document), verify.marks_beside(kept))
 
 
 def _check_adopted(

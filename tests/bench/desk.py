@@ -160,14 +160,14 @@ def main() -> None:
     if asked.json:
         print(json.dumps({"names": asked.names, "rounds": asked.rounds, "builds": found}, indent=1))
         return
-    print(f"{asked.names:,} names, medians of {asked.rounds}: processor s, clock s, MiB; ratio of processor, of memory")
+    ratios = "; ratios of processor, clock, memory" if len(builds) == 2 else ""
+    print(f"{asked.names:,} names, medians of {asked.rounds}: processor s, clock s, MiB{ratios}")
     for step in STEPS:
         costs = [one[step] for one in found]
         row = " | ".join(f"{used:7.2f} {clock:7.2f} {memory:6.0f}" for used, clock, memory in costs)
         ratio = ""
         if len(costs) == 2:
-            (used, _, memory), (used_now, _, memory_now) = costs
-            ratio = f" | 1/{used / used_now:.1f} | 1/{memory / memory_now:.1f}"
+            ratio = "".join(f" | 1/{before / now:.1f}" for before, now in zip(*costs, strict=True))
         print(f"| {step:13} | {row}{ratio} |")
     sys.stdout.flush()
 

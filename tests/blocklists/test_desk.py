@@ -241,7 +241,7 @@ def test_a_first_version_that_was_reviewed_here_is_not_fetched(world: World) -> 
     knowledge = known_to(world, request, "alice")
     assert knowledge.list is not None
     assert world.listed(knowledge.list) == set(NAMES)
-    assert not kept["alice"].exists()
+    assert not list(kept["alice"].parent.glob("reviewed*"))
     assert counts(review(request, knowledge).meaning) == {"added": 1}
     # what is kept is damaged, or another document: it counts as nothing
     octets = kept["bob"].read_bytes()
@@ -257,6 +257,44 @@ def test_a_first_version_that_was_reviewed_here_is_not_fetched(world: World) -> 
     knowledge = known_to(world, request, "bob")
     assert knowledge.list is not None
     assert world.listed(knowledge.list) == set(NAMES)
+    assert not list(kept["bob"].parent.glob("reviewed*"))
+
+
+def test_a_document_of_another_length_than_was_signed_is_not_published(world: World) -> None:
+    request = request_for(world, add=["new.example"])
+    assert request.targets is not None
+    (info,) = [info for path, info in request.targets.signed.targets.items() if "full-2" in path]
+    info.length += 7
+    with pytest.raises(PublishError, match="another file"):
+        published(world, signed_by(world, request, "alice", "bob"))
+    assert world.fetch().head.version == 1
+
+
+def test_what_spares_work_stops_none(world: World) -> None:
+    # no folder for marks can be made, and no document can be kept
+    marks = world.rehearsal.desk.folder / "marks"
+    shutil.rmtree(marks)
+    marks.write_bytes(b"")
+    world.rehearsal.change(LIST, add=["new.example"])
+    for signer in world.rehearsal.signers:
+        (signer.folder / "known" / "lists" / "other").write_bytes(b"")
+    world.rehearsal.add_basis("other", "order-17", BASIS)
+    request = first_of(world, "other")
+    assert len(signed_by(world, request, "alice")[0].signatures("targets")) == 1
+    for path in (*(signer.folder / "known" / "lists" / "other" for signer in world.rehearsal.signers), marks):
+        path.unlink()
+    world.rehearsal.publish(request)
+    world.rehearsal.change(LIST, add=["newer.example"])
+    assert len(list(marks.glob("*.marks"))) == 1
+    assert world.fetch().head.version == 3
+
+
+def first_of(world: World, name: str) -> Request:
+    """The request for a list's first version."""
+    candidates = [Candidate(1, "one.example", "subtree")]
+    desk = world.rehearsal.desk
+    steps = propose.from_candidates(desk, name, candidates, terms(world), random=os.urandom)
+    return propose.propose(desk, name, steps, now=world.now, author="alice", note="a first version")
 
 
 def test_a_relief_is_reviewed_without_the_list(world: World) -> None:

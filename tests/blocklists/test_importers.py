@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import os
 from pathlib import Path
 
 import idna
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from publicsuffixlist import PSLFILE
 
 from blocklists import admissible, entry, impact
-from blocklists.importers import formats
+from blocklists.importers import formats, source
 from blocklists.importers.intake import Intake
 from blocklists.importers.source import MAX_LINE, SourceError
 from tests.conftest import DATA
@@ -251,6 +252,13 @@ def test_no_file_whatever_stops_an_importer(tmp_path_factory: pytest.TempPathFac
 
 
 @pytest.mark.needs("data")
+def test_what_can_be_read_once_is_not_read_for_a_bar(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    assert source.count(tmp_path / "pipe") == 0
+    (tmp_path / "file").write_text("a.example\nb.example\n")
+    assert source.count(tmp_path / "file") == 2
+
+
 def test_the_real_lists_lose_their_addresses_alone(real_names: list[str]) -> None:
     taken = Intake()
     for pattern in ("stevenblack-*", "ut1-gambling-*"):

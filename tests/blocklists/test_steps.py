@@ -270,6 +270,88 @@ def test_marks_that_are_damaged_or_of_another_document_are_as_none(marked: Befor
         delta.stepped(marked._replace(path=tmp_path / "changed"), step, tmp_path / "new")
 
 
+HEADING, MARK = 17 + 32, 128
+
+
+def numbers_of(marks: bytes) -> tuple[bytes, list[bytes]]:
+    """The heading with the hash of the file, and each mark."""
+    return marks[:HEADING], [marks[at : at + MARK] for at in range(HEADING, len(marks) - 32, MARK)]
+
+
+def with_check(octets: bytes) -> bytes:
+    return octets + hashlib.sha256(octets).digest()
+
+
+def test_marks_that_lie_about_lengths_are_as_none_or_lead_to_an_error(marked: Before, tmp_path: Path) -> None:
+    assert marked.marks is not None
+    head, marks = numbers_of(marked.marks.read_bytes())
+    assert len(marks) == len(frames(marked.path))
+    step, bad = _core.Steps([(delta.ADDED, entry("middle.example", 1).line())]), tmp_path / "bad.marks"
+    expected = delta.stepped(marked, step, tmp_path / "new")
+    far = (1 << 62).to_bytes(8, "little")
+    wrong = {
+        "none": [], "back": marks[::-1], "cut": marks[:-1], "far": [marks[0], far + marks[1][8:], marks[2]],
+        "long": [*marks[:-1], marks[-1][:8] + far + marks[-1][16:]],
+    }  # fmt: skip
+    for what, numbers in wrong.items():
+        for file in (head, head[:-32] + bytes(32)):
+            bad.write_bytes(with_check(file + b"".join(numbers)))
+            try:
+                made = delta.stepped(marked._replace(marks=bad), step, tmp_path / "new")
+            except delta.DeltaError:
+                assert (what, file) == ("long", head), "which only its writer could have made"
+                continue
+            assert made == expected, what
+            assert made.sha256 == hashlib.sha256((tmp_path / "new").read_bytes()).hexdigest()
+
+
+def test_odd_frames_are_read_and_have_few_marks(long: Before, tmp_path: Path) -> None:
+    whole, empty = octets_of(long.path), zstandard.compress(b"")
+    skipped = b"\x50\x2a\x4d\x18\x04\x00\x00\x00none"
+    begin = whole.index(b"\n", 9 << 20) + 1
+    parts = [zstandard.compress(whole[:begin]), zstandard.compress(whole[begin:])]
+    short = zstandard.compress(whole[begin : begin + 20]) + zstandard.compress(whole[begin + 20 :])
+    step, marks = _core.Steps([(delta.ADDED, entry("middle.example", 1).line())]), tmp_path / "marks"
+    expected = delta.stepped(long, step, tmp_path / "new").summary
+    odd = (
+        parts[0] + empty + parts[1], parts[0] + parts[1] + empty, empty * 5_000 + parts[0] + parts[1],
+        parts[0] + short, parts[0] + skipped + parts[1], skipped + parts[0] + parts[1] + skipped,
+    )  # fmt: skip
+    for number, octets in enumerate(odd):
+        path = tmp_path / f"odd-{number}"
+        path.write_bytes(octets)
+        _core.summary(path, size=long.size, marks=marks)
+        assert marks.stat().st_size < 1_000
+        for kept in (None, marks):
+            found = delta.stepped(
+                Before(path, long.size, long.state, kept), step, tmp_path / "new", delta=tmp_path / "d"
+            )
+            assert found.summary == expected, number
+            assert octets_of(tmp_path / "new").count(b"\n") == expected.entries
+        reviewed = _core.review_step(tmp_path / "d", found.delta_size, impact.attention(limit=2))
+        for kept in (None, marks):
+            followed = _core.follow_step(
+                (path, long.size), (tmp_path / "d", found.delta_size), reviewed, size=expected.size,
+                bases=["order-17"], counted=False, marks=kept,
+            )  # fmt: skip
+            assert followed.state == expected.state, number
+
+
+def test_marks_that_cannot_be_written_stop_nothing(marked: Before, tmp_path: Path) -> None:
+    step = _core.Steps([(delta.ADDED, entry("middle.example", 1).line())])
+    made = delta.stepped(marked, step, tmp_path / "new", marks=tmp_path / "no" / "folder")
+    assert made == delta.stepped(marked, step, tmp_path / "new")
+    assert _core.summary(marked.path, size=marked.size, marks=tmp_path / "no" / "folder")[2] == marked.state
+
+
+def test_after_an_error_no_thread_goes_on_writing(marked: Before, tmp_path: Path) -> None:
+    gone = _core.Steps([(delta.REMOVED, entry("zzz.zzz", 1).line())])
+    for _ in range(3):
+        with pytest.raises(delta.DeltaError, match="not there"):
+            delta.stepped(marked._replace(marks=None), gone, tmp_path / "new")
+        assert [path.name for path in Path("/proc/self/task").iterdir() if "pack" in (path / "comm").read_text()] == []
+
+
 def test_frames_that_end_within_lines_have_marks_too(long: Before, tmp_path: Path) -> None:
     whole, cut = octets_of(long.path), tmp_path / "cut"
     cut.write_bytes(b"".join(zstandard.compress(whole[at : at + 3_000_017]) for at in range(0, len(whole), 3_000_017)))

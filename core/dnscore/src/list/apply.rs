@@ -99,7 +99,7 @@ fn merged(old: Option<(Signed<'_>, &Marks)>, step: Origin<'_>, made: Made<'_>) -
     }
     let marks = merge.new.finish()?;
     if let Some(path) = made.marks {
-        marks.write(path)?;
+        marks.write(path);
     }
     let delta = merge.delta.map(Writer::finish).transpose()?;
     Ok(Written { new: marks.summary(), file: marks.file, delta: delta.map(|delta| delta.summary()) })
@@ -143,8 +143,11 @@ impl Merge<'_> {
             let falls = match &self.changes.next {
                 Some(change) if !last => {
                     frames.beginning(mark.file, &mut next)?;
-                    place_of(lines_of(&next).next().unwrap_or_default(), &mut place)?;
-                    change.place < place
+                    // where no line is at hand, none of the frame is passed over
+                    match lines_of(&next).next() {
+                        Some(line) => place_of(line, &mut place).map(|()| change.place < place)?,
+                        None => true,
+                    }
                 }
                 next => next.is_some(),
             };
@@ -224,11 +227,11 @@ impl Merge<'_> {
 /// What the lines of a document of at most `size` octets come to, and its marks to `marks`. None is looked at.
 ///
 /// # Errors
-/// The document cannot be read; the marks cannot be written.
+/// The document cannot be read.
 pub fn summary(document: &Path, size: u64, marks: Option<&Path>) -> Result<Summary, ListError> {
     let found = marks_of(document, size)?;
     if let Some(path) = marks {
-        found.write(path)?;
+        found.write(path);
     }
     Ok(found.summary())
 }

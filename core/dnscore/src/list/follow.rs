@@ -11,6 +11,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
+use std::thread::Builder;
 
 use sha2::{Digest, Sha256};
 
@@ -93,9 +94,14 @@ fn follow_from(
     };
     std::thread::scope(|scope| {
         let needed = begin.size > 0 && !fresh.all.is_empty();
-        let before = needed.then(|| scope.spawn(|| fresh.stand_before(old.0, begin)));
+        let look = || fresh.stand_before(old.0, begin);
+        let before = needed.then(|| Builder::new().name("look".into()).spawn_scoped(scope, look));
         let after = Lines::part(old.0, begin, old.1).and_then(|lines| new.after(lines, Steps::open(step)?));
-        before.map_or(Ok(()), |before| before.join().unwrap_or_else(|_| Err(failed())))?;
+        match before {
+            Some(Ok(thread)) => thread.join().unwrap_or_else(|_| Err(failed()))?,
+            Some(Err(_)) => look()?, // without a thread more it is done now
+            None => {}
+        }
         after
     })
 }
@@ -103,6 +109,9 @@ fn follow_from(
 /// The last mark of the old document before the first change.
 fn begin(old: (&Path, u64), step: (&Path, u64), marks: &Marks) -> Result<Mark, ListError> {
     let all = &marks.all;
+    if marks.summary().size > old.1 {
+        return Ok(Mark::default()); // which the lines will say
+    }
     let Some(next) = Steps::open(step)?.next else { return Ok(all.last().cloned().unwrap_or_default()) };
     let mut frames = Frames::open(old.0, old.1)?;
     let (mut reader, mut name, mut beginning) = (Reader::of(Form::Named), Vec::new(), Vec::new());
@@ -111,7 +120,7 @@ fn begin(old: (&Path, u64), step: (&Path, u64), marks: &Marks) -> Result<Mark, L
     while from < to {
         let middle = usize::midpoint(from, to);
         frames.beginning(all[middle].file, &mut beginning)?;
-        let line = lines_of(&beginning).next().unwrap_or_default();
+        let Some(line) = lines_of(&beginning).next() else { return Ok(Mark::default()) };
         let entry = reader.read(line).map_err(|(kind, reason)| ListError::new(kind, reason))?;
         name.clear();
         key::from_name(entry.name, &mut name);

@@ -16,12 +16,12 @@
 use std::fs::{self, File};
 use std::io::Read;
 use std::path::Path;
+use std::thread::Builder;
 
 use sha2::digest::common::hazmat::{SerializableState, SerializedState};
 use sha2::{Digest, Sha256};
 
-use super::output::unwritable;
-use super::types::ListError;
+use super::frames::FRAME;
 
 const HEADING: &[u8] = b"stopsign marks 1\n";
 const DIGEST: usize = 32;
@@ -70,11 +70,16 @@ impl Marks {
     /// document's file is hashed meanwhile.
     pub fn with<T>(document: &Path, path: Option<&Path>, work: impl FnOnce(&Self) -> T) -> Option<T> {
         let marks = Self::parse(&fs::read(path?).ok()?)?;
+        if marks.all.last()?.file != fs::metadata(document).ok()?.len() {
+            return None;
+        }
         let (done, file) = std::thread::scope(|scope| {
-            let file = scope.spawn(|| file_hash(document));
-            (work(&marks), file.join())
+            let beside = Builder::new().name("hash".into()).spawn_scoped(scope, || file_hash(document));
+            let done = work(&marks);
+            // without a thread more it is done now
+            (done, beside.map_or_else(|_| file_hash(document), |thread| thread.join().ok()?))
         });
-        (file.ok()?? == marks.file).then_some(done)
+        (file? == marks.file).then_some(done)
     }
 
     /// What the lines come to.
@@ -83,8 +88,9 @@ impl Marks {
         Summary { entries, size, state: state_of(hash) }
     }
 
-    /// Keep them for this machine. The caller need not make them durable: what is damaged is not used.
-    pub fn write(&self, path: &Path) -> Result<(), ListError> {
+    /// Keep them for this machine. The caller need not make them durable: what is damaged is not used. Where they cannot be
+    /// written there are none, which is no error.
+    pub fn write(&self, path: &Path) {
         let mut octets = [HEADING, &self.file].concat();
         for mark in &self.all {
             for number in [mark.file, mark.size, mark.entries] {
@@ -93,7 +99,9 @@ impl Marks {
             octets.extend_from_slice(&mark.hash.serialize());
         }
         octets.extend_from_slice(&Sha256::digest(&octets));
-        fs::write(path, octets).map_err(|error| unwritable(path, &error))
+        if fs::write(path, octets).is_err() {
+            let _ = fs::remove_file(path);
+        }
     }
 
     fn parse(octets: &[u8]) -> Option<Self> {
@@ -144,10 +152,12 @@ impl Marker {
         }
     }
 
-    /// A frame ends, `octets` into the file.
+    /// A frame ends, `octets` into the file. It is marked where it is long enough, so that there are few marks, whoever
+    /// chose the frames.
     pub fn frame(&mut self, octets: u64) {
         self.at.file = octets;
-        if !self.inside {
+        let long = self.at.size >= self.marks.last().map_or(0, |mark| mark.size) + FRAME as u64;
+        if !self.inside && long {
             self.marks.push(self.at.clone());
         }
     }
@@ -161,7 +171,7 @@ impl Marker {
     /// After the last line; `file`: the hash of the whole file.
     pub fn finish(self, file: Sha256) -> Marks {
         let mut all = self.marks;
-        if all.last().is_none_or(|mark| mark.size < self.at.size) {
+        if all.last().is_none_or(|mark| mark.file < self.at.file || mark.size < self.at.size) {
             all.push(self.at);
         }
         Marks { file: file.finalize().into(), all }
@@ -201,7 +211,7 @@ mod tests {
 
     fn written(all: Vec<Mark>) -> Option<Marks> {
         let path = std::env::temp_dir().join(format!("stopsign-marks-{}-{}", std::process::id(), all.len()));
-        Marks { file: [7; DIGEST], all }.write(&path).expect("a folder to write in");
+        Marks { file: [7; DIGEST], all }.write(&path);
         let found = Marks::parse(&fs::read(&path).expect("what was written"));
         fs::remove_file(&path).expect("what was written");
         found

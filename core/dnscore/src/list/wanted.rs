@@ -11,6 +11,7 @@ use std::cmp::Ordering;
 use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::Builder;
 
 use super::change::{Fields, fields};
 use super::compile::references;
@@ -177,7 +178,8 @@ fn sorted(names: &Names) -> Vec<u32> {
         }
     };
     std::thread::scope(|scope| {
-        scope.spawn(work);
+        // without a thread more this one does all of it
+        let _ = Builder::new().name("sort".into()).spawn_scoped(scope, work);
         work();
     });
     let mut order = Vec::with_capacity(names.len());

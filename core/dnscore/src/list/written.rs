@@ -5,13 +5,14 @@
 //! its own, frame by frame, while the caller makes the next one.
 //!
 //! Rules
-//! - The same lines make the same file, whatever they were made of. What is signed is the file's hash, and another desk
-//!   makes the file again.
+//! - The same lines make the same file, by whatever steps they came, where all of its frames were made here. What is signed
+//!   is the file's hash, and another desk makes the file again, from the same file and step.
 //! - Where a frame ends depends on the lines in it alone: with the first line beyond [`FRAME`] octets whose [`is_last`] bits
 //!   say so, at the latest with the one that reaches [`LARGEST`]. So a change has one frame written again, and all
 //!   others stay as they are.
-//! - Up to [`FRAME`] octets a document is one frame, compressed as `blocklists/document.py` does it, octet for octet. Of a
-//!   longer one no frame is compressed at a higher level than [`LONG`].
+//! - Up to [`FRAME`] octets a document is one frame, compressed as `blocklists/document.py` does it, octet for octet. Of
+//!   several frames none is compressed at a higher level than [`LONG`].
+//! - Whatever becomes of a [`Writer`], its thread has ended when it is gone: another one may write the same file.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -43,7 +44,8 @@ pub(crate) struct Writer {
     /// Octets of lines so far, and what they may come to.
     size: u64,
     limit: u64,
-    jobs: SyncSender<Job>,
+    /// `None` at the end.
+    jobs: Option<SyncSender<Job>>,
     /// Jobs that are done: their memory is used again.
     done: Receiver<Job>,
     /// `None` after an error of it.
@@ -69,7 +71,7 @@ impl Writer {
         let back = Back { file, path: path.into(), written: 0, hash: Sha256::new(), marker: Marker::default() };
         let thread = std::thread::Builder::new().name("pack".into()).spawn(move || back.run(&todo, &give));
         let thread = Some(thread.map_err(|error| unwritable(path, &error))?);
-        Ok(Self { level, text: Vec::new(), frames: false, size: 0, limit, jobs, done, thread })
+        Ok(Self { level, text: Vec::new(), frames: false, size: 0, limit, jobs: Some(jobs), done, thread })
     }
 
     /// Writes whole lines.
@@ -123,9 +125,14 @@ impl Writer {
             let text = std::mem::take(&mut self.text);
             self.give(Job::Lines(text, level))?;
         }
-        let Self { jobs, thread, .. } = self;
-        drop(jobs);
-        joined(thread)
+        self.ended()
+    }
+
+    /// Lets the thread come to its end.
+    fn ended(&mut self) -> Result<Marks, ListError> {
+        self.jobs = None;
+        let thread = self.thread.take();
+        thread.and_then(|thread| thread.join().ok()).unwrap_or_else(|| Err(failed()))
     }
 
     fn grow(&mut self, octets: u64) -> Result<(), ListError> {
@@ -138,11 +145,11 @@ impl Writer {
 
     fn give(&mut self, job: Job) -> Result<(), ListError> {
         self.frames = true;
-        match self.jobs.send(job) {
-            Ok(()) => Ok(()),
-            // after an error the thread takes no more
-            Err(_) => joined(self.thread.take()).and_then(|_| Err(failed())),
+        if self.jobs.as_ref().is_some_and(|jobs| jobs.send(job).is_ok()) {
+            return Ok(());
         }
+        // after an error the thread takes no more
+        self.ended().and_then(|_| Err(failed()))
     }
 
     /// Takes back the memory of jobs that are done; that of a piece, if one is.
@@ -156,6 +163,13 @@ impl Writer {
             }
         }
         found
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        // an error of the thread was said, or the caller had another one
+        let _ = self.ended();
     }
 }
 
@@ -215,10 +229,6 @@ impl Back {
         self.marker.frame(self.written);
         Ok(())
     }
-}
-
-fn joined(thread: Option<JoinHandle<Result<Marks, ListError>>>) -> Result<Marks, ListError> {
-    thread.and_then(|thread| thread.join().ok()).unwrap_or_else(|| Err(failed()))
 }
 
 fn failed() -> ListError {
