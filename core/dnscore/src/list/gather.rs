@@ -5,7 +5,7 @@
 //! (its *kind*: match, ground, category, days; the caller's table has them). A million names take 50 MB.
 
 use std::collections::HashSet;
-use std::hash::{BuildHasher, RandomState};
+use std::hash::{BuildHasher, Hasher, RandomState};
 
 use hashbrown::HashTable;
 
@@ -264,7 +264,10 @@ impl Names {
     }
 
     fn slot(&self, key: &[u8], row: usize) -> Slot {
-        Slot { half: u32::try_from(self.hasher.hash_one(key) >> 32).unwrap_or_default(), row: to_u32(row) }
+        // without its length, which `Hash` would add: keys of other lengths are other keys
+        let mut hasher = self.hasher.build_hasher();
+        hasher.write(key);
+        Slot { half: u32::try_from(hasher.finish() >> 32).unwrap_or_default(), row: to_u32(row) }
     }
 
     fn enter(&mut self, slot: Slot) {

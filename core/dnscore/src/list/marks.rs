@@ -152,8 +152,8 @@ impl Marker {
         }
     }
 
-    /// A frame ends, `octets` into the file. It is marked where it is long enough, so that there are few marks, whoever
-    /// chose the frames.
+    /// A frame ends, `octets` into the file. It is marked where it is long enough, so that there are few marks,
+    /// however the frames were cut.
     pub fn frame(&mut self, octets: u64) {
         self.at.file = octets;
         let long = self.at.size >= self.marks.last().map_or(0, |mark| mark.size) + FRAME as u64;
