@@ -101,6 +101,8 @@ class Verified:
     """Ids of the keys that could sign relief when this one was signed, sorted."""
     relief_refused: str | None = None
     """Why the newest relief is not applied, the one before is; None where it is."""
+    compared: bool = False
+    """The document was written, or compared with its marks, in this very call."""
     relieved_by: Mapping[str, str] = field(default_factory=dict)
     """Who signed the relief in which a reference first came, for people; of those that this client saw come."""
 
@@ -166,22 +168,21 @@ def refresh_from(
         head, head_bytes = _fetch_head(client, state, name, before)
         lines = state / "verified" / f"full-{head.version}.zst"
         alone = head.seal is not None and opener is head_alone
-        at_hand = alone or (before is not None and before.head == head and lines.exists())
-        at_hand = at_hand or (before is None and not every_entry and _take(state / REVIEWED, head, lines))
-        if not at_hand:
+        kept = alone or (before is not None and before.head == head and lines.exists())
+        if not kept and (before is not None or every_entry or not _take(state / REVIEWED, head, lines)):
             seen = _fetch_document(client, state, head, before, lines, opener, every_entry)
             every_entry = every_entry and not seen
         if every_entry and not alone:
             _check_entries(lines, head)
         same = there and before is not None and before.head == head
         relief = arrived if same and not alone else newest.applied(before, None if alone else lines, head.full_size)
-        for kept in sorted((state / "tuf").iterdir()):
-            durable.sync(kept)
+        for path in sorted((state / "tuf").iterdir()):
+            durable.sync(path)
         verified = Verified(
             head=head, lines=lines, relief=relief, signed_by=client.signed_by(), holders=client.holders(),
             threshold=client.threshold(), timestamp_expires=client.trusted.timestamp.expires,
             versions=client.versions(), changed=before is None or before.head != head or before.relief != relief,
-            relief_keys=newest.keys, relief_refused=newest.refused, relieved_by=newest.by,
+            relief_keys=newest.keys, relief_refused=newest.refused, compared=not kept, relieved_by=newest.by,
         )  # fmt: skip
         _keep(state, verified, head_bytes)
         return verified

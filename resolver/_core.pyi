@@ -331,10 +331,11 @@ def follow_step(
     withdrawn: Sequence[str] = ...,
     counted: bool = True,
     marks: _StrPath | None = None,
+    compared: bool = False,
 ) -> Content:
     """What a document would hold after a step that means `review`; both with their octets. The document was checked
     when it came. `counted`: look at the basis of every line, and count by it. `marks`: the file with those of the
-    document, if there is one. Raises ListError."""
+    document, if there is one; `compared` with it since it was written. Raises ListError."""
 
 @final
 class Finding:

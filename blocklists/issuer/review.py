@@ -327,6 +327,7 @@ def _check_list(
             after = _core.follow_step(
                 old, step, reviewed, size=head.full_size, bases=list(head.bases), withdrawn=list(off),
                 counted=before.head.bases != head.bases, marks=verify.marks_beside(before.lines),
+                compared=before.compared,
             )  # fmt: skip
     if Summary(after.entries, after.size, after.state) != head.summary():
         raise ReviewError("the change does not lead to the state that would be signed")

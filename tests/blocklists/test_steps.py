@@ -369,10 +369,10 @@ def test_with_marks_a_signer_follows_a_step_to_the_same_state(marked: Before, tm
     made = delta.stepped(marked, _core.Steps([(delta.ADDED, come)]), tmp_path / "new", delta=tmp_path / "step")
     step = tmp_path / "step", made.delta_size
     reviewed = _core.review_step(*step, impact.attention(limit=2))
-    for marks in (None, marked.marks):
+    for marks, compared in ((None, False), (marked.marks, False), (marked.marks, True)):
         found = _core.follow_step(
             (marked.path, marked.size), step, reviewed, size=made.summary.size, bases=["order-17"], counted=False,
-            marks=marks,
+            marks=marks, compared=compared,
         )  # fmt: skip
         assert (found.entries, found.size, found.state) == (
             made.summary.entries, made.summary.size, made.summary.state

@@ -129,7 +129,7 @@ fn review_difference(
 }
 
 #[pyfunction]
-#[pyo3(signature = (old, step, review, *, size, bases, withdrawn = Vec::new(), counted = true, marks = None))]
+#[pyo3(signature = (old, step, review, *, size, bases, withdrawn = Vec::new(), counted = true, marks = None, compared = false))]
 #[expect(clippy::too_many_arguments, reason = "keyword arguments of one Python function")]
 fn follow_step(
     py: Python<'_>,
@@ -141,11 +141,13 @@ fn follow_step(
     withdrawn: Vec<String>,
     counted: bool,
     marks: Option<PathBuf>,
+    compared: bool,
 ) -> PyResult<Content> {
     let review = review.get();
     let found = detached(py, || {
-        let asked = Following { size, bases: &bases, withdrawn: &withdrawn, counted };
-        list::follow((&old.0, old.1, marks.as_deref()), (&step.0, step.1), &review.inner, asked)
+        let marks = marks.as_deref();
+        let asked = Following { size, bases: &bases, withdrawn: &withdrawn, counted, marks, compared };
+        list::follow((&old.0, old.1), (&step.0, step.1), &review.inner, asked)
     })?;
     let list::Followed { entries, octets, state, bases } = found;
     Ok(Content { entries, size: octets, state, bases, review: None })

@@ -75,7 +75,7 @@ pub struct Written {
 /// The old document is not the signed one; a line that is to go is not there; a file cannot be read or written.
 pub fn apply(old: Option<Signed<'_>>, step: Origin<'_>, made: Made<'_>) -> Result<Written, ListError> {
     let Some(old) = old else { return merged(None, step, made) };
-    Marks::with(old.path, old.marks, |marks| merged(Some((old, marks)), step, made))
+    Marks::with(old.path, old.marks, false, |marks| merged(Some((old, marks)), step, made))
         .unwrap_or_else(|| merged(Some((old, &marks_of(old.path, old.size)?)), step, made))
 }
 

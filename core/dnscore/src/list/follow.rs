@@ -36,6 +36,10 @@ pub struct Following<'a> {
     pub withdrawn: &'a [String],
     /// Look at the basis of every line, and count by it what is in force.
     pub counted: bool,
+    /// The marks of the old document, if this machine has them.
+    pub marks: Option<&'a Path>,
+    /// They were compared with its file since it was last written.
+    pub compared: bool,
 }
 
 /// What comes of it.
@@ -51,12 +55,12 @@ pub struct Followed {
     pub bases: BTreeMap<String, u64>,
 }
 
-/// Where the step leads from the old document (its file, octets uncompressed, its marks); `review` is what the step means.
+/// Where the step leads from the old document (its file, octets uncompressed); `review` is what the step means.
 ///
 /// # Errors
 /// The first thing that is wrong with the step, or with a file.
 pub fn follow(
-    old: (&Path, u64, Option<&Path>),
+    old: (&Path, u64),
     step: (&Path, u64),
     review: &Review,
     asked: Following<'_>,
@@ -66,9 +70,8 @@ pub fn follow(
     }
     let fresh =
         Fresh { few: Few::of(review.come.iter().map(encode_reference)), all: review.come.iter().copied().collect() };
-    let known = if asked.counted { None } else { old.2 };
-    let old = (old.0, old.1);
-    Marks::with(old.0, known, |marks| follow_from(&begin(old, step, marks)?, old, step, &fresh, asked))
+    let marks = if asked.counted { None } else { asked.marks };
+    Marks::with(old.0, marks, asked.compared, |marks| follow_from(&begin(old, step, marks)?, old, step, &fresh, asked))
         .unwrap_or_else(|| follow_from(&Mark::default(), old, step, &fresh, asked))
 }
 

@@ -67,11 +67,14 @@ pub(crate) struct Marks {
 
 impl Marks {
     /// What is done with the marks in the file at `path`. `None` where there are none, or not those of this document: the
-    /// document's file is hashed meanwhile.
-    pub fn with<T>(document: &Path, path: Option<&Path>, work: impl FnOnce(&Self) -> T) -> Option<T> {
+    /// document's file is hashed meanwhile, unless it was `compared` with them before.
+    pub fn with<T>(document: &Path, path: Option<&Path>, compared: bool, work: impl FnOnce(&Self) -> T) -> Option<T> {
         let marks = Self::parse(&fs::read(path?).ok()?)?;
         if marks.all.last()?.file != fs::metadata(document).ok()?.len() {
             return None;
+        }
+        if compared {
+            return Some(work(&marks));
         }
         let (done, file) = std::thread::scope(|scope| {
             let beside = Builder::new().name("hash".into()).spawn_scoped(scope, || file_hash(document));
@@ -181,7 +184,7 @@ impl Marker {
 /// What the lines of a document come to by the marks in a file; `None` where these are not those of the document.
 #[must_use]
 pub fn marked(document: &Path, marks: &Path) -> Option<Summary> {
-    Marks::with(document, Some(marks), Marks::summary)
+    Marks::with(document, Some(marks), false, Marks::summary)
 }
 
 /// The state that a hash of lines names.
