@@ -101,7 +101,7 @@ class Verified:
     """Ids of the keys that could sign relief when this one was signed, sorted."""
     relief_refused: str | None = None
     """Why the newest relief is not applied, the one before is; None where it is."""
-    compared: bool = False
+    compared: bool = field(default=False, compare=False)
     """The document was written, or compared with its marks, in this very call."""
     relieved_by: Mapping[str, str] = field(default_factory=dict)
     """Who signed the relief in which a reference first came, for people; of those that this client saw come."""
