@@ -49,6 +49,7 @@ __all__ = [
     "follow_step",
     "joined",
     "later_secret",
+    "lines_in",
     "marked",
     "policy_changes",
     "restrain",
@@ -206,6 +207,9 @@ def first_step(document: _StrPath, output: _StrPath, *, size: int, level: int) -
 def summary(document: _StrPath, *, size: int, marks: _StrPath | None = None) -> tuple[int, int, str]:
     """Lines, octets and state of a document of at most `size` octets; no line is looked at. Its marks go to `marks`.
     Raises ListError."""
+
+def lines_in(text: bytes) -> int:
+    """How many lines end in it: line feeds."""
 
 def marked(document: _StrPath, marks: _StrPath) -> tuple[int, int, str] | None:
     """Lines, octets and state of a document by its marks; None where the file of them is not there, is damaged, or is

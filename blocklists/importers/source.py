@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from blocklists import compression
 from blocklists.compression import CompressionError
 from blocklists.errors import BlocklistError
+from resolver._core import lines_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -107,9 +108,9 @@ def blocks(path: Path, *, size: int = MAX_SIZE) -> Iterator[tuple[int, bytes]]:
         rest += block
         end = rest.rfind(b"\n") + 1
         if end:
-            yield number, rest[:end]
-            number += rest.count(b"\n", 0, end)
-            rest = rest[end:]
+            whole, rest = rest[:end], rest[end:]
+            yield number, whole
+            number += lines_in(whole)
             if number > MAX_LINES:
                 raise SourceError(f"{path}: more than {MAX_LINES:,} lines")
         rest = rest[: 4 * MAX_LINE + 4]  # how a longer line begins is enough to say that it is too long
@@ -148,7 +149,7 @@ def count(path: Path) -> int:
     if not path.is_file():
         return 0
     try:
-        return sum(block.count(b"\n") for block in octets(path))
+        return sum(lines_in(block) for block in octets(path))
     except SourceError:
         return 0  # `lines` will say what is wrong, and where
 

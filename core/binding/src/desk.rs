@@ -233,6 +233,11 @@ fn summary(py: Python<'_>, document: PathBuf, size: u64, marks: Option<PathBuf>)
 }
 
 #[pyfunction]
+fn lines_in(text: &[u8]) -> u64 {
+    list::lines_in(text)
+}
+
+#[pyfunction]
 fn marked(py: Python<'_>, document: PathBuf, marks: PathBuf) -> PyResult<Option<(u64, u64, String)>> {
     let found = detached(py, || Ok(list::marked(&document, &marks)))?;
     Ok(found.map(|list::Summary { entries, size, state }| (entries, size, state)))
@@ -255,5 +260,6 @@ pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(first_step, module)?)?;
     module.add_function(wrap_pyfunction!(summary, module)?)?;
     module.add_function(wrap_pyfunction!(marked, module)?)?;
+    module.add_function(wrap_pyfunction!(lines_in, module)?)?;
     Ok(())
 }

@@ -4,10 +4,10 @@
 //! that somebody else judged. Leaves: each name once, with its line and a number that says what it comes with
 //! (its *kind*: match, ground, category, days; the caller's table has them). A million names take 50 MB.
 
-use std::collections::HashSet;
 use std::hash::{BuildHasher, Hasher, RandomState};
 
 use hashbrown::HashTable;
+use rustc_hash::FxHashSet;
 
 use super::entry::check_name;
 use super::key;
@@ -16,17 +16,18 @@ use super::types::ListError;
 use super::vector::prefetch;
 use crate::narrow::{to_u8, to_u32};
 
-/// What of names surely may be an entry, whatever its match; those of all others somebody judges one by one.
+/// What of names surely may be an entry, whatever its match; those of all others somebody judges one by one. All of it is
+/// ours, so that the hash need not be one that strangers cannot aim at.
 #[derive(Clone, Debug, Default)]
 pub struct Plain {
     /// Last labels of protected names.
-    pub tops: HashSet<Vec<u8>>,
+    pub tops: FxHashSet<Vec<u8>>,
     /// Last labels but one of protected names.
-    pub seconds: HashSet<Vec<u8>>,
+    pub seconds: FxHashSet<Vec<u8>>,
     /// Public suffixes, and names above such or above protected ones.
-    pub near: HashSet<Vec<u8>>,
+    pub near: FxHashSet<Vec<u8>>,
     /// Names whose every child is a public suffix.
-    pub wildcards: HashSet<Vec<u8>>,
+    pub wildcards: FxHashSet<Vec<u8>>,
 }
 
 impl Plain {

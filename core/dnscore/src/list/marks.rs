@@ -193,7 +193,8 @@ pub(crate) fn state_of(hash: Sha256) -> String {
 }
 
 /// How many lines end here.
-pub(crate) fn count(text: &[u8]) -> u64 {
+#[must_use]
+pub fn count(text: &[u8]) -> u64 {
     let in_chunk = |chunk: &[u8]| chunk.iter().fold(0u8, |count, &byte| count.wrapping_add(u8::from(byte == b'\n')));
     text.chunks(128).map(|chunk| u64::from(in_chunk(chunk))).sum()
 }

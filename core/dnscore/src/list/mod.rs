@@ -72,7 +72,7 @@ pub use follow::{Followed, Following, follow};
 pub use gather::{Names, Plain, Writing};
 pub use guard::{Guard, Guards};
 pub use hits::{Hit, Hits};
-pub use marks::{Summary, marked};
+pub use marks::{Summary, count as lines_in, marked};
 pub use policy::{Policies, PolicyChange, Terms, policy_changes};
 pub use restrain::restrain;
 pub use review::{
