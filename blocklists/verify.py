@@ -174,8 +174,7 @@ def refresh_from(
             every_entry = every_entry and not seen
         if every_entry and not alone:
             _check_entries(lines, head)
-        same = there and before is not None and before.head == head
-        relief = arrived if same and not alone else newest.applied(before, None if alone else lines, head.full_size)
+        relief = arrived if kept and not alone else newest.applied(before, None if alone else lines, head.full_size)
         for path in sorted((state / "tuf").iterdir()):
             durable.sync(path)
         verified = Verified(

@@ -60,7 +60,7 @@ class _Bar:
                 return super().get_renderables()
 
         counted = (MofNCompleteColumn(),) if done is not None else ()
-        total = self._total() or None if self._total is not None else None
+        total = (self._total() or None) if self._total is not None else None
         columns = TextColumn(self._what), BarColumn(), *counted, TimeElapsedColumn()
         with self._lock:
             if self._wanted:

@@ -338,7 +338,8 @@ def _flip(desk: Desk, stage: Path) -> None:
     _follow(desk, stage)
     (stage / "ready").unlink()
     shutil.rmtree(stage)
-    for draft in (desk.folder / "drafts").iterdir():
+    drafts = desk.folder / "drafts"
+    for draft in (*drafts.glob("*.zst"), *drafts.glob("*.marks")):
         draft.unlink()
     published = {path.name.partition(".")[0] for path in (desk.published / "targets").rglob("*.zst")}
     for marks in (desk.folder / "marks").glob("*.marks"):

@@ -10,9 +10,9 @@
 use std::path::Path;
 
 use super::change::{Change, Sign, place_of};
-use super::find::{cut_short, each_line};
+use super::find::{cut_short, each_line, first_place};
 use super::frames::{Frames, LARGEST, Piece};
-use super::lines::{lines_of, marks_of};
+use super::lines::{marks_of, whole_lines};
 use super::marks::{Mark, Marks, Summary};
 use super::steps::{Steps, Walk};
 use super::types::ListError;
@@ -142,12 +142,8 @@ impl Merge<'_> {
             let last = at + 1 == marks.all.len();
             let falls = match &self.changes.next {
                 Some(change) if !last => {
-                    frames.beginning(mark.file, &mut next)?;
                     // where no line is at hand, none of the frame is passed over
-                    match lines_of(&next).next() {
-                        Some(line) => place_of(line, &mut place).map(|()| change.place < place)?,
-                        None => true,
-                    }
+                    !first_place(&mut frames, mark.file, &mut next, &mut place)? || change.place < place
                 }
                 next => next.is_some(),
             };
@@ -177,7 +173,7 @@ impl Merge<'_> {
         // a frame that was cut elsewhere than at the end of a line
         let mut rest = std::mem::take(&mut self.rest);
         rest.extend_from_slice(piece.text());
-        let end = rest.iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);
+        let end = whole_lines(&rest).len();
         self.lines(&rest[..end])?;
         rest.drain(..end);
         self.rest = rest;
@@ -189,7 +185,7 @@ impl Merge<'_> {
         if text.is_empty() {
             return Ok(());
         }
-        let begin = text[..text.len() - 1].iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);
+        let begin = whole_lines(&text[..text.len() - 1]).len();
         place_of(&text[begin..], &mut self.last)?;
         let touched = |change: &Change, last: &[u8]| change.place.as_slice() <= last;
         let (mut at, mut place) = (0, Vec::new());
@@ -242,7 +238,7 @@ fn missing() -> ListError {
 
 /// Where the first line from `start` on begins whose place is not below `wanted`; both are where lines begin.
 fn first_from(text: &[u8], mut start: usize, wanted: &[u8], place: &mut Vec<u8>) -> Result<usize, ListError> {
-    let line_start = |at: usize| text[..at].iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);
+    let line_start = |at: usize| whole_lines(&text[..at]).len();
     let line_end = |at: usize| text[at..].iter().position(|&byte| byte == b'\n').map_or(text.len(), |end| at + end + 1);
     let mut below = |begin: usize, end: usize| {
         place_of(&text[begin..end], place)?;

@@ -6,11 +6,11 @@
 use std::collections::HashSet;
 use std::path::Path;
 
-use super::change::{Fields, fields, last_reference};
+use super::change::{Fields, fields, last_reference, place_of};
 use super::few::Few;
 use super::frames::{Frames, Piece};
 use super::key;
-use super::lines::lines_of;
+use super::lines::{lines_of, whole_lines};
 use super::types::ListError;
 
 /// The lines of a document of at most `size` octets that have one of these names or references. Only the frames that can
@@ -77,7 +77,7 @@ pub(crate) fn each_line(
                     rest.clear();
                 }
             }
-            let (lines, begun) = text.split_at(text.iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1));
+            let (lines, begun) = text.split_at(whole_lines(text).len());
             if may(lines) {
                 lines_of(lines).try_for_each(&mut visit)?;
             }
@@ -88,6 +88,21 @@ pub(crate) fn each_line(
         }
     }
     if rest.is_empty() { Ok(()) } else { Err(cut_short()) }
+}
+
+/// Makes `place` the place of the first line of the frame that begins at this octet of the file; false where none is at
+/// hand. `beginning` is memory that is used again.
+pub(crate) fn first_place(
+    frames: &mut Frames,
+    at: u64,
+    beginning: &mut Vec<u8>,
+    place: &mut Vec<u8>,
+) -> Result<bool, ListError> {
+    frames.beginning(at, beginning)?;
+    match lines_of(beginning).next() {
+        Some(line) => place_of(line, place).map(|()| true),
+        None => Ok(false),
+    }
 }
 
 pub(crate) fn cut_short() -> ListError {

@@ -11,16 +11,18 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
-use std::thread::Builder;
 
 use sha2::{Digest, Sha256};
 
+use super::beside::beside;
+use super::change::place_of;
 use super::compile::references;
 use super::entry::{Form, Reader, Reference, encode_reference};
 use super::few::Few;
+use super::find::first_place;
 use super::frames::Frames;
 use super::key;
-use super::lines::{Lines, lines_of};
+use super::lines::{Lines, lines_of, whole_lines};
 use super::marks::{Mark, Marks, count, state_of};
 use super::review::{Change, Counts, Review, Steps};
 use super::types::{ListError, Matching};
@@ -95,18 +97,13 @@ fn follow_from(
         octets: begin.size,
         counts: Counts::default(),
     };
-    std::thread::scope(|scope| {
-        let needed = begin.size > 0 && !fresh.all.is_empty();
-        let look = || fresh.stand_before(old.0, begin);
-        let before = needed.then(|| Builder::new().name("look".into()).spawn_scoped(scope, look));
-        let after = Lines::part(old.0, begin, old.1).and_then(|lines| new.after(lines, Steps::open(step)?));
-        match before {
-            Some(Ok(thread)) => thread.join().unwrap_or_else(|_| Err(failed()))?,
-            Some(Err(_)) => look()?, // without a thread more it is done now
-            None => {}
-        }
-        after
-    })
+    let after = || Lines::part(old.0, begin, old.1).and_then(|lines| new.after(lines, Steps::open(step)?));
+    if begin.size == 0 || fresh.all.is_empty() {
+        return after();
+    }
+    let (after, before) = beside("look", || fresh.stand_before(old.0, begin), after);
+    before.unwrap_or_else(|| Err(failed()))?;
+    after
 }
 
 /// The last mark of the old document before the first change.
@@ -117,17 +114,16 @@ fn begin(old: (&Path, u64), step: (&Path, u64), marks: &Marks) -> Result<Mark, L
     }
     let Some(next) = Steps::open(step)?.next else { return Ok(all.last().cloned().unwrap_or_default()) };
     let mut frames = Frames::open(old.0, old.1)?;
-    let (mut reader, mut name, mut beginning) = (Reader::of(Form::Named), Vec::new(), Vec::new());
+    let (mut beginning, mut first, mut wanted) = (Vec::new(), Vec::new(), Vec::new());
+    place_of(&next.line.text, &mut wanted)?;
     // behind the last mark no line stands
     let (mut from, mut to) = (0, all.len().saturating_sub(1));
     while from < to {
         let middle = usize::midpoint(from, to);
-        frames.beginning(all[middle].file, &mut beginning)?;
-        let Some(line) = lines_of(&beginning).next() else { return Ok(Mark::default()) };
-        let entry = reader.read(line).map_err(|(kind, reason)| ListError::new(kind, reason))?;
-        name.clear();
-        key::from_name(entry.name, &mut name);
-        if (name.as_slice(), entry.matching, entry.reference) < place(&next) {
+        if !first_place(&mut frames, all[middle].file, &mut beginning, &mut first)? {
+            return Ok(Mark::default());
+        }
+        if first < wanted {
             from = middle + 1;
         } else {
             to = middle;
@@ -212,7 +208,7 @@ fn meets(steps: &mut Steps, new: &mut New<'_>, here: Place<'_>, text: &[u8]) -> 
 /// Whether all of these whole lines stand before the next change. A last line that is none is left to be read by itself.
 fn is_before(whole: &[u8], next: Option<&Change>, reader: &mut Reader, name: &mut Vec<u8>) -> bool {
     let Some(next) = next else { return true };
-    let start = whole[..whole.len() - 1].iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);
+    let start = whole_lines(&whole[..whole.len() - 1]).len();
     let Ok(entry) = reader.read(&whole[start..whole.len() - 1]) else { return false };
     name.clear();
     key::from_name(entry.name, name);
@@ -230,11 +226,6 @@ fn twice_there(reference: &Reference) -> ListError {
 
 fn failed() -> ListError {
     ListError::new("internal", "the thread that looks for references failed")
-}
-
-/// Those of these lines that end here.
-fn whole_lines(text: &[u8]) -> &[u8] {
-    &text[..text.iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1)]
 }
 
 /// The new document, as far as it has come.

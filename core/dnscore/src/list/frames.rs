@@ -97,7 +97,7 @@ impl Frames {
         self
     }
 
-    /// The hash of what was read of the file.
+    /// The hash of the octets that were taken.
     pub fn hash(self) -> Sha256 {
         self.hash.unwrap_or_default()
     }

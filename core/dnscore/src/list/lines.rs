@@ -118,6 +118,11 @@ pub(crate) fn lines_of(mut text: &[u8]) -> impl Iterator<Item = &[u8]> {
     })
 }
 
+/// Those of these lines that end here.
+pub(crate) fn whole_lines(text: &[u8]) -> &[u8] {
+    &text[..text.iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1)]
+}
+
 /// The marks of a document of at most `size` octets. No line is looked at.
 pub(crate) fn marks_of(path: &Path, size: u64) -> Result<Marks, ListError> {
     let mut reading = Reading::start(Source::new(Frames::open(path, size)?.hashed()), false)?;

@@ -16,11 +16,11 @@
 use std::fs::{self, File};
 use std::io::Read;
 use std::path::Path;
-use std::thread::Builder;
 
 use sha2::digest::common::hazmat::{SerializableState, SerializedState};
 use sha2::{Digest, Sha256};
 
+use super::beside::beside;
 use super::frames::FRAME;
 
 const HEADING: &[u8] = b"stopsign marks 1\n";
@@ -76,13 +76,8 @@ impl Marks {
         if compared {
             return Some(work(&marks));
         }
-        let (done, file) = std::thread::scope(|scope| {
-            let beside = Builder::new().name("hash".into()).spawn_scoped(scope, || file_hash(document));
-            let done = work(&marks);
-            // without a thread more it is done now
-            (done, beside.map_or_else(|_| file_hash(document), |thread| thread.join().ok()?))
-        });
-        (file? == marks.file).then_some(done)
+        let (done, file) = beside("hash", || file_hash(document), || work(&marks));
+        (file?? == marks.file).then_some(done)
     }
 
     /// What the lines come to.

@@ -11,6 +11,7 @@
 
 mod alphabet;
 mod apply;
+mod beside;
 mod bucket;
 mod build;
 mod change;

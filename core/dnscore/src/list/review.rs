@@ -18,6 +18,7 @@ use super::entry::{Entry, Form, Reader, Reference, encode_reference, expires_tex
 use super::guard::{Guards, Watch};
 use super::key;
 use super::lines::Lines;
+use super::marks::Summary;
 use super::side_by_side::{Step, side_by_side};
 use super::types::{ListError, Matching};
 
@@ -198,8 +199,6 @@ pub fn check_document(
     let mut reviewing = told.map(Reviewing::new).transpose()?;
     let (mut content, mut counts, mut group) = (Content::default(), Counts::default(), Group::default());
     while document.next(&mut group)? {
-        content.entries += group.items.len() as u64;
-        content.octets += group.text.len() as u64;
         for item in &group.items {
             if withdrawn.is_empty() || !withdrawn.contains(&item.reference) {
                 counts.add(group.words(item).0);
@@ -210,7 +209,7 @@ pub fn check_document(
         }
     }
     if let Some(found) = document.finish()? {
-        content.state = found.summary().state;
+        Summary { entries: content.entries, size: content.octets, state: content.state } = found.summary();
         if let Some(path) = marks {
             found.write(path);
         }

@@ -11,8 +11,8 @@ use std::cmp::Ordering;
 use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::Builder;
 
+use super::beside::beside;
 use super::change::{Fields, fields};
 use super::compile::references;
 use super::drawn::{Drawn, Kind};
@@ -177,11 +177,7 @@ fn sorted(names: &Names) -> Vec<u32> {
             sort(names, top.len() + 1, rows);
         }
     };
-    std::thread::scope(|scope| {
-        // without a thread more this one does all of it
-        let _ = Builder::new().name("sort".into()).spawn_scoped(scope, work);
-        work();
-    });
+    beside("sort", work, work);
     let mut order = Vec::with_capacity(names.len());
     tops.into_values().for_each(|rows| order.extend(rows));
     order

@@ -23,7 +23,7 @@ use std::thread::JoinHandle;
 use sha2::{Digest, Sha256};
 
 use super::frames::{FRAME, LARGEST, Piece};
-use super::lines::lines_of;
+use super::lines::{lines_of, whole_lines};
 use super::marks::{Mark, Marker, Marks};
 use super::output::unwritable;
 use super::types::ListError;
@@ -242,7 +242,7 @@ fn frame_end(before: usize, lines: &[u8]) -> Option<usize> {
     }
     // no line that ends below the least size is looked at
     let skipped = FRAME.saturating_sub(before + 1).min(lines.len());
-    let mut end = lines[..skipped].iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);
+    let mut end = whole_lines(&lines[..skipped]).len();
     for line in lines_of(&lines[end..]) {
         end += line.len() + 1;
         if before + end >= LARGEST || is_last(line) {

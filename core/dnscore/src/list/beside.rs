@@ -1,0 +1,13 @@
+//! Two pieces of work at once, or one after the other where no thread can be had.
+
+use std::thread::Builder;
+
+/// What `here` leaves, and what `other` leaves meanwhile, on a thread of this name: `None` where that panics. Where there
+/// is no thread, `other` is done afterwards.
+pub(crate) fn beside<A: Send, B>(name: &str, other: impl Fn() -> A + Sync, here: impl FnOnce() -> B) -> (B, Option<A>) {
+    std::thread::scope(|scope| {
+        let thread = Builder::new().name(name.into()).spawn_scoped(scope, &other);
+        let done = here();
+        (done, thread.map_or_else(|_| Some(other()), |thread| thread.join().ok()))
+    })
+}
