@@ -88,6 +88,15 @@ class Before(NamedTuple):
     """The file of its marks, if this machine may have it (`core/dnscore/src/list/marks.rs`)."""
 
 
+class Made(NamedTuple):
+    """A document that this machine has made."""
+
+    path: Path
+    sha256: bytes
+    """Of its file, by which it was checked."""
+    marks: Path
+
+
 class Stepped(NamedTuple):
     """What was written."""
 
@@ -98,25 +107,31 @@ class Stepped(NamedTuple):
     """Of the new document's file: 64 digits."""
 
 
-def apply(before: Before, delta: Path, delta_size: int, new: Path, expected: Summary, *, marks: Path) -> None:
+def apply(
+    before: Before, delta: Path, delta_size: int, new: Path, expected: Summary, *, marks: Path,
+    same_as: Made | None = None,
+) -> None:  # fmt: skip
     """Write to `new` what a document becomes, and its marks. Raises DocumentError unless that is `expected`."""
     check_rebinding(read(delta, size=delta_size))
-    made = stepped(before, (delta, delta_size), new, level=document.LOCAL_LEVEL, limit=expected.size, marks=marks)
+    made = stepped(
+        before, (delta, delta_size), new, level=document.LOCAL_LEVEL, limit=expected.size, marks=marks, same_as=same_as
+    )
     if made.summary != expected:
         raise DeltaError("the step leads elsewhere")
 
 
 def stepped(
     before: Before | None, steps: Steps | tuple[Path, int], new: Path, *, level: int = document.LEVEL,
-    limit: int = document.MAX_SIZE, delta: Path | None = None, marks: Path | None = None,
+    limit: int = document.MAX_SIZE, delta: Path | None = None, marks: Path | None = None, same_as: Made | None = None,
 ) -> Stepped:  # fmt: skip
     """Write to `new` what a document becomes, to `delta` the step, to `marks` those of the new document. `steps` were
-    made here, or are a delta file and the octets that come out of it.
+    made here, or are a delta file and the octets that come out of it. `same_as`: what this machine has made before and
+    is said to come of it; what it shares with the new document is not hashed again.
 
     The caller makes the files durable; the marks need not be. Raises DeltaError where the old document has another
     state, or a line that is to go is not in it."""
     with _translated():
-        made = apply_step(before, steps, new, level=level, limit=limit, delta=delta, marks=marks)
+        made = apply_step(before, steps, new, level=level, limit=limit, delta=delta, marks=marks, same_as=same_as)
     return Stepped(Summary(made.entries, made.size, made.state), made.delta_size, made.sha256)
 
 

@@ -34,7 +34,7 @@ from tuf.api.serialization import DeserializationError
 from blocklists import document, durable, repository
 from blocklists import relief as relief_rules
 from blocklists.client import Client, translated
-from blocklists.delta import Before, apply, check_bonds
+from blocklists.delta import Before, Made, apply, check_bonds
 from blocklists.document import DocumentError, Summary
 from blocklists.entry import as_text, as_time
 from blocklists.errors import BlocklistError, VerifyError
@@ -152,10 +152,10 @@ def head_alone(_: Head) -> bytes:
 
 def refresh_from(
     where: Place, trusted_root: Path, state: Path, name: str, *, min_threshold: int = 2, now: datetime,
-    opener: Opener | None = None, every_entry: bool = False, near: Collection[str] = (),
+    opener: Opener | None = None, every_entry: bool = False, near: Collection[str] = (), made: Made | None = None,
 ) -> Verified:  # fmt: skip
     """As `refresh`, from a place that carries its own deadline. `near`: names that a new relief is about, if they are
-    known."""
+    known; `made`: the new document, where this machine has made it."""
     with translated(name):
         before = _load(state)
         client = _client(where, trusted_root, state, name, min_threshold, now)
@@ -170,7 +170,7 @@ def refresh_from(
         alone = head.seal is not None and opener is head_alone
         kept = alone or (before is not None and before.head == head and lines.exists())
         if not kept and (before is not None or every_entry or not _take(state / REVIEWED, head, lines)):
-            seen = _fetch_document(client, state, head, before, lines, opener, every_entry)
+            seen = _fetch_document(client, state, head, before, lines, opener, every_entry, made)
             every_entry = every_entry and not seen
         if every_entry and not alone:
             _check_entries(lines, head)
@@ -312,7 +312,7 @@ def _fetch_head(client: Client, state: Path, name: str, before: Verified | None)
 
 def _fetch_document(
     client: Client, state: Path, head: Head, before: Verified | None, lines: Path, opener: Opener | None,
-    every_entry: bool,
+    every_entry: bool, made: Made | None,
 ) -> bool:  # fmt: skip
     """Whether each line was checked, which is done to a full file where `every_entry` asks for it."""
     folder, file_key, rekeyed = state / "verified", None, False
@@ -326,7 +326,7 @@ def _fetch_document(
         earlier = before.head.seal if before else None
         rekeyed = earlier is not None and earlier.name_key_number != head.seal.name_key_number
     step = before is not None and before.lines.exists() and not rekeyed
-    if step and before is not None and _by_delta(client, folder, head, before, lines, file_key):
+    if step and before is not None and _by_delta(client, folder, head, before, lines, file_key, made):
         return False
     info = client.listed(head.full_path)
     if info is None:
@@ -343,7 +343,9 @@ def _fetch_document(
     return every_entry
 
 
-def _by_delta(client: Client, folder: Path, head: Head, before: Verified, lines: Path, file_key: bytes | None) -> bool:
+def _by_delta(
+    client: Client, folder: Path, head: Head, before: Verified, lines: Path, file_key: bytes | None, made: Made | None
+) -> bool:
     """Whether the step from the version before led to the new state. One that does not is no failure: the full does."""
     if head.delta is None or head.delta.base != before.head.version:
         return False
@@ -355,7 +357,7 @@ def _by_delta(client: Client, folder: Path, head: Head, before: Verified, lines:
         _save(client, info, part, head.delta.path, head.delta.size, file_key)
         with durable.replaced(lines) as new:
             was = Before(before.lines, before.head.full_size, before.head.state, marks_beside(before.lines))
-            apply(was, part, head.delta.size, new, head.summary(), marks=folder / _MADE)
+            apply(was, part, head.delta.size, new, head.summary(), marks=folder / _MADE, same_as=made)
         _keep_marks(folder / _MADE, lines)
     except (DocumentError, SealError, tuf_errors.RepositoryError, tuf_errors.DownloadError):
         return False

@@ -192,11 +192,13 @@ def apply(
     limit: int = ...,
     delta: _StrPath | None = None,
     marks: _StrPath | None = None,
+    same_as: tuple[_StrPath, bytes, _StrPath] | None = None,
 ) -> Applied:
     """Writes to `new` what a document becomes (its path, octets, the state where one was signed, the file of its marks
     if there may be one) by a step, made here or a delta file of so many octets; to `delta` the step, to `marks` those
-    of the new document. At most `limit` octets come of it, compressed at `level`. Raises ListError. The interpreter is
-    free meanwhile."""
+    of the new document. At most `limit` octets come of it, compressed at `level`. `same_as`: a document that was made
+    here, its SHA-256, by which it was checked, and its marks; what it shares with the new one is hashed no more. Raises
+    ListError. The interpreter is free meanwhile."""
 
 def find(document: _StrPath, *, size: int, names: Sequence[str] = ..., references: Sequence[str] = ...) -> list[bytes]:
     """The lines of a document of at most `size` octets that have one of these names or references. Raises ListError."""

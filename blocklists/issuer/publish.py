@@ -19,12 +19,14 @@ from __future__ import annotations
 
 import os
 import shutil
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from tuf.api.exceptions import RepositoryError
 from tuf.api.metadata import Metadata, MetaFile, Root, Snapshot, TargetFile, Targets, Timestamp
 
 from blocklists import delta, document, durable, verify
+from blocklists.delta import Made
 from blocklists.document import DocumentError
 from blocklists.entry import as_text
 from blocklists.errors import BlocklistError, VerifyError
@@ -70,7 +72,7 @@ def publish(
         root = _check_signatures(desk, request, current)
         openers = _openers(desk, request)
         stage = desk.folder / "staged"
-        _stage_targets(desk, request, stage)
+        made = _stage_targets(desk, request, stage)
         _stage_ledger(desk, request, stage, now)
         changed: dict[str, Metadata[Any]] = {}
         for role, metadata in ((TARGETS, request.targets), (RELIEF, request.relief)):
@@ -82,7 +84,7 @@ def publish(
         online = _online(desk, root.signed)
         _stage_online(online, stage, current, changed, passphrase, now)
         relieved = Relief.from_bytes(request.relief_list) if request.relief_list is not None else None
-        _finish(desk, stage, now, min_threshold, openers, relieved=relieved, near=near)
+        _finish(desk, stage, now, min_threshold, openers, relieved=relieved, near=near, made=made)
 
 
 def refresh_timestamp(desk: Desk, passphrase: Passphrase, *, now: datetime, min_threshold: int = 2) -> None:
@@ -160,8 +162,10 @@ def _openers(desk: Desk, request: Request) -> Mapping[str, Opener]:
     return {head.list: lambda _: inside.keys.file}
 
 
-def _stage_targets(desk: Desk, request: Request, stage: Path) -> None:
+def _stage_targets(desk: Desk, request: Request, stage: Path) -> Mapping[str, Made]:
+    """By list: the new document, where it was made at this desk."""
     blobs: dict[str, bytes] = {}
+    made: dict[str, Made] = {}
     if request.targets is not None and request.head is not None:
         head = Head.from_bytes(request.head)
         blobs[head_path(head.list)] = request.head
@@ -171,12 +175,15 @@ def _stage_targets(desk: Desk, request: Request, stage: Path) -> None:
             blobs[head.full_path] = request.full
         else:
             info = request.targets.signed.targets[head.full_path]
-            draft = _draft(desk, info, request, head)
-            durable.copy(draft, stage / "targets" / info.get_prefixed_paths()[0])
+            staged = stage / "targets" / info.get_prefixed_paths()[0]
+            durable.copy(_draft(desk, info, request, head), staged)
+            sha256 = info.hashes["sha256"]
+            made[head.list] = Made(staged, bytes.fromhex(sha256), desk.marks(sha256))
         _stage_blobs(stage, request.targets.signed, blobs)
     if request.relief is not None and request.relief_list is not None:
         path = spelt(request.relief.signed.targets, relief_path(request.about.list or "")) or ""
         _stage_blobs(stage, request.relief.signed, {path: request.relief_list})
+    return made
 
 
 def _stage_blobs(stage: Path, role: Targets, blobs: dict[str, bytes]) -> None:
@@ -288,18 +295,19 @@ def _finish(
     *,
     relieved: Relief | None = None,
     near: Collection[str] = (),
+    made: Mapping[str, Made] = MappingProxyType({}),
 ) -> None:
-    _check_as_client(desk, stage, now, min_threshold, openers, relieved, near)
+    _check_as_client(desk, stage, now, min_threshold, openers, relieved, near, made)
     durable.replace(stage / "ready", b"")
     _flip(desk, stage)
 
 
 def _check_as_client(
     desk: Desk, stage: Path, now: datetime, min_threshold: int, openers: Mapping[str, Opener], relieved: Relief | None,
-    near: Collection[str],
+    near: Collection[str], made: Mapping[str, Made],
 ) -> None:  # fmt: skip
-    """Fetch every list as a provider would; a sealed one that is new by its opener. `relieved`: the relief that is new.
-    Raises VerifyError, PublishError."""
+    """Fetch every list as a provider would; a sealed one that is new by its opener. `relieved`: the relief that is new;
+    `made`: documents that are new. Raises VerifyError, PublishError."""
     where = Directory([stage, desk.published], Deadline(_CHECK_SECONDS))
     if not desk.trusted_root.exists():
         durable.replace(desk.trusted_root, (stage / "metadata" / "1.root.json").read_bytes())
@@ -319,6 +327,7 @@ def _check_as_client(
         seen = verify.refresh_from(
             where, desk.trusted_root, state, name, min_threshold=min_threshold, now=now,
             opener=openers.get(name, verify.head_alone), near=near if relieved and name == relieved.list else (),
+            made=made.get(name),
         )  # fmt: skip
         if relieved is None or name != relieved.list:
             continue

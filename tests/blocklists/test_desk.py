@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
 from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from click.testing import CliRunner
 
+from blocklists import delta, verify
+from blocklists.document import Summary
 from blocklists.entry import parse
 from blocklists.errors import VerifyError
 from blocklists.head import HeadError, Relief, read_bases
@@ -44,6 +48,9 @@ from tests.rigs.issuer_world import (
     signed_by,
     terms,
 )  # fmt: skip
+
+if TYPE_CHECKING:
+    from blocklists.delta import Made
 
 
 @pytest.fixture
@@ -268,6 +275,25 @@ def test_a_document_of_another_length_than_was_signed_is_not_published(world: Wo
     with pytest.raises(PublishError, match="another file"):
         published(world, signed_by(world, request, "alice", "bob"))
     assert world.fetch().head.version == 1
+
+
+def test_the_desks_client_has_what_the_desk_has_made(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[Made | None] = []
+
+    def apply(*asked: Any, same_as: Made | None, **more: Any) -> None:
+        given.append(same_as)
+        assert same_as is not None
+        found = _core.marked(same_as.path, same_as.marks)
+        assert found is not None
+        assert Summary(*found) == asked[-1]
+        assert hashlib.sha256(same_as.path.read_bytes()).digest() == same_as.sha256
+        delta.apply(*asked, same_as=same_as, **more)
+
+    monkeypatch.setattr(verify, "apply", apply)
+    world.rehearsal.change(LIST, add=["new.example"])
+    assert len(given) == 1
+    monkeypatch.undo()
+    assert world.listed(world.fetch()) == {*NAMES, "new.example"}
 
 
 def test_what_spares_work_stops_none(world: World) -> None:

@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 
 from blocklists import delta, document, impact
 from blocklists.admissible import everywhere
-from blocklists.delta import Before
+from blocklists.delta import Before, Made
+from blocklists.document import Summary
 from blocklists.entry import MATCHES, Entry, is_name, references
 from blocklists.importers import domains, formats
 from blocklists.importers.intake import Candidate, Intake, gathered
@@ -303,6 +304,41 @@ def test_marks_that_lie_about_lengths_are_as_none_or_lead_to_an_error(marked: Be
                 continue
             assert made == expected, what
             assert made.sha256 == hashlib.sha256((tmp_path / "new").read_bytes()).hexdigest()
+
+
+@pytest.mark.parametrize("places", [[0], [50_000], [99_999], [0, 1, 99_998]])
+def test_what_was_made_here_before_is_not_hashed_again(marked: Before, tmp_path: Path, places: list[int]) -> None:
+    lines = octets_of(marked.path).splitlines(keepends=True)
+    step = _core.Steps([(delta.REMOVED, lines[at]) for at in places])
+    first = delta.stepped(marked, step, tmp_path / "first", marks=tmp_path / "first.marks")
+    octets, marks = (tmp_path / "first").read_bytes(), (tmp_path / "first.marks").read_bytes()
+    same_as = Made(tmp_path / "first", bytes.fromhex(first.sha256), tmp_path / "first.marks")
+
+    def again(same_as: Made, level: int = document.LEVEL) -> delta.Stepped:
+        return delta.stepped(
+            marked, step, tmp_path / "new", level=level, marks=tmp_path / "new.marks", same_as=same_as
+        )  # fmt: skip
+
+    assert again(same_as) == first
+    assert ((tmp_path / "new").read_bytes(), (tmp_path / "new.marks").read_bytes()) == (octets, marks)
+    # the frames that change at another level, as a client has them
+    assert again(same_as, document.LOCAL_LEVEL).summary == first.summary
+    assert octets_of(tmp_path / "new") == octets_of(tmp_path / "first")
+    found = _core.marked(tmp_path / "new", tmp_path / "new.marks")
+    assert found is not None
+    assert Summary(*found) == first.summary
+    # only marks that this machine made could lead elsewhere, and only of the file that it made
+    head, numbers = numbers_of(marks)
+    lie = numbers[-1][:16] + (first.summary.entries + 7).to_bytes(8, "little") + numbers[-1][24:]
+    (tmp_path / "first.marks").write_bytes(with_check(head + b"".join([*numbers[:-1], lie])))
+    believed = places[-1] < 90_000  # else the last frame was written again
+    assert (again(same_as).summary.entries - first.summary.entries == 7) == believed
+    assert again(same_as._replace(sha256=bytes(32))) == first
+    # another document, with what is right of it
+    second = delta.stepped(marked, _core.Steps([]), tmp_path / "second", marks=tmp_path / "second.marks")
+    other = Made(tmp_path / "second", bytes.fromhex(second.sha256), tmp_path / "second.marks")
+    assert again(other) == first
+    assert again(other._replace(marks=tmp_path / "none")) == first
 
 
 def test_odd_frames_are_read_and_have_few_marks(long: Before, tmp_path: Path) -> None:

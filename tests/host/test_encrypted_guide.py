@@ -41,31 +41,44 @@ def chapter() -> tuple[dict[str, Any], list[str]]:
 
 
 @contextlib.contextmanager
-def site() -> Iterator[None]:
-    class Page(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.send_response(200)
-            self.end_headers()
-            self.wfile.write(self.headers["Host"].encode())
+def site() -> Iterator[list[str]]:
+    """A page that says its host's name; the first line of each request."""
+    heard: list[str] = []
 
-        def log_message(self, *_: object) -> None: ...
+    class Page(BaseHTTPRequestHandler):
+        wbufsize = -1  # headers and page at once
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            page = self.headers["Host"].encode()
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(page)))
+            self.send_header("Connection", "close")
+            self.end_headers()
+            self.wfile.write(page)
+
+        def log_message(self, *_: object) -> None:
+            heard.append(self.requestline)
 
     with HTTPServer((SITE, 80), Page) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         try:
-            yield
+            yield heard
         finally:
             server.shutdown()
             thread.join()
 
 
 class Machine:
-    """`typed`: what each command printed."""
+    """`typed`: what each command printed; `heard`: what the site was asked."""
 
-    def __init__(self, folder: Path, host: Host, root: Path, ending: contextlib.ExitStack) -> None:
-        self._folder, self._host, self._root, self._ending = folder, host, root, ending
+    def __init__(
+        self, folder: Path, host: Host, root: Path, ending: contextlib.ExitStack, heard: list[str]
+    ) -> None:  # fmt: skip
+        self._folder, self._host, self._root, self._ending, self._heard = folder, host, root, ending, heard
         self.typed: dict[str, str] = {}
+        (folder / ".curlrc").write_text("verbose\n")  # for the case that it fails
 
     def type(self, line: str) -> None:
         """What systemd would do is done here: a restart of the service is a start, with sockets of its own."""
@@ -78,11 +91,13 @@ class Machine:
         if program == "stopsign":
             command = [sys.executable, "-P", "-m", "resolver.cli.main", *words, "--config", str(self._host.config)]
         environment = {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT), "SSL_CERT_FILE": str(self._root)}
+        environment["CURL_HOME"] = str(self._folder)
         done = subprocess.run(
             command, cwd=self._folder, env=environment, capture_output=True,
             text=True, check=False, timeout=PATIENCE,
         )  # fmt: skip
-        assert done.returncode == 0, (line, done.stdout, done.stderr, self._host.process and self._host.log)
+        seen = line, done.stdout, done.stderr, self._heard, self._host.process and self._host.log
+        assert done.returncode == 0, "\n".join(map(str, seen))
         self.typed[line] = done.stdout + done.stderr
 
 
@@ -110,8 +125,7 @@ def test_the_chapter_leads_from_a_certificate_to_clients_that_upgrade(
         host.write_config()
         with contextlib.ExitStack() as ending:
             ending.callback(outside.close)
-            ending.enter_context(site())
-            machine = Machine(tmp_path, host, files.root, ending)
+            machine = Machine(tmp_path, host, files.root, ending, ending.enter_context(site()))
             for line in commands:
                 machine.type(line)
             client = dns.resolver.Resolver(configure=False)

@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use dnscore::list::{self, Made, Origin, Plain, Sign, Signed, Wanted, WantedKind, Writing};
+use dnscore::list::{self, Known, Made, Origin, Plain, Sign, Signed, Wanted, WantedKind, Writing};
 use pyo3::exceptions::{PyIndexError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList};
@@ -181,7 +181,7 @@ enum Step {
 type Before = (PathBuf, u64, Option<String>, Option<PathBuf>);
 
 #[pyfunction]
-#[pyo3(signature = (old, step, new, *, level, limit = 1 << 32, delta = None, marks = None))]
+#[pyo3(signature = (old, step, new, *, level, limit = 1 << 32, delta = None, marks = None, same_as = None))]
 #[expect(clippy::too_many_arguments, reason = "keyword arguments of one Python function")]
 fn apply(
     py: Python<'_>,
@@ -192,6 +192,7 @@ fn apply(
     limit: u64,
     delta: Option<PathBuf>,
     marks: Option<PathBuf>,
+    same_as: Option<(PathBuf, [u8; 32], PathBuf)>,
 ) -> PyResult<Applied> {
     let list::Written { new, file, delta } = detached(py, || {
         let old = old.as_ref().map(|(path, size, state, marks)| Signed {
@@ -204,7 +205,8 @@ fn apply(
             Step::Made(steps) => Origin::Made(&steps.get().inner),
             Step::File((path, size)) => Origin::File(path, *size),
         };
-        let made = Made { new: &new, level, limit, marks: marks.as_deref(), delta: delta.as_deref() };
+        let same_as = same_as.as_ref().map(|(path, hash, marks)| Known { path, hash: *hash, marks });
+        let made = Made { new: &new, level, limit, marks: marks.as_deref(), delta: delta.as_deref(), same_as };
         list::apply(old, origin, made)
     })?;
     let list::Summary { entries, size, state } = new;

@@ -5,7 +5,8 @@
 //! of the new.
 //!
 //! Rules: the old document is the signed one, which its marks prove; without them its lines are hashed first. Frames before
-//! the first change are taken over and not looked into; frames after it are hashed, and taken over.
+//! the first change are taken over and not looked into; frames after it are hashed, and taken over. Where this machine has
+//! the new document already, the lines were hashed once: a frame that both have, after the same lines, is not looked into.
 
 use std::path::Path;
 
@@ -43,6 +44,17 @@ pub enum Origin<'a> {
     File(&'a Path, u64),
 }
 
+/// A document that was made here.
+#[derive(Clone, Copy, Debug)]
+pub struct Known<'a> {
+    /// The file.
+    pub path: &'a Path,
+    /// Its SHA-256, by which the caller has checked it.
+    pub hash: [u8; 32],
+    /// Where its marks are.
+    pub marks: &'a Path,
+}
+
 /// Where what is made goes.
 #[derive(Clone, Copy, Debug)]
 pub struct Made<'a> {
@@ -56,6 +68,8 @@ pub struct Made<'a> {
     pub marks: Option<&'a Path>,
     /// The step, at the level of what is published, if it is wanted.
     pub delta: Option<&'a Path>,
+    /// What is said to be the new document.
+    pub same_as: Option<Known<'a>>,
 }
 
 /// What was written.
@@ -74,19 +88,33 @@ pub struct Written {
 /// # Errors
 /// The old document is not the signed one; a line that is to go is not there; a file cannot be read or written.
 pub fn apply(old: Option<Signed<'_>>, step: Origin<'_>, made: Made<'_>) -> Result<Written, ListError> {
-    let Some(old) = old else { return merged(None, step, made) };
-    Marks::with(old.path, old.marks, false, |marks| merged(Some((old, marks)), step, made))
-        .unwrap_or_else(|| merged(Some((old, &marks_of(old.path, old.size)?)), step, made))
+    let Some(old) = old else { return merged(None, None, step, made) };
+    let merged = |same_as: Option<(&Path, &Marks)>| {
+        Marks::with(old.path, old.marks, false, |marks| merged(Some((old, marks)), same_as, step, made))
+            .unwrap_or_else(|| merged(Some((old, &marks_of(old.path, old.size)?)), same_as, step, made))
+    };
+    let known = made.same_as.and_then(|known| {
+        let marks = Marks::of(known.path, known.marks).filter(|marks| marks.file == known.hash)?;
+        Some((known.path, marks))
+    });
+    merged(known.as_ref().map(|(path, marks)| (*path, marks)))
 }
 
-fn merged(old: Option<(Signed<'_>, &Marks)>, step: Origin<'_>, made: Made<'_>) -> Result<Written, ListError> {
+fn merged(
+    old: Option<(Signed<'_>, &Marks)>,
+    same_as: Option<(&Path, &Marks)>,
+    step: Origin<'_>,
+    made: Made<'_>,
+) -> Result<Written, ListError> {
     let changes = match step {
         Origin::Made(steps) => Walk::of(steps)?,
         Origin::File(path, size) => Walk::read(path, size)?,
     };
     let delta = made.delta.map(|path| Writer::create(path, PUBLISHED, u64::MAX)).transpose()?;
     let new = Writer::create(made.new, made.level, made.limit)?;
-    let mut merge = Merge { changes, new, delta, same: true, rest: Vec::new(), last: Vec::new() };
+    let same_as =
+        same_as.map(|(path, marks)| Frames::open(path, made.limit).map(|frames| (frames, marks))).transpose()?;
+    let mut merge = Merge { changes, new, delta, same: true, same_as, rest: Vec::new(), last: Vec::new() };
     if let Some((old, marks)) = old {
         check(old, marks)?;
         merge.document(old.path, marks)?;
@@ -128,6 +156,8 @@ struct Merge<'s> {
     delta: Option<Writer>,
     /// So far the new lines are the old ones.
     same: bool,
+    /// What is said to be the new document.
+    same_as: Option<(Frames, &'s Marks)>,
     /// The begin of a line whose end is in the next piece.
     rest: Vec<u8>,
     /// Place of the last line of what is looked at.
@@ -151,7 +181,7 @@ impl Merge<'_> {
             let ours = mark.size - begin.size <= LARGEST as u64;
             if self.same && !falls && ours {
                 self.new.take(frames.raw(begin.file, mark.file)?, mark)?;
-            } else {
+            } else if falls || !self.knows(&frames, begin.file, mark.file)? {
                 self.same = false;
                 frames.seek(begin.file)?;
                 let mut left = mark.size - begin.size;
@@ -163,6 +193,24 @@ impl Merge<'_> {
             begin = mark;
         }
         if self.rest.is_empty() { Ok(()) } else { Err(cut_short()) }
+    }
+
+    /// Whether a part of the document's file, in which no change falls, is what the new one goes on with as it is known
+    /// here. It is taken over then.
+    fn knows(&mut self, frames: &Frames, from: u64, to: u64) -> Result<bool, ListError> {
+        let Some((known, marks)) = &self.same_as else { return Ok(false) };
+        if !self.rest.is_empty() || !self.new.between() || !self.new.begun() {
+            return Ok(false);
+        }
+        let at = self.new.at()?;
+        let Some((here, next)) = marks.after(&at) else { return Ok(false) };
+        let octets = frames.raw(from, to)?;
+        if octets != known.raw(here.file, next.file)? {
+            return Ok(false);
+        }
+        let file = at.file + octets.len() as u64;
+        self.new.take(octets, &Mark { file, ..next.clone() })?;
+        Ok(true)
     }
 
     /// A piece of the document, and the changes that fall into it.

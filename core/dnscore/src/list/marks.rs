@@ -55,6 +55,11 @@ impl Mark {
     fn is_before(&self, other: &Self) -> bool {
         self.file <= other.file && self.size <= other.size && self.entries <= other.entries
     }
+
+    /// Whether the lines up to both are the same, however they are compressed.
+    fn agrees(&self, other: &Self) -> bool {
+        self.size == other.size && self.hash.clone().finalize() == other.hash.clone().finalize()
+    }
 }
 
 /// All marks of a document, the last at its end.
@@ -69,15 +74,23 @@ impl Marks {
     /// What is done with the marks in the file at `path`. `None` where there are none, or not those of this document: the
     /// document's file is hashed meanwhile, unless it was `compared` with them before.
     pub fn with<T>(document: &Path, path: Option<&Path>, compared: bool, work: impl FnOnce(&Self) -> T) -> Option<T> {
-        let marks = Self::parse(&fs::read(path?).ok()?)?;
-        if marks.all.last()?.file != fs::metadata(document).ok()?.len() {
-            return None;
-        }
+        let marks = Self::of(document, path?)?;
         if compared {
             return Some(work(&marks));
         }
         let (done, file) = beside("hash", || file_hash(document), || work(&marks));
         (file?? == marks.file).then_some(done)
+    }
+
+    /// The marks in the file at `path`, which may be those of this document: they name its length.
+    pub fn of(document: &Path, path: &Path) -> Option<Self> {
+        let marks = Self::parse(&fs::read(path).ok()?)?;
+        (marks.all.last()?.file == fs::metadata(document).ok()?.len()).then_some(marks)
+    }
+
+    /// Of a document that has come to `at`: that mark, and the one after it.
+    pub fn after(&self, at: &Mark) -> Option<(&Mark, &Mark)> {
+        self.all.windows(2).find(|pair| pair[0].agrees(at)).map(|pair| (&pair[0], &pair[1]))
     }
 
     /// What the lines come to.
@@ -164,6 +177,11 @@ impl Marker {
     pub fn same(&mut self, mark: Mark) {
         self.marks.push(mark.clone());
         self.at = mark;
+    }
+
+    /// How far it has come.
+    pub fn at(&self) -> &Mark {
+        &self.at
     }
 
     /// After the last line; `file`: the hash of the whole file.

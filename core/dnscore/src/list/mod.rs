@@ -58,7 +58,7 @@ mod vector;
 mod wanted;
 mod written;
 
-pub use apply::{Made, Origin, Signed, Written, apply, first_step, summary};
+pub use apply::{Known, Made, Origin, Signed, Written, apply, first_step, summary};
 pub use change::Sign;
 pub use check::{Announced, Change, Changes, Examination, Finding, examine};
 pub use compile::{CompileSummary, MAX_LISTS, Source, compile};

@@ -57,8 +57,10 @@ enum Job {
     Lines(Vec<u8>, i32),
     /// A frame that stays as it is, and what is in it.
     Frame(Piece),
-    /// The same, up to a mark of the document that it is taken from, with which all before it agrees.
+    /// The same, up to a mark of a document with which all before it agrees.
     Marked(Vec<u8>, Mark),
+    /// Says how far the document has come.
+    Ask(Sender<Mark>),
 }
 
 impl Writer {
@@ -101,11 +103,18 @@ impl Writer {
         self.give(Job::Frame(std::mem::replace(piece, other)))
     }
 
-    /// Takes over a frame, or several, up to a mark of the document that they are from. All lines so far are that
-    /// document's, up to the mark before.
+    /// Takes over a frame, or several, up to a mark of a document that they are in. All lines so far are that document's,
+    /// up to the mark before.
     pub fn take(&mut self, frame: Vec<u8>, mark: &Mark) -> Result<(), ListError> {
         self.grow(mark.size - self.size)?;
         self.give(Job::Marked(frame, mark.clone()))
+    }
+
+    /// How far the document has come, where the next line begins a frame and one is made.
+    pub fn at(&mut self) -> Result<Mark, ListError> {
+        let (ask, told) = channel();
+        self.give(Job::Ask(ask))?;
+        told.recv().map_err(|_| failed())
     }
 
     /// Whether the next line begins a frame.
@@ -159,7 +168,7 @@ impl Writer {
             match job {
                 Job::Lines(text, _) if self.text.capacity() == 0 => self.text = text,
                 Job::Frame(piece) => found = Some(piece),
-                Job::Lines(..) | Job::Marked(..) => {}
+                Job::Lines(..) | Job::Marked(..) | Job::Ask(_) => {}
             }
         }
         found
@@ -200,6 +209,8 @@ impl Back {
                     self.written = mark.file;
                     self.marker.same(mark.clone());
                 }
+                // fails where the caller gave up, as below
+                Job::Ask(ask) => drop(ask.send(self.marker.at().clone())),
             }
             // fails where the caller gave up
             let _ = done.send(job);
