@@ -1,28 +1,24 @@
 """The step from one version of a document to the next: removed lines and added lines.
 
-Enters: two documents, or one and a delta. Leaves: the delta, the new document, or the difference as entries; or
+Enters: two documents, or one and a delta. Leaves: the delta, the new document, or the lines that differ; or
 `DeltaError`, and `VerifyError` `reference-reuse`.
 
 The file is zstd over lines in the order of the document; each is `-` or `+` and the canonical line. Everything here
-streams: both documents are read side by side once, and only lines that differ are parsed.
+streams, and no line is parsed.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from contextlib import contextmanager
 from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
 from blocklists import document
 from blocklists.document import DocumentError, Summary
-from blocklists.entry import Entry, EntryError, parse
-from blocklists.errors import VerifyError
 from blocklists.sealed import lines as sealed_lines
 from blocklists.sealed.errors import SealError
-from blocklists.sealed.lines import SealedEntry
-from resolver._core import ListError, first_step
 from resolver._core import apply as apply_step
+from resolver._core import first_step
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -64,7 +60,7 @@ def write(path: Path, changes: Iterable[tuple[bytes, bytes]]) -> Summary:
 
 def write_first(path: Path, lines: Path, size: int) -> None:
     """Write the step from nothing to a document of `size` octets, for this machine alone. Raises DeltaError."""
-    with _translated():
+    with document.translated(DeltaError):
         first_step(lines, path, size=size, level=document.LOCAL_LEVEL)
 
 
@@ -112,7 +108,6 @@ def apply(
     same_as: Made | None = None,
 ) -> None:  # fmt: skip
     """Write to `new` what a document becomes, and its marks. Raises DocumentError unless that is `expected`."""
-    check_rebinding(read(delta, size=delta_size))
     made = stepped(
         before, (delta, delta_size), new, level=document.LOCAL_LEVEL, limit=expected.size, marks=marks, same_as=same_as
     )
@@ -129,18 +124,11 @@ def stepped(
     is said to come of it; what it shares with the new document is not hashed again.
 
     The caller makes the files durable; the marks need not be. Raises DeltaError where the old document has another
-    state, or a line that is to go is not in it."""
-    with _translated():
+    state, or a line that is to go is not in it; VerifyError `reference-reuse` where a reference comes back with another
+    name, match or basis."""
+    with document.translated(DeltaError):
         made = apply_step(before, steps, new, level=level, limit=limit, delta=delta, marks=marks, same_as=same_as)
     return Stepped(Summary(made.entries, made.size, made.state), made.delta_size, made.sha256)
-
-
-@contextmanager
-def _translated() -> Iterator[None]:
-    try:
-        yield
-    except ListError as error:
-        raise DeltaError(str(error)) from None
 
 
 def merged(old: Iterable[bytes], changes: Iterable[tuple[bytes, bytes]]) -> Iterator[bytes]:
@@ -211,38 +199,6 @@ def _whole_lines(blocks: Iterable[bytes]) -> Iterator[bytes]:
         raise DeltaError("ends without a line feed: the file is cut short")
 
 
-def check_bonds(old: Path, old_size: int, new: Path, new_size: int, *, rekeyed: bool = False) -> None:
-    """Raise VerifyError `reference-reuse` where a reference stands for another name, match or basis than in `old`.
-    `rekeyed`: of sealed documents under two names' keys, whose digests say nothing of each other."""
-    check_rebinding(
-        difference(document.read_lines(old, size=old_size), document.read_lines(new, size=new_size)), rekeyed=rekeyed
-    )
-
-
-def check_rebinding(changes: Iterable[tuple[bytes, bytes]], *, rekeyed: bool = False) -> None:
-    """As `check_bonds`, from the changes."""
-    was: dict[str, Entry | SealedEntry] = {}
-    now: dict[str, Entry | SealedEntry] = {}
-    for sign, line in changes:
-        entry = _parse(line)
-        (was if sign == REMOVED else now)[entry.reference] = entry
-    for reference in was.keys() & now.keys():
-        before, after = was[reference].bond(), now[reference].bond()
-        if before[rekeyed:] != after[rekeyed:]:
-            told = (
-                "another entry" if isinstance(now[reference], SealedEntry)
-                else f"{' '.join(before)}, and now for {' '.join(after)}"
-            )  # fmt: skip
-            raise VerifyError("reference-reuse", f"reference {reference} stood for {told}")
-
-
-def _parse(line: bytes) -> Entry | SealedEntry:
-    try:
-        return sealed_lines.parse(line) if sealed_lines.is_sealed(line) else parse(line)
-    except EntryError as error:
-        raise DeltaError(str(error)) from None
-
-
 def order(line: bytes) -> Order:
     """`Entry.order` of a canonical line, without parsing it."""
     _, match, name, reference = fields(line)
@@ -250,7 +206,7 @@ def order(line: bytes) -> Order:
 
 
 def bond(line: bytes) -> tuple[str, str, str]:
-    """`Entry.bond` of a canonical line, without parsing it."""
+    """Name, match and basis of a canonical line, without parsing it: what its reference is bound to for ever."""
     basis, match, name, _ = fields(line)
     return name.decode("ascii"), match.decode("ascii"), basis.decode("ascii")
 

@@ -168,8 +168,9 @@ def check(
 
 
 @contextmanager
-def translated() -> Iterator[None]:
-    """The core's refusals of documents and steps as DocumentError, those of a reference as VerifyError."""
+def translated(other: type[DocumentError] = DocumentError) -> Iterator[None]:
+    """The core's refusals of documents and steps as DocumentError (`other`, but of what is too large), those of a
+    reference as VerifyError."""
     try:
         yield
     except _core.ListError as error:
@@ -177,7 +178,7 @@ def translated() -> Iterator[None]:
             raise VerifyError(error.kind, str(error)) from None
         if error.kind == "too-large":
             raise TooLargeError(str(error)) from None
-        raise DocumentError(str(error)) from None
+        raise other(str(error)) from None
 
 
 def check_state(path: Path, *, expected: Summary, marks: Path | None = None) -> None:

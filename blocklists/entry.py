@@ -112,10 +112,6 @@ class Entry:
         """What documents are sorted by."""
         return reversed_labels(self.name), self.match, self.reference
 
-    def bond(self) -> tuple[str, str, str]:
-        """What the reference is bound to for ever: name, match and basis."""
-        return self.name, self.match, self.basis
-
 
 def parse(line: bytes) -> Entry:
     """The entry of one canonical line (with or without its line feed). Raises EntryError."""

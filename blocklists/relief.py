@@ -17,11 +17,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from blocklists import delta
-from blocklists.document import DocumentError
+from blocklists import delta, document
 from blocklists.errors import BlocklistError
 from blocklists.head import MAX_JUMP, Relief, Suspension
-from resolver._core import ListError, find
+from resolver._core import find
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -81,8 +80,6 @@ def _references(
     """Those of the entries with these names or references."""
     if not names and not references:
         return set()
-    try:
+    with document.translated():
         found = find(lines, size=size, names=[*names], references=[*references])
-    except ListError as error:
-        raise DocumentError(str(error)) from None
     return {delta.reference(line) for line in found}

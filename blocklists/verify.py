@@ -23,6 +23,7 @@ One deadline spans all of it. The clock is an argument. python-tuf keeps its fil
 from __future__ import annotations
 
 import json
+import shutil
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -34,7 +35,7 @@ from tuf.api.serialization import DeserializationError
 from blocklists import document, durable, repository
 from blocklists import relief as relief_rules
 from blocklists.client import Client, translated
-from blocklists.delta import Before, Made, apply, check_bonds
+from blocklists.delta import Before, Made, apply
 from blocklists.document import DocumentError, Summary
 from blocklists.entry import as_text, as_time
 from blocklists.errors import BlocklistError, VerifyError
@@ -52,7 +53,7 @@ from blocklists.head import (
 from blocklists.sealed import seal as seals
 from blocklists.sealed.errors import SealError
 from blocklists.sealed.stream import opened, sealed_size
-from resolver._core import marked
+from resolver._core import check_bonds, marked
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
@@ -258,13 +259,18 @@ def marks_beside(lines: Path) -> Path:
 
 def _take(reviewed: Path, head: Head, lines: Path) -> bool:
     """Whether a document that this machine has reviewed is the one of the head, which its marks say; it is in place."""
-    found = marked(reviewed, marks_beside(reviewed)) if head.seal is None else None
-    if found is None or Summary(*found) != head.summary():
+    if head.seal is not None or not _comes_to(head, reviewed, marks_beside(reviewed)):
         return False
     durable.sync(reviewed)
     durable.rename(reviewed, lines)
     _keep_marks(marks_beside(reviewed), lines)
     return True
+
+
+def _comes_to(head: Head, lines: Path, marks: Path) -> bool:
+    """Whether a document is the one of the head, by marks that this machine has of it."""
+    found = marked(lines, marks)
+    return found is not None and Summary(*found) == head.summary()
 
 
 def _keep_marks(made: Path, lines: Path) -> None:
@@ -335,10 +341,14 @@ def _fetch_document(
         _save(client, info, part, head.full_path, head.full_size, file_key)
         if every_entry:
             _check_entries(part, head, folder / _MADE)
+        elif made is not None and _comes_to(head, part, made.marks):
+            shutil.copyfile(made.marks, folder / _MADE)
         else:
             document.check_state(part, expected=head.summary(), marks=folder / _MADE)
         if before is not None and before.lines.exists():
-            check_bonds(before.lines, before.head.full_size, part, head.full_size, rekeyed=rekeyed)
+            sealed = head.seal is not None
+            with document.translated():
+                check_bonds(before.lines, part, size=head.full_size, sealed=sealed, rekeyed=rekeyed)
     _keep_marks(folder / _MADE, lines)
     return every_entry
 

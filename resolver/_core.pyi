@@ -39,6 +39,7 @@ __all__ = [
     "apply",
     "ask_quic",
     "changes",
+    "check_bonds",
     "check_document",
     "compile",
     "covers",
@@ -342,6 +343,11 @@ def follow_step(
     """What a document would hold after a step that means `review`; both with their octets. The document was checked
     when it came. `counted`: look at the basis of every line, and count by it. `marks`: the file with those of the
     document, if there is one; `compared` with it since it was written. Raises ListError."""
+
+def check_bonds(old: _StrPath, new: _StrPath, *, size: int, sealed: bool = False, rekeyed: bool = False) -> None:
+    """Raises ListError `reference-reuse` where a reference stands for another name, match or basis in the new document
+    (of so many octets) than in the old one, which was checked when it came; another match or basis, where the names'
+    key of a sealed list is another one (`rekeyed`). The interpreter is free meanwhile."""
 
 @final
 class Finding:

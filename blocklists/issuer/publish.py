@@ -171,15 +171,17 @@ def _stage_targets(desk: Desk, request: Request, stage: Path) -> Mapping[str, Ma
         blobs[head_path(head.list)] = request.head
         if head.delta is not None and request.delta is not None:
             blobs[head.delta.path] = request.delta
+        info = request.targets.signed.targets.get(head.full_path)
+        if info is None or "sha256" not in info.hashes:
+            raise PublishError(f"{head.full_path} is not among the files that were signed")
+        staged, sha256 = stage / "targets" / info.get_prefixed_paths()[0], info.hashes["sha256"]
         if request.full is not None:
             blobs[head.full_path] = request.full
         else:
-            info = request.targets.signed.targets[head.full_path]
-            staged = stage / "targets" / info.get_prefixed_paths()[0]
             durable.copy(_draft(desk, info, request, head), staged)
-            sha256 = info.hashes["sha256"]
-            made[head.list] = Made(staged, bytes.fromhex(sha256), desk.marks(sha256))
         _stage_blobs(stage, request.targets.signed, blobs)
+        if head.seal is None:
+            made[head.list] = Made(staged, bytes.fromhex(sha256), desk.marks(sha256))
     if request.relief is not None and request.relief_list is not None:
         path = spelt(request.relief.signed.targets, relief_path(request.about.list or "")) or ""
         _stage_blobs(stage, request.relief.signed, {path: request.relief_list})

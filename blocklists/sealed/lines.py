@@ -7,7 +7,7 @@ Rules
 - `"name":"…"` becomes `"digest":"<32 hexadecimal digits>"` where sorted keys put it; nothing else changes, but that
   `impact` is left out: its free text could say the name.
 - Order: by digest, then match, then reference; strictly increasing. A reference stands once.
-- A version with another names' key has other digests throughout: `bond` without the digest is what stays.
+- A version with another names' key has other digests throughout: match and basis of a reference are what stays.
 """
 
 from __future__ import annotations
@@ -55,10 +55,6 @@ class SealedEntry:
     def order(self) -> tuple[str, str, str]:
         """What sealed documents are sorted by."""
         return self.digest, self.match, self.reference
-
-    def bond(self) -> tuple[str, str, str]:
-        """What the reference is bound to under one names' key: digest, match and basis."""
-        return self.digest, self.match, self.basis
 
 
 def is_sealed(line: bytes) -> bool:

@@ -10,10 +10,10 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from blocklists import delta, document, entry
-from blocklists.errors import BlocklistError
+from blocklists import entry
 from blocklists.sealed import lines
 from blocklists.text import shown
+from resolver import _core
 from resolver.base.errors import ResolverError
 from resolver.base.timestamps import as_text
 from resolver.lists import suspensions
@@ -22,8 +22,6 @@ from resolver.policy import overrides
 from resolver.policy.typed import name_in, only_reference
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from blocklists.entry import Entry
     from resolver.base.paths import Places
     from resolver.config.schema import Config
@@ -86,16 +84,14 @@ def find(config: Config, typed: str, now: float) -> tuple[Withdrawn, ...]:
     return tuple(found)
 
 
-def _lines(places: Places, name: str, applied: Applied, wanted: set[str]) -> Iterator[bytes]:
+def _lines(places: Places, name: str, applied: Applied, wanted: set[str]) -> list[bytes]:
     """The lines of a document with these references."""
     if not wanted:
-        return
+        return []
     path = places.list(name).applied / applied.document
     try:
-        for line in document.read_lines(path, size=applied.size):
-            if delta.reference(line) in wanted:
-                yield line
-    except (OSError, BlocklistError) as error:
+        return _core.find(path, size=applied.size, references=[*wanted])
+    except _core.ListError as error:
         raise ResolverError(f"what list {name} has suspended cannot be read: {error}") from error
 
 

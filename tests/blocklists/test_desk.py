@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from click.testing import CliRunner
 
-from blocklists import delta, verify
+from blocklists import delta, document, verify
 from blocklists.document import Summary
 from blocklists.entry import parse
 from blocklists.errors import VerifyError
@@ -294,6 +294,40 @@ def test_the_desks_client_has_what_the_desk_has_made(world: World, monkeypatch: 
     assert len(given) == 1
     monkeypatch.undo()
     assert world.listed(world.fetch()) == {*NAMES, "new.example"}
+
+
+def test_the_desks_client_hashes_no_first_version_that_the_desk_has_made(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked: list[Path] = []
+    check = document.check_state
+
+    def check_state(path: Path, **more: Any) -> None:
+        looked.append(path)
+        check(path, **more)
+
+    monkeypatch.setattr(document, "check_state", check_state)
+    marks, client = world.rehearsal.desk.folder / "marks", world.rehearsal.desk.folder / "client" / "lists"
+    for name, without in (("other", False), ("third", True)):
+        world.rehearsal.add_basis(name, "order-17", BASIS)
+        request = first_of(world, name)
+        if without:
+            shutil.rmtree(marks)
+        world.rehearsal.publish(request)
+        assert (client / name / "verified" / "full-1.marks").exists()
+    assert [path.parts[-3] for path in looked] == ["third"]
+    assert world.rehearsal.desk.lists() == [LIST, "other", "third"]
+
+
+def test_a_document_that_was_not_signed_is_not_published(world: World) -> None:
+    world.rehearsal.add_basis("other", "order-17", BASIS)
+    request = first_of(world, "other")
+    assert request.targets is not None
+    del request.targets.signed.targets["other.full-1.zst"]
+    for name in ("alice", "bob"):
+        request.targets.sign(world.signer(name).signer("targets", lambda _: PASSPHRASE), append=True)
+    with pytest.raises(PublishError, match=r"other.full-1.zst is not among the files that were signed"):
+        published(world, [request])
 
 
 def test_what_spares_work_stops_none(world: World) -> None:

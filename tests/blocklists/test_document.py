@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import random
-from typing import TYPE_CHECKING
+from contextlib import nullcontext
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import zstandard
@@ -12,13 +14,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from blocklists import delta, document
+from blocklists.delta import Before
 from blocklists.document import DocumentError, StateError, Summary, TooLargeError
 from blocklists.entry import Entry
 from blocklists.errors import VerifyError
 from blocklists.head import Delta, Head, HeadError, Relief, Suspension
+from blocklists.sealed.lines import seal_all
+from resolver._core import check_bonds
 from tests.rigs.issuer_world import BASIS, ISSUER, make_entry
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
 ENTRIES = document.in_order(
@@ -167,17 +173,46 @@ def test_fields_are_read_from_a_line_without_parsing_it_even_with_text_that_look
     for number in range(200):
         impact = rng.choice([None, '"name":"evil.example"', '","match":"exact","name":"x"', "\\", 'ü"match":"'])
         entry = make_entry(f"n{number}.example", f"{number:016d}", impact=impact)
-        assert delta.bond(entry.line()) == entry.bond()
+        assert delta.bond(entry.line()) == (entry.name, entry.match, entry.basis)
         assert delta.reference(entry.line()) == entry.reference
         assert delta.order(entry.line())[0].decode() == entry.order()[0]
 
 
-def test_a_reference_that_moves_to_another_name_is_refused() -> None:
-    old, new = make_entry("a.com"), make_entry("b.com")
-    with pytest.raises(VerifyError) as refusal:
-        delta.check_rebinding([(b"-", old.line()), (b"+", new.line())])
-    assert refusal.value.reason == "reference-reuse"
-    delta.check_rebinding([(b"-", old.line()), (b"+", make_entry("a.com", expires="2030-01-01T00:00:00Z").line())])
+OTHER: dict[str, dict[str, Any]] = {
+    "name": {"name": "b.com"}, "match": {"match": "exact"}, "basis": {"basis": "order-18"},
+    "end": {"expires": "2030-01-01T00:00:00Z"},
+}  # fmt: skip
+KEYS = {"readable": (None, None), "sealed": (b"k" * 16, b"k" * 16), "rekeyed": (b"k" * 16, b"l" * 16)}
+
+
+@pytest.mark.parametrize("what", OTHER)
+@pytest.mark.parametrize("kind", KEYS)
+def test_a_reference_comes_back_with_its_name_match_and_basis_or_not_at_all(
+    tmp_path: Path, kind: str, what: str
+) -> None:
+    old = [make_entry("a.com", "5" * 16), make_entry("m.com", "6" * 16), make_entry("z.com", "7" * 16)]
+    versions = old, [replace(old[0], **OTHER[what]), *old[1:], make_entry("y.com", "8" * 16)]
+    lines = [[entry.line() for entry in document.in_order(entries)] for entries in versions]
+    lines = [seal_all(some, key) if key else some for some, key in zip(lines, KEYS[kind], strict=True)]
+    summaries = [document.write_lines(tmp_path / str(at), some) for at, some in enumerate(lines)]
+    # under another names' key nobody sees that the name is another one
+    refused = what in {"match", "basis"} or (what == "name" and kind != "rekeyed")
+
+    def refusal() -> AbstractContextManager[object]:
+        return pytest.raises(VerifyError, match="5555555555555555 stood for another") if refused else nullcontext()
+
+    with refusal(), document.translated():
+        check_bonds(
+            tmp_path / "0", tmp_path / "1", size=summaries[1].size, sealed=kind != "readable",
+            rekeyed=kind == "rekeyed",
+        )  # fmt: skip
+    if kind != "rekeyed":
+        step = delta.write(tmp_path / "step", delta.difference(*lines))
+        before = Before(tmp_path / "0", summaries[0].size, summaries[0].state)
+        with refusal():
+            delta.apply(
+                before, tmp_path / "step", step.size, tmp_path / "new", summaries[1], marks=tmp_path / "new.marks"
+            )
 
 
 # -- head and relief ---------------------------------------------------------------------------------------------------

@@ -153,6 +153,12 @@ fn follow_step(
     Ok(Content { entries, size: octets, state, bases, review: None })
 }
 
+#[pyfunction]
+#[pyo3(signature = (old, new, *, size, sealed = false, rekeyed = false))]
+fn check_bonds(py: Python<'_>, old: PathBuf, new: PathBuf, size: u64, sealed: bool, rekeyed: bool) -> PyResult<()> {
+    detached(py, || list::check_bonds(&old, (&new, size), sealed, rekeyed))
+}
+
 /// Register what signers and verifiers ask.
 pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<Attention>()?;
@@ -162,5 +168,6 @@ pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(review_step, module)?)?;
     module.add_function(wrap_pyfunction!(review_difference, module)?)?;
     module.add_function(wrap_pyfunction!(follow_step, module)?)?;
+    module.add_function(wrap_pyfunction!(check_bonds, module)?)?;
     Ok(())
 }

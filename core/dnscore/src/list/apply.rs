@@ -7,9 +7,11 @@
 //! Rules: the old document is the signed one, which its marks prove; without them its lines are hashed first. Frames before
 //! the first change are taken over and not looked into; frames after it are hashed, and taken over. Where this machine has
 //! the new document already, the lines were hashed once: a frame that both have, after the same lines, is not looked into.
+//! A reference that goes comes back with its name, match and basis, or not at all.
 
 use std::path::Path;
 
+use super::bonds::Bonds;
 use super::change::{Change, Sign, place_of};
 use super::find::{cut_short, each_line, first_place};
 use super::frames::{Frames, LARGEST, Piece};
@@ -86,7 +88,8 @@ pub struct Written {
 /// Write what the old document becomes. The caller makes it and the step durable.
 ///
 /// # Errors
-/// The old document is not the signed one; a line that is to go is not there; a file cannot be read or written.
+/// The old document is not the signed one; a line that is to go is not there; a reference is bound to something else; a file
+/// cannot be read or written.
 pub fn apply(old: Option<Signed<'_>>, step: Origin<'_>, made: Made<'_>) -> Result<Written, ListError> {
     let Some(old) = old else { return merged(None, None, step, made) };
     let merged = |same_as: Option<(&Path, &Marks)>| {
@@ -106,15 +109,28 @@ fn merged(
     step: Origin<'_>,
     made: Made<'_>,
 ) -> Result<Written, ListError> {
+    let mut bonds = Bonds::default();
     let changes = match step {
-        Origin::Made(steps) => Walk::of(steps)?,
-        Origin::File(path, size) => Walk::read(path, size)?,
+        Origin::Made(steps) => {
+            steps.gone().try_for_each(|line| bonds.goes(line))?;
+            Walk::of(steps)?
+        }
+        Origin::File(path, size) => {
+            let mut walk = Walk::read(path, size)?;
+            while let Some(change) = &walk.next {
+                if change.sign == Sign::Removed {
+                    bonds.goes(&change.line)?;
+                }
+                walk.advance()?;
+            }
+            Walk::read(path, size)?
+        }
     };
     let delta = made.delta.map(|path| Writer::create(path, PUBLISHED, u64::MAX)).transpose()?;
     let new = Writer::create(made.new, made.level, made.limit)?;
     let same_as =
         same_as.map(|(path, marks)| Frames::open(path, made.limit).map(|frames| (frames, marks))).transpose()?;
-    let mut merge = Merge { changes, new, delta, same: true, same_as, rest: Vec::new(), last: Vec::new() };
+    let mut merge = Merge { changes, bonds, new, delta, same: true, same_as, rest: Vec::new(), last: Vec::new() };
     if let Some((old, marks)) = old {
         check(old, marks)?;
         merge.document(old.path, marks)?;
@@ -152,6 +168,7 @@ const PUBLISHED: i32 = 6;
 
 struct Merge<'s> {
     changes: Walk<'s>,
+    bonds: Bonds,
     new: Writer,
     delta: Option<Writer>,
     /// So far the new lines are the old ones.
@@ -258,6 +275,7 @@ impl Merge<'_> {
     fn step(&mut self) -> Result<(), ListError> {
         if let Some(change) = &self.changes.next {
             if change.sign == Sign::Added {
+                self.bonds.comes(&change.line)?;
                 self.new.write(&change.line)?;
             }
             if let Some(delta) = &mut self.delta {

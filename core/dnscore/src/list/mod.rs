@@ -12,6 +12,7 @@
 mod alphabet;
 mod apply;
 mod beside;
+mod bonds;
 mod bucket;
 mod build;
 mod change;
@@ -59,6 +60,7 @@ mod wanted;
 mod written;
 
 pub use apply::{Known, Made, Origin, Signed, Written, apply, first_step, summary};
+pub use bonds::check_bonds;
 pub use change::Sign;
 pub use check::{Announced, Change, Changes, Examination, Finding, examine};
 pub use compile::{CompileSummary, MAX_LISTS, Source, compile};

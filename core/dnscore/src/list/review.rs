@@ -12,9 +12,10 @@
 use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 
+use super::bonds::reused;
 use super::compile::references;
 use super::document::{Document, Group, Item, MAX_PER_NAME, Trust};
-use super::entry::{Entry, Form, Reader, Reference, encode_reference, expires_text};
+use super::entry::{Entry, Form, Reader, Reference, expires_text};
 use super::guard::{Guards, Watch};
 use super::key;
 use super::lines::Lines;
@@ -460,9 +461,4 @@ impl<'a> Reviewing<'a> {
 fn widens(old: Matching, new: Matching) -> bool {
     use Matching::{Below, Exact, Subtree};
     matches!((old, new), (Exact | Below, Subtree) | (Exact, Below) | (Below, Exact))
-}
-
-fn reused(reference: &Reference) -> ListError {
-    let reference = String::from_utf8_lossy(&encode_reference(reference)).into_owned();
-    ListError::new("reference-reuse", format!("reference {reference} stood for another entry"))
 }

@@ -30,6 +30,11 @@ impl Steps {
         Self { lines: gone.into_iter().map(|line| (Sign::Removed, line)).collect(), drawn: Some(drawn) }
     }
 
+    /// The lines that go.
+    pub(crate) fn gone(&self) -> impl Iterator<Item = &[u8]> {
+        self.lines.iter().filter(|(sign, _)| *sign == Sign::Removed).map(|(_, line)| line.as_slice())
+    }
+
     /// How many lines go and come.
     #[must_use]
     pub fn len(&self) -> usize {
