@@ -9,7 +9,8 @@ Enters: a folder, the files of names, ports. Leaves: a `Tree`:
           log/           what it commits to in public
 
 Everything that is made of a million names is made in a process of its own (`planted`), which gives its memory back.
-A folder that a demo made before is used again: same keys, same log, the new names as the list's next version.
+A folder that a demo made before is used again: same keys, same log, the new names as the list's next version. The
+configuration is written at each start, and says so.
 """
 
 from __future__ import annotations
@@ -188,5 +189,6 @@ def _configuration(folder: Path, ports: Ports, upstream: Endpoint, workers: int)
         ],
         "log": {"dir": "log"},
     }
-    made = f"# Made by `stopsign demo` in {folder}, {datetime.now(UTC):%Y-%m-%d}.\n"
-    return made + yaml.safe_dump(settings, sort_keys=False)
+    made = f"# Made by `stopsign demo` in {folder}, {datetime.now(UTC):%Y-%m-%d}; each start writes it again.\n"
+    edit = "# To change it, copy the folder and start `stopsign run --config` with the copy.\n"
+    return made + edit + yaml.safe_dump(settings, sort_keys=False)
