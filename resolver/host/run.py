@@ -120,7 +120,9 @@ class Provider:
         wings: Iterable[str] = WINGS,
         output: int | None = None,
         part_of: str | None = None,
+        listeners: Listeners | None = None,
     ) -> None:
+        """`listeners`: sockets that are open already; by default those of systemd, or new ones."""
         config = accepted.config
         self._config, self._wings = config, tuple(wing for wing in wings if wing != "dns" or config.dns is not None)
         fixed = {**OF_DNS, **OF_RPZ} if "rpz" in self._wings else OF_DNS
@@ -140,7 +142,7 @@ class Provider:
             if left is not None:
                 self.listeners = Listeners.of_descriptors(left["listeners"])
             else:
-                self.listeners = taken_or_opened(
+                self.listeners = listeners or taken_or_opened(
                     os.environ,
                     dns=config.dns_listen if "dns" in wings else (),
                     dns_tls=config.dns_tls_listen if "dns" in wings else (),

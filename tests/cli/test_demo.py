@@ -14,11 +14,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from click.testing import CliRunner
 
+from resolver.cli.demo import command
 from tests.rigs.dns_host import free_port, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from resolver.cli.demo.tree import Ports
+    from resolver.host.sockets import Listeners
 
 ROOT = Path(__file__).resolve().parents[2]
 COMMAND = [sys.executable, "-P", "-m", "resolver.cli.main", "demo"]
@@ -226,6 +231,28 @@ def test_dig_and_kdig_see_what_the_design_says(tmp_path: Path) -> None:
         plain = asked("dig", "+noedns", "aces-bets.example", "A")
         assert "EDE" not in plain
         assert "OPT" not in plain
+
+
+def test_its_ports_are_nobody_elses_from_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Names are signed meanwhile, and other programs open ports."""
+    tried: list[int] = []
+
+    async def meanwhile(*given: Any, **_: object) -> int:
+        ports: Ports = given[2]
+        listeners: Listeners = given[3]
+        for port, kind in (
+            (ports.dns, socket.SOCK_DGRAM), (ports.dns, socket.SOCK_STREAM), (ports.stop_page, socket.SOCK_STREAM),
+            (ports.portal, socket.SOCK_STREAM),
+        ):  # fmt: skip
+            with socket.socket(type=kind) as one, pytest.raises(OSError, match="in use"):
+                one.bind((port.host, port.port))
+            tried.append(port.port)
+        assert [len(group) for group in (*listeners.udp, *listeners.tcp)] == [3, 3]
+        return 0
+
+    monkeypatch.setattr(command, "_demo", meanwhile)
+    assert CliRunner().invoke(command.demo, ["--once", "--workers", "3", *FREE]).exit_code == 0
+    assert len(tried) == 4
 
 
 def test_killed_outright_it_takes_its_processes_with_it(tmp_path: Path) -> None:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from resolver.cli.demo.probes import Probe, Prober
     from resolver.cli.demo.tree import Ports, Tree
     from resolver.config.schema import Config, Endpoint
+    from resolver.host.sockets import Listeners
 
 READY = 120.0  # seconds for the list to become active; a million names take a few
 REJECTS_SHOWN = 5
@@ -68,10 +69,10 @@ def demo(
     ports = Ports(
         _endpoint(dns_port, USUAL["dns"]), _endpoint(stop_port, USUAL["stop"]), _endpoint(portal_port, USUAL["portal"])
     )
-    # Tried before anything is signed, which with a million names takes a while.
-    open_listeners(dns=[ports.dns], stop_page=[ports.stop_page], portal=[ports.portal]).close()
-    with _folder(folder) as place:
-        ctx.exit(asyncio.run(_demo(place, names, ports, own_upstream, workers, once=once, as_json=as_json)))
+    # Held from here on: to sign a million names takes a while.
+    listeners = open_listeners(dns=[ports.dns], workers=workers, stop_page=[ports.stop_page], portal=[ports.portal])
+    with contextlib.closing(listeners), _folder(folder) as place:
+        ctx.exit(asyncio.run(_demo(place, names, ports, listeners, own_upstream, workers, once=once, as_json=as_json)))
 
 
 def _endpoint(port: int | None, usual: int) -> Endpoint:
@@ -100,8 +101,9 @@ def _folder(given: Path | None) -> Iterator[Path]:
 
 
 async def _demo(
-    folder: Path, names: Sequence[Path], ports: Ports, own: Endpoint | None, workers: int, *, once: bool, as_json: bool
-) -> int:
+    folder: Path, names: Sequence[Path], ports: Ports, listeners: Listeners, own: Endpoint | None, workers: int, *,
+    once: bool, as_json: bool,
+) -> int:  # fmt: skip
     import asyncio
 
     from resolver.cli.demo import show
@@ -130,7 +132,7 @@ async def _demo(
         accepted = accept(tree.config.absolute())
         config = accepted.config
         output = undo.enter_context((folder / "processes.log").open("ab", buffering=0))
-        provider = Provider(accepted, output=output.fileno(), part_of="stopsign demo")
+        provider = Provider(accepted, output=output.fileno(), part_of="stopsign demo", listeners=listeners)
         undo.push_async_callback(provider.stop)
         await provider.start()
         looking = asyncio.create_task(provider.look_around())
