@@ -342,13 +342,13 @@ def _fetch_document(
         if every_entry:
             _check_entries(part, head, folder / _MADE)
         elif made is not None and _comes_to(head, part, made.marks):
-            shutil.copyfile(made.marks, folder / _MADE)
+            with suppress(OSError):  # nothing needs them
+                shutil.copyfile(made.marks, folder / _MADE)
         else:
             document.check_state(part, expected=head.summary(), marks=folder / _MADE)
         if before is not None and before.lines.exists():
-            sealed = head.seal is not None
             with document.translated():
-                check_bonds(before.lines, part, size=head.full_size, sealed=sealed, rekeyed=rekeyed)
+                check_bonds((before.lines, before.head.full_size), (part, head.full_size), rekeyed=rekeyed)
     _keep_marks(folder / _MADE, lines)
     return every_entry
 

@@ -344,10 +344,11 @@ def follow_step(
     when it came. `counted`: look at the basis of every line, and count by it. `marks`: the file with those of the
     document, if there is one; `compared` with it since it was written. Raises ListError."""
 
-def check_bonds(old: _StrPath, new: _StrPath, *, size: int, sealed: bool = False, rekeyed: bool = False) -> None:
+def check_bonds(old: tuple[_StrPath, int], new: tuple[_StrPath, int], *, rekeyed: bool = False) -> None:
     """Raises ListError `reference-reuse` where a reference stands for another name, match or basis in the new document
-    (of so many octets) than in the old one, which was checked when it came; another match or basis, where the names'
-    key of a sealed list is another one (`rekeyed`). The interpreter is free meanwhile."""
+    than in the old one (both with their octets); another match or basis, where the names' key of a sealed list is
+    another one (`rekeyed`); or another kind where a line that only the new document has is not canonical. Nothing else
+    is judged. The interpreter is free meanwhile."""
 
 @final
 class Finding:

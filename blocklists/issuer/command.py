@@ -6,7 +6,6 @@ wanting, 2 could not. Each command is a step of the list's life and calls the fi
 
 from __future__ import annotations
 
-import gc
 import os
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -51,12 +50,6 @@ if TYPE_CHECKING:
 @click.group()
 def issuer() -> None:
     """The list maintainer's desk: import, propose, review, sign, publish."""
-    # A command ends soon, and what it makes lives until then: the modules that it loads (8 ms), the millions of small
-    # things of an import. To look for garbage among them only takes time.
-    gc.disable()
-    context = click.get_current_context()
-    context.call_on_close(gc.enable)
-    context.call_on_close(gc.freeze)  # first: with the collector goes the count of what it would look through
 
 
 for _command in command_appeals.COMMANDS:

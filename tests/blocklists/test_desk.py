@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -9,6 +10,7 @@ import shutil
 from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -316,7 +318,16 @@ def test_the_desks_client_hashes_no_first_version_that_the_desk_has_made(
         world.rehearsal.publish(request)
         assert (client / name / "verified" / "full-1.marks").exists()
     assert [path.parts[-3] for path in looked] == ["third"]
-    assert world.rehearsal.desk.lists() == [LIST, "other", "third"]
+    # marks that cannot be kept keep nobody from publishing
+    monkeypatch.setattr(verify, "shutil", SimpleNamespace(copyfile=unwritable))
+    world.rehearsal.add_basis("fourth", "order-17", BASIS)
+    world.rehearsal.publish(first_of(world, "fourth"))
+    assert not (client / "fourth" / "verified" / "full-1.marks").exists()
+    assert world.rehearsal.desk.lists() == ["fourth", LIST, "other", "third"]
+
+
+def unwritable(*_: object) -> None:
+    raise OSError(errno.ENOSPC, "No space left on device")
 
 
 def test_a_document_that_was_not_signed_is_not_published(world: World) -> None:

@@ -202,10 +202,7 @@ def test_a_reference_comes_back_with_its_name_match_and_basis_or_not_at_all(
         return pytest.raises(VerifyError, match="5555555555555555 stood for another") if refused else nullcontext()
 
     with refusal(), document.translated():
-        check_bonds(
-            tmp_path / "0", tmp_path / "1", size=summaries[1].size, sealed=kind != "readable",
-            rekeyed=kind == "rekeyed",
-        )  # fmt: skip
+        check_bonds((tmp_path / "0", summaries[0].size), (tmp_path / "1", summaries[1].size), rekeyed=kind == "rekeyed")
     if kind != "rekeyed":
         step = delta.write(tmp_path / "step", delta.difference(*lines))
         before = Before(tmp_path / "0", summaries[0].size, summaries[0].state)
@@ -213,6 +210,40 @@ def test_a_reference_comes_back_with_its_name_match_and_basis_or_not_at_all(
             delta.apply(
                 before, tmp_path / "step", step.size, tmp_path / "new", summaries[1], marks=tmp_path / "new.marks"
             )
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        [make_entry("a.com", f"{at:016d}", "exact" if at % 2 else "subtree").line() for at in range(17)],
+        [make_entry("m.com").line(), make_entry("a.com", "1" * 16).line()],
+        [make_entry("a.com").line().replace(b"gambling", b"GAM bling")],
+        [make_entry("a.com", "ABCDEFGHJKMNPQRS").line().lower()],
+        [b"no line of a list\n"],
+    ],
+    ids=["crowded", "order", "category", "reference", "none"],
+)
+def test_what_is_wrong_is_taken_neither_by_step_nor_whole_and_keeps_nothing_out(
+    tmp_path: Path, wrong: list[bytes]
+) -> None:
+    right = [make_entry("z.com", "7" * 16).line()]
+    texts = {"right": right, "wrong": [*wrong, *right], "next": [*right, make_entry("zz.com", "8" * 16).line()]}
+    kept = {name: document.write_lines(tmp_path / name, lines) for name, lines in texts.items()}
+
+    def follows(old: str, new: str) -> None:
+        with document.translated():
+            check_bonds((tmp_path / old, kept[old].size), (tmp_path / new, kept[new].size))
+
+    follows("wrong", "next")
+    if len(wrong) > 1:  # each line by itself is one: the provider's guards look at the document
+        follows("right", "wrong")
+        return
+    with pytest.raises(DocumentError, match="line 1: "):
+        follows("right", "wrong")
+    step = document.write_lines(tmp_path / "step", [delta.ADDED + wrong[0]])
+    before = Before(tmp_path / "right", kept["right"].size, kept["right"].state)
+    with pytest.raises(delta.DeltaError, match=r"line 1: |not a canonical line"):
+        delta.apply(before, tmp_path / "step", step.size, tmp_path / "new", kept["wrong"], marks=tmp_path / "marks")
 
 
 # -- head and relief ---------------------------------------------------------------------------------------------------

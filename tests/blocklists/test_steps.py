@@ -364,6 +364,16 @@ def test_odd_frames_are_read_and_have_few_marks(long: Before, tmp_path: Path) ->
             )
             assert found.summary == expected, number
             assert octets_of(tmp_path / "new").count(b"\n") == expected.entries
+        # the same beside the document that was made of it
+        made = delta.stepped(
+            Before(path, long.size, long.state), step, tmp_path / "made", marks=tmp_path / "made.marks"
+        )
+        same_as = Made(tmp_path / "made", bytes.fromhex(made.sha256), tmp_path / "made.marks")
+        assert delta.stepped(
+            Before(path, long.size, long.state, marks), step, tmp_path / "new", same_as=same_as
+        ).summary == expected  # fmt: skip
+        name = delta.bond(whole[:begin].splitlines(keepends=True)[-1])[0]
+        assert len(_core.find(path, size=long.size, names=[name])) == 1
         reviewed = _core.review_step(tmp_path / "d", found.delta_size, impact.attention(limit=2))
         for kept in (None, marks):
             followed = _core.follow_step(
@@ -371,6 +381,20 @@ def test_odd_frames_are_read_and_have_few_marks(long: Before, tmp_path: Path) ->
                 bases=["order-17"], counted=False, marks=kept,
             )  # fmt: skip
             assert followed.state == expected.state, number
+    (tmp_path / "nothing").write_bytes(b"")
+    with pytest.raises(_core.ListError, match="it is empty"):
+        _core.find(tmp_path / "nothing", size=1, names=["a.example"])
+
+
+def test_a_first_frame_may_go_beside_what_was_made_of_it(marked: Before, tmp_path: Path) -> None:
+    assert marked.marks is not None
+    entries = int.from_bytes(numbers_of(marked.marks.read_bytes())[1][0][16:24], "little")
+    lines = octets_of(marked.path).splitlines(keepends=True)[:entries]
+    step = _core.Steps([(delta.REMOVED, line) for line in lines])
+    first = delta.stepped(marked, step, tmp_path / "first", marks=tmp_path / "first.marks")
+    same_as = Made(tmp_path / "first", bytes.fromhex(first.sha256), tmp_path / "first.marks")
+    assert delta.stepped(marked, step, tmp_path / "new", same_as=same_as) == first
+    assert (tmp_path / "new").read_bytes() == (tmp_path / "first").read_bytes()
 
 
 def test_marks_that_cannot_be_written_stop_nothing(marked: Before, tmp_path: Path) -> None:

@@ -433,6 +433,15 @@ def test_a_reference_that_moves_to_another_name_is_refused_in_step_and_in_full(w
     refused("reference-reuse", world)
 
 
+def test_a_version_that_only_guards_would_refuse_keeps_no_later_one_out(world: World) -> None:
+    crowded = [make_entry("a.com", f"{at:016d}", "exact" if at % 2 else "subtree") for at in range(17)]
+    many, few = ([entry.line() for entry in document.in_order(entries)] for entries in (crowded, crowded[:9]))
+    republish(world, lambda head: replace(head, version=2), many)
+    assert world.fetch().head.version == 2
+    republish(world, lambda head: replace(head, version=4), few)
+    assert world.fetch().head.version == 4
+
+
 def forged_step(world: World, data: bytes, size: int) -> None:
     """Version 2 with this step beside the honest document."""
     from blocklists.head import Delta

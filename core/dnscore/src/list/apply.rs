@@ -7,17 +7,18 @@
 //! Rules: the old document is the signed one, which its marks prove; without them its lines are hashed first. Frames before
 //! the first change are taken over and not looked into; frames after it are hashed, and taken over. Where this machine has
 //! the new document already, the lines were hashed once: a frame that both have, after the same lines, is not looked into.
-//! A reference that goes comes back with its name, match and basis, or not at all.
+//! A reference that goes comes back with its name, match and basis, or not at all. Lines that come in a delta file are
+//! canonical.
 
 use std::path::Path;
 
-use super::bonds::Bonds;
+use super::bonds::{Bonds, Coming};
 use super::change::{Change, Sign, place_of};
 use super::find::{cut_short, each_line, first_place};
 use super::frames::{Frames, LARGEST, Piece};
-use super::lines::{marks_of, whole_lines};
+use super::lines::{Lines, marks_of, whole_lines};
 use super::marks::{Mark, Marks, Summary};
-use super::steps::{Steps, Walk};
+use super::steps::{Steps, Walk, no_change};
 use super::types::ListError;
 use super::written::Writer;
 
@@ -112,17 +113,11 @@ fn merged(
     let mut bonds = Bonds::default();
     let changes = match step {
         Origin::Made(steps) => {
-            steps.gone().try_for_each(|line| bonds.goes(line))?;
+            steps.gone().for_each(|line| bonds.goes(line));
             Walk::of(steps)?
         }
         Origin::File(path, size) => {
-            let mut walk = Walk::read(path, size)?;
-            while let Some(change) = &walk.next {
-                if change.sign == Sign::Removed {
-                    bonds.goes(&change.line)?;
-                }
-                walk.advance()?;
-            }
+            bonds = judged(path, size)?;
             Walk::read(path, size)?
         }
     };
@@ -147,6 +142,19 @@ fn merged(
     }
     let delta = merge.delta.map(Writer::finish).transpose()?;
     Ok(Written { new: marks.summary(), file: marks.file, delta: delta.map(|delta| delta.summary()) })
+}
+
+/// What references of a delta file are bound to that go; each line that comes is canonical.
+fn judged(path: &Path, size: u64) -> Result<Bonds, ListError> {
+    let (mut bonds, mut coming, mut lines) = (Bonds::default(), Coming::new(), Lines::open(path, size, false)?);
+    while let Some((number, line)) = lines.next()? {
+        match line.split_first().and_then(|(sign, line)| Some((Sign::parse(*sign)?, line))) {
+            Some((Sign::Removed, line)) => bonds.goes(line),
+            Some((Sign::Added, line)) => coming.read(number, line)?,
+            None => return Err(no_change(number)),
+        }
+    }
+    Ok(bonds)
 }
 
 /// A document with these marks is the signed one.
@@ -198,7 +206,7 @@ impl Merge<'_> {
             let ours = mark.size - begin.size <= LARGEST as u64;
             if self.same && !falls && ours {
                 self.new.take(frames.raw(begin.file, mark.file)?, mark)?;
-            } else if falls || !self.knows(&frames, begin.file, mark.file)? {
+            } else if falls || !ours || !self.knows(&frames, begin.file, mark.file)? {
                 self.same = false;
                 frames.seek(begin.file)?;
                 let mut left = mark.size - begin.size;

@@ -163,6 +163,9 @@ impl Frames {
     pub fn places(&mut self) -> Result<Vec<u64>, ListError> {
         let length = self.file.metadata().map_err(|error| self.damaged(&error))?.len();
         let (mut places, mut at) = (Vec::new(), 0);
+        if length == 0 {
+            return Err(self.damaged(&"it is empty"));
+        }
         while at < length {
             places.push(at);
             at = self.frame_end(at)?;
@@ -174,6 +177,12 @@ impl Frames {
     fn frame_end(&mut self, begin: u64) -> Result<u64, ListError> {
         let mut head = [0; 5];
         self.read_at(begin, &mut head)?;
+        if let [0x50..=0x5F, 0x2A, 0x4D, 0x18, _] = head {
+            // a skippable frame (3.1.2): its length, and what nobody reads
+            let mut length = [0; 4];
+            self.read_at(begin + 4, &mut length)?;
+            return Ok(begin + 8 + u64::from(u32::from_le_bytes(length)));
+        }
         let [0x28, 0xB5, 0x2F, 0xFD, descriptor] = head else { return Err(self.damaged(&"it is no frame")) };
         let single = descriptor >> 5 & 1;
         let dictionary = [0, 1, 2, 4][usize::from(descriptor & 3)];

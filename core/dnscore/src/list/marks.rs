@@ -5,7 +5,8 @@
 //! document begins with the frame in which the first change falls: the lines before it were hashed once.
 //!
 //! Rules
-//! - Marks hold for one file, which they name by its SHA-256: that is compared before anything is taken from them.
+//! - Marks hold for one file, which they name by its SHA-256: that is compared before anything is taken from them, here or
+//!   by the caller.
 //! - They are a shortcut. Where they are missing, damaged or of another file, the lines are hashed from the first on.
 //! - They are worth as much as the folder that they are in: the process that hashed the lines wrote them there. They do
 //!   not travel, and nobody signs them.

@@ -21,6 +21,7 @@ use super::key;
 use super::lines::Lines;
 use super::marks::Summary;
 use super::side_by_side::{Step, side_by_side};
+use super::steps::no_change;
 use super::types::{ListError, Matching};
 
 /// The kinds of change, in the order of [`Review::kinds`].
@@ -289,7 +290,7 @@ impl Steps {
         let comes = match sign {
             b'+' => true,
             b'-' => false,
-            _ => return Err(ListError::at(number, "delta", "neither a line that goes nor one that comes")),
+            _ => return Err(no_change(number)),
         };
         let entry = self.reader.read(line).map_err(|(kind, reason)| ListError::at(number, kind, reason))?;
         let mut key = Vec::with_capacity(entry.name.len());

@@ -95,7 +95,7 @@ fn pass(
 }
 
 /// Octets that two texts have in common at their start.
-fn common(one: &[u8], other: &[u8]) -> usize {
+pub(super) fn common(one: &[u8], other: &[u8]) -> usize {
     let blocks = one.chunks_exact(BLOCK).zip(other.chunks_exact(BLOCK));
     let same = BLOCK * blocks.take_while(|(one, other)| one == other).count();
     same + super::key::common(&one[same..], &other[same..])

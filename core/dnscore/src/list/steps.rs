@@ -140,8 +140,7 @@ impl<'s> Walk<'s> {
                     return Ok(());
                 };
                 let sign = line.first().copied().and_then(Sign::parse);
-                change.sign =
-                    sign.ok_or_else(|| ListError::at(number, "delta", "neither a line that goes nor one that comes"))?;
+                change.sign = sign.ok_or_else(|| no_change(number))?;
                 change.line.clear();
                 change.line.extend_from_slice(&line[1..]);
                 change.line.push(b'\n');
@@ -150,6 +149,11 @@ impl<'s> Walk<'s> {
         }
         Ok(())
     }
+}
+
+/// A line of a delta file without a sign.
+pub(crate) fn no_change(number: u64) -> ListError {
+    ListError::at(number, "delta", "neither a line that goes nor one that comes")
 }
 
 /// The next of some lines.

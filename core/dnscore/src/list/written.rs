@@ -46,7 +46,7 @@ pub(crate) struct Writer {
     limit: u64,
     /// `None` at the end.
     jobs: Option<SyncSender<Job>>,
-    /// Jobs that are done: their memory is used again.
+    /// Jobs that are done and whose memory is used again.
     done: Receiver<Job>,
     /// `None` after an error of it.
     thread: Option<JoinHandle<Result<Marks, ListError>>>,
@@ -168,7 +168,7 @@ impl Writer {
             match job {
                 Job::Lines(text, _) if self.text.capacity() == 0 => self.text = text,
                 Job::Frame(piece) => found = Some(piece),
-                Job::Lines(..) | Job::Marked(..) | Job::Ask(_) => {}
+                _ => {}
             }
         }
         found
@@ -209,11 +209,12 @@ impl Back {
                     self.written = mark.file;
                     self.marker.same(mark.clone());
                 }
-                // fails where the caller gave up, as below
+                // both fail where the caller gave up
                 Job::Ask(ask) => drop(ask.send(self.marker.at().clone())),
             }
-            // fails where the caller gave up
-            let _ = done.send(job);
+            if matches!(job, Job::Lines(..) | Job::Frame(_)) {
+                let _ = done.send(job);
+            }
         }
         Ok(self.marker.finish(self.hash))
     }
