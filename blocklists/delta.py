@@ -133,7 +133,12 @@ def stepped(
 
 def merged(old: Iterable[bytes], changes: Iterable[tuple[bytes, bytes]]) -> Iterator[bytes]:
     """The new lines from the old ones and the changes. Raises DeltaError where a line to be removed is not there."""
-    for block in merged_blocks(old, changes):
+    return lines_of(merged_blocks(old, changes))
+
+
+def lines_of(blocks: Iterable[bytes]) -> Iterator[bytes]:
+    """The lines of octets in blocks, each with its line feed. Raises DeltaError where the last one has none."""
+    for block in _whole_lines(blocks):
         yield from block.splitlines(keepends=True)
 
 

@@ -84,20 +84,15 @@ def write(path: Path, entries: Iterable[Entry]) -> Summary:
 
 def write_lines(path: Path, lines: Iterable[bytes], *, level: int = LEVEL) -> Summary:
     """As `write`, from canonical lines."""
-    return write_blocks(path, _blocks(lines), level=level)
-
-
-def write_blocks(path: Path, blocks: Iterable[bytes], *, entries: int | None = None, level: int = LEVEL) -> Summary:
-    """As `write`, from canonical lines joined to blocks of any size; `entries` of them, or as many as are counted."""
     compressor = zstandard.ZstdCompressor(level=level, threads=1)  # beside the hash, which costs as much
     with path.open("wb") as file, compressor.stream_writer(file, closefd=False) as out:
 
         def kept() -> Iterator[bytes]:
-            for block in blocks:
+            for block in _blocks(lines):
                 out.write(block)
                 yield block
 
-        return _summarise(kept(), entries)
+        return _summarise(kept())
 
 
 def summarise(lines: Iterable[bytes]) -> Summary:
@@ -105,13 +100,12 @@ def summarise(lines: Iterable[bytes]) -> Summary:
     return _summarise(_blocks(lines))
 
 
-def _summarise(blocks: Iterable[bytes], entries: int | None = None) -> Summary:
-    digest, size, count = hashlib.sha256(), 0, entries or 0
+def _summarise(blocks: Iterable[bytes]) -> Summary:
+    digest, size, count = hashlib.sha256(), 0, 0
     for block in blocks:
         digest.update(block)
         size += len(block)
-        if entries is None:
-            count += block.count(b"\n")
+        count += block.count(b"\n")
     return Summary(count, size, f"sha256:{digest.hexdigest()}")
 
 

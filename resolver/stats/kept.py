@@ -18,11 +18,12 @@ from typing import TYPE_CHECKING, Any
 
 from blocklists import delta, document, durable
 from blocklists.errors import BlocklistError
+from resolver._core import summary
 from resolver.log.errors import AuditError, MissingError
 from resolver.log.leaf import canonical
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     from resolver.policy.description import LiveList
@@ -39,7 +40,8 @@ class Kept:
     def keep(
         self, applied: Path, grounds: Mapping[str, Any], *, now: float, for_seconds: float | None
     ) -> dict[str, str]:
-        """Keep a document and its grounds. Returns what its leaf commits to: `applied` and `head`. Raises `OSError`."""
+        """Keep a document and its grounds. Returns what its leaf commits to: `applied` and `head`. Raises `OSError`,
+        `ListError`."""
         state = _state(applied)
         segments = self._segments()
         files = _files(segments[-1]) if segments else []
@@ -65,7 +67,7 @@ class Kept:
             at = next((number for number, path in enumerate(files) if path.name[4:-4] == wanted), None)
             if at is not None:
                 try:
-                    yield from _restored(files[: at + 1])
+                    yield from delta.lines_of(_restored(files[: at + 1]))
                 except (BlocklistError, OSError) as wrong:
                     raise AuditError(f"{files[at]} cannot be read: {wrong}") from wrong
                 return
@@ -80,11 +82,15 @@ class Kept:
 
     def _step(self, files: list[Path], applied: Path, state: str) -> bool:
         """Append a step. False if the segment is damaged: the caller then begins the next one."""
-        path = files[-1].with_name(f"{len(files):03}-{state}.zst")
-        new = document.read_lines(applied, size=document.MAX_SIZE)
+        path, digest = files[-1].with_name(f"{len(files):03}-{state}.zst"), sha256()
+        before = delta.lines_of(_seen(_restored(files), digest.update))
         try:
             with durable.replaced(path) as temporary:
-                delta.write(temporary, delta.difference(_restored(files), new))
+                delta.write(
+                    temporary, delta.difference(before, document.read_lines(applied, size=document.MAX_SIZE))
+                )  # fmt: skip
+                if digest.hexdigest() != files[-1].name[4:-4]:
+                    raise document.StateError(f"the steps in {path.parent} lead elsewhere")
         except BlocklistError:
             return False
         return True
@@ -122,10 +128,7 @@ def parse_grounds(data: bytes, digest: str) -> dict[str, Any]:
 
 
 def _state(path: Path) -> str:
-    digest = sha256()
-    for block in document.read_blocks(path, size=document.MAX_SIZE):
-        digest.update(block)
-    return digest.hexdigest()
+    return summary(path, size=document.MAX_SIZE)[2].removeprefix("sha256:")
 
 
 def _files(segment: Path) -> list[Path]:
@@ -133,8 +136,15 @@ def _files(segment: Path) -> list[Path]:
 
 
 def _restored(files: list[Path]) -> Iterator[bytes]:
-    """The lines of the last of these files: a whole document, and steps from one to the next."""
-    lines = document.read_lines(files[0], size=document.MAX_SIZE)
+    """The lines, in blocks, of the last of these files: a whole document, and steps from one to the next. In blocks,
+    because each step looks at the lines where it changes something, and not at each line."""
+    blocks = document.read_blocks(files[0], size=document.MAX_SIZE)
     for step in files[1:]:
-        lines = delta.merged(lines, delta.read(step, size=document.MAX_SIZE))
-    return lines
+        blocks = delta.merged_blocks(blocks, delta.read(step, size=document.MAX_SIZE))
+    return blocks
+
+
+def _seen(blocks: Iterator[bytes], see: Callable[[bytes], object]) -> Iterator[bytes]:
+    for block in blocks:
+        see(block)
+        yield block

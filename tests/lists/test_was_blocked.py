@@ -7,7 +7,10 @@ import shutil
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import zstandard
 
+from blocklists import delta
+from blocklists.document import read_lines
 from resolver.lists.activate import NAMED
 from resolver.lists.ledger import Event
 from resolver.stats.kept import STEPS, Kept
@@ -230,3 +233,35 @@ def test_documents_are_kept_as_steps_and_forgotten_by_segments(tmp_path: Path) -
     assert all(b"".join(kept.lines(state)) == text and text.count(b"\n") == 3 for state, text in texts.items())
     kept.keep(candidate.lines, grounds, now=10.0**9, for_seconds=10.0)
     assert [path.name for path in (tmp_path / "kept").glob("0*")] == ["0003"]
+
+
+def test_a_damaged_segment_is_left_and_the_next_begins(tmp_path: Path) -> None:
+    world, kept, grounds = World(tmp_path), Kept(tmp_path / "kept"), {"list": "gambling"}
+    for version in range(1, 6):
+        candidate = world.candidate(version, [f"n{number}.example" for number in range(version, version + 3)])
+        if version == 4:
+            (step,) = (tmp_path / "kept" / "0001").glob("001-*")
+            step.write_bytes(zstandard.compress(b""))  # whole, and it leads elsewhere
+        kept.keep(candidate.lines, grounds, now=1000.0 * version, for_seconds=None)
+        assert b"".join(kept.lines(candidate.state)) == b"".join(read_lines(candidate.lines, size=candidate.size))
+    world.stop()
+    assert {path.name: len(list(path.iterdir())) for path in (tmp_path / "kept").glob("0*")} == {"0001": 3, "0002": 2}
+
+
+def test_a_step_looks_at_lines_where_it_changes_something(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A new version waits for it: thirty steps of a million names took half a minute."""
+    world, kept, names = World(tmp_path), Kept(tmp_path / "kept"), [f"n{number}.example" for number in range(3_000)]
+    for version in range(1, 7):
+        candidate = world.candidate(version, [*names, *(f"v{number}.example" for number in range(version))])
+        kept.keep(candidate.lines, {"list": "gambling"}, now=1000.0 * version, for_seconds=None)
+    world.stop()
+    looked: list[bytes] = []
+    order = delta.order
+
+    def seen(line: bytes) -> delta.Order:
+        looked.append(line)
+        return order(line)
+
+    monkeypatch.setattr(delta, "order", seen)
+    assert len(list(kept.lines(candidate.state))) == 3_006
+    assert len(looked) < 500

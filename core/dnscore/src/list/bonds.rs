@@ -10,17 +10,14 @@
 //! - Under another names' key the digests of a sealed list say nothing of each other. There match and basis are compared
 //!   alone.
 
-use std::cmp::Ordering;
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::path::Path;
 
-use super::change::{Fields, fields, place_of};
+use super::change::{Fields, Sign, fields};
+use super::differ::differ;
 use super::entry::{Form, Reader, Reference, decode_reference, encode_reference};
 use super::find::find;
-use super::lines::{Lines, whole_lines};
-use super::marks::count;
-use super::side_by_side::common;
 use super::types::ListError;
 
 /// What references were bound to that go.
@@ -85,85 +82,21 @@ impl Coming {
 pub fn check_bonds(old: (&Path, u64), new: (&Path, u64), rekeyed: bool) -> Result<(), ListError> {
     let mut bonds = Bonds { rekeyed, ..Bonds::default() };
     let (mut come, mut coming) = (Vec::new(), Coming::new());
-    let (mut before, mut after) = (Side::open(old)?, Side::open(new)?);
-    while before.number > 0 || after.number > 0 {
-        match before.order(&mut after)? {
-            Ordering::Equal => {
-                pass(&mut before.lines, &mut after.lines);
-                before.advance()?;
-                after.advance()?;
-            }
-            Ordering::Less => {
-                bonds.goes(&before.line);
-                before.advance()?;
-            }
-            Ordering::Greater => {
-                coming.read(after.number, &after.line)?;
-                come.extend(bonds.bond(&after.line));
-                after.advance()?;
+    differ(old, new, |sign, number, line| {
+        match sign {
+            Sign::Removed => bonds.goes(line),
+            Sign::Added => {
+                coming.read(number, line)?;
+                come.extend(bonds.bond(line));
             }
         }
-    }
+        Ok(())
+    })?;
     let Some((reference, _)) = come.iter().find(|(reference, bond)| bonds.breaks(reference, *bond)) else {
         return Ok(());
     };
     let shown = String::from_utf8_lossy(&encode_reference(reference)).into_owned();
     Err(rebound(reference, find(new.0, new.1, &[], &[shown])?.first().map_or(b"", Vec::as_slice)))
-}
-
-/// A document while it is read.
-struct Side {
-    lines: Lines,
-    line: Vec<u8>,
-    /// Of the line; 0 after the last.
-    number: u64,
-    /// Where it stands, as far as that was asked for.
-    place: Option<Vec<u8>>,
-}
-
-impl Side {
-    fn open((path, size): (&Path, u64)) -> Result<Self, ListError> {
-        let mut side = Self { lines: Lines::open(path, size, false)?, line: Vec::new(), number: 0, place: None };
-        side.advance()?;
-        Ok(side)
-    }
-
-    fn advance(&mut self) -> Result<(), ListError> {
-        (self.number, self.place) = (0, None);
-        self.line.clear();
-        if let Some((number, line)) = self.lines.next()? {
-            self.number = number;
-            self.line.extend_from_slice(line);
-        }
-        Ok(())
-    }
-
-    /// Which of both lines stands first; equal where they are the same. A line that is not canonical stands before all.
-    fn order(&mut self, after: &mut Self) -> Result<Ordering, ListError> {
-        match (self.number, after.number) {
-            (_, 0) => Ok(Ordering::Less),
-            (0, _) => Ok(Ordering::Greater),
-            _ if self.line == after.line => Ok(Ordering::Equal),
-            // of equal places one goes, then one comes
-            _ => Ok(if self.place() <= after.place() { Ordering::Less } else { Ordering::Greater }),
-        }
-    }
-
-    fn place(&mut self) -> &[u8] {
-        self.place.get_or_insert_with(|| {
-            let mut place = Vec::new();
-            place_of(&self.line, &mut place).map_or_else(|_| Vec::new(), |()| place)
-        })
-    }
-}
-
-/// Pass over the lines that both have next.
-fn pass(old: &mut Lines, new: &mut Lines) {
-    let (one, other) = (old.at_hand(), new.at_hand());
-    let same = whole_lines(&one[..common(one, other)]);
-    let (octets, lines) = (same.len(), count(same));
-    old.pass(octets, lines);
-    new.pass(octets, lines);
 }
 
 pub(crate) fn reused(reference: &Reference) -> ListError {
