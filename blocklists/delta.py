@@ -9,8 +9,6 @@ streams, and no line is parsed.
 
 from __future__ import annotations
 
-from collections import deque
-from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
 from blocklists import document
@@ -105,12 +103,13 @@ class Stepped(NamedTuple):
 
 def apply(
     before: Before, delta: Path, delta_size: int, new: Path, expected: Summary, *, marks: Path,
-    same_as: Made | None = None,
+    same_as: Made | None = None, sealed: bool = False,
 ) -> None:  # fmt: skip
     """Write to `new` what a document becomes, and its marks. Raises DocumentError unless that is `expected`."""
     made = stepped(
-        before, (delta, delta_size), new, level=document.LOCAL_LEVEL, limit=expected.size, marks=marks, same_as=same_as
-    )
+        before, (delta, delta_size), new, level=document.LOCAL_LEVEL, limit=expected.size, marks=marks,
+        same_as=same_as, sealed=sealed,
+    )  # fmt: skip
     if made.summary != expected:
         raise DeltaError("the step leads elsewhere")
 
@@ -118,16 +117,20 @@ def apply(
 def stepped(
     before: Before | None, steps: Steps | tuple[Path, int], new: Path, *, level: int = document.LEVEL,
     limit: int = document.MAX_SIZE, delta: Path | None = None, marks: Path | None = None, same_as: Made | None = None,
+    sealed: bool = False,
 ) -> Stepped:  # fmt: skip
     """Write to `new` what a document becomes, to `delta` the step, to `marks` those of the new document. `steps` were
     made here, or are a delta file and the octets that come out of it. `same_as`: what this machine has made before and
-    is said to come of it; what it shares with the new document is not hashed again.
+    is said to come of it; what it shares with the new document is not hashed again. `sealed`: what is in the file are
+    lines of a sealed list.
 
     The caller makes the files durable; the marks need not be. Raises DeltaError where the old document has another
     state, or a line that is to go is not in it; VerifyError `reference-reuse` where a reference comes back with another
     name, match or basis."""
     with document.translated(DeltaError):
-        made = apply_step(before, steps, new, level=level, limit=limit, delta=delta, marks=marks, same_as=same_as)
+        made = apply_step(
+            before, steps, new, level=level, limit=limit, delta=delta, marks=marks, same_as=same_as, sealed=sealed
+        )
     return Stepped(Summary(made.entries, made.size, made.state), made.delta_size, made.sha256)
 
 
@@ -139,30 +142,53 @@ def merged(old: Iterable[bytes], changes: Iterable[tuple[bytes, bytes]]) -> Iter
 def lines_of(blocks: Iterable[bytes]) -> Iterator[bytes]:
     """The lines of octets in blocks, each with its line feed. Raises DeltaError where the last one has none."""
     for block in _whole_lines(blocks):
-        yield from block.splitlines(keepends=True)
+        # not splitlines(): it would also split at a carriage return
+        yield from (line + b"\n" for line in block[:-1].split(b"\n"))
 
 
 def merged_blocks(old: Iterable[bytes], changes: Iterable[tuple[bytes, bytes]]) -> Iterator[bytes]:
     """As `merged`, from octets in blocks to blocks of whole lines: what no change touches is not taken apart.
 
-    The changes are in the order of the document.
+    The changes are in the order of the document, and are read as they are met.
     """
-    steps = deque(changes)
+    steps = _Ahead(iter(changes))
     for text in _whole_lines(old):
-        yield _changed(text, steps) if steps else text
-    if any(sign == REMOVED for sign, _ in steps):
+        yield _changed(text, steps) if steps.next else text
+    while lines := [line for sign, line in steps.taken(LINES) if _comes(sign)]:
+        yield b"".join(lines)
+
+
+class _Ahead:
+    """Changes, the next of which is seen before it is taken."""
+
+    def __init__(self, changes: Iterator[tuple[bytes, bytes]]) -> None:
+        self._changes = changes
+        self.next = next(changes, None)
+
+    def take(self) -> None:
+        self.next = next(self._changes, None)
+
+    def taken(self, most: int) -> Iterator[tuple[bytes, bytes]]:
+        """The next ones, at most so many."""
+        while self.next is not None and most:
+            yield self.next
+            self.take()
+            most -= 1
+
+
+def _comes(sign: bytes) -> bool:
+    if sign == REMOVED:
         raise DeltaError("a line that is to go is not there")
-    coming = (line for _, line in steps)
-    while block := b"".join(islice(coming, LINES)):
-        yield block
+    return True
 
 
-def _changed(text: bytes, steps: deque[tuple[bytes, bytes]]) -> bytes:
-    """The lines with those steps that fall among them, which are taken off the queue."""
+def _changed(text: bytes, steps: _Ahead) -> bytes:
+    """The lines with those steps that fall among them, which are taken."""
     last, at = order(text[text.rfind(b"\n", 0, -1) + 1 :]), 0
     whole, parts = memoryview(text), []
-    while steps and (place := order(steps[0][1])) <= last:
-        sign, line = steps.popleft()
+    while steps.next is not None and (place := order(steps.next[1])) <= last:
+        sign, line = steps.next
+        steps.take()
         here = _place(text, place, at)
         parts.append(whole[at:here])
         at = here

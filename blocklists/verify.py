@@ -12,7 +12,8 @@ The order; each step needs the ones above it
    content under the same version.
 5. The document: the step from the version before where there is one and it leads to the state hash, else the full
    file: signed length and hash; decompressed within the head's size; the state hash; no reference that had another
-   name, match or basis before. A first version that this machine has reviewed is not fetched again.
+   name, match or basis in the version before. A first version that this machine has reviewed is not fetched again, and
+   one that is damaged here is.
    A sealed document is decrypted by the file key that the head holds for the provider's own key; what is stored is the
    document of digests, and neither key. A list never turns from readable to sealed, or back.
 6. All of it reaches the disk, the head last; a crash before that leaves the last verified version in place.
@@ -159,33 +160,47 @@ def refresh_from(
     known; `made`: the new document, where this machine has made it."""
     with translated(name):
         before = _load(state)
-        client = _client(where, trusted_root, state, name, min_threshold, now)
-        newest, arrived = _newest_relief(client, state, name, before), None
-        there = before is not None and before.lines.exists()
-        if before is not None and there:
-            arrived = newest.applied(before, before.lines, before.head.full_size, same=True, near=near)
-            if arrived is not None and arrived != before.relief:
-                _keep_relief(state, arrived, newest.by)
-        head, head_bytes = _fetch_head(client, state, name, before)
-        lines = state / "verified" / f"full-{head.version}.zst"
-        alone = head.seal is not None and opener is head_alone
-        kept = alone or (before is not None and before.head == head and lines.exists())
-        if not kept and (before is not None or every_entry or not _take(state / REVIEWED, head, lines)):
-            seen = _fetch_document(client, state, head, before, lines, opener, every_entry, made)
-            every_entry = every_entry and not seen
-        if every_entry and not alone:
-            _check_entries(lines, head)
-        relief = arrived if kept and not alone else newest.applied(before, None if alone else lines, head.full_size)
-        for path in sorted((state / "tuf").iterdir()):
-            durable.sync(path)
-        verified = Verified(
-            head=head, lines=lines, relief=relief, signed_by=client.signed_by(), holders=client.holders(),
-            threshold=client.threshold(), timestamp_expires=client.trusted.timestamp.expires,
-            versions=client.versions(), changed=before is None or before.head != head or before.relief != relief,
-            relief_keys=newest.keys, relief_refused=newest.refused, compared=not kept, relieved_by=newest.by,
-        )  # fmt: skip
-        _keep(state, verified, head_bytes)
-        return verified
+        try:
+            return _refreshed(
+                where, trusted_root, state, name, min_threshold, now, before, opener, every_entry, near, made
+            )
+        except DocumentError:
+            if before is not None and before.lines.exists():
+                _prove(before)  # else what is damaged here would keep every later version out
+            raise
+
+
+def _refreshed(
+    where: Place, trusted_root: Path, state: Path, name: str, min_threshold: int, now: datetime,
+    before: Verified | None, opener: Opener | None, every_entry: bool, near: Collection[str], made: Made | None,
+) -> Verified:  # fmt: skip
+    client = _client(where, trusted_root, state, name, min_threshold, now)
+    newest, arrived = _newest_relief(client, state, name, before), None
+    there = before is not None and before.lines.exists()
+    if before is not None and there:
+        arrived = newest.applied(before, before.lines, before.head.full_size, same=True, near=near)
+        if arrived is not None and arrived != before.relief:
+            _keep_relief(state, arrived, newest.by)
+    head, head_bytes = _fetch_head(client, state, name, before)
+    lines = state / "verified" / f"full-{head.version}.zst"
+    alone = head.seal is not None and opener is head_alone
+    kept = alone or (before is not None and before.head == head and lines.exists())
+    if not kept and (before is not None or every_entry or not _take(state / REVIEWED, head, lines)):
+        seen = _fetch_document(client, state, head, before, lines, opener, every_entry, made)
+        every_entry = every_entry and not seen
+    if every_entry and not alone:
+        _check_entries(lines, head)
+    relief = arrived if kept and not alone else newest.applied(before, None if alone else lines, head.full_size)
+    for path in sorted((state / "tuf").iterdir()):
+        durable.sync(path)
+    verified = Verified(
+        head=head, lines=lines, relief=relief, signed_by=client.signed_by(), holders=client.holders(),
+        threshold=client.threshold(), timestamp_expires=client.trusted.timestamp.expires,
+        versions=client.versions(), changed=before is None or before.head != head or before.relief != relief,
+        relief_keys=newest.keys, relief_refused=newest.refused, compared=not kept, relieved_by=newest.by,
+    )  # fmt: skip
+    _keep(state, verified, head_bytes)
+    return verified
 
 
 def relief_from(
@@ -242,14 +257,17 @@ def stored(state: Path) -> Verified | None:
     """
     verified = _load(state)
     if verified is not None:
-        try:
-            document.check_state(verified.lines, expected=verified.head.summary())
-        except (OSError, DocumentError) as error:
-            verified.lines.unlink(missing_ok=True)
-            raise VerifyError(
-                "storage", f"{verified.lines}: {error}", hint="the next refresh fetches it again"
-            ) from None
+        _prove(verified)
     return verified
+
+
+def _prove(verified: Verified) -> None:
+    """Raise VerifyError `storage` where a document is damaged that is kept here. It goes, and is fetched again."""
+    try:
+        document.check_state(verified.lines, expected=verified.head.summary())
+    except (OSError, DocumentError) as error:
+        verified.lines.unlink(missing_ok=True)
+        raise VerifyError("storage", f"{verified.lines}: {error}", hint="the next refresh fetches it again") from None
 
 
 def marks_beside(lines: Path) -> Path:
@@ -342,13 +360,18 @@ def _fetch_document(
         if every_entry:
             _check_entries(part, head, folder / _MADE)
         elif made is not None and _comes_to(head, part, made.marks):
+            (folder / _MADE).unlink(missing_ok=True)
             with suppress(OSError):  # nothing needs them
                 shutil.copyfile(made.marks, folder / _MADE)
         else:
             document.check_state(part, expected=head.summary(), marks=folder / _MADE)
         if before is not None and before.lines.exists():
+            document.check_state(before.lines, expected=before.head.summary())
             with document.translated():
-                check_bonds((before.lines, before.head.full_size), (part, head.full_size), rekeyed=rekeyed)
+                check_bonds(
+                    (before.lines, before.head.full_size), (part, head.full_size), sealed=head.seal is not None,
+                    rekeyed=rekeyed,
+                )  # fmt: skip
     _keep_marks(folder / _MADE, lines)
     return every_entry
 
@@ -367,10 +390,17 @@ def _by_delta(
         _save(client, info, part, head.delta.path, head.delta.size, file_key)
         with durable.replaced(lines) as new:
             was = Before(before.lines, before.head.full_size, before.head.state, marks_beside(before.lines))
-            apply(was, part, head.delta.size, new, head.summary(), marks=folder / _MADE, same_as=made)
+            apply(
+                was, part, head.delta.size, new, head.summary(), marks=folder / _MADE, same_as=made,
+                sealed=head.seal is not None,
+            )  # fmt: skip
         _keep_marks(folder / _MADE, lines)
     except (DocumentError, SealError, tuf_errors.RepositoryError, tuf_errors.DownloadError):
         return False
+    except VerifyError as error:
+        if error.reason != "reference-reuse":
+            raise
+        return False  # the step says so; whether it is so, the document will
     finally:
         part.unlink(missing_ok=True)
     return True

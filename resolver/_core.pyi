@@ -194,12 +194,13 @@ def apply(
     delta: _StrPath | None = None,
     marks: _StrPath | None = None,
     same_as: tuple[_StrPath, bytes, _StrPath] | None = None,
+    sealed: bool = False,
 ) -> Applied:
     """Writes to `new` what a document becomes (its path, octets, the state where one was signed, the file of its marks
     if there may be one) by a step, made here or a delta file of so many octets; to `delta` the step, to `marks` those
     of the new document. At most `limit` octets come of it, compressed at `level`. `same_as`: a document that was made
-    here, its SHA-256, by which it was checked, and its marks; what it shares with the new one is hashed no more. Raises
-    ListError. The interpreter is free meanwhile."""
+    here, its SHA-256, by which it was checked, and its marks; what it shares with the new one is hashed no more.
+    `sealed`: what the lines are that come in a delta file. Raises ListError. The interpreter is free meanwhile."""
 
 def find(document: _StrPath, *, size: int, names: Sequence[str] = ..., references: Sequence[str] = ...) -> list[bytes]:
     """The lines of a document of at most `size` octets that have one of these names or references. Raises ListError."""
@@ -344,7 +345,7 @@ def follow_step(
     when it came. `counted`: look at the basis of every line, and count by it. `marks`: the file with those of the
     document, if there is one; `compared` with it since it was written. Raises ListError."""
 
-def check_bonds(old: tuple[_StrPath, int], new: tuple[_StrPath, int], *, rekeyed: bool = False) -> None:
+def check_bonds(old: tuple[_StrPath, int], new: tuple[_StrPath, int], *, sealed: bool, rekeyed: bool = False) -> None:
     """Raises ListError `reference-reuse` where a reference stands for another name, match or basis in the new document
     than in the old one (both with their octets); another match or basis, where the names' key of a sealed list is
     another one (`rekeyed`); or another kind where a line that only the new document has is not canonical. Nothing else

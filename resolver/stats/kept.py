@@ -9,6 +9,7 @@ by its hash alone; a segment goes when the one after it began longer ago than `l
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -18,7 +19,6 @@ from typing import TYPE_CHECKING, Any
 
 from blocklists import delta, document, durable
 from blocklists.errors import BlocklistError
-from resolver._core import summary
 from resolver.log.errors import AuditError, MissingError
 from resolver.log.leaf import canonical
 
@@ -40,8 +40,7 @@ class Kept:
     def keep(
         self, applied: Path, grounds: Mapping[str, Any], *, now: float, for_seconds: float | None
     ) -> dict[str, str]:
-        """Keep a document and its grounds. Returns what its leaf commits to: `applied` and `head`. Raises `OSError`,
-        `ListError`."""
+        """Keep a document and its grounds. Returns what its leaf commits to: `applied` and `head`. Raises `OSError`."""
         state = _state(applied)
         segments = self._segments()
         files = _files(segments[-1]) if segments else []
@@ -54,22 +53,26 @@ class Kept:
         data = canonical(grounds)
         head = sha256(data).hexdigest()
         durable.make_folder(self._folder)
-        if not self._head(head).exists():
+        if not self._head(head).exists() or self._head(head).read_bytes() != data:
             durable.replace(self._head(head), data)
         self._forget(now, for_seconds)
         return {"applied": f"sha256:{state}", "head": f"sha256:{head}"}
 
     def lines(self, state: str) -> Iterator[bytes]:
-        """The lines of a document, by its state hash. Raises `MissingError`, `AuditError`."""
+        """The lines of a document, by its state hash. Raises `MissingError`; `AuditError`, after the last line too: not
+        before that they are proven."""
         wanted = state.removeprefix("sha256:")
         for folder in reversed(self._segments()):
             files = _files(folder)
             at = next((number for number, path in enumerate(files) if path.name[4:-4] == wanted), None)
             if at is not None:
+                digest = sha256()
                 try:
-                    yield from delta.lines_of(_restored(files[: at + 1]))
-                except (BlocklistError, OSError) as wrong:
+                    yield from delta.lines_of(_seen(_restored(files[: at + 1]), digest.update))
+                except BlocklistError as wrong:
                     raise AuditError(f"{files[at]} cannot be read: {wrong}") from wrong
+                if digest.hexdigest() != wanted:
+                    raise AuditError(f"{folder} is damaged: its files lead to the document sha256:{digest.hexdigest()}")
                 return
         raise MissingError(f"no document {state} is kept in {self._folder}")
 
@@ -103,7 +106,7 @@ class Kept:
                 shutil.rmtree(old)
 
     def _segments(self) -> list[Path]:
-        return sorted(path for path in self._folder.glob("[0-9]*") if path.is_dir())
+        return sorted(path for path in self._folder.glob("[0-9]*") if path.name.isdecimal() and path.is_dir())
 
     def _head(self, digest: str) -> Path:
         return self._folder / f"{digest}.head.json"
@@ -128,7 +131,13 @@ def parse_grounds(data: bytes, digest: str) -> dict[str, Any]:
 
 
 def _state(path: Path) -> str:
-    return summary(path, size=document.MAX_SIZE)[2].removeprefix("sha256:")
+    digest = sha256()
+    try:
+        for block in document.read_blocks(path, size=document.MAX_SIZE):
+            digest.update(block)
+    except BlocklistError as wrong:
+        raise OSError(errno.EIO, f"no whole document: {wrong}", str(path)) from wrong
+    return digest.hexdigest()
 
 
 def _files(segment: Path) -> list[Path]:
@@ -138,10 +147,13 @@ def _files(segment: Path) -> list[Path]:
 def _restored(files: list[Path]) -> Iterator[bytes]:
     """The lines, in blocks, of the last of these files: a whole document, and steps from one to the next. In blocks,
     because each step looks at the lines where it changes something, and not at each line."""
-    blocks = document.read_blocks(files[0], size=document.MAX_SIZE)
-    for step in files[1:]:
-        blocks = delta.merged_blocks(blocks, delta.read(step, size=document.MAX_SIZE))
-    return blocks
+    try:
+        blocks = document.read_blocks(files[0], size=document.MAX_SIZE)
+        for step in files[1:]:
+            blocks = delta.merged_blocks(blocks, delta.read(step, size=document.MAX_SIZE))
+        yield from blocks
+    except OSError as wrong:  # of a disk that does not give them back, as damage
+        raise document.DocumentError(f"{wrong.filename or files[0]}: {wrong.strerror}") from wrong
 
 
 def _seen(blocks: Iterator[bytes], see: Callable[[bytes], object]) -> Iterator[bytes]:

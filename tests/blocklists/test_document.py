@@ -24,6 +24,7 @@ from resolver._core import check_bonds
 from tests.rigs.issuer_world import BASIS, ISSUER, make_entry
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from contextlib import AbstractContextManager
     from pathlib import Path
 
@@ -202,14 +203,18 @@ def test_a_reference_comes_back_with_its_name_match_and_basis_or_not_at_all(
         return pytest.raises(VerifyError, match="5555555555555555 stood for another") if refused else nullcontext()
 
     with refusal(), document.translated():
-        check_bonds((tmp_path / "0", summaries[0].size), (tmp_path / "1", summaries[1].size), rekeyed=kind == "rekeyed")
+        check_bonds(
+            (tmp_path / "0", summaries[0].size), (tmp_path / "1", summaries[1].size), sealed=kind != "readable",
+            rekeyed=kind == "rekeyed",
+        )  # fmt: skip
     if kind != "rekeyed":
         step = delta.write(tmp_path / "step", delta.difference(*lines))
         before = Before(tmp_path / "0", summaries[0].size, summaries[0].state)
         with refusal():
             delta.apply(
-                before, tmp_path / "step", step.size, tmp_path / "new", summaries[1], marks=tmp_path / "new.marks"
-            )
+                before, tmp_path / "step", step.size, tmp_path / "new", summaries[1], marks=tmp_path / "new.marks",
+                sealed=kind == "sealed",
+            )  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -227,12 +232,14 @@ def test_what_is_wrong_is_taken_neither_by_step_nor_whole_and_keeps_nothing_out(
     tmp_path: Path, wrong: list[bytes]
 ) -> None:
     right = [make_entry("z.com", "7" * 16).line()]
-    texts = {"right": right, "wrong": [*wrong, *right], "next": [*right, make_entry("zz.com", "8" * 16).line()]}
+    # what was wrong comes right under its reference, at another name
+    mended = [make_entry("b.net", reference).line() for reference in ("0" * 16, "ABCDEFGHJKMNPQRS") if len(wrong) == 1]
+    texts = {"right": right, "wrong": [*wrong, *right], "next": sorted([*right, *mended], key=delta.order)}
     kept = {name: document.write_lines(tmp_path / name, lines) for name, lines in texts.items()}
 
     def follows(old: str, new: str) -> None:
         with document.translated():
-            check_bonds((tmp_path / old, kept[old].size), (tmp_path / new, kept[new].size))
+            check_bonds((tmp_path / old, kept[old].size), (tmp_path / new, kept[new].size), sealed=False)
 
     follows("wrong", "next")
     if len(wrong) > 1:  # each line by itself is one: the provider's guards look at the document
@@ -244,6 +251,49 @@ def test_what_is_wrong_is_taken_neither_by_step_nor_whole_and_keeps_nothing_out(
     before = Before(tmp_path / "right", kept["right"].size, kept["right"].state)
     with pytest.raises(delta.DeltaError, match=r"line 1: |not a canonical line"):
         delta.apply(before, tmp_path / "step", step.size, tmp_path / "new", kept["wrong"], marks=tmp_path / "marks")
+
+
+def test_a_reference_that_stood_twice_was_bound_to_nothing(tmp_path: Path) -> None:
+    old = document.write(tmp_path / "old", [make_entry("a.com", "5" * 16), make_entry("b.com", "5" * 16)])
+    new = document.write(tmp_path / "new", [make_entry("a.com", "5" * 16, expires="2028-11-22T12:00:00Z")])
+    check_bonds((tmp_path / "old", old.size), (tmp_path / "new", new.size), sealed=False)
+
+
+@pytest.mark.parametrize("sealed", [False, True])
+def test_a_line_of_the_other_form_is_refused_and_no_name_is_said(tmp_path: Path, *, sealed: bool) -> None:
+    names = [make_entry(name, at * 16).line() for name, at in (("one.example", "5"), ("two.example", "6"))]
+    digests = seal_all(names, b"k" * 16)
+    own, foreign = (digests, names) if sealed else (names, digests)
+    for line in (foreign[0], foreign[0].replace(b"one", b"ONE"), make_entry("three.example", "5" * 16).line()):
+        if not sealed and b"three" in line:
+            continue
+        kept = document.write_lines(tmp_path / "old", own), document.write_lines(tmp_path / "new", [line])
+        step = document.write_lines(tmp_path / "step", [delta.ADDED + line])
+        with pytest.raises(DocumentError) as refusal, document.translated():
+            check_bonds((tmp_path / "old", kept[0].size), (tmp_path / "new", kept[1].size), sealed=sealed)
+        assert not sealed or ".example" not in str(refusal.value)
+        with pytest.raises(DocumentError) as refusal:
+            delta.apply(
+                Before(tmp_path / "old", kept[0].size, kept[0].state), tmp_path / "step", step.size, tmp_path / "made",
+                kept[1], marks=tmp_path / "marks", sealed=sealed,
+            )  # fmt: skip
+        assert not sealed or ".example" not in str(refusal.value)
+
+
+def test_steps_are_read_as_they_are_met() -> None:
+    old = [make_entry(f"n{at:05}.example", f"{at:016d}").line() for at in range(20_000)]
+    taken: list[bytes] = []
+
+    def changes() -> Iterator[tuple[bytes, bytes]]:
+        for line in old:
+            taken.append(line)
+            yield delta.REMOVED, line
+
+    merged = delta.merged_blocks([b"".join(old[at : at + 100]) for at in range(0, 20_000, 100)], changes())
+    assert next(merged) == b""
+    assert len(taken) < 200
+    assert b"".join(merged) == b""
+    assert list(delta.lines_of([b"a\r", b"b\nc\n"])) == [b"a\rb\n", b"c\n"]
 
 
 # -- head and relief ---------------------------------------------------------------------------------------------------

@@ -433,6 +433,44 @@ def test_a_reference_that_moves_to_another_name_is_refused_in_step_and_in_full(w
     refused("reference-reuse", world)
 
 
+@pytest.mark.parametrize("damage", ["cut", "flipped", "empty"])
+def test_a_document_that_is_damaged_here_keeps_no_later_version_out(world: World, damage: str) -> None:
+    verified = world.fetch()
+    octets = verified.lines.read_bytes()
+    flipped = octets[:40] + bytes([octets[40] ^ 1]) + octets[41:]
+    verified.lines.write_bytes({"cut": octets[:-5], "flipped": flipped, "empty": b""}[damage])
+    world.rehearsal.change(LIST, add=["new.example"])
+    world.rehearsal.change(LIST, add=["newer.example"])  # so that the step of version 2 is of no use
+    desk = world.rehearsal.desk
+    slip = withdraw.suspend(desk, LIST, ["dice.example"], reason="a slip", now=world.now, author="alice")
+    world.rehearsal.publish(slip)
+    with pytest.raises(VerifyError) as refusal:
+        world.fetch()
+    assert refusal.value.reason == "storage"
+    verified = world.fetch()
+    assert verified.head.version == 3
+    assert verified.relief is not None
+    assert len(verified.relief.suspended) == 1
+
+
+def test_a_wrong_step_is_no_reason_against_the_document(world: World) -> None:
+    from blocklists.head import Delta
+
+    verified = world.fetch()
+    lines = [entry.line() for entry in world.entries(verified)]
+    coming = make_entry("new.example", "A" * 16).line()
+    elsewhere = make_entry("elsewhere.example", "A" * 16).line()  # goes by the step, and never was there
+    changes = sorted([(b"-", elsewhere), (b"+", coming)], key=lambda change: delta.order(change[1]))
+    summary, step = compressed([sign + line for sign, line in changes], world.folder)
+    new, full = compressed(sorted([*lines, coming], key=delta.order), world.folder)
+    head = replace(
+        verified.head, version=2, entries=new.entries, full_size=new.size, state=new.state,
+        full_path=f"{LIST}.full-2.zst", delta=Delta(f"{LIST}.delta-1-2.zst", summary.size, 1),
+    )  # fmt: skip
+    world.forge_list({f"{LIST}.head.json": head.to_bytes(), head.full_path: full, f"{LIST}.delta-1-2.zst": step})
+    assert world.fetch().head.version == 2
+
+
 def test_a_version_that_only_guards_would_refuse_keeps_no_later_one_out(world: World) -> None:
     crowded = [make_entry("a.com", f"{at:016d}", "exact" if at % 2 else "subtree") for at in range(17)]
     many, few = ([entry.line() for entry in document.in_order(entries)] for entries in (crowded, crowded[:9]))

@@ -13,6 +13,8 @@ from blocklists import delta
 from blocklists.document import read_lines
 from resolver.lists.activate import NAMED
 from resolver.lists.ledger import Event
+from resolver.log.errors import AuditError
+from resolver.log.leaf import canonical
 from resolver.stats.kept import STEPS, Kept
 from tests.rigs.command_line import run
 from tests.rigs.http_folder import served
@@ -265,3 +267,29 @@ def test_a_step_looks_at_lines_where_it_changes_something(tmp_path: Path, monkey
     monkeypatch.setattr(delta, "order", seen)
     assert len(list(kept.lines(candidate.state))) == 3_006
     assert len(looked) < 500
+
+
+@pytest.mark.parametrize("damage", ["flipped", "empty", "another", "folder"])
+def test_a_file_that_is_kept_is_believed_by_its_hash_alone(tmp_path: Path, damage: str) -> None:
+    world, kept, grounds = World(tmp_path), Kept(tmp_path / "kept"), {"list": "gambling"}
+    candidates = [world.candidate(version, [f"n{version}.example", "m.example"]) for version in (1, 2, 3)]
+    world.stop()
+    texts = [b"".join(read_lines(one.lines, size=one.size)) for one in candidates]
+    for version, one in enumerate(candidates[:2]):
+        kept.keep(one.lines, grounds, now=1000.0 * version, for_seconds=None)
+    (first,) = (tmp_path / "kept" / "0001").glob("000-*")
+    if damage == "folder":
+        first.unlink()
+        first.mkdir()
+    else:
+        other = {"flipped": texts[0].replace(b"n1.", b"n7."), "empty": b"", "another": texts[2]}[damage]
+        first.write_bytes(zstandard.compress(other))
+    for one in candidates[:2]:
+        with pytest.raises(AuditError):
+            list(kept.lines(one.state))
+    (tmp_path / "kept" / "0001.bak").mkdir()
+    (head,) = (tmp_path / "kept").glob("*.head.json")
+    head.write_bytes(b"")
+    kept.keep(candidates[2].lines, grounds, now=3000.0, for_seconds=None)
+    assert b"".join(kept.lines(candidates[2].state)) == texts[2]
+    assert head.read_bytes() == canonical(grounds)

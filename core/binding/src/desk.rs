@@ -181,7 +181,7 @@ enum Step {
 type Before = (PathBuf, u64, Option<String>, Option<PathBuf>);
 
 #[pyfunction]
-#[pyo3(signature = (old, step, new, *, level, limit = 1 << 32, delta = None, marks = None, same_as = None))]
+#[pyo3(signature = (old, step, new, *, level, limit = 1 << 32, delta = None, marks = None, same_as = None, sealed = false))]
 #[expect(clippy::too_many_arguments, reason = "keyword arguments of one Python function")]
 fn apply(
     py: Python<'_>,
@@ -193,6 +193,7 @@ fn apply(
     delta: Option<PathBuf>,
     marks: Option<PathBuf>,
     same_as: Option<(PathBuf, [u8; 32], PathBuf)>,
+    sealed: bool,
 ) -> PyResult<Applied> {
     let list::Written { new, file, delta } = detached(py, || {
         let old = old.as_ref().map(|(path, size, state, marks)| Signed {
@@ -206,7 +207,7 @@ fn apply(
             Step::File((path, size)) => Origin::File(path, *size),
         };
         let same_as = same_as.as_ref().map(|(path, hash, marks)| Known { path, hash: *hash, marks });
-        let made = Made { new: &new, level, limit, marks: marks.as_deref(), delta: delta.as_deref(), same_as };
+        let made = Made { new: &new, level, limit, marks: marks.as_deref(), delta: delta.as_deref(), same_as, sealed };
         list::apply(old, origin, made)
     })?;
     let list::Summary { entries, size, state } = new;

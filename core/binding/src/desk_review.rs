@@ -154,9 +154,9 @@ fn follow_step(
 }
 
 #[pyfunction]
-#[pyo3(signature = (old, new, *, rekeyed = false))]
-fn check_bonds(py: Python<'_>, old: (PathBuf, u64), new: (PathBuf, u64), rekeyed: bool) -> PyResult<()> {
-    detached(py, || list::check_bonds((&old.0, old.1), (&new.0, new.1), rekeyed))
+#[pyo3(signature = (old, new, *, sealed, rekeyed = false))]
+fn check_bonds(py: Python<'_>, old: (PathBuf, u64), new: (PathBuf, u64), sealed: bool, rekeyed: bool) -> PyResult<()> {
+    detached(py, || list::check_bonds((&old.0, old.1), (&new.0, new.1), sealed, rekeyed))
 }
 
 /// Register what signers and verifiers ask.

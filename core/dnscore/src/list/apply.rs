@@ -12,8 +12,9 @@
 
 use std::path::Path;
 
-use super::bonds::{Bonds, Coming};
+use super::bonds::Bonds;
 use super::change::{Change, Sign, place_of};
+use super::entry::Form;
 use super::find::{cut_short, each_line, first_place};
 use super::frames::{Frames, LARGEST, Piece};
 use super::lines::{Lines, marks_of, whole_lines};
@@ -73,6 +74,8 @@ pub struct Made<'a> {
     pub delta: Option<&'a Path>,
     /// What is said to be the new document.
     pub same_as: Option<Known<'a>>,
+    /// The list is a sealed one. Steps that are made here are of readable ones.
+    pub sealed: bool,
 }
 
 /// What was written.
@@ -110,16 +113,13 @@ fn merged(
     step: Origin<'_>,
     made: Made<'_>,
 ) -> Result<Written, ListError> {
-    let mut bonds = Bonds::default();
-    let changes = match step {
+    let (changes, bonds) = match step {
         Origin::Made(steps) => {
+            let mut bonds = Bonds::new(Form::Named, false);
             steps.gone().for_each(|line| bonds.goes(line));
-            Walk::of(steps)?
+            (Walk::of(steps)?, bonds)
         }
-        Origin::File(path, size) => {
-            bonds = judged(path, size)?;
-            Walk::read(path, size)?
-        }
+        Origin::File(path, size) => (Walk::read(path, size)?, judged(path, size, Form::of(made.sealed))?),
     };
     let delta = made.delta.map(|path| Writer::create(path, PUBLISHED, u64::MAX)).transpose()?;
     let new = Writer::create(made.new, made.level, made.limit)?;
@@ -145,12 +145,12 @@ fn merged(
 }
 
 /// What references of a delta file are bound to that go; each line that comes is canonical.
-fn judged(path: &Path, size: u64) -> Result<Bonds, ListError> {
-    let (mut bonds, mut coming, mut lines) = (Bonds::default(), Coming::new(), Lines::open(path, size, false)?);
+fn judged(path: &Path, size: u64, form: Form) -> Result<Bonds, ListError> {
+    let (mut bonds, mut lines) = (Bonds::new(form, false), Lines::open(path, size, false)?);
     while let Some((number, line)) = lines.next()? {
         match line.split_first().and_then(|(sign, line)| Some((Sign::parse(*sign)?, line))) {
             Some((Sign::Removed, line)) => bonds.goes(line),
-            Some((Sign::Added, line)) => coming.read(number, line)?,
+            Some((Sign::Added, line)) => bonds.comes(number, line).map(|_| ())?,
             None => return Err(no_change(number)),
         }
     }
@@ -283,7 +283,10 @@ impl Merge<'_> {
     fn step(&mut self) -> Result<(), ListError> {
         if let Some(change) = &self.changes.next {
             if change.sign == Sign::Added {
-                self.bonds.comes(&change.line)?;
+                if !self.bonds.is_empty() {
+                    let bond = self.bonds.comes(0, &change.line)?;
+                    self.bonds.check(&bond, &change.line)?;
+                }
                 self.new.write(&change.line)?;
             }
             if let Some(delta) = &mut self.delta {

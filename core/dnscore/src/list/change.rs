@@ -52,7 +52,6 @@ pub(crate) struct Fields<'l> {
     /// Of a sealed list: the digest.
     pub name: &'l [u8],
     pub reference: &'l [u8],
-    pub sealed: bool,
 }
 
 /// The fields of a canonical line, with or without its line feed.
@@ -67,12 +66,11 @@ fn found(line: &[u8]) -> Option<Fields<'_>> {
     let rest = after(line, b"\"match\":\"")?;
     let matching = until_quote(rest)?;
     let rest = &rest[matching.len()..];
-    let named = rest.strip_prefix(b"\",\"name\":\"");
-    let (name, rest) = match named {
+    let (name, rest) = match rest.strip_prefix(b"\",\"name\":\"") {
         Some(rest) => (until_quote(rest)?, after(rest, b"\",\"reference\":\"")?),
         None => (until_quote(after(line, b"\"digest\":\"")?)?, rest.strip_prefix(b"\",\"reference\":\"")?),
     };
-    Some(Fields { basis, matching, name, reference: until_quote(rest)?, sealed: named.is_none() })
+    Some(Fields { basis, matching, name, reference: until_quote(rest)? })
 }
 
 /// The reference of a line in which nothing comes after it: seen from its end, and not judged otherwise.

@@ -85,7 +85,7 @@ impl Wanted {
         withdrawn: &HashSet<Reference>,
         replace: bool,
     ) -> Result<(), ListError> {
-        let Fields { basis, matching, name, reference, .. } = fields(line)?;
+        let Fields { basis, matching, name, reference } = fields(line)?;
         key.clear();
         key::from_name(name, key);
         while let Some(&row) = self.order.get(*at)
