@@ -59,8 +59,8 @@ class Kept:
         return {"applied": f"sha256:{state}", "head": f"sha256:{head}"}
 
     def lines(self, state: str) -> Iterator[bytes]:
-        """The lines of a document, by its state hash. Raises `MissingError`; `AuditError`, after the last line too: not
-        before that they are proven."""
+        """The lines of a document, by its state hash. Raises `MissingError`; `AuditError`, perhaps after the last line:
+        until then nothing is proven."""
         wanted = state.removeprefix("sha256:")
         for folder in reversed(self._segments()):
             files = _files(folder)
