@@ -9,6 +9,7 @@ streams, and no line is parsed.
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
 from blocklists import document
@@ -154,8 +155,9 @@ def merged_blocks(old: Iterable[bytes], changes: Iterable[tuple[bytes, bytes]]) 
     steps = _Ahead(iter(changes))
     for text in _whole_lines(old):
         yield _changed(text, steps) if steps.next else text
-    while lines := [line for sign, line in steps.taken(LINES) if _comes(sign)]:
-        yield b"".join(lines)
+    coming = steps.coming()
+    while block := b"".join(islice(coming, LINES)):
+        yield block
 
 
 class _Ahead:
@@ -168,18 +170,14 @@ class _Ahead:
     def take(self) -> None:
         self.next = next(self._changes, None)
 
-    def taken(self, most: int) -> Iterator[tuple[bytes, bytes]]:
-        """The next ones, at most so many."""
-        while self.next is not None and most:
-            yield self.next
+    def coming(self) -> Iterator[bytes]:
+        """The lines of those that are left. Raises DeltaError where one goes."""
+        while self.next is not None:
+            sign, line = self.next
+            if sign == REMOVED:
+                raise DeltaError("a line that is to go is not there")
             self.take()
-            most -= 1
-
-
-def _comes(sign: bytes) -> bool:
-    if sign == REMOVED:
-        raise DeltaError("a line that is to go is not there")
-    return True
+            yield line
 
 
 def _changed(text: bytes, steps: _Ahead) -> bytes:

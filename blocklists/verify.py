@@ -25,7 +25,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from contextlib import closing, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -57,7 +57,7 @@ from blocklists.sealed.stream import opened, sealed_size
 from resolver._core import check_bonds, marked
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
+    from collections.abc import Callable, Collection, Iterator, Mapping
     from datetime import datetime
     from pathlib import Path
 
@@ -160,47 +160,34 @@ def refresh_from(
     known; `made`: the new document, where this machine has made it."""
     with translated(name):
         before = _load(state)
-        try:
-            return _refreshed(
-                where, trusted_root, state, name, min_threshold, now, before, opener, every_entry, near, made
-            )
-        except DocumentError:
-            if before is not None and before.lines.exists():
-                _prove(before)  # else what is damaged here would keep every later version out
-            raise
-
-
-def _refreshed(
-    where: Place, trusted_root: Path, state: Path, name: str, min_threshold: int, now: datetime,
-    before: Verified | None, opener: Opener | None, every_entry: bool, near: Collection[str], made: Made | None,
-) -> Verified:  # fmt: skip
-    client = _client(where, trusted_root, state, name, min_threshold, now)
-    newest, arrived = _newest_relief(client, state, name, before), None
-    there = before is not None and before.lines.exists()
-    if before is not None and there:
-        arrived = newest.applied(before, before.lines, before.head.full_size, same=True, near=near)
-        if arrived is not None and arrived != before.relief:
-            _keep_relief(state, arrived, newest.by)
-    head, head_bytes = _fetch_head(client, state, name, before)
-    lines = state / "verified" / f"full-{head.version}.zst"
-    alone = head.seal is not None and opener is head_alone
-    kept = alone or (before is not None and before.head == head and lines.exists())
-    if not kept and (before is not None or every_entry or not _take(state / REVIEWED, head, lines)):
-        seen = _fetch_document(client, state, head, before, lines, opener, every_entry, made)
-        every_entry = every_entry and not seen
-    if every_entry and not alone:
-        _check_entries(lines, head)
-    relief = arrived if kept and not alone else newest.applied(before, None if alone else lines, head.full_size)
-    for path in sorted((state / "tuf").iterdir()):
-        durable.sync(path)
-    verified = Verified(
-        head=head, lines=lines, relief=relief, signed_by=client.signed_by(), holders=client.holders(),
-        threshold=client.threshold(), timestamp_expires=client.trusted.timestamp.expires,
-        versions=client.versions(), changed=before is None or before.head != head or before.relief != relief,
-        relief_keys=newest.keys, relief_refused=newest.refused, compared=not kept, relieved_by=newest.by,
-    )  # fmt: skip
-    _keep(state, verified, head_bytes)
-    return verified
+    with translated(name), _proving(before):
+        client = _client(where, trusted_root, state, name, min_threshold, now)
+        newest, arrived = _newest_relief(client, state, name, before), None
+        there = before is not None and before.lines.exists()
+        if before is not None and there:
+            arrived = newest.applied(before, before.lines, before.head.full_size, same=True, near=near)
+            if arrived is not None and arrived != before.relief:
+                _keep_relief(state, arrived, newest.by)
+        head, head_bytes = _fetch_head(client, state, name, before)
+        lines = state / "verified" / f"full-{head.version}.zst"
+        alone = head.seal is not None and opener is head_alone
+        kept = alone or (before is not None and before.head == head and lines.exists())
+        if not kept and (before is not None or every_entry or not _take(state / REVIEWED, head, lines)):
+            seen = _fetch_document(client, state, head, before, lines, opener, every_entry, made)
+            every_entry = every_entry and not seen
+        if every_entry and not alone:
+            _check_entries(lines, head)
+        relief = arrived if kept and not alone else newest.applied(before, None if alone else lines, head.full_size)
+        for path in sorted((state / "tuf").iterdir()):
+            durable.sync(path)
+        verified = Verified(
+            head=head, lines=lines, relief=relief, signed_by=client.signed_by(), holders=client.holders(),
+            threshold=client.threshold(), timestamp_expires=client.trusted.timestamp.expires,
+            versions=client.versions(), changed=before is None or before.head != head or before.relief != relief,
+            relief_keys=newest.keys, relief_refused=newest.refused, compared=not kept, relieved_by=newest.by,
+        )  # fmt: skip
+        _keep(state, verified, head_bytes)
+        return verified
 
 
 def relief_from(
@@ -259,6 +246,18 @@ def stored(state: Path) -> Verified | None:
     if verified is not None:
         _prove(verified)
     return verified
+
+
+@contextmanager
+def _proving(before: Verified | None) -> Iterator[None]:
+    """Where a document is refused within, the one that is kept here is proven: what is damaged here must keep no later
+    version out, nor a withdrawal."""
+    try:
+        yield
+    except DocumentError:
+        if before is not None and before.lines.exists():
+            _prove(before)
+        raise
 
 
 def _prove(verified: Verified) -> None:
@@ -366,7 +365,7 @@ def _fetch_document(
         else:
             document.check_state(part, expected=head.summary(), marks=folder / _MADE)
         if before is not None and before.lines.exists():
-            document.check_state(before.lines, expected=before.head.summary())
+            _prove(before)
             with document.translated():
                 check_bonds(
                     (before.lines, before.head.full_size), (part, head.full_size), sealed=head.seal is not None,

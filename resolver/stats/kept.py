@@ -23,7 +23,7 @@ from resolver.log.errors import AuditError, MissingError
 from resolver.log.leaf import canonical
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from resolver.policy.description import LiveList
@@ -66,13 +66,10 @@ class Kept:
             files = _files(folder)
             at = next((number for number, path in enumerate(files) if path.name[4:-4] == wanted), None)
             if at is not None:
-                digest = sha256()
                 try:
-                    yield from delta.lines_of(_seen(_restored(files[: at + 1]), digest.update))
+                    yield from delta.lines_of(_restored(files[: at + 1]))
                 except BlocklistError as wrong:
                     raise AuditError(f"{files[at]} cannot be read: {wrong}") from wrong
-                if digest.hexdigest() != wanted:
-                    raise AuditError(f"{folder} is damaged: its files lead to the document sha256:{digest.hexdigest()}")
                 return
         raise MissingError(f"no document {state} is kept in {self._folder}")
 
@@ -85,15 +82,11 @@ class Kept:
 
     def _step(self, files: list[Path], applied: Path, state: str) -> bool:
         """Append a step. False if the segment is damaged: the caller then begins the next one."""
-        path, digest = files[-1].with_name(f"{len(files):03}-{state}.zst"), sha256()
-        before = delta.lines_of(_seen(_restored(files), digest.update))
+        path = files[-1].with_name(f"{len(files):03}-{state}.zst")
+        new = document.read_lines(applied, size=document.MAX_SIZE)
         try:
             with durable.replaced(path) as temporary:
-                delta.write(
-                    temporary, delta.difference(before, document.read_lines(applied, size=document.MAX_SIZE))
-                )  # fmt: skip
-                if digest.hexdigest() != files[-1].name[4:-4]:
-                    raise document.StateError(f"the steps in {path.parent} lead elsewhere")
+                delta.write(temporary, delta.difference(delta.lines_of(_restored(files)), new))
         except BlocklistError:
             return False
         return True
@@ -146,17 +139,17 @@ def _files(segment: Path) -> list[Path]:
 
 def _restored(files: list[Path]) -> Iterator[bytes]:
     """The lines, in blocks, of the last of these files: a whole document, and steps from one to the next. In blocks,
-    because each step looks at the lines where it changes something, and not at each line."""
+    because each step looks at the lines where it changes something, and not at each line. Raises `BlocklistError`,
+    after the last block where all come to another hash than its name says."""
+    digest = sha256()
     try:
         blocks = document.read_blocks(files[0], size=document.MAX_SIZE)
         for step in files[1:]:
             blocks = delta.merged_blocks(blocks, delta.read(step, size=document.MAX_SIZE))
-        yield from blocks
+        for block in blocks:
+            digest.update(block)
+            yield block
     except OSError as wrong:  # of a disk that does not give them back, as damage
         raise document.DocumentError(f"{wrong.filename or files[0]}: {wrong.strerror}") from wrong
-
-
-def _seen(blocks: Iterator[bytes], see: Callable[[bytes], object]) -> Iterator[bytes]:
-    for block in blocks:
-        see(block)
-        yield block
+    if digest.hexdigest() != files[-1].name[4:-4]:
+        raise document.StateError(f"it leads to the document sha256:{digest.hexdigest()}")
