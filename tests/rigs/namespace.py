@@ -64,7 +64,11 @@ def see(texts: Mapping[str, str], folder: Path) -> None:
 @contextlib.contextmanager
 def beside(here: str, there: str) -> Iterator[Callable[[], None]]:
     """Another network joined to this thread's by a cable, with these addresses (`192.0.2.53/24`) at its ends; what
-    moves the calling thread there. It ends with the process that holds it."""
+    moves the calling thread there. It ends with the process that holds it.
+
+    Neither end gives itself an IPv6 address: that would come a second or two later, and a browser then drops what it
+    waits for ("the network has changed").
+    """
 
     def run(*command: str) -> None:
         subprocess.run(command, check=True)
@@ -75,10 +79,12 @@ def beside(here: str, there: str) -> Iterator[Callable[[], None]]:
         network = Path(f"/proc/{holder.pid}/ns/net")
         wait_until(lambda: network.readlink() != own, "there is another network")
         run("ip", "link", "add", "here", "type", "veth", "peer", "name", "there", "netns", str(holder.pid))
+        run("ip", "link", "set", "here", "addrgenmode", "none")
         run("ip", "address", "add", here, "dev", "here")
         run("ip", "link", "set", "here", "up")
         of_there = (
             ["link", "set", "lo", "up"],
+            ["link", "set", "there", "addrgenmode", "none"],
             ["address", "add", there, "dev", "there"],
             ["link", "set", "there", "up"],
         )
