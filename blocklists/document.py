@@ -22,6 +22,7 @@ import zstandard
 import resolver._core as _core
 from blocklists import compression
 from blocklists.compression import CompressionError, TooMuchError
+from blocklists.counted import counted
 from blocklists.entry import MAX_LINE, Entry, EntryError, parse
 from blocklists.errors import BlocklistError, VerifyError
 
@@ -157,7 +158,7 @@ def check(
     if found.state != expected.state:
         raise StateError(f"the state hash is {found.state}, not the announced {expected.state}")
     if found.entries != expected.entries:
-        raise DocumentError(f"{found.entries} entries where {expected.entries} were announced")
+        raise DocumentError(f"{counted(found.entries, 'entry')} where {expected.entries} were announced")
     return found
 
 

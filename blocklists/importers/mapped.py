@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
+from blocklists.counted import counted
 from blocklists.entry import as_text
 from blocklists.head import Basis
 from blocklists.importers import rows, zone
@@ -131,7 +132,7 @@ class _Reading:
                 f"{self.path}: no row has {', '.join(sorted(self.required))}", hint="the publisher changed the form?"
             )
         if count < (least := self.mapping.expect.rows_at_least):
-            raise SourceError(f"{self.path}: {count:,} rows; the mapping expects {least:,} at least")
+            raise SourceError(f"{self.path}: {counted(count, 'row')}; the mapping expects {least:,} at least")
 
     def _nameless(self, row: Row, shown_as: str, reason: str) -> None:
         self.intake.counts["nameless"] += 1

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 from blocklists import document, verify
 from blocklists.client import Client, translated
+from blocklists.counted import counted
 from blocklists.entry import as_text
 from blocklists.errors import BlocklistError
 from blocklists.fetch import Deadline, place
@@ -107,7 +108,7 @@ def compared(head: Head, found: Verified) -> list[str]:
     chain = "".join(f", who adopted it from {one.issuer.name}" for one in head.adopted[1:])
     return [
         f"adopts {source.list} version {source.version} of {source.issuer.name} at {source.repository}{chain}",
-        f"{head.entries:,} entries, {what}; {head.state}",
+        f"{counted(head.entries, 'entry')}, {what}; {head.state}",
         "what is withdrawn there is withdrawn here",
         *([encrypted_to(head.seal.appeals_key)] if head.seal else []),
     ]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from blocklists.counted import counted
 from blocklists.issuer.options import (
     FILE,
     FOLDER,
@@ -258,7 +259,7 @@ def document_(folder: Path, name: str, version: int, output: Path) -> None:
     from blocklists.issuer.desk import Desk
 
     summary = history.document_of(Desk.open(folder), name, version, output)
-    click.echo(f"{name} version {version}: {summary.entries} entries; {summary.state}")
+    click.echo(f"{name} version {version}: {counted(summary.entries, 'entry')}; {summary.state}")
 
 
 def _relieve(

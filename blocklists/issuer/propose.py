@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from tuf.api.metadata import Metadata, Root, TargetFile, Targets
 
 from blocklists import delta, durable
+from blocklists.counted import counted
 from blocklists.delta import ADDED, REMOVED
 from blocklists.entry import Entry, EntryError, as_text, check_key
 from blocklists.errors import BlocklistError
@@ -239,7 +240,7 @@ def remove_basis(desk: Desk, name: str, key: str) -> None:
     standing = sum(delta.basis(line) == key for line in lines)
     if standing:
         raise ProposeError(
-            f"{standing:,} entries of {name} stand on {key}",
+            f"{counted(standing, 'entry')} of {name} {'stands' if standing == 1 else 'stand'} on {key}",
             hint="publish a version without them first (import --replace, or propose --remove)",
         )
     desk.set_bases(name, bases)

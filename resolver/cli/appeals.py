@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, Unpack
 
 import click
 
+from blocklists.counted import counted
 from resolver.cli.choosing import Which, choosing, chosen
 from resolver.cli.options import Span, as_json, located, use_password
 
@@ -203,7 +204,10 @@ def forward(
 
     with_store(config, mark)
     contact = _where_appeals_go(config, chosen[0].list)
-    click.echo(f"{len(chosen)} appeals sealed into {output}" + (f", to be sent to {shown(contact)}" if contact else ""))
+    click.echo(
+        f"{counted(len(chosen), 'appeal')} sealed into {output}"
+        + (f", to be sent to {shown(contact)}" if contact else "")
+    )
 
 
 def _where_appeals_go(config: Config, name: str) -> str:
@@ -276,7 +280,10 @@ async def _decide(
             f"the entry of {mended['name'] or 'a name not known here'} on list {mended['list']} is off until {until}"
         )
     if told["trouble"]:
-        raise DeskError(f"{len(group)} appeals stay open: {told['trouble']}", hint="say it again when the log is")
+        raise DeskError(
+            f"{len(group)} {'appeal stays' if len(group) == 1 else 'appeals stay'} open: {told['trouble']}",
+            hint="say it again when the log is",
+        )
     for appeal in await store.decide(list(about), outcome, by, reasons, now()):
         click.echo(f"{appeal} closed: {outcome}")
 
@@ -332,7 +339,7 @@ def drop_unknown(really: bool, reason: str, path: Path | None, directory: Path |
         click.echo("the desk knows every appeal that waits")
         return
     between = f"came in between {as_text(min(unknown.values()))} and {as_text(max(unknown.values()))}"
-    click.echo(f"{len(unknown):,} appeals that the desk does not know {between}")
+    click.echo(f"{counted(len(unknown), 'appeal')} that the desk does not know {between}")
     ids = list(unknown)
     if not really:
         click.echo("\n".join(ids[:MOST_SHOWN]) + (f"\nand {len(ids) - MOST_SHOWN:,} more" * (len(ids) > MOST_SHOWN)))

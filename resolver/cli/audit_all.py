@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from blocklists.counted import counted
 from resolver.cli.audit_options import progress, read_key
 
 if TYPE_CHECKING:
@@ -124,7 +125,7 @@ def _said(one: Outcome, now: float) -> str:
 
     if one.verdict is None:
         return f"{one.error}" + (f" ({one.error.hint})" if one.error and one.error.hint else "")
-    said = f"{one.verdict.checkpoint.size} leaves"
+    said = f"{counted(one.verdict.checkpoint.size, 'leaf')}"
     if one.verdict.hours is None:
         return said
     newest = one.verdict.hours[1]

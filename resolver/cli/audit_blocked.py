@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from blocklists.counted import counted
 from resolver.cli.audit_options import (
     FOLDER,
     json_option,
@@ -69,7 +70,7 @@ def was_blocked(
         return
     for finding in found:
         click.echo("\n".join(finding.lines()))
-    entries = "1 entry" if len(found) == 1 else f"{len(found)} entries"
+    entries = counted(len(found), "entry")
     lists = "no active list that can be read" if sealed else "no active list"
     click.echo(f"{meant}: {entries}" if found else f"{meant} was on {lists} then")
     for one in sealed:

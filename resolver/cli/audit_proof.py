@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from blocklists.counted import counted
 from resolver.cli.audit_options import (
     FILE,
     FOLDER,
@@ -63,7 +64,8 @@ def check_proof(
         return
     click.echo(leaf_line(proven.index, proven.leaf, proven.detail))
     click.echo(
-        f"is in the log {proven.checkpoint.origin}, under its signed checkpoint of {proven.checkpoint.size} leaves"
+        f"is in the log {proven.checkpoint.origin}, "
+        f"under its signed checkpoint of {counted(proven.checkpoint.size, 'leaf')}"
     )
     for one in proven.witnesses:
         click.echo(f"which {one.verifier.name} saw too")

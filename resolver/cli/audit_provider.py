@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from blocklists.counted import counted
 from resolver.cli.audit_options import FILE, FOLDER, json_option, locate, progress, provider_options, readable
 from resolver.log.errors import AuditError, UntrueError
 
@@ -40,7 +41,8 @@ def export(target: Path, log: str | None, config_file: Path | None, directory: P
     source, known = readable(log, config_file, directory)
     with progress("leaves") as told:
         head = copy(source, target, lambda number: [one for one in known(number) if private or one.public], told)
-    click.echo(f"{head.size} leaves of {head.origin} are in {target}; check them with `stopsign audit verify {target}`")
+    there = f"{counted(head.size, 'leaf')} of {head.origin} {'is' if head.size == 1 else 'are'} in {target}"
+    click.echo(f"{there}; check with `stopsign audit verify {target}`")
 
 
 @click.command()

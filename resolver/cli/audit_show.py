@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from blocklists.counted import counted
 from resolver.base.timestamps import as_text
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ def leaf_line(index: int, leaf: Leaf, detail: Detail | None) -> str:
 def verdict_lines(verdict: Verdict) -> Iterator[str]:
     """What was proved, what was not, and what should be asked about."""
     head = verdict.checkpoint
-    yield f"{head.origin}: {head.size} leaves, root {head.root.hex()}"
+    yield f"{head.origin}: {counted(head.size, 'leaf')}, root {head.root.hex()}"
     if verdict.hours:
         yield f"from {verdict.hours[0]} to {verdict.hours[1]}: " + ", ".join(
             f"{count} {kind}" for kind, count in verdict.types.items()

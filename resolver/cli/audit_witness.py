@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from blocklists.counted import counted
 from resolver.cli.audit_options import FILE, locate, provider_options, read_key, read_policy
 from resolver.log.errors import AuditError, UntrueError
 
@@ -124,7 +125,7 @@ def _tell(found: Collected) -> None:
     for one in found.said:
         names = ", ".join(signature.name for signature in one.signatures)
         if one.error is None:
-            click.echo(f"{one.url}: cosigned {found.size} leaves as {names}")
+            click.echo(f"{one.url}: cosigned {counted(found.size, 'leaf')} as {names}")
         else:
             click.echo(f"{one.url}: {one.error}" + (f" ({one.error.hint})" if one.error.hint else ""), err=True)
     for one in found.said:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from blocklists.counted import counted
 from resolver.cli.options import as_json, located, print_json, use_password
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ def check_config(
     if wanting:
         ctx.exit(wanting)
     behind = f"{len(config.upstreams)} upstreams" if config.dns is not None else f"{len(config.rpz.zones)} policy zones"
-    click.echo(f"{file}: good: {len(config.lists)} lists, {behind}")
+    click.echo(f"{file}: good: {counted(len(config.lists), 'list')}, {behind}")
 
 
 def checked(file: Path, *, tries: bool) -> tuple[list[Problem], Config | None]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from blocklists.counted import counted
 from resolver.cli.audit_options import FILE, FOLDER, progress, read_key, within_option
 from resolver.log.errors import AuditError, UntrueError
 
@@ -106,7 +107,7 @@ def sign(desk: Path, key_file: Path | None) -> None:
         version = index.sign(load_key(key_file or desk / KEY), time.time())
         for one in changes:
             click.echo(one.line())
-        logs_there = _counted(len(version.logs), "log", "logs")
+        logs_there = counted(len(version.logs), "log")
         click.echo(f"version {version.version} of {version.name} is in {index.published}: {logs_there}")
 
 
@@ -122,9 +123,5 @@ def _verified(source: Source, key: Verifier) -> Verdict:
 
 def _say(verdict: Verdict, desk: Path) -> None:
     head = verdict.checkpoint
-    leaves = _counted(head.size, "leaf", "leaves")
+    leaves = counted(head.size, "leaf")
     click.echo(f"{head.origin}: {leaves} verified; `stopsign logs sign {desk}` puts it into the index")
-
-
-def _counted(number: int, one: str, many: str) -> str:
-    return f"{number} {one if number == 1 else many}"

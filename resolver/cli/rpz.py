@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from blocklists.counted import counted
 from resolver.cli.options import as_json, legible, located
 
 if TYPE_CHECKING:
@@ -104,7 +105,7 @@ def status(path: Path | None, directory: Path | None, in_json: bool) -> None:
             click.echo(f"  {secondary['name']} {state if secondary['by'] else 'has asked for nothing yet'}")
     for refused in said.refused:
         who = refused["secondary"] or "somebody"
-        click.echo(f"refused: {refused['times']:,} requests of {who}: {refused['why']}")
+        click.echo(f"refused: {counted(refused['times'], 'request')} of {who}: {refused['why']}")
     for alarm in said.complaints:
         click.echo(f"alarm: {alarm}")
 

@@ -15,6 +15,7 @@ from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 
+from blocklists.counted import counted
 from blocklists.text import shown
 from resolver.base.disk_space import SHARE
 from resolver.base.timestamps import as_time
@@ -240,7 +241,7 @@ def _log(said: Mapping[str, Any]) -> list[Text]:
     line, disk = Text(), said["disk"]
     if said["log"]:
         leaves = said["log"]["leaves"]
-        line.append("log: unknown" if leaves is None else f"{leaves:,} leaves, {_octets(disk['log'])}")
+        line.append("log: unknown" if leaves is None else f"{counted(leaves, 'leaf')}, {_octets(disk['log'])}")
         if said["log"]["trouble"]:
             line.append(f", {said['log']['trouble']}", "red")
     else:

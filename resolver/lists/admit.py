@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from blocklists import delta, durable
+from blocklists.counted import counted
 from blocklists.document import MAX_SIZE, read_lines, write_lines
 from blocklists.entry import Entry, parse
 from blocklists.errors import VerifyError
@@ -138,7 +139,9 @@ def examine(
     """The core compares what is in force of both documents (all but the `withdrawn` references), checks the new one
     line by line, and matches additions with protected names."""
     if candidate.entries > source.max_entries:
-        raise VerifyError("too-large", f"{candidate.entries:,} entries; max_entries allows {source.max_entries:,}")
+        raise VerifyError(
+            "too-large", f"{counted(candidate.entries, 'entry')}; max_entries allows {source.max_entries:,}"
+        )
     if candidate.size > source.max_size:
         raise VerifyError("too-large", f"{candidate.size:,} octets; max_size allows {source.max_size:,}")
     key: bytes | None = None
@@ -164,7 +167,7 @@ def examine(
     finally:
         wipe(key or b"")
     if seen.changes.entries != candidate.entries:
-        told = f"the head announces {candidate.entries:,} entries; the document has {seen.changes.entries:,}"
+        told = f"the head announces {counted(candidate.entries, 'entry')}; the document has {seen.changes.entries:,}"
         raise VerifyError("malformed", told)
     scope = source.scope
     limited = bool(scope.matches or scope.categories or scope.territories or scope.below)

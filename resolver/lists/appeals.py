@@ -18,6 +18,7 @@ from collections import deque
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from blocklists.counted import counted
 from resolver._core import CoreError
 from resolver.base.journal import about
 from resolver.base.stored import StateError, Stored, load, store
@@ -128,7 +129,8 @@ class AppealsHere:
     def _watch(self) -> None:
         """What a person has to look at. A web process that somebody has taken over reports what it likes."""
         held = len(self.known.held)
-        beyond = f"{held} entries with overdue appeals are held for a person: {BEYOND}: stopsign appeals list --held"
+        entries = f"{counted(held, 'entry')} with overdue appeals {'is' if held == 1 else 'are'}"
+        beyond = f"{entries} held for a person: {BEYOND}: stopsign appeals list --held"
         self._alarm("overdue", beyond if held else None)
         recent = sum(moment > self._clock() - 3600 for moment in self._refused)
         told = f"more than {MOST_REFUSED} reports of the web process were refused within an hour"

@@ -26,6 +26,7 @@ from hashlib import file_digest, sha256
 from typing import TYPE_CHECKING
 
 from blocklists import document, durable, entry
+from blocklists.counted import counted
 from blocklists.document import MAX_SIZE, DocumentError
 from blocklists.download import How, Signature, download
 from blocklists.entry import Entry
@@ -164,7 +165,7 @@ def _crossed(terms: Terms, before: Crossing | None) -> Crossing:
     if known is not None and len(intake) < (1 - most) * known.entries:
         raise VerifyError(
             "shrunk",
-            f"{len(intake):,} names where {known.entries:,} were: more than {most:.0%} are gone",
+            f"{counted(len(intake), 'name')} where {known.entries:,} were: more than {most:.0%} are gone",
             hint="if it is right: set the bridge's shrink_at_most higher, stopsign reload, and back",
         )
     return Crossing(*_written(intake, digest, before, terms), None)

@@ -20,6 +20,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from blocklists.counted import counted
 from resolver.lists.state import Reason
 
 if TYPE_CHECKING:
@@ -90,7 +91,9 @@ def judge(
         return Judgement()
     reasons = [*_found(facts, names), *_reused(facts), *_outside(facts, source.scope)]
     if facts.first:
-        reasons.append(Reason(kind="first-load", text=f"the first load of {facts.added:,} entries", approvable=True))
+        reasons.append(
+            Reason(kind="first-load", text=f"the first load of {counted(facts.added, 'entry')}", approvable=True)
+        )
     else:
         reasons += _caps(facts.added, source.caps, active, list(additions), now)
     return Judgement(tuple(reasons))
@@ -140,7 +143,7 @@ def _outside(facts: Facts, scope: Scope) -> list[Reason]:
         text = f"outside this issuer's scope: {some(list(facts.outside))}"
         reasons.append(Reason(kind="scope", text=text, approvable=False))
     if scope.entries is not None and facts.entries > scope.entries:
-        text = f"outside this issuer's scope: {facts.entries:,} entries where {scope.entries:,} are allowed"
+        text = f"outside this issuer's scope: {counted(facts.entries, 'entry')} where {scope.entries:,} are allowed"
         reasons.append(Reason(kind="scope-entries", text=text, approvable=False))
     return reasons
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol
 
+from blocklists.counted import counted
 from resolver.base import disk_space
 from resolver.base.errors import ResolverError
 from resolver.base.timestamps import as_text, as_time
@@ -128,7 +129,7 @@ def nothing_yet(name: str, held: Held) -> str:
     """Of a list of which nothing is active: that its first load waits for a person."""
     waits = f"waits for approval since {held.since}"
     why = waits if held.approvable else f"is held since {held.since} and cannot be approved"
-    load = f"its first load, {held.added:,} entries of version {held.version}, {why}"
+    load = f"its first load, {counted(held.added, 'entry')} of version {held.version}, {why}"
     return f"list {name} stops nothing: {load}: stopsign lists status"
 
 

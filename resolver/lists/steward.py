@@ -19,6 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
+from blocklists.counted import counted
 from resolver.base.errors import ResolverError
 from resolver.config.accepted import keep
 from resolver.config.sealed import USE, unsealed
@@ -103,7 +104,7 @@ class Steward:
         server = await control.serve(self.config.places.control_socket, operations(self), self.held.callers)
         exposition = self._expose()
         self.serving.set()
-        notify("READY=1", f"STATUS=following {len(self.config.lists)} lists")
+        notify("READY=1", f"STATUS=following {counted(len(self.config.lists), 'list')}")
         try:
             async with asyncio.TaskGroup() as tasks:
                 running = [tasks.create_task(self._follow(source)) for source in self.config.lists]

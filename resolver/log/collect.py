@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from blocklists import durable
+from blocklists.counted import counted
 from blocklists.errors import VerifyError
 from blocklists.fetch import Deadline, place
 from blocklists.web import Web
@@ -126,7 +127,7 @@ def _ask(
                 raise UntrueError(_forked(url, seen))
             if seen > head.size:
                 raise UntrueError(
-                    f"{url} saw {seen} leaves, this log has {head.size}",
+                    f"{url} saw {counted(seen, 'leaf')}, this log has {head.size}",
                     hint="a log that was restored from a backup, or two that are written with one key",
                 )
             old = seen
@@ -136,7 +137,7 @@ def _ask(
 
 
 def _forked(url: str, size: int) -> str:
-    return f"{url} saw another tree of {size} leaves under this name: the log is forked"
+    return f"{url} saw another tree of {counted(size, 'leaf')} under this name: the log is forked"
 
 
 def _known(before: bytes | None, log: Verifier, policy: Policy) -> dict[Verifier, int]:

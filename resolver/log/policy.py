@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from blocklists.counted import counted
 from resolver.log.checkpoint import distinct
 from resolver.log.errors import MalformedError, UntrueError
 from resolver.log.note import COSIGNATURES, ED25519, parse_vkey
@@ -57,7 +58,7 @@ class Policy:
         if not self.quorum.met(keys):
             grouped = any(isinstance(one, Group) for one in self.quorum.members)
             wanted = "the policy's groups ask for others" if grouped else f"{self.quorum.least} were asked for"
-            raise UntrueError(f"{len(keys)} of the {len(self.witnesses)} witnesses cosigned, {wanted}")
+            raise UntrueError(f"{len(keys)} of {counted(len(self.witnesses), 'witness')} cosigned, {wanted}")
 
 
 @dataclass

@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from blocklists.counted import counted
 from resolver.log.checkpoint import Checkpoint, open_checkpoint
 from resolver.log.errors import MalformedError, MissingError, UntrueError
 from resolver.log.leaf import ERASED, Leaf, parse_leaf, time_of
@@ -214,7 +215,7 @@ def _witnessed(
 def _older(old: Checkpoint, head: Checkpoint) -> Checkpoint:
     if old.size > head.size:
         raise UntrueError(
-            f"the log has shrunk: the kept checkpoint speaks of {old.size} leaves, this one of {head.size}",
+            f"the log has shrunk: the kept checkpoint speaks of {counted(old.size, 'leaf')}, this one of {head.size}",
             hint="an old copy, or leaves were taken away; both checkpoints are signed, keep them",
             leaf=head.size,
         )

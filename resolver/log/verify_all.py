@@ -22,6 +22,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from blocklists import durable
+from blocklists.counted import counted
 from resolver.base.timestamps import as_text
 from resolver.log.checkpoint import open_checkpoint
 from resolver.log.disk import lock, unlock
@@ -196,9 +197,11 @@ def check_end(log: LogThere, verdict: Verdict) -> None:
         return
     if head.size > end.size:
         more = head.size - end.size
-        raise UntrueError(f"{more} leaves were appended after it was retired at {as_text(end.at)}", leaf=end.size)
+        raise UntrueError(f"{counted(more, 'leaf')} came after it was retired at {as_text(end.at)}", leaf=end.size)
     if head.size < end.size:
-        raise UntrueError(f"it had {end.size} leaves when it was retired, and has {head.size} now", leaf=head.size)
+        raise UntrueError(
+            f"it had {counted(end.size, 'leaf')} when it was retired, and has {head.size} now", leaf=head.size
+        )
     raise UntrueError(f"its {head.size} leaves are not those with which it was retired: history was rewritten")
 
 

@@ -60,7 +60,7 @@ def cosign(source: Source, key: Verifier, witness: Signer, seen: Path, clock: Ca
 def check_continues(source: Source, before: Checkpoint, head: Checkpoint) -> None:
     """Raises `UntrueError` unless the tree of `before` is the beginning of that of `head`, by a proof from tiles."""
     if before.size > head.size:
-        raise UntrueError(f"an old copy, or the log has shrunk: {before.size} leaves were seen, now {head.size}")
+        raise UntrueError(f"an old copy, or the log has shrunk: {before.size} were seen, now {head.size}")
     try:
         proof = consistency_proof(before.size, head.size, TileReader(source.fetch, head.size).node)
     except (MissingError, MalformedError) as wrong:

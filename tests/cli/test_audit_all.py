@@ -140,7 +140,7 @@ def test_a_retired_log_stays_verifiable_and_nothing_may_be_appended_or_cut(fleet
     assert "1 retired: nothing was appended or cut since" in out
     fleet.append("ber-1")
     assert "untrue" in fleet.verify()[1]
-    assert "1 leaves were appended after it was retired" in fleet.verify()[1]
+    assert "1 leaf came after it was retired" in fleet.verify()[1]
     cut(fleet, "ber-1")
     shutil.rmtree(fleet.seen)
     assert "it had 3 leaves when it was retired, and has 2 now" in fleet.verify()[1]

@@ -535,7 +535,7 @@ def test_an_alarm_says_what_is_held_after_a_decision_and_not_before_the_next_rou
     held = sorted(a for a, one in world.register.appeals.known.waiting.items() if one.fate == "held")
     assert world.register.alarms["overdue"].startswith("2 entries")
     world.register.appeals.decide({held[0]: ref(f"{held[0]}.example")}, "upheld", "Ms Day")
-    assert world.register.alarms["overdue"].startswith("1 entries")
+    assert world.register.alarms["overdue"].startswith("1 entry with overdue appeals is held")
     world.register.appeals.let_go([ref(f"{held[1]}.example")], "Ms Day")
     assert "overdue" not in world.register.alarms
 

@@ -192,7 +192,7 @@ def test_what_is_held_is_said_once_and_keeps_its_time() -> None:
 def test_the_journal_says_of_a_first_load_that_the_list_stops_nothing() -> None:
     _, effects = decide(lists(applied=None), Offered(candidate(), admission=Admission(None, held(), ())), NOW)
     (said,) = [effect.text for effect in effects if isinstance(effect, Say)]
-    assert said.startswith("list l stops nothing: its first load, 1 entries of version 2, waits for approval since ")
+    assert said.startswith("list l stops nothing: its first load, 1 entry of version 2, waits for approval since ")
 
 
 def test_shadow_evaluation_begins_now_and_again_when_the_steward_starts() -> None:

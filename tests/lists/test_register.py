@@ -95,7 +95,7 @@ def test_the_first_load_waits_for_a_person_and_says_so_at_once(
     assert world.active("a.example") == []
     assert kinds(world)[-1] == "list-held"
     said = (
-        "list gambling stops nothing: its first load, 1 entries of version 1, waits for approval since "
+        "list gambling stops nothing: its first load, 1 entry of version 1, waits for approval since "
         "2026-11-22T12:00:00Z: stopsign lists status"
     )
     assert world.register.status()["alarms"] == [said]

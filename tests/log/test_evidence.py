@@ -160,7 +160,7 @@ class TestWitnesses:
         assert len(witness_verify(notes, key, Policy.of(keys, 3), source(world))) == 3
         with pytest.raises(AuditError, match="different sizes"):
             witness_verify(notes, key, Policy.of(keys, 3), None)
-        with pytest.raises(UntrueError, match="2 of the 3"):
+        with pytest.raises(UntrueError, match="2 of 3 witnesses"):
             witness_verify(notes[:2], key, Policy.of(keys, 3), source(world))
         assert not verify(source(world), key, kept=notes, witnesses=keys, quorum=3).self_consistent_only
 

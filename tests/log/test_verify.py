@@ -222,7 +222,7 @@ def test_a_tree_of_something_else_than_leaves_is_refused(copy: World) -> None:
 
 def test_a_quorum_of_witnesses_counts_and_a_missing_one_is_said(copy: World) -> None:
     path, key = copy.log_dir / "checkpoint", parse_vkey(copy.vkey())
-    with pytest.raises(UntrueError, match="0 of the 1 witnesses"):
+    with pytest.raises(UntrueError, match="0 of 1 witness"):
         verify(Folder(copy.log_dir), key, witnesses=[WITNESS.verifier], quorum=1)
     note = parse_note(path.read_bytes())
     path.write_bytes(Note(note.text, (*note.signatures, WITNESS.sign(note.text, 1_795_000_000))).encode())

@@ -321,7 +321,7 @@ def test_a_mistake_that_was_mended_here_is_passed_on_so_that_the_entry_goes(prov
     arguments = ("--key", str(provider / "issuer.pub"), "--output", str(provider / "out.json"))
     assert "nothing waits" in said(provider, "forward", "--list", "gambling", *arguments).output
     asyncio.run(mended())
-    assert "1 appeals sealed" in said(provider, "forward", "--list", "gambling", *arguments).output
+    assert "1 appeal sealed" in said(provider, "forward", "--list", "gambling", *arguments).output
     assert "nothing waits" in said(provider, "forward", "--list", "gambling", *arguments).output
 
 

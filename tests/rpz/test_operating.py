@@ -181,7 +181,7 @@ def test_who_is_refused_is_counted_by_reason_and_logged_once(world: World) -> No
     wait_until(lambda: told() == wanted, "it is not counted")
     shown = world.stopsign("rpz", "status", "--config", str(world.config))
     assert "refused: 3 requests of one: it does not sign\n" in shown
-    assert "refused: 1 requests of somebody: its address is no secondary's\n" in shown
+    assert "refused: 1 request of somebody: its address is no secondary's\n" in shown
     said = world.log.read_text()
     assert said.count("asks for a zone and is refused") == len(wanted)
     assert "127.0.0.2" not in said

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from blocklists.counted import counted
 from resolver.base.errors import ResolverError
 
 if TYPE_CHECKING:
@@ -128,7 +129,7 @@ async def _demo(
             _say(f"line {line.line} rejected, {line.reason}: {line.text}")
         if len(tree.rejected) > REJECTS_SHOWN:
             _say(f"and {len(tree.rejected) - REJECTS_SHOWN:,} more lines")
-        _say(f"{tree.taken:,} names signed by two and published ({time.monotonic() - started:.1f} s)")
+        _say(f"{counted(tree.taken, 'name')} signed by two and published ({time.monotonic() - started:.1f} s)")
         accepted = accept(tree.config.absolute())
         config = accepted.config
         output = undo.enter_context((folder / "processes.log").open("ab", buffering=0))
@@ -140,7 +141,7 @@ async def _demo(
         active = await _active(config, tree, stop)
         if active is None:
             return 130
-        _say(f"{active:,} entries active ({time.monotonic() - started:.1f} s)")
+        _say(f"{counted(active, 'entry')} active ({time.monotonic() - started:.1f} s)")
         prober = Prober(ports, upstream, tree.listed, tree.others, config.places.log_dir)
         probes = await asyncio.to_thread(_probe, prober)
         ok = all(probe.ok for probe in probes)

@@ -17,6 +17,7 @@ from urllib.parse import urlencode
 
 from dnslib import DNSError
 
+from blocklists.counted import counted
 from resolver.cli.demo.questions import Transport, ask
 from resolver.cli.demo.tree import STOP_ADDRESS
 from resolver.log.errors import AuditError
@@ -188,7 +189,10 @@ class Prober:
         while True:
             try:
                 verdict = verify(Folder(self.log_dir))
-                got, there = f"{verdict.checkpoint.size} leaves agree with the signed root", set(verdict.types)
+                got, there = (
+                    f"{counted(verdict.checkpoint.size, 'leaf')} agree with the signed root",
+                    set(verdict.types),
+                )
             except AuditError as wrong:
                 got, there = str(wrong), set()
             if expect <= there or time.monotonic() > deadline:

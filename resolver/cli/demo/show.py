@@ -17,6 +17,7 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
+from blocklists.counted import counted
 from resolver.ipc import worker_counters
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ def report(screen: Console, tree: Tree, active: int, probes: Sequence[Probe], pr
         for probe in group:
             lines.append(*(("     ok", "green") if probe.ok else ("  WRONG", "bold red")))
             lines.append(f"  {probe.ask:{width}}  {probe.got}{'' if probe.ok else f', expected {probe.expect}'}\n")
-    screen.print(f"{active:,} entries active, {len(tree.rejected):,} lines rejected", style="bold")
+    screen.print(f"{counted(active, 'entry')} active, {counted(len(tree.rejected), 'line')} rejected", style="bold")
     screen.print(lines, soft_wrap=True)
     ports, folder = prober.ports, tree.folder
     started_as = Path(sys.argv[0])
