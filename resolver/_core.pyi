@@ -577,15 +577,6 @@ COUNTERS_MARK: bytes
 """The last eight bytes of such a file: of these names; a version that counts other things writes others."""
 
 @type_check_only
-class View(TypedDict):
-    """Clients for which only some lists hold."""
-
-    clients: Sequence[str]
-    """Prefixes; the most specific prefix over all views decides, and a client of no view gets every list."""
-    lists: int
-    """Bit n stands for list n of the compiled list's `meta`."""
-
-@type_check_only
 class Rate(TypedDict):
     """A token bucket for each IPv4 address and each IPv6 /56; above it the answer is TC."""
 
@@ -633,7 +624,8 @@ class PlaneSettings(TypedDict):
     own_answers: NotRequired[Sequence[tuple[bytes, bool]]]
     """What this resolver says of itself: messages, each with whether it answers every type of its question's name that
     has no message of its own, or its question's type alone. At and below `resolver.arpa` all else is NODATA."""
-    views: NotRequired[Sequence[View]]
+    views: NotRequired[Sequence[Sequence[str]]]
+    """The prefixes of each view; the most specific one of all decides, and a client of no view gets every list."""
     cache_bytes: NotRequired[int]
     """This worker's share of the cache (default 32 MiB)."""
     cache_stale_s: NotRequired[int]
@@ -773,8 +765,10 @@ class Plane:
     def streams_busy(self) -> bool:
         """A connection waits for answers, or for its client to read them."""
 
-    def set_list(self, compiled: CompiledList | None) -> None:
-        """From the next query on this list holds; None: none."""
+    def set_list(self, compiled: CompiledList | None, views: Sequence[int] = ...) -> None:
+        """From the next query on this list holds; None: none. `views`: for the clients of each view, in the order of
+        the setting, the lists that hold (bit n: list n of its `meta`); every list where nothing is given.
+        """
 
     def explain(self, explanations: Sequence[Explanation | None]) -> None:
         """How the lists of the compiled file explain themselves to clients that read structured errors, by index; None:

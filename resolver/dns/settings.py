@@ -26,7 +26,6 @@ def plane_settings(config: Config, workers: int, key: Key, health_mark: str = ""
     """The core's settings for one of `workers` workers, which share `key`."""
     dns = config.require_dns()
     limits = dns.limits
-    order = [source.name for source in config.lists]
     return {
         "allow_clients": [str(prefix) for prefix in dns.allow_clients],
         "stop_ipv4": None if config.stop_page.ipv4 is None else str(config.stop_page.ipv4),
@@ -35,13 +34,7 @@ def plane_settings(config: Config, workers: int, key: Key, health_mark: str = ""
         "health_name": dns.health_name,
         "health_mark": health_mark,
         "own_answers": own_answers(config),
-        "views": [
-            {
-                "clients": [str(prefix) for prefix in view.clients],
-                "lists": sum(1 << order.index(name) for name in view.lists),
-            }
-            for view in config.views
-        ],
+        "views": [[str(prefix) for prefix in view.clients] for view in config.views],
         "cache_bytes": dns.cache.size // workers,
         "cache_stale_s": min(math.ceil(dns.cache.stale), LONGEST),
         "rate": None

@@ -9,13 +9,11 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import TYPE_CHECKING
 
 from resolver.ipc.list_confirmations import Confirmations
 from resolver.policy.description import LiveList
 from resolver.policy.in_force import Follower, InForce
-from resolver.policy.verdict import mask
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -45,7 +43,7 @@ class Snapshot:
 
     def judged(self, name: str, now: int, view: frozenset[str] | None = None) -> Judged:
         """What the lists do to a name now. `view`: the lists that hold for one client; None: all."""
-        judgement = self.in_force.judge(name, now, mask(self._joined, view))
+        judgement = self.in_force.judge(name, now, self.in_force.mask(view))
         if judgement is None:
             return Judged()
         holding = [(match, does) for match, does in judgement.entries if does not in {"expired", "other-view"}]
@@ -54,11 +52,6 @@ class Snapshot:
             tuple(match for match, does in holding if is_stopped and does == "stops"),
             tuple(match for match, does in holding if not (is_stopped and does == "stops")),
         )
-
-    @cached_property
-    def _joined(self) -> list[str]:
-        """By the core's indices; an addition in shadow evaluation counts as its list."""
-        return [part.shadow_of or part.name for part in self.in_force.lists]
 
     def entry(self, reference: str, now: int) -> Match | None:
         """The unexpired entry with this reference. A scan of the list: for what a person does, never for a page."""

@@ -109,15 +109,15 @@ def test_a_pass_and_a_bypass_let_through_what_a_list_stops(tmp_path: Path) -> No
 
 def test_views_choose_the_lists_and_a_client_of_no_view_gets_every_list(tmp_path: Path) -> None:
     upstream = Upstream()
-    views = [{"clients": ["127.0.0.0/8"], "lists": 0b10}]
+    views = [["127.0.0.0/8"]]
     with rig(upstream, views=views) as r:
-        r.plane.set_list(compiled(tmp_path, ["one.example"], ["two.example"]))
+        r.plane.set_list(compiled(tmp_path, ["one.example"], ["two.example"]), [0b10])
         assert str(r.ask(query("two.example")).rr[0].rdata) == STOP_PAGE
         r.send(query("one.example"))
         assert str(upstream.take()[0].q.qname) == "one.example."
     upstream = Upstream("::1")
     with rig(upstream, views=views, host="::1") as r:
-        r.plane.set_list(compiled(tmp_path, ["one.example"], ["two.example"]))
+        r.plane.set_list(compiled(tmp_path, ["one.example"], ["two.example"]), [0b10])
         assert str(r.ask(query("one.example")).rr[0].rdata) == STOP_PAGE
 
 

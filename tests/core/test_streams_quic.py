@@ -16,6 +16,7 @@ from dnslib import EDNS0, QTYPE, RR, TXT, DNSRecord, EDNSOption
 
 from resolver._core import CoreError
 from tests.rigs.certificates import NAME, Files, made
+from tests.rigs.dns_host import wait_until
 from tests.rigs.plane import HEALTH, STREAM_LIMITS, Rig, Upstream, answer, cut, query, rig
 from tests.rigs.quic import EXCESSIVE_LOAD, NO_ERROR, PROTOCOL_ERROR, REQUEST_CANCELLED, QuicClient
 
@@ -391,6 +392,33 @@ def test_draining_answers_what_was_asked_then_says_that_the_end_is_meant(files: 
         new = QuicClient(r, files)
         new.step()
         assert new.received == 0, "it is left to a successor"
+
+
+def test_questions_that_come_in_pieces_leave_nothing_behind(files: Files) -> None:
+    """Two pieces before the plane looks: the library tells of the second one when the stream is at its end."""
+    with serving(files) as (r, upstream):
+        client = QuicClient(r, files).shake_hands()
+        message = query(HEALTH)
+        message.header.id = 0
+        octets = bytes(message.pack())
+        for _ in range(4):
+            stream = client.open(len(octets).to_bytes(2), ends=False)
+            client.send_all()
+            client.quic.send_stream_data(stream, octets, end_stream=True)
+            client.send_all()
+            assert client.receive(stream).header.rcode == 0
+        last = client.ask(query("one.example"))
+        asked, source = client.until(lambda: (found := upstream.waiting()) and found[0])
+        r.plane.stop_listening()
+        upstream.say(answer(asked), source)
+
+        def is_written() -> bool:
+            r.pump()
+            return r.plane.in_flight == 0
+
+        wait_until(is_written, "the answer is written")
+        assert r.plane.streams_busy, "it has not arrived: a stream that is over counts as none that comes"
+        assert client.receive(last).header.rcode == 0
 
 
 def test_the_next_worker_at_the_socket_says_that_connections_are_gone_and_one_elsewhere_cannot(files: Files) -> None:

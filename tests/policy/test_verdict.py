@@ -22,7 +22,7 @@ from resolver.policy.description import Generation
 from resolver.policy.exceptions import Bypass, LiveExceptions, NameException, dump
 from resolver.policy.explain import explain
 from resolver.policy.in_force import InForce
-from resolver.policy.verdict import names_of, switched_off
+from resolver.policy.verdict import mask, names_of, switched_off
 from resolver.policy.views import Views
 from resolver.portal.live import Live, Snapshot
 from resolver.portal.look_up import look_up
@@ -154,7 +154,7 @@ def worker_says(case: Case, config: Config, compiled: _core.CompiledList, now: i
     given = plane_settings(config, 1, shadow_sketches.Key((1, 2)))
     exceptions = case.exceptions(now)
     with rig(upstream, allow_clients=given["allow_clients"], views=given["views"]) as worker:
-        worker.plane.set_list(compiled)
+        worker.plane.set_list(compiled, [mask(case.list_names, view.lists) for view in config.views])
         worker.plane.set_exceptions(names_of(exceptions), *switched_off(exceptions, case.list_names, now))
         said = {name: by_datagram(worker, upstream, name) for name in case.names}
         assert {name: by_stream(worker, name) for name in case.names} == said

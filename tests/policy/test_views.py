@@ -14,10 +14,11 @@ import pytest
 from blocklists import document
 from resolver import _core
 from resolver.config.schema import Config
+from resolver.dns.in_use import InUse
 from resolver.dns.settings import plane_settings
+from resolver.dns.transitions import Transitions
 from resolver.ipc import shadow_sketches
 from resolver.policy.explain import explain
-from resolver.policy.look_up import opened
 from resolver.policy.views import Views, address_in
 from resolver.portal.live import Live
 from resolver.portal.pages import Pages
@@ -55,12 +56,16 @@ CASES = [
 
 @pytest.fixture
 def config(tmp_path: Path) -> Config:
-    raw: dict[str, Any] = settings(tmp_path, casino={}, games={})
-    raw["views"] = VIEWS
-    raw["dns"]["allow_clients"] = ["127.0.0.0/8", "2001:db8::/32"]
-    made = Config.model_validate(raw, context={"folder": "/"})
+    made = configured(tmp_path, *LISTS)
     compile_lists(tmp_path, made.places)
     return made
+
+
+def configured(folder: Path, *lists: str) -> Config:
+    raw: dict[str, Any] = settings(folder, **{name: {} for name in lists})
+    raw["views"] = VIEWS
+    raw["dns"]["allow_clients"] = ["127.0.0.0/8", "2001:db8::/32"]
+    return Config.model_validate(raw, context={"folder": "/"})
 
 
 def compile_lists(folder: Path, places: Places) -> None:
@@ -81,7 +86,8 @@ def stopped_by_dns(config: Config, client: str) -> set[str]:
     upstream = Upstream()
     given = plane_settings(config, 1, shadow_sketches.Key((1, 2)))
     with rig(upstream, allow_clients=given["allow_clients"], views=given["views"]) as worker:
-        worker.plane.set_list(opened(config.places.current))
+        in_use = InUse(config, 0, worker.plane, Transitions(0))
+        asyncio.run(in_use.poll())
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as one:
             one.bind((client, 0))
             one.connect((worker.host, worker.port))
@@ -89,6 +95,7 @@ def stopped_by_dns(config: Config, client: str) -> set[str]:
                 worker.send(query(f"{name}.example"), one)
         passed = {str(asked.q.qname).split(".")[0] for asked, _ in upstream.waiting()}
         assert worker.count("blocked") + len(passed) == len(LISTS)
+        in_use.close()
     return set(LISTS) - passed
 
 
@@ -133,6 +140,18 @@ def test_everybody_who_speaks_of_a_name_says_what_dns_says_to_that_client(
     assert stopped_by_dns(config, client) == expected
     assert stopped_by_explain(config, client) == expected
     assert stopped_by_web(config, client) == (expected, expected)
+
+
+@pytest.mark.parametrize("lists", [("games", "casino"), ("new", "casino", "games"), ("casino", "new", "games")])
+@pytest.mark.parametrize(("client", "expected"), CASES)
+def test_a_list_that_comes_or_moves_changes_no_client_s_lists_before_it_is_compiled(
+    config: Config, tmp_path: Path, lists: tuple[str, ...], client: str, expected: set[str]
+) -> None:
+    """After a reload workers begin by the new configuration with the generation that is there."""
+    reloaded = configured(tmp_path, *lists)
+    assert reloaded.places == config.places
+    assert stopped_by_dns(reloaded, client) == expected
+    assert stopped_by_explain(reloaded, client) == expected
 
 
 def test_an_address_of_no_view_or_none_at_all_gets_every_list_and_a_mapped_one_is_the_ipv4_address(

@@ -19,13 +19,6 @@ use crate::refused;
 
 #[derive(FromPyObject)]
 #[pyo3(from_item_all)]
-struct View {
-    clients: Vec<String>,
-    lists: u64,
-}
-
-#[derive(FromPyObject)]
-#[pyo3(from_item_all)]
 struct Rate {
     queries_per_second: f64,
     burst: f64,
@@ -119,7 +112,7 @@ given! {
     health_name: String,
     health_mark: String,
     own_answers: Vec<(Vec<u8>, bool)>,
-    views: Vec<View>,
+    views: Vec<Vec<String>>,
     cache_bytes: usize,
     cache_stale_s: u32,
     counters_path: PathBuf,
@@ -166,8 +159,8 @@ impl Given {
     pub(crate) fn settings(self) -> PyResult<core::Settings> {
         let allowed = self.allow_clients.ok_or_else(|| refused("allow_clients: must be given"))?;
         let mut views = Vec::new();
-        for View { clients, lists } in self.views.unwrap_or_default() {
-            views.extend(prefixes(&clients)?.into_iter().map(|prefix| (prefix, lists)));
+        for (number, clients) in self.views.unwrap_or_default().iter().enumerate() {
+            views.extend(prefixes(clients)?.into_iter().map(|prefix| (prefix, number)));
         }
         let mut settings = core::Settings::new(Clients::new(&prefixes(&allowed)?, &views));
         settings.page.ipv4 = page_address("stop_ipv4", self.stop_ipv4, v4)?;

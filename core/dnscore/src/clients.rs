@@ -1,7 +1,7 @@
 //! Which clients are served, and which lists hold for each: prefixes, flattened into intervals once.
 //!
-//! Enters: allowed prefixes and views (prefixes with a mask of lists). Leaves: for an address, `None` (not allowed) or
-//! the mask. The most specific prefix decides; an allowed client of no view gets every list.
+//! Enters: allowed prefixes and those of views; with each compiled list, which of its lists each view has. Leaves: for an
+//! address, `None` (not allowed) or the mask. The most specific prefix decides; an allowed client of no view gets every list.
 
 use std::net::IpAddr;
 
@@ -56,16 +56,19 @@ pub struct Clients {
     v6: Intervals<u128>,
 }
 
-/// Interval `i` is `starts[i]` up to the next start; `None` where nobody is allowed.
+/// Interval `i` is `starts[i]` up to the next start.
 #[derive(Debug)]
 struct Intervals<T> {
     starts: Vec<T>,
+    /// None where nobody is allowed.
     masks: Vec<Option<u64>>,
+    /// The number of the view that decides.
+    views: Vec<Option<usize>>,
 }
 
 impl<T> Default for Intervals<T> {
     fn default() -> Self {
-        Intervals { starts: Vec::new(), masks: Vec::new() }
+        Intervals { starts: Vec::new(), masks: Vec::new(), views: Vec::new() }
     }
 }
 
@@ -75,15 +78,22 @@ impl<T: Copy + Ord> Intervals<T> {
         let after = self.starts.partition_point(|start| *start <= address);
         self.masks.get(after.wrapping_sub(1)).copied().flatten()
     }
+
+    fn set_lists(&mut self, lists: &[u64]) {
+        for (mask, view) in self.masks.iter_mut().zip(&self.views) {
+            *mask = mask.map(|_| view.and_then(|view| lists.get(view).copied()).unwrap_or(EVERY_LIST));
+        }
+    }
 }
 
 impl Clients {
-    /// From what the configuration says.
-    pub fn new(allowed: &[Prefix], views: &[(Prefix, u64)]) -> Clients {
+    /// From what the configuration says: which prefixes are served, and each prefix of a view with the view's number.
+    /// Until [`Clients::set_lists`] every list holds for all of them.
+    pub fn new(allowed: &[Prefix], views: &[(Prefix, usize)]) -> Clients {
         let flatten = |v6: bool| {
             let of_family = |p: &&Prefix| p.v6 == v6;
             let allowed: Vec<&Prefix> = allowed.iter().filter(of_family).collect();
-            let views: Vec<&(Prefix, u64)> = views.iter().filter(|(p, _)| p.v6 == v6).collect();
+            let views: Vec<&(Prefix, usize)> = views.iter().filter(|(p, _)| p.v6 == v6).collect();
             let mut starts: Vec<u128> = vec![0];
             for prefix in allowed.iter().copied().chain(views.iter().map(|(p, _)| p)) {
                 starts.push(prefix.first);
@@ -91,20 +101,23 @@ impl Clients {
             }
             starts.sort_unstable();
             starts.dedup();
-            let masks: Vec<Option<u64>> = starts
-                .iter()
-                .map(|&at| {
-                    let holds = |p: &Prefix| p.first <= at && at <= p.last;
-                    let view = views.iter().filter(|(p, _)| holds(p)).max_by_key(|(p, _)| p.length);
-                    allowed.iter().any(|p| holds(p)).then(|| view.map_or(EVERY_LIST, |(_, mask)| *mask))
-                })
-                .collect();
-            (starts, masks)
+            let decided = starts.iter().map(|&at| {
+                let holds = |p: &Prefix| p.first <= at && at <= p.last;
+                let view = views.iter().filter(|(p, _)| holds(p)).max_by_key(|(p, _)| p.length);
+                (allowed.iter().any(|p| holds(p)).then_some(EVERY_LIST), view.map(|(_, number)| *number))
+            });
+            let (masks, views) = decided.unzip();
+            Intervals { starts, masks, views }
         };
-        let (starts4, masks4) = flatten(false);
-        let (starts, masks) = flatten(true);
-        let starts4 = starts4.iter().map(|&s| u32::try_from(s).unwrap_or(u32::MAX)).collect();
-        Clients { v4: Intervals { starts: starts4, masks: masks4 }, v6: Intervals { starts, masks } }
+        let Intervals { starts, masks, views } = flatten(false);
+        let starts = starts.iter().map(|&s| u32::try_from(s).unwrap_or(u32::MAX)).collect();
+        Clients { v4: Intervals { starts, masks, views }, v6: flatten(true) }
+    }
+
+    /// The lists that hold for the clients of each view, by its number: bits of the compiled list that is in force.
+    pub fn set_lists(&mut self, lists: &[u64]) {
+        self.v4.set_lists(lists);
+        self.v6.set_lists(lists);
     }
 
     /// The lists that hold for a client; `None`: it is not served.
@@ -127,11 +140,15 @@ mod tests {
 
     #[test]
     fn the_most_specific_prefix_decides_and_the_edges_belong_to_it() {
-        let views: Vec<(Prefix, u64)> = prefixes(&["10.1.0.0/16", "10.1.2.0/24", "2001:db8:1::/48", "192.168.0.0/16"])
-            .into_iter()
-            .zip([1, 2, 4, 8])
-            .collect();
-        let clients = Clients::new(&prefixes(&["10.0.0.0/8", "2001:db8::/32", "255.255.255.255", "::1"]), &views);
+        let views: Vec<(Prefix, usize)> =
+            prefixes(&["10.1.0.0/16", "10.1.2.0/24", "2001:db8:1::/48", "192.168.0.0/16"])
+                .into_iter()
+                .zip(0..)
+                .collect();
+        let mut clients = Clients::new(&prefixes(&["10.0.0.0/8", "2001:db8::/32", "255.255.255.255", "::1"]), &views);
+        assert_eq!(clients.view(IpAddr::from([10, 1, 2, 3])), Some(EVERY_LIST));
+        clients.set_lists(&[16, 16, 16, 16]);
+        clients.set_lists(&[1, 2, 4, 8]);
         for (address, expected) in [
             ("10.0.0.0", Some(EVERY_LIST)),
             ("9.255.255.255", None),

@@ -174,9 +174,11 @@ impl Plane {
         Ok(())
     }
 
-    /// From the next query on this list holds. What it meets is counted once [`Plane::count_in`] says where.
-    pub fn set_list(&mut self, list: Option<Arc<CompiledList>>) {
+    /// From the next query on this list holds; `views`: which of its lists do for the clients of each view. What it meets
+    /// is counted once [`Plane::count_in`] says where.
+    pub fn set_list(&mut self, list: Option<Arc<CompiledList>>, views: &[u64]) {
         self.chain.list = list;
+        self.chain.clients.set_lists(views);
         self.chain.explanations = Vec::new();
         self.chain.owners.new_list();
         self.chain.hits = EntryHits::default();

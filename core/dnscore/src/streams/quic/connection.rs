@@ -176,9 +176,10 @@ impl Connection {
     }
 
     fn read(&mut self, stream: StreamId, at: Instant, now: u64, limits: &Limits, ready: &mut Vec<Question>) {
-        let coming = self.coming.entry(stream).or_default();
         let mut receiving = self.inner.recv_stream(stream);
+        // A stream whose end was read already: the library tells of what came last all the same.
         let Ok(mut chunks) = receiving.read(true) else { return };
+        let coming = self.coming.entry(stream).or_default();
         let outcome = loop {
             match chunks.next(usize::MAX) {
                 Ok(Some(chunk)) => {
