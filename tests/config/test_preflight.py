@@ -421,6 +421,22 @@ def test_a_portal_on_loopback_that_does_not_know_its_web_server_is_a_warning(
     assert ("portal.behind" in found(tmp_path, portal=portal)) is warned
 
 
+@pytest.mark.parametrize(("port", "serial", "unsigned", "warned"), [
+    (853, 5354, True, True), (853, 53, True, False), (853, 5354, False, False), (8853, 5354, True, False),
+])  # fmt: skip
+def test_zones_over_tls_at_853_are_a_warning_where_unbound_takes_them(
+    tmp_path: Path, port: int, serial: int, unsigned: bool, warned: bool
+) -> None:
+    secondary: dict[str, Any] = {"name": "one", "addresses": ["192.0.2.13/32"]}
+    secondary |= {"unsigned": True} if unsigned else {"key": "secondary.key"}
+    rpz = {
+        "listen": [f"192.0.2.53:{serial}"], "listen_tls": [f"192.0.2.53:{port}"], "secondaries": [secondary],
+        "certificate": "rpz.pem", "private_key": "rpz.key", "zones": [{"origin": "rpz.stopsign"}],
+    }  # fmt: skip
+    config = Config.model_validate({**settings(tmp_path), "rpz": rpz}, context={"folder": "/"})
+    assert [found.key for found in host._zones_for_unbound(config)] == ["rpz.listen_tls[0]"] * warned
+
+
 @pytest.mark.parametrize("everybody", ["0.0.0.0/0", "128.0.0.0/1", "::/0", "2000::/3"])
 def test_an_open_resolver_is_a_warning_alone(everybody: str, tmp_path: Path) -> None:
     with upstream(NOERROR) as address:

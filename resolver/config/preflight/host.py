@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from resolver.config.values import Endpoint
 
 PATIENCE, TRIES = 2.0, 2
+DNS, DNS_OVER_TLS = 53, 853
 LOOPBACK = 1.0  # seconds for a packet from this host to itself
 _WILDCARDS = ("0.0.0.0", "::")
 _NETWORK = {4: 8, 6: 16}  # the shortest prefix that one network's clients have, by version of IP
@@ -61,6 +62,7 @@ def trial(config: Config, file: Path, own: Callable[[Places], set[str]]) -> list
         *_files(config),
         *certificate(config),
         *_sealed_key(config),
+        *_zones_for_unbound(config),
         *_page_behind_https(config),
         *_people(config),
         *reasons(config),
@@ -310,6 +312,18 @@ def _files(config: Config) -> Iterator[Finding]:
         if face.language not in languages:
             right = f"{', '.join(languages)} would be right"
             yield Finding(f"{key}.language", f"there are no pages in {face.language!r}; {right}")
+
+
+def _zones_for_unbound(config: Config) -> Iterator[Finding]:
+    """Unbound, which is unsigned, asks for the serial at port 53 where the port of TLS is 853 (1.17 and 1.26)."""
+    rpz = config.rpz
+    if any(one.unsigned for one in rpz.secondaries):
+        for at, one in enumerate(rpz.listen_tls):
+            if one.port == DNS_OVER_TLS and not any(
+                other.port == DNS and other.host == one.host for other in rpz.listen
+            ):
+                wrong = f"{one}: Unbound asks for the serial at port {DNS} of it, in clear, and never takes the zone"
+                yield Finding(f"rpz.listen_tls[{at}]", f"{wrong}; another port would be right, as 8853", fatal=False)
 
 
 def _sealed_key(config: Config) -> Iterator[Finding]:
