@@ -11,11 +11,15 @@ what this provider does with the list; a `Generation`, which is all of a compile
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ConfigDict, Field
 
 from resolver.base.stored import Stored
+from resolver.policy.verdict import mask
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 FORMAT = 1
 
@@ -139,6 +143,10 @@ class Generation(Stored):
     def names(self) -> list[str]:
         """The names of the lists, by the core's indices."""
         return [one.name for one in self.lists]
+
+    def mask(self, wanted: Iterable[str] | None) -> int:
+        """The lists of these names as the core's bits; None: all. What is in shadow evaluation counts as its list."""
+        return mask([one.shadow_of or one.name for one in self.lists], wanted)
 
     def to_bytes(self) -> bytes:
         told = self.model_dump(mode="json", by_alias=True, exclude_none=True)

@@ -19,7 +19,7 @@ from resolver.base.timestamps import as_text
 from resolver.config.discovery import answered_here
 from resolver.policy import bypass, exceptions, look_up, overrides
 from resolver.policy.typed import name_in, only_reference
-from resolver.policy.verdict import Judge, mask
+from resolver.policy.verdict import Judge
 from resolver.policy.views import Views, address_in
 
 if TYPE_CHECKING:
@@ -151,9 +151,8 @@ def explain(
     live = exceptions.read(config.places.exceptions)
     address = None if client is None else _address(client)
 
-    names = meta.names
     views = Views.of(config)
-    judge, view = Judge(compiled, names, live), mask(names, views.of_client(address).lists)
+    judge, view = Judge(compiled, meta.names, live), meta.mask(views.of_client(address).lists)
 
     def judged_as(one: str) -> tuple[list[Found], str, str]:
         let = _let_through(config.places, live, one, now)

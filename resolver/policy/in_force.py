@@ -22,10 +22,10 @@ from resolver.base.file_watch import Changed
 from resolver.policy import exceptions, look_up
 from resolver.policy.description import Generation
 from resolver.policy.exceptions import LiveExceptions
-from resolver.policy.verdict import EVERY_LIST, Judge, mask
+from resolver.policy.verdict import EVERY_LIST, Judge
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Mapping
 
     from resolver._core import CompiledList, Judgement
     from resolver.base.paths import Places
@@ -59,10 +59,6 @@ class InForce:
     def names(self) -> list[str]:
         """The names of the lists, by the core's indices."""
         return self.meta.names
-
-    def mask(self, wanted: Iterable[str] | None) -> int:
-        """The lists of these names as the core's bits; None: all. What is in shadow evaluation counts as its list."""
-        return mask([part.shadow_of or part.name for part in self.lists], wanted)
 
     @cached_property
     def mark(self) -> str:

@@ -43,7 +43,7 @@ class Snapshot:
 
     def judged(self, name: str, now: int, view: frozenset[str] | None = None) -> Judged:
         """What the lists do to a name now. `view`: the lists that hold for one client; None: all."""
-        judgement = self.in_force.judge(name, now, self.in_force.mask(view))
+        judgement = self.in_force.judge(name, now, self.in_force.meta.mask(view))
         if judgement is None:
             return Judged()
         holding = [(match, does) for match, does in judgement.entries if does not in {"expired", "other-view"}]
