@@ -37,7 +37,7 @@ from tests.rigs.many_hosts import Host, rounds, tick
 from tests.rigs.portal_world import configuration
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+    from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
     from pathlib import Path
 
     from resolver.lists.fetch import Candidate
@@ -220,6 +220,30 @@ def test_an_override_is_of_its_host_alone_unless_it_is_said_to_be_of_all(run: Ca
         await b.steward("lift", name="b.example", everywhere=True)
         await rounds(a, b)
         assert [host.passes("b.example") for host in (a, b)] == [False, False]
+
+    run(work)
+
+
+def test_a_word_that_was_renewed_beside_another_is_stored_once(
+    run: Callable[[Work], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def work(a: Host, b: Host) -> None:
+        stored: list[list[str]] = []
+        share = Store.share
+
+        async def counted(store: Store, steward: str, said: Sequence[Shared]) -> None:
+            stored.append([one.subject for one in said])
+            await share(store, steward, said)
+
+        monkeypatch.setattr(Store, "share", counted)
+        for name in ("a.example", "b.example", "a.example"):
+            await a.steward("override", name=name, reason="all", seconds=3600, everywhere=True)
+            await rounds(a, b)
+            a.world.clock.forward(minutes=5)
+        await rounds(a, b)
+        both = ["override/a.example", "override/b.example"]
+        assert stored == [both[:1], both, both], "as often as something was said: each time wakes every host"
+        assert [host.passes("a.example") for host in (a, b)] == [True, True]
 
     run(work)
 
