@@ -11,7 +11,7 @@ import re
 import time
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import asyncpg
 import pytest
@@ -22,7 +22,7 @@ from rich.console import Console
 from resolver.base.timestamps import as_text
 from resolver.cli.fleet import screen, wrong
 from resolver.cli.main import stopsign
-from resolver.ipc import receipts
+from resolver.ipc import control, receipts
 from resolver.lists import fetch
 from resolver.policy import exceptions
 from resolver.portal import clock
@@ -577,6 +577,30 @@ def test_a_database_that_is_away_is_an_alarm_with_its_time_until_it_is_back(
             await web.portal.store.close()
 
     asyncio.run(asyncio.wait_for(play(), 60.0))
+
+
+def test_a_decision_that_the_database_does_not_take_stands_before_nothing(
+    run: Callable[[Work], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def refused(*_: Any) -> NoReturn:
+        raise StoreError("the appeals database cannot be used (value too long)")
+
+    async def work(a: Host, b: Host) -> None:
+        async def asked(_: Path, op: str, **arguments: Any) -> Any:
+            del arguments["timeout"]
+            return await b.steward(op, **arguments)
+
+        monkeypatch.setattr(control, "acall", asked)
+        monkeypatch.setattr("resolver.portal.app.round_of", refused)
+        await a.store.add(appeal(a))
+        await a.steward("override", name="b.example", reason="all", seconds=3600, everywhere=True)
+        await a.round()
+        with pytest.raises(StoreError, match="value too long"):
+            await Web(b.world.config, b.world.clock)._round(b.store)
+        assert b.passes("b.example")
+        assert b.kinds().count("appeal-received") == 1
+
+    run(work)
 
 
 def test_what_another_host_says_during_a_round_is_for_a_round_at_once(
