@@ -245,8 +245,11 @@ def answer(
     from resolver.config.schema import locate
     from resolver.portal import desk
     from resolver.portal.desk import DeskError
+    from resolver.portal.tables import DECIDED_BY
 
     config, choice = locate(path, directory), chosen(**which)
+    if len(by) > DECIDED_BY:
+        raise DeskError(f"--by has {len(by):,} characters; {DECIDED_BY} at most would be right")
     if not reasons.strip():
         raise DeskError("a decision needs reasons")
     if choice.is_empty:

@@ -42,7 +42,8 @@ from resolver.host.service import LIST_BY, READY, count_workers
 from resolver.host.shared_secrets import SECRETS, Shared, SharedSecrets, taken
 from resolver.host.sockets import handed_over, open_listeners
 from resolver.ipc import shadow_sketches
-from resolver.ipc.worker_files import State, WorkerFiles, shown
+from resolver.ipc.worker_counters import ListInUse, State
+from resolver.ipc.worker_files import WorkerFiles, shown
 from resolver.policy import look_up
 
 if TYPE_CHECKING:
@@ -252,7 +253,7 @@ class Worker:
             index=self._index,
             generation=live.generation,
             entries=live.entries,
-            lists=tuple({"name": one.name, "version": one.version} for one in live.lists),
+            lists=tuple(ListInUse(name=one.name, version=one.version) for one in live.lists),
             passes=live.mark,
             health_mark=self._health_mark,
             alarms=tuple(self._alarms.values()),

@@ -136,8 +136,7 @@ def wrong(
 
 
 def _addresses(config: Config) -> Iterator[Endpoint]:
-    for said in worker_counters.listening(config.places) or [str(endpoint) for endpoint in config.dns_listen]:
-        endpoint = Endpoint.parse(said)
+    for endpoint in worker_counters.listening(config.places) or config.dns_listen:
         loopback = {"0.0.0.0": "127.0.0.1", "::": "::1"}
         yield Endpoint(loopback.get(endpoint.host, endpoint.host), endpoint.port)
 

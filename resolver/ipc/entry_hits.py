@@ -9,9 +9,11 @@ counted once. Rules:
   costs two bounded files a worker and no worker's time.
 - All pages of a file are allocated before it is mapped: a full tmpfs is an error here, never a signal there.
 - Nothing here knows the client or the name it asked for.
+- A worker parses strangers' packets: a file that no worker of ours can have written is removed and complained of; one
+  that cannot be opened is complained of, and stays. The others count all the same.
 
-A file is a line of JSON (`generation`, names of the `lists`, number of `entries`) padded with spaces, then little
-endian: a u64 of all that was met, 64 u64 of what each list stopped, and a u32 an entry.
+A file is a line of JSON (`Header`) padded with spaces, then little endian: a u64 of all that was met, 64 u64 of what
+each list stopped, and a u32 an entry.
 """
 
 from __future__ import annotations
@@ -26,9 +28,14 @@ import time
 from array import array
 from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
+from pydantic import Field
+
+from blocklists.text import shown
 from resolver.base import atomic
+from resolver.ipc.told import Count, Told, parse
+from resolver.policy.description import Generation
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -43,9 +50,20 @@ ALIGNED = 64
 MAX_HEADER = 1 << 16
 LARGEST = 1 << 30
 TOTALS = 8 * (1 + LISTS)
+MOST = (1 << 53) - 1
+"""What a file, a day or a month counts at most: every reader of JSON has it exactly, and SQLite the sum of two."""
 
 Hit = tuple[str, str, int]
 """List, reference, how often."""
+_ListName = Annotated[str, Field(pattern=r"^[a-z0-9+-]{1,80}$")]
+
+
+class Header(Told):
+    """What a file says of itself. `lists`: their names, by the core's indices."""
+
+    generation: Count
+    lists: Annotated[tuple[_ListName, ...], Field(max_length=LISTS)]
+    entries: Annotated[int, Field(ge=0, le=LARGEST // 4)]
 
 
 class Cells:
@@ -54,7 +72,7 @@ class Cells:
     @classmethod
     def create(cls, places: Places, worker: int | str, *, generation: int, lists: Sequence[str], entries: int) -> Cells:
         """All zero; whole and locked before it has its name. Blocking. Raises `OSError`."""
-        told = json.dumps({"generation": generation, "lists": list(lists), "entries": entries}).encode("ascii")
+        told = Header(generation=generation, lists=tuple(lists), entries=entries).model_dump_json().encode("ascii")
         header = told + b" " * (-(len(told) + 1) % ALIGNED) + b"\n"
         path = places.workers / f"{worker}-{os.getpid()}-{secrets.token_hex(8)}{SUFFIX}"
         beside = path.with_suffix(UNBORN)
@@ -109,7 +127,7 @@ class Batch:
     """Stopped queries by list."""
     cells: array[int]
     opened: CompiledList | None
-    """The compiled list that the cells belong to; None: it is gone."""
+    """The compiled list that the cells belong to; None: it is gone, or another has its number."""
 
     @property
     def id(self) -> str:
@@ -117,7 +135,7 @@ class Batch:
 
     def hits(self, *, monitored: bool = True) -> Iterator[Hit]:
         """By entry, if the list is known. `monitored`: with entries that stop nothing."""
-        if self.opened is None or self.opened.entries != len(self.cells):
+        if self.opened is None:
             return
         names = list(self.lists)
         for number, count in enumerate(self.cells):
@@ -129,13 +147,18 @@ class Batch:
     @property
     def dropped(self) -> int:
         """Hits whose entries are unknown now."""
-        known = self.opened is not None and self.opened.entries == len(self.cells)
-        return 0 if known else sum(self.cells)
+        return sum(self.cells) if self.opened is None else 0
 
 
-def waiting(places: Places, opened: Callable[[int], CompiledList | None]) -> Iterator[Batch]:
-    """Finished files, one at a time. `opened`: the compiled list of a generation. A file that cannot be read is
-    removed, since it would stay for ever."""
+class WrongFileError(ValueError):
+    """No worker of ours can have written that."""
+
+
+def waiting(
+    places: Places, opened: Callable[[int], CompiledList | None], complain: Callable[[Exception], None]
+) -> Iterator[Batch]:
+    """Finished files, one at a time. `opened`: the compiled list of a generation. `complain` hears of each file that
+    cannot be read (`OSError`), and of each that was removed (`WrongFileError`)."""
     folder = places.workers
     _remove_unborn(folder)
     for path in sorted(folder.glob(f"*{SUFFIX}")):
@@ -143,21 +166,28 @@ def waiting(places: Places, opened: Callable[[int], CompiledList | None]) -> Ite
             with atomic.opened(path, LARGEST) as file:
                 if not _is_finished(file.fileno()):
                     continue
-                data = file.read()
+                data = file.read(LARGEST)
         except FileNotFoundError:
             continue
+        except OSError as error:
+            complain(error)
+            continue
         try:
-            yield _parse(path, data, opened)
-        except (ValueError, TypeError, KeyError):
+            batch = _parse(path, data, opened)
+        except ValueError as error:
             path.unlink(missing_ok=True)
+            worker = shown(path.stem.partition("-")[0], most=20)
+            complain(WrongFileError(f"worker {worker}: {error} ({shown(path.name)})"))
+        else:
+            yield batch
 
 
 def generations(places: Places) -> set[int]:
     """The generations that files count for, finished or not."""
     found = set()
     for path in places.workers.glob(f"*{SUFFIX}"):
-        with contextlib.suppress(OSError, ValueError, TypeError, KeyError), atomic.opened(path, LARGEST) as file:
-            found.add(int(json.loads(file.readline(MAX_HEADER))["generation"]))
+        with contextlib.suppress(OSError, ValueError), atomic.opened(path, LARGEST) as file:
+            found.add(parse(file.readline(MAX_HEADER), Header).generation)
     return found
 
 
@@ -170,7 +200,7 @@ def tell_operator(places: Places, day: str, hits: Mapping[str, int]) -> None:
 def _remove_unborn(folder: Path) -> None:
     """A worker that is killed while it makes a file leaves one without counts."""
     for path in folder.glob(f"*{UNBORN}"):
-        with contextlib.suppress(FileNotFoundError), atomic.opened(path, LARGEST) as file:
+        with contextlib.suppress(OSError), atomic.opened(path, LARGEST) as file:  # what is no file of ours may stay
             if path.stat().st_mtime < time.time() - 60 and _is_finished(file.fileno()):
                 path.unlink()
 
@@ -184,14 +214,21 @@ def _is_finished(descriptor: int) -> bool:
 
 
 def _parse(path: Path, data: bytes, opened: Callable[[int], CompiledList | None]) -> Batch:
-    header, newline, counted = data.partition(b"\n")
-    about = json.loads(header)
+    line, newline, counted = data.partition(b"\n")
+    if not newline or len(line) >= MAX_HEADER:
+        raise ValueError("it has no header")
+    header = parse(line, Header)
+    if len(counted) != TOTALS + 4 * header.entries:
+        raise ValueError("it is not as long as it says")
+    if len(set(header.lists)) != len(header.lists):
+        raise ValueError("it names a list twice")
     totals, cells = array("Q", counted[:TOTALS]), array("I", counted[TOTALS:])
     if sys.byteorder == "big":
         totals.byteswap()
         cells.byteswap()
-    if not newline or len(totals) != 1 + LISTS or len(cells) != about["entries"] or len(about["lists"]) > LISTS:
-        raise ValueError("not as long as it says")
-    lists = {str(name): stopped for name, stopped in zip(about["lists"], totals[1:], strict=False)}
-    generation = int(about["generation"])
-    return Batch(path, generation, lists, cells, opened(generation))
+    if max(totals) > MOST or sum(cells) > MOST:
+        raise ValueError("it counts more than can have been asked")
+    found = opened(header.generation)
+    if found is not None and (found.entries != header.entries or Generation.parse(found.meta).names != [*header.lists]):
+        found = None
+    return Batch(path, header.generation, dict(zip(header.lists, totals[1:], strict=False)), cells, found)

@@ -1,7 +1,8 @@
 """What the process of the response policy zones says about itself.
 
 Enters: `run_dir/rpz/said.json`, which that process writes at each change and every `BEAT` seconds. Leaves: a `Said`.
-Rule: it is a file, so it can be read with the process dead; `age` shows that.
+Rule: it is a file, so it can be read with the process dead; `age` shows that. That process parses strangers' messages:
+what it says is believed in the form of `_File` alone.
 """
 
 from __future__ import annotations
@@ -11,7 +12,10 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from pydantic import Field, FiniteFloat
+
 from resolver.base import atomic
+from resolver.ipc.told import Count, Told, parse
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -21,6 +25,40 @@ if TYPE_CHECKING:
 BEAT = 5.0
 LARGEST = 1 << 24
 SILENT = 4 * BEAT  # seconds; an older file is of a dead process
+
+
+class _Secondary(Told):
+    name: str
+    serial: Count | None = None
+    by: str | None = None
+
+
+class _Zone(Told):
+    origin: str
+    ttl: FiniteFloat = 0.0
+    serial: Count = 0
+    steps: Count = 0
+    names: Count = 0
+    owners: Count = 0
+    unsayable: Count = 0
+    told: tuple[str, ...] = ()
+    passes: str | None = None
+    without: tuple[str, ...] = ()
+    transfers: dict[str, Count] = Field(default_factory=dict)
+    secondaries: tuple[_Secondary, ...] = ()
+
+
+class _Refused(Told):
+    secondary: str | None
+    why: str
+    times: Count
+
+
+class _File(Told):
+    beat: FiniteFloat
+    zones: tuple[_Zone, ...]
+    alarms: tuple[str, ...]
+    refused: tuple[_Refused, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -61,15 +99,16 @@ def write(
 
 def read(places: Places) -> Said:
     """The content of the file. Raises `OSError` or `ValueError` where that cannot be read."""
-    told = json.loads(atomic.read(places.rpz_said, LARGEST))
-    age = max(time.monotonic() - told["beat"], 0.0)
-    return Said(told["zones"], told["alarms"], age, told.get("refused", ()))  # an older version does not say
+    told = parse(atomic.read(places.rpz_said, LARGEST), _File)
+    age = max(time.monotonic() - told.beat, 0.0)
+    zones, refused = ([one.model_dump(mode="json") for one in many] for many in (told.zones, told.refused))
+    return Said(zones, told.alarms, age, refused)
 
 
 def longest_ttl(places: Places) -> float:
     """The longest TTL of the zones, in seconds; 0: unknown."""
     try:
-        return max((float(zone.get("ttl", 0)) for zone in read(places).zones), default=0.0)
+        return max((zone["ttl"] for zone in read(places).zones), default=0.0)
     except (OSError, ValueError):
         return 0.0
 

@@ -84,7 +84,7 @@ def read(folder: Path) -> Iterable[tuple[str, Seen]]:
         try:
             told = json.loads(atomic.read(path, LARGEST))
             yield str(told["key"]), {str(evaluation): _seen(one) for evaluation, one in told["watches"].items()}
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
             continue  # cut short by a full tmpfs, or gone: its worker says it again
 
 

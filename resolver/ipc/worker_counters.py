@@ -1,21 +1,25 @@
 """The workers' counters, read from outside: for metrics, `status` and the demo.
 
-Enters: `run_dir/workers/*.counters`, arrays of u64 that living workers write, and `retired.counters`, the sums of the
-dead. Leaves: totals by name (`_core.COUNTERS`). Rules: a reader disturbs no worker and needs no lock. Names that end in
-`_now` are gauges, summed over the living alone. All others only grow, also over restarts, unless the new version of the
-program counts other things. No counter knows a client.
+Enters: `run_dir/workers/*.counters`, arrays of u64 that living workers write, `retired.counters`, the sums of the
+dead, and `N.json`, what a worker says of itself. Leaves: totals by name (`_core.COUNTERS`), a `State`. Rules: a reader
+disturbs no worker and needs no lock. Names that end in `_now` are gauges, summed over the living alone. All others only
+grow, also over restarts, unless the new version of the program counts other things. No counter knows a client. A worker
+parses strangers' packets, so its word is believed only in the form of `State`: what has another is an alarm.
 """
 
 from __future__ import annotations
 
-import json
 import time
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import Field
 
 from resolver._core import COUNTERS, COUNTERS_MARK
 from resolver.base import atomic
 from resolver.base.errors import ResolverError
+from resolver.config.values import Endpoint
+from resolver.ipc.told import Count, Kind, Told, parse
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,10 +31,58 @@ READERS = "root may, and members of the group stopsign"
 HEARTBEAT = "heartbeat_ms"
 SILENT = 5.0  # seconds; a heartbeat older than this is no sign of life any more
 LATE = 2.0  # seconds; one older than this is late: an idle worker's beat comes once a second
-NOT_ASKED = "not asked yet"  # of an upstream: it counts neither as up nor as down
+NOT_ASKED: Literal["not asked yet"] = "not asked yet"  # of an upstream: it counts neither as up nor as down
 LARGEST = 1 << 20
 TRANSPORTS = ("udp4", "udp6", "tcp", "tls", "https", "quic")  # by which questions come
 _WORD = 8
+
+
+class ListInUse(Told):
+    name: str
+    version: Count
+
+
+class UpstreamSeen(Told):
+    """An upstream as one worker finds it."""
+
+    address: str
+    state: Literal["not asked yet", "up", "suspect", "down"]
+    reason: str = ""
+    failing: bool = False
+    tcp_closed: bool = False
+    rtt_us: Count = 0
+
+
+class State(Told):
+    """What a worker says of itself, for `status` and for tests."""
+
+    pid: Annotated[int, Field(gt=0, lt=1 << 31)]
+    index: Count = 0
+    generation: Count | None = None
+    entries: Count = 0
+    lists: tuple[ListInUse, ...] = ()
+    passes: str = ""
+    """The mark of the exceptions in use."""
+    health_mark: str = ""
+    """What TXT of `dns.health_name` answers; empty: nothing."""
+    alarms: tuple[str, ...] = ()
+    upstreams: tuple[UpstreamSeen, ...] = ()
+    certificate_ends: Count | None = None
+    """Unix time; None: there is none in use."""
+
+
+class _Foreign(Told):
+    transport: str
+    address: str
+    inode: Count
+    user: str
+
+
+class _Addresses(Told):
+    """Of what the supervisor says, what is read here."""
+
+    dns: tuple[Endpoint, ...] = ()
+    foreign: tuple[_Foreign, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -39,16 +91,18 @@ class Worker:
 
     index: int
     counters: Mapping[str, int]
-    said: Mapping[str, Any]
-    """What it says of itself (`workers/N.json`): pid, generation, entries, lists, passes, alarms, upstreams; empty:
-    nothing yet."""
+    said: Mapping[str, Any] = field(default_factory=dict)
+    """What it says of itself (`workers/N.json`), the fields of `State`; empty: nothing yet."""
+    wrong: str = ""
+    """Why what it says cannot be right."""
 
     @property
     def alarms(self) -> list[str]:
         """Its alarms. A lack of descriptors it cannot write to a file, only count."""
         starved = self.counters.get("streams_starved_now")
         none_left = ["no file descriptor is left: new connections over TCP are closed"] if starved else []
-        return [*none_left, *map(str, self.said.get("alarms", ()))]
+        wrong = [f"what it says of itself cannot be right: {self.wrong}"] if self.wrong else []
+        return [*none_left, *wrong, *self.said.get("alarms", ())]
 
     def heartbeat_age(self, now: float | None = None) -> float:
         """Seconds since its last heartbeat, on CLOCK_MONOTONIC. 0 before the first: a successor makes a new file, which
@@ -76,11 +130,11 @@ def workers(places: Places) -> list[Worker]:
     """Every worker that counts or says what it is, by index: one that found no room for its counters says so. Raises
     `ResolverError` where this user may not read it."""
     try:
-        numbers = {int(path.stem) for path in places.workers.glob("[0-9]*.*") if path.suffix in (".counters", ".json")}
+        there = [path for path in places.workers.glob("[0-9]*.*") if path.suffix in (".counters", ".json")]
     except PermissionError as error:
         raise ResolverError(f"{places.workers} cannot be read ({error.strerror})", hint=READERS) from error
-    said = {number: _said(places.counters(number).with_suffix(".json")) for number in sorted(numbers)}
-    return [Worker(number, read(places.counters(number)), one) for number, one in said.items()]
+    numbers = {int(path.stem) for path in there if path.stem.isascii() and path.stem.isdecimal()}
+    return [_worker(places.counters(number), number) for number in sorted(numbers)]
 
 
 def retired_file(places: Places) -> Path:
@@ -107,20 +161,36 @@ def queries(sums: Mapping[str, int]) -> int:
     return sum(sums.get(f"queries_{name}", 0) for name in TRANSPORTS)
 
 
-def listening(places: Places, use: str = "dns") -> list[str]:
-    """Where the processes listen (`dns`, `stop_page`, `portal`), as the supervisor says; empty: it does not."""
-    addresses = _said(places.addresses).get(use, [])
-    return [str(address) for address in addresses]
+def listening(places: Places) -> list[Endpoint]:
+    """Where the workers listen, as the supervisor says; empty: it does not."""
+    return list(_addresses(places).dns)
 
 
 def foreign(places: Places) -> list[Mapping[str, Any]]:
     """Sockets of other programs where DNS listens, as the supervisor says."""
-    return list(_said(places.addresses).get("foreign", []))
+    return [one.model_dump() for one in _addresses(places).foreign]
 
 
-def _said(path: Path) -> Mapping[str, Any]:
+def _worker(counters: Path, number: int) -> Worker:
+    counted = read(counters)
     try:
-        said = json.loads(atomic.read(path, LARGEST))
-    except (OSError, ValueError):
-        return {}
-    return said if isinstance(said, dict) else {}
+        said = _told(counters.with_suffix(".json"), State)
+    except ValueError as error:
+        return Worker(number, counted, wrong=str(error))
+    return Worker(number, counted, {} if said is None else said.model_dump(mode="json"))
+
+
+def _addresses(places: Places) -> _Addresses:
+    try:
+        return _told(places.addresses, _Addresses) or _Addresses()
+    except ValueError:
+        return _Addresses()  # its user is the workers'
+
+
+def _told(path: Path, kind: type[Kind]) -> Kind | None:
+    """None where there is no file, or none that can be read. Raises `ValueError` where it is not of that kind."""
+    try:
+        data = atomic.read(path, LARGEST)
+    except OSError:
+        return None
+    return parse(data, kind)

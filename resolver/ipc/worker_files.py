@@ -6,38 +6,18 @@ belongs to the worker whose counters file stands there; a predecessor that drain
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict, dataclass
+import shutil
 from typing import TYPE_CHECKING
 
 from resolver.base import atomic
-from resolver.ipc.worker_counters import NOT_ASKED
+from resolver.ipc.worker_counters import NOT_ASKED, UpstreamSeen
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
 
     from resolver._core import UpstreamState
     from resolver.base.paths import Places
-
-
-@dataclass(frozen=True)
-class State:
-    """What a worker says of itself, for `status` and for tests."""
-
-    pid: int
-    index: int
-    generation: int | None
-    entries: int
-    lists: tuple[Mapping[str, object], ...]
-    passes: str
-    """The mark of the exceptions in use."""
-    health_mark: str
-    """What TXT of `dns.health_name` answers; empty: nothing."""
-    alarms: tuple[str, ...]
-    upstreams: tuple[Mapping[str, object], ...]
-    certificate_ends: int | None = None
-    """Unix time; None: there is none in use."""
+    from resolver.ipc.worker_counters import State
 
 
 class WorkerFiles:
@@ -66,28 +46,31 @@ class WorkerFiles:
         """Write what changed; True if something was written. Raises `OSError`."""
         if state == self._said or self.is_succeeded():
             return False
-        atomic.replace(self.state, json.dumps(asdict(state)).encode())
+        atomic.replace(self.state, state.model_dump_json().encode())
         self._said = state
         return True
 
 
 def sweep(places: Places) -> None:
-    """Remove what workers of an earlier run said of themselves."""
+    """Remove what workers of an earlier run left, whatever it is."""
     places.workers.mkdir(parents=True, exist_ok=True)
     for left in places.workers.iterdir():
-        left.unlink()
+        if left.is_dir() and not left.is_symlink():
+            shutil.rmtree(left)
+        else:
+            left.unlink()
 
 
-def shown(upstream: UpstreamState) -> Mapping[str, object]:
+def shown(upstream: UpstreamState) -> UpstreamSeen:
     """For `State`. To two digits, so that it changes when something did. The plane counts an upstream of which nothing
     is known as up, so that it is asked; here it is `NOT_ASKED`."""
     known = upstream["state"] != "up" or upstream["answers"] > 0
     rtt = float(f"{upstream['rtt_us']:.1e}")
-    return {
-        "address": upstream["address"],
-        "state": upstream["state"] if known else NOT_ASKED,
-        "reason": upstream["reason"],
-        "failing": upstream["failing"],
-        "tcp_closed": upstream["tcp_closed"],
-        "rtt_us": int(rtt),
-    }
+    return UpstreamSeen(
+        address=upstream["address"],
+        state=upstream["state"] if known else NOT_ASKED,
+        reason=upstream["reason"],
+        failing=upstream["failing"],
+        tcp_closed=upstream["tcp_closed"],
+        rtt_us=int(rtt),
+    )

@@ -164,7 +164,7 @@ class _Operations:
 
     async def bypassed(self, peer: Peer, request: Mapping[str, Any]) -> Reply:
         """The off switch was thrown or taken back here, and all hosts are to hear of it."""
-        kind, of, on = _text(request, "kind"), _text(request, "of", ""), request.get("on")
+        kind, of, on = _text(request, "kind"), _text(request, "of", "", most=253), request.get("on")
         if kind not in get_args(Bypassed) or not isinstance(on, bool):
             raise RequestError("kind is not all, list or name, or on is not true or false")
         until = _number(request, "until", FOR_EVER)

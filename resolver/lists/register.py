@@ -379,6 +379,10 @@ class Register:
                 "clock", f"the clock went back to {at}, before {last}, when the steward last wrote: see timedatectl"
             )
 
+    def failed(self, reason: str | None) -> None:
+        """What became of the last `tick`: why it broke off where nobody foresaw that; None: it did not."""
+        self._alarm("tick", None if reason is None else f"what time brings is not all done: {reason}")
+
     def looked(self, *, gone: bool) -> None:
         """A name of the lists was asked for at the upstream."""
         self._counting.looked(self._clock(), gone=gone)

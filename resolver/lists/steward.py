@@ -157,7 +157,13 @@ class Steward:
     async def _tick(self) -> None:
         while True:
             await asyncio.sleep(TICK)
-            await self.work(self.register.tick)
+            try:
+                await self.work(self.register.tick)
+            except Exception as error:  # noqa: BLE001 - ours to mend: fetching and people's commands must go on
+                say.exception("what time brings failed")
+                await self.work(self.register.failed, f"{type(error).__name__}: {error}")
+            else:
+                await self.work(self.register.failed, None)
 
     def _expose(self) -> metrics.Exposition | None:
         try:

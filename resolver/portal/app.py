@@ -176,16 +176,8 @@ class Web:
                 await asyncio.wait_for(self._wake.wait(), ROUND_SECONDS if not said else 5.0)
 
     async def _round(self, store: Store) -> None:
+        """What hosts and stewards say to each other first: no text of an issuer may keep it waiting."""
         now = int(self._clock())
-        decided = issuer_decisions.read(self._config.places)
-        erases = time.monotonic() >= self._erases
-        keep = int(self._config.portal.clocks.keep) if erases else None
-        closed, erased = await round_of(store, decided, now, keep)
-        self._erases = time.monotonic() + ERASE_SECONDS if erases else self._erases
-        if closed:
-            log.info("%d appeals were decided by those who keep the lists", closed)
-        if erased:
-            log.info("what was said in %d appeals is deleted, as long after their end as was promised", erased)
 
         async def steward(op: str, **arguments: Any) -> Mapping[str, Any]:
             return await control.acall(self._config.places.control_socket, op, timeout=30.0, **arguments)
@@ -196,6 +188,18 @@ class Web:
         await self.look_at_others(store, now, await self._report(steward), await hear_stages(store, steward, name, now))
         if overdue := await learn(store, steward, now):
             log.warning("%d appeals are overdue: their entries are suspended, or wait for a person", overdue)
+        await self._end_appeals(store, now)
+
+    async def _end_appeals(self, store: Store, now: int) -> None:
+        decided = issuer_decisions.read(self._config.places)
+        erases = time.monotonic() >= self._erases
+        keep = int(self._config.portal.clocks.keep) if erases else None
+        closed, erased = await round_of(store, decided, now, keep)
+        self._erases = time.monotonic() + ERASE_SECONDS if erases else self._erases
+        if closed:
+            log.info("%d appeals were decided by those who keep the lists", closed)
+        if erased:
+            log.info("what was said in %d appeals is deleted, as long after their end as was promised", erased)
 
     async def _report(self, steward: Callable[..., Awaitable[Mapping[str, Any]]]) -> str:
         """What this host runs, for `stopsign status --all` at any host."""

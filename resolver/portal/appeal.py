@@ -154,7 +154,7 @@ def new_appeal(
         receipt=given.receipt,
         reference=reference,
         name=match.name if match else "",
-        list=about.name,
+        list=about.shadow_of or about.name,
         role=form.role,
         ground=form.ground,
         language=given.language,

@@ -85,7 +85,7 @@ class Exchange:
         except ControlError:
             return
         said = [_said(self._host, word, mine) for word in words if word["proof"] or word["subject"] in mine]
-        if said != list(mine.values()):
+        if {one.subject: one for one in said} != mine:  # in whatever order
             await store.share(self._host, said)
         for one in every:
             what = (one.steward, one.subject, one.leaf)

@@ -1,7 +1,8 @@
 """The appeals database, as tables. SQLite and PostgreSQL alike; `migrations/` makes and changes them.
 
 Rules: times are Unix seconds; what can name a person (`words`) stands apart from what happened (`appeals`, `events`),
-so that it can be deleted and the count stays true; the receipt is kept as a hash; there is no column for an address.
+so that it can be deleted and the count stays true; the receipt is kept as a hash; there is no column for an address; no
+text comes in that is longer than its column: SQLite would take it, and PostgreSQL refuse the row.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from sqlalchemy import (
 )
 
 tables = MetaData()
+DECIDED_BY = 200  # characters
 
 appeals = Table(
     "appeals",
@@ -41,7 +43,7 @@ appeals = Table(
     Column("suspended", BigInteger),  # when a steward said that it suspended the entry of an overdue one
     Column("closed", BigInteger),
     Column("outcome", String(16)),
-    Column("decided_by", String(200)),
+    Column("decided_by", String(DECIDED_BY)),
     Column("reasons", Text),
     Column("erased", BigInteger),
     Column("court", Text, nullable=False, server_default=""),  # where the entry's ground says it can be contested

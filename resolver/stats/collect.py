@@ -1,12 +1,14 @@
 """The steward's round of counting: collects the workers' files, and appends to the log what is due.
 
 Enters: a tick. Leaves: leaves, `run_dir/hits.json` for the operator (today's entries, exact, gone with a reboot),
-or the trouble in one sentence. Rule: a failure to count never stops anything else.
+or the trouble in one sentence. Rule: a failure to count never stops anything else, whatever is wrong. A file that no
+worker of ours can have written is said for an hour.
 """
 
 from __future__ import annotations
 
 import contextlib
+import logging
 import sqlite3
 from collections import Counter
 from datetime import UTC, datetime
@@ -15,7 +17,7 @@ from typing import TYPE_CHECKING
 from blocklists import durable
 from resolver._core import CoreError
 from resolver.base.errors import ResolverError, why
-from resolver.ipc.entry_hits import generations, tell_operator, waiting
+from resolver.ipc.entry_hits import WrongFileError, generations, tell_operator, waiting
 from resolver.policy import look_up
 from resolver.policy.generations import Generations
 from resolver.stats.daily_counts import Counts
@@ -26,7 +28,10 @@ if TYPE_CHECKING:
     from resolver.base.paths import Places
     from resolver.log.writer import Event
 
+log = logging.getLogger("stopsign.steward")
+
 PERIOD = 60.0
+WRONG_FOR = 3600.0  # seconds for which a file that cannot be right is an alarm
 MOST = 10_000  # entries in hits.json
 
 
@@ -46,6 +51,7 @@ class Counting:
         self._path = places.audit_dir / "counts.db"
         self._next = 0.0
         self._trouble: str | None = None
+        self._wrong, self._wrong_until = "", 0.0
         self._day, self._today = "", Counter[str]()
 
     def tick(self, now: float, active: Callable[[], Mapping[str, int]]) -> str | None:
@@ -54,13 +60,14 @@ class Counting:
         if now < self._next:
             return self._trouble
         self._next = now + PERIOD
-        self._trouble = self._turn(now, active)
+        troubles = (self._turn(now, active), self._wrong if now < self._wrong_until else None)
+        self._trouble = "; ".join(filter(None, troubles)) or None
         return self._trouble
 
     def _turn(self, now: float, active: Callable[[], Mapping[str, int]]) -> str | None:
         try:
             counts = self._opened()
-            self._gather(counts, now)
+            unread = self._gather(counts, now)
             due = counts.due(now, active, self._sealed(), self._categories)
             if due.events:
                 self._append(due.events)
@@ -70,7 +77,10 @@ class Counting:
             return f"blocks cannot be counted: {self._path}: {wrong}"
         except (OSError, ResolverError) as wrong:
             return f"blocks cannot be counted: {why(wrong)}"
-        return None
+        except Exception as wrong:  # not foreseen, so ours to mend: lists and log must go on meanwhile
+            log.exception("blocks cannot be counted")
+            return f"blocks cannot be counted: {type(wrong).__name__}: {wrong}"
+        return f"blocks cannot be counted: {why(unread[0])}" if unread else None
 
     def _categories(self, references: Collection[str]) -> Mapping[str, str]:
         """Of entries of the live list, by reference."""
@@ -104,16 +114,23 @@ class Counting:
             self._counts = Counts(self._path)
         return self._counts
 
-    def _gather(self, counts: Counts, now: float) -> None:
-        """Count the files that wait, one worker's at a time; write the operator's file if anything was hit."""
+    def _gather(self, counts: Counts, now: float) -> list[OSError]:
+        """Count the files that wait, one worker's at a time; write the operator's file if anything was hit. Returns why
+        some could not be read."""
+        troubles: list[Exception] = []
         day = datetime.fromtimestamp(now, UTC).date().isoformat()
         if day != self._day:
             self._day, self._today = day, Counter()
         before = self._today.total()
-        for batch in waiting(self._places, self._generations.open):
+        for batch in waiting(self._places, self._generations.open, troubles.append):
             if counts.gather(batch, now):
                 for _, reference, count in batch.hits():
                     self._today[reference] += count
         self._generations.drop_unused(generations(self._places), now)
         if self._today.total() != before:
             tell_operator(self._places, self._day, dict(self._today.most_common(MOST)))
+        if wrong := [one for one in troubles if isinstance(one, WrongFileError)]:
+            more = f", and {len(wrong) - 1:,} more" if len(wrong) > 1 else ""
+            self._wrong = f"a file of counts was wrong, and is removed: {wrong[0]}{more}"
+            self._wrong_until = now + WRONG_FOR
+        return [one for one in troubles if isinstance(one, OSError)]

@@ -3,6 +3,7 @@
 Enters: batches from the workers. Leaves: events for the log. Rules:
 
 - A batch counts once, whatever process dies when: its id and its hits are stored in one transaction.
+- No sum is above `MOST`: a worker that lies takes no number to where SQLite rounds it.
 - The public log gets a day's totals and a month's bands one whole day later: nobody can watch a visit.
 - An entry's band is 10 or more, in powers of ten. Below ten nothing is published about a single entry, not even whether
   it was met. The exact counts of a month are deleted once its bands are logged.
@@ -18,6 +19,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from resolver.ipc.entry_hits import MOST
 from resolver.log.leaf import BANDS, COUNTS, RESOLVING
 from resolver.log.writer import Event
 
@@ -141,16 +143,16 @@ class Counts:
             return False
         month = today[:7]
         cursor.executemany(
-            "INSERT INTO days VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET hits = hits + excluded.hits",
-            [(today, name, hits) for name, hits in batch.lists.items() if hits],
+            "INSERT INTO days VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET hits = min(hits + excluded.hits, ?)",
+            [(today, name, hits, MOST) for name, hits in batch.lists.items() if hits],
         )
         cursor.executemany(
-            "INSERT INTO months VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET hits = hits + excluded.hits",
-            ((month, name, reference, hits) for name, reference, hits in batch.hits(monitored=False)),
+            "INSERT INTO months VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET hits = min(hits + excluded.hits, ?)",
+            ((month, name, reference, hits, MOST) for name, reference, hits in batch.hits(monitored=False)),
         )
         cursor.execute(
-            "INSERT INTO dropped VALUES (?, ?) ON CONFLICT DO UPDATE SET hits = hits + excluded.hits",
-            (month, batch.dropped),
+            "INSERT INTO dropped VALUES (?, ?) ON CONFLICT DO UPDATE SET hits = min(hits + excluded.hits, ?)",
+            (month, batch.dropped, MOST),
         )
         return True
 

@@ -27,7 +27,7 @@ SAYING = {
     "resolver/lists/decide.py": {"_left_out", "_unapplied"},
     "resolver/lists/waves.py": {"_trouble"},
     "resolver/lists/report.py": {"_alarms_of", "nothing_yet", "_held_long"},
-    "resolver/stats/collect.py": {"_turn"},
+    "resolver/stats/collect.py": {"_turn", "_gather"},
     "resolver/lists/ledger.py": {"_unwritten"},
     "resolver/lists/people.py": {"configuration_refused"},
     "resolver/policy/overrides.py": {"put"},
@@ -63,6 +63,9 @@ HELD_LONG = (
 CANARY_SILENT = "host/test_stages.py::test_a_canary_that_is_silent_holds_additions_and_is_an_alarm"
 BEYOND_REPAIR = "lists/test_register.py::test_a_record_beyond_repair_is_an_alarm_until_the_list_comes_again"
 UNCOUNTED = "stats/test_daily_counts.py::test_a_full_disk_is_said_in_a_sentence_until_blocks_are_counted_again"
+WRONG_FILE = (
+    "stats/test_daily_counts.py::test_a_file_that_no_worker_of_ours_wrote_is_removed_and_is_an_alarm_for_an_hour"
+)
 APPEALS_HELD = (
     "lists/test_appeals.py::test_what_overdue_appeals_open_in_a_day_is_bounded_and_the_rest_waits_for_a_person"
 )
@@ -187,6 +190,17 @@ PROVOKED: dict[str, tuple[str, str]] = {
         "the log cannot be written: ",
     ),
     "blocks cannot be counted: …": (UNCOUNTED, "blocks cannot be counted: "),
+    "a file of counts was wrong, and is removed: worker …": (
+        WRONG_FILE, "a file of counts was wrong, and is removed: worker ",
+    ),
+    "dns-…: what it says of itself cannot be right: …": (
+        f"{STATUS}::test_what_a_worker_cannot_have_said_is_an_alarm_and_hides_nothing_else",
+        ": what it says of itself cannot be right: ",
+    ),
+    "what time brings is not all done: …": (
+        "lists/test_steward.py::test_what_breaks_off_a_tick_is_an_alarm_and_the_steward_goes_on",
+        "what time brings is not all done: ",
+    ),
     "the newest withdrawals of list … are not applied: …": (
         f"{STEWARD}::test_withdrawals_that_are_out_of_bounds", " are not applied: ",
     ),

@@ -264,6 +264,17 @@ def test_no_worker_at_all_is_an_alarm_until_one_counts(config: Config) -> None:
     assert alarm not in look(config)["alarms"]
 
 
+def test_what_a_worker_cannot_have_said_is_an_alarm_and_hides_nothing_else(config: Config) -> None:
+    for index in (0, 1):
+        counted(config, index, beat=0.1)
+        says(config, index, os.getpid())
+    config.places.counters(0).with_suffix(".json").write_bytes(b"[" * 100_000)
+    seen = look(config)
+    (alarm,) = [one for one in seen["alarms"] if one.startswith("dns-")]
+    assert alarm.startswith("dns-0: what it says of itself cannot be right: ")
+    assert [(one["pid"], one["state"]) for one in seen["workers"]] == [(None, "lives"), (os.getpid(), "lives")]
+
+
 def test_a_cap_that_is_reached_is_an_alarm_that_names_it(config: Config) -> None:
     counted(config, 0, beat=0.1, cap_client=7)
     before = Sample(100.0, [], sample(config.places).sums)

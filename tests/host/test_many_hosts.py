@@ -11,7 +11,7 @@ import re
 import time
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import asyncpg
 import pytest
@@ -22,7 +22,7 @@ from rich.console import Console
 from resolver.base.timestamps import as_text
 from resolver.cli.fleet import screen, wrong
 from resolver.cli.main import stopsign
-from resolver.ipc import receipts
+from resolver.ipc import control, receipts
 from resolver.lists import fetch
 from resolver.policy import exceptions
 from resolver.portal import clock
@@ -37,7 +37,7 @@ from tests.rigs.many_hosts import Host, rounds, tick
 from tests.rigs.portal_world import configuration
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+    from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
     from pathlib import Path
 
     from resolver.lists.fetch import Candidate
@@ -220,6 +220,30 @@ def test_an_override_is_of_its_host_alone_unless_it_is_said_to_be_of_all(run: Ca
         await b.steward("lift", name="b.example", everywhere=True)
         await rounds(a, b)
         assert [host.passes("b.example") for host in (a, b)] == [False, False]
+
+    run(work)
+
+
+def test_a_word_that_was_renewed_beside_another_is_stored_once(
+    run: Callable[[Work], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def work(a: Host, b: Host) -> None:
+        stored: list[list[str]] = []
+        share = Store.share
+
+        async def counted(store: Store, steward: str, said: Sequence[Shared]) -> None:
+            stored.append([one.subject for one in said])
+            await share(store, steward, said)
+
+        monkeypatch.setattr(Store, "share", counted)
+        for name in ("a.example", "b.example", "a.example"):
+            await a.steward("override", name=name, reason="all", seconds=3600, everywhere=True)
+            await rounds(a, b)
+            a.world.clock.forward(minutes=5)
+        await rounds(a, b)
+        both = ["override/a.example", "override/b.example"]
+        assert stored == [both[:1], both, both], "as often as something was said: each time wakes every host"
+        assert [host.passes("a.example") for host in (a, b)] == [True, True]
 
     run(work)
 
@@ -553,6 +577,30 @@ def test_a_database_that_is_away_is_an_alarm_with_its_time_until_it_is_back(
             await web.portal.store.close()
 
     asyncio.run(asyncio.wait_for(play(), 60.0))
+
+
+def test_a_decision_that_the_database_does_not_take_stands_before_nothing(
+    run: Callable[[Work], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def refused(*_: Any) -> NoReturn:
+        raise StoreError("the appeals database cannot be used (value too long)")
+
+    async def work(a: Host, b: Host) -> None:
+        async def asked(_: Path, op: str, **arguments: Any) -> Any:
+            del arguments["timeout"]
+            return await b.steward(op, **arguments)
+
+        monkeypatch.setattr(control, "acall", asked)
+        monkeypatch.setattr("resolver.portal.app.round_of", refused)
+        await a.store.add(appeal(a))
+        await a.steward("override", name="b.example", reason="all", seconds=3600, everywhere=True)
+        await a.round()
+        with pytest.raises(StoreError, match="value too long"):
+            await Web(b.world.config, b.world.clock)._round(b.store)
+        assert b.passes("b.example")
+        assert b.kinds().count("appeal-received") == 1
+
+    run(work)
 
 
 def test_what_another_host_says_during_a_round_is_for_a_round_at_once(

@@ -98,6 +98,27 @@ def test_what_two_people_signed_is_active_and_the_next_version_replaces_it(provi
         assert status["alarms"] == []
 
 
+def test_what_breaks_off_a_tick_is_an_alarm_and_the_steward_goes_on(
+    provider: Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def wrong(_: object) -> NoReturn:
+        raise RecursionError("maximum recursion depth exceeded")
+
+    def alarms() -> list[str]:
+        said: list[str] = provider.ask("lists", "status", "--json").json["alarms"]
+        return said
+
+    monkeypatch.setattr("resolver.lists.steward.TICK", 0.05)
+    provider.publish("a.example")
+    with provider.running():
+        assert provider.ask("lists", "refresh").status == 0
+        with monkeypatch.context() as broken:
+            broken.setattr("resolver.lists.people.People.write_again", wrong)
+            told = "what time brings is not all done: RecursionError: maximum recursion depth exceeded"
+            wait_until(lambda: alarms() == [told], "an alarm")
+        wait_until(lambda: alarms() == [], "its end")
+
+
 def entries_reported(report: Path) -> int:
     return int(json.loads(report.read_text())["entries"]["total"]) if report.exists() else 0
 

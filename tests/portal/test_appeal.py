@@ -16,13 +16,13 @@ from resolver.log.writer import Log
 from resolver.policy.typed import reference_in
 from resolver.portal import form_token
 from resolver.portal.abuse import Buckets
-from resolver.portal.appeal import MAX_REASON, Form, appeal_id, cleaned
+from resolver.portal.appeal import MAX_REASON, Form, Given, appeal_id, cleaned, new_appeal
 from resolver.portal.clock import deliver
 from resolver.portal.live import Snapshot
 from resolver.portal.site import APPEALS
 from resolver.portal.store import Store
 from resolver.portal.web import Answer, Ask
-from tests.rigs.portal_world import NOW, REFERENCE, Clock, Counter, World
+from tests.rigs.portal_world import ENTRIES, META, NOW, REFERENCE, Clock, Counter, ListedName, World
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -89,6 +89,18 @@ def test_an_appeal_leads_to_a_receipt_that_only_its_link_opens(tmp_path: Path) -
         assert link[9:31].encode() not in stored, "the secret is kept as a hash alone"
 
     with_store(work, tmp_path)
+
+
+def test_an_appeal_against_an_addition_in_shadow_evaluation_is_of_the_list_that_it_would_join(tmp_path: Path) -> None:
+    reference = "EZK3M9Q2XW4T8RBC"
+    listed = META["lists"][0]
+    shadow = {**listed, "name": "gambling+new", "watched": "gambling", "action": "monitor"}
+    entries = (*ENTRIES, ListedName("new.example", list=2, reference=reference))
+    snapshot = World(tmp_path, entries, {**META, "lists": [*META["lists"], shadow]}).live.snapshot
+    match, given = snapshot.entry(reference, NOW), Given(bytes(32), bytes(10), "en", NOW)
+    assert match is not None
+    assert match.list == 2
+    assert new_appeal(Form(reference, reason=REASON), reference, match, snapshot, given, (1, 2)).list == "gambling"
 
 
 def test_the_receipt_hands_out_the_proof_that_the_appeal_stands_in_the_log(tmp_path: Path) -> None:

@@ -203,6 +203,8 @@ def test_answer_lets_a_name_through_that_was_blocked_by_mistake(
         ("decide", {REFERENCE: "example.com"}, 72 * 3600.0)
     ]
     assert asked[0]["appeals"] == {"A-000000000000": REFERENCE}
+    long = said(provider, "answer", "A-1", "--outcome", "upheld", "--reasons", "No.", "--by", "x" * 201)
+    assert str(long.exception) == "--by has 201 characters; 200 at most would be right"
     assert outcome.output == (
         "the entry of example.com on list gambling is off until 2026-11-25T09:46:40Z\nA-000000000000 closed: mended\n"
     )

@@ -33,7 +33,7 @@ from tests.rigs import postgres
 from tests.rigs.portal_world import NOW, REFERENCE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterator
+    from collections.abc import Callable, Coroutine, Iterator, Sequence
 
     from sqlalchemy.engine import Connection
 
@@ -368,6 +368,42 @@ def test_only_the_list_that_blocks_decides_and_only_about_its_entry(run: Run) ->
         assert await decisions.apply(store, [replace(good, outcome="upheld")]) == 0
         one, _ = await store.by_id("A-1") or pytest.fail("gone")
         assert (one.outcome, one.reasons, one.closed) == ("granted", "You are right.", NOW + 60)
+
+    run(work)
+
+
+def test_a_signer_s_name_is_never_too_long_for_the_receipt(run: Run) -> None:
+    long = Decision("gambling", "A-1", REFERENCE, NOW + 60, "upheld", "It stands.", "Judge " + "x" * 1994)
+    longest = replace(long, appeal="A-2", by="y" * 200)
+
+    async def work(store: Store) -> None:
+        await store.add_all([number(1), number(2)])
+        assert await decisions.apply(store, [long, longest]) == 2
+        by = [(await store.by_id(one.appeal) or pytest.fail("gone"))[0].decided_by or "" for one in (long, longest)]
+        assert by[0].startswith("Judge xxx")
+        assert by[0].endswith("… (2000 characters)")
+        assert [len(by[0]) <= 200, by[1]] == [True, longest.by]
+
+    run(work)
+
+
+def test_a_decision_that_the_database_does_not_take_keeps_no_other_waiting(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decide = Store.decide
+
+    async def refusing(store: Store, which: Sequence[str], *said: Any) -> list[str]:
+        if which == ["A-1"]:
+            raise StoreError("the appeals database cannot be used (value too long)")
+        return await decide(store, which, *said)
+
+    async def work(store: Store) -> None:
+        await store.add_all([number(1), number(2)])
+        signed = [Decision("gambling", f"A-{n}", REFERENCE, NOW + 60, "upheld", "It stands.", "x") for n in (1, 2)]
+        monkeypatch.setattr(Store, "decide", refusing)
+        with pytest.raises(StoreError, match="value too long"):
+            await decisions.apply(store, signed)
+        assert [one.id for one in await store.all()] == ["A-1"]
 
     run(work)
 

@@ -17,6 +17,11 @@ if TYPE_CHECKING:
     from tests.rigs.log_world import World
 
 
+def raised(error: Exception) -> None:
+    """For a reader that complains, where nothing is wrong."""
+    raise error
+
+
 def compiled(folder: Path, *names: str) -> None:
     lines = "".join(
         json.dumps(

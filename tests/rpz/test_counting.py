@@ -12,6 +12,7 @@ from resolver.config.schema import load
 from resolver.ipc.entry_hits import waiting
 from resolver.rpz import told
 from resolver.stats.daily_counts import Counts
+from tests.rigs.counted import raised
 from tests.rigs.dns_host import free_port, wait_until
 from tests.rigs.list_documents import entry, numbered
 from tests.rigs.resolvers import OUTSIDE, Outside, every
@@ -60,7 +61,7 @@ def test_blocks_of_bind_and_powerdns_are_counted_by_entry_and_nobody_is_named(tm
 def counted(world: World, counts: Counts) -> dict[str, int]:
     """Hits by reference, counted as the steward counts them."""
     compiled = CompiledList.open(world.run_dir / "current.list")
-    for batch in waiting(load(world.config).places, lambda _: compiled):
+    for batch in waiting(load(world.config).places, lambda _: compiled, raised):
         counts.gather(batch, NOW)
     month = counts.month("2026-12")
     assert {name for name, _ in month} <= {"list-0"}

@@ -11,7 +11,7 @@ from resolver.base.dns_question import ask
 from resolver.base.paths import Places
 from resolver.ipc.entry_hits import waiting
 from resolver.policy.generations import Generations
-from tests.rigs.counted import compiled
+from tests.rigs.counted import compiled, raised
 from tests.rigs.dns_host import Host, wait_until
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ def counted(host: Host) -> tuple[dict[str, int], dict[tuple[str, str], int], int
     """What all workers handed over: by list, by entry, and what can no longer be named."""
     places = Places(host.folder / "state", host.run_dir, host.folder / "state" / "log")
     lists, entries, dropped = Counter[str](), Counter[tuple[str, str]](), 0
-    for batch in waiting(places, Generations(places).open):
+    for batch in waiting(places, Generations(places).open, raised):
         lists.update(batch.lists)
         dropped += batch.dropped
         for name, reference, count in batch.hits():

@@ -21,12 +21,13 @@ from resolver.base.errors import ResolverError
 from resolver.base.paths import Places
 from resolver.config.schema_upstreams import Upstream
 from resolver.config.values import Endpoint
-from resolver.ipc.entry_hits import Cells, waiting
+from resolver.ipc.entry_hits import MOST, Cells, waiting
 from resolver.policy import generations
 from resolver.policy.generations import Generations
 from resolver.stats.collect import Counting
 from resolver.stats.daily_counts import Counts, band_of
 from resolver.stats.resolving import Resolving
+from tests.rigs.counted import raised
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -98,7 +99,7 @@ def met(places: Places, opened: CompiledList, hits: Mapping[str, int], worker: i
 
 
 def gather(places: Places, counts: Counts, now: str) -> None:
-    for batch in waiting(places, Generations(places).open):
+    for batch in waiting(places, Generations(places).open, raised):
         counts.gather(batch, at(now))
 
 
@@ -197,16 +198,81 @@ def test_what_a_killed_worker_was_about_to_begin_is_removed(places: Places) -> N
         path = places.workers / f"{name}.part"
         path.write_bytes(b"")
         os.utime(path, (time.time() - age,) * 2)
-    assert list(waiting(places, lambda _generation: None)) == []
+    assert list(waiting(places, lambda _generation: None, raised)) == []
     assert [path.name for path in places.workers.iterdir()] == ["new.part"]
 
 
-def test_a_file_that_is_none_is_removed_and_counts_for_nothing(places: Places) -> None:
-    header = b'{"generation": 1, "lists": ["a"], "entries": 2}\n'
-    for number, data in enumerate((b"", b"{}\n", b"[]\n", header, header + bytes(8 * 65 + 4), b"\0\n")):
-        (places.workers / f"{number}-1.hits").write_bytes(data)
-    assert list(waiting(places, lambda _generation: None)) == []
+def hits_file(header: bytes | None = None, *, total: int = 0, cell: int = 0, **said: object) -> bytes:
+    """A file of counts for two entries, by default one that a worker can have written."""
+    told = json.dumps({"generation": 1, "lists": ["gambling"], "entries": 2, **said}).encode()
+    return (told if header is None else header) + b"\n" + struct.pack("<65Q2I", 1, total, *[0] * 63, cell, cell)
+
+
+WRONG = {
+    "empty": b"",
+    "no keys": b"{}\n",
+    "no object": b"[]\n",
+    "no header": b"\0\n",
+    "cut short": hits_file()[:-4],
+    "a header without an end": b" " * (1 << 17),
+    "nested": hits_file(b"[" * 60_000),
+    "a generation without end": hits_file(b'{"generation": Infinity, "lists": ["gambling"], "entries": 2}'),
+    "a generation beyond 64 bits": hits_file(generation=1 << 64),
+    "a generation below zero": hits_file(generation=-1),
+    "half a character": hits_file(lists=["\ud800"]),
+    "a name that no list has": hits_file(lists=["a b"]),
+    "one list twice": hits_file(lists=["gambling", "gambling"]),
+    "more lists than there can be": hits_file(lists=[f"{number}" for number in range(65)]),
+    "more queries than there can be": hits_file(total=(1 << 64) - 1),
+}
+
+
+@pytest.mark.parametrize("data", WRONG.values(), ids=WRONG)
+def test_a_file_that_no_worker_of_ours_wrote_is_removed_and_is_an_alarm_for_an_hour(
+    places: Places, data: bytes
+) -> None:
+    counting = Counting(places, list)
+    met(places, make_live(places, gambling=["A" * 16, "B" * 16]), {"A" * 16: 3}, worker=7)
+    (places.workers / "3-1-aa.hits").write_bytes(data)
+    trouble = str(counting.tick(at("2026-11-22T10:00:00"), dict))
+    assert trouble.startswith("a file of counts was wrong, and is removed: worker 3: ")
+    assert trouble.endswith(" (3-1-aa.hits)")
     assert not list(places.workers.iterdir())
+    assert json.loads((places.run_dir / "hits.json").read_text())["entries"] == {"A" * 16: 3}, "the others count"
+    assert counting.tick(at("2026-11-22T10:59:00"), dict) == trouble
+    assert counting.tick(at("2026-11-22T11:01:00"), dict) is None
+
+
+def test_hits_of_lists_that_the_compiled_list_does_not_have_are_of_no_entry(places: Places, counts: Counts) -> None:
+    make_live(places, gambling=["A" * 16, "B" * 16])
+    (places.workers / "0-1-aa.hits").write_bytes(hits_file(lists=[], cell=4))
+    gather(places, counts, "2026-11-22")
+    assert counts.month("2026-11") == {}
+    assert not list(places.workers.iterdir())
+
+
+def test_a_sum_stays_what_sqlite_and_json_can_hold(places: Places, counts: Counts) -> None:
+    for number in range(3):
+        (places.workers / f"0-1-{number}.hits").write_bytes(hits_file(total=MOST))
+        gather(places, counts, "2026-11-22")
+    assert counts.day("2026-11-22") == {"gambling": MOST}
+
+
+@pytest.mark.parametrize("suffix", ["hits", "part"])
+@pytest.mark.parametrize("kind", ["folder", "link", "pipe"])
+def test_what_is_no_file_keeps_no_other_file_from_being_counted(places: Places, kind: str, suffix: str) -> None:
+    counting, path = Counting(places, list), places.workers / f"0-1-aa.{suffix}"
+    met(places, make_live(places, gambling=["A" * 16]), {"A" * 16: 3}, worker=7)
+    if kind == "folder":
+        path.mkdir()
+    elif kind == "link":
+        path.symlink_to("/etc/passwd")
+    else:
+        os.mkfifo(path)
+    trouble = counting.tick(at("2026-11-22T10:00:00"), dict)
+    assert json.loads((places.run_dir / "hits.json").read_text())["entries"] == {"A" * 16: 3}
+    assert (trouble or "").startswith("blocks cannot be counted: " if suffix == "hits" else "")
+    assert (trouble is None) == (suffix == "part"), "it counts nothing"
 
 
 @pytest.mark.parametrize(
@@ -308,6 +374,15 @@ class TestTheStewardsTurn:
         assert counting.tick(at("2026-11-22T00:01:00"), dict) is None
         counting.close(at("2026-11-22T00:01:00"))
         assert json.loads((places.run_dir / "hits.json").read_text())["entries"] == {"A" * 16: 3}
+
+    def test_what_nobody_foresaw_is_a_sentence_too(self, places: Places, monkeypatch: pytest.MonkeyPatch) -> None:
+        def wrong(*_: object) -> None:
+            raise IndexError("list index out of range")
+
+        monkeypatch.setattr(Counts, "_add", wrong)
+        met(places, make_live(places, gambling=["A" * 16]), {"A" * 16: 3})
+        trouble = Counting(places, list).tick(at("2026-11-22"), dict)
+        assert trouble == "blocks cannot be counted: IndexError: list index out of range"
 
     def test_the_operator_sees_today_s_entries_in_the_run_directory_alone(self, places: Places) -> None:
         counting = Counting(places, list)
