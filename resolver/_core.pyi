@@ -765,9 +765,12 @@ class Plane:
     def streams_busy(self) -> bool:
         """A connection waits for answers, or for its client to read them."""
 
-    def set_list(self, compiled: CompiledList | None, views: Sequence[int] = ...) -> None:
+    def set_list(
+        self, compiled: CompiledList | None, views: Sequence[int] = ..., counters: Sequence[int] = ...
+    ) -> None:
         """From the next query on this list holds; None: none. `views`: for the clients of each view, in the order of
         the setting, the lists that hold (bit n: list n of its `meta`); every list where nothing is given.
+        `counters`: under which number each list counts in `COUNTERS` (0 to 63); its own where nothing is given.
         """
 
     def explain(self, explanations: Sequence[Explanation | None]) -> None:

@@ -273,17 +273,13 @@ def _queries(before: Sample, now: Sample, seconds: float, oldest: Sample) -> dic
 
 def _totals(now: Sample) -> dict[str, Any]:
     """What was counted since the start, by name; of each list by its own."""
-    names = [str(one["name"]) for one in _in_use(now.workers)]
     by_list = ("blocked", "monitored")
     whole = {name: n for name, n in now.sums.items() if not name.startswith(tuple(f"{what}_list_" for what in by_list))}
-    return whole | {
-        f"{what}_by_list": {name: now.sums.get(f"{what}_list_{index}", 0) for index, name in enumerate(names)}
-        for what in by_list
-    }
+    return whole | {f"{what}_by_list": worker_counters.by_list(what, now.sums, now.workers) for what in by_list}
 
 
 def _in_use(workers: Sequence[worker_counters.Worker]) -> Sequence[Mapping[str, Any]]:
-    """The lists of the generation that the workers have, in the order of the core's indices."""
+    """The lists of the generation that the workers have."""
     return next((worker.said["lists"] for worker in workers if worker.said.get("lists")), [])
 
 
@@ -316,12 +312,9 @@ def _lists(
     seconds: float,
 ) -> list[dict[str, Any]]:
     """What the steward tells of each list, and what the workers do with it; without the steward the latter alone."""
-    in_use = _in_use(living)
-    rates = {
-        str(one["name"]): round(max(now.sums.get(key, 0) - before.sums.get(key, 0), 0) / seconds, 1)
-        for key, one in ((f"blocked_list_{index}", one) for index, one in enumerate(in_use))
-    }
-    known = told if told is not None else [{"name": one["name"], "version": one["version"]} for one in in_use]
+    counted, was = (worker_counters.by_list("blocked", one.sums, living) for one in (now, before))
+    rates = {name: round(max(count - was[name], 0) / seconds, 1) for name, count in counted.items()}
+    known = told if told is not None else [{"name": one["name"], "version": one["version"]} for one in _in_use(living)]
     return [{**one, "blocked_per_second": rates.get(str(one["name"]), 0.0)} for one in known]
 
 

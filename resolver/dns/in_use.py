@@ -80,7 +80,8 @@ class InUse:
         now = self.now
         cells = await self._new_cells(now)
         # The lists of each view by their names: a generation may have them in another order than the configuration.
-        self._plane.set_list(now.compiled, [now.meta.mask(view.lists) for view in self._config.views])
+        views = [now.meta.mask(view.lists) for view in self._config.views]
+        self._plane.set_list(now.compiled, views, now.meta.counters)
         self._plane.explain(explanations(self._config, now.lists))
         self._count_in(cells)
         lists = shadow_sketches.shadow_lists(now.lists)

@@ -253,7 +253,10 @@ class Worker:
             index=self._index,
             generation=live.generation,
             entries=live.entries,
-            lists=tuple(ListInUse(name=one.name, version=one.version) for one in live.lists),
+            lists=tuple(
+                ListInUse(name=one.name, version=one.version, counter=counter)
+                for one, counter in zip(live.lists, live.meta.counters, strict=True)
+            ),
             passes=live.mark,
             health_mark=self._health_mark,
             alarms=tuple(self._alarms.values()),

@@ -198,13 +198,10 @@ def _histogram(sums: Mapping[str, int], prefix: str, name: str, about: str) -> H
 
 
 def _by_list(sums: Mapping[str, int], living: Sequence[worker_counters.Worker]) -> Iterator[Metric]:
-    lists: Sequence[Mapping[str, object]] = next(
-        (worker.said["lists"] for worker in living if worker.said.get("lists")), []
-    )
     for what, verb in (("blocked", "Blocked questions"), ("monitored", "Questions that a monitored list matched")):
         family = CounterMetricFamily(f"stopsign_{what}_by_list", f"{verb}, by list.", labels=["list"])
-        for index, one in enumerate(lists):
-            family.add_metric([str(one["name"])], sums.get(f"{what}_list_{index}", 0))
+        for name, count in worker_counters.by_list(what, sums, living).items():
+            family.add_metric([name], count)
         yield family
 
 

@@ -22,7 +22,7 @@ from resolver.config.values import Endpoint
 from resolver.ipc.told import Count, Kind, Told, parse
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from resolver.base.paths import Places
@@ -38,8 +38,11 @@ _WORD = 8
 
 
 class ListInUse(Told):
+    """`counter`: the number under which it counts; None: an earlier version of the program does not say it."""
+
     name: str
     version: Count
+    counter: Count | None = None
 
 
 class UpstreamSeen(Told):
@@ -159,6 +162,12 @@ def totals(places: Places, living: list[Worker] | None = None) -> dict[str, int]
 def queries(sums: Mapping[str, int]) -> int:
     """Questions over all transports."""
     return sum(sums.get(f"queries_{name}", 0) for name in TRANSPORTS)
+
+
+def by_list(what: str, sums: Mapping[str, int], living: Sequence[Worker]) -> dict[str, int]:
+    """What each list did (`blocked`, `monitored`), by the names of those that the workers have."""
+    lists = next((worker.said["lists"] for worker in living if worker.said.get("lists")), ())
+    return {one["name"]: sums.get(f"{what}_list_{one['counter']}", 0) for one in lists}
 
 
 def listening(places: Places) -> list[Endpoint]:

@@ -85,10 +85,9 @@ def bring_up(planned: Plan, places: Places, ledger: Ledger, *, now: float, live:
     """
     if live is None or not places.current.exists():
         before, kept = read(places.current), read(places.generation)
-    elif live.lists == planned.lists:
-        return Outcome(live, changed=False)
     else:
         before = kept = live
+    planned = planned.counted_after((kept if kept.there else before).lists)
     if not (kept.there and kept.lists == planned.lists):
         known = kept if kept.there else before
         number = max(before.generation, kept.generation) + 1

@@ -7,7 +7,7 @@ also where nothing of it is applied; a list that has been stale for too long onl
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
@@ -18,10 +18,10 @@ from resolver import _core
 from resolver.base.timestamps import as_text
 from resolver.config.schema_lists import EDE, MAX_LISTS
 from resolver.lists.shadow import MARK
-from resolver.policy.description import Generation, LiveList
+from resolver.policy.description import Generation, LiveList, counters_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
     from resolver.base.paths import Places
@@ -54,6 +54,18 @@ class Plan:
     @property
     def entries(self) -> int:
         return sum(part.entries for part in self.lists)
+
+    def counted_after(self, before: Sequence[LiveList]) -> Plan:
+        """Each list counts under the number that it had among the lists before; one that comes, under one that none
+        had, as far as there are such."""
+        had = dict(zip((part.name for part in before), counters_of(before), strict=True))
+        kept = {had[part.name] for part in self.lists if part.name in had}
+        free = iter(sorted(set(range(MAX_LISTS)) - kept, key=lambda number: (number in had.values(), number)))
+        counted = [
+            part.model_copy(update={"counter": had[part.name] if part.name in had else next(free)})
+            for part in self.lists
+        ]
+        return replace(self, lists=tuple(counted))
 
 
 def plan(

@@ -120,8 +120,16 @@ class LiveList(ListDescription):
     here: int = 0
     """The same for what this provider suspends."""
     suspensions_here: str = ""
+    counter: int | None = None
+    """The number under which workers count it (0 to 63): its own for as long as it is followed, wherever it stands
+    among the others. None: an earlier version made the file, and it is the core's index."""
     shadow_of: str | None = Field(default=None, validation_alias="watched", serialization_alias="watched")
     """Of additions in shadow evaluation: the list that they would join."""
+
+
+def counters_of(lists: Iterable[LiveList]) -> list[int]:
+    """The number under which each of the lists of a compiled file counts."""
+    return [index if one.counter is None else one.counter for index, one in enumerate(lists)]
 
 
 class Generation(Stored):
@@ -143,6 +151,11 @@ class Generation(Stored):
     def names(self) -> list[str]:
         """The names of the lists, by the core's indices."""
         return [one.name for one in self.lists]
+
+    @property
+    def counters(self) -> list[int]:
+        """The number under which each list counts, by the core's indices."""
+        return counters_of(self.lists)
 
     def mask(self, wanted: Iterable[str] | None) -> int:
         """The lists of these names as the core's bits; None: all. What is in shadow evaluation counts as its list."""

@@ -326,8 +326,10 @@ def test_a_bypass_is_named_with_the_steward_dead(config: Config) -> None:
 
 
 def test_what_was_counted_of_a_list_is_told_by_its_name(config: Config) -> None:
-    counted(config, 0, beat=0.1, blocked=7, blocked_list_0=5, blocked_list_1=2, monitored_list_1=4)
-    says(config, 0, os.getpid(), lists=[{"name": "gambling", "version": 1}, {"name": "piracy", "version": 2}])
+    counted(config, 0, beat=0.1, blocked=7, blocked_list_3=5, blocked_list_1=2, monitored_list_1=4)
+    lists = [("gambling", 1, 3), ("piracy", 2, 1)]
+    told = [{"name": name, "version": version, "counter": counter} for name, version, counter in lists]
+    says(config, 0, os.getpid(), lists=told)
     totals = look(config)["totals"]
     assert totals["blocked"] == 7
     assert totals["blocked_by_list"] == {"gambling": 5, "piracy": 2}

@@ -121,6 +121,16 @@ def test_views_choose_the_lists_and_a_client_of_no_view_gets_every_list(tmp_path
         assert str(r.ask(query("one.example")).rr[0].rdata) == STOP_PAGE
 
 
+def test_a_list_counts_under_the_number_that_it_is_given(tmp_path: Path) -> None:
+    with rig(Upstream()) as r:
+        r.plane.set_list(compiled(tmp_path, ["one.example"], ["two.example"]), counters=[63, 0])
+        r.ask(query("one.example"))
+        assert (r.count("blocked_list_63"), r.count("blocked_list_0"), r.count("blocked_list_1")) == (1, 0, 0)
+        r.plane.set_list(compiled(tmp_path, ["two.example"]))
+        r.ask(query("two.example"))
+        assert (r.count("blocked_list_63"), r.count("blocked_list_0"), r.count("blocked")) == (1, 1, 2)
+
+
 def test_a_list_that_monitors_counts_and_lets_pass(tmp_path: Path) -> None:
     upstream = Upstream()
     with rig(upstream) as r:

@@ -12,7 +12,11 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import pytest
 
 from blocklists.errors import VerifyError
+from resolver.config.schema_lists import MAX_LISTS
+from resolver.lists.compile import Plan
 from resolver.lists.ledger import LedgerError
+from resolver.policy import look_up
+from resolver.policy.description import Generation, LiveList
 from tests.rigs.lists_world import World, make_entry
 
 if TYPE_CHECKING:
@@ -252,3 +256,29 @@ def test_a_start_on_a_read_only_state_directory_after_a_reboot_blocks_what_was_b
 
     assert exceptions.read(places.exceptions).covering("a.example", world.clock()) is not None
     assert any("overrides.json cannot be written" in alarm for alarm in world.register.status()["alarms"])
+
+
+def test_a_list_counts_under_the_same_number_wherever_it_stands(tmp_path: Path) -> None:
+    """Metrics go by it: a list that comes or goes gives nobody another one's count."""
+    world = World(tmp_path, lists={"alpha": {}, "beta": {}})
+    world.take(1, ["a.example"], name="alpha")
+    world.take(1, ["b.example"], name="beta")
+
+    def counters(*lists: str) -> dict[str, int]:
+        world.lists = {name: {} for name in lists}
+        world.restart()
+        meta = Generation.parse(look_up.opened(world.config.places.current).meta)
+        assert meta.names == [*lists]
+        return dict(zip(meta.names, meta.counters, strict=True))
+
+    assert counters("alpha", "beta") == {"alpha": 0, "beta": 1}
+    assert counters("new", "beta", "alpha") == {"new": 2, "beta": 1, "alpha": 0}
+    assert counters("beta", "other") == {"beta": 1, "other": 3}, "none that another had just now"
+    assert counters("beta") == {"beta": 1}
+
+
+def test_a_generation_of_before_gives_lists_their_places_as_numbers_and_room_does_not_run_out() -> None:
+    before = [LiveList(name=f"list-{number}") for number in range(MAX_LISTS)]
+    others = [LiveList(name=f"list-{number}") for number in range(MAX_LISTS - 1, 0, -1)] + [LiveList(name="new")]
+    planned = Plan((), tuple(others)).counted_after(before)
+    assert [part.counter for part in planned.lists] == [*range(MAX_LISTS - 1, 0, -1), 0]

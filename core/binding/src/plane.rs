@@ -123,10 +123,10 @@ impl Plane {
         self.inner.stop_listening().map_err(refused)
     }
 
-    #[pyo3(signature = (compiled, views = Vec::new()))]
-    #[expect(clippy::needless_pass_by_value, reason = "an argument of a Python function")]
-    fn set_list(&mut self, compiled: Option<&Bound<'_, CompiledList>>, views: Vec<u64>) {
-        self.inner.set_list(compiled.map(|list| Arc::clone(&list.get().inner)), &views);
+    #[pyo3(signature = (compiled, views = Vec::new(), counters = Vec::new()))]
+    #[expect(clippy::needless_pass_by_value, reason = "arguments of a Python function")]
+    fn set_list(&mut self, compiled: Option<&Bound<'_, CompiledList>>, views: Vec<u64>, counters: Vec<u8>) {
+        self.inner.set_list(compiled.map(|list| Arc::clone(&list.get().inner)), &views, &counters);
     }
 
     fn explain(&mut self, explanations: Vec<Option<Explanation>>) -> PyResult<()> {

@@ -32,7 +32,7 @@ fn main() {
     let mut rng = 1u64;
     let shuffled: Vec<&str> = (0..1 << 20).map(|_| names[next(&mut rng) as usize % names.len()].as_str()).collect();
     let list = compiled(&names);
-    bench.plane.set_list(Some(std::sync::Arc::new(list)), &[]);
+    bench.plane.set_list(Some(std::sync::Arc::new(list)), &[], &[]);
     let popular: Vec<String> = (0..2000).map(|n| format!("popular{n}.test")).collect();
     let compare = |name: &str, ns: (f64, f64), limit: (f64, f64)| {
         println!("{name:10} of limit: {:.2} (least), {:.2} (median)", limit.0 / ns.0, limit.1 / ns.1);

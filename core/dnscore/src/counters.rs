@@ -167,13 +167,15 @@ pub fn mark() -> u64 {
 /// The counters.
 pub struct Counters {
     values: Box<[u64; TOTAL]>,
+    /// The number under which each list of the compiled file counts.
+    lists: [u8; LISTS],
     file: Option<memmap2::MmapMut>,
 }
 
 impl Counters {
     /// All zero, in memory alone.
     pub fn new() -> Counters {
-        Counters { values: Box::new([0; TOTAL]), file: None }
+        Counters { values: Box::new([0; TOTAL]), lists: std::array::from_fn(|list| list as u8), file: None }
     }
 
     /// All zero, shown in a new file that replaces the one at `path`. A process that maps the old one keeps it. A reader
@@ -230,17 +232,26 @@ impl Counters {
         self.values[counter as usize]
     }
 
+    /// From now on the lists of the compiled file count under these numbers; those beyond, under their own.
+    pub fn set_lists(&mut self, numbers: &[u8]) {
+        self.lists = std::array::from_fn(|list| numbers.get(list).copied().unwrap_or(list as u8));
+    }
+
+    fn number(&self, list: u8) -> usize {
+        usize::from(self.lists[usize::from(list) % LISTS]) % LISTS
+    }
+
     /// A block by that list.
     #[inline]
     pub fn blocked_by(&mut self, list: u8) {
-        let value = &mut self.values[FIXED + usize::from(list) % LISTS];
+        let value = &mut self.values[FIXED + self.number(list)];
         *value = value.wrapping_add(1);
     }
 
     /// A match of a list that only counts.
     #[inline]
     pub fn monitored_by(&mut self, list: u8) {
-        let value = &mut self.values[FIXED + LISTS + usize::from(list) % LISTS];
+        let value = &mut self.values[FIXED + LISTS + self.number(list)];
         *value = value.wrapping_add(1);
     }
 

@@ -174,10 +174,11 @@ impl Plane {
         Ok(())
     }
 
-    /// From the next query on this list holds; `views`: which of its lists do for the clients of each view. What it meets
-    /// is counted once [`Plane::count_in`] says where.
-    pub fn set_list(&mut self, list: Option<Arc<CompiledList>>, views: &[u64]) {
+    /// From the next query on this list holds. `views`: which of its lists do for the clients of each view; `counters`:
+    /// under which number each counts. What it meets by entry is counted once [`Plane::count_in`] says where.
+    pub fn set_list(&mut self, list: Option<Arc<CompiledList>>, views: &[u64], counters: &[u8]) {
         self.chain.list = list;
+        self.chain.counters.set_lists(counters);
         self.chain.clients.set_lists(views);
         self.chain.explanations = Vec::new();
         self.chain.owners.new_list();
