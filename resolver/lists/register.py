@@ -50,6 +50,7 @@ from resolver.lists.decide import (
 )  # fmt: skip
 from resolver.lists.everywhere import Everywhere, WordError
 from resolver.lists.ledger import Event, LedgerError
+from resolver.lists.overdue import Away
 from resolver.lists.people import People
 from resolver.lists.protected import ProtectedNames, protected_names
 from resolver.lists.questions import Questions
@@ -102,9 +103,8 @@ class Register:
         self.everywhere = Everywhere(config, ledger, clock, self._alarm)
         self.waves = Waves(config, ledger, clock, uptime, self._alarm)
         self.appeals = AppealsHere(
-            config, ledger, clock, self._alarm, self.settle, lambda: (self.applied, self._settling.order),
-            self.everywhere,
-        )  # fmt: skip
+            config, ledger, clock, self._alarm, self.settle, lambda: (self.applied, self._away()), self.everywhere
+        )
         sealed = self.questions = Questions(config, ledger, clock, os.urandom, self._sealed, self.appeals.sealed_entry)
         self.people = People(self.places, ledger, clock, self._alarm, sealed, self.settle)
         self._counting = Counting(self.places, ledger.append, self._sealed)
@@ -341,6 +341,10 @@ class Register:
         now = self._clock()
         self._settling.settle(lambda: plan(self.config, self.applied, self.fetching, self._suspended(), now=now), now)
         self.waves.look(self._settling.running)
+
+    def _away(self) -> Away:
+        lists = frozenset(source.name for source in self.config.lists if source.name not in self.applied)
+        return Away(lists, self._settling.off, self._settling.is_settled)
 
     def _suspended(self) -> Suspensions:
         return self.appeals.suspended.beside(of_overrides(self.people.holding()))

@@ -163,6 +163,39 @@ def test_an_appeal_against_what_is_not_listed_changes_nothing(world: World, refe
     assert world.active("b.example") == ["gambling"]
 
 
+def test_an_appeal_that_comes_due_while_nothing_of_its_list_is_applied_waits_until_it_is(world: World) -> None:
+    receive(world, "A1", "b.example")
+    world.stop()
+    places = world.config.places
+    (places.list("gambling").applied / "head.json").write_text("{")
+    places.generation.unlink()
+    places.current.unlink()
+    world.start()
+    run_out(world)
+    assert (world.active("b.example"), fate(world, "A1")) == ([], [None])
+    world.take(1, ["a.example", "b.example"])
+    world.register.tick()
+    assert (world.active("b.example"), fate(world, "A1")) == ([], ["suspended"])
+
+
+def test_a_start_that_cannot_make_live_what_should_be_looks_appeals_up_in_what_is_live(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    receive(world, "A1", "b.example")
+    receive(world, "A2", "gone.example")
+    world.stop()
+    with monkeypatch.context() as patch:
+        patch.setattr("resolver.lists.activate.bring_up", full)
+        world.start()
+        run_out(world)
+        assert fate(world, "A1", "A2") == ["suspended", None]
+    run_out(world, minutes=11)
+    assert (world.active("b.example"), fate(world, "A2")) == ([], ["nothing"])
+
+
 # -- what strangers can open together
 
 
