@@ -21,7 +21,7 @@ from resolver.base.errors import ResolverError, why
 from resolver.base.journal import about
 from resolver.base.stored import StateError, load, store
 from resolver.base.timestamps import as_text, as_time
-from resolver.ipc import list_confirmations
+from resolver.ipc import issuer_decisions, list_confirmations
 from resolver.ipc import shadow_sketches as sketches
 from resolver.lists import decide as deciding
 from resolver.lists import decisions, fetch, report
@@ -398,7 +398,8 @@ class Register:
         return {name: applied.entries for name, applied in self.applied.items()}
 
     def publish_lists(self) -> None:
-        """`run_dir/lists.json`: when each list was last confirmed, for the stop page; and the decisions on appeals."""
+        """`run_dir/lists.json`: when each list was last confirmed, for the stop page; and the decisions on appeals,
+        which a relief may bring though its list is not confirmed."""
         now = self._clock()
         told = {
             source.name: {
@@ -409,15 +410,15 @@ class Register:
             for source in self.config.lists
             for known in [self.fetching.get(source.name, Fetching())]
         }
-        if told == self._published:
-            return
+        decided = decisions.read(self.places, told)
+        self.appeals.decided_by_issuers(decided)
         try:
-            list_confirmations.write(self.places, told)
-            self.appeals.decided_by_issuers(decisions.publish(self.places, told))
+            issuer_decisions.write(self.places, decided)
+            if told != self._published:
+                list_confirmations.write(self.places, told)
+                self._published = told
         except OSError as error:
-            say.warning("%s cannot be written (%s)", self.places.lists, error.strerror)
-        else:
-            self._published = told
+            say.warning("%s cannot be written (%s)", self.places.run_dir, error.strerror)
 
     def status(self) -> dict[str, Any]:
         """Everything about the lists, as `stopsign lists status --json` prints it."""

@@ -16,7 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from resolver.ipc import control, receipts
+from blocklists.errors import VerifyError
+from blocklists.head import Decision, Relief
+from resolver.ipc import control, issuer_decisions, receipts
 from resolver.lists import activate
 from resolver.lists.appeals import MOST_REFUSED
 from resolver.lists.ledger import LedgerError
@@ -388,6 +390,32 @@ def test_what_an_issuer_granted_stays_off_until_its_relief_is_there(world: World
     granted = {"list": "gambling", "appeal": "A1", "reference": ref("a.example"), "outcome": "granted", "by": "Judge"}
     world.register.appeals.decided_by_issuers([granted])
     assert world.active("a.example") == ["piracy"]
+
+
+@pytest.mark.parametrize("is_full", [False, True])
+def test_a_decision_holds_that_comes_in_the_relief_beside_a_refused_version(
+    world: World, monkeypatch: pytest.MonkeyPatch, is_full: bool
+) -> None:
+    """`is_full`: `run_dir` takes no file, so that the portal hears of it later."""
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    receive(world, "A1", "a.example", "lawful")
+    world.register.publish_lists()
+    folder = world.config.places.list("gambling").verified
+    folder.mkdir(parents=True, exist_ok=True)
+    said = Decision("A1", ref("a.example"), "2026-11-22T12:30:00Z", "upheld", "the order stands", "Judge")
+    (folder / "relief.json").write_bytes(Relief("gambling", 1, {}, (said,)).to_bytes())
+    world.register.refuse("gambling", VerifyError("too-large", "120,000 entries; max_entries allows 100,000"))
+    with monkeypatch.context() as patch:
+        if is_full:
+            patch.setattr("resolver.base.atomic.replace", full)
+        world.register.publish_lists()
+    assert world.leaves()[decision(world, "A1")] == ("appeal-decided", ref("a.example"))
+    assert [one.appeal for one in issuer_decisions.read(world.config.places)] == ([] if is_full else ["A1"])
+    world.register.publish_lists()
+    assert [one.appeal for one in issuer_decisions.read(world.config.places)] == ["A1"]
 
 
 # -- who may say what
