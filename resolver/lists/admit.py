@@ -65,15 +65,17 @@ def admit(
     names: ProtectedNames,
     *,
     now: float,
+    judged_at: float,
     approved_by: str | None = None,
     shadow: float = 0.0,
     sealed_key: Path | None = None,
     waits: Reason | None = None,
 ) -> Admission:
     """Judge a candidate and put its document beside the applied head. Blocking. `VerifyError` where the document is not
-    what an issuer may sign; `CoreError` or `OSError` where this machine fails. `shadow`: for how many seconds additions
-    that nothing speaks against meet live queries before they act. `sealed_key`: opens a sealed list for the guards.
-    `waits`: why additions do not act yet, whatever the guards say."""
+    what an issuer may sign; `CoreError` or `OSError` where this machine fails. `judged_at`: the time by which the caps
+    count; what acts is counted from `now` on. `shadow`: for how many seconds additions that nothing speaks against meet
+    live queries before they act. `sealed_key`: opens a sealed list for the guards. `waits`: why additions do not act
+    yet, whatever the guards say."""
     applied = _resealed(applied, candidate)
     old = places.applied / applied.document if applied else None
     withdrawn = sorted({**(applied.suspended if applied else {}), **candidate.suspended})
@@ -87,7 +89,7 @@ def admit(
         names,
         active=applied.entries if applied else 0,
         additions=applied.additions if applied else (),
-        now=now,
+        now=judged_at,
     )
     may_shadow = bool(shadow) and old is not None and approved_by is None
     in_shadow = may_shadow and judgement.adds and facts.added > 0

@@ -427,3 +427,20 @@ def test_a_withdrawn_popular_name_that_is_proposed_again_is_held(tmp_path: Path)
         assert [reason.kind for reason in held.reasons] == ["popular"]
         assert world.active("bank.example") == []
     world.stop()
+
+
+def test_additions_that_waited_for_a_wave_are_counted_when_they_act(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = World(tmp_path, more={"host": "h", "stages": {"stage": "wave-1"}})
+    monkeypatch.setattr("resolver.lists.fetch.stored", lambda *_: world.last)
+    first = [f"n{number}.example" for number in range(100)]
+    world.register.take(world.candidate(1, first), reached=True)
+    world.clock.forward(days=8)
+    second = world.candidate(2, [*first, *(f"m{number}.example" for number in range(10))])
+    world.register.take(second)
+    world.clock.forward(hours=30)
+    world.register.take(second, seen=True, reached=True)
+    applied = world.register.applied["gambling"]
+    assert (applied.version, applied.additions, applied.since) == (2, ((world.clock(), 10),), "2026-12-01T18:00:00Z")
+    assert world.active("m9.example") == ["gambling"]
