@@ -56,7 +56,7 @@ from resolver.lists.protected import ProtectedNames, protected_names
 from resolver.lists.questions import Questions
 from resolver.lists.restore import restored
 from resolver.lists.settle import Settling
-from resolver.lists.shadow import URGENT, Shadow
+from resolver.lists.shadow import URGENT, Shadow, complaint
 from resolver.lists.state import Applied, Fetching, load_applied, store_applied
 from resolver.lists.suspensions import Suspensions, of_overrides
 from resolver.lists.waves import Waves
@@ -188,7 +188,7 @@ class Register:
                 now=now,
                 judged_at=deciding.judged_at(before, offer, now),
                 approved_by=approved_by or (waiting.approved_by if waiting else None),
-                shadow=0.0 if seen or still else before.shadow,
+                watch=deciding.watch(before, offer, now),
                 sealed_key=seals.key_file(self.config),
                 waits=None if reached else still or self.waves.waits(source),
             )
@@ -252,16 +252,16 @@ class Register:
         """Additions whose shadow evaluation is over act, or wait for a person."""
         held = {name: known.held for name, known in self.fetching.items() if known.held is not None}
         documents = {name: one.document for name, one in held.items() if one.document is not None}
-        self._shadow.look({sketches.evaluation_id(name, document) for name, document in documents.items()})
+        self._shadow.look({name: sketches.evaluation_id(name, document) for name, document in documents.items()})
         for name, document in documents.items():
             until = held[name].until
             if until is None or self._clock() < until:
                 continue
             where, share = self.places.list(name), self.config.guards.shadow.share
-            evaluation = sketches.evaluation_id(name, document)
-            self.waves.soak.evaluated(name, held[name].state, self._shadow.most(evaluation))
+            met = self._shadow.met(name, where.applied / document)
+            self.waves.soak.evaluated(name, held[name].state, max(met.values(), default=0.0))
             readable = None if held[name].seal else where.applied / document
-            text = self._shadow.complaint(evaluation, share, readable)
+            text = complaint(met, share, readable)
             if text is not None:
                 self._carry_out(self._state(name), Evaluated(text), self._clock())
                 continue
