@@ -308,7 +308,9 @@ def suspend(path: Path | None, directory: Path | None, **which: Unpack[Which]) -
     for at in range(0, len(references), AT_ONCE):
         part = references[at : at + AT_ONCE]
         done = control.call(config.places.control_socket, "suspend", timeout=LONG, references=part)["suspended"]
-        click.echo("\n".join(f"{reference} is suspended" for reference in done) or "nothing of it is held")
+        click.echo(
+            "\n".join(f"{reference} is suspended" for reference in done) or "nothing of it is held and blocked now"
+        )
 
 
 @appeals.command("drop-unknown")

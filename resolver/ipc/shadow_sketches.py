@@ -53,6 +53,11 @@ def evaluation_id(name: str, document: str) -> str:
     return f"{name}/{document}"
 
 
+def list_of(evaluation: str) -> str:
+    """The name of its list."""
+    return evaluation.partition("/")[0]
+
+
 def shadow_lists(lists: Sequence[LiveList]) -> list[tuple[int, int, str]]:
     """The lists of a generation in shadow evaluation, for `Plane.set_shadow_lists`."""
     order = [one.name for one in lists]

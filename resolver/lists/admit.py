@@ -32,7 +32,7 @@ from resolver import _core
 from resolver.base.timestamps import as_text
 from resolver.lists.guard import Facts, Finding, Judgement, judge, outside_scope
 from resolver.lists.ledger import Event
-from resolver.lists.state import WATCHED, WEEK, Applied, Held, Reason, Suspension
+from resolver.lists.state import WEEK, Applied, Held, Reason, Suspension
 from resolver.policy import seals
 
 if TYPE_CHECKING:
@@ -45,6 +45,8 @@ if TYPE_CHECKING:
     from resolver.lists.protected import ProtectedNames
 
 FINDINGS, EVERY = 100, 1 << 32
+Watch = tuple[float, float]
+"""Beginning and end of a shadow evaluation, Unix time."""
 PROVEN = ("version", "state", "issuer", "bases", "signed_by", "holders", "threshold")
 
 
@@ -65,15 +67,17 @@ def admit(
     names: ProtectedNames,
     *,
     now: float,
+    judged_at: float,
     approved_by: str | None = None,
-    shadow: float = 0.0,
+    watch: Watch | None = None,
     sealed_key: Path | None = None,
     waits: Reason | None = None,
 ) -> Admission:
     """Judge a candidate and put its document beside the applied head. Blocking. `VerifyError` where the document is not
-    what an issuer may sign; `CoreError` or `OSError` where this machine fails. `shadow`: for how many seconds additions
-    that nothing speaks against meet live queries before they act. `sealed_key`: opens a sealed list for the guards.
-    `waits`: why additions do not act yet, whatever the guards say."""
+    what an issuer may sign; `CoreError` or `OSError` where this machine fails. `judged_at`: the time by which the caps
+    count; what acts is counted from `now` on. `watch`: when additions that nothing speaks against meet live queries
+    before they act; None: they do not. `sealed_key`: opens a sealed list for the guards. `waits`: why additions do not
+    act yet, whatever the guards say."""
     applied = _resealed(applied, candidate)
     old = places.applied / applied.document if applied else None
     withdrawn = sorted({**(applied.suspended if applied else {}), **candidate.suspended})
@@ -87,10 +91,10 @@ def admit(
         names,
         active=applied.entries if applied else 0,
         additions=applied.additions if applied else (),
-        now=now,
+        now=judged_at,
     )
-    may_shadow = bool(shadow) and old is not None and approved_by is None
-    in_shadow = may_shadow and judgement.adds and facts.added > 0
+    may_shadow = old is not None and approved_by is None
+    in_shadow = watch is not None and may_shadow and judgement.adds and facts.added > 0
     let_by = approved_by or ("the configuration (approve_first)" if facts.first and source.approve_first else None)
     acts = (judgement.adds and not in_shadow) or (let_by is not None and judgement.approvable)
     if acts and (waits is None or not facts.added):
@@ -98,9 +102,9 @@ def admit(
     held = _held(candidate, facts, judgement, source, now)
     if acts and waits is not None:
         held = held.model_copy(update={"reasons": (waits,), "approved_by": approved_by})
-    elif in_shadow and old is not None:
+    elif in_shadow and watch is not None and old is not None:
         lines = (_rekeyed_additions if rekeyed else _added_lines)(old, candidate, withdrawn)
-        held = _in_shadow(held, candidate, lines, places, now + shadow)
+        held = _in_shadow(held, candidate, lines, places, watch)
     events = (Event("list-held", f"{candidate.name}/{candidate.version}", _as_detail(candidate, held)),)
     if applied is None or old is None:
         return Admission(None, held, events)
@@ -305,17 +309,16 @@ def _held(candidate: Candidate, facts: Facts, judgement: Judgement, source: List
         since=as_text(now),
         reasons=judgement.reasons,
         urgent=source.urgent,
+        judged=now,
     )
 
 
-def _in_shadow(held: Held, candidate: Candidate, lines: Iterable[bytes], places: ListPlaces, until: float) -> Held:
+def _in_shadow(held: Held, candidate: Candidate, lines: Iterable[bytes], places: ListPlaces, watch: Watch) -> Held:
     """The additions alone, as a document that is compiled beside the list and only monitors."""
     name = f"watched-{candidate.version}-{_short(candidate.state)}.zst"
     with durable.replaced(places.applied / name) as part:
         write_lines(part, lines)
-    text = f"watched against live queries until {as_text(until)}"
-    reason = Reason(kind=WATCHED, text=text, approvable=True)
-    return held.model_copy(update={"reasons": (reason,), "until": until, "document": name, "seal": candidate.seal})
+    return held.evaluated(*watch).model_copy(update={"document": name, "seal": candidate.seal})
 
 
 def _added_lines(old: Path, candidate: Candidate, withdrawn: Collection[str]) -> Iterator[bytes]:

@@ -19,13 +19,12 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from blocklists.counted import counted
-from resolver._core import CoreError
 from resolver.base.journal import about
 from resolver.base.stored import StateError, Stored, load, store
 from resolver.config.values import domain_name
 from resolver.lists import suspensions
 from resolver.lists.ledger import Event, Ledger, LedgerError
-from resolver.lists.overdue import Appeals, Decided, Listed, Settled, Waiting, release, settle, suspension
+from resolver.lists.overdue import Appeals, Decided, Listed, Settled, Waiting, came_due, release, settle, suspension
 from resolver.lists.reports import AppealError, Report, came_in, leaf_of, withdrawn
 from resolver.lists.suspensions import Suspended
 from resolver.policy import look_up
@@ -37,7 +36,7 @@ if TYPE_CHECKING:
     from resolver._core import CompiledList, Match
     from resolver.config.schema import Config
     from resolver.lists.everywhere import Everywhere, Word
-    from resolver.lists.overdue import Find
+    from resolver.lists.overdue import Away, Find
     from resolver.lists.state import Applied
 
 say = logging.getLogger("stopsign.lists")
@@ -53,8 +52,8 @@ BEYOND = "more came due than guards.overdue lets open by itself in a day"
 
 
 class AppealsHere:
-    """Called from the register's thread alone. `applied`: the lists, as they are at each call; `order`: names of the
-    lists as the live generation numbers them; `make_live`: called once after each change of what is suspended."""
+    """Called from the register's thread alone. `applied` and `away`: the lists, as they are at each call; `make_live`:
+    called once after each change of what is suspended."""
 
     def __init__(
         self,
@@ -63,7 +62,7 @@ class AppealsHere:
         clock: Callable[[], float],
         alarm: Callable[[str, str | None], None],
         make_live: Callable[[], None],
-        lists: Callable[[], tuple[Mapping[str, Applied], Sequence[str]]],
+        lists: Callable[[], tuple[Mapping[str, Applied], Away]],
         everywhere: Everywhere,
     ) -> None:
         self._config, self._places, self._ledger, self._clock = config, config.places, ledger, clock
@@ -250,9 +249,8 @@ class AppealsHere:
 
     def let_go(self, references: Iterable[str], by: str) -> list[str]:
         """A person lets entries be suspended that were held beyond the caps; those that are."""
-        settled = release(
-            self.known, self.suspended, self._lists()[0], self._finder(references), list(references), self._clock()
-        )
+        asked, (applied, away) = list(references), self._lists()
+        settled = release(self.known, self.suspended, applied, self._finder(asked), asked, away=away, now=self._clock())
         self._settled(settled)
         done = sorted({self.known.waiting[a].reference for a, fate in settled.fates.items() if fate == "suspended"})
         say.warning("%d entries with overdue appeals are suspended by %s", len(done), by, extra=about(person=by))
@@ -318,22 +316,21 @@ class AppealsHere:
 
     def tick(self) -> None:
         """Whatever came due is settled in one round; mends whose time is over end."""
-        caps, clocks = self._config.guards.overdue, self._config.portal.clocks
-        if due := [one for one in self.known.waiting.values() if self._may_be_due(one)]:
+        caps, clocks, now = self._config.guards.overdue, self._config.portal.clocks, self._clock()
+        applied, away = self._lists()
+        if due := came_due(self.known, self.suspended, applied, away, clocks, now):
             try:
-                find = self._finder(one.reference for one in due if not one.name)
+                find = self._finder(self.known.waiting[one].reference for one in due)
             except AppealError as error:
                 self._alarm("overdue", str(error))
                 return
-            applied, now = self._lists()[0], self._clock()
-            self._settled(settle(self.known, self.suspended, applied, find, clocks=clocks, caps=caps, now=now))
+            self._settled(
+                settle(self.known, self.suspended, applied, find, due, away=away, clocks=clocks, caps=caps, now=now)
+            )
         self._end_mends()
         self._watch()
         for what in tuple(self._unstored):
             self._store(what)
-
-    def _may_be_due(self, one: Waiting) -> bool:
-        return one.fate == "waiting" and one.received + self._config.portal.clocks.of(one.ground) < self._clock()
 
     def _settled(self, done: Settled) -> None:
         if not done.fates:
@@ -378,16 +375,16 @@ class AppealsHere:
         """Looks entries up in the live generation, opened once: by name, and those of sealed lists, which have none,
         under these references. `AppealError` where it cannot be read."""
         try:
-            compiled = look_up.opened(self._places.current)
-        except CoreError as error:
+            compiled, generation = look_up.live(self._places)
+        except look_up.ListedError as error:
             raise AppealError(f"what is listed cannot be read: {error}") from error
-        applied, order = self._lists()
+        (applied, _), order = self._lists(), generation.names
         wanted = frozenset(references) if any(one.seal is not None for one in applied.values()) else frozenset()
         nameless = [one for one in compiled.find(wanted) if not one.name] if wanted else []
 
         def find(reference: str, name: str) -> Listed | None:
             """By reference and name, if the list does more than to be watched."""
-            found = (one for one in _at(compiled, name) or nameless if one.reference == reference)
+            found = (one for one in (*_at(compiled, name), *nameless) if one.reference == reference)
             match = next((one for one in found if order[one.list] in applied), None)
             return None if match is None else Listed(order[match.list], match.name, match.match, match.basis)
 

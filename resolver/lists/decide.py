@@ -4,7 +4,10 @@ Enters: a list's state, an event, the time. Leaves: the new state, and effects i
 out. No I/O. Rules:
 
 - Additions that `admit` holds go on waiting for a person, or for the issuer's next version; the same candidate is
-  judged once.
+  judged once. Since when they are held goes on from version to version: else nobody would hear that a list with a
+  version an hour never gets through.
+- Shadow evaluation goes on likewise. Each version's additions are watched for the whole time, but no evaluation takes
+  more than twice that, however often versions come: what comes late in it is watched for less.
 - What lets held additions go on, an approval or an earlier wave, waits until its leaf is in the log (`Append`). Every
   other leaf of this module is written when the log can take it, and delays nothing (`Note`). That additions wait for
   the leaf of their activation is the rule of `activate`.
@@ -27,13 +30,14 @@ from resolver.lists.state import STAGE, Fetching, Held, Reason, Refusal
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from resolver.lists.admit import Admission
+    from resolver.lists.admit import Admission, Watch
     from resolver.lists.fetch import Candidate
     from resolver.lists.stages import Verdict
     from resolver.lists.state import Applied, Suspension
 
 NOT_REFUSALS = frozenset({"unreachable", "missing", "deadline", "storage"})
 TRAFFIC = "traffic"
+NOT_WATCHED = {"until": None, "watched": None, "document": None}
 LEAF, STOPPED = "list-stage", "stopped by "
 
 
@@ -249,14 +253,28 @@ def still(state: ListState, offer: Offered) -> Reason | None:
 def judged_at(state: ListState, offer: Offered, now: float) -> float:
     """The time by which the caps count: what is held waits for a person, not for a rolling window to pass."""
     waiting = state.waiting(offer.candidate)
-    return now if waiting is None or offer.by else as_time(waiting.since)
+    if waiting is None or offer.by:
+        return now
+    return as_time(waiting.since) if waiting.judged is None else waiting.judged
+
+
+def watch(state: ListState, offer: Offered, now: float) -> Watch | None:
+    """When the additions are evaluated in shadow, if nothing speaks against them; None: they are not."""
+    if offer.seen or not state.shadow or still(state, offer) is not None:
+        return None
+    held = state.known.held
+    if held is None or held.watched is None or held.until is None:
+        return now, now + state.shadow
+    if state.waiting(offer.candidate) is not None:
+        return held.watched, held.until
+    return held.watched, min(now, held.watched + state.shadow) + state.shadow
 
 
 def _started(state: ListState, now: float) -> ListState:
     held = state.known.held
     if held is None or held.until is None:
         return state
-    return _with(state, held=held.model_copy(update={"until": now + state.shadow}))
+    return _with(state, held=held.evaluated(now, now + state.shadow))
 
 
 def _offered(state: ListState, offer: Offered, now: float) -> tuple[ListState, list[Effect]]:
@@ -276,13 +294,9 @@ def _offered(state: ListState, offer: Offered, now: float) -> tuple[ListState, l
         effects += [Store(), Alarm(f"applied {state.name}", None)]
     if held is not None and is_new:
         effects += [Count("guarded", tuple(reason.kind for reason in held.reasons)), _held_said(after, held)]
-    was = state.known.held
-    # a list with a version an hour waits since the first of them: else nobody would hear that it never gets through
-    goes_on = held is not None and was is not None and held.waits_for_wave and was.waits_for_wave
-    if held is not None and was is not None and (waiting is not None or goes_on):
-        held = held.model_copy(update={"since": was.since})
-    if held is not None and held.until is not None:
-        held = held.model_copy(update={"until": now + state.shadow})
+    if held is not None and (was := state.known.held) is not None:
+        judged = held.judged if waiting is None else waiting.judged
+        held = held.model_copy(update={"since": was.since, "judged": judged})
     return replace(_with(after, held=held), judged=candidate.mark), [*effects, Remember(), Settle()]
 
 
@@ -341,7 +355,7 @@ def _evaluated(state: ListState, event: Evaluated) -> tuple[ListState, list[Effe
     if held is None:
         return state, []
     reason = Reason(kind=TRAFFIC, text=event.text, approvable=True)
-    after = _with(state, held=held.model_copy(update={"reasons": (reason,), "until": None, "document": None}))
+    after = _with(state, held=held.model_copy(update={**NOT_WATCHED, "reasons": (reason,)}))
     leaf = Leaf("list-held", f"{state.name}/{held.version}", {"list": state.name, "reasons": [event.text]})
     return after, [Count("guarded", (TRAFFIC,)), Remember(), Note((leaf,)), Settle()]
 

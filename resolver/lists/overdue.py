@@ -4,8 +4,10 @@ Enters: the appeals that this steward has a leaf of, what is suspended, what is 
 values after one round. Rules:
 
 - An appeal is overdue by the steward's own clock, counted from the steward's own leaf of it; nobody else's word counts.
+- A mistake of fact cannot be found here on a sealed list: an appeal against its entry has the clock of merits.
 - It only ever takes off; only what an active list holds under that reference; and only where the entry's ground does
   not forbid it.
+- An entry that no list holds for a moment (`Away`) may block again: an appeal against it goes on waiting.
 - What strangers open together is bounded, by list and for all lists, in number and share, over the last day. An entry
   beyond that bound is held until a person decides. Room that the bound has on a later day is not for it, else a
   flood of appeals would take everything off, a little every day.
@@ -95,6 +97,17 @@ Find = Callable[[str, str], Listed | None]
 
 
 @dataclass(frozen=True, slots=True)
+class Away:
+    """What may block again without anybody's word about it. `lists`: nothing of them is applied; `references`: of
+    entries that what is live leaves out at this provider's own word, as for an override. `is_settled`: what is live is
+    what should be."""
+
+    lists: frozenset[str] = frozenset()
+    references: frozenset[str] = frozenset()
+    is_settled: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class Settled:
     """After a round. `fates`: of the appeals that came due in it."""
 
@@ -103,20 +116,42 @@ class Settled:
     fates: Mapping[str, Fate]
 
 
+def due_at(one: Waiting, of: str, applied: Mapping[str, Applied], clocks: Clocks) -> float:
+    """When an appeal against an entry of the list `of` is overdue (Unix time)."""
+    is_sealed = of in applied and applied[of].seal is not None
+    return one.received + (clocks.decide if is_sealed else clocks.of(one.ground))
+
+
+def came_due(
+    appeals: Appeals, suspended: Suspensions, applied: Mapping[str, Applied], away: Away, clocks: Clocks, now: float
+) -> list[str]:
+    """The appeals that `settle` is to be asked about."""
+    return [
+        a
+        for a, one in appeals.waiting.items()
+        if one.fate == "waiting"
+        and due_at(one, one.list, applied, clocks) < now
+        and (one.reference in suspended.entries or not _is_away(one, away))
+    ]
+
+
+def _is_away(one: Waiting, away: Away) -> bool:
+    return one.list in away.lists or one.reference in away.references
+
+
 def settle(
     appeals: Appeals,
     suspended: Suspensions,
     applied: Mapping[str, Applied],
     find: Find,
+    due: list[str],
     *,
+    away: Away,
     clocks: Clocks,
     caps: Overdue,
     now: float,
 ) -> Settled:
-    """One round: everything that is due. `find` is asked only for what came due."""
-    due = [
-        a for a, one in appeals.waiting.items() if one.fate == "waiting" and one.received + clocks.of(one.ground) < now
-    ]
+    """One round: everything that is `due`."""
     groups: dict[str, list[str]] = {}
     for appeal in sorted(due, key=lambda a: (appeals.waiting[a].received, a)):
         groups.setdefault(appeals.waiting[appeal].reference, []).append(appeal)
@@ -129,7 +164,13 @@ def settle(
             suspended, fate = suspended.joined(reference, group), "suspended"
         elif reference in held:
             fate = "held"
-        elif (entry := find(reference, appeals.waiting[group[0]].name)) is None or not _suspends(entry, applied):
+        elif (entry := find(reference, appeals.waiting[group[0]].name)) is None:
+            if not away.is_settled:
+                continue
+            fate = "nothing"
+        elif not (group := [a for a in group if due_at(appeals.waiting[a], entry.list, applied, clocks) < now]):
+            continue  # reported as against another list's entry, or no list's
+        elif not _suspends(entry, applied):
             fate = "nothing"
         elif not _is_room(entry.list, taken, applied[entry.list].entries, caps):
             held[reference], fate = now, "held"
@@ -147,16 +188,23 @@ def release(
     applied: Mapping[str, Applied],
     find: Find,
     references: list[str],
+    *,
+    away: Away,
     now: float,
 ) -> Settled:
-    """A person let entries that were held be suspended; what is no longer listed needs no suspension."""
+    """A person let entries that were held be suspended; what is no longer listed needs no suspension, and what is away
+    stays held."""
     fates: dict[str, Fate] = {}
     held = dict(appeals.held)
     for reference in references:
         group = [a for a in appeals.against(reference) if appeals.waiting[a].fate == "held"]
-        if held.pop(reference, None) is None or not group:
+        if reference not in held or not group:
             continue
-        entry = find(reference, appeals.waiting[group[0]].name)
+        one = appeals.waiting[group[0]]
+        entry = find(reference, one.name)
+        if entry is None and (not away.is_settled or _is_away(one, away)):
+            continue
+        del held[reference]
         acts = entry is not None and _suspends(entry, applied)
         if entry is not None and acts:
             suspended = suspended.with_(reference, suspension(entry, group, now))

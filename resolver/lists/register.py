@@ -21,7 +21,7 @@ from resolver.base.errors import ResolverError, why
 from resolver.base.journal import about
 from resolver.base.stored import StateError, load, store
 from resolver.base.timestamps import as_text, as_time
-from resolver.ipc import list_confirmations
+from resolver.ipc import issuer_decisions, list_confirmations
 from resolver.ipc import shadow_sketches as sketches
 from resolver.lists import decide as deciding
 from resolver.lists import decisions, fetch, report
@@ -50,12 +50,13 @@ from resolver.lists.decide import (
 )  # fmt: skip
 from resolver.lists.everywhere import Everywhere, WordError
 from resolver.lists.ledger import Event, LedgerError
+from resolver.lists.overdue import Away
 from resolver.lists.people import People
 from resolver.lists.protected import ProtectedNames, protected_names
 from resolver.lists.questions import Questions
 from resolver.lists.restore import restored
 from resolver.lists.settle import Settling
-from resolver.lists.shadow import URGENT, Shadow
+from resolver.lists.shadow import URGENT, Shadow, complaint
 from resolver.lists.state import Applied, Fetching, load_applied, store_applied
 from resolver.lists.suspensions import Suspensions, of_overrides
 from resolver.lists.waves import Waves
@@ -102,9 +103,8 @@ class Register:
         self.everywhere = Everywhere(config, ledger, clock, self._alarm)
         self.waves = Waves(config, ledger, clock, uptime, self._alarm)
         self.appeals = AppealsHere(
-            config, ledger, clock, self._alarm, self.settle, lambda: (self.applied, self._settling.order),
-            self.everywhere,
-        )  # fmt: skip
+            config, ledger, clock, self._alarm, self.settle, lambda: (self.applied, self._away()), self.everywhere
+        )
         sealed = self.questions = Questions(config, ledger, clock, os.urandom, self._sealed, self.appeals.sealed_entry)
         self.people = People(self.places, ledger, clock, self._alarm, sealed, self.settle)
         self._counting = Counting(self.places, ledger.append, self._sealed)
@@ -185,9 +185,10 @@ class Register:
                 source,
                 self.places.list(candidate.name),
                 self._protected,
-                now=deciding.judged_at(before, offer, now),
+                now=now,
+                judged_at=deciding.judged_at(before, offer, now),
                 approved_by=approved_by or (waiting.approved_by if waiting else None),
-                shadow=0.0 if seen or still else before.shadow,
+                watch=deciding.watch(before, offer, now),
                 sealed_key=seals.key_file(self.config),
                 waits=None if reached else still or self.waves.waits(source),
             )
@@ -251,16 +252,16 @@ class Register:
         """Additions whose shadow evaluation is over act, or wait for a person."""
         held = {name: known.held for name, known in self.fetching.items() if known.held is not None}
         documents = {name: one.document for name, one in held.items() if one.document is not None}
-        self._shadow.look({sketches.evaluation_id(name, document) for name, document in documents.items()})
+        self._shadow.look({name: sketches.evaluation_id(name, document) for name, document in documents.items()})
         for name, document in documents.items():
             until = held[name].until
             if until is None or self._clock() < until:
                 continue
             where, share = self.places.list(name), self.config.guards.shadow.share
-            evaluation = sketches.evaluation_id(name, document)
-            self.waves.soak.evaluated(name, held[name].state, self._shadow.most(evaluation))
+            met = self._shadow.met(name, where.applied / document)
+            self.waves.soak.evaluated(name, held[name].state, max(met.values(), default=0.0))
             readable = None if held[name].seal else where.applied / document
-            text = self._shadow.complaint(evaluation, share, readable)
+            text = complaint(met, share, readable)
             if text is not None:
                 self._carry_out(self._state(name), Evaluated(text), self._clock())
                 continue
@@ -342,6 +343,10 @@ class Register:
         self._settling.settle(lambda: plan(self.config, self.applied, self.fetching, self._suspended(), now=now), now)
         self.waves.look(self._settling.running)
 
+    def _away(self) -> Away:
+        lists = frozenset(source.name for source in self.config.lists if source.name not in self.applied)
+        return Away(lists, self._settling.off, self._settling.is_settled)
+
     def _suspended(self) -> Suspensions:
         return self.appeals.suspended.beside(of_overrides(self.people.holding()))
 
@@ -398,7 +403,8 @@ class Register:
         return {name: applied.entries for name, applied in self.applied.items()}
 
     def publish_lists(self) -> None:
-        """`run_dir/lists.json`: when each list was last confirmed, for the stop page; and the decisions on appeals."""
+        """`run_dir/lists.json`: when each list was last confirmed, for the stop page; and the decisions on appeals,
+        which a relief may bring though its list is not confirmed."""
         now = self._clock()
         told = {
             source.name: {
@@ -409,15 +415,15 @@ class Register:
             for source in self.config.lists
             for known in [self.fetching.get(source.name, Fetching())]
         }
-        if told == self._published:
-            return
+        decided = decisions.read(self.places, told)
+        self.appeals.decided_by_issuers(decided)
         try:
-            list_confirmations.write(self.places, told)
-            self.appeals.decided_by_issuers(decisions.publish(self.places, told))
+            issuer_decisions.write(self.places, decided)
+            if told != self._published:
+                list_confirmations.write(self.places, told)
+                self._published = told
         except OSError as error:
-            say.warning("%s cannot be written (%s)", self.places.lists, error.strerror)
-        else:
-            self._published = told
+            say.warning("%s cannot be written (%s)", self.places.run_dir, error.strerror)
 
     def status(self) -> dict[str, Any]:
         """Everything about the lists, as `stopsign lists status --json` prints it."""

@@ -134,11 +134,12 @@ def nothing_yet(name: str, held: Held) -> str:
 
 
 def _held_long(source: ListSource, held: Held, now: float) -> str | None:
-    # Additions in shadow evaluation wait for nobody. Those that wait for a wave never alarm at once, but do once they
-    # have waited for `alarm_held`.
-    at_once = held.urgent and not held.waits_for_wave
-    if held.until is None and (at_once or now - as_time(held.since) > source.alarm_held):
-        return f"version {held.version} of list {source.name} is held since {held.since}"
+    # Additions in shadow evaluation wait for nobody: what counts is for how long the list was held before it. Those
+    # that wait for a wave never alarm at once, but do once they have waited for `alarm_held`.
+    at_once = held.urgent and not held.waits_for_wave and held.watched is None
+    waited = (now if held.watched is None else held.watched) - as_time(held.since)
+    if at_once or waited > source.alarm_held:
+        return f"additions to list {source.name} are held since {held.since}, now of version {held.version}"
     return None
 
 

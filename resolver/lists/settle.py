@@ -35,7 +35,8 @@ class Settling:
         self._live: activate.Live | None = None
         """What is live and durable; None: not known, or not so."""
         self.generation, self.compiled = 0, ""
-        self.order: list[str] = []
+        self.off: frozenset[str] = frozenset()
+        """References that this provider itself suspends in what is live."""
         self.running: dict[str, tuple[int, str]] = {}
         """Version and state of each list, as it is live."""
         self._retry_at, self._patience = 0.0, FIRST_RETRY
@@ -43,6 +44,11 @@ class Settling:
     def is_due(self, now: float) -> bool:
         """Compiling a million entries against a full disk every few seconds would help nobody."""
         return self._live is not None or now >= self._retry_at
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether what is live is what should be, and durable."""
+        return self._live is not None
 
     def settle(self, make_plan: Callable[[], Plan], now: float) -> None:
         """Make live what should be live now. What cannot be done is an alarm."""
@@ -61,7 +67,7 @@ class Settling:
         else:
             self._patience = FIRST_RETRY
         self.generation, self.compiled = done.live.generation, done.live.compiled
-        self.order = [part.name for part in done.live.lists]
+        self.off = frozenset(reference for off in planned.off.values() for reference in off.here)
         self.running = {part.name: (part.version, part.state) for part in done.live.lists}
         if done.changed:
             extra = about(generation=done.live.generation, entries=planned.entries)

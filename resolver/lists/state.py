@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from pydantic import ConfigDict, Field
 
 from resolver.base.stored import Stored, load, store
+from resolver.base.timestamps import as_text
 from resolver.policy.description import Basis, Issuer, ListDescription, SealPart
 
 if TYPE_CHECKING:
@@ -52,7 +53,8 @@ class Reason(Stored):
 
 
 class Held(Stored):
-    """Additions of one version that wait for a person, or for the issuer's next version."""
+    """Additions of one version that wait for a person, or for the issuer's next version. `since`: additions to the list
+    are held, those of one version or another."""
 
     version: int
     state: str
@@ -60,8 +62,12 @@ class Held(Stored):
     since: str
     reasons: tuple[Reason, ...]
     urgent: bool = False
+    judged: float | None = None
+    """When the guards first spoke of this version; None: `since`, as earlier versions of this program wrote it."""
     until: float | None = None
     """The end of their shadow evaluation; None: they wait for a person."""
+    watched: float | None = None
+    """When shadow evaluation of additions to the list began, of this version or of one before it."""
     document: str | None = None
     """The additions in shadow evaluation, beside the applied document."""
     seal: SealPart | None = None
@@ -69,6 +75,12 @@ class Held(Stored):
 
     approved_by: str | None = None
     """Who let them through; they wait for hosts of an earlier wave."""
+
+    def evaluated(self, since: float, until: float) -> Held:
+        """In shadow evaluation, `since` its beginning."""
+        text = f"watched against live queries until {as_text(until)}"
+        reason = Reason(kind=WATCHED, text=text, approvable=True)
+        return self.model_copy(update={"reasons": (reason,), "watched": since, "until": until})
 
     @property
     def approvable(self) -> bool:

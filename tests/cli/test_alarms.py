@@ -154,9 +154,9 @@ PROVOKED: dict[str, tuple[str, str]] = {
     ),
     "list … has not been confirmed since …": (UNCONFIRMED, " has not been confirmed since "),
     "list … is refused since …: …": (f"{STEWARD}::test_a_list_that_is_refused", " is refused since "),
-    "version … of list … is held since …": (
+    "additions to list … are held since …, now of version …": (
         HELD_LONG,
-        " is held since ",
+        " are held since ",
     ),
     "version … of list … is stopped by … (…): …": (
         "host/test_stages.py::test_a_canary_whose_answers_fail_stops_the_wave_until_it_has_been_well_for_the_whole_time",

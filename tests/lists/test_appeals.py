@@ -16,7 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from resolver.ipc import control, receipts
+from blocklists.errors import VerifyError
+from blocklists.head import Decision, Relief
+from resolver.ipc import control, issuer_decisions, receipts
 from resolver.lists import activate
 from resolver.lists.appeals import MOST_REFUSED
 from resolver.lists.ledger import LedgerError
@@ -161,6 +163,39 @@ def test_an_appeal_against_what_is_not_listed_changes_nothing(world: World, refe
     run_out(world)
     assert fate(world, "A1") == ["nothing"]
     assert world.active("b.example") == ["gambling"]
+
+
+def test_an_appeal_that_comes_due_while_nothing_of_its_list_is_applied_waits_until_it_is(world: World) -> None:
+    receive(world, "A1", "b.example")
+    world.stop()
+    places = world.config.places
+    (places.list("gambling").applied / "head.json").write_text("{")
+    places.generation.unlink()
+    places.current.unlink()
+    world.start()
+    run_out(world)
+    assert (world.active("b.example"), fate(world, "A1")) == ([], [None])
+    world.take(1, ["a.example", "b.example"])
+    world.register.tick()
+    assert (world.active("b.example"), fate(world, "A1")) == ([], ["suspended"])
+
+
+def test_a_start_that_cannot_make_live_what_should_be_looks_appeals_up_in_what_is_live(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    receive(world, "A1", "b.example")
+    receive(world, "A2", "gone.example")
+    world.stop()
+    with monkeypatch.context() as patch:
+        patch.setattr("resolver.lists.activate.bring_up", full)
+        world.start()
+        run_out(world)
+        assert fate(world, "A1", "A2") == ["suspended", None]
+    run_out(world, minutes=11)
+    assert (world.active("b.example"), fate(world, "A2")) == ([], ["nothing"])
 
 
 # -- what strangers can open together
@@ -355,6 +390,32 @@ def test_what_an_issuer_granted_stays_off_until_its_relief_is_there(world: World
     granted = {"list": "gambling", "appeal": "A1", "reference": ref("a.example"), "outcome": "granted", "by": "Judge"}
     world.register.appeals.decided_by_issuers([granted])
     assert world.active("a.example") == ["piracy"]
+
+
+@pytest.mark.parametrize("is_full", [False, True])
+def test_a_decision_holds_that_comes_in_the_relief_beside_a_refused_version(
+    world: World, monkeypatch: pytest.MonkeyPatch, is_full: bool
+) -> None:
+    """`is_full`: `run_dir` takes no file, so that the portal hears of it later."""
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    receive(world, "A1", "a.example", "lawful")
+    world.register.publish_lists()
+    folder = world.config.places.list("gambling").verified
+    folder.mkdir(parents=True, exist_ok=True)
+    said = Decision("A1", ref("a.example"), "2026-11-22T12:30:00Z", "upheld", "the order stands", "Judge")
+    (folder / "relief.json").write_bytes(Relief("gambling", 1, {}, (said,)).to_bytes())
+    world.register.refuse("gambling", VerifyError("too-large", "120,000 entries; max_entries allows 100,000"))
+    with monkeypatch.context() as patch:
+        if is_full:
+            patch.setattr("resolver.base.atomic.replace", full)
+        world.register.publish_lists()
+    assert world.leaves()[decision(world, "A1")] == ("appeal-decided", ref("a.example"))
+    assert [one.appeal for one in issuer_decisions.read(world.config.places)] == ([] if is_full else ["A1"])
+    world.register.publish_lists()
+    assert [one.appeal for one in issuer_decisions.read(world.config.places)] == ["A1"]
 
 
 # -- who may say what

@@ -33,6 +33,7 @@ from resolver.lists.decide import (
     needs_judgement,
     outcome,
     still,
+    watch,
 )
 from resolver.lists.fetch import Candidate
 from resolver.lists.ledger import Event as Leaf
@@ -138,13 +139,14 @@ def test_a_wave_leaves_a_leaf_where_something_changes(text: str, event: Turned, 
     assert (kinds(done), after.known.held.reasons[0].text) == (effects, said)  # type: ignore[union-attr]
 
 
-def test_the_newest_version_waits_for_a_wave_since_the_first_that_did() -> None:
-    newest = held(3, "stage").model_copy(update={"since": "2026-11-22T12:00:00Z"})
+@pytest.mark.parametrize("kind", ["stage", "popular", "watched"])
+def test_the_newest_version_waits_since_the_first_that_did_and_is_judged_as_of_when_it_came(kind: str) -> None:
+    newest = held(3, "stage", judged=NOW).model_copy(update={"since": "2026-11-22T12:00:00Z"})
     offer = Offered(candidate(3), admission=Admission(applied(), newest, ()))
-    for kind, since in (("stage", SINCE), ("popular", newest.since)):
-        after, _ = decide(lists(held=held(kind=kind)), offer, NOW)
-        assert after.known.held is not None
-        assert after.known.held.since == since
+    after, _ = decide(lists(held=held(kind=kind)), offer, NOW)
+    assert after.known.held is not None
+    assert after.known.held.since == SINCE
+    assert judged_at(after, Offered(candidate(3)), NOW + 60) == NOW
 
 
 def test_additions_that_a_guard_holds_hear_nothing_of_waves() -> None:
@@ -195,23 +197,35 @@ def test_the_journal_says_of_a_first_load_that_the_list_stops_nothing() -> None:
     assert said.startswith("list l stops nothing: its first load, 1 entry of version 2, waits for approval since ")
 
 
-def test_shadow_evaluation_begins_now_and_again_when_the_steward_starts() -> None:
-    admission = Admission(None, held(kind="watched", until=1.0, document="watched.zst"), (HELD_LEAF,))
-    after, _ = decide(lists(), Offered(candidate(), admission=admission), NOW)
-    assert after.known.held is not None
-    assert after.known.held.until == NOW + SHADOW
-    started, effects = decide(after, Started(), NOW + 600)
-    assert started.known.held is not None
-    assert (started.known.held.until, effects) == (NOW + 600 + SHADOW, [])
+def test_shadow_evaluation_begins_again_when_the_steward_starts() -> None:
+    before = lists(held=held(kind="watched", until=NOW + 5, document="watched.zst"))
+    started, effects = decide(before, Started(), NOW + 600)
+    evaluated = started.known.held
+    assert evaluated is not None
+    assert (evaluated.watched, evaluated.until, effects) == (NOW + 600, NOW + 600 + SHADOW, [])
+    assert evaluated.reasons[0].text == "watched against live queries until 2026-11-22T13:10:00Z"
     waiting = lists(held=held())
     assert decide(waiting, Started(), NOW) == (waiting, [])
 
 
+@pytest.mark.parametrize(
+    ("minutes", "version", "ends"),
+    [(0, 2, 60), (0, 3, 60), (30, 2, 60), (30, 3, 90), (60, 3, 120), (90, 3, 120), (119, 4, 120)],
+)
+def test_each_version_is_watched_for_the_whole_time_but_no_list_for_longer_than_twice_that(
+    minutes: int, version: int, ends: int
+) -> None:
+    assert watch(lists(), Offered(candidate()), NOW) == (NOW, NOW + SHADOW)
+    state = lists(held=held(kind="watched", watched=NOW, until=NOW + SHADOW))
+    assert watch(state, Offered(candidate(version)), NOW + 60 * minutes) == (NOW, NOW + 60 * ends)
+    assert watch(state, Offered(candidate(version), seen=True), NOW) is None
+
+
 def test_additions_that_would_stop_too_much_wait_for_a_person() -> None:
-    before = lists(held=held(kind="watched", until=NOW, document="watched.zst"))
+    before = lists(held=held(kind="watched", watched=NOW - SHADOW, until=NOW, document="watched.zst"))
     after, effects = decide(before, Evaluated("half of all clients"), NOW)
     assert after.known.held is not None
-    assert (after.known.held.until, after.known.held.document) == (None, None)
+    assert (after.known.held.until, after.known.held.watched, after.known.held.document) == (None, None, None)
     assert [(reason.kind, reason.approvable) for reason in after.known.held.reasons] == [("traffic", True)]
     assert (kinds(effects), leaves(effects)) == (["Count", "Remember", "Note", "Settle"], ["list-held"])
 

@@ -115,7 +115,10 @@ def test_what_is_held_later_is_said_in_the_log_once_and_an_alarm_only_when_it_is
     assert said.startswith("1 additions of version 2 of list gambling are held: ")
     assert world.register.status()["alarms"] == []
     world.clock.forward(hours=5)
-    assert "version 2 of list gambling is held since 2026-11-22T12:00:00Z" in world.register.status()["alarms"]
+    alarm = "additions to list gambling are held since 2026-11-22T12:00:00Z, now of version {}"
+    assert alarm.format(2) in world.register.status()["alarms"]
+    world.take(3, ["a.example", "com", "net"])
+    assert alarm.format(3) in world.register.status()["alarms"]
 
 
 def test_a_suspension_is_active_at_once_and_stays_whatever_a_later_relief_says(world: World) -> None:
@@ -393,7 +396,7 @@ def test_a_held_addition_alarms_after_a_time_and_at_once_where_orders_are_urgent
     for name in ("gambling", "urgent"):
         world.take(1, ["a.example"], name=name)
         world.take(2, ["a.example", "com"], name=name)
-    assert [alarm.split()[4] for alarm in world.register.status()["alarms"]] == ["urgent"]
+    assert [alarm.split()[3] for alarm in world.register.status()["alarms"]] == ["urgent"]
     world.clock.forward(hours=5)
     assert len(world.register.status()["alarms"]) == 2
 
@@ -427,3 +430,20 @@ def test_a_withdrawn_popular_name_that_is_proposed_again_is_held(tmp_path: Path)
         assert [reason.kind for reason in held.reasons] == ["popular"]
         assert world.active("bank.example") == []
     world.stop()
+
+
+def test_additions_that_waited_for_a_wave_are_counted_when_they_act(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = World(tmp_path, more={"host": "h", "stages": {"stage": "wave-1"}})
+    monkeypatch.setattr("resolver.lists.fetch.stored", lambda *_: world.last)
+    first = [f"n{number}.example" for number in range(100)]
+    world.register.take(world.candidate(1, first), reached=True)
+    world.clock.forward(days=8)
+    second = world.candidate(2, [*first, *(f"m{number}.example" for number in range(10))])
+    world.register.take(second)
+    world.clock.forward(hours=30)
+    world.register.take(second, seen=True, reached=True)
+    applied = world.register.applied["gambling"]
+    assert (applied.version, applied.additions, applied.since) == (2, ((world.clock(), 10),), "2026-12-01T18:00:00Z")
+    assert world.active("m9.example") == ["gambling"]

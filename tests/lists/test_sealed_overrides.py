@@ -15,7 +15,7 @@ from resolver.lists.questions import TooManyError
 from resolver.policy import bypass, overrides
 from resolver.policy.exceptions import LiveExceptions
 from tests.rigs.command_line import run
-from tests.rigs.lists_world import World, make_entry, settings
+from tests.rigs.lists_world import World, make_entry, received, settings
 from tests.rigs.sealed_lists import Provider, stopped
 from tests.rigs.steward import serving
 
@@ -176,3 +176,46 @@ def test_the_other_list_that_holds_the_entry_too_is_named(
     assert "list adopter holds the entry too, and goes on blocking: stopsign bypass on adopter" in err
     _note_others(world.config, "adopter", REFERENCE)
     assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("of", ["sealed", "gambling", ""])
+def test_a_mistake_of_fact_on_a_sealed_list_has_the_clock_of_merits_whatever_list_is_reported(
+    world: World, provider: Provider, of: str
+) -> None:
+    received(world, "A1", REFERENCE, "", "mistake", list=of)
+    for hours, fates in ((49, {}), (14 * 24 - 50, {}), (2, {"A1": "suspended"})):
+        world.clock.forward(hours=hours)
+        world.register.take(provider.candidate(world, 1, [NAME, OTHER]))
+        world.register.tick()
+        assert world.register.appeals.fates(["A1"]) == fates
+    assert stopped(world, provider, NAME, OTHER) == [False, True]
+
+
+def test_an_appeal_that_comes_due_while_its_entry_passes_waits_for_the_override_s_end(
+    world: World, provider: Provider
+) -> None:
+    received(world, "A1", REFERENCE, "", "lawful", list="sealed")
+    world.clock.forward(days=14, hours=1)
+    allow(world, "", REFERENCE, 7200.0)
+    world.register.tick()
+    assert world.register.appeals.fates(["A1"]) == {}
+    world.clock.forward(hours=3)
+    world.register.take(provider.candidate(world, 1, [NAME, OTHER]))
+    world.register.tick()
+    assert world.register.appeals.fates(["A1"]) == {"A1": "suspended"}
+    assert stopped(world, provider, NAME, OTHER) == [False, True]
+
+
+def test_an_entry_that_is_held_for_a_person_stays_held_while_it_passes(tmp_path: Path, provider: Provider) -> None:
+    more = {"sealed_key": str(provider.key), "guards": {"overdue": {"day": 0}}}
+    world = World(tmp_path, lists={"sealed": {}}, more=more)
+    world.register.take(provider.candidate(world, 1, [NAME, OTHER]))
+    received(world, "A1", REFERENCE, "", "lawful", list="sealed")
+    world.clock.forward(days=15)
+    world.register.tick()
+    allow(world, "", REFERENCE)
+    assert world.register.appeals.let_go([REFERENCE], "Ms Day") == []
+    assert world.register.appeals.fates(["A1"]) == {"A1": "held"}
+    world.clock.forward(hours=2)
+    world.register.tick()
+    assert world.register.appeals.let_go([REFERENCE], "Ms Day") == [REFERENCE]

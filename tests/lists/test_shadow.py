@@ -226,3 +226,59 @@ def test_an_urgent_list_is_watched_for_ten_minutes_at_most(tmp_path: Path, monke
     world.clock.forward(minutes=11)
     world.register.tick()
     assert action(world, "new.example") == "stop-page"
+
+
+def test_a_list_with_a_new_version_again_and_again_gets_through(world: World) -> None:
+    names = ["a.example", "b.example"]
+    for version in range(2, 9):  # one in half an hour, watched for an hour
+        names.append(f"n{version}.example")
+        world.take(version, names)
+        world.clock.forward(minutes=30)
+        world.register.tick()
+    applied, held = world.register.applied["gambling"], world.register.fetching["gambling"].held
+    assert (applied.version, action(world, "n5.example")) == (5, "stop-page")
+    assert held is not None
+    assert (held.version, held.added, held.since) == (8, 3, "2026-11-22T14:00:00Z")
+
+
+def test_what_was_seen_of_an_addition_goes_on_counting_in_the_next_version(world: World) -> None:
+    world.take(2, ["a.example", "popular.example", "withdrawn.example"])
+    traffic = Traffic(world)
+    traffic.take_up()
+    traffic.flow(range(300), "elsewhere.example", "popular.example", "withdrawn.example")
+    world.register.tick()
+    world.take(3, ["a.example", "popular.example", "new.example"])
+    traffic.take_up()
+    traffic.flow(range(300, 1_000), "elsewhere.example")
+    pass_time(world)
+    held = world.register.fetching["gambling"].held
+    assert held is not None
+    assert held.reasons[0].kind == "traffic"
+    assert re.fullmatch(r"popular\.example would stop \d\d\.\d% of all clients", held.reasons[0].text)
+
+
+def test_an_addition_that_came_late_is_measured_by_those_who_asked_since(world: World) -> None:
+    world.take(2, ["a.example", "new.example"])
+    traffic = Traffic(world)
+    traffic.take_up()
+    traffic.flow(range(1_500), "elsewhere.example")
+    world.register.tick()
+    world.take(3, ["a.example", "new.example", "late.example"])
+    traffic.take_up()
+    traffic.flow(range(200), "elsewhere.example")
+    traffic.flow(range(8), "late.example")  # 4% of these, and 0.5% of all
+    pass_time(world)
+    held = world.register.fetching["gambling"].held
+    assert held is not None
+    assert held.reasons[0].text.startswith("late.example would stop ")
+
+
+def test_a_list_that_was_held_before_it_is_watched_again_stays_an_alarm(world: World) -> None:
+    world.take(2, ["a.example", "com"])
+    world.clock.forward(hours=5)
+    world.take(3, ["a.example", "new.example"])
+    assert world.register.fetching["gambling"].held.until is not None  # type: ignore[union-attr]
+    alarm = "additions to list gambling are held since 2026-11-22T12:00:00Z, now of version 3"
+    assert world.register.status()["alarms"] == [alarm]
+    pass_time(world)
+    assert world.register.status()["alarms"] == []
