@@ -1,22 +1,26 @@
 """What the lists that a list was adopted from have withdrawn since: their own relief, proven from their own root.
 
-Enters: a head that says where its document comes from (`Head.adopted`), a folder of this list. Leaves: the suspensions
-of every source, and what is in the way of newer ones; no error: what was proven before stays.
+Enters: a verified head that says where its document comes from (`Head.adopted`), that document, a folder of this list.
+Leaves: the suspensions of every source, and what is in the way of newer ones; no error: what was proven before stays.
 
 Rules
 - A source's root is in the adopted head, which two people signed: nothing else is believed of a source, and its
   document is not looked at again. Its state hash is the head's own.
-- What a source withdraws is withdrawn here, whatever the list that adopted it does. Nothing of a source adds a name.
+- What a source withdraws is withdrawn here, whatever the list that adopted it does: sources are asked also where that
+  list is away or refused, by its last verified head. Nothing of a source adds a name.
+- One key of a source signs its relief. It follows the one before as a list's own does (`relief`): references that are
+  no entries of the document are dropped, so there are never more of them than entries.
 - A source is asked no other way than the list itself: a list from the web names no file of this machine, one by https
   no source by http.
-- A source that cannot be reached, or that says something that cannot be applied, changes nothing; it is said.
+- A source that cannot be reached, or that says something that cannot be applied, changes nothing; it is said. So is a
+  file that is damaged here, which is fetched again.
 """
 
 from __future__ import annotations
 
 import hashlib
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -45,27 +49,39 @@ class Withdrawn:
 
 
 def refresh(
-    head: Head, repository: str, state: Path, *, deadline: float, min_threshold: int = 2, now: datetime
+    head: Head, lines: Path, repository: str, state: Path, *, deadline: float, min_threshold: int = 2, now: datetime
 ) -> Withdrawn:
-    """Ask each source of a list that comes from `repository`. `state`: the folder of this list alone."""
+    """Ask each source of a list that comes from `repository`. `lines`: its document. `state`: the folder of this list
+    alone."""
     trouble = None
     for source in head.adopted:
         try:
             _check_way(repository, source.repository)
-            _refresh(source, _folder(state, source), deadline, min_threshold, now)
+            newest = _newest(source, _folder(state, source), deadline, min_threshold, now)
+            if newest is not None:
+                _keep(source, newest, head, lines, _folder(state, source))
         except (VerifyError, relief_rules.ReliefError) as error:
-            trouble = f"what {source.issuer.name} has withdrawn of {source.list} cannot be seen: {error}"
-    return Withdrawn(stored(head, state).suspended, trouble)
+            trouble = _unseen(source, error)
+    known = stored(head, state)
+    return Withdrawn(known.suspended, trouble or known.trouble)
 
 
 def stored(head: Head, state: Path) -> Withdrawn:
-    """What was proven last, from disk alone. Raises VerifyError `storage` where that is damaged."""
+    """What was proven last, from disk alone."""
     suspended: dict[str, Suspension] = {}
+    trouble = None
     for source in head.adopted:
-        relief = _known(_folder(state, source))
+        try:
+            relief = _known(_folder(state, source))
+        except VerifyError as error:
+            relief, trouble = None, _unseen(source, error)
         for reference, item in (relief.suspended if relief else {}).items():
             suspended.setdefault(reference, Suspension(item.since, f"{source.issuer.name}: {item.reason}"))
-    return Withdrawn(suspended)
+    return Withdrawn(suspended, trouble)
+
+
+def _unseen(source: Adopted, error: BlocklistError) -> str:
+    return f"what {source.issuer.name} has withdrawn of {source.list} cannot be seen: {error}"
 
 
 def _check_way(own: str, source: str) -> None:
@@ -75,20 +91,28 @@ def _check_way(own: str, source: str) -> None:
         raise VerifyError("malformed", f"a list from {urlsplit(own).scheme} does not lead to {source!r}")
 
 
-def _refresh(source: Adopted, folder: Path, deadline: float, min_threshold: int, now: datetime) -> None:
+def _newest(
+    source: Adopted, folder: Path, deadline: float, min_threshold: int, now: datetime
+) -> Relief | None:  # fmt: skip
+    """The relief that a source publishes, proven; None where it publishes none."""
     with translated(source.list), closing(place(source.repository, Deadline(deadline))) as where:
         (folder / "tuf").mkdir(parents=True, exist_ok=True)
         client = Client(where, source.root, folder / "tuf", min_threshold, now)
         client.refresh()
         info = client.relieved(source.list)
-        if info is None:
-            return
-        newest = Relief.from_bytes(client.load(info, folder, "relief", MAX_RELIEF))
-        known = _known(folder)
+        return None if info is None else Relief.from_bytes(client.load(info, folder, "relief", MAX_RELIEF))
+
+
+def _keep(source: Adopted, newest: Relief, head: Head, lines: Path, folder: Path) -> None:
+    with translated(source.list):
+        try:
+            known = _known(folder)
+        except VerifyError:
+            known = None  # damaged: the newest takes its place
         relief_rules.check(newest, source.list, known, rotated=False)
-        # what was withdrawn stays so, also where a newer relief no longer says it
-        kept = {**(known.suspended if known else {}), **newest.suspended}
-        durable.replace(folder / "relief.json", Relief(newest.list, newest.version, kept).to_bytes())
+        kept = relief_rules.applied(replace(newest, decisions=()), known, lines, head.full_size)
+        if kept is not None and kept != known:
+            durable.replace(folder / "relief.json", kept.to_bytes())
 
 
 def _known(folder: Path) -> Relief | None:

@@ -3,7 +3,7 @@
 Enters: an address (or a path), how it is to be fetched. Leaves: the file, checked; or `VerifyError`. Rules
 
 - A client certificate and a bearer token go to the host that the operator wrote down, never to one that it points to.
-- Redirects are followed where the operator allows some, and never from https to http.
+- Redirects are followed where the operator allows some: to http or https alone, and never from https to http.
 - "The newest link on this page": of the links to the page's own host whose address matches, the greatest by what the
   expression's first group matched (else by the whole match), so that a day in a file's name decides and not its place.
 - A checksum or a signature beside the file is fetched within the same deadline; without it the file is refused.
@@ -110,8 +110,10 @@ def _octets(address: str, how: How, deadline: Deadline, most: int) -> Iterator[b
             if how.redirects == 0:
                 raise
             old, address = address, urljoin(address, moved.where)
-            if urlsplit(old).scheme == "https" != urlsplit(address).scheme:
-                raise VerifyError("unreachable", f"{old}: it points to {address}, which is not https") from None
+            allowed = ("https",) if urlsplit(old).scheme == "https" else ("https", "http")
+            if urlsplit(address).scheme not in allowed:
+                what = f"{old}: it points to {address}, which is not {' or '.join(allowed)}"
+                raise VerifyError("unreachable", what) from None
             if urlsplit(old)[:2] != urlsplit(address)[:2]:
                 access = Access(ca=access.ca)
         except DownloadHTTPError as error:

@@ -75,7 +75,7 @@ REVIEWED = "reviewed.zst"
 _MADE = ".marks.made"
 """Marks of a document that is not proven yet."""
 
-__all__ = ["Verified", "VerifyError", "refresh", "refresh_from", "relieved_by", "roles", "stored"]
+__all__ = ["Verified", "VerifyError", "on_disk", "refresh", "refresh_from", "relieved_by", "roles", "stored"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +159,7 @@ def refresh_from(
     """As `refresh`, from a place that carries its own deadline. `near`: names that a new relief is about, if they are
     known; `made`: the new document, where this machine has made it."""
     with translated(name):
-        before = _load(state)
+        before = on_disk(state)
     with translated(name), _proving(before):
         client = _client(where, trusted_root, state, name, min_threshold, now)
         newest, arrived = _newest_relief(client, state, name, before), None
@@ -196,7 +196,7 @@ def relief_from(
     """The relief of a list, without the list: as `refresh_from` would apply it, but for references that are no entries.
     For the person who signs the next one; nothing is kept of it but TUF's metadata. Raises VerifyError."""
     with translated(name):
-        before = _load(state)
+        before = on_disk(state)
         client = _client(where, trusted_root, state, name, min_threshold, now)
         return _newest_relief(client, state, name, before).applied(before, None, 0)
 
@@ -242,7 +242,7 @@ def stored(state: Path) -> Verified | None:
 
     Raises VerifyError `storage` when it is damaged; the next `refresh` then fetches the document again.
     """
-    verified = _load(state)
+    verified = on_disk(state)
     if verified is not None:
         _prove(verified)
     return verified
@@ -479,7 +479,8 @@ def relieved_by(state: Path) -> Mapping[str, str]:
         return {}
 
 
-def _load(state: Path) -> Verified | None:
+def on_disk(state: Path) -> Verified | None:
+    """What `refresh` last verified, as the disk has it: its document is not proven again. Raises as `stored`."""
     folder = state / "verified"
     if not (folder / "head.json").exists():
         return None

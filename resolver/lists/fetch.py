@@ -11,9 +11,10 @@ it is done every hour, and whenever a person asks.
 from __future__ import annotations
 
 import os
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from pydantic import ConfigDict
@@ -34,6 +35,7 @@ from resolver.policy.description import Basis, Issuer, ListDescription, SealPart
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from blocklists import head
     from blocklists.head import Head
     from resolver.base.paths import ListPlaces
     from resolver.config.schema_lists import Bridge, ListSource
@@ -73,6 +75,17 @@ class Candidate(ListDescription):
         return f"{self.version} {self.state} {self.relief} {len(self.suspended)} {grounds} {opens}"
 
 
+@dataclass(frozen=True, slots=True)
+class Withdrawals:
+    """What is withdrawn of a list, whatever became of the version beside it."""
+
+    relief: int | None
+    """Version of the list's own relief; None where there is none."""
+    suspended: Mapping[str, Suspension]
+    damaged: tuple[str, ...] = ()
+    """What cannot be read here, in sentences."""
+
+
 class Mirror:
     """Where one list comes from, and what was last proven of it. For one thread at a time."""
 
@@ -105,28 +118,40 @@ class Mirror:
         if self._proven is not None and recent and not complete and self._served() == self._kept():
             return self._proven
         self._proven = None
-        verified = verify.refresh(
-            source.repository,
-            root,
-            self._places.root,
-            source.name,
-            deadline=source.deadline,
-            min_threshold=source.min_threshold,
-            now=datetime.fromtimestamp(now, UTC),
-            opener=seals.opener(self._sealed_key),
-        )
-        seal = self._seal(verified)
-        withdrawn = adopted.refresh(
-            verified.head,
-            source.repository,
-            self._places.root,
-            deadline=source.deadline,
-            min_threshold=source.min_threshold,
-            now=datetime.fromtimestamp(now, UTC),
-        )
+        try:
+            verified = verify.refresh(
+                source.repository,
+                root,
+                self._places.root,
+                source.name,
+                deadline=source.deadline,
+                min_threshold=source.min_threshold,
+                now=datetime.fromtimestamp(now, UTC),
+                opener=seals.opener(self._sealed_key),
+            )
+            seal = self._seal(verified)
+        except VerifyError as error:
+            last = verify.on_disk(self._places.root)
+            trouble = self._ask_sources(last, now).trouble if last else None
+            if trouble is None:
+                raise
+            raise VerifyError(error.reason, f"{error}; {trouble}", hint=error.hint) from error
+        withdrawn = self._ask_sources(verified, now)
         self._expires, self._complete = verified.timestamp_expires.timestamp(), now
         self._proven = _candidate(verified, seal, withdrawn)
         return self._proven
+
+    def _ask_sources(self, verified: verify.Verified, now: float) -> adopted.Withdrawn:
+        source = self._source
+        return adopted.refresh(
+            verified.head,
+            verified.lines,
+            source.repository,
+            self._places.root,
+            deadline=source.deadline,
+            min_threshold=source.min_threshold,
+            now=datetime.fromtimestamp(now, UTC),
+        )
 
     def _seal(self, verified: verify.Verified) -> SealPart | None:
         """This provider's part of a sealed head, kept beside the document: what opens it is nowhere there."""
@@ -185,8 +210,26 @@ def _stored_seal(head: Head, places: ListPlaces) -> SealPart | None:
     return part
 
 
-def stored_relief(places: ListPlaces) -> Relief | None:
-    """The newest proven relief: kept also where the version beside it was refused. `VerifyError` when damaged."""
+def stored_withdrawals(places: ListPlaces) -> Withdrawals:
+    """The newest that are proven: kept also where the version beside them was refused, or nothing came."""
+    relief, suspended, damaged = None, dict[str, Suspension](), []
+    try:
+        last = verify.on_disk(places.root)
+        withdrawn = adopted.stored(last.head, places.root) if last else adopted.Withdrawn()
+        suspended |= _suspensions(withdrawn.suspended)
+        damaged += [withdrawn.trouble] if withdrawn.trouble else []
+    except VerifyError as error:
+        damaged.append(str(error))
+    try:
+        if (own := _stored_relief(places)) is not None:
+            relief = own.version
+            suspended |= _suspensions(own.suspended, verify.relieved_by(places.root))
+    except VerifyError as error:
+        damaged.append(str(error))
+    return Withdrawals(relief, suspended, tuple(damaged))
+
+
+def _stored_relief(places: ListPlaces) -> Relief | None:
     try:
         return Relief.from_bytes((places.verified / "relief.json").read_bytes())
     except FileNotFoundError:
@@ -195,9 +238,10 @@ def stored_relief(places: ListPlaces) -> Relief | None:
         raise VerifyError("storage", f"{places.verified / 'relief.json'} is damaged: {error}") from error
 
 
-def suspensions(relief: Relief | None, by: Mapping[str, str]) -> dict[str, Suspension]:
+def _suspensions(
+    suspended: Mapping[str, head.Suspension], by: Mapping[str, str] = MappingProxyType({})
+) -> dict[str, Suspension]:  # fmt: skip
     """`by`: who signed, as far as that is known."""
-    suspended = relief.suspended if relief else {}
     return {ref: Suspension(**asdict(item), by=by.get(ref, "")) for ref, item in suspended.items()}
 
 
@@ -214,8 +258,8 @@ def _candidate(verified: verify.Verified, seal: SealPart | None, withdrawn: adop
         issuer=Issuer(**asdict(head.issuer)),
         bases={key: Basis(**asdict(basis)) for key, basis in head.bases.items()},
         suspended={
-            **{ref: Suspension(**asdict(item)) for ref, item in withdrawn.suspended.items() if ref in there},
-            **suspensions(relief, verified.relieved_by),
+            **{ref: item for ref, item in _suspensions(withdrawn.suspended).items() if ref in there},
+            **_suspensions(relief.suspended if relief else {}, verified.relieved_by),
         },
         relief=relief.version if relief else 0,
         signed_by=verified.signed_by,

@@ -14,7 +14,6 @@ from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from blocklists import verify
 from blocklists.errors import VerifyError
 from resolver._core import CoreError
 from resolver.base.errors import ResolverError, why
@@ -197,16 +196,15 @@ class Register:
         return deciding.outcome(before, after)
 
     def refuse(self, name: str, error: VerifyError) -> Outcome:
-        """A refresh brought nothing that can be trusted: the last good list goes on."""
+        """A refresh brought nothing that can be trusted: the last good list goes on, less what is withdrawn since."""
         self._carry_out(self._state(name), Refused(error.reason, str(error)), self._clock())
-        try:
-            relief = fetch.stored_relief(self.places.list(name))
-        except VerifyError as damage:
+        proven = fetch.stored_withdrawals(self.places.list(name))
+        for damage in proven.damaged:
             say.error("%s", damage)
-            relief = None
-        if relief is not None:
-            event = Relieved(relief.version, fetch.suspensions(relief, verify.relieved_by(self.places.list(name).root)))
-            self._carry_out(self._state(name), event, self._clock())
+        state = self._state(name)
+        if state.applied is not None:
+            relief = state.applied.relief if proven.relief is None else proven.relief
+            self._carry_out(state, Relieved(relief, proven.suspended), self._clock())
         return Outcome(name, "refused", error.reason, str(error))
 
     def approve(self, name: str, version: int, state: str, by: str, *, now: bool = False) -> Outcome:

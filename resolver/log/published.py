@@ -51,15 +51,18 @@ class Published:
         """Whether a detail is not there and no leaf so far says that it was erased."""
         return not self._logged.issuperset([*self._missing, *self._forgotten])
 
-    def check(self, number: int, leaves: list[Leaf]) -> None:
-        """One bundle. Raises `UntrueError` at a detail that is not what its leaf commits to."""
+    def check(self, number: int, leaves: list[Leaf], since: int = 0) -> None:
+        """One bundle, less the leaves before `since`, which were checked. Raises `UntrueError` at a detail that is not
+        what its leaf commits to."""
         first = number * WIDTH
         self._logged.update(
             int(leaf.reference) for leaf in leaves if leaf.type == ERASED and leaf.reference.isdecimal()
         )
-        wanted = {first + at for at, leaf in enumerate(leaves) if leaf.type in PUBLIC}
+        wanted = {first + at for at, leaf in enumerate(leaves) if leaf.type in PUBLIC and first + at >= since}
         seen: set[int] = set()
         for detail in self._read(number):
+            if first <= detail.index < since:
+                continue
             if detail.index in seen:
                 self._doubled.append(detail.index)
             elif first <= detail.index < first + len(leaves):
@@ -69,9 +72,9 @@ class Published:
                 self._unexpected.append(detail.index)
         self._missing += sorted(wanted - seen)
 
-    def settle(self, logged: Iterable[int] = ()) -> None:
-        """`logged`: erasures that were logged since. Raises `UntrueError`, which names all faults."""
-        logged = self._logged.union(logged)
+    def settle(self) -> None:
+        """After the last bundle. Raises `UntrueError`, which names all faults."""
+        logged = self._logged
         faults = (
             ("missing, and no leaf says that it was erased", [one for one in self._missing if one not in logged]),
             ("erased, and no leaf says so", [one for one in self._forgotten if one not in logged]),

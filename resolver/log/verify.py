@@ -7,7 +7,8 @@ Enters: a source (a copy, or an address), the log's public key, checkpoints kept
 - the root must be the signed one, and at the size of each kept checkpoint the kept one: then the old tree is the
   beginning of the new one;
 - a leaf of a public type has one published detail, and it is what the leaf commits to; one that is missing or erased
-  must have a later leaf that says so;
+  must have a later leaf that says so. Where that leaf may have come while the log was read, the leaves since are
+  verified too, up to a newer checkpoint that continues the one before; the verdict is of the newer one;
 - without a kept checkpoint or a quorum of witnesses the log proves that it agrees with itself, and nothing more: a
   rewritten log, or one that is shown differently to others, would look the same.
 """
@@ -23,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 from blocklists.counted import counted
 from resolver.log.checkpoint import Checkpoint, open_checkpoint
 from resolver.log.errors import MalformedError, MissingError, UntrueError
-from resolver.log.leaf import ERASED, Leaf, parse_leaf, time_of
+from resolver.log.leaf import Leaf, parse_leaf, time_of
 from resolver.log.merkle import HASH_SIZE, Frontier, complete_root, leaf_hash
 from resolver.log.note import MAX_NOTE, Signed, Verifier, parse_vkey
 from resolver.log.policy import Policy
@@ -169,7 +170,9 @@ def verify(
             f"the {head.size} leaves do not come out at the signed root",
             hint=f"leaves and tiles agree with each other: they were rewritten together, at or after leaf {since}",
         )
-    published.settle(_erased_since(source, key, head.size) if published.unsettled else frozenset())
+    if published.unsettled:
+        head, note = _read_on(source, key, (head, note), tiles, rest, story, published)
+    published.settle()
     if published.private:
         story.remark(f"details that are not published otherwise are in this copy: of leaves {published.private}")
     if story.more:
@@ -190,14 +193,32 @@ def verify(
     )
 
 
-def _erased_since(source: Source, key: Verifier, size: int) -> frozenset[int]:
-    """Leaves whose detail was erased while the log was being read: what says so stands beyond the tree that was."""
-    head, _ = open_checkpoint(source.fetch("checkpoint", MAX_NOTE), key)
-    if head.size <= size:
-        return frozenset()
-    reader, since = TileReader(source.fetch, head.size), range(size // WIDTH, -(-head.size // WIDTH))
-    found = [parse_leaf(entry) for number in since for entry in reader.bundle(number)]
-    return frozenset(int(leaf.reference) for leaf in found if leaf.type == ERASED and leaf.reference.isdecimal())
+def _read_on(
+    source: Source, key: Verifier, before: tuple[Checkpoint, bytes], tiles: Frontier, rest: bytes, story: _Story,
+    published: Published,
+) -> tuple[Checkpoint, bytes]:  # fmt: skip
+    """The newest checkpoint, and its note, where the log grew while it was read up to `before`, which `tiles` and
+    `rest` are the tree of. The leaves since are checked as those before were."""
+    note = source.fetch("checkpoint", MAX_NOTE)
+    (head, _), since = open_checkpoint(note, key), before[0].size
+    if head.size <= since:
+        return before
+    reader = TileReader(source.fetch, head.size)
+    for number in range(since // WIDTH, -(-head.size // WIDTH)):
+        entries, tile = _entries(reader, number), _tile(reader, 0, number)
+        leaves = _check_page(number, entries, tile, story, since)
+        if not tile.startswith(rest):
+            raise UntrueError(
+                f"history was rewritten while it was read: leaves from {number * WIDTH} on are not those of before",
+                leaf=number * WIDTH,
+            )
+        published.check(number, leaves, since)
+        rest = b"" if len(entries) == WIDTH else tile
+        if not rest:
+            tiles.push(complete_root(tile))
+    if tiles.root(rest) != head.root:
+        raise UntrueError(f"the {head.size} leaves do not come out at the signed root", leaf=since)
+    return head, note
 
 
 def _witnessed(
@@ -277,7 +298,8 @@ def _tile(reader: TileReader, level: int, number: int) -> bytes:
         raise UntrueError(f"leaf {first} and those after it: {wrong}", leaf=first) from wrong
 
 
-def _check_page(number: int, entries: list[bytes], tile: bytes, story: _Story) -> list[Leaf]:
+def _check_page(number: int, entries: list[bytes], tile: bytes, story: _Story, since: int = 0) -> list[Leaf]:
+    """`since`: the story has the leaves before it."""
     leaves = []
     for at, entry in enumerate(entries):
         index = number * WIDTH + at
@@ -291,7 +313,8 @@ def _check_page(number: int, entries: list[bytes], tile: bytes, story: _Story) -
             leaf = parse_leaf(entry)
         except MalformedError as wrong:
             raise UntrueError(f"leaf {index}: {wrong}", leaf=index) from wrong
-        story.tell(index, leaf)
+        if index >= since:
+            story.tell(index, leaf)
         leaves.append(leaf)
     return leaves
 

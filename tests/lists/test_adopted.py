@@ -10,7 +10,7 @@ import pytest
 
 from blocklists import adopted, delta, document
 from blocklists.errors import VerifyError
-from blocklists.head import Basis, Issuer
+from blocklists.head import Basis, Issuer, Relief
 from blocklists.issuer import adopt, history, propose, renew, sealing, withdraw
 from blocklists.issuer.adopt import AdoptError
 from blocklists.issuer.rehearsal import Rehearsal
@@ -109,6 +109,72 @@ def test_adoption_and_withdrawal_cross_three_repositories(chain: Chain) -> None:
     gone = chain.refresh()
     assert set(gone.suspended) == {one, two, three}
     assert f"what {ISSUER.name} has withdrawn of {LIST} cannot be seen" in str(gone.relief_refused)
+
+
+def references(candidate: fetch.Candidate) -> list[str]:
+    return [delta.reference(line) for line in document.read_lines(candidate.lines, size=candidate.size)]
+
+
+def kept(chain: Chain) -> list[Path]:
+    """The relief that is kept of each source that published one."""
+    return sorted((chain.isp.config.places.list("adopted").root / "sources").glob("*/relief.json"))
+
+
+def test_a_source_withdraws_also_where_the_list_that_adopted_it_is_away_or_refused(chain: Chain) -> None:
+    one, two, *_ = references(chain.refresh())
+    chain.third.desk.published.rename(chain.folder / "away")
+
+    def refused(reason: str) -> str:
+        with pytest.raises(VerifyError) as caught:
+            chain.mirror.fetch(chain.clock())
+        assert chain.isp.register.refuse("adopted", caught.value).reason == reason
+        return str(caught.value)
+
+    chain.suspend(chain.first, LIST, one)
+    assert "cannot be seen" not in refused("missing")
+    assert set(chain.isp.register.applied["adopted"].suspended) == {one}
+    assert chain.isp.register.applied["adopted"].suspended[one].reason == f"{ISSUER.name}: a slip"
+    (chain.folder / "away").rename(chain.third.desk.published)
+    (chain.third.desk.published / "metadata" / "timestamp.json").write_text("{}")
+    chain.suspend(chain.second, "adopted", two)
+    refused("malformed")
+    assert set(chain.isp.register.applied["adopted"].suspended) == {one, two}
+    chain.first.desk.published.rename(chain.folder / "away")
+    assert f"what {ISSUER.name} has withdrawn of {LIST} cannot be seen" in refused("malformed")
+    assert set(chain.isp.register.applied["adopted"].suspended) == {one, two}
+
+
+def test_nothing_is_kept_of_a_source_but_withdrawals_of_entries(chain: Chain) -> None:
+    one, *_ = references(chain.refresh())
+    chain.first.change(LIST, add=["planted-new.example"])
+    published = chain.first.desk.head(LIST)
+    assert published is not None
+    listed = {delta.reference(line) for line in chain.first.desk.listing(published).lines()}
+    (new,) = listed - set(references(chain.refresh()))
+    chain.suspend(chain.first, LIST, new)
+    assert chain.refresh().relief_refused is None
+    assert [sorted(Relief.from_bytes(path.read_bytes()).suspended) for path in kept(chain)] == [[]]
+    chain.suspend(chain.first, LIST, one)
+    assert set(chain.refresh().suspended) == {one}
+    assert [sorted(Relief.from_bytes(path.read_bytes()).suspended) for path in kept(chain)] == [[one]]
+
+
+def test_a_damaged_file_of_a_source_is_said_and_fetched_again(chain: Chain) -> None:
+    one, *_ = references(chain.refresh())
+    chain.suspend(chain.first, LIST, one)
+    chain.refresh()
+    (path,) = kept(chain)
+    whole = path.read_bytes()
+    path.write_bytes(b"{")
+    chain.first.desk.published.rename(chain.folder / "away")
+    assert f"what {ISSUER.name} has withdrawn of {LIST} cannot be seen" in str(chain.refresh().relief_refused)
+    stored = fetch.stored(chain.isp.config.lists[0], chain.isp.config.places.list("adopted"))
+    assert stored is not None
+    assert "relief.json is damaged" in str(stored.relief_refused)
+    assert set(chain.isp.register.applied["adopted"].suspended) == {one}, "what was withdrawn stays so"
+    (chain.folder / "away").rename(chain.first.desk.published)
+    assert chain.refresh().relief_refused is None
+    assert path.read_bytes() == whole
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from functools import partial
 from http.server import ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, unquote
 
 import pytest
 import yaml
@@ -121,7 +122,7 @@ class Guarded(Quiet):
     def do_GET(self) -> None:  # noqa: N802 - the name in the base class
         if self.path.startswith("/moved"):
             self.send_response(302)
-            self.send_header("Location", "/list_20260101.txt?today=1")
+            self.send_header("Location", unquote(self.path.partition("?")[2]) or "/list_20260101.txt?today=1")
             self.end_headers()
         elif self.headers.get("Authorization") != "Bearer secret":
             self.send_error(401)
@@ -135,9 +136,11 @@ def guarded(folder: Path) -> Iterator[str]:
     with ThreadingHTTPServer(("127.0.0.1", 0), partial(Guarded, directory=str(folder))) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
-        yield f"http://127.0.0.1:{server.server_address[1]}"
-        server.shutdown()
-        thread.join()
+        try:
+            yield f"http://127.0.0.1:{server.server_address[1]}"
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 def test_a_token_redirects_and_the_newest_link_of_a_page(tmp_path: Path) -> None:
@@ -170,6 +173,19 @@ def test_a_token_redirects_and_the_newest_link_of_a_page(tmp_path: Path) -> None
         with pytest.raises(VerifyError) as refused:
             download(f"{base}/list_20260101.txt", to, How(access), Deadline(20), most=5)
         assert refused.value.reason == "too-large"
+
+
+@pytest.mark.parametrize("where", ["file://{}", "file:{}", "dns://192.0.2.1{}", "other:{}"])
+def test_a_redirect_leads_to_the_web_alone(tmp_path: Path, where: str) -> None:
+    (tmp_path / "own").write_text("a file of this host\n")
+    to = tmp_path / "fetched"
+    with guarded(tmp_path) as base:
+        address = f"{base}/moved?{quote(where.format(tmp_path / 'own'))}"
+        with pytest.raises(VerifyError) as refused:
+            download(address, to, How(redirects=3), Deadline(20), most=1 << 20)
+    assert refused.value.reason == "unreachable"
+    assert "which is not https or http" in str(refused.value)
+    assert to.read_bytes() == b""
 
 
 def test_a_signature_beside_the_file_is_fetched_and_verified(tmp_path: Path) -> None:

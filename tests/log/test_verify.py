@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,15 +14,17 @@ from resolver.cli.audit_show import verdict_lines
 from resolver.log.checkpoint import Checkpoint, parse_checkpoint
 from resolver.log.edge import Edge
 from resolver.log.errors import MalformedError, UntrueError
+from resolver.log.leaf import ERASED, make_leaf
+from resolver.log.merkle import leaf_hash
 from resolver.log.note import COSIGNATURE, ED25519, Note, Signer, parse_note, parse_secret, parse_vkey
 from resolver.log.source import Folder
-from resolver.log.tiles import bundle_path, pack_bundle, unpack_bundle
+from resolver.log.tiles import bundle_path, pack_bundle, tile_path, unpack_bundle
 from resolver.log.verify import Verdict, verify
 from resolver.log.writer import Event
 from tests.rigs.log_world import World
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
 SIZE = 700
@@ -309,21 +312,65 @@ def test_a_detail_of_which_the_log_says_that_it_was_erased_may_be_gone_line_and_
     assert judge(copy).erased == 1
 
 
+class Growing(Folder):
+    """Shows `first` as the checkpoint, and later the one that is there. `forged`: what files then hold."""
+
+    def __init__(self, root: Path, first: bytes, forged: Mapping[str, bytes] = MappingProxyType({})) -> None:
+        super().__init__(root)
+        self.first, self.forged, self.reads = first, forged, 0
+
+    def fetch(self, path: str, limit: int) -> bytes:
+        self.reads += path == "checkpoint"
+        if path == "checkpoint" and self.reads == 1:
+            return self.first
+        return self.forged[path] if self.reads > 1 and path in self.forged else super().fetch(path, limit)
+
+
 def test_an_erasure_while_the_log_is_read_is_no_fault(copy: World) -> None:
-    note, reads = (copy.log_dir / "checkpoint").read_bytes(), 0
+    first = (copy.log_dir / "checkpoint").read_bytes()
     with copy.open() as log:
         log.erase(300, "a mistake")
+        log.append_many(Event("start", "", {}) for _ in range(200))
+        log.erase(900 - 10, "another")
+    verdict = verify(Growing(copy.log_dir, first), parse_vkey(copy.vkey()))
+    assert (verdict.checkpoint.size, verdict.erased) == (SIZE + 202, 2)
+    assert verdict.note == (copy.log_dir / "checkpoint").read_bytes(), "the newer one is to be kept"
+    assert sum(verdict.types.values()) == SIZE + 202
 
-    class Growing(Folder):
-        """Shows the checkpoint of before the erasure first."""
 
-        def fetch(self, path: str, limit: int) -> bytes:
-            nonlocal reads
-            reads += path == "checkpoint"
-            return note if path == "checkpoint" and reads == 1 else super().fetch(path, limit)
+@pytest.mark.parametrize("tile_too", [False, True])
+def test_an_erasure_that_no_signed_tree_has_is_none(copy: World, *, tile_too: bool) -> None:
+    first = (copy.log_dir / "checkpoint").read_bytes()
+    with copy.open() as log:
+        log.append_many([Event("start", "", {})])
+    put_details(copy, lambda lines: lines[:7] + lines[8:])
+    forged, _ = make_leaf(SIZE, ERASED, "7", {"reason": "x"}, now=copy.now, salt=b"s" * 32, public=True)
+    bundle, tile = bundle_path(2, SIZE - 511), tile_path(0, 2, SIZE - 511)
+    entries = unpack_bundle((copy.log_dir / bundle).read_bytes())
+    assert len(entries) == SIZE - 511
+    files = {bundle: pack_bundle([*entries[:-1], forged])}
+    if tile_too:
+        files[tile] = (copy.log_dir / tile).read_bytes()[:-32] + leaf_hash(forged)
+        files["details/002.jsonl"] = b"".join(details_of(copy, 2)[1][:-1])
+    with pytest.raises(UntrueError, match="do not come out" if tile_too else "leaf 700 is not what the tree holds"):
+        verify(Growing(copy.log_dir, first, files), parse_vkey(copy.vkey()))
 
-    verdict = verify(Growing(copy.log_dir), parse_vkey(copy.vkey()))
-    assert (verdict.checkpoint.size, verdict.erased) == (SIZE, 1)
+
+@pytest.mark.parametrize(
+    ("changed", "said"), [(0, "do not come out at the signed root"), (600, "history was rewritten while it was read")]
+)
+def test_a_newer_checkpoint_of_another_tree_settles_nothing(copy: World, changed: int, said: str) -> None:
+    """A key that signs two histories: the newer one says that the detail was erased."""
+    first, entries = (copy.log_dir / "checkpoint").read_bytes(), entries_of(copy)
+    put_details(copy, lambda lines: lines[:7] + lines[8:])
+    erased, _ = make_leaf(SIZE, ERASED, "7", {"reason": "x"}, now=copy.now, salt=b"s" * 32, public=True)
+    entries[changed] = other(entries[changed])
+    shutil.copytree(copy.root, copy.root / "other")
+    rewrite(fork := World(copy.root / "other"), [*entries, erased], signer=stolen_key(copy))
+    files = {str(path.relative_to(fork.log_dir)): path.read_bytes() for path in fork.log_dir.rglob("*.p/*")}
+    files["checkpoint"] = (fork.log_dir / "checkpoint").read_bytes()
+    with pytest.raises(UntrueError, match=said):
+        verify(Growing(copy.log_dir, first, files), parse_vkey(copy.vkey()))
 
 
 def test_a_witness_is_a_key_and_not_a_name(copy: World) -> None:
