@@ -16,7 +16,7 @@ from resolver.policy.description import LiveList
 from resolver.policy.in_force import Follower, InForce
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from resolver._core import Match
     from resolver.base.paths import Places
@@ -53,12 +53,15 @@ class Snapshot:
             tuple(match for match, does in holding if not (is_stopped and does == "stops")),
         )
 
-    def entry(self, reference: str, now: int) -> Match | None:
-        """The unexpired entry with this reference. A scan of the list: for what a person does, never for a page."""
+    def entries(self, references: Collection[str], now: int) -> dict[str, Match]:
+        """The unexpired entries with these references. One scan of the list: for what a person does, never for a
+        page."""
         compiled = self.in_force.compiled
-        if compiled is None or not reference:
-            return None
-        return next((m for m in compiled.find({reference}) if m.expires > now), None)
+        found: dict[str, Match] = {}
+        for match in compiled.find(set(references)) if compiled is not None and references else ():
+            if match.expires > now:
+                found.setdefault(match.reference, match)
+        return found
 
     def list_of(self, match: Match) -> LiveList:
         lists = self.in_force.lists

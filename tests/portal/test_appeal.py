@@ -25,7 +25,7 @@ from resolver.portal.web import Answer, Ask
 from tests.rigs.portal_world import ENTRIES, META, NOW, REFERENCE, Clock, Counter, ListedName, World
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable, Collection, Coroutine
     from pathlib import Path
 
     from resolver._core import Match
@@ -97,7 +97,7 @@ def test_an_appeal_against_an_addition_in_shadow_evaluation_is_of_the_list_that_
     shadow = {**listed, "name": "gambling+new", "watched": "gambling", "action": "monitor"}
     entries = (*ENTRIES, ListedName("new.example", list=2, reference=reference))
     snapshot = World(tmp_path, entries, {**META, "lists": [*META["lists"], shadow]}).live.snapshot
-    match, given = snapshot.entry(reference, NOW), Given(bytes(32), bytes(10), "en", NOW)
+    match, given = snapshot.entries([reference], NOW).get(reference), Given(bytes(32), bytes(10), "en", NOW)
     assert match is not None
     assert match.list == 2
     assert new_appeal(Form(reference, reason=REASON), reference, match, snapshot, given, (1, 2)).list == "gambling"
@@ -367,15 +367,22 @@ def test_many_references_take_more_of_an_allowance_and_never_more_than_there_is(
 
 def test_a_flood_of_forms_costs_no_scans(tmp_path: Path) -> None:
     async def work(world: World, visitor: Visitor) -> None:
-        scans: list[str] = []
+        scans: list[Collection[str]] = []
 
         class Counted(Snapshot):
-            def entry(self, reference: str, now: int) -> Match | None:
-                scans.append(reference)
-                return super().entry(reference, now)
+            def entries(self, references: Collection[str], now: int) -> dict[str, Match]:
+                scans.append(references)
+                return super().entries(references, now)
 
         live = world.live.snapshot
         world.live.snapshot = Counted(live.in_force)
+        fields = await visitor.fill_in(more=" ".join(f"{number:016}" for number in range(49)))
+        scans.clear()
+        forms = [await visitor.post("/appeal", fields) for _ in range(30)]
+        assert [answer.status for answer in forms] == [422] * 2 + [429] * 28
+        assert [len(references) for references in scans if len(references) > 1] == [50] * 2, "one scan a form"
+        world.clock.now += 3600
+        scans.clear()
         answers = [await visitor.get(f"/appeal?reference={REFERENCE}") for _ in range(100)]
         assert {answer.status for answer in answers} == {200}, "the form itself is always there"
         assert len(scans) == 60
