@@ -54,7 +54,8 @@ class Week:
         self.readable = Readable(folder / "readable", datetime.fromtimestamp(clock(), UTC))
         desk = self.readable.rehearsal.desk
         other = {"repository": str(self.readable.published), "trusted_root": str(desk.trusted_root)}
-        self.scene = Scene(folder, {"reason": "censored"}, clock, {"gambling": other})
+        portal = {"url": "https://stop.isp.example", "clocks": {"decide": "2d"}}
+        self.scene = Scene(folder, {"reason": "censored"}, clock, {"gambling": other}, portal=portal)
         self.register = self.scene.isp.register
         self.suspended = ""
         """The reference of an entry that the issuer withdraws."""

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 NOT_REFUSALS = frozenset({"unreachable", "missing", "deadline", "storage"})
 TRAFFIC = "traffic"
 NOT_WATCHED = {"until": None, "watched": None, "document": None}
-LEAF, STOPPED = "list-stage", "stopped by "
+LEAF, STOPPED, REACHED = "list-stage", "stopped by ", "let through: "
 
 
 class ApprovalError(ResolverError):
@@ -233,7 +233,7 @@ def decide(state: ListState, event: Event, now: float) -> tuple[ListState, list[
         case Turned():
             return _turned(state, event.verdict)
         case Approved():
-            return state, _approved(state, event)
+            return _approved(state, event)
 
 
 def needs_judgement(state: ListState, offer: Offered) -> bool:
@@ -361,29 +361,32 @@ def _evaluated(state: ListState, event: Evaluated) -> tuple[ListState, list[Effe
 
 
 def _turned(state: ListState, verdict: Verdict) -> tuple[ListState, list[Effect]]:
-    """A leaf where a wave lets additions go on, stops them, or stops them no more. How long they wait is no news."""
+    """A leaf where a wave lets additions go on, stops them, or stops them no more. How long they wait is no news, nor
+    that what was let go on is not active yet."""
     held = state.known.held
     if held is None or not held.waits_for_wave:
         return state, []
     about = f"{state.name}/{held.version}"
     detail = {"list": state.name, "version": held.version, "state": held.state, "event": verdict.kind}
-    if verdict.kind == "reached":
-        text = f"version {held.version} of list {state.name} is active from now on: {verdict.text}"
-        leaf = Leaf(LEAF, about, {**detail, "by": verdict.host, "text": verdict.text})
-        return state, [Append(leaf), Say(text, {"list": state.name, "version": held.version})]
-    was_stopped = held.reasons[0].text.startswith(STOPPED)
-    if verdict.kind == "stopped" and held.reasons[0].text != (text := f"{STOPPED}{verdict.text}"):
-        leaf = Leaf(LEAF, about, {**detail, "by": verdict.host, "text": verdict.text})
-    elif verdict.kind == "waits" and was_stopped:
+    before, effects = held.reasons[0].text, list[Effect]()
+    if verdict.kind == "reached" and not before.startswith(REACHED):
+        text = f"{REACHED}{verdict.text}"
+        said = f"version {held.version} of list {state.name} is active from now on: {verdict.text}"
+        effects += [Append(Leaf(LEAF, about, {**detail, "by": verdict.host, "text": verdict.text}))]
+        effects += [Say(said, {"list": state.name, "version": held.version}), Remember()]
+    elif verdict.kind == "stopped" and before != (text := f"{STOPPED}{verdict.text}"):
+        effects += [Remember(), Note((Leaf(LEAF, about, {**detail, "by": verdict.host, "text": verdict.text}),))]
+    elif verdict.kind == "waits" and before.startswith((STOPPED, REACHED)):
         text = "waits again for the hosts before it"
-        leaf = Leaf(LEAF, about, {**detail, "text": text})
+        effects += [Remember(), Note((Leaf(LEAF, about, {**detail, "text": text}),))]
     else:
         return state, []
-    after = _with(state, held=held.model_copy(update={"reasons": (Reason(kind=STAGE, text=text, approvable=True),)}))
-    return after, [Remember(), Note((leaf,))]
+    reason = Reason(kind=STAGE, text=text, approvable=True)
+    return _with(state, held=held.model_copy(update={"reasons": (reason,)})), effects
 
 
-def _approved(state: ListState, event: Approved) -> list[Effect]:
+def _approved(state: ListState, event: Approved) -> tuple[ListState, list[Effect]]:
+    """A leaf, but not each time that the same person's word is tried again because it could not be done."""
     name, held = state.name, state.known.held
     if held is None:
         raise ApprovalError(f"nothing of list {name} is held", hint="stopsign lists status")
@@ -394,18 +397,22 @@ def _approved(state: ListState, event: Approved) -> list[Effect]:
     if not held.approvable:
         reasons = "; ".join(reason.text for reason in held.reasons if not reason.approvable)
         raise ApprovalError(f"nobody can approve this: {reasons}", hint="the issuer has to publish another version")
+    approved = event.by, event.now
+    if held.approved == approved:
+        return state, []
     detail = {
         "list": name, "version": held.version, "state": held.state, "added": held.added,
         "reasons": [reason.kind for reason in held.reasons],
     }  # fmt: skip
     if event.now:
         detail["now"] = True
-    return [
+    return _with(state, held=held.model_copy(update={"approved": approved})), [
         Append(Leaf("list-approved", f"{name}/{held.version}", detail)),
         Say(
             f"version {held.version} of list {name} is approved by {event.by}",
             {"list": name, "version": held.version, "person": event.by},
         ),
+        Remember(),
     ]
 
 

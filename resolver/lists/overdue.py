@@ -25,7 +25,7 @@ from pydantic import Field
 
 from resolver.base.stored import Stored
 from resolver.base.timestamps import as_text
-from resolver.lists.suspensions import Suspended, Suspensions
+from resolver.lists.suspensions import MOST, Suspended, Suspensions
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -172,7 +172,7 @@ def settle(
             continue  # reported as against another list's entry, or no list's
         elif not _suspends(entry, applied):
             fate = "nothing"
-        elif not _is_room(entry.list, taken, applied[entry.list].entries, caps):
+        elif len(suspended.entries) >= MOST or not _is_room(entry.list, taken, applied[entry.list].entries, caps):
             held[reference], fate = now, "held"
         else:
             suspended, fate = suspended.with_(reference, suspension(entry, group, now)), "suspended"

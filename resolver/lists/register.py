@@ -14,7 +14,7 @@ from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from blocklists.errors import VerifyError
+from blocklists.errors import BlocklistError, VerifyError
 from resolver._core import CoreError
 from resolver.base.errors import ResolverError, why
 from resolver.base.journal import about
@@ -70,7 +70,6 @@ if TYPE_CHECKING:
     from resolver.lists.everywhere import Word
     from resolver.lists.fetch import Candidate
     from resolver.lists.ledger import Ledger
-    from resolver.lists.stages import Verdict
 
 say = logging.getLogger("stopsign.lists")
 
@@ -222,15 +221,23 @@ class Register:
     def turn(self) -> None:
         """Additions that wait for a wave act, or it is said what stops them. What cannot be done is tried again."""
         self.waves.look(self._settling.running)
-        for name, verdict in self.waves.turn(self.fetching).items():
-            try:
-                self._turned(self._state(name), verdict)
-            except (VerifyError, LedgerError, CoreError, OSError) as error:
-                self._alarm(f"wave {name}", f"list {name}: what its wave lets through is not active: {why(error)}")
-            else:
-                self._alarm(f"wave {name}", None)
+        verdicts = self.waves.turn(self.fetching)
+        for name in self._lists:
+            self._tried("wave", name, self._turned if name in verdicts else None)
 
-    def _turned(self, before: ListState, verdict: Verdict) -> None:
+    def _tried(self, by: str, name: str, step: Callable[[str], None] | None) -> None:
+        """Do what lets additions to a list through, where there is something to do. What cannot be done is an alarm,
+        and is tried again with the next tick."""
+        trouble = None
+        try:
+            if step is not None:
+                step(name)
+        except (BlocklistError, LedgerError, CoreError, OSError) as error:
+            trouble = f"list {name}: additions that are let through are not active: {why(error)}"
+        self._alarm(f"{by} {name}", trouble)
+
+    def _turned(self, name: str) -> None:
+        before, verdict = self._state(name), self.waves.verdicts[name]
         held, candidate = before.known.held, None
         if verdict.kind == "reached":
             candidate = fetch.stored(self._source(before.name), self.places.list(before.name))
@@ -251,21 +258,25 @@ class Register:
         held = {name: known.held for name, known in self.fetching.items() if known.held is not None}
         documents = {name: one.document for name, one in held.items() if one.document is not None}
         self._shadow.look({name: sketches.evaluation_id(name, document) for name, document in documents.items()})
-        for name, document in documents.items():
-            until = held[name].until
-            if until is None or self._clock() < until:
-                continue
-            where, share = self.places.list(name), self.config.guards.shadow.share
-            met = self._shadow.met(name, where.applied / document)
-            self.waves.soak.evaluated(name, held[name].state, max(met.values(), default=0.0))
-            readable = None if held[name].seal else where.applied / document
-            text = complaint(met, share, readable)
-            if text is not None:
-                self._carry_out(self._state(name), Evaluated(text), self._clock())
-                continue
-            candidate = fetch.stored(self._source(name), where)
-            if candidate is not None and self._state(name).waiting(candidate) is not None:
-                self.take(candidate, seen=True)
+        over = {name for name in documents if (until := held[name].until) is not None and until <= self._clock()}
+        for name in self._lists:
+            self._tried("shadow", name, self._evaluated if name in over else None)
+
+    def _evaluated(self, name: str) -> None:
+        where, before = self.places.list(name), self._state(name)
+        held = before.known.held
+        if held is None or held.document is None:
+            return
+        document = where.applied / held.document
+        met = self._shadow.met(name, document)
+        self.waves.soak.evaluated(name, held.state, max(met.values(), default=0.0))
+        text = complaint(met, self.config.guards.shadow.share, None if held.seal else document)
+        if text is not None:
+            self._carry_out(before, Evaluated(text), self._clock())
+            return
+        candidate = fetch.stored(self._source(name), where)
+        if candidate is not None and before.waiting(candidate) is not None:
+            self.take(candidate, seen=True)
 
     def _shadow_of(self, source: ListSource) -> float:
         """Seconds of shadow evaluation of a list's additions."""

@@ -73,6 +73,8 @@ class Held(Stored):
     seal: SealPart | None = None
     """Of a sealed list: opens that document, which may be under another names' key than what is applied."""
 
+    approved: tuple[str, bool] | None = None
+    """The approval that has its leaf: whose, and whether past the waves. None: it is done, or there was none."""
     approved_by: str | None = None
     """Who let them through; they wait for hosts of an earlier wave."""
 

@@ -166,9 +166,9 @@ PROVOKED: dict[str, tuple[str, str]] = {
         CANARY_SILENT, " waits: no host says that it is ",
     ),
     "… waits: no … host is heard of (…), since …": (CANARY_SILENT, " host is heard of ("),
-    "list …: what its wave lets through is not active: …": (
+    "list …: additions that are let through are not active: …": (
         "host/test_stages.py::test_what_a_wave_lets_through_waits_for_its_leaf",
-        ": what its wave lets through is not active: ",
+        ": additions that are let through are not active: ",
     ),
     "list … ends on …: its file has not been seen since …": (BRIDGED, ": its file has not been seen since "),
     "list … is held beyond its end: …": (BRIDGED, " is held beyond its end: "),

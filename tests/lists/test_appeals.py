@@ -256,6 +256,17 @@ def test_the_room_comes_back_after_a_day_for_what_comes_due_then(tmp_path: Path)
     world.stop()
 
 
+def test_what_comes_due_beyond_all_that_may_be_suspended_here_is_held(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in ("overdue", "suspensions"):
+        monkeypatch.setattr(f"resolver.lists.{module}.MOST", 1)
+    world = flooded(tmp_path, 20, {}, against=2)
+    run_out(world)
+    assert fate(world, "A0000", "A0001") == ["suspended", "held"]
+    world.stop()
+
+
 def test_a_person_lets_go_what_was_held_or_decides_about_it(tmp_path: Path) -> None:
     world = flooded(tmp_path, 20, {"day": 0}, against=4)
     run_out(world)

@@ -130,7 +130,16 @@ def verdict(kind: str, text: str = "c (canary): too much") -> Turned:
             "stopped by c (canary): too much", verdict("waits", "c has run it for 3 s"), ["Remember", "Note"],
             "waits again for the hosts before it",
         ),
-        ("waits for canary", verdict("reached"), ["Append", "Say"], "waits for canary"),
+        ("waits for canary", verdict("reached"), ["Append", "Say", "Remember"], "let through: c (canary): too much"),
+        ("let through: b (canary): less", verdict("reached"), [], "let through: b (canary): less"),
+        (
+            "let through: b (canary): less", verdict("waits", "c has run it for 3 s"), ["Remember", "Note"],
+            "waits again for the hosts before it",
+        ),
+        (
+            "let through: b (canary): less", verdict("stopped"), ["Remember", "Note"],
+            "stopped by c (canary): too much",
+        ),
     ],
 )  # fmt: skip
 def test_a_wave_leaves_a_leaf_where_something_changes(text: str, event: Turned, effects: list[str], said: str) -> None:
@@ -279,13 +288,23 @@ def test_suspensions_beside_a_refused_version_hold_before_they_are_stored() -> N
 def test_an_approval_waits_for_its_leaf_and_names_the_person_in_the_journal_alone() -> None:
     before = lists(held=held())
     after, effects = decide(before, Approved(2, "0" * 8, "alice"), NOW)
-    assert after == before
-    first, second = effects
+    assert after.known.held is not None
+    assert (after.known.held.reasons, effects[2:]) == (held().reasons, [Remember()])
+    first, second = effects[:2]
     assert isinstance(first, Append)
     assert isinstance(second, Say)
     assert (first.leaf.type, first.leaf.reference) == ("list-approved", "l/2")
     assert "alice" not in str(first.leaf)
     assert "alice" in second.text
+
+
+@pytest.mark.parametrize(("by", "now", "again"), [("alice", False, []), ("alice", True, ["Append", "Say", "Remember"]),
+                                                  ("bob", False, ["Append", "Say", "Remember"])])  # fmt: skip
+def test_an_approval_that_is_tried_again_has_one_leaf(by: str, now: bool, again: list[str]) -> None:
+    before, _ = decide(lists(held=held()), Approved(2, "0" * 8, "alice"), NOW)
+    after, effects = decide(before, Approved(2, "0" * 8, by, now), NOW)
+    assert kinds(effects) == again
+    assert (after == before) is (not again)
 
 
 @pytest.mark.parametrize(

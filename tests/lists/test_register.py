@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import shutil
 from typing import TYPE_CHECKING
@@ -12,6 +13,8 @@ from blocklists.errors import VerifyError
 from resolver import _core
 from resolver.lists import activate
 from resolver.lists.decide import ApprovalError
+from resolver.lists.everywhere import Word
+from resolver.lists.stages import Verdict
 from resolver.policy.description import FORMAT
 from tests.rigs.lists_world import BASIS, World, make_entry
 
@@ -447,3 +450,36 @@ def test_additions_that_waited_for_a_wave_are_counted_when_they_act(
     applied = world.register.applied["gambling"]
     assert (applied.version, applied.additions, applied.since) == (2, ((world.clock(), 10),), "2026-12-01T18:00:00Z")
     assert world.active("m9.example") == ["gambling"]
+
+
+def test_what_a_wave_or_a_person_lets_through_has_one_leaf_however_often_it_does_not_fit_on_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    def reached(*_: object) -> Verdict:
+        return Verdict("reached", "canary has run it", "canary")
+
+    world = World(tmp_path, lists={"gambling": {}, "held": {}}, more={"host": "h", "stages": {"stage": "wave-1"}})
+    offered = {name: world.candidate(1, ["a.example"], name=name) for name in ("gambling", "held")}
+    monkeypatch.setattr("resolver.lists.fetch.stored", lambda source, _: offered[source.name])
+    for name, second in (("gambling", "new.example"), ("held", "mooo.com")):
+        world.register.take(offered[name], reached=True)
+        offered[name] = world.candidate(2, ["a.example", second], name=name)
+        world.register.take(offered[name])
+    monkeypatch.setattr(world.register.waves, "_verdict", reached)
+    what = {"list": "held", "version": 2, "state": offered["held"].state, "by": "alice", "now": True}
+    word = Word("approval", "held", "stop.isp.example/log/other", 0.0, 0.0, what)
+    with monkeypatch.context() as patch:
+        patch.setattr("blocklists.durable.copy", full)
+        for _ in range(3):
+            world.register.tick()
+            with pytest.raises(OSError, match="No space left"):
+                world.register._follow_approval(word)
+    assert "additions that are let through are not active" in world.register.alarms["wave gambling"]
+    world.register.tick()
+    world.register._follow_approval(word)
+    assert [kinds(world).count(kind) for kind in ("list-stage", "list-approved")] == [1, 1]
+    assert {name: one.version for name, one in world.register.applied.items()} == {"gambling": 2, "held": 2}
+    assert world.register.alarms == {}

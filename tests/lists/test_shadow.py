@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import re
 from typing import TYPE_CHECKING
 
 import pytest
 
+from blocklists.document import DocumentError
+from blocklists.errors import VerifyError
 from resolver._core import CompiledList
 from tests.rigs.lists_world import World, make_entry
 from tests.rigs.shadow_traffic import Traffic
@@ -42,7 +45,6 @@ def test_an_addition_only_monitors_while_it_is_watched_and_removals_hold_at_once
 
 
 def test_suspensions_beside_a_refused_version_leave_what_is_in_shadow_evaluation_there(world: World) -> None:
-    from blocklists.errors import VerifyError
     from blocklists.head import Relief, Suspension
 
     world.take(2, ["a.example", "b.example", "new.example"])
@@ -282,3 +284,25 @@ def test_a_list_that_was_held_before_it_is_watched_again_stays_an_alarm(world: W
     assert world.register.status()["alarms"] == [alarm]
     pass_time(world)
     assert world.register.status()["alarms"] == []
+
+
+@pytest.mark.parametrize("trouble", [
+    OSError(errno.ENOSPC, "No space left on device"), VerifyError("storage", "full-2.zst is damaged"),
+    DocumentError("not a line"),
+])  # fmt: skip
+def test_what_cannot_act_at_the_end_of_its_evaluation_is_an_alarm_and_acts_later(
+    world: World, monkeypatch: pytest.MonkeyPatch, trouble: Exception
+) -> None:
+    def fails(*_: object) -> None:
+        raise trouble
+
+    world.take(2, ["a.example", "new.example"])
+    with monkeypatch.context() as patch:
+        patch.setattr("resolver.lists.fetch.stored", fails)
+        pass_time(world)
+        world.register.tick()
+    (alarm,) = world.register.status()["alarms"]
+    assert alarm.startswith("list gambling: additions that are let through are not active: ")
+    assert action(world, "new.example") == "monitor"
+    world.register.tick()
+    assert (action(world, "new.example"), world.register.status()["alarms"]) == ("stop-page", [])

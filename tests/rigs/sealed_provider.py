@@ -30,13 +30,14 @@ class Scene:
         more: Mapping[str, Any] | None = None,
         clock: Clock | None = None,
         others: Mapping[str, Mapping[str, Any]] | None = None,
+        **isp: Any,
     ) -> None:
-        """`more`: settings of the list at the provider; `others`: further lists that it follows."""
+        """`more`: settings of the list at the provider; `others`: further lists that it follows; `isp`: its others."""
         self.key, clock = folder / "sealed.key", clock or Clock()
         self.issuer = SealedWorld(folder / "issuer", datetime.fromtimestamp(clock(), UTC), north=keys.create(self.key))
         source = {"repository": str(self.issuer.published), "trusted_root": str(self.issuer.desk.trusted_root)}
         lists = {LIST: {**source, **(more or {})}, **(others or {})}
-        self.isp = World(folder / "isp", clock, lists, {"sealed_key": str(self.key)})
+        self.isp = World(folder / "isp", clock, lists, {"sealed_key": str(self.key), **isp})
         self.mirror = self.follow()
         self._follower = Follower(self.isp.config.places, self._unseal)
 
