@@ -13,6 +13,7 @@ import pytest
 
 from blocklists.errors import VerifyError
 from resolver.lists.ledger import LedgerError
+from resolver.lists.suspensions import Suspensions
 from tests.rigs.lists_world import World, make_entry
 
 if TYPE_CHECKING:
@@ -252,3 +253,24 @@ def test_a_start_on_a_read_only_state_directory_after_a_reboot_blocks_what_was_b
 
     assert exceptions.read(places.exceptions).covering("a.example", world.clock()) is not None
     assert any("overrides.json cannot be written" in alarm for alarm in world.register.status()["alarms"])
+
+
+@pytest.mark.parametrize("restarts", [False, True])
+def test_as_many_suspensions_are_not_the_same_ones_where_the_log_cannot_be_written(
+    world: World, monkeypatch: pytest.MonkeyPatch, restarts: bool
+) -> None:
+    """One entry is to block again and another is to be off: the numbers are as before."""
+    first, second = (make_entry(name).reference for name in FIRST)
+    appeals = world.register.appeals
+    appeals.decide({"A1": first}, "mended", "Ms Day", {first: "a.example"}, 3600.0)
+    mended = appeals.suspended.entries[first]
+    if restarts:
+        world.restart()
+    with monkeypatch.context() as patch:
+        patch.setattr(world.ledger, "append", broken)
+        other = mended.model_copy(update={"name": "b.example"})
+        world.register.appeals._suspend(Suspensions(entries={second: other}), world.register.appeals.suspended)
+        assert [world.active(name) for name in FIRST] == [[], []]
+    world.clock.forward(minutes=1)
+    world.register.tick()
+    assert [world.active(name) for name in FIRST] == [["gambling"], []]
