@@ -11,15 +11,19 @@ update, for a suspension, for a list gone stale, and for a start after a crash:
 6. It is copied to the tmpfs, the copy is opened, which checks all of it, and renamed to `current.list`.
 
 Killed anywhere, the next start finds itself at one of these steps and goes on. A log that cannot be written stops
-additions, never removals: those go live from memory (tmpfs) alone, and their leaf follows when it can.
+additions, never removals: those go live from memory (tmpfs) alone, and their leaf follows when it can. An entry whose
+suspension ends blocks again, as an addition does: what is suspended is compared entry by entry.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from blocklists import durable
+from blocklists import delta, durable
+from blocklists.document import MAX_SIZE, read_lines
+from blocklists.errors import BlocklistError
 from resolver._core import CoreError
 from resolver.base.timestamps import as_text, as_time
 from resolver.lists import evidence
@@ -33,12 +37,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
+    from resolver._core import CompiledList
     from resolver.base.paths import Places
     from resolver.lists.compile import Off
 
 
 TOLD_OF_NOTHING = {"version", "entries", "action", "reason", "stale", "repository"}
 TOLD = TOLD_OF_NOTHING | {"state", "less", "added", "removed", "signed_by", "threshold", "bridged"}
+AT_ONCE = 50_000  # references that are looked for in one scan of a compiled list
 NAMED = 5_000
 """References in one leaf's detail at most: 256 details are one file, which has a bound."""
 
@@ -96,7 +102,7 @@ def bring_up(planned: Plan, places: Places, ledger: Ledger, *, now: float, live:
         except (LedgerError, CoreError, OSError) as error:
             if before.there and before.lists == planned.lists:
                 return Outcome(before, changed=False, trouble=str(error))
-            if not _only_less(planned, before if before.there else kept):
+            if not _only_less(planned, places, before if before.there else kept):
                 raise
             generations.keep(places, before.generation)
             return _from_memory(planned, places, number, now, str(error))
@@ -146,14 +152,23 @@ def _publish(source: Path, live: Path) -> Live:
     return checked
 
 
-def _only_less(planned: Plan, known: Live) -> bool:
-    """Whether the plan cannot stop anything that the known generation did not stop: the same documents or their
-    remainders, no suspension fewer, no stronger action."""
+def _only_less(planned: Plan, places: Places, known: Live) -> bool:
+    """Whether the plan cannot stop anything that the known generation does not stop: the same documents or their
+    remainders, no entry whose suspension ends, no stronger action."""
     before = {part.name: part for part in _acting(known.lists)}
     after = _acting(planned.lists)
     if list(before) != [part.name for part in after]:
         return False
-    return all(_less(part, before[part.name]) for part in after)
+    if not all(_less(part, before[part.name]) for part in after):
+        return False
+    changed = [number for number, part in enumerate(after) if _suspends_others(part, before[part.name])]
+    if not changed:
+        return True
+    try:
+        compiled = look_up.opened(places.current if places.current.exists() else places.generation)
+        return all(_holds_all(compiled, number, planned, places) for number in changed)
+    except (CoreError, BlocklistError):
+        return False
 
 
 def _acting(lists: Sequence[LiveList]) -> list[LiveList]:
@@ -164,9 +179,25 @@ def _acting(lists: Sequence[LiveList]) -> list[LiveList]:
 def _less(part: LiveList, was: LiveList) -> bool:
     if part.action not in {was.action, "monitor"}:
         return False
-    if part.document == was.document:
-        return part.suspended >= was.suspended and part.here >= was.here
-    return part.added == 0 and part.base == was.document
+    return part.document == was.document or (part.added == 0 and part.base == was.document)
+
+
+def _suspends_others(part: LiveList, was: LiveList) -> bool:
+    return (part.suspensions, part.suspensions_here) != (was.suspensions, was.suspensions_here)
+
+
+def _holds_all(compiled: CompiledList, number: int, planned: Plan, places: Places) -> bool:
+    """Whether a compiled list holds every entry of one list of the plan that is not suspended in it."""
+    part = planned.lists[number]
+    if part.document is None:
+        return True
+    off = {*planned.off[part.name].relief, *planned.off[part.name].here}
+    lines = read_lines(places.list(part.name).applied / part.document, size=MAX_SIZE)
+    wanted = (reference for line in lines if (reference := delta.reference(line)) not in off)
+    while some := frozenset(islice(wanted, AT_ONCE)):
+        if {one.reference for one in compiled.find(some) if one.list == number} != some:
+            return False
+    return True
 
 
 def activation_events(

@@ -24,7 +24,18 @@ from resolver.base.stored import StateError, Stored, load, store
 from resolver.config.values import domain_name
 from resolver.lists import suspensions
 from resolver.lists.ledger import Event, Ledger, LedgerError
-from resolver.lists.overdue import Appeals, Decided, Listed, Settled, Waiting, came_due, release, settle, suspension
+from resolver.lists.overdue import (
+    DAY,
+    Appeals,
+    Decided,
+    Listed,
+    Settled,
+    Waiting,
+    came_due,
+    release,
+    settle,
+    suspension,
+)  # fmt: skip
 from resolver.lists.reports import AppealError, Report, came_in, leaf_of, withdrawn
 from resolver.lists.suspensions import Suspended
 from resolver.policy import look_up
@@ -43,11 +54,12 @@ say = logging.getLogger("stopsign.lists")
 
 MOST_WAITING = 200_000
 NEARLY_FULL = MOST_WAITING * 8 // 10
+MOST_WITHDRAWN = 1_000  # within a day: what came in and is withdrawn leaves its place, and two leaves
 MOST_REFUSED = 20  # reports within an hour; an honest web process has none refused
 KEPT = 200 * 86400.0  # seconds that a decision is remembered, so that its proof can be asked for
 LONGEST_MEND = 31 * 86400.0
-DROPPED = "dropped"
-"""The outcome, in leaves, of an appeal that the desk does not know."""
+WITHDRAWN, DROPPED = "withdrawn", "dropped"
+"""Outcomes, in leaves, of an appeal that its author withdraws, and of one that the desk does not know."""
 BEYOND = "more came due than guards.overdue lets open by itself in a day"
 
 
@@ -93,9 +105,9 @@ class AppealsHere:
         new, wrong = came_in(self.known, _of(reports, "received"), MOST_WAITING)
         self._received(new)
         refused |= wrong
-        gone, wrong = withdrawn(self.known, _of(reports, "withdrawn"))
+        gone, wrong = withdrawn(self.known, _of(reports, "withdrawn"), MOST_WITHDRAWN - self._withdrawn())
         if gone:
-            self._decide(gone, "withdrawn", {})
+            self._decide(gone, WITHDRAWN, {})
         refused |= wrong
         self.refused += len(refused)
         self._refused.extend(self._clock() for _ in refused)
@@ -118,6 +130,11 @@ class AppealsHere:
             waiting[appeal] = Waiting(**about, leaf=leaf, received=now, receipt=one.receipt)
         self._know(self.known.model_copy(update={"waiting": waiting, "decided": decided}))
 
+    def _withdrawn(self) -> int:
+        """Appeals that were withdrawn over the last day."""
+        since = self._clock() - DAY
+        return sum(one.outcome == WITHDRAWN and one.at > since for one in self.known.decided.values())
+
     def _leaf_for(self, one: Report) -> int | AppealError:
         if one.what == "received":
             leaf = leaf_of(self.known, one.appeal)
@@ -137,6 +154,9 @@ class AppealsHere:
         waiting = len(self.known.waiting)
         full = f"{waiting:,} appeals wait, and {MOST_WAITING:,} have room: what comes in beyond has no clock"
         self._alarm("places", full if waiting >= NEARLY_FULL else None)
+        gone = self._withdrawn()
+        many = f"{gone:,} appeals were withdrawn within a day, and {MOST_WITHDRAWN:,} may be: those beyond stay open"
+        self._alarm("withdrawn", many if gone >= MOST_WITHDRAWN * 8 // 10 else None)
 
     def fates(self, appeals: Iterable[str]) -> dict[str, str]:
         """What became of appeals that came due: `suspended`, `held`, `nothing`."""

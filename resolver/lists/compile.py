@@ -73,14 +73,16 @@ def plan(
     applied: Mapping[str, Applied],
     fetching: Mapping[str, Fetching],
     here: Suspensions,
+    kept: Mapping[str, Off] | None = None,
     *,
     now: float,
 ) -> Plan:
-    """What should be live now. `here`: what this provider itself has suspended."""
+    """What should be live now. `here`: what this provider itself has suspended. `kept`: what it had, and is not to
+    block again yet."""
     sources, lists = [], []
     off: dict[str, Off] = {}
     for source in config.lists:
-        own = here.of(source.name)
+        own = here.of(source.name).union(kept[source.name].here if kept and source.name in kept else ())
         state = applied.get(source.name)
         stale = is_stale(source, fetching.get(source.name), now)
         action = "monitor" if stale else source.action

@@ -349,12 +349,15 @@ class Register:
     def settle(self) -> None:
         """Make live what should be live now. What cannot be done is an alarm; what was live goes on."""
         now = self._clock()
-        self._settling.settle(lambda: plan(self.config, self.applied, self.fetching, self._suspended(), now=now), now)
+        self._settling.settle(
+            lambda kept: plan(self.config, self.applied, self.fetching, self._suspended(), kept, now=now), now
+        )
         self.waves.look(self._settling.running)
 
     def _away(self) -> Away:
         lists = frozenset(source.name for source in self.config.lists if source.name not in self.applied)
-        return Away(lists, self._settling.off, self._settling.is_settled)
+        off = frozenset(reference for of_list in self._settling.off.values() for reference in of_list.here)
+        return Away(lists, off, self._settling.is_settled)
 
     def _suspended(self) -> Suspensions:
         return self.appeals.suspended.beside(of_overrides(self.people.holding()))

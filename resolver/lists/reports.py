@@ -117,9 +117,11 @@ def came_in(
     return new, refused
 
 
-def withdrawn(known: Appeals, reports: Mapping[int, Report]) -> tuple[dict[str, str], dict[int, AppealError]]:
+def withdrawn(
+    known: Appeals, reports: Mapping[int, Report], room: int
+) -> tuple[dict[str, str], dict[int, AppealError]]:
     """Of reports that an author withdraws an appeal: the appeals with their references, and those that are refused.
-    Who has the receipt's secret is its author."""
+    Who has the receipt's secret is its author. `room`: how many may be withdrawn now."""
     gone: dict[str, str] = {}
     refused: dict[int, AppealError] = {}
     for number, one in reports.items():
@@ -129,6 +131,8 @@ def withdrawn(known: Appeals, reports: Mapping[int, Report]) -> tuple[dict[str, 
                 refused[number] = AppealError(f"no appeal {one.appeal} was received here")
         elif not before.receipt or not hmac.compare_digest(receipts.hash_of(one.secret).hex(), before.receipt):
             refused[number] = AppealError(f"that is not the receipt of {one.appeal}")
+        elif one.appeal not in gone and len(gone) >= room:
+            refused[number] = AppealError("as many appeals as may be were withdrawn within a day")
         else:
             gone[one.appeal] = before.reference
     return gone, refused

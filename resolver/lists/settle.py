@@ -1,11 +1,12 @@
 """What should be live is brought up; what cannot be is tried again, ever more rarely.
 
-Enters: a `Plan`. Leaves: the live generation, and an alarm for as long as it is another one than planned. Rule: what
-was live goes on whatever fails.
+Enters: a `Plan`. Leaves: the live generation, and an alarm for as long as it is another one than planned. Rules: what
+was live goes on whatever fails; an entry that is to block again, and cannot, keeps none that is to be off from it.
 """
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from typing import TYPE_CHECKING
 
@@ -16,10 +17,10 @@ from resolver.lists import activate
 from resolver.lists.ledger import LedgerError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from resolver.base.paths import Places
-    from resolver.lists.compile import Plan
+    from resolver.lists.compile import Off, Plan
     from resolver.lists.ledger import Ledger
 
 say = logging.getLogger("stopsign.lists")
@@ -35,8 +36,8 @@ class Settling:
         self._live: activate.Live | None = None
         """What is live and durable; None: not known, or not so."""
         self.generation, self.compiled = 0, ""
-        self.off: frozenset[str] = frozenset()
-        """References that this provider itself suspends in what is live."""
+        self.off: Mapping[str, Off] = {}
+        """What is suspended in what is live, by list."""
         self.running: dict[str, tuple[int, str]] = {}
         """Version and state of each list, as it is live."""
         self._retry_at, self._patience = 0.0, FIRST_RETRY
@@ -50,15 +51,19 @@ class Settling:
         """Whether what is live is what should be, and durable."""
         return self._live is not None
 
-    def settle(self, make_plan: Callable[[], Plan], now: float) -> None:
-        """Make live what should be live now. What cannot be done is an alarm."""
+    def settle(self, make_plan: Callable[[Mapping[str, Off] | None], Plan], now: float) -> None:
+        """Make live what should be live now. What cannot be done is an alarm. `make_plan` is given what is to stay off
+        that is to block again."""
         try:
-            planned = make_plan()
+            planned = make_plan(None)
             done = activate.bring_up(planned, self._places, self._ledger, now=now, live=self._live)
         except (LedgerError, CoreError, OSError) as error:
             self._live = None
             self._alarm("activation", f"the new generation is not active: {why(error)}")
             self._wait(now)
+            with contextlib.suppress(LedgerError, CoreError, OSError):  # the alarm is there
+                planned = make_plan(self.off)
+                self._is_live(planned, activate.bring_up(planned, self._places, self._ledger, now=now))
             return
         self._alarm("activation", done.trouble and f"active, but not for after a reboot: {done.trouble}")
         self._live = None if done.trouble else done.live
@@ -66,8 +71,11 @@ class Settling:
             self._wait(now)
         else:
             self._patience = FIRST_RETRY
+        self._is_live(planned, done)
+
+    def _is_live(self, planned: Plan, done: activate.Outcome) -> None:
         self.generation, self.compiled = done.live.generation, done.live.compiled
-        self.off = frozenset(reference for off in planned.off.values() for reference in off.here)
+        self.off = planned.off
         self.running = {part.name: (part.version, part.state) for part in done.live.lists}
         if done.changed:
             extra = about(generation=done.live.generation, entries=planned.entries)

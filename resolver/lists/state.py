@@ -39,6 +39,7 @@ class Applied(ListDescription):
     bases: dict[str, Basis]
     document: str
     size: int
+    """Octets of the document's lines at most; 0: not known, of a record that was restored."""
     suspended: dict[str, Suspension] = Field(default_factory=dict)
     additions: tuple[tuple[float, int], ...] = ()
     """When how many entries were added, over the last week: what the rolling caps count."""

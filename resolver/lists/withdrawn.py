@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from blocklists import entry
+from blocklists.document import MAX_SIZE
 from blocklists.sealed import lines
 from blocklists.text import shown
 from resolver import _core
@@ -90,7 +91,7 @@ def _lines(places: Places, name: str, applied: Applied, wanted: set[str]) -> lis
         return []
     path = places.list(name).applied / applied.document
     try:
-        return _core.find(path, size=applied.size, references=[*wanted])
+        return _core.find(path, size=applied.size or MAX_SIZE, references=[*wanted])
     except _core.ListError as error:
         raise ResolverError(f"what list {name} has suspended cannot be read: {error}") from error
 

@@ -218,6 +218,10 @@ PROVOKED: dict[str, tuple[str, str]] = {
     "day: stopsign appeals list --held": (
         APPEALS_HELD, " entries with overdue appeals are held for a person",
     ),
+    "… appeals were withdrawn within a day, and … may be: those beyond stay open": (
+        "lists/test_appeals.py::test_how_many_appeals_are_withdrawn_in_a_day_is_bounded_and_an_alarm",
+        " appeals were withdrawn within a day, and ",
+    ),
     "… appeals wait, and … have room: what comes in beyond has no clock": (
         "lists/test_appeals.py::test_places_for_appeals_that_are_nearly_taken_are_an_alarm", " appeals wait, and ",
     ),

@@ -15,6 +15,7 @@ from blocklists.errors import VerifyError
 from resolver.config.schema_lists import MAX_LISTS
 from resolver.lists.compile import Plan
 from resolver.lists.ledger import LedgerError
+from resolver.lists.suspensions import Suspensions
 from resolver.policy import look_up
 from resolver.policy.description import Generation, LiveList
 from tests.rigs.lists_world import World, make_entry
@@ -282,3 +283,24 @@ def test_a_generation_of_before_gives_lists_their_places_as_numbers_and_room_doe
     others = [LiveList(name=f"list-{number}") for number in range(MAX_LISTS - 1, 0, -1)] + [LiveList(name="new")]
     planned = Plan((), tuple(others)).counted_after(before)
     assert [part.counter for part in planned.lists] == [*range(MAX_LISTS - 1, 0, -1), 0]
+
+
+@pytest.mark.parametrize("restarts", [False, True])
+def test_as_many_suspensions_are_not_the_same_ones_where_the_log_cannot_be_written(
+    world: World, monkeypatch: pytest.MonkeyPatch, restarts: bool
+) -> None:
+    """One entry is to block again and another is to be off: the numbers are as before."""
+    first, second = (make_entry(name).reference for name in FIRST)
+    appeals = world.register.appeals
+    appeals.decide({"A1": first}, "mended", "Ms Day", {first: "a.example"}, 3600.0)
+    mended = appeals.suspended.entries[first]
+    if restarts:
+        world.restart()
+    with monkeypatch.context() as patch:
+        patch.setattr(world.ledger, "append", broken)
+        other = mended.model_copy(update={"name": "b.example"})
+        world.register.appeals._suspend(Suspensions(entries={second: other}), world.register.appeals.suspended)
+        assert [world.active(name) for name in FIRST] == [[], []]
+    world.clock.forward(minutes=1)
+    world.register.tick()
+    assert [world.active(name) for name in FIRST] == [["gambling"], []]

@@ -570,6 +570,29 @@ def test_places_for_appeals_that_are_nearly_taken_are_an_alarm(world: World, mon
         receive(world, "A5", "a.example")
 
 
+def test_how_many_appeals_are_withdrawn_in_a_day_is_bounded_and_an_alarm(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else who comes in and withdraws, again and again, fills the log and the steward's state."""
+    monkeypatch.setattr("resolver.lists.appeals.MOST_WITHDRAWN", 3)
+    for number in range(5):
+        receive(world, f"A{number}", "a.example", receipt=receipts.hash_of(SECRET).hex())
+    gone = [Report("withdrawn", f"A{number}", secret=SECRET) for number in (0, 1, 1, 2, 3)]
+    answers = world.register.appeals.reported(gone)
+    assert [isinstance(one, AppealError) for one in answers] == [False, False, False, False, True]
+    alarm = "3 appeals were withdrawn within a day, and 3 may be: those beyond stay open"
+    assert alarm in world.register.status()["alarms"]
+    assert withdraw(world, "A0", SECRET) == answers[0], "said again it is the same leaf"
+    with pytest.raises(AppealError, match="were withdrawn within a day"):
+        withdraw(world, "A4", SECRET)
+    assert set(world.register.appeals.known.waiting) == {"A3", "A4"}
+    world.register.appeals.decide({"A4": ref("a.example")}, "upheld", "Ms Day")
+    run_out(world, hours=25)
+    assert alarm not in world.register.status()["alarms"]
+    withdraw(world, "A3", SECRET)
+    assert world.register.appeals.known.waiting == {}
+
+
 def _asked(world: World) -> Any:
     async def work(what: Callable[..., object], *arguments: Any) -> object:
         return what(*arguments)

@@ -11,6 +11,7 @@ from resolver.base.errors import ResolverError
 from resolver.base.hourly import LIMIT
 from resolver.cli.lists import _note_others
 from resolver.lists import withdrawn
+from resolver.lists.ledger import LedgerError
 from resolver.lists.questions import TooManyError
 from resolver.policy import bypass, overrides
 from resolver.policy.exceptions import LiveExceptions
@@ -219,3 +220,31 @@ def test_an_entry_that_is_held_for_a_person_stays_held_while_it_passes(tmp_path:
     world.clock.forward(hours=2)
     world.register.tick()
     assert world.register.appeals.let_go([REFERENCE], "Ms Day") == [REFERENCE]
+
+
+@pytest.mark.parametrize(("is_due", "restarts"), [(False, False), (True, False), (True, True)])
+def test_an_override_s_end_waits_for_its_leaf_and_keeps_no_overdue_appeal_waiting(
+    world: World, provider: Provider, monkeypatch: pytest.MonkeyPatch, is_due: bool, restarts: bool
+) -> None:
+    def full(*_: object) -> None:
+        raise LedgerError("the log cannot be written: No space left on device")
+
+    if is_due:
+        received(world, "A1", make_entry(OTHER).reference, "", "lawful", list="sealed")
+    world.clock.forward(days=14, hours=-1)
+    world.register.take(provider.candidate(world, 1, [NAME, OTHER]))
+    allow(world, "", REFERENCE)
+    if restarts:
+        world.restart()
+    with monkeypatch.context() as patch:
+        patch.setattr(world.ledger, "append", full)
+        for _ in range(2):
+            world.clock.forward(hours=1, minutes=1)
+            world.register.tick()
+        assert stopped(world, provider, NAME, OTHER) == [False, not is_due]
+        assert "the new generation is not active" in world.register.alarms["activation"]
+    world.clock.forward(hours=1)
+    world.register.tick()
+    assert stopped(world, provider, NAME, OTHER) == [True, not is_due]
+    assert world.leaves()[-1][0] in ("suspended-here", "heartbeat")
+    assert "activation" not in world.register.alarms

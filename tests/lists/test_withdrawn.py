@@ -105,3 +105,16 @@ def test_the_log_names_what_is_suspended_here_and_that_it_is_no_longer(world: Wo
         one.value for _, leaf, one in leaves(source, published_details(source)) if leaf.type == "suspended-here" and one
     ]
     assert [one["references"] for one in told] == [[CASINO.reference], []]
+
+
+def test_it_is_found_after_the_record_of_what_is_applied_was_damaged_and_restored(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    relieve(world)
+    before = withdrawn.find(world.config, BAKERY.name, world.clock())
+    off = world.register.applied["gambling"].suspended
+    monkeypatch.setattr("resolver.lists.fetch.stored", lambda *_: world.last.model_copy(update={"suspended": off}))
+    (world.config.places.list("gambling").applied / "head.json").write_text("{")
+    world.restart()
+    assert [one.reference for one in before] == [BAKERY.reference]
+    assert withdrawn.find(world.config, BAKERY.name, world.clock()) == before
