@@ -293,6 +293,53 @@ def test_a_word_from_the_future_waits_and_one_that_is_over_is_none(run: Callable
     run(work)
 
 
+def test_an_older_word_changes_nothing_after_the_newer_one_is_over(run: Callable[[Work], None]) -> None:
+    async def work(a: Host, b: Host) -> None:
+        async def again(proof: str) -> bool:
+            return bool((await b.steward("share", proof=proof))["followed"])
+
+        await a.steward("override", name="a.example", reason="long", seconds=72 * 3600, everywhere=True)
+        (long,) = a.world.register.everywhere.of_this_host({})
+        await a.steward("override", name="b.example", reason="long", seconds=72 * 3600, everywhere=True)
+        (_, unheard) = a.world.register.everywhere.of_this_host({})
+        assert await again(long["proof"])
+        a.world.clock.forward(minutes=1)
+        for name in ("a.example", "b.example"):
+            await a.steward("override", name=name, reason="short", seconds=3600, everywhere=True)
+        await rounds(a, b)
+        assert b.passes("a.example")
+        a.world.clock.forward(hours=2)
+        await a.steward("override", name="c.example", reason="another", seconds=3600, everywhere=True)
+        await rounds(a, b)
+        b.world.restart()
+        for old in (long, unheard):
+            assert not await again(old["proof"])
+        assert not b.passes("a.example")
+        assert not b.passes("b.example")
+
+    run(work)
+
+
+def test_an_off_switch_that_was_taken_back_stays_so_for_as_long_as_it_was_to_be_on(
+    run: Callable[[Work], None],
+) -> None:
+    async def work(a: Host, b: Host) -> None:
+        year = a.world.clock() + 365 * 86400
+        await a.steward("bypassed", kind="all", of="", on=True, until=year, reason="a fault", everywhere=True)
+        (old,) = a.world.register.everywhere.of_this_host({})
+        a.world.clock.forward(minutes=1)
+        await a.steward("bypassed", kind="all", of="", on=False, reason="", everywhere=True)
+        await rounds(a, b)
+        assert (await b.steward("share", proof=old["proof"]))["followed"] is False
+        a.world.clock.forward(days=32)
+        await a.steward("override", name="c.example", reason="another", seconds=3600, everywhere=True)
+        await rounds(a, b)
+        assert (await b.steward("share", proof=old["proof"]))["followed"] is False
+        assert not exceptions.read(b.world.config.places.exceptions).holding(b.world.clock())
+
+    run(work)
+
+
 def test_hosts_that_do_not_know_each_other_say_so(run: Callable[[Work], None]) -> None:
     async def work(a: Host, b: Host) -> None:
         b.world.more = {"host": "b"}
