@@ -107,6 +107,12 @@ class _Operations:
         version = request.get("version")
         if not isinstance(version, int) or isinstance(version, bool):
             raise RequestError("version is not a number")
+        source = self._steward.config.list_named(name)
+        if request.get("everywhere") and source is not None and source.bridge is not None:
+            raise RequestError(
+                f"list {name} is bridged: each host makes it of the file itself, with a version of its own",
+                hint="approve it at each host, without --everywhere",
+            )
         now = request.get("now") is True
         approve = while_wanted(self._register.approve)
         outcome = await self._steward.work(approve, name, version, state, peer.who, now=now)

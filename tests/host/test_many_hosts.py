@@ -22,7 +22,7 @@ from rich.console import Console
 from resolver.base.timestamps import as_text
 from resolver.cli.fleet import screen, wrong
 from resolver.cli.main import stopsign
-from resolver.ipc import receipts
+from resolver.ipc import control, receipts
 from resolver.lists import fetch
 from resolver.policy import exceptions
 from resolver.portal import clock
@@ -374,6 +374,10 @@ def test_a_host_on_the_database_whose_key_is_missing_is_an_alarm(run: Callable[[
     run(play)
 
 
+BRIDGE = {
+    "issuer": "Board", "law": "Act 12", "authority": "Board", "order": "17/2026", "date": "2026-11-01",
+    "territory": "DK", "category": "gambling",
+}  # fmt: skip
 HELD = [*NAMES, "mooo.com"]  # a public suffix of the private section
 
 
@@ -406,6 +410,23 @@ def test_an_approval_everywhere_lets_the_same_additions_through_at_each_host(
         assert [host.world.active("mooo.com") for host in (a, b)] == [["gambling"], ["gambling"]]
         assert [host.kinds().count("list-approved") for host in (a, b)] == [1, 1], "a leaf in each log"
         assert b.world.register.fetching["gambling"].held is None
+
+    run(work)
+
+
+def test_a_bridged_list_is_approved_at_each_host(run: Callable[[Work], None], offer: Offer) -> None:
+    async def work(a: Host, b: Host) -> None:
+        for host in (a, b):
+            host.world.lists = {"gambling": {"bridge": BRIDGE}}
+            host.world.restart()
+            offer(host, 2, HELD)
+        held = a.world.register.fetching["gambling"].held
+        assert held is not None
+        with pytest.raises(control.ControlError, match="list gambling is bridged: each host makes it of the file"):
+            await a.steward("approve", list="gambling", version=2, state=held.state, everywhere=True)
+        assert a.world.active("mooo.com") == []
+        await a.steward("approve", list="gambling", version=2, state=held.state)
+        assert a.world.active("mooo.com") == ["gambling"]
 
     run(work)
 
