@@ -169,14 +169,15 @@ class _Operations:
         return bool(request.get("everywhere")) and await self._steward.work(everywhere.say, kind, subject, what, until)
 
     async def bypassed(self, peer: Peer, request: Mapping[str, Any]) -> Reply:
-        """The off switch was thrown or taken back here, and all hosts are to hear of it."""
+        """The off switch was thrown or taken back here, and all hosts are to hear of it: for as long as it holds, or
+        would have held."""
         kind, of, on = _text(request, "kind"), _text(request, "of", ""), request.get("on")
         if kind not in get_args(Bypassed) or not isinstance(on, bool):
             raise RequestError("kind is not all, list or name, or on is not true or false")
         until = _number(request, "until", FOR_EVER)
         reason = _text(request, "reason", "")
         what = {"kind": kind, "of": of, "on": on, "until": until, "reason": reason, "by": peer.who}
-        end = until if on and until < FOR_EVER else None
+        end = until if until < FOR_EVER else None
         return {"everywhere": await self._everywhere({"everywhere": True}, "bypass", f"{kind}/{of}", what, end)}
 
     async def shared(self, _peer: Peer, request: Mapping[str, Any]) -> Reply:

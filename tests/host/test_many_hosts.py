@@ -320,22 +320,43 @@ def test_an_older_word_changes_nothing_after_the_newer_one_is_over(run: Callable
     run(work)
 
 
+@pytest.mark.parametrize("is_heard", [True, False])
 def test_an_off_switch_that_was_taken_back_stays_so_for_as_long_as_it_was_to_be_on(
-    run: Callable[[Work], None],
+    run: Callable[[Work], None], *, is_heard: bool
 ) -> None:
+    """`is_heard`: the other host heard that it was on before it heard that it is off."""
+
     async def work(a: Host, b: Host) -> None:
         year = a.world.clock() + 365 * 86400
         await a.steward("bypassed", kind="all", of="", on=True, until=year, reason="a fault", everywhere=True)
         (old,) = a.world.register.everywhere.of_this_host({})
+        if is_heard:
+            await rounds(a, b)
         a.world.clock.forward(minutes=1)
-        await a.steward("bypassed", kind="all", of="", on=False, reason="", everywhere=True)
+        await a.steward("bypassed", kind="all", of="", on=False, until=year, reason="", everywhere=True)
         await rounds(a, b)
-        assert (await b.steward("share", proof=old["proof"]))["followed"] is False
         a.world.clock.forward(days=32)
         await a.steward("override", name="c.example", reason="another", seconds=3600, everywhere=True)
         await rounds(a, b)
         assert (await b.steward("share", proof=old["proof"]))["followed"] is False
         assert not exceptions.read(b.world.config.places.exceptions).holding(b.world.clock())
+
+    run(work)
+
+
+def test_a_word_that_came_too_late_is_too_late_for_all_its_time(run: Callable[[Work], None]) -> None:
+    async def work(a: Host, b: Host) -> None:
+        now, of = a.world.clock(), {"kind": "all", "of": "", "on": True, "reason": "a fault", "everywhere": True}
+        await a.steward("bypassed", until=now + 365 * 86400, **of)
+        (old,) = a.world.register.everywhere.of_this_host({})
+        a.world.clock.forward(minutes=1)
+        await a.steward("bypassed", until=now + 3600, **of)
+        await rounds(a, b)
+        for _ in range(2):
+            assert (await b.steward("share", proof=old["proof"]))["followed"] is False
+            a.world.clock.forward(days=32)
+            await a.steward("override", name="c.example", reason="another", seconds=3600, everywhere=True)
+            await rounds(a, b)
 
     run(work)
 
